@@ -1,0 +1,26 @@
+# Each target stands alone on a fresh machine: python3.11+ with venv, make and a package index are all it needs.
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+
+.PHONY: up test lint bench clean
+
+up:  ## prepare everything, then run engine, gateway and page until Ctrl-C; ARGS="--help" lists the options
+	@$(PYTHON) install.py && exec $(BIN)/chipalign up $(ARGS)
+
+test:  ## ruff, mypy strict, pytest
+	@$(PYTHON) install.py --tests
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest $(ARGS)
+
+lint:  ## ruff and mypy alone
+	@$(PYTHON) install.py --tests
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench:  ## measure; the last line of stdout is one JSON document
+	@$(PYTHON) install.py && exec $(BIN)/chipalign bench $(ARGS)
+
+clean:  ## remove the environment and caches; what was made at run time lives in CHIPALIGN_HOME and stays
+	rm -rf .venv *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,25 @@
+"""The check of the API key, a bearer token as OpenAI's clients send it.
+
+    check_api_key(request.headers.get("authorization"), settings.api_key)
+"""
+
+from __future__ import annotations
+
+import hmac
+
+from serve.errors import InvalidApiKey
+
+
+def check_api_key(header: str | None, api_key: str) -> None:
+    """Let the request pass when no key is configured or when it carries the right one; compared in constant time.
+
+    Raises:
+        InvalidApiKey: no key or a wrong one.
+    """
+    if not api_key:
+        return
+    scheme, _, given = (header or "").partition(" ")
+    if scheme.lower() != "bearer" or not given:
+        raise InvalidApiKey("This gateway asks for an API key: send 'Authorization: Bearer KEY' (api_key in OpenAI's clients).")
+    if not hmac.compare_digest(given.strip().encode(), api_key.encode()):
+        raise InvalidApiKey("The API key is wrong: ask whoever runs this gateway for the right one.")

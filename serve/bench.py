@@ -1,0 +1,170 @@
+"""`chipalign bench`: the demo pair merged, the handbook indexed, searches timed, and the time to first token through the gateway and
+directly at the engine, asked in turn in one run. Everything is made in a temporary home; nothing of the user's is touched.
+
+Figures depend on the machine, so the document names it. No test asserts them.
+
+    asyncio.run(run_bench(settings, data_dir, questions=20, console=console))
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+from rag.retriever import Retriever
+from rich.console import Console
+
+from rag.settings import RagSettings
+from serve.chat import ground
+from serve.engine import engine_kind
+from serve.errors import StepFailed
+from serve.protocol import parse_chat_request
+from serve.settings import ServeSettings
+from serve.sse import DONE, read_events
+from serve.supervisor import Supervisor
+from serve.tokens import TokenCounter
+from serve.up import CHIPALIGN, engine_part, gateway_part, is_free, say
+
+SEARCH_ROUNDS = 3  # every question of the set is searched this often
+ANSWER_TOKENS = 16  # only the first token is timed
+
+
+async def run_bench(settings: ServeSettings, data_dir: Path, questions: int, console: Console) -> None:
+    """Measure everything and write one JSON document as the last line of stdout."""
+    with tempfile.TemporaryDirectory(prefix="chipalign-bench-") as folder:
+        gateway_port, engine_port = free_ports(2)
+        settings = dataclasses.replace(
+            settings, home=Path(folder), gateway_port=gateway_port, engine_port=engine_port, engine_url="", checkpoint="", index="",
+            engine_args="--no-enable-prefix-caching",  # every prompt is computed, whoever asks first
+        )  # fmt: skip
+        env = {**os.environ, **settings.to_env()}
+        say(console, "merging the demo pair, twice: the first run de-quantises the parents too")
+        merge = [measure(["merge", str(data_dir / "recipes" / "demo.toml"), "--out", str(settings.checkpoint_dir), "--force"], env) for _ in range(2)]
+        say(console, "indexing the handbook")
+        index = measure(["index", "build", "--out", str(settings.index_dir), str(data_dir / "handbook")], env)
+        asked = read_questions(data_dir / "eval" / "starter.jsonl")
+        retriever = Retriever.open(settings.index_dir, RagSettings.from_env(env))
+        say(console, f"searching {len(asked)} questions {SEARCH_ROUNDS} times")
+        search = time_searches(retriever, asked)
+        say(console, f"starting engine and gateway, then asking {questions} questions of each in turn")
+        ttft = await time_first_tokens(settings, env, retriever, [text for text in asked if retriever.search(text)][:questions])
+    document = {**machine(), "merge": merge[-1], "merge_first": merge[0], "index": index, "search": search, "ttft": ttft}
+    sys.stdout.write(json.dumps(document) + "\n")
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that are free now."""
+    ports = [port for port in random.sample(range(20000, 60000), 50) if is_free("127.0.0.1", port)]
+    return ports[:count]
+
+
+def measure(arguments: Sequence[str], env: dict[str, str]) -> dict[str, Any]:
+    """Run one of our commands; its own summary, with wall time and peak resident memory of the whole process.
+
+    Raises:
+        StepFailed: the command failed.
+    """
+    started = time.perf_counter()
+    with tempfile.TemporaryFile("w+") as output, subprocess.Popen([*CHIPALIGN, *arguments, "--json"], env=env, stdout=output) as process:
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            raise StepFailed(f"`chipalign {' '.join(arguments)}` failed, for the reason above")
+        output.seek(0)
+        summary = json.load(output)
+    return {"wall_s": round(time.perf_counter() - started, 2), "peak_mb": round(used.ru_maxrss / 1024), "summary": summary}
+
+
+def read_questions(path: Path) -> list[str]:
+    """The questions of an evaluation file that have an answer, in an order that does not follow the file."""
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    questions = [row["question"] for row in rows if row.get("answerable", True)]
+    random.Random(0).shuffle(questions)
+    return questions
+
+
+def time_searches(retriever: Retriever, questions: Sequence[str]) -> dict[str, float]:
+    """p50 and p95 of a search in milliseconds, the model loaded and warm."""
+    retriever.search(questions[0])
+    times_ms = []
+    for question in [*questions] * SEARCH_ROUNDS:
+        started = time.perf_counter()
+        retriever.search(question)
+        times_ms.append(1000 * (time.perf_counter() - started))
+    return {"chunks": retriever.chunk_count, **quantiles(times_ms)}
+
+
+def quantiles(times_ms: Sequence[float]) -> dict[str, float]:
+    """p50 and p95, in milliseconds."""
+    cuts = statistics.quantiles(times_ms, n=20, method="inclusive")
+    return {"n": len(times_ms), "p50_ms": round(statistics.median(times_ms), 2), "p95_ms": round(cuts[18], 2)}
+
+
+async def time_first_tokens(settings: ServeSettings, env: dict[str, str], retriever: Retriever, questions: Sequence[str]) -> dict[str, Any]:
+    """Ask each question through the gateway and, with the very prompt that the gateway makes of it, directly at the engine, in turn."""
+    counter = TokenCounter.load(settings.checkpoint_dir)
+    started = time.monotonic()
+    async with Supervisor(lambda state: None, settings.start_timeout_s) as supervisor, httpx.AsyncClient(timeout=settings.read_timeout_s) as client:
+        for part in (engine_part(settings, env), gateway_part(settings, env)):
+            supervisor.start(part)
+        await supervisor.wait_ready()
+        ready_s = time.monotonic() - started
+        gateway: list[float] = []
+        direct: list[float] = []
+        prompt_tokens: list[int] = []
+        for number, question in enumerate([questions[0], *questions]):
+            body = {"model": settings.model_id, "messages": [{"role": "user", "content": question}], "stream": True, "max_tokens": ANSWER_TOKENS}
+            grounded = ground(parse_chat_request(json.dumps(body).encode()), retriever, counter, settings, settings.max_model_len)
+            pairs = [(gateway, settings.gateway_base_url, body), (direct, settings.engine_base_url, grounded.body)]
+            for times, url, each in pairs if number % 2 else pairs[::-1]:
+                times.append(await first_token_ms(client, url, each))
+            prompt_tokens.append(grounded.prompt_tokens)
+    through, at_engine = quantiles(gateway[1:]), quantiles(direct[1:])  # the first question warms both up
+    return {
+        "ready_s": round(ready_s, 1),
+        "prompt_tokens_median": statistics.median(prompt_tokens[1:]),
+        "gateway": through,
+        "direct": at_engine,
+        "gateway_minus_direct_ms_p50": round(statistics.median(a - b for a, b in zip(gateway[1:], direct[1:], strict=True)), 2),
+        "ratio_p50": round(through["p50_ms"] / at_engine["p50_ms"], 3),
+    }
+
+
+async def first_token_ms(client: httpx.AsyncClient, url: str, body: dict[str, Any]) -> float:
+    """Milliseconds from the request to the first delta with text; the rest of the answer is read and dropped."""
+    started, first = time.perf_counter(), 0.0
+    async with client.stream("POST", f"{url}/v1/chat/completions", json=body) as response:
+        response.raise_for_status()
+        async for data in read_events(response.aiter_lines()):
+            if not first and data != DONE and any(choice["delta"].get("content") for choice in json.loads(data)["choices"]):
+                first = time.perf_counter()
+    return 1000 * (first - started)
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were taken on."""
+    engine = engine_kind()
+    return {
+        "date": datetime.date.today().isoformat(),
+        "cpu": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "torch": importlib.metadata.version("torch"),
+        "engine": f"{engine} {importlib.metadata.version(engine)}" if engine else "",
+    }
+
+

@@ -1,0 +1,172 @@
+"""From a chat request to the prompt that the engine gets, and from its answer to one with citations.
+
+Retrieval and token counting are handed in; nothing here speaks HTTP.
+
+    grounded = ground(request, retriever, counter, settings, max_model_len=8192)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from rag.citations import cite
+from rag.prompt import build_prompt, nothing_found
+
+from rag.documents import Hit
+from rag.query import has_content, retrieval_query
+from serve.errors import ContextLengthExceeded
+from serve.protocol import ChatRequest, Message, message_text, with_text
+from serve.settings import ServeSettings
+
+INSTRUCTION_TOKENS = 200  # more than our system message and the fences around the passages take with any tokenizer seen
+SMALLEST_CONTEXT = 64  # tokens; a passage cut shorter than this says nothing
+
+
+class Searcher(Protocol):
+    """What the gateway needs of a `rag.retriever.Retriever`."""
+
+    @property
+    def collections(self) -> Sequence[str]: ...
+    def search(self, query: str, top_k: int = 5) -> list[Hit]: ...
+
+
+class Counter(Protocol):
+    """What the gateway needs of a `serve.tokens.TokenCounter`."""
+
+    def count_text(self, text: str) -> int: ...
+    def count_messages(self, messages: Sequence[Message]) -> int: ...
+
+
+@dataclass(frozen=True)
+class Grounded:
+    """A request with its passages: `body` goes to the engine; `answer` is set when the gateway answers by itself instead."""
+
+    body: dict[str, Any]
+    query: str | None
+    hits: tuple[Hit, ...]
+    prompt_tokens: int
+    answer: str | None = None
+
+
+def ground(request: ChatRequest, retriever: Searcher, counter: Counter, settings: ServeSettings, max_model_len: int) -> Grounded:
+    """Find the passages for the last question of a conversation and put them into its prompt, within the token budget.
+
+    A conversation that ends with something other than a user's message (a tool's result), a greeting, and a request with retrieval
+    turned off go to the engine as they are. When nothing relevant is found the gateway says so itself, because a model would
+    invent; a request that carries tools goes on to the model, which may find the answer with them.
+
+    Raises:
+        ContextLengthExceeded: the conversation leaves no room for passages and an answer.
+    """
+    plain = Grounded(_with_defaults(request, settings), None, (), counter.count_messages(request.messages))
+    room = _room(plain.prompt_tokens, request, settings, max_model_len)
+    last = request.messages[-1]
+    turns = [message_text(message) for message in request.messages if message["role"] == "user"]
+    if not request.retrieval.enabled or last["role"] != "user" or not has_content(turns[-1]):
+        return _capped(plain, request, max_model_len)
+    query = retrieval_query(turns)
+    hits = retriever.search(query, request.retrieval.top_k or settings.top_k)
+    if not hits:
+        return replace(plain, query=query, answer=None if request.has_tools else nothing_found(retriever.collections))
+    if room < SMALLEST_CONTEXT:
+        raise _too_long(plain.prompt_tokens, max_model_len, "and its passages")
+    prompt = build_prompt(turns[-1], hits, counter.count_text, min(settings.context_tokens, room))
+    messages = _merge_system(prompt.system, [*request.messages[:-1], with_text(last, prompt.user)])
+    grounded = Grounded({**plain.body, "messages": messages}, query, prompt.hits, counter.count_messages(messages))
+    return _capped(grounded, request, max_model_len)
+
+
+def _with_defaults(request: ChatRequest, settings: ServeSettings) -> dict[str, Any]:
+    """The engine's body, with our defaults for what the request leaves open."""
+    body = request.upstream_body()
+    if request.answer_tokens is None:
+        body["max_tokens"] = settings.max_tokens
+    if body.get("temperature") is None:
+        body["temperature"] = settings.temperature
+    return body
+
+
+def _room(conversation_tokens: int, request: ChatRequest, settings: ServeSettings, max_model_len: int) -> int:
+    """Tokens left for passages once the conversation, the instructions and the answer have theirs."""
+    if conversation_tokens + (request.answer_tokens or 1) > max_model_len:
+        raise _too_long(conversation_tokens, max_model_len, f"of {request.answer_tokens} tokens" if request.answer_tokens else "")
+    answer_tokens = request.answer_tokens or min(settings.max_tokens, max_model_len // 4)
+    return max_model_len - conversation_tokens - answer_tokens - INSTRUCTION_TOKENS
+
+
+def _too_long(conversation_tokens: int, max_model_len: int, answer: str) -> ContextLengthExceeded:
+    room = f"an answer {answer}".rstrip()
+    return ContextLengthExceeded(
+        f"This model's maximum context length is {max_model_len} tokens; the conversation takes {conversation_tokens} and leaves no room for {room}. "
+        "Shorten the question or start a new conversation.",
+        "messages",
+    )
+
+
+def _capped(grounded: Grounded, request: ChatRequest, max_model_len: int) -> Grounded:
+    """Our default answer length, cut to what the window still holds; a length that the request asks for is never changed."""
+    if request.answer_tokens is not None:
+        return grounded
+    longest = min(grounded.body["max_tokens"], max_model_len - grounded.prompt_tokens)
+    return replace(grounded, body={**grounded.body, "max_tokens": max(longest, 1)})
+
+
+def _merge_system(system: str, messages: Sequence[Message]) -> list[Message]:
+    """Our instructions first, the client's own system message (a persona, a format) behind them in the same message."""
+    if messages[0]["role"] in ("system", "developer"):
+        return [with_text(messages[0], f"{system}\n\n{message_text(messages[0])}"), *messages[1:]]
+    return [{"role": "system", "content": system}, *messages]
+
+
+def retrieval_object(grounded: Grounded, enabled: bool, passage_url: Callable[[Hit], str]) -> dict[str, Any]:
+    """The `retrieval` field of an answer: the query and the passages with their scores, numbered as the prompt numbers them."""
+    hits = [
+        {
+            "number": number,
+            **{name: getattr(hit.chunk, name) for name in ("chunk_id", "collection", "path", "title", "text", "licence")},
+            "heading_path": list(hit.chunk.heading_path),
+            "url": passage_url(hit),
+            "score": hit.score,
+            "dense_score": hit.dense_score,
+            "bm25_score": hit.bm25_score,
+        }
+        for number, hit in enumerate(grounded.hits, start=1)
+    ]
+    return {"enabled": enabled, "query": grounded.query, "hits": hits}
+
+
+def url_citations(answer: str, hits: Sequence[Hit], passage_url: Callable[[Hit], str]) -> list[dict[str, Any]]:
+    """OpenAI's `url_citation` annotations of an answer, with the passage's number beside them.
+
+    Where the answer neither marks its passages nor repeats their words, every passage that it was given is cited for the whole of it.
+    """
+    spans = [(citation.number, citation.start, citation.end) for citation in cite(answer, hits)]
+    spans = spans or [(number, 0, len(answer)) for number in range(1, len(hits) + 1)]
+    return [
+        {
+            "type": "url_citation",
+            "url_citation": {"url": passage_url(hits[number - 1]), "title": hits[number - 1].chunk.title, "start_index": start, "end_index": end},
+            "number": number,
+        }
+        for number, start, end in spans
+    ]
+
+
+class StreamAnnotator:
+    """Adds `annotations` to the chunk that ends each choice of a stream; it keeps the text of the choices, nothing else."""
+
+    def __init__(self, hits: Sequence[Hit], passage_url: Callable[[Hit], str]) -> None:
+        self._hits = hits
+        self._passage_url = passage_url
+        self._texts: dict[int, str] = {}
+
+    def annotate(self, chunk: dict[str, Any]) -> dict[str, Any]:
+        """The chunk, with annotations in the delta of every choice that it finishes."""
+        for choice in chunk.get("choices", ()):
+            index, delta = choice["index"], choice.setdefault("delta", {})
+            self._texts[index] = self._texts.get(index, "") + (delta.get("content") or "")
+            if choice.get("finish_reason"):
+                delta["annotations"] = url_citations(self._texts[index], self._hits, self._passage_url)
+        return chunk

@@ -1,0 +1,115 @@
+"""The subcommands `serve`, `up`, `doctor` and `bench`: options in, exit code out.
+
+    chipalign up --mirror /srv/mirror --page-port 8600
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import os
+import signal
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+from serve.errors import ServeError
+from serve.settings import ServeSettings
+
+ROOT = Path(__file__).resolve().parent.parent
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def with_options(parser: argparse.ArgumentParser, argv: list[str], names: tuple[str, ...]) -> tuple[ServeSettings, argparse.Namespace]:
+    """Settings from the environment, with the options named after their fields on top (`--page-port` for `page_port`)."""
+    for item in dataclasses.fields(ServeSettings):
+        if item.name in names:
+            help_text = f"{item.metadata['help']} ({item.metadata['env']})"
+            parser.add_argument("--" + item.name.replace("_", "-"), metavar="VALUE", help=help_text)
+    options = parser.parse_args(argv)
+    env = dict(os.environ)
+    for item in dataclasses.fields(ServeSettings):
+        if (value := getattr(options, item.name, None)) is not None:
+            env[item.metadata["env"]] = value
+    return ServeSettings.from_env(env), options
+
+
+def serve(argv: list[str]) -> int:
+    """`chipalign serve`: run the gateway until it is stopped."""
+    parser = argparse.ArgumentParser(prog="chipalign serve", description="Run the OpenAI-compatible gateway in front of a vLLM engine.")
+    settings, _ = with_options(parser, argv, ("host", "gateway_port", "engine_url", "public_url", "model_id", "checkpoint", "index", "top_k"))
+    import uvicorn
+    from rag.retriever import Retriever
+
+    from rag.settings import RagSettings
+    from serve.app import create_app
+    from serve.tokens import TokenCounter
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    if settings.host not in LOOPBACK and not settings.api_key:
+        logging.getLogger("chipalign.gateway").warning("listening on %s without an API key: set CHIPALIGN_API_KEY", settings.host)
+    counter = TokenCounter.load(settings.checkpoint_dir)
+    retriever = Retriever.open(settings.index_dir, RagSettings.from_env(os.environ))
+    app = create_app(settings, retriever, counter)
+    uvicorn.run(app, host=settings.host, port=settings.gateway_port, log_config=None, access_log=False)
+    return 0
+
+
+def up(argv: list[str]) -> int:
+    """`chipalign up`: prepare everything, run everything, stop everything on Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="chipalign up", description="Merge, index, then run engine, gateway and page until Ctrl-C.")
+    parser.add_argument("--recipe", type=Path, default=ROOT / "data" / "recipes" / "demo.toml", help="what to merge (default: the demo pair)")
+    names = ("home", "host", "gateway_port", "engine_port", "page_port", "engine_url", "checkpoint", "index", "mirror", "public_url")
+    settings, options = with_options(parser, argv, names)
+    if not options.recipe.is_file():
+        raise ServeError(f"there is no recipe {options.recipe}: give --recipe a TOML file such as data/recipes/demo.toml")
+    from rich.console import Console
+
+    from serve.up import run_up
+
+    console = Console()
+    if not asyncio.run(until_signal(run_up(settings, options.recipe, ROOT / "data", console))):
+        console.print("stopped; nothing is left running", highlight=False)
+    return 0
+
+
+async def until_signal(work: Coroutine[Any, Any, None]) -> bool:
+    """Run the work; SIGINT and SIGTERM cancel it and let it clean up. Returns whether it ended by itself."""
+    task = asyncio.ensure_future(work)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+        return True
+    return False
+
+
+def doctor(argv: list[str]) -> int:
+    """`chipalign doctor`: 0 when `up` would run, 2 when something that it needs is missing."""
+    parser = argparse.ArgumentParser(prog="chipalign doctor", description="Tell what is there, what would run, and how to get what is missing.")
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    settings, options = with_options(parser, argv, ())
+    from serve.doctor import examine, report_json, report_text, would_run
+
+    findings = examine(settings)
+    sys.stdout.write(report_json(findings) if options.json else report_text(findings))
+    return 0 if would_run(findings) else 2
+
+
+def bench(argv: list[str]) -> int:
+    """`chipalign bench`: measure; the last line on stdout is one JSON document."""
+    parser = argparse.ArgumentParser(prog="chipalign bench", description="Measure merge, index, retrieval and time to first token.")
+    parser.add_argument("--questions", type=int, default=20, metavar="N", help="questions asked for the time to first token (default 20)")
+    settings, options = with_options(parser, argv, ("home", "mirror"))
+    from rich.console import Console
+
+    from serve.bench import run_bench
+
+    asyncio.run(until_signal(run_bench(settings, ROOT / "data", options.questions, Console(stderr=True))))
+    return 0

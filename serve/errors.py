@@ -1,0 +1,140 @@
+"""What can go wrong in the gateway and in running it, each as a class that says what happened.
+
+`RequestError` and its subclasses become OpenAI's error envelope; the others stop a command with one line and exit code 2.
+
+    raise EngineUnavailable("the model engine at http://127.0.0.1:8001 does not answer")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class ServeError(Exception):
+    """The user's input or surroundings are wrong; the message is the whole story."""
+
+    exit_code = 2
+
+
+class SettingsError(ServeError):
+    """An environment variable or option holds a value that cannot be used."""
+
+
+class PortTaken(ServeError):
+    """Another process listens where one of ours should."""
+
+
+class AlreadyRunning(ServeError):
+    """A second `chipalign up` on the same home folder."""
+
+
+class StepFailed(ServeError):
+    """A preparation step of `chipalign up` ended with an error."""
+
+
+class NotReadyInTime(ServeError):
+    """A part did not become ready within its time."""
+
+
+class RequestError(Exception):
+    """A request that is answered with OpenAI's error envelope.
+
+    `status` is the HTTP status, `type` and `code` are OpenAI's words, `param` is the request field at fault.
+    """
+
+    status = 400
+    type = "invalid_request_error"
+    code: str | None = None
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+
+    def envelope(self) -> dict[str, Any]:
+        """The body of the answer, as OpenAI writes it."""
+        return {"error": {"message": str(self), "type": self.type, "param": self.param, "code": self.code}}
+
+
+class ContextLengthExceeded(RequestError):
+    """The conversation alone does not fit the model's context window."""
+
+    code = "context_length_exceeded"
+
+
+class InvalidApiKey(RequestError):
+    """No key, or a wrong one, where one is asked for."""
+
+    status = 401
+    type = "authentication_error"
+    code = "invalid_api_key"
+
+
+class PathNotFound(RequestError):
+    """No such path in this API."""
+
+    status = 404
+    code = "not_found"
+
+
+class MethodNotAllowed(RequestError):
+    """The path exists, the method does not."""
+
+    status = 405
+    code = "method_not_allowed"
+
+
+class BodyTooLarge(RequestError):
+    """The request body is larger than the gateway reads."""
+
+    status = 413
+    code = "body_too_large"
+
+
+class EngineUnavailable(RequestError):
+    """The engine refuses connections: it starts, or it is down."""
+
+    status = 503
+    type = "server_error"
+    code = "engine_unavailable"
+
+
+class UpstreamTimeout(RequestError):
+    """The engine took longer than the configured time."""
+
+    status = 504
+    type = "server_error"
+    code = "upstream_timeout"
+
+
+class UpstreamBroken(RequestError):
+    """The engine broke off, or answered with something that is not its protocol."""
+
+    status = 502
+    type = "server_error"
+    code = "upstream_error"
+
+
+class InternalError(RequestError):
+    """A bug of ours, answered without its details; the log has them under the request id."""
+
+    status = 500
+    type = "server_error"
+    code = "internal_error"
+
+
+class UpstreamRefused(RequestError):
+    """The engine refused the request; its own words and status are passed on in OpenAI's form."""
+
+    def __init__(self, status: int, error: Mapping[str, Any]) -> None:
+        super().__init__(str(error.get("message") or f"the engine answered with status {status}"), error.get("param"))
+        self.status = status
+        self.type = "invalid_request_error" if status < 500 else "server_error"
+        self.code = self._code(status, str(self))
+
+    @staticmethod
+    def _code(status: int, message: str) -> str | None:
+        """vLLM puts the number of the status into `code`; OpenAI's clients look for a word."""
+        if "maximum context length" in message:
+            return ContextLengthExceeded.code
+        return {404: "model_not_found", 429: "rate_limit_exceeded"}.get(status)

@@ -1,0 +1,155 @@
+"""OpenAI's chat completion format, as far as the gateway has to understand it; every other field passes through untouched.
+
+It does no I/O. The engine checks the fields that only it uses.
+
+    request = parse_chat_request(await request.body())
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from serve.errors import RequestError
+
+Message = dict[str, Any]  # role, content and whatever else OpenAI or vLLM know
+
+
+class RetrievalOptions(BaseModel):
+    """Our one addition to OpenAI's request."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    enabled: bool = True
+    top_k: int | None = Field(default=None, ge=1, le=50)
+
+
+class ChatRequest(BaseModel):
+    """A chat completion request: what the gateway reads; `model_extra` holds the rest."""
+
+    model_config = ConfigDict(extra="allow")
+
+    messages: list[Message] = Field(min_length=1)
+    model: str | None = None
+    stream: bool | None = False
+    n: int | None = Field(default=1, ge=1)
+    max_tokens: int | None = Field(default=None, ge=1)
+    max_completion_tokens: int | None = Field(default=None, ge=1)
+    retrieval: RetrievalOptions = Field(default_factory=RetrievalOptions)
+
+    @property
+    def answer_tokens(self) -> int | None:
+        """The longest answer that the request asks for, under either of OpenAI's names."""
+        return self.max_completion_tokens or self.max_tokens
+
+    @property
+    def has_tools(self) -> bool:
+        """Whether the model may call tools."""
+        return bool((self.model_extra or {}).get("tools"))
+
+    @property
+    def include_usage(self) -> bool:
+        """Whether a stream ends with an account of tokens."""
+        options = (self.model_extra or {}).get("stream_options")
+        return isinstance(options, dict) and bool(options.get("include_usage"))
+
+    def upstream_body(self) -> dict[str, Any]:
+        """The request as the engine gets it: what was sent, less our own field."""
+        return self.model_dump(exclude_unset=True, exclude={"retrieval"})
+
+
+def parse_chat_request(body: bytes) -> ChatRequest:
+    """Read a request body.
+
+    Raises:
+        RequestError: the body is no JSON object, or a field is wrong: names the field, its value and what is expected.
+    """
+    try:
+        data = json.loads(body)
+    except ValueError as error:
+        raise RequestError(f"The request body is not JSON: {error}.") from None
+    if not isinstance(data, dict):
+        raise RequestError(f"The request body must be a JSON object, not {type(data).__name__}.")
+    try:
+        request = ChatRequest.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        param = ".".join(map(str, first["loc"]))
+        problem = "is missing" if first["type"] == "missing" else f"is {shorten(first['input'])}: {first['msg'][:1].lower()}{first['msg'][1:]}"
+        raise RequestError(f"'{param}' {problem}.", param) from None
+    for number, message in enumerate(request.messages):
+        check_message(message, f"messages.{number}")
+    return request
+
+
+def check_message(message: Message, param: str) -> None:
+    """Refuse a message that retrieval could not read.
+
+    Raises:
+        RequestError: no role, or content that is neither text nor a list of parts.
+    """
+    role = message.get("role")
+    if not isinstance(role, str) or not role:
+        raise RequestError(f"'{param}.role' is {shorten(role)}: give 'system', 'user', 'assistant' or 'tool'.", f"{param}.role")
+    content = message.get("content")
+    parts = isinstance(content, list) and all(isinstance(part, dict) for part in content)
+    if not (content is None or isinstance(content, str) or parts):
+        raise RequestError(f"'{param}.content' is {shorten(content)}: give a string or a list of parts.", f"{param}.content")
+    if role == "user" and not message_text(message).strip() and not (parts and content):
+        raise RequestError(f"'{param}.content' is empty: ask a question.", f"{param}.content")
+
+
+def shorten(value: Any) -> str:
+    """A value as it stands in an error message, never longer than a line."""
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def message_text(message: Message) -> str:
+    """The text of a message, whether its content is a string or a list of parts."""
+    content = message.get("content")
+    if isinstance(content, list):
+        return "\n".join(str(part.get("text", "")) for part in content if part.get("type") == "text")
+    return content or ""
+
+
+def with_text(message: Message, text: str) -> Message:
+    """The message with its text replaced; parts that are no text (images) stay."""
+    content = message.get("content")
+    if not isinstance(content, list):
+        return {**message, "content": text}
+    return {**message, "content": [{"type": "text", "text": text}, *(part for part in content if part.get("type") != "text")]}
+
+
+def completion(model: str, text: str, prompt_tokens: int, completion_tokens: int) -> dict[str, Any]:
+    """A whole answer that the gateway gives by itself, in OpenAI's form."""
+    message = {"role": "assistant", "content": text, "refusal": None}
+    return {
+        **_head("chat.completion", model),
+        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
+        "usage": usage(prompt_tokens, completion_tokens),
+    }
+
+
+def stream_chunks(model: str, text: str, prompt_tokens: int, completion_tokens: int, include_usage: bool) -> list[dict[str, Any]]:
+    """The same answer as the chunks of a stream."""
+    head = _head("chat.completion.chunk", model)
+    deltas: Sequence[tuple[dict[str, Any], str | None]] = (({"role": "assistant", "content": ""}, None), ({"content": text}, None), ({}, "stop"))
+    chunks = [{**head, "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}]} for delta, reason in deltas]
+    if include_usage:
+        chunks.append({**head, "choices": [], "usage": usage(prompt_tokens, completion_tokens)})
+    return chunks
+
+
+def usage(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
+    """OpenAI's account of tokens."""
+    return {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens, "total_tokens": prompt_tokens + completion_tokens}
+
+
+def _head(kind: str, model: str) -> dict[str, Any]:
+    return {"id": f"chatcmpl-{uuid.uuid4().hex}", "object": kind, "created": int(time.time()), "model": model}

