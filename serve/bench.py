@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from rag.retriever import Retriever
 from rich.console import Console
 
+from rag.retriever import Retriever
 from rag.settings import RagSettings
 from serve.chat import ground
 from serve.engine import engine_kind

@@ -7,14 +7,13 @@ Retrieval and token counting are handed in; nothing here speaks HTTP.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from rag.citations import cite
-from rag.prompt import build_prompt, nothing_found
-
 from rag.documents import Hit
+from rag.prompt import build_prompt, nothing_found
 from rag.query import has_content, retrieval_query
 from serve.errors import ContextLengthExceeded
 from serve.protocol import ChatRequest, Message, message_text, with_text
@@ -28,7 +27,7 @@ class Searcher(Protocol):
     """What the gateway needs of a `rag.retriever.Retriever`."""
 
     @property
-    def collections(self) -> Sequence[str]: ...
+    def collections(self) -> Iterable[str]: ...
     def search(self, query: str, top_k: int = 5) -> list[Hit]: ...
 
 

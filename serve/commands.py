@@ -43,8 +43,8 @@ def serve(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="chipalign serve", description="Run the OpenAI-compatible gateway in front of a vLLM engine.")
     settings, _ = with_options(parser, argv, ("host", "gateway_port", "engine_url", "public_url", "model_id", "checkpoint", "index", "top_k"))
     import uvicorn
-    from rag.retriever import Retriever
 
+    from rag.retriever import Retriever
     from rag.settings import RagSettings
     from serve.app import create_app
     from serve.tokens import TokenCounter
@@ -64,7 +64,7 @@ def up(argv: list[str]) -> int:
     """`chipalign up`: prepare everything, run everything, stop everything on Ctrl-C."""
     parser = argparse.ArgumentParser(prog="chipalign up", description="Merge, index, then run engine, gateway and page until Ctrl-C.")
     parser.add_argument("--recipe", type=Path, default=ROOT / "data" / "recipes" / "demo.toml", help="what to merge (default: the demo pair)")
-    names = ("home", "host", "gateway_port", "engine_port", "page_port", "engine_url", "checkpoint", "index", "mirror", "public_url")
+    names = ("home", "host", "gateway_port", "engine_port", "page_port", "engine_url", "checkpoint", "index", "corpora", "mirror", "public_url")
     settings, options = with_options(parser, argv, names)
     if not options.recipe.is_file():
         raise ServeError(f"there is no recipe {options.recipe}: give --recipe a TOML file such as data/recipes/demo.toml")

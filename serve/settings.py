@@ -57,14 +57,15 @@ class ServeSettings:
     model_id: str = setting("CHIPALIGN_MODEL_ID", "chipalign-demo", "name of the model in the API")
     checkpoint: str = setting("CHIPALIGN_CHECKPOINT", "", "checkpoint directory to serve; empty: the one that `up` merges, <home>/models/<model id>")
     index: str = setting("CHIPALIGN_INDEX", "", "index directory to search; empty: <home>/indexes/starter")
-    top_k: int = setting("CHIPALIGN_TOP_K", 4, "passages retrieved for a question, unless the request says otherwise", 1, 50)
-    context_tokens: int = setting("CHIPALIGN_CONTEXT_TOKENS", 1200, "most tokens that passages may take in a prompt", 64, 1_000_000)
+    top_k: int = setting("CHIPALIGN_TOP_K", 3, "passages retrieved for a question, unless the request says otherwise", 1, 50)
+    context_tokens: int = setting("CHIPALIGN_CONTEXT_TOKENS", 900, "most tokens that passages may take in a prompt", 64, 1_000_000)
     max_tokens: int = setting("CHIPALIGN_MAX_TOKENS", 400, "longest answer, in tokens, when the request sets none", 1, 1_000_000)
     temperature: float = setting("CHIPALIGN_TEMPERATURE", 0.0, "sampling temperature when the request sets none", 0.0, 2.0)
     max_model_len: int = setting("CHIPALIGN_MAX_MODEL_LEN", 8192, "context window, in tokens, that the engine is started with", 256, 10_000_000)
     connect_timeout_s: float = setting("CHIPALIGN_CONNECT_TIMEOUT_S", 5.0, "longest wait for a connection to the engine", 0.1, 600.0)
     read_timeout_s: float = setting("CHIPALIGN_READ_TIMEOUT_S", 120.0, "longest silence of the engine before a request is given up", 0.1, 3600.0)
     start_timeout_s: float = setting("CHIPALIGN_START_TIMEOUT_S", 900.0, "longest time `up` waits for a part to become ready", 1.0, 36000.0)
+    corpora: str = setting("CHIPALIGN_CORPORA", "all", "pinned documentation that `up` indexes beside the handbook: all, none, or names with commas")
     mirror: str = setting("CHIPALIGN_MIRROR", "", "folder with archives of the pinned documentation, for machines without internet")
 
     @classmethod

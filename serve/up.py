@@ -153,21 +153,27 @@ async def prepare_model(settings: ServeSettings, recipe: Path, env: Mapping[str,
 
 def model_line(model_id: str, summary: Mapping[str, Any]) -> str:
     """The merge in one line."""
-    return f"{model_id}: {summary['method']} merge at lam = {summary['lam']:g}, {summary['tensors']} tensors, {summary['status']}"
+    how = "found as merged before" if summary["reused"] else f"merged in {summary['seconds']:.0f} s"
+    return f"{model_id}: {summary['method']} merge at lam = {summary['lam']:g} of {summary['tensors']} tensors, {how}"
 
 
 async def prepare_index(settings: ServeSettings, data_dir: Path, env: Mapping[str, str], console: Console) -> str:
     """Fetch the pinned documentation that can be had and index it with the handbook. Returns a line for the panel."""
     if settings.index:
         return f"{settings.index_dir}"
-    fetched = await step(["corpus", "fetch", "--all", "--if-available"], env)
-    missing = [f"{name} ({reason})" for name, reason in fetched["unavailable"].items()]
-    if missing:
-        say(console, f"index: without {'; '.join(missing)}. Machines without internet: --mirror FOLDER")
-    sources = [str(data_dir / "handbook"), *fetched["available"]]
-    say(console, f"index: reading {', '.join(['handbook', *fetched['available']])}")
-    summary = await step(["index", "build", "--out", str(settings.index_dir), *sources], env)
-    return index_line(summary, list(fetched["unavailable"]))
+    fetched = await fetch_corpora(settings.corpora, env)
+    names = [record["name"] for record in fetched["fetched"]]
+    say(console, f"index: reading {', '.join(['handbook', *names])}")
+    summary = await step(["index", "build", "--out", str(settings.index_dir), str(data_dir / "handbook"), *names], env)
+    return index_line(summary, [failure["name"] for failure in fetched["failed"]])
+
+
+async def fetch_corpora(corpora: str, env: Mapping[str, str]) -> dict[str, Any]:
+    """Fetch what the setting names; a corpus that cannot be had now is reported and is no error."""
+    if corpora == "none":
+        return {"fetched": [], "failed": []}
+    names = [name.strip() for name in corpora.split(",") if name.strip()]
+    return await step(["corpus", "fetch", *names, "--if-available"], env)
 
 
 def index_line(summary: Mapping[str, Any], missing: Sequence[str]) -> str:

@@ -23,7 +23,7 @@ def test_every_kind_of_value_is_read(tmp_path: Path) -> None:
 
 
 def test_an_empty_variable_counts_as_not_set() -> None:
-    assert ServeSettings.from_env({"CHIPALIGN_TOP_K": ""}).top_k == 4
+    assert ServeSettings.from_env({"CHIPALIGN_TOP_K": ""}).top_k == 3
 
 
 @pytest.mark.parametrize(

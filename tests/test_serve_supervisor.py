@@ -163,7 +163,8 @@ def test_a_killed_supervisor_leaves_no_part_behind(tmp_path: Path) -> None:
         "        await supervisor.watch()\n"
         "asyncio.run(main())\n"
     )
-    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent.parent) as process:
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent.parent) as process:
         assert process.stdout is not None
         pid = int(process.stdout.readline())
         assert is_running(pid)

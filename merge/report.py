@@ -1,0 +1,142 @@
+"""merge_report.json: what a merged checkpoint was made from, how, and what came of each tensor.
+
+The same merge writes the same bytes: no date, no duration, no path of the machine is in it. It is also how a finished output is
+recognised, by content and never by time.
+
+    report = MergeReport(recipe, chip, chat, tensors, files)
+    (folder / REPORT).write_text(report.to_json())
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from merge.checkpoint import read_json_object
+from merge.errors import MergeError
+from merge.geodesic import TensorResult
+from merge.parents import Parent
+from merge.recipe import Recipe
+
+REPORT = "merge_report.json"
+FORMAT = 1  # raised when the same recipe and parents would give other bytes, so that older outputs are merged anew
+KIND = "chipalign merge report"
+VERSIONS_OF = ("chipalign", "torch", "safetensors", "transformers")
+
+
+@dataclass(frozen=True)
+class OutputFile:
+    """One file of the merged checkpoint."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ThetaSummary:
+    """The angles of all tensors that have one, in degrees."""
+
+    median: float
+    max: float
+    max_tensor: str
+
+
+@dataclass(frozen=True)
+class MergeReport:
+    """One finished merge. `tensors` are in the order of their names."""
+
+    recipe: Recipe
+    chip: Parent
+    chat: Parent
+    tensors: tuple[TensorResult, ...]
+    files: Mapping[str, OutputFile]
+
+    @property
+    def theta(self) -> ThetaSummary | None:
+        """None if no tensor has an angle."""
+        angled = [(math.degrees(t.theta), t.name) for t in self.tensors if t.theta is not None]
+        if not angled:
+            return None
+        largest, name = max(angled)
+        return ThetaSummary(median(theta for theta, _ in angled), largest, name)
+
+    def summary(self) -> dict[str, Any]:
+        """The totals: what the command prints."""
+        return {
+            "tensors": len(self.tensors),
+            "parameters": sum(math.prod(t.shape) for t in self.tensors),
+            "bytes": sum(file.bytes for file in self.files.values()),
+            "branches": dict(sorted(Counter(t.branch for t in self.tensors).items())),
+            "theta_degrees": asdict(self.theta) if self.theta else None,
+        }
+
+    def to_json(self) -> str:
+        """The text of merge_report.json. Angles are in radians per tensor, in degrees in the totals."""
+        document = {
+            "kind": KIND,
+            "format": FORMAT,
+            "versions": find_versions(),
+            "recipe": self.recipe.values(),
+            "parents": {"chip": _describe(self.chip), "chat": _describe(self.chat)},
+            "totals": self.summary(),
+            "files": {name: asdict(file) for name, file in sorted(self.files.items())},
+            "tensors": [asdict(tensor) for tensor in self.tensors],
+        }
+        return json.dumps(document, indent=1) + "\n"
+
+
+def _describe(parent: Parent) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "ref": parent.ref, "revision": parent.revision, "licence": parent.licence, "sha256": parent.sha256, "files": dict(parent.files)
+    }  # fmt: skip
+    if parent.adapter is not None:
+        described["adapter"] = _describe(parent.adapter)
+    return described
+
+
+def find_versions() -> dict[str, str]:
+    """The installed versions of what had a part in the merge."""
+    versions = {}
+    for name in VERSIONS_OF:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions
+
+
+def read_report(folder: Path) -> dict[str, Any] | None:
+    """The report of a merged checkpoint, or None if the folder holds no merged checkpoint of ours."""
+    try:
+        document = read_json_object(folder / REPORT)
+    except MergeError:
+        return None
+    return document if document.get("kind") == KIND else None
+
+
+def is_same_merge(document: Mapping[str, Any], recipe: Recipe, chip: Parent, chat: Parent, folder: Path) -> bool:
+    """Whether `folder`, whose report is `document`, is what this merge would make: recipe, contents of the parents, sizes of all files."""
+    if document.get("format") != FORMAT or document.get("recipe") != recipe.values() or "totals" not in document:
+        return False
+    parents = document.get("parents", {})
+    if any(_content(parents.get(side)) != _content(_describe(parent)) for side, parent in (("chip", chip), ("chat", chat))):
+        return False
+    files: Mapping[str, Any] = document.get("files") or {}
+    return bool(files) and all(_size(folder / name) == file.get("bytes") for name, file in files.items())
+
+
+def _content(parent: Any) -> tuple[Any, Any]:
+    if not isinstance(parent, dict):
+        return (None, None)
+    return (parent.get("sha256"), (parent.get("adapter") or {}).get("sha256"))
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None

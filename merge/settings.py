@@ -1,0 +1,45 @@
+"""Where the merge keeps its files, read from the environment once. It reads nothing else and creates nothing.
+
+Each field carries its variable and its help as metadata; the README's table is made from them.
+
+    settings = MergeSettings.from_env()
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import platformdirs
+
+from merge.errors import SettingsError
+
+HOME_HELP = "The folder of everything made at run time: models, corpora, indexes, logs."
+HUB_HELP = "The hub that parents given as a hub id are downloaded from, for companies with a mirror; unset: the public one."
+
+
+@dataclass(frozen=True)
+class MergeSettings:
+    """Settings of `chipalign merge`."""
+
+    home: Path = field(default_factory=lambda: platformdirs.user_data_path("chipalign"), metadata={"env": "CHIPALIGN_HOME", "help": HOME_HELP})
+    hub_endpoint: str | None = field(default=None, metadata={"env": "HF_ENDPOINT", "help": HUB_HELP})
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> MergeSettings:
+        """Settings from variables; unset or empty means the default. Without `env`: this process's environment.
+
+        Raises SettingsError for a home that is a file.
+        """
+        values = os.environ if env is None else env
+        home = Path(values.get("CHIPALIGN_HOME") or platformdirs.user_data_path("chipalign")).expanduser().absolute()
+        if home.exists() and not home.is_dir():
+            raise SettingsError(f"CHIPALIGN_HOME is {home}, which is a file. Set it to a folder, or to one that can be created")
+        return cls(home=home, hub_endpoint=values.get("HF_ENDPOINT") or None)
+
+    @property
+    def models(self) -> Path:
+        """The folder of converted and downloaded parents."""
+        return self.home / "models"

@@ -1,0 +1,86 @@
+"""A folder that appears whole or not at all: it is filled under a temporary name and renamed at the end.
+
+It knows nothing of what is in the folder. One process at a time can stage one folder; what a dead process left is removed.
+
+    with staged_folder(Path("out")) as folder:
+        (folder / "config.json").write_text("{}")
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from merge.errors import OutputBusy, OutputFull, OutputRefused
+
+
+@contextmanager
+def staged_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty sibling `.<name>.partial` of `target`; rename it to `target` if the block ends well, remove it otherwise.
+
+    A folder that is at `target` is replaced at that moment; whether it may be is the caller's affair. The operating system lets go
+    of the lock when a process dies, however it dies, so a leftover is told from a folder in use without guessing.
+    Raises OutputBusy, OutputFull, and OutputRefused where the folder cannot be written.
+    """
+    staging = target.with_name(f".{target.name}.partial")
+    retired = target.with_name(f".{target.name}.replaced")
+    try:
+        lock = _lock_folder(staging, target)
+    except OSError as error:
+        raise OutputRefused(f"{target} cannot be written: {error.strerror}. Choose another place") from error
+    done = False
+    try:
+        empty_folder(staging)
+        _settle_retired(retired, target)
+        yield staging
+        if target.exists():
+            target.rename(retired)
+        staging.rename(target)
+        done = True
+        _settle_retired(retired, target)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise OutputFull(f"no room left for {target}. Free some space or choose another place; nothing was left behind") from error
+        raise
+    finally:
+        if not done:
+            shutil.rmtree(staging, ignore_errors=True)
+        os.close(lock)
+
+
+def _settle_retired(retired: Path, target: Path) -> None:
+    """Remove the folder that was replaced; bring it back if a process died just before its successor was in place."""
+    if retired.exists() and not target.exists():
+        retired.rename(target)
+    shutil.rmtree(retired, ignore_errors=True)
+
+
+def _lock_folder(staging: Path, target: Path) -> int:
+    """Create and lock the folder; try again where its owner renamed or removed it between the two."""
+    while True:
+        staging.mkdir(parents=True, exist_ok=True)
+        fd = os.open(staging, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(fd), staging.stat()):
+                return fd
+        except BlockingIOError:
+            os.close(fd)
+            raise OutputBusy(f"another run is writing {target}. Wait for it to end, or choose another place") from None
+        except FileNotFoundError:
+            pass
+        os.close(fd)
+
+
+def empty_folder(folder: Path) -> None:
+    """Remove everything in a folder, but not the folder."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()

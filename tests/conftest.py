@@ -1,0 +1,135 @@
+"""Fixtures that several test files share: a small real index, a small real tokenizer, the gateway on a real socket."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, Error, sync_playwright
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from rag.documents import Document
+from rag.embedder import Embedder
+from rag.index import build_index
+from rag.retriever import Retriever
+from rag.settings import RagSettings
+from serve.app import create_app
+from serve.settings import ServeSettings
+from serve.tokens import TokenCounter
+
+SIX_DOCUMENTS = {  # title: text
+    "Antenna repair": "Antenna violations are fixed with the command `repair_antennas`, which inserts diode cells near the gates of the nets.",
+    "Hold fixing": "Hold violations are repaired with `repair_timing -hold`, which inserts delay buffers after clock tree synthesis.",
+    "Power grid": "The power grid is made by `pdngen`: it adds straps and vias between the metal layers so that the IR drop stays small.",
+    "Reading Liberty": "`read_liberty` reads the timing library of a corner; `define_corners` names the corners before any library is read.",
+    "Reset synchronizer": "A reset synchronizer asserts reset at once and releases it on the clock edge, through two flip-flops in series.",
+    "Scan chains": "Scan insertion replaces flip-flops by scan flip-flops and stitches them into chains, so that test patterns can be shifted in through `si<b>`.",
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--screenshot FILE`: where the test of the page on the real engine puts its picture; the README's was made so."""
+    parser.addoption("--screenshot", metavar="FILE", help="keep the picture of the page that test_stack.py takes")
+
+
+@pytest.fixture(scope="session")
+def small_retriever(tmp_path_factory: pytest.TempPathFactory) -> Retriever:
+    """A real index over six documents, opened with the real embedder."""
+    folder = tmp_path_factory.mktemp("six")
+    settings = RagSettings(home=folder)
+    documents = [
+        Document("notes", f"{title.lower().replace(' ', '-')}.md", title, f"# {title}\n\n{text}\n", None, "Apache-2.0")
+        for title, text in SIX_DOCUMENTS.items()
+    ]
+    build_index(documents, folder / "index", settings, Embedder.find(settings.embedder))
+    return Retriever.open(folder / "index", settings)
+
+
+@pytest.fixture(scope="session")
+def small_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tokenizer whose tokens are words and signs, and a chat template; no weights."""
+    folder = tmp_path_factory.mktemp("checkpoint")
+    tokenizer = Tokenizer(models.WordLevel({"?": 0}, unk_token="?"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="?")
+    fast.chat_template = "{% for m in messages %}<{{ m.role }}> {{ m.content }} {% endfor %}<assistant>"
+    fast.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def counter(small_checkpoint: Path) -> TokenCounter:
+    """Counts words and signs."""
+    return TokenCounter.load(small_checkpoint)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium: Debian's, else Playwright's own; tests that need it are skipped, with the reason, where neither starts.
+
+    Of a module and not of the session: Playwright keeps an event loop running in the main thread, where asyncio.run of a later
+    test file would fail. A start takes a second.
+    """
+    with sync_playwright() as playwright:
+        reasons = []
+        for path in dict.fromkeys((shutil.which("chromium"), None)):  # None: Playwright's own
+            try:
+                started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])  # root, as in a container, has no sandbox
+            except Error as error:
+                reasons.append(f"{path or 'playwright'}: {error.message.strip().splitlines()[0]}")
+                continue
+            yield started
+            started.close()
+            return
+        pytest.skip("no Chromium can be started: " + "; ".join(reasons))
+
+
+def free_port() -> int:
+    """A port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def gateway_at(small_retriever: Retriever, counter: TokenCounter) -> Callable[..., AbstractContextManager[str]]:
+    """A context manager that runs the gateway before an engine's URL, on a real socket, and gives the gateway's URL."""
+
+    @contextmanager
+    def run(engine_url: str, **changes: Any) -> Iterator[str]:
+        port = free_port()
+        settings = ServeSettings(gateway_port=port, engine_url=engine_url, **changes)
+        server = uvicorn.Server(uvicorn.Config(create_app(settings, small_retriever, counter), port=port, log_level="warning"))
+        thread = threading.Thread(target=server.run, daemon=True)
+        thread.start()
+        try:
+            wait_until_up(f"http://127.0.0.1:{port}/health")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.should_exit = True
+            thread.join(10)
+
+    return run
+
+
+def wait_until_up(url: str, timeout_s: float = 20.0) -> None:
+    """Return once the URL answers 200."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            if httpx.get(url).status_code == 200:
+                return
+        except httpx.HTTPError:
+            pass
+        assert time.monotonic() < deadline, f"{url} does not answer"
+        time.sleep(0.05)

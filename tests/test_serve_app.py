@@ -1,0 +1,280 @@
+"""The gateway over a real socket, before an engine that can be made to fail: what a client sees on every route and in every mishap."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import httpx
+import openai
+import pytest
+
+from tests.fake_engine import EngineScript, FakeEngine
+
+ANTENNA = {"messages": [{"role": "user", "content": "Which command fixes antenna violations?"}]}
+NOTHING = {"messages": [{"role": "user", "content": "What is the best recipe for tomato soup?"}]}
+Gateway = Callable[..., AbstractContextManager[str]]
+
+
+@pytest.fixture
+def engine() -> Iterator[FakeEngine]:
+    with FakeEngine() as fake:
+        yield fake
+
+
+@pytest.fixture
+def gateway(gateway_at: Gateway, engine: FakeEngine) -> Iterator[str]:
+    with gateway_at(engine.url) as url:
+        yield url
+
+
+def client(url: str, api_key: str = "none") -> Any:  # its types are too narrow for what we pass and read beyond OpenAI
+    return openai.OpenAI(base_url=f"{url}/v1", api_key=api_key, max_retries=0, timeout=20)
+
+
+def post(url: str, body: Any, **more: Any) -> httpx.Response:
+    return httpx.post(f"{url}/v1/chat/completions", json=body, timeout=20, **more)
+
+
+def events(url: str, body: dict[str, Any]) -> list[str]:
+    with httpx.stream("POST", f"{url}/v1/chat/completions", json={**body, "stream": True}, timeout=20) as response:
+        assert response.status_code == 200
+        assert response.headers["content-type"].startswith("text/event-stream")
+        return [line[6:] for line in response.iter_lines() if line.startswith("data: ")]
+
+
+def assert_envelope(response: httpx.Response, status: int, code: str | None) -> str:
+    assert response.status_code == status
+    error = response.json()["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert error["code"] == code
+    return str(error["message"])
+
+
+def test_openais_client_gets_a_whole_answer_with_citations_and_passages(gateway: str) -> None:
+    answer = client(gateway).chat.completions.create(model="chipalign-demo", messages=ANTENNA["messages"])
+    message = answer.choices[0].message
+    assert message.content == "Run `repair_antennas` [1]."
+    assert message.annotations is not None
+    where = message.annotations[0].url_citation
+    assert message.content[where.start_index : where.end_index] == "[1]"
+    assert where.title == "Antenna repair"
+    retrieval: Any = answer.model_extra["retrieval"] if answer.model_extra else None
+    assert retrieval["hits"][0]["url"] == where.url
+    assert "repair_antennas" in httpx.get(where.url).text
+
+
+def test_openais_client_gets_a_stream_with_passages_first_and_citations_last(gateway: str) -> None:
+    stream = client(gateway).chat.completions.create(
+        model="chipalign-demo",
+        messages=ANTENNA["messages"],
+        stream=True,
+        stream_options={"include_usage": True},
+    )
+    chunks: list[Any] = list(stream)
+    assert chunks[0].retrieval["hits"][0]["title"] == "Antenna repair"
+    assert not any("retrieval" in (chunk.model_extra or {}) for chunk in chunks[1:])
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == "Run `repair_antennas` [1]."
+    (last,) = [chunk.choices[0] for chunk in chunks if chunk.choices and chunk.choices[0].finish_reason]
+    assert last.delta.annotations[0]["url_citation"]["title"] == "Antenna repair"
+    assert chunks[-1].usage.total_tokens == 12
+
+
+def test_the_passages_arrive_before_the_engine_has_said_a_word(gateway: str, engine: FakeEngine) -> None:
+    engine.script = EngineScript(hold_after=0)
+    with httpx.stream("POST", f"{gateway}/v1/chat/completions", json={**ANTENNA, "stream": True}, timeout=20) as response:
+        lines = response.iter_lines()
+        first = json.loads(next(lines)[6:])
+        assert first["retrieval"]["hits"]
+        engine.release()
+        assert "data: [DONE]" in list(lines)
+
+
+def test_unknown_fields_reach_the_engine_and_the_prompt_holds_the_passages(gateway: str, engine: FakeEngine) -> None:
+    assert post(gateway, {**ANTENNA, "top_k": 5, "seed": 7, "chat_template_kwargs": {"x": 1}}).status_code == 200
+    body = engine.bodies[-1]
+    assert (body["top_k"], body["seed"], body["chat_template_kwargs"]) == (5, 7, {"x": 1})
+    assert "retrieval" not in body
+    assert body["model"] == "chipalign-demo"
+    assert "repair_antennas" in body["messages"][-1]["content"]
+
+
+def test_retrieval_can_be_turned_off(gateway: str, engine: FakeEngine) -> None:
+    answer = post(gateway, {**ANTENNA, "retrieval": {"enabled": False}}).json()
+    assert answer["retrieval"] == {"enabled": False, "query": None, "hits": []}
+    assert answer["choices"][0]["message"]["annotations"] == []
+    assert engine.bodies[-1]["messages"] == ANTENNA["messages"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_question_that_nothing_answers_gets_a_sentence_and_costs_the_engine_nothing(gateway: str, engine: FakeEngine, stream: bool) -> None:
+    if stream:
+        chunks = [json.loads(data) for data in events(gateway, NOTHING)[:-1]]
+        text = "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks)
+        assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
+        retrieval = chunks[0]["retrieval"]
+    else:
+        answer = post(gateway, NOTHING).json()
+        text, retrieval = answer["choices"][0]["message"]["content"], answer["retrieval"]
+        assert answer["usage"]["total_tokens"] > 0
+    assert "notes" in text
+    assert retrieval["hits"] == []
+    assert engine.bodies == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/v1/nothing", 404, "not_found"),
+        ("GET", "/", 404, "not_found"),
+        ("POST", "/v1/chat/completions/", 404, "not_found"),
+        ("GET", "/v1/chat/completions", 405, "method_not_allowed"),
+        ("POST", "/v1/models", 405, "method_not_allowed"),
+        ("GET", "/v1/models/unknown", 404, "model_not_found"),
+        ("GET", "/sources/0000", 404, "not_found"),
+    ],
+)
+def test_a_wrong_path_or_method_gets_the_envelope(gateway: str, method: str, path: str, status: int, code: str) -> None:
+    message = assert_envelope(httpx.request(method, gateway + path), status, code)
+    assert message.endswith(".")
+
+
+def test_a_body_that_is_no_json_gets_the_envelope(gateway: str) -> None:
+    response = httpx.post(f"{gateway}/v1/chat/completions", content=b"{oops")
+    assert "not JSON" in assert_envelope(response, 400, None)
+
+
+def test_an_empty_question_gets_the_envelope(gateway: str) -> None:
+    message = assert_envelope(post(gateway, {"messages": [{"role": "user", "content": ""}]}), 400, None)
+    assert "empty: ask a question" in message
+
+
+def test_a_question_longer_than_the_window_gets_openais_code(gateway: str) -> None:
+    body = {"messages": [{"role": "user", "content": "clock " * 5000}]}
+    assert "4096" in assert_envelope(post(gateway, body), 400, "context_length_exceeded")
+    with pytest.raises(openai.BadRequestError) as caught:
+        client(gateway).chat.completions.create(model="m", messages=body["messages"], stream=True)
+    assert caught.value.code == "context_length_exceeded"
+
+
+def test_a_body_beyond_the_limit_is_refused_without_being_read_whole(gateway: str) -> None:
+    body = {"messages": [{"role": "user", "content": "x" * 9_000_000}]}
+    assert "8 MiB" in assert_envelope(post(gateway, body), 413, "body_too_large")
+
+
+def test_an_engine_that_is_down_is_said_with_503_and_when_to_retry(gateway_at: Gateway) -> None:
+    with gateway_at("http://127.0.0.1:9") as url:
+        response = post(url, ANTENNA)
+        assert "starting or down" in assert_envelope(response, 503, "engine_unavailable")
+        assert response.headers["retry-after"] == "10"
+        assert httpx.get(f"{url}/health").status_code == 200
+        ready = httpx.get(f"{url}/ready")
+        assert (ready.status_code, ready.json()["status"]) == (503, "starting")
+        assert_envelope(httpx.get(f"{url}/v1/models"), 503, "engine_unavailable")
+
+
+def test_an_engine_that_keeps_silent_is_given_up(gateway_at: Gateway, engine: FakeEngine) -> None:
+    with gateway_at(engine.url, read_timeout_s=0.3) as url:
+        assert post(url, ANTENNA).status_code == 200
+        engine.script = EngineScript(hold_after=0)
+        assert "CHIPALIGN_READ_TIMEOUT_S" in assert_envelope(post(url, ANTENNA), 504, "upstream_timeout")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_the_engine_refuses_keeps_its_status_and_words(gateway: str, engine: FakeEngine, stream: bool) -> None:
+    engine.script = EngineScript(refusal=(400, "temperature must be non-negative"))
+    assert assert_envelope(post(gateway, {**ANTENNA, "stream": stream}), 400, None) == "temperature must be non-negative"
+
+
+def test_another_program_at_the_engines_port_is_recognised(gateway: str, engine: FakeEngine) -> None:
+    engine.script = EngineScript(garbage=True)
+    assert "is it a vLLM server?" in assert_envelope(post(gateway, ANTENNA), 502, "upstream_error")
+
+
+@pytest.mark.parametrize("script", [EngineScript(cut_after=2), EngineScript(error_after=2)])
+def test_a_stream_that_breaks_ends_with_an_error_event_and_no_done(gateway: str, engine: FakeEngine, script: EngineScript) -> None:
+    engine.script = script
+    data = events(gateway, ANTENNA)
+    error = json.loads(data[-1])["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert error["type"] == "server_error"
+    assert "[DONE]" not in data
+    with pytest.raises(openai.APIError):
+        list(client(gateway).chat.completions.create(model="m", messages=ANTENNA["messages"], stream=True))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_hangs_up_stops_the_engine(gateway: str, engine: FakeEngine, stream: bool) -> None:
+    engine.script = EngineScript(hold_after=1)
+    port = int(gateway.rsplit(":", 1)[1])
+    body = json.dumps({**ANTENNA, "stream": stream}).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(head.encode() + body)
+        deadline = time.monotonic() + 10
+        while not engine.bodies and time.monotonic() < deadline:
+            time.sleep(0.02)
+    assert engine.hung_up.wait(10)
+
+
+def test_the_api_key_is_asked_for_on_v1_alone(gateway_at: Gateway, engine: FakeEngine) -> None:
+    with gateway_at(engine.url, api_key="s3cret") as url:
+        assert_envelope(post(url, ANTENNA), 401, "invalid_api_key")
+        assert_envelope(httpx.get(f"{url}/v1/models"), 401, "invalid_api_key")
+        assert client(url, "s3cret").models.list().data[0].id == "chipalign-demo"
+        assert httpx.get(f"{url}/health").status_code == 200
+        with pytest.raises(openai.AuthenticationError):
+            client(url, "guess").chat.completions.create(model="m", messages=ANTENNA["messages"])
+
+
+def test_models_are_listed_and_found_by_name(gateway: str) -> None:
+    assert [model.id for model in client(gateway).models.list().data] == ["chipalign-demo"]
+    assert client(gateway).models.retrieve("chipalign-demo").owned_by == "chipalign"
+    assert str(httpx.get(f"{gateway}/v1/models").json()).count("root") == 0  # the engine's path on disk stays inside
+
+
+def test_ready_tells_what_is_served(gateway: str) -> None:
+    ready = httpx.get(f"{gateway}/ready").json()
+    assert ready == {"status": "ready", "engine": "ready", "index": "6 passages from notes", "model": "chipalign-demo"}
+
+
+def test_metrics_count_requests_and_broken_streams(gateway: str, engine: FakeEngine) -> None:
+    post(gateway, ANTENNA)
+    post(gateway, NOTHING)
+    engine.script = EngineScript(cut_after=1)
+    events(gateway, ANTENNA)
+    text = httpx.get(f"{gateway}/metrics").text
+    assert 'chipalign_requests_total{path="/v1/chat/completions",status="200"} 3.0' in text
+    assert "chipalign_nothing_found_total 1.0" in text
+    assert "chipalign_broken_streams_total 1.0" in text
+    assert "chipalign_requests_in_flight 0.0" in text
+
+
+def test_a_request_keeps_its_id_when_that_is_harmless(gateway: str) -> None:
+    assert httpx.get(f"{gateway}/health", headers={"x-request-id": "build-77"}).headers["x-request-id"] == "build-77"
+    assert httpx.get(f"{gateway}/health", headers={"x-request-id": "a b;c"}).headers["x-request-id"] != "a b;c"
+
+
+def test_many_clients_at_once_get_their_own_answers(gateway: str) -> None:
+    answers: list[str] = []
+
+    def ask() -> None:
+        answers.append(post(gateway, ANTENNA).json()["choices"][0]["message"]["content"])
+
+    threads = [threading.Thread(target=ask) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == ["Run `repair_antennas` [1]."] * 16
+
+
+def test_a_passage_is_shown_as_text_and_never_as_html(gateway: str) -> None:
+    scan = {"messages": [{"role": "user", "content": "How are scan chains inserted?"}]}
+    page = httpx.get(post(gateway, scan).json()["retrieval"]["hits"][0]["url"])
+    assert page.headers["content-type"].startswith("text/html")
+    assert "<h1>Scan chains</h1>" in page.text
+    assert "si&lt;b&gt;" in page.text

@@ -1,0 +1,167 @@
+"""From a request to the engine's prompt and from its answer to citations, over a real index and a real tokenizer."""
+
+import json
+from typing import Any
+
+import pytest
+
+from rag.retriever import Retriever
+from serve.chat import Grounded, StreamAnnotator, ground, retrieval_object, url_citations
+from serve.errors import ContextLengthExceeded
+from serve.protocol import parse_chat_request
+from serve.settings import ServeSettings
+from serve.tokens import TokenCounter
+
+ANTENNA = "Which command fixes antenna violations?"
+Ask = Any
+
+
+@pytest.fixture
+def ask(small_retriever: Retriever, counter: TokenCounter) -> Ask:
+    def run(*messages: dict[str, Any] | str, max_model_len: int = 4096, settings: ServeSettings | None = None, **fields: Any) -> Grounded:
+        sent = [{"role": "user", "content": message} if isinstance(message, str) else message for message in messages]
+        request = parse_chat_request(json.dumps({"messages": sent, **fields}).encode())
+        return ground(request, small_retriever, counter, settings or ServeSettings(), max_model_len)
+
+    return run
+
+
+def passage_url(hit: Any) -> str:
+    return f"http://gateway/sources/{hit.chunk.chunk_id}"
+
+
+def test_the_passages_stand_before_the_question_in_the_last_message(ask: Ask) -> None:
+    grounded = ask(ANTENNA)
+    system, user = grounded.body["messages"]
+    assert system["role"] == "system"
+    assert "repair_antennas" in user["content"]
+    assert user["content"].rstrip().endswith(ANTENNA)
+    assert grounded.hits[0].chunk.title == "Antenna repair"
+    assert grounded.query == ANTENNA
+
+
+@pytest.mark.parametrize("budget", [30, 50, 70, 100])
+def test_the_budget_of_tokens_holds(ask: Ask, counter: TokenCounter, budget: int) -> None:
+    question = "Which commands fix antenna violations and hold violations?"
+    everything = ask(question, retrieval={"top_k": 6}).hits
+    grounded = ask(question, retrieval={"top_k": 6}, settings=ServeSettings(context_tokens=budget))
+    words_around = counter.count_text(f"Context: Question: {question}")
+    assert counter.count_text(grounded.body["messages"][1]["content"]) <= budget + words_around
+    assert grounded.hits == everything[: len(grounded.hits)]
+    assert 1 <= len(grounded.hits) <= len(everything)
+
+
+def test_a_client_can_choose_the_number_of_passages(ask: Ask) -> None:
+    assert len(ask(ANTENNA, retrieval={"top_k": 1}).hits) == 1
+
+
+def test_earlier_turns_stay_and_a_follow_up_is_searched_with_them(ask: Ask) -> None:
+    grounded = ask("How do I repair setup violations?", {"role": "assistant", "content": "With repair_timing."}, "and for hold?")
+    assert grounded.query == "How do I repair setup violations? and for hold?"
+    assert grounded.hits[0].chunk.title == "Hold fixing"
+    assert [message["role"] for message in grounded.body["messages"]] == ["system", "user", "assistant", "user"]
+    assert grounded.body["messages"][1]["content"] == "How do I repair setup violations?"
+
+
+def test_the_system_message_of_the_client_is_kept_behind_ours(ask: Ask) -> None:
+    grounded = ask({"role": "system", "content": "Answer in French."}, ANTENNA)
+    assert len(grounded.body["messages"]) == 2
+    assert grounded.body["messages"][0]["content"].endswith("Answer in French.")
+
+
+def test_retrieval_turned_off_leaves_the_conversation_untouched(ask: Ask) -> None:
+    grounded = ask(ANTENNA, retrieval={"enabled": False})
+    assert grounded.body["messages"] == [{"role": "user", "content": ANTENNA}]
+    assert (grounded.query, grounded.hits) == (None, ())
+
+
+@pytest.mark.parametrize("text", ["hello", "thank you!"])
+def test_small_talk_goes_to_the_model_without_passages(ask: Ask, text: str) -> None:
+    grounded = ask(text)
+    assert (grounded.query, grounded.hits, grounded.answer) == (None, (), None)
+
+
+def test_a_question_that_nothing_answers_is_answered_by_the_gateway(ask: Ask) -> None:
+    grounded = ask("What is the best recipe for tomato soup?")
+    assert grounded.hits == ()
+    assert grounded.answer is not None
+    assert "notes" in grounded.answer
+
+
+def test_with_tools_a_question_that_nothing_answers_goes_to_the_model(ask: Ask) -> None:
+    assert ask("What is the best recipe for tomato soup?", tools=[{"type": "function", "function": {"name": "cook"}}]).answer is None
+
+
+def test_the_result_of_a_tool_goes_to_the_model_as_it_is(ask: Ask) -> None:
+    result = {"role": "tool", "tool_call_id": "1", "content": "wns -0.3"}
+    grounded = ask(ANTENNA, {"role": "assistant", "content": None, "tool_calls": []}, result)
+    assert grounded.body["messages"][-1] == result
+    assert grounded.query is None
+
+
+def test_defaults_fill_what_the_request_leaves_open_and_nothing_else(ask: Ask) -> None:
+    assert ask(ANTENNA).body["temperature"] == 0.0
+    assert ask(ANTENNA).body["max_tokens"] == 400
+    chosen = ask(ANTENNA, temperature=0.7, max_completion_tokens=9).body
+    assert chosen["temperature"] == 0.7
+    assert "max_tokens" not in chosen
+
+
+def test_the_default_answer_length_shrinks_to_what_the_window_holds(ask: Ask, counter: TokenCounter) -> None:
+    grounded = ask("hello", max_model_len=300)
+    assert grounded.body["max_tokens"] == 300 - counter.count_messages([{"role": "user", "content": "hello"}])
+
+
+def test_a_question_longer_than_the_window_is_refused_with_both_numbers(ask: Ask) -> None:
+    with pytest.raises(ContextLengthExceeded, match=r"maximum context length is 512 tokens; the conversation takes 9\d\d"):
+        ask("clock " * 900, max_model_len=512)
+
+
+def test_an_answer_length_that_the_window_cannot_hold_is_refused(ask: Ask) -> None:
+    with pytest.raises(ContextLengthExceeded, match="an answer of 5000 tokens"):
+        ask(ANTENNA, max_tokens=5000)
+
+
+def test_a_conversation_that_leaves_no_room_for_passages_is_refused(ask: Ask) -> None:
+    with pytest.raises(ContextLengthExceeded, match="and its passages"):
+        ask(ANTENNA + " clock" * 300, max_model_len=512)
+
+
+def test_a_marked_passage_is_cited_where_the_marker_stands(ask: Ask) -> None:
+    hits = ask(ANTENNA).hits
+    answer = "Use repair_antennas [1]."
+    (citation,) = url_citations(answer, hits, passage_url)
+    where = citation["url_citation"]
+    assert citation["type"] == "url_citation"
+    assert answer[where["start_index"] : where["end_index"]] == "[1]"
+    assert where["url"] == passage_url(hits[0])
+    assert where["title"] == "Antenna repair"
+
+
+def test_an_answer_that_shares_nothing_with_its_passages_is_cited_as_a_whole(ask: Ask) -> None:
+    hits = ask(ANTENNA, retrieval={"top_k": 2}).hits
+    spans = [(c["number"], c["url_citation"]["start_index"], c["url_citation"]["end_index"]) for c in url_citations("Maybe so.", hits, passage_url)]
+    assert spans == [(number, 0, 9) for number in range(1, len(hits) + 1)]
+
+
+def test_the_retrieval_object_holds_the_passages_with_scores_and_survives_json(ask: Ask) -> None:
+    grounded = ask(ANTENNA)
+    retrieval = json.loads(json.dumps(retrieval_object(grounded, True, passage_url)))
+    first = retrieval["hits"][0]
+    assert first["number"] == 1
+    assert first["text"] == grounded.hits[0].chunk.text
+    assert {"score", "dense_score", "bm25_score", "heading_path", "licence", "path", "collection", "chunk_id"} <= set(first)
+
+
+def test_a_stream_is_annotated_once_where_each_choice_ends(ask: Ask) -> None:
+    annotator = StreamAnnotator(ask(ANTENNA).hits, passage_url)
+    chunks: list[dict[str, Any]] = [
+        {"choices": [{"index": 0, "delta": {"content": "Use it [1]"}, "finish_reason": None}]},
+        {"choices": [{"index": 1, "delta": {"content": "No."}, "finish_reason": "stop"}]},
+        {"choices": [{"index": 0, "delta": {"content": "."}, "finish_reason": "stop"}]},
+        {"choices": [], "usage": {"total_tokens": 3}},
+    ]
+    annotated = [annotator.annotate(chunk) for chunk in chunks]
+    assert "annotations" not in annotated[0]["choices"][0]["delta"]
+    assert annotated[2]["choices"][0]["delta"]["annotations"][0]["url_citation"]["start_index"] == 7
+    assert annotated[3] == chunks[3]

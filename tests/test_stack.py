@@ -1,0 +1,296 @@
+"""The main job on real parts: `chipalign up` merges, indexes and runs a real vLLM, a gateway and a page, and people use them.
+
+One `up` serves all tests of this file, in the order in which they stand: the last ones kill the engine and stop everything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import psutil
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.conftest import free_port
+
+pytestmark = pytest.mark.stack
+MODEL = "chipalign-demo"
+QUESTION = "What is a clock domain crossing?"
+PATIENCE_S = 600.0  # a first `up` on two busy cores
+NODE_CLIENT = Path(__file__).parent / "node_client.mjs"
+NODE_OPENAI = "openai@7.57.0"  # the npm package, pinned as everything is
+
+
+@dataclass
+class Up:
+    """A running `chipalign up` with everything that it has printed."""
+
+    process: subprocess.Popen[str]
+    home: Path
+    env: dict[str, str]
+    gateway_url: str
+    page_url: str
+    lines: list[str] = field(default_factory=list)
+
+    def text(self) -> str:
+        return "".join(self.lines)
+
+    def wait_for(self, words: str, timeout_s: float = PATIENCE_S) -> None:
+        deadline = time.monotonic() + timeout_s
+        while words not in self.text():
+            assert self.process.poll() is None, f"`up` ended with {self.process.returncode}:\n{self.text()}"
+            assert time.monotonic() < deadline, f"no {words!r} within {timeout_s:.0f} s in:\n{self.text()}"
+            time.sleep(0.1)
+
+    def client(self) -> Any:  # its types are too narrow for what we pass and read beyond OpenAI
+        return openai.OpenAI(base_url=f"{self.gateway_url}/v1", api_key="none", max_retries=0, timeout=120)
+
+    def processes(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def engine(self) -> psutil.Process:
+        (engine,) = [process for process in self.processes() if "vllm.entrypoints" in " ".join(process.cmdline())]
+        return engine
+
+
+def start_up(home: Path, **more: str) -> Up:
+    """Run `chipalign up` on ports of its own; the page's and the gateway's output goes to the home's logs."""
+    ports = {name: free_port() for name in ("gateway", "engine", "page")}
+    env = {**os.environ, "CHIPALIGN_HOME": str(home), "CHIPALIGN_CORPORA": "none", **more}
+    env |= {f"CHIPALIGN_{name.upper()}_PORT": str(port) for name, port in ports.items()}
+    command = [sys.executable, "-m", "chipalign", "up"]
+    process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    up = Up(process, home, env, f"http://127.0.0.1:{ports['gateway']}", f"http://127.0.0.1:{ports['page']}")
+
+    def collect() -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            up.lines.append(line)
+
+    threading.Thread(target=collect, daemon=True).start()
+    return up
+
+
+def stop(up: Up) -> None:
+    up.process.send_signal(signal.SIGINT)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        up.process.wait(60)
+    up.process.kill()
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def up(home: Path) -> Iterator[Up]:
+    started = start_up(home)
+    try:
+        started.wait_for("ChipAlign is running")
+        yield started
+    finally:
+        stop(started)
+
+
+def is_running(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def test_up_ends_at_a_panel_with_the_addresses_the_model_and_the_index(up: Up) -> None:
+    up.wait_for("Ctrl-C")
+    panel = up.text()
+    for words in (up.page_url, f"{up.gateway_url}/v1", "geodesic merge at lam = 0.6", "from handbook", str(up.home / "logs")[:40]):
+        assert words in panel.replace("\n", "") or words in panel
+    assert (up.home / "models" / MODEL / "merge_report.json").exists()
+
+
+def test_the_python_client_gets_a_whole_answer_with_citations(up: Up) -> None:
+    answer = up.client().chat.completions.create(model=MODEL, messages=[{"role": "user", "content": QUESTION}], max_tokens=60)
+    message = answer.choices[0].message
+    assert message.content
+    assert message.annotations
+    assert all(0 <= a.url_citation.start_index < a.url_citation.end_index <= len(message.content) for a in message.annotations)
+    retrieval: Any = answer.model_extra["retrieval"]
+    assert "clock-domain-crossing.md" in {hit["path"] for hit in retrieval["hits"]}
+    assert httpx.get(message.annotations[0].url_citation.url).status_code == 200
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens > 0
+
+
+def test_the_python_client_gets_a_streamed_answer_with_citations(up: Up) -> None:
+    stream = up.client().chat.completions.create(model=MODEL, messages=[{"role": "user", "content": QUESTION}], max_tokens=60, stream=True)
+    chunks: list[Any] = list(stream)
+    pieces = [chunk.choices[0].delta.content for chunk in chunks if chunk.choices and chunk.choices[0].delta.content]
+    assert len(pieces) > 5
+    assert chunks[0].retrieval["hits"]
+    assert chunks[-1].choices[0].delta.annotations
+
+
+def test_the_node_client_gets_both_kinds_of_answer_with_citations(up: Up, tmp_path: Path) -> None:
+    if not (shutil.which("node") and shutil.which("npm")):
+        pytest.skip("Node and npm are not installed")
+    shutil.copy(NODE_CLIENT, tmp_path)
+    subprocess.run(["npm", "install", "--no-package-lock", "--no-audit", "--no-fund", "--silent", NODE_OPENAI], cwd=tmp_path, check=True)
+    done = subprocess.run(
+        ["node", NODE_CLIENT.name, f"{up.gateway_url}/v1", QUESTION], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=180
+    )
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    assert seen["text"] == "".join(seen["pieces"])  # greedy: both ways give the same words
+    assert seen["cited"] == seen["annotations"]
+    assert seen["annotations"][0]["type"] == "url_citation"
+    assert seen["passages"] >= 1
+    assert seen["models"] == [MODEL]
+    assert seen["refusal"] == {"name": "BadRequestError", "status": 400, "param": "messages"}
+
+
+def test_fields_that_only_vllm_knows_reach_it(up: Up) -> None:
+    schema = {"type": "object", "properties": {"cell": {"type": "string", "maxLength": 12}}, "required": ["cell"]}
+    answer = up.client().chat.completions.create(
+        model=MODEL,
+        messages=[{"role": "user", "content": "Name a standard cell."}],
+        max_tokens=60,
+        response_format={"type": "json_schema", "json_schema": {"name": "cell", "schema": schema}},
+        extra_body={"retrieval": {"enabled": False}, "return_token_ids": True},
+    )
+    assert set(json.loads(answer.choices[0].message.content or "")) == {"cell"}
+    assert answer.choices[0].model_extra["token_ids"]
+
+
+def test_a_follow_up_is_searched_with_its_conversation(up: Up) -> None:
+    turns = [("user", "How are setup violations fixed?"), ("assistant", "By faster paths."), ("user", "and for hold?")]
+    body = {"model": MODEL, "messages": [{"role": role, "content": text} for role, text in turns], "max_tokens": 8}
+    retrieval = httpx.post(f"{up.gateway_url}/v1/chat/completions", json=body, timeout=120).json()["retrieval"]
+    assert retrieval["query"] == "How are setup violations fixed? and for hold?"
+    assert "hold-fixing.md" in {hit["path"] for hit in retrieval["hits"]}
+
+
+def test_a_question_about_something_else_is_not_answered_by_invention(up: Up) -> None:
+    body = {"model": MODEL, "messages": [{"role": "user", "content": "Which bus goes to the football stadium in Madrid?"}]}
+    answer = httpx.post(f"{up.gateway_url}/v1/chat/completions", json=body, timeout=120).json()
+    assert "found nothing" in answer["choices"][0]["message"]["content"]
+    assert answer["retrieval"]["hits"] == []
+
+
+def test_a_question_longer_than_the_context_window_is_refused(up: Up) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        up.client().chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "clock " * 9000}])
+    assert caught.value.code == "context_length_exceeded"
+
+
+def test_the_gateway_counts_tokens_as_the_engine_does(up: Up) -> None:
+    from serve.tokens import TokenCounter
+
+    messages = [{"role": "system", "content": "You know chips."}, {"role": "user", "content": "What does `set_wire_rc -layer met2` do?\n\n[1] ..."}]
+    engine_url = f"http://127.0.0.1:{up.env['CHIPALIGN_ENGINE_PORT']}"
+    counted = httpx.post(f"{engine_url}/tokenize", json={"model": MODEL, "messages": messages}).json()["count"]
+    assert TokenCounter.load(up.home / "models" / MODEL).count_messages(messages) == counted
+
+
+def test_ask_answers_in_the_terminal(up: Up) -> None:
+    command = [sys.executable, "-m", "chipalign", "ask", QUESTION, "--url", up.gateway_url]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=180)
+    assert done.returncode == 0, done.stderr
+    assert "Clock domain crossing" in done.stdout  # a source
+    document = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, check=True, timeout=180).stdout)
+    assert document["answer"]
+    assert document["sources"]
+
+
+def test_the_page_shows_an_answer_as_it_comes_and_opens_its_sources(up: Up, browser: Browser, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    page = browser.new_context(viewport={"width": 1280, "height": 900}, device_scale_factor=1).new_page()
+    page.goto(up.page_url)
+    expect(page.get_by_text("Ready")).to_be_visible(timeout=60_000)
+    box = page.get_by_placeholder("Ask a chip-design question")
+    box.fill(QUESTION)
+    box.press("Enter")
+    growing = page.locator(".st-key-answering")
+    expect(growing).to_be_visible(timeout=60_000)
+    lengths = set()
+    while page.get_by_role("button", name="Stop").count():
+        with contextlib.suppress(Exception):  # the element goes away when the answer ends
+            lengths.add(len(growing.inner_text(timeout=500)))
+        page.wait_for_timeout(50)
+    assert len(lengths) > 3, "the answer did not grow on the page"
+    answer = page.locator(".st-key-answer-0")
+    expect(answer).not_to_be_empty(timeout=60_000)
+    answer.get_by_text(re.compile(r"Sources \(\d\)")).click()
+    expect(page.locator(".st-key-source-0-1")).to_contain_text("handbook", timeout=20_000)
+    target = request.config.getoption("--screenshot") or tmp_path / "page.png"
+    page.wait_for_timeout(700)  # the frame of the sources opens with an animation
+    page.screenshot(path=str(target))
+    assert Path(target).stat().st_size > 10_000
+
+
+def test_a_second_up_on_the_same_home_says_so(up: Up) -> None:
+    done = subprocess.run([sys.executable, "-m", "chipalign", "up"], env=up.env, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr.startswith("chipalign up: another `chipalign up` runs on")
+
+
+def test_an_engine_that_is_killed_mid_answer_breaks_off_clearly_and_comes_back(up: Up) -> None:
+    body = {"model": MODEL, "messages": [{"role": "user", "content": QUESTION}], "max_tokens": 400, "min_tokens": 400, "stream": True}
+    before = up.engine()
+    events = []
+    with httpx.stream("POST", f"{up.gateway_url}/v1/chat/completions", json=body, timeout=120) as response:
+        for line in response.iter_lines():
+            if line.startswith("data: "):
+                events.append(line[6:])
+            if len(events) == 5:
+                for process in [*before.children(recursive=True), before]:
+                    process.kill()
+    error = json.loads(events[-1])["error"]
+    assert error["code"] in ("upstream_error", "engine_unavailable")
+    assert "[DONE]" not in events
+    with pytest.raises(openai.APIStatusError) as caught:
+        up.client().chat.completions.create(model=MODEL, messages=[{"role": "user", "content": QUESTION}])
+    assert caught.value.status_code == 503
+    up.wait_for("engine: ended with status -9; restart 1 in 1 s", 30)
+    up.wait_for("engine: ready", 300) if up.text().count("engine: ready") == 0 else None
+    deadline = time.monotonic() + 300
+    while httpx.get(f"{up.gateway_url}/ready").status_code != 200:
+        assert time.monotonic() < deadline, up.text()
+        time.sleep(0.5)
+    assert up.engine().pid != before.pid
+
+
+def test_ctrl_c_stops_every_process(up: Up) -> None:
+    processes = up.processes()
+    assert len(processes) >= 3
+    up.process.send_signal(signal.SIGINT)
+    assert up.process.wait(60) == 0
+    assert not [process for process in processes if is_running(process)]
+    up_lines = up.text()
+    assert "stopped; nothing is left running" in up_lines
+
+
+def test_a_second_up_reuses_the_model_and_the_index(up: Up, home: Path) -> None:
+    assert up.process.poll() is not None
+    manifest = (home / "indexes" / "starter" / "manifest.json").read_bytes()
+    weights = (home / "models" / MODEL / "model.safetensors").stat().st_mtime_ns
+    again = start_up(home)
+    try:
+        again.wait_for("ChipAlign is running")
+        assert "found as merged before" in again.text()
+    finally:
+        stop(again)
+    assert (home / "indexes" / "starter" / "manifest.json").read_bytes() == manifest
+    assert (home / "models" / MODEL / "model.safetensors").stat().st_mtime_ns == weights

@@ -1,0 +1,193 @@
+"""What the chat page holds after each click, run by Streamlit's own test harness over a gateway on a real socket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.fake_gateway import HITS, NOTHING_FOUND, FakeGateway, Refusal, Script
+from ui.chat_app import EXAMPLES, SLOW_AFTER_S, waiting_note
+from ui.conversation import Turn, begin
+from ui.events import read_source
+
+APP = Path(__file__).parent.parent / "ui" / "chat_app.py"
+
+
+@pytest.fixture
+def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGateway]:
+    with FakeGateway() as fake:
+        monkeypatch.setenv("CHIPALIGN_URL", fake.url)
+        yield fake
+
+
+def open_page() -> AppTest:
+    return AppTest.from_file(str(APP), default_timeout=20).run()
+
+
+def type_question(app: AppTest, question: str) -> AppTest:
+    return app.chat_input[0].set_value(question).run()
+
+
+def texts(app: AppTest) -> str:
+    """Everything that the page shows as Markdown, captions and errors included."""
+    return "\n".join(element.value for kind in (app.markdown, app.caption, app.error, app.warning) for element in kind)
+
+
+def labels(app: AppTest) -> list[str]:
+    return [button.label for button in app.button]
+
+
+def test_empty_page_says_what_it_is_and_offers_examples(gateway: FakeGateway) -> None:
+    app = open_page()
+    assert app.title[0].value == "ChipAlign"
+    assert "passages it stands on" in app.caption[0].value
+    assert ":green[●] Ready" in texts(app)
+    assert labels(app) == list(EXAMPLES)
+    assert gateway.requests == []
+
+
+def test_example_is_asked_with_one_click(gateway: FakeGateway) -> None:
+    app = open_page().button(key="example-0").click().run()
+    assert gateway.requests[0]["messages"] == [{"role": "user", "content": EXAMPLES[0]}]
+    assert "Run `repair_antennas` after global routing" in texts(app)
+
+
+def test_answer_stands_above_its_sources(gateway: FakeGateway) -> None:
+    gateway.script = Script(query="How do I repair antennas?")
+    app = type_question(open_page(), "How do I repair antennas?")
+    assert [message.name for message in app.chat_message] == ["user", "assistant"]
+    assert f"after global routing [\\[1\\]]({HITS[0]['url']})." in texts(app)
+    assert [expander.label for expander in app.expander] == ["Sources (3)"]
+    sources = app.expander[0]
+    assert [code.value for code in sources.code] == [hit["text"] for hit in HITS]
+    badges = [markdown.value.split(" :")[1] for markdown in sources.markdown]
+    assert badges == ["green-badge[cited]", "gray-badge[not cited]", "gray-badge[not cited]"]
+    assert sources.caption[0].value == "Commands › Repair Antennas"
+
+
+def test_only_web_addresses_become_links(gateway: FakeGateway) -> None:
+    app = type_question(open_page(), "q")
+    assert f"[Open the page](<{HITS[0]['url']}>)" in texts(app)
+    assert "javascript:" not in texts(app)
+
+
+def test_nothing_on_the_page_is_rendered_as_html(gateway: FakeGateway) -> None:
+    gateway.script = Script(deltas=("<script>alert(1)</script>",))
+    app = type_question(open_page(), "<b>q</b>")
+    assert not any(element.allow_html for element in (*app.markdown, *app.caption))
+
+
+def test_follow_up_is_asked_with_the_conversation(gateway: FakeGateway) -> None:
+    app = type_question(open_page(), "How do I repair antennas?")
+    app = type_question(app, "And for hold?")
+    assert [message["role"] for message in gateway.requests[1]["messages"]] == ["user", "assistant", "user"]
+    assert [message.name for message in app.chat_message] == ["user", "assistant", "user", "assistant"]
+    assert [expander.label for expander in app.expander] == ["Sources (3)", "Sources (3)"]
+
+
+def test_nothing_is_asked_again_when_the_page_is_redrawn(gateway: FakeGateway) -> None:
+    type_question(open_page(), "q").run()
+    assert len(gateway.requests) == 1
+
+
+def test_new_conversation_forgets_the_old_one(gateway: FakeGateway) -> None:
+    app = type_question(open_page(), "q").button(key="new").click().run()
+    assert labels(app) == list(EXAMPLES)
+    type_question(app, "r")
+    assert gateway.requests[1]["messages"] == [{"role": "user", "content": "r"}]
+
+
+def test_empty_question_is_answered_by_a_sentence(gateway: FakeGateway) -> None:
+    app = type_question(open_page(), "   ")
+    assert app.warning[0].value == "The question is empty: type what you want to know."
+    assert gateway.requests == []
+    assert not app.run().warning
+
+
+def test_gateway_down_is_told_and_retry_asks_again(gateway: FakeGateway) -> None:
+    app = type_question(open_page(), "first")
+    gateway.stop()
+    app = type_question(app, "second")
+    assert "cannot be reached" in app.error[0].value
+    assert ":red[●]" in texts(app)
+    assert "Run `repair_antennas`" in texts(app)  # the conversation is kept
+    gateway.start()
+    app = app.button(key="retry").click().run()
+    assert not app.error
+    assert "Retry" not in labels(app)
+    assert [request["messages"][-1]["content"] for request in gateway.requests] == ["first", "second"]
+
+
+def test_answer_that_breaks_off_keeps_its_text_and_its_sources(gateway: FakeGateway) -> None:
+    gateway.script = Script(error_after=2)
+    app = type_question(open_page(), "q")
+    assert "Run `repair_antennas`" in texts(app)
+    assert "broke off before its end" in app.error[0].value
+    assert app.expander[0].label == "Sources (3)"
+
+
+@pytest.mark.parametrize(
+    ("refusal", "sentence"),
+    [
+        (Refusal(503, "engine_unavailable", "loading", {"Retry-After": "5"}), "Try again in 5 s"),
+        (Refusal(400, "context_length_exceeded", "9000 tokens"), "longer than the model can read"),
+    ],
+)
+def test_refusal_is_told_in_a_sentence(gateway: FakeGateway, refusal: Refusal, sentence: str) -> None:
+    gateway.script = Script(refusal=refusal)
+    assert sentence in type_question(open_page(), "q").error[0].value
+
+
+def test_question_after_one_that_was_too_long_is_asked_without_it(gateway: FakeGateway) -> None:
+    gateway.script = Script(refusal=Refusal(400, "context_length_exceeded", "9000 tokens"))
+    app = type_question(open_page(), "long " * 2000)
+    gateway.script = Script()
+    type_question(app, "short")
+    assert gateway.requests[1]["messages"] == [{"role": "user", "content": "short"}]
+
+
+def test_nothing_found_is_said(gateway: FakeGateway) -> None:
+    gateway.script = Script(deltas=(NOTHING_FOUND,), hits=(), cited=())
+    app = type_question(open_page(), "q")
+    assert "No passage in the indexed documents matches" in texts(app)
+    assert not app.expander
+
+
+def test_greeting_is_not_told_that_no_passage_matches(gateway: FakeGateway) -> None:
+    gateway.script = Script(deltas=("Hello.",), hits=(), cited=(), query="")
+    assert "No passage" not in texts(type_question(open_page(), "hello"))
+
+
+def test_what_was_searched_is_shown_where_it_is_not_the_question_itself(gateway: FakeGateway) -> None:
+    gateway.script = Script(query="antenna repair and hold")
+    assert "Searched for: antenna repair and hold" in texts(type_question(open_page(), "and hold?"))
+    assert "Searched for" not in texts(type_question(open_page(), "antenna repair and hold"))
+
+
+def test_answer_cut_at_its_limit_is_said(gateway: FakeGateway) -> None:
+    gateway.script = Script(finish_reason="length")
+    assert "CHIPALIGN_MAX_TOKENS" in texts(type_question(open_page(), "q"))
+
+
+def test_engine_that_is_starting_is_told_in_the_status_line(gateway: FakeGateway) -> None:
+    gateway.script = Script(ready=(503, {"status": "starting", "engine": "starting", "index": "ready"}))
+    assert ":orange[●] Not ready yet\\: starting" in texts(open_page())
+
+
+def test_wrong_setting_is_told_instead_of_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHIPALIGN_URL", "nowhere")
+    app = open_page()
+    assert app.error[0].value.startswith("CHIPALIGN\\_URL is 'nowhere'")
+    assert not app.chat_input
+
+
+def test_waiting_note_counts_the_seconds_and_says_when_it_is_slow() -> None:
+    asked = begin(Turn("q"))
+    found = Turn("q", "answering", sources=(read_source(HITS[0]),), query="q")
+    assert waiting_note(asked, 0.2) == "Searching the documents…"
+    assert waiting_note(found, 3.2) == "Found 1 passage, reading it (3 s)…"
+    assert waiting_note(Turn("hello", "answering", query=""), 1.0) == "Writing (1 s)…"
+    assert "slow or busy" in waiting_note(asked, SLOW_AFTER_S)

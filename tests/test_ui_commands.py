@@ -1,0 +1,152 @@
+"""`chipalign ask` and `chipalign page` as a person and a script meet them."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.fake_gateway import HITS, MODEL_ID, NOTHING_FOUND, FakeGateway, Script
+from ui.commands import ask, page, streamlit_arguments
+from ui.settings import UiSettings
+
+ROOT = Path(__file__).parent.parent
+Captured = pytest.CaptureFixture[str]
+
+
+def test_ask_prints_the_answer_then_its_sources(capsys: Captured) -> None:
+    with FakeGateway() as gateway:
+        assert ask(["How do I repair antennas?", "--url", gateway.url]) == 0
+    out, err = capsys.readouterr()
+    assert out == (
+        "Run `repair_antennas` after global routing [1].\n"
+        "\n"
+        "Sources (* cited)\n"
+        "*[1] Global Routing > Commands > Repair Antennas\n"
+        f"     {HITS[0]['url']}\n"
+        "     src/grt/README.md\n"
+        " [2] Antenna effects > Fixing violations\n"
+        f"     {HITS[1]['url']}\n"
+        "     antenna-effects.md\n"
+        " [3] Glossary\n"
+        "     glossary.md\n"
+    )
+    assert err == ""
+
+
+def test_ask_takes_a_question_without_quotes() -> None:
+    with FakeGateway() as gateway:
+        ask(["What", "is", "slack?", "--url", gateway.url])
+        assert gateway.requests[0]["messages"] == [{"role": "user", "content": "What is slack?"}]
+
+
+def test_ask_json_is_exactly_one_document(capsys: Captured) -> None:
+    with FakeGateway() as gateway:
+        assert ask(["How?", "--json", "--url", gateway.url]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert list(document) == ["question", "answer", "sources", "citations", "model"]
+    assert (document["question"], document["model"]) == ("How?", MODEL_ID)
+    assert document["answer"] == "Run `repair_antennas` after global routing [1]."
+    assert [source["title"] for source in document["sources"]] == ["Global Routing", "Antenna effects", "Glossary"]
+    assert document["citations"] == [{"number": 1, "title": "Global Routing", "url": HITS[0]["url"], "start_index": 0, "end_index": 1}]
+
+
+def test_ask_that_finds_nothing_prints_no_list_of_sources(capsys: Captured) -> None:
+    with FakeGateway(Script(deltas=(NOTHING_FOUND,), hits=(), cited=())) as gateway:
+        assert ask(["Who won?", "--url", gateway.url]) == 0
+    assert capsys.readouterr().out == f"{NOTHING_FOUND}\n"
+
+
+@pytest.mark.parametrize("argv", [[], [""], ["   "], ["", "--json"]])
+def test_empty_question_is_one_line_and_exit_2(argv: list[str], capsys: Captured) -> None:
+    assert ask(argv) == 2
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "The question is empty: type what you want to know.\n")
+
+
+def test_gateway_down_is_one_line_and_exit_2(capsys: Captured) -> None:
+    with FakeGateway() as gateway:
+        gateway.stop()
+        assert ask(["How?", "--url", gateway.url, "--json"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"The ChipAlign gateway at {gateway.url} cannot be reached")
+    assert err.count("\n") == 1
+
+
+def test_answer_that_breaks_off_keeps_what_came_and_exits_2(capsys: Captured) -> None:
+    with FakeGateway(Script(error_after=1)) as gateway:
+        assert ask(["How?", "--url", gateway.url]) == 2
+    out, err = capsys.readouterr()
+    assert out == "Run \n"
+    assert err.startswith("The answer broke off before its end")
+
+
+def test_broken_answer_leaves_no_half_document_in_json(capsys: Captured) -> None:
+    with FakeGateway(Script(error_after=1)) as gateway:
+        assert ask(["How?", "--url", gateway.url, "--json"]) == 2
+    assert capsys.readouterr().out == ""
+
+
+def test_wrong_address_is_refused_by_the_name_of_its_option(capsys: Captured) -> None:
+    assert ask(["How?", "--url", "gateway:8000"]) == 2
+    assert capsys.readouterr().err == "--url is 'gateway:8000': it must be an address such as http://127.0.0.1:8000.\n"
+
+
+def test_wrong_variable_is_one_line_and_exit_2(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHIPALIGN_TIMEOUT_S", "soon")
+    assert ask(["How?"]) == 2
+    assert capsys.readouterr().err == "CHIPALIGN_TIMEOUT_S is 'soon': it must be a number of seconds above 0.\n"
+
+
+def test_control_characters_of_models_and_documents_do_not_reach_the_terminal(capsys: Captured) -> None:
+    hit = {**HITS[0], "title": "T\x1b]0;owned\x07", "path": "a\rb\n.md"}
+    with FakeGateway(Script(deltas=("red \x1b[31mtext\n\x9b2J",), hits=(hit,), cited=())) as gateway:
+        ask(["How?", "--url", gateway.url])
+    out = capsys.readouterr().out
+    assert "red [31mtext\n2J" in out
+    assert not {"\x1b", "\x07", "\r", "\x9b"} & set(out)
+
+
+def test_ask_writes_text_while_the_answer_is_still_being_written() -> None:
+    code = "import sys; from ui.commands import ask; raise SystemExit(ask(sys.argv[1:]))"
+    with (
+        FakeGateway(Script(hold_after=1)) as gateway,
+        subprocess.Popen([sys.executable, "-c", code, "How?", "--url", gateway.url], cwd=ROOT, stdout=subprocess.PIPE) as process,
+    ):
+        assert process.stdout is not None
+        assert process.stdout.read(4) == b"Run "
+        gateway.release()
+        assert process.stdout.read().startswith(b"`repair_antennas` after")
+    assert process.returncode == 0
+
+
+def test_page_at_a_taken_port_says_so_and_names_the_option(capsys: Captured) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert page(["--port", str(port)]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"The page cannot listen on 127.0.0.1:{port} (Address already in use).")
+    assert "--port or CHIPALIGN_PAGE_PORT" in err
+
+
+def test_page_refuses_a_port_that_is_none(capsys: Captured) -> None:
+    assert page(["--port", "eighty"]) == 2
+    assert capsys.readouterr().err == "--port is 'eighty': it must be a whole number from 1 to 65535.\n"
+
+
+def test_page_is_served_where_the_settings_say_and_calls_nobody() -> None:
+    arguments = streamlit_arguments(UiSettings(host="0.0.0.0", page_port=9000))
+    assert arguments[:3] == ["-m", "streamlit", "run"]
+    assert Path(arguments[3]).name == "chat_app.py"
+    assert {"--server.address=0.0.0.0", "--server.port=9000", "--server.headless=true", "--browser.gatherUsageStats=false"} <= set(arguments)
+
+
+def test_key_does_not_stand_on_the_command_line_of_the_page() -> None:
+    assert not any("secret" in argument for argument in streamlit_arguments(UiSettings(api_key="secret")))

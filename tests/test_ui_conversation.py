@@ -1,0 +1,122 @@
+"""A conversation grows, is trimmed, becomes messages and Markdown; nothing in it is changed in place."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.fake_gateway import HITS
+from ui.conversation import Turn, add_question, begin, close_interrupted, fail, retry, take_event, to_markdown, to_messages, trim, with_last
+from ui.errors import EmptyQuestion
+from ui.events import Citation, Finished, SourcesFound, TextDelta, read_source
+
+SOURCES = tuple(read_source(hit) for hit in HITS)
+ANSWERED = Turn("What is hold slack?", "answered", "The margin of the early path.", SOURCES, "hold slack", (1,), "stop")
+
+turns = st.lists(st.builds(Turn, question=st.text(min_size=1, max_size=40), answer=st.text(max_size=40)), min_size=1, max_size=8).map(tuple)
+
+
+def test_question_is_added_without_its_blanks() -> None:
+    assert add_question((ANSWERED,), "  And setup?\n") == (ANSWERED, Turn("And setup?"))
+
+
+@pytest.mark.parametrize("nothing", ["", "   ", "\n\t"])
+def test_empty_question_is_refused(nothing: str) -> None:
+    with pytest.raises(EmptyQuestion, match="empty"):
+        add_question((), nothing)
+
+
+def test_events_build_the_turn() -> None:
+    turn = begin(Turn("q"))
+    assert turn.state == "answering"
+    for event in (SourcesFound(SOURCES, "the query"), TextDelta("Use "), TextDelta("this [2]."), Finished("stop", (Citation(2, "", "", 0, 1),), "m")):
+        turn = take_event(turn, event)
+    assert turn == Turn("q", "answered", "Use this [2].", SOURCES, "the query", (2,), "stop")
+
+
+def test_retrieval_that_finds_nothing_is_told_from_none_at_all() -> None:
+    assert Turn("q").query is None
+    assert take_event(Turn("hello"), SourcesFound((), "")).query == ""
+    assert take_event(Turn("q"), SourcesFound((), "q")).query == "q"
+
+
+def test_failed_turn_keeps_the_text_that_came() -> None:
+    turn = fail(take_event(Turn("q"), TextDelta("half")), "It broke.")
+    assert (turn.state, turn.answer, turn.problem) == ("failed", "half", "It broke.")
+
+
+def test_turn_left_amid_its_answer_counts_as_stopped() -> None:
+    assert close_interrupted((ANSWERED, begin(Turn("q"))))[-1].state == "stopped"
+
+
+def test_finished_waiting_and_empty_conversations_are_left_alone_by_closing() -> None:
+    for conversation in ((), (ANSWERED,), (Turn("q"),), (fail(Turn("q"), "p"),)):
+        assert close_interrupted(conversation) == conversation
+
+
+def test_retry_asks_the_last_question_afresh() -> None:
+    assert retry((ANSWERED, fail(Turn("q", answer="half"), "p"))) == (ANSWERED, Turn("q"))
+    assert retry(()) == ()
+
+
+def test_last_turn_is_replaced() -> None:
+    assert with_last((ANSWERED, Turn("q")), Turn("other")) == (ANSWERED, Turn("other"))
+
+
+def test_messages_hold_the_history_and_end_with_the_question() -> None:
+    assert to_messages((ANSWERED, Turn("And setup?"))) == [
+        {"role": "user", "content": "What is hold slack?"},
+        {"role": "assistant", "content": "The margin of the early path."},
+        {"role": "user", "content": "And setup?"},
+    ]
+
+
+def test_turn_without_answer_is_no_history() -> None:
+    assert to_messages((fail(Turn("lost"), "p"), Turn("q"))) == [{"role": "user", "content": "q"}]
+
+
+def test_empty_conversation_has_no_messages() -> None:
+    assert to_messages(()) == []
+
+
+def test_oldest_turns_are_trimmed_first() -> None:
+    conversation = tuple(Turn(f"q{number}", answer="a" * 10) for number in range(5))
+    assert trim(conversation, max_chars=24) == conversation[-2:]
+
+
+def test_last_turn_stays_however_long_it_is() -> None:
+    assert trim((ANSWERED, Turn("x" * 100)), max_chars=10) == (Turn("x" * 100),)
+
+
+@given(turns, st.integers(min_value=0, max_value=400))
+def test_trimmed_conversation_is_an_end_of_it_that_fits_or_one_turn(conversation: tuple[Turn, ...], max_chars: int) -> None:
+    kept = trim(conversation, max_chars)
+    assert kept == conversation[-len(kept) :]
+    assert len(kept) == 1 or sum(len(turn.question) + len(turn.answer) for turn in kept) <= max_chars
+
+
+@given(turns)
+def test_messages_alternate_and_end_with_the_person(conversation: tuple[Turn, ...]) -> None:
+    roles = [message["role"] for message in to_messages(conversation)]
+    assert roles == ["user", "assistant"] * (len(roles) // 2) + ["user"]
+
+
+def test_markdown_holds_question_answer_and_sources() -> None:
+    text = to_markdown((ANSWERED,))
+    assert text.startswith("# ChipAlign conversation\n\n## Question\n\n> What is hold slack?\n\n## Answer\n\nThe margin of the early path.")
+    assert "**[1]** Global Routing › Commands › Repair Antennas (cited)" in text
+    assert "**[2]** Antenna effects › Fixing violations\n" in text
+    assert HITS[0]["url"] in text
+    assert "javascript:" not in text
+
+
+def test_markdown_says_how_a_turn_ended() -> None:
+    text = to_markdown((Turn("q", "stopped", "half"), fail(Turn("r"), "It broke.")))
+    assert "half\n\n(stopped before its end)" in text
+    assert "(no answer)\n\n(It broke.)" in text
+
+
+def test_passage_that_holds_a_fence_cannot_end_its_own() -> None:
+    source = read_source({**HITS[0], "text": "````\ncode\n````"})
+    assert "`````text\n````\ncode\n````\n`````" in to_markdown((Turn("q", "answered", "a", (source,)),))

@@ -1,0 +1,75 @@
+"""Chunks of the wire format become events; what is absent or null in them is decided here."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.fake_gateway import HITS
+from ui.events import Citation, Finished, SourcesFound, TextDelta, read_chunk, read_source
+
+
+def test_role_chunk_without_text_is_no_event() -> None:
+    assert list(read_chunk({"choices": [{"delta": {"role": "assistant", "content": ""}, "finish_reason": None}]})) == []
+
+
+def test_usage_chunk_without_choices_is_no_event() -> None:
+    assert list(read_chunk({"choices": [], "usage": {"total_tokens": 9}})) == []
+
+
+def test_text_becomes_a_delta() -> None:
+    assert list(read_chunk({"choices": [{"delta": {"content": "Use "}}]})) == [TextDelta("Use ")]
+
+
+def test_retrieval_becomes_sources() -> None:
+    (event,) = read_chunk({"retrieval": {"enabled": True, "query": "q", "hits": list(HITS)}, "choices": []})
+    assert isinstance(event, SourcesFound)
+    assert event.query == "q"
+    assert [(source.number, source.title) for source in event.sources] == [(1, "Global Routing"), (2, "Antenna effects"), (3, "Glossary")]
+
+
+def test_retrieval_without_hits_is_said_too() -> None:
+    assert list(read_chunk({"retrieval": {"enabled": True, "query": "q", "hits": []}})) == [SourcesFound((), "q")]
+    assert list(read_chunk({"retrieval": {"enabled": True, "query": None, "hits": []}})) == [SourcesFound((), "")]
+
+
+def test_chunk_without_retrieval_finds_no_sources() -> None:
+    assert list(read_chunk({"retrieval": None, "choices": None})) == []
+
+
+def test_last_text_and_the_end_may_share_a_chunk() -> None:
+    annotation = {"type": "url_citation", "number": 2, "url_citation": {"url": "http://d", "title": "D", "start_index": 3, "end_index": 6}}
+    chunk = {"model": "m", "choices": [{"delta": {"content": "end", "annotations": [annotation]}, "finish_reason": "stop"}]}
+    assert list(read_chunk(chunk)) == [TextDelta("end"), Finished("stop", (Citation(2, "D", "http://d", 3, 6),), "m")]
+
+
+def test_end_without_citations_cites_nothing() -> None:
+    (end,) = read_chunk({"choices": [{"delta": {}, "finish_reason": "length"}]})
+    assert isinstance(end, Finished)
+    assert (end.finish_reason, end.cited, end.model) == ("length", (), "")
+
+
+def test_passage_cited_twice_counts_once_in_order() -> None:
+    citations = tuple(Citation(number, "", "", 0, 0) for number in (3, 1, 3))
+    assert Finished("stop", citations, "m").cited == (1, 3)
+
+
+def test_hit_without_licence_page_or_score_is_read() -> None:
+    source = read_source({"number": 1, "path": "a/b.md", "text": "t", "title": None, "licence": None, "url": None, "score": None})
+    assert (source.title, source.licence, source.url, source.score, source.link) == ("a/b.md", "", "", 0.0, "")
+
+
+def test_hit_without_number_is_an_error() -> None:
+    with pytest.raises(KeyError):
+        read_source({"title": "T"})
+
+
+def test_heading_leaves_out_the_title_that_it_repeats() -> None:
+    assert read_source(HITS[0]).heading == "Commands › Repair Antennas"
+    assert read_source(HITS[2]).heading == ""
+    assert read_source({**HITS[0], "title": "Another"}).heading == "Global Routing › Commands › Repair Antennas"
+
+
+def test_only_web_addresses_are_links() -> None:
+    assert read_source(HITS[0]).link == HITS[0]["url"]
+    assert read_source({**HITS[0], "url": "javascript:alert(1)"}).link == ""
+    assert read_source({**HITS[0], "url": "file:///etc/passwd"}).link == ""

@@ -1,0 +1,223 @@
+"""The chat page in a real browser: `chipalign page` as its own process, before a gateway on a real socket."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.fake_gateway import HITS, FakeGateway, Script
+
+ROOT = Path(__file__).parent.parent
+PATIENCE_MS = 15_000  # two busy cores draw slowly
+
+
+@pytest.fixture(scope="module")
+def gateway() -> Iterator[FakeGateway]:
+    with FakeGateway() as fake:
+        yield fake
+
+
+@pytest.fixture(scope="module")
+def page_url(gateway: FakeGateway) -> Iterator[str]:
+    """The address of a served page; its process is gone afterwards."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    code = "import sys; from ui.commands import page; raise SystemExit(page(sys.argv[1:]))"
+    process = subprocess.Popen([sys.executable, "-c", code, "--port", str(port), "--url", gateway.url], cwd=ROOT, stdout=subprocess.DEVNULL)
+    try:
+        wait_until_served(f"http://127.0.0.1:{port}", process)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(timeout=15)
+
+
+def wait_until_served(url: str, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(300):
+        assert process.poll() is None, f"the page's process ended with {process.returncode}"
+        try:
+            if httpx.get(f"{url}/_stcore/health").status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    raise AssertionError("the page was not served within 30 s")
+
+
+@pytest.fixture
+def tab(browser: Browser, page_url: str, gateway: FakeGateway) -> Iterator[Page]:
+    """A fresh tab on the empty page, and a gateway that is up and well."""
+    gateway.reset()
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(PATIENCE_MS)
+    expect.set_options(timeout=PATIENCE_MS)
+    page = context.new_page()
+    page.goto(page_url)
+    expect(page.get_by_text("Try one of these")).to_be_visible()
+    yield page
+    context.close()
+
+
+def type_question(tab: Page, question: str) -> None:
+    box = tab.get_by_placeholder("Ask a chip-design question")
+    box.fill(question)
+    box.press("Enter")
+
+
+def test_answer_arrives_in_pieces_ends_and_opens_its_sources(tab: Page, gateway: FakeGateway) -> None:
+    gateway.script = Script(hold_after=2)
+    type_question(tab, "How do I repair antennas?")
+    expect(tab.get_by_text("Run repair_antennas")).to_be_visible()
+    expect(tab.get_by_role("button", name="Stop")).to_be_visible()
+    expect(tab.get_by_text("after global routing")).to_have_count(0)
+    gateway.release()
+    answer = tab.locator(".st-key-answer-0")
+    expect(answer).to_contain_text("Run repair_antennas after global routing [1].")
+    expect(tab.get_by_role("button", name="Stop")).to_have_count(0)
+
+    passage = answer.get_by_text("The repair_antennas command checks")
+    expect(passage).to_be_hidden()
+    answer.get_by_text("Sources (3)").click()
+    expect(passage).to_be_visible()
+    first = tab.locator(".st-key-source-0-1")
+    expect(first).to_contain_text("1 · Global Routing")
+    expect(first).to_contain_text("Commands › Repair Antennas")
+    expect(first.get_by_text("cited", exact=True)).to_be_visible()
+    expect(first.get_by_role("link", name="Open the page")).to_have_attribute("href", HITS[0]["url"])
+    expect(answer.get_by_role("link", name="[1]")).to_have_attribute("href", HITS[0]["url"])
+
+
+def test_text_grows_while_it_is_watched(tab: Page, gateway: FakeGateway) -> None:
+    gateway.script = Script(deltas=tuple(f"word{number} " for number in range(40)), delta_delay_s=0.05)
+    type_question(tab, "q")
+    expect(tab.get_by_text("word0")).to_be_visible()
+    lengths: set[int] = set()
+    while tab.get_by_role("button", name="Stop").count():
+        lengths.update(len(text) for text in tab.get_by_text("word0").all_inner_texts())
+    expect(tab.locator(".st-key-answer-0")).to_contain_text("word39")
+    assert len(lengths) >= 5
+
+
+def test_gateway_down_is_told_and_retry_works_once_it_is_up(tab: Page, gateway: FakeGateway) -> None:
+    type_question(tab, "the first question")
+    expect(tab.locator(".st-key-answer-0")).to_contain_text("after global routing")
+    gateway.stop()
+    type_question(tab, "the second question")
+    expect(tab.locator(".st-key-answer-1")).to_contain_text("cannot be reached (Connection refused). Start it with")
+    expect(tab.get_by_text("the first question")).to_be_visible()
+    gateway.start()
+    tab.get_by_role("button", name="Retry").click()
+    expect(tab.locator(".st-key-answer-1")).to_contain_text("after global routing")
+    expect(tab.get_by_text("cannot be reached")).to_have_count(0)
+
+
+def test_status_line_follows_the_gateway_without_a_click(tab: Page, gateway: FakeGateway) -> None:
+    status = tab.locator(".st-key-status")
+    expect(status).to_contain_text("Ready")
+    gateway.stop()
+    expect(status).to_contain_text("No gateway at")
+    gateway.start()
+    expect(status).to_contain_text("Ready")
+
+
+def test_stop_keeps_what_came_and_the_page_goes_on(tab: Page, gateway: FakeGateway) -> None:
+    gateway.script = Script(hold_after=2)
+    type_question(tab, "q")
+    expect(tab.get_by_text("Run repair_antennas")).to_be_visible()
+    tab.get_by_role("button", name="Stop").click()
+    expect(tab.locator(".st-key-answer-0")).to_contain_text("Stopped before its end.")
+    expect(tab.locator(".st-key-answer-0")).to_contain_text("Run repair_antennas")
+    gateway.reset()
+    type_question(tab, "r")
+    expect(tab.locator(".st-key-answer-1")).to_contain_text("after global routing")
+
+
+def test_stop_acts_before_the_first_word(tab: Page, gateway: FakeGateway) -> None:
+    gateway.script = Script(hold_after=0)
+    type_question(tab, "q")
+    expect(tab.get_by_text(re.compile(r"Found 3 passages, reading them \(\d s\)"))).to_be_visible()
+    tab.get_by_role("button", name="Stop").click()
+    expect(tab.get_by_role("button", name="Retry")).to_be_visible()
+    assert len(gateway.requests) == 1
+
+
+def test_new_question_while_an_answer_comes_keeps_both(tab: Page, gateway: FakeGateway) -> None:
+    gateway.script = Script(hold_after=2)
+    type_question(tab, "the first question")
+    expect(tab.get_by_text("Run repair_antennas")).to_be_visible()
+    gateway.script = Script()
+    type_question(tab, "the second question")
+    expect(tab.locator(".st-key-answer-1")).to_contain_text("after global routing")
+    expect(tab.locator(".st-key-answer-0")).to_contain_text("Stopped before its end.")
+
+
+def test_what_documents_and_models_say_is_neither_run_nor_fetched(tab: Page, gateway: FakeGateway) -> None:
+    gateway.script = Script(deltas=("<script>document.title='owned'</script> ![x](http://127.0.0.1:9/x.png) <b>$a and $b</b> [3]",), cited=(3,))
+    fetched: list[str] = []
+    tab.on("request", lambda request: fetched.append(request.url))
+    type_question(tab, "<img src=http://127.0.0.1:9/q.png> set_a_b *c*")
+    answer = tab.locator(".st-key-answer-0")
+    expect(answer).to_contain_text("<b>$a and $b</b> [3]")
+    expect(tab.get_by_text("<img src=http://127.0.0.1:9/q.png> set_a_b *c*")).to_be_visible()
+    answer.get_by_text("Sources (3)").click()
+    expect(answer).to_contain_text("<b>ARC</b>: antenna rule check. <script>document.title = 'owned'</script>")
+    assert tab.title() == "ChipAlign"
+    assert not [url for url in fetched if "127.0.0.1:9/" in url]
+    assert not tab.locator('a[href^="javascript"]').count()
+
+
+def test_page_fetches_nothing_from_outside(browser: Browser, page_url: str, gateway: FakeGateway) -> None:
+    gateway.reset()
+    fetched: list[str] = []
+    context = browser.new_context()
+    page = context.new_page()
+    page.on("request", lambda request: fetched.append(request.url))
+    page.goto(page_url)
+    page.get_by_role("button", name="How do I repair antenna violations").click()
+    expect(page.locator(".st-key-answer-0")).to_contain_text("after global routing")
+    context.close()
+    assert fetched
+    assert [url for url in fetched if not url.startswith((page_url, "data:", "blob:"))] == []
+
+
+def test_download_holds_the_conversation(tab: Page, tmp_path: Path) -> None:
+    type_question(tab, "How do I repair antennas?")
+    expect(tab.locator(".st-key-answer-0")).to_contain_text("after global routing")
+    with tab.expect_download() as download:
+        tab.get_by_role("button", name="Download").click()
+    assert download.value.suggested_filename == "chipalign-conversation.md"
+    download.value.save_as(tmp_path / "conversation.md")
+    text = (tmp_path / "conversation.md").read_text()
+    assert "> How do I repair antennas?" in text
+    assert HITS[0]["text"] in text
+
+
+def test_narrow_screen_needs_no_sideways_scrolling(tab: Page) -> None:
+    tab.set_viewport_size({"width": 420, "height": 900})
+    type_question(tab, "How do I repair antennas?")
+    tab.get_by_text("Sources (3)").click()
+    expect(tab.get_by_text("The repair_antennas command checks")).to_be_visible()
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 420
+
+
+def test_page_process_ends_when_it_is_told_to(gateway: FakeGateway) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    code = "import sys; from ui.commands import page; raise SystemExit(page(sys.argv[1:]))"
+    process = subprocess.Popen([sys.executable, "-c", code, "--port", str(port), "--url", gateway.url], cwd=ROOT, stdout=subprocess.DEVNULL)
+    wait_until_served(f"http://127.0.0.1:{port}", process)
+    process.terminate()
+    process.wait(timeout=15)
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://127.0.0.1:{port}/_stcore/health")

@@ -1,0 +1,109 @@
+"""Markdown for Streamlit, checked with an independent CommonMark parser where it can be."""
+
+from __future__ import annotations
+
+import html
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from tests.fake_gateway import HITS
+from ui.events import read_source
+from ui.rendering import answer_markdown, literal
+
+SOURCES = tuple(read_source(hit) for hit in HITS)
+
+
+def shown(markdown: str) -> str:
+    """The text a reader sees, HTML taken for text as Streamlit does."""
+    rendered = MarkdownIt("commonmark", {"html": False}).render(markdown)
+    return html.unescape(re.sub(r"<[^>]+>", "", rendered)).strip()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "set_input_delay *all_inputs*",
+        "$::env(X) and $y$",
+        "<b>bold</b>",
+        "# no heading",
+        "![x](http://h/x)",
+        "a[3:0] :red[x]",
+        "`tick`",
+        "1. no list",
+        "- no list",
+    ],
+)
+def test_literal_shows_exactly_what_was_written(text: str) -> None:
+    assert shown(literal(text)) == text
+
+
+@given(st.text(alphabet="ab \\`*_{}[]()#+-.!|<>~$:&^=;/1", min_size=1, max_size=30))
+def test_literal_shows_any_line_as_it_is(text: str) -> None:
+    assert shown(literal(text)).split() == text.split()
+
+
+def test_literal_keeps_line_breaks() -> None:
+    assert literal("one\ntwo") == "one  \ntwo"
+
+
+def test_dollars_in_prose_are_no_mathematics() -> None:
+    assert answer_markdown("Set $a and $b.") == "Set \\$a and \\$b."
+    assert answer_markdown("Set \\$a.") == "Set \\$a."
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "`$::env(X)` ",
+        "``a ` $b``",
+        "```tcl\nputs $x ![a](b) [1]\n```",
+        "~~~\n$x\n~~~",
+        "```tcl\nputs $still_streaming",
+        "   ```\n   $x\n   ```",
+    ],
+)
+def test_code_is_left_as_written(code: str) -> None:
+    assert answer_markdown(code, SOURCES) == code
+
+
+def test_prose_around_code_is_still_disarmed() -> None:
+    assert answer_markdown("$a `$b` $c\n\n```\n$d\n```\n$e") == "\\$a `$b` \\$c\n\n```\n$d\n```\n\\$e"
+
+
+def test_tags_are_text_and_web_addresses_in_angle_brackets_links() -> None:
+    assert shown(answer_markdown("<script>$a</script>\n*b*")) == "<script>$a</script>\nb"
+    assert answer_markdown("see <https://h/x>, a < b") == "see <https://h/x>, a < b"
+
+
+def test_picture_is_not_fetched() -> None:
+    assert "<img" not in MarkdownIt("commonmark").render(answer_markdown("see ![x](http://h/x.png) and ![y][1]\n\n[1]: http://h/y.png"))
+
+
+def test_directives_of_streamlit_are_shown_as_text() -> None:
+    assert answer_markdown("bus :small[7:0] and q:red[x]") == "bus \\:small[7:0] and q\\:red[x]"
+
+
+def test_citation_links_to_its_passage() -> None:
+    assert answer_markdown("Do it [2].", SOURCES) == "Do it [\\[2\\]](http://127.0.0.1:8000/sources/c0ffee02)."
+
+
+def test_citation_without_a_web_address_or_a_source_stays_text() -> None:
+    assert answer_markdown("This [3] and that [9].", SOURCES) == "This [3] and that [9]."
+
+
+def test_link_of_the_model_is_not_taken_for_a_citation() -> None:
+    assert answer_markdown("[1](http://h) [2]: x", SOURCES) == "[1](http://h) [2]: x"
+
+
+def test_address_cannot_break_out_of_its_link() -> None:
+    source = read_source({**HITS[0], "url": "http://h/a) <b> \\"})
+    assert answer_markdown("[1]", [source]) == "[\\[1\\]](http://h/a%29%20%3Cb%3E%20%5C)"
+
+
+@given(st.text(alphabet="ab`~\n$[]1! ", max_size=40))
+def test_any_text_can_be_rendered_and_loses_no_letter(text: str) -> None:
+    assert answer_markdown(text).replace("\\", "") == text

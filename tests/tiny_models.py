@@ -1,0 +1,94 @@
+"""Two-layer Llamas and their parts, written as real safetensors folders in a moment. Nothing here is imported by the product.
+
+    chip = write_llama(tmp_path / "chip", seed=1)
+    write_adapter(tmp_path / "adapter", chip, seed=2)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from merge.recipe import ParentRef, Recipe
+
+WORDS = ("<s>", "</s>", "<unk>", "fix", "hold", "slack", "with", "repair_timing", "user", "assistant", ":")
+TEMPLATE = "{% for m in messages %}{{ m['role'] + ' : ' + m['content'] + ' ' }}{% endfor %}{% if add_generation_prompt %}assistant :{% endif %}"
+TARGETS = ("q_proj", "v_proj", "down_proj")
+
+
+def write_llama(folder: Path, seed: int, *, dtype: torch.dtype = torch.float32, shards_of: str | None = None, **changes: Any) -> Path:
+    """A random Llama with tokenizer, chat template and generation config. shards_of: largest shard, for example "20KB"."""
+    torch.manual_seed(seed)
+    shape = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 64}
+    config = LlamaConfig(**{**shape, "max_position_embeddings": 128, "tie_word_embeddings": True, **changes})
+    model = LlamaForCausalLM(config).to(dtype)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "norm" in name:  # fresh norms are all ones in every model, and trained ones are not
+                parameter.add_(0.1 * torch.randn_like(parameter))
+    model.save_pretrained(folder, **({"max_shard_size": shards_of} if shards_of else {}))
+    write_tokenizer(folder)
+    return folder
+
+
+def write_tokenizer(folder: Path) -> None:
+    """A tokenizer of eleven words, with a chat template."""
+    words = Tokenizer(models.WordLevel({word: index for index, word in enumerate(WORDS)}, unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+    tokenizer.chat_template = TEMPLATE
+    tokenizer.save_pretrained(folder)
+
+
+def write_adapter(folder: Path, base: Path, seed: int, *, rank: int = 4, alpha: float = 6, **changes: Any) -> Path:
+    """A random LoRA adapter for the model in `base`, as peft itself writes it."""
+    torch.manual_seed(seed)
+    model = get_peft_model(
+        AutoModelForCausalLM.from_pretrained(base),
+        LoraConfig(**{"r": rank, "lora_alpha": alpha, "target_modules": list(TARGETS), "task_type": "CAUSAL_LM", **changes}),
+    )
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_" in name:
+                parameter.copy_(0.05 * torch.randn_like(parameter))
+    model.save_pretrained(folder)
+    return folder
+
+
+def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
+    """Every tensor of a folder, by the safetensors library."""
+    tensors: dict[str, torch.Tensor] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        tensors |= load_file(path)
+    return tensors
+
+
+def rewrite_tensors(folder: Path, changes: Mapping[str, torch.Tensor | None]) -> None:
+    """Replace, add or (None) remove tensors of a folder that has one weight file."""
+    tensors = read_tensors(folder)
+    for name, tensor in changes.items():
+        if tensor is None:
+            del tensors[name]
+        else:
+            tensors[name] = tensor.contiguous()
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def rewrite_config(folder: Path, **changes: Any) -> None:
+    """Change keys of config.json."""
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def make_recipe(chip: Path, chat: Path, adapter: Path | None = None, **values: Any) -> Recipe:
+    """A recipe over folders; float32 unless said otherwise."""
+    chip_ref = ParentRef(str(chip), None if adapter is None else str(adapter))
+    return Recipe(chip=chip_ref, chat=ParentRef(str(chat)), base=Path.cwd(), **{"dtype": "float32", **values})

@@ -1,0 +1,235 @@
+"""The chat page (Streamlit): type a question, watch the answer come, open the passages it stands on.
+
+It only draws: asking is `ui.client`'s, the conversation `ui.conversation`'s, and prompts and retrieval live in the gateway. What
+documents and models say is never rendered as HTML.
+
+    chipalign page        # or: python -m streamlit run ui/chat_app.py
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import closing
+
+import streamlit as st
+
+from ui.client import Gateway
+from ui.conversation import Conversation, Turn, add_question, begin, close_interrupted, fail, retry, take_event, to_markdown, to_messages, with_last
+from ui.errors import EmptyQuestion, GatewayError, SettingsError
+from ui.events import HEADING_SEPARATOR, Source
+from ui.heartbeat import with_heartbeat
+from ui.rendering import answer_markdown, literal
+from ui.settings import UiSettings
+
+TAGLINE = "Ask about chip design. Every answer comes from your own documents and shows the passages it stands on."
+EXAMPLES = (
+    "How do I repair antenna violations after global routing?",
+    "When is set_multicycle_path right, and when set_false_path?",
+    "How do I fix hold violations without hurting setup?",
+    "Which variables set the core area and density in the OpenROAD flow?",
+)
+MARKS = {"ready": ":green[●]", "starting": ":orange[●]", "degraded": ":orange[●]", "down": ":red[●]"}
+STATUS_EVERY_S = 5.0
+HEARTBEAT_S = 0.2  # how fast Stop acts while nothing comes
+DRAW_EVERY_S = 0.06  # faster than an eye, slower than a GPU: each drawing sends the whole answer so far
+SLOW_AFTER_S = 15.0  # from here on the page says that the engine is slow
+CURSOR = " ▌"
+
+# Streamlit has no setting for these. Constants of ours only: nothing that comes from outside is ever put in here.
+STYLE = """<style>
+.stMainBlockContainer { padding-top: 3.5rem; }
+.stMainBlockContainer h1 { font-size: 2rem; letter-spacing: -0.02em; padding-bottom: 0; }
+.stMainBlockContainer, [data-testid="stBottomBlockContainer"] { max-width: 48rem; padding-left: 1rem; padding-right: 1rem; }
+[data-testid="stStatusWidget"] { display: none; } /* its Stop would leave the answer without a way to go on; ours does not */
+.st-key-examples button > div { justify-content: flex-start; text-align: left; }
+/* The page sticks to its end: sources in a frame of their own open at the first one instead of scrolling past it. */
+.stExpander details > div { max-height: min(30rem, 55vh); overflow-y: auto; }
+.stExpander pre code { font-size: 0.8rem; }
+[class*="st-key-source-"] + [class*="st-key-source-"], div:has(> [class*="st-key-source-"]) + div > [class*="st-key-source-"] {
+  border-top: 1px solid rgba(128, 128, 128, 0.25); padding-top: 1rem; }
+</style>"""
+ICON = (  # a chip, as the browser tab's picture
+    '<svg viewBox="0 0 24 24" fill="none" stroke="#0f766e" stroke-width="2" stroke-linecap="round">'
+    '<rect x="6" y="6" width="12" height="12" rx="2"/><rect x="10" y="10" width="4" height="4" fill="#0f766e"/>'
+    '<path d="M9 2v4M15 2v4M9 18v4M15 18v4M2 9h4M2 15h4M18 9h4M18 15h4"/></svg>'
+)
+
+
+def main() -> None:
+    """Draw the page once, as Streamlit does after every click; whatever is not foreseen ends here as a sentence, and in the log."""
+    st.set_page_config(page_title="ChipAlign", page_icon=ICON, layout="centered", menu_items={"About": f"**ChipAlign**. {TAGLINE}"})
+    st.html(STYLE)
+    try:
+        draw_page(open_gateway(UiSettings.from_env()))
+    except SettingsError as error:
+        st.error(literal(str(error)))
+    except Exception:
+        logging.getLogger(__name__).exception("the page failed")
+        st.error("Something went wrong in this page itself. Your conversation is kept: reload the page, and tell your CAD team if it happens again.")
+
+
+@st.cache_resource(show_spinner=False)
+def open_gateway(settings: UiSettings) -> Gateway:
+    """One client for all readers of the page: it holds connections, and nothing of a reader."""
+    return Gateway(settings)
+
+
+def draw_page(gateway: Gateway) -> None:
+    """Title, status, conversation, the answer that is due, and the place to type."""
+    st.title("ChipAlign", anchor=False)
+    st.caption(TAGLINE)
+    draw_status(gateway)
+    typed = st.chat_input("Ask a chip-design question", key="question")
+    remember(close_interrupted(conversation()))
+    if typed is not None:
+        ask_question(typed)
+    if st.session_state.pop("empty_question", False):
+        st.warning(str(EmptyQuestion()))
+    turns = conversation()
+    if not turns:
+        draw_examples()
+        return
+    for index, turn in enumerate(turns[:-1]):
+        draw_turn(turn, index)
+    if turns[-1].state == "asked":
+        answer_last_turn(gateway, turns)
+        st.rerun()  # one way to draw a finished turn: the one below
+    draw_turn(turns[-1], len(turns) - 1)
+    draw_actions(turns)
+
+
+def conversation() -> Conversation:
+    """This reader's conversation; it lives as long as the browser tab."""
+    turns: Conversation = st.session_state.get("conversation", ())
+    return turns
+
+
+def remember(turns: Conversation) -> None:
+    """Keep `turns` for the next drawing."""
+    st.session_state["conversation"] = turns
+
+
+def ask_question(question: str) -> None:
+    """Put a question at the conversation's end; an empty one is answered by a sentence."""
+    try:
+        remember(add_question(close_interrupted(conversation()), question))
+    except EmptyQuestion:
+        st.session_state["empty_question"] = True
+
+
+@st.fragment(run_every=STATUS_EVERY_S)
+def draw_status(gateway: Gateway) -> None:
+    """One line that says whether an answer can be had; redrawn by itself every few seconds."""
+    status = gateway.status()
+    with st.container(key="status"):
+        st.caption(f"{MARKS[status.state]} {literal(status.sentence)}")
+
+
+def draw_examples() -> None:
+    """What could be asked, for someone who sees the page for the first time."""
+    st.space("small")
+    with st.container(key="examples", gap="xsmall"):
+        st.markdown("**Try one of these**")
+        for index, example in enumerate(EXAMPLES):
+            st.button(example, key=f"example-{index}", on_click=ask_question, args=(example,), width="stretch")
+
+
+def draw_turn(turn: Turn, index: int) -> None:
+    """A question, its answer as far as it came, how it ended, and its sources."""
+    draw_question(turn)
+    with st.chat_message("assistant", avatar=":material/memory:"), st.container(key=f"answer-{index}"):
+        if turn.answer:
+            st.markdown(answer_markdown(turn.answer, turn.sources))
+        if turn.state == "stopped":
+            st.caption("Stopped before its end.")
+        if turn.finish_reason == "length":
+            st.caption("Cut at the longest answer allowed. Ask for the rest, or raise CHIPALIGN_MAX_TOKENS.")
+        if turn.problem:
+            st.error(literal(turn.problem))
+        if turn.sources:
+            draw_sources(turn, index)
+        elif turn.state == "answered" and turn.query:
+            st.caption("No passage in the indexed documents matches this question.")
+
+
+def draw_question(turn: Turn) -> None:
+    """What the reader asked, letter by letter."""
+    with st.chat_message("user", avatar=":material/person:"):
+        st.markdown(literal(turn.question))
+
+
+def draw_sources(turn: Turn, index: int) -> None:
+    """The passages, folded away: number, title, place, text as it stands in the document, link, and whether the answer cites it."""
+    with st.expander(f"Sources ({len(turn.sources)})", key=f"sources-{index}"):
+        if turn.query and turn.query != turn.question:
+            st.caption(f"Searched for: {literal(turn.query)}")  # a follow-up is searched with its conversation
+        for source in turn.sources:
+            with st.container(key=f"source-{index}-{source.number}", gap="xsmall"):
+                draw_source(source, source.number in turn.cited)
+
+
+def draw_source(source: Source, cited: bool) -> None:
+    """One passage."""
+    badge = " :green-badge[cited]" if cited else " :gray-badge[not cited]"
+    st.markdown(f"**{source.number} · {literal(source.title)}**{badge}")
+    if source.heading:
+        st.caption(literal(source.heading))
+    st.code(source.text, language=None, wrap_lines=True)
+    where = HEADING_SEPARATOR.join(part for part in (source.collection, source.path) if part)
+    details = " · ".join(literal(part) for part in (where, source.licence) if part)
+    st.caption(f"[Open the page](<{source.link}>) · {details}" if source.link else details)
+
+
+def draw_actions(turns: Conversation) -> None:
+    """What can be done when no answer is under way."""
+    with st.container(key="actions", horizontal=True, horizontal_alignment="right"):
+        if turns[-1].state in ("failed", "stopped"):
+            st.button("Retry", key="retry", type="primary", icon=":material/refresh:", on_click=lambda: remember(retry(conversation())))
+        st.button("New conversation", key="new", icon=":material/add:", on_click=lambda: remember(()))
+        name, kind = "chipalign-conversation.md", "text/markdown"
+        st.download_button("Download", to_markdown(turns), name, kind, key="download", icon=":material/download:", on_click="ignore")
+
+
+def answer_last_turn(gateway: Gateway, turns: Conversation) -> None:
+    """Stream the answer to the last turn into the page; whatever has come is remembered at once, so that Stop and a failure keep it."""
+    turn = begin(turns[-1])
+    messages = to_messages(turns)
+    remember(with_last(turns, turn))
+    draw_question(turn)
+    with st.chat_message("assistant", avatar=":material/memory:"), st.container(key="answering"):
+        text, note = st.empty(), st.empty()
+    with st.container(key="actions-answering", horizontal=True, horizontal_alignment="right"):
+        st.button("Stop", key="stop", icon=":material/stop:")  # any click ends this run; the next one finds the turn interrupted
+    started_s = drawn_s = time.monotonic()
+    try:
+        with closing(with_heartbeat(gateway.ask(messages), HEARTBEAT_S)) as events:
+            for event in events:
+                if event is not None:
+                    turn = take_event(turn, event)
+                    remember(with_last(turns, turn))
+                now_s = time.monotonic()
+                if not turn.answer:
+                    note.caption(waiting_note(turn, now_s - started_s))
+                elif event is None or now_s - drawn_s >= DRAW_EVERY_S:
+                    note.empty()
+                    text.markdown(answer_markdown(turn.answer + CURSOR, turn.sources))
+                    drawn_s = now_s
+    except GatewayError as error:
+        remember(with_last(turns, fail(turn, str(error))))
+
+
+def waiting_note(turn: Turn, waited_s: float) -> str:
+    """What is being waited for, while no text has come yet."""
+    found = len(turn.sources)
+    if found:
+        doing = "Found 1 passage, reading it" if found == 1 else f"Found {found} passages, reading them"
+    else:
+        doing = "Searching the documents" if turn.query is None else "Writing"
+    seconds = f" ({waited_s:.0f} s)" if waited_s >= 1 else ""
+    slow = ". The engine is slow or busy: go on waiting, or stop." if waited_s >= SLOW_AFTER_S else "…"
+    return f"{doing}{seconds}{slow}"
+
+
+if __name__ == "__main__":
+    main()

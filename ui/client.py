@@ -1,0 +1,174 @@
+"""The gateway as seen from a person: ask a question, get events; and is it ready? Over the official `openai` package.
+
+It keeps no conversation, draws nothing and never retries by itself: a failure is one of `ui.errors`, in a sentence a person understands.
+
+    gateway = Gateway(UiSettings.from_env())
+    for event in gateway.ask([{"role": "user", "content": "What is hold slack?"}]): ...
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import httpx
+import openai
+
+from ui.errors import AnswerBroken, ContextExceeded, EngineStarting, EngineTimeout, GatewayDown, GatewayError, GatewayTimeout, RequestRefused
+from ui.events import Event, Finished, Message, read_chunk
+from ui.settings import UiSettings
+
+CONNECT_TIMEOUT_S = 5.0  # a machine that is there accepts at once; a wrong address should not cost the whole answer timeout
+STATUS_TIMEOUT_S = 2.0  # the page asks for the status while it draws
+
+
+@dataclass(frozen=True)
+class Status:
+    """What `/ready` says: `state` for the program, `sentence` for the person."""
+
+    state: Literal["ready", "starting", "degraded", "down"]
+    sentence: str
+
+
+class Gateway:
+    """One gateway at one address; safe to use from several threads."""
+
+    def __init__(self, settings: UiSettings) -> None:
+        self._url = settings.url
+        self._timeout_s = settings.timeout_s
+        # A company's HTTP_PROXY variable would otherwise swallow requests to this very machine.
+        use_proxies = httpx.URL(settings.url).host not in ("127.0.0.1", "localhost", "::1")
+        self._http = httpx.Client(timeout=STATUS_TIMEOUT_S, trust_env=use_proxies)
+        self._openai = openai.OpenAI(
+            base_url=f"{settings.url}/v1",
+            api_key=settings.api_key or "none",  # the package insists on a key; a gateway without keys ignores it
+            max_retries=0,
+            http_client=openai.DefaultHttpxClient(
+                timeout=openai.Timeout(settings.timeout_s, connect=min(CONNECT_TIMEOUT_S, settings.timeout_s)), trust_env=use_proxies
+            ),
+        )
+
+    def status(self) -> Status:
+        """Whether a question would be answered now; never raises, since "down" is an answer too."""
+        try:
+            response = self._http.get(f"{self._url}/ready")
+        except httpx.TimeoutException:
+            return Status("down", f"The gateway at {self._url} does not answer within {STATUS_TIMEOUT_S:g} s.")
+        except httpx.TransportError:
+            return Status("down", f'No gateway at {self._url}. Start it with "make up" or "chipalign serve".')
+        return read_status(self._url, response.status_code, response.text)
+
+    def model(self) -> str:
+        """The id of the model that the gateway serves. Raises GatewayError."""
+        try:
+            listed = self._openai.models.list()
+            return listed.data[0].id
+        except openai.APIError as error:
+            raise self._explain(error) from error
+        except (AttributeError, IndexError, TypeError) as error:  # a 200 that is no list of models: some other program's page
+            raise RequestRefused(f"What answers at {self._url} is not a ChipAlign gateway.", "Correct CHIPALIGN_URL.", "no list of models") from error
+
+    def ask(self, messages: Sequence[Message]) -> Iterator[Event]:
+        """Stream the answer to the last of `messages` (OpenAI's role and content): SourcesFound, TextDelta..., Finished.
+
+        The answer's length is the gateway's to limit: it knows the model's window. A history that it counts as too long is
+        halved until it fits. Closing the iterator closes the connection, which tells the gateway to stop.
+
+        Raises GatewayError, before or amid the answer; what arrived until then is the caller's to keep.
+        """
+        model, asked = self.model(), list(messages)
+        while True:
+            try:
+                yield from self._stream(model, asked)
+                return
+            except ContextExceeded:  # comes before any event
+                shorter = shorten(asked)
+                if len(shorter) == len(asked):
+                    raise
+                asked = shorter
+
+    def _stream(self, model: str, messages: list[Message]) -> Iterator[Event]:
+        finished = False
+        try:
+            # `messages` are OpenAI's by construction; the package types each role as a class of its own.
+            with self._openai.chat.completions.create(model=model, messages=cast(Any, messages), stream=True) as stream:
+                for chunk in stream:
+                    for event in read_chunk(chunk.to_dict()):
+                        finished = finished or isinstance(event, Finished)
+                        yield event
+        except openai.APIError as error:
+            raise self._explain(error) from error
+        except (json.JSONDecodeError, KeyError, TypeError, AttributeError, ValueError) as error:
+            raise AnswerBroken(f"the gateway sent an event that cannot be read ({type(error).__name__}: {error}).") from error
+        if not finished:
+            raise AnswerBroken("the connection was closed in the middle of the answer.")
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._http.close()
+        self._openai.close()
+
+    def _explain(self, error: openai.APIError) -> GatewayError:
+        """The error of ours that says what `error` means. APIError itself, without a status, is one that arrived amid the stream."""
+        if isinstance(error, openai.APITimeoutError):
+            connecting = "Connect" in type(error.__cause__).__name__
+            return GatewayTimeout(self._url, min(CONNECT_TIMEOUT_S, self._timeout_s) if connecting else self._timeout_s)
+        if isinstance(error, openai.APIConnectionError):
+            reason = re.sub(r"\[Errno -?\d+\] ", "", str(error.__cause__ or error))
+            # Only a connection that stood can break while it is read.
+            was_connected = type(error.__cause__).__name__ in ("ReadError", "RemoteProtocolError")
+            return AnswerBroken(f"the connection to the gateway was lost ({reason}).") if was_connected else GatewayDown(self._url, reason)
+        if isinstance(error, openai.APIStatusError):
+            return explain_status(self._url, error.status_code, error.body, error.response.headers)
+        return AnswerBroken(error.message)
+
+
+def shorten(messages: list[Message]) -> list[Message]:
+    """The same question with half the history, the older half dropped; a question alone stays as it is."""
+    turns = len(messages) // 2  # of a question and an answer each, before the last question
+    return messages[2 * (turns - turns // 2) :]
+
+
+def explain_status(url: str, status: int, body: object, headers: Mapping[str, str]) -> GatewayError:
+    """The error that an HTTP answer of `status` with OpenAI's error envelope `body` (already unwrapped) means."""
+    envelope: Mapping[str, Any] = body if isinstance(body, Mapping) else {}
+    message = str(envelope.get("message") or f"HTTP {status}")
+    code = envelope.get("code")
+    if status == 503:
+        return EngineStarting(message, headers.get("retry-after"))
+    if status == 504:
+        return EngineTimeout(message)
+    if status == 502:
+        return AnswerBroken(message)
+    if code == "context_length_exceeded":
+        return ContextExceeded(message)
+    if status in (401, 403):
+        return RequestRefused("The gateway refused the API key.", "Set CHIPALIGN_API_KEY to the key your CAD team gave you.", message)
+    if status == 404 and code == "model_not_found":
+        return RequestRefused("The gateway no longer serves the model that it listed.", "Try again.", message)
+    if status == 404:
+        return RequestRefused(f"What answers at {url} is not a ChipAlign gateway, or an older one.", "Correct CHIPALIGN_URL.", message)
+    if status == 429:
+        return RequestRefused("The gateway has too many questions at once.", "Try again in a moment.", message)
+    if status >= 500:
+        return RequestRefused(f"The gateway failed (HTTP {status}).", "Try again; if it happens again, show this line to your CAD team.", message)
+    return RequestRefused(f"The gateway refused the request (HTTP {status}).", "Ask in another way.", message)
+
+
+def read_status(url: str, http_status: int, body: str) -> Status:
+    """What the answer of `/ready` means; anything that is not the gateway's JSON comes from some other program."""
+    try:
+        answer = json.loads(body)
+        state = answer["status"]
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return Status("down", f"What answers at {url} is not a ChipAlign gateway (HTTP {http_status}). Correct CHIPALIGN_URL.")
+    said = {part: answer[part] for part in ("model", "engine", "index") if isinstance(answer.get(part), str)}
+    if http_status == 200 and state == "ready":
+        return Status("ready", " · ".join(["Ready", *(said[part] for part in ("model", "index") if part in said)]))
+    if state == "starting":
+        return Status("starting", f"Not ready yet: {said.get('engine', 'the model is being loaded')}. This line says when it is.")
+    parts = "; ".join(f"{part}: {what}" for part, what in said.items())
+    return Status("degraded", f"Not everything works, so answers may fail ({parts}).")

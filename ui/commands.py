@@ -1,0 +1,153 @@
+"""The commands of this package: `chipalign ask` (a question in the terminal) and `chipalign page` (the chat page).
+
+They parse arguments and write; asking is `ui.client`'s, drawing `ui.chat_app`'s. Each returns the exit code.
+
+    ask(["What is hold slack?", "--json"])
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import socket
+import sys
+from contextlib import closing
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import NoReturn
+
+from ui.conversation import Turn, begin, take_event, to_messages
+from ui.errors import EmptyQuestion, PortTaken, UiError
+from ui.events import Finished, TextDelta
+from ui.settings import UiSettings, parse_port, parse_url
+
+# A document or a model must not be able to move the cursor or set the title of a terminal: no control characters but tab and newline.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def ask(argv: list[str]) -> int:
+    """`chipalign ask "QUESTION"`: the answer as it comes, then the passages it stands on; with --json one document at the end."""
+    parser = argparse.ArgumentParser(prog="chipalign ask", description="Ask a question; the answer and its sources are printed.")
+    parser.add_argument("question", nargs="*", help="the question; quotes may be left out")
+    parser.add_argument("--url", help="address of the gateway (default: CHIPALIGN_URL, or http://127.0.0.1:8000)")
+    parser.add_argument("--json", action="store_true", help="print one JSON document: question, answer, sources, citations, model")
+    args = parser.parse_args(argv)
+    try:
+        return _ask(" ".join(args.question), _settings(args.url), args.json)
+    except UiError as error:
+        sys.stderr.write(f"{_plain(str(error))}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("\nStopped.\n")
+        return 130  # 128 + SIGINT, as shells report it
+
+
+def _become_streamlit(settings: UiSettings) -> NoReturn:
+    """Replace this process, rather than wrap one: Ctrl-C and `kill` reach Streamlit itself, and nothing is left behind."""
+    sys.stdout.flush()
+    os.execve(sys.executable, [sys.executable, *streamlit_arguments(settings)], settings.to_env())
+
+
+def page(argv: list[str]) -> int:
+    """`chipalign page`: become the Streamlit server of the chat page. Returns only where it cannot start."""
+    parser = argparse.ArgumentParser(prog="chipalign page", description="Serve the chat page.")
+    parser.add_argument("--port", help="port to listen on (default: CHIPALIGN_PAGE_PORT, or 8501)")
+    parser.add_argument("--url", help="address of the gateway (default: CHIPALIGN_URL, or http://127.0.0.1:8000)")
+    args = parser.parse_args(argv)
+    try:
+        settings = _settings(args.url, args.port)
+        _check_port(settings.host, settings.page_port)
+    except UiError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    _become_streamlit(settings)
+
+
+def streamlit_arguments(settings: UiSettings) -> list[str]:
+    """What follows `python` to serve the page: every setting on the command line, so that no file of ours has to exist anywhere."""
+    flags = {
+        "server.address": settings.host,
+        "server.port": str(settings.page_port),
+        "server.headless": "true",  # opens no browser, asks for no e-mail address
+        "server.fileWatcherType": "none",  # an installed page does not change under its readers
+        "browser.gatherUsageStats": "false",
+        "client.toolbarMode": "viewer",  # keeps the choice of light or dark, drops the developer's menu
+        "client.showErrorDetails": "none",  # tracebacks belong into the log
+        "theme.light.primaryColor": "#0f766e",
+        "theme.dark.primaryColor": "#2dd4bf",
+    }
+    script = Path(__file__).with_name("chat_app.py")
+    return ["-m", "streamlit", "run", str(script), *(f"--{name}={value}" for name, value in flags.items())]
+
+
+def _settings(url: str | None, port: str | None = None) -> UiSettings:
+    """The environment's settings with the options' values put over them."""
+    settings = UiSettings.from_env()
+    if url is not None:
+        settings = replace(settings, url=parse_url("--url", url))
+    if port is not None:
+        settings = replace(settings, page_port=parse_port("--port", port))
+    return settings
+
+
+def _check_port(host: str, port: int) -> None:
+    """Raise PortTaken where nobody could listen; Streamlit itself would only say so in its log."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does: a port in TIME_WAIT is free
+            probe.bind(address)
+    except OSError as error:
+        raise PortTaken(host, port, error.strerror or str(error)) from error
+
+
+def _ask(question: str, settings: UiSettings, as_json: bool) -> int:
+    """Ask and write. Raises UiError; the text that came before it stays written."""
+    if not question.strip():
+        raise EmptyQuestion
+    from ui.client import Gateway  # half a second of imports that `--help` does without
+
+    turn, finished = begin(Turn(question.strip())), Finished("", (), "")
+    with closing(Gateway(settings)) as gateway:
+        try:
+            for event in gateway.ask(to_messages((turn,))):
+                turn = take_event(turn, event)
+                if isinstance(event, Finished):
+                    finished = event
+                elif isinstance(event, TextDelta) and not as_json:
+                    sys.stdout.write(_plain(event.text))
+                    sys.stdout.flush()
+        finally:
+            if turn.answer and not as_json:
+                sys.stdout.write("\n")  # an answer that broke off still ends its line
+                sys.stdout.flush()
+    sys.stdout.write(_as_json(turn, finished) if as_json else _sources(turn))
+    return 0
+
+
+def _as_json(turn: Turn, finished: Finished) -> str:
+    document = {
+        "question": turn.question,
+        "answer": turn.answer,
+        "sources": [asdict(source) for source in turn.sources],
+        "citations": [asdict(citation) for citation in finished.citations],
+        "model": finished.model,
+    }
+    return json.dumps(document) + "\n"
+
+
+def _sources(turn: Turn) -> str:
+    """The passages under an answer, a star before those that it cites; "" without any."""
+    lines = ["", "Sources (* cited)"] if turn.sources else []
+    for source in turn.sources:
+        name = " > ".join(part for part in (source.title, *source.below_title) if part)
+        lines.append(f"{'*' if source.number in turn.cited else ' '}[{source.number}] {name}")
+        lines += [f"     {where}" for where in (source.link, source.path) if where]
+    return "".join(f"{_plain(line)}\n" for line in lines)
+
+
+def _plain(text: str) -> str:
+    """`text` without control characters."""
+    return _CONTROL.sub("", text)

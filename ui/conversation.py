@@ -1,0 +1,139 @@
+"""A conversation as a tuple of turns, and everything that is done with it. Pure: values in, values out.
+
+It neither asks (`ui.client`) nor draws (`ui.chat_app`), and counts characters, not tokens: the gateway counts those.
+
+    conversation = add_question((), "What is hold slack?")
+    messages = to_messages(conversation)
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from ui.errors import EmptyQuestion
+from ui.events import HEADING_SEPARATOR, Event, Finished, Message, Source, SourcesFound, TextDelta
+
+# About 3000 tokens of English at 4 characters each: with passages and an answer it fits the 8192 tokens that we serve by default.
+# Where the gateway still counts too many, `ui.client` halves the history.
+MAX_CHARS = 12_000
+
+State = Literal["asked", "answering", "answered", "stopped", "failed"]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A question and what became of it. `problem` is a sentence, set where `state` is "failed"."""
+
+    question: str
+    state: State = "asked"
+    answer: str = ""
+    sources: tuple[Source, ...] = ()
+    query: str | None = None  # what was searched for; "" where nothing had to be, None while retrieval has not reported
+    cited: tuple[int, ...] = ()
+    finish_reason: str = ""
+    problem: str = ""
+
+
+Conversation = tuple[Turn, ...]
+
+
+def add_question(conversation: Conversation, question: str) -> Conversation:
+    """The conversation with a new question at its end. Raises EmptyQuestion for nothing but blanks."""
+    if not question.strip():
+        raise EmptyQuestion
+    return (*conversation, Turn(question.strip()))
+
+
+def begin(turn: Turn) -> Turn:
+    """The turn whose answer is being fetched from now on."""
+    return replace(turn, state="answering")
+
+
+def take_event(turn: Turn, event: Event) -> Turn:
+    """The turn after one more event of its answer."""
+    match event:
+        case SourcesFound(sources, query):
+            return replace(turn, state="answering", sources=sources, query=query)
+        case TextDelta(text):
+            return replace(turn, state="answering", answer=turn.answer + text)
+        case Finished():
+            return replace(turn, state="answered", cited=event.cited, finish_reason=event.finish_reason)
+
+
+def fail(turn: Turn, problem: str) -> Turn:
+    """The turn ended badly; the text that had arrived stays."""
+    return replace(turn, state="failed", problem=problem)
+
+
+def with_last(conversation: Conversation, turn: Turn) -> Conversation:
+    """The conversation with its last turn replaced."""
+    return (*conversation[:-1], turn)
+
+
+def close_interrupted(conversation: Conversation) -> Conversation:
+    """A last turn that was being answered counts as stopped: whoever answered it is gone."""
+    if conversation and conversation[-1].state == "answering":
+        return with_last(conversation, replace(conversation[-1], state="stopped"))
+    return conversation
+
+
+def retry(conversation: Conversation) -> Conversation:
+    """The conversation with its last question asked afresh. An empty conversation stays empty."""
+    return with_last(conversation, Turn(conversation[-1].question)) if conversation else conversation
+
+
+def trim(conversation: Conversation, max_chars: int = MAX_CHARS) -> Conversation:
+    """The newest turns that together hold at most `max_chars` characters of questions and answers; the last turn always stays."""
+    kept: list[Turn] = []
+    total = 0
+    for turn in reversed(conversation):
+        total += len(turn.question) + len(turn.answer)
+        if kept and total > max_chars:
+            break
+        kept.append(turn)
+    return tuple(reversed(kept))
+
+
+def to_messages(conversation: Conversation, max_chars: int = MAX_CHARS) -> list[Message]:
+    """OpenAI messages that ask the last turn's question, with the answered turns before it as history.
+
+    Turns without any answer are left out of the history: a question that failed says nothing to the model. The last turn's own
+    partial answer is left out too, since it is being asked anew.
+    """
+    if not conversation:
+        return []
+    *before, last = trim(conversation, max_chars)
+    messages = []
+    for turn in before:
+        if turn.answer:
+            messages += [{"role": "user", "content": turn.question}, {"role": "assistant", "content": turn.answer}]
+    return [*messages, {"role": "user", "content": last.question}]
+
+
+def to_markdown(conversation: Conversation) -> str:
+    """The conversation as a Markdown document, with the passages under each answer; passages stand in fences, never as live markup."""
+    return "\n\n".join(["# ChipAlign conversation", *(_turn_to_markdown(turn) for turn in conversation)]) + "\n"
+
+
+def _turn_to_markdown(turn: Turn) -> str:
+    question = "\n".join(f"> {line}" for line in turn.question.splitlines())
+    parts = ["## Question", question, "## Answer", turn.answer or "(no answer)"]
+    if turn.state in ("stopped", "answering"):
+        parts.append("(stopped before its end)")
+    if turn.problem:
+        parts.append(f"({turn.problem})")
+    if turn.sources:
+        parts.append("### Sources")
+        parts += [_source_to_markdown(source, source.number in turn.cited) for source in turn.sources]
+    return "\n\n".join(parts)
+
+
+def _source_to_markdown(source: Source, cited: bool) -> str:
+    name = HEADING_SEPARATOR.join(part for part in (source.title, source.heading) if part)
+    where = "  \n".join(part for part in (source.link, source.path) if part)
+    # A fence must be longer than the longest run of backticks inside it (CommonMark 4.5).
+    longest_run = max((len(run) for run in re.findall(r"`+", source.text)), default=0)
+    fence = "`" * max(3, longest_run + 1)
+    return f"**[{source.number}]** {name}{' (cited)' if cited else ''}\n\n{where}\n\n{fence}text\n{source.text}\n{fence}"

@@ -1,0 +1,101 @@
+"""What can go wrong between a person and the gateway, each said in a sentence that tells what happened and what to do next.
+
+It maps nothing and catches nothing: `ui.client` decides which of these a failed request is.
+
+    raise GatewayDown("http://127.0.0.1:8000", "Connection refused")
+"""
+
+from __future__ import annotations
+
+
+class UiError(Exception):
+    """Base of every error of this package; the command line prints it as one line and exits with `exit_code`."""
+
+    exit_code = 2
+
+
+class SettingsError(UiError):
+    """An environment variable or option holds a value that cannot be used."""
+
+    def __init__(self, variable: str, value: str, allowed: str) -> None:
+        super().__init__(f"{variable} is {value!r}: it must be {allowed}.")
+
+
+class EmptyQuestion(UiError):
+    """There is nothing to ask."""
+
+    def __init__(self) -> None:
+        super().__init__("The question is empty: type what you want to know.")
+
+
+class PortTaken(UiError):
+    """Another program already listens where the page should."""
+
+    def __init__(self, host: str, port: int, reason: str) -> None:
+        super().__init__(
+            f"The page cannot listen on {host}:{port} ({reason}). Stop the program that holds the port, "
+            "or choose another with --port or CHIPALIGN_PAGE_PORT."
+        )
+
+
+class GatewayError(UiError):
+    """Base of what can go wrong while a question is asked; the page shows it under the question, with a Retry button."""
+
+
+class GatewayDown(GatewayError):
+    """Nothing listens at the gateway's address."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(
+            f"The ChipAlign gateway at {url} cannot be reached ({reason}). "
+            'Start it with "make up" or "chipalign serve", or correct the address in CHIPALIGN_URL, then try again.'
+        )
+
+
+class EngineStarting(GatewayError):
+    """The gateway lives, but the engine behind it does not answer yet (HTTP 503)."""
+
+    def __init__(self, message: str, retry_after_s: str | None) -> None:
+        when = f"in {retry_after_s} s" if retry_after_s else "in a moment"
+        super().__init__(
+            f"The model's engine is not ready: it is still loading the model, or it is down. Try again {when}; "
+            f"if this lasts for many minutes, look at the engine's log. The gateway says: {message}"
+        )
+
+
+class GatewayTimeout(GatewayError):
+    """Nothing came for too long."""
+
+    def __init__(self, url: str, waited_s: float) -> None:
+        super().__init__(
+            f"The gateway at {url} sent nothing for {waited_s:g} s. The engine is probably busy with other questions: "
+            "try again, or allow more time with CHIPALIGN_TIMEOUT_S."
+        )
+
+
+class EngineTimeout(GatewayError):
+    """The gateway itself gave up waiting for the engine (HTTP 504)."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(f"The model's engine took too long, so the gateway gave up. Try again, or ask for less. The gateway says: {message}")
+
+
+class AnswerBroken(GatewayError):
+    """The answer stopped before its end; what had arrived is kept by the caller."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(f"The answer broke off before its end, so what is shown is incomplete. Try again. Reason: {message}")
+
+
+class ContextExceeded(GatewayError):
+    """Question and history are more than the model can read."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(f"The question is longer than the model can read. Shorten it, or start a new conversation. The gateway says: {message}")
+
+
+class RequestRefused(GatewayError):
+    """The gateway understood the request and said no: key, model name, address, or a bug of its own."""
+
+    def __init__(self, what: str, todo: str, message: str) -> None:
+        super().__init__(f"{what} {todo} The gateway says: {message}")
