@@ -51,7 +51,7 @@ async def run_bench(settings: ServeSettings, data_dir: Path, questions: int, con
             settings, home=Path(folder), gateway_port=gateway_port, engine_port=engine_port, engine_url="", checkpoint="", index="",
             engine_args="--no-enable-prefix-caching",  # every prompt is computed, whoever asks first
         )  # fmt: skip
-        env = {**os.environ, **settings.to_env()}
+        env = settings.child_env()
         say(console, "merging the demo pair, twice: the first run de-quantises the parents too")
         merge = [measure(["merge", str(data_dir / "recipes" / "demo.toml"), "--out", str(settings.checkpoint_dir), "--force"], env) for _ in range(2)]
         say(console, "indexing the handbook")

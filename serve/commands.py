@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-import os
 import signal
 import sys
 from collections.abc import Coroutine
@@ -31,11 +30,8 @@ def with_options(parser: argparse.ArgumentParser, argv: list[str], names: tuple[
             help_text = f"{item.metadata['help']} ({item.metadata['env']})"
             parser.add_argument("--" + item.name.replace("_", "-"), metavar="VALUE", help=help_text)
     options = parser.parse_args(argv)
-    env = dict(os.environ)
-    for item in dataclasses.fields(ServeSettings):
-        if (value := getattr(options, item.name, None)) is not None:
-            env[item.metadata["env"]] = value
-    return ServeSettings.from_env(env), options
+    given = {name: value for name in names if (value := getattr(options, name)) is not None}
+    return ServeSettings.from_env(options=given), options
 
 
 def serve(argv: list[str]) -> int:
@@ -54,7 +50,7 @@ def serve(argv: list[str]) -> int:
     if settings.host not in LOOPBACK and not settings.api_key:
         logging.getLogger("chipalign.gateway").warning("listening on %s without an API key: set CHIPALIGN_API_KEY", settings.host)
     counter = TokenCounter.load(settings.checkpoint_dir)
-    retriever = Retriever.open(settings.index_dir, RagSettings.from_env(os.environ))
+    retriever = Retriever.open(settings.index_dir, RagSettings.from_env())
     app = create_app(settings, retriever, counter)
     uvicorn.run(app, host=settings.host, port=settings.gateway_port, log_config=None, access_log=False)
     return 0

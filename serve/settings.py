@@ -2,11 +2,12 @@
 
 It opens no file and no connection.
 
-    settings = ServeSettings.from_env(os.environ)
+    settings = ServeSettings.from_env()
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -17,27 +18,23 @@ from platformdirs import user_data_path
 from serve.errors import SettingsError
 
 
-def setting(env: str, default: Any, text: str, low: float | None = None, high: float | None = None, secret: bool = False) -> Any:
-    """A dataclass field that knows its environment variable, its allowed range and its one line of help."""
-    return field(default=default, repr=not secret, metadata={"env": env, "help": text, "low": low, "high": high})
+def setting(env: str, default: Any, text: str, low: float = 0, high: float = 0, secret: bool = False) -> Any:
+    """A dataclass field that knows its environment variable, its one line of help and, for a number, its allowed range."""
+    return field(default=default, repr=not secret, metadata={"env": env, "help": text, "range": (low, high)})
 
 
-def parse(env: str, text: str, default: Any, low: float | None, high: float | None) -> Any:
-    """Turn the text of a variable into the type of its default.
-
-    Raises:
-        SettingsError: naming the variable, its value and what is allowed.
-    """
+def parse(env: str, text: str, default: Any, allowed: tuple[float, float]) -> Any:
+    """Turn the text of a variable into the type of its default; ValueError says which, what it holds and what is allowed."""
     if not isinstance(default, int | float):
         return Path(text).expanduser() if isinstance(default, Path) else text
-    kind = type(default)
-    allowed = f"a number from {low} to {high}" if kind is float else f"a whole number from {low} to {high}"
+    (low, high), kind = allowed, type(default)
+    refusal = f"{env} is {text!r}: give a {'whole ' if kind is int else ''}number from {low} to {high}"
     try:
         value = kind(text)
     except ValueError:
-        raise SettingsError(f"{env} is {text!r}: give {allowed}.") from None
-    if low is not None and high is not None and not low <= value <= high:  # written so that NaN is refused
-        raise SettingsError(f"{env} is {text}: give {allowed}.")
+        raise ValueError(refusal) from None
+    if not low <= value <= high:  # also false for nan
+        raise ValueError(refusal)
     return value
 
 
@@ -69,22 +66,33 @@ class ServeSettings:
     mirror: str = setting("CHIPALIGN_MIRROR", "", "folder with archives of the pinned documentation, for machines without internet")
 
     @classmethod
-    def from_env(cls, env: Mapping[str, str]) -> ServeSettings:
-        """Read every variable that is set and not empty.
+    def from_env(cls, env: Mapping[str, str] | None = None, options: Mapping[str, str] | None = None) -> ServeSettings:
+        """Read every variable that is set and not empty; `options`, by field name, win over them. Without `env`: this process's environment.
 
         Raises:
-            SettingsError: on the first value that cannot be used.
+            SettingsError: listing every value that cannot be used.
         """
-        values = {}
+        given = os.environ if env is None else env
+        values: dict[str, Any] = {}
+        problems = []
         for item in fields(cls):
-            meta = item.metadata
-            if text := env.get(meta["env"], ""):
-                values[item.name] = parse(meta["env"], text, item.default, meta["low"], meta["high"])
+            text = (options or {}).get(item.name) or given.get(item.metadata["env"], "").strip()
+            if text:
+                try:
+                    values[item.name] = parse(item.metadata["env"], text, item.default, item.metadata["range"])
+                except ValueError as error:
+                    problems.append(str(error))
+        if problems:
+            raise SettingsError("; ".join(problems))
         return cls(**values)
 
     def to_env(self) -> dict[str, str]:
-        """The variables that make a child process read these same settings."""
+        """The variables that make another process read these same settings."""
         return {item.metadata["env"]: str(getattr(self, item.name)) for item in fields(self)}
+
+    def child_env(self) -> dict[str, str]:
+        """The whole environment of a child process: this one's, with these settings written into it."""
+        return {**os.environ, **self.to_env()}
 
     @property
     def checkpoint_dir(self) -> Path:

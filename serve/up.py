@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import fcntl
 import json
-import os
 import socket
 import sys
 import time
@@ -38,7 +37,7 @@ async def run_up(settings: ServeSettings, recipe: Path, data_dir: Path, console:
         ServeError: something is missing or taken, or a step or part failed, each with what to do.
     """
     started = time.monotonic()
-    env = {**os.environ, **settings.to_env()}
+    env = settings.child_env()
     states: list[State] = []
     display: Display | None = None
 

@@ -58,8 +58,7 @@ def test_every_file_says_what_it_does(path: Path) -> None:
     assert path.name == "__init__.py" or "    " in docstring, "a file's docstring shows one call"
 
 
-def test_the_environment_is_read_where_commands_begin() -> None:
-    begin = {"settings", "commands", "up", "bench"}  # up and bench hand the environment to the processes that they start
+def test_the_environment_is_read_in_settings_alone() -> None:
     for path in SOURCES:
         names = {node.attr for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Attribute)}
-        assert path.stem in begin or not names & {"environ", "getenv"}, f"{path.parent.name}/{path.name} reads the environment"
+        assert path.stem == "settings" or not names & {"environ", "getenv"}, f"{path.parent.name}/{path.name} reads the environment"

@@ -51,4 +51,4 @@ def test_no_command_shows_the_usage_and_exit_2() -> None:
 def test_a_wrong_input_is_one_line_and_exit_2() -> None:
     done = run("up", "--page-port", "99999999")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "chipalign up: CHIPALIGN_PAGE_PORT is 99999999: give a whole number from 1 to 65535.\n"
+    assert done.stderr == "chipalign up: CHIPALIGN_PAGE_PORT is '99999999': give a whole number from 1 to 65535\n"

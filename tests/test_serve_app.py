@@ -277,4 +277,4 @@ def test_a_passage_is_shown_as_text_and_never_as_html(gateway: str) -> None:
     page = httpx.get(post(gateway, scan).json()["retrieval"]["hits"][0]["url"])
     assert page.headers["content-type"].startswith("text/html")
     assert "<h1>Scan chains</h1>" in page.text
-    assert "si&lt;b&gt;" in page.text
+    assert "si&lt;wire&gt;" in page.text

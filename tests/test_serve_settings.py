@@ -31,8 +31,8 @@ def test_an_empty_variable_counts_as_not_set() -> None:
     [
         ("CHIPALIGN_GATEWAY_PORT", "80800", "a whole number from 1 to 65535"),
         ("CHIPALIGN_TOP_K", "4.5", "a whole number from 1 to 50"),
-        ("CHIPALIGN_TEMPERATURE", "hot", "a number from 0.0 to 2.0"),
-        ("CHIPALIGN_TEMPERATURE", "nan", "a number from 0.0 to 2.0"),
+        ("CHIPALIGN_TEMPERATURE", "hot", "give a number from 0.0 to 2.0"),
+        ("CHIPALIGN_TEMPERATURE", "nan", "give a number from 0.0 to 2.0"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_is_allowed(variable: str, value: str, allowed: str) -> None:
@@ -41,6 +41,12 @@ def test_a_wrong_value_is_named_with_what_is_allowed(variable: str, value: str, 
     assert variable in str(caught.value)
     assert value in str(caught.value)
     assert allowed in str(caught.value)
+
+
+def test_every_wrong_value_is_told_at_once_and_options_win_over_variables() -> None:
+    with pytest.raises(SettingsError, match=r"CHIPALIGN_TOP_K.*; CHIPALIGN_TEMPERATURE"):
+        ServeSettings.from_env({"CHIPALIGN_TOP_K": "x", "CHIPALIGN_TEMPERATURE": "y"})
+    assert ServeSettings.from_env({"CHIPALIGN_PAGE_PORT": "1"}, {"page_port": "2"}).page_port == 2
 
 
 def test_settings_survive_the_way_through_the_environment_of_a_child(tmp_path: Path) -> None:

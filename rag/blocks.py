@@ -1,0 +1,77 @@
+"""What the parsers make of a document: a title and a list of blocks, each with the headings above it.
+
+Values and the small text operations that both parsers share; it knows no markup language.
+
+    Block("code", "```tcl\nglobal_route\n```", ("Commands", "Global Route"))
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+BlockKind = Literal["prose", "list", "table", "code"]
+MAX_HEADING_CHARACTERS = 120  # longer "headings" are markup accidents; they would eat the chunk they stand over
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A paragraph, list, table or code fence in readable text (code keeps its fence lines), under `heading_path`."""
+
+    kind: BlockKind
+    text: str
+    heading_path: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A document's title and its blocks in reading order; the title is not repeated in the heading paths."""
+
+    title: str
+    blocks: tuple[Block, ...]
+
+
+class HeadingStack:
+    """The headings above the reading position. The first level-1 heading is the title and stays out of the path."""
+
+    def __init__(self) -> None:
+        self.title: str | None = None
+        self._open: list[tuple[int, str]] = []
+
+    def enter(self, level: int, heading: str) -> None:
+        """Open a heading; it closes all of its own and deeper levels."""
+        heading = " ".join(heading.split())[:MAX_HEADING_CHARACTERS].strip()
+        while self._open and self._open[-1][0] >= level:
+            self._open.pop()
+        if self.title is None and heading:
+            self.title = heading
+            if level == 1:
+                return
+        if heading:
+            self._open.append((level, heading))
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """The open headings, outermost first."""
+        return tuple(heading for _, heading in self._open)
+
+
+def dedent_lines(lines: list[str]) -> list[str]:
+    """The lines without their common indentation, and without blank lines at both ends."""
+    while lines and not lines[0].strip():
+        lines = lines[1:]
+    while lines and not lines[-1].strip():
+        lines = lines[:-1]
+    margin = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
+    return [line[margin:].rstrip() for line in lines]
+
+
+def fence_code(lines: list[str], language: str = "") -> str:
+    """Code lines between fences longer than any run of backticks inside."""
+    longest = max((len(run) for run in re.findall(r"`{3,}", "\n".join(lines))), default=2)
+    fence = "`" * max(3, longest + 1)
+    return "\n".join([f"{fence}{language}", *lines, fence])
+
+
+def squeeze_table(text: str) -> str:
+    """Table cells without the padding that only aligns columns: it costs tokens and says nothing."""
+    return "\n".join(re.sub(r"([-=]){4,}", r"\1\1\1", re.sub(r"(?<=\S)[ \t]{2,}", " ", line.strip())) for line in text.splitlines() if line.strip())

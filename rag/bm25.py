@@ -1,0 +1,171 @@
+"""BM25 for exact names: a tokenizer that keeps `set_wire_rc`, `-hold` and `clk[3]` whole, and precomputed postings on numpy.
+
+It does not know documents, only texts by row number; it has no query language.
+
+    bm25 = Bm25Index.build(["global_route -guide_file out", "set_wire_rc -layer M3"])
+    rows, scores = bm25.search("set_wire_rc", k=10)
+"""
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import Stemmer
+from numpy.typing import NDArray
+
+from rag.errors import IndexCorrupt
+
+# Robertson & Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009, section 3.5: reasonable values are
+# 1.2 < k1 < 2 and 0.5 < b < 0.8. k1: how soon a repeated term stops adding; b: how much long chunks are marked down.
+K1 = 1.2
+B = 0.75
+TOKENIZER_VERSION = 1  # goes into the manifest: another tokenizer cannot search these postings
+
+STOP_WORDS = frozenset({
+    "a", "an", "and", "are", "as", "at", "be", "by", "can", "do", "does", "for", "from", "how", "i", "in", "is", "it", "its", "me", "my",
+    "of", "on", "or", "should", "so", "that", "the", "their", "there", "these", "this", "to", "use", "used", "using", "was", "we", "what",
+    "when", "where", "which", "who", "why", "will", "with", "you", "your",
+})  # fmt: skip
+
+# Words of asking (as stems) that say nothing about the subject; coverage leaves them out, the ranking needs no such list.
+ASKING_WORDS = frozenset({"abbrevi", "between", "defin", "definit", "describ", "differ", "explain", "mean", "short", "stand", "tell"})
+
+_TOKEN = re.compile(
+    r"""(?<![\w-])--?[A-Za-z][\w-]*      # an option: -hold, --lint-only
+      | [A-Z]{2,}-\d+                    # a message number: GRT-0243
+      | \$?[A-Za-z_\d][\w$]*(?:\[\d+(?::\d+)?\])?   # a word, a command, a $cell, a bus bit clk[3]
+    """,
+    re.VERBOSE,
+)
+_PART = re.compile(r"[a-z\d]+")
+
+
+def is_identifier(token: str) -> bool:
+    """Whether a token is an exact name rather than a word: it has `_`, `$`, an index, or is an option or message number.
+
+    At least four characters: `-v` means another thing in every tool.
+    """
+    return len(token) >= 4 and not token.isalnum() and any(character.isalpha() for character in token)
+
+
+def find_tokens(text: str) -> list[str]:
+    """Words and whole names as they stand in the text, in order."""
+    return [match.group() for match in _TOKEN.finditer(text)]
+
+
+def tokenize(text: str) -> list[str]:
+    """Terms to index: each name whole (lower case) and its parts besides; words as English stems (Snowball), without stop words."""
+    stemmer = Stemmer.Stemmer("english")  # made anew: an instance must not be shared between threads
+    terms: list[str] = []
+    for token in find_tokens(text):
+        lower = token.lower()
+        if lower.isalnum():
+            if lower not in STOP_WORDS:
+                terms.append(stemmer.stemWord(lower))
+        else:
+            terms.append(lower)
+            terms.extend(stemmer.stemWords(_PART.findall(lower)))
+    return terms
+
+
+def idf(documents: int, containing: int) -> float:
+    """ln(1 + (N - n + 0.5) / (n + 0.5)): Robertson & Sparck Jones's weight, with the 1 that keeps it positive for common terms."""
+    return math.log1p((documents - containing + 0.5) / (containing + 0.5))
+
+
+class Bm25Index:
+    """Postings in CSR form: rows and weights of term t lie in `indptr[t]:indptr[t + 1]`. Read-only once built; thread-safe."""
+
+    def __init__(
+        self, vocabulary: dict[str, int], indptr: NDArray[np.int64], rows: NDArray[np.int32], weights: NDArray[np.float32], count: int
+    ) -> None:
+        self._vocabulary = vocabulary
+        self._indptr = indptr
+        self._rows = rows
+        self._weights = weights
+        self.count = count
+
+    @classmethod
+    def build(cls, texts: Iterable[str]) -> "Bm25Index":
+        """Index the texts; the weight of each posting is its whole BM25 contribution, so that a query only adds slices."""
+        bags = [Counter(tokenize(text)) for text in texts]
+        lengths = np.array([bag.total() for bag in bags], dtype=np.float64)
+        average = (float(lengths.mean()) if bags else 0.0) or 1.0  # texts without any term have no length to compare
+        postings: dict[str, list[tuple[int, int]]] = {}
+        for row, bag in enumerate(bags):
+            for term, frequency in bag.items():
+                postings.setdefault(term, []).append((row, frequency))
+        vocabulary = {term: number for number, term in enumerate(sorted(postings))}
+        indptr, all_rows, all_weights = [0], [], []
+        for term in vocabulary:
+            pairs = np.array(postings[term])
+            rows, frequencies = pairs[:, 0], pairs[:, 1].astype(np.float64)
+            norm = K1 * (1 - B + B * lengths[rows] / average)
+            all_weights.append(idf(len(bags), len(rows)) * frequencies * (K1 + 1) / (frequencies + norm))
+            all_rows.append(rows)
+            indptr.append(indptr[-1] + len(rows))
+        joined_rows = np.concatenate(all_rows) if all_rows else np.zeros(0)
+        joined_weights = np.concatenate(all_weights) if all_weights else np.zeros(0)
+        return cls(vocabulary, np.array(indptr, dtype=np.int64), joined_rows.astype(np.int32), joined_weights.astype(np.float32), len(bags))
+
+    def scores(self, query: str) -> NDArray[np.float32]:
+        """BM25 score of every row, shape (rows,). A term that the query repeats counts once: queries are short."""
+        scores = np.zeros(self.count, dtype=np.float32)
+        for term in set(tokenize(query)):
+            number = self._vocabulary.get(term)
+            if number is not None:
+                part = slice(self._indptr[number], self._indptr[number + 1])
+                scores[self._rows[part]] += self._weights[part]
+        return scores
+
+    def search(self, query: str, k: int) -> tuple[list[int], list[float]]:
+        """The at most `k` best rows with a score above 0, best first (equal scores by row), and their scores."""
+        scores = self.scores(query)
+        found = np.flatnonzero(scores)
+        order = found[np.lexsort((found, -scores[found]))][:k]
+        return [int(row) for row in order], [float(scores[row]) for row in order]
+
+    def coverage(self, query: str) -> float:
+        """The share of the query's terms, weighted by idf, that the row with most of them holds; 0 to 1. Unknown terms weigh most."""
+        held = np.zeros(self.count, dtype=np.float64)
+        total = 0.0
+        for term in set(tokenize(query)) - ASKING_WORDS:
+            number = self._vocabulary.get(term)
+            rows = self._rows[self._indptr[number] : self._indptr[number + 1]] if number is not None else self._rows[:0]
+            weight = idf(self.count, len(rows))
+            total += weight
+            held[rows] += weight
+        return float(held.max()) / total if total and self.count else 0.0
+
+    def rows_with(self, term: str) -> frozenset[int]:
+        """Rows that hold this exact term (a name as `tokenize` gives it)."""
+        number = self._vocabulary.get(term)
+        if number is None:
+            return frozenset()
+        return frozenset(int(row) for row in self._rows[self._indptr[number] : self._indptr[number + 1]])
+
+    def save(self, folder: Path) -> None:
+        """Write vocabulary.json and three .npy arrays into `folder`."""
+        (folder / "vocabulary.json").write_text(json.dumps(list(self._vocabulary), ensure_ascii=False), encoding="utf-8")
+        np.save(folder / "bm25_indptr.npy", self._indptr, allow_pickle=False)
+        np.save(folder / "bm25_rows.npy", self._rows, allow_pickle=False)
+        np.save(folder / "bm25_weights.npy", self._weights, allow_pickle=False)
+
+    @classmethod
+    def load(cls, folder: Path, count: int) -> "Bm25Index":
+        """Open what `save` wrote, arrays memory-mapped. Raises IndexCorrupt; an array that needs pickle is refused unread."""
+        try:
+            terms = json.loads((folder / "vocabulary.json").read_text(encoding="utf-8"))
+            indptr, rows, weights = (
+                np.load(folder / f"bm25_{name}.npy", mmap_mode="r", allow_pickle=False) for name in ("indptr", "rows", "weights")
+            )
+        except (ValueError, EOFError) as error:
+            raise IndexCorrupt(f"the BM25 files in {folder} cannot be read ({error}): build the index again") from error
+        good_shapes = len(indptr) == len(terms) + 1 and len(rows) == len(weights) == indptr[-1]
+        if not good_shapes or (len(rows) and int(rows.max()) >= count):
+            raise IndexCorrupt(f"the BM25 files in {folder} do not fit together: build the index again")
+        return cls({term: number for number, term in enumerate(terms)}, indptr, rows, weights, count)

@@ -1,0 +1,238 @@
+"""Cut a parsed document into chunks along its structure, within a token limit.
+
+A section that fits stays whole, so that a command's synopsis, options and prose are found together; small neighbours are joined
+under their common heading; tables are cut between rows and code between lines only. It counts tokens with the function it is
+given and knows no model.
+
+    chunks = chunk_document(document, count_tokens=embedder.count_tokens, target_tokens=220, overlap_tokens=32)
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+from rag.blocks import Block
+from rag.documents import Chunk, Document, describe_place, make_chunk
+from rag.parser import parse
+
+CHUNKER_VERSION = 1  # goes into the manifest: other chunks mean another index
+Count = Callable[[str], int]
+
+_SENTENCE_END = re.compile(r"(?<=[.!?:;])\s+(?=[A-Z`\"'(\[*-])")
+_ITEM_START = re.compile(r"(?:[-*+]|#\.|\d+[.)])\s")
+
+
+def chunk_document(document: Document, count_tokens: Count, target_tokens: int, overlap_tokens: int = 0) -> list[Chunk]:
+    """The chunks of one document in reading order; equal text under equal headings is kept once.
+
+    A chunk's text and the place line above it (`describe_place`) have at most `target_tokens` together; where headings alone
+    take more than half of that, the text may still have half of it.
+    """
+    chunker = _Chunker(document.title, count_tokens, target_tokens, overlap_tokens)
+    chunks: dict[str, Chunk] = {}
+    for piece in chunker.cut(list(parse(document.path, document.text).blocks)):
+        chunk = make_chunk(document, piece.heading_path, piece.text, position=len(chunks))
+        chunks.setdefault(chunk.chunk_id, chunk)
+    return list(chunks.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A run of neighbouring blocks that becomes one chunk, under the headings that all of them share."""
+
+    blocks: tuple[Block, ...]
+    heading_path: tuple[str, ...]
+    text: str
+    tokens: int
+    budget: int
+
+
+@dataclass(slots=True)
+class _Section:
+    """A heading with its own blocks and its subsections; the order of reading is own blocks first."""
+
+    heading_path: tuple[str, ...]
+    blocks: list[Block] = field(default_factory=list)
+    children: list["_Section"] = field(default_factory=list)
+
+    def all_blocks(self) -> Iterator[Block]:
+        yield from self.blocks
+        for child in self.children:
+            yield from child.all_blocks()
+
+
+class _Chunker:
+    def __init__(self, title: str, count: Count, target_tokens: int, overlap_tokens: int) -> None:
+        self._title = title
+        self._count = count
+        self._target = target_tokens
+        self._overlap = overlap_tokens
+
+    def cut(self, blocks: list[Block]) -> list[_Piece]:
+        return self._cut_section(build_sections(blocks))
+
+    def _cut_section(self, section: _Section) -> list[_Piece]:
+        whole = tuple(section.all_blocks())
+        if not whole:
+            return []
+        piece = self._piece(whole)
+        if piece.tokens <= piece.budget:
+            return [piece]
+        pieces = self._pack(section.blocks)
+        for child in section.children:
+            pieces += self._cut_section(child)
+        return self._join_small(pieces)
+
+    def _piece(self, blocks: tuple[Block, ...]) -> _Piece:
+        heading_path = common_path(blocks)
+        text = render(blocks, heading_path)
+        return _Piece(blocks, heading_path, text, self._count(text), self._budget(heading_path))
+
+    def _budget(self, heading_path: tuple[str, ...]) -> int:
+        return max(self._target - self._count(describe_place(self._title, heading_path)), self._target // 2)
+
+    def _pack(self, blocks: list[Block]) -> list[_Piece]:
+        """Blocks of one section, cut where one alone is too large, put together greedily in order."""
+        pieces: list[_Piece] = []
+        for block in blocks:
+            for part in split_block(block, self._budget(block.heading_path), self._count, self._overlap):
+                joined = self._piece((*pieces[-1].blocks, part)) if pieces else None
+                if joined and joined.tokens <= joined.budget:
+                    pieces[-1] = joined
+                else:
+                    pieces.append(self._piece((part,)))
+        return pieces
+
+    def _join_small(self, pieces: list[_Piece]) -> list[_Piece]:
+        """Join neighbours that alone are too thin to be found or understood, where the limit allows.
+
+        That is two that have less than a third of the target each, or such an introduction with the first piece of its section.
+        """
+        small = self._target // 3
+        joined: list[_Piece] = []
+        for piece in pieces:
+            last = joined[-1] if joined else None
+            thin = last is not None and last.tokens < small
+            introduces = last is not None and piece.heading_path[: len(last.heading_path)] == last.heading_path
+            both = self._piece((*last.blocks, *piece.blocks)) if last and thin and (piece.tokens < small or introduces) else None
+            if both and both.tokens <= both.budget:
+                joined[-1] = both
+            else:
+                joined.append(piece)
+        return joined
+
+
+def build_sections(blocks: list[Block]) -> _Section:
+    """The tree of headings over the blocks. A heading that comes back after another one opens a new section: order is kept."""
+    root = _Section(())
+    for block in blocks:
+        section = root
+        for depth in range(1, len(block.heading_path) + 1):
+            path = block.heading_path[:depth]
+            if not section.children or section.children[-1].heading_path != path:
+                section.children.append(_Section(path))
+            section = section.children[-1]
+        if section.children:  # own text after a subsection (a Sphinx option's body ended): a section of its own keeps the order
+            section.children.append(_Section(block.heading_path))
+            section = section.children[-1]
+        section.blocks.append(block)
+    return root
+
+
+def common_path(blocks: tuple[Block, ...]) -> tuple[str, ...]:
+    """The headings that all blocks share."""
+    path = blocks[0].heading_path
+    for block in blocks[1:]:
+        shared = sum(1 for _ in _shared(path, block.heading_path))
+        path = path[:shared]
+    return path
+
+
+def _shared(left: tuple[str, ...], right: tuple[str, ...]) -> Iterator[str]:
+    for one, other in zip(left, right, strict=False):
+        if one != other:
+            return
+        yield one
+
+
+def render(blocks: tuple[Block, ...], heading_path: tuple[str, ...]) -> str:
+    """The blocks as text; headings below `heading_path` appear as `##` lines where they change."""
+    depth = len(heading_path)
+    parts: list[str] = []
+    before = heading_path
+    for block in blocks:
+        shared = sum(1 for _ in _shared(before, block.heading_path))
+        parts += [f"{'#' * min(level + 2, 6)} {block.heading_path[level]}" for level in range(max(shared, depth), len(block.heading_path))]
+        parts.append(block.text)
+        before = block.heading_path
+    return "\n\n".join(parts)
+
+
+def split_block(block: Block, budget: int, count: Count, overlap: int = 0) -> list[Block]:
+    """The block itself where it fits, else pieces of at most `budget` tokens: table rows, code lines, list items, sentences."""
+    if count(block.text) <= budget:
+        return [block]
+    if block.kind == "code":
+        texts = _split_code(block.text, budget, count)
+    elif block.kind == "table":
+        texts = _split_table(block.text, budget, count)
+    elif block.kind == "list":
+        texts = _group(_list_items(block.text), "\n", budget, count)
+    else:
+        texts = _group(_SENTENCE_END.split(block.text), " ", budget, count, overlap)
+    return [replace(block, text=text) for text in texts]
+
+
+def _split_code(text: str, budget: int, count: Count) -> list[str]:
+    """Every piece gets the fence lines again, so that each is code by itself."""
+    opening, *body, closing = text.split("\n")
+    room = max(budget - count(opening) - count(closing), 1)
+    return ["\n".join((opening, part, closing)) for part in _group(body, "\n", room, count)]
+
+
+def _split_table(text: str, budget: int, count: Count) -> list[str]:
+    """Every piece gets the header row again (Markdown: two lines), unless it takes more than a third of the room."""
+    lines = text.split("\n")
+    header = lines[:2] if len(lines) > 2 and re.fullmatch(r"[|:\s-]+", lines[1]) else []
+    if header and count("\n".join(header)) > budget // 3:
+        header = []
+    room = budget - count("\n".join(header)) if header else budget
+    return ["\n".join([*header, part]) for part in _group(lines[len(header) :], "\n", room, count)]
+
+
+def _list_items(text: str) -> list[str]:
+    """A list's top-level items, each with the lines below it."""
+    items: list[list[str]] = []
+    for line in text.split("\n"):
+        if not items or _ITEM_START.match(line):
+            items.append([])
+        items[-1].append(line)
+    return ["\n".join(item) for item in items]
+
+
+def _group(units: list[str], joiner: str, budget: int, count: Count, overlap: int = 0) -> list[str]:
+    """Units put together greedily to at most `budget` tokens each; a unit that is too large alone is cut finer.
+
+    With `overlap`, a piece begins with the last unit of the one before where that has at most so many tokens.
+    """
+    groups: list[list[str]] = [[]]
+    for unit in units:
+        for part in [unit] if count(unit) <= budget else _cut_unit(unit, budget, count):
+            if groups[-1] and count(joiner.join([*groups[-1], part])) > budget:
+                last = groups[-1][-1]
+                repeat = overlap > 0 and len(groups[-1]) > 1 and count(last) <= overlap and count(joiner.join((last, part))) <= budget
+                groups.append([last] if repeat else [])
+            groups[-1].append(part)
+    return [joiner.join(group) for group in groups if group]
+
+
+def _cut_unit(unit: str, budget: int, count: Count) -> list[str]:
+    """One row, line, item or sentence that is too large: at its line ends, else between words, else between characters."""
+    for separator in ("\n", " "):
+        parts = unit.split(separator)
+        if len(parts) > 1:
+            return _group(parts, separator, budget, count)
+    # A single "word" of more than `budget` tokens is data (base64, a long bus): any cut is as good as another.
+    cuts = [*range(0, len(unit), max(budget, 1)), len(unit)]
+    return [unit[start:end] for start, end in pairwise(cuts)]

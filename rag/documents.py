@@ -1,0 +1,83 @@
+"""The nouns of retrieval: `Document`, `Chunk`, `Hit`, and what was skipped. Values only.
+
+It reads and writes nothing. Identity is content: a chunk's id is a hash of where it stands and what it says, so the same
+passage keeps its id over re-indexing and a changed one gets another.
+
+    chunk = make_chunk(document, heading_path=("Options",), text="...", position=3)
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One file of a collection. `path` is posix and relative to its collection; `licence` an SPDX expression or "not stated"."""
+
+    collection: str
+    path: str
+    title: str
+    text: str
+    url: str | None
+    licence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of a document that is embedded, found and cited as one. `position` counts the chunks of its document from 0."""
+
+    chunk_id: str
+    collection: str
+    path: str
+    title: str
+    heading_path: tuple[str, ...]
+    text: str
+    url: str | None
+    licence: str
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A found chunk. `score` is the fused one; `dense_score` a cosine; `bm25_score` None where BM25 did not list the chunk."""
+
+    chunk: Chunk
+    score: float
+    dense_score: float | None
+    bm25_score: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A file that was not indexed, and why."""
+
+    path: str
+    reason: str
+
+
+def hash_text(*parts: str) -> str:
+    """SHA-256 in hex over the parts as a JSON list, so that ("ab", "c") and ("a", "bc") differ."""
+    return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def hash_document(document: Document) -> str:
+    """Hash of everything of a document that ends up in its chunks: when it is unchanged, so are they."""
+    return hash_text(document.title, document.text, document.url or "", document.licence)
+
+
+def make_chunk(document: Document, heading_path: tuple[str, ...], text: str, position: int) -> Chunk:
+    """The chunk of `document` at `position`, with its content-hash id (16 hex digits are 64 bits: no collision in practice)."""
+    chunk_id = hash_text(document.collection, document.path, *heading_path, text)[:16]
+    return Chunk(chunk_id, document.collection, document.path, document.title, heading_path, text, document.url, document.licence, position)
+
+
+def describe_place(title: str, heading_path: tuple[str, ...]) -> str:
+    """`title > heading > heading`, without a heading that only repeats the title: how people and prompts see a passage's place."""
+    headings = heading_path[1:] if heading_path[:1] == (title,) else heading_path
+    return " > ".join((title, *headings))
+
+
+def searchable_text(chunk: Chunk) -> str:
+    """What is embedded and BM25-indexed: the place, then the text; a row of an option table alone does not say whose options."""
+    return f"{describe_place(chunk.title, chunk.heading_path)}\n{chunk.text}"

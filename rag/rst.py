@@ -1,0 +1,207 @@
+"""reStructuredText, with Sphinx's roles and directives, to blocks with heading paths.
+
+A tolerant reader of its own, not docutils: documentation for Sphinx is full of directives and roles that docutils does not know
+without the project's extensions, and a passage should read as its author wrote it, not as a rebuilt tree. It follows no includes.
+
+    parse_rst("Title\n=====\n\nText with :ref:`a link <target>`.").title == "Title"
+"""
+
+import re
+
+from rag.blocks import Block, BlockKind, HeadingStack, Parsed, dedent_lines, fence_code, squeeze_table
+
+_CODE = frozenset({"code", "code-block", "sourcecode", "parsed-literal", "productionlist", "prompt", "math"})
+_ADMONITIONS = frozenset({"note", "warning", "tip", "seealso", "important", "caution", "attention", "danger", "hint", "admonition"})
+# An object description is a heading of its own: its name stands over the text that explains it.
+_OBJECTS = frozenset({"option", "describe", "object", "function", "method", "class", "attribute", "data", "envvar", "confval", "cmdoption"})
+_TABLES = frozenset({"list-table", "csv-table"})
+# These draw, assemble or remark; what they say is elsewhere or not for the reader.
+_SILENT = frozenset({
+    "todo", "todolist", "toctree", "contents", "image", "raw", "include", "literalinclude", "bibliography", "index", "role",
+    "default-role", "program", "highlight", "autocmd", "autocmd_rst", "autocmdgroup", "autocellgroup", "currentmodule", "module", "meta",
+    "rubric",
+})  # fmt: skip
+
+_ADORNMENT = re.compile(r"^([!-/:-@\[-`{-~])\1{2,}$")
+_DIRECTIVE = re.compile(r"^\.\. (?:\|[^|]+\| ?)?([A-Za-z][\w:.+-]*?)::(?: +(.*)|)$")
+_SIMPLE_BORDER = re.compile(r"^=+(?: +=+)+$")
+_GRID_BORDER = re.compile(r"^\+(?:[-=]+\+)+$")
+_OPTION_LINE = re.compile(r"^:[\w-]+:(?: |$)")
+_ROLE = re.compile(r":(?:[A-Za-z][\w.+-]*:)*[A-Za-z][\w.+-]*:`([^`]+)`")
+_PLAIN_ROLE = re.compile(r"(?<![\w:]):(?:ref|doc|numref|term|title|abbr|eq|download|std:ref):`([^`]+)`")
+_TARGET = re.compile(r"\s+<.*>$", re.DOTALL)
+_PHRASE_LINK = re.compile(r"`([^`<]+?)\s*<[^`>]+>`__?")
+_NAME_LINK = re.compile(r"`([^`]+)`__?(?!\w)|\b([A-Za-z][\w.-]*)_(?=[\s.,;:)]|$)")
+
+
+def parse_rst(text: str) -> Parsed:
+    """Title ("" where there is no heading) and blocks. Never fails: what is not understood stays as text."""
+    reader = _RstReader()
+    reader.read(text.expandtabs(8).splitlines())
+    return Parsed(reader.headings.title or "", tuple(block for block in reader.blocks if block.text.strip()))
+
+
+def clean_inline(text: str) -> str:
+    """Text with roles, links and literals as their words: names and code in single backticks, references bare."""
+    text = _PLAIN_ROLE.sub(lambda match: _role_text(match[1]), text)
+    text = _ROLE.sub(lambda match: f"`{_role_text(match[1])}`", text)
+    text = _PHRASE_LINK.sub(r"\1", text)
+    text = text.replace("``", "`")
+    text = _NAME_LINK.sub(lambda match: match[1] or match[2], text)
+    return re.sub(r"\\([^\w\s])", r"\1", text)
+
+
+def _role_text(content: str) -> str:
+    return re.sub(r"\\([^\w\s])", r"\1", _TARGET.sub("", content).lstrip("~!"))
+
+
+class _RstReader:
+    """Reads lines into `blocks`. One instance per document: it learns the document's order of heading adornments."""
+
+    def __init__(self) -> None:
+        self.headings = HeadingStack()
+        self.blocks: list[Block] = []
+        self._styles: list[str] = []
+        self._objects: list[str] = []  # names of directives such as `.. option:: -a` that wait for the body they share
+        self._object_path: tuple[str, ...] = ()
+
+    def read(self, lines: list[str]) -> None:
+        """Read a whole document or the body of a directive."""
+        position = 0
+        while position < len(lines):
+            if not lines[position].strip():
+                position += 1
+                continue
+            position = self._read_one(lines, position)
+        self._flush_objects()
+
+    def _read_one(self, lines: list[str], position: int) -> int:
+        """Read what starts at `position`; returns the position after it."""
+        line = lines[position].rstrip()
+        heading_end = self._read_heading(lines, position)
+        if heading_end:
+            return heading_end
+        if line.startswith(".. ") or line == "..":
+            return self._read_markup(lines, position)
+        self._flush_objects()
+        if _SIMPLE_BORDER.match(line) or _GRID_BORDER.match(line):
+            return self._read_table(lines, position)
+        if line[0] == " ":  # the body of a list item or of a definition
+            end = _indented_end(lines, position)
+            self.read(dedent_lines(lines[position:end]))
+            return end
+        return self._read_paragraph(lines, position)
+
+    def _read_heading(self, lines: list[str], position: int) -> int:
+        """Position after a heading that starts here, or 0. Levels are learnt from the order in which adornments appear."""
+        window = [line.rstrip() for line in lines[position : position + 3]]
+        if len(window) == 3 and _ADORNMENT.match(window[0]) and window[1].strip() and window[0] == window[2]:
+            style, title, size = window[0][0] * 2, window[1].strip(), 3
+        elif len(window) > 1 and window[0] and window[0][0] != " " and _ADORNMENT.match(window[1]) and not _ADORNMENT.match(window[0]):
+            if len(window[1]) < min(len(window[0]), 4) or window[0].startswith(".. "):
+                return 0
+            style, title, size = window[1][0], window[0], 2
+        else:
+            return position + 1 if _ADORNMENT.match(window[0]) else 0  # a transition line
+        self._flush_objects()
+        if style not in self._styles:
+            self._styles.append(style)
+        self.headings.enter(self._styles.index(style) + 1, clean_inline(title).replace("`", "").strip(" -"))
+        return position + size
+
+    def _read_markup(self, lines: list[str], position: int) -> int:
+        """A directive, or a comment, target or footnote; all own the indented lines after them."""
+        directive = _DIRECTIVE.match(lines[position].rstrip())
+        end = _indented_end(lines, position + 1)
+        body = dedent_lines(lines[position + 1 : end])
+        if directive:
+            self._read_directive(directive[1].lower(), (directive[2] or "").strip(), body)
+        else:
+            note = re.match(r"^\.\. \[([^\]]+)\] (.*)", lines[position])
+            if note:
+                self._add("prose", "\n".join([f"{note[1]}: {note[2]}", *body]))
+        return end
+
+    def _read_directive(self, name: str, argument: str, body: list[str]) -> None:
+        while body and _OPTION_LINE.match(body[0]):
+            body = body[1:]
+        body = dedent_lines(body)
+        if name in _OBJECTS or name.split(":")[-1] in ("def", "defprop"):
+            self._read_object(argument, body)
+            return
+        self._flush_objects()
+        if name in _SILENT:
+            return
+        if name in _CODE:
+            if body:
+                self._add_code(body, argument)
+        elif name in _TABLES:
+            self._add("table", "\n".join([argument, *body]))
+        elif name in _ADMONITIONS:
+            label = "See also:" if name == "seealso" else f"{name.capitalize()}:"
+            if body and re.match(r"\w|`", body[0]) and not argument:
+                self.read([f"{label} {body[0]}", *body[1:]])
+            else:
+                self.read([f"{label} {argument}", "", *body])
+        else:  # figure, table, tab, only, and whatever a project added: its argument and its body are text
+            argument = "" if name in ("figure", "only") else argument
+            self.read([argument, "", *body] if argument else body)
+
+    def _read_object(self, name: str, body: list[str]) -> None:
+        """`.. option:: -a` and the like: several in a row share the body of the last one."""
+        self._objects.append(clean_inline(name).replace("`", ""))
+        if not body:
+            return
+        names, self._objects = self._objects, []
+        outer = self._object_path
+        self._object_path = (*outer, ", ".join(names)[:120])
+        self.read(body)
+        self._object_path = outer
+
+    def _flush_objects(self) -> None:
+        """Names that never got a body are still worth finding."""
+        if self._objects:
+            names, self._objects = self._objects, []
+            self._add("prose", "\n".join(f"`{name}`" for name in names))
+
+    def _read_table(self, lines: list[str], position: int) -> int:
+        """A grid table ends at a blank line; a simple one at a border that a blank line follows."""
+        end = position
+        simple = bool(_SIMPLE_BORDER.match(lines[position].rstrip()))
+        while end < len(lines):
+            blank = not lines[end].strip()
+            if blank and (not simple or _SIMPLE_BORDER.match(lines[end - 1].rstrip())) and end > position + 1:
+                break
+            end += 1
+        self._add("table", squeeze_table(clean_inline("\n".join(lines[position:end]))))
+        return end
+
+    def _read_paragraph(self, lines: list[str], position: int) -> int:
+        """Lines up to a blank one; `::` at the end makes the indented lines after it code."""
+        end = position
+        while end < len(lines) and lines[end].strip():
+            end += 1
+        text = "\n".join(line.rstrip() for line in lines[position:end])
+        kind: BlockKind = "list" if re.match(r"(?:[-*+]|#\.|\d+[.)])\s", text) else "prose"
+        if not text.endswith("::"):
+            self._add(kind, clean_inline(text))
+            return end
+        self._add(kind, clean_inline(text[:-1].rstrip(": ") + ":") if text.strip() != "::" else "")
+        code_end = _indented_end(lines, end)
+        code = dedent_lines(lines[end:code_end])
+        if code:
+            self._add_code(code, "")
+        return code_end
+
+    def _add(self, kind: BlockKind, text: str) -> None:
+        self.blocks.append(Block(kind, text.strip("\n"), self.headings.path + self._object_path))
+
+    def _add_code(self, lines: list[str], language: str) -> None:
+        self.blocks.append(Block("code", fence_code(lines, language), self.headings.path + self._object_path))
+
+
+def _indented_end(lines: list[str], position: int) -> int:
+    """Position of the first line from `position` on that is neither blank nor indented."""
+    while position < len(lines) and (not lines[position].strip() or lines[position][0] == " "):
+        position += 1
+    return position

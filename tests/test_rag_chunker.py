@@ -1,0 +1,146 @@
+"""rag.chunker: structure decides the cuts, the limit holds, nothing is lost."""
+
+import re
+from itertools import pairwise
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rag.blocks import Block
+from rag.chunker import build_sections, chunk_document, render, split_block
+from rag.documents import Chunk, Document, describe_place
+
+COMMAND = """# Router
+
+Intro.
+
+## Global Route
+
+This command routes.
+
+```tcl
+global_route [-guide_file file]
+```
+
+| Switch | Description |
+| --- | --- |
+| `-guide_file` | The guides. |
+
+## Other
+
+Text of the other section.
+"""
+
+
+def count_words(text: str) -> int:
+    return len(text.split())
+
+
+def chunks_of(text: str, target: int, overlap: int = 0, path: str = "a.md") -> list[Chunk]:
+    document = Document("docs", path, "Router", text, None, "ISC")
+    return chunk_document(document, count_words, target, overlap)
+
+
+def test_a_document_that_fits_is_one_chunk() -> None:
+    chunks = chunks_of(COMMAND, 500)
+    assert len(chunks) == 1
+    assert chunks[0].heading_path == ()
+    assert "## Global Route" in chunks[0].text
+    assert chunks[0].text.endswith("## Other\n\nText of the other section.")
+
+
+def test_synopsis_options_and_prose_stay_together_while_they_fit() -> None:
+    command = next(chunk for chunk in chunks_of(COMMAND, 40) if "global_route" in chunk.text)
+    assert "This command routes." in command.text
+    assert "| `-guide_file` | The guides. |" in command.text
+
+
+def test_small_neighbours_are_joined_under_their_common_heading() -> None:
+    text = "# T\n\n## A\n\n" + "word " * 60 + "\n\n## B\n\nsmall one\n\n## C\n\nsmall two\n"
+    last = chunks_of(text, 64)[-1]
+    assert (last.heading_path, last.text) == ((), "## B\n\nsmall one\n\n## C\n\nsmall two")
+
+
+def test_a_long_table_is_cut_between_rows_and_keeps_its_header() -> None:
+    rows = [f"| `-option_{number}` | sets the value {number} |" for number in range(30)]
+    chunks = chunks_of("# T\n\n## Options\n\n| Switch | Description |\n| --- | --- |\n" + "\n".join(rows), 60)
+    assert len(chunks) > 3
+    for chunk in chunks:
+        header, rule, *body = chunk.text.split("\n")
+        assert (header, rule) == ("| Switch | Description |", "| --- | --- |")
+        assert all(line in rows for line in body)
+    assert [line for chunk in chunks for line in chunk.text.split("\n")[2:]] == rows
+
+
+def test_long_code_is_cut_between_lines_and_fenced_again() -> None:
+    lines = [f"set_layer_rc -layer M{number} -resistance 1.5" for number in range(40)]
+    chunks = chunks_of("# T\n\n```tcl\n" + "\n".join(lines) + "\n```\n", 50)
+    assert len(chunks) > 2
+    for chunk in chunks:
+        assert chunk.text.startswith("```tcl\n")
+        assert chunk.text.endswith("\n```")
+    assert [line for chunk in chunks for line in chunk.text.split("\n")[1:-1]] == lines
+
+
+def test_overlap_repeats_a_short_last_sentence_where_prose_is_cut() -> None:
+    text = " ".join(f"Sentence {number} has these five words." for number in range(30))
+    chunks = chunks_of(text, 50, overlap=8)
+    for before, after in pairwise(chunks):
+        assert after.text.startswith(before.text[before.text.rindex("Sentence") :])
+
+
+def test_a_word_longer_than_the_limit_is_cut_by_characters() -> None:
+    block = Block("prose", "x" * 100, ())
+    parts = split_block(block, 30, len)
+    assert "".join(part.text for part in parts) == block.text
+    assert all(len(part.text) <= 30 for part in parts)
+
+
+def test_equal_passages_under_equal_headings_are_kept_once() -> None:
+    text = "# T\n\n" + "## Note\n\n" + "same words here " * 30 + "\n\n## Other\n\n" + "more words " * 40 + "\n\n## Note\n\n" + "same words here " * 30
+    chunks = chunks_of(text, 110)
+    assert len({chunk.chunk_id for chunk in chunks}) == len(chunks)
+    assert [chunk.position for chunk in chunks] == list(range(len(chunks)))
+    assert sum("same words" in chunk.text for chunk in chunks) == 1
+
+
+def test_a_heading_that_comes_back_keeps_the_order() -> None:
+    blocks = [Block("prose", text, path) for text, path in [("1", ("A",)), ("2", ("B",)), ("3", ("A",)), ("4", ("A", "C")), ("5", ("A",))]]
+    assert [block.text for block in build_sections(blocks).all_blocks()] == ["1", "2", "3", "4", "5"]
+
+
+def test_render_writes_headings_where_they_change() -> None:
+    blocks = (Block("prose", "1", ("A", "B")), Block("prose", "2", ("A", "B")), Block("prose", "3", ("A", "C")))
+    assert render(blocks, ("A",)) == "### B\n\n1\n\n2\n\n### C\n\n3"
+
+
+WORD = st.text("abcdefgh", min_size=2, max_size=9)
+SENTENCES = st.lists(st.lists(WORD, min_size=1, max_size=12).map(lambda words: " ".join(words).capitalize() + "."), min_size=1, max_size=12)
+SECTION = st.tuples(st.integers(1, 4), WORD, SENTENCES.map(" ".join), st.lists(WORD, max_size=12))
+
+
+def build_markdown(sections: list[tuple[int, str, str, list[str]]]) -> str:
+    parts: list[str] = []
+    for level, heading, prose, items in sections:
+        parts += ["#" * level + " " + heading, prose, "\n".join(f"- {item}" for item in items)]
+    return "\n\n".join(part for part in parts if part)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(SECTION, min_size=1, max_size=8), st.integers(20, 120))
+def test_no_text_is_lost_and_order_is_kept(sections: list[tuple[int, str, str, list[str]]], target: int) -> None:
+    # headings of their own: equal passages under equal headings are kept once, by design
+    sections = [(level, f"{heading}{number}", prose, items) for number, (level, heading, prose, items) in enumerate(sections)]
+    chunks = chunks_of(build_markdown(sections), target)
+    wanted = [word for _, _, prose, items in sections for word in [*prose.split(), *(item for name in items for item in ("-", name))]]
+    body = [line for chunk in chunks for line in chunk.text.split("\n") if not line.startswith("#")]
+    assert [word for line in body for word in line.split()] == wanted
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(SECTION, min_size=1, max_size=8), st.integers(20, 120), st.integers(0, 20))
+def test_the_limit_holds(sections: list[tuple[int, str, str, list[str]]], target: int, overlap: int) -> None:
+    for chunk in chunks_of(build_markdown(sections), target, overlap):
+        place = count_words(describe_place(chunk.title, chunk.heading_path))
+        assert count_words(chunk.text) <= max(target - place, target // 2)
+        assert re.search(r"\S", chunk.text)

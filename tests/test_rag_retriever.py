@@ -1,0 +1,153 @@
+"""rag.retriever and rag.langchain_retriever over six real documents."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rag.documents import Document
+from rag.embedder import Embedder
+from rag.errors import EmptyQuery, IndexMismatch, IndexNotFound
+from rag.index import build_index
+from rag.langchain_retriever import ChipRetriever
+from rag.retriever import Retriever
+from rag.settings import RagSettings
+
+SETTINGS = RagSettings(home=Path("unused"))
+TEXTS = {
+    "Antenna repair": "Antenna violations are fixed by `repair_antennas`, which inserts diode cells at the gates of violating nets.",
+    "Hold fixing": "Hold violations are repaired with `repair_timing -hold`, which inserts delay buffers after clock tree synthesis.",
+    "Power grid": "`pdngen` makes the power grid: straps and vias between the metal layers keep the IR drop small.",
+    "Wire parasitics": "`set_wire_rc -layer M3` sets the resistance and capacitance that estimates use; see `-xyzzy_mode` too.",
+    "Reset synchronizer": "A reset synchronizer asserts at once and releases on the clock edge, through two flip-flops in series.",
+    "Scan chains": "Scan insertion replaces flip-flops by scan flip-flops and stitches them into chains for test patterns.",
+}
+
+
+@pytest.fixture(scope="module")
+def index_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("index")
+    documents = [
+        Document("notes", f"{title.lower().replace(' ', '-')}.md", title, f"# {title}\n\n{text}\n", f"https://example.org/{number}", "ISC")
+        for number, (title, text) in enumerate(TEXTS.items())
+    ]
+    build_index(documents, folder, SETTINGS, Embedder.find(SETTINGS.embedder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def retriever(index_dir: Path) -> Retriever:
+    return Retriever.open(index_dir, SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("query", "title"),
+    [
+        ("How do I get rid of antenna violations?", "Antenna repair"),
+        ("repair_timing -hold", "Hold fixing"),
+        ("which command makes the power grid?", "Power grid"),
+        ("set_wire_rc", "Wire parasitics"),
+        ("how is a reset released safely?", "Reset synchronizer"),
+        ("how are scan flip-flops stitched?", "Scan chains"),
+    ],
+)
+def test_the_right_document_comes_first(retriever: Retriever, query: str, title: str) -> None:
+    hits = retriever.search(query)
+    assert hits[0].chunk.title == title
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+
+
+def test_hits_carry_their_scores(retriever: Retriever) -> None:
+    best = retriever.search("repair_timing -hold", 3)[0]
+    assert best.dense_score is not None
+    assert 0 < best.dense_score <= 1
+    assert best.bm25_score is not None
+    assert best.bm25_score > 0
+    assert best.score == pytest.approx(1 / 61 + 1 / 61)
+
+
+@pytest.mark.parametrize("query", ["What is the capital of Peru?", "best pizza in town", "who won the world cup?"])
+def test_an_off_topic_question_finds_nothing(retriever: Retriever, query: str) -> None:
+    assert retriever.search(query) == []
+
+
+def test_a_rare_exact_name_is_evidence_by_itself(retriever: Retriever) -> None:
+    assert retriever.search("pizza in town with -xyzzy_mode")[0].chunk.title == "Wire parasitics"
+    assert retriever.search("pizza in town with -unknown_mode") == []
+
+
+def test_a_short_question_whose_words_one_passage_holds_is_answerable(index_dir: Path, retriever: Retriever) -> None:
+    strict = Retriever.open(index_dir, replace(SETTINGS, min_dense_score=0.99, min_covered_score=0.2))
+    assert strict.search("what does stitches mean?") == []  # the cosine of a verb alone is below even the low threshold
+    assert strict.search("what are scan chains?")[0].chunk.title == "Scan chains"
+    assert Retriever.open(index_dir, replace(SETTINGS, min_dense_score=0.99, min_covered_score=0.99)).search("what are scan chains?") == []
+
+
+def test_distant_passages_are_dropped_from_the_hits(index_dir: Path) -> None:
+    strict = Retriever.open(index_dir, replace(SETTINGS, min_hit_score=0.5))
+    assert [hit.chunk.title for hit in strict.search("How are antenna violations fixed with diodes?", 6)] == ["Antenna repair"]
+
+
+@pytest.mark.parametrize("query", ["", "  ", "?!", "\n"])
+def test_an_empty_question_is_told(retriever: Retriever, query: str) -> None:
+    with pytest.raises(EmptyQuery):
+        retriever.search(query)
+
+
+def test_a_question_longer_than_the_embedder_reads_is_searched_all_the_same(retriever: Retriever) -> None:
+    assert retriever.search("How do I fix antenna violations with diodes? " * 500)[0].chunk.title == "Antenna repair"
+
+
+def test_chunks_are_given_by_their_id(retriever: Retriever) -> None:
+    chunk = retriever.search("antenna violations", 1)[0].chunk
+    assert retriever.chunk(chunk.chunk_id) == chunk
+    assert retriever.chunk("unknown") is None
+    assert (retriever.chunk_count, retriever.collections) == (6, {"notes": 6})
+
+
+def test_many_threads_get_the_answers_of_one(retriever: Retriever) -> None:
+    queries = ["antenna violations", "hold buffers", "power grid straps", "scan chain stitching"] * 8
+    expected = [[hit.chunk.chunk_id for hit in retriever.search(query)] for query in queries]
+    with ThreadPoolExecutor(8) as pool:
+        assert [[hit.chunk.chunk_id for hit in hits] for hits in pool.map(retriever.search, queries)] == expected
+
+
+def test_opening_with_other_settings_or_nothing_is_told(index_dir: Path, tmp_path: Path) -> None:
+    with pytest.raises(IndexMismatch, match="chunk_tokens: 220 in the index, 100 now"):
+        Retriever.open(index_dir, replace(SETTINGS, chunk_tokens=100))
+    with pytest.raises(IndexNotFound):
+        Retriever.open(tmp_path, SETTINGS)
+
+
+def test_langchain_gets_documents_with_metadata(retriever: Retriever) -> None:
+    documents = ChipRetriever(retriever=retriever, top_k=2).invoke("How do I fix antenna violations?")
+    hit = retriever.search("How do I fix antenna violations?", 2)[0]
+    assert len(documents) <= 2
+    assert (documents[0].page_content, documents[0].id) == (hit.chunk.text, hit.chunk.chunk_id)
+    assert documents[0].metadata["title"] == "Antenna repair"
+    assert documents[0].metadata["url"] == "https://example.org/0"
+    assert documents[0].metadata["score"] == hit.score
+
+
+def test_langchain_gets_nothing_where_nothing_is_relevant(retriever: Retriever) -> None:
+    assert ChipRetriever(retriever=retriever).invoke("What is the capital of Peru?") == []
+
+
+@pytest.mark.parametrize("query", ["How do I fix antenna violations?", "delay buffers for hold", "straps of the power grid", "scan flip-flops"])
+def test_ranking_is_the_fusion_of_two_independent_calculations(retriever: Retriever, query: str) -> None:
+    """Cosines by a matrix product and ranks by sorting, without FAISS, postings or our fusion."""
+    embedder = Embedder.find(SETTINGS.embedder)
+    texts = {f"{title}\n{text}": title for title, text in TEXTS.items()}
+    cosines = dict(zip(texts.values(), embedder.embed(list(texts)) @ embedder.embed([query])[0], strict=True))
+    hits = Retriever.search(retriever, query, 6)
+    bm25 = {hit.chunk.title: hit.bm25_score for hit in hits if hit.bm25_score is not None}
+    for hit in hits:
+        title = hit.chunk.title
+        assert hit.dense_score == pytest.approx(cosines[title], abs=1e-5)
+        dense_rank = 1 + sum(other > cosines[title] for other in cosines.values())
+        score = 1 / (60 + dense_rank)
+        if title in bm25:
+            better = [other for other in retriever._index.bm25.scores(query) if other > bm25[title] + 1e-6]
+            score += 1 / (61 + len(better))
+        assert hit.score == pytest.approx(score)
