@@ -7,10 +7,13 @@ It knows no subcommand's options (each parses its own) and imports no heavy libr
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from collections.abc import Callable
 from importlib import import_module
 
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # an error may quote a document or a server: it must not steer the terminal
 COMMANDS = {  # name: (module, function, what it does)
     "up": ("serve.commands", "up", "prepare models and index, then run engine, gateway and page until Ctrl-C"),
     "ask": ("ui.commands", "ask", "ask a question in the terminal"),
@@ -47,11 +50,14 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return 130
+    except BrokenPipeError:  # `chipalign ask ... | head`: nobody reads on, which is no fault
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141  # 128 + SIGPIPE, as shells report it
     except Exception as error:
         exit_code = getattr(error, "exit_code", None)  # the packages' own errors carry one: their message is the whole story
         if exit_code is None:
             raise
-        sys.stderr.write(f"chipalign {name}: {error}\n")
+        sys.stderr.write(f"chipalign {name}: {CONTROL.sub('', str(error))}\n")
         return int(exit_code)
 
 

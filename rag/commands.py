@@ -29,7 +29,7 @@ _PLAIN_STEP = 5  # without a terminal: a line every so many percent
 
 
 def corpus(argv: list[str]) -> int:
-    """`chipalign corpus list | fetch NAME... [--mirror DIR] [--json]`; returns the exit code."""
+    """`chipalign corpus list | fetch NAME... [--mirror DIR] [--json]`. Raises RagError for wrong input."""
     parser = argparse.ArgumentParser(prog="chipalign corpus", description="The pinned documentation corpora: list them, or fetch some.")
     actions = parser.add_subparsers(dest="action", required=True)
     listing = actions.add_parser("list", help="the pinned corpora, and which are fetched")
@@ -40,17 +40,16 @@ def corpus(argv: list[str]) -> int:
     for sub in (listing, fetching):
         sub.add_argument("--json", action="store_true", help="one JSON document on stdout")
     args = parser.parse_args(argv)
-    with _errors_in_one_line() as outcome:
-        settings = RagSettings.from_env()
-        if args.action == "list":
-            _list_corpora(settings, args.json)
-        else:
-            _fetch_corpora(args.names, args.mirror, args.if_available, settings, args.json)
-    return outcome.exit_code
+    settings = RagSettings.from_env()
+    if args.action == "list":
+        _list_corpora(settings, args.json)
+    else:
+        _fetch_corpora(args.names, args.mirror, args.if_available, settings, args.json)
+    return 0
 
 
 def index(argv: list[str]) -> int:
-    """`chipalign index build --out DIR SOURCE...` and `index search "QUERY" [--index DIR] [--top-k N] [--json]`."""
+    """`chipalign index build --out DIR SOURCE...` and `index search "QUERY" [--index DIR] [--top-k N] [--json]`. Raises RagError."""
     parser = argparse.ArgumentParser(prog="chipalign index", description="Build an index of documents, or search one.")
     actions = parser.add_subparsers(dest="action", required=True)
     building = actions.add_parser("build", help="make DIR the index of the sources; again brings it up to date")
@@ -63,28 +62,12 @@ def index(argv: list[str]) -> int:
     for sub in (building, searching):
         sub.add_argument("--json", action="store_true", help="one JSON document on stdout")
     args = parser.parse_args(argv)
-    with _errors_in_one_line() as outcome:
-        settings = RagSettings.from_env()
-        if args.action == "build":
-            _build(args.out, args.sources, settings, args.json)
-        else:
-            _search(args.query, args.index or settings.home / "indexes" / "starter", args.top_k, settings, args.json)
-    return outcome.exit_code
-
-
-class _Outcome:
-    exit_code = 0
-
-
-@contextmanager
-def _errors_in_one_line() -> Iterator[_Outcome]:
-    """An error of the user's making becomes one line on stderr and its exit code."""
-    outcome = _Outcome()
-    try:
-        yield outcome
-    except RagError as error:
-        sys.stderr.write(f"chipalign: {' '.join(str(error).split())}\n")
-        outcome.exit_code = error.exit_code
+    settings = RagSettings.from_env()
+    if args.action == "build":
+        _build(args.out, args.sources, settings, args.json)
+    else:
+        _search(args.query, args.index or settings.home / "indexes" / "starter", args.top_k, settings, args.json)
+    return 0
 
 
 def _positive(text: str) -> int:

@@ -33,7 +33,7 @@ SIX_DOCUMENTS = {  # title: text
     "Power grid": "The power grid is made by `pdngen`: it adds straps and vias between the metal layers so that the IR drop stays small.",
     "Reading Liberty": "`read_liberty` reads the timing library of a corner; `define_corners` names the corners before any library is read.",
     "Reset synchronizer": "A reset synchronizer asserts reset at once and releases it on the clock edge, through two flip-flops in series.",
-    "Scan chains": "Scan insertion replaces flip-flops by scan flip-flops and stitches them into chains, so that test patterns can be shifted in through `si<wire>`.",
+    "Scan chains": "Scan insertion replaces flip-flops by scan flip-flops and stitches them into chains; patterns are shifted in at `si<wire>`.",
 }
 
 

@@ -10,13 +10,23 @@ from pathlib import Path
 
 import pytest
 
-from rag.commands import corpus, index
+import chipalign
 from rag.corpus import load_sources
 
 NOTES = {
     "antenna.md": "# Antenna\n\n`repair_antennas` inserts diodes at the gates of violating nets.\n",
     "hold.rst": "Hold\n====\n\n``repair_timing -hold`` inserts delay buffers.\n",
 }
+
+
+def corpus(argv: list[str]) -> int:
+    """`chipalign corpus` as it is run."""
+    return chipalign.main(["corpus", *argv])
+
+
+def index(argv: list[str]) -> int:
+    """`chipalign index` as it is run."""
+    return chipalign.main(["index", *argv])
 
 
 @pytest.fixture(autouse=True)
@@ -136,9 +146,8 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_on_a_terminal_the_build_draws_a_bar(notes: Path, tmp_path: Path) -> None:
-    code = "import sys; from rag.commands import index; raise SystemExit(index(sys.argv[1:]))"
     terminal, side = pty.openpty()
-    command = [sys.executable, "-c", code, "build", "--out", str(tmp_path / "index"), str(notes), "--json"]
+    command = [sys.executable, "-m", "chipalign", "index", "build", "--out", str(tmp_path / "index"), str(notes), "--json"]
     with subprocess.Popen(command, cwd=Path(__file__).parent.parent, stdout=subprocess.PIPE, stderr=side) as process:
         os.close(side)
         drawn = b""

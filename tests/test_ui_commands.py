@@ -10,12 +10,23 @@ from pathlib import Path
 
 import pytest
 
+import chipalign
 from tests.fake_gateway import HITS, MODEL_ID, NOTHING_FOUND, FakeGateway, Script
-from ui.commands import ask, page, streamlit_arguments
+from ui.commands import streamlit_arguments
 from ui.settings import UiSettings
 
 ROOT = Path(__file__).parent.parent
 Captured = pytest.CaptureFixture[str]
+
+
+def ask(argv: list[str]) -> int:
+    """`chipalign ask` as it is run."""
+    return chipalign.main(["ask", *argv])
+
+
+def page(argv: list[str]) -> int:
+    """`chipalign page` as it is run."""
+    return chipalign.main(["page", *argv])
 
 
 def test_ask_prints_the_answer_then_its_sources(capsys: Captured) -> None:
@@ -65,7 +76,7 @@ def test_ask_that_finds_nothing_prints_no_list_of_sources(capsys: Captured) -> N
 def test_empty_question_is_one_line_and_exit_2(argv: list[str], capsys: Captured) -> None:
     assert ask(argv) == 2
     out, err = capsys.readouterr()
-    assert (out, err) == ("", "The question is empty: type what you want to know.\n")
+    assert (out, err) == ("", "chipalign ask: The question is empty: type what you want to know.\n")
 
 
 def test_gateway_down_is_one_line_and_exit_2(capsys: Captured) -> None:
@@ -74,7 +85,7 @@ def test_gateway_down_is_one_line_and_exit_2(capsys: Captured) -> None:
         assert ask(["How?", "--url", gateway.url, "--json"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith(f"The ChipAlign gateway at {gateway.url} cannot be reached")
+    assert err.startswith(f"chipalign ask: The ChipAlign gateway at {gateway.url} cannot be reached")
     assert err.count("\n") == 1
 
 
@@ -83,7 +94,7 @@ def test_answer_that_breaks_off_keeps_what_came_and_exits_2(capsys: Captured) ->
         assert ask(["How?", "--url", gateway.url]) == 2
     out, err = capsys.readouterr()
     assert out == "Run \n"
-    assert err.startswith("The answer broke off before its end")
+    assert err.startswith("chipalign ask: The answer broke off before its end")
 
 
 def test_broken_answer_leaves_no_half_document_in_json(capsys: Captured) -> None:
@@ -94,13 +105,13 @@ def test_broken_answer_leaves_no_half_document_in_json(capsys: Captured) -> None
 
 def test_wrong_address_is_refused_by_the_name_of_its_option(capsys: Captured) -> None:
     assert ask(["How?", "--url", "gateway:8000"]) == 2
-    assert capsys.readouterr().err == "--url is 'gateway:8000': it must be an address such as http://127.0.0.1:8000.\n"
+    assert capsys.readouterr().err == "chipalign ask: --url is 'gateway:8000': it must be an address such as http://127.0.0.1:8000.\n"
 
 
 def test_wrong_variable_is_one_line_and_exit_2(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHIPALIGN_TIMEOUT_S", "soon")
     assert ask(["How?"]) == 2
-    assert capsys.readouterr().err == "CHIPALIGN_TIMEOUT_S is 'soon': it must be a number of seconds above 0.\n"
+    assert capsys.readouterr().err == "chipalign ask: CHIPALIGN_TIMEOUT_S is 'soon': it must be a number of seconds above 0.\n"
 
 
 def test_control_characters_of_models_and_documents_do_not_reach_the_terminal(capsys: Captured) -> None:
@@ -113,10 +124,9 @@ def test_control_characters_of_models_and_documents_do_not_reach_the_terminal(ca
 
 
 def test_ask_writes_text_while_the_answer_is_still_being_written() -> None:
-    code = "import sys; from ui.commands import ask; raise SystemExit(ask(sys.argv[1:]))"
     with (
         FakeGateway(Script(hold_after=1)) as gateway,
-        subprocess.Popen([sys.executable, "-c", code, "How?", "--url", gateway.url], cwd=ROOT, stdout=subprocess.PIPE) as process,
+        subprocess.Popen([sys.executable, "-m", "chipalign", "ask", "How?", "--url", gateway.url], cwd=ROOT, stdout=subprocess.PIPE) as process,
     ):
         assert process.stdout is not None
         assert process.stdout.read(4) == b"Run "
@@ -132,13 +142,13 @@ def test_page_at_a_taken_port_says_so_and_names_the_option(capsys: Captured) -> 
         port = taken.getsockname()[1]
         assert page(["--port", str(port)]) == 2
     err = capsys.readouterr().err
-    assert err.startswith(f"The page cannot listen on 127.0.0.1:{port} (Address already in use).")
+    assert err.startswith(f"chipalign page: The page cannot listen on 127.0.0.1:{port} (Address already in use).")
     assert "--port or CHIPALIGN_PAGE_PORT" in err
 
 
 def test_page_refuses_a_port_that_is_none(capsys: Captured) -> None:
     assert page(["--port", "eighty"]) == 2
-    assert capsys.readouterr().err == "--port is 'eighty': it must be a whole number from 1 to 65535.\n"
+    assert capsys.readouterr().err == "chipalign page: --port is 'eighty': it must be a whole number from 1 to 65535.\n"
 
 
 def test_page_is_served_where_the_settings_say_and_calls_nobody() -> None:

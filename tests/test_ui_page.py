@@ -26,14 +26,18 @@ def gateway() -> Iterator[FakeGateway]:
         yield fake
 
 
+def serve_page(port: int, url: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "chipalign", "page", "--port", str(port), "--url", url]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+
+
 @pytest.fixture(scope="module")
 def page_url(gateway: FakeGateway) -> Iterator[str]:
     """The address of a served page; its process is gone afterwards."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    code = "import sys; from ui.commands import page; raise SystemExit(page(sys.argv[1:]))"
-    process = subprocess.Popen([sys.executable, "-c", code, "--port", str(port), "--url", gateway.url], cwd=ROOT, stdout=subprocess.DEVNULL)
+    process = serve_page(port, gateway.url)
     try:
         wait_until_served(f"http://127.0.0.1:{port}", process)
         yield f"http://127.0.0.1:{port}"
@@ -214,8 +218,7 @@ def test_page_process_ends_when_it_is_told_to(gateway: FakeGateway) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    code = "import sys; from ui.commands import page; raise SystemExit(page(sys.argv[1:]))"
-    process = subprocess.Popen([sys.executable, "-c", code, "--port", str(port), "--url", gateway.url], cwd=ROOT, stdout=subprocess.DEVNULL)
+    process = serve_page(port, gateway.url)
     wait_until_served(f"http://127.0.0.1:{port}", process)
     process.terminate()
     process.wait(timeout=15)

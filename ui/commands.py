@@ -1,6 +1,6 @@
 """The commands of this package: `chipalign ask` (a question in the terminal) and `chipalign page` (the chat page).
 
-They parse arguments and write; asking is `ui.client`'s, drawing `ui.chat_app`'s. Each returns the exit code.
+They parse arguments and write; asking is `ui.client`'s, drawing `ui.chat_app`'s. Each returns the exit code or raises UiError.
 
     ask(["What is hold slack?", "--json"])
 """
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from ui.conversation import Turn, begin, take_event, to_messages
-from ui.errors import EmptyQuestion, PortTaken, UiError
+from ui.errors import EmptyQuestion, PortTaken
 from ui.events import Finished, TextDelta
 from ui.settings import UiSettings, parse_port, parse_url
 
@@ -34,14 +34,7 @@ def ask(argv: list[str]) -> int:
     parser.add_argument("--url", help="address of the gateway (default: CHIPALIGN_URL, or http://127.0.0.1:8000)")
     parser.add_argument("--json", action="store_true", help="print one JSON document: question, answer, sources, citations, model")
     args = parser.parse_args(argv)
-    try:
-        return _ask(" ".join(args.question), _settings(args.url), args.json)
-    except UiError as error:
-        sys.stderr.write(f"{_plain(str(error))}\n")
-        return error.exit_code
-    except KeyboardInterrupt:
-        sys.stderr.write("\nStopped.\n")
-        return 130  # 128 + SIGINT, as shells report it
+    return _ask(" ".join(args.question), _settings(args.url), args.json)
 
 
 def _become_streamlit(settings: UiSettings) -> NoReturn:
@@ -56,12 +49,8 @@ def page(argv: list[str]) -> int:
     parser.add_argument("--port", help="port to listen on (default: CHIPALIGN_PAGE_PORT, or 8501)")
     parser.add_argument("--url", help="address of the gateway (default: CHIPALIGN_URL, or http://127.0.0.1:8000)")
     args = parser.parse_args(argv)
-    try:
-        settings = _settings(args.url, args.port)
-        _check_port(settings.host, settings.page_port)
-    except UiError as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_code
+    settings = _settings(args.url, args.port)
+    _check_port(settings.host, settings.page_port)
     _become_streamlit(settings)
 
 
