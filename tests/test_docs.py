@@ -36,7 +36,7 @@ def test_the_table_of_settings_is_the_classes() -> None:
 
 
 def test_every_command_is_in_the_readme_and_none_that_does_not_exist() -> None:
-    used = set(re.findall(r"chipalign ([a-z]+)\b", README))
+    used = set(re.findall(r"(?:`|^    )chipalign ([a-z]+)\b", README, re.MULTILINE))
     assert set(chipalign.COMMANDS) <= used
     assert used <= set(chipalign.COMMANDS)
 
