@@ -22,6 +22,10 @@ RARE_SHARE = 0.01
 FULL_COVERAGE = 0.95  # the rest is for a term that stands in nearly every chunk
 RARE_FLOOR = 3  # in a tiny index a share of 1 % is less than one chunk
 
+# A question is one short text, which a second thread makes no faster. Beside a vLLM that keeps the cores busy, two threads that wait for each
+# other took 385 ms for it where one takes 20 ms (two cores, 2026-11-24).
+QUERY_THREADS = 1
+
 
 class Retriever:
     """An open index with its embedder. `search` may be called from many threads at once."""
@@ -38,7 +42,7 @@ class Retriever:
 
         Raises IndexNotFound, IndexMismatch, IndexCorrupt, EmbedderUnavailable.
         """
-        embedder = Embedder.find(settings.embedder, settings.embed_batch, settings.embed_threads)
+        embedder = Embedder.find(settings.embedder, settings.embed_batch, QUERY_THREADS)
         retriever = cls(open_index(index_dir, spec_of(settings, embedder)), embedder, settings)
         embedder.load()  # so that the first question is as fast as the others
         return retriever
