@@ -155,6 +155,7 @@ class FoldedCheckpoint:
             raise AdapterMismatch(str(adapter.folder), problems)
         self._base = base
         self._adapter = adapter
+        self.folder = base.folder
         self.config = base.config
         self.specs = {name: replace(spec, dtype="F32") if name in adapter.pairs else spec for name, spec in base.specs.items()}
 

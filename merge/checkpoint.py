@@ -77,6 +77,11 @@ class TensorSource(Protocol):
     """Something with named tensors: a checkpoint, or one with an adapter folded in."""
 
     @property
+    def folder(self) -> Path:
+        """Where its files lie, the tokenizer's too."""
+        ...
+
+    @property
     def specs(self) -> Mapping[str, TensorSpec]:
         """Every tensor by name."""
         ...

@@ -72,7 +72,7 @@ def test_rope_of_old_and_new_configs_is_compared_by_meaning(old: dict[str, Any],
 
 def test_a_quantised_parent_is_refused() -> None:
     (found,) = compare_configs({"quantization_config": {"quant_method": "gptq"}}, {})
-    assert "the chip parent is quantised (gptq)" in found
+    assert "the chip parent is quantised (gptq)" in found.text
 
 
 def test_a_longer_window_is_no_mismatch() -> None:
