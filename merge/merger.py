@@ -19,10 +19,10 @@ Config, tokenizer, chat template and generation config are the chat parent's. Th
 
 from __future__ import annotations
 
-import json
+import math
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -32,23 +32,20 @@ from typing import Any
 import torch
 
 from merge.adapters import Adapter, FoldedCheckpoint
-from merge.checkpoint import DTYPE_NAMES, DTYPES, PART, SHARD_BYTES, Checkpoint, CheckpointWriter, TensorReader, TensorSource, TensorSpec
+from merge.baselines import combine_base, find_line, prepare
+from merge.checkpoint import DTYPES, PART, SHARD_BYTES, Checkpoint, CheckpointWriter, TensorReader, TensorSource
+from merge.companions import prepare_companions
 from merge.errors import OutputFull, OutputRefused, TensorOverflow, TensorsDiffer
 from merge.geodesic import CHUNK, Arc, Sums, TensorResult, check_finite, combine, find_arc, measure
-from merge.pairing import FLOATS, check_pair
+from merge.pairing import Pair, check_pair
 from merge.parents import Parent, Resolver, hash_file
-from merge.recipe import Recipe
+from merge.plan import Segment, TensorPlan, make_plan
+from merge.recipe import BASE_METHODS, Parameters, Recipe
 from merge.report import REPORT, MergeReport, OutputFile, is_same_merge, read_report
 from merge.settings import MergeSettings
 from merge.staging import staged_folder
 
 CARD = "README.md"
-# The chat parent's files that go with its weights, as far as it has them.
-COMPANIONS = (
-    "generation_config.json", "chat_template.jinja", "chat_template.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model",
-    "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt",
-)  # fmt: skip
-
 
 class Watcher:
     """Hears how a merge goes on; this one keeps silent. The command line's draws."""
@@ -88,18 +85,21 @@ def merge_parents(
     watcher = watcher or Watcher()
     resolver = Resolver(recipe.base, settings, watcher.say)
     chip, chat = resolver.resolve(recipe.chip, "chip"), resolver.resolve(recipe.chat, "chat")
+    base = resolver.resolve(recipe.base_model, "base") if recipe.base_model and recipe.method in BASE_METHODS else None
     existing = check_output(out, chip, chat)
     if existing and not force and is_same_merge(existing, recipe, chip, chat, out):
         return Outcome(out, True, None, existing["totals"])
     with ExitStack() as stack:
         chip_source, chat_source = (_open_parent(parent, stack) for parent in (chip, chat))
-        check_pair(chip_source, chat_source)
+        base_source = None if base is None else _open_parent(base, stack)
+        pair = check_pair(chip_source, chat_source, recipe, base_source)
+        plans, companions = make_plan(recipe, pair), prepare_companions(recipe, pair)
         folder = stack.enter_context(staged_folder(out))
-        specs = plan_tensors(chat_source, recipe.dtype)
-        check_room(folder, sum(spec.n_bytes for spec in specs))
-        writer = stack.enter_context(CheckpointWriter(folder, specs, shard_bytes))
-        tensors = merge_tensors(chip_source, chat_source, recipe.lam, specs, writer, watcher)
-        copy_companions(chat.folder, folder, recipe.dtype)
+        check_room(folder, sum(plan.n_bytes for plan in plans))
+        writer = stack.enter_context(CheckpointWriter(folder, [plan.spec for plan in plans], shard_bytes))
+        tensors = merge_tensors(pair, plans, recipe.parameters, writer, watcher)
+        for name, raw in companions.items():
+            (folder / name).write_bytes(raw)
         watcher.say("hashing the merged files")
         report = MergeReport(recipe, chip, chat, tensors, describe_files(folder))
         (folder / CARD).write_text(render_card(report), encoding="utf-8")
@@ -129,26 +129,20 @@ def _open_parent(parent: Parent, stack: ExitStack) -> TensorSource:
     return FoldedCheckpoint(checkpoint, stack.enter_context(Adapter.open(parent.adapter.folder)))
 
 
-def plan_tensors(chat: TensorSource, dtype: str) -> list[TensorSpec]:
-    """The output's tensors: the parents', those of floating point in the recipe's dtype."""
-    code = DTYPE_NAMES[getattr(torch, dtype)]
-    return [replace(spec, dtype=code) if spec.dtype in FLOATS else spec for spec in chat.specs.values()]
-
-
 def merge_tensors(
-    chip: TensorSource, chat: TensorSource, lam: float, specs: Sequence[TensorSpec], writer: CheckpointWriter, watcher: Watcher
+    pair: Pair, plans: Sequence[TensorPlan], parameters: Parameters, writer: CheckpointWriter, watcher: Watcher
 ) -> tuple[TensorResult, ...]:
-    """Merge all tensors of `specs` into the writer's files; results in the order of the names.
+    """Merge all planned tensors into the writer's files; results in the order of the names.
 
     Threads take whole tensors, the largest first; a tensor's pieces and the order of its sums are the same for any number of threads.
     """
-    total_bytes = sum(spec.n_bytes for spec in specs)
-    watcher.say(f"merging {len(specs)} tensors, {total_bytes / 1e6:.0f} MB")
+    total_bytes = sum(plan.n_bytes for plan in plans)
+    watcher.say(f"merging {len(plans)} tensors, {total_bytes / 1e6:.0f} MB")
     results: list[TensorResult] = []
     done_bytes = 0
     with _single_threaded_torch(), ThreadPoolExecutor(count_cores(), thread_name_prefix="merge") as pool:
-        by_size = sorted(specs, key=lambda spec: (-spec.n_bytes, spec.name))
-        futures = {pool.submit(_merge_named, chip, chat, lam, spec, writer): spec for spec in by_size}
+        by_size = sorted(plans, key=lambda plan: (-plan.n_bytes, plan.name))
+        futures = {pool.submit(merge_tensor, pair, plan, parameters, writer): plan for plan in by_size}
         try:
             for future in as_completed(futures):
                 results.append(future.result())
@@ -159,31 +153,84 @@ def merge_tensors(
     return tuple(sorted(results, key=lambda result: result.name))
 
 
-def _merge_named(chip: TensorSource, chat: TensorSource, lam: float, target: TensorSpec, writer: CheckpointWriter) -> TensorResult:
-    """merge_tensor with readers that are opened now and not all at the start: an adapter's matrices are loaded when their turn comes."""
-    return merge_tensor(chip.tensor(target.name), chat.tensor(target.name), lam, target, writer)
-
-
-def merge_tensor(chip: TensorReader, chat: TensorReader, lam: float, target: TensorSpec, writer: CheckpointWriter) -> TensorResult:
-    """Merge one tensor: a pass for the sums, which give the coefficients, and a pass for the result.
+def merge_tensor(pair: Pair, plan: TensorPlan, parameters: Parameters, writer: CheckpointWriter) -> TensorResult:
+    """Merge one tensor: a pass for the sums, which give the coefficients, and a pass for the result. Readers are opened now and not all
+    at the start: an adapter's matrices are loaded when their turn comes.
 
     Raises TensorNotFinite, TensorsOpposite, TensorOverflow and TensorsDiffer.
     """
-    name, dtype, spans = target.name, DTYPES[target.dtype], split_spans(target.shape)
-    sums = Sums.total(measure(chip.read(*span), chat.read(*span)) for span in spans)
-    if target.dtype not in FLOATS:
+    chip, chat = (None if name is None else source.tensor(name) for name, source in ((plan.chip, pair.chip), (plan.chat, pair.chat)))
+    base = pair.base.tensor(plan.base) if pair.base is not None and plan.base is not None else None
+    dtype = DTYPES[plan.dtype]
+    shared = [segment for segment in plan.segments() if segment.chip is not None and segment.chat is not None]
+    arc = Arc(plan.lam, 1 - plan.lam, 0.0, 0.0, None, "copied")
+    if chip is not None and chat is not None and (shared or not plan.numel):
+        pieces = [piece for segment in shared for piece in split_segment(segment, plan)]
+        sums = Sums.total(measure(_read(chip, p.chip, p.count), _read(chat, p.chat, p.count)) for p in pieces)
+        sides = (("chip", chip, [p.chip for p in pieces]), ("chat", chat, [p.chat for p in pieces]))
+        arc = find_coefficients(
+            plan, sums, ((side, p.out, _read(reader, at, p.count)) for side, reader, starts in sides for p, at in zip(pieces, starts, strict=True))
+        )
+        mix = None
+        if plan.method in BASE_METHODS:
+            assert base is not None
+
+            def _differences(side: str) -> Iterator[torch.Tensor]:
+                for p in pieces:
+                    reader, at = (chip, p.chip) if side == "chip" else (chat, p.chat)
+                    yield _read(reader, at, p.count).float() - _read(base, p.base, p.count).float()
+
+            shape = plan.shape if plan.rows is None else (sum(s.count for s in shared) // max(math.prod(plan.shape[1:]), 1), *plan.shape[1:])
+            mix = prepare(plan.method, plan.lam, plan.name, shape, parameters, _differences)
+        for p in pieces:
+            ours, theirs = _read(chip, p.chip, p.count), _read(chat, p.chat, p.count)
+            origin = _read(base, p.base, p.count) if mix is not None else None
+            merged = combine(ours, theirs, arc, dtype) if mix is None or origin is None else combine_base(ours, theirs, origin, mix, p.out, dtype)
+            _write(writer, plan, p.out, merged)
+    for segment in plan.segments():
+        if segment.chip is None or segment.chat is None:
+            for p in split_segment(segment, plan):
+                alone = _read(chip, p.chip, p.count) if p.chat is None else _read(chat, p.chat, p.count)
+                _write(writer, plan, p.out, alone.to(dtype))
+    return TensorResult(plan.name, plan.shape, arc.chip_norm, arc.chat_norm, arc.theta, arc.branch)
+
+
+def find_coefficients(plan: TensorPlan, sums: Sums, pieces: Iterable[tuple[str, int, torch.Tensor]]) -> Arc:
+    """The record of one tensor, with the coefficients where its method has two. `pieces` are read only to name a NaN or Inf."""
+    norms = (sums.chip**0.5, sums.chat**0.5)
+    if plan.method == "identical":
         if sums.difference != 0.0:
-            raise TensorsDiffer(f"tensor {name} is {target.dtype}, which cannot be interpolated, and differs between the parents")
-        arc = Arc(0.0, 1.0, sums.chip**0.5, sums.chat**0.5, None, "copied")
-    else:
-        check_finite(sums, name, ((side, span[0], reader.read(*span)) for side, reader in (("chip", chip), ("chat", chat)) for span in spans))
-        arc = find_arc(sums, lam, name)
-    for start, stop in spans:
-        merged = combine(chip.read(start, stop), chat.read(start, stop), arc, dtype)
-        if dtype is torch.float16 and not bool(torch.isfinite(merged).all()):
-            raise TensorOverflow(f"tensor {name}: a merged value is beyond float16's largest, 65504. Set dtype to bfloat16 or float32")
-        writer.write(name, start, merged)
-    return TensorResult(name, target.shape, arc.chip_norm, arc.chat_norm, arc.theta, arc.branch)
+            raise TensorsDiffer(f"tensor {plan.name} is {plan.dtype}, which cannot be interpolated, and differs between the parents")
+        return Arc(0.0, 1.0, *norms, None, "copied")
+    check_finite(sums, plan.name, pieces)
+    if plan.method == "geodesic":
+        return find_arc(sums, plan.lam, plan.name)
+    line = find_line(sums, plan.lam)
+    return line if plan.method in ("linear", "soup") else replace(line, branch="copied" if plan.method == "copy" else "mixed")
+
+
+def _read(reader: TensorReader | None, start: int | None, count: int) -> torch.Tensor:
+    assert reader is not None
+    assert start is not None
+    return reader.read(start, start + count)
+
+
+def _write(writer: CheckpointWriter, plan: TensorPlan, start: int, piece: torch.Tensor) -> None:
+    if piece.dtype is torch.float16 and not bool(torch.isfinite(piece).all()):
+        raise TensorOverflow(f"tensor {plan.name}: a merged value is beyond float16's largest, 65504. Set dtype to bfloat16 or float32")
+    writer.write(plan.name, start, piece)
+
+
+def split_segment(segment: Segment, plan: TensorPlan) -> Iterator[Segment]:
+    """Pieces of about CHUNK elements, cut at row boundaries, where an adapter is cheapest to fold.
+
+    DELLA needs whole rows, and a vector is one row to it.
+    """
+    row = (plan.shape[-1] if len(plan.shape) > 1 else segment.count if plan.method == "della" else 1) or 1
+    step = max(CHUNK // row, 1) * row
+    for start in range(0, segment.count, step):
+        moved = [None if at is None else at + start for at in (segment.chip, segment.chat, segment.base)]
+        yield Segment(segment.out + start, min(step, segment.count - start), *moved)
 
 
 def split_spans(shape: tuple[int, ...]) -> list[tuple[int, int]]:
@@ -215,18 +262,6 @@ def check_room(folder: Path, needed_bytes: int) -> None:
     free_bytes = shutil.disk_usage(folder).free
     if free_bytes < needed_bytes:
         raise OutputFull(f"{folder.parent} has {free_bytes / 1e9:.1f} GB free, the merge needs {needed_bytes / 1e9:.1f} GB. Choose another place")
-
-
-def copy_companions(chat: Path, folder: Path, dtype: str) -> None:
-    """Copy the chat parent's tokenizer, chat template and generation config, and its config with the output's dtype."""
-    for name in COMPANIONS:
-        if (chat / name).is_file():
-            shutil.copyfile(chat / name, folder / name)
-    config = json.loads((chat / "config.json").read_text(encoding="utf-8"))
-    config.pop("_name_or_path", None)  # where the parent lay on its maker's disk
-    config.pop("torch_dtype", None)  # the name of `dtype` before transformers 4.56
-    config["dtype"] = dtype
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def describe_files(folder: Path) -> dict[str, OutputFile]:

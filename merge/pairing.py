@@ -8,15 +8,16 @@ Nothing is truncated, padded, renamed or tied here: what a setting means for eac
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from merge.checkpoint import TensorSource, TensorSpec
+from merge.checkpoint import TensorSource, TensorSpec, read_json_object
 from merge.errors import ParentsMismatch
 from merge.recipe import BASE_METHODS, DECISIONS, Recipe
-from merge.vocabulary import RowMap, Vocabulary, match_rows, read_tokens
+from merge.vocabulary import TOKENIZER, RowMap, Vocabulary, match_rows, read_tokens
 
 FLOATS = ("F32", "F16", "BF16")  # what is interpolated; float64 and float8 are refused, whole numbers are copied
 WHOLE = ("I64", "I32", "I16", "I8", "U8", "BOOL")
@@ -33,6 +34,7 @@ HEAD = "lm_head.weight"
 EMBEDDINGS = re.compile(r"(.+\.)?(embed_tokens|wte|embed_in|word_embeddings)\.weight")
 # Tensors with a row per token.
 VOCABULARY_TENSORS = re.compile(r"(.+\.)?(embed_tokens|wte|embed_in|word_embeddings|lm_head|embed_out)\.(weight|bias)")
+MARK = re.compile(r"<[^<>\s]+>|\[[A-Z_]+\]")  # how tokens look that a template writes and nobody types: <|im_end|>, [INST]
 EXAMPLES = 3  # tokens named in a mismatch
 
 
@@ -78,6 +80,7 @@ def check_pair(chip: TensorSource, chat: TensorSource, recipe: Recipe | None = N
             open_ones.append(f"the {side} parent has no tokenizer, so its rows cannot be matched by token. Put its tokenizer.json beside it")
         else:
             rows = match_rows(recipe.vocab, chip_vocab, chat_vocab, base_vocab)
+            open_ones += check_takeover(recipe.vocab, chip, chat, chip_vocab, chat_vocab)
     open_ones += check_ids(chat_vocab)
     if recipe is not None and recipe.method in BASE_METHODS:
         open_ones += check_base(base, chat, rows, base_vocab, chat_vocab)
@@ -170,6 +173,34 @@ def check_ids(chat: Vocabulary | None) -> list[str]:
         f"tokenizer: {len(without)} of the chat parent's tokens have no row in its embedding of {chat.rows}, the first is {first!r} "
         f"with id {without[first]}. Give the tokenizer that belongs to the weights"
     ]
+
+
+def check_takeover(vocab: str, chip: TensorSource, chat: TensorSource, chip_vocab: Vocabulary, chat_vocab: Vocabulary) -> list[str]:
+    """What speaks against the recipe's vocab: tokens that chatting needs and the chip parent lacks, tokenizers that cannot be joined."""
+    if vocab == "chip" and (lost := sorted(find_chat_tokens(chat, chat_vocab) - chip_vocab.tokens.keys())):
+        names = ", ".join(map(repr, lost[:EXAMPLES])) + (", ..." if len(lost) > EXAMPLES else "")
+        return [f'vocab = "chip" drops {len(lost)} tokens that the chat parent\'s template or settings need: {names}. Use vocab = "union"']
+    if vocab == "union":
+        for side, source in (("chip", chip), ("chat", chat)):
+            if not (source.folder / TOKENIZER).is_file() or not isinstance(read_json_object(source.folder / TOKENIZER)["model"]["vocab"], dict):
+                return [f'vocab = "union" needs a {TOKENIZER} with ids of its own, and the {side} parent has none. Use vocab = "chat" or "chip"']
+    return []
+
+
+def find_chat_tokens(chat: TensorSource, vocabulary: Vocabulary) -> set[str]:
+    """The tokens that the chat template writes out, and those that config and generation config name by id."""
+    folder = chat.folder
+    documents = [dict(chat.config), *(read_json_object(path) for path in (folder / "generation_config.json",) if path.is_file())]
+    numbers: set[int] = set()
+    for document in documents:
+        for key, value in document.items():
+            if key.endswith("_token_id"):
+                numbers |= {number for number in (value if isinstance(value, list) else [value]) if type(number) is int}
+    needed = {token for token, number in vocabulary.tokens.items() if number in numbers}
+    template = (folder / "chat_template.jinja").read_text(encoding="utf-8") if (folder / "chat_template.jinja").is_file() else ""
+    if not template and (folder / "tokenizer_config.json").is_file():
+        template = json.dumps(read_json_object(folder / "tokenizer_config.json").get("chat_template") or "", ensure_ascii=False)
+    return needed | {token for token in vocabulary.tokens if MARK.fullmatch(token) and token in template}
 
 
 def check_base(
