@@ -126,6 +126,11 @@ class Recipe:
         return taken | ({"density": self.parameters.find_density(self.method)} if "density" in taken else {})
 
 
+def describe_lam(lam: Lam | list[float]) -> str:
+    """A lam for people: 0.6, or 0.2 to 0.8 to 0.6 over depth."""
+    return f"{lam:g}" if isinstance(lam, int | float) else " to ".join(f"{value:g}" for value in lam) + " over depth"
+
+
 def _listed(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
