@@ -125,7 +125,7 @@ def combine_base(chip: torch.Tensor, chat: torch.Tensor, base: torch.Tensor, mix
     mixed = d_chip.mul(mix.lam).add_(d_chat, alpha=1 - mix.lam)
     if mix.elect:
         mixed = average_elected(d_chip, d_chat, mixed, mix.lam)
-    return origin.add_(mixed, alpha=mix.scale).to(dtype)
+    return mixed.mul_(mix.scale).add_(origin).to(dtype)  # in mixed, which is ours; origin may be the caller's own tensor
 
 
 def sparsify(difference: torch.Tensor, mix: Mix, side: Side, start: int) -> torch.Tensor:
