@@ -64,7 +64,7 @@ def make_config(recipe: Recipe, pair: Pair) -> dict[str, Any]:
                 config[key] = pair.chip.config[key]
     if pair.rows is not None:
         config["vocab_size"] = pair.rows.rows
-    if recipe.embeddings != "refuse":
+    if recipe.embeddings != "refuse" and pair.ties_differ:
         config["tie_word_embeddings"] = recipe.embeddings == "tied"
     return config | {"dtype": recipe.dtype}
 

@@ -49,6 +49,13 @@ class Pair:
     chip_vocab: Vocabulary | None = None  # None: no tokenizer
     chat_vocab: Vocabulary | None = None
 
+    @property
+    def ties_differ(self) -> bool:
+        """Whether one parent's head is its embedding and the other's is not: the case that `embeddings` decides."""
+        stored = (HEAD in self.chip.specs) != (HEAD in self.chat.specs)
+        said = {bool(source.config["tie_word_embeddings"]) for source in (self.chip, self.chat) if "tie_word_embeddings" in source.config}
+        return stored or len(said) == 2
+
 
 @dataclass(frozen=True)
 class Mismatch:
@@ -80,6 +87,7 @@ def check_pair(chip: TensorSource, chat: TensorSource, recipe: Recipe | None = N
             open_ones.append(f"the {side} parent has no tokenizer, so its rows cannot be matched by token. Put its tokenizer.json beside it")
         else:
             rows = match_rows(recipe.vocab, chip_vocab, chat_vocab, base_vocab)
+            open_ones += check_rows({"chip": (chip, chip_vocab), "chat": (chat, chat_vocab)})
             open_ones += check_takeover(recipe.vocab, chip, chat, chip_vocab, chat_vocab)
     open_ones += check_ids(chat_vocab)
     if recipe is not None and recipe.method in BASE_METHODS:
@@ -96,18 +104,18 @@ def find_vocabulary(source: TensorSource) -> Vocabulary | None:
     return Vocabulary(rows[0], tokens) if tokens is not None and rows else None
 
 
-def compare_configs(chip: Mapping[str, Any], chat: Mapping[str, Any]) -> list[Mismatch]:
-    """Differences of two config.json; a key that one of them leaves out is no difference, tensor shapes speak for it."""
+def compare_configs(chip: Mapping[str, Any], chat: Mapping[str, Any], side: str = "chip") -> list[Mismatch]:
+    """Differences of two config.json; a key that one of them leaves out is no difference, tensor shapes speak for it. side: what the first is."""
     found = []
     for key in (*STRUCTURE_KEYS, "vocab_size", "tie_word_embeddings", *SETTING_KEYS):
         if key in chip and key in chat and chip[key] != chat[key]:
-            found.append(Mismatch(f"config {key}: chip {chip[key]}, chat {chat[key]}", DECIDED_KEYS.get(key)))
+            found.append(Mismatch(f"config {key}: {side} {chip[key]}, chat {chat[key]}", DECIDED_KEYS.get(key)))
     if (ours := describe_rope(chip)) != (theirs := describe_rope(chat)):
-        found.append(Mismatch(f"config rope: chip {ours}, chat {theirs}", DECIDED_KEYS["rope"]))
-    for side, config in (("chip", chip), ("chat", chat)):
+        found.append(Mismatch(f"config rope: {side} {ours}, chat {theirs}", DECIDED_KEYS["rope"]))
+    for whose, config in ((side, chip), ("chat", chat)):
         if method := config.get("quantization_config"):
             name = method.get("quant_method", "unknown") if isinstance(method, dict) else method
-            found.append(Mismatch(f"config quantization_config: the {side} parent is quantised ({name}), give its unquantised weights"))
+            found.append(Mismatch(f"config quantization_config: the {whose} parent is quantised ({name}), give its unquantised weights"))
     return found
 
 
@@ -120,13 +128,13 @@ def describe_rope(config: Mapping[str, Any]) -> dict[str, Any]:
     return dict(sorted(rope.items()))
 
 
-def compare_vocabularies(chip: Vocabulary | None, chat: Vocabulary | None) -> list[Mismatch]:
+def compare_vocabularies(chip: Vocabulary | None, chat: Vocabulary | None, side: str = "chip") -> list[Mismatch]:
     """Tokens that one parent has only, or that both have under other ids. Parents without tokenizer are compared by their rows alone."""
     if chip is None or chat is None or chip.tokens == chat.tokens:
         return []
     found = []
     for text, tokens in (
-        ("only the chip parent has", chip.tokens.keys() - chat.tokens.keys()),
+        (f"only the {side} parent has", chip.tokens.keys() - chat.tokens.keys()),
         ("only the chat parent has", chat.tokens.keys() - chip.tokens.keys()),
         ("the parents give other ids to", {token for token in chip.tokens.keys() & chat.tokens.keys() if chip.tokens[token] != chat.tokens[token]}),
     ):
@@ -175,6 +183,16 @@ def check_ids(chat: Vocabulary | None) -> list[str]:
     ]
 
 
+def check_rows(sides: Mapping[str, tuple[TensorSource, Vocabulary]]) -> list[str]:
+    """Every tensor with a row per token must have as many as the embedding, or no row of it can be found by token."""
+    return [
+        f"tensor {name} of the {side} parent has {spec.shape[0]} rows, its embedding {vocabulary.rows}. Give a parent whose rows agree"
+        for side, (source, vocabulary) in sides.items()
+        for name, spec in source.specs.items()
+        if VOCABULARY_TENSORS.fullmatch(name) and spec.shape[0] != vocabulary.rows
+    ]
+
+
 def check_takeover(vocab: str, chip: TensorSource, chat: TensorSource, chip_vocab: Vocabulary, chat_vocab: Vocabulary) -> list[str]:
     """What speaks against the recipe's vocab: tokens that chatting needs and the chip parent lacks, tokenizers that cannot be joined."""
     if vocab == "chip" and (lost := sorted(find_chat_tokens(chat, chat_vocab) - chip_vocab.tokens.keys())):
@@ -209,16 +227,20 @@ def check_base(
     """What keeps a base model from being one for these parents."""
     if base is None:
         return ["the method needs a base model. Set [base] model"]
-    found = [f"base model, {found.text}".replace("chip", "base") for found in compare_configs(base.config, chat.config) if found.setting is None]
+    found = [f"base model, {found.text}" for found in compare_configs(base.config, chat.config, "base") if found.setting is None]
     by_token = rows is not None and base_vocab is not None
+    head = HEAD in chat.specs and HEAD not in base.specs and find_embedding(base.specs) is not None  # tied: its embedding stands for it
+    found += [f"base model, tensor {name} is not there" for name in by_number(chat.specs.keys() - base.specs.keys() - ({HEAD} if head else set()))]
     for name in by_number(chat.specs.keys() & base.specs.keys()):
         ours, theirs = base.specs[name], chat.specs[name]
         if ours.shape != theirs.shape and not (by_token and VOCABULARY_TENSORS.fullmatch(name) and ours.shape[1:] == theirs.shape[1:]):
             found.append(f"base model, tensor {name}: base has shape {list(ours.shape)}, chat {list(theirs.shape)}")
         if ours.dtype not in FLOATS + WHOLE:
             found.append(f"base model, tensor {name} is {ours.dtype} (known: {', '.join(FLOATS + WHOLE)})")
-    if rows is None and base_vocab and chat_vocab and base_vocab.tokens != chat_vocab.tokens:
-        found += [f"base model, {found.text}".replace("chip", "base") for found in compare_vocabularies(base_vocab, chat_vocab)]
+    if rows is None and base_vocab and chat_vocab:
+        found += [f"base model, {found.text}" for found in compare_vocabularies(base_vocab, chat_vocab, "base")]
+    if rows is not None and (lacking := sum(run.count for run in rows.runs if run.chip is not None and run.chat is not None and run.base is None)):
+        found.append(f"base model: it has no rows for {lacking} of the tokens that both parents have. Give the model that both were trained from")
     return found
 
 

@@ -111,7 +111,7 @@ def choose_names(recipe: Recipe, pair: Pair) -> list[str]:
     names = []
     for name in chip.keys() | chat.keys():
         if name in chip and name in chat:
-            keep = not (name == HEAD and recipe.embeddings == "tied")
+            keep = not (name == HEAD and recipe.embeddings == "tied" and pair.ties_differ)
         elif name == HEAD and find_embedding(chip) and find_embedding(chat):
             keep = recipe.embeddings == "untied"
         else:
