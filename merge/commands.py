@@ -121,7 +121,7 @@ def inspect(argv: list[str]) -> int:
     with open_pair(recipe, MergeSettings.from_env(), _say, fetch=True) as pair:
         _say("measuring both parents")
         profiles = survey_pair(make_plan(recipe, pair), pair, count_cores())
-    title = f"{recipe.name}: {recipe.chip.model} against {recipe.chat.model}, lam = {describe_lam(recipe.lam)}"
+    title = f"{recipe.name}: {recipe.chip.tell()} against {recipe.chat.tell()}, lam = {describe_lam(recipe.lam)}"
     pictures = [] if args.out is None else [str(path) for path in draw_all(profiles, args.out, title)]
     if args.json:
         sys.stdout.write(json.dumps({**recipe.values(), "pictures": pictures, **describe_survey(profiles)}) + "\n")

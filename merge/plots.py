@@ -61,13 +61,13 @@ def draw_theta(profiles: Sequence[Profile], title: str) -> Figure:
     figure, axes = _start(title, "Angle between the parents over depth")
     _scatter(axes, profiles, lambda p: None if p.theta is None else math.degrees(p.theta))
     axes.set_ylabel("theta (degrees)")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(bottom=-0.03 * axes.get_ylim()[1])  # a mark at zero is seen whole
     _finish(axes, profiles)
     return figure
 
 
 def draw_norms(profiles: Sequence[Profile], title: str) -> Figure:
-    """Both parents' norms per element, and their ratio below."""
+    """Both parents' norms per element, and by how much they differ below."""
     figure = Figure(figsize=(SIZE_INCHES[0], 6.5), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     figure.suptitle(title, fontsize=10, color="#444444")
@@ -81,9 +81,9 @@ def draw_norms(profiles: Sequence[Profile], title: str) -> Figure:
     upper.set_yscale("log")
     upper.yaxis.set_major_formatter(FuncFormatter(_plain_number))
     upper.set_ylabel("root mean square of the elements")
-    _scatter(lower, profiles, lambda p: p.norm_ratio)
-    lower.axhline(1.0, color="#999999", linewidth=0.8, zorder=0)
-    lower.set_ylabel("chip norm / chat norm")
+    _scatter(lower, profiles, lambda p: None if p.norm_ratio is None else 100 * (p.norm_ratio - 1))
+    lower.axhline(0.0, color="#999999", linewidth=0.8, zorder=0)
+    lower.set_ylabel("chip norm above chat norm (%)")
     _finish(lower, profiles)
     _dress(upper)
     parents = [Line2D([], [], color="#333333", linestyle="-", label="chip"), Line2D([], [], color="#333333", linestyle="--", label="chat")]
@@ -102,6 +102,10 @@ def draw_drift(profiles: Sequence[Profile], title: str) -> Figure:
     axes.axhline(100 * BFLOAT16_ROUNDING, color="#333333", linewidth=1.0, linestyle=":")
     rounding = Line2D([], [], color="#333333", linewidth=1.0, linestyle=":", label="rounding of bfloat16:\nbelow it both are alike")
     _finish(axes, profiles, rounding)
+    legend, differing = axes.get_legend(), {p.kind for p in profiles if p.drift}
+    for text in legend.get_texts() if legend else ():
+        if text.get_text() in set(KINDS) - differing:
+            text.set_text(f"{text.get_text()}: no difference")  # zero has no place on a logarithmic axis
     return figure
 
 
@@ -188,13 +192,14 @@ def _plain_number(value: float, _: int) -> str:
 def draw_terminal(profiles: Sequence[Profile], title: str) -> RenderableType:
     """A table of the kinds, and theta over depth as a line of blocks per kind."""
     table = Table(title=title, title_justify="left")
-    for column in ("kind", "tensors", "theta median", "theta max", "chip/chat norm", "geodesic-linear"):
+    for column in ("kind", "tensors", "theta median", "theta max", "norm ratio", "drift max"):
         table.add_column(column, justify="left" if column == "kind" else "right")
     for kind in summarise_kinds(profiles):
         ratio = f"{kind.norm_ratio_min:.3f}..{kind.norm_ratio_max:.3f}" if kind.norm_ratio_min is not None else "-"
         table.add_row(kind.kind, str(kind.tensors), _degrees(kind.theta_median), _degrees(kind.theta_max), ratio, _percent(kind.drift_max))
     lines = [_spark_line(profiles, kind) for kind in _kinds(profiles)]
-    return Group(table, *(line for line in lines if line is not None))
+    legend = Text("norm ratio: |chip| / |chat|; drift: |geodesic - linear| / |linear|\ntheta over depth, first to last layer:")
+    return Group(table, legend, *(line for line in lines if line is not None))
 
 
 def draw_plan(document: Mapping[str, Any]) -> RenderableType:
@@ -220,7 +225,7 @@ def _spark_line(profiles: Sequence[Profile], kind: Kind) -> Text | None:
     if len(points) < 2:
         return None
     values = [value for _, value in points]
-    return Text(f"{kind:<10} {spark(values)} theta {min(values):.2f} to {max(values):.2f} degrees, layers {points[0][0]} to {points[-1][0]}")
+    return Text(f"{kind:<10} {spark(values)} {min(values):.2f}° to {max(values):.2f}°")
 
 
 def spark(values: Sequence[float]) -> str:

@@ -63,6 +63,10 @@ class ParentRef:
     model: str
     adapter: str | None = None
 
+    def tell(self) -> str:
+        """Both in short, for titles."""
+        return self.model if self.adapter is None else f"{self.model} + {self.adapter.rstrip('/').rpartition('/')[2]}"
+
 
 @dataclass(frozen=True)
 class Parameters:

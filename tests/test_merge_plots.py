@@ -26,6 +26,12 @@ def printed(what: object) -> str:
     return stream.getvalue()
 
 
+def printed_wide(what: object) -> str:
+    stream = io.StringIO()
+    Console(file=stream, width=200).print(what)
+    return stream.getvalue()
+
+
 def test_three_png_files_are_written_and_the_same_each_time(tmp_path: Path) -> None:
     paths = draw_all(PROFILES, tmp_path / "deep" / "pictures", "title")
     assert [path.name for path in paths] == list(PICTURES)
@@ -37,13 +43,19 @@ def test_three_png_files_are_written_and_the_same_each_time(tmp_path: Path) -> N
 def test_axes_are_labelled_with_units() -> None:
     figures = [draw(PROFILES, "the title") for draw in (draw_theta, draw_norms, draw_drift)]
     labels = [axes.get_ylabel() for figure in figures for axes in figure.axes]
-    assert labels == ["theta (degrees)", "root mean square of the elements", "chip norm / chat norm", "|geodesic - linear| / |linear| (%)"]
+    assert labels == ["theta (degrees)", "root mean square of the elements", "chip norm above chat norm (%)", "|geodesic - linear| / |linear| (%)"]
     for figure in figures:
         assert figure.get_suptitle() == "the title"
         assert figure.axes[-1].get_xlabel() == "layer (mark: one tensor; line: median of the layer)"
         legend = figure.axes[0].get_legend()
         assert legend is not None
-        assert [text.get_text() for text in legend.get_texts()][:4] == ["attention", "MLP", "embeddings", "norms"]
+        assert [text.get_text().partition(":")[0] for text in legend.get_texts()][:4] == ["attention", "MLP", "embeddings", "norms"]
+
+
+def test_kinds_that_do_not_differ_say_so() -> None:
+    legend = draw_drift(PROFILES, "").axes[0].get_legend()
+    assert legend is not None
+    assert "norms: no difference" in [text.get_text() for text in legend.get_texts()]
 
 
 def test_embedding_and_head_stand_apart_from_the_layers() -> None:
@@ -70,7 +82,8 @@ def test_the_terminal_shows_a_table_and_a_line_of_blocks_per_kind() -> None:
     assert "17.189°" in text  # 0.3 radians
     assert "0.870..1.000" not in text
     assert "1.250..1.250" in text
-    assert "theta 0.57 to 3.44 degrees, layers 0 to 5" in text
+    assert "0.57° to 3.44°" in text
+    assert max(map(len, printed_wide(draw_terminal(PROFILES, "the title")).splitlines())) <= 82
     assert BLOCKS[-1] in text
 
 
