@@ -31,7 +31,8 @@ DTYPES: Mapping[str, torch.dtype] = {
     "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
 }  # fmt: skip
 DTYPE_NAMES: Mapping[torch.dtype, str] = {dtype: name for name, dtype in DTYPES.items()}
-HEADER_LIMIT_BYTES = 100_000_000  # the safetensors format's own limit
+HEADER_LIMIT_BYTES = 25_000_000  # the format allows four times that; 90 000 tensors in one file take 12 MB, a dense model's shard 50 kB
+JSON_LIMIT_BYTES = 250_000_000  # of configs, indexes and tokenizers; the largest tokenizers are near 35 MB
 HEADER_ALIGNMENT = 8  # bytes; the format pads headers with spaces so that tensors start aligned
 HASH_BYTES = 1 << 20  # read at a time
 SHARD_BYTES = 5_000_000_000  # transformers' customary largest shard
@@ -161,6 +162,8 @@ class Checkpoint:
 def read_json_object(path: Path) -> dict[str, Any]:
     """A JSON object from a file. Raises CheckpointNotFound, or CheckpointCorrupt if it is something else."""
     try:
+        if (n_bytes := path.stat().st_size) > JSON_LIMIT_BYTES:
+            raise CheckpointCorrupt(f"{path} has {n_bytes} bytes, more than any such file of a model ({JSON_LIMIT_BYTES} are allowed)")
         return _parse_object(path.read_bytes(), path)
     except (FileNotFoundError, NotADirectoryError):
         raise CheckpointNotFound(f"{path} does not exist. Give a folder that holds a whole model") from None
@@ -211,8 +214,10 @@ def read_header(path: Path) -> dict[str, TensorSpec]:
         file_bytes = path.stat().st_size
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
-            if file_bytes < 8 or length > min(HEADER_LIMIT_BYTES, file_bytes - 8):
+            if file_bytes < 8 or length > file_bytes - 8:
                 raise CheckpointCorrupt(f"{path}: its header claims {length} bytes of a file of {file_bytes}: truncated, or no safetensors file")
+            if length > HEADER_LIMIT_BYTES:
+                raise CheckpointCorrupt(f"{path}: its header claims {length} bytes, more than any model's ({HEADER_LIMIT_BYTES} are allowed)")
             raw = file.read(length)
     except FileNotFoundError:
         raise CheckpointNotFound(f"{path} does not exist") from None
@@ -227,12 +232,14 @@ def read_header(path: Path) -> dict[str, TensorSpec]:
 
 
 def _parse_entry(name: str, entry: Any, path: Path, data_start: int) -> TensorSpec:
+    if not name.isprintable():
+        raise CheckpointCorrupt(f"{path}: the header names a tensor {name!r}, which cannot be printed")
     if not isinstance(entry, dict):
         raise CheckpointCorrupt(f"{path}: the header's entry for tensor {name} is no object")
     dtype: Any = entry.get("dtype")
     shape: Any = entry.get("shape")
     offsets: Any = entry.get("data_offsets")
-    if dtype not in DTYPES:
+    if not isinstance(dtype, str) or dtype not in DTYPES:
         raise CheckpointCorrupt(f"{path}: tensor {name} has dtype {dtype!r} (known: {', '.join(DTYPES)})")
     if not _is_sizes(shape):
         raise CheckpointCorrupt(f"{path}: tensor {name} has shape {shape!r}, which is no list of sizes")

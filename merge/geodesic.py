@@ -94,6 +94,14 @@ def load_kernels() -> ModuleType | None:
     return kernels
 
 
+def warm_up() -> None:
+    """Load the compiled loops, or compile them, half a second of one core: a caller does it while it waits for something else."""
+    for dtype in (torch.bfloat16, torch.float32):
+        piece = torch.ones(1, dtype=dtype)
+        interpolate(piece, 2 * piece, 0.5, dtype)
+        square(piece)
+
+
 def measure(chip: torch.Tensor, chat: torch.Tensor) -> Sums:
     """The sums of two pieces of equal shape and any dtype.
 

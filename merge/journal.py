@@ -61,10 +61,10 @@ def is_taken_up(folder: Path, key: str) -> bool:
 
 def read_finished(path: Path, key: str) -> dict[str, TensorResult]:
     """The finished tensors by name; none if there is no such file or it is of another merge."""
-    first, *rest = read_lines(path) or [None]
-    if first != {"key": key}:
+    lines = read_lines(path)
+    if lines[:1] != [{"key": key}]:
         return {}
-    results = [TensorResult(**{**line, "shape": tuple(line["shape"])}) for line in rest]
+    results = [TensorResult(**{**line, "shape": tuple(line["shape"])}) for line in lines[1:]]
     return {result.name: result for result in results}
 
 

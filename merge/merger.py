@@ -34,8 +34,8 @@ from merge.adapters import open_source
 from merge.checkpoint import PART, SHARD_BYTES, CheckpointWriter, TensorSource
 from merge.companions import prepare_companions
 from merge.errors import OutputFull, OutputRefused
-from merge.geodesic import TensorResult
-from merge.journal import JOURNAL, Journal, is_taken_up
+from merge.geodesic import TensorResult, warm_up
+from merge.journal import Journal, is_taken_up
 from merge.pairing import Pair, check_pair
 from merge.parents import Parent, Resolver, hash_file
 from merge.passes import merge_tensor
@@ -117,6 +117,9 @@ def merge_sweep(
     Raises the MergeErrors of all its parts; a failed merge leaves every folder as it was.
     """
     watcher, threads = watcher or Watcher(), threads or count_cores()
+    beside = ThreadPoolExecutor(1, thread_name_prefix="warm-up")
+    beside.submit(warm_up)
+    beside.shutdown(wait=False)
     parents = resolve_parents(jobs[0][0], Resolver(jobs[0][0].base, settings, watcher.say), threads)
     outcomes: dict[Path, Outcome] = {}
     for recipe, out in jobs:
@@ -184,7 +187,7 @@ def finish_output(output: Output, parents: Parents, tensors: tuple[TensorResult,
     """Write all that goes with the weights, then give the weights their names."""
     for name, raw in output.companions.items():
         (output.folder / name).write_bytes(raw)
-    files = describe_files(output.folder, output.writer)
+    files = describe_files(output)
     report = MergeReport(output.recipe, parents.chip, parents.chat, tensors, files, parents.base)
     (output.folder / CARD).write_text(render_card(report), encoding="utf-8")
     (output.folder / REPORT).write_text(report.to_json(), encoding="utf-8")
@@ -260,11 +263,11 @@ def check_room(folder: Path, needed_bytes: int) -> None:
         raise OutputFull(f"{folder.parent} has {free_bytes / 1e9:.1f} GB free, the merge needs {needed_bytes / 1e9:.1f} GB. Choose another place")
 
 
-def describe_files(folder: Path, writer: CheckpointWriter) -> dict[str, OutputFile]:
-    """Size and sha256 of every file in the folder, under the name that it will have; of weights the header's, whose tensors have their own."""
+def describe_files(output: Output) -> dict[str, OutputFile]:
+    """Size and sha256 of every file, under the name that it will have; of weights the header's, whose tensors have their own."""
     files = {}
-    for path in sorted(path for path in folder.iterdir() if path.name != JOURNAL):
+    for path in sorted([*(output.folder / name for name in output.companions), *output.folder.glob(f"*{PART}")]):
         name, n_bytes = path.name.removesuffix(PART), path.stat().st_size
-        header = writer.headers.get(name)
+        header = output.writer.headers.get(name)
         files[name] = OutputFile(n_bytes, header_sha256=header) if header else OutputFile(n_bytes, hash_file(path))
     return files

@@ -24,7 +24,7 @@ from typing import Any
 
 from merge.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from merge.checkpoint import INDEX
-from merge.errors import CheckpointNotFound, HubUnavailable
+from merge.errors import CheckpointCorrupt, CheckpointNotFound, HubUnavailable
 from merge.recipe import ParentRef
 from merge.settings import MergeSettings
 from merge.staging import staged_folder
@@ -170,12 +170,14 @@ def _is_model_file(name: str) -> bool:
 
 
 def hash_file(path: Path) -> str:
-    """sha256 of a file, as sha256sum prints it. Raises CheckpointNotFound."""
+    """sha256 of a file, as sha256sum prints it. Raises CheckpointNotFound and CheckpointCorrupt."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
         raise CheckpointNotFound(f"{path} does not exist") from None
+    except OSError as error:
+        raise CheckpointCorrupt(f"{path} cannot be read: {error.strerror}. Copy the file anew") from error
 
 
 def hash_content(files: Mapping[str, str]) -> str:
