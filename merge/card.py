@@ -8,6 +8,7 @@ from __future__ import annotations
 from merge.parents import Parent
 from merge.recipe import DECISIONS, Recipe, describe_lam
 from merge.report import MergeReport, find_versions
+from merge.vocabulary import RowMap
 
 UNKNOWN_LICENCE = "not stated"
 METHODS = {
@@ -55,7 +56,7 @@ Each tensor was merged by itself at lam = {describe_lam(recipe.lam)} (0 is the c
 |---|---|---|
 | {recipe.method} | {describe_lam(recipe.lam)} | {recipe.dtype} |
 
-{_describe_choices(recipe)}
+{_describe_choices(recipe, report.rows)}
 Made with {", ".join(f"{k} {v}" for k, v in find_versions().items())}.
 
 ## What came of it
@@ -93,7 +94,7 @@ def _geodesic_scale(recipe: Recipe) -> str:
     return " and given the weighted geometric mean of both norms" if recipe.method == "geodesic" else ""
 
 
-def _describe_choices(recipe: Recipe) -> str:
+def _describe_choices(recipe: Recipe, rows: RowMap | None) -> str:
     """What else the recipe decides, one line each, and whose the files beside the weights are."""
     lines = [f"- {key}: {value:g}" if isinstance(value, float) else f"- {key}: {value}" for key, value in recipe.describe_parameters().items()]
     for number, rule in enumerate(recipe.schedule, start=1):
@@ -105,7 +106,14 @@ def _describe_choices(recipe: Recipe) -> str:
     if recipe.exclude:
         lines.append(f"- not merged, but the chat parent's: {', '.join(f'`{pattern}`' for pattern in recipe.exclude)}")
     lines += [f"- where the parents differ, {key}: {value}" for key in DECISIONS if (value := getattr(recipe, key)) != "refuse"]
-    return "\n".join([*lines, *([""] if lines else []), COMPANIONS[recipe.vocab]])
+    if rows is not None:
+        told = rows.count()
+        lines.append(
+            f"- vocabulary: {told['rows']} rows, matched by token: {told['merged']} merged, {told['chip_only']} the chip parent's alone, "
+            f"{told['chat_only']} the chat parent's alone"
+        )
+    files = COMPANIONS["refuse" if rows is None else recipe.vocab]
+    return "\n".join([*lines, *([""] if lines else []), files])
 
 
 def _pictures(with_plots: bool) -> str:

@@ -116,11 +116,12 @@ def inspect(argv: list[str]) -> int:
     from merge.plan import make_plan
     from merge.plots import draw_all, draw_terminal
     from merge.preview import open_pair
+    from merge.progress import make_watcher
     from merge.survey import describe_survey, survey_pair
 
-    with open_pair(recipe, MergeSettings.from_env(), _say, fetch=True) as pair:
-        _say("measuring both parents")
-        profiles = survey_pair(make_plan(recipe, pair), pair, count_cores())
+    with make_watcher(sys.stderr, "measuring") as watcher, open_pair(recipe, MergeSettings.from_env(), watcher.say, fetch=True) as pair:
+        watcher.say("measuring both parents")
+        profiles = survey_pair(make_plan(recipe, pair), pair, count_cores(), watcher.move)
     title = f"{recipe.name}: {recipe.chip.tell()} against {recipe.chat.tell()}, lam = {describe_lam(recipe.lam)}"
     pictures = [] if args.out is None else [str(path) for path in draw_all(profiles, args.out, title)]
     if args.json:

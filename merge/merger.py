@@ -188,7 +188,8 @@ def finish_output(output: Output, parents: Parents, tensors: tuple[TensorResult,
     for name, raw in output.companions.items():
         (output.folder / name).write_bytes(raw)
     files = describe_files(output)
-    report = MergeReport(output.recipe, parents.chip, parents.chat, tensors, files, parents.base)
+    rows = next((plan.rows for plan in output.plans if plan.rows is not None), None)
+    report = MergeReport(output.recipe, parents.chip, parents.chat, tensors, files, parents.base, rows)
     (output.folder / CARD).write_text(render_card(report), encoding="utf-8")
     (output.folder / REPORT).write_text(report.to_json(), encoding="utf-8")
     output.writer.finish()  # late: until its weights have their names, no part of the folder loads

@@ -84,7 +84,7 @@ def check_pair(chip: TensorSource, chat: TensorSource, recipe: Recipe | None = N
     if recipe is not None and recipe.vocab != "refuse" and any(mismatch.setting == "vocab" for mismatch in found):
         if chip_vocab is None or chat_vocab is None:
             side = "chip" if chip_vocab is None else "chat"
-            open_ones.append(f"the {side} parent has no tokenizer, so its rows cannot be matched by token. Put its tokenizer.json beside it")
+            open_ones.append(f"the {side} parent has no {TOKENIZER}, so its rows cannot be matched by token. Write it with transformers")
         else:
             rows = match_rows(recipe.vocab, chip_vocab, chat_vocab, base_vocab)
             open_ones += check_rows({"chip": (chip, chip_vocab), "chat": (chat, chat_vocab)})

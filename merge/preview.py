@@ -56,16 +56,6 @@ def describe_plan(recipe: Recipe, plans: Sequence[TensorPlan], pair: Pair) -> di
         "parameters": sum(plan.numel for plan in plans),
         "read_bytes": traffic.read,
         "write_bytes": traffic.write,
-        "vocabulary": describe_rows(pair),
+        "vocabulary": pair.rows.count() if pair.rows else None,
         "plan": summarise_plan(plans),
     }
-
-
-def describe_rows(pair: Pair) -> dict[str, int] | None:
-    """How many rows of the output's vocabulary are merged and how many are one parent's; None where the parents have the same."""
-    if pair.rows is None:
-        return None
-    runs = pair.rows.runs
-    chip = sum(run.count for run in runs if run.chat is None)
-    chat = sum(run.count for run in runs if run.chip is None)
-    return {"rows": pair.rows.rows, "merged": pair.rows.shared, "chip_only": chip, "chat_only": chat}

@@ -25,6 +25,7 @@ from merge.errors import MergeError
 from merge.geodesic import TensorResult
 from merge.parents import Parent
 from merge.recipe import Recipe
+from merge.vocabulary import RowMap
 
 REPORT = "merge_report.json"
 FORMAT = 2  # raised when the same recipe and parents would give other bytes, so that older outputs are merged anew
@@ -65,6 +66,7 @@ class MergeReport:
     tensors: tuple[TensorResult, ...]
     files: Mapping[str, OutputFile]
     base: Parent | None = None  # what both parents were trained from, for the methods that need it
+    rows: RowMap | None = None  # where the parents' vocabularies are not the same
 
     @property
     def theta(self) -> ThetaSummary | None:
@@ -93,6 +95,7 @@ class MergeReport:
             "versions": find_versions(),
             "recipe": self.recipe.values(),
             "parents": {side: _describe(parent) for side, parent in name_parents(self.chip, self.chat, self.base).items()},
+            "vocabulary": self.rows.count() if self.rows else None,
             "totals": self.summary(),
             "files": {name: file.values() for name, file in sorted(self.files.items())},
             "tensors": [asdict(tensor) for tensor in self.tensors],

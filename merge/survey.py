@@ -46,18 +46,19 @@ class Profile:
         return self.chip_norm / self.chat_norm if self.chip_norm and self.chat_norm else None
 
 
-def survey_pair(plans: Sequence[TensorPlan], pair: Pair, threads: int, advance: Callable[[int], None] = lambda done: None) -> tuple[Profile, ...]:
-    """Measure every tensor of floating point that both parents have, in one pass over both. advance: told the number of bytes of the output so far.
+def survey_pair(plans: Sequence[TensorPlan], pair: Pair, threads: int, advance: Callable[[int, int], None] | None = None) -> tuple[Profile, ...]:
+    """Measure every tensor of floating point that both parents have, in one pass over both. advance: told bytes done and in all.
 
     Raises TensorNotFinite.
     """
     shared = [plan for plan in plans if plan.chip is not None and plan.chat is not None and plan.dtype in FLOATS]
-    profiles, done = [], 0
+    profiles, done, total = [], 0, sum(plan.n_bytes for plan in shared)
     with ThreadPoolExecutor(threads, thread_name_prefix="survey") as pool:
         for plan, sums in zip(shared, pool.map(lambda plan: measure_inputs(open_inputs(plan, pair)), shared), strict=True):
             profiles.append(profile_sums(plan, sums))
             done += plan.n_bytes
-            advance(done)
+            if advance is not None:
+                advance(done, total)
     return tuple(profiles)
 
 

@@ -58,19 +58,15 @@ class RowMap:
         """Rows that both parents have."""
         return sum(run.count for run in self.runs if run.chip is not None and run.chat is not None)
 
+    def count(self) -> dict[str, int]:
+        """How many rows are merged and how many are one parent's alone."""
+        chip = sum(run.count for run in self.runs if run.chat is None)
+        return {"rows": self.rows, "merged": self.shared, "chip_only": chip, "chat_only": self.rows - self.shared - chip}
+
 
 def read_tokens(folder: Path) -> dict[str, int] | None:
-    """Ids by token string of the tokenizer in a folder; None if there is none. Raises CheckpointCorrupt."""
-    if (folder / TOKENIZER).is_file():
-        return parse_tokens(read_json_object(folder / TOKENIZER), folder / TOKENIZER)
-    if not any((folder / name).is_file() for name in ("tokenizer.model", "vocab.json", "vocab.txt")):
-        return None
-    from transformers import AutoTokenizer
-
-    try:
-        return dict(AutoTokenizer.from_pretrained(folder).get_vocab())
-    except (OSError, ValueError, KeyError) as error:
-        raise CheckpointCorrupt(f"{folder}: its tokenizer cannot be read: {str(error).splitlines()[0]}. Give it as {TOKENIZER}") from error
+    """Ids by token string of the tokenizer.json in a folder; None if there is none. Raises CheckpointCorrupt."""
+    return parse_tokens(read_json_object(folder / TOKENIZER), folder / TOKENIZER) if (folder / TOKENIZER).is_file() else None
 
 
 def parse_tokens(document: Mapping[str, Any], path: Path) -> dict[str, int]:

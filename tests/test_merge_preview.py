@@ -165,6 +165,9 @@ def test_the_card_tells_schedule_parameters_and_decisions(recipe: Path) -> None:
     for part in (
         "by TIES on a common base model", "- density: 0.3", "- schedule 1: lam = 0.4 for layers 0 to 0 and tensors `*.mlp.*`",
         "- schedule 2: lam = 0.1 to 0.9 over depth for layers 0 to 1", "chat parent's: `*norm*`", "- where the parents differ, vocab: union",
+        "- vocabulary: 64 rows, matched by token: 3 merged, 1 the chip parent's alone, 60 the chat parent's alone",
         "The tokenizer holds the chat parent's tokens and after them the chip parent's", "| base | ",
     ):  # fmt: skip
         assert part in card
+    document = json.loads((folder / "out" / "merge_report.json").read_text())
+    assert document["vocabulary"] == {"rows": 64, "merged": 3, "chip_only": 1, "chat_only": 60}
