@@ -22,9 +22,8 @@ import torch
 
 from merge.checkpoint import Checkpoint, StoredTensor, TensorReader, TensorSource, TensorSpec, read_header, read_json_object
 from merge.errors import AdapterMismatch, AdapterUnsupported, CheckpointCorrupt
+from merge.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
-ADAPTER_CONFIG = "adapter_config.json"
 TENSOR_NAME = re.compile(r"(?:base_model\.model\.)?(?P<module>.+)\.lora_(?P<side>[AB])(?:\.default)?\.weight")
 # Settings that change what the adapter adds, or add more than B A. Each must be absent, false, null or empty.
 REFUSED = (

@@ -23,6 +23,7 @@ from typing import Any, Protocol
 import torch
 
 from merge.errors import CheckpointCorrupt, CheckpointNotFound
+from merge.layout import INDEX, PART, WEIGHTS
 
 # The safetensors dtype names, and what torch calls them.
 DTYPES: Mapping[str, torch.dtype] = {
@@ -36,9 +37,6 @@ JSON_LIMIT_BYTES = 250_000_000  # of configs, indexes and tokenizers; the larges
 HEADER_ALIGNMENT = 8  # bytes; the format pads headers with spaces so that tensors start aligned
 HASH_BYTES = 1 << 20  # read at a time
 SHARD_BYTES = 5_000_000_000  # transformers' customary largest shard
-WEIGHTS = "model.safetensors"
-INDEX = "model.safetensors.index.json"
-PART = ".part"  # the end of the name of a file that is not finished
 PLAIN_NAME = re.compile(r"[^/\\\x00]+\.safetensors")
 
 
@@ -335,7 +333,7 @@ class CheckpointWriter:
         spec = self._specs[name]
         if DTYPE_NAMES[piece.dtype] != spec.dtype:
             raise TypeError(f"tensor {name} was laid out as {spec.dtype}, not {piece.dtype}")
-        raw = memoryview(piece.contiguous().view(torch.uint8).numpy())
+        raw = view_bytes(piece)
         _write_all(self._fds[spec.path], raw, spec.offset + start * piece.element_size())
         return raw
 
@@ -363,6 +361,11 @@ class CheckpointWriter:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+
+def view_bytes(piece: torch.Tensor) -> memoryview:
+    """The bytes of a flat piece, as they stand in a file; the same memory."""
+    return memoryview(piece.contiguous().view(torch.uint8).numpy())
 
 
 def split_shards(tensors: Iterable[TensorSpec], shard_bytes: int) -> list[list[TensorSpec]]:

@@ -11,15 +11,19 @@ import argparse
 import json
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from merge.errors import RecipeError
+from merge.errors import MergeError, RecipeError
 from merge.recipe import DEFAULT_LAM, Recipe, describe_lam, load_recipe, parse_recipe
 from merge.settings import MergeSettings
 
 if TYPE_CHECKING:
     from merge.merger import Outcome
+
+
+SWITCH_S = 0.0005  # a tenth of python's own: how long threads that hash wait for the interpreter while this one loads torch
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -34,6 +38,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--force", action="store_true", help="merge anew even if DIR holds this very merge")
     parser.add_argument("--dry-run", action="store_true", help="show the plan and the bytes to read and write, and write nothing")
     parser.add_argument("--plots", action="store_true", help="put pictures of angles, norms and differences beside the card")
+    _add_threads(parser)
+    parser.add_argument("--device", default="cpu", help="cpu, or cuda where torch has it (default cpu)")
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
     return parser
 
@@ -48,6 +54,64 @@ def build_inspect_parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, metavar="DIR", help="a folder for the pictures, PNG")
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
     return parser
+
+
+def build_verify_parser() -> argparse.ArgumentParser:
+    """The options of `chipalign merge verify`."""
+    parser = argparse.ArgumentParser(
+        prog="chipalign merge verify",
+        description="Say whether a merged checkpoint is what its report claims: every byte by its sha256, and some tensors computed anew.",
+    )
+    parser.add_argument("folder", type=Path, metavar="DIR", help="the checkpoint folder")
+    amount = parser.add_mutually_exclusive_group()
+    amount.add_argument("--sample", type=_count, metavar="N", help="compute N tensors anew, other ones each time (default 8)")
+    amount.add_argument("--all", action="store_true", help="compute all tensors anew")
+    amount.add_argument("--no-parents", action="store_true", help="compute none anew: the parents are not needed")
+    for side, what in (("chip", "chip model"), ("instruct", "chat model"), ("base", "base model")):
+        parser.add_argument(f"--{side}", metavar="REF", help=f"where the {what} is now, if not where the report says")
+    parser.add_argument("--from", dest="origin", type=Path, default=Path(), metavar="DIR", help="where relative folders of the report start")
+    _add_threads(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+    return parser
+
+
+def build_sweep_parser() -> argparse.ArgumentParser:
+    """The options of `chipalign merge sweep`."""
+    parser = argparse.ArgumentParser(
+        prog="chipalign merge sweep", description="Merge once per lam, in one pass over the parents: DIR/lam-0, DIR/lam-0.1, and so on."
+    )
+    parser.add_argument("recipe", type=Path, metavar="RECIPE.toml", help="what to merge; its lam does not count")
+    parser.add_argument("--lam", required=True, metavar="A:B:STEP", help="from A to B in steps, or values with commas: 0,0.5,1")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder for the checkpoint folders")
+    parser.add_argument("--force", action="store_true", help="merge anew even what DIR holds already")
+    _add_threads(parser)
+    parser.add_argument("--device", default="cpu", help="cpu, or cuda where torch has it (default cpu)")
+    parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+    return parser
+
+
+def build_bench_parser() -> argparse.ArgumentParser:
+    """The options of `chipalign merge bench`."""
+    parser = argparse.ArgumentParser(
+        prog="chipalign merge bench",
+        description="Measure a merge of 1.1 B parameters beside mergekit's slerp and beside plain copies of the same bytes, in turn: half an hour.",
+    )
+    parser.add_argument("--quick", action="store_true", help="60 M parameters, once, without mergekit: a minute")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each is run; medians count (default 3)")
+    parser.add_argument("--folder", type=Path, metavar="DIR", help="where the parents are made, 26 GB (default: the folder for temporary files)")
+    parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+    return parser
+
+
+def _add_threads(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--threads", type=_count, metavar="N", help="threads (default: one per core); the bytes are the same for any number")
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise ValueError(text)  # argparse tells it in its own words
+    return count
 
 
 def _add_parents(parser: argparse.ArgumentParser) -> None:
@@ -69,7 +133,8 @@ def merge(argv: list[str]) -> int:
     recipe = find_recipe(args)
     if args.dry_run:
         return show_plan(recipe, as_json=args.json)
-    outcome, seconds = run_merge(recipe, args.out, MergeSettings.from_env(), force=args.force, plots=args.plots)
+    options = {"force": args.force, "plots": args.plots, "threads": args.threads, "device": args.device}
+    outcome, seconds = run_merge(recipe, args.out, MergeSettings.from_env(), **options)
     place = {"checkpoint_dir": str(outcome.checkpoint_dir), "reused": outcome.reused}
     document = {**place, **recipe.values(), **outcome.totals, "seconds": round(seconds, 3)}
     sys.stdout.write(json.dumps(document) + "\n" if args.json else summarise(document))
@@ -112,7 +177,7 @@ def inspect(argv: list[str]) -> int:
     recipe = find_recipe(args)
     from rich.console import Console
 
-    from merge.merger import count_cores
+    from merge.parents import count_cores
     from merge.plan import make_plan
     from merge.plots import draw_all, draw_terminal
     from merge.preview import open_pair
@@ -131,30 +196,97 @@ def inspect(argv: list[str]) -> int:
     return 0
 
 
+def verify(argv: list[str]) -> int:
+    """Run `chipalign merge verify`: 0 if the checkpoint is what its report claims, 2 if not; every difference is a line on stderr."""
+    from merge.verify import SAMPLE, VerifyOptions, verify_checkpoint
+
+    args = build_verify_parser().parse_args(argv)
+    sample = None if args.all else 0 if args.no_parents else args.sample or SAMPLE
+    refs = {side: ref for side, ref in (("chip", args.chip), ("chat", args.instruct), ("base", args.base)) if ref is not None}
+    options = VerifyOptions(sample, refs, args.origin, threads=args.threads)
+    found = verify_checkpoint(args.folder, options, MergeSettings.from_env(), _say)
+    for problem in found.problems:
+        _say(f"chipalign merge verify: {problem}")
+    if args.json:
+        document = {"checkpoint_dir": str(args.folder), "ok": not found.problems, **asdict(found)}
+        sys.stdout.write(json.dumps(document) + "\n")
+    else:
+        verdict = f"differs from its report in {len(found.problems)} points" if found.problems else "is what its report claims"
+        counts = f"{found.files} files, {found.hashed} tensors hashed, {len(found.recomputed)} computed anew"
+        sys.stdout.write(f"{args.folder} {verdict}: {counts}\n")
+    return MergeError.exit_code if found.problems else 0
+
+
+def sweep(argv: list[str]) -> int:
+    """Run `chipalign merge sweep` and return 0."""
+    args = build_sweep_parser().parse_args(argv)
+    from merge.sweep import parse_lams, plan_sweep
+
+    jobs = plan_sweep(load_recipe(args.recipe), parse_lams(args.lam), args.out)
+    from merge.card import render_card
+    from merge.merger import merge_sweep
+    from merge.progress import make_watcher
+
+    started = time.monotonic()
+    with make_watcher(sys.stderr) as watcher:
+        outcomes = merge_sweep(
+            jobs, MergeSettings.from_env(), render_card, force=args.force, watcher=watcher, threads=args.threads, device=args.device
+        )
+    seconds = round(time.monotonic() - started, 3)
+    rows = [{"lam": recipe.lam, "checkpoint_dir": str(out), "reused": outcome.reused} for (recipe, out), outcome in zip(jobs, outcomes, strict=True)]
+    if args.json:
+        sys.stdout.write(json.dumps({"checkpoints": rows, "seconds": seconds}) + "\n")
+    else:
+        sys.stdout.write("".join(f"{row['checkpoint_dir']}{' (was there already)' if row['reused'] else ''}\n" for row in rows))
+        sys.stdout.write(f"{len(rows)} checkpoints, {seconds:.1f} s\n")
+    return 0
+
+
+def bench(argv: list[str]) -> int:
+    """Run `chipalign merge bench`: the last line of stdout is one JSON document."""
+    import tempfile
+
+    from merge.bench import BenchOptions, run_bench, summarise_bench
+
+    args = build_bench_parser().parse_args(argv)
+    with tempfile.TemporaryDirectory(prefix="chipalign-bench-", dir=args.folder) as folder:
+        options = BenchOptions(Path(folder), tools=MergeSettings.from_env().home / "bench", rounds=args.rounds, quick=args.quick)
+        document = run_bench(options, _say)
+    if not args.json:
+        sys.stdout.write(summarise_bench(document))
+    sys.stdout.write(json.dumps(document) + "\n")
+    return 0
+
+
 def _say(text: str) -> None:
     sys.stderr.write(text + "\n")
 
 
 # What can stand in the place of a recipe: `chipalign merge NAME ...`. A recipe file of such a name is given as ./NAME.
-SUBCOMMANDS = {"inspect": inspect}
+SUBCOMMANDS = {"inspect": inspect, "verify": verify, "sweep": sweep, "bench": bench}
 
 
-def run_merge(recipe: Recipe, out: Path, settings: MergeSettings, *, force: bool, plots: bool = False) -> tuple[Outcome, float]:
+def run_merge(recipe: Recipe, out: Path, settings: MergeSettings, *, plots: bool = False, **options: Any) -> tuple[Outcome, float]:
     """Merge with progress on stderr: (outcome, seconds). The seconds leave out the start of python and torch."""
     from functools import partial
 
-    from merge.card import render_card
-    from merge.merger import merge_parents
-    from merge.progress import make_watcher
+    from merge.parents import Resolver, count_cores
 
-    started = time.monotonic()
-    with make_watcher(sys.stderr) as watcher:
-        outcome = merge_parents(recipe, out, settings, partial(render_card, with_plots=plots), force=force, watcher=watcher)
-        if plots:
-            from merge.plots import draw_report
+    with Resolver(recipe.base, settings, _say, threads=options.get("threads") or count_cores()) as resolver:
+        resolver.begin(recipe.parents())  # hashing needs no torch, which takes a second to load
+        sys.setswitchinterval(SWITCH_S)
+        from merge.card import render_card
+        from merge.merger import merge_parents
+        from merge.progress import make_watcher
 
-            draw_report(out)
-    return outcome, time.monotonic() - started
+        started = time.monotonic()
+        with make_watcher(sys.stderr) as watcher:
+            outcome = merge_parents(recipe, out, settings, partial(render_card, with_plots=plots), watcher=watcher, resolver=resolver, **options)
+            if plots:
+                from merge.plots import draw_report
+
+                draw_report(out)
+        return outcome, time.monotonic() - started
 
 
 def summarise(document: dict[str, Any]) -> str:

@@ -89,5 +89,13 @@ class OutputBusy(MergeError):
     """Another run is writing the same output."""
 
 
+class DeviceNotFound(MergeError):
+    """There is no such device, or torch was built without it."""
+
+
+class BenchFailed(MergeError):
+    """A measured command failed, or made something else than it should."""
+
+
 class OutputFull(MergeError):
     """There is not enough room for the output."""

@@ -84,9 +84,13 @@ class TensorResult:
     lam: float = 0.0
 
 
+def load_kernels(piece: torch.Tensor) -> ModuleType | None:
+    """merge.kernels, or None where numba is not installed or the piece is not in this machine's own memory but a GPU's."""
+    return _import_kernels() if piece.device.type == "cpu" else None
+
+
 @functools.cache
-def load_kernels() -> ModuleType | None:
-    """merge.kernels, or None where numba is not installed."""
+def _import_kernels() -> ModuleType | None:
     try:
         from merge import kernels
     except ImportError:
@@ -108,7 +112,7 @@ def measure(chip: torch.Tensor, chat: torch.Tensor) -> Sums:
     Widening to float64 first makes every product of bf16, fp16 or fp32 numbers exact, and the difference as well, so that D is
     right for parents that differ in their last bits only.
     """
-    kernels = load_kernels()
+    kernels = load_kernels(chip)
     if kernels and chip.dtype == chat.dtype == torch.bfloat16:
         return Sums(*kernels.measure_bf16(_bits(chip), _bits(chat)))
     if kernels and chip.dtype in NARROW and chat.dtype in NARROW:
@@ -121,7 +125,7 @@ def measure(chip: torch.Tensor, chat: torch.Tensor) -> Sums:
 
 def square(piece: torch.Tensor) -> float:
     """The sum of squares of a piece in float64."""
-    kernels = load_kernels()
+    kernels = load_kernels(piece)
     if kernels and piece.dtype == torch.bfloat16:
         return float(kernels.square_bf16(_bits(piece)))
     if kernels and piece.dtype in NARROW:
@@ -200,7 +204,7 @@ def combine(chip: torch.Tensor, chat: torch.Tensor, arc: Arc, dtype: torch.dtype
         return _scale(chip, arc.chip, wide, dtype)
     if arc.chip == 0.0:
         return _scale(chat, arc.chat, wide, dtype)
-    kernels = load_kernels()
+    kernels = load_kernels(chip)
     if kernels and wide is torch.float32 and dtype is chip.dtype is chat.dtype is torch.bfloat16:
         merged = torch.empty(chip.shape, dtype=dtype)
         kernels.combine_bf16(_bits(chip), _bits(chat), np.float32(arc.chip), np.float32(arc.chat), merged.reshape(-1).view(torch.uint16).numpy())
@@ -234,7 +238,7 @@ def check_finite(sums: Sums, name: str, tensors: Iterable[tuple[str, int, torch.
 def interpolate(chip: torch.Tensor, chat: torch.Tensor, lam: float, dtype: torch.dtype, name: str = "tensor") -> tuple[torch.Tensor, Arc]:
     """Merge two tensors of equal shape held in memory: (merged tensor in `dtype`, its arc).
 
-    Raises TensorNotFinite and TensorsOpposite. The same steps, streamed from files, are merge.merger.merge_tensor.
+    Raises TensorNotFinite and TensorsOpposite. The same steps, streamed from files, are merge.passes.merge_tensor.
     """
     flat_chip, flat_chat = chip.reshape(-1), chat.reshape(-1)
     starts = range(0, flat_chip.numel(), CHUNK)

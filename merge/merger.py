@@ -19,7 +19,6 @@ does not decide whether two models fit (merge.pairing), what is made of each ten
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -31,16 +30,17 @@ from typing import Any
 import torch
 
 from merge.adapters import open_source
-from merge.checkpoint import PART, SHARD_BYTES, CheckpointWriter, TensorSource
+from merge.checkpoint import SHARD_BYTES, CheckpointWriter
 from merge.companions import prepare_companions
-from merge.errors import OutputFull, OutputRefused
+from merge.errors import DeviceNotFound, OutputFull, OutputRefused
 from merge.geodesic import TensorResult, warm_up
 from merge.journal import Journal, is_taken_up
+from merge.layout import PART
 from merge.pairing import Pair, check_pair
-from merge.parents import Parent, Resolver, hash_file
+from merge.parents import Parent, Resolver, count_cores, hash_file
 from merge.passes import merge_tensor
 from merge.plan import TensorPlan, make_plan
-from merge.recipe import BASE_METHODS, Recipe
+from merge.recipe import Recipe
 from merge.report import REPORT, MergeReport, OutputFile, find_key, is_same_merge, name_parents, read_report
 from merge.settings import MergeSettings
 from merge.staging import empty_folder, staged_folder
@@ -74,7 +74,7 @@ class Parents:
 
     chip: Parent
     chat: Parent
-    base: Parent | None
+    base: Parent | None = None
 
     @property
     def folders(self) -> list[Path]:
@@ -109,18 +109,23 @@ def merge_sweep(
     watcher: Watcher | None = None,
     shard_bytes: int = SHARD_BYTES,
     threads: int | None = None,
+    device: str = "cpu",
+    resolver: Resolver | None = None,
 ) -> list[Outcome]:
     """Merge recipes that differ in nothing but lam and name, each into its folder, reading the parents once for all.
 
     A folder that holds its very merge already is left as it is, unless `force`. render_card gives the text of README.md. threads: the
-    output is the same for any number; None: as many as there are cores.
+    output is the same for any number; None: as many as there are cores. device: "cpu", or a GPU's name in torch, whose sums may round
+    differently in the last of fifteen digits. resolver: of the same recipe, where it has begun to hash already.
     Raises the MergeErrors of all its parts; a failed merge leaves every folder as it was.
     """
     watcher, threads = watcher or Watcher(), threads or count_cores()
+    check_device(device)
     beside = ThreadPoolExecutor(1, thread_name_prefix="warm-up")
     beside.submit(warm_up)
     beside.shutdown(wait=False)
-    parents = resolve_parents(jobs[0][0], Resolver(jobs[0][0].base, settings, watcher.say), threads)
+    with resolver or Resolver(jobs[0][0].base, settings, watcher.say, threads=threads) as resolver:
+        parents = Parents(*resolver.resolve_all(jobs[0][0].parents()))
     outcomes: dict[Path, Outcome] = {}
     for recipe, out in jobs:
         existing = check_output(out, parents)
@@ -129,24 +134,21 @@ def merge_sweep(
     todo = [(recipe, out) for recipe, out in jobs if out not in outcomes]
     if todo:
         with ExitStack() as stack:
-            chip, chat = (_open_parent(parent, stack) for parent in (parents.chip, parents.chat))
-            base = None if parents.base is None else _open_parent(parents.base, stack)
-            pair = check_pair(chip, chat, todo[0][0], base)
+            pair = open_parents(parents, todo[0][0], stack)
             outputs = [prepare_output(recipe, out, parents, pair, shard_bytes, stack) for recipe, out in todo]
-            results = merge_tensors(pair, outputs, watcher, threads)
+            results = merge_tensors(pair, outputs, watcher, threads, device)
             for output, tensors in zip(outputs, results, strict=True):
                 report = finish_output(output, parents, tensors, render_card)
                 outcomes[output.out] = Outcome(output.out, False, report, report.summary())
     return [outcomes[out] for _, out in jobs]
 
 
-def resolve_parents(recipe: Recipe, resolver: Resolver, threads: int) -> Parents:
-    """The parents that the recipe's method needs."""
-    refs = [(recipe.chip, "chip"), (recipe.chat, "chat")]
-    if recipe.base_model is not None and recipe.method in BASE_METHODS:
-        refs.append((recipe.base_model, "base"))
-    chip, chat, *base = resolver.resolve_all(refs, threads)
-    return Parents(chip, chat, base[0] if base else None)
+def check_device(device: str) -> None:
+    """Raise DeviceNotFound where torch cannot compute on a device of this name."""
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # how builds of torch without CUDA say it
+        raise DeviceNotFound(f"device {device!r} cannot be used: {str(error).splitlines()[0]}. Use cpu") from error
 
 
 def check_output(out: Path, parents: Parents) -> dict[str, Any] | None:
@@ -163,8 +165,11 @@ def check_output(out: Path, parents: Parents) -> dict[str, Any] | None:
     return existing
 
 
-def _open_parent(parent: Parent, stack: ExitStack) -> TensorSource:
-    return open_source(parent.folder, None if parent.adapter is None else parent.adapter.folder, stack)
+def open_parents(parents: Parents, recipe: Recipe, stack: ExitStack) -> Pair:
+    """The parents opened, until `stack` closes them, and compared. Raises what opening and check_pair raise."""
+    found = name_parents(parents.chip, parents.chat, parents.base).values()
+    chip, chat, *base = (open_source(each.folder, None if each.adapter is None else each.adapter.folder, stack) for each in found)
+    return check_pair(chip, chat, recipe, base[0] if base else None)
 
 
 def prepare_output(recipe: Recipe, out: Path, parents: Parents, pair: Pair, shard_bytes: int, stack: ExitStack) -> Output:
@@ -197,7 +202,7 @@ def finish_output(output: Output, parents: Parents, tensors: tuple[TensorResult,
     return report
 
 
-def merge_tensors(pair: Pair, outputs: Sequence[Output], watcher: Watcher, threads: int) -> list[tuple[TensorResult, ...]]:
+def merge_tensors(pair: Pair, outputs: Sequence[Output], watcher: Watcher, threads: int, device: str = "cpu") -> list[tuple[TensorResult, ...]]:
     """Merge all planned tensors into the writers' files; per output its results in the order of the names.
 
     Threads take whole tensors, the largest first; a tensor's pieces and the order of its sums are the same for any number of threads.
@@ -208,9 +213,9 @@ def merge_tensors(pair: Pair, outputs: Sequence[Output], watcher: Watcher, threa
         watcher.say(f"taking up a merge that was interrupted: {resumed} tensors are there already")
     results: list[list[TensorResult]] = []
     done_bytes = 0
-    with _single_threaded_torch(), ThreadPoolExecutor(threads, thread_name_prefix="merge") as pool:
+    with single_threaded_torch(), ThreadPoolExecutor(threads, thread_name_prefix="merge") as pool:
         by_size = sorted(range(len(outputs[0].plans)), key=lambda n: (-outputs[0].plans[n].n_bytes, outputs[0].plans[n].name))
-        futures = {pool.submit(_merge_nth, n, pair, outputs): n for n in by_size}
+        futures = {pool.submit(_merge_nth, n, pair, outputs, device): n for n in by_size}
         try:
             for future in as_completed(futures):
                 results.append(future.result())
@@ -222,13 +227,13 @@ def merge_tensors(pair: Pair, outputs: Sequence[Output], watcher: Watcher, threa
     return list(zip(*results, strict=True))
 
 
-def _merge_nth(n: int, pair: Pair, outputs: Sequence[Output]) -> list[TensorResult]:
+def _merge_nth(n: int, pair: Pair, outputs: Sequence[Output], device: str) -> list[TensorResult]:
     """The n-th tensor in every output that does not hold it yet."""
     name = outputs[0].plans[n].name
     results = {k: done for k, output in enumerate(outputs) if (done := _find_done(name, output)) is not None}
     todo = [k for k in range(len(outputs)) if k not in results]
     if todo:
-        merged = merge_tensor([(outputs[k].plans[n], outputs[k].writer) for k in todo], pair, outputs[0].recipe.parameters)
+        merged = merge_tensor([(outputs[k].plans[n], outputs[k].writer) for k in todo], pair, outputs[0].recipe.parameters, device)
         for k, result in zip(todo, merged, strict=True):
             outputs[k].journal.add(result)
             results[k] = result
@@ -241,13 +246,8 @@ def _find_done(name: str, output: Output) -> TensorResult | None:
     return done if done is not None and output.writer.hash_tensor(name) == done.sha256 else None
 
 
-def count_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @contextmanager
-def _single_threaded_torch() -> Iterator[None]:
+def single_threaded_torch() -> Iterator[None]:
     """Our threads take a tensor each; torch's own would contend with them, and sum in an order that depends on their number."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)

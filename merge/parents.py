@@ -12,19 +12,20 @@ and whatever holds a GGUF file instead of safetensors is de-quantised once, thro
 
 from __future__ import annotations
 
-import functools
 import hashlib
+import os
 import re
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
-from merge.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS
-from merge.checkpoint import INDEX
-from merge.errors import CheckpointCorrupt, CheckpointNotFound, HubUnavailable
+from merge.errors import CheckpointCorrupt, CheckpointNotFound, HubUnavailable, MergeError
+from merge.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS, INDEX
 from merge.recipe import ParentRef
 from merge.settings import MergeSettings
 from merge.staging import staged_folder
@@ -35,6 +36,7 @@ PACKAGE = "package:"
 HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@(?P<revision>[\w./-]+))?")
 # A model's files, here and on the hub: weights, configs, tokenizers. Formats that can carry code are not among them.
 MODEL_FILES = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model", "*.txt")
+HASHED_BYTES = 1 << 22  # read at a time: 2 ms of work, so that a thread seldom waits for the interpreter while another one loads torch
 HASH_CHARACTERS = 16  # of sha256, in folder names: 64 bits, enough to tell apart the models of one home
 
 
@@ -54,13 +56,27 @@ class Parent:
 class Resolver:
     """Finds the parents of one recipe. Within one run a file is hashed once, however often it is named; the next run reads it anew."""
 
-    def __init__(self, base: Path, settings: MergeSettings, say: Say, *, fetch: bool = True) -> None:
-        """base: where relative folders start; say: told of each step that takes time; fetch: whether to download and convert what is not here."""
+    def __init__(self, base: Path, settings: MergeSettings, say: Say, *, fetch: bool = True, threads: int = 1) -> None:
+        """base: where relative folders start; say: told of each step that takes time; fetch: whether to download and convert what is not here;
+        threads: that hash files side by side."""
         self._base = base
         self._settings = settings
         self._say = say
         self._fetch = fetch
-        self._hash = functools.cache(hash_file)
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="hash")
+        self._digests: dict[Path, Future[str]] = {}
+        self._closed = threading.Event()
+
+    def close(self) -> None:
+        """Stop hashing at once: after a mistake nobody waits for it."""
+        self._closed.set()
+        self._pool.shutdown(cancel_futures=True)
+
+    def __enter__(self) -> Resolver:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
 
     def resolve(self, ref: ParentRef, side: str) -> Parent:
         """The parent behind a reference, converted or downloaded if need be. `side` ("chip", "chat") names it in errors.
@@ -69,15 +85,34 @@ class Resolver:
         """
         return self.resolve_all([(ref, side)])[0]
 
-    def resolve_all(self, refs: Sequence[tuple[ParentRef, str]], threads: int = 1) -> list[Parent]:
-        """Several parents, as `resolve` finds each; their files are hashed side by side by `threads` threads, the largest first."""
+    def resolve_all(self, refs: Sequence[tuple[ParentRef, str]]) -> list[Parent]:
+        """Several parents, as `resolve` finds each; their files are hashed side by side, the largest first."""
         found = [self._find(ref, side) for ref, side in refs]
         for entry in found:
             self._say(f"hashing {entry.ref}")
-        paths = {entry.folder / name for each in found for entry in (each, each.adapter) if entry for name in entry.names}
-        with ThreadPoolExecutor(threads, thread_name_prefix="hash") as pool:
-            list(pool.map(self._hash, sorted(paths, key=lambda path: (-_size(path), path))))
+        self._start_hashing(found)
         return [self._identify(entry) for entry in found]
+
+    def begin(self, refs: Sequence[tuple[ParentRef, str]]) -> None:
+        """Begin to hash what is here already, beside whatever the caller does next, such as loading torch; `resolve` takes it from there.
+
+        Mistakes are left for `resolve` to tell, and so is all that must be downloaded or converted first.
+        """
+        with suppress(MergeError):
+            self._start_hashing([self._find(ref, side) for ref, side in refs if _is_checkpoint(self._base / Path(ref.model).expanduser())])
+
+    def _start_hashing(self, found: Sequence[_Found]) -> None:
+        paths = {entry.folder / name for each in found for entry in (each, each.adapter) if entry for name in entry.names}
+        for path in sorted(paths, key=lambda path: (-_size(path), path)):
+            self._hash_later(path)
+
+    def _hash_later(self, path: Path) -> Future[str]:
+        if path not in self._digests:
+            self._digests[path] = self._pool.submit(hash_file, path, self._closed.is_set)
+        return self._digests[path]
+
+    def _hash(self, path: Path) -> str:
+        return self._hash_later(path).result()
 
     def look(self, ref: ParentRef, side: str) -> tuple[Path, Path | None]:
         """The folders of model and adapter, without the hashes that `resolve` takes: for a look at a pair, of which nothing is kept."""
@@ -118,7 +153,7 @@ class Resolver:
     def _find_safetensors(self, path: Path, what: str) -> Path:
         """The folder itself, or the de-quantised form of the one GGUF file it holds."""
         if path.is_dir():
-            if (path / INDEX).exists() or any(not file.name.startswith("adapter_") for file in path.glob("*.safetensors")):
+            if _is_checkpoint(path):
                 return path
             models = sorted(path.glob("*.gguf"))
             if len(models) != 1:
@@ -165,19 +200,31 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
 
 
+def _is_checkpoint(path: Path) -> bool:
+    return (path / INDEX).exists() or any(not file.name.startswith("adapter_") for file in path.glob("*.safetensors"))
+
+
 def _is_model_file(name: str) -> bool:
     return not name.startswith("adapter_") and name != "merge_report.json"
 
 
-def hash_file(path: Path) -> str:
-    """sha256 of a file, as sha256sum prints it. Raises CheckpointNotFound and CheckpointCorrupt."""
+def hash_file(path: Path, is_cancelled: Callable[[], bool] = lambda: False) -> str:
+    """sha256 of a file, as sha256sum prints it; without meaning if it was cancelled. Raises CheckpointNotFound and CheckpointCorrupt."""
+    digest, buffer = hashlib.sha256(), memoryview(bytearray(HASHED_BYTES))
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        with path.open("rb", buffering=0) as file:
+            while (n_read := file.readinto(buffer)) and not is_cancelled():
+                digest.update(buffer[:n_read])
+        return digest.hexdigest()
     except FileNotFoundError:
         raise CheckpointNotFound(f"{path} does not exist") from None
     except OSError as error:
         raise CheckpointCorrupt(f"{path} cannot be read: {error.strerror}. Copy the file anew") from error
+
+
+def count_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def hash_content(files: Mapping[str, str]) -> str:

@@ -12,12 +12,12 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 
 from merge.baselines import combine_base, find_line, prepare
-from merge.checkpoint import DTYPES, CheckpointWriter, TensorReader
+from merge.checkpoint import DTYPES, TensorReader
 from merge.errors import TensorNotFinite, TensorOverflow, TensorsDiffer
 from merge.geodesic import CHUNK, Arc, Sums, TensorResult, check_finite, combine, find_arc, find_theta, measure, square
 from merge.pairing import Pair
@@ -27,7 +27,17 @@ from merge.recipe import BASE_METHODS, Parameters
 Side = Literal["chip", "chat", "base"]
 Pieces = Mapping[Side, torch.Tensor]  # the elements of one stretch of the output, of those parents that have them
 Blend = Callable[[Segment, Pieces], torch.Tensor]
-Output = tuple[TensorPlan, CheckpointWriter]
+
+
+class PieceWriter(Protocol):
+    """What a merged tensor is written to, piece by piece and in order: a CheckpointWriter's files."""
+
+    def write(self, name: str, start: int, piece: torch.Tensor) -> memoryview:
+        """Take the flat piece that begins at element `start`. Returns its bytes."""
+        ...
+
+
+Output = tuple[TensorPlan, PieceWriter]
 
 
 @dataclass(frozen=True)
@@ -37,11 +47,13 @@ class Inputs:
     name: str
     readers: Mapping[Side, TensorReader]
     pieces: tuple[Segment, ...]
+    device: str = "cpu"
 
     def read(self, piece: Segment, sides: Sequence[Side] = ("chip", "chat", "base")) -> Pieces:
         """The piece of each parent that has it."""
         starts = {side: getattr(piece, side) for side in sides if side in self.readers}
-        return {side: self.readers[side].read(start, start + piece.count) for side, start in starts.items() if start is not None}
+        found = {side: self.readers[side].read(start, start + piece.count) for side, start in starts.items() if start is not None}
+        return found if self.device == "cpu" else {side: values.to(self.device) for side, values in found.items()}
 
     @property
     def shared(self) -> tuple[Segment, ...]:
@@ -49,12 +61,16 @@ class Inputs:
         return tuple(piece for piece in self.pieces if piece.chip is not None and piece.chat is not None)
 
 
-def open_inputs(plan: TensorPlan, pair: Pair) -> Inputs:
-    """The readers of one tensor, opened when its turn comes: an adapter's matrices are loaded then, and not all at the start."""
+def open_inputs(plan: TensorPlan, pair: Pair, device: str = "cpu") -> Inputs:
+    """The readers of one tensor, opened when its turn comes: an adapter's matrices are loaded then, and not all at the start.
+
+    device: where pieces are computed. Methods with a base draw their random numbers here, and stay here.
+    """
     sources = (("chip", pair.chip, plan.chip), ("chat", pair.chat, plan.chat), ("base", pair.base, plan.base))
     readers: dict[Side, TensorReader] = {side: source.tensor(name) for side, source, name in sources if source is not None and name is not None}  # type: ignore[misc]
     row = find_row(plan)
-    return Inputs(plan.name, readers, tuple(piece for segment in plan.segments() for piece in cut(segment, row)))
+    pieces = tuple(piece for segment in plan.segments() for piece in cut(segment, row))
+    return Inputs(plan.name, readers, pieces, "cpu" if plan.method in BASE_METHODS else device)
 
 
 def find_row(plan: TensorPlan) -> int:
@@ -72,12 +88,12 @@ def cut(segment: Segment, row: int) -> Iterator[Segment]:
         yield Segment(segment.out + at, min(step, segment.count - at), *moved)
 
 
-def merge_tensor(outputs: Sequence[Output], pair: Pair, parameters: Parameters) -> list[TensorResult]:
+def merge_tensor(outputs: Sequence[Output], pair: Pair, parameters: Parameters, device: str = "cpu") -> list[TensorResult]:
     """Merge one tensor into each output; their plans differ in lam only.
 
     Raises TensorNotFinite, TensorsOpposite, TensorOverflow and TensorsDiffer.
     """
-    inputs = open_inputs(outputs[0][0], pair)
+    inputs = open_inputs(outputs[0][0], pair, device)
     sums = measure_inputs(inputs)
     ways = [find_way(plan, inputs, sums, parameters) for plan, _ in outputs]
     squares: list[list[float]] = [[] for _ in outputs]
@@ -87,7 +103,7 @@ def merge_tensor(outputs: Sequence[Output], pair: Pair, parameters: Parameters) 
         for (plan, writer), (_, blend), square_sums, digest in zip(outputs, ways, squares, digests, strict=True):
             merged = blend(piece, pieces)
             square_sums.append(square_finite(merged, plan, piece, pieces))
-            digest.update(writer.write(plan.name, piece.out, merged))
+            digest.update(writer.write(plan.name, piece.out, merged.cpu()))
     return [
         TensorResult(
             plan.name, plan.shape, arc.chip_norm, arc.chat_norm, arc.theta, arc.branch,

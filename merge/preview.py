@@ -15,7 +15,7 @@ from merge.companions import prepare_companions
 from merge.pairing import Pair, check_pair
 from merge.parents import Resolver, Say
 from merge.plan import TensorPlan, count_traffic, make_plan, summarise_plan
-from merge.recipe import BASE_METHODS, Recipe
+from merge.recipe import Recipe
 from merge.settings import MergeSettings
 
 
@@ -25,11 +25,8 @@ def open_pair(recipe: Recipe, settings: MergeSettings, say: Say, *, fetch: bool)
 
     Raises what finding, opening and comparing raise.
     """
-    resolver = Resolver(recipe.base, settings, say, fetch=fetch)
-    refs = [(recipe.chip, "chip"), (recipe.chat, "chat")]
-    if recipe.base_model is not None and recipe.method in BASE_METHODS:
-        refs.append((recipe.base_model, "base"))
-    folders = [resolver.look(ref, side) for ref, side in refs]
+    with Resolver(recipe.base, settings, say, fetch=fetch) as resolver:
+        folders = [resolver.look(ref, side) for ref, side in recipe.parents()]
     with ExitStack() as stack:
         chip, chat, *base = (open_source(folder, adapter, stack) for folder, adapter in folders)
         yield check_pair(chip, chat, recipe, base[0] if base else None)

@@ -124,6 +124,11 @@ class Recipe:
             told["schedule"] = [{key: _listed(value) for key, value in asdict(rule).items() if value is not None} for rule in self.schedule]
         return told
 
+    def parents(self) -> list[tuple[ParentRef, str]]:
+        """The parents that the method needs, each with its side: "chip", "chat", and "base" for the methods with one."""
+        base = [] if self.base_model is None or self.method not in BASE_METHODS else [(self.base_model, "base")]
+        return [(self.chip, "chip"), (self.chat, "chat"), *base]
+
     def describe_parameters(self) -> dict[str, Any]:
         """The parameters that the method takes, as it takes them."""
         taken = {key: getattr(self.parameters, key) for key, (methods, _, _) in PARAMETERS.items() if self.method in methods}

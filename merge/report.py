@@ -94,7 +94,7 @@ class MergeReport:
             "format": FORMAT,
             "versions": find_versions(),
             "recipe": self.recipe.values(),
-            "parents": {side: _describe(parent) for side, parent in name_parents(self.chip, self.chat, self.base).items()},
+            "parents": describe_parents(self.chip, self.chat, self.base),
             "vocabulary": self.rows.count() if self.rows else None,
             "totals": self.summary(),
             "files": {name: file.values() for name, file in sorted(self.files.items())},
@@ -106,6 +106,11 @@ class MergeReport:
 def name_parents(chip: Parent, chat: Parent, base: Parent | None) -> dict[str, Parent]:
     """The parents that there are, by side."""
     return {"chip": chip, "chat": chat} | ({} if base is None else {"base": base})
+
+
+def describe_parents(chip: Parent, chat: Parent, base: Parent | None) -> dict[str, dict[str, Any]]:
+    """As in the report, by side."""
+    return {side: _describe(parent) for side, parent in name_parents(chip, chat, base).items()}
 
 
 def _describe(parent: Parent) -> dict[str, Any]:

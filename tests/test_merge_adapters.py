@@ -12,9 +12,10 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from merge.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Adapter, FoldedCheckpoint, find_scale, find_unsupported
+from merge.adapters import Adapter, FoldedCheckpoint, find_scale, find_unsupported
 from merge.checkpoint import Checkpoint
 from merge.errors import AdapterMismatch, AdapterUnsupported, CheckpointCorrupt, CheckpointNotFound
+from merge.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from tests.tiny_models import write_adapter, write_llama
 
 UP = "model.layers.0.mlp.down_proj"

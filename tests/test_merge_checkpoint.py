@@ -11,8 +11,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from merge.checkpoint import INDEX, PART, WEIGHTS, Checkpoint, CheckpointWriter, TensorSpec, read_header, read_specs, split_shards
+from merge.checkpoint import Checkpoint, CheckpointWriter, TensorSpec, read_header, read_specs, split_shards
 from merge.errors import CheckpointCorrupt, CheckpointNotFound
+from merge.layout import INDEX, PART, WEIGHTS
 from tests.tiny_models import read_tensors, write_llama
 
 ENTRY: dict[str, Any] = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}

@@ -20,8 +20,9 @@ import pytest
 import torch
 
 from merge.card import render_card
-from merge.checkpoint import HEADER_LIMIT_BYTES, INDEX, JSON_LIMIT_BYTES, WEIGHTS, Checkpoint, StoredTensor, TensorSpec, read_header, read_json_object
+from merge.checkpoint import HEADER_LIMIT_BYTES, JSON_LIMIT_BYTES, Checkpoint, StoredTensor, TensorSpec, read_header, read_json_object
 from merge.errors import CheckpointCorrupt, MergeError, OutputFull
+from merge.layout import INDEX, WEIGHTS
 from merge.merger import Watcher, merge_parents
 from merge.recipe import Recipe
 from merge.settings import MergeSettings
@@ -160,7 +161,7 @@ def change_header(raw: bytes, dice: random.Random) -> bytes:
     """The header with one of its values replaced by something that a liar would write there."""
     length = int.from_bytes(raw[:8], "little")
     header = json.loads(raw[8 : 8 + length])
-    lies: list[Any] = [-1, 0, 2**31, 2**63, 2**64, 10**30, 1e300, math.nan, None, True, "", "F32", "..", "\ud800", [], {}, [0, 0], [[1]], [2**40, 2**40]]
+    lies: list[Any] = [-1, 0, 2**31, 2**63, 2**64, 10**30, 1e300, math.nan, None, True, "", "F32", "..", "\ud800", [], {}, [0, 0], [[1]]]
     name = dice.choice(sorted(header))
     if dice.random() < 0.2 or not isinstance(header[name], dict):
         header[dice.choice(["", "\n", "../x", "__metadata__", "\ud800", name + "x"])] = header.pop(name)

@@ -93,7 +93,7 @@ def test_lopsided_norms_keep_their_angle(scale: float) -> None:
     assert relative_error(merged, expected) < 1e-6
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(SEEDS, st.sampled_from(RELATIVE_DIFFERENCES), st.sampled_from([torch.float32, torch.float16, torch.bfloat16]))
 def test_lam_one_returns_chip_and_lam_zero_chat_to_the_last_bit(seed: int, relative: float, dtype: torch.dtype) -> None:
     chip, chat = pair(seed, relative, dtype=dtype)
@@ -104,7 +104,7 @@ def test_lam_one_returns_chip_and_lam_zero_chat_to_the_last_bit(seed: int, relat
         assert bytes(merged.view(torch.uint8).tolist()) == bytes(parent.view(torch.uint8).tolist())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(SEEDS, st.sampled_from(RELATIVE_DIFFERENCES), LAMS, st.floats(-3, 3))
 def test_norm_is_the_weighted_geometric_mean(seed: int, relative: float, lam: float, exponent: float) -> None:
     chip, chat = pair(seed, relative)
@@ -114,7 +114,7 @@ def test_norm_is_the_weighted_geometric_mean(seed: int, relative: float, lam: fl
     assert merged.double().norm().item() == pytest.approx(expected.item(), rel=3e-7)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(SEEDS, st.sampled_from(RELATIVE_DIFFERENCES), INNER_LAMS)
 def test_merge_is_symmetric(seed: int, relative: float, lam: float) -> None:
     chip, chat = pair(seed, relative)
@@ -123,7 +123,7 @@ def test_merge_is_symmetric(seed: int, relative: float, lam: float) -> None:
     assert torch.linalg.vector_norm(one - other) <= 3e-7 * torch.linalg.vector_norm(one)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(SEEDS, st.sampled_from([1e-6, 1e-5, 1e-4]), INNER_LAMS)
 def test_small_angles_give_the_linear_average(seed: int, relative: float, lam: float) -> None:
     chip, chat = pair(seed, relative)

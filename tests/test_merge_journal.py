@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import random
 import shutil
-import signal
-import time
 from dataclasses import replace
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +11,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from merge.bench import kill_repeatedly, read_folder
 from merge.card import render_card
-from merge.checkpoint import Checkpoint
-from merge.errors import MergeError
 from merge.geodesic import TensorResult
 from merge.journal import JOURNAL, Journal, is_taken_up
 from merge.merger import Watcher, merge_parents
@@ -47,58 +41,14 @@ def run(recipe: Recipe, out: Path, **options: Any) -> list[str]:
     return listener.said
 
 
-def start(recipe: Recipe, out: Path) -> BaseProcess:
-    """The merge in a process of its own, forked from one that has imported everything, so that it starts in a moment."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.test_merge_journal"])
-    process = context.Process(target=run, args=(recipe, out), kwargs={"shard_bytes": 20_000_000})
-    process.start()
-    return process
-
-
-def read_folder(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-def write_pair(folder: Path) -> Recipe:
-    """Two models of 7 M parameters and a recipe for them."""
-    shape: dict[str, Any] = {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 20, "vocab_size": 8192}
-    chip, chat = (write_llama(folder / name, seed, **shape) for name, seed in (("chip", 1), ("chat", 2)))
-    return make_recipe(chip, chat)
-
-
 def test_fifty_kills_end_in_the_bytes_of_an_undisturbed_run(tmp_path: Path) -> None:
-    recipe, out, pause = write_pair(tmp_path), tmp_path / "out", random.Random(0)
-    run(recipe, tmp_path / "undisturbed", shard_bytes=20_000_000)
-    expected = read_folder(tmp_path / "undisturbed")
-    start(recipe, out).join()  # the server that forks has imported everything from here on
-    shutil.rmtree(out)
-    started = time.monotonic()
-    start(recipe, out).join()
-    whole_s = time.monotonic() - started
-    killed = taken_up = 0
-    while killed < KILLS:
-        if out.exists():
-            assert read_folder(out) == expected
-            shutil.rmtree(out)
-        process = start(recipe, out)
-        time.sleep(pause.uniform(0, whole_s))
-        process.kill()
-        process.join()
-        killed += process.exitcode == -signal.SIGKILL
-        partial = tmp_path / ".out.partial"
-        taken_up += (partial / JOURNAL).exists()
-        if partial.exists() and not any(partial.glob("*.safetensors")):
-            with pytest.raises((MergeError, OSError, ValueError)):
-                Checkpoint.open(partial)
-        assert not out.exists() or read_folder(out) == expected
-    process = start(recipe, out)
-    process.join()
-    assert process.exitcode == 0
-    assert read_folder(out) == expected
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
-    assert taken_up > 5
-    AutoModelForCausalLM.from_pretrained(out)
+    shape: dict[str, Any] = {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 20, "vocab_size": 8192}
+    chip, chat = (write_llama(tmp_path / name, seed, **shape) for name, seed in (("chip", 1), ("chat", 2)))
+    kills = kill_repeatedly(chip, chat, tmp_path / "out", KILLS)
+    assert kills.killed == KILLS
+    assert kills.taken_up > KILLS / 10
+    assert len(list((tmp_path / "out").glob("model-*.safetensors"))) > 1
+    AutoModelForCausalLM.from_pretrained(tmp_path / "out")
 
 
 @pytest.fixture
