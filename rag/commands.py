@@ -106,9 +106,11 @@ def _fetch_corpora(names: list[str], mirror: Path | None, if_available: bool, se
 
     sources = load_sources()
     chosen = [find_source(name, sources) for name in (sources if names == ["all"] else dict.fromkeys(names))]
+    if (mirror := mirror or settings.mirror) and not mirror.is_dir():
+        raise SourceUnusable(f"the mirror {mirror} is not a folder: name the folder that holds NAME.tar.gz")
     fetched, failed = [], []
     with ThreadPoolExecutor(max_workers=len(chosen)) as pool:
-        running = [pool.submit(fetch_corpus, source, settings.home, mirror or settings.mirror, report=_report_line) for source in chosen]
+        running = [pool.submit(fetch_corpus, source, settings.home, mirror, report=_report_line) for source in chosen]
         for source, future in zip(chosen, running, strict=True):
             try:
                 fetched.append(future.result())

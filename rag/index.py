@@ -218,8 +218,12 @@ def _chunk_all(documents: Sequence[Document], settings: RagSettings, embedder: T
 @contextmanager
 def _locked(index_dir: Path) -> Iterator[None]:
     """Hold the folder's build lock; the system frees it when the process ends, however it ends."""
-    index_dir.mkdir(parents=True, exist_ok=True)
-    with (index_dir / LOCK).open("w") as handle:
+    try:
+        index_dir.mkdir(parents=True, exist_ok=True)
+        handle = (index_dir / LOCK).open("w")
+    except OSError as error:
+        raise SourceUnusable(f"the index cannot be written to {index_dir} ({error.strerror}): name a folder you can write") from error
+    with handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

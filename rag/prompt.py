@@ -42,7 +42,7 @@ def build_prompt(question: str, hits: Sequence[Hit], count_tokens: Callable[[str
     """Messages with as many whole passages, best first, as `budget_tokens` tokens hold (passages with their fences and headings).
 
     A passage that does not fit ends the list, so that numbers follow the ranking; only the first may be cut, at a line end
-    and with a mark. Without hits, or without room for a line of one, the user message is the question alone.
+    (else a word's end) and with a mark. Without hits, or without room for a word of one, the user message is the question alone.
     """
     passages: list[str] = []
     for number, hit in enumerate(hits, start=1):
@@ -70,11 +70,18 @@ def format_passage(number: int, hit: Hit, text: str) -> str:
 
 
 def _cut_first(hit: Hit, count_tokens: Callable[[str], int], budget_tokens: int) -> list[str]:
-    """The longest beginning of the passage, in whole lines, that fits with the mark; [] where not even one line does."""
-    lines = hit.chunk.text.split("\n")
-    low, high = 0, len(lines) - 1
-    while low < high:  # the largest number of lines that fits; token counts grow with the text
-        middle = (low + high + 1) // 2
-        fits = count_tokens(format_passage(1, hit, "\n".join([*lines[:middle], CUT_MARK]))) <= budget_tokens
-        low, high = (middle, high) if fits else (low, middle - 1)
-    return [format_passage(1, hit, "\n".join([*lines[:low], CUT_MARK]))] if low else []
+    """The longest beginning of the passage, in whole lines, else in whole words, that fits with the mark; [] where not even one word does."""
+    for piece in (r"[^\n]*\n", r"\S+\s*"):
+        ends = [match.end() for match in re.finditer(piece, hit.chunk.text)]
+        low, high = 0, len(ends)
+        while low < high:  # the largest number of pieces that fits; token counts grow with the text
+            middle = (low + high + 1) // 2
+            fits = count_tokens(_cut_at(hit, ends[middle - 1])) <= budget_tokens
+            low, high = (middle, high) if fits else (low, middle - 1)
+        if low:
+            return [_cut_at(hit, ends[low - 1])]
+    return []
+
+
+def _cut_at(hit: Hit, end: int) -> str:
+    return format_passage(1, hit, f"{hit.chunk.text[:end].rstrip()}\n{CUT_MARK}")

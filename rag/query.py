@@ -10,7 +10,7 @@ import re
 
 MAX_TURNS_JOINED = 4  # the last turn and at most three that it leans on: more would drown it
 
-_WORD = re.compile(r"[A-Za-z0-9_$][\w$'-]*")
+_WORD = re.compile(r"[\w$][\w$'-]*")  # of any script
 # A turn of these words alone greets, thanks, or agrees.
 _SMALL_TALK = frozenset({
     "hi", "hello", "hey", "hiya", "howdy", "dear", "good", "morning", "afternoon", "evening", "day", "thanks", "thank", "thx", "ty", "cheers",
@@ -58,7 +58,7 @@ _THAT_POINTS = re.compile(
 def has_content(text: str) -> bool:
     """False for a turn that needs no retrieval: a greeting, thanks, agreement, or nothing but signs. "why?" has content."""
     words = [word.lower().strip("'-") for word in _WORD.findall(text)]
-    if not words:
+    if not any(character.isalnum() for character in text):
         return False
     return not (all(word in _SMALL_TALK for word in words) and any(word in _SMALL_TALK_CORE for word in words))
 

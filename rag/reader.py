@@ -56,20 +56,39 @@ def _list_files(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
     """(relative posix path, read function) of each file; hidden ones, and links that lead out of the folder, are left out."""
     if path.is_dir():
         root = path.resolve()
-        for folder, names, files in os.walk(path):
+        for folder, names, files in os.walk(path, onerror=_refuse_folder):
             names[:] = sorted(name for name in names if not name.startswith("."))
             for name in sorted(files):
                 file = Path(folder) / name
                 if not name.startswith(".") and file.resolve().is_relative_to(root):
                     yield file.relative_to(path).as_posix(), partial(_read_limited, file)
     elif path.is_file() and is_archive(path):
-        files_by_name = strip_top_folder(dict(read_archive(path, lambda name: not PurePosixPath(name).name.startswith("."))))
+        files_by_name = strip_top_folder(_read_documents(path))
         for name in sorted(files_by_name):
             yield name, partial(files_by_name.__getitem__, name)
     elif path.is_file():
         yield path.name, partial(_read_limited, path)
     else:
         raise SourceUnusable(f"{path} is not there: name a folder, a file, an archive (.tar.gz, .zip) or a fetched corpus")
+
+
+def _read_documents(archive: Path) -> dict[str, bytes]:
+    """An archive's files that are nowhere hidden; those of a type that is not read are named, and never unpacked."""
+    others: dict[str, bytes] = {}
+
+    def wanted(name: str) -> bool:
+        if any(part.startswith(".") for part in PurePosixPath(name).parts):
+            return False
+        if refused := _check_name(name):
+            others[refused.path] = b""
+        return not refused
+
+    documents = dict(read_archive(archive, wanted))
+    return {**others, **documents}
+
+
+def _refuse_folder(error: OSError) -> None:
+    raise SourceUnusable(f"the folder {error.filename} cannot be read ({error.strerror}): make it readable, or name the folders that are")
 
 
 def _read_limited(path: Path) -> bytes:

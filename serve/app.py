@@ -72,6 +72,8 @@ def observed(path: str, endpoint: routes.Endpoint) -> Callable[[Request], Awaita
         try:
             response = await endpoint(request)
         except RequestError as error:
+            if error.status >= 500:
+                log.warning("request %s: %s", request_id, error)
             response = error_response(error)
         except ClientDisconnect:
             response = Response(status_code=499)  # nginx's number for a client that went away; nobody reads it

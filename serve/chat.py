@@ -20,22 +20,27 @@ from serve.protocol import ChatRequest, Message, message_text, with_text
 from serve.settings import ServeSettings
 
 INSTRUCTION_TOKENS = 200  # more than our system message and the fences around the passages take with any tokenizer seen
-SMALLEST_CONTEXT = 64  # tokens; a passage cut shorter than this says nothing
 
 
 class Searcher(Protocol):
     """What the gateway needs of a `rag.retriever.Retriever`."""
 
     @property
-    def collections(self) -> Iterable[str]: ...
-    def search(self, query: str, top_k: int = 5) -> list[Hit]: ...
+    def collections(self) -> Iterable[str]:
+        """Names of what is searched."""
+
+    def search(self, query: str, top_k: int = 5) -> list[Hit]:
+        """The best hits, best first; none where nothing is relevant."""
 
 
 class Counter(Protocol):
     """What the gateway needs of a `serve.tokens.TokenCounter`."""
 
-    def count_text(self, text: str) -> int: ...
-    def count_messages(self, messages: Sequence[Message]) -> int: ...
+    def count_text(self, text: str) -> int:
+        """Tokens of a text."""
+
+    def count_messages(self, messages: Sequence[Message], tools: Sequence[Any] | None = None) -> int:
+        """Tokens of a conversation."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ def ground(request: ChatRequest, retriever: Searcher, counter: Counter, settings
     Raises:
         ContextLengthExceeded: the conversation leaves no room for passages and an answer.
     """
-    plain = Grounded(_with_defaults(request, settings), None, (), counter.count_messages(request.messages))
+    plain = Grounded(_with_defaults(request, settings), None, (), counter.count_messages(request.messages, request.tools))
     room = _room(plain.prompt_tokens, request, settings, max_model_len)
     last = request.messages[-1]
     turns = [message_text(message) for message in request.messages if message["role"] == "user"]
@@ -68,12 +73,12 @@ def ground(request: ChatRequest, retriever: Searcher, counter: Counter, settings
     query = retrieval_query(turns)
     hits = retriever.search(query, request.retrieval.top_k or settings.top_k)
     if not hits:
-        return replace(plain, query=query, answer=None if request.has_tools else nothing_found(retriever.collections))
-    if room < SMALLEST_CONTEXT:
-        raise _too_long(plain.prompt_tokens, max_model_len, "and its passages")
+        return replace(plain, query=query, answer=None if request.tools else nothing_found(retriever.collections))
     prompt = build_prompt(turns[-1], hits, counter.count_text, min(settings.context_tokens, room))
+    if not prompt.hits:
+        raise _too_long(plain.prompt_tokens, max_model_len, "and its passages")
     messages = _merge_system(prompt.system, [*request.messages[:-1], with_text(last, prompt.user)])
-    grounded = Grounded({**plain.body, "messages": messages}, query, prompt.hits, counter.count_messages(messages))
+    grounded = Grounded({**plain.body, "messages": messages}, query, prompt.hits, counter.count_messages(messages, request.tools))
     return _capped(grounded, request, max_model_len)
 
 
@@ -139,10 +144,9 @@ def retrieval_object(grounded: Grounded, enabled: bool, passage_url: Callable[[H
 def url_citations(answer: str, hits: Sequence[Hit], passage_url: Callable[[Hit], str]) -> list[dict[str, Any]]:
     """OpenAI's `url_citation` annotations of an answer, with the passage's number beside them.
 
-    Where the answer neither marks its passages nor repeats their words, every passage that it was given is cited for the whole of it.
+    An answer that neither marks its passages nor repeats their words cites none; what it was given to read is in `retrieval`.
     """
     spans = [(citation.number, citation.start, citation.end) for citation in cite(answer, hits)]
-    spans = spans or [(number, 0, len(answer)) for number in range(1, len(hits) + 1)]
     return [
         {
             "type": "url_citation",

@@ -1,6 +1,6 @@
 """How the vLLM process is started. It is another program: nothing of it is imported here.
 
-    command, environment = engine_command(settings), engine_environment(os.environ)
+    command, environment = engine_command(settings, engine_kind()), engine_environment(settings.child_env())
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ def engine_command(settings: ServeSettings, kind: str) -> list[str]:
     """
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
     command += ["--model", str(settings.checkpoint_dir), "--served-model-name", settings.model_id]
-    command += ["--host", "127.0.0.1", "--port", str(settings.engine_port), "--max-model-len", str(settings.max_model_len)]
-    command += ["--no-enable-log-requests"]
+    command += ["--host", "127.0.0.1", "--port", str(settings.engine_port), "--no-enable-log-requests"]
+    if settings.max_model_len:
+        command += ["--max-model-len", str(settings.max_model_len)]
     if kind == "vllm-cpu":
         command += ["--enforce-eager"]
     return command + shlex.split(settings.engine_args)

@@ -37,6 +37,10 @@ class NotReadyInTime(ServeError):
     """A part did not become ready within its time."""
 
 
+class CheckpointNotFound(ServeError):
+    """There is no tokenizer that can be used where the served checkpoint should be."""
+
+
 class RequestError(Exception):
     """A request that is answered with OpenAI's error envelope.
 
@@ -75,6 +79,12 @@ class PathNotFound(RequestError):
 
     status = 404
     code = "not_found"
+
+
+class ModelNotFound(PathNotFound):
+    """No such model."""
+
+    code = "model_not_found"
 
 
 class MethodNotAllowed(RequestError):

@@ -37,7 +37,6 @@ class ChatRequest(BaseModel):
     messages: list[Message] = Field(min_length=1)
     model: str | None = None
     stream: bool | None = False
-    n: int | None = Field(default=1, ge=1)
     max_tokens: int | None = Field(default=None, ge=1)
     max_completion_tokens: int | None = Field(default=None, ge=1)
     retrieval: RetrievalOptions = Field(default_factory=RetrievalOptions)
@@ -48,9 +47,10 @@ class ChatRequest(BaseModel):
         return self.max_completion_tokens or self.max_tokens
 
     @property
-    def has_tools(self) -> bool:
-        """Whether the model may call tools."""
-        return bool((self.model_extra or {}).get("tools"))
+    def tools(self) -> list[Any] | None:
+        """The tools that the model may call."""
+        tools = (self.model_extra or {}).get("tools")
+        return tools if isinstance(tools, list) and tools else None
 
     @property
     def include_usage(self) -> bool:
@@ -70,7 +70,10 @@ def parse_chat_request(body: bytes) -> ChatRequest:
         RequestError: the body is no JSON object, or a field is wrong: names the field, its value and what is expected.
     """
     try:
-        data = json.loads(body)
+        data = json.loads(body, parse_constant=_refuse_constant)
+        json.dumps(data, ensure_ascii=False).encode()  # text that is no Unicode (a lone surrogate) cannot be sent on
+    except RecursionError:
+        raise RequestError("The request body is not JSON that can be read: it is nested too deeply.") from None
     except ValueError as error:
         raise RequestError(f"The request body is not JSON: {error}.") from None
     if not isinstance(data, dict):
@@ -149,6 +152,11 @@ def stream_chunks(model: str, text: str, prompt_tokens: int, completion_tokens: 
 def usage(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
     """OpenAI's account of tokens."""
     return {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens, "total_tokens": prompt_tokens + completion_tokens}
+
+
+def _refuse_constant(name: str) -> None:
+    """NaN and Infinity are no JSON (RFC 8259), though Python reads them."""
+    raise ValueError(f"{name} is no JSON value")
 
 
 def _head(kind: str, model: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import contextlib
 import html
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -21,7 +21,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingR
 from rag.documents import Chunk, Hit
 from serve.auth import check_api_key
 from serve.chat import Counter, Grounded, Searcher, StreamAnnotator, ground, retrieval_object, url_citations
-from serve.errors import BodyTooLarge, InternalError, PathNotFound, RequestError, UpstreamBroken
+from serve.errors import BodyTooLarge, InternalError, ModelNotFound, PathNotFound, RequestError, UpstreamBroken
 from serve.metrics import Metrics
 from serve.protocol import ChatRequest, completion, parse_chat_request, stream_chunks
 from serve.settings import ServeSettings
@@ -29,6 +29,7 @@ from serve.sse import DONE, write_event
 from serve.upstream import Upstream
 
 MAX_BODY_BYTES = 8 * 1024 * 1024  # a context window of a million tokens is about 4 MB of text
+UNKNOWN_WINDOW = 1_000_000  # tokens
 STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}  # proxies must not hold events back
 log = logging.getLogger("chipalign.gateway")
 T = TypeVar("T")
@@ -38,8 +39,11 @@ class PassageStore(Searcher, Protocol):
     """What the routes need of a `rag.retriever.Retriever`."""
 
     @property
-    def chunk_count(self) -> int: ...
-    def chunk(self, chunk_id: str) -> Chunk | None: ...
+    def chunk_count(self) -> int:
+        """Passages in the index."""
+
+    def chunk(self, chunk_id: str) -> Chunk | None:
+        """The passage with this id."""
 
 
 @dataclass
@@ -51,14 +55,19 @@ class Gateway:
     counter: Counter
     upstream: Upstream
     metrics: Metrics = field(default_factory=Metrics)
-    _max_model_len: int | None = None
+    _windows: dict[str, int] = field(default_factory=dict)
 
-    async def max_model_len(self) -> int:
-        """The engine's context window in tokens, asked for once."""
-        if self._max_model_len is None:
-            models = await self.upstream.models()
-            self._max_model_len = int(models[0].get("max_model_len") or self.settings.max_model_len)
-        return self._max_model_len
+    async def max_model_len(self, model_id: str) -> int:
+        """A model's context window in tokens, asked for once. Where an engine does not tell it (no vLLM), its own refusal has to do.
+
+        Raises:
+            ModelNotFound: the engine serves no such model.
+        """
+        if model_id not in self._windows:
+            self._windows = {model["id"]: int(model.get("max_model_len") or UNKNOWN_WINDOW) for model in await self.upstream.models()}
+        if model_id not in self._windows:
+            raise no_such_model(model_id, self._windows)
+        return self._windows[model_id]
 
     def passage_url(self, hit: Hit) -> str:
         """Where a person can read the passage: the document's public page, else our own page of the passage."""
@@ -76,8 +85,8 @@ async def chat_completions(request: Request) -> Response:
     gateway, started = gateway_of(request), time.perf_counter()
     check_api_key(request.headers.get("authorization"), gateway.settings.api_key)
     chat = parse_chat_request(await read_body(request))
-    max_model_len = await gateway.max_model_len()
     chat.model = chat.model or gateway.settings.model_id
+    max_model_len = await gateway.max_model_len(chat.model)
     with gateway.metrics.retrieval_s.time():
         grounded = await run_in_threadpool(ground, chat, gateway.retriever, gateway.counter, gateway.settings, max_model_len)
     if grounded.answer is not None:
@@ -159,9 +168,12 @@ async def models(request: Request) -> Response:
     for model in known:
         if model["id"] == wanted:
             return JSONResponse(model)
-    error = PathNotFound(f"The model '{wanted}' does not exist; this gateway serves {', '.join(model['id'] for model in known)}.", "model")
-    error.code = "model_not_found"
-    raise error
+    raise no_such_model(wanted, [model["id"] for model in known])
+
+
+def no_such_model(model_id: str, known: Iterable[str]) -> ModelNotFound:
+    """The refusal of a model that the engine does not serve."""
+    return ModelNotFound(f"The model '{model_id}' does not exist; this gateway serves {', '.join(known)}.", "model")
 
 
 async def health(_: Request) -> Response:

