@@ -57,6 +57,7 @@ class _Section:
     children: list["_Section"] = field(default_factory=list)
 
     def all_blocks(self) -> Iterator[Block]:
+        """The blocks of this section and of the sections in it, in the order of the text."""
         yield from self.blocks
         for child in self.children:
             yield from child.all_blocks()
@@ -70,6 +71,7 @@ class _Chunker:
         self._overlap = overlap_tokens
 
     def cut(self, blocks: list[Block]) -> list[_Piece]:
+        """The pieces of a document."""
         return self._cut_section(build_sections(blocks))
 
     def _cut_section(self, section: _Section) -> list[_Piece]:

@@ -195,6 +195,7 @@ def _progress() -> "Iterator[Callable[[str, int, int], None]]":
         tasks: dict[str, Any] = {}
 
         def show(stage: str, done: int, total: int) -> None:
+            """Move the stage's bar."""
             if stage not in tasks:
                 tasks[stage] = bars.add_task(stage, total=total)
             bars.update(tasks[stage], completed=done, total=total)
@@ -206,6 +207,7 @@ def _plain_progress() -> Callable[[str, int, int], None]:
     shown: dict[str, int] = {}
 
     def show(stage: str, done: int, total: int) -> None:
+        """Write a line where the stage has come a step further."""
         percent = 100 * done // total
         if done == total or percent >= shown.get(stage, 0) + _PLAIN_STEP:
             shown[stage] = percent

@@ -198,6 +198,7 @@ def _select_files(source: Source, archive: Path) -> dict[str, bytes]:
     """The corpus's files of an archive, with or without the one top folder that the public host adds."""
 
     def wanted(path: str) -> bool:
+        """Whether the corpus has this path, be it with or without the top folder."""
         return source.selects(path) or source.selects(path.partition("/")[2])
 
     files = dict(read_archive(archive, wanted))

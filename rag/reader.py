@@ -77,6 +77,7 @@ def _read_documents(archive: Path) -> dict[str, bytes]:
     others: dict[str, bytes] = {}
 
     def wanted(name: str) -> bool:
+        """Whether to unpack a member; the names of the others are noted."""
         if any(part.startswith(".") for part in PurePosixPath(name).parts):
             return False
         if refused := _check_name(name):

@@ -49,6 +49,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        """The client to the engine lives as long as the application."""
         async with Upstream(settings, transport) as upstream:
             app.state.gateway = routes.Gateway(settings, retriever, counter, upstream)
             yield
@@ -66,6 +67,7 @@ def observed(path: str, endpoint: routes.Endpoint) -> Callable[[Request], Awaita
     """The outermost layer around an endpoint: request id, error envelope, count and log."""
 
     async def handle(request: Request) -> Response:
+        """Answer, whatever happens."""
         given = request.headers.get("x-request-id", "")
         request.state.request_id = request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         started = time.perf_counter()

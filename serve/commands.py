@@ -87,6 +87,7 @@ async def until_signal(work: Coroutine[Any, Any, None]) -> bool:
     loop = asyncio.get_running_loop()
 
     def stop_once() -> None:
+        """Cancel the work at the first signal and ignore the others."""
         for number in STOPPING:
             loop.add_signal_handler(number, lambda: None)  # an impatient second Ctrl-C must not cut the cleaning up short
         task.cancel()

@@ -243,6 +243,7 @@ async def unless_client_leaves(request: Request, work: Awaitable[T]) -> T:
     """Await the work, but cancel it when the client hangs up, so that the engine stops computing an answer that nobody reads."""
 
     async def left() -> None:
+        """Return once the client has hung up."""
         while (await request.receive())["type"] != "http.disconnect":
             pass
 

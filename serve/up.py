@@ -44,6 +44,7 @@ async def run_up(settings: ServeSettings, recipe: Path, data_dir: Path, console:
     display: Display | None = None
 
     def on_change(state: State) -> None:
+        """Tell of a change in the panel, or as a line before there is one."""
         if display is not None:
             display.report(state, states)
         else:
