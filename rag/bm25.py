@@ -34,6 +34,8 @@ STOP_WORDS = frozenset({
 # Words of asking (as stems) that say nothing about the subject; coverage leaves them out, the ranking needs no such list.
 ASKING_WORDS = frozenset({"abbrevi", "between", "defin", "definit", "describ", "differ", "explain", "mean", "short", "stand", "tell"})
 
+BM25_FILES = frozenset({"vocabulary.json", "bm25_indptr.npy", "bm25_rows.npy", "bm25_weights.npy"})  # what `save` writes
+
 _TOKEN = re.compile(
     r"""(?<![\w-])--?[A-Za-z][\w-]*      # an option: -hold, --lint-only
       | [A-Z]{2,}-\d+                    # a message number: GRT-0243

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from rag.citations import cite
 from rag.documents import Hit
-from rag.prompt import build_prompt, nothing_found
+from rag.prompt import build_prompt, defuse, nothing_found
 from rag.query import has_content, retrieval_query
 from serve.errors import ContextLengthExceeded
 from serve.protocol import ChatRequest, Message, message_text, with_text
@@ -35,6 +35,10 @@ class Searcher(Protocol):
 
 class Counter(Protocol):
     """What the gateway needs of a `serve.tokens.TokenCounter`."""
+
+    @property
+    def special_tokens(self) -> Sequence[str]:
+        """Strings that the tokenizer reads as control tokens."""
 
     def count_text(self, text: str) -> int:
         """Tokens of a text."""
@@ -68,16 +72,19 @@ def ground(request: ChatRequest, retriever: Searcher, counter: Counter, settings
     room = _room(plain.prompt_tokens, request, settings, max_model_len)
     last = request.messages[-1]
     turns = [message_text(message) for message in request.messages if message["role"] == "user"]
-    if not request.retrieval.enabled or last["role"] != "user" or not has_content(turns[-1]):
+    if not request.options.enabled or last["role"] != "user" or not has_content(turns[-1]):
         return _capped(plain, request, max_model_len)
     query = retrieval_query(turns)
-    hits = retriever.search(query, request.retrieval.top_k or settings.top_k)
+    hits = retriever.search(query, request.options.top_k or settings.top_k)
     if not hits:
         return replace(plain, query=query, answer=None if request.tools else nothing_found(retriever.collections))
-    prompt = build_prompt(turns[-1], hits, counter.count_text, min(settings.context_tokens, room))
+    prompt = build_prompt(turns[-1], hits, counter.count_text, min(settings.context_tokens, room), counter.special_tokens)
     if not prompt.hits:
-        raise _too_long(plain.prompt_tokens, max_model_len, "and its passages")
-    messages = _merge_system(prompt.system, [*request.messages[:-1], with_text(last, prompt.user)])
+        raise _too_long(plain.prompt_tokens, max_model_len, "passages and an answer")
+    earlier = [
+        with_text(message, defuse(text, counter.special_tokens)) if (text := message_text(message)) else message for message in request.messages[:-1]
+    ]
+    messages = _merge_system(prompt.system, [*earlier, with_text(last, prompt.user)])
     grounded = Grounded({**plain.body, "messages": messages}, query, prompt.hits, counter.count_messages(messages, request.tools))
     return _capped(grounded, request, max_model_len)
 
@@ -87,25 +94,26 @@ def _with_defaults(request: ChatRequest, settings: ServeSettings) -> dict[str, A
     body = request.upstream_body()
     if request.answer_tokens is None:
         body["max_tokens"] = settings.max_tokens
-    if body.get("temperature") is None:
+    if body.get("temperature") is None and (request.n or 1) == 1:  # several answers at temperature 0 would be one
         body["temperature"] = settings.temperature
     return body
 
 
 def _room(conversation_tokens: int, request: ChatRequest, settings: ServeSettings, max_model_len: int) -> int:
     """Tokens left for passages once the conversation, the instructions and the answer have theirs."""
-    if conversation_tokens + (request.answer_tokens or 1) > max_model_len:
-        raise _too_long(conversation_tokens, max_model_len, f"of {request.answer_tokens} tokens" if request.answer_tokens else "")
+    if conversation_tokens >= max_model_len:
+        raise _too_long(conversation_tokens, max_model_len, "an answer")
+    if request.answer_tokens and conversation_tokens + request.answer_tokens > max_model_len:
+        raise _too_long(conversation_tokens, max_model_len, f"an answer of {min(request.answer_tokens, 10**9)} tokens", param="max_tokens")
     answer_tokens = request.answer_tokens or min(settings.max_tokens, max_model_len // 4)
     return max_model_len - conversation_tokens - answer_tokens - INSTRUCTION_TOKENS
 
 
-def _too_long(conversation_tokens: int, max_model_len: int, answer: str) -> ContextLengthExceeded:
-    room = f"an answer {answer}".rstrip()
+def _too_long(conversation_tokens: int, max_model_len: int, room: str, param: str = "messages") -> ContextLengthExceeded:
     return ContextLengthExceeded(
         f"This model's maximum context length is {max_model_len} tokens; the conversation takes {conversation_tokens} and leaves no room for {room}. "
         "Shorten the question or start a new conversation.",
-        "messages",
+        param,
     )
 
 

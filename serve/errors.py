@@ -70,7 +70,6 @@ class InvalidApiKey(RequestError):
     """No key, or a wrong one, where one is asked for."""
 
     status = 401
-    type = "authentication_error"
     code = "invalid_api_key"
 
 
@@ -99,6 +98,13 @@ class BodyTooLarge(RequestError):
 
     status = 413
     code = "body_too_large"
+
+
+class BodyTooSlow(RequestError):
+    """The request body did not arrive in time."""
+
+    status = 408
+    code = "request_timeout"
 
 
 class EngineUnavailable(RequestError):

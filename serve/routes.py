@@ -21,13 +21,14 @@ from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingR
 from rag.documents import Chunk, Hit
 from serve.auth import check_api_key
 from serve.chat import Counter, Grounded, Searcher, StreamAnnotator, ground, retrieval_object, url_citations
-from serve.errors import BodyTooLarge, InternalError, ModelNotFound, PathNotFound, RequestError, UpstreamBroken
+from serve.errors import BodyTooLarge, BodyTooSlow, InternalError, ModelNotFound, PathNotFound, RequestError, UpstreamBroken
 from serve.metrics import Metrics
 from serve.protocol import ChatRequest, completion, parse_chat_request, stream_chunks
 from serve.settings import ServeSettings
 from serve.sse import DONE, write_event
 from serve.upstream import Upstream
 
+BODY_TIMEOUT_S = 30.0
 MAX_BODY_BYTES = 8 * 1024 * 1024  # a context window of a million tokens is about 4 MB of text
 UNKNOWN_WINDOW = 1_000_000  # tokens
 STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}  # proxies must not hold events back
@@ -91,7 +92,7 @@ async def chat_completions(request: Request) -> Response:
         grounded = await run_in_threadpool(ground, chat, gateway.retriever, gateway.counter, gateway.settings, max_model_len)
     if grounded.answer is not None:
         gateway.metrics.nothing_found.inc()
-    retrieval = retrieval_object(grounded, chat.retrieval.enabled, gateway.passage_url)
+    retrieval = retrieval_object(grounded, chat.options.enabled, gateway.passage_url)
     if not chat.stream:
         answer = await unless_client_leaves(request, _whole_answer(gateway, chat, grounded))
         return JSONResponse({**answer, "retrieval": retrieval})
@@ -107,7 +108,7 @@ async def chat_completions(request: Request) -> Response:
 async def _whole_answer(gateway: Gateway, chat: ChatRequest, grounded: Grounded) -> dict[str, Any]:
     """The answer of the engine, annotated, or the gateway's own."""
     if grounded.answer is not None:
-        return completion(chat.model or "", grounded.answer, grounded.prompt_tokens, gateway.counter.count_text(grounded.answer))
+        return completion(chat, grounded.answer, grounded.prompt_tokens, gateway.counter.count_text(grounded.answer))
     with gateway.metrics.in_flight.track_inprogress():
         answer = await gateway.upstream.complete(grounded.body)
     for choice in answer.get("choices", ()):
@@ -121,7 +122,7 @@ async def _answer_chunks(gateway: Gateway, chat: ChatRequest, grounded: Grounded
     annotator = StreamAnnotator(grounded.hits, gateway.passage_url)
     if grounded.answer is not None:
         tokens = gateway.counter.count_text(grounded.answer)
-        for chunk in stream_chunks(chat.model or "", grounded.answer, grounded.prompt_tokens, tokens, chat.include_usage):
+        for chunk in stream_chunks(chat, grounded.answer, grounded.prompt_tokens, tokens):
             yield annotator.annotate(chunk)
         return
     with gateway.metrics.in_flight.track_inprogress():
@@ -132,6 +133,7 @@ async def _answer_chunks(gateway: Gateway, chat: ChatRequest, grounded: Grounded
 
 async def _events(gateway: Gateway, first: dict[str, Any], rest: AsyncGenerator[dict[str, Any], None], request_id: str) -> AsyncIterator[bytes]:
     """The stream on the wire. After the first byte an error can only be said inside it, and then no [DONE] follows."""
+    started = time.perf_counter()
     try:
         async with contextlib.aclosing(rest):  # a client that hangs up ends the engine's work too
             yield write_event(first)
@@ -146,6 +148,8 @@ async def _events(gateway: Gateway, first: dict[str, Any], rest: AsyncGenerator[
         gateway.metrics.broken_streams.inc()
         log.exception("request %s failed mid-stream", request_id)
         yield write_event(internal_error(request_id).envelope())
+    finally:
+        log.info("stream of request %s over after %.3f s", request_id, time.perf_counter() - started)
 
 
 async def models(request: Request) -> Response:
@@ -230,12 +234,17 @@ async def read_body(request: Request) -> bytes:
 
     Raises:
         BodyTooLarge: more bytes than the limit.
+        BodyTooSlow: not whole in time, so that a slow sender holds no connection for ever.
     """
     body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > MAX_BODY_BYTES:
-            raise BodyTooLarge(f"The request body is larger than {MAX_BODY_BYTES // 1024 // 1024} MiB: shorten the conversation.")
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            async for piece in request.stream():
+                body += piece
+                if len(body) > MAX_BODY_BYTES:
+                    raise BodyTooLarge(f"The request body is larger than {MAX_BODY_BYTES // 1024 // 1024} MiB: shorten the conversation.")
+    except TimeoutError:
+        raise BodyTooSlow(f"The request body did not arrive within {BODY_TIMEOUT_S:.0f} s.") from None
     return bytes(body)
 
 

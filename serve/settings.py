@@ -83,7 +83,8 @@ class ServeSettings:
     temperature: float = setting("CHIPALIGN_TEMPERATURE", 0.0, "sampling temperature when the request sets none", 0.0, 2.0)
     max_model_len: int = setting("CHIPALIGN_MAX_MODEL_LEN", 0, "context window of the engine, in tokens; 0: the model's own", 0, 10_000_000)
     connect_timeout_s: float = setting("CHIPALIGN_CONNECT_TIMEOUT_S", 5.0, "longest wait for a connection to the engine", 0.1, 600.0)
-    read_timeout_s: float = setting("CHIPALIGN_READ_TIMEOUT_S", 120.0, "longest silence of the engine before a request is given up", 0.1, 3600.0)
+    read_timeout_s: float = setting("CHIPALIGN_READ_TIMEOUT_S", 120.0, "longest silence of the engine in a stream", 0.1, 3600.0)
+    answer_timeout_s: float = setting("CHIPALIGN_ANSWER_TIMEOUT_S", 900.0, "longest time for a whole answer that is not streamed", 1.0, 36000.0)
     start_timeout_s: float = setting("CHIPALIGN_START_TIMEOUT_S", 900.0, "longest time `up` waits for a part to become ready", 1.0, 36000.0)
     corpora: str = setting("CHIPALIGN_CORPORA", "all", "pinned documentation that `up` indexes beside the handbook: all, none, or names with commas")
     mirror: str = setting("CHIPALIGN_MIRROR", "", "folder with archives of the pinned documentation, for machines without internet")
@@ -107,6 +108,8 @@ class ServeSettings:
                     values[item.name] = parse(item.metadata["env"], text, item.default, item.metadata["range"])
                 except ValueError as error:
                     problems.append(str(error))
+        if not str(values.get("api_key", "")).isascii():
+            problems.append("CHIPALIGN_API_KEY holds letters that HTTP headers cannot carry: use ASCII letters, digits and signs")
         if problems:
             raise SettingsError("; ".join(problems))
         return cls(**values)

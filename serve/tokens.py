@@ -43,6 +43,11 @@ class TokenCounter:
             raise CheckpointNotFound(f"the tokenizer in {checkpoint_dir} has no chat template: serve a chat model, or add its chat_template.jinja")
         return cls(tokenizer)
 
+    @property
+    def special_tokens(self) -> tuple[str, ...]:
+        """The strings that the tokenizer reads as control tokens (`<|im_end|>`): no document may hold one when it reaches the model."""
+        return tuple(sorted({*self._tokenizer.all_special_tokens, *self._tokenizer.get_added_vocab()}))
+
     def count_text(self, text: str) -> int:
         """Tokens of a text inside a message."""
         return len(self._tokenizer.encode(text, add_special_tokens=False))

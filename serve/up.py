@@ -13,6 +13,7 @@ import contextlib
 import errno
 import fcntl
 import json
+import signal
 import socket
 import sys
 import time
@@ -22,11 +23,12 @@ from typing import Any
 
 from rich.console import Console
 
+from rag.corpus import find_source, load_sources
 from serve.engine import engine_command, engine_environment, engine_kind
 from serve.errors import AlreadyRunning, PortTaken, ServeError, StepFailed
 from serve.panel import Display
 from serve.settings import ServeSettings
-from serve.supervisor import Part, State, Supervisor
+from serve.supervisor import GUARD, Part, State, Supervisor, signal_group
 from serve.tokens import check_tokenizer
 
 CHIPALIGN = (sys.executable, "-m", "chipalign")
@@ -51,12 +53,15 @@ async def run_up(settings: ServeSettings, recipe: Path, data_dir: Path, console:
             say(console, f"{state.part.name}: {state.text}")
 
     with only_one(settings.home):
+        engine = engine_part(settings, env)
         check_ports(settings)
+        check_sources(settings)
         model = await prepare_model(settings, recipe, env, console)
+        check_ports(settings)  # a merge takes minutes: who came meanwhile would be taken for our engine
         async with Supervisor(on_change, settings.start_timeout_s) as supervisor:
             states = supervisor.states
             if not settings.engine_url:
-                supervisor.start(engine_part(settings, env))
+                supervisor.start(engine)
                 say(console, "engine: starting (about a minute on CPU); the index is prepared meanwhile")
             index = await prepare_index(settings, data_dir, env, console)
             supervisor.start(gateway_part(settings, env))
@@ -128,19 +133,42 @@ def is_free(host: str, port: int) -> bool:
     return True
 
 
+def check_sources(settings: ServeSettings) -> None:
+    """Find out before any work whether what is to be searched can be found.
+
+    Raises:
+        ServeError: the user's own index is not there.
+        CorpusUnknown: a corpus of a name that is not pinned.
+    """
+    if settings.index:
+        if not (settings.index_dir / "manifest.json").exists():
+            raise ServeError(f"there is no index in {settings.index_dir}: build one with `chipalign index build --out DIR SOURCE...`")
+    elif settings.corpora not in ("all", "none"):
+        for name in corpus_names(settings.corpora):
+            find_source(name, load_sources())
+
+
+def corpus_names(corpora: str) -> list[str]:
+    """The names in the setting."""
+    return [name.strip() for name in corpora.split(",") if name.strip()]
+
+
 async def step(arguments: Sequence[str], env: Mapping[str, str]) -> dict[str, Any]:
     """Run one of our commands with --json; its progress goes to our stderr, its document is returned.
 
     Raises:
         StepFailed: it ended with an error, which it has already told on stderr.
     """
-    command = [*CHIPALIGN, *arguments, "--json"]
-    process = await asyncio.create_subprocess_exec(*command, env=dict(env), stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE)
+    command = [*GUARD, *CHIPALIGN, *arguments, "--json"]
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, env=dict(env), stdin=pipe, stdout=pipe, start_new_session=True)
+    assert process.stdout is not None  # it is a pipe
     try:
-        output, _ = await process.communicate()
+        output = await process.stdout.read()
+        await process.wait()
     finally:
         if process.returncode is None:
-            process.terminate()
+            signal_group(process.pid, signal.SIGINT)  # our commands clean up after themselves
             await process.wait()
     if process.returncode != 0:
         raise StepFailed(f"`chipalign {' '.join(arguments[:2])}` failed, for the reason above")
@@ -186,8 +214,7 @@ async def fetch_corpora(corpora: str, env: Mapping[str, str]) -> dict[str, Any]:
     """Fetch what the setting names; a corpus that cannot be had now is reported and is no error."""
     if corpora == "none":
         return {"fetched": [], "failed": []}
-    names = [name.strip() for name in corpora.split(",") if name.strip()]
-    return await step(["corpus", "fetch", *names, "--if-available"], env)
+    return await step(["corpus", "fetch", *corpus_names(corpora), "--if-available"], env)
 
 
 def index_line(summary: Mapping[str, Any], missing: Sequence[str]) -> str:

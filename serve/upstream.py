@@ -27,7 +27,7 @@ class Upstream:
 
     def __init__(self, settings: ServeSettings, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self.url = settings.engine_base_url
-        self._read_timeout_s = settings.read_timeout_s
+        self._whole_timeout = httpx.Timeout(settings.answer_timeout_s, connect=settings.connect_timeout_s)  # nothing comes before the end
         self._client = httpx.AsyncClient(
             base_url=self.url,
             timeout=httpx.Timeout(settings.read_timeout_s, connect=settings.connect_timeout_s),
@@ -70,7 +70,7 @@ class Upstream:
             EngineUnavailable, UpstreamTimeout, UpstreamBroken, UpstreamRefused
         """
         with self._named_errors():
-            response = await self._client.post(CHAT_PATH, json=body)
+            response = await self._client.post(CHAT_PATH, json=body, timeout=self._whole_timeout)
         return self._json(response)
 
     async def stream(self, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
@@ -125,8 +125,8 @@ class Upstream:
             raise RequestError(f"The request cannot be sent on as JSON: {error}.") from None
         except httpx.TimeoutException:
             raise UpstreamTimeout(
-                f"The model engine said nothing for {self._read_timeout_s:g} s: it is overloaded or stuck. "
-                "Try again, ask for a shorter answer, or raise CHIPALIGN_READ_TIMEOUT_S."
+                "The model engine did not answer in time: it is overloaded or stuck. Try again, ask for a shorter answer, "
+                "or raise CHIPALIGN_READ_TIMEOUT_S (streams) or CHIPALIGN_ANSWER_TIMEOUT_S (whole answers)."
             ) from None
         except httpx.HTTPError as error:
             raise UpstreamBroken(f"The connection to the model engine broke ({type(error).__name__}: {error}): ask again.") from None

@@ -70,9 +70,9 @@ def small_retriever(tmp_path_factory: pytest.TempPathFactory) -> Retriever:
 def small_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a tokenizer whose tokens are words and signs, and a chat template; no weights."""
     folder = tmp_path_factory.mktemp("checkpoint")
-    tokenizer = Tokenizer(models.WordLevel({"?": 0}, unk_token="?"))
+    tokenizer = Tokenizer(models.WordLevel({"<unk>": 0}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="?")
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", eos_token="<|im_end|>")
     fast.chat_template = "{% for m in messages %}<{{ m.role }}> {{ m.content }} {% endfor %}<assistant>"
     fast.save_pretrained(folder)
     return folder

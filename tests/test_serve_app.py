@@ -177,7 +177,7 @@ def test_an_engine_that_is_down_is_said_with_503_and_when_to_retry(gateway_at: G
 
 
 def test_an_engine_that_keeps_silent_is_given_up(gateway_at: Gateway, engine: FakeEngine) -> None:
-    with gateway_at(engine.url, read_timeout_s=2.0) as url:
+    with gateway_at(engine.url, answer_timeout_s=2.0) as url:
         assert post(url, ANTENNA).status_code == 200
         engine.script = EngineScript(hold_after=0)
         assert "CHIPALIGN_READ_TIMEOUT_S" in assert_envelope(post(url, ANTENNA), 504, "upstream_timeout")
