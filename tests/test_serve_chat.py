@@ -130,7 +130,7 @@ def test_an_answer_length_that_the_window_cannot_hold_is_refused(ask: Ask) -> No
 
 
 def test_a_conversation_that_leaves_no_room_for_passages_is_refused(ask: Ask) -> None:
-    with pytest.raises(ContextLengthExceeded, match="and its passages"):
+    with pytest.raises(ContextLengthExceeded, match="passages and an answer"):
         ask(ANTENNA + " clock" * 300, max_model_len=512)
 
 
