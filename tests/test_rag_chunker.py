@@ -129,8 +129,11 @@ def build_markdown(sections: list[tuple[int, str, str, list[str]]]) -> str:
 @settings(max_examples=50, deadline=None)
 @given(st.lists(SECTION, min_size=1, max_size=8), st.integers(20, 120))
 def test_no_text_is_lost_and_order_is_kept(sections: list[tuple[int, str, str, list[str]]], target: int) -> None:
-    # headings of their own: equal passages under equal headings are kept once, by design
-    sections = [(level, f"{heading}{number}", prose, items) for number, (level, heading, prose, items) in enumerate(sections)]
+    # headings and words of their own: equal passages under equal headings are kept once, by design
+    sections = [
+        (level, f"{heading}{number}", " ".join(f"{word[0]}{number}x{at}{word[1:]}" for at, word in enumerate(prose.split())), items)
+        for number, (level, heading, prose, items) in enumerate(sections)
+    ]
     chunks = chunks_of(build_markdown(sections), target)
     wanted = [word for _, _, prose, items in sections for word in [*prose.split(), *(item for name in items for item in ("-", name))]]
     body = [line for chunk in chunks for line in chunk.text.split("\n") if not line.startswith("#")]

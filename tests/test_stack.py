@@ -64,7 +64,8 @@ class Up:
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def engine(self) -> psutil.Process:
-        (engine,) = [process for process in self.processes() if "vllm.entrypoints" in " ".join(process.cmdline())]
+        lines = [(process, " ".join(process.cmdline())) for process in self.processes()]
+        (engine,) = [process for process, line in lines if "vllm.entrypoints" in line and "serve.guard" not in line]
         return engine
 
 
