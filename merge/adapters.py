@@ -13,13 +13,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from merge.checkpoint import Checkpoint, StoredTensor, TensorReader, TensorSpec, read_header, read_json_object
+from merge.checkpoint import Checkpoint, StoredTensor, TensorReader, TensorSource, TensorSpec, read_header, read_json_object
 from merge.errors import AdapterMismatch, AdapterUnsupported, CheckpointCorrupt
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -155,6 +156,7 @@ class FoldedCheckpoint:
             raise AdapterMismatch(str(adapter.folder), problems)
         self._base = base
         self._adapter = adapter
+        self.folder = base.folder
         self.config = base.config
         self.specs = {name: replace(spec, dtype="F32") if name in adapter.pairs else spec for name, spec in base.specs.items()}
 
@@ -165,6 +167,15 @@ class FoldedCheckpoint:
             return stored
         a, b = self._adapter.load(name)
         return FoldedTensor(stored, a, b, self._adapter.pairs[name].scale)
+
+
+def open_source(folder: Path, adapter: Path | None, stack: ExitStack) -> TensorSource:
+    """A model folder, with the adapter of another folder folded in if one is given; `stack` closes their files.
+
+    Raises what Checkpoint.open, Adapter.open and FoldedCheckpoint raise.
+    """
+    checkpoint = stack.enter_context(Checkpoint.open(folder))
+    return checkpoint if adapter is None else FoldedCheckpoint(checkpoint, stack.enter_context(Adapter.open(adapter)))
 
 
 def find_misfits(base: Checkpoint, adapter: Adapter) -> list[str]:

@@ -6,13 +6,31 @@
 from __future__ import annotations
 
 from merge.parents import Parent
+from merge.recipe import DECISIONS, Recipe, describe_lam
 from merge.report import MergeReport, find_versions
+from merge.vocabulary import RowMap
 
 UNKNOWN_LICENCE = "not stated"
+METHODS = {
+    "geodesic": "by geodesic interpolation of the weights (ChipAlign, [arXiv 2412.19819](https://arxiv.org/abs/2412.19819))",
+    "linear": "by linear interpolation of the weights",
+    "soup": "as a uniform model soup ([arXiv 2203.05482](https://arxiv.org/abs/2203.05482))",
+    "task_arithmetic": "by task arithmetic on a common base model ([arXiv 2212.04089](https://arxiv.org/abs/2212.04089))",
+    "ties": "by TIES on a common base model ([arXiv 2306.01708](https://arxiv.org/abs/2306.01708))",
+    "dare": "by DARE on a common base model ([arXiv 2311.03099](https://arxiv.org/abs/2311.03099))",
+    "della": "by DELLA on a common base model ([arXiv 2406.11617](https://arxiv.org/abs/2406.11617))",
+}
+_CHAT = "chat template and generation config are the chat parent's."
+COMPANIONS = {  # by the recipe's vocab
+    "refuse": f"Config, tokenizer, {_CHAT}",
+    "chat": f"Config, tokenizer, {_CHAT}",
+    "chip": f"The tokenizer is the chip parent's; config, {_CHAT}",
+    "union": f"The tokenizer holds the chat parent's tokens and after them the chip parent's; config, {_CHAT}",
+}
 
 
-def render_card(report: MergeReport) -> str:
-    """The card as Markdown with the front matter that model hubs read."""
+def render_card(report: MergeReport, *, with_plots: bool = False) -> str:
+    """The card as Markdown with the front matter that model hubs read. with_plots: show the pictures that merge.plots puts beside it."""
     recipe = report.recipe
     return f"""---
 library_name: transformers
@@ -22,29 +40,29 @@ tags: [merge, chipalign, eda]
 
 # {recipe.name}
 
-A merge of a chip-domain model and a chat model of the same architecture, made without training, by geodesic interpolation of the
-weights (ChipAlign, [arXiv 2412.19819](https://arxiv.org/abs/2412.19819)). Each tensor was interpolated on the sphere of directions at
-lam = {recipe.lam:g} (0 is the chat model, 1 the chip model) and given the weighted geometric mean of both norms.
+A merge of a chip-domain model and a chat model of the same architecture, made without training: {METHODS[recipe.method]}.
+Each tensor was merged by itself at lam = {describe_lam(recipe.lam)} (0 is the chat model, 1 the chip model){_geodesic_scale(recipe)}.
 
 ## Parents
 
 | | model | revision | licence | sha256 of the content |
 |---|---|---|---|---|
 {_parent_rows("chip", report.chip)}
-{_parent_rows("chat", report.chat)}
+{_parent_rows("chat", report.chat)}{chr(10) + _parent_rows("base", report.base) if report.base else ""}
 
 ## Recipe
 
 | method | lam | dtype |
 |---|---|---|
-| {recipe.method} | {recipe.lam:g} | {recipe.dtype} |
+| {recipe.method} | {describe_lam(recipe.lam)} | {recipe.dtype} |
 
-Config, tokenizer, chat template and generation config are the chat parent's. Made with {", ".join(f"{k} {v}" for k, v in find_versions().items())}.
+{_describe_choices(recipe, report.rows)}
+Made with {", ".join(f"{k} {v}" for k, v in find_versions().items())}.
 
 ## What came of it
 
 {_describe_totals(report)}
-
+{_pictures(with_plots)}
 `merge_report.json` has both norms, the angle and the branch of every tensor, and the sha256 of every file.
 
 ## How to load it
@@ -60,16 +78,48 @@ or `vllm serve {recipe.name}`, where `{recipe.name}` is this folder.
 
 ## Licence
 
-Both parents' licences, and those of their adapters and their data, apply to the merge: see the table above and the parents' own cards.
+All parents' licences, and those of their adapters and their data, apply to the merge: see the table above and the parents' own cards.
 """
 
 
 def _front_matter_licence(report: MergeReport) -> str:
-    known = {parent.licence for parent in _sources(report.chip) + _sources(report.chat)}
+    known = {parent.licence for given in (report.chip, report.chat, report.base) if given for parent in _sources(given)}
     if known == {None} or None in known:
         return ""
     names = sorted(str(licence).lower() for licence in known)
     return f"license: {names[0]}\n" if len(names) == 1 else f"license: other\nlicense_name: {'-and-'.join(names)}\n"
+
+
+def _geodesic_scale(recipe: Recipe) -> str:
+    return " and given the weighted geometric mean of both norms" if recipe.method == "geodesic" else ""
+
+
+def _describe_choices(recipe: Recipe, rows: RowMap | None) -> str:
+    """What else the recipe decides, one line each, and whose the files beside the weights are."""
+    lines = [f"- {key}: {value:g}" if isinstance(value, float) else f"- {key}: {value}" for key, value in recipe.describe_parameters().items()]
+    for number, rule in enumerate(recipe.schedule, start=1):
+        where = [f"layers {rule.layers[0]} to {rule.layers[1]}"] if rule.layers else []
+        where += [f"tensors `{rule.tensors}`"] if rule.tensors else []
+        lines.append(f"- schedule {number}: lam = {describe_lam(rule.lam)} for {' and '.join(where)}")
+    if recipe.include:
+        lines.append(f"- merged: {', '.join(f'`{pattern}`' for pattern in recipe.include)}; all else is the chat parent's")
+    if recipe.exclude:
+        lines.append(f"- not merged, but the chat parent's: {', '.join(f'`{pattern}`' for pattern in recipe.exclude)}")
+    lines += [f"- where the parents differ, {key}: {value}" for key in DECISIONS if (value := getattr(recipe, key)) != "refuse"]
+    if rows is not None:
+        told = rows.count()
+        lines.append(
+            f"- vocabulary: {told['rows']} rows, matched by token: {told['merged']} merged, {told['chip_only']} the chip parent's alone, "
+            f"{told['chat_only']} the chat parent's alone"
+        )
+    files = COMPANIONS["refuse" if rows is None else recipe.vocab]
+    return "\n".join([*lines, *([""] if lines else []), files])
+
+
+def _pictures(with_plots: bool) -> str:
+    names = {"theta_over_depth": "Angle between the parents over depth", "norms_over_depth": "Norms of both parents over depth",
+             "geodesic_against_linear": "How far a geodesic and a linear merge differ"}  # fmt: skip
+    return "\n".join(["", *(f"![{text}](pictures/{name}.png)" for name, text in names.items()), ""]) if with_plots else ""
 
 
 def _sources(parent: Parent) -> list[Parent]:

@@ -9,6 +9,7 @@ This file knows nothing of merging, and runs no code that a checkpoint brings: n
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -30,8 +31,10 @@ DTYPES: Mapping[str, torch.dtype] = {
     "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
 }  # fmt: skip
 DTYPE_NAMES: Mapping[torch.dtype, str] = {dtype: name for name, dtype in DTYPES.items()}
-HEADER_LIMIT_BYTES = 100_000_000  # the safetensors format's own limit
+HEADER_LIMIT_BYTES = 25_000_000  # the format allows four times that; 90 000 tensors in one file take 12 MB, a dense model's shard 50 kB
+JSON_LIMIT_BYTES = 250_000_000  # of configs, indexes and tokenizers; the largest tokenizers are near 35 MB
 HEADER_ALIGNMENT = 8  # bytes; the format pads headers with spaces so that tensors start aligned
+HASH_BYTES = 1 << 20  # read at a time
 SHARD_BYTES = 5_000_000_000  # transformers' customary largest shard
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -75,6 +78,11 @@ class TensorReader(Protocol):
 
 class TensorSource(Protocol):
     """Something with named tensors: a checkpoint, or one with an adapter folded in."""
+
+    @property
+    def folder(self) -> Path:
+        """Where its files lie, the tokenizer's too."""
+        ...
 
     @property
     def specs(self) -> Mapping[str, TensorSpec]:
@@ -154,6 +162,8 @@ class Checkpoint:
 def read_json_object(path: Path) -> dict[str, Any]:
     """A JSON object from a file. Raises CheckpointNotFound, or CheckpointCorrupt if it is something else."""
     try:
+        if (n_bytes := path.stat().st_size) > JSON_LIMIT_BYTES:
+            raise CheckpointCorrupt(f"{path} has {n_bytes} bytes, more than any such file of a model ({JSON_LIMIT_BYTES} are allowed)")
         return _parse_object(path.read_bytes(), path)
     except (FileNotFoundError, NotADirectoryError):
         raise CheckpointNotFound(f"{path} does not exist. Give a folder that holds a whole model") from None
@@ -204,8 +214,10 @@ def read_header(path: Path) -> dict[str, TensorSpec]:
         file_bytes = path.stat().st_size
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
-            if file_bytes < 8 or length > min(HEADER_LIMIT_BYTES, file_bytes - 8):
+            if file_bytes < 8 or length > file_bytes - 8:
                 raise CheckpointCorrupt(f"{path}: its header claims {length} bytes of a file of {file_bytes}: truncated, or no safetensors file")
+            if length > HEADER_LIMIT_BYTES:
+                raise CheckpointCorrupt(f"{path}: its header claims {length} bytes, more than any model's ({HEADER_LIMIT_BYTES} are allowed)")
             raw = file.read(length)
     except FileNotFoundError:
         raise CheckpointNotFound(f"{path} does not exist") from None
@@ -220,12 +232,14 @@ def read_header(path: Path) -> dict[str, TensorSpec]:
 
 
 def _parse_entry(name: str, entry: Any, path: Path, data_start: int) -> TensorSpec:
+    if not name.isprintable():
+        raise CheckpointCorrupt(f"{path}: the header names a tensor {name!r}, which cannot be printed")
     if not isinstance(entry, dict):
         raise CheckpointCorrupt(f"{path}: the header's entry for tensor {name} is no object")
     dtype: Any = entry.get("dtype")
     shape: Any = entry.get("shape")
     offsets: Any = entry.get("data_offsets")
-    if dtype not in DTYPES:
+    if not isinstance(dtype, str) or dtype not in DTYPES:
         raise CheckpointCorrupt(f"{path}: tensor {name} has dtype {dtype!r} (known: {', '.join(DTYPES)})")
     if not _is_sizes(shape):
         raise CheckpointCorrupt(f"{path}: tensor {name} has shape {shape!r}, which is no list of sizes")
@@ -277,6 +291,7 @@ class CheckpointWriter:
     """Writes tensors in place, piece by piece and from any thread, into files laid out and sized beforehand.
 
     All its files, the index too, bear names that end in PART until `finish`, so that a folder whose writer died holds nothing that loads.
+    Files that such a writer left, for the same tensors, are taken up with the bytes that are in them.
     A context manager, which closes the files and finishes nothing.
     """
 
@@ -284,6 +299,7 @@ class CheckpointWriter:
         """Lay out the shards: `tensors` give names, dtypes and shapes; their paths and offsets are not looked at."""
         self._specs: dict[str, TensorSpec] = {}
         self._fds: dict[Path, int] = {}
+        self.headers: dict[str, str] = {}  # sha256 of the bytes before the first tensor, by file name
         shards = split_shards(tensors, shard_bytes)
         for number, shard in enumerate(shards, start=1):
             name = WEIGHTS if len(shards) == 1 else f"model-{number:05d}-of-{len(shards):05d}.safetensors"
@@ -304,18 +320,29 @@ class CheckpointWriter:
         raw += b" " * (-len(raw) % HEADER_ALIGNMENT)
         data_start = 8 + len(raw)
         self._specs |= {spec.name: replace(spec, path=path, offset=data_start + header[spec.name]["data_offsets"][0]) for spec in shard}
-        fd = os.open(_part(path), os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
+        if path.exists():  # left by a writer that died while it was finishing
+            path.rename(_part(path))
+        fd = os.open(_part(path), os.O_RDWR | os.O_CREAT, 0o644)
         self._fds[path] = fd
+        os.ftruncate(fd, data_start + position)
         os.posix_fallocate(fd, 0, data_start + position)  # a full disk is found out now, not after an hour
-        _write_all(fd, memoryview(len(raw).to_bytes(8, "little") + raw), 0)
+        head = len(raw).to_bytes(8, "little") + raw
+        self.headers[path.name] = hashlib.sha256(head).hexdigest()
+        _write_all(fd, memoryview(head), 0)
 
-    def write(self, name: str, start: int, piece: torch.Tensor) -> None:
-        """Write a flat piece whose first element is element `start` of the tensor; it must have the tensor's dtype."""
+    def write(self, name: str, start: int, piece: torch.Tensor) -> memoryview:
+        """Write a flat piece whose first element is element `start` of the tensor and which has its dtype. Returns the bytes written."""
         spec = self._specs[name]
         if DTYPE_NAMES[piece.dtype] != spec.dtype:
             raise TypeError(f"tensor {name} was laid out as {spec.dtype}, not {piece.dtype}")
         raw = memoryview(piece.contiguous().view(torch.uint8).numpy())
         _write_all(self._fds[spec.path], raw, spec.offset + start * piece.element_size())
+        return raw
+
+    def hash_tensor(self, name: str) -> str:
+        """sha256 of a tensor's bytes as they are in the file now."""
+        spec = self._specs[name]
+        return hash_span(self._fds[spec.path], spec.offset, spec.n_bytes)
 
     def finish(self) -> list[Path]:
         """Close the files and give them their names, the index last. Returns the paths of the weight files."""
@@ -349,6 +376,17 @@ def split_shards(tensors: Iterable[TensorSpec], shard_bytes: int) -> list[list[T
         shards[-1].append(spec)
         filled += spec.n_bytes
     return shards
+
+
+def hash_span(fd: int, offset: int, n_bytes: int) -> str:
+    """sha256 of bytes of an open file; of fewer where the file ends before."""
+    digest = hashlib.sha256()
+    buffer = memoryview(bytearray(min(n_bytes, HASH_BYTES)))
+    end = offset + n_bytes
+    while n_read := os.preadv(fd, [buffer[: end - offset]], offset):
+        digest.update(buffer[:n_read])
+        offset += n_read
+    return digest.hexdigest()
 
 
 def _part(path: Path) -> Path:

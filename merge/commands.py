@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from merge.errors import RecipeError
-from merge.recipe import DEFAULT_LAM, Recipe, load_recipe, parse_recipe
+from merge.recipe import DEFAULT_LAM, Recipe, describe_lam, load_recipe, parse_recipe
 from merge.settings import MergeSettings
 
 if TYPE_CHECKING:
@@ -29,22 +29,47 @@ def build_parser() -> argparse.ArgumentParser:
         description="Merge a chip-domain model and a chat model of one architecture into one checkpoint (ChipAlign, arXiv 2412.19819).",
         epilog='REF: a folder, a .gguf file, a hub id "org/name" or "org/name@revision", or "package:NAME".',
     )
-    parser.add_argument("recipe", nargs="?", type=Path, metavar="RECIPE.toml", help="what to merge; or say it with --chip and --instruct")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the checkpoint folder to make")
-    parser.add_argument("--chip", metavar="REF", help="the chip-domain model")
-    parser.add_argument("--instruct", metavar="REF", help="the chat model")
-    parser.add_argument("--chip-adapter", metavar="REF", help="a LoRA adapter to fold into the chip model")
-    parser.add_argument("--lam", type=float, help=f"0 is the chat model, 1 the chip model (default {DEFAULT_LAM})")
+    _add_parents(parser)
+    parser.add_argument("--out", type=Path, metavar="DIR", help="the checkpoint folder to make; needed but for --dry-run")
     parser.add_argument("--force", action="store_true", help="merge anew even if DIR holds this very merge")
+    parser.add_argument("--dry-run", action="store_true", help="show the plan and the bytes to read and write, and write nothing")
+    parser.add_argument("--plots", action="store_true", help="put pictures of angles, norms and differences beside the card")
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
     return parser
 
 
+def build_inspect_parser() -> argparse.ArgumentParser:
+    """The options of `chipalign merge inspect`."""
+    parser = argparse.ArgumentParser(
+        prog="chipalign merge inspect",
+        description="Compare two parents before they are merged: angle and norms over depth, and how far a geodesic and a linear merge differ.",
+    )
+    _add_parents(parser)
+    parser.add_argument("--out", type=Path, metavar="DIR", help="a folder for the pictures, PNG")
+    parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+    return parser
+
+
+def _add_parents(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", nargs="?", type=Path, metavar="RECIPE.toml", help="what to merge; or say it with --chip and --instruct")
+    parser.add_argument("--chip", metavar="REF", help="the chip-domain model")
+    parser.add_argument("--instruct", metavar="REF", help="the chat model")
+    parser.add_argument("--chip-adapter", metavar="REF", help="a LoRA adapter to fold into the chip model")
+    parser.add_argument("--lam", type=float, help=f"0 is the chat model, 1 the chip model (default {DEFAULT_LAM})")
+
+
 def merge(argv: list[str]) -> int:
     """Run `chipalign merge` and return 0. Raises MergeError for wrong input, which the `chipalign` command turns into one line and exit 2."""
-    args = build_parser().parse_args(argv)
+    if argv and argv[0] in SUBCOMMANDS:
+        return SUBCOMMANDS[argv[0]](argv[1:])
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    if args.out is None and not args.dry_run:
+        parser.error("--out DIR is missing")
     recipe = find_recipe(args)
-    outcome, seconds = run_merge(recipe, args.out, MergeSettings.from_env(), force=args.force)
+    if args.dry_run:
+        return show_plan(recipe, as_json=args.json)
+    outcome, seconds = run_merge(recipe, args.out, MergeSettings.from_env(), force=args.force, plots=args.plots)
     place = {"checkpoint_dir": str(outcome.checkpoint_dir), "reused": outcome.reused}
     document = {**place, **recipe.values(), **outcome.totals, "seconds": round(seconds, 3)}
     sys.stdout.write(json.dumps(document) + "\n" if args.json else summarise(document))
@@ -66,15 +91,69 @@ def find_recipe(args: argparse.Namespace) -> Recipe:
     return parse_recipe({"merge": table, "chip": chip, "chat": {"model": args.instruct}}, base=Path.cwd(), source="command line")
 
 
-def run_merge(recipe: Recipe, out: Path, settings: MergeSettings, *, force: bool) -> tuple[Outcome, float]:
+def show_plan(recipe: Recipe, *, as_json: bool) -> int:
+    """Print what a merge would do: per kind of tensors count, lam, method, dtype and bytes, and the bytes to read and write."""
+    from rich.console import Console
+
+    from merge.plots import draw_plan
+    from merge.preview import preview_merge
+
+    document = preview_merge(recipe, MergeSettings.from_env(), say=_say)
+    if as_json:
+        sys.stdout.write(json.dumps(document) + "\n")
+    else:
+        Console(file=sys.stdout).print(draw_plan(document))
+    return 0
+
+
+def inspect(argv: list[str]) -> int:
+    """Run `chipalign merge inspect`: angles, norms and differences of two parents, in the terminal and, with --out, as PNG."""
+    args = build_inspect_parser().parse_args(argv)
+    recipe = find_recipe(args)
+    from rich.console import Console
+
+    from merge.merger import count_cores
+    from merge.plan import make_plan
+    from merge.plots import draw_all, draw_terminal
+    from merge.preview import open_pair
+    from merge.progress import make_watcher
+    from merge.survey import describe_survey, survey_pair
+
+    with make_watcher(sys.stderr, "measuring") as watcher, open_pair(recipe, MergeSettings.from_env(), watcher.say, fetch=True) as pair:
+        watcher.say("measuring both parents")
+        profiles = survey_pair(make_plan(recipe, pair), pair, count_cores(), watcher.move)
+    title = f"{recipe.name}: {recipe.chip.tell()} against {recipe.chat.tell()}, lam = {describe_lam(recipe.lam)}"
+    pictures = [] if args.out is None else [str(path) for path in draw_all(profiles, args.out, title)]
+    if args.json:
+        sys.stdout.write(json.dumps({**recipe.values(), "pictures": pictures, **describe_survey(profiles)}) + "\n")
+    else:
+        Console(file=sys.stdout).print(draw_terminal(profiles, title), *pictures, sep="\n")
+    return 0
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+# What can stand in the place of a recipe: `chipalign merge NAME ...`. A recipe file of such a name is given as ./NAME.
+SUBCOMMANDS = {"inspect": inspect}
+
+
+def run_merge(recipe: Recipe, out: Path, settings: MergeSettings, *, force: bool, plots: bool = False) -> tuple[Outcome, float]:
     """Merge with progress on stderr: (outcome, seconds). The seconds leave out the start of python and torch."""
+    from functools import partial
+
     from merge.card import render_card
     from merge.merger import merge_parents
     from merge.progress import make_watcher
 
     started = time.monotonic()
     with make_watcher(sys.stderr) as watcher:
-        outcome = merge_parents(recipe, out, settings, render_card, force=force, watcher=watcher)
+        outcome = merge_parents(recipe, out, settings, partial(render_card, with_plots=plots), force=force, watcher=watcher)
+        if plots:
+            from merge.plots import draw_report
+
+            draw_report(out)
     return outcome, time.monotonic() - started
 
 
@@ -84,7 +163,7 @@ def summarise(document: dict[str, Any]) -> str:
     theta = document["theta_degrees"]
     angles = f", theta {theta['median']:.2f} degrees in the median, {theta['max']:.2f} at most" if theta else ""
     return (
-        f"{verb}: {document['name']}, lam = {document['lam']:g}, {document['dtype']}\n"
+        f"{verb}: {document['name']}, lam = {describe_lam(document['lam'])}, {document['dtype']}\n"
         f"{document['tensors']} tensors, {document['parameters'] / 1e6:.1f} M parameters{angles}, {document['seconds']:.1f} s\n"
         f"{document['checkpoint_dir']}\n"
     )

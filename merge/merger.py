@@ -1,7 +1,7 @@
-"""The merge as a whole: two parents in, one checkpoint folder out, streamed piece by piece.
+"""The merge as a whole: the parents in, a checkpoint folder out (or several, for a sweep), streamed piece by piece.
 
 What happens to each tensor, as in ChipAlign (arXiv 2412.19819): every tensor of floating point is merged alike, each by itself, at
-the recipe's lam. That is
+the lam that the recipe gives it. That is
   matrices of attention and MLP               model.layers.*.self_attn.*_proj.weight, model.layers.*.mlp.*_proj.weight
   norm vectors and biases                     model.layers.*layernorm.weight, model.norm.weight, *.bias: as vectors, like any other
   embeddings                                  model.embed_tokens.weight: one tensor, one angle, not one per token
@@ -11,43 +11,41 @@ the recipe's lam. That is
 and one branch per tensor (merge.geodesic.find_arc) says which case it was. Tensors of whole numbers or truth values (buffers of some
 architectures) cannot be interpolated: they must be equal in both parents and are copied (branch "copied").
 
-Config, tokenizer, chat template and generation config are the chat parent's. This file does not decide whether two models fit
-(merge.pairing) nor what a coefficient is (merge.geodesic).
+A merge that is killed leaves a hidden folder with a journal beside `out`, and the next run of the same merge takes it up. This file
+does not decide whether two models fit (merge.pairing), what is made of each tensor (merge.plan), nor how (merge.passes).
 
     outcome = merge_parents(recipe, Path("out"), settings, render_card)
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from merge.adapters import Adapter, FoldedCheckpoint
-from merge.checkpoint import DTYPE_NAMES, DTYPES, PART, SHARD_BYTES, Checkpoint, CheckpointWriter, TensorReader, TensorSource, TensorSpec
-from merge.errors import OutputFull, OutputRefused, TensorOverflow, TensorsDiffer
-from merge.geodesic import CHUNK, Arc, Sums, TensorResult, check_finite, combine, find_arc, measure
-from merge.pairing import FLOATS, check_pair
+from merge.adapters import open_source
+from merge.checkpoint import PART, SHARD_BYTES, CheckpointWriter, TensorSource
+from merge.companions import prepare_companions
+from merge.errors import OutputFull, OutputRefused
+from merge.geodesic import TensorResult, warm_up
+from merge.journal import Journal, is_taken_up
+from merge.pairing import Pair, check_pair
 from merge.parents import Parent, Resolver, hash_file
-from merge.recipe import Recipe
-from merge.report import REPORT, MergeReport, OutputFile, is_same_merge, read_report
+from merge.passes import merge_tensor
+from merge.plan import TensorPlan, make_plan
+from merge.recipe import BASE_METHODS, Recipe
+from merge.report import REPORT, MergeReport, OutputFile, find_key, is_same_merge, name_parents, read_report
 from merge.settings import MergeSettings
-from merge.staging import staged_folder
+from merge.staging import empty_folder, staged_folder
 
 CARD = "README.md"
-# The chat parent's files that go with its weights, as far as it has them.
-COMPANIONS = (
-    "generation_config.json", "chat_template.jinja", "chat_template.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model",
-    "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt",
-)  # fmt: skip
 
 
 class Watcher:
@@ -70,49 +68,92 @@ class Outcome:
     totals: dict[str, Any]  # as in the report
 
 
-def merge_parents(
-    recipe: Recipe,
-    out: Path,
+@dataclass(frozen=True)
+class Parents:
+    """The parents of one recipe, found and hashed."""
+
+    chip: Parent
+    chat: Parent
+    base: Parent | None
+
+    @property
+    def folders(self) -> list[Path]:
+        """Where they are."""
+        return [parent.folder for parent in name_parents(self.chip, self.chat, self.base).values()]
+
+
+@dataclass(frozen=True)
+class Output:
+    """One checkpoint in the making."""
+
+    recipe: Recipe
+    out: Path  # where it will be
+    folder: Path  # where it is being made
+    plans: tuple[TensorPlan, ...]
+    companions: dict[str, bytes]
+    writer: CheckpointWriter
+    journal: Journal
+
+
+def merge_parents(recipe: Recipe, out: Path, settings: MergeSettings, render_card: Callable[[MergeReport], str], **options: Any) -> Outcome:
+    """Merge as the recipe says and put the checkpoint at `out`, whole or not at all: merge_sweep of one recipe, with its options."""
+    return merge_sweep([(recipe, out)], settings, render_card, **options)[0]
+
+
+def merge_sweep(
+    jobs: Sequence[tuple[Recipe, Path]],
     settings: MergeSettings,
     render_card: Callable[[MergeReport], str],
     *,
     force: bool = False,
     watcher: Watcher | None = None,
     shard_bytes: int = SHARD_BYTES,
-) -> Outcome:
-    """Merge as the recipe says and put the checkpoint at `out`, whole or not at all.
+    threads: int | None = None,
+) -> list[Outcome]:
+    """Merge recipes that differ in nothing but lam and name, each into its folder, reading the parents once for all.
 
-    An `out` that holds this very merge already is left as it is, unless `force`. render_card gives the text of README.md.
-    Raises the MergeErrors of all its parts; a failed merge leaves `out` as it was.
+    A folder that holds its very merge already is left as it is, unless `force`. render_card gives the text of README.md. threads: the
+    output is the same for any number; None: as many as there are cores.
+    Raises the MergeErrors of all its parts; a failed merge leaves every folder as it was.
     """
-    watcher = watcher or Watcher()
-    resolver = Resolver(recipe.base, settings, watcher.say)
-    chip, chat = resolver.resolve(recipe.chip, "chip"), resolver.resolve(recipe.chat, "chat")
-    existing = check_output(out, chip, chat)
-    if existing and not force and is_same_merge(existing, recipe, chip, chat, out):
-        return Outcome(out, True, None, existing["totals"])
-    with ExitStack() as stack:
-        chip_source, chat_source = (_open_parent(parent, stack) for parent in (chip, chat))
-        check_pair(chip_source, chat_source)
-        folder = stack.enter_context(staged_folder(out))
-        specs = plan_tensors(chat_source, recipe.dtype)
-        check_room(folder, sum(spec.n_bytes for spec in specs))
-        writer = stack.enter_context(CheckpointWriter(folder, specs, shard_bytes))
-        tensors = merge_tensors(chip_source, chat_source, recipe.lam, specs, writer, watcher)
-        copy_companions(chat.folder, folder, recipe.dtype)
-        watcher.say("hashing the merged files")
-        report = MergeReport(recipe, chip, chat, tensors, describe_files(folder))
-        (folder / CARD).write_text(render_card(report), encoding="utf-8")
-        (folder / REPORT).write_text(report.to_json(), encoding="utf-8")
-        writer.finish()  # last: until its weights have their names, no part of the folder loads
-    return Outcome(out, False, report, report.summary())
+    watcher, threads = watcher or Watcher(), threads or count_cores()
+    beside = ThreadPoolExecutor(1, thread_name_prefix="warm-up")
+    beside.submit(warm_up)
+    beside.shutdown(wait=False)
+    parents = resolve_parents(jobs[0][0], Resolver(jobs[0][0].base, settings, watcher.say), threads)
+    outcomes: dict[Path, Outcome] = {}
+    for recipe, out in jobs:
+        existing = check_output(out, parents)
+        if existing and not force and is_same_merge(existing, recipe, parents.chip, parents.chat, out, parents.base):
+            outcomes[out] = Outcome(out, True, None, existing["totals"])
+    todo = [(recipe, out) for recipe, out in jobs if out not in outcomes]
+    if todo:
+        with ExitStack() as stack:
+            chip, chat = (_open_parent(parent, stack) for parent in (parents.chip, parents.chat))
+            base = None if parents.base is None else _open_parent(parents.base, stack)
+            pair = check_pair(chip, chat, todo[0][0], base)
+            outputs = [prepare_output(recipe, out, parents, pair, shard_bytes, stack) for recipe, out in todo]
+            results = merge_tensors(pair, outputs, watcher, threads)
+            for output, tensors in zip(outputs, results, strict=True):
+                report = finish_output(output, parents, tensors, render_card)
+                outcomes[output.out] = Outcome(output.out, False, report, report.summary())
+    return [outcomes[out] for _, out in jobs]
 
 
-def check_output(out: Path, chip: Parent, chat: Parent) -> dict[str, Any] | None:
+def resolve_parents(recipe: Recipe, resolver: Resolver, threads: int) -> Parents:
+    """The parents that the recipe's method needs."""
+    refs = [(recipe.chip, "chip"), (recipe.chat, "chat")]
+    if recipe.base_model is not None and recipe.method in BASE_METHODS:
+        refs.append((recipe.base_model, "base"))
+    chip, chat, *base = resolver.resolve_all(refs, threads)
+    return Parents(chip, chat, base[0] if base else None)
+
+
+def check_output(out: Path, parents: Parents) -> dict[str, Any] | None:
     """The report of a merged checkpoint at `out`, None if nothing is there. Raises OutputRefused for anything else."""
     if not out.exists():
         return None
-    if any(out.resolve() == parent.folder.resolve() for parent in (chip, chat)):
+    if any(out.resolve() == folder.resolve() for folder in parents.folders):
         raise OutputRefused(f"{out} is one of the parents. Choose another folder for the output")
     if out.is_dir() and not any(out.iterdir()):
         return None
@@ -123,75 +164,81 @@ def check_output(out: Path, chip: Parent, chat: Parent) -> dict[str, Any] | None
 
 
 def _open_parent(parent: Parent, stack: ExitStack) -> TensorSource:
-    checkpoint = stack.enter_context(Checkpoint.open(parent.folder))
-    if parent.adapter is None:
-        return checkpoint
-    return FoldedCheckpoint(checkpoint, stack.enter_context(Adapter.open(parent.adapter.folder)))
+    return open_source(parent.folder, None if parent.adapter is None else parent.adapter.folder, stack)
 
 
-def plan_tensors(chat: TensorSource, dtype: str) -> list[TensorSpec]:
-    """The output's tensors: the parents', those of floating point in the recipe's dtype."""
-    code = DTYPE_NAMES[getattr(torch, dtype)]
-    return [replace(spec, dtype=code) if spec.dtype in FLOATS else spec for spec in chat.specs.values()]
+def prepare_output(recipe: Recipe, out: Path, parents: Parents, pair: Pair, shard_bytes: int, stack: ExitStack) -> Output:
+    """Plan, folder, files and journal of one checkpoint; `stack` closes them, and removes the folder if the merge fails.
+
+    What a killed run of the same merge left is taken up, anything else in the folder is removed.
+    """
+    plans, companions = make_plan(recipe, pair), prepare_companions(recipe, pair)
+    folder = stack.enter_context(staged_folder(out, keep_leftover=True))
+    key = find_key(recipe, parents.chip, parents.chat, parents.base, shard_bytes)
+    if not is_taken_up(folder, key):
+        empty_folder(folder)
+        check_room(folder, sum(plan.n_bytes for plan in plans))
+    journal = stack.enter_context(Journal.open(folder, key))
+    writer = stack.enter_context(CheckpointWriter(folder, [plan.spec for plan in plans], shard_bytes))
+    return Output(recipe, out, folder, plans, companions, writer, journal)
 
 
-def merge_tensors(
-    chip: TensorSource, chat: TensorSource, lam: float, specs: Sequence[TensorSpec], writer: CheckpointWriter, watcher: Watcher
-) -> tuple[TensorResult, ...]:
-    """Merge all tensors of `specs` into the writer's files; results in the order of the names.
+def finish_output(output: Output, parents: Parents, tensors: tuple[TensorResult, ...], render_card: Callable[[MergeReport], str]) -> MergeReport:
+    """Write all that goes with the weights, then give the weights their names."""
+    for name, raw in output.companions.items():
+        (output.folder / name).write_bytes(raw)
+    files = describe_files(output)
+    rows = next((plan.rows for plan in output.plans if plan.rows is not None), None)
+    report = MergeReport(output.recipe, parents.chip, parents.chat, tensors, files, parents.base, rows)
+    (output.folder / CARD).write_text(render_card(report), encoding="utf-8")
+    (output.folder / REPORT).write_text(report.to_json(), encoding="utf-8")
+    output.writer.finish()  # late: until its weights have their names, no part of the folder loads
+    output.journal.remove()
+    return report
+
+
+def merge_tensors(pair: Pair, outputs: Sequence[Output], watcher: Watcher, threads: int) -> list[tuple[TensorResult, ...]]:
+    """Merge all planned tensors into the writers' files; per output its results in the order of the names.
 
     Threads take whole tensors, the largest first; a tensor's pieces and the order of its sums are the same for any number of threads.
     """
-    total_bytes = sum(spec.n_bytes for spec in specs)
-    watcher.say(f"merging {len(specs)} tensors, {total_bytes / 1e6:.0f} MB")
-    results: list[TensorResult] = []
+    total_bytes = sum(plan.n_bytes for output in outputs for plan in output.plans)
+    watcher.say(f"merging {len(outputs[0].plans)} tensors, {total_bytes / 1e6:.0f} MB")
+    if resumed := sum(len(output.journal.done) for output in outputs):
+        watcher.say(f"taking up a merge that was interrupted: {resumed} tensors are there already")
+    results: list[list[TensorResult]] = []
     done_bytes = 0
-    with _single_threaded_torch(), ThreadPoolExecutor(count_cores(), thread_name_prefix="merge") as pool:
-        by_size = sorted(specs, key=lambda spec: (-spec.n_bytes, spec.name))
-        futures = {pool.submit(_merge_named, chip, chat, lam, spec, writer): spec for spec in by_size}
+    with _single_threaded_torch(), ThreadPoolExecutor(threads, thread_name_prefix="merge") as pool:
+        by_size = sorted(range(len(outputs[0].plans)), key=lambda n: (-outputs[0].plans[n].n_bytes, outputs[0].plans[n].name))
+        futures = {pool.submit(_merge_nth, n, pair, outputs): n for n in by_size}
         try:
             for future in as_completed(futures):
                 results.append(future.result())
-                done_bytes += futures[future].n_bytes
-                watcher.advance(results[-1], done_bytes, total_bytes)
+                done_bytes += sum(output.plans[futures[future]].n_bytes for output in outputs)
+                watcher.advance(results[-1][0], done_bytes, total_bytes)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)  # after an error or Ctrl-C, start nothing new
-    return tuple(sorted(results, key=lambda result: result.name))
+    results.sort(key=lambda of_tensor: of_tensor[0].name)
+    return list(zip(*results, strict=True))
 
 
-def _merge_named(chip: TensorSource, chat: TensorSource, lam: float, target: TensorSpec, writer: CheckpointWriter) -> TensorResult:
-    """merge_tensor with readers that are opened now and not all at the start: an adapter's matrices are loaded when their turn comes."""
-    return merge_tensor(chip.tensor(target.name), chat.tensor(target.name), lam, target, writer)
+def _merge_nth(n: int, pair: Pair, outputs: Sequence[Output]) -> list[TensorResult]:
+    """The n-th tensor in every output that does not hold it yet."""
+    name = outputs[0].plans[n].name
+    results = {k: done for k, output in enumerate(outputs) if (done := _find_done(name, output)) is not None}
+    todo = [k for k in range(len(outputs)) if k not in results]
+    if todo:
+        merged = merge_tensor([(outputs[k].plans[n], outputs[k].writer) for k in todo], pair, outputs[0].recipe.parameters)
+        for k, result in zip(todo, merged, strict=True):
+            outputs[k].journal.add(result)
+            results[k] = result
+    return [results[k] for k in range(len(outputs))]
 
 
-def merge_tensor(chip: TensorReader, chat: TensorReader, lam: float, target: TensorSpec, writer: CheckpointWriter) -> TensorResult:
-    """Merge one tensor: a pass for the sums, which give the coefficients, and a pass for the result.
-
-    Raises TensorNotFinite, TensorsOpposite, TensorOverflow and TensorsDiffer.
-    """
-    name, dtype, spans = target.name, DTYPES[target.dtype], split_spans(target.shape)
-    sums = Sums.total(measure(chip.read(*span), chat.read(*span)) for span in spans)
-    if target.dtype not in FLOATS:
-        if sums.difference != 0.0:
-            raise TensorsDiffer(f"tensor {name} is {target.dtype}, which cannot be interpolated, and differs between the parents")
-        arc = Arc(0.0, 1.0, sums.chip**0.5, sums.chat**0.5, None, "copied")
-    else:
-        check_finite(sums, name, ((side, span[0], reader.read(*span)) for side, reader in (("chip", chip), ("chat", chat)) for span in spans))
-        arc = find_arc(sums, lam, name)
-    for start, stop in spans:
-        merged = combine(chip.read(start, stop), chat.read(start, stop), arc, dtype)
-        if dtype is torch.float16 and not bool(torch.isfinite(merged).all()):
-            raise TensorOverflow(f"tensor {name}: a merged value is beyond float16's largest, 65504. Set dtype to bfloat16 or float32")
-        writer.write(name, start, merged)
-    return TensorResult(name, target.shape, arc.chip_norm, arc.chat_norm, arc.theta, arc.branch)
-
-
-def split_spans(shape: tuple[int, ...]) -> list[tuple[int, int]]:
-    """(start, stop) of pieces of about CHUNK elements that cover a tensor, cut at row boundaries, where an adapter is cheapest to fold."""
-    numel = torch.Size(shape).numel()
-    row = shape[-1] if len(shape) > 1 and shape[-1] else 1
-    step = max(CHUNK // row, 1) * row
-    return [(start, min(start + step, numel)) for start in range(0, numel, step)]
+def _find_done(name: str, output: Output) -> TensorResult | None:
+    """What the journal says of a tensor, if the file still holds the bytes that it speaks of."""
+    done = output.journal.done.get(name)
+    return done if done is not None and output.writer.hash_tensor(name) == done.sha256 else None
 
 
 def count_cores() -> int:
@@ -217,18 +264,11 @@ def check_room(folder: Path, needed_bytes: int) -> None:
         raise OutputFull(f"{folder.parent} has {free_bytes / 1e9:.1f} GB free, the merge needs {needed_bytes / 1e9:.1f} GB. Choose another place")
 
 
-def copy_companions(chat: Path, folder: Path, dtype: str) -> None:
-    """Copy the chat parent's tokenizer, chat template and generation config, and its config with the output's dtype."""
-    for name in COMPANIONS:
-        if (chat / name).is_file():
-            shutil.copyfile(chat / name, folder / name)
-    config = json.loads((chat / "config.json").read_text(encoding="utf-8"))
-    config.pop("_name_or_path", None)  # where the parent lay on its maker's disk
-    config.pop("torch_dtype", None)  # the name of `dtype` before transformers 4.56
-    config["dtype"] = dtype
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-
-
-def describe_files(folder: Path) -> dict[str, OutputFile]:
-    """Size and sha256 of every file in the folder, under the name that it will have."""
-    return {path.name.removesuffix(PART): OutputFile(path.stat().st_size, hash_file(path)) for path in sorted(folder.iterdir())}
+def describe_files(output: Output) -> dict[str, OutputFile]:
+    """Size and sha256 of every file, under the name that it will have; of weights the header's, whose tensors have their own."""
+    files = {}
+    for path in sorted([*(output.folder / name for name in output.companions), *output.folder.glob(f"*{PART}")]):
+        name, n_bytes = path.name.removesuffix(PART), path.stat().st_size
+        header = output.writer.headers.get(name)
+        files[name] = OutputFile(n_bytes, header_sha256=header) if header else OutputFile(n_bytes, hash_file(path))
+    return files

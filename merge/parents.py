@@ -15,7 +15,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
@@ -23,7 +24,7 @@ from typing import Any
 
 from merge.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from merge.checkpoint import INDEX
-from merge.errors import CheckpointNotFound, HubUnavailable
+from merge.errors import CheckpointCorrupt, CheckpointNotFound, HubUnavailable
 from merge.recipe import ParentRef
 from merge.settings import MergeSettings
 from merge.staging import staged_folder
@@ -53,11 +54,12 @@ class Parent:
 class Resolver:
     """Finds the parents of one recipe. Within one run a file is hashed once, however often it is named; the next run reads it anew."""
 
-    def __init__(self, base: Path, settings: MergeSettings, say: Say) -> None:
-        """base: where relative folders start; say: told of each step that takes time."""
+    def __init__(self, base: Path, settings: MergeSettings, say: Say, *, fetch: bool = True) -> None:
+        """base: where relative folders start; say: told of each step that takes time; fetch: whether to download and convert what is not here."""
         self._base = base
         self._settings = settings
         self._say = say
+        self._fetch = fetch
         self._hash = functools.cache(hash_file)
 
     def resolve(self, ref: ParentRef, side: str) -> Parent:
@@ -65,19 +67,38 @@ class Resolver:
 
         Raises CheckpointNotFound, HubUnavailable, and what staging a folder raises.
         """
+        return self.resolve_all([(ref, side)])[0]
+
+    def resolve_all(self, refs: Sequence[tuple[ParentRef, str]], threads: int = 1) -> list[Parent]:
+        """Several parents, as `resolve` finds each; their files are hashed side by side by `threads` threads, the largest first."""
+        found = [self._find(ref, side) for ref, side in refs]
+        for entry in found:
+            self._say(f"hashing {entry.ref}")
+        paths = {entry.folder / name for each in found for entry in (each, each.adapter) if entry for name in entry.names}
+        with ThreadPoolExecutor(threads, thread_name_prefix="hash") as pool:
+            list(pool.map(self._hash, sorted(paths, key=lambda path: (-_size(path), path))))
+        return [self._identify(entry) for entry in found]
+
+    def look(self, ref: ParentRef, side: str) -> tuple[Path, Path | None]:
+        """The folders of model and adapter, without the hashes that `resolve` takes: for a look at a pair, of which nothing is kept."""
+        found = self._find(ref, side)
+        return found.folder, found.adapter.folder if found.adapter else None
+
+    def _find(self, ref: ParentRef, side: str) -> _Found:
         place = self._locate(ref.model, f"{side} parent")
         folder = self._find_safetensors(place.path, f"{side} parent {ref.model}")
         adapter = None
         if ref.adapter is not None:
             there = self._locate(ref.adapter, f"{side} adapter")
-            adapter = self._identify(ref.adapter, there, there.path, [ADAPTER_CONFIG, ADAPTER_WEIGHTS])
+            adapter = _Found(ref.adapter, there, there.path, [ADAPTER_CONFIG, ADAPTER_WEIGHTS])
         names = sorted({path.name for pattern in MODEL_FILES for path in folder.glob(pattern) if path.is_file() and _is_model_file(path.name)})
-        return self._identify(ref.model, place, folder, names, adapter)
+        return _Found(ref.model, place, folder, names, adapter)
 
-    def _identify(self, ref: str, place: _Place, folder: Path, names: list[str], adapter: Parent | None = None) -> Parent:
-        self._say(f"hashing {ref}")
-        files = {name: self._hash(folder / name) for name in names}
-        return Parent(ref, folder, hash_content(files), files, place.revision, place.licence or read_licence(folder), adapter)
+    def _identify(self, found: _Found) -> Parent:
+        files = {name: self._hash(found.folder / name) for name in found.names}
+        licence = found.place.licence or read_licence(found.folder)
+        adapter = None if found.adapter is None else self._identify(found.adapter)
+        return Parent(found.ref, found.folder, hash_content(files), files, found.place.revision, licence, adapter)
 
     def _locate(self, ref: str, what: str) -> _Place:
         if ref.startswith(PACKAGE):
@@ -88,6 +109,8 @@ class Resolver:
         match = HUB_ID.fullmatch(ref)
         if match is None:
             raise CheckpointNotFound(f'{what}: no such folder: {path}. Give an existing folder, a hub id "org/name", or "{PACKAGE}NAME"')
+        if not self._fetch:
+            raise CheckpointNotFound(f"{what}: {ref} is no folder here, and a dry run downloads nothing. Give the folder that holds it")
         self._say(f"{what}: downloading {ref}")
         folder = download(match["repo"], match["revision"], self._settings)
         return _Place(folder, revision=folder.name)  # the hub's client names a snapshot's folder after its commit
@@ -114,6 +137,8 @@ class Resolver:
         slug = re.sub(r"[^a-z0-9.]+", "-", gguf.stem.lower()).strip("-.")
         target = self._settings.models / f"{slug}-{self._hash(gguf)[:HASH_CHARACTERS]}"
         if not (target / "config.json").is_file():
+            if not self._fetch:
+                raise CheckpointNotFound(f"{gguf.name} is not converted yet, and a dry run converts nothing. Run `chipalign merge inspect` first")
             self._say(f"de-quantising {gguf.name} to bfloat16, once; this takes half a minute for a small model")
             with staged_folder(target) as folder:
                 _convert(gguf, folder)
@@ -127,17 +152,32 @@ class _Place:
     licence: str | None = None
 
 
+@dataclass(frozen=True)
+class _Found:
+    ref: str
+    place: _Place
+    folder: Path
+    names: list[str]  # of the files that are its content
+    adapter: _Found | None = None
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
 def _is_model_file(name: str) -> bool:
     return not name.startswith("adapter_") and name != "merge_report.json"
 
 
 def hash_file(path: Path) -> str:
-    """sha256 of a file, as sha256sum prints it. Raises CheckpointNotFound."""
+    """sha256 of a file, as sha256sum prints it. Raises CheckpointNotFound and CheckpointCorrupt."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
         raise CheckpointNotFound(f"{path} does not exist") from None
+    except OSError as error:
+        raise CheckpointCorrupt(f"{path} cannot be read: {error.strerror}. Copy the file anew") from error
 
 
 def hash_content(files: Mapping[str, str]) -> str:

@@ -22,6 +22,13 @@ LINE_EVERY_S = 5.0  # between plain lines: often enough to see life, rare enough
 class Drawing(Watcher):
     """A watcher with a beginning and an end."""
 
+    def move(self, done_bytes: int, total_bytes: int) -> None:
+        """So much is done."""
+
+    def advance(self, result: TensorResult, done_bytes: int, total_bytes: int) -> None:
+        """A tensor was written."""
+        self.move(done_bytes, total_bytes)
+
     def __enter__(self) -> Drawing:
         return self
 
@@ -30,18 +37,18 @@ class Drawing(Watcher):
 
 
 class Bar(Drawing):
-    """A progress bar of bytes written."""
+    """A progress bar of bytes."""
 
-    def __init__(self, stream: TextIO) -> None:
-        columns = (TextColumn("merging"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    def __init__(self, stream: TextIO, verb: str = "merging") -> None:
+        columns = (TextColumn(verb), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
         self._progress = Progress(*columns, console=Console(file=stream))
-        self._task = self._progress.add_task("merging", total=None, visible=False)
+        self._task = self._progress.add_task(verb, total=None, visible=False)
 
     def say(self, text: str) -> None:
         """A line above the bar."""
         self._progress.console.print(text, markup=False, highlight=False)
 
-    def advance(self, result: TensorResult, done_bytes: int, total_bytes: int) -> None:
+    def move(self, done_bytes: int, total_bytes: int) -> None:
         """Move the bar."""
         self._progress.start()  # now, not before: other libraries draw bars of their own while a parent is converted
         self._progress.update(self._task, completed=done_bytes, total=total_bytes, visible=True)
@@ -51,9 +58,10 @@ class Bar(Drawing):
 
 
 class Lines(Drawing):
-    """A line per step, and one every few seconds while tensors are merged."""
+    """A line per step, and one every few seconds on the way."""
 
-    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic, verb: str = "merging") -> None:
+        self._verb = verb
         self._stream = stream
         self._clock = clock
         self._last = clock()
@@ -64,12 +72,12 @@ class Lines(Drawing):
         self._stream.write(text + "\n")
         self._stream.flush()
 
-    def advance(self, result: TensorResult, done_bytes: int, total_bytes: int) -> None:
+    def move(self, done_bytes: int, total_bytes: int) -> None:
         """A line, if the last was long ago."""
         if self._clock() - self._last >= LINE_EVERY_S:
-            self.say(f"merged {done_bytes / 1e6:.0f} of {total_bytes / 1e6:.0f} MB")
+            self.say(f"{self._verb} {done_bytes / 1e6:.0f} of {total_bytes / 1e6:.0f} MB")
 
 
-def make_watcher(stream: TextIO) -> Drawing:
-    """A bar where a person looks on, lines where a log is written."""
-    return Bar(stream) if stream.isatty() else Lines(stream)
+def make_watcher(stream: TextIO, verb: str = "merging") -> Drawing:
+    """A bar where a person looks on, lines where a log is written. verb: what is being done."""
+    return Bar(stream, verb) if stream.isatty() else Lines(stream, verb=verb)

@@ -2,9 +2,14 @@
 
     recipe = load_recipe(Path("data/recipes/demo.toml"))
 
-    [merge]   method = "geodesic", lam = 0.6, dtype = "bfloat16", name = "chipalign-demo"
-    [chip]    model = REF, adapter = REF (optional)
-    [chat]    model = REF, adapter = REF (optional)
+    [merge]        method = "geodesic", lam = 0.6, dtype = "bfloat16", name = "chipalign-demo"     lam may be a list: values over depth
+                   include = ["model.layers.*"], exclude = ["*norm*"]                              what is not merged is the chat parent's
+                   vocab, embeddings, unmatched, config: what decides where the parents differ     each "refuse" at first
+    [parameters]   density = 0.2, epsilon = 0.1, scale = 1.0, elect = true, seed = 0               of the method, see PARAMETERS
+    [[schedule]]   layers = [0, 7], tensors = "*.mlp.*", lam = 0.4                                 the first that fits a tensor decides its lam
+    [chip]         model = REF, adapter = REF (optional)
+    [chat]         model = REF, adapter = REF (optional)
+    [base]         model = REF: what both parents were trained from, for the methods that need it
 
 A REF is a folder (relative to the recipe file), a hub id "org/name" or "org/name@revision", or "package:NAME" (merge.parents).
 """
@@ -14,19 +19,41 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from merge.errors import RecipeError
 
-METHODS = ("geodesic",)
+Lam = float | tuple[float, ...]  # one value, or values over depth, interpolated linearly from the first layer to the last
+
+BASE_METHODS = ("task_arithmetic", "ties", "dare", "della")  # these add differences from a base model
+METHODS = ("geodesic", "linear", "soup", *BASE_METHODS)
 DTYPES = ("bfloat16", "float16", "float32")
-TABLES = ("merge", "chip", "chat")
-MERGE_KEYS = ("method", "lam", "dtype", "name")
+# What decides where the parents differ. The first of each is the default.
+DECISIONS: Mapping[str, tuple[str, ...]] = {
+    "vocab": ("refuse", "chat", "chip", "union"),  # whose vocabulary, where token tables or rows differ
+    "embeddings": ("refuse", "tied", "untied"),  # where one parent ties them and the other does not
+    "unmatched": ("refuse", "chat", "chip", "union"),  # whose tensors stay, where one parent only has them
+    "config": ("refuse", "chat", "chip"),  # whose rope and other settings, where they differ and no shape does
+}
+# Which method takes which parameter, and what it takes: (methods, smallest, largest).
+PARAMETERS: Mapping[str, tuple[tuple[str, ...], float, float]] = {
+    "density": (("ties", "dare", "della"), 0.0, 1.0),
+    "epsilon": (("della",), 0.0, 0.5),
+    "scale": (BASE_METHODS, 0.0, 10.0),
+    "elect": (("dare",), 0, 1),
+    "seed": (("dare", "della"), 0, 2**32 - 1),
+}
+DENSITIES = {"ties": 0.2, "dare": 0.5, "della": 0.5}  # TIES: "top-20%" of its paper; the others: halfway, as mergekit's examples have it
+TABLES = ("merge", "chip", "chat", "base", "parameters", "schedule")
+NEEDED_TABLES = ("merge", "chip", "chat")
+MERGE_KEYS = ("method", "lam", "dtype", "name", "include", "exclude", *DECISIONS)
+SCHEDULE_KEYS = ("layers", "tensors", "lam")
 PARENT_KEYS = ("model", "adapter")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 DEFAULT_LAM = 0.6  # the best of the paper's sweep, its figure 7
+LAM_RULE = "a number from 0, the chat model, to 1, the chip model, or a list of two or more of them over depth"
 
 
 @dataclass(frozen=True)
@@ -36,22 +63,80 @@ class ParentRef:
     model: str
     adapter: str | None = None
 
+    def tell(self) -> str:
+        """Both in short, for titles."""
+        return self.model if self.adapter is None else f"{self.model} + {self.adapter.rstrip('/').rpartition('/')[2]}"
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What a baseline can be told; what a method does not take is not looked at (PARAMETERS)."""
+
+    density: float | None = None  # share of a difference that is kept; None: the method's own, DENSITIES
+    epsilon: float = 0.1  # DELLA: the keep probabilities run from density - epsilon to density + epsilon
+    scale: float = 1.0  # multiplies the sum of differences
+    elect: bool = False  # DARE: elect signs as TIES does
+    seed: int = 0  # of what is dropped, together with the tensor's name
+
+    def find_density(self, method: str) -> float:
+        """The density that a method works with."""
+        return DENSITIES.get(method, 1.0) if self.density is None else self.density
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One [[schedule]] entry: the lam of the tensors that lie in `layers` and whose name fits `tensors`."""
+
+    lam: Lam
+    layers: tuple[int, int] | None = None  # first and last, both included; None: any tensor, those outside layers too
+    tensors: str | None = None  # a pattern with * and ?; None: any name
+
 
 @dataclass(frozen=True)
 class Recipe:
-    """One merge. `base` is the folder that relative references start from."""
+    """One merge. `base` is the folder that relative references start from, `base_model` the parents' common origin."""
 
     chip: ParentRef
     chat: ParentRef
     base: Path
-    lam: float = DEFAULT_LAM
+    lam: Lam = DEFAULT_LAM
     method: str = "geodesic"
     dtype: str = "bfloat16"
     name: str = "chipalign-merge"
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    vocab: str = "refuse"
+    embeddings: str = "refuse"
+    unmatched: str = "refuse"
+    config: str = "refuse"
+    parameters: Parameters = Parameters()
+    schedule: tuple[Rule, ...] = ()
+    base_model: ParentRef | None = None
 
-    def values(self) -> dict[str, str | float]:
-        """The values that, with the parents' contents, decide the output to the last byte."""
-        return {"method": self.method, "lam": self.lam, "dtype": self.dtype, "name": self.name}
+    def values(self) -> dict[str, Any]:
+        """The values that, with the parents' contents, decide the output to the last byte; those left at their defaults only where always told."""
+        told: dict[str, Any] = {"method": self.method, "lam": _listed(self.lam), "dtype": self.dtype, "name": self.name}
+        told |= {key: list(value) for key in ("include", "exclude") if (value := getattr(self, key))}
+        told |= {key: value for key in DECISIONS if (value := getattr(self, key)) != "refuse"}
+        if parameters := self.describe_parameters():
+            told["parameters"] = parameters
+        if self.schedule:
+            told["schedule"] = [{key: _listed(value) for key, value in asdict(rule).items() if value is not None} for rule in self.schedule]
+        return told
+
+    def describe_parameters(self) -> dict[str, Any]:
+        """The parameters that the method takes, as it takes them."""
+        taken = {key: getattr(self.parameters, key) for key, (methods, _, _) in PARAMETERS.items() if self.method in methods}
+        return taken | ({"density": self.parameters.find_density(self.method)} if "density" in taken else {})
+
+
+def describe_lam(lam: Lam | list[float]) -> str:
+    """A lam for people: 0.6, or 0.2 to 0.8 to 0.6 over depth."""
+    return f"{lam:g}" if isinstance(lam, int | float) else " to ".join(f"{value:g}" for value in lam) + " over depth"
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -69,46 +154,128 @@ def load_recipe(path: Path) -> Recipe:
 
 def parse_recipe(data: Mapping[str, Any], base: Path, source: str) -> Recipe:
     """A recipe from parsed TOML; `source` names it in the RecipeError, which lists all problems."""
-    problems = [f"unknown key {key!r} (allowed: {', '.join(TABLES)})" for key in data if key not in TABLES]
+    problems = _find_unknown("", data, TABLES)
     tables: dict[str, Mapping[str, Any]] = {}
-    for table in TABLES:
+    for table in ("merge", "chip", "chat", "base", "parameters"):
         value = data.get(table)
         if isinstance(value, dict):
             tables[table] = value
-        else:
-            problems.append(f"table [{table}] is missing" if value is None else f"[{table}] must be a table")
-    merge = tables.get("merge", {})
+        elif value is not None:
+            problems.append(f"[{table}] must be a table")
+        elif table in NEEDED_TABLES:
+            problems.append(f"table [{table}] is missing")
+    merge, parameters, schedule = tables.get("merge", {}), tables.get("parameters", {}), data.get("schedule", [])
     problems += _merge_problems(merge)
-    for table in ("chip", "chat"):
+    for table in ("chip", "chat", "base"):
         if table in tables:
             problems += _parent_problems(table, tables[table])
+    problems += _method_problems(merge.get("method", METHODS[0]), parameters, has_base="base" in data)
+    problems += _schedule_problems(schedule)
     if problems:
         raise RecipeError(source, problems)
-    values = {**merge, "lam": float(merge.get("lam", DEFAULT_LAM))}
-    chip, chat = (ParentRef(tables[t]["model"], tables[t].get("adapter")) for t in ("chip", "chat"))
-    return Recipe(chip=chip, chat=chat, base=base, **values)
+    refs = {table: ParentRef(tables[table]["model"], tables[table].get("adapter")) for table in ("chip", "chat", "base") if table in tables}
+    values = {**merge, "lam": _parse_lam(merge.get("lam", DEFAULT_LAM))}
+    values |= {key: tuple(merge[key]) for key in ("include", "exclude") if key in merge}
+    rules = tuple(Rule(_parse_lam(r["lam"]), tuple(r["layers"]) if "layers" in r else None, r.get("tensors")) for r in schedule)
+    return Recipe(
+        chip=refs["chip"], chat=refs["chat"], base=base, base_model=refs.get("base"), parameters=Parameters(**parameters), schedule=rules, **values
+    )
+
+
+def _parse_lam(value: Any) -> Lam:
+    return tuple(float(number) for number in value) if isinstance(value, list) else float(value)
+
+
+def _is_number(value: Any, smallest: float, largest: float) -> bool:
+    return not isinstance(value, bool) and isinstance(value, int | float) and smallest <= value <= largest
+
+
+def _is_lam(value: Any) -> bool:
+    return (len(value) > 1 and all(_is_number(v, 0, 1) for v in value)) if isinstance(value, list) else _is_number(value, 0, 1)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _find_unknown(table: str, given: Mapping[str, Any], allowed: tuple[str, ...]) -> list[str]:
+    return [f"unknown key {table + key if table else repr(key)} (allowed: {', '.join(allowed)})" for key in given if key not in allowed]
 
 
 def _merge_problems(merge: Mapping[str, Any]) -> list[str]:
-    problems = [f"unknown key merge.{key} (allowed: {', '.join(MERGE_KEYS)})" for key in merge if key not in MERGE_KEYS]
-    for key, allowed in (("method", METHODS), ("dtype", DTYPES)):
+    problems = _find_unknown("merge.", merge, MERGE_KEYS)
+    for key, allowed in (("method", METHODS), ("dtype", DTYPES), *DECISIONS.items()):
         value = merge.get(key, allowed[0])
         if value not in allowed:
             problems.append(f"merge.{key} is {value!r} (allowed: {', '.join(allowed)})")
     lam = merge.get("lam", DEFAULT_LAM)
-    if isinstance(lam, bool) or not isinstance(lam, int | float) or not 0 <= lam <= 1:
-        problems.append(f"merge.lam is {lam!r} (allowed: a number from 0, the chat model, to 1, the chip model)")
+    if not _is_lam(lam):
+        problems.append(f"merge.lam is {lam!r} (allowed: {LAM_RULE})")
+    elif merge.get("method") == "soup" and "lam" in merge:
+        problems.append("merge.lam does not go with soup, which is 0.5 (allowed: no lam, or method linear)")
     name = merge.get("name", "chipalign-merge")
     if not isinstance(name, str) or not NAME.fullmatch(name):
         problems.append(f"merge.name is {name!r} (allowed: up to 96 letters, digits, dots, dashes and underscores, the first a letter or digit)")
+    for key in ("include", "exclude"):
+        value = merge.get(key, [])
+        if not isinstance(value, list) or not all(map(_is_text, value)):
+            problems.append(f'merge.{key} is {value!r} (allowed: a list of tensor name patterns, for example ["*.mlp.*"])')
     return problems
 
 
 def _parent_problems(table: str, parent: Mapping[str, Any]) -> list[str]:
-    problems = [f"unknown key {table}.{key} (allowed: {', '.join(PARENT_KEYS)})" for key in parent if key not in PARENT_KEYS]
+    problems = _find_unknown(f"{table}.", parent, PARENT_KEYS)
     if "model" not in parent:
         problems.append(f'{table}.model is missing (allowed: a folder, "org/name", "org/name@revision" or "package:NAME")')
     for key in PARENT_KEYS:
-        if key in parent and (not isinstance(parent[key], str) or not parent[key].strip()):
+        if key in parent and not _is_text(parent[key]):
             problems.append(f"{table}.{key} is {parent[key]!r} (allowed: a text that is not empty)")
+    return problems
+
+
+def _method_problems(method: Any, parameters: Mapping[str, Any], *, has_base: bool) -> list[str]:
+    problems = _find_unknown("parameters.", parameters, tuple(PARAMETERS))
+    if method in BASE_METHODS and not has_base:
+        problems.append(
+            f"method {method} needs the model that both parents were trained from, which the chat parent is not: "
+            f'set [base] model = "org/name" (or a folder), or take a method without a base (geodesic, linear, soup)'
+        )
+    for key, (methods, smallest, largest) in PARAMETERS.items():
+        value = parameters.get(key)
+        if value is None:
+            continue
+        if method not in methods:
+            problems.append(f"parameters.{key} goes with {', '.join(methods)}, not with {method}")
+        elif key == "elect":
+            problems += [] if isinstance(value, bool) else [f"parameters.elect is {value!r} (allowed: true, false)"]
+        elif not _is_number(value, smallest, largest) or (key == "seed" and not isinstance(value, int)):
+            problems.append(f"parameters.{key} is {value!r} (allowed: a number from {smallest:g} to {largest:g})")
+    if method == "della" and not problems:
+        told = Parameters(**parameters)
+        density, epsilon = told.find_density(method), told.epsilon
+        if not epsilon < density <= 1 - epsilon:
+            problems.append(f"parameters.density {density:g} -+ epsilon {epsilon:g} leaves the range of probabilities (allowed: a smaller epsilon)")
+    if method in ("ties", "dare") and parameters.get("density") == 0:
+        problems.append("parameters.density is 0, which keeps nothing (allowed: above 0)")
+    return problems
+
+
+def _schedule_problems(schedule: Any) -> list[str]:
+    if not isinstance(schedule, list) or not all(isinstance(rule, dict) for rule in schedule):
+        return ["[[schedule]] must be a list of tables"]
+    problems = []
+    for number, rule in enumerate(schedule, start=1):
+        where = f"schedule {number}"
+        problems += _find_unknown(f"{where}: ", rule, SCHEDULE_KEYS)
+        layers = rule.get("layers")
+        if layers is not None and not (
+            isinstance(layers, list) and len(layers) == 2 and all(type(n) is int for n in layers) and 0 <= layers[0] <= layers[1]
+        ):
+            problems.append(f"{where}: layers is {layers!r} (allowed: [first, last], counted from 0, both included)")
+        if "tensors" in rule and not _is_text(rule["tensors"]):
+            problems.append(f'{where}: tensors is {rule["tensors"]!r} (allowed: one tensor name pattern, for example "*.mlp.*")')
+        if not rule.keys() & {"layers", "tensors"}:
+            problems.append(f"{where}: neither layers nor tensors is given (allowed: one of them or both; for all tensors use merge.lam)")
+        if not _is_lam(rule.get("lam")):
+            problems.append(f"{where}: lam is {rule.get('lam')!r} (allowed: {LAM_RULE})")
     return problems

@@ -9,6 +9,7 @@ recognised, by content and never by time.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections import Counter
@@ -24,19 +25,26 @@ from merge.errors import MergeError
 from merge.geodesic import TensorResult
 from merge.parents import Parent
 from merge.recipe import Recipe
+from merge.vocabulary import RowMap
 
 REPORT = "merge_report.json"
-FORMAT = 1  # raised when the same recipe and parents would give other bytes, so that older outputs are merged anew
+FORMAT = 2  # raised when the same recipe and parents would give other bytes, so that older outputs are merged anew
 KIND = "chipalign merge report"
-VERSIONS_OF = ("chipalign", "torch", "safetensors", "transformers")
+VERSIONS_OF = ("chipalign", "torch", "numpy", "numba", "safetensors", "transformers")
 
 
 @dataclass(frozen=True)
 class OutputFile:
-    """One file of the merged checkpoint."""
+    """One file of the merged checkpoint. A file of weights has the sha256 of its header here, and of each tensor in `tensors`: together
+    they cover every byte, and unlike a sum over all of them they can be computed side by side and taken up where a merge was killed."""
 
     bytes: int
-    sha256: str
+    sha256: str | None = None
+    header_sha256: str | None = None
+
+    def values(self) -> dict[str, Any]:
+        """As in the report: the size and the one hash that it has."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,8 @@ class MergeReport:
     chat: Parent
     tensors: tuple[TensorResult, ...]
     files: Mapping[str, OutputFile]
+    base: Parent | None = None  # what both parents were trained from, for the methods that need it
+    rows: RowMap | None = None  # where the parents' vocabularies are not the same
 
     @property
     def theta(self) -> ThetaSummary | None:
@@ -84,12 +94,18 @@ class MergeReport:
             "format": FORMAT,
             "versions": find_versions(),
             "recipe": self.recipe.values(),
-            "parents": {"chip": _describe(self.chip), "chat": _describe(self.chat)},
+            "parents": {side: _describe(parent) for side, parent in name_parents(self.chip, self.chat, self.base).items()},
+            "vocabulary": self.rows.count() if self.rows else None,
             "totals": self.summary(),
-            "files": {name: asdict(file) for name, file in sorted(self.files.items())},
+            "files": {name: file.values() for name, file in sorted(self.files.items())},
             "tensors": [asdict(tensor) for tensor in self.tensors],
         }
         return json.dumps(document, indent=1) + "\n"
+
+
+def name_parents(chip: Parent, chat: Parent, base: Parent | None) -> dict[str, Parent]:
+    """The parents that there are, by side."""
+    return {"chip": chip, "chat": chat} | ({} if base is None else {"base": base})
 
 
 def _describe(parent: Parent) -> dict[str, Any]:
@@ -121,12 +137,20 @@ def read_report(folder: Path) -> dict[str, Any] | None:
     return document if document.get("kind") == KIND else None
 
 
-def is_same_merge(document: Mapping[str, Any], recipe: Recipe, chip: Parent, chat: Parent, folder: Path) -> bool:
+def find_key(recipe: Recipe, chip: Parent, chat: Parent, base: Parent | None, shard_bytes: int) -> str:
+    """One sha256 for all that decides the bytes of a merge: recipe, contents of the parents, layout, versions."""
+    parents = {side: _content(_describe(parent)) for side, parent in name_parents(chip, chat, base).items()}
+    decided = {"format": FORMAT, "versions": find_versions(), "recipe": recipe.values(), "parents": parents, "shard_bytes": shard_bytes}
+    return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()
+
+
+def is_same_merge(document: Mapping[str, Any], recipe: Recipe, chip: Parent, chat: Parent, folder: Path, base: Parent | None = None) -> bool:
     """Whether `folder`, whose report is `document`, is what this merge would make: recipe, contents of the parents, sizes of all files."""
     if document.get("format") != FORMAT or document.get("recipe") != recipe.values() or "totals" not in document:
         return False
     parents = document.get("parents", {})
-    if any(_content(parents.get(side)) != _content(_describe(parent)) for side, parent in (("chip", chip), ("chat", chat))):
+    ours = name_parents(chip, chat, base)
+    if any(_content(parents.get(side)) != _content(_describe(ours[side]) if side in ours else None) for side in ("chip", "chat", "base")):
         return False
     files: Mapping[str, Any] = document.get("files") or {}
     return bool(files) and all(_size(folder / name) == file.get("bytes") for name, file in files.items())

@@ -8,7 +8,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = {  # a file imports only files that stand before it here
-    "merge": "errors settings geodesic recipe checkpoint staging adapters pairing parents report merger card progress commands",
+    "merge": "errors settings kernels geodesic recipe baselines checkpoint staging adapters vocabulary pairing plan companions parents passes "
+    "report journal preview survey plots merger card progress commands",
     "rag": "errors settings documents archive corpus blocks markdown rst parser reader chunker query embedder dense bm25 fusion index retriever "
     "langchain_retriever prompt citations commands",
     "serve": "errors settings protocol sse metrics auth tokens upstream chat routes app engine guard supervisor panel up doctor bench commands",

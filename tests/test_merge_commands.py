@@ -131,7 +131,7 @@ def test_lines_are_written_every_few_seconds_only() -> None:
     for second in range(12):
         now[0] = float(second)
         lines.advance(RESULT, second * 1_000_000, 12_000_000)
-    assert stream.getvalue().splitlines() == ["merged 5 of 12 MB", "merged 10 of 12 MB"]
+    assert stream.getvalue().splitlines() == ["merging 5 of 12 MB", "merging 10 of 12 MB"]
     assert LINE_EVERY_S == 5.0
 
 

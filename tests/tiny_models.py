@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +39,9 @@ def write_llama(folder: Path, seed: int, *, dtype: torch.dtype = torch.float32, 
     return folder
 
 
-def write_tokenizer(folder: Path) -> None:
-    """A tokenizer of eleven words, with a chat template."""
-    words = Tokenizer(models.WordLevel({word: index for index, word in enumerate(WORDS)}, unk_token="<unk>"))
+def write_tokenizer(folder: Path, tokens: Sequence[str] = WORDS) -> None:
+    """A tokenizer of a few words, with a chat template."""
+    words = Tokenizer(models.WordLevel({word: index for index, word in enumerate(tokens)}, unk_token="<unk>"))
     words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
     tokenizer.chat_template = TEMPLATE

@@ -1,0 +1,190 @@
+"""A merge that is killed, at whatever moment, is taken up by the next run and ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+import shutil
+import signal
+import time
+from dataclasses import replace
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from merge.card import render_card
+from merge.checkpoint import Checkpoint
+from merge.errors import MergeError
+from merge.geodesic import TensorResult
+from merge.journal import JOURNAL, Journal, is_taken_up
+from merge.merger import Watcher, merge_parents
+from merge.recipe import Recipe
+from merge.settings import MergeSettings
+from tests.tiny_models import make_recipe, write_llama
+
+KILLS = 50
+RESULT = TensorResult("t", (2, 3), 1.0, 2.0, 0.1, "geodesic", 1.5, "aa", 0.6)
+
+
+class Listener(Watcher):
+    """Keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
+def run(recipe: Recipe, out: Path, **options: Any) -> list[str]:
+    """Merge, and what was said on the way."""
+    listener = Listener()
+    merge_parents(recipe, out, MergeSettings(out.parent / "home"), render_card, watcher=listener, **options)
+    return listener.said
+
+
+def start(recipe: Recipe, out: Path) -> BaseProcess:
+    """The merge in a process of its own, forked from one that has imported everything, so that it starts in a moment."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.test_merge_journal"])
+    process = context.Process(target=run, args=(recipe, out), kwargs={"shard_bytes": 20_000_000})
+    process.start()
+    return process
+
+
+def read_folder(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def write_pair(folder: Path) -> Recipe:
+    """Two models of 7 M parameters and a recipe for them."""
+    shape: dict[str, Any] = {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 20, "vocab_size": 8192}
+    chip, chat = (write_llama(folder / name, seed, **shape) for name, seed in (("chip", 1), ("chat", 2)))
+    return make_recipe(chip, chat)
+
+
+def test_fifty_kills_end_in_the_bytes_of_an_undisturbed_run(tmp_path: Path) -> None:
+    recipe, out, pause = write_pair(tmp_path), tmp_path / "out", random.Random(0)
+    run(recipe, tmp_path / "undisturbed", shard_bytes=20_000_000)
+    expected = read_folder(tmp_path / "undisturbed")
+    start(recipe, out).join()  # the server that forks has imported everything from here on
+    shutil.rmtree(out)
+    started = time.monotonic()
+    start(recipe, out).join()
+    whole_s = time.monotonic() - started
+    killed = taken_up = 0
+    while killed < KILLS:
+        if out.exists():
+            assert read_folder(out) == expected
+            shutil.rmtree(out)
+        process = start(recipe, out)
+        time.sleep(pause.uniform(0, whole_s))
+        process.kill()
+        process.join()
+        killed += process.exitcode == -signal.SIGKILL
+        partial = tmp_path / ".out.partial"
+        taken_up += (partial / JOURNAL).exists()
+        if partial.exists() and not any(partial.glob("*.safetensors")):
+            with pytest.raises((MergeError, OSError, ValueError)):
+                Checkpoint.open(partial)
+        assert not out.exists() or read_folder(out) == expected
+    process = start(recipe, out)
+    process.join()
+    assert process.exitcode == 0
+    assert read_folder(out) == expected
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+    assert taken_up > 5
+    AutoModelForCausalLM.from_pretrained(out)
+
+
+@pytest.fixture
+def interrupted(tmp_path: Path) -> tuple[Recipe, Path, dict[str, bytes]]:
+    """A recipe, the folder that a killed run of it left (without its last tensors), and what a whole run gives."""
+    recipe = make_recipe(write_llama(tmp_path / "chip", seed=1), write_llama(tmp_path / "chat", seed=2))
+    partial, listener = tmp_path / ".out.partial", Listener()
+
+    class Dying(Watcher):
+        def advance(self, result: TensorResult, done_bytes: int, total_bytes: int) -> None:
+            listener.said.append(result.name)
+            if len(listener.said) == 8:
+                shutil.copytree(partial, tmp_path / "left")
+
+    merge_parents(recipe, tmp_path / "out", MergeSettings(tmp_path / "home"), render_card, watcher=Dying(), threads=1)
+    expected = read_folder(tmp_path / "out")
+    shutil.rmtree(tmp_path / "out")
+    (tmp_path / "left").rename(partial)
+    return recipe, tmp_path / "out", expected
+
+
+def test_finished_tensors_are_taken_up(interrupted: tuple[Recipe, Path, dict[str, bytes]]) -> None:
+    recipe, out, expected = interrupted
+    assert any("taking up a merge that was interrupted" in text for text in run(recipe, out))
+    assert read_folder(out) == expected
+
+
+def test_a_tensor_whose_bytes_did_not_reach_the_disk_is_merged_anew(interrupted: tuple[Recipe, Path, dict[str, bytes]]) -> None:
+    recipe, out, expected = interrupted
+    path = out.with_name(".out.partial") / "model.safetensors.part"
+    head = 8 + int.from_bytes(path.read_bytes()[:8], "little")
+    with path.open("r+b") as file:  # as after a power cut: the journal was written, the tensors were not
+        file.seek(head)
+        file.write(bytes(path.stat().st_size - head))
+    assert any("taking up" in text for text in run(recipe, out))
+    assert read_folder(out) == expected
+
+
+def test_a_run_that_died_while_it_gave_the_files_their_names_is_taken_up(interrupted: tuple[Recipe, Path, dict[str, bytes]]) -> None:
+    recipe, out, expected = interrupted
+    partial = out.with_name(".out.partial")
+    (partial / "model.safetensors.part").rename(partial / "model.safetensors")
+    (partial / "README.md").write_text("of the run that died")
+    assert any("taking up" in text for text in run(recipe, out))
+    assert read_folder(out) == expected
+
+
+@pytest.mark.parametrize("change", [{"lam": 0.5}, {"name": "other"}, {"dtype": "bfloat16"}])
+def test_another_recipe_starts_afresh(interrupted: tuple[Recipe, Path, dict[str, bytes]], change: dict[str, Any]) -> None:
+    recipe, out, _ = interrupted
+    assert not any("taking up" in text for text in run(replace(recipe, **change), out))
+    run(replace(recipe, **change), out.with_name("fresh"))
+    assert read_folder(out) == read_folder(out.with_name("fresh"))
+
+
+def test_other_parents_start_afresh(interrupted: tuple[Recipe, Path, dict[str, bytes]], tmp_path: Path) -> None:
+    recipe, out, expected = interrupted
+    chip = write_llama(tmp_path / "third", seed=3)
+    assert not any("taking up" in text for text in run(make_recipe(chip, Path(recipe.chat.model)), out))
+    assert read_folder(out) != expected
+
+
+def test_a_half_written_line_is_dropped_and_the_next_stands_by_itself(tmp_path: Path) -> None:
+    with Journal.open(tmp_path, "k") as journal:
+        journal.add(RESULT)
+    path = tmp_path / JOURNAL
+    path.write_text(path.read_text() + '{"name": "u", "shape": [1')
+    with Journal.open(tmp_path, "k") as journal:
+        assert journal.done == {"t": RESULT}
+        journal.add(replace(RESULT, name="v"))
+    with Journal.open(tmp_path, "k") as journal:
+        assert list(journal.done) == ["t", "v"]
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"key": "other"}\n', "\x00" * 100, '["k"]\n'])
+def test_a_journal_of_another_merge_or_none_knows_of_nothing(tmp_path: Path, text: str) -> None:
+    (tmp_path / JOURNAL).write_text(text)
+    assert not is_taken_up(tmp_path, "k")
+    with Journal.open(tmp_path, "k") as journal:
+        assert journal.done == {}
+    assert is_taken_up(tmp_path, "k")
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 8])
+def test_the_number_of_threads_does_not_show_in_the_bytes(tmp_path: Path, threads: int) -> None:
+    recipe = make_recipe(*(write_llama(tmp_path / name, seed, dtype=torch.bfloat16) for name, seed in (("chip", 1), ("chat", 2))))
+    for folder, number in (("one", 1), ("many", threads)):
+        run(recipe, tmp_path / folder, threads=number)
+    assert read_folder(tmp_path / "one") == read_folder(tmp_path / "many")

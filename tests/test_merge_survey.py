@@ -1,0 +1,90 @@
+"""What is measured of two parents: angles, norms, and the distance between geodesic and linear, from the numbers of a report alone."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from merge.card import render_card
+from merge.checkpoint import Checkpoint
+from merge.geodesic import interpolate
+from merge.merger import merge_parents
+from merge.pairing import check_pair
+from merge.plan import make_plan
+from merge.settings import MergeSettings
+from merge.survey import Profile, describe_survey, find_drift, median_by_layer, profile_results, summarise_kinds, survey_pair
+from tests.tiny_models import make_recipe, read_tensors, write_llama
+
+
+def profile(name: str, theta: float | None, layer: int | None = 0) -> Profile:
+    return Profile(name, "MLP", layer, 4, 2.0, 1.0, theta, 0.6)
+
+
+def survey(chip: Path, chat: Path) -> tuple[Profile, ...]:
+    recipe = make_recipe(chip, chat)
+    pair = check_pair(Checkpoint.open(chip), Checkpoint.open(chat), recipe)
+    return survey_pair(make_plan(recipe, pair), pair, threads=2)
+
+
+@given(seed=st.integers(0, 100), size=st.floats(1e-4, 2.0), factor=st.floats(0.3, 3.0), lam=st.floats(0.01, 0.99))
+def test_drift_is_the_distance_of_the_two_merges(seed: int, size: float, factor: float, lam: float) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    chat = torch.randn(200, generator=generator, dtype=torch.float64)
+    chip = factor * (chat + size * torch.randn(200, generator=generator, dtype=torch.float64))
+    cosine = (chip @ chat / chip.norm() / chat.norm()).item()
+    theta = math.acos(min(max(cosine, -1.0), 1.0))
+    a = (chat.norm() / chip.norm()) ** (1 - lam) * math.sin(lam * theta) / math.sin(theta)
+    b = (chip.norm() / chat.norm()) ** lam * math.sin((1 - lam) * theta) / math.sin(theta)
+    linear = lam * chip + (1 - lam) * chat
+    expected = ((a * chip + b * chat - linear).norm() / linear.norm()).item()
+    assert find_drift(chip.norm().item(), chat.norm().item(), theta, lam) == pytest.approx(expected, rel=1e-3, abs=1e-9)
+
+
+def test_drift_of_tiny_angles_keeps_its_digits() -> None:
+    """For equal norms |G - L| / |L| tends to (1 - lam) lam theta^2 / 2: the chord's sagitta, which the geodesic bridges."""
+    for theta in (1e-2, 1e-4, 1e-6):
+        assert find_drift(1.0, 1.0, theta, 0.6) == pytest.approx(0.6 * 0.4 * theta**2 / 2, rel=1e-3)
+
+
+def test_there_is_no_drift_at_the_ends_and_none_between_equals() -> None:
+    assert find_drift(1.0, 2.0, 0.5, 0.0) == find_drift(1.0, 2.0, 0.5, 1.0) == find_drift(1.0, 1.0, 0.0, 0.6) == 0.0
+    assert math.isnan(find_drift(1.0, 1.0, math.pi, 0.6))
+    assert profile("t", None).drift is None
+
+
+def test_a_survey_measures_what_the_merge_reports(tmp_path: Path) -> None:
+    chip, chat = write_llama(tmp_path / "chip", seed=1), write_llama(tmp_path / "chat", seed=2)
+    before = survey(chip, chat)
+    outcome = merge_parents(make_recipe(chip, chat), tmp_path / "out", MergeSettings(tmp_path / "home"), render_card)
+    assert outcome.report is not None
+    assert {p.name: p for p in before} == {p.name: p for p in profile_results(outcome.report.tensors)}
+    ours, theirs = read_tensors(chip), read_tensors(chat)
+    for p in before:
+        merged, arc = interpolate(ours[p.name].double(), theirs[p.name].double(), 0.6, torch.float64)
+        linear = 0.6 * ours[p.name].double() + 0.4 * theirs[p.name].double()
+        assert p.theta == pytest.approx(arc.theta)
+        assert p.drift == pytest.approx(((merged - linear).norm() / linear.norm()).item(), rel=1e-3)  # interpolate adds in float32
+
+
+def test_the_summary_names_the_largest_angle() -> None:
+    (kind,) = summarise_kinds([profile("a", 0.1), profile("b", 0.3), profile("c", 0.2), profile("d", None)])
+    assert (kind.tensors, kind.parameters, kind.theta_max_tensor) == (4, 16, "b")
+    assert kind.theta_median == pytest.approx(math.degrees(0.2))
+    assert (kind.norm_ratio_min, kind.norm_ratio_max) == (2.0, 2.0)
+
+
+def test_medians_go_by_layer_and_leave_out_what_has_no_number() -> None:
+    profiles = [profile("a", 0.1), profile("b", 0.3), profile("c", 0.5, layer=2), profile("d", None, layer=1), profile("e", 0.9, layer=None)]
+    assert median_by_layer(profiles, "MLP", lambda p: p.theta) == [(0, pytest.approx(0.2)), (2, 0.5)]
+
+
+def test_the_document_is_valid_json_for_strict_readers() -> None:
+    import json
+
+    document = describe_survey([profile("a", math.pi), profile("b", None)])
+    assert json.loads(json.dumps(document, allow_nan=False))["tensors"][0]["drift"] is None
