@@ -53,7 +53,7 @@ _TASK_WORDS = frozenset({
     "understand", "unclear", "clear", "clearer", "clarify", "specific", "specifically", "precise", "detailed", "elaborate", "expand", "bullet",
     "bullets", "points", "sentence", "sentences", "words", "paragraph", "table", "tldr", "eli5", "answer", "response", "reply", "format",
 })  # fmt: skip
-_GREETING = r"hi|hello|hey|hiya|howdy|thanks?|thx|ty|cheers|ok|okay|good (?:morning|afternoon|evening|day)"
+_GREETING = r"hi|hello(?! world)|hey|hiya|howdy|thanks?|thx|ty|cheers|ok|okay|good (?:morning|afternoon|evening|day)"
 _AGREEMENT = r"great|nice|cool|perfect|awesome|excellent|alright|fine|yes|yep|yeah|no|nope|sure|wow|please"
 # Greeting, thanks and agreement before the question. A word of agreement counts only where a sign or a connective ends it: "no paths found".
 _GREETING_END = r"(?: (?:there|all|everyone|team|you|so|very|much|a lot|again))*(?![\w'-])"

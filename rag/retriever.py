@@ -52,6 +52,7 @@ class Retriever:
         self._row_of = {chunk.chunk_id: row for row, chunk in enumerate(index.chunks)}
         headings = {heading for chunk in index.chunks for heading in (chunk.title, *chunk.heading_path)}
         self._headings = frozenset(frozenset(tokenize(heading)) for heading in headings)
+        self._lower_texts = [chunk.text.lower() for chunk in index.chunks]
         self._glossary = read_glossary(chunk.text for chunk in index.chunks)
 
     @classmethod
@@ -119,8 +120,6 @@ class Retriever:
         """Rules 1, 3 and 4 of `search`."""
         if best_cosine >= max(SURE_SCORE, self._settings.min_dense_score):
             return True
-        if best_cosine < min(self._settings.min_dense_score, self._settings.min_covered_score, self._settings.min_hit_score):
-            return False
         coverage = self._index.bm25.coverage(query)
         terms = content_terms(query)
         if len(terms) > FEW_TERMS:
@@ -142,11 +141,14 @@ class Retriever:
         return coverage >= TOPIC_COVERAGE and any(self._side_by_side(*pair) for pair in pairwise(tokens) if not STOP_WORDS.intersection(pair))
 
     def _side_by_side(self, left: str, right: str) -> bool:
-        """Whether the two words follow each other in the text of a passage ("tri state" in "tri-state buffers"), in singular or plural."""
-        rows = self._index.bm25.rows_with_all((*tokenize(left), *tokenize(right)))
-        words = r"[\W_]+".join(re.escape(word.removesuffix("s")) + "(?:e?s)?" for word in (left, right))
-        pattern = re.compile(rf"(?<![^\W_]){words}(?![^\W_])", re.IGNORECASE)
-        return any(pattern.search(self._index.chunks[row].text) for row in rows)
+        """Whether the two words follow each other in the text of a passage, in singular or plural.
+
+        "tri state" in "tri-state buffers"; the first may end a compound: "cycle path" in "multicycle paths".
+        """
+        rows = self._index.bm25.rows_with_all(tokenize(right))
+        words = r"[\W_]+".join(re.escape(word.removesuffix("s") if len(word) > 3 else word) + "(?:e?s)?" for word in (left, right))
+        pattern = re.compile(rf"{words}(?![^\W_])")
+        return any(pattern.search(self._lower_texts[row]) for row in rows)
 
     def _rows_with_rare_names(self, query: str) -> frozenset[int]:
         """Rows that hold an exact name of the query which few rows hold."""
