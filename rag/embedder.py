@@ -132,6 +132,8 @@ def find_model_folder(ref: str) -> Path:
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise EmbedderUnavailable(f"{folder} holds no config.json: name the folder of a sentence-transformers model")
+        if not list(folder.glob("*.safetensors")):
+            raise EmbedderUnavailable(f"{folder} holds no *.safetensors: weights in other formats can run code and are not read")
         return folder
     return _find_on_hub(ref)
 
@@ -159,10 +161,10 @@ def _find_on_hub(ref: str) -> Path:
 def _fingerprint(folder: Path) -> str:
     """SHA-256 over the files that decide the vectors; 16 hex digits."""
     digest = hashlib.sha256()
-    for pattern in ("config.json", "modules.json", "sentence_bert_config.json", "tokenizer.json", "*.safetensors"):
+    for pattern in ("config.json", "modules.json", "sentence_bert_config.json", "tokenizer.json", "*/config.json", "*.safetensors"):
         for path in sorted(folder.glob(pattern)):
             with path.open("rb") as handle:
-                digest.update(path.name.encode() + hashlib.file_digest(handle, "sha256").digest())
+                digest.update(path.relative_to(folder).as_posix().encode() + hashlib.file_digest(handle, "sha256").digest())
     return digest.hexdigest()[:16]
 
 

@@ -52,6 +52,10 @@ class IndexCorrupt(RagError):
     """The index folder is damaged (missing, cut or foreign files); building again repairs it."""
 
 
+class IndexUnwritable(RagError):
+    """The index could not be written (disk full, read-only); the index that was there is still whole."""
+
+
 class IndexBusy(RagError):
     """Another process is building into the same folder."""
 

@@ -8,9 +8,10 @@ killed leaves the old index whole and readers that have it open go on. It does n
 """
 
 import fcntl
+import hashlib
 import json
 import os
-import shutil
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,20 +25,21 @@ from typing import Any
 
 import numpy as np
 
-from rag.bm25 import TOKENIZER_VERSION, Bm25Index
+from rag.bm25 import BM25_FILES, TOKENIZER_VERSION, Bm25Index
 from rag.chunker import CHUNKER_VERSION, chunk_document
 from rag.dense import DenseIndex, Vectors
 from rag.documents import Chunk, Document, hash_document, hash_text, searchable_text
 from rag.embedder import TextEmbedder
-from rag.errors import IndexBusy, IndexCorrupt, IndexMismatch, IndexNotFound, SettingsError, SourceUnusable
+from rag.errors import IndexBusy, IndexCorrupt, IndexMismatch, IndexNotFound, IndexUnwritable, SettingsError, SourceUnusable
 from rag.settings import RagSettings
 
-FORMAT = 1
+FORMAT = 2  # of the manifest and the files it names
 MANIFEST = "manifest.json"
 LOCK = ".lock"
-_GENERATION_PREFIX = "generation-"
 _CHUNKS = "chunks.jsonl"
 _DENSE = "dense.faiss"
+_GENERATION = re.compile(r"generation-[0-9a-f]{12}")
+_GENERATION_FILES = BM25_FILES | {_CHUNKS, _DENSE}
 BuildProgress = Callable[[str, int, int], None]  # stage ("chunk", "embed"), done, total
 
 
@@ -125,7 +127,8 @@ def build_index(
     """Make `index_dir` the index of exactly these documents. Vectors of texts that the old index holds are taken over.
 
     Does nothing where documents and spec are those of the index that is there. Raises IndexBusy where another process
-    builds into the folder, SourceUnusable without documents or with two of one name, SettingsError.
+    builds into the folder, SourceUnusable without documents, with two of one name, or for a folder that holds other things than
+    an index, IndexUnwritable (the old index stays whole), SettingsError.
     """
     started = time.monotonic()
     spec = spec_of(settings, embedder)
@@ -143,7 +146,12 @@ def build_index(
         embed_started = time.monotonic()
         vectors, embedded = _embed_new([searchable_text(chunk) for chunk in chunks], known, embedder, partial(progress, "embed"))
         embed_seconds = time.monotonic() - embed_started
-        _commit(index_dir, spec, chunks, vectors, hashes, collections)
+        try:
+            _commit(index_dir, spec, chunks, vectors, hashes, collections)
+        except OSError as error:
+            reason = error.strerror or error
+            kept = "the index that was there is unchanged" if old else "no index was made"
+            raise IndexUnwritable(f"the index in {index_dir} cannot be written ({reason}; {kept}): make room, or name another folder") from error
     seconds, reused = time.monotonic() - started, len(chunks) - embedded
     return BuildReport(str(index_dir), len(hashes), len(chunks), embedded, reused, False, seconds, embed_seconds, collections)
 
@@ -163,6 +171,8 @@ def open_index(index_dir: Path, spec: IndexSpec | None = None) -> Index:
             return _open_generation(index_dir, manifest)
         except FileNotFoundError as error:
             missing = error
+        except OSError as error:
+            raise IndexCorrupt(f"the index in {index_dir} cannot be read ({error.strerror or error}): check the folder, or build it again") from error
     raise IndexCorrupt(f"the index in {index_dir} lacks {missing.filename}: build it again")
 
 
@@ -173,6 +183,8 @@ def read_manifest(index_dir: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise IndexNotFound(f"no index in {index_dir}: build one with `chipalign index build --out {index_dir} SOURCE...`") from None
+    except OSError as error:
+        raise IndexCorrupt(f"{path} cannot be read ({error.strerror or error}): check the folder, or build the index again") from error
     except ValueError as error:
         raise IndexCorrupt(f"{path} is no manifest ({error}): build the index again") from error
     parts = ("spec", "documents", "collections", "files")
@@ -218,13 +230,34 @@ def _chunk_all(documents: Sequence[Document], settings: RagSettings, embedder: T
 @contextmanager
 def _locked(index_dir: Path) -> Iterator[None]:
     """Hold the folder's build lock; the system frees it when the process ends, however it ends."""
-    index_dir.mkdir(parents=True, exist_ok=True)
-    with (index_dir / LOCK).open("w") as handle:
+    _refuse_foreign(index_dir)
+    try:
+        index_dir.mkdir(parents=True, exist_ok=True)
+        handle = (index_dir / LOCK).open("w")
+    except OSError as error:
+        raise SourceUnusable(f"the index cannot be written to {index_dir} ({error.strerror}): name a folder you can write") from error
+    with handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise IndexBusy(f"another process is building the index in {index_dir}: wait for it, or build into another folder") from None
         yield
+
+
+def _refuse_foreign(index_dir: Path) -> None:
+    """Raise SourceUnusable for a folder with other things in it: an index is only written into a new or empty folder, or over an index."""
+    try:
+        names = {path.name for path in index_dir.iterdir()}
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise SourceUnusable(f"the index cannot be written to {index_dir} ({error.strerror}): name a folder you can write") from error
+    if not names or LOCK in names:
+        return
+    try:
+        read_manifest(index_dir)
+    except (IndexNotFound, IndexCorrupt):
+        raise SourceUnusable(f"{index_dir} is a folder with other files ({min(names)}) and no index: name a new or an empty folder") from None
 
 
 def _open_or_none(index_dir: Path) -> Index | None:
@@ -256,32 +289,67 @@ def _embed_new(texts: Sequence[str], known: dict[str, Vectors], embedder: TextEm
 
 
 def _commit(index_dir: Path, spec: IndexSpec, chunks: list[Chunk], vectors: Vectors, hashes: dict[str, str], collections: dict[str, int]) -> None:
-    """Write a new generation, then the manifest that names it, then remove what no manifest names."""
-    generation = index_dir / f"{_GENERATION_PREFIX}{uuid.uuid4().hex[:12]}"
-    generation.mkdir()
+    """Write a new generation, then the manifest that names it, then remove what no manifest names. After an OSError nothing is changed."""
+    generation = index_dir / f"generation-{uuid.uuid4().hex[:12]}"
+    work = index_dir / f"{MANIFEST}.new"
+    try:
+        generation.mkdir()
+        _write_generation(generation, chunks, vectors)
+        manifest = _describe_index(spec, chunks, generation, hashes, collections)
+        work.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        _flush(work)
+        work.replace(index_dir / MANIFEST)
+    except OSError:
+        work.unlink(missing_ok=True)
+        _remove_generation(generation)
+        raise
+    for leftover in index_dir.iterdir():
+        if leftover != generation:
+            _remove_generation(leftover)
+
+
+def _write_generation(generation: Path, chunks: list[Chunk], vectors: Vectors) -> None:
     with (generation / _CHUNKS).open("w", encoding="utf-8") as handle:
         handle.writelines(json.dumps(asdict(chunk), ensure_ascii=False) + "\n" for chunk in chunks)
     DenseIndex.build(vectors).save(generation / _DENSE)
     Bm25Index.build(searchable_text(chunk) for chunk in chunks).save(generation)
-    manifest = {
+    for path in generation.iterdir():
+        _flush(path)
+
+
+def _describe_index(spec: IndexSpec, chunks: list[Chunk], generation: Path, hashes: dict[str, str], collections: dict[str, int]) -> dict[str, Any]:
+    """The manifest: `files` maps each file to its SHA-256, `documents` each document to its hash."""
+    return {
         "spec": asdict(spec),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "chunks": len(chunks),
         "collections": collections,
         "licences": {chunk.collection: chunk.licence for chunk in chunks},
         "versions": {name: metadata.version(name) for name in ("faiss-cpu", "numpy", "sentence-transformers")},
-        "files": {f"{generation.name}/{path.name}": path.stat().st_size for path in sorted(generation.iterdir())},
+        "files": {f"{generation.name}/{path.name}": _hash_file(path) for path in sorted(generation.iterdir())},
         "documents": hashes,
     }
-    for path in generation.iterdir():
-        _flush(path)
-    work = index_dir / f"{MANIFEST}.new"
-    work.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    _flush(work)
-    work.replace(index_dir / MANIFEST)
-    for leftover in index_dir.glob(f"{_GENERATION_PREFIX}*"):
-        if leftover != generation:
-            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _remove_generation(folder: Path) -> None:
+    """Remove a generation that a build made: by its name, and only where it holds nothing but our files. Anything else is left alone."""
+    if not _GENERATION.fullmatch(folder.name) or folder.is_symlink() or not folder.is_dir():
+        return
+    files = list(folder.iterdir())
+    if any(path.name not in _GENERATION_FILES or not path.is_file() for path in files):
+        return
+    try:
+        for path in files:
+            path.unlink()
+        folder.rmdir()
+    except OSError:
+        return  # a leftover takes room and does no harm: the next build tries again
+
+
+def _hash_file(path: Path) -> str:
+    """SHA-256 of a file's content in hex; 12 MB take about 10 ms."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def _flush(path: Path) -> None:
@@ -294,14 +362,13 @@ def _flush(path: Path) -> None:
 
 
 def _open_generation(index_dir: Path, manifest: dict[str, Any]) -> Index:
-    sizes: dict[str, int] = manifest["files"]
-    for name, size in sizes.items():
+    hashes: dict[str, str] = manifest["files"]
+    for name, expected in hashes.items():
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise IndexCorrupt(f"the manifest in {index_dir} names the file {name!r} outside its folder: build the index again")
-        actual = (index_dir / name).stat().st_size
-        if actual != size:
-            raise IndexCorrupt(f"{index_dir / name} has {actual} bytes, its manifest says {size}: build the index again")
-    generations = {Path(name).parent for name in sizes}
+        if _hash_file(index_dir / name) != expected:
+            raise IndexCorrupt(f"{index_dir / name} is not the file that was built (its SHA-256 is another): build the index again")
+    generations = {Path(name).parent for name in hashes}
     if len(generations) != 1:
         raise IndexCorrupt(f"the manifest in {index_dir} names no single generation of files: build the index again")
     generation = index_dir / generations.pop()

@@ -40,7 +40,7 @@ def parse_markdown(text: str) -> Parsed:
     """Title ("" where there is no heading) and blocks of a Markdown text. Never fails: odd markup stays as text."""
     headings = HeadingStack()
     blocks = _read_blocks(_prepare(text), headings)
-    return Parsed(headings.title or "", tuple(block for block in blocks if block.text.strip()))
+    return Parsed(headings.title or "", tuple(block for block in blocks if block.text.strip()) or headings.as_blocks())
 
 
 def _prepare(text: str) -> str:

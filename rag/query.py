@@ -7,10 +7,13 @@ question that stands by itself is searched as it is, since old turns would pull 
 """
 
 import re
+from itertools import islice
 
 MAX_TURNS_JOINED = 4  # the last turn and at most three that it leans on: more would drown it
+MAX_WORDS_READ = 200  # whether a turn leans on earlier ones shows at its start; a pasted log must not cost time
+MAX_OWN_WORDS = 2  # a fragment ("hold too?", "In OpenROAD?") has at most so many words of its own
 
-_WORD = re.compile(r"[A-Za-z0-9_$][\w$'-]*")
+_WORD = re.compile(r"[\w$][\w$'-]*")  # of any script
 # A turn of these words alone greets, thanks, or agrees.
 _SMALL_TALK = frozenset({
     "hi", "hello", "hey", "hiya", "howdy", "dear", "good", "morning", "afternoon", "evening", "day", "thanks", "thank", "thx", "ty", "cheers",
@@ -36,8 +39,35 @@ _FUNCTION_WORDS = frozenset({
     "because", "use", "using", "used", "mean", "means", "explain", "tell", "show", "give", "say", "example", "examples", "detail", "details",
     "work", "works", "happen", "happens", "fix", "need", "want", "get", "make", "know", "sure", "really", "exactly", "elaborate", "further",
 })  # fmt: skip
+# Words that name a part of something that they do not name: "which command?", "the default?" lean on what was said before.
+_PART_WORDS = frozenset({
+    "option", "options", "command", "commands", "default", "defaults", "value", "values", "syntax", "unit", "units", "argument", "arguments",
+    "parameter", "parameters", "flag", "flags", "switch", "switches", "setting", "settings", "range", "name", "names", "tcl", "code", "script",
+    "snippet", "list", "difference", "reason", "reasons", "cause", "causes", "alternative", "alternatives", "step", "steps", "purpose",
+})  # fmt: skip
+# Words that ask for another form of the last answer. A turn of these (and function words) alone has nothing to search for.
+_TASK_WORDS = frozenset({
+    "continue", "go", "proceed", "keep", "going", "finish", "summarize", "summarise", "summary", "short", "shorter", "shorten", "long", "longer",
+    "brief", "briefly", "briefer", "concise", "simple", "simpler", "simply", "simplify", "rephrase", "reword", "rewrite", "repeat", "translate",
+    "translation", "english", "german", "french", "spanish", "italian", "portuguese", "dutch", "polish", "chinese", "japanese", "korean", "hindi",
+    "understand", "unclear", "clear", "clearer", "clarify", "specific", "specifically", "precise", "detailed", "elaborate", "expand", "bullet",
+    "bullets", "points", "sentence", "sentences", "words", "paragraph", "table", "tldr", "eli5", "answer", "response", "reply", "format",
+})  # fmt: skip
+_GREETING = r"hi|hello(?! world)|hey|hiya|howdy|thanks?|thx|ty|cheers|ok|okay|good (?:morning|afternoon|evening|day)"
+_AGREEMENT = r"great|nice|cool|perfect|awesome|excellent|alright|fine|yes|yep|yeah|no|nope|sure|wow|please"
+# Greeting, thanks and agreement before the question. A word of agreement counts only where a sign or a connective ends it: "no paths found".
+_GREETING_END = r"(?: (?:there|all|everyone|team|you|so|very|much|a lot|again))*(?![\w'-])"
+_AGREEMENT_END = r"(?=\s*[,!;:]|\.\s|\s+(?:and|but|so|now)\b)"
+_SMALL_TALK_START = re.compile(
+    rf"(?:(?:(?:{_GREETING}){_GREETING_END}|(?:{_AGREEMENT}){_AGREEMENT_END})(?:[\s,!;:]|\.(?=\s))*)+",
+    re.IGNORECASE,
+)
+_QUESTION_FORM = re.compile(
+    r"(?:what|which|who|whose|how|why|when|where|is|are|was|were|do|does|did|can|could|should|would|will|has|have|explain|describe|define|tell|give|show)\b",
+    re.IGNORECASE,
+)
 _LEANING_START = re.compile(
-    r"(?:and|but|or|so|then|also|why|how come|what about|how about|what if|what else|anything else|same|likewise|instead|otherwise|for example)\b",
+    r"(?:and|but|or|so|then|also|now|why|how come|what about|how about|what if|what else|anything else|same|likewise|instead|otherwise)\b",
     re.IGNORECASE,
 )
 # "it" that stands for nothing: "is it possible to ...", "how long does it take to ..."
@@ -47,6 +77,7 @@ _EMPTY_IT = re.compile(
     re.IGNORECASE,
 )
 _POINTING = re.compile(r"\b(?:it|its|they|them|their|these|those|this|that)\b", re.IGNORECASE)
+_POINTING_END = re.compile(r"\b(?:there|too|as well|instead)\s*[?.!]*$", re.IGNORECASE)
 # "that" and "this" point back when they end the sentence or follow such a word; else "that" opens a clause ("options that set ...").
 _THAT_POINTS = re.compile(
     r"(?:^|\b(?:do|does|did|is|was|fix|fixes|about|for|of|with|by|like|after|before|from|on|in|use|avoid|set|run|change|explain|why|mean|see|if|to)\s+)"
@@ -58,48 +89,91 @@ _THAT_POINTS = re.compile(
 def has_content(text: str) -> bool:
     """False for a turn that needs no retrieval: a greeting, thanks, agreement, or nothing but signs. "why?" has content."""
     words = [word.lower().strip("'-") for word in _WORD.findall(text)]
-    if not words:
+    if not any(character.isalnum() for character in text):
         return False
     return not (all(word in _SMALL_TALK for word in words) and any(word in _SMALL_TALK_CORE for word in words))
 
 
-def leans_on_earlier(turn: str) -> bool:
-    """Whether a turn cannot be searched by itself. It leans on earlier turns when, in this order of tests,
+def strip_small_talk(turn: str) -> str:
+    """The turn without greeting, thanks and agreement at its start; a turn of nothing else as it is."""
+    turn = turn.strip()
+    start = _SMALL_TALK_START.match(turn)
+    return (turn[start.end() :] if start else turn) or turn
 
-    1. no word of its own is left without function words ("why?", "can you give an example?"); or
+
+def asks_for_another_form(turn: str) -> bool:
+    """Whether a turn only asks to go on with, shorten, translate or explain the last answer: it has no words to search for."""
+    words = [word.lower() for word in _WORD.findall(_beginning(strip_small_talk(turn)))]
+    return any(word in _TASK_WORDS for word in words) and all(word in _TASK_WORDS or word in _FUNCTION_WORDS for word in words)
+
+
+def leans_on_earlier(turn: str) -> bool:
+    """Whether a turn cannot be searched by itself. It leans on earlier turns when, in this order of tests on its first words,
+
+    1. no word of its own is left without function words and names of parts ("why?", "which command?", "list the options"); or
     2. it starts with a connective ("and", "what about", "why", ...) and has at most three words of its own; or
-    3. it points back ("it", "them", "these", "fix that") before at least three words of its own have given it something
+    3. it ends with "there", "too" or the like, and has at most three words of its own; or
+    4. it is a fragment: not the form of a question, no exact name, and at most two words of its own ("hold?", "In OpenROAD?"); or
+    5. it points back ("it", "them", "these", "fix that") before at least three words of its own have given it something
        to point to within itself.
     """
-    own = [match for match in _WORD.finditer(turn) if match.group().lower() not in _FUNCTION_WORDS]
+    turn = _beginning(strip_small_talk(turn))
+    own = [match for match in _WORD.finditer(turn) if match.group().lower() not in _FUNCTION_WORDS | _PART_WORDS]
     if not own:
         return True
-    if _LEANING_START.match(turn.strip()) and len(own) <= 3:
+    if len(own) <= MAX_OWN_WORDS + 1 and (_LEANING_START.match(turn) or _POINTING_END.search(turn)):
         return True
+    is_name = any("_" in match.group() for match in own)
+    if len(own) <= MAX_OWN_WORDS and not is_name and not _QUESTION_FORM.match(turn):
+        return True
+    return _points_back(turn, [match.end() for match in own])
+
+
+def _beginning(turn: str) -> str:
+    """The turn up to its 200th word."""
+    last = next(islice(_WORD.finditer(turn), MAX_WORDS_READ - 1, None), None)
+    return turn[: last.end()] if last else turn
+
+
+def _points_back(turn: str, own_ends: list[int]) -> bool:
+    """Rule 5 of `leans_on_earlier`; `own_ends` are the ends of the turn's own words."""
     blanked = _EMPTY_IT.sub(lambda match: " " * len(match.group()), turn)
+    limit = own_ends[2] if len(own_ends) > 2 else len(turn)  # what comes later may point into the turn itself
+    pointing_that = [match.span() for match in _THAT_POINTS.finditer(blanked)]
     for pointing in _POINTING.finditer(blanked):
-        if pointing.group().lower() in ("that", "this") and not _points_back(blanked, pointing.start()):
-            continue
-        if sum(match.end() <= pointing.start() for match in own) < 3:
+        if pointing.start() >= limit:
+            return False
+        is_clause = pointing.group().lower() in ("that", "this") and not any(start <= pointing.start() < end for start, end in pointing_that)
+        if not is_clause:
             return True
     return False
-
-
-def _points_back(turn: str, position: int) -> bool:
-    return any(match.start() <= position < match.end() for match in _THAT_POINTS.finditer(turn))
 
 
 def retrieval_query(user_turns: list[str]) -> str:
     """The query for the last of `user_turns` (oldest first): that turn, behind the turns it leans on, joined by spaces.
 
-    Turns without content (thanks, greetings) are passed over. "" where there is no turn.
+    Small talk at the start of a turn is left out. Turns without content (thanks, greetings) are passed over, and so are those that
+    ask for another form of the answer ("shorter please"): the query is then that of the turn before. "" where there is no turn.
     """
-    if not user_turns:
-        return ""
-    parts = [user_turns[-1].strip()]
-    for turn in reversed(user_turns[:-1]):
+    turns = [strip_small_talk(turn) for turn in user_turns]
+    searchable = [turn for turn in turns[:-1] if has_content(turn) and not asks_for_another_form(turn)]
+    if turns and not (searchable and asks_for_another_form(turns[-1])):
+        searchable.append(turns[-1])
+    parts = searchable[-1:]
+    for turn in reversed(searchable[:-1]):
         if not leans_on_earlier(parts[0]) or len(parts) == MAX_TURNS_JOINED:
             break
-        if has_content(turn):
-            parts.insert(0, turn.strip())
+        parts.insert(0, turn)
     return " ".join(part for part in parts if part)
+
+
+def fallback_query(user_turns: list[str]) -> str:
+    """The query to try when `retrieval_query` finds nothing: the last turn behind the one before, with what that leans on.
+
+    "" where there is no turn before it, or where that is what has been searched already.
+    """
+    before = [turn for turn in user_turns[:-1] if has_content(turn) and not asks_for_another_form(turn)]
+    if not before or not has_content(user_turns[-1]):
+        return ""
+    joined = f"{retrieval_query(before)} {strip_small_talk(user_turns[-1])}"
+    return "" if asks_for_another_form(user_turns[-1]) or joined == retrieval_query(user_turns) else joined

@@ -6,7 +6,9 @@ It does not fetch corpora and does not cut documents. An unreadable file never s
     documents = list(read_source(Path("docs"), collection="docs", skipped=skipped))
 """
 
+import errno
 import os
+import stat
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -32,17 +34,35 @@ def read_source(
 ) -> Iterator[Document]:
     """Yield the documents of a folder (recursively), a file or an archive, ordered by path; append the others to `skipped`.
 
-    Raises SourceUnusable where `path` is none of these, ArchiveUnsafe for a hostile archive.
+    Raises SourceUnusable where `path` is none of these or its name is not UTF-8, ArchiveUnsafe for a hostile archive.
     """
+    if not _is_utf8(collection):
+        raise SourceUnusable(f"the name {printable(collection)} is not UTF-8, so nothing in it can be cited: rename it")
     for name, read in _list_files(path):
+        if not _is_utf8(name):
+            skipped.append(Skipped(f"{collection}/{printable(name)}", "its name is not UTF-8"))
+            continue
         if name == FETCHED_FILE or name.upper().startswith(_LEGAL_NAMES):
             continue
-        content = _check_name(name) or _read_text(read)
+        content = (None if name.endswith("/") else _check_name(name)) or _read_text(read)
         if isinstance(content, Skipped):
             skipped.append(Skipped(f"{collection}/{name}", content.reason))
             continue
-        title = parse(name, content).title
-        yield Document(collection, name, title, content, url_of(name), licence)
+        parsed = parse(name, content)
+        if not parsed.blocks:
+            skipped.append(Skipped(f"{collection}/{name}", "no text besides its markup"))
+            continue
+        yield Document(collection, name, parsed.title, content, url_of(name), licence)
+
+
+def printable(name: str) -> str:
+    """A file name as text that can be shown and written: bytes that are not UTF-8 as `\\udcff`."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _is_utf8(name: str) -> bool:
+    """False for a name that the system gave with bytes that are not UTF-8: Python reads those as lone surrogates."""
+    return printable(name) == name
 
 
 def _check_name(name: str) -> Skipped | None:
@@ -53,26 +73,71 @@ def _check_name(name: str) -> Skipped | None:
 
 
 def _list_files(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
-    """(relative posix path, read function) of each file; hidden ones, and links that lead out of the folder, are left out."""
+    """(relative posix path, read function) of each file; hidden ones, and links that lead out of the folder, are left out.
+
+    A folder below `path` that cannot be read comes as a name whose read function raises that OSError.
+    """
     if path.is_dir():
-        root = path.resolve()
-        for folder, names, files in os.walk(path):
-            names[:] = sorted(name for name in names if not name.startswith("."))
-            for name in sorted(files):
-                file = Path(folder) / name
-                if not name.startswith(".") and file.resolve().is_relative_to(root):
-                    yield file.relative_to(path).as_posix(), partial(_read_limited, file)
+        yield from _list_folder(path)
     elif path.is_file() and is_archive(path):
-        files_by_name = strip_top_folder(dict(read_archive(path, lambda name: not PurePosixPath(name).name.startswith("."))))
+        files_by_name = strip_top_folder(_read_documents(path))
         for name in sorted(files_by_name):
             yield name, partial(files_by_name.__getitem__, name)
     elif path.is_file():
         yield path.name, partial(_read_limited, path)
+    elif path.exists():
+        raise SourceUnusable(f"{path} is a pipe, socket or device: name a folder, a file, an archive (.tar.gz, .zip) or a fetched corpus")
     else:
         raise SourceUnusable(f"{path} is not there: name a folder, a file, an archive (.tar.gz, .zip) or a fetched corpus")
 
 
+def _read_documents(archive: Path) -> dict[str, bytes]:
+    """An archive's files that are nowhere hidden; those of a type that is not read are named, and never unpacked."""
+    others: dict[str, bytes] = {}
+
+    def wanted(name: str) -> bool:
+        """Whether to unpack a member; the names of the others are noted."""
+        if any(part.startswith(".") for part in PurePosixPath(name).parts):
+            return False
+        if refused := _check_name(name):
+            others[refused.path] = b""
+        return not refused
+
+    documents = dict(read_archive(archive, wanted))
+    return {**others, **documents}
+
+
+def _list_folder(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    root = path.resolve()
+    refused: list[OSError] = []
+    for folder, names, files in os.walk(path, onerror=refused.append):
+        names[:] = sorted(name for name in names if not name.startswith("."))
+        for name in sorted(files):
+            file = Path(folder) / name
+            if not name.startswith(".") and not _leads_out(file, root):
+                yield file.relative_to(path).as_posix(), partial(_read_limited, file)
+    for error in refused:
+        if Path(error.filename) == path:
+            raise SourceUnusable(f"the folder {path} cannot be read ({error.strerror}): make it readable, or name the folders that are") from error
+        yield f"{Path(error.filename).relative_to(path).as_posix()}/", partial(_fail, error)
+
+
+def _leads_out(file: Path, root: Path) -> bool:
+    """Whether a link leads out of the folder. One that leads in a circle does not: reading it says so."""
+    try:
+        return not file.resolve().is_relative_to(root)
+    except (OSError, RuntimeError):  # until Python 3.13 a circle is a RuntimeError
+        return False
+
+
+def _fail(error: OSError) -> bytes:
+    raise error
+
+
 def _read_limited(path: Path) -> bytes:
+    """The content, up to a byte more than allowed. A pipe is never opened: that would wait for a writer."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "a pipe, socket or device, not a regular file")
     with path.open("rb") as handle:
         return handle.read(MAX_DOCUMENT_BYTES + 1)
 

@@ -6,14 +6,18 @@ It builds nothing and writes no prompt. One retriever serves many threads.
     for hit in retriever.search("how do I repair antenna violations?", top_k=5): ...
 """
 
+import re
+from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 
-from rag.bm25 import find_tokens, is_identifier
+from rag.bm25 import STOP_WORDS, content_terms, find_tokens, is_identifier, tokenize
 from rag.documents import Chunk, Hit
 from rag.embedder import Embedder, TextEmbedder
 from rag.errors import EmptyQuery
 from rag.fusion import fuse_ranks
 from rag.index import Index, open_index, spec_of
+from rag.query import strip_small_talk
 from rag.settings import RagSettings
 
 # A name in the query that stands in at most this share of the chunks (and at least in one) is evidence by itself: the
@@ -21,6 +25,17 @@ from rag.settings import RagSettings
 RARE_SHARE = 0.01
 FULL_COVERAGE = 0.95  # the rest is for a term that stands in nearly every chunk
 RARE_FLOOR = 3  # in a tiny index a share of 1 % is less than one chunk
+
+# Measured over the handbook and the five pinned corpora with data/eval/starter.jsonl, 2026-11-24 (see `search`):
+SURE_SCORE = 0.55  # no off-topic question reached this cosine; below it the words have a say
+MIN_COVERAGE = 0.4  # "pin code of my card": a cosine of 0.52 for one word of three
+FEW_TERMS = 2  # "wire transfer": a cosine of 0.51; of so few terms one decides the vector
+SHORT_TERMS = 4  # a question of at most so many terms may be a topic that the documents know by that name
+TOPIC_COVERAGE = 0.75
+ONE_TERM_WORDS = 4  # "what does slew mean?"; a longer sentence around one known word ("how do I tie a tie") is about something else
+
+_SIGNS = re.compile(r"[^\w\s!-~]+")  # what is neither a word of any script nor ASCII punctuation: emoji, arrows, typographic quotes
+_GLOSSARY_HEAD = re.compile(r"\|\s*abbreviations?\s*\|\s*expansions?\s*\|", re.IGNORECASE)
 
 # A question is one short text, which a second thread makes no faster. Beside a vLLM that keeps the cores busy, two threads that wait for each
 # other took 385 ms for it where one takes 20 ms (two cores, 2026-11-24).
@@ -35,6 +50,10 @@ class Retriever:
         self._embedder = embedder
         self._settings = settings
         self._row_of = {chunk.chunk_id: row for row, chunk in enumerate(index.chunks)}
+        headings = {heading for chunk in index.chunks for heading in (chunk.title, *chunk.heading_path)}
+        self._headings = frozenset(frozenset(tokenize(heading)) for heading in headings)
+        self._lower_texts = [chunk.text.lower() for chunk in index.chunks]
+        self._glossary = read_glossary(chunk.text for chunk in index.chunks)
 
     @classmethod
     def open(cls, index_dir: Path, settings: RagSettings) -> "Retriever":
@@ -65,19 +84,22 @@ class Retriever:
     def search(self, query: str, top_k: int = 5) -> list[Hit]:
         """The at most `top_k` best hits, best first; none where the index holds nothing relevant.
 
+        Words of greeting and signs are left out, and the embedder reads an abbreviation of the indexed glossaries with its expansion.
         The question counts as answerable when one of these holds:
 
-        1. the best passage's cosine reaches `min_dense_score`;
+        1. the best passage's cosine reaches `SURE_SCORE`; or it reaches `min_dense_score`, the question has more than
+           `FEW_TERMS` terms, and one passage holds at least `MIN_COVERAGE` of their weight;
         2. the query has a rare exact name (an option, a command, a message number) that the index knows;
-        3. one passage holds practically all of the query's words, and the best cosine reaches `min_covered_score`:
-           "what is useful skew?" is too short for a high cosine.
+        3. as 1, with practically all words in one passage, and the best cosine reaches `min_covered_score`;
+        4. it is a topic: at most `SHORT_TERMS` terms that are abbreviations of a glossary, or stand together in one heading or
+           title, or of which two neighbours stand side by side in the text of a passage, while one passage holds most of all
+           ("hold", "common path pessimism removal"): such questions are too short for a high cosine.
 
         Of an answerable question those hits are dropped whose cosine is below `min_hit_score`, unless they hold such a name.
         Raises EmptyQuery.
         """
-        if not any(character.isalnum() for character in query):
-            raise EmptyQuery("the question is empty: ask something with words in it")
-        vector = self._embedder.embed([query])[0]
+        query = clean_query(query)
+        vector = self._embedder.embed([expand_abbreviations(query, self._glossary)])[0]
         dense_rows, dense_scores = self._index.dense.search(vector, self._settings.candidates)
         named = self._rows_with_rare_names(query)
         if not named and not self._is_close(query, dense_scores[0]):
@@ -95,10 +117,38 @@ class Retriever:
         return hits
 
     def _is_close(self, query: str, best_cosine: float) -> bool:
-        """Rules 1 and 3 of `search`."""
-        if best_cosine >= self._settings.min_dense_score:
+        """Rules 1, 3 and 4 of `search`."""
+        if best_cosine >= max(SURE_SCORE, self._settings.min_dense_score):
             return True
-        return best_cosine >= self._settings.min_covered_score and self._index.bm25.coverage(query) >= FULL_COVERAGE
+        coverage = self._index.bm25.coverage(query)
+        terms = content_terms(query)
+        if len(terms) > FEW_TERMS:
+            if best_cosine >= self._settings.min_dense_score and coverage >= MIN_COVERAGE:
+                return True
+            if best_cosine >= self._settings.min_covered_score and coverage >= FULL_COVERAGE:
+                return True
+        return best_cosine >= self._settings.min_hit_score and 0 < len(terms) <= SHORT_TERMS and self._is_topic(query, terms, coverage)
+
+    def _is_topic(self, query: str, terms: frozenset[str], coverage: float) -> bool:
+        """Rule 4 of `search`."""
+        tokens = [token.lower() for token in find_tokens(query)]
+        if all(token in self._glossary or not terms.intersection(tokenize(token)) for token in tokens):
+            return True
+        if len(terms) == 1 and len(tokens) > ONE_TERM_WORDS:
+            return False
+        if any(terms <= heading for heading in self._headings):
+            return True
+        return coverage >= TOPIC_COVERAGE and any(self._side_by_side(*pair) for pair in pairwise(tokens) if not STOP_WORDS.intersection(pair))
+
+    def _side_by_side(self, left: str, right: str) -> bool:
+        """Whether the two words follow each other in the text of a passage, in singular or plural.
+
+        "tri state" in "tri-state buffers"; the first may end a compound: "cycle path" in "multicycle paths".
+        """
+        rows = self._index.bm25.rows_with_all(tokenize(right))
+        words = r"[\W_]+".join(re.escape(word.removesuffix("s") if len(word) > 3 else word) + "(?:e?s)?" for word in (left, right))
+        pattern = re.compile(rf"{words}(?![^\W_])")
+        return any(pattern.search(self._lower_texts[row]) for row in rows)
 
     def _rows_with_rare_names(self, query: str) -> frozenset[int]:
         """Rows that hold an exact name of the query which few rows hold."""
@@ -109,3 +159,43 @@ class Retriever:
                 holding = self._index.bm25.rows_with(token.lower())
                 rows |= holding if len(holding) <= limit else frozenset()
         return rows
+
+
+def clean_query(query: str) -> str:
+    """The question without words of greeting at its start, emoji and other signs. Raises EmptyQuery where nothing is left of it."""
+    text = query.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate (half of an emoji in broken JSON) becomes "?"
+    text = " ".join(_SIGNS.sub(" ", text).split())
+    if not any(character.isalnum() for character in text):
+        raise EmptyQuery("the question is empty: ask something with words in it")
+    return strip_small_talk(text)
+
+
+def read_glossary(texts: Iterable[str]) -> dict[str, str]:
+    """Expansions by abbreviation in lower case, from the Markdown tables whose first columns are headed Abbreviation and Expansion.
+
+    Of an expansion with several meanings ("Minimum pulse width; also multi-project wafer") the first counts.
+    """
+    glossary: dict[str, str] = {}
+    for text in texts:
+        inside = False
+        for line in text.splitlines():
+            cells = [cell.strip().strip("`*") for cell in line.strip().strip("|").split("|")]
+            inside = line.lstrip().startswith("|") and len(cells) > 1 and (inside or bool(_GLOSSARY_HEAD.match(line.lstrip())))
+            if inside and cells[0].isalnum() and not _GLOSSARY_HEAD.match(line.lstrip()):
+                glossary.setdefault(cells[0].lower(), cells[1].split(";")[0].strip())
+    return glossary
+
+
+def expand_abbreviations(query: str, glossary: dict[str, str]) -> str:
+    """`What is WNS?` as `What is WNS (Worst negative slack)?`: an embedding model knows words, not a field's abbreviations.
+
+    In any case of letters, but not where the abbreviation is one of the commonest words ("at" for arrival time) unless in capitals.
+    """
+
+    def expand(match: re.Match[str]) -> str:
+        word = match.group()
+        meaning = glossary.get(word.lower())
+        common = word.lower() in STOP_WORDS and not word.isupper()
+        return word if meaning is None or common else f"{word} ({meaning})"
+
+    return re.sub(r"(?<![\w$-])[^\W_]+(?![\w-])", expand, query)

@@ -38,7 +38,7 @@ def parse_rst(text: str) -> Parsed:
     """Title ("" where there is no heading) and blocks. Never fails: what is not understood stays as text."""
     reader = _RstReader()
     reader.read(text.expandtabs(8).splitlines())
-    return Parsed(reader.headings.title or "", tuple(block for block in reader.blocks if block.text.strip()))
+    return Parsed(reader.headings.title or "", tuple(block for block in reader.blocks if block.text.strip()) or reader.headings.as_blocks())
 
 
 def clean_inline(text: str) -> str:

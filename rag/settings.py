@@ -84,7 +84,11 @@ class RagSettings:
     )
     embed_threads: int = field(
         default=0,
-        metadata={"env": "CHIPALIGN_EMBED_THREADS", "help": "threads that embed documents when an index is built; 0 leaves the choice to torch", "range": (0, 1024)},
+        metadata={
+            "env": "CHIPALIGN_EMBED_THREADS",
+            "help": "threads that embed documents when an index is built; 0 leaves the choice to torch",
+            "range": (0, 1024),
+        },
     )
     embed_batch: int = field(
         default=32,

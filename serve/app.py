@@ -19,7 +19,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, compile_path
 
 from serve import routes
 from serve.chat import Counter
@@ -31,6 +31,7 @@ log = logging.getLogger("chipalign.gateway")
 REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)  # what a client may call its request; it goes into headers and logs
 RETRY_AFTER_S = "10"  # an engine that restarts takes about a minute; clients that honour the header ask a few times
 
+POLLED = ("/health", "/ready", "/metrics")  # asked every few seconds by pages and monitors: no line each in the log
 ROUTES = {
     "/v1/chat/completions": ("POST", routes.chat_completions),
     "/v1/models": ("GET", routes.models),
@@ -49,13 +50,20 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        """The client to the engine lives as long as the application."""
         async with Upstream(settings, transport) as upstream:
             app.state.gateway = routes.Gateway(settings, retriever, counter, upstream)
             yield
 
+    answer_unknown = observed("unknown", refuse_unknown)
+
+    async def unknown(request: Request, _: Exception) -> Response:
+        """Starlette's 404 and 405, in our envelope and counted."""
+        return await answer_unknown(request)
+
     app = Starlette(
         routes=[Route(path, observed(path, endpoint), methods=[method]) for path, (method, endpoint) in ROUTES.items()],
-        exception_handlers={HTTPException: unknown_route},
+        exception_handlers={HTTPException: unknown},
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False  # OpenAI answers 404, and a redirect would lose a POST's body in some clients
@@ -66,12 +74,15 @@ def observed(path: str, endpoint: routes.Endpoint) -> Callable[[Request], Awaita
     """The outermost layer around an endpoint: request id, error envelope, count and log."""
 
     async def handle(request: Request) -> Response:
+        """Answer, whatever happens."""
         given = request.headers.get("x-request-id", "")
         request.state.request_id = request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         started = time.perf_counter()
         try:
             response = await endpoint(request)
         except RequestError as error:
+            if error.status >= 500:
+                log.warning("request %s: %s", request_id, error)
             response = error_response(error)
         except ClientDisconnect:
             response = Response(status_code=499)  # nginx's number for a client that went away; nobody reads it
@@ -80,21 +91,23 @@ def observed(path: str, endpoint: routes.Endpoint) -> Callable[[Request], Awaita
             response = error_response(routes.internal_error(request_id))
         response.headers["x-request-id"] = request_id
         request.app.state.gateway.metrics.requests.labels(path, str(response.status_code)).inc()
-        log.info("%s %s %d %.3f s %s", request.method, request.url.path, response.status_code, time.perf_counter() - started, request_id)
+        level = logging.DEBUG if path in POLLED else logging.INFO
+        elapsed_s = time.perf_counter() - started
+        log.log(level, "%s %r %d %.3f s %s", request.method, request.url.path, response.status_code, elapsed_s, request_id)
         return response
 
     return handle
+
+
+async def refuse_unknown(request: Request) -> Response:
+    """A path or a method that this API lacks."""
+    for path, (method, _) in ROUTES.items():
+        if compile_path(path)[0].match(request.url.path):
+            raise MethodNotAllowed(f"{request.url.path} answers {method}, not {request.method}.")
+    raise PathNotFound(f"There is no {request.method} {request.url.path} here; the paths are {', '.join(ROUTES)}.")
 
 
 def error_response(error: RequestError) -> JSONResponse:
     """An error in OpenAI's envelope."""
     headers = {"retry-after": RETRY_AFTER_S} if isinstance(error, EngineUnavailable) else {}
     return JSONResponse(error.envelope(), error.status, headers)
-
-
-async def unknown_route(request: Request, error: Exception) -> Response:
-    """A path or a method that this API lacks."""
-    known = ", ".join(ROUTES)
-    if isinstance(error, HTTPException) and error.status_code == 405:
-        return error_response(MethodNotAllowed(f"{request.url.path} does not answer {request.method}."))
-    return error_response(PathNotFound(f"There is no {request.method} {request.url.path} here; the paths are {known}."))

@@ -48,7 +48,8 @@ async def run_bench(settings: ServeSettings, data_dir: Path, questions: int, con
     with tempfile.TemporaryDirectory(prefix="chipalign-bench-") as folder:
         gateway_port, engine_port = free_ports(2)
         settings = dataclasses.replace(
-            settings, home=Path(folder), gateway_port=gateway_port, engine_port=engine_port, engine_url="", checkpoint="", index="",
+            settings, home=Path(folder), host="127.0.0.1", gateway_port=gateway_port, engine_port=engine_port,
+            engine_url="", public_url="", api_key="", checkpoint="", index="",
             engine_args="--no-enable-prefix-caching",  # every prompt is computed, whoever asks first
         )  # fmt: skip
         env = settings.child_env()
@@ -118,7 +119,8 @@ async def time_first_tokens(settings: ServeSettings, env: dict[str, str], retrie
     """Ask each question through the gateway and, with the very prompt that the gateway makes of it, directly at the engine, in turn."""
     counter = TokenCounter.load(settings.checkpoint_dir)
     started = time.monotonic()
-    async with Supervisor(lambda state: None, settings.start_timeout_s) as supervisor, httpx.AsyncClient(timeout=settings.read_timeout_s) as client:
+    client = httpx.AsyncClient(timeout=settings.read_timeout_s, trust_env=False)
+    async with Supervisor(lambda state: None, settings.start_timeout_s) as supervisor, client:
         for part in (engine_part(settings, env), gateway_part(settings, env)):
             supervisor.start(part)
         await supervisor.wait_ready()
@@ -128,7 +130,7 @@ async def time_first_tokens(settings: ServeSettings, env: dict[str, str], retrie
         prompt_tokens: list[int] = []
         for number, question in enumerate([questions[0], *questions]):
             body = {"model": settings.model_id, "messages": [{"role": "user", "content": question}], "stream": True, "max_tokens": ANSWER_TOKENS}
-            grounded = ground(parse_chat_request(json.dumps(body).encode()), retriever, counter, settings, settings.max_model_len)
+            grounded = ground(parse_chat_request(json.dumps(body).encode()), retriever, counter, settings, await context_window(client, settings))
             pairs = [(gateway, settings.gateway_base_url, body), (direct, settings.engine_base_url, grounded.body)]
             for times, url, each in pairs if number % 2 else pairs[::-1]:
                 times.append(await first_token_ms(client, url, each))
@@ -144,14 +146,26 @@ async def time_first_tokens(settings: ServeSettings, env: dict[str, str], retrie
     }
 
 
+async def context_window(client: httpx.AsyncClient, settings: ServeSettings) -> int:
+    """The engine's context window in tokens."""
+    models = (await client.get(f"{settings.engine_base_url}/v1/models")).json()
+    return int(models["data"][0]["max_model_len"])
+
+
 async def first_token_ms(client: httpx.AsyncClient, url: str, body: dict[str, Any]) -> float:
-    """Milliseconds from the request to the first delta with text; the rest of the answer is read and dropped."""
+    """Milliseconds from the request to the first delta with text; the rest of the answer is read and dropped.
+
+    Raises:
+        StepFailed: the answer holds no text.
+    """
     started, first = time.perf_counter(), 0.0
     async with client.stream("POST", f"{url}/v1/chat/completions", json=body) as response:
         response.raise_for_status()
-        async for data in read_events(response.aiter_lines()):
+        async for data in read_events(response.aiter_bytes()):
             if not first and data != DONE and any(choice["delta"].get("content") for choice in json.loads(data)["choices"]):
                 first = time.perf_counter()
+    if not first:
+        raise StepFailed(f"{url} gave an answer without text: is the model right?")
     return 1000 * (first - started)
 
 
@@ -160,7 +174,8 @@ def machine() -> dict[str, Any]:
     engine = engine_kind()
     return {
         "date": datetime.date.today().isoformat(),
-        "cpu": platform.processor() or platform.machine(),
+        "commit": commit(),
+        "cpu": cpu_name(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "torch": importlib.metadata.version("torch"),
@@ -168,3 +183,15 @@ def machine() -> dict[str, Any]:
     }
 
 
+def cpu_name() -> str:
+    """The processor's name as Linux tells it."""
+    path = Path("/proc/cpuinfo")
+    names = [line.split(":", 1)[1].strip() for line in path.read_text().splitlines() if line.startswith("model name")] if path.exists() else []
+    return names[0] if names else platform.machine()
+
+
+def commit() -> str:
+    """The short hash of the checkout that runs, or nothing outside of one."""
+    root = Path(__file__).resolve().parent
+    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
+    return done.stdout.strip()

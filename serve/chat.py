@@ -13,29 +13,38 @@ from typing import Any, Protocol
 
 from rag.citations import cite
 from rag.documents import Hit
-from rag.prompt import build_prompt, nothing_found
+from rag.prompt import build_prompt, defuse, nothing_found
 from rag.query import has_content, retrieval_query
 from serve.errors import ContextLengthExceeded
 from serve.protocol import ChatRequest, Message, message_text, with_text
 from serve.settings import ServeSettings
 
 INSTRUCTION_TOKENS = 200  # more than our system message and the fences around the passages take with any tokenizer seen
-SMALLEST_CONTEXT = 64  # tokens; a passage cut shorter than this says nothing
 
 
 class Searcher(Protocol):
     """What the gateway needs of a `rag.retriever.Retriever`."""
 
     @property
-    def collections(self) -> Iterable[str]: ...
-    def search(self, query: str, top_k: int = 5) -> list[Hit]: ...
+    def collections(self) -> Iterable[str]:
+        """Names of what is searched."""
+
+    def search(self, query: str, top_k: int = 5) -> list[Hit]:
+        """The best hits, best first; none where nothing is relevant."""
 
 
 class Counter(Protocol):
     """What the gateway needs of a `serve.tokens.TokenCounter`."""
 
-    def count_text(self, text: str) -> int: ...
-    def count_messages(self, messages: Sequence[Message]) -> int: ...
+    @property
+    def special_tokens(self) -> Sequence[str]:
+        """Strings that the tokenizer reads as control tokens."""
+
+    def count_text(self, text: str) -> int:
+        """Tokens of a text."""
+
+    def count_messages(self, messages: Sequence[Message], tools: Sequence[Any] | None = None) -> int:
+        """Tokens of a conversation."""
 
 
 @dataclass(frozen=True)
@@ -59,21 +68,24 @@ def ground(request: ChatRequest, retriever: Searcher, counter: Counter, settings
     Raises:
         ContextLengthExceeded: the conversation leaves no room for passages and an answer.
     """
-    plain = Grounded(_with_defaults(request, settings), None, (), counter.count_messages(request.messages))
+    plain = Grounded(_with_defaults(request, settings), None, (), counter.count_messages(request.messages, request.tools))
     room = _room(plain.prompt_tokens, request, settings, max_model_len)
     last = request.messages[-1]
     turns = [message_text(message) for message in request.messages if message["role"] == "user"]
-    if not request.retrieval.enabled or last["role"] != "user" or not has_content(turns[-1]):
+    if not request.options.enabled or last["role"] != "user" or not has_content(turns[-1]):
         return _capped(plain, request, max_model_len)
     query = retrieval_query(turns)
-    hits = retriever.search(query, request.retrieval.top_k or settings.top_k)
+    hits = retriever.search(query, request.options.top_k or settings.top_k)
     if not hits:
-        return replace(plain, query=query, answer=None if request.has_tools else nothing_found(retriever.collections))
-    if room < SMALLEST_CONTEXT:
-        raise _too_long(plain.prompt_tokens, max_model_len, "and its passages")
-    prompt = build_prompt(turns[-1], hits, counter.count_text, min(settings.context_tokens, room))
-    messages = _merge_system(prompt.system, [*request.messages[:-1], with_text(last, prompt.user)])
-    grounded = Grounded({**plain.body, "messages": messages}, query, prompt.hits, counter.count_messages(messages))
+        return replace(plain, query=query, answer=None if request.tools else nothing_found(retriever.collections))
+    prompt = build_prompt(turns[-1], hits, counter.count_text, min(settings.context_tokens, room), counter.special_tokens)
+    if not prompt.hits:
+        raise _too_long(plain.prompt_tokens, max_model_len, "passages and an answer")
+    earlier = [
+        with_text(message, defuse(text, counter.special_tokens)) if (text := message_text(message)) else message for message in request.messages[:-1]
+    ]
+    messages = _merge_system(prompt.system, [*earlier, with_text(last, prompt.user)])
+    grounded = Grounded({**plain.body, "messages": messages}, query, prompt.hits, counter.count_messages(messages, request.tools))
     return _capped(grounded, request, max_model_len)
 
 
@@ -82,25 +94,26 @@ def _with_defaults(request: ChatRequest, settings: ServeSettings) -> dict[str, A
     body = request.upstream_body()
     if request.answer_tokens is None:
         body["max_tokens"] = settings.max_tokens
-    if body.get("temperature") is None:
+    if body.get("temperature") is None and (request.n or 1) == 1:  # several answers at temperature 0 would be one
         body["temperature"] = settings.temperature
     return body
 
 
 def _room(conversation_tokens: int, request: ChatRequest, settings: ServeSettings, max_model_len: int) -> int:
     """Tokens left for passages once the conversation, the instructions and the answer have theirs."""
-    if conversation_tokens + (request.answer_tokens or 1) > max_model_len:
-        raise _too_long(conversation_tokens, max_model_len, f"of {request.answer_tokens} tokens" if request.answer_tokens else "")
+    if conversation_tokens >= max_model_len:
+        raise _too_long(conversation_tokens, max_model_len, "an answer")
+    if request.answer_tokens and conversation_tokens + request.answer_tokens > max_model_len:
+        raise _too_long(conversation_tokens, max_model_len, f"an answer of {min(request.answer_tokens, 10**9)} tokens", param="max_tokens")
     answer_tokens = request.answer_tokens or min(settings.max_tokens, max_model_len // 4)
     return max_model_len - conversation_tokens - answer_tokens - INSTRUCTION_TOKENS
 
 
-def _too_long(conversation_tokens: int, max_model_len: int, answer: str) -> ContextLengthExceeded:
-    room = f"an answer {answer}".rstrip()
+def _too_long(conversation_tokens: int, max_model_len: int, room: str, param: str = "messages") -> ContextLengthExceeded:
     return ContextLengthExceeded(
         f"This model's maximum context length is {max_model_len} tokens; the conversation takes {conversation_tokens} and leaves no room for {room}. "
         "Shorten the question or start a new conversation.",
-        "messages",
+        param,
     )
 
 
@@ -139,10 +152,9 @@ def retrieval_object(grounded: Grounded, enabled: bool, passage_url: Callable[[H
 def url_citations(answer: str, hits: Sequence[Hit], passage_url: Callable[[Hit], str]) -> list[dict[str, Any]]:
     """OpenAI's `url_citation` annotations of an answer, with the passage's number beside them.
 
-    Where the answer neither marks its passages nor repeats their words, every passage that it was given is cited for the whole of it.
+    An answer that neither marks its passages nor repeats their words cites none; what it was given to read is in `retrieval`.
     """
     spans = [(citation.number, citation.start, citation.end) for citation in cite(answer, hits)]
-    spans = spans or [(number, 0, len(answer)) for number in range(1, len(hits) + 1)]
     return [
         {
             "type": "url_citation",

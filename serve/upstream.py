@@ -7,6 +7,7 @@ It changes nothing in what the engine says; it turns every way in which the engi
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from serve.errors import EngineUnavailable, UpstreamBroken, UpstreamRefused, UpstreamTimeout
+from serve.errors import EngineUnavailable, RequestError, UpstreamBroken, UpstreamRefused, UpstreamTimeout
 from serve.settings import ServeSettings
 from serve.sse import DONE, read_events
 
@@ -26,12 +27,13 @@ class Upstream:
 
     def __init__(self, settings: ServeSettings, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self.url = settings.engine_base_url
-        self._read_timeout_s = settings.read_timeout_s
+        self._whole_timeout = httpx.Timeout(settings.answer_timeout_s, connect=settings.connect_timeout_s)  # nothing comes before the end
         self._client = httpx.AsyncClient(
             base_url=self.url,
             timeout=httpx.Timeout(settings.read_timeout_s, connect=settings.connect_timeout_s),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),  # the engine queues by itself
             transport=transport,
+            trust_env=not is_loopback(self.url),  # a company's proxy knows nothing of this machine
         )
 
     async def __aenter__(self) -> Upstream:
@@ -68,7 +70,7 @@ class Upstream:
             EngineUnavailable, UpstreamTimeout, UpstreamBroken, UpstreamRefused
         """
         with self._named_errors():
-            response = await self._client.post(CHAT_PATH, json=body)
+            response = await self._client.post(CHAT_PATH, json=body, timeout=self._whole_timeout)
         return self._json(response)
 
     async def stream(self, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
@@ -82,7 +84,7 @@ class Upstream:
                 if response.status_code != 200:
                     await response.aread()
                     self._json(response)
-                async for data in read_events(response.aiter_lines()):
+                async for data in read_events(response.aiter_bytes()):
                     if data == DONE:
                         return
                     yield self._chunk(data)
@@ -119,10 +121,21 @@ class Upstream:
             yield
         except (httpx.ConnectError, httpx.ConnectTimeout):
             raise EngineUnavailable(f"The model engine at {self.url} does not answer: it is starting or down. Try again in a minute.") from None
+        except (ValueError, httpx.InvalidURL) as error:  # httpx writes JSON as the standard has it: no NaN, no lone surrogates
+            raise RequestError(f"The request cannot be sent on as JSON: {error}.") from None
         except httpx.TimeoutException:
             raise UpstreamTimeout(
-                f"The model engine said nothing for {self._read_timeout_s:g} s: it is overloaded or stuck. "
-                "Try again, ask for a shorter answer, or raise CHIPALIGN_READ_TIMEOUT_S."
+                "The model engine did not answer in time: it is overloaded or stuck. Try again, ask for a shorter answer, "
+                "or raise CHIPALIGN_READ_TIMEOUT_S (streams) or CHIPALIGN_ANSWER_TIMEOUT_S (whole answers)."
             ) from None
         except httpx.HTTPError as error:
-            raise UpstreamBroken(f"The connection to the model engine broke ({type(error).__name__}): ask again.") from None
+            raise UpstreamBroken(f"The connection to the model engine broke ({type(error).__name__}: {error}): ask again.") from None
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address means this machine."""
+    host = httpx.URL(url).host
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name
+        return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import threading
@@ -42,6 +43,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--screenshot", metavar="FILE", help="keep the picture of the page that test_stack.py takes")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_of_this_machine() -> Iterator[None]:
+    """Tests see neither the settings nor the proxies of whoever runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith("CHIPALIGN_") or name.lower() in ("http_proxy", "https_proxy", "all_proxy"):
+                patch.delenv(name)
+        yield
+
+
 @pytest.fixture(scope="session")
 def small_retriever(tmp_path_factory: pytest.TempPathFactory) -> Retriever:
     """A real index over six documents, opened with the real embedder."""
@@ -59,9 +70,9 @@ def small_retriever(tmp_path_factory: pytest.TempPathFactory) -> Retriever:
 def small_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a tokenizer whose tokens are words and signs, and a chat template; no weights."""
     folder = tmp_path_factory.mktemp("checkpoint")
-    tokenizer = Tokenizer(models.WordLevel({"?": 0}, unk_token="?"))
+    tokenizer = Tokenizer(models.WordLevel({"<unk>": 0}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="?")
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", eos_token="<|im_end|>")
     fast.chat_template = "{% for m in messages %}<{{ m.role }}> {{ m.content }} {% endfor %}<assistant>"
     fast.save_pretrained(folder)
     return folder
@@ -127,7 +138,7 @@ def wait_until_up(url: str, timeout_s: float = 20.0) -> None:
     deadline = time.monotonic() + timeout_s
     while True:
         try:
-            if httpx.get(url).status_code == 200:
+            if httpx.get(url, trust_env=False).status_code == 200:
                 return
         except httpx.HTTPError:
             pass

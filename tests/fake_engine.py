@@ -78,8 +78,8 @@ class _EngineHandler(BaseHTTPRequestHandler):
         elif self.path == "/health":
             self._send(200 if script.healthy else 503, b"", "text/plain")
         else:
-            model = {"id": ENGINE_MODEL, "object": "model", "created": 1, "owned_by": "vllm", "max_model_len": script.max_model_len}
-            self._send_json(200, {"object": "list", "data": [model]})
+            about = {"object": "model", "created": 1, "owned_by": "vllm", "root": "/models/x", "max_model_len": script.max_model_len}
+            self._send_json(200, {"object": "list", "data": [{"id": ENGINE_MODEL, **about}]})
 
     def do_POST(self) -> None:
         script = self.owner.script

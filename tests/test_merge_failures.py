@@ -161,7 +161,8 @@ def change_header(raw: bytes, dice: random.Random) -> bytes:
     """The header with one of its values replaced by something that a liar would write there."""
     length = int.from_bytes(raw[:8], "little")
     header = json.loads(raw[8 : 8 + length])
-    lies: list[Any] = [-1, 0, 2**31, 2**63, 2**64, 10**30, 1e300, math.nan, None, True, "", "F32", "..", "\ud800", [], {}, [0, 0], [[1]]]
+    numbers: list[Any] = [-1, 0, 2**31, 2**63, 2**64, 10**30, 1e300, math.nan]
+    lies = [*numbers, None, True, "", "F32", "..", "\ud800", [], {}, [0, 0], [[1]], [2**40, 2**40]]
     name = dice.choice(sorted(header))
     if dice.random() < 0.2 or not isinstance(header[name], dict):
         header[dice.choice(["", "\n", "../x", "__metadata__", "\ud800", name + "x"])] = header.pop(name)

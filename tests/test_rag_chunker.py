@@ -3,11 +3,12 @@
 import re
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag.blocks import Block
-from rag.chunker import build_sections, chunk_document, render, split_block
+from rag.chunker import CHARACTERS_PER_TOKEN, build_sections, chunk_document, render, split_block
 from rag.documents import Chunk, Document, describe_place
 
 COMMAND = """# Router
@@ -96,6 +97,48 @@ def test_a_word_longer_than_the_limit_is_cut_by_characters() -> None:
     assert all(len(part.text) <= 30 for part in parts)
 
 
+def count_word_pieces(text: str) -> int:
+    """Tokens as a word-piece tokenizer counts them: pieces of four characters, and one for a whole "word" of more than 100."""
+    return sum(1 if len(word) > 100 else (len(word) + 3) // 4 for word in text.split())
+
+
+LINE = st.text('ab{}":, |`x', min_size=1, max_size=3000) | st.integers(1, 20_000).map(lambda size: "x" * size)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(LINE, min_size=1, max_size=4),
+    st.sampled_from(["{}", "```json\n{}\n```", "- {}", "| a | b |\n| --- | --- |\n| {} | c |", "<p>{}</p>"]),
+    st.sampled_from(["a.md", "a.rst", "a.txt", "a.v"]),
+    st.integers(20, 120),
+)
+def test_no_line_however_long_makes_a_chunk_above_the_limit(lines: list[str], form: str, path: str, target: int) -> None:
+    text = "\n\n".join(form.replace("{}", line) for line in lines)
+    for chunk in chunk_document(Document("docs", path, "Router", text, None, "ISC"), count_word_pieces, target):
+        assert count_word_pieces(chunk.text) <= target
+        assert len(chunk.text) < (target + 1) * CHARACTERS_PER_TOKEN
+
+
+def test_two_megabytes_in_one_line_are_cut_and_lose_nothing() -> None:
+    chunks = chunks_of("x" * 2_000_000, 220, path="a.txt")
+    assert max(len(chunk.text) for chunk in chunks) < 221 * CHARACTERS_PER_TOKEN
+    parts = split_block(Block("prose", "".join(f"{number:08d}" for number in range(250_000)), ()), 220, lambda text: len(text) // 4)
+    assert "".join(part.text for part in parts) == "".join(f"{number:08d}" for number in range(250_000))
+
+
+def test_a_fence_longer_than_its_room_is_left_out() -> None:
+    chunks = chunks_of("~~~\n" + "`" * 5000 + "\n~~~\n", 40)
+    assert all(len(chunk.text) < 41 * CHARACTERS_PER_TOKEN for chunk in chunks)
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [("a.md", "# Commands\n\n## write_sdf\n\n## write_spef\n"), ("a.rst", "Commands\n========\n\nwrite_sdf\n---------\n\nwrite_spef\n----------\n")],
+)
+def test_a_document_of_headings_alone_is_found_by_them(path: str, text: str) -> None:
+    assert [chunk.text for chunk in chunks_of(text, 100, path=path)] == ["- Commands\n- write_sdf\n- write_spef"]
+
+
 def test_equal_passages_under_equal_headings_are_kept_once() -> None:
     text = "# T\n\n" + "## Note\n\n" + "same words here " * 30 + "\n\n## Other\n\n" + "more words " * 40 + "\n\n## Note\n\n" + "same words here " * 30
     chunks = chunks_of(text, 110)
@@ -129,8 +172,11 @@ def build_markdown(sections: list[tuple[int, str, str, list[str]]]) -> str:
 @settings(max_examples=50, deadline=None)
 @given(st.lists(SECTION, min_size=1, max_size=8), st.integers(20, 120))
 def test_no_text_is_lost_and_order_is_kept(sections: list[tuple[int, str, str, list[str]]], target: int) -> None:
-    # headings of their own: equal passages under equal headings are kept once, by design
-    sections = [(level, f"{heading}{number}", prose, items) for number, (level, heading, prose, items) in enumerate(sections)]
+    # headings and words of their own: equal passages under equal headings are kept once, by design
+    sections = [
+        (level, f"{heading}{number}", " ".join(f"{word[0]}{number}x{at}{word[1:]}" for at, word in enumerate(prose.split())), items)
+        for number, (level, heading, prose, items) in enumerate(sections)
+    ]
     chunks = chunks_of(build_markdown(sections), target)
     wanted = [word for _, _, prose, items in sections for word in [*prose.split(), *(item for name in items for item in ("-", name))]]
     body = [line for chunk in chunks for line in chunk.text.split("\n") if not line.startswith("#")]

@@ -133,10 +133,13 @@ def test_corpus_list_shows_every_pin(capsys: pytest.CaptureFixture[str]) -> None
 def test_fetching_an_unknown_corpus_or_from_an_empty_mirror_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert corpus(["fetch", "vivado"]) == 2
     assert "known are openroad" in capsys.readouterr().err
-    assert corpus(["fetch", "yosys", "--mirror", str(tmp_path / "nowhere"), "--json"]) == 2
+    assert corpus(["fetch", "yosys", "--mirror", str(tmp_path / "nowhere"), "--if-available"]) == 2
+    assert "is not a folder" in capsys.readouterr().err
+    (tmp_path / "yosys.tar.gz").write_bytes(b"no archive")
+    assert corpus(["fetch", "yosys", "--mirror", str(tmp_path), "--json"]) == 2
     captured = capsys.readouterr()
     assert json.loads(captured.out)["failed"][0]["name"] == "yosys"
-    assert corpus(["fetch", "yosys", "--mirror", str(tmp_path / "nowhere"), "--if-available"]) == 0
+    assert corpus(["fetch", "yosys", "--mirror", str(tmp_path), "--if-available"]) == 0
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -1,8 +1,11 @@
 """rag.index: building, building again, opening, and what happens to damaged, foreign, locked and killed ones."""
 
 import fcntl
+import hashlib
 import json
 import os
+import re
+import resource
 import signal
 import subprocess
 import sys
@@ -16,7 +19,7 @@ import pytest
 
 from rag.documents import Document, searchable_text
 from rag.embedder import Embedder, Progress, Vectors
-from rag.errors import IndexBusy, IndexCorrupt, IndexMismatch, IndexNotFound, SettingsError, SourceUnusable
+from rag.errors import IndexBusy, IndexCorrupt, IndexMismatch, IndexNotFound, IndexUnwritable, SettingsError, SourceUnusable
 from rag.index import MANIFEST, BuildReport, build_index, open_index, read_manifest, spec_of
 from rag.settings import RagSettings
 
@@ -185,7 +188,7 @@ def test_a_pickled_array_in_an_index_is_refused(tmp_path: Path, embedder: Counti
     path = next(tmp_path.rglob("bm25_weights.npy"))
     np.save(path, np.array([{"code": "runs"}], dtype=object), allow_pickle=True)
     manifest = read_manifest(tmp_path)
-    manifest["files"][path.relative_to(tmp_path).as_posix()] = path.stat().st_size
+    manifest["files"][path.relative_to(tmp_path).as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
     (tmp_path / MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(IndexCorrupt, match="cannot be read"):
         open_index(tmp_path)
@@ -206,7 +209,7 @@ def test_nothing_to_index_and_two_documents_of_one_name_are_told(tmp_path: Path,
     with pytest.raises(SourceUnusable, match=r"two sources both hold a document notes/0\.md"):
         build(tmp_path, embedder, [*DOCUMENTS, DOCUMENTS[0]])
     with pytest.raises(SourceUnusable, match="no text to index"):
-        build(tmp_path, embedder, [replace(DOCUMENTS[0], text="# Only a heading\n")])
+        build(tmp_path, embedder, [replace(DOCUMENTS[0], text="<!-- only a remark -->\n")])
     assert not (tmp_path / MANIFEST).exists()
 
 
@@ -248,7 +251,80 @@ def test_a_killed_build_leaves_the_old_index_whole(tmp_path: Path, embedder: Cou
 
 def test_remains_of_a_killed_build_are_cleared_by_the_next_one(tmp_path: Path, embedder: CountingEmbedder) -> None:
     build(tmp_path, embedder)
-    (tmp_path / "generation-dead").mkdir()
-    (tmp_path / "generation-dead" / "chunks.jsonl").write_text("half")
+    dead = tmp_path / "generation-0123456789ab"
+    dead.mkdir()
+    (dead / "chunks.jsonl").write_text("half")
     build(tmp_path, embedder, DOCUMENTS[:2])
-    assert not (tmp_path / "generation-dead").exists()
+    assert not dead.exists()
+
+
+@pytest.mark.parametrize("name", ["generation-2024", "generation-0123456789ab", "generation-0123456789ab.bak", "notes"])
+def test_a_folder_that_is_not_of_our_making_is_never_removed(tmp_path: Path, embedder: CountingEmbedder, name: str) -> None:
+    build(tmp_path, embedder)
+    (tmp_path / name / "chunks.jsonl").mkdir(parents=True)  # a name of ours, but a folder
+    (tmp_path / name / "thesis.md").write_text("years of work")
+    build(tmp_path, embedder, DOCUMENTS[:2])
+    assert (tmp_path / name / "thesis.md").read_text() == "years of work"
+
+
+def test_a_link_with_a_generations_name_is_left_alone(tmp_path: Path, embedder: CountingEmbedder) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "chunks.jsonl").write_text("theirs")
+    build(tmp_path / "index", embedder)
+    (tmp_path / "index" / "generation-0123456789ab").symlink_to(tmp_path / "elsewhere")
+    build(tmp_path / "index", embedder, DOCUMENTS[:2])
+    assert (tmp_path / "elsewhere" / "chunks.jsonl").read_text() == "theirs"
+
+
+@pytest.mark.parametrize("name", ["README.md", "manifest.json", "generation-0123456789ab"])
+def test_a_folder_with_other_files_is_refused_and_left_as_it_is(tmp_path: Path, embedder: CountingEmbedder, name: str) -> None:
+    (tmp_path / name).write_text('{"name": "a web page"}')
+    with pytest.raises(SourceUnusable, match=rf"other files \({re.escape(name)}\) and no index: name a new or an empty folder"):
+        build(tmp_path, embedder)
+    assert files_of(tmp_path) == {name: b'{"name": "a web page"}'}
+    assert embedder.texts == []
+
+
+def test_a_file_as_the_index_folder_is_refused(tmp_path: Path, embedder: CountingEmbedder) -> None:
+    (tmp_path / "file").write_text("text")
+    with pytest.raises(SourceUnusable, match="cannot be written to"):
+        build(tmp_path / "file", embedder)
+
+
+def test_a_full_disk_is_one_sentence_and_the_old_index_stays(tmp_path: Path, embedder: CountingEmbedder) -> None:
+    build(tmp_path, embedder, DOCUMENTS[:2])
+    before = files_of(tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, hard))  # a write above 5000 bytes into any file fails, as on a full disk
+    try:
+        with pytest.raises(IndexUnwritable, match=r"cannot be written \(File too large; the index that was there is unchanged\): make room"):
+            build(tmp_path, embedder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert files_of(tmp_path) == before
+    assert len(open_index(tmp_path).chunks) == 2
+    assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 1
+
+
+def test_a_changed_byte_is_found_in_every_file(tmp_path: Path, embedder: CountingEmbedder) -> None:
+    build(tmp_path, embedder)
+    for path in [path for path in tmp_path.rglob("*") if path.parent != tmp_path]:
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        with pytest.raises(IndexCorrupt, match=rf"{re.escape(str(path))} is not the file that was built"):
+            open_index(tmp_path)
+        path.write_bytes(content)
+    assert open_index(tmp_path).chunks
+
+
+def test_an_index_that_cannot_be_read_is_told(tmp_path: Path, embedder: CountingEmbedder) -> None:
+    build(tmp_path, embedder)
+    path = next(tmp_path.rglob("chunks.jsonl"))
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(IndexCorrupt, match="cannot be read"):
+        open_index(tmp_path)
+    (tmp_path / MANIFEST).unlink()
+    (tmp_path / MANIFEST).mkdir()
+    with pytest.raises(IndexCorrupt, match="cannot be read"):
+        open_index(tmp_path)

@@ -1,10 +1,12 @@
 """rag.query: which turns lean on earlier ones, and which need no retrieval at all."""
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.query import has_content, leans_on_earlier, retrieval_query
+from rag.query import asks_for_another_form, fallback_query, has_content, leans_on_earlier, retrieval_query, strip_small_talk
 
 SETUP = "How do I fix setup violations after clock tree synthesis?"
 
@@ -25,6 +27,16 @@ SETUP = "How do I fix setup violations after clock tree synthesis?"
         "what do these mean?",
         "its default?",
         "explain more",
+        "hold?",
+        "hold too?",
+        "Now the same for hold",
+        "options?",
+        "-hold?",
+        "In OpenROAD?",
+        "which command?",
+        "show me the tcl",
+        "list the options",
+        "What is the default value of the halo there?",
     ],
 )
 def test_a_follow_up_is_joined_with_what_it_leans_on(turn: str) -> None:
@@ -43,10 +55,77 @@ def test_a_follow_up_is_joined_with_what_it_leans_on(turn: str) -> None:
         "set_wire_rc",
         "What is a lockup latch?",
         "How long does it take to route a large design?",
+        "What is WNS?",
+        "no clock reaches the registers of my block",
     ],
 )
 def test_a_question_that_stands_by_itself_is_left_alone(turn: str) -> None:
     assert retrieval_query([SETUP, turn]) == turn
+
+
+@pytest.mark.parametrize(
+    "turn",
+    ["continue", "go on", "summarize", "shorter please", "translate to German", "I don't understand", "Can you be more specific?", "ok, shorter!"],
+)
+def test_a_turn_that_asks_for_another_form_is_searched_as_the_turn_before(turn: str) -> None:
+    assert asks_for_another_form(turn)
+    assert retrieval_query([SETUP, turn]) == SETUP
+    assert retrieval_query([SETUP, turn, "and for hold?"]) == f"{SETUP} and for hold?"
+    assert fallback_query([SETUP, turn]) == ""
+
+
+@pytest.mark.parametrize(
+    ("turn", "rest"),
+    [
+        ("hi how do i fix hold", "how do i fix hold"),
+        ("Good morning everyone, what is CTS?", "what is CTS?"),
+        ("thanks! and hold?", "and hold?"),
+        ("ok and hold", "and hold"),
+        ("great, what is WNS?", "what is WNS?"),
+        ("no paths found", "no paths found"),
+        ("hello world example", "hello world example"),
+        ("hi-speed links", "hi-speed links"),
+        ("thanks", "thanks"),
+    ],
+)
+def test_small_talk_at_the_start_is_left_out(turn: str, rest: str) -> None:
+    assert strip_small_talk(turn) == rest
+
+
+def test_small_talk_before_a_follow_up_is_no_part_of_the_query() -> None:
+    assert retrieval_query([SETUP, "thanks! and hold?"]) == f"{SETUP} and hold?"
+
+
+def test_the_fallback_is_the_last_turn_behind_the_one_before() -> None:
+    assert fallback_query([SETUP, "thanks", "What does the eco step do?"]) == f"{SETUP} What does the eco step do?"
+    assert fallback_query([SETUP, "and for hold?", "What is WNS?"]) == f"{SETUP} and for hold? What is WNS?"
+
+
+@pytest.mark.parametrize("turns", [[], ["What is WNS?"], ["hi", "What is WNS?"], [SETUP, "hold?"], [SETUP, "thanks"]])
+def test_there_is_no_fallback_where_nothing_new_would_be_searched(turns: list[str]) -> None:
+    assert fallback_query(turns) == ""
+
+
+def count_calls(turn: str) -> int:
+    """Function calls, Python's and C's, that a decision takes."""
+    calls = 0
+
+    def count(_frame: object, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        leans_on_earlier(turn)
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+@pytest.mark.parametrize("words", ["that x ", "that cell ", "it this ", "is it possible that x "])
+def test_a_long_turn_takes_no_more_work_than_its_first_words(words: str) -> None:
+    assert count_calls(words * 200) == count_calls(words * 3500)
+    assert count_calls(words * 200) < 5000
 
 
 def test_a_chain_of_follow_ups_goes_back_to_its_question() -> None:
@@ -84,7 +163,7 @@ def test_a_question_has_content(turn: str) -> None:
 @given(st.lists(st.text(max_size=40), max_size=6))
 def test_the_last_turn_is_always_in_the_query(turns: list[str]) -> None:
     query = retrieval_query(turns)
-    assert query.endswith(turns[-1].strip() if turns else "")
+    assert not turns or asks_for_another_form(turns[-1]) or query.endswith(strip_small_talk(turns[-1]))
 
 
 def test_leaning_is_decided_by_the_turn_alone() -> None:

@@ -1,8 +1,13 @@
 """rag.reader: files to documents; the unreadable ones are named and skipped."""
 
+import errno
 import io
 import os
+import subprocess
+import sys
 import tarfile
+import tempfile
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -47,6 +52,76 @@ def test_a_file_that_may_not_be_opened_is_skipped(tmp_path: Path) -> None:
     skipped: list[Skipped] = []
     assert [document.path for document in read_source(tmp_path, "d", skipped)] == ["ok.md"]
     assert skipped == [Skipped("d/gone.md", f"cannot be read ({os.strerror(2)})")]
+
+
+def test_pipes_and_circles_of_links_are_named_and_skipped(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.md")
+    (tmp_path / "one.md").symlink_to(tmp_path / "two.md")
+    (tmp_path / "two.md").symlink_to(tmp_path / "one.md")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "up").symlink_to(tmp_path)
+    (tmp_path / "ok.md").write_text("# Ok")
+    skipped: list[Skipped] = []
+    assert [document.path for document in read_source(tmp_path, "d", skipped)] == ["ok.md"]
+    circle = f"cannot be read ({os.strerror(errno.ELOOP)})"
+    pipe = "cannot be read (a pipe, socket or device, not a regular file)"
+    assert skipped == [Skipped("d/one.md", circle), Skipped("d/pipe.md", pipe), Skipped("d/two.md", circle)]
+    with pytest.raises(SourceUnusable, match="is a pipe, socket or device"):
+        list(read_source(tmp_path / "pipe.md", "pipe", []))
+
+
+def test_a_name_that_is_not_utf8_is_skipped_with_a_reason(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"gr\xfcn.md")).write_text("# Green")
+    (tmp_path / os.fsdecode(b"gr\xfcn")).mkdir()
+    (tmp_path / os.fsdecode(b"gr\xfcn") / "a.md").write_text("# A")
+    (tmp_path / "ok.md").write_text("# Ok")
+    skipped: list[Skipped] = []
+    assert [document.path for document in read_source(tmp_path, "d", skipped)] == ["ok.md"]
+    assert {item.path for item in skipped} == {"d/gr\\udcfcn.md", "d/gr\\udcfcn/a.md"}
+    assert {item.reason for item in skipped} == {"its name is not UTF-8"}
+    with pytest.raises(SourceUnusable, match=r"the name gr\\udcfcn is not UTF-8"):
+        list(read_source(tmp_path / os.fsdecode(b"gr\xfcn"), os.fsdecode(b"gr\xfcn"), []))
+
+
+READ_AS_NOBODY = """
+    import os, sys
+    from pathlib import Path
+    from rag.errors import SourceUnusable
+    from rag.reader import read_source
+
+    list(read_source(Path(sys.argv[1]) / "ok.md", "d", []))  # loads all modules while they can be read
+    if os.geteuid() == 0:
+        os.setuid(65534)
+    skipped = []
+    print([document.path for document in read_source(Path(sys.argv[1]), "d", skipped)], [(item.path, item.reason) for item in skipped])
+    try:
+        list(read_source(Path(sys.argv[1]) / "closed", "closed", skipped))
+    except SourceUnusable as error:
+        print(error)
+"""
+
+
+def test_a_folder_that_may_not_be_read_is_named_and_skipped() -> None:
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to other users
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "closed").mkdir()
+        (folder / "closed").chmod(0)
+        (folder / "ok.md").write_text("# Ok")
+        command = [sys.executable, "-c", textwrap.dedent(READ_AS_NOBODY), name]
+        output = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=True).stdout
+        (folder / "closed").chmod(0o755)
+    read, refused = output.splitlines()
+    assert read == "['ok.md'] [('d/closed/', 'cannot be read (Permission denied)')]"
+    assert "closed cannot be read (Permission denied): make it readable" in refused
+
+
+def test_a_document_without_text_is_skipped_and_one_of_headings_is_not(tmp_path: Path) -> None:
+    (tmp_path / "remark.md").write_text("<!-- nothing for readers -->")
+    (tmp_path / "headings.md").write_text("# Commands\n\n## write_sdf\n")
+    skipped: list[Skipped] = []
+    assert [document.path for document in read_source(tmp_path, "d", skipped)] == ["headings.md"]
+    assert skipped == [Skipped("d/remark.md", "no text besides its markup")]
 
 
 def test_a_link_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:

@@ -5,13 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rag.documents import Document
 from rag.embedder import Embedder
 from rag.errors import EmptyQuery, IndexMismatch, IndexNotFound
 from rag.index import build_index
 from rag.langchain_retriever import ChipRetriever
-from rag.retriever import Retriever
+from rag.retriever import Retriever, clean_query, expand_abbreviations, read_glossary
 from rag.settings import RagSettings
 
 SETTINGS = RagSettings(home=Path("unused"))
@@ -81,7 +83,81 @@ def test_a_short_question_whose_words_one_passage_holds_is_answerable(index_dir:
     strict = Retriever.open(index_dir, replace(SETTINGS, min_dense_score=0.99, min_covered_score=0.2))
     assert strict.search("what does stitches mean?") == []  # the cosine of a verb alone is below even the low threshold
     assert strict.search("what are scan chains?")[0].chunk.title == "Scan chains"
-    assert Retriever.open(index_dir, replace(SETTINGS, min_dense_score=0.99, min_covered_score=0.99)).search("what are scan chains?") == []
+    assert strict.search("what are scan flip-flops stitched into chains?")[0].chunk.title == "Scan chains"
+    stricter = Retriever.open(index_dir, replace(SETTINGS, min_dense_score=0.99, min_covered_score=0.99, min_hit_score=0.98))
+    assert stricter.search("what are scan chains?") == []
+
+
+GLOSSARY = """# Words
+
+| Abbreviation | Expansion | Meaning |
+| --- | --- | --- |
+| WNS | Worst negative slack | Smallest slack. |
+| MPW | Minimum pulse width; also multi-project wafer | Shortest pulse. |
+| AT | Arrival time | When a signal arrives. |
+
+| Other | Table |
+| --- | --- |
+| ABC | no abbreviation |
+"""
+
+
+def test_a_glossary_is_read_from_tables_headed_abbreviation_and_expansion() -> None:
+    assert read_glossary([GLOSSARY, "no table"]) == {"wns": "Worst negative slack", "mpw": "Minimum pulse width", "at": "Arrival time"}
+
+
+def test_abbreviations_are_read_with_their_expansion() -> None:
+    glossary = read_glossary([GLOSSARY])
+    assert expand_abbreviations("What is wns?", glossary) == "What is wns (Worst negative slack)?"
+    assert expand_abbreviations("look at AT and set_wns -wns wns_all", glossary) == "look at AT (Arrival time) and set_wns -wns wns_all"
+
+
+TOPICS = {
+    "Words": GLOSSARY,
+    "Timing": "# Timing\n\n## Recovery and removal\n\nThe reset is quiet around the edge.\n\nA multicycle path takes more than a cycle.\n",
+    "Buffers": "# Buffers\n\nTri-state buffers drive a shared wire. A transfer is over when the enable falls; wire lengths matter.\n",
+}
+
+
+@pytest.fixture(scope="module")
+def topics(tmp_path_factory: pytest.TempPathFactory) -> Retriever:
+    folder = tmp_path_factory.mktemp("topics")
+    documents = [Document("notes", f"{title}.md", title, text, None, "ISC") for title, text in TOPICS.items()]
+    build_index(documents, folder, SETTINGS, Embedder.find(SETTINGS.embedder))
+    return Retriever.open(folder, replace(SETTINGS, min_dense_score=0.98, min_covered_score=0.98, min_hit_score=0.05))
+
+
+@pytest.mark.parametrize(
+    "query", ["What is WNS?", "wns", "recovery and removal", "removal", "tri state", "cycle path", "hi, tri state buffer \U0001f914"]
+)
+def test_a_short_question_that_the_documents_know_by_that_name_is_answerable(topics: Retriever, query: str) -> None:
+    assert topics.search(query)
+
+
+@pytest.mark.parametrize("query", ["wire transfer", "state of the art buffers", "how do I get my removal done", "recovery of my pizza", "pizza"])
+def test_words_that_do_not_stand_together_are_no_topic(topics: Retriever, query: str) -> None:
+    assert topics.search(query) == []
+
+
+def test_a_cosine_for_one_word_of_a_few_is_not_enough(index_dir: Path) -> None:
+    lenient = Retriever.open(index_dir, replace(SETTINGS, min_dense_score=0.2))
+    assert lenient.search("flip flop sandals for the summer beach") == []
+    assert lenient.search("flip flop stitching in scan mode for tests")
+
+
+@pytest.mark.parametrize("query", ["hold violations \ud83d", "\udcff hold violations", "hello, hold violations \u2192 \U0001f600!"])
+def test_half_characters_and_signs_do_not_disturb_a_question(retriever: Retriever, query: str) -> None:
+    assert retriever.search(query)[0].chunk.title == "Hold fixing"
+
+
+@given(st.text())
+def test_a_cleaned_question_has_words_or_is_told(query: str) -> None:
+    try:
+        cleaned = clean_query(query)
+    except EmptyQuery:
+        return
+    assert any(character.isalnum() for character in cleaned)
+    assert cleaned.encode("utf-8")
 
 
 def test_distant_passages_are_dropped_from_the_hits(index_dir: Path) -> None:
@@ -89,7 +165,7 @@ def test_distant_passages_are_dropped_from_the_hits(index_dir: Path) -> None:
     assert [hit.chunk.title for hit in strict.search("How are antenna violations fixed with diodes?", 6)] == ["Antenna repair"]
 
 
-@pytest.mark.parametrize("query", ["", "  ", "?!", "\n"])
+@pytest.mark.parametrize("query", ["", "  ", "?!", "\n", "\ud83d", "\U0001f600"])
 def test_an_empty_question_is_told(retriever: Retriever, query: str) -> None:
     with pytest.raises(EmptyQuery):
         retriever.search(query)

@@ -12,7 +12,7 @@ import httpx
 import openai
 import pytest
 
-from tests.fake_engine import EngineScript, FakeEngine
+from tests.fake_engine import ENGINE_MODEL, EngineScript, FakeEngine
 
 ANTENNA = {"messages": [{"role": "user", "content": "Which command fixes antenna violations?"}]}
 NOTHING = {"messages": [{"role": "user", "content": "What is the best recipe for tomato soup?"}]}
@@ -156,7 +156,7 @@ def test_a_question_longer_than_the_window_gets_openais_code(gateway: str) -> No
     body = {"messages": [{"role": "user", "content": "clock " * 5000}]}
     assert "4096" in assert_envelope(post(gateway, body), 400, "context_length_exceeded")
     with pytest.raises(openai.BadRequestError) as caught:
-        client(gateway).chat.completions.create(model="m", messages=body["messages"], stream=True)
+        client(gateway).chat.completions.create(model=ENGINE_MODEL, messages=body["messages"], stream=True)
     assert caught.value.code == "context_length_exceeded"
 
 
@@ -177,7 +177,7 @@ def test_an_engine_that_is_down_is_said_with_503_and_when_to_retry(gateway_at: G
 
 
 def test_an_engine_that_keeps_silent_is_given_up(gateway_at: Gateway, engine: FakeEngine) -> None:
-    with gateway_at(engine.url, read_timeout_s=0.3) as url:
+    with gateway_at(engine.url, answer_timeout_s=2.0) as url:
         assert post(url, ANTENNA).status_code == 200
         engine.script = EngineScript(hold_after=0)
         assert "CHIPALIGN_READ_TIMEOUT_S" in assert_envelope(post(url, ANTENNA), 504, "upstream_timeout")
@@ -203,7 +203,7 @@ def test_a_stream_that_breaks_ends_with_an_error_event_and_no_done(gateway: str,
     assert error["type"] == "server_error"
     assert "[DONE]" not in data
     with pytest.raises(openai.APIError):
-        list(client(gateway).chat.completions.create(model="m", messages=ANTENNA["messages"], stream=True))
+        list(client(gateway).chat.completions.create(model=ENGINE_MODEL, messages=ANTENNA["messages"], stream=True))
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -227,13 +227,19 @@ def test_the_api_key_is_asked_for_on_v1_alone(gateway_at: Gateway, engine: FakeE
         assert client(url, "s3cret").models.list().data[0].id == "chipalign-demo"
         assert httpx.get(f"{url}/health").status_code == 200
         with pytest.raises(openai.AuthenticationError):
-            client(url, "guess").chat.completions.create(model="m", messages=ANTENNA["messages"])
+            client(url, "guess").chat.completions.create(model=ENGINE_MODEL, messages=ANTENNA["messages"])
 
 
 def test_models_are_listed_and_found_by_name(gateway: str) -> None:
     assert [model.id for model in client(gateway).models.list().data] == ["chipalign-demo"]
     assert client(gateway).models.retrieve("chipalign-demo").owned_by == "chipalign"
-    assert str(httpx.get(f"{gateway}/v1/models").json()).count("root") == 0  # the engine's path on disk stays inside
+    assert "/models/x" not in httpx.get(f"{gateway}/v1/models").text  # the engine's path on disk stays inside
+
+
+def test_a_model_that_is_not_served_is_refused_before_anything_is_done(gateway: str, engine: FakeEngine) -> None:
+    message = assert_envelope(post(gateway, {**NOTHING, "model": "gpt-4o"}), 404, "model_not_found")
+    assert "this gateway serves chipalign-demo" in message
+    assert engine.bodies == []
 
 
 def test_ready_tells_what_is_served(gateway: str) -> None:

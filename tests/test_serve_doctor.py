@@ -14,8 +14,16 @@ def test_this_environment_has_everything_that_is_needed(tmp_path: Path) -> None:
     findings = {finding.what: finding for finding in examine(ServeSettings(home=tmp_path))}
     assert would_run(list(findings.values()))
     assert "torch" in findings["merge"].detail
-    assert not findings["merged model"].ok  # an empty home
-    assert "merges it" in findings["merged model"].advice
+    assert not findings["model"].ok  # an empty home
+    assert "merges it" in findings["model"].advice
+
+
+def test_a_checkpoint_or_an_engine_of_the_users_own_is_judged_as_such(tmp_path: Path) -> None:
+    settings = ServeSettings(home=tmp_path, checkpoint=str(tmp_path), engine_url="http://gpu:8000")
+    findings = {finding.what: finding for finding in examine(settings)}
+    assert findings["engine"].detail == "your own at http://gpu:8000"
+    assert "CHIPALIGN_CHECKPOINT" in findings["model"].advice
+    assert not would_run(list(findings.values()))
 
 
 def test_what_is_needed_and_missing_is_marked_and_advised() -> None:

@@ -38,6 +38,9 @@ def test_both_names_of_the_answer_length_are_understood() -> None:
     [
         (b"{not json", None, "not JSON"),
         (b"\xff\xfe", None, "not JSON"),
+        (b'{"messages": [], "temperature": NaN}', None, "NaN is no JSON value"),
+        (b'{"messages": [{"role": "user", "content": "\\ud800"}]}', None, "not JSON"),
+        (b'{"a": ' + b"[" * 200_000, None, "nested too deeply"),
         (b"[1, 2]", None, "must be a JSON object, not list"),
         (b"{}", "messages", "'messages' is missing"),
         (b'{"messages": []}', "messages", "'messages' is []"),
@@ -76,8 +79,9 @@ def test_text_is_read_from_parts_and_replaced_beside_an_image() -> None:
 
 
 def test_our_own_answer_has_the_form_of_openai_in_both_ways() -> None:
-    whole = completion("m", "Nothing found.", 10, 3)
-    chunks = stream_chunks("m", "Nothing found.", 10, 3, include_usage=True)
+    request = parse(model="m", stream_options={"include_usage": True})
+    whole = completion(request, "Nothing found.", 10, 3)
+    chunks = stream_chunks(request, "Nothing found.", 10, 3)
     assert whole["choices"][0]["message"]["content"] == "Nothing found."
     assert "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks[:-1]) == "Nothing found."
     assert [chunk["choices"][0]["finish_reason"] for chunk in chunks[:-1]] == [None, None, "stop"]
@@ -90,3 +94,11 @@ def test_the_refusal_of_vllm_gets_the_code_words_of_openai() -> None:
     assert too_long.envelope()["error"]["code"] == "context_length_exceeded"
     assert UpstreamRefused(404, {"message": "The model `x` does not exist."}).code == "model_not_found"
     assert str(UpstreamRefused(500, {})) == "the engine answered with status 500"
+
+
+def test_our_own_answer_gives_as_many_choices_as_asked_and_refuses_where_json_was() -> None:
+    request = parse(model="m", n=2, response_format={"type": "json_object"})
+    whole = completion(request, "Nothing found.", 10, 3)
+    assert [choice["index"] for choice in whole["choices"]] == [0, 1]
+    assert {(choice["message"]["content"], choice["message"]["refusal"]) for choice in whole["choices"]} == {(None, "Nothing found.")}
+    assert parse(retrieval=None).options.enabled

@@ -60,5 +60,12 @@ def test_the_api_key_is_not_shown() -> None:
 
 def test_addresses_for_people_are_ones_that_can_be_opened() -> None:
     assert ServeSettings(host="0.0.0.0").page_url == "http://127.0.0.1:8501"
-    assert ServeSettings(public_url="https://chat.example/").gateway_base_url == "https://chat.example"
-    assert ServeSettings(engine_url="http://gpu:9000/").engine_base_url == "http://gpu:9000"
+    assert ServeSettings(host="::1").page_url == "http://[::1]:8501"
+    assert ServeSettings(public_url="https://chat.example").gateway_base_url == "https://chat.example"
+    assert ServeSettings.from_env({"CHIPALIGN_ENGINE_URL": "http://gpu:9000/v1/"}).engine_base_url == "http://gpu:9000"
+
+
+@pytest.mark.parametrize("value", ["localhost:9000", "gpu", "ftp://gpu", "http://", "http://gpu:port"])
+def test_an_address_that_is_none_is_refused(value: str) -> None:
+    with pytest.raises(SettingsError, match=r"CHIPALIGN_ENGINE_URL is .*: give an address such as"):
+        ServeSettings.from_env({"CHIPALIGN_ENGINE_URL": value})

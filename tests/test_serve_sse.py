@@ -1,6 +1,7 @@
-"""Server-sent events: what is written is read back, however the lines are cut."""
+"""Server-sent events: what is written is read back, however the network cuts it."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 
 from hypothesis import given
@@ -9,10 +10,10 @@ from hypothesis import strategies as st
 from serve.sse import DONE, read_events, write_event
 
 
-def read(lines: list[str]) -> list[str]:
-    async def feed() -> AsyncIterator[str]:
-        for line in lines:
-            yield line
+def read(pieces: list[bytes]) -> list[str]:
+    async def feed() -> AsyncIterator[bytes]:
+        for piece in pieces:
+            yield piece
 
     async def collect() -> list[str]:
         return [data async for data in read_events(feed())]
@@ -20,23 +21,21 @@ def read(lines: list[str]) -> list[str]:
     return asyncio.run(collect())
 
 
-@given(st.lists(st.dictionaries(st.text(), st.text())))
-def test_every_written_event_is_read_back(events: list[dict[str, str]]) -> None:
-    import json
-
+@given(st.lists(st.dictionaries(st.text(), st.text() | st.sampled_from(["\u2028", "\x85", "a\r\nb"]))), st.integers(1, 7))
+def test_every_written_event_is_read_back_however_the_bytes_are_cut(events: list[dict[str, str]], size: int) -> None:
     wire = b"".join(write_event(event) for event in events) + write_event(DONE)
-    data = read(wire.decode().split("\n"))
+    data = read([wire[start : start + size] for start in range(0, len(wire), size)])
     assert [json.loads(each) for each in data[:-1]] == events
     assert data[-1] == DONE
 
 
 def test_comments_and_other_fields_are_passed_over() -> None:
-    assert read([": ping", "", "event: message", "id: 7", "data: a", "", "retry: 10", ""]) == ["a"]
+    assert read([b": ping\n\nevent: message\r\nid: 7\r\ndata: a\r\n\r\nretry: 10\n\n"]) == ["a"]
 
 
 def test_several_data_lines_are_one_event_and_one_space_belongs_to_the_field() -> None:
-    assert read(["data:a", "data:  b", ""]) == ["a\n b"]
+    assert read([b"data:a\nda", b"ta:  b\n\n"]) == ["a\n b"]
 
 
 def test_an_event_that_the_end_cuts_off_is_dropped() -> None:
-    assert read(["data: a", "", "data: b"]) == ["a"]
+    assert read([b"data: a\n\ndata: b"]) == ["a"]

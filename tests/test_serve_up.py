@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from serve.commands import until_signal
-from serve.errors import AlreadyRunning, PortTaken, ServeError, StepFailed
+from serve.errors import AlreadyRunning, CheckpointNotFound, PortTaken, ServeError, StepFailed
 from serve.panel import Display, render
 from serve.settings import ServeSettings
 from serve.supervisor import Part, State
@@ -73,10 +73,20 @@ def test_a_step_returns_its_document(tmp_path: Path) -> None:
     assert {"openroad", "yosys"} <= {row["name"] for row in document["corpora"]}
 
 
-def test_an_engine_of_the_users_own_needs_no_merge() -> None:
+def test_an_engine_of_the_users_own_needs_no_merge_but_a_tokenizer(small_checkpoint: Path, tmp_path: Path) -> None:
     console, _ = shown()
-    line = asyncio.run(prepare_model(ServeSettings(engine_url="http://gpu:8000"), Path("unused.toml"), {}, console))
+    settings = ServeSettings(engine_url="http://gpu:8000", checkpoint=str(small_checkpoint))
+    line = asyncio.run(prepare_model(settings, Path("unused.toml"), {}, console))
     assert line == "chipalign-demo, served by http://gpu:8000"
+    with pytest.raises(CheckpointNotFound, match="no tokenizer in the checkpoint directory"):
+        asyncio.run(prepare_model(ServeSettings(engine_url="http://gpu:8000", home=tmp_path), Path("unused.toml"), {}, console))
+
+
+def test_two_parts_cannot_share_a_port_and_an_address_elsewhere_is_refused() -> None:
+    with pytest.raises(PortTaken, match="cannot share a port"):
+        check_ports(ServeSettings(gateway_port=18111, page_port=18111, engine_url="http://elsewhere:8000"))
+    with pytest.raises(ServeError, match="nothing can listen on 203"):
+        check_ports(ServeSettings(host="203.0.113.7"))
 
 
 def test_the_commands_of_the_parts_carry_the_settings(tmp_path: Path) -> None:
@@ -126,6 +136,23 @@ def test_a_signal_cancels_the_work_and_lets_it_clean_up(number: signal.Signals) 
             asyncio.get_running_loop().call_later(0.05, os.kill, os.getpid(), number)
             await asyncio.sleep(60)
         finally:
+            cleaned.append("yes")
+
+    assert asyncio.run(until_signal(work())) is False
+    assert cleaned == ["yes"]
+
+
+def test_a_second_ctrl_c_does_not_cut_the_cleaning_up_short() -> None:
+    cleaned: list[str] = []
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            loop.call_later(0.05, os.kill, os.getpid(), signal.SIGINT)
+            await asyncio.sleep(60)
+        finally:
+            loop.call_later(0.05, os.kill, os.getpid(), signal.SIGINT)
+            await asyncio.sleep(0.3)
             cleaned.append("yes")
 
     assert asyncio.run(until_signal(work())) is False

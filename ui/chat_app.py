@@ -66,7 +66,7 @@ def main() -> None:
         st.error(literal(str(error)))
     except Exception:
         logging.getLogger(__name__).exception("the page failed")
-        st.error("Something went wrong in this page itself. Your conversation is kept: reload the page, and tell your CAD team if it happens again.")
+        st.error("Something went wrong in this page itself. Ask again; if it happens again, tell your CAD team.")
 
 
 @st.cache_resource(show_spinner=False)
