@@ -31,7 +31,8 @@ def main(command: list[str]) -> int:
     """Run the command; its exit status, or its end by a signal, becomes ours."""
     if os.getpgrp() != os.getpid():
         os.setsid()  # lead a group of our own: the starter's must not be signalled
-    signal.signal(signal.SIGTERM, lambda *_: None)  # meant for the command, which gets it too; a handler, since SIG_IGN would be inherited
+    for number in (signal.SIGTERM, signal.SIGINT):  # meant for the command, which gets them too; handlers, since SIG_IGN would be inherited
+        signal.signal(number, lambda *_: None)
     try:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     except OSError as error:
@@ -41,7 +42,8 @@ def main(command: list[str]) -> int:
     threading.Thread(target=end_group_when_starter_dies, daemon=True).start()
     status = process.wait()
     if status < 0:
-        signal.signal(-status, signal.SIG_DFL) if -status not in (signal.SIGKILL, signal.SIGSTOP) else None
+        if -status in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(-status, signal.SIG_DFL)
         os.kill(os.getpid(), -status)
     return status
 
