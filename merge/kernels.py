@@ -31,24 +31,24 @@ def _compile(function: Callable[..., Any], fastmath: set[str] | bool = False) ->
         return numba.njit(nogil=True, fastmath=fastmath)(function)
 
 
-def _widen(bits):  # type: ignore[no-untyped-def]  # numba infers: uint16 -> float32
+def _widen(bits: Any) -> Any:  # numba infers: uint16 -> float32
     return np.uint32(np.uint32(bits) << np.uint32(HALF)).view(np.float32)
 
 
-def _narrow(value):  # type: ignore[no-untyped-def]  # float32 -> uint16; the caller has seen to it that no value is NaN
+def _narrow(value: Any) -> Any:  # float32 -> uint16; the caller has seen to it that no value is NaN
     bits = np.float32(value).view(np.uint32)
     odd = (bits >> np.uint32(HALF)) & np.uint32(1)
     return np.uint16((bits + np.uint32(0x7FFF) + odd) >> np.uint32(HALF))
 
 
-def _blend(a, x, b, y):  # type: ignore[no-untyped-def]  # float32; compiled by itself, so that REORDER does not reach it
+def _blend(a: Any, x: Any, b: Any, y: Any) -> Any:  # float32; compiled by itself, so that REORDER does not reach it
     return a * x + b * y
 
 
 widen, narrow, blend = _compile(_widen), _compile(_narrow), _compile(_blend)
 
 
-def _measure_bf16(chip, chat):  # type: ignore[no-untyped-def]
+def _measure_bf16(chip: Any, chat: Any) -> Any:
     chip_sum = chat_sum = difference = product = 0.0
     for k in range(chip.size):
         x, y = np.float64(widen(chip[k])), np.float64(widen(chat[k]))
@@ -59,7 +59,7 @@ def _measure_bf16(chip, chat):  # type: ignore[no-untyped-def]
     return chip_sum, chat_sum, difference, product
 
 
-def _measure_f32(chip, chat):  # type: ignore[no-untyped-def]
+def _measure_f32(chip: Any, chat: Any) -> Any:
     chip_sum = chat_sum = difference = product = 0.0
     for k in range(chip.size):
         x, y = np.float64(chip[k]), np.float64(chat[k])
@@ -70,17 +70,17 @@ def _measure_f32(chip, chat):  # type: ignore[no-untyped-def]
     return chip_sum, chat_sum, difference, product
 
 
-def _combine_bf16(chip, chat, a, b, merged):  # type: ignore[no-untyped-def]
+def _combine_bf16(chip: Any, chat: Any, a: Any, b: Any, merged: Any) -> Any:
     for k in range(chip.size):
         merged[k] = narrow(blend(a, widen(chip[k]), b, widen(chat[k])))
 
 
-def _combine_f32(chip, chat, a, b, merged):  # type: ignore[no-untyped-def]
+def _combine_f32(chip: Any, chat: Any, a: Any, b: Any, merged: Any) -> Any:
     for k in range(chip.size):
         merged[k] = blend(a, chip[k], b, chat[k])
 
 
-def _square_bf16(piece):  # type: ignore[no-untyped-def]
+def _square_bf16(piece: Any) -> Any:
     total = 0.0
     for k in range(piece.size):
         x = np.float64(widen(piece[k]))
@@ -88,7 +88,7 @@ def _square_bf16(piece):  # type: ignore[no-untyped-def]
     return total
 
 
-def _square_f32(piece):  # type: ignore[no-untyped-def]
+def _square_f32(piece: Any) -> Any:
     total = 0.0
     for k in range(piece.size):
         x = np.float64(piece[k])

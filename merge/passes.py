@@ -150,9 +150,11 @@ def find_way(plan: TensorPlan, inputs: Inputs, sums: Sums, parameters: Parameter
         arc = _find_arc(method, plan, sums)
 
         def mix_pieces(piece: Segment, pieces: Pieces) -> torch.Tensor:
+            """Both parents' piece along the arc."""
             return combine(pieces["chip"], pieces["chat"], arc, dtype)
 
     def blend(piece: Segment, pieces: Pieces) -> torch.Tensor:
+        """A merged piece; rows of one parent only are copied."""
         if piece.chip is None or piece.chat is None:
             return pieces["chat" if piece.chip is None else "chip"].to(dtype)
         return mix_pieces(piece, pieces)
@@ -173,6 +175,7 @@ def _find_arc(method: str, plan: TensorPlan, sums: Sums) -> Arc:
 
 def _find_base_way(plan: TensorPlan, inputs: Inputs, sums: Sums, parameters: Parameters, dtype: torch.dtype) -> tuple[Arc, Blend]:
     def differences(side: Literal["chip", "chat"]) -> Iterator[torch.Tensor]:
+        """A parent less the base model, piece by piece."""
         for piece in inputs.shared:
             pieces = inputs.read(piece, (side, "base"))
             yield pieces[side].float() - pieces["base"].float()
@@ -181,6 +184,7 @@ def _find_base_way(plan: TensorPlan, inputs: Inputs, sums: Sums, parameters: Par
     mix = prepare(plan.method, plan.lam, plan.name, shape, parameters, differences)
 
     def blend(piece: Segment, pieces: Pieces) -> torch.Tensor:
+        """A merged piece by a method that needs the base model."""
         return combine_base(pieces["chip"], pieces["chat"], pieces["base"], mix, piece.out, dtype)
 
     return replace(find_line(sums, plan.lam), branch="mixed"), blend

@@ -138,7 +138,7 @@ class Retriever:
             return False
         if any(terms <= heading for heading in self._headings):
             return True
-        return coverage >= TOPIC_COVERAGE and any(self._side_by_side(*pair) for pair in pairwise(tokens) if not STOP_WORDS.intersection(pair))
+        return coverage >= TOPIC_COVERAGE and any(self._side_by_side(*pair) for pair in set(pairwise(tokens)) if not STOP_WORDS.intersection(pair))
 
     def _side_by_side(self, left: str, right: str) -> bool:
         """Whether the two words follow each other in the text of a passage, in singular or plural.
@@ -193,6 +193,7 @@ def expand_abbreviations(query: str, glossary: dict[str, str]) -> str:
     """
 
     def expand(match: re.Match[str]) -> str:
+        """The word, with its meaning where it has one."""
         word = match.group()
         meaning = glossary.get(word.lower())
         common = word.lower() in STOP_WORDS and not word.isupper()
