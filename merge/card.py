@@ -1,6 +1,6 @@
 """The model card (README.md) of a merged checkpoint, from its report. Pure text: it reads and writes no files.
 
-    text = render_card(report)
+text = render_card(report)
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Each tensor was merged by itself at lam = {describe_lam(recipe.lam)} (0 is the c
 
 ## Parents
 
-| | model | revision | licence | sha256 of the content |
+| | model | revision | licence | BLAKE3 of the content |
 |---|---|---|---|---|
 {_parent_rows("chip", report.chip)}
 {_parent_rows("chat", report.chat)}{chr(10) + _parent_rows("base", report.base) if report.base else ""}
@@ -128,9 +128,9 @@ def _sources(parent: Parent) -> list[Parent]:
 
 
 def _parent_rows(side: str, parent: Parent) -> str:
-    rows = [f"| {side} | {parent.ref} | {parent.revision or ''} | {parent.licence or UNKNOWN_LICENCE} | `{parent.sha256}` |"]
+    rows = [f"| {side} | {parent.ref} | {parent.revision or ''} | {parent.licence or UNKNOWN_LICENCE} | `{parent.blake3}` |"]
     if adapter := parent.adapter:
-        rows.append(f"| {side} adapter | {adapter.ref} | {adapter.revision or ''} | {adapter.licence or UNKNOWN_LICENCE} | `{adapter.sha256}` |")
+        rows.append(f"| {side} adapter | {adapter.ref} | {adapter.revision or ''} | {adapter.licence or UNKNOWN_LICENCE} | `{adapter.blake3}` |")
     return "\n".join(rows)
 
 

@@ -392,6 +392,12 @@ def hash_span(fd: int, offset: int, n_bytes: int) -> str:
     return digest.hexdigest()
 
 
+def hash_whole(path: Path) -> str:
+    """sha256 of a small file, as sha256sum prints it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _part(path: Path) -> Path:
     return path.with_name(path.name + PART)
 

@@ -1,6 +1,6 @@
 """The names of the files that a checkpoint and an adapter are made of. Nothing else, so that they can be known before torch is loaded.
 
-    weights = folder / WEIGHTS
+weights = folder / WEIGHTS
 """
 
 WEIGHTS = "model.safetensors"

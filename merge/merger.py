@@ -30,14 +30,14 @@ from typing import Any
 import torch
 
 from merge.adapters import open_source
-from merge.checkpoint import SHARD_BYTES, CheckpointWriter
+from merge.checkpoint import SHARD_BYTES, CheckpointWriter, hash_whole
 from merge.companions import prepare_companions
 from merge.errors import DeviceNotFound, OutputFull, OutputRefused
 from merge.geodesic import TensorResult, warm_up
 from merge.journal import Journal, is_taken_up
 from merge.layout import PART
 from merge.pairing import Pair, check_pair
-from merge.parents import Parent, Resolver, count_cores, hash_file
+from merge.parents import Parent, Resolver, count_cores
 from merge.passes import merge_tensor
 from merge.plan import TensorPlan, make_plan
 from merge.recipe import Recipe
@@ -270,5 +270,5 @@ def describe_files(output: Output) -> dict[str, OutputFile]:
     for path in sorted([*(output.folder / name for name in output.companions), *output.folder.glob(f"*{PART}")]):
         name, n_bytes = path.name.removesuffix(PART), path.stat().st_size
         header = output.writer.headers.get(name)
-        files[name] = OutputFile(n_bytes, header_sha256=header) if header else OutputFile(n_bytes, hash_file(path))
+        files[name] = OutputFile(n_bytes, header_sha256=header) if header else OutputFile(n_bytes, hash_whole(path))
     return files

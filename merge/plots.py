@@ -210,9 +210,7 @@ def draw_plan(document: Mapping[str, Any]) -> RenderableType:
     for row in document["plan"]:
         low, high = row["lam"]
         lam = f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
-        table.add_row(
-            row["kind"], row["method"], str(row["tensors"]), f"{row['parameters']:,}", lam, row["dtype"], f"{row['bytes'] / 1e6:,.1f}"
-        )
+        table.add_row(row["kind"], row["method"], str(row["tensors"]), f"{row['parameters']:,}", lam, row["dtype"], f"{row['bytes'] / 1e6:,.1f}")
     lines = [f"to read: {document['read_bytes'] / 1e6:,.1f} MB per pass; to write: {document['write_bytes'] / 1e6:,.1f} MB"]
     if rows := document["vocabulary"]:
         told = (rows["rows"], rows["merged"], rows["chip_only"], rows["chat_only"])

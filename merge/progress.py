@@ -1,7 +1,7 @@
 """Shows how a merge goes on: a bar on a terminal, plain lines every few seconds elsewhere. It computes nothing.
 
-    with make_watcher(sys.stderr) as watcher:
-        merge_parents(recipe, out, settings, render_card, watcher=watcher)
+with make_watcher(sys.stderr) as watcher:
+    merge_parents(recipe, out, settings, render_card, watcher=watcher)
 """
 
 from __future__ import annotations

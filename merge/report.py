@@ -28,7 +28,7 @@ from merge.recipe import Recipe
 from merge.vocabulary import RowMap
 
 REPORT = "merge_report.json"
-FORMAT = 2  # raised when the same recipe and parents would give other bytes, so that older outputs are merged anew
+FORMAT = 3  # raised when the same recipe and parents would give other bytes, so that older outputs are merged anew
 KIND = "chipalign merge report"
 VERSIONS_OF = ("chipalign", "torch", "numpy", "numba", "safetensors", "transformers")
 
@@ -115,7 +115,7 @@ def describe_parents(chip: Parent, chat: Parent, base: Parent | None) -> dict[st
 
 def _describe(parent: Parent) -> dict[str, Any]:
     described: dict[str, Any] = {
-        "ref": parent.ref, "revision": parent.revision, "licence": parent.licence, "sha256": parent.sha256, "files": dict(parent.files)
+        "ref": parent.ref, "revision": parent.revision, "licence": parent.licence, "blake3": parent.blake3, "files": dict(parent.files)
     }  # fmt: skip
     if parent.adapter is not None:
         described["adapter"] = _describe(parent.adapter)
@@ -164,7 +164,7 @@ def is_same_merge(document: Mapping[str, Any], recipe: Recipe, chip: Parent, cha
 def _content(parent: Any) -> tuple[Any, Any]:
     if not isinstance(parent, dict):
         return (None, None)
-    return (parent.get("sha256"), (parent.get("adapter") or {}).get("sha256"))
+    return (parent.get("blake3"), (parent.get("adapter") or {}).get("blake3"))
 
 
 def _size(path: Path) -> int | None:

@@ -21,12 +21,12 @@ from typing import Any
 
 import torch
 
-from merge.checkpoint import Checkpoint, StoredTensor, read_header, view_bytes
+from merge.checkpoint import Checkpoint, StoredTensor, hash_whole, read_header, view_bytes
 from merge.errors import CheckpointCorrupt, CheckpointNotFound, MergeError
 from merge.geodesic import warm_up
 from merge.merger import Parents, open_parents, single_threaded_torch
 from merge.pairing import Pair
-from merge.parents import Resolver, Say, count_cores, hash_file
+from merge.parents import Resolver, Say, count_cores
 from merge.passes import merge_tensor
 from merge.plan import TensorPlan, make_plan
 from merge.recipe import Recipe, parse_recipe
@@ -95,7 +95,7 @@ def compare_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> list[
             problems.append(f"{name} is missing")
         elif path.stat().st_size != claim["bytes"]:
             problems.append(f"{name} has {path.stat().st_size} bytes, the report says {claim['bytes']}")
-        elif "sha256" in claim and hash_file(path) != claim["sha256"]:
+        elif "sha256" in claim and hash_whole(path) != claim["sha256"]:
             problems.append(f"{name} has another sha256 than the report says")
         elif "header_sha256" in claim and hash_header(path) != claim["header_sha256"]:
             problems.append(f"{name} has another header than the report says")
@@ -197,8 +197,8 @@ def compare_parents(document: Mapping[str, Any], parents: Parents) -> list[str]:
     for side, found in describe_parents(parents.chip, parents.chat, parents.base).items():
         claim = document["parents"].get(side, {})
         for what, ours, theirs in ((f"{side} parent", found, claim), (f"{side} adapter", found.get("adapter"), claim.get("adapter"))):
-            if (ours or {}).get("sha256") != (theirs or {}).get("sha256"):
-                problems.append(f"the {what} {(ours or {}).get('ref')} is not the one that was merged: its content has another sha256")
+            if (ours or {}).get("blake3") != (theirs or {}).get("blake3"):
+                problems.append(f"the {what} {(ours or {}).get('ref')} is not the one that was merged: its content has another hash")
     return problems
 
 

@@ -14,10 +14,10 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from merge.card import render_card
+from merge.checkpoint import hash_whole
 from merge.errors import CheckpointCorrupt, MergeError, OutputFull, OutputRefused, ParentsMismatch, TensorNotFinite, TensorOverflow, TensorsDiffer
 from merge.geodesic import TensorResult, interpolate
 from merge.merger import Outcome, Watcher, check_room, merge_parents
-from merge.parents import hash_file
 from merge.recipe import Recipe
 from merge.report import REPORT
 from merge.settings import MergeSettings
@@ -144,7 +144,7 @@ def test_report_says_what_was_merged_and_what_came_of_it(tmp_path: Path, parents
             head = raw[: 8 + int.from_bytes(raw[:8], "little")]
             assert file == {"bytes": len(raw), "header_sha256": hashlib.sha256(head).hexdigest()}
         else:
-            assert file == {"bytes": len(raw), "sha256": hash_file(tmp_path / "out" / name)}
+            assert file == {"bytes": len(raw), "sha256": hash_whole(tmp_path / "out" / name)}
     assert {"model.safetensors", "config.json", "tokenizer.json"} <= document["files"].keys()
     chip, merged = read_tensors(parents[0]), read_tensors(tmp_path / "out")
     for tensor in document["tensors"]:
@@ -163,7 +163,7 @@ def test_card_names_parents_recipe_and_licences(tmp_path: Path, parents: tuple[P
     card = (tmp_path / "out" / "README.md").read_text()
     assert outcome.report is not None
     assert outcome.report.theta is not None
-    for part in (outcome.report.chip.sha256, outcome.report.chat.sha256, "# my-merge", "| geodesic | 0.6 | float32 |", "vllm serve my-merge"):
+    for part in (outcome.report.chip.blake3, outcome.report.chat.blake3, "# my-merge", "| geodesic | 0.6 | float32 |", "vllm serve my-merge"):
         assert part in card
     assert f"{outcome.report.theta.median:.2f} degrees in the median" in card
     assert "license: other\nlicense_name: apache-2.0-and-cc-by-4.0\n" in card

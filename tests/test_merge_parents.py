@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import socket
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
 from merge.errors import CheckpointNotFound, HubUnavailable
-from merge.parents import Parent, Resolver, hash_content, read_licence
+from merge.parents import Parent, Resolver, hash_content, hash_file, read_licence
 from merge.recipe import ParentRef
 from merge.settings import MergeSettings
 from tests.fake_hub import COMMIT, FakeHub
@@ -30,27 +30,34 @@ def test_a_folder_is_found_relative_to_the_recipe(tmp_path: Path) -> None:
     assert (parent.folder, parent.ref, parent.revision, parent.adapter) == (folder, "chip", None, None)
 
 
-def test_file_hashes_are_those_of_sha256sum(tmp_path: Path) -> None:
+def test_a_hash_is_blake3_as_its_specification_gives_it(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_bytes(b"")
+    (tmp_path / "abc").write_bytes(b"abc")
+    assert hash_file(tmp_path / "empty") == "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"
+    assert hash_file(tmp_path / "abc") == "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85"
+
+
+def test_every_file_of_a_parent_has_its_own_hash(tmp_path: Path) -> None:
     folder = write_llama(tmp_path / "chip", seed=1)
     parent = resolve(str(folder), tmp_path)
     assert {"model.safetensors", "config.json", "tokenizer.json", "chat_template.jinja"} <= parent.files.keys()
     for name, digest in parent.files.items():
-        assert digest == hashlib.sha256((folder / name).read_bytes()).hexdigest()
-    assert parent.sha256 == hash_content(parent.files)
+        assert digest == blake3((folder / name).read_bytes()).hexdigest()
+    assert parent.blake3 == hash_content(parent.files)
 
 
 def test_identity_is_content_and_neither_place_nor_time(tmp_path: Path) -> None:
     one, same, other = (write_llama(tmp_path / name, seed=seed) for name, seed in (("a", 1), ("b", 1), ("c", 2)))
     (same / "README.md").write_text("a card is no part of the model")
-    digests = [resolve(str(folder), tmp_path).sha256 for folder in (one, same, other)]
+    digests = [resolve(str(folder), tmp_path).blake3 for folder in (one, same, other)]
     assert digests[0] == digests[1] != digests[2]
 
 
 def test_a_changed_file_is_noticed_by_the_next_run(tmp_path: Path) -> None:
     folder = write_llama(tmp_path / "chip", seed=1)
-    before = resolve(str(folder), tmp_path).sha256
+    before = resolve(str(folder), tmp_path).blake3
     (folder / "tokenizer_config.json").write_text("{}")
-    assert resolve(str(folder), tmp_path).sha256 != before
+    assert resolve(str(folder), tmp_path).blake3 != before
 
 
 def test_an_adapter_has_a_hash_of_its_own(tmp_path: Path) -> None:
@@ -61,7 +68,7 @@ def test_an_adapter_has_a_hash_of_its_own(tmp_path: Path) -> None:
     assert parent.adapter is not None
     assert sorted(parent.adapter.files) == ["adapter_config.json", "adapter_model.safetensors"]
     assert parent.adapter.licence == "cc-by-4.0"
-    assert parent.sha256 == resolve("base", tmp_path, base=tmp_path).sha256
+    assert parent.blake3 == resolve("base", tmp_path, base=tmp_path).blake3
 
 
 @pytest.mark.parametrize("ref", ["./nowhere", "../nowhere", "nowhere", "/no/such/place", "a/b/c", "~/no/such/model"])
@@ -116,7 +123,7 @@ def test_a_hub_id_is_downloaded_without_pickles_and_its_commit_recorded(tmp_path
         parent = resolve("org/name@v1", tmp_path / "home", endpoint=hub.url)
     assert parent.revision == COMMIT
     assert parent.licence == "mit"
-    assert parent.sha256 == resolve(str(tmp_path / "chip"), tmp_path).sha256
+    assert parent.blake3 == resolve(str(tmp_path / "chip"), tmp_path).blake3
     assert "pytorch_model.bin" not in hub.fetched
     assert tmp_path / "home" / "models" in parent.folder.parents
 

@@ -58,7 +58,7 @@ def test_summary_counts_tensors_parameters_bytes_and_branches() -> None:
 def test_json_holds_no_place_and_is_valid_for_strict_readers() -> None:
     text = make_report(1.0, None).to_json()
     document = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
-    assert document["parents"]["chip"]["adapter"]["sha256"] == "cc"
+    assert document["parents"]["chip"]["adapter"]["blake3"] == "cc"
     assert document["parents"]["chat"]["revision"] == "v1"
     assert document["tensors"][1]["theta"] is None
     assert str(Path.cwd()) not in text
@@ -77,8 +77,8 @@ def test_a_merge_recognises_its_own_output(tmp_path: Path) -> None:
 def test_other_values_contents_or_sizes_are_another_merge(tmp_path: Path) -> None:
     document = written(tmp_path, make_report(1.0))
     assert not is_same_merge(document, replace(RECIPE, lam=0.5), CHIP, CHAT, tmp_path)
-    assert not is_same_merge(document, RECIPE, replace(CHIP, sha256="xx"), CHAT, tmp_path)
-    assert not is_same_merge(document, RECIPE, CHIP, replace(CHAT, sha256="xx"), tmp_path)
+    assert not is_same_merge(document, RECIPE, replace(CHIP, blake3="xx"), CHAT, tmp_path)
+    assert not is_same_merge(document, RECIPE, CHIP, replace(CHAT, blake3="xx"), tmp_path)
     assert not is_same_merge(document, RECIPE, replace(CHIP, adapter=None), CHAT, tmp_path)
     assert not is_same_merge(document, RECIPE, CHIP, replace(CHAT, adapter=ADAPTER), tmp_path)
     assert not is_same_merge({**document, "format": 0}, RECIPE, CHIP, CHAT, tmp_path)
