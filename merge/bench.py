@@ -214,13 +214,13 @@ def find_mergekit(tools: Path, say: Say) -> Path | None:
 
 def make_pair(folder: Path, layers: int, shape: Mapping[str, int], shards: int = 3) -> None:
     """A Llama of random bfloat16 weights, `chat`, and one with noise of a tenth of their size added, `chip`."""
-    import torch
+    import numpy as np
 
     from merge.checkpoint import CheckpointWriter, TensorSpec
+    from merge.dtypes import BFLOAT16
     from merge.geodesic import CHUNK
 
-    torch.set_num_threads(1)
-    dice, noise = random.Random(0), 0.02 * torch.randn(NOISE + CHUNK, generator=torch.Generator().manual_seed(0))
+    dice, noise = random.Random(0), np.float32(0.02) * np.random.default_rng(0).standard_normal(NOISE + CHUNK, np.float32)
     specs = [TensorSpec(name, "BF16", size, folder, 0) for name, size in list_tensors(layers, shape)]
     shard_bytes = sum(spec.n_bytes for spec in specs) // shards + max(spec.n_bytes for spec in specs)
     for side in ("chat", "chip"):
@@ -232,8 +232,8 @@ def make_pair(folder: Path, layers: int, shape: Mapping[str, int], shards: int =
             for start in range(0, spec.numel, CHUNK):
                 count = min(CHUNK, spec.numel - start)
                 first, second = (noise[at : at + count] for at in (dice.randrange(NOISE), dice.randrange(NOISE)))
-                chat.write(spec.name, start, first.bfloat16())
-                chip.write(spec.name, start, (first + 0.1 * second).bfloat16())
+                chat.write(spec.name, start, first.astype(BFLOAT16))
+                chip.write(spec.name, start, (first + np.float32(0.1) * second).astype(BFLOAT16))
         chat.finish()
         chip.finish()
 
