@@ -188,7 +188,8 @@ def average_elected(d_chip: Array, d_chat: Array, weighted_sum: Array, lam: floa
         agrees = np.sign(difference) == elected
         total = add_scaled(total, np.where(agrees, difference, np.float32(0)), share)
         weight += agrees * np.float32(share)
-    return total / np.where(weight > 0, weight, np.float32(1))
+    average: Array = total / np.where(weight > 0, weight, np.float32(1))
+    return average
 
 
 def draw_uniforms(mix: Mix, side: Side, start: int, count: int) -> Array:

@@ -150,6 +150,36 @@ def test_result_lies_between_the_parents_on_the_sphere(seed: int, lam: float) ->
     assert find_theta(measure(merged, chip)) == pytest.approx((1 - lam) * arc.theta, rel=1e-5)
 
 
+DEGENERATE = ("equal", "both zero", "zero chip", "zero chat", "opposite", "parallel", "tiny angle", "nan", "inf")
+
+
+@settings(max_examples=1000, deadline=None)
+@given(SEEDS, st.sampled_from(DEGENERATE), LAMS, st.integers(1, 60), st.sampled_from([FLOAT32, FLOAT16, BFLOAT16]))
+def test_degenerate_tensors_end_in_their_branch_or_their_error(seed: int, case: str, lam: float, numel: int, dtype: DType) -> None:
+    chip, _ = pair(seed, 0.1, numel, dtype)
+    chip[0] = 1.0  # never zero as a whole
+    nothing, powers = np.zeros_like(chip), np.array(2, dtype)
+    chat = {"equal": chip.copy(), "zero chat": nothing, "opposite": -powers * chip, "parallel": powers * chip}.get(case, chip.copy())
+    if case in ("both zero", "zero chip"):
+        chat, chip = (nothing if case == "both zero" else chip), nothing
+    if case == "tiny angle":  # the last bit of one element: a difference as small as the dtype has it
+        chat[-1] += chat[-1] * chat.dtype.type(0.008 if dtype == BFLOAT16 else 0.001 if dtype == FLOAT16 else 1.2e-7)
+    if case in ("nan", "inf"):
+        chat[-1] = float(case)
+    if case in ("nan", "inf") or (case == "opposite" and 0 < lam < 1):
+        with pytest.raises(TensorNotFinite if case in ("nan", "inf") else TensorsOpposite, match="tensor w"):
+            interpolate(chip, chat, lam, dtype, name="w")
+        return
+    merged, arc = interpolate(chip, chat, lam, dtype)
+    branches = {"both zero": "equal", "zero chip": "zero", "zero chat": "zero", "parallel": "geodesic", "tiny angle": "geodesic"}
+    assert arc.branch == ("equal" if np.array_equal(chip, chat) else branches.get(case, case))
+    assert np.isfinite(merged.astype(np.float64)).all()
+    if lam in (0.0, 1.0) or case == "equal":
+        assert merged.tobytes() == (chip if lam == 1.0 else chat).tobytes()
+    elif arc.branch == "zero":
+        assert not merged.any()
+
+
 def test_pieces_do_not_show_in_the_result() -> None:
     chip, chat = pair(seed=5, relative=0.1, numel=CHUNK + 1000)
     whole = measure(chip, chat)
