@@ -18,10 +18,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
+from threadpoolctl import threadpool_limits
 
 from merge.checkpoint import Checkpoint, StoredTensor, TensorReader, TensorSource, TensorSpec, read_header, read_json_object
+from merge.dtypes import FLOATS, Array
 from merge.errors import AdapterMismatch, AdapterUnsupported, CheckpointCorrupt
+from merge.geodesic import widen
 from merge.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 
 TENSOR_NAME = re.compile(r"(?:base_model\.model\.)?(?P<module>.+)\.lora_(?P<side>[AB])(?:\.default)?\.weight")
@@ -32,7 +35,6 @@ REFUSED = (
 )  # fmt: skip
 # Ways to start training that leave the base weights as they were; the others (pissa, olora, loftq, ...) shift them.
 PLAIN_STARTS = (True, False, None, "gaussian", "eva", "orthogonal", "mini_vera")
-FLOATS = ("F32", "F16", "BF16")
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,10 @@ class Adapter:
         pairs = pair_tensors(specs, config, folder)
         return cls(folder, pairs, Checkpoint(folder, specs, config))
 
-    def load(self, base_name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    def load(self, base_name: str) -> tuple[Array, Array]:
         """(A, B) of one base tensor in float32: a few rows, read when their tensor is merged."""
         pair = self.pairs[base_name]
-        a, b = (self._weights.tensor(spec.name).read(0, spec.numel).reshape(spec.shape).float() for spec in (pair.a, pair.b))
+        a, b = (widen(self._weights.tensor(spec.name).read(0, spec.numel)).reshape(spec.shape) for spec in (pair.a, pair.b))
         return a, b
 
     def __enter__(self) -> Adapter:
@@ -129,8 +131,8 @@ class FoldedTensor:
     """W + scale B A, computed for the piece that is asked for."""
 
     base: StoredTensor
-    a: torch.Tensor  # (r, in)
-    b: torch.Tensor  # (out, r)
+    a: Array  # (r, in)
+    b: Array  # (out, r)
     scale: float
 
     @property
@@ -138,12 +140,18 @@ class FoldedTensor:
         """The base tensor's, but in float32, which is what `read` returns."""
         return replace(self.base.spec, dtype="F32")
 
-    def read(self, start: int, stop: int) -> torch.Tensor:
+    def read(self, start: int, stop: int, buffer: Array | None = None) -> Array:
         """The flat elements from start to stop, in float32. Cheapest where both are at row boundaries."""
         columns = self.base.spec.shape[1]
         first, last = start // columns, -(-stop // columns)  # the rows that the piece touches
-        delta = (self.b[first:last] @ self.a).mul_(self.scale).reshape(-1)
-        return self.base.read(start, stop).float().add_(delta[start - first * columns : stop - first * columns])
+        delta = (self.b[first:last] @ self.a).reshape(-1)[start - first * columns : stop - first * columns]
+        return np.add(widen(self.base.read(start, stop)), delta * np.float32(self.scale), out=None if buffer is None else buffer[: stop - start])
+
+
+def single_threaded_blas() -> threadpool_limits:
+    """A context in which numpy multiplies matrices on the thread that asks: its own threads would contend with those that take a tensor
+    each, and their number could show in the last bit of a product."""
+    return threadpool_limits(1, user_api="blas")
 
 
 class FoldedCheckpoint:

@@ -2,7 +2,7 @@
 
 Everything is synthetic and lies in a temporary folder; mergekit comes from the package index into an environment of its own, once.
 Figures depend on the machine, so the document names it and gives ratios; no test asserts them. This process stays small and imports no
-torch: what Linux calls a child's peak memory starts at that of the process which started it.
+numpy: what Linux calls a child's peak memory starts at that of the process which started it.
 
     document = run_bench(BenchOptions(Path("parents"), tools=Path("tools")), say=print)
 """
@@ -41,6 +41,9 @@ SHAPE = {"hidden_size": 2048, "intermediate_size": 5632, "num_attention_heads": 
 QUICK_SHAPE = {"hidden_size": 512, "intermediate_size": 1408, "num_attention_heads": 8, "num_key_value_heads": 4, "vocab_size": 32000}
 NOISE = 1 << 24  # random numbers that weights are cut from, at random places
 LAM = 0.6
+# What runs before the first byte of a parent is read, and so the only start-up that may be left out of a comparison with plain copies.
+START = "import chipalign, merge.commands, merge.parents"
+ESTIMATED = (8e9, 70e9, 405e9)  # parameters
 KILL_SHAPE = {"hidden_size": 128, "intermediate_size": 512, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 8192}
 KILL_SHARD_BYTES = 8_000_000  # two or three shards, so that there are names to be given when a merge ends
 
@@ -53,7 +56,7 @@ class BenchOptions:
     tools: Path  # where mergekit's environment stays
     rounds: int = 3
     kills: int = 200
-    quick: bool = False  # a pair of 60 M parameters, one round, 20 kills, no mergekit
+    quick: bool = False  # a pair of 100 M parameters, one round, 20 kills, no mergekit
 
     @property
     def shape(self) -> Mapping[str, int]:
@@ -86,14 +89,15 @@ def run_bench(options: BenchOptions, say: Say) -> dict[str, Any]:
     twice, once = sizes[2 * LAYERS], sizes[LAYERS]
     return {
         **describe_machine(), "rounds": rounds, **side_by_side, "sizes": list(sizes.values()), "threads": {k: pick(v) for k, v in threads.items()},
+        "estimates": estimate_all(list(sizes.values())),
         "seconds_per_parameter_ratio_twice_as_deep": round(twice["s"] / twice["parameters"] / (once["s"] / once["parameters"]), 3),
         "peak_mb_ratio_twice_as_deep": round(twice["peak_mb"] / once["peak_mb"], 3), "kills": killed,
     }  # fmt: skip
 
 
 def pick(run: Mapping[str, Any]) -> dict[str, Any]:
-    """The three figures of a run that are compared."""
-    return {key: run[key] for key in ("s", "wall_s", "peak_mb")}
+    """The figures of a run that are compared."""
+    return {key: run[key] for key in ("s", "wall_s", "cpu_s", "peak_mb")}
 
 
 def summarise_bench(document: Mapping[str, Any]) -> str:
@@ -106,14 +110,39 @@ def summarise_bench(document: Mapping[str, Any]) -> str:
     lines += [f"{label:30}{run['s']:8.2f}{run.get('wall_s', run['s']):8.2f}{run.get('peak_mb', 0):7.0f}" for label, run in runs]
     lines += [f"{name}: {ratio}" for name, ratio in document["ratios"].items()]
     lines += [f"{name}: {value}" for name, value in document.items() if "twice" in name]
+    lines += [f"estimated: {merge}" for merge in document["estimates"]["merges"]]
     return "\n".join([*lines, f"kills: {document['kills']}"]) + "\n"
+
+
+def estimate_all(sizes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Merges of ESTIMATED parameters on a larger machine, from the CPU time that a parameter takes between the smallest and the largest size."""
+    small, large = sizes[0], sizes[-1]
+    cpu_ns = (large["cpu_s"] - small["cpu_s"]) / (large["parameters"] - small["parameters"]) * 1e9
+    return {"cpu_ns_per_parameter": round(cpu_ns, 2), "merges": [estimate_merge(parameters, cpu_ns) for parameters in ESTIMATED]}
+
+
+def estimate_merge(parameters: float, cpu_ns: float, *, cores: int = 48, storage_gb_s: float = 3.0) -> dict[str, Any]:
+    """What a merge of two bfloat16 parents would take, on paper: seconds of the cores and of the storage, which work at the same time.
+
+    cpu_ns: CPU nanoseconds per parameter. Assumed are cores as fast as those measured with memory bandwidth in proportion, and storage of
+    one sequential rate for reading and writing together (3 GB/s: one NVMe drive). Both parents are read three times, for hashes, sums and
+    combination: `storage_s` is for memory that keeps them from the first time (4 + 2 bytes per parameter), `storage_uncached_s` for memory
+    that keeps nothing (3 * 4 + 2).
+    """
+    found = {
+        "cpu_s": parameters * cpu_ns / 1e9 / cores,
+        "storage_s": 6 * parameters / 1e9 / storage_gb_s,
+        "storage_uncached_s": 14 * parameters / 1e9 / storage_gb_s,
+    }
+    binds = "storage" if found["storage_s"] > found["cpu_s"] else "cores"
+    return {"parameters": parameters, **{name: round(seconds, 1) for name, seconds in found.items()}, "binds": binds}
 
 
 def describe_machine() -> dict[str, Any]:
     """What the figures were taken on."""
     return {
         "date": datetime.date.today().isoformat(), "cpu": platform.processor() or platform.machine(), "cores": os.cpu_count(),
-        "load": os.getloadavg()[0], "python": platform.python_version(), "torch": version("torch"), "numba": version("numba"),
+        "load": os.getloadavg()[0], "python": platform.python_version(), "numpy": version("numpy"), "numba": version("numba"),
     }  # fmt: skip
 
 
@@ -143,11 +172,15 @@ def measure_ours(pair: Path, rounds: int, threads: int | None = None) -> dict[st
 
 
 def merge_once(pair: Path, threads: int | None = None) -> dict[str, Any]:
-    """`chipalign merge` as a user starts it. `s` leaves out the start of python and torch, measured just before, `wall_s` does not."""
+    """`chipalign merge` as a user starts it: `wall_s` is all of it, `s` is `wall_s` less `start_s`, and the ratio to the copy floor is of `s`.
+
+    `start_s` is the wall time of a python process that does what a merge does before it begins to hash its parents (START) and ends there,
+    measured just before. All that the merge imports and compiles beside the hashing, numba and the loops among it, counts as merging.
+    """
     out = pair / "out"
     arguments = ["--chip", str(pair / "chip"), "--instruct", str(pair / "chat"), "--lam", str(LAM), "--out", str(out), "--force", "--json"]
     command = [sys.executable, "-m", "chipalign", "merge", *arguments, *([] if threads is None else ["--threads", str(threads)])]
-    start, _ = run_measured([sys.executable, "-c", "import merge.commands, merge.card, merge.merger, merge.progress"])
+    start, _ = run_measured([sys.executable, "-c", START])
     used, printed = run_measured(command)
     shutil.rmtree(out)
     seconds = round(used["wall_s"] - start["wall_s"], 2)
@@ -214,13 +247,13 @@ def find_mergekit(tools: Path, say: Say) -> Path | None:
 
 def make_pair(folder: Path, layers: int, shape: Mapping[str, int], shards: int = 3) -> None:
     """A Llama of random bfloat16 weights, `chat`, and one with noise of a tenth of their size added, `chip`."""
-    import torch
+    import numpy as np
 
     from merge.checkpoint import CheckpointWriter, TensorSpec
+    from merge.dtypes import BFLOAT16
     from merge.geodesic import CHUNK
 
-    torch.set_num_threads(1)
-    dice, noise = random.Random(0), 0.02 * torch.randn(NOISE + CHUNK, generator=torch.Generator().manual_seed(0))
+    dice, noise = random.Random(0), np.float32(0.02) * np.random.default_rng(0).standard_normal(NOISE + CHUNK, np.float32)
     specs = [TensorSpec(name, "BF16", size, folder, 0) for name, size in list_tensors(layers, shape)]
     shard_bytes = sum(spec.n_bytes for spec in specs) // shards + max(spec.n_bytes for spec in specs)
     for side in ("chat", "chip"):
@@ -232,8 +265,8 @@ def make_pair(folder: Path, layers: int, shape: Mapping[str, int], shards: int =
             for start in range(0, spec.numel, CHUNK):
                 count = min(CHUNK, spec.numel - start)
                 first, second = (noise[at : at + count] for at in (dice.randrange(NOISE), dice.randrange(NOISE)))
-                chat.write(spec.name, start, first.bfloat16())
-                chip.write(spec.name, start, (first + 0.1 * second).bfloat16())
+                chat.write(spec.name, start, first.astype(BFLOAT16))
+                chip.write(spec.name, start, (first + np.float32(0.1) * second).astype(BFLOAT16))
         chat.finish()
         chip.finish()
 

@@ -1,6 +1,8 @@
 """The model card (README.md) of a merged checkpoint, from its report. Pure text: it reads and writes no files.
 
-text = render_card(report)
+    text = render_card(report)
+
+What it says of a checkpoint is in merge_report.json too; the card is for people and for the front matter that model hubs read.
 """
 
 from __future__ import annotations

@@ -20,18 +20,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
+import numpy as np
 
+from merge.dtypes import DTYPE_NAMES, DTYPES, Array
 from merge.errors import CheckpointCorrupt, CheckpointNotFound
 from merge.layout import INDEX, PART, WEIGHTS
 
-# The safetensors dtype names, and what torch calls them.
-DTYPES: Mapping[str, torch.dtype] = {
-    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
-    "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2,
-    "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
-}  # fmt: skip
-DTYPE_NAMES: Mapping[torch.dtype, str] = {dtype: name for name, dtype in DTYPES.items()}
 HEADER_LIMIT_BYTES = 25_000_000  # the format allows four times that; 90 000 tensors in one file take 12 MB, a dense model's shard 50 kB
 JSON_LIMIT_BYTES = 250_000_000  # of configs, indexes and tokenizers; the largest tokenizers are near 35 MB
 HEADER_ALIGNMENT = 8  # bytes; the format pads headers with spaces so that tensors start aligned
@@ -58,7 +52,7 @@ class TensorSpec:
     @property
     def n_bytes(self) -> int:
         """Bytes it takes in its file."""
-        return self.numel * int(DTYPES[self.dtype].itemsize)
+        return self.numel * DTYPES[self.dtype].itemsize
 
 
 class TensorReader(Protocol):
@@ -69,8 +63,11 @@ class TensorReader(Protocol):
         """Name, shape and the dtype that `read` returns."""
         ...
 
-    def read(self, start: int, stop: int) -> torch.Tensor:
-        """The flat elements from start (included) to stop (excluded)."""
+    def read(self, start: int, stop: int, buffer: Array | None = None) -> Array:
+        """The flat elements from start (included) to stop (excluded).
+
+        buffer: memory to put them into, of the same dtype and at least as large; else it is new.
+        """
         ...
 
 
@@ -104,11 +101,11 @@ class StoredTensor:
     spec: TensorSpec
     fd: int
 
-    def read(self, start: int, stop: int) -> torch.Tensor:
+    def read(self, start: int, stop: int, buffer: Array | None = None) -> Array:
         """The flat elements from start to stop in their stored dtype. Raises CheckpointCorrupt if the file ends early or cannot be read."""
         dtype = DTYPES[self.spec.dtype]
-        piece = torch.empty(stop - start, dtype=dtype)
-        view = memoryview(piece.view(torch.uint8).numpy())
+        piece = np.empty(stop - start, dtype) if buffer is None else buffer[: stop - start]
+        view = view_bytes(piece)
         offset = self.spec.offset + start * dtype.itemsize
         while len(view):
             try:
@@ -328,13 +325,13 @@ class CheckpointWriter:
         self.headers[path.name] = hashlib.sha256(head).hexdigest()
         _write_all(fd, memoryview(head), 0)
 
-    def write(self, name: str, start: int, piece: torch.Tensor) -> memoryview:
+    def write(self, name: str, start: int, piece: Array) -> memoryview:
         """Write a flat piece whose first element is element `start` of the tensor and which has its dtype. Returns the bytes written."""
         spec = self._specs[name]
         if DTYPE_NAMES[piece.dtype] != spec.dtype:
             raise TypeError(f"tensor {name} was laid out as {spec.dtype}, not {piece.dtype}")
         raw = view_bytes(piece)
-        _write_all(self._fds[spec.path], raw, spec.offset + start * piece.element_size())
+        _write_all(self._fds[spec.path], raw, spec.offset + start * piece.itemsize)
         return raw
 
     def hash_tensor(self, name: str) -> str:
@@ -363,9 +360,9 @@ class CheckpointWriter:
         self.close()
 
 
-def view_bytes(piece: torch.Tensor) -> memoryview:
+def view_bytes(piece: Array) -> memoryview:
     """The bytes of a flat piece, as they stand in a file; the same memory."""
-    return memoryview(piece.contiguous().view(torch.uint8).numpy())
+    return piece.view(np.uint8).data
 
 
 def split_shards(tensors: Iterable[TensorSpec], shard_bytes: int) -> list[list[TensorSpec]]:

@@ -2,7 +2,7 @@
 
     merge(["data/recipes/demo.toml", "--out", "merged"])  # the exit code
 
-torch and the rest are imported when a merge starts, so that help and mistakes are answered at once.
+numpy and the rest are imported when a merge starts, so that help and mistakes are answered at once; torch only for --device cuda and GGUF.
 """
 
 from __future__ import annotations
@@ -21,9 +21,6 @@ from merge.settings import MergeSettings
 
 if TYPE_CHECKING:
     from merge.merger import Outcome
-
-
-SWITCH_S = 0.0005  # a tenth of python's own: how long threads that hash wait for the interpreter while this one loads torch
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -96,7 +93,7 @@ def build_bench_parser() -> argparse.ArgumentParser:
         prog="chipalign merge bench",
         description="Measure a merge of 1.1 B parameters beside mergekit's slerp and beside plain copies of the same bytes, in turn: half an hour.",
     )
-    parser.add_argument("--quick", action="store_true", help="60 M parameters, once, without mergekit: a minute")
+    parser.add_argument("--quick", action="store_true", help="100 M parameters, once, without mergekit: a minute")
     parser.add_argument("--rounds", type=int, default=3, help="how often each is run; medians count (default 3)")
     parser.add_argument("--folder", type=Path, metavar="DIR", help="where the parents are made, 26 GB (default: the folder for temporary files)")
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
@@ -267,19 +264,18 @@ SUBCOMMANDS = {"inspect": inspect, "verify": verify, "sweep": sweep, "bench": be
 
 
 def run_merge(recipe: Recipe, out: Path, settings: MergeSettings, *, plots: bool = False, **options: Any) -> tuple[Outcome, float]:
-    """Merge with progress on stderr: (outcome, seconds). The seconds leave out the start of python and torch."""
+    """Merge with progress on stderr: (outcome, seconds). The seconds leave out the start of python, and nothing else."""
     from functools import partial
 
+    started = time.monotonic()
     from merge.parents import Resolver, count_cores
 
     with Resolver(recipe.base, settings, _say, threads=options.get("threads") or count_cores()) as resolver:
-        resolver.begin(recipe.parents())  # hashing needs no torch, which takes a second to load
-        sys.setswitchinterval(SWITCH_S)
+        resolver.begin(recipe.parents())  # beside the imports, which take half a second
         from merge.card import render_card
         from merge.merger import merge_parents
         from merge.progress import make_watcher
 
-        started = time.monotonic()
         with make_watcher(sys.stderr) as watcher:
             outcome = merge_parents(recipe, out, settings, partial(render_card, with_plots=plots), watcher=watcher, resolver=resolver, **options)
             if plots:

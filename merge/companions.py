@@ -14,8 +14,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
-
 from merge.checkpoint import read_json_object
 from merge.errors import CheckpointCorrupt
 from merge.pairing import SETTING_KEYS, Pair
@@ -108,6 +106,8 @@ def _keep_template(raw: bytes, chat: Path) -> bytes:
 
 def _join(pair: Pair) -> bytes:
     """The tokenizer of both, read back by the library that will use it: every token must have the row that the weights have for it."""
+    from tokenizers import Tokenizer
+
     assert pair.chip_vocab is not None
     assert pair.chat_vocab is not None
     tokens = union_tokens(pair.chip_vocab, pair.chat_vocab)

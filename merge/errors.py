@@ -90,7 +90,7 @@ class OutputBusy(MergeError):
 
 
 class DeviceNotFound(MergeError):
-    """There is no such device, or torch was built without it."""
+    """There is no such device, or torch is not installed or was built without it."""
 
 
 class BenchFailed(MergeError):

@@ -7,9 +7,9 @@ It reads and writes no files and knows no models. W_c is the chip model's tensor
 
 W is a W_c + b W_i with two numbers per tensor, so two passes are enough: `measure` for the sums that give a and b
 (`find_arc`), `combine` for the result. Both work on any piece of a tensor, so a caller streams pieces that stay in cache. Where numba is
-installed its loops (merge.kernels) do the work of both; the torch lines beside each call are the same arithmetic, several times slower.
+installed its loops (merge.kernels) do the work of both; the numpy lines beside each call are the same arithmetic, several times slower.
 
-    merged, arc = interpolate(w_chip, w_chat, lam=0.6, dtype=torch.bfloat16)
+    merged, arc = interpolate(w_chip, w_chat, lam=0.6, dtype=BFLOAT16)
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Literal
 
+import ml_dtypes
 import numpy as np
-import torch
 
+from merge.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, Array, DType
 from merge.errors import TensorNotFinite, TensorsOpposite
 
 Branch = Literal["geodesic", "equal", "zero", "opposite", "copied", "linear", "mixed"]
@@ -36,7 +37,8 @@ OPPOSITE_TOLERANCE = 1e-4
 LOPSIDED = 16.0
 # Coefficients above this mean that large terms cancel: float32 would lose the digits that are left, float64 keeps them.
 CANCELLING = 4.0
-NARROW = (torch.float32, torch.float16, torch.bfloat16)  # what float32 holds exactly
+QUIET = np.errstate(over="ignore", invalid="ignore")  # what is not finite is looked for in the sums, and refused by name
+NARROW = (FLOAT32, FLOAT16, BFLOAT16)  # what float32 holds exactly
 
 
 @dataclass(frozen=True)
@@ -84,13 +86,9 @@ class TensorResult:
     lam: float = 0.0
 
 
-def load_kernels(piece: torch.Tensor) -> ModuleType | None:
-    """merge.kernels, or None where numba is not installed or the piece is not in this machine's own memory but a GPU's."""
-    return _import_kernels() if piece.device.type == "cpu" else None
-
-
 @functools.cache
-def _import_kernels() -> ModuleType | None:
+def load_kernels() -> ModuleType | None:
+    """merge.kernels, or None where numba is not installed."""
     try:
         from merge import kernels
     except ImportError:
@@ -99,49 +97,60 @@ def _import_kernels() -> ModuleType | None:
 
 
 def warm_up() -> None:
-    """Load the compiled loops, or compile them, half a second of one core: a caller does it while it waits for something else."""
-    for dtype in (torch.bfloat16, torch.float32):
-        piece = torch.ones(1, dtype=dtype)
-        interpolate(piece, 2 * piece, 0.5, dtype)
+    """Load the compiled loops, or compile them, a third of a second of one core: a caller does it while it waits for something else."""
+    for dtype in (BFLOAT16, FLOAT32):
+        piece = np.ones(1, dtype)
+        interpolate(piece, np.full(1, 2, dtype), 0.5, dtype)
         square(piece)
 
 
-def measure(chip: torch.Tensor, chat: torch.Tensor) -> Sums:
-    """The sums of two pieces of equal shape and any dtype.
+@QUIET
+def measure(chip: Array, chat: Array) -> Sums:
+    """The sums of two flat pieces of equal size and any dtype.
 
     Widening to float64 first makes every product of bf16, fp16 or fp32 numbers exact, and the difference as well, so that D is
-    right for parents that differ in their last bits only.
+    right for parents that differ in their last bits only. Whole numbers can be wider than float64: of them D counts those that differ.
     """
-    kernels = load_kernels(chip)
-    if kernels and chip.dtype == chat.dtype == torch.bfloat16:
-        return Sums(*kernels.measure_bf16(_bits(chip), _bits(chat)))
+    kernels = load_kernels()
+    if kernels and chip.dtype == chat.dtype == BFLOAT16:
+        return Sums(*kernels.measure_bf16(chip.view(np.uint16), chat.view(np.uint16)))
     if kernels and chip.dtype in NARROW and chat.dtype in NARROW:
-        return Sums(*kernels.measure_f32(_floats(chip), _floats(chat)))
-    c = chip.reshape(-1).double()
-    i = chat.reshape(-1).double()
-    d = c - i
-    return Sums(torch.dot(c, c).item(), torch.dot(i, i).item(), torch.dot(d, d).item(), torch.dot(c, i).item())
+        return Sums(*kernels.measure_f32(widen(chip), widen(chat)))
+    c, i = chip.astype(FLOAT64), chat.astype(FLOAT64)
+    d = c - i if chip.dtype.kind not in "iub" else (chip != chat).astype(FLOAT64)
+    return Sums(*(float(np.sum(x * y)) for x, y in ((c, c), (i, i), (d, d), (c, i))))
 
 
-def square(piece: torch.Tensor) -> float:
-    """The sum of squares of a piece in float64."""
-    kernels = load_kernels(piece)
-    if kernels and piece.dtype == torch.bfloat16:
-        return float(kernels.square_bf16(_bits(piece)))
+@QUIET
+def square(piece: Array) -> float:
+    """The sum of squares of a flat piece in float64."""
+    kernels = load_kernels()
+    if kernels and piece.dtype == BFLOAT16:
+        return float(kernels.square_bf16(piece.view(np.uint16)))
     if kernels and piece.dtype in NARROW:
-        return float(kernels.square_f32(_floats(piece)))
-    wide = piece.reshape(-1).double()
-    return float(torch.dot(wide, wide).item())
+        return float(kernels.square_f32(widen(piece)))
+    return float(np.sum(np.square(piece.astype(FLOAT64))))
 
 
-def _bits(piece: torch.Tensor) -> np.ndarray[tuple[int], np.dtype[np.uint16]]:
-    """The bits of a bfloat16 piece, which numpy has no type for; the same memory."""
-    return piece.reshape(-1).contiguous().view(torch.uint16).numpy()  # type: ignore[no-any-return]
+def widen(piece: Array) -> Array:
+    """A flat piece of half precision in float32, which holds all of its numbers exactly; one in float32 as it is."""
+    kernels = load_kernels()
+    if kernels and piece.dtype == FLOAT16:
+        wide = np.empty(piece.size, FLOAT32)
+        kernels.widen_f16(piece.view(np.uint16), wide)
+        return wide
+    return piece.astype(FLOAT32, copy=False)
 
 
-def _floats(piece: torch.Tensor) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    """A piece in float32, which holds every fp16 and bf16 number exactly."""
-    return piece.reshape(-1).contiguous().float().numpy()  # type: ignore[no-any-return]
+@QUIET
+def narrow(wide: Array, dtype: DType) -> Array:
+    """A flat piece rounded to `dtype`, to nearest, ties to even; beyond its largest number infinity, which the caller looks for."""
+    kernels = load_kernels()
+    if kernels and wide.dtype == FLOAT32 and dtype == FLOAT16:
+        rounded = np.empty(wide.size, FLOAT16)
+        kernels.narrow_f16(wide, rounded.view(np.uint16))
+        return rounded
+    return wide.astype(dtype, copy=False)
 
 
 def find_theta(sums: Sums) -> float:
@@ -194,57 +203,67 @@ def _share(t: float, theta: float) -> float:
     return t if theta == 0.0 else math.sin(t * theta) / math.sin(theta)
 
 
-def combine(chip: torch.Tensor, chat: torch.Tensor, arc: Arc, dtype: torch.dtype) -> torch.Tensor:
-    """chip * W_c + chat * W_i of two pieces of equal shape, in float32 (float64 where terms cancel), rounded once to `dtype`.
+@QUIET
+def combine(chip: Array, chat: Array, arc: Arc, dtype: DType) -> Array:
+    """chip * W_c + chat * W_i of two flat pieces of equal size, in float32 (in float64 first where terms cancel), rounded to `dtype`.
 
     A coefficient of zero drops its parent instead of adding zeros, so that lam 0 and 1 keep even the sign of zero.
     """
-    wide = torch.float64 if max(abs(arc.chip), abs(arc.chat)) > CANCELLING else torch.float32
+    wide = FLOAT64 if max(abs(arc.chip), abs(arc.chat)) > CANCELLING else FLOAT32
     if arc.chat == 0.0:
         return _scale(chip, arc.chip, wide, dtype)
     if arc.chip == 0.0:
         return _scale(chat, arc.chat, wide, dtype)
-    kernels = load_kernels(chip)
-    if kernels and wide is torch.float32 and dtype is chip.dtype is chat.dtype is torch.bfloat16:
-        merged = torch.empty(chip.shape, dtype=dtype)
-        kernels.combine_bf16(_bits(chip), _bits(chat), np.float32(arc.chip), np.float32(arc.chat), merged.reshape(-1).view(torch.uint16).numpy())
+    if wide == FLOAT64:
+        return narrow((chip.astype(FLOAT64) * arc.chip + chat.astype(FLOAT64) * arc.chat).astype(FLOAT32), dtype)
+    kernels = load_kernels()
+    if kernels and dtype == chip.dtype == chat.dtype == BFLOAT16:
+        merged = np.empty(chip.size, dtype)
+        kernels.combine_bf16(chip.view(np.uint16), chat.view(np.uint16), np.float32(arc.chip), np.float32(arc.chat), merged.view(np.uint16))
         return merged
-    if kernels and wide is torch.float32 and chip.dtype in NARROW and chat.dtype in NARROW:
-        merged = torch.empty(chip.shape)
-        kernels.combine_f32(_floats(chip), _floats(chat), np.float32(arc.chip), np.float32(arc.chat), merged.reshape(-1).numpy())
-        return merged.to(dtype)
-    return chip.to(wide).mul(arc.chip).add_(chat.to(wide).mul(arc.chat)).to(dtype)
+    if kernels and chip.dtype in NARROW and chat.dtype in NARROW:
+        merged = np.empty(chip.size, FLOAT32)
+        kernels.combine_f32(widen(chip), widen(chat), np.float32(arc.chip), np.float32(arc.chat), merged)
+        return narrow(merged, dtype)
+    return narrow(widen(chip) * np.float32(arc.chip) + widen(chat) * np.float32(arc.chat), dtype)
 
 
-def _scale(tensor: torch.Tensor, factor: float, wide: torch.dtype, dtype: torch.dtype) -> torch.Tensor:
-    return tensor.to(dtype) if factor == 1.0 else tensor.to(wide).mul(factor).to(dtype)
+def _scale(piece: Array, factor: float, wide: DType, dtype: DType) -> Array:
+    if factor == 1.0:
+        return piece if piece.dtype == dtype else narrow(widen(piece), dtype)
+    return narrow((piece.astype(wide) * wide.type(factor)).astype(FLOAT32, copy=False), dtype)
 
 
-def check_finite(sums: Sums, name: str, tensors: Iterable[tuple[str, int, torch.Tensor]]) -> None:
+@QUIET
+def check_finite(sums: Sums, name: str, pieces: Iterable[tuple[str, int, Array]]) -> None:
     """Raise TensorNotFinite where a sum is not finite; no finite float32 number can make it so.
 
-    tensors: (which parent, flat position of the piece's first element, piece), read again only to name the position.
+    pieces: (which parent, flat position of the piece's first element, piece), read again only to name the position.
     """
     if math.isfinite(sums.chip) and math.isfinite(sums.chat):
         return
-    for parent, start, piece in tensors:
-        bad = torch.nonzero(~torch.isfinite(piece.reshape(-1)))
-        if len(bad):
-            at = int(bad[0].item())
-            value = piece.reshape(-1)[at].item()
-            raise TensorNotFinite(f"{parent} parent: tensor {name} holds {value} at flat position {start + at}. Repair or replace that parent")
+    for parent, start, piece in pieces:
+        [bad] = np.nonzero(~np.isfinite(piece))
+        if bad.size:
+            where = f"{piece[bad[0]]} at flat position {start + bad[0]}"
+            raise TensorNotFinite(f"{parent} parent: tensor {name} holds {where}. Repair or replace that parent")
 
 
-def interpolate(chip: torch.Tensor, chat: torch.Tensor, lam: float, dtype: torch.dtype, name: str = "tensor") -> tuple[torch.Tensor, Arc]:
+def find_largest(dtype: DType) -> float:
+    """The largest finite number of a dtype of floating point."""
+    return float(ml_dtypes.finfo(dtype).max)  # type: ignore[no-untyped-call]
+
+
+def interpolate(chip: Array, chat: Array, lam: float, dtype: DType, name: str = "tensor") -> tuple[Array, Arc]:
     """Merge two tensors of equal shape held in memory: (merged tensor in `dtype`, its arc).
 
     Raises TensorNotFinite and TensorsOpposite. The same steps, streamed from files, are merge.passes.merge_tensor.
     """
     flat_chip, flat_chat = chip.reshape(-1), chat.reshape(-1)
-    starts = range(0, flat_chip.numel(), CHUNK)
+    starts = range(0, flat_chip.size, CHUNK)
     sums = Sums.total(measure(flat_chip[s : s + CHUNK], flat_chat[s : s + CHUNK]) for s in starts)
     check_finite(sums, name, (("chip", 0, flat_chip), ("chat", 0, flat_chat)))
     arc = find_arc(sums, lam, name)
     pieces = [combine(flat_chip[s : s + CHUNK], flat_chat[s : s + CHUNK], arc, dtype) for s in starts]
-    merged = torch.cat(pieces) if pieces else flat_chip.to(dtype)
+    merged = np.concatenate(pieces) if pieces else np.empty(0, dtype)
     return merged.reshape(chip.shape), arc

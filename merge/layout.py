@@ -1,6 +1,8 @@
-"""The names of the files that a checkpoint and an adapter are made of. Nothing else, so that they can be known before torch is loaded.
+"""The names of the files that a checkpoint and an adapter are made of.
 
-weights = folder / WEIGHTS
+    weights = folder / WEIGHTS
+
+Nothing else, so that they can be known before any library is loaded.
 """
 
 WEIGHTS = "model.safetensors"

@@ -20,16 +20,15 @@ does not decide whether two models fit (merge.pairing), what is made of each ten
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from merge.adapters import open_source
+from merge import geodesic
+from merge.adapters import open_source, single_threaded_blas
 from merge.checkpoint import SHARD_BYTES, CheckpointWriter, hash_whole
 from merge.companions import prepare_companions
 from merge.errors import DeviceNotFound, OutputFull, OutputRefused
@@ -38,7 +37,7 @@ from merge.journal import Journal, is_taken_up
 from merge.layout import PART
 from merge.pairing import Pair, check_pair
 from merge.parents import Parent, Resolver, count_cores
-from merge.passes import merge_tensor
+from merge.passes import Arithmetic, merge_tensor
 from merge.plan import TensorPlan, make_plan
 from merge.recipe import Recipe
 from merge.report import REPORT, MergeReport, OutputFile, find_key, is_same_merge, name_parents, read_report
@@ -120,7 +119,7 @@ def merge_sweep(
     Raises the MergeErrors of all its parts; a failed merge leaves every folder as it was.
     """
     watcher, threads = watcher or Watcher(), threads or count_cores()
-    check_device(device)
+    arithmetic = find_arithmetic(device)
     beside = ThreadPoolExecutor(1, thread_name_prefix="warm-up")
     beside.submit(warm_up)
     beside.shutdown(wait=False)
@@ -136,19 +135,22 @@ def merge_sweep(
         with ExitStack() as stack:
             pair = open_parents(parents, todo[0][0], stack)
             outputs = [prepare_output(recipe, out, parents, pair, shard_bytes, stack) for recipe, out in todo]
-            results = merge_tensors(pair, outputs, watcher, threads, device)
+            results = merge_tensors(pair, outputs, watcher, threads, arithmetic)
             for output, tensors in zip(outputs, results, strict=True):
                 report = finish_output(output, parents, tensors, render_card)
                 outcomes[output.out] = Outcome(output.out, False, report, report.summary())
     return [outcomes[out] for _, out in jobs]
 
 
-def check_device(device: str) -> None:
-    """Raise DeviceNotFound where torch cannot compute on a device of this name."""
+def find_arithmetic(device: str) -> Arithmetic:
+    """Who computes: this machine's cores for "cpu", else torch on a device that it knows by this name. Raises DeviceNotFound."""
+    if device == "cpu":
+        return geodesic
     try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:  # how builds of torch without CUDA say it
-        raise DeviceNotFound(f"device {device!r} cannot be used: {str(error).splitlines()[0]}. Use cpu") from error
+        from merge.cuda import TorchArithmetic
+    except ImportError as error:
+        raise DeviceNotFound(f"device {device!r} needs torch, which is not installed. Use cpu") from error
+    return TorchArithmetic(device)
 
 
 def check_output(out: Path, parents: Parents) -> dict[str, Any] | None:
@@ -202,7 +204,7 @@ def finish_output(output: Output, parents: Parents, tensors: tuple[TensorResult,
     return report
 
 
-def merge_tensors(pair: Pair, outputs: Sequence[Output], watcher: Watcher, threads: int, device: str = "cpu") -> list[tuple[TensorResult, ...]]:
+def merge_tensors(pair: Pair, outputs: Sequence[Output], watcher: Watcher, threads: int, arithmetic: Arithmetic) -> list[tuple[TensorResult, ...]]:
     """Merge all planned tensors into the writers' files; per output its results in the order of the names.
 
     Threads take whole tensors, the largest first; a tensor's pieces and the order of its sums are the same for any number of threads.
@@ -213,9 +215,9 @@ def merge_tensors(pair: Pair, outputs: Sequence[Output], watcher: Watcher, threa
         watcher.say(f"taking up a merge that was interrupted: {resumed} tensors are there already")
     results: list[list[TensorResult]] = []
     done_bytes = 0
-    with single_threaded_torch(), ThreadPoolExecutor(threads, thread_name_prefix="merge") as pool:
+    with single_threaded_blas(), ThreadPoolExecutor(threads, thread_name_prefix="merge") as pool:
         by_size = sorted(range(len(outputs[0].plans)), key=lambda n: (-outputs[0].plans[n].n_bytes, outputs[0].plans[n].name))
-        futures = {pool.submit(_merge_nth, n, pair, outputs, device): n for n in by_size}
+        futures = {pool.submit(_merge_nth, n, pair, outputs, arithmetic): n for n in by_size}
         try:
             for future in as_completed(futures):
                 results.append(future.result())
@@ -227,13 +229,13 @@ def merge_tensors(pair: Pair, outputs: Sequence[Output], watcher: Watcher, threa
     return list(zip(*results, strict=True))
 
 
-def _merge_nth(n: int, pair: Pair, outputs: Sequence[Output], device: str) -> list[TensorResult]:
+def _merge_nth(n: int, pair: Pair, outputs: Sequence[Output], arithmetic: Arithmetic) -> list[TensorResult]:
     """The n-th tensor in every output that does not hold it yet."""
     name = outputs[0].plans[n].name
     results = {k: done for k, output in enumerate(outputs) if (done := _find_done(name, output)) is not None}
     todo = [k for k in range(len(outputs)) if k not in results]
     if todo:
-        merged = merge_tensor([(outputs[k].plans[n], outputs[k].writer) for k in todo], pair, outputs[0].recipe.parameters, device)
+        merged = merge_tensor([(outputs[k].plans[n], outputs[k].writer) for k in todo], pair, outputs[0].recipe.parameters, arithmetic)
         for k, result in zip(todo, merged, strict=True):
             outputs[k].journal.add(result)
             results[k] = result
@@ -244,17 +246,6 @@ def _find_done(name: str, output: Output) -> TensorResult | None:
     """What the journal says of a tensor, if the file still holds the bytes that it speaks of."""
     done = output.journal.done.get(name)
     return done if done is not None and output.writer.hash_tensor(name) == done.sha256 else None
-
-
-@contextmanager
-def single_threaded_torch() -> Iterator[None]:
-    """Our threads take a tensor each; torch's own would contend with them, and sum in an order that depends on their number."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def check_room(folder: Path, needed_bytes: int) -> None:

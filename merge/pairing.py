@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from merge.checkpoint import TensorSource, TensorSpec, read_json_object
+from merge.dtypes import FLOATS, WHOLE
 from merge.errors import ParentsMismatch
 from merge.recipe import BASE_METHODS, DECISIONS, Recipe
 from merge.vocabulary import TOKENIZER, RowMap, Vocabulary, match_rows, read_tokens
 
-FLOATS = ("F32", "F16", "BF16")  # what is interpolated; float64 and float8 are refused, whole numbers are copied
-WHOLE = ("I64", "I32", "I16", "I8", "U8", "BOOL")
 # What must agree for the weights to mean the same in both models. max_position_embeddings is a limit, no meaning, and may differ.
 STRUCTURE_KEYS = (
     "model_type", "architectures", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",

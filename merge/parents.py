@@ -37,7 +37,8 @@ PACKAGE = "package:"
 HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@(?P<revision>[\w./-]+))?")
 # A model's files, here and on the hub: weights, configs, tokenizers. Formats that can carry code are not among them.
 MODEL_FILES = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model", "*.txt")
-HASHED_BYTES = 1 << 22  # read at a time: 1 ms of work, so that a thread seldom waits for the interpreter while another one loads torch
+# Read at a time: 1 ms of work; smaller pieces would ask for the interpreter more often than it is free while libraries are imported.
+HASHED_BYTES = 1 << 22
 HASH_CHARACTERS = 16  # of BLAKE3, in folder names: 64 bits, enough to tell apart the models of one home
 
 
@@ -99,7 +100,7 @@ class Resolver:
         return [self._identify(entry) for entry in found]
 
     def begin(self, refs: Sequence[tuple[ParentRef, str]]) -> None:
-        """Begin to hash what is here already, beside whatever the caller does next, such as loading torch; `resolve` takes it from there.
+        """Begin to hash what is here already, beside whatever the caller does next, such as importing libraries; `resolve` takes it from there.
 
         Mistakes are left for `resolve` to tell, and so is all that must be downloaded or converted first.
         """

@@ -22,9 +22,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
-from merge.checkpoint import DTYPES, TensorSpec
+from merge.checkpoint import TensorSpec
+from merge.dtypes import DTYPES, FLOATS
 from merge.errors import RecipeError
-from merge.pairing import FLOATS, HEAD, VOCABULARY_TENSORS, Pair, by_number, find_embedding
+from merge.pairing import HEAD, VOCABULARY_TENSORS, Pair, by_number, find_embedding
 from merge.recipe import BASE_METHODS, Lam, Recipe
 from merge.vocabulary import RowMap
 
@@ -74,7 +75,7 @@ class TensorPlan:
     @property
     def n_bytes(self) -> int:
         """Bytes it takes in the output."""
-        return self.numel * int(DTYPES[self.dtype].itemsize)
+        return self.numel * DTYPES[self.dtype].itemsize
 
     @property
     def spec(self) -> TensorSpec:
@@ -227,7 +228,7 @@ def count_traffic(plans: Iterable[TensorPlan], pair: Pair) -> Traffic:
         for source, name, side in ((pair.chip, plan.chip, "chip"), (pair.chat, plan.chat, "chat"), (pair.base, plan.base, "base")):
             if source is not None and name is not None:
                 elements = sum(segment.count for segment in plan.segments() if getattr(segment, side) is not None)
-                read += elements * int(DTYPES[source.specs[name].dtype].itemsize)
+                read += elements * DTYPES[source.specs[name].dtype].itemsize
     return Traffic(read, write)
 
 

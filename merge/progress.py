@@ -1,7 +1,9 @@
 """Shows how a merge goes on: a bar on a terminal, plain lines every few seconds elsewhere. It computes nothing.
 
-with make_watcher(sys.stderr) as watcher:
-    merge_parents(recipe, out, settings, render_card, watcher=watcher)
+    with make_watcher(sys.stderr) as watcher:
+        merge_parents(recipe, out, settings, render_card, watcher=watcher)
+
+The bar is rich's, which is imported where there is a terminal to draw on.
 """
 
 from __future__ import annotations
@@ -9,9 +11,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from typing import TextIO
-
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from merge.geodesic import TensorResult
 from merge.merger import Watcher
@@ -40,6 +39,9 @@ class Bar(Drawing):
     """A progress bar of bytes."""
 
     def __init__(self, stream: TextIO, verb: str = "merging") -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
         columns = (TextColumn(verb), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
         self._progress = Progress(*columns, console=Console(file=stream))
         self._task = self._progress.add_task(verb, total=None, visible=False)

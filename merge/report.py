@@ -28,9 +28,9 @@ from merge.recipe import Recipe
 from merge.vocabulary import RowMap
 
 REPORT = "merge_report.json"
-FORMAT = 3  # raised when the same recipe and parents would give other bytes, so that older outputs are merged anew
+FORMAT = 4  # raised when the same recipe and parents would give other bytes, so that older outputs are merged anew
 KIND = "chipalign merge report"
-VERSIONS_OF = ("chipalign", "torch", "numpy", "numba", "safetensors", "transformers")
+VERSIONS_OF = ("chipalign", "numpy", "ml_dtypes", "numba", "torch", "safetensors", "transformers")
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,10 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
+from merge.adapters import single_threaded_blas
+from merge.dtypes import FLOATS
 from merge.geodesic import Sums, TensorResult, find_arc, find_theta
-from merge.pairing import FLOATS, Pair
+from merge.pairing import Pair
 from merge.passes import measure_inputs, open_inputs
 from merge.plan import KINDS, Kind, TensorPlan, find_kind, find_layer
 
@@ -53,7 +55,7 @@ def survey_pair(plans: Sequence[TensorPlan], pair: Pair, threads: int, advance: 
     """
     shared = [plan for plan in plans if plan.chip is not None and plan.chat is not None and plan.dtype in FLOATS]
     profiles, done, total = [], 0, sum(plan.n_bytes for plan in shared)
-    with ThreadPoolExecutor(threads, thread_name_prefix="survey") as pool:
+    with single_threaded_blas(), ThreadPoolExecutor(threads, thread_name_prefix="survey") as pool:
         for plan, sums in zip(shared, pool.map(lambda plan: measure_inputs(open_inputs(plan, pair)), shared), strict=True):
             profiles.append(profile_sums(plan, sums))
             done += plan.n_bytes

@@ -19,12 +19,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from merge.adapters import single_threaded_blas
 from merge.checkpoint import Checkpoint, StoredTensor, hash_whole, read_header, view_bytes
+from merge.dtypes import Array
 from merge.errors import CheckpointCorrupt, CheckpointNotFound, MergeError
 from merge.geodesic import warm_up
-from merge.merger import Parents, open_parents, single_threaded_torch
+from merge.merger import Parents, open_parents
 from merge.pairing import Pair
 from merge.parents import Resolver, Say, count_cores
 from merge.passes import merge_tensor
@@ -137,7 +137,7 @@ def hash_tensor(tensor: StoredTensor) -> str:
 class Discard:
     """A writer that writes nowhere: what was computed is wanted for its hash alone."""
 
-    def write(self, name: str, start: int, piece: torch.Tensor) -> memoryview:
+    def write(self, name: str, start: int, piece: Array) -> memoryview:
         """The bytes that would be written."""
         return view_bytes(piece)
 
@@ -159,7 +159,7 @@ def recompute(
             return (), [f"the recipe gives other tensors than the report has: {', '.join(sorted(plans.keys() ^ claimed.keys()))}"]
         chosen = choose(sorted(plans), options)
         say(f"computing {len(chosen)} of {len(plans)} tensors anew")
-        with single_threaded_torch(), ThreadPoolExecutor(threads, thread_name_prefix="verify") as pool:
+        with single_threaded_blas(), ThreadPoolExecutor(threads, thread_name_prefix="verify") as pool:
             compared = pool.map(lambda name: list(compare_anew(plans[name], pair, recipe, claimed[name])), chosen)
             problems = [problem for found in compared for problem in found]
     return tuple(chosen), problems + (describe_versions(document) if problems else [])

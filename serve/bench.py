@@ -1,5 +1,6 @@
-"""`chipalign bench`: the demo pair merged, the handbook indexed, searches timed, and the time to first token through the gateway and
-directly at the engine, asked in turn in one run. Everything is made in a temporary home; nothing of the user's is touched.
+"""`chipalign bench`: the demo pair merged, a synthetic pair merged beside plain copies, the handbook indexed, searches timed, and the time to
+first token through the gateway and directly at the engine, asked in turn in one run. Everything is made in a temporary home; nothing of the
+user's is touched.
 
 Figures depend on the machine, so the document names it. No test asserts them.
 
@@ -55,6 +56,8 @@ async def run_bench(settings: ServeSettings, data_dir: Path, questions: int, con
         env = settings.child_env()
         say(console, "merging the demo pair, twice: the first run de-quantises the parents too")
         merge = [measure(["merge", str(data_dir / "recipes" / "demo.toml"), "--out", str(settings.checkpoint_dir), "--force"], env) for _ in range(2)]
+        say(console, "merging a synthetic pair beside plain copies (`chipalign merge bench --quick`)")
+        merge_bench = measure(["merge", "bench", "--quick"], env)["summary"]
         say(console, "indexing the handbook")
         index = measure(["index", "build", "--out", str(settings.index_dir), str(data_dir / "handbook")], env)
         asked = read_questions(data_dir / "eval" / "starter.jsonl")
@@ -63,7 +66,7 @@ async def run_bench(settings: ServeSettings, data_dir: Path, questions: int, con
         search = time_searches(retriever, asked)
         say(console, f"starting engine and gateway, then asking {questions} questions of each in turn")
         ttft = await time_first_tokens(settings, env, retriever, [text for text in asked if retriever.search(text)][:questions])
-    document = {**machine(), "merge": merge[-1], "merge_first": merge[0], "index": index, "search": search, "ttft": ttft}
+    document = {**machine(), "merge": merge[-1], "merge_first": merge[0], "merge_bench": merge_bench, "index": index, "search": search, "ttft": ttft}
     sys.stdout.write(json.dumps(document) + "\n")
 
 

@@ -117,6 +117,37 @@ def test_help_needs_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False).returncode == 0
 
 
+def test_a_merge_of_safetensors_needs_neither_torch_nor_a_drawing_library(recipe: Path) -> None:
+    """Methods with and without a base, an adapter, verify, inspect and sweep, where importing torch fails as if it were not installed."""
+    folder = recipe.parent
+    write_llama(folder / "base", seed=4)
+    write_adapter(folder / "adapter", folder / "chip", seed=3)
+    recipe.write_text(recipe.read_text().replace('model = "chip"', 'model = "chip"\nadapter = "adapter"'))
+    (folder / "ties.toml").write_text(recipe.read_text().replace('name = "tiny"', 'method = "ties"') + '[base]\nmodel = "base"\n')
+    commands = [
+        [str(recipe), "--out", str(folder / "out"), "--json"],
+        [str(folder / "ties.toml"), "--out", str(folder / "ties"), "--json"],
+        ["verify", str(folder / "out"), "--from", str(folder), "--json"],
+        ["sweep", str(recipe), "--lam", "0,1", "--out", str(folder / "sweep"), "--json"],
+    ]
+    absent = ("torch", "transformers", "matplotlib", "rich", "tokenizers")
+    code = (
+        f"import sys, json; sys.modules.update(dict.fromkeys({absent!r})); from merge.commands import merge; "
+        f"sys.exit(max(merge(command) for command in json.loads(sys.argv[1])))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, json.dumps(commands)], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == len(commands)
+
+
+def test_a_device_without_torch_is_one_clear_error(recipe: Path) -> None:
+    code = "import sys; sys.modules['torch'] = None; sys.argv[0] = 'chipalign'; import chipalign; sys.exit(chipalign.main(sys.argv[1:]))"
+    arguments = ["merge", str(recipe), "--out", str(recipe.parent / "out"), "--device", "cuda"]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.endswith("device 'cuda' needs torch, which is not installed. Use cpu\n")
+
+
 def test_every_error_of_a_merge_carries_exit_code_two(recipe: Path) -> None:
     (recipe.parent / "chip" / "model.safetensors").write_bytes(b"")
     with pytest.raises(MergeError) as caught:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from merge.card import render_card
 from merge.checkpoint import Checkpoint
+from merge.dtypes import FLOAT64
 from merge.geodesic import interpolate
 from merge.merger import merge_parents
 from merge.pairing import check_pair
 from merge.plan import make_plan
 from merge.settings import MergeSettings
 from merge.survey import Profile, describe_survey, find_drift, median_by_layer, profile_results, summarise_kinds, survey_pair
-from tests.tiny_models import make_recipe, read_tensors, write_llama
+from tests.tiny_models import make_recipe, read_arrays, write_llama
 
 
 def profile(name: str, theta: float | None, layer: int | None = 0) -> Profile:
@@ -33,16 +34,16 @@ def survey(chip: Path, chat: Path) -> tuple[Profile, ...]:
 
 @given(seed=st.integers(0, 100), size=st.floats(1e-4, 2.0), factor=st.floats(0.3, 3.0), lam=st.floats(0.01, 0.99))
 def test_drift_is_the_distance_of_the_two_merges(seed: int, size: float, factor: float, lam: float) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    chat = torch.randn(200, generator=generator, dtype=torch.float64)
-    chip = factor * (chat + size * torch.randn(200, generator=generator, dtype=torch.float64))
-    cosine = (chip @ chat / chip.norm() / chat.norm()).item()
-    theta = math.acos(min(max(cosine, -1.0), 1.0))
-    a = (chat.norm() / chip.norm()) ** (1 - lam) * math.sin(lam * theta) / math.sin(theta)
-    b = (chip.norm() / chat.norm()) ** lam * math.sin((1 - lam) * theta) / math.sin(theta)
+    dice = np.random.default_rng(seed)
+    chat = dice.standard_normal(200)
+    chip = factor * (chat + size * dice.standard_normal(200))
+    chip_norm, chat_norm = float(np.linalg.norm(chip)), float(np.linalg.norm(chat))
+    theta = math.acos(min(max(float(chip @ chat) / chip_norm / chat_norm, -1.0), 1.0))
+    a = (chat_norm / chip_norm) ** (1 - lam) * math.sin(lam * theta) / math.sin(theta)
+    b = (chip_norm / chat_norm) ** lam * math.sin((1 - lam) * theta) / math.sin(theta)
     linear = lam * chip + (1 - lam) * chat
-    expected = ((a * chip + b * chat - linear).norm() / linear.norm()).item()
-    assert find_drift(chip.norm().item(), chat.norm().item(), theta, lam) == pytest.approx(expected, rel=1e-3, abs=1e-9)
+    expected = float(np.linalg.norm(a * chip + b * chat - linear) / np.linalg.norm(linear))
+    assert find_drift(chip_norm, chat_norm, theta, lam) == pytest.approx(expected, rel=1e-3, abs=1e-9)
 
 
 def test_drift_of_tiny_angles_keeps_its_digits() -> None:
@@ -63,12 +64,12 @@ def test_a_survey_measures_what_the_merge_reports(tmp_path: Path) -> None:
     outcome = merge_parents(make_recipe(chip, chat), tmp_path / "out", MergeSettings(tmp_path / "home"), render_card)
     assert outcome.report is not None
     assert {p.name: p for p in before} == {p.name: p for p in profile_results(outcome.report.tensors)}
-    ours, theirs = read_tensors(chip), read_tensors(chat)
+    ours, theirs = read_arrays(chip), read_arrays(chat)
     for p in before:
-        merged, arc = interpolate(ours[p.name].double(), theirs[p.name].double(), 0.6, torch.float64)
-        linear = 0.6 * ours[p.name].double() + 0.4 * theirs[p.name].double()
+        merged, arc = interpolate(ours[p.name].astype(FLOAT64), theirs[p.name].astype(FLOAT64), 0.6, FLOAT64)
+        linear = 0.6 * ours[p.name].astype(FLOAT64) + 0.4 * theirs[p.name].astype(FLOAT64)
         assert p.theta == pytest.approx(arc.theta)
-        assert p.drift == pytest.approx(((merged - linear).norm() / linear.norm()).item(), rel=1e-3)  # interpolate adds in float32
+        assert p.drift == pytest.approx(np.linalg.norm(merged - linear) / np.linalg.norm(linear), rel=1e-3)  # interpolate adds in float32
 
 
 def test_the_summary_names_the_largest_angle() -> None:

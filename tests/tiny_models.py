@@ -11,12 +11,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
+import numpy as np
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from merge.dtypes import Array
 from merge.recipe import ParentRef, Recipe
 
 WORDS = ("<s>", "</s>", "<unk>", "fix", "hold", "slack", "with", "repair_timing", "user", "assistant", ":")
@@ -69,6 +72,24 @@ def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
     for path in sorted(folder.glob("*.safetensors")):
         tensors |= load_file(path)
     return tensors
+
+
+def to_array(tensor: torch.Tensor) -> Array:
+    """The numbers of a tensor as an array of the same dtype, bit by bit."""
+    flat: Array = tensor.contiguous().reshape(-1).view(torch.uint8).numpy()
+    return flat.view(getattr(ml_dtypes, str(tensor.dtype).removeprefix("torch."), None) or str(tensor.dtype).removeprefix("torch.")).reshape(
+        tensor.shape
+    )
+
+
+def to_tensor(array: Array) -> torch.Tensor:
+    """The numbers of an array as a tensor of the same dtype, bit by bit."""
+    return torch.from_numpy(array.reshape(-1).view(np.uint8)).view(getattr(torch, array.dtype.name)).reshape(array.shape)
+
+
+def read_arrays(folder: Path) -> dict[str, Array]:
+    """All tensors of a checkpoint, as arrays."""
+    return {name: to_array(tensor) for name, tensor in read_tensors(folder).items()}
 
 
 def rewrite_tensors(folder: Path, changes: Mapping[str, torch.Tensor | None]) -> None:
