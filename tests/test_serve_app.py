@@ -16,6 +16,7 @@ from tests.fake_engine import ENGINE_MODEL, EngineScript, FakeEngine
 
 ANTENNA = {"messages": [{"role": "user", "content": "Which command fixes antenna violations?"}]}
 NOTHING = {"messages": [{"role": "user", "content": "What is the best recipe for tomato soup?"}]}
+FOLLOW_UP = "Who inserts the cells?"  # finds nothing by itself, and does not lean on the turn before by its words
 Gateway = Callable[..., AbstractContextManager[str]]
 
 
@@ -104,7 +105,7 @@ def test_unknown_fields_reach_the_engine_and_the_prompt_holds_the_passages(gatew
 
 def test_retrieval_can_be_turned_off(gateway: str, engine: FakeEngine) -> None:
     answer = post(gateway, {**ANTENNA, "retrieval": {"enabled": False}}).json()
-    assert answer["retrieval"] == {"enabled": False, "query": None, "hits": []}
+    assert answer["retrieval"] == {"enabled": False, "query": None, "fallback": False, "hits": []}
     assert answer["choices"][0]["message"]["annotations"] == []
     assert engine.bodies[-1]["messages"] == ANTENNA["messages"]
 
@@ -189,6 +190,32 @@ def test_what_the_engine_refuses_keeps_its_status_and_words(gateway: str, engine
     assert assert_envelope(post(gateway, {**ANTENNA, "stream": stream}), 400, None) == "temperature must be non-negative"
 
 
+@pytest.mark.parametrize(
+    "said",
+    [  # the two refusals of vllm/renderers/online_renderer.py
+        '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set',
+        'tool_choice="required" requires --tool-call-parser to be set',
+    ],
+)
+def test_tools_without_a_tool_parser_are_refused_with_the_setting_that_gives_one(gateway: str, engine: FakeEngine, said: str) -> None:
+    engine.script = EngineScript(refusal=(400, said))
+    tools = [{"type": "function", "function": {"name": "run_sta", "parameters": {"type": "object", "properties": {}}}}]
+    with pytest.raises(openai.BadRequestError) as caught:
+        client(gateway).chat.completions.create(model=ENGINE_MODEL, messages=ANTENNA["messages"], tools=tools)
+    assert 'CHIPALIGN_ENGINE_ARGS="--enable-auto-tool-choice --tool-call-parser NAME"' in caught.value.message
+    assert engine.bodies[-1]["tools"] == tools
+
+
+def test_a_follow_up_that_finds_nothing_by_itself_is_searched_with_the_turn_before(gateway: str, engine: FakeEngine) -> None:
+    turns = [*ANTENNA["messages"], {"role": "assistant", "content": "repair_antennas."}, {"role": "user", "content": FOLLOW_UP}]
+    answer = post(gateway, {"messages": turns}).json()
+    assert answer["retrieval"]["query"] == f"{ANTENNA['messages'][0]['content']} {FOLLOW_UP}"
+    assert answer["retrieval"]["fallback"] is True
+    assert answer["retrieval"]["hits"][0]["title"] == "Antenna repair"
+    assert "diode" in engine.bodies[-1]["messages"][-1]["content"]
+    assert 'chipalign_searches_total{found_by="fallback"} 1.0' in httpx.get(f"{gateway}/metrics").text
+
+
 def test_another_program_at_the_engines_port_is_recognised(gateway: str, engine: FakeEngine) -> None:
     engine.script = EngineScript(garbage=True)
     assert "is it a vLLM server?" in assert_envelope(post(gateway, ANTENNA), 502, "upstream_error")
@@ -255,6 +282,8 @@ def test_metrics_count_requests_and_broken_streams(gateway: str, engine: FakeEng
     text = httpx.get(f"{gateway}/metrics").text
     assert 'chipalign_requests_total{path="/v1/chat/completions",status="200"} 3.0' in text
     assert "chipalign_nothing_found_total 1.0" in text
+    assert 'chipalign_searches_total{found_by="question"} 2.0' in text
+    assert 'chipalign_searches_total{found_by="none"} 1.0' in text
     assert "chipalign_broken_streams_total 1.0" in text
     assert "chipalign_requests_in_flight 0.0" in text
 
