@@ -1,5 +1,7 @@
 """A vLLM-like engine on a real socket, for the ways in which an engine fails that a healthy vLLM cannot be made to show on time.
 
+It computes nothing and refuses only what its script says.
+
     with FakeEngine(answer=("Hold ", "slack.")) as engine: ...   # engine.url, engine.bodies
 """
 

@@ -1,5 +1,7 @@
 """A model hub on a real local socket: one repository at one commit, served as huggingface_hub asks for it. Tested in test_merge_parents.py.
 
+It holds what the test gives it, nothing else.
+
     with FakeHub(files={"config.json": b"{}"}) as hub: ...   # hub.url, hub.fetched
 """
 

@@ -1,5 +1,7 @@
 """Two-layer Llamas and their parts, written as real safetensors folders in a moment. Nothing here is imported by the product.
 
+Their weights are random.
+
     chip = write_llama(tmp_path / "chip", seed=1)
     write_adapter(tmp_path / "adapter", chip, seed=2)
 """
