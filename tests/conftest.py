@@ -112,15 +112,18 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def gateway_at(small_retriever: Retriever, counter: TokenCounter) -> Callable[..., AbstractContextManager[str]]:
-    """A context manager that runs the gateway before an engine's URL, on a real socket, and gives the gateway's URL."""
+    """A context manager that runs the gateway before an engine's URL, on a real socket, and gives the gateway's URL.
+
+    It searches `store`, or the six documents; `changes` are settings.
+    """
 
     @contextmanager
-    def run(engine_url: str, **changes: Any) -> Iterator[str]:
+    def run(engine_url: str, store: Any = None, **changes: Any) -> Iterator[str]:
         port = free_port()
         settings = ServeSettings(gateway_port=port, engine_url=engine_url, **changes)
-        server = uvicorn.Server(uvicorn.Config(create_app(settings, small_retriever, counter), port=port, log_level="warning"))
+        server = uvicorn.Server(uvicorn.Config(create_app(settings, store or small_retriever, counter), port=port, log_level="warning"))
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()
         try:

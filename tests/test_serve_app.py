@@ -20,14 +20,34 @@ FOLLOW_UP = "Who inserts the cells?"  # finds nothing by itself, and does not le
 Gateway = Callable[..., AbstractContextManager[str]]
 
 
-@pytest.fixture
-def engine() -> Iterator[FakeEngine]:
+@pytest.fixture(scope="module")
+def shared_engine() -> Iterator[FakeEngine]:
     with FakeEngine() as fake:
         yield fake
 
 
+@pytest.fixture(scope="module")
+def shared_gateway(gateway_at: Gateway, shared_engine: FakeEngine) -> Iterator[str]:
+    with gateway_at(shared_engine.url) as url:
+        yield url
+
+
 @pytest.fixture
-def gateway(gateway_at: Gateway, engine: FakeEngine) -> Iterator[str]:
+def engine(shared_engine: FakeEngine) -> FakeEngine:
+    """An engine as new."""
+    shared_engine.reset()
+    return shared_engine
+
+
+@pytest.fixture
+def gateway(shared_gateway: str, engine: FakeEngine) -> str:
+    """The gateway of all tests of this file before an engine as new."""
+    return shared_gateway
+
+
+@pytest.fixture
+def fresh_gateway(gateway_at: Gateway, engine: FakeEngine) -> Iterator[str]:
+    """A gateway that has counted nothing yet."""
     with gateway_at(engine.url) as url:
         yield url
 
@@ -206,14 +226,14 @@ def test_tools_without_a_tool_parser_are_refused_with_the_setting_that_gives_one
     assert engine.bodies[-1]["tools"] == tools
 
 
-def test_a_follow_up_that_finds_nothing_by_itself_is_searched_with_the_turn_before(gateway: str, engine: FakeEngine) -> None:
+def test_a_follow_up_that_finds_nothing_by_itself_is_searched_with_the_turn_before(fresh_gateway: str, engine: FakeEngine) -> None:
     turns = [*ANTENNA["messages"], {"role": "assistant", "content": "repair_antennas."}, {"role": "user", "content": FOLLOW_UP}]
-    answer = post(gateway, {"messages": turns}).json()
+    answer = post(fresh_gateway, {"messages": turns}).json()
     assert answer["retrieval"]["query"] == f"{ANTENNA['messages'][0]['content']} {FOLLOW_UP}"
     assert answer["retrieval"]["fallback"] is True
     assert answer["retrieval"]["hits"][0]["title"] == "Antenna repair"
     assert "diode" in engine.bodies[-1]["messages"][-1]["content"]
-    assert 'chipalign_searches_total{found_by="fallback"} 1.0' in httpx.get(f"{gateway}/metrics").text
+    assert 'chipalign_searches_total{found_by="fallback"} 1.0' in httpx.get(f"{fresh_gateway}/metrics").text
 
 
 def test_another_program_at_the_engines_port_is_recognised(gateway: str, engine: FakeEngine) -> None:
@@ -274,12 +294,12 @@ def test_ready_tells_what_is_served(gateway: str) -> None:
     assert ready == {"status": "ready", "engine": "ready", "index": "6 passages from notes", "model": "chipalign-demo"}
 
 
-def test_metrics_count_requests_and_broken_streams(gateway: str, engine: FakeEngine) -> None:
-    post(gateway, ANTENNA)
-    post(gateway, NOTHING)
+def test_metrics_count_requests_and_broken_streams(fresh_gateway: str, engine: FakeEngine) -> None:
+    post(fresh_gateway, ANTENNA)
+    post(fresh_gateway, NOTHING)
     engine.script = EngineScript(cut_after=1)
-    events(gateway, ANTENNA)
-    text = httpx.get(f"{gateway}/metrics").text
+    events(fresh_gateway, ANTENNA)
+    text = httpx.get(f"{fresh_gateway}/metrics").text
     assert 'chipalign_requests_total{path="/v1/chat/completions",status="200"} 3.0' in text
     assert "chipalign_nothing_found_total 1.0" in text
     assert 'chipalign_searches_total{found_by="question"} 2.0' in text
