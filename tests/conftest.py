@@ -54,8 +54,8 @@ def _no_settings_of_this_machine() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def small_retriever(tmp_path_factory: pytest.TempPathFactory) -> Retriever:
-    """A real index over six documents, opened with the real embedder."""
+def small_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a real index over six documents."""
     folder = tmp_path_factory.mktemp("six")
     settings = RagSettings(home=folder)
     documents = [
@@ -63,7 +63,13 @@ def small_retriever(tmp_path_factory: pytest.TempPathFactory) -> Retriever:
         for title, text in SIX_DOCUMENTS.items()
     ]
     build_index(documents, folder / "index", settings, Embedder.find(settings.embedder))
-    return Retriever.open(folder / "index", settings)
+    return folder / "index"
+
+
+@pytest.fixture(scope="session")
+def small_retriever(small_index: Path) -> Retriever:
+    """The same, opened with the real embedder."""
+    return Retriever.open(small_index, RagSettings(home=small_index.parent))
 
 
 @pytest.fixture(scope="session")

@@ -159,12 +159,12 @@ def test_a_stream_is_framed_as_server_sent_events_that_no_proxy_holds_back(gatew
 
 def test_tool_calls_stream_through_unchanged(gateway: str, engine: FakeEngine) -> None:
     call = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "run_sta", "arguments": ""}}
-    deltas = [
+    deltas: list[dict[str, Any]] = [
         {"role": "assistant", "content": None, "tool_calls": [call]},
         {"tool_calls": [{"index": 0, "function": {"arguments": '{"clock":'}}]},
         {"tool_calls": [{"index": 0, "function": {"arguments": ' "core"}'}}]},
     ]
-    engine.script = EngineScript(chunks=(*map(chunk, deltas), chunk({}, finish_reason="tool_calls")))
+    engine.script = EngineScript(chunks=(*(chunk(delta) for delta in deltas), chunk({}, finish_reason="tool_calls")))
     chunks = stream(gateway, {**ANTENNA, **TOOLS})
     assert [each["choices"][0]["delta"] for each in chunks] == [*deltas, {"annotations": []}]
     assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
@@ -218,7 +218,7 @@ def test_the_time_to_the_first_token_is_counted_for_streams_alone(fresh_gateway:
 
 def test_an_image_beside_the_question_stays_where_the_model_can_see_it(gateway: str, engine: FakeEngine) -> None:
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
-    body = {"messages": [{"role": "user", "content": [image, {"type": "text", "text": QUESTION}]}]}
+    body: dict[str, Any] = {"messages": [{"role": "user", "content": [image, {"type": "text", "text": QUESTION}]}]}
     assert post(gateway, body).json()["retrieval"]["query"] == QUESTION
     text, kept = engine.bodies[-1]["messages"][-1]["content"]
     assert kept == image
@@ -243,7 +243,8 @@ def test_a_body_may_come_in_pieces_without_a_length(gateway: str) -> None:
 def test_several_requests_may_follow_each_other_on_one_connection(gateway: str) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", int(gateway.rsplit(":", 1)[1]), timeout=20)
     statuses = []
-    for body in (ANTENNA, {"messages": []}, NOTHING):
+    bodies: tuple[dict[str, Any], ...] = (ANTENNA, {"messages": []}, NOTHING)
+    for body in bodies:
         connection.request("POST", "/v1/chat/completions", json.dumps(body))
         response = connection.getresponse()
         response.read()
@@ -281,7 +282,8 @@ def test_a_path_that_is_none_is_quoted_back_in_the_envelope_as_plain_json(gatewa
 
 
 def test_every_answer_carries_a_request_id_and_no_two_the_same(gateway: str) -> None:
-    ids = [post(gateway, body).headers["x-request-id"] for body in (ANTENNA, {"messages": []}, NOTHING)]
+    bodies: tuple[dict[str, Any], ...] = (ANTENNA, {"messages": []}, NOTHING)
+    ids = [post(gateway, body).headers["x-request-id"] for body in bodies]
     ids.append(httpx.get(f"{gateway}/nothing").headers["x-request-id"])
     assert len(set(ids)) == 4
     assert all(re.fullmatch(r"[0-9a-f]{32}", each) for each in ids)
