@@ -76,7 +76,7 @@ async def run_up(settings: ServeSettings, recipe: Path, data_dir: Path, console:
 
 def say(console: Console, text: str) -> None:
     """One progress line."""
-    console.print(text, highlight=False, soft_wrap=True, markup=False)
+    console.print(text, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 @contextlib.contextmanager
