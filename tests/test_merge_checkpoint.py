@@ -233,12 +233,14 @@ def test_a_header_with_any_bytes_changed_is_read_or_refused_by_name(tmp_path_fac
     path.write_bytes(raw)
     try:
         specs = read_header(path)
-    except (CheckpointCorrupt, CheckpointNotFound) as error:
-        assert str(path) in str(error)
-        assert "\n" not in str(error)
+    except CheckpointCorrupt as error:
+        specs, refusal = {}, str(error)
     else:
-        assert sum(each.n_bytes for each in specs.values()) <= len(raw)
-        assert all(each.offset >= 0 and each.offset + each.n_bytes <= len(raw) for each in specs.values())
+        refusal = ""
+    assert (str(path) in refusal) is bool(refusal)
+    assert "\n" not in refusal
+    assert sum(each.n_bytes for each in specs.values()) <= len(raw)
+    assert all(each.offset >= 0 and each.offset + each.n_bytes <= len(raw) for each in specs.values())
 
 
 @pytest.mark.parametrize("shard_bytes", [1, 64, 10**9])
