@@ -47,7 +47,7 @@ def test_parts_count_by_their_text_and_an_image_counts_nothing(counter: TokenCou
 
 
 def test_a_message_without_content_counts_as_an_empty_one(counter: TokenCounter) -> None:
-    calls = {"role": "assistant", "content": None, "tool_calls": []}
+    calls: dict[str, Any] = {"role": "assistant", "content": None, "tool_calls": []}
     assert counter.count_messages([QUESTION, calls]) == counter.count_messages([QUESTION, {"role": "assistant", "content": ""}])
 
 
