@@ -129,6 +129,12 @@ def leans_on_earlier(turn: str) -> bool:
     return _points_back(turn, [match.end() for match in own])
 
 
+def own_words(turn: str) -> list[str]:
+    """The words by which a turn names its subject: not function words, not names of parts; read up to its 200th word."""
+    words = [match.group() for match in _WORD.finditer(_beginning(strip_small_talk(turn)))]
+    return [word for word in words if word.lower() not in _FUNCTION_WORDS | _PART_WORDS]
+
+
 def _beginning(turn: str) -> str:
     """The turn up to its 200th word."""
     last = next(islice(_WORD.finditer(turn), MAX_WORDS_READ - 1, None), None)

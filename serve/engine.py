@@ -1,5 +1,7 @@
 """How the vLLM process is started. It is another program: nothing of it is imported here.
 
+Nothing is started here either; `supervisor` does.
+
     command, environment = engine_command(settings, engine_kind()), engine_environment(settings.child_env())
 """
 

@@ -41,6 +41,10 @@ class CheckpointNotFound(ServeError):
     """There is no tokenizer that can be used where the served checkpoint should be."""
 
 
+class WeightsBroken(ServeError):
+    """Weight files of the served checkpoint are missing, cut off or no safetensors."""
+
+
 class RequestError(Exception):
     """A request that is answered with OpenAI's error envelope.
 
@@ -139,11 +143,22 @@ class InternalError(RequestError):
     code = "internal_error"
 
 
+NO_TOOL_PARSER = "--tool-call-parser to be set"  # how vLLM ends its refusals of tool_choice "auto", "required" and a named tool
+TOOL_PARSER_ADVICE = (
+    'The engine runs without a tool parser, so it cannot call tools: set CHIPALIGN_ENGINE_ARGS="--enable-auto-tool-choice --tool-call-parser NAME" '
+    "before `chipalign up`, or give these options to a vLLM of your own; NAME is vLLM's name of the parser for this model, such as hermes."
+)
+
+
 class UpstreamRefused(RequestError):
-    """The engine refused the request; its own words and status are passed on in OpenAI's form."""
+    """The engine refused the request; its own words and status are passed on in OpenAI's form.
+
+    One refusal is said in our words, because vLLM's name only half of what has to be done: that of tools without a tool parser.
+    """
 
     def __init__(self, status: int, error: Mapping[str, Any]) -> None:
-        super().__init__(str(error.get("message") or f"the engine answered with status {status}"), error.get("param"))
+        said = str(error.get("message") or f"the engine answered with status {status}")
+        super().__init__(TOOL_PARSER_ADVICE if said.rstrip(".").endswith(NO_TOOL_PARSER) else said, error.get("param"))
         self.status = status
         self.type = "invalid_request_error" if status < 500 else "server_error"
         self.code = self._code(status, str(self))

@@ -1,5 +1,7 @@
 """What the gateway counts, in Prometheus' form; a registry of its own, so that two apps in one process stay apart.
 
+It measures nothing itself; the routes do.
+
     metrics = Metrics(); metrics.requests.labels("/v1/chat/completions", "200").inc()
 """
 
@@ -19,6 +21,7 @@ class Metrics:
         self.in_flight = Gauge("chipalign_requests_in_flight", "Chat requests being answered now.", registry=self.registry)
         self.retrieval_s = Histogram("chipalign_retrieval_seconds", "Time to find the passages.", buckets=SECONDS, registry=self.registry)
         self.ttft_s = Histogram("chipalign_ttft_seconds", "Time from the request to the first token.", buckets=SECONDS, registry=self.registry)
+        self.searches = Counter("chipalign_searches", "Questions searched, by the query that found passages.", ["found_by"], registry=self.registry)
         self.nothing_found = Counter("chipalign_nothing_found", "Questions for which no passage was relevant.", registry=self.registry)
         self.broken_streams = Counter("chipalign_broken_streams", "Answers that ended in an error after their first byte.", registry=self.registry)
 

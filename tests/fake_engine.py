@@ -1,6 +1,8 @@
 """A vLLM-like engine on a real socket, for the ways in which an engine fails that a healthy vLLM cannot be made to show on time.
 
-with FakeEngine(answer=("Hold ", "slack.")) as engine: ...   # engine.url, engine.bodies
+It computes nothing and refuses only what its script says.
+
+    with FakeEngine(answer=("Hold ", "slack.")) as engine: ...   # engine.url, engine.bodies
 """
 
 from __future__ import annotations
@@ -28,6 +30,9 @@ class EngineScript:
     hold_after: int | None = None  # so many deltas, then silence until release()
     garbage: bool = False  # answers with HTML, as some other program would
     healthy: bool = True
+    chunks: tuple[Mapping[str, Any], ...] | None = None  # the very chunks of every stream, before [DONE]
+    whole: Mapping[str, Any] | None = None  # the very body of every whole answer
+    models: Any = None  # the very `data` of /v1/models
 
 
 class FakeEngine:
@@ -51,6 +56,14 @@ class FakeEngine:
     def release(self) -> None:
         """Let held answers go on."""
         self._released.set()
+
+    def reset(self) -> None:
+        """As new: the default script, nothing asked yet, and holding answers again where a script says so."""
+        self.release()  # whatever an earlier test left held
+        self._released = threading.Event()
+        self.hung_up.clear()
+        self.bodies.clear()
+        self.script = EngineScript()
 
     def wait(self, timeout_s: float) -> bool:
         """What a held answer does; true once it is released."""
@@ -78,6 +91,9 @@ class _EngineHandler(BaseHTTPRequestHandler):
         elif self.path == "/health":
             self._send(200 if script.healthy else 503, b"", "text/plain")
         else:
+            if script.models is not None:
+                self._send_json(200, {"object": "list", "data": script.models})
+                return
             about = {"object": "model", "created": 1, "owned_by": "vllm", "root": "/models/x", "max_model_len": script.max_model_len}
             self._send_json(200, {"object": "list", "data": [{"id": ENGINE_MODEL, **about}]})
 
@@ -99,12 +115,17 @@ class _EngineHandler(BaseHTTPRequestHandler):
             self._wait_for_client_or_release()
             self._send_json(200, _whole("late"))
         else:
-            self._send_json(200, _whole("".join(script.answer)))
+            self._send_json(200, script.whole or _whole("".join(script.answer)))
 
     def _stream(self, script: EngineScript, body: Mapping[str, Any]) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.end_headers()
+        if script.chunks is not None:
+            for chunk in script.chunks:
+                self._event(chunk)
+            self._write(b"data: [DONE]\n\n")
+            return
         self._event(_chunk({"role": "assistant", "content": ""}))
         for sent, delta in enumerate([*script.answer, None]):
             if sent == script.hold_after:

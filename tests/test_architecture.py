@@ -12,8 +12,9 @@ LAYERS = {  # a file imports only files that stand before it here
     "companions parents passes report journal preview survey plots merger verify sweep card progress bench commands",
     "rag": "errors settings documents archive corpus blocks markdown rst parser reader chunker query embedder dense bm25 fusion index retriever "
     "langchain_retriever prompt citations commands",
-    "serve": "errors settings protocol sse metrics auth tokens upstream chat routes app engine guard supervisor panel up doctor bench commands",
-    "ui": "errors settings events client conversation heartbeat rendering chat_app commands",
+    "serve": "errors settings protocol sse metrics auth tokens weights upstream chat routes app engine guard supervisor panel up doctor "
+    "bench commands",
+    "ui": "errors settings events client conversation store heartbeat rendering chat_app commands",
 }
 MAY_IMPORT = {"merge": set(), "rag": set(), "serve": {"rag"}, "ui": set()}
 SOURCES = [path for package in LAYERS for path in sorted((ROOT / package).glob("*.py"))]

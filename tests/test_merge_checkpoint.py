@@ -11,6 +11,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from merge.checkpoint import Checkpoint, CheckpointWriter, TensorSpec, read_header, read_specs, split_shards
@@ -246,3 +248,44 @@ def test_a_tensor_larger_than_a_shard_gets_its_own() -> None:
 def test_wide_dtypes_come_first_so_that_all_are_aligned() -> None:
     (shard,) = split_shards([spec("a", "BOOL", 3), spec("b", "BF16", 3), spec("c", "F32", 3), spec("d", "I64", 3)], shard_bytes=1000)
     assert [s.name for s in shard] == ["d", "c", "b", "a"]
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.data())
+def test_a_header_with_any_bytes_changed_is_read_or_refused_by_name(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    """Damage gives one of the two named errors or a header that still tiles the file; never a traceback, never a tensor beyond its end."""
+    path = tmp_path_factory.getbasetemp() / "damaged.safetensors"
+    save_file({"a": torch.arange(6, dtype=torch.float32), "b": torch.ones(3, dtype=torch.bfloat16)}, path)
+    raw = bytearray(path.read_bytes())
+    header_end = 8 + struct.unpack("<Q", raw[:8])[0]
+    for position, value in data.draw(st.lists(st.tuples(st.integers(0, header_end - 1), st.integers(0, 255)), min_size=1, max_size=4)):
+        raw[position] = value
+    path.write_bytes(raw)
+    try:
+        specs = read_header(path)
+    except CheckpointCorrupt as error:
+        specs, refusal = {}, str(error)
+    else:
+        refusal = ""
+    assert (str(path) in refusal) is bool(refusal)
+    assert "\n" not in refusal
+    assert sum(each.n_bytes for each in specs.values()) <= len(raw)
+    assert all(each.offset >= 0 and each.offset + each.n_bytes <= len(raw) for each in specs.values())
+
+
+@pytest.mark.parametrize("shard_bytes", [1, 64, 10**9])
+def test_what_is_written_is_whole_in_the_eyes_of_the_gateway_too(tmp_path: Path, shard_bytes: int) -> None:
+    """The two packages share no code: the writer here, the check before an engine is started there."""
+    from serve.weights import weight_problems
+
+    specs = [spec("a", "F32", 4, 4), spec("b", "BF16", 7), spec("c", "F32", 0)]
+    with CheckpointWriter(tmp_path, specs, shard_bytes) as writer:
+        assert list(weight_problems(tmp_path))  # not before it is finished
+        for each in specs:
+            writer.write(each.name, 0, torch.zeros(each.numel, dtype={"F32": torch.float32, "BF16": torch.bfloat16}[each.dtype]))
+        writer.finish()
+    assert list(weight_problems(tmp_path)) == []
+    assert (tmp_path / INDEX).exists() is (shard_bytes < 10**9)
+    damaged = max(tmp_path.glob("*.safetensors"))
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    assert len(list(weight_problems(tmp_path))) == 1

@@ -71,3 +71,22 @@ def test_spans_lie_in_the_answer_in_order_and_numbers_are_valid(answer: str, pas
 
 def test_citation_is_a_value() -> None:
     assert Citation(1, 2, 5) == Citation(1, 2, 5)
+
+
+def test_without_passages_nothing_is_cited() -> None:
+    assert cite("Use repair_antennas to insert diodes near the gates [1].", []) == []
+
+
+def test_markers_in_code_that_is_never_closed_are_no_citations() -> None:
+    assert quote("Run\n```tcl\nset x [1]\n") == []
+
+
+@pytest.mark.parametrize("marker", ["[0]", "[4]", "[01000]", "[1-2]", "[a]", "[]", "[1,]", "(1)", "[1.0]"])
+def test_what_is_no_number_of_a_passage_is_no_marker(marker: str) -> None:
+    assert [found for found in quote(f"See {marker}") if found[1].startswith("[")] == []
+
+
+@given(st.lists(st.integers(1, 3), min_size=1, max_size=6))
+def test_every_marker_of_a_passage_is_found_where_it_stands(numbers: list[int]) -> None:
+    answer = " ".join(f"word [{number}]" for number in numbers)
+    assert quote(answer) == [(number, f"[{number}]") for number in numbers]

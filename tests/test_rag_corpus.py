@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import re
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rag.corpus import Source, corpus_dir, fetch_corpus, find_source, load_sources, match_path, read_fetched, tree_checksum
 from rag.errors import ArchiveUnsafe, ChecksumMismatch, CorpusUnavailable, CorpusUnknown
@@ -166,3 +169,30 @@ def test_a_damaged_record_counts_as_not_fetched(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "fetched.json").write_text("{half")
     assert read_fetched(tmp_path, "tool") is None
+
+
+def to_regex(pattern: str) -> str:
+    """The same glob as a regular expression, made in another way."""
+    parts = []
+    for part in pattern.split("/"):
+        parts.append("(?:[^/]*/)*" if part == "**" else "".join("[^/]*" if sign == "*" else re.escape(sign) for sign in part) + "/")
+    return "".join(parts)
+
+
+SEGMENTS = st.lists(st.text(alphabet="ab.", min_size=1, max_size=3), min_size=1, max_size=4)
+NAMES = st.text(alphabet="ab.*", min_size=1, max_size=3).filter(lambda part: part != "**")
+PATTERNS = st.lists(st.one_of(st.just("**"), NAMES), min_size=1, max_size=4)
+
+
+@given(SEGMENTS, PATTERNS)
+def test_a_pattern_matches_what_the_regular_expression_of_it_matches(segments: list[str], patterns: list[str]) -> None:
+    pattern = "/".join(patterns)
+    assert match_path("/".join(segments), pattern) is bool(re.fullmatch(to_regex(pattern), "/".join(segments) + "/"))
+
+
+@given(st.dictionaries(st.text(alphabet="ab/", min_size=1, max_size=4), st.binary(max_size=6), max_size=4), st.data())
+def test_the_checksum_tells_any_two_trees_apart_and_knows_no_order(files: dict[str, bytes], data: st.DataObject) -> None:
+    shuffled = dict(data.draw(st.permutations(list(files.items()))))
+    assert tree_checksum(shuffled) == tree_checksum(files)
+    other = data.draw(st.dictionaries(st.text(alphabet="ab/", min_size=1, max_size=4), st.binary(max_size=6), max_size=4))
+    assert (tree_checksum(other) == tree_checksum(files)) is (other == files)

@@ -1,6 +1,7 @@
 """rag.fusion: reciprocal rank fusion by hand and by its properties."""
 
 import math
+from fractions import Fraction
 from itertools import pairwise
 
 import pytest
@@ -44,3 +45,22 @@ def test_the_order_of_the_lists_does_not_matter(rankings: list[list[int]]) -> No
     forward, backward = dict(fuse_ranks(rankings)), dict(fuse_ranks(rankings[::-1]))
     assert forward.keys() == backward.keys()
     assert all(math.isclose(forward[row], backward[row]) for row in forward)
+
+
+@given(st.lists(st.lists(st.integers(0, 9), unique=True, max_size=6), max_size=4), st.integers(1, 100))
+def test_scores_are_those_of_the_paper(rankings: list[list[int]], k: int) -> None:
+    """Cormack et al. 2009, in exact fractions."""
+    rows = {row for ranking in rankings for row in ranking}
+    exact = {row: sum((Fraction(1, k + ranking.index(row) + 1) for ranking in rankings if row in ranking), Fraction()) for row in rows}
+    fused = fuse_ranks(rankings, k)
+    assert {row for row, _ in fused} == set(exact)
+    assert all(score == pytest.approx(float(exact[row]), rel=1e-12) for row, score in fused)
+
+
+@given(st.lists(st.integers(0, 9), unique=True, min_size=2, max_size=6), st.integers(0, 4))
+def test_a_row_that_rises_in_one_list_never_falls_in_the_fusion(ranking: list[int], place: int) -> None:
+    place = min(place, len(ranking) - 2)
+    risen = [*ranking[:place], ranking[place + 1], ranking[place], *ranking[place + 2 :]]
+    row = ranking[place + 1]
+    before, after = ([each for each, _ in fuse_ranks([lists, ranking])] for lists in (ranking, risen))
+    assert after.index(row) <= before.index(row)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.query import asks_for_another_form, fallback_query, has_content, leans_on_earlier, retrieval_query, strip_small_talk
+from rag.query import asks_for_another_form, fallback_query, has_content, leans_on_earlier, own_words, retrieval_query, strip_small_talk
 
 SETUP = "How do I fix setup violations after clock tree synthesis?"
 
@@ -104,6 +104,12 @@ def test_the_fallback_is_the_last_turn_behind_the_one_before() -> None:
 @pytest.mark.parametrize("turns", [[], ["What is WNS?"], ["hi", "What is WNS?"], [SETUP, "hold?"], [SETUP, "thanks"]])
 def test_there_is_no_fallback_where_nothing_new_would_be_searched(turns: list[str]) -> None:
     assert fallback_query(turns) == ""
+
+
+def test_the_own_words_of_a_turn_name_its_subject() -> None:
+    assert own_words("thanks! What does the -hold option of repair_timing do?") == ["hold", "repair_timing"]
+    assert own_words("and the default value?") == []
+    assert own_words("clock " * 500) == ["clock"] * 200
 
 
 def count_calls(turn: str) -> int:

@@ -16,17 +16,38 @@ from tests.fake_engine import ENGINE_MODEL, EngineScript, FakeEngine
 
 ANTENNA = {"messages": [{"role": "user", "content": "Which command fixes antenna violations?"}]}
 NOTHING = {"messages": [{"role": "user", "content": "What is the best recipe for tomato soup?"}]}
+FOLLOW_UP = "Who inserts the cells?"  # finds nothing by itself, and does not lean on the turn before by its words
 Gateway = Callable[..., AbstractContextManager[str]]
 
 
-@pytest.fixture
-def engine() -> Iterator[FakeEngine]:
+@pytest.fixture(scope="module")
+def shared_engine() -> Iterator[FakeEngine]:
     with FakeEngine() as fake:
         yield fake
 
 
+@pytest.fixture(scope="module")
+def shared_gateway(gateway_at: Gateway, shared_engine: FakeEngine) -> Iterator[str]:
+    with gateway_at(shared_engine.url) as url:
+        yield url
+
+
 @pytest.fixture
-def gateway(gateway_at: Gateway, engine: FakeEngine) -> Iterator[str]:
+def engine(shared_engine: FakeEngine) -> FakeEngine:
+    """An engine as new."""
+    shared_engine.reset()
+    return shared_engine
+
+
+@pytest.fixture
+def gateway(shared_gateway: str, engine: FakeEngine) -> str:
+    """The gateway of all tests of this file before an engine as new."""
+    return shared_gateway
+
+
+@pytest.fixture
+def fresh_gateway(gateway_at: Gateway, engine: FakeEngine) -> Iterator[str]:
+    """A gateway that has counted nothing yet."""
     with gateway_at(engine.url) as url:
         yield url
 
@@ -104,7 +125,7 @@ def test_unknown_fields_reach_the_engine_and_the_prompt_holds_the_passages(gatew
 
 def test_retrieval_can_be_turned_off(gateway: str, engine: FakeEngine) -> None:
     answer = post(gateway, {**ANTENNA, "retrieval": {"enabled": False}}).json()
-    assert answer["retrieval"] == {"enabled": False, "query": None, "hits": []}
+    assert answer["retrieval"] == {"enabled": False, "query": None, "fallback": False, "hits": []}
     assert answer["choices"][0]["message"]["annotations"] == []
     assert engine.bodies[-1]["messages"] == ANTENNA["messages"]
 
@@ -189,6 +210,32 @@ def test_what_the_engine_refuses_keeps_its_status_and_words(gateway: str, engine
     assert assert_envelope(post(gateway, {**ANTENNA, "stream": stream}), 400, None) == "temperature must be non-negative"
 
 
+@pytest.mark.parametrize(
+    "said",
+    [  # the two refusals of vllm/renderers/online_renderer.py
+        '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set',
+        'tool_choice="required" requires --tool-call-parser to be set',
+    ],
+)
+def test_tools_without_a_tool_parser_are_refused_with_the_setting_that_gives_one(gateway: str, engine: FakeEngine, said: str) -> None:
+    engine.script = EngineScript(refusal=(400, said))
+    tools = [{"type": "function", "function": {"name": "run_sta", "parameters": {"type": "object", "properties": {}}}}]
+    with pytest.raises(openai.BadRequestError) as caught:
+        client(gateway).chat.completions.create(model=ENGINE_MODEL, messages=ANTENNA["messages"], tools=tools)
+    assert 'CHIPALIGN_ENGINE_ARGS="--enable-auto-tool-choice --tool-call-parser NAME"' in caught.value.message
+    assert engine.bodies[-1]["tools"] == tools
+
+
+def test_a_follow_up_that_finds_nothing_by_itself_is_searched_with_the_turn_before(fresh_gateway: str, engine: FakeEngine) -> None:
+    turns = [*ANTENNA["messages"], {"role": "assistant", "content": "repair_antennas."}, {"role": "user", "content": FOLLOW_UP}]
+    answer = post(fresh_gateway, {"messages": turns}).json()
+    assert answer["retrieval"]["query"] == f"{ANTENNA['messages'][0]['content']} {FOLLOW_UP}"
+    assert answer["retrieval"]["fallback"] is True
+    assert answer["retrieval"]["hits"][0]["title"] == "Antenna repair"
+    assert "diode" in engine.bodies[-1]["messages"][-1]["content"]
+    assert 'chipalign_searches_total{found_by="fallback"} 1.0' in httpx.get(f"{fresh_gateway}/metrics").text
+
+
 def test_another_program_at_the_engines_port_is_recognised(gateway: str, engine: FakeEngine) -> None:
     engine.script = EngineScript(garbage=True)
     assert "is it a vLLM server?" in assert_envelope(post(gateway, ANTENNA), 502, "upstream_error")
@@ -247,14 +294,16 @@ def test_ready_tells_what_is_served(gateway: str) -> None:
     assert ready == {"status": "ready", "engine": "ready", "index": "6 passages from notes", "model": "chipalign-demo"}
 
 
-def test_metrics_count_requests_and_broken_streams(gateway: str, engine: FakeEngine) -> None:
-    post(gateway, ANTENNA)
-    post(gateway, NOTHING)
+def test_metrics_count_requests_and_broken_streams(fresh_gateway: str, engine: FakeEngine) -> None:
+    post(fresh_gateway, ANTENNA)
+    post(fresh_gateway, NOTHING)
     engine.script = EngineScript(cut_after=1)
-    events(gateway, ANTENNA)
-    text = httpx.get(f"{gateway}/metrics").text
+    events(fresh_gateway, ANTENNA)
+    text = httpx.get(f"{fresh_gateway}/metrics").text
     assert 'chipalign_requests_total{path="/v1/chat/completions",status="200"} 3.0' in text
     assert "chipalign_nothing_found_total 1.0" in text
+    assert 'chipalign_searches_total{found_by="question"} 2.0' in text
+    assert 'chipalign_searches_total{found_by="none"} 1.0' in text
     assert "chipalign_broken_streams_total 1.0" in text
     assert "chipalign_requests_in_flight 0.0" in text
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from rag.documents import Hit
 from rag.retriever import Retriever
-from serve.chat import Grounded, StreamAnnotator, ground, retrieval_object, url_citations
+from serve.chat import Grounded, StreamAnnotator, find_passages, ground, retrieval_object, url_citations
 from serve.errors import ContextLengthExceeded
 from serve.protocol import parse_chat_request
 from serve.settings import ServeSettings
@@ -61,6 +62,51 @@ def test_earlier_turns_stay_and_a_follow_up_is_searched_with_them(ask: Ask) -> N
     assert grounded.hits[0].chunk.title == "Hold fixing"
     assert [message["role"] for message in grounded.body["messages"]] == ["system", "user", "assistant", "user"]
     assert grounded.body["messages"][1]["content"] == "How do I repair setup violations?"
+
+
+class CountingSearcher:
+    """A real retriever that remembers what it was asked."""
+
+    def __init__(self, retriever: Retriever) -> None:
+        self.retriever = retriever
+        self.queries: list[str] = []
+        self.collections = retriever.collections
+
+    def search(self, query: str, top_k: int = 5) -> list[Hit]:
+        self.queries.append(query)
+        return self.retriever.search(query, top_k)
+
+
+def test_a_turn_that_finds_nothing_is_searched_once_more_behind_the_one_before(ask: Ask) -> None:
+    grounded = ask(ANTENNA, {"role": "assistant", "content": "repair_antennas."}, "Who inserts the cells?")
+    assert (grounded.query, grounded.fallback) == (f"{ANTENNA} Who inserts the cells?", True)
+    assert grounded.hits[0].chunk.title == "Antenna repair"
+    assert grounded.answer is None
+    assert grounded.body["messages"][-1]["content"].rstrip().endswith("Who inserts the cells?")  # the model is asked the turn alone
+
+
+@pytest.mark.parametrize("last", ["What is the best recipe for tomato soup?", "How do I grow roses?", "What is the capital of France?"])
+def test_the_old_subject_does_not_answer_for_a_new_one(ask: Ask, small_retriever: Retriever, last: str) -> None:
+    assert small_retriever.search(f"{ANTENNA} {last}")  # joined with the turn before, it finds that turn's passages
+    grounded = ask(ANTENNA, {"role": "assistant", "content": "repair_antennas."}, last)
+    assert (grounded.query, grounded.hits, grounded.fallback) == (last, (), False)
+    assert grounded.answer is not None
+
+
+@pytest.mark.parametrize(
+    ("turns", "searches"),
+    [
+        ([ANTENNA], 1),  # found
+        ([ANTENNA, "Who inserts the cells?"], 2),  # found by the second
+        ([ANTENNA, "How do I grow roses?"], 2),  # not found
+        (["How do I grow roses?"], 1),  # nothing stands before it
+        ([ANTENNA, "and for hold?"], 1),  # searched with the turn before at once
+    ],
+)
+def test_at_most_one_more_search_is_made(small_retriever: Retriever, turns: list[str], searches: int) -> None:
+    searcher = CountingSearcher(small_retriever)
+    find_passages(turns, searcher, top_k=3)
+    assert len(searcher.queries) == searches
 
 
 def test_nobody_but_the_gateway_speaks_with_the_control_tokens_of_the_model(ask: Ask, counter: TokenCounter) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve.errors import RequestError, UpstreamRefused
-from serve.protocol import completion, message_text, parse_chat_request, stream_chunks, with_text
+from serve.protocol import completion, message_text, parse_chat_request, shorten, stream_chunks, with_text
 
 QUESTION = {"role": "user", "content": "What is hold slack?"}
 
@@ -102,3 +102,55 @@ def test_our_own_answer_gives_as_many_choices_as_asked_and_refuses_where_json_wa
     assert [choice["index"] for choice in whole["choices"]] == [0, 1]
     assert {(choice["message"]["content"], choice["message"]["refusal"]) for choice in whole["choices"]} == {(None, "Nothing found.")}
     assert parse(retrieval=None).options.enabled
+
+
+PARTS = st.lists(
+    st.one_of(
+        st.builds(lambda text: {"type": "text", "text": text}, st.text(max_size=10)),
+        st.just({"type": "image_url", "image_url": {"url": "data:,"}}),
+    ),
+    max_size=4,
+)
+
+
+@given(st.one_of(st.text(max_size=20), PARTS), st.text(max_size=20))
+def test_a_replaced_text_is_read_back_and_nothing_else_of_the_message_changes(content: Any, text: str) -> None:
+    message = {"role": "user", "content": content, "name": "eda"}
+    replaced = with_text(message, text)
+    assert message_text(replaced) == text
+    assert {name: value for name, value in replaced.items() if name != "content"} == {"role": "user", "name": "eda"}
+    images = [part for part in content if part["type"] != "text"] if isinstance(content, list) else []
+    assert [part for part in replaced["content"] if isinstance(part, dict) and part["type"] != "text"] == images
+
+
+@given(st.recursive(st.one_of(st.none(), st.integers(), st.text()), lambda inner: st.lists(inner, max_size=5), max_leaves=30))
+def test_a_value_in_a_message_is_never_longer_than_a_line(value: Any) -> None:
+    text = shorten(value)
+    assert len(text) <= 80
+    assert "\n" not in text
+    assert text == repr(value) or text.endswith("...")
+
+
+@pytest.mark.parametrize(
+    ("fields", "tokens"),
+    [
+        ({}, None),
+        ({"max_tokens": 5}, 5),
+        ({"max_completion_tokens": 7}, 7),
+        ({"max_tokens": 5, "max_completion_tokens": 7}, 7),
+        ({"max_tokens": None}, None),
+    ],
+)
+def test_the_newer_name_of_the_answer_length_wins(fields: dict[str, Any], tokens: int | None) -> None:
+    request = parse_chat_request(json.dumps({"messages": [{"role": "user", "content": "q"}], **fields}).encode())
+    assert request.answer_tokens == tokens
+    assert {name: request.upstream_body()[name] for name in fields} == fields  # the engine gets what was sent
+
+
+@pytest.mark.parametrize(
+    "fields", [{"tools": []}, {"tools": None}, {"tools": "run_sta"}, {"stream_options": None}, {"stream_options": []}, {"response_format": "json"}]
+)
+def test_fields_of_another_form_are_the_engines_to_judge(fields: dict[str, Any]) -> None:
+    request = parse_chat_request(json.dumps({"messages": [{"role": "user", "content": "q"}], **fields}).encode())
+    assert (request.tools, request.include_usage, request.wants_json) == (None, False, False)
+    assert request.upstream_body().items() >= fields.items()

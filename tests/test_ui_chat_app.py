@@ -9,7 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.fake_gateway import HITS, NOTHING_FOUND, FakeGateway, Refusal, Script
-from ui.chat_app import EXAMPLES, SLOW_AFTER_S, waiting_note
+from ui.chat_app import EXAMPLES, LONG_CHARS, LONG_LINES, SLOW_AFTER_S, is_long, waiting_note
 from ui.conversation import Turn, begin
 from ui.events import read_source
 
@@ -98,6 +98,86 @@ def test_new_conversation_forgets_the_old_one(gateway: FakeGateway) -> None:
     assert labels(app) == list(EXAMPLES)
     type_question(app, "r")
     assert gateway.requests[1]["messages"] == [{"role": "user", "content": "r"}]
+
+
+def reload(app: AppTest) -> AppTest:
+    """A new tab at the address of the old one."""
+    again = AppTest.from_file(str(APP), default_timeout=20)
+    again.query_params = dict(app.query_params)
+    return again.run()
+
+
+def test_reload_finds_the_conversation_by_the_address(gateway: FakeGateway) -> None:
+    app = type_question(open_page(), "How do I repair antennas?")
+    assert list(app.query_params) == ["conversation"]
+    again = reload(app)
+    assert "Run `repair_antennas` after global routing" in texts(again)
+    assert again.expander[0].label == "Sources (3)"
+    assert len(gateway.requests) == 1  # shown, not asked again
+    type_question(again, "And for hold?")
+    assert [message["role"] for message in gateway.requests[1]["messages"]] == ["user", "assistant", "user"]
+    assert "And for hold" in texts(reload(again))
+
+
+def test_page_without_a_question_has_a_plain_address_and_shows_nothing_of_others(gateway: FakeGateway) -> None:
+    type_question(open_page(), "a secret question")
+    other = open_page()
+    assert not other.query_params
+    assert "secret" not in texts(other)
+
+
+def test_unknown_conversation_in_the_address_is_dropped_and_never_taken_over(gateway: FakeGateway) -> None:
+    app = AppTest.from_file(str(APP), default_timeout=20)
+    app.query_params["conversation"] = "chosen-by-someone"
+    app.run()
+    assert labels(app) == list(EXAMPLES)
+    assert not app.query_params
+    app.query_params["conversation"] = "chosen-by-someone"
+    type_question(app, "q")
+    assert app.query_params["conversation"] not in ("", "chosen-by-someone", ["chosen-by-someone"])
+
+
+def test_new_conversation_is_forgotten_by_the_server_too(gateway: FakeGateway) -> None:
+    app = type_question(open_page(), "q")
+    old = dict(app.query_params)
+    app.button(key="new").click().run()
+    assert not app.query_params
+    app.query_params = old
+    assert labels(reload(app)) == list(EXAMPLES)
+
+
+def test_new_conversation_in_one_tab_leaves_the_other_tab_its_own(gateway: FakeGateway) -> None:
+    app = type_question(open_page(), "first")
+    twin = reload(app)
+    app.button(key="new").click().run()
+    twin = type_question(twin, "second")
+    assert twin.query_params != app.query_params
+    assert "first" in texts(twin)
+    assert "second" in texts(reload(twin))
+
+
+def test_failed_question_can_be_retried_after_a_reload(gateway: FakeGateway) -> None:
+    gateway.script = Script(error_after=2)
+    app = reload(type_question(open_page(), "q"))
+    assert "broke off before its end" in app.error[0].value
+    gateway.script = Script()
+    app = app.button(key="retry").click().run()
+    assert not app.error
+    assert "after global routing" in texts(app)
+
+
+@pytest.mark.parametrize(
+    ("question", "long"),
+    [
+        ("How do I repair antennas?", False),
+        ("x" * LONG_CHARS, False),
+        ("x" * (LONG_CHARS + 1), True),
+        ("a\n" * LONG_LINES, True),
+        ("\n".join("a" * LONG_LINES), False),
+    ],
+)
+def test_long_question_is_one_that_would_hide_its_answer(question: str, long: bool) -> None:
+    assert is_long(question) is long
 
 
 def test_empty_question_is_answered_by_a_sentence(gateway: FakeGateway) -> None:

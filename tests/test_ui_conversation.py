@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from tests.fake_gateway import HITS
 from ui.conversation import Turn, add_question, begin, close_interrupted, fail, retry, take_event, to_markdown, to_messages, trim, with_last
@@ -120,3 +123,27 @@ def test_markdown_says_how_a_turn_ended() -> None:
 def test_passage_that_holds_a_fence_cannot_end_its_own() -> None:
     source = read_source({**HITS[0], "text": "````\ncode\n````"})
     assert "`````text\n````\ncode\n````\n`````" in to_markdown((Turn("q", "answered", "a", (source,)),))
+
+
+@given(st.text(alphabet="ab `~\n#>-*|", max_size=60))
+def test_every_passage_is_one_fence_of_the_downloaded_document(text: str) -> None:
+    """Read by an independent CommonMark parser, whatever the passage holds."""
+    source = replace(SOURCES[0], text=text)
+    document = to_markdown((replace(ANSWERED, sources=(source, SOURCES[1])),))
+    fences = [token.content for token in MarkdownIt("commonmark").parse(document) if token.type == "fence"]
+    assert fences == [f"{text}\n", f"{SOURCES[1].text}\n"]
+
+
+@given(st.text(alphabet="ab \n#>`", min_size=1, max_size=40).filter(str.strip))
+def test_a_question_stays_inside_its_quotation_in_the_downloaded_document(question: str) -> None:
+    headings = MarkdownIt("commonmark").parse(to_markdown((replace(ANSWERED, question=question),)))
+    top = [token for token in headings if token.level == 0 and token.type == "heading_open"]
+    assert [token.tag for token in top] == ["h1", "h2", "h2", "h3"]
+
+
+@given(turns, st.integers(0, 400))
+def test_the_last_question_is_always_asked_and_once(conversation: tuple[Turn, ...], max_chars: int) -> None:
+    messages = to_messages(conversation, max_chars)
+    assert messages[-1] == {"role": "user", "content": conversation[-1].question}
+    assert len(messages) % 2 == 1
+    assert sum(len(message["content"]) for message in messages[:-1]) <= max_chars

@@ -134,6 +134,62 @@ def test_status_line_follows_the_gateway_without_a_click(tab: Page, gateway: Fak
     expect(status).to_contain_text("Ready")
 
 
+def test_conversation_survives_a_reload_until_it_is_ended(tab: Page, gateway: FakeGateway, page_url: str) -> None:
+    type_question(tab, "How do I repair antennas?")
+    expect(tab.locator(".st-key-answer-0")).to_contain_text("after global routing")
+    address = tab.url
+    assert re.fullmatch(re.escape(page_url) + r"/\?conversation=[\w-]{43}", address)
+    tab.reload()
+    expect(tab.locator(".st-key-answer-0")).to_contain_text("after global routing [1].")
+    expect(tab.get_by_text("Sources (3)")).to_be_visible()
+    type_question(tab, "And for hold?")
+    expect(tab.locator(".st-key-answer-1")).to_contain_text("after global routing")
+    assert tab.url == address
+    assert len(gateway.requests) == 2  # nothing was asked again
+
+    tab.get_by_role("button", name="New conversation").click()
+    expect(tab.get_by_text("Try one of these")).to_be_visible()
+    expect(tab).to_have_url(re.compile(re.escape(page_url) + r"/\??$"))
+    tab.reload()
+    expect(tab.get_by_text("Try one of these")).to_be_visible()
+    tab.goto(address)
+    expect(tab.get_by_text("Try one of these")).to_be_visible()
+    expect(tab.get_by_text("How do I repair antennas?")).to_have_count(0)
+
+
+def test_reload_amid_an_answer_keeps_what_came_and_lets_the_gateway_go(tab: Page, gateway: FakeGateway) -> None:
+    gateway.script = Script(deltas=tuple(f"word{number} " for number in range(200)), delta_delay_s=0.05)
+    type_question(tab, "q")
+    expect(tab.get_by_text("word3")).to_be_visible()
+    tab.reload()
+    answer = tab.locator(".st-key-answer-0")
+    expect(answer).to_contain_text("word3")
+    expect(answer).to_contain_text("Stopped before its end.")
+    assert gateway.hung_up.wait(10)
+    gateway.reset()
+    tab.get_by_role("button", name="Retry").click()
+    expect(answer).to_contain_text("after global routing")
+
+
+def test_pasted_log_scrolls_in_a_box_and_leaves_its_answer_in_sight(tab: Page) -> None:
+    log = "\n".join(f"[INFO GRT-0{number}] routed net clk_{number} with 3 antenna violations" for number in range(60))
+    assert len(log) > 3000
+    type_question(tab, f"What does this log say?\n{log}")
+    expect(tab.locator(".st-key-answer-0")).to_contain_text("after global routing [1].")
+    question = tab.get_by_text("What does this log say?")
+    answer = tab.get_by_text("after global routing [1].")
+    assert answer.is_visible()
+    assert question.is_visible()
+    places = (question.bounding_box(), answer.bounding_box())
+    assert places[0] is not None
+    assert places[1] is not None
+    assert 0 < places[0]["y"] < places[1]["y"] < 700
+    assert places[1]["y"] - places[0]["y"] < 400
+    last_line = tab.get_by_text("clk_59 with 3 antenna violations")
+    last_line.scroll_into_view_if_needed()
+    expect(last_line).to_be_in_viewport()
+
+
 def test_stop_keeps_what_came_and_the_page_goes_on(tab: Page, gateway: FakeGateway) -> None:
     gateway.script = Script(hold_after=2)
     type_question(tab, "q")

@@ -107,3 +107,31 @@ def test_address_cannot_break_out_of_its_link() -> None:
 @given(st.text(alphabet="ab`~\n$[]1! ", max_size=40))
 def test_any_text_can_be_rendered_and_loses_no_letter(text: str) -> None:
     assert answer_markdown(text).replace("\\", "") == text
+
+
+MARKUP = st.text(alphabet="ab1 \n`~*_[](){}<>!$#|:\\\\/.-=&;\"'", max_size=120)
+
+
+@given(MARKUP)
+def test_no_answer_shows_a_picture_or_runs_a_tag_whatever_its_markup(text: str) -> None:
+    """Read with HTML allowed, as the worst page would: what is left of a tag must stand inside a word that is not one."""
+    tokens = MarkdownIt("commonmark", {"html": False}).enable("table").parse(answer_markdown(text, SOURCES))
+    inline = [child for token in tokens for child in token.children or ()]
+    assert not [child for child in inline if child.type == "image"]
+    links = {child.attrs["href"] for child in inline if child.type == "link_open"}
+    assert not [link for link in links if str(link).lower().startswith(("javascript:", "data:text"))]
+
+
+@given(st.text(max_size=60))
+def test_code_of_an_answer_reaches_the_reader_letter_by_letter(code: str) -> None:
+    body = "".join(character for character in code if character.isprintable() and character not in "`~")
+    tokens = MarkdownIt("commonmark").parse(answer_markdown(f"Before $x\n\n```tcl\n{body}\n```\n\nafter [1]", SOURCES))
+    assert [token.content for token in tokens if token.type == "fence"] == [f"{body}\n"]
+
+
+@pytest.mark.parametrize("count", range(1, 40))
+def test_an_answer_that_is_still_coming_is_never_drawn_with_a_picture_or_a_formula(count: int) -> None:
+    answer = "Use `a $b` and ![x](http://127.0.0.1/x.png) $c$"
+    drawn = answer_markdown(answer[:count])
+    assert "![" not in drawn.replace("!\\[", "")
+    assert not re.search(r"(?<!\\)\$", re.sub(r"`[^`]*`?", "", drawn))

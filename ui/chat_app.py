@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import closing
+from typing import Literal
 
 import streamlit as st
 
@@ -21,6 +22,7 @@ from ui.events import HEADING_SEPARATOR, Source
 from ui.heartbeat import with_heartbeat
 from ui.rendering import answer_markdown, literal
 from ui.settings import UiSettings
+from ui.store import ConversationStore
 
 TAGLINE = "Ask about chip design. Every answer comes from your own documents and shows the passages it stands on."
 EXAMPLES = (
@@ -35,6 +37,9 @@ HEARTBEAT_S = 0.2  # how fast Stop acts while nothing comes
 DRAW_EVERY_S = 0.06  # faster than an eye, slower than a GPU: each drawing sends the whole answer so far
 SLOW_AFTER_S = 15.0  # from here on the page says that the engine is slow
 CURSOR = " ▌"
+ADDRESS_KEY = "conversation"  # the address of the page names the conversation, so that a reload finds it again
+LONG_LINES, LONG_CHARS = 12, 900  # a question of more, such as a pasted log, scrolls in a box of its own
+LONG_QUESTION_PX = 240  # about ten lines
 
 # Streamlit has no setting for these. Constants of ours only: nothing that comes from outside is ever put in here.
 STYLE = """<style>
@@ -75,6 +80,12 @@ def open_gateway(settings: UiSettings) -> Gateway:
     return Gateway(settings)
 
 
+@st.cache_resource(show_spinner=False)
+def open_store() -> ConversationStore:
+    """What all readers of this process have asked, each findable only by who has its id."""
+    return ConversationStore()
+
+
 def draw_page(gateway: Gateway) -> None:
     """Title, status, conversation, the answer that is due, and the place to type."""
     st.title("ChipAlign", anchor=False)
@@ -100,14 +111,34 @@ def draw_page(gateway: Gateway) -> None:
 
 
 def conversation() -> Conversation:
-    """This reader's conversation; it lives as long as the browser tab."""
-    turns: Conversation = st.session_state.get("conversation", ())
+    """This reader's conversation; in a tab that was opened or reloaded just now, the one that its address names."""
+    if "conversation" not in st.session_state:
+        wanted = st.query_params.get(ADDRESS_KEY, "")
+        found = open_store().find(wanted)
+        st.session_state["conversation"] = found or ()
+        st.session_state["conversation_id"] = wanted if found else ""
+    turns: Conversation = st.session_state["conversation"]
     return turns
 
 
 def remember(turns: Conversation) -> None:
-    """Keep `turns` for the next drawing."""
+    """Keep `turns` for the next drawing, and for a reload: the store has them under the id that the address names. No turns: forget them."""
     st.session_state["conversation"] = turns
+    known: str = st.session_state.get("conversation_id", "")
+    if turns:
+        st.session_state["conversation_id"] = open_store().keep(known, turns)
+    elif known:
+        open_store().forget(known)
+        st.session_state["conversation_id"] = ""
+    name_in_address(st.session_state.get("conversation_id", ""))
+
+
+def name_in_address(conversation_id: str) -> None:
+    """Let the address of the page name this conversation; "" lets it name none."""
+    if conversation_id and st.query_params.get(ADDRESS_KEY) != conversation_id:
+        st.query_params[ADDRESS_KEY] = conversation_id
+    elif not conversation_id and ADDRESS_KEY in st.query_params:
+        del st.query_params[ADDRESS_KEY]
 
 
 def ask_question(question: str) -> None:
@@ -154,9 +185,15 @@ def draw_turn(turn: Turn, index: int) -> None:
 
 
 def draw_question(turn: Turn) -> None:
-    """What the reader asked, letter by letter."""
-    with st.chat_message("user", avatar=":material/person:"):
+    """What the reader asked, letter by letter; a long text scrolls in a box, so that its answer can be seen."""
+    height: int | Literal["content"] = LONG_QUESTION_PX if is_long(turn.question) else "content"
+    with st.chat_message("user", avatar=":material/person:"), st.container(height=height, border=False):
         st.markdown(literal(turn.question))
+
+
+def is_long(question: str) -> bool:
+    """Whether a question would push its own answer out of sight."""
+    return question.count("\n") >= LONG_LINES or len(question) > LONG_CHARS
 
 
 def draw_sources(turn: Turn, index: int) -> None:
