@@ -1,6 +1,6 @@
 """A vLLM-like engine on a real socket, for the ways in which an engine fails that a healthy vLLM cannot be made to show on time.
 
-    with FakeEngine(answer=("Hold ", "slack.")) as engine: ...   # engine.url, engine.bodies
+with FakeEngine(answer=("Hold ", "slack.")) as engine: ...   # engine.url, engine.bodies
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A model hub on a real local socket: one repository at one commit, served as huggingface_hub asks for it. Tested in test_merge_parents.py.
 
-    with FakeHub(files={"config.json": b"{}"}) as hub: ...   # hub.url, hub.fetched
+with FakeHub(files={"config.json": b"{}"}) as hub: ...   # hub.url, hub.fetched
 """
 
 from __future__ import annotations

@@ -52,5 +52,5 @@ def test_another_kind_of_index_is_refused(tmp_path: Path) -> None:
     faiss.write_index(faiss.IndexFlatL2(16), str(tmp_path / "l2"))
     faiss.write_index(faiss.IndexHNSWFlat(16, 4), str(tmp_path / "hnsw"))
     for name in ("l2", "hnsw"):
-        with pytest.raises(IndexCorrupt, match="not a flat inner-product index"):
+        with pytest.raises(IndexCorrupt, match="not a flat or IVF inner-product index"):
             DenseIndex.load(tmp_path / name)

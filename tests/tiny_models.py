@@ -1,7 +1,7 @@
 """Two-layer Llamas and their parts, written as real safetensors folders in a moment. Nothing here is imported by the product.
 
-    chip = write_llama(tmp_path / "chip", seed=1)
-    write_adapter(tmp_path / "adapter", chip, seed=2)
+chip = write_llama(tmp_path / "chip", seed=1)
+write_adapter(tmp_path / "adapter", chip, seed=2)
 """
 
 from __future__ import annotations
