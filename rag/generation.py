@@ -25,7 +25,7 @@ DENSE = "dense.faiss"
 DOCUMENTS = "documents.jsonl"
 GLOSSARY = "glossary.json"
 _GENERATION = re.compile(r"generation-[0-9a-f]{12}")
-_OUR_FILES = re.compile(r"(?:chunks|documents)\.jsonl|chunk_\w+\.npy|dense\.faiss|(?:vocabulary|glossary)\.json|bm25\w*\.(?:npy|json)")
+_OUR_FILES = re.compile(r"(?:chunks|documents)\.jsonl|chunk_\w+\.npy|dense(?:\.codes)?\.faiss|(?:vocabulary|glossary)\.json|bm25\w*\.(?:npy|json)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def open_generation(index_dir: Path, manifest: Manifest) -> Index:
     if missing:
         raise FileNotFoundError(2, "missing", str(folder / missing[0]))
     chunks = ChunkStore.load(folder)
-    dense = DenseIndex.load(folder / DENSE, manifest.dense.recall_at_10)
+    dense = DenseIndex.load(folder / DENSE, manifest.dense)
     bm25 = Bm25Index.load(folder, len(chunks))
     last_row = max((entry.rows[1] for entry in manifest.collections.values()), default=0)
     if not len(chunks) == dense.count == manifest.chunks == last_row:

@@ -26,7 +26,8 @@ def print_hits(query: str, hits: Sequence[Hit], console: Console) -> None:
     terms = content_terms(query)
     for number, hit in enumerate(hits, start=1):
         chunk = hit.chunk
-        head = f"[{number}] {describe_place(chunk.title, chunk.heading_path)}\n    {describe_source(chunk)} ({describe_scores(hit)}){describe_age(chunk)}\n"
+        source = f"{describe_source(chunk)} ({describe_scores(hit)}){describe_age(chunk)}"
+        head = f"[{number}] {describe_place(chunk.title, chunk.heading_path)}\n    {source}\n"
         body = "\n".join(f"    {line}" for line in chunk.text.splitlines())
         text = Text.assemble(_CONTROL.sub("", head), mark(_CONTROL.sub("", body), terms), "\n")
         console.print(text, soft_wrap=True, highlight=False)

@@ -51,7 +51,7 @@ class BuildReport:
     embed_seconds: float
     collections: dict[str, int]
     unchanged: int
-    dense: str  # "flat" (exact) or "ivf"
+    dense: str  # "flat" (exact) or "pq"
 
     @property
     def chunks_per_s(self) -> float:

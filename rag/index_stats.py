@@ -151,7 +151,7 @@ def describe_stats(stats: IndexStats) -> str:
 def _describe_dense(dense: DenseKind) -> str:
     if dense.kind == "flat":
         return "exact (flat)"
-    return f"by lists ({dense.kind}, {dense.probes} of {dense.lists} read), recall@10 {dense.recall_at_10:.3f} of exact search"
+    return f"by codes ({dense.kind}, {dense.rescored} vectors compared), recall@10 {dense.recall_at_10:.3f} of exact search"
 
 
 def _describe_failures(stats: IndexStats) -> list[str]:

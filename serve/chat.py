@@ -13,9 +13,10 @@ from typing import Any, Protocol
 
 from rag.citations import cite
 from rag.documents import Hit
+from rag.errors import CollectionUnknown
 from rag.prompt import build_prompt, defuse, nothing_found
 from rag.query import has_content, retrieval_query
-from serve.errors import ContextLengthExceeded
+from serve.errors import CollectionNotFound, ContextLengthExceeded
 from serve.protocol import ChatRequest, Message, message_text, with_text
 from serve.settings import ServeSettings
 
@@ -28,6 +29,9 @@ class Searcher(Protocol):
     @property
     def collections(self) -> Iterable[str]:
         """Names of what is searched."""
+
+    def within(self, collections: Iterable[str]) -> Searcher:
+        """The same over the named collections alone. Raises `rag.errors.CollectionUnknown`."""
 
     def search(self, query: str, top_k: int = 5) -> list[Hit]:
         """The best hits, best first; none where nothing is relevant."""
@@ -67,7 +71,9 @@ def ground(request: ChatRequest, retriever: Searcher, counter: Counter, settings
 
     Raises:
         ContextLengthExceeded: the conversation leaves no room for passages and an answer.
+        CollectionNotFound: the request names a collection that is not there.
     """
+    retriever = _select(retriever, request.options.collections)
     plain = Grounded(_with_defaults(request, settings), None, (), counter.count_messages(request.messages, request.tools))
     room = _room(plain.prompt_tokens, request, settings, max_model_len)
     last = request.messages[-1]
@@ -87,6 +93,14 @@ def ground(request: ChatRequest, retriever: Searcher, counter: Counter, settings
     messages = _merge_system(prompt.system, [*earlier, with_text(last, prompt.user)])
     grounded = Grounded({**plain.body, "messages": messages}, query, prompt.hits, counter.count_messages(messages, request.tools))
     return _capped(grounded, request, max_model_len)
+
+
+def _select(retriever: Searcher, collections: Sequence[str]) -> Searcher:
+    """The retriever over the collections that a request names, or over all where it names none."""
+    try:
+        return retriever.within(collections) if collections else retriever
+    except CollectionUnknown as error:
+        raise CollectionNotFound(f"{error}.", "retrieval.collections") from None
 
 
 def _with_defaults(request: ChatRequest, settings: ServeSettings) -> dict[str, Any]:

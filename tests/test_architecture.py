@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = {  # a file imports only files that stand before it here
     "merge": "errors settings layout kernels geodesic recipe baselines checkpoint staging adapters vocabulary pairing plan companions parents passes "
     "report journal preview survey plots merger verify sweep card progress bench commands",
-    "rag": "errors settings documents archive corpus blocks markdown rst parser reader sources chunker query embedder dense bm25 fusion "
+    "rag": "errors settings documents archive corpus blocks markdown rst parser reader sources chunker query embedder dense bm25 fusion growth_bench "
     "glossary selection chunk_store manifest generation index_content index_folder index index_stats retriever langchain_retriever prompt citations "
     "hit_view progress commands index_commands",
     "serve": "errors settings protocol sse metrics auth tokens upstream chat routes app engine guard supervisor panel up doctor bench commands",
