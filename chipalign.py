@@ -21,7 +21,7 @@ COMMANDS = {  # name: (module, function, what it does)
     "serve": ("serve.commands", "serve", "run the OpenAI-compatible gateway"),
     "merge": ("merge.commands", "merge", "merge a chip model and a chat model into one checkpoint"),
     "corpus": ("rag.commands", "corpus", "list or fetch the pinned documentation"),
-    "index": ("rag.commands", "index", "build or search an index of documents"),
+    "index": ("rag.index_commands", "index", "build, search, look into or take apart an index of documents"),
     "bench": ("serve.commands", "bench", "measure merge, index, retrieval and time to first token"),
     "doctor": ("serve.commands", "doctor", "tell what is installed, what would run, what is missing and how to get it"),
 }

@@ -60,5 +60,13 @@ class IndexBusy(RagError):
     """Another process is building into the same folder."""
 
 
+class CollectionUnknown(RagError):
+    """A collection that the index does not hold; the message lists those it holds."""
+
+
+class OutputUnwritable(RagError):
+    """A file that a command was told to write cannot be written."""
+
+
 class EmptyQuery(RagError):
     """A search for nothing: the query has no letter or digit."""
