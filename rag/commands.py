@@ -10,14 +10,14 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rag.errors import CorpusUnavailable, RagError, SourceUnusable
+from rag.progress import show_progress
 from rag.settings import RagSettings
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 HANDBOOK = "handbook"
 HANDBOOK_LICENCE = "Apache-2.0"
-_PLAIN_STEP = 5  # without a terminal: a line every so many percent
 
 
 def corpus(argv: list[str]) -> int:
@@ -138,7 +137,7 @@ def _build(out: Path, sources: list[str], settings: RagSettings, as_json: bool) 
         reasons = "; ".join(f"{item.path}: {item.reason}" for item in skipped[:3])
         raise SourceUnusable(f"no document can be read in {', '.join(sources)} ({reasons or 'no files'}): name other sources")
     embedder = Embedder.find(settings.embedder, settings.embed_batch, settings.embed_threads)
-    with _progress() as progress:
+    with show_progress() as progress:
         report = build_index(documents, out, settings, embedder, progress)
     for item in skipped:
         sys.stderr.write(f"skipped {item.path}: {item.reason}\n")
@@ -178,42 +177,6 @@ def _read_named_source(source: str, settings: RagSettings, skipped: "list[Skippe
         return read_source(corpus_dir(settings.home, source), source, skipped, sources[source].licence, sources[source].url)
     known = ", ".join((HANDBOOK, *sources))
     raise SourceUnusable(f"{source!r} is no folder, file or archive here, and no corpus; corpora are {known}")
-
-
-@contextmanager
-def _progress() -> "Iterator[Callable[[str, int, int], None]]":
-    """Progress on stderr: a bar on a terminal, else a line at every few percent."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield _plain_progress()
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bars:
-        tasks: dict[str, Any] = {}
-
-        def show(stage: str, done: int, total: int) -> None:
-            """Move the stage's bar."""
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total)
-            bars.update(tasks[stage], completed=done, total=total)
-
-        yield show
-
-
-def _plain_progress() -> Callable[[str, int, int], None]:
-    shown: dict[str, int] = {}
-
-    def show(stage: str, done: int, total: int) -> None:
-        """Write a line where the stage has come a step further."""
-        percent = 100 * done // total
-        if done == total or percent >= shown.get(stage, 0) + _PLAIN_STEP:
-            shown[stage] = percent
-            sys.stderr.write(f"{stage}: {done} of {total}\n")
-
-    return show
 
 
 def _search(query: str, index_dir: Path, top_k: int, settings: RagSettings, as_json: bool) -> None:

@@ -11,7 +11,7 @@ LAYERS = {  # a file imports only files that stand before it here
     "merge": "errors settings layout kernels geodesic recipe baselines checkpoint staging adapters vocabulary pairing plan companions parents passes "
     "report journal preview survey plots merger verify sweep card progress bench commands",
     "rag": "errors settings documents archive corpus blocks markdown rst parser reader chunker query embedder dense bm25 fusion index retriever "
-    "langchain_retriever prompt citations commands",
+    "langchain_retriever prompt citations metrics questions evaluation progress commands eval_commands",
     "serve": "errors settings protocol sse metrics auth tokens upstream chat routes app engine guard supervisor panel up doctor bench commands",
     "ui": "errors settings events client conversation heartbeat rendering chat_app commands",
 }

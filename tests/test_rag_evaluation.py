@@ -1,0 +1,197 @@
+"""rag.evaluation with the real embedder over small real chunks; the sums are checked by hand."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rag.documents import Chunk, Hit, searchable_text
+from rag.embedder import Embedder
+from rag.errors import ReferenceUnknown, ResultUnusable
+from rag.evaluation import Outcome, RankingRetriever, ask_all, compare, embed_whole, index_chunks, summarize
+from rag.questions import Question, Reference
+from rag.retriever import Retriever
+from rag.settings import RagSettings
+
+SETTINGS = RagSettings(home=Path("unused"))
+TEXTS = {
+    "antenna": "Antenna violations are fixed by `repair_antennas`, which inserts diode cells at the gates of violating nets.",
+    "hold": "Hold violations are repaired with `repair_timing -hold`, which inserts delay buffers after clock tree synthesis.",
+    "grid": "`pdngen` makes the power grid: straps and vias between the metal layers keep the IR drop small.",
+    "scan": "Scan insertion replaces flip-flops by scan flip-flops and stitches them into chains for test patterns.",
+}
+# Far more than the 256 tokens that the embedder reads, about one thing; what is asked for stands at the very end.
+FILLER = "\n\n".join(f"Macro {number} is placed on the grid of the floorplan, away from the edges of the core." for number in range(60))
+LONG = f"{FILLER}\n\nAntenna violations of nets are fixed with diodes at the gates."
+
+
+def make_chunk(name: str, text: str, headings: tuple[str, ...] = ()) -> Chunk:
+    return Chunk(name, "notes", f"{name}.md", "notes", headings, text, None, "ISC", 0)
+
+
+def ask(text: str, *wanted: str, kind: str = "name") -> Question:
+    return Question(text, text, kind, bool(wanted), tuple((Reference(name),) for name in wanted))
+
+
+def an_outcome(question: Question, ranks: tuple[int | None, ...], search_ms: float = 1.0, answered: bool = True, score: float = 0.5) -> Outcome:
+    return Outcome(question, ranks, (Hit(make_chunk("a", "text"), 0.1, score, None),), search_ms, answered)
+
+
+@pytest.fixture(scope="module")
+def embedder() -> Embedder:
+    return Embedder.find(SETTINGS.embedder)
+
+
+@pytest.fixture(scope="module")
+def chunks() -> list[Chunk]:
+    return [make_chunk(name, text) for name, text in TEXTS.items()]
+
+
+def test_a_chunk_that_fits_has_the_vector_of_a_built_index(embedder: Embedder, chunks: list[Chunk]) -> None:
+    vectors = embed_whole(chunks, SETTINGS, embedder, lambda *_: None)
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(vectors, embedder.embed([searchable_text(chunk) for chunk in chunks]), atol=1e-6)
+
+
+def test_the_vector_of_a_long_chunk_holds_its_end_too(embedder: Embedder) -> None:
+    chunk = make_chunk("long", LONG, ("Placement",))
+    (whole,) = embed_whole([chunk], SETTINGS, embedder, lambda *_: None)
+    cut_off, query = embedder.embed([searchable_text(chunk), "How are antenna violations fixed?"])
+    assert np.linalg.norm(whole) == pytest.approx(1.0, abs=1e-6)
+    assert float(whole @ query) > float(cut_off @ query) + 0.02
+
+
+def test_the_vector_of_a_long_chunk_is_the_direction_of_its_pieces_mean(embedder: Embedder) -> None:
+    # Two paragraphs that do not fit into one piece together are the two pieces.
+    paragraphs = [" ".join(f"The {word} cell number {number} drives a net." for number in range(14)) for word in ("buffer", "diode")]
+    chunk = make_chunk("two", "\n\n".join(paragraphs))
+    (whole,) = embed_whole([chunk], SETTINGS, embedder, lambda *_: None)
+    pieces = embedder.embed([f"notes\n{paragraph}" for paragraph in paragraphs])
+    expected = pieces.mean(axis=0) / np.linalg.norm(pieces.mean(axis=0))
+    np.testing.assert_allclose(whole, expected, atol=1e-5)
+
+
+def test_the_index_holds_exactly_the_chunks_that_were_given(embedder: Embedder, chunks: list[Chunk]) -> None:
+    given = [*chunks, make_chunk("long", LONG)]
+    index = index_chunks(given, SETTINGS, embedder)
+    assert list(index.chunks) == given
+    assert index.dense.count == index.bm25.count == len(given)
+    assert index.collections == {"notes": 5}
+
+
+def test_the_ranking_has_hits_for_a_question_that_the_rule_refuses(embedder: Embedder, chunks: list[Chunk]) -> None:
+    index = index_chunks(chunks, SETTINGS, embedder)
+    off_topic = "Who won the football match yesterday?"
+    assert Retriever(index, embedder, SETTINGS).search(off_topic) == []
+    assert len(RankingRetriever(index, embedder, SETTINGS).search(off_topic)) == len(chunks)
+
+
+def test_the_ranking_is_that_of_the_retriever_where_the_rule_lets_pass(embedder: Embedder, chunks: list[Chunk]) -> None:
+    index = index_chunks(chunks, SETTINGS, embedder)
+    question = "Which command repairs hold violations?"
+    hits = Retriever(index, embedder, SETTINGS).search(question)
+    assert hits
+    assert RankingRetriever(index, embedder, SETTINGS).search(question)[: len(hits)] == hits
+
+
+def test_questions_are_searched_and_ranked_and_judged(embedder: Embedder, chunks: list[Chunk]) -> None:
+    index = index_chunks(chunks, SETTINGS, embedder)
+    steps: list[tuple[str, int, int]] = []
+    questions = [
+        ask("How do I fix antenna violations?", "antenna"),
+        ask("Who won the football match yesterday?"),
+        ask("Which command makes the power grid?", "grid"),
+    ]
+    outcomes = ask_all(questions, index, embedder, SETTINGS, 3, lambda *step: steps.append(step))
+    assert [outcome.ranks for outcome in outcomes] == [(1,), (), (1,)]
+    assert [outcome.answered for outcome in outcomes] == [True, False, True]
+    assert [len(outcome.hits) for outcome in outcomes] == [3, 3, 3]
+    assert all(outcome.search_ms > 0 for outcome in outcomes)
+    assert steps == [("search", 1, 3), ("search", 2, 3), ("search", 3, 3)]
+
+
+def test_an_unknown_reference_stops_before_the_first_search(embedder: Embedder, chunks: list[Chunk]) -> None:
+    with pytest.raises(ReferenceUnknown, match="lost"):
+        ask_all([ask("a question", "lost")], index_chunks(chunks, SETTINGS, embedder), embedder, SETTINGS, 3)
+
+
+def test_the_best_score_is_the_highest_cosine_of_the_hits() -> None:
+    outcome = an_outcome(ask("q", "a"), (1,), score=0.4)
+    assert replace(outcome, hits=(*outcome.hits, Hit(make_chunk("b", "text"), 0.05, 0.6, 2.0))).best_score == 0.6
+    assert replace(outcome, hits=()).best_score == -1.0
+
+
+def test_measures_are_means_overall_and_per_kind() -> None:
+    outcomes = [
+        an_outcome(ask("one", "a", "b", kind="name"), (1, None)),
+        an_outcome(ask("two", "a", kind="name"), (4,)),
+        an_outcome(ask("three", "a", kind="meaning"), (2,)),
+        an_outcome(ask("four", kind="unanswerable"), (), answered=False, score=0.1),
+    ]
+    measures = summarize(outcomes)["measures"]
+    assert {kind: group["questions"] for kind, group in measures.items()} == {"overall": 3, "meaning": 1, "name": 2}
+    assert measures["overall"]["recall@1"]["mean"] == pytest.approx((0.5 + 0 + 0) / 3)
+    assert measures["overall"]["recall@5"]["mean"] == pytest.approx((0.5 + 1 + 1) / 3)
+    assert measures["overall"]["MRR"]["mean"] == pytest.approx((1 + 1 / 4 + 1 / 2) / 3)
+    assert measures["name"]["recall@3"]["mean"] == pytest.approx(0.25)
+    assert 0 <= measures["overall"]["recall@5"]["low"] < measures["overall"]["recall@5"]["mean"] < measures["overall"]["recall@5"]["high"] <= 1
+
+
+def test_latencies_are_percentiles_of_the_searches() -> None:
+    outcomes = [an_outcome(ask(f"question {number}", "a"), (1,), search_ms=float(number)) for number in range(1, 102)]
+    assert summarize(outcomes)["search_ms"] == {"searches": 101, "p50": 51.0, "p95": 96.0, "p99": 100.0}
+
+
+def test_the_decision_stands_beside_the_ranking() -> None:
+    outcomes = [
+        an_outcome(ask("one", "a"), (1,), answered=False, score=0.3),
+        an_outcome(ask("two", "a"), (1,), answered=True, score=0.8),
+        an_outcome(ask("three"), (), answered=False, score=0.2),
+    ]
+    decision = summarize(outcomes)["decision"]
+    assert (decision["precision"]["mean"], decision["recall"]["mean"]) == (0.5, 1.0)
+    assert [row["answerable"] for row in decision["reliability"]] == [0.0, 1.0, 1.0]
+
+
+def test_without_an_answerable_question_there_is_no_ranking_to_measure() -> None:
+    result = summarize([an_outcome(ask("off topic"), (), answered=False)])
+    assert result["measures"] == {}
+    assert result["decision"]["recall"]["mean"] == 1.0
+
+
+def result_of(*ranks: int | None, names: str = "abcdefgh") -> dict[str, Any]:
+    return summarize([an_outcome(ask(name, "a"), (rank,)) for name, rank in zip(names, ranks, strict=False)])
+
+
+def test_the_difference_pairs_questions_by_their_text() -> None:
+    before, after = result_of(1, None, 8), result_of(1, 2, None, names="cba")  # b: found at 2 against not at all; a: lost; c: better
+    difference = compare(after, before)["overall"]
+    assert difference["questions"] == 3
+    assert difference["recall@5"]["mean"] == pytest.approx((1 + 1 - 1) / 3)
+    assert difference["MRR"]["mean"] == pytest.approx((1 - 1 / 8 + 1 / 2 - 1) / 3)
+    assert difference["recall@5"]["low"] < 0 < difference["recall@5"]["high"]
+
+
+def test_a_result_differs_from_itself_by_nothing() -> None:
+    result = result_of(1, 3, None)
+    assert all(value == {"mean": 0.0, "low": 0.0, "high": 0.0} for name, value in compare(result, result)["overall"].items() if name != "questions")
+
+
+def test_a_question_asked_twice_is_paired_turn_by_turn() -> None:
+    before, after = result_of(1, None, names="aa"), result_of(None, 1, names="aa")
+    difference = compare(after, before)["overall"]
+    assert (difference["questions"], difference["recall@1"]["mean"]) == (2, 0.0)
+    assert difference["recall@1"]["high"] == 1.0
+
+
+@pytest.mark.parametrize("other", [{}, [], None, {"questions": 3}, {"questions": [{"question": "a"}]}])
+def test_a_foreign_document_to_compare_with_is_refused(other: Any) -> None:
+    with pytest.raises(ResultUnusable, match="not one that `eval retrieval --json` wrote"):
+        compare(result_of(1, 2), other)
+
+
+def test_results_over_other_questions_are_not_compared() -> None:
+    with pytest.raises(ResultUnusable, match="no question in common"):
+        compare(result_of(1, names="a"), result_of(1, names="b"))
