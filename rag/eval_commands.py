@@ -25,9 +25,10 @@ from rag.progress import show_progress
 from rag.settings import RagSettings
 
 if TYPE_CHECKING:
-    from rag.embedder import Embedder
+    from rag.embedder import TextEmbedder
     from rag.evaluation import Outcome
     from rag.index import Index
+    from rag.progress import Show
     from rag.questions import Question
 
 _LIBRARIES = ("faiss-cpu", "numpy", "PyStemmer", "sentence-transformers", "tokenizers", "torch", "transformers")
@@ -107,21 +108,23 @@ def _measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
     return result
 
 
-def _open(args: argparse.Namespace, questions: "list[Question]", settings: RagSettings, progress: Any) -> "tuple[Index, Embedder]":
-    """What is searched, and the embedder, loaded as a gateway loads it. Questions that do not fit the corpus are refused before it is embedded."""
+def _open(args: argparse.Namespace, questions: "list[Question]", settings: RagSettings, progress: "Show") -> "tuple[Index, TextEmbedder]":
+    """What is searched, and the embedder. Questions that do not fit the ready-made chunks are refused before these are embedded."""
+    from rag.documents import make_chunk
     from rag.embedder import Embedder
-    from rag.evaluation import index_chunks
+    from rag.evaluation import WholeTextEmbedder, index_whole
     from rag.index import open_index, spec_of
     from rag.questions import find_wanted, read_chunks
     from rag.retriever import QUERY_THREADS
 
-    chunks = read_chunks(args.corpus) if args.corpus else []
-    if chunks:
-        find_wanted(questions, chunks)
+    documents = read_chunks(args.corpus) if args.corpus else []
+    if documents:
+        find_wanted(questions, [make_chunk(document, (), document.text, 0) for document in documents])
     embedder = Embedder.find(settings.embedder, settings.embed_batch, QUERY_THREADS)
-    spec = spec_of(settings, embedder)
-    index = index_chunks(chunks, settings, embedder, progress) if chunks else open_index(args.index, spec)
-    return index, embedder
+    if not documents:
+        return open_index(args.index, spec_of(settings, embedder)), embedder
+    whole = WholeTextEmbedder(embedder, settings)
+    return index_whole(documents, settings, whole, progress), whole
 
 
 def _read_result(path: Path) -> Any:
@@ -138,8 +141,8 @@ def _write_answers(path: Path, outcomes: "list[Outcome]") -> None:
     lines = []
     for outcome in outcomes:
         hits = [
-            {"id": hit.chunk.chunk_id, "path": f"{hit.chunk.collection}/{hit.chunk.path}", "headings": hit.chunk.heading_path, "score": hit.score,
-             "dense_score": hit.dense_score, "bm25_score": hit.bm25_score}
+            {"chunk_id": hit.chunk.chunk_id, "collection": hit.chunk.collection, "path": hit.chunk.path, "headings": hit.chunk.heading_path,
+             "score": hit.score, "dense_score": hit.dense_score, "bm25_score": hit.bm25_score}
             for hit in outcome.hits
         ]  # fmt: skip
         row = {

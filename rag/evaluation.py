@@ -1,36 +1,37 @@
 """Measure retrieval: questions are searched in an index, and what comes back is compared with what one would want.
 
 The ranking is measured with the relevance rule off, so that every question has one; the rule's decision is measured by itself.
-It neither reads files nor prints.
+It neither reads questions nor prints.
 
-    index = index_chunks(chunks, settings, embedder)
+    embedder = WholeTextEmbedder(Embedder.find(settings.embedder), settings)
+    index = index_whole(read_chunks(path), settings, embedder)
     outcomes = ask_all(questions, index, embedder, settings, depth=20)
     summarize(outcomes)["measures"]["overall"]["recall@5"]  # {"mean": ..., "low": ..., "high": ...}
 """
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
-from rag.bm25 import Bm25Index
 from rag.chunker import chunk_document
-from rag.dense import DenseIndex, Vectors
-from rag.documents import Chunk, Document, Hit, describe_place, searchable_text
+from rag.dense import Vectors
+from rag.documents import Document, Hit, searchable_text
 from rag.embedder import TextEmbedder
 from rag.errors import ResultUnusable
-from rag.index import Index
+from rag.index import Index, build_index, open_index
 from rag.metrics import CUTOFFS, Values, estimate_means, find_ranks, judge_decision, measure_question, tabulate_reliability
 from rag.questions import Question, find_wanted
 from rag.retriever import Retriever
 from rag.settings import RagSettings
 
 OVERALL = "overall"
-Progress = Callable[[str, int, int], None]  # stage ("embed", "search"), done, total
+Progress = Callable[[str, int, int], None]  # stage ("chunk", "embed", "search"), done, total
 
 
 class RankingRetriever(Retriever):
@@ -59,41 +60,50 @@ class Outcome:
         return max((hit.dense_score for hit in self.hits if hit.dense_score is not None), default=-1.0)
 
 
-def index_chunks(chunks: Sequence[Chunk], settings: RagSettings, embedder: TextEmbedder, progress: Progress = lambda *_: None) -> Index:
-    """An index in memory of exactly these chunks, whatever their length."""
-    vectors = embed_whole(chunks, settings, embedder, partial(progress, "embed"))
-    collections = Counter(collection for collection, _ in {(chunk.collection, chunk.path) for chunk in chunks})
-    bm25 = Bm25Index.build(searchable_text(chunk) for chunk in chunks)
-    return Index({"collections": dict(collections)}, tuple(chunks), DenseIndex.build(vectors), bm25)
+class WholeTextEmbedder:
+    """A TextEmbedder for texts of any length. One that is longer than `chunk_tokens` gets the mean of the vectors of its pieces.
 
-
-def embed_whole(chunks: Sequence[Chunk], settings: RagSettings, embedder: TextEmbedder, progress: Callable[[int, int], None]) -> Vectors:
-    """One vector per chunk, shape (chunks, dimension), that stands for all of its text.
-
-    A chunk longer than `chunk_tokens` is cut as a document is, each piece under the chunk's own place, and has the mean of its
-    pieces' vectors. A chunk that fits, as every chunk of a built index does, has the vector that it would have there.
+    The pieces are those that a document of this text is cut into, each under the text's own first line, its place. (The mean, so that a chunk
+    has one vector as in every index. Measured on ORD-QA's chunks it is as good as the best piece's vector, and both better than cutting off.)
     """
-    pieces: list[str] = []
-    rows: list[int] = []  # of the chunk that the piece belongs to
-    for row, chunk in enumerate(chunks):
-        parts = _cut(chunk, settings, embedder)
-        pieces += parts
-        rows += [row] * len(parts)
-    vectors = np.zeros((len(chunks), embedder.dimension), dtype=np.float32)
-    np.add.at(vectors, rows, embedder.embed(pieces, progress))
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors
+
+    max_tokens = 1_000_000  # no chunk has as many
+
+    def __init__(self, embedder: TextEmbedder, settings: RagSettings) -> None:
+        self._embedder = embedder
+        self._settings = settings
+        self.name = embedder.name
+        self.fingerprint = embedder.fingerprint
+        self.dimension = embedder.dimension
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of `text` without the model's own marks."""
+        return self._embedder.count_tokens(text)
+
+    def embed(self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None) -> Vectors:
+        """Vectors of length 1, shape (texts, dimension), float32, in the order of `texts`."""
+        pieces = [self._cut(text) for text in texts]
+        rows = [row for row, parts in enumerate(pieces) for _ in parts]  # of the text that the piece belongs to
+        vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
+        np.add.at(vectors, rows, self._embedder.embed([part for parts in pieces for part in parts], progress))
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        return vectors
+
+    def _cut(self, text: str) -> list[str]:
+        if self.count_tokens(text) <= self._settings.chunk_tokens:
+            return [text]
+        place, _, body = text.partition("\n")
+        document = Document("", "text.md", place, body, None, "")
+        pieces = chunk_document(document, self.count_tokens, self._settings.chunk_tokens, self._settings.overlap_tokens)
+        return [searchable_text(piece) for piece in pieces] or [text]
 
 
-def _cut(chunk: Chunk, settings: RagSettings, embedder: TextEmbedder) -> list[str]:
-    """What is embedded of a chunk: its searchable text, or that of its pieces."""
-    whole = searchable_text(chunk)
-    if embedder.count_tokens(whole) <= settings.chunk_tokens:
-        return [whole]
-    place = describe_place(chunk.title, chunk.heading_path)
-    document = Document(chunk.collection, f"{chunk.path}.md", place, chunk.text, chunk.url, chunk.licence)
-    pieces = chunk_document(document, embedder.count_tokens, settings.chunk_tokens, settings.overlap_tokens)
-    return [searchable_text(piece) for piece in pieces] or [whole]
+def index_whole(documents: Iterable[Document], settings: RagSettings, embedder: WholeTextEmbedder, progress: Progress = lambda *_: None) -> Index:
+    """An index in which each document is one chunk, built as every index is. Its files are gone already: they are read as long as it is open."""
+    settings = replace(settings, chunk_tokens=embedder.max_tokens)
+    with TemporaryDirectory(prefix="chipalign-eval-") as folder:
+        build_index(documents, Path(folder), settings, embedder, progress)
+        return open_index(Path(folder))
 
 
 def ask_all(

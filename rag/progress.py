@@ -1,9 +1,8 @@
-"""Progress of long work on stderr: a bar on a terminal, a line at every few percent elsewhere.
+"""Progress of long work on stderr: bars on a terminal, else a line at every few percent.
 
-It computes nothing and knows no work; whoever works calls what it gives.
+It measures nothing; whoever works calls what it is given.
 
-    with show_progress() as progress:
-        build_index(documents, out, settings, embedder, progress)
+    with show_progress() as progress: build_index(documents, index_dir, settings, embedder, progress)
 """
 
 import sys
@@ -11,23 +10,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-Progress = Callable[[str, int, int], None]  # stage ("chunk", "embed"), done, total
+Show = Callable[[str, int, int], None]  # stage, done, total
 _PLAIN_STEP = 5  # without a terminal: a line every so many percent
 
 
 @contextmanager
-def show_progress() -> Iterator[Progress]:
-    """A function that is told stage, done and total, and shows them; one bar or series of lines per stage."""
+def show_progress() -> Iterator[Show]:
+    """A function that shows how far each stage is, for as long as the work takes."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield _show_lines()
+        yield _plain_progress()
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bars(*columns, console=console, transient=True) as bars:
+    with Progress(*columns, console=console, transient=True) as bars:
         tasks: dict[str, Any] = {}
 
         def show(stage: str, done: int, total: int) -> None:
@@ -39,7 +37,7 @@ def show_progress() -> Iterator[Progress]:
         yield show
 
 
-def _show_lines() -> Progress:
+def _plain_progress() -> Show:
     shown: dict[str, int] = {}
 
     def show(stage: str, done: int, total: int) -> None:

@@ -6,7 +6,8 @@ Questions are JSON lines, one question each, in one of three forms; a chunk file
     {"question": "...", "kind": "name", "answerable": true, "references": [{"collection": "yosys", "path": "passes/opt.rst", "heading": "Options"}]}
     {"question": "...", "answerable": true, "expected": [["handbook", "hold-fixing.md"]]}                         documents
 
-    questions = read_questions(Path("data/eval/starter.jsonl"))
+    documents = read_chunks(Path("openroad_documentation.json"))  # one for each chunk
+    questions = read_questions(Path("dev.jsonl"))
     wanted = find_wanted(questions, index.chunks)
 """
 
@@ -17,10 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rag.documents import Chunk
+from rag.documents import Chunk, Document, describe_place
 from rag.errors import ChunksUnusable, QuestionsUnusable, RagError, ReferenceUnknown
 from rag.reader import NOT_STATED
 
+READY_MADE = "ready-made"  # the collection of chunks that were not cut by us
+_SUFFIX = ".md"  # ready-made chunks are Markdown
 ANSWERABLE, UNANSWERABLE = "answerable", "unanswerable"  # kinds of questions whose row names none
 _HEADING_LINE = re.compile(r"^[ \t]*#{1,6}[ \t]+(.+?)[ \t]*#*$", re.MULTILINE)
 _LEADING_HEADING = re.compile(r"\s*#{1,6}[ \t]+(\S[^\n]*)(?:\n|\Z)")
@@ -28,27 +31,26 @@ _LEADING_HEADING = re.compile(r"\s*#{1,6}[ \t]+(\S[^\n]*)(?:\n|\Z)")
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A passage that a question asks for: a chunk by its id, or any chunk of a document, or of one of its sections.
+    """A passage that a question asks for: any chunk of a document or, with a heading, of one of its sections.
 
-    A chunk belongs to the section `heading` where that is one of its headings, its title, or a heading line in its text.
+    A chunk belongs to a section where that is one of its headings, its title, or a heading line in its text.
     """
 
-    chunk_id: str = ""
-    collection: str = ""
-    path: str = ""
+    collection: str
+    path: str
     heading: str = ""
 
     def matches(self, chunk: Chunk) -> bool:
         """Whether the chunk is (a part of) this passage."""
-        if self.chunk_id:
-            return chunk.chunk_id == self.chunk_id
         if (chunk.collection, chunk.path) != (self.collection, self.path):
             return False
         headings = (chunk.title, *chunk.heading_path, *_HEADING_LINE.findall(chunk.text))
         return not self.heading or _plain(self.heading) in {_plain(heading) for heading in headings}
 
     def __str__(self) -> str:
-        return self.chunk_id or f"{self.collection}/{self.path}" + (f" # {self.heading}" if self.heading else "")
+        if self.collection == READY_MADE:
+            return self.path.removesuffix(_SUFFIX)
+        return f"{self.collection}/{self.path}" + (f" # {self.heading}" if self.heading else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ def _parse_references(row: dict[str, Any]) -> Iterable[Reference]:
 def _parse_id(item: Any) -> Reference:
     if not isinstance(item, str) or not item:
         raise ValueError(f'has {item!r} in "reference", which is no id of a chunk')
-    return Reference(chunk_id=item)
+    return refer_to_chunk(item)
 
 
 def _parse_place(item: Any) -> Reference:
@@ -125,13 +127,13 @@ def _parse_place(item: Any) -> Reference:
     values = [item.get(name) or "" for name in names] if isinstance(item, dict) and item.keys() <= set(names) else []
     if not values or not all(isinstance(value, str) for value in values) or not all(values[:2]):
         raise ValueError(f'has {item!r} in "references", which is no object of collection, path and perhaps heading')
-    return Reference("", *values)
+    return Reference(*values)
 
 
 def _parse_list(item: Any) -> Reference:
     if not isinstance(item, list) or len(item) not in (2, 3) or not all(isinstance(value, str) and value for value in item):
         raise ValueError(f'has {item!r} in "expected", which is no list of collection, path and perhaps heading')
-    return Reference("", *item)
+    return Reference(*item)
 
 
 def find_wanted(questions: Sequence[Question], chunks: Sequence[Chunk]) -> list[list[frozenset[str]]]:
@@ -148,38 +150,43 @@ def find_wanted(questions: Sequence[Question], chunks: Sequence[Chunk]) -> list[
     return [[frozenset().union(*(ids[reference] for reference in group)) for group in question.wanted] for question in questions]
 
 
-def read_chunks(path: Path) -> list[Chunk]:
-    """The chunks of a file of ORD-QA's form: a list of {"source", "knowledge": [{"id", "content"}]}. Raises ChunksUnusable.
+def refer_to_chunk(chunk_id: str) -> Reference:
+    """The reference to a ready-made chunk."""
+    return Reference(READY_MADE, chunk_id + _SUFFIX)
 
-    Each becomes one Chunk with the given id: the source's name, its words apart, is the title, the headings that the content
-    opens with are the heading path, the rest is the text. A first line that only repeats the id is left out.
+
+def read_chunks(path: Path) -> list[Document]:
+    """The chunks of a file of ORD-QA's form, a list of {"source", "knowledge": [{"id", "content"}]}. Raises ChunksUnusable.
+
+    Each becomes a document of its own in the collection READY_MADE, whose path is the chunk's id: in an index that cuts nothing it is one chunk.
+    Its title is its place: the source's name, its words apart, and the headings that the content opens with. The rest is the text; a
+    first line that only repeats the id is left out.
     """
     try:
         sources = json.loads(_read_text(path, ChunksUnusable))
     except json.JSONDecodeError as error:
         raise ChunksUnusable(f"{path} is no JSON ({error}): give a file of chunks in ORD-QA's form") from None
     try:
-        chunks = [_make_chunk(path.stem, source["source"], item, position) for source in sources for position, item in enumerate(source["knowledge"])]
+        documents = [_make_document(source["source"], item["id"], item["content"]) for source in sources for item in source["knowledge"]]
     except (TypeError, KeyError, AttributeError) as error:
         form = '[{"source": ..., "knowledge": [{"id": ..., "content": ...}]}]'
         raise ChunksUnusable(f"{path} is not of the form {form} ({error!r}): give a file of chunks in ORD-QA's form") from None
-    if len({chunk.chunk_id for chunk in chunks}) < len(chunks):
+    if len({document.path for document in documents}) < len(documents):
         raise ChunksUnusable(f"{path} gives one id to several chunks: give each its own")
-    if not chunks:
+    if not documents:
         raise ChunksUnusable(f"{path} holds no chunk: give a file of chunks in ORD-QA's form")
-    return chunks
+    return documents
 
 
-def _make_chunk(collection: str, source: str, item: dict[str, str], position: int) -> Chunk:
-    chunk_id, content = item["id"], item["content"]
+def _make_document(source: str, chunk_id: str, content: str) -> Document:
     text = content.removeprefix(f"id:{chunk_id}\n").strip()
     headings: list[str] = []
     end = 0
     while match := _LEADING_HEADING.match(text, end):
         headings.append(match.group(1).strip())
         end = match.end()
-    title = re.sub(r"[_-]+", " ", source).strip()
-    return Chunk(chunk_id, collection, source, title, tuple(headings), text[end:].strip() or text, None, NOT_STATED, position)
+    title = describe_place(re.sub(r"[_-]+", " ", source).strip(), tuple(headings))
+    return Document(READY_MADE, chunk_id + _SUFFIX, title, text[end:].strip() or text, None, NOT_STATED)
 
 
 def _read_text(path: Path, unusable: type[RagError]) -> str:

@@ -112,8 +112,7 @@ def test_answers_holds_each_questions_hits_in_order(corpus: Path, questions: Pat
     assert evaluate("--corpus", corpus, "--questions", questions, "--answers", tmp_path / "hits.jsonl", "--json") == 0
     rows = [json.loads(line) for line in (tmp_path / "hits.jsonl").read_text().splitlines()]
     assert [row["id"] for row in rows] == ["1", "2", "3", "4"]
-    assert rows[2]["hits"][0]["id"] == "gr_0"
-    assert rows[2]["hits"][0]["path"] == "corpus/gate_resizing"
+    assert (rows[2]["hits"][0]["collection"], rows[2]["hits"][0]["path"]) == ("ready-made", "gr_0.md")
     scores = [hit["score"] for hit in rows[2]["hits"]]
     assert scores == sorted(scores, reverse=True)
 

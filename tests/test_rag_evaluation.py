@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rag.documents import Chunk, Hit, searchable_text
+from rag.documents import Document, Hit, make_chunk
 from rag.embedder import Embedder
 from rag.errors import ReferenceUnknown, ResultUnusable
-from rag.evaluation import Outcome, RankingRetriever, ask_all, compare, embed_whole, index_chunks, summarize
-from rag.questions import Question, Reference
+from rag.evaluation import Outcome, RankingRetriever, WholeTextEmbedder, ask_all, compare, index_whole, summarize
+from rag.index import Index
+from rag.questions import READY_MADE, Question, refer_to_chunk
 from rag.retriever import Retriever
 from rag.settings import RagSettings
 
@@ -27,77 +28,74 @@ FILLER = "\n\n".join(f"Macro {number} is placed on the grid of the floorplan, aw
 LONG = f"{FILLER}\n\nAntenna violations of nets are fixed with diodes at the gates."
 
 
-def make_chunk(name: str, text: str, headings: tuple[str, ...] = ()) -> Chunk:
-    return Chunk(name, "notes", f"{name}.md", "notes", headings, text, None, "ISC", 0)
+def a_document(name: str, text: str) -> Document:
+    return Document(READY_MADE, f"{name}.md", "notes", text, None, "ISC")
 
 
 def ask(text: str, *wanted: str, kind: str = "name") -> Question:
-    return Question(text, text, kind, bool(wanted), tuple((Reference(name),) for name in wanted))
+    return Question(text, text, kind, bool(wanted), tuple((refer_to_chunk(name),) for name in wanted))
 
 
 def an_outcome(question: Question, ranks: tuple[int | None, ...], search_ms: float = 1.0, answered: bool = True, score: float = 0.5) -> Outcome:
-    return Outcome(question, ranks, (Hit(make_chunk("a", "text"), 0.1, score, None),), search_ms, answered)
+    return Outcome(question, ranks, (Hit(make_chunk(a_document("a", "text"), (), "text", 0), 0.1, score, None),), search_ms, answered)
 
 
 @pytest.fixture(scope="module")
-def embedder() -> Embedder:
-    return Embedder.find(SETTINGS.embedder)
+def embedder() -> WholeTextEmbedder:
+    return WholeTextEmbedder(Embedder.find(SETTINGS.embedder), SETTINGS)
 
 
 @pytest.fixture(scope="module")
-def chunks() -> list[Chunk]:
-    return [make_chunk(name, text) for name, text in TEXTS.items()]
+def index(embedder: WholeTextEmbedder) -> Index:
+    return index_whole([a_document(name, text) for name, text in TEXTS.items()], SETTINGS, embedder)
 
 
-def test_a_chunk_that_fits_has_the_vector_of_a_built_index(embedder: Embedder, chunks: list[Chunk]) -> None:
-    vectors = embed_whole(chunks, SETTINGS, embedder, lambda *_: None)
+def test_a_text_that_fits_has_the_vector_of_the_embedder_itself(embedder: WholeTextEmbedder) -> None:
+    texts = [f"notes\n{text}" for text in TEXTS.values()]
+    vectors = embedder.embed(texts)
     assert vectors.dtype == np.float32
-    np.testing.assert_allclose(vectors, embedder.embed([searchable_text(chunk) for chunk in chunks]), atol=1e-6)
+    np.testing.assert_allclose(vectors, Embedder.find(SETTINGS.embedder).embed(texts), atol=1e-6)
 
 
-def test_the_vector_of_a_long_chunk_holds_its_end_too(embedder: Embedder) -> None:
-    chunk = make_chunk("long", LONG, ("Placement",))
-    (whole,) = embed_whole([chunk], SETTINGS, embedder, lambda *_: None)
-    cut_off, query = embedder.embed([searchable_text(chunk), "How are antenna violations fixed?"])
+def test_the_vector_of_a_long_text_holds_its_end_too(embedder: WholeTextEmbedder) -> None:
+    (whole,) = embedder.embed([f"notes\n{LONG}"])
+    cut_off, query = Embedder.find(SETTINGS.embedder).embed([f"notes\n{LONG}", "How are antenna violations fixed?"])
     assert np.linalg.norm(whole) == pytest.approx(1.0, abs=1e-6)
     assert float(whole @ query) > float(cut_off @ query) + 0.02
 
 
-def test_the_vector_of_a_long_chunk_is_the_direction_of_its_pieces_mean(embedder: Embedder) -> None:
-    # Two paragraphs that do not fit into one piece together are the two pieces.
+def test_the_vector_of_a_long_text_has_the_direction_of_its_pieces_mean(embedder: WholeTextEmbedder) -> None:
+    # Two paragraphs that do not fit into one piece together are the two pieces; each is embedded under the place.
     paragraphs = [" ".join(f"The {word} cell number {number} drives a net." for number in range(14)) for word in ("buffer", "diode")]
-    chunk = make_chunk("two", "\n\n".join(paragraphs))
-    (whole,) = embed_whole([chunk], SETTINGS, embedder, lambda *_: None)
-    pieces = embedder.embed([f"notes\n{paragraph}" for paragraph in paragraphs])
+    (whole,) = embedder.embed(["notes > Cells\n" + "\n\n".join(paragraphs)])
+    pieces = Embedder.find(SETTINGS.embedder).embed([f"notes > Cells\n{paragraph}" for paragraph in paragraphs])
     expected = pieces.mean(axis=0) / np.linalg.norm(pieces.mean(axis=0))
     np.testing.assert_allclose(whole, expected, atol=1e-5)
 
 
-def test_the_index_holds_exactly_the_chunks_that_were_given(embedder: Embedder, chunks: list[Chunk]) -> None:
-    given = [*chunks, make_chunk("long", LONG)]
-    index = index_chunks(given, SETTINGS, embedder)
-    assert list(index.chunks) == given
-    assert index.dense.count == index.bm25.count == len(given)
-    assert index.collections == {"notes": 5}
+def test_in_the_index_each_document_is_one_chunk_however_long_and_whatever_its_headings(embedder: WholeTextEmbedder) -> None:
+    sections = "\n\n".join(f"## Section {number}\n\n{TEXTS['hold']}" for number in range(30))
+    given = [a_document("long", LONG), a_document("sections", sections), a_document("short", TEXTS["scan"])]
+    index = index_whole(given, SETTINGS, embedder)
+    assert [chunk.path for chunk in index.chunks] == ["long.md", "sections.md", "short.md"]
+    assert index.chunks[1].text == sections
+    assert index.collections == {READY_MADE: 3}
 
 
-def test_the_ranking_has_hits_for_a_question_that_the_rule_refuses(embedder: Embedder, chunks: list[Chunk]) -> None:
-    index = index_chunks(chunks, SETTINGS, embedder)
+def test_the_ranking_has_hits_for_a_question_that_the_rule_refuses(embedder: WholeTextEmbedder, index: Index) -> None:
     off_topic = "Who won the football match yesterday?"
     assert Retriever(index, embedder, SETTINGS).search(off_topic) == []
-    assert len(RankingRetriever(index, embedder, SETTINGS).search(off_topic)) == len(chunks)
+    assert len(RankingRetriever(index, embedder, SETTINGS).search(off_topic)) == len(TEXTS)
 
 
-def test_the_ranking_is_that_of_the_retriever_where_the_rule_lets_pass(embedder: Embedder, chunks: list[Chunk]) -> None:
-    index = index_chunks(chunks, SETTINGS, embedder)
+def test_the_ranking_is_that_of_the_retriever_where_the_rule_lets_pass(embedder: WholeTextEmbedder, index: Index) -> None:
     question = "Which command repairs hold violations?"
     hits = Retriever(index, embedder, SETTINGS).search(question)
     assert hits
     assert RankingRetriever(index, embedder, SETTINGS).search(question)[: len(hits)] == hits
 
 
-def test_questions_are_searched_and_ranked_and_judged(embedder: Embedder, chunks: list[Chunk]) -> None:
-    index = index_chunks(chunks, SETTINGS, embedder)
+def test_questions_are_searched_and_ranked_and_judged(embedder: WholeTextEmbedder, index: Index) -> None:
     steps: list[tuple[str, int, int]] = []
     questions = [
         ask("How do I fix antenna violations?", "antenna"),
@@ -112,14 +110,14 @@ def test_questions_are_searched_and_ranked_and_judged(embedder: Embedder, chunks
     assert steps == [("search", 1, 3), ("search", 2, 3), ("search", 3, 3)]
 
 
-def test_an_unknown_reference_stops_before_the_first_search(embedder: Embedder, chunks: list[Chunk]) -> None:
+def test_an_unknown_reference_stops_before_the_first_search(embedder: WholeTextEmbedder, index: Index) -> None:
     with pytest.raises(ReferenceUnknown, match="lost"):
-        ask_all([ask("a question", "lost")], index_chunks(chunks, SETTINGS, embedder), embedder, SETTINGS, 3)
+        ask_all([ask("a question", "lost")], index, embedder, SETTINGS, 3)
 
 
 def test_the_best_score_is_the_highest_cosine_of_the_hits() -> None:
     outcome = an_outcome(ask("q", "a"), (1,), score=0.4)
-    assert replace(outcome, hits=(*outcome.hits, Hit(make_chunk("b", "text"), 0.05, 0.6, 2.0))).best_score == 0.6
+    assert replace(outcome, hits=(*outcome.hits, Hit(outcome.hits[0].chunk, 0.05, 0.6, 2.0))).best_score == 0.6
     assert replace(outcome, hits=()).best_score == -1.0
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from rag.documents import Chunk
 from rag.errors import ChunksUnusable, QuestionsUnusable, ReferenceUnknown
-from rag.questions import Reference, find_wanted, read_chunks, read_questions
+from rag.questions import READY_MADE, Reference, find_wanted, read_chunks, read_questions, refer_to_chunk
 
 ROOT = Path(__file__).parent.parent
 
@@ -26,7 +26,7 @@ def test_questions_of_ord_qa_name_chunks(tmp_path: Path) -> None:
     row = {"id": 7, "type": "vlsi_flow", "question": " How?\n", "ref_num": 2, "reference": ["x_1", "x_2", "x_1"], "answer": "So."}
     (question,) = read_questions(write_rows(tmp_path / "q.jsonl", row))
     assert (question.question_id, question.text, question.kind, question.answerable) == ("7", "How?", "vlsi_flow", True)
-    assert question.wanted == ((Reference("x_1"),), (Reference("x_2"),))  # a reference given twice is one
+    assert question.wanted == ((refer_to_chunk("x_1"),), (refer_to_chunk("x_2"),))  # a reference given twice is one
 
 
 def test_questions_of_our_form_name_documents_and_headings(tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_questions_of_our_form_name_documents_and_headings(tmp_path: Path) -> No
         {"question": "What is the weather?", "kind": "unanswerable", "answerable": False, "references": []},
     ]
     every, one, none = read_questions(write_rows(tmp_path / "q.jsonl", *rows))
-    first, second = Reference("", "yosys", "a.rst", "Options"), Reference("", "yosys", "b.rst")
+    first, second = Reference("yosys", "a.rst", "Options"), Reference("yosys", "b.rst")
     assert every.wanted == ((first,), (second,))
     assert one.wanted == ((first, second),)  # one of the two suffices
     assert (none.wanted, none.answerable, none.kind) == ((), False, "unanswerable")
@@ -46,7 +46,7 @@ def test_questions_of_our_form_name_documents_and_headings(tmp_path: Path) -> No
 def test_the_shipped_questions_can_be_read() -> None:
     questions = read_questions(ROOT / "data" / "eval" / "starter.jsonl")
     assert {question.kind for question in questions} == {"answerable", "unanswerable"}
-    assert questions[0].wanted == ((Reference("", "handbook", "antenna-effects.md"),),)
+    assert questions[0].wanted == ((Reference("handbook", "antenna-effects.md"),),)
 
 
 def test_a_line_separator_inside_a_question_does_not_end_its_line(tmp_path: Path) -> None:
@@ -101,13 +101,13 @@ def test_a_missing_an_empty_and_a_binary_file_are_each_named(tmp_path: Path) -> 
     ],
 )
 def test_a_chunk_is_part_of_a_section_by_its_headings(chunk: Chunk, is_part: bool) -> None:
-    assert Reference("", "notes", "a.md", "The -hold option").matches(chunk) is is_part
+    assert Reference("notes", "a.md", "The -hold option").matches(chunk) is is_part
 
 
 def test_without_a_heading_every_chunk_of_the_document_counts() -> None:
-    assert Reference("", "notes", "a.md").matches(a_chunk("1", headings=("Any",)))
-    assert Reference("", "notes", "a.md", "the title").matches(a_chunk("1"))
-    assert not Reference("", "other", "a.md").matches(a_chunk("1"))
+    assert Reference("notes", "a.md").matches(a_chunk("1", headings=("Any",)))
+    assert Reference("notes", "a.md", "the title").matches(a_chunk("1"))
+    assert not Reference("other", "a.md").matches(a_chunk("1"))
 
 
 def test_the_wanted_passages_are_the_ids_of_their_chunks(tmp_path: Path) -> None:
@@ -125,7 +125,8 @@ def test_the_wanted_passages_are_the_ids_of_their_chunks(tmp_path: Path) -> None
 
 def test_all_references_that_no_chunk_has_are_listed(tmp_path: Path) -> None:
     rows = [
-        {"question": "one", "reference": ["1", "lost_2"]},
+        {"question": "one", "reference": ["lost_2"]},
+        {"question": "three", "expected": [["notes", "a.md"]]},
         {"question": "two", "references": [{"collection": "notes", "path": "a.md", "heading": "Nowhere"}]},
     ]
     with pytest.raises(ReferenceUnknown, match=r"not there: lost_2, notes/a\.md # Nowhere: "):
@@ -137,7 +138,7 @@ def write_corpus(path: Path, *items: dict[str, str], source: str = "global_routi
     return path
 
 
-def test_a_corpus_of_ready_made_chunks_keeps_ids_and_reads_headings(tmp_path: Path) -> None:
+def test_ready_made_chunks_become_documents_with_their_place_as_title(tmp_path: Path) -> None:
     path = write_corpus(
         tmp_path / "corpus.json",
         {"summary": "", "id": "r_0", "content": "id:r_0\n# Routing\n### Set Layers\n\nUse `set_routing_layers`.\n\n## Notes\n\nNone.\n"},
@@ -145,11 +146,15 @@ def test_a_corpus_of_ready_made_chunks_keeps_ids_and_reads_headings(tmp_path: Pa
         {"summary": "", "id": "r_2", "content": "id:r_2\n## Nothing else"},
     )
     first, second, third = read_chunks(path)
-    assert (first.chunk_id, first.collection, first.path, first.title) == ("r_0", "corpus", "global_routing", "global routing")
-    assert first.heading_path == ("Routing", "Set Layers")
+    assert (first.collection, first.path, first.title) == (READY_MADE, "r_0.md", "global routing > Routing > Set Layers")
     assert first.text == "Use `set_routing_layers`.\n\n## Notes\n\nNone."
-    assert (second.heading_path, second.text, second.position) == ((), "Plain text.\n# not at the start", 1)
-    assert (third.heading_path, third.text) == (("Nothing else",), "## Nothing else")
+    assert (second.title, second.text) == ("global routing", "Plain text.\n# not at the start")
+    assert (third.title, third.text) == ("global routing > Nothing else", "## Nothing else")
+
+
+def test_a_reference_to_a_ready_made_chunk_is_shown_by_its_id() -> None:
+    assert str(refer_to_chunk("gate_resizing_3")) == "gate_resizing_3"
+    assert str(Reference("notes", "a.md", "Two")) == "notes/a.md # Two"
 
 
 @pytest.mark.parametrize(
