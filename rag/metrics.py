@@ -103,7 +103,10 @@ def estimate_share(successes: int, total: int) -> Estimate | None:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """How often "not in these documents" was said, and was right. `precision` is of what was said, `recall` of what should have been."""
+    """How often "not in these documents" was said, and was right. `precision` is of what was said, `recall` of what should have been.
+
+    Both are None where no question is unanswerable: then there is nothing to be right about, and `said_wrongly` tells all.
+    """
 
     said_rightly: int
     said_wrongly: int
@@ -118,7 +121,8 @@ def judge_decision(answerable: Sequence[bool], answered: Sequence[bool]) -> Deci
     pairs = list(zip(answerable, answered, strict=True))
     rightly, wrongly = pairs.count((False, False)), pairs.count((True, False))
     missed, answered_rightly = pairs.count((False, True)), pairs.count((True, True))
-    precision, recall = estimate_share(rightly, rightly + wrongly), estimate_share(rightly, rightly + missed)
+    recall = estimate_share(rightly, rightly + missed)
+    precision = estimate_share(rightly, rightly + wrongly) if recall else None
     return Decision(rightly, wrongly, missed, answered_rightly, precision, recall)
 
 

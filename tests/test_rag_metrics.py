@@ -135,8 +135,15 @@ def test_the_decision_counts_what_was_said_and_what_should_have_been() -> None:
 
 
 def test_a_decision_that_was_never_made_has_no_precision() -> None:
-    decision = judge_decision([True, True], [True, True])
-    assert (decision.precision, decision.recall) == (None, None)
+    decision = judge_decision([True, False], [True, True])
+    assert decision.precision is None
+    assert decision.recall is not None
+    assert decision.recall.mean == 0.0
+
+
+def test_without_an_unanswerable_question_there_is_neither_precision_nor_recall() -> None:
+    decision = judge_decision([True, True], [True, False])
+    assert (decision.precision, decision.recall, decision.said_wrongly) == (None, None, 1)
 
 
 def test_reliability_groups_questions_by_rising_score() -> None:
