@@ -70,3 +70,19 @@ class OutputUnwritable(RagError):
 
 class EmptyQuery(RagError):
     """A search for nothing: the query has no letter or digit."""
+
+
+class QuestionsUnusable(RagError):
+    """A file of evaluation questions cannot be read, or has lines that are no questions; the message lists them all."""
+
+
+class ChunksUnusable(RagError):
+    """A file of ready-made chunks cannot be read, or is not of the form that is expected; the message says where."""
+
+
+class ReferenceUnknown(RagError):
+    """Questions refer to passages that the corpus or index does not hold; the message lists them all."""
+
+
+class ResultUnusable(RagError):
+    """A former result to compare with cannot be read, or shares no question with this one."""

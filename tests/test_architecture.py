@@ -12,7 +12,7 @@ LAYERS = {  # a file imports only files that stand before it here
     "companions parents passes report journal preview survey plots merger verify sweep card progress bench commands",
     "rag": "errors settings documents archive corpus blocks markdown rst parser reader sources chunker query embedder dense bm25 fusion growth_bench "
     "glossary selection chunk_store manifest generation index_content index_folder index index_stats retriever langchain_retriever prompt citations "
-    "hit_view progress commands index_commands",
+    "metrics questions evaluation hit_view progress commands index_commands eval_commands",
     "serve": "errors settings protocol sse metrics auth tokens weights upstream chat routes app engine guard supervisor panel up doctor "
     "bench commands",
     "ui": "errors settings events client conversation store heartbeat rendering chat_app commands",
