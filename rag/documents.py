@@ -13,7 +13,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One file of a collection. `path` is posix and relative to its collection; `licence` an SPDX expression or "not stated"."""
+    """One file of a collection. `path` is posix and relative to its collection; `licence` an SPDX expression or "not stated".
+
+    `text` is the file's own where it is read as text (with what it includes), else its parsed blocks (`rag.blocks.write_parsed`):
+    `rag.parser.parse(path, text)` gives the blocks of both.
+    """
 
     collection: str
     path: str
@@ -21,11 +25,16 @@ class Document:
     text: str
     url: str | None
     licence: str
+    version: str = ""
+    date: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of a document that is embedded, found and cited as one. `position` counts the chunks of its document from 0."""
+    """A piece of a document that is embedded, found and cited as one. `position` counts the chunks of its document from 0.
+
+    `page` is where it begins, counted from 1, in a file that has pages.
+    """
 
     chunk_id: str
     collection: str
@@ -36,6 +45,9 @@ class Chunk:
     url: str | None
     licence: str
     position: int
+    page: int | None = None
+    version: str = ""
+    date: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +78,23 @@ def hash_document(document: Document) -> str:
     return hash_text(document.title, document.text, document.url or "", document.licence)
 
 
-def make_chunk(document: Document, heading_path: tuple[str, ...], text: str, position: int) -> Chunk:
+def make_chunk(document: Document, heading_path: tuple[str, ...], text: str, position: int, page: int | None = None) -> Chunk:
     """The chunk of `document` at `position`, with its content-hash id (16 hex digits are 64 bits: no collision in practice)."""
     chunk_id = hash_text(document.collection, document.path, *heading_path, text)[:16]
-    return Chunk(chunk_id, document.collection, document.path, document.title, heading_path, text, document.url, document.licence, position)
+    return Chunk(
+        chunk_id,
+        document.collection,
+        document.path,
+        document.title,
+        heading_path,
+        text,
+        document.url,
+        document.licence,
+        position,
+        page,
+        document.version,
+        document.date,
+    )
 
 
 def describe_place(title: str, heading_path: tuple[str, ...]) -> str:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.archive import archive_stem, is_archive, read_archive, safe_path, strip_top_folder
+from rag.archive import ArchiveLimits, archive_stem, is_archive, read_archive, safe_path, strip_top_folder
 from rag.errors import ArchiveUnsafe
 
 
@@ -64,7 +64,7 @@ def test_a_zip_link_is_passed_over(tmp_path: Path) -> None:
 def test_more_than_the_size_limit_is_refused(tmp_path: Path) -> None:
     tar = write_tar(tmp_path / "x.tar.gz", {"a.md": b"x" * 600, "b.md": b"x" * 600})
     with pytest.raises(ArchiveUnsafe, match=r"larger than allowed at b\.md"):
-        list(read_archive(tar, max_total_bytes=1000))
+        list(read_archive(tar, limits=ArchiveLimits(total_bytes=1000)))
 
 
 def test_no_archive_and_a_cut_archive_are_refused(tmp_path: Path) -> None:

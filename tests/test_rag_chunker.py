@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from rag.blocks import Block
 from rag.chunker import CHARACTERS_PER_TOKEN, build_sections, chunk_document, render, split_block
 from rag.documents import Chunk, Document, describe_place
+from rag.parser import document_text, parse
 
 COMMAND = """# Router
 
@@ -114,7 +115,8 @@ LINE = st.text('ab{}":, |`x', min_size=1, max_size=3000) | st.integers(1, 20_000
 )
 def test_no_line_however_long_makes_a_chunk_above_the_limit(lines: list[str], form: str, path: str, target: int) -> None:
     text = "\n\n".join(form.replace("{}", line) for line in lines)
-    for chunk in chunk_document(Document("docs", path, "Router", text, None, "ISC"), count_word_pieces, target):
+    document = Document("docs", path, "Router", document_text(path, text, parse(path, text)), None, "ISC")
+    for chunk in chunk_document(document, count_word_pieces, target):
         assert count_word_pieces(chunk.text) <= target
         assert len(chunk.text) < (target + 1) * CHARACTERS_PER_TOKEN
 

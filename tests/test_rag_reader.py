@@ -14,7 +14,9 @@ import pytest
 
 from rag.documents import Skipped
 from rag.errors import SourceUnusable
-from rag.reader import MAX_DOCUMENT_BYTES, read_source
+from rag.reader import read_source
+
+MAX_DOCUMENT_BYTES = 8 * 2**20  # by default
 
 
 def write_mixed_folder(folder: Path) -> Path:
