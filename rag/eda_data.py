@@ -39,9 +39,10 @@ def _tables(heading: str, columns: tuple[str, ...], rows: list[list[str]]) -> li
     """A table under `heading`, which says how many rows there are and how many are shown."""
     if not rows:
         return []
-    shown = rows[:MAX_ROWS]
+    filled = [number for number in range(len(columns)) if any(row[number] for row in rows)]
+    shown = [[row[number] for number in filled] for row in ([*columns], *rows[:MAX_ROWS])]
     counted = f"{len(rows)} {heading.lower()}" + (f", the first {MAX_ROWS} are listed" if len(rows) > MAX_ROWS else "")
-    return [Block("prose", f"{counted}.", (heading,)), Block("table", pipe_table([list(columns), *shown]), (heading,))]
+    return [Block("prose", f"{counted}.", (heading,)), Block("table", pipe_table(shown), (heading,))]
 
 
 def _names(names: list[str]) -> str:
@@ -103,6 +104,15 @@ def _note_macro(keyword: str, rest: list[str], macro: list[str], pins: list[str]
         pins.append(rest[0])
 
 
+def _liberty_statements(text: str) -> Iterator[str]:
+    """Groups up to their `{`, values up to their `;` and closing braces, cut to a length; comments and line ends are taken out."""
+    before, *commented = text.replace("\\\n", " ").split("/*")
+    plain = " ".join([before, *(part.partition("*/")[2] for part in commented)])
+    for line in plain.split("\n"):
+        for part in re.findall(r"[^{};]*[{};]|[^{};]+", line):
+            yield part if len(part) <= MAX_STATEMENT_CHARACTERS else part[:MAX_STATEMENT_CHARACTERS] + part[-1]
+
+
 def _parse_liberty(text: str) -> Parsed:
     """Groups are counted by their braces; a library's values are its header, a cell's name, area, leakage and pins a row."""
     library = ""
@@ -111,8 +121,7 @@ def _parse_liberty(text: str) -> Parsed:
     pins: list[str] = []
     others: Counter[str] = Counter()
     depth = 0
-    for line in re.sub(r"\\\n", " ", re.sub(r"/\*.{0,10000}?\*/", "", text, flags=re.DOTALL)).split("\n"):
-        line = line[:MAX_STATEMENT_CHARACTERS]
+    for line in _liberty_statements(text):
         group = _LIBERTY_GROUP.match(line)
         value = None if group else _LIBERTY_VALUE.match(line)
         if group and depth == 0 and group[1] == "library":

@@ -48,7 +48,7 @@ _MAX_DEPTH = 150
 
 
 def parse_html(content: bytes) -> Parsed:
-    """The title (of the first heading, else of <title>) and the blocks of a page. Raises ParseFailed where there is no HTML at all."""
+    """The title (a first <h1>, else <title>) and the blocks of a page. Raises ParseFailed where there is no HTML at all."""
     import lxml.etree
     from lxml import html
 
@@ -66,7 +66,8 @@ def parse_html(content: bytes) -> Parsed:
     reader = _PageReader()
     reader.read(next((found for path in _MAIN for found in root.xpath(path)[:1] if found.text_content().strip()), root))
     blocks = tuple(block for block in reader.blocks if block.text.strip())
-    return Parsed(reader.headings.title or page_title, blocks or reader.headings.as_blocks())
+    title = reader.main_heading or page_title or reader.headings.title or ""
+    return Parsed(title, blocks or reader.headings.as_blocks())
 
 
 def _drop_surroundings(root: "HtmlElement") -> None:
@@ -91,6 +92,7 @@ class _PageReader:
 
     def __init__(self) -> None:
         self.headings = HeadingStack()
+        self.main_heading = ""  # the first heading, where it is an <h1>
         self.blocks: list[Block] = []
         self._objects: tuple[str, ...] = ()  # the terms whose definitions are being read
         self._label = ""  # an admonition's name, waiting for its first paragraph
@@ -119,7 +121,10 @@ class _PageReader:
         classes = element.get("class", "").lower()
         if tag in ("h1", "h2", "h3", "h4", "h5", "h6"):
             self._objects = ()
+            is_first = self.headings.title is None
             self.headings.enter(int(tag[1]), _squeeze(inline_text(element)).replace("`", "").rstrip("¶#").strip())
+            if is_first and tag == "h1":
+                self.main_heading = self.headings.title or ""
         elif tag == "pre":
             self._add_code(element)
         elif tag == "table" and not _is_layout(element):

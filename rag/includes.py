@@ -14,8 +14,8 @@ from pathlib import PurePosixPath
 ReadText = Callable[[str], str | None]  # a posix path inside the source: its text, or None where there is none
 MAX_DEPTH = 8  # includes in includes; documentation has two or three
 MAX_CHARACTERS = 4 * 2**20  # of one document with all it includes; the longest manual's page has a tenth
-_DIRECTIVE = re.compile(r"^(?P<indent>[ \t]*)\.\. (?P<name>include|literalinclude)::[ \t]+(?P<target>\S.*?)[ \t]*$")
-_OPTION = re.compile(r"^[ \t]+:(?P<name>[\w-]+):[ \t]*(?P<value>.*?)[ \t]*$")
+_DIRECTIVE = re.compile(r"^(?P<indent>[ \t]*)\.\. (?P<name>include|literalinclude)::[ \t]+(?P<target>\S.*)$")
+_OPTION = re.compile(r"^[ \t]+:(?P<name>[\w-]+):[ \t]*(?P<value>.*)$")
 _LANGUAGES = {
     ".v": "verilog",
     ".sv": "systemverilog",
@@ -45,14 +45,14 @@ class _Expander:
         expanded: list[str] = []
         position = 0
         while position < len(lines):
-            directive = _DIRECTIVE.match(lines[position])
+            directive = _DIRECTIVE.match(lines[position].rstrip())
             position += 1
             if not directive:
                 expanded.append(lines[position - 1])
                 continue
             options: dict[str, str] = {}
             start = position
-            while position < len(lines) and (option := _OPTION.match(lines[position])):
+            while position < len(lines) and (option := _OPTION.match(lines[position].rstrip())):
                 options[option["name"]] = option["value"]
                 position += 1
             included = self._include(path, directive, options, above)

@@ -162,7 +162,7 @@ class _ManReader:
         self._flush()
         tag = (_print_mdoc("It", arguments) if is_mdoc else " ".join(arguments)).strip()
         if tag in ("•", "*", "o", "-", "+", "·", "—"):
-            self._words = ["- "]
+            self._words = ["-"]
         elif tag:
             self._tag = tag
 
@@ -238,6 +238,8 @@ def _table_rows(lines: list[str]) -> list[list[str]]:
     options = re.match(r"[^\n]*;[ \t]*\n", text)
     mark = re.search(r"tab ?\((.)\)", options[0]) if options else None
     data = re.split(r"\.[ \t]*\n", text[options.end() if options else 0 :], maxsplit=1)[-1]
-    data = re.sub(r"T\{\n(.*?)\nT\}", lambda match: " ".join(match[1].split("\n")), data, flags=re.DOTALL)
+    before, *blocks = data.split("T{\n")  # a cell of several lines
+    cells = (part.partition("\nT}") for part in blocks)
+    data = "".join([before, *(cell.replace("\n", " ") + rest for cell, _, rest in cells)])
     rows = [line.split(mark[1] if mark else "\t") for line in data.split("\n") if line.strip(" _=") and line[0] != "."]
     return [[unescape(cell).strip() for cell in row] for row in rows]

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rag.blocks import MAX_HEADING_CHARACTERS, Block, HeadingStack, Parsed, dedent_lines, fence_code, pipe_table
 from rag.errors import ParseFailed
@@ -27,7 +27,8 @@ MARGIN = 0.1  # of the page's height at its top and bottom: where running heads 
 HEADING_RATIO = 1.08  # a heading is at least this much larger than the text
 _BULLET = re.compile(r"^(?:[•▪◦‣●○■□–]|[-*](?= ))\s*|^\(?(?:\d{1,2}|[a-z])[.)]\s+")
 _NUMBERED = re.compile(r"^(?:(?:Chapter|Section|Appendix)\s+)?(?:\d{1,3}|[A-Z])(?:\.\d{1,3})*\.?\s+\S")
-_UNKNOWN_GLYPH = re.compile(r"(?:\(cid:\d+\))+")  # what pdfminer writes for a sign that its font does not explain
+_UNKNOWN_GLYPH = re.compile(r"\(cid:\d+\)")  # what pdfminer writes for a sign that its font does not explain
+_BULLET_GLYPH = "(cid:127)"  # the bullet of Windows' encoding, which pdfminer does not know
 _LEADER = re.compile(r"(?:\. ?){5,}")  # the dots of a table of contents
 _NUMBER = re.compile(r"\d+|\b[ivxl]+\b")
 _EDGE_NUMBER = re.compile(r"^(\d{1,5})\b|\b(\d{1,5})$")
@@ -97,12 +98,19 @@ def _read_lines(page: "Page") -> list[Line]:
     """The lines and tables of a page in the order of reading. Turned text (watermarks, axes) and what is outside the page is left out."""
     if len(page.chars) > MAX_CHARACTERS:
         raise ValueError("more characters than a page of text has")
-    words = page.extract_words(extra_attrs=["size", "fontname"], x_tolerance_ratio=0.15)
-    words = [word for word in words if word["upright"] and 0 <= word["x0"] <= page.width and -1 <= word["top"] <= page.height]
-    words = [word for word in words if not _UNKNOWN_GLYPH.fullmatch(word["text"])]
+    level = page.filter(_is_level) if any(not _is_level(char) for char in page.chars) else page
+    words = level.extract_words(extra_attrs=["size", "fontname"], x_tolerance_ratio=0.15)
+    words = [{**word, "text": _UNKNOWN_GLYPH.sub("", word["text"].replace(_BULLET_GLYPH, "•"))} for word in words]
+    words = [word for word in words if word["text"] and 0 <= word["x0"] <= page.width and -1 <= word["top"] <= page.height]
     tables = _ruled_tables(page)
     outside = [word for word in words if not any(_is_inside(word, table) for table in tables)]
     return find_aligned_tables(order_lines([*join_words(outside), *tables]))
+
+
+def _is_level(item: dict[str, Any]) -> bool:
+    """Whether an object on the page is no letter of turned text."""
+    matrix = item.get("matrix")
+    return item["object_type"] != "char" or matrix is None or (matrix[0] > 0 and abs(matrix[1]) < 0.1 * matrix[0])
 
 
 def _ruled_tables(page: "Page") -> list[Line]:
@@ -191,6 +199,7 @@ class _Assembler:
         self._kind = ""  # of the lines that are being collected: prose, list, code, heading
         self._lines: list[Line] = []
         self._start_page = 1
+        self._last_page = 1
 
     def read(self, page: _PageText) -> None:
         """Read one page; a paragraph may go on from the one before."""
@@ -207,6 +216,7 @@ class _Assembler:
             if not self._lines:
                 self._kind, self._start_page = kind, self._page
             self._lines.append(line)
+            self._last_page = self._page
 
     def _kind_of(self, line: Line) -> str:
         if line.is_mono:
@@ -229,7 +239,7 @@ class _Assembler:
         """Whether a line belongs to those before it."""
         last = self._lines[-1]
         gap = line.top - last.bottom
-        turned = gap < -last.size  # to the next column or page
+        turned = self._page != self._last_page or gap < -last.size / 2  # to the next page or column
         if kind == "heading" or self._kind == "heading":
             return kind == self._kind and line.size == last.size and not turned and gap < 0.8 * line.size and not _NUMBERED.match(line.text)
         if kind == "list" and line.x0 <= self._lines[0].x0 + line.size:

@@ -12,6 +12,7 @@ from rag.blocks import Block, Parsed, dedent_lines, fence_code
 # Pieces end at blank lines; about what a chunk of the default size holds, so that cuts fall between statements.
 PIECE_LINES = 24
 _COMMENT = {"vhdl": "--", "verilog": "//", "systemverilog": "//"}
+_ARGUMENTS_ALONE = re.compile(r"\s*proc\s+\S+\s+(?:\{[^{}]*\}|\S+)\s*\\?")  # the body opens on the next line
 _STARTS = {
     "tcl": re.compile(r"\s*(?P<kind>proc)\s+(?P<name>[^\s{}]+)"),
     "shell": re.compile(r"\s*(?:function\s+(?P<word>[\w:.-]+)|(?P<name>[\w:.-]+)\s*\(\s*\))"),
@@ -22,12 +23,14 @@ def parse_script(text: str, language: str) -> Parsed:
     """Title "" and blocks in the order of the file: a comment is prose, what it stands over is code. Never fails."""
     lines = [line.rstrip() for line in text.expandtabs(4).splitlines()]
     starts = _STARTS.get(language)
+    depths = _count_braces(lines)
+    closings = _find_closings(depths)
     blocks: list[Block] = []
     loose: list[str] = []
     position = 0
     while position < len(lines):
         begun = starts.match(lines[position]) if starts else None
-        end = _find_end(lines, position) if begun else 0
+        end = _find_end(lines, position, depths, closings) if begun else 0
         if not begun or not end:
             loose.append(lines[position])
             position += 1
@@ -72,8 +75,8 @@ def split_comment(lines: list[str], language: str) -> tuple[str, list[str]]:
 
 def clean_comment(lines: list[str], mark: str) -> str:
     """Comment lines without their marks, rulers and the first line of a script (`#!`); "" where nothing is left."""
-    texts = [line.strip().strip("*/").strip() if mark == "//" else line.strip() for line in lines if not line.startswith("#!")]
-    texts = [re.sub(rf"^[{re.escape(mark[0])}!<]+ ?", "", text).rstrip() for text in texts]
+    opening = re.compile(rf"^(?:{re.escape(mark[0])}+|\*+)[!<]* ?")
+    texts = [re.sub(r"\s*\*+/$", "", opening.sub("", line.strip())).rstrip() for line in lines if not line.startswith("#!")]
     kept = ["" if not re.search(r"\w", text) else text for text in texts]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip("\n")
 
@@ -95,24 +98,34 @@ def _describe(heading: str, comment: str, lines: list[str], language: str) -> li
     return [*prose, Block("code", fence_code(dedent_lines(lines), language), path)]
 
 
-def _find_end(lines: list[str], start: int) -> int:
-    """The position after a procedure: where the braces that its first line opens are closed; 0 where they never are.
+def _count_braces(lines: list[str]) -> list[int]:
+    """How deep in braces each line begins, and the last one ends.
 
     Braces behind a backslash do not count; others in strings do, as Tcl itself counts them in a braced body.
     """
-    depth = 0
-    opened = False
-    for position in range(start, len(lines)):
-        for brace in re.findall(r"\\.|[{}]", lines[position]):
-            depth += {"{": 1, "}": -1}.get(brace, 0)
-            opened |= brace == "{"
-        if opened and depth <= 0 and not lines[position].endswith("\\") and (depth < 0 or not _goes_on(lines[position])):
-            return position + 1
-        if not opened and position > start + 1:
-            return 0
-    return 0
+    depths = [0]
+    for line in lines:
+        found = re.findall(r"\\.|[{}]", line)
+        depths.append(depths[-1] + found.count("{") - found.count("}"))
+    return depths
 
 
-def _goes_on(line: str) -> bool:
-    """A Tcl procedure whose arguments are closed while its body opens on this line is counted already: only a body ends it."""
-    return bool(re.fullmatch(r"\s*proc\s+\S+\s+(?:\{[^{}]*\}|\S+)", line))
+def _find_closings(depths: list[int]) -> list[int]:
+    """For each place in `depths` the next one that is not deeper, or 0."""
+    closings = [0] * len(depths)
+    waiting: list[int] = []
+    for place, depth in enumerate(depths):
+        while waiting and depths[waiting[-1]] >= depth:
+            closings[waiting.pop()] = place
+        waiting.append(place)
+    return closings
+
+
+def _find_end(lines: list[str], start: int, depths: list[int], closings: list[int]) -> int:
+    """The position after a procedure that begins at `start`: where the braces of its body are closed; 0 where they never are."""
+    if depths[start + 1] > depths[start]:
+        return closings[start]
+    if "{" in lines[start] and not _ARGUMENTS_ALONE.fullmatch(lines[start]):
+        return start + 1
+    opens_next = start + 2 < len(depths) and depths[start + 2] > depths[start + 1]
+    return closings[start + 1] if opens_next else 0
