@@ -29,11 +29,12 @@ _DIRECTIVE = re.compile(r"^\.\. (?:\|[^|]+\| ?)?([A-Za-z][\w:.+-]*?)::(?: +(.*)|
 _SIMPLE_BORDER = re.compile(r"^=+(?: +=+)+$")
 _GRID_BORDER = re.compile(r"^\+(?:[-=]+\+)+$")
 _OPTION_LINE = re.compile(r"^:[\w-]+:(?: |$)")
-_ROLE = re.compile(r":(?:[A-Za-z][\w.+-]*:)*[A-Za-z][\w.+-]*:`([^`]+)`")
+# Names have a limit: in a long run of letters, dots and colons each of them could begin one.
+_ROLE = re.compile(r":(?:[A-Za-z][\w.+-]{0,60}:){0,4}[A-Za-z][\w.+-]{0,60}:`([^`]+)`")
 _PLAIN_ROLE = re.compile(r"(?<![\w:]):(?:ref|doc|numref|term|title|abbr|eq|download|std:ref):`([^`]+)`")
 _TARGET = re.compile(r"\s+<.*>$", re.DOTALL)
 _PHRASE_LINK = re.compile(r"`([^`<]+?)\s*<[^`>]+>`__?")
-_NAME_LINK = re.compile(r"`([^`]+)`__?(?!\w)|\b([A-Za-z][\w.-]*)_(?=[\s.,;:)]|$)")
+_NAME_LINK = re.compile(r"`([^`]+)`__?(?!\w)|\b([A-Za-z][\w.-]{0,200})_(?=[\s.,;:)]|$)")
 
 
 def parse_rst(text: str) -> Parsed:
