@@ -1,5 +1,7 @@
 """rag.eda_data: headers and lists of LEF, Liberty, DEF and SPEF; other files of the same suffixes are named."""
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -160,7 +162,5 @@ def test_a_file_that_is_cut_in_a_cell_is_read_to_there() -> None:
 
 @given(st.text(alphabet='(){};:"*/ \\\nlibrarycelLAYERMACROEND#', max_size=200), st.sampled_from(["lef", "liberty", "def", "spef"]))
 def test_no_text_breaks_a_parser(text: str, kind: str) -> None:
-    try:
-        parse_eda_data(text, kind)
-    except ParseFailed as error:
-        assert "it has none of its statements" in str(error)
+    with suppress(ParseFailed):
+        assert parse_eda_data(text, kind).blocks

@@ -70,7 +70,11 @@ def test_no_target_leads_out(target: str, path: str) -> None:
 
 
 def test_files_that_include_each_other_are_read_once() -> None:
-    files = {"docs/index.rst": ".. include:: a.inc", "docs/a.inc": "A\n\n.. include:: b.inc", "docs/b.inc": "B\n\n.. include:: a.inc\n\n.. include:: index.rst"}
+    files = {
+        "docs/index.rst": ".. include:: a.inc",
+        "docs/a.inc": "A\n\n.. include:: b.inc",
+        "docs/b.inc": "B\n\n.. include:: a.inc\n\n.. include:: index.rst",
+    }
     text = expanded(files["docs/index.rst"], files)
     assert (text.count("A"), text.count("B"), text.count(".. include::")) == (1, 1, 2)
 

@@ -142,7 +142,13 @@ def test_bullets_are_items_of_one_list_and_divided_words_are_joined() -> None:
 def test_cells_without_rules_become_a_table_where_they_are_aligned() -> None:
     def paint(canvas: Canvas) -> None:
         """Four rows of three columns, the second row's description in two lines."""
-        rows = [("Name", "Unit", "What"), ("slew", "ns", "the time a"), ("", "", "signal takes"), ("cap", "pF", "the load"), ("res", "kOhm", "the wire")]
+        rows = [
+            ("Name", "Unit", "What"),
+            ("slew", "ns", "the time a"),
+            ("", "", "signal takes"),
+            ("cap", "pF", "the load"),
+            ("res", "kOhm", "the wire"),
+        ]
         for number, row in enumerate(rows):
             for x, text in zip((60, 180, 300), row, strict=True):
                 canvas.drawString(x, 700 - 14 * number, text)

@@ -1,5 +1,7 @@
 """rag.plain_text and rag.csv_table: headings, pages and aligned lines of plain text; tables of values."""
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -106,7 +108,5 @@ def test_too_many_columns_are_data() -> None:
 
 @given(st.text(alphabet='a,;\t"|\n\r\\', max_size=100))
 def test_no_values_break_the_parser(text: str) -> None:
-    try:
-        parse_csv(text)
-    except ParseFailed as error:
-        assert "no table of values" in str(error)
+    with suppress(ParseFailed):
+        assert all(block.kind in ("prose", "table") for block in parse_csv(text).blocks)

@@ -153,7 +153,9 @@ def test_python_functions_and_classes_with_their_docstrings() -> None:
     ]
 
 
-@pytest.mark.parametrize("text", ["def broken(:\n    pass\n", "x = " + "(" * 5000, "\tif x:\n  y\n", "a" + "\n".join(" " * n + "if x:" for n in range(200))])
+@pytest.mark.parametrize(
+    "text", ["def broken(:\n    pass\n", "x = " + "(" * 5000, "\tif x:\n  y\n", "a" + "\n".join(" " * n + "if x:" for n in range(200))]
+)
 def test_python_with_errors_is_plain_code(text: str) -> None:
     blocks = parse_python(text).blocks
     assert {block.kind for block in blocks} == {"code"}

@@ -1,6 +1,7 @@
 """rag.word: real .docx files that python-docx writes, and hostile ones."""
 
 import zipfile
+from contextlib import suppress
 from io import BytesIO
 from typing import Any
 
@@ -174,7 +175,5 @@ def test_a_damaged_file_is_read_or_named(data: st.DataObject) -> None:
     content = bytearray(CONTENT)
     for _ in range(data.draw(st.integers(1, 10))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    try:
-        parse_docx(bytes(content))
-    except ParseFailed as error:
-        assert "Word document" in str(error) or "unpacked" in str(error)
+    with suppress(ParseFailed):
+        assert all(block.text.strip() for block in parse_docx(bytes(content)).blocks)
