@@ -61,7 +61,18 @@ def _open(content: bytes) -> "WordDocument":
 
     try:
         return docx.Document(BytesIO(content))
-    except (OpcError, etree.LxmlError, zipfile.BadZipFile, zlib.error, KeyError, ValueError, AttributeError, OSError, EOFError) as error:
+    except (
+        OpcError,
+        etree.LxmlError,
+        zipfile.BadZipFile,
+        zlib.error,
+        KeyError,
+        ValueError,
+        AttributeError,
+        OSError,
+        EOFError,
+        RuntimeError,
+    ) as error:
         raise ParseFailed(f"no Word document that can be read ({error})") from error
 
 
