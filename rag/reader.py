@@ -18,10 +18,12 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 from rag.archive import ArchiveLimits, is_archive, read_archive, strip_top_folder
+from rag.blocks import Parsed
 from rag.corpus import FETCHED_FILE
 from rag.documents import Document, Skipped
 from rag.errors import ArchiveUnsafe, ParseFailed, SourceUnusable
 from rag.includes import expand_includes
+from rag.parsed_cache import ParsedCache
 from rag.parser import Format, decode, document_text, format_of, parse
 from rag.sandbox import Sandbox
 from rag.settings import RagSettings
@@ -44,14 +46,15 @@ def read_source(
     """Yield the documents of a folder (recursively), a file or an archive, ordered by path; append the others to `skipped`.
 
     There also stands what of a document was not read. Raises SourceUnusable where `path` is none of these or its name is not UTF-8,
-    ArchiveUnsafe where `path` is a hostile archive. The limits are those of `settings`.
+    ArchiveUnsafe where `path` is a hostile archive. The limits are those of `settings`; with them, what takes long to parse is kept in their home.
     """
     if not _is_utf8(collection):
         raise SourceUnusable(f"the name {printable(collection)} is not UTF-8, so nothing in it can be cited: rename it")
+    cache = ParsedCache(settings.home / "parsed" if settings else None)
     settings = settings or RagSettings()
     files = _list_files(path, settings)
     with Sandbox(settings.parse_timeout_s, settings.parse_memory_mb * 2**20) as sandbox:
-        reader = _Reader(files, settings, sandbox)
+        reader = _Reader(files, settings, sandbox, cache)
         for name in files:
             if not _is_utf8(name):
                 skipped.append(Skipped(f"{collection}/{printable(name)}", "its name is not UTF-8"))
@@ -64,15 +67,17 @@ def read_source(
                 if note:
                     skipped.append(Skipped(f"{collection}/{name}", f"read in part: {note}"))
                 yield Document(collection, name, title, text, url_of(name), licence)
+    cache.remove_old()
 
 
 class _Reader:
     """Reads single files of a source."""
 
-    def __init__(self, files: Files, settings: RagSettings, sandbox: Sandbox) -> None:
+    def __init__(self, files: Files, settings: RagSettings, sandbox: Sandbox, cache: ParsedCache) -> None:
         self._files = files
         self._settings = settings
         self._sandbox = sandbox
+        self._cache = cache
 
     def read(self, name: str) -> tuple[str, str, str]:
         """Title, text (see `Document.text`) and note of one file. Raises ParseFailed with the reason why it has none."""
@@ -81,7 +86,7 @@ class _Reader:
             raise ParseFailed(_refuse_name(name))
         content, note = self._load(name, found or Format())
         if found and found.in_sandbox:
-            text, parsed = "", self._sandbox.parse(name, content)
+            text, parsed = "", self._parse(name, content, found)
         else:
             text = decode(content)
             if name.lower().endswith(_INCLUDING):
@@ -90,6 +95,15 @@ class _Reader:
         if not parsed.blocks:
             raise ParseFailed("no text besides its markup")
         return parsed.title, document_text(name, text, parsed), "; ".join(filter(None, (note, parsed.note)))
+
+    def _parse(self, name: str, content: bytes, found: Format) -> Parsed:
+        """In the sandbox, unless it is known from before; the other formats take less time to parse than to look up."""
+        parsed = self._cache.read(name, content) if found.parse_bytes else None
+        if parsed is None:
+            parsed = self._sandbox.parse(name, content)
+            if found.parse_bytes:
+                self._cache.write(name, content, parsed)
+        return parsed
 
     def _load(self, name: str, found: Format) -> tuple[bytes, str]:
         """The content of one file, unpacked where it is a .gz, and a note where it is cut. Raises ParseFailed."""

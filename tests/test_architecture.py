@@ -11,8 +11,8 @@ LAYERS = {  # a file imports only files that stand before it here
     "merge": "errors settings layout kernels geodesic recipe baselines checkpoint staging adapters vocabulary pairing plan companions parents passes "
     "report journal preview survey plots merger verify sweep card progress bench commands",
     "rag": "errors settings documents archive corpus blocks markdown rst script python_code verilog eda_data csv_table plain_text manpage html_page "
-    "word pdf_layout pdf parser sandbox includes reader chunker query embedder dense bm25 fusion index retriever langchain_retriever prompt "
-    "citations commands",
+    "word pdf_layout pdf parser sandbox parsed_cache includes reader chunker query embedder dense bm25 fusion index retriever langchain_retriever "
+    "prompt citations commands",
     "serve": "errors settings protocol sse metrics auth tokens upstream chat routes app engine guard supervisor panel up doctor bench commands",
     "ui": "errors settings events client conversation heartbeat rendering chat_app commands",
 }
