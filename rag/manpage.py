@@ -99,7 +99,8 @@ class _ManReader:
         """Read a whole page."""
         for line in lines:
             if self._skip_until:
-                self._skip_until = "" if line.startswith(self._skip_until) else self._skip_until
+                ends = line.startswith(".") and f".{line[1:].strip()}" == self._skip_until  # `.  .` too ends what `.  am` began
+                self._skip_until = "" if ends else self._skip_until
             elif self._table is not None and not line.startswith(".TE"):
                 self._table.append(line)
             elif line[:1] in (".", "'") and line[:3] not in ("...", "'''"):
@@ -142,7 +143,7 @@ class _ManReader:
     def _read_break(self, name: str) -> None:
         if self._code is not None and name in ("sp", "PP", "P"):
             self._code.append("")
-        elif name not in ("br", "sp"):
+        elif name != "br":
             self._flush()
             if name in ("PP", "P", "LP", "El"):
                 self._tag = ""
@@ -172,6 +173,9 @@ class _ManReader:
             self._tag = ", ".join(filter(None, (self._tag, text.strip())))[:120]
         elif self._code is not None:
             self._code.append(text.expandtabs(8).rstrip())
+        elif text.strip() == "•":  # how generators draw an item for terminals, before the macro for printers
+            self._flush()
+            self._words = ["-"]
         elif text.strip():
             self._words.append(text.strip() if text[0] != " " or not self._words else f"\n{text.rstrip()}")
         elif self._words:
@@ -197,7 +201,7 @@ class _ManReader:
             self._code = []
         text = re.sub(r" *\n *", "\n", " ".join(self._words)).strip()
         self._words = []
-        if not text:
+        if text in ("", "-"):
             return
         named = _NAME_LINE.match(text) if self._section.upper() == "NAME" and not self.title else None
         if named:

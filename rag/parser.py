@@ -62,7 +62,7 @@ _HTML = Format(parse_bytes=parse_html)
 _CSV = Format(parse_csv, keeps_name=True)
 _MAN = Format(parse_man)
 # Sections 1 to 9 and n, alone or with what Perl, OpenSSL, Tcl and others append to them.
-_MAN_SUFFIXES = [f".{section}{extra}" for section, extra in product("123456789", ("", "p", "pm", "ssl", "tcl", "tk", "x", "posix"))]
+_MAN_SUFFIXES = [f".{section}{extra}" for section, extra in product("123456789", ("", "p", "pm", "perl", "ssl", "tcl", "tk", "x", "posix"))]
 
 FORMATS: dict[str, Format] = {
     **dict.fromkeys((".md", ".markdown", ".mdown"), _MARKDOWN),

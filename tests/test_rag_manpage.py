@@ -105,6 +105,47 @@ def test_a_page_in_mdoc_macros() -> None:
     ]
 
 
+GENERATED = r"""'\" t
+.TH "ADDPART" "8" "2022-05-11" "util\-linux" "Administration"
+.ie \n(.g .ds Aq \(aq
+.de URL
+\fI\\$2\fP
+..
+.if \n[.g] \{\
+.  am URL
+.    ad l
+.  .
+.\}
+.SH "NAME"
+addpart \- tell the kernel
+.SH "DESCRIPTION"
+.sp
+First paragraph.
+.sp
+Second paragraph.
+.sp
+.RS 4
+.ie n \{\
+\h'-04'\(bu\h'+03'\c
+.\}
+.el \{\
+.  sp -1
+.  IP \(bu 2.3
+.\}
+an item
+.RE
+"""
+
+
+def test_a_page_that_asciidoctor_or_docbook_generated() -> None:
+    assert [(block.kind, block.text) for block in parse_man(GENERATED).blocks] == [
+        ("prose", "addpart - tell the kernel"),
+        ("prose", "First paragraph."),
+        ("prose", "Second paragraph."),
+        ("list", "- an item"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("source", "text"),
     [
