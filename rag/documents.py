@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass
 class Document:
     """One file of a collection. `path` is posix and relative to its collection; `licence` an SPDX expression or "not stated".
 
+    `text` is the file's own where it is read as text (with what it includes), else its parsed blocks (`rag.blocks.write_parsed`):
+    `rag.parser.parse(path, text)` gives the blocks of both.
     `version` is that of the tool or project that it documents and `date` its last change (YYYY-MM-DD); both are "" where not known.
     """
 
@@ -37,7 +39,7 @@ class Document:
 class Chunk:
     """A piece of a document that is embedded, found and cited as one. `position` counts the chunks of its document from 0.
 
-    `page` counts from 1 and is None in documents without pages; `version` and `date` are the document's.
+    `page` is where it begins, counted from 1, and None in documents without pages; `version` and `date` are the document's.
     """
 
     chunk_id: str
@@ -66,7 +68,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A file that was not indexed, and why."""
+    """A file that was not indexed, or not all of it, and why."""
 
     path: str
     reason: str
@@ -82,12 +84,12 @@ def hash_document(document: Document) -> str:
     return hashlib.sha256(json.dumps(asdict(document), ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def make_chunk(document: Document, heading_path: tuple[str, ...], text: str, position: int) -> Chunk:
+def make_chunk(document: Document, heading_path: tuple[str, ...], text: str, position: int, page: int | None = None) -> Chunk:
     """The chunk of `document` at `position`, with its content-hash id (16 hex digits are 64 bits: no collision in practice)."""
     chunk_id = hash_text(document.collection, document.path, *heading_path, text)[:16]
     return Chunk(
         chunk_id, document.collection, document.path, document.title, heading_path, text, document.url, document.licence, position,
-        version=document.version, date=document.date,
+        page, document.version, document.date,
     )  # fmt: skip
 
 

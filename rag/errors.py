@@ -36,6 +36,10 @@ class SourceUnusable(RagError):
     """A SOURCE of `index build` that is no folder, file, archive or fetched corpus, or holds nothing readable."""
 
 
+class ParseFailed(RagError):
+    """A file is not what its name says, is encrypted or damaged, or takes too long; the message is the reason, the reader goes on."""
+
+
 class EmbedderUnavailable(RagError):
     """The embedding model cannot be found or loaded; the message says where it was looked for."""
 

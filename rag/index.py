@@ -183,7 +183,7 @@ def _index_by_name(documents: Iterable[Document]) -> dict[str, Document]:
             raise SourceUnusable(f"two sources both hold a document {document.name}: give one of them another collection's name, NAME=PATH")
         by_name[document.name] = document
     if not by_name:
-        raise SourceUnusable("the sources hold no document that can be read: name a folder with Markdown, reStructuredText or text files")
+        raise SourceUnusable("the sources hold no document that can be read: name a folder with manuals in one of the types that are read")
     return by_name
 
 

@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     building.add_argument("--add", action="store_true", help="build or refresh only these sources' collections and keep the others")
     building.add_argument(
         "sources", nargs="+", metavar="SOURCE",
-        help="a folder, file, archive (.tar.gz, .zip), fetched corpus, or `handbook`; NAME=SOURCE or NAME@VERSION=SOURCE names its collection",
+        help="a folder, file, archive (zip, tar), fetched corpus, or `handbook`; NAME=SOURCE or NAME@VERSION=SOURCE names its collection",
     )  # fmt: skip
     searching = actions.add_parser("search", help="the passages that answer a question best")
     searching.add_argument("query", metavar="QUERY")
@@ -111,7 +111,7 @@ def _read_sources(arguments: list[str], settings: RagSettings, skipped: "list[Sk
     from rag.sources import find_named_source, read_named_source
 
     found = [find_named_source(argument, settings) for argument in dict.fromkeys(arguments)]
-    documents = [document for source in found for document in read_named_source(source, skipped)]
+    documents = [document for source in found for document in read_named_source(source, skipped, settings)]
     if not documents:
         reasons = "; ".join(f"{item.path}: {item.reason}" for item in skipped[:3])
         raise SourceUnusable(f"no document can be read in {', '.join(arguments)} ({reasons or 'no files'}): name other sources")

@@ -3,7 +3,7 @@
 A source is a folder, a file, an archive, a fetched corpus, or the handbook. `NAME=SOURCE` gives its collection a name, `NAME@VERSION=SOURCE` a
 name and a version; the collection is then called NAME@VERSION, so that versions of one tool lie side by side. Formats are for `reader`.
 
-    source = find_named_source("openroad@2.0=docs/", settings); documents = list(read_named_source(source, skipped))
+    source = find_named_source("openroad@2.0=docs/", settings); documents = list(read_named_source(source, skipped, settings))
 """
 
 import re
@@ -67,12 +67,12 @@ def _find_source(source: str, settings: RagSettings) -> NamedSource:
     raise SourceUnusable(f"{source!r} is no folder, file or archive here, and no corpus; corpora are {known}")
 
 
-def read_named_source(source: NamedSource, skipped: list[Skipped]) -> Iterator[Document]:
+def read_named_source(source: NamedSource, skipped: list[Skipped], settings: RagSettings) -> Iterator[Document]:
     """The documents of a source with their version and the day of their last change; files that cannot be read go to `skipped`.
 
     Raises what `read_source` raises.
     """
-    for document in read_source(source.path, source.collection, skipped, source.licence, source.url_of):
+    for document in read_source(source.path, source.collection, skipped, source.licence, source.url_of, settings):
         yield replace(document, version=source.version, date="" if source.is_pinned else _date_of(source.path, document.path))
 
 

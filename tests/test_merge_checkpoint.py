@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from merge.checkpoint import Checkpoint, CheckpointWriter, TensorSpec, read_header, read_specs, split_shards
+from merge.dtypes import DTYPES
 from merge.errors import CheckpointCorrupt, CheckpointNotFound
 from merge.layout import INDEX, PART, WEIGHTS
 from tests.tiny_models import read_arrays, to_array, write_llama
@@ -282,7 +283,7 @@ def test_what_is_written_is_whole_in_the_eyes_of_the_gateway_too(tmp_path: Path,
     with CheckpointWriter(tmp_path, specs, shard_bytes) as writer:
         assert list(weight_problems(tmp_path))  # not before it is finished
         for each in specs:
-            writer.write(each.name, 0, torch.zeros(each.numel, dtype={"F32": torch.float32, "BF16": torch.bfloat16}[each.dtype]))
+            writer.write(each.name, 0, np.zeros(each.numel, dtype=DTYPES[each.dtype]))
         writer.finish()
     assert list(weight_problems(tmp_path)) == []
     assert (tmp_path / INDEX).exists() is (shard_bytes < 10**9)

@@ -36,7 +36,7 @@ def manuals(tmp_path: Path) -> Path:
 )
 def test_a_source_may_carry_a_name_and_a_version(manuals: Path, settings: RagSettings, prefix: str, collection: str, version: str) -> None:
     skipped: list[Skipped] = []
-    documents = list(read_named_source(find_named_source(f"{prefix}{manuals}", settings), skipped))
+    documents = list(read_named_source(find_named_source(f"{prefix}{manuals}", settings), skipped, settings))
     assert [(one.collection, one.path, one.version, one.date) for one in documents] == [
         (collection, "a.md", version, "2023-11-14"),
         (collection, "deep/b.md", version, "2023-11-14"),
@@ -47,8 +47,8 @@ def test_a_source_may_carry_a_name_and_a_version(manuals: Path, settings: RagSet
 def test_documents_of_an_archive_have_its_date(manuals: Path, settings: RagSettings, tmp_path: Path) -> None:
     archive = shutil.make_archive(str(tmp_path / "kit"), "zip", manuals)
     os.utime(archive, (DAY, DAY))
-    assert {(one.collection, one.date) for one in read_named_source(find_named_source(archive, settings), [])} == {("kit", "2023-11-14")}
-    (document,) = read_named_source(find_named_source(f"one={manuals / 'a.md'}", settings), [])
+    assert {(one.collection, one.date) for one in read_named_source(find_named_source(archive, settings), [], settings)} == {("kit", "2023-11-14")}
+    (document,) = read_named_source(find_named_source(f"one={manuals / 'a.md'}", settings), [], settings)
     assert (document.name, document.date) == ("one/a.md", "2023-11-14")
 
 
@@ -61,7 +61,7 @@ def test_a_path_that_exists_is_meant_whatever_signs_it_has(tmp_path: Path, setti
 def test_the_handbook_has_no_dates_of_files_and_can_be_renamed(settings: RagSettings) -> None:
     handbook = find_named_source(HANDBOOK, settings)
     assert (handbook.collection, handbook.licence, handbook.version) == ("handbook", "Apache-2.0", "")
-    assert {document.date for document in read_named_source(handbook, [])} == {""}
+    assert {document.date for document in read_named_source(handbook, [], settings)} == {""}
     assert find_named_source(f"ours@1={HANDBOOK}", settings).collection == "ours@1"
 
 

@@ -1,6 +1,7 @@
 """From a request to the engine's prompt and from its answer to citations, over a real index and a real tokenizer."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -71,6 +72,9 @@ class CountingSearcher:
         self.retriever = retriever
         self.queries: list[str] = []
         self.collections = retriever.collections
+
+    def within(self, collections: Iterable[str]) -> Retriever:
+        return self.retriever.within(collections)
 
     def search(self, query: str, top_k: int = 5) -> list[Hit]:
         self.queries.append(query)
