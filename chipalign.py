@@ -14,39 +14,55 @@ from collections.abc import Callable
 from importlib import import_module
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # an error may quote a document or a server: it must not steer the terminal
-COMMANDS = {  # name: (module, function, what it does)
+Table = dict[str, tuple[str, str, str]]  # name: (module, function, what it does)
+COMMANDS: Table = {
     "up": ("serve.commands", "up", "prepare models and index, then run engine, gateway and page until Ctrl-C"),
     "ask": ("ui.commands", "ask", "ask a question in the terminal"),
     "page": ("ui.commands", "page", "run the Streamlit chat page"),
     "serve": ("serve.commands", "serve", "run the OpenAI-compatible gateway"),
     "merge": ("merge.commands", "merge", "merge a chip model and a chat model into one checkpoint"),
     "corpus": ("rag.commands", "corpus", "list or fetch the pinned documentation"),
-    "index": ("rag.commands", "index", "build or search an index of documents"),
+    "index": ("rag.index_commands", "index", "build, search, look into or take apart an index of documents"),
+    "eval": ("chipalign", "evaluate", "measure how good retrieval is: `chipalign eval` lists the evaluations"),
     "bench": ("serve.commands", "bench", "measure merge, index, retrieval and time to first token"),
     "doctor": ("serve.commands", "doctor", "tell what is installed, what would run, what is missing and how to get it"),
 }
+EVALUATIONS: Table = {  # the first argument of `chipalign eval`; each belongs to the package that knows what it measures
+    "retrieval": ("rag.eval_commands", "retrieval", "recall, MRR and nDCG of the search, and how well it knows what it cannot answer"),
+}
 
 
-def usage() -> str:
-    """The help text: every command with its one line."""
-    lines = [f"  {name:<8} {purpose}" for name, (_, _, purpose) in COMMANDS.items()]
-    return "usage: chipalign COMMAND ...\n\ncommands:\n" + "\n".join(lines) + "\n\n`chipalign COMMAND --help` tells a command's options.\n"
+def usage(prog: str, table: Table) -> str:
+    """The help text: every command of the table with its one line."""
+    width = max(8, *map(len, table))
+    lines = [f"  {name:<{width}} {purpose}" for name, (_, _, purpose) in table.items()]
+    return f"usage: {prog} COMMAND ...\n\ncommands:\n" + "\n".join(lines) + f"\n\n`{prog} COMMAND --help` tells a command's options.\n"
+
+
+def run_command(prog: str, table: Table, arguments: list[str]) -> int:
+    """Run the command that the first argument names, with the others. Returns its exit code; 2 where the table has no such command."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        sys.stdout.write(usage(prog, table))
+        return 0 if arguments else 2
+    name, *rest = arguments
+    if name not in table:
+        sys.stderr.write(f"{prog}: there is no command {name!r}; the commands are {', '.join(table)}.\n")
+        return 2
+    module, function, _ = table[name]
+    command: Callable[[list[str]], int] = getattr(import_module(module), function)
+    return command(rest)
+
+
+def evaluate(argv: list[str]) -> int:
+    """`chipalign eval NAME ...`: one of the evaluations."""
+    return run_command("chipalign eval", EVALUATIONS, argv)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one subcommand. Exit code 0: done; 2: the input is wrong, said in one line; 130: interrupted; 1 (a traceback): a bug."""
     arguments = sys.argv[1:] if argv is None else argv
-    if not arguments or arguments[0] in ("-h", "--help"):
-        sys.stdout.write(usage())
-        return 0 if arguments else 2
-    name, *rest = arguments
-    if name not in COMMANDS:
-        sys.stderr.write(f"chipalign: there is no command {name!r}; the commands are {', '.join(COMMANDS)}.\n")
-        return 2
-    module, function, _ = COMMANDS[name]
-    command: Callable[[list[str]], int] = getattr(import_module(module), function)
     try:
-        return command(rest)
+        return run_command("chipalign", COMMANDS, arguments)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return 130
@@ -57,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
         exit_code = getattr(error, "exit_code", None)  # the packages' own errors carry one: their message is the whole story
         if exit_code is None:
             raise
-        sys.stderr.write(f"chipalign {name}: {CONTROL.sub('', str(error))}\n")
+        sys.stderr.write(f"chipalign {arguments[0]}: {CONTROL.sub('', str(error))}\n")
         return int(exit_code)
 
 

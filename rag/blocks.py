@@ -1,12 +1,15 @@
 """What the parsers make of a document: a title and a list of blocks, each with the headings above it.
 
-Values and the small text operations that both parsers share; it knows no markup language.
+Values and the small text operations that the parsers share; it knows no markup language.
 
     Block("code", "```tcl\nglobal_route\n```", ("Commands", "Global Route"))
 """
 
+import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Literal
 
 BlockKind = Literal["prose", "list", "table", "code"]
@@ -15,19 +18,41 @@ MAX_HEADING_CHARACTERS = 120  # longer "headings" are markup accidents; they wou
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A paragraph, list, table or code fence in readable text (code keeps its fence lines), under `heading_path`."""
+    """A paragraph, list, table or code fence in readable text (code keeps its fence lines), under `heading_path`.
+
+    `page` counts from 1, where the file has pages.
+    """
 
     kind: BlockKind
     text: str
     heading_path: tuple[str, ...]
+    page: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A document's title and its blocks in reading order; the title is not repeated in the heading paths."""
+    """A document's title and its blocks in reading order; the title is not repeated in the heading paths.
+
+    `note` says what of the file was not read ("" for nothing): it is shown to whoever builds the index.
+    """
 
     title: str
     blocks: tuple[Block, ...]
+    note: str = ""
+
+
+def write_parsed(parsed: Parsed) -> str:
+    """As JSON Lines, the title first: the text of a `Document` whose file is not text itself. `read_parsed` gives back an equal value."""
+    rows: list[object] = [{"title": parsed.title, "note": parsed.note}]
+    rows += [[block.kind, block.text, block.heading_path, block.page] for block in parsed.blocks]
+    return "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+
+
+def read_parsed(text: str) -> Parsed:
+    """What `write_parsed` wrote."""
+    head, *rows = [json.loads(line) for line in text.split("\n")]
+    blocks = tuple(Block(kind, content, tuple(heading_path), page) for kind, content, heading_path, page in rows)
+    return Parsed(head["title"], blocks, head["note"])
 
 
 class HeadingStack:
@@ -81,3 +106,11 @@ def fence_code(lines: list[str], language: str = "") -> str:
 def squeeze_table(text: str) -> str:
     """Table cells without the padding that only aligns columns: it costs tokens and says nothing."""
     return "\n".join(re.sub(r"([-=]){4,}", r"\1\1\1", re.sub(r"(?<=\S)[ \t]{2,}", " ", line.strip())) for line in text.splitlines() if line.strip())
+
+
+def pipe_table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells as a Markdown table, the first row as its header; short rows are filled, empty columns left out, bars in cells escaped."""
+    columns = [column for column in zip_longest(*rows, fillvalue="") if any(cell.strip() for cell in column)]
+    cleaned = [[" ".join(cell.split()).replace("|", "\\|") for cell in row] for row in zip(*columns, strict=True)]
+    lines = [f"| {' | '.join(row)} |" for row in cleaned]
+    return "\n".join([lines[0], f"|{' --- |' * len(columns)}", *lines[1:]]) if columns else ""

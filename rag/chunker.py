@@ -14,15 +14,19 @@ from functools import partial
 
 from rag.blocks import Block
 from rag.documents import Chunk, Document, describe_place, make_chunk
-from rag.parser import parse
+from rag.parser import parse_document
 
-CHUNKER_VERSION = 2  # goes into the manifest: other chunks mean another index
+CHUNKER_VERSION = 3  # goes into the manifest: other chunks mean another index
 Count = Callable[[str], int]
 # Word-piece tokenizers count a "word" of more than 100 characters (base64, a minified file) as one unknown token, and blanks as none: so a
 # token never stands for more than this many characters. English prose has 4 to 5, no chunk of the pinned corpora has 8.
 CHARACTERS_PER_TOKEN = 16
 
 _SENTENCE_END = re.compile(r"(?<=[.!?:;])\s+(?=[A-Z`\"'(\[*-])")
+# A synopsis begins with the command's name, which has an underscore or is followed by options; what a language or a shell begins with is none.
+_SYNOPSIS = re.compile(r"`{3,}\S*\n\s*(?P<name>[A-Za-z][\w:.-]*)(?P<rest>(?:\s.*)?)\n`{3,}$", re.DOTALL)
+_TABLE_BORDER = re.compile(r"[=+-]{3,}[=+ -]*")  # of reStructuredText, squeezed
+_HEADER_LINES = 6  # a table's header is looked for in so many of its first lines
 _ITEM_START = re.compile(r"(?:[-*+]|#\.|\d+[.)])\s")
 
 
@@ -34,8 +38,8 @@ def chunk_document(document: Document, count_tokens: Count, target_tokens: int, 
     """
     chunker = _Chunker(document.title, partial(count_bounded, count_tokens), target_tokens, overlap_tokens)
     chunks: dict[str, Chunk] = {}
-    for piece in chunker.cut(list(parse(document.path, document.text).blocks)):
-        chunk = make_chunk(document, piece.heading_path, piece.text, position=len(chunks))
+    for piece in chunker.cut(list(parse_document(document.path, document.text).blocks)):
+        chunk = make_chunk(document, piece.heading_path, piece.text, len(chunks), piece.blocks[0].page)
         chunks.setdefault(chunk.chunk_id, chunk)
     return list(chunks.values())
 
@@ -77,9 +81,11 @@ class _Chunker:
         self._count = count
         self._target = target_tokens
         self._overlap = overlap_tokens
+        self._commands: dict[tuple[str, ...], str] = {}
 
     def cut(self, blocks: list[Block]) -> list[_Piece]:
         """The pieces of a document."""
+        self._commands = find_commands(blocks)
         return self._cut_section(build_sections(blocks))
 
     def _cut_section(self, section: _Section) -> list[_Piece]:
@@ -97,7 +103,16 @@ class _Chunker:
     def _piece(self, blocks: tuple[Block, ...]) -> _Piece:
         heading_path = common_path(blocks)
         text = render(blocks, heading_path)
+        text = f"{self._name_command(blocks[0], text)}{text}"
         return _Piece(blocks, heading_path, text, self._count(text), self._budget(heading_path))
+
+    def _name_command(self, block: Block, text: str) -> str:
+        """The line over a piece that begins with a table of options and does not say whose they are; "" for all others."""
+        path = block.heading_path
+        command = next((self._commands[path[:depth]] for depth in range(len(path), -1, -1) if path[:depth] in self._commands), "")
+        if block.kind != "table" or not command or command in text or command in describe_place(self._title, path):
+            return ""
+        return f"For `{command}`:\n\n"
 
     def _budget(self, heading_path: tuple[str, ...]) -> int:
         return max(self._target - self._count(describe_place(self._title, heading_path)), self._target // 2)
@@ -106,7 +121,9 @@ class _Chunker:
         """Blocks of one section, cut where one alone is too large, put together greedily in order."""
         pieces: list[_Piece] = []
         for block in blocks:
-            for part in split_block(block, self._budget(block.heading_path), self._count, self._overlap):
+            named = self._name_command(block, "")
+            room = self._budget(block.heading_path) - (self._count(named) if named else 0)
+            for part in split_block(block, room, self._count, self._overlap):
                 joined = self._piece((*pieces[-1].blocks, part)) if pieces else None
                 if joined and joined.tokens <= joined.budget:
                     pieces[-1] = joined
@@ -131,6 +148,16 @@ class _Chunker:
             else:
                 joined.append(piece)
         return joined
+
+
+def find_commands(blocks: list[Block]) -> dict[tuple[str, ...], str]:
+    """The command that a section explains, by the section's heading path: the first word of the first synopsis in it."""
+    commands: dict[tuple[str, ...], str] = {}
+    for block in blocks:
+        synopsis = _SYNOPSIS.match(block.text) if block.kind == "code" else None
+        if synopsis and ("_" in synopsis["name"] or re.search(r"[\[\s]-\w", synopsis["rest"])):
+            commands.setdefault(block.heading_path, synopsis["name"])
+    return commands
 
 
 def build_sections(blocks: list[Block]) -> _Section:
@@ -204,13 +231,23 @@ def _split_code(text: str, budget: int, count: Count) -> list[str]:
 
 
 def _split_table(text: str, budget: int, count: Count) -> list[str]:
-    """Every piece gets the header row again (Markdown: two lines), unless it takes more than a third of the room."""
+    """Every piece gets the header again, unless it takes more than a third of the room."""
     lines = text.split("\n")
-    header = lines[:2] if len(lines) > 2 and re.fullmatch(r"[|:\s-]+", lines[1]) else []
+    header = _table_header(lines)
     if header and count("\n".join(header)) > budget // 3:
         header = []
     room = budget - count("\n".join(header)) if header else budget
     return ["\n".join([*header, part]) for part in _group(lines[len(header) :], "\n", room, count)]
+
+
+def _table_header(lines: list[str]) -> list[str]:
+    """The header rows with the rule under them: Markdown's two lines, or reStructuredText's up to its second border."""
+    if len(lines) > 2 and re.fullmatch(r"[|:\s-]+", lines[1]):
+        return lines[:2]
+    if not _TABLE_BORDER.fullmatch(lines[0]):
+        return []
+    rules = [number for number, line in enumerate(lines[1:_HEADER_LINES], start=1) if "=" in line and _TABLE_BORDER.fullmatch(line)]
+    return lines[: rules[0] + 1] if rules and rules[0] < len(lines) - 1 else []
 
 
 def _list_items(text: str) -> list[str]:

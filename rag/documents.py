@@ -8,12 +8,17 @@ passage keeps its id over re-indexing and a changed one gets another.
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One file of a collection. `path` is posix and relative to its collection; `licence` an SPDX expression or "not stated"."""
+    """One file of a collection. `path` is posix and relative to its collection; `licence` an SPDX expression or "not stated".
+
+    `text` is the file's own where it is read as text (with what it includes), else its parsed blocks (`rag.blocks.write_parsed`):
+    `rag.parser.parse(path, text)` gives the blocks of both.
+    `version` is that of the tool or project that it documents and `date` its last change (YYYY-MM-DD); both are "" where not known.
+    """
 
     collection: str
     path: str
@@ -21,11 +26,21 @@ class Document:
     text: str
     url: str | None
     licence: str
+    version: str = ""
+    date: str = ""
+
+    @property
+    def name(self) -> str:
+        """Collection and path: no two documents of an index have the same."""
+        return f"{self.collection}/{self.path}"
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of a document that is embedded, found and cited as one. `position` counts the chunks of its document from 0."""
+    """A piece of a document that is embedded, found and cited as one. `position` counts the chunks of its document from 0.
+
+    `page` is where it begins, counted from 1, and None in documents without pages; `version` and `date` are the document's.
+    """
 
     chunk_id: str
     collection: str
@@ -36,6 +51,9 @@ class Chunk:
     url: str | None
     licence: str
     position: int
+    page: int | None = None
+    version: str = ""
+    date: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +68,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A file that was not indexed, and why."""
+    """A file that was not indexed, or not all of it, and why."""
 
     path: str
     reason: str
@@ -62,14 +80,17 @@ def hash_text(*parts: str) -> str:
 
 
 def hash_document(document: Document) -> str:
-    """Hash of everything of a document that ends up in its chunks: when it is unchanged, so are they."""
-    return hash_text(document.title, document.text, document.url or "", document.licence)
+    """Hash of everything that a document is: when it is unchanged, so are its chunks."""
+    return hashlib.sha256(json.dumps(asdict(document), ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def make_chunk(document: Document, heading_path: tuple[str, ...], text: str, position: int) -> Chunk:
+def make_chunk(document: Document, heading_path: tuple[str, ...], text: str, position: int, page: int | None = None) -> Chunk:
     """The chunk of `document` at `position`, with its content-hash id (16 hex digits are 64 bits: no collision in practice)."""
     chunk_id = hash_text(document.collection, document.path, *heading_path, text)[:16]
-    return Chunk(chunk_id, document.collection, document.path, document.title, heading_path, text, document.url, document.licence, position)
+    return Chunk(
+        chunk_id, document.collection, document.path, document.title, heading_path, text, document.url, document.licence, position,
+        page, document.version, document.date,
+    )  # fmt: skip
 
 
 def describe_place(title: str, heading_path: tuple[str, ...]) -> str:

@@ -36,6 +36,10 @@ class SourceUnusable(RagError):
     """A SOURCE of `index build` that is no folder, file, archive or fetched corpus, or holds nothing readable."""
 
 
+class ParseFailed(RagError):
+    """A file is not what its name says, is encrypted or damaged, or takes too long; the message is the reason, the reader goes on."""
+
+
 class EmbedderUnavailable(RagError):
     """The embedding model cannot be found or loaded; the message says where it was looked for."""
 
@@ -60,5 +64,29 @@ class IndexBusy(RagError):
     """Another process is building into the same folder."""
 
 
+class CollectionUnknown(RagError):
+    """A collection that the index does not hold; the message lists those it holds."""
+
+
+class OutputUnwritable(RagError):
+    """A file that a command was told to write cannot be written."""
+
+
 class EmptyQuery(RagError):
     """A search for nothing: the query has no letter or digit."""
+
+
+class QuestionsUnusable(RagError):
+    """A file of evaluation questions cannot be read, or has lines that are no questions; the message lists them all."""
+
+
+class ChunksUnusable(RagError):
+    """A file of ready-made chunks cannot be read, or is not of the form that is expected; the message says where."""
+
+
+class ReferenceUnknown(RagError):
+    """Questions refer to passages that the corpus or index does not hold; the message lists them all."""
+
+
+class ResultUnusable(RagError):
+    """A former result to compare with cannot be read, or shares no question with this one."""

@@ -27,11 +27,11 @@ _CODE_DIRECTIVES = frozenset({"code", "code-block", "code-cell", "sourcecode", "
 _SILENT_DIRECTIVES = frozenset({"tableofcontents", "toctree", "contents", "image", "figure", "include", "index", "raw", "mermaid"})
 
 _COLON_FENCE = re.compile(r"^(\s*):{3,}\s*(?:\{([\w:-]+)\}\s*(.*))?$", re.IGNORECASE)
-_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
-_IMAGE = re.compile(r"!\[([^\]]*)\]\([^)]*\)")
+# Each part stops where the next match could begin: otherwise a text of openings that nothing closes would be read once for each of them.
+_IMAGE = re.compile(r"!\[((?:[^\]!]|!(?!\[))*)\]\((?:[^)!]|!(?!\[))*\)")
 _LINK = re.compile(r"\[([^\[\]]*(?:\[[^\[\]]*\][^\[\]]*)*)\]\((?:[^()\s]|\([^()]*\))*(?:\s+\"[^\"]*\")?\)")
 _TAG_NAMES = r"a|b|br|center|code|dd|details|div|dl|dt|em|h\d|hr|i|img|kbd|li|ol|p|span|strong|sub|summary|sup|table|tbody|td|th|thead|tr|ul"
-_TAG = re.compile(rf"</?(?:{_TAG_NAMES})(?:\s[^>]*)?/?>", re.IGNORECASE)
+_TAG = re.compile(rf"</?(?:{_TAG_NAMES})(?:\s[^<>]*)?/?>", re.IGNORECASE)
 _MYST_ROLE = re.compile(r"\{[a-z:_-]+\}(?=`)")
 _MYST_TARGET = re.compile(r"^\([\w.-]+\)=\s*$", re.MULTILINE)
 
@@ -63,7 +63,7 @@ def _prepare(text: str) -> str:
 def _read_blocks(text: str, headings: HeadingStack) -> list[Block]:
     lines = text.splitlines()
     blocks: list[Block] = []
-    tokens = MarkdownIt("commonmark").enable("table").parse(text)
+    tokens = MarkdownIt("commonmark").enable("table").disable(["inline", "text_join"]).parse(text)  # blocks alone are asked for
     for number, token in enumerate(tokens):
         if token.level or not token.map:
             continue
@@ -106,7 +106,17 @@ def _label(directive: str, title: str) -> str:
 
 def clean_inline(text: str) -> str:
     """Text with links and images as their words, without HTML tags and comments, MyST roles and targets."""
-    text = _COMMENT.sub("", text)
+    text = _drop_comments(text)
     text = _LINK.sub(r"\1", _IMAGE.sub(r"\1", text))
     text = _MYST_TARGET.sub("", _MYST_ROLE.sub("", text))
     return html.unescape(_TAG.sub("", text))
+
+
+def _drop_comments(text: str) -> str:
+    """Text without `<!-- -->`; one that is never closed is text."""
+    kept: list[str] = []
+    position = 0
+    while (start := text.find("<!--", position)) >= 0 and (end := text.find("-->", start + 4)) >= 0:
+        kept.append(text[position:start])
+        position = end + 3
+    return "".join([*kept, text[position:]])

@@ -7,7 +7,7 @@ It builds nothing and writes no prompt. One retriever serves many threads.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,7 +16,10 @@ from rag.documents import Chunk, Hit
 from rag.embedder import Embedder, TextEmbedder
 from rag.errors import EmptyQuery
 from rag.fusion import fuse_ranks
-from rag.index import Index, open_index, spec_of
+from rag.generation import Index
+from rag.glossary import expand_abbreviations as expand_abbreviations
+from rag.glossary import read_glossary as read_glossary
+from rag.index import open_index, spec_of
 from rag.query import strip_small_talk
 from rag.settings import RagSettings
 
@@ -35,7 +38,6 @@ TOPIC_COVERAGE = 0.75
 ONE_TERM_WORDS = 4  # "what does slew mean?"; a longer sentence around one known word ("how do I tie a tie") is about something else
 
 _SIGNS = re.compile(r"[^\w\s!-~]+")  # what is neither a word of any script nor ASCII punctuation: emoji, arrows, typographic quotes
-_GLOSSARY_HEAD = re.compile(r"\|\s*abbreviations?\s*\|\s*expansions?\s*\|", re.IGNORECASE)
 
 # A question is one short text, which a second thread makes no faster. Beside a vLLM that keeps the cores busy, two threads that wait for each
 # other took 385 ms for it where one takes 20 ms (two cores, 2026-11-24).
@@ -49,11 +51,7 @@ class Retriever:
         self._index = index
         self._embedder = embedder
         self._settings = settings
-        self._row_of = {chunk.chunk_id: row for row, chunk in enumerate(index.chunks)}
-        headings = {heading for chunk in index.chunks for heading in (chunk.title, *chunk.heading_path)}
-        self._headings = frozenset(frozenset(tokenize(heading)) for heading in headings)
-        self._lower_texts = [chunk.text.lower() for chunk in index.chunks]
-        self._glossary = read_glossary(chunk.text for chunk in index.chunks)
+        self._glossary = index.glossary
 
     @classmethod
     def open(cls, index_dir: Path, settings: RagSettings) -> "Retriever":
@@ -69,7 +67,7 @@ class Retriever:
     @property
     def chunk_count(self) -> int:
         """Number of chunks that are searched."""
-        return len(self._index.chunks)
+        return self._index.chunk_count
 
     @property
     def collections(self) -> dict[str, int]:
@@ -78,11 +76,15 @@ class Retriever:
 
     def chunk(self, chunk_id: str) -> Chunk | None:
         """The chunk with this id, or None."""
-        row = self._row_of.get(chunk_id)
+        row = self._index.chunks.find(chunk_id)
         return None if row is None else self._index.chunks[row]
 
-    def search(self, query: str, top_k: int = 5) -> list[Hit]:
-        """The at most `top_k` best hits, best first; none where the index holds nothing relevant.
+    def within(self, collections: Iterable[str]) -> "Retriever":
+        """A retriever over the named collections of the same open index. Raises CollectionUnknown, which lists the known ones."""
+        return Retriever(self._index.select(collections), self._embedder, self._settings)
+
+    def search(self, query: str, top_k: int = 5, collections: Sequence[str] = ()) -> list[Hit]:
+        """The at most `top_k` best hits, best first; none where the index, or what it holds of `collections`, has nothing relevant.
 
         Words of greeting and signs are left out, and the embedder reads an abbreviation of the indexed glossaries with its expansion.
         The question counts as answerable when one of these holds:
@@ -96,13 +98,15 @@ class Retriever:
            ("hold", "common path pessimism removal"): such questions are too short for a high cosine.
 
         Of an answerable question those hits are dropped whose cosine is below `min_hit_score`, unless they hold such a name.
-        Raises EmptyQuery.
+        Raises EmptyQuery, CollectionUnknown.
         """
+        if collections:
+            return self.within(collections).search(query, top_k)
         query = clean_query(query)
         vector = self._embedder.embed([expand_abbreviations(query, self._glossary)])[0]
         dense_rows, dense_scores = self._index.dense.search(vector, self._settings.candidates)
         named = self._rows_with_rare_names(query)
-        if not named and not self._is_close(query, dense_scores[0]):
+        if not dense_rows or (not named and not self._is_close(query, dense_scores[0])):
             return []
         bm25_rows, bm25_scores = self._index.bm25.search(query, self._settings.candidates)
         cosine = dict(zip(dense_rows, dense_scores, strict=True))
@@ -136,9 +140,13 @@ class Retriever:
             return True
         if len(terms) == 1 and len(tokens) > ONE_TERM_WORDS:
             return False
-        if any(terms <= heading for heading in self._headings):
+        if any(self._is_in_heading(terms, self._index.chunks[row]) for row in self._index.bm25.rows_with_all(terms)):
             return True
         return coverage >= TOPIC_COVERAGE and any(self._side_by_side(*pair) for pair in set(pairwise(tokens)) if not STOP_WORDS.intersection(pair))
+
+    def _is_in_heading(self, terms: frozenset[str], chunk: Chunk) -> bool:
+        """Whether all the terms stand in the chunk's title or in one of the headings above it (which BM25 indexes with its text)."""
+        return any(terms <= frozenset(tokenize(heading)) for heading in (chunk.title, *chunk.heading_path))
 
     def _side_by_side(self, left: str, right: str) -> bool:
         """Whether the two words follow each other in the text of a passage, in singular or plural.
@@ -148,7 +156,7 @@ class Retriever:
         rows = self._index.bm25.rows_with_all(tokenize(right))
         words = r"[\W_]+".join(re.escape(word.removesuffix("s") if len(word) > 3 else word) + "(?:e?s)?" for word in (left, right))
         pattern = re.compile(rf"{words}(?![^\W_])")
-        return any(pattern.search(self._lower_texts[row]) for row in rows)
+        return any(pattern.search(self._index.chunks[row].text.lower()) for row in rows)
 
     def _rows_with_rare_names(self, query: str) -> frozenset[int]:
         """Rows that hold an exact name of the query which few rows hold."""
@@ -168,35 +176,3 @@ def clean_query(query: str) -> str:
     if not any(character.isalnum() for character in text):
         raise EmptyQuery("the question is empty: ask something with words in it")
     return strip_small_talk(text)
-
-
-def read_glossary(texts: Iterable[str]) -> dict[str, str]:
-    """Expansions by abbreviation in lower case, from the Markdown tables whose first columns are headed Abbreviation and Expansion.
-
-    Of an expansion with several meanings ("Minimum pulse width; also multi-project wafer") the first counts.
-    """
-    glossary: dict[str, str] = {}
-    for text in texts:
-        inside = False
-        for line in text.splitlines():
-            cells = [cell.strip().strip("`*") for cell in line.strip().strip("|").split("|")]
-            inside = line.lstrip().startswith("|") and len(cells) > 1 and (inside or bool(_GLOSSARY_HEAD.match(line.lstrip())))
-            if inside and cells[0].isalnum() and not _GLOSSARY_HEAD.match(line.lstrip()):
-                glossary.setdefault(cells[0].lower(), cells[1].split(";")[0].strip())
-    return glossary
-
-
-def expand_abbreviations(query: str, glossary: dict[str, str]) -> str:
-    """`What is WNS?` as `What is WNS (Worst negative slack)?`: an embedding model knows words, not a field's abbreviations.
-
-    In any case of letters, but not where the abbreviation is one of the commonest words ("at" for arrival time) unless in capitals.
-    """
-
-    def expand(match: re.Match[str]) -> str:
-        """The word, with its meaning where it has one."""
-        word = match.group()
-        meaning = glossary.get(word.lower())
-        common = word.lower() in STOP_WORDS and not word.isupper()
-        return word if meaning is None or common else f"{word} ({meaning})"
-
-    return re.sub(r"(?<![\w$-])[^\W_]+(?![\w-])", expand, query)

@@ -1,14 +1,16 @@
 """reStructuredText, with Sphinx's roles and directives, to blocks with heading paths.
 
 A tolerant reader of its own, not docutils: documentation for Sphinx is full of directives and roles that docutils does not know
-without the project's extensions, and a passage should read as its author wrote it, not as a rebuilt tree. It follows no includes.
+without the project's extensions, and a passage should read as its author wrote it, not as a rebuilt tree. It follows no includes:
+`includes` does that before.
 
     parse_rst("Title\n=====\n\nText with :ref:`a link <target>`.").title == "Title"
 """
 
+import csv
 import re
 
-from rag.blocks import Block, BlockKind, HeadingStack, Parsed, dedent_lines, fence_code, squeeze_table
+from rag.blocks import Block, BlockKind, HeadingStack, Parsed, dedent_lines, fence_code, pipe_table, squeeze_table
 
 _CODE = frozenset({"code", "code-block", "sourcecode", "parsed-literal", "productionlist", "prompt", "math"})
 _ADMONITIONS = frozenset({"note", "warning", "tip", "seealso", "important", "caution", "attention", "danger", "hint", "admonition"})
@@ -27,11 +29,12 @@ _DIRECTIVE = re.compile(r"^\.\. (?:\|[^|]+\| ?)?([A-Za-z][\w:.+-]*?)::(?: +(.*)|
 _SIMPLE_BORDER = re.compile(r"^=+(?: +=+)+$")
 _GRID_BORDER = re.compile(r"^\+(?:[-=]+\+)+$")
 _OPTION_LINE = re.compile(r"^:[\w-]+:(?: |$)")
-_ROLE = re.compile(r":(?:[A-Za-z][\w.+-]*:)*[A-Za-z][\w.+-]*:`([^`]+)`")
+# Names have a limit: in a long run of letters, dots and colons each of them could begin one.
+_ROLE = re.compile(r":(?:[A-Za-z][\w.+-]{0,60}:){0,4}[A-Za-z][\w.+-]{0,60}:`([^`]+)`")
 _PLAIN_ROLE = re.compile(r"(?<![\w:]):(?:ref|doc|numref|term|title|abbr|eq|download|std:ref):`([^`]+)`")
 _TARGET = re.compile(r"\s+<.*>$", re.DOTALL)
 _PHRASE_LINK = re.compile(r"`([^`<]+?)\s*<[^`>]+>`__?")
-_NAME_LINK = re.compile(r"`([^`]+)`__?(?!\w)|\b([A-Za-z][\w.-]*)_(?=[\s.,;:)]|$)")
+_NAME_LINK = re.compile(r"`([^`]+)`__?(?!\w)|\b([A-Za-z][\w.-]{0,200})_(?=[\s.,;:)]|$)")
 
 
 def parse_rst(text: str) -> Parsed:
@@ -136,7 +139,9 @@ class _RstReader:
             if body:
                 self._add_code(body, argument)
         elif name in _TABLES:
-            self._add("table", "\n".join([argument, *body]))
+            self._add("prose", clean_inline(argument))
+            rows = read_list_table(body) if name == "list-table" else list(csv.reader(body, skipinitialspace=True))
+            self._add("table", pipe_table([[clean_inline(cell) for cell in row] for row in rows]))
         elif name in _ADMONITIONS:
             label = "See also:" if name == "seealso" else f"{name.capitalize()}:"
             if body and re.match(r"\w|`", body[0]) and not argument:
@@ -198,6 +203,20 @@ class _RstReader:
 
     def _add_code(self, lines: list[str], language: str) -> None:
         self.blocks.append(Block("code", fence_code(lines, language), self.headings.path + self._object_path))
+
+
+def read_list_table(lines: list[str]) -> list[list[str]]:
+    """The rows of a `list-table`: `* - ` begins a row, an indented `- ` its other cells."""
+    rows: list[list[str]] = []
+    for line in lines:
+        begun = re.match(r"(\*?)\s*-(?:\s+(.*)|$)", line)
+        if begun and (begun[1] or line[:4].strip() == "-"):
+            if begun[1] or not rows:
+                rows.append([])
+            rows[-1].append(begun[2] or "")
+        elif rows and line.strip():
+            rows[-1][-1] = f"{rows[-1][-1]} {line.strip()}".strip()
+    return rows
 
 
 def _indented_end(lines: list[str], position: int) -> int:

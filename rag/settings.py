@@ -54,6 +54,38 @@ class RagSettings:
             "range": (0, 512),
         },
     )
+    max_text_mb: int = field(
+        default=8,  # a manual of some thousand pages; more is a log or a netlist, which would drown the rest
+        metadata={"env": "CHIPALIGN_MAX_TEXT_MB", "help": "largest text file that is read, in MiB", "range": (1, 1024)},
+    )
+    max_file_mb: int = field(
+        default=64,
+        metadata={"env": "CHIPALIGN_MAX_FILE_MB", "help": "largest PDF, Word or HTML file that is read, in MiB", "range": (1, 1024)},
+    )
+    parse_timeout_s: float = field(
+        default=300.0,  # pages of a PDF take some 50 ms each: enough for a manual of several thousand
+        metadata={"env": "CHIPALIGN_PARSE_TIMEOUT_S", "help": "longest time to parse one file before it is given up", "range": (0.1, 86_400.0)},
+    )
+    parse_memory_mb: int = field(
+        default=2048,
+        metadata={"env": "CHIPALIGN_PARSE_MEMORY_MB", "help": "most memory that parsing one file may take, in MiB", "range": (256, 65_536)},
+    )
+    archive_files: int = field(
+        default=200_000,
+        metadata={"env": "CHIPALIGN_ARCHIVE_FILES", "help": "most files that an archive may hold", "range": (1, 10_000_000)},
+    )
+    archive_file_mb: int = field(
+        default=64,
+        metadata={"env": "CHIPALIGN_ARCHIVE_FILE_MB", "help": "most that is read of one file in an archive, in MiB", "range": (1, 1024)},
+    )
+    archive_total_mb: int = field(
+        default=2048,
+        metadata={
+            "env": "CHIPALIGN_ARCHIVE_TOTAL_MB",
+            "help": "most that the files read of one archive may hold together, in MiB",
+            "range": (1, 65_536),
+        },
+    )
     min_dense_score: float = field(
         default=0.42,
         metadata={

@@ -14,9 +14,10 @@ from typing import Any, Protocol
 from rag.bm25 import tokenize
 from rag.citations import cite
 from rag.documents import Hit
+from rag.errors import CollectionUnknown
 from rag.prompt import build_prompt, defuse, nothing_found
 from rag.query import fallback_query, has_content, own_words, retrieval_query
-from serve.errors import ContextLengthExceeded
+from serve.errors import CollectionNotFound, ContextLengthExceeded
 from serve.protocol import ChatRequest, Message, message_text, with_text
 from serve.settings import ServeSettings
 
@@ -29,6 +30,9 @@ class Searcher(Protocol):
     @property
     def collections(self) -> Iterable[str]:
         """Names of what is searched."""
+
+    def within(self, collections: Iterable[str]) -> Searcher:
+        """The same over the named collections alone. Raises `rag.errors.CollectionUnknown`."""
 
     def search(self, query: str, top_k: int = 5) -> list[Hit]:
         """The best hits, best first; none where nothing is relevant."""
@@ -72,7 +76,9 @@ def ground(request: ChatRequest, retriever: Searcher, counter: Counter, settings
 
     Raises:
         ContextLengthExceeded: the conversation leaves no room for passages and an answer.
+        CollectionNotFound: the request names a collection that is not there.
     """
+    retriever = _select(retriever, request.options.collections)
     plain = Grounded(_with_defaults(request, settings), None, (), counter.count_messages(request.messages, request.tools))
     room = _room(plain.prompt_tokens, request, settings, max_model_len)
     last = request.messages[-1]
@@ -110,6 +116,14 @@ def find_passages(user_turns: list[str], retriever: Searcher, top_k: int) -> tup
         if any(terms.intersection(tokenize(f"{' '.join(hit.chunk.heading_path)} {hit.chunk.text}")) for hit in hits):
             return second, hits, True
     return query, [], False
+
+
+def _select(retriever: Searcher, collections: Sequence[str]) -> Searcher:
+    """The retriever over the collections that a request names, or over all where it names none."""
+    try:
+        return retriever.within(collections) if collections else retriever
+    except CollectionUnknown as error:
+        raise CollectionNotFound(f"{error}.", "retrieval.collections") from None
 
 
 def _with_defaults(request: ChatRequest, settings: ServeSettings) -> dict[str, Any]:

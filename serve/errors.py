@@ -70,6 +70,12 @@ class ContextLengthExceeded(RequestError):
     code = "context_length_exceeded"
 
 
+class CollectionNotFound(RequestError):
+    """The request names a collection that the index does not hold; the message lists those it holds."""
+
+    code = "collection_not_found"
+
+
 class InvalidApiKey(RequestError):
     """No key, or a wrong one, where one is asked for."""
 

@@ -27,6 +27,7 @@ class RetrievalOptions(BaseModel):
 
     enabled: bool = True
     top_k: int | None = Field(default=None, ge=1, le=50)
+    collections: list[str] = Field(default=[], max_length=100)  # search only these; empty: all
 
 
 class ChatRequest(BaseModel):

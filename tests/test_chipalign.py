@@ -21,11 +21,11 @@ def test_help_lists_every_command_and_each_one_exists() -> None:
         assert callable(getattr(import_module(module), function))
 
 
-@pytest.mark.parametrize("name", list(chipalign.COMMANDS))
+@pytest.mark.parametrize("name", [*chipalign.COMMANDS, *(f"eval {name}" for name in chipalign.EVALUATIONS)])
 def test_the_help_of_a_command_imports_no_heavy_library(name: str) -> None:
     code = (
         "import sys, chipalign\n"
-        f"try: chipalign.main([{name!r}, '--help'])\n"
+        f"try: assert chipalign.main([*{name!r}.split(), '--help']) == 0\n"
         "except SystemExit as leaving: assert leaving.code == 0\n"
         "heavy = {'torch', 'transformers', 'faiss', 'sentence_transformers', 'streamlit', 'openai', 'uvicorn'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
@@ -40,6 +40,21 @@ def test_an_unknown_command_is_one_line_and_exit_2() -> None:
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "'frobnicate'" in done.stderr
+
+
+def test_eval_lists_every_evaluation_and_each_one_exists() -> None:
+    done = run("eval", "--help")
+    assert done.returncode == 0
+    assert "usage: chipalign eval COMMAND" in done.stdout
+    for name, (module, function, _) in chipalign.EVALUATIONS.items():
+        assert f"\n  {name} " in done.stdout
+        assert callable(getattr(import_module(module), function))
+
+
+def test_an_unknown_evaluation_is_one_line_and_exit_2() -> None:
+    done = run("eval", "frobnicate")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "chipalign eval: there is no command 'frobnicate'; the commands are retrieval.\n"
 
 
 def test_no_command_shows_the_usage_and_exit_2() -> None:

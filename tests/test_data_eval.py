@@ -15,7 +15,7 @@ import pytest
 
 from rag.blocks import MAX_HEADING_CHARACTERS, Parsed
 from rag.corpus import load_sources
-from rag.parser import SUPPORTED_SUFFIXES, parse
+from rag.parser import format_of, parse
 
 ROOT = Path(__file__).parent.parent
 EVAL = ROOT / "data" / "eval"
@@ -132,7 +132,7 @@ def test_corpus_references_have_a_path_of_the_corpus_and_a_parsed_heading() -> N
     sources = load_sources()
     for reference in (reference for reference in REFERENCES if reference["collection"] != "handbook"):
         assert sources[reference["collection"]].selects(reference["path"]), reference
-        assert Path(reference["path"]).suffix in SUPPORTED_SUFFIXES
+        assert format_of(reference["path"])
         heading = reference.get("heading", "-")
         assert heading == " ".join(heading.split())
         assert 0 < len(heading) <= MAX_HEADING_CHARACTERS

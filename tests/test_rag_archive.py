@@ -3,13 +3,15 @@
 import io
 import tarfile
 import zipfile
+from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rag.archive import archive_stem, is_archive, read_archive, safe_path, strip_top_folder
+from rag.archive import ArchiveLimits, archive_stem, is_archive, read_archive, safe_path, strip_top_folder
 from rag.errors import ArchiveUnsafe
 
 
@@ -64,7 +66,7 @@ def test_a_zip_link_is_passed_over(tmp_path: Path) -> None:
 def test_more_than_the_size_limit_is_refused(tmp_path: Path) -> None:
     tar = write_tar(tmp_path / "x.tar.gz", {"a.md": b"x" * 600, "b.md": b"x" * 600})
     with pytest.raises(ArchiveUnsafe, match=r"larger than allowed at b\.md"):
-        list(read_archive(tar, max_total_bytes=1000))
+        list(read_archive(tar, limits=ArchiveLimits(total_bytes=1000)))
 
 
 def test_no_archive_and_a_cut_archive_are_refused(tmp_path: Path) -> None:
@@ -98,3 +100,89 @@ def test_archive_names() -> None:
     assert not is_archive(Path("x.md"))
     assert archive_stem(Path("dir/openroad.tar.gz")) == "openroad"
     assert archive_stem(Path("notes.md")) == "notes"
+
+
+@pytest.mark.parametrize(("suffix", "mode"), [(".tar", "w"), (".tar.bz2", "w:bz2"), (".tar.xz", "w:xz"), (".tgz", "w:gz")])
+def test_every_compression_is_read(tmp_path: Path, suffix: str, mode: Literal["w", "w:gz"]) -> None:
+    path = tmp_path / f"x{suffix}"
+    with tarfile.open(path, mode) as tar:
+        info = tarfile.TarInfo("a.md")
+        info.size = 3
+        tar.addfile(info, io.BytesIO(b"one"))
+    assert is_archive(path)
+    assert archive_stem(path) == "x"
+    assert dict(read_archive(path)) == {"a.md": b"one"}
+
+
+def test_more_files_than_allowed_are_refused(tmp_path: Path) -> None:
+    tar = write_tar(tmp_path / "x.tar.gz", {f"{number}.md": b"x" for number in range(5)})
+    assert len(list(read_archive(tar, limits=ArchiveLimits(files=5)))) == 5
+    with pytest.raises(ArchiveUnsafe, match="holds more than 4 files"):
+        list(read_archive(tar, limits=ArchiveLimits(files=4)))
+
+
+@pytest.mark.parametrize("suffix", [".tar.gz", ".zip"])
+def test_a_file_larger_than_allowed_is_refused_or_cut(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"x{suffix}"
+    files = {"big.md": b"x" * 5000, "small.md": b"y"}
+    if suffix == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in files.items():
+                archive.writestr(name, content)
+    else:
+        write_tar(path, files)
+    limits = ArchiveLimits(file_bytes=100)
+    with pytest.raises(ArchiveUnsafe, match=r"larger than allowed at big\.md"):
+        list(read_archive(path, limits=limits))
+    assert dict(read_archive(path, limits=limits, cut_large=True)) == {"big.md": b"x" * 101, "small.md": b"y"}
+
+
+def test_cut_files_count_as_what_is_read_of_them(tmp_path: Path) -> None:
+    tar = write_tar(tmp_path / "x.tar.gz", {f"{number}.md": b"x" * 200 for number in range(4)})
+    assert len(list(read_archive(tar, limits=ArchiveLimits(file_bytes=100, total_bytes=404), cut_large=True))) == 4
+    with pytest.raises(ArchiveUnsafe, match=r"larger than allowed at 3\.md"):
+        list(read_archive(tar, limits=ArchiveLimits(file_bytes=100, total_bytes=403), cut_large=True))
+
+
+def test_a_bomb_among_files_that_are_not_wanted_is_not_unpacked_to_its_end(tmp_path: Path) -> None:
+    tar = write_tar(tmp_path / "x.tar.gz", {"bomb.bin": b"\0" * (4 * 2**20), "a.md": b"one"})
+    wanted = {"a.md"}.__contains__
+    assert dict(read_archive(tar, wanted)) == {"a.md": b"one"}
+    with pytest.raises(ArchiveUnsafe, match=r"unpacks to more than 1600000 bytes at 'bomb\.bin'"):
+        list(read_archive(tar, wanted, ArchiveLimits(total_bytes=100_000)))
+
+
+def test_an_encrypted_zip_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.md", "text")
+    content = bytearray(path.read_bytes())
+    for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # the flag "encrypted" in both headers
+        content[content.index(mark) + offset] |= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(ArchiveUnsafe, match="encrypted"):
+        list(read_archive(path))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_a_damaged_archive_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    folder = tmp_path_factory.mktemp("damaged")
+    path = folder / data.draw(st.sampled_from(["x.tar.gz", "x.tar.xz", "x.tar.bz2", "x.tar", "x.zip"]))
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("a.md", "text " * 50)
+    else:
+        compressions: dict[str, Literal["w", "w:gz"]] = {".gz": "w:gz", ".xz": "w:xz", ".bz2": "w:bz2", ".tar": "w"}  # type: ignore[dict-item]
+        with tarfile.open(path, compressions[path.suffix]) as tar:
+            info = tarfile.TarInfo("a.md")
+            info.size = 250
+            tar.addfile(info, io.BytesIO(b"text " * 50))
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 6))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    with suppress(ArchiveUnsafe):
+        for name, part in read_archive(path):
+            assert safe_path(name) == name
+            assert len(part) <= 10_000

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.blocks import MAX_HEADING_CHARACTERS, HeadingStack, dedent_lines, fence_code
+from rag.blocks import MAX_HEADING_CHARACTERS, Block, HeadingStack, Parsed, dedent_lines, fence_code, pipe_table, read_parsed, write_parsed
 
 
 def test_the_first_level_one_heading_is_the_title_and_stays_out_of_the_path() -> None:
@@ -49,3 +49,32 @@ def test_a_fence_is_never_closed_by_its_code(lines: list[str]) -> None:
     fenced = fence_code(lines).split("\n")
     assert fenced[0] == fenced[-1]
     assert not any(line.strip().startswith(fenced[0]) for line in fenced[1:-1])
+
+
+@given(
+    st.text(),
+    st.lists(
+        st.builds(
+            Block,
+            st.sampled_from(["prose", "list", "table", "code"]),
+            st.text(),
+            st.lists(st.text(max_size=9), max_size=3).map(tuple),
+            st.one_of(st.none(), st.integers(1, 10**6)),
+        ),
+        max_size=5,
+    ),
+)
+def test_written_blocks_are_read_as_they_were(title: str, blocks: list[Block]) -> None:
+    parsed = Parsed(title, tuple(blocks), "pages 3, 4 cannot be read")
+    assert read_parsed(write_parsed(parsed)) == parsed
+
+
+def test_a_page_number_changes_the_written_text() -> None:
+    texts = {write_parsed(Parsed("T", (Block("prose", "text", (), page),))) for page in (None, 1, 2)}
+    assert len(texts) == 3
+
+
+def test_a_table_has_a_rule_fills_short_rows_and_leaves_out_empty_columns() -> None:
+    rows = [["a", "", "b|c"], ["1\n2"], ["", " ", "x  y"]]
+    assert pipe_table(rows) == "| a | b\\|c |\n| --- | --- |\n| 1 2 |  |\n|  | x y |"
+    assert pipe_table([]) == pipe_table([[""], [" "]]) == ""

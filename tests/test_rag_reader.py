@@ -1,6 +1,7 @@
 """rag.reader: files to documents; the unreadable ones are named and skipped."""
 
 import errno
+import gzip
 import io
 import os
 import subprocess
@@ -8,13 +9,18 @@ import sys
 import tarfile
 import tempfile
 import textwrap
+import zipfile
 from pathlib import Path
 
 import pytest
 
-from rag.documents import Skipped
-from rag.errors import SourceUnusable
-from rag.reader import MAX_DOCUMENT_BYTES, read_source
+from rag.documents import Document, Skipped, hash_document
+from rag.errors import ArchiveUnsafe, SourceUnusable
+from rag.parser import parse_document, parse_file
+from rag.reader import read_source
+from rag.settings import RagSettings
+
+MAX_DOCUMENT_BYTES = 8 * 2**20  # by default
 
 
 def write_mixed_folder(folder: Path) -> Path:
@@ -147,3 +153,138 @@ def test_one_file_and_an_archive_are_sources_too(tmp_path: Path) -> None:
 def test_a_source_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(SourceUnusable, match="is not there"):
         list(read_source(tmp_path / "nothing", "x", []))
+
+
+def write_archive(path: Path, files: dict[str, bytes]) -> Path:
+    """A .zip or .tar.gz with these files."""
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in files.items():
+                archive.writestr(name, content)
+        return path
+    with tarfile.open(path, "w:gz") as tar:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return path
+
+
+def read_all(path: Path, settings: RagSettings | None = None) -> tuple[dict[str, Document], dict[str, str]]:
+    """The documents by path, and the reasons of the others by path, without the collection's name."""
+    skipped: list[Skipped] = []
+    documents = {document.path: document for document in read_source(path, "d", skipped, settings=settings)}
+    return documents, {item.path.removeprefix("d/"): item.reason for item in skipped}
+
+
+def test_a_folder_of_many_formats_is_read_each_by_its_parser(tmp_path: Path) -> None:
+    files = {
+        "a.html": b"<title>Page</title><p>Hypertext.</p>",
+        "b.tcl": b"# Routes.\nproc route {} {}\n",
+        "c.v": b"module c; endmodule\n",
+        "d.py": b'"""Doc."""\n',
+        "e.csv": b"pin,layer\nA,M1\n",
+        "f.1": b".TH F 1\n.SH NAME\nf \\- a page\n",
+        "g.lef": b"VERSION 5.8 ;\nLAYER M1\n TYPE ROUTING ;\nEND M1\n",
+        "h.txt": b"1. One\n\ntext\n",
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    documents, reasons = read_all(tmp_path)
+    assert reasons == {}
+    assert {path: document.title for path, document in documents.items()} == {
+        "a.html": "Page", "b.tcl": "b.tcl", "c.v": "c.v", "d.py": "d.py", "e.csv": "e.csv", "f.1": "f - a page", "g.lef": "g.lef", "h.txt": "h.txt",
+    }  # fmt: skip
+    for path, document in documents.items():
+        assert parse_document(path, document.text).blocks == parse_file(path, files[path]).blocks
+
+
+@pytest.mark.parametrize("name", ["inner.zip", "inner.tar.gz"])
+def test_an_archive_in_a_folder_is_read_one_level_deep(tmp_path: Path, name: str) -> None:
+    nested = write_archive(tmp_path / "nested.zip", {"x.md": b"# X"}).read_bytes()
+    (tmp_path / "nested.zip").unlink()
+    write_archive(tmp_path / name, {"docs/a.md": b"# A", "docs/b.png": b"x", "docs/deeper.zip": nested})
+    (tmp_path / "z.md").write_text("# Z")
+    documents, reasons = read_all(tmp_path)
+    assert {path: document.title for path, document in documents.items()} == {f"{name}/a.md": "A", "z.md": "Z"}
+    assert reasons == {f"{name}/b.png": "not a type of document that is read (.png)", f"{name}/deeper.zip": "an archive inside an archive: unpack it"}
+
+
+def test_a_hostile_archive_in_a_folder_is_named_and_the_rest_goes_on(tmp_path: Path) -> None:
+    write_archive(tmp_path / "evil.zip", {"../up.md": b"# Up"})
+    (tmp_path / "broken.tar.gz").write_bytes(b"no archive")
+    (tmp_path / "ok.md").write_text("# Ok")
+    documents, reasons = read_all(tmp_path)
+    assert list(documents) == ["ok.md"]
+    assert "outside its folder" in reasons["evil.zip/"]
+    assert "is not an archive that can be read" in reasons["broken.tar.gz/"]
+    assert not (tmp_path.parent / "up.md").exists()
+
+
+def test_the_limits_of_archives_are_settings(tmp_path: Path) -> None:
+    many = write_archive(tmp_path / "many.zip", {f"{number}.md": b"# T" for number in range(4)})
+    with pytest.raises(ArchiveUnsafe, match="more than 3 files"):
+        read_all(many, RagSettings(archive_files=3))
+    big = write_archive(tmp_path / "big.zip", {"a.md": b"# A\n" + b"x " * 2**20, "b.md": b"# B"})
+    documents, reasons = read_all(big, RagSettings(archive_file_mb=1, max_text_mb=1))
+    assert list(documents) == ["b.md"]
+    assert reasons == {"a.md": f"larger than {2**20} bytes"}
+    with pytest.raises(ArchiveUnsafe, match="larger than allowed"):
+        read_all(big, RagSettings(archive_total_mb=1))
+
+
+def test_a_large_library_is_read_in_part_and_that_is_said(tmp_path: Path) -> None:
+    cells = b"".join(b"cell (C%d) { area : 1; }\n" % number for number in range(60_000))
+    content = b"library (big) {\n" + cells + b"}\n"
+    (tmp_path / "big.lib").write_bytes(content)
+    (tmp_path / "packed.lib.gz").write_bytes(gzip.compress(content))
+    documents, reasons = read_all(tmp_path, RagSettings(max_text_mb=1))
+    assert list(documents) == ["big.lib", "packed.lib.gz"]
+    assert reasons == dict.fromkeys(documents, f"read in part: the first {2**20} bytes of it")
+    assert documents["big.lib"].text == documents["packed.lib.gz"].text
+    assert len(documents["big.lib"].text) < 300_000
+
+
+def test_gzip_files_are_unpacked_up_to_the_limit(tmp_path: Path) -> None:
+    (tmp_path / "ls.1.gz").write_bytes(gzip.compress(b".TH LS 1\n.SH NAME\nls \\- list\n"))
+    (tmp_path / "bomb.txt.gz").write_bytes(gzip.compress(b"x" * (50 * 2**20)))
+    (tmp_path / "no.txt.gz").write_bytes(b"no gzip")
+    documents, reasons = read_all(tmp_path)
+    assert [document.title for document in documents.values()] == ["ls - list"]
+    assert reasons["bomb.txt.gz"] == f"larger than {MAX_DOCUMENT_BYTES} bytes"
+    assert "no gzip file that can be unpacked" in reasons["no.txt.gz"]
+
+
+def test_a_file_that_its_parser_refuses_is_named_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "a.pdf").write_bytes(b"not a pdf")
+    (tmp_path / "b.docx").write_bytes(b"not a zip")
+    (tmp_path / "c.2").write_text("a second log\n")
+    (tmp_path / "d.html").write_bytes(b"<script>nothing to read</script>")
+    (tmp_path / "ok.html").write_bytes(b"<p>Text")
+    documents, reasons = read_all(tmp_path)
+    assert list(documents) == ["ok.html"]
+    assert reasons["a.pdf"] == "no PDF: it does not begin as one"
+    assert "not a zip archive" in reasons["b.docx"]
+    assert "no manual page" in reasons["c.2"]
+    assert reasons["d.html"] == "no text besides its markup"
+
+
+def test_includes_are_followed_inside_the_source_alone(tmp_path: Path) -> None:
+    (tmp_path / "secret.inc").write_text("Secret.")
+    root = tmp_path / "docs"
+    (root / "parts").mkdir(parents=True)
+    (root / "parts" / "intro.inc").write_text("Shared words.\n")
+    (root / "parts" / "link.inc").symlink_to(tmp_path / "secret.inc")
+    directives = [f".. include:: {target}\n" for target in ("parts/intro.inc", "../secret.inc", str(tmp_path / "secret.inc"), "parts/link.inc")]
+    (root / "index.rst").write_text("Title\n=====\n\nOwn words.\n\n" + "\n".join(directives))
+    documents, _ = read_all(root)
+    assert [block.text for block in parse_document("index.rst", documents["index.rst"].text).blocks] == ["Own words.", "Shared words."]
+
+
+def test_a_changed_include_changes_the_document(tmp_path: Path) -> None:
+    (tmp_path / "index.rst").write_text(".. include:: a.inc\n")
+    hashes = set()
+    for words in ("one", "two"):
+        (tmp_path / "a.inc").write_text(words)
+        hashes.add(hash_document(read_all(tmp_path)[0]["index.rst"]))
+    assert len(hashes) == 2

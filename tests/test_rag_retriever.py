@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rag.documents import Document
 from rag.embedder import Embedder
-from rag.errors import EmptyQuery, IndexMismatch, IndexNotFound
+from rag.errors import CollectionUnknown, EmptyQuery, IndexMismatch, IndexNotFound
 from rag.index import build_index
 from rag.langchain_retriever import ChipRetriever
 from rag.retriever import Retriever, clean_query, expand_abbreviations, read_glossary
@@ -227,3 +227,36 @@ def test_ranking_is_the_fusion_of_two_independent_calculations(retriever: Retrie
             better = [other for other in retriever._index.bm25.scores(query) if other > bm25[title] + 1e-6]
             score += 1 / (61 + len(better))
         assert hit.score == pytest.approx(score)
+
+
+@pytest.fixture(scope="module")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Retriever:
+    """Three collections: two versions of a router and a timer."""
+    folder = tmp_path_factory.mktemp("tools")
+    texts = {"router@1.0": "Antenna repair", "router@2.0": "Antenna repair", "timer": "Hold fixing"}
+    documents = [
+        Document(name, "a.md", title, f"# {title}\n\n{TEXTS[title]}\n", None, "ISC", version=name.partition("@")[2]) for name, title in texts.items()
+    ]
+    build_index(documents, folder, SETTINGS, Embedder.find(SETTINGS.embedder))
+    return Retriever.open(folder, SETTINGS)
+
+
+def test_only_the_named_collections_are_searched(tools: Retriever) -> None:
+    query = "How are antenna violations repaired with diodes?"
+    assert {hit.chunk.collection for hit in tools.search(query)} >= {"router@1.0", "router@2.0"}
+    hits = tools.search(query, collections=["router@2.0"])
+    assert [(hit.chunk.collection, hit.chunk.version) for hit in hits] == [("router@2.0", "2.0")]
+    assert {hit.chunk.collection for hit in tools.search(query, collections=["router"])} == {"router@1.0", "router@2.0"}
+    assert tools.search(query, 1, ["router"])[0].score > 0
+
+
+def test_what_only_another_collection_answers_is_not_answered(tools: Retriever) -> None:
+    assert tools.search("repair_timing -hold", collections=["timer"])
+    assert tools.search("which delay buffers come after clock tree synthesis?", collections=["router"]) == []
+
+
+def test_a_selection_counts_its_own_chunks_and_finds_any_by_id(tools: Retriever) -> None:
+    timer = tools.within(["timer"])
+    assert (timer.chunk_count, timer.collections, tools.chunk_count) == (1, {"timer": 1}, 3)
+    with pytest.raises(CollectionUnknown, match=r"no collection 'placer'; it holds router@1\.0, router@2\.0, timer"):
+        tools.search("hold", collections=["placer"])

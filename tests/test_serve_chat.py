@@ -1,6 +1,7 @@
 """From a request to the engine's prompt and from its answer to citations, over a real index and a real tokenizer."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from rag.documents import Hit
 from rag.retriever import Retriever
 from serve.chat import Grounded, StreamAnnotator, find_passages, ground, retrieval_object, url_citations
-from serve.errors import ContextLengthExceeded
+from serve.errors import CollectionNotFound, ContextLengthExceeded
 from serve.protocol import parse_chat_request
 from serve.settings import ServeSettings
 from serve.tokens import TokenCounter
@@ -71,6 +72,9 @@ class CountingSearcher:
         self.retriever = retriever
         self.queries: list[str] = []
         self.collections = retriever.collections
+
+    def within(self, collections: Iterable[str]) -> Retriever:
+        return self.retriever.within(collections)
 
     def search(self, query: str, top_k: int = 5) -> list[Hit]:
         self.queries.append(query)
@@ -228,3 +232,11 @@ def test_a_stream_is_annotated_once_where_each_choice_ends(ask: Ask) -> None:
     assert "annotations" not in annotated[0]["choices"][0]["delta"]
     assert annotated[2]["choices"][0]["delta"]["annotations"][0]["url_citation"]["start_index"] == 7
     assert annotated[3] == chunks[3]
+
+
+def test_a_request_can_name_the_collections_to_search(ask: Ask) -> None:
+    everything = ask(ANTENNA)
+    assert ask(ANTENNA, retrieval={"collections": ["notes"]}).hits == everything.hits
+    with pytest.raises(CollectionNotFound, match=r"no collection 'vivado'; it holds notes\.") as caught:
+        ask(ANTENNA, retrieval={"collections": ["notes", "vivado"]})
+    assert (caught.value.status, caught.value.param, caught.value.code) == (400, "retrieval.collections", "collection_not_found")

@@ -52,6 +52,11 @@ def test_both_names_of_the_answer_length_are_understood() -> None:
         (b'{"messages": [{"role": "user", "content": []}]}', "messages.0.content", "is empty"),
         (b'{"messages": [{"role": "user", "content": "q"}], "retrieval": {"enabel": true}}', "retrieval.enabel", "'retrieval.enabel'"),
         (b'{"messages": [{"role": "user", "content": "q"}], "retrieval": {"top_k": 0}}', "retrieval.top_k", "'retrieval.top_k' is 0"),
+        (
+            b'{"messages": [{"role": "user", "content": "q"}], "retrieval": {"collections": 7}}',
+            "retrieval.collections",
+            "'retrieval.collections' is 7",
+        ),
         (b'{"messages": [{"role": "user", "content": "q"}], "max_tokens": -1}', "max_tokens", "'max_tokens' is -1"),
         (b'{"messages": [{"role": "user", "content": "q"}], "stream": "perhaps"}', "stream", "'stream' is 'perhaps'"),
     ],

@@ -1,0 +1,143 @@
+"""One generation of an index: the folder of files that a build writes once and never changes, and the index that they are when opened.
+
+It does not decide which generation is the current one (the manifest does) and cuts or embeds nothing. Opening maps files into memory and
+parses next to nothing, so ten processes share one copy.
+
+    kind = write_generation(folder, chunks, records, vectors); index = open_generation(index_dir, manifest)
+"""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from rag.bm25 import Bm25Index
+from rag.chunk_store import ChunkStore, save_chunks
+from rag.dense import DenseIndex, DenseKind, Vectors
+from rag.documents import Chunk, searchable_text
+from rag.errors import IndexCorrupt
+from rag.glossary import read_glossary
+from rag.manifest import Manifest, check_files, flush
+from rag.selection import SelectedBm25, mask_of, select_collections
+
+DENSE = "dense.faiss"
+DOCUMENTS = "documents.jsonl"
+GLOSSARY = "glossary.json"
+_GENERATION = re.compile(r"generation-[0-9a-f]{12}")
+_OUR_FILES = re.compile(r"(?:chunks|documents)\.jsonl|chunk_\w+\.npy|dense(?:\.codes)?\.faiss|(?:vocabulary|glossary)\.json|bm25\w*\.(?:npy|json)")
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRecord:
+    """What an index keeps of a document besides its chunks; `chunks` is their number, `characters` the length of its text."""
+
+    collection: str
+    path: str
+    hash: str
+    chunks: int
+    characters: int
+    licence: str
+    version: str
+    date: str
+
+    @property
+    def name(self) -> str:
+        """Collection and path, as `Document.name`."""
+        return f"{self.collection}/{self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """An open index: row i of `dense` and `bm25` is `chunks[i]`. `chunk_count` counts the rows that a search may find."""
+
+    manifest: Manifest
+    chunks: ChunkStore
+    dense: DenseIndex
+    bm25: Bm25Index
+    glossary: dict[str, str]
+    collections: dict[str, int]  # documents per collection that a search may find
+    chunk_count: int
+
+    def select(self, wanted: Iterable[str]) -> "Index":
+        """The same index as if it held the named collections alone; rows keep their numbers. Raises CollectionUnknown."""
+        names = select_collections(wanted, self.collections)
+        rows = {name: entry.rows for name, entry in self.manifest.collections.items()}
+        mask = mask_of(rows, names, len(self.chunks))
+        return replace(
+            self,
+            dense=self.dense.within(mask),
+            bm25=SelectedBm25(self.bm25, mask),
+            collections={name: self.collections[name] for name in names},
+            chunk_count=int(mask.sum()),
+        )
+
+
+def write_generation(folder: Path, chunks: Sequence[Chunk], records: Iterable[DocumentRecord], vectors: Vectors) -> DenseKind:
+    """Make `folder` and bring every file of the index in it to the disk; returns the kind of the dense index. Raises OSError."""
+    folder.mkdir()
+    save_chunks(chunks, folder)
+    with (folder / DOCUMENTS).open("w", encoding="utf-8") as handle:
+        handle.writelines(json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in records)
+    dense = DenseIndex.build(vectors)
+    dense.save(folder / DENSE)
+    Bm25Index.build(searchable_text(chunk) for chunk in chunks).save(folder)
+    glossary = read_glossary(chunk.text for chunk in chunks)
+    (folder / GLOSSARY).write_text(json.dumps(glossary, ensure_ascii=False), encoding="utf-8")
+    for path in (*folder.iterdir(), folder):
+        flush(path)
+    return dense.kind
+
+
+def read_documents(folder: Path) -> list[DocumentRecord]:
+    """The records of a generation's documents, in the order of their rows. Raises IndexCorrupt, OSError."""
+    try:
+        with (folder / DOCUMENTS).open(encoding="utf-8") as handle:
+            return [DocumentRecord(**json.loads(line)) for line in handle]
+    except (ValueError, TypeError) as error:
+        raise IndexCorrupt(f"{folder / DOCUMENTS} holds a line that is no document ({error}): build the index again") from error
+
+
+def open_generation(index_dir: Path, manifest: Manifest) -> Index:
+    """Open the files that the manifest names. Raises IndexCorrupt, and OSError where a file is not there or cannot be read."""
+    for problem in check_files(index_dir, manifest):
+        raise IndexCorrupt(f"{problem}: build the index again")
+    folder = index_dir / manifest.generation
+    missing = [name for name in (DENSE, GLOSSARY) if not (folder / name).is_file()]
+    if missing:
+        raise FileNotFoundError(2, "missing", str(folder / missing[0]))
+    chunks = ChunkStore.load(folder)
+    dense = DenseIndex.load(folder / DENSE, manifest.dense)
+    bm25 = Bm25Index.load(folder, len(chunks))
+    last_row = max((entry.rows[1] for entry in manifest.collections.values()), default=0)
+    if not len(chunks) == dense.count == manifest.chunks == last_row:
+        counts = f"{len(chunks)} chunks, {dense.count} vectors, by its manifest {manifest.chunks}, of its collections {last_row}"
+        raise IndexCorrupt(f"the index in {index_dir} holds {counts}: build it again")
+    collections = {name: entry.documents for name, entry in manifest.collections.items()}
+    return Index(manifest, chunks, dense, bm25, _read_glossary_file(folder), collections, len(chunks))
+
+
+def _read_glossary_file(folder: Path) -> dict[str, str]:
+    try:
+        return {str(short): str(meaning) for short, meaning in json.loads((folder / GLOSSARY).read_text(encoding="utf-8")).items()}
+    except (ValueError, AttributeError) as error:
+        raise IndexCorrupt(f"{folder / GLOSSARY} is no glossary ({error}): build the index again") from error
+
+
+def remove_generation(folder: Path) -> bool:
+    """Remove a generation that a build made, by its name and only where it holds nothing but our files; anything else is left alone.
+
+    False where such a folder could not be removed: it takes room and does no harm, and the next build tries again.
+    """
+    if not _GENERATION.fullmatch(folder.name) or folder.is_symlink() or not folder.is_dir():
+        return True
+    files = list(folder.iterdir())
+    if any(not _OUR_FILES.fullmatch(path.name) or not path.is_file() for path in files):
+        return True
+    try:
+        for path in files:
+            path.unlink()
+        folder.rmdir()
+    except OSError:
+        return False
+    return True

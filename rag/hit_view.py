@@ -1,0 +1,59 @@
+"""Hits as a person reads them in a terminal: place, source, score parts, and the passage with the words of the question marked.
+
+It searches nothing. Marks are bold on a terminal and absent elsewhere; characters that would steer the terminal are left out.
+
+    print_hits("hold buffers", hits, Console())
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import fields
+
+from rich.console import Console
+from rich.text import Text
+
+from rag.bm25 import content_terms, tokenize
+from rag.documents import Chunk, Hit, describe_place
+
+MARK = "bold"
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # a document must not steer the terminal
+_WORD = re.compile(r"[\w$-]+")
+_SCORE_NAMES = {"score": "score", "dense_score": "cosine", "bm25_score": "BM25", "rerank_score": "rerank"}
+
+
+def print_hits(query: str, hits: Sequence[Hit], console: Console) -> None:
+    """Write each hit with its number, a blank line after it. Lines are not wrapped: they are read by programs too."""
+    terms = content_terms(query)
+    for number, hit in enumerate(hits, start=1):
+        chunk = hit.chunk
+        source = f"{describe_source(chunk)} ({describe_scores(hit)}){describe_age(chunk)}"
+        head = f"[{number}] {describe_place(chunk.title, chunk.heading_path)}\n    {source}\n"
+        body = "\n".join(f"    {line}" for line in chunk.text.splitlines())
+        text = Text.assemble(_CONTROL.sub("", head), mark(_CONTROL.sub("", body), terms), "\n")
+        console.print(text, soft_wrap=True, highlight=False)
+
+
+def describe_source(chunk: Chunk) -> str:
+    """Where a chunk is from: `openroad/grt.pdf, page 3`."""
+    return f"{chunk.collection}/{chunk.path}" + (f", page {chunk.page}" if chunk.page is not None else "")
+
+
+def describe_age(chunk: Chunk) -> str:
+    """How old a chunk's document is, as far as that is known: `, version 2.0, 2026-11-24`."""
+    return (f", version {chunk.version}" if chunk.version else "") + (f", {chunk.date}" if chunk.date else "")
+
+
+def describe_scores(hit: Hit) -> str:
+    """Every score of a hit that there is, in the order of its fields."""
+    scores = {item.name: getattr(hit, item.name) for item in fields(hit) if item.name in _SCORE_NAMES}
+    digits = {"score": 4, "bm25_score": 1}
+    return ", ".join(f"{_SCORE_NAMES[name]} {value:.{digits.get(name, 2)}f}" for name, value in scores.items() if value is not None)
+
+
+def mark(text: str, terms: frozenset[str]) -> Text:
+    """The text with each word in bold that has one of the terms, as `tokenize` makes them: any form of the word, whole names and their parts."""
+    marked = Text(text)
+    for word in _WORD.finditer(text):
+        if terms.intersection(tokenize(word.group())):
+            marked.stylize(MARK, *word.span())
+    return marked

@@ -1,0 +1,257 @@
+"""HTML pages, also those of Sphinx, Doxygen and Confluence exports, to blocks with heading paths: the main content alone.
+
+lxml parses (it mends what is broken). Navigation, sidebars, footers, "edit this page" and scripts are left out; nothing is fetched.
+
+    parse_html(b"<title>Router</title><h1>Router</h1><p>It routes.</p>").blocks[0].text == "It routes."
+"""
+
+import re
+from typing import TYPE_CHECKING
+
+from rag.blocks import Block, BlockKind, HeadingStack, Parsed, fence_code, pipe_table
+from rag.errors import ParseFailed
+
+if TYPE_CHECKING:
+    from lxml.html import HtmlElement
+
+# Where the generators of documentation put a page's own text, the surest first; without any of them the whole body is read.
+_MAIN = (
+    "//main",
+    "//*[@role='main']",
+    "//*[@id='main-content']",  # Confluence
+    "//div[contains(concat(' ', @class, ' '), ' contents ')]",  # Doxygen
+    "//article",
+    "//body",
+)
+_DROPPED_TAGS = frozenset({
+    "script", "style", "noscript", "template", "svg", "iframe", "object", "nav", "footer", "form", "button", "select", "textarea", "head", "title",
+})  # fmt: skip
+_DROPPED_ROLES = frozenset({"navigation", "banner", "contentinfo", "search", "complementary"})
+# Class and id names of what stands around the text: Sphinx and its themes, MkDocs, Docusaurus, Confluence, Doxygen.
+_DROPPED_NAMES = frozenset({
+    "sidebar", "sphinxsidebar", "related", "toctree-wrapper", "contents-local", "localtoc", "toc", "breadcrumb", "breadcrumbs", "wy-breadcrumbs",
+    "breadcrumb-section", "headerlink", "hash-link", "anchor-link", "footer", "navbar", "nav", "navigation", "menu", "edit-this-page",
+    "edit-link", "theme-edit-this-page", "page-metadata", "prev-next-area", "prev-next-footer", "rst-footer-buttons", "bd-sidebar-primary",
+    "bd-sidebar-secondary", "wy-nav-side", "md-sidebar", "md-source-file", "page-actions", "comments-section", "likes-and-labels-container",
+    "skip-link", "skip-to-content", "visually-hidden", "sr-only", "copybtn", "navpath", "header-article", "linenos", "linenodiv",
+})  # fmt: skip
+_EDIT_LINK = re.compile(r"\W*(?:edit|improve|view|show|suggest edits?)\b.{0,20}\b(?:page|source|on (?:github|gitlab|bitbucket))\W*", re.IGNORECASE)
+_BLOCK_TAGS = frozenset({
+    "address", "article", "blockquote", "body", "center", "dd", "details", "div", "dl", "dt", "fieldset", "figcaption", "figure", "h1", "h2",
+    "h3", "h4", "h5", "h6", "header", "hr", "html", "li", "main", "ol", "p", "pre", "section", "summary", "table", "tbody", "td", "th", "thead",
+    "tr", "ul",
+})  # fmt: skip
+_CODE_TAGS = frozenset({"code", "tt", "kbd", "samp"})
+_LANGUAGE = re.compile(r"(?:highlight-|language-|lang-|brush:\s*)([\w+-]+)")
+# libxml2 itself stops at 256; a page that people read has 30 levels. What is deeper is read as plain text.
+_MAX_DEPTH = 150
+
+
+def parse_html(content: bytes) -> Parsed:
+    """The title (a first <h1>, else <title>) and the blocks of a page. Raises ParseFailed where there is no HTML at all."""
+    import lxml.etree
+    from lxml import html
+
+    try:
+        content.decode("utf-8")
+        encoding = "utf-8"
+    except UnicodeDecodeError:
+        encoding = None  # what the page declares, else latin-1
+    try:
+        root = html.document_fromstring(content, parser=html.HTMLParser(encoding=encoding, remove_comments=True, remove_pis=True))
+    except (lxml.etree.LxmlError, ValueError) as error:
+        raise ParseFailed(f"no HTML that can be read ({str(error).splitlines()[0] if str(error) else type(error).__name__})") from error
+    page_title = " ".join((root.findtext(".//title") or "").split())
+    _drop_surroundings(root)
+    reader = _PageReader()
+    reader.read(next((found for path in _MAIN for found in root.xpath(path)[:1] if found.text_content().strip()), root))
+    blocks = tuple(block for block in reader.blocks if block.text.strip())
+    title = reader.main_heading or page_title or reader.headings.title or ""
+    return Parsed(title, blocks or reader.headings.as_blocks())
+
+
+def _drop_surroundings(root: "HtmlElement") -> None:
+    """Take out what is around the page's text, keeping the text that follows each such element."""
+    dropped = [element for element in root.iter() if isinstance(element.tag, str) and element.getparent() is not None and _is_surrounding(element)]
+    for element in dropped:
+        if element.getparent() is not None:
+            element.drop_tree()
+
+
+def _is_surrounding(element: "HtmlElement") -> bool:
+    if element.tag in _DROPPED_TAGS or element.get("role") in _DROPPED_ROLES or element.get("hidden") is not None:
+        return True
+    names = f"{element.get('class', '')} {element.get('id', '')}".lower().split()
+    if element.tag not in ("html", "body", "main") and not _DROPPED_NAMES.isdisjoint(names):
+        return True
+    return element.tag == "a" and len(element) < 4 and bool(_EDIT_LINK.fullmatch(element.text_content().strip()[:80]))
+
+
+class _PageReader:
+    """Walks a tree and collects `blocks`. One instance per page."""
+
+    def __init__(self) -> None:
+        self.headings = HeadingStack()
+        self.main_heading = ""  # the first heading, where it is an <h1>
+        self.blocks: list[Block] = []
+        self._objects: tuple[str, ...] = ()  # the terms whose definitions are being read
+        self._label = ""  # an admonition's name, waiting for its first paragraph
+
+    def read(self, element: "HtmlElement", depth: int = 0) -> None:
+        """Read an element's children: runs of inline ones are paragraphs, the others are read by their kind."""
+        if depth > _MAX_DEPTH:
+            self._add("prose", _squeeze(element.text_content()))
+            return
+        inline = [element.text or ""]
+        for child in element:
+            if _holds_blocks(child):
+                self._flush(inline)
+                self._read_block(child, depth + 1)
+            else:
+                inline.append(inline_text(child))
+            inline.append(child.tail or "")
+        self._flush(inline)
+
+    def _flush(self, inline: list[str]) -> None:
+        self._add("prose", _squeeze("".join(inline)))
+        inline.clear()
+
+    def _read_block(self, element: "HtmlElement", depth: int) -> None:
+        tag = element.tag
+        classes = element.get("class", "").lower()
+        if tag in ("h1", "h2", "h3", "h4", "h5", "h6"):
+            self._objects = ()
+            is_first = self.headings.title is None
+            self.headings.enter(int(tag[1]), _squeeze(inline_text(element)).replace("`", "").rstrip("¶#").strip())
+            if is_first and tag == "h1":
+                self.main_heading = self.headings.title or ""
+        elif tag == "pre":
+            self._add_code(element)
+        elif tag == "table" and not _is_layout(element):
+            self._add("table", pipe_table(_read_rows(element)))
+        elif tag in ("ul", "ol") and not any(child.tag in ("pre", "table", "h1", "h2", "h3", "h4", "dl") for child in element.iter()):
+            self._add("list", "\n".join(_list_lines(element)))
+        elif tag == "dl":
+            self._read_definitions(element, depth)
+        elif "admonition-title" in classes:
+            self._label = _squeeze(inline_text(element)).rstrip(":") + ": "
+        else:
+            self.read(element, depth)
+
+    def _read_definitions(self, element: "HtmlElement", depth: int) -> None:
+        """A list of terms: each stands over its definition like a heading, so that an option is found with what it does."""
+        outer, terms = self._objects, list[str]()
+        for child in element.iter("dt", "dd"):
+            if child.getparent() is not element and child.getparent().getparent() is not element:  # of an inner list
+                continue
+            if child.tag == "dt":
+                terms.append(_squeeze(inline_text(child)).replace("`", "").rstrip("¶#").strip())
+                continue
+            self._objects = (*outer, ", ".join(filter(None, terms))[:120]) if any(terms) else outer
+            terms = []
+            self.read(child, depth)
+        self._objects = outer
+        if any(terms):
+            self._add("prose", "\n".join(f"`{term}`" for term in terms if term))
+
+    def _add(self, kind: BlockKind, text: str) -> None:
+        if not text.strip():
+            return
+        if self._label and kind == "prose":
+            text, self._label = self._label + text, ""
+        self.blocks.append(Block(kind, text, self.headings.path + self._objects))
+
+    def _add_code(self, element: "HtmlElement") -> None:
+        names = " ".join(
+            f"{item.get('class', '')} {item.get('data-syntaxhighlighter-params', '')}"
+            for item in (element, *element.iterchildren("code"), *list(element.iterancestors())[:2])
+        )
+        language = _LANGUAGE.search(names)
+        lines = "".join(element.itertext()).expandtabs(8).strip("\n").splitlines()
+        name = language[1] if language and language[1] not in ("default", "none", "text", "notranslate") else ""
+        if any(line.strip() for line in lines):
+            self._add("code", fence_code([line.rstrip() for line in lines], name))
+
+
+def _holds_blocks(element: "HtmlElement") -> bool:
+    """Whether an element is a block or has one in it (a link around a heading, a span around a table)."""
+    if not isinstance(element.tag, str):
+        return False
+    return element.tag in _BLOCK_TAGS or (len(element) > 0 and next(element.iterdescendants(*_BLOCK_TAGS), None) is not None)
+
+
+def inline_text(element: "HtmlElement") -> str:
+    """An element's text: code in backticks, pictures as their description, line breaks as blanks."""
+    parts: list[str] = []
+    code_depth = 0
+    for event, item in _events(element):
+        if event == "start":
+            if item.tag in _CODE_TAGS:
+                code_depth += 1
+                parts.append("`" if code_depth == 1 else "")
+            parts.append(item.get("alt", "") if item.tag == "img" else "\n" if item.tag == "br" else "")
+            parts.append(item.text or "" if isinstance(item.tag, str) else "")
+        else:
+            if item.tag in _CODE_TAGS:
+                parts.append("`" if code_depth == 1 else "")
+                code_depth -= 1
+            parts.append("" if item is element else item.tail or "")
+    return "".join(parts).replace("``", "")
+
+
+def _events(element: "HtmlElement") -> "list[tuple[str, HtmlElement]]":
+    from lxml import etree
+
+    return list(etree.iterwalk(element, events=("start", "end")))
+
+
+def _squeeze(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _is_layout(table: "HtmlElement") -> bool:
+    """A table that only places things: with a table, headings or code lines in its cells, or of one row and one cell."""
+    if next(table.iterdescendants("table", "pre", "h1", "h2", "h3"), None) is not None:
+        return True
+    return len(list(table.iterdescendants("td", "th"))) < 2
+
+
+def _read_rows(table: "HtmlElement") -> list[list[str]]:
+    """The cells' text by rows; a cell that spans columns stands in the first of them, empty ones follow (at most 100)."""
+    rows: list[list[str]] = []
+    for row in table.iter("tr"):
+        cells: list[str] = []
+        for cell in row.iterchildren("td", "th"):
+            span = cell.get("colspan", "1")
+            cells += [_squeeze(inline_text(cell)), *[""] * (min(int(span), 100) - 1 if span.isdecimal() and len(span) < 5 else 0)]
+        if any(cells):
+            rows.append(cells)
+    return rows
+
+
+def _list_depth(item: "HtmlElement", outermost: "HtmlElement") -> int:
+    """How many lists an item is in, up to `outermost`; 8 at most are shown."""
+    depth = 0
+    for above in item.iterancestors("ul", "ol"):
+        depth += 1
+        if above is outermost or depth == 8:
+            break
+    return depth
+
+
+def _list_lines(element: "HtmlElement") -> list[str]:
+    """A list's items as Markdown lines, inner lists indented. `element` has no code or table in it."""
+    lines: list[str] = []
+    counts: dict[HtmlElement, int] = {}
+    for item in element.iter("li"):
+        parent = item.getparent()
+        depth = _list_depth(item, element)
+        counts[parent] = counts.get(parent, 0) + 1
+        mark = f"{counts[parent]}." if parent is not None and parent.tag == "ol" else "-"
+        own = [item.text or ""]
+        for child in item:
+            own.append("" if child.tag in ("ul", "ol") else f" {inline_text(child)} " if child.tag in _BLOCK_TAGS else inline_text(child))
+            own.append(child.tail or "")
+        if text := _squeeze("".join(own)):
+            lines.append(f"{'  ' * (depth - 1)}{mark} {text}")
+    return lines

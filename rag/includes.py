@@ -1,0 +1,121 @@
+"""reStructuredText's `include` and Sphinx's `literalinclude`: what they name inside the same source is put in their place.
+
+It opens nothing itself: it asks a function that knows the source's files and no others, so that no directive leads out of it. What is not
+there stays a directive, which the parser passes over.
+
+    expand_includes("index.rst", text, read={"intro.inc": "Hello."}.get)
+"""
+
+import posixpath
+import re
+from collections.abc import Callable
+from pathlib import PurePosixPath
+
+ReadText = Callable[[str], str | None]  # a posix path inside the source: its text, or None where there is none
+MAX_DEPTH = 8  # includes in includes; documentation has two or three
+MAX_CHARACTERS = 4 * 2**20  # of one document with all it includes; the longest manual's page has a tenth
+_DIRECTIVE = re.compile(r"^(?P<indent>[ \t]*)\.\. (?P<name>include|literalinclude)::[ \t]+(?P<target>\S.*)$")
+_OPTION = re.compile(r"^[ \t]+:(?P<name>[\w-]+):[ \t]*(?P<value>.*)$")
+_LANGUAGES = {
+    ".v": "verilog",
+    ".sv": "systemverilog",
+    ".tcl": "tcl",
+    ".sdc": "tcl",
+    ".ys": "yoscrypt",
+    ".py": "python",
+    ".c": "c",
+    ".cc": "c++",
+    ".sh": "sh",
+}
+
+
+def expand_includes(path: str, text: str, read: ReadText) -> str:
+    """The text with the files that it includes: as they are for `include`, as a `code-block` for `literalinclude`."""
+    return _Expander(read).expand(path, text, (path,))
+
+
+class _Expander:
+    def __init__(self, read: ReadText) -> None:
+        self._read = read
+        self._room = MAX_CHARACTERS
+
+    def expand(self, path: str, text: str, above: tuple[str, ...]) -> str:
+        """`above` are the files that are being read, outermost first: none of them is included again."""
+        lines = text.split("\n")
+        expanded: list[str] = []
+        position = 0
+        while position < len(lines):
+            directive = _DIRECTIVE.match(lines[position].rstrip())
+            position += 1
+            if not directive:
+                expanded.append(lines[position - 1])
+                continue
+            options: dict[str, str] = {}
+            start = position
+            while position < len(lines) and (option := _OPTION.match(lines[position].rstrip())):
+                options[option["name"]] = option["value"]
+                position += 1
+            included = self._include(path, directive, options, above)
+            expanded += lines[start - 1 : position] if included is None else included
+        return "\n".join(expanded)
+
+    def _include(self, path: str, directive: re.Match[str], options: dict[str, str], above: tuple[str, ...]) -> list[str] | None:
+        """The lines in the place of one directive; None where its file is not there, being read already, or too much."""
+        found = next((name for name in candidate_paths(path, directive["target"]) if name not in above and self._read(name) is not None), None)
+        text = self._read(found) if found else None
+        if found is None or text is None or len(above) > MAX_DEPTH or len(text) > self._room:
+            return None
+        self._room -= len(text)
+        lines = select_lines(text.expandtabs(8).splitlines(), options)
+        if directive["name"] == "include" and PurePosixPath(found).suffix.lower() not in (".md", ".markdown") and "literal" not in options:
+            body = self.expand(found, "\n".join(lines), (*above, found)).split("\n")
+        else:
+            language = options.get("language") or options.get("code") or _LANGUAGES.get(PurePosixPath(found).suffix.lower(), "")
+            body = [f".. code-block:: {language}".rstrip(), "", *(f"   {line}".rstrip() for line in lines)]
+        return ["", *(f"{directive['indent']}{line}".rstrip() for line in body), ""]
+
+
+def candidate_paths(path: str, target: str) -> list[str]:
+    """Where a target may lie in the source: beside the document, or, for `/x`, under the root of the documentation.
+
+    That root is not known: it is a folder above the document, the nearest first. Paths that lead out of the source are none.
+    """
+    if not target.startswith("/"):
+        joined = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
+        return [] if joined.startswith("..") else [joined]
+    clean = posixpath.normpath(target).lstrip("/")
+    folders = [folder.as_posix() for folder in PurePosixPath(path).parents]
+    return [] if clean.startswith("..") else [posixpath.normpath(posixpath.join(folder, clean)) for folder in folders]
+
+
+def select_lines(lines: list[str], options: dict[str, str]) -> list[str]:
+    """The part of a file that the directive's options choose (Sphinx: lines, start-after, start-at, end-before, end-at, dedent)."""
+    if "lines" in options:
+        lines = [lines[number - 1] for number in _line_numbers(options["lines"], len(lines))]
+    start = _find(lines, options.get("start-at") or options.get("start-after"), 0)
+    if start is None:
+        return []
+    start += 1 if "start-after" in options and "start-at" not in options else 0
+    end = _find(lines, options.get("end-at") or options.get("end-before"), start + (1 if "start-at" in options else 0))
+    lines = lines[start : len(lines) if end is None or not (options.get("end-at") or options.get("end-before")) else end + ("end-at" in options)]
+    dedent = options.get("dedent", "0")
+    return [line[int(dedent) :] for line in lines] if dedent.isdecimal() and len(dedent) < 4 else lines
+
+
+def _find(lines: list[str], words: str | None, start: int) -> int | None:
+    """The first line from `start` on that holds the words; `start` without words."""
+    if not words:
+        return start
+    return next((number for number in range(start, len(lines)) if words in lines[number]), None)
+
+
+def _line_numbers(text: str, count: int) -> list[int]:
+    """`1,3,5-10,20-` as line numbers from 1 to `count`."""
+    numbers: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{0,9})\s*(-?)\s*(\d{0,9})\s*", part)
+        if match and (match[1] or match[3]):
+            first = int(match[1] or 1)
+            last = int(match[3] or count) if match[2] else first
+            numbers += range(max(first, 1), min(last, count) + 1)
+    return numbers[:count]

@@ -1,0 +1,179 @@
+"""The command `chipalign index`: build, search, stats, remove, verify. Arguments in, text or one JSON document out.
+
+It holds no retrieval of its own. Heavy libraries are imported inside the functions, so that `--help` answers at once.
+
+    chipalign index build --out DIR docs/ openroad@2.0=manuals/
+"""
+
+import argparse
+import json
+import sys
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rag.errors import SourceUnusable
+from rag.settings import RagSettings
+
+if TYPE_CHECKING:
+    from rag.documents import Document, Hit, Skipped
+
+
+def index(argv: list[str]) -> int:
+    """`chipalign index build | search | stats | remove | verify`, each with `--json`. Raises RagError for wrong input."""
+    args = _parser().parse_args(argv)
+    settings = RagSettings.from_env()
+    index_dir = args.index or settings.home / "indexes" / "starter"
+    if args.action == "build":
+        _build(args.index, args.sources, args.add, settings, args.json)
+    elif args.action == "search":
+        _search(args.query, index_dir, args.top_k, args.collections, settings, args.json)
+    elif args.action == "stats":
+        _stats(index_dir, args.plot, args.json)
+    elif args.action == "remove":
+        _remove(args.names, index_dir, args.json)
+    else:
+        _verify(index_dir, args.json)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="chipalign index", description="Build an index of documents, search it, look into it, take it apart.")
+    actions = parser.add_subparsers(dest="action", required=True)
+    building = actions.add_parser("build", help="make DIR the index of the sources; again brings it up to date")
+    building.add_argument("--out", type=Path, required=True, metavar="DIR", dest="index", help="the index directory")
+    building.add_argument("--add", action="store_true", help="build or refresh only these sources' collections and keep the others")
+    building.add_argument(
+        "sources", nargs="+", metavar="SOURCE",
+        help="a folder, file, archive (zip, tar), fetched corpus, or `handbook`; NAME=SOURCE or NAME@VERSION=SOURCE names its collection",
+    )  # fmt: skip
+    searching = actions.add_parser("search", help="the passages that answer a question best")
+    searching.add_argument("query", metavar="QUERY")
+    searching.add_argument("--top-k", type=_positive, default=5, metavar="N", help="how many passages at most (default: 5)")
+    searching.add_argument(
+        "--collection", action="append", default=[], metavar="NAME", dest="collections",
+        help="search only this collection, or all versions of this tool; may be given again",
+    )  # fmt: skip
+    counting = actions.add_parser("stats", help="documents, chunks, sizes, types, failures, age, chunk lengths")
+    counting.add_argument("--plot", type=Path, metavar="FILE", help="write the chunk lengths as a picture (PNG)")
+    removing = actions.add_parser("remove", help="take collections out of the index, texts and vectors included")
+    removing.add_argument("names", nargs="+", metavar="NAME", help="a collection's whole name, as `index stats` shows it")
+    verifying = actions.add_parser("verify", help="read every byte of the index and compare it with what was built")
+    for sub in (searching, counting, removing, verifying):
+        sub.add_argument("--index", type=Path, metavar="DIR", help="the index directory (default: indexes/starter in the home folder)")
+    for sub in (building, searching, counting, removing, verifying):
+        sub.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text) if text.isdigit() else 0
+    if not 1 <= value <= 1000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 1000")
+    return value
+
+
+def _write_json(value: object) -> None:
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def _build(out: Path, arguments: list[str], add: bool, settings: RagSettings, as_json: bool) -> None:
+    from rag.embedder import Embedder
+    from rag.index import build_index
+    from rag.progress import show_progress
+
+    skipped: list[Skipped] = []
+    documents = _read_sources(arguments, settings, skipped)
+    embedder = Embedder.find(settings.embedder, settings.embed_batch, settings.embed_threads)
+    with show_progress() as progress:
+        report = build_index(documents, out, settings, embedder, progress, add=add, skipped=skipped)
+    for item in skipped:
+        sys.stderr.write(f"skipped {item.path}: {item.reason}\n")
+    if as_json:
+        rate = round(report.chunks_per_s, 1)
+        _write_json({**asdict(report), "chunks_per_s": rate, "skipped": [asdict(item) for item in skipped]})
+        return
+    counts = f"{report.documents} documents, {report.chunks} chunks"
+    if report.up_to_date:
+        sys.stdout.write(f"{out}: up to date ({counts})\n")
+    else:
+        sys.stdout.write(
+            f"{out}: {counts} ({report.embedded} embedded, {report.reused} reused) in {report.seconds:.1f} s, {report.chunks_per_s:.0f} chunks/s\n"
+        )
+    if skipped:
+        tally = Counter(item.reason for item in skipped).most_common()
+        sys.stdout.write(f"skipped {len(skipped)} files: {', '.join(f'{count} {reason}' for reason, count in tally)}\n")
+
+
+def _read_sources(arguments: list[str], settings: RagSettings, skipped: "list[Skipped]") -> "list[Document]":
+    """The documents of all sources; every argument is looked up before the first file is read. Raises SourceUnusable where there are none."""
+    from rag.sources import find_named_source, read_named_source
+
+    found = [find_named_source(argument, settings) for argument in dict.fromkeys(arguments)]
+    documents = [document for source in found for document in read_named_source(source, skipped, settings)]
+    if not documents:
+        reasons = "; ".join(f"{item.path}: {item.reason}" for item in skipped[:3])
+        raise SourceUnusable(f"no document can be read in {', '.join(arguments)} ({reasons or 'no files'}): name other sources")
+    return documents
+
+
+def _search(query: str, index_dir: Path, top_k: int, collections: list[str], settings: RagSettings, as_json: bool) -> None:
+    from rich.console import Console
+
+    from rag.hit_view import print_hits
+    from rag.prompt import nothing_found
+    from rag.retriever import Retriever
+
+    retriever = Retriever.open(index_dir, settings)
+    if collections:
+        retriever = retriever.within(collections)
+    hits = retriever.search(query, top_k)
+    if as_json:
+        searched = {"query": query, "index": str(index_dir), "collections": list(retriever.collections)}
+        _write_json({**searched, "hits": [_hit_as_dict(hit) for hit in hits]})
+    elif hits:
+        print_hits(query, hits, Console(file=sys.stdout))
+    else:
+        sys.stdout.write(nothing_found(retriever.collections) + "\n")
+
+
+def _hit_as_dict(hit: "Hit") -> dict[str, Any]:
+    """The scores, then the chunk's own fields, on one level."""
+    fields = asdict(hit)
+    chunk = fields.pop("chunk")
+    return {**fields, **chunk}
+
+
+def _stats(index_dir: Path, plot: Path | None, as_json: bool) -> None:
+    from rag.index_stats import describe_stats, draw_lengths, measure_index
+
+    stats = measure_index(index_dir)
+    if plot:
+        draw_lengths(stats, plot)
+    if as_json:
+        _write_json(asdict(stats))
+    else:
+        sys.stdout.write(describe_stats(stats))
+
+
+def _remove(names: list[str], index_dir: Path, as_json: bool) -> None:
+    from rag.index import remove_collections
+
+    report = remove_collections(names, index_dir)
+    if as_json:
+        _write_json(asdict(report))
+        return
+    left = ", ".join(report.collections) if report.collections else "no collection is left, the index is gone"
+    sys.stdout.write(f"{index_dir}: removed {', '.join(report.removed)} ({report.chunks_removed} chunks); {left}\n")
+
+
+def _verify(index_dir: Path, as_json: bool) -> None:
+    from rag.index import verify_index
+
+    manifest = verify_index(index_dir)
+    total = sum(record.bytes for record in manifest.files.values())
+    if as_json:
+        _write_json({"index": str(index_dir), "whole": True, "files": len(manifest.files), "bytes": total, "chunks": manifest.chunks})
+    else:
+        sys.stdout.write(f"{index_dir}: whole ({len(manifest.files)} files, {total} bytes, {manifest.chunks} chunks)\n")

@@ -1,0 +1,150 @@
+"""What the next generation of an index holds: chunks and vectors that are taken over from the old one, and those that have to be made.
+
+It writes nothing. A document whose hash is unchanged keeps its chunks and vectors as they are; a text that the old index holds anywhere keeps
+its vector; no text is embedded twice.
+
+    content = gather(by_name, kept={}, old=None, spec=spec, settings=settings, embedder=embedder, progress=lambda *_: None)
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from rag.chunker import chunk_document
+from rag.dense import Vectors
+from rag.documents import Chunk, Document, hash_document, hash_text, searchable_text
+from rag.embedder import TextEmbedder
+from rag.errors import SourceUnusable
+from rag.generation import DocumentRecord, Index, read_documents
+from rag.manifest import IndexSpec
+from rag.settings import RagSettings
+
+BuildProgress = Callable[[str, int, int], None]  # stage ("chunk", "embed"), done, total
+
+
+@dataclass(slots=True)
+class Content:
+    """Chunks in the order of their rows, the documents that they are of, and their vectors, shape (chunks, dimension)."""
+
+    records: list[DocumentRecord] = field(default_factory=list)
+    chunks: list[Chunk] = field(default_factory=list)
+    vectors: Vectors = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float32))
+    unchanged: int = 0  # documents whose chunks were taken over
+    embedded: int = 0  # vectors that were computed
+    embed_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class OldIndex:
+    """The index that a build starts from. `rows` maps each document's name to its first row and the one after its last."""
+
+    index: Index
+    records: dict[str, DocumentRecord]
+    rows: dict[str, tuple[int, int]]
+
+    @classmethod
+    def of(cls, index: Index, index_dir: Path) -> "OldIndex":
+        """The old index with what it keeps of its documents. Raises IndexCorrupt, OSError."""
+        records, rows, row = {}, {}, 0
+        for record in read_documents(index_dir / index.manifest.generation):
+            records[record.name] = record
+            rows[record.name] = (row, row + record.chunks)
+            row += record.chunks
+        return cls(index, records, rows)
+
+    def others(self, collections: set[str]) -> dict[str, DocumentRecord]:
+        """The documents of all but these collections, by name."""
+        return {name: record for name, record in self.records.items() if record.collection not in collections}
+
+    def is_of(self, spec: IndexSpec, hashes: Mapping[str, str]) -> bool:
+        """Whether it is the index of exactly the documents with these hashes by name, built with this spec."""
+        return not self.index.manifest.spec.differences(spec) and {name: record.hash for name, record in self.records.items()} == hashes
+
+    def vectors_by_text(self) -> dict[str, Vectors]:
+        """Its vectors by the hash of the text that they stand for."""
+        return {hash_text(searchable_text(chunk)): self.index.dense.vector(row) for row, chunk in enumerate(self.index.chunks)}
+
+
+def keep(kept: Mapping[str, DocumentRecord], old: OldIndex) -> Content:
+    """The content of an index of these documents of the old one, and nothing else."""
+    records = sorted(kept.values(), key=_order)
+    rows = [old.rows[record.name] for record in records]
+    content = Content(records, [chunk for start, stop in rows for chunk in old.index.chunks[start:stop]], unchanged=len(records))
+    if content.chunks:
+        content.vectors = np.concatenate([old.index.dense.vectors(start, stop) for start, stop in rows if stop > start])
+    return content
+
+
+def gather(
+    by_name: Mapping[str, Document],
+    kept: Mapping[str, DocumentRecord],
+    old: OldIndex | None,
+    spec: IndexSpec,
+    settings: RagSettings,
+    embedder: TextEmbedder,
+    progress: BuildProgress,
+) -> Content:
+    """The content of an index of the documents `by_name` and of those that are `kept` from the old one.
+
+    Raises SourceUnusable where no document holds text.
+    """
+    content = Content()
+    taken_over: list[tuple[int, int]] = []  # (row here, row in the old index)
+    cut_alike = old is not None and old.index.manifest.spec.cuts_as(spec)
+    for done, key in enumerate(sorted([*map(_order, by_name.values()), *map(_order, kept.values())]), start=1):
+        name = "/".join(key)
+        record = kept[name] if name in kept else _describe(by_name[name])
+        if old and (name in kept or (cut_alike and name in old.records and old.records[name].hash == record.hash)):
+            start, stop = old.rows[name]
+            taken_over += zip(range(len(content.chunks), len(content.chunks) + stop - start), range(start, stop), strict=True)
+            chunks = old.index.chunks[start:stop]
+            content.unchanged += 1
+        else:
+            chunks = chunk_document(by_name[name], embedder.count_tokens, settings.chunk_tokens, settings.overlap_tokens)
+        content.records.append(replace(record, chunks=len(chunks)))
+        content.chunks += chunks
+        progress("chunk", done, len(by_name) + len(kept))
+    if not content.chunks:
+        raise SourceUnusable(f"the {len(content.records)} documents hold no text to index: name other sources")
+    started = time.monotonic()
+    known = old if old and old.index.manifest.spec.embedder_fingerprint == spec.embedder_fingerprint else None
+    content.vectors, content.embedded = _find_vectors(content.chunks, dict(taken_over), known, embedder, partial(progress, "embed"))
+    content.embed_seconds = time.monotonic() - started
+    return content
+
+
+def _order(document: Document | DocumentRecord) -> tuple[str, str]:
+    """Documents of one collection lie together, whatever signs its name has."""
+    return document.collection, document.path
+
+
+def _describe(document: Document) -> DocumentRecord:
+    return DocumentRecord(
+        document.collection, document.path, hash_document(document), 0, len(document.text), document.licence, document.version, document.date
+    )
+
+
+def _find_vectors(
+    chunks: Sequence[Chunk], taken_over: Mapping[int, int], old: OldIndex | None, embedder: TextEmbedder, progress: Callable[[int, int], None]
+) -> tuple[Vectors, int]:
+    """Vectors of all chunks, shape (chunks, dimension), and how many had to be computed; `taken_over` maps rows to those of the old index."""
+    vectors = np.zeros((len(chunks), embedder.dimension), dtype=np.float32)
+    rows_of_text: dict[str, list[int]] = {}
+    for row, chunk in enumerate(chunks):
+        if old and row in taken_over:
+            vectors[row] = old.index.dense.vector(taken_over[row])
+        else:
+            rows_of_text.setdefault(searchable_text(chunk), []).append(row)
+    known = old.vectors_by_text() if old and rows_of_text else {}
+    new = {text: rows for text, rows in rows_of_text.items() if hash_text(text) not in known}
+    for text, rows in rows_of_text.items():
+        if text not in new:
+            vectors[rows] = known[hash_text(text)]
+    if new:
+        for rows, vector in zip(new.values(), embedder.embed(list(new), progress), strict=True):
+            vectors[rows] = vector
+    return vectors, len(new)

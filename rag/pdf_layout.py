@@ -1,0 +1,197 @@
+"""The geometry of a PDF page: words to lines, columns to an order of reading, ruled and aligned cells to tables.
+
+It knows nothing of headings or paragraphs (`pdf` does), and no file: it works on the words and tables that pdfplumber finds on a page.
+Lengths are in points, y grows downwards.
+
+    lines = order_lines(join_words(page.extract_words(extra_attrs=["size", "fontname"])))
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+# A blank in running text is a quarter of the size wide, in justified text rarely more than the size; beyond this, two columns or two cells.
+GAP_IN_SIZES = 1.6
+# Two columns of text fill their width; the cells of a table do not. Least filling and number of lines on each side of a gutter.
+MIN_FILLING = 0.6
+MIN_COLUMN_LINES = 6
+MAX_SPLITS = 6  # of a page into columns and bands; a newspaper needs fewer
+_MONO = re.compile(r"courier|mono|consol|cmtt|typewriter|menlo|fixed|letter ?gothic", re.IGNORECASE)
+_BOLD = re.compile(r"bold|black|heavy|cmbx|demi", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of text, or a table (`rows`) that stands at this place. `cells` are its parts where wide gaps divide it."""
+
+    text: str
+    x0: float
+    x1: float
+    top: float
+    bottom: float
+    size: float
+    is_bold: bool = False
+    is_mono: bool = False
+    cells: tuple[tuple[float, str], ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+
+
+def join_words(words: Sequence[dict[str, Any]]) -> list[Line]:
+    """Words of a page as lines, each without a wide gap inside, ordered from the top; typewriter text keeps its blanks."""
+    rows: list[list[dict[str, Any]]] = []
+    for word in sorted(words, key=lambda word: word["bottom"]):
+        if rows and abs(rows[-1][0]["bottom"] - word["bottom"]) < max(rows[-1][0]["size"], word["size"], 1.0) * 0.4:
+            rows[-1].append(word)
+        else:
+            rows.append([word])
+    lines: list[list[dict[str, Any]]] = []
+    for row in rows:
+        row.sort(key=lambda word: word["x0"])
+        for number, word in enumerate(row):
+            if number and _continues(row[number - 1], word):
+                lines[-1].append(word)
+            else:
+                lines.append([word])
+    return sorted((_make_line(line) for line in lines), key=lambda line: (line.top, line.x0))
+
+
+def _continues(before: dict[str, Any], word: dict[str, Any]) -> bool:
+    """Whether a word of the same row belongs to the same line; typewriter text may have wide gaps."""
+    is_mono = bool(_MONO.search(before["fontname"]) and _MONO.search(word["fontname"]))
+    return bool(word["x0"] - before["x1"] < (8 if is_mono else GAP_IN_SIZES) * max(before["size"], word["size"], 1.0))
+
+
+def _make_line(words: list[dict[str, Any]]) -> Line:
+    is_mono = all(_MONO.search(word["fontname"]) for word in words)
+    letters = sum(len(word["text"]) for word in words)
+    character = sum(word["x1"] - word["x0"] for word in words) / max(letters, 1)
+    text = words[0]["text"]
+    for before, word in pairwise(words):
+        blanks = round((word["x0"] - before["x1"]) / character) if is_mono and character > 0 else 1
+        text += " " * min(max(blanks, 1), 80) + word["text"]
+    return Line(
+        text=text,
+        x0=words[0]["x0"],
+        x1=max(word["x1"] for word in words),
+        top=min(word["top"] for word in words),
+        bottom=max(word["bottom"] for word in words),
+        size=round(max(words, key=lambda word: len(word["text"]))["size"] * 2) / 2,
+        is_bold=all(_BOLD.search(word["fontname"]) for word in words),
+        is_mono=is_mono,
+    )
+
+
+def order_lines(lines: list[Line], splits: int = MAX_SPLITS) -> list[Line]:
+    """The lines in the order of reading: columns one after the other where a gutter divides full lines, else from the top.
+
+    What crosses the gutter (a title, a wide table) divides the page into bands, which are read one after the other. A line that wide gaps
+    divide into parts is put together again where they are no columns, with its parts as `cells`.
+    """
+    gutter = _find_gutter(lines) if splits else None
+    if gutter is None:
+        return _merge_rows(lines)
+    ordered: list[Line] = []
+    band: list[Line] = []
+    for line in [*sorted(lines, key=lambda line: line.top), None]:
+        if line is not None and not line.x0 < gutter < line.x1:
+            band.append(line)
+            continue
+        for side in ([item for item in band if item.x1 <= gutter], [item for item in band if item.x0 >= gutter]):
+            ordered += order_lines(side, splits - 1)
+        band = []
+        ordered += [line] if line is not None else []
+    return ordered
+
+
+def _find_gutter(lines: list[Line]) -> float | None:
+    """The x of a vertical strip with full columns on both sides that at most a fifth of the lines cross; None without one."""
+    texts = [line for line in lines if not line.rows and len(line.text) > 1]
+    if len(texts) < 2 * MIN_COLUMN_LINES:
+        return None
+    left, right = min(line.x0 for line in texts), max(line.x1 for line in texts)
+    starts = sorted({round(line.x0) for line in texts if left + (right - left) * 0.2 < line.x0 < right - (right - left) * 0.15})
+    best: tuple[int, float] | None = None
+    for start in starts[:200]:
+        x = start - 1.5
+        crossing = sum(1 for line in texts if line.x0 < x < line.x1)
+        if 5 * crossing <= len(texts) and _is_full(texts, left, x, right) and (best is None or crossing < best[0]):
+            best = (crossing, x)
+    return best[1] if best else None
+
+
+def _is_full(lines: list[Line], left: float, x: float, right: float) -> bool:
+    """Whether both sides of `x` hold lines enough, most of which fill their column: text does, the cells of a table do not."""
+    on_left = [line for line in lines if line.x1 <= x]
+    on_right = [line for line in lines if line.x0 >= x]
+    if min(len(on_left), len(on_right)) < MIN_COLUMN_LINES:
+        return False
+    widths = (max(line.x1 for line in on_left) - left, right - x)
+    fillings = [median((line.x1 - line.x0) / max(width, 1.0) for line in side) for side, width in zip((on_left, on_right), widths, strict=True)]
+    return min(fillings) >= MIN_FILLING
+
+
+def _merge_rows(lines: list[Line]) -> list[Line]:
+    """Parts of one line put together from the left, with the parts as `cells`."""
+    rows: list[list[Line]] = []
+    for line in sorted(lines, key=lambda line: (line.bottom, line.x0)):
+        last = rows[-1][0] if rows else None
+        if last and not last.rows and not line.rows and abs(last.bottom - line.bottom) < min(last.size, line.size) / 2:
+            rows[-1].append(line)
+        else:
+            rows.append([line])
+    merged = []
+    for row in rows:
+        row.sort(key=lambda line: line.x0)
+        if len(row) == 1:
+            merged.append(row[0])
+            continue
+        cells = tuple((line.x0, line.text) for line in row)
+        text = "  ".join(line.text for line in row)
+        merged.append(replace(max(row, key=lambda line: len(line.text)), text=text, x0=row[0].x0, x1=row[-1].x1, cells=cells))
+    return sorted(merged, key=lambda line: line.top)
+
+
+def find_aligned_tables(lines: list[Line]) -> list[Line]:
+    """Runs of lines whose cells begin at the same places become tables; a line of one cell under another continues that cell."""
+    found: list[Line] = []
+    position = 0
+    while position < len(lines):
+        end = position
+        while end < len(lines) and _fits_table(lines[position], lines[end]):
+            end += 1
+        run = lines[position:end]
+        if sum(1 for line in run if line.cells) >= 3:
+            found.append(_as_table(run))
+            position = end
+        else:
+            found.append(lines[position])
+            position += 1
+    return found
+
+
+def _fits_table(first: Line, line: Line) -> bool:
+    if not first.cells or line.rows:
+        return False
+    columns = [x for x, _ in first.cells]
+    starts = [x for x, _ in line.cells] or [line.x0]
+    if not line.cells and (abs(line.x0 - columns[0]) < first.size or line.x1 - line.x0 > 60 * line.size):
+        return False  # a line that begins where the table does is the text after it
+    return len(starts) <= len(columns) and all(min(abs(start - x) for x in columns) < first.size for start in starts)
+
+
+def _as_table(run: list[Line]) -> Line:
+    columns = [x for x, _ in run[0].cells]
+    rows: list[list[str]] = []
+    for line in run:
+        row = [""] * len(columns)
+        for x, text in line.cells or ((line.x0, line.text),):
+            nearest = min(range(len(columns)), key=lambda column: abs(columns[column] - x))
+            row[nearest] = f"{row[nearest]} {text}".strip()
+        if rows and not row[0]:
+            rows[-1] = [f"{above} {below}".strip() for above, below in zip(rows[-1], row, strict=True)]
+        else:
+            rows.append(row)
+    return replace(run[0], text="", bottom=run[-1].bottom, x1=max(line.x1 for line in run), cells=(), rows=tuple(map(tuple, rows)))

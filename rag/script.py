@@ -1,0 +1,131 @@
+"""Scripts and other code read line by line to blocks: each procedure under its name with its leading comment, the rest in pieces.
+
+Tcl (also SDC, UPF, XDC), shell, Yosys scripts, VHDL. It runs nothing and knows no grammar beyond procedures, comments and braces.
+
+    parse_script("# Routes.\nproc route {} {\n  global_route\n}\n", "tcl").blocks[0].heading_path == ("proc route",)
+"""
+
+import re
+
+from rag.blocks import Block, Parsed, dedent_lines, fence_code
+
+# Pieces end at blank lines; about what a chunk of the default size holds, so that cuts fall between statements.
+PIECE_LINES = 24
+_COMMENT = {"vhdl": "--", "verilog": "//", "systemverilog": "//"}
+_ARGUMENTS_ALONE = re.compile(r"\s*proc\s+\S+\s+(?:\{[^{}]*\}|\S+)\s*\\?")  # the body opens on the next line
+_STARTS = {
+    "tcl": re.compile(r"\s*(?P<kind>proc)\s+(?P<name>[^\s{}]+)"),
+    "shell": re.compile(r"\s*(?:function\s+(?P<word>[\w:.-]+)|(?P<name>[\w:.-]+)\s*\(\s*\))"),
+}
+
+
+def parse_script(text: str, language: str) -> Parsed:
+    """Title "" and blocks in the order of the file: a comment is prose, what it stands over is code. Never fails."""
+    lines = [line.rstrip() for line in text.expandtabs(4).splitlines()]
+    starts = _STARTS.get(language)
+    depths = _count_braces(lines)
+    closings = _find_closings(depths)
+    blocks: list[Block] = []
+    loose: list[str] = []
+    position = 0
+    while position < len(lines):
+        begun = starts.match(lines[position]) if starts else None
+        end = _find_end(lines, position, depths, closings) if begun else 0
+        if not begun or not end:
+            loose.append(lines[position])
+            position += 1
+            continue
+        comment = _take_comment(loose, language)
+        blocks += code_pieces(loose, language)
+        loose = []
+        groups = begun.groupdict()
+        blocks += _describe(f"{groups.get('kind') or 'function'} {groups.get('word') or groups['name']}", comment, lines[position:end], language)
+        position = end
+    return Parsed("", (*blocks, *code_pieces(loose, language)))
+
+
+def code_pieces(lines: list[str], language: str, heading_path: tuple[str, ...] = ()) -> list[Block]:
+    """Code lines as blocks of some `PIECE_LINES` lines that end at blank lines; a comment that opens a piece becomes prose."""
+    pieces: list[list[str]] = [[]]
+    for line in lines:
+        if not line.strip() and len(pieces[-1]) >= PIECE_LINES // 2:
+            pieces.append([])
+        elif len(pieces[-1]) >= PIECE_LINES and not line.startswith((" ", ")", "}")):
+            pieces.append([line])
+        else:
+            pieces[-1].append(line)
+    blocks: list[Block] = []
+    for piece in pieces:
+        comment, code = split_comment(dedent_lines(piece), language)
+        if comment:
+            blocks.append(Block("prose", comment, heading_path))
+        if any(line.strip() for line in code):
+            blocks.append(Block("code", fence_code(dedent_lines(code), language), heading_path))
+    return blocks
+
+
+def split_comment(lines: list[str], language: str) -> tuple[str, list[str]]:
+    """The comment that opens some code, as text without its marks, and the lines after it."""
+    mark = _COMMENT.get(language, "#")
+    count = 0
+    while count < len(lines) and lines[count].lstrip().startswith(mark):
+        count += 1
+    return clean_comment(lines[:count], mark), lines[count:]
+
+
+def clean_comment(lines: list[str], mark: str) -> str:
+    """Comment lines without their marks, rulers and the first line of a script (`#!`); "" where nothing is left."""
+    opening = re.compile(rf"^(?:{re.escape(mark[0])}+|\*+)[!<]* ?")
+    texts = [re.sub(r"\s*\*+/$", "", opening.sub("", line.strip())).rstrip() for line in lines if not line.startswith("#!")]
+    kept = ["" if not re.search(r"\w", text) else text for text in texts]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip("\n")
+
+
+def _take_comment(loose: list[str], language: str) -> str:
+    """Take the comment off the end of `loose`: it belongs to the procedure that follows without a blank line."""
+    mark = _COMMENT.get(language, "#")
+    count = 0
+    while count < len(loose) and loose[-1 - count].lstrip().startswith(mark):
+        count += 1
+    taken = loose[len(loose) - count :]
+    del loose[len(loose) - count :]
+    return clean_comment(taken, mark)
+
+
+def _describe(heading: str, comment: str, lines: list[str], language: str) -> list[Block]:
+    path = (heading,)
+    prose = [Block("prose", comment, path)] if comment else []
+    return [*prose, Block("code", fence_code(dedent_lines(lines), language), path)]
+
+
+def _count_braces(lines: list[str]) -> list[int]:
+    """How deep in braces each line begins, and the last one ends.
+
+    Braces behind a backslash do not count; others in strings do, as Tcl itself counts them in a braced body.
+    """
+    depths = [0]
+    for line in lines:
+        found = re.findall(r"\\.|[{}]", line)
+        depths.append(depths[-1] + found.count("{") - found.count("}"))
+    return depths
+
+
+def _find_closings(depths: list[int]) -> list[int]:
+    """For each place in `depths` the next one that is not deeper, or 0."""
+    closings = [0] * len(depths)
+    waiting: list[int] = []
+    for place, depth in enumerate(depths):
+        while waiting and depths[waiting[-1]] >= depth:
+            closings[waiting.pop()] = place
+        waiting.append(place)
+    return closings
+
+
+def _find_end(lines: list[str], start: int, depths: list[int], closings: list[int]) -> int:
+    """The position after a procedure that begins at `start`: where the braces of its body are closed; 0 where they never are."""
+    if depths[start + 1] > depths[start]:
+        return closings[start]
+    if "{" in lines[start] and not _ARGUMENTS_ALONE.fullmatch(lines[start]):
+        return start + 1
+    opens_next = start + 2 < len(depths) and depths[start + 2] > depths[start + 1]
+    return closings[start + 1] if opens_next else 0

@@ -1,0 +1,168 @@
+"""Word documents (.docx) to blocks with heading paths: headings, paragraphs, lists, tables, and code by its style.
+
+python-docx reads them. Comments, footnotes, text boxes, deleted text and pictures are left out; the old .doc format is not read.
+
+    parse_docx(Path("spec.docx").read_bytes()).blocks[0].heading_path
+"""
+
+import re
+import zipfile
+import zlib
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+from rag.blocks import Block, HeadingStack, Parsed, fence_code, pipe_table
+from rag.errors import ParseFailed
+
+if TYPE_CHECKING:
+    from docx.document import Document as WordDocument
+    from docx.oxml.xmlchemy import BaseOxmlElement
+    from docx.table import Table
+    from docx.text.paragraph import Paragraph
+
+# A .docx is a zip of XML and pictures. A specification of a thousand pages has some 20 MiB of XML; ten times that is a bomb.
+MAX_UNPACKED_BYTES = 256 * 2**20
+MAX_PARTS = 10_000
+_OLD_WORD = b"\xd0\xcf\x11\xe0"  # a compound file: .doc, or a .docx behind a password
+_HEADING = re.compile(r"(?:heading|überschrift|titre) ?([1-9])", re.IGNORECASE)
+_CODE_STYLE = re.compile(r"code|source|preformatted|listing|macro|verbatim|terminal|console", re.IGNORECASE)
+_CODE_FONT = re.compile(r"courier|consolas|mono|menlo", re.IGNORECASE)
+_WORD = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+
+
+def parse_docx(content: bytes) -> Parsed:
+    """Title (a Title or first heading, else the document's property) and blocks. Raises ParseFailed with the reason."""
+    _check_zip(content)
+    document = _open(content)
+    reader = _WordReader()
+    for item in document.iter_inner_content():
+        reader.read(item)
+    reader.flush()
+    blocks = tuple(reader.blocks) or reader.headings.as_blocks()
+    return Parsed(reader.headings.title or (document.core_properties.title or "").strip(), blocks)
+
+
+def _check_zip(content: bytes) -> None:
+    if content.startswith(_OLD_WORD):
+        raise ParseFailed("encrypted, or an old .doc: save it as .docx without a password")
+    try:
+        with zipfile.ZipFile(BytesIO(content)) as archive:
+            parts = archive.infolist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as error:
+        raise ParseFailed(f"no Word document: it is not a zip archive ({error})") from error
+    if len(parts) > MAX_PARTS or sum(part.file_size for part in parts) > MAX_UNPACKED_BYTES:
+        raise ParseFailed(f"unpacked it has more than {MAX_UNPACKED_BYTES} bytes or {MAX_PARTS} parts")
+
+
+def _open(content: bytes) -> "WordDocument":
+    import docx
+    from docx.opc.exceptions import OpcError
+    from lxml import etree
+
+    try:
+        return docx.Document(BytesIO(content))
+    except (
+        OpcError,
+        etree.LxmlError,
+        zipfile.BadZipFile,
+        zlib.error,
+        KeyError,
+        ValueError,
+        AttributeError,
+        OSError,
+        EOFError,
+        RuntimeError,
+    ) as error:
+        raise ParseFailed(f"no Word document that can be read ({error})") from error
+
+
+class _WordReader:
+    """Collects `blocks`; neighbouring list items become one list, neighbouring lines of code one code block."""
+
+    def __init__(self) -> None:
+        self.headings = HeadingStack()
+        self.blocks: list[Block] = []
+        self._items: list[str] = []
+        self._code: list[str] = []
+
+    def read(self, item: "Paragraph | Table") -> None:
+        """Read one paragraph or table."""
+        if hasattr(item, "rows"):
+            self.flush()
+            rows = [[_text_of(cell) for cell in row.iterchildren(f"{_WORD}tc")] for row in item._element.iterchildren(f"{_WORD}tr")]
+            self._add_table([row for row in rows if any(cell.strip() for cell in row)])
+            return
+        text = _text_of(item._element)
+        style = (item.style.name or "") if item.style is not None else ""
+        heading = _HEADING.match(style)
+        if heading or style.lower() in ("title", "titel"):
+            self.flush()
+            self.headings.enter(int(heading[1]) if heading else 1, text)
+        elif _CODE_STYLE.search(style) or _is_typed(item):
+            self._flush_list()
+            self._code += text.split("\n")
+        elif text.strip() and _is_item(item, style):
+            self._flush_code()
+            self._items.append(f"{'  ' * _level(item, style)}- {' '.join(text.split())}")
+        elif text.strip():
+            self.flush()
+            self.blocks.append(Block("prose", text.strip(), self.headings.path))
+
+    def flush(self) -> None:
+        """End the list or code that is being collected."""
+        self._flush_list()
+        self._flush_code()
+
+    def _flush_list(self) -> None:
+        if self._items:
+            self.blocks.append(Block("list", "\n".join(self._items), self.headings.path))
+            self._items = []
+
+    def _flush_code(self) -> None:
+        code = "\n".join(self._code).expandtabs(8).strip("\n")
+        if code.strip():
+            self.blocks.append(Block("code", fence_code([line.rstrip() for line in code.split("\n")]), self.headings.path))
+        self._code = []
+
+    def _add_table(self, rows: list[list[str]]) -> None:
+        """A table of one cell is a box around text, often code."""
+        if len(rows) == 1 and len(rows[0]) == 1:
+            self.blocks.append(Block("prose", rows[0][0].strip(), self.headings.path))
+        elif rows:
+            self.blocks.append(Block("table", pipe_table(rows), self.headings.path))
+
+
+def _text_of(element: "BaseOxmlElement") -> str:
+    """The text of a paragraph or cell: also of links and of accepted insertions, not of deletions (another tag) and text boxes."""
+    parts: list[str] = []
+    for item in element.iter():
+        if item.tag == f"{_WORD}t":
+            if not any(above.tag == f"{_WORD}txbxContent" for above in item.iterancestors()):
+                parts.append(item.text or "")
+        elif item.tag == f"{_WORD}tab":
+            parts.append("\t")
+        elif item.tag in (f"{_WORD}br", f"{_WORD}cr") or (item.tag == f"{_WORD}p" and item is not element):
+            parts.append("\n")
+        elif item.tag == f"{_WORD}noBreakHyphen":
+            parts.append("-")
+    return "".join(parts).strip("\n")
+
+
+def _is_typed(paragraph: "Paragraph") -> bool:
+    """Whether all of a paragraph's runs have a typewriter font."""
+    runs = [run for run in paragraph.runs if run.text.strip()]
+    return bool(runs) and all(_CODE_FONT.search(run.font.name or "") for run in runs)
+
+
+def _is_item(paragraph: "Paragraph", style: str) -> bool:
+    properties = paragraph._p.pPr
+    return style.lower().startswith("list") or (properties is not None and properties.numPr is not None)
+
+
+def _level(paragraph: "Paragraph", style: str) -> int:
+    """How deep a list item stands, from 0: by its numbering, else by the digit of a style such as `List Bullet 2`."""
+    properties = paragraph._p.pPr
+    numbering = properties.numPr if properties is not None else None
+    if numbering is not None and numbering.ilvl is not None:
+        return min(int(numbering.ilvl.val), 8)
+    return int(style[-1]) - 1 if style[-1:].isdecimal() and style[-1] != "0" else 0

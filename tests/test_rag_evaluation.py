@@ -1,0 +1,195 @@
+"""rag.evaluation with the real embedder over small real chunks; the sums are checked by hand."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rag.documents import Document, Hit, make_chunk
+from rag.embedder import Embedder
+from rag.errors import ReferenceUnknown, ResultUnusable
+from rag.evaluation import Outcome, RankingRetriever, WholeTextEmbedder, ask_all, compare, index_whole, summarize
+from rag.index import Index
+from rag.questions import READY_MADE, Question, refer_to_chunk
+from rag.retriever import Retriever
+from rag.settings import RagSettings
+
+SETTINGS = RagSettings(home=Path("unused"))
+TEXTS = {
+    "antenna": "Antenna violations are fixed by `repair_antennas`, which inserts diode cells at the gates of violating nets.",
+    "hold": "Hold violations are repaired with `repair_timing -hold`, which inserts delay buffers after clock tree synthesis.",
+    "grid": "`pdngen` makes the power grid: straps and vias between the metal layers keep the IR drop small.",
+    "scan": "Scan insertion replaces flip-flops by scan flip-flops and stitches them into chains for test patterns.",
+}
+# Far more than the 256 tokens that the embedder reads, about one thing; what is asked for stands at the very end.
+FILLER = "\n\n".join(f"Macro {number} is placed on the grid of the floorplan, away from the edges of the core." for number in range(60))
+LONG = f"{FILLER}\n\nAntenna violations of nets are fixed with diodes at the gates."
+
+
+def a_document(name: str, text: str) -> Document:
+    return Document(READY_MADE, f"{name}.md", "notes", text, None, "ISC")
+
+
+def ask(text: str, *wanted: str, kind: str = "name") -> Question:
+    return Question(text, text, kind, bool(wanted), tuple((refer_to_chunk(name),) for name in wanted))
+
+
+def an_outcome(question: Question, ranks: tuple[int | None, ...], search_ms: float = 1.0, answered: bool = True, score: float = 0.5) -> Outcome:
+    return Outcome(question, ranks, (Hit(make_chunk(a_document("a", "text"), (), "text", 0), 0.1, score, None),), search_ms, answered)
+
+
+@pytest.fixture(scope="module")
+def embedder() -> WholeTextEmbedder:
+    return WholeTextEmbedder(Embedder.find(SETTINGS.embedder), SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def index(embedder: WholeTextEmbedder) -> Index:
+    return index_whole([a_document(name, text) for name, text in TEXTS.items()], SETTINGS, embedder)
+
+
+def test_a_text_that_fits_has_the_vector_of_the_embedder_itself(embedder: WholeTextEmbedder) -> None:
+    texts = [f"notes\n{text}" for text in TEXTS.values()]
+    vectors = embedder.embed(texts)
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(vectors, Embedder.find(SETTINGS.embedder).embed(texts), atol=1e-6)
+
+
+def test_the_vector_of_a_long_text_holds_its_end_too(embedder: WholeTextEmbedder) -> None:
+    (whole,) = embedder.embed([f"notes\n{LONG}"])
+    cut_off, query = Embedder.find(SETTINGS.embedder).embed([f"notes\n{LONG}", "How are antenna violations fixed?"])
+    assert np.linalg.norm(whole) == pytest.approx(1.0, abs=1e-6)
+    assert float(whole @ query) > float(cut_off @ query) + 0.02
+
+
+def test_the_vector_of_a_long_text_has_the_direction_of_its_pieces_mean(embedder: WholeTextEmbedder) -> None:
+    # Two paragraphs that do not fit into one piece together are the two pieces; each is embedded under the place.
+    paragraphs = [" ".join(f"The {word} cell number {number} drives a net." for number in range(14)) for word in ("buffer", "diode")]
+    (whole,) = embedder.embed(["notes > Cells\n" + "\n\n".join(paragraphs)])
+    pieces = Embedder.find(SETTINGS.embedder).embed([f"notes > Cells\n{paragraph}" for paragraph in paragraphs])
+    expected = pieces.mean(axis=0) / np.linalg.norm(pieces.mean(axis=0))
+    np.testing.assert_allclose(whole, expected, atol=1e-5)
+
+
+def test_in_the_index_each_document_is_one_chunk_however_long_and_whatever_its_headings(embedder: WholeTextEmbedder) -> None:
+    sections = "\n\n".join(f"## Section {number}\n\n{TEXTS['hold']}" for number in range(30))
+    given = [a_document("long", LONG), a_document("sections", sections), a_document("short", TEXTS["scan"])]
+    index = index_whole(given, SETTINGS, embedder)
+    assert [chunk.path for chunk in index.chunks] == ["long.md", "sections.md", "short.md"]
+    assert index.chunks[1].text == sections
+    assert index.collections == {READY_MADE: 3}
+
+
+def test_the_ranking_has_hits_for_a_question_that_the_rule_refuses(embedder: WholeTextEmbedder, index: Index) -> None:
+    off_topic = "Who won the football match yesterday?"
+    assert Retriever(index, embedder, SETTINGS).search(off_topic) == []
+    assert len(RankingRetriever(index, embedder, SETTINGS).search(off_topic)) == len(TEXTS)
+
+
+def test_the_ranking_is_that_of_the_retriever_where_the_rule_lets_pass(embedder: WholeTextEmbedder, index: Index) -> None:
+    question = "Which command repairs hold violations?"
+    hits = Retriever(index, embedder, SETTINGS).search(question)
+    assert hits
+    assert RankingRetriever(index, embedder, SETTINGS).search(question)[: len(hits)] == hits
+
+
+def test_questions_are_searched_and_ranked_and_judged(embedder: WholeTextEmbedder, index: Index) -> None:
+    steps: list[tuple[str, int, int]] = []
+    questions = [
+        ask("How do I fix antenna violations?", "antenna"),
+        ask("Who won the football match yesterday?"),
+        ask("Which command makes the power grid?", "grid"),
+    ]
+    outcomes = ask_all(questions, index, embedder, SETTINGS, 3, lambda *step: steps.append(step))
+    assert [outcome.ranks for outcome in outcomes] == [(1,), (), (1,)]
+    assert [outcome.answered for outcome in outcomes] == [True, False, True]
+    assert [len(outcome.hits) for outcome in outcomes] == [3, 3, 3]
+    assert all(outcome.search_ms > 0 for outcome in outcomes)
+    assert steps == [("search", 1, 3), ("search", 2, 3), ("search", 3, 3)]
+
+
+def test_an_unknown_reference_stops_before_the_first_search(embedder: WholeTextEmbedder, index: Index) -> None:
+    with pytest.raises(ReferenceUnknown, match="lost"):
+        ask_all([ask("a question", "lost")], index, embedder, SETTINGS, 3)
+
+
+def test_the_best_score_is_the_highest_cosine_of_the_hits() -> None:
+    outcome = an_outcome(ask("q", "a"), (1,), score=0.4)
+    assert replace(outcome, hits=(*outcome.hits, Hit(outcome.hits[0].chunk, 0.05, 0.6, 2.0))).best_score == 0.6
+    assert replace(outcome, hits=()).best_score == -1.0
+
+
+def test_measures_are_means_overall_and_per_kind() -> None:
+    outcomes = [
+        an_outcome(ask("one", "a", "b", kind="name"), (1, None)),
+        an_outcome(ask("two", "a", kind="name"), (4,)),
+        an_outcome(ask("three", "a", kind="meaning"), (2,)),
+        an_outcome(ask("four", kind="unanswerable"), (), answered=False, score=0.1),
+    ]
+    measures = summarize(outcomes)["measures"]
+    assert {kind: group["questions"] for kind, group in measures.items()} == {"overall": 3, "meaning": 1, "name": 2}
+    assert measures["overall"]["recall@1"]["mean"] == pytest.approx((0.5 + 0 + 0) / 3)
+    assert measures["overall"]["recall@5"]["mean"] == pytest.approx((0.5 + 1 + 1) / 3)
+    assert measures["overall"]["MRR"]["mean"] == pytest.approx((1 + 1 / 4 + 1 / 2) / 3)
+    assert measures["name"]["recall@3"]["mean"] == pytest.approx(0.25)
+    assert 0 <= measures["overall"]["recall@5"]["low"] < measures["overall"]["recall@5"]["mean"] < measures["overall"]["recall@5"]["high"] <= 1
+
+
+def test_latencies_are_percentiles_of_the_searches() -> None:
+    outcomes = [an_outcome(ask(f"question {number}", "a"), (1,), search_ms=float(number)) for number in range(1, 102)]
+    assert summarize(outcomes)["search_ms"] == {"searches": 101, "p50": 51.0, "p95": 96.0, "p99": 100.0}
+
+
+def test_the_decision_stands_beside_the_ranking() -> None:
+    outcomes = [
+        an_outcome(ask("one", "a"), (1,), answered=False, score=0.3),
+        an_outcome(ask("two", "a"), (1,), answered=True, score=0.8),
+        an_outcome(ask("three"), (), answered=False, score=0.2),
+    ]
+    decision = summarize(outcomes)["decision"]
+    assert (decision["precision"]["mean"], decision["recall"]["mean"]) == (0.5, 1.0)
+    assert [row["answerable"] for row in decision["reliability"]] == [0.0, 1.0, 1.0]
+
+
+def test_without_an_answerable_question_there_is_no_ranking_to_measure() -> None:
+    result = summarize([an_outcome(ask("off topic"), (), answered=False)])
+    assert result["measures"] == {}
+    assert result["decision"]["recall"]["mean"] == 1.0
+
+
+def result_of(*ranks: int | None, names: str = "abcdefgh") -> dict[str, Any]:
+    return summarize([an_outcome(ask(name, "a"), (rank,)) for name, rank in zip(names, ranks, strict=False)])
+
+
+def test_the_difference_pairs_questions_by_their_text() -> None:
+    before, after = result_of(1, None, 8), result_of(1, 2, None, names="cba")  # b: found at 2 against not at all; a: lost; c: better
+    difference = compare(after, before)["overall"]
+    assert difference["questions"] == 3
+    assert difference["recall@5"]["mean"] == pytest.approx((1 + 1 - 1) / 3)
+    assert difference["MRR"]["mean"] == pytest.approx((1 - 1 / 8 + 1 / 2 - 1) / 3)
+    assert difference["recall@5"]["low"] < 0 < difference["recall@5"]["high"]
+
+
+def test_a_result_differs_from_itself_by_nothing() -> None:
+    result = result_of(1, 3, None)
+    assert all(value == {"mean": 0.0, "low": 0.0, "high": 0.0} for name, value in compare(result, result)["overall"].items() if name != "questions")
+
+
+def test_a_question_asked_twice_is_paired_turn_by_turn() -> None:
+    before, after = result_of(1, None, names="aa"), result_of(None, 1, names="aa")
+    difference = compare(after, before)["overall"]
+    assert (difference["questions"], difference["recall@1"]["mean"]) == (2, 0.0)
+    assert difference["recall@1"]["high"] == 1.0
+
+
+@pytest.mark.parametrize("other", [{}, [], None, {"questions": 3}, {"questions": [{"question": "a"}]}])
+def test_a_foreign_document_to_compare_with_is_refused(other: Any) -> None:
+    with pytest.raises(ResultUnusable, match="not one that `eval retrieval --json` wrote"):
+        compare(result_of(1, 2), other)
+
+
+def test_results_over_other_questions_are_not_compared() -> None:
+    with pytest.raises(ResultUnusable, match="no question in common"):
+        compare(result_of(1, names="a"), result_of(1, names="b"))

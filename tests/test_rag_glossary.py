@@ -1,0 +1,31 @@
+"""rag.glossary: tables in several shapes, and words that must not be expanded. `test_rag_retriever` has the expansion in a search."""
+
+import pytest
+
+from rag.glossary import expand_abbreviations, read_glossary
+
+TABLE = "| Abbreviation | Expansion | Note |\n|---|---|---|\n| WNS | Worst negative slack | worst |\n| `AT` | Arrival time; also a word | |"
+
+
+def test_a_table_is_read_wherever_it_stands_and_ends_where_it_ends() -> None:
+    glossary = read_glossary(["Some text.\n\n" + TABLE + "\n\n| Option | Meaning |\n|---|---|\n| MX | not an abbreviation |"])
+    assert glossary == {"wns": "Worst negative slack", "at": "Arrival time"}
+
+
+def test_the_first_meaning_of_the_first_text_counts() -> None:
+    assert read_glossary([TABLE, TABLE.replace("Worst negative slack", "Other")])["wns"] == "Worst negative slack"
+    assert read_glossary(["no table", ""]) == {}
+
+
+@pytest.mark.parametrize(
+    ("query", "expanded"),
+    [
+        ("What is WNS?", "What is WNS (Worst negative slack)?"),
+        ("wns and tns", "wns (Worst negative slack) and tns"),
+        ("look at it", "look at it"),
+        ("the AT of a pin", "the AT (Arrival time) of a pin"),
+        ("report_wns -wns", "report_wns -wns"),
+    ],
+)
+def test_abbreviations_are_expanded_and_common_words_and_names_are_not(query: str, expanded: str) -> None:
+    assert expand_abbreviations(query, read_glossary([TABLE])) == expanded
