@@ -40,8 +40,8 @@ def test_a_synthetic_pair_differs_by_a_tenth(tmp_path: Path) -> None:
         for name, spec in chat.specs.items():
             ours, theirs = (source.tensor(name).read(0, spec.numel).astype(np.float64) for source in (chip, chat))
             assert 0.01 < np.linalg.norm(ours - theirs) / np.linalg.norm(theirs) < 1.0
-    assert time_copies(tmp_path)["s"] > 0
-    assert not list(tmp_path.glob("copy-*"))
+    assert time_copies(tmp_path)["s"] >= 0
+    assert not list(tmp_path.glob("copy-*"))  # what it wrote is gone
 
 
 def test_medians_are_of_each_figure_and_memory_is_the_most() -> None:

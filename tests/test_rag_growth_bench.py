@@ -31,7 +31,7 @@ def test_a_small_run_measures_an_exact_index(tmp_path: Path) -> None:
     measured = measure_growth(500, tmp_path)
     assert (measured["vectors"], measured["kind"], measured["recall_at_10"]) == (500, "flat", 1.0)
     assert measured["file_mb"] == pytest.approx(500 * 384 * 4 / 1e6, abs=0.1)
-    assert measured["p99_ms"] >= measured["p50_ms"] > 0
+    assert measured["p99_ms"] >= measured["p50_ms"] >= 0
 
 
 def test_the_command_gives_one_json_document(tmp_path: Path) -> None:
