@@ -72,7 +72,7 @@ class DenseIndex:
     def load(cls, path: Path, kind: DenseKind | None = None) -> "DenseIndex":
         """Map FAISS's file into memory; processes that map the same file share it. The codes, a sixteenth of it, are read into each process.
 
-        Raises IndexCorrupt where a file is none of FAISS's, or holds another kind of index.
+        Raises IndexCorrupt where a file is none of FAISS's, or holds another kind of index, and OSError where there is none.
         """
         flat = _read(path)
         if not isinstance(flat, faiss.IndexFlat) or flat.metric_type != faiss.METRIC_INNER_PRODUCT:
@@ -138,6 +138,7 @@ def _read(path: Path) -> Any:
     try:
         return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
     except RuntimeError as error:
+        path.stat()  # of a file that is gone, because a build has replaced its generation, this is the error: the caller then takes the new one
         raise IndexCorrupt(f"{path} is not a FAISS index that can be read ({str(error).splitlines()[0]}): build the index again") from error
 
 

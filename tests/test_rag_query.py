@@ -1,5 +1,6 @@
 """rag.query: which turns lean on earlier ones, and which need no retrieval at all."""
 
+import gc
 import sys
 
 import pytest
@@ -120,11 +121,13 @@ def count_calls(turn: str) -> int:
         nonlocal calls
         calls += event in ("call", "c_call")
 
+    gc.disable()  # what libraries have run at a collection would be counted too
     sys.setprofile(count)
     try:
         leans_on_earlier(turn)
     finally:
         sys.setprofile(None)
+        gc.enable()
     return calls
 
 
