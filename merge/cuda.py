@@ -14,7 +14,7 @@ import torch
 
 from merge.dtypes import Array, DType
 from merge.errors import DeviceNotFound
-from merge.geodesic import CANCELLING, Arc, Sums
+from merge.geodesic import Arc, Sums
 
 
 class TorchArithmetic:
@@ -41,7 +41,7 @@ class TorchArithmetic:
 
     def combine(self, chip: Array, chat: Array, arc: Arc, dtype: DType) -> Array:
         """As merge.geodesic.combine."""
-        wide = torch.float64 if max(abs(arc.chip), abs(arc.chat)) > CANCELLING else torch.float32
+        wide = torch.float64 if arc.is_cancelling else torch.float32
         if arc.chat == 0.0:
             return self._store(self._scale(chip, arc.chip, wide), dtype)
         if arc.chip == 0.0:

@@ -70,6 +70,11 @@ class Arc:
     theta: float | None  # radians; None where a zero tensor has no direction
     branch: Branch
 
+    @property
+    def is_cancelling(self) -> bool:
+        """Whether large terms cancel, so that float32 does not do."""
+        return max(abs(self.chip), abs(self.chat)) > CANCELLING
+
 
 @dataclass(frozen=True)
 class TensorResult:
@@ -209,7 +214,7 @@ def combine(chip: Array, chat: Array, arc: Arc, dtype: DType) -> Array:
 
     A coefficient of zero drops its parent instead of adding zeros, so that lam 0 and 1 keep even the sign of zero.
     """
-    wide = FLOAT64 if max(abs(arc.chip), abs(arc.chat)) > CANCELLING else FLOAT32
+    wide = FLOAT64 if arc.is_cancelling else FLOAT32
     if arc.chat == 0.0:
         return _scale(chip, arc.chip, wide, dtype)
     if arc.chip == 0.0:

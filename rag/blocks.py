@@ -8,7 +8,7 @@ Values and the small text operations that the parsers share; it knows no markup 
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Literal
 
@@ -53,6 +53,15 @@ def read_parsed(text: str) -> Parsed:
     head, *rows = [json.loads(line) for line in text.split("\n")]
     blocks = tuple(Block(kind, content, tuple(heading_path), page) for kind, content, heading_path, page in rows)
     return Parsed(head["title"], blocks, head["note"])
+
+
+def add_block(blocks: list[Block], block: Block) -> None:
+    """Append a block; a list that follows one under the same headings and on the same page goes on with it."""
+    last = blocks[-1] if blocks else None
+    if last and last.kind == block.kind == "list" and (last.heading_path, last.page) == (block.heading_path, block.page):
+        blocks[-1] = replace(last, text=f"{last.text}\n{block.text}")
+    else:
+        blocks.append(block)
 
 
 class HeadingStack:

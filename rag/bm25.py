@@ -86,16 +86,26 @@ def idf(documents: int, containing: int) -> float:
 
 
 class Bm25Index:
-    """Postings in CSR form: rows and weights of term t lie in `indptr[t]:indptr[t + 1]`. Read-only once built; thread-safe."""
+    """Postings in CSR form: rows and weights of term t lie in `indptr[t]:indptr[t + 1]`; perhaps seen through a mask of rows.
+
+    Read-only once built; thread-safe.
+    """
 
     def __init__(
-        self, vocabulary: dict[str, int], indptr: NDArray[np.int64], rows: NDArray[np.int32], weights: NDArray[np.float32], count: int
+        self,
+        vocabulary: dict[str, int],
+        indptr: NDArray[np.int64],
+        rows: NDArray[np.int32],
+        weights: NDArray[np.float32],
+        count: int,
+        mask: NDArray[np.bool_] | None = None,
     ) -> None:
         self._vocabulary = vocabulary
         self._indptr = indptr
         self._rows = rows
         self._weights = weights
         self.count = count
+        self._mask = mask
 
     @classmethod
     def build(cls, texts: Iterable[str]) -> "Bm25Index":
@@ -120,6 +130,10 @@ class Bm25Index:
         joined_weights = np.concatenate(all_weights) if all_weights else np.zeros(0)
         return cls(vocabulary, np.array(indptr, dtype=np.int64), joined_rows.astype(np.int32), joined_weights.astype(np.float32), len(bags))
 
+    def within(self, mask: NDArray[np.bool_]) -> "Bm25Index":
+        """The same index as if no term stood in a row outside the mask, shape (rows,). Weights stay those of the whole, so that scores compare."""
+        return Bm25Index(self._vocabulary, self._indptr, self._rows, self._weights, self.count, mask)
+
     def scores(self, query: str) -> NDArray[np.float32]:
         """BM25 score of every row, shape (rows,). A term that the query repeats counts once: queries are short."""
         scores = np.zeros(self.count, dtype=np.float32)
@@ -128,7 +142,7 @@ class Bm25Index:
             if number is not None:
                 part = slice(self._indptr[number], self._indptr[number + 1])
                 scores[self._rows[part]] += self._weights[part]
-        return scores
+        return scores if self._mask is None else np.where(self._mask, scores, np.float32(0))
 
     def search(self, query: str, k: int) -> tuple[list[int], list[float]]:
         """The at most `k` best rows with a score above 0, best first (equal scores by row), and their scores."""
@@ -159,7 +173,8 @@ class Bm25Index:
 
     def _rows_of(self, term: str) -> NDArray[np.int32]:
         number = self._vocabulary.get(term)
-        return self._rows[:0] if number is None else self._rows[self._indptr[number] : self._indptr[number + 1]]
+        rows = self._rows[:0] if number is None else self._rows[self._indptr[number] : self._indptr[number + 1]]
+        return rows if self._mask is None else rows[self._mask[rows]]
 
     def save(self, folder: Path) -> None:
         """Write vocabulary.json and three .npy arrays into `folder`."""

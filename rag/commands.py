@@ -6,12 +6,12 @@ It fetches nothing by itself (`corpus` does). Libraries are imported inside the 
 """
 
 import argparse
-import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
+from rag.command_line import write_json
 from rag.errors import CorpusUnavailable, RagError, SourceUnusable
 from rag.settings import RagSettings
 
@@ -36,10 +36,6 @@ def corpus(argv: list[str]) -> int:
     return 0
 
 
-def _write_json(value: object) -> None:
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
-
-
 def _list_corpora(settings: RagSettings, as_json: bool) -> None:
     from rag.corpus import load_sources, read_fetched
 
@@ -53,7 +49,7 @@ def _list_corpora(settings: RagSettings, as_json: bool) -> None:
             "state": state, "files": fetched.files if fetched else None,
         })  # fmt: skip
     if as_json:
-        _write_json({"corpora": rows})
+        write_json({"corpora": rows})
         return
     for row in rows:
         sys.stdout.write(f"{row['name']:<10} {row['state']:<12} {row['licence']:<30} {row['repository']} @ {str(row['revision'])[:12]}\n")
@@ -76,7 +72,7 @@ def _fetch_corpora(names: list[str], mirror: Path | None, if_available: bool, se
             except RagError as error:
                 failed.append({"name": source.name, "error": str(error)})
     if as_json:
-        _write_json({"fetched": [asdict(record) for record in fetched], "failed": failed})
+        write_json({"fetched": [asdict(record) for record in fetched], "failed": failed})
     if failed and not if_available:
         raise CorpusUnavailable("; ".join(failure["error"] for failure in failed))
     for failure in failed:

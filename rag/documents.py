@@ -62,7 +62,7 @@ class Hit:
 
     chunk: Chunk
     score: float
-    dense_score: float | None
+    dense_score: float
     bm25_score: float | None
 
 

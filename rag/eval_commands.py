@@ -19,6 +19,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rag.command_line import positive, write_json
 from rag.errors import ResultUnusable
 from rag.metrics import CUTOFFS
 from rag.progress import show_progress
@@ -41,7 +42,7 @@ def retrieval(argv: list[str]) -> int:
     settings = RagSettings.from_env()
     result = _measure(args, settings)
     if args.json:
-        sys.stdout.write(json.dumps(result, ensure_ascii=False, indent=1) + "\n")
+        write_json(result)
     else:
         sys.stdout.write("\n".join(_draw(result)) + "\n")
     return 0
@@ -58,7 +59,7 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
     searched.add_argument("--index", type=Path, metavar="DIR", help="an index directory")
     parser.add_argument("--questions", type=Path, required=True, metavar="Q.jsonl", help="questions with the passages that answer them, one a line")
     parser.add_argument(
-        "--top-k", type=_positive, nargs="+", default=list(CUTOFFS), metavar="K", help=f"the k of recall@k (default: {_join(CUTOFFS)})"
+        "--top-k", type=positive, nargs="+", default=list(CUTOFFS), metavar="K", help=f"the k of recall@k (default: {_join(CUTOFFS)})"
     )
     parser.add_argument("--answers", type=Path, metavar="FILE", help="write each question's hits there, one JSON line a question")
     parser.add_argument(
@@ -66,13 +67,6 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout, with every question's values")
     return parser.parse_args(argv)
-
-
-def _positive(text: str) -> int:
-    value = int(text) if text.isdecimal() else 0
-    if not 1 <= value <= 1000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 1000")
-    return value
 
 
 def _join(numbers: Iterable[int]) -> str:

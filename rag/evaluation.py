@@ -26,22 +26,12 @@ from rag.embedder import TextEmbedder
 from rag.errors import ResultUnusable
 from rag.index import Index, build_index, open_index
 from rag.metrics import CUTOFFS, Values, estimate_means, find_ranks, judge_decision, measure_question, tabulate_reliability
+from rag.progress import Show
 from rag.questions import Question, find_wanted
 from rag.retriever import Retriever
 from rag.settings import RagSettings
 
 OVERALL = "overall"
-Progress = Callable[[str, int, int], None]  # stage ("chunk", "embed", "search"), done, total
-
-
-class RankingRetriever(Retriever):
-    """A Retriever that holds every question for answerable and drops no hit: what is left is the ranking."""
-
-    def __init__(self, index: Index, embedder: TextEmbedder, settings: RagSettings) -> None:
-        super().__init__(index, embedder, replace(settings, min_hit_score=-1.0))
-
-    def _is_close(self, query: str, best_cosine: float) -> bool:
-        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +47,7 @@ class Outcome:
     @property
     def best_score(self) -> float:
         """The highest cosine among the hits."""
-        return max((hit.dense_score for hit in self.hits if hit.dense_score is not None), default=-1.0)
+        return max((hit.dense_score for hit in self.hits), default=-1.0)
 
 
 class WholeTextEmbedder:
@@ -99,7 +89,7 @@ class WholeTextEmbedder:
         return [searchable_text(piece) for piece in pieces] or [text]
 
 
-def index_whole(documents: Iterable[Document], settings: RagSettings, embedder: WholeTextEmbedder, progress: Progress = lambda *_: None) -> Index:
+def index_whole(documents: Iterable[Document], settings: RagSettings, embedder: WholeTextEmbedder, progress: Show = lambda *_: None) -> Index:
     """An index in which each document is one chunk, built as every index is. Its files are gone already: they are read as long as it is open."""
     settings = replace(settings, chunk_tokens=embedder.max_tokens)
     with TemporaryDirectory(prefix="chipalign-eval-") as folder:
@@ -108,22 +98,22 @@ def index_whole(documents: Iterable[Document], settings: RagSettings, embedder: 
 
 
 def ask_all(
-    questions: Sequence[Question], index: Index, embedder: TextEmbedder, settings: RagSettings, depth: int, progress: Progress = lambda *_: None
+    questions: Sequence[Question], index: Index, embedder: TextEmbedder, settings: RagSettings, depth: int, progress: Show = lambda *_: None
 ) -> list[Outcome]:
     """Search every question for its `depth` best hits, one after the other, and ask the relevance rule besides.
 
     The first question is searched once before, so that no latency holds the loading of a model. Raises ReferenceUnknown.
     """
     wanted = find_wanted(questions, index.chunks)
-    ranking, deciding = RankingRetriever(index, embedder, settings), Retriever(index, embedder, settings)
-    ranking.search(questions[0].text, depth)
+    retriever = Retriever(index, embedder, settings)
+    retriever.rank(questions[0].text, depth)
     outcomes = []
     for number, (question, passages) in enumerate(zip(questions, wanted, strict=True), start=1):
         started = time.perf_counter()
-        hits = ranking.search(question.text, depth)
+        hits = retriever.rank(question.text, depth)
         search_ms = 1000 * (time.perf_counter() - started)
         ranks = find_ranks([hit.chunk.chunk_id for hit in hits], passages)
-        outcomes.append(Outcome(question, tuple(ranks), tuple(hits), search_ms, bool(deciding.search(question.text, 1))))
+        outcomes.append(Outcome(question, tuple(ranks), tuple(hits), search_ms, bool(retriever.search(question.text, 1))))
         progress("search", number, len(questions))
     return outcomes
 

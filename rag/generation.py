@@ -19,7 +19,7 @@ from rag.documents import Chunk, searchable_text
 from rag.errors import IndexCorrupt
 from rag.glossary import read_glossary
 from rag.manifest import Manifest, check_files, flush
-from rag.selection import SelectedBm25, mask_of, select_collections
+from rag.selection import mask_of, select_collections
 
 DENSE = "dense.faiss"
 DOCUMENTS = "documents.jsonl"
@@ -67,7 +67,7 @@ class Index:
         return replace(
             self,
             dense=self.dense.within(mask),
-            bm25=SelectedBm25(self.bm25, mask),
+            bm25=self.bm25.within(mask),
             collections={name: self.collections[name] for name in names},
             chunk_count=int(mask.sum()),
         )

@@ -61,9 +61,9 @@ class _Expander:
 
     def _include(self, path: str, directive: re.Match[str], options: dict[str, str], above: tuple[str, ...]) -> list[str] | None:
         """The lines in the place of one directive; None where its file is not there, being read already, or too much."""
-        found = next((name for name in candidate_paths(path, directive["target"]) if name not in above and self._read(name) is not None), None)
-        text = self._read(found) if found else None
-        if found is None or text is None or len(above) > MAX_DEPTH or len(text) > self._room:
+        candidates = ((name, self._read(name)) for name in candidate_paths(path, directive["target"]) if name not in above)
+        found, text = next(((name, text) for name, text in candidates if text is not None), ("", None))
+        if text is None or len(above) > MAX_DEPTH or len(text) > self._room:
             return None
         self._room -= len(text)
         lines = select_lines(text.expandtabs(8).splitlines(), options)

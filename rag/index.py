@@ -20,9 +20,10 @@ from rag.documents import Document, Skipped, hash_document
 from rag.embedder import TextEmbedder
 from rag.errors import CollectionUnknown, IndexCorrupt, IndexMismatch, IndexNotFound, IndexUnwritable, SourceUnusable
 from rag.generation import DocumentRecord, Index, open_generation, remove_generation, write_generation
-from rag.index_content import BuildProgress, Content, OldIndex, gather, keep
+from rag.index_content import Content, OldIndex, gather, keep
 from rag.index_folder import clear_leftovers, locked, write_manifest
 from rag.manifest import MANIFEST, MAX_SKIPPED, Collection, IndexSpec, Manifest, check_files, describe_file, flush, read_manifest, spec_of
+from rag.progress import Show
 from rag.settings import RagSettings
 
 __all__ = [
@@ -74,7 +75,7 @@ def build_index(
     index_dir: Path,
     settings: RagSettings,
     embedder: TextEmbedder,
-    progress: BuildProgress = lambda *_: None,
+    progress: Show = lambda *_: None,
     *,
     add: bool = False,
     skipped: Sequence[Skipped] = (),

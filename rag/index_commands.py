@@ -6,13 +6,13 @@ It holds no retrieval of its own. Heavy libraries are imported inside the functi
 """
 
 import argparse
-import json
 import sys
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rag.command_line import positive, write_json
 from rag.errors import SourceUnusable
 from rag.settings import RagSettings
 
@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     searching = actions.add_parser("search", help="the passages that answer a question best")
     searching.add_argument("query", metavar="QUERY")
-    searching.add_argument("--top-k", type=_positive, default=5, metavar="N", help="how many passages at most (default: 5)")
+    searching.add_argument("--top-k", type=positive, default=5, metavar="N", help="how many passages at most (default: 5)")
     searching.add_argument(
         "--collection", action="append", default=[], metavar="NAME", dest="collections",
         help="search only this collection, or all versions of this tool; may be given again",
@@ -67,17 +67,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _positive(text: str) -> int:
-    value = int(text) if text.isdigit() else 0
-    if not 1 <= value <= 1000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 1000")
-    return value
-
-
-def _write_json(value: object) -> None:
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
-
-
 def _build(out: Path, arguments: list[str], add: bool, settings: RagSettings, as_json: bool) -> None:
     from rag.embedder import Embedder
     from rag.index import build_index
@@ -92,7 +81,7 @@ def _build(out: Path, arguments: list[str], add: bool, settings: RagSettings, as
         sys.stderr.write(f"skipped {item.path}: {item.reason}\n")
     if as_json:
         rate = round(report.chunks_per_s, 1)
-        _write_json({**asdict(report), "chunks_per_s": rate, "skipped": [asdict(item) for item in skipped]})
+        write_json({**asdict(report), "chunks_per_s": rate, "skipped": [asdict(item) for item in skipped]})
         return
     counts = f"{report.documents} documents, {report.chunks} chunks"
     if report.up_to_date:
@@ -131,7 +120,7 @@ def _search(query: str, index_dir: Path, top_k: int, collections: list[str], set
     hits = retriever.search(query, top_k)
     if as_json:
         searched = {"query": query, "index": str(index_dir), "collections": list(retriever.collections)}
-        _write_json({**searched, "hits": [_hit_as_dict(hit) for hit in hits]})
+        write_json({**searched, "hits": [_hit_as_dict(hit) for hit in hits]})
     elif hits:
         print_hits(query, hits, Console(file=sys.stdout))
     else:
@@ -152,7 +141,7 @@ def _stats(index_dir: Path, plot: Path | None, as_json: bool) -> None:
     if plot:
         draw_lengths(stats, plot)
     if as_json:
-        _write_json(asdict(stats))
+        write_json(asdict(stats))
     else:
         sys.stdout.write(describe_stats(stats))
 
@@ -162,7 +151,7 @@ def _remove(names: list[str], index_dir: Path, as_json: bool) -> None:
 
     report = remove_collections(names, index_dir)
     if as_json:
-        _write_json(asdict(report))
+        write_json(asdict(report))
         return
     left = ", ".join(report.collections) if report.collections else "no collection is left, the index is gone"
     sys.stdout.write(f"{index_dir}: removed {', '.join(report.removed)} ({report.chunks_removed} chunks); {left}\n")
@@ -174,6 +163,6 @@ def _verify(index_dir: Path, as_json: bool) -> None:
     manifest = verify_index(index_dir)
     total = sum(record.bytes for record in manifest.files.values())
     if as_json:
-        _write_json({"index": str(index_dir), "whole": True, "files": len(manifest.files), "bytes": total, "chunks": manifest.chunks})
+        write_json({"index": str(index_dir), "whole": True, "files": len(manifest.files), "bytes": total, "chunks": manifest.chunks})
     else:
         sys.stdout.write(f"{index_dir}: whole ({len(manifest.files)} files, {total} bytes, {manifest.chunks} chunks)\n")

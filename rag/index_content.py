@@ -21,9 +21,8 @@ from rag.embedder import TextEmbedder
 from rag.errors import SourceUnusable
 from rag.generation import DocumentRecord, Index, read_documents
 from rag.manifest import IndexSpec
+from rag.progress import Show
 from rag.settings import RagSettings
-
-BuildProgress = Callable[[str, int, int], None]  # stage ("chunk", "embed"), done, total
 
 
 @dataclass(slots=True)
@@ -86,7 +85,7 @@ def gather(
     spec: IndexSpec,
     settings: RagSettings,
     embedder: TextEmbedder,
-    progress: BuildProgress,
+    progress: Show,
 ) -> Content:
     """The content of an index of the documents `by_name` and of those that are `kept` from the old one.
 

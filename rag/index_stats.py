@@ -18,13 +18,8 @@ from rag.errors import OutputUnwritable
 from rag.generation import read_documents
 from rag.index import open_index
 from rag.manifest import Collection
+from rag.parser import format_of
 
-TYPES = {
-    ".md": "Markdown", ".markdown": "Markdown", ".rst": "reStructuredText", ".txt": "text", ".html": "HTML", ".htm": "HTML", ".pdf": "PDF",
-    ".docx": "DOCX", ".tcl": "Tcl", ".sdc": "SDC", ".v": "Verilog", ".vh": "Verilog", ".sv": "SystemVerilog", ".svh": "SystemVerilog",
-    ".py": "Python", ".lef": "LEF", ".lib": "Liberty", ".csv": "CSV",
-}  # fmt: skip
-_MANUAL_SECTIONS = frozenset({f".{section}" for section in range(1, 10)})  # man pages
 _BINS = 16
 _BAR = 40  # characters of the longest bar
 _SHOWN_FAILURES = 20
@@ -117,9 +112,9 @@ def _measure_collection(entry: Collection, types: Counter[str], characters: int,
 
 
 def type_of(path: str) -> str:
-    """The type or language of a document by the suffix of its path; an unknown suffix stands for itself."""
-    suffix = PurePosixPath(path).suffix.lower()
-    return "man page" if suffix in _MANUAL_SECTIONS else TYPES.get(suffix, suffix or "no suffix")
+    """The name of a document's format; for a path of none that is read its suffix."""
+    found = format_of(path)
+    return found.name if found else PurePosixPath(path).suffix.lower() or "no suffix"
 
 
 def count_lengths(lengths: Sequence[int]) -> list[tuple[int, int, int]]:

@@ -8,7 +8,7 @@ are passed over. A generated page that only loads another one (`.so`) holds no t
 
 import re
 
-from rag.blocks import Block, BlockKind, Parsed, fence_code, pipe_table
+from rag.blocks import Block, BlockKind, Parsed, add_block, fence_code, pipe_table
 from rag.errors import ParseFailed
 
 _ESCAPES = {
@@ -27,22 +27,7 @@ _ESCAPE = re.compile(
     r"|[hvwlLDXRbCNoxZABSH]'[^']*'|n(?:\[[^\]]*\]|\(..|.)|\"(?P<comment>.*)|#.*|(?P<single>.)|$)"
 )
 _FONTS = frozenset({"B", "I", "R", "BI", "IB", "BR", "RB", "IR", "RI", "SM", "SB"})
-_MDOC_QUOTES = {
-    "Fl": "-",
-    "Cm": "",
-    "Nm": "",
-    "Ar": "",
-    "Pa": "",
-    "Ev": "",
-    "Ic": "",
-    "Li": "",
-    "Sy": "",
-    "Em": "",
-    "Va": "",
-    "Fn": "",
-    "Xr": "",
-    "Op": "[",
-}
+_MDOC_TEXT = frozenset({"Fl", "Cm", "Nm", "Ar", "Pa", "Ev", "Ic", "Li", "Sy", "Em", "Va", "Fn", "Xr", "Op"})  # macros that print their arguments
 _NAME_LINE = re.compile(r"^(\S.*?)\s+[-–—]+\s+(.*)$")
 
 
@@ -89,7 +74,6 @@ class _ManReader:
         self._subsection = ""
         self._tag = ""
         self._words: list[str] = []
-        self._items: list[str] = []
         self._code: list[str] | None = None  # the lines between .nf and .fi
         self._table: list[str] | None = None  # the lines between .TS and .TE
         self._wants_tag = False  # after .TP
@@ -137,7 +121,7 @@ class _ManReader:
             self._read_text(f"- {joined}")
         elif name in ("UR", "MT", "URL"):
             self._read_text(joined)
-        elif name in _MDOC_QUOTES:
+        elif name in _MDOC_TEXT:
             self._read_text(_print_mdoc(name, arguments))
 
     def _read_break(self, name: str) -> None:
@@ -209,12 +193,7 @@ class _ManReader:
         self._add("list" if text.startswith("- ") else "prose", text)
 
     def _add(self, kind: BlockKind, text: str) -> None:
-        path = tuple(filter(None, (self._section, self._subsection, self._tag)))
-        last = self.blocks[-1] if self.blocks else None
-        if kind == "list" and last and last.kind == "list" and last.heading_path == path:
-            self.blocks[-1] = Block("list", f"{last.text}\n{text}", path)
-        else:
-            self.blocks.append(Block(kind, text, path))
+        add_block(self.blocks, Block(kind, text, tuple(filter(None, (self._section, self._subsection, self._tag)))))
 
 
 def _print_mdoc(name: str, arguments: list[str]) -> str:
@@ -228,7 +207,7 @@ def _print_mdoc(name: str, arguments: list[str]) -> str:
             closing = "]"
         elif word == "Fl":
             dash = "-"
-        elif word in _MDOC_QUOTES or word in ("It", "Ns", "No"):
+        elif word in _MDOC_TEXT or word in ("It", "Ns", "No"):
             continue
         else:
             words.append(dash + word)

@@ -30,12 +30,13 @@ from rag.word import parse_docx
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How one kind of file is read: by `parse_text` (its text) or by `parse_bytes`.
+    """How one kind of file, which people call `name`, is read: by `parse_text` (its text) or by `parse_bytes`.
 
     `in_sandbox`: parsed once, by `rag.sandbox`, because a library or a heavy pattern meets whatever the file holds; the document then keeps
     the blocks as its text. `head_only`: of a file that is too large only the beginning is read. `keeps_name`: its title is its file's name.
     """
 
+    name: str = ""
     parse_text: Callable[[str], Parsed] | None = None
     parse_bytes: Callable[[bytes], Parsed] | None = None
     in_sandbox: bool = True
@@ -43,24 +44,24 @@ class Format:
     keeps_name: bool = False
 
 
-def _code(parse_code: Callable[[str, str], Parsed], language: str) -> Format:
-    return Format(partial(_call_code, parse_code, language), keeps_name=True)
+def _code(name: str, parse_code: Callable[[str, str], Parsed]) -> Format:
+    return Format(name, partial(_call_code, parse_code, name.lower()), keeps_name=True)
 
 
 def _call_code(parse_code: Callable[[str, str], Parsed], language: str, text: str) -> Parsed:
     return parse_code(text, language)
 
 
-def _data(kind: str) -> Format:
-    return Format(partial(_call_code, parse_eda_data, kind), head_only=True, keeps_name=True)
+def _data(name: str) -> Format:
+    return Format(name, partial(_call_code, parse_eda_data, name.lower()), head_only=True, keeps_name=True)
 
 
-_MARKDOWN = Format(parse_markdown, in_sandbox=False)
-_RST = Format(parse_rst, in_sandbox=False)
-_TEXT = Format(parse_text, in_sandbox=False, keeps_name=True)
-_HTML = Format(parse_bytes=parse_html)
-_CSV = Format(parse_csv, keeps_name=True)
-_MAN = Format(parse_man)
+_MARKDOWN = Format("Markdown", parse_markdown, in_sandbox=False)
+_RST = Format("reStructuredText", parse_rst, in_sandbox=False)
+_TEXT = Format("text", parse_text, in_sandbox=False, keeps_name=True)
+_HTML = Format("HTML", parse_bytes=parse_html)
+_CSV = Format("CSV", parse_csv, keeps_name=True)
+_MAN = Format("man page", parse_man)
 # Sections 1 to 9 and n, alone or with what Perl, OpenSSL, Tcl and others append to them.
 _MAN_SUFFIXES = [f".{section}{extra}" for section, extra in product("123456789", ("", "p", "pm", "perl", "ssl", "tcl", "tk", "x", "posix"))]
 
@@ -69,21 +70,21 @@ FORMATS: dict[str, Format] = {
     **dict.fromkeys((".rst", ".rest"), _RST),
     **dict.fromkeys((".txt", ".text"), _TEXT),
     **dict.fromkeys((".html", ".htm", ".xhtml"), _HTML),
-    ".pdf": Format(parse_bytes=parse_pdf),
-    ".docx": Format(parse_bytes=parse_docx),
+    ".pdf": Format("PDF", parse_bytes=parse_pdf),
+    ".docx": Format("DOCX", parse_bytes=parse_docx),
     **dict.fromkeys((*_MAN_SUFFIXES, ".n", ".man"), _MAN),
-    **dict.fromkeys((".tcl", ".sdc", ".upf", ".xdc"), _code(parse_script, "tcl")),
-    **dict.fromkeys((".sh", ".bash", ".csh"), _code(parse_script, "shell")),
-    ".ys": _code(parse_script, "yosys"),
-    ".vhd": _code(parse_script, "vhdl"),
-    ".vhdl": _code(parse_script, "vhdl"),
-    **dict.fromkeys((".v", ".vh"), _code(parse_verilog, "verilog")),
-    **dict.fromkeys((".sv", ".svh"), _code(parse_verilog, "systemverilog")),
-    ".py": Format(parse_python, keeps_name=True),
-    **dict.fromkeys((".lef", ".tlef"), _data("lef")),
-    ".lib": _data("liberty"),
-    ".def": _data("def"),
-    ".spef": _data("spef"),
+    **dict.fromkeys((".tcl", ".sdc", ".upf", ".xdc"), _code("Tcl", parse_script)),
+    **dict.fromkeys((".sh", ".bash", ".csh"), _code("shell", parse_script)),
+    ".ys": _code("Yosys", parse_script),
+    ".vhd": _code("VHDL", parse_script),
+    ".vhdl": _code("VHDL", parse_script),
+    **dict.fromkeys((".v", ".vh"), _code("Verilog", parse_verilog)),
+    **dict.fromkeys((".sv", ".svh"), _code("SystemVerilog", parse_verilog)),
+    ".py": Format("Python", parse_python, keeps_name=True),
+    **dict.fromkeys((".lef", ".tlef"), _data("LEF")),
+    ".lib": _data("Liberty"),
+    ".def": _data("DEF"),
+    ".spef": _data("SPEF"),
     **dict.fromkeys((".csv", ".tsv"), _CSV),
 }
 

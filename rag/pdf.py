@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from rag.blocks import MAX_HEADING_CHARACTERS, Block, HeadingStack, Parsed, dedent_lines, fence_code, pipe_table
+from rag.blocks import MAX_HEADING_CHARACTERS, Block, BlockKind, HeadingStack, Parsed, add_block, dedent_lines, fence_code, pipe_table
 from rag.errors import ParseFailed
 from rag.pdf_layout import Line, find_aligned_tables, join_words, order_lines
 
@@ -50,7 +50,8 @@ def parse_pdf(content: bytes) -> Parsed:
             raise ParseFailed(f"damaged: none of its {len(damaged)} pages can be read")
         raise ParseFailed(f"scanned or drawn: its {len(pages)} pages hold no text; run text recognition (OCR) on it first")
     pages = _drop_running_lines(pages)
-    assembler = _Assembler(_heading_sizes(pages), _body_size(pages))
+    body_size = _body_size(pages)
+    assembler = _Assembler(_heading_sizes(pages, body_size), body_size)
     for page in pages:
         assembler.read(page)
     assembler.flush()
@@ -176,14 +177,13 @@ def _text_lines(pages: list[_PageText]) -> Iterator[Line]:
     return (line for page in pages for line in page.lines if not line.rows)
 
 
-def _heading_sizes(pages: list[_PageText]) -> dict[float, int]:
+def _heading_sizes(pages: list[_PageText], body_size: float) -> dict[float, int]:
     """Sizes of letters that are headings, with their level: the largest is 1. A size that a tenth of the text has is none."""
-    body = _body_size(pages)
     letters: Counter[float] = Counter()
     for line in _text_lines(pages):
         letters[line.size] += len(line.text)
     total = sum(letters.values())
-    sizes = [size for size in letters if size >= HEADING_RATIO * body and (10 * letters[size] < total or total < 2000)]
+    sizes = [size for size in letters if size >= HEADING_RATIO * body_size and (10 * letters[size] < total or total < 2000)]
     return {size: min(level, 5) for level, size in enumerate(sorted(sizes, reverse=True), start=1)}
 
 
@@ -261,21 +261,13 @@ class _Assembler:
         elif self._kind == "code":
             self._add("code", fence_code(_indent(lines)))
         elif self._kind == "list":
-            self._add_item("- " + _BULLET.sub("", join_lines(lines)) if not re.match(r"\(?\w", lines[0].text) else join_lines(lines))
+            self._add("list", "- " + _BULLET.sub("", join_lines(lines)) if not re.match(r"\(?\w", lines[0].text) else join_lines(lines))
         else:
             self._add("prose", join_lines(lines))
 
-    def _add_item(self, text: str) -> None:
-        last = self.blocks[-1] if self.blocks else None
-        if last and last.kind == "list" and last.heading_path == self._path() and last.page == self._start_page:
-            self.blocks[-1] = Block("list", f"{last.text}\n{text}", last.heading_path, last.page)
-        else:
-            self._add("list", text)
-
-    def _add(self, kind: str, text: str) -> None:
+    def _add(self, kind: BlockKind, text: str) -> None:
         if text.strip():
-            assert kind in ("prose", "list", "table", "code")
-            self.blocks.append(Block(kind, text, self._path(), self._start_page))  # type: ignore[arg-type]
+            add_block(self.blocks, Block(kind, text, self._path(), self._start_page))
 
     def _path(self) -> tuple[str, ...]:
         """The headings, or the page where the file has none."""

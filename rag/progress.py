@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-Show = Callable[[str, int, int], None]  # stage, done, total
+Show = Callable[[str, int, int], None]  # stage ("chunk", "embed", "search"), done, total
 _PLAIN_STEP = 5  # without a terminal: a line every so many percent
 
 

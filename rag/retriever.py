@@ -7,18 +7,18 @@ It builds nothing and writes no prompt. One retriever serves many threads.
 """
 
 import re
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice, pairwise
 from pathlib import Path
 
 from rag.bm25 import STOP_WORDS, content_terms, find_tokens, is_identifier, tokenize
+from rag.dense import Vectors
 from rag.documents import Chunk, Hit
 from rag.embedder import Embedder, TextEmbedder
 from rag.errors import EmptyQuery
 from rag.fusion import fuse_ranks
 from rag.generation import Index
-from rag.glossary import expand_abbreviations as expand_abbreviations
-from rag.glossary import read_glossary as read_glossary
+from rag.glossary import expand_abbreviations
 from rag.index import open_index, spec_of
 from rag.query import strip_small_talk
 from rag.settings import RagSettings
@@ -103,22 +103,29 @@ class Retriever:
         if collections:
             return self.within(collections).search(query, top_k)
         query = clean_query(query)
-        vector = self._embedder.embed([expand_abbreviations(query, self._glossary)])[0]
-        dense_rows, dense_scores = self._index.dense.search(vector, self._settings.candidates)
+        vector, dense = self._search_dense(query)
         named = self._rows_with_rare_names(query)
-        if not dense_rows or (not named and not self._is_close(query, dense_scores[0])):
+        if not dense or (not named and not self._is_close(query, next(iter(dense.values())))):
             return []
-        bm25_rows, bm25_scores = self._index.bm25.search(query, self._settings.candidates)
-        cosine = dict(zip(dense_rows, dense_scores, strict=True))
-        bm25 = dict(zip(bm25_rows, bm25_scores, strict=True))
-        hits: list[Hit] = []
-        for row, score in fuse_ranks([dense_rows, bm25_rows], self._settings.rrf_k):
-            dense_score = cosine[row] if row in cosine else self._index.dense.score(vector, row)
-            if dense_score >= self._settings.min_hit_score or row in named:
-                hits.append(Hit(self._index.chunks[row], score, dense_score, bm25.get(row)))
-            if len(hits) == top_k:
-                break
-        return hits
+        hits = (hit for row, hit in self._fuse(query, vector, dense) if hit.dense_score >= self._settings.min_hit_score or row in named)
+        return list(islice(hits, top_k))
+
+    def rank(self, query: str, top_k: int) -> list[Hit]:
+        """The `top_k` first passages of the ranking, whether they answer the question or not: `search` without its rules. Raises EmptyQuery."""
+        query = clean_query(query)
+        return [hit for _, hit in islice(self._fuse(query, *self._search_dense(query)), top_k)]
+
+    def _search_dense(self, query: str) -> tuple[Vectors, dict[int, float]]:
+        """The query's vector, and the cosines of the rows nearest to it, best first."""
+        vector = self._embedder.embed([expand_abbreviations(query, self._glossary)])[0]
+        return vector, dict(zip(*self._index.dense.search(vector, self._settings.candidates), strict=True))
+
+    def _fuse(self, query: str, vector: Vectors, dense: Mapping[int, float]) -> Iterator[tuple[int, Hit]]:
+        """Rows and hits of the dense and the BM25 ranking as one, best first."""
+        bm25 = dict(zip(*self._index.bm25.search(query, self._settings.candidates), strict=True))
+        for row, score in fuse_ranks([list(dense), list(bm25)], self._settings.rrf_k):
+            cosine = dense[row] if row in dense else self._index.dense.score(vector, row)
+            yield row, Hit(self._index.chunks[row], score, cosine, bm25.get(row))
 
     def _is_close(self, query: str, best_cosine: float) -> bool:
         """Rules 1, 3 and 4 of `search`."""

@@ -27,6 +27,9 @@ from rag.settings import RagSettings
 from serve.app import create_app
 from serve.settings import ServeSettings
 from serve.tokens import TokenCounter
+from tests.fake_engine import FakeEngine
+
+Gateway = Callable[..., AbstractContextManager[str]]  # what `gateway_at` gives
 
 SIX_DOCUMENTS = {  # title: text
     "Antenna repair": "Antenna violations are fixed with the command `repair_antennas`, which inserts diode cells near the gates of the nets.",
@@ -119,7 +122,7 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def gateway_at(small_retriever: Retriever, counter: TokenCounter) -> Callable[..., AbstractContextManager[str]]:
+def gateway_at(small_retriever: Retriever, counter: TokenCounter) -> Gateway:
     """A context manager that runs the gateway before an engine's URL, on a real socket, and gives the gateway's URL.
 
     It searches `store`, or the six documents; `changes` are settings.
@@ -142,6 +145,38 @@ def gateway_at(small_retriever: Retriever, counter: TokenCounter) -> Callable[..
     return run
 
 
+@pytest.fixture(scope="module")
+def shared_engine() -> Iterator[FakeEngine]:
+    with FakeEngine() as fake:
+        yield fake
+
+
+@pytest.fixture(scope="module")
+def shared_gateway(gateway_at: Gateway, shared_engine: FakeEngine) -> Iterator[str]:
+    with gateway_at(shared_engine.url) as url:
+        yield url
+
+
+@pytest.fixture
+def engine(shared_engine: FakeEngine) -> FakeEngine:
+    """An engine as new."""
+    shared_engine.reset()
+    return shared_engine
+
+
+@pytest.fixture
+def gateway(shared_gateway: str, engine: FakeEngine) -> str:
+    """The gateway of all tests of a file before an engine as new."""
+    return shared_gateway
+
+
+@pytest.fixture
+def fresh_gateway(gateway_at: Gateway, engine: FakeEngine) -> Iterator[str]:
+    """A gateway that has counted nothing yet."""
+    with gateway_at(engine.url) as url:
+        yield url
+
+
 def wait_until_up(url: str, timeout_s: float = 20.0) -> None:
     """Return once the URL answers 200."""
     deadline = time.monotonic() + timeout_s
@@ -153,3 +188,11 @@ def wait_until_up(url: str, timeout_s: float = 20.0) -> None:
             pass
         assert time.monotonic() < deadline, f"{url} does not answer"
         time.sleep(0.05)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home folder of commands that a test runs in this process: not there yet, and no mirror."""
+    monkeypatch.setenv("CHIPALIGN_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("CHIPALIGN_MIRROR", raising=False)
+    return tmp_path / "home"

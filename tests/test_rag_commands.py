@@ -10,17 +10,12 @@ import pytest
 import chipalign
 from rag.corpus import load_sources
 
+pytestmark = pytest.mark.usefixtures("home")
+
 
 def corpus(argv: list[str]) -> int:
     """`chipalign corpus` as it is run."""
     return chipalign.main(["corpus", *argv])
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("CHIPALIGN_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("CHIPALIGN_MIRROR", raising=False)
-    return tmp_path / "home"
 
 
 def test_corpus_list_shows_every_pin(capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,10 +42,7 @@ QUESTIONS = [
     {"id": 4, "type": "off", "question": "Who won the football match yesterday?", "answerable": False, "reference": []},
 ]
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CHIPALIGN_HOME", str(tmp_path / "home"))
+pytestmark = pytest.mark.usefixtures("home")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from rag.documents import Document, Hit, make_chunk
 from rag.embedder import Embedder
 from rag.errors import ReferenceUnknown, ResultUnusable
-from rag.evaluation import Outcome, RankingRetriever, WholeTextEmbedder, ask_all, compare, index_whole, summarize
+from rag.evaluation import Outcome, WholeTextEmbedder, ask_all, compare, index_whole, summarize
 from rag.index import Index
 from rag.questions import READY_MADE, Question, refer_to_chunk
 from rag.retriever import Retriever
@@ -85,14 +85,14 @@ def test_in_the_index_each_document_is_one_chunk_however_long_and_whatever_its_h
 def test_the_ranking_has_hits_for_a_question_that_the_rule_refuses(embedder: WholeTextEmbedder, index: Index) -> None:
     off_topic = "Who won the football match yesterday?"
     assert Retriever(index, embedder, SETTINGS).search(off_topic) == []
-    assert len(RankingRetriever(index, embedder, SETTINGS).search(off_topic)) == len(TEXTS)
+    assert len(Retriever(index, embedder, SETTINGS).rank(off_topic, 5)) == len(TEXTS)
 
 
 def test_the_ranking_is_that_of_the_retriever_where_the_rule_lets_pass(embedder: WholeTextEmbedder, index: Index) -> None:
     question = "Which command repairs hold violations?"
     hits = Retriever(index, embedder, SETTINGS).search(question)
     assert hits
-    assert RankingRetriever(index, embedder, SETTINGS).search(question)[: len(hits)] == hits
+    assert Retriever(index, embedder, SETTINGS).rank(question, 5)[: len(hits)] == hits
 
 
 def test_questions_are_searched_and_ranked_and_judged(embedder: WholeTextEmbedder, index: Index) -> None:

@@ -17,17 +17,12 @@ NOTES = {
     "hold.rst": "Hold\n====\n\n``repair_timing -hold`` inserts delay buffers.\n",
 }
 
+pytestmark = pytest.mark.usefixtures("home")
+
 
 def index(argv: list[str]) -> int:
     """`chipalign index` as it is run."""
     return chipalign.main(["index", *argv])
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("CHIPALIGN_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("CHIPALIGN_MIRROR", raising=False)
-    return tmp_path / "home"
 
 
 @pytest.fixture

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from rag.documents import Document
 from rag.embedder import Embedder
 from rag.errors import CollectionUnknown, EmptyQuery, IndexMismatch, IndexNotFound
+from rag.glossary import expand_abbreviations, read_glossary
 from rag.index import build_index
 from rag.langchain_retriever import ChipRetriever
-from rag.retriever import Retriever, clean_query, expand_abbreviations, read_glossary
+from rag.retriever import Retriever, clean_query
 from rag.settings import RagSettings
 
 SETTINGS = RagSettings(home=Path("unused"))

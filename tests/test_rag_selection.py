@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from rag.bm25 import Bm25Index
 from rag.errors import CollectionUnknown
-from rag.selection import SelectedBm25, mask_of, select_collections
+from rag.selection import mask_of, select_collections
 
 KNOWN = ["handbook", "openroad", "openroad@2.0", "openroad@3.0", "openroad-flow"]
 WORDS = ["hold", "setup", "clock", "set_wire_rc", "-hold"]
@@ -37,7 +37,7 @@ def test_the_mask_is_true_for_the_rows_of_the_names() -> None:
 def test_selected_bm25_is_the_whole_one_without_the_other_rows(texts: list[str], query: str, data: st.DataObject) -> None:
     mask = np.array(data.draw(st.lists(st.booleans(), min_size=len(texts), max_size=len(texts))))
     whole = Bm25Index.build(texts)
-    selected = SelectedBm25(whole, mask)
+    selected = whole.within(mask)
     expected = [(row, score) for row, score in zip(*whole.search(query, len(texts)), strict=True) if mask[row]]
     assert list(zip(*selected.search(query, len(texts)), strict=True)) == expected
     assert selected.rows_with(query.split()[0]) == {row for row in whole.rows_with(query.split()[0]) if mask[row]}
@@ -48,4 +48,4 @@ def test_selected_bm25_is_the_whole_one_without_the_other_rows(texts: list[str],
 def test_coverage_counts_only_the_selected_rows() -> None:
     whole = Bm25Index.build(["hold buffers", "hold clock tree"])
     assert whole.coverage("hold buffers") == pytest.approx(1)
-    assert SelectedBm25(whole, np.array([False, True])).coverage("hold buffers") == pytest.approx(0.5)
+    assert whole.within(np.array([False, True])).coverage("hold buffers") == pytest.approx(0.5)

@@ -4,52 +4,18 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from typing import Any
 
 import httpx
 import openai
 import pytest
 
+from tests.conftest import Gateway
 from tests.fake_engine import ENGINE_MODEL, EngineScript, FakeEngine
 
 ANTENNA = {"messages": [{"role": "user", "content": "Which command fixes antenna violations?"}]}
 NOTHING = {"messages": [{"role": "user", "content": "What is the best recipe for tomato soup?"}]}
 FOLLOW_UP = "Who inserts the cells?"  # finds nothing by itself, and does not lean on the turn before by its words
-Gateway = Callable[..., AbstractContextManager[str]]
-
-
-@pytest.fixture(scope="module")
-def shared_engine() -> Iterator[FakeEngine]:
-    with FakeEngine() as fake:
-        yield fake
-
-
-@pytest.fixture(scope="module")
-def shared_gateway(gateway_at: Gateway, shared_engine: FakeEngine) -> Iterator[str]:
-    with gateway_at(shared_engine.url) as url:
-        yield url
-
-
-@pytest.fixture
-def engine(shared_engine: FakeEngine) -> FakeEngine:
-    """An engine as new."""
-    shared_engine.reset()
-    return shared_engine
-
-
-@pytest.fixture
-def gateway(shared_gateway: str, engine: FakeEngine) -> str:
-    """The gateway of all tests of this file before an engine as new."""
-    return shared_gateway
-
-
-@pytest.fixture
-def fresh_gateway(gateway_at: Gateway, engine: FakeEngine) -> Iterator[str]:
-    """A gateway that has counted nothing yet."""
-    with gateway_at(engine.url) as url:
-        yield url
 
 
 def client(url: str, api_key: str = "none") -> Any:  # its types are too narrow for what we pass and read beyond OpenAI

@@ -9,8 +9,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
@@ -20,6 +19,7 @@ from openai.types.model import Model
 
 from rag.documents import Chunk, Hit
 from rag.retriever import Retriever
+from tests.conftest import Gateway
 from tests.fake_engine import ENGINE_MODEL, EngineScript, FakeEngine
 
 QUESTION = "Which command fixes antenna violations?"
@@ -28,39 +28,6 @@ NOTHING: dict[str, Any] = {"messages": [{"role": "user", "content": "What is the
 GREETING: dict[str, Any] = {"messages": [{"role": "user", "content": "hello"}]}
 JSON_MODE = {"response_format": {"type": "json_object"}}
 TOOLS = {"tools": [{"type": "function", "function": {"name": "run_sta", "parameters": {"type": "object", "properties": {}}}}]}
-Gateway = Callable[..., AbstractContextManager[str]]
-
-
-@pytest.fixture(scope="module")
-def shared_engine() -> Iterator[FakeEngine]:
-    with FakeEngine() as fake:
-        yield fake
-
-
-@pytest.fixture(scope="module")
-def shared_gateway(gateway_at: Gateway, shared_engine: FakeEngine) -> Iterator[str]:
-    with gateway_at(shared_engine.url) as url:
-        yield url
-
-
-@pytest.fixture
-def engine(shared_engine: FakeEngine) -> FakeEngine:
-    """An engine as new."""
-    shared_engine.reset()
-    return shared_engine
-
-
-@pytest.fixture
-def gateway(shared_gateway: str, engine: FakeEngine) -> str:
-    """The gateway of all tests of this file before an engine as new."""
-    return shared_gateway
-
-
-@pytest.fixture
-def fresh_gateway(gateway_at: Gateway, engine: FakeEngine) -> Iterator[str]:
-    """A gateway that has counted nothing yet."""
-    with gateway_at(engine.url) as url:
-        yield url
 
 
 def post(url: str, body: Mapping[str, Any], **more: Any) -> httpx.Response:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing
+from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
+from tests.conftest import Gateway as RunGateway
 from tests.fake_engine import FakeEngine
 from ui.client import Gateway
 from ui.errors import ContextExceeded, EngineStarting, RequestRefused
 from ui.events import Finished, SourcesFound, TextDelta
 from ui.settings import UiSettings
 
-RunGateway = Callable[..., AbstractContextManager[str]]
 QUESTION = [{"role": "user", "content": "Which command fixes antenna violations?"}]
 
 

@@ -1,0 +1,25 @@
+"""What this package's commands share: a type of argument, and JSON as they print it.
+
+The commands themselves are in commands, index_commands and eval_commands.
+
+    parser.add_argument("--top-k", type=positive, default=5)
+"""
+
+import argparse
+import json
+import sys
+
+MOST = 1000  # hits that a search may be asked for
+
+
+def positive(text: str) -> int:
+    """An argument that is a whole number from 1 to `MOST`; argparse tells in its own way where it is none."""
+    value = int(text) if text.isdecimal() else 0
+    if not 1 <= value <= MOST:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {MOST}")
+    return value
+
+
+def write_json(value: object) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
