@@ -87,9 +87,21 @@ def find_unsupported(config: Mapping[str, Any]) -> list[str]:
     if config.get("init_lora_weights", True) not in PLAIN_STARTS:
         problems.append(f"init_lora_weights is {config['init_lora_weights']!r}, which shifts the base weights")
     problems += [f"{key} is {config[key]!r}" for key in REFUSED if config.get(key)]
-    alphas = {"lora_alpha": config.get("lora_alpha"), **(config.get("alpha_pattern") or {})}
-    problems += [f"{key} has alpha {value!r}, which is no number" for key, value in alphas.items() if not isinstance(value, int | float)]
+    patterns = config.get("alpha_pattern") or {}
+    if not isinstance(patterns, dict):
+        return [*problems, f"alpha_pattern is {patterns!r}, which is no table"]
+    alphas = {"lora_alpha": config.get("lora_alpha"), **patterns}
+    problems += [f"{key} has alpha {value!r}, which is no number" for key, value in alphas.items() if type(value) not in (int, float)]
+    problems += [f"alpha_pattern {key!r} is no regular expression" for key in patterns if not _is_pattern(key)]
     return problems
+
+
+def _is_pattern(text: str) -> bool:
+    try:
+        re.compile(text)
+    except re.error:
+        return False
+    return True
 
 
 def pair_tensors(specs: Mapping[str, TensorSpec], config: Mapping[str, Any], folder: Path) -> dict[str, LoraPair]:

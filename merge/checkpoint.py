@@ -159,11 +159,19 @@ def read_json_object(path: Path) -> dict[str, Any]:
     try:
         if (n_bytes := path.stat().st_size) > JSON_LIMIT_BYTES:
             raise CheckpointCorrupt(f"{path} has {n_bytes} bytes, more than any such file of a model ({JSON_LIMIT_BYTES} are allowed)")
-        return _parse_object(path.read_bytes(), path)
+        return parse_json_object(path.read_bytes(), path)
     except (FileNotFoundError, NotADirectoryError):
         raise CheckpointNotFound(f"{path} does not exist. Give a folder that holds a whole model") from None
     except OSError as error:
         raise CheckpointCorrupt(f"{path} cannot be read: {error.strerror}") from error
+
+
+def read_text(path: Path) -> str:
+    """The text of a file beside the weights. Raises CheckpointCorrupt if it is no UTF-8."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise CheckpointCorrupt(f"{path} is no UTF-8 text: byte {error.start}. Copy the file anew") from None
 
 
 def read_specs(folder: Path) -> dict[str, TensorSpec]:
@@ -189,6 +197,8 @@ def _read_sharded(index: Path) -> dict[str, TensorSpec]:
     if not isinstance(weight_map, dict) or not weight_map:
         raise CheckpointCorrupt(f"{index}: weight_map is missing or empty. Copy the file anew")
     for name, shard in weight_map.items():
+        if not name.isprintable():
+            raise CheckpointCorrupt(f"{index} names a tensor {name!r}, which cannot be printed")
         if not isinstance(shard, str) or not PLAIN_NAME.fullmatch(shard):
             raise CheckpointCorrupt(f"{index}: tensor {name} is said to be in {shard!r}, which is no plain name of a safetensors file")
     shards = sorted(set(weight_map.values()))
@@ -218,7 +228,7 @@ def read_header(path: Path) -> dict[str, TensorSpec]:
         raise CheckpointNotFound(f"{path} does not exist") from None
     except OSError as error:
         raise CheckpointCorrupt(f"{path} cannot be read: {error.strerror}") from error
-    header = _parse_object(raw, path)
+    header = parse_json_object(raw, path)
     header.pop("__metadata__", None)
     data_start = 8 + length
     specs = {name: _parse_entry(name, entry, path, data_start) for name, entry in header.items()}
@@ -265,7 +275,9 @@ def _check_tiling(specs: Iterable[TensorSpec], path: Path, data_start: int, file
         raise CheckpointCorrupt(f"{path}: {file_bytes - end} bytes after the last tensor belong to none. Copy the file anew")
 
 
-def _parse_object(raw: bytes, path: Path) -> dict[str, Any]:
+def parse_json_object(raw: bytes, path: Path) -> dict[str, Any]:
+    """A JSON object from the bytes of a file, whose path is named in errors. Raises CheckpointCorrupt for anything else, and for keys given twice."""
+
     def _refuse_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):

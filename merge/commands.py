@@ -91,7 +91,7 @@ def build_bench_parser() -> argparse.ArgumentParser:
     """The options of `chipalign merge bench`."""
     parser = argparse.ArgumentParser(
         prog="chipalign merge bench",
-        description="Measure a merge of 1.1 B parameters beside mergekit's slerp and beside plain copies of the same bytes, in turn: half an hour.",
+        description="Measure a merge of 1.1 B parameters beside mergekit's slerp and beside plain copies of the same bytes, in turn: ten minutes.",
     )
     parser.add_argument("--quick", action="store_true", help="100 M parameters, once, without mergekit: a minute")
     parser.add_argument("--rounds", type=int, default=3, help="how often each is run; medians count (default 3)")

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from merge.checkpoint import read_json_object
+from merge.checkpoint import read_json_object, read_text
 from merge.errors import CheckpointCorrupt
 from merge.pairing import SETTING_KEYS, Pair
 from merge.recipe import Recipe
@@ -68,11 +68,19 @@ def make_config(recipe: Recipe, pair: Pair) -> dict[str, Any]:
 
 
 def _read_files(folder: Path, names: tuple[str, ...]) -> dict[str, bytes]:
-    return {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
+    """The bytes of those files that are there. Raises CheckpointCorrupt for one that is not what the end of its name says."""
+    files = {}
+    for path in (folder / name for name in names if (folder / name).is_file()):
+        if path.suffix == ".json":
+            read_json_object(path)
+        elif path.suffix == ".jinja":
+            read_text(path)
+        files[path.name] = path.read_bytes()
+    return files
 
 
 def _dump(document: Mapping[str, Any]) -> bytes:
-    return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(document, indent=2) + "\n").encode()
 
 
 def _move_ids(pair: Pair, files: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -112,12 +120,12 @@ def _join(pair: Pair) -> bytes:
     assert pair.chat_vocab is not None
     tokens = union_tokens(pair.chip_vocab, pair.chat_vocab)
     chip, chat = (read_json_object(source.folder / TOKENIZER) for source in (pair.chip, pair.chat))
-    raw = _dump(join_tokenizers(chip, chat, tokens))
+    text = json.dumps(join_tokenizers(chip, chat, tokens), indent=2, ensure_ascii=False) + "\n"
     try:
-        table = Tokenizer.from_str(raw.decode()).get_vocab(with_added_tokens=True)
+        table = Tokenizer.from_str(text).get_vocab(with_added_tokens=True)
     except Exception as error:  # the library raises bare Exception for what it cannot read
         raise CheckpointCorrupt(f'the tokenizer of both parents cannot be read: {error}. Use vocab = "chat" or "chip"') from error
-    if table != tokens or tokens != parse_tokens(json.loads(raw), Path(TOKENIZER)):
+    if table != tokens or tokens != parse_tokens(json.loads(text), Path(TOKENIZER)):
         wrong = next((token for token in tokens if table.get(token) != tokens[token]), "")
         raise CheckpointCorrupt(f'the tokenizer of both parents gives {wrong!r} another id than its row. Use vocab = "chat" or "chip"')
-    return raw
+    return text.encode()

@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from merge.checkpoint import TensorSource, TensorSpec, read_json_object
+from merge.checkpoint import TensorSource, TensorSpec, read_json_object, read_text
 from merge.dtypes import FLOATS, WHOLE
 from merge.errors import ParentsMismatch
 from merge.recipe import BASE_METHODS, DECISIONS, Recipe
@@ -80,7 +80,8 @@ def check_pair(chip: TensorSource, chat: TensorSource, recipe: Recipe | None = N
     found = compare_configs(chip.config, chat.config) + compare_vocabularies(chip_vocab, chat_vocab) + compare_specs(chip.specs, chat.specs)
     open_ones = [mismatch.tell() for mismatch in found if mismatch.setting is None or recipe is None or getattr(recipe, mismatch.setting) == "refuse"]
     rows = None
-    if recipe is not None and recipe.vocab != "refuse" and any(mismatch.setting == "vocab" for mismatch in found):
+    open_ones += (without_rows := check_ids(chat_vocab))
+    if not without_rows and recipe is not None and recipe.vocab != "refuse" and any(mismatch.setting == "vocab" for mismatch in found):
         if chip_vocab is None or chat_vocab is None:
             side = "chip" if chip_vocab is None else "chat"
             open_ones.append(f"the {side} parent has no {TOKENIZER}, so its rows cannot be matched by token. Write it with transformers")
@@ -88,7 +89,6 @@ def check_pair(chip: TensorSource, chat: TensorSource, recipe: Recipe | None = N
             rows = match_rows(recipe.vocab, chip_vocab, chat_vocab, base_vocab)
             open_ones += check_rows({"chip": (chip, chip_vocab), "chat": (chat, chat_vocab)})
             open_ones += check_takeover(recipe.vocab, chip, chat, chip_vocab, chat_vocab)
-    open_ones += check_ids(chat_vocab)
     if recipe is not None and recipe.method in BASE_METHODS:
         open_ones += check_base(base, chat, rows, base_vocab, chat_vocab)
     if open_ones:
@@ -119,11 +119,15 @@ def compare_configs(chip: Mapping[str, Any], chat: Mapping[str, Any], side: str 
 
 
 def describe_rope(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The rotary embedding's settings, whether the config says rope_parameters (transformers 5) or rope_theta and rope_scaling (before)."""
-    rope = dict(config.get("rope_parameters") or config.get("rope_scaling") or {})
-    rope.setdefault("rope_theta", config.get("rope_theta") or ROPE_THETA)
+    """The rotary embedding's settings, whether the config says rope_parameters (transformers 5) or rope_theta and rope_scaling (before).
+
+    Values of other types than these should have are compared as they are.
+    """
+    said = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    rope = dict(said) if isinstance(said, dict) else {"rope_parameters": said}
+    theta = rope.get("rope_theta") or config.get("rope_theta") or ROPE_THETA
+    rope["rope_theta"] = float(theta) if isinstance(theta, int | float) else theta
     rope["rope_type"] = rope.pop("type", None) or rope.get("rope_type") or "default"
-    rope["rope_theta"] = float(rope["rope_theta"])
     return dict(sorted(rope.items()))
 
 
@@ -214,7 +218,7 @@ def find_chat_tokens(chat: TensorSource, vocabulary: Vocabulary) -> set[str]:
             if key.endswith("_token_id"):
                 numbers |= {number for number in (value if isinstance(value, list) else [value]) if type(number) is int}
     needed = {token for token, number in vocabulary.tokens.items() if number in numbers}
-    template = (folder / "chat_template.jinja").read_text(encoding="utf-8") if (folder / "chat_template.jinja").is_file() else ""
+    template = read_text(folder / "chat_template.jinja") if (folder / "chat_template.jinja").is_file() else ""
     if not template and (folder / "tokenizer_config.json").is_file():
         template = json.dumps(read_json_object(folder / "tokenizer_config.json").get("chat_template") or "", ensure_ascii=False)
     return needed | {token for token in vocabulary.tokens if MARK.fullmatch(token) and token in template}

@@ -77,8 +77,8 @@ def parse_tokens(document: Mapping[str, Any], path: Path) -> dict[str, int]:
         tokens |= {token["content"]: token["id"] for token in document.get("added_tokens") or []}
     except (KeyError, TypeError, IndexError, ValueError) as error:
         raise CheckpointCorrupt(f"{path}: its vocabulary cannot be read ({error!r}). Copy the file anew") from None
-    if not all(type(number) is int and number >= 0 for number in tokens.values()):
-        raise CheckpointCorrupt(f"{path}: its vocabulary holds ids that are no whole numbers from 0 on. Copy the file anew")
+    if not all(isinstance(token, str) and type(number) is int and number >= 0 for token, number in tokens.items()):
+        raise CheckpointCorrupt(f"{path}: its vocabulary is no table of tokens with whole numbers from 0 on. Copy the file anew")
     return tokens
 
 

@@ -4,7 +4,7 @@ user's is touched.
 
 Figures depend on the machine, so the document names it. No test asserts them.
 
-    asyncio.run(run_bench(settings, data_dir, questions=20, console=console))
+    asyncio.run(run_bench(settings, data_dir, questions=20, full=False, console=console))
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ SEARCH_ROUNDS = 3  # every question of the set is searched this often
 ANSWER_TOKENS = 16  # only the first token is timed
 
 
-async def run_bench(settings: ServeSettings, data_dir: Path, questions: int, console: Console) -> None:
-    """Measure everything and write one JSON document as the last line of stdout."""
+async def run_bench(settings: ServeSettings, data_dir: Path, questions: int, full: bool, console: Console) -> None:
+    """Measure everything and write one JSON document as the last line of stdout. full: the merge of 1.1 B parameters beside mergekit too."""
     with tempfile.TemporaryDirectory(prefix="chipalign-bench-") as folder:
         gateway_port, engine_port = free_ports(2)
         settings = dataclasses.replace(
@@ -56,8 +56,9 @@ async def run_bench(settings: ServeSettings, data_dir: Path, questions: int, con
         env = settings.child_env()
         say(console, "merging the demo pair, twice: the first run de-quantises the parents too")
         merge = [measure(["merge", str(data_dir / "recipes" / "demo.toml"), "--out", str(settings.checkpoint_dir), "--force"], env) for _ in range(2)]
-        say(console, "merging a synthetic pair beside plain copies (`chipalign merge bench --quick`)")
-        merge_bench = measure(["merge", "bench", "--quick"], env)["summary"]
+        bench = ["merge", "bench", *([] if full else ["--quick"])]
+        say(console, f"merging a synthetic pair beside {'mergekit and ' if full else ''}plain copies (`chipalign {' '.join(bench)}`)")
+        merge_bench = measure(bench, env)["summary"]
         say(console, "indexing the handbook")
         index = measure(["index", "build", "--out", str(settings.index_dir), str(data_dir / "handbook")], env)
         asked = read_questions(data_dir / "eval" / "starter.jsonl")

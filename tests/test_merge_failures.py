@@ -24,12 +24,15 @@ from merge.checkpoint import HEADER_LIMIT_BYTES, JSON_LIMIT_BYTES, Checkpoint, S
 from merge.errors import CheckpointCorrupt, MergeError, OutputFull
 from merge.layout import INDEX, WEIGHTS
 from merge.merger import Watcher, merge_parents
-from merge.recipe import Recipe
+from merge.preview import preview_merge
+from merge.recipe import DECISIONS, Recipe
 from merge.settings import MergeSettings
-from tests.tiny_models import make_recipe, write_llama
+from tests.tiny_models import WORDS, make_recipe, write_adapter, write_llama, write_tokenizer
 
 MUTATIONS = 10_000
 MERGED = 200  # of the mutated files, those that are merged too
+LIES: list[Any] = [-1, 0, 2**31, 2**64, 10**30, 1e300, math.nan, None, True, "", "F32", "..", "../x", "\ud800", [], {}, [0, 0], [[1]], {"x": {}}]
+COMPANIONS = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", INDEX, "chat_template.jinja")
 
 
 @pytest.fixture
@@ -161,8 +164,7 @@ def change_header(raw: bytes, dice: random.Random) -> bytes:
     """The header with one of its values replaced by something that a liar would write there."""
     length = int.from_bytes(raw[:8], "little")
     header = json.loads(raw[8 : 8 + length])
-    numbers: list[Any] = [-1, 0, 2**31, 2**63, 2**64, 10**30, 1e300, math.nan]
-    lies = [*numbers, None, True, "", "F32", "..", "\ud800", [], {}, [0, 0], [[1]], [2**40, 2**40]]
+    lies = [*LIES, 2**63, [2**40, 2**40]]
     name = dice.choice(sorted(header))
     if dice.random() < 0.2 or not isinstance(header[name], dict):
         header[dice.choice(["", "\n", "../x", "__metadata__", "\ud800", name + "x"])] = header.pop(name)
@@ -175,6 +177,27 @@ def change_header(raw: bytes, dice: random.Random) -> bytes:
             header[name][key] = dice.choice(lies)
     changed = json.dumps(header).encode()
     return struct.pack("<Q", len(changed)) + changed + raw[8 + length :]
+
+
+def change_value(raw: bytes, dice: random.Random) -> bytes:
+    """A JSON file with a value somewhere in it replaced, renamed or taken away; bytes of one that is no JSON are flipped."""
+    try:
+        document: Any = json.loads(raw)
+    except ValueError:
+        return flip_bytes(raw, dice)
+    holder = document
+    while True:
+        key: Any = dice.choice(sorted(holder) if isinstance(holder, dict) else range(len(holder)))
+        if not holder[key] or not isinstance(holder[key], dict | list) or dice.random() < 0.3:
+            break
+        holder = holder[key]
+    if dice.random() < 0.2:
+        value = holder.pop(key)
+        if isinstance(holder, dict) and dice.random() < 0.5:
+            holder[dice.choice(["", "\n", "../x", key + "x"])] = value
+    else:
+        holder[key] = dice.choice(LIES)
+    return json.dumps(document).encode()
 
 
 MUTATORS: list[Callable[[bytes, random.Random], bytes]] = [flip_bytes, cut_off, insert_bytes, change_length, change_header]
@@ -215,3 +238,28 @@ def test_bfloat16_infinities_and_nan_are_found_wherever_they_stand(tmp_path: Pat
         file.write(struct.pack("<H", bits))
     with pytest.raises(MergeError, match=r"chip parent: tensor model\.norm\.weight holds (nan|inf|-inf) at flat position 31"):
         run(make_recipe(chip, chat, dtype="bfloat16"), tmp_path / "out")
+
+
+def test_three_thousand_changed_companions_are_read_or_refused(tmp_path: Path) -> None:
+    """Index, config, tokenizer and adapter config of either parent, with whatever a liar would write into one value of them."""
+    shape: dict[str, Any] = {"num_hidden_layers": 1, "hidden_size": 8, "intermediate_size": 8, "shards_of": "3KB"}
+    chip, chat = (write_llama(tmp_path / name, seed, **shape) for name, seed in (("chip", 1), ("chat", 2)))
+    write_tokenizer(chip, (*WORDS, "hold_buffer"))
+    (chip / "generation_config.json").write_text('{"eos_token_id": [1, 2], "bos_token_id": 0}')
+    adapter = write_adapter(tmp_path / "adapter", chip, seed=3)
+    files = [folder / name for folder in (chip, chat) for name in COMPANIONS] + [adapter / "adapter_config.json"]
+    originals = {path: path.read_bytes() for path in files if path.exists()}
+    dice, sentences, outside = random.Random(0), list[str](), sorted(tmp_path.iterdir())
+    settings = MergeSettings(tmp_path / "home")
+    for number in range(3_000):
+        path = sorted(originals)[number % len(originals)]
+        path.write_bytes(dice.choice([change_value, change_value, change_value, flip_bytes, cut_off])(originals[path], dice))
+        decisions = {key: dice.choice(DECISIONS[key]) for key in ("vocab", "config")}
+        try:
+            preview_merge(make_recipe(chip, chat, adapter, **decisions), settings, say=lambda text: None)
+        except MergeError as error:
+            sentences.append(str(error))
+        path.write_bytes(originals[path])
+    assert len(sentences) > 1_000
+    assert not [sentence for sentence in sentences if "\n" in sentence]
+    assert sorted(tmp_path.iterdir()) == outside
