@@ -111,9 +111,9 @@ def _measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
         measures = AnswerMeasures(corpus_names(map(searchable_text, searched.chunks)))
         prompts = build_prompts(questions, searched.hits, counter, _budget(args, server))
         resumed = _ask(prompts, searched.collections, server, args, file, progress)
-        answers = [file.kept[prompt.number] for prompt in prompts]
-        rows = score(answers, measures, progress)
-    references = score([replace(answer, answer=answer.reference) for answer in answers], measures)
+    answers = [file.kept[prompt.number] for prompt in prompts]
+    rows = score(answers, measures)
+    references = score([replace(answer, answer=answer.reference, finish_reason=None) for answer in answers], measures)
     result = {
         "evaluation": "qa",
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

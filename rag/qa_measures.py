@@ -29,14 +29,14 @@ def find_names(text: str) -> frozenset[str]:
 
     A name is what `rag.bm25.is_identifier` holds for one: a word with `_` (`set_wire_rc`, `PLACE_DENSITY`), an option (`-hold`), a message
     number (`GRT-0243`), of at least four characters. Left out is what users name themselves: paths and file names, `$variables`, what a line
-    of Tcl sets (`set my_margin 0.1`), and the value behind an option (`-net my_net`). Commands of one plain word (`tapcell`) cannot be told
-    from other words and are not counted.
+    of Tcl sets (`set my_margin 0.1`), the value behind an option (`-net my_net`), and what stands for many names (`report_*`). Commands of
+    one plain word (`tapcell`) cannot be told from other words and are not counted.
     """
     text = text.replace("\\_", "_")  # Markdown's escape
     own = {name.lower() for name in _TCL_SET.findall(text)}
     for pattern, kept in ((_BULLET, " "), (_PATH, " "), (_VARIABLE, " "), (_VALUE, r"\1 ")):
         text = pattern.sub(kept, text)
-    return _identifiers(text) - own
+    return frozenset(name for name in _identifiers(text) - own if name[-1].isalnum())
 
 
 def find_commands(text: str) -> frozenset[str]:
@@ -61,8 +61,10 @@ class AnswerMeasures:
         self._known = known
         self._scorer = _load_scorer()
 
-    def measure(self, question: str, reference: str, answer: str) -> dict[str, float | None]:
-        """All measures of one answer, by name. None where a measure does not apply to the question.
+    def measure(self, question: str, reference: str, answer: str, is_cut: bool = False) -> dict[str, float | None]:
+        """All measures of one answer, by name; None where a measure does not apply to the question.
+
+        Of an answer that `is_cut` (the model had to stop) the last word may be half a name: it counts in ROUGE-L alone.
 
         rouge_l: F1 of the longest common subsequence of words (Lin, "ROUGE: A Package for Automatic Evaluation of Summaries", 2004), by
             rouge-score with its own tokenizer and without stemming, its default: "routes" and "routing" are two things in this field.
@@ -73,21 +75,25 @@ class AnswerMeasures:
         """
         asked = find_names(question)
         right = (find_commands(reference) & self._known) - asked
-        named = find_names(answer)
+        named = find_names(_drop_last_word(answer) if is_cut else answer)
         return {
             ROUGE_L: self.rouge_l(reference, answer),
             RIGHT_COMMAND: float(bool(right & named)) if right else None,
             COMMAND_RECALL: len(right & named) / len(right) if right else None,
-            UNKNOWN_COMMAND: float(bool(self.unknown_names(question, answer))),
+            UNKNOWN_COMMAND: float(bool(self.unknown_names(question, answer, is_cut))),
         }
 
     def rouge_l(self, reference: str, answer: str) -> float:
         """ROUGE-L F1, 0 to 1."""
         return float(self._scorer.score(reference, answer)["rougeL"].fmeasure)
 
-    def unknown_names(self, question: str, answer: str) -> frozenset[str]:
-        """The names of an answer that stand in no document, nor in the question."""
-        return find_names(answer) - self._known - find_names(question)
+    def unknown_names(self, question: str, answer: str, is_cut: bool = False) -> frozenset[str]:
+        """The names of an answer that stand in no document, nor in the question; without the last word of one that `is_cut`."""
+        return find_names(_drop_last_word(answer) if is_cut else answer) - self._known - find_names(question)
+
+
+def _drop_last_word(text: str) -> str:
+    return re.sub(r"\S+\Z", "", text)
 
 
 def _load_scorer() -> Any:

@@ -2,7 +2,7 @@
 
 It asks nothing and prints nothing.
 
-    rows = score(answers, AnswerMeasures(known), progress)
+    rows = score(answers, AnswerMeasures(known))
     summarize(rows)["overall"]["rouge_l"]  # {"questions": 40, "mean": ..., "low": ..., "high": ...}
 """
 
@@ -15,23 +15,22 @@ import numpy as np
 from rag.errors import AnswersUnusable
 from rag.evaluation import OVERALL
 from rag.metrics import Values, estimate_means
-from rag.progress import Show
 from rag.qa_answers import Answer
 from rag.qa_measures import AnswerMeasures
 
 Measured = Mapping[str, float | None]
 
 
-def score(answers: Sequence[Answer], measures: AnswerMeasures, progress: Show = lambda *_: None) -> list[dict[str, Any]]:
+def score(answers: Sequence[Answer], measures: AnswerMeasures) -> list[dict[str, Any]]:
     """Each answer with its measures and the names in it that no document knows, as plain values for JSON."""
     rows = []
-    for done, answer in enumerate(answers, start=1):
+    for answer in answers:
+        is_cut = answer.finish_reason == "length"
         rows.append({
             "id": answer.id, "kind": answer.kind, "question": answer.question,
-            "measures": measures.measure(answer.question, answer.reference, answer.answer),
-            "unknown_names": sorted(measures.unknown_names(answer.question, answer.answer)),
+            "measures": measures.measure(answer.question, answer.reference, answer.answer, is_cut),
+            "unknown_names": sorted(measures.unknown_names(answer.question, answer.answer, is_cut)),
         })  # fmt: skip
-        progress("score", done, len(answers))
     return rows
 
 

@@ -62,6 +62,7 @@ def test_rouge_l_agrees_with_its_definition(reference: str, answer: str) -> None
         ("source tests/gcd_nangate45.tcl and ../my_flow/run_all", set()),
         ("write_spef -net_id my_net -nets {net_1 net_2} -file [get_out x_yz]", {"write_spef", "-net_id", "-nets", "-file", "get_out", "x_yz"}),
         ("set\\_wire\\_rc", {"set_wire_rc"}),  # Markdown's escape
+        ("all `report_*` and -corner_* names", set()),  # many names at once
         ("cost-effective e_2 -v a-b", set()),  # hyphens within words; too short
     ],
 )
@@ -100,3 +101,13 @@ def test_a_name_of_no_document_is_unknown(measures: AnswerMeasures, answer: str)
     assert measures.measure("How?", "x", answer)["unknown_command"] == 1.0
     assert len(measures.unknown_names("How?", answer)) == 1
     assert measures.unknown_names(f"Is this right: {answer}", answer) == frozenset()  # the user's own
+
+
+def test_half_a_name_at_the_end_of_an_answer_that_was_cut_is_no_name(measures: AnswerMeasures) -> None:
+    reference, answer = "Use check_antennas.", "Use check_antennas and repair_ant"
+    assert measures.measure("How?", reference, answer)["unknown_command"] == 1.0
+    assert measures.measure("How?", reference, answer, is_cut=True)["unknown_command"] == 0.0
+    assert measures.unknown_names("How?", answer, is_cut=True) == frozenset()
+    assert measures.measure("How?", reference, "Use check_antennas", is_cut=True)["right_command"] == 0.0
+    assert measures.measure("How?", reference, "Use check_antennas\n", is_cut=True)["right_command"] == 1.0  # whole, as a space follows
+    assert measures.measure("How?", reference, "Use check_antennas", is_cut=True)["rouge_l"] == 1.0

@@ -24,14 +24,14 @@ def rows(values: list[float], kind: str = "a", right: float | None = None) -> li
 
 def test_answers_are_scored_one_by_one() -> None:
     measures = AnswerMeasures(frozenset({"set_wire_rc"}))
-    shown: list[tuple[str, int, int]] = []
-    scored = score([an_answer(1, "run set_wire_rc now"), an_answer(2, "run fix_it_all")], measures, lambda *seen: shown.append(seen))
+    scored = score([an_answer(1, "run set_wire_rc now"), an_answer(2, "run fix_it_all")], measures)
     assert [row["id"] for row in scored] == ["q1", "q2"]
     assert scored[0]["measures"] == {"rouge_l": 1.0, "right_command": 1.0, "command_recall": 1.0, "unknown_command": 0.0}
     assert scored[1]["measures"]["unknown_command"] == 1.0
     assert scored[1]["unknown_names"] == ["fix_it_all"]
-    assert shown == [("score", 1, 2), ("score", 2, 2)]
     assert tuple(scored[0]["measures"]) == MEASURES
+    (cut,) = score([an_answer(3, "run fix_it_a", finish_reason="length")], measures)
+    assert (cut["measures"]["unknown_command"], cut["unknown_names"]) == (0.0, [])
 
 
 def test_means_are_given_overall_and_for_each_kind() -> None:
