@@ -101,6 +101,7 @@ def _measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
     from rag.qa_prompts import build_prompts
     from rag.qa_summary import compare, count, describe_load, score, summarize
 
+    AnswerMeasures(frozenset())  # a missing library is told before anything is searched or asked
     questions, unanswerable = _read_questions(args.questions, args.limit)
     others = read_answers(args.compare)[1] if args.compare else []
     server = find_server(args.url, args.model, settings.api_key)

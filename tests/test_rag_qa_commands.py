@@ -268,6 +268,15 @@ def test_wrong_input_is_one_sentence_and_exit_2(
     assert engine.bodies == []  # nothing was asked for nothing
 
 
+def test_without_rouge_score_one_sentence_says_how_to_get_it(corpus: Path, questions: Path) -> None:
+    arguments = ["eval", "qa", "--corpus", str(corpus), "--questions", str(questions), "--context", "golden", "--url", "http://127.0.0.1:9"]
+    code = f"import sys; sys.modules['rouge_score'] = None; import chipalign; sys.exit(chipalign.main({arguments!r}))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("chipalign eval: ROUGE-L needs the package rouge-score")
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("arguments", [["--context", "silver"], ["--max-tokens", "0"], ["--top-k", "x"], ["--index", "i"], []])
 def test_what_is_asked_must_be_said_rightly(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     good: list[str] = ["--corpus", "c", "--questions", "q", "--context", "golden", "--url", "u"] if arguments else []
