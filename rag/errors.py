@@ -90,3 +90,19 @@ class ReferenceUnknown(RagError):
 
 class ResultUnusable(RagError):
     """A former result to compare with cannot be read, or shares no question with this one."""
+
+
+class LibraryMissing(RagError):
+    """A library that only an evaluation needs is not installed; the message says how to get it."""
+
+
+class AnswersUnusable(RagError):
+    """A file of answers cannot be read or written, or is of other settings or questions; the message says which."""
+
+
+class EngineUnavailable(RagError):
+    """The model server that an evaluation asks does not answer; the message holds its address."""
+
+
+class EngineRefused(RagError):
+    """The model server refuses a request, or answers with something other than OpenAI's format; the message quotes it."""

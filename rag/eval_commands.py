@@ -7,7 +7,6 @@ Heavy libraries are imported inside the functions, so that `--help` answers at o
 """
 
 import argparse
-import hashlib
 import json
 import os
 import platform
@@ -19,7 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rag.command_line import positive, write_json
+from rag.command_line import describe_file, positive, write_json
 from rag.errors import ResultUnusable
 from rag.metrics import CUTOFFS
 from rag.progress import show_progress
@@ -82,28 +81,33 @@ def _measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
     other = _read_result(args.compare) if args.compare else None
     cutoffs = sorted(set(args.top_k))
     with show_progress() as progress:
-        index, embedder = _open(args, questions, settings, progress)
+        index, embedder = open_searched(args.corpus, args.index, questions, settings, progress)
         outcomes = ask_all(questions, index, embedder, settings, max(cutoffs), progress)
     if args.answers:
         _write_answers(args.answers, outcomes)
     result = {
         "evaluation": "retrieval",
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "searched": {**_describe_file(args.corpus or args.index / "manifest.json"), "chunks": len(index.chunks), "collections": index.collections},
-        "asked": {**_describe_file(args.questions), "questions": len(questions), "answerable": sum(question.answerable for question in questions)},
-        "settings": {name: value for name, value in asdict(settings).items() if name not in ("home", "mirror")},
+        "searched": {**describe_file(args.corpus or args.index / "manifest.json"), "chunks": len(index.chunks), "collections": index.collections},
+        "asked": {**describe_file(args.questions), "questions": len(questions), "answerable": sum(question.answerable for question in questions)},
+        "settings": {name: value for name, value in asdict(settings).items() if name not in ("home", "mirror", "api_key")},
         "spec": asdict(spec_of(settings, embedder)),
         "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in _LIBRARIES}},
         "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()},
         **summarize(outcomes, cutoffs),
     }
     if other is not None:
-        result["differences"] = {"from": _describe_file(args.compare), "measures": compare(result, other)}
+        result["differences"] = {"from": describe_file(args.compare), "measures": compare(result, other)}
     return result
 
 
-def _open(args: argparse.Namespace, questions: "list[Question]", settings: RagSettings, progress: "Show") -> "tuple[Index, TextEmbedder]":
-    """What is searched, and the embedder. Questions that do not fit the ready-made chunks are refused before these are embedded."""
+def open_searched(
+    corpus: Path | None, index_dir: Path, questions: "list[Question]", settings: RagSettings, progress: "Show"
+) -> "tuple[Index, TextEmbedder]":
+    """What is searched, a file of ready-made chunks or else an index, and the embedder.
+
+    Questions that do not fit the ready-made chunks are refused before these are embedded: raises ReferenceUnknown.
+    """
     from rag.documents import make_chunk
     from rag.embedder import Embedder
     from rag.evaluation import WholeTextEmbedder, index_whole
@@ -111,12 +115,12 @@ def _open(args: argparse.Namespace, questions: "list[Question]", settings: RagSe
     from rag.questions import find_wanted, read_chunks
     from rag.retriever import QUERY_THREADS
 
-    documents = read_chunks(args.corpus) if args.corpus else []
+    documents = read_chunks(corpus) if corpus else []
     if documents:
         find_wanted(questions, [make_chunk(document, (), document.text, 0) for document in documents])
     embedder = Embedder.find(settings.embedder, settings.embed_batch, QUERY_THREADS)
     if not documents:
-        return open_index(args.index, spec_of(settings, embedder)), embedder
+        return open_index(index_dir, spec_of(settings, embedder)), embedder
     whole = WholeTextEmbedder(embedder, settings)
     return index_whole(documents, settings, whole, progress), whole
 
@@ -151,11 +155,6 @@ def _write_answers(path: Path, outcomes: "list[Outcome]") -> None:
         path.write_text("".join(lines), encoding="utf-8")
     except OSError as error:
         raise ResultUnusable(f"{path} cannot be written ({error.strerror or error}): name another file") from None
-
-
-def _describe_file(path: Path) -> dict[str, Any]:
-    content = path.read_bytes()
-    return {"path": str(path), "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def _draw(result: dict[str, Any]) -> list[str]:

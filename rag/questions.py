@@ -2,7 +2,7 @@
 
 Questions are JSON lines, one question each, in one of three forms; a chunk file is ORD-QA's. It searches nothing.
 
-    {"id": 2, "type": "functionality", "question": "...", "reference": ["global_routing_8"]}                      ORD-QA: ids of chunks
+    {"id": 2, "type": "functionality", "question": "...", "reference": ["global_routing_8"], "answer": "..."}     ORD-QA: ids of chunks
     {"question": "...", "kind": "name", "answerable": true, "references": [{"collection": "yosys", "path": "passes/opt.rst", "heading": "Options"}]}
     {"question": "...", "answerable": true, "expected": [["handbook", "hold-fixing.md"]]}                         documents
 
@@ -55,13 +55,17 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question. Each item of `wanted` is a passage that one would want, given as the references of which one suffices."""
+    """One question. Each item of `wanted` is a passage that one would want, given as the references of which one suffices.
+
+    `answer` is the reference answer, "" where the file gives none.
+    """
 
     question_id: str
     text: str
     kind: str
     answerable: bool
     wanted: tuple[tuple[Reference, ...], ...]
+    answer: str = ""
 
 
 def _plain(heading: str) -> str:
@@ -104,7 +108,17 @@ def _parse_question(row: Any, number: int) -> Question:
         raise ValueError("is not answerable, but names passages")
     kind = str(row.get("kind") or row.get("type") or (ANSWERABLE if answerable else UNANSWERABLE))
     wanted = (references,) if references and row.get("any_of") else tuple((reference,) for reference in references)
-    return Question(str(row.get("id", number)), text.strip(), kind, bool(answerable), wanted)
+    answer = row.get("answer", "")
+    if not isinstance(answer, str):
+        raise ValueError('has an "answer" that is no text')
+    return Question(str(row.get("id", number)), text.strip(), kind, bool(answerable), wanted, _unescape(answer).strip())
+
+
+def _unescape(text: str) -> str:
+    """A text that was escaped twice, as ORD-QA's answers are, with its line breaks, tabs and quotes; it has no real line break by that."""
+    if "\n" in text.strip():
+        return text
+    return text.replace("\\n", "\n").replace("\\t", "\t").replace('\\"', '"')
 
 
 def _parse_references(row: dict[str, Any]) -> Iterable[Reference]:

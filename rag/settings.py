@@ -126,6 +126,9 @@ class RagSettings:
         default=32,
         metadata={"env": "CHIPALIGN_EMBED_BATCH", "help": "texts per forward pass of the embedder", "range": (1, 4096)},
     )
+    api_key: str = field(
+        default="", repr=False, metadata={"env": "CHIPALIGN_API_KEY", "help": "key that evaluations send to the model server; empty: none"}
+    )
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> "RagSettings":

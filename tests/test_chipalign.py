@@ -54,7 +54,7 @@ def test_eval_lists_every_evaluation_and_each_one_exists() -> None:
 def test_an_unknown_evaluation_is_one_line_and_exit_2() -> None:
     done = run("eval", "frobnicate")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "chipalign eval: there is no command 'frobnicate'; the commands are retrieval.\n"
+    assert done.stderr == f"chipalign eval: there is no command 'frobnicate'; the commands are {', '.join(chipalign.EVALUATIONS)}.\n"
 
 
 def test_no_command_shows_the_usage_and_exit_2() -> None:

@@ -172,3 +172,19 @@ def test_a_corpus_of_another_form_is_refused(tmp_path: Path, content: str, what:
     (tmp_path / "corpus.json").write_text(content)
     with pytest.raises(ChunksUnusable, match=what):
         read_chunks(tmp_path / "corpus.json")
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (r" Run:\n\tset_wire_rc -layer \"M3\" " + "\n", 'Run:\n\tset_wire_rc -layer "M3"'),  # escaped twice, as ORD-QA's answers are
+        ('Run:\nputs "a\\nb"', 'Run:\nputs "a\\nb"'),  # has a real line break, so `\n` is Tcl's own
+        (None, ""),
+    ],
+)
+def test_a_reference_answer_is_read_with_its_line_breaks(tmp_path: Path, written: str | None, read: str) -> None:
+    row = {"question": "How?", "reference": ["a_0"], **({} if written is None else {"answer": written})}
+    path = tmp_path / "q.jsonl"
+    path.write_text(json.dumps(row))
+    (question,) = read_questions(path)
+    assert question.answer == read

@@ -1,0 +1,186 @@
+"""Ask a model server that speaks OpenAI's chat completions many questions at once, each at temperature 0.
+
+The server is an engine (vLLM or another) or our gateway, which is told to leave its own retrieval out. It writes no prompt and keeps nothing.
+
+    server = find_server("http://127.0.0.1:8001", model_id=None, api_key="")
+    ask_all(server, {1: messages}, max_tokens=400, concurrency=16, keep=lambda number, reply: ...)
+"""
+
+import asyncio
+import ipaddress
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from rag.errors import EngineRefused, EngineUnavailable
+
+GATEWAY = "chipalign"  # what our gateway says in `owned_by` of its models
+CONNECT_TIMEOUT_S = 5.0
+ANSWER_TIMEOUT_S = 900.0  # of a whole answer, which waits behind all others in flight; the gateway's own limit is as long
+PAUSES_S = (1.0, 2.0, 4.0, 8.0)  # before each further try where a server is overloaded, restarts or cuts a connection
+_QUOTED = 300  # characters of a refusal that are quoted
+
+Messages = list[dict[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A model server: `url` without /v1. `root` is where its model lies and `max_model_len` its window in tokens, as far as it tells."""
+
+    url: str
+    model_id: str
+    is_gateway: bool
+    root: str | None
+    max_model_len: int | None
+    api_key: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer. Tokens are the server's own count, None where it gives none; `latency_ms` runs from the request to the whole answer."""
+
+    text: str
+    finish_reason: str | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    latency_ms: float
+
+
+def find_server(url: str, model_id: str | None, api_key: str) -> Server:
+    """The server at `url` (with or without /v1) and its model: the named one, or the only one there.
+
+    Raises EngineUnavailable and EngineRefused (no such model, or several and none named: the message lists them).
+    """
+    base = url.rstrip("/").removesuffix("/v1")
+    _check_address(url, base, api_key)
+    body = asyncio.run(_get_models(base, api_key))
+    try:
+        models = {str(model["id"]): model for model in body["data"]}
+        known = ", ".join(models)
+        if model_id is None and len(models) != 1:
+            raise EngineRefused(f"{base} serves {known or 'no model'}: name one with --model")
+        name = model_id or known
+        if name not in models:
+            raise EngineRefused(f"{base} serves no model {name!r}, but {known}: name one of these with --model")
+        found = models[name]
+        window = found.get("max_model_len")
+        return Server(base, name, found.get("owned_by") == GATEWAY, found.get("root"), int(window) if window else None, api_key)
+    except (TypeError, KeyError, ValueError, AttributeError):
+        raise _no_openai(base) from None
+
+
+def _check_address(url: str, base: str, api_key: str) -> None:
+    try:
+        good = httpx.URL(base).scheme in ("http", "https") and bool(httpx.URL(base).host)
+    except httpx.InvalidURL:
+        good = False
+    if not good:
+        raise EngineUnavailable(f"{url!r} is no URL of a server: give one like http://127.0.0.1:8001 with --url")
+    if not api_key.isascii():
+        raise EngineRefused("CHIPALIGN_API_KEY holds letters that HTTP headers cannot carry: use ASCII letters, digits and signs")
+
+
+async def _get_models(base: str, api_key: str) -> Any:
+    async with _open_client(base, api_key) as client:
+        return await _request(client, "GET", "/v1/models", None)
+
+
+def ask_all(server: Server, asked: Mapping[int, Messages], max_tokens: int, concurrency: int, keep: Callable[[int, Reply], None]) -> None:
+    """Ask everything, `concurrency` requests in flight; `keep` gets each number with its reply as soon as that is there.
+
+    Raises the first failure (EngineUnavailable, EngineRefused) after the other requests were given up; what was kept stays kept.
+    """
+    try:
+        asyncio.run(_ask_all(server, asked, max_tokens, concurrency, keep))
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+
+
+async def _ask_all(server: Server, asked: Mapping[int, Messages], max_tokens: int, concurrency: int, keep: Callable[[int, Reply], None]) -> None:
+    waiting = iter(asked.items())
+
+    async def work(client: httpx.AsyncClient) -> None:
+        """Ask one question after the other, as long as some wait."""
+        for number, messages in waiting:
+            keep(number, await _ask(client, _body(server, messages, max_tokens)))
+
+    async with _open_client(server.url, server.api_key) as client, asyncio.TaskGroup() as group:
+        for _ in range(min(concurrency, len(asked))):
+            group.create_task(work(client))
+
+
+def _body(server: Server, messages: Messages, max_tokens: int) -> dict[str, Any]:
+    """The request; `retrieval` is our gateway's own field, which other servers may refuse."""
+    body: dict[str, Any] = {"model": server.model_id, "messages": messages, "temperature": 0, "max_tokens": max_tokens}
+    return {**body, "retrieval": {"enabled": False}} if server.is_gateway else body
+
+
+async def _ask(client: httpx.AsyncClient, body: dict[str, Any]) -> Reply:
+    started = time.perf_counter()
+    answer = await _request(client, "POST", "/v1/chat/completions", body)
+    latency_ms = 1000 * (time.perf_counter() - started)
+    try:
+        choice, usage = answer["choices"][0], answer.get("usage") or {}
+        text = choice["message"].get("content") or ""  # null where a model only thought
+        text = str(text).encode("utf-8", "replace").decode("utf-8")  # half of an emoji, where the answer was cut
+        return Reply(text, choice.get("finish_reason"), usage.get("prompt_tokens"), usage.get("completion_tokens"), latency_ms)
+    except (TypeError, KeyError, IndexError, AttributeError):
+        raise _no_openai(str(client.base_url).rstrip("/")) from None
+
+
+async def _request(client: httpx.AsyncClient, method: str, path: str, body: dict[str, Any] | None) -> Any:
+    """The JSON of a 200; tried again where the failure may pass."""
+    where = str(client.base_url).rstrip("/")
+    problem = ""
+    for pause_s in (*PAUSES_S, None) if body else (None,):  # a server that does not even list its models is told at once
+        try:
+            response = await client.request(method, path, json=body)
+        except httpx.HTTPError as error:
+            problem = str(error) or type(error).__name__
+        else:
+            if response.status_code == httpx.codes.OK:
+                return _read_json(response, where)
+            if response.status_code not in (429, 500, 502, 503, 504):
+                raise EngineRefused(f"{where}{path} refuses with status {response.status_code}: {_quote(response)}")
+            problem = f"status {response.status_code}: {_quote(response)}"
+        if pause_s is not None:
+            await asyncio.sleep(pause_s)
+    raise EngineUnavailable(f"{where}{path} does not answer ({problem}): is the server up, and is --url right?")
+
+
+def _read_json(response: httpx.Response, where: str) -> Any:
+    try:
+        return response.json()
+    except ValueError:
+        raise _no_openai(where) from None
+
+
+def _quote(response: httpx.Response) -> str:
+    """What a refusal says, in one line."""
+    try:
+        text = str(response.json()["error"]["message"])
+    except (ValueError, TypeError, KeyError):
+        text = response.text
+    return " ".join(text.split())[:_QUOTED] or "no reason given"
+
+
+def _no_openai(where: str) -> EngineRefused:
+    return EngineRefused(f"{where} does not answer in OpenAI's format: give the URL of a server of /v1/chat/completions with --url")
+
+
+def _open_client(base: str, api_key: str) -> httpx.AsyncClient:
+    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    limits = httpx.Limits(max_connections=None)  # the caller's workers are the limit
+    timeout = httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+    trust_env = not _is_loopback(httpx.URL(base).host)  # a company's proxy knows nothing of this machine
+    return httpx.AsyncClient(base_url=base, headers=headers, limits=limits, timeout=timeout, trust_env=trust_env)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,295 @@
+"""The command `chipalign eval qa`: files and a model server in, a table or one JSON document out. It measures nothing itself.
+
+Heavy libraries are imported inside the functions, so that `--help` answers at once.
+
+    chipalign eval qa --corpus openroad_documentation.json --questions dev.jsonl --context golden --url http://127.0.0.1:8001 --answers merged.jsonl
+    chipalign eval qa --index my-index/ --questions q.jsonl --context retrieved --url http://127.0.0.1:8001 --compare chat.jsonl --json
+"""
+
+import argparse
+import sys
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rag.command_line import describe_file, positive, write_json
+from rag.errors import AnswersUnusable, QuestionsUnusable, SourceUnusable
+from rag.progress import show_progress
+from rag.settings import RagSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rag.documents import Chunk, Hit
+    from rag.progress import Show
+    from rag.qa_answers import Answer, AnswersFile
+    from rag.qa_client import Server
+    from rag.qa_prompts import Counter, QaPrompt
+    from rag.questions import Question
+
+GOLDEN, RETRIEVED = "golden", "retrieved"
+CONTEXT_TOKENS = 900  # of retrieved passages: the gateway's default
+MAX_TOKENS = 400  # of an answer: the gateway's default
+CONCURRENCY = 16  # an engine answers several at once in little more time than one
+_COLUMN = 20  # "0.725 [0.601, 0.838]"
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """What the questions are about: its chunks and the names of its collections, and for each question the hits of its context."""
+
+    chunks: "Sequence[Chunk]"
+    collections: "Sequence[str]"
+    hits: "list[list[Hit]]"
+
+
+def qa(argv: list[str]) -> int:
+    """`chipalign eval qa --questions Q.jsonl --context golden|retrieved --url URL ... [--json]`. Raises RagError for wrong input."""
+    args = _parse_arguments(argv)
+    result = _measure(args, RagSettings.from_env())
+    if args.json:
+        write_json(result)
+    else:
+        sys.stdout.write("\n".join(_draw(result)) + "\n")
+    return 0
+
+
+def _parse_arguments(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="chipalign eval qa",
+        description="Ask a model questions about documents, with the gateway's own prompt, and measure its answers beside reference answers.",
+    )
+    add = parser.add_argument
+    documents = parser.add_mutually_exclusive_group(required=True)
+    documents.add_argument("--corpus", type=Path, metavar="CHUNKS.json", help="the documents as ready-made chunks in ORD-QA's form")
+    documents.add_argument("--index", type=Path, metavar="DIR", help="the documents as an index directory")
+    add("--questions", type=Path, required=True, metavar="Q.jsonl", help="questions with their answers and the passages that answer them, one a line")
+    add("--context", choices=(GOLDEN, RETRIEVED), required=True, help="the passages that a question refers to, or those that the search finds")
+    add("--url", required=True, help="an OpenAI-compatible server: the engine, or the gateway, whose own retrieval is then switched off")
+    add("--model", metavar="ID", help="name of the model there (default: the only one)")
+    add("--top-k", type=positive, default=5, metavar="K", help="passages that the search finds (default: %(default)s)")
+    add(
+        "--context-tokens",
+        type=_tokens,
+        metavar="N",
+        help=f"most tokens of passages (default: {CONTEXT_TOKENS} retrieved; golden: what the window holds)",
+    )
+    add("--max-tokens", type=_tokens, default=MAX_TOKENS, metavar="N", help="longest answer (default: %(default)s)")
+    add("--tokenizer", type=Path, metavar="DIR", help="checkpoint whose tokenizer counts (default: the one the server names, else the embedder's)")
+    add("--limit", type=positive, metavar="N", help="only the first N questions")
+    add("--concurrency", type=positive, default=CONCURRENCY, metavar="N", help="requests in flight (default: %(default)s)")
+    add("--answers", type=Path, metavar="FILE", help="keep the answers there, one JSON line each; a run that was stopped goes on from it")
+    add("--compare", type=Path, metavar="OTHER_ANSWERS", help="another run's --answers file: show the differences, question by question paired")
+    add("--json", action="store_true", help="one JSON document on stdout, with every question's values")
+    return parser.parse_args(argv)
+
+
+def _tokens(text: str) -> int:
+    value = int(text) if text.isdecimal() else 0
+    if not 1 <= value <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 1000000")
+    return value
+
+
+def _measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
+    from rag.documents import searchable_text
+    from rag.qa_answers import AnswersFile, read_answers
+    from rag.qa_client import find_server
+    from rag.qa_measures import AnswerMeasures, corpus_names
+    from rag.qa_prompts import build_prompts
+    from rag.qa_summary import compare, count, describe_load, score, summarize
+
+    AnswerMeasures(frozenset())  # a missing library is told before anything is searched or asked
+    questions, unanswerable = _read_questions(args.questions, args.limit)
+    others = read_answers(args.compare)[1] if args.compare else []
+    server = find_server(args.url, args.model, settings.api_key)
+    counter = _find_counter(args.tokenizer, server, settings)
+    asking = _describe_asking(args, server, counter)
+    with show_progress() as progress, AnswersFile.open(args.answers, asking) as file:
+        searched = _find_hits(args, questions, settings, progress)
+        measures = AnswerMeasures(corpus_names(map(searchable_text, searched.chunks)))
+        prompts = build_prompts(questions, searched.hits, counter, _budget(args, server))
+        resumed = _ask(prompts, searched.collections, server, args, file, progress)
+    answers = [file.kept[prompt.number] for prompt in prompts]
+    rows = score(answers, measures)
+    references = score([replace(answer, answer=answer.reference, finish_reason=None) for answer in answers], measures)
+    result = {
+        "evaluation": "qa",
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "url": server.url,
+        "settings": {**asking, "limit": args.limit, "concurrency": args.concurrency},
+        "asked": {**describe_file(args.questions), "questions": len(questions), "without_answer": unanswerable},
+        "searched": {**describe_file(args.corpus or args.index / "manifest.json"), "chunks": len(searched.chunks)},
+        "versions": {name: metadata.version(name) for name in ("rouge-score", "numpy")},
+        "counts": {**count(answers), "kept_from_before": resumed},
+        "measures": summarize(rows),
+        "reference_answers": summarize(references)["overall"],
+        **describe_load(answers),
+        "questions": rows,
+    }
+    if args.compare:
+        same = {(answer.id, answer.question): answer.reference for answer in answers}
+        before = [replace(other, reference=same[other.id, other.question]) for other in others if (other.id, other.question) in same]
+        result["differences"] = {"from": describe_file(args.compare), "questions": len(before), "measures": compare(rows, score(before, measures))}
+    return result
+
+
+def _read_questions(path: Path, limit: int | None) -> "tuple[list[Question], int]":
+    """The first `limit` questions that documents answer, and how many others the file has. Raises QuestionsUnusable where an answer is missing."""
+    from rag.questions import read_questions
+
+    questions = read_questions(path)
+    answerable = [question for question in questions if question.answerable]
+    if missing := [question.question_id for question in answerable if not question.answer]:
+        raise QuestionsUnusable(f'{path}: the questions {", ".join(missing)} have no "answer" to measure by: add it, or remove these lines')
+    if not answerable:
+        raise QuestionsUnusable(f"{path} holds no question that documents answer: name a file of questions with answers")
+    return answerable[:limit], len(questions) - len(answerable)
+
+
+def _find_counter(folder: Path | None, server: "Server", settings: RagSettings) -> "Counter":
+    """Whose tokens the budget counts: those of the named checkpoint, of the one that the server names, else the embedder's."""
+    from rag.embedder import Embedder
+    from rag.qa_prompts import Counter, load_counter
+
+    if folder:
+        if counter := load_counter(folder):
+            return counter
+        raise SourceUnusable(f"{folder} holds no tokenizer.json that can be read: name the folder of the served model with --tokenizer")
+    if server.root and (counter := load_counter(Path(server.root))):
+        return counter
+    embedder = Embedder.find(settings.embedder)
+    return Counter(embedder.count_tokens, (), f"the embedder {embedder.name}")
+
+
+def _describe_asking(args: argparse.Namespace, server: "Server", counter: "Counter") -> dict[str, Any]:
+    """Everything that decides the answers; answers of other settings are not mixed with these."""
+    for path in (args.questions, args.corpus or args.index / "manifest.json"):
+        if not path.is_file():
+            raise SourceUnusable(f"{path} is no file: name one that is there")
+    return {
+        "model": server.model_id,
+        "root": server.root,
+        "max_model_len": server.max_model_len,
+        "questions": describe_file(args.questions)["sha256"],
+        "documents": describe_file(args.corpus or args.index / "manifest.json")["sha256"],
+        "context": args.context,
+        "top_k": args.top_k if args.context == RETRIEVED else None,
+        "context_tokens": _context_tokens(args),
+        "max_tokens": args.max_tokens,
+        "tokens_of": counter.source,
+        "temperature": 0,
+    }
+
+
+def _context_tokens(args: argparse.Namespace) -> int | None:
+    given: int | None = args.context_tokens
+    return given or (CONTEXT_TOKENS if args.context == RETRIEVED else None)
+
+
+def _budget(args: argparse.Namespace, server: "Server") -> Any:
+    from rag.qa_prompts import Budget
+
+    return Budget(_context_tokens(args), args.max_tokens, server.max_model_len)
+
+
+def _find_hits(args: argparse.Namespace, questions: "list[Question]", settings: RagSettings, progress: "Show") -> Searched:
+    from rag.documents import make_chunk
+    from rag.eval_commands import open_searched
+    from rag.index import open_index
+    from rag.qa_prompts import golden_hits, retrieved_hits
+    from rag.questions import READY_MADE, read_chunks
+    from rag.retriever import Retriever
+
+    if args.context == RETRIEVED:
+        index, embedder = open_searched(args.corpus, args.index, questions, settings, progress)
+        hits = retrieved_hits(questions, Retriever(index, embedder, settings), args.top_k, progress)
+        return Searched(index.chunks, list(index.collections), hits)
+    if args.corpus:
+        chunks = [make_chunk(document, (), document.text, 0) for document in read_chunks(args.corpus)]
+        return Searched(chunks, [READY_MADE], golden_hits(questions, chunks))
+    index = open_index(args.index)
+    return Searched(index.chunks, list(index.collections), golden_hits(questions, index.chunks))
+
+
+def _ask(
+    prompts: "list[QaPrompt]", collections: "Sequence[str]", server: "Server", args: argparse.Namespace, file: "AnswersFile", progress: "Show"
+) -> int:
+    """Get every answer that the file does not hold; returns how many it held. Raises AnswersUnusable where those answer other prompts."""
+    from rag.prompt import nothing_found
+    from rag.qa_client import Reply, ask_all
+
+    by_number = {prompt.number: prompt for prompt in prompts}
+    held = [number for number in by_number if number in file.kept]
+    if other := [by_number[number].question.question_id for number in held if file.kept[number].prompt_hash != by_number[number].prompt_hash]:
+        raise AnswersUnusable(f"{args.answers} holds answers to other prompts (questions {', '.join(other)}): name another file with --answers")
+    open_prompts = [prompt for prompt in prompts if prompt.number not in file.kept]
+    for prompt in open_prompts:
+        if prompt.messages is None:
+            file.keep(_make_answer(prompt, nothing_found(collections)))
+
+    def keep(number: int, reply: Reply) -> None:
+        """Keep an answer and show how far it is."""
+        file.keep(_make_answer(by_number[number], reply.text, reply))
+        progress("ask", sum(number in file.kept for number in by_number), len(prompts))
+
+    asked = {prompt.number: prompt.messages for prompt in open_prompts if prompt.messages is not None}
+    ask_all(server, asked, args.max_tokens, args.concurrency, keep)
+    return len(held)
+
+
+def _make_answer(prompt: "QaPrompt", text: str, reply: Any = None) -> "Answer":
+    """An answer with all that is known of it; without a reply it is the gateway's own sentence."""
+    from rag.documents import describe_place
+    from rag.qa_answers import Answer
+
+    question = prompt.question
+    places = tuple(describe_place(hit.chunk.title, hit.chunk.heading_path) for hit in prompt.hits)
+    answer = Answer(
+        prompt.number, question.question_id, question.kind, question.text, question.answer, text, prompt.prompt_hash, places, prompt.left_out,
+        by_model=reply is not None,
+    )  # fmt: skip
+    if reply is None:
+        return answer
+    return replace(
+        answer, finish_reason=reply.finish_reason, prompt_tokens=reply.prompt_tokens, completion_tokens=reply.completion_tokens,
+        latency_ms=reply.latency_ms,
+    )  # fmt: skip
+
+
+def _draw(result: dict[str, Any]) -> list[str]:
+    """The result as lines for people."""
+    settings, counts, latency, tokens = (result[part] for part in ("settings", "counts", "latency_ms", "tokens"))
+    lines = [
+        f"model     {settings['model']} at {result['url']}",
+        f"asked     {counts['questions']} questions of {result['asked']['path']}, {settings['context']} context of {result['searched']['path']}",
+        f"answers   {counts['answered_by_model']} by the model ({counts['cut_at_max_tokens']} cut at {settings['max_tokens']} tokens), "
+        f"{counts['nothing_found']} where nothing was found; {counts['passages_left_out']} contexts not whole",
+        f"tokens    {tokens['prompt']} read, {tokens['completion']} written; counted by {settings['tokens_of']}",
+    ]
+    if latency:
+        lines.append(
+            f"latency   p50 {latency['p50'] / 1000:.1f} s, p95 {latency['p95'] / 1000:.1f} s, up to {settings['concurrency']} requests in flight"
+        )
+    lines += ["", *_draw_measures(result["measures"], signed=False)]
+    unknown = result["reference_answers"]["unknown_command"]["mean"]
+    lines += ["", f"unknown_command of the reference answers themselves: {unknown:.3f}"]
+    if "differences" in result:
+        lines += ["", f"difference from {result['differences']['from']['path']}, paired"]
+        lines += _draw_measures(result["differences"]["measures"], signed=True)
+    return lines
+
+
+def _draw_measures(measures: dict[str, Any], signed: bool) -> list[str]:
+    """One line per measure, one column per kind of question; each value with its 95 % interval, "-" where it applies to no question."""
+    form = "+.3f" if signed else ".3f"
+    titles = [f"{kind} ({group['questions']})" for kind, group in measures.items()]
+    widths = [max(_COLUMN + 3 * signed, len(title)) for title in titles]  # three signs more
+    names = [name for name in next(iter(measures.values())) if name != "questions"]
+    rows = [("", titles)]
+    for name in names:
+        cells = [group[name] for group in measures.values()]
+        rows.append((name, [f"{cell['mean']:{form}} [{cell['low']:{form}}, {cell['high']:{form}}]" if cell else "-" for cell in cells]))
+    return [f"{name:<15}  {'  '.join(f'{cell:<{width}}' for cell, width in zip(cells, widths, strict=True))}".rstrip() for name, cells in rows]

@@ -1,0 +1,104 @@
+"""The measures of an answer beside its reference answer: ROUGE-L, and which exact names it uses. Pure: texts in, numbers out.
+
+It asks no model and reads no file.
+
+    measures = AnswerMeasures(known=corpus_names(texts))
+    measures.measure(question="Which command repairs antennas?", reference="Use `repair_antennas`.", answer="Run repair_antennas [1].")
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from rag.bm25 import find_tokens, is_identifier
+from rag.errors import LibraryMissing
+
+ROUGE_L, RIGHT_COMMAND, COMMAND_RECALL, UNKNOWN_COMMAND = "rouge_l", "right_command", "command_recall", "unknown_command"
+MEASURES = (ROUGE_L, RIGHT_COMMAND, COMMAND_RECALL, UNKNOWN_COMMAND)
+
+_INDEX = re.compile(r"\[\d+(?::\d+)?\]$")  # of a bus bit, or a citation that follows a name without a space
+_BULLET = re.compile(r"^[ \t]*-(?=[A-Z])", re.MULTILINE)  # "-Run the flow": a list, not an option
+_PATH = re.compile(r"[\w.$~{}-]*/[\w./${}~-]*|\b[\w-]+(?:\.[A-Za-z]\w*)+")  # src/tap/test, gcd_nangate45.tcl, design.getReplace
+_VALUE = re.compile(r"""(?<![\w-])(--?[A-Za-z][\w-]*)[ \t=]+(?:\{[^}\n]*\}|"[^"\n]*"|[^\s`"{\[\]|-][^\s`\]|]*)""")  # -net {net_1 net_2}: of an option
+_VARIABLE = re.compile(r"\$\{?\w+\}?")
+_TCL_SET = re.compile(r"^[ \t]*set[ \t]+(\w+)", re.MULTILINE)
+
+
+def find_names(text: str) -> frozenset[str]:
+    """The exact names that a text uses: commands, options, variables and message numbers, in lower case.
+
+    A name is what `rag.bm25.is_identifier` holds for one: a word with `_` (`set_wire_rc`, `PLACE_DENSITY`), an option (`-hold`), a message
+    number (`GRT-0243`), of at least four characters. Left out is what users name themselves: paths and file names, `$variables`, what a line
+    of Tcl sets (`set my_margin 0.1`), the value behind an option (`-net my_net`), and what stands for many names (`report_*`). Commands of
+    one plain word (`tapcell`) cannot be told from other words and are not counted.
+    """
+    text = text.replace("\\_", "_")  # Markdown's escape
+    own = {name.lower() for name in _TCL_SET.findall(text)}
+    for pattern, kept in ((_BULLET, " "), (_PATH, " "), (_VARIABLE, " "), (_VALUE, r"\1 ")):
+        text = pattern.sub(kept, text)
+    return frozenset(name for name in _identifiers(text) - own if name[-1].isalnum())
+
+
+def find_commands(text: str) -> frozenset[str]:
+    """The names of a text without options: an option (`-verbose`) belongs to many commands, so naming it says little."""
+    return frozenset(name for name in find_names(text) if not name.startswith("-"))
+
+
+def corpus_names(texts: Iterable[str]) -> frozenset[str]:
+    """Every name that stands anywhere in the texts, also in paths and as variables: what is in none of them exists in no document."""
+    return frozenset().union(*(_identifiers(text.replace("\\_", "_")) for text in texts))
+
+
+def _identifiers(text: str) -> frozenset[str]:
+    plain = (_INDEX.sub("", token).lstrip("$").lower() for token in find_tokens(text))
+    return frozenset(name for name in plain if is_identifier(name))
+
+
+class AnswerMeasures:
+    """Measures answers against the names that the documents know. Raises LibraryMissing where rouge-score is not installed."""
+
+    def __init__(self, known: frozenset[str]) -> None:
+        self._known = known
+        self._scorer = _load_scorer()
+
+    def measure(self, question: str, reference: str, answer: str, is_cut: bool = False) -> dict[str, float | None]:
+        """All measures of one answer, by name; None where a measure does not apply to the question.
+
+        Of an answer that `is_cut` (the model had to stop) the last word may be half a name: it counts in ROUGE-L alone.
+
+        rouge_l: F1 of the longest common subsequence of words (Lin, "ROUGE: A Package for Automatic Evaluation of Summaries", 2004), by
+            rouge-score with its own tokenizer and without stemming, its default: "routes" and "routing" are two things in this field.
+        right_command: 1 where the answer has at least one of the right commands, else 0. The right commands are those (`find_commands`) of
+            the reference answer that stand in a document and not in the question, which would give them away; None where there is none.
+        command_recall: the share of the right commands that the answer has.
+        unknown_command: 1 where the answer has a command, option or other name (`find_names`) that stands in no document and not in the question.
+        """
+        asked = find_names(question)
+        right = (find_commands(reference) & self._known) - asked
+        named = find_names(_drop_last_word(answer) if is_cut else answer)
+        return {
+            ROUGE_L: self.rouge_l(reference, answer),
+            RIGHT_COMMAND: float(bool(right & named)) if right else None,
+            COMMAND_RECALL: len(right & named) / len(right) if right else None,
+            UNKNOWN_COMMAND: float(bool(self.unknown_names(question, answer, is_cut))),
+        }
+
+    def rouge_l(self, reference: str, answer: str) -> float:
+        """ROUGE-L F1, 0 to 1."""
+        return float(self._scorer.score(reference, answer)["rougeL"].fmeasure)
+
+    def unknown_names(self, question: str, answer: str, is_cut: bool = False) -> frozenset[str]:
+        """The names of an answer that stand in no document, nor in the question; without the last word of one that `is_cut`."""
+        return find_names(_drop_last_word(answer) if is_cut else answer) - self._known - find_names(question)
+
+
+def _drop_last_word(text: str) -> str:
+    return re.sub(r"\S+\Z", "", text)
+
+
+def _load_scorer() -> Any:
+    try:
+        from rouge_score.rouge_scorer import RougeScorer
+    except ImportError as error:
+        raise LibraryMissing(f"ROUGE-L needs the package rouge-score ({error}): install it with `pip install chipalign[eval]`") from None
+    return RougeScorer(["rougeL"], use_stemmer=False)
