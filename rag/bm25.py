@@ -85,6 +85,12 @@ def idf(documents: int, containing: int) -> float:
     return math.log1p((documents - containing + 0.5) / (containing + 0.5))
 
 
+def best_rows(scores: NDArray[np.float32], k: int) -> list[int]:
+    """The at most `k` rows with the highest scores above 0, best first; equal scores by row."""
+    found = np.flatnonzero(scores)
+    return [int(row) for row in found[np.lexsort((found, -scores[found]))][:k]]
+
+
 class Bm25Index:
     """Postings in CSR form: rows and weights of term t lie in `indptr[t]:indptr[t + 1]`; perhaps seen through a mask of rows.
 
@@ -147,9 +153,8 @@ class Bm25Index:
     def search(self, query: str, k: int) -> tuple[list[int], list[float]]:
         """The at most `k` best rows with a score above 0, best first (equal scores by row), and their scores."""
         scores = self.scores(query)
-        found = np.flatnonzero(scores)
-        order = found[np.lexsort((found, -scores[found]))][:k]
-        return [int(row) for row in order], [float(scores[row]) for row in order]
+        rows = best_rows(scores, k)
+        return rows, [float(scores[row]) for row in rows]
 
     def rows_with_all(self, terms: Iterable[str]) -> list[int]:
         """Rows that hold every one of the terms (as `tokenize` gives them), in order."""

@@ -58,12 +58,15 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A found chunk. `score` is the fused one; `dense_score` a cosine; `bm25_score` None where BM25 did not list the chunk."""
+    """A found chunk. `score` is that of all parts, at most 1; `dense_score` a cosine; `late_score` about the mean cosine of the question's
+    tokens with their nearest in the chunk, None where that was not computed; `bm25_score` None where no term is in the chunk.
+    """
 
     chunk: Chunk
     score: float
     dense_score: float
     bm25_score: float | None
+    late_score: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

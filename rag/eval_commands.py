@@ -53,7 +53,7 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
     )
     searched = parser.add_mutually_exclusive_group(required=True)
     searched.add_argument(
-        "--corpus", type=Path, metavar="CHUNKS.json", help="ready-made chunks in ORD-QA's form, each searched as the chunk that it is"
+        "--corpus", type=Path, metavar="CHUNKS.json", help="ready-made chunks in ORD-QA's form; each counts once, at its best piece"
     )
     searched.add_argument("--index", type=Path, metavar="DIR", help="an index directory")
     parser.add_argument("--questions", type=Path, required=True, metavar="Q.jsonl", help="questions with the passages that answer them, one a line")
@@ -110,7 +110,7 @@ def open_searched(
     """
     from rag.documents import make_chunk
     from rag.embedder import Embedder
-    from rag.evaluation import WholeTextEmbedder, index_whole
+    from rag.evaluation import index_ready_made
     from rag.index import open_index, spec_of
     from rag.questions import find_wanted, read_chunks
     from rag.retriever import QUERY_THREADS
@@ -121,8 +121,7 @@ def open_searched(
     embedder = Embedder.find(settings.embedder, settings.embed_batch, QUERY_THREADS)
     if not documents:
         return open_index(index_dir, spec_of(settings, embedder)), embedder
-    whole = WholeTextEmbedder(embedder, settings)
-    return index_whole(documents, settings, whole, progress), whole
+    return index_ready_made(documents, settings, embedder, progress), embedder
 
 
 def _read_result(path: Path) -> Any:
@@ -140,7 +139,8 @@ def _write_answers(path: Path, outcomes: "list[Outcome]") -> None:
     for outcome in outcomes:
         hits = [
             {"chunk_id": hit.chunk.chunk_id, "collection": hit.chunk.collection, "path": hit.chunk.path, "headings": hit.chunk.heading_path,
-             "score": hit.score, "dense_score": hit.dense_score, "bm25_score": hit.bm25_score}
+             "score": hit.score, "dense_score": hit.dense_score, "bm25_score": hit.bm25_score,
+             "late_score": hit.late_score}
             for hit in outcome.hits
         ]  # fmt: skip
         row = {

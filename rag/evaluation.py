@@ -3,31 +3,30 @@
 The ranking is measured with the relevance rule off, so that every question has one; the rule's decision is measured by itself.
 It neither reads questions nor prints.
 
-    embedder = WholeTextEmbedder(Embedder.find(settings.embedder), settings)
-    index = index_whole(read_chunks(path), settings, embedder)
+    embedder = Embedder.find(settings.embedder)
+    index = index_ready_made(read_chunks(path), settings, embedder)
     outcomes = ask_all(questions, index, embedder, settings, depth=20)
     summarize(outcomes)["measures"]["overall"]["recall@5"]  # {"mean": ..., "low": ..., "high": ...}
 """
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
-from rag.chunker import chunk_document
-from rag.dense import Vectors
-from rag.documents import Document, Hit, searchable_text
+from rag.documents import Document, Hit
 from rag.embedder import TextEmbedder
 from rag.errors import ResultUnusable
 from rag.index import Index, build_index, open_index
 from rag.metrics import CUTOFFS, Values, estimate_means, find_ranks, judge_decision, measure_question, tabulate_reliability
 from rag.progress import Show
-from rag.questions import Question, find_wanted
+from rag.questions import READY_MADE, Question, find_wanted
 from rag.retriever import Retriever
 from rag.settings import RagSettings
 
@@ -50,51 +49,20 @@ class Outcome:
         return max((hit.dense_score for hit in self.hits), default=-1.0)
 
 
-class WholeTextEmbedder:
-    """A TextEmbedder for texts of any length. One that is longer than `chunk_tokens` gets the mean of the vectors of its pieces.
-
-    The pieces are those that a document of this text is cut into, each under the text's own first line, its place. (The mean, so that a chunk
-    has one vector as in every index. On ORD-QA's chunks it finds as much as the best piece's vector and, by the dense ranking alone, more than a
-    text that is cut off; in the fused ranking the three are within each other's intervals.)
-    """
-
-    max_tokens = 1_000_000  # no chunk has as many
-
-    def __init__(self, embedder: TextEmbedder, settings: RagSettings) -> None:
-        self._embedder = embedder
-        self._settings = settings
-        self.name = embedder.name
-        self.fingerprint = embedder.fingerprint
-        self.dimension = embedder.dimension
-
-    def count_tokens(self, text: str) -> int:
-        """Tokens of `text` without the model's own marks."""
-        return self._embedder.count_tokens(text)
-
-    def embed(self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None) -> Vectors:
-        """Vectors of length 1, shape (texts, dimension), float32, in the order of `texts`."""
-        pieces = [self._cut(text) for text in texts]
-        rows = [row for row, parts in enumerate(pieces) for _ in parts]  # of the text that the piece belongs to
-        vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
-        np.add.at(vectors, rows, self._embedder.embed([part for parts in pieces for part in parts], progress))
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        return vectors
-
-    def _cut(self, text: str) -> list[str]:
-        if self.count_tokens(text) <= self._settings.chunk_tokens:
-            return [text]
-        place, _, body = text.partition("\n")
-        document = Document("", "text.md", place, body, None, "")
-        pieces = chunk_document(document, self.count_tokens, self._settings.chunk_tokens, self._settings.overlap_tokens)
-        return [searchable_text(piece) for piece in pieces] or [text]
-
-
-def index_whole(documents: Iterable[Document], settings: RagSettings, embedder: WholeTextEmbedder, progress: Show = lambda *_: None) -> Index:
-    """An index in which each document is one chunk, built as every index is. Its files are gone already: they are read as long as it is open."""
-    settings = replace(settings, chunk_tokens=embedder.max_tokens)
+def index_ready_made(documents: Iterable[Document], settings: RagSettings, embedder: TextEmbedder, progress: Show = lambda *_: None) -> Index:
+    """An index of ready-made chunks, each a document that is cut as every document is. Its files are gone already: they are read while it is open."""
     with TemporaryDirectory(prefix="chipalign-eval-") as folder:
         build_index(documents, Path(folder), settings, embedder, progress)
         return open_index(Path(folder))
+
+
+def skip_repeated(hits: Iterable[Hit]) -> Iterator[Hit]:
+    """The hits, but of the pieces that a ready-made chunk was cut into only the best: what is wanted is the chunk, which counts once."""
+    seen: set[str] = set()
+    for hit in hits:
+        if hit.chunk.collection != READY_MADE or hit.chunk.path not in seen:
+            seen.add(hit.chunk.path)
+            yield hit
 
 
 def ask_all(
@@ -106,11 +74,11 @@ def ask_all(
     """
     wanted = find_wanted(questions, index.chunks)
     retriever = Retriever(index, embedder, settings)
-    retriever.rank(questions[0].text, depth)
+    next(retriever.rank(questions[0].text), None)
     outcomes = []
     for number, (question, passages) in enumerate(zip(questions, wanted, strict=True), start=1):
         started = time.perf_counter()
-        hits = retriever.rank(question.text, depth)
+        hits = list(islice(skip_repeated(retriever.rank(question.text)), depth))
         search_ms = 1000 * (time.perf_counter() - started)
         ranks = find_ranks([hit.chunk.chunk_id for hit in hits], passages)
         outcomes.append(Outcome(question, tuple(ranks), tuple(hits), search_ms, bool(retriever.search(question.text, 1))))

@@ -3,7 +3,7 @@
 It does not decide which generation is the current one (the manifest does) and cuts or embeds nothing. Opening maps files into memory and
 parses next to nothing, so ten processes share one copy.
 
-    kind = write_generation(folder, chunks, records, vectors); index = open_generation(index_dir, manifest)
+    kind = write_generation(folder, chunks, records, vectors, tokens); index = open_generation(index_dir, manifest)
 """
 
 import json
@@ -15,17 +15,20 @@ from pathlib import Path
 from rag.bm25 import Bm25Index
 from rag.chunk_store import ChunkStore, save_chunks
 from rag.dense import DenseIndex, DenseKind, Vectors
-from rag.documents import Chunk, searchable_text
+from rag.documents import Chunk, describe_place, searchable_text
 from rag.errors import IndexCorrupt
 from rag.glossary import read_glossary
+from rag.late import LateIndex, PackedTokens
 from rag.manifest import Manifest, check_files, flush
 from rag.selection import mask_of, select_collections
 
 DENSE = "dense.faiss"
 DOCUMENTS = "documents.jsonl"
 GLOSSARY = "glossary.json"
+# How often BM25 counts the title and headings of a chunk, where what a section is about stands in few words: once with the text, and twice more.
+PLACE_COUNT = 3
 _GENERATION = re.compile(r"generation-[0-9a-f]{12}")
-_OUR_FILES = re.compile(r"(?:chunks|documents)\.jsonl|chunk_\w+\.npy|dense(?:\.codes)?\.faiss|(?:vocabulary|glossary)\.json|bm25\w*\.(?:npy|json)")
+_OUR_FILES = re.compile(r"(?:chunks|documents)\.jsonl|chunk_\w+\.npy|dense(?:\.codes)?\.faiss|(?:vocabulary|glossary)\.json|bm25\w*\.(?:npy|json)|late_\w+\.npy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +52,13 @@ class DocumentRecord:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """An open index: row i of `dense` and `bm25` is `chunks[i]`. `chunk_count` counts the rows that a search may find."""
+    """An open index: row i of `dense`, `bm25` and `late` is `chunks[i]`. `chunk_count` counts the rows that a search may find."""
 
     manifest: Manifest
     chunks: ChunkStore
     dense: DenseIndex
     bm25: Bm25Index
+    late: LateIndex
     glossary: dict[str, str]
     collections: dict[str, int]  # documents per collection that a search may find
     chunk_count: int
@@ -73,7 +77,9 @@ class Index:
         )
 
 
-def write_generation(folder: Path, chunks: Sequence[Chunk], records: Iterable[DocumentRecord], vectors: Vectors) -> DenseKind:
+def write_generation(
+    folder: Path, chunks: Sequence[Chunk], records: Iterable[DocumentRecord], vectors: Vectors, tokens: Sequence[PackedTokens]
+) -> DenseKind:
     """Make `folder` and bring every file of the index in it to the disk; returns the kind of the dense index. Raises OSError."""
     folder.mkdir()
     save_chunks(chunks, folder)
@@ -81,12 +87,19 @@ def write_generation(folder: Path, chunks: Sequence[Chunk], records: Iterable[Do
         handle.writelines(json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in records)
     dense = DenseIndex.build(vectors)
     dense.save(folder / DENSE)
-    Bm25Index.build(searchable_text(chunk) for chunk in chunks).save(folder)
+    Bm25Index.build(map(_fielded_text, chunks)).save(folder)
+    LateIndex.build(tokens, vectors.shape[1]).save(folder)
     glossary = read_glossary(chunk.text for chunk in chunks)
     (folder / GLOSSARY).write_text(json.dumps(glossary, ensure_ascii=False), encoding="utf-8")
     for path in (*folder.iterdir(), folder):
         flush(path)
     return dense.kind
+
+
+def _fielded_text(chunk: Chunk) -> str:
+    """What BM25 reads of a chunk: its text, and its place as often as that counts."""
+    place = describe_place(chunk.title, chunk.heading_path)
+    return "\n".join([searchable_text(chunk), *[place] * (PLACE_COUNT - 1)])
 
 
 def read_documents(folder: Path) -> list[DocumentRecord]:
@@ -109,12 +122,13 @@ def open_generation(index_dir: Path, manifest: Manifest) -> Index:
     chunks = ChunkStore.load(folder)
     dense = DenseIndex.load(folder / DENSE, manifest.dense)
     bm25 = Bm25Index.load(folder, len(chunks))
+    late = LateIndex.load(folder, len(chunks), dense.dimension)
     last_row = max((entry.rows[1] for entry in manifest.collections.values()), default=0)
     if not len(chunks) == dense.count == manifest.chunks == last_row:
         counts = f"{len(chunks)} chunks, {dense.count} vectors, by its manifest {manifest.chunks}, of its collections {last_row}"
         raise IndexCorrupt(f"the index in {index_dir} holds {counts}: build it again")
     collections = {name: entry.documents for name, entry in manifest.collections.items()}
-    return Index(manifest, chunks, dense, bm25, _read_glossary_file(folder), collections, len(chunks))
+    return Index(manifest, chunks, dense, bm25, late, _read_glossary_file(folder), collections, len(chunks))
 
 
 def _read_glossary_file(folder: Path) -> dict[str, str]:

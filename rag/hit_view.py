@@ -18,7 +18,7 @@ from rag.documents import Chunk, Hit, describe_place
 MARK = "bold"
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # a document must not steer the terminal
 _WORD = re.compile(r"[\w$-]+")
-_SCORE_NAMES = {"score": "score", "dense_score": "cosine", "bm25_score": "BM25", "rerank_score": "rerank"}
+_SCORE_NAMES = {"score": "score", "dense_score": "cosine", "bm25_score": "BM25", "late_score": "token by token"}
 
 
 def print_hits(query: str, hits: Sequence[Hit], console: Console) -> None:

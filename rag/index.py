@@ -208,7 +208,7 @@ def _commit(index_dir: Path, spec: IndexSpec, content: Content, old: OldIndex | 
     """Write a new generation, then the manifest that names it, then remove what no manifest names. Raises IndexUnwritable: nothing is changed."""
     generation = index_dir / f"generation-{uuid.uuid4().hex[:12]}"
     try:
-        kind = write_generation(generation, content.chunks, content.records, content.vectors)
+        kind = write_generation(generation, content.chunks, content.records, content.vectors, content.tokens)
         manifest = Manifest(
             spec=spec,
             generation=generation.name,

@@ -1,7 +1,7 @@
 """What the next generation of an index holds: chunks and vectors that are taken over from the old one, and those that have to be made.
 
 It writes nothing. A document whose hash is unchanged keeps its chunks and vectors as they are; a text that the old index holds anywhere keeps
-its vector; no text is embedded twice.
+its vectors; no text is embedded twice.
 
     content = gather(by_name, kept={}, old=None, spec=spec, settings=settings, embedder=embedder, progress=lambda *_: None)
 """
@@ -20,6 +20,7 @@ from rag.documents import Chunk, Document, hash_document, hash_text, searchable_
 from rag.embedder import TextEmbedder
 from rag.errors import SourceUnusable
 from rag.generation import DocumentRecord, Index, read_documents
+from rag.late import PackedTokens, pack_tokens
 from rag.manifest import IndexSpec
 from rag.progress import Show
 from rag.settings import RagSettings
@@ -27,11 +28,12 @@ from rag.settings import RagSettings
 
 @dataclass(slots=True)
 class Content:
-    """Chunks in the order of their rows, the documents that they are of, and their vectors, shape (chunks, dimension)."""
+    """Chunks in the order of their rows, the documents that they are of, and their vectors, shape (chunks, dimension), and tokens."""
 
     records: list[DocumentRecord] = field(default_factory=list)
     chunks: list[Chunk] = field(default_factory=list)
     vectors: Vectors = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float32))
+    tokens: list[PackedTokens] = field(default_factory=list)
     unchanged: int = 0  # documents whose chunks were taken over
     embedded: int = 0  # vectors that were computed
     embed_seconds: float = 0.0
@@ -63,9 +65,9 @@ class OldIndex:
         """Whether it is the index of exactly the documents with these hashes by name, built with this spec."""
         return not self.index.manifest.spec.differences(spec) and {name: record.hash for name, record in self.records.items()} == hashes
 
-    def vectors_by_text(self) -> dict[str, Vectors]:
-        """Its vectors by the hash of the text that they stand for."""
-        return {hash_text(searchable_text(chunk)): self.index.dense.vector(row) for row, chunk in enumerate(self.index.chunks)}
+    def rows_by_text(self) -> dict[str, int]:
+        """Its rows by the hash of the text that their vectors stand for."""
+        return {hash_text(searchable_text(chunk)): row for row, chunk in enumerate(self.index.chunks)}
 
 
 def keep(kept: Mapping[str, DocumentRecord], old: OldIndex) -> Content:
@@ -75,6 +77,7 @@ def keep(kept: Mapping[str, DocumentRecord], old: OldIndex) -> Content:
     content = Content(records, [chunk for start, stop in rows for chunk in old.index.chunks[start:stop]], unchanged=len(records))
     if content.chunks:
         content.vectors = np.concatenate([old.index.dense.vectors(start, stop) for start, stop in rows if stop > start])
+        content.tokens = [old.index.late.row(row) for start, stop in rows for row in range(start, stop)]
     return content
 
 
@@ -111,7 +114,7 @@ def gather(
         raise SourceUnusable(f"the {len(content.records)} documents hold no text to index: name other sources")
     started = time.monotonic()
     known = old if old and old.index.manifest.spec.embedder_fingerprint == spec.embedder_fingerprint else None
-    content.vectors, content.embedded = _find_vectors(content.chunks, dict(taken_over), known, embedder, partial(progress, "embed"))
+    _find_vectors(content, dict(taken_over), known, embedder, partial(progress, "embed"))
     content.embed_seconds = time.monotonic() - started
     return content
 
@@ -128,22 +131,27 @@ def _describe(document: Document) -> DocumentRecord:
 
 
 def _find_vectors(
-    chunks: Sequence[Chunk], taken_over: Mapping[int, int], old: OldIndex | None, embedder: TextEmbedder, progress: Callable[[int, int], None]
-) -> tuple[Vectors, int]:
-    """Vectors of all chunks, shape (chunks, dimension), and how many had to be computed; `taken_over` maps rows to those of the old index."""
-    vectors = np.zeros((len(chunks), embedder.dimension), dtype=np.float32)
+    content: Content, taken_over: Mapping[int, int], old: OldIndex | None, embedder: TextEmbedder, progress: Callable[[int, int], None]
+) -> None:
+    """Give each chunk of the content its vector and its tokens, and count what had to be computed; `taken_over` maps rows to those of the old index."""
+    content.vectors = np.zeros((len(content.chunks), embedder.dimension), dtype=np.float32)
+    tokens: dict[int, PackedTokens] = {}
     rows_of_text: dict[str, list[int]] = {}
-    for row, chunk in enumerate(chunks):
+    for row, chunk in enumerate(content.chunks):
         if old and row in taken_over:
-            vectors[row] = old.index.dense.vector(taken_over[row])
+            content.vectors[row], tokens[row] = old.index.dense.vector(taken_over[row]), old.index.late.row(taken_over[row])
         else:
             rows_of_text.setdefault(searchable_text(chunk), []).append(row)
-    known = old.vectors_by_text() if old and rows_of_text else {}
-    new = {text: rows for text, rows in rows_of_text.items() if hash_text(text) not in known}
-    for text, rows in rows_of_text.items():
-        if text not in new:
-            vectors[rows] = known[hash_text(text)]
-    if new:
-        for rows, vector in zip(new.values(), embedder.embed(list(new), progress), strict=True):
-            vectors[rows] = vector
-    return vectors, len(new)
+    known = old.rows_by_text() if old and rows_of_text else {}
+    new = [text for text in rows_of_text if hash_text(text) not in known]
+    for text in rows_of_text.keys() - set(new):
+        assert old is not None
+        row = known[hash_text(text)]
+        content.vectors[rows_of_text[text]] = old.index.dense.vector(row)
+        tokens |= dict.fromkeys(rows_of_text[text], old.index.late.row(row))
+    for embedded in embedder.embed_tokens(new, progress) if new else ():
+        rows = rows_of_text[new[embedded.row]]
+        content.vectors[rows] = embedded.vector
+        tokens |= dict.fromkeys(rows, pack_tokens(embedded))
+    content.tokens = [tokens[row] for row in range(len(content.chunks))]
+    content.embedded = len(new)

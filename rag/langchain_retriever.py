@@ -47,5 +47,6 @@ def to_langchain(hit: Hit) -> LangchainDocument:
             "score": hit.score,
             "dense_score": hit.dense_score,
             "bm25_score": hit.bm25_score,
+            "late_score": hit.late_score,
         },
     )

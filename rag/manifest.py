@@ -20,7 +20,7 @@ from rag.embedder import TextEmbedder
 from rag.errors import IndexCorrupt, IndexMismatch, IndexNotFound, SettingsError
 from rag.settings import RagSettings
 
-FORMAT = 3  # of the manifest and the files it names
+FORMAT = 4  # of the manifest and the files it names
 MANIFEST = "manifest.json"
 MAX_SKIPPED = 1000  # skipped files that a collection lists by name; the others are only counted
 # A file up to this size is hashed whole whenever the index opens (16 MiB take some 10 ms), a larger one in 64 pieces spread over it:

@@ -172,7 +172,7 @@ def refer_to_chunk(chunk_id: str) -> Reference:
 def read_chunks(path: Path) -> list[Document]:
     """The chunks of a file of ORD-QA's form, a list of {"source", "knowledge": [{"id", "content"}]}. Raises ChunksUnusable.
 
-    Each becomes a document of its own in the collection READY_MADE, whose path is the chunk's id: in an index that cuts nothing it is one chunk.
+    Each becomes a document of its own in the collection READY_MADE, whose path is the chunk's id.
     Its title is its place: the source's name, its words apart, and the headings that the content opens with. The rest is the text; a
     first line that only repeats the id is left out.
     """

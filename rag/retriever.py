@@ -1,4 +1,4 @@
-"""Search an index: dense and BM25 rankings fused by rank, and a rule for "nothing here answers this".
+"""Search an index: what the dense vectors and BM25 find, scored also token by token, and a rule for "nothing here answers this".
 
 It builds nothing and writes no prompt. One retriever serves many threads.
 
@@ -11,12 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice, pairwise
 from pathlib import Path
 
-from rag.bm25 import STOP_WORDS, content_terms, find_tokens, is_identifier, tokenize
-from rag.dense import Vectors
+from rag.bm25 import STOP_WORDS, best_rows, content_terms, find_tokens, is_identifier, tokenize
 from rag.documents import Chunk, Hit
-from rag.embedder import Embedder, TextEmbedder
+from rag.embedder import Embedded, Embedder, TextEmbedder
 from rag.errors import EmptyQuery
-from rag.fusion import fuse_ranks
+from rag.fusion import mix_scores
 from rag.generation import Index
 from rag.glossary import expand_abbreviations
 from rag.index import open_index, spec_of
@@ -103,29 +102,35 @@ class Retriever:
         if collections:
             return self.within(collections).search(query, top_k)
         query = clean_query(query)
-        vector, dense = self._search_dense(query)
+        question, dense = self._search_dense(query)
         named = self._rows_with_rare_names(query)
         if not dense or (not named and not self._is_close(query, next(iter(dense.values())))):
             return []
-        hits = (hit for row, hit in self._fuse(query, vector, dense) if hit.dense_score >= self._settings.min_hit_score or row in named)
+        hits = (hit for row, hit in self._score(query, question, dense) if hit.dense_score >= self._settings.min_hit_score or row in named)
         return list(islice(hits, top_k))
 
-    def rank(self, query: str, top_k: int) -> list[Hit]:
-        """The `top_k` first passages of the ranking, whether they answer the question or not: `search` without its rules. Raises EmptyQuery."""
+    def rank(self, query: str) -> Iterator[Hit]:
+        """The whole ranking, best first, whether a passage answers the question or not: `search` without its rules. Raises EmptyQuery."""
         query = clean_query(query)
-        return [hit for _, hit in islice(self._fuse(query, *self._search_dense(query)), top_k)]
+        return (hit for _, hit in self._score(query, *self._search_dense(query)))
 
-    def _search_dense(self, query: str) -> tuple[Vectors, dict[int, float]]:
-        """The query's vector, and the cosines of the rows nearest to it, best first."""
-        vector = self._embedder.embed([expand_abbreviations(query, self._glossary)])[0]
-        return vector, dict(zip(*self._index.dense.search(vector, self._settings.candidates), strict=True))
+    def _search_dense(self, query: str) -> tuple[Embedded, dict[int, float]]:
+        """The query's vectors, and the cosines of the rows nearest to it, best first."""
+        [question] = self._embedder.embed_tokens([expand_abbreviations(query, self._glossary)])
+        return question, dict(zip(*self._index.dense.search(question.vector, self._settings.candidates), strict=True))
 
-    def _fuse(self, query: str, vector: Vectors, dense: Mapping[int, float]) -> Iterator[tuple[int, Hit]]:
-        """Rows and hits of the dense and the BM25 ranking as one, best first."""
-        bm25 = dict(zip(*self._index.bm25.search(query, self._settings.candidates), strict=True))
-        for row, score in fuse_ranks([list(dense), list(bm25)], self._settings.rrf_k):
-            cosine = dense[row] if row in dense else self._index.dense.score(vector, row)
-            yield row, Hit(self._index.chunks[row], score, cosine, bm25.get(row))
+    def _score(self, query: str, question: Embedded, dense: Mapping[int, float]) -> Iterator[tuple[int, Hit]]:
+        """Rows and hits that the dense vectors or BM25 find, by the mean of all scores, best first."""
+        bm25 = self._index.bm25.scores(query)
+        rows = list(dict.fromkeys([*dense, *best_rows(bm25, self._settings.candidates)]))
+        cosines = [dense[row] if row in dense else self._index.dense.score(question.vector, row) for row in rows]
+        late = self._index.late.score(question, rows) if self._settings.late_weight else [0.0] * len(rows)
+        words = [float(bm25[row]) for row in rows]
+        weights = (self._settings.dense_weight, self._settings.late_weight, self._settings.bm25_weight)
+        scores = mix_scores(list(zip(weights, (cosines, late, words), strict=True)))
+        for place in sorted(range(len(rows)), key=lambda place: (-scores[place], rows[place])):
+            parts = cosines[place], words[place] or None, late[place] or None
+            yield rows[place], Hit(self._index.chunks[rows[place]], float(scores[place]), *parts)
 
     def _is_close(self, query: str, best_cosine: float) -> bool:
         """Rules 1, 3 and 4 of `search`."""

@@ -180,6 +180,7 @@ def retrieval_object(grounded: Grounded, enabled: bool, passage_url: Callable[[H
             "score": hit.score,
             "dense_score": hit.dense_score,
             "bm25_score": hit.bm25_score,
+            "late_score": hit.late_score,
         }
         for number, hit in enumerate(grounded.hits, start=1)
     ]

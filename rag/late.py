@@ -1,0 +1,102 @@
+"""Late interaction: for each token of the question the passage's token that is nearest to it, so that a passage is compared word by word and
+not by its one vector (Khattab & Zaharia, "ColBERT", SIGIR 2020).
+
+Of a passage's token vectors only the signs are kept, a bit for each number: 48 bytes for a token of 384 dimensions, and on our questions they
+find as much as the numbers themselves. A question's tokens weigh as they are rare among the passages. It embeds nothing and chooses no
+candidates: it scores the rows that it is given.
+
+    late = LateIndex.build([pack_tokens(embedded) for embedded in ...], dimension=384)
+    scores = late.score(question, rows)  # about the mean cosine of the question's tokens with their nearest ones
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.bm25 import idf
+from rag.embedder import Embedded, Vectors
+from rag.errors import IndexCorrupt
+
+Bits = NDArray[np.uint8]
+Ids = NDArray[np.uint32]
+# The cosine of a vector with its own signs, for numbers that are normally distributed: what a score is divided by to be one of cosines.
+SIGN_COSINE = math.sqrt(2 / math.pi)
+LATE_FILES = ("late_bits.npy", "late_ids.npy", "late_starts.npy", "late_weights.npy")
+
+
+@dataclass(frozen=True, slots=True)
+class PackedTokens:
+    """The tokens of one passage: their ids, shape (tokens,), and the signs of their vectors, shape (tokens, dimension / 8)."""
+
+    ids: Ids
+    bits: Bits
+
+
+def pack_tokens(embedded: Embedded) -> PackedTokens:
+    """What is kept of a passage's tokens."""
+    return PackedTokens(embedded.token_ids.astype(np.uint32), np.packbits(embedded.token_vectors >= 0, axis=1))
+
+
+class LateIndex:
+    """Tokens of all passages, row by row, memory-mapped where it was loaded. Read-only once built; thread-safe."""
+
+    def __init__(self, bits: Bits, ids: Ids, starts: NDArray[np.int64], weights: Vectors, dimension: int) -> None:
+        self._bits = bits
+        self._ids = ids
+        self._starts = starts
+        self._weights = weights
+        self._dimension = dimension
+
+    @classmethod
+    def build(cls, passages: Sequence[PackedTokens], dimension: int) -> "LateIndex":
+        """Index of the passages, in the order of their rows. A token's weight is its idf; one that no passage has weighs as the rarest."""
+        starts = np.cumsum([0, *(len(passage.ids) for passage in passages)], dtype=np.int64)
+        bits = np.concatenate([np.zeros((0, -(-dimension // 8)), dtype=np.uint8), *(passage.bits for passage in passages)])
+        ids = np.concatenate([np.zeros(0, dtype=np.uint32), *(passage.ids for passage in passages)])
+        holding = np.bincount(np.concatenate([np.zeros(0, dtype=np.uint32), *(np.unique(passage.ids) for passage in passages)]))
+        weights = np.array([idf(len(passages), int(count)) for count in (0, *holding)], dtype=np.float32)  # the first: of tokens beyond the others
+        return cls(bits, ids, starts, weights, dimension)
+
+    def row(self, row: int) -> PackedTokens:
+        """The tokens of one passage."""
+        part = slice(self._starts[row], self._starts[row + 1])
+        return PackedTokens(np.array(self._ids[part]), np.array(self._bits[part]))
+
+    def score(self, question: Embedded, rows: Sequence[int]) -> list[float]:
+        """For each row the weighted mean, over the question's tokens, of the best product with a token of the passage.
+
+        Products are with signs, scaled so that they are about cosines. A row without tokens, and a question without any, scores 0.
+        """
+        sizes = [int(self._starts[row + 1] - self._starts[row]) for row in rows]
+        scores = np.zeros(len(rows), dtype=np.float32)
+        filled = [place for place, size in enumerate(sizes) if size]
+        weights = self._weights[np.where(question.token_ids < len(self._weights) - 1, question.token_ids + 1, 0)]
+        if not filled or not weights.sum():
+            return [float(score) for score in scores]
+        packed = np.concatenate([self._bits[self._starts[rows[place]] : self._starts[rows[place] + 1]] for place in filled])
+        signs = np.unpackbits(packed, axis=1, count=self._dimension).astype(np.float32)
+        products = 2 * (question.token_vectors @ signs.T) - question.token_vectors.sum(axis=1, keepdims=True)  # with 1 and -1 for 1 and 0
+        firsts = np.cumsum([0, *(sizes[place] for place in filled[:-1])])
+        best = np.maximum.reduceat(products, firsts, axis=1)  # shape (question's tokens, rows)
+        scores[filled] = weights @ best / weights.sum() / (SIGN_COSINE * math.sqrt(self._dimension))
+        return [float(score) for score in scores]
+
+    def save(self, folder: Path) -> None:
+        """Write four .npy arrays into `folder`."""
+        for name, array in zip(LATE_FILES, (self._bits, self._ids, self._starts, self._weights), strict=True):
+            np.save(folder / name, array, allow_pickle=False)
+
+    @classmethod
+    def load(cls, folder: Path, count: int, dimension: int) -> "LateIndex":
+        """Open what `save` wrote, arrays memory-mapped. Raises IndexCorrupt where they do not fit together or are not of `count` passages."""
+        try:
+            bits, ids, starts, weights = (np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in LATE_FILES)
+        except (ValueError, EOFError) as error:
+            raise IndexCorrupt(f"the token vectors in {folder} cannot be read ({error}): build the index again") from error
+        if len(starts) != count + 1 or not len(bits) == len(ids) == starts[-1] or bits.shape[1:] != (-(-dimension // 8),) or not len(weights):
+            raise IndexCorrupt(f"the token vectors in {folder} do not fit together: build the index again")
+        return cls(bits, ids, starts, np.array(weights), dimension)
