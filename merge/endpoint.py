@@ -50,10 +50,11 @@ class Endpoint:
             raise EndpointUnreachable(f"--url {url} is no URL ({error}): give one like http://127.0.0.1:8001") from None
         if address.scheme not in ("http", "https") or not address.host:
             raise EndpointUnreachable(f"--url {url} is no HTTP address: give one like http://127.0.0.1:8001")
+        # `ask_all` bounds what is in flight. No connection is used twice: a server closes idle ones, at times just as a request is on its way.
         self._client = httpx.AsyncClient(
             base_url=self.url,
             timeout=httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
-            limits=httpx.Limits(max_connections=None),  # `ask_all` bounds what is in flight
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
             headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
             trust_env=not is_loopback(address.host),  # a company's proxy knows nothing of this machine
         )

@@ -38,7 +38,7 @@ def ifeval(argv: list[str]) -> int:
     from merge.ifeval_checker import load_checker
 
     prompts = _take(read_prompts(args.prompts), args.limit)
-    check = load_checker(settings.home)
+    check = load_checker()
     try_checks(prompts, check, str(args.prompts))
     job = _make_job("ifeval", args.prompts, args, {"temperature": 0, "max_tokens": args.max_tokens})
     collected = collect(job, prompts, lambda endpoint, model, prompt: ask_prompt(endpoint, model, prompt, args.max_tokens), settings.home)

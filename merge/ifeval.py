@@ -2,7 +2,7 @@
 
 How a server is asked in bulk is `collect`'s, the checks are lm-eval's.
 
-    prompts = read_prompts(Path("dev.jsonl")); summarize(prompts, {1000: "the answer", ...}, load_checker(home))
+    prompts = read_prompts(Path("dev.jsonl")); summarize(prompts, {1000: "the answer", ...}, load_checker())
 """
 
 from __future__ import annotations
@@ -75,6 +75,8 @@ async def ask_prompt(endpoint: Endpoint, model: Model, prompt: Prompt, max_token
     try:
         choice = reply["choices"][0]
         text = choice["message"]["content"] or ""  # a model that ends at once gives null
+        if not isinstance(text, str):
+            raise TypeError("content")
         return {"response": text, "finish_reason": choice.get("finish_reason"), "tokens": (reply.get("usage") or {}).get("completion_tokens")}
     except (KeyError, IndexError, TypeError, AttributeError):
         raise EndpointRefused(f"what answers at {endpoint.url} gives no chat completion: give the URL of a vLLM server") from None

@@ -81,7 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
 
-def chat_answer(text: str | None, finish_reason: str = "stop") -> dict[str, Any]:
+def chat_answer(text: Any, finish_reason: str = "stop") -> dict[str, Any]:
     """A chat completion as vLLM gives it."""
     return {
         "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish_reason}],

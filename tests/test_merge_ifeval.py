@@ -23,8 +23,8 @@ TWO: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def check(tmp_path_factory: pytest.TempPathFactory) -> Check:
-    return load_checker(tmp_path_factory.mktemp("home"))
+def check() -> Check:
+    return load_checker()
 
 
 def write(path: Path, *rows: dict[str, Any]) -> Path:
@@ -119,7 +119,9 @@ def test_the_gateway_is_refused_since_it_adds_passages() -> None:
         ask(server.url)
 
 
-@pytest.mark.parametrize("answer", [{}, {"choices": []}, {"choices": [{}]}, {"choices": 3}, {"choices": ["x"]}, {"choices": [{"message": None}]}])
+@pytest.mark.parametrize(
+    "answer", [{}, {"choices": []}, {"choices": [{}]}, {"choices": 3}, {"choices": ["x"]}, {"choices": [{"message": None}]}, chat_answer([1])]
+)
 def test_an_answer_of_another_form_is_refused(answer: dict[str, Any]) -> None:
     with FakeOpenAI(lambda path, body: (200, answer)) as server, pytest.raises(EndpointRefused, match="gives no chat completion"):
         ask(server.url)

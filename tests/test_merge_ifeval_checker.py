@@ -9,7 +9,6 @@ import pytest
 from nltk.tokenize.punkt import load_punkt_params
 from punkt.data import english
 
-from merge.errors import CheckerMissing
 from merge.ifeval_checker import PUNKT, load_checker, write_punkt
 
 
@@ -31,8 +30,8 @@ def doc(instruction: str, **values: object) -> dict[str, object]:
         ("punctuation:no_comma", {}, "", False),  # an empty answer follows nothing
     ],
 )
-def test_the_checks_need_no_download(tmp_path: Path, instruction: str, values: dict[str, object], answer: str, follows: bool) -> None:
-    result = load_checker(tmp_path)(doc(instruction, **values), [answer])
+def test_the_checks_need_no_download(instruction: str, values: dict[str, object], answer: str, follows: bool) -> None:
+    result = load_checker()(doc(instruction, **values), [answer])
     assert result == {
         "prompt_level_strict_acc": follows,
         "inst_level_strict_acc": [follows],
@@ -41,37 +40,43 @@ def test_the_checks_need_no_download(tmp_path: Path, instruction: str, values: d
     }
 
 
-def test_loose_forgives_a_first_line_that_strict_does_not(tmp_path: Path) -> None:
-    result = load_checker(tmp_path)(doc("punctuation:no_comma"), ["Sure, here it is:\nOne and two."])
+def test_loose_forgives_a_first_line_that_strict_does_not() -> None:
+    result = load_checker()(doc("punctuation:no_comma"), ["Sure, here it is:\nOne and two."])
     assert (result["prompt_level_strict_acc"], result["prompt_level_loose_acc"]) == (False, True)
 
 
 def test_the_sentence_model_is_written_as_nltk_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nltk.data, "path", [str(tmp_path)])  # a list of the library's, put back afterwards
     write_punkt(tmp_path)
-    write_punkt(tmp_path)  # a second run finds it there
     read = load_punkt_params(nltk.data.find(PUNKT + "/"))
     assert read.abbrev_types == set(english.ABBREV_TYPES)
     assert read.collocations == set(english.COLLOCATIONS)
     assert read.sent_starters == set(english.SENT_STARTERS)
     assert dict(read.ortho_context) == dict(english.ORTHO_CONTEXT)
     assert len(read.ortho_context) == 20366  # as NLTK's punkt_tab has it
-    assert [path.name for path in (tmp_path / PUNKT).parent.iterdir()] == ["english"]
 
 
-def run(code: str, home: Path) -> "subprocess.CompletedProcess[str]":
-    """Run code in a process of its own, where nothing of the checks is loaded yet and NLTK has no data but ours."""
-    environment = {"HOME": str(home), "PYTHONPATH": str(Path(__file__).parent.parent), "PATH": ""}
-    return subprocess.run([sys.executable, "-c", code, str(home)], capture_output=True, text=True, check=False, env=environment)
+def run(code: str, tmp: Path) -> "subprocess.CompletedProcess[str]":
+    """Run code in a process of its own, where nothing of the checks is loaded yet and NLTK has no data. tmp: its folder of temporary files."""
+    environment = {"HOME": str(tmp), "TMPDIR": str(tmp), "PYTHONPATH": str(Path(__file__).parent.parent), "PATH": ""}
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
 
 
-LOAD = "import sys, pathlib\nfrom merge.ifeval_checker import load_checker\nload_checker(pathlib.Path(sys.argv[1]))\n"
+LOAD = "import sys, os\nfrom merge.ifeval_checker import load_checker\nprint('loading', file=sys.stderr)\ncheck = load_checker()\n"
 
 
-def test_the_rest_of_the_harness_is_not_loaded(tmp_path: Path) -> None:
+def test_the_rest_of_the_harness_is_not_loaded_and_no_file_is_left(tmp_path: Path) -> None:
     done = run(LOAD + "print(sorted({'datasets', 'torch', 'transformers', 'lm_eval.api', 'lm_eval.evaluator'} & set(sys.modules)))", tmp_path)
     assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
-    assert (tmp_path / "nltk_data" / PUNKT).is_dir()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("umask", ["0o022", "0o002", "0o077"])
+def test_sentences_are_counted_whatever_the_umask_and_after_the_model_is_gone(tmp_path: Path, umask: str) -> None:
+    prompt = doc("length_constraints:number_sentences", relation="less than", num_sentences=3)
+    code = f"import os; os.umask({umask})\n" + LOAD + f"print(check({prompt!r}, ['Mr. Smith left. He slept.'])['prompt_level_strict_acc'])"
+    done = run(code, tmp_path)
+    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
 
 
 @pytest.mark.parametrize(
@@ -86,8 +91,9 @@ def test_what_is_missing_is_told_in_a_sentence(tmp_path: Path, modules: list[str
     assert f"CheckerMissing: {sentence}" in done.stderr
 
 
-def test_a_home_that_cannot_be_written_is_told(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    done = run(LOAD.replace("sys.argv[1]", "sys.argv[1], 'file'"), tmp_path)
-    assert CheckerMissing.__name__ in done.stderr
-    assert "cannot be written" in done.stderr
+def test_a_folder_that_others_may_write_is_told(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)  # where NLTK reads nothing, since others could change what it reads
+    done = run(LOAD, tmp_path)
+    assert "CheckerMissing: the sentence model of IFEval's checks cannot be written to" in done.stderr
+    assert "set TMPDIR to another folder" in done.stderr
+    assert list(tmp_path.iterdir()) == []
