@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -28,8 +29,8 @@ class AnswersFile:
         self._key = key
 
     @classmethod
-    def open(cls, path: Path, settings: Row, key: str) -> AnswersFile:
-        """The file with the answers that it holds, made if it is not there. key: the field that tells answers apart.
+    def open(cls, path: Path, settings: Row, key: str, fields: Collection[str] = ()) -> AnswersFile:
+        """The file with the answers that it holds, made if it is not there. key: the field that tells answers apart; fields: what else each has.
 
         Raises AnswersUnusable: the file is of other settings, of another program, damaged, in use by another run, or cannot be written.
         """
@@ -40,7 +41,7 @@ class AnswersFile:
             raise AnswersUnusable(f"{path} cannot be written ({error.strerror or error}): name another file with --answers") from None
         try:
             _lock(path, file)
-            rows = _read(path, file, settings, key)
+            rows = _read(path, file, settings, (key, *fields))
         except BaseException:
             file.close()
             raise
@@ -67,7 +68,7 @@ def _lock(path: Path, file: BinaryIO) -> None:
         return
 
 
-def _read(path: Path, file: BinaryIO, settings: Row, key: str) -> dict[Any, Row]:
+def _read(path: Path, file: BinaryIO, settings: Row, fields: tuple[str, ...]) -> dict[Any, Row]:
     """The answers that the file holds; an empty file gets its first line."""
     file.seek(0)
     content = file.read()
@@ -86,7 +87,8 @@ def _read(path: Path, file: BinaryIO, settings: Row, key: str) -> dict[Any, Row]
     for number, line in enumerate(lines[1:], start=2):
         try:
             row = json.loads(line)
-            rows[row[key]] = row
+            key, *_ = [row[name] for name in fields]
+            rows[key] = row
         except (ValueError, KeyError, TypeError):
             raise AnswersUnusable(f"{path}, line {number}, is no answer: remove the line or the file") from None
     return rows

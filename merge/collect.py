@@ -29,7 +29,7 @@ Key = int | str
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is asked of whom. parameters: all else that an answer depends on, such as the length that it may have."""
+    """What is asked of whom. parameters: all else that an answer depends on, such as its longest length; fields: what each answer has."""
 
     evaluation: str
     questions: Path
@@ -39,6 +39,7 @@ class Job:
     concurrency: int
     answers: Path | None
     parameters: Mapping[str, Any]
+    fields: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ async def _collect(job: Job, items: Mapping[Key, Item], ask: Callable[[Endpoint,
         model = await endpoint.find_model(job.model_id)
         settings = describe_job(job, model)
         path = job.answers or home / "evaluations" / name_answers(settings)
-        with AnswersFile.open(path, settings, key="key") as answers:
+        with AnswersFile.open(path, settings, key="key", fields=(*job.fields, "ms")) as answers:
             rows = {key: answers.rows[key] for key in items if key in answers.rows}
             resumed = len(rows)
             sys.stderr.write(f"model {model.model_id} at {endpoint.url}; answers in {path}" + (f", {resumed} there already\n" if resumed else "\n"))

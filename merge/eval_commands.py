@@ -40,7 +40,7 @@ def ifeval(argv: list[str]) -> int:
     prompts = _take(read_prompts(args.prompts), args.limit)
     check = load_checker()
     try_checks(prompts, check, str(args.prompts))
-    job = _make_job("ifeval", args.prompts, args, {"temperature": 0, "max_tokens": args.max_tokens})
+    job = _make_job("ifeval", args.prompts, args, {"temperature": 0, "max_tokens": args.max_tokens}, ("response", "finish_reason"))
     collected = collect(job, prompts, lambda endpoint, model, prompt: ask_prompt(endpoint, model, prompt, args.max_tokens), settings.home)
     rows = collected.rows
     counts = {
@@ -63,7 +63,7 @@ def mcq(argv: list[str]) -> int:
     from merge.mcq import ask_question, read_questions, summarize
 
     questions = _take(read_questions(args.questions), args.limit)
-    job = _make_job("mcq", args.questions, args, {"prompt": "Question: {question}\nAnswer: {choice}"})
+    job = _make_job("mcq", args.questions, args, {"prompt": "Question: {question}\nAnswer: {choice}"}, ("loglikelihoods",))
     collected = collect(job, questions, ask_question, settings.home)
     counts = {"questions": len(questions), "choices": sum(len(question.choices) for question in questions.values())}
     summary = summarize(questions, {key: row["loglikelihoods"] for key, row in collected.rows.items()})
@@ -114,10 +114,10 @@ def _take(items: Mapping[int | str, Item], limit: int | None) -> dict[int | str,
     return dict(itertools.islice(items.items(), limit))
 
 
-def _make_job(evaluation: str, questions: Path, args: argparse.Namespace, parameters: dict[str, Any]) -> Job:
+def _make_job(evaluation: str, questions: Path, args: argparse.Namespace, parameters: dict[str, Any], fields: tuple[str, ...]) -> Job:
     from merge.collect import Job
 
-    return Job(evaluation, questions, args.url, args.model, read_api_key(args.api_key_env), args.concurrency, args.answers, parameters)
+    return Job(evaluation, questions, args.url, args.model, read_api_key(args.api_key_env), args.concurrency, args.answers, parameters, fields)
 
 
 def _describe(job: Job, collected: Collected, libraries: tuple[str, ...]) -> dict[str, Any]:

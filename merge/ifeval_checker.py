@@ -21,7 +21,7 @@ from typing import Any
 from merge.errors import CheckerMissing
 
 Check = Callable[[dict[str, Any], list[str]], dict[str, Any]]  # a prompt and [the answer]: lm-eval's four results
-NEEDED = {"lm_eval": "lm-eval", "langdetect": "langdetect", "immutabledict": "immutabledict", "nltk": "nltk"}  # module: package
+NEEDED = {"lm_eval": "lm-eval", "langdetect": "langdetect", "immutabledict": "immutabledict", "nltk": "nltk", "packaging": "packaging"}  # by module
 PUNKT = "tokenizers/punkt_tab/english"
 READS_PUNKT = ("length_constraints:number_sentences", "change_case:capital_word_frequency")  # the checks that split sentences, each in its way
 LANGDETECT_SEED = 0  # langdetect draws random n-grams: with a fixed seed the same answer is always found to be of the same language

@@ -25,7 +25,14 @@ def questions(tmp_path: Path) -> Path:
 
 
 def job(questions: Path, url: str, **changes: Any) -> Job:
-    values: dict[str, Any] = {"model_id": None, "api_key": "", "concurrency": 1, "answers": None, "parameters": {"max_tokens": 5}}
+    values: dict[str, Any] = {
+        "model_id": None,
+        "api_key": "",
+        "concurrency": 1,
+        "answers": None,
+        "parameters": {"max_tokens": 5},
+        "fields": ("text",),
+    }
     return Job("ifeval", questions, url, **values | changes)
 
 
@@ -99,3 +106,12 @@ def test_the_settings_are_the_questions_the_model_and_the_parameters(questions: 
     assert re.fullmatch(r"ifeval-org-chip-model-[0-9a-f]{12}\.jsonl", name)
     assert name_answers(settings | {"max_tokens": 6}) != name
     assert name_answers({**settings, "model": {"model_id": "../.."}}).startswith("ifeval-model-")
+
+
+def test_an_answer_without_its_fields_is_told_by_its_line(questions: Path, tmp_path: Path) -> None:
+    with FakeOpenAI(shout) as server:
+        collect(job(questions, server.url, answers=tmp_path / "a.jsonl"), ITEMS, ask, tmp_path)
+        lines = (tmp_path / "a.jsonl").read_text().splitlines(keepends=True)
+        (tmp_path / "a.jsonl").write_text("".join([*lines[:2], '{"key": 9, "ms": 1}\n', *lines[2:]]))
+        with pytest.raises(AnswersUnusable, match=r"a\.jsonl, line 3, is no answer"):
+            collect(job(questions, server.url, answers=tmp_path / "a.jsonl"), ITEMS, ask, tmp_path)
