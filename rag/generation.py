@@ -25,10 +25,12 @@ from rag.selection import mask_of, select_collections
 DENSE = "dense.faiss"
 DOCUMENTS = "documents.jsonl"
 GLOSSARY = "glossary.json"
-# How often BM25 counts the title and headings of a chunk, where what a section is about stands in few words: once with the text, and twice more.
+# How often BM25 counts a chunk's title and headings, which tell in few words what it is about: once with the text, and twice more.
 PLACE_COUNT = 3
 _GENERATION = re.compile(r"generation-[0-9a-f]{12}")
-_OUR_FILES = re.compile(r"(?:chunks|documents)\.jsonl|chunk_\w+\.npy|dense(?:\.codes)?\.faiss|(?:vocabulary|glossary)\.json|bm25\w*\.(?:npy|json)|late_\w+\.npy")
+_OUR_FILES = re.compile(
+    r"(?:chunks|documents)\.jsonl|chunk_\w+\.npy|dense(?:\.codes)?\.faiss|(?:vocabulary|glossary)\.json|bm25\w*\.(?:npy|json)|late_\w+\.npy"
+)
 
 
 @dataclass(frozen=True, slots=True)

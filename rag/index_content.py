@@ -7,7 +7,7 @@ its vectors; no text is embedded twice.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -133,7 +133,7 @@ def _describe(document: Document) -> DocumentRecord:
 def _find_vectors(
     content: Content, taken_over: Mapping[int, int], old: OldIndex | None, embedder: TextEmbedder, progress: Callable[[int, int], None]
 ) -> None:
-    """Give each chunk of the content its vector and its tokens, and count what had to be computed; `taken_over` maps rows to those of the old index."""
+    """Give each chunk its vector and its tokens, and count what had to be computed; `taken_over` maps rows to those of the old index."""
     content.vectors = np.zeros((len(content.chunks), embedder.dimension), dtype=np.float32)
     tokens: dict[int, PackedTokens] = {}
     rows_of_text: dict[str, list[int]] = {}

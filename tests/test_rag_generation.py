@@ -9,22 +9,24 @@ from rag.chunk_store import CHUNK_FILES
 from rag.documents import Document, make_chunk
 from rag.errors import IndexCorrupt
 from rag.generation import _OUR_FILES, DocumentRecord, read_documents, remove_generation, write_generation
+from rag.late import LATE_FILES, PackedTokens
 
 NAME = "generation-0123456789ab"
 CHUNKS = [make_chunk(Document("notes", "a.md", "A", "", None, "ISC"), (), f"text {number}", number) for number in range(3)]
+TOKENS = [PackedTokens(np.array([number], dtype=np.uint32), np.zeros((1, 1), dtype=np.uint8)) for number in range(3)]
 RECORDS = [DocumentRecord("notes", "a.md", "0" * 64, 3, 21, "ISC", "", "")]
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    kind = write_generation(tmp_path / NAME, CHUNKS, RECORDS, np.eye(3, dtype=np.float32))
+    kind = write_generation(tmp_path / NAME, CHUNKS, RECORDS, np.eye(3, dtype=np.float32), TOKENS)
     assert kind.kind == "flat"
     return tmp_path / NAME
 
 
 def test_every_file_that_is_written_can_be_removed(folder: Path) -> None:
     names = {path.name for path in folder.iterdir()} | {"dense.codes.faiss"}
-    assert names > CHUNK_FILES
+    assert names > CHUNK_FILES | set(LATE_FILES)
     assert all(_OUR_FILES.fullmatch(name) for name in names)
     assert remove_generation(folder)
     assert not folder.exists()
@@ -40,7 +42,7 @@ def test_documents_come_back_in_order(folder: Path) -> None:
 
 def test_an_existing_folder_is_never_written_into(folder: Path) -> None:
     with pytest.raises(FileExistsError):
-        write_generation(folder, CHUNKS, RECORDS, np.eye(3, dtype=np.float32))
+        write_generation(folder, CHUNKS, RECORDS, np.eye(3, dtype=np.float32), TOKENS)
 
 
 @pytest.mark.parametrize("name", ["thesis.md", "chunks.jsonl.bak", "dense.faiss2"])

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from rag.documents import Document, Skipped, searchable_text
-from rag.embedder import Embedder, Progress, Vectors
+from rag.embedder import Embedded, Embedder, Progress, Vectors
 from rag.errors import CollectionUnknown, IndexBusy, IndexCorrupt, IndexMismatch, IndexNotFound, IndexUnwritable, SettingsError, SourceUnusable
 from rag.index import MANIFEST, BuildReport, build_index, open_index, read_manifest, remove_collections, spec_of, verify_index
 from rag.settings import RagSettings
@@ -46,6 +46,10 @@ class CountingEmbedder:
     def embed(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
         self.texts += texts
         return self.real.embed(texts, progress)
+
+    def embed_tokens(self, texts: Sequence[str], progress: Progress | None = None) -> Iterator[Embedded]:
+        self.texts += texts
+        return self.real.embed_tokens(texts, progress)
 
 
 @pytest.fixture(scope="module")
@@ -224,7 +228,7 @@ KILLED_BUILD = """
     import sys
     from pathlib import Path
     from rag.documents import Document
-    from rag.embedder import Embedder
+    from rag.embedder import Embedded, Embedder
     from rag.index import build_index
     from rag.settings import RagSettings
 
@@ -498,7 +502,7 @@ def test_an_index_of_another_format_is_a_mismatch_and_is_built_anew(tmp_path: Pa
     manifest = json.loads((tmp_path / MANIFEST).read_text())
     manifest["spec"]["format"] = 2
     (tmp_path / MANIFEST).write_text(json.dumps(manifest))
-    with pytest.raises(IndexMismatch, match="has format 2, this program reads 3: build it again"):
+    with pytest.raises(IndexMismatch, match="has format 2, this program reads 4: build it again"):
         open_index(tmp_path)
     assert build_index(TOOLS, tmp_path, TINY, TinyEmbedder()).embedded == 4
     assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 1

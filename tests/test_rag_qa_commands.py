@@ -88,7 +88,7 @@ def test_json_is_one_document_with_figures_settings_and_load(
     assert "differences" not in result
     first = next(body for body in engine.bodies if "lists antenna" in body["messages"][1]["content"])
     assert first["messages"][0] == {"role": "system", "content": f"{SYSTEM} {RULES}"}
-    assert "[1] antenna rule checker > Antennas > Check\n~~~\n`check_antennas` lists" in first["messages"][1]["content"]
+    assert "[1]\n~~~\nantenna rule checker > Antennas > Check\n`check_antennas` lists" in first["messages"][1]["content"]
     assert (first["temperature"], first["max_tokens"], "retrieval" in first) == (0, 400, False)
 
 

@@ -1,9 +1,11 @@
 """rag.retriever and rag.langchain_retriever over six real documents."""
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,7 +69,9 @@ def test_hits_carry_their_scores(retriever: Retriever) -> None:
     assert 0 < best.dense_score <= 1
     assert best.bm25_score is not None
     assert best.bm25_score > 0
-    assert best.score == pytest.approx(1 / 61 + 1 / 61)
+    assert best.late_score is not None
+    assert 0 < best.late_score < 1.2
+    assert best.score == pytest.approx(1)  # the best of every part
 
 
 @pytest.mark.parametrize("query", ["What is the capital of Peru?", "best pizza in town", "who won the world cup?"])
@@ -213,21 +217,28 @@ def test_langchain_gets_nothing_where_nothing_is_relevant(retriever: Retriever) 
 
 @pytest.mark.parametrize("query", ["How do I fix antenna violations?", "delay buffers for hold", "straps of the power grid", "scan flip-flops"])
 def test_ranking_is_the_fusion_of_two_independent_calculations(retriever: Retriever, query: str) -> None:
-    """Cosines by a matrix product and ranks by sorting, without FAISS, postings or our fusion."""
+    """Cosines by a matrix product, tokens compared one by one, without FAISS, signs in bits or our fusion."""
     embedder = Embedder.find(SETTINGS.embedder)
     texts = {f"{title}\n{text}": title for title, text in TEXTS.items()}
     cosines = dict(zip(texts.values(), embedder.embed(list(texts)) @ embedder.embed([query])[0], strict=True))
-    hits = Retriever.search(retriever, query, 6)
-    bm25 = {hit.chunk.title: hit.bm25_score for hit in hits if hit.bm25_score is not None}
+    [question] = embedder.embed_tokens([query])
+    passages = {title: passage for passage in embedder.embed_tokens(list(texts)) for title in [[*texts.values()][passage.row]]}
+    holding = {token: sum(token in passage.token_ids for passage in passages.values()) for token in question.token_ids}
+    weights = [math.log1p((6 - holding[token] + 0.5) / (holding[token] + 0.5)) for token in question.token_ids]
+    late = {}
+    for title, passage in passages.items():
+        signs = np.where(passage.token_vectors >= 0, 1, -1) / math.sqrt(question.vector.size) / math.sqrt(2 / math.pi)
+        best = [max(float(token @ sign) for sign in signs) for token in question.token_vectors]
+        late[title] = sum(map(math.prod, zip(weights, best, strict=True))) / sum(weights)
+    bm25 = {chunk.title: float(score) for chunk, score in zip(retriever._index.chunks, retriever._index.bm25.scores(query), strict=True)}
+    hits = list(retriever.rank(query))
+    assert {hit.chunk.title for hit in hits} == set(TEXTS)
     for hit in hits:
         title = hit.chunk.title
-        assert hit.dense_score == pytest.approx(cosines[title], abs=1e-5)
-        dense_rank = 1 + sum(other > cosines[title] for other in cosines.values())
-        score = 1 / (60 + dense_rank)
-        if title in bm25:
-            better = [other for other in retriever._index.bm25.scores(query) if other > bm25[title] + 1e-6]
-            score += 1 / (61 + len(better))
-        assert hit.score == pytest.approx(score)
+        assert hit.dense_score == pytest.approx(cosines[title], abs=1e-4)
+        assert hit.late_score == pytest.approx(late[title], abs=1e-4)
+        parts = [(0.2, cosines), (1.0, late), (0.5, bm25)]
+        assert hit.score == pytest.approx(sum(weight * part[title] / max(part.values()) for weight, part in parts) / 1.7, abs=1e-4)
 
 
 @pytest.fixture(scope="module")

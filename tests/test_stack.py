@@ -31,6 +31,11 @@ from tests.conftest import free_port
 pytestmark = pytest.mark.stack
 MODEL = "chipalign-demo"
 QUESTION = "What is a clock domain crossing?"
+MULTIPLE_CHOICE: dict[str, Any] = {
+    "id": "m1", "domain": "flow", "question": "What follows placement?", "answer": 0,
+    "choices": ["Clock tree synthesis", "Logic synthesis", "Writing RTL", "Tape-out of the mask set"],
+}  # fmt: skip
+INSTRUCTION = {"key": 1, "prompt": "Name a flip-flop. Use no commas.", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]}
 PATIENCE_S = 600.0  # a first `up` on two busy cores
 NODE_CLIENT = Path(__file__).parent / "node_client.mjs"
 NODE_OPENAI = "openai@7.57.0"  # the npm package, pinned as everything is
@@ -204,6 +209,42 @@ def test_the_gateway_counts_tokens_as_the_engine_does(up: Up) -> None:
     engine_url = f"http://127.0.0.1:{up.env['CHIPALIGN_ENGINE_PORT']}"
     counted = httpx.post(f"{engine_url}/tokenize", json={"model": MODEL, "messages": messages}).json()["count"]
     assert TokenCounter.load(up.home / "models" / MODEL).count_messages(messages) == counted
+
+
+def test_the_evaluations_measure_the_model_at_the_real_engine(up: Up, tmp_path: Path) -> None:
+    (tmp_path / "q.jsonl").write_text(json.dumps(MULTIPLE_CHOICE) + "\n")
+    (tmp_path / "p.jsonl").write_text(json.dumps(INSTRUCTION) + "\n")
+    engine_url = f"http://127.0.0.1:{up.env['CHIPALIGN_ENGINE_PORT']}"
+
+    def evaluate(*arguments: str) -> Any:
+        command = [sys.executable, "-m", "chipalign", "eval", *arguments, "--json"]
+        return json.loads(subprocess.run(command, env=up.env, capture_output=True, text=True, check=True).stdout)
+
+    measured = evaluate("mcq", "--questions", str(tmp_path / "q.jsonl"), "--url", engine_url)
+    assert measured["model"]["root"] == str(up.home / "models" / MODEL)
+    row = json.loads(Path(measured["answers"]["path"]).read_text().splitlines()[1])
+    # vLLM computes in bfloat16, transformers here in float32
+    assert row["loglikelihoods"] == pytest.approx(likelihoods_by_transformers(up.home / "models" / MODEL), rel=0.05)
+    followed = evaluate("ifeval", "--prompts", str(tmp_path / "p.jsonl"), "--url", engine_url, "--max-tokens", "40")
+    answer = json.loads(Path(followed["answers"]["path"]).read_text().splitlines()[1])["response"]
+    assert followed["measures"]["prompt_level_strict_acc"]["mean"] == float("," not in answer)
+
+
+def likelihoods_by_transformers(checkpoint: Path) -> list[float]:
+    """The log-likelihood of each choice of MULTIPLE_CHOICE, from the logits of a plain forward pass."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer, model = AutoTokenizer.from_pretrained(checkpoint), AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32)
+    context = f"Question: {MULTIPLE_CHOICE['question']}\nAnswer:"
+    sums = []
+    for choice in MULTIPLE_CHOICE["choices"]:
+        ids = torch.tensor([tokenizer(f"{context} {choice}").input_ids])
+        start = len(tokenizer(context).input_ids)
+        with torch.no_grad():
+            log_probabilities = model(ids).logits[0].log_softmax(-1)
+        sums.append(sum(log_probabilities[place - 1, ids[0, place]].item() for place in range(start, ids.shape[1])))
+    return sums
 
 
 def test_ask_answers_in_the_terminal(up: Up) -> None:

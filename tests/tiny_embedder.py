@@ -6,13 +6,14 @@ TinyEmbedder().embed(["hold buffers"])  # shape (1, 32), length 1
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from rag.embedder import Progress, Vectors
+from rag.embedder import Embedded, Progress, Vectors
 
 DIMENSION = 32
+TOKENS = 10_000
 
 
 class TinyEmbedder:
@@ -32,17 +33,25 @@ class TinyEmbedder:
 
     def embed(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
         """Vectors of length 1, shape (texts, 32)."""
+        return np.array([embedded.vector for embedded in self.embed_tokens(texts, progress)], dtype=np.float32)
+
+    def embed_tokens(self, texts: Sequence[str], progress: Progress | None = None) -> Iterator[Embedded]:
+        """Each text in the order of `texts`; its tokens are its words."""
         self.texts += texts
-        vectors = np.array([self._embed(text) for text in texts], dtype=np.float32)
+        for row, text in enumerate(texts):
+            words = text.lower().split()
+            tokens = np.array([_direction(word) for word in words or [""]], dtype=np.float32)
+            total = tokens.sum(axis=0)
+            ids = np.array([_number(word) % TOKENS for word in words], dtype=np.int64)
+            yield Embedded(row, total / np.linalg.norm(total), ids, tokens[: len(words)])
         if progress:
             progress(len(texts), len(texts))
-        return vectors
 
-    def _embed(self, text: str) -> Vectors:
-        total = np.sum([_direction(word) for word in text.lower().split()] or [_direction("")], axis=0)
-        return np.asarray(total / np.linalg.norm(total), dtype=np.float32)
+
+def _number(word: str) -> int:
+    return int.from_bytes(hashlib.sha256(word.encode()).digest()[:8], "little")
 
 
 def _direction(word: str) -> Vectors:
-    seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:8], "little")
-    return np.random.default_rng(seed).normal(size=DIMENSION).astype(np.float32)
+    direction = np.random.default_rng(_number(word)).normal(size=DIMENSION)
+    return np.asarray(direction / np.linalg.norm(direction), dtype=np.float32)
