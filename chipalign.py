@@ -23,6 +23,7 @@ COMMANDS: Table = {
     "merge": ("merge.commands", "merge", "merge a chip model and a chat model into one checkpoint"),
     "corpus": ("rag.commands", "corpus", "list or fetch the pinned documentation"),
     "index": ("rag.index_commands", "index", "build, search, look into or take apart an index of documents"),
+    "adapt": ("chipalign", "adapt", "adapt a model to your documents: `chipalign adapt` lists which"),
     "eval": ("chipalign", "evaluate", "measure how good retrieval, answers and models are: `chipalign eval` lists the evaluations"),
     "bench": ("serve.commands", "bench", "measure merge, index, retrieval and time to first token"),
     "doctor": ("serve.commands", "doctor", "tell what is installed, what would run, what is missing and how to get it"),
@@ -32,6 +33,10 @@ EVALUATIONS: Table = {  # the first argument of `chipalign eval`; each belongs t
     "qa": ("rag.qa_commands", "qa", "ROUGE-L of a model's answers to questions about documents, and whether they name the right commands"),
     "ifeval": ("merge.eval_commands", "ifeval", "how well a served model follows instructions, by IFEval's prompts and checks"),
     "mcq": ("merge.eval_commands", "mcq", "what a served model knows: multiple-choice questions, answered by likelihood"),
+}
+
+ADAPTATIONS: Table = {
+    "retriever": ("rag.adapt_commands", "retriever", "train an adapter of the embedder on pairs made from your documents"),
 }
 
 
@@ -54,6 +59,11 @@ def run_command(prog: str, table: Table, arguments: list[str]) -> int:
     module, function, _ = table[name]
     command: Callable[[list[str]], int] = getattr(import_module(module), function)
     return command(rest)
+
+
+def adapt(argv: list[str]) -> int:
+    """`chipalign adapt NAME ...`: one of the adaptations."""
+    return run_command("chipalign adapt", ADAPTATIONS, argv)
 
 
 def evaluate(argv: list[str]) -> int:

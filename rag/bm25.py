@@ -11,7 +11,6 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable
-from functools import partial, reduce
 from pathlib import Path
 
 import numpy as np
@@ -156,21 +155,20 @@ class Bm25Index:
         rows = best_rows(scores, k)
         return rows, [float(scores[row]) for row in rows]
 
-    def rows_with_all(self, terms: Iterable[str]) -> list[int]:
-        """Rows that hold every one of the terms (as `tokenize` gives them), in order."""
-        rows = [self._rows_of(term) for term in terms]
-        return [int(row) for row in reduce(partial(np.intersect1d, assume_unique=True), rows)] if rows else []
+    def coverage(self, query: str) -> tuple[float, float]:
+        """Of the query's terms, weighted by idf, the share that the row with most of them holds, and the share that no row holds.
 
-    def coverage(self, query: str) -> float:
-        """The share of the query's terms, weighted by idf, that the row with most of them holds; 0 to 1. Unknown terms weigh as the rarest known."""
+        Terms that no row holds weigh as the rarest known.
+        """
         held = np.zeros(self.count, dtype=np.float64)
-        total = 0.0
+        total = unknown = 0.0
         for term in content_terms(query):
             rows = self._rows_of(term)
             weight = idf(self.count, max(len(rows), 1))
             total += weight
+            unknown += 0.0 if len(rows) else weight
             held[rows] += weight
-        return float(held.max()) / total if total and self.count else 0.0
+        return (float(held.max()) / total, unknown / total) if total and self.count else (0.0, 1.0)
 
     def rows_with(self, term: str) -> frozenset[int]:
         """Rows that hold this exact term (a name as `tokenize` gives it)."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
+from itertools import product
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,6 +27,9 @@ Vectors = NDArray[np.float32]
 TokenIds = NDArray[np.int64]
 Progress = Callable[[int, int], None]
 PACKAGE_PREFIX = "package:"
+ADAPTER_PREFIX = "adapter:"
+ADAPTERS = Path(__file__).resolve().parent.parent / "data" / "adapters"
+ADAPTER_CONFIG = "adapter_config.json"
 _SLAB_BATCHES = 4  # batches between two calls of `progress`
 
 
@@ -75,27 +79,30 @@ class TextEmbedder(Protocol):
 class Embedder:
     """A sentence-transformers model in a folder. Safe to call from many threads: one text batch is computed at a time."""
 
-    def __init__(self, name: str, folder: Path, batch_size: int = 32, threads: int = 0) -> None:
+    def __init__(self, name: str, folder: Path, batch_size: int = 32, threads: int = 0, adapter: Path | None = None) -> None:
         self.name = name
         self._folder = folder
+        self._adapter = adapter
         self._batch_size = batch_size
         self._threads = threads
         # One thread computes for all callers: the model's tokenizer must not be used by two at once, and torch keeps a team of
         # helper threads per calling thread, which fight for the cores (measured: twice the questions per second with one).
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embedder")
         self._model: Any = None
-        self.fingerprint = _fingerprint(folder)
+        self.fingerprint = _fingerprint([folder, *([adapter] if adapter else [])])
         self.dimension, self.max_tokens = _read_shape(folder)
         self._tokenizer = _load_tokenizer(folder)
-        self._is_word = _find_words(self._tokenizer)
+        self.is_word = _find_words(self._tokenizer)  # by token id: whether it has a vector of its own in a search
 
     @classmethod
     def find(cls, ref: str, batch_size: int = 32, threads: int = 0) -> "Embedder":
         """The model that `ref` names: package:NAME (files of an installed distribution), a local folder, or a hub id.
 
-        Raises EmbedderUnavailable, which says where it was looked for.
+        The folder may be that of an adapter (`chipalign adapt retriever`), whose config names the model that it is for; `adapter:NAME` is
+        one of those in data/adapters. Raises EmbedderUnavailable, which says where it was looked for.
         """
-        return cls(ref, find_model_folder(ref), batch_size, threads)
+        adapter = find_adapter(ref)
+        return cls(ref, find_model_folder(read_base(adapter) if adapter else ref), batch_size, threads, adapter)
 
     def load(self) -> None:
         """Load the model now rather than at the first text. Raises EmbedderUnavailable."""
@@ -136,7 +143,7 @@ class Embedder:
                 )
             ids = features["input_ids"].numpy()
             for row, vector, own_ids, own_tokens in zip(rows[start:], vectors, ids, tokens, strict=False):
-                is_word = self._is_word[own_ids]  # which leaves out the padding too
+                is_word = self.is_word[own_ids]  # which leaves out the padding too
                 embedded.append(Embedded(row, vector, own_ids[is_word], own_tokens[is_word]))
         return embedded
 
@@ -153,6 +160,10 @@ class Embedder:
                 torch.set_num_threads(self._threads)
             try:
                 self._model = SentenceTransformer(str(self._folder), device="cpu", local_files_only=True)
+                if self._adapter:
+                    from peft import PeftModel
+
+                    PeftModel.from_pretrained(self._model[0].auto_model, str(self._adapter)).merge_and_unload()  # into the model's own layers
             except (OSError, ValueError, KeyError, RuntimeError) as error:
                 raise EmbedderUnavailable(f"the embedding model in {self._folder} cannot be loaded ({error}): is the folder complete?") from error
             if computes_bfloat16():
@@ -167,6 +178,25 @@ def computes_bfloat16() -> bool:
     import torch
 
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def find_adapter(ref: str) -> Path | None:
+    """The folder of the adapter that `ref` names; None where it names a model. Raises EmbedderUnavailable for an `adapter:NAME` that is not there."""
+    folder = ADAPTERS / ref.removeprefix(ADAPTER_PREFIX) if ref.startswith(ADAPTER_PREFIX) else Path(ref).expanduser()
+    if (folder / ADAPTER_CONFIG).is_file():
+        return folder
+    if ref.startswith(ADAPTER_PREFIX):
+        known = ", ".join(sorted(path.parent.name for path in ADAPTERS.glob(f"*/{ADAPTER_CONFIG}")))
+        raise EmbedderUnavailable(f"there is no adapter {ref.removeprefix(ADAPTER_PREFIX)!r} in {ADAPTERS} (there are: {known}): name one of them")
+    return None
+
+
+def read_base(adapter: Path) -> str:
+    """The reference to the model that an adapter is for. Raises EmbedderUnavailable."""
+    try:
+        return str(json.loads((adapter / ADAPTER_CONFIG).read_text(encoding="utf-8"))["base_model_name_or_path"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EmbedderUnavailable(f"the adapter in {adapter} does not name its model ({error!r}): is the folder complete?") from error
 
 
 def find_model_folder(ref: str) -> Path:
@@ -203,10 +233,11 @@ def _find_on_hub(ref: str) -> Path:
         raise EmbedderUnavailable(f"{ref!r} is no folder here and cannot be fetched from the hub ({error}): name a local folder") from error
 
 
-def _fingerprint(folder: Path) -> str:
+def _fingerprint(folders: Sequence[Path]) -> str:
     """SHA-256 over the files that decide the vectors; 16 hex digits."""
     digest = hashlib.sha256()
-    for pattern in ("config.json", "modules.json", "sentence_bert_config.json", "tokenizer.json", "*/config.json", "*.safetensors"):
+    patterns = ("config.json", "modules.json", "sentence_bert_config.json", "tokenizer.json", "*/config.json", ADAPTER_CONFIG, "*.safetensors")
+    for folder, pattern in product(folders, patterns):
         for path in sorted(folder.glob(pattern)):
             with path.open("rb") as handle:
                 digest.update(path.relative_to(folder).as_posix().encode() + hashlib.file_digest(handle, "sha256").digest())

@@ -200,7 +200,7 @@ def _draw_decision(decision: dict[str, Any]) -> list[str]:
     for name in ("precision", "recall"):
         share = decision[name]
         lines.append(f"{name:<10}  " + (f"{share['mean']:.3f} [{share['low']:.3f}, {share['high']:.3f}]" if share else "none to judge by"))
-    lines += ["", f"{'best cosine':<15}  questions  answerable  answered"]
+    lines += ["", f"{'relevance  ':<15}  questions  answerable  answered"]
     for row in decision["reliability"]:
         span = f"{row['low']:.3f} to {row['high']:.3f}"
         lines.append(f"{span:<15}  {row['questions']:>9}  {row['answerable']:>10.2f}  {row['answered']:>8.2f}")

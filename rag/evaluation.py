@@ -1,6 +1,6 @@
 """Measure retrieval: questions are searched in an index, and what comes back is compared with what one would want.
 
-The ranking is measured with the relevance rule off, so that every question has one; the rule's decision is measured by itself.
+The ranking is measured for every question; the decision not to answer is measured by itself.
 It neither reads questions nor prints.
 
     embedder = Embedder.find(settings.embedder)
@@ -35,18 +35,16 @@ OVERALL = "overall"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the search gave for one question. `ranks` are those of the wanted passages; `answered` is what the relevance rule said."""
+    """What the search gave for one question. `ranks` are those of the wanted passages; `relevance` is the probability that it answers,
+    and `answered` whether that is enough.
+    """
 
     question: Question
     ranks: tuple[int | None, ...]
     hits: tuple[Hit, ...]
     search_ms: float
+    relevance: float
     answered: bool
-
-    @property
-    def best_score(self) -> float:
-        """The highest cosine among the hits."""
-        return max((hit.dense_score for hit in self.hits), default=-1.0)
 
 
 def index_ready_made(documents: Iterable[Document], settings: RagSettings, embedder: TextEmbedder, progress: Show = lambda *_: None) -> Index:
@@ -68,7 +66,7 @@ def skip_repeated(hits: Iterable[Hit]) -> Iterator[Hit]:
 def ask_all(
     questions: Sequence[Question], index: Index, embedder: TextEmbedder, settings: RagSettings, depth: int, progress: Show = lambda *_: None
 ) -> list[Outcome]:
-    """Search every question for its `depth` best hits, one after the other, and ask the relevance rule besides.
+    """Search every question for its `depth` best hits, one after the other, and whether the index answers it besides.
 
     The first question is searched once before, so that no latency holds the loading of a model. Raises ReferenceUnknown.
     """
@@ -81,7 +79,8 @@ def ask_all(
         hits = list(islice(skip_repeated(retriever.rank(question.text)), depth))
         search_ms = 1000 * (time.perf_counter() - started)
         ranks = find_ranks([hit.chunk.chunk_id for hit in hits], passages)
-        outcomes.append(Outcome(question, tuple(ranks), tuple(hits), search_ms, bool(retriever.search(question.text, 1))))
+        relevance = retriever.relevance(question.text)
+        outcomes.append(Outcome(question, tuple(ranks), tuple(hits), search_ms, relevance, relevance >= settings.min_relevance))
         progress("search", number, len(questions))
     return outcomes
 
@@ -109,7 +108,7 @@ def _describe_outcome(outcome: Outcome, cutoffs: Sequence[int]) -> dict[str, Any
         "answered": outcome.answered,
         "ranks": list(outcome.ranks),
         "measures": measure_question(outcome.ranks, cutoffs) if question.answerable else {},
-        "best_score": outcome.best_score,
+        "relevance": outcome.relevance,
         "search_ms": outcome.search_ms,
     }
 
@@ -131,10 +130,10 @@ def _estimate(group: Sequence[dict[str, float]]) -> dict[str, dict[str, float]]:
 
 
 def _describe_decision(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """The decision "not in these documents", and a table of how far the best cosine tells what can be answered."""
+    """The decision "not in these documents", and a table of how far the relevance tells what can be answered."""
     answerable = [outcome.question.answerable for outcome in outcomes]
     answered = [outcome.answered for outcome in outcomes]
-    bins = tabulate_reliability([outcome.best_score for outcome in outcomes], answerable, answered)
+    bins = tabulate_reliability([outcome.relevance for outcome in outcomes], answerable, answered)
     return {**asdict(judge_decision(answerable, answered)), "reliability": [asdict(item) for item in bins]}
 
 

@@ -73,7 +73,7 @@ def _build(out: Path, arguments: list[str], add: bool, settings: RagSettings, as
     from rag.progress import show_progress
 
     skipped: list[Skipped] = []
-    documents = _read_sources(arguments, settings, skipped)
+    documents = read_sources(arguments, settings, skipped)
     embedder = Embedder.find(settings.embedder, settings.embed_batch, settings.embed_threads)
     with show_progress() as progress:
         report = build_index(documents, out, settings, embedder, progress, add=add, skipped=skipped)
@@ -95,7 +95,7 @@ def _build(out: Path, arguments: list[str], add: bool, settings: RagSettings, as
         sys.stdout.write(f"skipped {len(skipped)} files: {', '.join(f'{count} {reason}' for reason, count in tally)}\n")
 
 
-def _read_sources(arguments: list[str], settings: RagSettings, skipped: "list[Skipped]") -> "list[Document]":
+def read_sources(arguments: list[str], settings: RagSettings, skipped: "list[Skipped]") -> "list[Document]":
     """The documents of all sources; every argument is looked up before the first file is read. Raises SourceUnusable where there are none."""
     from rag.sources import find_named_source, read_named_source
 

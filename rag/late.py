@@ -62,6 +62,11 @@ class LateIndex:
         weights = np.array([idf(len(passages), int(count)) for count in (0, *holding)], dtype=np.float32)  # the first: of tokens beyond the others
         return cls(bits, ids, starts, weights, dimension)
 
+    @property
+    def has_tokens(self) -> bool:
+        """Whether the embedder gave any: not every one can."""
+        return len(self._ids) > 0
+
     def row(self, row: int) -> PackedTokens:
         """The tokens of one passage."""
         part = slice(self._starts[row], self._starts[row + 1])

