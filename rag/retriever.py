@@ -24,8 +24,8 @@ from rag.query import strip_small_talk
 from rag.relevance import FEW_PASSAGES, Evidence, relevance, weigh_unknown
 from rag.settings import RagSettings
 
-# A name in the query that stands in at most this share of the chunks (and at least in one) is evidence by itself: a passage that holds it stays
-# among the hits, however the sentence around it reads to the embedder.
+# A passage that holds a name of the query which stands in at most this share of the chunks stays among the hits, however the sentence around it
+# reads to the embedder.
 RARE_SHARE = 0.01
 RARE_FLOOR = 3  # in a tiny index a share of 1 % is less than one chunk
 
@@ -97,7 +97,7 @@ class Retriever:
             return self.within(collections).search(query, top_k)
         query = clean_query(query)
         ranking = self._rank(query)
-        if relevance(self._weigh(query, ranking, by_token=self._judges_by_token), by_token=self._judges_by_token) < self._settings.min_relevance:
+        if self._judge(query, ranking) < self._settings.min_relevance:
             return []
         named = self._rows_with_rare_names(query)
         hits = (self._hit(ranked) for ranked in ranking if ranked.dense >= self._settings.min_hit_score or ranked.row in named)
@@ -114,17 +114,13 @@ class Retriever:
 
     def relevance(self, query: str) -> float:
         """The probability that the index answers the question, by which `search` decides. Raises EmptyQuery."""
-        return relevance(self.evidence(query, by_token=self._judges_by_token), by_token=self._judges_by_token)
+        query = clean_query(query)
+        return self._judge(query, self._rank(query))
 
     @property
     def _is_by_token(self) -> bool:
         """Whether questions are compared token by token."""
         return bool(self._settings.late_weight) and self._index.late.has_tokens
-
-    @property
-    def _judges_by_token(self) -> bool:
-        """Whether that decides what is answered. In few passages a token's idf does not tell a word of the field from any other; the cosine does."""
-        return self._is_by_token and self.chunk_count >= FEW_PASSAGES
 
     def _rank(self, query: str) -> list[_Ranked]:
         """All passages that the dense vectors or BM25 find, by the mean of their scores, best first."""
@@ -142,6 +138,11 @@ class Retriever:
 
     def _hit(self, ranked: _Ranked) -> Hit:
         return Hit(self._index.chunks[ranked.row], ranked.score, ranked.dense, ranked.bm25 or None, ranked.late or None)
+
+    def _judge(self, query: str, ranking: Sequence[_Ranked]) -> float:
+        """The relevance of the index. In few passages a token's idf does not tell a word of the field from any other: there the cosine decides."""
+        by_token = self._is_by_token and self.chunk_count >= FEW_PASSAGES
+        return relevance(self._weigh(query, ranking, by_token=by_token), by_token=by_token)
 
     def _weigh(self, query: str, ranking: Sequence[_Ranked], *, by_token: bool) -> Evidence:
         similarity = max((ranked.late if by_token else ranked.dense for ranked in ranking), default=0.0)

@@ -28,6 +28,7 @@ from typing import Any
 import httpx
 from rich.console import Console
 
+from rag.embed_bench import compare_embedding
 from rag.retriever import Retriever
 from rag.settings import RagSettings
 from serve.chat import ground
@@ -63,11 +64,22 @@ async def run_bench(settings: ServeSettings, data_dir: Path, questions: int, ful
         index = measure(["index", "build", "--out", str(settings.index_dir), str(data_dir / "handbook")], env)
         asked = read_questions(data_dir / "eval" / "starter.jsonl")
         retriever = Retriever.open(settings.index_dir, RagSettings.from_env(env))
+        say(console, "embedding passages, beside sentence-transformers' own encode")
+        embedding = compare_embedding(settings.index_dir, RagSettings.from_env(env))
         say(console, f"searching {len(asked)} questions {SEARCH_ROUNDS} times")
         search = time_searches(retriever, asked)
         say(console, f"starting engine and gateway, then asking {questions} questions of each in turn")
         ttft = await time_first_tokens(settings, env, retriever, [text for text in asked if retriever.search(text)][:questions])
-    document = {**machine(), "merge": merge[-1], "merge_first": merge[0], "merge_bench": merge_bench, "index": index, "search": search, "ttft": ttft}
+    document = {
+        **machine(),
+        "merge": merge[-1],
+        "merge_first": merge[0],
+        "merge_bench": merge_bench,
+        "index": index,
+        "embedding": embedding,
+        "search": search,
+        "ttft": ttft,
+    }
     sys.stdout.write(json.dumps(document) + "\n")
 
 

@@ -15,7 +15,7 @@ from tests.fake_engine import ENGINE_MODEL, EngineScript, FakeEngine
 
 ANTENNA = {"messages": [{"role": "user", "content": "Which command fixes antenna violations?"}]}
 NOTHING = {"messages": [{"role": "user", "content": "What is the best recipe for tomato soup?"}]}
-FOLLOW_UP = "Who inserts the cells?"  # finds nothing by itself, and does not lean on the turn before by its words
+FOLLOW_UP = "Who adds the cells?"  # finds nothing by itself, and does not lean on the turn before by its words
 
 
 def client(url: str, api_key: str = "none") -> Any:  # its types are too narrow for what we pass and read beyond OpenAI

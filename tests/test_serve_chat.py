@@ -82,11 +82,11 @@ class CountingSearcher:
 
 
 def test_a_turn_that_finds_nothing_is_searched_once_more_behind_the_one_before(ask: Ask) -> None:
-    grounded = ask(ANTENNA, {"role": "assistant", "content": "repair_antennas."}, "Who inserts the cells?")
-    assert (grounded.query, grounded.fallback) == (f"{ANTENNA} Who inserts the cells?", True)
+    grounded = ask(ANTENNA, {"role": "assistant", "content": "repair_antennas."}, "Who adds the cells?")
+    assert (grounded.query, grounded.fallback) == (f"{ANTENNA} Who adds the cells?", True)
     assert grounded.hits[0].chunk.title == "Antenna repair"
     assert grounded.answer is None
-    assert grounded.body["messages"][-1]["content"].rstrip().endswith("Who inserts the cells?")  # the model is asked the turn alone
+    assert grounded.body["messages"][-1]["content"].rstrip().endswith("Who adds the cells?")  # the model is asked the turn alone
 
 
 @pytest.mark.parametrize("last", ["What is the best recipe for tomato soup?", "How do I grow roses?", "What is the capital of France?"])
@@ -101,7 +101,7 @@ def test_the_old_subject_does_not_answer_for_a_new_one(ask: Ask, small_retriever
     ("turns", "searches"),
     [
         ([ANTENNA], 1),  # found
-        ([ANTENNA, "Who inserts the cells?"], 2),  # found by the second
+        ([ANTENNA, "Who adds the cells?"], 2),  # found by the second
         ([ANTENNA, "How do I grow roses?"], 2),  # not found
         (["How do I grow roses?"], 1),  # nothing stands before it
         ([ANTENNA, "and for hold?"], 1),  # searched with the turn before at once
