@@ -18,15 +18,15 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rag.command_line import write_json
+from rag.command_line import whole_number, write_json
 from rag.errors import OutputUnwritable, SourceUnusable
-from rag.index_commands import read_sources
+from rag.index_commands import read_sources, tell_skipped
 from rag.progress import show_progress
 from rag.settings import RagSettings
 
 if TYPE_CHECKING:
     from rag.contrastive import Report
-    from rag.documents import Chunk, Document
+    from rag.documents import Chunk, Document, Skipped
     from rag.training_pairs import Pair
 
 HELD_OUT = 10  # one document of so many is not trained on
@@ -64,25 +64,21 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
         "--answers", nargs="+", type=Path, default=[], metavar="PATH", help="questions with answers that the documents hold: .csv, .jsonl, or folders"
     )
     add("--exclude", nargs="+", type=Path, default=[], metavar="Q.jsonl", help="questions to measure with: pairs that nearly ask them are dropped")
-    add("--steps", type=_whole, default=400, metavar="N", help="steps of 48 pairs (default: %(default)s)")
-    add("--seed", type=_whole, default=0, metavar="N", help="of all that is drawn (default: %(default)s)")
+    add("--steps", type=whole_number(1, 1_000_000), default=400, metavar="N", help="steps of 48 pairs (default: %(default)s)")
+    add("--seed", type=whole_number(0, 1_000_000), default=0, metavar="N", help="of all that is drawn (default: %(default)s)")
     add("--json", action="store_true", help="one JSON document on stdout")
     return parser.parse_args(argv)
-
-
-def _whole(text: str) -> int:
-    if not text.isdecimal() or int(text) > 1_000_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number up to 1000000")
-    return int(text)
 
 
 def _adapt(args: argparse.Namespace, settings: RagSettings, command: str) -> dict[str, Any]:
     from rag.contrastive import Options, find_weights, train_adapter
     from rag.documents import searchable_text
-    from rag.embedder import Embedder, find_adapter, find_model_folder, read_base
+    from rag.embedder import Embedder, find_base, find_model_folder
 
-    documents = read_sources(args.docs, settings, [])
-    base_name = read_base(adapter) if (adapter := find_adapter(settings.embedder)) else settings.embedder  # an adapter is never put upon another
+    skipped: list[Skipped] = []
+    documents = read_sources(args.docs, settings, skipped)
+    tell_skipped(skipped)
+    base_name = find_base(settings.embedder)  # an adapter is never put upon another
     base, embedder = find_model_folder(base_name), Embedder.find(base_name)
     chunks, pairs, dropped = _make_pairs(documents, args, settings, embedder)
     held_out = [pair for pair in pairs if _is_held_out(pair)]

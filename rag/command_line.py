@@ -1,6 +1,6 @@
-"""What this package's commands share: a type of argument, how a file is named in a result, and JSON as they print it.
+"""What this package's commands share: types of arguments, how a file is named in a result, and JSON as they print it.
 
-The commands themselves are in commands, index_commands, eval_commands and qa_commands.
+The commands themselves are in commands, index_commands, eval_commands, qa_commands and adapt_commands.
 
     parser.add_argument("--top-k", type=positive, default=5)
 """
@@ -9,18 +9,26 @@ import argparse
 import hashlib
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 MOST = 1000  # hits that a search may be asked for
 
 
-def positive(text: str) -> int:
-    """An argument that is a whole number from 1 to `MOST`; argparse tells in its own way where it is none."""
-    value = int(text) if text.isdecimal() else 0
-    if not 1 <= value <= MOST:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {MOST}")
-    return value
+def whole_number(least: int, most: int) -> Callable[[str], int]:
+    """The type of an argument that is a whole number in this range; argparse tells in its own way where it is none."""
+
+    def parse(text: str) -> int:
+        """The number."""
+        if not text.isdecimal() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {most}")
+        return int(text)
+
+    return parse
+
+
+positive = whole_number(1, MOST)
 
 
 def write_json(value: object) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from sentence_transformers import SentenceTransformer
 
 from rag.documents import searchable_text
-from rag.embedder import Embedder, find_adapter, find_model_folder, read_base
+from rag.embedder import Embedder, find_base, find_model_folder
 from rag.index import open_index
 from rag.settings import RagSettings
 
@@ -30,8 +30,7 @@ def compare_embedding(index_dir: Path, settings: RagSettings) -> dict[str, float
     """
     chunks = open_index(index_dir).chunks
     texts = [searchable_text(chunks[row]) for row in range(0, len(chunks), max(1, len(chunks) // PASSAGES))]
-    adapter = find_adapter(settings.embedder)
-    plain = SentenceTransformer(str(find_model_folder(read_base(adapter) if adapter else settings.embedder)), device="cpu")
+    plain = SentenceTransformer(str(find_model_folder(find_base(settings.embedder))), device="cpu")
     embedder = Embedder.find(settings.embedder, settings.embed_batch, settings.embed_threads)
     ways: dict[str, Callable[[Sequence[str]], Any]] = {
         "encode": lambda given: plain.encode(list(given), batch_size=settings.embed_batch, show_progress_bar=False),

@@ -101,8 +101,7 @@ class Embedder:
         The folder may be that of an adapter (`chipalign adapt retriever`), whose config names the model that it is for; `adapter:NAME` is
         one of those in data/adapters. Raises EmbedderUnavailable, which says where it was looked for.
         """
-        adapter = find_adapter(ref)
-        return cls(ref, find_model_folder(read_base(adapter) if adapter else ref), batch_size, threads, adapter)
+        return cls(ref, find_model_folder(find_base(ref)), batch_size, threads, find_adapter(ref))
 
     def load(self) -> None:
         """Load the model now rather than at the first text. Raises EmbedderUnavailable."""
@@ -191,8 +190,10 @@ def find_adapter(ref: str) -> Path | None:
     return None
 
 
-def read_base(adapter: Path) -> str:
-    """The reference to the model that an adapter is for. Raises EmbedderUnavailable."""
+def find_base(ref: str) -> str:
+    """The reference to the model itself: where `ref` names an adapter, to the one that it is for. Raises EmbedderUnavailable."""
+    if (adapter := find_adapter(ref)) is None:
+        return ref
     try:
         return str(json.loads((adapter / ADAPTER_CONFIG).read_text(encoding="utf-8"))["base_model_name_or_path"])
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -77,8 +77,7 @@ def _build(out: Path, arguments: list[str], add: bool, settings: RagSettings, as
     embedder = Embedder.find(settings.embedder, settings.embed_batch, settings.embed_threads)
     with show_progress() as progress:
         report = build_index(documents, out, settings, embedder, progress, add=add, skipped=skipped)
-    for item in skipped:
-        sys.stderr.write(f"skipped {item.path}: {item.reason}\n")
+    tell_skipped(skipped)
     if as_json:
         rate = round(report.chunks_per_s, 1)
         write_json({**asdict(report), "chunks_per_s": rate, "skipped": [asdict(item) for item in skipped]})
@@ -93,6 +92,12 @@ def _build(out: Path, arguments: list[str], add: bool, settings: RagSettings, as
     if skipped:
         tally = Counter(item.reason for item in skipped).most_common()
         sys.stdout.write(f"skipped {len(skipped)} files: {', '.join(f'{count} {reason}' for reason, count in tally)}\n")
+
+
+def tell_skipped(skipped: "list[Skipped]") -> None:
+    """Name each file that was not read, or not all of it, with the reason."""
+    for item in skipped:
+        sys.stderr.write(f"skipped {item.path}: {item.reason}\n")
 
 
 def read_sources(arguments: list[str], settings: RagSettings, skipped: "list[Skipped]") -> "list[Document]":

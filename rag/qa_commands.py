@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rag.command_line import describe_file, positive, write_json
+from rag.command_line import describe_file, positive, whole_number, write_json
 from rag.errors import AnswersUnusable, QuestionsUnusable, SourceUnusable
 from rag.progress import show_progress
 from rag.settings import RagSettings
@@ -33,6 +33,7 @@ GOLDEN, RETRIEVED = "golden", "retrieved"
 CONTEXT_TOKENS = 900  # of retrieved passages: the gateway's default
 MAX_TOKENS = 400  # of an answer: the gateway's default
 CONCURRENCY = 16  # an engine answers several at once in little more time than one
+TOKENS = whole_number(1, 1_000_000)
 _COLUMN = 20  # "0.725 [0.601, 0.838]"
 
 
@@ -72,11 +73,11 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
     add("--top-k", type=positive, default=5, metavar="K", help="passages that the search finds (default: %(default)s)")
     add(
         "--context-tokens",
-        type=_tokens,
+        type=TOKENS,
         metavar="N",
         help=f"most tokens of passages (default: {CONTEXT_TOKENS} retrieved; golden: what the window holds)",
     )
-    add("--max-tokens", type=_tokens, default=MAX_TOKENS, metavar="N", help="longest answer (default: %(default)s)")
+    add("--max-tokens", type=TOKENS, default=MAX_TOKENS, metavar="N", help="longest answer (default: %(default)s)")
     add("--tokenizer", type=Path, metavar="DIR", help="checkpoint whose tokenizer counts (default: the one the server names, else the embedder's)")
     add("--limit", type=positive, metavar="N", help="only the first N questions")
     add("--concurrency", type=positive, default=CONCURRENCY, metavar="N", help="requests in flight (default: %(default)s)")
@@ -84,13 +85,6 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
     add("--compare", type=Path, metavar="OTHER_ANSWERS", help="another run's --answers file: show the differences, question by question paired")
     add("--json", action="store_true", help="one JSON document on stdout, with every question's values")
     return parser.parse_args(argv)
-
-
-def _tokens(text: str) -> int:
-    value = int(text) if text.isdecimal() else 0
-    if not 1 <= value <= 1_000_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 1000000")
-    return value
 
 
 def _measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:

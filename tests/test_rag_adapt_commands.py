@@ -88,7 +88,7 @@ def test_documents_that_give_too_few_pairs_are_told(tmp_path: Path, monkeypatch:
         retriever(["--docs", "docs", "--out", "out", "--answers", "lost.csv"])
 
 
-@pytest.mark.parametrize("steps", ["-1", "many", "10000001"])
+@pytest.mark.parametrize("steps", ["-1", "0", "many", "10000001"])
 def test_steps_are_a_whole_number(steps: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         retriever(["--docs", "x", "--out", "y", "--steps", steps])
