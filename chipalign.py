@@ -33,6 +33,11 @@ EVALUATIONS: Table = {  # the first argument of `chipalign eval`; each belongs t
     "qa": ("rag.qa_commands", "qa", "ROUGE-L of a model's answers to questions about documents, and whether they name the right commands"),
     "ifeval": ("merge.eval_commands", "ifeval", "how well a served model follows instructions, by IFEval's prompts and checks"),
     "mcq": ("merge.eval_commands", "mcq", "what a served model knows: multiple-choice questions, answered by likelihood"),
+    "multiturn": (
+        "merge.multiturn_commands",
+        "multiturn",
+        "a served model in conversations of two turns: rules that a program checks, and a judge's scores",
+    ),
 }
 
 ADAPTATIONS: Table = {

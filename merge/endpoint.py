@@ -40,16 +40,20 @@ class Model:
 
 
 class Endpoint:
-    """One server at one address. url: with or without `/v1`; api_key: sent as a bearer token unless empty."""
+    """One server at one address. url: with or without `/v1`; api_key: sent as a bearer token unless empty.
 
-    def __init__(self, url: str, api_key: str = "") -> None:
+    option: the command's option that gave the URL, as errors name it; that of the key is called like it.
+    """
+
+    def __init__(self, url: str, api_key: str = "", option: str = "--url") -> None:
+        self.option = option
         self.url = url.rstrip("/").removesuffix("/v1").rstrip("/")
         try:
             address = httpx.URL(self.url)
         except httpx.InvalidURL as error:
-            raise EndpointUnreachable(f"--url {url} is no URL ({error}): give one like http://127.0.0.1:8001") from None
+            raise EndpointUnreachable(f"{option} {url} is no URL ({error}): give one like http://127.0.0.1:8001") from None
         if address.scheme not in ("http", "https") or not address.host:
-            raise EndpointUnreachable(f"--url {url} is no HTTP address: give one like http://127.0.0.1:8001")
+            raise EndpointUnreachable(f"{option} {url} is no HTTP address: give one like http://127.0.0.1:8001")
         # `ask_all` bounds what is in flight. No connection is used twice: a server closes idle ones, at times just as a request is on its way.
         self._client = httpx.AsyncClient(
             base_url=self.url,
@@ -98,7 +102,7 @@ class Endpoint:
         try:
             return await self._client.request(method, path, json=body)
         except (httpx.ConnectError, httpx.ConnectTimeout):
-            raise EndpointUnreachable(f"no server answers at {self.url}: start one, or correct --url") from None
+            raise EndpointUnreachable(f"no server answers at {self.url}: start one, or correct {self.option}") from None
         except httpx.TimeoutException:
             raise EndpointUnreachable(f"{self.url} gave no answer within {ANSWER_TIMEOUT_S:.0f} s: ask less at once with --concurrency") from None
         except httpx.HTTPError as error:
@@ -112,21 +116,21 @@ class Endpoint:
         except ValueError:
             data = None
         if response.status_code >= 400:
-            raise explain_refusal(self.url, response.status_code, data)
+            raise explain_refusal(self.url, response.status_code, data, self.option)
         if not isinstance(data, dict):
             raise EndpointRefused(f"what answers at {self.url} is no OpenAI-compatible server: its answer is no JSON object")
         return data
 
 
-def explain_refusal(url: str, status: int, data: object) -> EndpointRefused:
-    """The error that an HTTP answer of `status` means; data: its JSON, OpenAI's envelope or vLLM's older one, or anything."""
+def explain_refusal(url: str, status: int, data: object, option: str = "--url") -> EndpointRefused:
+    """The error that an HTTP answer of `status` means; data: its JSON, OpenAI's envelope or vLLM's older one, or anything; option: as in Endpoint."""
     envelope = data.get("error", data) if isinstance(data, dict) else None
     message = " ".join(str(envelope["message"]).split()) if isinstance(envelope, dict) and envelope.get("message") else "no reason given"
     code = str(envelope.get("code")) if isinstance(envelope, dict) else ""
     if status == 400 and NO_ROOM.search(f"{message} {code}"):
         return ContextExceeded(f"the model's window is too small: {message}")
     if status in (401, 403):
-        return EndpointRefused(f"{url} refuses the API key: name the variable that holds it with --api-key-env")
+        return EndpointRefused(f"{url} refuses the API key: name the variable that holds it with {option.removesuffix('url')}api-key-env")
     if status in BUSY:
         return EndpointRefused(f"{url} stayed busy through {TRIES} tries (HTTP {status}, {message}): ask less at once with --concurrency")
     return EndpointRefused(f"{url} refuses the request (HTTP {status}): {message}")

@@ -37,10 +37,10 @@ def ifeval(argv: list[str]) -> int:
     from merge.ifeval import ask_prompt, read_prompts, summarize, try_checks
     from merge.ifeval_checker import load_checker
 
-    prompts = _take(read_prompts(args.prompts), args.limit)
+    prompts = take_first(read_prompts(args.prompts), args.limit)
     check = load_checker()
     try_checks(prompts, check, str(args.prompts))
-    job = _make_job("ifeval", args.prompts, args, {"temperature": 0, "max_tokens": args.max_tokens}, ("response", "finish_reason"))
+    job = make_job("ifeval", args.prompts, args, {"temperature": 0, "max_tokens": args.max_tokens}, ("response", "finish_reason"))
     collected = collect(job, prompts, lambda endpoint, model, prompt: ask_prompt(endpoint, model, prompt, args.max_tokens), settings.home)
     rows = collected.rows
     counts = {
@@ -50,8 +50,8 @@ def ifeval(argv: list[str]) -> int:
         "empty": sum(not row["response"].strip() for row in rows.values()),
     }
     summary = summarize(prompts, {key: row["response"] for key, row in rows.items()}, check)
-    document = {**_describe(job, collected, ("httpx", "langdetect", "lm-eval", "nltk", "numpy")), "counts": counts, **summary}
-    _print(document, _draw_ifeval, as_json=args.json)
+    document = {**describe(job, collected, ("httpx", "langdetect", "lm-eval", "nltk", "numpy")), "counts": counts, **summary}
+    write_document(document, _draw_ifeval, as_json=args.json)
     return 0
 
 
@@ -62,13 +62,13 @@ def mcq(argv: list[str]) -> int:
     from merge.collect import collect
     from merge.mcq import ask_question, read_questions, summarize
 
-    questions = _take(read_questions(args.questions), args.limit)
-    job = _make_job("mcq", args.questions, args, {"prompt": "Question: {question}\nAnswer: {choice}"}, ("loglikelihoods",))
+    questions = take_first(read_questions(args.questions), args.limit)
+    job = make_job("mcq", args.questions, args, {"prompt": "Question: {question}\nAnswer: {choice}"}, ("loglikelihoods",))
     collected = collect(job, questions, ask_question, settings.home)
     counts = {"questions": len(questions), "choices": sum(len(question.choices) for question in questions.values())}
     summary = summarize(questions, {key: row["loglikelihoods"] for key, row in collected.rows.items()})
-    document = {**_describe(job, collected, ("httpx", "numpy")), "counts": counts, **summary}
-    _print(document, _draw_mcq, as_json=args.json)
+    document = {**describe(job, collected, ("httpx", "numpy")), "counts": counts, **summary}
+    write_document(document, _draw_mcq, as_json=args.json)
     return 0
 
 
@@ -78,8 +78,8 @@ def _parse_ifeval(argv: list[str]) -> argparse.Namespace:
         description="Measure how well a model follows instructions: IFEval's prompts, checked by lm-eval's checks, strict and loose.",
     )
     parser.add_argument("--prompts", type=Path, required=True, metavar="P.jsonl", help="prompts in IFEval's format, one a line")
-    _add_server(parser)
-    parser.add_argument("--max-tokens", type=_positive, default=1280, metavar="N", help="longest answer (default 1280, lm-eval's)")
+    add_server(parser)
+    parser.add_argument("--max-tokens", type=positive, default=1280, metavar="N", help="longest answer (default 1280, lm-eval's)")
     return parser.parse_args(argv)
 
 
@@ -89,38 +89,42 @@ def _parse_mcq(argv: list[str]) -> argparse.Namespace:
         description="Measure what a model knows: multiple-choice questions, answered by the likelihood of each choice as lm-eval does for ARC.",
     )
     parser.add_argument("--questions", type=Path, required=True, metavar="Q.jsonl", help="questions with choices, one a line")
-    _add_server(parser)
+    add_server(parser)
     return parser.parse_args(argv)
 
 
-def _add_server(parser: argparse.ArgumentParser) -> None:
+def add_server(parser: argparse.ArgumentParser) -> None:
+    """The options that all these evaluations have: which server and model, how much at once, where answers are kept, and the form of the output."""
     parser.add_argument("--url", required=True, help="a vLLM server; the gateway would add passages to the prompts")
     parser.add_argument("--model", metavar="ID", help="the model's name there (default: the first that it lists)")
     parser.add_argument("--api-key-env", metavar="NAME", help="the environment variable that holds the server's API key")
-    parser.add_argument("--limit", type=_positive, metavar="N", help="only the first N of the file; more can be asked later")
-    parser.add_argument("--concurrency", type=_positive, default=CONCURRENCY, metavar="N", help=f"requests in flight (default {CONCURRENCY})")
+    parser.add_argument("--limit", type=positive, metavar="N", help="only the first N of the file; more can be asked later")
+    parser.add_argument("--concurrency", type=positive, default=CONCURRENCY, metavar="N", help=f"requests in flight (default {CONCURRENCY})")
     parser.add_argument("--answers", type=Path, metavar="FILE", help="keep the answers there and go on from it (default: HOME/evaluations/...)")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout, with every question's results")
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """A whole number from 1, for argparse. Raises ValueError for anything else."""
     number = int(text)
     if number < 1:
         raise ValueError(text)  # argparse tells it in its own words
     return number
 
 
-def _take(items: Mapping[int | str, Item], limit: int | None) -> dict[int | str, Item]:
+def take_first(items: Mapping[int | str, Item], limit: int | None) -> dict[int | str, Item]:
+    """The first `limit` items; all without a limit."""
     return dict(itertools.islice(items.items(), limit))
 
 
-def _make_job(evaluation: str, questions: Path, args: argparse.Namespace, parameters: dict[str, Any], fields: tuple[str, ...]) -> Job:
+def make_job(evaluation: str, questions: Path, args: argparse.Namespace, parameters: dict[str, Any], fields: tuple[str, ...]) -> Job:
+    """What the arguments ask for. parameters, fields: as `Job` has them. Raises SettingsError where the key's variable is not set."""
     from merge.collect import Job
 
     return Job(evaluation, questions, args.url, args.model, read_api_key(args.api_key_env), args.concurrency, args.answers, parameters, fields)
 
 
-def _describe(job: Job, collected: Collected, libraries: tuple[str, ...]) -> dict[str, Any]:
+def describe(job: Job, collected: Collected, libraries: tuple[str, ...]) -> dict[str, Any]:
     """What stands in the document before the figures. Latencies are of all answers, those of former runs too, under the load of this evaluation."""
     import numpy as np
 
@@ -139,7 +143,8 @@ def _describe(job: Job, collected: Collected, libraries: tuple[str, ...]) -> dic
     }
 
 
-def _print(document: dict[str, Any], draw: Any, *, as_json: bool) -> None:
+def write_document(document: dict[str, Any], draw: Any, *, as_json: bool) -> None:
+    """Write a result to stdout: as JSON, or as a table whose lines below the head `draw` gives."""
     text = json.dumps(document, ensure_ascii=False, indent=2) if as_json else "\n".join([*_draw_head(document), *draw(document)])
     sys.stdout.write(text + "\n")
 
@@ -158,7 +163,7 @@ def _draw_head(document: dict[str, Any]) -> list[str]:
 def _draw_ifeval(document: dict[str, Any]) -> list[str]:
     counts = document["counts"]
     lines = [f"{counts['prompts']} prompts, {counts['instructions']} instructions; {counts['cut_off']} answers cut off, {counts['empty']} empty", ""]
-    lines += [f"{name:<24} {_cell(value)}" for name, value in document["measures"].items()]
+    lines += [f"{name:<24} {cell(value)}" for name, value in document["measures"].items()]
     lines += ["", f"{'kind of instruction':<24} {'number':>6}  strict  loose"]
     for kind, row in document["kinds"].items():
         count = row["instructions"]
@@ -169,9 +174,10 @@ def _draw_ifeval(document: dict[str, Any]) -> list[str]:
 def _draw_mcq(document: dict[str, Any]) -> list[str]:
     lines = [f"{'domain':<12} {'questions':>9}  {'acc':<20}  {'acc_norm':<20}  guessing"]
     for domain, row in document["measures"].items():
-        lines.append(f"{domain:<12} {row['questions']:>9}  {_cell(row['acc'])}  {_cell(row['acc_norm'])}  {row['guessing']:.3f}")
+        lines.append(f"{domain:<12} {row['questions']:>9}  {cell(row['acc'])}  {cell(row['acc_norm'])}  {row['guessing']:.3f}")
     return lines
 
 
-def _cell(value: Mapping[str, float]) -> str:
+def cell(value: Mapping[str, float]) -> str:
+    """A mean with its interval, 20 characters wide."""
     return f"{value['mean']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from merge.answers import Row
+from merge.chat import ask_chat
 from merge.endpoint import Endpoint, Model
-from merge.errors import EndpointRefused, QuestionsUnusable
+from merge.errors import QuestionsUnusable
 from merge.ifeval_checker import Check
 from merge.question_file import field_of, read_lines
 
-CHAT_PATH = "/v1/chat/completions"
 MAX_TOKENS = 1280  # lm-eval's limit for this task, so that figures compare
 LEVELS = ("prompt_level_strict_acc", "inst_level_strict_acc", "prompt_level_loose_acc", "inst_level_loose_acc")  # lm-eval's names
 
@@ -67,19 +67,7 @@ def try_checks(prompts: Mapping[int | str, Prompt], check: Check, source: str) -
 
 async def ask_prompt(endpoint: Endpoint, model: Model, prompt: Prompt, max_tokens: int) -> Row:
     """The model's answer at temperature 0: text, why it ended, and its length in tokens. Raises what Endpoint.post raises."""
-    messages = [{"role": "user", "content": prompt.prompt}]
-    body = {"model": model.model_id, "messages": messages, "temperature": 0, "max_tokens": max_tokens}
-    reply = await endpoint.post(CHAT_PATH, body)
-    if "retrieval" in reply:
-        raise EndpointRefused(f"{endpoint.url} is ChipAlign's gateway, which adds passages to the prompts: give the URL of the engine behind it")
-    try:
-        choice = reply["choices"][0]
-        text = choice["message"]["content"] or ""  # a model that ends at once gives null
-        if not isinstance(text, str):
-            raise TypeError("content")
-        return {"response": text, "finish_reason": choice.get("finish_reason"), "tokens": (reply.get("usage") or {}).get("completion_tokens")}
-    except (KeyError, IndexError, TypeError, AttributeError):
-        raise EndpointRefused(f"what answers at {endpoint.url} gives no chat completion: give the URL of a vLLM server") from None
+    return await ask_chat(endpoint, model, [{"role": "user", "content": prompt.prompt}], max_tokens)
 
 
 def summarize(prompts: Mapping[int | str, Prompt], responses: Mapping[int | str, str], check: Check) -> dict[str, Any]:

@@ -45,8 +45,8 @@ class MergeSettings:
         return self.home / "models"
 
 
-def read_api_key(variable: str | None, env: Mapping[str, str] | None = None) -> str:
-    """The key that a variable holds, chosen by `--api-key-env`: a key on a command line could be read by others. Without a variable: no key.
+def read_api_key(variable: str | None, env: Mapping[str, str] | None = None, option: str = "--api-key-env") -> str:
+    """The key that a variable holds, chosen by `option`: a key on a command line could be read by others. Without a variable: no key.
 
     Raises SettingsError where the variable is not set.
     """
@@ -54,5 +54,5 @@ def read_api_key(variable: str | None, env: Mapping[str, str] | None = None) -> 
         return ""
     key = (os.environ if env is None else env).get(variable, "").strip()
     if not key:
-        raise SettingsError(f"--api-key-env {variable}: this variable is not set. Set it to the server's API key")
+        raise SettingsError(f"{option} {variable}: this variable is not set. Set it to the server's API key")
     return key

@@ -10,7 +10,8 @@ ROOT = Path(__file__).parent.parent
 LAYERS = {  # a file imports only files that stand before it here
     "merge": "errors settings layout dtypes kernels geodesic cuda recipe baselines checkpoint staging adapters vocabulary pairing plan "
     "companions parents passes report journal preview survey plots merger verify sweep card progress bench commands bootstrap "
-    "eval_progress endpoint answers collect question_file ifeval_checker ifeval mcq eval_commands",
+    "eval_progress endpoint answers collect question_file chat ifeval_checker ifeval mcq turn_rules judge judging multiturn eval_commands "
+    "multiturn_commands",
     "rag": "errors settings progress command_line documents archive corpus blocks markdown rst script python_code verilog eda_data csv_table "
     "plain_text manpage html_page word pdf_layout pdf parser sandbox parsed_cache includes reader sources chunker query embedder dense bm25 "
     "late fusion growth_bench glossary selection chunk_store manifest generation index_content index_folder index index_stats relevance retriever "
