@@ -41,7 +41,7 @@ class ParseFailed(RagError):
 
 
 class EmbedderUnavailable(RagError):
-    """The embedding model cannot be found or loaded; the message says where it was looked for."""
+    """The embedding model cannot be found or loaded, or its server does not answer or refuses; the message says where it was looked for."""
 
 
 class IndexNotFound(RagError):

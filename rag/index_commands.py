@@ -68,13 +68,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _build(out: Path, arguments: list[str], add: bool, settings: RagSettings, as_json: bool) -> None:
-    from rag.embedder import Embedder
+    from rag.embedder_choice import open_embedder
     from rag.index import build_index
     from rag.progress import show_progress
 
     skipped: list[Skipped] = []
     documents = read_sources(arguments, settings, skipped)
-    embedder = Embedder.find(settings.embedder, settings.embed_batch, settings.embed_threads)
+    embedder = open_embedder(settings, settings.embed_threads)
     with show_progress() as progress:
         report = build_index(documents, out, settings, embedder, progress, add=add, skipped=skipped)
     tell_skipped(skipped)

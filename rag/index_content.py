@@ -19,6 +19,7 @@ from rag.dense import Vectors
 from rag.documents import Chunk, Document, hash_document, hash_text, searchable_text
 from rag.embedder import TextEmbedder
 from rag.errors import SourceUnusable
+from rag.fingerprint import alike
 from rag.generation import DocumentRecord, Index, read_documents
 from rag.late import PackedTokens, pack_tokens
 from rag.manifest import IndexSpec
@@ -113,7 +114,7 @@ def gather(
     if not content.chunks:
         raise SourceUnusable(f"the {len(content.records)} documents hold no text to index: name other sources")
     started = time.monotonic()
-    known = old if old and old.index.manifest.spec.embedder_fingerprint == spec.embedder_fingerprint else None
+    known = old if old and alike(old.index.manifest.spec.embedder_fingerprint, spec.embedder_fingerprint) else None
     _find_vectors(content, dict(taken_over), known, embedder, partial(progress, "embed"))
     content.embed_seconds = time.monotonic() - started
     return content

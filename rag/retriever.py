@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from rag.bm25 import best_rows, content_terms, find_tokens, is_identifier
 from rag.documents import Chunk, Hit
-from rag.embedder import Embedder, TextEmbedder
+from rag.embedder import TextEmbedder
+from rag.embedder_choice import open_embedder
 from rag.errors import EmptyQuery
 from rag.fusion import mix_scores
 from rag.generation import Index
@@ -61,7 +62,7 @@ class Retriever:
 
         Raises IndexNotFound, IndexMismatch, IndexCorrupt, EmbedderUnavailable.
         """
-        embedder = Embedder.find(settings.embedder, settings.embed_batch, QUERY_THREADS)
+        embedder = open_embedder(settings, QUERY_THREADS)
         retriever = cls(open_index(index_dir, spec_of(settings, embedder)), embedder, settings)
         embedder.load()  # so that the first question is as fast as the others
         return retriever
