@@ -60,6 +60,10 @@ class IndexUnwritable(RagError):
     """The index could not be written (disk full, read-only); the index that was there is still whole."""
 
 
+class MilvusUnavailable(RagError):
+    """The Milvus that holds an index's vectors does not answer, or refuses; the message holds its address."""
+
+
 class IndexBusy(RagError):
     """Another process is building into the same folder."""
 

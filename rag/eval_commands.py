@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from rag.questions import Question
 
 _LIBRARIES = ("faiss-cpu", "numpy", "PyStemmer", "sentence-transformers", "tokenizers", "torch", "transformers")
-_UNTOLD = ("home", "mirror", "api_key", "embeddings_api_key")  # settings that are this machine's, or secret
+_UNTOLD = ("home", "mirror", "api_key", "embeddings_api_key", "milvus_token")  # settings that are this machine's, or secret
 _COLUMN = 20  # "0.725 [0.601, 0.838]"
 
 
@@ -113,6 +113,7 @@ def open_searched(
     from rag.embedder_choice import open_embedder
     from rag.evaluation import index_ready_made
     from rag.index import open_index, spec_of
+    from rag.milvus import Milvus
     from rag.questions import find_wanted, read_chunks
     from rag.retriever import QUERY_THREADS
 
@@ -121,7 +122,7 @@ def open_searched(
         find_wanted(questions, [make_chunk(document, (), document.text, 0) for document in documents])
     embedder = open_embedder(settings, QUERY_THREADS)
     if not documents:
-        return open_index(index_dir, spec_of(settings, embedder)), embedder
+        return open_index(index_dir, spec_of(settings, embedder), Milvus.of(settings)), embedder
     return index_ready_made(documents, settings, embedder, progress), embedder
 
 

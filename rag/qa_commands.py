@@ -193,6 +193,7 @@ def _find_hits(args: argparse.Namespace, questions: "list[Question]", settings: 
     from rag.documents import make_chunk
     from rag.eval_commands import open_searched
     from rag.index import open_index
+    from rag.milvus import Milvus
     from rag.qa_prompts import golden_hits, retrieved_hits
     from rag.questions import READY_MADE, read_chunks
     from rag.retriever import Retriever
@@ -204,7 +205,7 @@ def _find_hits(args: argparse.Namespace, questions: "list[Question]", settings: 
     if args.corpus:
         chunks = [make_chunk(document, (), document.text, 0) for document in read_chunks(args.corpus)]
         return Searched(chunks, [READY_MADE], golden_hits(questions, chunks))
-    index = open_index(args.index)
+    index = open_index(args.index, milvus=Milvus.of(settings))
     return Searched(index.chunks, list(index.collections), golden_hits(questions, index.chunks))
 
 

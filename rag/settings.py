@@ -59,6 +59,16 @@ class RagSettings:
         default=8,  # enough for a server to work on one batch while the next are on their way
         metadata={"env": "CHIPALIGN_EMBEDDINGS_IN_FLIGHT", "help": "requests to a served embedder at a time", "range": (1, 1024)},
     )
+    milvus_uri: str = field(
+        default="",
+        metadata={
+            "env": "CHIPALIGN_MILVUS_URI",
+            "help": "Milvus that holds the vectors: the URL of a server, or a file NAME.db for Milvus Lite; empty: FAISS files in the index",
+        },
+    )
+    milvus_token: str = field(
+        default="", repr=False, metadata={"env": "CHIPALIGN_MILVUS_TOKEN", "help": "USER:PASSWORD or key for that Milvus; empty: none"}
+    )
     chunk_tokens: int = field(
         # MiniLM reads 256 word pieces, two of them its own marks; 220 leaves air for titles longer than usual.
         default=220,
