@@ -110,7 +110,7 @@ def install_torch_cpu() -> None:
 
 def install_packages(engine: str, tests: bool) -> None:
     """Install torch, our packages with their extras, then the packages whose declared dependencies are left out."""
-    extras = [*PARTS, engine, *(["dev"] if tests else [])]
+    extras = [*PARTS, engine, *(["milvus", "dev"] if tests else [])]
     if engine == "engine-cpu":
         install_torch_cpu()
     say(f"installing {', '.join(extras)} (some minutes the first time)")

@@ -7,11 +7,11 @@ when the index is built. It does not embed text.
     dense = DenseIndex.build(vectors); rows, scores = dense.search(query_vector, k=50)
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import faiss
 import numpy as np
@@ -40,9 +40,41 @@ _THREADS = 1
 class DenseKind:
     """What kind of index it is, for the manifest. `recall_at_10` was measured against exact search when it was built."""
 
-    kind: str = "flat"  # or "pq"
-    rescored: int = 0  # vectors that a search compares after the codes
+    kind: str = "flat"  # or "pq"; "milvus-flat", "milvus-hnsw": rag.milvus
+    rescored: int = 0  # vectors that a search compares after the codes, or keeps as candidates on its way through a graph
     recall_at_10: float = 1.0
+
+
+class DenseSearch(Protocol):
+    """What an index needs of its vectors, wherever they lie: here in FAISS files, in rag.milvus in Milvus."""
+
+    @property
+    def kind(self) -> DenseKind:
+        """How it searches."""
+
+    @property
+    def place(self) -> str:
+        """The address of the Milvus that holds the vectors; empty where they are files of the index."""
+
+    @property
+    def count(self) -> int:
+        """Number of vectors."""
+
+    @property
+    def dimension(self) -> int:
+        """Length of each vector."""
+
+    def within(self, mask: Mask, collections: Sequence[str]) -> "DenseSearch":
+        """The same with only the rows that the mask, shape (rows,), allows, which are those of the named collections."""
+
+    def search(self, query: Vectors, k: int) -> tuple[list[int], list[float]]:
+        """The `k` nearest rows, best first, and their cosines."""
+
+    def scores(self, query: Vectors, rows: Sequence[int]) -> list[float]:
+        """Cosines of `query` with rows that another ranking found."""
+
+    def vectors(self, rows: Sequence[int]) -> Vectors:
+        """The vectors of these rows, shape (rows, dimension), in their order."""
 
 
 class DenseIndex:
@@ -91,9 +123,17 @@ class DenseIndex:
                 with target.open("wb") as handle:
                     faiss.write_index(faiss_index, _faiss.PyCallbackIOWriter(handle.write))
 
-    def within(self, mask: Mask) -> "DenseIndex":
-        """The same index with only the rows that the mask, shape (rows,), allows; rows keep their numbers. It compares each of them."""
+    def within(self, mask: Mask, collections: Sequence[str] = ()) -> "DenseIndex":
+        """The same index with only the rows that the mask, shape (rows,), allows; rows keep their numbers. It compares each of them.
+
+        The collections' names are for Milvus.
+        """
         return DenseIndex(self._flat, None, self.kind, mask)
+
+    @property
+    def place(self) -> str:
+        """Empty: the vectors are files of the index."""
+        return ""
 
     @property
     def count(self) -> int:
@@ -116,17 +156,13 @@ class DenseIndex:
         found = rows >= 0  # FAISS fills up with -1
         return [int(row) for row in rows[found]], [float(score) for score in scores[found]]
 
-    def vector(self, row: int) -> Vectors:
-        """The vector of one row, shape (dimension,)."""
-        return np.array(self._vectors[row])
+    def vectors(self, rows: Sequence[int]) -> Vectors:
+        """The vectors of these rows, shape (rows, dimension), in their order."""
+        return np.array(self._vectors[np.asarray(rows, dtype=np.int64)])
 
-    def vectors(self, start: int, stop: int) -> Vectors:
-        """The vectors of the rows from `start` up to, not including, `stop`, shape (rows, dimension)."""
-        return np.array(self._vectors[start:stop])
-
-    def score(self, query: Vectors, row: int) -> float:
-        """Cosine of `query` with one row, for rows that another ranking found."""
-        return float(self._vectors[row] @ query)
+    def scores(self, query: Vectors, rows: Sequence[int]) -> list[float]:
+        """Cosines of `query` with rows that another ranking found."""
+        return [float(score) for score in self.vectors(rows) @ query]
 
 
 def codes_path(path: Path) -> Path:
@@ -174,9 +210,7 @@ def _search_codes(codes: Any, vectors: Vectors, query: Vectors, k: int, rescored
 
 def _choose_rescored(flat: "faiss.IndexFlat", codes: Any, vectors: Vectors) -> DenseKind:
     """How many vectors a search compares after the codes: the least power of two that reaches the target on a sample."""
-    random = np.random.default_rng(1)
-    queries = np.sum([vectors[random.integers(0, len(vectors), _SAMPLE)] for _ in range(_SUMMED)], axis=0)
-    queries /= np.linalg.norm(queries, axis=1, keepdims=True)
+    queries = draw_questions(vectors)
     exact = flat.search(queries, 10)[1]
     rescored, recall = MIN_RESCORED // 2, 0.0
     while recall < TARGET_RECALL and rescored < len(vectors):
@@ -185,6 +219,13 @@ def _choose_rescored(flat: "faiss.IndexFlat", codes: Any, vectors: Vectors) -> D
             found = [_search_codes(codes, vectors, query, 10, rescored)[0] for query in queries]
         recall = recall_of(np.array(found), exact)
     return DenseKind("pq", rescored, round(recall, 4))
+
+
+def draw_questions(vectors: Vectors) -> Vectors:
+    """Vectors that lie as questions do, to measure recall with: sums of passages, of length 1, always the same ones for the same passages."""
+    random = np.random.default_rng(1)
+    questions = np.sum([vectors[random.integers(0, len(vectors), _SAMPLE)] for _ in range(_SUMMED)], axis=0)
+    return np.asarray(questions / np.linalg.norm(questions, axis=1, keepdims=True), dtype=np.float32)
 
 
 def recall_of(found: NDArray[np.int64], exact: NDArray[np.int64]) -> float:

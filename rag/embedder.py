@@ -28,6 +28,7 @@ TokenIds = NDArray[np.int64]
 Progress = Callable[[int, int], None]
 PACKAGE_PREFIX = "package:"
 ADAPTER_PREFIX = "adapter:"
+SERVED_PREFIX = "openai:"  # a model behind a server of OpenAI's /v1/embeddings: rag.served_embedder
 ADAPTERS = Path(__file__).resolve().parent.parent / "data" / "adapters"
 ADAPTER_CONFIG = "adapter_config.json"
 _SLAB_BATCHES = 4  # batches between two calls of `progress`
@@ -91,7 +92,7 @@ class Embedder:
         self._model: Any = None
         self.fingerprint = _fingerprint([folder, *([adapter] if adapter else [])])
         self.dimension, self.max_tokens = _read_shape(folder)
-        self._tokenizer = _load_tokenizer(folder)
+        self._tokenizer = load_tokenizer(folder)
         self.is_word = _find_words(self._tokenizer)  # by token id: whether it has a vector of its own in a search
 
     @classmethod
@@ -202,6 +203,8 @@ def find_base(ref: str) -> str:
 
 def find_model_folder(ref: str) -> Path:
     """The folder of the model's files for a reference (see `Embedder.find`)."""
+    if ref.startswith(SERVED_PREFIX):
+        raise EmbedderUnavailable(f"{ref} is served elsewhere and this needs the model itself: set CHIPALIGN_EMBEDDER to a folder, package or hub id")
     if ref.startswith(PACKAGE_PREFIX):
         return _find_in_package(ref.removeprefix(PACKAGE_PREFIX))
     folder = Path(ref).expanduser()
@@ -225,11 +228,21 @@ def _find_in_package(name: str) -> Path:
     raise EmbedderUnavailable(f"the package {name!r} holds no sentence-transformers model (no modules.json): name another embedder")
 
 
-def _find_on_hub(ref: str) -> Path:
+def find_tokenizer_folder(ref: str) -> Path:
+    """The folder that holds a model's tokenizer.json, for a reference as in `Embedder.find`; no weights are needed."""
+    if ref.startswith(PACKAGE_PREFIX):
+        return _find_in_package(ref.removeprefix(PACKAGE_PREFIX))
+    folder = Path(ref).expanduser()
+    return folder if folder.is_dir() else _find_on_hub(ref, ["tokenizer.json"])
+
+
+def _find_on_hub(ref: str, wanted: list[str] | None = None) -> Path:
+    """A repository's files, without weights in formats that are not read; of the `wanted` names alone where they are given."""
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(ref, ignore_patterns=["*.bin", "*.onnx", "*.h5", "*.msgpack", "*.ot", "openvino/*", "onnx/*"]))
+        left_out = ["*.bin", "*.onnx", "*.h5", "*.msgpack", "*.ot", "openvino/*", "onnx/*"]
+        return Path(snapshot_download(ref, allow_patterns=wanted, ignore_patterns=left_out))
     except (OSError, ValueError) as error:  # the hub's errors are of these kinds; so are httpx's connection errors there
         raise EmbedderUnavailable(f"{ref!r} is no folder here and cannot be fetched from the hub ({error}): name a local folder") from error
 
@@ -256,7 +269,8 @@ def _read_shape(folder: Path) -> tuple[int, int]:
         raise EmbedderUnavailable(f"the embedding model in {folder} has no usable configuration ({error!r}): is the folder complete?") from error
 
 
-def _load_tokenizer(folder: Path) -> Any:
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer of a model's folder, which neither cuts nor pads. Raises EmbedderUnavailable."""
     from tokenizers import Tokenizer
 
     path = folder / "tokenizer.json"

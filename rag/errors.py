@@ -41,7 +41,7 @@ class ParseFailed(RagError):
 
 
 class EmbedderUnavailable(RagError):
-    """The embedding model cannot be found or loaded; the message says where it was looked for."""
+    """The embedding model cannot be found or loaded, or its server does not answer or refuses; the message says where it was looked for."""
 
 
 class IndexNotFound(RagError):
@@ -58,6 +58,10 @@ class IndexCorrupt(RagError):
 
 class IndexUnwritable(RagError):
     """The index could not be written (disk full, read-only); the index that was there is still whole."""
+
+
+class MilvusUnavailable(RagError):
+    """The Milvus that holds an index's vectors does not answer, or refuses; the message holds its address."""
 
 
 class IndexBusy(RagError):

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from rag.questions import Question
 
 _LIBRARIES = ("faiss-cpu", "numpy", "PyStemmer", "sentence-transformers", "tokenizers", "torch", "transformers")
+_UNTOLD = ("home", "mirror", "api_key", "embeddings_api_key", "milvus_token")  # settings that are this machine's, or secret
 _COLUMN = 20  # "0.725 [0.601, 0.838]"
 
 
@@ -90,7 +91,7 @@ def _measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "searched": {**describe_file(args.corpus or args.index / "manifest.json"), "chunks": len(index.chunks), "collections": index.collections},
         "asked": {**describe_file(args.questions), "questions": len(questions), "answerable": sum(question.answerable for question in questions)},
-        "settings": {name: value for name, value in asdict(settings).items() if name not in ("home", "mirror", "api_key")},
+        "settings": {name: value for name, value in asdict(settings).items() if name not in _UNTOLD},
         "spec": asdict(spec_of(settings, embedder)),
         "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in _LIBRARIES}},
         "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()},
@@ -109,18 +110,19 @@ def open_searched(
     Questions that do not fit the ready-made chunks are refused before these are embedded: raises ReferenceUnknown.
     """
     from rag.documents import make_chunk
-    from rag.embedder import Embedder
+    from rag.embedder_choice import open_embedder
     from rag.evaluation import index_ready_made
     from rag.index import open_index, spec_of
+    from rag.milvus import Milvus
     from rag.questions import find_wanted, read_chunks
     from rag.retriever import QUERY_THREADS
 
     documents = read_chunks(corpus) if corpus else []
     if documents:
         find_wanted(questions, [make_chunk(document, (), document.text, 0) for document in documents])
-    embedder = Embedder.find(settings.embedder, settings.embed_batch, QUERY_THREADS)
+    embedder = open_embedder(settings, QUERY_THREADS)
     if not documents:
-        return open_index(index_dir, spec_of(settings, embedder)), embedder
+        return open_index(index_dir, spec_of(settings, embedder), Milvus.of(settings)), embedder
     return index_ready_made(documents, settings, embedder, progress), embedder
 
 

@@ -12,7 +12,7 @@ It neither reads questions nor prints.
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -48,7 +48,11 @@ class Outcome:
 
 
 def index_ready_made(documents: Iterable[Document], settings: RagSettings, embedder: TextEmbedder, progress: Show = lambda *_: None) -> Index:
-    """An index of ready-made chunks, each a document that is cut as every document is. Its files are gone already: they are read while it is open."""
+    """An index of ready-made chunks, each a document that is cut as every document is. Its files are gone already: they are read while it is open.
+
+    It lies in FAISS files whatever the settings say: a collection in Milvus would outlive it.
+    """
+    settings = replace(settings, milvus_uri="")
     with TemporaryDirectory(prefix="chipalign-eval-") as folder:
         build_index(documents, Path(folder), settings, embedder, progress)
         return open_index(Path(folder))

@@ -14,12 +14,13 @@ from pathlib import Path
 
 from rag.bm25 import Bm25Index
 from rag.chunk_store import ChunkStore, save_chunks
-from rag.dense import DenseIndex, DenseKind, Vectors
+from rag.dense import DenseIndex, DenseKind, DenseSearch, Vectors
 from rag.documents import Chunk, describe_place, searchable_text
-from rag.errors import IndexCorrupt
+from rag.errors import IndexCorrupt, MilvusUnavailable
 from rag.glossary import read_glossary
 from rag.late import LateIndex, PackedTokens
 from rag.manifest import Manifest, check_files, flush
+from rag.milvus import KINDS, PLACE, Milvus, MilvusIndex, Place, write_collection
 from rag.selection import mask_of, select_collections
 
 DENSE = "dense.faiss"
@@ -29,7 +30,7 @@ GLOSSARY = "glossary.json"
 PLACE_COUNT = 3
 _GENERATION = re.compile(r"generation-[0-9a-f]{12}")
 _OUR_FILES = re.compile(
-    r"(?:chunks|documents)\.jsonl|chunk_\w+\.npy|dense(?:\.codes)?\.faiss|(?:vocabulary|glossary)\.json|bm25\w*\.(?:npy|json)|late_\w+\.npy"
+    r"(?:chunks|documents)\.jsonl|chunk_\w+\.npy|dense(?:\.codes)?\.faiss|milvus\.json|(?:vocabulary|glossary)\.json|bm25\w*\.(?:npy|json)|late_\w+\.npy"
 )
 
 
@@ -58,7 +59,7 @@ class Index:
 
     manifest: Manifest
     chunks: ChunkStore
-    dense: DenseIndex
+    dense: DenseSearch
     bm25: Bm25Index
     late: LateIndex
     glossary: dict[str, str]
@@ -72,7 +73,7 @@ class Index:
         mask = mask_of(rows, names, len(self.chunks))
         return replace(
             self,
-            dense=self.dense.within(mask),
+            dense=self.dense.within(mask, names),
             bm25=self.bm25.within(mask),
             collections={name: self.collections[name] for name in names},
             chunk_count=int(mask.sum()),
@@ -80,22 +81,42 @@ class Index:
 
 
 def write_generation(
-    folder: Path, chunks: Sequence[Chunk], records: Iterable[DocumentRecord], vectors: Vectors, tokens: Sequence[PackedTokens]
+    folder: Path,
+    chunks: Sequence[Chunk],
+    records: Iterable[DocumentRecord],
+    vectors: Vectors,
+    tokens: Sequence[PackedTokens],
+    milvus: Milvus | None = None,
 ) -> DenseKind:
-    """Make `folder` and bring every file of the index in it to the disk; returns the kind of the dense index. Raises OSError."""
+    """Make `folder` and bring every file of the index in it to the disk, its vectors to `milvus` where that is given.
+
+    Returns the kind of the dense index. Raises OSError, MilvusUnavailable.
+    """
     folder.mkdir()
     save_chunks(chunks, folder)
     with (folder / DOCUMENTS).open("w", encoding="utf-8") as handle:
         handle.writelines(json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in records)
-    dense = DenseIndex.build(vectors)
-    dense.save(folder / DENSE)
+    kind = _write_vectors(folder, chunks, vectors, milvus)
     Bm25Index.build(map(_fielded_text, chunks)).save(folder)
     LateIndex.build(tokens, vectors.shape[1]).save(folder)
     glossary = read_glossary(chunk.text for chunk in chunks)
     (folder / GLOSSARY).write_text(json.dumps(glossary, ensure_ascii=False), encoding="utf-8")
     for path in (*folder.iterdir(), folder):
         flush(path)
-    return dense.kind
+    return kind
+
+
+def _write_vectors(folder: Path, chunks: Sequence[Chunk], vectors: Vectors, milvus: Milvus | None) -> DenseKind:
+    """Files of FAISS's, or a collection in Milvus that a file names: before it is made, so that what a killed build leaves there is found."""
+    if milvus is None:
+        dense = DenseIndex.build(vectors)
+        dense.save(folder / DENSE)
+        return dense.kind
+    place = Place(milvus.uri, folder.name.replace("-", "_"))  # Milvus takes letters, digits and underscores
+    place.write(folder / PLACE)
+    flush(folder / PLACE)
+    flush(folder)
+    return write_collection(milvus, place.collection, vectors, [chunk.collection for chunk in chunks])
 
 
 def _fielded_text(chunk: Chunk) -> str:
@@ -113,16 +134,21 @@ def read_documents(folder: Path) -> list[DocumentRecord]:
         raise IndexCorrupt(f"{folder / DOCUMENTS} holds a line that is no document ({error}): build the index again") from error
 
 
-def open_generation(index_dir: Path, manifest: Manifest) -> Index:
-    """Open the files that the manifest names. Raises IndexCorrupt, and OSError where a file is not there or cannot be read."""
+def open_generation(index_dir: Path, manifest: Manifest, milvus: Milvus | None = None) -> Index:
+    """Open the files that the manifest names, and the vectors in `milvus` or where they were written to, if they are in Milvus.
+
+    Raises IndexCorrupt, MilvusUnavailable, and OSError where a file is not there or cannot be read.
+    """
     for problem in check_files(index_dir, manifest):
         raise IndexCorrupt(f"{problem}: build the index again")
     folder = index_dir / manifest.generation
-    missing = [name for name in (DENSE, GLOSSARY) if not (folder / name).is_file()]
+    in_milvus = manifest.dense.kind in KINDS
+    missing = [name for name in (PLACE if in_milvus else DENSE, GLOSSARY) if not (folder / name).is_file()]
     if missing:
         raise FileNotFoundError(2, "missing", str(folder / missing[0]))
     chunks = ChunkStore.load(folder)
-    dense = DenseIndex.load(folder / DENSE, manifest.dense)
+    kind = manifest.dense
+    dense: DenseSearch = MilvusIndex.load(folder / PLACE, kind, milvus) if in_milvus else DenseIndex.load(folder / DENSE, kind)
     bm25 = Bm25Index.load(folder, len(chunks))
     late = LateIndex.load(folder, len(chunks), dense.dimension)
     last_row = max((entry.rows[1] for entry in manifest.collections.values()), default=0)
@@ -140,8 +166,10 @@ def _read_glossary_file(folder: Path) -> dict[str, str]:
         raise IndexCorrupt(f"{folder / GLOSSARY} is no glossary ({error}): build the index again") from error
 
 
-def remove_generation(folder: Path) -> bool:
+def remove_generation(folder: Path, milvus: Milvus | None = None) -> bool:
     """Remove a generation that a build made, by its name and only where it holds nothing but our files; anything else is left alone.
+
+    What it has in Milvus is dropped first.
 
     False where such a folder could not be removed: it takes room and does no harm, and the next build tries again.
     """
@@ -151,9 +179,19 @@ def remove_generation(folder: Path) -> bool:
     if any(not _OUR_FILES.fullmatch(path.name) or not path.is_file() for path in files):
         return True
     try:
+        if (folder / PLACE).exists():
+            _drop_collection(folder / PLACE, milvus)
         for path in files:
             path.unlink()
         folder.rmdir()
-    except OSError:
+    except (OSError, MilvusUnavailable):
         return False
     return True
+
+
+def _drop_collection(path: Path, milvus: Milvus | None) -> None:
+    try:
+        place = Place.read(path)
+    except IndexCorrupt:  # cut by a crash, before there was a collection
+        return
+    place.drop(milvus)

@@ -18,11 +18,12 @@ from pathlib import Path
 
 from rag.documents import Document, Skipped, hash_document
 from rag.embedder import TextEmbedder
-from rag.errors import CollectionUnknown, IndexCorrupt, IndexMismatch, IndexNotFound, IndexUnwritable, SourceUnusable
+from rag.errors import CollectionUnknown, IndexCorrupt, IndexMismatch, IndexNotFound, IndexUnwritable, MilvusUnavailable, SourceUnusable
 from rag.generation import DocumentRecord, Index, open_generation, remove_generation, write_generation
 from rag.index_content import Content, OldIndex, gather, keep
 from rag.index_folder import clear_leftovers, locked, write_manifest
 from rag.manifest import MANIFEST, MAX_SKIPPED, Collection, IndexSpec, Manifest, check_files, describe_file, flush, read_manifest, spec_of
+from rag.milvus import Milvus
 from rag.progress import Show
 from rag.settings import RagSettings
 
@@ -85,21 +86,23 @@ def build_index(
     Chunks of documents that have not changed and vectors of texts that the old index holds are taken over; nothing is written where nothing
     changed. `skipped` is kept in the manifest. Raises IndexBusy where another process builds into the folder, SourceUnusable without
     documents, with two of one name, or for a folder that holds other things than an index, IndexUnwritable (the old index stays whole),
-    SettingsError; with `add` also IndexMismatch and IndexCorrupt, since the other collections could not be kept.
+    MilvusUnavailable, SettingsError; with `add` also IndexMismatch and IndexCorrupt, since the other collections could not be kept.
     """
     started = time.monotonic()
-    spec = spec_of(settings, embedder)
+    spec, milvus = spec_of(settings, embedder), Milvus.of(settings)
     by_name = _index_by_name(documents)
+    if milvus:
+        milvus.connect()  # a Milvus that is away is told before hours of embedding
     failures = _group_skipped({document.collection for document in by_name.values()}, skipped)
-    with locked(index_dir):
-        old = _open_for_adding(index_dir, spec) if add else _open_or_none(index_dir)
+    with locked(index_dir, milvus):
+        old = _open_for_adding(index_dir, spec, milvus) if add else _open_or_none(index_dir, milvus)
         kept = old.others(set(failures)) if old and add else {}
         hashes = {name: record.hash for name, record in kept.items()} | {name: hash_document(document) for name, document in by_name.items()}
-        if old and old.is_of(spec, hashes):
+        if old and old.is_of(spec, hashes, milvus.uri if milvus else ""):
             manifest, content = _update_skipped(index_dir, old.index.manifest, failures), None
         else:
             content = gather(by_name, kept, old, spec, settings, embedder, progress)
-            manifest = _commit(index_dir, spec, content, old, failures)
+            manifest = _commit(index_dir, spec, content, old, failures, milvus)
     embedded = content.embedded if content else 0
     return BuildReport(
         index_dir=str(index_dir),
@@ -116,28 +119,31 @@ def build_index(
     )
 
 
-def remove_collections(names: Sequence[str], index_dir: Path) -> RemoveReport:
+def remove_collections(names: Sequence[str], index_dir: Path, milvus: Milvus | None = None) -> RemoveReport:
     """Take collections out, with their texts, vectors and postings; with the last one the index itself is removed.
 
-    A reader that has the index open goes on with the old files until it closes them. Raises CollectionUnknown, IndexNotFound, IndexMismatch,
-    IndexCorrupt, IndexBusy, IndexUnwritable (also where the old files could not be removed: it names them).
+    A reader that has the index open goes on with the old files until it closes them; vectors in Milvus are dropped at once. Raises
+    CollectionUnknown, IndexNotFound, IndexMismatch, IndexCorrupt, IndexBusy, MilvusUnavailable, IndexUnwritable (also where the old files could
+    not be removed: it names them).
     """
     read_manifest(index_dir)  # so that no lock is made in a folder without an index
-    with locked(index_dir):
-        old = OldIndex.of(open_index(index_dir), index_dir)
+    with locked(index_dir, milvus):
+        old = OldIndex.of(open_index(index_dir, milvus=milvus), index_dir)
         before = old.index.manifest
         if unknown := [repr(name) for name in names if name not in before.collections]:
             known = ", ".join(before.collections)
             raise CollectionUnknown(f"the index in {index_dir} holds no collection {', '.join(unknown)}; it holds {known}")
         content = keep(old.others(set(names)), old)
         if content.chunks:
-            left = _commit(index_dir, before.spec, content, old, {}).collections
+            place = old.index.dense.place
+            target = Milvus(place, milvus.token if milvus else "") if place else None
+            left = _commit(index_dir, before.spec, content, old, {}, target).collections
         else:
             (index_dir / MANIFEST).unlink()
             flush(index_dir)
             left = {}
-        if remains := clear_leftovers(index_dir):
-            raise IndexUnwritable(f"the old files in {', '.join(remains)} cannot be removed: remove them by hand")
+        if remains := clear_leftovers(index_dir, milvus):
+            raise IndexUnwritable(f"the old files in {', '.join(remains)}, or what they name in Milvus, cannot be removed: build again")
     gone = {name: before.collections[name] for name in dict.fromkeys(names)}
     return RemoveReport(
         index_dir=str(index_dir),
@@ -147,10 +153,10 @@ def remove_collections(names: Sequence[str], index_dir: Path) -> RemoveReport:
     )
 
 
-def open_index(index_dir: Path, spec: IndexSpec | None = None) -> Index:
-    """Open the index in `index_dir`; with `spec`, only if it was built with that one.
+def open_index(index_dir: Path, spec: IndexSpec | None = None, milvus: Milvus | None = None) -> Index:
+    """Open the index in `index_dir`; with `spec`, only if it was built with that one. Vectors in Milvus are looked for in `milvus` first.
 
-    Raises IndexNotFound, IndexMismatch (every difference with both values), IndexCorrupt.
+    Raises IndexNotFound, IndexMismatch (every difference with both values), IndexCorrupt, MilvusUnavailable.
     """
     for _ in range(2):  # a build may replace the generation between our two reads; the manifest is then a new one
         manifest = read_manifest(index_dir)
@@ -158,7 +164,7 @@ def open_index(index_dir: Path, spec: IndexSpec | None = None) -> Index:
             listed = "; ".join(differences)
             raise IndexMismatch(f"the index in {index_dir} was built with other settings ({listed}): build it again, or set them back")
         try:
-            return open_generation(index_dir, manifest)
+            return open_generation(index_dir, manifest, milvus)
         except FileNotFoundError as error:
             missing = error
         except OSError as error:
@@ -166,12 +172,12 @@ def open_index(index_dir: Path, spec: IndexSpec | None = None) -> Index:
     raise IndexCorrupt(f"the index in {index_dir} lacks {missing.filename}: build it again")
 
 
-def verify_index(index_dir: Path) -> Manifest:
-    """Read every byte of the index and compare it with what was built; returns the manifest of a whole one.
+def verify_index(index_dir: Path, milvus: Milvus | None = None) -> Manifest:
+    """Read every byte of the index's files and compare them with what was built, and count what is in Milvus; returns the manifest of a whole one.
 
     Raises IndexCorrupt that lists everything that is wrong, IndexNotFound, IndexMismatch.
     """
-    manifest = open_index(index_dir).manifest
+    manifest = open_index(index_dir, milvus=milvus).manifest
     if problems := list(check_files(index_dir, manifest, every_byte=True)):
         raise IndexCorrupt(f"{'; '.join(problems)}: build the index again")
     return manifest
@@ -188,27 +194,31 @@ def _index_by_name(documents: Iterable[Document]) -> dict[str, Document]:
     return by_name
 
 
-def _open_or_none(index_dir: Path) -> OldIndex | None:
+def _open_or_none(index_dir: Path, milvus: Milvus | None) -> OldIndex | None:
     """The old index, or None where there is none, or a damaged one or one of another version: then everything is built anew."""
     try:
-        return OldIndex.of(open_index(index_dir), index_dir)
+        return OldIndex.of(open_index(index_dir, milvus=milvus), index_dir)
     except (IndexNotFound, IndexCorrupt, IndexMismatch):
         return None
 
 
-def _open_for_adding(index_dir: Path, spec: IndexSpec) -> OldIndex | None:
+def _open_for_adding(index_dir: Path, spec: IndexSpec, milvus: Milvus | None) -> OldIndex | None:
     """The old index, or None where there is none. Raises IndexCorrupt and IndexMismatch: its other collections could not be kept."""
     try:
-        return OldIndex.of(open_index(index_dir, spec), index_dir)
+        return OldIndex.of(open_index(index_dir, spec, milvus), index_dir)
     except IndexNotFound:
         return None
 
 
-def _commit(index_dir: Path, spec: IndexSpec, content: Content, old: OldIndex | None, failures: Failures) -> Manifest:
-    """Write a new generation, then the manifest that names it, then remove what no manifest names. Raises IndexUnwritable: nothing is changed."""
+def _commit(index_dir: Path, spec: IndexSpec, content: Content, old: OldIndex | None, failures: Failures, milvus: Milvus | None) -> Manifest:
+    """Write a new generation, then the manifest that names it, then remove what no manifest names.
+
+    A generation that was in Milvus stays until the next build or removal: who has it open still searches there, where files could be removed
+    under a reader. Raises IndexUnwritable, MilvusUnavailable: nothing is changed.
+    """
     generation = index_dir / f"generation-{uuid.uuid4().hex[:12]}"
     try:
-        kind = write_generation(generation, content.chunks, content.records, content.vectors, content.tokens)
+        kind = write_generation(generation, content.chunks, content.records, content.vectors, content.tokens, milvus)
         manifest = Manifest(
             spec=spec,
             generation=generation.name,
@@ -221,13 +231,16 @@ def _commit(index_dir: Path, spec: IndexSpec, content: Content, old: OldIndex | 
             versions={name: metadata.version(name) for name in ("faiss-cpu", "numpy", "sentence-transformers")},
         )
         write_manifest(index_dir, manifest)
+    except MilvusUnavailable:
+        remove_generation(generation, milvus)
+        raise
     except OSError as error:
         (index_dir / f"{MANIFEST}.new").unlink(missing_ok=True)
-        remove_generation(generation)
+        remove_generation(generation, milvus)
         reason = error.strerror or error
         kept = "the index that was there is unchanged" if old else "no index was made"
         raise IndexUnwritable(f"the index in {index_dir} cannot be written ({reason}; {kept}): make room, or name another folder") from error
-    clear_leftovers(index_dir)
+    clear_leftovers(index_dir, milvus, keep=old.index.manifest.generation if old and old.index.dense.place else "")
     return manifest
 
 

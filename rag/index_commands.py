@@ -30,11 +30,11 @@ def index(argv: list[str]) -> int:
     elif args.action == "search":
         _search(args.query, index_dir, args.top_k, args.collections, settings, args.json)
     elif args.action == "stats":
-        _stats(index_dir, args.plot, args.json)
+        _stats(index_dir, args.plot, settings, args.json)
     elif args.action == "remove":
-        _remove(args.names, index_dir, args.json)
+        _remove(args.names, index_dir, settings, args.json)
     else:
-        _verify(index_dir, args.json)
+        _verify(index_dir, settings, args.json)
     return 0
 
 
@@ -68,13 +68,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _build(out: Path, arguments: list[str], add: bool, settings: RagSettings, as_json: bool) -> None:
-    from rag.embedder import Embedder
+    from rag.embedder_choice import open_embedder
     from rag.index import build_index
     from rag.progress import show_progress
 
     skipped: list[Skipped] = []
     documents = read_sources(arguments, settings, skipped)
-    embedder = Embedder.find(settings.embedder, settings.embed_batch, settings.embed_threads)
+    embedder = open_embedder(settings, settings.embed_threads)
     with show_progress() as progress:
         report = build_index(documents, out, settings, embedder, progress, add=add, skipped=skipped)
     tell_skipped(skipped)
@@ -139,10 +139,11 @@ def _hit_as_dict(hit: "Hit") -> dict[str, Any]:
     return {**fields, **chunk}
 
 
-def _stats(index_dir: Path, plot: Path | None, as_json: bool) -> None:
+def _stats(index_dir: Path, plot: Path | None, settings: RagSettings, as_json: bool) -> None:
     from rag.index_stats import describe_stats, draw_lengths, measure_index
+    from rag.milvus import Milvus
 
-    stats = measure_index(index_dir)
+    stats = measure_index(index_dir, milvus=Milvus.of(settings))
     if plot:
         draw_lengths(stats, plot)
     if as_json:
@@ -151,10 +152,11 @@ def _stats(index_dir: Path, plot: Path | None, as_json: bool) -> None:
         sys.stdout.write(describe_stats(stats))
 
 
-def _remove(names: list[str], index_dir: Path, as_json: bool) -> None:
+def _remove(names: list[str], index_dir: Path, settings: RagSettings, as_json: bool) -> None:
     from rag.index import remove_collections
+    from rag.milvus import Milvus
 
-    report = remove_collections(names, index_dir)
+    report = remove_collections(names, index_dir, Milvus.of(settings))
     if as_json:
         write_json(asdict(report))
         return
@@ -162,10 +164,11 @@ def _remove(names: list[str], index_dir: Path, as_json: bool) -> None:
     sys.stdout.write(f"{index_dir}: removed {', '.join(report.removed)} ({report.chunks_removed} chunks); {left}\n")
 
 
-def _verify(index_dir: Path, as_json: bool) -> None:
+def _verify(index_dir: Path, settings: RagSettings, as_json: bool) -> None:
     from rag.index import verify_index
+    from rag.milvus import Milvus
 
-    manifest = verify_index(index_dir)
+    manifest = verify_index(index_dir, Milvus.of(settings))
     total = sum(record.bytes for record in manifest.files.values())
     if as_json:
         write_json({"index": str(index_dir), "whole": True, "files": len(manifest.files), "bytes": total, "chunks": manifest.chunks})

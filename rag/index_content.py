@@ -19,6 +19,7 @@ from rag.dense import Vectors
 from rag.documents import Chunk, Document, hash_document, hash_text, searchable_text
 from rag.embedder import TextEmbedder
 from rag.errors import SourceUnusable
+from rag.fingerprint import alike
 from rag.generation import DocumentRecord, Index, read_documents
 from rag.late import PackedTokens, pack_tokens
 from rag.manifest import IndexSpec
@@ -61,8 +62,10 @@ class OldIndex:
         """The documents of all but these collections, by name."""
         return {name: record for name, record in self.records.items() if record.collection not in collections}
 
-    def is_of(self, spec: IndexSpec, hashes: Mapping[str, str]) -> bool:
-        """Whether it is the index of exactly the documents with these hashes by name, built with this spec."""
+    def is_of(self, spec: IndexSpec, hashes: Mapping[str, str], place: str) -> bool:
+        """Whether it is the index of exactly the documents with these hashes by name, built with this spec, with its vectors at `place`."""
+        if self.index.dense.place != place:
+            return False
         return not self.index.manifest.spec.differences(spec) and {name: record.hash for name, record in self.records.items()} == hashes
 
     def rows_by_text(self) -> dict[str, int]:
@@ -76,8 +79,9 @@ def keep(kept: Mapping[str, DocumentRecord], old: OldIndex) -> Content:
     rows = [old.rows[record.name] for record in records]
     content = Content(records, [chunk for start, stop in rows for chunk in old.index.chunks[start:stop]], unchanged=len(records))
     if content.chunks:
-        content.vectors = np.concatenate([old.index.dense.vectors(start, stop) for start, stop in rows if stop > start])
-        content.tokens = [old.index.late.row(row) for start, stop in rows for row in range(start, stop)]
+        kept_rows = [row for start, stop in rows for row in range(start, stop)]
+        content.vectors = old.index.dense.vectors(kept_rows)
+        content.tokens = [old.index.late.row(row) for row in kept_rows]
     return content
 
 
@@ -113,7 +117,7 @@ def gather(
     if not content.chunks:
         raise SourceUnusable(f"the {len(content.records)} documents hold no text to index: name other sources")
     started = time.monotonic()
-    known = old if old and old.index.manifest.spec.embedder_fingerprint == spec.embedder_fingerprint else None
+    known = old if old and alike(old.index.manifest.spec.embedder_fingerprint, spec.embedder_fingerprint) else None
     _find_vectors(content, dict(taken_over), known, embedder, partial(progress, "embed"))
     content.embed_seconds = time.monotonic() - started
     return content
@@ -136,19 +140,20 @@ def _find_vectors(
     """Give each chunk its vector and its tokens, and count what had to be computed; `taken_over` maps rows to those of the old index."""
     content.vectors = np.zeros((len(content.chunks), embedder.dimension), dtype=np.float32)
     tokens: dict[int, PackedTokens] = {}
+    old_rows: dict[int, int] = {}  # of each row whose vector the old index has
     rows_of_text: dict[str, list[int]] = {}
     for row, chunk in enumerate(content.chunks):
         if old and row in taken_over:
-            content.vectors[row], tokens[row] = old.index.dense.vector(taken_over[row]), old.index.late.row(taken_over[row])
+            old_rows[row] = taken_over[row]
         else:
             rows_of_text.setdefault(searchable_text(chunk), []).append(row)
     known = old.rows_by_text() if old and rows_of_text else {}
     new = [text for text in rows_of_text if hash_text(text) not in known]
     for text in rows_of_text.keys() - set(new):
-        assert old is not None
-        row = known[hash_text(text)]
-        content.vectors[rows_of_text[text]] = old.index.dense.vector(row)
-        tokens |= dict.fromkeys(rows_of_text[text], old.index.late.row(row))
+        old_rows |= dict.fromkeys(rows_of_text[text], known[hash_text(text)])
+    if old and old_rows:
+        content.vectors[list(old_rows)] = old.index.dense.vectors(list(old_rows.values()))
+        tokens |= {row: old.index.late.row(old_row) for row, old_row in old_rows.items()}
     for embedded in embedder.embed_tokens(new, progress) if new else ():
         rows = rows_of_text[new[embedded.row]]
         content.vectors[rows] = embedded.vector

@@ -13,12 +13,13 @@ from pathlib import Path
 from rag.errors import IndexBusy, IndexCorrupt, IndexMismatch, IndexNotFound, SourceUnusable
 from rag.generation import remove_generation
 from rag.manifest import MANIFEST, Manifest, flush, read_manifest
+from rag.milvus import Milvus
 
 LOCK = ".lock"
 
 
 @contextmanager
-def locked(index_dir: Path) -> Iterator[None]:
+def locked(index_dir: Path, milvus: Milvus | None = None) -> Iterator[None]:
     """Hold the folder's build lock, with what a killed build left behind removed; the system frees it when the process ends, however it ends."""
     _refuse_foreign(index_dir)
     try:
@@ -31,7 +32,7 @@ def locked(index_dir: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise IndexBusy(f"another process is building the index in {index_dir}: wait for it, or build into another folder") from None
-        clear_leftovers(index_dir)
+        clear_leftovers(index_dir, milvus)
         yield
 
 
@@ -53,8 +54,8 @@ def _refuse_foreign(index_dir: Path) -> None:
         raise SourceUnusable(f"{index_dir} is a folder with other files ({min(names)}) and no index: name a new or an empty folder") from None
 
 
-def clear_leftovers(index_dir: Path) -> list[str]:
-    """Remove every generation but the current one, and a half-written manifest; returns the folders that could not be removed.
+def clear_leftovers(index_dir: Path, milvus: Milvus | None = None, keep: str = "") -> list[str]:
+    """Remove every generation but the current one and the one to `keep`, and a half-written manifest; returns the folders that could not be removed.
 
     Where the manifest cannot be read nothing is removed: nobody knows which generation it names.
     """
@@ -65,7 +66,7 @@ def clear_leftovers(index_dir: Path) -> list[str]:
     except (IndexCorrupt, IndexMismatch):
         return []
     (index_dir / f"{MANIFEST}.new").unlink(missing_ok=True)
-    return [str(folder) for folder in index_dir.iterdir() if folder.name != current and not remove_generation(folder)]
+    return [str(folder) for folder in index_dir.iterdir() if folder.name not in (current, keep) and not remove_generation(folder, milvus)]
 
 
 def write_manifest(index_dir: Path, manifest: Manifest) -> None:

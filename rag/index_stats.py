@@ -18,6 +18,7 @@ from rag.errors import OutputUnwritable
 from rag.generation import read_documents
 from rag.index import open_index
 from rag.manifest import Collection
+from rag.milvus import KINDS, Milvus
 from rag.parser import format_of
 
 _BINS = 16
@@ -55,15 +56,16 @@ class IndexStats:
     files: dict[str, int]
     embedder: str
     dense: DenseKind
+    vectors: str  # where they lie: "faiss", or the address of the Milvus
     types: dict[str, int]
     collections: dict[str, CollectionStats]
     chunk_lengths: dict[str, int]
     histogram: list[tuple[int, int, int]]
 
 
-def measure_index(index_dir: Path, now: datetime | None = None) -> IndexStats:
+def measure_index(index_dir: Path, now: datetime | None = None, milvus: Milvus | None = None) -> IndexStats:
     """Count what the index in `index_dir` holds. Raises what `open_index` raises."""
-    index = open_index(index_dir)
+    index = open_index(index_dir, milvus=milvus)
     manifest = index.manifest
     records = read_documents(index_dir / manifest.generation)
     types = {name: Counter(type_of(record.path) for record in records if record.collection == name) for name in manifest.collections}
@@ -80,6 +82,7 @@ def measure_index(index_dir: Path, now: datetime | None = None) -> IndexStats:
         files={Path(name).name: record.bytes for name, record in manifest.files.items()},
         embedder=manifest.spec.embedder,
         dense=manifest.dense,
+        vectors=index.dense.place or "faiss",
         types=dict(sum(types.values(), Counter()).most_common()),
         collections={
             name: _measure_collection(entry, types[name], characters[name], index.chunks.bytes_of(*entry.rows), manifest.spec.dimension)
@@ -128,7 +131,7 @@ def describe_stats(stats: IndexStats) -> str:
     """The stats as text, some twenty lines."""
     lines = [
         f"{stats.index_dir}: {stats.documents} documents, {stats.chunks} chunks, {describe_bytes(stats.bytes)}, {describe_age(stats.age_s)} old",
-        f"embedder {stats.embedder}, dense search {_describe_dense(stats.dense)}",
+        f"embedder {stats.embedder}, dense search {_describe_dense(stats)}",
         f"types: {_listed(stats.types)}",
         "",
         f"{'collection':<24} {'documents':>9} {'chunks':>7} {'size':>9}  {'updated':<10}  {'skipped':>7}  licence",
@@ -143,10 +146,14 @@ def describe_stats(stats: IndexStats) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _describe_dense(dense: DenseKind) -> str:
-    if dense.kind == "flat":
-        return "exact (flat)"
-    return f"by codes ({dense.kind}, {dense.rescored} vectors compared), recall@10 {dense.recall_at_10:.3f} of exact search"
+def _describe_dense(stats: IndexStats) -> str:
+    dense, place = stats.dense, f" in Milvus at {stats.vectors}" if stats.dense.kind in KINDS else ""
+    if dense.kind in ("flat", KINDS[0]):
+        return f"exact (flat){place}"
+    recall = f"recall@10 {dense.recall_at_10:.3f} of exact search"
+    if place:
+        return f"through a graph{place} ({dense.rescored} candidates), {recall}"
+    return f"by codes ({dense.kind}, {dense.rescored} vectors compared), {recall}"
 
 
 def _describe_failures(stats: IndexStats) -> list[str]:

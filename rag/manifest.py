@@ -18,6 +18,7 @@ from rag.chunker import CHUNKER_VERSION
 from rag.dense import DenseKind
 from rag.embedder import TextEmbedder
 from rag.errors import IndexCorrupt, IndexMismatch, IndexNotFound, SettingsError
+from rag.fingerprint import alike
 from rag.settings import RagSettings
 
 FORMAT = 4  # of the manifest and the files it names
@@ -45,14 +46,15 @@ class IndexSpec:
     def differences(self, other: "IndexSpec") -> list[str]:
         """Each difference that matters, with this spec's value and the other's; another name for the same embedder does not."""
         differing = [item.name for item in fields(self) if getattr(self, item.name) != getattr(other, item.name)]
-        if "embedder_fingerprint" not in differing and "embedder" in differing:
-            differing.remove("embedder")
+        if alike(self.embedder_fingerprint, other.embedder_fingerprint):
+            differing = [name for name in differing if name not in ("embedder", "embedder_fingerprint")]
         return [f"{name}: {getattr(self, name)!r} in the index, {getattr(other, name)!r} now" for name in differing]
 
     def cuts_as(self, other: "IndexSpec") -> bool:
         """Whether a document becomes the same chunks under both: the embedder's tokenizer counts for that too."""
-        names = ("format", "embedder_fingerprint", "chunk_tokens", "overlap_tokens", "chunker_version")
-        return all(getattr(self, name) == getattr(other, name) for name in names)
+        names = ("format", "chunk_tokens", "overlap_tokens", "chunker_version")
+        same = all(getattr(self, name) == getattr(other, name) for name in names)
+        return same and alike(self.embedder_fingerprint, other.embedder_fingerprint)
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,7 +145,7 @@ def _read_questions(path: Path, limit: int | None) -> "tuple[list[Question], int
 
 def _find_counter(folder: Path | None, server: "Server", settings: RagSettings) -> "Counter":
     """Whose tokens the budget counts: those of the named checkpoint, of the one that the server names, else the embedder's."""
-    from rag.embedder import Embedder
+    from rag.embedder_choice import open_embedder
     from rag.qa_prompts import Counter, load_counter
 
     if folder:
@@ -154,7 +154,7 @@ def _find_counter(folder: Path | None, server: "Server", settings: RagSettings) 
         raise SourceUnusable(f"{folder} holds no tokenizer.json that can be read: name the folder of the served model with --tokenizer")
     if server.root and (counter := load_counter(Path(server.root))):
         return counter
-    embedder = Embedder.find(settings.embedder)
+    embedder = open_embedder(settings)
     return Counter(embedder.count_tokens, (), f"the embedder {embedder.name}")
 
 
@@ -193,6 +193,7 @@ def _find_hits(args: argparse.Namespace, questions: "list[Question]", settings: 
     from rag.documents import make_chunk
     from rag.eval_commands import open_searched
     from rag.index import open_index
+    from rag.milvus import Milvus
     from rag.qa_prompts import golden_hits, retrieved_hits
     from rag.questions import READY_MADE, read_chunks
     from rag.retriever import Retriever
@@ -204,7 +205,7 @@ def _find_hits(args: argparse.Namespace, questions: "list[Question]", settings: 
     if args.corpus:
         chunks = [make_chunk(document, (), document.text, 0) for document in read_chunks(args.corpus)]
         return Searched(chunks, [READY_MADE], golden_hits(questions, chunks))
-    index = open_index(args.index)
+    index = open_index(args.index, milvus=Milvus.of(settings))
     return Searched(index.chunks, list(index.collections), golden_hits(questions, index.chunks))
 
 

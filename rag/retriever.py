@@ -14,12 +14,14 @@ from typing import NamedTuple
 
 from rag.bm25 import best_rows, content_terms, find_tokens, is_identifier
 from rag.documents import Chunk, Hit
-from rag.embedder import Embedder, TextEmbedder
+from rag.embedder import TextEmbedder
+from rag.embedder_choice import open_embedder
 from rag.errors import EmptyQuery
 from rag.fusion import mix_scores
 from rag.generation import Index
 from rag.glossary import expand_abbreviations
 from rag.index import open_index, spec_of
+from rag.milvus import Milvus
 from rag.query import strip_small_talk
 from rag.relevance import FEW_PASSAGES, Evidence, relevance, weigh_unknown
 from rag.settings import RagSettings
@@ -59,10 +61,10 @@ class Retriever:
     def open(cls, index_dir: Path, settings: RagSettings) -> "Retriever":
         """Open the index with the embedder of the settings.
 
-        Raises IndexNotFound, IndexMismatch, IndexCorrupt, EmbedderUnavailable.
+        Raises IndexNotFound, IndexMismatch, IndexCorrupt, EmbedderUnavailable, MilvusUnavailable.
         """
-        embedder = Embedder.find(settings.embedder, settings.embed_batch, QUERY_THREADS)
-        retriever = cls(open_index(index_dir, spec_of(settings, embedder)), embedder, settings)
+        embedder = open_embedder(settings, QUERY_THREADS)
+        retriever = cls(open_index(index_dir, spec_of(settings, embedder), Milvus.of(settings)), embedder, settings)
         embedder.load()  # so that the first question is as fast as the others
         return retriever
 
@@ -128,7 +130,9 @@ class Retriever:
         dense = dict(zip(*self._index.dense.search(question.vector, self._settings.candidates), strict=True))
         bm25 = self._index.bm25.scores(query)
         rows = list(dict.fromkeys([*dense, *best_rows(bm25, self._settings.candidates)]))
-        cosines = [dense[row] if row in dense else self._index.dense.score(question.vector, row) for row in rows]
+        others = [row for row in rows if row not in dense]
+        dense |= dict(zip(others, self._index.dense.scores(question.vector, others), strict=True))
+        cosines = [dense[row] for row in rows]
         late = self._index.late.score(question, rows) if self._is_by_token else [0.0] * len(rows)
         words = [float(bm25[row]) for row in rows]
         weights = (self._settings.dense_weight, self._settings.late_weight, self._settings.bm25_weight)

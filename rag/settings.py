@@ -37,8 +37,37 @@ class RagSettings:
         default="adapter:minilm-l6-eda",
         metadata={
             "env": "CHIPALIGN_EMBEDDER",
-            "help": "embedding model: package:NAME (an installed package), a folder, a hub id, or adapter:NAME (of data/adapters)",
+            "help": "embedding model: package:NAME (an installed package), a folder, a hub id, adapter:NAME (of data/adapters), or openai:MODEL "
+            "(served at CHIPALIGN_EMBEDDINGS_URL)",
         },
+    )
+    embeddings_url: str = field(
+        default="",
+        metadata={"env": "CHIPALIGN_EMBEDDINGS_URL", "help": "server of /v1/embeddings that embeds where CHIPALIGN_EMBEDDER is openai:MODEL"},
+    )
+    embeddings_api_key: str = field(
+        default="", repr=False, metadata={"env": "CHIPALIGN_EMBEDDINGS_API_KEY", "help": "key that is sent to that server; empty: none"}
+    )
+    embeddings_tokenizer: str = field(
+        default="",
+        metadata={
+            "env": "CHIPALIGN_EMBEDDINGS_TOKENIZER",
+            "help": "tokenizer of a served embedder: package:NAME, a folder or a hub id with its tokenizer.json; empty: tokens are estimated",
+        },
+    )
+    embeddings_in_flight: int = field(
+        default=8,  # enough for a server to work on one batch while the next are on their way
+        metadata={"env": "CHIPALIGN_EMBEDDINGS_IN_FLIGHT", "help": "requests to a served embedder at a time", "range": (1, 1024)},
+    )
+    milvus_uri: str = field(
+        default="",
+        metadata={
+            "env": "CHIPALIGN_MILVUS_URI",
+            "help": "Milvus that holds the vectors: the URL of a server, or a file NAME.db for Milvus Lite; empty: FAISS files in the index",
+        },
+    )
+    milvus_token: str = field(
+        default="", repr=False, metadata={"env": "CHIPALIGN_MILVUS_TOKEN", "help": "USER:PASSWORD or key for that Milvus; empty: none"}
     )
     chunk_tokens: int = field(
         # MiniLM reads 256 word pieces, two of them its own marks; 220 leaves air for titles longer than usual.
@@ -132,7 +161,11 @@ class RagSettings:
     )
     embed_batch: int = field(
         default=32,
-        metadata={"env": "CHIPALIGN_EMBED_BATCH", "help": "texts per forward pass of the embedder", "range": (1, 4096)},
+        metadata={
+            "env": "CHIPALIGN_EMBED_BATCH",
+            "help": "texts per forward pass of the embedder, or per request to a served one",
+            "range": (1, 4096),
+        },
     )
     api_key: str = field(
         default="", repr=False, metadata={"env": "CHIPALIGN_API_KEY", "help": "key that evaluations send to the model server; empty: none"}

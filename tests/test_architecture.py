@@ -13,7 +13,8 @@ LAYERS = {  # a file imports only files that stand before it here
     "eval_progress endpoint answers collect question_file chat ifeval_checker ifeval mcq turn_rules judge judging multiturn eval_commands "
     "multiturn_commands",
     "rag": "errors settings progress command_line documents archive corpus blocks markdown rst script python_code verilog eda_data csv_table "
-    "plain_text manpage html_page word pdf_layout pdf parser sandbox parsed_cache includes reader sources chunker query embedder dense bm25 "
+    "plain_text manpage html_page word pdf_layout pdf parser sandbox parsed_cache includes reader sources chunker query embedder fingerprint "
+    "embeddings_api served_embedder embedder_choice dense milvus bm25 "
     "late fusion growth_bench glossary selection chunk_store manifest generation index_content index_folder index index_stats relevance retriever "
     "langchain_retriever prompt citations metrics questions evaluation relevance_fit embed_bench "
     "training_pairs contrastive hit_view qa_measures qa_answers qa_client qa_prompts qa_summary commands "

@@ -80,7 +80,7 @@ def test_a_built_index_opens_with_row_for_row_agreement(tmp_path: Path, embedder
     assert stages[-1] == ("embed", 6, 6)
     for row, chunk in enumerate(index.chunks):
         text = searchable_text(chunk)
-        assert index.dense.score(embedder.real.embed([text])[0], row) == pytest.approx(1, abs=1e-5)
+        assert index.dense.scores(embedder.real.embed([text])[0], [row])[0] == pytest.approx(1, abs=1e-5)
         assert index.bm25.search(text, 1)[0] == [row]
 
 
@@ -114,7 +114,7 @@ def test_only_changed_text_is_embedded_again(tmp_path: Path, embedder: CountingE
     assert embedder.texts == ["Antenna Diodes\nNow it speaks of jumpers."]
     index = open_index(tmp_path)
     assert [chunk.path for chunk in index.chunks] == ["0.md", "2.md", "3.md", "4.md", "5.md"]
-    assert index.dense.score(embedder.real.embed([searchable_text(index.chunks[3])])[0], 3) == pytest.approx(1, abs=1e-5)
+    assert index.dense.scores(embedder.real.embed([searchable_text(index.chunks[3])])[0], [3])[0] == pytest.approx(1, abs=1e-5)
 
 
 def test_another_chunk_size_builds_anew_and_reuses_equal_texts(tmp_path: Path, embedder: CountingEmbedder) -> None:
@@ -392,7 +392,7 @@ def test_adding_to_an_index_that_cannot_be_kept_is_refused(tmp_path: Path) -> No
 def test_a_removed_collection_is_in_no_byte_of_the_folder(tmp_path: Path) -> None:
     embedder = TinyEmbedder()
     build_index(TOOLS, tmp_path, TINY, embedder)
-    vector = open_index(tmp_path).dense.vector(0).tobytes()
+    vector = open_index(tmp_path).dense.vectors([0])[0].tobytes()
     traces = (b"zebracorn", b"router", vector)
     assert all(any(trace in content for content in files_of(tmp_path).values()) for trace in traces)
     report = remove_collections(["router"], tmp_path)
@@ -439,7 +439,7 @@ def test_a_reader_goes_on_with_a_removed_collection_until_it_opens_again(tmp_pat
     old = open_index(tmp_path)
     remove_collections(["router"], tmp_path)
     assert old.chunks[0].text == "It says zebracorn wires."
-    assert old.dense.search(old.dense.vector(0), 1)[0] == [0]
+    assert old.dense.search(old.dense.vectors([0])[0], 1)[0] == [0]
     assert old.bm25.search("zebracorn", 1)[0] == [0]
     assert len(open_index(tmp_path).chunks) == 2
 

@@ -48,7 +48,7 @@ def check_rows(folder: Path, embedder: TinyEmbedder) -> None:
     """Every row's vector is that of its chunk's text, however it came there."""
     index = open_index(folder)
     for row, chunk in enumerate(index.chunks):
-        assert np.allclose(index.dense.vector(row), embedder.embed([searchable_text(chunk)])[0], atol=1e-6)
+        assert np.allclose(index.dense.vectors([row])[0], embedder.embed([searchable_text(chunk)])[0], atol=1e-6)
         assert index.bm25.scores(chunk.title)[row] > 0
 
 
@@ -128,7 +128,7 @@ def test_keeping_some_documents_needs_no_embedder(tmp_path: Path) -> None:
     old = OldIndex.of(open_index(tmp_path), tmp_path)
     content = keep({name: record for name, record in old.records.items() if record.path != "hold.md"}, old)
     assert [chunk.path for chunk in content.chunks] == ["antenna.md", "via.md"]
-    assert np.array_equal(content.vectors, np.stack([old.index.dense.vector(0), old.index.dense.vector(2)]))
+    assert np.array_equal(content.vectors, np.stack([old.index.dense.vectors([0])[0], old.index.dense.vectors([2])[0]]))
     assert keep({}, old).chunks == []
 
 
@@ -153,5 +153,5 @@ def test_an_index_brought_up_to_date_is_the_one_built_anew(tmp_path_factory: pyt
         build(fresh_folder, TinyEmbedder(), documents)
         synced, fresh = open_index(folder), open_index(fresh_folder)
         assert list(synced.chunks) == list(fresh.chunks)
-        assert np.allclose(synced.dense.vectors(0, len(synced.chunks)), fresh.dense.vectors(0, len(fresh.chunks)), atol=1e-6)
+        assert np.allclose(synced.dense.vectors(range(len(synced.chunks))), fresh.dense.vectors(range(len(fresh.chunks))), atol=1e-6)
         assert synced.bm25.search("about", 9) == fresh.bm25.search("about", 9)
