@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 PER_KIND = 2500  # a kind that has many more would drown the others
 UNANSWERABLE_SHARE = 0.12  # of all: enough to learn the sentence, too few to prefer it
-SAME_ANSWER = 4  # so often may an answer stand in the file: paraphrases of one question teach little more
+SAME_ANSWER = 6  # so often may an answer stand in the file: paraphrases of one question teach little more
 ASKED, QUOTED = "nearly asks a question that is measured with", "quotes an answer that is measured with"
 REPEATED = "asks or answers what others do"
 MORE_THAN_WANTED = "more than --per-kind"

@@ -22,14 +22,14 @@ _VERBS = frozenset({
     "import", "include", "increase", "indicate", "infer", "inform", "initialize", "insert", "invert", "join", "keep", "let", "limit", "link",
     "list", "load", "locate", "log", "lower", "make", "mark", "match", "maximize", "mean", "measure", "merge", "minimize", "modify", "move",
     "name", "narrow", "notify", "obey", "optimize", "override", "parse", "partition", "pass", "perform", "permit", "pick", "place", "plot",
-    "prevent", "print", "process", "produce", "propagate", "protect", "provide", "raise", "randomize", "read", "recode", "recognise",
+    "prevent", "print", "produce", "propagate", "protect", "provide", "raise", "randomize", "read", "recode", "recognise",
     "recognize", "record", "recover", "reduce", "remove", "rename", "repair", "replace", "report", "represent", "require", "reset", "resize",
-    "restore", "restrict", "retrieve", "return", "reverse", "route", "run", "save", "scale", "search", "select", "separate", "set", "show",
+    "restore", "restrict", "retrieve", "reverse", "route", "run", "save", "scale", "search", "select", "separate", "set", "show",
     "simplify", "skip", "sort", "specify", "split", "start", "stop", "store", "suppress", "swap", "synthesize", "take", "tell", "terminate",
     "test", "toggle", "trace", "translate", "treat", "tune", "turn", "undo", "update", "upsize", "use", "validate", "verify", "warn", "widen",
     "write", "zoom",
 })  # fmt: skip
-_ABBREVIATED = re.compile(r"(?:\b(?:e\.g|i\.e|etc|vs|cf|Fig|approx|resp|Sec|No)\.|\d\.)$")
+_ABBREVIATED = re.compile(r"(?:\b(?:e\.g|i\.e|etc|vs|cf|Fig|approx|resp|Sec|No)\.|^\d+\.)$")
 _SENTENCE_END = re.compile(r"(?<=[.!?])[)\"]?\s+(?=[A-Z`\"(*$-])")
 # What descriptions say before they say anything.
 _LABEL = re.compile(r"^\s*(?:\(?(?:optional|required|experimental)\)?\s*[.:,;]?\s+)+", re.IGNORECASE)

@@ -46,8 +46,8 @@ _CAUSES = frozenset({"cause", "likely cause", "usual cause", "causes", "typical 
 _CURES = frozenset({"fix", "cure", "remedy", "action", "usual fix", "first action"})
 # Other headers after which one can ask: "What is the cost of clock gating?"
 _ASKABLE = frozenset({
-    "purpose", "cost", "layer", "source", "typical use", "structure", "result", "main result", "output", "input", "weakness", "formula", "condition",
-    "limit", "effect", "remedy", "method", "format", "reason", "wire model", "clock model", "allowed layers", "effect on victim", "yosys pass",
+    "purpose", "cost", "typical use", "weakness", "formula", "limit", "effect", "remedy", "wire model", "clock model", "allowed layers",
+    "effect on victim", "yosys pass",
 })  # fmt: skip
 _OF_COMMAND = re.compile(r"(option|argument)s? of `([^`]+)`?")
 _VALUE = r"(?:`([^`]+)`|\"([^\"]+)\"|(-?\d[\w.%]*|true|false|none))"

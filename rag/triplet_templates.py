@@ -31,6 +31,8 @@ from rag.triplet_tables import (
 )
 
 PROSE = (".md", ".rst", ".html", ".htm", ".txt", ".docx", ".pdf", ".1", ".n", ".man")  # of source code nothing is asked
+# Documents about a project's people, and forms to copy: nobody asks a chip designers' assistant about them.
+NOT_ASKED = re.compile(r"code_of_conduct|contributing|gettinginvolved|changelog|licen[sc]e|readmeformat", re.IGNORECASE)
 MOST_PER_CHUNK = 8  # so that a long table does not outweigh whole articles
 MOST_WORDS = 110  # of an answer
 HEADING_WORDS = (45, 90)  # of what is told under a heading, drawn: short answers, and some that tell more
@@ -60,7 +62,8 @@ _PITFALLS = ("pitfalls", "common mistakes", "common pitfalls")
 # What reads badly where the rest of the document is missing: links, references to what is elsewhere, markup that was not understood.
 _RUBBISH = re.compile(
     r"https?://|\b(?:found|available|see|click|shown|listed|described) (?:here|above)\b|\bhere\.?$|\bas follows\b|\bfollowing\b|\bbelow\b"
-    r"|\bfigures?\b|\b(?:e\.g|i\.e)\.?$|<img|\{(?:ref|doc|cite)\}|TODO|\|\s*\||%s\b|\)\(|\bdeprecated\b|Developer Option|^- `[^`]+`: \W*$",
+    r"|\bfigures?\b|\b(?:e\.g|i\.e)\.?$|<img|\{(?:ref|doc|cite)\}|TODO|\|\s*\||%s\b|\)\("
+    r"|\bdeprecated\b|Developer Option|\brefer to\b|\?$|\. `\w+`\.$|^- `[^`]+`: \W*$",
     re.IGNORECASE,
 )
 
@@ -84,7 +87,7 @@ def drafts_of_chunks(chunks: Sequence[Chunk], seed: int = 0) -> list[Draft]:
     drafts: dict[str, Draft] = {}
     before: Chunk | None = None
     for chunk in chunks:
-        if chunk.path.lower().endswith(PROSE):
+        if chunk.path.lower().endswith(PROSE) and not NOT_ASKED.search(chunk.path):
             dice = random.Random(f"{seed}/{chunk.chunk_id}")
             begins = before is None or (before.path, before.heading_path) != (chunk.path, chunk.heading_path)
             pairs = [pair for pair in _pairs_of(chunk, begins, usages[chunk.collection, chunk.path], dice) if _reads_well(*pair)]
@@ -106,7 +109,9 @@ def _usages_of_documents(chunks: Sequence[Chunk]) -> dict[tuple[str, str], Usage
 
 def _reads_well(question: str, answer: str) -> bool:
     words = len(answer.split())
-    return LEAST_WORDS < words <= MOST_WORDS and not _RUBBISH.search(question) and not _RUBBISH.search(answer) and answer.count("`") % 2 == 0
+    return (
+        LEAST_WORDS < words <= MOST_WORDS and not _RUBBISH.search(question.rstrip("?")) and not _RUBBISH.search(answer) and answer.count("`") % 2 == 0
+    )
 
 
 def _pairs_of(chunk: Chunk, begins: bool, usages: Usages, dice: random.Random) -> Iterator[Pair]:

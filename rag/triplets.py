@@ -8,6 +8,7 @@ among them. Where a question has its golden passages taken away, and no other ho
 """
 
 import random
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -28,7 +29,7 @@ LEAST_TERMS = 3  # of an answer, to tell where it stands
 MOST_ANSWER_WORDS = 130  # of an answer written by people; a small model loses itself in longer ones
 # A passage that holds so many of an answer's terms (and all its names) answers too: it is no distractor.
 ALSO_ANSWERS = 0.8
-# A passage that holds fewer than this share of the terms that the answer has and the question has not does not answer.
+# A passage with fewer than this share of the terms that the answer has and the question has not does not answer, if it lacks a name besides.
 LACKS = 0.5
 BUDGET_TOKENS = (250, 800)  # least and most for the passages of a prompt, drawn for each: short prompts are cheap to train, and long ones occur
 PASSAGES = (1, 2, 3, 4)
@@ -42,6 +43,7 @@ REFUSALS = (
     "The passages do not answer this question.",
     "I cannot find the answer in the context.",
 )
+_ASKS_FOR_NAME = re.compile(r"(?:which|what) (?:option|argument|parameter|flag)|how (?:do|can) i\b", re.IGNORECASE)
 TOO_LONG, NOT_HELD, SHORT, MARKED, ALSO_HELD, NOTHING_FOUND = (
     "golden passage too long", "answer not held by the passages", "answer too short or too long", "answer has marks like citations",
     "answer held by what was found", "nothing was found",
@@ -184,12 +186,17 @@ def _is_distractor(chunk: Chunk, draft: Draft) -> bool:
 
 
 def lacks(chunk: Chunk, draft: Draft) -> bool:
-    """Whether a passage does not answer: a name of the question or of the answer is not in it, and little of what the answer adds to the question.
+    """Whether a passage does not answer.
 
-    Where neither has a name, the share alone decides, and more strictly.
+    Either it has not all names that the question has, and less than `LACKS` of what the answer adds to the question. Or the question has no name, or
+    asks for an option of one, and the passage has none of the names that the answer adds, and less than half of that.
     """
     held = frozenset(tokenize(searchable_text(chunk)))
-    names = names_in(f"{draft.question} {draft.answer}")
     added = content_terms(draft.answer) - content_terms(draft.question)
     share = len(added & held) / len(added) if added else 1.0
-    return share < LACKS if names - held else share < LACKS / 2 and not names
+    asked = names_in(draft.question)
+    if asked - held:
+        return share < LACKS
+    wanted = names_in(draft.answer) - asked
+    asks_for_another = not asked or bool(wanted and _ASKS_FOR_NAME.match(draft.question))
+    return share < LACKS / 2 and not wanted & held and asks_for_another

@@ -185,5 +185,10 @@ def test_drafts_depend_on_the_seed_and_the_chunk_alone() -> None:
     assert drafts_of_chunks([one, other], 3) == drafts_of_chunks([one, other], 3)
 
 
+@pytest.mark.parametrize("path", ["docs/CODE_OF_CONDUCT.md", "LICENSE.md", "contrib/Contributing.md"])
+def test_nothing_is_asked_about_a_projects_people(path: str) -> None:
+    assert drafts_of_chunks([chunk_of("The `opt_dff` pass merges enables into flip-flops.", path)]) == []
+
+
 def test_nothing_is_asked_of_source_code() -> None:
     assert drafts_of_chunks([chunk_of("The `opt_dff` pass merges enables into flip-flops.", "script.ys")]) == []

@@ -186,6 +186,15 @@ def test_a_passage_lacks_an_answer_by_its_names_or_by_what_the_answer_adds(small
     assert lacks(hold, plain)
 
 
+def test_a_passage_with_the_name_that_is_asked_for_may_answer(small_retriever: Retriever) -> None:
+    corners = chunk_of(small_retriever, "Reading Liberty")
+    explained = Draft("What does `define_corners` do?", "It says how many process variants exist, see `set_units`.", (corners,))
+    assert not lacks(corners, Draft("What does `define_corners` do?", "It says how many process variants exist.", (corners,)))
+    assert not lacks(corners, explained)  # though a name of this answer is not there
+    assert lacks(corners, Draft("Which option of `define_corners` makes it slow?", "`-slow_mode` slackens everything.", (corners,)))
+    assert not lacks(corners, Draft("Which command names corners?", "It is `define_corners`.", (corners,)))
+
+
 def test_an_answer_that_adds_nothing_to_its_question_is_never_taken_for_missing(small_retriever: Retriever) -> None:
     scan = chunk_of(small_retriever, "Scan chains")
     assert not lacks(scan, Draft("Are scan chains patterns?", "Scan chains.", (scan,)))
