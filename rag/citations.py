@@ -38,11 +38,12 @@ def cite(answer: str, hits: Sequence[Hit]) -> list[Citation]:
     Markers first: [1], [2][3], [1, 2]; numbers of no passage are left out, and so are brackets in code or directly after a
     name: clk[3] is a bus bit. Without any valid marker each sentence is credited to the passage that shares most of its words, if that is enough.
     """
-    marked = _cite_markers(answer, len(hits))
+    marked = cite_markers(answer, len(hits))
     return marked or _cite_sentences(answer, hits)
 
 
-def _cite_markers(answer: str, passages: int) -> list[Citation]:
+def cite_markers(answer: str, passages: int) -> list[Citation]:
+    """The markers that are in the text, outside of code, with a number of one of the passages."""
     found: list[Citation] = []
     code = [match.span() for match in _CODE.finditer(answer)]
     for match in _MARKER.finditer(answer):

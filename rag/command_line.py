@@ -1,4 +1,4 @@
-"""What this package's commands share: types of arguments, how a file is named in a result, and JSON as they print it.
+"""What this package's commands share: types of arguments, how a file is named in a result, and JSON as they print and write it.
 
 The commands themselves are in commands, index_commands, eval_commands, qa_commands and adapt_commands.
 
@@ -9,9 +9,11 @@ import argparse
 import hashlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+
+from rag.errors import OutputUnwritable
 
 MOST = 1000  # hits that a search may be asked for
 
@@ -34,6 +36,19 @@ positive = whole_number(1, MOST)
 def write_json(value: object) -> None:
     """One JSON document on stdout."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def write_jsonl(path: Path, rows: Iterable[object]) -> None:
+    """One JSON object a line, in a file that is there whole or, if this is interrupted, as it was before. Raises OutputUnwritable."""
+    work = path.with_name(f"{path.name}.part")
+    try:
+        with work.open("w", encoding="utf-8") as file:
+            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        work.replace(path)
+    except OSError as error:
+        raise OutputUnwritable(f"{path} cannot be written ({error.strerror or error}): name another file") from error
+    finally:
+        work.unlink(missing_ok=True)
 
 
 def describe_file(path: Path) -> dict[str, Any]:

@@ -22,6 +22,7 @@ import numpy as np
 from rag.bm25 import Bm25Index, content_terms, tokenize
 from rag.documents import Chunk, describe_place, searchable_text
 from rag.errors import QuestionsUnusable
+from rag.exclusion import NearQuestions
 
 HEADING, SENTENCE, ANSWER = "heading", "sentence", "answer"
 # How often each kind is drawn. Questions of people are few and the only ones that ask as people do; headings ask in the fewest words.
@@ -30,7 +31,6 @@ HIDDEN_SENTENCE = 0.9  # how often the passage does not hold the sentence: else 
 HIDDEN_HEADING = 0.7  # and the heading
 LEAST_TERMS = 4  # of an answer, to tell where it stands
 LEAST_HELD = 0.5  # of the answer's terms, by the passage that it is ascribed to
-NEAR_DUPLICATE = 0.6  # of two questions' terms that both have
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n\n+")
 _MARKUP = ("|", "```", "#", "-", "*", "~", ":")  # how tables, code, lists and directives begin
 
@@ -104,12 +104,8 @@ def read_answers(path: Path) -> list[tuple[str, str]]:
 
 def drop_known(pairs: Sequence[Pair], asked: Iterable[str]) -> list[Pair]:
     """The pairs whose question is not nearly one of `asked`, which something will be measured with: by the share of terms that both have."""
-    known = [terms for text in asked if (terms := frozenset(tokenize(text)))]
-    return [pair for pair in pairs if not any(_overlap(frozenset(tokenize(pair.question)), terms) >= NEAR_DUPLICATE for terms in known)]
-
-
-def _overlap(left: frozenset[str], right: frozenset[str]) -> float:
-    return len(left & right) / len(left | right)
+    asks_nearly = NearQuestions(asked)
+    return [pair for pair in pairs if not asks_nearly(pair.question)]
 
 
 def draw_batch(pairs: Sequence[Pair], step: int, size: int, seed: int) -> list[Pair]:

@@ -17,8 +17,9 @@ LAYERS = {  # a file imports only files that stand before it here
     "embeddings_api served_embedder embedder_choice dense milvus bm25 "
     "late fusion growth_bench glossary selection chunk_store manifest generation index_content index_folder index index_stats relevance retriever "
     "langchain_retriever prompt citations metrics questions evaluation relevance_fit embed_bench "
-    "training_pairs contrastive hit_view qa_measures qa_answers qa_client qa_prompts qa_summary commands "
-    "index_commands eval_commands qa_commands adapt_commands",
+    "exclusion training_pairs contrastive triplet_phrases triplet_tables triplet_templates "
+    "hit_view qa_measures qa_answers qa_client qa_prompts triplets qa_summary "
+    "index_commands commands eval_commands qa_commands adapt_commands triplet_commands",
     "serve": "errors settings protocol sse metrics auth tokens weights upstream chat routes app engine guard supervisor panel up doctor "
     "bench commands",
     "ui": "errors settings events client conversation store heartbeat rendering chat_app commands",

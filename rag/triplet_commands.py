@@ -1,0 +1,241 @@
+"""The command `chipalign adapt triplets`: documents, and questions with answers, in; a file of context-question-answer triplets out.
+
+It makes none itself (`triplets` does) and trains nothing. Heavy libraries are imported inside the functions, so that `--help` answers at once.
+
+    chipalign adapt triplets --docs handbook openroad --answers eda-corpus/ --exclude data/eval/mcq.jsonl --out triplets.jsonl
+"""
+
+import argparse
+import random
+import sys
+from collections import Counter as Tally
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from rag.command_line import whole_number, write_json, write_jsonl
+from rag.errors import SourceUnusable
+from rag.index_commands import read_sources, tell_skipped
+from rag.progress import Show, show_progress
+from rag.settings import RagSettings
+from rag.sources import HANDBOOK
+
+if TYPE_CHECKING:
+    from rag.documents import Chunk, Document, Skipped
+    from rag.qa_prompts import Counter
+    from rag.retriever import Retriever
+    from rag.triplet_templates import Draft
+    from rag.triplets import Triplet, TripletMaker
+
+PER_KIND = 2500  # a kind that has many more would drown the others
+UNANSWERABLE_SHARE = 0.12  # of all: enough to learn the sentence, too few to prefer it
+SAME_ANSWER = 6  # so often may an answer stand in the file: paraphrases of one question teach little more
+ASKED, QUOTED = "nearly asks a question that is measured with", "quotes an answer that is measured with"
+REPEATED = "asks or answers what others do"
+MORE_THAN_WANTED = "more than --per-kind"
+
+
+def triplets(argv: list[str]) -> int:
+    """`chipalign adapt triplets --docs SOURCE... --out FILE`. Raises RagError for wrong input."""
+    args = _parse_arguments(argv)
+    summary = _make(args, RagSettings.from_env())
+    if args.json:
+        write_json(summary)
+    else:
+        sys.stdout.write(_describe(summary))
+    return 0
+
+
+def _parse_arguments(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="chipalign adapt triplets", description="Make questions with passages and answers, to fine-tune a chat model on, from documents."
+    )
+    add = parser.add_argument
+    add("--docs", nargs="+", required=True, metavar="SOURCE", help="what `index build` takes: folders, files, archives, corpora, `handbook`")
+    add("--out", type=Path, required=True, metavar="FILE", help="the file of triplets, one JSON object a line")
+    add("--answers", nargs="+", type=Path, default=[], metavar="PATH", help="questions with answers: .csv, .jsonl, or folders of them")
+    add(
+        "--exclude", nargs="+", type=Path, default=[], metavar="Q.jsonl",
+        help="benchmarks: what nearly asks their questions or quotes their answers is dropped",
+    )  # fmt: skip
+    add("--per-kind", type=whole_number(1, 1_000_000), default=PER_KIND, metavar="N", help="triplets of one kind at most (default: %(default)s)")
+    add("--tokenizer", type=Path, metavar="DIR", help="folder of the chat model, whose tokens limit a prompt (default: the embedder's tokens)")
+    add("--index", type=Path, metavar="DIR", help="keep the index of the documents there, for a later run (default: it is not kept)")
+    add("--seed", type=whole_number(0, 1_000_000), default=0, metavar="N", help="of all that is drawn (default: %(default)s)")
+    add("--json", action="store_true", help="one JSON document on stdout")
+    return parser.parse_args(argv)
+
+
+def _make(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
+    """Write the file; returns what was made and what was dropped for which reason."""
+    from rag.exclusion import read_measured
+    from rag.training_pairs import read_answers
+    from rag.triplets import TripletMaker
+
+    measured = read_measured(args.exclude)
+    answers = [(question, answer, origin) for path, origin in _list_answers(args.answers) for question, answer in read_answers(path)]
+    skipped: list[Skipped] = []
+    documents = read_sources(args.docs, settings, skipped)
+    tell_skipped(skipped)
+    counter = _find_counter(args.tokenizer, settings)
+    dropped: Tally[str] = Tally()
+    with TemporaryDirectory() as folder, show_progress() as progress:
+        retriever, chunks = _index(documents, args.index or Path(folder) / "index", settings, progress)
+        maker = TripletMaker(retriever, counter, args.seed)
+        drafts = _find_drafts(chunks, answers, maker, args.seed, dropped, progress)
+        drafts = _drop_measured(drafts, measured, dropped)
+        chosen = _choose(drafts, args.per_kind, args.seed, dropped)
+        made = _build_all(chosen, maker, args.seed, dropped, progress)
+    if not made:
+        raise SourceUnusable(f"no question can be made of {', '.join(args.docs)}: give documents with option tables, headings or glossaries")
+    write_jsonl(args.out, (triplet.as_row() for triplet in made))
+    return _summarize(args.out, made, dropped, documents, counter, skipped)
+
+
+def _list_answers(paths: Sequence[Path]) -> list[tuple[Path, str]]:
+    """The files of questions with answers, each with the name by which triplets tell of it."""
+    files: list[tuple[Path, str]] = []
+    for path in paths:
+        if path.is_dir():
+            found = sorted(file for file in path.rglob("*") if file.suffix in (".csv", ".jsonl"))
+            files += [(file, f"{path.resolve().name}/{file.relative_to(path).as_posix()}") for file in found]
+        else:
+            files.append((path, path.name))
+    return files
+
+
+def _find_counter(folder: Path | None, settings: RagSettings) -> "Counter":
+    """Whose tokens the budget counts. Raises SourceUnusable."""
+    from rag.embedder import Embedder
+    from rag.qa_prompts import Counter, load_counter
+
+    if folder is None:
+        embedder = Embedder.find(settings.embedder)
+        return Counter(embedder.count_tokens, (), f"the embedder {embedder.name}")
+    if counter := load_counter(folder):
+        return counter
+    raise SourceUnusable(f"{folder} holds no tokenizer.json that can be read: name the folder of the chat model with --tokenizer")
+
+
+def _index(documents: "Sequence[Document]", folder: Path, settings: RagSettings, progress: Show) -> "tuple[Retriever, Sequence[Chunk]]":
+    """A retriever over the documents, and all its chunks."""
+    from rag.embedder import Embedder
+    from rag.index import build_index, open_index
+    from rag.retriever import Retriever
+
+    build_index(documents, folder, settings, Embedder.find(settings.embedder, settings.embed_batch, settings.embed_threads), progress)
+    return Retriever.open(folder, settings), open_index(folder).chunks
+
+
+def _find_drafts(
+    chunks: "Sequence[Chunk]", answers: Sequence[tuple[str, str, str]], maker: "TripletMaker", seed: int, dropped: "Tally[str]", progress: Show
+) -> "list[tuple[str, Draft]]":
+    """Every question that can be asked, with its kind."""
+    from rag.triplet_templates import drafts_of_chunks
+    from rag.triplets import ANSWER, TEMPLATE
+    from rag.triplets import HANDBOOK as OF_HANDBOOK
+
+    drafts = [(OF_HANDBOOK if draft.golden[0].collection == HANDBOOK else TEMPLATE, draft) for draft in drafts_of_chunks(chunks, seed)]
+    for number, (question, answer, origin) in enumerate(answers, start=1):
+        found = maker.find_golden(question, answer, origin)
+        if isinstance(found, str):
+            dropped[f"{ANSWER}: {found}"] += 1
+        else:
+            drafts.append((ANSWER, found))
+        progress("place answers", number, len(answers))
+    return drafts
+
+
+def _drop_measured(drafts: "list[tuple[str, Draft]]", measured: Any, dropped: "Tally[str]") -> "list[tuple[str, Draft]]":
+    """The drafts that neither ask nor answer what a model will be measured with."""
+    from rag.exclusion import LongQuotes, NearQuestions
+
+    asks_nearly, quotes = NearQuestions(measured.questions), LongQuotes(measured.answers)
+    kept = []
+    for kind, draft in drafts:
+        if asks_nearly(draft.question):
+            dropped[f"{kind}: {ASKED}"] += 1
+        elif quotes(draft.answer):
+            dropped[f"{kind}: {QUOTED}"] += 1
+        else:
+            kept.append((kind, draft))
+    return kept
+
+
+def _choose(drafts: "list[tuple[str, Draft]]", per_kind: int, seed: int, dropped: "Tally[str]") -> "list[tuple[str, Draft]]":
+    """In a drawn order, at most `per_kind` of each kind, and no answer more than `SAME_ANSWER` times."""
+    dice = random.Random(seed)
+    kinds, questions, answers = Tally[str](), set[tuple[str, str]](), Tally[str]()
+    chosen = []
+    for kind, draft in dice.sample(drafts, len(drafts)):
+        asked = (draft.question.casefold(), draft.answer)
+        if asked in questions or answers[draft.answer] >= SAME_ANSWER:
+            dropped[f"{kind}: {REPEATED}"] += 1
+        elif kinds[kind] >= per_kind:
+            dropped[f"{kind}: {MORE_THAN_WANTED}"] += 1
+        else:
+            questions.add(asked)
+            answers[draft.answer] += 1
+            kinds[kind] += 1
+            chosen.append((kind, draft))
+    return chosen
+
+
+def _build_all(chosen: "list[tuple[str, Draft]]", maker: "TripletMaker", seed: int, dropped: "Tally[str]", progress: Show) -> "list[Triplet]":
+    """All triplets, mixed: the answerable ones, and as many without their passages as make `UNANSWERABLE_SHARE` of all."""
+    from rag.triplets import UNANSWERABLE
+
+    made: list[Triplet] = []
+
+    def keep(kind: str, found: "Triplet | str") -> None:
+        """Take the triplet, or count why there is none."""
+        if isinstance(found, str):
+            dropped[f"{kind}: {found}"] += 1
+        else:
+            made.append(found)
+
+    for number, (kind, draft) in enumerate(chosen, start=1):
+        keep(kind, maker.answerable(kind, draft))
+        progress("build prompts", number, len(chosen))
+    dice = random.Random(f"{seed}/mix")
+    wanted = round(len(made) * UNANSWERABLE_SHARE / (1 - UNANSWERABLE_SHARE))
+    for _, draft in dice.sample(chosen, len(chosen)):
+        if sum(triplet.kind == UNANSWERABLE for triplet in made) >= wanted:
+            break
+        keep(UNANSWERABLE, maker.unanswerable(draft))
+    dice.shuffle(made)
+    return made
+
+
+def _summarize(
+    out: Path, made: "Sequence[Triplet]", dropped: "Tally[str]", documents: "Sequence[Document]", counter: "Counter", skipped: "Sequence[Skipped]"
+) -> dict[str, Any]:
+    return {
+        "triplets": str(out),
+        "count": len(made),
+        "kinds": dict(Tally(triplet.kind for triplet in made).most_common()),
+        "passages": dict(sorted(Tally(triplet.user.count("\n~~~\n\n[") + 1 for triplet in made).items())),
+        "mean_prompt_tokens": round(sum(triplet.tokens for triplet in made) / len(made), 1),
+        "mean_answer_words": round(sum(len(triplet.answer.split()) for triplet in made) / len(made), 1),
+        "tokens_of": counter.source,
+        "dropped": dict(sorted(dropped.items())),
+        "documents": len(documents),
+        "licences": dict(Tally(triplet.licence for triplet in made).most_common()),
+        "skipped": [asdict(item) for item in skipped],
+    }
+
+
+def _describe(summary: dict[str, Any]) -> str:
+    def listed(counts: dict[str, int]) -> str:
+        """Counts and what they count, on one line."""
+        return ", ".join(f"{count} {name}" for name, count in counts.items())
+
+    lines = [
+        f"{summary['triplets']}: {summary['count']} triplets ({listed(summary['kinds'])}) from {summary['documents']} documents",
+        f"licences of the golden passages: {listed(summary['licences'])}",
+        f"a prompt has {summary['mean_prompt_tokens']} tokens of {summary['tokens_of']} on average, an answer {summary['mean_answer_words']} words",
+        *(f"dropped {count:>5}  {reason}" for reason, count in summary["dropped"].items()),
+    ]
+    return "\n".join(lines) + "\n"
