@@ -14,10 +14,10 @@ from typing import Any, Protocol
 from rag.bm25 import tokenize
 from rag.citations import cite
 from rag.documents import Hit
-from rag.errors import CollectionUnknown
+from rag.errors import CollectionUnknown, EmbedderUnavailable, MilvusUnavailable
 from rag.prompt import build_prompt, defuse, nothing_found
 from rag.query import fallback_query, has_content, own_words, retrieval_query
-from serve.errors import CollectionNotFound, ContextLengthExceeded
+from serve.errors import CollectionNotFound, ContextLengthExceeded, RetrievalUnavailable
 from serve.protocol import ChatRequest, Message, message_text, with_text
 from serve.settings import ServeSettings
 
@@ -77,6 +77,7 @@ def ground(request: ChatRequest, retriever: Searcher, counter: Counter, settings
     Raises:
         ContextLengthExceeded: the conversation leaves no room for passages and an answer.
         CollectionNotFound: the request names a collection that is not there.
+        RetrievalUnavailable: a server that the search needs does not answer.
     """
     retriever = _select(retriever, request.options.collections)
     plain = Grounded(_with_defaults(request, settings), None, (), counter.count_messages(request.messages, request.tools))
@@ -85,7 +86,10 @@ def ground(request: ChatRequest, retriever: Searcher, counter: Counter, settings
     turns = [message_text(message) for message in request.messages if message["role"] == "user"]
     if not request.options.enabled or last["role"] != "user" or not has_content(turns[-1]):
         return _capped(plain, request, max_model_len)
-    query, hits, fallback = find_passages(turns, retriever, request.options.top_k or settings.top_k)
+    try:
+        query, hits, fallback = find_passages(turns, retriever, request.options.top_k or settings.top_k)
+    except (EmbedderUnavailable, MilvusUnavailable) as error:
+        raise RetrievalUnavailable(f"{error}") from error
     if not hits:
         return replace(plain, query=query, answer=None if request.tools else nothing_found(retriever.collections))
     prompt = build_prompt(turns[-1], hits, counter.count_text, min(settings.context_tokens, room), counter.special_tokens)

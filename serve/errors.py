@@ -125,6 +125,14 @@ class EngineUnavailable(RequestError):
     code = "engine_unavailable"
 
 
+class RetrievalUnavailable(RequestError):
+    """A server that the search needs (a Milvus, a served embedder) does not answer; the message says which."""
+
+    status = 503
+    type = "server_error"
+    code = "retrieval_unavailable"
+
+
 class UpstreamTimeout(RequestError):
     """The engine took longer than the configured time."""
 

@@ -2,17 +2,25 @@
 
 import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rag.documents import Hit
+from rag import embeddings_api
+from rag.documents import Document, Hit
+from rag.embedder_choice import open_embedder
+from rag.index import build_index
 from rag.retriever import Retriever
+from rag.settings import RagSettings
 from serve.chat import Grounded, StreamAnnotator, find_passages, ground, retrieval_object, url_citations
-from serve.errors import CollectionNotFound, ContextLengthExceeded
+from serve.errors import CollectionNotFound, ContextLengthExceeded, RetrievalUnavailable
 from serve.protocol import parse_chat_request
 from serve.settings import ServeSettings
 from serve.tokens import TokenCounter
+from tests.fake_embeddings import embeddings_of
+from tests.fake_openai import FakeOpenAI
+from tests.tiny_embedder import TinyEmbedder
 
 ANTENNA = "Which command fixes antenna violations?"
 Ask = Any
@@ -240,3 +248,17 @@ def test_a_request_can_name_the_collections_to_search(ask: Ask) -> None:
     with pytest.raises(CollectionNotFound, match=r"no collection 'vivado'; it holds notes\.") as caught:
         ask(ANTENNA, retrieval={"collections": ["notes", "vivado"]})
     assert (caught.value.status, caught.value.param, caught.value.code) == (400, "retrieval.collections", "collection_not_found")
+
+
+def test_a_served_embedder_that_is_away_is_told_with_503(tmp_path: Path, counter: TokenCounter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embeddings_api, "PAUSES_S", ())
+    request = parse_chat_request(json.dumps({"messages": [{"role": "user", "content": ANTENNA}]}).encode())
+    document = Document("notes", "a.md", "Antennas", "Antenna violations are fixed with diodes.\n", None, "ISC")
+    with FakeOpenAI(embeddings_of(TinyEmbedder()), models=[{"id": "tiny"}]) as server:
+        settings = RagSettings(home=tmp_path, embedder="openai:tiny", embeddings_url=server.url)
+        build_index([document], tmp_path / "index", settings, open_embedder(settings))
+        retriever = Retriever.open(tmp_path / "index", settings)
+        assert ground(request, retriever, counter, ServeSettings(), 4096).query == ANTENNA
+    with pytest.raises(RetrievalUnavailable, match="/v1/embeddings does not answer") as caught:
+        ground(request, retriever, counter, ServeSettings(), 4096)
+    assert caught.value.status == 503
