@@ -33,6 +33,8 @@ EVALUATIONS: Table = {  # the first argument of `chipalign eval`; each belongs t
     "qa": ("rag.qa_commands", "qa", "ROUGE-L of a model's answers to questions about documents, and whether they name the right commands"),
     "ifeval": ("merge.eval_commands", "ifeval", "how well a served model follows instructions, by IFEval's prompts and checks"),
     "mcq": ("merge.eval_commands", "mcq", "what a served model knows: multiple-choice questions, answered by likelihood"),
+    "table": ("serve.eval_commands", "table", "a chip model, a chat model and their merges by every method, measured by qa, ifeval and mcq"),
+    "sweep": ("serve.eval_commands", "sweep", "the same measures along lam, from the chat model to the chip model, geodesic beside linear"),
 }
 
 ADAPTATIONS: Table = {

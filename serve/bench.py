@@ -10,11 +10,8 @@ Figures depend on the machine, so the document names it. No test asserts them.
 from __future__ import annotations
 
 import dataclasses
-import datetime
-import importlib.metadata
 import json
 import os
-import platform
 import random
 import statistics
 import subprocess
@@ -32,8 +29,8 @@ from rag.embed_bench import compare_embedding
 from rag.retriever import Retriever
 from rag.settings import RagSettings
 from serve.chat import ground
-from serve.engine import engine_kind
 from serve.errors import StepFailed
+from serve.machine import machine
 from serve.protocol import parse_chat_request
 from serve.settings import ServeSettings
 from serve.sse import DONE, read_events
@@ -183,31 +180,3 @@ async def first_token_ms(client: httpx.AsyncClient, url: str, body: dict[str, An
     if not first:
         raise StepFailed(f"{url} gave an answer without text: is the model right?")
     return 1000 * (first - started)
-
-
-def machine() -> dict[str, Any]:
-    """What the figures were taken on."""
-    engine = engine_kind()
-    return {
-        "date": datetime.date.today().isoformat(),
-        "commit": commit(),
-        "cpu": cpu_name(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "torch": importlib.metadata.version("torch"),
-        "engine": f"{engine} {importlib.metadata.version(engine)}" if engine else "",
-    }
-
-
-def cpu_name() -> str:
-    """The processor's name as Linux tells it."""
-    path = Path("/proc/cpuinfo")
-    names = [line.split(":", 1)[1].strip() for line in path.read_text().splitlines() if line.startswith("model name")] if path.exists() else []
-    return names[0] if names else platform.machine()
-
-
-def commit() -> str:
-    """The short hash of the checkout that runs, or nothing outside of one."""
-    root = Path(__file__).resolve().parent
-    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
-    return done.stdout.strip()
