@@ -1,5 +1,6 @@
 """`chipalign bench`: the demo pair merged, a synthetic pair merged beside plain copies, the handbook indexed, searches timed, and the time to
-first token through the gateway and directly at the engine, asked in turn in one run. Everything is made in a temporary home; nothing of the
+first token through the gateway and directly at the engine, asked in turn in one run; in full also the demo pair beside its merges
+(`chipalign eval table --quick`). Everything is made in a temporary home; nothing of the
 user's is touched.
 
 Figures depend on the machine, so the document names it. No test asserts them.
@@ -43,7 +44,7 @@ ANSWER_TOKENS = 16  # only the first token is timed
 
 
 async def run_bench(settings: ServeSettings, data_dir: Path, questions: int, full: bool, console: Console) -> None:
-    """Measure everything and write one JSON document as the last line of stdout. full: the merge of 1.1 B parameters beside mergekit too."""
+    """Measure everything and write one JSON document as the last line of stdout. full: 1.1 B parameters merged beside mergekit and the table too."""
     with tempfile.TemporaryDirectory(prefix="chipalign-bench-") as folder:
         gateway_port, engine_port = free_ports(2)
         settings = dataclasses.replace(
@@ -67,6 +68,7 @@ async def run_bench(settings: ServeSettings, data_dir: Path, questions: int, ful
         search = time_searches(retriever, asked)
         say(console, f"starting engine and gateway, then asking {questions} questions of each in turn")
         ttft = await time_first_tokens(settings, env, retriever, [text for text in asked if retriever.search(text)][:questions])
+        table = compare_models(settings, data_dir, env, console) if full else None
     document = {
         **machine(),
         "merge": merge[-1],
@@ -76,8 +78,17 @@ async def run_bench(settings: ServeSettings, data_dir: Path, questions: int, ful
         "embedding": embedding,
         "search": search,
         "ttft": ttft,
+        "table": table,
     }
     sys.stdout.write(json.dumps(document) + "\n")
+
+
+def compare_models(settings: ServeSettings, data_dir: Path, env: dict[str, str], console: Console) -> dict[str, Any]:
+    """The demo's parents and merges measured on a few questions each, about the handbook's index and by multiple choice."""
+    arguments = ["eval", "table", str(data_dir / "recipes" / "demo.toml"), "--quick", "--index", str(settings.index_dir)]
+    say(console, "comparing chat, chip, linear and geodesic on a few questions")
+    measured = measure([*arguments, "--out", str(settings.home / "table")], env)
+    return {**measured, "summary": {name: measured["summary"][name] for name in ("rows", "differences", "answers", "theta_degrees")}}
 
 
 def free_ports(count: int) -> list[int]:

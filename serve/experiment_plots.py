@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from serve.experiment import CHAT, CHIP, GEODESIC, LINEAR, PARENTS
-from serve.experiment_report import shown_columns
+from serve.experiment_report import describe_pair, shown_columns
 from serve.experiment_scores import ALL
 
 COLUMNS = 3  # panels side by side
@@ -39,6 +39,7 @@ def draw_report(report: Mapping[str, Any], path: Path) -> None:
     down = math.ceil(len(panels) / across)
     height = PANEL_INCHES[1] if is_sweep else 1.0 + ROW_INCHES * len(report["rows"])
     figure = Figure(figsize=(PANEL_INCHES[0] * across, height * down + 0.4), layout="constrained")
+    figure.suptitle(f"{describe_pair(report)}, {report['date']}, {report['commit']}: means, 95 % intervals", fontsize=9, color="#444444")
     places: Sequence[Axes] = figure.subplots(down, across, squeeze=False).ravel().tolist()
     for axes, (cell, measure, title) in zip(places, panels, strict=False):
         axes.set_title(title, loc="left", fontsize=10, fontweight="bold")

@@ -132,13 +132,18 @@ def render_markdown(report: Mapping[str, Any]) -> str:
 
 def _render_head(report: Mapping[str, Any]) -> str:
     plan, theta = report["plan"], report["theta_degrees"]
-    lines = [f"# {plan['experiment'].capitalize()}: {_tell_parent(plan, CHIP)} into {_tell_parent(plan, CHAT)}", ""]
+    lines = [f"# {plan['experiment'].capitalize()}: {describe_pair(report)}", ""]
     asked = ", ".join(f"{cell['asked']} questions of {name}" for name, cell in plan["cells"].items())
     angles = f" The angle between the parents is {theta['median']:.2f} degrees per tensor in the median, {theta['max']:.2f} at most." if theta else ""
     lines.append(f"{asked}. Means with 95 % bootstrap intervals over the questions.{angles}")
     lines += [] if report["finished"] else ["", "Not finished: the same command goes on."]
     told = ", ".join(f"{name} {report[name]}" for name in ("date", "commit", "cpu", "cores", "engine") if report.get(name))
     return "\n".join([*lines, "", f"`{report['command']}`; {told}"])
+
+
+def describe_pair(report: Mapping[str, Any]) -> str:
+    """Both parents in short."""
+    return f"{_tell_parent(report['plan'], CHIP)} into {_tell_parent(report['plan'], CHAT)}"
 
 
 def _tell_parent(plan: Mapping[str, Any], side: str) -> str:

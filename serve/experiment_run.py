@@ -134,6 +134,7 @@ async def _run_cells(
 ) -> Failures:
     """Measure cell by cell; after a failure the next one is tried only if the engine still answers."""
     failures: Failures = {}
+    result_file(folder, row, cells[0]).parent.mkdir(parents=True, exist_ok=True)
     for number, cell in enumerate(cells):
         started = time.monotonic()
         try:
@@ -172,7 +173,8 @@ async def run_logged(arguments: Sequence[str], env: Mapping[str, str], log_path:
             signal_group(process.pid, signal.SIGINT)  # our commands clean up after themselves
             await process.wait()
     if process.returncode != 0:
-        raise StepFailed(f"{find_cause(log_path)} (log: {log_path})")
+        cause = find_cause(log_path).removeprefix(f"chipalign {arguments[0]}: ")
+        raise StepFailed(f"{cause} (log: {log_path})")
     document: dict[str, Any] = json.loads(output)
     return document
 

@@ -80,7 +80,7 @@ def test_recipes_that_do_not_do_are_refused(tmp_path: Path, text: str, given_too
 def test_both_parents_must_be_named_and_a_recipe_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(ExperimentUnusable, match="--chip and --instruct missing"):
         find_parents(None, {}, tmp_path)
-    with pytest.raises(ExperimentUnusable, match="none.toml cannot be read"):
+    with pytest.raises(ExperimentUnusable, match=r"none\.toml cannot be read"):
         find_parents(tmp_path / "none.toml", {}, tmp_path)
 
 

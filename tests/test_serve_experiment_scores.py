@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -119,7 +120,7 @@ def test_where_nothing_was_clearly_lost_there_is_no_way_back() -> None:
 
 
 def test_answers_are_read_from_what_the_evaluations_keep(tmp_path: Path) -> None:
-    rows = {
+    rows: dict[str, list[dict[str, Any]]] = {
         "qa": [{"number": 1, "id": "x", "answer": "Run\u2028it."}, {"number": 2, "id": "x", "answer": "No."}],
         "ifeval": [{"key": 7, "response": "Yes."}],
         "mcq": [{"key": "m1", "loglikelihoods": [-3.0, -1.0, -2.0]}, {"key": "m2", "loglikelihoods": [-1.0, -1.0]}],
