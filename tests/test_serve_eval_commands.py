@@ -145,6 +145,44 @@ def test_a_killed_run_goes_on_where_it_was(files: Path) -> None:
     assert read(files)["finished"]
 
 
+def test_ctrl_c_ends_the_run_and_what_it_started_and_says_that_it_goes_on(files: Path) -> None:
+    held, reached = threading.Event(), threading.Event()
+
+    def hold(path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        reached.set()
+        held.wait(60)
+        return respond(path, body)
+
+    with serve_rows(hold) as server:
+        command = [sys.executable, "-m", "chipalign", *arguments(files, server.url, "--methods", "chat")]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
+        assert reached.wait(60)
+        process.send_signal(signal.SIGINT)
+        _, words = process.communicate(timeout=60)
+        wait_for_lock(files / "out" / "results" / "chat" / "mcq.answers.jsonl")
+        held.set()
+    assert process.returncode == 130
+    assert words.splitlines()[-1] == f"stopped; the same command goes on in {files / 'out'}"
+    assert not (files / "out" / "results" / "chat" / "mcq.json").exists()
+
+
+def test_weights_that_changed_under_the_same_name_are_another_experiment(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("chip", "chat"):
+        (files / name).mkdir()
+        (files / name / "model.safetensors").write_bytes(name.encode())
+    (files / "r.toml").write_text('[chip]\nmodel = "chip"\n[chat]\nmodel = "chat"\n')
+    with serve_rows() as server:
+        command = ["eval", "table", str(files / "r.toml"), "--out", str(files / "out"), "--engine-url", server.url, "--methods", "chat"]
+        command += ["--mcq", str(files / "m.jsonl")]
+        assert chipalign.main(command) == 0
+        (files / "chip" / "model.safetensors").write_bytes(b"trained on")
+        assert chipalign.main(command) == 2
+        assert len(server.requests) == 4
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "(parents.chip.model_content was 'sha256 " in last
+    assert "chat.model_content" not in last
+
+
 def wait_for_lock(path: Path) -> None:
     """Return once nobody holds the file."""
     import fcntl
