@@ -38,6 +38,8 @@ EVALUATIONS: Table = {  # the first argument of `chipalign eval`; each belongs t
         "multiturn",
         "a served model in conversations of two turns: rules that a program checks, and a judge's scores",
     ),
+    "table": ("serve.eval_commands", "table", "a chip model, a chat model and their merges by every method, measured by qa, ifeval and mcq"),
+    "sweep": ("serve.eval_commands", "sweep", "the same measures along lam, from the chat model to the chip model, geodesic beside linear"),
 }
 
 ADAPTATIONS: Table = {

@@ -165,11 +165,15 @@ def _drop_measured(drafts: "list[tuple[str, Draft]]", measured: Any, dropped: "T
 
 
 def _choose(drafts: "list[tuple[str, Draft]]", per_kind: int, seed: int, dropped: "Tally[str]") -> "list[tuple[str, Draft]]":
-    """In a drawn order, at most `per_kind` of each kind, and no answer more than `SAME_ANSWER` times."""
+    """At most `per_kind` of each kind, and no answer more than `SAME_ANSWER` times; drawn with the answers' words as weights.
+
+    What says more teaches more. The draw is Efraimidis & Spirakis's ("Weighted random sampling with a reservoir", 2006).
+    """
     dice = random.Random(seed)
+    drawn = sorted(drafts, key=lambda item: dice.random() ** (1 / len(item[1].answer.split())), reverse=True)
     kinds, questions, answers = Tally[str](), set[tuple[str, str]](), Tally[str]()
     chosen = []
-    for kind, draft in dice.sample(drafts, len(drafts)):
+    for kind, draft in drawn:
         asked = (draft.question.casefold(), draft.answer)
         if asked in questions or answers[draft.answer] >= SAME_ANSWER:
             dropped[f"{kind}: {REPEATED}"] += 1

@@ -1,5 +1,6 @@
 """`chipalign bench`: the demo pair merged, a synthetic pair merged beside plain copies, the handbook indexed, searches timed, and the time to
-first token through the gateway and directly at the engine, asked in turn in one run. Everything is made in a temporary home; nothing of the
+first token through the gateway and directly at the engine, asked in turn in one run; in full also the demo pair beside its merges
+(`chipalign eval table --quick`). Everything is made in a temporary home; nothing of the
 user's is touched.
 
 Figures depend on the machine, so the document names it. No test asserts them.
@@ -10,11 +11,8 @@ Figures depend on the machine, so the document names it. No test asserts them.
 from __future__ import annotations
 
 import dataclasses
-import datetime
-import importlib.metadata
 import json
 import os
-import platform
 import random
 import statistics
 import subprocess
@@ -32,8 +30,8 @@ from rag.embed_bench import compare_embedding
 from rag.retriever import Retriever
 from rag.settings import RagSettings
 from serve.chat import ground
-from serve.engine import engine_kind
 from serve.errors import StepFailed
+from serve.machine import machine
 from serve.protocol import parse_chat_request
 from serve.settings import ServeSettings
 from serve.sse import DONE, read_events
@@ -46,7 +44,7 @@ ANSWER_TOKENS = 16  # only the first token is timed
 
 
 async def run_bench(settings: ServeSettings, data_dir: Path, questions: int, full: bool, console: Console) -> None:
-    """Measure everything and write one JSON document as the last line of stdout. full: the merge of 1.1 B parameters beside mergekit too."""
+    """Measure everything and write one JSON document as the last line of stdout. full: 1.1 B parameters merged beside mergekit and the table too."""
     with tempfile.TemporaryDirectory(prefix="chipalign-bench-") as folder:
         gateway_port, engine_port = free_ports(2)
         settings = dataclasses.replace(
@@ -70,6 +68,7 @@ async def run_bench(settings: ServeSettings, data_dir: Path, questions: int, ful
         search = time_searches(retriever, asked)
         say(console, f"starting engine and gateway, then asking {questions} questions of each in turn")
         ttft = await time_first_tokens(settings, env, retriever, [text for text in asked if retriever.search(text)][:questions])
+        table = compare_models(settings, data_dir, env, console) if full else None
     document = {
         **machine(),
         "merge": merge[-1],
@@ -79,8 +78,17 @@ async def run_bench(settings: ServeSettings, data_dir: Path, questions: int, ful
         "embedding": embedding,
         "search": search,
         "ttft": ttft,
+        "table": table,
     }
     sys.stdout.write(json.dumps(document) + "\n")
+
+
+def compare_models(settings: ServeSettings, data_dir: Path, env: dict[str, str], console: Console) -> dict[str, Any]:
+    """The demo's parents and merges measured on a few questions each, about the handbook's index and by multiple choice."""
+    arguments = ["eval", "table", str(data_dir / "recipes" / "demo.toml"), "--quick", "--index", str(settings.index_dir)]
+    say(console, "comparing chat, chip, linear and geodesic on a few questions")
+    measured = measure([*arguments, "--out", str(settings.home / "table")], env)
+    return {**measured, "summary": {name: measured["summary"][name] for name in ("rows", "differences", "answers", "theta_degrees")}}
 
 
 def free_ports(count: int) -> list[int]:
@@ -183,31 +191,3 @@ async def first_token_ms(client: httpx.AsyncClient, url: str, body: dict[str, An
     if not first:
         raise StepFailed(f"{url} gave an answer without text: is the model right?")
     return 1000 * (first - started)
-
-
-def machine() -> dict[str, Any]:
-    """What the figures were taken on."""
-    engine = engine_kind()
-    return {
-        "date": datetime.date.today().isoformat(),
-        "commit": commit(),
-        "cpu": cpu_name(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "torch": importlib.metadata.version("torch"),
-        "engine": f"{engine} {importlib.metadata.version(engine)}" if engine else "",
-    }
-
-
-def cpu_name() -> str:
-    """The processor's name as Linux tells it."""
-    path = Path("/proc/cpuinfo")
-    names = [line.split(":", 1)[1].strip() for line in path.read_text().splitlines() if line.startswith("model name")] if path.exists() else []
-    return names[0] if names else platform.machine()
-
-
-def commit() -> str:
-    """The short hash of the checkout that runs, or nothing outside of one."""
-    root = Path(__file__).resolve().parent
-    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
-    return done.stdout.strip()

@@ -119,7 +119,9 @@ def bench(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="chipalign bench", description="Measure merge, index, retrieval and time to first token.")
     parser.add_argument("--questions", type=int, default=20, metavar="N", help="questions asked for the time to first token (2 or more; default 20)")
     parser.add_argument(
-        "--full", action="store_true", help="merge 1.1 B parameters beside mergekit, which is installed for it: ten minutes more, 26 GB of disk"
+        "--full",
+        action="store_true",
+        help="merge 1.1 B parameters beside mergekit, which is installed for it, and compare the demo's merges: 25 minutes more, 26 GB of disk",
     )
     settings, options = with_options(parser, argv, ())
     if options.questions < 2:

@@ -45,6 +45,14 @@ class WeightsBroken(ServeError):
     """Weight files of the served checkpoint are missing, cut off or no safetensors."""
 
 
+class ExperimentUnusable(ServeError):
+    """What an experiment is to be made from cannot be used, or does not fit the folder that holds another one."""
+
+
+class ExperimentIncomplete(ServeError):
+    """Some cells of an experiment could not be measured."""
+
+
 class RequestError(Exception):
     """A request that is answered with OpenAI's error envelope.
 

@@ -20,8 +20,8 @@ LAYERS = {  # a file imports only files that stand before it here
     "exclusion training_pairs contrastive triplet_phrases triplet_tables triplet_templates "
     "hit_view qa_measures qa_answers qa_client qa_prompts triplets qa_summary "
     "index_commands commands eval_commands qa_commands adapt_commands triplet_commands",
-    "serve": "errors settings protocol sse metrics auth tokens weights upstream chat routes app engine guard supervisor panel up doctor "
-    "bench commands",
+    "serve": "errors settings protocol sse metrics auth tokens weights upstream chat routes app engine machine guard supervisor panel up doctor "
+    "bench commands experiment experiment_inputs experiment_run experiment_scores experiment_report experiment_plots eval_commands",
     "ui": "errors settings events client conversation store heartbeat rendering chat_app commands",
 }
 MAY_IMPORT = {"merge": set(), "rag": set(), "serve": {"rag"}, "ui": set()}

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from serve.bench import cpu_name, first_token_ms, free_ports, machine, measure, quantiles, read_questions
+from serve.bench import first_token_ms, free_ports, measure, quantiles, read_questions
 from serve.errors import StepFailed
 from serve.settings import ServeSettings
 from serve.up import is_free
@@ -55,8 +55,3 @@ def test_a_command_is_measured_with_its_own_summary_and_a_failing_one_is_an_erro
     assert measured["peak_mb"] > 5
     with pytest.raises(StepFailed, match="`chipalign corpus fetch none-such` failed"):
         measure(["corpus", "fetch", "none-such"], env)
-
-
-def test_the_machine_is_named() -> None:
-    assert cpu_name()
-    assert {"date", "commit", "cpu", "cores", "python", "torch", "engine"} == set(machine())

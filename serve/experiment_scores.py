@@ -1,0 +1,160 @@
+"""From the documents of evaluations to figures: values per question, their means, and differences between two models, with 95 % intervals.
+
+Differences are paired: a question counts where both models answered it, and both see the same draws. It reads no plan and draws nothing.
+
+    values = read_values("ifeval", document)["prompt_strict"]
+    estimate_difference(values, read_values("ifeval", other)["prompt_strict"])  # {"questions": 277, "mean": ..., "low": ..., "high": ...}
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.metrics import LEVEL, RESAMPLES, SEED
+
+Numbers = NDArray[np.float64]
+Estimate = dict[str, float]  # questions, mean, low, high
+ALL = "overall"
+
+
+@dataclass(frozen=True)
+class Value:
+    """What one question adds to a measure: `total` of `count` things (one answer, or the instructions of one prompt), in its kind's group."""
+
+    total: float
+    count: float
+    group: str = ""
+
+
+Values = dict[str, Value]  # by what identifies the question
+
+
+def read_values(evaluation: str, document: Mapping[str, Any]) -> dict[str, Values]:
+    """Per measure the value of each question that it applies to, from what `chipalign eval qa`, `ifeval` or `mcq` printed with --json."""
+    return READERS[evaluation](document)
+
+
+def _read_qa(document: Mapping[str, Any]) -> dict[str, Values]:
+    values: dict[str, Values] = {}
+    for row in document["questions"]:
+        for measure, value in row["measures"].items():
+            if value is not None:
+                values.setdefault(measure, {})[f"{row['id']} {row['question']}"] = Value(value, 1, row["kind"])
+    return values
+
+
+def _read_ifeval(document: Mapping[str, Any]) -> dict[str, Values]:
+    values: dict[str, Values] = {}
+    for row in document["values"]:
+        for level in ("strict", "loose"):
+            followed = row[level]
+            values.setdefault(f"prompt_{level}", {})[str(row["key"])] = Value(float(all(followed)), 1)
+            values.setdefault(f"instruction_{level}", {})[str(row["key"])] = Value(float(sum(followed)), len(followed))
+    return values
+
+
+def _read_mcq(document: Mapping[str, Any]) -> dict[str, Values]:
+    rows = document["values"]
+    return {measure: {str(row["key"]): Value(row[measure], 1, row["domain"]) for row in rows} for measure in ("acc", "acc_norm")}
+
+
+READERS: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Values]]] = {"qa": _read_qa, "ifeval": _read_ifeval, "mcq": _read_mcq}
+
+
+def estimate_groups(values: Values) -> dict[str, Estimate]:
+    """The mean over all questions and, where there are several kinds, of each."""
+    groups = sorted({value.group for value in values.values()})
+    estimates = {ALL: estimate(values)}
+    if len(groups) > 1:
+        estimates |= {group: estimate({key: value for key, value in values.items() if value.group == group}) for group in groups}
+    return estimates
+
+
+def estimate(values: Values) -> Estimate:
+    """The mean, for instructions over all instructions, with its interval over the questions."""
+    rows = list(values.values())
+    return _describe(np.array([row.total for row in rows]), np.array([row.count for row in rows]))
+
+
+def estimate_difference(values: Values, others: Values) -> Estimate | None:
+    """These minus the others, question by question; None where they have no question in common."""
+    shared = [key for key in values if key in others]
+    if not shared:
+        return None
+    return _describe(np.array([values[key].total - others[key].total for key in shared]), np.array([values[key].count for key in shared]))
+
+
+def estimate_way_back(merged: Values, chip: Values, chat: Values) -> Estimate | None:
+    """How much of what the chip model lost against the chat model the merge has: (merged - chip) / (chat - chip), 1 being all of it.
+
+    None unless the chat model is clearly better, its paired interval being above zero: else there is no way to go back.
+    """
+    lost = estimate_difference(chat, chip)
+    if lost is None or lost["low"] <= 0:
+        return None
+    shared = [key for key in merged if key in chip and key in chat]
+    if not shared:
+        return None
+    regained = np.array([merged[key].total - chip[key].total for key in shared])
+    return _describe(regained, np.array([chat[key].total - chip[key].total for key in shared]))
+
+
+def _describe(totals: Numbers, counts: Numbers) -> Estimate:
+    mean, low, high = estimate_ratio(totals, counts)
+    return {"questions": len(totals), "mean": mean, "low": low, "high": high}
+
+
+def estimate_ratio(totals: Numbers, counts: Numbers) -> tuple[float, float, float]:
+    """sum(totals) / sum(counts) with its 95 % percentile bootstrap interval over the questions; both of shape (questions,).
+
+    Questions are drawn whole, as Efron & Tibshirani, "An Introduction to the Bootstrap", 1993, ch. 8 and 13, do with what belongs together. The
+    draws are those of `rag.metrics.estimate_means`: with counts of 1 the interval is the same.
+    """
+    times = draw_questions(len(totals))
+    denominators = times @ counts
+    ratios = (times @ totals)[denominators != 0] / denominators[denominators != 0]  # a draw without any count, of `estimate_way_back`, says nothing
+    tail = (1.0 - LEVEL) / 2
+    low, high = np.quantile(ratios, [tail, 1.0 - tail])
+    return float(totals.sum() / counts.sum()), float(low), float(high)
+
+
+@lru_cache(maxsize=8)  # a table has hundreds of intervals over a handful of numbers of questions
+def draw_questions(number: int) -> Numbers:
+    """How often each question is drawn in each resample, of shape (resamples, questions)."""
+    rng = np.random.default_rng(SEED)
+    return rng.multinomial(number, np.full(number, 1.0 / number), size=RESAMPLES).astype(np.float64)
+
+
+def read_answers(evaluation: str, path: Path) -> dict[str, str]:
+    """What the model answered, by question: the text, or of a multiple choice the number of the likeliest one. Nothing where there is no file."""
+    if not path.is_file():
+        return {}
+    key, answer = ANSWERS[evaluation]
+    rows: Sequence[Mapping[str, Any]] = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[1:-1]]  # the first: the settings
+    return {str(row[key]): answer(row) for row in rows}
+
+
+def _find_choice(row: Mapping[str, Any]) -> str:
+    scores = row["loglikelihoods"]
+    return str(scores.index(max(scores)))
+
+
+ANSWERS: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
+    "qa": ("number", lambda row: str(row["answer"])),
+    "ifeval": ("key", lambda row: str(row["response"])),
+    "mcq": ("key", _find_choice),
+}
+
+
+def count_differing(answers: Mapping[str, str], others: Mapping[str, str]) -> dict[str, int]:
+    """How many answers to the same questions are not the same."""
+    shared = answers.keys() & others.keys()
+    return {"questions": len(shared), "differ": sum(answers[key] != others[key] for key in shared)}
