@@ -43,6 +43,7 @@ EVALUATIONS: Table = {  # the first argument of `chipalign eval`; each belongs t
 }
 
 ADAPTATIONS: Table = {
+    "model": ("merge.adapt_commands", "model", "make a chip model of a chat model: train it on your documents, and on questions about them"),
     "retriever": ("rag.adapt_commands", "retriever", "train an adapter of the embedder on pairs made from your documents"),
     "triplets": ("rag.triplet_commands", "triplets", "make questions with passages and answers, to train a chat model on, from your documents"),
 }

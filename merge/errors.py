@@ -131,3 +131,11 @@ class AnswersUnusable(MergeError):
 
 class CheckerMissing(MergeError):
     """A library that an evaluation needs is not installed."""
+
+
+class TrainingDataUnusable(MergeError):
+    """Files of texts or triplets that cannot be trained on."""
+
+
+class TrainerMissing(MergeError):
+    """A library that training needs is not installed."""

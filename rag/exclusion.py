@@ -19,6 +19,7 @@ from rag.bm25 import tokenize
 from rag.errors import QuestionsUnusable
 
 NEAR_DUPLICATE = 0.6  # of two questions' terms that both have (Jaccard's index)
+MAX_PROBLEMS = 5  # that an error lists
 QUOTE_WORDS = 13  # as GPT-3's authors looked for copies of benchmarks in what they trained on (Brown et al. 2020, appendix C)
 _WORD = re.compile(r"\w+")
 
@@ -66,11 +67,14 @@ def _grams(text: str) -> list[tuple[str, ...]]:
 
 
 def read_measured(paths: Sequence[Path]) -> Measured:
-    """The questions and answers of JSONL files: a line's "question", and its "answer", which may be a number among its "choices".
+    """The questions and answers of JSONL files: a line's "question", and its "answer", which may be a number among its "choices"; or the "turns"
+    of a conversation, each with "user" and "reference".
 
-    Raises QuestionsUnusable, which lists every line that has no question.
+    Raises QuestionsUnusable, which lists the lines that have neither.
     """
-    questions, answers, problems = [], [], []
+    questions: list[str] = []
+    answers: list[str] = []
+    problems: list[str] = []
     for path in paths:
         try:
             lines = path.read_text(encoding="utf-8-sig").split("\n")
@@ -82,13 +86,19 @@ def read_measured(paths: Sequence[Path]) -> Measured:
                 continue
             try:
                 row = json.loads(line)
-                questions.append(_text(row["question"]))
-                answers.append(_find_answer(row))
+                for question, answer in _find_turns(row) if "turns" in row else [(_text(row["question"]), _find_answer(row))]:
+                    questions.append(question)
+                    answers.append(answer)
             except (ValueError, KeyError, TypeError, IndexError):
                 problems.append(f'{path}, line {number} has no "question", or an "answer" that is none of its "choices"')
     if problems:
-        raise QuestionsUnusable(f"{'; '.join(problems)}: give files with one JSON object per line")
+        more = f"; and {len(problems) - MAX_PROBLEMS} more" if len(problems) > MAX_PROBLEMS else ""
+        raise QuestionsUnusable(f"{'; '.join(problems[:MAX_PROBLEMS])}{more}: give files with one JSON object per line")
     return Measured(tuple(questions), tuple(answer for answer in answers if answer))
+
+
+def _find_turns(row: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(_text(turn["user"]), _text(turn["reference"])) for turn in row["turns"]]
 
 
 def _find_answer(row: dict[str, Any]) -> str:

@@ -65,8 +65,22 @@ def test_benchmarks_of_all_our_forms_are_read(tmp_path: Path) -> None:
 
 def test_the_questions_of_this_project_are_read() -> None:
     files = sorted((Path(__file__).parents[1] / "data" / "eval").glob("*.jsonl"))
-    lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in files)
-    assert len(read_measured(files).questions) == lines > 500
+    rows = [json.loads(line) for path in files for line in path.read_text(encoding="utf-8").splitlines()]
+    assert len(read_measured(files).questions) == sum(len(row.get("turns", "1")) for row in rows) > 500
+
+
+def test_both_turns_of_a_conversation_are_measured_with(tmp_path: Path) -> None:
+    path = tmp_path / "talks.jsonl"
+    path.write_text(json.dumps({"turns": [{"user": "Which?", "reference": "That."}, {"user": "And how?", "reference": "So."}]}), encoding="utf-8")
+    measured = read_measured([path])
+    assert (measured.questions, measured.answers) == (("Which?", "And how?"), ("That.", "So."))
+
+
+def test_an_error_lists_some_lines_and_counts_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "q.jsonl"
+    path.write_text("{}\n" * 9, encoding="utf-8")
+    with pytest.raises(QuestionsUnusable, match=r"line 5 has no .*; and 4 more: give files"):
+        read_measured([path])
 
 
 @pytest.mark.parametrize("line", ["{", "[1]", '{"text": "no question"}', '{"question": 3}', '{"question": "x", "choices": ["a"], "answer": 4}'])

@@ -13,7 +13,8 @@ import pytest
 from rag.citations import cite_markers
 from rag.errors import OutputUnwritable, QuestionsUnusable, SourceUnusable
 from rag.prompt import RULES, SYSTEM
-from rag.triplet_commands import SAME_ANSWER, triplets
+from rag.triplet_commands import SAME_ANSWER, _choose, triplets
+from rag.triplet_templates import Draft
 from rag.triplets import REFUSALS
 
 ROOT = Path(__file__).parents[1]
@@ -207,3 +208,13 @@ def test_documents_that_give_no_question_are_refused(tmp_path: Path, home: Path)
 def test_a_file_that_cannot_be_written_is_named(folder: Path, home: Path) -> None:
     with pytest.raises(OutputUnwritable, match=r"lost/t\.jsonl cannot be written"):
         triplets(["--docs", str(folder / "docs"), "--out", str(folder / "lost" / "t.jsonl")])
+
+
+def test_of_more_than_are_wanted_answers_that_say_more_are_taken_more_often() -> None:
+    long, short = "word " * 20, "word "
+    drafts = [("template", Draft(f"{kind} {number}?", f"{answer}{number}", ())) for number in range(300) for kind, answer in (("l", long), ("s", short))]
+    chosen = [draft for _, draft in _choose(drafts, 300, 0, Counter())]
+    lengthy = sum(draft.question.startswith("l") for draft in chosen)
+    assert len(chosen) == 300
+    assert 200 < lengthy < 300  # weights 21 and 2 would take nearly all of the long ones; short ones are not shut out
+    assert chosen != [draft for _, draft in _choose(drafts, 300, 1, Counter())]

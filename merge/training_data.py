@@ -1,0 +1,199 @@
+"""Files of text and of questions with answers to token sequences that a model is trained on, and to the batches of each step.
+
+Two kinds of files, JSON lines both. Texts, `{"text", "source", "licence"}`, are packed into sequences of one length, and every token is learnt
+(continued pre-training, DAPT). Triplets, `{"messages", "answer", "source": {"document", "licence"}}`, are prompts with their answers, and only the
+answer and the end of its turn are learnt (DAFT). It trains nothing.
+
+    examples, too_long = encode_triplets(read_triplets([Path("triplets.jsonl")]), tokenizer, max_length=1024)
+    trained, held_out = part(examples)
+    batches = plan_epoch([len(example.ids) for example in trained], batch_tokens=4096, seed=0, epoch=0)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from merge.errors import TrainingDataUnusable
+
+HELD_OUT = 10  # one document of so many is not trained on
+SHUFFLED_TOGETHER = 32  # batches' worth of sequences that are sorted by length among themselves: little padding, and yet another order each epoch
+MAX_PROBLEMS = 5  # that an error lists
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A document to read on."""
+
+    text: str
+    document: str
+    licence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Triplet:
+    """A prompt and what is to be answered to it; `kind` says how it was made."""
+
+    messages: tuple[dict[str, str], ...]
+    answer: str
+    kind: str
+    document: str
+    licence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A sequence of token ids, of which the last `learnt` are learnt."""
+
+    ids: tuple[int, ...]
+    learnt: int
+    document: str
+
+
+def read_texts(paths: Iterable[Path]) -> list[Text]:
+    """The texts of these files. Raises TrainingDataUnusable, which names the lines."""
+    return [Text(str(row["text"]), str(row["source"]), str(row.get("licence") or "unknown")) for row in _read(paths, _check_text)]
+
+
+def read_triplets(paths: Iterable[Path]) -> list[Triplet]:
+    """The triplets of these files. Raises TrainingDataUnusable, which names the lines."""
+    return [
+        Triplet(
+            tuple({"role": message["role"], "content": message["content"]} for message in row["messages"]),
+            row["answer"],
+            str(row.get("kind") or "answer"),
+            str(row["source"]["document"]),
+            str(row["source"].get("licence") or "unknown"),
+        )
+        for row in _read(paths, _check_triplet)
+    ]
+
+
+def _read(paths: Iterable[Path], check: Any) -> Iterator[Any]:
+    problems: list[str] = []
+    rows: list[Any] = []
+    for path in paths:
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except (OSError, ValueError) as error:
+            raise TrainingDataUnusable(f"{path} cannot be read ({error}): give a file of JSON lines") from None
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                try:
+                    row = json.loads(line)
+                    check(row)
+                    rows.append(row)
+                except (ValueError, KeyError, TypeError, AttributeError) as error:
+                    problems.append(f"{path}:{number} ({error!r})")
+    if problems:
+        more = f" and {len(problems) - MAX_PROBLEMS} more" if len(problems) > MAX_PROBLEMS else ""
+        raise TrainingDataUnusable(f"lines that cannot be trained on: {'; '.join(problems[:MAX_PROBLEMS])}{more}: mend them, or make the file again")
+    return iter(rows)
+
+
+def _check_text(row: Any) -> None:
+    if not isinstance(row["text"], str) or not isinstance(row["source"], str):
+        raise ValueError("text and source must be strings")
+
+
+def _check_triplet(row: Any) -> None:
+    strings = [row["answer"], row["source"]["document"], *(message[key] for message in row["messages"] for key in ("role", "content"))]
+    if not row["messages"] or not all(isinstance(text, str) for text in strings) or not row["answer"].strip():
+        raise ValueError("messages, answer and the source's document must be there, as text")
+
+
+def encode_triplets(triplets: Iterable[Triplet], tokenizer: Any, max_length: int) -> tuple[list[Example], int]:
+    """Each prompt in the model's chat template with its answer and the end of the turn; and how many were left out because they are longer.
+
+    tokenizer: transformers' own, with a chat template. Nothing is cut: an answer without its passage would teach to invent.
+    Raises TrainingDataUnusable where the template does not put an answer behind its prompt.
+    """
+    examples, too_long = [], 0
+    for triplet in triplets:
+        messages = list(triplet.messages)
+        prompt = _render(tokenizer, messages, add_generation_prompt=True)
+        whole = _render(tokenizer, [*messages, {"role": "assistant", "content": triplet.answer}])
+        if not whole.startswith(prompt):
+            raise TrainingDataUnusable("the tokenizer's chat template changes a prompt once it is answered: give a base whose template does not")
+        prompt_ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+        answer_ids = tokenizer(whole.removeprefix(prompt).rstrip("\n"), add_special_tokens=False)["input_ids"]
+        if answer_ids[-1] not in tokenizer.all_special_ids:  # the template closes no turn: a model must still learn to end
+            answer_ids.append(tokenizer.eos_token_id)
+        if len(prompt_ids) + len(answer_ids) > max_length:
+            too_long += 1
+            continue
+        examples.append(Example((*prompt_ids, *answer_ids), len(answer_ids), triplet.document))
+    return examples, too_long
+
+
+def _render(tokenizer: Any, messages: Sequence[dict[str, str]], *, add_generation_prompt: bool = False) -> str:
+    if not tokenizer.chat_template:
+        raise TrainingDataUnusable("the base's tokenizer has no chat template, so that prompts cannot be written: give a chat model")
+    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=add_generation_prompt))
+
+
+def pack_texts(texts: Iterable[Text], tokenizer: Any, max_length: int) -> list[Example]:
+    """The texts, each closed by the end-of-text token, one behind the other in sequences of `max_length` tokens; the last may be shorter.
+
+    Held-out documents are packed among themselves, so that no sequence holds some of either kind.
+    """
+    streams: dict[bool, list[int]] = defaultdict(list)
+    for text in texts:
+        ids = tokenizer(text.text, add_special_tokens=False, verbose=False)["input_ids"]
+        streams[is_held_out(text.document)] += [*ids, tokenizer.eos_token_id]
+    examples = []
+    for held_out, stream in streams.items():
+        name = HELD_OUT_TEXTS if held_out else ""
+        pieces = (tuple(stream[start : start + max_length]) for start in range(0, len(stream), max_length))
+        examples += [Example(piece, len(piece) - 1, name) for piece in pieces if len(piece) > 1]
+    return examples
+
+
+HELD_OUT_TEXTS = "held-out texts"
+
+
+def is_held_out(document: str) -> bool:
+    """Whether a document is one of those that are not trained on; decided by its name, so that texts and triplets of one agree."""
+    return document == HELD_OUT_TEXTS or int(hashlib.sha256(document.encode()).hexdigest(), 16) % HELD_OUT == 0
+
+
+def part(examples: Iterable[Example]) -> tuple[list[Example], list[Example]]:
+    """(those to train on, those of held-out documents)."""
+    trained: list[Example] = []
+    held_out: list[Example] = []
+    for example in examples:
+        (held_out if is_held_out(example.document) else trained).append(example)
+    return trained, held_out
+
+
+def plan_epoch(lengths: Sequence[int], batch_tokens: int, seed: int, epoch: int) -> list[list[int]]:
+    """Every sequence once, in batches of at most `batch_tokens` tokens with padding (a longer sequence by itself): their numbers.
+
+    Sequences of similar length come together, and their order depends on seed and epoch alone.
+    """
+    dice = random.Random(f"{seed}/{epoch}")
+    order = list(range(len(lengths)))
+    dice.shuffle(order)
+    usual = max(1, batch_tokens * len(lengths) // max(1, sum(lengths)))  # sequences in a batch of the mean length
+    together = SHUFFLED_TOGETHER * usual
+    batches = []
+    for start in range(0, len(order), together):
+        batches += _cut(sorted(order[start : start + together], key=lambda number: (lengths[number], number)), lengths, batch_tokens)
+    dice.shuffle(batches)
+    return batches
+
+
+def _cut(numbers: Sequence[int], lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
+    """The numbers, from short to long, in batches that hold `batch_tokens` tokens when padded to their longest."""
+    batches: list[list[int]] = []
+    for number in numbers:
+        if not batches or (len(batches[-1]) + 1) * lengths[number] > batch_tokens:
+            batches.append([])
+        batches[-1].append(number)
+    return batches
