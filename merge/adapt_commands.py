@@ -123,11 +123,8 @@ def _adapt(args: argparse.Namespace, settings: MergeSettings, command: str) -> d
     base = _find_base(args.base, settings)
     phases, too_long = _make_phases(texts, triplets, AutoTokenizer.from_pretrained(base), args)
     options = _options(args)
-    with show_count("trained") as show:
-        report = train(base, args.base_name or args.base, phases, options, args.out, show)
-    best_step, loss = report.best
     licences = [text.licence for text in texts] + [triplet.licence for triplet in triplets]
-    summary = {
+    facts = {
         "out": str(args.out),
         "command": command,
         "base": args.base_name or args.base,
@@ -139,6 +136,21 @@ def _adapt(args: argparse.Namespace, settings: MergeSettings, command: str) -> d
         "too_long": too_long,
         "trained": [len(phase.trained) for phase in phases],
         "held_out": [len(phase.held_out) for phase in phases],
+    }
+
+    def finish(folder: Path, report: Report) -> None:
+        """Add card and curve."""
+        _describe(folder, args.out.name, facts | _describe_training(report), report, options)
+
+    with show_count("trained") as show:
+        report = train(base, args.base_name or args.base, phases, options, args.out, show, finish)
+    return facts | _describe_training(report)
+
+
+def _describe_training(report: Report) -> dict[str, Any]:
+    """What came of it, as plain values for JSON and the card."""
+    best_step, loss = report.best
+    return {
         "steps": len(report.losses),
         "best_step": best_step,
         "tokens": report.tokens,
@@ -147,8 +159,6 @@ def _adapt(args: argparse.Namespace, settings: MergeSettings, command: str) -> d
         "seconds": round(report.seconds),
         "date": datetime.now(UTC).date().isoformat(),
     }
-    _describe(args.out, summary, report, options)
-    return summary
 
 
 def _options(args: argparse.Namespace) -> Options:
@@ -200,8 +210,8 @@ def _make_phases(texts: Sequence[Text], triplets: Sequence[Triplet], tokenizer: 
     return phases, too_long
 
 
-def _describe(folder: Path, summary: dict[str, Any], report: Report, options: Options) -> None:
-    """Write the card and, beside it, the curve of the losses."""
+def _describe(folder: Path, name: str, summary: dict[str, Any], report: Report, options: Options) -> None:
+    """Write the card and, beside it, the curve of the losses; the folder will be called `name`."""
     from matplotlib.figure import Figure  # without pyplot, which keeps global state
 
     figure = Figure(figsize=(7, 4), layout="constrained")
@@ -209,10 +219,10 @@ def _describe(folder: Path, summary: dict[str, Any], report: Report, options: Op
     axes.plot(range(1, len(report.losses) + 1), report.losses, color="0.75", label="each step")
     axes.plot([step for step, _ in report.looks], [loss for _, loss in report.looks], "o-", label="held-out examples")
     axes.axvline(summary["best_step"], linestyle=":", color="0.4")
-    axes.set(xlabel="step", ylabel="loss per learnt token", title=f"{folder.name}: the weights are those of step {summary['best_step']}")
+    axes.set(xlabel="step", ylabel="loss per learnt token", title=f"{name}: the weights are those of step {summary['best_step']}")
     axes.legend()
     figure.savefig(folder / CURVE, dpi=120)
-    (folder / CARD).write_text(_render_card(folder.name, summary, options), encoding="utf-8")
+    (folder / CARD).write_text(_render_card(name, summary, options), encoding="utf-8")
 
 
 def _render_card(name: str, summary: dict[str, Any], options: Options) -> str:

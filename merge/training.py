@@ -9,11 +9,12 @@ or there is a GPU, products are in bfloat16; what is trained stays in float32. T
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -29,6 +30,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from merge.errors import OutputRefused
 from merge.eval_progress import Show
 from merge.layout import ADAPTER_CONFIG
+from merge.parents import HASH_CHARACTERS, hash_content, hash_file
 from merge.training_data import Example, plan_epoch
 
 LORA, FULL = "lora", "full"
@@ -98,6 +100,9 @@ class Report:
     def is_stuck(self, patience: int) -> bool:
         """Whether the last `patience` looks are all worse than one before them."""
         return len(self.looks) > patience + 1 and self.best[0] < self.looks[-patience][0]
+
+
+Finish = Callable[[Path, Report], None]
 
 
 class Trainer:
@@ -203,15 +208,18 @@ class Trainer:
         self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": saved})
 
 
-def train(base: Path, base_name: str, phases: Sequence[Phase], options: Options, out: Path, show: Show) -> Report:
+def train(
+    base: Path, base_name: str, phases: Sequence[Phase], options: Options, out: Path, show: Show, finish: Finish = lambda folder, report: None
+) -> Report:
     """Train into the folder `out`: an adapter, or a checkpoint directory, of the look at which the last phase's held-out examples went best.
 
-    Interrupted training of the same examples and options is taken up. Raises OutputRefused where what is kept beside `out` is of another training.
+    `finish` may add files before the folder gets its name. Interrupted training of the same examples and options is taken up.
+    Raises OutputRefused where what is kept beside `out` is of another training.
     """
     state, best = out.with_name(out.name + STATE), out.with_name(out.name + BEST)
     plans = [phase.plan(options) for phase in phases]
     steps = [batch for plan in plans for batch in plan]
-    key = {**asdict(options), "base": base_name, "steps": len(steps), "tokens": sum(len(example.ids) for batch in steps for example in batch)}
+    key = {**asdict(options), "base": base_name, "weights_hash": _hash_weights(base), "steps": len(steps), "data_hash": _hash_steps(steps)}
     report = _take_up(state, key)
     trainer = Trainer(base, base_name, options, state)
     looked_at = phases[-1].looked_at(options)
@@ -220,6 +228,8 @@ def train(base: Path, base_name: str, phases: Sequence[Phase], options: Options,
         report.looks.append((0, trainer.look(looked_at)))
     started, saved = time.monotonic() - report.seconds, time.monotonic()
     for number in range(len(report.losses), len(steps)):
+        if report.is_stuck(options.patience):
+            break
         report.losses.append(trainer.step(steps[number], number, len(steps)))
         report.tokens += sum(len(example.ids) for example in steps[number])
         if number + 1 in look_at:
@@ -232,10 +242,10 @@ def train(base: Path, base_name: str, phases: Sequence[Phase], options: Options,
         if number + 1 in look_at or time.monotonic() - saved >= SAVE_EVERY_S:
             trainer.save({"key": key, **asdict(report)})
             saved = time.monotonic()
-        if report.is_stuck(options.patience):
-            break
-    shutil.rmtree(out, ignore_errors=True)
-    best.rename(out)
+    if best.is_dir():  # else a run put it into place already, and was killed before it had removed the state
+        finish(best, report)
+        shutil.rmtree(out, ignore_errors=True)
+        best.rename(out)
     shutil.rmtree(state, ignore_errors=True)
     return report
 
@@ -262,6 +272,19 @@ def _look_steps(first: int, last: int) -> frozenset[int]:
 def _recent(losses: Sequence[float]) -> float:
     """The mean of the last losses, which does not jump from batch to batch."""
     return sum(losses[-20:]) / len(losses[-20:])
+
+
+def _hash_weights(base: Path) -> str:
+    """Tells apart the bases that have one name."""
+    return hash_content({path.name: hash_file(path) for path in base.glob("*.safetensors")})[:HASH_CHARACTERS]
+
+
+def _hash_steps(steps: Sequence[Sequence[Example]]) -> str:
+    """Tells apart what is trained on, in this order."""
+    digest = hashlib.sha256()
+    for batch in steps:
+        digest.update(json.dumps([(example.ids, example.learnt) for example in batch]).encode())
+    return digest.hexdigest()[:HASH_CHARACTERS]
 
 
 def _beside(state: Path) -> Path:

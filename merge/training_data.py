@@ -24,6 +24,7 @@ from merge.errors import TrainingDataUnusable
 
 HELD_OUT = 10  # one document of so many is not trained on
 SHUFFLED_TOGETHER = 32  # batches' worth of sequences that are sorted by length among themselves: little padding, and yet another order each epoch
+TEXT_ENDS = ("<|endoftext|>", "<|end_of_text|>")  # GPT-2's and its heirs', Llama 3's
 MAX_PROBLEMS = 5  # that an error lists
 
 
@@ -80,7 +81,7 @@ def _read(paths: Iterable[Path], check: Any) -> Iterator[Any]:
     rows: list[Any] = []
     for path in paths:
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = path.read_text(encoding="utf-8").split("\n")  # splitlines would cut at U+2028 too, which JSON leaves as it is
         except (OSError, ValueError) as error:
             raise TrainingDataUnusable(f"{path} cannot be read ({error}): give a file of JSON lines") from None
         for number, line in enumerate(lines, start=1):
@@ -122,7 +123,7 @@ def encode_triplets(triplets: Iterable[Triplet], tokenizer: Any, max_length: int
         if not whole.startswith(prompt):
             raise TrainingDataUnusable("the tokenizer's chat template changes a prompt once it is answered: give a base whose template does not")
         prompt_ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
-        answer_ids = tokenizer(whole.removeprefix(prompt).rstrip("\n"), add_special_tokens=False)["input_ids"]
+        answer_ids = tokenizer(whole.removeprefix(prompt).rstrip(), add_special_tokens=False)["input_ids"]
         if answer_ids[-1] not in tokenizer.all_special_ids:  # the template closes no turn: a model must still learn to end
             answer_ids.append(tokenizer.eos_token_id)
         if len(prompt_ids) + len(answer_ids) > max_length:
@@ -139,14 +140,17 @@ def _render(tokenizer: Any, messages: Sequence[dict[str, str]], *, add_generatio
 
 
 def pack_texts(texts: Iterable[Text], tokenizer: Any, max_length: int) -> list[Example]:
-    """The texts, each closed by the end-of-text token, one behind the other in sequences of `max_length` tokens; the last may be shorter.
+    """The texts one behind the other in sequences of `max_length` tokens, of which the last may be shorter.
 
+    Each is closed by an end-of-text token, which in chat models is not the one that ends a turn.
     Held-out documents are packed among themselves, so that no sequence holds some of either kind.
     """
+    vocabulary = tokenizer.get_vocab()
+    end = next((vocabulary[token] for token in TEXT_ENDS if token in vocabulary), tokenizer.eos_token_id)
     streams: dict[bool, list[int]] = defaultdict(list)
     for text in texts:
         ids = tokenizer(text.text, add_special_tokens=False, verbose=False)["input_ids"]
-        streams[is_held_out(text.document)] += [*ids, tokenizer.eos_token_id]
+        streams[is_held_out(text.document)] += [*ids, end]
     examples = []
     for held_out, stream in streams.items():
         name = HELD_OUT_TEXTS if held_out else ""

@@ -165,3 +165,10 @@ def test_an_error_lists_some_lines_and_counts_the_others(tmp_path: Path) -> None
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(TrainingDataUnusable, match=r"nowhere\.jsonl cannot be read"):
         read_texts([tmp_path / "nowhere.jsonl"])
+
+
+def test_signs_that_unicode_counts_as_line_ends_do_not_end_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "texts.jsonl"
+    text = "one\u2028two\u0085three\u2029four"  # JSON writes none of them as an escape
+    path.write_text(json.dumps({"text": text, "source": "d", "licence": "ISC"}, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert [read.text for read in read_texts([path])] == [text]

@@ -212,7 +212,9 @@ def test_a_file_that_cannot_be_written_is_named(folder: Path, home: Path) -> Non
 
 def test_of_more_than_are_wanted_answers_that_say_more_are_taken_more_often() -> None:
     long, short = "word " * 20, "word "
-    drafts = [("template", Draft(f"{kind} {number}?", f"{answer}{number}", ())) for number in range(300) for kind, answer in (("l", long), ("s", short))]
+    drafts = [
+        ("template", Draft(f"{kind} {number}?", f"{answer}{number}", ())) for number in range(300) for kind, answer in (("l", long), ("s", short))
+    ]
     chosen = [draft for _, draft in _choose(drafts, 300, 0, Counter())]
     lengthy = sum(draft.question.startswith("l") for draft in chosen)
     assert len(chosen) == 300
