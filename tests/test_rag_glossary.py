@@ -2,7 +2,7 @@
 
 import pytest
 
-from rag.glossary import expand_abbreviations, read_glossary
+from rag.glossary import expand_abbreviations, find_definitions, read_glossary
 
 TABLE = "| Abbreviation | Expansion | Note |\n|---|---|---|\n| WNS | Worst negative slack | worst |\n| `AT` | Arrival time; also a word | |"
 
@@ -29,3 +29,27 @@ def test_the_first_meaning_of_the_first_text_counts() -> None:
 )
 def test_abbreviations_are_expanded_and_common_words_and_names_are_not(query: str, expanded: str) -> None:
     assert expand_abbreviations(query, read_glossary([TABLE])) == expanded
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("the worst negative slack (WNS) of", [("WNS", "worst negative slack")]),
+        ("It reports total\nnegative slack (TNS).", [("TNS", "total\nnegative slack")]),
+        ("a process design kit (PDK) and clock domain crossings (CDCs)", [("PDK", "process design kit"), ("CDC", "clock domain crossings")]),
+        ("a Hardware Description Language (HDL)", [("HDL", "Hardware Description Language")]),
+        ("run on-chip variation (OCV)", [("OCV", "on-chip variation")]),
+        ("set the layer (M3)", []),  # no capitals alone
+        ("foo bar (BAZ)", []),  # letters that do not stand there
+        ("worst slack (TNS)", []),  # the first one does not
+        ("outlined area (LA)", []),  # it stands inside a word
+        ("call(ABC) or x (AB)", []),  # code, and a single word
+    ],
+)
+def test_abbreviations_are_found_beside_their_words(text: str, found: list[tuple[str, str]]) -> None:
+    assert find_definitions(text) == [(abbreviation, expansion.replace("\n", " ")) for abbreviation, expansion in found]
+
+
+def test_a_table_counts_before_prose_and_of_prose_the_usual_words() -> None:
+    prose = ["worn nets saved (WNS)", "total negative slack (TNS)", "the tall narrow stack (TNS)", "total negative slack (TNS)"]
+    assert read_glossary([*prose, TABLE]) == {"wns": "Worst negative slack", "at": "Arrival time", "tns": "total negative slack"}
