@@ -29,7 +29,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from merge.errors import OutputRefused
 from merge.eval_progress import Show
-from merge.layout import ADAPTER_CONFIG
+from merge.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from merge.parents import HASH_CHARACTERS, hash_content, hash_file
 from merge.training_data import Example, plan_epoch
 
@@ -171,25 +171,31 @@ class Trainer:
         return cross_entropy(logits.float(), ids[:, 1:][learnt[:, 1:]]), int(learnt[:, 1:].sum())
 
     def save_weights(self, folder: Path) -> None:
-        """Write the adapter in peft's format, or a whole checkpoint directory in the base's number format."""
+        """Write an adapter in peft's format, or a whole checkpoint directory; in the base's number format."""
+        config = json.loads((self._base / "config.json").read_text(encoding="utf-8"))
+        dtype = config.get("dtype") or config.get("torch_dtype") or "bfloat16"
         if self.options.weights == LORA:
-            self._model.save_pretrained(str(folder), save_embedding_layers=False)  # there are none, and it would ask the hub
-            (folder / "README.md").unlink(missing_ok=True)  # peft's empty card
-            _sort_modules(folder / ADAPTER_CONFIG)
+            self._save_adapter(folder)
+            path = folder / ADAPTER_WEIGHTS
+            save_file({name: tensor.to(getattr(torch, dtype)) for name, tensor in load_file(path).items()}, path, {"format": "pt"})
             return
         folder.mkdir(parents=True, exist_ok=True)
-        dtype = json.loads((self._base / "config.json").read_text(encoding="utf-8")).get("dtype") or "bfloat16"
         weights = {name: tensor.to(getattr(torch, dtype)) for name, tensor in self._model.state_dict().items()}
         self._model.config.dtype = dtype
         self._model.save_pretrained(folder, state_dict=weights)
         AutoTokenizer.from_pretrained(self._base).save_pretrained(folder)
+
+    def _save_adapter(self, folder: Path) -> None:
+        self._model.save_pretrained(str(folder), save_embedding_layers=False)  # there are none, and it would ask the hub
+        (folder / "README.md").unlink(missing_ok=True)  # peft's empty card
+        _sort_modules(folder / ADAPTER_CONFIG)
 
     def save(self, notes: dict[str, Any]) -> None:
         """Keep how far training is, whole or not at all."""
         new = _beside(self.state)
         shutil.rmtree(new, ignore_errors=True)
         if self.options.weights == LORA:
-            self.save_weights(new)
+            self._save_adapter(new)
         else:
             self._model.config.dtype = "float32"
             self._model.save_pretrained(new)
