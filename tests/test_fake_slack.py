@@ -88,6 +88,8 @@ def test_limits_errors_and_faults_answer_as_slack_does(slack: FakeSlack) -> None
     assert (limited.status_code, limited.headers["retry-after"], limited.json()["error"]) == (429, "7", "ratelimited")
     slack.state.broken["auth.test"] = 1
     assert call(slack, "auth.test").status_code == 500
+    slack.state.unwanted = "tomato"
+    assert call(slack, "chat.postMessage", channel="C1", text="a tomato").json()["error"] == "invalid_blocks"
     slack.state.errors["auth.test"] = "fatal_error"
     assert call(slack, "auth.test").json() == {"ok": False, "error": "fatal_error"}
     assert [one.status for one in slack.calls("auth.test")] == [429, 500, 200]

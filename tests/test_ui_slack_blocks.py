@@ -96,6 +96,15 @@ def test_of_many_sources_ten_are_shown_the_cited_ones_among_them() -> None:
     assert fault_of(message) == ""
 
 
+def test_ten_sources_with_endless_addresses_and_titles_still_fit() -> None:
+    many = tuple(read_source({**HITS[0], "number": number, "title": "&" * 400, "url": "https://h/" + "x" * 450}) for number in range(1, 11))
+    for answer in ("Run.", "x" * 8_900):
+        messages = answer_messages(Turn("How?", "answered", answer, many, "q"), ASKED_TS)
+        assert [fault_of(message) for message in messages] == [""] * len(messages)
+        assert "https://" not in texts_of(messages, "sources")[0]
+        assert texts_of(messages, "sources")[0].startswith("[1] &amp;")
+
+
 @pytest.mark.parametrize("answer", ["word " * 10_000, "```\n" + "puts $x\n" * 6_000 + "```", "\n\n".join(["line <&>"] * 4_000), "x" * 60_000])
 def test_long_answer_is_several_messages_that_slack_takes(answer: str) -> None:
     messages = answer_messages(Turn("How?", "answered", answer, SOURCES, "q", (), "stop"), ASKED_TS)

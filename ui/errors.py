@@ -140,7 +140,7 @@ def _slack_advice(reason: str) -> str:
     if word in ("invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired", "not_allowed_token_type"):
         return "Copy CHIPALIGN_SLACK_BOT_TOKEN and CHIPALIGN_SLACK_APP_TOKEN anew from https://api.slack.com/apps."
     if word in ("missing_scope", "no_permission"):
-        return "Install the app anew with the scopes of data/slack/manifest.yaml."
+        return "Install the app anew with the scopes of data/slack/manifest.yaml; its app-level token needs connections:write."
     if word in ("not_in_channel", "channel_not_found"):
         return "Invite the bot into the channel with /invite."
     return "Try again; if it happens again, show this line to your CAD team."

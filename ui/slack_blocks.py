@@ -21,9 +21,12 @@ SEARCHING = "Searching the documents..."
 WRITING = "Writing..."
 CUT_OFF = "The answer was cut off at its longest length. Ask for the rest."
 NO_ANSWER = "(no answer)"
-SECTIONS = 4  # a message holds 40,000 characters, but the blocks of one together are refused from about 13,000 on
+# A message may hold 40,000 characters, its blocks together much less: Slack tells no figure, and refused from 11,000 to 13,000 on
+# where people tried (https://github.com/slackapi/bolt-js/issues/2867).
+MESSAGE_CHARS = 9000
 MAX_SOURCES = 10  # elements that a context block may have
 TITLE_CHARS = 150
+SOURCE_CHARS = 500  # a link that makes a source longer is left out
 MAX_TURNS = 10  # turns of a thread that go with a question; ui.conversation limits their characters
 
 Block = dict[str, Any]
@@ -47,13 +50,13 @@ def answer_messages(turn: Turn, question_ts: str, revision: int = 0) -> list[Con
         below.append(_context("sources", [_source_line(source) for source in shown_sources(turn)]))
     if not sections and not below:
         below.append(_context("note", [NO_ANSWER]))
-    groups = [sections[start : start + SECTIONS] for start in range(0, len(sections), SECTIONS)] or [[]]
-    groups[-1] = groups[-1] + below
-    place = 0
-    for group in groups:
-        for block in group:
-            block["block_id"] = f"{block['block_id']}/{question_ts}/{place}/{revision}"
-            place += 1
+    groups: list[list[Block]] = []
+    for place, block in enumerate([*sections, *below]):
+        block["block_id"] += f"/{question_ts}/{place}/{revision}"
+        if groups and sum(map(_chars, [*groups[-1], block])) <= MESSAGE_CHARS:
+            groups[-1].append(block)
+        else:
+            groups.append([block])
     return [{"text": _fallback(group), "blocks": group} for group in groups]
 
 
@@ -107,7 +110,14 @@ def _text(text: str) -> Block:
 
 def _source_line(source: Source) -> str:
     name = HEADING_SEPARATOR.join(part for part in (source.title, source.heading) if part)
-    return link(source.link, f"[{source.number}] {name if len(name) <= TITLE_CHARS else name[: TITLE_CHARS - 1] + '…'}")
+    label = f"[{source.number}] {name if len(name) <= TITLE_CHARS else name[: TITLE_CHARS - 1] + '…'}"
+    linked = link(source.link, label)
+    return linked if len(linked) <= SOURCE_CHARS else link("", label)
+
+
+def _chars(block: Block) -> int:
+    """How much text a block holds."""
+    return sum(len(text["text"]) for text in ([block["text"]] if "text" in block else block["elements"]))
 
 
 def _fallback(blocks: list[Block]) -> str:

@@ -74,8 +74,9 @@ class SlackBot:
             raise SlackUnreachable(str(error)) from error
 
     def close(self) -> None:
-        """Hear no more, tell those who wait for an answer that there will be none, and close the connection."""
+        """Hear no more, tell those who wait for an answer that there will be none, and close the connection; it takes some seconds."""
         self._stopping.set()
+        self._delivery.close()
         self._socket.client.close()
         self._listeners.shutdown()
         self._lines.close()
@@ -132,11 +133,16 @@ class SlackBot:
         return read_thread(messages, self._bot_user_id, question.ts, question.is_direct)
 
     def _show(self, question: Question, placeholder_ts: str, turn: Turn, revision: int) -> None:
-        """The whole answer: in place of the placeholder, and below it what one message cannot hold."""
+        """The whole answer: in place of the placeholder, and below it what one message cannot hold. What Slack refuses is told instead."""
         first, *more = answer_messages(turn, question.ts, revision)
-        self._delivery.update(question.channel, placeholder_ts, first)
-        for content in more:
-            self._delivery.post(question.channel, question.thread_ts, content)
+        try:
+            self._delivery.update(question.channel, placeholder_ts, first)
+            for content in more:
+                self._delivery.post(question.channel, question.thread_ts, content)
+        except SlackRefused as error:
+            log.exception("the answer to event %s was refused", question.event_id)
+            refused = answer_messages(fail(Turn(question.text), str(error)), question.ts, revision + 1)[0]
+            self._delivery.update(question.channel, placeholder_ts, refused)
 
 
 def _bot_user_id(client: WebClient) -> str:

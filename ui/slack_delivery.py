@@ -38,9 +38,14 @@ class Delivery:
     def __init__(self, client: WebClient, attempts: int = ATTEMPTS) -> None:
         self._client = client
         self._attempts = attempts
+        self._closing = threading.Event()
         self._lock = threading.Lock()
         self._held_until = 0.0  # monotonic; Slack asked for silence until then
         self._next_preview = 0.0
+
+    def close(self) -> None:
+        """From now on nobody waits for a Slack that is away; a pause that Slack itself asks for is still kept."""
+        self._closing.set()
 
     def post(self, channel: str, thread_ts: str, content: Content) -> str:
         """Post a message into a thread; its `ts`. Raises SlackRefused, SlackUnreachable."""
@@ -105,18 +110,18 @@ class Delivery:
         for attempt in range(self._attempts):
             self._wait()
             is_last = attempt == self._attempts - 1
-            pause_s = min(2**attempt, LONGEST_PAUSE_S)
+            may_wait = not is_last and not self._closing.is_set()
             try:
                 return call(*arguments)
             except SlackApiError as error:
-                if is_last or not (self._hold(error) or status_of(error) >= 500):
+                if self._hold(error) and not is_last:
+                    continue
+                if not may_wait or status_of(error) < 500:
                     raise SlackRefused(reason_of(error)) from error
-                if status_of(error) >= 500:
-                    time.sleep(pause_s)
             except (OSError, HTTPException) as error:
-                if is_last:
+                if not may_wait:
                     raise SlackUnreachable(str(error)) from error
-                time.sleep(pause_s)
+            self._closing.wait(min(2**attempt, LONGEST_PAUSE_S))
         raise AssertionError("the last attempt returns or raises")
 
     def _hold(self, error: SlackApiError) -> bool:
