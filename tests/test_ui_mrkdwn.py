@@ -28,7 +28,18 @@ HOSTILE_PIECES = (
         "a",
         "| a | b |",
     ),
-    *("\n|---|---|\n", "[x](https://evil.local)", "![x](https://evil.local/p.png)", "~~~\n", "<b>", "\u200b", "é", "[1]: https://evil.local"),
+    *(
+        "\n|---|---|\n",
+        "[x](https://evil.local)",
+        "![x](https://evil.local/p.png)",
+        "~~~\n",
+        "<b>",
+        "`` ` <@U1> ``",
+        "![<!here>](x)",
+        "\u200b",
+        "é",
+        "[1]: https://evil.local",
+    ),
 )
 HOSTILE = st.lists(st.sampled_from(HOSTILE_PIECES), max_size=30).map("".join)
 
@@ -105,7 +116,9 @@ def test_only_citations_are_links(markdown: str, expected: str) -> None:
     "text", ["<!channel>", "<!here|here>", "<@U123>", "<#C123|x>", "<!subteam^S1>", "&lt;!channel&gt;", "&#60;!everyone>", "`<@U1>`"]
 )
 def test_text_mentions_nobody(text: str) -> None:
-    for shown in (mrkdwn(text), mrkdwn(f"**{text}**"), mrkdwn(f"```\n{text}\n```"), mrkdwn(f"[{text}]({DOCS})"), escape(text), link(DOCS, text)):
+    quoted = [text, f"**{text}**", f"# {text}", f"- {text}", f"> {text}", f"| {text} |\n|---|\n| {text} |", f"[{text}]({DOCS})", f"![{text}](x.png)"]
+    coded = [f"```\n{text}\n```", f"~~~{text}\n~~~", f"    {text}", f"``` ` {text} ```", f"`{text}`"]
+    for shown in (*map(mrkdwn, [*quoted, *coded]), escape(text), link(DOCS, text)):
         assert not re.search(r"<[!@#]", shown)
 
 
@@ -155,6 +168,11 @@ def test_paragraphs_share_a_section_as_long_as_they_fit() -> None:
     paragraphs = ["x" * 1000] * 7
     assert [len(section) for section in to_sections("\n\n".join(paragraphs))] == [2002, 2002, 2002, 1000]
     assert SECTION_CHARS == 3000
+
+
+def test_deeply_nested_lists_lose_no_line() -> None:
+    nested = "\n".join("  " * depth + f"- level{depth}" for depth in range(25))
+    assert re.findall(r"level(\d+)", mrkdwn(nested)) == [str(depth) for depth in range(25)]
 
 
 def test_blank_text_has_no_section() -> None:

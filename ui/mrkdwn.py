@@ -19,7 +19,8 @@ SECTION_CHARS = 3000  # Slack's limit for the text of a section block
 LINK_CHARS = 2500  # a longer link becomes text: a link cannot be cut, and has to fit into a section
 FENCE_CHARS = len("```\n\n```")
 
-_PARSER = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+# What is nested deeper than maxNesting is dropped by the parser: 60 levels are lists 30 deep, and far from Python's limit of recursion.
+_PARSER = MarkdownIt("commonmark", {"html": False, "maxNesting": 60}).enable(["table", "strikethrough"])
 _CITATION = re.compile(r"\[(\d{1,3})\]")
 _ATOM = re.compile(r"<[^<>]*>|&(?:amp|lt|gt);|.", re.DOTALL)  # what must not be cut in two
 _THREE_BACKTICKS = re.compile("`(?=``)")
