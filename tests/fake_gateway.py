@@ -100,6 +100,7 @@ class Script:
     max_messages: int | None = None  # conversations of more are refused as longer than the context window
     ready: tuple[int, dict[str, str]] = (200, {"status": "ready", "engine": "ready", "index": "1234 passages from handbook", "model": MODEL_ID})
     key: str = ""  # the API key it asks for
+    request_id: str = ""  # the X-Request-Id of its streams
     raw: str | None = None  # answer everything with this HTML page instead: some other program
 
 
@@ -207,6 +208,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _stream(self, script: Script) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
+        if script.request_id:
+            self.send_header("X-Request-Id", script.request_id)
         self.end_headers()
         retrieval = {"enabled": True, "query": script.query or None, "hits": list(script.hits)}
         self._event(_chunk({"role": "assistant", "content": ""}) | {"retrieval": retrieval})

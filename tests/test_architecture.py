@@ -22,7 +22,8 @@ LAYERS = {  # a file imports only files that stand before it here
     "index_commands commands eval_commands qa_commands adapt_commands triplet_commands",
     "serve": "errors settings protocol sse metrics auth tokens weights upstream chat routes app engine machine guard supervisor panel up doctor "
     "bench commands experiment experiment_inputs experiment_run experiment_scores experiment_report experiment_plots eval_commands",
-    "ui": "errors settings events client conversation store heartbeat rendering chat_app commands",
+    "ui": "errors settings events client conversation store heartbeat rendering chat_app mrkdwn slack_events slack_blocks slack_delivery "
+    "slack_queue slack_bot commands",
 }
 MAY_IMPORT = {"merge": set(), "rag": set(), "serve": {"rag"}, "ui": set()}
 SOURCES = [path for package in LAYERS for path in sorted((ROOT / package).glob("*.py"))]

@@ -66,6 +66,11 @@ def test_gateway_refuses_in_the_envelope_of_openai() -> None:
     assert response.json()["error"] == {"message": "starting", "type": "server_error", "param": None, "code": "engine_unavailable"}
 
 
+def test_gateway_names_a_stream_by_its_request_id() -> None:
+    with FakeGateway(Script(request_id="req-7")) as gateway:
+        assert httpx.post(f"{gateway.url}/v1/chat/completions", json={"messages": []}).headers["x-request-id"] == "req-7"
+
+
 def test_gateway_with_a_key_refuses_whoever_lacks_it() -> None:
     with FakeGateway(Script(key="right")) as gateway:
         assert httpx.get(f"{gateway.url}/v1/models").status_code == 401

@@ -42,6 +42,20 @@ def test_answer_is_sources_then_deltas_then_the_end() -> None:
     assert (last.finish_reason, last.cited, last.model) == ("stop", (1,), MODEL_ID)
 
 
+@pytest.mark.parametrize(
+    ("script", "request_id"),
+    [
+        (Script(refusal=Refusal(503, "engine_unavailable", "starting", {"X-Request-Id": "req-1"})), "req-1"),
+        (Script(error_after=1, request_id="req-2"), "req-2"),
+        (Script(cut_after=1, request_id="req-3"), "req-3"),
+        (Script(hits=({},), request_id="req-4"), "req-4"),
+        (Script(error_after=1), ""),
+    ],
+)
+def test_failure_carries_the_id_that_the_gateway_gave_the_request(script: Script, request_id: str) -> None:
+    assert failure_of(script)[1].request_id == request_id
+
+
 def test_request_names_the_served_model_and_leaves_the_length_to_the_gateway() -> None:
     with FakeGateway() as fake, client_of(fake) as gateway:
         list(gateway.ask(QUESTION))

@@ -1,8 +1,10 @@
-"""`chipalign ask` and `chipalign page` as a person and a script meet them."""
+"""`chipalign ask`, `page` and `slack` as a person and a script meet them."""
 
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import pytest
 
 import chipalign
 from tests.fake_gateway import HITS, MODEL_ID, NOTHING_FOUND, FakeGateway, Script
+from tests.fake_slack import APP_TOKEN, BOT, BOT_TOKEN, FakeSlack, texts_of
 from ui.commands import streamlit_arguments
 from ui.settings import UiSettings
 
@@ -160,3 +163,54 @@ def test_page_is_served_where_the_settings_say_and_calls_nobody() -> None:
 
 def test_key_does_not_stand_on_the_command_line_of_the_page() -> None:
     assert not any("secret" in argument for argument in streamlit_arguments(UiSettings(api_key="secret")))
+
+
+@pytest.mark.parametrize(
+    ("bot_token", "app_token", "told", "not_told"),
+    [
+        ("", "", ["BOT_TOKEN is missing", "APP_TOKEN is missing"], []),
+        (APP_TOKEN, BOT_TOKEN, ["BOT_TOKEN begins with something else", "APP_TOKEN begins with something else"], []),
+        (BOT_TOKEN, "", ["APP_TOKEN is missing"], ["BOT_TOKEN"]),
+        ("xoxp-a-user", APP_TOKEN, ["BOT_TOKEN begins with something else"], ["APP_TOKEN"]),
+    ],
+)
+def test_missing_and_swapped_tokens_are_told_in_one_line(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch, bot_token: str, app_token: str, told: list[str], not_told: list[str]
+) -> None:
+    monkeypatch.setenv("CHIPALIGN_SLACK_BOT_TOKEN", bot_token)
+    monkeypatch.setenv("CHIPALIGN_SLACK_APP_TOKEN", app_token)
+    assert chipalign.main(["slack"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("chipalign slack: CHIPALIGN_SLACK_")
+    assert err.count("\n") == 1
+    assert "https://api.slack.com/apps" in err
+    assert all(words in err for words in told)
+    assert not any(words in err for words in [*not_told, *filter(None, (bot_token, app_token))])
+
+
+def slack_process(slack: FakeSlack, gateway: FakeGateway, **changes: str) -> subprocess.Popen[str]:
+    """`chipalign slack` between these two."""
+    tokens = {"CHIPALIGN_SLACK_BOT_TOKEN": BOT_TOKEN, "CHIPALIGN_SLACK_APP_TOKEN": APP_TOKEN, "CHIPALIGN_SLACK_URL": slack.url}
+    command = [sys.executable, "-m", "chipalign", "slack", "--url", gateway.url]
+    return subprocess.Popen(command, cwd=ROOT, env={**os.environ, **tokens, **changes}, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize(("stop", "exit_code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_slack_answers_until_it_is_stopped(stop: signal.Signals, exit_code: int) -> None:
+    with FakeSlack() as slack, FakeGateway() as gateway, slack_process(slack, gateway) as process:
+        asked = slack.say("C1", f"<@{BOT}> how?")
+        assert texts_of(slack.wait_for_answer("C1", asked), "answer")[0].startswith("Run `repair_antennas`")
+        process.send_signal(stop)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == exit_code
+    assert f"answering in Slack as user {BOT}, asking {gateway.url}" in err
+    assert "Traceback" not in err
+    assert not any(secret in err for secret in (BOT_TOKEN, APP_TOKEN, "how?"))
+
+
+def test_token_that_slack_refuses_is_one_line_and_exit_2() -> None:
+    with FakeSlack() as slack, FakeGateway() as gateway, slack_process(slack, gateway, CHIPALIGN_SLACK_BOT_TOKEN="xoxb-wrong") as process:
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert err.splitlines()[-1].startswith("chipalign slack: Slack refused: invalid_auth. Copy CHIPALIGN_SLACK_BOT_TOKEN")
+    assert "Traceback" not in err

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, fields, replace
+from typing import Any
 
 import pytest
 
@@ -22,8 +23,15 @@ def test_every_variable_is_read() -> None:
         "CHIPALIGN_HOST": "0.0.0.0",
         "CHIPALIGN_PAGE_PORT": "9000",
         "CHIPALIGN_TIMEOUT_S": "2.5",
+        "CHIPALIGN_SLACK_BOT_TOKEN": "xoxb-1",
+        "CHIPALIGN_SLACK_APP_TOKEN": "xapp-1",
+        "CHIPALIGN_SLACK_CHANNELS": "C1, G2",
+        "CHIPALIGN_SLACK_QUESTIONS": "7",
+        "CHIPALIGN_SLACK_URL": "https://slack-gov.com/api",
     }
-    assert UiSettings.from_env(env) == UiSettings("https://gateway.local", "secret", "0.0.0.0", 9000, 2.5)
+    read = UiSettings.from_env(env)
+    assert read == UiSettings("https://gateway.local", "secret", "0.0.0.0", 9000, 2.5, "xoxb-1", "xapp-1", "C1, G2", 7, "https://slack-gov.com/api/")
+    assert read.slack_channel_ids == {"C1", "G2"}
 
 
 def test_empty_and_blank_values_leave_the_default() -> None:
@@ -48,6 +56,12 @@ def test_empty_and_blank_values_leave_the_default() -> None:
         ("CHIPALIGN_TIMEOUT_S", "inf"),
         ("CHIPALIGN_TIMEOUT_S", "two minutes"),
         ("CHIPALIGN_PAGE_PORT", "80.5"),
+        ("CHIPALIGN_SLACK_CHANNELS", "#general"),
+        ("CHIPALIGN_SLACK_CHANNELS", "C1;C2"),
+        ("CHIPALIGN_SLACK_QUESTIONS", "0"),
+        ("CHIPALIGN_SLACK_QUESTIONS", "65"),
+        ("CHIPALIGN_SLACK_QUESTIONS", "many"),
+        ("CHIPALIGN_SLACK_URL", "slack.com"),
     ],
 )
 def test_bad_value_is_refused_by_the_name_of_its_variable(variable: str, value: str) -> None:
@@ -66,8 +80,15 @@ def test_address_below_a_path_is_kept() -> None:
     assert UiSettings.from_env({"CHIPALIGN_URL": "https://tools.local/chip/"}).url == "https://tools.local/chip"
 
 
-def test_key_is_not_shown_when_settings_are_printed() -> None:
-    assert "secret" not in repr(UiSettings(api_key="secret"))
+@pytest.mark.parametrize("name", ["api_key", "slack_bot_token", "slack_app_token"])
+def test_key_or_token_is_not_shown_when_settings_are_printed(name: str) -> None:
+    changes: dict[str, Any] = {name: "secret"}
+    assert "secret" not in repr(replace(UiSettings(), **changes))
+
+
+def test_no_channel_ids_mean_all_channels() -> None:
+    assert UiSettings().slack_channel_ids == frozenset()
+    assert UiSettings.from_env({"CHIPALIGN_SLACK_CHANNELS": "C1,"}).slack_channel_ids == {"C1"}
 
 
 def test_settings_are_frozen() -> None:
@@ -76,7 +97,7 @@ def test_settings_are_frozen() -> None:
 
 
 def test_child_process_comes_to_the_same_settings_and_keeps_the_rest_of_the_environment() -> None:
-    settings = UiSettings("https://gateway.local", "secret", "0.0.0.0", 9000, 2.5)
+    settings = UiSettings("https://gateway.local", "secret", "0.0.0.0", 9000, 2.5, slack_channels="C1,C2", slack_questions=7)
     env = settings.to_env({"PATH": "/bin", "CHIPALIGN_URL": "http://old"})
     assert env["PATH"] == "/bin"
     assert UiSettings.from_env(env) == settings

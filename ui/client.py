@@ -91,28 +91,36 @@ class Gateway:
                 asked = shorter
 
     def _stream(self, model: str, messages: list[Message]) -> Iterator[Event]:
-        finished = False
+        finished, request_id = False, ""
         try:
             # `messages` are OpenAI's by construction; the package types each role as a class of its own.
             with self._openai.chat.completions.create(model=model, messages=cast(Any, messages), stream=True) as stream:
+                request_id = stream.response.headers.get("x-request-id", "")
                 for chunk in stream:
                     for event in read_chunk(chunk.to_dict()):
                         finished = finished or isinstance(event, Finished)
                         yield event
         except openai.APIError as error:
-            raise self._explain(error) from error
+            raise self._explain(error, request_id) from error
         except (json.JSONDecodeError, KeyError, TypeError, AttributeError, ValueError) as error:
-            raise AnswerBroken(f"the gateway sent an event that cannot be read ({type(error).__name__}: {error}).") from error
+            broken = AnswerBroken(f"the gateway sent an event that cannot be read ({type(error).__name__}: {error}).")
+            raise _named(broken, request_id) from error
         if not finished:
-            raise AnswerBroken("the connection was closed in the middle of the answer.")
+            raise _named(AnswerBroken("the connection was closed in the middle of the answer."), request_id)
 
     def close(self) -> None:
         """Close every connection."""
         self._http.close()
         self._openai.close()
 
-    def _explain(self, error: openai.APIError) -> GatewayError:
-        """The error of ours that says what `error` means. APIError itself, without a status, is one that arrived amid the stream."""
+    def _explain(self, error: openai.APIError, request_id: str = "") -> GatewayError:
+        """The error of ours that says what `error` means, with the request's id if the gateway gave one, now or when a stream began."""
+        if isinstance(error, openai.APIStatusError):
+            return _named(explain_status(self._url, error.status_code, error.body, error.response.headers), error.request_id or "")
+        return _named(self._explain_connection(error), request_id)
+
+    def _explain_connection(self, error: openai.APIError) -> GatewayError:
+        """The same for errors without an HTTP status. APIError itself is one that arrived amid the stream."""
         if isinstance(error, openai.APITimeoutError):
             connecting = "Connect" in type(error.__cause__).__name__
             return GatewayTimeout(self._url, min(CONNECT_TIMEOUT_S, self._timeout_s) if connecting else self._timeout_s)
@@ -121,9 +129,13 @@ class Gateway:
             # Only a connection that stood can break while it is read.
             was_connected = type(error.__cause__).__name__ in ("ReadError", "RemoteProtocolError")
             return AnswerBroken(f"the connection to the gateway was lost ({reason}).") if was_connected else GatewayDown(self._url, reason)
-        if isinstance(error, openai.APIStatusError):
-            return explain_status(self._url, error.status_code, error.body, error.response.headers)
         return AnswerBroken(error.message)
+
+
+def _named(error: GatewayError, request_id: str) -> GatewayError:
+    """`error` with the id of the request that it ended."""
+    error.request_id = request_id
+    return error
 
 
 def shorten(messages: list[Message]) -> list[Message]:

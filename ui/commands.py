@@ -1,6 +1,7 @@
-"""The commands of this package: `chipalign ask` (a question in the terminal) and `chipalign page` (the chat page).
+"""The commands of this package: `chipalign ask` (a question in the terminal), `page` (the chat page) and `slack` (the Slack bot).
 
-They parse arguments and write; asking is `ui.client`'s, drawing `ui.chat_app`'s. Each returns the exit code or raises UiError.
+They parse arguments and write; asking is `ui.client`'s, drawing `ui.chat_app`'s, answering in Slack `ui.slack_bot`'s. Each returns
+the exit code or raises UiError.
 
     ask(["What is hold slack?", "--json"])
 """
@@ -9,17 +10,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import re
+import signal
 import socket
 import sys
+import threading
 from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NoReturn
 
 from ui.conversation import Turn, begin, take_event, to_messages
-from ui.errors import EmptyQuestion, PortTaken
+from ui.errors import EmptyQuestion, PortTaken, SlackTokensWrong
 from ui.events import Finished, TextDelta
 from ui.settings import UiSettings, parse_port, parse_url
 
@@ -52,6 +56,41 @@ def page(argv: list[str]) -> int:
     settings = _settings(args.url, args.port)
     _check_port(settings.host, settings.page_port)
     _become_streamlit(settings)
+
+
+def slack(argv: list[str]) -> int:
+    """`chipalign slack`: answer in Slack until Ctrl-C or SIGTERM; the log goes to stderr and holds no word of what is asked."""
+    parser = argparse.ArgumentParser(prog="chipalign slack", description="Run the Slack bot, over Socket Mode: it needs no public address.")
+    parser.add_argument("--url", help="address of the gateway (default: CHIPALIGN_URL, or http://127.0.0.1:8000)")
+    args = parser.parse_args(argv)
+    settings = _settings(args.url)
+    check_slack_tokens(settings)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for noisy in ("httpx", "httpx2", "slack_bolt", "slack_sdk"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    from ui.client import Gateway  # seconds of imports that `--help` does without
+    from ui.slack_bot import SlackBot
+
+    stop = threading.Event()
+    with closing(Gateway(settings)) as gateway, closing(SlackBot(settings, gateway)) as bot:
+        bot.start()
+        signal.signal(signal.SIGTERM, lambda *_: stop.set())
+        logging.getLogger("chipalign.slack").info("answering in Slack as user %s, asking %s; Ctrl-C stops", bot.bot_user_id, settings.url)
+        stop.wait()
+    return 0
+
+
+def check_slack_tokens(settings: UiSettings) -> None:
+    """Raise SlackTokensWrong that tells of each token that is missing or of another kind; no token is shown."""
+    problems = []
+    for variable, token, prefix, kind in (
+        ("CHIPALIGN_SLACK_BOT_TOKEN", settings.slack_bot_token, "xoxb-", 'the bot token, from "OAuth & Permissions"'),
+        ("CHIPALIGN_SLACK_APP_TOKEN", settings.slack_app_token, "xapp-", 'the app-level token with connections:write, from "Basic Information"'),
+    ):
+        if not token.startswith(prefix):
+            problems.append(f"{variable} {'begins with something else' if token else 'is missing'}: it must be {kind}, which begins with {prefix}")
+    if problems:
+        raise SlackTokensWrong(problems)
 
 
 def streamlit_arguments(settings: UiSettings) -> list[str]:

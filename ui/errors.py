@@ -39,7 +39,12 @@ class PortTaken(UiError):
 
 
 class GatewayError(UiError):
-    """Base of what can go wrong while a question is asked; the page shows it under the question, with a Retry button."""
+    """Base of what can go wrong while a question is asked; the page shows it under the question, with a Retry button.
+
+    `request_id` is the gateway's name for the request in its log, "" where it gave none.
+    """
+
+    request_id = ""
 
 
 class GatewayDown(GatewayError):
@@ -99,3 +104,43 @@ class RequestRefused(GatewayError):
 
     def __init__(self, what: str, todo: str, message: str) -> None:
         super().__init__(f"{what} {todo} The gateway says: {message}")
+
+
+class SlackTokensWrong(UiError):
+    """A token that the Slack bot needs is missing, or is one of another kind."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__(f"{'; '.join(problems)}. Both are found at https://api.slack.com/apps, in the app that data/slack/manifest.yaml describes.")
+
+
+class SlackRefused(UiError):
+    """Slack answered a call with an error; `reason` is its word for it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"Slack refused: {reason}. {_slack_advice(reason)}")
+
+
+class SlackUnreachable(UiError):
+    """Slack's Web API cannot be reached."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"Slack cannot be reached ({reason}): check this machine's way to slack.com, and HTTPS_PROXY if it has a proxy.")
+
+
+class QuestionInterrupted(UiError):
+    """The bot is being stopped while a question waits or is answered."""
+
+    def __init__(self) -> None:
+        super().__init__("The bot was stopped before the answer was complete: ask again in a moment.")
+
+
+def _slack_advice(reason: str) -> str:
+    """What to do about one of Slack's errors (https://docs.slack.dev/reference/methods/auth.test lists them)."""
+    word = reason.split(" ")[0]
+    if word in ("invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired", "not_allowed_token_type"):
+        return "Copy CHIPALIGN_SLACK_BOT_TOKEN and CHIPALIGN_SLACK_APP_TOKEN anew from https://api.slack.com/apps."
+    if word in ("missing_scope", "no_permission"):
+        return "Install the app anew with the scopes of data/slack/manifest.yaml; its app-level token needs connections:write."
+    if word in ("not_in_channel", "channel_not_found"):
+        return "Invite the bot into the channel with /invite."
+    return "Try again; if it happens again, show this line to your CAD team."

@@ -1,4 +1,4 @@
-"""The settings of the page and of `ask`, read from environment variables once and handed down frozen.
+"""The settings of the page, of `ask` and of the Slack bot, read from environment variables once and handed down frozen.
 
 It opens no connection and reads no file. The README's table of settings is generated from the fields' metadata.
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from urllib.parse import urlsplit
@@ -18,7 +19,7 @@ from ui.errors import SettingsError
 
 @dataclass(frozen=True)
 class UiSettings:
-    """Where the gateway is, how long to wait for it, and where the page listens."""
+    """Where the gateway is, how long to wait for it, where the page listens, and what the Slack bot needs."""
 
     url: str = field(default="http://127.0.0.1:8000", metadata={"env": "CHIPALIGN_URL", "help": "address of the gateway"})
     api_key: str = field(
@@ -27,6 +28,30 @@ class UiSettings:
     host: str = field(default="127.0.0.1", metadata={"env": "CHIPALIGN_HOST", "help": "address the page listens on; 0.0.0.0 opens it to the network"})
     page_port: int = field(default=8501, metadata={"env": "CHIPALIGN_PAGE_PORT", "help": "port the page listens on"})
     timeout_s: float = field(default=120.0, metadata={"env": "CHIPALIGN_TIMEOUT_S", "help": "seconds of silence after which a question is given up"})
+    slack_bot_token: str = field(
+        default="", repr=False, metadata={"env": "CHIPALIGN_SLACK_BOT_TOKEN", "help": "the Slack app's bot token, xoxb-...: what the bot writes with"}
+    )
+    slack_app_token: str = field(
+        default="",
+        repr=False,
+        metadata={"env": "CHIPALIGN_SLACK_APP_TOKEN", "help": "the Slack app's app-level token, xapp-...: what the bot hears with"},
+    )
+    slack_channels: str = field(
+        default="",
+        metadata={
+            "env": "CHIPALIGN_SLACK_CHANNELS",
+            "help": "ids of the channels that the Slack bot answers in, with commas; empty: all that it is in",
+        },
+    )
+    slack_questions: int = field(default=4, metadata={"env": "CHIPALIGN_SLACK_QUESTIONS", "help": "questions that the Slack bot answers at a time"})
+    slack_url: str = field(
+        default="https://slack.com/api/", metadata={"env": "CHIPALIGN_SLACK_URL", "help": "address of Slack's Web API; GovSlack has its own"}
+    )
+
+    @property
+    def slack_channel_ids(self) -> frozenset[str]:
+        """The channels that the Slack bot answers in; empty: all."""
+        return frozenset(filter(None, (part.strip() for part in self.slack_channels.split(","))))
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> UiSettings:
@@ -42,6 +67,11 @@ class UiSettings:
             host=given["host"][1] if "host" in given else defaults.host,
             page_port=parse_port(*given["page_port"]) if "page_port" in given else defaults.page_port,
             timeout_s=_seconds(*given["timeout_s"]) if "timeout_s" in given else defaults.timeout_s,
+            slack_bot_token=given["slack_bot_token"][1] if "slack_bot_token" in given else defaults.slack_bot_token,
+            slack_app_token=given["slack_app_token"][1] if "slack_app_token" in given else defaults.slack_app_token,
+            slack_channels=_channels(*given["slack_channels"]) if "slack_channels" in given else defaults.slack_channels,
+            slack_questions=_questions(*given["slack_questions"]) if "slack_questions" in given else defaults.slack_questions,
+            slack_url=f"{parse_url(*given['slack_url'])}/" if "slack_url" in given else defaults.slack_url,
         )
 
     def to_env(self, env: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -81,3 +111,15 @@ def _seconds(variable: str, value: str) -> float:
     if not (seconds > 0 and math.isfinite(seconds)):
         raise SettingsError(variable, value, "a number of seconds above 0")
     return seconds
+
+
+def _channels(variable: str, value: str) -> str:
+    if not re.fullmatch(r"[CGD][A-Z0-9]+(\s*,\s*[CGD][A-Z0-9]+)*\s*,?", value):  # Slack's ids; names can be changed by anybody
+        raise SettingsError(variable, value, "ids of channels such as C0123ABCD with commas, found below a channel's details in Slack")
+    return value
+
+
+def _questions(variable: str, value: str) -> int:
+    if not (value.isascii() and value.isdigit() and 1 <= int(value) <= 64):
+        raise SettingsError(variable, value, "a whole number from 1 to 64")
+    return int(value)
