@@ -185,5 +185,5 @@ def test_the_demo_adapter_can_be_opened() -> None:
         assert len(adapter.pairs) == 210
         assert {pair.scale for pair in adapter.pairs.values()} == {2.0}
     card = (folder / "README.md").read_text()
-    for part in ("license: cc-by-4.0", "CC BY 4.0", "Apache-2.0", "What is wrong with it", "0.1986"):
+    for part in ("license: cc-by-4.0", "CC BY 4.0", "Apache-2.0", "chipalign adapt model --triplets", "held-out documents", "What was measured"):
         assert part in card
