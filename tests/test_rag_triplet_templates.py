@@ -221,7 +221,7 @@ def test_a_question_is_never_cut_in_code_or_brackets(sentence: str, question: st
 
 @pytest.mark.parametrize("start", ["When", "If", "Unless", "Before", "Without", "In", "Not"])
 def test_a_name_in_what_leads_up_to_a_sentence_is_not_its_subject(start: str) -> None:
-    assert asked(f"Words.\n\n{start} `set_density` fails to run the flow goes on alone.", seeds=20) == {}
+    assert asked(f"Words.\n\n{start} `set_density` sets rows apart the flow goes on alone.", seeds=20) == {}
     assert asked("Words.\n\nThe `set_density` command sets how many cells share a row.", seeds=20) != {}
 
 
@@ -253,7 +253,7 @@ def test_a_section_begins_in_each_document_though_the_headings_are_alike() -> No
 def test_what_goes_on_under_a_heading_does_not_answer_for_it() -> None:
     first, more = (
         section(text, "one", "a.md", position)
-        for position, text in enumerate(("Metal two is made before metal three.", "More of it is told in here."))
+        for position, text in enumerate(("Metal two is made before metal three.", "More of it is told in words."))
     )
     for chunks in ([first, more], [more, first], [more, section("Other text of other people here.", "one", "b.md", 0), first]):
         assert more.text not in {draft.answer for seed in range(20) for draft in drafts_of_chunks(chunks, seed)}
@@ -410,7 +410,8 @@ def test_a_document_gives_the_drafts_that_were_written_by_hand(path: str, text: 
 
 # --- properties -----------------------------------------------------------------------------------------------------
 
-ALL_CHUNKS = [chunk for path, text in GOLDEN for chunk in chunks_of(path, text)]
+LONG = "# Metals\n\n## Order\n\n" + "\n\n".join(f"Part {number} of the order is told in this paragraph of some words." for number in range(60))
+ALL_CHUNKS = [chunk for path, text in (*GOLDEN, ("long.md", LONG)) for chunk in chunks_of(path, text)]
 
 
 @given(st.permutations(ALL_CHUNKS), st.integers(0, 99))
@@ -421,7 +422,6 @@ def test_drafts_do_not_depend_on_the_order_of_the_chunks(chunks: list[Chunk], se
         return sorted(drafts, key=lambda draft: draft.question)
 
     assert by_question(drafts_of_chunks(chunks, seed)) == by_question(drafts_of_chunks(ALL_CHUNKS, seed))
-    assert by_question([draft for chunk in chunks for draft in drafts_of_chunks([chunk], seed)]) == by_question(drafts_of_chunks(chunks, seed))
 
 
 NAMES = st.sampled_from(["-guide_file", "set_wire_rc", "CORE_AREA", "opt_dff", "$paramod", "-halo"])
