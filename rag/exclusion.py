@@ -103,6 +103,8 @@ def _find_turns(row: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _find_answer(row: dict[str, Any]) -> str:
     answer = row.get("answer", "")
+    if isinstance(answer, bool) or (isinstance(answer, int) and answer < 0):
+        raise TypeError  # Python would count from the end
     return _text(row["choices"][answer] if isinstance(answer, int) else answer).replace("\\n", "\n")
 
 

@@ -29,8 +29,20 @@ _VERBS = frozenset({
     "test", "toggle", "trace", "translate", "treat", "tune", "turn", "undo", "update", "upsize", "use", "validate", "verify", "warn", "widen",
     "write", "zoom",
 })  # fmt: skip
-_ABBREVIATED = re.compile(r"(?:\b(?:e\.g|i\.e|etc|vs|cf|Fig|approx|resp|Sec|No)\.|^\d+\.)$")
-_SENTENCE_END = re.compile(r"(?<=[.!?])[)\"]?\s+(?=[A-Z`\"(*$-])")
+# What is a verb as well, and what makes the two a thing: "Scale factor", "Guide file name".
+_ALSO_NOUNS = frozenset({
+    "buffer", "cover", "cut", "group", "guide", "limit", "link", "list", "log", "mark", "match", "name", "place", "report", "route", "scale",
+    "search", "start", "stop", "test", "trace",
+})  # fmt: skip
+_COMPOUND = re.compile(r"(?:engine|factor|file|name|prefix|suffix|type)s?\b")
+_SECOND_VERB = re.compile(r"^(and/or|and|or) ([A-Za-z]+)\b")
+_ABBREVIATED = re.compile(r"(?:\b(?:e\.g|i\.e|etc|vs|cf|Fig|approx|resp|Sec|No)\.[)\"]?|^\d+\.)$")
+_SENTENCE_END = re.compile(r"(?:(?<=[.!?])|(?<=[.!?][)\"]))\s+(?=[A-Z`\"(*$-])")
+# Only HTML's own: `<file>` is what a manual calls a value. Code is matched first, so that nothing in it is.
+_CODE_OR_TAG = re.compile(r"(`[^`]*`)|</?(?:a|b|br|code|em|font|i|kbd|p|pre|small|span|strong|sub|sup|tt|u)(?:\s[^<>]*)?/?>", re.IGNORECASE)
+_CODE_OR_BRACKETS = re.compile(r"(`[^`]*`)|\s*\((?:[^()]|\([^()]*\))*\)")
+# Proper names that no rule tells from the first word of a sentence.
+_NAMES = frozenset({"Boolean", "Elmore", "Liberty", "Python", "Steiner", "Tcl", "Verilog", "Yosys"})
 # What descriptions say before they say anything.
 _LABEL = re.compile(r"^\s*(?:\(?(?:optional|required|experimental)\)?\s*[.:,;]?\s+)+", re.IGNORECASE)
 _SELF = re.compile(
@@ -45,15 +57,15 @@ def clean(text: str) -> str:
     """Running text of a cell or a paragraph: one line, single blanks and backticks, without emphasis, links' targets and HTML."""
     text = html.unescape(re.sub(r"<br\s*/?>", " ", text)).replace("\\|", "|").replace("\\_", "_").replace("**", "")
     text = re.sub(r"``([^`\n]+)``", r"`\1`", text)
-    text = re.sub(r"</?[a-z]+(?:\s[^<>]*)?>(?![^`]*`)", "", text) if "`<" not in text else text
+    text = _CODE_OR_TAG.sub(lambda match: match[1] or "", text)
     return re.sub(r"\s+\.(?=[A-Z]|$)", ". ", " ".join(text.split())).strip()
 
 
 def split_sentences(text: str) -> list[str]:
-    """Sentences of a cleaned text; "e.g." and "1." end none."""
+    """Sentences of a cleaned text; "e.g." and "1." end none, nor does anything between backticks."""
     sentences: list[str] = []
     for part in _SENTENCE_END.split(text):
-        if sentences and _ABBREVIATED.search(sentences[-1]):
+        if sentences and (_ABBREVIATED.search(sentences[-1]) or sentences[-1].count("`") % 2):
             sentences[-1] += f" {part}"
         else:
             sentences.append(part)
@@ -79,7 +91,9 @@ def first_sentences(text: str, most_words: int = 45) -> str:
 
 
 def with_stop(text: str) -> str:
-    """The text with a sign that ends a sentence."""
+    """The text with a sign that ends a sentence; code at its end stays as it is."""
+    if text.rstrip().endswith("```"):
+        return text.rstrip()
     text = text.rstrip(" ,;:-")
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
@@ -115,6 +129,11 @@ def as_predicate(description: str) -> str | None:
     verb = infinitive(first)
     if verb is None or not rest or rest.startswith(("of ", "for ", "to use ")):  # "Name of the net", "Report for the layer" are nouns
         return None
+    if first.lower() in _ALSO_NOUNS and _COMPOUND.match(rest):
+        return None
+    if second := _SECOND_VERB.match(rest):  # "Enable or disable the check"; "List or pattern of vias" is no verb either
+        other = infinitive(second[2])
+        return f"{third_person(verb)} {second[1]} {third_person(other)}{rest[second.end() :]}" if other else None
     return f"{third_person(verb)} {rest}"
 
 
@@ -124,25 +143,33 @@ def as_task(description: str) -> str | None:
     if predicate is None:
         return None
     first, _, rest = predicate.partition(" ")
+    if second := _SECOND_VERB.match(rest):
+        rest = f"{second[1]} {infinitive(second[2])}{rest[second.end() :]}"
     return f"{infinitive(first)} {rest}"
 
 
 def as_question_part(text: str) -> str:
-    """The first sentence without its end and what stands in brackets, to be asked for."""
+    """The first sentence without its end and what stands in brackets outside of code, to be asked for."""
     sentence = (split_sentences(text) or [""])[0]
-    return " ".join(re.sub(r"\s*\((?:[^()]|\([^()]*\))*\)", "", sentence).split()).rstrip(" .:;,")
+    return " ".join(_CODE_OR_BRACKETS.sub(lambda match: match[1] or "", sentence).split()).rstrip(" .:;,")
 
 
 def lower_first(text: str) -> str:
     """`The die area` as `the die area`; abbreviations and names keep their capital."""
     first, _, rest = text.partition(" ")
     is_title = re.match(r"(?:[a-z]+ )?[A-Z][a-z]", rest) is not None
-    return text[:1].lower() + text[1:] if re.fullmatch(r"[A-Z][a-z]+,?|A", first) and not is_title else text
+    is_word = re.fullmatch(r"[A-Z][a-z]+,?|A", first) and first.rstrip(",") not in _NAMES
+    return text[:1].lower() + text[1:] if is_word and not is_title else text
 
 
 def cite_at_end(answer: str, numbers: Sequence[int]) -> str:
-    """The answer with `[1]` or `[1][2]` before the sign that ends it; where code follows, before the colon that leads to the code."""
+    """The answer with `[1]` or `[1][2]` before the sign that ends it; where code follows, before the colon that leads to the code.
+
+    Behind code that nothing leads to.
+    """
     marks = " " + "".join(f"[{number}]" for number in numbers)
+    if answer.lstrip().startswith("```"):
+        return f"{answer.rstrip()}\n{marks.strip()}"
     text, fence, code = answer.partition("\n```")
     body = text.rstrip()
     end = body[-1] if body[-1:] in ".!?:" else ""

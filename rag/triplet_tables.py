@@ -50,9 +50,16 @@ _ASKABLE = frozenset({
     "effect on victim", "yosys pass",
 })  # fmt: skip
 _OF_COMMAND = re.compile(r"(option|argument)s? of `([^`]+)`?")
-_VALUE = r"(?:`([^`]+)`|\"([^\"]+)\"|(-?\d[\w.%]*|true|false|none))"
-_DEFAULT = re.compile(rf"\bdefault(?: value)?(?: is|:)? {_VALUE}(?=[.,;)\s]|$)(?! (?:for|when|if|with|and))", re.IGNORECASE)
-_ALLOWED = re.compile(r"\ballowed values are ((?:[a-z]+ ){0,4}`[^`]+`(?:(?:,| and| or|, and|, or) `[^`]+`)*)")
+_VALUE = r"(?:`(?P<code>[^`]+)`|\"(?P<text>[^\"]+)\"|(?P<plain>-?\d+(?:\.\d+)?(?:e[+-]?\d+)?[a-z%]*|true|false|none))"
+_UNIT = r"(?P<unit> (?:[munpf]?[msF]|microns?|ohms?|volts?|seconds?|minutes?|percent|degrees|pixels|sites?|tracks?|rows|layers|iterations|DBU)\b)?"
+# A value that goes on ("2 * pitch", "`30` times", "5, or the fanout", "`a` if set") is only a part of the default.
+_DEFAULT = re.compile(
+    rf"\bdefault(?:s to|(?: value)?(?: is|:)?) {_VALUE}{_UNIT}(?=[.,;)]+(?:\s|$)|\s*$| \()(?!,? \(?(?:or|unless|except|for|when|if|with|and in)\b)",
+    re.IGNORECASE,
+)
+_DEFAULT_MENTION = re.compile(r"\bdefault(?:s to|(?: value)?(?: is|:))\s", re.IGNORECASE)
+_NO_VALUE = frozenset({"", "-", "--", "\u2013", "\u2014", "n/a", "na", "required", "no default"})  # what tables write where there is no default
+_ALLOWED = re.compile(r"\b[Aa]llowed values are ((?:[a-z]+ ){0,4}`[^`]+`(?:(?:,| and| or|, and|, or) `[^`]+`)*)")
 # Descriptions that name no thing that an option could be said to give.
 _NO_NOUN = re.compile(
     r"(?:if|when|whether|only|use|floats?|strings?|integers?|boolean|flag|do|in|as|same|see|used|for|to|by|with|passed|either|one|refer|please|this)\b",
@@ -108,7 +115,7 @@ def ask_synopsis(command: str, lines: list[str], purpose: str, dice: random.Rand
             f"How do I call `{command}`?", f"What is the syntax of `{command}`?", f"Show me how `{command}` is called.", f"{command} usage",
             f"How is the command `{command}` used in a Tcl script?",
         )), f"`{command}` is called like this:{call}"  # fmt: skip
-    options = [match[1] for line in lines if (match := re.match(r"\s*\[?\s*(-[A-Za-z]\w+)", line))]
+    options = list(dict.fromkeys(option for line in lines for option in re.findall(r"(?<![\w-])-[A-Za-z]\w*", line.split(" #")[0])))
     if 1 < len(options) <= MOST_OPTIONS:
         question = dice.choice((f"What options does `{command}` have?", f"Which options can I give `{command}`?", f"List the options of {command}."))
         yield question, f"`{command}` takes the options {_join([f'`{option}`' for option in options])}."
@@ -173,13 +180,13 @@ def ask_table(block: Block, owner: str | None, usages: Usages, dice: random.Rand
         header[0], owner, told = of[1], of[2], True
     role = "symptom" if _CAUSES.intersection(header[1:]) else _ROLES.get(header[0])
     rows = []
-    for cells in (line for line in lines[2:] if len(line) == len(header) and all(line[:2])):
+    for cells in (line for line in lines[2:] if len(line) == len(header) and all(map(_says_something, line[:2]))):
         if role == "abbreviation":
             yield from _ask_abbreviation(cells, dice)
         elif role == "symptom":
             yield from _ask_symptom(header, cells, dice)
         elif role and header[1] in _DESCRIPTIONS:
-            default = cells[header.index("default")] if "default" in header else ""
+            default = next((cell for title, cell in zip(header, cells, strict=True) if title in ("default", "default value")), "")
             name = _read_name(cells[0])
             of_what = "argument" if role == "option" and name[:1] != "-" else role
             row = _Row(of_what, name, strip_labels(cells[1]), owner if role in _OPTIONS else None, default)
@@ -197,8 +204,15 @@ def _split_row(line: str) -> list[str]:
     return [clean(cell) for cell in re.split(r"(?<!\\)\|", line.strip().removeprefix("|").removesuffix("|"))]
 
 
+def _says_something(cell: str) -> bool:
+    """Whether a cell is neither empty nor "-"."""
+    return re.search(r"\w", cell) is not None
+
+
 def _read_name(cell: str) -> str:
     """The one name of a cell: `-spacing` of "`[-spacing]`" and of "-spacing value"; "" where there are several, or none."""
+    if "|" in cell:
+        return ""
     text = cell.replace("`", "").strip("[] ")
     if text.startswith("-"):
         text = text.split()[0]
@@ -253,13 +267,16 @@ def say_noun(name: str, told: str) -> str:
 
 
 def _ask_values(row: _Row, dice: random.Random) -> Iterator[Pair]:
-    found = [next(filter(None, match.groups())) for match in _DEFAULT.finditer(row.description)]
-    default = row.default.strip("` ") or (found[0].rstrip(".") if len(set(found)) == 1 else "")
-    if default and len(default.split()) <= 4 and "`" not in default:
+    default, unit = row.default.strip("` "), ""
+    if not default:
+        found = [(match["code"] or match["text"] or match["plain"], match["unit"] or "") for match in _DEFAULT.finditer(row.description)]
+        if len(set(found)) == 1 and len(_DEFAULT_MENTION.findall(row.description)) <= len(found):
+            default, unit = found[0]
+    if default.lower() not in _NO_VALUE and len(default.split()) <= 4 and "`" not in default:
         yield dice.choice((
             f"What is the default of `{row.name}`{row.whose}?", f"What is the default value of `{row.name}`{row.whose}?",
             f"Which value does `{row.name}`{row.whose} have if I do not set it?", f"{row.name}{row.whose} default".replace("`", ""),
-        )), f"The default of `{row.name}` is `{default}`."  # fmt: skip
+        )), f"The default of `{row.name}` is `{default}`{unit}."  # fmt: skip
     if allowed := _ALLOWED.search(row.description):
         question = dice.choice((f"Which values does `{row.name}`{row.whose} accept?", f"What are the allowed values of `{row.name}`{row.whose}?"))
         yield question, f"The allowed values of `{row.name}` are {allowed[1]}."
@@ -270,7 +287,7 @@ def _ask_abbreviation(cells: list[str], dice: random.Random) -> Iterator[Pair]:
     spelled = expansion if re.search(r"[ -][A-Z]", expansion) else expansion[:1].lower() + expansion[1:]
     question = dice.choice((f"What does {name} stand for?", f"What does the abbreviation {name} mean?", f"{name} stands for what?"))
     yield question, f"{name} stands for {with_stop(spelled)}"
-    if len(cells) > 2:
+    if len(cells) > 2 and _says_something(cells[2]):
         question = dice.choice((f"What is {name}?", f"Define {name}.", f"What is {name} in chip design?"))
         yield question, f"{name} ({spelled}): {with_stop(lower_first(cells[2]))}"
     yield dice.choice((f"What is the abbreviation of {spelled}?", f"How is {spelled} abbreviated?")), f"The abbreviation of {spelled} is {name}."
@@ -282,6 +299,8 @@ def _ask_symptom(header: list[str], cells: list[str], dice: random.Random) -> It
         return
     for title, cell in zip(header[1:], cells[1:], strict=True):
         told = with_stop(lower_first(cell))
+        if not _says_something(cell):
+            continue
         if title in _CAUSES:
             question = dice.choice(
                 (f"What causes {symptom}?", f"I see this: {symptom}. What is a likely cause?", f"What can be the cause of {symptom}?")
@@ -294,7 +313,7 @@ def _ask_symptom(header: list[str], cells: list[str], dice: random.Random) -> It
 
 def _ask_cell(header: list[str], cells: list[str], dice: random.Random) -> Iterator[Pair]:
     """One cell of a table with other headers, by row and column."""
-    columns = [number for number, title in enumerate(header) if number and title in _ASKABLE and cells[number]]
+    columns = [number for number, title in enumerate(header) if number and title in _ASKABLE and _says_something(cells[number])]
     name = lower_first(cells[0].rstrip("."))
     if not columns or len(name) < 3 or name.replace("`", "").isdecimal() or name.startswith(("-", "`-", "[")):
         return

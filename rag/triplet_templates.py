@@ -40,13 +40,15 @@ HEADING_WORDS = (45, 90)  # of what is told under a heading, drawn: short answer
 _OWNER = re.compile(r"^For `([^`]+)`:$")  # how the chunker tells whose options a table has
 _NOUNS = "command|pass|option|flag|cell|variable|attribute|parameter|module|switch|script|argument|function|target"
 _SUBJECT = re.compile(
-    rf"^(?:(?:The|A|An) )?(?:[\w-]+ ){{0,2}}?`(?P<name>[^`\s]+)`(?: (?P<noun>{_NOUNS}))? (?P<verb>[a-z]+) (?P<rest>.+)$"
+    # Not what leads up to another subject.
+    r"^(?!(?:If|When|While|Unless|Until|After|Before|Because|Since|Once|Where|Although|As|Not|In|On|With|Without)\b)"
+    rf"(?:(?:The|A|An) )?(?:[\w-]+ ){{0,2}}?`(?P<name>[^`\s]+)`(?: (?P<noun>{_NOUNS}))? (?P<verb>[a-z]+) (?P<rest>.+)$"
 )  # fmt: skip
 _USE = re.compile(r"^(?:Use|Run|Call|Set) (?:the )?`[^`]+`(?: (?:command|pass|option|flag|variable))? to (?P<task>[a-z]+ .+?)\.$")
 _TO = re.compile(r"^To (?P<task>[a-z]+ [^,:]+), (?:use|run|call|set|execute|add|pass|enable) .*`[^`]+`.*\.$")
 _DEFINED = re.compile(r"^(?P<article>An?) (?P<what>(?:[\w/-]+ ){0,3}?[\w/-]+) (?:is|are) (?:an?|the|one|any) .+\.$")
 _MESSAGE = re.compile(r"\b[A-Z]{3}-\d{4}\b")
-_CONDITION = re.compile(r"^(?P<word>If|When) (?P<condition>[^,]+), (?:then )?[^,].+\.$")
+_CONDITION = re.compile(r"^(?P<word>If|When) (?P<condition>(?:`[^`]*`|\([^()]*\)|[^,`(])+), (?:then )?[^,].+\.$")
 # Words that point out of the sentence.
 _LEANS = re.compile(r"\b(?:this|these|those|such|it|they|them|above|below|following|previous|you|we)\b", re.IGNORECASE)
 _ANAPHOR = re.compile(
@@ -85,15 +87,14 @@ def drafts_of_chunks(chunks: Sequence[Chunk], seed: int = 0) -> list[Draft]:
     """At most `MOST_PER_CHUNK` drafts of each chunk of prose, in the chunks' order, no question twice; drawn by the seed and the chunk alone."""
     usages = _usages_of_documents(chunks)
     drafts: dict[str, Draft] = {}
-    before: Chunk | None = None
+    headings = {(chunk.collection, chunk.path, chunk.position): chunk.heading_path for chunk in chunks}
     for chunk in chunks:
         if chunk.path.lower().endswith(PROSE) and not NOT_ASKED.search(chunk.path):
             dice = random.Random(f"{seed}/{chunk.chunk_id}")
-            begins = before is None or (before.path, before.heading_path) != (chunk.path, chunk.heading_path)
+            begins = headings.get((chunk.collection, chunk.path, chunk.position - 1)) != chunk.heading_path
             pairs = [pair for pair in _pairs_of(chunk, begins, usages[chunk.collection, chunk.path], dice) if _reads_well(*pair)]
             for question, answer in dice.sample(pairs, min(MOST_PER_CHUNK, len(pairs))):
                 drafts.setdefault(question.casefold(), Draft(question, answer, (chunk,)))
-        before = chunk
     return list(drafts.values())
 
 
@@ -110,7 +111,11 @@ def _usages_of_documents(chunks: Sequence[Chunk]) -> dict[tuple[str, str], Usage
 def _reads_well(question: str, answer: str) -> bool:
     words = len(answer.split())
     return (
-        LEAST_WORDS < words <= MOST_WORDS and not _RUBBISH.search(question.rstrip("?")) and not _RUBBISH.search(answer) and answer.count("`") % 2 == 0
+        LEAST_WORDS < words <= MOST_WORDS
+        and not _RUBBISH.search(question.rstrip("?"))
+        and not _RUBBISH.search(answer)
+        and question.count("`") % 2 == 0
+        and answer.count("`") % 2 == 0
     )
 
 
@@ -206,7 +211,7 @@ def _ask_list(block: Block, chunk: Chunk, dice: random.Random) -> Iterator[Pair]
     """Items that say what a name is; and pitfalls."""
     headings = (*chunk.heading_path, *block.heading_path)
     for item in re.split(r"\n(?=(?:[-*+]|\d+\.)\s)", block.text.strip()):
-        text = clean(re.sub(r"^(?:[-*+]|\d+\.)\s+", "", item))
+        text = clean(re.split(r"\n\s+(?:[-*+]|\d+\.)\s", re.sub(r"^(?:[-*+]|\d+\.)\s+", "", item))[0])  # without the list inside it
         named = re.match(r"`(?P<name>[^`\s]+)`(?::| -| –) (?P<told>.+)$", text)
         if named and len(named["told"].split()) >= LEAST_WORDS and NAME.fullmatch(named["name"]):
             told = first_sentences(named["told"]) or with_stop(named["told"])

@@ -94,3 +94,11 @@ def test_a_line_that_is_no_question_is_named(tmp_path: Path, line: str) -> None:
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(QuestionsUnusable, match=r"lost\.jsonl cannot be read"):
         read_measured([tmp_path / "lost.jsonl"])
+
+
+@pytest.mark.parametrize("answer", ["-1", "true", "false", "2"])
+def test_an_answer_that_numbers_no_choice_is_refused_and_not_counted_from_the_end(tmp_path: Path, answer: str) -> None:
+    path = tmp_path / "q.jsonl"
+    path.write_text(f'{{"question": "Which?", "choices": ["first", "last"], "answer": {answer}}}\n', encoding="utf-8")
+    with pytest.raises(QuestionsUnusable, match=r"line 1 has no"):
+        read_measured([path])
