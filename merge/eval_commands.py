@@ -20,6 +20,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from merge.command_line import positive
 from merge.settings import MergeSettings, read_api_key
 
 if TYPE_CHECKING:
@@ -102,14 +103,6 @@ def add_server(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--concurrency", type=positive, default=CONCURRENCY, metavar="N", help=f"requests in flight (default {CONCURRENCY})")
     parser.add_argument("--answers", type=Path, metavar="FILE", help="keep the answers there and go on from it (default: HOME/evaluations/...)")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout, with every question's results")
-
-
-def positive(text: str) -> int:
-    """A whole number from 1, for argparse. Raises ValueError for anything else."""
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)  # argparse tells it in its own words
-    return number
 
 
 def take_first(items: Mapping[int | str, Item], limit: int | None) -> dict[int | str, Item]:

@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from merge.command_line import positive
 from merge.errors import AnswersUnusable
-from merge.eval_commands import add_server, cell, describe, make_job, positive, take_first, write_document
+from merge.eval_commands import add_server, cell, describe, make_job, take_first, write_document
 from merge.settings import MergeSettings, read_api_key
 
 if TYPE_CHECKING:

@@ -132,11 +132,6 @@ class Trainer:
         if kept:
             self._restore_moments()
 
-    @property
-    def parameters(self) -> int:
-        """How many numbers are trained."""
-        return sum(parameter.numel() for parameter in self._parameters)
-
     def step(self, examples: Sequence[Example], number: int, steps: int) -> float:
         """The `number`-th of `steps` steps, on these examples; returns its loss, the mean over the learnt tokens."""
         for group in self._optimizer.param_groups:

@@ -4,9 +4,9 @@ Two kinds of files, JSON lines both. Texts, `{"text", "source", "licence"}`, are
 (continued pre-training, DAPT). Triplets, `{"messages", "answer", "source": {"document", "licence"}}`, are prompts with their answers, and only the
 answer and the end of its turn are learnt (DAFT). It trains nothing.
 
-    examples, too_long = encode_triplets(read_triplets([Path("triplets.jsonl")]), tokenizer, max_length=1024)
-    trained, held_out = part(examples)
-    batches = plan_epoch([len(example.ids) for example in trained], batch_tokens=4096, seed=0, epoch=0)
+    trained, held_out = part(read_triplets([Path("triplets.jsonl")]))
+    examples, too_long = encode_triplets(trained, tokenizer, max_length=1024)
+    batches = plan_epoch([len(example.ids) for example in examples], batch_tokens=4096, seed=0, epoch=0)
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from merge.errors import TrainingDataUnusable
 
@@ -48,13 +47,15 @@ class Triplet:
     licence: str
 
 
+Source = TypeVar("Source", Text, Triplet)
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
     """A sequence of token ids, of which the last `learnt` are learnt."""
 
     ids: tuple[int, ...]
     learnt: int
-    document: str
 
 
 def read_texts(paths: Iterable[Path]) -> list[Text]:
@@ -129,7 +130,7 @@ def encode_triplets(triplets: Iterable[Triplet], tokenizer: Any, max_length: int
         if len(prompt_ids) + len(answer_ids) > max_length:
             too_long += 1
             continue
-        examples.append(Example((*prompt_ids, *answer_ids), len(answer_ids), triplet.document))
+        examples.append(Example((*prompt_ids, *answer_ids), len(answer_ids)))
     return examples, too_long
 
 
@@ -143,36 +144,27 @@ def pack_texts(texts: Iterable[Text], tokenizer: Any, max_length: int) -> list[E
     """The texts one behind the other in sequences of `max_length` tokens, of which the last may be shorter.
 
     Each is closed by an end-of-text token, which in chat models is not the one that ends a turn.
-    Held-out documents are packed among themselves, so that no sequence holds some of either kind.
     """
     vocabulary = tokenizer.get_vocab()
     end = next((vocabulary[token] for token in TEXT_ENDS if token in vocabulary), tokenizer.eos_token_id)
-    streams: dict[bool, list[int]] = defaultdict(list)
+    stream: list[int] = []
     for text in texts:
-        ids = tokenizer(text.text, add_special_tokens=False, verbose=False)["input_ids"]
-        streams[is_held_out(text.document)] += [*ids, end]
-    examples = []
-    for held_out, stream in streams.items():
-        name = HELD_OUT_TEXTS if held_out else ""
-        pieces = (tuple(stream[start : start + max_length]) for start in range(0, len(stream), max_length))
-        examples += [Example(piece, len(piece) - 1, name) for piece in pieces if len(piece) > 1]
-    return examples
-
-
-HELD_OUT_TEXTS = "held-out texts"
+        stream += [*tokenizer(text.text, add_special_tokens=False, verbose=False)["input_ids"], end]
+    pieces = (tuple(stream[start : start + max_length]) for start in range(0, len(stream), max_length))
+    return [Example(piece, len(piece) - 1) for piece in pieces if len(piece) > 1]
 
 
 def is_held_out(document: str) -> bool:
     """Whether a document is one of those that are not trained on; decided by its name, so that texts and triplets of one agree."""
-    return document == HELD_OUT_TEXTS or int(hashlib.sha256(document.encode()).hexdigest(), 16) % HELD_OUT == 0
+    return int(hashlib.sha256(document.encode()).hexdigest(), 16) % HELD_OUT == 0
 
 
-def part(examples: Iterable[Example]) -> tuple[list[Example], list[Example]]:
-    """(those to train on, those of held-out documents)."""
-    trained: list[Example] = []
-    held_out: list[Example] = []
-    for example in examples:
-        (held_out if is_held_out(example.document) else trained).append(example)
+def part(sources: Iterable[Source]) -> tuple[list[Source], list[Source]]:
+    """Texts or triplets: (those to train on, those of held-out documents)."""
+    trained: list[Source] = []
+    held_out: list[Source] = []
+    for source in sources:
+        (held_out if is_held_out(source.document) else trained).append(source)
     return trained, held_out
 
 

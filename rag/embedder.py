@@ -10,7 +10,7 @@ costs no seconds. Nothing is set in the environment.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
@@ -46,6 +46,14 @@ class Embedded:
     vector: Vectors  # shape (dimension,)
     token_ids: TokenIds  # shape (tokens,)
     token_vectors: Vectors  # shape (tokens, dimension)
+
+
+def stack_vectors(embedded: Iterable[Embedded], count: int, dimension: int) -> Vectors:
+    """The vectors of `count` texts by their rows, shape (count, dimension)."""
+    vectors = np.zeros((count, dimension), dtype=np.float32)
+    for one in embedded:
+        vectors[one.row] = one.vector
+    return vectors
 
 
 class TextEmbedder(Protocol):
@@ -114,10 +122,7 @@ class Embedder:
 
     def embed(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
         """Vectors of length 1, shape (texts, dimension), float32, in the order of `texts`; longer texts are cut at `max_tokens`."""
-        vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
-        for embedded in self.embed_tokens(texts, progress):
-            vectors[embedded.row] = embedded.vector
-        return vectors
+        return stack_vectors(self.embed_tokens(texts, progress), len(texts), self.dimension)
 
     def embed_tokens(self, texts: Sequence[str], progress: Progress | None = None) -> Iterator[Embedded]:
         """Each text with the vectors of its tokens, in order of length, so that a batch is not padded to its one long text."""

@@ -12,7 +12,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from rag.questions import Question
 
 _LIBRARIES = ("faiss-cpu", "numpy", "PyStemmer", "sentence-transformers", "tokenizers", "torch", "transformers")
-_UNTOLD = ("home", "mirror", "api_key", "embeddings_api_key", "milvus_token")  # settings that are this machine's, or secret
+# Settings that are this machine's, or secret: those that do not show themselves.
+_UNTOLD = {"home", "mirror", *(item.name for item in fields(RagSettings) if not item.repr)}
 _COLUMN = 20  # "0.725 [0.601, 0.838]"
 
 

@@ -5,12 +5,12 @@ It does not know what is written. The manifest is put in place in one step, whic
     with locked(index_dir): ...; write_manifest(index_dir, manifest); clear_leftovers(index_dir)
 """
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from rag.errors import IndexBusy, IndexCorrupt, IndexMismatch, IndexNotFound, SourceUnusable
+from rag.folder_lock import hold_lock
 from rag.generation import remove_generation
 from rag.manifest import MANIFEST, Manifest, flush, read_manifest
 from rag.milvus import Milvus
@@ -22,18 +22,14 @@ LOCK = ".lock"
 def locked(index_dir: Path, milvus: Milvus | None = None) -> Iterator[None]:
     """Hold the folder's build lock, with what a killed build left behind removed; the system frees it when the process ends, however it ends."""
     _refuse_foreign(index_dir)
-    try:
-        index_dir.mkdir(parents=True, exist_ok=True)
-        handle = (index_dir / LOCK).open("w")
-    except OSError as error:
-        raise SourceUnusable(f"the index cannot be written to {index_dir} ({error.strerror}): name a folder you can write") from error
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise IndexBusy(f"another process is building the index in {index_dir}: wait for it, or build into another folder") from None
+    busy = IndexBusy(f"another process is building the index in {index_dir}: wait for it, or build into another folder")
+    with hold_lock(index_dir / LOCK, lambda error: _unwritable(index_dir, error), busy):
         clear_leftovers(index_dir, milvus)
         yield
+
+
+def _unwritable(index_dir: Path, error: OSError) -> SourceUnusable:
+    return SourceUnusable(f"the index cannot be written to {index_dir} ({error.strerror}): name a folder you can write")
 
 
 def _refuse_foreign(index_dir: Path) -> None:
@@ -43,7 +39,7 @@ def _refuse_foreign(index_dir: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise SourceUnusable(f"the index cannot be written to {index_dir} ({error.strerror}): name a folder you can write") from error
+        raise _unwritable(index_dir, error) from error
     if not names or LOCK in names:
         return
     try:

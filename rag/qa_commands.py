@@ -145,17 +145,11 @@ def _read_questions(path: Path, limit: int | None) -> "tuple[list[Question], int
 
 def _find_counter(folder: Path | None, server: "Server", settings: RagSettings) -> "Counter":
     """Whose tokens the budget counts: those of the named checkpoint, of the one that the server names, else the embedder's."""
-    from rag.embedder_choice import open_embedder
-    from rag.qa_prompts import Counter, load_counter
+    from rag.qa_prompts import find_counter, load_counter
 
-    if folder:
-        if counter := load_counter(folder):
-            return counter
-        raise SourceUnusable(f"{folder} holds no tokenizer.json that can be read: name the folder of the served model with --tokenizer")
-    if server.root and (counter := load_counter(Path(server.root))):
+    if not folder and server.root and (counter := load_counter(Path(server.root))):
         return counter
-    embedder = open_embedder(settings)
-    return Counter(embedder.count_tokens, (), f"the embedder {embedder.name}")
+    return find_counter(folder, "served model", settings)
 
 
 def _describe_asking(args: argparse.Namespace, server: "Server", counter: "Counter") -> dict[str, Any]:

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rag.documents import Chunk, Hit, hash_text
-from rag.errors import QuestionsUnusable
+from rag.embedder_choice import open_embedder
+from rag.errors import QuestionsUnusable, SourceUnusable
 from rag.progress import Show
 from rag.prompt import CUT_MARK, build_prompt
 from rag.query import retrieval_query
 from rag.questions import Question, find_wanted
 from rag.retriever import Retriever
+from rag.settings import RagSettings
 
 INSTRUCTION_TOKENS = 200  # as the gateway allows for the system message and the fences around the passages
 
@@ -77,6 +79,19 @@ def load_counter(folder: Path) -> Counter | None:
     tokenizer.no_truncation()
     special = tuple(sorted(token.content for token in tokenizer.get_added_tokens_decoder().values()))
     return Counter(lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids), special, str(folder))
+
+
+def find_counter(folder: Path | None, whose: str, settings: RagSettings) -> Counter:
+    """The tokenizer in a folder that was named, which must be there; the embedder's tokens where none was. `whose` says in the error what is meant.
+
+    Raises SourceUnusable, EmbedderUnavailable.
+    """
+    if folder is None:
+        embedder = open_embedder(settings)
+        return Counter(embedder.count_tokens, (), f"the embedder {embedder.name}")
+    if counter := load_counter(folder):
+        return counter
+    raise SourceUnusable(f"{folder} holds no tokenizer.json that can be read: name the folder of the {whose} with --tokenizer")
 
 
 def golden_hits(questions: Sequence[Question], chunks: Sequence[Chunk]) -> list[list[Hit]]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from rag.embedder import SERVED_PREFIX, Embedded, Progress, Vectors, find_tokenizer_folder, load_tokenizer
+from rag.embedder import SERVED_PREFIX, Embedded, Progress, Vectors, find_tokenizer_folder, load_tokenizer, stack_vectors
 from rag.embeddings_api import EmbeddingsApi
 from rag.errors import EmbedderUnavailable
 from rag.fingerprint import PROBE, describe_served
@@ -92,10 +92,7 @@ class ServedEmbedder:
 
     def embed(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
         """Vectors of length 1, shape (texts, dimension), float32, in the order of `texts`; longer texts are cut at `max_tokens`."""
-        vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
-        for embedded in self.embed_tokens(texts, progress):
-            vectors[embedded.row] = embedded.vector
-        return vectors
+        return stack_vectors(self.embed_tokens(texts, progress), len(texts), self.dimension)
 
     def embed_tokens(self, texts: Sequence[str], progress: Progress | None = None) -> Iterator[Embedded]:
         """Each text, in order of length, with its vector and no tokens."""

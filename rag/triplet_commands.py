@@ -10,7 +10,7 @@ import random
 import sys
 from collections import Counter as Tally
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -71,6 +71,7 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
 def _make(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
     """Write the file; returns what was made and what was dropped for which reason."""
     from rag.exclusion import read_measured
+    from rag.qa_prompts import find_counter
     from rag.training_pairs import read_answers
     from rag.triplets import TripletMaker
 
@@ -79,7 +80,7 @@ def _make(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
     skipped: list[Skipped] = []
     documents = read_sources(args.docs, settings, skipped)
     tell_skipped(skipped)
-    counter = _find_counter(args.tokenizer, settings)
+    counter = find_counter(args.tokenizer, "chat model", settings)
     dropped: Tally[str] = Tally()
     with TemporaryDirectory() as folder, show_progress() as progress:
         retriever, chunks = _index(documents, args.index or Path(folder) / "index", settings, progress)
@@ -106,26 +107,14 @@ def _list_answers(paths: Sequence[Path]) -> list[tuple[Path, str]]:
     return files
 
 
-def _find_counter(folder: Path | None, settings: RagSettings) -> "Counter":
-    """Whose tokens the budget counts. Raises SourceUnusable."""
-    from rag.embedder import Embedder
-    from rag.qa_prompts import Counter, load_counter
-
-    if folder is None:
-        embedder = Embedder.find(settings.embedder)
-        return Counter(embedder.count_tokens, (), f"the embedder {embedder.name}")
-    if counter := load_counter(folder):
-        return counter
-    raise SourceUnusable(f"{folder} holds no tokenizer.json that can be read: name the folder of the chat model with --tokenizer")
-
-
 def _index(documents: "Sequence[Document]", folder: Path, settings: RagSettings, progress: Show) -> "tuple[Retriever, Sequence[Chunk]]":
-    """A retriever over the documents, and all its chunks."""
-    from rag.embedder import Embedder
+    """A retriever over the documents, and all its chunks. Its vectors are FAISS's whatever the settings say: a folder is often temporary."""
+    from rag.embedder_choice import open_embedder
     from rag.index import build_index, open_index
     from rag.retriever import Retriever
 
-    build_index(documents, folder, settings, Embedder.find(settings.embedder, settings.embed_batch, settings.embed_threads), progress)
+    settings = replace(settings, milvus_uri="")
+    build_index(documents, folder, settings, open_embedder(settings, settings.embed_threads), progress)
     return Retriever.open(folder, settings), open_index(folder).chunks
 
 
@@ -192,25 +181,27 @@ def _build_all(chosen: "list[tuple[str, Draft]]", maker: "TripletMaker", seed: i
     from rag.triplets import UNANSWERABLE
 
     made: list[Triplet] = []
+    without: list[Triplet] = []
 
-    def keep(kind: str, found: "Triplet | str") -> None:
+    def keep(kind: str, found: "Triplet | str", into: "list[Triplet]") -> None:
         """Take the triplet, or count why there is none."""
         if isinstance(found, str):
             dropped[f"{kind}: {found}"] += 1
         else:
-            made.append(found)
+            into.append(found)
 
     for number, (kind, draft) in enumerate(chosen, start=1):
-        keep(kind, maker.answerable(kind, draft))
+        keep(kind, maker.answerable(kind, draft), made)
         progress("build prompts", number, len(chosen))
     dice = random.Random(f"{seed}/mix")
     wanted = round(len(made) * UNANSWERABLE_SHARE / (1 - UNANSWERABLE_SHARE))
     for _, draft in dice.sample(chosen, len(chosen)):
-        if sum(triplet.kind == UNANSWERABLE for triplet in made) >= wanted:
+        if len(without) >= wanted:
             break
-        keep(UNANSWERABLE, maker.unanswerable(draft))
-    dice.shuffle(made)
-    return made
+        keep(UNANSWERABLE, maker.unanswerable(draft), without)
+    mixed = [*made, *without]
+    dice.shuffle(mixed)
+    return mixed
 
 
 def _summarize(

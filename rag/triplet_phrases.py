@@ -92,7 +92,7 @@ def first_sentences(text: str, most_words: int = 45) -> str:
 
 def with_stop(text: str) -> str:
     """The text with a sign that ends a sentence; code at its end stays as it is."""
-    if text.rstrip().endswith("```"):
+    if text.rstrip().endswith("\n```"):
         return text.rstrip()
     text = text.rstrip(" ,;:-")
     return text if text.endswith((".", "!", "?")) else f"{text}."

@@ -35,9 +35,10 @@ from serve.machine import machine
 from serve.protocol import parse_chat_request
 from serve.settings import ServeSettings
 from serve.sse import DONE, read_events
+from serve.step import CHIPALIGN
 from serve.supervisor import Supervisor
 from serve.tokens import TokenCounter
-from serve.up import CHIPALIGN, engine_part, gateway_part, is_free, say
+from serve.up import engine_part, gateway_part, is_free, say
 
 SEARCH_ROUNDS = 3  # every question of the set is searched this often
 ANSWER_TOKENS = 16  # only the first token is timed

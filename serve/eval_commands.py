@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rag.command_line import whole_number
 from serve.commands import ROOT, until_signal
 from serve.errors import ExperimentIncomplete, ExperimentUnusable
 from serve.experiment import METHODS, Cell, Plan, Row, parse_lams, parse_methods, sweep_rows, table_rows
@@ -26,6 +27,7 @@ from serve.experiment_run import Failures, RunOptions, hold_folder, keep_plan, r
 from serve.settings import ServeSettings, parse_url
 
 MCQ = ROOT / "data" / "eval" / "mcq.jsonl"
+_COUNT = whole_number(1, 1_000_000)
 DEFAULT_LAM = 0.6  # `chipalign merge`'s own
 LAMS = "0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1"
 QUICK_METHODS = "chat,chip,linear,geodesic"
@@ -84,19 +86,13 @@ def _build_parser(name: str, description: str) -> argparse.ArgumentParser:
     documents.add_argument("--index", type=Path, metavar="DIR", help="the documents as an index directory")
     add("--ifeval", type=Path, metavar="P.jsonl", help="prompts in IFEval's format")
     add("--mcq", type=Path, default=MCQ, metavar="Q.jsonl", help="multiple-choice questions (default: data/eval/mcq.jsonl)")
-    add("--limit", type=_positive, metavar="N", help="at most N questions of each file: a sample, the same for every row")
+    add("--limit", type=_COUNT, metavar="N", help="at most N questions of each file: a sample, the same for every row")
     add("--quick", action="store_true", help="few questions, short answers, four rows: under 15 minutes on two cores with the demo pair")
-    add("--concurrency", type=_positive, default=CONCURRENCY, metavar="N", help="questions in flight (default %(default)s)")
+    add("--concurrency", type=_COUNT, default=CONCURRENCY, metavar="N", help="questions in flight (default %(default)s)")
     add("--keep-models", action="store_true", help="keep each merged model; else it is removed when its row is finished")
     add("--engine-url", type=_url, metavar="URL", help="a server that has every row under its name: nothing is merged or started")
     add("--json", action="store_true", help="the report as one JSON document on stdout")
     return parser
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
-    return int(text)
 
 
 def _lam(text: str) -> float:

@@ -8,17 +8,13 @@ A finished cell is a file and is never run again; a cell that was cut off goes o
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import dataclasses
-import fcntl
 import json
 import os
 import shutil
-import signal
 import socket
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,11 +22,13 @@ from typing import Any
 
 import httpx
 
+from rag.folder_lock import hold_lock
 from serve.errors import AlreadyRunning, ExperimentUnusable, ServeError, StepFailed
 from serve.experiment import Cell, Plan, Row, cell_arguments, find_changes, model_file, question_file, result_file, write_recipe
 from serve.settings import ServeSettings
-from serve.supervisor import GUARD, Supervisor, find_cause, signal_group
-from serve.up import CHIPALIGN, engine_part
+from serve.step import step
+from serve.supervisor import Supervisor, find_cause
+from serve.up import engine_part
 
 ALIVE_TIMEOUT_S = 10.0  # an engine that computes answers its health at once
 Say = Callable[[str], None]
@@ -49,16 +47,13 @@ class RunOptions:
 @contextlib.contextmanager
 def hold_folder(folder: Path) -> Iterator[None]:
     """Make the experiment's folder and hold it for one run at a time. Raises AlreadyRunning, and ExperimentUnusable where it cannot be written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / "lock").open("w")
-    except OSError as error:
-        raise ExperimentUnusable(f"{folder} cannot be written ({error.strerror}): name another folder with --out") from None
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AlreadyRunning(f"another run works in {folder}: wait for it, or name another folder with --out") from None
+    taken = AlreadyRunning(f"another run works in {folder}: wait for it, or name another folder with --out")
+
+    def unwritable(error: OSError) -> ExperimentUnusable:
+        """What a folder that cannot be written means."""
+        return ExperimentUnusable(f"{folder} cannot be written ({error.strerror}): name another folder with --out")
+
+    with hold_lock(folder / "lock", unwritable, taken):
         yield
 
 
@@ -126,7 +121,7 @@ async def _make_model(row: Row, plan: Plan, folder: Path, env: Mapping[str, str]
     """Merge a row's model from a recipe written beside it; a merge that is there is found by content."""
     recipe = folder / "models" / f"{row.name}.toml"
     write_whole(recipe, write_recipe(plan, row).encode("utf-8"))
-    return await run_logged(["merge", str(recipe), "--out", str(_model_dir(folder, row))], env, folder / "logs" / f"{row.name}-merge.log")
+    return await step(["merge", str(recipe), "--out", str(_model_dir(folder, row))], env, folder / "logs" / f"{row.name}-merge.log")
 
 
 async def _run_cells(
@@ -139,7 +134,7 @@ async def _run_cells(
         started = time.monotonic()
         try:
             log_path = folder / "logs" / f"{row.name}-{cell.name}.log"
-            document = await run_logged(cell_arguments(cell, row, folder, url, concurrency), env, log_path)
+            document = await step(cell_arguments(cell, row, folder, url, concurrency), env, log_path)
         except StepFailed as error:
             say(f"{row.name}, {cell.name}: {error}")
             failures[row.name, cell.name] = str(error)
@@ -151,42 +146,6 @@ async def _run_cells(
             write_whole(result_file(folder, row, cell), _to_json({**document, "wall_s": round(seconds, 1)}))
             say(f"{row.name}, {cell.name}: done in {seconds:.0f} s")
     return failures
-
-
-async def run_logged(arguments: Sequence[str], env: Mapping[str, str], log_path: Path) -> dict[str, Any]:
-    """Run one of our commands with --json and return its document; its progress goes to our stderr and to a log.
-
-    Raises:
-        StepFailed: it ended with an error, told with its last word.
-    """
-    log_path.parent.mkdir(parents=True, exist_ok=True)
-    pipe = asyncio.subprocess.PIPE
-    command = [*GUARD, *CHIPALIGN, *arguments, "--json"]
-    process = await asyncio.create_subprocess_exec(*command, env=dict(env), stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)
-    assert process.stdout is not None  # it is a pipe
-    assert process.stderr is not None
-    try:
-        output, _ = await asyncio.gather(process.stdout.read(), _tee(process.stderr, log_path))
-        await process.wait()
-    finally:
-        if process.returncode is None:
-            signal_group(process.pid, signal.SIGINT)  # our commands clean up after themselves
-            await process.wait()
-    if process.returncode != 0:
-        cause = find_cause(log_path).removeprefix(f"chipalign {arguments[0]}: ")
-        raise StepFailed(f"{cause} (log: {log_path})")
-    document: dict[str, Any] = json.loads(output)
-    return document
-
-
-async def _tee(stream: asyncio.StreamReader, log_path: Path) -> None:
-    """Copy a stream to our stderr and to a new log, as it comes."""
-    with log_path.open("wb") as log:
-        while piece := await stream.read(2**16):
-            log.write(piece)
-            log.flush()
-            sys.stderr.write(piece.decode("utf-8", errors="replace"))
-            sys.stderr.flush()
 
 
 async def is_alive(url: str) -> bool:

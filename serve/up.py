@@ -8,14 +8,9 @@ what it finds, gives its memory back when it ends, and can be repeated by hand.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
-import fcntl
-import json
-import signal
 import socket
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,15 +19,15 @@ from typing import Any
 from rich.console import Console
 
 from rag.corpus import find_source, load_sources
+from rag.folder_lock import hold_lock
 from serve.engine import engine_command, engine_environment, engine_kind
-from serve.errors import AlreadyRunning, PortTaken, ServeError, StepFailed
+from serve.errors import AlreadyRunning, PortTaken, ServeError
 from serve.panel import Display
 from serve.settings import ServeSettings
-from serve.supervisor import GUARD, Part, State, Supervisor, signal_group
+from serve.step import CHIPALIGN, step
+from serve.supervisor import Part, State, Supervisor
 from serve.tokens import check_tokenizer
 from serve.weights import check_weights
-
-CHIPALIGN = (sys.executable, "-m", "chipalign")
 
 
 async def run_up(settings: ServeSettings, recipe: Path, data_dir: Path, console: Console) -> None:
@@ -87,16 +82,13 @@ def only_one(home: Path) -> Iterator[None]:
         AlreadyRunning: another one holds it.
         ServeError: the folder cannot be written.
     """
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        lock = (home / "up.lock").open("w")
-    except OSError as error:
-        raise ServeError(f"the home folder {home} cannot be written ({error.strerror}): set CHIPALIGN_HOME to another") from None
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AlreadyRunning(f"another `chipalign up` runs on {home}: stop it with Ctrl-C, or set CHIPALIGN_HOME to another folder") from None
+    taken = AlreadyRunning(f"another `chipalign up` runs on {home}: stop it with Ctrl-C, or set CHIPALIGN_HOME to another folder")
+
+    def unwritable(error: OSError) -> ServeError:
+        """What a home folder that cannot be written means."""
+        return ServeError(f"the home folder {home} cannot be written ({error.strerror}): set CHIPALIGN_HOME to another")
+
+    with hold_lock(home / "up.lock", unwritable, taken):
         yield
 
 
@@ -152,29 +144,6 @@ def check_sources(settings: ServeSettings) -> None:
 def corpus_names(corpora: str) -> list[str]:
     """The names in the setting."""
     return [name.strip() for name in corpora.split(",") if name.strip()]
-
-
-async def step(arguments: Sequence[str], env: Mapping[str, str]) -> dict[str, Any]:
-    """Run one of our commands with --json; its progress goes to our stderr, its document is returned.
-
-    Raises:
-        StepFailed: it ended with an error, which it has already told on stderr.
-    """
-    command = [*GUARD, *CHIPALIGN, *arguments, "--json"]
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*command, env=dict(env), stdin=pipe, stdout=pipe, start_new_session=True)
-    assert process.stdout is not None  # it is a pipe
-    try:
-        output = await process.stdout.read()
-        await process.wait()
-    finally:
-        if process.returncode is None:
-            signal_group(process.pid, signal.SIGINT)  # our commands clean up after themselves
-            await process.wait()
-    if process.returncode != 0:
-        raise StepFailed(f"`chipalign {' '.join(arguments[:2])}` failed, for the reason above")
-    document: dict[str, Any] = json.loads(output)
-    return document
 
 
 async def prepare_model(settings: ServeSettings, recipe: Path, env: Mapping[str, str], console: Console) -> str:

@@ -8,19 +8,19 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = {  # a file imports only files that stand before it here
-    "merge": "errors settings layout dtypes kernels geodesic cuda recipe baselines checkpoint staging adapters vocabulary pairing plan "
+    "merge": "errors settings command_line layout dtypes kernels geodesic cuda recipe baselines checkpoint staging adapters vocabulary pairing plan "
     "companions parents passes report journal preview survey plots merger verify sweep card progress bench commands bootstrap "
     "eval_progress endpoint answers collect question_file chat ifeval_checker ifeval mcq turn_rules judge judging multiturn eval_commands "
     "multiturn_commands training_data training adapt_commands",
     "rag": "errors settings progress command_line documents archive corpus blocks markdown rst script python_code verilog eda_data csv_table "
-    "plain_text manpage html_page word pdf_layout pdf parser sandbox parsed_cache includes reader sources chunker query embedder fingerprint "
-    "embeddings_api served_embedder embedder_choice dense milvus bm25 "
+    "plain_text manpage html_page word pdf_layout pdf parser sandbox parsed_cache includes reader sources folder_lock chunker query embedder "
+    "fingerprint embeddings_api served_embedder embedder_choice dense milvus bm25 "
     "late fusion growth_bench glossary selection chunk_store manifest generation index_content index_folder index index_stats relevance retriever "
     "langchain_retriever prompt citations metrics questions evaluation relevance_fit embed_bench "
     "exclusion training_pairs contrastive triplet_phrases triplet_tables triplet_templates "
     "hit_view qa_measures qa_answers qa_client qa_prompts triplets qa_summary "
     "index_commands commands eval_commands qa_commands adapt_commands triplet_commands",
-    "serve": "errors settings protocol sse metrics auth tokens weights upstream chat routes app engine machine guard supervisor panel up doctor "
+    "serve": "errors settings protocol sse metrics auth tokens weights upstream chat routes app engine machine guard supervisor step panel up doctor "
     "bench commands experiment experiment_inputs experiment_run experiment_scores experiment_report experiment_plots eval_commands",
     "ui": "errors settings events client conversation store heartbeat rendering chat_app mrkdwn slack_events slack_blocks slack_delivery "
     "slack_queue slack_bot commands",

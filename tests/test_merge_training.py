@@ -22,8 +22,8 @@ from merge.training_data import Example
 from tests.tiny_models import write_llama
 
 torch.set_num_threads(1)
-TRAINED = [Example(tuple((7 * number + step * step) % 60 for step in range(6 + number % 5)), 3, f"d{number}") for number in range(24)]
-HELD_OUT = [Example(tuple((5 * number + step) % 60 for step in range(8)), 4, f"h{number}") for number in range(4)]
+TRAINED = [Example(tuple((7 * number + step * step) % 60 for step in range(6 + number % 5)), 3) for number in range(24)]
+HELD_OUT = [Example(tuple((5 * number + step) % 60 for step in range(8)), 4) for number in range(4)]
 PHASE = Phase(TRAINED, HELD_OUT, 2.0)
 
 
@@ -192,7 +192,7 @@ def test_other_data_of_the_same_sizes_is_not_taken_up(base: Path, tmp_path: Path
     with pytest.raises(Killed):
         train(base, "base", [PHASE], options(), tmp_path / "out", stop)
     assert (tmp_path / "out.training").is_dir()
-    other = [Example(tuple((number + 1) % 60 for number in example.ids), example.learnt, example.document) for example in TRAINED]
+    other = [Example(tuple((number + 1) % 60 for number in example.ids), example.learnt) for example in TRAINED]
     with pytest.raises(OutputRefused, match="data_hash"):
         train(base, "base", [Phase(other, HELD_OUT, 2.0)], options(), tmp_path / "out", show)
     write_llama(base, seed=2)

@@ -15,7 +15,6 @@ from transformers import AutoTokenizer
 from merge.errors import TrainingDataUnusable
 from merge.training_data import (
     HELD_OUT,
-    Example,
     Text,
     Triplet,
     encode_triplets,
@@ -93,7 +92,7 @@ def test_packing_keeps_every_token_in_order_and_closes_each_text(tokenizer: Any)
 
 def test_held_out_texts_are_packed_apart(tokenizer: Any) -> None:
     names = [str(number) for number in range(60)]
-    trained, held_out = part(pack_texts([Text("fix hold", name, "ISC") for name in names], tokenizer, 9))
+    trained, held_out = (pack_texts(some, tokenizer, 9) for some in part([Text("fix hold", name, "ISC") for name in names]))
     assert sum(len(example.ids) for example in held_out) == 3 * sum(map(is_held_out, names)) > 0
     assert sum(len(example.ids) for example in trained) == 3 * sum(not is_held_out(name) for name in names)
 
@@ -103,8 +102,8 @@ def test_about_every_tenth_document_is_held_out_and_always_the_same_ones() -> No
     held_out = [name for name in names if is_held_out(name)]
     assert len(names) / HELD_OUT * 0.8 < len(held_out) < len(names) / HELD_OUT * 1.2
     assert held_out == [name for name in names if is_held_out(name)]
-    trained, others = part(Example((1, 2), 1, name) for name in names)
-    assert [example.document for example in others] == held_out
+    trained, others = part(triplet(document=name) for name in names)
+    assert [other.document for other in others] == held_out
     assert len(trained) + len(others) == len(names)
 
 

@@ -10,8 +10,9 @@ import pytest
 
 from serve.errors import AlreadyRunning, ExperimentUnusable, StepFailed
 from serve.experiment import Row, model_file, question_file, result_file
-from serve.experiment_run import describe_left, find_free_port, hold_folder, is_alive, keep_plan, read_json, run_logged, write_whole
+from serve.experiment_run import describe_left, find_free_port, hold_folder, is_alive, keep_plan, read_json, write_whole
 from serve.settings import ServeSettings
+from serve.step import step
 from serve.up import is_free
 from tests.fake_openai import FakeOpenAI
 from tests.test_serve_experiment import CELLS, make_plan
@@ -61,10 +62,10 @@ def test_a_file_is_written_whole_and_its_half_is_never_taken_for_it(tmp_path: Pa
 
 def test_a_command_gives_its_document_and_keeps_its_words_in_a_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     env = ServeSettings(home=tmp_path).child_env()
-    assert asyncio.run(run_logged(["corpus", "list"], env, tmp_path / "logs" / "list.log"))["corpora"]
+    assert asyncio.run(step(["corpus", "list"], env, tmp_path / "logs" / "list.log"))["corpora"]
     log = tmp_path / "logs" / "fetch.log"
     with pytest.raises(StepFailed, match=r"none-such.*fetch\.log"):
-        asyncio.run(run_logged(["corpus", "fetch", "none-such"], env, log))
+        asyncio.run(step(["corpus", "fetch", "none-such"], env, log))
     assert "none-such" in log.read_text()
     assert "none-such" in capsys.readouterr().err
 

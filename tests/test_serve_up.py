@@ -15,8 +15,9 @@ from serve.commands import until_signal
 from serve.errors import AlreadyRunning, CheckpointNotFound, PortTaken, ServeError, StepFailed
 from serve.panel import Display, render
 from serve.settings import ServeSettings
+from serve.step import step
 from serve.supervisor import Part, State
-from serve.up import check_ports, engine_part, facts, index_line, is_free, only_one, page_part, prepare_model, step
+from serve.up import check_ports, engine_part, facts, index_line, is_free, only_one, page_part, prepare_model
 
 
 @pytest.fixture

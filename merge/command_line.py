@@ -1,0 +1,29 @@
+"""What this package's commands share: types of arguments, which argparse tells of in its own words where they are wrong.
+
+The commands themselves are in commands, eval_commands, multiturn_commands and adapt_commands.
+
+    parser.add_argument("--limit", type=positive)
+"""
+
+from __future__ import annotations
+
+
+def positive(text: str) -> int:
+    """A whole number from 1. Raises ValueError for anything else."""
+    if (number := int(text)) < 1:
+        raise ValueError(text)
+    return number
+
+
+def natural(text: str) -> int:
+    """A whole number from 0. Raises ValueError for anything else."""
+    if (number := int(text)) < 0:
+        raise ValueError(text)
+    return number
+
+
+def factor(text: str) -> float:
+    """A number above 0 that is not beyond a thousand. Raises ValueError for anything else."""
+    if not 0 < (number := float(text)) <= 1000:
+        raise ValueError(text)
+    return number

@@ -1,0 +1,30 @@
+"""One process at a time, by a file that it holds locked; the system frees it when the process ends, however it ends.
+
+It knows nothing of what is done meanwhile.
+
+    with hold_lock(Path("index/.lock"), lambda error: SourceUnusable("..."), IndexBusy("...")): ...
+"""
+
+import fcntl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def hold_lock(lock: Path, unwritable: Callable[[OSError], Exception], busy: Exception) -> Iterator[None]:
+    """Hold the file `lock`, made with its folder where it is not there.
+
+    Raises what `unwritable` makes of the error where it cannot be written, and `busy` where another process holds it.
+    """
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        handle = lock.open("w")
+    except OSError as error:
+        raise unwritable(error) from error
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise busy from None
+        yield
