@@ -8,7 +8,6 @@ It tries again where a failure may pass, and cuts nothing but what the server sa
 
 import base64
 import binascii
-import ipaddress
 import re
 import time
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.errors import EmbedderUnavailable
+from rag.servers import is_loopback, quote_refusal
 
 Vectors = NDArray[np.float32]
 CONNECT_TIMEOUT_S = 5.0  # a machine that is there accepts at once
@@ -29,7 +29,6 @@ _PASSING = (429, 502, 503, 504)  # too many requests, and a server, or one behin
 _TOO_LONG = re.compile(r"context length|context window|too long|too large|max_model_len|maximum.{0,40}tokens", re.IGNORECASE)
 _CUTS = 8  # of a quarter each: a tenth of the text is left
 _LISTED = 20  # models that a message lists
-_QUOTED = 300  # characters of a refusal that are quoted
 
 
 class EmbeddingsApi:
@@ -46,7 +45,7 @@ class EmbeddingsApi:
             headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
             limits=httpx.Limits(max_connections=None, keepalive_expiry=KEEP_ALIVE_S),  # the caller bounds what is in flight
             timeout=httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
-            trust_env=not _is_loopback(host),  # a company's proxy knows nothing of this machine
+            trust_env=not is_loopback(host),  # a company's proxy knows nothing of this machine
         )
 
     def find_window(self) -> int | None:
@@ -106,13 +105,13 @@ class EmbeddingsApi:
             else:
                 if response.status_code not in _PASSING:
                     return response
-                problem = f"status {response.status_code}: {_quote(response)}"
+                problem = f"status {response.status_code}: {quote_refusal(response)}"
             if pause_s is not None:
                 time.sleep(pause_s)
         raise EmbedderUnavailable(f"{self.base}/{path} does not answer ({problem}): is the server up, and is CHIPALIGN_EMBEDDINGS_URL right?")
 
     def _refusal(self, response: httpx.Response) -> EmbedderUnavailable:
-        said = f"status {response.status_code}: {_quote(response)}"
+        said = f"status {response.status_code}: {quote_refusal(response)}"
         if response.status_code in (401, 403):
             return EmbedderUnavailable(f"{self.base} refuses the key ({said}): set CHIPALIGN_EMBEDDINGS_API_KEY to one that it knows")
         if response.status_code == 404:
@@ -163,19 +162,3 @@ def _check_address(url: str, base: str) -> str:
     if address.scheme not in ("http", "https") or not address.host:
         raise EmbedderUnavailable(f"CHIPALIGN_EMBEDDINGS_URL={url!r} is no address of a server: give one like http://127.0.0.1:8002/v1")
     return address.host
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _quote(response: httpx.Response) -> str:
-    """What a refusal says, in one line."""
-    try:
-        text = str(response.json()["error"]["message"])
-    except (ValueError, TypeError, KeyError):
-        text = response.text
-    return " ".join(text.split())[:_QUOTED] or "no reason given"

@@ -7,7 +7,6 @@ The server is an engine (vLLM or another) or our gateway, which is told to leave
 """
 
 import asyncio
-import ipaddress
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,12 +15,12 @@ from typing import Any
 import httpx
 
 from rag.errors import EngineRefused, EngineUnavailable
+from rag.servers import is_loopback, quote_refusal
 
 GATEWAY = "chipalign"  # what our gateway says in `owned_by` of its models
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 900.0  # of a whole answer, which waits behind all others in flight; the gateway's own limit is as long
 PAUSES_S = (1.0, 2.0, 4.0, 8.0)  # before each further try where a server is overloaded, restarts or cuts a connection
-_QUOTED = 300  # characters of a refusal that are quoted
 
 Messages = list[dict[str, str]]
 
@@ -144,8 +143,8 @@ async def _request(client: httpx.AsyncClient, method: str, path: str, body: dict
             if response.status_code == httpx.codes.OK:
                 return _read_json(response, where)
             if response.status_code not in (429, 500, 502, 503, 504):
-                raise EngineRefused(f"{where}{path} refuses with status {response.status_code}: {_quote(response)}")
-            problem = f"status {response.status_code}: {_quote(response)}"
+                raise EngineRefused(f"{where}{path} refuses with status {response.status_code}: {quote_refusal(response)}")
+            problem = f"status {response.status_code}: {quote_refusal(response)}"
         if pause_s is not None:
             await asyncio.sleep(pause_s)
     raise EngineUnavailable(f"{where}{path} does not answer ({problem}): is the server up, and is --url right?")
@@ -158,15 +157,6 @@ def _read_json(response: httpx.Response, where: str) -> Any:
         raise _no_openai(where) from None
 
 
-def _quote(response: httpx.Response) -> str:
-    """What a refusal says, in one line."""
-    try:
-        text = str(response.json()["error"]["message"])
-    except (ValueError, TypeError, KeyError):
-        text = response.text
-    return " ".join(text.split())[:_QUOTED] or "no reason given"
-
-
 def _no_openai(where: str) -> EngineRefused:
     return EngineRefused(f"{where} does not answer in OpenAI's format: give the URL of a server of /v1/chat/completions with --url")
 
@@ -175,12 +165,5 @@ def _open_client(base: str, api_key: str) -> httpx.AsyncClient:
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     limits = httpx.Limits(max_connections=None)  # the caller's workers are the limit
     timeout = httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
-    trust_env = not _is_loopback(httpx.URL(base).host)  # a company's proxy knows nothing of this machine
+    trust_env = not is_loopback(httpx.URL(base).host)  # a company's proxy knows nothing of this machine
     return httpx.AsyncClient(base_url=base, headers=headers, limits=limits, timeout=timeout, trust_env=trust_env)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

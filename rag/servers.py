@@ -1,0 +1,29 @@
+"""What the clients of OpenAI-compatible servers share: whether an address is this machine, and what a refusal says.
+
+It asks nobody.
+
+    trust_env = not is_loopback("127.0.0.1")  # a company's proxy knows nothing of this machine
+"""
+
+import ipaddress
+
+import httpx
+
+QUOTED = 300  # characters of a refusal that are quoted
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine itself."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def quote_refusal(response: httpx.Response) -> str:
+    """What a refusal says, in one line."""
+    try:
+        text = str(response.json()["error"]["message"])
+    except (ValueError, TypeError, KeyError):
+        text = response.text
+    return " ".join(text.split())[:QUOTED] or "no reason given"
