@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rag.triplets import Triplet, TripletMaker
 
 PER_KIND = 2500  # a kind that has many more would drown the others
-UNANSWERABLE_SHARE = 0.12  # of all: enough to learn the sentence, too few to prefer it
+UNANSWERABLE_SHARE = 0.04  # of all: enough to learn the sentence; a model that reads it in every eighth example says it where an answer stands, too
 SAME_ANSWER = 6  # so often may an answer stand in the file: paraphrases of one question teach little more
 ASKED, QUOTED = "nearly asks a question that is measured with", "quotes an answer that is measured with"
 REPEATED = "asks or answers what others do"
@@ -122,11 +122,13 @@ def _find_drafts(
     chunks: "Sequence[Chunk]", answers: Sequence[tuple[str, str, str]], maker: "TripletMaker", seed: int, dropped: "Tally[str]", progress: Show
 ) -> "list[tuple[str, Draft]]":
     """Every question that can be asked, with its kind."""
+    from rag.triplet_tasks import drafts_of_tasks
     from rag.triplet_templates import drafts_of_chunks
-    from rag.triplets import ANSWER, TEMPLATE
+    from rag.triplets import ANSWER, TASK, TEMPLATE
     from rag.triplets import HANDBOOK as OF_HANDBOOK
 
     drafts = [(OF_HANDBOOK if draft.golden[0].collection == HANDBOOK else TEMPLATE, draft) for draft in drafts_of_chunks(chunks, seed)]
+    drafts += [(TASK, draft) for draft in drafts_of_tasks(chunks, seed)]
     for number, (question, answer, origin) in enumerate(answers, start=1):
         found = maker.find_golden(question, answer, origin)
         if isinstance(found, str):
@@ -154,12 +156,13 @@ def _drop_measured(drafts: "list[tuple[str, Draft]]", measured: Any, dropped: "T
 
 
 def _choose(drafts: "list[tuple[str, Draft]]", per_kind: int, seed: int, dropped: "Tally[str]") -> "list[tuple[str, Draft]]":
-    """At most `per_kind` of each kind, and no answer more than `SAME_ANSWER` times; drawn with the answers' words as weights.
+    """At most `per_kind` of each kind, and no answer more than `SAME_ANSWER` times; drawn with the square of the answers' words as weights.
 
-    What says more teaches more. The draw is Efraimidis & Spirakis's ("Weighted random sampling with a reservoir", 2006).
+    What says more teaches more, and a model answers as long as what it has read. The draw is Efraimidis & Spirakis's ("Weighted random sampling
+    with a reservoir", 2006).
     """
     dice = random.Random(seed)
-    drawn = sorted(drafts, key=lambda item: dice.random() ** (1 / len(item[1].answer.split())), reverse=True)
+    drawn = sorted(drafts, key=lambda item: dice.random() ** (1 / len(item[1].answer.split()) ** 2), reverse=True)
     kinds, questions, answers = Tally[str](), set[tuple[str, str]](), Tally[str]()
     chosen = []
     for kind, draft in drawn:
@@ -194,7 +197,7 @@ def _build_all(chosen: "list[tuple[str, Draft]]", maker: "TripletMaker", seed: i
         keep(kind, maker.answerable(kind, draft), made)
         progress("build prompts", number, len(chosen))
     dice = random.Random(f"{seed}/mix")
-    wanted = round(len(made) * UNANSWERABLE_SHARE / (1 - UNANSWERABLE_SHARE))
+    wanted = max(1, round(len(made) * UNANSWERABLE_SHARE / (1 - UNANSWERABLE_SHARE)))
     for _, draft in dice.sample(chosen, len(chosen)):
         if len(without) >= wanted:
             break

@@ -68,7 +68,7 @@ _NO_NOUN = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class Row:
     """A name and what the document says of it. `owner` is the command that an option belongs to."""
 
     role: str
@@ -121,7 +121,7 @@ def ask_synopsis(command: str, lines: list[str], purpose: str, dice: random.Rand
         yield question, f"`{command}` takes the options {_join([f'`{option}`' for option in options])}."
     if predicate and _says_more(command, predicate):
         yield from ask_command("command", command, predicate, dice)
-        if len(lines) <= SYNOPSIS_LINES and (task := _task_of(command, predicate)):
+        if len(lines) <= SYNOPSIS_LINES and (task := task_of(command, predicate)):
             question = dice.choice(
                 (f"How can I {task} in a script?", f"I want to {task}. Which command do I call, and how?", f"Show me how to {task}.")
             )
@@ -140,7 +140,7 @@ def ask_command(noun: str, name: str, predicate: str, dice: random.Random) -> It
 
 def ask_which(noun: str, name: str, whose: str, predicate: str, answer: str, dice: random.Random) -> Iterator[Pair]:
     """From what it does to its name; not where the question would give the name away."""
-    task = _task_of(name, predicate)
+    task = task_of(name, predicate)
     if not task or name.strip("-").lower() in as_question_part(predicate).lower():
         return
     with_whose = f" with {whose.removeprefix(' of ')}" if whose else ""
@@ -150,7 +150,7 @@ def ask_which(noun: str, name: str, whose: str, predicate: str, answer: str, dic
     )), answer  # fmt: skip
 
 
-def _task_of(name: str, predicate: str) -> str | None:
+def task_of(name: str, predicate: str) -> str | None:
     """What one wants to do who needs it; None where that is too little, too much, or the name itself."""
     task = as_question_part(as_task(predicate) or "")
     return task if 3 <= len(task.split()) <= 22 and _says_more(name, task) else None
@@ -172,32 +172,50 @@ def _join(items: list[str]) -> str:
 
 def ask_table(block: Block, owner: str | None, usages: Usages, dice: random.Random) -> Iterator[Pair]:
     """Questions about every row; `owner` is the command whose options they may be, which the document must call with them."""
-    lines = [_split_row(line) for line in block.text.strip().split("\n")]
-    if len(lines) < 3 or len(lines[0]) < 2:
-        return
-    header, told = [cell.lower().strip("` ") for cell in lines[0]], False
-    if of := _OF_COMMAND.match(lines[0][0].lower()):
-        header[0], owner, told = of[1], of[2], True
-    role = "symptom" if _CAUSES.intersection(header[1:]) else _ROLES.get(header[0])
-    rows = []
-    for cells in (line for line in lines[2:] if len(line) == len(header) and all(map(_says_something, line[:2]))):
+    header, role, lines = _read_table(block)
+    for cells in lines:
         if role == "abbreviation":
             yield from _ask_abbreviation(cells, dice)
         elif role == "symptom":
             yield from _ask_symptom(header, cells, dice)
-        elif role and header[1] in _DESCRIPTIONS:
-            default = next((cell for title, cell in zip(header, cells, strict=True) if title in ("default", "default value")), "")
-            name = _read_name(cells[0])
-            of_what = "argument" if role == "option" and name[:1] != "-" else role
-            row = _Row(of_what, name, strip_labels(cells[1]), owner if role in _OPTIONS else None, default)
-            known = role not in _OPTIONS or told or (owner is not None and row.name in usages.get(owner, ()))
-            if known and row.name and len(row.description.split()) >= LEAST_WORDS:
-                rows.append(row)
-        else:
+        elif not role or header[1] not in _DESCRIPTIONS:
             yield from _ask_cell(header, cells, dice)
+    rows = read_rows(block, owner, usages)
     for row in rows:
         yield from _ask_row(row, dice)
     yield from _ask_together(rows, dice)
+
+
+def read_rows(block: Block, owner: str | None, usages: Usages) -> list[Row]:
+    """The rows of a table of options, variables or commands with what they do; [] of any other table."""
+    header, role, lines = _read_table(block)
+    if role in (None, "abbreviation", "symptom") or header[1] not in _DESCRIPTIONS:
+        return []
+    of = _OF_COMMAND.match(header[0])
+    owner = of[2] if of else owner
+    rows = []
+    for cells in lines:
+        default = next((cell for title, cell in zip(header, cells, strict=True) if title in ("default", "default value")), "")
+        name = _read_name(cells[0])
+        of_what = "argument" if role == "option" and name[:1] != "-" else role
+        row = Row(of_what, name, strip_labels(cells[1]), owner if role in _OPTIONS else None, default)
+        known = role not in _OPTIONS or of or (owner is not None and row.name in usages.get(owner, ()))
+        if known and row.name and len(row.description.split()) >= LEAST_WORDS:
+            rows.append(row)
+    return rows
+
+
+def _read_table(block: Block) -> tuple[list[str], str | None, list[list[str]]]:
+    """(header in lower case, what stands in the first column, the rows that say something); no rows where it is no table of two columns."""
+    lines = [_split_row(line) for line in block.text.strip().split("\n")]
+    if len(lines) < 3 or len(lines[0]) < 2:
+        return [], None, []
+    header = [cell.lower().strip("` ") for cell in lines[0]]
+    of = _OF_COMMAND.match(lines[0][0].lower())
+    if of:
+        header[0] = lines[0][0].lower()
+    role = "symptom" if _CAUSES.intersection(header[1:]) else _ROLES.get(of[1] if of else header[0])
+    return header, role, [line for line in lines[2:] if len(line) == len(header) and all(map(_says_something, line[:2]))]
 
 
 def _split_row(line: str) -> list[str]:
@@ -219,7 +237,7 @@ def _read_name(cell: str) -> str:
     return text if cell.count("`") <= 2 and NAME.fullmatch(text) else ""
 
 
-def _ask_row(row: _Row, dice: random.Random) -> Iterator[Pair]:
+def _ask_row(row: Row, dice: random.Random) -> Iterator[Pair]:
     """What an option, a variable, a command is for; which one it is; its default and its values."""
     told = first_sentences(row.description)
     predicate = as_predicate(told)
@@ -239,7 +257,7 @@ def _ask_row(row: _Row, dice: random.Random) -> Iterator[Pair]:
     yield from _ask_values(row, dice)
 
 
-def _ask_which_noun(row: _Row, told: str, dice: random.Random) -> Iterator[Pair]:
+def _ask_which_noun(row: Row, told: str, dice: random.Random) -> Iterator[Pair]:
     """Which one it is, where the description names a thing: "Which option gives the file name?"."""
     noun = re.sub(r"^(?:the|an?) ", "", lower_first(as_question_part(told)))
     if 3 <= len(noun.split()) <= 18 and not _NO_NOUN.match(told) and row.name.strip("-").lower() not in told.lower():
@@ -247,7 +265,7 @@ def _ask_which_noun(row: _Row, told: str, dice: random.Random) -> Iterator[Pair]
         yield question, f"`{row.name}`{row.whose}: {with_stop(lower_first(told))}"
 
 
-def _ask_together(rows: list[_Row], dice: random.Random) -> Iterator[Pair]:
+def _ask_together(rows: list[Row], dice: random.Random) -> Iterator[Pair]:
     """Some rows that stand together, explained in one list."""
     count = dice.choice(TOGETHER)
     if len(rows) < count or rows[0].role not in (*_OPTIONS, "variable", "command", "pass"):
@@ -266,7 +284,7 @@ def say_noun(name: str, told: str) -> str:
     return f"`{name}` is {lower_first(told)}" if re.match(r"(?:the|an?)\b", told, re.IGNORECASE) else f"`{name}`: {told}"
 
 
-def _ask_values(row: _Row, dice: random.Random) -> Iterator[Pair]:
+def _ask_values(row: Row, dice: random.Random) -> Iterator[Pair]:
     default, unit = row.default.strip("` "), ""
     if not default:
         found = [(match["code"] or match["text"] or match["plain"], match["unit"] or "") for match in _DEFAULT.finditer(row.description)]

@@ -34,8 +34,8 @@ PROSE = (".md", ".rst", ".html", ".htm", ".txt", ".docx", ".pdf", ".1", ".n", ".
 # Documents about a project's people, and forms to copy: nobody asks a chip designers' assistant about them.
 NOT_ASKED = re.compile(r"code_of_conduct|contributing|gettinginvolved|changelog|licen[sc]e|readmeformat", re.IGNORECASE)
 MOST_PER_CHUNK = 8  # so that a long table does not outweigh whole articles
-MOST_WORDS = 110  # of an answer
-HEADING_WORDS = (45, 90)  # of what is told under a heading, drawn: short answers, and some that tell more
+MOST_WORDS = 130  # of an answer
+HEADING_WORDS = (45, 90, 120)  # of what is told under a heading, drawn: short answers, and some that tell more
 
 _OWNER = re.compile(r"^For `([^`]+)`:$")  # how the chunker tells whose options a table has
 _NOUNS = "command|pass|option|flag|cell|variable|attribute|parameter|module|switch|script|argument|function|target"
@@ -85,20 +85,20 @@ class Draft:
 
 def drafts_of_chunks(chunks: Sequence[Chunk], seed: int = 0) -> list[Draft]:
     """At most `MOST_PER_CHUNK` drafts of each chunk of prose, in the chunks' order, no question twice; drawn by the seed and the chunk alone."""
-    usages = _usages_of_documents(chunks)
+    usages = usages_of_documents(chunks)
     drafts: dict[str, Draft] = {}
     headings = {(chunk.collection, chunk.path, chunk.position): chunk.heading_path for chunk in chunks}
     for chunk in chunks:
         if chunk.path.lower().endswith(PROSE) and not NOT_ASKED.search(chunk.path):
             dice = random.Random(f"{seed}/{chunk.chunk_id}")
             begins = headings.get((chunk.collection, chunk.path, chunk.position - 1)) != chunk.heading_path
-            pairs = [pair for pair in _pairs_of(chunk, begins, usages[chunk.collection, chunk.path], dice) if _reads_well(*pair)]
+            pairs = [pair for pair in _pairs_of(chunk, begins, usages[chunk.collection, chunk.path], dice) if reads_well(*pair)]
             for question, answer in dice.sample(pairs, min(MOST_PER_CHUNK, len(pairs))):
                 drafts.setdefault(question.casefold(), Draft(question, answer, (chunk,)))
     return list(drafts.values())
 
 
-def _usages_of_documents(chunks: Sequence[Chunk]) -> dict[tuple[str, str], Usages]:
+def usages_of_documents(chunks: Sequence[Chunk]) -> dict[tuple[str, str], Usages]:
     """How each document calls its commands: a table of options may follow a script of several commands."""
     code: dict[tuple[str, str], list[str]] = {}
     for chunk in chunks:
@@ -108,10 +108,11 @@ def _usages_of_documents(chunks: Sequence[Chunk]) -> dict[tuple[str, str], Usage
     return {document: read_usages(fences) for document, fences in code.items()}
 
 
-def _reads_well(question: str, answer: str) -> bool:
+def reads_well(question: str, answer: str, most_words: int = MOST_WORDS) -> bool:
+    """Whether both read as people write, and the answer has not more words than that."""
     words = len(answer.split())
     return (
-        LEAST_WORDS < words <= MOST_WORDS
+        LEAST_WORDS < words <= most_words
         and not _RUBBISH.search(question.rstrip("?"))
         and not _RUBBISH.search(answer)
         and question.count("`") % 2 == 0

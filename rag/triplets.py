@@ -22,7 +22,7 @@ from rag.retriever import Retriever
 from rag.triplet_phrases import cite_at_end, has_marker, with_stop
 from rag.triplet_templates import Draft
 
-ANSWER, HANDBOOK, TEMPLATE, UNANSWERABLE = "answer", "handbook", "template", "unanswerable"
+ANSWER, HANDBOOK, TASK, TEMPLATE, UNANSWERABLE = "answer", "handbook", "task", "template", "unanswerable"
 # Of an answer's terms, by the passages that it is to stand on. Pairs below it were read: they tell what the passages do not.
 LEAST_HELD = 0.7
 LEAST_TERMS = 3  # of an answer, to tell where it stands
@@ -31,7 +31,7 @@ MOST_ANSWER_WORDS = 130  # of an answer written by people; a small model loses i
 ALSO_ANSWERS = 0.8
 # A passage with fewer than this share of the terms that the answer has and the question has not does not answer, if it lacks a name besides.
 LACKS = 0.5
-BUDGET_TOKENS = (250, 800)  # least and most for the passages of a prompt, drawn for each: short prompts are cheap to train, and long ones occur
+BUDGET_TOKENS = (250, 1000)  # least and most for the passages of a prompt, drawn for each: short prompts are cheap to train, and long ones occur
 PASSAGES = (1, 2, 3, 4)
 PASSAGE_WEIGHTS = (15, 25, 30, 30)  # how often so many are tried for
 CANDIDATES = 16  # hits that are looked at for distractors

@@ -17,7 +17,7 @@ LAYERS = {  # a file imports only files that stand before it here
     "fingerprint servers embeddings_api served_embedder embedder_choice dense milvus bm25 "
     "late fusion growth_bench glossary selection chunk_store manifest generation index_content index_folder index index_stats relevance retriever "
     "langchain_retriever prompt citations metrics questions evaluation relevance_fit embed_bench "
-    "exclusion training_pairs contrastive triplet_phrases triplet_tables triplet_templates "
+    "exclusion training_pairs contrastive triplet_phrases triplet_tables triplet_templates triplet_tasks "
     "hit_view qa_measures qa_answers qa_client qa_prompts triplets qa_summary "
     "index_commands commands eval_commands qa_commands adapt_commands triplet_commands",
     "serve": "errors settings protocol sse metrics auth tokens weights upstream chat routes app engine machine guard supervisor step panel up doctor "

@@ -119,14 +119,14 @@ def test_every_line_is_of_the_form_that_training_reads(written: tuple[list[dict[
     assert len([row for row in rows if row["kind"] == "template"]) > 8
 
 
-def test_answers_cite_one_passage_that_is_there_and_refusals_none(written: tuple[list[dict[str, Any]], dict[str, Any]]) -> None:
+def test_answers_cite_the_passages_that_they_are_from_and_refusals_none(written: tuple[list[dict[str, Any]], dict[str, Any]]) -> None:
     rows, _ = written
     for row in rows:
         passages = row["messages"][1]["content"].count("\n~~~\n") // 2
         if row["kind"] == "unanswerable":
             assert row["answer"] in REFUSALS
         else:
-            assert len(cite_markers(row["answer"], passages)) == 1
+            assert len(cite_markers(row["answer"], passages)) == (len(row["source"]["document"].split(", ")) if row["kind"] == "task" else 1)
 
 
 def test_the_summary_counts_what_the_file_holds(written: tuple[list[dict[str, Any]], dict[str, Any]], folder: Path) -> None:
@@ -167,9 +167,9 @@ def test_a_kind_has_no_more_than_wanted(folder: Path, small_checkpoint: Path, ca
     out = folder / "few.jsonl"
     assert triplets(["--docs", str(folder / "docs"), "--out", str(out), "--per-kind", "5", "--tokenizer", str(small_checkpoint)]) == 0
     rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
-    assert Counter(row["kind"] for row in rows) == {"template": 5, "unanswerable": 1}
+    assert Counter(row["kind"] for row in rows) == {"template": 5, "task": 5, "unanswerable": 1}
     printed = capsys.readouterr().out
-    assert "few.jsonl: 6 triplets (5 template, 1 unanswerable) from 3 documents" in printed
+    assert "few.jsonl: 11 triplets (5 task, 5 template, 1 unanswerable) from 3 documents" in printed
     assert str(small_checkpoint) in printed
     assert "template: more than --per-kind" in printed
 
