@@ -211,9 +211,7 @@ def _read_table(block: Block) -> tuple[list[str], str | None, list[list[str]]]:
     if len(lines) < 3 or len(lines[0]) < 2:
         return [], None, []
     header = [cell.lower().strip("` ") for cell in lines[0]]
-    of = _OF_COMMAND.match(lines[0][0].lower())
-    if of:
-        header[0] = lines[0][0].lower()
+    of = _OF_COMMAND.match(header[0])
     role = "symptom" if _CAUSES.intersection(header[1:]) else _ROLES.get(of[1] if of else header[0])
     return header, role, [line for line in lines[2:] if len(line) == len(header) and all(map(_says_something, line[:2]))]
 

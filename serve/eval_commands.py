@@ -21,11 +21,12 @@ from typing import Any
 from rag.command_line import whole_number
 from serve.commands import ROOT, until_signal
 from serve.errors import ExperimentIncomplete, ExperimentUnusable
-from serve.experiment import METHODS, Cell, Plan, Row, parse_lams, parse_methods, sweep_rows, table_rows
+from serve.experiment import CURVES, METHODS, Cell, Plan, Row, parse_lams, parse_methods, sweep_rows, table_rows
 from serve.experiment_inputs import find_parents, join_lines, questions_from_choices, read_lines, sample
 from serve.experiment_run import Failures, RunOptions, hold_folder, keep_plan, run_experiment, write_whole
 from serve.settings import ServeSettings, parse_url
 
+CELLS = ("qa_golden", "qa_retrieved", "ifeval", "mcq")  # columns of a table
 MCQ = ROOT / "data" / "eval" / "mcq.jsonl"
 _COUNT = whole_number(1, 1_000_000)
 DEFAULT_LAM = 0.6  # `chipalign merge`'s own
@@ -65,9 +66,10 @@ def sweep(argv: list[str]) -> int:
     """`chipalign eval sweep`: geodesic and linear along lam. Raises what `table` raises."""
     parser = _build_parser("sweep", "Measure geodesic and linear merges along lam, from the chat model to the chip model.")
     parser.add_argument("--lams", default=LAMS, metavar="A,B", help="where to measure; the ends are the parents (default %(default)s)")
+    parser.add_argument("--methods", choices=(*CURVES, ",".join(CURVES)), default=",".join(CURVES), help="the curves (default %(default)s)")
     args = parser.parse_args(argv)
     args.base = None
-    return _measure("sweep", args, sweep_rows(parse_lams(args.lams)), (), argv)
+    return _measure("sweep", args, sweep_rows(parse_lams(args.lams), args.methods.split(",")), (), argv)
 
 
 def _build_parser(name: str, description: str) -> argparse.ArgumentParser:
@@ -86,6 +88,7 @@ def _build_parser(name: str, description: str) -> argparse.ArgumentParser:
     documents.add_argument("--index", type=Path, metavar="DIR", help="the documents as an index directory")
     add("--ifeval", type=Path, metavar="P.jsonl", help="prompts in IFEval's format")
     add("--mcq", type=Path, default=MCQ, metavar="Q.jsonl", help="multiple-choice questions (default: data/eval/mcq.jsonl)")
+    add("--cells", metavar="A,B", help=f"measure only these of {', '.join(CELLS)} (default: all that there are files for)")
     add("--limit", type=_COUNT, metavar="N", help="at most N questions of each file: a sample, the same for every row")
     add("--quick", action="store_true", help="few questions, short answers, four rows: under 15 minutes on two cores with the demo pair")
     add("--concurrency", type=_COUNT, default=CONCURRENCY, metavar="N", help="questions in flight (default %(default)s)")
@@ -153,8 +156,11 @@ async def _run(plan: Plan, folder: Path, options: RunOptions, settings: ServeSet
 def plan_cells(args: argparse.Namespace, amount: Amount) -> tuple[tuple[Cell, ...], dict[str, bytes], tuple[str, ...]]:
     """The evaluations that there are files for, the questions of each as a file's content, and a sentence for each that is left out.
 
-    Raises ExperimentUnusable where a file cannot be used, or questions have no documents.
+    Raises ExperimentUnusable where a file cannot be used, questions have no documents, or nothing is left to measure.
     """
+    wanted = CELLS if args.cells is None else tuple(name.strip() for name in args.cells.split(","))
+    if unknown := [name for name in wanted if name not in CELLS]:
+        raise ExperimentUnusable(f"--cells names {', '.join(unknown) or 'nothing'}: the columns are {', '.join(CELLS)}")
     cells: list[Cell] = []
     questions: dict[str, bytes] = {}
     left_out: list[str] = []
@@ -180,7 +186,11 @@ def plan_cells(args: argparse.Namespace, amount: Amount) -> tuple[tuple[Cell, ..
     else:
         left_out.append("ifeval: give its prompts with --ifeval")
     add("mcq", args.mcq, read_lines(args.mcq), (("mcq", ()),))
-    return tuple(cells), questions, tuple(left_out)
+    left_out += [f"{cell.name}: it is none of --cells" for cell in cells if cell.name not in wanted]
+    measured = tuple(cell for cell in cells if cell.name in wanted)
+    if not measured:
+        raise ExperimentUnusable(f"--cells {args.cells} leaves nothing to measure ({'; '.join(left_out)})")
+    return measured, questions, tuple(left_out)
 
 
 def _find_documents(args: argparse.Namespace) -> dict[str, str]:

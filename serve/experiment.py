@@ -22,6 +22,7 @@ GEODESIC, LINEAR, SOUP = "geodesic", "linear", "soup"
 BASE_METHODS = ("task_arithmetic", "ties", "dare", "della")  # these need the model that both parents were trained from
 METHODS = (CHAT, CHIP, LINEAR, SOUP, "task_arithmetic", "ties", "della", GEODESIC)  # the rows of a table, DARE only where it is asked for
 KNOWN_METHODS = (*METHODS, "dare")
+CURVES = (GEODESIC, LINEAR)  # what a sweep can draw along lam
 SOUP_LAM = 0.5  # by its definition
 TOLD_ONLY = ("questions", "documents", "asked", "left_out")  # in a plan for people: where files lie decides no figure, their hashes do
 
@@ -80,10 +81,10 @@ def table_rows(methods: Sequence[str], lam: float) -> tuple[Row, ...]:
     return tuple(_parent(name) if name in PARENTS else Row(name, name, SOUP_LAM if name == SOUP else lam) for name in dict.fromkeys(methods))
 
 
-def sweep_rows(lams: Sequence[float]) -> tuple[Row, ...]:
-    """The parents, which are the ends of every curve, and for each lam between them geodesic and linear."""
+def sweep_rows(lams: Sequence[float], methods: Sequence[str] = CURVES) -> tuple[Row, ...]:
+    """The parents, which are the ends of every curve, and for each lam between them a row of each method."""
     inner = [lam for lam in sorted(set(lams)) if 0 < lam < 1]
-    return (_parent(CHAT), _parent(CHIP), *(Row(f"{method}-{lam:g}", method, lam) for lam in inner for method in (GEODESIC, LINEAR)))
+    return (_parent(CHAT), _parent(CHIP), *(Row(f"{method}-{lam:g}", method, lam) for lam in inner for method in methods))
 
 
 def _parent(name: str) -> Row:

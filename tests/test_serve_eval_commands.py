@@ -116,6 +116,16 @@ def test_a_sweep_measures_both_methods_between_the_parents(files: Path) -> None:
     assert (files / "out" / "sweep.png").is_file()
 
 
+def test_only_the_cells_that_are_wanted_are_asked_for(files: Path) -> None:
+    with serve_rows() as server:
+        more = ("--ifeval", str(files / "p.jsonl"), "--cells", "ifeval", "--lams", "0.5", "--methods", "linear")
+        assert chipalign.main(arguments(files, server.url, *more, experiment="sweep")) == 0
+        assert not any(path == "/v1/completions" for path, _ in server.requests)
+    report = read(files, "sweep")
+    assert {name: set(cells) for name, cells in report["rows"].items()} == {name: {"ifeval"} for name in ("chat", "chip", "linear-0.5")}
+    assert "mcq: it is none of --cells" in report["plan"]["left_out"]
+
+
 def test_a_killed_run_goes_on_where_it_was(files: Path) -> None:
     held, reached = threading.Event(), threading.Event()
 
@@ -253,6 +263,9 @@ def test_an_engine_that_does_not_start_is_told_and_its_model_is_kept(
         (("--ifeval", "none.jsonl"), "none.jsonl cannot be read"),
         (("--methods", "chat,ties"), "ties need"),
         (("--methods", "slerp"), "slerp: the rows are"),
+        (("--cells", "qa,mcq"), "--cells names qa: the columns are qa_golden"),
+        (("--cells", ""), "--cells names nothing"),
+        (("--cells", "ifeval"), "leaves nothing to measure"),
     ],
 )
 def test_what_cannot_be_compared_is_refused_in_one_line(

@@ -62,6 +62,10 @@ def test_a_sweep_has_the_parents_once_and_both_methods_between_them() -> None:
     assert [row.lam for row in rows] == [0, 1, 0.25, 0.25, 0.5, 0.5]
 
 
+def test_a_sweep_may_have_one_curve() -> None:
+    assert [row.name for row in sweep_rows([0, 0.5], ["linear"])] == ["chat", "chip", "linear-0.5"]
+
+
 def test_the_methods_are_those_of_merge() -> None:
     assert set(experiment.KNOWN_METHODS) - {"chat", "chip"} == set(METHODS)
     assert experiment.BASE_METHODS == BASE_METHODS
