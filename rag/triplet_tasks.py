@@ -8,7 +8,7 @@ A task is what a manual says its command does, where a synopsis stands below. It
 
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -106,7 +106,7 @@ def ask_task(task: Task, dice: random.Random) -> Draft:
     ))  # fmt: skip
     told = dice.sample(task.options, min(dice.choice(TOLD_OPTIONS), len(task.options)))
     told.sort(key=task.options.index)
-    return Draft(question, f"{lead}{_fence(chr(10).join(task.synopsis))}{_list(told)}", _distinct(task.chunk, *(option.chunk for option in told)))
+    return Draft(question, f"{lead}{_fence(task.synopsis)}{_list(told)}", _distinct(task.chunk, *(option.chunk for option in told)))
 
 
 def ask_options(task: Task, dice: random.Random) -> Iterator[Draft]:
@@ -127,7 +127,7 @@ def ask_options(task: Task, dice: random.Random) -> Iterator[Draft]:
         names = " and ".join(f"`{option.row.name}`" for option, _ in chosen)
         lead = dice.choice((f"Use `{task.command}` with {names}:", f"The command `{task.command}` does this with {names}:"))
         told = [option for option, _ in chosen]
-        yield Draft(question, f"{lead}{_fence(call)}{_list(told)}", _distinct(task.chunk, *(option.chunk for option in told)))
+        yield Draft(question, f"{lead}{_fence([call])}{_list(told)}", _distinct(task.chunk, *(option.chunk for option in told)))
 
 
 def ask_steps(task: Task, tasks: Sequence[Task], dice: random.Random) -> Draft | None:
@@ -139,8 +139,8 @@ def ask_steps(task: Task, tasks: Sequence[Task], dice: random.Random) -> Draft |
     for other in dice.sample(near, min(count, len(near))) if dice.random() < 0.5 else dice.sample(others, min(count, len(others))):
         chosen.setdefault(other.command, other)
     steps = list(chosen.values())
-    calls = [example_call(step.synopsis, []) for step in steps]
-    if len(steps) < 2 or None in calls:
+    calls = [call for step in steps if (call := example_call(step.synopsis, []))]
+    if len(calls) < max(2, len(steps)):
         return None
     wanted = f"{', '.join(step.task for step in steps[:-1])} and then {steps[-1].task}"
     question = dice.choice((
@@ -148,8 +148,7 @@ def ask_steps(task: Task, tasks: Sequence[Task], dice: random.Random) -> Draft |
         f"Suppose I have to {wanted}. How can I do this?",
     ))  # fmt: skip
     told = "\n".join(f"{number}. To {step.task}, use `{step.command}`." for number, step in enumerate(steps, start=1))
-    code = "\n".join(map(str, calls))
-    return Draft(question, f"Run these commands one after the other:{_fence(code)}\n{told}", _distinct(*(step.chunk for step in steps)))
+    return Draft(question, f"Run these commands one after the other:{_fence(calls)}\n{told}", _distinct(*(step.chunk for step in steps)))
 
 
 def example_call(synopsis: Sequence[str], names: Sequence[str]) -> str | None:
@@ -175,8 +174,8 @@ def _wish(row: Row) -> str | None:
     return f"specify {noun}" if re.match(r"(?:the|an?) ", noun) and len(noun.split()) <= 12 else None
 
 
-def _fence(code: str) -> str:
-    return f"\n```tcl\n{code}\n```"
+def _fence(lines: Iterable[str]) -> str:
+    return "\n".join(("\n```tcl", *lines, "```"))
 
 
 def _distinct(*chunks: Chunk) -> tuple[Chunk, ...]:
