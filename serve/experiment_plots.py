@@ -71,9 +71,13 @@ def _draw_rows(axes: Axes, report: Mapping[str, Any], estimates: Mapping[str, Ma
 
 
 def _draw_curves(axes: Axes, report: Mapping[str, Any], estimates: Mapping[str, Mapping[str, float]]) -> None:
-    """Geodesic and linear along lam, each with its intervals as a band; both start and end at the parents."""
+    """Each method along lam, with its intervals as a band, from parent to parent; none of which no merge is measured."""
+    rows = report["plan"]["rows"]
+    measured = {rows[name]["method"] for name in estimates if name not in PARENTS}
     for method, (colour, mark, line) in STYLES.items():
-        points = _curve(report["plan"]["rows"], method, estimates)
+        if measured and method not in measured:
+            continue
+        points = _curve(rows, method, estimates)
         lams = [lam for lam, _ in points]
         axes.plot(lams, [found["mean"] for _, found in points], line, marker=mark, color=colour, label=method, markersize=4, linewidth=1.4)
         axes.fill_between(lams, [found["low"] for _, found in points], [found["high"] for _, found in points], color=colour, alpha=0.13, linewidth=0)

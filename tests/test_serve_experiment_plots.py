@@ -50,6 +50,13 @@ def test_a_sweep_has_both_lines(tmp_path: Path) -> None:
     assert has_colour(tmp_path / "s.png", "#D55E00")
 
 
+def test_a_method_of_which_no_merge_is_measured_has_no_line(tmp_path: Path) -> None:
+    rows = sweep_rows([0, 0.5, 1])
+    draw_report(make_report(tmp_path, "sweep", rows, {"chat": 0.4, "chip": 0.6, "geodesic-0.5": 0.7}), tmp_path / "s.png")
+    assert has_colour(tmp_path / "s.png", "#0072B2")
+    assert not has_colour(tmp_path / "s.png", "#D55E00")
+
+
 @pytest.mark.parametrize("experiment", ["table", "sweep"])
 def test_without_figures_there_is_no_picture(tmp_path: Path, experiment: str) -> None:
     draw_report(make_report(tmp_path, experiment, table_rows(["chat"], 0.6), {}), tmp_path / "none.png")
