@@ -96,7 +96,15 @@ def test_citation_without_a_web_address_or_a_source_stays_text() -> None:
 
 
 def test_link_of_the_model_is_not_taken_for_a_citation() -> None:
-    assert answer_markdown("[1](http://h) [2]: x", SOURCES) == "[1](http://h) [2]: x"
+    text = "[1](http://h) and [this][1]\n\n[2]: http://h"
+    assert answer_markdown(text, SOURCES).startswith("[1](http://h) and [this][")
+    assert answer_markdown(text, SOURCES).endswith("\n\n[2]: http://h")
+
+
+def test_citations_are_linked_before_a_colon_and_one_behind_the_other() -> None:
+    first, second = (f"[\\[{source.number}\\]]({source.link})" for source in SOURCES[:2])
+    assert answer_markdown("Call `a` [1][2]:\n```tcl\na\n```", SOURCES) == f"Call `a` {first}{second}:\n```tcl\na\n```"
+    assert shown(answer_markdown("Call it [1][2]: so", SOURCES)) == "Call it [1][2]: so"
 
 
 def test_address_cannot_break_out_of_its_link() -> None:

@@ -16,7 +16,7 @@ from ui.events import Source
 
 # Fenced blocks (also one that is still being streamed and has no end yet), then inline code: what Markdown shows as it stands.
 _CODE = re.compile(r"(^[ \t]*(`{3,}|~{3,})[^\n]*\n.*?(?:^[ \t]*\2[`~]*[ \t]*$|\Z)|(?<!`)(`+)(?!`).+?(?<!`)\3(?!`))", re.DOTALL | re.MULTILINE)
-_CITATION = re.compile(r"\[(\d{1,3})\](?![(\[:])")
+_CITATION = re.compile(r"(?!^\[\d+\]:)\[(\d{1,3})\](?!\()", re.MULTILINE)  # neither a link's text nor the definition of one
 _MARKUP = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&^=])")
 
 
