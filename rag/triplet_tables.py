@@ -180,7 +180,7 @@ def ask_table(block: Block, owner: str | None, usages: Usages, dice: random.Rand
             yield from _ask_symptom(header, cells, dice)
         elif not role or header[1] not in _DESCRIPTIONS:
             yield from _ask_cell(header, cells, dice)
-    rows = read_rows(block, owner, usages)
+    rows = _rows_of(header, role, lines, owner, usages)
     for row in rows:
         yield from _ask_row(row, dice)
     yield from _ask_together(rows, dice)
@@ -188,7 +188,10 @@ def ask_table(block: Block, owner: str | None, usages: Usages, dice: random.Rand
 
 def read_rows(block: Block, owner: str | None, usages: Usages) -> list[Row]:
     """The rows of a table of options, variables or commands with what they do; [] of any other table."""
-    header, role, lines = _read_table(block)
+    return _rows_of(*_read_table(block), owner, usages)
+
+
+def _rows_of(header: list[str], role: str | None, lines: list[list[str]], owner: str | None, usages: Usages) -> list[Row]:
     if role in (None, "abbreviation", "symptom") or header[1] not in _DESCRIPTIONS:
         return []
     of = _OF_COMMAND.match(header[0])

@@ -16,7 +16,7 @@ from rag.documents import Chunk
 from rag.markdown import parse_markdown
 from rag.triplet_phrases import as_predicate, as_question_part, as_task, clean, first_sentences, lower_first, split_sentences, with_stop
 from rag.triplet_tables import SYNOPSIS_LINES, Row, Usages, read_rows, read_synopsis, task_of
-from rag.triplet_templates import NOT_ASKED, PROSE, Draft, reads_well, usages_of_documents
+from rag.triplet_templates import Draft, is_asked, reads_well, usages_of_documents
 
 VARIANTS = 3  # of what is asked of each task: other words, other options, other tasks after it
 TOLD_OPTIONS = (0, 2, 3, 4)  # options that an answer explains, drawn: short answers occur, long ones are the rule
@@ -53,7 +53,7 @@ def drafts_of_tasks(chunks: Sequence[Chunk], seed: int = 0) -> list[Draft]:
     usages = usages_of_documents(chunks)
     documents: dict[tuple[str, str], list[Chunk]] = {}
     for chunk in chunks:
-        if chunk.path.lower().endswith(PROSE) and not NOT_ASKED.search(chunk.path):
+        if is_asked(chunk.path):
             documents.setdefault((chunk.collection, chunk.path), []).append(chunk)
     tasks = [task for document, of_it in documents.items() for task in find_tasks(of_it, usages[document])]
     drafts: dict[str, Draft] = {}

@@ -32,7 +32,7 @@ from rag.triplet_tables import (
 
 PROSE = (".md", ".rst", ".html", ".htm", ".txt", ".docx", ".pdf", ".1", ".n", ".man")  # of source code nothing is asked
 # Documents about a project's people, and forms to copy: nobody asks a chip designers' assistant about them.
-NOT_ASKED = re.compile(r"code_of_conduct|contributing|gettinginvolved|changelog|licen[sc]e|readmeformat", re.IGNORECASE)
+_NOT_ASKED = re.compile(r"code_of_conduct|contributing|gettinginvolved|changelog|licen[sc]e|readmeformat", re.IGNORECASE)
 MOST_PER_CHUNK = 8  # so that a long table does not outweigh whole articles
 MOST_WORDS = 130  # of an answer
 HEADING_WORDS = (45, 90, 120)  # of what is told under a heading, drawn: short answers, and some that tell more
@@ -89,13 +89,18 @@ def drafts_of_chunks(chunks: Sequence[Chunk], seed: int = 0) -> list[Draft]:
     drafts: dict[str, Draft] = {}
     headings = {(chunk.collection, chunk.path, chunk.position): chunk.heading_path for chunk in chunks}
     for chunk in chunks:
-        if chunk.path.lower().endswith(PROSE) and not NOT_ASKED.search(chunk.path):
+        if is_asked(chunk.path):
             dice = random.Random(f"{seed}/{chunk.chunk_id}")
             begins = headings.get((chunk.collection, chunk.path, chunk.position - 1)) != chunk.heading_path
             pairs = [pair for pair in _pairs_of(chunk, begins, usages[chunk.collection, chunk.path], dice) if reads_well(*pair)]
             for question, answer in dice.sample(pairs, min(MOST_PER_CHUNK, len(pairs))):
                 drafts.setdefault(question.casefold(), Draft(question, answer, (chunk,)))
     return list(drafts.values())
+
+
+def is_asked(path: str) -> bool:
+    """Whether a document is one of which an engineer asks something: prose, and not about a project's people."""
+    return path.lower().endswith(PROSE) and not _NOT_ASKED.search(path)
 
 
 def usages_of_documents(chunks: Sequence[Chunk]) -> dict[tuple[str, str], Usages]:
