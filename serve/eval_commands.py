@@ -66,7 +66,8 @@ def sweep(argv: list[str]) -> int:
     """`chipalign eval sweep`: geodesic and linear along lam. Raises what `table` raises."""
     parser = _build_parser("sweep", "Measure geodesic and linear merges along lam, from the chat model to the chip model.")
     parser.add_argument("--lams", default=LAMS, metavar="A,B", help="where to measure; the ends are the parents (default %(default)s)")
-    parser.add_argument("--methods", choices=(*CURVES, ",".join(CURVES)), default=",".join(CURVES), help="the curves (default %(default)s)")
+    curves = (*CURVES, ",".join(CURVES))
+    parser.add_argument("--methods", choices=curves, default=curves[-1], metavar="A,B", help="the curves (default %(default)s)")
     args = parser.parse_args(argv)
     args.base = None
     return _measure("sweep", args, sweep_rows(parse_lams(args.lams), args.methods.split(",")), (), argv)
