@@ -126,7 +126,8 @@ class Embedder:
 
     def embed_tokens(self, texts: Sequence[str], progress: Progress | None = None) -> Iterator[Embedded]:
         """Each text with the vectors of its tokens, in order of length, so that a batch is not padded to its one long text."""
-        order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
+        lengths = list(map(self.count_tokens, texts))  # not characters: a table has three times the tokens of as long a sentence
+        order = sorted(range(len(texts)), key=lengths.__getitem__)
         slab = self._batch_size * _SLAB_BATCHES
         for start in range(0, len(order), slab):
             rows = order[start : start + slab]
