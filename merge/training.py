@@ -175,9 +175,13 @@ class Trainer:
             save_file({name: tensor.to(getattr(torch, dtype)) for name, tensor in load_file(path).items()}, path, {"format": "pt"})
             return
         folder.mkdir(parents=True, exist_ok=True)
-        weights = {name: tensor.to(getattr(torch, dtype)) for name, tensor in self._model.state_dict().items()}
-        self._model.config.dtype = dtype
+        converted: dict[int, Tensor] = {}  # by memory, so that tied embeddings stay one tensor and are written once, as in the base
+        weights = {
+            name: converted.setdefault(tensor.data_ptr(), tensor.to(getattr(torch, dtype))) for name, tensor in self._model.state_dict().items()
+        }
         self._model.save_pretrained(folder, state_dict=weights)
+        path = folder / "config.json"  # which says float32, as what is trained is
+        path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), "dtype": dtype}, indent=2) + "\n", encoding="utf-8")
         AutoTokenizer.from_pretrained(self._base).save_pretrained(folder)
 
     def _save_adapter(self, folder: Path) -> None:

@@ -1,4 +1,5 @@
-"""Search an index: what the dense vectors and BM25 find, scored also token by token, and none where nothing in it answers.
+"""Search an index: what the dense vectors and BM25 find for a question and its clauses, scored also token by token, and none where nothing in it
+answers.
 
 It builds nothing and writes no prompt. One retriever serves many threads.
 
@@ -8,13 +9,17 @@ It builds nothing and writes no prompt. One retriever serves many threads.
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rag.bm25 import best_rows, content_terms, find_tokens, is_identifier
+from rag.clauses import split_clauses
 from rag.documents import Chunk, Hit
-from rag.embedder import TextEmbedder
+from rag.embedder import Embedded, TextEmbedder
 from rag.embedder_choice import open_embedder
 from rag.errors import EmptyQuery
 from rag.fusion import mix_scores
@@ -46,6 +51,24 @@ class _Ranked(NamedTuple):
     dense: float
     bm25: float
     late: float
+
+
+class _Asked(NamedTuple):
+    """A question, or a clause of it, and what was found for it: cosines by row, BM25 scores of all rows."""
+
+    question: Embedded
+    rows: list[int]
+    cosines: dict[int, float]
+    bm25: NDArray[np.float32]
+
+
+class _Scores(NamedTuple):
+    """Scores of the same passages, mixed and by part."""
+
+    mixed: NDArray[np.float64]
+    dense: list[float]
+    bm25: list[float]
+    late: list[float]
 
 
 class Retriever:
@@ -125,20 +148,38 @@ class Retriever:
         return bool(self._settings.late_weight) and self._index.late.has_tokens
 
     def _rank(self, query: str) -> list[_Ranked]:
-        """All passages that the dense vectors or BM25 find, by the mean of their scores, best first."""
-        [question] = self._embedder.embed_tokens([expand_abbreviations(query, self._glossary)])
-        dense = dict(zip(*self._index.dense.search(question.vector, self._settings.candidates), strict=True))
-        bm25 = self._index.bm25.scores(query)
-        rows = list(dict.fromkeys([*dense, *best_rows(bm25, self._settings.candidates)]))
-        others = [row for row in rows if row not in dense]
-        dense |= dict(zip(others, self._index.dense.scores(question.vector, others), strict=True))
-        cosines = [dense[row] for row in rows]
-        late = self._index.late.score(question, rows) if self._is_by_token else [0.0] * len(rows)
-        words = [float(bm25[row]) for row in rows]
-        weights = (self._settings.dense_weight, self._settings.late_weight, self._settings.bm25_weight)
-        scores = mix_scores(list(zip(weights, (cosines, late, words), strict=True)))
-        ranking = [_Ranked(*parts) for parts in zip(rows, map(float, scores), cosines, words, late, strict=True)]
+        """All passages that the dense vectors or BM25 find for the question or a clause of it, best first.
+
+        By their score for the whole question, averaged with that for the clause which they fit best: a passage that answers one of two things
+        that are asked says nothing of the other. The parts of the score are those for the whole question.
+        """
+        share = self._settings.clause_share
+        texts = [query, *(split_clauses(query) if share else [])]
+        embedded = self._embedder.embed_tokens([expand_abbreviations(text, self._glossary) for text in texts])
+        asked = [self._find(texts[one.row], one) for one in sorted(embedded, key=lambda one: one.row)]
+        rows = list(dict.fromkeys(chain.from_iterable(part.rows for part in asked)))
+        whole, *clauses = (self._score(part, rows) for part in asked)
+        scores = whole.mixed
+        if clauses:
+            scores = (1 - share) * scores + share * np.max([clause.mixed for clause in clauses], axis=0)
+        ranking = [_Ranked(*parts) for parts in zip(rows, map(float, scores), whole.dense, whole.bm25, whole.late, strict=True)]
         return sorted(ranking, key=lambda ranked: (-ranked.score, ranked.row))
+
+    def _find(self, text: str, question: Embedded) -> _Asked:
+        """The candidates for a question or a clause."""
+        cosines = dict(zip(*self._index.dense.search(question.vector, self._settings.candidates), strict=True))
+        bm25 = self._index.bm25.scores(text)
+        return _Asked(question, list(dict.fromkeys([*cosines, *best_rows(bm25, self._settings.candidates)])), cosines, bm25)
+
+    def _score(self, asked: _Asked, rows: Sequence[int]) -> _Scores:
+        """The scores of passages for a question or a clause."""
+        others = [row for row in rows if row not in asked.cosines]
+        cosines = asked.cosines | dict(zip(others, self._index.dense.scores(asked.question.vector, others), strict=True))
+        dense = [cosines[row] for row in rows]
+        late = self._index.late.score(asked.question, rows) if self._is_by_token else [0.0] * len(rows)
+        bm25 = [float(asked.bm25[row]) for row in rows]
+        weights = (self._settings.dense_weight, self._settings.late_weight, self._settings.bm25_weight)
+        return _Scores(mix_scores(list(zip(weights, (dense, late, bm25), strict=True))), dense, bm25, late)
 
     def _hit(self, ranked: _Ranked) -> Hit:
         return Hit(self._index.chunks[ranked.row], ranked.score, ranked.dense, ranked.bm25 or None, ranked.late or None)

@@ -147,6 +147,14 @@ class RagSettings:
         default=0.5,
         metadata={"env": "CHIPALIGN_BM25_WEIGHT", "help": "weight of BM25 in a passage's score", "range": (0.0, 100.0)},
     )
+    clause_share: float = field(
+        default=0.5,
+        metadata={
+            "env": "CHIPALIGN_CLAUSE_SHARE",
+            "help": "of a passage's score, the share of the clause that it fits best, in a question of several; 0 leaves it out",
+            "range": (0.0, 1.0),
+        },
+    )
     candidates: int = field(
         default=50,
         metadata={"env": "CHIPALIGN_CANDIDATES", "help": "how many passages each of dense and BM25 hands on to be scored", "range": (1, 1000)},

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rag.clauses import split_clauses
 from rag.documents import Document
 from rag.embedder import Embedder
 from rag.errors import CollectionUnknown, EmptyQuery, IndexMismatch, IndexNotFound
@@ -225,6 +226,26 @@ def test_ranking_is_the_fusion_of_two_independent_calculations(retriever: Retrie
         assert hit.late_score == pytest.approx(late[title], abs=1e-4)
         parts = [(0.2, cosines), (1.0, late), (0.5, bm25)]
         assert hit.score == pytest.approx(sum(weight * part[title] / max(part.values()) for weight, part in parts) / 1.7, abs=1e-4)
+
+
+COMPOUND = "Repair the antenna violations of my nets, then stitch scan flip-flops into chains"
+
+
+def test_a_compound_question_is_scored_as_a_whole_and_by_the_clause_that_a_passage_fits_best(index_dir: Path) -> None:
+    alone = Retriever.open(index_dir, replace(SETTINGS, clause_share=0.0))
+    whole, *clauses = ({hit.chunk.title: hit.score for hit in alone.rank(text)} for text in (COMPOUND, *split_clauses(COMPOUND)))
+    assert len(clauses) == 2
+    for share in (0.25, 1.0):
+        hits = list(Retriever.open(index_dir, replace(SETTINGS, clause_share=share)).rank(COMPOUND))
+        assert {hit.chunk.title for hit in hits} == set(TEXTS)
+        for hit in hits:
+            best = max(clause[hit.chunk.title] for clause in clauses)
+            assert hit.score == pytest.approx((1 - share) * whole[hit.chunk.title] + share * best, abs=1e-3)
+
+
+def test_both_answers_of_a_compound_question_come_first_and_its_relevance_is_that_of_the_whole(index_dir: Path, retriever: Retriever) -> None:
+    assert {hit.chunk.title for hit in retriever.search(COMPOUND, 2)} == {"Antenna repair", "Scan chains"}
+    assert retriever.relevance(COMPOUND) == Retriever.open(index_dir, replace(SETTINGS, clause_share=0.0)).relevance(COMPOUND)
 
 
 @pytest.fixture(scope="module")
