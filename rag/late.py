@@ -6,7 +6,7 @@ find as much as the numbers themselves. A question's tokens weigh as they are ra
 candidates: it scores the rows that it is given.
 
     late = LateIndex.build([pack_tokens(embedded) for embedded in ...], dimension=384)
-    scores = late.score(question, rows)  # about the mean cosine of the question's tokens with their nearest ones
+    [scores] = late.score([question], rows)  # about the mean cosine of the question's tokens with their nearest ones
 """
 
 import math
@@ -72,24 +72,28 @@ class LateIndex:
         part = slice(self._starts[row], self._starts[row + 1])
         return PackedTokens(np.array(self._ids[part]), np.array(self._bits[part]))
 
-    def score(self, question: Embedded, rows: Sequence[int]) -> list[float]:
-        """For each row the weighted mean, over the question's tokens, of the best product with a token of the passage.
+    def score(self, questions: Sequence[Embedded], rows: Sequence[int]) -> list[list[float]]:
+        """For each question, of each row the weighted mean, over the question's tokens, of the best product with a token of the passage.
 
-        Products are with signs, scaled so that they are about cosines. A row without tokens, and a question without any, scores 0.
+        Products are with signs, scaled so that they are about cosines. A row without tokens, and a question without any, scores 0. Passages
+        are unpacked once for all questions, which takes longer than to compare them.
         """
         sizes = [int(self._starts[row + 1] - self._starts[row]) for row in rows]
-        scores = np.zeros(len(rows), dtype=np.float32)
         filled = [place for place, size in enumerate(sizes) if size]
-        weights = self._weights[np.where(question.token_ids < len(self._weights) - 1, question.token_ids + 1, 0)]
-        if not filled or not weights.sum():
-            return [float(score) for score in scores]
-        packed = np.concatenate([self._bits[self._starts[rows[place]] : self._starts[rows[place] + 1]] for place in filled])
-        signs = np.unpackbits(packed, axis=1, count=self._dimension).astype(np.float32)
-        products = 2 * (question.token_vectors @ signs.T) - question.token_vectors.sum(axis=1, keepdims=True)  # with 1 and -1 for 1 and 0
-        firsts = np.cumsum([0, *(sizes[place] for place in filled[:-1])])
-        best = np.maximum.reduceat(products, firsts, axis=1)  # shape (question's tokens, rows)
-        scores[filled] = weights @ best / weights.sum() / (SIGN_COSINE * math.sqrt(self._dimension))
-        return [float(score) for score in scores]
+        scores = np.zeros((len(questions), len(rows)), dtype=np.float32)
+        tokens = np.concatenate([np.zeros((0, self._dimension), dtype=np.float32), *(question.token_vectors for question in questions)])
+        if filled and len(tokens):
+            packed = np.concatenate([self._bits[self._starts[rows[place]] : self._starts[rows[place] + 1]] for place in filled])
+            signs = np.unpackbits(packed, axis=1, count=self._dimension).astype(np.float32)
+            products = 2 * (tokens @ signs.T) - tokens.sum(axis=1, keepdims=True)  # with 1 and -1 for 1 and 0
+            firsts = np.cumsum([0, *(sizes[place] for place in filled[:-1])])
+            best = np.maximum.reduceat(products, firsts, axis=1)  # shape (all questions' tokens, rows)
+            ends = np.cumsum([len(question.token_ids) for question in questions])
+            for own_scores, question, own_best in zip(scores, questions, np.split(best, ends[:-1]), strict=True):
+                weights = self._weights[np.where(question.token_ids < len(self._weights) - 1, question.token_ids + 1, 0)]
+                if weights.sum():
+                    own_scores[filled] = weights @ own_best / weights.sum() / (SIGN_COSINE * math.sqrt(self._dimension))
+        return [[float(score) for score in own_scores] for own_scores in scores]
 
     def save(self, folder: Path) -> None:
         """Write four .npy arrays into `folder`."""

@@ -158,7 +158,8 @@ class Retriever:
         embedded = self._embedder.embed_tokens([expand_abbreviations(text, self._glossary) for text in texts])
         asked = [self._find(texts[one.row], one) for one in sorted(embedded, key=lambda one: one.row)]
         rows = list(dict.fromkeys(chain.from_iterable(part.rows for part in asked)))
-        whole, *clauses = (self._score(part, rows) for part in asked)
+        late = self._index.late.score([part.question for part in asked], rows) if self._is_by_token else [[0.0] * len(rows)] * len(asked)
+        whole, *clauses = (self._score(part, rows, by_token) for part, by_token in zip(asked, late, strict=True))
         scores = whole.mixed
         if clauses:
             scores = (1 - share) * scores + share * np.max([clause.mixed for clause in clauses], axis=0)
@@ -171,12 +172,11 @@ class Retriever:
         bm25 = self._index.bm25.scores(text)
         return _Asked(question, list(dict.fromkeys([*cosines, *best_rows(bm25, self._settings.candidates)])), cosines, bm25)
 
-    def _score(self, asked: _Asked, rows: Sequence[int]) -> _Scores:
-        """The scores of passages for a question or a clause."""
+    def _score(self, asked: _Asked, rows: Sequence[int], late: list[float]) -> _Scores:
+        """The scores of passages for a question or a clause, beside those by token."""
         others = [row for row in rows if row not in asked.cosines]
         cosines = asked.cosines | dict(zip(others, self._index.dense.scores(asked.question.vector, others), strict=True))
         dense = [cosines[row] for row in rows]
-        late = self._index.late.score(asked.question, rows) if self._is_by_token else [0.0] * len(rows)
         bm25 = [float(asked.bm25[row]) for row in rows]
         weights = (self._settings.dense_weight, self._settings.late_weight, self._settings.bm25_weight)
         return _Scores(mix_scores(list(zip(weights, (dense, late, bm25), strict=True))), dense, bm25, late)
