@@ -126,7 +126,7 @@ class Embedder:
 
     def embed_tokens(self, texts: Sequence[str], progress: Progress | None = None) -> Iterator[Embedded]:
         """Each text with the vectors of its tokens, in order of length, so that a batch is not padded to its one long text."""
-        lengths = list(map(self.count_tokens, texts))  # not characters: a table has three times the tokens of as long a sentence
+        lengths = list(map(self.count_tokens, texts))  # not characters: code and tables have up to twice the tokens of as long a sentence
         order = sorted(range(len(texts)), key=lengths.__getitem__)
         slab = self._batch_size * _SLAB_BATCHES
         for start in range(0, len(order), slab):
