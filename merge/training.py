@@ -180,14 +180,14 @@ class Trainer:
             name: converted.setdefault(tensor.data_ptr(), tensor.to(getattr(torch, dtype))) for name, tensor in self._model.state_dict().items()
         }
         self._model.save_pretrained(folder, state_dict=weights)
-        path = folder / "config.json"  # which says float32, as what is trained is
-        path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), "dtype": dtype}, indent=2) + "\n", encoding="utf-8")
+        _amend(folder / "config.json", dtype=dtype)  # which says float32, as what is trained is
         AutoTokenizer.from_pretrained(self._base).save_pretrained(folder)
 
     def _save_adapter(self, folder: Path) -> None:
         self._model.save_pretrained(str(folder), save_embedding_layers=False)  # there are none, and it would ask the hub
         (folder / "README.md").unlink(missing_ok=True)  # peft's empty card
-        _sort_modules(folder / ADAPTER_CONFIG)
+        # peft writes the names of the trained layers in the order of a set, which differs from run to run
+        _amend(folder / ADAPTER_CONFIG, target_modules=sorted(self._model.peft_config["default"].target_modules))
 
     def save(self, notes: dict[str, Any]) -> None:
         """Keep how far training is, whole or not at all."""
@@ -196,7 +196,6 @@ class Trainer:
         if self.options.weights == LORA:
             self._save_adapter(new)
         else:
-            self._model.config.dtype = "float32"
             self._model.save_pretrained(new)
         state = self._optimizer.state_dict()["state"]
         moments = {f"{number}.{name}": value.contiguous() for number, entry in state.items() for name, value in entry.items()}
@@ -313,7 +312,6 @@ def _take_up(state: Path, key: dict[str, Any]) -> Report:
     return Report(notes["losses"], [(int(step), float(loss)) for step, loss in notes["looks"]], notes["tokens"], notes["seconds"])
 
 
-def _sort_modules(path: Path) -> None:
-    """peft writes the names of the trained layers in the order of a set, which differs from run to run."""
-    config = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps({**config, "target_modules": sorted(config["target_modules"])}, indent=2) + "\n", encoding="utf-8")
+def _amend(path: Path, **changes: Any) -> None:
+    """Change entries of a JSON file."""
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **changes}, indent=2) + "\n", encoding="utf-8")

@@ -13,11 +13,8 @@ from rag.bm25 import content_terms
 
 LEAST_TERMS = 3  # of a clause: fewer, as in "setup and hold", are no question by themselves
 MOST_CLAUSES = 6  # each is searched for; a pasted log is not cut into a hundred
-_BREAK = re.compile(
-    r"(?:(?<=[.?!;:])\s+|,\s+|\s+(?=(?:and|then|while|but|after|before|so that|such that)\s))"
-    r"(?:(?:and|then|while|but|after|before|so that|such that)\s+)*",
-    re.IGNORECASE,
-)
+_CONNECTIVE = r"(?:and|then|while|but|after|before|so that|such that)\s"
+_BREAK = re.compile(rf"(?:(?<=[.?!;:])\s+|,\s+|\s+(?={_CONNECTIVE}))(?:{_CONNECTIVE}\s*)*", re.IGNORECASE)
 
 
 def split_clauses(question: str) -> list[str]:

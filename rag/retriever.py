@@ -1,5 +1,4 @@
-"""Search an index: what the dense vectors and BM25 find for a question and its clauses, scored also token by token, and none where nothing in it
-answers.
+"""Search an index: what vectors and BM25 find for a question and its clauses, scored also token by token; nothing where it does not answer.
 
 It builds nothing and writes no prompt. One retriever serves many threads.
 

@@ -45,14 +45,7 @@ def test_a_long_list_is_cut_into_few_clauses_and_a_log_that_repeats_itself_into_
     assert split_clauses("error: net has violations, cell at row fails.\n" * 2000) == []
 
 
-@given(
-    st.lists(
-        st.sampled_from(
-            ["route", "place", "clock", "tree", "power", "grid", "the", "a", "how", ",", ".", ";", "and", "then", "while", "0.5", "-hold"]
-        ),
-        max_size=80,
-    )
-)
+@given(st.lists(st.sampled_from(WORDS), max_size=80))
 def test_clauses_stand_in_the_question_in_order_with_terms_enough(words: list[str]) -> None:
     question, place = " ".join(words), 0
     clauses = split_clauses(question)
