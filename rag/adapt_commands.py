@@ -73,7 +73,8 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
 def _adapt(args: argparse.Namespace, settings: RagSettings, command: str) -> dict[str, Any]:
     from rag.contrastive import Options, find_weights, train_adapter
     from rag.documents import searchable_text
-    from rag.embedder import Embedder, find_base, find_model_folder
+    from rag.embedder import Embedder
+    from rag.model_folder import find_base, find_model_folder
 
     skipped: list[Skipped] = []
     documents = read_sources(args.docs, settings, skipped)

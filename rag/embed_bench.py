@@ -15,8 +15,9 @@ from typing import Any
 from sentence_transformers import SentenceTransformer
 
 from rag.documents import searchable_text
-from rag.embedder import Embedder, find_base, find_model_folder
+from rag.embedder import Embedder
 from rag.index import open_index
+from rag.model_folder import find_base, find_model_folder
 from rag.settings import RagSettings
 
 PASSAGES = 256  # of an index, evenly spread: some ten seconds
@@ -31,9 +32,9 @@ def compare_embedding(index_dir: Path, settings: RagSettings) -> dict[str, float
     chunks = open_index(index_dir).chunks
     texts = [searchable_text(chunks[row]) for row in range(0, len(chunks), max(1, len(chunks) // PASSAGES))]
     plain = SentenceTransformer(str(find_model_folder(find_base(settings.embedder))), device="cpu")
-    embedder = Embedder.find(settings.embedder, settings.embed_batch, settings.embed_threads)
+    embedder = Embedder.find(settings.embedder, settings.embed_batch, settings.embed_threads, settings.embed_bits)
     ways: dict[str, Callable[[Sequence[str]], Any]] = {
-        "encode": lambda given: plain.encode(list(given), batch_size=settings.embed_batch, show_progress_bar=False),
+        "encode": lambda given: plain.encode(list(given), show_progress_bar=False),
         "ours": lambda given: list(embedder.embed_tokens(given)),
     }
     for embed in ways.values():

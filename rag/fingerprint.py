@@ -10,7 +10,6 @@ It embeds nothing.
 import numpy as np
 from numpy.typing import NDArray
 
-PROBE = "The hold violation on the scan path was fixed with delay buffers."
 SIGNS = 256  # of the vector's first numbers; more say nothing more
 # Of MiniLM's 256 signs one or two differ in bfloat16 or float16 from those in float32 (three texts), 12 to 28 with our adapter upon it, and between
 # two models half of them.

@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from rag.embedder import SERVED_PREFIX, Embedded, Progress, Vectors, find_tokenizer_folder, load_tokenizer, stack_vectors
+from rag.embedder import PROBE, Embedded, Progress, Vectors, stack_vectors
 from rag.embeddings_api import EmbeddingsApi
 from rag.errors import EmbedderUnavailable
-from rag.fingerprint import PROBE, describe_served
+from rag.fingerprint import describe_served
+from rag.model_folder import SERVED_PREFIX, find_tokenizer_folder, load_tokenizer
 
 MARKS = 2  # the model's own, at a text's start and end
 USUAL_WINDOW = 512  # of BERT-like embedders, where the server tells none
@@ -71,7 +72,7 @@ class ServedEmbedder:
     Making one asks the server for its models and for one vector, which tells the dimension. Raises EmbedderUnavailable.
     """
 
-    def __init__(self, api: EmbeddingsApi, counter: TokenCounter, batch_size: int = 32, in_flight: int = 8) -> None:
+    def __init__(self, api: EmbeddingsApi, counter: TokenCounter, batch_size: int = 16, in_flight: int = 8) -> None:
         window = api.find_window()
         [probe] = api.embed([PROBE])
         self.name = f"{SERVED_PREFIX}{api.model}"

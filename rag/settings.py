@@ -167,8 +167,16 @@ class RagSettings:
             "range": (0, 1024),
         },
     )
+    embed_bits: int = field(
+        default=8,
+        metadata={
+            "env": "CHIPALIGN_EMBED_BITS",
+            "help": "fewest bits of the numbers that the embedder multiplies: 8, 16 or 32, each where the processor multiplies them by itself",
+            "range": (8, 32),
+        },
+    )
     embed_batch: int = field(
-        default=32,
+        default=16,
         metadata={
             "env": "CHIPALIGN_EMBED_BATCH",
             "help": "texts per forward pass of the embedder, or per request to a served one",

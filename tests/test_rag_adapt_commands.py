@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from rag.adapt_commands import retriever
-from rag.embedder import Embedder, find_adapter
+from rag.embedder import Embedder
 from rag.errors import EmbedderUnavailable, OutputUnwritable, QuestionsUnusable, SourceUnusable
+from rag.model_folder import find_adapter
 from rag.settings import RagSettings
 
 ROOT = Path(__file__).parents[1]

@@ -15,7 +15,8 @@ from transformers import AutoTokenizer
 from rag.bm25 import idf
 from rag.contrastive import DENSE_TEMPERATURE, LATE_TEMPERATURE, STATE, Batch, Options, Report, contrast, find_weights, train_adapter
 from rag.documents import Document, make_chunk
-from rag.embedder import Embedder, find_model_folder
+from rag.embedder import Embedder
+from rag.model_folder import find_model_folder
 from rag.progress import Show
 from rag.training_pairs import SENTENCE, Pair
 

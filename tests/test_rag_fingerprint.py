@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rag.embedder import Embedder
-from rag.fingerprint import PROBE, alike, describe_served
+from rag.embedder import PROBE, Embedder
+from rag.fingerprint import alike, describe_served
 
 
 def unit(seed: int, size: int = 384) -> NDArray[np.float32]:

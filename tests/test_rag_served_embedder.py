@@ -11,11 +11,12 @@ import pytest
 
 from rag import embeddings_api
 from rag.documents import Document
-from rag.embedder import Embedder, TextEmbedder, Vectors, find_model_folder
+from rag.embedder import Embedder, TextEmbedder, Vectors
 from rag.embedder_choice import open_embedder
 from rag.embeddings_api import EmbeddingsApi
 from rag.errors import EmbedderUnavailable, IndexMismatch
 from rag.index import build_index, open_index
+from rag.model_folder import find_model_folder
 from rag.retriever import Retriever
 from rag.served_embedder import ServedEmbedder, TokenCounter
 from rag.settings import RagSettings
