@@ -6,6 +6,8 @@ the texts beside it, and nothing has to be calibrated. Attention, normalisation 
 without padding.
 
     model[0].model = EightBitBert(model[0].model)  # in a SentenceTransformer
+
+The same products compare a question's tokens with the signs that are kept of a passage's (rag.late).
 """
 
 from collections.abc import Callable
@@ -14,6 +16,7 @@ from typing import Any
 import numba
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 LARGEST = np.float32(127)
 # Added to a float32 of less than 2^22 it leaves no bits for a fraction: the sum's last bits are the number, rounded to the nearest, ties to even.
@@ -21,6 +24,7 @@ ROUNDING = np.float32(1.5 * 2**23)
 SIGNLESS = np.int32(0x7FFFFFFF)
 # Sums of exponentials that float32 holds with all its digits; beyond them softmax is shifted first, as it always is elsewhere.
 SMALLEST_SUM, LARGEST_SUM = 1e-30, 1e30
+ACTIVATED_AT_ONCE = 512  # tokens whose widened states stay in a core's cache
 
 
 def _compile(function: Callable[..., None]) -> Callable[..., None]:
@@ -88,6 +92,8 @@ class _Linear:
 
 
 class _Layer:
+    """One layer of the encoder; texts stand one after the other in its states, and `ends` says where each ends."""
+
     def __init__(self, layer: Any, heads: int) -> None:
         attention = layer.attention.self
         self._heads = heads
@@ -108,13 +114,16 @@ class _Layer:
             context[start:end].view(end - start, self._heads, -1).copy_(attend(queries, keys, values).transpose(0, 1))
         states = self._attention_norm(self._attended(context, room).add_(states))
         widened = self._widened(states, room)
-        for part in widened.split(512):
+        for part in widened.split(ACTIVATED_AT_ONCE):
             part.copy_(self._activation(part))
         return self._norm(self._narrowed(widened, room).add_(states))
 
 
 def attend(queries: Any, keys: Any, values: Any) -> Any:
-    """Softmax of the products of queries and keys, times the values; shapes (heads, tokens, size)."""
+    """Softmax of the products of queries and keys, times the values; shapes (heads, tokens, size).
+
+    Exponentials are not shifted by the largest score, which saves two passes, unless their sums say that they had to be.
+    """
     weights = torch.bmm(queries, keys.transpose(1, 2)).exp_()
     sums = weights.sum(dim=-1, keepdim=True)
     smallest, largest = sums.aminmax()
@@ -145,6 +154,19 @@ class EightBitBert(torch.nn.Module):  # type: ignore[misc]  # torch comes withou
         padded = torch.zeros(*mask.shape, states.shape[-1])
         padded[mask] = states
         return {"last_hidden_state": padded}
+
+
+def multiply_bits(numbers: NDArray[np.float32], bits: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Products of rows of numbers, shape (rows, size), with rows of zeros and ones, shape (others, size): shape (rows, others).
+
+    The numbers are rounded to 8 bits where the processor multiplies those: seven times as fast as to make floats of all the bits.
+    """
+    if not multiplies_eight_bits():
+        return numbers @ bits.astype(np.float32).T
+    rounded, scales = np.empty(numbers.shape, dtype=np.int8), np.empty((len(numbers), 1), dtype=np.float32)
+    _quantise(numbers, rounded, scales[:, 0])
+    products: NDArray[np.int32] = torch._int_mm(torch.from_numpy(rounded), torch.from_numpy(bits.view(np.int8)).t()).numpy()
+    return products * scales
 
 
 def multiplies_eight_bits() -> bool:

@@ -25,7 +25,7 @@ ROUNDS = 3
 
 
 def compare_embedding(index_dir: Path, settings: RagSettings) -> dict[str, float]:
-    """Passages per second of `encode` and of ours, tokens included, the best of some rounds in turn, and their ratio.
+    """Passages per second of `encode` and of ours, tokens included, the best of some rounds in turn, their ratio, and the bits that ours multiplies.
 
     Raises IndexNotFound, IndexCorrupt, IndexMismatch, EmbedderUnavailable.
     """
@@ -41,7 +41,8 @@ def compare_embedding(index_dir: Path, settings: RagSettings) -> dict[str, float
         embed(texts[:8])  # loads the model
     rounds = [{name: len(texts) / _time(embed, texts) for name, embed in ways.items()} for _ in range(ROUNDS)]
     rates = {name: max(each[name] for each in rounds) for name in ways}
-    return {**{f"{name}_per_s": round(rate, 1) for name, rate in rates.items()}, "ratio": round(rates["ours"] / rates["encode"], 2)}
+    found = {f"{name}_per_s": round(rate, 1) for name, rate in rates.items()}
+    return {**found, "ratio": round(rates["ours"] / rates["encode"], 2), "bits": embedder.bits}
 
 
 def _time(embed: Callable[[Sequence[str]], Any], texts: Sequence[str]) -> float:

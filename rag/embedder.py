@@ -86,6 +86,7 @@ class _Loaded(NamedTuple):
     model: Any
     workers: ThreadPoolExecutor
     size: int  # workers that compute at a time
+    bits: int  # of the numbers that are multiplied
 
 
 class Embedder:
@@ -122,6 +123,11 @@ class Embedder:
         """Load the model now rather than at the first text. Raises EmbedderUnavailable."""
         self._load()
 
+    @property
+    def bits(self) -> int:
+        """Of the numbers that are multiplied on this processor: 8, 16 or 32."""
+        return self._load().bits
+
     def count_tokens(self, text: str) -> int:
         """Tokens of `text` without the model's own marks."""
         return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
@@ -137,7 +143,7 @@ class Embedder:
         batches = [order[start : start + self._batch_size] for start in range(0, len(order), self._batch_size)]
         if not batches:
             return
-        model, workers, size = self._load()
+        model, workers, size, _bits = self._load()
         done = 0
         for embedded in _map_ahead(workers, lambda rows: self._encode(model, rows, [ids[row] for row in rows]), batches, size * _BATCHES_AHEAD):
             yield from embedded
@@ -169,11 +175,14 @@ class Embedder:
                 threads = self._threads or torch.get_num_threads()
                 # With floats one thread computes for all callers: torch keeps a team of helper threads per calling thread, which fight for
                 # the cores (measured: twice the questions per second with one). With 8 bits each core has a batch of its own.
-                eight_bits = self._bits <= 8 and _take_eight_bits(model, self._tokenize([PROBE]))
-                if not eight_bits and self._bits <= 16 and computes_bfloat16():
+                bits = 32
+                if self._bits <= 8 and _take_eight_bits(model, self._tokenize([PROBE])):
+                    bits = 8
+                elif self._bits <= 16 and computes_bfloat16():
                     model.to(torch.bfloat16)
-                size, each = (threads, 1) if eight_bits else (1, threads)
-                self._loaded = _Loaded(model, ThreadPoolExecutor(size, "embedder", torch.set_num_threads, (each,)), size)
+                    bits = 16
+                size, each = (threads, 1) if bits == 8 else (1, threads)
+                self._loaded = _Loaded(model, ThreadPoolExecutor(size, "embedder", torch.set_num_threads, (each,)), size, bits)
             return self._loaded
 
 

@@ -78,15 +78,19 @@ class LateIndex:
         Products are with signs, scaled so that they are about cosines. A row without tokens, and a question without any, scores 0. Passages
         are unpacked once for all questions, which takes longer than to compare them.
         """
-        sizes = [int(self._starts[row + 1] - self._starts[row]) for row in rows]
-        filled = [place for place, size in enumerate(sizes) if size]
+        taken = np.array(rows, dtype=np.int64)
+        starts, sizes = self._starts[taken], self._starts[taken + 1] - self._starts[taken]
+        filled = np.flatnonzero(sizes)
+        starts, sizes = starts[filled], sizes[filled]
         scores = np.zeros((len(questions), len(rows)), dtype=np.float32)
         tokens = np.concatenate([np.zeros((0, self._dimension), dtype=np.float32), *(question.token_vectors for question in questions)])
-        if filled and len(tokens):
-            packed = np.concatenate([self._bits[self._starts[rows[place]] : self._starts[rows[place] + 1]] for place in filled])
-            signs = np.unpackbits(packed, axis=1, count=self._dimension).astype(np.float32)
-            products = 2 * (tokens @ signs.T) - tokens.sum(axis=1, keepdims=True)  # with 1 and -1 for 1 and 0
-            firsts = np.cumsum([0, *(sizes[place] for place in filled[:-1])])
+        if len(filled) and len(tokens):
+            from rag.eight_bit import multiply_bits  # which loads torch: a backend without vectors of tokens does without
+
+            firsts = np.cumsum(sizes) - sizes  # where each row's tokens begin among those of all
+            packed = self._bits[np.repeat(starts - firsts, sizes) + np.arange(sizes.sum())]
+            signs = np.unpackbits(packed, axis=1, count=self._dimension)
+            products = 2 * multiply_bits(tokens, signs) - tokens.sum(axis=1, keepdims=True)  # with 1 and -1 for 1 and 0
             best = np.maximum.reduceat(products, firsts, axis=1)  # shape (all questions' tokens, rows)
             ends = np.cumsum([len(question.token_ids) for question in questions])
             for own_scores, question, own_best in zip(scores, questions, np.split(best, ends[:-1]), strict=True):
