@@ -22,6 +22,7 @@ LARGEST = np.float32(127)
 # Added to a float32 of less than 2^22 it leaves no bits for a fraction: the sum's last bits are the number, rounded to the nearest, ties to even.
 ROUNDING = np.float32(1.5 * 2**23)
 SIGNLESS = np.int32(0x7FFFFFFF)
+SMALLEST_SCALE = np.finfo(np.float32).tiny  # below it a scale has no inverse: such a row counts as zeros
 # Sums of exponentials that float32 holds with all its digits; beyond them softmax is shifted first, as it always is elsewhere.
 SMALLEST_SUM, LARGEST_SUM = 1e-30, 1e30
 ACTIVATED_AT_ONCE = 512  # tokens whose widened states stay in a core's cache
@@ -45,7 +46,7 @@ def _quantise(values: Any, rounded: Any, scales: Any) -> None:
         for column in range(values.shape[1]):
             largest = max(largest, bits[row, column] & SIGNLESS)
         scales[row] = np.int32(largest).view(np.float32) / LARGEST
-        factor = np.float32(1) / scales[row] if largest else np.float32(0)
+        factor = np.float32(1) / scales[row] if scales[row] >= SMALLEST_SCALE else np.float32(0)
         for column in range(values.shape[1]):
             rounded[row, column] = np.int8(np.float32(values[row, column] * factor + ROUNDING).view(np.int32))
 
