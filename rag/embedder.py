@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,8 @@ from rag.model_folder import MARKS, find_adapter, find_base, find_model_folder, 
 Vectors = NDArray[np.float32]
 TokenIds = NDArray[np.int64]
 Progress = Callable[[int, int], None]
+Given = TypeVar("Given")
+Found = TypeVar("Found")
 PROBE = "The hold violation on the scan path was fixed with delay buffers."
 EIGHT_BIT_COSINE = 0.99  # of the probe's vectors with 8 bits and without, below which the model is left as it is; MiniLM has 0.998
 _TOKENIZED_AT_ONCE = 1024  # texts
@@ -51,6 +53,25 @@ def stack_vectors(embedded: Iterable[Embedded], count: int, dimension: int) -> V
     for one in embedded:
         vectors[one.row] = one.vector
     return vectors
+
+
+def batch_by_length(lengths: Sequence[int], size: int) -> list[list[int]]:
+    """The rows of texts of these lengths, short ones first, in batches of `size`."""
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    return [order[start : start + size] for start in range(0, len(order), size)]
+
+
+def map_ahead(
+    workers: ThreadPoolExecutor, function: Callable[[Given], Found], items: Iterable[Given], ahead: int
+) -> Iterator[Found]:
+    """What `function` gives for each item, in their order, of which at most `ahead` are under way or wait to be taken."""
+    under_way: deque[Future[Found]] = deque()
+    for item in items:
+        under_way.append(workers.submit(function, item))
+        if len(under_way) == ahead:
+            yield under_way.popleft().result()
+    while under_way:
+        yield under_way.popleft().result()
 
 
 class TextEmbedder(Protocol):
@@ -84,6 +105,7 @@ class TextEmbedder(Protocol):
 
 class _Loaded(NamedTuple):
     model: Any
+    cutter: Any  # a tokenizer that cuts texts at what the model reads
     workers: ThreadPoolExecutor
     size: int  # workers that compute at a time
     bits: int  # of the numbers that are multiplied
@@ -106,8 +128,7 @@ class Embedder:
         self._loaded: _Loaded | None = None
         self.fingerprint = hash_model([folder, *([adapter] if adapter else [])])
         self.dimension, self.max_tokens = read_shape(folder)
-        self._tokenizer, self._cutter = load_tokenizer(folder), load_tokenizer(folder)
-        self._cutter.enable_truncation(self.max_tokens + MARKS)
+        self._tokenizer = load_tokenizer(folder)
         self.is_word = _find_words(self._tokenizer)  # by token id: whether it has a vector of its own in a search
 
     @classmethod
@@ -138,23 +159,17 @@ class Embedder:
 
     def embed_tokens(self, texts: Sequence[str], progress: Progress | None = None) -> Iterator[Embedded]:
         """Each text with the vectors of its tokens, in order of length, so that a batch is not padded to its one long text."""
-        ids = self._tokenize(texts)
-        order = sorted(range(len(texts)), key=lambda row: len(ids[row]))
-        batches = [order[start : start + self._batch_size] for start in range(0, len(order), self._batch_size)]
-        if not batches:
+        if not texts:
             return
-        model, workers, size, _bits = self._load()
+        model, cutter, workers, size, _bits = self._load()
+        ids = _tokenize(cutter, texts)
+        batches = batch_by_length(list(map(len, ids)), self._batch_size)
         done = 0
-        for embedded in _map_ahead(workers, lambda rows: self._encode(model, rows, [ids[row] for row in rows]), batches, size * _BATCHES_AHEAD):
+        for embedded in map_ahead(workers, lambda rows: self._encode(model, rows, [ids[row] for row in rows]), batches, size * _BATCHES_AHEAD):
             yield from embedded
             done += len(embedded)
             if progress:
-                progress(done, len(order))
-
-    def _tokenize(self, texts: Sequence[str]) -> list[TokenIds]:
-        """The tokens of each text with the model's own marks, cut at `max_tokens`."""
-        parts = [list(texts[start : start + _TOKENIZED_AT_ONCE]) for start in range(0, len(texts), _TOKENIZED_AT_ONCE)]
-        return [np.array(encoding.ids) for part in parts for encoding in self._cutter.encode_batch_fast(part)]
+                progress(done, len(texts))
 
     def _encode(self, model: Any, rows: list[int], ids: list[TokenIds]) -> list[Embedded]:
         """One batch; runs in a worker."""
@@ -171,32 +186,20 @@ class Embedder:
             if self._loaded is None:
                 import torch
 
-                model = _load_model(self._folder, self._adapter)
+                model, cutter = _load_model(self._folder, self._adapter), load_tokenizer(self._folder)
+                cutter.enable_truncation(self.max_tokens + MARKS)
                 threads = self._threads or torch.get_num_threads()
                 # With floats one thread computes for all callers: torch keeps a team of helper threads per calling thread, which fight for
                 # the cores (measured: twice the questions per second with one). With 8 bits each core has a batch of its own.
                 bits = 32
-                if self._bits <= 8 and _take_eight_bits(model, self._tokenize([PROBE])):
+                if self._bits <= 8 and _take_eight_bits(model, _tokenize(cutter, [PROBE])):
                     bits = 8
                 elif self._bits <= 16 and computes_bfloat16():
                     model.to(torch.bfloat16)
                     bits = 16
                 size, each = (threads, 1) if bits == 8 else (1, threads)
-                self._loaded = _Loaded(model, ThreadPoolExecutor(size, "embedder", torch.set_num_threads, (each,)), size, bits)
+                self._loaded = _Loaded(model, cutter, ThreadPoolExecutor(size, "embedder", torch.set_num_threads, (each,)), size, bits)
             return self._loaded
-
-
-def _map_ahead(
-    workers: ThreadPoolExecutor, function: Callable[[list[int]], list[Embedded]], batches: Iterable[list[int]], ahead: int
-) -> Iterator[list[Embedded]]:
-    """What `function` gives for each batch, in their order, of which at most `ahead` are under way or wait to be taken."""
-    under_way: deque[Future[list[Embedded]]] = deque()
-    for batch in batches:
-        under_way.append(workers.submit(function, batch))
-        if len(under_way) == ahead:
-            yield under_way.popleft().result()
-    while under_way:
-        yield under_way.popleft().result()
 
 
 def _load_model(folder: Path, adapter: Path | None) -> Any:
@@ -213,6 +216,12 @@ def _load_model(folder: Path, adapter: Path | None) -> Any:
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise EmbedderUnavailable(f"the embedding model in {folder} cannot be loaded ({error}): is the folder complete?") from error
     return model
+
+
+def _tokenize(cutter: Any, texts: Sequence[str]) -> list[TokenIds]:
+    """The tokens of each text with the model's own marks."""
+    parts = [list(texts[start : start + _TOKENIZED_AT_ONCE]) for start in range(0, len(texts), _TOKENIZED_AT_ONCE)]
+    return [np.array(encoding.ids) for part in parts for encoding in cutter.encode_batch_fast(part)]
 
 
 def _run(model: Any, ids: Sequence[TokenIds]) -> tuple[Vectors, Vectors]:

@@ -79,7 +79,8 @@ class LateIndex:
         are unpacked once for all questions, which takes longer than to compare them.
         """
         taken = np.array(rows, dtype=np.int64)
-        starts, sizes = self._starts[taken], self._starts[taken + 1] - self._starts[taken]
+        starts = self._starts[taken]
+        sizes = self._starts[taken + 1] - starts
         filled = np.flatnonzero(sizes)
         starts, sizes = starts[filled], sizes[filled]
         scores = np.zeros((len(questions), len(rows)), dtype=np.float32)

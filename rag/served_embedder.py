@@ -9,21 +9,19 @@ model's own tokenizer where it is named, else estimated. It speaks no HTTP itsel
 
 import hashlib
 import re
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rag.embedder import PROBE, Embedded, Progress, Vectors, stack_vectors
+from rag.embedder import PROBE, Embedded, Progress, Vectors, batch_by_length, map_ahead, stack_vectors
 from rag.embeddings_api import EmbeddingsApi
 from rag.errors import EmbedderUnavailable
 from rag.fingerprint import describe_served
-from rag.model_folder import SERVED_PREFIX, find_tokenizer_folder, load_tokenizer
+from rag.model_folder import MARKS, SERVED_PREFIX, find_tokenizer_folder, load_tokenizer
 
-MARKS = 2  # the model's own, at a text's start and end
 USUAL_WINDOW = 512  # of BERT-like embedders, where the server tells none
 _WORD = re.compile(r"[^\W_]+|[^\w\s]|_")
 # Four letters a piece make 1.26 times MiniLM's tokens of the handbook's paragraphs in the median, and fewer than there are in one of twenty.
@@ -97,8 +95,7 @@ class ServedEmbedder:
 
     def embed_tokens(self, texts: Sequence[str], progress: Progress | None = None) -> Iterator[Embedded]:
         """Each text, in order of length, with its vector and no tokens."""
-        order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
-        batches = [order[start : start + self._batch_size] for start in range(0, len(order), self._batch_size)]
+        batches = batch_by_length(list(map(len, texts)), self._batch_size)
         no_ids, no_tokens = np.zeros(0, dtype=np.int64), np.zeros((0, self.dimension), dtype=np.float32)
         done = 0
         for rows, vectors in zip(batches, self._embed_ahead([[texts[row] for row in rows] for rows in batches]), strict=True):
@@ -106,22 +103,16 @@ class ServedEmbedder:
                 yield Embedded(row, vector, no_ids, no_tokens)
             done += len(rows)
             if progress:
-                progress(done, len(order))
+                progress(done, len(texts))
 
     def _embed_ahead(self, batches: Sequence[list[str]]) -> Iterator[Vectors]:
         """The vectors of each batch in turn, while requests for the next ones are in flight; the first failure ends it."""
         if len(batches) == 1:  # a question
             yield self._embed_batch(batches[0])
             return
-        waiting: deque[Future[Vectors]] = deque()
         pool = ThreadPoolExecutor(self._in_flight, thread_name_prefix="embeddings")
         try:
-            for batch in batches:
-                waiting.append(pool.submit(self._embed_batch, batch))
-                if len(waiting) == 2 * self._in_flight:  # as many again wait, so that one slow request holds up none
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+            yield from map_ahead(pool, self._embed_batch, batches, 2 * self._in_flight)  # half of them wait, so that one slow request holds up none
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
