@@ -24,7 +24,8 @@ from torch.nn.functional import cross_entropy, normalize
 from transformers import AutoModel, AutoTokenizer
 
 from rag.bm25 import idf
-from rag.embedder import Vectors, computes_bfloat16
+from rag.embedder import Vectors
+from rag.processor import multiplies_bfloat16
 from rag.progress import Show
 from rag.training_pairs import Pair, draw_batch
 
@@ -114,7 +115,7 @@ class Trainer:
         self._parameters = [parameter for parameter in self._model.parameters() if parameter.requires_grad]
         self._optimizer = torch.optim.AdamW(self._parameters, lr=options.learning_rate, weight_decay=0.01)
         self._weights = torch.from_numpy(weights)
-        self._autocast = torch.autocast("cpu", torch.bfloat16, enabled=computes_bfloat16())
+        self._autocast = torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bfloat16())
 
     def step(self, pairs: Sequence[Pair], number: int) -> float:
         """One step on these pairs, the `number`-th; returns its loss."""

