@@ -90,9 +90,6 @@ def _check_output(out: Path) -> None:
 
 
 def _adapt(args: argparse.Namespace, settings: MergeSettings, command: str) -> dict[str, Any]:
-    from transformers import AutoTokenizer
-
-    from merge.training import train
     from merge.training_data import read_texts, read_triplets
 
     triplets = read_triplets(args.triplets)
@@ -100,6 +97,10 @@ def _adapt(args: argparse.Namespace, settings: MergeSettings, command: str) -> d
         made = [_write_texts(args.documents, Path(folder) / "texts.jsonl")] if args.documents else []
         texts = read_texts([*args.texts, *made])
     base = _find_base(args.base, settings)
+    from transformers import AutoTokenizer  # seconds, which a wrong path does not have to wait for
+
+    from merge.training import train
+
     phases, too_long = _make_phases(texts, triplets, AutoTokenizer.from_pretrained(base), args)
     options = _options(args)
     licences = [text.licence for text in texts] + [triplet.licence for triplet in triplets]
