@@ -8,11 +8,11 @@ BIN := .venv/bin
 up:  ## prepare everything, then run engine, gateway and page until Ctrl-C; ARGS="--help" lists the options
 	@$(PYTHON) install.py && exec $(BIN)/chipalign up $(ARGS)
 
-test:  ## ruff, mypy strict, pytest
+test:  ## ruff, mypy strict, pytest in two processes; ARGS="-n 0 -k NAME" runs tests of a name in one
 	@$(PYTHON) install.py --tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 lint:  ## ruff and mypy alone
 	@$(PYTHON) install.py --tests --no-browser

@@ -9,8 +9,8 @@ import pytest
 
 COMMAND = """
 import sys, time
-print("working", flush=True)
 try:
+    print("working", flush=True)
     time.sleep(60)
 except KeyboardInterrupt:
     time.sleep(0.3)
