@@ -71,7 +71,6 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
 
 
 def _adapt(args: argparse.Namespace, settings: RagSettings, command: str) -> dict[str, Any]:
-    from rag.contrastive import Options, find_weights, train_adapter
     from rag.documents import searchable_text
     from rag.embedder import Embedder
     from rag.model_folder import find_base, find_model_folder
@@ -89,6 +88,8 @@ def _adapt(args: argparse.Namespace, settings: RagSettings, command: str) -> dic
             f"the documents give {len(trained)} pairs to train with and {len(held_out)} to look at, and {LEAST_PAIRS} of each are needed: "
             "give more documents"
         )
+    from rag.contrastive import Options, find_weights, train_adapter  # seconds, which a wrong path does not have to wait for
+
     options = Options(steps=args.steps, seed=args.seed)
     weights = find_weights(base, [searchable_text(chunk) for chunk in chunks], embedder.is_word)
     started = time.monotonic()

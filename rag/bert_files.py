@@ -52,7 +52,7 @@ def read_bert(folder: Path, adapter: Path | None) -> BertFiles | None:
         tensors = {name: tensors[name].float() for name in _name_tensors(layers)}
         if adapter and not _add_adapter(tensors, adapter):
             return None
-        return BertFiles(tensors, layers, int(config["num_attention_heads"]), float(config["layer_norm_eps"]), pooling == "cls")
+        return BertFiles(tensors, layers, int(config["num_attention_heads"]), float(config.get("layer_norm_eps", 1e-12)), pooling == "cls")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise EmbedderUnavailable(f"the embedding model in {folder} cannot be loaded ({error!r}): is the folder complete?") from error
 
