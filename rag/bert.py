@@ -1,6 +1,7 @@
 """A BERT's forward pass over texts end to end, without padding: in integers of 8 bits (rag.eight_bit) or in float32.
 
-Attention, normalisation and activation are in float32 either way. A text's vectors do not depend on the texts beside it.
+Attention, normalisation and activation are in float32 either way. In 8 bits a text's vectors are the same whatever the texts beside it; in float32 up
+to the order of sums.
 
     bert = Bert(read_bert(folder, adapter), bits=8)
     vectors, tokens = bert([[101, 2907, 102], [101, 102]])
@@ -33,10 +34,6 @@ class FloatLinear:
     def __call__(self, states: Tensor, _room: Room) -> Tensor:
         """Of `states`, shape (tokens, input): shape (tokens, output)."""
         return linear(states, self._weight, self._bias)
-
-
-Linear = EightBitLinear | FloatLinear
-LINEAR: dict[int, type[EightBitLinear] | type[FloatLinear]] = {8: EightBitLinear, 32: FloatLinear}  # by the bits of the numbers that are multiplied
 
 
 class Bert:
@@ -82,13 +79,13 @@ class _Layer:
     """One layer of the encoder; texts stand one after the other in its states, and `starts` says where each begins, and where the last ends."""
 
     def __init__(self, files: BertFiles, prefix: str, bits: int) -> None:
-        def join(*names: str, factors: Sequence[float] = (1,)) -> Linear:
+        def join(*names: str, factors: Sequence[float] = (1,)) -> EightBitLinear | FloatLinear:
             """Linear layers that read the same input, as one; `factors` multiply what each gives."""
             weight, bias = (
                 torch.cat([files.tensors[f"{prefix}{name}.{kind}"] * factor for name, factor in zip(names, factors, strict=True)])
                 for kind in ("weight", "bias")
             )
-            return LINEAR[bits](weight, bias)
+            return EightBitLinear(weight, bias) if bits == 8 else FloatLinear(weight, bias)
 
         self._heads = files.heads
         root = (len(files.tensors[f"{prefix}attention.self.query.bias"]) / files.heads) ** 0.5  # by which attention divides its scores

@@ -47,9 +47,10 @@ def read_bert(folder: Path, adapter: Path | None) -> BertFiles | None:
             return None
         tensors = {name.removeprefix("bert."): tensor for name, tensor in load_file(folder / WEIGHTS).items()}
         layers = int(config["num_hidden_layers"])
-        if not all(name in tensors for name in _name_tensors(layers)):
+        names = _name_tensors(layers)
+        if not tensors.keys() >= set(names):
             return None
-        tensors = {name: tensors[name].float() for name in _name_tensors(layers)}
+        tensors = {name: tensors[name].float() for name in names}
         if adapter and not _add_adapter(tensors, adapter):
             return None
         return BertFiles(tensors, layers, int(config["num_attention_heads"]), float(config.get("layer_norm_eps", 1e-12)), pooling == "cls")

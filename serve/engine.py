@@ -60,11 +60,16 @@ def engine_command(settings: ServeSettings, kind: str) -> list[str]:
         raise SettingsError(f"CHIPALIGN_ENGINE_ARGS is {settings.engine_args!r}: write options as in a shell ({error})") from None
 
 
+def cpu_field(name: str, cpu_info: Path = CPU_INFO) -> str:
+    """What Linux says of the first processor under this name; empty where it does not tell."""
+    lines = cpu_info.read_text(encoding="utf-8", errors="replace").splitlines() if cpu_info.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")
+
+
 def lacks_bfloat16(cpu_info: Path = CPU_INFO) -> bool:
     """Whether this is an x86 processor that does not multiply bfloat16 by itself; False where Linux does not tell."""
-    lines = cpu_info.read_text(encoding="utf-8", errors="replace").splitlines() if cpu_info.exists() else []
-    flags = next((set(line.split()) for line in lines if line.startswith("flags")), BFLOAT16_FLAGS)
-    return not flags & BFLOAT16_FLAGS
+    flags = set(cpu_field("flags", cpu_info).split())
+    return bool(flags) and not flags & BFLOAT16_FLAGS
 
 
 def fits_in_float32(checkpoint_dir: Path) -> bool:

@@ -15,7 +15,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from serve.engine import engine_kind
+from serve.engine import cpu_field, engine_kind
 
 
 def machine() -> dict[str, Any]:
@@ -34,9 +34,7 @@ def machine() -> dict[str, Any]:
 
 def cpu_name() -> str:
     """The processor's name as Linux tells it."""
-    path = Path("/proc/cpuinfo")
-    names = [line.split(":", 1)[1].strip() for line in path.read_text().splitlines() if line.startswith("model name")] if path.exists() else []
-    return names[0] if names else platform.machine()
+    return cpu_field("model name") or platform.machine()
 
 
 def commit() -> str:
