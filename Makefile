@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: up test lint bench clean
+.PHONY: up test lint bench attack clean
 
 up:  ## prepare everything, then run engine, gateway and page until Ctrl-C; ARGS="--help" lists the options
 	@$(PYTHON) install.py && exec $(BIN)/chipalign up $(ARGS)
@@ -18,6 +18,10 @@ lint:  ## ruff and mypy alone
 	@$(PYTHON) install.py --tests --no-browser
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+attack:  ## try to break every part at length, on this machine alone; ends with a table of what was tried and what failed
+	@$(PYTHON) install.py --tests
+	$(BIN)/pytest -n 0 -m attack --attack full $(ARGS)
 
 bench:  ## measure; the last line of stdout is one JSON document
 	@$(PYTHON) install.py && exec $(BIN)/chipalign bench $(ARGS)

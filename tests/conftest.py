@@ -27,6 +27,7 @@ from rag.settings import RagSettings
 from serve.app import create_app
 from serve.settings import ServeSettings
 from serve.tokens import TokenCounter
+from tests.attack import Attack, table
 from tests.fake_engine import FakeEngine
 
 Gateway = Callable[..., AbstractContextManager[str]]  # what `gateway_at` gives
@@ -42,8 +43,25 @@ SIX_DOCUMENTS = {  # title: text
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--screenshot FILE`: where the test of the page on the real engine puts its picture; the README's was made so."""
+    """`--screenshot FILE`: where the test of the page on the real engine puts its picture; `--attack full`: attacks at length."""
     parser.addoption("--screenshot", metavar="FILE", help="keep the picture of the page that test_stack.py takes")
+    parser.addoption("--attack", choices=("quick", "full"), default="quick", help="how often the tests marked `attack` try")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was attacked and how often it failed, as a table; also from tests that ran in other processes."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
+    accounts = [tuple(value) for report in reports for name, value in report.user_properties if name == "attack"]
+    if accounts:
+        terminalreporter.section("attack")
+        for line in table(accounts):
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture
+def attack(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Attack:
+    """How often to try in this run, and where the account goes."""
+    return Attack(request.config.getoption("--attack") == "full", lambda account: record_property("attack", account))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,0 +1,40 @@
+"""The attack on our own parts: how often each kind is tried, and the account of what was tried and what failed.
+
+A test of an attack asks for the fixture `attack` and carries the mark of that name. `make test` tries each kind a few times, `make attack`
+at length; both end with a table. An attack reaches this machine alone, and every loop of it has an end.
+
+    def test_no_answer_shows_a_picture(attack: Attack) -> None:
+        texts = [some_answer(seed) for seed in range(attack.times(500, full=100_000))]
+        attack.report("answers with pictures", len(texts), [text for text in texts if shows_a_picture(text)])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+SHOWN = 5  # failures that a failing test shows
+Account = tuple[str, int, int]  # what was tried, how often, how often it failed
+
+
+class Attack:
+    """One test's attack; `record` keeps its account for the table at the end of the run."""
+
+    def __init__(self, is_full: bool, record: Callable[[Account], None]) -> None:
+        self.is_full = is_full
+        self._record = record
+
+    def times(self, quick: int, full: int) -> int:
+        """How often to try: `quick` in `make test`, `full` in `make attack`."""
+        return full if self.is_full else quick
+
+    def report(self, what: str, tried: int, failures: Sequence[str]) -> None:
+        """Keep the account; fail the test where a try failed, or where nothing was tried."""
+        self._record((what, tried, len(failures)))
+        assert tried, f"{what}: nothing was tried"
+        assert not failures, f"{what}: {len(failures)} of {tried} failed:\n" + "\n".join(failures[:SHOWN])
+
+
+def table(accounts: Sequence[Account]) -> list[str]:
+    """The accounts as lines of a Markdown table, sums last."""
+    rows = [*sorted(accounts), ("all", sum(account[1] for account in accounts), sum(account[2] for account in accounts))]
+    return ["| what was tried | tries | failed |", "|---|---|---|", *(f"| {what} | {tried:,} | {failed:,} |" for what, tried, failed in rows)]
