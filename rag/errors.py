@@ -56,6 +56,10 @@ class IndexCorrupt(RagError):
     """The index folder is damaged (missing, cut or foreign files); building again repairs it."""
 
 
+class IndexUnusable(RagError):
+    """The index that a running program searched was replaced, and the new one cannot be searched, or not yet; the message says why."""
+
+
 class IndexUnwritable(RagError):
     """The index could not be written (disk full, read-only); the index that was there is still whole."""
 

@@ -33,6 +33,8 @@ __all__ = [
 ]  # fmt: skip
 
 
+MAX_OPENINGS = 50  # of an index that is built again and again while it is opened, each time under our hands
+
 Failures = Mapping[str, Sequence[Skipped]]  # files that could not be read, by collection
 
 
@@ -158,15 +160,18 @@ def open_index(index_dir: Path, spec: IndexSpec | None = None, milvus: Milvus | 
 
     Raises IndexNotFound, IndexMismatch (every difference with both values), IndexCorrupt, MilvusUnavailable.
     """
-    for _ in range(2):  # a build may replace the generation between our two reads; the manifest is then a new one
+    tried = ""
+    for _ in range(MAX_OPENINGS):
         manifest = read_manifest(index_dir)
         if differences := manifest.spec.differences(spec) if spec else []:
             listed = "; ".join(differences)
             raise IndexMismatch(f"the index in {index_dir} was built with other settings ({listed}): build it again, or set them back")
+        if manifest.generation == tried:
+            break
         try:
             return open_generation(index_dir, manifest, milvus)
-        except FileNotFoundError as error:
-            missing = error
+        except FileNotFoundError as error:  # a build has replaced the generation since we read the manifest, which then is a new one
+            missing, tried = error, manifest.generation
         except OSError as error:
             raise IndexCorrupt(f"the index in {index_dir} cannot be read ({error.strerror or error}): check the folder, or build it again") from error
     raise IndexCorrupt(f"the index in {index_dir} lacks {missing.filename}: build it again")

@@ -86,9 +86,19 @@ class Retriever:
         Raises IndexNotFound, IndexMismatch, IndexCorrupt, EmbedderUnavailable, MilvusUnavailable.
         """
         embedder = open_embedder(settings, QUERY_THREADS)
-        retriever = cls(open_index(index_dir, spec_of(settings, embedder), Milvus.of(settings)), embedder, settings)
+        retriever = cls.open_with(embedder, index_dir, settings)
         embedder.load()  # so that the first question is as fast as the others
         return retriever
+
+    @classmethod
+    def open_with(cls, embedder: TextEmbedder, index_dir: Path, settings: RagSettings) -> "Retriever":
+        """Open the index with an embedder that is open already. Raises as `open`."""
+        return cls(open_index(index_dir, spec_of(settings, embedder), Milvus.of(settings)), embedder, settings)
+
+    @property
+    def embedder(self) -> TextEmbedder:
+        """What embeds the questions."""
+        return self._embedder
 
     @property
     def chunk_count(self) -> int:

@@ -2,7 +2,7 @@
 
 Nothing is read from the environment or built at import; everything is handed in.
 
-    app = create_app(settings, retriever, counter)
+    app = create_app(settings, live_retriever.current, counter)
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ ROUTES = {
 
 
 def create_app(
-    settings: ServeSettings, retriever: routes.PassageStore, counter: Counter, transport: httpx.AsyncBaseTransport | None = None
+    settings: ServeSettings, newest: routes.Newest, counter: Counter, transport: httpx.AsyncBaseTransport | None = None
 ) -> Starlette:
-    """The gateway. `transport` replaces the network to the engine in tests."""
+    """The gateway. Each request searches what `newest` gives when it begins. `transport` replaces the network to the engine in tests."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         """The client to the engine lives as long as the application."""
         async with Upstream(settings, transport) as upstream:
-            app.state.gateway = routes.Gateway(settings, retriever, counter, upstream)
+            app.state.gateway = routes.Gateway(settings, newest, counter, upstream)
             yield
 
     answer_unknown = observed("unknown", refuse_unknown)

@@ -47,7 +47,7 @@ def serve(argv: list[str]) -> int:
     settings, _ = with_options(parser, argv, ("host", "gateway_port", "engine_url", "public_url", "model_id", "checkpoint", "index", "top_k"))
     import uvicorn
 
-    from rag.retriever import Retriever
+    from rag.live import LiveRetriever
     from rag.settings import RagSettings
     from serve.app import create_app
     from serve.tokens import TokenCounter
@@ -55,14 +55,17 @@ def serve(argv: list[str]) -> int:
 
     if not is_free(settings.host, settings.gateway_port):
         raise PortTaken(f"port {settings.gateway_port} (gateway) is taken: choose another with --gateway-port")
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # not the end: once there is an index it means to look for a newer one
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     if settings.host not in LOOPBACK and not settings.api_key:
         logging.getLogger("chipalign.gateway").warning("listening on %s without an API key: set CHIPALIGN_API_KEY", settings.host)
     counter = TokenCounter.load(settings.checkpoint_dir)
-    retriever = Retriever.open(settings.index_dir, RagSettings.from_env())
-    app = create_app(settings, retriever, counter)
-    uvicorn.run(app, host=settings.host, port=settings.gateway_port, log_config=None, access_log=False)
+    retriever = LiveRetriever.open(settings.index_dir, RagSettings.from_env())
+    app = create_app(settings, retriever.current, counter)
+    signal.signal(signal.SIGHUP, lambda *_: retriever.look_soon())
+    with retriever.watched():
+        uvicorn.run(app, host=settings.host, port=settings.gateway_port, log_config=None, access_log=False)
     return 0
 
 

@@ -21,9 +21,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 
 from rag.documents import Chunk, Hit
+from rag.errors import IndexUnusable
 from serve.auth import check_api_key
 from serve.chat import Counter, Grounded, Searcher, StreamAnnotator, ground, retrieval_object, url_citations
-from serve.errors import BodyTooLarge, BodyTooSlow, InternalError, ModelNotFound, PathNotFound, RequestError, UpstreamBroken
+from serve.errors import BodyTooLarge, BodyTooSlow, InternalError, ModelNotFound, PathNotFound, RequestError, RetrievalUnavailable, UpstreamBroken
 from serve.metrics import Metrics
 from serve.protocol import ChatRequest, completion, parse_chat_request, stream_chunks
 from serve.settings import ServeSettings
@@ -49,12 +50,15 @@ class PassageStore(Searcher, Protocol):
         """The passage with this id."""
 
 
+Newest = Callable[[], PassageStore]  # the index as it is now, and stays for who has it; raises rag.errors.IndexUnusable
+
+
 @dataclass
 class Gateway:
     """What all requests share; it is made in `app.create_app` and handed to the routes as `app.state.gateway`."""
 
     settings: ServeSettings
-    retriever: PassageStore
+    newest: Newest
     counter: Counter
     upstream: Upstream
     metrics: Metrics = field(default_factory=Metrics)
@@ -71,6 +75,17 @@ class Gateway:
         if model_id not in self._windows:
             raise no_such_model(model_id, self._windows)
         return self._windows[model_id]
+
+    def passages(self) -> PassageStore:
+        """The index that one request is answered from: taken once, so that no answer mixes two builds.
+
+        Raises:
+            RetrievalUnavailable: the index was replaced by one that cannot be searched.
+        """
+        try:
+            return self.newest()
+        except IndexUnusable as error:
+            raise RetrievalUnavailable(f"{error}") from error
 
     def passage_url(self, hit: Hit) -> str:
         """Where a person can read the passage: the document's public page, else our own page of the passage."""
@@ -91,7 +106,7 @@ async def chat_completions(request: Request) -> Response:
     chat.model = chat.model or gateway.settings.model_id
     max_model_len = await gateway.max_model_len(chat.model)
     with gateway.metrics.retrieval_s.time():
-        grounded = await run_in_threadpool(ground, chat, gateway.retriever, gateway.counter, gateway.settings, max_model_len)
+        grounded = await run_in_threadpool(ground, chat, gateway.passages(), gateway.counter, gateway.settings, max_model_len)
     if grounded.query is not None:
         gateway.metrics.searches.labels("none" if not grounded.hits else "fallback" if grounded.fallback else "question").inc()
     if grounded.answer is not None:
@@ -190,16 +205,26 @@ async def health(_: Request) -> Response:
 
 
 async def ready(request: Request) -> Response:
-    """GET /ready: the engine answers too; 503 while it does not."""
+    """GET /ready: the engine answers too, and the index can be searched; 503 while one of both is not so."""
     gateway = gateway_of(request)
     is_ready = await gateway.upstream.is_ready()
+    try:
+        index, is_searched = index_line(gateway.passages()), True
+    except RetrievalUnavailable as error:
+        index, is_searched = f"{error}", False
     body = {
-        "status": "ready" if is_ready else "starting",
+        "status": "starting" if not is_ready else "ready" if is_searched else "degraded",
         "engine": "ready" if is_ready else f"the model engine at {gateway.upstream.url} does not answer: it is starting or down",
-        "index": f"{gateway.retriever.chunk_count} passages from {', '.join(gateway.retriever.collections)}",
+        "index": index,
         "model": gateway.settings.model_id,
     }
-    return JSONResponse(body, 200 if is_ready else 503)
+    return JSONResponse(body, 200 if is_ready and is_searched else 503)
+
+
+def index_line(passages: PassageStore) -> str:
+    """What is searched, in one line."""
+    collections = ", ".join(passages.collections)
+    return f"{passages.chunk_count} passages from {collections}" if collections else "no passages: the last collection was removed"
 
 
 async def metrics(request: Request) -> Response:
@@ -213,7 +238,7 @@ async def passage_page(request: Request) -> Response:
     It asks for no API key, as a browser that follows a link sends none: the id is a hash of the passage's content and place, so only who was
     shown the passage can name it.
     """
-    chunk = gateway_of(request).retriever.chunk(request.path_params["chunk_id"])
+    chunk = gateway_of(request).passages().chunk(request.path_params["chunk_id"])
     if chunk is None:
         raise PathNotFound("There is no such passage in the index; it may have been rebuilt since. Ask the question again.")
     return HTMLResponse(PASSAGE_PAGE.format(**{name: html.escape(text) for name, text in _passage_fields(chunk).items()}))

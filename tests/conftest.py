@@ -143,14 +143,15 @@ def free_port() -> int:
 def gateway_at(small_retriever: Retriever, counter: TokenCounter) -> Gateway:
     """A context manager that runs the gateway before an engine's URL, on a real socket, and gives the gateway's URL.
 
-    It searches `store`, or the six documents; `changes` are settings.
+    It searches `store`, or what `newest` gives, or the six documents; `changes` are settings.
     """
 
     @contextmanager
-    def run(engine_url: str, store: Any = None, **changes: Any) -> Iterator[str]:
+    def run(engine_url: str, store: Any = None, newest: Any = None, **changes: Any) -> Iterator[str]:
         port = free_port()
         settings = ServeSettings(gateway_port=port, engine_url=engine_url, **changes)
-        server = uvicorn.Server(uvicorn.Config(create_app(settings, store or small_retriever, counter), port=port, log_level="warning"))
+        app = create_app(settings, newest or (lambda: store or small_retriever), counter)
+        server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()
         try:

@@ -16,7 +16,7 @@ LAYERS = {  # a file imports only files that stand before it here
     "plain_text manpage html_page word pdf_layout pdf parser sandbox parsed_cache includes reader sources folder_lock chunker query "
     "model_folder processor eight_bit bert_files bert library_model embedder fingerprint servers embeddings_api served_embedder embedder_choice "
     "dense milvus bm25 clauses late fusion growth_bench glossary selection chunk_store manifest generation index_content index_folder index "
-    "index_stats relevance retriever langchain_retriever prompt citations metrics questions evaluation relevance_fit embed_bench "
+    "index_stats relevance retriever live langchain_retriever prompt citations metrics questions evaluation relevance_fit embed_bench "
     "exclusion training_pairs contrastive triplet_phrases triplet_tables triplet_templates triplet_tasks "
     "hit_view qa_measures qa_answers qa_client qa_prompts triplets qa_summary "
     "index_commands commands eval_commands qa_commands adapt_commands triplet_commands",

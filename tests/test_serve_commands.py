@@ -230,6 +230,8 @@ def test_serve_to_a_network_without_a_key_warns_and_ends_cleanly_when_it_is_told
     try:
         running.wait_for("listening on 0.0.0.0 without an API key: set CHIPALIGN_API_KEY")
         running.wait_for("Application startup complete")
+        running.process.send_signal(signal.SIGHUP)  # it means to look for a newer index, not to end
+        time.sleep(0.1)
         assert httpx.get(f"http://127.0.0.1:{port}/ready", trust_env=False).status_code == 503
         running.process.send_signal(signal.SIGTERM)
         assert running.process.wait(20) in (0, -signal.SIGTERM)
