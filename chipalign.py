@@ -32,6 +32,7 @@ COMMANDS: Table = {
 EVALUATIONS: Table = {  # the first argument of `chipalign eval`; each belongs to the package that knows what it measures
     "retrieval": ("rag.eval_commands", "retrieval", "recall, MRR and nDCG of the search, and how well it knows what it cannot answer"),
     "qa": ("rag.qa_commands", "qa", "ROUGE-L of a model's answers to questions about documents, and whether they name the right commands"),
+    "answers": ("rag.answer_commands", "answers", "a running gateway's answers: key facts, wrong claims, refusals, loops, names from nowhere"),
     "ifeval": ("merge.eval_commands", "ifeval", "how well a served model follows instructions, by IFEval's prompts and checks"),
     "mcq": ("merge.eval_commands", "mcq", "what a served model knows: multiple-choice questions, answered by likelihood"),
     "multiturn": (

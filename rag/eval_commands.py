@@ -80,7 +80,7 @@ def _measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
     from rag.questions import read_questions
 
     questions = read_questions(args.questions)
-    other = _read_result(args.compare) if args.compare else None
+    other = read_result(args.compare, "eval retrieval") if args.compare else None
     cutoffs = sorted(set(args.top_k))
     with show_progress() as progress:
         index, embedder = open_searched(args.corpus, args.index, questions, settings, progress)
@@ -127,13 +127,14 @@ def open_searched(
     return index_ready_made(documents, settings, embedder, progress), embedder
 
 
-def _read_result(path: Path) -> Any:
+def read_result(path: Path, command: str) -> Any:
+    """What `command` wrote with --json before. Raises ResultUnusable."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ResultUnusable(f"{path} cannot be read ({error.strerror or error}): name what `eval retrieval --json` wrote") from None
+        raise ResultUnusable(f"{path} cannot be read ({error.strerror or error}): name what `{command} --json` wrote") from None
     except ValueError as error:
-        raise ResultUnusable(f"{path} is no JSON ({error}): name what `eval retrieval --json` wrote") from None
+        raise ResultUnusable(f"{path} is no JSON ({error}): name what `{command} --json` wrote") from None
 
 
 def _write_answers(path: Path, outcomes: "list[Outcome]") -> None:

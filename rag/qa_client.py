@@ -1,6 +1,7 @@
 """Ask a model server that speaks OpenAI's chat completions many questions at once, each at temperature 0.
 
-The server is an engine (vLLM or another) or our gateway, which is told to leave its own retrieval out. It writes no prompt and keeps nothing.
+The server is an engine (vLLM or another) or our gateway, which is told to leave its own retrieval out unless the caller says otherwise. It writes
+no prompt and keeps nothing.
 
     server = find_server("http://127.0.0.1:8001", model_id=None, api_key="")
     ask_all(server, {1: messages}, max_tokens=400, concurrency=16, keep=lambda number, reply: ...)
@@ -20,6 +21,7 @@ from rag.servers import is_loopback, quote_refusal
 GATEWAY = "chipalign"  # what our gateway says in `owned_by` of its models
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 900.0  # of a whole answer, which waits behind all others in flight; the gateway's own limit is as long
+NO_RETRIEVAL: Mapping[str, Any] = {"enabled": False}
 PAUSES_S = (1.0, 2.0, 4.0, 8.0)  # before each further try where a server is overloaded, restarts or cuts a connection
 
 Messages = list[dict[str, str]]
@@ -39,13 +41,17 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer. Tokens are the server's own count, None where it gives none; `latency_ms` runs from the request to the whole answer."""
+    """An answer. Tokens are the server's own count, None where it gives none; `latency_ms` runs from the request to the whole answer.
+
+    `retrieval` is what our gateway says of its search (query, hits); empty where another server answers.
+    """
 
     text: str
     finish_reason: str | None
     prompt_tokens: int | None
     completion_tokens: int | None
     latency_ms: float
+    retrieval: Mapping[str, Any] = field(default_factory=dict)
 
 
 def find_server(url: str, model_id: str | None, api_key: str) -> Server:
@@ -87,34 +93,45 @@ async def _get_models(base: str, api_key: str) -> Any:
         return await _request(client, "GET", "/v1/models", None)
 
 
-def ask_all(server: Server, asked: Mapping[int, Messages], max_tokens: int, concurrency: int, keep: Callable[[int, Reply], None]) -> None:
+def ask_all(
+    server: Server,
+    asked: Mapping[int, Messages],
+    max_tokens: int | None,
+    concurrency: int,
+    keep: Callable[[int, Reply], None],
+    retrieval: Mapping[str, Any] | None = NO_RETRIEVAL,
+) -> None:
     """Ask everything, `concurrency` requests in flight; `keep` gets each number with its reply as soon as that is there.
 
-    Raises the first failure (EngineUnavailable, EngineRefused) after the other requests were given up; what was kept stays kept.
+    `max_tokens` None leaves the length of an answer to the server. `retrieval` is our gateway's own field, None leaves it out; another server
+    never gets it. Raises the first failure (EngineUnavailable, EngineRefused) after the other requests were given up; what was kept stays kept.
     """
     try:
-        asyncio.run(_ask_all(server, asked, max_tokens, concurrency, keep))
+        asyncio.run(_ask_all(server, asked, concurrency, keep, _options(server, max_tokens, retrieval)))
     except ExceptionGroup as failures:
         raise failures.exceptions[0] from None
 
 
-async def _ask_all(server: Server, asked: Mapping[int, Messages], max_tokens: int, concurrency: int, keep: Callable[[int, Reply], None]) -> None:
+async def _ask_all(
+    server: Server, asked: Mapping[int, Messages], concurrency: int, keep: Callable[[int, Reply], None], options: Mapping[str, Any]
+) -> None:
     waiting = iter(asked.items())
 
     async def work(client: httpx.AsyncClient) -> None:
         """Ask one question after the other, as long as some wait."""
         for number, messages in waiting:
-            keep(number, await _ask(client, _body(server, messages, max_tokens)))
+            keep(number, await _ask(client, {"model": server.model_id, "messages": messages, **options}))
 
     async with _open_client(server.url, server.api_key) as client, asyncio.TaskGroup() as group:
         for _ in range(min(concurrency, len(asked))):
             group.create_task(work(client))
 
 
-def _body(server: Server, messages: Messages, max_tokens: int) -> dict[str, Any]:
-    """The request; `retrieval` is our gateway's own field, which other servers may refuse."""
-    body: dict[str, Any] = {"model": server.model_id, "messages": messages, "temperature": 0, "max_tokens": max_tokens}
-    return {**body, "retrieval": {"enabled": False}} if server.is_gateway else body
+def _options(server: Server, max_tokens: int | None, retrieval: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What all requests share; `retrieval` is our gateway's own field, which other servers may refuse."""
+    length = {} if max_tokens is None else {"max_tokens": max_tokens}
+    ours = {"retrieval": dict(retrieval)} if server.is_gateway and retrieval is not None else {}
+    return {"temperature": 0, **length, **ours}
 
 
 async def _ask(client: httpx.AsyncClient, body: dict[str, Any]) -> Reply:
@@ -125,7 +142,8 @@ async def _ask(client: httpx.AsyncClient, body: dict[str, Any]) -> Reply:
         choice, usage = answer["choices"][0], answer.get("usage") or {}
         text = choice["message"].get("content") or ""  # null where a model only thought
         text = str(text).encode("utf-8", "replace").decode("utf-8")  # half of an emoji, where the answer was cut
-        return Reply(text, choice.get("finish_reason"), usage.get("prompt_tokens"), usage.get("completion_tokens"), latency_ms)
+        tokens = usage.get("prompt_tokens"), usage.get("completion_tokens")
+        return Reply(text, choice.get("finish_reason"), *tokens, latency_ms, answer.get("retrieval") or {})
     except (TypeError, KeyError, IndexError, AttributeError):
         raise _no_openai(str(client.base_url).rstrip("/")) from None
 

@@ -262,16 +262,16 @@ def _draw(result: dict[str, Any]) -> list[str]:
         lines.append(
             f"latency   p50 {latency['p50'] / 1000:.1f} s, p95 {latency['p95'] / 1000:.1f} s, up to {settings['concurrency']} requests in flight"
         )
-    lines += ["", *_draw_measures(result["measures"], signed=False)]
+    lines += ["", *draw_measures(result["measures"], signed=False)]
     unknown = result["reference_answers"]["unknown_command"]["mean"]
     lines += ["", f"unknown_command of the reference answers themselves: {unknown:.3f}"]
     if "differences" in result:
         lines += ["", f"difference from {result['differences']['from']['path']}, paired"]
-        lines += _draw_measures(result["differences"]["measures"], signed=True)
+        lines += draw_measures(result["differences"]["measures"], signed=True)
     return lines
 
 
-def _draw_measures(measures: dict[str, Any], signed: bool) -> list[str]:
+def draw_measures(measures: dict[str, Any], signed: bool) -> list[str]:
     """One line per measure, one column per kind of question; each value with its 95 % interval, "-" where it applies to no question."""
     form = "+.3f" if signed else ".3f"
     titles = [f"{kind} ({group['questions']})" for kind, group in measures.items()]

@@ -75,7 +75,7 @@ class AnswerMeasures:
         """
         asked = find_names(question)
         right = (find_commands(reference) & self._known) - asked
-        named = find_names(_drop_last_word(answer) if is_cut else answer)
+        named = find_names(drop_last_word(answer) if is_cut else answer)
         return {
             ROUGE_L: self.rouge_l(reference, answer),
             RIGHT_COMMAND: float(bool(right & named)) if right else None,
@@ -89,10 +89,11 @@ class AnswerMeasures:
 
     def unknown_names(self, question: str, answer: str, is_cut: bool = False) -> frozenset[str]:
         """The names of an answer that stand in no document, nor in the question; without the last word of one that `is_cut`."""
-        return find_names(_drop_last_word(answer) if is_cut else answer) - self._known - find_names(question)
+        return find_names(drop_last_word(answer) if is_cut else answer) - self._known - find_names(question)
 
 
-def _drop_last_word(text: str) -> str:
+def drop_last_word(text: str) -> str:
+    """The text without its last word, which in an answer that was cut may be half a name."""
     return re.sub(r"\S+\Z", "", text)
 
 

@@ -8,7 +8,7 @@ It asks nothing and prints nothing.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -19,6 +19,22 @@ from rag.qa_answers import Answer
 from rag.qa_measures import AnswerMeasures
 
 Measured = Mapping[str, float | None]
+
+
+class Timed(Protocol):
+    """What an account of the load needs of an answer."""
+
+    @property
+    def latency_ms(self) -> float | None:
+        """Of the whole answer; None where no model was asked."""
+
+    @property
+    def prompt_tokens(self) -> int | None:
+        """Tokens read, by the server's count."""
+
+    @property
+    def completion_tokens(self) -> int | None:
+        """Tokens written, by the server's count."""
 
 
 def score(answers: Sequence[Answer], measures: AnswerMeasures) -> list[dict[str, Any]]:
@@ -63,7 +79,7 @@ def count(answers: Sequence[Answer]) -> dict[str, int]:
     }
 
 
-def describe_load(answers: Sequence[Answer]) -> dict[str, Any]:
+def describe_load(answers: Sequence[Timed]) -> dict[str, Any]:
     """Latencies (of whole answers, with all requests in flight; None where no model was asked) and the server's count of tokens."""
     latencies = [answer.latency_ms for answer in answers if answer.latency_ms is not None]
     quantiles = {f"p{percent}": float(np.percentile(latencies, percent)) for percent in (50, 95)} if latencies else None

@@ -1,0 +1,180 @@
+"""The command `chipalign eval answers`: questions and a running gateway in, a table or one JSON document out. It scores nothing itself.
+
+The gateway is asked as users ask it, with its retrieval on. Heavy libraries are imported inside the functions, so that `--help` answers at once.
+
+    chipalign eval answers --questions data/eval/answers.jsonl --url http://127.0.0.1:8000 --json > today.json
+    chipalign eval answers --questions data/eval/answers.jsonl --url http://127.0.0.1:8000 --answer quote --compare today.json
+"""
+
+import argparse
+import os
+import platform
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rag.answer_questions import ALL, OPEN, SPLITS
+from rag.command_line import describe_file, positive, write_json
+from rag.errors import EngineRefused, ResultUnusable
+from rag.progress import show_progress
+from rag.settings import RagSettings
+
+if TYPE_CHECKING:
+    from rag.answer_questions import AnswerQuestion
+    from rag.progress import Show
+    from rag.qa_client import Reply, Server
+
+CONCURRENCY = 16  # an engine answers several at once in little more time than one
+_COLUMNS = 4  # kinds side by side: a table of seven would be two hundred characters wide
+
+
+def answers(argv: list[str]) -> int:
+    """`chipalign eval answers --questions Q.jsonl --url URL ... [--json]`. Raises RagError for wrong input."""
+    args = _parse_arguments(argv)
+    result = _measure(args, RagSettings.from_env())
+    if args.json:
+        write_json(result)
+    else:
+        sys.stdout.write("\n".join(_draw(result)) + "\n")
+    return 0
+
+
+def _parse_arguments(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="chipalign eval answers",
+        description="Ask a running gateway, search included, and count key facts, wrong claims, refusals, loops and invented names in its answers.",
+    )
+    add = parser.add_argument
+    add("--questions", type=Path, required=True, metavar="Q.jsonl", help="questions with facts and forbidden claims, one a line")
+    add("--url", required=True, help="the gateway")
+    add("--model", metavar="ID", help="name of the model there (default: the only one)")
+    add("--split", choices=(*SPLITS, ALL), default=OPEN, help="which questions; the closed ones are for the end of a piece of work (default: open)")
+    add("--every", type=positive, default=1, metavar="N", help="only every Nth question of them (default: %(default)s)")
+    add("--answer", metavar="MODE", help="how the gateway answers: its `retrieval.answer` (default: the gateway's own)")
+    add("--concurrency", type=positive, default=CONCURRENCY, metavar="N", help="requests in flight (default: %(default)s; 1 to measure latency)")
+    add("--compare", type=Path, metavar="OTHER.json", help="what --json wrote before: show the differences, question by question paired")
+    add("--json", action="store_true", help="one JSON document on stdout, with every question's answer and verdicts")
+    return parser.parse_args(argv)
+
+
+def _measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
+    from rag.answer_questions import read_answer_questions, select_questions
+    from rag.qa_client import find_server
+    from rag.qa_summary import compare, describe_load, summarize
+
+    questions = select_questions(read_answer_questions(args.questions), args.split, args.every)
+    other = _read_other(args.compare) if args.compare else None
+    server = find_server(args.url, args.model, settings.api_key)
+    if not server.is_gateway:
+        raise EngineRefused(f"{server.url} is no ChipAlign gateway: only that searches and answers; name its URL with --url")
+    started = time.perf_counter()
+    with show_progress() as progress:
+        replies = _ask(questions, server, args, progress)
+    seconds = time.perf_counter() - started
+    rows = [_judge(question, reply) for question, reply in zip(questions, replies, strict=True)]
+    result = {
+        "evaluation": "answers",
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "url": server.url,
+        "settings": {"model": server.model_id, "answer": args.answer, "split": args.split, "every": args.every,
+                     "concurrency": args.concurrency, "temperature": 0},
+        "asked": {**describe_file(args.questions), "questions": len(questions), "answerable": sum(question.answerable for question in questions)},
+        "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()},
+        "counts": _count(rows),
+        "measures": summarize(rows),
+        "seconds": seconds,
+        **describe_load(replies),
+        "questions": rows,
+    }  # fmt: skip
+    if other is not None:
+        result["differences"] = {"from": describe_file(args.compare), "measures": compare(rows, other)}
+    return result
+
+
+def _read_other(path: Path) -> Sequence[Mapping[str, Any]]:
+    """The rows of a former result. Raises ResultUnusable where it is of another evaluation, or of other measures."""
+    from rag.answer_scores import MEASURES
+    from rag.eval_commands import read_result
+
+    result = read_result(path, "eval answers")
+    try:
+        rows: Sequence[Mapping[str, Any]] = result["questions"]
+        usable = result["evaluation"] == "answers" and all({"id", "question"} <= row.keys() and set(row["measures"]) == set(MEASURES) for row in rows)
+    except (TypeError, KeyError, AttributeError):
+        usable = False
+    if not usable:
+        raise ResultUnusable(f"{path} is not what this `eval answers --json` writes: measure again, or name another file with --compare")
+    return rows
+
+
+def _ask(questions: "Sequence[AnswerQuestion]", server: "Server", args: argparse.Namespace, progress: "Show") -> "list[Reply]":
+    from rag.qa_client import ask_all
+
+    replies: dict[int, Reply] = {}
+
+    def keep(number: int, reply: "Reply") -> None:
+        """Keep an answer and show how far it is."""
+        replies[number] = reply
+        progress("ask", len(replies), len(questions))
+
+    asked = {number: question.messages for number, question in enumerate(questions)}
+    ask_all(server, asked, None, args.concurrency, keep, {"answer": args.answer} if args.answer else None)
+    return [replies[number] for number in sorted(replies)]
+
+
+def _judge(question: "AnswerQuestion", reply: "Reply") -> dict[str, Any]:
+    """An answer with its verdicts and the places of the passages it could stand on."""
+    from rag.answer_scores import measure
+
+    hits = reply.retrieval.get("hits") or []
+    places = [" > ".join([hit["path"], *hit["heading_path"]]) for hit in hits]
+    passages = [f"{hit['title']}\n{place}\n{hit['text']}" for hit, place in zip(hits, places, strict=True)]
+    return {
+        "id": question.id,
+        "kind": question.kind,
+        "question": question.text,
+        "answer": reply.text,
+        "finish_reason": reply.finish_reason,
+        "latency_ms": reply.latency_ms,
+        "passages": places,
+        **measure(question, reply.text, passages, reply.finish_reason),
+    }
+
+
+def _count(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    return {
+        "questions": len(rows),
+        "refused": sum(row["refused"] for row in rows),
+        "without_passages": sum(not row["passages"] for row in rows),
+        "cut": sum(row["finish_reason"] == "length" for row in rows),
+        "empty": sum(not row["answer"].strip() for row in rows),
+    }
+
+
+def _draw(result: dict[str, Any]) -> list[str]:
+    """The result as lines for people."""
+    settings, asked, counts, latency = (result[part] for part in ("settings", "asked", "counts", "latency_ms"))
+    lines = [
+        f"model     {settings['model']} at {result['url']}, answers: {settings['answer'] or 'as the gateway chooses'}",
+        f"asked     {asked['questions']} questions of {asked['path']}, split {settings['split']}; {asked['answerable']} of them answerable",
+        f"answers   {counts['refused']} refused, {counts['cut']} cut at the longest answer, {counts['empty']} empty",
+        f"latency   p50 {latency['p50'] / 1000:.2f} s, p95 {latency['p95'] / 1000:.2f} s, up to {settings['concurrency']} requests in flight; "
+        f"{result['seconds']:.0f} s in all",
+        *_draw_groups(result["measures"], signed=False),
+    ]
+    if "differences" in result:
+        differences = result["differences"]
+        lines += ["", f"difference from {differences['from']['path']}, paired", *_draw_groups(differences["measures"], signed=True)]
+    return lines
+
+
+def _draw_groups(measures: Mapping[str, Any], signed: bool) -> list[str]:
+    """A table for every few kinds of questions."""
+    from rag.qa_commands import draw_measures
+
+    kinds = list(measures.items())
+    groups = [dict(kinds[start : start + _COLUMNS]) for start in range(0, len(kinds), _COLUMNS)]
+    return [line for group in groups for line in ("", *draw_measures(group, signed))]

@@ -1,0 +1,128 @@
+"""The file of questions that `chipalign eval answers` asks: each with the facts a right answer holds and the claims a wrong one makes.
+
+JSON lines, one question each; it asks nothing and scores nothing. A fact is a list of regular expressions of which one must be found; case does
+not matter, and a dot does not match a line's end. `messages` are the turns before a follow-up, `sources` where a document says it.
+
+    {"id": "handbook-01", "question": "...", "kind": "look-up", "split": "open", "answerable": true, "facts": [["\\\\b10\\\\b operations"]],
+     "forbidden": ["\\\\b14 operations"], "sources": [{"collection": "handbook", "path": "atpg-and-bist.md", "evidence": "..."}]}
+
+    questions = read_answer_questions(Path("data/eval/answers.jsonl"))
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rag.errors import QuestionsUnusable
+
+OPEN, CLOSED, ALL = "open", "closed", "all"
+SPLITS = (OPEN, CLOSED)  # the closed part is for the end of a piece of work: nobody tunes on it
+
+Pattern = re.Pattern[str]
+Message = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerQuestion:
+    """One question. Each of `facts` holds alternatives, of which one must be found; an unanswerable question has none."""
+
+    id: str
+    text: str
+    kind: str
+    split: str
+    answerable: bool
+    earlier: tuple[Message, ...]
+    facts: tuple[tuple[Pattern, ...], ...]
+    forbidden: tuple[Pattern, ...]
+
+    @property
+    def messages(self) -> list[Message]:
+        """The conversation that is sent: the earlier turns, then the question."""
+        return [*self.earlier, {"role": "user", "content": self.text}]
+
+    @property
+    def asked(self) -> str:
+        """All that was said before the answer."""
+        return "\n".join(message["content"] for message in self.messages)
+
+
+def read_answer_questions(path: Path) -> list[AnswerQuestion]:
+    """The questions of a file, in order; empty lines are passed over. Raises QuestionsUnusable, which lists every bad line."""
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise QuestionsUnusable(f"{path} cannot be read ({reason}): name a file of questions with facts") from None
+    questions: list[AnswerQuestion] = []
+    problems: list[str] = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            questions.append(_parse(json.loads(line)))
+        except json.JSONDecodeError as error:
+            problems.append(f"line {number} is no JSON ({error.msg})")
+        except ValueError as error:
+            problems.append(f"line {number} {error}")
+    problems += [f"the id {name!r} is given twice" for name in _repeated(question.id for question in questions)]
+    if problems:
+        raise QuestionsUnusable(f"{path}: {'; '.join(problems)}: mend or remove these lines")
+    if not questions:
+        raise QuestionsUnusable(f"{path} holds no question: give a file with one JSON object per line")
+    return questions
+
+
+def select_questions(questions: Iterable[AnswerQuestion], split: str, every: int = 1) -> list[AnswerQuestion]:
+    """Those of a split (`ALL`: both), of them every so-manyth. Raises QuestionsUnusable where none is left."""
+    chosen = [question for question in questions if split in (ALL, question.split)][::every]
+    if not chosen:
+        raise QuestionsUnusable(f"there is no question of the split {split!r}: choose another with --split")
+    return chosen
+
+
+def _repeated(names: Iterable[str]) -> list[str]:
+    return [name for name, times in Counter(names).items() if times > 1]
+
+
+def _parse(row: Any) -> AnswerQuestion:
+    """A row as a question; ValueError says what is wrong, to be read behind "line 7"."""
+    if not isinstance(row, dict):
+        raise ValueError("is no JSON object")
+    for name in ("id", "question", "kind"):
+        if not isinstance(row.get(name), str) or not row[name].strip():
+            raise ValueError(f'has no "{name}"')
+    if row.get("split", OPEN) not in SPLITS:
+        raise ValueError(f'has the split {row["split"]!r}: it is "open" or "closed"')
+    facts = tuple(_compile(alternatives, "facts") for alternatives in _list(row, "facts"))
+    answerable = row.get("answerable", bool(facts))
+    if answerable != bool(facts):
+        raise ValueError("is answerable, but has no facts" if answerable else "is not answerable, but has facts")
+    forbidden = _compile(_list(row, "forbidden"), "forbidden")
+    earlier = tuple(_parse_message(message) for message in _list(row, "messages"))
+    return AnswerQuestion(row["id"], row["question"], row["kind"], row.get("split", OPEN), answerable, earlier, facts, forbidden)
+
+
+def _list(row: dict[str, Any], name: str) -> list[Any]:
+    value = row.get(name, [])
+    if not isinstance(value, list):
+        raise ValueError(f'has "{name}" that is no list')
+    return value
+
+
+def _compile(patterns: Any, name: str) -> tuple[Pattern, ...]:
+    if not isinstance(patterns, list) or (name == "facts" and not patterns):
+        raise ValueError('has "facts" whose items are no lists of patterns')
+    try:
+        return tuple(re.compile(pattern, re.IGNORECASE) for pattern in patterns)
+    except (re.error, TypeError) as error:
+        raise ValueError(f'has "{name}" with a pattern that is none ({error})') from None
+
+
+def _parse_message(message: Any) -> Message:
+    if not isinstance(message, dict) or message.get("role") not in ("user", "assistant") or not isinstance(message.get("content"), str):
+        raise ValueError('has "messages" that are no turns of "user" and "assistant" with "content"')
+    return {"role": message["role"], "content": message["content"]}
