@@ -23,14 +23,18 @@ from starlette.routing import Route, compile_path
 
 from serve import routes
 from serve.chat import Counter
-from serve.errors import EngineUnavailable, MethodNotAllowed, PathNotFound, RequestError
+from serve.errors import HeadersTooLarge, MethodNotAllowed, PathNotFound, RequestError
+from serve.log_lines import printable
 from serve.settings import ServeSettings
 from serve.upstream import Upstream
 
 log = logging.getLogger("chipalign.gateway")
 REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)  # what a client may call its request; it goes into headers and logs
-RETRY_AFTER_S = "10"  # an engine that restarts takes about a minute; clients that honour the header ask a few times
 
+SHOWN = 200  # characters of a path in a log line and in an error
+FOR_ANYBODY = "/health"  # balancers probe it by whatever address they know; it says that the process lives, and nothing else
+WARNED = (403, 421)  # refusals that a setting would lift: whoever runs the gateway sees which
+SECURE = {"x-content-type-options": "nosniff"}  # on every answer
 POLLED = ("/health", "/ready", "/metrics")  # asked every few seconds by pages and monitors: no line each in the log
 ROUTES = {
     "/v1/chat/completions": ("POST", routes.chat_completions),
@@ -79,10 +83,11 @@ def observed(path: str, endpoint: routes.Endpoint) -> Callable[[Request], Awaita
         request.state.request_id = request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         started = time.perf_counter()
         try:
+            check_head(request, path)
             response = await endpoint(request)
         except RequestError as error:
-            if error.status >= 500:
-                log.warning("request %s: %s", request_id, error)
+            if error.status >= 500 or error.status in WARNED:
+                log.warning("request %s: %s", request_id, printable(str(error)))
             response = error_response(error)
         except ClientDisconnect:
             response = Response(status_code=499)  # nginx's number for a client that went away; nobody reads it
@@ -90,24 +95,45 @@ def observed(path: str, endpoint: routes.Endpoint) -> Callable[[Request], Awaita
             log.exception("request %s failed", request_id)
             response = error_response(routes.internal_error(request_id))
         response.headers["x-request-id"] = request_id
+        response.headers.update(SECURE)
         request.app.state.gateway.metrics.requests.labels(path, str(response.status_code)).inc()
         level = logging.DEBUG if path in POLLED else logging.INFO
         elapsed_s = time.perf_counter() - started
-        log.log(level, "%s %r %d %.3f s %s", request.method, request.url.path, response.status_code, elapsed_s, request_id)
+        log.log(level, "%.20s %r %d %.3f s %s", request.method, request.scope["path"][:SHOWN], response.status_code, elapsed_s, request_id)
         return response
 
     return handle
 
 
+def check_head(request: Request, path: str) -> None:
+    """Refuse headers that are too many or ambiguous, a Host that is not ours, and pages that may not ask.
+
+    Raises:
+        HeadersTooLarge, MisdirectedRequest, OriginNotAllowed, RequestError
+    """
+    gateway = routes.gateway_of(request)
+    headers, settings = request.headers, gateway.settings
+    if len(headers.raw) > settings.max_headers:
+        raise HeadersTooLarge(f"The request has {len(headers.raw)} headers; the gateway reads {settings.max_headers} (CHIPALIGN_MAX_HEADERS).")
+    if sum(len(name) + len(value) for name, value in headers.raw) > settings.max_header_kb * 1024:
+        raise HeadersTooLarge(f"The request's headers are larger than {settings.max_header_kb} KiB (CHIPALIGN_MAX_HEADER_KB).")
+    if "transfer-encoding" in headers and "content-length" in headers:  # a proxy before us may have believed the other one
+        raise RequestError("The request has both Content-Length and Transfer-Encoding: send one of them.")
+    if path != FOR_ANYBODY:
+        came_to = (request.scope.get("server") or (None,))[0]
+        gateway.visitors.check(headers.getlist("host"), headers.getlist("origin"), came_to)
+
+
 async def refuse_unknown(request: Request) -> Response:
     """A path or a method that this API lacks."""
+    asked, given = request.scope["path"], request.method[:20]
     for path, (method, _) in ROUTES.items():
-        if compile_path(path)[0].match(request.url.path):
-            raise MethodNotAllowed(f"{request.url.path} answers {method}, not {request.method}.")
-    raise PathNotFound(f"There is no {request.method} {request.url.path} here; the paths are {', '.join(ROUTES)}.")
+        if compile_path(path)[0].match(asked):
+            raise MethodNotAllowed(f"{asked[:SHOWN]} answers {method}, not {given}.")
+    raise PathNotFound(f"There is no {given} {asked[:SHOWN]} here; the paths are {', '.join(ROUTES)}.")
 
 
 def error_response(error: RequestError) -> JSONResponse:
     """An error in OpenAI's envelope."""
-    headers = {"retry-after": RETRY_AFTER_S} if isinstance(error, EngineUnavailable) else {}
+    headers = SECURE if error.retry_after_s is None else {**SECURE, "retry-after": str(error.retry_after_s)}
     return JSONResponse(error.envelope(), error.status, headers)

@@ -45,18 +45,20 @@ def serve(argv: list[str]) -> int:
     """`chipalign serve`: run the gateway until it is stopped."""
     parser = argparse.ArgumentParser(prog="chipalign serve", description="Run the OpenAI-compatible gateway in front of a vLLM engine.")
     settings, _ = with_options(parser, argv, ("host", "gateway_port", "engine_url", "public_url", "model_id", "checkpoint", "index", "top_k"))
-    import uvicorn
-
     from rag.live import LiveRetriever
     from rag.settings import RagSettings
     from serve.app import create_app
+    from serve.connections import make_server, raise_open_files
+    from serve.log_lines import LineFormatter
     from serve.tokens import TokenCounter
     from serve.up import is_free
 
     if not is_free(settings.host, settings.gateway_port):
         raise PortTaken(f"port {settings.gateway_port} (gateway) is taken: choose another with --gateway-port")
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # not the end: once there is an index it means to look for a newer one
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("httpx").setLevel(logging.WARNING)
     if settings.host not in LOOPBACK and not settings.api_key:
         logging.getLogger("chipalign.gateway").warning("listening on %s without an API key: set CHIPALIGN_API_KEY", settings.host)
@@ -64,8 +66,9 @@ def serve(argv: list[str]) -> int:
     retriever = LiveRetriever.open(settings.index_dir, RagSettings.from_env())
     app = create_app(settings, retriever.current, counter)
     signal.signal(signal.SIGHUP, lambda *_: retriever.look_soon())
+    raise_open_files()
     with retriever.watched():
-        uvicorn.run(app, host=settings.host, port=settings.gateway_port, log_config=None, access_log=False)
+        make_server(app, settings).run()
     return 0
 
 

@@ -62,6 +62,7 @@ class RequestError(Exception):
     status = 400
     type = "invalid_request_error"
     code: str | None = None
+    retry_after_s: int | None = None  # when asking again makes sense; becomes the header of that name
 
     def __init__(self, message: str, param: str | None = None) -> None:
         super().__init__(message)
@@ -125,12 +126,68 @@ class BodyTooSlow(RequestError):
     code = "request_timeout"
 
 
+class BodyNotJson(RequestError):
+    """The request body is not declared as JSON."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
+class HeadersTooLarge(RequestError):
+    """The request's headers are more, or larger, than the gateway reads."""
+
+    status = 431
+    code = "headers_too_large"
+
+
+class MisdirectedRequest(RequestError):
+    """The request names a host that is not this gateway; 421 is what RFC 9110 has for it."""
+
+    status = 421
+    code = "host_not_allowed"
+
+
+class OriginNotAllowed(RequestError):
+    """A browser sent the request from a page that may not ask."""
+
+    status = 403
+    code = "origin_not_allowed"
+
+
+class TooManyInFlight(RequestError):
+    """As many answers are in flight as may be."""
+
+    status = 429
+    type = "requests"  # OpenAI's type where requests are counted, not tokens
+    code = "rate_limit_exceeded"
+    retry_after_s = 5
+
+
+class TooManyConnections(RequestError):
+    """As many connections are open as may be."""
+
+    status = 503
+    type = "server_error"
+    code = "too_many_connections"
+    retry_after_s = 5
+
+
+class GatewayStopping(RequestError):
+    """The gateway is stopped before the answer was over."""
+
+    status = 503
+    type = "server_error"
+    code = "gateway_stopping"
+    retry_after_s = 10
+
+
 class EngineUnavailable(RequestError):
     """The engine refuses connections: it starts, or it is down."""
 
     status = 503
     type = "server_error"
     code = "engine_unavailable"
+    retry_after_s = 10  # an engine that restarts takes about a minute; clients that honour the header ask a few times
 
 
 class RetrievalUnavailable(RequestError):

@@ -23,6 +23,8 @@ class Metrics:
         self.ttft_s = Histogram("chipalign_ttft_seconds", "Time from the request to the first token.", buckets=SECONDS, registry=self.registry)
         self.searches = Counter("chipalign_searches", "Questions searched, by the query that found passages.", ["found_by"], registry=self.registry)
         self.nothing_found = Counter("chipalign_nothing_found", "Questions for which no passage was relevant.", registry=self.registry)
+        self.connections = Gauge("chipalign_connections", "Open connections to the gateway.", registry=self.registry)
+        self.cut_off = Counter("chipalign_connections_cut_off", "Connections that a limit ended, by limit.", ["limit"], registry=self.registry)
         self.broken_streams = Counter("chipalign_broken_streams", "Answers that ended in an error after their first byte.", registry=self.registry)
 
     def render(self) -> bytes:

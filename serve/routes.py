@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import html
 import logging
+import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
@@ -19,20 +19,36 @@ from typing import Any, Protocol, TypeVar
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from rag.documents import Chunk, Hit
 from rag.errors import IndexUnusable
+from serve.admission import Admission
 from serve.auth import check_api_key
 from serve.chat import Counter, Grounded, Searcher, StreamAnnotator, ground, retrieval_object, url_citations
-from serve.errors import BodyTooLarge, BodyTooSlow, InternalError, ModelNotFound, PathNotFound, RequestError, RetrievalUnavailable, UpstreamBroken
+from serve.errors import (
+    BodyNotJson,
+    BodyTooLarge,
+    BodyTooSlow,
+    InternalError,
+    ModelNotFound,
+    PathNotFound,
+    RequestError,
+    RetrievalUnavailable,
+    UpstreamBroken,
+)
+from serve.log_lines import printable
 from serve.metrics import Metrics
+from serve.passage_page import PAGE_HEADERS, public_url, render
 from serve.protocol import ChatRequest, completion, parse_chat_request, stream_chunks
 from serve.settings import ServeSettings
 from serve.sse import DONE, write_event
 from serve.upstream import Upstream
+from serve.visitors import Visitors
 
 BODY_TIMEOUT_S = 30.0
 MAX_BODY_BYTES = 8 * 1024 * 1024  # a context window of a million tokens is about 4 MB of text
+JSON_TYPE = re.compile(r"application/(?:json|[\w.+-]+\+json)\s*(?:;.*)?", re.IGNORECASE | re.ASCII)  # all that HTML forms cannot send
 UNKNOWN_WINDOW = 1_000_000  # tokens
 STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}  # proxies must not hold events back
 log = logging.getLogger("chipalign.gateway")
@@ -62,7 +78,13 @@ class Gateway:
     counter: Counter
     upstream: Upstream
     metrics: Metrics = field(default_factory=Metrics)
+    admission: Admission = field(init=False)
+    visitors: Visitors = field(init=False)
     _windows: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.admission = Admission(self.settings.answers_in_flight)
+        self.visitors = Visitors.of(self.settings)
 
     async def max_model_len(self, model_id: str) -> int:
         """A model's context window in tokens, asked for once. Where an engine does not tell it (no vLLM), its own refusal has to do.
@@ -89,7 +111,7 @@ class Gateway:
 
     def passage_url(self, hit: Hit) -> str:
         """Where a person can read the passage: the document's public page, else our own page of the passage."""
-        return hit.chunk.url or f"{self.settings.gateway_base_url}/sources/{hit.chunk.chunk_id}"
+        return public_url(hit.chunk.url) or f"{self.settings.gateway_base_url}/sources/{hit.chunk.chunk_id}"
 
 
 def gateway_of(request: Request) -> Gateway:
@@ -103,6 +125,14 @@ async def chat_completions(request: Request) -> Response:
     gateway, started = gateway_of(request), time.perf_counter()
     check_api_key(request.headers.get("authorization"), gateway.settings.api_key)
     chat = parse_chat_request(await read_body(request))
+    async with contextlib.AsyncExitStack() as held:  # a place among the answers in flight, later the connection to the engine
+        held.enter_context(gateway.admission.admit())
+        return await _answer(request, chat, held, started)
+
+
+async def _answer(request: Request, chat: ChatRequest, held: contextlib.AsyncExitStack, started: float) -> Response:
+    """The answer to a chat request that was let in; a stream takes over what is held."""
+    gateway = gateway_of(request)
     chat.model = chat.model or gateway.settings.model_id
     max_model_len = await gateway.max_model_len(chat.model)
     with gateway.metrics.retrieval_s.time():
@@ -113,15 +143,28 @@ async def chat_completions(request: Request) -> Response:
         gateway.metrics.nothing_found.inc()
     retrieval = retrieval_object(grounded, chat.options.enabled, gateway.passage_url)
     if not chat.stream:
-        answer = await unless_client_leaves(request, _whole_answer(gateway, chat, grounded))
+        answer = await unless_client_leaves(request, gateway.admission.unless_stopped(_whole_answer(gateway, chat, grounded)))
         return JSONResponse({**answer, "retrieval": retrieval})
-    chunks = _answer_chunks(gateway, chat, grounded)
-    first = await unless_client_leaves(request, anext(chunks, None))  # an engine that refuses does so with its own HTTP status
+    chunks = await held.enter_async_context(contextlib.aclosing(_answer_chunks(gateway, chat, grounded)))
+    begun = gateway.admission.unless_stopped(anext(chunks, None))
+    first = await unless_client_leaves(request, begun)  # an engine that refuses does so with its own HTTP status
     if first is None:
         raise UpstreamBroken("The model engine ended the stream before the answer began: ask again.")
     gateway.metrics.ttft_s.observe(time.perf_counter() - started)
-    events = _events(gateway, {**first, "retrieval": retrieval}, chunks, request.state.request_id)
-    return StreamingResponse(events, media_type="text/event-stream", headers=STREAM_HEADERS)
+    kept = held.pop_all()
+    return EventStream(_events(gateway, {**first, "retrieval": retrieval}, chunks, request.state.request_id, kept), kept)
+
+
+class EventStream(StreamingResponse):
+    """A stream that gives back what it holds however it ends, also before its first event."""
+
+    def __init__(self, events: AsyncIterator[bytes], held: contextlib.AsyncExitStack) -> None:
+        super().__init__(events, media_type="text/event-stream", headers=STREAM_HEADERS)
+        self._held = held
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._held:
+            await super().__call__(scope, receive, send)
 
 
 async def _whole_answer(gateway: Gateway, chat: ChatRequest, grounded: Grounded) -> dict[str, Any]:
@@ -150,18 +193,20 @@ async def _answer_chunks(gateway: Gateway, chat: ChatRequest, grounded: Grounded
                 yield annotator.annotate(chunk)
 
 
-async def _events(gateway: Gateway, first: dict[str, Any], rest: AsyncGenerator[dict[str, Any], None], request_id: str) -> AsyncIterator[bytes]:
+async def _events(
+    gateway: Gateway, first: dict[str, Any], rest: AsyncGenerator[dict[str, Any], None], request_id: str, held: contextlib.AsyncExitStack
+) -> AsyncIterator[bytes]:
     """The stream on the wire. After the first byte an error can only be said inside it, and then no [DONE] follows."""
     started = time.perf_counter()
     try:
-        async with contextlib.aclosing(rest):  # a client that hangs up ends the engine's work too
+        async with held:  # a client that hangs up ends the engine's work too
             yield write_event(first)
-            async for chunk in rest:
+            while (chunk := await gateway.admission.unless_stopped(anext(rest, None))) is not None:
                 yield write_event(chunk)
             yield write_event(DONE)
     except RequestError as error:
         gateway.metrics.broken_streams.inc()
-        log.warning("request %s broke off: %s", request_id, error)
+        log.warning("request %s broke off: %s", request_id, printable(str(error)))
         yield write_event(error.envelope())
     except Exception:
         gateway.metrics.broken_streams.inc()
@@ -241,30 +286,26 @@ async def passage_page(request: Request) -> Response:
     chunk = gateway_of(request).passages().chunk(request.path_params["chunk_id"])
     if chunk is None:
         raise PathNotFound("There is no such passage in the index; it may have been rebuilt since. Ask the question again.")
-    return HTMLResponse(PASSAGE_PAGE.format(**{name: html.escape(text) for name, text in _passage_fields(chunk).items()}))
-
-
-def _passage_fields(chunk: Chunk) -> dict[str, str]:
-    place = " › ".join(chunk.heading_path)
-    return {"title": chunk.title, "place": place, "source": f"{chunk.collection}/{chunk.path}", "licence": chunk.licence, "text": chunk.text}
-
-
-PASSAGE_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
-<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:50rem;margin:2rem auto;padding:0 1rem;color-scheme:light dark}}
-pre{{white-space:pre-wrap;font:14px/1.5 ui-monospace,monospace;padding:1rem;border:1px solid #8884;border-radius:8px}}
-small{{opacity:.7}}</style></head>
-<body><h1>{title}</h1><p>{place}</p><pre>{text}</pre><small>{source} · {licence}</small></body></html>
-"""
+    return HTMLResponse(render(chunk), headers=PAGE_HEADERS)
 
 
 async def read_body(request: Request) -> bytes:
-    """The body of a request, up to a limit.
+    """The JSON body of a request, up to a limit.
+
+    JSON has to be declared: a browser asks before it sends that for a page of another origin, and sends a form without asking.
 
     Raises:
+        BodyNotJson: another type is declared, or none.
         BodyTooLarge: more bytes than the limit.
         BodyTooSlow: not whole in time, so that a slow sender holds no connection for ever.
     """
+    declared = request.headers.get("content-type", "")
+    if not JSON_TYPE.fullmatch(declared.strip()):
+        found = repr(declared[:100]) if declared else "nothing"
+        raise BodyNotJson(
+            f"The body must be declared as JSON, and Content-Type says {found}: send the header "
+            "'Content-Type: application/json' (curl: -H 'Content-Type: application/json')."
+        )
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):

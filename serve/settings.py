@@ -88,6 +88,32 @@ class ServeSettings:
     start_timeout_s: float = setting("CHIPALIGN_START_TIMEOUT_S", 900.0, "longest time `up` waits for a part to become ready", 1.0, 36000.0)
     corpora: str = setting("CHIPALIGN_CORPORA", "all", "pinned documentation that `up` indexes beside the handbook: all, none, or names with commas")
     mirror: str = setting("CHIPALIGN_MIRROR", "", "folder with archives of the pinned documentation, for machines without internet")
+    # Who may ask, and how much of the gateway one client can hold. 100 headers are what Apache reads, 32 KiB what nginx does.
+    allowed_hosts: str = setting(
+        "CHIPALIGN_ALLOWED_HOSTS",
+        "",
+        "more names, with commas, under which people reach the gateway: a proxy's, a container's; *: any",
+    )
+    answers_in_flight: int = setting(
+        "CHIPALIGN_ANSWERS_IN_FLIGHT", 1024, "chat answers at a time; who asks beyond gets 429; 0: no limit", 0, 1_000_000
+    )
+    max_connections: int = setting("CHIPALIGN_MAX_CONNECTIONS", 4096, "connections to the gateway at a time", 1, 1_000_000)
+    max_headers: int = setting("CHIPALIGN_MAX_HEADERS", 100, "headers that a request may have", 10, 10_000)
+    max_header_kb: int = setting(
+        "CHIPALIGN_MAX_HEADER_KB", 32, "size that a request's first line and headers may have together, in KiB", 1, 1024
+    )
+    header_timeout_s: float = setting(
+        "CHIPALIGN_HEADER_TIMEOUT_S", 20.0, "longest time until a request's headers are complete", 0.1, 3600.0
+    )
+    idle_timeout_s: float = setting(
+        "CHIPALIGN_IDLE_TIMEOUT_S", 75.0, "longest time that a connection stays open between two requests", 0.1, 36000.0
+    )
+    write_timeout_s: float = setting(
+        "CHIPALIGN_WRITE_TIMEOUT_S", 30.0, "longest time in which a client may take nothing of what it is sent", 0.1, 36000.0
+    )
+    drain_timeout_s: float = setting(
+        "CHIPALIGN_DRAIN_TIMEOUT_S", 10.0, "time that answers in flight have to end when the gateway stops", 0.0, 3600.0
+    )
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None, options: Mapping[str, str] | None = None) -> ServeSettings:

@@ -14,7 +14,6 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from playwright.sync_api import Browser, Error, sync_playwright
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
@@ -25,6 +24,7 @@ from rag.index import build_index
 from rag.retriever import Retriever
 from rag.settings import RagSettings
 from serve.app import create_app
+from serve.connections import make_server
 from serve.settings import ServeSettings
 from serve.tokens import TokenCounter
 from tests.attack import Attack, table
@@ -151,7 +151,7 @@ def gateway_at(small_retriever: Retriever, counter: TokenCounter) -> Gateway:
         port = free_port()
         settings = ServeSettings(gateway_port=port, engine_url=engine_url, **changes)
         app = create_app(settings, newest or (lambda: store or small_retriever), counter)
-        server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
+        server = make_server(app, settings)
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()
         try:

@@ -13,6 +13,7 @@ import pytest
 from tests.conftest import Gateway
 from tests.fake_engine import ENGINE_MODEL, EngineScript, FakeEngine
 
+JSON = {"content-type": "application/json"}
 ANTENNA = {"messages": [{"role": "user", "content": "Which command fixes antenna violations?"}]}
 NOTHING = {"messages": [{"role": "user", "content": "What is the best recipe for tomato soup?"}]}
 FOLLOW_UP = "Who adds the cells?"  # finds nothing by itself, and does not lean on the turn before by its words
@@ -130,7 +131,7 @@ def test_a_wrong_path_or_method_gets_the_envelope(gateway: str, method: str, pat
 
 
 def test_a_body_that_is_no_json_gets_the_envelope(gateway: str) -> None:
-    response = httpx.post(f"{gateway}/v1/chat/completions", content=b"{oops")
+    response = httpx.post(f"{gateway}/v1/chat/completions", content=b"{oops", headers=JSON)
     assert "not JSON" in assert_envelope(response, 400, None)
 
 
@@ -224,7 +225,7 @@ def test_a_client_that_hangs_up_stops_the_engine(gateway: str, engine: FakeEngin
     engine.script = EngineScript(hold_after=1)
     port = int(gateway.rsplit(":", 1)[1])
     body = json.dumps({**ANTENNA, "stream": stream}).encode()
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.sendall(head.encode() + body)
         deadline = time.monotonic() + 10

@@ -22,6 +22,7 @@ from rag.retriever import Retriever
 from tests.conftest import Gateway
 from tests.fake_engine import ENGINE_MODEL, EngineScript, FakeEngine
 
+JSON = {"content-type": "application/json"}
 QUESTION = "Which command fixes antenna violations?"
 ANTENNA: dict[str, Any] = {"messages": [{"role": "user", "content": QUESTION}]}
 NOTHING: dict[str, Any] = {"messages": [{"role": "user", "content": "What is the best recipe for tomato soup?"}]}
@@ -204,7 +205,7 @@ def test_a_developer_message_is_a_system_message_and_stays_one(gateway: str, eng
 def test_a_body_may_come_in_pieces_without_a_length(gateway: str) -> None:
     body = json.dumps(ANTENNA).encode()
     pieces = iter([body[:7], body[7:30], body[30:]])
-    assert httpx.post(f"{gateway}/v1/chat/completions", content=pieces, timeout=20).status_code == 200
+    assert httpx.post(f"{gateway}/v1/chat/completions", content=pieces, headers=JSON, timeout=20).status_code == 200
 
 
 def test_several_requests_may_follow_each_other_on_one_connection(gateway: str) -> None:
@@ -212,7 +213,7 @@ def test_several_requests_may_follow_each_other_on_one_connection(gateway: str) 
     statuses = []
     bodies: tuple[dict[str, Any], ...] = (ANTENNA, {"messages": []}, NOTHING)
     for body in bodies:
-        connection.request("POST", "/v1/chat/completions", json.dumps(body))
+        connection.request("POST", "/v1/chat/completions", json.dumps(body), JSON)
         response = connection.getresponse()
         response.read()
         statuses.append(response.status)
@@ -221,7 +222,7 @@ def test_several_requests_may_follow_each_other_on_one_connection(gateway: str) 
 
 
 def test_a_client_that_leaves_amid_its_body_is_noted_and_harms_nobody(fresh_gateway: str) -> None:
-    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n{"
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{"
     with socket.create_connection(("127.0.0.1", int(fresh_gateway.rsplit(":", 1)[1]))) as connection:
         connection.sendall(head)
     counted = 'chipalign_requests_total{path="/v1/chat/completions",status="499"} 1.0'
@@ -328,7 +329,7 @@ def test_a_chunk_that_we_cannot_read_ends_the_stream_with_an_error_event(fresh_g
 def test_the_key_is_asked_for_before_the_body_is_read_or_the_engine_asked(gateway_at: Gateway) -> None:
     with gateway_at("http://127.0.0.1:9", api_key="s3cret") as url:
         assert httpx.post(f"{url}/v1/chat/completions", content=b"{oops").status_code == 401
-        right = {"authorization": "Bearer s3cret"}
+        right = {**JSON, "authorization": "Bearer s3cret"}
         assert httpx.post(f"{url}/v1/chat/completions", content=b"{oops", headers=right).status_code == 400
         assert post(url, ANTENNA, headers=right).status_code == 503
 

@@ -1,0 +1,25 @@
+r"""Log lines that what is logged can neither break in two nor use to steer a terminal.
+
+It chooses no level and no destination.
+
+    printable("ok\n2026 ERROR all is lost") == "ok\\n2026 ERROR all is lost"
+"""
+
+from __future__ import annotations
+
+import logging
+
+
+def printable(text: str) -> str:
+    """The text with every character that is not printable written as its escape sequence."""
+    return text if text.isprintable() else "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+
+
+class LineFormatter(logging.Formatter):
+    """One line a record, and tracebacks under it, whatever the message holds."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (the name is logging's)
+        return printable(super().formatMessage(record))
+
+    def formatException(self, ei: logging._SysExcInfoType) -> str:  # noqa: N802 (the name is logging's)
+        return "\n".join(printable(line) for line in super().formatException(ei).split("\n"))

@@ -1,0 +1,94 @@
+"""The page of a passage: text alone, in a frame of headers, and the addresses that citations may lead to."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Browser
+
+from rag.documents import Hit
+from rag.retriever import Retriever
+from serve.passage_page import public_url
+from tests.conftest import Gateway
+from tests.fake_engine import FakeEngine
+
+SCAN = {"messages": [{"role": "user", "content": "How are scan chains inserted?"}]}
+HOSTILE = "javascript:alert(1)"
+
+
+class LinkedStore:
+    """The six documents, each with an address that its author chose."""
+
+    def __init__(self, retriever: Retriever, url: str) -> None:
+        self._retriever = retriever
+        self._url = url
+        self.collections = retriever.collections
+        self.chunk_count = retriever.chunk_count
+        self.chunk = retriever.chunk
+
+    def search(self, query: str, top_k: int = 5) -> list[Hit]:
+        return [replace(hit, chunk=replace(hit.chunk, url=self._url)) for hit in self._retriever.search(query, top_k)]
+
+
+def post(url: str, body: dict[str, Any]) -> dict[str, Any]:
+    answer: dict[str, Any] = httpx.post(f"{url}/v1/chat/completions", json=body, timeout=20).json()
+    return answer
+
+
+@pytest.mark.parametrize("url", ["https://docs.example/grt.html#fix", "http://docs.example"])
+def test_an_address_of_the_web_may_be_a_citations(url: str) -> None:
+    assert public_url(url) == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [None, "", HOSTILE, "JavaScript:alert(1)", "data:text/html,x", "file:///etc/passwd", "//evil.example", "https:", "https://", "http:///x",
+     "vbscript:x", " javascript:alert(1)", "java\nscript:alert(1)", "https://x\n.example", "http://[::1", "https://a b", "\x01https://x"],
+)  # fmt: skip
+def test_no_other_address_may(url: str | None) -> None:
+    assert public_url(url) is None
+
+
+def test_a_hostile_address_of_a_document_becomes_our_own_page(gateway_at: Gateway, engine: FakeEngine, small_retriever: Retriever) -> None:
+    with gateway_at(engine.url, store=LinkedStore(small_retriever, HOSTILE)) as url:
+        answer = post(url, SCAN)
+        stream = httpx.post(f"{url}/v1/chat/completions", json={**SCAN, "stream": True}, timeout=20).text
+    assert HOSTILE not in f"{answer}{stream}"
+    assert answer["choices"][0]["message"]["annotations"][0]["url_citation"]["url"].startswith(f"{url}/sources/")
+
+
+def test_the_page_of_a_passage_is_held_to_be_text_by_its_headers(gateway: str) -> None:
+    page = httpx.get(post(gateway, SCAN)["retrieval"]["hits"][0]["url"])
+    policy = page.headers["content-security-policy"]
+    for directive in ("default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'none'"):
+        assert directive in policy
+    (style,) = re.findall(r"<style>(.*?)</style>", page.text, re.DOTALL)
+    assert f"style-src 'sha256-{base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()}'" in policy
+    assert page.headers["x-frame-options"] == "DENY"
+    assert page.headers["referrer-policy"] == "no-referrer"
+    assert page.headers["cache-control"] == "private, no-store"
+
+
+def test_a_browser_shows_the_page_with_its_style_and_nothing_frames_it(gateway: str, browser: Browser) -> None:
+    url = post(gateway, SCAN)["retrieval"]["hits"][0]["url"]
+    page = browser.new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.goto(url)
+    assert page.locator("pre").evaluate("each => getComputedStyle(each).whiteSpaceCollapse") == "preserve"
+    assert said == []
+    page.set_content(f'<iframe src="{url}"></iframe>')
+    page.wait_for_timeout(0)
+    assert page.frames[-1].locator("pre").count() == 0
+    page.close()
+
+
+@pytest.mark.parametrize("path", ["/health", "/ready", "/metrics", "/v1/models", "/nothing", "/sources/0"])
+def test_every_answer_forbids_guessing_its_type(gateway: str, path: str) -> None:
+    assert httpx.get(gateway + path).headers["x-content-type-options"] == "nosniff"
