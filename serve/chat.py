@@ -21,6 +21,7 @@ from serve.errors import CollectionNotFound, ContextLengthExceeded, RetrievalUna
 from serve.protocol import ChatRequest, Message, message_text, with_text
 from serve.settings import ServeSettings
 
+THOUGHTS_END = "</think>"  # where the engine does not part thoughts from the answer by itself
 INSTRUCTION_TOKENS = 200  # more than our system message and the fences around the passages take with any tokenizer seen
 
 
@@ -194,9 +195,11 @@ def retrieval_object(grounded: Grounded, enabled: bool, passage_url: Callable[[H
 def url_citations(answer: str, hits: Sequence[Hit], passage_url: Callable[[Hit], str]) -> list[dict[str, Any]]:
     """OpenAI's `url_citation` annotations of an answer, with the passage's number beside them.
 
-    An answer that neither marks its passages nor repeats their words cites none; what it was given to read is in `retrieval`.
+    An answer that neither marks its passages nor repeats their words cites none; what it was given to read is in `retrieval`. What a model
+    thinks aloud first is no part of its answer.
     """
-    spans = [(citation.number, citation.start, citation.end) for citation in cite(answer, hits)]
+    begin = thoughts_end(answer)
+    spans = [(citation.number, begin + citation.start, begin + citation.end) for citation in cite(answer[begin:], hits)]
     return [
         {
             "type": "url_citation",
@@ -207,19 +210,29 @@ def url_citations(answer: str, hits: Sequence[Hit], passage_url: Callable[[Hit],
     ]
 
 
+def thoughts_end(answer: str) -> int:
+    """Where the answer proper begins: behind the last `</think>`, and at the end where the thoughts were cut off."""
+    end = answer.rfind(THOUGHTS_END)
+    if end >= 0:
+        return end + len(THOUGHTS_END)
+    return len(answer) if answer.lstrip().startswith("<think>") else 0
+
+
 class StreamAnnotator:
     """Adds `annotations` to the chunk that ends each choice of a stream; it keeps the text of the choices, nothing else."""
 
     def __init__(self, hits: Sequence[Hit], passage_url: Callable[[Hit], str]) -> None:
         self._hits = hits
         self._passage_url = passage_url
-        self._texts: dict[int, str] = {}
+        self._texts: dict[int, list[str]] = {}
+        self._finished: set[int] = set()
 
     def annotate(self, chunk: dict[str, Any]) -> dict[str, Any]:
-        """The chunk, with annotations in the delta of every choice that it finishes."""
-        for choice in chunk.get("choices", ()):
-            index, delta = choice["index"], choice.setdefault("delta", {})
-            self._texts[index] = self._texts.get(index, "") + (delta.get("content") or "")
-            if choice.get("finish_reason"):
-                delta["annotations"] = url_citations(self._texts[index], self._hits, self._passage_url)
+        """The chunk, with annotations in the delta of every choice that it finishes; one that is finished twice is annotated once."""
+        for choice in chunk["choices"]:
+            index, delta = choice["index"], choice["delta"]
+            self._texts.setdefault(index, []).append(delta.get("content") or "")
+            if choice.get("finish_reason") and index not in self._finished:
+                self._finished.add(index)
+                delta["annotations"] = url_citations("".join(self._texts[index]), self._hits, self._passage_url)
         return chunk

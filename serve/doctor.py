@@ -58,7 +58,7 @@ def _software() -> Iterator[Finding]:
 
 def _engine(settings: ServeSettings) -> Finding:
     if settings.engine_url:
-        return Finding("engine", True, f"your own at {settings.engine_url}")
+        return Finding("engine", True, f"your own at {settings.engine_address}")
     kind = engine_kind()
     advice = "" if kind else "run `make up`, or set CHIPALIGN_ENGINE_URL"
     return Finding("engine", bool(kind), f"{kind} {version_of(kind)}" if kind else "none", advice)

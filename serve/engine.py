@@ -79,6 +79,10 @@ def fits_in_float32(checkpoint_dir: Path) -> bool:
 
 
 def engine_environment(env: Mapping[str, str]) -> dict[str, str]:
-    """The environment of the vLLM process: ours, with a bounded KV cache on CPU, no reports of usage and no look at the hub."""
+    """The environment of the vLLM process: ours, with a bounded KV cache on CPU, no reports of usage and no look at the hub.
+
+    The engine's key goes this way too: a command line can be read by everybody on the machine.
+    """
     ours = {"VLLM_CPU_KVCACHE_SPACE": KV_CACHE_GIB, "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
-    return {**ours, **env}
+    key = env.get("CHIPALIGN_ENGINE_KEY")
+    return {**ours, **env, **({"VLLM_API_KEY": key} if key else {})}

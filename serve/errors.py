@@ -182,12 +182,18 @@ class GatewayStopping(RequestError):
 
 
 class EngineUnavailable(RequestError):
-    """The engine refuses connections: it starts, or it is down."""
+    """The engine cannot be reached: it starts, it is down, or the message says what else."""
 
     status = 503
     type = "server_error"
     code = "engine_unavailable"
     retry_after_s = 10  # an engine that restarts takes about a minute; clients that honour the header ask a few times
+
+
+class EngineOverloaded(EngineUnavailable):
+    """The engine, or this process, takes no more connections now."""
+
+    code = "engine_overloaded"
 
 
 class RetrievalUnavailable(RequestError):
@@ -227,18 +233,25 @@ TOOL_PARSER_ADVICE = (
     'The engine runs without a tool parser, so it cannot call tools: set CHIPALIGN_ENGINE_ARGS="--enable-auto-tool-choice --tool-call-parser NAME" '
     "before `chipalign up`, or give these options to a vLLM of your own; NAME is vLLM's name of the parser for this model, such as hermes."
 )
+LONGEST_REFUSAL = 2000  # characters of an engine's own words that are passed on
 
 
 class UpstreamRefused(RequestError):
     """The engine refused the request; its own words and status are passed on in OpenAI's form.
 
-    One refusal is said in our words, because vLLM's name only half of what has to be done: that of tools without a tool parser.
+    `error` is what it said, of whatever type. Its own failure (500) is a 502 of the gateway's. One refusal is said in our words, because vLLM's
+    name only half of what has to be done: that of tools without a tool parser.
     """
 
-    def __init__(self, status: int, error: Mapping[str, Any]) -> None:
-        said = str(error.get("message") or f"the engine answered with status {status}")
-        super().__init__(TOOL_PARSER_ADVICE if said.rstrip(".").endswith(NO_TOOL_PARSER) else said, error.get("param"))
-        self.status = status
+    def __init__(self, status: int, error: Any) -> None:
+        fields = error if isinstance(error, Mapping) else {"message": error}
+        said = str(fields.get("message") or f"the engine answered with status {status}")[:LONGEST_REFUSAL]
+        param = fields.get("param")
+        super().__init__(
+            TOOL_PARSER_ADVICE if said.rstrip(".").endswith(NO_TOOL_PARSER) else said,
+            param[:LONGEST_REFUSAL] if isinstance(param, str) else None,
+        )
+        self.status = 502 if status == 500 else status
         self.type = "invalid_request_error" if status < 500 else "server_error"
         self.code = self._code(status, str(self))
 

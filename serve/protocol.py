@@ -7,7 +7,6 @@ It does no I/O. The engine checks the fields that only it uses.
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from collections.abc import Sequence
@@ -16,7 +15,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from serve.errors import RequestError
+from serve.strict_json import read_json
 
+MOST_VALUES = 200_000  # in a request; ten thousand messages with their parts, and the schemas of a thousand tools
+MOST_MESSAGES = 10_000
 Message = dict[str, Any]  # role, content and whatever else OpenAI or vLLM know
 
 
@@ -27,7 +29,7 @@ class RetrievalOptions(BaseModel):
 
     enabled: bool = True
     top_k: int | None = Field(default=None, ge=1, le=50)
-    collections: list[str] = Field(default=[], max_length=100)  # search only these; empty: all
+    collections: list[str] = Field(default=[], max_length=100, fail_fast=True)  # search only these; empty: all
 
 
 class ChatRequest(BaseModel):
@@ -35,8 +37,8 @@ class ChatRequest(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    messages: list[Message] = Field(min_length=1)
-    model: str | None = None
+    messages: list[Message] = Field(min_length=1, max_length=MOST_MESSAGES, fail_fast=True)
+    model: str | None = Field(default=None, max_length=1000)
     stream: bool | None = False
     max_tokens: int | None = Field(default=None, ge=1)
     max_completion_tokens: int | None = Field(default=None, ge=1)
@@ -83,12 +85,9 @@ def parse_chat_request(body: bytes) -> ChatRequest:
         RequestError: the body is no JSON object, or a field is wrong: names the field, its value and what is expected.
     """
     try:
-        data = json.loads(body, parse_constant=_refuse_constant)
-        json.dumps(data, ensure_ascii=False).encode()  # text that is no Unicode (a lone surrogate) cannot be sent on
-    except RecursionError:
-        raise RequestError("The request body is not JSON that can be read: it is nested too deeply.") from None
+        data = read_json(body.decode("utf-8-sig"), MOST_VALUES)
     except ValueError as error:
-        raise RequestError(f"The request body is not JSON: {error}.") from None
+        raise RequestError(f"The request body is not JSON that can be read: {error}.") from None
     if not isinstance(data, dict):
         raise RequestError(f"The request body must be a JSON object, not {type(data).__name__}.")
     try:
@@ -168,11 +167,6 @@ def stream_chunks(request: ChatRequest, text: str, prompt_tokens: int, completio
 def usage(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
     """OpenAI's account of tokens."""
     return {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens, "total_tokens": prompt_tokens + completion_tokens}
-
-
-def _refuse_constant(name: str) -> None:
-    """NaN and Infinity are no JSON (RFC 8259), though Python reads them."""
-    raise ValueError(f"{name} is no JSON value")
 
 
 def _head(kind: str, model: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 from starlette.concurrency import run_in_threadpool
@@ -50,6 +51,7 @@ BODY_TIMEOUT_S = 30.0
 MAX_BODY_BYTES = 8 * 1024 * 1024  # a context window of a million tokens is about 4 MB of text
 JSON_TYPE = re.compile(r"application/(?:json|[\w.+-]+\+json)\s*(?:;.*)?", re.IGNORECASE | re.ASCII)  # all that HTML forms cannot send
 UNKNOWN_WINDOW = 1_000_000  # tokens
+LISTED = 20  # models that a refusal names
 STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}  # proxies must not hold events back
 log = logging.getLogger("chipalign.gateway")
 T = TypeVar("T")
@@ -93,7 +95,7 @@ class Gateway:
             ModelNotFound: the engine serves no such model.
         """
         if model_id not in self._windows:
-            self._windows = {model["id"]: int(model.get("max_model_len") or UNKNOWN_WINDOW) for model in await self.upstream.models()}
+            self._windows = {model["id"]: model.get("max_model_len") or UNKNOWN_WINDOW for model in await self.upstream.models()}
         if model_id not in self._windows:
             raise no_such_model(model_id, self._windows)
         return self._windows[model_id]
@@ -173,8 +175,8 @@ async def _whole_answer(gateway: Gateway, chat: ChatRequest, grounded: Grounded)
         return completion(chat, grounded.answer, grounded.prompt_tokens, gateway.counter.count_text(grounded.answer))
     with gateway.metrics.in_flight.track_inprogress():
         answer = await gateway.upstream.complete(grounded.body)
-    for choice in answer.get("choices", ()):
-        message = choice.get("message", {})
+    for choice in answer["choices"]:
+        message = choice["message"]
         message["annotations"] = url_citations(message.get("content") or "", grounded.hits, gateway.passage_url)
     return answer
 
@@ -224,7 +226,7 @@ async def models(request: Request) -> Response:
         {
             "id": model["id"],
             "object": "model",
-            "created": model.get("created", 0),
+            "created": model.get("created") or 0,
             "owned_by": "chipalign",
             "max_model_len": model.get("max_model_len"),
         }
@@ -241,7 +243,7 @@ async def models(request: Request) -> Response:
 
 def no_such_model(model_id: str, known: Iterable[str]) -> ModelNotFound:
     """The refusal of a model that the engine does not serve."""
-    return ModelNotFound(f"The model '{model_id}' does not exist; this gateway serves {', '.join(known)}.", "model")
+    return ModelNotFound(f"The model '{model_id}' does not exist; this gateway serves {', '.join(islice(known, LISTED))}.", "model")
 
 
 async def health(_: Request) -> Response:
@@ -259,7 +261,7 @@ async def ready(request: Request) -> Response:
         index, is_searched = f"{error}", False
     body = {
         "status": "starting" if not is_ready else "ready" if is_searched else "degraded",
-        "engine": "ready" if is_ready else f"the model engine at {gateway.upstream.url} does not answer: it is starting or down",
+        "engine": "ready" if is_ready else "the model engine does not answer: it is starting or down",
         "index": index,
         "model": gateway.settings.model_id,
     }

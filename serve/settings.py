@@ -49,8 +49,15 @@ def parse_url(env: str, text: str) -> str:
     except ValueError:  # a port that is no number
         usable = False
     if not usable:
-        raise ValueError(f"{env} is {text!r}: give an address such as http://127.0.0.1:8001")
+        raise ValueError(f"{env} is {redact(text)!r}: give an address such as http://127.0.0.1:8001")
     return text.rstrip("/").removesuffix("/v1").rstrip("/")
+
+
+def redact(url: str) -> str:
+    """An address as it may be shown: without the user name and the password that may stand in it."""
+    before, at, host = url.rpartition("@")
+    scheme, slashes, _ = before.partition("//")
+    return f"{scheme}{slashes}{host}" if at and slashes else host
 
 
 def default_home() -> Path:
@@ -70,7 +77,10 @@ class ServeSettings:
     gateway_port: int = setting("CHIPALIGN_GATEWAY_PORT", 8000, "port of the gateway", 1, 65535)
     engine_port: int = setting("CHIPALIGN_ENGINE_PORT", 8001, "port of the vLLM process that `up` starts on 127.0.0.1", 1, 65535)
     page_port: int = setting("CHIPALIGN_PAGE_PORT", 8501, "port of the chat page", 1, 65535)
-    engine_url: str = setting("CHIPALIGN_ENGINE_URL", "", "URL of an engine of your own (vLLM or vllm-router); empty: `up` starts one")
+    engine_url: str = setting(
+        "CHIPALIGN_ENGINE_URL", "", "URL of an engine of your own (vLLM or vllm-router); empty: `up` starts one", secret=True
+    )  # it may hold a password
+    engine_key: str = setting("CHIPALIGN_ENGINE_KEY", "", "key that the engine asks for, sent as a bearer token; empty: none", secret=True)
     engine_args: str = setting("CHIPALIGN_ENGINE_ARGS", "", "more options for the vLLM process that `up` starts")
     public_url: str = setting("CHIPALIGN_PUBLIC_URL", "", "URL under which people reach the gateway, for links to passages; empty: host and port")
     api_key: str = setting("CHIPALIGN_API_KEY", "", "key that requests to /v1 must carry; empty: none is asked for", secret=True)
@@ -83,7 +93,8 @@ class ServeSettings:
     temperature: float = setting("CHIPALIGN_TEMPERATURE", 0.0, "sampling temperature when the request sets none", 0.0, 2.0)
     max_model_len: int = setting("CHIPALIGN_MAX_MODEL_LEN", 0, "context window of the engine, in tokens; 0: the model's own", 0, 10_000_000)
     connect_timeout_s: float = setting("CHIPALIGN_CONNECT_TIMEOUT_S", 5.0, "longest wait for a connection to the engine", 0.1, 600.0)
-    read_timeout_s: float = setting("CHIPALIGN_READ_TIMEOUT_S", 120.0, "longest silence of the engine in a stream", 0.1, 3600.0)
+    read_timeout_s: float = setting("CHIPALIGN_READ_TIMEOUT_S", 120.0, "longest silence of the engine in a stream; comments are silence", 0.1, 3600.0)
+    stream_timeout_s: float = setting("CHIPALIGN_STREAM_TIMEOUT_S", 3600.0, "longest time for a whole answer that is streamed", 1.0, 36000.0)
     answer_timeout_s: float = setting("CHIPALIGN_ANSWER_TIMEOUT_S", 900.0, "longest time for a whole answer that is not streamed", 1.0, 36000.0)
     start_timeout_s: float = setting("CHIPALIGN_START_TIMEOUT_S", 900.0, "longest time `up` waits for a part to become ready", 1.0, 36000.0)
     corpora: str = setting("CHIPALIGN_CORPORA", "all", "pinned documentation that `up` indexes beside the handbook: all, none, or names with commas")
@@ -134,8 +145,10 @@ class ServeSettings:
                     values[item.name] = parse(item.metadata["env"], text, item.default, item.metadata["range"])
                 except ValueError as error:
                     problems.append(str(error))
-        if not str(values.get("api_key", "")).isascii():
-            problems.append("CHIPALIGN_API_KEY holds letters that HTTP headers cannot carry: use ASCII letters, digits and signs")
+        for name, variable in (("api_key", "CHIPALIGN_API_KEY"), ("engine_key", "CHIPALIGN_ENGINE_KEY")):
+            key = values.get(name, "")
+            if not (key.isascii() and key.isprintable()):
+                problems.append(f"{variable} holds letters that HTTP headers cannot carry: use ASCII letters, digits and signs")
         if problems:
             raise SettingsError("; ".join(problems))
         return cls(**values)
@@ -162,6 +175,11 @@ class ServeSettings:
     def engine_base_url(self) -> str:
         """Where the engine answers."""
         return self.engine_url or f"http://127.0.0.1:{self.engine_port}"
+
+    @property
+    def engine_address(self) -> str:
+        """Where the engine answers, as it may be shown."""
+        return redact(self.engine_base_url)
 
     @property
     def gateway_base_url(self) -> str:

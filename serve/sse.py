@@ -12,15 +12,29 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 DONE = "[DONE]"  # OpenAI's last event
+MAX_EVENT_BYTES = 8 * 1024 * 1024  # of a line and of an event; with the log-probabilities of a whole prompt a chunk has millions
+
+
+class EventTooLarge(ValueError):
+    """A line or an event that does not end."""
 
 
 async def read_lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[str]:
-    """Lines of a byte stream, ended by LF or CRLF. Not `str.splitlines`, which also cuts at U+2028 and others that JSON may hold unescaped."""
-    rest = b""
+    """Lines of a byte stream, ended by LF or CRLF. Not `str.splitlines`, which also cuts at U+2028 and others that JSON may hold unescaped.
+
+    Raises EventTooLarge.
+    """
+    rest, searched = bytearray(), 0  # no byte is looked at twice, however small the pieces are
     async for piece in pieces:
-        *lines, rest = (rest + piece).split(b"\n")
-        for line in lines:
-            yield line.removesuffix(b"\r").decode(errors="replace")
+        rest += piece
+        start = 0
+        while (end := rest.find(b"\n", max(start, searched))) >= 0:
+            yield rest[start:end].removesuffix(b"\r").decode(errors="replace")
+            start = end + 1
+        del rest[:start]
+        searched = len(rest)
+        if searched > MAX_EVENT_BYTES:
+            raise EventTooLarge(f"a line of more than {MAX_EVENT_BYTES // 1024 // 1024} MiB")
     if rest:
         yield rest.decode(errors="replace")
 
@@ -28,15 +42,19 @@ async def read_lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[str]:
 async def read_events(pieces: AsyncIterator[bytes]) -> AsyncIterator[str]:
     """Yield the data of each event; several data lines of one event are joined by newlines, comments and other fields are passed over.
 
-    An event that the end of the stream cuts off (no blank line behind it) is dropped, as the specification says.
+    An event that the end of the stream cuts off (no blank line behind it) is dropped, as the specification says. Raises EventTooLarge.
     """
     data: list[str] = []
+    size = 0
     async for line in read_lines(pieces):
         if line.startswith("data:"):
             data.append(line[5:].removeprefix(" "))
+            size += len(line)
+            if size > MAX_EVENT_BYTES:
+                raise EventTooLarge(f"an event of more than {MAX_EVENT_BYTES // 1024 // 1024} MiB")
         elif not line and data:
             yield "\n".join(data)
-            data = []
+            data, size = [], 0
 
 
 def write_event(data: dict[str, Any] | str) -> bytes:

@@ -159,7 +159,7 @@ async def prepare_model(settings: ServeSettings, recipe: Path, env: Mapping[str,
         check_tokenizer(settings.checkpoint_dir)
         if not settings.engine_url:
             check_weights(settings.checkpoint_dir)
-        return f"{settings.model_id}, {f'served by {settings.engine_url}' if settings.engine_url else f'from {settings.checkpoint_dir}'}"
+        return f"{settings.model_id}, {f'served by {settings.engine_address}' if settings.engine_url else f'from {settings.checkpoint_dir}'}"
     say(console, f"model: merging {recipe.name} into {settings.checkpoint_dir}")
     summary = await step(["merge", str(recipe), "--out", str(settings.checkpoint_dir)], env)
     check_weights(settings.checkpoint_dir)  # a merge of an earlier day is known by its files' sizes, not by what is in them

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -33,6 +33,7 @@ class EngineScript:
     chunks: tuple[Mapping[str, Any], ...] | None = None  # the very chunks of every stream, before [DONE]
     whole: Mapping[str, Any] | None = None  # the very body of every whole answer
     models: Any = None  # the very `data` of /v1/models
+    raw: Iterable[bytes] | None = None  # the very bytes on the wire of whatever is asked, piece by piece; then the connection closes
 
 
 class FakeEngine:
@@ -41,6 +42,7 @@ class FakeEngine:
     def __init__(self, script: EngineScript | None = None) -> None:
         self.script = script or EngineScript()
         self.bodies: list[dict[str, Any]] = []
+        self.keys: list[str | None] = []  # what stood in the Authorization of each request
         self.hung_up = threading.Event()  # set when the client closed its connection amid an answer
         self._released = threading.Event()
         engine = self
@@ -63,6 +65,7 @@ class FakeEngine:
         self._released = threading.Event()
         self.hung_up.clear()
         self.bodies.clear()
+        self.keys.clear()
         self.script = EngineScript()
 
     def wait(self, timeout_s: float) -> bool:
@@ -86,7 +89,10 @@ class _EngineHandler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         script = self.owner.script
-        if script.garbage:
+        self.owner.keys.append(self.headers["Authorization"])
+        if script.raw is not None:
+            self._send_raw(script.raw)
+        elif script.garbage:
             self._send(200, b"<html>hello</html>", "text/html")
         elif self.path == "/health":
             self._send(200 if script.healthy else 503, b"", "text/plain")
@@ -101,7 +107,10 @@ class _EngineHandler(BaseHTTPRequestHandler):
         script = self.owner.script
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.owner.bodies.append(body)
-        if script.garbage:
+        self.owner.keys.append(self.headers["Authorization"])
+        if script.raw is not None:
+            self._send_raw(script.raw)
+        elif script.garbage:
             self._send(200, b"<html>hello</html>", "text/html")
         elif script.refusal:
             status, message = script.refusal
@@ -153,6 +162,13 @@ class _EngineHandler(BaseHTTPRequestHandler):
             if gone:
                 self.owner.hung_up.set()
                 return
+
+    def _send_raw(self, pieces: Iterable[bytes]) -> None:
+        try:
+            for piece in pieces:
+                self._write(piece)
+        except (BrokenPipeError, ConnectionResetError):
+            self.owner.hung_up.set()
 
     def _event(self, data: Mapping[str, Any]) -> None:
         self._write(b"data: " + json.dumps(data).encode() + b"\n\n")

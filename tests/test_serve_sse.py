@@ -4,10 +4,11 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.sse import DONE, read_events, write_event
+from serve.sse import DONE, MAX_EVENT_BYTES, EventTooLarge, read_events, write_event
 
 
 def read(pieces: list[bytes]) -> list[str]:
@@ -39,3 +40,14 @@ def test_several_data_lines_are_one_event_and_one_space_belongs_to_the_field() -
 
 def test_an_event_that_the_end_cuts_off_is_dropped() -> None:
     assert read([b"data: a\n\ndata: b"]) == ["a"]
+
+
+@pytest.mark.parametrize("piece", [b"x" * 2**16, b"data: " + b"x" * 2**16 + b"\n"])
+def test_a_line_and_an_event_have_an_end(piece: bytes) -> None:
+    assert read([b"data: a\n\n", *[piece] * 3]) == ["a"]
+    with pytest.raises(EventTooLarge):
+        read([b"data: ", *[piece] * (MAX_EVENT_BYTES // len(piece) + 2)])
+
+
+def test_a_long_line_in_small_pieces_costs_time_in_proportion() -> None:
+    assert read([b"data: ", *[b"x" * 16] * 100_000, b"\n\n"]) == ["x" * 1_600_000]

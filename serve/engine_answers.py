@@ -1,0 +1,170 @@
+"""What an engine may answer: its models, a whole answer, a chunk of a stream. Whatever has another shape is refused here, and nowhere else.
+
+Fields that we do not know pass through, and what rough but honest engines leave out or set to null is filled in. No HTTP.
+
+    chunk = read_chunk('{"choices": [{"delta": {"content": "Run"}}]}')
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from serve.errors import UpstreamBroken, UpstreamRefused
+from serve.protocol import shorten
+from serve.strict_json import read_json
+
+MOST_VALUES = 2_000_000  # in an answer; 128 choices of 400 tokens with the 20 likeliest of each hold a million
+MOST_MODELS = 1000
+MOST_CHOICES = 128  # OpenAI's own limit of `n`
+
+Text = str | None
+Count = Annotated[int, Field(ge=0, le=10**12)] | None
+
+
+class _Shape(BaseModel):
+    """A part of an answer: what we read or clients build on, each of the right type or missing or null."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+
+class Model(_Shape):
+    """An entry of /v1/models."""
+
+    id: str = Field(min_length=1, max_length=1000)
+    max_model_len: Count = None
+    created: int | float | None = None
+
+
+class Models(_Shape):
+    """/v1/models."""
+
+    data: list[Model] = Field(min_length=1, max_length=MOST_MODELS, fail_fast=True)
+
+
+class Usage(_Shape):
+    """The account of tokens."""
+
+    prompt_tokens: Count = None
+    completion_tokens: Count = None
+    total_tokens: Count = None
+
+
+class Said(_Shape):
+    """What a model says: the message of a whole answer, and the delta of a chunk."""
+
+    role: Text = None
+    content: Text = None
+    refusal: Text = None
+    reasoning: Text = None
+    reasoning_content: Text = None
+    tool_calls: list[dict[str, Any]] | None = Field(default=None, fail_fast=True)
+    function_call: dict[str, Any] | None = None
+
+
+class Choice(_Shape):
+    """What whole answers and chunks say of a choice."""
+
+    index: Annotated[int, Field(ge=0, lt=MOST_CHOICES)] | None = None
+    finish_reason: Text = None
+    logprobs: dict[str, Any] | None = None
+
+
+class WholeChoice(Choice):
+    """One answer of possibly several."""
+
+    message: Said
+
+
+class ChunkChoice(Choice):
+    """A piece of one answer."""
+
+    delta: Said | None = None
+
+
+class Frame(_Shape):
+    """What stands around the choices."""
+
+    id: Text = None
+    object: Text = None
+    model: Text = None
+    created: int | float | None = None
+    usage: Usage | None = None
+
+
+class Whole(Frame):
+    """A whole answer."""
+
+    choices: list[WholeChoice] = Field(min_length=1, max_length=MOST_CHOICES, fail_fast=True)
+
+
+class Chunk(Frame):
+    """A chunk of a stream."""
+
+    choices: list[ChunkChoice] | None = Field(default=None, max_length=MOST_CHOICES, fail_fast=True)
+
+
+def read_models(text: str) -> list[dict[str, Any]]:
+    """The models of /v1/models, each with its `id`; of two with one id the first. Raises UpstreamBroken."""
+    models: dict[str, dict[str, Any]] = {}
+    for model in _read(text, Models, "list of models")["data"]:
+        models.setdefault(model["id"], model)
+    return list(models.values())
+
+
+def read_answer(text: str) -> dict[str, Any]:
+    """A whole answer; every choice has its index. Raises UpstreamBroken, and UpstreamRefused where it is an error."""
+    answer = _read(text, Whole, "answer")
+    for place, choice in enumerate(answer["choices"]):
+        choice["index"] = place if choice.get("index") is None else choice["index"]
+    return answer
+
+
+def read_chunk(text: str) -> dict[str, Any]:
+    """A chunk; it has a list of choices, each with its index and delta. Raises UpstreamBroken, and UpstreamRefused where it is an error."""
+    chunk = _read(text, Chunk, "stream")
+    chunk["choices"] = chunk.get("choices") or []
+    for choice in chunk["choices"]:
+        choice["index"] = choice.get("index") or 0
+        choice["delta"] = choice.get("delta") or {}
+    return chunk
+
+
+def read_refusal(text: str) -> Any:
+    """The error in the body of a refusal, in OpenAI's envelope or vLLM's older form without one; None where there is none to be read."""
+    try:
+        data = read_json(text, MOST_VALUES, surrogates="replace")
+    except ValueError:
+        return None
+    return data.get("error", data) if isinstance(data, dict) else None
+
+
+def _read(text: str, shape: type[_Shape], what: str) -> dict[str, Any]:
+    """The JSON object that the text holds, checked against its shape."""
+    try:
+        data = read_json(text, MOST_VALUES, surrogates="replace")
+    except ValueError as error:
+        raise UpstreamBroken(
+            f"The model engine's {what} is not JSON ({str(error)[:80]}): is it a vLLM server?"
+        ) from None
+    if not isinstance(data, dict):
+        raise UpstreamBroken(f"The model engine's {what} is {shorten(data)}, not a JSON object: is it a vLLM server?")
+    if data.get("error"):
+        raise UpstreamRefused(_status(data["error"], data), data["error"])
+    try:
+        shape.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        problem = "is missing" if first["type"] == "missing" else f"is {shorten(first['input'])} ({first['msg']})"
+        raise UpstreamBroken(
+            f"The model engine's {what} has a wrong shape, '{place}' {problem}: is it a vLLM server?"
+        ) from None
+    return data
+
+
+def _status(error: Any, data: dict[str, Any]) -> int:
+    """The HTTP status of an error that came with status 200: its own code where that says whose fault it is, else 502."""
+    code = error.get("code") if isinstance(error, dict) else data.get("code")
+    return code if isinstance(code, int) and 400 <= code < 500 else 502
