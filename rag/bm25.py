@@ -17,7 +17,9 @@ import numpy as np
 import Stemmer
 from numpy.typing import NDArray
 
+from rag.arrays import is_rising, map_array
 from rag.errors import IndexCorrupt
+from rag.typed_json import parse_as
 
 # Robertson & Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009, section 3.5: reasonable values are
 # 1.2 < k1 < 2 and 0.5 < b < 0.8. k1: how soon a repeated term stops adding; b: how much long chunks are marked down.
@@ -188,15 +190,15 @@ class Bm25Index:
 
     @classmethod
     def load(cls, folder: Path, count: int) -> "Bm25Index":
-        """Open what `save` wrote, arrays memory-mapped. Raises IndexCorrupt; an array that needs pickle is refused unread."""
+        """Open what `save` wrote, arrays memory-mapped. Raises IndexCorrupt, and OSError where a file cannot be opened."""
         try:
-            terms = json.loads((folder / "vocabulary.json").read_text(encoding="utf-8"))
-            indptr, rows, weights = (
-                np.load(folder / f"bm25_{name}.npy", mmap_mode="r", allow_pickle=False) for name in ("indptr", "rows", "weights")
-            )
-        except (ValueError, EOFError) as error:
-            raise IndexCorrupt(f"the BM25 files in {folder} cannot be read ({error}): build the index again") from error
-        good_shapes = len(indptr) == len(terms) + 1 and len(rows) == len(weights) == indptr[-1]
-        if not good_shapes or (len(rows) and int(rows.max()) >= count):
+            terms = parse_as(list[str], (folder / "vocabulary.json").read_bytes())
+            indptr = map_array(folder / "bm25_indptr.npy", np.dtype(np.int64))
+            rows = map_array(folder / "bm25_rows.npy", np.dtype(np.int32))
+            weights = map_array(folder / "bm25_weights.npy", np.dtype(np.float32))
+        except ValueError as error:
+            raise IndexCorrupt(f"the BM25 files in {folder} cannot be read ({error}), or do not fit together: build the index again") from error
+        good_shapes = len(indptr) == len(terms) + 1 and len(rows) == len(weights) and is_rising(indptr, len(rows))
+        if not good_shapes or (len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < count):
             raise IndexCorrupt(f"the BM25 files in {folder} do not fit together: build the index again")
         return cls({term: number for number, term in enumerate(terms)}, indptr, rows, weights, count)

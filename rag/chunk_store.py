@@ -14,8 +14,10 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.arrays import is_rising, map_array
 from rag.documents import Chunk
 from rag.errors import IndexCorrupt
+from rag.typed_json import parse_as
 
 CHUNKS = "chunks.jsonl"
 OFFSETS = "chunk_offsets.npy"
@@ -50,11 +52,12 @@ class ChunkStore(Sequence[Chunk]):
         path = folder / CHUNKS
         try:
             text = np.memmap(path, dtype=np.uint8, mode="r")
-            offsets = np.load(folder / OFFSETS, mmap_mode="r", allow_pickle=False)
-            ids = np.load(folder / IDS, mmap_mode="r", allow_pickle=False)
-        except (ValueError, EOFError) as error:
-            raise IndexCorrupt(f"the files of the chunks in {folder} cannot be read ({error}): build the index again") from error
-        if not (offsets.dtype == np.int64 and ids.dtype == np.uint64 and len(offsets) == len(ids) + 1 and offsets[-1] == len(text)):
+            offsets = map_array(folder / OFFSETS, np.dtype(np.int64))
+            ids = map_array(folder / IDS, np.dtype(np.uint64))
+        except ValueError as error:
+            told = f"the files of the chunks in {folder} cannot be read ({error}), or do not fit together"
+            raise IndexCorrupt(f"{told}: build the index again") from error
+        if not (len(offsets) == len(ids) + 1 and is_rising(offsets, len(text))):
             raise IndexCorrupt(f"the files of the chunks in {folder} do not fit together: build the index again")
         return cls(text, offsets, ids, path)
 
@@ -72,9 +75,8 @@ class ChunkStore(Sequence[Chunk]):
         row = range(len(self))[row]  # raises IndexError, and counts negative rows from the end
         line = self._text[self._offsets[row] : self._offsets[row + 1]].tobytes()
         try:
-            fields = json.loads(line)
-            return Chunk(**{**fields, "heading_path": tuple(fields["heading_path"])})
-        except (ValueError, TypeError, KeyError) as error:
+            return parse_as(Chunk, line)
+        except ValueError as error:
             raise IndexCorrupt(f"line {row + 1} of {self._path} is no chunk ({error}): build the index again") from error
 
     def __iter__(self) -> Iterator[Chunk]:

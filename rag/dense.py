@@ -7,6 +7,7 @@ when the index is built. It does not embed text.
     dense = DenseIndex.build(vectors); rows, scores = dense.search(query_vector, k=50)
 """
 
+import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ TARGET_RECALL = 0.995  # of the ten best, on a sample of sums of three passages;
 MIN_RESCORED = 256
 RESCORED_PER_HIT = 20  # at least: 50 hits from 1,024 of 100,000 vectors (rag.growth_bench's) have a recall of 0.98
 _TRAINING = 20_000  # vectors that the codes are learnt from; FAISS itself uses no more than 4096
+_BLOCK = 32  # rows that a scan of the codes takes at a time: FAISS's default
 _SAMPLE = 256  # queries that recall is measured with
 _SUMMED = 3  # passages in the sum that makes such a query: it lies between passages, as questions do
 # A second thread makes things slower where another process keeps the cores busy, since the two wait for each other at every step: a search over
@@ -104,17 +106,14 @@ class DenseIndex:
     def load(cls, path: Path, kind: DenseKind | None = None) -> "DenseIndex":
         """Map FAISS's file into memory; processes that map the same file share it. The codes, a sixteenth of it, are read into each process.
 
-        Raises IndexCorrupt where a file is none of FAISS's, or holds another kind of index, and OSError where there is none.
+        Raises IndexCorrupt where a file is none that `save` wrote, and OSError where there is none.
         """
+        _refuse_foreign_flat(path)
         flat = _read(path)
-        if not isinstance(flat, faiss.IndexFlat) or flat.metric_type != faiss.METRIC_INNER_PRODUCT:
-            raise IndexCorrupt(f"{path} holds a {type(flat).__name__}, not a flat inner-product index: build the index again")
         if kind is None or kind.kind == "flat":
             return cls(flat)
-        codes = _read(codes_path(path))
-        if not isinstance(codes, _faiss.IndexPQFastScan) or (codes.ntotal, codes.d) != (flat.ntotal, flat.d):
-            raise IndexCorrupt(f"{codes_path(path)} does not hold the codes of {path.name}: build the index again")
-        return cls(flat, codes, kind)
+        _refuse_foreign_codes(path, flat.d, flat.ntotal)
+        return cls(flat, _read(codes_path(path)), kind)
 
     def save(self, path: Path) -> None:
         """Write FAISS's own format, codes to a file beside it. Raises OSError: FAISS's own writer can lose the error of a full disk."""
@@ -170,6 +169,46 @@ def codes_path(path: Path) -> Path:
     return path.with_suffix(".codes.faiss")
 
 
+# FAISS believes its files, of any of its many kinds. So a file goes to it only if the header and the length are those of what we write.
+_HEADER = struct.Struct("<4siqqqBi")  # kind, dimension d, vectors n, two numbers that mean nothing, whether it is trained, metric
+_LENGTH = struct.Struct("<Q")  # of the numbers that follow
+_QUANTIZER = struct.Struct("<QQQQ")  # d, parts of a vector, bits of a part, numbers in the centroids that follow
+_SCAN = struct.Struct("<iiiQQQ")  # implementation, rows in a block and in a query's (0: FAISS's choice); n and parts, rounded up; bytes of codes
+
+
+def _refuse_foreign_flat(path: Path) -> None:
+    """Raise IndexCorrupt where the file is not that of a flat inner-product index."""
+    with path.open("rb") as handle:
+        head = handle.read(_HEADER.size + _LENGTH.size)
+    if len(head) == _HEADER.size + _LENGTH.size:
+        kind, d, n, *_, metric = _HEADER.unpack_from(head)
+        [numbers] = _LENGTH.unpack_from(head, _HEADER.size)
+        if (kind, metric, numbers) == (b"IxFI", faiss.METRIC_INNER_PRODUCT, d * n) and d > 0 and path.stat().st_size == len(head) + 4 * d * n:
+            return
+    raise IndexCorrupt(f"{path} is not a FAISS index that can be read, or not a flat inner-product index: build the index again")
+
+
+def _refuse_foreign_codes(vectors: Path, dimension: int, count: int) -> None:
+    """Raise IndexCorrupt where the file beside that of so many vectors is not that of the codes which `_learn_codes` makes of them."""
+    path = codes_path(vectors)
+    parts = _parts_of(dimension)
+    centroids = 16 * dimension  # four bits a part
+    rows, even_parts = -(-count // _BLOCK) * _BLOCK, parts + parts % 2
+    expected = [
+        (b"IPfs", dimension, count, faiss.METRIC_INNER_PRODUCT),
+        (dimension, parts, 4, centroids),
+        (0, _BLOCK, 0, rows, even_parts, rows * even_parts // 2),
+    ]
+    after = _HEADER.size + _QUANTIZER.size + 4 * centroids
+    if path.stat().st_size == after + _SCAN.size + rows * even_parts // 2:
+        with path.open("rb") as handle:
+            head = handle.read(after + _SCAN.size)
+        kind, d, n, *_, metric = _HEADER.unpack_from(head)
+        if [(kind, d, n, metric), _QUANTIZER.unpack_from(head, _HEADER.size), _SCAN.unpack_from(head, after)] == expected:
+            return
+    raise IndexCorrupt(f"{path} is not a FAISS index that can be read, or does not hold the codes of {vectors.name}: build the index again")
+
+
 def _read(path: Path) -> Any:
     try:
         return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
@@ -192,11 +231,16 @@ def _threads(count: int) -> Iterator[None]:
 def _learn_codes(vectors: Vectors) -> Any:
     """Four bits for each two numbers of a vector, scanned with SIMD look-ups (Andre et al., "Cache locality is not enough", 2015)."""
     count, dimension = vectors.shape
-    codes = _faiss.IndexPQFastScan(dimension, dimension // 2 if dimension % 2 == 0 else dimension, 4, faiss.METRIC_INNER_PRODUCT)
+    codes = _faiss.IndexPQFastScan(dimension, _parts_of(dimension), 4, faiss.METRIC_INNER_PRODUCT, _BLOCK)
     sample = np.random.default_rng(0).choice(count, min(count, _TRAINING), replace=False)
     codes.train(vectors[np.sort(sample)])
     codes.add(vectors)
     return codes
+
+
+def _parts_of(dimension: int) -> int:
+    """Parts of a vector that get a code each: of two numbers, or of one where they do not go into pairs."""
+    return dimension // 2 if dimension % 2 == 0 else dimension
 
 
 def _search_codes(codes: Any, vectors: Vectors, query: Vectors, k: int, rescored: int) -> tuple[NDArray[np.int64], Vectors]:

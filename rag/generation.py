@@ -12,23 +12,24 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from rag.bm25 import Bm25Index
-from rag.chunk_store import ChunkStore, save_chunks
-from rag.dense import DenseIndex, DenseKind, DenseSearch, Vectors
+from rag.bm25 import BM25_FILES, Bm25Index
+from rag.chunk_store import CHUNK_FILES, ChunkStore, save_chunks
+from rag.dense import DenseIndex, DenseKind, DenseSearch, Vectors, codes_path
 from rag.documents import Chunk, describe_place, searchable_text
 from rag.errors import IndexCorrupt, MilvusUnavailable
 from rag.glossary import read_glossary
-from rag.late import LateIndex, PackedTokens
-from rag.manifest import Manifest, check_files, flush
+from rag.late import LATE_FILES, LateIndex, PackedTokens
+from rag.manifest import GENERATION, Manifest, check_files, flush
 from rag.milvus import KINDS, PLACE, Milvus, MilvusIndex, Place, write_collection
 from rag.selection import mask_of, select_collections
+from rag.typed_json import parse_as
 
 DENSE = "dense.faiss"
 DOCUMENTS = "documents.jsonl"
 GLOSSARY = "glossary.json"
 # How often BM25 counts a chunk's title and headings, which tell in few words what it is about: once with the text, and twice more.
 PLACE_COUNT = 3
-_GENERATION = re.compile(r"generation-[0-9a-f]{12}")
+_FILES = frozenset({DOCUMENTS, GLOSSARY, *CHUNK_FILES, *BM25_FILES, *LATE_FILES})  # beside those of the vectors
 _OUR_FILES = re.compile(
     r"(?:chunks|documents)\.jsonl|chunk_\w+\.npy|dense(?:\.codes)?\.faiss|milvus\.json|(?:vocabulary|glossary)\.json|bm25\w*\.(?:npy|json)|late_\w+\.npy"
 )
@@ -112,11 +113,16 @@ def _write_vectors(folder: Path, chunks: Sequence[Chunk], vectors: Vectors, milv
         dense = DenseIndex.build(vectors)
         dense.save(folder / DENSE)
         return dense.kind
-    place = Place(milvus.uri, folder.name.replace("-", "_"))  # Milvus takes letters, digits and underscores
+    place = Place(milvus.uri, collection_of(folder))
     place.write(folder / PLACE)
     flush(folder / PLACE)
     flush(folder)
     return write_collection(milvus, place.collection, vectors, [chunk.collection for chunk in chunks])
+
+
+def collection_of(folder: Path) -> str:
+    """A generation's collection in Milvus, which takes letters, digits and underscores in a name."""
+    return folder.name.replace("-", "_")
 
 
 def _fielded_text(chunk: Chunk) -> str:
@@ -129,8 +135,8 @@ def read_documents(folder: Path) -> list[DocumentRecord]:
     """The records of a generation's documents, in the order of their rows. Raises IndexCorrupt, OSError."""
     try:
         with (folder / DOCUMENTS).open(encoding="utf-8") as handle:
-            return [DocumentRecord(**json.loads(line)) for line in handle]
-    except (ValueError, TypeError) as error:
+            return [parse_as(DocumentRecord, line) for line in handle]
+    except ValueError as error:
         raise IndexCorrupt(f"{folder / DOCUMENTS} holds a line that is no document ({error}): build the index again") from error
 
 
@@ -139,30 +145,43 @@ def open_generation(index_dir: Path, manifest: Manifest, milvus: Milvus | None =
 
     Raises IndexCorrupt, MilvusUnavailable, and OSError where a file is not there or cannot be read.
     """
-    for problem in check_files(index_dir, manifest):
-        raise IndexCorrupt(f"{problem}: build the index again")
     folder = index_dir / manifest.generation
     in_milvus = manifest.dense.kind in KINDS
-    missing = [name for name in (PLACE if in_milvus else DENSE, GLOSSARY) if not (folder / name).is_file()]
-    if missing:
-        raise FileNotFoundError(2, "missing", str(folder / missing[0]))
+    dense_files = {PLACE} if in_milvus else {DENSE} if manifest.dense.kind == "flat" else {DENSE, codes_path(folder / DENSE).name}
+    missing = [name for name in sorted(_FILES | dense_files) if f"{folder.name}/{name}" not in manifest.files]
+    if missing or folder.is_symlink():
+        raise IndexCorrupt(f"the manifest in {index_dir} does not name {missing or 'a folder of its own'}: build the index again")
+    for problem in check_files(index_dir, manifest):
+        raise IndexCorrupt(f"{problem}: build the index again")
     chunks = ChunkStore.load(folder)
     kind = manifest.dense
     dense: DenseSearch = MilvusIndex.load(folder / PLACE, kind, milvus) if in_milvus else DenseIndex.load(folder / DENSE, kind)
     bm25 = Bm25Index.load(folder, len(chunks))
     late = LateIndex.load(folder, len(chunks), dense.dimension)
-    last_row = max((entry.rows[1] for entry in manifest.collections.values()), default=0)
+    last_row = _count_rows(manifest)
     if not len(chunks) == dense.count == manifest.chunks == last_row:
         counts = f"{len(chunks)} chunks, {dense.count} vectors, by its manifest {manifest.chunks}, of its collections {last_row}"
         raise IndexCorrupt(f"the index in {index_dir} holds {counts}: build it again")
+    if dense.dimension != manifest.spec.dimension:
+        raise IndexCorrupt(f"the index in {index_dir} holds vectors of {dense.dimension} numbers, not of {manifest.spec.dimension}: build it again")
     collections = {name: entry.documents for name, entry in manifest.collections.items()}
     return Index(manifest, chunks, dense, bm25, late, _read_glossary_file(folder), collections, len(chunks))
 
 
+def _count_rows(manifest: Manifest) -> int:
+    """The rows of all collections, which lie one after the other; -1 where they do not."""
+    last = 0
+    for first, after in sorted(entry.rows for entry in manifest.collections.values()):
+        if first != last or after < first:
+            return -1
+        last = after
+    return last
+
+
 def _read_glossary_file(folder: Path) -> dict[str, str]:
     try:
-        return {str(short): str(meaning) for short, meaning in json.loads((folder / GLOSSARY).read_text(encoding="utf-8")).items()}
-    except (ValueError, AttributeError) as error:
+        return parse_as(dict[str, str], (folder / GLOSSARY).read_bytes())
+    except ValueError as error:
         raise IndexCorrupt(f"{folder / GLOSSARY} is no glossary ({error}): build the index again") from error
 
 
@@ -173,7 +192,7 @@ def remove_generation(folder: Path, milvus: Milvus | None = None) -> bool:
 
     False where such a folder could not be removed: it takes room and does no harm, and the next build tries again.
     """
-    if not _GENERATION.fullmatch(folder.name) or folder.is_symlink() or not folder.is_dir():
+    if not GENERATION.fullmatch(folder.name) or folder.is_symlink() or not folder.is_dir():
         return True
     files = list(folder.iterdir())
     if any(not _OUR_FILES.fullmatch(path.name) or not path.is_file() for path in files):
@@ -194,4 +213,5 @@ def _drop_collection(path: Path, milvus: Milvus | None) -> None:
         place = Place.read(path)
     except IndexCorrupt:  # cut by a crash, before there was a collection
         return
-    place.drop(milvus)
+    if place.collection == collection_of(path.parent):  # any other one is not of this generation
+        place.drop(milvus)

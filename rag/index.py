@@ -138,7 +138,7 @@ def remove_collections(names: Sequence[str], index_dir: Path, milvus: Milvus | N
         content = keep(old.others(set(names)), old)
         if content.chunks:
             place = old.index.dense.place
-            target = Milvus(place, milvus.token if milvus else "") if place else None
+            target = None if not place else milvus if milvus and milvus.uri == place else Milvus(place)
             left = _commit(index_dir, before.spec, content, old, {}, target).collections
         else:
             (index_dir / MANIFEST).unlink()

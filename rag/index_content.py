@@ -7,7 +7,7 @@ its vectors; no text is embedded twice.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from rag.chunker import chunk_document
 from rag.dense import Vectors
 from rag.documents import Chunk, Document, hash_document, hash_text, searchable_text
 from rag.embedder import TextEmbedder
-from rag.errors import SourceUnusable
+from rag.errors import IndexCorrupt, SourceUnusable
 from rag.fingerprint import alike
 from rag.generation import DocumentRecord, Index, read_documents
 from rag.late import PackedTokens, pack_tokens
@@ -56,6 +56,9 @@ class OldIndex:
             records[record.name] = record
             rows[record.name] = (row, row + record.chunks)
             row += record.chunks
+        counted = {name: (len(group), sum(record.chunks for record in group)) for name, group in _by_collection(records.values()).items()}
+        if counted != {name: (entry.documents, entry.chunks) for name, entry in index.manifest.collections.items()}:
+            raise IndexCorrupt(f"the list of documents in {index_dir} is not that of its manifest: build the index again")
         return cls(index, records, rows)
 
     def others(self, collections: set[str]) -> dict[str, DocumentRecord]:
@@ -71,6 +74,13 @@ class OldIndex:
     def rows_by_text(self) -> dict[str, int]:
         """Its rows by the hash of the text that their vectors stand for."""
         return {hash_text(searchable_text(chunk)): row for row, chunk in enumerate(self.index.chunks)}
+
+
+def _by_collection(records: Iterable[DocumentRecord]) -> dict[str, list[DocumentRecord]]:
+    groups: dict[str, list[DocumentRecord]] = {}
+    for record in records:
+        groups.setdefault(record.collection, []).append(record)
+    return groups
 
 
 def keep(kept: Mapping[str, DocumentRecord], old: OldIndex) -> Content:

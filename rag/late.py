@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.arrays import is_rising, map_array
 from rag.bm25 import idf
 from rag.embedder import Embedded, Vectors
 from rag.errors import IndexCorrupt
@@ -110,9 +111,12 @@ class LateIndex:
     def load(cls, folder: Path, count: int, dimension: int) -> "LateIndex":
         """Open what `save` wrote, arrays memory-mapped. Raises IndexCorrupt where they do not fit together or are not of `count` passages."""
         try:
-            bits, ids, starts, weights = (np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in LATE_FILES)
-        except (ValueError, EOFError) as error:
-            raise IndexCorrupt(f"the token vectors in {folder} cannot be read ({error}): build the index again") from error
-        if len(starts) != count + 1 or not len(bits) == len(ids) == starts[-1] or bits.shape[1:] != (-(-dimension // 8),) or not len(weights):
+            bits = map_array(folder / LATE_FILES[0], np.dtype(np.uint8), -(-dimension // 8))
+            ids = map_array(folder / LATE_FILES[1], np.dtype(np.uint32))
+            starts = map_array(folder / LATE_FILES[2], np.dtype(np.int64))
+            weights = map_array(folder / LATE_FILES[3], np.dtype(np.float32))
+        except ValueError as error:
+            raise IndexCorrupt(f"the token vectors in {folder} cannot be read ({error}), or do not fit together: build the index again") from error
+        if len(starts) != count + 1 or len(bits) != len(ids) or not is_rising(starts, len(ids)) or not len(weights):
             raise IndexCorrupt(f"the token vectors in {folder} do not fit together: build the index again")
         return cls(bits, ids, starts, np.array(weights), dimension)

@@ -169,8 +169,11 @@ def _sign_of(index_dir: Path) -> Sign:
     It follows the path anew. It opens the file, since a network file system tells the state of an open file as it is, and that of a path as it was.
     """
     try:
-        with (index_dir / MANIFEST).open("rb") as handle:
-            found = os.fstat(handle.fileno())
+        handle = os.open(index_dir / MANIFEST, os.O_RDONLY | os.O_NONBLOCK)  # a pipe of that name must not hold us up
+        try:
+            found = os.fstat(handle)
+        finally:
+            os.close(handle)
     except FileNotFoundError:
         return ()
     except OSError as error:

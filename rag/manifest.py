@@ -8,10 +8,12 @@ It opens no index. The files it names lie in one generation folder; a name of a 
 import hashlib
 import json
 import os
+import re
+import stat
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from rag.bm25 import TOKENIZER_VERSION
 from rag.chunker import CHUNKER_VERSION
@@ -20,13 +22,17 @@ from rag.embedder import TextEmbedder
 from rag.errors import IndexCorrupt, IndexMismatch, IndexNotFound, SettingsError
 from rag.fingerprint import alike
 from rag.settings import RagSettings
+from rag.typed_json import convert, parse_json
 
 FORMAT = 4  # of the manifest and the files it names
 MANIFEST = "manifest.json"
+MAX_MANIFEST_BYTES = 64 * 2**20  # it is read whole; skipped files, its longest part, take some 100 KB for a collection
 MAX_SKIPPED = 1000  # skipped files that a collection lists by name; the others are only counted
 # A file up to this size is hashed whole whenever the index opens (16 MiB take some 10 ms), a larger one in 64 pieces spread over it:
 # that finds a file that is cut, of another build or empty after a crash; `index verify` reads every byte.
 WHOLE_BYTES = 16 * 2**20
+GENERATION = re.compile(r"generation-[0-9a-f]{12}")
+_FILE_NAME = re.compile(r"\w[\w.-]*")
 _PIECES, _PIECE_BYTES = 64, 64 * 2**10
 
 
@@ -130,7 +136,9 @@ def read_manifest(index_dir: Path) -> Manifest:
     """
     path = index_dir / MANIFEST
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        if path.exists() and (not path.is_file() or path.stat().st_size > MAX_MANIFEST_BYTES):
+            raise IndexCorrupt(f"{path} cannot be read (it is no file, or one of over {MAX_MANIFEST_BYTES} bytes): build the index again")
+        data = parse_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         raise IndexNotFound(f"no index in {index_dir}: build one with `chipalign index build --out {index_dir} SOURCE...`") from None
     except OSError as error:
@@ -142,23 +150,16 @@ def read_manifest(index_dir: Path) -> Manifest:
     if (found := data["spec"]["format"]) != FORMAT:
         raise IndexMismatch(f"the index in {index_dir} has format {found}, this program reads {FORMAT}: build it again from its sources")
     try:
-        manifest = _parse(data)
-    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        manifest: Manifest = convert(Manifest, data)
+        if datetime.fromisoformat(manifest.created).tzinfo is None:
+            raise ValueError(f"its time {manifest.created} has no zone")
+    except ValueError as error:
         raise IndexCorrupt(f"{path} is not a manifest of this program ({error}): build the index again") from error
-    for name in manifest.files:
-        if Path(name).parts != (manifest.generation, Path(name).name) or manifest.generation in ("..", ".") or Path(name).name == "..":
+    for name in (*manifest.files, f"{manifest.generation}/file"):
+        folder, _, file = name.partition("/")
+        if folder != manifest.generation or not GENERATION.fullmatch(folder) or not _FILE_NAME.fullmatch(file):
             raise IndexCorrupt(f"the manifest in {index_dir} names the file {name!r} outside its folder: build the index again")
     return manifest
-
-
-def _parse(data: dict[str, Any]) -> Manifest:
-    collections = {
-        name: Collection(**{**entry, "licences": tuple(entry["licences"]), "skipped": tuple((path, why) for path, why in entry["skipped"])})
-        for name, entry in data["collections"].items()
-    }
-    files = {name: FileRecord(**entry) for name, entry in data["files"].items()}
-    parsed = {"spec": IndexSpec(**data["spec"]), "dense": DenseKind(**data["dense"]), "collections": collections, "files": files}
-    return Manifest(**{**data, **parsed})
 
 
 def describe_file(path: Path) -> FileRecord:
@@ -173,7 +174,9 @@ def check_files(index_dir: Path, manifest: Manifest, every_byte: bool = False) -
     """
     for name, record in manifest.files.items():
         path = index_dir / name
-        if (size := path.stat().st_size) != record.bytes:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            yield f"{path} is not the file that was built (it is a link, a folder or a device)"
+        elif (size := path.stat().st_size) != record.bytes:
             yield f"{path} is not the file that was built (it has {size} bytes, not {record.bytes})"
         elif every_byte or record.bytes <= WHOLE_BYTES:
             if _hash_whole(path) != record.sha256:

@@ -21,6 +21,7 @@ import numpy as np
 from rag.dense import FLAT_LIMIT, TARGET_RECALL, DenseKind, Mask, Vectors, draw_questions, recall_of
 from rag.errors import IndexCorrupt, MilvusUnavailable
 from rag.settings import RagSettings
+from rag.typed_json import parse_as
 
 PLACE = "milvus.json"  # in a generation's folder
 KINDS = ("milvus-flat", "milvus-hnsw")
@@ -72,8 +73,8 @@ class Place:
     def read(cls, path: Path) -> "Place":
         """Read what `write` wrote. Raises IndexCorrupt, and OSError where there is no such file."""
         try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as error:
+            return parse_as(cls, path.read_bytes())
+        except ValueError as error:
             raise IndexCorrupt(f"{path} does not say where the vectors are ({error}): build the index again") from error
 
     def write(self, path: Path) -> None:
@@ -83,15 +84,16 @@ class Place:
     def find(self, milvus: Milvus | None) -> tuple[str, Any] | None:
         """The address and the client of the Milvus that holds the collection: that of the settings, else the one that it was written to.
 
+        The key of the settings goes to the address of the settings alone: who made the index may have named another one.
+
         None where neither has it. Raises MilvusUnavailable where one does not answer and the other does not have it.
         """
-        token = milvus.token if milvus else ""
         failure: MilvusUnavailable | None = None
         for uri in dict.fromkeys([*([milvus.uri] if milvus else []), self.uri]):
             if "://" not in uri and not Path(uri).exists():  # to look into it would make it
                 continue
             try:
-                client = Milvus(uri, token).connect()
+                client = (milvus if milvus and milvus.uri == uri else Milvus(uri)).connect()
                 with _telling(uri):
                     if client.has_collection(self.collection, timeout=SEARCH_TIMEOUT_S):
                         return uri, client

@@ -20,7 +20,7 @@ from rag.clauses import split_clauses
 from rag.documents import Chunk, Hit
 from rag.embedder import Embedded, TextEmbedder
 from rag.embedder_choice import open_embedder
-from rag.errors import EmptyQuery
+from rag.errors import EmptyQuery, IndexCorrupt
 from rag.fusion import mix_scores
 from rag.generation import Index
 from rag.glossary import expand_abbreviations
@@ -187,6 +187,8 @@ class Retriever:
         cosines = asked.cosines | dict(zip(others, self._index.dense.scores(asked.question.vector, others), strict=True))
         dense = [cosines[row] for row in rows]
         bm25 = [float(asked.bm25[row]) for row in rows]
+        if not np.isfinite([dense, bm25, late]).all():
+            raise IndexCorrupt("the index holds numbers that are none, so that passages cannot be compared: build it again")
         weights = (self._settings.dense_weight, self._settings.late_weight, self._settings.bm25_weight)
         return _Scores(mix_scores(list(zip(weights, (dense, late, bm25), strict=True))), dense, bm25, late)
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from rag.bm25 import tokenize
 from rag.citations import cite
 from rag.documents import Hit
-from rag.errors import CollectionUnknown, EmbedderUnavailable, MilvusUnavailable
+from rag.errors import CollectionUnknown, EmbedderUnavailable, IndexCorrupt, MilvusUnavailable
 from rag.prompt import build_prompt, defuse, nothing_found
 from rag.query import fallback_query, has_content, own_words, retrieval_query
 from serve.errors import CollectionNotFound, ContextLengthExceeded, RetrievalUnavailable
@@ -78,7 +78,7 @@ def ground(request: ChatRequest, retriever: Searcher, counter: Counter, settings
     Raises:
         ContextLengthExceeded: the conversation leaves no room for passages and an answer.
         CollectionNotFound: the request names a collection that is not there.
-        RetrievalUnavailable: a server that the search needs does not answer.
+        RetrievalUnavailable: a server that the search needs does not answer, or the index is damaged.
     """
     retriever = _select(retriever, request.options.collections)
     plain = Grounded(_with_defaults(request, settings), None, (), counter.count_messages(request.messages, request.tools))
@@ -89,7 +89,7 @@ def ground(request: ChatRequest, retriever: Searcher, counter: Counter, settings
         return _capped(plain, request, max_model_len)
     try:
         query, hits, fallback = find_passages(turns, retriever, request.options.top_k or settings.top_k)
-    except (EmbedderUnavailable, MilvusUnavailable) as error:
+    except (EmbedderUnavailable, MilvusUnavailable, IndexCorrupt) as error:
         raise RetrievalUnavailable(f"{error}") from error
     if not hits:
         return replace(plain, query=query, answer=None if request.tools else nothing_found(retriever.collections))

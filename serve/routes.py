@@ -23,7 +23,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingR
 from starlette.types import Receive, Scope, Send
 
 from rag.documents import Chunk, Hit
-from rag.errors import IndexUnusable
+from rag.errors import IndexCorrupt, IndexUnusable
 from serve.admission import Admission
 from serve.auth import check_api_key
 from serve.chat import Counter, Grounded, Searcher, StreamAnnotator, ground, retrieval_object, url_citations
@@ -285,7 +285,10 @@ async def passage_page(request: Request) -> Response:
     It asks for no API key, as a browser that follows a link sends none: the id is a hash of the passage's content and place, so only who was
     shown the passage can name it.
     """
-    chunk = gateway_of(request).passages().chunk(request.path_params["chunk_id"])
+    try:
+        chunk = gateway_of(request).passages().chunk(request.path_params["chunk_id"])
+    except IndexCorrupt as error:
+        raise RetrievalUnavailable(f"{error}") from error
     if chunk is None:
         raise PathNotFound("There is no such passage in the index; it may have been rebuilt since. Ask the question again.")
     return HTMLResponse(render(chunk), headers=PAGE_HEADERS)

@@ -157,3 +157,14 @@ def test_an_index_that_cannot_be_searched_is_503_with_the_reason_until_it_can(ga
         (folder / MANIFEST).write_bytes(whole)
         wait_for(lambda: ask(client).status_code == 200)
         assert client.get("/ready").json()["status"] == "ready"
+
+
+def test_an_index_that_is_damaged_while_it_is_open_is_503_with_the_reason(gateway_at: Gateway, engine: FakeEngine, folder: Path) -> None:
+    with live_gateway(gateway_at, engine, folder) as client:
+        chunk_id = hits(client)[0]["chunk_id"]
+        path = next(folder.rglob("chunks.jsonl"))
+        with path.open("r+b") as handle:  # in its place, as a failing disk does it
+            handle.write(b"?" * path.stat().st_size)
+        for answer in (ask(client), client.get(f"/sources/{chunk_id}")):
+            assert (answer.status_code, answer.json()["error"]["code"]) == (503, "retrieval_unavailable")
+            assert "is no chunk" in answer.json()["error"]["message"]
