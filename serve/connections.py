@@ -35,7 +35,7 @@ quiet = logging.getLogger("chipalign.connections.uvicorn")
 quiet.setLevel(logging.ERROR)  # uvicorn warns of every bad request: `Watch` counts them instead
 
 OPEN_FILES = 65_536  # as many as this process asks for: two for each of 32,000 connections
-OTHER_FILES = 128  # of an index, a log, libraries
+OTHER_FILES = 256  # of an index, a log, libraries
 SPARE_CONNECTIONS = 64  # beyond the limit, to say so, and for /health
 SEND_BUFFER_BYTES = 256 * 1024  # in the kernel, a connection; what a client leaves unread beyond it, we see
 TICKS_PER_LOOK = 5  # uvicorn's ticks are 0.1 s
@@ -118,10 +118,9 @@ class Connection(H11Protocol):
             self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             caught = sys.exception()  # uvicorn calls this where it has caught h11's
-            status = getattr(caught, "error_status_hint", 400)
-            too_large = status == HeadersTooLarge.status
-            refusal = _too_large(self._watch.settings) if too_large else RequestError(f"{msg.rstrip('.')}: {caught}.")
-            self._write(status, refusal)
+            too_large = getattr(caught, "error_status_hint", None) == HeadersTooLarge.status
+            said = f"{msg.rstrip('.')}: {caught}."
+            self._write(_too_large(self._watch.settings) if too_large else RequestError(said))
         self.transport.close()
 
     def _unsupported_upgrade_warning(self) -> None:
@@ -146,7 +145,7 @@ class Connection(H11Protocol):
         cycle: RequestResponseCycle | None = self.cycle
         return cycle is not None and not cycle.response_complete
 
-    def _write(self, status: int, error: RequestError) -> None:
+    def _write(self, error: RequestError) -> None:
         """An answer that no application gave."""
         body = json.dumps(error.envelope()).encode()
         headers = {
@@ -156,7 +155,7 @@ class Connection(H11Protocol):
             **SECURE,
         }
         for event in (
-            h11.Response(status_code=status, headers=list(headers.items())),
+            h11.Response(status_code=error.status, headers=list(headers.items())),
             h11.Data(data=body),
             h11.EndOfMessage(),
         ):

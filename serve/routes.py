@@ -36,6 +36,7 @@ from serve.errors import (
     PathNotFound,
     RequestError,
     RetrievalUnavailable,
+    TooManyInFlight,
     UpstreamBroken,
 )
 from serve.log_lines import printable
@@ -50,6 +51,7 @@ from serve.visitors import Visitors
 BODY_TIMEOUT_S = 30.0
 MAX_BODY_BYTES = 8 * 1024 * 1024  # a context window of a million tokens is about 4 MB of text
 JSON_TYPE = re.compile(r"application/(?:json|[\w.+-]+\+json)\s*(?:;.*)?", re.IGNORECASE | re.ASCII)  # all that HTML forms cannot send
+MAX_BODIES_BYTES = 256 * 1024 * 1024  # of all requests together, while they arrive
 UNKNOWN_WINDOW = 1_000_000  # tokens
 LISTED = 20  # models that a refusal names
 STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}  # proxies must not hold events back
@@ -82,6 +84,7 @@ class Gateway:
     metrics: Metrics = field(default_factory=Metrics)
     admission: Admission = field(init=False)
     visitors: Visitors = field(init=False)
+    body_bytes: int = 0  # of the bodies that are arriving now
     _windows: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -302,6 +305,7 @@ async def read_body(request: Request) -> bytes:
     Raises:
         BodyNotJson: another type is declared, or none.
         BodyTooLarge: more bytes than the limit.
+        TooManyInFlight: more bytes of all requests together than their limit.
         BodyTooSlow: not whole in time, so that a slow sender holds no connection for ever.
     """
     declared = request.headers.get("content-type", "")
@@ -311,15 +315,20 @@ async def read_body(request: Request) -> bytes:
             f"The body must be declared as JSON, and Content-Type says {found}: send the header "
             "'Content-Type: application/json' (curl: -H 'Content-Type: application/json')."
         )
-    body = bytearray()
+    gateway, body = gateway_of(request), bytearray()
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             async for piece in request.stream():
                 body += piece
+                gateway.body_bytes += len(piece)
+                if gateway.body_bytes > MAX_BODIES_BYTES:
+                    raise TooManyInFlight("The gateway is reading as many requests as its memory is meant for: ask again in a few seconds.")
                 if len(body) > MAX_BODY_BYTES:
                     raise BodyTooLarge(f"The request body is larger than {MAX_BODY_BYTES // 1024 // 1024} MiB: shorten the conversation.")
     except TimeoutError:
         raise BodyTooSlow(f"The request body did not arrive within {BODY_TIMEOUT_S:.0f} s.") from None
+    finally:
+        gateway.body_bytes -= len(body)
     return bytes(body)
 
 

@@ -100,6 +100,7 @@ class ServeSettings:
     corpora: str = setting("CHIPALIGN_CORPORA", "all", "pinned documentation that `up` indexes beside the handbook: all, none, or names with commas")
     mirror: str = setting("CHIPALIGN_MIRROR", "", "folder with archives of the pinned documentation, for machines without internet")
     # Who may ask, and how much of the gateway one client can hold. 100 headers are what Apache reads, 32 KiB what nginx does.
+    # 1,024 answers are four times vLLM's usual batch; its port holds 2,048 connections that wait to be accepted, and more would be refused there.
     allowed_hosts: str = setting(
         "CHIPALIGN_ALLOWED_HOSTS",
         "",

@@ -148,7 +148,8 @@ class _EngineHandler(BaseHTTPRequestHandler):
             if delta is not None:
                 self._event(_chunk({"content": delta}))
         self._event(_chunk({}, "stop"))
-        if body.get("stream_options", {}).get("include_usage"):
+        options = body.get("stream_options")
+        if isinstance(options, dict) and options.get("include_usage"):
             self._event({**_chunk({}), "choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}})
         self._write(b"data: [DONE]\n\n")
 

@@ -21,9 +21,9 @@ LAYERS = {  # a file imports only files that stand before it here
     "exclusion training_pairs contrastive triplet_phrases triplet_tables triplet_templates triplet_tasks "
     "hit_view qa_measures qa_answers qa_client qa_prompts answer_questions answer_scores triplets qa_summary "
     "index_commands commands eval_commands qa_commands answer_commands adapt_commands triplet_commands",
-    "serve": "errors settings strict_json protocol sse metrics auth visitors admission log_lines tokens weights engine_answers upstream chat passage_page routes app "
-    "connections engine machine guard supervisor step panel up doctor bench commands "
-    "experiment experiment_inputs experiment_run experiment_scores experiment_report experiment_plots eval_commands",
+    "serve": "errors settings strict_json protocol sse metrics auth visitors admission log_lines tokens weights engine_answers upstream "
+    "chat passage_page routes app connections engine machine guard supervisor step panel up doctor bench commands experiment "
+    "experiment_inputs experiment_run experiment_scores experiment_report experiment_plots eval_commands",
     "ui": "errors settings events client conversation store heartbeat rendering chat_app mrkdwn slack_events slack_blocks slack_delivery "
     "slack_queue slack_bot commands",
 }

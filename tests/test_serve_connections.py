@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
+from serve import routes
 from serve.connections import OTHER_FILES, connections_that_fit, make_server
 from serve.settings import ServeSettings
 from tests.conftest import Gateway
@@ -132,7 +133,14 @@ def test_a_request_sent_ahead_is_dropped_and_a_client_that_leaves_is_still_seen(
 
 
 @pytest.mark.parametrize(
-    "rubbish", [b"\r\n\x16\x03\x01\r\n\r\n", b"GET  / HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", b"\xff" * 99 + b"\r\n\r\n"]
+    "rubbish",
+    [
+        HEAD + b"Transfer-Encoding: gzip\r\n\r\n",
+        b"\r\n\x16\x03\x01\r\n\r\n",
+        b"GET  / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        b"\xff" * 99 + b"\r\n\r\n",
+    ],
 )
 def test_what_is_not_http_gets_the_envelope(gateway: str, rubbish: bytes, caplog: pytest.LogCaptureFixture) -> None:
     with connected(gateway, rubbish) as connection:
@@ -213,3 +221,17 @@ def test_the_server_listens_where_the_settings_say_and_names_no_software() -> No
     server = make_server(Starlette(), ServeSettings(host="127.0.0.9", gateway_port=8123))
     assert (server.config.host, server.config.port) == ("127.0.0.9", 8123)
     assert (server.config.server_header, server.config.proxy_headers) == (False, False)
+
+
+def test_many_large_bodies_at_once_are_refused_before_they_fill_the_memory(
+    gateway_at: Gateway, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes, "MAX_BODIES_BYTES", 300_000)
+    head = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 900000\r\n\r\n"
+    half = head.encode() + b" " * 200_000
+    with gateway_at(engine.url) as url:
+        with connected(url, half), connected(url, half) as second:
+            assert second.recv(65_536).startswith(b"HTTP/1.1 429")
+        deadline = time.monotonic() + PATIENCE_S
+        while httpx.post(f"{url}/v1/chat/completions", json={**CHAT, "pad": " " * 200_000}, timeout=PATIENCE_S).status_code == 429:
+            assert time.monotonic() < deadline
