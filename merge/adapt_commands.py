@@ -101,7 +101,7 @@ def _adapt(args: argparse.Namespace, settings: MergeSettings, command: str) -> d
 
     from merge.training import train
 
-    phases, too_long = _make_phases(texts, triplets, AutoTokenizer.from_pretrained(base), args)
+    phases, too_long = _make_phases(texts, triplets, AutoTokenizer.from_pretrained(base, trust_remote_code=False), args)
     options = _options(args)
     licences = [text.licence for text in texts] + [triplet.licence for triplet in triplets]
     facts = {

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -19,15 +20,31 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import regex
 from threadpoolctl import threadpool_limits
 
-from merge.checkpoint import Checkpoint, StoredTensor, TensorReader, TensorSource, TensorSpec, read_header, read_json_object
+from merge.checkpoint import (
+    CONFIG_LIMIT_BYTES,
+    Checkpoint,
+    StoredTensor,
+    TensorReader,
+    TensorSource,
+    TensorSpec,
+    describe,
+    read_header,
+    read_json_object,
+)
 from merge.dtypes import FLOATS, Array
 from merge.errors import AdapterMismatch, AdapterUnsupported, CheckpointCorrupt
 from merge.geodesic import widen
 from merge.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 
 TENSOR_NAME = re.compile(r"(?:base_model\.model\.)?(?P<module>.+)\.lora_(?P<side>[AB])(?:\.default)?\.weight")
+MATCHING_S = 5.0  # for all keys of alpha_pattern and all modules; a thousand names against seven thousand modules take less
+REPEATS, REPEATED_GROUP = re.compile(r"[*+{]"), re.compile(r"\)[*+{]")  # what makes matching take for ever, and much memory
+REPEATS_LIMIT = 4  # of one key; names of modules need one or two
+PATTERN_LIMIT = 1_000  # characters of one key: names of modules have up to 100
+ALPHA_LIMIT = 1e9  # beyond it is no scale that anybody trained with
 # Settings that change what the adapter adds, or add more than B A. Each must be absent, false, null or empty.
 REFUSED = (
     "use_dora", "modules_to_save", "fan_in_fan_out", "lora_bias", "use_qalora", "use_bdlora", "layer_replication", "target_parameters",
@@ -57,7 +74,7 @@ class Adapter:
     @classmethod
     def open(cls, folder: Path) -> Adapter:
         """Read config and header. Raises CheckpointNotFound, CheckpointCorrupt, AdapterUnsupported, or AdapterMismatch for halves of pairs."""
-        config = read_json_object(folder / ADAPTER_CONFIG)
+        config = read_json_object(folder / ADAPTER_CONFIG, CONFIG_LIMIT_BYTES)
         if problems := find_unsupported(config):
             raise AdapterUnsupported(str(folder), problems)
         specs = read_header(folder / ADAPTER_WEIGHTS)
@@ -81,27 +98,58 @@ def find_unsupported(config: Mapping[str, Any]) -> list[str]:
     """What in an adapter_config.json cannot be folded as B A; empty if nothing."""
     problems = []
     if config.get("peft_type") != "LORA":
-        problems.append(f"peft_type is {config.get('peft_type')!r} (supported: LORA)")
+        problems.append(f"peft_type is {describe(config.get('peft_type'))} (supported: LORA)")
     if config.get("bias", "none") != "none":
-        problems.append(f"bias is {config['bias']!r} (supported: none)")
+        problems.append(f"bias is {describe(config['bias'])} (supported: none)")
     if config.get("init_lora_weights", True) not in PLAIN_STARTS:
-        problems.append(f"init_lora_weights is {config['init_lora_weights']!r}, which shifts the base weights")
-    problems += [f"{key} is {config[key]!r}" for key in REFUSED if config.get(key)]
+        problems.append(f"init_lora_weights is {describe(config['init_lora_weights'])}, which shifts the base weights")
+    problems += [f"{key} is {describe(config[key])}" for key in REFUSED if config.get(key)]
     patterns = config.get("alpha_pattern") or {}
     if not isinstance(patterns, dict):
-        return [*problems, f"alpha_pattern is {patterns!r}, which is no table"]
+        return [*problems, f"alpha_pattern is {describe(patterns)}, which is no table"]
     alphas = {"lora_alpha": config.get("lora_alpha"), **patterns}
-    problems += [f"{key} has alpha {value!r}, which is no number" for key, value in alphas.items() if type(value) not in (int, float)]
-    problems += [f"alpha_pattern {key!r} is no regular expression" for key in patterns if not _is_pattern(key)]
+    problems += [f"{key} has alpha {describe(value)}, which is no number" for key, value in alphas.items() if not _is_number(value)]
     return problems
 
 
-def _is_pattern(text: str) -> bool:
-    try:
-        re.compile(text)
-    except re.error:
-        return False
-    return True
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and abs(value) <= ALPHA_LIMIT  # type: ignore[arg-type]  # neither NaN nor infinite
+
+
+class Alphas:
+    """The alpha of each module: alpha_pattern's first key that ends the module's name goes before lora_alpha, as in peft.
+
+    The keys are regular expressions, and whoever wrote them may have meant harm: all their matching together has MATCHING_S.
+    """
+
+    def __init__(self, config: Mapping[str, Any], adapter: str) -> None:
+        """config: the adapter's, of which find_unsupported found nothing wrong. Raises AdapterUnsupported for keys that are no expression."""
+        self._adapter = adapter
+        self._alpha = float(config["lora_alpha"])
+        self._until = time.monotonic() + MATCHING_S
+        self._patterns = [(self._compile(key), float(alpha)) for key, alpha in (config.get("alpha_pattern") or {}).items()]
+
+    def find(self, module: str) -> float:
+        """The alpha of one module. Raises AdapterUnsupported where the time is up."""
+        try:
+            matching = (alpha for pattern, alpha in self._patterns if pattern.match(module, timeout=self._left_s()))
+            return next(matching, self._alpha)
+        except TimeoutError:
+            raise AdapterUnsupported(self._adapter, [f"its alpha_pattern takes more than {MATCHING_S:g} s to match, at {module}"]) from None
+
+    def _left_s(self) -> float:
+        if (left_s := self._until - time.monotonic()) <= 0:
+            raise TimeoutError
+        return left_s
+
+    def _compile(self, key: str) -> Any:
+        try:
+            if len(key) <= PATTERN_LIMIT and len(REPEATS.findall(key)) <= REPEATS_LIMIT and not REPEATED_GROUP.search(key) and self._left_s():
+                re.compile(key)  # what regex knows beyond it, such as patterns that call themselves, peft does not
+                return regex.compile(rf"(.*\.)?({key})$", cache_pattern=False)
+        except (re.error, regex.error, OverflowError, RecursionError, TimeoutError):
+            pass
+        raise AdapterUnsupported(self._adapter, [f"alpha_pattern {describe(key)} is no regular expression that is sure to end soon"])
 
 
 def pair_tensors(specs: Mapping[str, TensorSpec], config: Mapping[str, Any], folder: Path) -> dict[str, LoraPair]:
@@ -118,6 +166,7 @@ def pair_tensors(specs: Mapping[str, TensorSpec], config: Mapping[str, Any], fol
         raise AdapterUnsupported(str(folder), strangers)
     if not sides:
         raise CheckpointCorrupt(f"{folder / ADAPTER_WEIGHTS} holds no tensors")
+    alphas = Alphas(config, str(folder))
     pairs, problems = {}, []
     for module, pair in sides.items():
         if len(pair) != 2:
@@ -125,17 +174,15 @@ def pair_tensors(specs: Mapping[str, TensorSpec], config: Mapping[str, Any], fol
         elif pair["A"].shape[0] != pair["B"].shape[1]:
             problems.append(f"{module}: lora_A has rank {pair['A'].shape[0]}, lora_B {pair['B'].shape[1]}")
         else:
-            pairs[f"{module}.weight"] = LoraPair(pair["A"], pair["B"], find_scale(config, module, rank=pair["A"].shape[0]))
+            pairs[f"{module}.weight"] = LoraPair(pair["A"], pair["B"], find_scale(config, alphas.find(module), rank=pair["A"].shape[0]))
     if problems:
         raise AdapterMismatch(str(folder), problems)
     return pairs
 
 
-def find_scale(config: Mapping[str, Any], module: str, rank: int) -> float:
-    """alpha / r, or alpha / sqrt(r) if use_rslora; alpha_pattern's first key that ends the module's name goes before lora_alpha, as in peft."""
-    patterns: Mapping[str, float] = config.get("alpha_pattern") or {}
-    alpha = next((patterns[key] for key in patterns if re.match(rf"(.*\.)?({key})$", module)), config["lora_alpha"])
-    return float(alpha) / (math.sqrt(rank) if config.get("use_rslora") else max(rank, 1))
+def find_scale(config: Mapping[str, Any], alpha: float, rank: int) -> float:
+    """alpha / r, or alpha / sqrt(r) if use_rslora."""
+    return alpha / (math.sqrt(rank) if config.get("use_rslora") else max(rank, 1))
 
 
 @dataclass(frozen=True)

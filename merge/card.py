@@ -7,12 +7,16 @@ What it says of a checkpoint is in merge_report.json too; the card is for people
 
 from __future__ import annotations
 
+import re
+
+from merge.errors import printable
 from merge.parents import Parent
 from merge.recipe import DECISIONS, Recipe, describe_lam
-from merge.report import MergeReport, find_versions
+from merge.report import MergeReport, describe_combined, find_versions
 from merge.vocabulary import RowMap
 
 UNKNOWN_LICENCE = "not stated"
+LICENCE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,60}")  # as hubs name licences; anything else would be YAML of somebody else's writing
 METHODS = {
     "geodesic": "by geodesic interpolation of the weights (ChipAlign, [arXiv 2412.19819](https://arxiv.org/abs/2412.19819))",
     "linear": "by linear interpolation of the weights",
@@ -58,7 +62,7 @@ Each tensor was merged by itself at lam = {describe_lam(recipe.lam)} (0 is the c
 |---|---|---|
 | {recipe.method} | {describe_lam(recipe.lam)} | {recipe.dtype} |
 
-{_describe_choices(recipe, report.rows)}
+{_describe_choices(recipe, report.rows, report.code)}
 Made with {", ".join(f"{k} {v}" for k, v in find_versions().items())}.
 
 ## What came of it
@@ -87,9 +91,9 @@ All parents' licences, and those of their adapters and their data, apply to the 
 
 def _front_matter_licence(report: MergeReport) -> str:
     known = {parent.licence for given in (report.chip, report.chat, report.base) if given for parent in _sources(given)}
-    if known == {None} or None in known:
-        return ""
     names = sorted(str(licence).lower() for licence in known)
+    if None in known or not all(map(LICENCE.fullmatch, names)):
+        return ""
     return f"license: {names[0]}\n" if len(names) == 1 else f"license: other\nlicense_name: {'-and-'.join(names)}\n"
 
 
@@ -97,17 +101,25 @@ def _geodesic_scale(recipe: Recipe) -> str:
     return " and given the weighted geometric mean of both norms" if recipe.method == "geodesic" else ""
 
 
-def _describe_choices(recipe: Recipe, rows: RowMap | None) -> str:
+def literal(text: str) -> str:
+    """A text that somebody else wrote, so that Markdown shows it as it stands and a table's cell holds it."""
+    shown = printable(text).replace("|", "\\|")
+    fence = "`" * (max(map(len, re.findall("`+", shown)), default=0) + 1)
+    space = " " if shown.startswith("`") or shown.endswith("`") else ""
+    return f"{fence}{space}{shown}{space}{fence}" if shown.strip() else ""
+
+
+def _describe_choices(recipe: Recipe, rows: RowMap | None, code: tuple[str, ...]) -> str:
     """What else the recipe decides, one line each, and whose the files beside the weights are."""
     lines = [f"- {key}: {value:g}" if isinstance(value, float) else f"- {key}: {value}" for key, value in recipe.describe_parameters().items()]
     for number, rule in enumerate(recipe.schedule, start=1):
         where = [f"layers {rule.layers[0]} to {rule.layers[1]}"] if rule.layers else []
-        where += [f"tensors `{rule.tensors}`"] if rule.tensors else []
+        where += [f"tensors {literal(rule.tensors)}"] if rule.tensors else []
         lines.append(f"- schedule {number}: lam = {describe_lam(rule.lam)} for {' and '.join(where)}")
     if recipe.include:
-        lines.append(f"- merged: {', '.join(f'`{pattern}`' for pattern in recipe.include)}; all else is the chat parent's")
+        lines.append(f"- merged: {', '.join(map(literal, recipe.include))}; all else is the chat parent's")
     if recipe.exclude:
-        lines.append(f"- not merged, but the chat parent's: {', '.join(f'`{pattern}`' for pattern in recipe.exclude)}")
+        lines.append(f"- not merged, but the chat parent's: {', '.join(map(literal, recipe.exclude))}")
     lines += [f"- where the parents differ, {key}: {value}" for key in DECISIONS if (value := getattr(recipe, key)) != "refuse"]
     if rows is not None:
         told = rows.count()
@@ -116,6 +128,8 @@ def _describe_choices(recipe: Recipe, rows: RowMap | None) -> str:
             f"{told['chat_only']} the chat parent's alone"
         )
     files = COMPANIONS["refuse" if rows is None else recipe.vocab]
+    if code:
+        files += f" Python code of the parents' own, which {', '.join(code)} named (auto_map), was left out."
     return "\n".join([*lines, *([""] if lines else []), files])
 
 
@@ -130,10 +144,12 @@ def _sources(parent: Parent) -> list[Parent]:
 
 
 def _parent_rows(side: str, parent: Parent) -> str:
-    rows = [f"| {side} | {parent.ref} | {parent.revision or ''} | {parent.licence or UNKNOWN_LICENCE} | `{parent.blake3}` |"]
-    if adapter := parent.adapter:
-        rows.append(f"| {side} adapter | {adapter.ref} | {adapter.revision or ''} | {adapter.licence or UNKNOWN_LICENCE} | `{adapter.blake3}` |")
-    return "\n".join(rows)
+    named = [(side, parent), *([(f"{side} adapter", parent.adapter)] if parent.adapter else [])]
+    return "\n".join(
+        f"| {what} | {literal(each.ref)} | {literal(each.revision or '')} | {literal(each.licence) if each.licence else UNKNOWN_LICENCE} "
+        f"| `{each.blake3}` |"
+        for what, each in named
+    )
 
 
 def _describe_totals(report: MergeReport) -> str:
@@ -141,5 +157,7 @@ def _describe_totals(report: MergeReport) -> str:
     branches = ", ".join(f"{count} {branch}" for branch, count in totals["branches"].items())
     text = f"{totals['tensors']} tensors with {totals['parameters']:,} parameters; branches: {branches}."
     if theta := report.theta:
-        text += f" The angle between the parents is {theta.median:.2f} degrees in the median, at most {theta.max:.2f} (`{theta.max_tensor}`)."
+        text += f" The angle between the parents is {theta.median:.2f} degrees in the median, at most {theta.max:.2f} ({literal(theta.max_tensor)})."
+    if told := describe_combined(totals):
+        text += f" {told}"
     return text

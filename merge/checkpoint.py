@@ -14,20 +14,28 @@ import json
 import math
 import os
 import re
+import stat
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from io import FileIO
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from merge.dtypes import DTYPE_NAMES, DTYPES, Array
-from merge.errors import CheckpointCorrupt, CheckpointNotFound
+from merge.errors import SHOWN, CheckpointCorrupt, CheckpointNotFound, shorten
 from merge.layout import INDEX, PART, WEIGHTS
 
 HEADER_LIMIT_BYTES = 25_000_000  # the format allows four times that; 90 000 tensors in one file take 12 MB, a dense model's shard 50 kB
-JSON_LIMIT_BYTES = 250_000_000  # of configs, indexes and tokenizers; the largest tokenizers are near 35 MB
+JSON_LIMIT_BYTES = 64_000_000  # of tokenizers, indexes and reports; the largest tokenizers are near 35 MB, and parsed they take some GB at worst
+CONFIG_LIMIT_BYTES = 2_000_000  # of configs, of which the largest, with a list per layer, are near 100 kB
+NAME_LIMIT = 500  # characters of a tensor's name; the longest of adapters are near 150
+DEPTH_LIMIT = 50  # levels of JSON; tokenizers have eight
+SHAPE_LIMIT = 16  # dimensions; convolutions have five
+DESCRIBED = 200  # characters of a wrong value in a message
+SIZE_LIMIT = 2**63  # of a dimension or an offset, and so of numbers that cost nothing to multiply
 HEADER_ALIGNMENT = 8  # bytes; the format pads headers with spaces so that tensors start aligned
 HASH_BYTES = 1 << 20  # read at a time
 SHARD_BYTES = 5_000_000_000  # transformers' customary largest shard
@@ -125,7 +133,7 @@ class Checkpoint:
         self.folder = folder
         self.specs = specs
         self.config = config
-        self._fds = {path: os.open(path, os.O_RDONLY) for path in sorted({spec.path for spec in specs.values()})}
+        self._fds = {path: open_plain(path) for path in sorted({spec.path for spec in specs.values()})}
 
     @classmethod
     def open(cls, folder: Path) -> Checkpoint:
@@ -133,7 +141,7 @@ class Checkpoint:
 
         Raises CheckpointNotFound for missing files and CheckpointCorrupt for files that contradict themselves.
         """
-        config = read_json_object(folder / "config.json")
+        config = read_json_object(folder / "config.json", CONFIG_LIMIT_BYTES)
         return cls(folder, read_specs(folder), config)
 
     def tensor(self, name: str) -> StoredTensor:
@@ -154,22 +162,48 @@ class Checkpoint:
         self.close()
 
 
-def read_json_object(path: Path) -> dict[str, Any]:
-    """A JSON object from a file. Raises CheckpointNotFound, or CheckpointCorrupt if it is something else."""
+def open_plain(path: Path) -> int:
+    """A file descriptor to read from. Raises CheckpointNotFound, or CheckpointCorrupt for what is no plain file or cannot be read.
+
+    A pipe, which would be waited for, and a device, which has no end, are not read from: the folder may be somebody else's.
+    """
     try:
-        if (n_bytes := path.stat().st_size) > JSON_LIMIT_BYTES:
-            raise CheckpointCorrupt(f"{path} has {n_bytes} bytes, more than any such file of a model ({JSON_LIMIT_BYTES} are allowed)")
-        return parse_json_object(path.read_bytes(), path)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
         raise CheckpointNotFound(f"{path} does not exist. Give a folder that holds a whole model") from None
     except OSError as error:
-        raise CheckpointCorrupt(f"{path} cannot be read: {error.strerror}") from error
+        raise CheckpointCorrupt(f"{path} cannot be read: {error.strerror}. Copy the file anew") from error
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise CheckpointCorrupt(f"{path} is no plain file. Copy the file anew")
+    return fd
+
+
+def open_stream(path: Path) -> FileIO:
+    """The same as a file object without a buffer; raises the same."""
+    return FileIO(open_plain(path))
+
+
+def read_bytes(path: Path, limit: int = JSON_LIMIT_BYTES) -> bytes:
+    """A whole file of at most `limit` bytes. Raises CheckpointNotFound and CheckpointCorrupt."""
+    try:
+        with open_stream(path) as file:
+            if (n_bytes := os.fstat(file.fileno()).st_size) > limit:
+                raise CheckpointCorrupt(f"{path} has {n_bytes} bytes, more than any such file of a model ({limit} are allowed)")
+            return file.read(n_bytes)
+    except OSError as error:
+        raise CheckpointCorrupt(f"{path} cannot be read: {error.strerror}. Copy the file anew") from error
+
+
+def read_json_object(path: Path, limit: int = JSON_LIMIT_BYTES) -> dict[str, Any]:
+    """A JSON object from a file of at most `limit` bytes. Raises CheckpointNotFound, or CheckpointCorrupt if it is something else."""
+    return parse_json_object(read_bytes(path, limit), path)
 
 
 def read_text(path: Path) -> str:
-    """The text of a file beside the weights. Raises CheckpointCorrupt if it is no UTF-8."""
+    """The text of a file beside the weights. Raises CheckpointNotFound, and CheckpointCorrupt if it is no UTF-8."""
     try:
-        return path.read_text(encoding="utf-8")
+        return read_bytes(path).decode("utf-8")
     except UnicodeDecodeError as error:
         raise CheckpointCorrupt(f"{path} is no UTF-8 text: byte {error.start}. Copy the file anew") from None
 
@@ -197,17 +231,29 @@ def _read_sharded(index: Path) -> dict[str, TensorSpec]:
     if not isinstance(weight_map, dict) or not weight_map:
         raise CheckpointCorrupt(f"{index}: weight_map is missing or empty. Copy the file anew")
     for name, shard in weight_map.items():
-        if not name.isprintable():
-            raise CheckpointCorrupt(f"{index} names a tensor {name!r}, which cannot be printed")
+        check_name(name, index)
         if not isinstance(shard, str) or not PLAIN_NAME.fullmatch(shard):
             raise CheckpointCorrupt(f"{index}: tensor {name} is said to be in {shard!r}, which is no plain name of a safetensors file")
     shards = sorted(set(weight_map.values()))
     if missing := [shard for shard in shards if not (index.parent / shard).is_file()]:
-        raise CheckpointNotFound(f"{index.parent} lacks {', '.join(missing)}, which {INDEX} names. Copy the missing shards")
+        raise CheckpointNotFound(f"{index.parent} lacks {_list(missing)}, which {INDEX} names. Copy the missing shards")
     headers = {shard: read_header(index.parent / shard) for shard in shards}
     if absent := [f"{name} in {shard}" for name, shard in weight_map.items() if name not in headers[shard]]:
-        raise CheckpointCorrupt(f"{index}: the shards do not hold {', '.join(absent)}. Copy index and shards anew, from one download")
+        raise CheckpointCorrupt(f"{index}: the shards do not hold {_list(absent)}. Copy index and shards anew, from one download")
     return {name: headers[shard][name] for name, shard in weight_map.items()}
+
+
+def _list(names: list[str]) -> str:
+    """The first names, and how many more there are."""
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+
+
+def check_name(name: str, path: Path) -> None:
+    """Raise CheckpointCorrupt for a tensor's name that cannot be shown, or is no name of a tensor by its length."""
+    if not name.isprintable():
+        raise CheckpointCorrupt(f"{path} names a tensor {name[:NAME_LIMIT]!r}, which cannot be printed")
+    if len(name) > NAME_LIMIT:
+        raise CheckpointCorrupt(f"{path} names a tensor of {len(name)} characters ({NAME_LIMIT} are allowed): {name[:80]}...")
 
 
 def read_header(path: Path) -> dict[str, TensorSpec]:
@@ -215,19 +261,17 @@ def read_header(path: Path) -> dict[str, TensorSpec]:
 
     Raises CheckpointNotFound or CheckpointCorrupt. Reads the header only.
     """
-    try:
-        file_bytes = path.stat().st_size
-        with path.open("rb") as file:
+    with open_stream(path) as file:
+        file_bytes = os.fstat(file.fileno()).st_size
+        try:
             length = int.from_bytes(file.read(8), "little")
             if file_bytes < 8 or length > file_bytes - 8:
                 raise CheckpointCorrupt(f"{path}: its header claims {length} bytes of a file of {file_bytes}: truncated, or no safetensors file")
             if length > HEADER_LIMIT_BYTES:
                 raise CheckpointCorrupt(f"{path}: its header claims {length} bytes, more than any model's ({HEADER_LIMIT_BYTES} are allowed)")
             raw = file.read(length)
-    except FileNotFoundError:
-        raise CheckpointNotFound(f"{path} does not exist") from None
-    except OSError as error:
-        raise CheckpointCorrupt(f"{path} cannot be read: {error.strerror}") from error
+        except OSError as error:
+            raise CheckpointCorrupt(f"{path} cannot be read: {error.strerror}. Copy the file anew") from error
     header = parse_json_object(raw, path)
     header.pop("__metadata__", None)
     data_start = 8 + length
@@ -237,19 +281,18 @@ def read_header(path: Path) -> dict[str, TensorSpec]:
 
 
 def _parse_entry(name: str, entry: Any, path: Path, data_start: int) -> TensorSpec:
-    if not name.isprintable():
-        raise CheckpointCorrupt(f"{path}: the header names a tensor {name!r}, which cannot be printed")
+    check_name(name, path)
     if not isinstance(entry, dict):
         raise CheckpointCorrupt(f"{path}: the header's entry for tensor {name} is no object")
     dtype: Any = entry.get("dtype")
     shape: Any = entry.get("shape")
     offsets: Any = entry.get("data_offsets")
     if not isinstance(dtype, str) or dtype not in DTYPES:
-        raise CheckpointCorrupt(f"{path}: tensor {name} has dtype {dtype!r} (known: {', '.join(DTYPES)})")
+        raise CheckpointCorrupt(f"{path}: tensor {name} has dtype {describe(dtype)} (known: {', '.join(DTYPES)})")
     if not _is_sizes(shape):
-        raise CheckpointCorrupt(f"{path}: tensor {name} has shape {shape!r}, which is no list of sizes")
+        raise CheckpointCorrupt(f"{path}: tensor {name} has shape {describe(shape)}, which is no list of sizes")
     if not _is_sizes(offsets) or len(offsets) != 2:
-        raise CheckpointCorrupt(f"{path}: tensor {name} has data_offsets {offsets!r}, which are no two positions")
+        raise CheckpointCorrupt(f"{path}: tensor {name} has data_offsets {describe(offsets)}, which are no two positions")
     spec = TensorSpec(name, dtype, tuple(shape), path, data_start + offsets[0])
     if spec.n_bytes != offsets[1] - offsets[0]:
         given = offsets[1] - offsets[0]
@@ -258,7 +301,12 @@ def _parse_entry(name: str, entry: Any, path: Path, data_start: int) -> TensorSp
 
 
 def _is_sizes(value: Any) -> bool:
-    return isinstance(value, list) and all(type(n) is int and n >= 0 for n in value)
+    return isinstance(value, list) and len(value) <= SHAPE_LIMIT and all(type(n) is int and 0 <= n < SIZE_LIMIT for n in value)
+
+
+def describe(value: object) -> str:
+    """A value that somebody else wrote, for a message."""
+    return shorten(repr(value), DESCRIBED)
 
 
 def _check_tiling(specs: Iterable[TensorSpec], path: Path, data_start: int, file_bytes: int) -> None:
@@ -282,16 +330,29 @@ def parse_json_object(raw: bytes, path: Path) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):
             [(twice, _)] = Counter(name for name, _ in pairs).most_common(1)
-            raise CheckpointCorrupt(f"{path}: the key {twice!r} stands twice in one JSON object")
+            raise CheckpointCorrupt(f"{path}: the key {describe(twice)} stands twice in one JSON object")
         return found
 
     try:
         value = json.loads(raw.decode("utf-8"), object_pairs_hook=_refuse_twice)
     except (ValueError, RecursionError) as error:
-        raise CheckpointCorrupt(f"{path}: no valid JSON ({error}). Copy the file anew") from None
+        raise CheckpointCorrupt(f"{path}: no valid JSON ({shorten(str(error), DESCRIBED)}). Copy the file anew") from None
     if not isinstance(value, dict):
         raise CheckpointCorrupt(f"{path}: JSON, but no object")
+    if is_deep(value):
+        raise CheckpointCorrupt(f"{path}: JSON that is nested deeper than {DEPTH_LIMIT} levels, which no file of a model is")
     return value
+
+
+def is_deep(value: Any) -> bool:
+    """Whether lists and objects lie in one another deeper than DEPTH_LIMIT: more than functions that call themselves should be given."""
+    level = [value]
+    for _ in range(DEPTH_LIMIT):
+        inside = (node.values() if isinstance(node, dict) else node for node in level)
+        level = [child for children in inside for child in children if isinstance(child, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 class CheckpointWriter:
@@ -402,8 +463,8 @@ def hash_span(fd: int, offset: int, n_bytes: int) -> str:
 
 
 def hash_whole(path: Path) -> str:
-    """sha256 of a small file, as sha256sum prints it."""
-    with path.open("rb") as file:
+    """sha256 of a small file, as sha256sum prints it. Raises CheckpointNotFound and CheckpointCorrupt."""
+    with open_stream(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from merge.errors import MergeError, RecipeError
+from merge.errors import SHOWN, MergeError, RecipeError, printable
 from merge.recipe import DEFAULT_LAM, Recipe, describe_lam, load_recipe, parse_recipe
 from merge.settings import MergeSettings
 
@@ -194,7 +194,7 @@ def inspect(argv: list[str]) -> int:
 
 
 def verify(argv: list[str]) -> int:
-    """Run `chipalign merge verify`: 0 if the checkpoint is what its report claims, 2 if not; every difference is a line on stderr."""
+    """Run `chipalign merge verify`: 0 if the checkpoint is what its report claims, 2 if not; the first differences are lines on stderr."""
     from merge.verify import SAMPLE, VerifyOptions, verify_checkpoint
 
     args = build_verify_parser().parse_args(argv)
@@ -202,8 +202,10 @@ def verify(argv: list[str]) -> int:
     refs = {side: ref for side, ref in (("chip", args.chip), ("chat", args.instruct), ("base", args.base)) if ref is not None}
     options = VerifyOptions(sample, refs, args.origin, threads=args.threads)
     found = verify_checkpoint(args.folder, options, MergeSettings.from_env(), _say)
-    for problem in found.problems:
+    for problem in found.problems[:SHOWN]:
         _say(f"chipalign merge verify: {problem}")
+    if len(found.problems) > SHOWN:
+        _say(f"chipalign merge verify: and {len(found.problems) - SHOWN} more")
     if args.json:
         document = {"checkpoint_dir": str(args.folder), "ok": not found.problems, **asdict(found)}
         sys.stdout.write(json.dumps(document) + "\n")
@@ -256,7 +258,7 @@ def bench(argv: list[str]) -> int:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(printable(text) + "\n")
 
 
 # What can stand in the place of a recipe: `chipalign merge NAME ...`. A recipe file of such a name is given as ./NAME.
@@ -287,11 +289,14 @@ def run_merge(recipe: Recipe, out: Path, settings: MergeSettings, *, plots: bool
 
 def summarise(document: dict[str, Any]) -> str:
     """The few lines that a person wants to see at the end."""
+    from merge.report import describe_combined
+
     verb = "already merged" if document["reused"] else "merged"
     theta = document["theta_degrees"]
     angles = f", theta {theta['median']:.2f} degrees in the median, {theta['max']:.2f} at most" if theta else ""
+    told = describe_combined(document)
     return (
         f"{verb}: {document['name']}, lam = {describe_lam(document['lam'])}, {document['dtype']}\n"
         f"{document['tensors']} tensors, {document['parameters'] / 1e6:.1f} M parameters{angles}, {document['seconds']:.1f} s\n"
-        f"{document['checkpoint_dir']}\n"
+        f"{told + chr(10) if told else ''}{document['checkpoint_dir']}\n"
     )

@@ -3,6 +3,8 @@
 They are the chat parent's, but for what the recipe gives to another: the chip parent's tokenizer under vocab = "chip", a tokenizer of
 both under "union", the chip parent's rope and settings under config = "chip". It reads no tensors and decides nothing by itself.
 
+Names of Python code that a parent brings (auto_map) are left out: whoever loads such a checkpoint is asked to run that code.
+
     for name, raw in prepare_companions(recipe, pair).items():
         (folder / name).write_bytes(raw)
 """
@@ -14,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from merge.checkpoint import read_json_object, read_text
+from merge.checkpoint import parse_json_object, read_bytes, read_json_object, read_text
 from merge.errors import CheckpointCorrupt
 from merge.pairing import SETTING_KEYS, Pair
 from merge.recipe import Recipe
@@ -27,6 +29,8 @@ TOKENIZER_CONFIG = "tokenizer_config.json"
 # Other forms of the same table; with a union they would contradict it.
 TABLE_FORMS = ("tokenizer.model", "added_tokens.json", "vocab.json", "merges.txt")
 TOKENIZER_FILES = (TOKENIZER, TOKENIZER_CONFIG, "special_tokens_map.json", *TABLE_FORMS)
+CODE_FILES = (CONFIG, GENERATION, TOKENIZER_CONFIG)  # where libraries look for code of a model's own
+CODE_KEYS = ("auto_map", "custom_pipelines")  # what names it there
 ROPE_KEYS = ("rope_parameters", "rope_scaling", "rope_theta")
 
 
@@ -50,6 +54,28 @@ def prepare_companions(recipe: Recipe, pair: Pair) -> dict[str, bytes]:
     return files | {CONFIG: _dump(config)}
 
 
+def find_code(recipe: Recipe, pair: Pair) -> tuple[str, ...]:
+    """The companions whose originals name code of their own, which is left out."""
+    tokenizer = pair.chip.folder if pair.rows is not None and recipe.vocab == "chip" else pair.chat.folder
+    paths = [pair.chat.folder / CONFIG, pair.chat.folder / GENERATION, tokenizer / TOKENIZER_CONFIG]
+    documents = {path.name: read_json_object(path) for path in paths if path.is_file()}
+    return tuple(name for name, document in documents.items() if without_code(document) != document)
+
+
+def is_built_in(config: Mapping[str, Any]) -> bool:
+    """Whether transformers itself has the architecture. It is imported here, which takes a second or two."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    return config.get("model_type") in CONFIG_MAPPING_NAMES
+
+
+def without_code(value: Any) -> Any:
+    """A JSON value without the keys that name code, at any depth."""
+    if isinstance(value, dict):
+        return {key: without_code(inner) for key, inner in value.items() if key not in CODE_KEYS}
+    return [without_code(inner) for inner in value] if isinstance(value, list) else value
+
+
 def make_config(recipe: Recipe, pair: Pair) -> dict[str, Any]:
     """The chat parent's config with the output's dtype, rows and ties, and under config = "chip" the chip parent's rope and settings."""
     config = dict(pair.chat.config)
@@ -60,22 +86,27 @@ def make_config(recipe: Recipe, pair: Pair) -> dict[str, Any]:
             config.pop(key, None)
             if key in pair.chip.config:
                 config[key] = pair.chip.config[key]
+    if recipe.names == "chip" and "architectures" in pair.chip.config:
+        config["architectures"] = pair.chip.config["architectures"]  # the class that has these names
     if pair.rows is not None:
         config["vocab_size"] = pair.rows.rows
     if recipe.embeddings != "refuse" and pair.ties_differ:
         config["tie_word_embeddings"] = recipe.embeddings == "tied"
-    return config | {"dtype": recipe.dtype}
+    plain: dict[str, Any] = without_code(config)
+    return plain | {"dtype": recipe.dtype}
 
 
 def _read_files(folder: Path, names: tuple[str, ...]) -> dict[str, bytes]:
     """The bytes of those files that are there. Raises CheckpointCorrupt for one that is not what the end of its name says."""
     files = {}
     for path in (folder / name for name in names if (folder / name).is_file()):
+        files[path.name] = raw = read_bytes(path)
         if path.suffix == ".json":
-            read_json_object(path)
+            document = parse_json_object(raw, path)
+            if path.name in CODE_FILES and (plain := without_code(document)) != document:
+                files[path.name] = _dump(plain)
         elif path.suffix == ".jinja":
             read_text(path)
-        files[path.name] = path.read_bytes()
     return files
 
 

@@ -1,13 +1,43 @@
 """What can go wrong in a merge, one class per kind. Each message says what, which value, and what to do next, in one line.
 
-This file holds no behaviour: the command line prints `str(error)` and exits with `exit_code`.
+A message may quote a parent's files, which others wrote: it is made printable and no longer than a screen. Otherwise this file holds
+no behaviour: the command line prints `str(error)` and exits with `exit_code`.
 
     raise CheckpointNotFound("chat parent: no such folder: ./models/chat. Give an existing folder")
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+
+SHOWN = 20  # problems of one kind that a message lists before it counts the rest
+SCREEN = 2_000  # characters of a message: a terminal of 24 lines and 80 columns holds 1,920
+
+
+def printable(text: str) -> str:
+    """The text with everything that steers a terminal, or is not seen, as its escape: control characters, line ends, bidi overrides."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
+def shorten(text: str, limit: int = SCREEN) -> str:
+    """The text, or its beginning and its end, which says what to do, with a mark between them; at most `limit` characters."""
+    mark = " [...] "
+    return text if len(text) <= limit else text[: limit * 3 // 4] + mark + text[len(text) - limit // 4 + len(mark) :]
+
+
+def join(problems: Sequence[str]) -> str:
+    """The first problems, and how many more there are."""
+    more = len(problems) - SHOWN
+    return "; ".join([*problems[:SHOWN], *([f"and {more} more"] if more > 0 else [])])
+
+
+def over_layers(texts: Sequence[str]) -> list[str]:
+    """Texts that differ in their layer's number alone as one, with * for the number and how many they are."""
+    groups: dict[str, list[str]] = {}
+    for text in texts:
+        groups.setdefault(re.sub(r"\.\d+(?=\.)", ".*", text), []).append(text)
+    return [f"{common} ({len(alike)} times)" if len(alike) > 1 else alike[0] for common, alike in groups.items()]
 
 
 class MergeError(Exception):
@@ -15,13 +45,16 @@ class MergeError(Exception):
 
     exit_code = 2
 
+    def __init__(self, message: str) -> None:
+        super().__init__(shorten(printable(message)))
+
 
 class RecipeError(MergeError):
     """The recipe has unknown keys, wrong types or values out of range; `problems` lists all of them."""
 
     def __init__(self, source: str, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
-        super().__init__(f"{source}: " + "; ".join(self.problems))
+        super().__init__(f"{source}: " + join(self.problems))
 
 
 class SettingsError(MergeError):
@@ -45,7 +78,7 @@ class AdapterUnsupported(MergeError):
 
     def __init__(self, adapter: str, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
-        super().__init__(f"adapter {adapter} cannot be folded: " + "; ".join(self.problems) + ". Fold it with peft and give the resulting folder")
+        super().__init__(f"adapter {adapter} cannot be folded: " + join(self.problems) + ". Fold it with peft and give the resulting folder")
 
 
 class AdapterMismatch(MergeError):
@@ -53,7 +86,7 @@ class AdapterMismatch(MergeError):
 
     def __init__(self, adapter: str, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
-        super().__init__(f"adapter {adapter} does not fit its model: " + "; ".join(self.problems))
+        super().__init__(f"adapter {adapter} does not fit its model: " + join(self.problems))
 
 
 class ParentsMismatch(MergeError):
@@ -62,7 +95,7 @@ class ParentsMismatch(MergeError):
     def __init__(self, mismatches: Sequence[str]) -> None:
         self.mismatches = tuple(mismatches)
         count = f"{len(self.mismatches)} mismatch" + ("" if len(self.mismatches) == 1 else "es")
-        super().__init__(f"the parents cannot be merged, {count}: " + "; ".join(self.mismatches))
+        super().__init__(f"the parents cannot be merged, {count}: " + join(over_layers(self.mismatches)))
 
 
 class TensorNotFinite(MergeError):
@@ -122,7 +155,7 @@ class QuestionsUnusable(MergeError):
 
     def __init__(self, source: str, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
-        super().__init__(f"{source}: " + "; ".join(self.problems))
+        super().__init__(f"{source}: " + join(self.problems))
 
 
 class AnswersUnusable(MergeError):

@@ -13,13 +13,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from merge.checkpoint import read_bytes
+from merge.errors import MergeError
 from merge.geodesic import TensorResult
 
 JOURNAL = ".journal.jsonl"
+FIELDS = {field.name for field in fields(TensorResult)}
 
 
 class Journal:
@@ -35,6 +38,7 @@ class Journal:
         """The journal of the merge that `key` stands for. Without one of that very merge it is new and knows of nothing finished."""
         path = folder / JOURNAL
         done = read_finished(path, key)
+        path.unlink(missing_ok=True)  # also where it is a link or a pipe: what is written is a file of ours
         text = "".join(_to_line(asdict(result)) for result in done.values())  # a half-written line must not stand before the next
         path.write_text(_to_line({"key": key}) + text, encoding="utf-8")
         return cls(path, done)
@@ -64,22 +68,42 @@ def read_finished(path: Path, key: str) -> dict[str, TensorResult]:
     lines = read_lines(path)
     if lines[:1] != [{"key": key}]:
         return {}
-    results = [TensorResult(**{**line, "shape": tuple(line["shape"])}) for line in lines[1:]]
-    return {result.name: result for result in results}
+    found: dict[str, TensorResult] = {}
+    for line in lines[1:]:
+        if (result := parse_result(line)) is None:
+            break
+        found[result.name] = result
+    return found
+
+
+def parse_result(line: Mapping[str, Any]) -> TensorResult | None:
+    """A line as the result that it was written from; None if it is something else."""
+    numbers = [line.get(key) for key in ("chip_norm", "chat_norm", "merged_norm", "lam")]
+    shape, theta = line.get("shape"), line.get("theta")
+    are_numbers = all(type(number) is float for number in numbers) and (theta is None or type(theta) is float)
+    are_texts = all(isinstance(line.get(key), str) for key in ("name", "branch", "sha256"))
+    if line.keys() != FIELDS or not are_numbers or not are_texts:
+        return None
+    if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
+        return None
+    return TensorResult(**{**line, "shape": tuple(shape)})
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a journal, up to the first that is not."""
+    """The whole lines of a journal, up to the first that is no object; none where there is no such file, or no plain one."""
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
+        text = read_bytes(path).decode("utf-8", errors="replace")
+    except MergeError:
         return []
-    lines = []
-    for line in text.splitlines():
+    lines: list[dict[str, Any]] = []
+    for line in text.split("\n"):
         try:
-            lines.append(json.loads(line))
-        except ValueError:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
             break
+        if not isinstance(value, dict):
+            break
+        lines.append(value)
     return lines
 
 

@@ -20,7 +20,7 @@ does not decide whether two models fit (merge.pairing), what is made of each ten
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ from typing import Any
 from merge import geodesic
 from merge.adapters import open_source, single_threaded_blas
 from merge.checkpoint import SHARD_BYTES, CheckpointWriter, hash_whole
-from merge.companions import prepare_companions
+from merge.companions import find_code, is_built_in, prepare_companions
 from merge.errors import DeviceNotFound, OutputFull, OutputRefused
 from merge.geodesic import TensorResult, warm_up
 from merge.journal import Journal, is_taken_up
@@ -90,6 +90,7 @@ class Output:
     folder: Path  # where it is being made
     plans: tuple[TensorPlan, ...]
     companions: dict[str, bytes]
+    code: tuple[str, ...]  # companions whose originals name code of their own
     writer: CheckpointWriter
     journal: Journal
 
@@ -135,11 +136,21 @@ def merge_sweep(
         with ExitStack() as stack:
             pair = open_parents(parents, todo[0][0], stack)
             outputs = [prepare_output(recipe, out, parents, pair, shard_bytes, stack) for recipe, out in todo]
+            if outputs[0].code:
+                watcher.say(describe_code(outputs[0].code, pair.chat.config))
             results = merge_tensors(pair, outputs, watcher, threads, arithmetic)
             for output, tensors in zip(outputs, results, strict=True):
                 report = finish_output(output, parents, tensors, render_card)
                 outcomes[output.out] = Outcome(output.out, False, report, report.summary())
     return [outcomes[out] for _, out in jobs]
+
+
+def describe_code(files: Sequence[str], config: Mapping[str, Any]) -> str:
+    """What became of a parent's own code, and whether the merge loads without it."""
+    left_out = f"{', '.join(files)} of the parents name Python code of their own (auto_map), which is not copied"
+    if is_built_in(config):
+        return f"{left_out}; transformers has the architecture itself"
+    return f"{left_out}; transformers has no architecture {config.get('model_type')!r} itself: only an engine that knows it loads the merge"
 
 
 def find_arithmetic(device: str) -> Arithmetic:
@@ -155,8 +166,11 @@ def find_arithmetic(device: str) -> Arithmetic:
 
 def check_output(out: Path, parents: Parents) -> dict[str, Any] | None:
     """The report of a merged checkpoint at `out`, None if nothing is there. Raises OutputRefused for anything else."""
-    if not out.exists():
-        return None
+    try:
+        if not out.exists():
+            return None
+    except OSError as error:
+        raise OutputRefused(f"{out} cannot be looked at: {error.strerror}. Choose another place") from error
     if any(out.resolve() == folder.resolve() for folder in parents.folders):
         raise OutputRefused(f"{out} is one of the parents. Choose another folder for the output")
     if out.is_dir() and not any(out.iterdir()):
@@ -179,7 +193,7 @@ def prepare_output(recipe: Recipe, out: Path, parents: Parents, pair: Pair, shar
 
     What a killed run of the same merge left is taken up, anything else in the folder is removed.
     """
-    plans, companions = make_plan(recipe, pair), prepare_companions(recipe, pair)
+    plans, companions, code = make_plan(recipe, pair), prepare_companions(recipe, pair), find_code(recipe, pair)
     folder = stack.enter_context(staged_folder(out, keep_leftover=True))
     key = find_key(recipe, parents.chip, parents.chat, parents.base, shard_bytes)
     if not is_taken_up(folder, key):
@@ -187,7 +201,7 @@ def prepare_output(recipe: Recipe, out: Path, parents: Parents, pair: Pair, shar
         check_room(folder, sum(plan.n_bytes for plan in plans))
     journal = stack.enter_context(Journal.open(folder, key))
     writer = stack.enter_context(CheckpointWriter(folder, [plan.spec for plan in plans], shard_bytes))
-    return Output(recipe, out, folder, plans, companions, writer, journal)
+    return Output(recipe, out, folder, plans, companions, code, writer, journal)
 
 
 def finish_output(output: Output, parents: Parents, tensors: tuple[TensorResult, ...], render_card: Callable[[MergeReport], str]) -> MergeReport:
@@ -196,7 +210,7 @@ def finish_output(output: Output, parents: Parents, tensors: tuple[TensorResult,
         (output.folder / name).write_bytes(raw)
     files = describe_files(output)
     rows = next((plan.rows for plan in output.plans if plan.rows is not None), None)
-    report = MergeReport(output.recipe, parents.chip, parents.chat, tensors, files, parents.base, rows)
+    report = MergeReport(output.recipe, parents.chip, parents.chat, tensors, files, parents.base, rows, output.code)
     (output.folder / CARD).write_text(render_card(report), encoding="utf-8")
     (output.folder / REPORT).write_text(report.to_json(), encoding="utf-8")
     output.writer.finish()  # late: until its weights have their names, no part of the folder loads

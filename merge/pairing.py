@@ -1,7 +1,10 @@
 """Whether two parents are one architecture, and what decides it where they differ, before any tensor is read.
 
 Configs, tokenizers and headers are compared and every mismatch is listed at once, each with the recipe setting that decides it.
-Nothing is truncated, padded, renamed or tied here: what a setting means for each tensor is merge.plan's.
+Nothing is truncated, padded or tied here: what a setting means for each tensor is merge.plan's. Names that differ in a prefix alone are
+made the same where the recipe says so (merge.names).
+
+A merge in which the parents share less than SMALLEST_SHARE of the weights is refused, whatever the recipe says (find_share).
 
     pair = check_pair(chip, chat, recipe)  # raises ParentsMismatch
 """
@@ -9,14 +12,16 @@ Nothing is truncated, padded, renamed or tied here: what a setting means for eac
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from merge.checkpoint import TensorSource, TensorSpec, read_json_object, read_text
+from merge.checkpoint import DESCRIBED, TensorSource, TensorSpec, read_json_object, read_text
 from merge.dtypes import FLOATS, WHOLE
-from merge.errors import ParentsMismatch
+from merge.errors import ParentsMismatch, shorten
+from merge.names import Renamed, describe_names, is_leftover, match_names
 from merge.recipe import BASE_METHODS, DECISIONS, Recipe
 from merge.vocabulary import TOKENIZER, RowMap, Vocabulary, match_rows, read_tokens
 
@@ -35,6 +40,8 @@ EMBEDDINGS = re.compile(r"(.+\.)?(embed_tokens|wte|embed_in|word_embeddings)\.we
 VOCABULARY_TENSORS = re.compile(r"(.+\.)?(embed_tokens|wte|embed_in|word_embeddings|lm_head|embed_out)\.(weight|bias)")
 MARK = re.compile(r"<[^<>\s]+>|\[[A-Z_]+\]")  # how tokens look that a template writes and nobody types: <|im_end|>, [INST]
 EXAMPLES = 3  # tokens named in a mismatch
+# Below it, most of the output would be one parent's and the merge a copy with changes, which nobody asked for: names or tokens do not fit.
+SMALLEST_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -62,13 +69,18 @@ class Mismatch:
 
     text: str
     setting: str | None = None
+    allowed: tuple[str, ...] = ()  # those of its values that would; none: all but "refuse"
 
     def tell(self) -> str:
         """The sentence for the person who wrote the recipe."""
         if self.setting is None:
             return self.text
-        allowed = " | ".join(f'"{value}"' for value in DECISIONS[self.setting][1:])
+        allowed = " | ".join(f'"{value}"' for value in self.allowed or DECISIONS[self.setting][1:])
         return f"{self.text} (decide it with {self.setting} = {allowed})"
+
+    def is_open(self, recipe: Recipe | None) -> bool:
+        """Whether the recipe leaves it undecided."""
+        return self.setting is None or recipe is None or getattr(recipe, self.setting) not in (self.allowed or DECISIONS[self.setting][1:])
 
 
 def check_pair(chip: TensorSource, chat: TensorSource, recipe: Recipe | None = None, base: TensorSource | None = None) -> Pair:
@@ -76,9 +88,13 @@ def check_pair(chip: TensorSource, chat: TensorSource, recipe: Recipe | None = N
 
     A base model must be as the chat parent is; rows of the vocabulary excepted, which it must have wherever both parents have them.
     """
+    chip, chat, base, renamed = align_names(chip, chat, base, "refuse" if recipe is None else recipe.names)
     chip_vocab, chat_vocab, base_vocab = (None if source is None else find_vocabulary(source) for source in (chip, chat, base))
-    found = compare_configs(chip.config, chat.config) + compare_vocabularies(chip_vocab, chat_vocab) + compare_specs(chip.specs, chat.specs)
-    open_ones = [mismatch.tell() for mismatch in found if mismatch.setting is None or recipe is None or getattr(recipe, mismatch.setting) == "refuse"]
+    found = compare_configs(chip.config, chat.config, by_name=not renamed) + renamed
+    found += compare_vocabularies(chip_vocab, chat_vocab) + compare_specs(chip.specs, chat.specs)
+    if find_share(chip.specs, chat.specs) < SMALLEST_SHARE:
+        found = [mismatch for mismatch in found if mismatch.setting != "unmatched"] + [describe_strangers(chip.specs, chat.specs)]
+    open_ones = [mismatch.tell() for mismatch in found if mismatch.is_open(recipe)]
     rows = None
     open_ones += (without_rows := check_ids(chat_vocab))
     if not without_rows and recipe is not None and recipe.vocab != "refuse" and any(mismatch.setting == "vocab" for mismatch in found):
@@ -89,11 +105,64 @@ def check_pair(chip: TensorSource, chat: TensorSource, recipe: Recipe | None = N
             rows = match_rows(recipe.vocab, chip_vocab, chat_vocab, base_vocab)
             open_ones += check_rows({"chip": (chip, chip_vocab), "chat": (chat, chat_vocab)})
             open_ones += check_takeover(recipe.vocab, chip, chat, chip_vocab, chat_vocab)
+            if not open_ones and (share := find_share(chip.specs, chat.specs, rows)) < SMALLEST_SHARE:
+                open_ones.append(
+                    f"the vocabularies share {rows.shared} of {max(chip_vocab.rows, chat_vocab.rows)} rows, so that only {share:.0%} of the weights "
+                    f"would be combined ({SMALLEST_SHARE:.0%} are needed). Give parents of one vocabulary"
+                )
     if recipe is not None and recipe.method in BASE_METHODS:
         open_ones += check_base(base, chat, rows, base_vocab, chat_vocab)
     if open_ones:
         raise ParentsMismatch(open_ones)
     return Pair(chip, chat, base, rows, chip_vocab, chat_vocab)
+
+
+def align_names(
+    chip: TensorSource, chat: TensorSource, base: TensorSource | None, names: str
+) -> tuple[TensorSource, TensorSource, TensorSource | None, list[Mismatch]]:
+    """The sources with the names of the one that `names` gives them to, and what had to be renamed for it.
+
+    "refuse" is for a comparison: it takes the chat parent's.
+    """
+    found = []
+    if renamed := match_names(chip.specs, chat.specs):
+        sides = (("chat", renamed.values()), ("chip", renamed.keys()))
+        found.append(Mismatch(describe_names(renamed, "chip", "chat"), "names", tuple(side for side, named in sides if not is_leftover(named))))
+        if names == "chip":
+            chat = Renamed(chat, {theirs: ours for ours, theirs in renamed.items()})
+        else:
+            chip = Renamed(chip, renamed)
+    if base is not None and (renamed := match_names(base.specs, chat.specs)):
+        found.append(Mismatch(describe_names(renamed, "base", "chat"), "names"))
+        base = Renamed(base, renamed)
+    return chip, chat, base, found
+
+
+def find_share(chip: Mapping[str, TensorSpec], chat: Mapping[str, TensorSpec], rows: RowMap | None = None) -> float:
+    """Which part of the larger parent's weights the other parent has too, from 0 to 1: what can be combined.
+
+    Counted in elements of floating-point tensors of the same name, against all such elements of the parent that has more of them. rows:
+    of tensors with a row per token, only the rows that both vocabularies have count. What the recipe keeps out of the merge by patterns,
+    or copies by lam = 0 or 1, counts as shared: that is its will, and no accident.
+    """
+    shared = 0
+    for name in chip.keys() & chat.keys():
+        if chip[name].dtype in FLOATS and chat[name].dtype in FLOATS:
+            by_row = rows is not None and bool(VOCABULARY_TENSORS.fullmatch(name))
+            row = math.prod(chip[name].shape[1:])
+            shared += rows.shared * row if rows is not None and by_row else min(chip[name].numel, chat[name].numel)
+    larger = max(sum(spec.numel for spec in specs.values() if spec.dtype in FLOATS) for specs in (chip, chat))
+    return shared / larger if larger else 1.0
+
+
+def describe_strangers(chip: Mapping[str, TensorSpec], chat: Mapping[str, TensorSpec]) -> Mismatch:
+    """Parents whose names do not fit: no setting makes a merge of them."""
+    sides = [(side, by_number(ours.keys() - theirs.keys())) for side, ours, theirs in (("chip", chip, chat), ("chat", chat, chip))]
+    examples = " and ".join(f"{len(names)} in the {side} parent, such as {names[0]}" for side, names in sides if names)
+    return Mismatch(
+        f"only {find_share(chip, chat):.0%} of the weights have the same name in both parents ({SMALLEST_SHARE:.0%} are needed); without a "
+        f"counterpart are {examples}. Rename the one parent's tensors as the other's are, or give two models of one architecture"
+    )
 
 
 def find_vocabulary(source: TensorSource) -> Vocabulary | None:
@@ -103,19 +172,27 @@ def find_vocabulary(source: TensorSource) -> Vocabulary | None:
     return Vocabulary(rows[0], tokens) if tokens is not None and rows else None
 
 
-def compare_configs(chip: Mapping[str, Any], chat: Mapping[str, Any], side: str = "chip") -> list[Mismatch]:
-    """Differences of two config.json; a key that one of them leaves out is no difference, tensor shapes speak for it. side: what the first is."""
+def compare_configs(chip: Mapping[str, Any], chat: Mapping[str, Any], side: str = "chip", *, by_name: bool = True) -> list[Mismatch]:
+    """Differences of two config.json; a key that one of them leaves out is no difference, tensor shapes speak for it. side: what the first is.
+
+    by_name: whether the tensors have the same names; where not, `architectures` names another class around the same tensors.
+    """
     found = []
     for key in (*STRUCTURE_KEYS, "vocab_size", "tie_word_embeddings", *SETTING_KEYS):
         if key in chip and key in chat and chip[key] != chat[key]:
-            found.append(Mismatch(f"config {key}: {side} {chip[key]}, chat {chat[key]}", DECIDED_KEYS.get(key)))
+            setting = "names" if key == "architectures" and not by_name else DECIDED_KEYS.get(key)
+            found.append(Mismatch(f"config {key}: {side} {_brief(chip[key])}, chat {_brief(chat[key])}", setting))
     if (ours := describe_rope(chip)) != (theirs := describe_rope(chat)):
-        found.append(Mismatch(f"config rope: {side} {ours}, chat {theirs}", DECIDED_KEYS["rope"]))
+        found.append(Mismatch(f"config rope: {side} {_brief(ours)}, chat {_brief(theirs)}", DECIDED_KEYS["rope"]))
     for whose, config in ((side, chip), ("chat", chat)):
         if method := config.get("quantization_config"):
-            name = method.get("quant_method", "unknown") if isinstance(method, dict) else method
+            name = _brief(method.get("quant_method", "unknown") if isinstance(method, dict) else method)
             found.append(Mismatch(f"config quantization_config: the {whose} parent is quantised ({name}), give its unquantised weights"))
     return found
+
+
+def _brief(value: object) -> str:
+    return shorten(str(value), DESCRIBED)
 
 
 def describe_rope(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,9 @@ from typing import Any
 
 from blake3 import blake3
 
-from merge.errors import CheckpointCorrupt, CheckpointNotFound, HubUnavailable, MergeError
+from merge.checkpoint import open_stream
+from merge.errors import CheckpointCorrupt, CheckpointNotFound, HubUnavailable, MergeError, shorten
+from merge.gguf_header import read_gguf
 from merge.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS, INDEX
 from merge.recipe import ParentRef
 from merge.settings import MergeSettings
@@ -39,6 +41,8 @@ HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@(?P<rev
 MODEL_FILES = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model", "*.txt")
 # Read at a time: 1 ms of work; smaller pieces would ask for the interpreter more often than it is free while libraries are imported.
 HASHED_BYTES = 1 << 22
+REASON = 300  # characters of a library's reason in a message
+CARD_BYTES = 1 << 16  # of a parent's card, whose licence stands at its beginning
 HASH_CHARACTERS = 16  # of BLAKE3, in folder names: 64 bits, enough to tell apart the models of one home
 
 
@@ -105,7 +109,7 @@ class Resolver:
         Mistakes are left for `resolve` to tell, and so is all that must be downloaded or converted first.
         """
         with suppress(MergeError):
-            self._start_hashing([self._find(ref, side) for ref, side in refs if _is_checkpoint(self._base / Path(ref.model).expanduser())])
+            self._start_hashing([self._find(ref, side) for ref, side in refs if _is_checkpoint(self._find_path(ref.model, side))])
 
     def _start_hashing(self, found: Sequence[_Found]) -> None:
         paths = {entry.folder / name for each in found for entry in (each, each.adapter) if entry for name in entry.names}
@@ -126,6 +130,12 @@ class Resolver:
         return found.folder, found.adapter.folder if found.adapter else None
 
     def _find(self, ref: ParentRef, side: str) -> _Found:
+        try:
+            return self._search(ref, side)
+        except PermissionError as error:
+            raise CheckpointNotFound(f"{side} parent {ref.model}: {error.filename} may not be read: {error.strerror}") from error
+
+    def _search(self, ref: ParentRef, side: str) -> _Found:
         place = self._locate(ref.model, f"{side} parent")
         folder = self._find_safetensors(place.path, f"{side} parent {ref.model}")
         adapter = None
@@ -144,7 +154,7 @@ class Resolver:
     def _locate(self, ref: str, what: str) -> _Place:
         if ref.startswith(PACKAGE):
             return _locate_package(ref.removeprefix(PACKAGE), what)
-        path = self._base / Path(ref).expanduser()
+        path = self._find_path(ref, what)
         if path.exists():
             return _Place(path)
         match = HUB_ID.fullmatch(ref)
@@ -155,6 +165,15 @@ class Resolver:
         self._say(f"{what}: downloading {ref}")
         folder = download(match["repo"], match["revision"], self._settings)
         return _Place(folder, revision=folder.name)  # the hub's client names a snapshot's folder after its commit
+
+    def _find_path(self, ref: str, what: str) -> Path:
+        """Where a folder of this name would be."""
+        try:
+            path = self._base / Path(ref).expanduser()
+            path.exists()
+        except (OSError, RuntimeError) as error:  # a name of thousands of characters, or ~somebody who has no home
+            raise CheckpointNotFound(f'{what}: {ref} cannot be looked for ({error}). Give an existing folder, or a hub id "org/name"') from None
+        return path
 
     def _find_safetensors(self, path: Path, what: str) -> Path:
         """The folder itself, or the de-quantised form of the one GGUF file it holds."""
@@ -218,12 +237,10 @@ def hash_file(path: Path, is_cancelled: Callable[[], bool] = lambda: False) -> s
     """BLAKE3 of a file, as b3sum prints it; without meaning if it was cancelled. Raises CheckpointNotFound and CheckpointCorrupt."""
     digest, buffer = blake3(), memoryview(bytearray(HASHED_BYTES))
     try:
-        with path.open("rb", buffering=0) as file:
+        with open_stream(path) as file:
             while (n_read := file.readinto(buffer)) and not is_cancelled():
                 digest.update(buffer[:n_read])
         return digest.hexdigest()
-    except FileNotFoundError:
-        raise CheckpointNotFound(f"{path} does not exist") from None
     except OSError as error:
         raise CheckpointCorrupt(f"{path} cannot be read: {error.strerror}. Copy the file anew") from error
 
@@ -263,7 +280,7 @@ def download(repo: str, revision: str | None, settings: MergeSettings) -> Path:
     import httpx
     from huggingface_hub import errors, snapshot_download
 
-    hub = settings.hub_endpoint or "the hub"
+    hub = without_login(settings.hub_endpoint) if settings.hub_endpoint else "the hub"
     instead = "Or give a folder that holds the model"
     try:
         folder = snapshot_download(
@@ -280,18 +297,40 @@ def download(repo: str, revision: str | None, settings: MergeSettings) -> Path:
     return Path(folder)
 
 
-def _convert(gguf: Path, folder: Path) -> None:
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+def without_login(url: str) -> str:
+    """A URL without the user and password that may stand in it."""
+    scheme, mark, rest = url.rpartition("://")
+    return scheme + mark + rest.rpartition("@")[2]
 
-    source: dict[str, Any] = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
+
+def _convert(gguf: Path, folder: Path) -> None:
+    """Write the model of a GGUF file as safetensors with its tokenizer.
+
+    Raises CheckpointCorrupt where the file contradicts itself, and CheckpointNotFound where transformers does not make a whole model of it.
+    """
+    header = read_gguf(gguf)
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    source: dict[str, Any] = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name, "trust_remote_code": False}
     try:
-        model = AutoModelForCausalLM.from_pretrained(**source, quantization_config=GgufConfig(dequantize=True), dtype=torch.bfloat16)
+        config = AutoConfig.from_pretrained(**source)
+        with torch.device("meta"):  # the model without memory for its weights: what is not in the file is not made up of random numbers
+            wanted = sum(weight.numel() for weight in AutoModelForCausalLM.from_config(config, trust_remote_code=False).parameters())
+        if wanted > header.elements:
+            raise ValueError(f"its metadata describes a model of {wanted} parameters, its tensors hold {header.elements}")
+        options = {"quantization_config": GgufConfig(dequantize=True), "dtype": torch.bfloat16, "output_loading_info": True}
+        model, told = AutoModelForCausalLM.from_pretrained(**source, config=config, **options)
+        if lacking := sorted(told["missing_keys"]):
+            raise ValueError(f"it lacks {len(lacking)} of the model's tensors, {lacking[0]} for example")
         tokenizer = AutoTokenizer.from_pretrained(**source)
-    except (ValueError, KeyError, NotImplementedError) as error:
-        raise CheckpointNotFound(f"{gguf} cannot be converted: {str(error).splitlines()[0]}. Give the model as safetensors") from error
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    except OSError:
+        raise  # of the disk, which the staged folder tells of
+    except Exception as error:  # the libraries raise what comes up where a file holds what they did not expect
+        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+        raise CheckpointNotFound(f"{gguf} cannot be converted: {shorten(reason, REASON)}. Give the model as safetensors") from error
 
 
 def read_licence(folder: Path) -> str | None:
@@ -299,6 +338,7 @@ def read_licence(folder: Path) -> str | None:
     card = folder / "README.md"
     if not card.is_file():
         return None
-    lines = card.read_text(encoding="utf-8", errors="replace").splitlines()
+    with open_stream(card) as file:
+        lines = file.read(CARD_BYTES).decode("utf-8", errors="replace").splitlines()
     end = lines.index("---", 1) if lines[:1] == ["---"] and "---" in lines[1:] else 0
     return next((line.removeprefix("license:").strip() or None for line in lines[1:end] if line.startswith("license:")), None)

@@ -30,7 +30,7 @@ from merge.recipe import BASE_METHODS, Lam, Recipe
 from merge.vocabulary import RowMap
 
 OUTPUT_DTYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
-LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks|block)\.(\d+)\.")
+LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks|block)\.(\d{1,5})\.")
 Kind = Literal["attention", "MLP", "embeddings", "norms", "other"]
 KINDS: tuple[Kind, ...] = ("attention", "MLP", "embeddings", "norms", "other")
 # A tensor is of the first kind of which its name holds a word.

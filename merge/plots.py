@@ -20,6 +20,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from merge.errors import printable
 from merge.geodesic import TensorResult
 from merge.plan import KINDS, Kind
 from merge.recipe import describe_lam
@@ -70,7 +71,7 @@ def draw_norms(profiles: Sequence[Profile], title: str) -> Figure:
     """Both parents' norms per element, and by how much they differ below."""
     figure = Figure(figsize=(SIZE_INCHES[0], 6.5), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-    figure.suptitle(title, fontsize=10, color="#444444")
+    figure.suptitle(_plain(title), fontsize=10, color="#444444")
     upper.set_title("Norms of both parents over depth", loc="left", fontweight="bold")
     for kind in _kinds(profiles):
         for style, value in (("-", _chip_size), ("--", _chat_size)):
@@ -111,10 +112,15 @@ def draw_drift(profiles: Sequence[Profile], title: str) -> Figure:
 
 def _start(title: str, headline: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=SIZE_INCHES, layout="constrained")
-    figure.suptitle(title, fontsize=10, color="#444444")
+    figure.suptitle(_plain(title), fontsize=10, color="#444444")
     axes = figure.subplots()
     axes.set_title(headline, loc="left", fontweight="bold")
     return figure, axes
+
+
+def _plain(title: str) -> str:
+    """A title that matplotlib draws as it stands: between dollar signs it would read mathematics."""
+    return printable(title).replace("$", r"\$")
 
 
 def _chip_size(profile: Profile) -> float | None:
@@ -191,7 +197,7 @@ def _plain_number(value: float, _: int) -> str:
 
 def draw_terminal(profiles: Sequence[Profile], title: str) -> RenderableType:
     """A table of the kinds, and theta over depth as a line of blocks per kind."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=Text(printable(title)), title_justify="left")
     for column in ("kind", "tensors", "theta median", "theta max", "norm ratio", "drift max"):
         table.add_column(column, justify="left" if column == "kind" else "right")
     for kind in summarise_kinds(profiles):

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
+from merge.errors import printable
 from merge.geodesic import TensorResult
 from merge.merger import Watcher
 
@@ -48,7 +49,7 @@ class Bar(Drawing):
 
     def say(self, text: str) -> None:
         """A line above the bar."""
-        self._progress.console.print(text, markup=False, highlight=False)
+        self._progress.console.print(printable(text), markup=False, highlight=False)
 
     def move(self, done_bytes: int, total_bytes: int) -> None:
         """Move the bar."""
@@ -71,7 +72,7 @@ class Lines(Drawing):
     def say(self, text: str) -> None:
         """A line, at once."""
         self._last = self._clock()
-        self._stream.write(text + "\n")
+        self._stream.write(printable(text) + "\n")
         self._stream.flush()
 
     def move(self, done_bytes: int, total_bytes: int) -> None:

@@ -4,7 +4,7 @@
 
     [merge]        method = "geodesic", lam = 0.6, dtype = "bfloat16", name = "chipalign-demo"     lam may be a list: values over depth
                    include = ["model.layers.*"], exclude = ["*norm*"]                              what is not merged is the chat parent's
-                   vocab, embeddings, unmatched, config: what decides where the parents differ     each "refuse" at first
+                   vocab, embeddings, unmatched, config, names: what decides where the parents differ     each "refuse" at first
     [parameters]   density = 0.2, epsilon = 0.1, scale = 1.0, elect = true, seed = 0               of the method, see PARAMETERS
     [[schedule]]   layers = [0, 7], tensors = "*.mlp.*", lam = 0.4                                 the first that fits a tensor decides its lam
     [chip]         model = REF, adapter = REF (optional)
@@ -36,6 +36,7 @@ DECISIONS: Mapping[str, tuple[str, ...]] = {
     "embeddings": ("refuse", "tied", "untied"),  # where one parent ties them and the other does not
     "unmatched": ("refuse", "chat", "chip", "union"),  # whose tensors stay, where one parent only has them
     "config": ("refuse", "chat", "chip"),  # whose rope and other settings, where they differ and no shape does
+    "names": ("refuse", "chat", "chip"),  # whose names the output has, where tensors differ in a prefix such as model. alone
 }
 # Which method takes which parameter, and what it takes: (methods, smallest, largest).
 PARAMETERS: Mapping[str, tuple[tuple[str, ...], float, float]] = {
@@ -109,6 +110,7 @@ class Recipe:
     embeddings: str = "refuse"
     unmatched: str = "refuse"
     config: str = "refuse"
+    names: str = "refuse"
     parameters: Parameters = Parameters()
     schedule: tuple[Rule, ...] = ()
     base_model: ParentRef | None = None
@@ -152,7 +154,7 @@ def load_recipe(path: Path) -> Recipe:
         raise RecipeError(str(path), ["no such recipe file"]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(str(path), [f"cannot be read as text: {error}"]) from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # besides TOML's own error: numbers of thousands of digits, lists in lists in lists
         raise RecipeError(str(path), [f"is no valid TOML: {error}"]) from None
     return parse_recipe(data, base=path.absolute().parent, source=str(path))
 

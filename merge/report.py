@@ -23,12 +23,13 @@ from typing import Any
 from merge.checkpoint import read_json_object
 from merge.errors import MergeError
 from merge.geodesic import TensorResult
+from merge.pairing import VOCABULARY_TENSORS
 from merge.parents import Parent
-from merge.recipe import Recipe
+from merge.recipe import BASE_METHODS, Recipe
 from merge.vocabulary import RowMap
 
 REPORT = "merge_report.json"
-FORMAT = 4  # raised when the same recipe and parents would give other bytes, so that older outputs are merged anew
+FORMAT = 5  # raised when the same recipe and parents would give other bytes, so that older outputs are merged anew
 KIND = "chipalign merge report"
 VERSIONS_OF = ("chipalign", "numpy", "ml_dtypes", "numba", "torch", "safetensors", "transformers")
 
@@ -67,6 +68,7 @@ class MergeReport:
     files: Mapping[str, OutputFile]
     base: Parent | None = None  # what both parents were trained from, for the methods that need it
     rows: RowMap | None = None  # where the parents' vocabularies are not the same
+    code: tuple[str, ...] = ()  # files whose originals name Python code of a parent's own, which is left out
 
     @property
     def theta(self) -> ThetaSummary | None:
@@ -77,11 +79,22 @@ class MergeReport:
         largest, name = max(angled)
         return ThetaSummary(median(theta for theta, _ in angled), largest, name)
 
+    @property
+    def combined(self) -> int:
+        """Elements of the output that are made of both parents' numbers; all others are one parent's, as the recipe says.
+
+        One parent's are tensors that were copied, those at lam = 0 or 1 of the methods that go from one parent to the other, and rows of
+        tokens that only one vocabulary has.
+        """
+        ends = () if self.recipe.method in BASE_METHODS else (0.0, 1.0)
+        return sum(_count_shared(t, self.rows) for t in self.tensors if t.branch != "copied" and t.lam not in ends)
+
     def summary(self) -> dict[str, Any]:
         """The totals: what the command prints."""
         return {
             "tensors": len(self.tensors),
             "parameters": sum(math.prod(t.shape) for t in self.tensors),
+            "combined": self.combined,
             "bytes": sum(file.bytes for file in self.files.values()),
             "branches": dict(sorted(Counter(t.branch for t in self.tensors).items())),
             "theta_degrees": asdict(self.theta) if self.theta else None,
@@ -96,11 +109,26 @@ class MergeReport:
             "recipe": self.recipe.values(),
             "parents": describe_parents(self.chip, self.chat, self.base),
             "vocabulary": self.rows.count() if self.rows else None,
+            "code_left_out": list(self.code),
             "totals": self.summary(),
             "files": {name: file.values() for name, file in sorted(self.files.items())},
             "tensors": [asdict(tensor) for tensor in self.tensors],
         }
         return json.dumps(document, indent=1) + "\n"
+
+
+def _count_shared(tensor: TensorResult, rows: RowMap | None) -> int:
+    by_row = rows is not None and bool(VOCABULARY_TENSORS.fullmatch(tensor.name))
+    return math.prod(tensor.shape[1:]) * rows.shared if rows is not None and by_row else math.prod(tensor.shape)
+
+
+def describe_combined(totals: Mapping[str, Any]) -> str:
+    """Which part of a merge is made of both parents, as a sentence; nothing where all of it is."""
+    combined, parameters = totals["combined"], totals["parameters"]
+    if combined == parameters:
+        return ""
+    share = f"{combined / parameters:.1%} of the weights were combined" if combined else "No weights were combined"
+    return f"{share}; the others are one parent's, as the recipe says." if combined else f"{share}: each is one parent's, as the recipe says."
 
 
 def name_parents(chip: Parent, chat: Parent, base: Parent | None) -> dict[str, Parent]:
@@ -151,20 +179,31 @@ def find_key(recipe: Recipe, chip: Parent, chat: Parent, base: Parent | None, sh
 
 def is_same_merge(document: Mapping[str, Any], recipe: Recipe, chip: Parent, chat: Parent, folder: Path, base: Parent | None = None) -> bool:
     """Whether `folder`, whose report is `document`, is what this merge would make: recipe, contents of the parents, sizes of all files."""
-    if document.get("format") != FORMAT or document.get("recipe") != recipe.values() or "totals" not in document:
+    if document.get("format") != FORMAT or document.get("recipe") != recipe.values() or not _are_totals(document.get("totals")):
         return False
-    parents = document.get("parents", {})
+    parents = document.get("parents")
+    if not isinstance(parents, dict) or not isinstance(document.get("files"), dict):
+        return False
     ours = name_parents(chip, chat, base)
     if any(_content(parents.get(side)) != _content(_describe(ours[side]) if side in ours else None) for side in ("chip", "chat", "base")):
         return False
-    files: Mapping[str, Any] = document.get("files") or {}
-    return bool(files) and all(_size(folder / name) == file.get("bytes") for name, file in files.items())
+    files: Mapping[str, Any] = document["files"]
+    return bool(files) and all(isinstance(file, dict) and _size(folder / name) == file.get("bytes") for name, file in files.items())
+
+
+def _are_totals(totals: Any) -> bool:
+    """Whether these are totals that a report was written with: they are shown again where the merge is there already."""
+    if not isinstance(totals, dict) or any(type(totals.get(key)) is not int for key in ("tensors", "parameters", "combined", "bytes")):
+        return False
+    theta = totals.get("theta_degrees", 0)
+    return theta is None or (isinstance(theta, dict) and all(isinstance(theta.get(key), float) for key in ("median", "max")))
 
 
 def _content(parent: Any) -> tuple[Any, Any]:
     if not isinstance(parent, dict):
         return (None, None)
-    return (parent.get("blake3"), (parent.get("adapter") or {}).get("blake3"))
+    adapter = parent.get("adapter")
+    return (parent.get("blake3"), adapter.get("blake3") if isinstance(adapter, dict) else adapter)
 
 
 def _size(path: Path) -> int | None:

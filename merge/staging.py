@@ -27,8 +27,13 @@ def staged_folder(target: Path, *, keep_leftover: bool = False) -> Iterator[Path
     keep_leftover: do not empty what a process that was killed left there. The caller looks into it and keeps or empties it.
     A folder that is at `target` is replaced at that moment; whether it may be is the caller's affair. The operating system lets go
     of the lock when a process dies, however it dies, so a leftover is told from a folder in use without guessing.
+    A link to a folder stays, and the folder that it leads to is replaced.
     Raises OutputBusy, OutputFull, and OutputRefused where the folder cannot be written.
     """
+    if target.is_symlink() or target.name in ("", ".."):
+        target = target.resolve()
+    if not target.name:
+        raise OutputRefused(f"{target} is no place for a folder of ours. Choose another place")
     staging = target.with_name(f".{target.name}.partial")
     retired = target.with_name(f".{target.name}.replaced")
     try:
@@ -67,7 +72,10 @@ def _lock_folder(staging: Path, target: Path) -> int:
     """Create and lock the folder; try again where its owner renamed or removed it between the two."""
     while True:
         staging.mkdir(parents=True, exist_ok=True)
-        fd = os.open(staging, os.O_RDONLY | os.O_DIRECTORY)
+        fd = os.open(staging, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        if os.fstat(fd).st_uid != os.geteuid():  # it may hold links to what only we may write
+            os.close(fd)
+            raise OutputRefused(f"{staging} belongs to another user. Have it removed, or choose another place")
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.samestat(os.fstat(fd), staging.stat()):

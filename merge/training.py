@@ -119,9 +119,10 @@ class Trainer:
         torch.manual_seed(options.seed)
         kept = state.is_dir()
         if options.weights == FULL:
-            self._model: Any = AutoModelForCausalLM.from_pretrained(state if kept else base, dtype=torch.float32)
+            self._model: Any = AutoModelForCausalLM.from_pretrained(state if kept else base, dtype=torch.float32, trust_remote_code=False)
         else:
-            model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16 if half else torch.float32)
+            dtype = torch.bfloat16 if half else torch.float32
+            model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, trust_remote_code=False)
             lora = LoraConfig(r=options.rank, lora_alpha=options.alpha, target_modules="all-linear", task_type="CAUSAL_LM")
             self._model = PeftModel.from_pretrained(model, str(state), is_trainable=True) if kept else get_peft_model(model, lora)
             self._model.peft_config["default"].base_model_name_or_path = base_name
@@ -181,7 +182,7 @@ class Trainer:
         }
         self._model.save_pretrained(folder, state_dict=weights)
         _amend(folder / "config.json", dtype=dtype)  # which says float32, as what is trained is
-        AutoTokenizer.from_pretrained(self._base).save_pretrained(folder)
+        AutoTokenizer.from_pretrained(self._base, trust_remote_code=False).save_pretrained(folder)
 
     def _save_adapter(self, folder: Path) -> None:
         self._model.save_pretrained(str(folder), save_embedding_layers=False)  # there are none, and it would ask the hub

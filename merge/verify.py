@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from merge.adapters import single_threaded_blas
-from merge.checkpoint import Checkpoint, StoredTensor, hash_whole, read_header, view_bytes
+from merge.checkpoint import HEADER_LIMIT_BYTES, Checkpoint, StoredTensor, hash_whole, read_header, view_bytes
 from merge.dtypes import Array
-from merge.errors import CheckpointCorrupt, CheckpointNotFound, MergeError
+from merge.errors import CheckpointCorrupt, CheckpointNotFound, MergeError, join
 from merge.geodesic import warm_up
 from merge.merger import Parents, open_parents
 from merge.pairing import Pair
@@ -79,7 +79,7 @@ def verify_checkpoint(folder: Path, options: VerifyOptions, settings: MergeSetti
         if options.sample != 0:
             recomputed, found = recompute(document, claimed, options, settings, say, threads)
             problems += found
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise CheckpointCorrupt(f"{folder}: its merge_report.json is not as it was written ({error!r})") from error
     return Verification(len(document["files"]), len(claimed), recomputed, tuple(problems))
 
@@ -106,7 +106,7 @@ def hash_header(path: Path) -> str:
     """sha256 of a safetensors file's bytes before its first tensor. Reads no more than such a header can have."""
     with path.open("rb") as file:
         length = file.read(8)
-        return hashlib.sha256(length + file.read(min(int.from_bytes(length, "little"), path.stat().st_size))).hexdigest()
+        return hashlib.sha256(length + file.read(min(int.from_bytes(length, "little"), HEADER_LIMIT_BYTES))).hexdigest()
 
 
 def compare_tensors(folder: Path, claimed: Mapping[str, Mapping[str, Any]], threads: int) -> list[str]:
@@ -156,7 +156,7 @@ def recompute(
         pair = open_parents(parents, recipe, stack)
         plans = {plan.name: plan for plan in make_plan(recipe, pair)}
         if plans.keys() != claimed.keys():
-            return (), [f"the recipe gives other tensors than the report has: {', '.join(sorted(plans.keys() ^ claimed.keys()))}"]
+            return (), [f"the recipe gives other tensors than the report has: {join(sorted(plans.keys() ^ claimed.keys()))}"]
         chosen = choose(sorted(plans), options)
         say(f"computing {len(chosen)} of {len(plans)} tensors anew")
         with single_threaded_blas(), ThreadPoolExecutor(threads, thread_name_prefix="verify") as pool:

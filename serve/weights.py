@@ -1,6 +1,7 @@
 """Are the weights of a checkpoint directory whole? Their headers are read, their numbers are not: a moment, whatever the model's size.
 
 An engine finds a copy that broke off only after it has loaded for minutes, and says so in a traceback. Here it is one sentence, before.
+Index and headers are somebody else's: no length or name in them is believed, and no pipe is waited for.
 
     check_weights(settings.checkpoint_dir)
 """
@@ -8,16 +9,23 @@ An engine finds a copy that broke off only after it has loaded for minutes, and 
 from __future__ import annotations
 
 import json
+import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from serve.errors import WeightsBroken
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 LENGTH_BYTES = 8  # a safetensors file opens with the length of its header, little-endian
-MAX_HEADER_BYTES = 100_000_000  # what the safetensors library itself reads at most
+MAX_HEADER_BYTES = 25_000_000  # the format allows four times that, which parsed takes gigabytes; 90,000 tensors in one file take 12 MB
+MAX_OFFSET = 2**63  # bytes
+MAX_INDEX_BYTES = 64_000_000  # 90,000 tensors take 10 MB
+SHOWN = 10  # files with problems that are named before the rest is counted
+MAX_NAME = 255  # characters; file systems have no longer ones
+QUOTED = 100  # characters of a name that is no file's
 ADVICE = "copy the model anew or merge it anew with --force, or set CHIPALIGN_CHECKPOINT (--checkpoint) to a whole one"
 
 
@@ -29,15 +37,16 @@ def check_weights(checkpoint_dir: Path) -> None:
     """
     problems = list(weight_problems(checkpoint_dir))
     if problems:
-        raise WeightsBroken(f"the weights in {checkpoint_dir} cannot be served: {'; '.join(problems)}: {ADVICE}")
+        more = [f"{len(problems) - SHOWN} more files are not whole"] if len(problems) > SHOWN else []
+        raise WeightsBroken(f"the weights in {checkpoint_dir} cannot be served: {'; '.join(problems[:SHOWN] + more)}: {ADVICE}")
 
 
 def weight_problems(checkpoint_dir: Path) -> Iterator[str]:
     """What is wrong with the weights, a phrase for each file; none where they are whole."""
     try:
         names = shard_names(checkpoint_dir)
-    except (OSError, ValueError) as error:
-        yield f"{INDEX} cannot be read ({error})"
+    except (OSError, ValueError, RecursionError) as error:
+        yield f"{INDEX} cannot be read ({_reason(error)})"
         return
     for name in names:
         try:
@@ -46,7 +55,7 @@ def weight_problems(checkpoint_dir: Path) -> Iterator[str]:
         except FileNotFoundError:
             yield f"{name} is missing"
         except (OSError, ValueError) as error:
-            yield f"{name} cannot be read ({error})"
+            yield f"{name} cannot be read ({_reason(error)})"
         else:
             if actual != expected:
                 yield f"{name} has {actual} bytes where its header tells of {expected}"
@@ -56,19 +65,21 @@ def shard_names(checkpoint_dir: Path) -> list[str]:
     """The files that hold the weights: those of the index, or the single file.
 
     Raises:
-        OSError, ValueError: the index is not one.
+        OSError, ValueError, RecursionError: the index is not one.
     """
     if not (checkpoint_dir / INDEX).exists():
         return [SINGLE]
-    index = json.loads((checkpoint_dir / INDEX).read_bytes())
+    with open_plain(checkpoint_dir / INDEX) as file:
+        if (n_bytes := os.fstat(file.fileno()).st_size) > MAX_INDEX_BYTES:
+            raise ValueError(f"it has {n_bytes} bytes, more than any index")
+        index = json.loads(file.read(MAX_INDEX_BYTES))
     weight_map = index.get("weight_map") if isinstance(index, dict) else None
     if not isinstance(weight_map, dict) or not weight_map:
         raise ValueError("it has no weight_map")
-    names = set(weight_map.values())
-    for name in names:
-        if not isinstance(name, str) or Path(name).name != name:
-            raise ValueError(f"its weight_map names {name!r}, which is no file of this folder")
-    return sorted(names)
+    for name in weight_map.values():
+        if not isinstance(name, str) or Path(name).name != name or not name.isprintable() or len(name) > MAX_NAME:
+            raise ValueError(f"its weight_map names {repr(name)[:QUOTED]}, which is no file of this folder")
+    return sorted(set(weight_map.values()))
 
 
 def expected_bytes(path: Path) -> int:
@@ -78,13 +89,13 @@ def expected_bytes(path: Path) -> int:
         OSError: the file cannot be read.
         ValueError: its beginning is no safetensors header.
     """
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         header_bytes = int.from_bytes(file.read(LENGTH_BYTES), "little")
         if not 2 <= header_bytes <= MAX_HEADER_BYTES:  # 2: an empty JSON object
             raise ValueError("it is no safetensors file")
+        if header_bytes > os.fstat(file.fileno()).st_size - LENGTH_BYTES:
+            raise ValueError("it ends inside its header")
         text = file.read(header_bytes)
-    if len(text) < header_bytes:
-        raise ValueError("it ends inside its header")
     try:
         header = json.loads(text)
         ends = [_end(entry) for name, entry in header.items() if name != "__metadata__"]
@@ -93,9 +104,32 @@ def expected_bytes(path: Path) -> int:
     return LENGTH_BYTES + header_bytes + max(ends, default=0)
 
 
+def open_plain(path: Path) -> BinaryIO:
+    """A file to read from.
+
+    Raises:
+        OSError: it cannot be opened.
+        ValueError: it is a pipe, which would be waited for, or another thing without an end.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return open(fd, "rb")  # noqa: PTH123 - a descriptor, which Path does not open
+    is_folder = stat.S_ISDIR(os.fstat(fd).st_mode)
+    os.close(fd)
+    if is_folder:
+        raise IsADirectoryError("Is a directory")
+    raise ValueError("it is no plain file")
+
+
+def _reason(error: Exception) -> str:
+    """What an error says, without what steers a terminal."""
+    text = str(error) or type(error).__name__
+    return "".join(sign if sign.isprintable() else " " for sign in text)
+
+
 def _end(entry: dict[str, Any]) -> int:
     """Where a tensor ends, in bytes behind the header."""
     start, end = entry["data_offsets"]
-    if not (type(start) is int and type(end) is int and 0 <= start <= end):
+    if not (type(start) is int and type(end) is int and 0 <= start <= end < MAX_OFFSET):
         raise ValueError
     return end

@@ -8,8 +8,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = {  # a file imports only files that stand before it here
-    "merge": "errors settings command_line layout dtypes kernels geodesic cuda recipe baselines checkpoint staging adapters vocabulary pairing plan "
-    "companions parents passes report journal preview survey plots merger verify sweep card progress bench commands bootstrap "
+    "merge": "errors settings command_line layout dtypes kernels geodesic cuda recipe baselines checkpoint gguf_header staging adapters vocabulary "
+    "names pairing plan companions parents passes report journal preview survey plots merger verify sweep card progress bench commands bootstrap "
     "eval_progress endpoint answers collect question_file chat ifeval_checker ifeval mcq turn_rules judge judging multiturn eval_commands "
     "multiturn_commands training_data training adapt_commands",
     "rag": "errors settings typed_json arrays progress command_line documents archive corpus "

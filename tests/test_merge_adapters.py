@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from merge.adapters import Adapter, FoldedCheckpoint, find_scale, find_unsupported
+from merge import adapters
+from merge.adapters import Adapter, Alphas, FoldedCheckpoint, find_scale, find_unsupported
 from merge.checkpoint import Checkpoint
 from merge.errors import AdapterMismatch, AdapterUnsupported, CheckpointCorrupt, CheckpointNotFound
 from merge.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS
@@ -173,10 +175,24 @@ def test_missing_and_corrupt_adapter_files_are_named(tmp_path: Path) -> None:
 
 
 def test_scale_is_alpha_over_rank_or_over_its_root() -> None:
-    assert find_scale({"lora_alpha": 16}, "m.q_proj", rank=8) == 2.0
-    assert find_scale({"lora_alpha": 16, "use_rslora": True}, "m.q_proj", rank=16) == 4.0
-    assert find_scale({"lora_alpha": 16, "alpha_pattern": {"q_proj": 4}}, "m.q_proj", rank=8) == 0.5
-    assert find_scale({"lora_alpha": 16, "alpha_pattern": {"q_proj": 4}}, "m.xq_proj", rank=8) == 2.0
+    assert find_scale({}, 16.0, rank=8) == 2.0
+    assert find_scale({"use_rslora": True}, 16.0, rank=16) == 4.0
+
+
+def test_alpha_is_that_of_the_first_pattern_which_ends_the_modules_name() -> None:
+    alphas = Alphas({"lora_alpha": 16, "alpha_pattern": {"q_proj": 4, r"layers\.\d+\.(q|k)_proj": 8}}, "adapter")
+    assert [alphas.find(module) for module in ("m.q_proj", "q_proj", "m.xq_proj", "m.layers.7.k_proj", "k_proj")] == [4, 4, 16, 8, 16]
+
+
+@pytest.mark.parametrize("pattern", ["((a{1,100}){1,100}){1,100}b", "(a|aa)+(b|bb)+(a|aa)+c", "(", "a" * 2000, "(?P<x>a)(?P<y>(?P=x)+)+b"])
+def test_a_pattern_that_takes_for_ever_ends_with_one_sentence(pattern: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adapters, "MATCHING_S", 0.2)
+    started = time.monotonic()
+    try:
+        assert Alphas({"lora_alpha": 16, "alpha_pattern": {pattern: 4}}, "adapter").find("a" * 60) == 16
+    except AdapterUnsupported as error:
+        assert "alpha_pattern" in str(error)  # noqa: PT017 - some are matched in time
+    assert time.monotonic() - started < 5
 
 
 def test_the_demo_adapter_can_be_opened() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
-from merge.errors import CheckpointNotFound, HubUnavailable
+from merge.errors import CheckpointCorrupt, CheckpointNotFound, HubUnavailable
 from merge.parents import Parent, Resolver, hash_content, hash_file, read_licence
 from merge.recipe import ParentRef
 from merge.settings import MergeSettings
@@ -112,7 +112,7 @@ def test_a_folder_without_a_model_or_with_two_is_named(tmp_path: Path) -> None:
 
 def test_a_gguf_that_is_none_is_named_and_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "m.gguf").write_bytes(b"no such format" * 10)
-    with pytest.raises(CheckpointNotFound, match=r"m\.gguf cannot be converted: .*Give the model as safetensors"):
+    with pytest.raises(CheckpointCorrupt, match=r"m\.gguf is no GGUF file of version 2 or 3"):
         resolve("m.gguf", tmp_path / "home", base=tmp_path)
     assert list((tmp_path / "home" / "models").iterdir()) == []
 
