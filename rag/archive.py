@@ -1,24 +1,28 @@
 """Read .zip archives and tar archives (.gz, .bz2, .xz) as (path, content) pairs, safely: nothing is ever written where the archive says.
 
+A child process opens them (`archive_members`); here stand the limits, and what a name may be.
+
 It extracts no links, devices or empty folders, and does not decide which files are wanted beyond the `wanted` predicate.
 
     for path, content in read_archive(Path("openroad.tar.gz"), wanted=lambda path: path.endswith(".md")): ...
 """
 
-import lzma
-import tarfile
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Any
 
+from rag.child import Child, Message, end_child, explain_end, read_message, start_child, write_message
 from rag.errors import ArchiveUnsafe
 
 ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar", ".zip")
 # What a compressed tar holds of files that are not wanted must be unpacked to be passed over: so many times the allowed total.
 _PASSED_TOTALS = 16
+# The child has Python, the list of 200,000 files of a zip and the dictionary of the strongest xz, together some 300 MiB; and a file in four copies.
+_BASE_BYTES = 512 * 2**20
+_COPIES = 4
+_NAME_CHARACTERS = 4096  # of a path on Linux
+_ALL_NAMES_CHARACTERS = 64 * 2**20  # 200,000 names of three hundred characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,7 @@ class ArchiveLimits:
     files: int = 200_000
     file_bytes: int = 64 * 2**20
     total_bytes: int = 2 * 2**30
+    timeout_s: float = 300.0  # for each file
 
 
 def is_archive(path: Path) -> bool:
@@ -59,23 +64,58 @@ def read_archive(
     Of a file larger than allowed, one byte more than the limit is read with `cut_large`. Raises ArchiveUnsafe for it otherwise, for a member
     outside the archive's own folder, for more than the other limits, and for a damaged or encrypted archive.
     """
-    total = 0
-    members = _zip_members(path) if path.name.lower().endswith(".zip") else _tar_members(path, _PASSED_TOTALS * limits.total_bytes)
+    memory = _BASE_BYTES + _COPIES * limits.file_bytes
+    arguments = (str(path.resolve()), str(_PASSED_TOTALS * limits.total_bytes), str(limits.timeout_s))
+    child = start_child("rag.archive_members", memory, *arguments)
     try:
-        for number, (name, size, read) in enumerate(members):
-            clean = safe_path(name)
-            if number >= limits.files:
-                raise ArchiveUnsafe(f"{path} holds more than {limits.files} files: unpack it and index the folder you need")
-            if not clean or read is None or not wanted(clean):
-                continue
-            total += min(size, limits.file_bytes + 1) if cut_large else size
-            if total > limits.total_bytes or (size > limits.file_bytes and not cut_large):
-                raise ArchiveUnsafe(f"{path} is larger than allowed at {clean} (file {size} bytes, so far {total} of {limits.total_bytes} bytes)")
-            yield clean, read(limits.file_bytes + 1)
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise ArchiveUnsafe(f"{path} is not an archive that can be read ({error}): get it again") from error
-    except OSError as error:  # gzip reports damage as OSError
-        raise ArchiveUnsafe(f"{path} cannot be read ({error}): get it again") from error
+        yield from _read_wanted(child, path, wanted, limits, cut_large)
+    except BrokenPipeError:
+        raise ArchiveUnsafe(f"{path}: {explain_end(end_child(child), limits.timeout_s)}") from None
+    finally:
+        end_child(child)
+
+
+def _read_wanted(
+    child: Child, path: Path, wanted: Callable[[str], bool], limits: ArchiveLimits, cut_large: bool
+) -> Iterator[tuple[str, bytes]]:
+    """Answers the child's members one after the other. Raises BrokenPipeError where it ends before the archive does."""
+    total = number = named = 0
+    while (head := _next_head(child, path)) is not None:
+        name, size = head["name"], head["size"]
+        named += len(name)
+        if len(name) > _NAME_CHARACTERS or named > _ALL_NAMES_CHARACTERS:
+            raise ArchiveUnsafe(f"{path} holds names that are too long, as {name[:80]!r}...: do not use this archive")
+        clean = safe_path(name)
+        number += 1
+        if number > limits.files:
+            raise ArchiveUnsafe(f"{path} holds more than {limits.files} files: unpack it and index the folder you need")
+        if not head["is_file"]:
+            continue
+        if not clean or not wanted(clean):
+            write_message(child.stdin, {"at_most": 0})
+            continue
+        total += min(size, limits.file_bytes + 1) if cut_large else size
+        if total > limits.total_bytes or (size > limits.file_bytes and not cut_large):
+            raise ArchiveUnsafe(f"{path} is larger than allowed at {clean} (file {size} bytes, so far {total} of {limits.total_bytes} bytes)")
+        write_message(child.stdin, {"at_most": limits.file_bytes + 1})
+        _, content = _next_message(child, path)
+        yield clean, content
+
+
+def _next_head(child: Child, path: Path) -> dict[str, Any] | None:
+    """The next member; None after the last one."""
+    head, _ = _next_message(child, path)
+    return None if "reason" in head else head
+
+
+def _next_message(child: Child, path: Path) -> Message:
+    """Raises ArchiveUnsafe with the child's reason, BrokenPipeError where it has ended without one."""
+    message = read_message(child.stdout)
+    if message is None:
+        raise BrokenPipeError
+    if reason := message[0].get("reason"):
+        raise ArchiveUnsafe(f"{path} {reason}")
+    return message
 
 
 def strip_top_folder(files: dict[str, bytes]) -> dict[str, bytes]:
@@ -84,32 +124,3 @@ def strip_top_folder(files: dict[str, bytes]) -> dict[str, bytes]:
     if len(tops) != 1 or any("/" not in path for path in files):
         return files
     return {path.split("/", 1)[1]: content for path, content in files.items()}
-
-
-_Member = tuple[str, int, Callable[[int], bytes] | None]  # name, size in bytes, read at most so many bytes
-
-
-def _tar_members(path: Path, passed_bytes: int) -> Iterator[_Member]:
-    with tarfile.open(path, mode="r:*") as tar:
-        for member in tar:
-            if tar.offset > passed_bytes:  # where the next member begins: going there would unpack everything before it
-                raise ArchiveUnsafe(f"{path} unpacks to more than {passed_bytes} bytes at {member.name!r}: unpack it and index the folder you need")
-            yield member.name, member.size, partial(_read_tar, tar, member) if member.isreg() else None
-
-
-def _read_tar(tar: tarfile.TarFile, member: tarfile.TarInfo, at_most: int) -> bytes:
-    handle = tar.extractfile(member)
-    return handle.read(at_most) if handle else b""
-
-
-def _zip_members(path: Path) -> Iterator[_Member]:
-    with zipfile.ZipFile(path) as archive:
-        for info in archive.infolist():
-            is_link = (info.external_attr >> 16) & 0o170000 == 0o120000
-            regular = not info.is_dir() and not is_link
-            yield info.filename, info.file_size, partial(_read_zip, archive, info) if regular else None
-
-
-def _read_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo, at_most: int) -> bytes:
-    with archive.open(info) as handle:
-        return handle.read(at_most)

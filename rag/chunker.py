@@ -2,43 +2,55 @@
 
 A section that fits stays whole, so that a command's synopsis, options and prose are found together; small neighbours are joined
 under their common heading; tables are cut between rows and code between lines only. It counts tokens with the function it is
-given and knows no model.
+given and knows no model. The time it takes grows with the text and no faster, whatever the text is.
 
     chunks = chunk_document(document, count_tokens=embedder.count_tokens, target_tokens=220, overlap_tokens=32)
 """
 
+import math
 import re
-from collections.abc import Callable, Iterator
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
+from itertools import islice
+from typing import TypeVar
 
-from rag.blocks import Block
+from rag.blocks import MAX_HEADING_CHARACTERS, Block
 from rag.documents import Chunk, Document, describe_place, make_chunk
+from rag.errors import CuttingFailed
 from rag.parser import parse_document
 
 CHUNKER_VERSION = 3  # goes into the manifest: other chunks mean another index
 Count = Callable[[str], int]
+Item = TypeVar("Item")
 # Word-piece tokenizers count a "word" of more than 100 characters (base64, a minified file) as one unknown token, and blanks as none: so a
 # token never stands for more than this many characters. English prose has 4 to 5, no chunk of the pinned corpora has 8.
 CHARACTERS_PER_TOKEN = 16
 
+COUNTS_KEPT = 1024  # a piece is counted again within the next few hundred counts, when it is joined with its neighbours
+
 _SENTENCE_END = re.compile(r"(?<=[.!?:;])\s+(?=[A-Z`\"'(\[*-])")
 # A synopsis begins with the command's name, which has an underscore or is followed by options; what a language or a shell begins with is none.
-_SYNOPSIS = re.compile(r"`{3,}\S*\n\s*(?P<name>[A-Za-z][\w:.-]*)(?P<rest>(?:\s.*)?)\n`{3,}$", re.DOTALL)
-_TABLE_BORDER = re.compile(r"[=+-]{3,}[=+ -]*")  # of reStructuredText, squeezed
+_SYNOPSIS = re.compile(r"`{3,}+\S*+\n\s*(?P<name>[A-Za-z][\w:.-]*)(?P<rest>(?:\s.*)?)\n`{3,}$", re.DOTALL)
+_TABLE_BORDER = re.compile(r"[=+-]{3,}+[=+ -]*+")  # of reStructuredText, squeezed
 _HEADER_LINES = 6  # a table's header is looked for in so many of its first lines
 _ITEM_START = re.compile(r"(?:[-*+]|#\.|\d+[.)])\s")
 
 
-def chunk_document(document: Document, count_tokens: Count, target_tokens: int, overlap_tokens: int = 0) -> list[Chunk]:
+def chunk_document(
+    document: Document, count_tokens: Count, target_tokens: int, overlap_tokens: int = 0, timeout_s: float = math.inf
+) -> list[Chunk]:
     """The chunks of one document in reading order; equal text under equal headings is kept once.
 
     A chunk's text and the place line above it (`describe_place`) have at most `target_tokens` together; where headings alone
-    take more than half of that, the text may still have half of it.
+    take more than half of that, the text may still have half of it. Raises CuttingFailed where it takes longer than allowed.
     """
-    chunker = _Chunker(document.title, partial(count_bounded, count_tokens), target_tokens, overlap_tokens)
+    count = _limit_count(count_tokens, target_tokens, timeout_s)
+    chunker = _Chunker(document.title, count, target_tokens, overlap_tokens)
     chunks: dict[str, Chunk] = {}
-    for piece in chunker.cut(list(parse_document(document.path, document.text).blocks)):
+    for piece in chunker.cut(list(parse_document(document))):
         chunk = make_chunk(document, piece.heading_path, piece.text, len(chunks), piece.blocks[0].page)
         chunks.setdefault(chunk.chunk_id, chunk)
     return list(chunks.values())
@@ -47,6 +59,21 @@ def chunk_document(document: Document, count_tokens: Count, target_tokens: int, 
 def count_bounded(count_tokens: Count, text: str) -> int:
     """Tokens of the text, at least one per `CHARACTERS_PER_TOKEN` characters."""
     return max(count_tokens(text), len(text) // CHARACTERS_PER_TOKEN)
+
+
+def _limit_count(count_tokens: Count, target_tokens: int, timeout_s: float) -> Count:
+    """`count_bounded` for a cut that ends: a text that is too long by its characters alone is not tokenized, and time runs out."""
+    deadline = time.monotonic() + timeout_s
+    remembered = lru_cache(COUNTS_KEPT)(partial(count_bounded, count_tokens))
+
+    def count(text: str) -> int:
+        """The tokens, or some number above the target. Raises CuttingFailed after the deadline."""
+        if time.monotonic() > deadline:
+            raise CuttingFailed(f"cutting it takes longer than {timeout_s:g} s")
+        least = len(text) // CHARACTERS_PER_TOKEN
+        return least if least > target_tokens else remembered(text)
+
+    return count
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +109,7 @@ class _Chunker:
         self._target = target_tokens
         self._overlap = overlap_tokens
         self._commands: dict[tuple[str, ...], str] = {}
+        self._budgets: dict[tuple[str, ...], int] = {}
 
     def cut(self, blocks: list[Block]) -> list[_Piece]:
         """The pieces of a document."""
@@ -115,21 +143,30 @@ class _Chunker:
         return f"For `{command}`:\n\n"
 
     def _budget(self, heading_path: tuple[str, ...]) -> int:
-        return max(self._target - self._count(describe_place(self._title, heading_path)), self._target // 2)
+        if heading_path not in self._budgets:
+            place = describe_place(self._title, heading_path)
+            self._budgets[heading_path] = max(self._target - self._count(place), self._target // 2)
+        return self._budgets[heading_path]
 
     def _pack(self, blocks: list[Block]) -> list[_Piece]:
         """Blocks of one section, cut where one alone is too large, put together greedily in order."""
-        pieces: list[_Piece] = []
+        parts: list[Block] = []
         for block in blocks:
             named = self._name_command(block, "")
-            room = self._budget(block.heading_path) - (self._count(named) if named else 0)
-            for part in split_block(block, room, self._count, self._overlap):
-                joined = self._piece((*pieces[-1].blocks, part)) if pieces else None
-                if joined and joined.tokens <= joined.budget:
-                    pieces[-1] = joined
-                else:
-                    pieces.append(self._piece((part,)))
+            budget = self._budget(block.heading_path)
+            room = max(budget - self._count(named), budget // 2) if named else budget
+            parts += split_block(block, room, self._count, self._overlap)
+        pieces: list[_Piece] = []
+        start, taken = 0, 1
+        while start < len(parts):
+            taken = max(1, longest_prefix(parts[start:], self._fits, taken))
+            pieces.append(self._piece(tuple(parts[start : start + taken])))
+            start += taken
         return pieces
+
+    def _fits(self, blocks: Sequence[Block]) -> bool:
+        piece = self._piece(tuple(blocks))
+        return piece.tokens <= piece.budget
 
     def _join_small(self, pieces: list[_Piece]) -> list[_Piece]:
         """Join neighbours that alone are too thin to be found or understood, where the limit allows.
@@ -155,7 +192,7 @@ def find_commands(blocks: list[Block]) -> dict[tuple[str, ...], str]:
     commands: dict[tuple[str, ...], str] = {}
     for block in blocks:
         synopsis = _SYNOPSIS.match(block.text) if block.kind == "code" else None
-        if synopsis and ("_" in synopsis["name"] or re.search(r"[\[\s]-\w", synopsis["rest"])):
+        if synopsis and len(synopsis["name"]) <= MAX_HEADING_CHARACTERS and ("_" in synopsis["name"] or re.search(r"[\[\s]-\w", synopsis["rest"])):
             commands.setdefault(block.heading_path, synopsis["name"])
     return commands
 
@@ -265,15 +302,66 @@ def _group(units: list[str], joiner: str, budget: int, count: Count, overlap: in
 
     With `overlap`, a piece begins with the last unit of the one before where that has at most so many tokens.
     """
-    groups: list[list[str]] = [[]]
-    for unit in units:
-        for part in [unit] if count(unit) <= budget else _cut_unit(unit, budget, count):
-            if groups[-1] and count(joiner.join([*groups[-1], part])) > budget:
-                last = groups[-1][-1]
-                repeat = overlap > 0 and len(groups[-1]) > 1 and count(last) <= overlap and count(joiner.join((last, part))) <= budget
-                groups.append([last] if repeat else [])
-            groups[-1].append(part)
-    return [joiner.join(group) for group in groups if group]
+    waiting = deque(units)
+    cut = 0  # how many of the first that wait are of a unit that was cut: they are not cut again
+    groups: list[list[str]] = []
+    group: list[str] = []
+    guess = 1
+    while waiting:
+        ahead = _look_ahead(waiting, budget)
+        taken = longest_prefix(ahead, partial(_fits_after, group, joiner, budget, count), guess)
+        if taken == 0 and not cut and count(waiting[0]) > budget:
+            parts = _cut_unit(waiting.popleft(), budget, count)
+            waiting.extendleft(reversed(parts))
+            cut = len(parts)
+            continue
+        if taken == 0 and group:
+            groups.append(group)
+            last, part = group[-1], waiting[0]
+            repeat = overlap > 0 and len(group) > 1 and count(last) <= overlap and count(joiner.join((last, part))) <= budget
+            group = [last] if repeat else []
+            guess = len(groups[-1])
+            continue
+        taken = max(taken, 1)
+        group = group + ahead[:taken]
+        for _ in range(taken):
+            waiting.popleft()
+        cut = max(0, cut - taken)
+        guess = 1
+    return [joiner.join(group) for group in (*groups, group) if group]
+
+
+def _fits_after(group: Sequence[str], joiner: str, budget: int, count: Count, more: Sequence[str]) -> bool:
+    return count(joiner.join([*group, *more])) <= budget
+
+
+def _look_ahead(waiting: deque[str], budget: int) -> list[str]:
+    """The first of those that wait, one more than can fit into the budget by their characters."""
+    room = (budget + 1) * CHARACTERS_PER_TOKEN
+    ahead: list[str] = []
+    for unit in islice(waiting, room):
+        ahead.append(unit)
+        room -= len(unit) + 1
+        if room < 0:
+            break
+    return ahead
+
+
+def longest_prefix(items: Sequence[Item], fits: Callable[[Sequence[Item]], bool], guess: int) -> int:
+    """How many of the first items fit together, where what does not fit does not fit with more either; looked for around `guess`."""
+    least, too_many = 0, len(items) + 1
+    step, size = 1, min(max(guess, 1), len(items))
+    while too_many - least > 1:
+        if fits(items[:size]):
+            least = size
+        else:
+            too_many = size
+        if least == 0:
+            size = max(too_many - step, 1)
+        else:
+            size = (least + too_many) // 2 if too_many <= len(items) else min(least + step, len(items))
+        step *= 2
+    return least
 
 
 def _cut_unit(unit: str, budget: int, count: Count) -> list[str]:
@@ -283,11 +371,15 @@ def _cut_unit(unit: str, budget: int, count: Count) -> list[str]:
         if len(parts) > 1:
             return _group(parts, separator, budget, count)
     # A single "word" of more than `budget` tokens is data (base64, a long bus): any cut is as good as another.
-    parts, start = [], 0
+    lengths = [max(budget, 1) * CHARACTERS_PER_TOKEN]
+    while lengths[-1] > 1:
+        lengths.append(lengths[-1] // 2)
+    parts, start, size = [], 0, 0
     while start < len(unit):
-        length = budget * CHARACTERS_PER_TOKEN
-        while length > 1 and count(unit[start : start + length]) > budget:
-            length //= 2
-        parts.append(unit[start : start + length])
-        start += length
+        while size and count(unit[start : start + lengths[size - 1]]) <= budget:
+            size -= 1
+        while size < len(lengths) - 1 and count(unit[start : start + lengths[size]]) > budget:
+            size += 1
+        parts.append(unit[start : start + lengths[size]])
+        start += lengths[size]
     return parts

@@ -100,7 +100,7 @@ def _write_texts(arguments: list[str], out: Path, settings: RagSettings, as_json
     tell_skipped(skipped)
     rows = []
     for document in documents:
-        text = f"# {document.title}\n\n{render(parse_document(document.path, document.text).blocks, ())}\n"
+        text = f"# {document.title}\n\n{render(parse_document(document), ())}\n"
         rows.append({"text": text, "source": document.name, "licence": document.licence})
     write_jsonl(out, rows)
     characters = sum(len(row["text"]) for row in rows)

@@ -8,15 +8,17 @@ passage keeps its id over re-indexing and a changed one gets another.
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, fields
+
+from rag.blocks import Block
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
     """One file of a collection. `path` is posix and relative to its collection; `licence` an SPDX expression or "not stated".
 
-    `text` is the file's own where it is read as text (with what it includes), else its parsed blocks (`rag.blocks.write_parsed`):
-    `rag.parser.parse(path, text)` gives the blocks of both.
+    `text` is the file's own where it is read as text (with what it includes), else its parsed blocks (`rag.blocks.write_parsed`).
+    `blocks` are those of a text, parsed where it was read; they follow from it. `rag.parser.parse_document` gives the blocks of both.
     `version` is that of the tool or project that it documents and `date` its last change (YYYY-MM-DD); both are "" where not known.
     """
 
@@ -28,6 +30,7 @@ class Document:
     licence: str
     version: str = ""
     date: str = ""
+    blocks: tuple[Block, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -84,7 +87,8 @@ def hash_text(*parts: str) -> str:
 
 def hash_document(document: Document) -> str:
     """Hash of everything that a document is: when it is unchanged, so are its chunks."""
-    return hashlib.sha256(json.dumps(asdict(document), ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()
+    values = {item.name: getattr(document, item.name) for item in fields(document) if item.compare}
+    return hashlib.sha256(json.dumps(values, ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def make_chunk(document: Document, heading_path: tuple[str, ...], text: str, position: int, page: int | None = None) -> Chunk:

@@ -1,6 +1,7 @@
 """LEF, Liberty, DEF and SPEF to what people ask of them: the header, and the list of layers, macros or cells.
 
-A line reader for those few statements, which passes over shapes, timing tables and nets. It checks nothing: that is the tools' work.
+A line reader for those few statements, which passes over shapes, timing tables and nets. It checks nothing: that is the tools' work. A number
+of cells, macros or nets is stated only where the file is there to its end and could be followed to it.
 
     parse_eda_data("VERSION 5.8 ;\nLAYER M1\n  TYPE ROUTING ;\nEND M1\n", "lef").blocks[0].text == "VERSION 5.8"
 """
@@ -8,6 +9,7 @@ A line reader for those few statements, which passes over shapes, timing tables 
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 from rag.blocks import Block, Parsed, pipe_table
 from rag.errors import ParseFailed
@@ -19,15 +21,27 @@ _NAMES_PER_CELL = 40  # pins shown per macro or cell
 
 _LIBERTY_GROUP = re.compile(r'\s*([a-z_]+)\s*\(\s*"?([^")]*)"?\s*\)\s*\{')
 _LIBERTY_VALUE = re.compile(r'\s*([a-z_]+)\s*(?::\s*"?([^";]*)"?\s*;?|\(([^)]*)\)\s*;)')
+# What may hold any sign: strings and comments; `open` where one is never closed. In strings, signs of structure are exchanged while it is read.
+_LIBERTY_OPAQUE = re.compile(r'"(?:[^"\\]|\\(?:.|\Z))*(?:"|(?P<open>\Z))|/\*.*?(?:\*/|(?P<left>\Z))|//[^\n]*', re.DOTALL)
+_LEF_OPAQUE = re.compile(r'"[^"]*(?:"|(?P<open>\Z))|#[^\n]*')
+_HIDDEN = str.maketrans("{};\n", "\ue000\ue001\ue002 ")
+_SHOWN = str.maketrans("\ue000\ue001\ue002", "{};")
+_LEF_SECTIONS = (
+    "LAYER", "SITE", "MACRO", "VIA", "VIARULE", "NONDEFAULTRULE", "SPACING", "PROPERTYDEFINITIONS", "UNITS", "BEGINEXT",
+)  # fmt: skip
+_NOT_FOLLOWED = "its structure could not be followed to its end, so nothing is counted"
 _CELL_VALUES = ("area", "cell_leakage_power", "cell_footprint")
 
 
-def parse_eda_data(text: str, kind: str) -> Parsed:
-    """Title and blocks of a file of `kind` lef, liberty, def or spef. Raises ParseFailed for a file that has none of its statements."""
-    parsed = {"lef": _parse_lef, "liberty": _parse_liberty, "def": _parse_def, "spef": _parse_spef}[kind](text)
+def parse_eda_data(text: str, kind: str, is_whole: bool = True) -> Parsed:
+    """Title and blocks of a file of `kind` lef, liberty, def or spef; `is_whole` is false where its end is missing.
+
+    Raises ParseFailed for a file that has none of its statements.
+    """
+    parsed = {"lef": _parse_lef, "liberty": _parse_liberty, "def": _parse_def, "spef": _parse_spef}[kind](text, is_whole)
     if not parsed.blocks:
         raise ParseFailed(f"no {kind.upper() if kind != 'liberty' else 'Liberty'} file: it has none of its statements")
-    return parsed
+    return replace(parsed, note="") if not is_whole else parsed  # the reader says what of it was read
 
 
 def _header(statements: list[str]) -> list[Block]:
@@ -35,13 +49,15 @@ def _header(statements: list[str]) -> list[Block]:
     return [Block("prose", "\n".join(shown), ())] if shown else []
 
 
-def _tables(heading: str, columns: tuple[str, ...], rows: list[list[str]]) -> list[Block]:
-    """A table under `heading`, which says how many rows there are and how many are shown."""
+def _tables(heading: str, columns: tuple[str, ...], rows: list[list[str]], is_followed: bool) -> list[Block]:
+    """A table under `heading`, which says how many rows there are, where that is known, and how many are shown."""
     if not rows:
         return []
     filled = [number for number in range(len(columns)) if any(row[number] for row in rows)]
     shown = [[row[number] for number in filled] for row in ([*columns], *rows[:MAX_ROWS])]
     counted = f"{len(rows)} {heading.lower()}" + (f", the first {MAX_ROWS} are listed" if len(rows) > MAX_ROWS else "")
+    if not is_followed:
+        counted = f"Some of the {heading.lower()}; how many there are is not known, since the file was not followed to its end"
     return [Block("prose", f"{counted}.", (heading,)), Block("table", pipe_table(shown), (heading,))]
 
 
@@ -51,14 +67,34 @@ def _names(names: list[str]) -> str:
 
 
 def _statements(text: str) -> Iterator[list[str]]:
-    """The words of each line, without comments and the closing `;`."""
+    """The words of each line, without the closing `;`."""
     for line in text.splitlines():
-        words = line[:MAX_STATEMENT_CHARACTERS].split("#", 1)[0].replace(";", " ").split()
+        words = line[:MAX_STATEMENT_CHARACTERS].replace(";", " ").split()
         if words:
             yield words
 
 
-def _parse_lef(text: str) -> Parsed:
+def _take_out(opaque: re.Pattern[str], text: str) -> tuple[str, bool]:
+    """The text without comments and with its strings on one line each, free of signs of structure; and whether all of them are closed."""
+    left_open = False
+
+    def replace_one(found: re.Match[str]) -> str:
+        """A string with its signs exchanged, or a blank for a comment."""
+        nonlocal left_open
+        left_open |= any(place is not None for place in found.groups())
+        return found[0].translate(_HIDDEN) if found[0][0] == '"' else " "
+
+    return opaque.sub(replace_one, text), not left_open
+
+
+def _show(blocks: list[Block]) -> tuple[Block, ...]:
+    """With the signs in strings as they were."""
+    return tuple(replace(block, text=block.text.translate(_SHOWN)) for block in blocks)
+
+
+def _parse_lef(text: str, is_whole: bool) -> Parsed:
+    text, is_closed = _take_out(_LEF_OPAQUE, text)
+    is_followed = is_whole and is_closed  # until something stands where it is not looked for
     header: list[str] = []
     layers: list[list[str]] = []
     sites: list[list[str]] = []
@@ -69,11 +105,13 @@ def _parse_lef(text: str) -> Parsed:
         keyword, rest = words[0].upper(), words[1:]
         name = rest[0] if rest else ""
         if inside[0]:
-            if keyword == "END" and name == inside[1]:
+            if (keyword == "END" and name == inside[1]) or (keyword, inside[0]) == ("ENDEXT", "BEGINEXT"):
                 if inside[0] == "MACRO":
                     macros[-1][3] = _names(pins)
+                is_followed &= len(words) <= 2
                 inside = ("", "")
             elif inside[0] == "MACRO":
+                is_followed &= keyword != "MACRO"
                 _note_macro(keyword, rest, macros[-1], pins)
             elif inside[0] == "LAYER" and keyword in ("TYPE", "DIRECTION", "PITCH", "WIDTH"):
                 layers[-1][("TYPE", "DIRECTION", "PITCH", "WIDTH").index(keyword) + 1] = " ".join(rest)
@@ -81,18 +119,21 @@ def _parse_lef(text: str) -> Parsed:
                 sites[-1][("CLASS", "SIZE").index(keyword) + 1] = " ".join(rest)
             elif inside[0] == "UNITS" and keyword != "END":
                 header.append(f"UNITS {' '.join(words)}")
-        elif keyword in ("LAYER", "SITE", "MACRO", "VIA", "VIARULE", "NONDEFAULTRULE", "SPACING", "PROPERTYDEFINITIONS", "UNITS"):
+        elif keyword in _LEF_SECTIONS:
             inside = (keyword, name or keyword)
+            is_followed &= "END" not in (word.upper() for word in rest)
             pins = []
             if keyword in ("LAYER", "SITE", "MACRO"):
                 {"LAYER": layers, "SITE": sites, "MACRO": macros}[keyword].append([name, "", "", "", ""])
-        elif keyword not in ("END", "BEGINEXT", "ENDEXT"):
+        elif keyword != "END":
+            is_followed &= not any(word.upper() in _LEF_SECTIONS for word in rest)
             header.append(" ".join(words))
+    is_followed &= not inside[0]
     blocks = _header(header) if header and (layers or macros or re.search(r"^\s*VERSION\b", text, re.MULTILINE)) else []
-    blocks += _tables("Layers", ("layer", "type", "direction", "pitch", "width"), layers)
-    blocks += _tables("Sites", ("site", "class", "size"), [site[:3] for site in sites])
-    blocks += _tables("Macros", ("macro", "class", "size", "pins"), [macro[:4] for macro in macros])
-    return Parsed("", tuple(blocks))
+    blocks += _tables("Layers", ("layer", "type", "direction", "pitch", "width"), layers, is_followed)
+    blocks += _tables("Sites", ("site", "class", "size"), [site[:3] for site in sites], is_followed)
+    blocks += _tables("Macros", ("macro", "class", "size", "pins"), [macro[:4] for macro in macros], is_followed)
+    return Parsed("", _show(blocks), "" if is_followed else _NOT_FOLLOWED)
 
 
 def _note_macro(keyword: str, rest: list[str], macro: list[str], pins: list[str]) -> None:
@@ -105,17 +146,17 @@ def _note_macro(keyword: str, rest: list[str], macro: list[str], pins: list[str]
 
 
 def _liberty_statements(text: str) -> Iterator[str]:
-    """Groups up to their `{`, values up to their `;` and closing braces, cut to a length; comments and line ends are taken out."""
-    before, *commented = text.replace("\\\n", " ").split("/*")
-    plain = " ".join([before, *(part.partition("*/")[2] for part in commented)])
-    for line in plain.split("\n"):
+    """Groups up to their `{`, values up to their `;` and closing braces, cut to a length. A brace may stand on a line of its own."""
+    for line in re.sub(r"\)\s*\{", ") {", text.replace("\\\n", " ")).split("\n"):
         for part in re.findall(r"[^{};]*[{};]|[^{};]+", line):
             yield part if len(part) <= MAX_STATEMENT_CHARACTERS else part[:MAX_STATEMENT_CHARACTERS] + part[-1]
 
 
-def _parse_liberty(text: str) -> Parsed:
+def _parse_liberty(text: str, is_whole: bool) -> Parsed:
     """Groups are counted by their braces; a library's values are its header, a cell's name, area, leakage and pins a row."""
-    library = ""
+    text, is_closed = _take_out(_LIBERTY_OPAQUE, text)
+    is_followed = is_whole and is_closed  # until a brace stands where it is not looked for
+    libraries: list[str] = []
     header: list[str] = []
     cells: list[list[str]] = []
     pins: list[str] = []
@@ -125,7 +166,7 @@ def _parse_liberty(text: str) -> Parsed:
         group = _LIBERTY_GROUP.match(line)
         value = None if group else _LIBERTY_VALUE.match(line)
         if group and depth == 0 and group[1] == "library":
-            library = group[2].strip()
+            libraries.append(group[2].strip())
         elif group and depth == 1 and group[1] == "cell":
             pins = []
             cells.append([group[2].strip(), "", "", "", ""])
@@ -133,21 +174,28 @@ def _parse_liberty(text: str) -> Parsed:
             others[group[1]] += 1
         elif group and depth == 2 and group[1] in ("pin", "bus", "bundle") and cells:
             pins.append(group[2].strip())
-            cells[-1][4] = _names(pins)
         elif value and depth == 1:
             header.append(f"{value[1]}: {(value[2] or value[3] or '').strip()}")
         elif value and depth == 2 and value[1] in _CELL_VALUES and cells:
             cells[-1][_CELL_VALUES.index(value[1]) + 1] = (value[2] or "").strip()
-        depth = max(0, depth + line.count("{") - line.count("}"))
-    if not library:
+        opened, closed = line.count("{"), line.count("}")
+        is_followed &= closed <= depth and (not opened or depth > 1 or bool(group))
+        depth = max(0, depth + opened - closed)
+        if closed and depth == 1 and pins:
+            cells[-1][4] = _names(pins)
+            pins = []
+    if not libraries:
         return Parsed("", ())
-    header += [f"{count} groups {name}" for name, count in sorted(others.items())]
-    blocks = [Block("prose", f"Liberty library {library}.", ()), *_header(header)]
-    return Parsed(library, (*blocks, *_tables("Cells", ("cell", "area", "leakage", "footprint", "pins"), cells)))
+    is_followed &= depth == 0 and len(libraries) == 1
+    header += [f"{count} groups {name}" if is_followed else f"groups {name}" for name, count in sorted(others.items())]
+    blocks = [Block("prose", f"Liberty library {libraries[-1]}.", ()), *_header(header)]
+    blocks += _tables("Cells", ("cell", "area", "leakage", "footprint", "pins"), cells, is_followed)
+    return Parsed(libraries[-1].translate(_SHOWN), _show(blocks), "" if is_followed else _NOT_FOLLOWED)
 
 
-def _parse_def(text: str) -> Parsed:
+def _parse_def(text: str, is_whole: bool) -> Parsed:
     """The statements before the first section, and how many of each thing the sections declare."""
+    text, is_closed = _take_out(_LEF_OPAQUE, text)
     header: list[str] = []
     counts: list[list[str]] = []
     section = ""
@@ -174,22 +222,32 @@ def _parse_def(text: str) -> Parsed:
             section = words[0]
         elif keyword not in ("END", "ROW", "TRACKS", "GCELLGRID"):
             header.append(" ".join(words))
+    is_followed = is_whole and is_closed and not section
     is_def = any(line.startswith(("DESIGN ", "DIEAREA ", "UNITS DISTANCE ")) for line in header)
     design = next((line.split()[1] for line in header if line.startswith("DESIGN ")), "")
-    return Parsed(design, (*_header(header), *_tables("Sections", ("section", "count"), counts)) if is_def else ())
+    blocks = [*_header(header), *_tables("Sections", ("section", "count"), counts, is_followed)] if is_def else []
+    return Parsed(design.translate(_SHOWN), _show(blocks), "" if is_followed else _NOT_FOLLOWED)
 
 
-def _parse_spef(text: str) -> Parsed:
-    """The header up to the first net, and how many ports and nets the part that is read has."""
+def _parse_spef(text: str, is_whole: bool) -> Parsed:
+    """The header up to the first net, and how many nets there are."""
     header: list[str] = []
-    counts: Counter[str] = Counter()
+    nets = 0
+    is_open = False  # a net that its `*END` has not closed
+    is_followed = is_whole
     for line in text.splitlines():
         keyword = line.split(maxsplit=1)[0] if line.strip() else ""
         if keyword == "*D_NET":
-            counts["nets"] += 1
-        elif re.fullmatch(r"\*[A-Z]+_?[A-Z_0-9]*", keyword) and not counts["nets"] and keyword not in ("*NAME_MAP", "*PORTS", "*END"):
+            is_followed &= not is_open
+            is_open = True
+            nets += 1
+        elif keyword == "*END":
+            is_open = False
+        elif re.fullmatch(r"\*[A-Z]+_?[A-Z_0-9]*", keyword) and not nets and keyword not in ("*NAME_MAP", "*PORTS"):
             header.append(line.strip().lstrip("*").replace('"', ""))
     is_spef = any(line.startswith(("SPEF ", "T_UNIT ")) for line in header)
     design = next((line.split(maxsplit=1)[1] for line in header if line.startswith("DESIGN ")), "")
-    rows = [[name, str(count)] for name, count in counts.items()]
-    return Parsed(design, (*_header(header), *_tables("Contents", ("what", "count"), rows)) if is_spef else ())
+    is_followed &= not is_open
+    rows = [["nets", str(nets) if is_followed else ""]] if nets else []
+    blocks = [*_header(header), *_tables("Contents", ("what", "count"), rows, is_followed)] if is_spef else []
+    return Parsed(design, tuple(blocks), "" if is_followed else _NOT_FOLLOWED)

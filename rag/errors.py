@@ -40,6 +40,10 @@ class ParseFailed(RagError):
     """A file is not what its name says, is encrypted or damaged, or takes too long; the message is the reason, the reader goes on."""
 
 
+class CuttingFailed(RagError):
+    """A document cannot be cut into chunks, or not in the time that is allowed; the message is the reason, the build goes on."""
+
+
 class EmbedderUnavailable(RagError):
     """The embedding model cannot be found or loaded, or its server does not answer or refuses; the message says where it was looked for."""
 

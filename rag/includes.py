@@ -9,12 +9,13 @@ there stays a directive, which the parser passes over.
 import posixpath
 import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import PurePosixPath
 
 ReadText = Callable[[str], str | None]  # a posix path inside the source: its text, or None where there is none
 MAX_DEPTH = 8  # includes in includes; documentation has two or three
 MAX_CHARACTERS = 4 * 2**20  # of one document with all it includes; the longest manual's page has a tenth
-_DIRECTIVE = re.compile(r"^(?P<indent>[ \t]*)\.\. (?P<name>include|literalinclude)::[ \t]+(?P<target>\S.*)$")
+_DIRECTIVE = re.compile(r"^(?P<indent>[ \t]{0,80})\.\. (?P<name>include|literalinclude)::[ \t]+(?P<target>\S.*)$")
 _OPTION = re.compile(r"^[ \t]+:(?P<name>[\w-]+):[ \t]*(?P<value>.*)$")
 _LANGUAGES = {
     ".v": "verilog",
@@ -36,7 +37,7 @@ def expand_includes(path: str, text: str, read: ReadText) -> str:
 
 class _Expander:
     def __init__(self, read: ReadText) -> None:
-        self._read = read
+        self._read = cache(read)  # a file that is named a thousand times is read once
         self._room = MAX_CHARACTERS
 
     def expand(self, path: str, text: str, above: tuple[str, ...]) -> str:
@@ -114,7 +115,7 @@ def _line_numbers(text: str, count: int) -> list[int]:
     numbers: list[int] = []
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d{0,9})\s*(-?)\s*(\d{0,9})\s*", part)
-        if match and (match[1] or match[3]):
+        if match and (match[1] or match[3]) and len(numbers) < count:
             first = int(match[1] or 1)
             last = int(match[3] or count) if match[2] else first
             numbers += range(max(first, 1), min(last, count) + 1)

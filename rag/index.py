@@ -81,12 +81,14 @@ def build_index(
     progress: Show = lambda *_: None,
     *,
     add: bool = False,
-    skipped: Sequence[Skipped] = (),
+    skipped: list[Skipped] | None = None,
 ) -> BuildReport:
     """Make `index_dir` the index of exactly these documents; with `add`, only their collections, and leave the others as they are.
 
     Chunks of documents that have not changed and vectors of texts that the old index holds are taken over; nothing is written where nothing
-    changed. `skipped` is kept in the manifest. Raises IndexBusy where another process builds into the folder, SourceUnusable without
+    changed. `skipped` is kept in the manifest; documents that cannot be cut are appended to it.
+
+    Raises IndexBusy where another process builds into the folder, SourceUnusable without
     documents, with two of one name, or for a folder that holds other things than an index, IndexUnwritable (the old index stays whole),
     MilvusUnavailable, SettingsError; with `add` also IndexMismatch and IndexCorrupt, since the other collections could not be kept.
     """
@@ -95,16 +97,23 @@ def build_index(
     by_name = _index_by_name(documents)
     if milvus:
         milvus.connect()  # a Milvus that is away is told before hours of embedding
-    failures = _group_skipped({document.collection for document in by_name.values()}, skipped)
+    skipped = [] if skipped is None else skipped
+    collections = {document.collection for document in by_name.values()}
     with locked(index_dir, milvus):
         old = _open_for_adding(index_dir, spec, milvus) if add else _open_or_none(index_dir, milvus)
-        kept = old.others(set(failures)) if old and add else {}
+        kept = old.others(collections) if old and add else {}
         hashes = {name: record.hash for name, record in kept.items()} | {name: hash_document(document) for name, document in by_name.items()}
-        if old and old.is_of(spec, hashes, milvus.uri if milvus else ""):
-            manifest, content = _update_skipped(index_dir, old.index.manifest, failures), None
-        else:
+        place = milvus.uri if milvus else ""
+        content = None
+        if not old or not old.is_of(spec, hashes, place):
             content = gather(by_name, kept, old, spec, settings, embedder, progress)
+            skipped += content.not_cut
+        failures = _group_skipped(collections, skipped)
+        if content and not (old and old.is_of(spec, {record.name: record.hash for record in content.records}, place)):
             manifest = _commit(index_dir, spec, content, old, failures, milvus)
+        else:
+            assert old is not None
+            manifest, content = _update_skipped(index_dir, old.index.manifest, failures), None
     embedded = content.embedded if content else 0
     return BuildReport(
         index_dir=str(index_dir),

@@ -102,10 +102,12 @@ def tell_skipped(skipped: "list[Skipped]") -> None:
 
 def read_sources(arguments: list[str], settings: RagSettings, skipped: "list[Skipped]") -> "list[Document]":
     """The documents of all sources; every argument is looked up before the first file is read. Raises SourceUnusable where there are none."""
+    from rag.reader import open_sandbox
     from rag.sources import find_named_source, read_named_source
 
     found = [find_named_source(argument, settings) for argument in dict.fromkeys(arguments)]
-    documents = [document for source in found for document in read_named_source(source, skipped, settings)]
+    with open_sandbox(settings) as sandbox:
+        documents = [document for source in found for document in read_named_source(source, skipped, settings, sandbox)]
     if not documents:
         reasons = "; ".join(f"{item.path}: {item.reason}" for item in skipped[:3])
         raise SourceUnusable(f"no document can be read in {', '.join(arguments)} ({reasons or 'no files'}): name other sources")

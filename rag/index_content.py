@@ -16,9 +16,9 @@ import numpy as np
 
 from rag.chunker import chunk_document
 from rag.dense import Vectors
-from rag.documents import Chunk, Document, hash_document, hash_text, searchable_text
+from rag.documents import Chunk, Document, Skipped, hash_document, hash_text, searchable_text
 from rag.embedder import TextEmbedder
-from rag.errors import IndexCorrupt, SourceUnusable
+from rag.errors import CuttingFailed, IndexCorrupt, RagError, SourceUnusable
 from rag.fingerprint import alike
 from rag.generation import DocumentRecord, Index, read_documents
 from rag.late import PackedTokens, pack_tokens
@@ -35,6 +35,7 @@ class Content:
     chunks: list[Chunk] = field(default_factory=list)
     vectors: Vectors = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float32))
     tokens: list[PackedTokens] = field(default_factory=list)
+    not_cut: list[Skipped] = field(default_factory=list)  # documents that could not be cut; they are in no other field
     unchanged: int = 0  # documents whose chunks were taken over
     embedded: int = 0  # vectors that were computed
     embed_seconds: float = 0.0
@@ -106,7 +107,8 @@ def gather(
 ) -> Content:
     """The content of an index of the documents `by_name` and of those that are `kept` from the old one.
 
-    Raises SourceUnusable where no document holds text.
+    A document that cannot be cut, or not in the time that a file may take, is left out and named. Raises SourceUnusable where no document
+    holds text.
     """
     content = Content()
     taken_over: list[tuple[int, int]] = []  # (row here, row in the old index)
@@ -120,17 +122,34 @@ def gather(
             chunks = old.index.chunks[start:stop]
             content.unchanged += 1
         else:
-            chunks = chunk_document(by_name[name], embedder.count_tokens, settings.chunk_tokens, settings.overlap_tokens)
+            try:
+                chunks = _cut(by_name[name], settings, embedder)
+            except CuttingFailed as error:
+                content.not_cut.append(Skipped(name, str(error)))
+                continue
         content.records.append(replace(record, chunks=len(chunks)))
         content.chunks += chunks
         progress("chunk", done, len(by_name) + len(kept))
     if not content.chunks:
-        raise SourceUnusable(f"the {len(content.records)} documents hold no text to index: name other sources")
+        reasons = "".join(f"; {item.path}: {item.reason}" for item in content.not_cut[:3])
+        raise SourceUnusable(f"the {len(by_name) + len(kept)} documents hold no text to index: name other sources{reasons}")
     started = time.monotonic()
     known = old if old and alike(old.index.manifest.spec.embedder_fingerprint, spec.embedder_fingerprint) else None
     _find_vectors(content, dict(taken_over), known, embedder, partial(progress, "embed"))
     content.embed_seconds = time.monotonic() - started
     return content
+
+
+def _cut(document: Document, settings: RagSettings, embedder: TextEmbedder) -> list[Chunk]:
+    """The chunks of one document. Raises CuttingFailed, also for what nobody foresaw: it is about that one document."""
+    try:
+        return chunk_document(
+            document, embedder.count_tokens, settings.chunk_tokens, settings.overlap_tokens, settings.parse_timeout_s
+        )
+    except RagError:
+        raise
+    except Exception as error:
+        raise CuttingFailed(f"it cannot be cut ({type(error).__name__}: {' '.join(str(error).split())[:120]})") from error
 
 
 def _order(document: Document | DocumentRecord) -> tuple[str, str]:

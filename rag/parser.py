@@ -7,16 +7,18 @@ a file of its own and a row here.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from pathlib import PurePosixPath
 
-from rag.blocks import Parsed, read_parsed, write_parsed
+from rag.blocks import MAX_HEADING_CHARACTERS, Block, Parsed, read_parsed, write_parsed
 from rag.csv_table import parse_csv
+from rag.documents import Document
 from rag.eda_data import parse_eda_data
 from rag.errors import ParseFailed
 from rag.html_page import parse_html
+from rag.includes import ReadText, expand_includes
 from rag.manpage import parse_man
 from rag.markdown import parse_markdown
 from rag.pdf import parse_pdf
@@ -27,20 +29,23 @@ from rag.script import parse_script
 from rag.verilog import parse_verilog
 from rag.word import parse_docx
 
+MAX_TITLE_CHARACTERS = 300  # each chunk repeats it; a file's name has 255 at most
+MAX_HEADING_LEVELS = 16  # each chunk repeats them; documents have six, with options inside of commands some more
+
 
 @dataclass(frozen=True, slots=True)
 class Format:
     """How one kind of file, which people call `name`, is read: by `parse_text` (its text) or by `parse_bytes`.
 
-    `in_sandbox`: parsed once, by `rag.sandbox`, because a library or a heavy pattern meets whatever the file holds; the document then keeps
-    the blocks as its text. `head_only`: of a file that is too large only the beginning is read. `keeps_name`: its title is its file's name.
+    `keeps_text`: the document keeps the file's own text; of the others it keeps the blocks, written as text. `parse_head`: reads what there
+    is of a file that is too large to be read whole; without it such a file is refused. `keeps_name`: its title is its file's name.
     """
 
     name: str = ""
     parse_text: Callable[[str], Parsed] | None = None
     parse_bytes: Callable[[bytes], Parsed] | None = None
-    in_sandbox: bool = True
-    head_only: bool = False
+    keeps_text: bool = False
+    parse_head: Callable[[str], Parsed] | None = None
     keeps_name: bool = False
 
 
@@ -53,12 +58,17 @@ def _call_code(parse_code: Callable[[str, str], Parsed], language: str, text: st
 
 
 def _data(name: str) -> Format:
-    return Format(name, partial(_call_code, parse_eda_data, name.lower()), head_only=True, keeps_name=True)
+    whole, head = (partial(_call_data, name.lower(), is_whole) for is_whole in (True, False))
+    return Format(name, whole, parse_head=head, keeps_name=True)
 
 
-_MARKDOWN = Format("Markdown", parse_markdown, in_sandbox=False)
-_RST = Format("reStructuredText", parse_rst, in_sandbox=False)
-_TEXT = Format("text", parse_text, in_sandbox=False, keeps_name=True)
+def _call_data(kind: str, is_whole: bool, text: str) -> Parsed:
+    return parse_eda_data(text, kind, is_whole)
+
+
+_MARKDOWN = Format("Markdown", parse_markdown, keeps_text=True)
+_RST = Format("reStructuredText", parse_rst, keeps_text=True)
+_TEXT = Format("text", parse_text, keeps_text=True, keeps_name=True)
 _HTML = Format("HTML", parse_bytes=parse_html)
 _CSV = Format("CSV", parse_csv, keeps_name=True)
 _MAN = Format("man page", parse_man)
@@ -95,32 +105,49 @@ def format_of(path: str) -> Format | None:
     return FORMATS.get(pure.suffix)
 
 
-def parse(path: str, text: str) -> Parsed:
-    """Title (the file's name where the text has none) and blocks of one file that is text."""
-    found = format_of(path) or _TEXT
-    if found.parse_text is None:
-        return parse_file(path, text.encode())
-    return _titled(path, found.parse_text(text), found)
+def keeps_text(path: str) -> bool:
+    """Whether a document of this name keeps the file's own text."""
+    found = format_of(path)
+    return found is None or found.keeps_text
 
 
-def parse_file(path: str, content: bytes) -> Parsed:
-    """Title and blocks of one file by its content. Raises ParseFailed with the reason, and whatever a parser does with a damaged file."""
+def read_file(
+    path: str, content: bytes, is_whole: bool = True, included: ReadText = lambda _: None
+) -> tuple[str, Parsed]:
+    """What a `Document` keeps as its text, and what is parsed of it; `included` gives the texts that it names.
+
+    Raises ParseFailed with the reason, and whatever a parser does with a damaged file.
+    """
     found = format_of(path) or _TEXT
-    if found.parse_bytes is None:
-        return parse(path, decode(content))
-    return _titled(path, found.parse_bytes(content), found)
+    if found.parse_bytes is not None:
+        text, parsed = "", _bound(path, found.parse_bytes(content), found)
+    else:
+        text = decode(content)
+        if found is _RST:
+            text = expand_includes(path, text, included)
+        parsed = parse(path, text, is_whole)
+    return document_text(path, text, parsed), parsed
+
+
+def parse(path: str, text: str, is_whole: bool = True) -> Parsed:
+    """Title (the file's name where the text has none) and blocks of one file that is text; `is_whole` is false where its end is missing."""
+    found = format_of(path) or _TEXT
+    parse_text = found.parse_text if is_whole or not found.parse_head else found.parse_head
+    if parse_text is None:
+        return read_file(path, text.encode())[1]
+    return _bound(path, parse_text(text), found)
 
 
 def document_text(path: str, text: str, parsed: Parsed) -> str:
-    """What a `Document` keeps as its text: the file's own, or for the formats of the sandbox what was parsed, so that it is parsed once."""
-    found = format_of(path)
-    return write_parsed(parsed) if found and found.in_sandbox else text
+    """What a `Document` keeps as its text: the file's own, or what was parsed of it."""
+    return text if keeps_text(path) else write_parsed(parsed)
 
 
-def parse_document(path: str, text: str) -> Parsed:
-    """Title and blocks of a `Document` from its `document_text`."""
-    found = format_of(path)
-    return read_parsed(text) if found and found.in_sandbox else parse(path, text)
+def parse_document(document: Document) -> tuple[Block, ...]:
+    """The blocks of a `Document`; its text is parsed where they were not kept."""
+    if not keeps_text(document.path):
+        return read_parsed(document.text).blocks
+    return document.blocks or parse(document.path, document.text).blocks
 
 
 def decode(content: bytes) -> str:
@@ -136,9 +163,19 @@ def decode(content: bytes) -> str:
     return text
 
 
-def _titled(path: str, parsed: Parsed, found: Format) -> Parsed:
+def _bound(path: str, parsed: Parsed, found: Format) -> Parsed:
+    """With a title, and with headings as many and as long as each chunk under them can carry."""
     title = parsed.title or (PurePosixPath(path).name if found.keeps_name else _title_from_path(path))
-    return Parsed(title, parsed.blocks, parsed.note)
+    blocks = tuple(block if _is_short(block.heading_path) else _shorten(block) for block in parsed.blocks)
+    return Parsed(title[:MAX_TITLE_CHARACTERS], blocks, parsed.note)
+
+
+def _is_short(heading_path: tuple[str, ...]) -> bool:
+    return len(heading_path) <= MAX_HEADING_LEVELS and all(len(heading) <= MAX_HEADING_CHARACTERS for heading in heading_path)
+
+
+def _shorten(block: Block) -> Block:
+    return replace(block, heading_path=tuple(heading[:MAX_HEADING_CHARACTERS] for heading in block.heading_path[:MAX_HEADING_LEVELS]))
 
 
 def _title_from_path(path: str) -> str:

@@ -1,7 +1,7 @@
 """Files to `Document`s: a folder, one file or an archive is read, and what cannot be read is named with its reason.
 
-Archives that lie in a folder are read too, one level deep; what reST includes is put in its place. It does not fetch corpora and does not cut
-documents. An unreadable file never stops the others.
+Archives that lie in a folder are read too, one level deep; what reST includes is put in its place. Contents are parsed in the sandbox. It does
+not fetch corpora and does not cut documents. An unreadable file never stops the others.
 
     skipped: list[Skipped] = []
     documents = list(read_source(Path("docs"), collection="docs", skipped=skipped))
@@ -13,6 +13,8 @@ import os
 import stat
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path, PurePosixPath
@@ -22,17 +24,27 @@ from rag.blocks import Parsed
 from rag.corpus import FETCHED_FILE
 from rag.documents import Document, Skipped
 from rag.errors import ArchiveUnsafe, ParseFailed, SourceUnusable
-from rag.includes import expand_includes
 from rag.parsed_cache import ParsedCache
-from rag.parser import Format, decode, document_text, format_of, parse
+from rag.parser import Format, decode, document_text, format_of, keeps_text
 from rag.sandbox import Sandbox
 from rag.settings import RagSettings
 
 # Licence texts are kept beside the documents that they cover; they answer no engineering question and are not a failure either.
 _LEGAL_NAMES = ("LICENSE", "LICENCE", "COPYING", "NOTICE")
-_INCLUDING = (".rst", ".rest")  # files whose directives name others
 NOT_STATED = "not stated"
-Files = dict[str, Callable[[int], bytes]]  # posix path in the source: reads at most so many bytes of it
+MAX_NAME_CHARACTERS = 1000  # each chunk carries its document's name; a path of a documentation tree has a hundred
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """One file of a source: `read` gives at most so many bytes of it."""
+
+    read: Callable[[int], bytes]
+    size: Callable[[], int | None] = lambda: None  # in bytes, where it is known
+    is_cut: bool = False  # `read` does not reach its end
+
+
+Files = dict[str, _File]  # by posix path in the source
 
 
 def read_source(
@@ -42,32 +54,42 @@ def read_source(
     licence: str = NOT_STATED,
     url_of: Callable[[str], str | None] = lambda _: None,
     settings: RagSettings | None = None,
+    sandbox: Sandbox | None = None,
 ) -> Iterator[Document]:
     """Yield the documents of a folder (recursively), a file or an archive, ordered by path; append the others to `skipped`.
 
     There also stands what of a document was not read. Raises SourceUnusable where `path` is none of these or its name is not UTF-8,
     ArchiveUnsafe where `path` is a hostile archive. The limits are those of `settings`; with them, what takes long to parse is kept in their home.
+    Without a `sandbox` it has one of its own.
     """
     if not _is_utf8(collection):
-        raise SourceUnusable(f"the name {printable(collection)} is not UTF-8, so nothing in it can be cited: rename it")
+        raise SourceUnusable(f"the name {encodable(collection)} is not UTF-8, so nothing in it can be cited: rename it")
     cache = ParsedCache(settings.home / "parsed" if settings else None)
     settings = settings or RagSettings()
     files = _list_files(path, settings)
-    with Sandbox(settings.parse_timeout_s, settings.parse_memory_mb * 2**20) as sandbox:
-        reader = _Reader(files, settings, sandbox, cache)
+    with ExitStack() as stack:
+        reader = _Reader(files, settings, sandbox or stack.enter_context(open_sandbox(settings)), cache)
         for name in files:
             if not _is_utf8(name):
-                skipped.append(Skipped(f"{collection}/{printable(name)}", "its name is not UTF-8"))
+                skipped.append(Skipped(f"{collection}/{encodable(name)}", "its name is not UTF-8"))
+            elif len(name) > MAX_NAME_CHARACTERS:
+                skipped.append(Skipped(f"{collection}/{name[:MAX_NAME_CHARACTERS]}...", f"its name has {len(name)} characters"))
             elif PurePosixPath(name).name != FETCHED_FILE and not name.upper().startswith(_LEGAL_NAMES):
                 try:
-                    title, text, note = reader.read(name)
+                    text, parsed = reader.read(name)
                 except ParseFailed as error:
                     skipped.append(Skipped(f"{collection}/{name}", str(error)))
                     continue
-                if note:
-                    skipped.append(Skipped(f"{collection}/{name}", f"read in part: {note}"))
-                yield Document(collection, name, title, text, url_of(name), licence)
+                if parsed.note:
+                    skipped.append(Skipped(f"{collection}/{name}", f"read in part: {parsed.note}"))
+                blocks = parsed.blocks if keeps_text(name) else ()
+                yield Document(collection, name, parsed.title, text, url_of(name), licence, blocks=blocks)
     cache.remove_old()
+
+
+def open_sandbox(settings: RagSettings) -> Sandbox:
+    """A sandbox with the limits of the settings."""
+    return Sandbox(settings.parse_timeout_s, settings.parse_memory_mb * 2**20)
 
 
 class _Reader:
@@ -79,48 +101,49 @@ class _Reader:
         self._sandbox = sandbox
         self._cache = cache
 
-    def read(self, name: str) -> tuple[str, str, str]:
-        """Title, text (see `Document.text`) and note of one file. Raises ParseFailed with the reason why it has none."""
+    def read(self, name: str) -> tuple[str, Parsed]:
+        """Text (see `Document.text`) and blocks of one file. Raises ParseFailed with the reason why it has none."""
         found = None if name.endswith("/") else format_of(name)
         if found is None and not name.endswith("/"):
             raise ParseFailed(_refuse_name(name))
         content, note = self._load(name, found or Format())
-        if found and found.in_sandbox:
-            text, parsed = "", self._parse(name, content, found)
-        else:
-            text = decode(content)
-            if name.lower().endswith(_INCLUDING):
-                text = expand_includes(name, text, self._read_included)
-            parsed = parse(name, text)
+        text, parsed = self._parse(name, content, found or Format(), is_whole=not note)
         if not parsed.blocks:
             raise ParseFailed("no text besides its markup")
-        return parsed.title, document_text(name, text, parsed), "; ".join(filter(None, (note, parsed.note)))
+        return text, replace(parsed, note="; ".join(filter(None, (note, parsed.note))))
 
-    def _parse(self, name: str, content: bytes, found: Format) -> Parsed:
+    def _parse(self, name: str, content: bytes, found: Format, is_whole: bool) -> tuple[str, Parsed]:
         """In the sandbox, unless it is known from before; the other formats take less time to parse than to look up."""
-        parsed = self._cache.read(name, content) if found.parse_bytes else None
-        if parsed is None:
-            parsed = self._sandbox.parse(name, content)
-            if found.parse_bytes:
-                self._cache.write(name, content, parsed)
-        return parsed
+        known = self._cache.read(name, content) if found.parse_bytes else None
+        if known is not None:
+            return document_text(name, "", known), known
+        text, parsed = self._sandbox.read(name, content, is_whole, self._read_included)
+        if found.parse_bytes:
+            self._cache.write(name, content, parsed)
+        return text, parsed
 
     def _load(self, name: str, found: Format) -> tuple[bytes, str]:
-        """The content of one file, unpacked where it is a .gz, and a note where it is cut. Raises ParseFailed."""
-        limit = (self._settings.max_file_mb if found.parse_bytes else self._settings.max_text_mb) * 2**20
+        """The content of one file, unpacked where it is a .gz, and a note where its end is missing. Raises ParseFailed."""
+        file = self._files[name]
+        limit = (self._settings.max_file_mb if found.parse_bytes or found.parse_head else self._settings.max_text_mb) * 2**20
+        size, is_cut = None, file.is_cut
         try:
-            content = self._files[name](limit + 1)
+            content = file.read(limit + 1)
             if name.lower().endswith(".gz"):
-                content = _unpack(content, limit + 1)
+                content, is_damaged = _unpack(content, limit + 1)
+                is_cut |= is_damaged
+            elif len(content) > limit:
+                size = file.size()
         except OSError as error:
             raise ParseFailed(f"cannot be read ({error.strerror or error})") from error
         except ArchiveUnsafe as error:
             raise ParseFailed(str(error)) from error
-        if len(content) <= limit:
+        if len(content) <= limit and not is_cut:
             return content, ""
-        if not found.head_only:
-            raise ParseFailed(f"larger than {limit} bytes")
-        return content[: content.rfind(b"\n", 0, limit) + 1], f"the first {limit} bytes of it"
+        if not found.parse_head:
+            raise ParseFailed(f"larger than {limit} bytes" if len(content) > limit else f"its end is missing after {len(content)} bytes")
+        content = content[: content.rfind(b"\n", 0, limit) + 1]
+        return content, f"the first {len(content)} bytes of {size or 'it'}"
 
     def _read_included(self, name: str) -> str | None:
         """The text of another file of the same source, for a directive that names it; None where there is none."""
@@ -132,14 +155,14 @@ class _Reader:
             return None
 
 
-def printable(name: str) -> str:
-    """A file name as text that can be shown and written: bytes that are not UTF-8 as `\\udcff`."""
+def encodable(name: str) -> str:
+    """A file name as text that can be written: bytes that are not UTF-8 as `\\udcff`."""
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _is_utf8(name: str) -> bool:
     """False for a name that the system gave with bytes that are not UTF-8: Python reads those as lone surrogates."""
-    return printable(name) == name
+    return encodable(name) == name
 
 
 def _refuse_name(name: str) -> str:
@@ -148,18 +171,20 @@ def _refuse_name(name: str) -> str:
     return f"not a type of document that is read ({PurePosixPath(name).suffix.lower() or 'no suffix'})"
 
 
-def _unpack(content: bytes, at_most: int) -> bytes:
-    """The first bytes of a gzip file's content; its beginning is enough, the rest may be missing. Raises ParseFailed."""
-    unpacked = b""
+def _unpack(content: bytes, at_most: int) -> tuple[bytes, bool]:
+    """The first bytes of a gzip file's content, and whether its end is missing before those. Raises ParseFailed."""
+    parts: list[bytes] = []
+    room = at_most
     try:
         with gzip.GzipFile(fileobj=BytesIO(content)) as handle:
-            while len(unpacked) < at_most and (part := handle.read1(at_most - len(unpacked))):
-                unpacked += part
+            while room > 0 and (part := handle.read1(room)):
+                parts.append(part)
+                room -= len(part)
     except EOFError:
-        return unpacked
+        return b"".join(parts), True
     except (OSError, zlib.error) as error:
         raise ParseFailed(f"no gzip file that can be unpacked ({error})") from error
-    return unpacked
+    return b"".join(parts), False
 
 
 def _list_files(path: Path, settings: RagSettings) -> Files:
@@ -172,7 +197,7 @@ def _list_files(path: Path, settings: RagSettings) -> Files:
     if path.is_file() and is_archive(path):
         return _list_archive(path, settings)
     if path.is_file():
-        return {path.name: partial(_read_limited, path)}
+        return {path.name: _file_at(path)}
     if path.exists():
         raise SourceUnusable(f"{path} is a pipe, socket or device: name a folder, a file, an archive (.tar.gz, .zip) or a fetched corpus")
     raise SourceUnusable(f"{path} is not there: name a folder, a file, an archive (.tar.gz, .zip) or a fetched corpus")
@@ -190,10 +215,22 @@ def _list_archive(archive: Path, settings: RagSettings) -> Files:
             found[name] = b""
         return format_of(name) is not None
 
-    limits = ArchiveLimits(settings.archive_files, settings.archive_file_mb * 2**20, settings.archive_total_mb * 2**20)
+    limits = ArchiveLimits(
+        settings.archive_files, settings.archive_file_mb * 2**20, settings.archive_total_mb * 2**20, settings.parse_timeout_s
+    )
     found |= dict(read_archive(archive, wanted, limits, cut_large=True))
     files = strip_top_folder(found)
-    return {name: partial(_cut, files[name]) for name in sorted(files)}
+    return {name: _file_of(files[name], limits.file_bytes) for name in sorted(files)}
+
+
+def _file_of(content: bytes, most: int) -> _File:
+    """A file of an archive, of which one byte more than `most` was read where it is larger."""
+    is_cut = len(content) > most
+    return _File(partial(_cut, content[:most]), lambda: None if is_cut else len(content), is_cut)
+
+
+def _file_at(path: Path) -> _File:
+    return _File(partial(_read_limited, path), lambda: path.stat().st_size)
 
 
 def _cut(content: bytes, at_most: int) -> bytes:
@@ -213,18 +250,18 @@ def _list_folder(path: Path, settings: RagSettings) -> Files:
     for error in refused:
         if Path(error.filename) == path:
             raise SourceUnusable(f"the folder {path} cannot be read ({error.strerror}): make it readable, or name the folders that are") from error
-        found[f"{Path(error.filename).relative_to(path).as_posix()}/"] = partial(_fail, error)
+        found[f"{Path(error.filename).relative_to(path).as_posix()}/"] = _File(partial(_fail, error))
     return found
 
 
 def _list_entry(file: Path, name: str, settings: RagSettings) -> Files:
     """One file of a folder, or the files of an archive that lies there, below its name; an archive that cannot be read as one that fails."""
     if not is_archive(file) or not file.is_file():
-        return {name: partial(_read_limited, file)}
+        return {name: _file_at(file)}
     try:
-        return {f"{name}/{inner}": read for inner, read in _list_archive(file, settings).items()}
+        return {f"{name}/{inner}": found for inner, found in _list_archive(file, settings).items()}
     except ArchiveUnsafe as error:
-        return {f"{name}/": partial(_fail, error)}
+        return {f"{name}/": _File(partial(_fail, error))}
 
 
 def _leads_out(file: Path, root: Path) -> bool:

@@ -17,6 +17,7 @@ from rag.corpus import corpus_dir, load_sources, read_fetched, sources_path
 from rag.documents import Document, Skipped
 from rag.errors import SourceUnusable
 from rag.reader import NOT_STATED, read_source
+from rag.sandbox import Sandbox
 from rag.settings import RagSettings
 
 HANDBOOK = "handbook"
@@ -67,12 +68,14 @@ def _find_source(source: str, settings: RagSettings) -> NamedSource:
     raise SourceUnusable(f"{source!r} is no folder, file or archive here, and no corpus; corpora are {known}")
 
 
-def read_named_source(source: NamedSource, skipped: list[Skipped], settings: RagSettings) -> Iterator[Document]:
+def read_named_source(
+    source: NamedSource, skipped: list[Skipped], settings: RagSettings, sandbox: Sandbox | None = None
+) -> Iterator[Document]:
     """The documents of a source with their version and the day of their last change; files that cannot be read go to `skipped`.
 
     Raises what `read_source` raises.
     """
-    for document in read_source(source.path, source.collection, skipped, source.licence, source.url_of, settings):
+    for document in read_source(source.path, source.collection, skipped, source.licence, source.url_of, settings, sandbox):
         yield replace(document, version=source.version, date="" if source.is_pinned else _date_of(source.path, document.path))
 
 

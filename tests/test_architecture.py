@@ -12,9 +12,9 @@ LAYERS = {  # a file imports only files that stand before it here
     "names pairing plan companions parents passes report journal preview survey plots merger verify sweep card progress bench commands bootstrap "
     "eval_progress endpoint answers collect question_file chat ifeval_checker ifeval mcq turn_rules judge judging multiturn eval_commands "
     "multiturn_commands training_data training adapt_commands",
-    "rag": "errors settings typed_json arrays progress command_line documents archive corpus "
-    "blocks markdown rst script python_code verilog eda_data csv_table "
-    "plain_text manpage html_page word pdf_layout pdf parser sandbox parsed_cache includes reader sources folder_lock chunker query "
+    "rag": "errors settings typed_json arrays printable progress command_line child blocks documents archive_members archive corpus "
+    "includes markdown rst script python_code verilog eda_data csv_table "
+    "plain_text manpage html_page word pdf_layout pdf parser sandbox parsed_cache reader sources folder_lock chunker query "
     "model_folder processor eight_bit bert_files bert library_model embedder fingerprint servers embeddings_api served_embedder embedder_choice "
     "dense milvus bm25 clauses late fusion growth_bench glossary selection chunk_store manifest generation index_content index_folder index "
     "index_stats relevance retriever live langchain_retriever prompt citations metrics questions evaluation relevance_fit embed_bench "

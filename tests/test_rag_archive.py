@@ -1,6 +1,8 @@
 """rag.archive: what is read from archives, and what is refused."""
 
+import gzip
 import io
+import resource
 import tarfile
 import zipfile
 from contextlib import suppress
@@ -12,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag.archive import ArchiveLimits, archive_stem, is_archive, read_archive, safe_path, strip_top_folder
+from rag.archive_members import MAX_HEADER_BYTES, members, read_member
 from rag.errors import ArchiveUnsafe
 
 
@@ -183,6 +186,47 @@ def test_a_damaged_archive_is_read_or_refused(tmp_path_factory: pytest.TempPathF
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
     with suppress(ArchiveUnsafe):
-        for name, part in read_archive(path):
+        for name, _, read in members(path, passed_bytes=2**20):
             assert safe_path(name) == name
-            assert len(part) <= 10_000
+            assert read is None or len(read_member(read, 10_000)) <= 10_000
+
+
+def write_record(path: Path, kind: bytes, size: int) -> Path:
+    """A tar whose first header has a record of so many bytes, before a file."""
+    record = tarfile.TarInfo("././@record")
+    record.type, record.size = kind, size
+    with gzip.open(path, "wb") as handle:
+        handle.write(record.tobuf(tarfile.GNU_FORMAT))
+        for _ in range(0, size, 2**20):
+            handle.write(b"a" * min(size, 2**20))
+        handle.write(b"\0" * (-size % 512))
+        file = tarfile.TarInfo("a.md")
+        file.size = 3
+        handle.write(file.tobuf() + b"one".ljust(512, b"\0") + b"\0" * 1024)
+    return path
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
+def test_a_header_larger_than_any_that_describes_a_file_is_not_read(tmp_path: Path, kind: bytes) -> None:
+    path = write_record(tmp_path / "x.tar.gz", kind, 64 * 2**20)
+    with pytest.raises(ArchiveUnsafe, match=f"has a header of {64 * 2**20} bytes, more than {MAX_HEADER_BYTES}"):
+        list(read_archive(path))
+
+
+def test_a_long_name_is_read_and_a_file_with_holes_is_refused(tmp_path: Path) -> None:
+    name = "/".join(["folder"] * 60) + "/a.md"
+    assert dict(read_archive(write_tar(tmp_path / "x.tar.gz", {name: b"one"}))) == {name: b"one"}
+    with pytest.raises(ArchiveUnsafe, match="with holes"):
+        list(read_archive(write_record(tmp_path / "y.tar.gz", tarfile.GNUTYPE_SPARSE, 512)))
+
+
+def test_headers_take_a_child_of_limited_memory_and_not_this_process(tmp_path: Path) -> None:
+    names = [f"{number}".encode() for number in range(900_000)]  # in the directory alone: 46 bytes each, and 700 once they are read
+    entry = b"PK\x01\x02" + bytes(24) + b"%b" + bytes(16)
+    directory = b"".join((entry % len(name).to_bytes(2, "little")) + name for name in names)
+    size = len(directory).to_bytes(4, "little")
+    (tmp_path / "x.zip").write_bytes(directory + b"PK\x05\x06" + bytes(8) + size + bytes(4) + bytes(2))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ArchiveUnsafe, match="takes more memory for its headers than allowed"):
+        list(read_archive(tmp_path / "x.zip", limits=ArchiveLimits(file_bytes=2**20)))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**15  # KiB

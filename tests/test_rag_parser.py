@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag.blocks import Block, fence_code, squeeze_table
+from rag.documents import Document
 from rag.errors import ParseFailed
 from rag.markdown import parse_markdown
 from rag.parser import FORMATS, decode, document_text, format_of, parse, parse_document
@@ -327,12 +328,13 @@ def test_every_format_has_one_parser() -> None:
     for suffix, found in FORMATS.items():
         assert suffix == suffix.lower()
         assert (found.parse_text is None) is not (found.parse_bytes is None)
-        assert found.in_sandbox or found.parse_text
+        assert not found.keeps_text or found.parse_text
 
 
 def test_the_text_of_a_document_gives_its_blocks_again() -> None:
     for path, text in (("a.md", "# T\n\nText.\n"), ("a.tcl", "# Comment.\nexit\n"), ("a.csv", "a,b\n1,2\n")):
-        assert parse_document(path, document_text(path, text, parse(path, text))) == parse(path, text)
+        parsed = parse(path, text)
+        assert parse_document(Document("docs", path, parsed.title, document_text(path, text, parsed), None, "ISC")) == parsed.blocks
 
 
 @pytest.mark.parametrize(

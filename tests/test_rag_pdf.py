@@ -17,7 +17,7 @@ from rag.blocks import Parsed
 from rag.chunker import chunk_document
 from rag.documents import Document
 from rag.errors import ParseFailed
-from rag.parser import document_text, parse_file
+from rag.parser import document_text, read_file
 from rag.pdf import join_lines, parse_pdf
 from rag.pdf_layout import Line, find_aligned_tables, join_words, order_lines
 
@@ -83,7 +83,7 @@ def test_headings_text_code_and_table_come_in_order_with_their_pages() -> None:
 
 def test_a_chunk_knows_the_page_it_begins_on() -> None:
     content = manual()
-    parsed = parse_file("router.pdf", content)
+    parsed = read_file("router.pdf", content)[1]
     document = Document("docs", "router.pdf", parsed.title, document_text("router.pdf", "", parsed), None, "ISC")
     chunks = chunk_document(document, lambda text: len(text.split()), 80)
     assert [(chunk.page, chunk.text[:16]) for chunk in chunks if "make_tracks" in chunk.text] == [(3, "Tracks are made ")]

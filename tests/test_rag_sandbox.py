@@ -41,50 +41,50 @@ def pdf(text: str) -> bytes:
 
 def test_it_parses_as_the_parser_does(sandbox: Sandbox) -> None:
     text = "# Routes.\nproc route {} {\n  puts \u00fc\n}\n"
-    assert sandbox.parse("a.tcl", text.encode()) == parse("a.tcl", text)
-    assert sandbox.parse("a.pdf", pdf("One sentence.")) == Parsed("a", (Block("prose", "One sentence.", ("Page 1",), 1),))
+    assert sandbox.read("a.tcl", text.encode())[1] == parse("a.tcl", text)
+    assert sandbox.read("a.pdf", pdf("One sentence."))[1] == Parsed("a", (Block("prose", "One sentence.", ("Page 1",), 1),))
 
 
 def test_a_reason_comes_back_as_it_was_given(sandbox: Sandbox) -> None:
     with pytest.raises(ParseFailed, match=r"^no PDF: it does not begin as one$"):
-        sandbox.parse("a.pdf", b"text")
+        sandbox.read("a.pdf", b"text")
     with pytest.raises(ParseFailed, match=r"^not UTF-8 \(byte 2\)$"):
-        sandbox.parse("a.tcl", b"ab\xff")
+        sandbox.read("a.tcl", b"ab\xff")
 
 
 def test_a_file_that_takes_too_long_is_given_up_and_the_next_one_is_read() -> None:
     with Sandbox(timeout_s=1, memory_bytes=8 * 2**30) as opened:
         with pytest.raises(ParseFailed, match=r"takes longer than 1 s|more memory|crashed"):
-            opened.parse("bomb.v", EXPONENTIAL.encode())
-        assert opened.parse("a.v", b"module a; endmodule").blocks[0].heading_path == ("module a",)
+            opened.read("bomb.v", EXPONENTIAL.encode())
+        assert opened.read("a.v", b"module a; endmodule")[1].blocks[0].heading_path == ("module a",)
 
 
 def test_a_file_that_takes_too_much_memory_is_given_up_and_the_next_one_is_read() -> None:
     with Sandbox(timeout_s=60, memory_bytes=400 * 2**20) as opened:
         with pytest.raises(ParseFailed, match=r"more memory|crashed|exit code"):
-            opened.parse("wide.csv", b"a," * 100 + b"\n" + b'"' + b"x" * (300 * 2**20))
-        assert opened.parse("a.csv", b"a,b\n1,2\n").blocks[0].kind == "table"
+            opened.read("wide.csv", b"a," * 100 + b"\n" + b'"' + b"x" * (300 * 2**20))
+        assert opened.read("a.csv", b"a,b\n1,2\n")[1].blocks[0].kind == "table"
 
 
 def test_a_child_that_is_killed_is_named_and_started_again() -> None:
     with Sandbox(timeout_s=30, memory_bytes=MEMORY) as opened:
-        opened.parse("a.csv", b"a,b\n")
+        opened.read("a.csv", b"a,b\n")
         child = opened._child
         assert child is not None
         os.kill(child.pid, signal.SIGKILL)
         child.wait()
         with pytest.raises(ParseFailed, match=r"its parser crashed \(SIGKILL\)"):
-            opened.parse("a.csv", b"a,b\n")
-        assert opened.parse("a.csv", b"a,b\n").blocks
+            opened.read("a.csv", b"a,b\n")
+        assert opened.read("a.csv", b"a,b\n")[1].blocks
 
 
 def test_the_child_ends_when_the_sandbox_is_closed_or_its_owner_dies() -> None:
     with Sandbox(timeout_s=30, memory_bytes=MEMORY) as opened:
-        opened.parse("a.csv", b"a,b\n")
+        opened.read("a.csv", b"a,b\n")
         child = opened._child
         assert child is not None
     assert child.poll() is not None
-    script = "import os; from rag.sandbox import Sandbox; s = Sandbox(30, 2**31); s.parse('a.csv', b'a,b'); "
+    script = "import os; from rag.sandbox import Sandbox; s = Sandbox(30, 2**31); s.read('a.csv', b'a,b'); "
     script += "print(s._child.pid, flush=True); os.kill(os.getpid(), 9)"
     owner = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     pid = int(owner.stdout)
@@ -97,7 +97,7 @@ def test_the_child_ends_when_the_sandbox_is_closed_or_its_owner_dies() -> None:
 def read_or_refuse(sandbox: Sandbox, name: str, content: bytes) -> str:
     """The reason why a file is not read; "" where it is."""
     try:
-        sandbox.parse(name, content)
+        sandbox.read(name, content)
     except ParseFailed as error:
         return str(error)
     return ""
