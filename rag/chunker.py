@@ -358,8 +358,10 @@ def longest_prefix(items: Sequence[Item], fits: Callable[[Sequence[Item]], bool]
             too_many = size
         if least == 0:
             size = max(too_many - step, 1)
+        elif too_many > len(items):
+            size = min(least + step, len(items))
         else:
-            size = (least + too_many) // 2 if too_many <= len(items) else min(least + step, len(items))
+            size = (least + too_many) // 2
         step *= 2
     return least
 

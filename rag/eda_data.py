@@ -24,8 +24,8 @@ _LIBERTY_VALUE = re.compile(r'\s*([a-z_]+)\s*(?::\s*"?([^";]*)"?\s*;?|\(([^)]*)\
 # What may hold any sign: strings and comments; `open` where one is never closed. In strings, signs of structure are exchanged while it is read.
 _LIBERTY_OPAQUE = re.compile(r'"(?:[^"\\]|\\(?:.|\Z))*(?:"|(?P<open>\Z))|/\*.*?(?:\*/|(?P<left>\Z))|//[^\n]*', re.DOTALL)
 _LEF_OPAQUE = re.compile(r'"[^"]*(?:"|(?P<open>\Z))|#[^\n]*')
-_HIDDEN = str.maketrans("{};\n", "\ue000\ue001\ue002 ")
-_SHOWN = str.maketrans("\ue000\ue001\ue002", "{};")
+_HIDDEN = str.maketrans("{}; \t\n", "\ue000\ue001\ue002\ue003\ue003\ue003")
+_SHOWN = str.maketrans("\ue000\ue001\ue002\ue003", "{}; ")
 _LEF_SECTIONS = (
     "LAYER", "SITE", "MACRO", "VIA", "VIARULE", "NONDEFAULTRULE", "SPACING", "PROPERTYDEFINITIONS", "UNITS", "BEGINEXT",
 )  # fmt: skip

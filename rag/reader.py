@@ -126,22 +126,22 @@ class _Reader:
         """The content of one file, unpacked where it is a .gz, and a note where its end is missing. Raises ParseFailed."""
         file = self._files[name]
         limit = (self._settings.max_file_mb if found.parse_bytes or found.parse_head else self._settings.max_text_mb) * 2**20
-        size, is_cut = None, file.is_cut
+        size, is_damaged = None, False
         try:
             content = file.read(limit + 1)
             if name.lower().endswith(".gz"):
                 content, is_damaged = _unpack(content, limit + 1)
-                is_cut |= is_damaged
             elif len(content) > limit:
                 size = file.size()
         except OSError as error:
             raise ParseFailed(f"cannot be read ({error.strerror or error})") from error
         except ArchiveUnsafe as error:
             raise ParseFailed(str(error)) from error
-        if len(content) <= limit and not is_cut:
+        is_large = len(content) > limit or file.is_cut
+        if not is_large and not is_damaged:
             return content, ""
         if not found.parse_head:
-            raise ParseFailed(f"larger than {limit} bytes" if len(content) > limit else f"its end is missing after {len(content)} bytes")
+            raise ParseFailed(f"larger than {limit} bytes" if is_large else f"its end is missing after {len(content)} bytes")
         content = content[: content.rfind(b"\n", 0, limit) + 1]
         return content, f"the first {len(content)} bytes of {size or 'it'}"
 

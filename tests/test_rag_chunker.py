@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag.blocks import Block, Parsed, write_parsed
-from rag.chunker import CHARACTERS_PER_TOKEN, build_sections, chunk_document, find_commands, render, split_block
+from rag.chunker import CHARACTERS_PER_TOKEN, build_sections, chunk_document, find_commands, longest_prefix, render, split_block
 from rag.documents import Chunk, Document, describe_place
+from rag.errors import CuttingFailed
 from rag.parser import document_text, parse
 
 COMMAND = """# Router
@@ -250,3 +251,42 @@ def test_a_chunk_has_the_page_of_its_first_block_and_the_documents_version_and_d
     chunks = chunk_document(document, count_words, 50)
     assert [(chunk.page, chunk.version, chunk.date) for chunk in chunks] == [(number, "2.0", "2026-01-01") for number in range(1, 4)]
     assert [chunk.page for chunk in chunk_document(document, count_words, 500)] == [1]
+
+
+def test_the_characters_that_are_counted_grow_with_the_text_and_no_faster() -> None:
+    """Measured in what the tokenizer is given: a growing piece is not counted again for each word that joins it."""
+    given = 0
+
+    def count_letters(text: str) -> int:
+        nonlocal given
+        given += len(text)
+        return len(text) - text.count(" ") - text.count("\n")
+
+    texts = {
+        "words.txt": " ".join(f"w{number}" for number in range(20_000)),
+        "lines.txt": "\n".join(f"w{number}" for number in range(20_000)),
+        "paragraphs.txt": "\n\n".join(f"w{number}" for number in range(20_000)),
+        "signs.txt": "".join(chr(0x4E00 + number % 9000) for number in range(50_000)),
+        "list.rst": "\n".join(f"- w{number}" for number in range(20_000)),
+    }
+    for path, text in texts.items():
+        given = 0
+        chunk_document(Document("docs", path, "T", text, None, "ISC"), count_letters, 220, 32)
+        assert given < 40 * len(text), path
+
+
+def test_a_cut_that_takes_too_long_is_given_up() -> None:
+    document = Document("docs", "a.txt", "T", "word " * 100_000, None, "ISC")
+    with pytest.raises(CuttingFailed, match="cutting it takes longer than 0 s"):
+        chunk_document(document, count_words, 40, timeout_s=0)
+
+
+@given(st.integers(0, 300), st.integers(0, 300), st.integers(0, 400))
+def test_the_longest_prefix_is_found_wherever_it_is_looked_for(count: int, fitting: int, guess: int) -> None:
+    assert longest_prefix(range(count), lambda some: len(some) <= fitting, guess) == min(count, fitting)
+
+
+def test_a_command_with_a_name_of_a_page_does_not_hang_the_cut() -> None:
+    text = f"# T\n\n```\n{'a_' * 4000} -x\n```\n\n" + "| a | b |\n|---|---|\n" + "| c | d |\n" * 200
+    chunks = chunk_document(Document("docs", "a.md", "T", text, None, "ISC"), lambda part: len(part) // 3, 60)
+    assert chunks

@@ -1,5 +1,6 @@
 """rag.eda_data: headers and lists of LEF, Liberty, DEF and SPEF; other files of the same suffixes are named."""
 
+import re
 from contextlib import suppress
 
 import pytest
@@ -158,6 +159,47 @@ def test_more_cells_than_are_listed_are_counted() -> None:
 def test_a_file_that_is_cut_in_a_cell_is_read_to_there() -> None:
     assert "| INV_X1 | CORE |" in texts(LEF[: LEF.index("PIN ZN")], "lef")[-1]
     assert "| NAND2 | 1.5 |" in texts(LIBERTY[: LIBERTY.index("timing()")], "liberty")[-1]
+
+
+NOT_FOLLOWED = {
+    "cut": ("liberty", LIBERTY[: LIBERTY.index("cell (INV)")]),
+    "a brace too many": ("liberty", LIBERTY + "}\n"),
+    "a brace too few": ("liberty", LIBERTY.rstrip().removesuffix("}")),
+    "a string that is never closed": ("liberty", LIBERTY.replace('"1ns";', '"1ns;')),
+    "a comment that is never closed": ("liberty", LIBERTY.replace("cell (INV)", "/* cell (INV)")),
+    "two libraries": ("liberty", LIBERTY + LIBERTY),
+    "a group that is not understood": ("liberty", LIBERTY.replace("cell (INV)", "cell (INV) (X)")),
+    "a macro that is never closed": ("lef", LEF.replace("END INV_X1\n", "")),
+    "two macros on a line": ("lef", LEF.replace("END INV_X1\n", "END INV_X1 MACRO B\nEND B\n")),
+    "a quote that is never closed": ("lef", LEF.replace('"[]"', '"[]')),
+    "cut in a section": ("def", DEF[: DEF.index("END NETS")]),
+    "a net that is never closed": ("spef", SPEF.replace("*CONN\n*END\n", "*CONN\n")),
+}
+
+
+@pytest.mark.parametrize("case", NOT_FOLLOWED)
+def test_no_number_is_stated_of_what_cannot_be_followed_to_its_end(case: str) -> None:
+    kind, text = NOT_FOLLOWED[case]
+    parsed = parse_eda_data(text, kind)
+    said = " ".join(block.text for block in parsed.blocks if block.kind == "prose")
+    assert "could not be followed" in parsed.note
+    assert not re.search(r"\d (?:cells|macros|layers|sites|sections|groups|contents)", said)
+    assert "| nets | 2 |" not in texts(text, kind)[-1]
+
+
+@pytest.mark.parametrize(("kind", "text"), [("liberty", LIBERTY), ("lef", LEF), ("def", DEF), ("spef", SPEF)])
+def test_no_number_is_stated_of_a_file_whose_end_is_missing(kind: str, text: str) -> None:
+    parsed = parse_eda_data(text, kind, is_whole=False)
+    assert "how many there are is not known" in " ".join(block.text for block in parsed.blocks)
+    assert not re.search(r"\d (?:cells|macros|layers|sites|sections|groups|contents)", " ".join(block.text for block in parsed.blocks))
+
+
+def test_a_brace_in_a_string_or_a_comment_moves_no_count() -> None:
+    habits = LIBERTY.replace(") {", ")\n{").replace("/* A library. */", "// was library (old) {\n/* { */").replace('"1ns"', '"in } and { ; too"')
+    assert texts(habits, "liberty")[2:] == texts(LIBERTY, "liberty")[2:]
+    assert "time_unit: in } and {" in texts(habits, "liberty")[1]
+    remarks = LEF.replace("# comment", "# MACRO x").replace('"[]"', '"[\nMACRO y\n]"')
+    assert texts(remarks, "lef")[1:] == texts(LEF, "lef")[1:]
 
 
 @given(st.text(alphabet='(){};:"*/ \\\nlibrarycelLAYERMACROEND#', max_size=200), st.sampled_from(["lef", "liberty", "def", "spef"]))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rag.documents import Document, searchable_text
+from rag.documents import Document, Skipped, searchable_text
 from rag.errors import SourceUnusable
 from rag.index import BuildReport, build_index, open_index
 from rag.index_content import OldIndex, gather, keep
@@ -155,3 +155,33 @@ def test_an_index_brought_up_to_date_is_the_one_built_anew(tmp_path_factory: pyt
         assert list(synced.chunks) == list(fresh.chunks)
         assert np.allclose(synced.dense.vectors(range(len(synced.chunks))), fresh.dense.vectors(range(len(fresh.chunks))), atol=1e-6)
         assert synced.bm25.search("about", 9) == fresh.bm25.search("about", 9)
+
+
+class Stumbling(TinyEmbedder):
+    """Fails to count a text of a certain word, as a tokenizer might that meets what nobody foresaw."""
+
+    def count_tokens(self, text: str) -> int:
+        if "stumble" in text:
+            raise RecursionError("too deep")
+        return super().count_tokens(text)
+
+
+def test_a_document_that_cannot_be_cut_is_named_and_the_others_are_indexed(tmp_path: Path) -> None:
+    bad = document("bad", "Here they stumble.")
+    skipped: list[Skipped] = []
+    report = build_index([*DOCUMENTS, bad], tmp_path, SETTINGS, Stumbling(), skipped=skipped)
+    assert report.documents == len(DOCUMENTS)
+    assert skipped == [Skipped("notes/bad.md", "it cannot be cut (RecursionError: too deep)")]
+    assert open_index(tmp_path).manifest.collections["notes"].skipped == (("notes/bad.md", skipped[0].reason),)
+    again: list[Skipped] = []
+    assert build_index([*DOCUMENTS, bad], tmp_path, SETTINGS, Stumbling(), skipped=again).up_to_date
+    assert again == skipped
+    with pytest.raises(SourceUnusable, match=r"notes/bad\.md: it cannot be cut"):
+        build_index([bad], tmp_path / "other", SETTINGS, Stumbling())
+
+
+def test_a_document_that_takes_too_long_to_cut_is_named(tmp_path: Path) -> None:
+    long = document("long", "Word after word. " * 50_000)
+    skipped: list[Skipped] = []
+    build_index([*DOCUMENTS, long], tmp_path, replace(SETTINGS, parse_timeout_s=0.1), TinyEmbedder(), skipped=skipped)
+    assert skipped == [Skipped("notes/long.md", "cutting it takes longer than 0.1 s")]
