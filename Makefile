@@ -26,7 +26,7 @@ attack:  ## try to break every part at length, on this machine alone; ends with 
 bench:  ## measure; the last line of stdout is one JSON document
 	@$(PYTHON) install.py && exec $(BIN)/chipalign bench $(ARGS)
 
-# Run by whoever changes constraints.txt or pyproject.toml, on any machine with uv (pip install uv) and the general package index.
+# Run by whoever changes constraints.txt or pyproject.toml, on any machine with the general package index and uv (pip install uv; 0.13.9 wrote these).
 # The tests and the CPU engine are locked without torch, which is in lock-torch-cpu.txt, and without triton, its GPU compiler.
 UV ?= uv
 COMPILE := $(UV) pip compile pyproject.toml -c constraints.txt --universal --python-version 3.11 --generate-hashes --no-annotate --quiet \

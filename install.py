@@ -90,11 +90,11 @@ def pip_locked(lock: Path, *arguments: str) -> None:
 
 def describe_refused(output: str) -> str:
     """One sentence for each file in pip's output that has not the hash of its lock file; empty when there is none."""
-    found = re.findall(r"^ +(\S+) from (\S+) \(from -r (\S+).*\n(?: +Expected .+\n)+ +Got +(\w+)", output, re.MULTILINE)
+    found = re.findall(r"^ +(\S+) from (\S+) \(from -r (.+?) \(line .*\n(?: +Expected .+\n)+ +Got +(\w+)", output, re.MULTILINE)
     return "\n".join(
-        f"{requirement} was refused: {origin.partition('#')[0]} has the hash {got}, which {Path(lock).name} does not list. The file was changed "
-        "after it was published, or the index builds or repacks its own: take it from an index that serves it as published. If you trust "
-        f"this file, add --hash=sha256:{got} to {requirement} in {Path(lock).name}."
+        f"{requirement} was refused: {origin.partition('#')[0]} has the hash {got}, which {Path(lock).name} does not list. The file or the "
+        "lock was changed, or this index builds or repacks its own files: take it from an index that serves it as published. If you trust this "
+        f"file, add --hash=sha256:{got} to {requirement} in {Path(lock).name}."
         for requirement, origin, lock, got in found
     )
 

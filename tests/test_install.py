@@ -61,7 +61,8 @@ def make_wheel(folder: Path, text: str = "VALUE = 1") -> Path:
 
 
 def lock_of(folder: Path, digest: str) -> Path:
-    lock = folder / "lock-tiny.txt"
+    lock = folder / "a folder" / "lock-tiny.txt"
+    lock.parent.mkdir(exist_ok=True)
     lock.write_text(f"tiny-part==1.0 ; sys_platform == 'linux' \\\n    --hash=sha256:{'0' * 64} \\\n    --hash=sha256:{digest}\n", encoding="utf-8")
     return lock
 
