@@ -8,10 +8,14 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 
@@ -310,3 +314,45 @@ def test_a_key_is_neither_shown_nor_kept(tmp_path: Path, settings: RagSettings) 
     build_index(DOCUMENTS, tmp_path / "index", secret, TinyEmbedder())
     assert not any(b"s3cret" in path.read_bytes() for path in (tmp_path / "index").rglob("*") if path.is_file())
     assert Milvus.of(TINY) is None
+
+
+@contextmanager
+def listening() -> Iterator[tuple[str, list[str]]]:
+    """A server of Milvus's protocol that answers nothing, and what its callers say of themselves."""
+    heard: list[str] = []
+
+    class Listener(grpc.GenericRpcHandler):  # type: ignore[misc]
+        def service(self, call: Any) -> None:
+            heard.extend(f"{name}: {value}" for name, value in call.invocation_metadata)
+
+    server = grpc.server(ThreadPoolExecutor(1), handlers=(Listener(),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"http://127.0.0.1:{port}", heard
+    finally:
+        server.stop(None)
+
+
+def test_the_key_goes_to_the_address_of_the_settings_alone(tmp_path: Path) -> None:
+    """An index that somebody else made may name their server."""
+    with listening() as (url, heard):
+        place = Place(url, "generation_0123456789ab")
+        with pytest.raises(MilvusUnavailable):
+            place.find(Milvus(str(tmp_path / "own.db"), "root:s3cret"))
+        assert heard
+        assert not [line for line in heard if line.startswith("authorization")]
+        with pytest.raises(MilvusUnavailable):
+            place.find(Milvus(url, "root:s3cret"))
+        assert [line for line in heard if line.startswith("authorization")]
+
+
+def test_a_leftover_that_names_another_index_s_vectors_does_not_drop_them(tmp_path: Path, settings: RagSettings) -> None:
+    build_index(DOCUMENTS, tmp_path / "theirs", settings, TinyEmbedder())
+    build_index(DOCUMENTS, tmp_path / "ours", settings, TinyEmbedder())
+    leftover = tmp_path / "ours" / "generation-0123456789ab"
+    leftover.mkdir()
+    Place(settings.milvus_uri, named(tmp_path / "theirs")).write(leftover / PLACE)
+    build_index(DOCUMENTS[:2], tmp_path / "ours", settings, TinyEmbedder())
+    assert not leftover.exists()
+    assert open_index(tmp_path / "theirs").dense.count == 6
