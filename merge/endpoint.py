@@ -40,23 +40,24 @@ class Model:
 
 
 class Endpoint:
-    """One server at one address. url: with or without `/v1`; api_key: sent as a bearer token unless empty.
+    """One server at one address. url: with or without `/v1`, also with a login, which is never shown; api_key: sent as a bearer token unless empty.
 
     option: the command's option that gave the URL, as errors name it; that of the key is called like it.
     """
 
     def __init__(self, url: str, api_key: str = "", option: str = "--url") -> None:
         self.option = option
-        self.url = url.rstrip("/").removesuffix("/v1").rstrip("/")
+        self.url = redact(url.rstrip("/").removesuffix("/v1").rstrip("/"))
         try:
-            address = httpx.URL(self.url)
-        except httpx.InvalidURL as error:
-            raise EndpointUnreachable(f"{option} {url} is no URL ({error}): give one like http://127.0.0.1:8001") from None
+            address = httpx.URL(url)
+        except httpx.InvalidURL:
+            raise EndpointUnreachable(f"{option} {redact(url)} is no URL: give one like http://127.0.0.1:8001") from None
         if address.scheme not in ("http", "https") or not address.host:
-            raise EndpointUnreachable(f"{option} {url} is no HTTP address: give one like http://127.0.0.1:8001")
+            raise EndpointUnreachable(f"{option} {redact(url)} is no HTTP address: give one like http://127.0.0.1:8001")
         # `ask_all` bounds what is in flight. No connection is used twice: a server closes idle ones, at times just as a request is on its way.
         self._client = httpx.AsyncClient(
             base_url=self.url,
+            auth=(address.username, address.password) if address.userinfo and not api_key else None,
             timeout=httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
             headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
@@ -165,6 +166,13 @@ async def ask_all(
                 group.create_task(work())
     except BaseExceptionGroup as failures:
         raise failures.exceptions[0] from None
+
+
+def redact(url: str) -> str:
+    """An address as it may be shown: without the user name and the password that may stand in it."""
+    before, at, host = url.rpartition("@")
+    scheme, slashes, _ = before.partition("//")
+    return f"{scheme}{slashes}{host}" if at and slashes else host
 
 
 def is_loopback(host: str) -> bool:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from merge.command_line import positive
+from merge.endpoint import redact
 from merge.settings import MergeSettings, read_api_key
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def describe(job: Job, collected: Collected, libraries: tuple[str, ...]) -> dict
     return {
         "evaluation": job.evaluation,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "url": job.url,
+        "url": redact(job.url),
         "model": asdict(collected.model),
         "asked": {"path": str(job.questions), "sha256": collected.settings["questions_sha256"]},
         "settings": {**job.parameters, "concurrency": job.concurrency},

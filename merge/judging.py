@@ -17,7 +17,7 @@ from typing import Any
 
 from merge.answers import AnswersFile, Row
 from merge.collect import Collected, Key
-from merge.endpoint import Endpoint, Model, ask_all
+from merge.endpoint import Endpoint, Model, ask_all, redact
 from merge.errors import EndpointRefused
 from merge.eval_progress import show_count
 from merge.judge import RUBRIC, STEPS, Case, ask_judge
@@ -77,7 +77,7 @@ async def _judge_all(judge: Judge, answers: AnswersFile, cases: Mapping[Key, Seq
     units = [(key, turn) for key, of_key in cases.items() for turn in range(len(of_key))]
     missing = [(key, turn) for key, turn in units if not _has_score(read_judgement(answers.rows[key], judge.name, turn))]
     there = len(units) - len(missing)
-    sys.stderr.write(f"judge {judge.model.model_id} at {judge.job.url}" + (f", {there} judgements there already\n" if there else "\n"))
+    sys.stderr.write(f"judge {judge.model.model_id} at {redact(judge.job.url)}" + (f", {there} judgements there already\n" if there else "\n"))
     async with Endpoint(judge.job.url, judge.job.api_key, OPTION) as endpoint:
         with show_count("judged") as show:
             done = [there]

@@ -103,9 +103,9 @@ class Trainer:
     def __init__(self, base: Path, base_name: str, weights: Vectors, options: Options, state: Path) -> None:
         """base: the embedder's folder, base_name: how an adapter refers to it; weights: of tokens, by id; state: where training is kept."""
         self._options = options
-        self._tokenizer = AutoTokenizer.from_pretrained(base)
+        self._tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False)
         torch.manual_seed(options.seed)
-        model = AutoModel.from_pretrained(base)
+        model = AutoModel.from_pretrained(base, trust_remote_code=False)
         if state.is_dir():
             self._model = PeftModel.from_pretrained(model, str(state), is_trainable=True)
         else:
@@ -233,7 +233,7 @@ def _read_report(state: Path, key: dict[str, Any]) -> Report | None:
 
 def find_weights(tokenizer_folder: Path, texts: Sequence[str], is_word: NDArray[np.bool_]) -> Vectors:
     """The idf of each token among the texts, by its id, as rag.late weighs them; 0 for those that are no words."""
-    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder, trust_remote_code=False)
     holding = np.zeros(len(is_word), dtype=np.int64)
     for ids in tokenizer(list(texts), truncation=True)["input_ids"]:
         holding[np.unique(ids)] += 1

@@ -21,6 +21,7 @@ import httpx
 
 from rag.archive import read_archive, strip_top_folder
 from rag.errors import ChecksumMismatch, CorpusUnavailable, CorpusUnknown
+from rag.home import make_home
 
 PUBLIC_HOST = "https://github.com"
 FETCHED_FILE = "fetched.json"
@@ -137,6 +138,7 @@ def fetch_corpus(
     A corpus that is already there in the pinned revision and checksum is left alone. Raises CorpusUnavailable,
     ChecksumMismatch or ArchiveUnsafe; none of them leaves anything behind.
     """
+    make_home(home)
     present = read_fetched(home, source.name)
     if present and (present.revision, present.checksum) == (source.revision, source.checksum):
         report(f"{source.name}: already fetched ({present.files} files)")

@@ -31,7 +31,7 @@ def compare_embedding(index_dir: Path, settings: RagSettings) -> dict[str, float
     """
     chunks = open_index(index_dir).chunks
     texts = [searchable_text(chunks[row]) for row in range(0, len(chunks), max(1, len(chunks) // PASSAGES))]
-    plain = SentenceTransformer(str(find_model_folder(find_base(settings.embedder))), device="cpu")
+    plain = SentenceTransformer(str(find_model_folder(find_base(settings.embedder))), device="cpu", trust_remote_code=False)
     embedder = Embedder.find(settings.embedder, settings.embed_batch, settings.embed_threads, settings.embed_bits)
     ways: dict[str, Callable[[Sequence[str]], Any]] = {
         "encode": lambda given: plain.encode(list(given), show_progress_bar=False),

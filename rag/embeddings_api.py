@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.errors import EmbedderUnavailable
-from rag.servers import is_loopback, quote_refusal
+from rag.servers import is_loopback, quote_refusal, redact, split_login
 
 Vectors = NDArray[np.float32]
 CONNECT_TIMEOUT_S = 5.0  # a machine that is there accepts at once
@@ -35,13 +35,14 @@ class EmbeddingsApi:
     """One model of one server; `url` with or without /v1. Safe to call from many threads."""
 
     def __init__(self, url: str, model: str, api_key: str) -> None:
-        self.base = f"{url.rstrip('/').removesuffix('/v1').rstrip('/')}/v1"
+        self.base, login = split_login(f"{url.rstrip('/').removesuffix('/v1').rstrip('/')}/v1")
         self.model = model
         self._encoding = "base64"  # a third of the bytes of written numbers
         host = _check_address(url, self.base)
         if not (api_key.isascii() and api_key.isprintable()):
             raise EmbedderUnavailable("CHIPALIGN_EMBEDDINGS_API_KEY holds signs that HTTP headers cannot carry: use ASCII letters, digits and signs")
         self._client = httpx.Client(
+            auth=None if api_key else login,
             headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
             limits=httpx.Limits(max_connections=None, keepalive_expiry=KEEP_ALIVE_S),  # the caller bounds what is in flight
             timeout=httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
@@ -160,5 +161,5 @@ def _check_address(url: str, base: str) -> str:
     except httpx.InvalidURL:
         address = httpx.URL("")
     if address.scheme not in ("http", "https") or not address.host:
-        raise EmbedderUnavailable(f"CHIPALIGN_EMBEDDINGS_URL={url!r} is no address of a server: give one like http://127.0.0.1:8002/v1")
+        raise EmbedderUnavailable(f"CHIPALIGN_EMBEDDINGS_URL={redact(url)!r} is no address of a server: give one like http://127.0.0.1:8002/v1")
     return address.host

@@ -25,7 +25,7 @@ class LibraryModel:
         """bits: of the numbers that are multiplied, 16 (bfloat16) or 32. Raises EmbedderUnavailable."""
         transformers_logging.disable_progress_bar()  # ours tells how far the build is; a bar over loading weights only mixes in
         try:
-            self._model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+            self._model = SentenceTransformer(str(folder), device="cpu", local_files_only=True, trust_remote_code=False)
             if adapter:
                 from peft import PeftModel
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from rag.dense import FLAT_LIMIT, TARGET_RECALL, DenseKind, Mask, Vectors, draw_questions, recall_of
 from rag.errors import IndexCorrupt, MilvusUnavailable
+from rag.servers import split_login
 from rag.settings import RagSettings
 from rag.typed_json import parse_as
 
@@ -45,8 +46,11 @@ class Milvus:
     @classmethod
     def of(cls, settings: RagSettings) -> "Milvus | None":
         """The one that the settings name, a file by its whole path; None where vectors are to lie in FAISS files."""
-        uri = settings.milvus_uri
-        return cls(uri if "://" in uri else str(Path(uri).expanduser().resolve()), settings.milvus_token) if uri else None
+        uri, token = settings.milvus_uri, settings.milvus_token
+        if "://" not in uri:
+            return cls(str(Path(uri).expanduser().resolve()), token) if uri else None
+        shown, login = split_login(uri)  # the address is kept in the index and told in errors: its password goes into the token
+        return cls(shown, token or (":".join(login) if login else ""))
 
     def connect(self) -> Any:
         """A client. Raises MilvusUnavailable."""

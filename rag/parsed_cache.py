@@ -17,6 +17,7 @@ from importlib import metadata
 from pathlib import Path
 
 from rag.blocks import Parsed, read_parsed, write_parsed
+from rag.home import make_home
 
 MAX_AGE_DAYS = 90
 _LIBRARIES = ("lxml", "pdfplumber", "pdfminer.six", "python-docx")
@@ -47,6 +48,7 @@ class ParsedCache:
         path = self._folder / _key(name, content)
         work = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}")
         with suppress(OSError, UnicodeEncodeError):
+            make_home(self._folder.parent)
             self._folder.mkdir(parents=True, exist_ok=True)
             work.write_text(write_parsed(parsed), encoding="utf-8")
             work.replace(path)

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 
 from rag.errors import EngineRefused, EngineUnavailable
-from rag.servers import is_loopback, quote_refusal
+from rag.servers import is_loopback, quote_refusal, redact, split_login
 
 GATEWAY = "chipalign"  # what our gateway says in `owned_by` of its models
 CONNECT_TIMEOUT_S = 5.0
@@ -25,6 +25,7 @@ NO_RETRIEVAL: Mapping[str, Any] = {"enabled": False}
 PAUSES_S = (1.0, 2.0, 4.0, 8.0)  # before each further try where a server is overloaded, restarts or cuts a connection
 
 Messages = list[dict[str, str]]
+Login = tuple[str, str] | None  # user name and password out of a URL
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class Server:
     root: str | None
     max_model_len: int | None
     api_key: str = field(default="", repr=False)
+    login: Login = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +61,9 @@ def find_server(url: str, model_id: str | None, api_key: str) -> Server:
 
     Raises EngineUnavailable and EngineRefused (no such model, or several and none named: the message lists them).
     """
-    base = url.rstrip("/").removesuffix("/v1")
-    _check_address(url, base, api_key)
-    body = asyncio.run(_get_models(base, api_key))
+    base, login = split_login(url.rstrip("/").removesuffix("/v1"))
+    _check_address(redact(url), base, api_key)
+    body = asyncio.run(_get_models(base, api_key, login))
     try:
         models = {str(model["id"]): model for model in body["data"]}
         known = ", ".join(models)
@@ -72,7 +74,7 @@ def find_server(url: str, model_id: str | None, api_key: str) -> Server:
             raise EngineRefused(f"{base} serves no model {name!r}, but {known}: name one of these with --model")
         found = models[name]
         window = found.get("max_model_len")
-        return Server(base, name, found.get("owned_by") == GATEWAY, found.get("root"), int(window) if window else None, api_key)
+        return Server(base, name, found.get("owned_by") == GATEWAY, found.get("root"), int(window) if window else None, api_key, login)
     except (TypeError, KeyError, ValueError, AttributeError):
         raise _no_openai(base) from None
 
@@ -88,8 +90,8 @@ def _check_address(url: str, base: str, api_key: str) -> None:
         raise EngineRefused("CHIPALIGN_API_KEY holds letters that HTTP headers cannot carry: use ASCII letters, digits and signs")
 
 
-async def _get_models(base: str, api_key: str) -> Any:
-    async with _open_client(base, api_key) as client:
+async def _get_models(base: str, api_key: str, login: Login) -> Any:
+    async with _open_client(base, api_key, login) as client:
         return await _request(client, "GET", "/v1/models", None)
 
 
@@ -122,7 +124,7 @@ async def _ask_all(
         for number, messages in waiting:
             keep(number, await _ask(client, {"model": server.model_id, "messages": messages, **options}))
 
-    async with _open_client(server.url, server.api_key) as client, asyncio.TaskGroup() as group:
+    async with _open_client(server.url, server.api_key, server.login) as client, asyncio.TaskGroup() as group:
         for _ in range(min(concurrency, len(asked))):
             group.create_task(work(client))
 
@@ -179,9 +181,9 @@ def _no_openai(where: str) -> EngineRefused:
     return EngineRefused(f"{where} does not answer in OpenAI's format: give the URL of a server of /v1/chat/completions with --url")
 
 
-def _open_client(base: str, api_key: str) -> httpx.AsyncClient:
+def _open_client(base: str, api_key: str, login: Login) -> httpx.AsyncClient:
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     limits = httpx.Limits(max_connections=None)  # the caller's workers are the limit
     timeout = httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
     trust_env = not is_loopback(httpx.URL(base).host)  # a company's proxy knows nothing of this machine
-    return httpx.AsyncClient(base_url=base, headers=headers, limits=limits, timeout=timeout, trust_env=trust_env)
+    return httpx.AsyncClient(base_url=base, auth=None if api_key else login, headers=headers, limits=limits, timeout=timeout, trust_env=trust_env)

@@ -11,6 +11,9 @@ from itertools import islice
 
 MAX_TURNS_JOINED = 4  # the last turn and at most three that it leans on: more would drown it
 MAX_WORDS_READ = 200  # whether a turn leans on earlier ones shows at its start; a pasted log must not cost time
+MAX_TURN_CHARACTERS = 4000  # of a turn that is searched; an embedder reads the first thousand or two, and a pasted log is no question
+TURN_END_CHARACTERS = 1000  # of these at the end, where the question may stand behind what was pasted
+TURNS_SEARCHED = 50  # turns of a person; what stands further back nobody leans on
 MAX_OWN_WORDS = 2  # a fragment ("hold too?", "In OpenROAD?") has at most so many words of its own
 
 _WORD = re.compile(r"[\w$][\w$'-]*")  # of any script
@@ -92,6 +95,14 @@ def has_content(text: str) -> bool:
     if not any(character.isalnum() for character in text):
         return False
     return not (all(word in _SMALL_TALK for word in words) and any(word in _SMALL_TALK_CORE for word in words))
+
+
+def shorten_turn(turn: str) -> str:
+    """The turn as it is searched: of a long one its beginning and its end, cut at words where there are some."""
+    if len(turn) <= MAX_TURN_CHARACTERS:
+        return turn
+    begin, end = turn[: MAX_TURN_CHARACTERS - TURN_END_CHARACTERS], turn[-TURN_END_CHARACTERS:]
+    return f"{begin.rsplit(maxsplit=1)[0] if begin.split() else ''} {end.split(maxsplit=1)[-1] if end.split() else ''}".strip()
 
 
 def strip_small_talk(turn: str) -> str:

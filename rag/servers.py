@@ -1,4 +1,4 @@
-"""What the clients of OpenAI-compatible servers share: whether an address is this machine, and what a refusal says.
+"""What the clients of servers share: whether an address is this machine, how it may be shown, and what a refusal says.
 
 It asks nobody.
 
@@ -18,6 +18,22 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def redact(url: str) -> str:
+    """An address as it may be shown: without the user name and the password that may stand in it."""
+    before, at, host = url.rpartition("@")
+    scheme, slashes, _ = before.partition("//")
+    return f"{scheme}{slashes}{host}" if at and slashes else host
+
+
+def split_login(url: str) -> tuple[str, tuple[str, str] | None]:
+    """An address as it may be shown, and the user name and the password that stood in it."""
+    try:
+        address = httpx.URL(url)
+    except httpx.InvalidURL:  # refused by whoever asked, with the address as it may be shown
+        return redact(url), None
+    return redact(url), (address.username, address.password) if address.userinfo else None
 
 
 def quote_refusal(response: httpx.Response) -> str:

@@ -43,6 +43,7 @@ class RagSettings:
     )
     embeddings_url: str = field(
         default="",
+        repr=False,  # it may hold a password, as that of Milvus may
         metadata={"env": "CHIPALIGN_EMBEDDINGS_URL", "help": "server of /v1/embeddings that embeds where CHIPALIGN_EMBEDDER is openai:MODEL"},
     )
     embeddings_api_key: str = field(
@@ -61,6 +62,7 @@ class RagSettings:
     )
     milvus_uri: str = field(
         default="",
+        repr=False,
         metadata={
             "env": "CHIPALIGN_MILVUS_URI",
             "help": "Milvus that holds the vectors: the URL of a server, or a file NAME.db for Milvus Lite; empty: FAISS files in the index",

@@ -16,8 +16,8 @@ from rag.citations import cite
 from rag.documents import Hit
 from rag.errors import CollectionUnknown, EmbedderUnavailable, IndexCorrupt, MilvusUnavailable
 from rag.prompt import build_prompt, defuse, nothing_found
-from rag.query import fallback_query, has_content, own_words, retrieval_query
-from serve.errors import CollectionNotFound, ContextLengthExceeded, RetrievalUnavailable
+from rag.query import TURNS_SEARCHED, fallback_query, has_content, own_words, retrieval_query, shorten_turn
+from serve.errors import CollectionNotFound, ContextLengthExceeded, RetrievalUnavailable, TooManyTokens
 from serve.protocol import ChatRequest, Message, message_text, with_text
 from serve.settings import ServeSettings
 
@@ -49,8 +49,8 @@ class Counter(Protocol):
     def count_text(self, text: str) -> int:
         """Tokens of a text."""
 
-    def count_messages(self, messages: Sequence[Message], tools: Sequence[Any] | None = None) -> int:
-        """Tokens of a conversation."""
+    def count_messages(self, messages: Sequence[Message], tools: Sequence[Any] | None = None, at_most: int | None = None) -> int:
+        """Tokens of a conversation. Raises `serve.errors.TooManyTokens` where they are far more than `at_most`."""
 
 
 @dataclass(frozen=True)
@@ -81,14 +81,19 @@ def ground(request: ChatRequest, retriever: Searcher, counter: Counter, settings
         RetrievalUnavailable: a server that the search needs does not answer, or the index is damaged.
     """
     retriever = _select(retriever, request.options.collections)
-    plain = Grounded(_with_defaults(request, settings), None, (), counter.count_messages(request.messages, request.tools))
+    try:
+        conversation_tokens = counter.count_messages(request.messages, request.tools, at_most=max_model_len)
+    except TooManyTokens as error:
+        raise _too_long(f"at least {error.at_least}", max_model_len, "an answer") from None
+    plain = Grounded(_with_defaults(request, settings), None, (), conversation_tokens)
     room = _room(plain.prompt_tokens, request, settings, max_model_len)
     last = request.messages[-1]
     turns = [message_text(message) for message in request.messages if message["role"] == "user"]
-    if not request.options.enabled or last["role"] != "user" or not has_content(turns[-1]):
+    searched = [shorten_turn(turn) for turn in turns[-TURNS_SEARCHED:]]
+    if not request.options.enabled or last["role"] != "user" or not has_content(searched[-1]):
         return _capped(plain, request, max_model_len)
     try:
-        query, hits, fallback = find_passages(turns, retriever, request.options.top_k or settings.top_k)
+        query, hits, fallback = find_passages(searched, retriever, request.options.top_k or settings.top_k)
     except (EmbedderUnavailable, MilvusUnavailable, IndexCorrupt) as error:
         raise RetrievalUnavailable(f"{error}") from error
     if not hits:
@@ -151,7 +156,7 @@ def _room(conversation_tokens: int, request: ChatRequest, settings: ServeSetting
     return max_model_len - conversation_tokens - answer_tokens - INSTRUCTION_TOKENS
 
 
-def _too_long(conversation_tokens: int, max_model_len: int, room: str, param: str = "messages") -> ContextLengthExceeded:
+def _too_long(conversation_tokens: int | str, max_model_len: int, room: str, param: str = "messages") -> ContextLengthExceeded:
     return ContextLengthExceeded(
         f"This model's maximum context length is {max_model_len} tokens; the conversation takes {conversation_tokens} and leaves no room for {room}. "
         "Shorten the question or start a new conversation.",

@@ -79,6 +79,14 @@ class ContextLengthExceeded(RequestError):
     code = "context_length_exceeded"
 
 
+class TooManyTokens(Exception):
+    """A conversation has more tokens than its limit, at least `at_least`; it was not counted further."""
+
+    def __init__(self, at_least: int) -> None:
+        super().__init__(f"at least {at_least} tokens")
+        self.at_least = at_least
+
+
 class CollectionNotFound(RequestError):
     """The request names a collection that the index does not hold; the message lists those it holds."""
 

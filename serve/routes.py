@@ -14,10 +14,10 @@ import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -44,6 +44,7 @@ from serve.metrics import Metrics
 from serve.passage_page import PAGE_HEADERS, public_url, render
 from serve.protocol import ChatRequest, completion, parse_chat_request, stream_chunks
 from serve.settings import ServeSettings
+from serve.slots import Slots
 from serve.sse import DONE, write_event
 from serve.upstream import Upstream
 from serve.visitors import Visitors
@@ -52,6 +53,7 @@ BODY_TIMEOUT_S = 30.0
 MAX_BODY_BYTES = 8 * 1024 * 1024  # a context window of a million tokens is about 4 MB of text
 JSON_TYPE = re.compile(r"application/(?:json|[\w.+-]+\+json)\s*(?:;.*)?", re.IGNORECASE | re.ASCII)  # all that HTML forms cannot send
 MAX_BODIES_BYTES = 256 * 1024 * 1024  # of all requests together, while they arrive
+LONG_BODY_BYTES = 128 * 1024  # of a request from which on it waits for the one place of long texts; a window of 8,000 tokens is some 30 KB
 UNKNOWN_WINDOW = 1_000_000  # tokens
 LISTED = 20  # models that a refusal names
 STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}  # proxies must not hold events back
@@ -85,6 +87,7 @@ class Gateway:
     admission: Admission = field(init=False)
     visitors: Visitors = field(init=False)
     body_bytes: int = 0  # of the bodies that are arriving now
+    slots: Slots = field(default_factory=Slots)
     _windows: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -129,19 +132,22 @@ async def chat_completions(request: Request) -> Response:
     """POST /v1/chat/completions: retrieve, ask the engine, answer with citations."""
     gateway, started = gateway_of(request), time.perf_counter()
     check_api_key(request.headers.get("authorization"), gateway.settings.api_key)
-    chat = parse_chat_request(await read_body(request))
+    body = await read_body(request)
+    is_long, chat = len(body) > LONG_BODY_BYTES, parse_chat_request(body)
+    del body  # up to 8 MiB, which the answer need not wait for
     async with contextlib.AsyncExitStack() as held:  # a place among the answers in flight, later the connection to the engine
         held.enter_context(gateway.admission.admit())
-        return await _answer(request, chat, held, started)
+        return await _answer(request, chat, is_long, held, started)
 
 
-async def _answer(request: Request, chat: ChatRequest, held: contextlib.AsyncExitStack, started: float) -> Response:
+async def _answer(request: Request, chat: ChatRequest, is_long: bool, held: contextlib.AsyncExitStack, started: float) -> Response:
     """The answer to a chat request that was let in; a stream takes over what is held."""
     gateway = gateway_of(request)
     chat.model = chat.model or gateway.settings.model_id
     max_model_len = await gateway.max_model_len(chat.model)
+    work = partial(ground, chat, gateway.passages(), gateway.counter, gateway.settings, max_model_len)
     with gateway.metrics.retrieval_s.time():
-        grounded = await run_in_threadpool(ground, chat, gateway.passages(), gateway.counter, gateway.settings, max_model_len)
+        grounded = await unless_client_leaves(request, gateway.slots.run(work, is_long))
     if grounded.query is not None:
         gateway.metrics.searches.labels("none" if not grounded.hits else "fallback" if grounded.fallback else "question").inc()
     if grounded.answer is not None:

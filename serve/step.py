@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from serve.errors import StepFailed
-from serve.supervisor import GUARD, find_cause, signal_group
+from serve.supervisor import GUARD, find_cause, open_log, signal_group
 
 CHIPALIGN = (sys.executable, "-m", "chipalign")
 
@@ -53,8 +53,7 @@ async def _tee(stream: asyncio.StreamReader | None, log_path: Path | None) -> No
     """Copy a stream to our stderr and to a new log, as it comes."""
     if stream is None or log_path is None:
         return
-    log_path.parent.mkdir(parents=True, exist_ok=True)
-    with log_path.open("wb") as log:
+    with open_log(log_path, "wb") as log:
         while piece := await stream.read(2**16):
             log.write(piece)
             log.flush()

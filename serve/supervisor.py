@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO, Literal
 
 import httpx
 import psutil
@@ -146,14 +147,19 @@ class Supervisor:
         self._on_change(state)
 
 
+def open_log(path: Path, mode: Literal["ab", "wb"]) -> IO[bytes]:
+    """Open a log that only its owner can read: engines and gateways write questions and paths."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return open(path, mode, opener=lambda name, flags: os.open(name, flags, 0o600))
+
+
 async def spawn(part: Part) -> asyncio.subprocess.Process:
     """Start a part under its guard, the leader of a process group, its output appended to its log.
 
     Raises:
         ServeError: the program cannot be started.
     """
-    part.log_path.parent.mkdir(parents=True, exist_ok=True)
-    with part.log_path.open("ab") as log_file:
+    with open_log(part.log_path, "ab") as log_file:
         try:
             return await asyncio.create_subprocess_exec(
                 *GUARD,

@@ -20,6 +20,7 @@ from rich.console import Console
 
 from rag.corpus import find_source, load_sources
 from rag.folder_lock import hold_lock
+from rag.home import make_home
 from serve.engine import engine_command, engine_environment, engine_kind
 from serve.errors import AlreadyRunning, PortTaken, ServeError
 from serve.panel import Display
@@ -88,6 +89,7 @@ def only_one(home: Path) -> Iterator[None]:
         """What a home folder that cannot be written means."""
         return ServeError(f"the home folder {home} cannot be written ({error.strerror}): set CHIPALIGN_HOME to another")
 
+    make_home(home)
     with hold_lock(home / "up.lock", unwritable, taken):
         yield
 

@@ -12,7 +12,7 @@ LAYERS = {  # a file imports only files that stand before it here
     "names pairing plan companions parents passes report journal preview survey plots merger verify sweep card progress bench commands bootstrap "
     "eval_progress endpoint answers collect question_file chat ifeval_checker ifeval mcq turn_rules judge judging multiturn eval_commands "
     "multiturn_commands training_data training adapt_commands",
-    "rag": "errors settings typed_json arrays printable progress command_line child blocks documents archive_members archive corpus "
+    "rag": "errors settings home typed_json arrays printable progress command_line child blocks documents archive_members archive corpus "
     "includes markdown rst script python_code verilog eda_data csv_table "
     "plain_text manpage html_page word pdf_layout pdf parser sandbox parsed_cache reader sources folder_lock chunker query "
     "model_folder processor eight_bit bert_files bert library_model embedder fingerprint servers embeddings_api served_embedder embedder_choice "
@@ -21,9 +21,9 @@ LAYERS = {  # a file imports only files that stand before it here
     "exclusion training_pairs contrastive triplet_phrases triplet_tables triplet_templates triplet_tasks "
     "hit_view qa_measures qa_answers qa_client qa_prompts answer_questions answer_scores triplets qa_summary "
     "index_commands commands eval_commands qa_commands answer_commands adapt_commands triplet_commands",
-    "serve": "errors settings strict_json protocol sse metrics auth visitors admission log_lines tokens weights engine_answers upstream "
-    "chat passage_page routes app connections engine machine guard supervisor step panel up doctor bench commands experiment "
-    "experiment_inputs experiment_run experiment_scores experiment_report experiment_plots eval_commands",
+    "serve": "errors settings strict_json protocol sse metrics auth visitors admission log_lines template_worker templates tokens slots weights "
+    "engine_answers upstream chat passage_page routes app connections engine machine guard supervisor step panel up doctor bench "
+    "commands experiment experiment_inputs experiment_run experiment_scores experiment_report experiment_plots eval_commands",
     "ui": "errors settings events client conversation store heartbeat rendering chat_app mrkdwn slack_events slack_blocks slack_delivery "
     "slack_queue slack_bot commands",
 }

@@ -172,3 +172,14 @@ def test_nothing_to_ask_is_nothing_asked() -> None:
 
 def test_only_this_machine_is_loopback() -> None:
     assert [is_loopback(host) for host in ("localhost", "127.0.0.1", "::1", "10.0.0.1", "gpu", "")] == [True, True, True, False, False, False]
+
+
+@pytest.mark.parametrize("url", ["http://someone:hunter2@127.0.0.1:9/v1", "ftp://someone:hunter2@gpu", "http://someone:hunter2/@gpu"])
+def test_the_password_in_an_address_is_shown_by_no_error(url: str) -> None:
+    async def ask() -> None:
+        async with Endpoint(url) as endpoint:
+            await endpoint.find_model(None)
+
+    with pytest.raises(EndpointUnreachable) as caught:
+        asyncio.run(ask())
+    assert "hunter2" not in str(caught.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -83,3 +84,37 @@ def test_more_turns_never_count_less(counter: TokenCounter, texts: list[str]) ->
     turns = [{"role": "user", "content": text} for text in texts]
     counts = [counter.count_messages(turns[:number]) for number in range(1, len(turns) + 1)]
     assert counts == sorted(counts)
+
+
+@pytest.mark.parametrize("tokenizer_class", ["PreTrainedTokenizerFast", "OddTokenizer", None])
+def test_code_that_comes_with_a_checkpoint_is_never_run_nor_asked_about(
+    small_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tokenizer_class: str | None
+) -> None:
+    folder = tmp_path / "odd"
+    shutil.copytree(small_checkpoint, folder)
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    config |= {"tokenizer_class": tokenizer_class, "auto_map": {"AutoTokenizer": ["odd.OddTokenizer", "odd.OddTokenizer"]}}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    (folder / "config.json").write_text(json.dumps({"model_type": "odd", "auto_map": {"AutoConfig": "odd.OddConfig"}}))
+    (folder / "odd.py").write_text(f"open({str(tmp_path / 'was-run')!r}, 'w')\nclass OddTokenizer: pass\nclass OddConfig: pass\n")
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("somebody was asked"))
+    told = "cannot be read"
+    try:
+        TokenCounter.load(folder)
+    except CheckpointNotFound as error:
+        told = str(error)
+    assert "cannot be read" in told
+    assert "\n" not in told
+    assert not (tmp_path / "was-run").exists()
+
+
+def test_a_template_renders_as_transformers_renders_it(counter: TokenCounter) -> None:
+    template = (
+        "{%- for m in messages -%}\n    {%- if m.role == 'user' %}{% generation %}{{ m | tojson }}{% endgeneration %}{% continue %}{% endif %}\n"
+        "{{ bos_token }}{{ m.content | trim }} {{ loop.index }} {% set x = loop.index %}{{ '%02d' % x }}\n{% endfor %}{{ eos_token }}{{ tools }}"
+    )
+    tokenizer = AutoTokenizer.from_pretrained(counter._tokenizer.name_or_path)
+    tokenizer.chat_template = template
+    messages = [{"role": "user", "content": "<é> 🚀"}, {"role": "assistant", "content": " a\n"}, {"role": "user", "content": "b"}]
+    expected = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    assert TokenCounter(tokenizer)._render(messages, None) == expected

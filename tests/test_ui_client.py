@@ -11,7 +11,17 @@ import pytest
 
 from tests.fake_gateway import MODEL_ID, FakeGateway, Refusal, Script
 from ui.client import Gateway, Status, explain_status, read_status, shorten
-from ui.errors import AnswerBroken, ContextExceeded, EngineStarting, EngineTimeout, GatewayDown, GatewayError, GatewayTimeout, RequestRefused
+from ui.errors import (
+    AnswerBroken,
+    ContextExceeded,
+    EngineStarting,
+    EngineTimeout,
+    GatewayDown,
+    GatewayError,
+    GatewayTimeout,
+    RequestRefused,
+    SettingsError,
+)
 from ui.events import Event, Finished, SourcesFound, TextDelta
 from ui.settings import UiSettings
 
@@ -233,3 +243,18 @@ def test_status_tells_ready_starting_degraded_and_down() -> None:
 @pytest.mark.parametrize("body", ["", "[]", "3", '{"detail": "Not Found"}', "<html>"])
 def test_status_of_something_that_is_no_gateway_is_down(body: str) -> None:
     assert read_status("http://g", 200, body).state == "down"
+
+
+def test_the_password_in_the_gateways_address_is_sent_and_never_shown() -> None:
+    settings = UiSettings.from_env({"CHIPALIGN_URL": "http://someone:hunter2@127.0.0.1:9/v1"})
+    assert settings.url == "http://someone:hunter2@127.0.0.1:9"
+    assert "hunter2" not in repr(settings)
+    with closing(Gateway(settings)) as gateway:
+        assert "hunter2" not in gateway.status().sentence
+        with pytest.raises(GatewayDown) as caught:
+            gateway.model()
+        assert "hunter2" not in str(caught.value)
+    for wrong in ("ftp://someone:hunter2@gpu", "http://someone:hunter2/@gpu", "someone:hunter2@gpu"):
+        with pytest.raises(SettingsError) as refused:
+            UiSettings.from_env({"CHIPALIGN_URL": wrong})
+        assert "hunter2" not in str(refused.value)

@@ -19,7 +19,7 @@ import openai
 
 from ui.errors import AnswerBroken, ContextExceeded, EngineStarting, EngineTimeout, GatewayDown, GatewayError, GatewayTimeout, RequestRefused
 from ui.events import Event, Finished, Message, read_chunk
-from ui.settings import UiSettings
+from ui.settings import UiSettings, redact
 
 CONNECT_TIMEOUT_S = 5.0  # a machine that is there accepts at once; a wrong address should not cost the whole answer timeout
 STATUS_TIMEOUT_S = 2.0  # the page asks for the status while it draws
@@ -37,16 +37,19 @@ class Gateway:
     """One gateway at one address; safe to use from several threads."""
 
     def __init__(self, settings: UiSettings) -> None:
-        self._url = settings.url
+        self._url = redact(settings.url)  # what errors show
+        address = httpx.URL(settings.url)
+        login = (address.username, address.password) if address.userinfo else None
         self._timeout_s = settings.timeout_s
         # A company's HTTP_PROXY variable would otherwise swallow requests to this very machine.
-        use_proxies = httpx.URL(settings.url).host not in ("127.0.0.1", "localhost", "::1")
-        self._http = httpx.Client(timeout=STATUS_TIMEOUT_S, trust_env=use_proxies)
+        use_proxies = address.host not in ("127.0.0.1", "localhost", "::1")
+        self._http = httpx.Client(auth=login, timeout=STATUS_TIMEOUT_S, trust_env=use_proxies)
         self._openai = openai.OpenAI(
-            base_url=f"{settings.url}/v1",
+            base_url=f"{self._url}/v1",
             api_key=settings.api_key or "none",  # the package insists on a key; a gateway without keys ignores it
             max_retries=0,
             http_client=openai.DefaultHttpxClient(
+                auth=login,
                 timeout=openai.Timeout(settings.timeout_s, connect=min(CONNECT_TIMEOUT_S, settings.timeout_s)), trust_env=use_proxies
             ),
         )

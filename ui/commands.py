@@ -25,7 +25,7 @@ from typing import NoReturn
 from ui.conversation import Turn, begin, take_event, to_messages
 from ui.errors import EmptyQuestion, PortTaken, SlackTokensWrong
 from ui.events import Finished, TextDelta
-from ui.settings import UiSettings, parse_port, parse_url
+from ui.settings import UiSettings, parse_port, parse_url, redact
 
 # A document or a model must not be able to move the cursor or set the title of a terminal: no control characters but tab and newline.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -75,7 +75,7 @@ def slack(argv: list[str]) -> int:
     with closing(Gateway(settings)) as gateway, closing(SlackBot(settings, gateway)) as bot:
         bot.start()
         signal.signal(signal.SIGTERM, lambda *_: stop.set())
-        logging.getLogger("chipalign.slack").info("answering in Slack as user %s, asking %s; Ctrl-C stops", bot.bot_user_id, settings.url)
+        logging.getLogger("chipalign.slack").info("answering in Slack as user %s, asking %s; Ctrl-C stops", bot.bot_user_id, redact(settings.url))
         stop.wait()
     return 0
 

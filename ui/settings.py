@@ -21,7 +21,7 @@ from ui.errors import SettingsError
 class UiSettings:
     """Where the gateway is, how long to wait for it, where the page listens, and what the Slack bot needs."""
 
-    url: str = field(default="http://127.0.0.1:8000", metadata={"env": "CHIPALIGN_URL", "help": "address of the gateway"})
+    url: str = field(default="http://127.0.0.1:8000", repr=False, metadata={"env": "CHIPALIGN_URL", "help": "address of the gateway"})
     api_key: str = field(
         default="", repr=False, metadata={"env": "CHIPALIGN_API_KEY", "help": "key the gateway asks for; empty where it asks for none"}
     )
@@ -79,6 +79,13 @@ class UiSettings:
         return {**env, **{f.metadata["env"]: str(getattr(self, f.name)) for f in fields(self)}}
 
 
+def redact(url: str) -> str:
+    """An address as it may be shown: without the user name and the password that may stand in it."""
+    before, at, host = url.rpartition("@")
+    scheme, slashes, _ = before.partition("//")
+    return f"{scheme}{slashes}{host}" if at and slashes else host
+
+
 def parse_url(variable: str, value: str) -> str:
     """The gateway's address without a trailing slash or `/v1`, which people copy from other OpenAI clients. `variable` is named in the error."""
     allowed = "an address such as http://127.0.0.1:8000"
@@ -86,9 +93,9 @@ def parse_url(variable: str, value: str) -> str:
         parts = urlsplit(value)
         port_is_right = parts.port is None or parts.port > 0  # .port raises ValueError for anything that is no port
     except ValueError:
-        raise SettingsError(variable, value, allowed) from None
+        raise SettingsError(variable, redact(value), allowed) from None
     if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_right or parts.query or parts.fragment:
-        raise SettingsError(variable, value, allowed)
+        raise SettingsError(variable, redact(value), allowed)
     return value.rstrip("/").removesuffix("/v1").rstrip("/")
 
 
