@@ -8,12 +8,13 @@ It knows no subcommand's options (each parses its own) and imports no heavy libr
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Callable
 from importlib import import_module
 
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # an error may quote a document or a server: it must not steer the terminal
+from rag.printable import printable
+
+LINES = "\n\t"  # what an error may hold that lists several things; whatever else it quotes must not steer the terminal
 Table = dict[str, tuple[str, str, str]]  # name: (module, function, what it does)
 COMMANDS: Table = {
     "up": ("serve.commands", "up", "prepare models and index, then run engine, gateway and page until Ctrl-C"),
@@ -97,7 +98,7 @@ def main(argv: list[str] | None = None) -> int:
         exit_code = getattr(error, "exit_code", None)  # the packages' own errors carry one: their message is the whole story
         if exit_code is None:
             raise
-        sys.stderr.write(f"chipalign {arguments[0]}: {CONTROL.sub('', str(error))}\n")
+        sys.stderr.write(f"chipalign {arguments[0]}: {printable(str(error), keep=LINES)}\n")
         return int(exit_code)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from rag.child import Child, Message, end_child, explain_end, read_message, start_child, write_message
 from rag.errors import ArchiveUnsafe
+from rag.printable import printable
 
 ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar", ".zip")
 # What a compressed tar holds of files that are not wanted must be unpacked to be passed over: so many times the allowed total.
@@ -96,7 +97,8 @@ def _read_wanted(
             continue
         total += min(size, limits.file_bytes + 1) if cut_large else size
         if total > limits.total_bytes or (size > limits.file_bytes and not cut_large):
-            raise ArchiveUnsafe(f"{path} is larger than allowed at {clean} (file {size} bytes, so far {total} of {limits.total_bytes} bytes)")
+            sizes = f"file {size} bytes, so far {total} of {limits.total_bytes} bytes"
+            raise ArchiveUnsafe(f"{path} is larger than allowed at {printable(clean)} ({sizes})")
         write_message(child.stdin, {"at_most": limits.file_bytes + 1})
         _, content = _next_message(child, path)
         yield clean, content

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rag.errors import OutputUnwritable
+from rag.printable import printable_json
 
 MOST = 1000  # hits that a search may be asked for
 
@@ -35,7 +36,7 @@ positive = whole_number(1, MOST)
 
 def write_json(value: object) -> None:
     """One JSON document on stdout."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    sys.stdout.write(printable_json(json.dumps(value, ensure_ascii=False, indent=2)) + "\n")
 
 
 def write_jsonl(path: Path, rows: Iterable[object]) -> None:

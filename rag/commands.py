@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from rag.command_line import write_json, write_jsonl
 from rag.errors import CorpusUnavailable, RagError, SourceUnusable
 from rag.index_commands import read_sources, tell_skipped
+from rag.printable import printable
 from rag.settings import RagSettings
 
 if TYPE_CHECKING:
@@ -110,8 +111,8 @@ def _write_texts(arguments: list[str], out: Path, settings: RagSettings, as_json
         write_json({**summary, "skipped": [asdict(item) for item in skipped]})
         return
     listed = ", ".join(f"{count} {licence}" for licence, count in licences.items())
-    sys.stdout.write(f"{out}: {len(rows)} documents, {characters} characters ({listed})\n")
+    sys.stdout.write(printable(f"{out}: {len(rows)} documents, {characters} characters ({listed})") + "\n")
 
 
 def _report_line(line: str) -> None:
-    sys.stderr.write(line + "\n")
+    sys.stderr.write(printable(line) + "\n")

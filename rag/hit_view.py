@@ -1,6 +1,6 @@
 """Hits as a person reads them in a terminal: place, source, score parts, and the passage with the words of the question marked.
 
-It searches nothing. Marks are bold on a terminal and absent elsewhere; characters that would steer the terminal are left out.
+It searches nothing. Marks are bold on a terminal and absent elsewhere; characters that would steer the terminal are shown escaped.
 
     print_hits("hold buffers", hits, Console())
 """
@@ -14,9 +14,10 @@ from rich.text import Text
 
 from rag.bm25 import content_terms, tokenize
 from rag.documents import Chunk, Hit, describe_place
+from rag.printable import printable
 
 MARK = "bold"
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # a document must not steer the terminal
+TAB = "\t"  # code has it, and it steers nothing
 _WORD = re.compile(r"[\w$-]+")
 _SCORE_NAMES = {"score": "score", "dense_score": "cosine", "bm25_score": "BM25", "late_score": "token by token"}
 
@@ -26,10 +27,10 @@ def print_hits(query: str, hits: Sequence[Hit], console: Console) -> None:
     terms = content_terms(query)
     for number, hit in enumerate(hits, start=1):
         chunk = hit.chunk
-        source = f"{describe_source(chunk)} ({describe_scores(hit)}){describe_age(chunk)}"
-        head = f"[{number}] {describe_place(chunk.title, chunk.heading_path)}\n    {source}\n"
-        body = "\n".join(f"    {line}" for line in chunk.text.splitlines())
-        text = Text.assemble(_CONTROL.sub("", head), mark(_CONTROL.sub("", body), terms), "\n")
+        place = printable(describe_place(chunk.title, chunk.heading_path))
+        source = printable(f"{describe_source(chunk)} ({describe_scores(hit)}){describe_age(chunk)}")
+        body = "\n".join(f"    {printable(line, keep=TAB)}" for line in chunk.text.split("\n"))
+        text = Text.assemble(f"[{number}] {place}\n    {source}\n", mark(body, terms), "\n")
         console.print(text, soft_wrap=True, highlight=False)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rag.command_line import positive, write_json
 from rag.errors import SourceUnusable
+from rag.printable import printable
 from rag.settings import RagSettings
 
 if TYPE_CHECKING:
@@ -84,20 +85,22 @@ def _build(out: Path, arguments: list[str], add: bool, settings: RagSettings, as
         return
     counts = f"{report.documents} documents, {report.chunks} chunks"
     if report.up_to_date:
-        sys.stdout.write(f"{out}: up to date ({counts})\n")
+        sys.stdout.write(f"{printable(str(out))}: up to date ({counts})\n")
     else:
         sys.stdout.write(
-            f"{out}: {counts} ({report.embedded} embedded, {report.reused} reused) in {report.seconds:.1f} s, {report.chunks_per_s:.0f} chunks/s\n"
+            f"{printable(str(out))}: {counts} ({report.embedded} embedded, {report.reused} reused) "
+            f"in {report.seconds:.1f} s, {report.chunks_per_s:.0f} chunks/s\n"
         )
     if skipped:
         tally = Counter(item.reason for item in skipped).most_common()
-        sys.stdout.write(f"skipped {len(skipped)} files: {', '.join(f'{count} {reason}' for reason, count in tally)}\n")
+        listed = ", ".join(f"{count} {printable(reason)}" for reason, count in tally)
+        sys.stdout.write(f"skipped {len(skipped)} files: {listed}\n")
 
 
 def tell_skipped(skipped: "list[Skipped]") -> None:
     """Name each file that was not read, or not all of it, with the reason."""
     for item in skipped:
-        sys.stderr.write(f"skipped {item.path}: {item.reason}\n")
+        sys.stderr.write(f"skipped {printable(item.path)}: {printable(item.reason)}\n")
 
 
 def read_sources(arguments: list[str], settings: RagSettings, skipped: "list[Skipped]") -> "list[Document]":
@@ -109,8 +112,9 @@ def read_sources(arguments: list[str], settings: RagSettings, skipped: "list[Ski
     with open_sandbox(settings) as sandbox:
         documents = [document for source in found for document in read_named_source(source, skipped, settings, sandbox)]
     if not documents:
-        reasons = "; ".join(f"{item.path}: {item.reason}" for item in skipped[:3])
-        raise SourceUnusable(f"no document can be read in {', '.join(arguments)} ({reasons or 'no files'}): name other sources")
+        reasons = "; ".join(f"{printable(item.path)}: {printable(item.reason)}" for item in skipped[:3])
+        named = printable(", ".join(arguments))
+        raise SourceUnusable(f"no document can be read in {named} ({reasons or 'no files'}): name other sources")
     return documents
 
 
@@ -131,7 +135,7 @@ def _search(query: str, index_dir: Path, top_k: int, collections: list[str], set
     elif hits:
         print_hits(query, hits, Console(file=sys.stdout))
     else:
-        sys.stdout.write(nothing_found(retriever.collections) + "\n")
+        sys.stdout.write(printable(nothing_found(retriever.collections)) + "\n")
 
 
 def _hit_as_dict(hit: "Hit") -> dict[str, Any]:
@@ -163,7 +167,8 @@ def _remove(names: list[str], index_dir: Path, settings: RagSettings, as_json: b
         write_json(asdict(report))
         return
     left = ", ".join(report.collections) if report.collections else "no collection is left, the index is gone"
-    sys.stdout.write(f"{index_dir}: removed {', '.join(report.removed)} ({report.chunks_removed} chunks); {left}\n")
+    removed = f"{index_dir}: removed {', '.join(report.removed)} ({report.chunks_removed} chunks); {left}"
+    sys.stdout.write(printable(removed) + "\n")
 
 
 def _verify(index_dir: Path, settings: RagSettings, as_json: bool) -> None:
@@ -175,4 +180,4 @@ def _verify(index_dir: Path, settings: RagSettings, as_json: bool) -> None:
     if as_json:
         write_json({"index": str(index_dir), "whole": True, "files": len(manifest.files), "bytes": total, "chunks": manifest.chunks})
     else:
-        sys.stdout.write(f"{index_dir}: whole ({len(manifest.files)} files, {total} bytes, {manifest.chunks} chunks)\n")
+        sys.stdout.write(f"{printable(str(index_dir))}: whole ({len(manifest.files)} files, {total} bytes, {manifest.chunks} chunks)\n")

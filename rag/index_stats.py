@@ -20,6 +20,7 @@ from rag.index import open_index
 from rag.manifest import Collection
 from rag.milvus import KINDS, Milvus
 from rag.parser import format_of
+from rag.printable import printable
 
 _BINS = 16
 _BAR = 40  # characters of the longest bar
@@ -130,16 +131,18 @@ def count_lengths(lengths: Sequence[int]) -> list[tuple[int, int, int]]:
 def describe_stats(stats: IndexStats) -> str:
     """The stats as text, some twenty lines."""
     lines = [
-        f"{stats.index_dir}: {stats.documents} documents, {stats.chunks} chunks, {describe_bytes(stats.bytes)}, {describe_age(stats.age_s)} old",
-        f"embedder {stats.embedder}, dense search {_describe_dense(stats)}",
+        f"{printable(stats.index_dir)}: {stats.documents} documents, {stats.chunks} chunks, {describe_bytes(stats.bytes)}, "
+        f"{describe_age(stats.age_s)} old",
+        f"embedder {printable(stats.embedder)}, dense search {_describe_dense(stats)}",
         f"types: {_listed(stats.types)}",
         "",
         f"{'collection':<24} {'documents':>9} {'chunks':>7} {'size':>9}  {'updated':<10}  {'skipped':>7}  licence",
     ]
     for name, entry in stats.collections.items():
         size = describe_bytes(entry.text_bytes + entry.vector_bytes)
-        licences = ", ".join(entry.licences)
-        lines.append(f"{name:<24} {entry.documents:>9} {entry.chunks:>7} {size:>9}  {entry.updated[:10]:<10}  {entry.skipped_count:>7}  {licences}")
+        licences = printable(", ".join(entry.licences))
+        counts = f"{entry.documents:>9} {entry.chunks:>7} {size:>9}  {entry.updated[:10]:<10}  {entry.skipped_count:>7}"
+        lines.append(f"{printable(name):<24} {counts}  {licences}")
     lines += ["", *_describe_failures(stats), f"chunk lengths in characters: {_listed(stats.chunk_lengths)}"]
     most = max(count for _, _, count in stats.histogram)
     lines += [f"  {low:>6} to {high - 1:<6} {'█' * round(_BAR * count / most):<{_BAR}} {count}" for low, high, count in stats.histogram]
@@ -147,7 +150,7 @@ def describe_stats(stats: IndexStats) -> str:
 
 
 def _describe_dense(stats: IndexStats) -> str:
-    dense, place = stats.dense, f" in Milvus at {stats.vectors}" if stats.dense.kind in KINDS else ""
+    dense, place = stats.dense, f" in Milvus at {printable(stats.vectors)}" if stats.dense.kind in KINDS else ""
     if dense.kind in ("flat", KINDS[0]):
         return f"exact (flat){place}"
     recall = f"recall@10 {dense.recall_at_10:.3f} of exact search"
@@ -161,12 +164,12 @@ def _describe_failures(stats: IndexStats) -> list[str]:
     total = sum(entry.skipped_count for entry in stats.collections.values())
     if not total:
         return ["every file could be read", ""]
-    lines = [f"{total} files were not read:", *(f"  {path}: {reason}" for path, reason in failures[:_SHOWN_FAILURES])]
+    lines = [f"{total} files were not read:", *(f"  {printable(path)}: {printable(reason)}" for path, reason in failures[:_SHOWN_FAILURES])]
     return [*lines, *(["  ... (--json lists them)"] if total > _SHOWN_FAILURES else []), ""]
 
 
 def _listed(counts: dict[str, int]) -> str:
-    return ", ".join(f"{name} {count}" for name, count in counts.items())
+    return ", ".join(f"{printable(name)} {count}" for name, count in counts.items())
 
 
 def describe_bytes(count: int) -> str:

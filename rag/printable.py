@@ -5,6 +5,7 @@ For what people read. Where a name says which file is meant (an index, `--json`)
     printable("a\\nb\\x1b[2J.md") == "a\\\\nb\\\\x1b[2J.md"
 """
 
+import json
 import re
 import unicodedata
 
@@ -19,7 +20,14 @@ def printable(text: str, keep: str = "") -> str:
     return _SUSPECT.sub(lambda found: found[0] if found[0] in keep else _show(found[0]), text)
 
 
+def printable_json(text: str) -> str:
+    """JSON that says the same without any such character; only its own ends of lines are kept."""
+    return _SUSPECT.sub(lambda found: found[0] if found[0] == "\n" or not _steers(found[0]) else json.dumps(found[0])[1:-1], text)
+
+
+def _steers(character: str) -> bool:
+    return unicodedata.category(character) in _KINDS and character not in _JOINERS
+
+
 def _show(character: str) -> str:
-    if unicodedata.category(character) not in _KINDS or character in _JOINERS:
-        return character
-    return character.encode("unicode_escape").decode("ascii")
+    return character.encode("unicode_escape").decode("ascii") if _steers(character) else character

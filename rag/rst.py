@@ -24,6 +24,7 @@ _SILENT = frozenset({
     "rubric",
 })  # fmt: skip
 
+_MAX_DEPTH = 100  # of indentation; people stop at ten, and what is deeper is read as plain text
 _ADORNMENT = re.compile(r"^([!-/:-@\[-`{-~])\1{2,}$")
 _DIRECTIVE = re.compile(r"^\.\. (?:\|[^|]+\| ?)?([A-Za-z][\w:.+-]*?)::(?: +(.*)|)$")
 _SIMPLE_BORDER = re.compile(r"^=+(?: +=+)+$")
@@ -67,9 +68,14 @@ class _RstReader:
         self._styles: list[str] = []
         self._objects: list[str] = []  # names of directives such as `.. option:: -a` that wait for the body they share
         self._object_path: tuple[str, ...] = ()
+        self._depth = 0  # of bodies in bodies
 
     def read(self, lines: list[str]) -> None:
         """Read a whole document or the body of a directive."""
+        if self._depth == _MAX_DEPTH:
+            self._add("prose", "\n".join(dedent_lines(lines)))
+            return
+        self._depth += 1
         position = 0
         while position < len(lines):
             if not lines[position].strip():
@@ -77,6 +83,7 @@ class _RstReader:
                 continue
             position = self._read_one(lines, position)
         self._flush_objects()
+        self._depth -= 1
 
     def _read_one(self, lines: list[str], position: int) -> int:
         """Read what starts at `position`; returns the position after it."""
