@@ -102,3 +102,8 @@ def test_a_markdown_file_is_shown_as_it_is() -> None:
 @given(st.text(alphabet=".: includetra\n-1", max_size=150), st.text(alphabet=".: includeab\n", max_size=80))
 def test_no_text_breaks_the_expansion(text: str, other: str) -> None:
     expand_includes("a.rst", text, lambda _: other)
+
+
+def test_lines_that_are_named_again_and_again_are_no_more_than_the_file_has() -> None:
+    lines = [str(number) for number in range(1000)]
+    assert select_lines(lines, {"lines": "1-," * 100_000}) == lines

@@ -297,3 +297,23 @@ def test_a_changed_include_changes_the_document(tmp_path: Path) -> None:
         (tmp_path / "a.inc").write_text(words)
         hashes.add(hash_document(read_all(tmp_path)[0]["index.rst"]))
     assert len(hashes) == 2
+
+
+def test_a_name_too_long_to_be_carried_by_each_chunk_is_named(tmp_path: Path) -> None:
+    archive = write_archive(tmp_path / "x.zip", {f"{'folder/' * 200}a.md": b"# A\n\nText.\n", "b/b.md": b"# B\n\nText.\n"})
+    documents, reasons = read_all(archive)
+    assert list(documents) == ["b/b.md"]
+    assert list(reasons.values()) == ["its name has 1404 characters"]
+
+
+def test_a_gzip_file_without_its_end_is_named_and_never_taken_for_whole(tmp_path: Path) -> None:
+    text = "".join(f"Sentence {number * 7919} of many.\n" for number in range(5000)).encode()
+    library = b"library (a) {\n" + b"".join(b"cell (C%d) { area : %d; }\n" % (number, number * 7919) for number in range(5000)) + b"}\n"
+    for name, content in (("a.md.gz", text), ("a.lib.gz", library)):
+        packed = gzip.compress(content)
+        (tmp_path / name).write_bytes(packed[: len(packed) // 2])
+    documents, reasons = read_all(tmp_path)
+    assert list(documents) == ["a.lib.gz"]
+    assert "its end is missing after" in reasons["a.md.gz"]
+    assert reasons["a.lib.gz"].startswith("read in part: the first ")
+    assert "how many there are is not known" in documents["a.lib.gz"].text

@@ -103,6 +103,34 @@ def read_or_refuse(sandbox: Sandbox, name: str, content: bytes) -> str:
     return ""
 
 
+def test_what_a_file_includes_is_asked_for_and_put_in_its_place(sandbox: Sandbox) -> None:
+    asked: list[str] = []
+
+    def included(name: str) -> str | None:
+        """One file of the source; it notes what it is asked for."""
+        asked.append(name)
+        return "Shared words.\n" if name == "docs/shared.inc" else None
+
+    text, parsed = sandbox.read("docs/a.rst", b"Title\n=====\n\n" + b".. include:: shared.inc\n.. include:: /etc/passwd\n" * 3, included=included)
+    assert text.count("Shared words.") == 3
+    assert parsed.blocks[0].text == "Shared words."
+    assert set(asked) == {"docs/shared.inc", "docs/etc/passwd", "etc/passwd"}
+    assert len(asked) == 3
+
+
+@pytest.mark.parametrize("line", ["a\n\n", "- a\n\n"])
+def test_restructured_text_as_deep_as_it_likes_is_read(sandbox: Sandbox, line: str) -> None:
+    text = "".join(" " * depth + line for depth in range(1500))
+    assert "a" in sandbox.read("deep.rst", text.encode())[1].blocks[-1].text
+
+
+def test_headings_and_titles_are_no_longer_than_a_chunk_can_carry(sandbox: Sandbox) -> None:
+    page = sandbox.read("a.html", b"<title>" + b"a " * 10_000 + b"</title><p>Text.")[1]
+    assert len(page.title) <= 300
+    code = sandbox.read("a.v", b"module " + b"a" * 10_000 + b"; endmodule")[1]
+    assert max(len(heading) for heading in code.blocks[0].heading_path) <= 120
+
+
 HOSTILE = {
     "nested.html": b"<div>" * 200_000,
     "attributes.html": b"<a " + b"x=y " * 200_000 + b">text",
