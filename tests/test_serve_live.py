@@ -122,7 +122,7 @@ def test_under_load_every_new_index_is_served_whole_and_no_question_fails(
         times.append(wait_for(lambda: {hit["collection"] for hit in hits(client)} == {"router"}))
         assert client.get(f"/sources/{removed}").status_code == 404
         assert client.get("/ready").json()["index"] == "3 passages from router"
-        for edition in range(1, attack.times(3, full=100) + 1):
+        for edition in range(1, attack.times(3, full=40) + 1):
             build(folder, edition, "router", *[f"tool{number}" for number in range(edition % 3)])
             times.append(wait_for(partial(is_searched, client, edition)))
             assert client.get(f"/sources/{removed}").status_code == 404
