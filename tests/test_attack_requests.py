@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -343,14 +344,16 @@ def test_no_made_up_name_is_taken_for_one_of_ours(attack: Attack, named_gateway:
     for _ in range(tries):
         host = "".join(rng.choices(parts, k=rng.randint(1, 4)))
         status = wire.ask(MODELS % f"Host: {host}\r\n".encode())
-        if status not in (400, 421) and not (status == 200 and is_ours(host)):
+        if status not in (400, 421) and not (status == 200 and is_ours(host.strip(" "))):  # HTTP strips a field's ends
             failures.append(f"{status} to {host!r}")
     attack.report("made-up names", tries, failures)
 
 
 def is_ours(host: str) -> bool:
     """Another reading of a Host: what a URL with it leads to."""
-    name = (httpx.URL(f"http://{host}/").host if not set(host) & set("@#?/\\% ") else "").removesuffix(".")
+    if set(host) & set("@#?/\\% "):
+        return False
+    name = (urlsplit(f"http://{host}/").hostname or "").removesuffix(".")
     try:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
