@@ -24,8 +24,8 @@ LAYERS = {  # a file imports only files that stand before it here
     "serve": "errors settings strict_json protocol sse metrics auth visitors admission log_lines template_worker templates tokens slots weights "
     "engine_answers upstream chat passage_page routes app connections engine machine guard supervisor step panel up doctor bench "
     "commands experiment experiment_inputs experiment_run experiment_scores experiment_report experiment_plots eval_commands",
-    "ui": "errors settings events client conversation store heartbeat rendering chat_app mrkdwn slack_events slack_blocks slack_delivery "
-    "slack_queue slack_bot commands",
+    "ui": "plain_text errors settings events client conversation store heartbeat escaping markdown_parser rendering transcript chat_app "
+    "page_guard page_server mrkdwn slack_events slack_blocks slack_delivery slack_queue slack_bot commands",
 }
 MAY_IMPORT = {"merge": set(), "rag": set(), "serve": {"rag"}, "ui": set()}
 SOURCES = [path for package in LAYERS for path in sorted((ROOT / package).glob("*.py"))]

@@ -70,7 +70,7 @@ def test_answer_stands_above_its_sources(gateway: FakeGateway) -> None:
 
 def test_only_web_addresses_become_links(gateway: FakeGateway) -> None:
     app = type_question(open_page(), "q")
-    assert f"[Open the page](<{HITS[0]['url']}>)" in texts(app)
+    assert f"[Open the page]({HITS[0]['url']})" in texts(app)
     assert "javascript:" not in texts(app)
 
 
@@ -254,7 +254,7 @@ def test_answer_cut_at_its_limit_is_said(gateway: FakeGateway) -> None:
 
 def test_engine_that_is_starting_is_told_in_the_status_line(gateway: FakeGateway) -> None:
     gateway.script = Script(ready=(503, {"status": "starting", "engine": "starting", "index": "ready"}))
-    assert ":orange[●] Not ready yet\\: starting" in texts(open_page())
+    assert ":orange[●] Not ready yet: starting" in texts(open_page())
 
 
 def test_wrong_setting_is_told_instead_of_a_page(monkeypatch: pytest.MonkeyPatch) -> None:

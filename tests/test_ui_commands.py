@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 import chipalign
-from tests.fake_gateway import HITS, MODEL_ID, NOTHING_FOUND, FakeGateway, Script
+from tests.fake_gateway import HITS, MODEL_ID, NOTHING_FOUND, FakeGateway, Refusal, Script
 from tests.fake_slack import APP_TOKEN, BOT, BOT_TOKEN, FakeSlack, texts_of
-from ui.commands import streamlit_arguments
+from ui.page_server import streamlit_config
 from ui.settings import UiSettings
 
 ROOT = Path(__file__).parent.parent
@@ -126,6 +126,19 @@ def test_control_characters_of_models_and_documents_do_not_reach_the_terminal(ca
     assert not {"\x1b", "\x07", "\r", "\x9b"} & set(out)
 
 
+@pytest.mark.parametrize("steering", ["\x1b]8;;http://h/\x07", "\u202e", "\u2066", "\x9b2J", "\ud800"])
+def test_nothing_from_outside_steers_the_terminal(capsys: Captured, steering: str) -> None:
+    hit = {**HITS[0], "title": f"T{steering}", "heading_path": [f"h{steering}"], "path": f"p{steering}", "url": f"http://h/{steering}"}
+    refusal = Refusal(400, "x", f"no{steering}")
+    with FakeGateway(Script(deltas=(f"a{steering}b",), hits=(hit,), cited=())) as gateway:
+        assert ask(["How?", "--url", gateway.url]) == 0
+        gateway.script = Script(refusal=refusal)
+        assert ask(["How?", "--url", gateway.url]) == 2
+    out, err = capsys.readouterr()
+    assert "Sources (* cited)" in out
+    assert not set("\x1b\x07\x9b\u202e\u2066\ud800") & set(out + err)
+
+
 def test_ask_writes_text_while_the_answer_is_still_being_written() -> None:
     with (
         FakeGateway(Script(hold_after=1)) as gateway,
@@ -155,14 +168,22 @@ def test_page_refuses_a_port_that_is_none(capsys: Captured) -> None:
 
 
 def test_page_is_served_where_the_settings_say_and_calls_nobody() -> None:
-    arguments = streamlit_arguments(UiSettings(host="0.0.0.0", page_port=9000))
-    assert arguments[:3] == ["-m", "streamlit", "run"]
-    assert Path(arguments[3]).name == "chat_app.py"
-    assert {"--server.address=0.0.0.0", "--server.port=9000", "--server.headless=true", "--browser.gatherUsageStats=false"} <= set(arguments)
+    config = streamlit_config(UiSettings(host="0.0.0.0", page_port=9000))
+    expected = {"server.address": "0.0.0.0", "server.port": 9000, "server.headless": True, "browser.gatherUsageStats": False}
+    assert expected.items() <= config.items()
 
 
-def test_key_does_not_stand_on_the_command_line_of_the_page() -> None:
-    assert not any("secret" in argument for argument in streamlit_arguments(UiSettings(api_key="secret")))
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        (UiSettings(), "127.0.0.1"),
+        (UiSettings(host="0.0.0.0"), "localhost"),
+        (UiSettings(host="0.0.0.0", page_url="https://chip.example/ask"), "chip.example"),
+    ],
+)
+def test_nobody_is_asked_for_the_address_of_this_machine(settings: UiSettings, named: str) -> None:
+    """Where its address is not told, Streamlit asks a server on the internet for it, at start and for each foreign Origin."""
+    assert streamlit_config(settings)["browser.serverAddress"] == named
 
 
 @pytest.mark.parametrize(

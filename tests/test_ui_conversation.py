@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from markdown_it import MarkdownIt
 
 from tests.fake_gateway import HITS
-from ui.conversation import Turn, add_question, begin, close_interrupted, fail, retry, take_event, to_markdown, to_messages, trim, with_last
+from ui.conversation import Turn, add_question, begin, close_interrupted, fail, retry, take_event, to_messages, trim, with_last
 from ui.errors import EmptyQuestion
 from ui.events import Citation, Finished, SourcesFound, TextDelta, read_source
 
@@ -103,42 +100,6 @@ def test_trimmed_conversation_is_an_end_of_it_that_fits_or_one_turn(conversation
 def test_messages_alternate_and_end_with_the_person(conversation: tuple[Turn, ...]) -> None:
     roles = [message["role"] for message in to_messages(conversation)]
     assert roles == ["user", "assistant"] * (len(roles) // 2) + ["user"]
-
-
-def test_markdown_holds_question_answer_and_sources() -> None:
-    text = to_markdown((ANSWERED,))
-    assert text.startswith("# ChipAlign conversation\n\n## Question\n\n> What is hold slack?\n\n## Answer\n\nThe margin of the early path.")
-    assert "**[1]** Global Routing › Commands › Repair Antennas (cited)" in text
-    assert "**[2]** Antenna effects › Fixing violations\n" in text
-    assert HITS[0]["url"] in text
-    assert "javascript:" not in text
-
-
-def test_markdown_says_how_a_turn_ended() -> None:
-    text = to_markdown((Turn("q", "stopped", "half"), fail(Turn("r"), "It broke.")))
-    assert "half\n\n(stopped before its end)" in text
-    assert "(no answer)\n\n(It broke.)" in text
-
-
-def test_passage_that_holds_a_fence_cannot_end_its_own() -> None:
-    source = read_source({**HITS[0], "text": "````\ncode\n````"})
-    assert "`````text\n````\ncode\n````\n`````" in to_markdown((Turn("q", "answered", "a", (source,)),))
-
-
-@given(st.text(alphabet="ab `~\n#>-*|", max_size=60))
-def test_every_passage_is_one_fence_of_the_downloaded_document(text: str) -> None:
-    """Read by an independent CommonMark parser, whatever the passage holds."""
-    source = replace(SOURCES[0], text=text)
-    document = to_markdown((replace(ANSWERED, sources=(source, SOURCES[1])),))
-    fences = [token.content for token in MarkdownIt("commonmark").parse(document) if token.type == "fence"]
-    assert fences == [f"{text}\n", f"{SOURCES[1].text}\n"]
-
-
-@given(st.text(alphabet="ab \n#>`", min_size=1, max_size=40).filter(str.strip))
-def test_a_question_stays_inside_its_quotation_in_the_downloaded_document(question: str) -> None:
-    headings = MarkdownIt("commonmark").parse(to_markdown((replace(ANSWERED, question=question),)))
-    top = [token for token in headings if token.level == 0 and token.type == "heading_open"]
-    assert [token.tag for token in top] == ["h1", "h2", "h2", "h3"]
 
 
 @given(turns, st.integers(0, 400))

@@ -8,12 +8,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin
 
+from tests.conftest import free_port
 from tests.fake_gateway import HITS, FakeGateway, Script
 
 ROOT = Path(__file__).parent.parent
@@ -31,19 +36,23 @@ def serve_page(port: int, url: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
 
 
-@pytest.fixture(scope="module")
-def page_url(gateway: FakeGateway) -> Iterator[str]:
+@contextmanager
+def page_served_at(gateway_url: str) -> Iterator[str]:
     """The address of a served page; its process is gone afterwards."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = serve_page(port, gateway.url)
+    port = free_port()
+    process = serve_page(port, gateway_url)
     try:
         wait_until_served(f"http://127.0.0.1:{port}", process)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
         process.wait(timeout=15)
+
+
+@pytest.fixture(scope="module")
+def page_url(gateway: FakeGateway) -> Iterator[str]:
+    with page_served_at(gateway.url) as url:
+        yield url
 
 
 def wait_until_served(url: str, process: subprocess.Popen[bytes]) -> None:
@@ -221,21 +230,6 @@ def test_new_question_while_an_answer_comes_keeps_both(tab: Page, gateway: FakeG
     expect(tab.locator(".st-key-answer-0")).to_contain_text("Stopped before its end.")
 
 
-def test_what_documents_and_models_say_is_neither_run_nor_fetched(tab: Page, gateway: FakeGateway) -> None:
-    gateway.script = Script(deltas=("<script>document.title='owned'</script> ![x](http://127.0.0.1:9/x.png) <b>$a and $b</b> [3]",), cited=(3,))
-    fetched: list[str] = []
-    tab.on("request", lambda request: fetched.append(request.url))
-    type_question(tab, "<img src=http://127.0.0.1:9/q.png> set_a_b *c*")
-    answer = tab.locator(".st-key-answer-0")
-    expect(answer).to_contain_text("<b>$a and $b</b> [3]")
-    expect(tab.get_by_text("<img src=http://127.0.0.1:9/q.png> set_a_b *c*")).to_be_visible()
-    answer.get_by_text("Sources (3)").click()
-    expect(answer).to_contain_text("<b>ARC</b>: antenna rule check. <script>document.title = 'owned'</script>")
-    assert tab.title() == "ChipAlign"
-    assert not [url for url in fetched if "127.0.0.1:9/" in url]
-    assert not tab.locator('a[href^="javascript"]').count()
-
-
 def test_page_fetches_nothing_from_outside(browser: Browser, page_url: str, gateway: FakeGateway) -> None:
     gateway.reset()
     fetched: list[str] = []
@@ -270,10 +264,47 @@ def test_narrow_screen_needs_no_sideways_scrolling(tab: Page) -> None:
     assert tab.evaluate("document.documentElement.scrollWidth") <= 420
 
 
+OWN = "127.0.0.1:8501"
+
+
+FOREIGN = [("rebind.evil.example:8501", None), (OWN, "http://evil.example"), (OWN, "http://localhost:1"), (OWN, "null")]
+
+
+@pytest.mark.parametrize(("host", "origin"), FOREIGN)
+def test_other_names_and_sites_get_neither_the_page_nor_its_websocket(page_url: str, host: str, origin: str | None) -> None:
+    headers = {"Host": host} | ({"Origin": origin} if origin else {})
+    for path in ("/", "/_stcore/health", "/_stcore/host-config", "/media/x.md"):
+        answer = httpx.get(page_url + path, headers=headers)
+        assert (answer.status_code, answer.headers["x-content-type-options"]) == (403, "nosniff")
+        assert "evil" not in str(answer.headers) + answer.text
+    with pytest.raises(InvalidStatus, match="403"):
+        open_websocket(page_url, host, origin)
+
+
+@pytest.mark.parametrize("host", [OWN, "localhost:8501"])
+def test_own_names_get_the_page_and_its_websocket(page_url: str, host: str) -> None:
+    assert httpx.get(page_url, headers={"Host": host}).status_code == 200
+    open_websocket(page_url, host, f"http://{host}").close()
+    open_websocket(page_url, host, None).close()
+
+
+def open_websocket(page_url: str, host: str, origin: str | None) -> ClientConnection:
+    """Streamlit's websocket, asked for as a browser does on a page of `origin` that knows this server as `host`."""
+    connection = socket.create_connection(("127.0.0.1", int(page_url.rpartition(":")[2])))
+    return connect(f"ws://{host}/_stcore/stream", sock=connection, origin=Origin(origin) if origin else None, proxy=None)
+
+
+def test_page_keeps_to_its_own_server_and_tells_nobody_its_address(page_url: str) -> None:
+    for path in ("/", "/_stcore/health", "/nothing/here"):
+        headers = httpx.get(page_url + path).headers
+        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["x-content-type-options"] == "nosniff"
+        policy = headers["content-security-policy"]
+        assert all(rule in policy for rule in ("img-src 'self' data:", "connect-src 'self' ws://127", "script-src 'self';", "frame-ancestors 'none'"))
+
+
 def test_page_process_ends_when_it_is_told_to(gateway: FakeGateway) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     process = serve_page(port, gateway.url)
     wait_until_served(f"http://127.0.0.1:{port}", process)
     process.terminate()

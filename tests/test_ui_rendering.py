@@ -1,4 +1,4 @@
-"""Markdown for Streamlit, checked with an independent CommonMark parser where it can be."""
+"""Answers as Markdown for the page, checked with an independent CommonMark parser where it can be; test_attack_page.py attacks them."""
 
 from __future__ import annotations
 
@@ -12,122 +12,130 @@ from markdown_it import MarkdownIt
 
 from tests.fake_gateway import HITS
 from ui.events import read_source
-from ui.rendering import answer_markdown, literal
+from ui.rendering import answer_markdown
 
 SOURCES = tuple(read_source(hit) for hit in HITS)
+GFM = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
 
 
-def shown(markdown: str) -> str:
-    """The text a reader sees, HTML taken for text as Streamlit does."""
-    rendered = MarkdownIt("commonmark", {"html": False}).render(markdown)
-    return html.unescape(re.sub(r"<[^>]+>", "", rendered)).strip()
+def as_html(text: str) -> str:
+    """What the page makes of an answer."""
+    return str(GFM.render(answer_markdown(text, SOURCES)))
+
+
+def shown(text: str) -> str:
+    """The letters that a reader of an answer sees."""
+    return html.unescape(re.sub(r"<[^>]+>", "", as_html(text))).strip()
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "set_input_delay *all_inputs*",
-        "$::env(X) and $y$",
-        "<b>bold</b>",
-        "# no heading",
-        "![x](http://h/x)",
-        "a[3:0] :red[x]",
-        "`tick`",
-        "1. no list",
-        "- no list",
+        "Set $a and $b, or $::env(X).",
+        "data[7:0], mem[addr][3], a_b_c and *_reg",
+        "bus :small[7:0] and q:red[x] and :a{b}",
+        "<clk> of <script>x</script> &lt; 3",
+        "q <= d; a -> b",
+        "always @(posedge clk)",
+        "see http://h.example/x, www.h.example or ann@h.example",
+        ":smile: :material/home:",
+        "[x] [^1] [a][b]",
     ],
 )
-def test_literal_shows_exactly_what_was_written(text: str) -> None:
-    assert shown(literal(text)) == text
-
-
-@given(st.text(alphabet="ab \\`*_{}[]()#+-.!|<>~$:&^=;/1", min_size=1, max_size=30))
-def test_literal_shows_any_line_as_it_is(text: str) -> None:
-    assert shown(literal(text)).split() == text.split()
-
-
-def test_literal_keeps_line_breaks() -> None:
-    assert literal("one\ntwo") == "one  \ntwo"
-
-
-def test_dollars_in_prose_are_no_mathematics() -> None:
-    assert answer_markdown("Set $a and $b.") == "Set \\$a and \\$b."
-    assert answer_markdown("Set \\$a.") == "Set \\$a."
+def test_text_of_an_answer_reaches_the_reader_letter_by_letter(text: str) -> None:
+    assert shown(text) == html.unescape(text)
 
 
 @pytest.mark.parametrize(
-    "code",
+    ("code", "content"),
     [
-        "`$::env(X)` ",
-        "``a ` $b``",
-        "```tcl\nputs $x ![a](b) [1]\n```",
-        "~~~\n$x\n~~~",
-        "```tcl\nputs $still_streaming",
-        "   ```\n   $x\n   ```",
+        ("`$::env(X)`", "$::env(X)"),
+        ("``a ` $b``", "a ` $b"),
+        ("```tcl\nputs $x ![a](b) [1]\n```", "puts $x ![a](b) [1]\n"),
+        ("~~~\n$x\n~~~", "$x\n"),
+        ("```tcl\nputs $still_streaming", "puts $still_streaming\n"),
+        ("text\n\n    ```\n    [1] $x\n", "```\n[1] $x\n"),
+        ("- a\n  ```\n  x\n    y\n\n  z\n  ```", "x\n  y\n\nz\n"),
     ],
 )
-def test_code_is_left_as_written(code: str) -> None:
-    assert answer_markdown(code, SOURCES) == code
+def test_code_is_shown_as_it_was_written(code: str, content: str) -> None:
+    tokens = GFM.parse(answer_markdown(code, SOURCES))
+    found = [token for top in tokens for token in (top, *(top.children or ())) if token.type in ("fence", "code_block", "code_inline")]
+    assert [token.content for token in found] == [content]
 
 
-def test_prose_around_code_is_still_disarmed() -> None:
-    assert answer_markdown("$a `$b` $c\n\n```\n$d\n```\n$e") == "\\$a `$b` \\$c\n\n```\n$d\n```\n\\$e"
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- a\n- b\n  - c\n  - d\n- e",
+        "1. a\n2. b\n\n   more of b\n3. c",
+        "7) a\n8) b",
+        "* a\n+ b\n- c",
+        "> quoted\n> - a\n>\n> > deeper",
+        "# One\n\ntext\n\n### Three *em*\n\n---",
+        "Title\n=====\ntext\nover lines\\\nand a break",
+        "| a | b |\n|:-|:-:|\n| 1 | `x` |\n| **y** | z |",
+        "**bold *both*** and ~~gone~~ a*b*c",
+        "- a\n\n  ```tcl\n  x\n  ```\n\n  text\n- b\n\n  | a |\n  |---|\n  | b |",
+        "-\n- a\n  1. x\n  2. y",
+        "",
+    ],
+)
+def test_lists_tables_headings_and_emphasis_stay_what_they_are(text: str) -> None:
+    assert re.sub(r">\s+", ">", as_html(text)) == re.sub(r">\s+", ">", GFM.render(text))
 
 
-def test_tags_are_text_and_web_addresses_in_angle_brackets_links() -> None:
-    assert shown(answer_markdown("<script>$a</script>\n*b*")) == "<script>$a</script>\nb"
-    assert answer_markdown("see <https://h/x>, a < b") == "see <https://h/x>, a < b"
+def test_tags_are_text_with_markdown_between_them() -> None:
+    assert as_html("<b>$a</b>\n*b*") == "<p>&lt;b&gt;$a&lt;/b&gt;\n<em>b</em></p>\n"
 
 
-def test_picture_is_not_fetched() -> None:
-    assert "<img" not in MarkdownIt("commonmark").render(answer_markdown("see ![x](http://h/x.png) and ![y][1]\n\n[1]: http://h/y.png"))
+def test_picture_is_its_description_or_its_address() -> None:
+    assert shown("see ![a *tall* plot](http://h/x.png) and ![](http://h/y.png)") == "see a tall plot and http://h/y.png"
+    assert "<img" not in as_html("![x](http://h/x.png)")
 
 
-def test_directives_of_streamlit_are_shown_as_text() -> None:
-    assert answer_markdown("bus :small[7:0] and q:red[x]") == "bus \\:small[7:0] and q\\:red[x]"
+def test_reference_defines_nothing() -> None:
+    assert "href" not in as_html("![y][k] and [z][k]\n\n[k]: http://h/y.png")
+    assert shown("![y][k]\n\n[k]: http://h/y.png") == "![y][k]\n[k]: http://h/y.png"
+
+
+def test_foreign_link_is_text_with_its_address_to_copy() -> None:
+    assert as_html("see [the *page*](http://evil.example/x)") == "<p>see the <em>page</em> (<code>http://evil.example/x</code>)</p>\n"
+    assert as_html("see <http://evil.example/x>.") == "<p>see <code>http://evil.example/x</code>.</p>\n"
+
+
+def test_link_to_a_source_stays_a_link() -> None:
+    assert as_html(f"[here]({HITS[0]['url']})") == f'<p><a href="{HITS[0]["url"]}">here</a></p>\n'
 
 
 def test_citation_links_to_its_passage() -> None:
     assert answer_markdown("Do it [2].", SOURCES) == "Do it [\\[2\\]](http://127.0.0.1:8000/sources/c0ffee02)."
 
 
+def test_citation_behind_an_exclamation_mark_is_no_picture() -> None:
+    assert as_html("Done![2]") == '<p>Done!<a href="http://127.0.0.1:8000/sources/c0ffee02">[2]</a></p>\n'
+
+
 def test_citation_without_a_web_address_or_a_source_stays_text() -> None:
-    assert answer_markdown("This [3] and that [9].", SOURCES) == "This [3] and that [9]."
+    assert as_html("This [3] and that [9].") == "<p>This [3] and that [9].</p>\n"
 
 
 def test_link_of_the_model_is_not_taken_for_a_citation() -> None:
-    text = "[1](http://h) and [this][1]\n\n[2]: http://h"
-    assert answer_markdown(text, SOURCES).startswith("[1](http://h) and [this][")
-    assert answer_markdown(text, SOURCES).endswith("\n\n[2]: http://h")
+    assert as_html("[1](http://h)") == "<p>1 (<code>http://h</code>)</p>\n"
 
 
 def test_citations_are_linked_before_a_colon_and_one_behind_the_other() -> None:
-    first, second = (f"[\\[{source.number}\\]]({source.link})" for source in SOURCES[:2])
-    assert answer_markdown("Call `a` [1][2]:\n```tcl\na\n```", SOURCES) == f"Call `a` {first}{second}:\n```tcl\na\n```"
-    assert shown(answer_markdown("Call it [1][2]: so", SOURCES)) == "Call it [1][2]: so"
+    first, second = (f'<a href="{source.link}">[{source.number}]</a>' for source in SOURCES[:2])
+    assert as_html("Call `a` [1][2]:\n```tcl\na\n```").startswith(f"<p>Call <code>a</code> {first}{second}:</p>\n<pre>")
 
 
-def test_address_cannot_break_out_of_its_link() -> None:
-    source = read_source({**HITS[0], "url": "http://h/a) <b> \\"})
-    assert answer_markdown("[1]", [source]) == "[\\[1\\]](http://h/a%29%20%3Cb%3E%20%5C)"
+def test_emphasis_deeper_than_any_recursion_is_emphasis() -> None:
+    assert as_html("*" * 2000 + "a" + "*" * 2000) == "<p><strong>a</strong></p>\n"
+    assert shown("*a **b " * 500 + "c** d*" * 500).count("c") == 500
 
 
-@given(st.text(alphabet="ab`~\n$[]1! ", max_size=40))
-def test_any_text_can_be_rendered_and_loses_no_letter(text: str) -> None:
-    assert answer_markdown(text).replace("\\", "") == text
-
-
-MARKUP = st.text(alphabet="ab1 \n`~*_[](){}<>!$#|:\\\\/.-=&;\"'", max_size=120)
-
-
-@given(MARKUP)
-def test_no_answer_shows_a_picture_or_runs_a_tag_whatever_its_markup(text: str) -> None:
-    """Read with HTML allowed, as the worst page would: what is left of a tag must stand inside a word that is not one."""
-    tokens = MarkdownIt("commonmark", {"html": False}).enable("table").parse(answer_markdown(text, SOURCES))
-    inline = [child for token in tokens for child in token.children or ()]
-    assert not [child for child in inline if child.type == "image"]
-    links = {child.attrs["href"] for child in inline if child.type == "link_open"}
-    assert not [link for link in links if str(link).lower().startswith(("javascript:", "data:text"))]
+def test_drawing_orders_and_controls_of_terminals_do_not_reach_the_page() -> None:
+    assert shown("a \u202eb\u202c \x1b[31mc &#x202e;d") == "a b [31mc d"
 
 
 @given(st.text(max_size=60))
@@ -137,9 +145,9 @@ def test_code_of_an_answer_reaches_the_reader_letter_by_letter(code: str) -> Non
     assert [token.content for token in tokens if token.type == "fence"] == [f"{body}\n"]
 
 
-@pytest.mark.parametrize("count", range(1, 40))
+@pytest.mark.parametrize("count", range(1, 48))
 def test_an_answer_that_is_still_coming_is_never_drawn_with_a_picture_or_a_formula(count: int) -> None:
     answer = "Use `a $b` and ![x](http://127.0.0.1/x.png) $c$"
     drawn = answer_markdown(answer[:count])
-    assert "![" not in drawn.replace("!\\[", "")
+    assert "![" not in drawn
     assert not re.search(r"(?<!\\)\$", re.sub(r"`[^`]*`?", "", drawn))

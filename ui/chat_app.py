@@ -3,7 +3,7 @@
 It only draws: asking is `ui.client`'s, the conversation `ui.conversation`'s, and prompts and retrieval live in the gateway. What
 documents and models say is never rendered as HTML.
 
-    chipalign page        # or: python -m streamlit run ui/chat_app.py
+    chipalign page        # ui.page_server runs this file, behind ui.page_guard
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ from typing import Literal
 import streamlit as st
 
 from ui.client import Gateway
-from ui.conversation import Conversation, Turn, add_question, begin, close_interrupted, fail, retry, take_event, to_markdown, to_messages, with_last
+from ui.conversation import Conversation, Turn, add_question, begin, close_interrupted, fail, retry, take_event, to_messages, with_last
 from ui.errors import EmptyQuestion, GatewayError, SettingsError
+from ui.escaping import link, literal
 from ui.events import HEADING_SEPARATOR, Source
 from ui.heartbeat import with_heartbeat
-from ui.rendering import answer_markdown, literal
+from ui.rendering import answer_markdown
 from ui.settings import UiSettings
 from ui.store import ConversationStore
+from ui.transcript import to_markdown
 
 TAGLINE = "Ask about chip design. Every answer comes from your own documents and shows the passages it stands on."
 EXAMPLES = (
@@ -35,6 +37,7 @@ MARKS = {"ready": ":green[●]", "starting": ":orange[●]", "degraded": ":orang
 STATUS_EVERY_S = 5.0
 HEARTBEAT_S = 0.2  # how fast Stop acts while nothing comes
 DRAW_EVERY_S = 0.06  # faster than an eye, slower than a GPU: each drawing sends the whole answer so far
+DRAW_SHARE = 5  # a drawing is followed by a pause of at least so many times its own time: long answers are drawn less often
 SLOW_AFTER_S = 15.0  # from here on the page says that the engine is slow
 CURSOR = " ▌"
 ADDRESS_KEY = "conversation"  # the address of the page names the conversation, so that a reload finds it again
@@ -215,7 +218,7 @@ def draw_source(source: Source, cited: bool) -> None:
     st.code(source.text, language=None, wrap_lines=True)
     where = HEADING_SEPARATOR.join(part for part in (source.collection, source.path) if part)
     details = " · ".join(literal(part) for part in (where, source.licence) if part)
-    st.caption(f"[Open the page](<{source.link}>) · {details}" if source.link else details)
+    st.caption(f"{link('Open the page', source.link)} · {details}" if source.link else details)
 
 
 def draw_actions(turns: Conversation) -> None:
@@ -238,7 +241,7 @@ def answer_last_turn(gateway: Gateway, turns: Conversation) -> None:
         text, note = st.empty(), st.empty()
     with st.container(key="actions-answering", horizontal=True, horizontal_alignment="right"):
         st.button("Stop", key="stop", icon=":material/stop:")  # any click ends this run; the next one finds the turn interrupted
-    started_s = drawn_s = time.monotonic()
+    started_s = next_drawing_s = time.monotonic()
     try:
         with closing(with_heartbeat(gateway.ask(messages), HEARTBEAT_S)) as events:
             for event in events:
@@ -248,10 +251,11 @@ def answer_last_turn(gateway: Gateway, turns: Conversation) -> None:
                 now_s = time.monotonic()
                 if not turn.answer:
                     note.caption(waiting_note(turn, now_s - started_s))
-                elif event is None or now_s - drawn_s >= DRAW_EVERY_S:
+                elif now_s >= next_drawing_s:
                     note.empty()
                     text.markdown(answer_markdown(turn.answer + CURSOR, turn.sources))
-                    drawn_s = now_s
+                    took_s = time.monotonic() - now_s
+                    next_drawing_s = now_s + took_s + max(DRAW_EVERY_S, DRAW_SHARE * took_s)
     except GatewayError as error:
         remember(with_last(turns, fail(turn, str(error))))
 

@@ -12,23 +12,19 @@ import argparse
 import json
 import logging
 import os
-import re
 import signal
 import socket
 import sys
 import threading
 from contextlib import closing
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import NoReturn
 
 from ui.conversation import Turn, begin, take_event, to_messages
 from ui.errors import EmptyQuestion, PortTaken, SlackTokensWrong
 from ui.events import Finished, TextDelta
+from ui.plain_text import plain
 from ui.settings import UiSettings, parse_port, parse_url, redact
-
-# A document or a model must not be able to move the cursor or set the title of a terminal: no control characters but tab and newline.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def ask(argv: list[str]) -> int:
@@ -41,21 +37,21 @@ def ask(argv: list[str]) -> int:
     return _ask(" ".join(args.question), _settings(args.url), args.json)
 
 
-def _become_streamlit(settings: UiSettings) -> NoReturn:
-    """Replace this process, rather than wrap one: Ctrl-C and `kill` reach Streamlit itself, and nothing is left behind."""
+def _become_server(settings: UiSettings) -> NoReturn:
+    """Replace this process, rather than wrap one: Ctrl-C and `kill` reach the page's server itself, and nothing is left behind."""
     sys.stdout.flush()
-    os.execve(sys.executable, [sys.executable, *streamlit_arguments(settings)], settings.to_env())
+    os.execve(sys.executable, [sys.executable, "-m", "ui.page_server"], settings.to_env())
 
 
 def page(argv: list[str]) -> int:
-    """`chipalign page`: become the Streamlit server of the chat page. Returns only where it cannot start."""
+    """`chipalign page`: become the server of the chat page. Returns only where it cannot start."""
     parser = argparse.ArgumentParser(prog="chipalign page", description="Serve the chat page.")
     parser.add_argument("--port", help="port to listen on (default: CHIPALIGN_PAGE_PORT, or 8501)")
     parser.add_argument("--url", help="address of the gateway (default: CHIPALIGN_URL, or http://127.0.0.1:8000)")
     args = parser.parse_args(argv)
     settings = _settings(args.url, args.port)
     _check_port(settings.host, settings.page_port)
-    _become_streamlit(settings)
+    _become_server(settings)
 
 
 def slack(argv: list[str]) -> int:
@@ -93,23 +89,6 @@ def check_slack_tokens(settings: UiSettings) -> None:
         raise SlackTokensWrong(problems)
 
 
-def streamlit_arguments(settings: UiSettings) -> list[str]:
-    """What follows `python` to serve the page: every setting on the command line, so that no file of ours has to exist anywhere."""
-    flags = {
-        "server.address": settings.host,
-        "server.port": str(settings.page_port),
-        "server.headless": "true",  # opens no browser, asks for no e-mail address
-        "server.fileWatcherType": "none",  # an installed page does not change under its readers
-        "browser.gatherUsageStats": "false",
-        "client.toolbarMode": "viewer",  # keeps the choice of light or dark, drops the developer's menu
-        "client.showErrorDetails": "none",  # tracebacks belong into the log
-        "theme.light.primaryColor": "#0f766e",
-        "theme.dark.primaryColor": "#2dd4bf",
-    }
-    script = Path(__file__).with_name("chat_app.py")
-    return ["-m", "streamlit", "run", str(script), *(f"--{name}={value}" for name, value in flags.items())]
-
-
 def _settings(url: str | None, port: str | None = None) -> UiSettings:
     """The environment's settings with the options' values put over them."""
     settings = UiSettings.from_env()
@@ -145,7 +124,7 @@ def _ask(question: str, settings: UiSettings, as_json: bool) -> int:
                 if isinstance(event, Finished):
                     finished = event
                 elif isinstance(event, TextDelta) and not as_json:
-                    sys.stdout.write(_plain(event.text))
+                    sys.stdout.write(plain(event.text))
                     sys.stdout.flush()
         finally:
             if turn.answer and not as_json:
@@ -173,9 +152,4 @@ def _sources(turn: Turn) -> str:
         name = " > ".join(part for part in (source.title, *source.below_title) if part)
         lines.append(f"{'*' if source.number in turn.cited else ' '}[{source.number}] {name}")
         lines += [f"     {where}" for where in (source.link, source.path) if where]
-    return "".join(f"{_plain(line)}\n" for line in lines)
-
-
-def _plain(text: str) -> str:
-    """`text` without control characters."""
-    return _CONTROL.sub("", text)
+    return "".join(f"{plain(line)}\n" for line in lines)

@@ -8,12 +8,11 @@ It neither asks (`ui.client`) nor draws (`ui.chat_app`), and counts characters, 
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from ui.errors import EmptyQuestion
-from ui.events import HEADING_SEPARATOR, Event, Finished, Message, Source, SourcesFound, TextDelta
+from ui.events import Event, Finished, Message, Source, SourcesFound, TextDelta
 
 # About 3000 tokens of English at 4 characters each: with passages and an answer it fits the 8192 tokens that we serve by default.
 # Where the gateway still counts too many, `ui.client` halves the history.
@@ -110,30 +109,3 @@ def to_messages(conversation: Conversation, max_chars: int = MAX_CHARS) -> list[
         if turn.answer:
             messages += [{"role": "user", "content": turn.question}, {"role": "assistant", "content": turn.answer}]
     return [*messages, {"role": "user", "content": last.question}]
-
-
-def to_markdown(conversation: Conversation) -> str:
-    """The conversation as a Markdown document, with the passages under each answer; passages stand in fences, never as live markup."""
-    return "\n\n".join(["# ChipAlign conversation", *(_turn_to_markdown(turn) for turn in conversation)]) + "\n"
-
-
-def _turn_to_markdown(turn: Turn) -> str:
-    question = "\n".join(f"> {line}" for line in turn.question.splitlines())
-    parts = ["## Question", question, "## Answer", turn.answer or "(no answer)"]
-    if turn.state in ("stopped", "answering"):
-        parts.append("(stopped before its end)")
-    if turn.problem:
-        parts.append(f"({turn.problem})")
-    if turn.sources:
-        parts.append("### Sources")
-        parts += [_source_to_markdown(source, source.number in turn.cited) for source in turn.sources]
-    return "\n\n".join(parts)
-
-
-def _source_to_markdown(source: Source, cited: bool) -> str:
-    name = HEADING_SEPARATOR.join(part for part in (source.title, source.heading) if part)
-    where = "  \n".join(part for part in (source.link, source.path) if part)
-    # A fence must be longer than the longest run of backticks inside it (CommonMark 4.5).
-    longest_run = max((len(run) for run in re.findall(r"`+", source.text)), default=0)
-    fence = "`" * max(3, longest_run + 1)
-    return f"**[{source.number}]** {name}{' (cited)' if cited else ''}\n\n{where}\n\n{fence}text\n{source.text}\n{fence}"

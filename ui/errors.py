@@ -7,11 +7,19 @@ It maps nothing and catches nothing: `ui.client` decides which of these a failed
 
 from __future__ import annotations
 
+from ui.plain_text import one_line
+
 
 class UiError(Exception):
-    """Base of every error of this package; the command line prints it as one line and exits with `exit_code`."""
+    """Base of every error of this package; the command line prints it as one line and exits with `exit_code`.
+
+    A sentence may quote a server: what steers a terminal is taken out of it.
+    """
 
     exit_code = 2
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(one_line(sentence))
 
 
 class SettingsError(UiError):

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ui.plain_text import one_line, plain
+
 HEADING_SEPARATOR = " › "
 
 Message = dict[str, str]  # OpenAI's: "role" and "content"
@@ -107,16 +109,19 @@ def read_chunk(chunk: Mapping[str, Any]) -> Iterator[Event]:
 
 
 def read_source(hit: Mapping[str, Any]) -> Source:
-    """One entry of `retrieval.hits`; what a document does not have (a licence, a page) may be null."""
+    """One entry of `retrieval.hits`; what a document does not have (a licence, a page) may be null.
+
+    Documents are not trusted: what steers a terminal or reorders letters is taken out here, for every interface.
+    """
     return Source(
         number=int(hit["number"]),
-        title=hit.get("title") or hit.get("path") or "Untitled",
-        heading_path=tuple(hit.get("heading_path") or ()),
-        text=hit.get("text") or "",
-        url=hit.get("url") or "",
-        collection=hit.get("collection") or "",
-        path=hit.get("path") or "",
-        licence=hit.get("licence") or "",
+        title=one_line(hit.get("title") or hit.get("path") or "Untitled"),
+        heading_path=tuple(map(one_line, hit.get("heading_path") or ())),
+        text=plain(hit.get("text") or ""),
+        url=one_line(hit.get("url") or ""),
+        collection=one_line(hit.get("collection") or ""),
+        path=one_line(hit.get("path") or ""),
+        licence=one_line(hit.get("licence") or ""),
         score=float(hit.get("score") or 0.0),
     )
 

@@ -12,15 +12,15 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from markdown_it import MarkdownIt
 from markdown_it.tree import SyntaxTreeNode
+
+from ui.markdown_parser import parse
+from ui.plain_text import plain
 
 SECTION_CHARS = 3000  # Slack's limit for the text of a section block
 LINK_CHARS = 2500  # a longer link becomes text: a link cannot be cut, and has to fit into a section
 FENCE_CHARS = len("```\n\n```")
 
-# What is nested deeper than maxNesting is dropped by the parser: 60 levels are lists 30 deep, and far from Python's limit of recursion.
-_PARSER = MarkdownIt("commonmark", {"html": False, "maxNesting": 60}).enable(["table", "strikethrough"])
 _CITATION = re.compile(r"\[(\d{1,3})\]")
 _ATOM = re.compile(r"<[^<>]*>|&(?:amp|lt|gt);|.", re.DOTALL)  # what must not be cut in two
 _THREE_BACKTICKS = re.compile("`(?=``)")
@@ -37,7 +37,7 @@ class _Piece:
 
 def escape(text: str) -> str:
     """`text` as mrkdwn that shows its `&`, `<` and `>`; no mention and no link can stand in it."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return plain(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def link(url: str, label: str) -> str:
@@ -57,7 +57,7 @@ def to_sections(markdown: str, links: Mapping[int, str] | None = None, limit: in
     known = links or {}
     sections: list[str] = []
     glue = ""
-    for piece in _blocks(SyntaxTreeNode(_PARSER.parse(markdown)), known):
+    for piece in _blocks(SyntaxTreeNode(parse(markdown)), known):
         for part in _cut(piece, limit):
             joint = "\n" if piece.is_code or glue == "\n" else "\n\n"
             if sections and len(sections[-1]) + len(joint) + len(part) <= limit:

@@ -1,8 +1,8 @@
-"""Text of people, models and documents made safe to hand to Streamlit's Markdown. Pure: strings in, strings out.
+"""An answer of a model as Markdown for the page that shows no picture and leads nowhere but to its sources. Pure: strings in, strings out.
 
-Streamlit itself shows raw HTML as text, but reads no Markdown inside it. What is done here: keep a tag a text, keep a dollar a dollar
-(Tcl is full of them, and Streamlit reads two of them as LaTeX), show no picture (an address fetched by merely reading an answer), and
-link "[2]" to its passage.
+The answer is parsed, and what was found is written again in a form that every dialect reads alike: code in fences, every other letter that
+could mean something behind a backslash (`ui.escaping`). So lists, tables, headings and emphasis stay; a picture becomes its description, a
+link its text with the address beside it, raw HTML and mathematics the letters that they are, and "[2]" a link to its passage.
 
     st.markdown(answer_markdown("Set `$::env(X)`, see [1].", sources))
 """
@@ -10,43 +10,162 @@ link "[2]" to its passage.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import takewhile
 
+from markdown_it.token import Token
+
+from ui.escaping import Code, Piece, Text, fenced, link, link_target, write
 from ui.events import Source
+from ui.markdown_parser import parse
 
-# Fenced blocks (also one that is still being streamed and has no end yet), then inline code: what Markdown shows as it stands.
-_CODE = re.compile(r"(^[ \t]*(`{3,}|~{3,})[^\n]*\n.*?(?:^[ \t]*\2[`~]*[ \t]*$|\Z)|(?<!`)(`+)(?!`).+?(?<!`)\3(?!`))", re.DOTALL | re.MULTILINE)
-_CITATION = re.compile(r"(?!^\[\d+\]:)\[(\d{1,3})\](?!\()", re.MULTILINE)  # neither a link's text nor the definition of one
-_MARKUP = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&^=])")
+_CITATION = re.compile(r"\[(\d{1,3})\]")
+_LARGEST_NUMBER = 999_999_999  # of an item in a list; CommonMark reads more digits as text
+_RULE = "___"  # no list begins with this character, so that it stays a rule inside an item too
+_COLUMN_RULES = {"": "---", "text-align:left": ":--", "text-align:center": ":-:", "text-align:right": "--:"}
+# What may stand below a paragraph of a list's item without a blank line: of lists those that begin with a full item, and with 1.
+_JOINS_A_PARAGRAPH = re.compile(r"```|[-+*] \S|1[.)] \S")
 
-
-def literal(text: str) -> str:
-    """`text` as Markdown that shows exactly its characters, line breaks kept."""
-    return _MARKUP.sub(r"\\\1", text).replace("\n", "  \n")
+Links = dict[int, str]
 
 
 def answer_markdown(text: str, sources: Iterable[Source] = ()) -> str:
-    """A model's answer as Markdown: its code and lists as written, its dollars and pictures disarmed, its citations linked."""
+    """A model's answer, also one that is still coming, as Markdown: its code letter by letter, its citations linked, nothing else live."""
     links = {source.number: source.link for source in sources if source.link}
-    pieces = []
+    return "\n\n".join(_blocks(iter(parse(text)), links))
+
+
+def _blocks(tokens: Iterator[Token], links: Links) -> Iterator[str]:
+    """The blocks that `tokens` goes on with, up to and with the token that closes what they stand in."""
+    for token in tokens:
+        if token.nesting < 0:
+            return
+        yield _block(token, tokens, links)
+
+
+def _block(token: Token, tokens: Iterator[Token], links: Links) -> str:
+    """The block that `token` begins; all of it is taken from `tokens`."""
+    match token.type:
+        case "fence" | "code_block":
+            return fenced(token.content, *token.info.split()[:1])
+        case "hr":
+            return _RULE
+        case "table_open":
+            return _table(tokens, links)
+        case "bullet_list_open" | "ordered_list_open":
+            return _list(token, tokens, links)
+        case "blockquote_open":
+            return _behind("> ", "> ", "\n\n".join(_blocks(tokens, links)))
+        case "heading_open":
+            title = _paragraph(tokens, links).replace("\\\n", " ").replace("\n", " ")
+            return f"{'#' * int(token.tag[1:])} {title}"
+        case _:
+            return _paragraph(tokens, links)
+
+
+def _paragraph(tokens: Iterator[Token], links: Links) -> str:
+    """The text of a paragraph or heading; no line of it begins with a blank, which an entity may have written."""
+    text = "".join(write(_inline(token.children or (), links)) for token in takewhile(lambda token: token.nesting == 0, tokens))
+    return re.sub(r"^[ \t]+", "", text, flags=re.MULTILINE)
+
+
+def _list(opening: Token, tokens: Iterator[Token], links: Links) -> str:
+    """A list with the marks that it had, each item indented behind its own."""
+    items, is_tight = [], True
+    number = int(opening.attrGet("start") or 1) if opening.type == "ordered_list_open" else 0
+    for item in takewhile(lambda token: token.nesting > 0, tokens):
+        content, was_hidden = "", False
+        for token in takewhile(lambda token: token.nesting >= 0, tokens):
+            is_tight = is_tight and (token.type != "paragraph_open" or token.hidden)
+            block = _block(token, tokens, links)
+            content += ("\n" if was_hidden and _JOINS_A_PARAGRAPH.match(block) else "\n\n") + block if content else block
+            was_hidden = token.type == "paragraph_open" and token.hidden
+        mark = f"{min(number, _LARGEST_NUMBER)}{item.markup} " if opening.type == "ordered_list_open" else f"{item.markup} "
+        items.append(_behind(mark, " " * len(mark), content))
+        number += 1
+    return ("\n" if is_tight else "\n\n").join(items)
+
+
+def _behind(first: str, others: str, content: str) -> str:
+    """`content` with `first` before its first line and `others` before the others; no line ends in blanks of ours."""
+    head, *rest = content.split("\n")
+    return "\n".join([first + head if head else first.rstrip(), *(others + line if line else others.rstrip() for line in rest)])
+
+
+def _table(tokens: Iterator[Token], links: Links) -> str:
+    """A table with one line a row, its columns aligned as they were."""
+    lines: list[str] = []
+    rules: list[str] = []
+    for token in takewhile(lambda token: token.type != "table_close", tokens):
+        match token.type:
+            case "tr_open":
+                lines.append("|")
+            case "th_open":
+                rules.append(_COLUMN_RULES[str(token.attrGet("style") or "")])
+            case "inline":
+                lines[-1] += f" {write(_inline(token.children or (), links), in_table=True).strip()} |"
+    return "\n".join([lines[0], f"|{'|'.join(rules)}|", *lines[1:]])
+
+
+def _inline(children: Iterable[Token], links: Links) -> Iterator[Piece]:
+    """A paragraph's text, piece by piece."""
+    tokens = iter(children)
+    for token in tokens:
+        match token.type:
+            case "softbreak":
+                yield Text("\n")
+            case "hardbreak":
+                yield "\\\n"
+            case "code_inline":
+                yield Code(token.content)
+            case "strong_open" | "strong_close" | "em_open" | "em_close" | "s_open" | "s_close":
+                yield token.markup
+            case "link_open":
+                yield from _link(str(token.attrGet("href") or ""), list(takewhile(lambda token: token.type != "link_close", tokens)), links)
+            case "image":
+                yield from _image(token)
+            case _:
+                yield from _cited(_in_one_line(token.content), links)
+
+
+def _image(token: Token) -> Iterator[Piece]:
+    """A picture as its description, or as its address where it has none."""
+    description, address = _seen(token.children or ()), str(token.attrGet("src") or "")
+    if description.strip():
+        yield Text(description)
+    else:
+        yield Code(address) if address else Text("![]()")
+
+
+def _link(address: str, label: Sequence[Token], links: Links) -> Iterator[Piece]:
+    """A link to a source; any other as its text with the address beside it, to be read and copied."""
+    seen = _seen(label)
+    if seen.strip() and link_target(address) in map(link_target, links.values()):
+        yield link(seen, address)
+    elif seen in (address, address.removeprefix("mailto:")):
+        yield Text(seen)
+    else:
+        yield from _inline(label, {})
+        yield from (Text(" ("), Code(address), Text(")")) if address else (Text("()"),)
+
+
+def _cited(text: str, links: Links) -> Iterator[Piece]:
+    """`text`, where "[2]" is a link to the second passage if that has an address."""
     position = 0
-    for code in _CODE.finditer(text):
-        pieces += [_prose(text[position : code.start()], links), code.group()]
-        position = code.end()
-    return "".join([*pieces, _prose(text[position:], links)])
+    for found in _CITATION.finditer(text):
+        url = links.get(int(found.group(1)))
+        if url is not None:
+            yield Text(text[position : found.start()])
+            yield link(found.group(), url)
+            position = found.end()
+    yield Text(text[position:])
 
 
-def _prose(text: str, links: dict[int, str]) -> str:
-    text = re.sub(r"(?<!\\)<(?=[a-zA-Z/!?])(?!https?://)", r"\\<", text)  # a tag is text; and a line that opens with one hides no Markdown
-    text = text.replace("![", "!\\[")  # a picture is fetched when it is shown, and so can carry text away
-    text = re.sub(r"(?<!\\)\$", r"\\$", text)
-    text = re.sub(r"(?<!\\):(?=[a-z-]+\[)", r"\\:", text)  # Streamlit's own `:red[...]`, which bus slices look like
-    return _CITATION.sub(lambda match: _link(match, links), text)
+def _seen(tokens: Iterable[Token]) -> str:
+    """The letters of a text, without any markup."""
+    return "".join(" " if token.type.endswith("break") else _in_one_line(token.content) for token in tokens)
 
 
-def _link(match: re.Match[str], links: dict[int, str]) -> str:
-    url = links.get(int(match.group(1)))
-    if url is None:
-        return match.group()
-    target = re.sub(r"[\s<>()\\]", lambda c: f"%{ord(c.group()):02X}", url)  # these would end the link early
-    return f"[\\[{match.group(1)}\\]]({target})"
+def _in_one_line(text: str) -> str:
+    """`text`, each blank in it a space: an entity may stand for a line break, which would begin a block."""
+    return re.sub(r"\s", " ", text) if re.search(r"[^\S ]", text) else text

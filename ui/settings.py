@@ -47,6 +47,15 @@ class UiSettings:
     slack_url: str = field(
         default="https://slack.com/api/", metadata={"env": "CHIPALIGN_SLACK_URL", "help": "address of Slack's Web API; GovSlack has its own"}
     )
+    page_url: str = field(
+        default="",
+        metadata={"env": "CHIPALIGN_PAGE_URL", "help": "URL under which people reach the page, where that is not its host and port: behind a proxy"},
+    )
+
+    @property
+    def listens_everywhere(self) -> bool:
+        """Whether the page listens on every address of this machine."""
+        return self.host in ("0.0.0.0", "::")
 
     @property
     def slack_channel_ids(self) -> frozenset[str]:
@@ -72,6 +81,7 @@ class UiSettings:
             slack_channels=_channels(*given["slack_channels"]) if "slack_channels" in given else defaults.slack_channels,
             slack_questions=_questions(*given["slack_questions"]) if "slack_questions" in given else defaults.slack_questions,
             slack_url=f"{parse_url(*given['slack_url'])}/" if "slack_url" in given else defaults.slack_url,
+            page_url=parse_url(*given["page_url"]) if "page_url" in given else defaults.page_url,
         )
 
     def to_env(self, env: Mapping[str, str] = os.environ) -> dict[str, str]:

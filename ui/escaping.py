@@ -1,0 +1,137 @@
+"""Text as Markdown that shows exactly its letters, in every dialect that reads it. Pure: strings in, strings out.
+
+It parses no Markdown: `ui.rendering` does. The page's dialect is Streamlit's: CommonMark and GFM, mathematics between dollars, directives
+such as `:red[...]`, pictures by name such as `:smile:`, and `->` drawn as an arrow. A backslash disarms most of these. Addresses, names of
+pictures and arrows are looked for when backslashes are gone already, but never in code: they are written as inline code.
+
+    st.markdown(literal("Set $::env(X), see http://h/x"))   # Set \\$\\:\\:env(X), see `http://h/x`
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from urllib.parse import quote
+
+from ui.plain_text import plain
+
+_MARKUP = re.compile(
+    r"[\\`*_\[\]<>&$~|#]"
+    r"|:(?=\S)"  # directives, and a table's second line; a sentence's colon stays as it is
+    r"|!(?=\Z)"  # before a link it would make a picture
+)
+_LINE_START = re.compile(r"^([ \t]*(?:\d{1,9}(?=[.)])|(?=[+\-=])))(.)", re.MULTILINE)  # lists, rules and underlined headings
+_DRAWN = frozenset(("<->", "->", "<-", "--", ">=", "<=", "~="))  # Streamlit draws these as one character, between blanks
+_FOUND_LATER = re.compile(
+    r"://|www\.|[\w.+\-]@[\w\-]"  # addresses, for GFM
+    r"|:material/|:(?!\d\d:)[\w+\-]+:",  # pictures by name, for Streamlit; none has a name of two digits, which times have
+    re.IGNORECASE,
+)
+_CLOSING = ".,;!?)]}>\"'"  # what may stand behind an address in a sentence
+_SCHEME = f"{string.ascii_letters}{string.digits}_.+-"  # what an address or a name may have before `_FOUND_LATER`
+_URL_SAFE = "%/:?#[]@!&=+,;~"  # what an address may hold as it is; all else ends a link early somewhere, and is percent-encoded
+_LANGUAGE = re.compile(r"[A-Za-z0-9_+\-]{1,20}")
+
+
+@dataclass(frozen=True)
+class Text:
+    """Letters to be shown; "\\n" is a line break."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Code:
+    """Letters to be shown as inline code, in one line."""
+
+    text: str
+
+
+Piece = Text | Code | str  # a str is Markdown already, and means what it says
+
+
+def literal(text: str) -> str:
+    """`text` as Markdown that shows exactly its letters, line breaks and indentation kept."""
+    lines = plain(text).expandtabs(4).split("\n")
+    return "  \n".join(write([Text("\u00a0" * (len(line) - len(line.lstrip(" "))) + line.lstrip(" "))]) for line in lines)
+
+
+def write(pieces: Iterable[Piece], in_table: bool = False) -> str:
+    """The pieces, one behind the other, as Markdown for inside a paragraph; `in_table`: for a cell, where no code may hold a `|`.
+
+    Neighbours of a kind are joined before they are written: two spans of code side by side would be read as one or none, and an address
+    may stand in two texts.
+    """
+    parts: list[str] = []
+    for kind, run in groupby(_without_addresses(pieces), type):
+        joined = "".join(map(_letters, run))
+        if kind is Text:
+            parts.append(_LINE_START.sub(r"\1\\\2", _MARKUP.sub(r"\\\g<0>", joined)))
+        elif kind is Code and in_table:
+            parts.append("&#124;".join(inline_code(part) for part in joined.split("|")))
+        else:
+            parts.append(inline_code(joined) if kind is Code else joined)
+    return "".join(parts)
+
+
+def inline_code(text: str) -> str:
+    """`text`, which holds no line break, as inline code; "" for nothing."""
+    if not text:
+        return ""
+    fence = "`" * (longest_run("`", text) + 1)
+    # CommonMark takes one space off both ends of code that has one at both, and backticks must not touch.
+    pad = " " if text.startswith("`") or text.endswith("`") or (text[0] == text[-1] == " " and text.strip()) else ""
+    return f"{fence}{pad}{text}{pad}{fence}"
+
+
+def fenced(text: str, language: str = "") -> str:
+    """`text` as a block of code. A language that is no plain word is left out, and so is mermaid, which Streamlit draws as a picture."""
+    fence = "`" * max(3, longest_run("`", text) + 1)
+    shown = language if _LANGUAGE.fullmatch(language) and "mermaid" not in language.lower() else ""
+    return f"{fence}{shown}\n{text.removesuffix(chr(10))}\n{fence}"
+
+
+def link(label: str, url: str) -> str:
+    """A link that shows `label` letter by letter and leads to `url`, which must be http(s)."""
+    return f"[{write([Text(label)])}]({link_target(url)})"
+
+
+def link_target(url: str) -> str:
+    """`url` as it may stand in a link of Markdown, percent-encoded where it has to be."""
+    return quote(url, safe=_URL_SAFE).replace("&", "&amp;")
+
+
+def longest_run(character: str, text: str) -> int:
+    """How many of `character` stand side by side in `text`, at most."""
+    return max((len(run) for run in re.findall(f"{re.escape(character)}+", text)), default=0)
+
+
+def _without_addresses(pieces: Iterable[Piece]) -> Iterator[Piece]:
+    """The pieces that are not empty, neighbouring texts joined, and what would still be found in a text taken out of it as code."""
+    for kind, run in groupby(filter(_letters, pieces), type):
+        if kind is Text:
+            yield from filter(_letters, _split(plain("".join(map(_letters, run)))))
+        else:
+            yield from run
+
+
+def _letters(piece: Piece) -> str:
+    return piece if isinstance(piece, str) else piece.text
+
+
+def _split(text: str) -> Iterator[Piece]:
+    """`text`, its addresses, names of pictures and arrows as code."""
+    if not _FOUND_LATER.search(text) and not _DRAWN.intersection(text.split()):
+        yield Text(text)
+        return
+    for word in re.split(r"(\s+)", text):
+        found = _FOUND_LATER.search(word)
+        if found:
+            before = word[: found.start()].rstrip(_SCHEME)
+            address = word[len(before) :].rstrip(_CLOSING)
+            yield from (Text(before), Code(address), Text(word[len(before) + len(address) :]))
+        else:
+            yield Code(word) if word in _DRAWN else Text(word)

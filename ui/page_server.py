@@ -1,0 +1,50 @@
+"""The server of the chat page: Streamlit's own (`streamlit.starlette.App`), behind `ui.page_guard`.
+
+It draws nothing: `ui.chat_app` does, once for each click of each reader. `chipalign page` becomes this program.
+
+    python -m ui.page_server
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from starlette.middleware import Middleware
+from streamlit.starlette import App
+
+from ui.page_guard import PageGuard
+from ui.settings import UiSettings
+
+
+def main() -> None:
+    """Serve the page as the environment says, until Ctrl-C or SIGTERM."""
+    settings = UiSettings.from_env()
+    create_app(settings).run(config=streamlit_config(settings))
+
+
+def create_app(settings: UiSettings) -> App:
+    """The page as an ASGI application."""
+    return App(Path(__file__).with_name("chat_app.py"), middleware=[Middleware(PageGuard, settings=settings)])
+
+
+def streamlit_config(settings: UiSettings) -> dict[str, object]:
+    """Streamlit's options: every one is given here, so that no file of ours has to exist anywhere."""
+    public = urlsplit(settings.page_url)
+    return {
+        "server.address": settings.host,
+        "server.port": settings.page_port,
+        "server.headless": True,  # opens no browser, asks for no e-mail address
+        "server.fileWatcherType": "none",  # an installed page does not change under its readers
+        # The name in the address that is printed. Left open, Streamlit asks a server on the internet for this machine's address.
+        "browser.serverAddress": public.hostname or ("localhost" if settings.listens_everywhere else settings.host),
+        "browser.gatherUsageStats": False,
+        "client.toolbarMode": "viewer",  # keeps the choice of light or dark, drops the developer's menu
+        "client.showErrorDetails": "none",  # tracebacks belong into the log
+        "theme.light.primaryColor": "#0f766e",
+        "theme.dark.primaryColor": "#2dd4bf",
+    }
+
+
+if __name__ == "__main__":
+    main()

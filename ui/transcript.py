@@ -1,0 +1,40 @@
+"""A conversation as a Markdown document to keep. Pure: turns in, a string out.
+
+It draws nothing and writes no file. Whoever opens the document fetches nothing by it: answers stand as on the page, questions, titles and
+paths letter by letter, passages in fences.
+
+    text = to_markdown((Turn("What is hold slack?", "answered", "The margin ..."),))
+"""
+
+from __future__ import annotations
+
+from ui.conversation import Conversation, Turn
+from ui.escaping import fenced, link, literal
+from ui.events import HEADING_SEPARATOR, Source
+from ui.plain_text import plain
+from ui.rendering import answer_markdown
+
+
+def to_markdown(conversation: Conversation) -> str:
+    """The conversation, with the passages under each answer."""
+    return "\n\n".join(["# ChipAlign conversation", *map(_turn, conversation)]) + "\n"
+
+
+def _turn(turn: Turn) -> str:
+    question = "\n".join(f"> {line}" for line in literal(turn.question).split("\n"))
+    parts = ["## Question", question, "## Answer", answer_markdown(turn.answer, turn.sources) or "(no answer)"]
+    if turn.state in ("stopped", "answering"):
+        parts.append("(stopped before its end)")
+    if turn.problem:
+        parts.append(f"({literal(turn.problem)})")
+    if turn.sources:
+        parts.append("### Sources")
+        parts += [_source(source, source.number in turn.cited) for source in turn.sources]
+    return "\n\n".join(parts)
+
+
+def _source(source: Source, cited: bool) -> str:
+    name = literal(HEADING_SEPARATOR.join(part for part in (source.title, source.heading) if part))
+    where = "  \n".join([*([link(source.link, source.link)] if source.link else []), *([literal(source.path)] if source.path else [])])
+    parts = [f"**[{source.number}]** {name}{' (cited)' if cited else ''}", where, fenced(plain(source.text), "text")]
+    return "\n\n".join(filter(None, parts))
