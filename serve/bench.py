@@ -50,7 +50,7 @@ async def run_bench(settings: ServeSettings, data_dir: Path, questions: int, ful
         gateway_port, engine_port = free_ports(2)
         settings = dataclasses.replace(
             settings, home=Path(folder), host="127.0.0.1", gateway_port=gateway_port, engine_port=engine_port,
-            engine_url="", public_url="", api_key="", checkpoint="", index="",
+            engine_url="", engine_key="", public_url="", api_key="", checkpoint="", index="",
             engine_args="--no-enable-prefix-caching",  # every prompt is computed, whoever asks first
         )  # fmt: skip
         env = settings.child_env()

@@ -267,7 +267,8 @@ async def ready(request: Request) -> Response:
     try:
         index, is_searched = index_line(gateway.passages()), True
     except RetrievalUnavailable as error:
-        index, is_searched = f"{error}", False
+        log.warning("not ready: %s", error)  # who asks here may be anybody, and the reason may name a server
+        index, is_searched = "cannot be searched now; the gateway's log says why", False
     body = {
         "status": "starting" if not is_ready else "ready" if is_searched else "degraded",
         "engine": "ready" if is_ready else "the model engine does not answer: it is starting or down",
