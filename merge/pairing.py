@@ -56,8 +56,15 @@ class Pair:
     chat_vocab: Vocabulary | None = None
 
     @property
+    def lacks_head(self) -> bool:
+        """Whether one of them has lost its head: a tensor that the other parent has only, which `unmatched` decides."""
+        return has_lost_head(self.chip) or has_lost_head(self.chat)
+
+    @property
     def ties_differ(self) -> bool:
         """Whether one parent's head is its embedding and the other's is not: the case that `embeddings` decides."""
+        if self.lacks_head:
+            return False
         stored = (HEAD in self.chip.specs) != (HEAD in self.chat.specs)
         said = {bool(source.config["tie_word_embeddings"]) for source in (self.chip, self.chat) if "tie_word_embeddings" in source.config}
         return stored or len(said) == 2
@@ -91,7 +98,8 @@ def check_pair(chip: TensorSource, chat: TensorSource, recipe: Recipe | None = N
     chip, chat, base, renamed = align_names(chip, chat, base, "refuse" if recipe is None else recipe.names)
     chip_vocab, chat_vocab, base_vocab = (None if source is None else find_vocabulary(source) for source in (chip, chat, base))
     found = compare_configs(chip.config, chat.config, by_name=not renamed) + renamed
-    found += compare_vocabularies(chip_vocab, chat_vocab) + compare_specs(chip.specs, chat.specs)
+    found += compare_vocabularies(chip_vocab, chat_vocab)
+    found += compare_specs(chip.specs, chat.specs, lacks_head=has_lost_head(chip) or has_lost_head(chat))
     if find_share(chip.specs, chat.specs) < SMALLEST_SHARE:
         found = [mismatch for mismatch in found if mismatch.setting != "unmatched"] + [describe_strangers(chip.specs, chat.specs)]
     open_ones = [mismatch.tell() for mismatch in found if mismatch.is_open(recipe)]
@@ -226,12 +234,15 @@ def compare_vocabularies(chip: Vocabulary | None, chat: Vocabulary | None, side:
     return found
 
 
-def compare_specs(chip: Mapping[str, TensorSpec], chat: Mapping[str, TensorSpec]) -> list[Mismatch]:
-    """Differences of names, shapes and kinds of dtype; two float dtypes are no difference, each is widened as it is read."""
+def compare_specs(chip: Mapping[str, TensorSpec], chat: Mapping[str, TensorSpec], *, lacks_head: bool = False) -> list[Mismatch]:
+    """Differences of names, shapes and kinds of dtype; two float dtypes are no difference, each is widened as it is read.
+
+    lacks_head: whether the parent without a head lost it, and its embedding is not the head as well.
+    """
     found = []
     for side, ours, theirs in (("chip", chip, chat), ("chat", chat, chip)):
         for name in by_number(ours.keys() - theirs.keys()):
-            setting = "embeddings" if name == HEAD and find_embedding(theirs) else "unmatched"
+            setting = "embeddings" if name == HEAD and find_embedding(theirs) and not lacks_head else "unmatched"
             found.append(Mismatch(f"tensor {name} is in the {side} parent only", setting))
     for name in by_number(chip.keys() & chat.keys()):
         a, b = chip[name], chat[name]
@@ -249,6 +260,11 @@ def compare_specs(chip: Mapping[str, TensorSpec], chat: Mapping[str, TensorSpec]
 def find_embedding(names: Collection[str]) -> str | None:
     """The name of the input embedding, which is the head as well where a model ties them."""
     return next((name for name in names if EMBEDDINGS.fullmatch(name)), None)
+
+
+def has_lost_head(source: TensorSource) -> bool:
+    """Whether the config says that the head is a tensor of its own, and there is none: saved from the inner model, which has no head."""
+    return HEAD not in source.specs and source.config.get("tie_word_embeddings") is False and find_embedding(source.specs) is not None
 
 
 def check_ids(chat: Vocabulary | None) -> list[str]:
@@ -309,7 +325,8 @@ def check_base(
         return ["the method needs a base model. Set [base] model"]
     found = [f"base model, {found.text}" for found in compare_configs(base.config, chat.config, "base") if found.setting is None]
     by_token = rows is not None and base_vocab is not None
-    head = HEAD in chat.specs and HEAD not in base.specs and find_embedding(base.specs) is not None  # tied: its embedding stands for it
+    tied = HEAD not in base.specs and find_embedding(base.specs) is not None and not has_lost_head(base)  # its embedding stands for it
+    head = HEAD in chat.specs and tied
     found += [f"base model, tensor {name} is not there" for name in by_number(chat.specs.keys() - base.specs.keys() - ({HEAD} if head else set()))]
     for name in by_number(chat.specs.keys() & base.specs.keys()):
         ours, theirs = base.specs[name], chat.specs[name]

@@ -22,10 +22,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
-from merge.checkpoint import TensorSpec
+from merge.checkpoint import TensorSource, TensorSpec
 from merge.dtypes import DTYPES, FLOATS
 from merge.errors import RecipeError
-from merge.pairing import HEAD, VOCABULARY_TENSORS, Pair, by_number, find_embedding
+from merge.pairing import HEAD, VOCABULARY_TENSORS, Pair, by_number, find_embedding, has_lost_head
 from merge.recipe import BASE_METHODS, Lam, Recipe
 from merge.vocabulary import RowMap
 
@@ -113,7 +113,7 @@ def choose_names(recipe: Recipe, pair: Pair) -> list[str]:
     for name in chip.keys() | chat.keys():
         if name in chip and name in chat:
             keep = not (name == HEAD and recipe.embeddings == "tied" and pair.ties_differ)
-        elif name == HEAD and find_embedding(chip) and find_embedding(chat):
+        elif name == HEAD and find_embedding(chip) and find_embedding(chat) and not pair.lacks_head:
             keep = recipe.embeddings == "untied"
         else:
             keep = recipe.unmatched in ("union", "chip" if name in chip else "chat")
@@ -123,12 +123,12 @@ def choose_names(recipe: Recipe, pair: Pair) -> list[str]:
 
 
 def _plan_tensor(recipe: Recipe, pair: Pair, name: str, depth: int) -> TensorPlan:
-    chip, chat = (_find_source(name, source.specs) for source in (pair.chip, pair.chat))
+    chip, chat = (_find_source(name, source) for source in (pair.chip, pair.chat))
     spec = pair.chat.specs[chat] if chat is not None else pair.chip.specs[str(chip)]
     rows = pair.rows if VOCABULARY_TENSORS.fullmatch(name) else None
     shape = (rows.rows, *spec.shape[1:]) if rows else spec.shape
     dtype = OUTPUT_DTYPES[recipe.dtype] if spec.dtype in FLOATS else spec.dtype
-    base = _find_source(name, pair.base.specs) if pair.base is not None and recipe.method in BASE_METHODS else None
+    base = _find_source(name, pair.base) if pair.base is not None and recipe.method in BASE_METHODS else None
     lam, method = find_lam(recipe, name, depth), recipe.method
     if chip is None or chat is None:
         lam, method = float(chat is None), "copy"
@@ -139,11 +139,11 @@ def _plan_tensor(recipe: Recipe, pair: Pair, name: str, depth: int) -> TensorPla
     return TensorPlan(name, shape, lam, method, rows, dtype, chip, chat, base if method in BASE_METHODS else None)
 
 
-def _find_source(name: str, specs: Mapping[str, TensorSpec]) -> str | None:
+def _find_source(name: str, source: TensorSource) -> str | None:
     """The tensor of a parent that is meant by a name of the output: a tied parent's head is its embedding."""
-    if name in specs:
+    if name in source.specs:
         return name
-    return find_embedding(specs) if name == HEAD else None
+    return find_embedding(source.specs) if name == HEAD and not has_lost_head(source) else None
 
 
 def is_merged(recipe: Recipe, name: str) -> bool:

@@ -36,6 +36,7 @@ from merge.staging import staged_folder
 from merge.verify import VerifyOptions, verify_checkpoint
 from serve.weights import weight_problems
 from tests.attack import Attack
+from tests.conftest import free_port
 from tests.test_merge_failures import MUTATORS, change_value, cut_off, flip_bytes
 from tests.tiny_models import make_recipe, read_tensors, rewrite_config, write_adapter, write_llama
 
@@ -494,6 +495,16 @@ def test_an_adapter_whose_pattern_would_hang_is_refused_at_once(tmp_path: Path, 
     with pytest.raises(AdapterUnsupported, match="no regular expression that is sure to end soon"):
         look(make_recipe(*parents, adapter), tmp_path / "home")
     assert time.monotonic() - started < SECONDS
+
+
+def test_no_login_and_no_token_stands_in_a_message(tmp_path: Path, parents: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
+    settings = MergeSettings(tmp_path / "home", hub_endpoint=f"http://engineer:secret@127.0.0.1:{free_port()}")
+    with Resolver(tmp_path, settings, say=lambda text: None) as resolver:
+        sentence = refusal(lambda: resolver.resolve(ParentRef("org/name"), "chip"))
+    assert "127.0.0.1" in sentence
+    assert "secret" not in sentence
 
 
 def test_a_config_larger_than_any_is_refused_unread(tmp_path: Path, parents: tuple[Path, Path]) -> None:

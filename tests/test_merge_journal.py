@@ -18,9 +18,9 @@ from merge.journal import JOURNAL, Journal, is_taken_up
 from merge.merger import Watcher, merge_parents
 from merge.recipe import Recipe
 from merge.settings import MergeSettings
+from tests.attack import Attack
 from tests.tiny_models import make_recipe, write_llama
 
-KILLS = 50
 RESULT = TensorResult("t", (2, 3), 1.0, 2.0, 0.1, "geodesic", 1.5, "aa", 0.6)
 
 
@@ -41,14 +41,17 @@ def run(recipe: Recipe, out: Path, **options: Any) -> list[str]:
     return listener.said
 
 
-def test_fifty_kills_end_in_the_bytes_of_an_undisturbed_run(tmp_path: Path) -> None:
+@pytest.mark.attack
+def test_kills_end_in_the_bytes_of_an_undisturbed_run(tmp_path: Path, attack: Attack) -> None:
     shape: dict[str, Any] = {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 20, "vocab_size": 8192}
     chip, chat = (write_llama(tmp_path / name, seed, **shape) for name, seed in (("chip", 1), ("chat", 2)))
-    kills = kill_repeatedly(chip, chat, tmp_path / "out", KILLS)
-    assert kills.killed == KILLS
-    assert kills.taken_up > KILLS / 10
+    tries = attack.times(20, full=60)
+    kills = kill_repeatedly(chip, chat, tmp_path / "out", tries)
+    assert kills.killed == tries
+    assert kills.taken_up > tries / 10
     assert len(list((tmp_path / "out").glob("model-*.safetensors"))) > 1
     AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    attack.report("merges killed and taken up", tries, [])  # a failure is raised where it is found
 
 
 @pytest.fixture

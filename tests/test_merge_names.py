@@ -179,3 +179,17 @@ def test_names_are_matched_only_where_nothing_but_wrappers_differs() -> None:
     assert describe_names(found, "chip", "chat") == (
         "the chip parent's 1 tensor is the chat parent's without `language_model.`, 1 tensor is the chat parent's without `model.`"
     )
+
+
+def test_a_head_that_was_lost_is_not_made_of_the_embedding(tmp_path: Path) -> None:
+    chip, chat = (write_llama(tmp_path / name, seed, tie_word_embeddings=False) for name, seed in (("chip", 1), ("chat", 2)))
+    rewrite_config(chip, tie_word_embeddings=False)
+    rewrite_config(chat, tie_word_embeddings=False)
+    rewrite_tensors(chip, {"lm_head.weight": None})
+    rename(chip, lambda name: name.removeprefix("model."))
+    for embeddings in ("refuse", "tied", "untied"):
+        text = refusal(make_recipe(chip, chat, names="chat", embeddings=embeddings), tmp_path / "out")
+        assert "tensor lm_head.weight is in the chat parent only (decide it with unmatched" in text
+    merged = run(make_recipe(chip, chat, names="chat", unmatched="chat"), tmp_path / "out")
+    assert torch.equal(merged["lm_head.weight"], read_tensors(chat)["lm_head.weight"])
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["tie_word_embeddings"] is False
