@@ -94,11 +94,19 @@ class RagSettings:
     )
     max_file_mb: int = field(
         default=64,
-        metadata={"env": "CHIPALIGN_MAX_FILE_MB", "help": "largest PDF, Word or HTML file that is read, in MiB", "range": (1, 1024)},
+        metadata={
+            "env": "CHIPALIGN_MAX_FILE_MB",
+            "help": "largest PDF, Word or HTML file that is read, in MiB; of LEF, Liberty, DEF and SPEF so much of the beginning",
+            "range": (1, 1024),
+        },
     )
     parse_timeout_s: float = field(
         default=300.0,  # pages of a PDF take some 50 ms each: enough for a manual of several thousand
-        metadata={"env": "CHIPALIGN_PARSE_TIMEOUT_S", "help": "longest time to parse one file before it is given up", "range": (0.1, 86_400.0)},
+        metadata={
+            "env": "CHIPALIGN_PARSE_TIMEOUT_S",
+            "help": "longest time to parse one file, to cut it or to unpack it from an archive, before it is given up",
+            "range": (0.1, 86_400.0),
+        },
     )
     parse_memory_mb: int = field(
         default=2048,
