@@ -23,8 +23,8 @@ from merge.question_file import field_of, read_lines
 from merge.turn_rules import Rule, parse_rule
 
 TURNS = 2
-# The form of the gateway's prompt (rag.prompt), which this package may not import: tests/test_merge_multiturn.py compares the two. The gateway's
-# rules about citing are left out, since one pasted text needs no numbers in an answer.
+# The form of the gateway's prompt (rag.answering.prompt), which this package may not import: tests/test_merge_multiturn.py compares the two.
+# The gateway's rules about citing are left out, since one pasted text needs no numbers in an answer.
 SYSTEM = "You are a chip-design assistant. Answer the question using only the context."
 TITLE = "Pasted by the engineer"
 Value = dict[str, Any]  # one conversation's results: key, domain, and per turn the rules met and the score

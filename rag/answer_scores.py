@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rag.answer_questions import AnswerQuestion, Pattern
-from rag.prompt import NOTHING_FOUND
+from rag.answering.prompt import NOTHING_FOUND
 from rag.qa_measures import corpus_names, drop_last_word
 
 COMPLETE, FACTS, FORBIDDEN = "complete", "facts", "forbidden"

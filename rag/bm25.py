@@ -176,6 +176,10 @@ class Bm25Index:
         """Rows that hold this exact term (a name as `tokenize` gives it)."""
         return frozenset(int(row) for row in self._rows_of(term))
 
+    def idf(self, term: str) -> float:
+        """What a term weighs in any question: much where few rows hold it."""
+        return idf(self.count, len(self._rows_of(term)))
+
     def _rows_of(self, term: str) -> NDArray[np.int32]:
         number = self._vocabulary.get(term)
         rows = self._rows[:0] if number is None else self._rows[self._indptr[number] : self._indptr[number + 1]]

@@ -23,6 +23,7 @@ from rag.model_folder import MARKS, find_adapter, find_base, find_model_folder, 
 
 Vectors = NDArray[np.float32]
 TokenIds = NDArray[np.int64]
+TokenPlaces = NDArray[np.int64]  # shape (tokens, 2)
 Progress = Callable[[int, int], None]
 Given = TypeVar("Given")
 Found = TypeVar("Found")
@@ -93,6 +94,9 @@ class TextEmbedder(Protocol):
     def count_tokens(self, text: str) -> int:
         """Tokens of `text` without the model's own marks."""
 
+    def token_places(self, text: str) -> TokenPlaces:
+        """Where those tokens of `text` stand that `embed_tokens` gives vectors of, as first character and the one after the last."""
+
     def embed(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
         """Vectors of length 1, shape (texts, dimension), float32, in the order of `texts`."""
 
@@ -153,6 +157,13 @@ class Embedder:
     def count_tokens(self, text: str) -> int:
         """Tokens of `text` without the model's own marks."""
         return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def token_places(self, text: str) -> TokenPlaces:
+        """Where the tokens of `text` with a letter or a digit stand, shape (tokens, 2), up to where the model stops reading."""
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        kept = self.is_word[encoding.ids[: self.max_tokens]]
+        places: TokenPlaces = np.array(encoding.offsets[: self.max_tokens], dtype=np.int64).reshape(-1, 2)[kept]
+        return places
 
     def embed(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
         """Vectors of length 1, shape (texts, dimension), float32, in the order of `texts`; longer texts are cut at `max_tokens`."""

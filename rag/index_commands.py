@@ -121,8 +121,8 @@ def read_sources(arguments: list[str], settings: RagSettings, skipped: "list[Ski
 def _search(query: str, index_dir: Path, top_k: int, collections: list[str], settings: RagSettings, as_json: bool) -> None:
     from rich.console import Console
 
+    from rag.answering.prompt import nothing_found
     from rag.hit_view import print_hits
-    from rag.prompt import nothing_found
     from rag.retriever import Retriever
 
     retriever = Retriever.open(index_dir, settings)

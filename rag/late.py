@@ -96,10 +96,20 @@ class LateIndex:
             best = np.maximum.reduceat(products, firsts, axis=1)  # shape (all questions' tokens, rows)
             ends = np.cumsum([len(question.token_ids) for question in questions])
             for own_scores, question, own_best in zip(scores, questions, np.split(best, ends[:-1]), strict=True):
-                weights = self._weights[np.where(question.token_ids < len(self._weights) - 1, question.token_ids + 1, 0)]
+                weights = self.weights(question.token_ids)
                 if weights.sum():
                     own_scores[filled] = weights @ own_best / weights.sum() / (SIGN_COSINE * math.sqrt(self._dimension))
         return [[float(score) for score in own_scores] for own_scores in scores]
+
+    def weights(self, token_ids: NDArray[np.int64]) -> Vectors:
+        """What each token of a question weighs, shape (tokens,): its idf among the passages."""
+        weights: Vectors = self._weights[np.where(token_ids < len(self._weights) - 1, token_ids + 1, 0)]
+        return weights
+
+    def signs(self, row: int) -> Vectors:
+        """The vectors of one passage's tokens as far as they are kept, shape (tokens, dimension), each of about the length of a cosine's."""
+        bits = np.unpackbits(self.row(row).bits, axis=1, count=self._dimension)
+        return (2.0 * bits.astype(np.float32) - 1.0) / np.float32(SIGN_COSINE * math.sqrt(self._dimension))
 
     def save(self, folder: Path) -> None:
         """Write four .npy arrays into `folder`."""

@@ -13,7 +13,7 @@ why, until what lies in the folder can be opened.
 import logging
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
@@ -21,7 +21,7 @@ from time import monotonic
 from rag.documents import Chunk, Hit
 from rag.errors import IndexMismatch, IndexNotFound, IndexUnusable, RagError
 from rag.index import MANIFEST
-from rag.retriever import Retriever
+from rag.retriever import Comparison, Retriever
 from rag.selection import select_collections
 from rag.settings import RagSettings
 
@@ -55,6 +55,14 @@ class NoIndex:
     def search(self, query: str, top_k: int = 5) -> list[Hit]:
         """Nothing is found."""
         return []
+
+    def compare(self, queries: Sequence[str], hits: Sequence[Hit]) -> list[list[Comparison]]:
+        """Nothing is compared: there are no hits."""
+        return [[] for _ in queries]
+
+    def idf(self, terms: Iterable[str]) -> dict[str, float]:
+        """No term weighs anything."""
+        return dict.fromkeys(terms, 0.0)
 
 
 class LiveRetriever:

@@ -207,7 +207,7 @@ def _ask(
     prompts: "list[QaPrompt]", collections: "Sequence[str]", server: "Server", args: argparse.Namespace, file: "AnswersFile", progress: "Show"
 ) -> int:
     """Get every answer that the file does not hold; returns how many it held. Raises AnswersUnusable where those answer other prompts."""
-    from rag.prompt import nothing_found
+    from rag.answering.prompt import nothing_found
     from rag.qa_client import Reply, ask_all
 
     by_number = {prompt.number: prompt for prompt in prompts}

@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rag.answering.prompt import CUT_MARK, build_prompt
 from rag.documents import Chunk, Hit, hash_text
 from rag.embedder_choice import open_embedder
 from rag.errors import QuestionsUnusable, SourceUnusable
 from rag.progress import Show
-from rag.prompt import CUT_MARK, build_prompt
 from rag.query import retrieval_query
 from rag.questions import Question, find_wanted
 from rag.retriever import Retriever

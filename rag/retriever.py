@@ -8,6 +8,7 @@ It builds nothing and writes no prompt. One retriever serves many threads.
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 
 from rag.bm25 import best_rows, content_terms, find_tokens, is_identifier
 from rag.clauses import split_clauses
-from rag.documents import Chunk, Hit
+from rag.dense import Vectors
+from rag.documents import Chunk, Hit, searchable_text
 from rag.embedder import Embedded, TextEmbedder
 from rag.embedder_choice import open_embedder
 from rag.errors import EmptyQuery, IndexCorrupt
@@ -68,6 +70,19 @@ class _Scores(NamedTuple):
     dense: list[float]
     bm25: list[float]
     late: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A question beside one passage: what each token of the question weighs, and the tokens of the passage with their places.
+
+    `places` are characters of the passage's text; those of its title and headings are negative.
+    """
+
+    question: Embedded
+    weights: Vectors  # shape (question's tokens,)
+    places: NDArray[np.int64]  # shape (passage's tokens, 2)
+    vectors: Vectors  # shape (passage's tokens, dimension), each of length 1
 
 
 class Retriever:
@@ -140,6 +155,26 @@ class Retriever:
     def rank(self, query: str) -> Iterator[Hit]:
         """The whole ranking, best first, whether a passage answers the question or not: `search` without its rules. Raises EmptyQuery."""
         return map(self._hit, self._rank(clean_query(query)))
+
+    def compare(self, queries: Sequence[str], hits: Sequence[Hit]) -> list[list[Comparison]]:
+        """Each question beside each passage token by token: what `search` sums up of it. Raises EmptyQuery."""
+        texts = [expand_abbreviations(clean_query(query), self._glossary) for query in queries]
+        embedded = sorted(self._embedder.embed_tokens(texts), key=lambda one: one.row)
+        passages = [self._placed_tokens(hit.chunk) for hit in hits]
+        weights = [self._index.late.weights(one.token_ids) for one in embedded]
+        return [[Comparison(one, own, *passage) for passage in passages] for one, own in zip(embedded, weights, strict=True)]
+
+    def idf(self, terms: Iterable[str]) -> dict[str, float]:
+        """What each term of BM25's weighs: much where few passages hold it."""
+        return {term: self._index.bm25.idf(term) for term in terms}
+
+    def _placed_tokens(self, chunk: Chunk) -> tuple[NDArray[np.int64], Vectors]:
+        """Where the tokens of a passage stand, and their vectors; none where the index keeps no tokens or counts others."""
+        row = self._index.chunks.find(chunk.chunk_id)
+        signs = self._index.late.signs(row) if row is not None else np.zeros((0, 0), dtype=np.float32)
+        text = searchable_text(chunk)
+        places = self._embedder.token_places(text) - (len(text) - len(chunk.text))
+        return (places, signs) if len(places) == len(signs) else (places[:0], signs[:0])
 
     def evidence(self, query: str, *, by_token: bool) -> Evidence:
         """What speaks for and against an answer of the index to the question, by one kind of similarity. Raises EmptyQuery."""

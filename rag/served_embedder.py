@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from rag.embedder import PROBE, Embedded, Progress, Vectors, batch_by_length, map_ahead, stack_vectors
+from rag.embedder import PROBE, Embedded, Progress, TokenPlaces, Vectors, batch_by_length, map_ahead, stack_vectors
 from rag.embeddings_api import EmbeddingsApi
 from rag.errors import EmbedderUnavailable
 from rag.fingerprint import describe_served
@@ -88,6 +88,10 @@ class ServedEmbedder:
     def count_tokens(self, text: str) -> int:
         """Tokens of `text` without the model's own marks, an estimate where no tokenizer is named."""
         return self._counter.count(text)
+
+    def token_places(self, text: str) -> TokenPlaces:
+        """None: a server gives no vectors of tokens."""
+        return np.zeros((0, 2), dtype=np.int64)
 
     def embed(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
         """Vectors of length 1, shape (texts, dimension), float32, in the order of `texts`; longer texts are cut at `max_tokens`."""

@@ -9,7 +9,7 @@ import html
 import re
 from collections.abc import Sequence
 
-from rag.citations import cite_markers
+from rag.answering.citations import cite_markers
 
 # Verbs with which descriptions of options and commands begin. Only these are taken for verbs: "Target density" and "Output file" begin with none.
 _VERBS = frozenset({

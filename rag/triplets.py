@@ -1,7 +1,8 @@
 """Context-question-answer triplets to fine-tune a chat model on: the gateway's own prompts, with passages that do hold the answer, or do not.
 
-Every prompt is built by `rag.prompt.build_prompt`; the passages beside the golden one are what the search finds, so that a model learns to choose
-among them. Where a question has its golden passages taken away, and no other holds the answer, the answer says so. It reads and writes no file.
+Every prompt is built by `rag.answering.prompt.build_prompt`; the passages beside the golden one are what the search finds, so that a model learns
+to choose among them. Where a question has its golden passages taken away, and no other holds the answer, the answer says so. It reads and writes
+no file.
 
     maker = TripletMaker(retriever, counter, seed=0)
     triplet = maker.answerable("template", draft)  # or the reason why there is none
@@ -14,9 +15,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 
+from rag.answering.prompt import CUT_MARK, Prompt, build_prompt
 from rag.bm25 import content_terms, find_tokens, is_identifier, tokenize
 from rag.documents import Chunk, Hit, hash_text, searchable_text
-from rag.prompt import CUT_MARK, Prompt, build_prompt
 from rag.qa_prompts import Counter
 from rag.retriever import Retriever
 from rag.triplet_phrases import cite_at_end, has_marker, with_stop

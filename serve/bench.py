@@ -52,6 +52,7 @@ async def run_bench(settings: ServeSettings, data_dir: Path, questions: int, ful
             settings, home=Path(folder), host="127.0.0.1", gateway_port=gateway_port, engine_port=engine_port,
             engine_url="", engine_key="", public_url="", api_key="", checkpoint="", index="",
             engine_args="--no-enable-prefix-caching",  # every prompt is computed, whoever asks first
+            answer="model",
         )  # fmt: skip
         env = settings.child_env()
         say(console, "merging the demo pair, twice: the first run de-quantises the parents too")

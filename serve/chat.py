@@ -11,12 +11,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from rag.answering.citations import Citation, cite
+from rag.answering.evidence import HITS_READ, Quote, select_quotes
+from rag.answering.prompt import build_prompt, defuse, nothing_found
+from rag.answering.wording import word_quotes
 from rag.bm25 import tokenize
-from rag.citations import cite
 from rag.documents import Hit
 from rag.errors import CollectionUnknown, EmbedderUnavailable, IndexCorrupt, MilvusUnavailable
-from rag.prompt import build_prompt, defuse, nothing_found
 from rag.query import TURNS_SEARCHED, fallback_query, has_content, own_words, retrieval_query, shorten_turn
+from rag.retriever import Comparison
 from serve.errors import CollectionNotFound, ContextLengthExceeded, RetrievalUnavailable, TooManyTokens
 from serve.protocol import ChatRequest, Message, message_text, with_text
 from serve.settings import ServeSettings
@@ -38,6 +41,12 @@ class Searcher(Protocol):
     def search(self, query: str, top_k: int = 5) -> list[Hit]:
         """The best hits, best first; none where nothing is relevant."""
 
+    def compare(self, queries: Sequence[str], hits: Sequence[Hit]) -> list[list[Comparison]]:
+        """Each question beside each passage, token by token."""
+
+    def idf(self, terms: Iterable[str]) -> dict[str, float]:
+        """What each term weighs."""
+
 
 class Counter(Protocol):
     """What the gateway needs of a `serve.tokens.TokenCounter`."""
@@ -57,7 +66,8 @@ class Counter(Protocol):
 class Grounded:
     """A request with its passages: `body` goes to the engine; `answer` is set when the gateway answers by itself instead.
 
-    `query` found the passages (None: nothing was searched); `fallback` tells whether it is the second one that was tried.
+    `query` found the passages (None: nothing was searched); `fallback` tells whether it is the second one that was tried. An answer of
+    `quotes` has their places in the passages, and `citations` their places in the answer.
     """
 
     body: dict[str, Any]
@@ -66,6 +76,14 @@ class Grounded:
     prompt_tokens: int
     answer: str | None = None
     fallback: bool = False
+    quotes: tuple[Quote, ...] = ()
+    citations: tuple[Citation, ...] = ()
+
+
+def wants_quotes(request: ChatRequest, settings: ServeSettings) -> bool:
+    """Whether the documents shall answer in their own words. What only a model can do (call tools, write JSON) is left to the model."""
+    mode = request.options.answer or settings.answer
+    return mode == "quote" and request.options.enabled and not request.tools and not request.wants_json
 
 
 def ground(request: ChatRequest, retriever: Searcher, counter: Counter, settings: ServeSettings, max_model_len: int) -> Grounded:
@@ -92,13 +110,17 @@ def ground(request: ChatRequest, retriever: Searcher, counter: Counter, settings
     searched = [shorten_turn(turn) for turn in turns[-TURNS_SEARCHED:]]
     if not request.options.enabled or last["role"] != "user" or not has_content(searched[-1]):
         return _capped(plain, request, max_model_len)
+    top_k, quoting = request.options.top_k or settings.top_k, wants_quotes(request, settings)
     try:
-        query, hits, fallback = find_passages(searched, retriever, request.options.top_k or settings.top_k)
+        query, hits, fallback = find_passages(searched, retriever, max(top_k, HITS_READ) if quoting else top_k)
+        quotes = select_quotes(query, hits, retriever) if quoting and hits else []
     except (EmbedderUnavailable, MilvusUnavailable, IndexCorrupt) as error:
         raise RetrievalUnavailable(f"{error}") from error
     if not hits:
         return replace(plain, query=query, answer=None if request.tools else nothing_found(retriever.collections))
-    prompt = build_prompt(turns[-1], hits, counter.count_text, min(settings.context_tokens, room), counter.special_tokens)
+    if quotes:
+        return _quoted(replace(plain, query=query, fallback=fallback), quotes, hits, top_k)
+    prompt = build_prompt(turns[-1], hits[:top_k], counter.count_text, min(settings.context_tokens, room), counter.special_tokens)
     if not prompt.hits:
         raise _too_long(plain.prompt_tokens, max_model_len, "passages and an answer")
     earlier = [
@@ -108,6 +130,16 @@ def ground(request: ChatRequest, retriever: Searcher, counter: Counter, settings
     tokens = counter.count_messages(messages, request.tools)
     grounded = Grounded({**plain.body, "messages": messages}, query, prompt.hits, tokens, fallback=fallback)
     return _capped(grounded, request, max_model_len)
+
+
+def _quoted(plain: Grounded, quotes: Sequence[Quote], hits: Sequence[Hit], top_k: int) -> Grounded:
+    """The answer in the documents' own words, with the passages that are quoted and the `top_k` best, numbered anew."""
+    quoted = {quote.number for quote in quotes}
+    numbers = [number for number in range(1, len(hits) + 1) if number <= top_k or number in quoted]
+    shown = tuple(hits[number - 1] for number in numbers)
+    renumbered = tuple(replace(quote, number=numbers.index(quote.number) + 1) for quote in quotes)
+    answer = word_quotes(renumbered, shown)
+    return replace(plain, hits=shown, answer=answer.text, quotes=renumbered, citations=answer.citations)
 
 
 def find_passages(user_turns: list[str], retriever: Searcher, top_k: int) -> tuple[str, list[Hit], bool]:
@@ -194,7 +226,10 @@ def retrieval_object(grounded: Grounded, enabled: bool, passage_url: Callable[[H
         }
         for number, hit in enumerate(grounded.hits, start=1)
     ]
-    return {"enabled": enabled, "query": grounded.query, "fallback": grounded.fallback, "hits": hits}
+    quotes = [
+        {"number": quote.number, "text": quote.text, "start": quote.start, "end": quote.end, "kind": quote.kind} for quote in grounded.quotes
+    ]
+    return {"enabled": enabled, "query": grounded.query, "fallback": grounded.fallback, "hits": hits, "quotes": quotes}
 
 
 def url_citations(answer: str, hits: Sequence[Hit], passage_url: Callable[[Hit], str]) -> list[dict[str, Any]]:
@@ -204,14 +239,24 @@ def url_citations(answer: str, hits: Sequence[Hit], passage_url: Callable[[Hit],
     thinks aloud first is no part of its answer.
     """
     begin = thoughts_end(answer)
-    spans = [(citation.number, begin + citation.start, begin + citation.end) for citation in cite(answer[begin:], hits)]
+    moved = [replace(citation, start=begin + citation.start, end=begin + citation.end) for citation in cite(answer[begin:], hits)]
+    return as_annotations(moved, hits, passage_url)
+
+
+def as_annotations(citations: Sequence[Citation], hits: Sequence[Hit], passage_url: Callable[[Hit], str]) -> list[dict[str, Any]]:
+    """Citations in OpenAI's form."""
     return [
         {
             "type": "url_citation",
-            "url_citation": {"url": passage_url(hits[number - 1]), "title": hits[number - 1].chunk.title, "start_index": start, "end_index": end},
-            "number": number,
+            "url_citation": {
+                "url": passage_url(hits[citation.number - 1]),
+                "title": hits[citation.number - 1].chunk.title,
+                "start_index": citation.start,
+                "end_index": citation.end,
+            },
+            "number": citation.number,
         }
-        for number, start, end in spans
+        for citation in citations
     ]
 
 

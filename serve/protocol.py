@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -30,6 +30,7 @@ class RetrievalOptions(BaseModel):
     enabled: bool = True
     top_k: int | None = Field(default=None, ge=1, le=50)
     collections: list[str] = Field(default=[], max_length=100, fail_fast=True)  # search only these; empty: all
+    answer: Literal["auto", "quote", "model"] | None = None  # who words the answer; empty: the gateway's setting
 
 
 class ChatRequest(BaseModel):
@@ -141,19 +142,24 @@ def with_text(message: Message, text: str) -> Message:
     return {**message, "content": [{"type": "text", "text": text}, *(part for part in content if part.get("type") != "text")]}
 
 
-def completion(request: ChatRequest, text: str, prompt_tokens: int, completion_tokens: int) -> dict[str, Any]:
+def completion(
+    request: ChatRequest, text: str, prompt_tokens: int, completion_tokens: int, annotations: Sequence[dict[str, Any]] = ()
+) -> dict[str, Any]:
     """A whole answer that the gateway gives by itself, in OpenAI's form; a refusal where JSON was asked for."""
     said = {"content": None, "refusal": text} if request.wants_json else {"content": text, "refusal": None}
-    message = {"role": "assistant", **said}
+    message = {"role": "assistant", **said, "annotations": list(annotations)}
     choices = [{"index": index, "message": dict(message), "logprobs": None, "finish_reason": "stop"} for index in range(request.n or 1)]
     return {**_head("chat.completion", request.model or ""), "choices": choices, "usage": usage(prompt_tokens, completion_tokens)}
 
 
-def stream_chunks(request: ChatRequest, text: str, prompt_tokens: int, completion_tokens: int) -> list[dict[str, Any]]:
+def stream_chunks(
+    request: ChatRequest, text: str, prompt_tokens: int, completion_tokens: int, annotations: Sequence[dict[str, Any]] = ()
+) -> list[dict[str, Any]]:
     """The same answer as the chunks of a stream."""
     head = _head("chat.completion.chunk", request.model or "")
     field = "refusal" if request.wants_json else "content"
-    deltas: Sequence[tuple[dict[str, Any], str | None]] = (({"role": "assistant", "content": ""}, None), ({field: text}, None), ({}, "stop"))
+    end = {"annotations": list(annotations)}
+    deltas: Sequence[tuple[dict[str, Any], str | None]] = (({"role": "assistant", "content": ""}, None), ({field: text}, None), (end, "stop"))
     chunks = [
         {**head, "choices": [{"index": index, "delta": dict(delta), "logprobs": None, "finish_reason": reason}]}
         for index in range(request.n or 1)

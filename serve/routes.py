@@ -26,7 +26,7 @@ from rag.documents import Chunk, Hit
 from rag.errors import IndexCorrupt, IndexUnusable
 from serve.admission import Admission
 from serve.auth import check_api_key
-from serve.chat import Counter, Grounded, Searcher, StreamAnnotator, ground, retrieval_object, url_citations
+from serve.chat import Counter, Grounded, Searcher, StreamAnnotator, as_annotations, ground, retrieval_object, url_citations, wants_quotes
 from serve.errors import (
     BodyNotJson,
     BodyTooLarge,
@@ -55,6 +55,7 @@ JSON_TYPE = re.compile(r"application/(?:json|[\w.+-]+\+json)\s*(?:;.*)?", re.IGN
 MAX_BODIES_BYTES = 256 * 1024 * 1024  # of all requests together, while they arrive
 LONG_BODY_BYTES = 128 * 1024  # of a request from which on it waits for the one place of long texts; a window of 8,000 tokens is some 30 KB
 UNKNOWN_WINDOW = 1_000_000  # tokens
+QUOTED_WINDOW = 131_072  # tokens of a conversation that is answered with quotes: no engine is asked what it can hold
 LISTED = 20  # models that a refusal names
 STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}  # proxies must not hold events back
 log = logging.getLogger("chipalign.gateway")
@@ -144,13 +145,14 @@ async def _answer(request: Request, chat: ChatRequest, is_long: bool, held: cont
     """The answer to a chat request that was let in; a stream takes over what is held."""
     gateway = gateway_of(request)
     chat.model = chat.model or gateway.settings.model_id
-    max_model_len = await gateway.max_model_len(chat.model)
+    needs_engine = not wants_quotes(chat, gateway.settings) or chat.model != gateway.settings.model_id
+    max_model_len = await gateway.max_model_len(chat.model) if needs_engine else QUOTED_WINDOW
     work = partial(ground, chat, gateway.passages(), gateway.counter, gateway.settings, max_model_len)
     with gateway.metrics.retrieval_s.time():
         grounded = await unless_client_leaves(request, gateway.slots.run(work, is_long))
     if grounded.query is not None:
         gateway.metrics.searches.labels("none" if not grounded.hits else "fallback" if grounded.fallback else "question").inc()
-    if grounded.answer is not None:
+    if grounded.answer is not None and not grounded.quotes:
         gateway.metrics.nothing_found.inc()
     retrieval = retrieval_object(grounded, chat.options.enabled, gateway.passage_url)
     if not chat.stream:
@@ -181,7 +183,7 @@ class EventStream(StreamingResponse):
 async def _whole_answer(gateway: Gateway, chat: ChatRequest, grounded: Grounded) -> dict[str, Any]:
     """The answer of the engine, annotated, or the gateway's own."""
     if grounded.answer is not None:
-        return completion(chat, grounded.answer, grounded.prompt_tokens, gateway.counter.count_text(grounded.answer))
+        return completion(chat, *_own_answer(gateway, grounded, grounded.answer))
     with gateway.metrics.in_flight.track_inprogress():
         answer = await gateway.upstream.complete(grounded.body)
     for choice in answer["choices"]:
@@ -190,14 +192,19 @@ async def _whole_answer(gateway: Gateway, chat: ChatRequest, grounded: Grounded)
     return answer
 
 
+def _own_answer(gateway: Gateway, grounded: Grounded, answer: str) -> tuple[str, int, int, list[dict[str, Any]]]:
+    """The gateway's own words or quotes, with the tokens of prompt and answer, and what they stand on."""
+    annotations = as_annotations(grounded.citations, grounded.hits, gateway.passage_url)
+    return answer, grounded.prompt_tokens, gateway.counter.count_text(answer), annotations
+
+
 async def _answer_chunks(gateway: Gateway, chat: ChatRequest, grounded: Grounded) -> AsyncGenerator[dict[str, Any], None]:
     """The same as the chunks of a stream."""
-    annotator = StreamAnnotator(grounded.hits, gateway.passage_url)
     if grounded.answer is not None:
-        tokens = gateway.counter.count_text(grounded.answer)
-        for chunk in stream_chunks(chat, grounded.answer, grounded.prompt_tokens, tokens):
-            yield annotator.annotate(chunk)
+        for chunk in stream_chunks(chat, *_own_answer(gateway, grounded, grounded.answer)):
+            yield chunk
         return
+    annotator = StreamAnnotator(grounded.hits, gateway.passage_url)
     with gateway.metrics.in_flight.track_inprogress():
         async with contextlib.aclosing(gateway.upstream.stream(grounded.body)) as chunks:
             async for chunk in chunks:

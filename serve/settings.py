@@ -19,15 +19,19 @@ from platformdirs import user_data_path
 from serve.errors import SettingsError
 
 
-def setting(env: str, default: Any, text: str, low: float = 0, high: float = 0, secret: bool = False) -> Any:
-    """A dataclass field that knows its environment variable, its one line of help and, for a number, its allowed range."""
-    return field(default=default, repr=not secret, metadata={"env": env, "help": text, "range": (low, high)})
+def setting(
+    env: str, default: Any, text: str, low: float = 0, high: float = 0, secret: bool = False, choices: tuple[str, ...] = ()
+) -> Any:
+    """A dataclass field that knows its environment variable, its one line of help and what is allowed: a range or a choice of words."""
+    return field(default=default, repr=not secret, metadata={"env": env, "help": text, "range": (low, high), "choices": choices})
 
 
-def parse(env: str, text: str, default: Any, allowed: tuple[float, float]) -> Any:
+def parse(env: str, text: str, default: Any, allowed: tuple[float, float], choices: tuple[str, ...] = ()) -> Any:
     """Turn the text of a variable into the type of its default; ValueError says which, what it holds and what is allowed."""
     if env.endswith("_URL"):
         return parse_url(env, text)
+    if choices and text not in choices:
+        raise ValueError(f"{env} is {text!r}: give one of {', '.join(choices)}")
     if not isinstance(default, int | float):
         return text
     (low, high), kind = allowed, type(default)
@@ -91,6 +95,12 @@ class ServeSettings:
     context_tokens: int = setting("CHIPALIGN_CONTEXT_TOKENS", 900, "most tokens that passages may take in a prompt", 64, 1_000_000)
     max_tokens: int = setting("CHIPALIGN_MAX_TOKENS", 400, "longest answer, in tokens, when the request sets none", 1, 1_000_000)
     temperature: float = setting("CHIPALIGN_TEMPERATURE", 0.0, "sampling temperature when the request sets none", 0.0, 2.0)
+    answer: str = setting(
+        "CHIPALIGN_ANSWER",
+        "auto",
+        "who words an answer: quote (the documents' own words, no engine), model, or auto: quotes for a model below 7 billion weights",
+        choices=("auto", "quote", "model"),
+    )
     max_model_len: int = setting("CHIPALIGN_MAX_MODEL_LEN", 0, "context window of the engine, in tokens; 0: the model's own", 0, 10_000_000)
     connect_timeout_s: float = setting("CHIPALIGN_CONNECT_TIMEOUT_S", 5.0, "longest wait for a connection to the engine", 0.1, 600.0)
     read_timeout_s: float = setting("CHIPALIGN_READ_TIMEOUT_S", 120.0, "longest silence of the engine in a stream; comments are silence", 0.1, 3600.0)
@@ -143,7 +153,9 @@ class ServeSettings:
                 values["home"] = Path(text).expanduser().absolute()
             elif text:
                 try:
-                    values[item.name] = parse(item.metadata["env"], text, item.default, item.metadata["range"])
+                    values[item.name] = parse(
+                        item.metadata["env"], text, item.default, item.metadata["range"], item.metadata.get("choices", ())
+                    )
                 except ValueError as error:
                     problems.append(str(error))
         for name, variable in (("api_key", "CHIPALIGN_API_KEY"), ("engine_key", "CHIPALIGN_ENGINE_KEY")):

@@ -28,7 +28,12 @@ from serve.settings import ServeSettings
 from serve.step import CHIPALIGN, step
 from serve.supervisor import Part, State, Supervisor
 from serve.tokens import check_tokenizer
-from serve.weights import check_weights
+from serve.weights import check_weights, choose_answer
+
+ANSWERS = {  # who words them, for the panel
+    "quote": "the documents' own words; CHIPALIGN_ANSWER=model lets the model word them",
+    "model": "the model's words, from the passages that are found",
+}
 
 
 async def run_up(settings: ServeSettings, recipe: Path, data_dir: Path, console: Console) -> None:
@@ -223,6 +228,7 @@ def facts(settings: ServeSettings, model: str, index: str) -> list[tuple[str, st
         ("chat page", settings.page_url),
         ("OpenAI API", f"{settings.gateway_base_url}/v1{key}"),
         ("model", model),
+        ("answers", ANSWERS[choose_answer(settings.answer, settings.checkpoint_dir)]),
         ("index", index),
         ("logs", str(settings.home / "logs")),
     ]

@@ -26,6 +26,7 @@ MAX_INDEX_BYTES = 64_000_000  # 90,000 tensors take 10 MB
 SHOWN = 10  # files with problems that are named before the rest is counted
 MAX_NAME = 255  # characters; file systems have no longer ones
 QUOTED = 100  # characters of a name that is no file's
+SMALL_BYTES = 14_000_000_000  # 7 billion weights of 16 bits: smaller models are weaker than the passages that they read
 ADVICE = "copy the model anew or merge it anew with --force, or set CHIPALIGN_CHECKPOINT (--checkpoint) to a whole one"
 
 
@@ -39,6 +40,14 @@ def check_weights(checkpoint_dir: Path) -> None:
     if problems:
         more = [f"{len(problems) - SHOWN} more files are not whole"] if len(problems) > SHOWN else []
         raise WeightsBroken(f"the weights in {checkpoint_dir} cannot be served: {'; '.join(problems[:SHOWN] + more)}: {ADVICE}")
+
+
+def choose_answer(answer: str, checkpoint_dir: Path) -> str:
+    """`quote` or `model`; for `auto`, quotes where the weights lie here and take less room than `SMALL_BYTES`."""
+    if answer != "auto":
+        return answer
+    sizes = [path.stat().st_size for path in checkpoint_dir.glob("*.safetensors")]
+    return "quote" if 0 < sum(sizes) < SMALL_BYTES else "model"
 
 
 def weight_problems(checkpoint_dir: Path) -> Iterator[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-LAYERS = {  # a file imports only files that stand before it here
+LAYERS = {  # a file imports only files, and rooms, that stand before it here
     "merge": "errors settings command_line layout dtypes kernels geodesic cuda recipe baselines checkpoint gguf_header staging adapters vocabulary "
     "names pairing plan companions parents passes report journal preview survey plots merger verify sweep card progress bench commands bootstrap "
     "eval_progress endpoint answers collect question_file chat ifeval_checker ifeval mcq turn_rules judge judging multiturn eval_commands "
@@ -17,8 +17,8 @@ LAYERS = {  # a file imports only files that stand before it here
     "plain_text manpage html_page word pdf_layout pdf parser sandbox parsed_cache reader sources folder_lock chunker query "
     "model_folder processor eight_bit bert_files bert library_model embedder fingerprint servers embeddings_api served_embedder embedder_choice "
     "dense milvus bm25 clauses late fusion growth_bench glossary selection chunk_store manifest generation index_content index_folder index "
-    "index_stats relevance retriever live langchain_retriever prompt citations metrics questions evaluation relevance_fit embed_bench "
-    "exclusion training_pairs contrastive triplet_phrases triplet_tables triplet_templates triplet_tasks "
+    "index_stats relevance retriever live langchain_retriever metrics questions evaluation relevance_fit embed_bench "
+    "exclusion answering training_pairs contrastive triplet_phrases triplet_tables triplet_templates triplet_tasks "
     "hit_view qa_measures qa_answers qa_client qa_prompts answer_questions answer_scores triplets qa_summary "
     "index_commands commands eval_commands qa_commands answer_commands adapt_commands triplet_commands",
     "serve": "errors settings strict_json protocol sse metrics auth visitors admission log_lines template_worker templates tokens slots weights "
@@ -27,8 +27,25 @@ LAYERS = {  # a file imports only files that stand before it here
     "ui": "plain_text errors settings events client conversation store heartbeat escaping markdown_parser rendering transcript chat_app "
     "page_guard page_server mrkdwn slack_events slack_blocks slack_delivery slack_queue slack_bot commands",
 }
+ROOMS = {  # folders within a package; what stands before the room in its package may be imported in it
+    "rag/answering": "units citations prompt scoring evidence wording scoring_fit",
+}
 MAY_IMPORT = {"merge": set(), "rag": set(), "serve": {"rag"}, "ui": set()}
-SOURCES = [path for package in LAYERS for path in sorted((ROOT / package).glob("*.py"))]
+SOURCES = [path for folder in (*LAYERS, *ROOMS) for path in sorted((ROOT / folder).glob("*.py"))]
+
+
+def folder_of(path: Path) -> str:
+    return path.parent.relative_to(ROOT).as_posix()
+
+
+def modules_in(folder: Path) -> set[str]:
+    rooms = {path.parent.name for path in folder.glob("*/__init__.py")}
+    return {path.stem for path in folder.glob("*.py")} - {"__init__"} | rooms
+
+
+def above(order: str, name: str) -> list[str]:
+    names = order.split()
+    return names[: names.index(name)] if name in names else []
 
 
 def imported(path: Path) -> Iterator[str]:
@@ -41,20 +58,23 @@ def imported(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-@pytest.mark.parametrize("package", LAYERS)
-def test_every_file_has_its_place_in_the_order(package: str) -> None:
-    names = {path.stem for path in (ROOT / package).glob("*.py")} - {"__init__"}
-    assert names == set(LAYERS[package].split())
+@pytest.mark.parametrize("folder", [*LAYERS, *ROOMS])
+def test_every_file_has_its_place_in_the_order(folder: str) -> None:
+    assert modules_in(ROOT / folder) == set({**LAYERS, **ROOMS}[folder].split())
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_a_file_imports_only_what_stands_above_it(path: Path) -> None:
-    package, order = path.parent.name, LAYERS[path.parent.name].split()
-    above = order[: order.index(path.stem)] if path.stem in order else []
+    folder = folder_of(path)
+    package, _, room = folder.partition("/")
+    allowed = set(above(LAYERS[package], room or path.stem))
+    if room:
+        allowed |= {f"{room}.{name}" for name in above(ROOMS[folder], path.stem)}
     for name in imported(path):
         top, _, rest = name.partition(".")
         if top == package and rest:
-            assert rest.split(".")[0] in above, f"{path.stem} imports {name}, which stands below it"
+            first, second = (*rest.split("."), "")[:2]
+            assert {first, f"{first}.{second}"} & allowed or rest == room, f"{path.stem} imports {name}, which stands below it"
         elif top in LAYERS:
             assert top == package or top in MAY_IMPORT[package], f"{package} may not import {name}"
 

@@ -75,6 +75,15 @@ def _live(tokens: list[Token]) -> Iterator[str]:
         yield from _live(token.children or [])
 
 
+def unescaped(markdown: str) -> list[str]:
+    """Dollars and directives that Streamlit would still read in what is no code."""
+    tokens = [child for token in READERS[0].parse(markdown) if token.type == "inline" for child in token.children or ()]
+    code = sum(token.content.count("$") for token in tokens if token.type == "code_inline")
+    blocks = sum(token.content.count("$") for token in READERS[0].parse(markdown) if token.type in ("fence", "code_block"))
+    escaped = len(re.findall(r"(?<!\\)(?:\\\\)*\\\$", markdown))
+    return ["$"] if markdown.count("$") > code + blocks + escaped else []
+
+
 @pytest.mark.attack
 def test_no_answer_shows_a_picture_or_leads_elsewhere(attack: Attack) -> None:
     chance = random.Random(16)

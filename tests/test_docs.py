@@ -45,7 +45,11 @@ def test_the_tree_in_the_readme_names_every_file_of_the_packages() -> None:
     tree = README.split("## The tree")[1].split("\n## ")[0]
     for package in ("merge", "rag", "serve", "ui"):
         (line,) = re.findall(rf"^    {package}/ +(.+(?:\n {{8,}}.+)*)", tree, re.MULTILINE)
-        assert set(line.split()) == {path.stem for path in (ROOT / package).glob("*.py")} - {"__init__"}
+        rooms = {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
+        assert set(line.split()) == {path.stem for path in (ROOT / package).glob("*.py")} - {"__init__"} | rooms
+        for room in rooms:
+            (line,) = re.findall(rf"^      {room}/ +([^:\n]+)", tree, re.MULTILINE)
+            assert set(line.split()) == {path.stem for path in (ROOT / package / room).glob("*.py")} - {"__init__"}
 
 
 def test_no_place_was_left_to_be_filled() -> None:

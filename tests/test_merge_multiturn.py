@@ -11,9 +11,9 @@ import pytest
 from merge.endpoint import Endpoint, Model
 from merge.errors import AnswersUnusable, QuestionsUnusable
 from merge.multiturn import SYSTEM, TITLE, ask_conversation, build_messages, compare, make_cases, mark, read_conversations, summarize
+from rag.answering.prompt import SYSTEM as GATEWAY_SYSTEM
+from rag.answering.prompt import build_prompt
 from rag.documents import Document, Hit, make_chunk
-from rag.prompt import SYSTEM as GATEWAY_SYSTEM
-from rag.prompt import build_prompt
 from tests.fake_openai import FakeOpenAI, chat_answer
 
 TURN: dict[str, Any] = {

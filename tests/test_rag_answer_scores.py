@@ -6,7 +6,7 @@ import pytest
 
 from rag.answer_questions import AnswerQuestion
 from rag.answer_scores import has_loop, is_refusal, measure, unknown_names
-from rag.prompt import nothing_found
+from rag.answering.prompt import nothing_found
 
 PASSAGE = "Repair Antennas\nsrc/grt/README.md > Global Routing\nrepair_antennas [-iterations n] inserts diodes; see flow/scripts/global_route.tcl."
 QUESTION = AnswerQuestion(

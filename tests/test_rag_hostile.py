@@ -21,11 +21,11 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from rag.answering.prompt import RULES, SYSTEM, build_prompt, format_passage
 from rag.documents import Chunk, Hit, Skipped, describe_place
 from rag.embedder import Embedder
 from rag.index import build_index
 from rag.parser import format_of
-from rag.prompt import RULES, SYSTEM, build_prompt, format_passage
 from rag.reader import read_source
 from rag.retriever import Retriever
 from rag.settings import RagSettings

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from rag.documents import Document, Skipped, searchable_text
-from rag.embedder import Embedded, Embedder, Progress, Vectors
+from rag.embedder import Embedded, Embedder, Progress, TokenPlaces, Vectors
 from rag.errors import CollectionUnknown, IndexBusy, IndexCorrupt, IndexMismatch, IndexNotFound, IndexUnwritable, SettingsError, SourceUnusable
 from rag.index import MANIFEST, BuildReport, build_index, open_index, read_manifest, remove_collections, spec_of, verify_index
 from rag.settings import RagSettings
@@ -42,6 +42,9 @@ class CountingEmbedder:
 
     def count_tokens(self, text: str) -> int:
         return self.real.count_tokens(text)
+
+    def token_places(self, text: str) -> TokenPlaces:
+        return self.real.token_places(text)
 
     def embed(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
         self.texts += texts

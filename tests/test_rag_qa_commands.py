@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import chipalign
-from rag.prompt import RULES, SYSTEM
+from rag.answering.prompt import RULES, SYSTEM
 from tests.conftest import free_port
 from tests.fake_engine import ENGINE_MODEL, EngineScript, FakeEngine
 

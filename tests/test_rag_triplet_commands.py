@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from rag.citations import cite_markers
+from rag.answering.citations import cite_markers
+from rag.answering.prompt import RULES, SYSTEM
 from rag.errors import OutputUnwritable, QuestionsUnusable, SourceUnusable
-from rag.prompt import RULES, SYSTEM
 from rag.triplet_commands import SAME_ANSWER, _choose, triplets
 from rag.triplet_templates import Draft
 from rag.triplets import REFUSALS

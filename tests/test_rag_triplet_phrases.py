@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.citations import cite
+from rag.answering.citations import cite
 from rag.documents import Document, Hit, make_chunk
 from rag.triplet_phrases import (
     as_predicate,

@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from rag.citations import cite
+from rag.answering.citations import cite
+from rag.answering.prompt import CUT_MARK, RULES, SYSTEM, build_prompt
 from rag.documents import Chunk, Document, make_chunk
-from rag.prompt import CUT_MARK, RULES, SYSTEM, build_prompt
 from rag.qa_prompts import Counter
 from rag.retriever import Retriever
 from rag.triplet_templates import Draft

@@ -1,7 +1,7 @@
 """From a request to the engine's prompt and from its answer to citations, over a real index and a real tokenizer."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from rag import embeddings_api
 from rag.documents import Document, Hit
 from rag.embedder_choice import open_embedder
 from rag.index import build_index
-from rag.retriever import Retriever
+from rag.retriever import Comparison, Retriever
 from rag.settings import RagSettings
 from serve.chat import Grounded, StreamAnnotator, find_passages, ground, retrieval_object, url_citations
 from serve.errors import CollectionNotFound, ContextLengthExceeded, RetrievalUnavailable
@@ -87,6 +87,12 @@ class CountingSearcher:
     def search(self, query: str, top_k: int = 5) -> list[Hit]:
         self.queries.append(query)
         return self.retriever.search(query, top_k)
+
+    def compare(self, queries: Sequence[str], hits: Sequence[Hit]) -> list[list[Comparison]]:
+        return self.retriever.compare(queries, hits)
+
+    def idf(self, terms: Iterable[str]) -> dict[str, float]:
+        return self.retriever.idf(terms)
 
 
 def test_a_turn_that_finds_nothing_is_searched_once_more_behind_the_one_before(ask: Ask) -> None:

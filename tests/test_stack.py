@@ -76,7 +76,7 @@ class Up:
 def start_up(home: Path, **more: str) -> Up:
     """Run `chipalign up` on ports of its own; the page's and the gateway's output goes to the home's logs."""
     ports = {name: free_port() for name in ("gateway", "engine", "page")}
-    env = {**os.environ, "CHIPALIGN_HOME": str(home), "CHIPALIGN_CORPORA": "none", **more}
+    env = {**os.environ, "CHIPALIGN_HOME": str(home), "CHIPALIGN_CORPORA": "none", "CHIPALIGN_ANSWER": "model", **more}
     env |= {f"CHIPALIGN_{name.upper()}_PORT": str(port) for name, port in ports.items()}
     command = [sys.executable, "-m", "chipalign", "up"]
     process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -138,6 +138,16 @@ def test_the_python_client_gets_a_whole_answer_with_citations(up: Up) -> None:
     assert httpx.get(message.annotations[0].url_citation.url).status_code == 200
     assert answer.usage is not None
     assert answer.usage.completion_tokens > 0
+
+
+def test_the_documents_answer_in_their_own_words_where_that_is_asked_for(up: Up) -> None:
+    body = {"model": MODEL, "messages": [{"role": "user", "content": QUESTION}], "retrieval": {"answer": "quote"}}
+    first, second = (httpx.post(f"{up.gateway_url}/v1/chat/completions", json=body, timeout=120).json() for _ in range(2))
+    texts = {hit["number"]: hit["text"] for hit in first["retrieval"]["hits"]}
+    assert first["retrieval"]["quotes"]
+    for quote in first["retrieval"]["quotes"]:
+        assert texts[quote["number"]][quote["start"] : quote["end"]] == quote["text"]
+    assert first["choices"][0]["message"]["content"] == second["choices"][0]["message"]["content"]
 
 
 def test_the_python_client_gets_a_streamed_answer_with_citations(up: Up) -> None:

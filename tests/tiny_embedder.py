@@ -6,11 +6,12 @@ TinyEmbedder().embed(["hold buffers"])  # shape (1, 32), length 1
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from rag.embedder import Embedded, Progress, Vectors
+from rag.embedder import Embedded, Progress, TokenPlaces, Vectors
 
 DIMENSION = 32
 TOKENS = 10_000
@@ -30,6 +31,10 @@ class TinyEmbedder:
     def count_tokens(self, text: str) -> int:
         """Words of the text."""
         return len(text.split())
+
+    def token_places(self, text: str) -> TokenPlaces:
+        """Where the words of the text stand, shape (words, 2)."""
+        return np.array([match.span() for match in re.finditer(r"\S+", text)], dtype=np.int64).reshape(-1, 2)
 
     def embed(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
         """Vectors of length 1, shape (texts, 32)."""

@@ -1,10 +1,10 @@
-"""rag.citations: markers first, else shared words; spans always lie in the answer."""
+"""rag.answering.citations: markers first, else shared words; spans always lie in the answer."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.citations import Citation, cite
+from rag.answering.citations import Citation, cite
 from rag.documents import Chunk, Hit
 
 

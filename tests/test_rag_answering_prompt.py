@@ -1,11 +1,11 @@
-"""rag.prompt: the budget holds, numbers follow the ranking, no passage can leave its fence."""
+"""rag.answering.prompt: the budget holds, numbers follow the ranking, no passage can leave its fence."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rag.answering.prompt import CUT_MARK, RULES, SYSTEM, Prompt, build_prompt, defuse, format_passage, nothing_found
 from rag.documents import Chunk, Hit
-from rag.prompt import CUT_MARK, RULES, SYSTEM, Prompt, build_prompt, defuse, format_passage, nothing_found
 
 
 def hit(text: str, title: str = "Manual", heading_path: tuple[str, ...] = ("Commands", "Route")) -> Hit:

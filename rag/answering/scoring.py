@@ -1,0 +1,125 @@
+"""How likely a unit of a passage answers a question: what is seen of the two, and a probability of it. Pure mathematics.
+
+It searches nothing and chooses nothing. Its coefficients are fitted, and what they are worth is measured, by rag.answering.scoring_fit.
+
+    traits = observe(question_terms, passage, units)
+    probability = score(traits[0])
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.answering.units import Unit
+from rag.bm25 import tokenize
+from rag.dense import Vectors
+from rag.documents import Hit
+from rag.retriever import Comparison
+
+FEW_WORDS = 5  # a unit of fewer ("See below.") says little, whatever it is near to
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What is seen of a unit beside a question.
+
+    near: the weighted mean, over the question's tokens, of the cosine with the nearest token of the unit or of what introduces it.
+    whole: the cosine of the question with the mean of the unit's tokens.
+    terms: the share of the question's terms, weighted by idf, that the unit or what introduces it holds.
+    passage, dense, late: the scores of its passage; rank: the logarithm of its place among the hits, counted from 1.
+    words: the logarithm of 1 + its words; few: 1 where it has fewer than `FEW_WORDS`.
+    row, item, code: 1 for a unit of that kind.
+    """
+
+    near: float
+    whole: float
+    terms: float
+    passage: float
+    dense: float
+    late: float
+    rank: float
+    words: float
+    few: float
+    row: float
+    item: float
+    code: float
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A hit at its rank, counted from 1, and how its tokens compare with the question's."""
+
+    hit: Hit
+    rank: int
+    comparison: Comparison
+
+
+# Logistic regression; coefficients of 1, then of the fields of Traits.
+COEFFICIENTS = (-11.46, 7.81, 5.12, 1.53, 7.36, -4.91, -3.76, -1.01, 0.26, -2.2, 0.1, 0.4, -1.05)
+
+
+def score(traits: Traits, coefficients: Sequence[float] = COEFFICIENTS) -> float:
+    """The logarithm of the odds that the unit answers the question."""
+    return sum(map(math.prod, zip(coefficients, (1.0, *astuple(traits)), strict=True)))
+
+
+def observe(idf: Mapping[str, float], passage: Passage, units: Sequence[Unit]) -> list[Traits]:
+    """The traits of each unit of a passage; `idf` has the question's terms."""
+    compared = passage.comparison
+    cosines = compared.vectors @ compared.question.token_vectors.T  # shape (passage's tokens, question's tokens)
+    weights = compared.weights / (compared.weights.sum() or 1.0)
+    place = _best(cosines, compared.places[:, 0] < 0)
+    return [_observe_unit(idf, passage, unit, cosines, weights, place) for unit in units]
+
+
+def _observe_unit(
+    idf: Mapping[str, float], passage: Passage, unit: Unit, cosines: Vectors, weights: Vectors, place: Vectors
+) -> Traits:
+    hit, compared = passage.hit, passage.comparison
+    text = hit.chunk.text[unit.start : unit.end]
+    introduction = " ".join(hit.chunk.text[start:end] for start, end in unit.context)
+
+    inside = _within(compared.places, unit.start, unit.end)
+    around = np.zeros(len(compared.places), dtype=np.bool_)
+    for start, end in unit.context:
+        around |= _within(compared.places, start, end)
+    near = np.maximum(np.maximum(_best(cosines, inside), _best(cosines, around)), place)
+
+    held = set(tokenize(f"{introduction} {text}"))
+    words = len(text.split())
+    return Traits(
+        near=float(weights @ near),
+        whole=_cosine(compared.question.vector, compared.vectors[inside]),
+        terms=sum(weight for term, weight in idf.items() if term in held) / (sum(idf.values()) or 1.0),
+        passage=hit.score,
+        dense=hit.dense_score,
+        late=hit.late_score or 0.0,
+        rank=math.log(passage.rank),
+        words=math.log1p(words),
+        few=float(words < FEW_WORDS),
+        row=float(unit.kind == "row"),
+        item=float(unit.kind == "item"),
+        code=float(unit.kind == "code"),
+    )
+
+
+def _within(places: NDArray[np.int64], start: int, end: int) -> NDArray[np.bool_]:
+    """Which tokens stand between two characters."""
+    return (places[:, 0] >= start) & (places[:, 1] <= end)
+
+
+def _best(cosines: Vectors, chosen: NDArray[np.bool_]) -> Vectors:
+    """For each token of the question the cosine with the nearest chosen token; 0 where none is chosen."""
+    return cosines[chosen].max(axis=0) if chosen.any() else np.zeros(cosines.shape[1], dtype=np.float32)
+
+
+def _cosine(question: Vectors, tokens: Vectors) -> float:
+    """The cosine of the question's vector with the mean of some tokens'."""
+    mean = tokens.mean(axis=0) if len(tokens) else np.zeros_like(question)
+    length = float(np.linalg.norm(mean))
+    return float(question @ mean) / length if length else 0.0

@@ -1,0 +1,100 @@
+"""Quotes to an answer that a person reads: the place of each passage, then its words. Nothing is said that no document holds.
+
+It chooses nothing and changes no quoted letter; only Markdown that shows where a quote begins and ends is added.
+
+    answer = word_quotes(quotes, hits)   # answer.text is Markdown; answer.citations say which place names which passage
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from rag.answering.citations import Citation
+from rag.answering.evidence import Quote
+from rag.answering.units import BORDER, FENCE, HEADING, closes_fence
+from rag.blocks import fence_code
+from rag.documents import Chunk, Hit, describe_place
+
+PARTS = " › "  # between the parts of a place
+
+
+@dataclass(frozen=True, slots=True)
+class QuotedAnswer:
+    """An answer in Markdown. Each citation spans what was quoted of its passage, with the line that names the place."""
+
+    text: str
+    citations: tuple[Citation, ...]
+
+
+def word_quotes(quotes: Sequence[Quote], hits: Sequence[Hit]) -> QuotedAnswer:
+    """The quotes passage by passage, in the order of the quotes."""
+    parts: list[str] = []
+    citations: list[Citation] = []
+    length = 0
+    for number, group in groupby(quotes, key=lambda quote: quote.number):
+        chunk = hits[number - 1].chunk
+        part = f"**{name_place(chunk)}** [{number}]\n\n{_quote_passage(chunk.text, list(group))}"
+        start = length + (2 if parts else 0)
+        length = start + len(part)
+        parts.append(part)
+        citations.append(Citation(number, start, length))
+    return QuotedAnswer("\n\n".join(parts), tuple(citations))
+
+
+def name_place(chunk: Chunk) -> str:
+    """Where a passage stands, on one line: collection and version, title, headings."""
+    place = describe_place(chunk.title, chunk.heading_path).replace(" > ", PARTS)
+    return _literal(f"{chunk.collection}{PARTS}{' '.join(place.split())}")
+
+
+def _literal(text: str) -> str:
+    """A name inside bold text: its own signs of Markdown shown as they are."""
+    return "".join(f"\\{sign}" if sign in "\\`*_[]<>" else sign for sign in text)
+
+
+def _quote_passage(text: str, quotes: Sequence[Quote]) -> str:
+    """What is quoted of one passage, in its order. A lead-in, a heading or a table's header comes once, before the first that needs it."""
+    blocks: list[str] = []
+    shown: set[tuple[int, int]] = set()
+    before: Quote | None = None
+    for quote in quotes:
+        context = [span for span in quote.context if span not in shown]
+        shown.update(context)
+        shown.add((quote.start, quote.end))
+
+        # A table's rows follow its header, items and sentences of one block each other, without a blank line between them.
+        joined = before is not None and not context and _stand_together(text, before, quote)
+        for span in context:
+            blocks.append(text[slice(*span)])
+        if joined:
+            blocks[-1] += ("\n" if quote.kind in ("row", "item") else " ") + quote.text
+        elif quote.kind == "row" and context and blocks[-1].startswith("|"):
+            blocks[-1] += "\n" + quote.text
+        else:
+            blocks.append(quote.text)
+        before = quote
+    return "\n\n".join(_mark(block) for block in blocks)
+
+
+def _stand_together(text: str, before: Quote, quote: Quote) -> bool:
+    """Whether a quote goes on where the one before ended: a row or an item of the same block, or the next sentence."""
+    if before.kind != quote.kind:
+        return False
+    if quote.kind in ("row", "item"):
+        return before.context == quote.context
+    between = text[before.end : quote.start]
+    return quote.kind == "sentence" and not between.strip() and "\n\n" not in between
+
+
+def _mark(block: str) -> str:
+    """A block so that it ends where its words end: code in its fence, all else as a quotation."""
+    if fence := FENCE.match(block):
+        is_closed = "\n" in block and closes_fence(block.rsplit("\n", 1)[1], fence[1])
+        return block if is_closed else f"{block}\n{fence[1]}"
+    if BORDER.match(block):
+        return fence_code(block.split("\n"))
+    if heading := HEADING.fullmatch(block):
+        return f"> **{_literal(heading[1])}**"
+    return "\n".join(f"> {line}".rstrip() for line in block.split("\n"))

@@ -1,0 +1,109 @@
+"""Which pieces of found passages are quoted: literal, within their room, code whole, the same text once, each half of a question."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from rag.answering.evidence import HITS_READ, LONGEST_WORDS, MOST_WORDS, OVERRUN, select_quotes
+from rag.documents import Chunk, Hit
+from rag.embedder import Embedded
+from rag.retriever import Comparison, Retriever
+
+
+class BlindComparer:
+    """An index that keeps no vectors of tokens: words alone decide."""
+
+    def compare(self, queries: Sequence[str], hits: Sequence[Hit]) -> list[list[Comparison]]:
+        none = np.zeros((0, 4), dtype=np.float32)
+        question = Embedded(0, np.zeros(4, dtype=np.float32), np.zeros(0, dtype=np.int64), none)
+        return [
+            [Comparison(question, none[:, 0], np.zeros((0, 2), dtype=np.int64), none) for _ in hits] for _ in queries
+        ]
+
+    def idf(self, terms: Iterable[str]) -> dict[str, float]:
+        return dict.fromkeys(terms, 1.0)
+
+
+def hit(text: str, name: str = "a.md", score: float = 0.9) -> Hit:
+    return Hit(
+        Chunk(f"id-{name}", "docs", name, "Guide", ("Commands",), text, None, "Apache-2.0", 0), score, score, None
+    )
+
+
+def quoted(question: str, *texts: str) -> list[str]:
+    hits = [hit(text, f"{number}.md") for number, text in enumerate(texts)]
+    return [quote.text for quote in select_quotes(question, hits, BlindComparer())]
+
+
+def ask(question: str, retriever: Retriever) -> list[str]:
+    hits = list(islice(retriever.rank(question), HITS_READ))
+    quotes = select_quotes(question, hits, retriever)
+    for quote in quotes:
+        assert quote.text == hits[quote.number - 1].chunk.text[quote.start : quote.end]
+    return [quote.text for quote in quotes]
+
+
+@pytest.mark.parametrize(
+    ("question", "name"),
+    [
+        ("Which command fixes antenna violations?", "`repair_antennas`"),
+        ("How is a hold violation repaired?", "`repair_timing -hold`"),
+        ("What reads the timing library of a corner?", "`read_liberty`"),
+    ],
+)
+def test_the_sentence_that_answers_is_quoted_letter_by_letter(
+    small_retriever: Retriever, question: str, name: str
+) -> None:
+    assert name in ask(question, small_retriever)[0]
+
+
+def test_both_halves_of_a_question_are_quoted(small_retriever: Retriever) -> None:
+    found = " ".join(
+        ask("Which command makes the power grid, and which one repairs antenna violations?", small_retriever)
+    )
+    assert "`pdngen`" in found
+    assert "`repair_antennas`" in found
+
+
+def test_the_same_question_has_the_same_quotes(small_retriever: Retriever) -> None:
+    question = "What does a reset synchronizer do?"
+    assert ask(question, small_retriever) == ask(question, small_retriever)
+
+
+def test_quotes_stop_where_there_is_enough_to_read() -> None:
+    sentences = [
+        f"The router option number {number} changes how the global router treats congestion." for number in range(40)
+    ]
+    found = quoted("Which option of the global router changes congestion?", " ".join(sentences))
+    assert MOST_WORDS <= sum(len(text.split()) for text in found) <= MOST_WORDS * OVERRUN
+
+
+def test_code_stays_whole_even_if_it_is_longer() -> None:
+    code = "```tcl\n" + "\n".join(f"place_pin -pin_name clk{number}" for number in range(50)) + "\n```"
+    assert code in quoted("Show me an example script that places the pins clk", f"Pins are placed so:\n\n{code}")
+
+
+def test_a_file_of_code_is_not_quoted() -> None:
+    code = "```tcl\n" + "place_pin -pin_name clk\n" * LONGEST_WORDS + "```"
+    assert quoted("Show me an example that places a pin clk", f"{code}\n\nUse `place_pin` for one pin.") == [
+        "Use `place_pin` for one pin."
+    ]
+
+
+def test_the_same_text_of_two_documents_is_quoted_once() -> None:
+    text = "The option `-hold` repairs hold violations."
+    assert quoted("Which option repairs hold violations?", text, text.replace(" repairs", "  repairs")) == [text]
+
+
+def test_a_lead_in_is_no_quote_without_what_it_leads_to() -> None:
+    found = quoted("How do I repair timing?", "To repair timing, run this:\n\n```tcl\nrepair_timing\n```")
+    assert found == ["```tcl\nrepair_timing\n```"]
+
+
+def test_passages_without_text_give_no_quotes() -> None:
+    assert quoted("How do I repair timing?") == []
+    assert quoted("How do I repair timing?", "## Only a heading") == []

@@ -1,0 +1,129 @@
+"""The documents answer in their own words: over HTTP, without an engine, the same each time, and only where that is what was asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from serve.errors import SettingsError
+from serve.settings import ServeSettings
+from serve.weights import SMALL_BYTES, choose_answer
+from tests.conftest import Gateway, free_port
+from tests.fake_engine import FakeEngine
+
+ANTENNA = "Which command fixes antenna violations?"
+
+
+@pytest.fixture(scope="module")
+def quoting(gateway_at: Gateway) -> Iterator[str]:
+    """A gateway that quotes, before an engine that is not there."""
+    with gateway_at(f"http://127.0.0.1:{free_port()}", answer="quote") as url:
+        yield url
+
+
+def ask(url: str, question: str = ANTENNA, **fields: Any) -> httpx.Response:
+    body = {"messages": [{"role": "user", "content": question}], **fields}
+    return httpx.post(f"{url}/v1/chat/completions", json=body, timeout=30)
+
+
+def test_the_answer_is_the_documents_words_with_their_place(quoting: str) -> None:
+    answer = ask(quoting).json()
+    message, retrieval = answer["choices"][0]["message"], answer["retrieval"]
+    assert message["content"].startswith(
+        "**notes › Antenna repair** [1]\n\n> Antenna violations are fixed with the command `repair_antennas`"
+    )
+    for quote in retrieval["quotes"]:
+        text = retrieval["hits"][quote["number"] - 1]["text"]
+        assert text[quote["start"] : quote["end"]] == quote["text"]
+        assert quote["text"] in message["content"].replace("\n> ", "\n")
+
+
+def test_each_citation_spans_what_it_quotes(quoting: str) -> None:
+    answer = ask(quoting, "Which command makes the power grid, and which one repairs antenna violations?").json()
+    message = answer["choices"][0]["message"]
+    assert len(message["annotations"]) >= 2
+    for annotation in message["annotations"]:
+        where = annotation["url_citation"]
+        quoted = message["content"][where["start_index"] : where["end_index"]]
+        assert quoted.startswith(f"**notes › {where['title']}** [{annotation['number']}]")
+
+
+def test_a_stream_says_the_same(quoting: str) -> None:
+    lines = [line.removeprefix("data: ") for line in ask(quoting, stream=True).text.split("\n\n") if line]
+    assert lines[-1] == "[DONE]"
+    chunks = [json.loads(line) for line in lines[:-1]]
+    text = "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks)
+    whole = ask(quoting).json()
+    assert text == whole["choices"][0]["message"]["content"]
+    assert chunks[0]["retrieval"]["quotes"] == whole["retrieval"]["quotes"]
+    assert chunks[-1]["choices"][0]["delta"]["annotations"] == whole["choices"][0]["message"]["annotations"]
+
+
+def test_two_requests_have_the_same_answer(quoting: str) -> None:
+    one, other = (ask(quoting).json()["choices"] for _ in range(2))
+    assert one == other
+
+
+def test_what_no_document_holds_is_refused_as_ever(quoting: str) -> None:
+    answer = ask(quoting, "Which bus goes to the football stadium in Madrid?").json()
+    assert "found nothing" in answer["choices"][0]["message"]["content"]
+    assert answer["retrieval"]["quotes"] == []
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"retrieval": {"answer": "model"}},
+        {"retrieval": {"enabled": False}},
+        {"tools": [{"type": "function", "function": {"name": "look", "parameters": {}}}]},
+        {"response_format": {"type": "json_object"}},
+        {"model": "another-model"},
+    ],
+    ids=["asked for the model", "without retrieval", "tools", "json", "another model"],
+)
+def test_what_only_a_model_can_do_is_not_quoted(quoting: str, fields: dict[str, Any]) -> None:
+    answer = ask(quoting, **fields)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "engine_unavailable")
+
+
+def test_a_greeting_goes_to_the_model(gateway_at: Gateway, shared_engine: FakeEngine) -> None:
+    with gateway_at(shared_engine.url, answer="quote") as url:
+        assert ask(url, "hello!").json()["choices"][0]["message"]["content"] == "Run `repair_antennas` [1]."
+
+
+def test_a_request_can_ask_for_quotes_where_the_model_answers(gateway_at: Gateway, shared_engine: FakeEngine) -> None:
+    with gateway_at(shared_engine.url) as url:
+        assert ask(url).json()["retrieval"]["quotes"] == []
+        assert ask(url, retrieval={"answer": "quote"}).json()["retrieval"]["quotes"]
+
+
+def test_a_wrong_way_to_answer_is_named() -> None:
+    with pytest.raises(SettingsError, match="CHIPALIGN_ANSWER is 'prose': give one of auto, quote, model"):
+        ServeSettings.from_env({"CHIPALIGN_ANSWER": "prose"})
+
+
+def test_a_wrong_way_to_answer_in_a_request_is_named(quoting: str) -> None:
+    answer = ask(quoting, retrieval={"answer": "prose"})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "retrieval.answer"
+
+
+def test_a_small_model_lets_the_documents_answer(tmp_path: Path) -> None:
+    save_file({"w": np.zeros(4, dtype=np.float32)}, tmp_path / "model.safetensors")
+    assert choose_answer("auto", tmp_path) == "quote"
+    assert choose_answer("model", tmp_path) == "model"
+    with (tmp_path / "model.safetensors").open("r+b") as weights:
+        weights.truncate(SMALL_BYTES)  # of zeros, which take no room on disk
+    assert choose_answer("auto", tmp_path) == "model"
+
+
+def test_a_model_whose_weights_lie_elsewhere_words_its_answers(tmp_path: Path) -> None:
+    assert choose_answer("auto", tmp_path) == "model"
+    assert choose_answer("quote", tmp_path) == "quote"
