@@ -14,11 +14,9 @@ import json
 import math
 import os
 import re
-import stat
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from io import FileIO
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,12 +24,12 @@ import numpy as np
 
 from merge.dtypes import DTYPE_NAMES, DTYPES, Array
 from merge.errors import SHOWN, CheckpointCorrupt, CheckpointNotFound, shorten
+from merge.files import check_name, open_plain, open_stream
 from merge.layout import INDEX, PART, WEIGHTS
 
 HEADER_LIMIT_BYTES = 25_000_000  # the format allows four times that; 90 000 tensors in one file take 12 MB, a dense model's shard 50 kB
 JSON_LIMIT_BYTES = 64_000_000  # of tokenizers, indexes and reports; the largest tokenizers are near 35 MB, and parsed they take some GB at worst
 CONFIG_LIMIT_BYTES = 2_000_000  # of configs, of which the largest, with a list per layer, are near 100 kB
-NAME_LIMIT = 500  # characters of a tensor's name; the longest of adapters are near 150
 DEPTH_LIMIT = 50  # levels of JSON; tokenizers have eight
 SHAPE_LIMIT = 16  # dimensions; convolutions have five
 DESCRIBED = 200  # characters of a wrong value in a message
@@ -162,28 +160,6 @@ class Checkpoint:
         self.close()
 
 
-def open_plain(path: Path) -> int:
-    """A file descriptor to read from. Raises CheckpointNotFound, or CheckpointCorrupt for what is no plain file or cannot be read.
-
-    A pipe, which would be waited for, and a device, which has no end, are not read from: the folder may be somebody else's.
-    """
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
-        raise CheckpointNotFound(f"{path} does not exist. Give a folder that holds a whole model") from None
-    except OSError as error:
-        raise CheckpointCorrupt(f"{path} cannot be read: {error.strerror}. Copy the file anew") from error
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise CheckpointCorrupt(f"{path} is no plain file. Copy the file anew")
-    return fd
-
-
-def open_stream(path: Path) -> FileIO:
-    """The same as a file object without a buffer; raises the same."""
-    return FileIO(open_plain(path))
-
-
 def read_bytes(path: Path, limit: int = JSON_LIMIT_BYTES) -> bytes:
     """A whole file of at most `limit` bytes. Raises CheckpointNotFound and CheckpointCorrupt."""
     try:
@@ -246,14 +222,6 @@ def _read_sharded(index: Path) -> dict[str, TensorSpec]:
 def _list(names: list[str]) -> str:
     """The first names, and how many more there are."""
     return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
-
-
-def check_name(name: str, path: Path) -> None:
-    """Raise CheckpointCorrupt for a tensor's name that cannot be shown, or is no name of a tensor by its length."""
-    if not name.isprintable():
-        raise CheckpointCorrupt(f"{path} names a tensor {name[:NAME_LIMIT]!r}, which cannot be printed")
-    if len(name) > NAME_LIMIT:
-        raise CheckpointCorrupt(f"{path} names a tensor of {len(name)} characters ({NAME_LIMIT} are allowed): {name[:80]}...")
 
 
 def read_header(path: Path) -> dict[str, TensorSpec]:

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from merge.checkpoint import check_name, open_stream
 from merge.errors import CheckpointCorrupt
+from merge.files import check_name, open_stream
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)  # 1 had other lengths, and no reader knows it today

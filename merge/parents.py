@@ -25,8 +25,8 @@ from typing import Any
 
 from blake3 import blake3
 
-from merge.checkpoint import open_stream
 from merge.errors import CheckpointCorrupt, CheckpointNotFound, HubUnavailable, MergeError, shorten
+from merge.files import open_stream
 from merge.gguf_header import read_gguf
 from merge.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS, INDEX
 from merge.recipe import ParentRef

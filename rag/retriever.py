@@ -42,6 +42,7 @@ _SIGNS = re.compile(r"[^\w\s!-~]+")  # what is neither a word of any script nor 
 # A question is one short text, which a second thread makes no faster. Beside a vLLM that keeps the cores busy, two threads that wait for each
 # other took 385 ms for it where one takes 20 ms (two cores, 2026-11-24).
 QUERY_THREADS = 1
+RECENT = 32  # questions and clauses whose vectors are kept, 10 to 400 kB each
 
 
 class _Ranked(NamedTuple):
@@ -93,6 +94,7 @@ class Retriever:
         self._embedder = embedder
         self._settings = settings
         self._glossary = index.glossary
+        self._recent: dict[str, Embedded] = {}  # replaced as a whole, never changed: many threads read it
 
     @classmethod
     def open(cls, index_dir: Path, settings: RagSettings) -> "Retriever":
@@ -158,8 +160,7 @@ class Retriever:
 
     def compare(self, queries: Sequence[str], hits: Sequence[Hit]) -> list[list[Comparison]]:
         """Each question beside each passage token by token: what `search` sums up of it. Raises EmptyQuery."""
-        texts = [expand_abbreviations(clean_query(query), self._glossary) for query in queries]
-        embedded = sorted(self._embedder.embed_tokens(texts), key=lambda one: one.row)
+        embedded = self._embed([clean_query(query) for query in queries])
         passages = [self._placed_tokens(hit.chunk) for hit in hits]
         weights = [self._index.late.weights(one.token_ids) for one in embedded]
         return [[Comparison(one, own, *passage) for passage in passages] for one, own in zip(embedded, weights, strict=True)]
@@ -199,8 +200,7 @@ class Retriever:
         """
         share = self._settings.clause_share
         texts = [query, *(split_clauses(query) if share else [])]
-        embedded = self._embedder.embed_tokens([expand_abbreviations(text, self._glossary) for text in texts])
-        asked = [self._find(texts[one.row], one) for one in sorted(embedded, key=lambda one: one.row)]
+        asked = [self._find(text, one) for text, one in zip(texts, self._embed(texts), strict=True)]
         rows = list(dict.fromkeys(chain.from_iterable(part.rows for part in asked)))
         late = self._index.late.score([part.question for part in asked], rows) if self._is_by_token else [[0.0] * len(rows)] * len(asked)
         whole, *clauses = (self._score(part, rows, by_token) for part, by_token in zip(asked, late, strict=True))
@@ -209,6 +209,15 @@ class Retriever:
             scores = (1 - share) * scores + share * np.max([clause.mixed for clause in clauses], axis=0)
         ranking = [_Ranked(*parts) for parts in zip(rows, map(float, scores), whole.dense, whole.bm25, whole.late, strict=True)]
         return sorted(ranking, key=lambda ranked: (-ranked.score, ranked.row))
+
+    def _embed(self, queries: Sequence[str]) -> list[Embedded]:
+        """Questions, abbreviations with their expansions. Who compares what a search has found asks the same again, so the last ones are kept."""
+        texts = [expand_abbreviations(query, self._glossary) for query in queries]
+        known = {text: one for text in texts if (one := self._recent.get(text))}
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        known |= {new[one.row]: one for one in self._embedder.embed_tokens(new)} if new else {}
+        self._recent = dict(islice({**known, **self._recent}.items(), RECENT))
+        return [known[text] for text in texts]
 
     def _find(self, text: str, question: Embedded) -> _Asked:
         """The candidates for a question or a clause."""

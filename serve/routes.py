@@ -31,6 +31,7 @@ from serve.errors import (
     BodyNotJson,
     BodyTooLarge,
     BodyTooSlow,
+    EngineUnavailable,
     InternalError,
     ModelNotFound,
     PathNotFound,
@@ -246,7 +247,7 @@ async def models(request: Request) -> Response:
             "owned_by": "chipalign",
             "max_model_len": model.get("max_model_len"),
         }
-        for model in await gateway.upstream.models()
+        for model in await served_models(gateway)
     ]
     wanted = request.path_params.get("model_id")
     if wanted is None:
@@ -255,6 +256,16 @@ async def models(request: Request) -> Response:
         if model["id"] == wanted:
             return JSONResponse(model)
     raise no_such_model(wanted, [model["id"] for model in known])
+
+
+async def served_models(gateway: Gateway) -> list[dict[str, Any]]:
+    """The engine's models; while it is not there and the documents answer by themselves, the one of the settings."""
+    try:
+        return await gateway.upstream.models()
+    except EngineUnavailable:
+        if gateway.settings.answer != "quote":
+            raise
+        return [{"id": gateway.settings.model_id}]
 
 
 def no_such_model(model_id: str, known: Iterable[str]) -> ModelNotFound:

@@ -10,6 +10,7 @@ at length; both end with a table. An attack reaches this machine alone, and ever
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 SHOWN = 5  # failures that a failing test shows
@@ -35,6 +36,15 @@ class Attack:
 
 
 def table(accounts: Sequence[Account]) -> list[str]:
-    """The accounts as lines of a Markdown table, sums last."""
-    rows = [*sorted(accounts), ("all", sum(account[1] for account in accounts), sum(account[2] for account in accounts))]
-    return ["| what was tried | tries | failed |", "|---|---|---|", *(f"| {what} | {tried:,} | {failed:,} |" for what, tried, failed in rows)]
+    """The accounts as lines of a Markdown table: one row for what was tried, and one for the sums."""
+    tried, failed = Counter[str](), Counter[str]()
+    for what, times, failures in accounts:
+        tried[what] += times
+        failed[what] += failures
+
+    rows = [*((what, tried[what], failed[what]) for what in sorted(tried)), ("all", tried.total(), failed.total())]
+    return [
+        "| what was tried | tries | failed |",
+        "|---|---|---|",
+        *(f"| {what} | {times:,} | {failures:,} |" for what, times, failures in rows),
+    ]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import hypothesis
 import pytest
 from playwright.sync_api import Browser, Error, sync_playwright
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -31,6 +32,9 @@ from tests.attack import Attack, table
 from tests.fake_engine import FakeEngine
 
 Gateway = Callable[..., AbstractContextManager[str]]  # what `gateway_at` gives
+
+hypothesis.settings.register_profile("any machine", deadline=None)  # a busy machine is no fault
+hypothesis.settings.load_profile("any machine")
 
 SIX_DOCUMENTS = {  # title: text
     "Antenna repair": "Antenna violations are fixed with the command `repair_antennas`, which inserts diode cells near the gates of the nets.",

@@ -8,10 +8,11 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = {  # a file imports only files, and rooms, that stand before it here
-    "merge": "errors settings command_line layout dtypes kernels geodesic cuda recipe baselines checkpoint gguf_header staging adapters vocabulary "
-    "names pairing plan companions parents passes report journal preview survey plots merger verify sweep card progress bench commands bootstrap "
-    "eval_progress endpoint answers collect question_file chat ifeval_checker ifeval mcq turn_rules judge judging multiturn eval_commands "
-    "multiturn_commands training_data training adapt_commands",
+    "merge": "errors files settings command_line layout dtypes kernels geodesic cuda recipe baselines checkpoint gguf_header "
+    "staging adapters vocabulary names pairing plan companions parents passes report journal preview survey plots "
+    "merger verify sweep card progress bench commands bootstrap eval_progress endpoint answers collect question_file "
+    "chat ifeval_checker ifeval mcq turn_rules judge judging multiturn eval_commands multiturn_commands training_data "
+    "training adapt_commands",
     "rag": "errors settings home typed_json arrays printable progress command_line child blocks documents archive_members archive corpus "
     "includes markdown rst script python_code verilog eda_data csv_table "
     "plain_text manpage html_page word pdf_layout pdf parser sandbox parsed_cache reader sources folder_lock chunker query "

@@ -76,10 +76,20 @@ def test_steps_stay_a_list() -> None:
 
 def test_each_passage_has_its_citation() -> None:
     quotes = [*quotes_of("One.", 0), *quotes_of("Three.", 0, number=3)]
-    answer = word_quotes(quotes, [hit("One."), hit("Two."), hit("Three.")])
+    answer = word_quotes(quotes, [hit("One."), hit("Two."), hit("Three.", title="Router")])
     first, second = answer.citations
     assert (first.number, second.number) == (1, 3)
-    assert answer.text[second.start : second.end] == "**openroad › Resizer › Options** [3]\n\n> Three."
+    assert answer.text[second.start : second.end] == "**openroad › Router › Resizer › Options** [3]\n\n> Three."
+
+
+def test_passages_of_one_place_follow_each_other_under_one_name() -> None:
+    quotes = [*quotes_of("One.", 0), *quotes_of("Two.", 0, number=2), *quotes_of("Three.", 0, number=3)]
+    answer = word_quotes(quotes, [hit("One."), hit("Two.", title="Router"), hit("Three.")])
+    assert answer.text == (
+        "**openroad › Resizer › Options** [1]\n\n> One.\n\n[3]\n\n> Three.\n\n"
+        "**openroad › Router › Resizer › Options** [2]\n\n> Two."
+    )
+    assert [answer.text[one.start : one.end].split("\n")[0][-3:] for one in answer.citations] == ["[1]", "[3]", "[2]"]
 
 
 def test_a_title_cannot_write_markdown() -> None:

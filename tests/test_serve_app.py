@@ -92,7 +92,7 @@ def test_unknown_fields_reach_the_engine_and_the_prompt_holds_the_passages(gatew
 
 def test_retrieval_can_be_turned_off(gateway: str, engine: FakeEngine) -> None:
     answer = post(gateway, {**ANTENNA, "retrieval": {"enabled": False}}).json()
-    assert answer["retrieval"] == {"enabled": False, "query": None, "fallback": False, "hits": []}
+    assert answer["retrieval"] == {"enabled": False, "query": None, "fallback": False, "hits": [], "quotes": []}
     assert answer["choices"][0]["message"]["annotations"] == []
     assert engine.bodies[-1]["messages"] == ANTENNA["messages"]
 

@@ -93,6 +93,10 @@ def test_what_only_a_model_can_do_is_not_quoted(quoting: str, fields: dict[str, 
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "engine_unavailable")
 
 
+def test_clients_find_the_model_while_the_engine_is_not_there(quoting: str) -> None:
+    assert [model["id"] for model in httpx.get(f"{quoting}/v1/models").json()["data"]] == ["chipalign-demo"]
+
+
 def test_a_greeting_goes_to_the_model(gateway_at: Gateway, shared_engine: FakeEngine) -> None:
     with gateway_at(shared_engine.url, answer="quote") as url:
         assert ask(url, "hello!").json()["choices"][0]["message"]["content"] == "Run `repair_antennas` [1]."

@@ -54,6 +54,8 @@ STYLE = """<style>
 /* The page sticks to its end: sources in a frame of their own open at the first one instead of scrolling past it. */
 .stExpander details > div { max-height: min(30rem, 55vh); overflow-y: auto; }
 .stExpander pre code { font-size: 0.8rem; }
+/* What documents say is the answer: it is not to be paler than what stands around it. */
+.stMarkdown blockquote { opacity: 1; }
 [class*="st-key-source-"] + [class*="st-key-source-"], div:has(> [class*="st-key-source-"]) + div > [class*="st-key-source-"] {
   border-top: 1px solid rgba(128, 128, 128, 0.25); padding-top: 1rem; }
 </style>"""

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +25,7 @@ from rag.retriever import Comparison
 FEW_WORDS = 5  # a unit of fewer ("See below.") says little, whatever it is near to
 
 
-@dataclass(frozen=True, slots=True)
-class Traits:
+class Traits(NamedTuple):
     """What is seen of a unit beside a question.
 
     near: the weighted mean, over the question's tokens, of the cosine with the nearest token of the unit or of what introduces it.
@@ -65,7 +65,7 @@ COEFFICIENTS = (-11.46, 7.81, 5.12, 1.53, 7.36, -4.91, -3.76, -1.01, 0.26, -2.2,
 
 def score(traits: Traits, coefficients: Sequence[float] = COEFFICIENTS) -> float:
     """The logarithm of the odds that the unit answers the question."""
-    return sum(map(math.prod, zip(coefficients, (1.0, *astuple(traits)), strict=True)))
+    return sum(map(math.prod, zip(coefficients, (1.0, *traits), strict=True)))
 
 
 def observe(idf: Mapping[str, float], passage: Passage, units: Sequence[Unit]) -> list[Traits]:

@@ -13,7 +13,7 @@ import csv
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -111,7 +111,7 @@ def is_found(scores: Sequence[float], judged: Judged) -> bool:
 
 def as_rows(judged: Sequence[Judged]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Features with a leading 1, shape (units, features), and 1 where a unit answers."""
-    features = [(1.0, *astuple(traits)) for one in judged for traits in one.traits]
+    features = [(1.0, *traits) for one in judged for traits in one.traits]
     return np.array(features), np.array([float(answers) for one in judged for answers in one.answers])
 
 
@@ -153,7 +153,7 @@ def main(argv: Sequence[str]) -> int:
             "found": cross_validate(usable),
         }
 
-    names = ["1", *Traits.__dataclass_fields__]
+    names = ["1", *Traits._fields]
     coefficients = fit(*as_rows(everything))
     report["coefficients"] = {name: round(float(value), 2) for name, value in zip(names, coefficients, strict=True)}
     sys.stdout.write(json.dumps(report, indent=2) + "\n")

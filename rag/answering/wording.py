@@ -29,17 +29,23 @@ class QuotedAnswer:
 
 
 def word_quotes(quotes: Sequence[Quote], hits: Sequence[Hit]) -> QuotedAnswer:
-    """The quotes passage by passage, in the order of the quotes."""
+    """The quotes passage by passage. Passages of one place follow each other, and their place is named once."""
+    passages = {number: list(group) for number, group in groupby(quotes, key=lambda quote: quote.number)}
+    places: dict[str, list[int]] = {}
+    for number in passages:
+        places.setdefault(name_place(hits[number - 1].chunk), []).append(number)
+
     parts: list[str] = []
     citations: list[Citation] = []
     length = 0
-    for number, group in groupby(quotes, key=lambda quote: quote.number):
-        chunk = hits[number - 1].chunk
-        part = f"**{name_place(chunk)}** [{number}]\n\n{_quote_passage(chunk.text, list(group))}"
-        start = length + (2 if parts else 0)
-        length = start + len(part)
-        parts.append(part)
-        citations.append(Citation(number, start, length))
+    for place, numbers in places.items():
+        for number in numbers:
+            named = f"**{place}** " if number == numbers[0] else ""
+            part = f"{named}[{number}]\n\n{_quote_passage(hits[number - 1].chunk.text, passages[number])}"
+            start = length + (2 if parts else 0)
+            length = start + len(part)
+            parts.append(part)
+            citations.append(Citation(number, start, length))
     return QuotedAnswer("\n\n".join(parts), tuple(citations))
 
 
