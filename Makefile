@@ -21,7 +21,7 @@ lint:  ## ruff and mypy alone
 
 attack:  ## try to break every part at length, on this machine alone; ends with a table of what was tried and what failed
 	@$(PYTHON) install.py --tests
-	$(BIN)/pytest -n 2 --dist loadfile -m attack --attack full $(ARGS)
+	timeout --signal=INT 3600 $(BIN)/pytest -n 2 --dist loadfile -m attack --attack full $(ARGS)
 
 bench:  ## measure; the last line of stdout is one JSON document
 	@$(PYTHON) install.py && exec $(BIN)/chipalign bench $(ARGS)

@@ -19,7 +19,9 @@ class LineFormatter(logging.Formatter):
     """One line a record, and tracebacks under it, whatever the message holds."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (the name is logging's)
+        """The message on one line."""
         return printable(super().formatMessage(record))
 
     def formatException(self, ei: logging._SysExcInfoType) -> str:  # noqa: N802 (the name is logging's)
+        """The traceback, each line of it printable."""
         return "\n".join(printable(line) for line in super().formatException(ei).split("\n"))

@@ -59,6 +59,7 @@ class _Candidate:
 
     @property
     def words(self) -> int:
+        """How many words it has."""
         return len(self.text.split())
 
     @property
