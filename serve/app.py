@@ -21,10 +21,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, compile_path
 
+from rag.printable import printable
 from serve import routes
 from serve.chat import Counter
 from serve.errors import HeadersTooLarge, MethodNotAllowed, PathNotFound, RequestError
-from serve.log_lines import printable
 from serve.settings import ServeSettings
 from serve.upstream import Upstream
 

@@ -16,6 +16,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from rag.printable import printable
 from serve.engine import engine_kind
 from serve.settings import ServeSettings
 from serve.up import is_free
@@ -131,7 +132,8 @@ def report_text(findings: list[Finding]) -> str:
     lines = []
     for finding in findings:
         mark = "ok     " if finding.ok else "MISSING" if finding.needed else "absent "
-        lines.append(f"{mark}  {finding.what:<14} {finding.detail}" + (f"  -> {finding.advice}" if finding.advice else ""))
+        advice = f"  -> {finding.advice}" if finding.advice else ""
+        lines.append(printable(f"{mark}  {finding.what:<14} {finding.detail}{advice}"))
     return "\n".join(lines) + "\n"
 
 

@@ -1,18 +1,15 @@
-r"""Log lines that what is logged can neither break in two nor use to steer a terminal.
+"""Log lines that what is logged can neither break in two nor use to steer a terminal.
 
 It chooses no level and no destination.
 
-    printable("ok\n2026 ERROR all is lost") == "ok\\n2026 ERROR all is lost"
+    handler.setFormatter(LineFormatter("%(levelname)s %(message)s"))
 """
 
 from __future__ import annotations
 
 import logging
 
-
-def printable(text: str) -> str:
-    """The text with every character that is not printable written as its escape sequence."""
-    return text if text.isprintable() else "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+from rag.printable import printable
 
 
 class LineFormatter(logging.Formatter):

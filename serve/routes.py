@@ -24,6 +24,7 @@ from starlette.types import Receive, Scope, Send
 
 from rag.documents import Chunk, Hit
 from rag.errors import IndexCorrupt, IndexUnusable
+from rag.printable import printable
 from serve.admission import Admission
 from serve.auth import check_api_key
 from serve.chat import Counter, Grounded, Searcher, StreamAnnotator, as_annotations, ground, retrieval_object, url_citations, wants_quotes
@@ -40,7 +41,6 @@ from serve.errors import (
     TooManyInFlight,
     UpstreamBroken,
 )
-from serve.log_lines import printable
 from serve.metrics import Metrics
 from serve.passage_page import PAGE_HEADERS, public_url, render
 from serve.protocol import ChatRequest, completion, parse_chat_request, stream_chunks

@@ -21,6 +21,7 @@ from rich.console import Console
 from rag.corpus import find_source, load_sources
 from rag.folder_lock import hold_lock
 from rag.home import make_home
+from rag.printable import printable
 from serve.engine import engine_command, engine_environment, engine_kind
 from serve.errors import AlreadyRunning, PortTaken, ServeError
 from serve.panel import Display
@@ -76,8 +77,8 @@ async def run_up(settings: ServeSettings, recipe: Path, data_dir: Path, console:
 
 
 def say(console: Console, text: str) -> None:
-    """One progress line."""
-    console.print(text, highlight=False, soft_wrap=True, markup=False, emoji=False)
+    """One progress line, whatever names of others stand in it."""
+    console.print(printable(text), highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 @contextlib.contextmanager
@@ -224,7 +225,7 @@ def page_part(settings: ServeSettings, env: Mapping[str, str]) -> Part:
 def facts(settings: ServeSettings, model: str, index: str) -> list[tuple[str, str]]:
     """The panel's lines about what runs."""
     key = "" if not settings.api_key else " (asks for the API key)"
-    return [
+    lines = [
         ("chat page", settings.page_url),
         ("OpenAI API", f"{settings.gateway_base_url}/v1{key}"),
         ("model", model),
@@ -232,3 +233,4 @@ def facts(settings: ServeSettings, model: str, index: str) -> list[tuple[str, st
         ("index", index),
         ("logs", str(settings.home / "logs")),
     ]
+    return [(name, printable(value)) for name, value in lines]

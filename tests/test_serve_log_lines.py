@@ -3,7 +3,8 @@
 import io
 import logging
 
-from serve.log_lines import LineFormatter, printable
+from rag.printable import printable
+from serve.log_lines import LineFormatter
 
 
 def test_characters_that_are_not_printable_are_written_as_escapes() -> None:

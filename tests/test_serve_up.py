@@ -17,7 +17,7 @@ from serve.panel import Display, render
 from serve.settings import ServeSettings
 from serve.step import step
 from serve.supervisor import Part, State
-from serve.up import check_ports, engine_part, facts, index_line, is_free, only_one, page_part, prepare_model
+from serve.up import check_ports, engine_part, facts, index_line, is_free, only_one, page_part, prepare_model, say
 
 
 @pytest.fixture
@@ -97,6 +97,15 @@ def test_the_commands_of_the_parts_carry_the_settings(tmp_path: Path) -> None:
     assert str(settings.checkpoint_dir) in engine.command
     assert engine.ready_url == "http://127.0.0.1:7001/health"
     assert page_part(settings, {}).env["CHIPALIGN_URL"] == "http://127.0.0.1:7000"
+
+
+def test_no_name_of_a_collection_or_a_model_steers_the_terminal(tmp_path: Path) -> None:
+    console, stream = shown()
+    hostile = "from \x1b]0;owned\x07 and\nready \u202e"
+    say(console, hostile)
+    console.print(render(facts(ServeSettings(home=tmp_path), hostile, hostile), []))
+    assert "\x1b]0" not in stream.getvalue()
+    assert not {"\x07", "\u202e"} & set(stream.getvalue())
 
 
 def test_the_panel_tells_where_everything_is_and_how_to_stop(tmp_path: Path) -> None:
