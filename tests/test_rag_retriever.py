@@ -15,12 +15,13 @@ from rag.documents import Document
 from rag.embedder import Embedder
 from rag.errors import CollectionUnknown, EmptyQuery, IndexMismatch, IndexNotFound
 from rag.glossary import expand_abbreviations, read_glossary
-from rag.index import build_index
+from rag.index import build_index, open_index
 from rag.langchain_retriever import ChipRetriever
 from rag.processor import multiplies_eight_bits
 from rag.relevance import weigh_unknown
 from rag.retriever import Retriever, clean_query
 from rag.settings import RagSettings
+from tests.tiny_embedder import TinyEmbedder
 
 SETTINGS = RagSettings(home=Path("unused"))
 TEXTS = {
@@ -281,3 +282,38 @@ def test_a_selection_counts_its_own_chunks_and_finds_any_by_id(tools: Retriever)
     assert (timer.chunk_count, timer.collections, tools.chunk_count) == (1, {"timer": 1}, 3)
     with pytest.raises(CollectionUnknown, match=r"no collection 'placer'; it holds router@1\.0, router@2\.0, timer"):
         tools.search("hold", collections=["placer"])
+
+
+def test_comparing_what_was_found_embeds_nothing_again(tmp_path: Path) -> None:
+    embedder = TinyEmbedder()
+    documents = [Document("notes", f"{title}.md", title, f"# {title}\n\n{text}\n", None, "ISC") for title, text in TEXTS.items()]
+    build_index(documents, tmp_path / "index", SETTINGS, embedder)
+    retriever = Retriever(open_index(tmp_path / "index"), embedder, SETTINGS)
+
+    question = "Which command repairs antenna violations?"
+    hits = list(retriever.rank(question))
+    embedder.texts.clear()
+    [compared] = retriever.compare([question], hits)
+    assert embedder.texts == []
+    assert len(compared) == len(hits)
+
+
+def test_each_token_of_a_passage_stands_where_it_is_said_to(tmp_path: Path) -> None:
+    embedder = TinyEmbedder()
+    text = TEXTS["Power grid"]
+    build_index([Document("notes", "a.md", "Grid", f"# Grid\n\n{text}\n", None, "ISC")], tmp_path / "index", SETTINGS, embedder)
+    retriever = Retriever(open_index(tmp_path / "index"), embedder, SETTINGS)
+
+    hits = list(retriever.rank("What makes the power grid?"))
+    [[compared]] = retriever.compare(["What makes the power grid?"], hits)
+    said = [hits[0].chunk.text[start:end] for start, end in compared.places if start >= 0]
+    assert said == text.split()
+    assert compared.vectors.shape == (len(compared.places), embedder.dimension)
+
+
+def test_the_default_embedder_knows_where_its_tokens_stand(retriever: Retriever) -> None:
+    hits = list(retriever.rank("Which command repairs antenna violations?"))
+    [compared] = retriever.compare(["Which command repairs antenna violations?"], hits)
+    for hit, one in zip(hits, compared, strict=True):
+        assert len(one.places) == len(one.vectors) > 10
+        assert all(hit.chunk.text[start:end].isalnum() for start, end in one.places if start >= 0)

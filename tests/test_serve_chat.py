@@ -258,7 +258,10 @@ def test_a_request_can_name_the_collections_to_search(ask: Ask) -> None:
 
 def test_a_served_embedder_that_is_away_is_told_with_503(tmp_path: Path, counter: TokenCounter, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embeddings_api, "PAUSES_S", ())
-    request = parse_chat_request(json.dumps({"messages": [{"role": "user", "content": ANTENNA}]}).encode())
+    request, other = (
+        parse_chat_request(json.dumps({"messages": [{"role": "user", "content": question}]}).encode())
+        for question in (ANTENNA, "What fixes antenna violations?")
+    )
     document = Document("notes", "a.md", "Antennas", "Antenna violations are fixed with diodes.\n", None, "ISC")
     with FakeOpenAI(embeddings_of(TinyEmbedder()), models=[{"id": "tiny"}]) as server:
         settings = RagSettings(home=tmp_path, embedder="openai:tiny", embeddings_url=server.url)
@@ -266,5 +269,5 @@ def test_a_served_embedder_that_is_away_is_told_with_503(tmp_path: Path, counter
         retriever = Retriever.open(tmp_path / "index", settings)
         assert ground(request, retriever, counter, ServeSettings(), 4096).query == ANTENNA
     with pytest.raises(RetrievalUnavailable, match="/v1/embeddings does not answer") as caught:
-        ground(request, retriever, counter, ServeSettings(), 4096)
+        ground(other, retriever, counter, ServeSettings(), 4096)
     assert caught.value.status == 503
