@@ -9,7 +9,6 @@ The gateway is asked as users ask it, with its retrieval on. Heavy libraries are
 import argparse
 import os
 import platform
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rag.answer_questions import ALL, OPEN, SPLITS
-from rag.command_line import describe_file, positive, write_json
+from rag.command_line import describe_file, positive, write_result
 from rag.errors import EngineRefused, ResultUnusable
 from rag.progress import show_progress
 from rag.settings import RagSettings
@@ -35,10 +34,7 @@ def answers(argv: list[str]) -> int:
     """`chipalign eval answers --questions Q.jsonl --url URL ... [--json]`. Raises RagError for wrong input."""
     args = _parse_arguments(argv)
     result = _measure(args, RagSettings.from_env())
-    if args.json:
-        write_json(result)
-    else:
-        sys.stdout.write("\n".join(_draw(result)) + "\n")
+    write_result(result, _draw, args.json)
     return 0
 
 

@@ -39,6 +39,14 @@ def write_json(value: object) -> None:
     sys.stdout.write(printable_json(json.dumps(value, ensure_ascii=False, indent=2)) + "\n")
 
 
+def write_result(result: dict[str, Any], draw: Callable[[dict[str, Any]], Iterable[str]], as_json: bool) -> None:
+    """What an evaluation found on stdout: as one JSON document, or drawn as lines."""
+    if as_json:
+        write_json(result)
+    else:
+        sys.stdout.write("\n".join(draw(result)) + "\n")
+
+
 def write_jsonl(path: Path, rows: Iterable[object]) -> None:
     """One JSON object a line, in a file that is there whole or, if this is interrupted, as it was before. Raises OutputUnwritable."""
     work = path.with_name(f"{path.name}.part")

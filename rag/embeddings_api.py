@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.errors import EmbedderUnavailable
-from rag.servers import is_loopback, quote_refusal, redact, split_login
+from rag.printable import redact
+from rag.servers import is_loopback, quote_refusal, split_login
 
 Vectors = NDArray[np.float32]
 CONNECT_TIMEOUT_S = 5.0  # a machine that is there accepts at once

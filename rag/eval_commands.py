@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import platform
-import sys
 from collections.abc import Iterable
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
@@ -18,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rag.command_line import describe_file, positive, write_json
+from rag.command_line import describe_file, positive, write_result
 from rag.errors import ResultUnusable
 from rag.metrics import CUTOFFS
 from rag.progress import show_progress
@@ -42,10 +41,7 @@ def retrieval(argv: list[str]) -> int:
     args = _parse_arguments(argv)
     settings = RagSettings.from_env()
     result = _measure(args, settings)
-    if args.json:
-        write_json(result)
-    else:
-        sys.stdout.write("\n".join(_draw(result)) + "\n")
+    write_result(result, _draw, args.json)
     return 0
 
 

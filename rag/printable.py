@@ -25,6 +25,13 @@ def printable_json(text: str) -> str:
     return _SUSPECT.sub(lambda found: found[0] if found[0] == "\n" or not _steers(found[0]) else json.dumps(found[0])[1:-1], text)
 
 
+def redact(url: str) -> str:
+    """An address as it may be shown: without the user name and the password that may stand in it."""
+    before, at, host = url.rpartition("@")
+    scheme, slashes, _ = before.partition("//")
+    return f"{scheme}{slashes}{host}" if at and slashes else host
+
+
 def _steers(character: str) -> bool:
     return unicodedata.category(character) in _KINDS and character not in _JOINERS
 

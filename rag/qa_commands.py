@@ -7,14 +7,13 @@ Heavy libraries are imported inside the functions, so that `--help` answers at o
 """
 
 import argparse
-import sys
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rag.command_line import describe_file, positive, whole_number, write_json
+from rag.command_line import describe_file, positive, whole_number, write_result
 from rag.errors import AnswersUnusable, QuestionsUnusable, SourceUnusable
 from rag.progress import show_progress
 from rag.settings import RagSettings
@@ -50,10 +49,7 @@ def qa(argv: list[str]) -> int:
     """`chipalign eval qa --questions Q.jsonl --context golden|retrieved --url URL ... [--json]`. Raises RagError for wrong input."""
     args = _parse_arguments(argv)
     result = _measure(args, RagSettings.from_env())
-    if args.json:
-        write_json(result)
-    else:
-        sys.stdout.write("\n".join(_draw(result)) + "\n")
+    write_result(result, _draw, args.json)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What the clients of servers share: whether an address is this machine, how it may be shown, and what a refusal says.
+"""What the clients of servers share: whether an address is this machine, the login in it, and what a refusal says.
 
 It asks nobody.
 
@@ -9,6 +9,8 @@ import ipaddress
 
 import httpx
 
+from rag.printable import redact
+
 QUOTED = 300  # characters of a refusal that are quoted
 
 
@@ -18,13 +20,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def redact(url: str) -> str:
-    """An address as it may be shown: without the user name and the password that may stand in it."""
-    before, at, host = url.rpartition("@")
-    scheme, slashes, _ = before.partition("//")
-    return f"{scheme}{slashes}{host}" if at and slashes else host
 
 
 def split_login(url: str) -> tuple[str, tuple[str, str] | None]:

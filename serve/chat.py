@@ -12,14 +12,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from rag.answering.citations import Citation, cite
-from rag.answering.evidence import HITS_READ, Quote, select_quotes
+from rag.answering.evidence import HITS_READ, Comparer, Quote, select_quotes
 from rag.answering.prompt import build_prompt, defuse, nothing_found
 from rag.answering.wording import word_quotes
 from rag.bm25 import tokenize
 from rag.documents import Hit
 from rag.errors import CollectionUnknown, EmbedderUnavailable, IndexCorrupt, MilvusUnavailable
 from rag.query import TURNS_SEARCHED, fallback_query, has_content, own_words, retrieval_query, shorten_turn
-from rag.retriever import Comparison
 from serve.errors import CollectionNotFound, ContextLengthExceeded, RetrievalUnavailable, TooManyTokens
 from serve.protocol import ChatRequest, Message, message_text, with_text
 from serve.settings import ServeSettings
@@ -28,7 +27,7 @@ THOUGHTS_END = "</think>"  # where the engine does not part thoughts from the an
 INSTRUCTION_TOKENS = 200  # more than our system message and the fences around the passages take with any tokenizer seen
 
 
-class Searcher(Protocol):
+class Searcher(Comparer, Protocol):
     """What the gateway needs of a `rag.retriever.Retriever`."""
 
     @property
@@ -40,12 +39,6 @@ class Searcher(Protocol):
 
     def search(self, query: str, top_k: int = 5) -> list[Hit]:
         """The best hits, best first; none where nothing is relevant."""
-
-    def compare(self, queries: Sequence[str], hits: Sequence[Hit]) -> list[list[Comparison]]:
-        """Each question beside each passage, token by token."""
-
-    def idf(self, terms: Iterable[str]) -> dict[str, float]:
-        """What each term weighs."""
 
 
 class Counter(Protocol):

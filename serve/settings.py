@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
 
+from rag.printable import redact
 from serve.errors import SettingsError
 
 
@@ -55,13 +56,6 @@ def parse_url(env: str, text: str) -> str:
     if not usable:
         raise ValueError(f"{env} is {redact(text)!r}: give an address such as http://127.0.0.1:8001")
     return text.rstrip("/").removesuffix("/v1").rstrip("/")
-
-
-def redact(url: str) -> str:
-    """An address as it may be shown: without the user name and the password that may stand in it."""
-    before, at, host = url.rpartition("@")
-    scheme, slashes, _ = before.partition("//")
-    return f"{scheme}{slashes}{host}" if at and slashes else host
 
 
 def default_home() -> Path:

@@ -1,21 +1,20 @@
 """Renders chat templates in a process of its own, with limits: a template comes with a checkpoint, and a hostile one must cost a request at most.
 
-It speaks frames over standard input and output and knows no tokenizer; `templates` starts it. It ends when its input ends, when it has computed
-too long (SIGALRM ends it), and keeps within its memory. The environment is the one in which transformers renders chat templates. Only the standard
-library and jinja2 are imported, so that it starts in a tenth of a second.
+It answers messages (`rag.child`) and knows no tokenizer; `templates` starts it. It ends when its input ends, when it has computed too long, and
+keeps within its memory. The environment is the one in which transformers renders chat templates. Only the standard library and jinja2 are
+loaded, so that it starts in a tenth of a second.
 
-    python -P serve/template_worker.py    # then frames: a length in 8 bytes, and JSON
+    python -m serve.template_worker MEMORY_BYTES TIMEOUT_S
 """
 
 from __future__ import annotations
 
 import json
-import resource
 import signal
 import sys
 from datetime import datetime
 from functools import lru_cache
-from typing import IO, Any
+from typing import Any
 
 import jinja2
 import jinja2.ext
@@ -23,10 +22,11 @@ from jinja2 import nodes
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from rag.child import read_message, serve_parent, set_timer, write_message
+
 TIMEOUT_S = 10  # for one conversation; an honest template takes milliseconds
 MEMORY_BYTES = 2**30  # of addresses; a conversation of 8 MiB in an honest template takes a tenth of that
 MOST_CHARACTERS = 32 * 2**20  # of a rendered conversation; the largest request has 8 MiB
-LENGTH_BYTES = 8
 
 
 class Generation(jinja2.ext.Extension):
@@ -80,37 +80,17 @@ def render(template: str, variables: dict[str, Any]) -> dict[str, str]:
         return {"refused": str(error)[:500] or type(error).__name__}
 
 
-def read_frame(stream: IO[bytes]) -> bytes | None:
-    """The next frame; None at the end of the stream, also amid a frame."""
-    head = stream.read(LENGTH_BYTES)
-    if len(head) < LENGTH_BYTES:
-        return None
-    length = int.from_bytes(head, "big")
-    body = stream.read(length)
-    return body if len(body) == length else None
-
-
-def write_frame(stream: IO[bytes], body: bytes) -> None:
-    """Send a frame."""
-    stream.write(len(body).to_bytes(LENGTH_BYTES, "big"))
-    stream.write(body)
-    stream.flush()
-
-
-def main() -> None:
+def main(memory_bytes: int, timeout_s: float) -> None:
     """Render what comes until nothing comes any more."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    requests, answers = serve_parent(memory_bytes)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started this
-    while (frame := read_frame(sys.stdin.buffer)) is not None:
-        signal.alarm(TIMEOUT_S)
-        request = json.loads(frame)
-        write_frame(
-            sys.stdout.buffer,
-            json.dumps(render(request["template"], request["variables"]), ensure_ascii=False).encode(),
-        )
-        signal.alarm(0)
+    while (message := read_message(requests)) is not None:
+        set_timer(timeout_s)
+        request = json.loads(message[1])
+        answer = json.dumps(render(request["template"], request["variables"]), ensure_ascii=False).encode()
+        write_message(answers, {}, answer)
+        set_timer(0)
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]), float(sys.argv[2]))

@@ -7,18 +7,13 @@ It counts no tokens.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import subprocess
-import sys
 import threading
 import weakref
-from pathlib import Path
 from typing import Any
 
-from serve.template_worker import TIMEOUT_S, read_frame, write_frame
-
-WORKER = Path(__file__).with_name("template_worker.py")
+from rag.child import Child, end_child, read_message, start_child, write_message
+from serve.template_worker import MEMORY_BYTES, TIMEOUT_S
 
 
 class TemplateRefused(Exception):
@@ -34,7 +29,7 @@ class TemplateRenderer:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._worker: Child | None = None
 
     def render(self, template: str, variables: dict[str, Any]) -> str:
         """The text that the template makes of the variables, which are JSON.
@@ -56,34 +51,20 @@ class TemplateRenderer:
 
     def _exchange(self, request: bytes) -> bytes | None:
         """What the worker answers; None where it died over it, and then the next request starts another."""
-        process = self._process or self._start()
-        assert process.stdin is not None  # both are pipes
-        assert process.stdout is not None
+        worker = self._worker or self._start()
         try:
-            write_frame(process.stdin, request)
-            answer = read_frame(process.stdout)
+            write_message(worker.stdin, {}, request)
+            answer = read_message(worker.stdout)
         except OSError:  # it died before it had read all
             answer = None
         if answer is None:
-            _end(process)
-            self._process = None
-        return answer
+            end_child(worker)
+            self._worker = None
+            return None
+        return answer[1]
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self) -> Child:
         """A worker; it ends with this object, and at the latest with this process, whose end of the pipe it reads."""
-        command = [sys.executable, "-P", str(WORKER)]  # -P: the files beside it are no modules of its own
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
-        weakref.finalize(self, _end, self._process)
-        return self._process
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a worker, whatever it does."""
-    process.kill()
-    process.wait()
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            with contextlib.suppress(OSError):  # what it did not read any more
-                pipe.close()
+        self._worker = start_child("serve.template_worker", MEMORY_BYTES, str(TIMEOUT_S))
+        weakref.finalize(self, end_child, self._worker)
+        return self._worker

@@ -18,10 +18,11 @@ from typing import Any
 
 import httpx
 
+from rag.printable import redact
 from serve.engine_answers import read_answer, read_chunk, read_models, read_refusal
 from serve.errors import EngineOverloaded, EngineUnavailable, RequestError, UpstreamBroken, UpstreamRefused, UpstreamTimeout
 from serve.protocol import shorten
-from serve.settings import ServeSettings, redact
+from serve.settings import ServeSettings
 from serve.sse import DONE, EventTooLarge, read_events
 from serve.strict_json import write_json
 
