@@ -75,7 +75,8 @@ class Grounded:
 
 def wants_quotes(request: ChatRequest, settings: ServeSettings) -> bool:
     """Whether the documents shall answer in their own words. What only a model can do (call tools, write JSON) is left to the model."""
-    mode = request.options.answer or settings.answer
+    wanted = request.options.answer
+    mode = settings.answer if wanted in (None, "auto") else wanted
     return mode == "quote" and request.options.enabled and not request.tools and not request.wants_json
 
 

@@ -108,6 +108,10 @@ def test_a_request_can_ask_for_quotes_where_the_model_answers(gateway_at: Gatewa
         assert ask(url, retrieval={"answer": "quote"}).json()["retrieval"]["quotes"]
 
 
+def test_a_request_that_leaves_it_open_is_answered_as_the_gateway_does(quoting: str) -> None:
+    assert ask(quoting, retrieval={"answer": "auto"}).json()["retrieval"]["quotes"]
+
+
 def test_a_wrong_way_to_answer_is_named() -> None:
     with pytest.raises(SettingsError, match="CHIPALIGN_ANSWER is 'prose': give one of auto, quote, model"):
         ServeSettings.from_env({"CHIPALIGN_ANSWER": "prose"})
