@@ -125,6 +125,7 @@ class FakeSlack:
 
     def disconnect(self, politely: bool) -> None:
         """End the bot's connection: politely by telling it to make a new one, as Slack does every few hours, else by closing it."""
+        self.wait_until(lambda: bool(self.connections), "the bot to connect")
         if politely:
             self.connections[-1].send(json.dumps({"type": "disconnect", "reason": "refresh_requested"}))
         else:
