@@ -19,6 +19,7 @@ from rag.bm25 import tokenize
 from rag.documents import Hit
 from rag.errors import CollectionUnknown, EmbedderUnavailable, IndexCorrupt, MilvusUnavailable
 from rag.query import TURNS_SEARCHED, fallback_query, has_content, own_words, retrieval_query, shorten_turn
+from rag.selection import VERSION_MARK
 from serve.errors import CollectionNotFound, ContextLengthExceeded, RetrievalUnavailable, TooManyTokens
 from serve.protocol import ChatRequest, Message, message_text, with_text
 from serve.settings import ServeSettings
@@ -71,6 +72,11 @@ class Grounded:
     fallback: bool = False
     quotes: tuple[Quote, ...] = ()
     citations: tuple[Citation, ...] = ()
+
+    @property
+    def refused(self) -> bool:
+        """Whether the gateway says that the documents hold nothing about the question."""
+        return self.answer is not None and not self.quotes
 
 
 def wants_quotes(request: ChatRequest, settings: ServeSettings) -> bool:
@@ -206,11 +212,16 @@ def _merge_system(system: str, messages: Sequence[Message]) -> list[Message]:
 
 
 def retrieval_object(grounded: Grounded, enabled: bool, passage_url: Callable[[Hit], str]) -> dict[str, Any]:
-    """The `retrieval` field of an answer: the query, whether it is the fallback, and the passages, numbered as the prompt numbers them."""
+    """The `retrieval` field of an answer: the query, whether it is the fallback, whether the documents hold nothing about it, and the passages.
+
+    These are numbered as the prompt numbers them. `page` is a PDF's; `version` is the document's own, or what follows the collection's
+    `@`. Either is None where there is none.
+    """
     hits = [
         {
             "number": number,
-            **{name: getattr(hit.chunk, name) for name in ("chunk_id", "collection", "path", "title", "text", "licence")},
+            **{name: getattr(hit.chunk, name) for name in ("chunk_id", "collection", "path", "title", "text", "licence", "page")},
+            "version": hit.chunk.version or hit.chunk.collection.partition(VERSION_MARK)[2] or None,
             "heading_path": list(hit.chunk.heading_path),
             "url": passage_url(hit),
             "score": hit.score,
@@ -223,7 +234,8 @@ def retrieval_object(grounded: Grounded, enabled: bool, passage_url: Callable[[H
     quotes = [
         {"number": quote.number, "text": quote.text, "start": quote.start, "end": quote.end, "kind": quote.kind} for quote in grounded.quotes
     ]
-    return {"enabled": enabled, "query": grounded.query, "fallback": grounded.fallback, "hits": hits, "quotes": quotes}
+    asked = {"enabled": enabled, "query": grounded.query, "fallback": grounded.fallback, "refused": grounded.refused}
+    return {**asked, "hits": hits, "quotes": quotes}
 
 
 def url_citations(answer: str, hits: Sequence[Hit], passage_url: Callable[[Hit], str]) -> list[dict[str, Any]]:

@@ -153,7 +153,7 @@ async def _answer(request: Request, chat: ChatRequest, is_long: bool, held: cont
         grounded = await unless_client_leaves(request, gateway.slots.run(work, is_long))
     if grounded.query is not None:
         gateway.metrics.searches.labels("none" if not grounded.hits else "fallback" if grounded.fallback else "question").inc()
-    if grounded.answer is not None and not grounded.quotes:
+    if grounded.refused:
         gateway.metrics.nothing_found.inc()
     retrieval = retrieval_object(grounded, chat.options.enabled, gateway.passage_url)
     if not chat.stream:

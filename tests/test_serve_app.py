@@ -92,7 +92,7 @@ def test_unknown_fields_reach_the_engine_and_the_prompt_holds_the_passages(gatew
 
 def test_retrieval_can_be_turned_off(gateway: str, engine: FakeEngine) -> None:
     answer = post(gateway, {**ANTENNA, "retrieval": {"enabled": False}}).json()
-    assert answer["retrieval"] == {"enabled": False, "query": None, "fallback": False, "hits": [], "quotes": []}
+    assert answer["retrieval"] == {"enabled": False, "query": None, "fallback": False, "refused": False, "hits": [], "quotes": []}
     assert answer["choices"][0]["message"]["annotations"] == []
     assert engine.bodies[-1]["messages"] == ANTENNA["messages"]
 
@@ -109,7 +109,7 @@ def test_a_question_that_nothing_answers_gets_a_sentence_and_costs_the_engine_no
         text, retrieval = answer["choices"][0]["message"]["content"], answer["retrieval"]
         assert answer["usage"]["total_tokens"] > 0
     assert "notes" in text
-    assert retrieval["hits"] == []
+    assert (retrieval["hits"], retrieval["refused"]) == ([], True)
     assert engine.bodies == []
 
 
