@@ -13,7 +13,7 @@ LAYERS = {  # a file imports only files, and rooms, that stand before it here
     "merger verify sweep card progress bench commands bootstrap eval_progress endpoint answers collect question_file "
     "chat ifeval_checker ifeval mcq turn_rules judge judging multiturn eval_commands multiturn_commands training_data "
     "training adapt_commands",
-    "rag": "errors settings home typed_json arrays printable progress command_line child blocks documents archive_members archive corpus "
+    "rag": "errors settings home typed_json arrays printable progress command_line child blocks passages documents archive_members archive corpus "
     "includes markdown rst script python_code verilog eda_data csv_table "
     "plain_text manpage html_page word pdf_layout pdf parser sandbox parsed_cache reader sources folder_lock chunker query "
     "model_folder processor eight_bit bert_files bert library_model embedder fingerprint servers embeddings_api served_embedder embedder_choice "

@@ -13,14 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-UnitKind = Literal["sentence", "item", "row", "definition", "code"]
-Span = tuple[int, int]  # the first character, and the one after the last
+from rag.passages import BORDER, FENCE, HEADING, ITEM, TABLE_RULE, Span, cut_blocks, split_lines, table_header
 
-FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
-HEADING = re.compile(r"#{1,6} +(\S.*)")
-_ITEM = re.compile(r"(\s*)(?:[-*+]|#\.|\(?\w{1,3}[.)])\s+\S")
-_TABLE_RULE = re.compile(r"\|?[\s:|+=-]+\|?")
-BORDER = re.compile(r"[+=-][+=\s-]*[+=-]")  # of a table in reStructuredText
+UnitKind = Literal["sentence", "item", "row", "definition", "code"]
+
 # A sentence ends at its stop, with what closes behind it, before white space and whatever can open the next one.
 _SENTENCE_END = re.compile(r"[.!?][\"')\]`*]*(?=\s+[A-Z\d`\"'(\[*_$<-])")
 _NO_END = re.compile(r"(?:\b(?:e\.g|i\.e|etc|vs|cf|fig|eq|sec|no|approx|resp|incl)|(?:^|\s)[A-Z])\.$", re.IGNORECASE)
@@ -53,14 +49,14 @@ def cut_units(text: str) -> list[Unit]:
     heading: Span | None = None
     before: Span | None = None  # the paragraph just above, where it ends with a colon
 
-    for number, (start, end) in enumerate(_blocks(text)):
+    for number, (start, end) in enumerate(cut_blocks(text)):
         block = text[start:end]
         if HEADING.fullmatch(block):
             heading, before = (start, end), None
             continue
 
         found = [Unit(kind, first, last, number, heading=heading) for kind, first, last in _cut_block(block, start)]
-        header = _table_header(block, start) if found and found[0].kind == "row" else None
+        header = table_header(block, start) if found and found[0].kind == "row" else None
         is_introduced = bool(found) and found[0].kind != "sentence"
         lead = before if is_introduced else None
         units += [Unit(unit.kind, unit.start, unit.end, number, lead, header, heading) for unit in found]
@@ -69,65 +65,18 @@ def cut_units(text: str) -> list[Unit]:
     return units
 
 
-def _blocks(text: str) -> Iterator[Span]:
-    """Paragraphs, lists, tables and fences; headings are blocks of their own. An open fence goes to the end."""
-    lines = list(_lines(text))
-    number = 0
-    while number < len(lines):
-        start, end = lines[number]
-        line = text[start:end]
-        if not line.strip():
-            number += 1
-            continue
-
-        last = number
-        if fence := FENCE.match(line):
-            last += 1
-            while last < len(lines) - 1 and not closes_fence(text[slice(*lines[last])], fence[1]):
-                last += 1
-            last = min(last, len(lines) - 1)
-        elif not HEADING.match(line):
-            while last + 1 < len(lines) and _goes_on(text[slice(*lines[last + 1])], line):
-                last += 1
-        yield start, lines[last][1]
-        number = last + 1
-
-
-def _lines(text: str) -> Iterator[Span]:
-    start = 0
-    for line in text.split("\n"):
-        yield start, start + len(line)
-        start += len(line) + 1
-
-
-def closes_fence(line: str, fence: str) -> bool:
-    """Whether a line is the end of a fence: as long at least, of the same sign, and nothing else."""
-    bare = line.strip()
-    return len(bare) >= len(fence) and not bare.strip(fence[0])
-
-
-def _goes_on(line: str, first: str) -> bool:
-    """Whether a line belongs to the block that began with `first`. A list and a table begin anew even without a blank line."""
-    if not line.strip() or FENCE.match(line) or HEADING.match(line):
-        return False
-    is_list, is_table = bool(_ITEM.match(first)), first.startswith("|")
-    if line.startswith("|") != is_table:
-        return False
-    return is_list or not (_ITEM.match(line) and not first[:1].isspace())
-
-
 def _cut_block(block: str, at: int) -> Iterator[tuple[UnitKind, int, int]]:
     """The units of one block that begins at `at`."""
     if FENCE.match(block):
         yield "code", at, at + len(block)
     elif block.startswith("|"):
-        header = _table_header(block, at)
-        for start, end in _lines(block):
-            if (header is None or at + start >= header[1]) and not _TABLE_RULE.fullmatch(block[start:end]):
+        header = table_header(block, at)
+        for start, end in split_lines(block):
+            if (header is None or at + start >= header[1]) and not TABLE_RULE.fullmatch(block[start:end]):
                 yield "row", at + start, at + end
     elif BORDER.match(block):
         yield "code", at, at + len(block)  # a table whose columns are aligned is quoted as it stands
-    elif _ITEM.match(block):
+    elif ITEM.match(block):
         yield from (("item", at + start, at + end) for start, end in _items(block))
     elif _is_definition(block):
         yield "definition", at, at + len(block)
@@ -135,19 +84,11 @@ def _cut_block(block: str, at: int) -> Iterator[tuple[UnitKind, int, int]]:
         yield from (("sentence", at + start, at + end) for start, end in _sentences(block))
 
 
-def _table_header(block: str, at: int) -> Span | None:
-    """The first two lines of a Markdown table, or None where the second is no rule."""
-    lines = block.split("\n", 2)
-    if len(lines) < 2 or not _TABLE_RULE.fullmatch(lines[1]):
-        return None
-    return at, at + len(lines[0]) + 1 + len(lines[1])
-
-
 def _items(block: str) -> Iterator[Span]:
     """The outermost items of a list, each with what stands below it."""
     margin = len(block) - len(block.lstrip())
     starts = [
-        start for start, end in _lines(block) if (item := _ITEM.match(block[start:end])) and len(item[1]) <= margin
+        start for start, end in split_lines(block) if (item := ITEM.match(block[start:end])) and len(item[1]) <= margin
     ]
     for start, end in zip(starts, [*starts[1:], len(block) + 1], strict=True):
         yield start, end - 1

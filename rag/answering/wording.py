@@ -13,9 +13,9 @@ from itertools import groupby
 
 from rag.answering.citations import Citation
 from rag.answering.evidence import Quote
-from rag.answering.units import BORDER, FENCE, HEADING, closes_fence
 from rag.blocks import fence_code
 from rag.documents import Chunk, Hit, describe_place
+from rag.passages import BORDER, FENCE, HEADING, closes_fence
 
 PARTS = " › "  # between the parts of a place
 
