@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from rag.answering.scoring import Passage, observe, score
-from rag.answering.units import Span, Unit, UnitKind, cut_units
+from rag.answering.units import Unit, UnitKind, cut_units
 from rag.bm25 import content_terms
 from rag.clauses import split_clauses
 from rag.documents import Hit
+from rag.passages import Span
 from rag.retriever import Comparison
 
 HITS_READ = 8  # passages that a selection reads; a prompt holds three, and what answers stands among the next five in every tenth case
