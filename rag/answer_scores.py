@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rag.answer_questions import AnswerQuestion, Pattern
+from rag.answering.names import FILE_SUFFIXES
 from rag.answering.prompt import NOTHING_FOUND
 from rag.qa_measures import corpus_names, drop_last_word
 
@@ -32,7 +33,7 @@ _MODELS_REFUSAL = re.compile(
 )
 _FIRST_SENTENCE = re.compile(r".*?(?:[.!?](?=\s|\Z)|\n\n|\Z)", re.DOTALL)
 _BULLET = re.compile(r"^[ \t]*-(?=[A-Z][a-z]+ )", re.MULTILINE)  # "-Run the flow": a list, not an option
-_SUFFIXES = "tcl|mk|sdc|lib|lef|def|gds|odb|spef|sdf|vcd|saif|v|sv|svh|vh|vlt|json|md|rst|rpt|log|ys|il|py|sh|cpp|h|txt|csv|toml|yaml|lyrdb|sp|spi"
+_SUFFIXES = "|".join(FILE_SUFFIXES)
 _PATH = re.compile(rf"(?:[\w.~+-]*/)*[\w+-][\w.+-]*\.(?:{_SUFFIXES})\b|(?<![\w./])(?:~|\.{{1,2}})?(?:/[\w.+-]+){{2,}}", re.IGNORECASE)
 
 

@@ -29,7 +29,7 @@ LAYERS = {  # a file imports only files, and rooms, that stand before it here
     "page_guard page_server mrkdwn slack_events slack_blocks slack_delivery slack_queue slack_bot commands",
 }
 ROOMS = {  # folders within a package; what stands before the room in its package may be imported in it
-    "rag/answering": "units citations prompt scoring evidence wording scoring_fit",
+    "rag/answering": "units names citations prompt scoring evidence wording scoring_fit",
 }
 MAY_IMPORT = {"merge": set(), "rag": set(), "serve": {"rag"}, "ui": set()}
 SOURCES = [path for folder in (*LAYERS, *ROOMS) for path in sorted((ROOT / folder).glob("*.py"))]
