@@ -25,6 +25,7 @@ COMMANDS: Table = {
     "merge": ("merge.commands", "merge", "merge a chip model and a chat model into one checkpoint"),
     "corpus": ("rag.commands", "corpus", "list or fetch the pinned documentation"),
     "index": ("rag.index_commands", "index", "build, search, look into or take apart an index of documents"),
+    "reference": ("rag.reference_commands", "reference", "what the documents say of a command, option, variable or message; export for tclint"),
     "adapt": ("chipalign", "adapt", "adapt a model to your documents: `chipalign adapt` lists which"),
     "eval": ("chipalign", "evaluate", "measure how good retrieval, answers and models are: `chipalign eval` lists the evaluations"),
     "bench": ("serve.commands", "bench", "measure merge, index, retrieval and time to first token"),

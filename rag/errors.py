@@ -80,6 +80,10 @@ class CollectionUnknown(RagError):
     """A collection that the index does not hold; the message lists those it holds."""
 
 
+class NameUnknown(RagError):
+    """A name that no indexed document describes; the message offers near ones."""
+
+
 class OutputUnwritable(RagError):
     """A file that a command was told to write cannot be written."""
 

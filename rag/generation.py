@@ -21,6 +21,9 @@ from rag.glossary import read_glossary
 from rag.late import LATE_FILES, LateIndex, PackedTokens
 from rag.manifest import GENERATION, Manifest, check_files, flush
 from rag.milvus import KINDS, PLACE, Milvus, MilvusIndex, Place, write_collection
+from rag.reference.cards import Reference
+from rag.reference.extraction import read_reference
+from rag.reference.storage import REFERENCE, StoredReference, save_reference
 from rag.selection import mask_of, select_collections
 from rag.typed_json import parse_as
 
@@ -31,7 +34,7 @@ GLOSSARY = "glossary.json"
 PLACE_COUNT = 3
 _FILES = frozenset({DOCUMENTS, GLOSSARY, *CHUNK_FILES, *BM25_FILES, *LATE_FILES})  # beside those of the vectors
 _OUR_FILES = re.compile(
-    r"(?:chunks|documents)\.jsonl|chunk_\w+\.npy|dense(?:\.codes)?\.faiss|milvus\.json|(?:vocabulary|glossary)\.json|bm25\w*\.(?:npy|json)|late_\w+\.npy"
+    r"(?:chunks|documents)\.jsonl|chunk_\w+\.npy|dense(?:\.codes)?\.faiss|milvus\.json|(?:vocabulary|glossary|reference)\.json|bm25\w*\.(?:npy|json)|late_\w+\.npy"
 )
 
 
@@ -66,6 +69,12 @@ class Index:
     glossary: dict[str, str]
     collections: dict[str, int]  # documents per collection that a search may find
     chunk_count: int
+    stored_reference: StoredReference
+
+    @property
+    def reference(self) -> Reference:
+        """What the documents of its collections describe, read on first use. Raises IndexCorrupt."""
+        return self.stored_reference.get(self.collections)
 
     def select(self, wanted: Iterable[str]) -> "Index":
         """The same index as if it held the named collections alone; rows keep their numbers. Raises CollectionUnknown."""
@@ -102,6 +111,7 @@ def write_generation(
     LateIndex.build(tokens, vectors.shape[1]).save(folder)
     glossary = read_glossary(chunk.text for chunk in chunks)
     (folder / GLOSSARY).write_text(json.dumps(glossary, ensure_ascii=False), encoding="utf-8")
+    save_reference(read_reference(chunks), folder)
     for path in (*folder.iterdir(), folder):
         flush(path)
     return kind
@@ -165,7 +175,8 @@ def open_generation(index_dir: Path, manifest: Manifest, milvus: Milvus | None =
     if dense.dimension != manifest.spec.dimension:
         raise IndexCorrupt(f"the index in {index_dir} holds vectors of {dense.dimension} numbers, not of {manifest.spec.dimension}: build it again")
     collections = {name: entry.documents for name, entry in manifest.collections.items()}
-    return Index(manifest, chunks, dense, bm25, late, _read_glossary_file(folder), collections, len(chunks))
+    reference = StoredReference.load(folder, chunks, has_file=f"{folder.name}/{REFERENCE}" in manifest.files)
+    return Index(manifest, chunks, dense, bm25, late, _read_glossary_file(folder), collections, len(chunks), reference)
 
 
 def _count_rows(manifest: Manifest) -> int:

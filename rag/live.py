@@ -21,6 +21,7 @@ from time import monotonic
 from rag.documents import Chunk, Hit
 from rag.errors import IndexMismatch, IndexNotFound, IndexUnusable, RagError
 from rag.index import MANIFEST
+from rag.reference.cards import Reference
 from rag.retriever import Comparison, Retriever
 from rag.selection import select_collections
 from rag.settings import RagSettings
@@ -42,6 +43,11 @@ class NoIndex:
     def collections(self) -> dict[str, int]:
         """None."""
         return {}
+
+    @property
+    def reference(self) -> Reference:
+        """Nothing is described."""
+        return Reference()
 
     def chunk(self, chunk_id: str) -> Chunk | None:
         """None, whatever the id."""

@@ -29,6 +29,7 @@ from rag.glossary import expand_abbreviations
 from rag.index import open_index, spec_of
 from rag.milvus import Milvus
 from rag.query import strip_small_talk
+from rag.reference.cards import Reference
 from rag.relevance import FEW_PASSAGES, Evidence, relevance, weigh_unknown
 from rag.settings import RagSettings
 
@@ -126,6 +127,11 @@ class Retriever:
     def collections(self) -> dict[str, int]:
         """Names of the collections in the index, with their numbers of documents."""
         return self._index.collections
+
+    @property
+    def reference(self) -> Reference:
+        """The commands, variables and messages that the documents describe, read on first use. Raises IndexCorrupt."""
+        return self._index.reference
 
     def chunk(self, chunk_id: str) -> Chunk | None:
         """The chunk with this id, or None."""

@@ -20,7 +20,7 @@ _LARGEST = 2**63  # numbers stay below it, as the arrays that they count do
 
 
 def parse_as(kind: type[T], text: str | bytes) -> T:
-    """The JSON text as a `kind`: a dataclass, or a list, dict, str, int or float of such. Raises ValueError that says what is wrong."""
+    """The JSON text as a `kind`: a dataclass, or a list, dict, str, int, float or bool of such. Raises ValueError that says what is wrong."""
     converted: T = convert(kind, parse_json(text))
     return converted
 
@@ -69,6 +69,8 @@ def _fits(kind: Any, value: Any) -> bool:
     """Whether the value is of that simple type, and can be counted with or written out."""
     if kind is float:
         return type(value) in (int, float) and abs(value) < _LARGEST and math.isfinite(value)
+    if kind is bool:
+        return type(value) is bool
     if kind is int:
         return type(value) is int and abs(value) < _LARGEST
     return kind is str and isinstance(value, str) and not _SURROGATE.search(value)

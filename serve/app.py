@@ -22,7 +22,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, compile_path
 
 from rag.printable import printable
-from serve import routes
+from serve import reference_routes, routes
 from serve.chat import Counter
 from serve.errors import HeadersTooLarge, MethodNotAllowed, PathNotFound, RequestError
 from serve.settings import ServeSettings
@@ -40,6 +40,8 @@ ROUTES = {
     "/v1/chat/completions": ("POST", routes.chat_completions),
     "/v1/models": ("GET", routes.models),
     "/v1/models/{model_id:path}": ("GET", routes.models),
+    "/v1/reference": ("GET", reference_routes.reference_names),
+    "/v1/reference/{name:path}": ("GET", reference_routes.reference_card),
     "/sources/{chunk_id}": ("GET", routes.passage_page),
     "/health": ("GET", routes.health),
     "/ready": ("GET", routes.ready),

@@ -113,6 +113,12 @@ class ModelNotFound(PathNotFound):
     code = "model_not_found"
 
 
+class NameNotFound(PathNotFound):
+    """A name that no indexed document describes; the message offers near ones."""
+
+    code = "name_not_found"
+
+
 class MethodNotAllowed(RequestError):
     """The path exists, the method does not."""
 

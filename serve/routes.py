@@ -25,6 +25,7 @@ from starlette.types import Receive, Scope, Send
 from rag.documents import Chunk, Hit
 from rag.errors import IndexCorrupt, IndexUnusable
 from rag.printable import printable
+from rag.reference.cards import Reference
 from serve.admission import Admission
 from serve.auth import check_api_key
 from serve.chat import Counter, Grounded, Searcher, StreamAnnotator, as_annotations, ground, retrieval_object, url_citations, wants_quotes
@@ -69,6 +70,13 @@ class PassageStore(Searcher, Protocol):
     @property
     def chunk_count(self) -> int:
         """Passages in the index."""
+
+    @property
+    def reference(self) -> Reference:
+        """What the documents describe. Raises `rag.errors.IndexCorrupt`."""
+
+    def within(self, collections: Iterable[str]) -> PassageStore:
+        """The same over the named collections alone. Raises `rag.errors.CollectionUnknown`."""
 
     def chunk(self, chunk_id: str) -> Chunk | None:
         """The passage with this id."""

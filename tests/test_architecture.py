@@ -17,18 +17,19 @@ LAYERS = {  # a file imports only files, and rooms, that stand before it here
     "includes markdown rst script python_code verilog eda_data csv_table "
     "plain_text manpage html_page word pdf_layout pdf parser sandbox parsed_cache reader sources folder_lock chunker query "
     "model_folder processor eight_bit bert_files bert library_model embedder fingerprint servers embeddings_api served_embedder embedder_choice "
-    "dense milvus bm25 clauses late fusion growth_bench glossary selection chunk_store manifest generation index_content index_folder index "
-    "index_stats relevance retriever live langchain_retriever metrics questions evaluation relevance_fit embed_bench "
+    "dense milvus bm25 clauses late fusion growth_bench glossary selection reference chunk_store manifest generation index_content index_folder "
+    "index index_stats relevance retriever live langchain_retriever metrics questions evaluation relevance_fit embed_bench "
     "exclusion answering training_pairs contrastive triplet_phrases triplet_tables triplet_templates triplet_tasks "
     "hit_view qa_measures qa_answers qa_client qa_prompts answer_questions answer_scores triplets qa_summary "
-    "index_commands commands eval_commands qa_commands answer_commands adapt_commands triplet_commands",
+    "index_commands reference_commands commands eval_commands qa_commands answer_commands adapt_commands triplet_commands",
     "serve": "errors settings strict_json protocol sse metrics auth visitors admission log_lines template_worker templates tokens slots weights "
-    "engine_answers upstream chat passage_page routes app connections engine machine guard supervisor step panel up doctor bench "
+    "engine_answers upstream chat passage_page routes reference_routes app connections engine machine guard supervisor step panel up doctor bench "
     "commands experiment experiment_inputs experiment_run experiment_scores experiment_report experiment_plots eval_commands",
     "ui": "plain_text errors settings events client conversation store heartbeat escaping markdown_parser rendering transcript chat_app "
     "page_guard page_server mrkdwn slack_events slack_blocks slack_delivery slack_queue slack_bot commands",
 }
 ROOMS = {  # folders within a package; what stands before the room in its package may be imported in it
+    "rag/reference": "cards messages sections synopses tables usages extraction storage card_view tclint_schema",
     "rag/answering": "units names citations prompt scoring evidence wording scoring_fit",
 }
 MAY_IMPORT = {"merge": set(), "rag": set(), "serve": {"rag"}, "ui": set()}

@@ -1,0 +1,542 @@
+"""The reference of an index, read from its passages: which commands, variables and messages the documents describe, and where.
+
+Form alone decides: a synopsis, a table whose header names options, a heading that is an option, a usage text. A word of prose is never a
+command. Whose options a table has is decided by what it has in common with a synopsis above it. Nothing is read twice, so the time grows
+with the text and no faster.
+
+    reference = read_reference(chunks); reference.lookup("global_route")
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby, islice
+
+from rag.documents import Chunk
+from rag.reference.cards import Command, Message, Option, Place, Reference, Variable
+from rag.reference.messages import LONGEST_TEXT, NUMBER, WORD, read_message
+from rag.reference.sections import SectionBlock, has_header, read_blocks
+from rag.reference.synopses import (
+    COMMAND,
+    NAME,
+    Part,
+    Synopsis,
+    is_example_language,
+    read_option_names,
+    read_synopses,
+    read_synopsis,
+)
+from rag.reference.tables import DEFAULTS, DESCRIPTIONS, STAGES, Table, clean, read_default, read_table
+from rag.reference.usages import Usage, read_items, read_usage
+
+PROSE = (
+    ".md",
+    ".markdown",
+    ".mdown",
+    ".rst",
+    ".rest",
+    ".html",
+    ".htm",
+    ".xhtml",
+    ".txt",
+    ".text",
+    ".docx",
+    ".pdf",
+    ".n",
+    ".man",
+)
+_MAN_PAGE = re.compile(r"\.[1-9](?:p|pm|perl|ssl|tcl|tk|x|posix)?$")
+# Documents about a project's people, forms to copy, and copies that tests are made with: what they name is made up or stale.
+_NOT_OF_TOOLS = re.compile(r"code_of_conduct|licen[sc]e|readmeformat|template|(?:^|/)tests?/", re.IGNORECASE)
+
+LONGEST_DESCRIPTION = 600  # characters
+MOST_OPTIONS = 1000  # of a command
+_LEAD = re.compile(
+    r"(?:For|(?:The )?(?:options?|arguments?|flags?|switches|parameters) (?:of|for|to)) (?:the )?`([^`]+)`[^`]{0,40}:?"
+)
+_OPTIONS_HEADING = re.compile(
+    r"[`\"]?(?P<name>[a-z][\w.+-]*)[`\"]? (?:command[- ]line )?(?:arguments|options|switches|flags|usage|synopsis|command)",
+    re.IGNORECASE,
+)
+_MAN_TITLE = re.compile(r"(?P<name>[a-z][\w.+-]*)(?:\(\w{1,4}\))? (?:-{1,2}|\u2013|\u2014) (?P<told>\S.*)")
+_SYNOPSIS_HEADING = re.compile(r"(?:synopsis|syntax|usage|name and synopsis)", re.IGNORECASE)
+_COMMANDS_HEADING = re.compile(r"commands?\b|functions?\b|\bapi\b|procedures?\b|syntax|usage|synopsis", re.IGNORECASE)
+_MESSAGES_HEADING = re.compile(r"\b(?:warnings?|errors?|messages?)\b", re.IGNORECASE)
+_VARIABLES_HEADING = re.compile(r"\b(?:variables?|environment)\b", re.IGNORECASE)
+_STAGE_HEADING = re.compile(r"(?P<stage>[A-Za-z][\w -]{0,30}?) variables", re.IGNORECASE)
+_STAGE_ITEM = re.compile(r"[-*+]\s+`?\[?(?P<name>[A-Z_][A-Z0-9_]*)\]?`?")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:::[A-Za-z0-9_]+)*")
+_CAPITALS = re.compile(r"[A-Z][A-Z0-9_]{1,59}")
+_CALLED_HEADING = re.compile(r"(?P<name>[a-z][a-z0-9]*_[a-z0-9_]+)")
+# What a document puts in quotes or backticks, or begins a line of code with: so it names programs.
+_NAMED = re.compile(
+    r"[\"`](?P<quoted>[a-z][\w.+-]{1,60})[\"`]|^(?:\$ |% )?(?P<begun>[a-z][\w.+-]{1,60}) ", re.MULTILINE
+)
+_BETWEEN_CALLS = re.compile(r",\s+(?=[a-z]\w{0,60}(?:\s+[\[(-]|$|,))")
+_SET = re.compile(r"set (?P<name>[a-z]\w*_\w+) (?P<values>\w+(?:\|\w+)+|<[^<>]+>)")  # `set timing_mode early|late`
+MOST_CANDIDATES = 20  # commands of one section that its options may be of
+_CUT_AT = 118  # characters from which on a heading was perhaps cut (`rag.blocks.MAX_HEADING_CHARACTERS`)
+_SENTENCE_END = re.compile(r"[.!?](?=\s|$)")
+
+
+def read_reference(chunks: Iterable[Chunk]) -> Reference:
+    """The reference of passages that lie in the order of their documents. It never fails: what is not understood is left out."""
+    commands: list[Command] = []
+    variables: list[Variable] = []
+    messages: list[Message] = []
+    for (collection, path), of_document in groupby(chunks, key=_document):
+        passages = list(of_document)
+        if is_read(path):
+            reader = _DocumentReader(collection, passages[0].title)
+            reader.read(passages)
+            commands += reader.finish()
+            variables += reader.variables.values()
+            messages += reader.messages.values()
+    return Reference(tuple(commands), tuple(variables), tuple(messages))
+
+
+def _document(chunk: Chunk) -> tuple[str, str]:
+    return chunk.collection, chunk.path
+
+
+def is_read(path: str) -> bool:
+    """Whether a document is prose about tools: not about a project's people, no form to copy, no test's."""
+    name = path.lower().removesuffix(".gz")
+    return (name.endswith(PROSE) or _MAN_PAGE.search(name) is not None) and not _NOT_OF_TOOLS.search(path)
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A command while its document is read."""
+
+    name: str
+    place: Place
+    description: str = ""
+    synopses: list[str] = field(default_factory=list)
+    names: set[str] = field(default_factory=set)  # of the synopses' options and arguments, without dashes
+    paths: set[tuple[str, ...]] = field(default_factory=set)  # the headings over its synopses
+    takes_any: bool = False  # a synopsis says only "[options]"
+    options: dict[str, Option] = field(default_factory=dict)
+    arguments: dict[str, Option] = field(default_factory=dict)
+
+    def add(self, option: Option) -> None:
+        """Put an option, or what more is known of one, to the others."""
+        group = self.options if option.name[:1] in "-+" else self.arguments
+        known = group.get(option.name)
+        if known is None:
+            if len(group) < MOST_OPTIONS:
+                group[option.name] = option
+            return
+        told = known if known.is_described or not option.is_described else option
+        group[option.name] = replace(
+            told,
+            argument=known.argument or option.argument,
+            default=known.default or option.default,
+            is_required=known.is_required or option.is_required,
+            is_described=known.is_described or option.is_described,
+            synopsis_place=known.synopsis_place or option.synopsis_place,
+        )
+
+
+class _DocumentReader:
+    """Reads one document's blocks in order."""
+
+    def __init__(self, collection: str, title: str) -> None:
+        self.variables: dict[str, Variable] = {}
+        self.messages: dict[str, Message] = {}
+        self._collection = collection
+        self._title = title
+        self._commands: dict[str, _Draft] = {}
+        self._of_section: dict[
+            tuple[str, ...], dict[str, _Draft]
+        ] = {}  # those whose synopses stand under a path, in order
+        self._prose: SectionBlock | None = None  # the paragraph that stands last under the present headings
+        self._first_prose: SectionBlock | None = None
+        self._path: tuple[str, ...] = ()
+        self._words: frozenset[str] = (
+            frozenset()
+        )  # what the document puts in quotes or backticks, or begins a line with
+
+    def read(self, passages: Sequence[Chunk]) -> None:
+        """Read all passages of the document."""
+        self._words = frozenset(
+            name for passage in passages for found in _NAMED.finditer(passage.text) for name in found.groups() if name
+        )
+        before: SectionBlock | None = None
+        for block in read_blocks(passages):
+            if not before or block.path != before.path:
+                self._prose = self._first_prose = None
+                self._read_heading(block)
+            if block.kind == "code":
+                self._read_code(block)
+            elif block.kind == "table":
+                self._read_table(block, before)
+            elif block.kind == "list":
+                self._read_list(block)
+            else:
+                self._read_prose(block)
+            self._read_messages(block)
+            before = block
+
+    def finish(self) -> Iterator[Command]:
+        """The document's commands."""
+        for draft in self._commands.values():
+            title = _MAN_TITLE.fullmatch(self._title)
+            if title and title["name"] == draft.name:
+                draft.description = draft.description or title["told"]
+            synopsis = "\n".join(draft.synopses)
+            options, arguments = list(draft.options.values()), list(draft.arguments.values())
+            if len(draft.synopses) > 1:  # what one way to call it needs, another may leave out
+                options, arguments = (
+                    [replace(one, is_required=False) for one in group] for group in (options, arguments)
+                )
+            yield Command(
+                draft.name, self._collection, synopsis, draft.description, tuple(options), draft.place, tuple(arguments)
+            )
+
+    # --- headings that are options, commands, variables or messages ---------------------------------------------
+
+    def _read_heading(self, block: SectionBlock) -> None:
+        """What the heading over this block, the first below it, names."""
+        if not block.path:
+            return
+        heading, above = block.path[-1], (self._title, *block.path[:-1])
+        told = "" if block.kind == "code" else _shorten(block.text)
+        if options := _heading_options(heading):
+            owner = self._owner(block.path[:-1], [name for name, _ in options], block.place())
+            for name, argument in options if owner else ():
+                assert owner is not None
+                owner.add(Option(name, argument, _default_of(told), told, block.place(), is_described=True))
+        elif _CAPITALS.fullmatch(heading):
+            self._read_capitals(heading, above, told, block)
+        else:
+            self._read_called_headings(heading, told, block)
+
+    def _read_capitals(self, heading: str, above: Sequence[str], told: str, block: SectionBlock) -> None:
+        """`WIDTHTRUNC` below "Warnings", `VERILATOR_ROOT` below "Environment"."""
+        over = next(
+            (title for title in reversed(above) if _MESSAGES_HEADING.search(title) or _VARIABLES_HEADING.search(title)),
+            "",
+        )
+        if _VARIABLES_HEADING.search(over):
+            self._add_variable(Variable(heading, read_default(told)[0], "", told, self._collection, block.place()))
+        elif over and WORD.fullmatch(heading):
+            self._add_message(heading, told[:LONGEST_TEXT], block.place())
+
+    def _read_called_headings(self, heading: str, told: str, block: SectionBlock) -> None:
+        """`lint_off [-rule <message>]`, several with commas: a command stands over what it does."""
+        is_cut = len(heading) >= _CUT_AT
+        for piece in _BETWEEN_CALLS.split(heading):
+            synopsis = read_synopsis([piece], is_cut=is_cut)
+            if (
+                synopsis
+                and synopsis.is_strong
+                and (synopsis.options or synopsis.arguments)
+                and len(synopsis.arguments) < 4
+            ):
+                draft = self._add_synopsis(synopsis, piece, block.place(), block, None)
+                draft.description = draft.description or told
+
+    # --- code ---------------------------------------------------------------------------------------------------
+
+    def _read_code(self, block: SectionBlock) -> None:
+        if is_example_language(block.language):
+            return
+        lines = [line.text for line in block.lines]
+        synopses = read_synopses(lines)
+        for first, synopsis in synopses:
+            if f"`{synopsis.name}` variable" in self._near():
+                self._add_variable(
+                    Variable(synopsis.name, "", "", self._purpose(synopsis.name), self._collection, block.place(first))
+                )
+            elif synopsis.is_strong or self._is_told(synopsis, block):
+                last = first + synopsis.lines - 1
+                text = "\n".join(line.rstrip() for line in lines[first : last + 1])
+                draft = self._add_synopsis(synopsis, text, block.place(first, last), block, first)
+                draft.description = draft.description or _first_paragraph(lines[last + 1 :])
+        self._read_usage(block, lines)
+        for number, line in enumerate(lines):
+            if found := _SET.fullmatch(line.strip()):
+                told = self._purpose(found["name"])
+                if "variable" in told:
+                    self._add_variable(
+                        Variable(found["name"], "", "", told, self._collection, block.place(number, number))
+                    )
+
+    def _is_told(self, synopsis: Synopsis, block: SectionBlock) -> bool:
+        """Whether what is above a line that may be an example says that this is the command: its name in prose, or in a heading's words."""
+        name = synopsis.name
+        near = self._near()
+        if re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", near):
+            return COMMAND.fullmatch(name) is not None or f"`{name}`" in near
+        heading = block.path[-1] if block.path else self._title
+        words = re.sub(r"[^a-z0-9]+", "_", heading.lower().replace("'", "")).strip("_")
+        if COMMAND.fullmatch(name) is None:
+            return words == name and not synopsis.options and not synopsis.arguments
+        is_alone = not synopsis.arguments or block.language == "tcl"
+        return words in (name, name.replace("::", "_")) or (
+            is_alone and any(map(_COMMANDS_HEADING.search, block.path[:-1]))
+        )
+
+    def _near(self) -> str:
+        """The first and the last paragraph under the present headings."""
+        return " ".join(piece.text for piece in (self._first_prose, self._prose) if piece)
+
+    def _add_synopsis(
+        self, synopsis: Synopsis, text: str, place: Place, block: SectionBlock, first: int | None
+    ) -> _Draft:
+        """Put a synopsis to its command; `first` is the number of its line in the block, None where it is a heading."""
+        draft = self._commands.setdefault(synopsis.name, _Draft(synopsis.name, place))
+        if not draft.synopses:
+            draft.place = place
+        if text not in draft.synopses and len(draft.synopses) < 20:
+            draft.synopses.append(text)
+        for part in (*synopsis.options, *synopsis.arguments):
+            at = place if first is None else _place_part(block, first, part)
+            draft.add(Option(part.name, part.argument, "", "", at, part.is_required, synopsis_place=at))
+        draft.names |= synopsis.names
+        draft.paths.add(block.path)
+        self._of_section.setdefault(block.path, {})[draft.name] = draft
+        draft.takes_any |= not synopsis.names or "options]" in text.lower() or "option]" in text.lower()
+        if not draft.description and first is not None:
+            draft.description = self._purpose(synopsis.name)
+        return draft
+
+    def _purpose(self, name: str) -> str:
+        """What the paragraphs above a synopsis say: the first that has its name, else the last that does not lead on to something."""
+        told = [piece.text for piece in (self._first_prose, self._prose) if piece]
+        for text in told:
+            if re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text):
+                return _shorten(text)
+        if told and not told[-1].rstrip().endswith(":"):
+            return _shorten(told[-1])
+        return ""
+
+    def _read_usage(self, block: SectionBlock, lines: Sequence[str]) -> None:
+        if usages := read_usage(lines):
+            self._add_usages(usages, block)
+
+    def _add_usages(self, usages: Sequence[Usage], block: SectionBlock) -> None:
+        names = [name for usage in usages for name, _ in usage.names]
+        if owner := self._owner(block.path, names, block.place()):
+            for usage in usages:
+                told = _shorten(usage.description)
+                for name, argument in usage.names:
+                    place = block.place(usage.first, usage.last)
+                    owner.add(Option(name, argument, _default_of(told), told, place, is_described=True))
+
+    # --- prose and lists ----------------------------------------------------------------------------------------
+
+    def _read_prose(self, block: SectionBlock) -> None:
+        lines = [line.text for line in block.lines]
+        heading = block.path[-1] if block.path else ""
+        is_synopsis = bool(_SYNOPSIS_HEADING.fullmatch(heading)) or lines[0].lower().lstrip().startswith("usage:")
+        if is_synopsis or "[-" in lines[0] or "[-" in "".join(lines[1:2]):
+            for first, synopsis in read_synopses([line.replace("`", "") for line in lines]):
+                if synopsis.is_strong and (is_synopsis or COMMAND.fullmatch(synopsis.name)):
+                    last = first + synopsis.lines - 1
+                    self._add_synopsis(
+                        synopsis, "\n".join(lines[first : last + 1]), block.place(first, last), block, first
+                    )
+        if any(line.lstrip(" `")[:1] in ("-", "+") for line in lines):
+            self._read_usage(block, lines)
+        self._prose = block
+        self._first_prose = self._first_prose or block
+
+    def _read_list(self, block: SectionBlock) -> None:
+        lines = [line.text for line in block.lines]
+        if usages := read_items(lines):
+            self._add_usages(usages, block)
+        stage = _STAGE_HEADING.fullmatch(block.path[-1]) if block.path else None
+        if stage:
+            names = [item["name"] for line in lines if (item := _STAGE_ITEM.fullmatch(line.strip()))]
+            for name in names:
+                known = self.variables.get(name)
+                if known and stage["stage"] not in known.stage.split(", "):
+                    self.variables[name] = replace(known, stage=", ".join(filter(None, (known.stage, stage["stage"]))))
+
+    # --- tables -------------------------------------------------------------------------------------------------
+
+    def _read_table(self, block: SectionBlock, before: SectionBlock | None) -> None:
+        if not has_header(block):
+            return
+        table = read_table(block.text, more_roles=True)
+        if table.role in ("option", "argument", "parameter"):
+            self._read_options(table, block, before)
+        elif table.role == "variable":
+            self._read_variables(table, block)
+        elif table.role in ("command", "pass"):
+            self._read_commands(table, block)
+        elif table.role == "message":
+            self._read_numbers(table, block)
+
+    def _read_options(self, table: Table, block: SectionBlock, before: SectionBlock | None) -> None:
+        told_at = table.column(DESCRIPTIONS)
+        if told_at < 1:
+            return
+        default_at = table.column(DEFAULTS)
+        rows = [(row, _names_of(row.cells[0])) for row in table.rows]
+        names = [name for _, found in rows for name, _ in found]
+        explicit = table.owner
+        if not explicit and before and before.kind == "prose" and before.path == block.path:
+            lead = _LEAD.fullmatch(before.text.strip())
+            explicit = lead[1] if lead else ""
+        owner = self._owner(block.path, names, block.place(), explicit, is_stated=bool(table.owner)) if names else None
+        for row, found in rows if owner else ():
+            assert owner is not None
+            default = row.cells[default_at] if default_at > 0 else ""
+            told, place = row.cells[told_at][:LONGEST_DESCRIPTION], block.place(row.line, row.line)
+            for name, argument in found:
+                if name[:1] in "-+" or "`" in row.cells[0] or name in owner.names:
+                    owner.add(Option(name, argument, _default_of(told, default), told, place, is_described=True))
+
+    def _read_variables(self, table: Table, block: SectionBlock) -> None:
+        told_at, default_at, stage_at = table.column(DESCRIPTIONS), table.column(DEFAULTS), table.column(STAGES)
+        for row in table.rows:
+            told = row.cells[told_at][:LONGEST_DESCRIPTION] if told_at > 0 else ""
+            default = read_default(told, row.cells[default_at] if default_at > 0 else "")[0]
+            stage = row.cells[stage_at].replace("`", "")[:100] if stage_at > 0 else ""
+            for name in re.split(r",\s*", row.cells[0].replace("`", "")):
+                bare = name.strip("$ ")
+                if _VARIABLE.fullmatch(bare) and ("_" in bare or bare.isupper()) and len(bare) > 1:
+                    place = block.place(row.line, row.line)
+                    self._add_variable(Variable(bare, default, stage, told, self._collection, place))
+
+    def _add_variable(self, variable: Variable) -> None:
+        known = self.variables.setdefault(variable.name, variable)
+        if known is not variable and not known.description and variable.description:
+            self.variables[variable.name] = replace(variable, stage=known.stage or variable.stage)
+
+    def _read_commands(self, table: Table, block: SectionBlock) -> None:
+        """Commands that a table lists with what they do; what a cell has behind the name is not read."""
+        told_at = table.column(DESCRIPTIONS)
+        for row in table.rows if told_at > 0 else ():
+            cell = row.cells[0]
+            name = cell.strip("`")
+            is_code = cell.count("`") == 2 and cell == f"`{name}`"
+            if COMMAND.fullmatch(name) or (is_code and re.fullmatch(r"[a-z][a-z0-9_]*", name)):
+                place = block.place(row.line, row.line)
+                draft = self._commands.setdefault(name, _Draft(name, place))
+                draft.description = draft.description or row.cells[told_at][:LONGEST_DESCRIPTION]
+
+    # --- messages -----------------------------------------------------------------------------------------------
+
+    def _read_messages(self, block: SectionBlock) -> None:
+        """Lines that are messages of a tool, in code or prose; and paragraphs and items that begin with a number and tell of it."""
+        for number, line in enumerate(block.lines):
+            if "-" in line.text and (found := read_message(line.text)):
+                self._add_message(*found, block.place(number, number))
+
+    def _read_numbers(self, table: Table, block: SectionBlock) -> None:
+        for row in table.rows:
+            number = row.cells[0].strip("`[] ")
+            is_word = WORD.fullmatch(number) is not None and any(
+                map(_MESSAGES_HEADING.search, (self._title, *block.path, table.header[0]))
+            )
+            if NUMBER.fullmatch(number) or is_word:
+                self._add_message(number, row.cells[1][:LONGEST_TEXT], block.place(row.line, row.line))
+
+    def _add_message(self, number: str, text: str, place: Place) -> None:
+        self.messages.setdefault(number, Message(number, text, self._collection, place))
+
+    # --- whose options ------------------------------------------------------------------------------------------
+
+    def _owner(
+        self, path: tuple[str, ...], names: Sequence[str], place: Place, explicit: str = "", is_stated: bool = False
+    ) -> _Draft | None:
+        """The command whose options these are: of those above, the one whose synopsis has most of them.
+
+        `explicit` is the one that a line above names, which may be wrong, or which the table's own header states. Without anything in common
+        the options are those of a command that says nothing of its own, or of the only one of the section.
+        """
+        if is_stated:
+            return self._commands.setdefault(explicit, _Draft(explicit, place))
+        candidates = self._candidates(path, explicit)
+        if not candidates:
+            return self._program(path, place)
+
+        bare = {name.lstrip("-") for name in names}
+        best = max(candidates, key=lambda draft: len(bare & draft.names))  # the first of equals
+        if bare & best.names:
+            return best
+        if not any(name[:1] in "-+" for name in names):
+            return None  # a table of something else: keys, values
+        if open_ones := [draft for draft in candidates if draft.takes_any or not draft.names]:
+            return open_ones[0]
+        near = {draft.name: draft for draft in candidates if not draft.paths.isdisjoint((path, path[:-1]))}
+        return next(iter(near.values())) if len(near) == 1 else None
+
+    def _candidates(self, path: tuple[str, ...], explicit: str) -> list[_Draft]:
+        """The commands that stand above: named in a line, in a heading, or with a synopsis under the same headings; the nearest first."""
+        found: dict[str, _Draft] = {}
+        for name in (explicit, *(heading.strip("`") for heading in reversed(path)), self._title):
+            if name in self._commands:
+                found.setdefault(name, self._commands[name])
+        for depth in range(len(path), -1, -1):
+            for draft in islice(reversed(self._of_section.get(path[:depth], {}).values()), MOST_CANDIDATES):
+                found.setdefault(draft.name, draft)
+        return list(found.values())
+
+    def _program(self, path: tuple[str, ...], place: Place) -> _Draft | None:
+        """The program that the headings or the title name: "verilator Arguments", "ls - list directory contents"; None where none does."""
+        for heading in (*reversed(path), self._title):
+            found = (
+                _OPTIONS_HEADING.fullmatch(heading)
+                or _MAN_TITLE.fullmatch(heading)
+                or _CALLED_HEADING.fullmatch(heading)
+            )
+            if found and found["name"] == found["name"].lower() and found["name"] in self._words:
+                draft = self._commands.setdefault(found["name"], _Draft(found["name"], place))
+                draft.takes_any = True
+                return draft
+        return None
+
+
+def _heading_options(heading: str) -> list[tuple[str, str]]:
+    """The options that a heading consists of; of one that was cut, all but the last."""
+    if heading[:1] not in "-+[`":
+        return []
+    whole = heading.rpartition(", ")[0] if len(heading) >= _CUT_AT else heading
+    return read_option_names(whole.replace("`", ""))
+
+
+def _names_of(cell: str) -> list[tuple[str, str]]:
+    """The options of a table's cell with what they take, or its arguments; [] where something else stands there."""
+    bare = cell.replace("`", "")
+    if options := read_option_names(bare):
+        return options
+    names = bare.strip("[] ").split(", ")
+    return [(name, "") for name in names] if all(NAME.fullmatch(name) for name in names) else []
+
+
+def _default_of(told: str, column: str = "") -> str:
+    return " ".join(part.strip() for part in read_default(told, column) if part)[:100]
+
+
+def _shorten(text: str) -> str:
+    """The text in one line, of at most `LONGEST_DESCRIPTION` characters, cut behind a sentence where that is possible."""
+    line = clean(text[: 4 * LONGEST_DESCRIPTION])
+    if len(line) <= LONGEST_DESCRIPTION:
+        return line
+    ends = [match.end() for match in _SENTENCE_END.finditer(line, 0, LONGEST_DESCRIPTION)]
+    return line[: ends[-1]] if ends else f"{line[: LONGEST_DESCRIPTION - 1].rstrip()}…"
+
+
+def _first_paragraph(lines: Sequence[str]) -> str:
+    """What a usage text says below the synopsis; "" where options follow at once."""
+    found: list[str] = []
+    for line in lines:
+        if not line.strip() and found:
+            break
+        if line.strip():
+            found.append(line.strip())
+    text = " ".join(found)
+    return "" if text[:1] in "-+[<" else _shorten(text)
+
+
+def _place_part(block: SectionBlock, first: int, part: Part) -> Place:
+    """Where an option stands in a synopsis that begins with line `first` of the block."""
+    line = block.lines[first + part.spot.line]
+    return block.span(line, part.spot.start, line, part.spot.end)

@@ -1,0 +1,89 @@
+"""The reference of an index as a file beside its passages: plain JSON, read when somebody asks for it first.
+
+An index that was built before there was a reference has no such file, or one of another version: then it is read from the passages, once.
+Nothing in the file is believed: every value is of the type that its card says, or the index counts as damaged.
+
+    save_reference(reference, folder); StoredReference.load(folder, has_file=True, passages=chunks).get(["openroad"])
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.documents import Chunk
+from rag.errors import IndexCorrupt
+from rag.reference.cards import Command, Message, Reference, Variable
+from rag.reference.extraction import read_reference
+from rag.typed_json import convert, parse_json
+
+REFERENCE = "reference.json"
+VERSION = 1  # of what is extracted and how it is written: another one is read from the passages again
+PARTS_KEPT = 8  # choices of collections whose references are kept
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """What the file holds."""
+
+    version: int
+    commands: tuple[Command, ...]
+    variables: tuple[Variable, ...]
+    messages: tuple[Message, ...]
+
+
+def save_reference(reference: Reference, folder: Path) -> None:
+    """Write the file. Raises OSError."""
+    content = _File(VERSION, reference.commands, reference.variables, reference.messages)
+    (folder / REFERENCE).write_text(json.dumps(asdict(content), ensure_ascii=False), encoding="utf-8")
+
+
+class StoredReference:
+    """The reference of an open index, whether it has been read yet or not. Safe to use from many threads; the file may be removed meanwhile."""
+
+    def __init__(self, content: NDArray[np.uint8] | None, passages: Sequence[Chunk], path: Path) -> None:
+        self._content = content
+        self._passages = passages
+        self._path = path
+        self._whole: Reference | None = None
+        self._parts: dict[frozenset[str], Reference] = {}
+        self._lock = threading.Lock()
+
+    @classmethod
+    def load(cls, folder: Path, passages: Sequence[Chunk], *, has_file: bool) -> StoredReference:
+        """Map what `save_reference` wrote, if there is such a file. Raises IndexCorrupt, OSError."""
+        path = folder / REFERENCE
+        try:
+            return cls(np.memmap(path, dtype=np.uint8, mode="r") if has_file else None, passages, path)
+        except ValueError as error:  # it is empty
+            raise IndexCorrupt(f"{path} is no reference ({error}): build the index again") from error
+
+    def get(self, collections: Iterable[str]) -> Reference:
+        """The reference of these collections. Raises IndexCorrupt where the file holds something else."""
+        wanted = frozenset(collections)
+        with self._lock:
+            if self._whole is None:
+                self._whole = self._read()
+            if wanted not in self._parts:
+                if len(self._parts) >= PARTS_KEPT:
+                    self._parts.pop(next(iter(self._parts)))
+                self._parts[wanted] = self._whole.within(wanted)
+            return self._parts[wanted]
+
+    def _read(self) -> Reference:
+        if self._content is None:
+            return read_reference(self._passages)
+        try:
+            data = parse_json(self._content.tobytes())
+            if isinstance(data, dict) and data.get("version") != VERSION:
+                return read_reference(self._passages)
+            content: _File = convert(_File, data)
+        except ValueError as error:
+            raise IndexCorrupt(f"{self._path} is no reference ({error}): build the index again") from error
+        return Reference(content.commands, content.variables, content.messages)

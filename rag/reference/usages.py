@@ -1,0 +1,106 @@
+"""Options as usage texts, man pages and lists tell them: an option at a line's beginning, what it does beside it or indented below.
+
+It reads the lines of one block and knows no command; whose options they are is `extraction`'s to find out.
+
+    read_usage(["  -t, --top <module>", "        use this module as top"])[0].names  # (("-t", "<module>"), ("--top", "<module>"))
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from rag.reference.synopses import OPTION, read_option_names
+
+_COLUMNS = re.compile(r" {2,}|\t+")  # between an option and what it does
+_ITEM = re.compile(r"\s*(?:[-*+•]|\d{1,3}[.)])\s+(?=\S)")
+# `-hold`: what it does;  **-hold** - what it does;  `-hold` what it does
+_TOLD = re.compile(r"\**`+(?P<code>[^`]{1,120})`+\**(?:\s*[:\u2013\u2014]\s*|\s+-+\s+|\s+)(?P<told>\S.*)", re.DOTALL)
+_BARE_TOLD = re.compile(r"\**(?P<code>[-+]\S{1,60})\**(?:\s*:\s+|\s+[-\u2013\u2014]+\s+)(?P<told>\S.*)", re.DOTALL)
+LONGEST_LINE = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Options that share a description, with what they take, and the lines `first` to `last` of the block that tell it."""
+
+    names: tuple[tuple[str, str], ...]
+    description: str
+    first: int
+    last: int
+
+
+def read_usage(lines: Sequence[str]) -> list[Usage]:
+    """The options of a usage text. An option without a word beside or below it shares that of the next one."""
+    found: list[Usage] = []
+    waiting: list[tuple[str, str]] = []
+    begun, number = 0, 0
+    while number < len(lines):
+        names, told = _split_option(lines[number])
+        if not names:
+            waiting, number = [], number + 1
+            continue
+
+        begun = number if not waiting else begun
+        end = _end_of(lines, number)
+        body = [line.strip() for line in lines[number + 1 : end]]
+        description = " ".join(filter(None, [told, *body]))
+        waiting += names
+        if description:
+            found.append(Usage(tuple(waiting), description, begun, max(end - 1, number)))
+            waiting = []
+        number = end
+    return found
+
+
+def _split_option(line: str) -> tuple[list[tuple[str, str]], str]:
+    """The options that a line begins with, and what is said of them in the same line."""
+    bare = line.strip().replace("`", "")
+    if len(line) > LONGEST_LINE or not OPTION.match(bare):
+        return [], ""
+    spec, _, told = _partition(bare)
+    names = read_option_names(spec)
+    if not names and told:
+        return [], ""
+    return names, told
+
+
+def _partition(bare: str) -> tuple[str, str, str]:
+    """The line before, in and behind the first gap of two blanks."""
+    gap = _COLUMNS.search(bare)
+    return (bare[: gap.start()], gap[0], bare[gap.end() :]) if gap else (bare, "", "")
+
+
+def _end_of(lines: Sequence[str], number: int) -> int:
+    """The number after the last line that is indented deeper than line `number`; blank lines between them belong to it."""
+    margin = _indent(lines[number])
+    end = after = number + 1
+    while after < len(lines):
+        line = lines[after]
+        if line.strip():
+            if _indent(line) <= margin:
+                break
+            end = after + 1
+        after += 1
+    return end
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def read_items(lines: Sequence[str]) -> list[Usage]:
+    """The options of a list whose items begin with them: "- `-hold`: repair hold"; the items without an option are passed over."""
+    starts = [number for number, line in enumerate(lines) if _ITEM.match(line)]
+    found = []
+    for first, after in pairwise([*starts, len(lines)]):
+        head, *more = lines[first:after]
+        item = _ITEM.match(head)
+        text = " ".join([head[item.end() :] if item else head, *(line.strip() for line in more)]).strip()
+        told = _TOLD.fullmatch(text) or _BARE_TOLD.fullmatch(text) if len(text) <= 4 * LONGEST_LINE else None
+        names = read_option_names(told["code"]) if told else []
+        if told and names:
+            found.append(Usage(tuple(names), told["told"], first, after - 1))
+    return found
