@@ -257,7 +257,7 @@ def likelihoods_by_transformers(checkpoint: Path) -> list[float]:
 
 def test_ask_answers_in_the_terminal(up: Up) -> None:
     command = [sys.executable, "-m", "chipalign", "ask", QUESTION, "--url", up.gateway_url]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=180)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=180)
     assert done.returncode == 0, done.stderr
     assert "Clock domain crossing" in done.stdout  # a source
     document = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, check=True, timeout=180).stdout)

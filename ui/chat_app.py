@@ -15,11 +15,11 @@ from typing import Literal
 
 import streamlit as st
 
-from ui.client import Gateway, Wanted
+from ui.client import Gateway
 from ui.conversation import Conversation, Turn, add_question, begin, close_interrupted, fail, retry, take_event, to_messages, with_last
 from ui.errors import EmptyQuestion, GatewayError, SettingsError
 from ui.escaping import link, literal
-from ui.events import HEADING_SEPARATOR, AnswerBy, Source
+from ui.events import HEADING_SEPARATOR, AnswerBy, Source, Wanted
 from ui.heartbeat import with_heartbeat
 from ui.rendering import answer_markdown, passage_blocks
 from ui.settings import UiSettings

@@ -18,7 +18,7 @@ import httpx
 import openai
 
 from ui.errors import AnswerBroken, ContextExceeded, EngineStarting, EngineTimeout, GatewayDown, GatewayError, GatewayTimeout, RequestRefused
-from ui.events import AnswerBy, Event, Finished, Message, read_chunk
+from ui.events import AS_IT_IS, Event, Finished, Message, Wanted, read_chunk
 from ui.settings import UiSettings, redact
 
 CONNECT_TIMEOUT_S = 5.0  # a machine that is there accepts at once; a wrong address should not cost the whole answer timeout
@@ -31,21 +31,6 @@ class Status:
 
     state: Literal["ready", "starting", "degraded", "down"]
     sentence: str
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a question asks for beside its answer; what is left out is the gateway's to choose."""
-
-    answer_by: AnswerBy = "auto"
-    top_k: int | None = None
-    collections: tuple[str, ...] = ()
-
-    def to_body(self) -> dict[str, Any]:
-        """The request's own field for it; none where all is left open, which every gateway understands."""
-        given = {"answer": None if self.answer_by == "auto" else self.answer_by, "top_k": self.top_k, "collections": list(self.collections)}
-        retrieval = {name: value for name, value in given.items() if value}
-        return {"retrieval": retrieval} if retrieval else {}
 
 
 class Gateway:
@@ -89,7 +74,7 @@ class Gateway:
         except (AttributeError, IndexError, TypeError) as error:  # a 200 that is no list of models: some other program's page
             raise RequestRefused(f"What answers at {self._url} is not a ChipAlign gateway.", "Correct CHIPALIGN_URL.", "no list of models") from error
 
-    def ask(self, messages: Sequence[Message], wanted: Wanted = Wanted()) -> Iterator[Event]:
+    def ask(self, messages: Sequence[Message], wanted: Wanted = AS_IT_IS) -> Iterator[Event]:
         """Stream the answer to the last of `messages` (OpenAI's role and content): SourcesFound, TextDelta..., Finished.
 
         The answer's length is the gateway's to limit: it knows the model's window. A history that it counts as too long is

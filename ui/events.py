@@ -22,6 +22,24 @@ AnswerBy = Literal["auto", "quote", "model"]  # who words an answer: the gateway
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What a question asks for beside its answer; what is left out is the gateway's to choose."""
+
+    answer_by: AnswerBy = "auto"
+    top_k: int | None = None
+    collections: tuple[str, ...] = ()
+
+    def to_body(self) -> dict[str, Any]:
+        """The request's own field for it; none where all is left open, which every gateway understands."""
+        given = {"answer": None if self.answer_by == "auto" else self.answer_by, "top_k": self.top_k, "collections": list(self.collections)}
+        retrieval = {name: value for name, value in given.items() if value}
+        return {"retrieval": retrieval} if retrieval else {}
+
+
+AS_IT_IS = Wanted()
+
+
+@dataclass(frozen=True)
 class Source:
     """One retrieved passage, with the number that the answer cites it by. `quoted` are the places in its text that the answer quotes.
 
@@ -69,7 +87,17 @@ class Source:
         """The link; on the gateway's own page of the passage it leads to the quotes, which are marked there."""
         if not (self.quoted and self.chunk_id and self.link.endswith(f"/sources/{self.chunk_id}")):
             return self.link
-        return f"{self.link}?{urlencode([('quote', f'{start}-{end}') for start, end in self.quoted])}#quote"
+        return f"{self.link}?{urlencode([('quote', f'{start}-{end}') for start, end in self._joined()])}#quote"
+
+    def _joined(self) -> list[Span]:
+        """The quoted places, those with nothing but blanks between them as one."""
+        joined: list[Span] = []
+        for start, end in sorted(self.quoted):
+            if joined and not self.text[joined[-1][1] : start].strip():
+                joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+            else:
+                joined.append((start, end))
+        return joined
 
 
 @dataclass(frozen=True)
