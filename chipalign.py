@@ -85,10 +85,7 @@ def evaluate(argv: list[str]) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one subcommand and return its exit code.
-
-    0: done; 2: the input is wrong, said in one line; 130: interrupted; 1 (a traceback): a bug. `ask` has 3: nothing found.
-    """
+    """Run one subcommand. Exit code 0: done; 2: the input is wrong, said in one line; 130: interrupted; 1 (a traceback): a bug."""
     arguments = sys.argv[1:] if argv is None else argv
     try:
         return run_command("chipalign", COMMANDS, arguments)

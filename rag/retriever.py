@@ -74,6 +74,13 @@ class _Scores(NamedTuple):
     late: list[float]
 
 
+class Tokens(NamedTuple):
+    """The tokens of a text: where they stand in it, shape (tokens, 2), and their vectors, shape (tokens, dimension); none where there are none."""
+
+    places: NDArray[np.int64]
+    vectors: Vectors
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """A question beside one passage: what each token of the question weighs, and the tokens of the passage with their places.
@@ -167,7 +174,7 @@ class Retriever:
     def compare(self, queries: Sequence[str], hits: Sequence[Hit]) -> list[list[Comparison]]:
         """Each question beside each passage token by token: what `search` sums up of it. Raises EmptyQuery."""
         embedded = self._embed([clean_query(query) for query in queries])
-        passages = [self._placed_tokens(hit.chunk) for hit in hits]
+        passages = [self.tokens_of(hit.chunk) for hit in hits]
         weights = [self._index.late.weights(one.token_ids) for one in embedded]
         return [[Comparison(one, own, *passage) for passage in passages] for one, own in zip(embedded, weights, strict=True)]
 
@@ -175,13 +182,20 @@ class Retriever:
         """What each term of BM25's weighs: much where few passages hold it."""
         return {term: self._index.bm25.idf(term) for term in terms}
 
-    def _placed_tokens(self, chunk: Chunk) -> tuple[NDArray[np.int64], Vectors]:
-        """Where the tokens of a passage stand, and their vectors; none where the index keeps no tokens or counts others."""
+    def read_tokens(self, text: str) -> Tokens:
+        """The tokens of any text, as the embedder reads it; none where it gives no vectors of tokens."""
+        [embedded] = self._embedder.embed_tokens([text])
+        places = self._embedder.token_places(text)
+        vectors = embedded.token_vectors
+        return Tokens(places, vectors) if len(places) == len(vectors) else Tokens(places[:0], vectors[:0])
+
+    def tokens_of(self, chunk: Chunk) -> Tokens:
+        """The tokens of a passage; those of its title and headings have negative places. None where the index keeps no tokens or counts others."""
         row = self._index.chunks.find(chunk.chunk_id)
         signs = self._index.late.signs(row) if row is not None else np.zeros((0, 0), dtype=np.float32)
         text = searchable_text(chunk)
         places = self._embedder.token_places(text) - (len(text) - len(chunk.text))
-        return (places, signs) if len(places) == len(signs) else (places[:0], signs[:0])
+        return Tokens(places, signs) if len(places) == len(signs) else Tokens(places[:0], signs[:0])
 
     def evidence(self, query: str, *, by_token: bool) -> Evidence:
         """What speaks for and against an answer of the index to the question, by one kind of similarity. Raises EmptyQuery."""
