@@ -85,7 +85,10 @@ def evaluate(argv: list[str]) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one subcommand. Exit code 0: done; 2: the input is wrong, said in one line; 130: interrupted; 1 (a traceback): a bug."""
+    """Run one subcommand and return its exit code.
+
+    0: done; 2: the input is wrong, said in one line; 130: interrupted; 1 (a traceback): a bug. `ask` has 3: nothing found.
+    """
     arguments = sys.argv[1:] if argv is None else argv
     try:
         return run_command("chipalign", COMMANDS, arguments)

@@ -43,7 +43,7 @@ from serve.errors import (
     UpstreamBroken,
 )
 from serve.metrics import Metrics
-from serve.passage_page import PAGE_HEADERS, public_url, render
+from serve.passage_page import PAGE_HEADERS, public_url, read_quotes, render
 from serve.protocol import ChatRequest, completion, parse_chat_request, stream_chunks
 from serve.settings import ServeSettings
 from serve.slots import Slots
@@ -327,7 +327,7 @@ async def passage_page(request: Request) -> Response:
         raise RetrievalUnavailable(f"{error}") from error
     if chunk is None:
         raise PathNotFound("There is no such passage in the index; it may have been rebuilt since. Ask the question again.")
-    return HTMLResponse(render(chunk), headers=PAGE_HEADERS)
+    return HTMLResponse(render(chunk, read_quotes(request.query_params.getlist("quote"))), headers=PAGE_HEADERS)
 
 
 async def read_body(request: Request) -> bytes:

@@ -68,6 +68,19 @@ HITS: tuple[dict[str, Any], ...] = (
 NOTHING_FOUND = "I found nothing about this in the indexed documents."
 
 
+def quote(hit: Mapping[str, Any], text: str) -> dict[str, Any]:
+    """An entry of `retrieval.quotes`: the first place of `text` in a hit."""
+    start = hit["text"].index(text)
+    return {"number": hit["number"], "text": text, "start": start, "end": start + len(text), "kind": "sentence"}
+
+
+def judged(answer: str, unsupported: str, **found: Any) -> dict[str, Any]:
+    """A `verification` that finds one sentence of a model's answer unsupported."""
+    start = answer.index(unsupported)
+    sentence = {"start": start, "end": start + len(unsupported), "supported": False, "score": 0.1, "quotes": []}
+    return {"mode": "model", "sentences": [sentence], "unknown_names": [], "code": [], **found}
+
+
 @dataclass(frozen=True)
 class Refusal:
     """An HTTP error answer in OpenAI's envelope."""
@@ -90,6 +103,9 @@ class Script:
     hits: tuple[dict[str, Any], ...] = HITS
     query: str = "q"  # what the gateway says that it searched for; "" for a greeting
     cited: tuple[int, ...] = (1,)
+    quotes: tuple[dict[str, Any], ...] = ()  # of the passages, as `quote` makes them
+    refused: bool = False  # the gateway says that the documents hold nothing
+    verification: dict[str, Any] | None = None  # what the last delta says of the answer; an older gateway says nothing
     finish_reason: str = "stop"
     first_delay_s: float = 0.0  # before the HTTP answer begins
     delta_delay_s: float = 0.0  # before each delta
@@ -211,7 +227,8 @@ class _Handler(BaseHTTPRequestHandler):
         if script.request_id:
             self.send_header("X-Request-Id", script.request_id)
         self.end_headers()
-        retrieval = {"enabled": True, "query": script.query or None, "hits": list(script.hits)}
+        found = {"hits": list(script.hits), "quotes": list(script.quotes), "refused": script.refused}
+        retrieval = {"enabled": True, "query": script.query or None, **found}
         self._event(_chunk({"role": "assistant", "content": ""}) | {"retrieval": retrieval})
         for sent, delta in enumerate(script.deltas):
             if sent == script.hold_after:
@@ -223,7 +240,10 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             time.sleep(script.delta_delay_s)
             self._event(_chunk({"content": delta}))
-        self._event(_chunk({"annotations": [_annotation(n, script.hits[n - 1]) for n in script.cited]}, script.finish_reason))
+        last: dict[str, Any] = {"annotations": [_annotation(n, script.hits[n - 1]) for n in script.cited]}
+        if script.verification is not None:
+            last["verification"] = script.verification
+        self._event(_chunk(last, script.finish_reason))
         self.wfile.write(b"data: [DONE]\n\n")
 
     def _event(self, data: Mapping[str, Any]) -> None:

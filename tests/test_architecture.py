@@ -25,8 +25,8 @@ LAYERS = {  # a file imports only files, and rooms, that stand before it here
     "serve": "errors settings strict_json protocol sse metrics auth visitors admission log_lines template_worker templates tokens slots weights "
     "engine_answers upstream chat passage_page routes reference_routes app connections engine machine guard supervisor step panel up doctor bench "
     "commands experiment experiment_inputs experiment_run experiment_scores experiment_report experiment_plots eval_commands",
-    "ui": "plain_text errors settings events client conversation store heartbeat escaping markdown_parser rendering transcript chat_app "
-    "page_guard page_server mrkdwn slack_events slack_blocks slack_delivery slack_queue slack_bot commands",
+    "ui": "plain_text errors settings verification events client conversation store heartbeat escaping markdown_parser rendering transcript chat_app "
+    "page_guard page_server mrkdwn slack_events slack_blocks slack_delivery slack_queue slack_bot pasted terminal commands",
 }
 ROOMS = {  # folders within a package; what stands before the room in its package may be imported in it
     "rag/reference": "cards messages sections synopses tables usages extraction storage card_view tclint_schema",

@@ -184,7 +184,7 @@ def test_a_browser_fetches_nothing_and_finds_no_foreign_link(browser: Browser, a
             box.press("Enter")
             shown = page.locator(".st-key-answer-0")
             expect(shown).to_contain_text("@import", timeout=60_000)  # the last one; by then the others are drawn
-            shown.get_by_text("Sources (3)").click()
+            shown.get_by_text("Passages found (3)").click()
             page.wait_for_load_state("networkidle")
             assert page.title() == "ChipAlign"
             links = [str(link.get_attribute("href")) for link in page.locator("a[href]").all()]

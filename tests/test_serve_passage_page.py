@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import re
 from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from playwright.sync_api import Browser
 
-from rag.documents import Hit
+from rag.documents import Chunk, Hit
 from rag.retriever import Retriever
-from serve.passage_page import public_url
+from serve.passage_page import public_url, read_quotes, render
 from tests.conftest import Gateway
 from tests.fake_engine import FakeEngine
 
 SCAN = {"messages": [{"role": "user", "content": "How are scan chains inserted?"}]}
+CHUNK = Chunk("c0ffee", "notes", "a.md", "T", (), "", None, "Apache-2.0", 0)
 HOSTILE = "javascript:alert(1)"
 
 
@@ -73,6 +77,37 @@ def test_the_page_of_a_passage_is_held_to_be_text_by_its_headers(gateway: str) -
     assert page.headers["x-frame-options"] == "DENY"
     assert page.headers["referrer-policy"] == "no-referrer"
     assert page.headers["cache-control"] == "private, no-store"
+
+
+def test_a_quote_is_marked_where_the_address_says_and_the_page_begins_there(gateway: str, browser: Browser) -> None:
+    hit = post(gateway, SCAN)["retrieval"]["hits"][0]
+    start = hit["text"].index("Scan insertion")
+    page = browser.new_page(viewport={"width": 300, "height": 120})
+    page.goto(f"{hit['url']}?quote={start}-{start + 14}&quote={start + 5}-{start + 20}#quote")
+    marks = page.locator("mark")
+    assert "".join(marks.all_inner_texts()) == hit["text"][start : start + 20]
+    assert page.evaluate("window.scrollY") > 0
+    assert page.locator("pre").evaluate("each => each.textContent") == hit["text"]
+    page.close()
+
+
+@given(st.text(alphabet="ab<>&\"'\n", max_size=40), st.lists(st.tuples(st.integers(-3, 45), st.integers(-3, 45)), max_size=4))
+def test_marks_change_no_letter_of_a_passage(text: str, quoted: list[tuple[int, int]]) -> None:
+    page = render(replace(CHUNK, text=text), quoted)
+    (shown,) = re.findall(r"<pre>(.*)</pre>", page, re.DOTALL)
+    assert html.unescape(re.sub(r"<(/mark|mark|mark id=\"quote\")>", "", shown)) == text
+    assert re.sub(r"<[^>]*>", "", shown) == html.escape(text)
+    assert shown.count("<mark") == shown.count("</mark>")
+    assert shown.count('id="quote"') == min(shown.count("<mark"), 1)
+
+
+@pytest.mark.parametrize("value", ["", "a-b", "1", "-1-2", "1-2-3", "1-٢", "<script>", "9" * 10 + "-1", "1 - 2"])
+def test_what_is_no_place_in_an_address_is_left_out(value: str) -> None:
+    assert read_quotes([value, "1-2"]) == [(1, 2)]
+
+
+def test_an_address_names_only_so_many_places() -> None:
+    assert len(read_quotes(["1-2"] * 1000)) == 50
 
 
 def test_a_browser_shows_the_page_with_its_style_and_nothing_frames_it(gateway: str, browser: Browser) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.fake_gateway import HITS, NOTHING_FOUND, FakeGateway, Refusal, Script
-from ui.chat_app import EXAMPLES, LONG_CHARS, LONG_LINES, SLOW_AFTER_S, is_long, waiting_note
+from tests.fake_gateway import HITS, NOTHING_FOUND, FakeGateway, Refusal, Script, judged, quote
+from ui.chat_app import DEMO_WORD, EXAMPLES, LONG_CHARS, LONG_LINES, SLOW_AFTER_S, is_long, waiting_note
 from ui.conversation import Turn, begin
+from ui.escaping import literal
 from ui.events import read_source
 
 APP = Path(__file__).parent.parent / "ui" / "chat_app.py"
@@ -60,12 +61,55 @@ def test_answer_stands_above_its_sources(gateway: FakeGateway) -> None:
     app = type_question(open_page(), "How do I repair antennas?")
     assert [message.name for message in app.chat_message] == ["user", "assistant"]
     assert f"after global routing [\\[1\\]]({HITS[0]['url']})." in texts(app)
-    assert [expander.label for expander in app.expander] == ["Sources (3)"]
-    sources = app.expander[0]
-    assert [code.value for code in sources.code] == [hit["text"] for hit in HITS]
-    badges = [markdown.value.split(" :")[1] for markdown in sources.markdown]
-    assert badges == ["green-badge[cited]", "gray-badge[not cited]", "gray-badge[not cited]"]
-    assert sources.caption[0].value == "Commands › Repair Antennas"
+    cited, others = app.expander
+    assert (cited.label, others.label) == ("**1** · Global Routing › Commands › Repair Antennas", "Other passages found (2)")
+    assert (cited.proto.expanded, others.proto.expanded) == (True, False)
+    assert "The repair\\_antennas command checks" in cited.markdown[1].value
+    titles = [markdown.value for markdown in others.markdown if markdown.value.startswith("**")]
+    assert titles == ["**2 · Antenna effects › Fixing violations**", "**3 · Glossary**"]
+
+
+def test_what_an_answer_quotes_is_marked_in_its_passage(gateway: FakeGateway) -> None:
+    words, fence = "A violation is fixed by a **jumper**", "```tcl\nrepair_antennas\n```"
+    code = {**HITS[0], "text": f"So:\n\n{fence}\n\nThen check.", "version": "2.0", "page": 7}
+    gateway.script = Script(hits=(code, HITS[1]), cited=(1, 2), quotes=(quote(code, fence), quote(HITS[1], words)))
+    first, second = type_question(open_page(), "q").expander
+    assert first.label == "**1** · Global Routing › Commands › Repair Antennas, page 7, version 2.0"
+    assert [markdown.value for markdown in first.markdown] == ["So\\:", fence, "Then check."]
+    assert second.markdown[0].value.startswith(f":yellow-background[{words}] to a higher layer")
+    assert f"{HITS[1]['url']}?quote=0-{len(words)}#quote" in second.caption[0].value
+
+
+def test_sentence_that_no_passage_supports_is_marked_and_explained(gateway: FakeGateway) -> None:
+    answer = "Run it [1]. It fixes all of it."
+    code = {"start": 0, "end": 3, "language": "tcl", "verdict": "faulty", "diagnostics": [{"line": 3, "message": "no close-brace"}]}
+    gateway.script = Script(deltas=(answer,), verification=judged(answer, "It fixes all of it.", unknown_names=["-all"], code=[code], dropped=2))
+    shown = texts(type_question(open_page(), "q"))
+    assert ":red-background[It fixes all of it.]" in shown
+    for line in (
+        "2 sentences were left out: the passages do not support them.",
+        "Marked: 1 sentence that the passages do not support.",
+        "In none of the passages: -all.",
+        "Code: parsed as Tcl: 1 error, line 3: no close-brace",
+        DEMO_WORD,
+    ):
+        assert literal(line) in shown
+
+
+def test_answer_in_quotes_has_no_word_about_the_model(gateway: FakeGateway) -> None:
+    gateway.script = Script(quotes=(quote(HITS[0], "diode cells"),))
+    assert "demo model" not in texts(type_question(open_page(), "q"))
+
+
+def test_choice_of_who_words_the_answer_is_sent_and_survives_a_reload(gateway: FakeGateway) -> None:
+    app = type_question(open_page(), "first")
+    app.radio(key="answer_by").set_value("quote").run()
+    type_question(app, "second")
+    again = reload(app)
+    assert again.radio(key="answer_by").value == "quote"
+    type_question(again, "third")
+    assert [request.get("retrieval") for request in gateway.requests] == [None, {"answer": "quote"}, {"answer": "quote"}]
+    assert open_page().radio(key="answer_by").value == "auto"
 
 
 def test_only_web_addresses_become_links(gateway: FakeGateway) -> None:
@@ -85,7 +129,7 @@ def test_follow_up_is_asked_with_the_conversation(gateway: FakeGateway) -> None:
     app = type_question(app, "And for hold?")
     assert [message["role"] for message in gateway.requests[1]["messages"]] == ["user", "assistant", "user"]
     assert [message.name for message in app.chat_message] == ["user", "assistant", "user", "assistant"]
-    assert [expander.label for expander in app.expander] == ["Sources (3)", "Sources (3)"]
+    assert [expander.label for expander in app.expander[1::2]] == ["Other passages found (2)"] * 2
 
 
 def test_nothing_is_asked_again_when_the_page_is_redrawn(gateway: FakeGateway) -> None:
@@ -112,7 +156,7 @@ def test_reload_finds_the_conversation_by_the_address(gateway: FakeGateway) -> N
     assert list(app.query_params) == ["conversation"]
     again = reload(app)
     assert "Run `repair_antennas` after global routing" in texts(again)
-    assert again.expander[0].label == "Sources (3)"
+    assert again.expander[1].label == "Other passages found (2)"
     assert len(gateway.requests) == 1  # shown, not asked again
     type_question(again, "And for hold?")
     assert [message["role"] for message in gateway.requests[1]["messages"]] == ["user", "assistant", "user"]
@@ -206,7 +250,7 @@ def test_answer_that_breaks_off_keeps_its_text_and_its_sources(gateway: FakeGate
     app = type_question(open_page(), "q")
     assert "Run `repair_antennas`" in texts(app)
     assert "broke off before its end" in app.error[0].value
-    assert app.expander[0].label == "Sources (3)"
+    assert app.expander[0].label == "Passages found (3)"
 
 
 @pytest.mark.parametrize(
@@ -249,7 +293,7 @@ def test_what_was_searched_is_shown_where_it_is_not_the_question_itself(gateway:
 
 def test_answer_cut_at_its_limit_is_said(gateway: FakeGateway) -> None:
     gateway.script = Script(finish_reason="length")
-    assert "CHIPALIGN_MAX_TOKENS" in texts(type_question(open_page(), "q"))
+    assert "CHIPALIGN\\_MAX\\_TOKENS" in texts(type_question(open_page(), "q"))
 
 
 def test_engine_that_is_starting_is_told_in_the_status_line(gateway: FakeGateway) -> None:

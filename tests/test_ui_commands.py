@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -13,13 +15,25 @@ from pathlib import Path
 import pytest
 
 import chipalign
-from tests.fake_gateway import HITS, MODEL_ID, NOTHING_FOUND, FakeGateway, Refusal, Script
+from tests.fake_gateway import HITS, MODEL_ID, NOTHING_FOUND, FakeGateway, Refusal, Script, judged, quote
 from tests.fake_slack import APP_TOKEN, BOT, BOT_TOKEN, FakeSlack, texts_of
 from ui.page_server import streamlit_config
+from ui.pasted import MAX_BYTES
 from ui.settings import UiSettings
 
 ROOT = Path(__file__).parent.parent
+LOG = "[WARNING GRT-0243] Unable to repair antennas on net with diodes.\n[INFO GRT-0088] Layer met1"
 Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_piped_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe_in(monkeypatch, "")
+
+
+def pipe_in(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """Let standard input hold this text."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
 
 
 def ask(argv: list[str]) -> int:
@@ -42,12 +56,12 @@ def test_ask_prints_the_answer_then_its_sources(capsys: Captured) -> None:
         "Sources (* cited)\n"
         "*[1] Global Routing > Commands > Repair Antennas\n"
         f"     {HITS[0]['url']}\n"
-        "     src/grt/README.md\n"
+        "     openroad/src/grt/README.md\n"
         " [2] Antenna effects > Fixing violations\n"
         f"     {HITS[1]['url']}\n"
-        "     antenna-effects.md\n"
+        "     handbook/antenna-effects.md\n"
         " [3] Glossary\n"
-        "     glossary.md\n"
+        "     handbook/glossary.md\n"
     )
     assert err == ""
 
@@ -62,17 +76,86 @@ def test_ask_json_is_exactly_one_document(capsys: Captured) -> None:
     with FakeGateway() as gateway:
         assert ask(["How?", "--json", "--url", gateway.url]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert list(document) == ["question", "answer", "sources", "citations", "model"]
-    assert (document["question"], document["model"]) == ("How?", MODEL_ID)
+    assert list(document) == ["question", "answer", "refused", "sources", "citations", "verification", "model"]
+    assert (document["question"], document["refused"], document["verification"], document["model"]) == ("How?", False, None, MODEL_ID)
     assert document["answer"] == "Run `repair_antennas` after global routing [1]."
     assert [source["title"] for source in document["sources"]] == ["Global Routing", "Antenna effects", "Glossary"]
     assert document["citations"] == [{"number": 1, "title": "Global Routing", "url": HITS[0]["url"], "start_index": 0, "end_index": 1}]
 
 
-def test_ask_that_finds_nothing_prints_no_list_of_sources(capsys: Captured) -> None:
+def test_refusal_prints_no_list_of_sources_and_exits_3(capsys: Captured) -> None:
+    with FakeGateway(Script(deltas=(NOTHING_FOUND,), hits=(), cited=(), refused=True)) as gateway:
+        assert ask(["Who won?", "--url", gateway.url]) == 3
+        assert capsys.readouterr().out == f"{NOTHING_FOUND}\n"
+        assert ask(["Who won?", "--url", gateway.url, "--json"]) == 3
+        assert json.loads(capsys.readouterr().out)["refused"] is True
+
+
+def test_a_gateway_that_says_nothing_of_refusals_has_answered(capsys: Captured) -> None:
     with FakeGateway(Script(deltas=(NOTHING_FOUND,), hits=(), cited=())) as gateway:
         assert ask(["Who won?", "--url", gateway.url]) == 0
-    assert capsys.readouterr().out == f"{NOTHING_FOUND}\n"
+
+
+def test_help_names_the_exit_codes(capsys: Captured) -> None:
+    with pytest.raises(SystemExit):
+        ask(["--help"])
+    assert "3 the documents hold nothing about it" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(("words", "asked"), [(["why?"], f"why?\n\n{LOG}"), ([], LOG)])
+def test_log_that_is_piped_in_goes_with_the_question(monkeypatch: pytest.MonkeyPatch, words: list[str], asked: str) -> None:
+    pipe_in(monkeypatch, f"{LOG}\n")
+    with FakeGateway() as gateway:
+        assert ask([*words, "--url", gateway.url]) == 0
+        assert gateway.requests[0]["messages"] == [{"role": "user", "content": asked}]
+
+
+def test_log_beyond_the_limit_is_one_line_and_exit_2(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    pipe_in(monkeypatch, "x" * (MAX_BYTES + 1))
+    with FakeGateway() as gateway:
+        assert ask(["why?", "--url", gateway.url]) == 2
+        assert gateway.requests == []
+    assert capsys.readouterr().err.startswith("chipalign ask: Standard input holds more than 1 MB: give the part that matters")
+
+
+def test_options_of_the_search_reach_the_gateway() -> None:
+    with FakeGateway() as gateway:
+        ask(["How?", "--url", gateway.url, "--answer", "quote", "--top-k", "8", "--collection", "a@2", "--collection", "b"])
+        ask(["How?", "--url", gateway.url, "--answer", "auto"])
+        assert gateway.requests[0]["retrieval"] == {"answer": "quote", "top_k": 8, "collections": ["a@2", "b"]}
+        assert "retrieval" not in gateway.requests[1]
+
+
+@pytest.mark.parametrize("number", ["0", "51", "x", "-1", "1.5", "٣", ""])
+def test_number_of_passages_that_is_none_is_one_line_and_exit_2(capsys: Captured, number: str) -> None:
+    assert ask(["How?", f"--top-k={number}"]) == 2
+    assert capsys.readouterr().err == f"chipalign ask: --top-k is {number!r}: it must be a whole number from 1 to 50.\n"
+
+
+def test_sources_are_printed_with_what_is_quoted(capsys: Captured) -> None:
+    with FakeGateway(Script(quotes=(quote(HITS[0], "near the gates"),))) as gateway:
+        assert ask(["How?", "--url", gateway.url, "--sources"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert "  > near the gates of the violating nets." in out
+    assert "    repair_antennas [diode_cell] [-iterations iterations] [-ratio_margin margin]" in out
+
+
+def test_piped_answer_names_what_no_passage_supports(capsys: Captured) -> None:
+    with FakeGateway(Script(deltas=("Do it. Always.",), verification=judged("Do it. Always.", "Always."))) as gateway:
+        assert ask(["How?", "--url", gateway.url]) == 0
+    assert "  - not supported: Always.\n\nSources (* cited)\n" in capsys.readouterr().out
+
+
+def test_terminal_shows_the_answer_drawn(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with FakeGateway(Script(deltas=("Run **it** ", "now."), quotes=(quote(HITS[0], "diode cells"),))) as gateway:
+        assert ask(["How?", "--url", gateway.url, "--sources"]) == 0
+        gateway.script = Script(error_after=1)
+        assert ask(["How?", "--url", gateway.url]) == 2
+    out = capsys.readouterr().out
+    assert "Run \x1b[1mit\x1b[0m now." in out
+    assert "\x1b[1;30;103mdiode cells\x1b[0m" in out
+    assert re.search(r"Run *\n$", out)  # what came before the answer broke off
 
 
 @pytest.mark.parametrize("argv", [[], [""], ["   "], ["", "--json"]])
@@ -142,7 +225,12 @@ def test_nothing_from_outside_steers_the_terminal(capsys: Captured, steering: st
 def test_ask_writes_text_while_the_answer_is_still_being_written() -> None:
     with (
         FakeGateway(Script(hold_after=1)) as gateway,
-        subprocess.Popen([sys.executable, "-m", "chipalign", "ask", "How?", "--url", gateway.url], cwd=ROOT, stdout=subprocess.PIPE) as process,
+        subprocess.Popen(
+            [sys.executable, "-m", "chipalign", "ask", "How?", "--url", gateway.url],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+        ) as process,
     ):
         assert process.stdout is not None
         assert process.stdout.read(4) == b"Run "

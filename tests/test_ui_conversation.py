@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from tests.fake_gateway import HITS
 from ui.conversation import Turn, add_question, begin, close_interrupted, fail, retry, take_event, to_messages, trim, with_last
 from ui.errors import EmptyQuestion
 from ui.events import Citation, Finished, SourcesFound, TextDelta, read_source
+from ui.verification import read_verification
 
 SOURCES = tuple(read_source(hit) for hit in HITS)
 ANSWERED = Turn("What is hold slack?", "answered", "The margin of the early path.", SOURCES, "hold slack", (1,), "stop")
@@ -32,7 +35,7 @@ def test_events_build_the_turn() -> None:
     assert turn.state == "answering"
     for event in (SourcesFound(SOURCES, "the query"), TextDelta("Use "), TextDelta("this [2]."), Finished("stop", (Citation(2, "", "", 0, 1),), "m")):
         turn = take_event(turn, event)
-    assert turn == Turn("q", "answered", "Use this [2].", SOURCES, "the query", (2,), "stop")
+    assert turn == Turn("q", "answered", "Use this [2].", SOURCES, "the query", (2,), "stop", model="m")
 
 
 def test_retrieval_that_finds_nothing_is_told_from_none_at_all() -> None:
@@ -58,6 +61,21 @@ def test_finished_waiting_and_empty_conversations_are_left_alone_by_closing() ->
 def test_retry_asks_the_last_question_afresh() -> None:
     assert retry((ANSWERED, fail(Turn("q", answer="half"), "p"))) == (ANSWERED, Turn("q"))
     assert retry(()) == ()
+
+
+def test_retry_asks_as_the_first_time() -> None:
+    assert retry((fail(Turn("q", answer_by="quote"), "p"),)) == (Turn("q", answer_by="quote"),)
+
+
+@pytest.mark.parametrize(
+    ("mode", "is_quoted", "worded"),
+    [("quote", False, False), ("model", True, True), ("auto", True, False), ("auto", False, True), (None, True, False), (None, False, True)],
+)
+def test_answer_is_the_models_unless_the_gateway_quotes(mode: str | None, is_quoted: bool, worded: bool) -> None:
+    source = replace(SOURCES[0], quoted=((0, 4),) if is_quoted else ())
+    found = read_verification({"mode": mode} if mode else None)
+    assert Turn("q", "answered", "It.", (source,), verification=found).is_worded_by_model is worded
+    assert not Turn("q", "answered", "Nothing.", (), verification=found).is_worded_by_model
 
 
 def test_last_turn_is_replaced() -> None:

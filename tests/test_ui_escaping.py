@@ -75,7 +75,7 @@ def test_what_is_found_behind_backslashes_stands_in_code(address: str) -> None:
 
 
 def test_marks_around_an_address_are_no_part_of_it() -> None:
-    assert literal('("http://h/x").') == '("`http://h/x`").'
+    assert literal('("http://h/x").') == '\\("`http://h/x`").'
 
 
 def test_code_beside_code_is_one_code() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fake_gateway import HITS
+from tests.fake_gateway import HITS, quote
 from ui.events import Citation, Finished, SourcesFound, TextDelta, read_chunk, read_source
 
 
@@ -25,6 +25,28 @@ def test_retrieval_becomes_sources() -> None:
     assert isinstance(event, SourcesFound)
     assert event.query == "q"
     assert [(source.number, source.title) for source in event.sources] == [(1, "Global Routing"), (2, "Antenna effects"), (3, "Glossary")]
+
+
+def test_quotes_become_places_in_the_passages_text() -> None:
+    hit = {**HITS[1], "text": "\x1b[1mBold\x1b[0m. The end.", "page": 3, "version": "2.1", "collection": "h"}
+    quotes = [quote(hit, "The end."), {"number": 1, "start": 0, "end": 3}, {"number": 2, "start": 5, "end": 9999}]
+    (event,) = read_chunk({"retrieval": {"query": "q", "hits": [hit], "quotes": quotes, "refused": False}})
+    assert isinstance(event, SourcesFound)
+    (source,) = event.sources
+    assert [source.text[slice(*span)] for span in source.quoted] == ["The end."]
+    assert source.place == "Antenna effects › Fixing violations, page 3, version 2.1"
+    assert source.quote_link == f"{HITS[1]['url']}?quote={source.quoted[0][0]}-{source.quoted[0][1]}#quote"
+
+
+def test_version_that_the_collection_names_is_not_said_twice_nor_a_public_address_changed() -> None:
+    source = read_source({**HITS[0], "version": "2.1", "collection": "router@2.1"}, [quote(HITS[0], "diode cells")])
+    assert source.place == "Global Routing › Commands › Repair Antennas"
+    assert source.quote_link == HITS[0]["url"]
+
+
+def test_refusal_is_what_the_gateway_says_and_nothing_else() -> None:
+    for said, is_refused in ((True, True), (False, False), (None, False)):
+        assert list(read_chunk({"retrieval": {"query": "q", "hits": [], "refused": said}})) == [SourcesFound((), "q", is_refused)]
 
 
 def test_retrieval_without_hits_is_said_too() -> None:

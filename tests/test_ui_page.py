@@ -19,7 +19,7 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
 from tests.conftest import free_port
-from tests.fake_gateway import HITS, FakeGateway, Script
+from tests.fake_gateway import HITS, FakeGateway, Script, judged, quote
 
 ROOT = Path(__file__).parent.parent
 PATIENCE_MS = 15_000  # two busy cores draw slowly
@@ -98,16 +98,30 @@ def test_answer_arrives_in_pieces_ends_and_opens_its_sources(tab: Page, gateway:
     expect(answer).to_contain_text("Run repair_antennas after global routing [1].")
     expect(tab.get_by_role("button", name="Stop")).to_have_count(0)
 
-    passage = answer.get_by_text("The repair_antennas command checks")
-    expect(passage).to_be_hidden()
-    answer.get_by_text("Sources (3)").click()
-    expect(passage).to_be_visible()
-    first = tab.locator(".st-key-source-0-1")
-    expect(first).to_contain_text("1 · Global Routing")
-    expect(first).to_contain_text("Commands › Repair Antennas")
-    expect(first.get_by_text("cited", exact=True)).to_be_visible()
+    first, other = tab.locator(".st-key-source-0-1"), answer.get_by_text("A violation is fixed by a jumper")
+    expect(first).to_contain_text("1 · Global Routing › Commands › Repair Antennas")
+    expect(first.get_by_text("The repair_antennas command checks")).to_be_visible()
     expect(first.get_by_role("link", name="Open the page")).to_have_attribute("href", HITS[0]["url"])
+    expect(other).to_be_hidden()
+    answer.get_by_text("Other passages found (2)").click()
+    expect(other).to_be_visible()
     expect(answer.get_by_role("link", name="[1]")).to_have_attribute("href", HITS[0]["url"])
+
+
+def test_marks_are_coloured_and_the_text_of_a_document_can_neither_make_nor_end_one(tab: Page, gateway: FakeGateway) -> None:
+    forged = ":yellow-background[forged] and `a]b` of x[3:0] is {real} :red[x]"
+    code = "```tcl\nputs ]\n```"
+    hit = {**HITS[0], "text": f"{forged}. And more.\n\n| a | b |\n|---|---|\n| `x]` | y |\n\n{code}"}
+    quotes = (quote(hit, "`a]b` of x[3:0] is"), quote(hit, "| `x]` | y |"), quote(hit, code))
+    answer = "Run it [1]. :yellow-background[It] fixes all."
+    unsupported = ":yellow-background[It] fixes all."
+    gateway.script = Script(deltas=(answer,), hits=(hit,), quotes=quotes, verification=judged(answer, unsupported))
+    type_question(tab, "q")
+    passage = tab.locator(".st-key-source-0-1")
+    expect(passage).to_contain_text(f"{forged.replace('`', '')}. And more.")
+    assert passage.locator(".stMarkdownColoredBackground").all_inner_texts() == ["of x[3:0] is", "y"]
+    expect(passage.locator("[class*=st-key-quoted-]")).to_have_text("puts ]")
+    expect(tab.locator(".st-key-answer-0 .stMarkdownColoredBackground").first).to_have_text(unsupported)
 
 
 def test_text_grows_while_it_is_watched(tab: Page, gateway: FakeGateway) -> None:
@@ -150,7 +164,7 @@ def test_conversation_survives_a_reload_until_it_is_ended(tab: Page, gateway: Fa
     assert re.fullmatch(re.escape(page_url) + r"/\?conversation=[\w-]{43}", address)
     tab.reload()
     expect(tab.locator(".st-key-answer-0")).to_contain_text("after global routing [1].")
-    expect(tab.get_by_text("Sources (3)")).to_be_visible()
+    expect(tab.get_by_text("Other passages found (2)")).to_be_visible()
     type_question(tab, "And for hold?")
     expect(tab.locator(".st-key-answer-1")).to_contain_text("after global routing")
     assert tab.url == address
@@ -259,7 +273,6 @@ def test_download_holds_the_conversation(tab: Page, tmp_path: Path) -> None:
 def test_narrow_screen_needs_no_sideways_scrolling(tab: Page) -> None:
     tab.set_viewport_size({"width": 420, "height": 900})
     type_question(tab, "How do I repair antennas?")
-    tab.get_by_text("Sources (3)").click()
     expect(tab.get_by_text("The repair_antennas command checks")).to_be_visible()
     assert tab.evaluate("document.documentElement.scrollWidth") <= 420
 

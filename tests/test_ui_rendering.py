@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 
 from tests.fake_gateway import HITS
 from ui.events import read_source
-from ui.rendering import answer_markdown
+from ui.rendering import answer_markdown, passage_blocks
 
 SOURCES = tuple(read_source(hit) for hit in HITS)
 GFM = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
@@ -136,6 +136,51 @@ def test_emphasis_deeper_than_any_recursion_is_emphasis() -> None:
 
 def test_drawing_orders_and_controls_of_terminals_do_not_reach_the_page() -> None:
     assert shown("a \u202eb\u202c \x1b[31mc &#x202e;d") == "a b [31mc d"
+
+
+@pytest.mark.parametrize(
+    ("text", "span", "written"),
+    [
+        ("Run it. Then check.", (0, 7), ":red-background[Run it.] Then check."),
+        ("See: {a}", (0, 4), ":red-background[See\\:] {a}"),
+        ("See{a}(b)", (0, 3), ":red-background[See]\\{a}(b)"),
+        ("See(b)", (0, 3), ":red-background[See]\\(b)"),
+        ("is: this", (4, 8), "is: :red-background[this]"),
+        ("is:this", (3, 7), "is\\::red-background[this]"),
+        ("of x[3:0] [1]", (0, 13), f":red-background[of x\\[3\\:0\\] [\\[1\\]]({HITS[0]['url']})]"),
+        ("of `x[3:0]` x", (0, 13), ":red-background[of `x[3:0]` x]"),
+        ("of `x]` or **b**", (0, 16), ":red-background[of] `x]` :red-background[or] :red-background[**b**]"),
+        ("`x\\]` y", (0, 7), ":red-background[`x\\]` y]"),
+        ("`x]`", (0, 4), "`x]`"),
+        ("a  \nb", (0, 5), ":red-background[a\\\nb]"),
+        ("`]`  \n`]`", (0, 9), "`]`\\\n`]`"),
+    ],
+)
+def test_mark_is_a_directive_that_its_text_cannot_end(text: str, span: tuple[int, int], written: str) -> None:
+    assert answer_markdown(text, SOURCES, [span]) == written
+
+
+def test_a_mark_of_more_brackets_than_the_page_reads_is_left_out() -> None:
+    for text in ("`" + "[" * 40 + "]" * 40 + "`", "[" * 1000):
+        assert "background" not in answer_markdown(text, (), [(0, len(text))])
+
+
+@given(st.text(alphabet="ab `[]\\*:{}()|\n", max_size=30), st.integers(0, 30), st.integers(0, 30))
+def test_marks_leave_the_letters_of_an_answer_as_they_are(text: str, start: int, end: int) -> None:
+    written = answer_markdown(text, (), [(start, end)])
+    assert re.sub(r"[\s\\]", "", written.replace(":red-background[", "")).count("]") == (
+        re.sub(r"[\s\\]", "", answer_markdown(text)).count("]") + written.count(":red-background[")
+    )
+
+
+def test_passage_is_drawn_block_by_block_and_its_headings_are_small() -> None:
+    blocks = passage_blocks("# T\n\nUse [1] of it.\n\n```tcl\nx\n```\n\n- a\n\n  ```\n  y\n  ```\n", [(5, 12), (23, 24)])
+    assert [(block.markdown, block.is_quoted_code) for block in blocks] == [
+        ("##### T", False),
+        (":yellow-background[Use \\[1\\]] of it.", False),
+        ("```tcl\nx\n```", True),
+        ("- a\n\n  ```\n  y\n  ```", False),
+    ]
 
 
 @given(st.text(max_size=60))

@@ -1,4 +1,4 @@
-"""The chat page (Streamlit): type a question, watch the answer come, open the passages it stands on.
+"""The chat page (Streamlit): type a question, watch the answer come, and read below it the passages it stands on, what it quotes marked.
 
 It only draws: asking is `ui.client`'s, the conversation `ui.conversation`'s, and prompts and retrieval live in the gateway. What
 documents and models say is never rendered as HTML.
@@ -19,12 +19,13 @@ from ui.client import Gateway
 from ui.conversation import Conversation, Turn, add_question, begin, close_interrupted, fail, retry, take_event, to_messages, with_last
 from ui.errors import EmptyQuestion, GatewayError, SettingsError
 from ui.escaping import link, literal
-from ui.events import HEADING_SEPARATOR, Source
+from ui.events import HEADING_SEPARATOR, AnswerBy, Source, Wanted
 from ui.heartbeat import with_heartbeat
-from ui.rendering import answer_markdown
+from ui.rendering import answer_markdown, passage_blocks
 from ui.settings import UiSettings
 from ui.store import ConversationStore
 from ui.transcript import to_markdown
+from ui.verification import describe_checks
 
 TAGLINE = "Ask about chip design. Every answer comes from your own documents and shows the passages it stands on."
 EXAMPLES = (
@@ -33,6 +34,13 @@ EXAMPLES = (
     "How do I fix hold violations without hurting setup?",
     "Which variables set the core area and density in the OpenROAD flow?",
 )
+ANSWER_BY: dict[AnswerBy, tuple[str, str]] = {  # what can be chosen: its name, and what it means
+    "auto": ("Automatic", "Quotes where the model is weaker than the documents, else the model's words."),
+    "quote": ("Quotes", "The documents' own words, each with its place."),
+    "model": ("The model's words", "Worded by the model from the passages; what they do not support is marked."),
+}
+DEMO_MODEL = "chipalign-demo"  # what `chipalign up` serves where it is given no other model
+DEMO_WORD = "Worded by the demo model, which is small (135 million weights) and misreads passages: trust the quotes, not its words."
 MARKS = {"ready": ":green[●]", "starting": ":orange[●]", "degraded": ":orange[●]", "down": ":red[●]"}
 STATUS_EVERY_S = 5.0
 HEARTBEAT_S = 0.2  # how fast Stop acts while nothing comes
@@ -49,14 +57,25 @@ STYLE = """<style>
 .stMainBlockContainer { padding-top: 3.5rem; }
 .stMainBlockContainer h1 { font-size: 2rem; letter-spacing: -0.02em; padding-bottom: 0; }
 .stMainBlockContainer, [data-testid="stBottomBlockContainer"] { max-width: 48rem; padding-left: 1rem; padding-right: 1rem; }
+[data-testid="stBottomBlockContainer"] { padding-bottom: 1.5rem; }
 [data-testid="stStatusWidget"] { display: none; } /* its Stop would leave the answer without a way to go on; ours does not */
 .st-key-examples button > div { justify-content: flex-start; text-align: left; }
-/* The page sticks to its end: sources in a frame of their own open at the first one instead of scrolling past it. */
-.stExpander details > div { max-height: min(30rem, 55vh); overflow-y: auto; }
+/* The page sticks to its end: passages scroll in a frame of their own, so that the answer above them stays in sight. */
+[class*="st-key-passages-"] { max-height: max(14rem, 100dvh - 42rem); overflow-y: auto; }
 .stExpander pre code { font-size: 0.8rem; }
+.stExpander h5, .stExpander h6 { font-size: 1rem; padding: 0.5rem 0 0; }
+.stExpander table { font-size: 0.875rem; }
+/* Marks in an answer are what no passage supports. */
+.stMarkdownColoredBackground { background-color: light-dark(#fee2e2, #5b1a1a) !important; text-decoration: underline wavy #dc2626 1px; }
+.stMarkdownColoredBackground code { background: none; }
+/* Marks in a passage are quotes: in a marker's yellow, and without a gap between two of them. */
+[class*="st-key-passages-"] .stMarkdownColoredBackground {
+  background-color: light-dark(#fef08a, #713f12) !important; padding: 0.1em 0 !important; text-decoration: none; }
+/* A quote that is code has no colour behind its letters: a bar beside it says so. */
+[class*="st-key-quoted-"] { border-left: 3px solid #eab308; padding-left: 0.75rem; }
 /* What documents say is the answer: it is not to be paler than what stands around it. */
 .stMarkdown blockquote { opacity: 1; }
-[class*="st-key-source-"] + [class*="st-key-source-"], div:has(> [class*="st-key-source-"]) + div > [class*="st-key-source-"] {
+.stExpander div:has(> [class*="st-key-source-"]) + div > [class*="st-key-source-"] {
   border-top: 1px solid rgba(128, 128, 128, 0.25); padding-top: 1rem; }
 </style>"""
 ICON = (  # a chip, as the browser tab's picture
@@ -98,6 +117,7 @@ def draw_page(gateway: Gateway) -> None:
     draw_status(gateway)
     typed = st.chat_input("Ask a chip-design question", key="question")
     remember(close_interrupted(conversation()))
+    draw_choice()
     if typed is not None:
         ask_question(typed)
     if st.session_state.pop("empty_question", False):
@@ -122,6 +142,7 @@ def conversation() -> Conversation:
         found = open_store().find(wanted)
         st.session_state["conversation"] = found or ()
         st.session_state["conversation_id"] = wanted if found else ""
+        st.session_state["answer_by"] = found[-1].answer_by if found else "auto"
     turns: Conversation = st.session_state["conversation"]
     return turns
 
@@ -149,7 +170,7 @@ def name_in_address(conversation_id: str) -> None:
 def ask_question(question: str) -> None:
     """Put a question at the conversation's end; an empty one is answered by a sentence."""
     try:
-        remember(add_question(close_interrupted(conversation()), question))
+        remember(add_question(close_interrupted(conversation()), question, st.session_state["answer_by"]))
     except EmptyQuestion:
         st.session_state["empty_question"] = True
 
@@ -162,6 +183,18 @@ def draw_status(gateway: Gateway) -> None:
         st.caption(f"{MARKS[status.state]} {literal(status.sentence)}")
 
 
+def draw_choice() -> None:
+    """Who shall word the answers; each question remembers what was chosen, and so does a reload."""
+    with st.sidebar:
+        st.radio(
+            "Answers",
+            tuple(ANSWER_BY),
+            key="answer_by",
+            format_func=lambda choice: ANSWER_BY[choice][0],
+            captions=[meaning for _, meaning in ANSWER_BY.values()],
+        )
+
+
 def draw_examples() -> None:
     """What could be asked, for someone who sees the page for the first time."""
     st.space("small")
@@ -172,21 +205,39 @@ def draw_examples() -> None:
 
 
 def draw_turn(turn: Turn, index: int) -> None:
-    """A question, its answer as far as it came, how it ended, and its sources."""
+    """A question, its answer as far as it came, and its passages."""
     draw_question(turn)
     with st.chat_message("assistant", avatar=":material/memory:"), st.container(key=f"answer-{index}"):
-        if turn.answer:
-            st.markdown(answer_markdown(turn.answer, turn.sources))
-        if turn.state == "stopped":
-            st.caption("Stopped before its end.")
-        if turn.finish_reason == "length":
-            st.caption("Cut at the longest answer allowed. Ask for the rest, or raise CHIPALIGN_MAX_TOKENS.")
-        if turn.problem:
-            st.error(literal(turn.problem))
+        draw_answer(turn)
         if turn.sources:
-            draw_sources(turn, index)
-        elif turn.state == "answered" and turn.query:
-            st.caption("No passage in the indexed documents matches this question.")
+            with st.container(key=f"passages-{index}", gap="xsmall"):
+                draw_sources(turn, index)
+
+
+def draw_answer(turn: Turn) -> None:
+    """The answer with what the passages do not support marked, and in small print what is to be known of it."""
+    if turn.answer:
+        st.markdown(answer_markdown(turn.answer, turn.sources, turn.verification.unsupported if turn.verification else ()))
+    if notes := notes_on(turn):
+        st.caption("  \n".join(map(literal, notes)))
+    if turn.problem:
+        st.error(literal(turn.problem))
+
+
+def notes_on(turn: Turn) -> list[str]:
+    """What a reader should know of an answer, a line each: what the checks say, who worded it, how it ended, what was searched for."""
+    notes = describe_checks(turn.verification)
+    if turn.is_worded_by_model and turn.model == DEMO_MODEL:
+        notes.append(DEMO_WORD)
+    if turn.state == "stopped":
+        notes.append("Stopped before its end.")
+    if turn.finish_reason == "length":
+        notes.append("Cut at the longest answer allowed. Ask for the rest, or raise CHIPALIGN_MAX_TOKENS.")
+    if turn.query and turn.query != turn.question:
+        notes.append(f"Searched for: {turn.query}")  # a follow-up is searched with its conversation
+    if turn.state == "answered" and turn.query and not turn.sources:
+        notes.append("No passage in the indexed documents matches this question.")
+    return notes
 
 
 def draw_question(turn: Turn) -> None:
@@ -202,25 +253,29 @@ def is_long(question: str) -> bool:
 
 
 def draw_sources(turn: Turn, index: int) -> None:
-    """The passages, folded away: number, title, place, text as it stands in the document, link, and whether the answer cites it."""
-    with st.expander(f"Sources ({len(turn.sources)})", key=f"sources-{index}"):
-        if turn.query and turn.query != turn.question:
-            st.caption(f"Searched for: {literal(turn.query)}")  # a follow-up is searched with its conversation
-        for source in turn.sources:
-            with st.container(key=f"source-{index}-{source.number}", gap="xsmall"):
-                draw_source(source, source.number in turn.cited)
+    """The passages: those that the answer stands on each by itself, the first one open, and the others together, folded away."""
+    cited = [source for source in turn.sources if source.number in turn.cited]
+    for source in cited:
+        with st.expander(f"**{source.number}** · {literal(source.place)}", expanded=source is cited[0], key=f"source-{index}-{source.number}"):
+            draw_passage(source, f"{index}-{source.number}")
+
+    if others := [source for source in turn.sources if source not in cited]:
+        name = "Other passages found" if cited else "Passages found"
+        with st.expander(f"{name} ({len(others)})", key=f"sources-{index}"):
+            for source in others:
+                with st.container(key=f"source-{index}-{source.number}", gap="xsmall"):
+                    st.markdown(f"**{source.number} · {literal(source.place)}**")
+                    draw_passage(source, f"{index}-{source.number}")
 
 
-def draw_source(source: Source, cited: bool) -> None:
-    """One passage."""
-    badge = " :green-badge[cited]" if cited else " :gray-badge[not cited]"
-    st.markdown(f"**{source.number} · {literal(source.title)}**{badge}")
-    if source.heading:
-        st.caption(literal(source.heading))
-    st.code(source.text, language=None, wrap_lines=True)
+def draw_passage(source: Source, key: str) -> None:
+    """A passage's text, what the answer quotes of it marked, then where it is from."""
+    for number, block in enumerate(passage_blocks(source.text, source.quoted)):
+        with st.container(key=f"quoted-{key}-{number}") if block.is_quoted_code else st.container():
+            st.markdown(block.markdown)
     where = HEADING_SEPARATOR.join(part for part in (source.collection, source.path) if part)
     details = " · ".join(literal(part) for part in (where, source.licence) if part)
-    st.caption(f"{link('Open the page', source.link)} · {details}" if source.link else details)
+    st.caption(f"{link('Open the page', source.quote_link)} · {details}" if source.link else details)
 
 
 def draw_actions(turns: Conversation) -> None:
@@ -245,7 +300,7 @@ def answer_last_turn(gateway: Gateway, turns: Conversation) -> None:
         st.button("Stop", key="stop", icon=":material/stop:")  # any click ends this run; the next one finds the turn interrupted
     started_s = next_drawing_s = time.monotonic()
     try:
-        with closing(with_heartbeat(gateway.ask(messages), HEARTBEAT_S)) as events:
+        with closing(with_heartbeat(gateway.ask(messages, Wanted(turn.answer_by)), HEARTBEAT_S)) as events:
             for event in events:
                 if event is not None:
                     turn = take_event(turn, event)

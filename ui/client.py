@@ -18,7 +18,7 @@ import httpx
 import openai
 
 from ui.errors import AnswerBroken, ContextExceeded, EngineStarting, EngineTimeout, GatewayDown, GatewayError, GatewayTimeout, RequestRefused
-from ui.events import Event, Finished, Message, read_chunk
+from ui.events import AS_IT_IS, Event, Finished, Message, Wanted, read_chunk
 from ui.settings import UiSettings, redact
 
 CONNECT_TIMEOUT_S = 5.0  # a machine that is there accepts at once; a wrong address should not cost the whole answer timeout
@@ -74,7 +74,7 @@ class Gateway:
         except (AttributeError, IndexError, TypeError) as error:  # a 200 that is no list of models: some other program's page
             raise RequestRefused(f"What answers at {self._url} is not a ChipAlign gateway.", "Correct CHIPALIGN_URL.", "no list of models") from error
 
-    def ask(self, messages: Sequence[Message]) -> Iterator[Event]:
+    def ask(self, messages: Sequence[Message], wanted: Wanted = AS_IT_IS) -> Iterator[Event]:
         """Stream the answer to the last of `messages` (OpenAI's role and content): SourcesFound, TextDelta..., Finished.
 
         The answer's length is the gateway's to limit: it knows the model's window. A history that it counts as too long is
@@ -85,7 +85,7 @@ class Gateway:
         model, asked = self.model(), list(messages)
         while True:
             try:
-                yield from self._stream(model, asked)
+                yield from self._stream(model, asked, wanted)
                 return
             except ContextExceeded:  # comes before any event
                 shorter = shorten(asked)
@@ -93,11 +93,12 @@ class Gateway:
                     raise
                 asked = shorter
 
-    def _stream(self, model: str, messages: list[Message]) -> Iterator[Event]:
+    def _stream(self, model: str, messages: list[Message], wanted: Wanted) -> Iterator[Event]:
         finished, request_id = False, ""
         try:
             # `messages` are OpenAI's by construction; the package types each role as a class of its own.
-            with self._openai.chat.completions.create(model=model, messages=cast(Any, messages), stream=True) as stream:
+            asked, options = cast(Any, messages), wanted.to_body()
+            with self._openai.chat.completions.create(model=model, messages=asked, stream=True, extra_body=options) as stream:
                 request_id = stream.response.headers.get("x-request-id", "")
                 for chunk in stream:
                     for event in read_chunk(chunk.to_dict()):
@@ -164,6 +165,8 @@ def explain_status(url: str, status: int, body: object, headers: Mapping[str, st
         return RequestRefused("The gateway refused the API key.", "Set CHIPALIGN_API_KEY to the key your CAD team gave you.", message)
     if status == 404 and code == "model_not_found":
         return RequestRefused("The gateway no longer serves the model that it listed.", "Try again.", message)
+    if code == "collection_not_found":
+        return RequestRefused("The index has no such collection.", "Choose another.", message)
     if status == 404:
         return RequestRefused(f"What answers at {url} is not a ChipAlign gateway, or an older one.", "Correct CHIPALIGN_URL.", message)
     if status == 429:

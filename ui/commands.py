@@ -16,25 +16,47 @@ import signal
 import socket
 import sys
 import threading
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import asdict, replace
 from typing import NoReturn
 
 from ui.conversation import Turn, begin, take_event, to_messages
 from ui.errors import EmptyQuestion, PortTaken, SlackTokensWrong
-from ui.events import Finished, TextDelta
+from ui.events import Finished, TextDelta, Wanted
+from ui.pasted import join_question, read_pasted
 from ui.plain_text import plain
-from ui.settings import UiSettings, parse_port, parse_url, redact
+from ui.settings import UiSettings, parse_port, parse_top_k, parse_url, redact
+
+NOTHING_HELD = 3  # exit code: the documents hold nothing about the question
 
 
 def ask(argv: list[str]) -> int:
     """`chipalign ask "QUESTION"`: the answer as it comes, then the passages it stands on; with --json one document at the end."""
-    parser = argparse.ArgumentParser(prog="chipalign ask", description="Ask a question; the answer and its sources are printed.")
-    parser.add_argument("question", nargs="*", help="the question; quotes may be left out")
+    parser = argparse.ArgumentParser(
+        prog="chipalign ask",
+        description="Ask a question; the answer and its sources are printed. "
+        "What is piped in, such as a log, goes with the question: chipalign ask \"why?\" < run.log",
+        epilog="exit codes: 0 answered; 3 the documents hold nothing about it; 2 the input is wrong, or the gateway gave no whole answer",
+    )
+    parser.add_argument("question", nargs="*", help="the question; quotes may be left out, and all of it where a log is piped in")
     parser.add_argument("--url", help="address of the gateway (default: CHIPALIGN_URL, or http://127.0.0.1:8000)")
-    parser.add_argument("--json", action="store_true", help="print one JSON document: question, answer, sources, citations, model")
+    parser.add_argument("--answer", choices=("quote", "model", "auto"), default="auto", help="who words the answer (default: the gateway's choice)")
+    parser.add_argument("--top-k", metavar="N", help="passages to find, from 1 to 50")
+    parser.add_argument("--collection", action="append", default=[], metavar="NAME", help="search this collection alone; may be repeated")
+    parser.add_argument("--sources", action="store_true", help="print the passages too, what the answer quotes marked")
+    parser.add_argument("--json", action="store_true", help="print one JSON document: answer, refused, sources, citations and more")
     args = parser.parse_args(argv)
-    return _ask(" ".join(args.question), _settings(args.url), args.json)
+    top_k = parse_top_k("--top-k", args.top_k) if args.top_k is not None else None
+    settings = _settings(args.url)
+    question = join_question(" ".join(args.question), read_pasted(sys.stdin))
+    if not question:
+        raise EmptyQuestion
+    turn, finished = _ask(Turn(question, answer_by=args.answer), settings, Wanted(args.answer, top_k, tuple(args.collection)), args.json)
+    if args.json:
+        sys.stdout.write(_as_json(turn, finished))
+    else:
+        _show_below(turn, args.sources)
+    return NOTHING_HELD if turn.is_refused else 0
 
 
 def _become_server(settings: UiSettings) -> NoReturn:
@@ -110,46 +132,56 @@ def _check_port(host: str, port: int) -> None:
         raise PortTaken(host, port, error.strerror or str(error)) from error
 
 
-def _ask(question: str, settings: UiSettings, as_json: bool) -> int:
-    """Ask and write. Raises UiError; the text that came before it stays written."""
-    if not question.strip():
-        raise EmptyQuestion
+def _ask(turn: Turn, settings: UiSettings, wanted: Wanted, is_silent: bool) -> tuple[Turn, Finished]:
+    """Ask, and show the answer unless `is_silent`. Raises UiError; the text that came before it stays shown."""
     from ui.client import Gateway  # half a second of imports that `--help` does without
+    from ui.terminal import Preview, make_console, print_answer
 
-    turn, finished = begin(Turn(question.strip())), Finished("", (), "")
+    turn, finished, console = begin(turn), Finished("", (), ""), make_console()
+    is_drawn, is_streamed = not is_silent and console.is_terminal, not is_silent and not console.is_terminal
+    preview = Preview(console) if is_drawn else None
     with closing(Gateway(settings)) as gateway:
         try:
-            for event in gateway.ask(to_messages((turn,))):
-                turn = take_event(turn, event)
-                if isinstance(event, Finished):
-                    finished = event
-                elif isinstance(event, TextDelta) and not as_json:
-                    sys.stdout.write(plain(event.text))
-                    sys.stdout.flush()
-        finally:
-            if turn.answer and not as_json:
-                sys.stdout.write("\n")  # an answer that broke off still ends its line
+            with preview or nullcontext():
+                for event in gateway.ask(to_messages((turn,)), wanted):
+                    turn = take_event(turn, event)
+                    if isinstance(event, Finished):
+                        finished = event
+                    elif isinstance(event, TextDelta) and preview:
+                        preview.show(turn.answer)
+                    elif isinstance(event, TextDelta) and is_streamed:
+                        sys.stdout.write(plain(event.text))
+                        sys.stdout.flush()
+        finally:  # an answer that broke off is shown as far as it came
+            if turn.answer and is_drawn:
+                print_answer(turn, console)
+            elif turn.answer and is_streamed:
+                sys.stdout.write("\n")
                 sys.stdout.flush()
-    sys.stdout.write(_as_json(turn, finished) if as_json else _sources(turn))
-    return 0
+    return turn, finished
+
+
+def _show_below(turn: Turn, with_passages: bool) -> None:
+    """What stands below an answer: in a pipe what the checks say, then the passages or their places."""
+    from ui.terminal import list_sources, make_console, print_sources, write_checks, write_sources
+
+    console = make_console()
+    if not console.is_terminal:
+        sys.stdout.write(write_checks(turn) + (write_sources(turn) if with_passages else list_sources(turn)))
+    elif with_passages:
+        print_sources(turn, console)
+    else:
+        console.print(list_sources(turn), style="dim", markup=False, end="")
 
 
 def _as_json(turn: Turn, finished: Finished) -> str:
     document = {
         "question": turn.question,
         "answer": turn.answer,
+        "refused": turn.is_refused,
         "sources": [asdict(source) for source in turn.sources],
         "citations": [asdict(citation) for citation in finished.citations],
+        "verification": asdict(turn.verification) if turn.verification else None,
         "model": finished.model,
     }
     return json.dumps(document) + "\n"
-
-
-def _sources(turn: Turn) -> str:
-    """The passages under an answer, a star before those that it cites; "" without any."""
-    lines = ["", "Sources (* cited)"] if turn.sources else []
-    for source in turn.sources:
-        name = " > ".join(part for part in (source.title, *source.below_title) if part)
-        lines.append(f"{'*' if source.number in turn.cited else ' '}[{source.number}] {name}")
-        lines += [f"     {where}" for where in (source.link, source.path) if where]
-    return "".join(f"{plain(line)}\n" for line in lines)

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ui.errors import EmptyQuestion
-from ui.events import Event, Finished, Message, Source, SourcesFound, TextDelta
+from ui.events import AnswerBy, Event, Finished, Message, Source, SourcesFound, TextDelta
+from ui.verification import Verification
 
 # About 3000 tokens of English at 4 characters each: with passages and an answer it fits the 8192 tokens that we serve by default.
 # Where the gateway still counts too many, `ui.client` halves the history.
@@ -33,16 +34,27 @@ class Turn:
     cited: tuple[int, ...] = ()
     finish_reason: str = ""
     problem: str = ""
+    answer_by: AnswerBy = "auto"  # what the reader chose when asking
+    is_refused: bool = False  # the gateway says that the documents hold nothing about this
+    model: str = ""
+    verification: Verification | None = None
+
+    @property
+    def is_worded_by_model(self) -> bool:
+        """Whether a model put the passages into its own words; a gateway that does not say so quotes them where there are quotes."""
+        mode = self.verification.mode if self.verification else ""
+        is_quoted = mode == "quote" or (mode != "model" and any(source.quoted for source in self.sources))
+        return self.state == "answered" and bool(self.sources) and not is_quoted and not self.is_refused
 
 
 Conversation = tuple[Turn, ...]
 
 
-def add_question(conversation: Conversation, question: str) -> Conversation:
+def add_question(conversation: Conversation, question: str, answer_by: AnswerBy = "auto") -> Conversation:
     """The conversation with a new question at its end. Raises EmptyQuestion for nothing but blanks."""
     if not question.strip():
         raise EmptyQuestion
-    return (*conversation, Turn(question.strip()))
+    return (*conversation, Turn(question.strip(), answer_by=answer_by))
 
 
 def begin(turn: Turn) -> Turn:
@@ -53,12 +65,13 @@ def begin(turn: Turn) -> Turn:
 def take_event(turn: Turn, event: Event) -> Turn:
     """The turn after one more event of its answer."""
     match event:
-        case SourcesFound(sources, query):
-            return replace(turn, state="answering", sources=sources, query=query)
+        case SourcesFound(sources, query, is_refused):
+            return replace(turn, state="answering", sources=sources, query=query, is_refused=is_refused)
         case TextDelta(text):
             return replace(turn, state="answering", answer=turn.answer + text)
         case Finished():
-            return replace(turn, state="answered", cited=event.cited, finish_reason=event.finish_reason)
+            ended = replace(turn, state="answered", cited=event.cited, finish_reason=event.finish_reason)
+            return replace(ended, model=event.model, verification=event.verification)
 
 
 def fail(turn: Turn, problem: str) -> Turn:
@@ -80,7 +93,7 @@ def close_interrupted(conversation: Conversation) -> Conversation:
 
 def retry(conversation: Conversation) -> Conversation:
     """The conversation with its last question asked afresh. An empty conversation stays empty."""
-    return with_last(conversation, Turn(conversation[-1].question)) if conversation else conversation
+    return with_last(conversation, Turn(conversation[-1].question, answer_by=conversation[-1].answer_by)) if conversation else conversation
 
 
 def trim(conversation: Conversation, max_chars: int = MAX_CHARS) -> Conversation:

@@ -36,6 +36,23 @@ class EmptyQuestion(UiError):
         super().__init__("The question is empty: type what you want to know.")
 
 
+class PastedTooLong(UiError):
+    """Standard input holds more than a question may."""
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(
+            f"Standard input holds more than {max_bytes / 1e6:g} MB: give the part that matters, for example with "
+            "`tail -n 200 run.log | chipalign ask`."
+        )
+
+
+class PastedUnreadable(UiError):
+    """Standard input cannot be read."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"Standard input cannot be read ({reason}): give a file or a pipe, or </dev/null for none.")
+
+
 class PortTaken(UiError):
     """Another program already listens where the page should."""
 

@@ -11,17 +11,19 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Literal, TypeAlias
 from urllib.parse import quote
 
 from ui.plain_text import plain
 
 _MARKUP = re.compile(
     r"[\\`*_\[\]<>&$~|#]"
-    r"|:(?=\S)"  # directives, and a table's second line; a sentence's colon stays as it is
+    r"|:(?=\S|\Z)"  # directives, and a table's second line; a sentence's colon stays as it is
     r"|!(?=\Z)"  # before a link it would make a picture
+    r"|\A[{(]"  # behind a mark they would be read as its attributes, or in other dialects as the address of a link
 )
 _LINE_START = re.compile(r"^([ \t]*(?:\d{1,9}(?=[.)])|(?=[+\-=])))(.)", re.MULTILINE)  # lists, rules and underlined headings
 _DRAWN = frozenset(("<->", "->", "<-", "--", ">=", "<=", "~="))  # Streamlit draws these as one character, between blanks
@@ -33,7 +35,14 @@ _FOUND_LATER = re.compile(
 _CLOSING = ".,;!?)]}>\"'"  # what may stand behind an address in a sentence
 _SCHEME = f"{string.ascii_letters}{string.digits}_.+-"  # what an address or a name may have before `_FOUND_LATER`
 _URL_SAFE = "%/:?#[]@!&=+,;~"  # what an address may hold as it is; all else ends a link early somewhere, and is percent-encoded
+_BRACKET = re.compile(r"\\[\[\]\\]|[\[\]]")
+# A directive's label ends at the bracket that closes it, code or not; these are the most that its parser takes
+# (https://github.com/micromark/micromark-extension-directive/blob/main/dev/lib/factory-label.js).
+_LABEL_DEPTH = 32
+_LABEL_ESCAPES = 999
 _LANGUAGE = re.compile(r"[A-Za-z0-9_+\-]{1,20}")
+
+Colour = Literal["yellow", "red"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +59,15 @@ class Code:
     text: str
 
 
-Piece = Text | Code | str  # a str is Markdown already, and means what it says
+@dataclass(frozen=True)
+class Marked:
+    """Pieces before a coloured background; each of `groups` (a word, bold text, code) makes sense without the others."""
+
+    colour: Colour
+    groups: Sequence[Sequence[Piece]]
+
+
+Piece: TypeAlias = "Text | Code | Marked | str"  # a str is Markdown already, and means what it says
 
 
 def literal(text: str) -> str:
@@ -66,7 +83,10 @@ def write(pieces: Iterable[Piece], in_table: bool = False) -> str:
     may stand in two texts.
     """
     parts: list[str] = []
-    for kind, run in groupby(_without_addresses(pieces), type):
+    for kind, run in groupby(_without_addresses(_markable(pieces, in_table)), type):
+        if kind is Marked:
+            parts += [f":{piece.colour}-background[{_label(piece.groups, in_table)}]" for piece in run if isinstance(piece, Marked)]
+            continue
         joined = "".join(map(_letters, run))
         if kind is Text:
             parts.append(_LINE_START.sub(r"\1\\\2", _MARKUP.sub(r"\\\g<0>", joined)))
@@ -75,6 +95,47 @@ def write(pieces: Iterable[Piece], in_table: bool = False) -> str:
         else:
             parts.append(inline_code(joined) if kind is Code else joined)
     return "".join(parts)
+
+
+def _markable(pieces: Iterable[Piece], in_table: bool) -> Iterator[Piece]:
+    """The pieces; of marked ones those groups without a mark that would end its label too early."""
+    for piece in pieces:
+        if not isinstance(piece, Marked) or _is_label(_label(piece.groups, in_table)):
+            yield piece
+            continue
+        for group in piece.groups:
+            yield from _marked_alone(piece.colour, group, in_table)
+
+
+def _marked_alone(colour: Colour, group: Sequence[Piece], in_table: bool) -> Iterator[Piece]:
+    """One group of marked pieces, without its mark if need be; blanks at the ends of a text are not marked."""
+    if len(group) == 1 and isinstance(group[0], Text) and group[0].text.strip():
+        text = group[0].text
+        first, after = len(text) - len(text.lstrip()), len(text.rstrip())
+        middle = [Text(text[first:after])]
+        yield Text(text[:first])
+        yield from [Marked(colour, [middle])] if _is_label(_label([middle], in_table)) else middle
+        yield Text(text[after:])
+    else:
+        yield from [Marked(colour, [group])] if _is_label(_label([group], in_table)) else group
+
+
+def _label(groups: Sequence[Sequence[Piece]], in_table: bool) -> str:
+    """What stands between the brackets of a directive."""
+    return write([piece for group in groups for piece in group], in_table)
+
+
+def _is_label(markdown: str) -> bool:
+    """Whether the label of a directive can hold `markdown`: no blank at its ends, which would be lost, and each bracket has its other half."""
+    depth = deepest = escapes = 0
+    for found in _BRACKET.finditer(markdown):
+        escapes += len(found.group()) > 1
+        depth += {"[": 1, "]": -1}.get(found.group(), 0)
+        deepest = max(deepest, depth)
+        if depth < 0:
+            return False
+    is_whole = markdown != "" and markdown == markdown.strip()
+    return is_whole and depth == 0 and deepest < _LABEL_DEPTH and escapes < _LABEL_ESCAPES
 
 
 def inline_code(text: str) -> str:
@@ -119,6 +180,9 @@ def _without_addresses(pieces: Iterable[Piece]) -> Iterator[Piece]:
 
 
 def _letters(piece: Piece) -> str:
+    """What a piece shows; of a marked one only that it shows something."""
+    if isinstance(piece, Marked):
+        return "".join(_letters(inner) for group in piece.groups for inner in group)
     return piece if isinstance(piece, str) else piece.text
 
 

@@ -7,20 +7,44 @@ It opens no connection (`ui.client` does) and draws nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
+from urllib.parse import urlencode
 
-from ui.plain_text import one_line, plain
+from ui.plain_text import Span, move_span, one_line, plain
+from ui.verification import Verification, read_verification
 
 HEADING_SEPARATOR = " › "
 
 Message = dict[str, str]  # OpenAI's: "role" and "content"
+AnswerBy = Literal["auto", "quote", "model"]  # who words an answer: the gateway's choice, the documents, the model
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a question asks for beside its answer; what is left out is the gateway's to choose."""
+
+    answer_by: AnswerBy = "auto"
+    top_k: int | None = None
+    collections: tuple[str, ...] = ()
+
+    def to_body(self) -> dict[str, Any]:
+        """The request's own field for it; none where all is left open, which every gateway understands."""
+        given = {"answer": None if self.answer_by == "auto" else self.answer_by, "top_k": self.top_k, "collections": list(self.collections)}
+        retrieval = {name: value for name, value in given.items() if value}
+        return {"retrieval": retrieval} if retrieval else {}
+
+
+AS_IT_IS = Wanted()
 
 
 @dataclass(frozen=True)
 class Source:
-    """One retrieved passage, with the number that the answer cites it by."""
+    """One retrieved passage, with the number that the answer cites it by. `quoted` are the places in its text that the answer quotes.
+
+    `page` and `version` are "" where a document has none, or where the gateway does not name them.
+    """
 
     number: int
     title: str
@@ -31,6 +55,10 @@ class Source:
     path: str
     licence: str
     score: float
+    chunk_id: str = ""
+    page: str = ""
+    version: str = ""
+    quoted: tuple[Span, ...] = ()
 
     @property
     def below_title(self) -> tuple[str, ...]:
@@ -47,6 +75,30 @@ class Source:
         """The passage's web address, or "" for anything that is not plain http(s): documents are not trusted."""
         return self.url if self.url.startswith(("http://", "https://")) else ""
 
+    @property
+    def place(self) -> str:
+        """Where the passage stands, in one line: title, headings, page, and the version where the collection's name has none."""
+        page = [f"page {self.page}"] if self.page else []
+        version = [f"version {self.version}"] if self.version and not self.collection.endswith(f"@{self.version}") else []
+        return ", ".join([HEADING_SEPARATOR.join(part for part in (self.title, self.heading) if part), *page, *version])
+
+    @property
+    def quote_link(self) -> str:
+        """The link; on the gateway's own page of the passage it leads to the quotes, which are marked there."""
+        if not (self.quoted and self.chunk_id and self.link.endswith(f"/sources/{self.chunk_id}")):
+            return self.link
+        return f"{self.link}?{urlencode([('quote', f'{start}-{end}') for start, end in self._joined()])}#quote"
+
+    def _joined(self) -> list[Span]:
+        """The quoted places, those with nothing but blanks between them as one."""
+        joined: list[Span] = []
+        for start, end in sorted(self.quoted):
+            if joined and not self.text[joined[-1][1] : start].strip():
+                joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+            else:
+                joined.append((start, end))
+        return joined
+
 
 @dataclass(frozen=True)
 class SourcesFound:
@@ -54,6 +106,7 @@ class SourcesFound:
 
     sources: tuple[Source, ...]
     query: str
+    is_refused: bool = False  # the gateway answers that the documents hold nothing about this
 
 
 @dataclass(frozen=True)
@@ -81,6 +134,7 @@ class Finished:
     finish_reason: str
     citations: tuple[Citation, ...]
     model: str
+    verification: Verification | None = None
 
     @property
     def cited(self) -> tuple[int, ...]:
@@ -98,31 +152,45 @@ def read_chunk(chunk: Mapping[str, Any]) -> Iterator[Event]:
     """
     retrieval = chunk.get("retrieval")
     if retrieval is not None:
-        yield SourcesFound(tuple(read_source(hit) for hit in retrieval.get("hits") or ()), retrieval.get("query") or "")
+        yield read_retrieval(retrieval)
     for choice in chunk.get("choices") or ():
         delta = choice.get("delta") or {}
         if delta.get("content"):
             yield TextDelta(delta["content"])
         if choice.get("finish_reason"):
             citations = tuple(read_citation(annotation) for annotation in delta.get("annotations") or ())
-            yield Finished(choice["finish_reason"], citations, chunk.get("model") or "")
+            verification = read_verification(delta.get("verification"))
+            yield Finished(choice["finish_reason"], citations, chunk.get("model") or "", verification)
 
 
-def read_source(hit: Mapping[str, Any]) -> Source:
-    """One entry of `retrieval.hits`; what a document does not have (a licence, a page) may be null.
+def read_retrieval(retrieval: Mapping[str, Any]) -> SourcesFound:
+    """The `retrieval` object of an answer."""
+    quotes = retrieval.get("quotes") or ()
+    sources = tuple(read_source(hit, [quote for quote in quotes if quote["number"] == hit["number"]]) for hit in retrieval.get("hits") or ())
+    return SourcesFound(sources, retrieval.get("query") or "", bool(retrieval.get("refused")))
+
+
+def read_source(hit: Mapping[str, Any], quotes: Iterable[Mapping[str, Any]] = ()) -> Source:
+    """One entry of `retrieval.hits` with those of `retrieval.quotes` that are from it; what a document does not have may be null.
 
     Documents are not trusted: what steers a terminal or reorders letters is taken out here, for every interface.
     """
+    text = hit.get("text") or ""
+    spans = [move_span(text, (int(quote["start"]), int(quote["end"]))) for quote in quotes]
     return Source(
         number=int(hit["number"]),
         title=one_line(hit.get("title") or hit.get("path") or "Untitled"),
         heading_path=tuple(map(one_line, hit.get("heading_path") or ())),
-        text=plain(hit.get("text") or ""),
+        text=plain(text),
         url=one_line(hit.get("url") or ""),
         collection=one_line(hit.get("collection") or ""),
         path=one_line(hit.get("path") or ""),
         licence=one_line(hit.get("licence") or ""),
         score=float(hit.get("score") or 0.0),
+        chunk_id=one_line(hit.get("chunk_id") or ""),
+        page=one_line(str(hit.get("page") or "")),
+        version=one_line(hit.get("version") or ""),
+        quoted=tuple(span for span in spans if span),
     )
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import re
 
+Span = tuple[int, int]  # the first character, and the one after the last
+
 _STEERING = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters but tab and newline: they begin a terminal's commands
     "\u202a-\u202e\u2066-\u2069"  # embeddings, overrides and isolates: they reorder letters (https://trojansource.codes)
@@ -25,3 +27,14 @@ def plain(text: str) -> str:
 def one_line(text: str) -> str:
     """`plain(text)` as one line, each run of blanks a single space: titles, paths and sentences."""
     return " ".join(plain(text).split())
+
+
+def move_span(text: str, span: Span) -> Span | None:
+    """Where a span of `text` lies in `plain(text)`, without blanks at its ends; None where nothing is left of it."""
+    start, end = span
+    if not 0 <= start < end <= len(text):
+        return None
+    before, inside = len(plain(text[:start])), plain(text[start:end])
+    kept = inside.strip()
+    first = before + len(inside) - len(inside.lstrip())
+    return (first, first + len(kept)) if kept else None

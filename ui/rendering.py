@@ -1,23 +1,27 @@
-"""An answer of a model as Markdown for the page that shows no picture and leads nowhere but to its sources. Pure: strings in, strings out.
+"""An answer or a passage as Markdown for the page that shows no picture and leads nowhere but to its sources. Pure: strings in, strings out.
 
-The answer is parsed, and what was found is written again in a form that every dialect reads alike: code in fences, every other letter that
+The text is parsed, and what was found is written again in a form that every dialect reads alike: code in fences, every other letter that
 could mean something behind a backslash (`ui.escaping`). So lists, tables, headings and emphasis stay; a picture becomes its description, a
-link its text with the address beside it, raw HTML and mathematics the letters that they are, and "[2]" a link to its passage.
+link its text with the address beside it, raw HTML and mathematics the letters that they are, and "[2]" a link to its passage. Spans of
+it are marked by a coloured background, in the page's own dialect.
 
     st.markdown(answer_markdown("Set `$::env(X)`, see [1].", sources))
+    for block in passage_blocks("Use `pdngen`.\n", quoted=[(0, 13)]): st.markdown(block.markdown)
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import takewhile
 
 from markdown_it.token import Token
 
-from ui.escaping import Code, Piece, Text, fenced, link, link_target, write
+from ui.escaping import Code, Colour, Marked, Piece, Text, fenced, link, link_target, write
 from ui.events import Source
-from ui.markdown_parser import parse
+from ui.markdown_parser import MARKED, parse, with_rest
+from ui.plain_text import Span
 
 _CITATION = re.compile(r"\[(\d{1,3})\]")
 _LARGEST_NUMBER = 999_999_999  # of an item in a list; CommonMark reads more digits as text
@@ -26,24 +30,61 @@ _COLUMN_RULES = {"": "---", "text-align:left": ":--", "text-align:center": ":-:"
 # What may stand below a paragraph of a list's item without a blank line: of lists those that begin with a full item, and with 1.
 _JOINS_A_PARAGRAPH = re.compile(r"```|[-+*] \S|1[.)] \S")
 
+_PASSAGE_HEADINGS = 5  # the largest heading in a passage: it is no heading of the page
+
 Links = dict[int, str]
 
 
-def answer_markdown(text: str, sources: Iterable[Source] = ()) -> str:
-    """A model's answer, also one that is still coming, as Markdown: its code letter by letter, its citations linked, nothing else live."""
+@dataclass(frozen=True)
+class _Look:
+    """What a text has beside its letters: the addresses of its citations, the colour of its marks, its largest heading."""
+
+    links: Links
+    colour: Colour
+    largest_heading: int = 1
+
+
+_NO_LINKS = _Look({}, "red")  # what is linked already holds no mark
+
+
+@dataclass(frozen=True)
+class Block:
+    """A piece of a passage; `is_quoted_code`: it holds code that a quote reaches into, which no mark can stand in."""
+
+    markdown: str
+    is_quoted_code: bool
+
+
+def answer_markdown(text: str, sources: Iterable[Source] = (), unsupported: Sequence[Span] = ()) -> str:
+    """A model's answer, also one that is still coming, as Markdown: its code letter by letter, its citations linked, nothing else live.
+
+    What `unsupported` spans of it is marked in red.
+    """
     links = {source.number: source.link for source in sources if source.link}
-    return "\n\n".join(_blocks(iter(parse(text)), links))
+    return "\n\n".join(_blocks(iter(parse(text, unsupported)), _Look(links, "red")))
 
 
-def _blocks(tokens: Iterator[Token], links: Links) -> Iterator[str]:
+def passage_blocks(text: str, quoted: Sequence[Span] = ()) -> list[Block]:
+    """A passage of a document block by block, what `quoted` spans of it marked in yellow; nothing in it is a link."""
+    look = _Look({}, "yellow", _PASSAGE_HEADINGS)
+    tokens = iter(parse(text, quoted))
+    blocks = []
+    for token in tokens:
+        inside = with_rest(token, tokens)
+        is_quoted_code = any(one.meta.get(MARKED) for one in inside)
+        blocks.append(Block(_block(token, iter(inside[1:]), look), is_quoted_code))
+    return blocks
+
+
+def _blocks(tokens: Iterator[Token], look: _Look) -> Iterator[str]:
     """The blocks that `tokens` goes on with, up to and with the token that closes what they stand in."""
     for token in tokens:
         if token.nesting < 0:
             return
-        yield _block(token, tokens, links)
+        yield _block(token, tokens, look)
 
 
-def _block(token: Token, tokens: Iterator[Token], links: Links) -> str:
+def _block(token: Token, tokens: Iterator[Token], look: _Look) -> str:
     """The block that `token` begins; all of it is taken from `tokens`."""
     match token.type:
         case "fence" | "code_block":
@@ -51,25 +92,25 @@ def _block(token: Token, tokens: Iterator[Token], links: Links) -> str:
         case "hr":
             return _RULE
         case "table_open":
-            return _table(tokens, links)
+            return _table(tokens, look)
         case "bullet_list_open" | "ordered_list_open":
-            return _list(token, tokens, links)
+            return _list(token, tokens, look)
         case "blockquote_open":
-            return _behind("> ", "> ", "\n\n".join(_blocks(tokens, links)))
+            return _behind("> ", "> ", "\n\n".join(_blocks(tokens, look)))
         case "heading_open":
-            title = _paragraph(tokens, links).replace("\\\n", " ").replace("\n", " ")
-            return f"{'#' * int(token.tag[1:])} {title}"
+            title = _paragraph(tokens, look).replace("\\\n", " ").replace("\n", " ")
+            return f"{'#' * max(int(token.tag[1:]), look.largest_heading)} {title}"
         case _:
-            return _paragraph(tokens, links)
+            return _paragraph(tokens, look)
 
 
-def _paragraph(tokens: Iterator[Token], links: Links) -> str:
+def _paragraph(tokens: Iterator[Token], look: _Look) -> str:
     """The text of a paragraph or heading; no line of it begins with a blank, which an entity may have written."""
-    text = "".join(write(_inline(token.children or (), links)) for token in takewhile(lambda token: token.nesting == 0, tokens))
+    text = "".join(write(_inline(token.children or (), look)) for token in takewhile(lambda token: token.nesting == 0, tokens))
     return re.sub(r"^[ \t]+", "", text, flags=re.MULTILINE)
 
 
-def _list(opening: Token, tokens: Iterator[Token], links: Links) -> str:
+def _list(opening: Token, tokens: Iterator[Token], look: _Look) -> str:
     """A list with the marks that it had, each item indented behind its own."""
     items, is_tight = [], True
     number = int(opening.attrGet("start") or 1) if opening.type == "ordered_list_open" else 0
@@ -77,7 +118,7 @@ def _list(opening: Token, tokens: Iterator[Token], links: Links) -> str:
         content, was_hidden = "", False
         for token in takewhile(lambda token: token.nesting >= 0, tokens):
             is_tight = is_tight and (token.type != "paragraph_open" or token.hidden)
-            block = _block(token, tokens, links)
+            block = _block(token, tokens, look)
             content += ("\n" if was_hidden and _JOINS_A_PARAGRAPH.match(block) else "\n\n") + block if content else block
             was_hidden = token.type == "paragraph_open" and token.hidden
         mark = f"{min(number, _LARGEST_NUMBER)}{item.markup} " if opening.type == "ordered_list_open" else f"{item.markup} "
@@ -92,7 +133,7 @@ def _behind(first: str, others: str, content: str) -> str:
     return "\n".join([first + head if head else first.rstrip(), *(others + line if line else others.rstrip() for line in rest)])
 
 
-def _table(tokens: Iterator[Token], links: Links) -> str:
+def _table(tokens: Iterator[Token], look: _Look) -> str:
     """A table with one line a row, its columns aligned as they were."""
     lines: list[str] = []
     rules: list[str] = []
@@ -103,11 +144,11 @@ def _table(tokens: Iterator[Token], links: Links) -> str:
             case "th_open":
                 rules.append(_COLUMN_RULES[str(token.attrGet("style") or "")])
             case "inline":
-                lines[-1] += f" {write(_inline(token.children or (), links), in_table=True).strip()} |"
+                lines[-1] += f" {write(_inline(token.children or (), look), in_table=True).strip()} |"
     return "\n".join([lines[0], f"|{'|'.join(rules)}|", *lines[1:]])
 
 
-def _inline(children: Iterable[Token], links: Links) -> Iterator[Piece]:
+def _inline(children: Iterable[Token], look: _Look) -> Iterator[Piece]:
     """A paragraph's text, piece by piece."""
     tokens = iter(children)
     for token in tokens:
@@ -121,11 +162,19 @@ def _inline(children: Iterable[Token], links: Links) -> Iterator[Piece]:
             case "strong_open" | "strong_close" | "em_open" | "em_close" | "s_open" | "s_close":
                 yield token.markup
             case "link_open":
-                yield from _link(str(token.attrGet("href") or ""), list(takewhile(lambda token: token.type != "link_close", tokens)), links)
+                yield from _link(str(token.attrGet("href") or ""), list(takewhile(lambda token: token.type != "link_close", tokens)), look.links)
             case "image":
                 yield from _image(token)
+            case "mark_open":
+                yield Marked(look.colour, list(_marked(tokens, look)))
             case _:
-                yield from _cited(_in_one_line(token.content), links)
+                yield from _cited(_in_one_line(token.content), look.links)
+
+
+def _marked(tokens: Iterator[Token], look: _Look) -> Iterator[list[Piece]]:
+    """What stands in a mark, up to and with the token that closes it: a word, or all of what is bold or linked, at a time."""
+    for token in takewhile(lambda token: token.type != "mark_close", tokens):
+        yield list(_inline(with_rest(token, tokens), look))
 
 
 def _image(token: Token) -> Iterator[Piece]:
@@ -145,7 +194,7 @@ def _link(address: str, label: Sequence[Token], links: Links) -> Iterator[Piece]
     elif seen in (address, address.removeprefix("mailto:")):
         yield Text(seen)
     else:
-        yield from _inline(label, {})
+        yield from _inline(label, _NO_LINKS)
         yield from (Text(" ("), Code(address), Text(")")) if address else (Text("()"),)
 
 

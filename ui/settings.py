@@ -120,6 +120,13 @@ def parse_port(variable: str, value: str) -> int:
     return port
 
 
+def parse_top_k(option: str, value: str) -> int:
+    """How many passages to find. `option` is named in the error."""
+    if not (value.isascii() and value.isdigit() and len(value) <= 2 and 1 <= int(value) <= 50):
+        raise SettingsError(option, value, "a whole number from 1 to 50")
+    return int(value)
+
+
 def _seconds(variable: str, value: str) -> float:
     try:
         seconds = float(value)

@@ -1,0 +1,74 @@
+"""Standard input as part of a question: read to its end, up to a limit, without what colours a terminal."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import pytest
+
+from ui.errors import PastedTooLong, PastedUnreadable
+from ui.pasted import MAX_BYTES, join_question, read_pasted
+
+
+def piped(text: bytes) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BytesIO(text))
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        (b"", ""),
+        (b"[ERROR GRT-0116] congestion\n", "[ERROR GRT-0116] congestion"),
+        (b"a\r\nb\n\n", "a\nb"),
+        (b"\x1b[1;31mError\x1b[0m: \x1b[Kx", "Error: x"),
+        (b"\xff caf\xc3\xa9", "� café"),
+        (b"  indented\n\tcode\n", "  indented\n\tcode"),
+        ("a\u202eb".encode(), "ab"),
+    ],
+)
+def test_piped_text_is_read_as_a_person_saw_it(sent: bytes, read: str) -> None:
+    assert read_pasted(piped(sent)) == read
+
+
+def test_text_as_long_as_the_limit_is_read_and_more_is_refused() -> None:
+    assert len(read_pasted(piped(b"a" * MAX_BYTES))) == MAX_BYTES
+    with pytest.raises(PastedTooLong, match=r"more than 1 MB: give the part that matters"):
+        read_pasted(piped(b"a" * (MAX_BYTES + 1)))
+
+
+def test_endless_text_is_read_no_further_than_the_limit() -> None:
+    with Path("/dev/zero").open() as endless, pytest.raises(PastedTooLong):
+        read_pasted(endless)
+
+
+def test_closed_input_and_a_terminal_are_no_text() -> None:
+    assert read_pasted(None) == ""
+    ours, theirs = os.openpty()
+    with os.fdopen(theirs) as terminal:
+        assert read_pasted(terminal) == ""
+    os.close(ours)
+
+
+def test_input_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    with (
+        (tmp_path / "x").open("w") as unreadable,
+        pytest.raises(PastedUnreadable, match="Standard input cannot be read"),
+    ):
+        read_pasted(unreadable)
+
+
+@pytest.mark.parametrize(
+    ("question", "pasted", "joined"),
+    [
+        ("why?", "", "why?"),
+        (" why? ", "log", "why?\n\nlog"),
+        ("", "log", "log"),
+        ("", "", ""),
+        ("", " \n ", ""),
+        ("a", "  b", "a\n\n  b"),
+    ],
+)
+def test_question_stands_above_what_was_pasted(question: str, pasted: str, joined: str) -> None:
+    assert join_question(question, pasted) == joined

@@ -1,0 +1,176 @@
+"""An answer and its passages in a terminal: Markdown drawn by rich, marks in colour; in a pipe the same as plain lines.
+
+It asks nothing. Text of models and documents is drawn letter by letter: it makes no link, no colour and no mark.
+
+    print_answer(turn, make_console()); print_sources(turn, make_console())
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import ClassVar, Literal
+
+from markdown_it.token import Token
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
+from rich.markdown import CodeBlock, Markdown, MarkdownElement
+from rich.padding import Padding
+from rich.segment import Segment
+from rich.text import Text
+from rich.theme import Theme
+
+from ui.conversation import Turn
+from ui.events import HEADING_SEPARATOR, Source
+from ui.markdown_parser import MARKED, parse
+from ui.plain_text import Span, one_line, plain
+from ui.verification import describe_checks
+
+THEME = Theme(
+    {
+        "markdown.code": "bold cyan",
+        "markdown.block_quote": "none",
+        "markdown.quoted": "bold black on bright_yellow",
+        "markdown.unsupported": "underline red",
+    }
+)
+CODE_THEME = "ansi_dark"  # the terminal's own colours, without a background
+MARGIN = 4  # columns before a passage
+SEARCHING = "Searching the documents ..."
+
+Kind = Literal["quoted", "unsupported"]
+
+
+def make_console() -> Console:
+    """Standard output as rich writes to it; whether it is a terminal, and takes colours, rich finds out."""
+    return Console(theme=THEME, highlight=False)
+
+
+class Preview:
+    """The end of a growing answer, drawn again and again in one place of a terminal; gone when the answer is whole."""
+
+    def __init__(self, console: Console) -> None:
+        self._live = Live(Text(SEARCHING, style="dim"), console=console, transient=True, refresh_per_second=8)
+
+    def __enter__(self) -> Preview:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def show(self, answer: str) -> None:
+        """Draw what has come so far."""
+        if answer.strip():
+            self._live.update(_Tail(answer))
+
+
+def print_answer(turn: Turn, console: Console) -> None:
+    """The answer as Markdown, what the passages do not support marked, and below it what the checks say."""
+    console.print(_Drawn(turn.answer, turn.verification.unsupported if turn.verification else (), "unsupported"))
+    notes = describe_checks(turn.verification)
+    if notes:
+        console.print(Text("\n" + "\n".join(notes), style="dim"))
+
+
+def print_sources(turn: Turn, console: Console) -> None:
+    """Each passage with its place and its text, what the answer quotes marked."""
+    for source in turn.sources:
+        console.print(Text(f"\n{_name(source, turn)}", style="bold"))
+        console.print(Text("".join(f"     {line}\n" for line in _whereabouts(source)), style="dim"), end="")
+        console.print(Padding(_Drawn(source.text, source.quoted, "quoted"), (1, 0, 0, MARGIN)))
+
+
+def list_sources(turn: Turn) -> str:
+    """The places alone, a star before those that the answer cites; "" without any."""
+    lines = ["", "Sources (* cited)"] if turn.sources else []
+    for source in turn.sources:
+        lines.append(_name(source, turn))
+        lines += [f"     {line}" for line in _whereabouts(source)]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def write_checks(turn: Turn) -> str:
+    """What the checks say of an answer, and the sentences without support, as plain lines; "" where all is well."""
+    lines = describe_checks(turn.verification)
+    for start, end in turn.verification.unsupported if turn.verification else ():
+        lines.append(f"  - not supported: {one_line(turn.answer[start:end])}")
+    return "".join(f"{line}\n" for line in ["", *lines]) if lines else ""
+
+
+def write_sources(turn: Turn) -> str:
+    """The passages as plain lines; one that a quote reaches into has a `>` in the margin, where no document writes."""
+    lines: list[str] = []
+    for source in turn.sources:
+        quoted = _quoted_lines(source)
+        lines += ["", _name(source, turn), *(f"     {line}" for line in _whereabouts(source)), ""]
+        lines += [
+            f"  {'>' if number in quoted else ' '} {line}".rstrip()
+            for number, line in enumerate(source.text.split("\n"))
+        ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _name(source: Source, turn: Turn) -> str:
+    place = source.place.replace(HEADING_SEPARATOR, " > ")
+    return f"{'*' if source.number in turn.cited else ' '}[{source.number}] {plain(place)}"
+
+
+def _whereabouts(source: Source) -> list[str]:
+    """Where the whole passage can be read, and which file it is from."""
+    path = f"{source.collection}/{source.path}" if source.collection and source.path else source.path
+    return [plain(where) for where in (source.quote_link, path) if where]
+
+
+def _quoted_lines(source: Source) -> set[int]:
+    """The numbers of the lines, from 0, that a quote reaches into."""
+    ends = [(source.text.count("\n", 0, start), source.text.count("\n", 0, end)) for start, end in source.quoted]
+    return {number for first, last in ends for number in range(first, last + 1)}
+
+
+class _Code(CodeBlock):
+    """A block of code; one that is quoted says so, since its letters have colours of their own."""
+
+    is_quoted = False
+
+    @classmethod
+    def create(cls, markdown: Markdown, token: Token) -> _Code:
+        made = cls((token.info or "").partition(" ")[0] or "text", CODE_THEME)
+        made.is_quoted = bool(token.meta.get(MARKED))
+        return made
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if self.is_quoted:
+            yield Text("quoted:", style="markdown.quoted")
+        yield from super().__rich_console__(console, options)
+
+
+class _Drawn(Markdown):
+    """Markdown as our own parser reads it, with spans of it marked as `kind`; links show their address."""
+
+    elements: ClassVar[dict[str, type[MarkdownElement]]] = {**Markdown.elements, "fence": _Code, "code_block": _Code}
+    inlines = Markdown.inlines | {"quoted", "unsupported"}
+
+    def __init__(self, text: str, marks: Sequence[Span], kind: Kind) -> None:
+        super().__init__("", code_theme=CODE_THEME, hyperlinks=False)
+        self.parsed = parse(text, marks)
+        for token in self._marks():
+            token.tag = kind
+
+    def _marks(self) -> Iterator[Token]:
+        for token in self.parsed:
+            yield from (child for child in token.children or () if child.tag == "mark")
+
+
+class _Tail:
+    """As many of the last lines of an answer as the terminal holds."""
+
+    def __init__(self, answer: str) -> None:
+        self._drawn = _Drawn(answer, (), "unsupported")
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for line in console.render_lines(self._drawn, options, pad=False)[-max(options.max_height - 2, 1) :]:
+            yield from line
+            yield Segment.line()
