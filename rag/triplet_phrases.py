@@ -5,7 +5,6 @@ It knows no document and draws nothing.
     as_predicate("Set the output file (e.g., `a.guide`).")  # "sets the output file (e.g., `a.guide`)."
 """
 
-import html
 import re
 from collections.abc import Sequence
 
@@ -38,8 +37,6 @@ _COMPOUND = re.compile(r"(?:engine|factor|file|name|prefix|suffix|type)s?\b")
 _SECOND_VERB = re.compile(r"^(and/or|and|or) ([A-Za-z]+)\b")
 _ABBREVIATED = re.compile(r"(?:\b(?:e\.g|i\.e|etc|vs|cf|Fig|approx|resp|Sec|No)\.[)\"]?|^\d+\.)$")
 _SENTENCE_END = re.compile(r"(?:(?<=[.!?])|(?<=[.!?][)\"]))\s+(?=[A-Z`\"(*$-])")
-# Only HTML's own: `<file>` is what a manual calls a value. Code is matched first, so that nothing in it is.
-_CODE_OR_TAG = re.compile(r"(`[^`]*`)|</?(?:a|b|br|code|em|font|i|kbd|p|pre|small|span|strong|sub|sup|tt|u)(?:\s[^<>]*)?/?>", re.IGNORECASE)
 _CODE_OR_BRACKETS = re.compile(r"(`[^`]*`)|\s*\((?:[^()]|\([^()]*\))*\)")
 # Proper names that no rule tells from the first word of a sentence.
 _NAMES = frozenset({"Boolean", "Elmore", "Liberty", "Python", "Steiner", "Tcl", "Verilog", "Yosys"})
@@ -51,14 +48,6 @@ _SELF = re.compile(
     re.IGNORECASE,
 )
 _USED_TO = re.compile(r"^(?:is\s+)?used\s+to\s+", re.IGNORECASE)
-
-
-def clean(text: str) -> str:
-    """Running text of a cell or a paragraph: one line, single blanks and backticks, without emphasis, links' targets and HTML."""
-    text = html.unescape(re.sub(r"<br\s*/?>", " ", text)).replace("\\|", "|").replace("\\_", "_").replace("**", "")
-    text = re.sub(r"``([^`\n]+)``", r"`\1`", text)
-    text = _CODE_OR_TAG.sub(lambda match: match[1] or "", text)
-    return re.sub(r"\s+\.(?=[A-Z]|$)", ". ", " ".join(text.split())).strip()
 
 
 def split_sentences(text: str) -> list[str]:

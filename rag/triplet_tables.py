@@ -8,15 +8,16 @@ It gets blocks of a passage and gives questions with answers in the passage's wo
 
 import random
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rag.blocks import Block
+from rag.reference.synopses import COMMAND, NAME, read_synopses
+from rag.reference.tables import CAUSES, DEFAULTS, DESCRIPTIONS, Table, clean, read_default, read_table, says_something
 from rag.triplet_phrases import (
     as_predicate,
     as_question_part,
     as_task,
-    clean,
     first_sentences,
     lower_first,
     split_sentences,
@@ -30,35 +31,13 @@ LEAST_WORDS = 3  # of a description, to say anything
 SYNOPSIS_LINES = 16  # a longer one is not repeated in an answer
 MOST_OPTIONS = 8  # nor are more options listed
 TOGETHER = (2, 3, 4)  # options that are explained in one answer
-NAME = re.compile(r"-{0,2}[A-Za-z$\\][\w:$.\\-]*")
-COMMAND = re.compile(r"[a-z][a-z0-9]*(?:(?:_|::)[a-z0-9]+)+")
-
-# What stands in a table's first column, by its header.
-_ROLES = {
-    "switch name": "option", "switch": "option", "option": "option", "options": "option", "flag": "option",
-    "argument name": "argument", "argument": "argument", "parameter": "parameter",
-    "variable": "variable", "variable name": "variable", "command": "command", "commands": "command", "command name": "command", "pass": "pass",
-    "abbreviation": "abbreviation", "term": "term", "keyword": "keyword", "construct": "construct", "statement": "statement",
-}  # fmt: skip
 _OPTIONS = ("option", "argument", "parameter")
-_DESCRIPTIONS = frozenset({"description", "purpose", "meaning", "what it does", "use", "effect", "role", "content"})
-_CAUSES = frozenset({"cause", "likely cause", "usual cause", "causes", "typical reason"})
 _CURES = frozenset({"fix", "cure", "remedy", "action", "usual fix", "first action"})
 # Other headers after which one can ask: "What is the cost of clock gating?"
 _ASKABLE = frozenset({
     "purpose", "cost", "typical use", "weakness", "formula", "limit", "effect", "remedy", "wire model", "clock model", "allowed layers",
     "effect on victim", "yosys pass",
 })  # fmt: skip
-_OF_COMMAND = re.compile(r"(option|argument)s? of `([^`]+)`?")
-_VALUE = r"(?:`(?P<code>[^`]+)`|\"(?P<text>[^\"]+)\"|(?P<plain>-?\d+(?:\.\d+)?(?:e[+-]?\d+)?[a-z%]*|true|false|none))"
-_UNIT = r"(?P<unit> (?:[munpf]?[msF]|microns?|ohms?|volts?|seconds?|minutes?|percent|degrees|pixels|sites?|tracks?|rows|layers|iterations|DBU)\b)?"
-# A value that goes on ("2 * pitch", "`30` times", "5, or the fanout", "`a` if set") is only a part of the default.
-_DEFAULT = re.compile(
-    rf"\bdefault(?:s to|(?: value)?(?: is|:)?) {_VALUE}{_UNIT}(?=[.,;)]+(?:\s|$)|\s*$| \()(?!,? \(?(?:or|unless|except|for|when|if|with|and in)\b)",
-    re.IGNORECASE,
-)
-_DEFAULT_MENTION = re.compile(r"\bdefault(?:s to|(?: value)?(?: is|:))\s", re.IGNORECASE)
-_NO_VALUE = frozenset({"", "-", "--", "\u2013", "\u2014", "n/a", "na", "required", "no default"})  # what tables write where there is no default
 _ALLOWED = re.compile(r"\b[Aa]llowed values are ((?:[a-z]+ ){0,4}`[^`]+`(?:(?:,| and| or|, and|, or) `[^`]+`)*)")
 # Descriptions that name no thing that an option could be said to give.
 _NO_NOUN = re.compile(
@@ -99,8 +78,8 @@ def read_usages(code: Iterable[str]) -> dict[str, frozenset[str]]:
 def read_synopsis(text: str) -> list[str] | None:
     """The lines of a code fence that shows how one command is called; None for any other code."""
     lines = [line.rstrip() for line in text.split("\n")[1:-1] if line.strip() and not line.lstrip().startswith("#")]
-    words = lines[0].split() if lines else []
-    if not words or not COMMAND.fullmatch(words[0]) or any(line[0] not in " \t" for line in lines[1:]) or "\\" in text or "[get_" in text:
+    found = read_synopses(lines)
+    if len(found) != 1 or found[0][1].lines != len(lines) or not COMMAND.fullmatch(lines[0].split()[0]) or "\\" in text:
         return None
     return lines if "[-" in text or len(lines) > 1 else None
 
@@ -172,60 +151,40 @@ def _join(items: list[str]) -> str:
 
 def ask_table(block: Block, owner: str | None, usages: Usages, dice: random.Random) -> Iterator[Pair]:
     """Questions about every row; `owner` is the command whose options they may be, which the document must call with them."""
-    header, role, lines = _read_table(block)
-    for cells in lines:
-        if role == "abbreviation":
-            yield from _ask_abbreviation(cells, dice)
-        elif role == "symptom":
-            yield from _ask_symptom(header, cells, dice)
-        elif not role or header[1] not in _DESCRIPTIONS:
-            yield from _ask_cell(header, cells, dice)
-    rows = _rows_of(header, role, lines, owner, usages)
-    for row in rows:
-        yield from _ask_row(row, dice)
+    table = read_table(block.text)
+    for row in table.rows:
+        if table.role == "abbreviation":
+            yield from _ask_abbreviation(row.cells, dice)
+        elif table.role == "symptom":
+            yield from _ask_symptom(table.header, row.cells, dice)
+        elif not table.role or table.header[1] not in DESCRIPTIONS:
+            yield from _ask_cell(table.header, row.cells, dice)
+    rows = _rows_of(table, owner, usages)
+    for told in rows:
+        yield from _ask_row(told, dice)
     yield from _ask_together(rows, dice)
 
 
 def read_rows(block: Block, owner: str | None, usages: Usages) -> list[Row]:
     """The rows of a table of options, variables or commands with what they do; [] of any other table."""
-    return _rows_of(*_read_table(block), owner, usages)
+    return _rows_of(read_table(block.text), owner, usages)
 
 
-def _rows_of(header: list[str], role: str | None, lines: list[list[str]], owner: str | None, usages: Usages) -> list[Row]:
-    if role in (None, "abbreviation", "symptom") or header[1] not in _DESCRIPTIONS:
+def _rows_of(table: Table, owner: str | None, usages: Usages) -> list[Row]:
+    role = table.role
+    if role in (None, "abbreviation", "symptom") or table.header[1] not in DESCRIPTIONS:
         return []
-    of = _OF_COMMAND.match(header[0])
-    owner = of[2] if of else owner
+    owner, default_at = table.owner or owner, table.column(DEFAULTS)
     rows = []
-    for cells in lines:
-        default = next((cell for title, cell in zip(header, cells, strict=True) if title in ("default", "default value")), "")
+    for cells in (line.cells for line in table.rows):
         name = _read_name(cells[0])
         of_what = "argument" if role == "option" and name[:1] != "-" else role
-        row = Row(of_what, name, strip_labels(cells[1]), owner if role in _OPTIONS else None, default)
-        known = role not in _OPTIONS or of or (owner is not None and row.name in usages.get(owner, ()))
+        default = cells[default_at] if default_at >= 0 else ""
+        row = Row(of_what or "", name, strip_labels(cells[1]), owner if role in _OPTIONS else None, default)
+        known = role not in _OPTIONS or table.owner or (owner is not None and row.name in usages.get(owner, ()))
         if known and row.name and len(row.description.split()) >= LEAST_WORDS:
             rows.append(row)
     return rows
-
-
-def _read_table(block: Block) -> tuple[list[str], str | None, list[list[str]]]:
-    """(header in lower case, what stands in the first column, the rows that say something); no rows where it is no table of two columns."""
-    lines = [_split_row(line) for line in block.text.strip().split("\n")]
-    if len(lines) < 3 or len(lines[0]) < 2:
-        return [], None, []
-    header = [cell.lower().strip("` ") for cell in lines[0]]
-    of = _OF_COMMAND.match(header[0])
-    role = "symptom" if _CAUSES.intersection(header[1:]) else _ROLES.get(of[1] if of else header[0])
-    return header, role, [line for line in lines[2:] if len(line) == len(header) and all(map(_says_something, line[:2]))]
-
-
-def _split_row(line: str) -> list[str]:
-    return [clean(cell) for cell in re.split(r"(?<!\\)\|", line.strip().removeprefix("|").removesuffix("|"))]
-
-
-def _says_something(cell: str) -> bool:
-    """Whether a cell is neither empty nor "-"."""
-    return re.search(r"\w", cell) is not None
 
 
 def _read_name(cell: str) -> str:
@@ -286,12 +245,8 @@ def say_noun(name: str, told: str) -> str:
 
 
 def _ask_values(row: Row, dice: random.Random) -> Iterator[Pair]:
-    default, unit = row.default.strip("` "), ""
-    if not default:
-        found = [(match["code"] or match["text"] or match["plain"], match["unit"] or "") for match in _DEFAULT.finditer(row.description)]
-        if len(set(found)) == 1 and len(_DEFAULT_MENTION.findall(row.description)) <= len(found):
-            default, unit = found[0]
-    if default.lower() not in _NO_VALUE and len(default.split()) <= 4 and "`" not in default:
+    default, unit = read_default(row.description, row.default)
+    if default and len(default.split()) <= 4 and "`" not in default:
         yield dice.choice((
             f"What is the default of `{row.name}`{row.whose}?", f"What is the default value of `{row.name}`{row.whose}?",
             f"Which value does `{row.name}`{row.whose} have if I do not set it?", f"{row.name}{row.whose} default".replace("`", ""),
@@ -301,26 +256,26 @@ def _ask_values(row: Row, dice: random.Random) -> Iterator[Pair]:
         yield question, f"The allowed values of `{row.name}` are {allowed[1]}."
 
 
-def _ask_abbreviation(cells: list[str], dice: random.Random) -> Iterator[Pair]:
+def _ask_abbreviation(cells: Sequence[str], dice: random.Random) -> Iterator[Pair]:
     name, expansion = cells[0].strip("`"), cells[1].split(";")[0]
     spelled = expansion if re.search(r"[ -][A-Z]", expansion) else expansion[:1].lower() + expansion[1:]
     question = dice.choice((f"What does {name} stand for?", f"What does the abbreviation {name} mean?", f"{name} stands for what?"))
     yield question, f"{name} stands for {with_stop(spelled)}"
-    if len(cells) > 2 and _says_something(cells[2]):
+    if len(cells) > 2 and says_something(cells[2]):
         question = dice.choice((f"What is {name}?", f"Define {name}.", f"What is {name} in chip design?"))
         yield question, f"{name} ({spelled}): {with_stop(lower_first(cells[2]))}"
     yield dice.choice((f"What is the abbreviation of {spelled}?", f"How is {spelled} abbreviated?")), f"The abbreviation of {spelled} is {name}."
 
 
-def _ask_symptom(header: list[str], cells: list[str], dice: random.Random) -> Iterator[Pair]:
+def _ask_symptom(header: Sequence[str], cells: Sequence[str], dice: random.Random) -> Iterator[Pair]:
     symptom = lower_first(cells[0].rstrip("."))
     if len(symptom.split()) < 2 and "`" not in symptom:
         return
     for title, cell in zip(header[1:], cells[1:], strict=True):
         told = with_stop(lower_first(cell))
-        if not _says_something(cell):
+        if not says_something(cell):
             continue
-        if title in _CAUSES:
+        if title in CAUSES:
             question = dice.choice(
                 (f"What causes {symptom}?", f"I see this: {symptom}. What is a likely cause?", f"What can be the cause of {symptom}?")
             )
@@ -330,9 +285,9 @@ def _ask_symptom(header: list[str], cells: list[str], dice: random.Random) -> It
             yield question, f"What helps against {symptom}: {told}"
 
 
-def _ask_cell(header: list[str], cells: list[str], dice: random.Random) -> Iterator[Pair]:
+def _ask_cell(header: Sequence[str], cells: Sequence[str], dice: random.Random) -> Iterator[Pair]:
     """One cell of a table with other headers, by row and column."""
-    columns = [number for number, title in enumerate(header) if number and title in _ASKABLE and _says_something(cells[number])]
+    columns = [number for number, title in enumerate(header) if number and title in _ASKABLE and says_something(cells[number])]
     name = lower_first(cells[0].rstrip("."))
     if not columns or len(name) < 3 or name.replace("`", "").isdecimal() or name.startswith(("-", "`-", "[")):
         return

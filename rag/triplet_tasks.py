@@ -14,7 +14,8 @@ from itertools import product
 
 from rag.documents import Chunk
 from rag.markdown import parse_markdown
-from rag.triplet_phrases import as_predicate, as_question_part, as_task, clean, first_sentences, lower_first, split_sentences, with_stop
+from rag.reference.tables import clean
+from rag.triplet_phrases import as_predicate, as_question_part, as_task, first_sentences, lower_first, split_sentences, with_stop
 from rag.triplet_tables import SYNOPSIS_LINES, Row, Usages, read_rows, read_synopsis, task_of
 from rag.triplet_templates import Draft, is_asked, reads_well, usages_of_documents
 

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from rag.blocks import Block
 from rag.documents import Chunk
 from rag.markdown import parse_markdown
-from rag.triplet_phrases import as_predicate, as_question_part, clean, first_sentences, infinitive, lower_first, split_sentences, with_stop
+from rag.reference.synopses import COMMAND, NAME
+from rag.reference.tables import clean
+from rag.triplet_phrases import as_predicate, as_question_part, first_sentences, infinitive, lower_first, split_sentences, with_stop
 from rag.triplet_tables import (
-    COMMAND,
     LEAST_WORDS,
-    NAME,
     Pair,
     Usages,
     ask_synopsis,

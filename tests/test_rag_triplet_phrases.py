@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from rag.answering.citations import cite
 from rag.documents import Document, Hit, make_chunk
+from rag.reference.tables import clean
 from rag.triplet_phrases import (
     as_predicate,
     as_question_part,
     as_task,
     cite_at_end,
-    clean,
     first_sentences,
     has_marker,
     infinitive,

@@ -29,7 +29,7 @@ _TOKEN = re.compile(
     r'<[^<>\n]{1,80}>(?:=<[^<>\n]{1,80}>)?|"<[^<>"\n]{1,80}>"|\.\.\.|[\[\](){}|]|[^\s\[\](){}|"<>]+|>>|\S'
 )
 _WORD = re.compile(r"[A-Za-z_][\w:/#-]*(?:,|=\w+)?|\*")
-_PLAIN_WORD = re.compile(r"[a-z][a-z_]*(?:[|:,][a-z_]+)*|<[^<>]*>|[A-Z][A-Z_]+|\{[\w ,]*\}")
+_PLAIN_WORD = re.compile(r"[a-z]\d|[a-z][A-Za-z_]*(?:_\d)?(?:[|:,][a-z_]+)*|<[^<>]*>|[A-Z][A-Z_]+|\{[\w ,]*\}")
 _OR = re.compile(r"\s*[-(]*\s*or\s*[-):]*\s*", re.IGNORECASE)  # between two ways to call a command
 _BEGINS = re.compile(r"[\[({|<a-z]|-{1,2}[A-Za-z]")  # what a synopsis goes on with in its next line
 _GLUED = re.compile(r"=?[\w:.*]*")
@@ -200,7 +200,7 @@ def _read_parts(
         return None
 
     stands_alone = taken > 1 and all(_BEGINS.match(line.strip()) for line in body[1:] if line.strip())
-    is_strong = is_usage or reader.has_signs or (stands_alone and bool(reader.options) and not goes_on)
+    is_strong = is_usage or reader.has_signs or (stands_alone and not goes_on and bool(reader.options or COMMAND.fullmatch(name)))
     if not is_strong and not all(_PLAIN_WORD.fullmatch(part.name) for part in reader.arguments):
         return None  # an example: `place_cell AND2_X1`
     if not is_strong and any(part.argument and not _PLAIN_WORD.fullmatch(part.argument) for part in reader.options):
