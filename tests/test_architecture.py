@@ -18,7 +18,7 @@ LAYERS = {  # a file imports only files, and rooms, that stand before it here
     "plain_text manpage html_page word pdf_layout pdf parser sandbox parsed_cache reader sources folder_lock chunker query "
     "model_folder processor eight_bit bert_files bert library_model embedder fingerprint servers embeddings_api served_embedder embedder_choice "
     "dense milvus bm25 clauses late fusion growth_bench glossary selection reference chunk_store manifest generation index_content index_folder "
-    "index index_stats relevance retriever live langchain_retriever metrics questions evaluation relevance_fit embed_bench "
+    "index index_stats relevance retriever live langchain_retriever metrics questions evaluation relevance_fit reference_check embed_bench "
     "exclusion answering training_pairs contrastive triplet_phrases triplet_tables triplet_templates triplet_tasks "
     "hit_view qa_measures qa_answers qa_client qa_prompts answer_questions answer_scores triplets qa_summary "
     "index_commands reference_commands commands eval_commands qa_commands answer_commands adapt_commands triplet_commands",

@@ -118,7 +118,9 @@ def test_tcls_own_commands_are_left_to_tclint(tmp_path: Path) -> None:
     assert list(as_tclint(commands)["commands"]) == ["opt_all"]
 
 
-@pytest.mark.skipif(not all(map(importlib.util.find_spec, ("tclint", "importlib_metadata"))), reason="tclint is not installed")
+@pytest.mark.skipif(
+    not all(map(importlib.util.find_spec, ("tclint", "importlib_metadata"))), reason="tclint is not installed"
+)
 def test_tclint_finds_a_wrong_option_and_nothing_in_a_right_script(manuals: Path, tmp_path: Path) -> None:
     reference("--export", "tclint", "--out", str(tmp_path / "commands.json"), "--index", str(manuals))
     (tmp_path / "tclint.toml").write_text('commands = ["commands.json"]\n')

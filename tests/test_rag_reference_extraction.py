@@ -252,12 +252,17 @@ FLOW = """# Variables
 | Variable | Description | Default |
 | --- | --- | --- |
 | <a name="CORE_UTILIZATION"></a>CORE_UTILIZATION| The core utilization percentage.| 30|
+| FILL_CONFIG| Rules of the metal fill.| |
 | PLACE_DENSITY| Density of the placement. Default is `0.6`.| |
 | Not a name| Prose in the first column.| |
 
 ## floorplan variables
 
 - [CORE_UTILIZATION](#CORE_UTILIZATION)
+
+## Uncategorized variables
+
+- [FILL_CONFIG](#FILL_CONFIG)
 
 ## place variables
 
@@ -270,13 +275,46 @@ def test_variables_have_default_and_stages() -> None:
     reference = read(FLOW)
     assert [(card.name, card.default, card.stage) for card in reference.variables] == [
         ("CORE_UTILIZATION", "30", "floorplan, place"),
+        ("FILL_CONFIG", "", ""),
         ("PLACE_DENSITY", "0.6", "place"),
     ]
+
+
+def test_a_sentence_that_begins_with_a_command_tells_of_it_unless_it_is_gone() -> None:
+    text = (
+        "# Passes\n\nFirst of all (e.g. at the start) it runs. The `opt_expr` pass folds constants (e.g. `1 + 1`). More of it.\n\n"
+        "The `old_pass` command was removed.\n\nUse the `named_here` command to see more.\n"
+    )
+    chunks = chunks_of(text)
+    [card] = read_reference(chunks).commands
+    assert (card.name, card.synopsis) == ("opt_expr", "")
+    assert card.description == said(card.place, chunks) == "The `opt_expr` pass folds constants (e.g. `1 + 1`)."
+
+
+def test_an_example_gives_way_to_the_synopsis() -> None:
+    text = (
+        "# Cells\n\nUse `define_cell`:\n\n```tcl\ndefine_cell -name CELL -power vdd\n```\n\n"
+        "```tcl\ndefine_cell\n    -name name\n    [-ground pin]\n```\n\n"
+        "Then run `define_cell` again:\n\n```tcl\ndefine_cell -fast\n```\n"
+    )
+    card = command(read(text), "define_cell")
+    assert card.synopsis == "define_cell\n    -name name\n    [-ground pin]"
+    assert [(option.name, option.is_required) for option in card.options] == [("-name", True), ("-ground", False)]
+
+
+def test_a_heading_that_was_cut_gives_what_comes_before_the_cut() -> None:
+    first = "lint_off [-rule <message>] [-file <filename>] [-lines <first_line> <last_line>] [-contents <contents_wildcard>] [-match <wild>]"
+    reference = read(f"Control\n=======\n\n.. option:: {first}\n\n   Switch a warning off.\n", "control.rst")
+    card = command(reference, "lint_off")
+    assert card.synopsis.endswith("[-match ...")
+    assert [option.name for option in card.options] == ["-rule", "-file", "-lines", "-contents", "-match"]
 
 
 @pytest.mark.parametrize(
     ("line", "number", "text"),
     [
+        ("- **ERROR: (IMPSP-9022): Command failed.", "IMPSP-9022", "Command failed."),
+        ("%Error-DIDNOTCONVERGE: a.v:7:25 Settle region.", "DIDNOTCONVERGE", "Settle region."),
         ("[ERROR GRT-0118] Routing congestion too high.", "GRT-0118", "Routing congestion too high."),
         ("Warning: Design has 3 unresolved references. (LINK-5)", "LINK-5", "Design has 3 unresolved references."),
         ("**ERROR: (IMPSP-9022): Command failed.", "IMPSP-9022", "Command failed."),

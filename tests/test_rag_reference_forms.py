@@ -97,6 +97,8 @@ def test_the_time_grows_with_the_text_and_no_faster(piece: str) -> None:
         ("place_all [-region {llx lly urx ury} | *]", ["-region"], []),
         ("place_all [-from list|-to list] margin", ["-from", "-to"], ["margin"]),
         ("place_all [-gain value] (deprecated)", ["-gain"], []),
+        ("place_all [-a] (as with -bram, see above)", ["-a"], []),
+        ("place_all (-file name | -var name) command", ["-file", "-var"], ["command"]),
         ("place_all [-a] > filename", ["-a"], []),
         ('lint_off [-file "<name>" [-lines <line> [ - <line>]]]', ["-file", "-lines"], []),
         ("    abc [options] [selection]", [], ["selection"]),
@@ -178,6 +180,7 @@ def test_a_default_is_told_whole_or_not_at_all() -> None:
     assert read_default("Margin. The default value is `4`.") == ("4", "")
     assert read_default("Length, default is 20 microns.") == ("20", " microns")
     assert read_default("Default is 2 * pitch.") == ("", "")
+    assert read_default("Columns (Default:10)") == ("10", "")
     assert read_default("Anything", "`7`") == ("7", "")
     assert read_default("Anything", "n/a") == ("", "")
 

@@ -66,10 +66,18 @@ _COMMANDS_HEADING = re.compile(r"commands?\b|functions?\b|\bapi\b|procedures?\b|
 _MESSAGES_HEADING = re.compile(r"\b(?:warnings?|errors?|messages?)\b", re.IGNORECASE)
 _VARIABLES_HEADING = re.compile(r"\b(?:variables?|environment)\b", re.IGNORECASE)
 _STAGE_HEADING = re.compile(r"(?P<stage>[A-Za-z][\w -]{0,30}?) variables", re.IGNORECASE)
+_NO_STAGES = frozenset(
+    {"uncategorized", "other", "general", "common", "all", "required", "optional", "environment", "global"}
+)
 _STAGE_ITEM = re.compile(r"[-*+]\s+`?\[?(?P<name>[A-Z_][A-Z0-9_]*)\]?`?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:::[A-Za-z0-9_]+)*")
 _CAPITALS = re.compile(r"[A-Z][A-Z0-9_]{1,59}")
 _CALLED_HEADING = re.compile(r"(?P<name>[a-z][a-z0-9]*_[a-z0-9_]+)")
+# A sentence that begins with a command, and what it says of one that is there no more.
+_TOLD = re.compile(
+    r"(?:\A|(?<=[.!?]\s))The `(?P<name>[a-z][a-z0-9]*(?:(?:_|::)[a-z0-9]+)*)` (?:command|pass) (?=[a-z])"
+)
+_GONE = re.compile(r"\b(?:removed|renamed|deprecated|no longer)\b")
 # What a document puts in quotes or backticks, or begins a line of code with: so it names programs.
 _NAMED = re.compile(
     r"[\"`](?P<quoted>[a-z][\w.+-]{1,60})[\"`]|^(?:\$ |% )?(?P<begun>[a-z][\w.+-]{1,60}) ", re.MULTILINE
@@ -78,7 +86,7 @@ _BETWEEN_CALLS = re.compile(r",\s+(?=[a-z]\w{0,60}(?:\s+[\[(-]|$|,))")
 _SET = re.compile(r"set (?P<name>[a-z]\w*_\w+) (?P<values>\w+(?:\|\w+)+|<[^<>]+>)")  # `set timing_mode early|late`
 MOST_CANDIDATES = 20  # commands of one section that its options may be of
 _CUT_AT = 118  # characters from which on a heading was perhaps cut (`rag.blocks.MAX_HEADING_CHARACTERS`)
-_SENTENCE_END = re.compile(r"[.!?](?=\s|$)")
+_SENTENCE_END = re.compile(r"(?<!e\.g)(?<!i\.e)[.!](?=\s+[A-Z`\"(]|\s*\Z)")
 
 
 def read_reference(chunks: Iterable[Chunk]) -> Reference:
@@ -117,9 +125,19 @@ class _Draft:
     synopses: list[str] = field(default_factory=list)
     names: set[str] = field(default_factory=set)  # of the synopses' options and arguments, without dashes
     paths: set[tuple[str, ...]] = field(default_factory=set)  # the headings over its synopses
+    has_strong: bool = False  # a synopsis that cannot be an example
     takes_any: bool = False  # a synopsis says only "[options]"
     options: dict[str, Option] = field(default_factory=dict)
     arguments: dict[str, Option] = field(default_factory=dict)
+
+    def forget_examples(self) -> None:
+        """Drop what was read from lines that may be examples: the synopsis has come."""
+        self.synopses, self.names = [], set()
+        for group in (self.options, self.arguments):
+            for name, option in list(group.items()):
+                group.pop(name)
+                if option.is_described:
+                    group[name] = replace(option, argument="", is_required=False, synopsis_place=None)
 
     def add(self, option: Option) -> None:
         """Put an option, or what more is known of one, to the others."""
@@ -228,15 +246,19 @@ class _DocumentReader:
     def _read_called_headings(self, heading: str, told: str, block: SectionBlock) -> None:
         """`lint_off [-rule <message>]`, several with commas: a command stands over what it does."""
         is_cut = len(heading) >= _CUT_AT
-        for piece in _BETWEEN_CALLS.split(heading):
-            synopsis = read_synopsis([piece], is_cut=is_cut)
+        pieces = _BETWEEN_CALLS.split(heading)
+        for number, piece in enumerate(pieces, start=1):
+            is_last = is_cut and number == len(pieces)
+            synopsis = read_synopsis([piece], is_cut=is_last)
             if (
                 synopsis
                 and synopsis.is_strong
                 and (synopsis.options or synopsis.arguments)
                 and len(synopsis.arguments) < 4
             ):
-                draft = self._add_synopsis(synopsis, piece, block.place(), block, None)
+                ends = [part.spot.end for part in (*synopsis.options, *synopsis.arguments)]
+                text = f"{piece[: max(ends)]} ..." if is_last else piece
+                draft = self._add_synopsis(synopsis, text, block.place(), block, None)
                 draft.description = draft.description or told
 
     # --- code ---------------------------------------------------------------------------------------------------
@@ -269,12 +291,12 @@ class _DocumentReader:
         """Whether what is above a line that may be an example says that this is the command: its name in prose, or in a heading's words."""
         name = synopsis.name
         near = self._near()
-        if re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", near):
-            return COMMAND.fullmatch(name) is not None or f"`{name}`" in near
+        if COMMAND.fullmatch(name) and re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", near):
+            return True
         heading = block.path[-1] if block.path else self._title
         words = re.sub(r"[^a-z0-9]+", "_", heading.lower().replace("'", "")).strip("_")
         if COMMAND.fullmatch(name) is None:
-            return words == name and not synopsis.options and not synopsis.arguments
+            return (words == name or f"`{name}`" in near) and not synopsis.options and not synopsis.arguments
         is_alone = not synopsis.arguments or block.language == "tcl"
         return words in (name, name.replace("::", "_")) or (
             is_alone and any(map(_COMMANDS_HEADING.search, block.path[:-1]))
@@ -289,6 +311,11 @@ class _DocumentReader:
     ) -> _Draft:
         """Put a synopsis to its command; `first` is the number of its line in the block, None where it is a heading."""
         draft = self._commands.setdefault(synopsis.name, _Draft(synopsis.name, place))
+        if draft.has_strong and not synopsis.is_strong:
+            return draft  # an example
+        if synopsis.is_strong and not draft.has_strong:
+            draft.forget_examples()
+            draft.has_strong = True
         if not draft.synopses:
             draft.place = place
         if text not in draft.synopses and len(draft.synopses) < 20:
@@ -342,15 +369,29 @@ class _DocumentReader:
                     )
         if any(line.lstrip(" `")[:1] in ("-", "+") for line in lines):
             self._read_usage(block, lines)
+        self._read_told_commands(block)
         self._prose = block
         self._first_prose = self._first_prose or block
+
+    def _read_told_commands(self, block: SectionBlock) -> None:
+        """Commands of which a sentence tells what they do: "The `opt_expr` pass ..."; not of those that are gone."""
+        text = block.text
+        for found in _TOLD.finditer(text):
+            end = _SENTENCE_END.search(text, found.end())
+            stop = end.end() if end else len(text)
+            sentence = text[found.start() : stop]
+            if not _GONE.search(sentence):
+                line = block.lines[0]
+                place = replace(block.place(), start=line.start + found.start(), end=line.start + stop)
+                draft = self._commands.setdefault(found["name"], _Draft(found["name"], place))
+                draft.description = draft.description or _shorten(sentence)
 
     def _read_list(self, block: SectionBlock) -> None:
         lines = [line.text for line in block.lines]
         if usages := read_items(lines):
             self._add_usages(usages, block)
         stage = _STAGE_HEADING.fullmatch(block.path[-1]) if block.path else None
-        if stage:
+        if stage and stage["stage"].lower() not in _NO_STAGES:
             names = [item["name"] for line in lines if (item := _STAGE_ITEM.fullmatch(line.strip()))]
             for name in names:
                 known = self.variables.get(name)

@@ -26,7 +26,7 @@ _FORMS = tuple(
         rf"\[{_LEVEL} {_NUMBER}\]\s*(?P<text>\S.*)",  # [ERROR GRT-0118] text
         rf"\*{{0,3}}\s?{_LEVEL}:?\s*[(\[]{_NUMBER}[)\]]:?\s*(?P<text>\S.*)",  # **ERROR: (IMPSP-9022): text
         rf"{_LEVEL}:\s+\[(?P<number>[A-Z][A-Za-z_]{{1,20}} \d{{1,3}}-\d{{1,6}})\]\s*(?P<text>\S.*)",  # ERROR: [Synth 8-439] text
-        r"%(?:Warning|Error)-(?P<number>[A-Z][A-Z0-9_]{2,39}): (?:\S{1,200}:\d+:(?:\d+:)? )?(?P<text>\S.*)",  # %Warning-WIDTH: a.v:3:4: text
+        r"%(?:Warning|Error)-(?P<number>[A-Z][A-Z0-9_]{2,39}): (?:\S{1,200}:\d+:(?:\d+:?)? )?(?P<text>\S.*)",  # %Warning-WIDTH: a.v:3:4: text
     )
 )
 

@@ -139,7 +139,7 @@ def read_synopses(lines: Sequence[str]) -> list[tuple[int, Synopsis]]:
         strong = {synopsis.name for _, synopsis in found if synopsis.is_strong}
         is_shown = strong and all(synopsis.name in strong or COMMAND.fullmatch(synopsis.name) for _, synopsis in found)
         return found if is_all and is_shown else []
-    return found if is_all or (found and found[0][1].is_strong and number > 1) else []
+    return found if is_all else []
 
 
 def read_synopsis(lines: Sequence[str], is_cut: bool = False) -> Synopsis | None:
@@ -200,7 +200,11 @@ def _read_parts(
         return None
 
     stands_alone = taken > 1 and all(_BEGINS.match(line.strip()) for line in body[1:] if line.strip())
-    is_strong = is_usage or reader.has_signs or (stands_alone and not goes_on and bool(reader.options or COMMAND.fullmatch(name)))
+    is_strong = (
+        is_usage
+        or reader.has_signs
+        or (stands_alone and not goes_on and bool(reader.options or COMMAND.fullmatch(name)))
+    )
     if not is_strong and not all(_PLAIN_WORD.fullmatch(part.name) for part in reader.arguments):
         return None  # an example: `place_cell AND2_X1`
     if not is_strong and any(part.argument and not _PLAIN_WORD.fullmatch(part.argument) for part in reader.options):
@@ -228,7 +232,9 @@ class _Reader:
         at = 0
         while at < len(self._tokens):
             text = self._tokens[at].text
-            if text in _BRACKETS:
+            if text == "(" and not self._is_group(at + 1):
+                at = self._end_of_remark(at)
+            elif text in _BRACKETS:
                 at += 1
                 if not self._enter(text, at):
                     return False
@@ -248,15 +254,26 @@ class _Reader:
                 return False
         return True
 
+    def _is_group(self, at: int) -> bool:
+        """Whether what stands behind a round bracket is a choice of options, and no remark: "(deprecated)"."""
+        text = self._tokens[at].text if at < len(self._tokens) else ""
+        return OPTION.match(text) is not None or text.startswith(("<", "[", "{"))
+
+    def _end_of_remark(self, at: int) -> int:
+        """The number of the token behind the round bracket that closes the one at `at`."""
+        while at < len(self._tokens) and self._tokens[at].text != ")":
+            at += 1
+        return at + 1
+
     def _enter(self, bracket: str, at: int) -> bool:
         """Open or close a bracket, behind which stands token `at`; False where it holds the call of another command, `[get_ports clk]`."""
         self._words = 0
         self._depth = max(self._depth + _SQUARE.get(bracket, 0), 0)
         self._remark = max(self._remark + _ROUND.get(bracket, 0), 0)
-        inside = [token.text for token in self._tokens[at : at + 2]] if bracket == "[" else []
+        inside = [token.text for token in self._tokens[at : at + 2]] if bracket in "[({" else []
         if inside and (OPTION.match(inside[0]) or inside[0].startswith("<") or inside[0].lower() in _ANY_OPTION):
             self.has_signs = True
-        is_call = len(inside) == 2 and COMMAND.fullmatch(inside[0]) and _WORD.fullmatch(inside[1])
+        is_call = bracket == "[" and len(inside) == 2 and COMMAND.fullmatch(inside[0]) and _WORD.fullmatch(inside[1])
         return not is_call
 
     def _read_option(self, at: int) -> int:
@@ -308,8 +325,6 @@ class _Reader:
         """An argument; False for a word of prose, a value, or too many in a row."""
         self.has_signs |= token.text.startswith(("<", '"<'))
         self._words += 1
-        if self._remark:
-            return len(token.text) < 40
         if not _is_placeholder(token.text) or self._words > self._most_words:
             return False
         name = token.text.strip('"<>,')

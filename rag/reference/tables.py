@@ -40,7 +40,8 @@ _VALUE = r"(?:`(?P<code>[^`]+)`|\"(?P<text>[^\"]+)\"|(?P<plain>-?\d+(?:\.\d+)?(?
 _UNIT = r"(?P<unit> (?:[munpf]?[msF]|microns?|ohms?|volts?|seconds?|minutes?|percent|degrees|pixels|sites?|tracks?|rows|layers|iterations|DBU)\b)?"
 # A value that goes on ("2 * pitch", "`30` times", "5, or the fanout", "`a` if set") is only a part of the default.
 _DEFAULT = re.compile(
-    rf"\bdefault(?:s to|(?: value)?(?: is|:)?) {_VALUE}{_UNIT}(?=[.,;)]+(?:\s|$)|\s*$| \()(?!,? \(?(?:or|unless|except|for|when|if|with|and in)\b)",
+    rf"\bdefault(?:s to |(?: value)?(?: is |: ?| )){_VALUE}{_UNIT}"
+    r"(?=[.,;)]+(?:\s|$)|\s*$| \()(?!,? \(?(?:or|unless|except|for|when|if|with|and in)\b)",
     re.IGNORECASE,
 )
 _DEFAULT_MENTION = re.compile(r"\bdefault(?:s to|(?: value)?(?: is|:))\s", re.IGNORECASE)
