@@ -100,6 +100,7 @@ def test_the_time_grows_with_the_text_and_no_faster(piece: str) -> None:
         ("place_all [-a] (as with -bram, see above)", ["-a"], []),
         ("place_all (-file name | -var name) command", ["-file", "-var"], ["command"]),
         ("place_all [-a] > filename", ["-a"], []),
+        ("place_all\n    {low_x low_y}\n    -layer layer", ["-layer"], ["low_x", "low_y"]),
         ('lint_off [-file "<name>" [-lines <line> [ - <line>]]]', ["-file", "-lines"], []),
         ("    abc [options] [selection]", [], ["selection"]),
         ("usage: flow [-h] [--jobs N] design", ["-h", "--jobs"], ["design"]),
