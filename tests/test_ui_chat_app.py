@@ -9,8 +9,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.fake_gateway import HITS, NOTHING_FOUND, FakeGateway, Refusal, Script, judged, quote
-from ui.chat_app import DEMO_WORD, EXAMPLES, LONG_CHARS, LONG_LINES, SLOW_AFTER_S, is_long, waiting_note
-from ui.conversation import Turn, begin
+from ui.chat_app import EXAMPLES, LONG_CHARS, LONG_LINES, SLOW_AFTER_S, is_long, waiting_note
+from ui.conversation import DEMO_WORD, Turn, begin
 from ui.escaping import literal
 from ui.events import read_source
 

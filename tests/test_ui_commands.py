@@ -17,6 +17,7 @@ import pytest
 import chipalign
 from tests.fake_gateway import HITS, MODEL_ID, NOTHING_FOUND, FakeGateway, Refusal, Script, judged, quote
 from tests.fake_slack import APP_TOKEN, BOT, BOT_TOKEN, FakeSlack, texts_of
+from ui.conversation import DEMO_WORD
 from ui.page_server import streamlit_config
 from ui.pasted import MAX_BYTES
 from ui.settings import UiSettings
@@ -52,6 +53,8 @@ def test_ask_prints_the_answer_then_its_sources(capsys: Captured) -> None:
     out, err = capsys.readouterr()
     assert out == (
         "Run `repair_antennas` after global routing [1].\n"
+        "\n"
+        f"{DEMO_WORD}\n"
         "\n"
         "Sources (* cited)\n"
         "*[1] Global Routing > Commands > Repair Antennas\n"

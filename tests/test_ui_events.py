@@ -42,6 +42,7 @@ def test_version_that_the_collection_names_is_not_said_twice_nor_a_public_addres
     source = read_source({**HITS[0], "version": "2.1", "collection": "router@2.1"}, [quote(HITS[0], "diode cells")])
     assert source.place == "Global Routing › Commands › Repair Antennas"
     assert source.quote_link == HITS[0]["url"]
+    assert read_source({**HITS[0], "version": "5c9e4871" * 5}).place.endswith(", version 5c9e48715")
 
 
 def test_refusal_is_what_the_gateway_says_and_nothing_else() -> None:

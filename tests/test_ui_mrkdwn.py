@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ui.mrkdwn import LINK_CHARS, SECTION_CHARS, escape, from_mrkdwn, link, to_sections
+from ui.mrkdwn import LINK_CHARS, SECTION_CHARS, UNSUPPORTED_SIGN, escape, from_mrkdwn, link, to_sections
 
 DOCS = "https://docs.local/grt.html#repair"
 LINKS = {1: DOCS, 2: "javascript:alert(1)", 3: "https://h/a|b>c d&e"}
@@ -90,6 +90,21 @@ def test_markdown_becomes_mrkdwn(markdown: str, expected: str) -> None:
 def test_table_becomes_a_code_block_with_columns() -> None:
     table = "| option | what |\n|---|---|\n| `-ratio_margin` | margin in % |\n| -x | a < b |"
     assert mrkdwn(table) == "```\noption        | what\n--------------+------------\n-ratio_margin | margin in %\n-x            | a &lt; b\n```"
+
+
+def test_wide_table_becomes_a_list_of_its_rows() -> None:
+    table = f"| option | what | default | note |\n|---|---|---|---|\n| `-x` | a < b {'w' * 90} | 1 | |\n| | c | | d [1] |\n| e | | | |"
+    assert mrkdwn(table).split("\n") == [
+        f"• *`-x`*: a &lt; b {'w' * 90}; default: 1",
+        f"• c; note: d <{DOCS}|[1]>",
+        "• *e*: ",
+    ]
+    assert mrkdwn(f"| {'w' * 100} | b |\n|---|---|") == f"{'w' * 100} | b"
+
+
+def test_sentence_without_support_has_a_sign_before_it() -> None:
+    (section,) = to_sections("Run it. **It** fixes `all`. Then\nstop.", unsupported=[(8, 27)])
+    assert section == f"Run it. {UNSUPPORTED_SIGN} *It* fixes `all`. Then\nstop."
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fake_gateway import HITS, NOTHING_FOUND
+from tests.fake_gateway import HITS, NOTHING_FOUND, judged, quote
 from tests.fake_slack import BOT, BOT_ID, PERSON, fault_of, kind_of, text_of, texts_of
-from ui.conversation import Turn
+from ui.conversation import DEMO_WORD, Turn
 from ui.events import read_source
+from ui.mrkdwn import UNSUPPORTED_SIGN
 from ui.slack_blocks import CUT_OFF, NO_ANSWER, SEARCHING, WRITING, answer_messages, read_thread, shown_sources
+from ui.verification import read_verification
 
 SOURCES = tuple(read_source(hit) for hit in HITS)
 ANSWERED = Turn("How?", "answered", "Run `repair_antennas` [1].", SOURCES, "q", (1,), "stop")
@@ -54,6 +57,40 @@ def test_answer_has_its_sources_below() -> None:
         f"<{HITS[1]['url']}|[2] Antenna effects › Fixing violations>",
         "[3] Glossary",
     ]
+
+
+def test_what_was_checked_stands_between_the_answer_and_its_sources() -> None:
+    code = {"start": 0, "end": 3, "language": "tcl", "verdict": "faulty", "diagnostics": [{"line": 3, "message": "no <brace>"}]}
+    found = read_verification(judged("Run it. Always.", "Always.", code=[code]))
+    messages = answer_messages(replace(ANSWERED, answer="Run it. Always.", verification=found, model="chipalign-demo"), ASKED_TS)
+    assert kinds(messages) == [["answer", "note", "sources"]]
+    assert texts_of(messages, "answer") == [f"Run it. {UNSUPPORTED_SIGN} Always."]
+    assert texts_of(messages, "note")[0].split("\n") == [
+        f"Marked {UNSUPPORTED_SIGN}: 1 sentence that the passages do not support.",
+        "Code: parsed as Tcl: 1 error, line 3: no &lt;brace&gt;",
+        DEMO_WORD,
+    ]
+
+
+def test_sign_of_ours_is_no_part_of_what_was_said() -> None:
+    found = read_verification(judged("Run it. Always.", "Always."))
+    turn = replace(ANSWERED, answer="Run it. Always.", verification=found)
+    (read,) = read_thread([asked("how?", "100.1"), *posted(turn, "100.1", "101.1")], BOT, "110.1", is_direct=True)
+    assert read.answer == "Run it. Always."
+
+
+def test_findings_without_end_still_fit_into_a_message() -> None:
+    many = [{"start": 0, "end": 1, "language": "x" * 400, "verdict": "ok"}] * 30
+    for message in answer_messages(replace(ANSWERED, verification=read_verification({"code": many})), ASKED_TS):
+        assert fault_of(message) == ""
+
+
+def test_source_of_a_quote_leads_to_it_on_the_gateways_page() -> None:
+    source = read_source({**HITS[1], "version": "1.2", "page": 4}, [quote(HITS[1], "jumper")])
+    (line,) = texts_of(answer_messages(replace(ANSWERED, sources=(source,)), ASKED_TS), "sources")
+    start = HITS[1]["text"].index("jumper")
+    label = "[2] Antenna effects › Fixing violations, page 4, version 1.2"
+    assert line == f"<{HITS[1]['url']}?quote={start}-{start + 6}#quote|{label}>"
 
 
 def test_slack_itself_finds_no_links_or_mentions_in_any_text() -> None:

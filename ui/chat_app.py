@@ -16,7 +16,19 @@ from typing import Literal
 import streamlit as st
 
 from ui.client import Gateway
-from ui.conversation import Conversation, Turn, add_question, begin, close_interrupted, fail, retry, take_event, to_messages, with_last
+from ui.conversation import (
+    Conversation,
+    Turn,
+    add_question,
+    begin,
+    close_interrupted,
+    describe_answer,
+    fail,
+    retry,
+    take_event,
+    to_messages,
+    with_last,
+)
 from ui.errors import EmptyQuestion, GatewayError, SettingsError
 from ui.escaping import link, literal
 from ui.events import HEADING_SEPARATOR, AnswerBy, Source, Wanted
@@ -25,7 +37,6 @@ from ui.rendering import answer_markdown, passage_blocks
 from ui.settings import UiSettings
 from ui.store import ConversationStore
 from ui.transcript import to_markdown
-from ui.verification import describe_checks
 
 TAGLINE = "Ask about chip design. Every answer comes from your own documents and shows the passages it stands on."
 EXAMPLES = (
@@ -39,8 +50,6 @@ ANSWER_BY: dict[AnswerBy, tuple[str, str]] = {  # what can be chosen: its name, 
     "quote": ("Quotes", "The documents' own words, each with its place."),
     "model": ("The model's words", "Worded by the model from the passages; what they do not support is marked."),
 }
-DEMO_MODEL = "chipalign-demo"  # what `chipalign up` serves where it is given no other model
-DEMO_WORD = "Worded by the demo model, which is small (135 million weights) and misreads passages: trust the quotes, not its words."
 MARKS = {"ready": ":green[●]", "starting": ":orange[●]", "degraded": ":orange[●]", "down": ":red[●]"}
 STATUS_EVERY_S = 5.0
 HEARTBEAT_S = 0.2  # how fast Stop acts while nothing comes
@@ -226,9 +235,7 @@ def draw_answer(turn: Turn) -> None:
 
 def notes_on(turn: Turn) -> list[str]:
     """What a reader should know of an answer, a line each: what the checks say, who worded it, how it ended, what was searched for."""
-    notes = describe_checks(turn.verification)
-    if turn.is_worded_by_model and turn.model == DEMO_MODEL:
-        notes.append(DEMO_WORD)
+    notes = describe_answer(turn)
     if turn.state == "stopped":
         notes.append("Stopped before its end.")
     if turn.finish_reason == "length":

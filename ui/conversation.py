@@ -13,11 +13,17 @@ from typing import Literal
 
 from ui.errors import EmptyQuestion
 from ui.events import AnswerBy, Event, Finished, Message, Source, SourcesFound, TextDelta
-from ui.verification import Verification
+from ui.verification import Verification, describe_checks
 
 # About 3000 tokens of English at 4 characters each: with passages and an answer it fits the 8192 tokens that we serve by default.
 # Where the gateway still counts too many, `ui.client` halves the history.
 MAX_CHARS = 12_000
+
+DEMO_MODEL = "chipalign-demo"  # what `chipalign up` serves where it is given no other model
+DEMO_WORD = (
+    "Worded by the demo model, which is small (135 million weights) and misreads passages: "
+    "trust the quotes, not its words."
+)
 
 State = Literal["asked", "answering", "answered", "stopped", "failed"]
 
@@ -48,6 +54,15 @@ class Turn:
 
 
 Conversation = tuple[Turn, ...]
+
+
+def describe_answer(turn: Turn, sign: str = "") -> list[str]:
+    """What a reader should know of an answer, a line each: what was checked, and that the demo model worded it.
+
+    `sign` stands before unsupported sentences, where there is one.
+    """
+    is_of_demo = turn.is_worded_by_model and turn.model == DEMO_MODEL
+    return [*describe_checks(turn.verification, sign), *([DEMO_WORD] if is_of_demo else [])]
 
 
 def add_question(conversation: Conversation, question: str, answer_by: AnswerBy = "auto") -> Conversation:

@@ -7,6 +7,7 @@ It opens no connection (`ui.client` does) and draws nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from urllib.parse import urlencode
 from ui.plain_text import Span, move_span, one_line, plain
 from ui.verification import Verification, read_verification
 
+_REST_OF_COMMIT = re.compile(r"(?<=\b[0-9a-f]{9})[0-9a-f]{31}\b")  # git's own names for commits are as short
 HEADING_SEPARATOR = " › "
 
 Message = dict[str, str]  # OpenAI's: "role" and "content"
@@ -79,7 +81,8 @@ class Source:
     def place(self) -> str:
         """Where the passage stands, in one line: title, headings, page, and the version where the collection's name has none."""
         page = [f"page {self.page}"] if self.page else []
-        version = [f"version {self.version}"] if self.version and not self.collection.endswith(f"@{self.version}") else []
+        is_told = not self.version or self.collection.endswith(f"@{self.version}")
+        version = [] if is_told else [f"version {_REST_OF_COMMIT.sub('', self.version)}"]
         return ", ".join([HEADING_SEPARATOR.join(part for part in (self.title, self.heading) if part), *page, *version])
 
     @property

@@ -9,14 +9,16 @@ made only to an http(s) address that the caller names. Whoever shows the text mu
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from markdown_it.tree import SyntaxTreeNode
 
 from ui.markdown_parser import parse
-from ui.plain_text import plain
+from ui.plain_text import Span, plain
 
+UNSUPPORTED_SIGN = "⚠"  # mrkdwn has no colours
+WIDE = 90  # columns of a table from which on a row is a line of a list: Slack breaks wider ones at the window's edge
 SECTION_CHARS = 3000  # Slack's limit for the text of a section block
 LINK_CHARS = 2500  # a longer link becomes text: a link cannot be cut, and has to fit into a section
 FENCE_CHARS = len("```\n\n```")
@@ -48,16 +50,18 @@ def link(url: str, label: str) -> str:
     return whole if url.startswith(("http://", "https://")) and shown and len(whole) <= LINK_CHARS else shown
 
 
-def to_sections(markdown: str, links: Mapping[int, str] | None = None, limit: int = SECTION_CHARS) -> list[str]:
+def to_sections(
+    markdown: str, links: Mapping[int, str] | None = None, limit: int = SECTION_CHARS, unsupported: Sequence[Span] = ()
+) -> list[str]:
     """`markdown` as pieces of mrkdwn of at most `limit` characters; a code block that is cut is closed and opened again.
 
     `links` are the addresses of the passages by their number: `[2]` becomes a link to the second, and so does a link of the text
-    to one of these addresses. Every other link is shown as text.
+    to one of these addresses. Every other link is shown as text. Before an `unsupported` span stands a sign.
     """
     known = links or {}
     sections: list[str] = []
     glue = ""
-    for piece in _blocks(SyntaxTreeNode(parse(markdown)), known):
+    for piece in _blocks(SyntaxTreeNode(parse(markdown, unsupported)), known):
         for part in _cut(piece, limit):
             joint = "\n" if piece.is_code or glue == "\n" else "\n\n"
             if sections and len(sections[-1]) + len(joint) + len(part) <= limit:
@@ -91,7 +95,8 @@ def _blocks(parent: SyntaxTreeNode, links: Mapping[int, str]) -> Iterator[_Piece
             case "fence" | "code_block":
                 yield _code(node.content.rstrip("\n"))
             case "table":
-                yield _code(_table(node))
+                table = _table(node)
+                yield _code(table) if max(map(len, table.split("\n"))) <= WIDE else _Piece(_rows(node, links))
             case "bullet_list" | "ordered_list":
                 yield from _list(node, links, 0)
             case "blockquote":
@@ -160,6 +165,8 @@ def _inline_one(node: SyntaxTreeNode, links: Mapping[int, str], is_bold: bool) -
         case "em" | "s":
             inner, mark = _one_line(_inline(node, links, is_bold)), "_" if node.type == "em" else "~"
             return f"{mark}{inner}{mark}" if inner else ""
+        case "mark":
+            return f"{UNSUPPORTED_SIGN} {_inline(node, links, is_bold)}"
         case "link":
             return _link(str(node.attrs.get("href", "")), _plain(node), links)
         case "image":
@@ -200,6 +207,19 @@ def _table(node: SyntaxTreeNode) -> str:
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = [" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join([lines[0], "-+-".join("-" * width for width in widths), *lines[1:]])
+
+
+def _rows(node: SyntaxTreeNode, links: Mapping[int, str]) -> str:
+    """A table as a list: each row's first cell in bold, then the second, then the others with their columns' names."""
+    head, *rows = [row.children for part in node.children for row in part.children]
+    names = [escape(_plain(cell)) for cell in head]
+    lines = []
+    for first, *others in rows:
+        cells = [_inline(cell, links) for cell in others]
+        named = [f"{name}: {cell}" for name, cell in zip(names[2:], cells[1:], strict=True) if cell]
+        title = _one_line(_inline(first, links, is_bold=True))
+        lines.append(f"• *{title}*: {'; '.join([*cells[:1], *named])}" if title else f"• {'; '.join([*cells[:1], *named])}")
+    return "\n".join(lines) or " | ".join(names)
 
 
 def _cut(piece: _Piece, limit: int) -> Iterator[str]:

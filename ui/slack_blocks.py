@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ui.conversation import Conversation, Turn
-from ui.events import HEADING_SEPARATOR, Source
-from ui.mrkdwn import escape, from_mrkdwn, link, to_sections
+from ui.conversation import Conversation, Turn, describe_answer
+from ui.events import Source
+from ui.mrkdwn import UNSUPPORTED_SIGN, escape, from_mrkdwn, link, to_sections
 from ui.slack_events import is_of_a_person
 
 SEARCHING = "Searching the documents..."
@@ -26,6 +26,7 @@ NO_ANSWER = "(no answer)"
 MESSAGE_CHARS = 9000
 MAX_SOURCES = 10  # elements that a context block may have
 TITLE_CHARS = 150
+NOTE_CHARS = 300
 SOURCE_CHARS = 500  # a link that makes a source longer is left out
 MAX_TURNS = 10  # turns of a thread that go with a question; ui.conversation limits their characters
 
@@ -40,12 +41,15 @@ def answer_messages(turn: Turn, question_ts: str, revision: int = 0) -> list[Con
     `revision` counts the updates of a message, since Slack wants new block ids in each.
     """
     links = {source.number: source.link for source in turn.sources if source.link}
-    sections = [_section("answer", section) for section in to_sections(turn.answer, links)]
+    unsupported = turn.verification.unsupported if turn.verification else ()
+    sections = [_section("answer", section) for section in to_sections(turn.answer, links, unsupported=unsupported)]
     below = [_section("problem", escape(turn.problem))] if turn.problem else []
     if turn.state in ("asked", "answering"):
         below.append(_context("note", [WRITING if sections else SEARCHING]))
     if turn.finish_reason == "length":
         below.append(_context("note", [CUT_OFF]))
+    if notes := describe_answer(turn, UNSUPPORTED_SIGN):
+        below.append(_context("note", [escape(note[:NOTE_CHARS]) for note in notes[:MAX_SOURCES]]))
     if turn.sources and turn.state != "answering" and sections:
         below.append(_context("sources", [_source_line(source) for source in shown_sources(turn)]))
     if not sections and not below:
@@ -93,7 +97,12 @@ def _collect_answer(message: Mapping[str, Any], answers: dict[str, list[tuple[in
     for block in message.get("blocks") or ():
         found = _BLOCK_ID.fullmatch(block.get("block_id") or "")
         if found and found.group(1) == "answer":
-            answers.setdefault(found.group(2), []).append((int(found.group(3)), from_mrkdwn(block["text"]["text"])))
+            answers.setdefault(found.group(2), []).append((int(found.group(3)), _said(block["text"]["text"])))
+
+
+def _said(section: str) -> str:
+    """What an answer's section said, without our own signs."""
+    return from_mrkdwn(section).replace(f"{UNSUPPORTED_SIGN} ", "")
 
 
 def _section(kind: str, text: str) -> Block:
@@ -109,10 +118,10 @@ def _text(text: str) -> Block:
 
 
 def _source_line(source: Source) -> str:
-    name = HEADING_SEPARATOR.join(part for part in (source.title, source.heading) if part)
-    label = f"[{source.number}] {name if len(name) <= TITLE_CHARS else name[: TITLE_CHARS - 1] + '…'}"
-    linked = link(source.link, label)
-    return linked if len(linked) <= SOURCE_CHARS else link("", label)
+    place = source.place
+    label = f"[{source.number}] {place if len(place) <= TITLE_CHARS else place[: TITLE_CHARS - 1] + '…'}"
+    linked = (link(address, label) for address in (source.quote_link, source.link))
+    return next((line for line in linked if len(line) <= SOURCE_CHARS), link("", label))
 
 
 def _chars(block: Block) -> int:

@@ -20,11 +20,10 @@ from rich.segment import Segment
 from rich.text import Text
 from rich.theme import Theme
 
-from ui.conversation import Turn
+from ui.conversation import Turn, describe_answer
 from ui.events import HEADING_SEPARATOR, Source
 from ui.markdown_parser import MARKED, parse
 from ui.plain_text import Span, one_line, plain
-from ui.verification import describe_checks
 
 THEME = Theme(
     {
@@ -70,7 +69,7 @@ class Preview:
 def print_answer(turn: Turn, console: Console) -> None:
     """The answer as Markdown, what the passages do not support marked, and below it what the checks say."""
     console.print(_Drawn(turn.answer, turn.verification.unsupported if turn.verification else (), "unsupported"))
-    notes = describe_checks(turn.verification)
+    notes = describe_answer(turn)
     if notes:
         console.print(Text("\n" + "\n".join(notes), style="dim"))
 
@@ -94,7 +93,7 @@ def list_sources(turn: Turn) -> str:
 
 def write_checks(turn: Turn) -> str:
     """What the checks say of an answer, and the sentences without support, as plain lines; "" where all is well."""
-    lines = describe_checks(turn.verification)
+    lines = describe_answer(turn)
     for start, end in turn.verification.unsupported if turn.verification else ():
         lines.append(f"  - not supported: {one_line(turn.answer[start:end])}")
     return "".join(f"{line}\n" for line in ["", *lines]) if lines else ""

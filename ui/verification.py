@@ -96,8 +96,11 @@ def read_verification(found: Mapping[str, Any] | None) -> Verification | None:
     return Verification(one_line(found.get("mode") or ""), sentences, names, code, int(found.get("dropped") or 0))
 
 
-def describe_checks(found: Verification | None) -> list[str]:
-    """What a person should know of the checks, a line each; none where all is well and nothing was parsed."""
+def describe_checks(found: Verification | None, sign: str = "") -> list[str]:
+    """What a person should know of the checks, a line each; none where all is well and nothing was parsed.
+
+    `sign` is what stands before an unsupported sentence, where no colour can mark it.
+    """
     if found is None:
         return []
     lines = []
@@ -107,9 +110,9 @@ def describe_checks(found: Verification | None) -> list[str]:
             f"the passages do not support {_it(found.dropped)}."
         )
     if found.unsupported:
-        lines.append(
-            f"Marked: {_count(len(found.unsupported), 'sentence', 'sentences')} that the passages do not support."
-        )
+        marked = f"Marked {sign}" if sign else "Marked"
+        sentences = _count(len(found.unsupported), "sentence", "sentences")
+        lines.append(f"{marked}: {sentences} that the passages do not support.")
     if found.unknown_names:
         lines.append(f"In none of the passages: {_first(found.unknown_names, ', ')}.")
     checked = [check for check in found.code if check.verdict in ("ok", "faulty")]
