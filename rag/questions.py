@@ -138,7 +138,8 @@ def _parse_id(item: Any) -> Reference:
 
 def _parse_place(item: Any) -> Reference:
     names = ("collection", "path", "heading")
-    values = [item.get(name) or "" for name in names] if isinstance(item, dict) and item.keys() <= set(names) else []
+    is_place = isinstance(item, dict) and item.keys() <= {*names, "begins"}  # how the words begin that answer: rag.answering.scoring_fit reads it
+    values = [item.get(name) or "" for name in names] if is_place else []
     if not values or not all(isinstance(value, str) for value in values) or not all(values[:2]):
         raise ValueError(f'has {item!r} in "references", which is no object of collection, path and perhaps heading')
     return Reference(*values)

@@ -16,10 +16,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.bm25 import best_rows, content_terms, find_tokens, is_identifier
+from rag.bm25 import best_rows, content_terms, find_tokens, is_identifier, tokenize
 from rag.clauses import split_clauses
 from rag.dense import Vectors
 from rag.documents import Chunk, Hit, searchable_text
+from rag.eda_tools import Names, named_eda_tools
 from rag.embedder import Embedded, TextEmbedder
 from rag.embedder_choice import open_embedder
 from rag.errors import EmptyQuery, IndexCorrupt
@@ -102,6 +103,7 @@ class Retriever:
         self._embedder = embedder
         self._settings = settings
         self._glossary = index.glossary
+        self._documented: dict[Names, bool] = {}  # whether a document is about a tool
         self._recent: dict[str, Embedded] = {}  # replaced as a whole, never changed: many threads read it
 
     @classmethod
@@ -269,17 +271,39 @@ class Retriever:
         names = (token.lower() for token in find_tokens(query) if is_identifier(token))
         unknown_name = any(not self._index.bm25.rows_with(name) for name in names)
         coverage, unknown = self._index.bm25.coverage(query)
+        tools = named_eda_tools(query)
+        foreign_tool = bool(tools) and not any(map(self._is_documented, tools))
         share = weigh_unknown(self.chunk_count)
-        return Evidence(similarity, coverage, share * unknown, share * unknown_name, len(content_terms(query)))
+        return Evidence(similarity, coverage, share * unknown, share * unknown_name, float(foreign_tool), len(content_terms(query)))
+
+    def _is_documented(self, names: Names) -> bool:
+        """Whether documents are about the tool of these names: a title or heading has one, or more passages than a name that is rare."""
+        if names not in self._documented:
+            terms = [[self._index.bm25.rows_with(term) for term in tokenize(name)] for name in names]
+            rows = sorted(frozenset().union(*(rows[0].intersection(*rows[1:]) for rows in terms)))
+            self._documented[names] = self._is_about(names, (self._index.chunks[row] for row in rows))
+        return self._documented[names]
+
+    def _is_about(self, names: Names, chunks: Iterable[Chunk]) -> bool:
+        mentions = 0
+        for chunk in chunks:
+            if names in named_eda_tools(f"{chunk.collection} {chunk.title} {' '.join(chunk.heading_path)}"):
+                return True
+            mentions += names in named_eda_tools(chunk.text)
+        return mentions > self._rare
+
+    @property
+    def _rare(self) -> int:
+        """So many passages may hold a rare name."""
+        return max(RARE_FLOOR, int(self.chunk_count * RARE_SHARE))
 
     def _rows_with_rare_names(self, query: str) -> frozenset[int]:
         """Rows that hold an exact name of the query which few rows hold."""
-        limit = max(RARE_FLOOR, int(self.chunk_count * RARE_SHARE))
         rows: frozenset[int] = frozenset()
         for token in find_tokens(query):
             if is_identifier(token):
                 holding = self._index.bm25.rows_with(token.lower())
-                rows |= holding if len(holding) <= limit else frozenset()
+                rows |= holding if len(holding) <= self._rare else frozenset()
         return rows
 
 

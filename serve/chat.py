@@ -18,6 +18,7 @@ from rag.answering.wording import word_quotes
 from rag.bm25 import tokenize
 from rag.documents import Hit
 from rag.errors import CollectionUnknown, EmbedderUnavailable, IndexCorrupt, MilvusUnavailable
+from rag.pasted_log import condense_paste
 from rag.query import TURNS_SEARCHED, fallback_query, has_content, own_words, retrieval_query, shorten_turn
 from rag.selection import VERSION_MARK
 from serve.errors import CollectionNotFound, ContextLengthExceeded, RetrievalUnavailable, TooManyTokens
@@ -107,7 +108,7 @@ def ground(request: ChatRequest, retriever: Searcher, counter: Counter, settings
     room = _room(plain.prompt_tokens, request, settings, max_model_len)
     last = request.messages[-1]
     turns = [message_text(message) for message in request.messages if message["role"] == "user"]
-    searched = [shorten_turn(turn) for turn in turns[-TURNS_SEARCHED:]]
+    searched = [shorten_turn(condense_paste(turn)) for turn in turns[-TURNS_SEARCHED:]]
     if not request.options.enabled or last["role"] != "user" or not has_content(searched[-1]):
         return _capped(plain, request, max_model_len)
     top_k, quoting = request.options.top_k or settings.top_k, wants_quotes(request, settings)

@@ -11,27 +11,33 @@ from rag.relevance import BY_COSINE, BY_TOKEN, Evidence, relevance, weigh_unknow
 from rag.relevance_fit import cross_validate, describe, fit, predict
 
 SHARES = st.floats(0, 1)
-EVIDENCE = st.builds(Evidence, SHARES, SHARES, SHARES, SHARES, st.integers(0, 40))
+EVIDENCE = st.builds(Evidence, SHARES, SHARES, SHARES, SHARES, SHARES, st.integers(0, 40))
 
 
 @pytest.mark.parametrize(("by_token", "coefficients"), [(True, BY_TOKEN), (False, BY_COSINE)])
 def test_relevance_is_the_logistic_function_of_the_weighted_evidence(by_token: bool, coefficients: tuple[float, ...]) -> None:
-    evidence = Evidence(0.6, 0.7, 0.1, 1.0, 4)
-    one, similarity, coverage, unknown, name, terms = coefficients
-    logit = one + 0.6 * similarity + 0.7 * coverage + 0.1 * unknown + name + math.log(5) * terms
+    evidence = Evidence(0.6, 0.7, 0.1, 1.0, 1.0, 4)
+    one, similarity, coverage, unknown, name, tool, terms = coefficients
+    logit = one + 0.6 * similarity + 0.7 * coverage + 0.1 * unknown + name + tool + math.log(5) * terms
     assert relevance(evidence, by_token=by_token) == pytest.approx(1 / (1 + math.exp(-logit)))
 
 
 @given(EVIDENCE, st.booleans(), st.floats(0.01, 0.5))
 def test_more_similarity_and_coverage_speak_for_an_answer_and_what_is_unknown_against_it(evidence: Evidence, by_token: bool, more: float) -> None:
-    def judge(similarity: float = 0, coverage: float = 0, unknown: float = 0, name: float = 0) -> float:
+    def judge(similarity: float = 0, coverage: float = 0, unknown: float = 0, name: float = 0, tool: float = 0) -> float:
         changed = Evidence(
-            evidence.similarity + similarity, evidence.coverage + coverage, evidence.unknown + unknown, evidence.unknown_name + name, evidence.terms
+            evidence.similarity + similarity,
+            evidence.coverage + coverage,
+            evidence.unknown + unknown,
+            evidence.unknown_name + name,
+            evidence.foreign_tool + tool,
+            evidence.terms,
         )
         return relevance(changed, by_token=by_token)
 
     assert 0 <= judge(unknown=more) <= judge() <= judge(similarity=more) <= 1
     assert judge(name=more) <= judge() <= judge(coverage=more)
+    assert judge(tool=more) <= judge()
 
 
 def test_what_few_passages_lack_says_little() -> None:
@@ -75,7 +81,7 @@ def test_a_question_is_judged_by_coefficients_that_did_not_see_it() -> None:
 
 
 def test_the_description_has_coefficients_and_what_they_are_worth() -> None:
-    evidence = [Evidence(similarity / 40, 0.5, 0.1, 0.0, 3) for similarity in range(40)]
+    evidence = [Evidence(similarity / 40, 0.5, 0.1, 0.0, 0.0, 3) for similarity in range(40)]
     described = describe(evidence, [each.similarity > 0.5 for each in evidence], 0.5)
     assert len(described["coefficients"]) == len(BY_TOKEN)
     assert described["coefficients"][1] > 0

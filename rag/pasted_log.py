@@ -1,0 +1,79 @@
+"""What of a pasted log to search for: the person's own words, and the lines that say what went wrong. Rules on lines; no model, no index.
+
+A log is no question: its times, paths, coordinates and lines of progress find other logs. What identifies the problem is the message, its
+number, and the command that was echoed before it. It cuts no text that is not a paste.
+
+    condense_paste("why?\\n[INFO GRT-0103] Extra run.\\n[ERROR GRT-0118] Routing congestion too high.\\nError: route.tcl, 21 GRT-0118")
+    # "why? [ERROR GRT-0118] Routing congestion too high."
+"""
+
+import re
+
+TELLING_LINES = 2  # of a log: more bring other messages' words, and no more of the right passages among the first eight
+_WORDS_OF_A_LINE = 60  # of a line that is searched for: what stands further on is a dump
+_OWN_SHARE = 0.6  # of the words of a line that a person wrote, at least so many are plain words
+_OWN_WORDS = 2  # a line of fewer is a person's only where it asks
+
+_ERROR = re.compile(
+    r"\b(?:error|fatal|fail(?:ed|ure|s)?|violated|mismatch|cannot|can't|not found|no such|unable|missing|aborted|illegal|undefined)\b"
+    r"|%Error|\*\*ERROR",
+    re.IGNORECASE,
+)
+_WARNING = re.compile(r"\bwarn(?:ing)?\b|%Warning|\*\*WARN", re.IGNORECASE)
+_INFO = re.compile(r"\b(?:info|note|debug)\b", re.IGNORECASE)
+_NUMBER = re.compile(r"\b[A-Z][A-Z0-9]{1,9}-\d{1,5}\b|%(?:Error|Warning)-\w+")
+# "GRT-0118", "%Warning-WIDTH": how tools number and name their messages.
+_ECHO = re.compile(
+    r"\s*(?:[%$>#]|\w+>)\s+\S|\s*(?:make|bazelisk|yosys|verilator|openroad|sta|klayout|iverilog)\b|\s*[a-z]+(?:_[a-z0-9]+)+(?:\s|$)"
+)
+# What every failing run ends with says nothing of why.
+_AFTERMATH = re.compile(r"\bexit(?:ing|ed)?\b|\bmake(?:\[\d+\])?:|\bTraceback\b|\bError: [\w.]+\.tcl, \d+", re.IGNORECASE)
+_PLACE = re.compile(r"\S+:\d+:|(?:error|warning|info|fatal)\b[:\[]", re.IGNORECASE)  # "top.v:12: syntax error", "Error: ..."
+_PLAIN = re.compile(r"[\"'(]?[A-Za-z][A-Za-z'’-]*[.,?!;:)\"']*")
+
+_ADDRESS = re.compile(r"https?://\S+")
+_FOLDERS = re.compile(r"(?<!\S)[\w.~-]*/(?:[\w.~-]+/)*(?=[\w.])")
+_LINE_NUMBER = re.compile(r":\d+(?::\d+)?(?=:)")  # "top.v:12:7:"
+_BARE_NUMBER = re.compile(r"(?<![^\s(,])[+-]?(?:0x[0-9a-f]+|\d+(?:[.:,]\d+)*(?:e[+-]?\d+)?)%?(?![^\s),.;:])", re.IGNORECASE)
+_RULE = re.compile(r"[-=_*#.]{3,}|[|]")
+
+
+def condense_paste(turn: str) -> str:
+    """The turn as it is, or, where lines of it are a log, the person's own lines and the most telling ones of the log, in their order."""
+    lines = [line for line in turn.splitlines() if line.strip()]
+    pasted = [number for number, line in enumerate(lines) if not is_own_words(line)]
+    if len(lines) < 2 or not pasted:
+        return turn
+
+    weights = {number: _weigh(lines[number]) for number in pasted}
+    best, *others = sorted(pasted, key=lambda number: (-weights[number], number))[:TELLING_LINES]
+    telling = {best, *(number for number in others if weights[number] > 0)}
+    parts = [_strip(line) if number in telling else line.strip() for number, line in enumerate(lines) if number in telling or number not in pasted]
+    condensed = " ".join(dict.fromkeys(part for part in parts if part))
+    return condensed if any(character.isalnum() for character in condensed) else turn
+
+
+def is_own_words(line: str) -> bool:
+    """Whether a person wrote a line: a sentence of plain words, no message, echo, listing or place in a file."""
+    words = line.split()
+    is_listing = line[:1].isspace() or line[:1] in "|-+*[%$>#{}/" or "   " in line.rstrip()
+    if not words or is_listing or _NUMBER.search(line) or _ECHO.match(line) or _PLACE.match(line):
+        return False
+    plain = sum(1 for word in words if _PLAIN.fullmatch(word))
+    return plain >= _OWN_SHARE * len(words) and (len(words) >= _OWN_WORDS or line.rstrip().endswith("?"))
+
+
+def _weigh(line: str) -> float:
+    """How much a line of a log says of what went wrong."""
+    if _AFTERMATH.search(line):
+        return -1.0
+    signs = (_ERROR.search(line), _WARNING.search(line), _ECHO.match(line), _NUMBER.search(line), _INFO.search(line))
+    return sum(weight for weight, sign in zip((3.0, 2.0, 1.5, 1.0, -1.0), signs, strict=True) if sign)
+
+
+def _strip(line: str) -> str:
+    """A line without what is another run's alone: addresses, folders, bare numbers, rules."""
+    line = " ".join(line.split()[:_WORDS_OF_A_LINE])
+    for pattern in (_ADDRESS, _FOLDERS, _LINE_NUMBER, _BARE_NUMBER, _RULE):
+        line = pattern.sub("" if pattern is _LINE_NUMBER else " ", line)
+    return " ".join(line.split())
