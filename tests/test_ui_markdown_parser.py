@@ -64,6 +64,20 @@ def test_a_mark_stands_where_its_span_is(text: str, span: Span, shown: str) -> N
     assert marked(text, span) == shown
 
 
+@pytest.mark.parametrize(
+    ("text", "breaks"),
+    [
+        ("openroad [-help]\n       cmd_file", ["hardbreak"]),
+        ("C++14\n   Needs more.\n   And more.", ["hardbreak", "hardbreak"]),
+        ("one\ntwo  \nthree", ["softbreak", "hardbreak"]),
+        ("- one\n  two", ["softbreak"]),
+    ],
+)
+def test_an_indented_line_stays_a_line_of_its_own(text: str, breaks: list[str]) -> None:
+    children = [child for token in parse(text) for child in token.children or ()]
+    assert [child.type for child in children if child.type.endswith("break")] == breaks
+
+
 def test_spans_side_by_side_and_over_each_other_are_marked_once() -> None:
     assert marked("one two three", (0, 3), (4, 7)) == "«one» «two» three"
     assert marked("one two three", (0, 5), (2, 9)) == "«one two t»hree"

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from tests.fake_gateway import HITS
+from tests.fake_gateway import HITS, judged
 from ui.conversation import Turn, fail
 from ui.events import read_source
 from ui.transcript import to_markdown
+from ui.verification import read_verification
 
 SOURCES = tuple(read_source(hit) for hit in HITS)
 ANSWERED = Turn("What is hold slack?", "answered", "The margin of the early path.", SOURCES, "hold slack", (1,), "stop")
@@ -30,6 +31,14 @@ def test_markdown_says_how_a_turn_ended() -> None:
     text = to_markdown((Turn("q", "stopped", "half"), fail(Turn("r"), "It broke.")))
     assert "half\n\n(stopped before its end)" in text
     assert "(no answer)\n\n(It broke.)" in text
+
+
+def test_markdown_says_what_no_passage_supports() -> None:
+    found = read_verification(judged("Run it. Always **so**.", "Always **so**."))
+    text = to_markdown((Turn("q", "answered", "Run it. Always **so**.", SOURCES, "q", (1,), verification=found),))
+    assert "(Marked: 1 sentence that the passages do not support.)" in text
+    assert "- not supported: Always \\*\\*so\\*\\*." in text
+    assert ":red-background" not in text
 
 
 def test_passage_that_holds_a_fence_cannot_end_its_own() -> None:

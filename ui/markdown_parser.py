@@ -14,7 +14,7 @@ from itertools import groupby
 
 from markdown_it import MarkdownIt
 from markdown_it.rules_core import StateCore
-from markdown_it.rules_inline import StateInline
+from markdown_it.rules_inline import StateInline, newline
 from markdown_it.rules_inline import text as read_text
 from markdown_it.token import Token
 
@@ -28,6 +28,8 @@ _TURNS = ("mark_on", "mark_off")
 
 def parse(text: str, marks: Sequence[Span] = ()) -> list[Token]:
     """The tokens of `text`, less what steers a terminal or reorders letters. Emphasis stands in no other of its kind.
+
+    A line that is indented below another, as in a definition or a synopsis, stays a line of its own.
 
     What `marks` span stands between `mark_open` and `mark_close` in a paragraph's children; emphasis, links and code
     that a mark begins or ends in are in it whole, and so are cells of a table. Without these tokens the others are
@@ -118,6 +120,15 @@ def _read_text(state: StateInline, silent: bool) -> bool:
     return found
 
 
+def _read_newline(state: StateInline, silent: bool) -> bool:
+    """The parser's own rule of this name; before a line that is indented the break stays one."""
+    below = state.src[state.pos + 1 : state.pos + 2]
+    found = newline(state, silent)
+    if found and not silent and below in (" ", "\t"):
+        state.tokens[-1].type = "hardbreak"
+    return found
+
+
 def _place_marks(tokens: Sequence[Token]) -> Iterator[Token]:
     """The tokens of one paragraph, marks around whole ones."""
     groups: list[tuple[list[Token], bool]] = []  # a token with all that stands in it, and whether it is marked
@@ -159,6 +170,7 @@ def _make_parser() -> MarkdownIt:
     parser.core.ruler.at("inline", _read_paragraphs)
     parser.inline.ruler.before("text", "mark", _turn_marks)
     parser.inline.ruler.at("text", _read_text)
+    parser.inline.ruler.at("newline", _read_newline)
     return parser
 
 

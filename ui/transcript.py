@@ -8,10 +8,10 @@ paths letter by letter, passages in fences.
 
 from __future__ import annotations
 
-from ui.conversation import Conversation, Turn
+from ui.conversation import Conversation, Turn, describe_answer
 from ui.escaping import fenced, link, literal
-from ui.events import HEADING_SEPARATOR, Source
-from ui.plain_text import plain
+from ui.events import Source
+from ui.plain_text import one_line, plain
 from ui.rendering import answer_markdown
 
 
@@ -23,6 +23,9 @@ def to_markdown(conversation: Conversation) -> str:
 def _turn(turn: Turn) -> str:
     question = "\n".join(f"> {line}" for line in literal(turn.question).split("\n"))
     parts = ["## Question", question, "## Answer", answer_markdown(turn.answer, turn.sources) or "(no answer)"]
+    parts += [f"({literal(note)})" for note in describe_answer(turn)]
+    for start, end in turn.verification.unsupported if turn.verification else ():
+        parts.append(f"- not supported: {literal(one_line(turn.answer[start:end]))}")
     if turn.state in ("stopped", "answering"):
         parts.append("(stopped before its end)")
     if turn.problem:
@@ -34,7 +37,7 @@ def _turn(turn: Turn) -> str:
 
 
 def _source(source: Source, cited: bool) -> str:
-    name = literal(HEADING_SEPARATOR.join(part for part in (source.title, source.heading) if part))
+    name = literal(source.place)
     where = "  \n".join([*([link(source.link, source.link)] if source.link else []), *([literal(source.path)] if source.path else [])])
     parts = [f"**[{source.number}]** {name}{' (cited)' if cited else ''}", where, fenced(plain(source.text), "text")]
     return "\n\n".join(filter(None, parts))
