@@ -49,14 +49,15 @@ _CHARACTER = rf"(?:[{WORD}]|\\_)"  # `\_` is Markdown's escape
 _ADDRESS = r"(?<![a-z])[a-z]{2,10}://[^\s<>\"'`)\]}|]+"
 _RUN = re.compile(rf"(?P<address>{_ADDRESS})|(?:[{WORD}${JOINERS}]|\\_)+")
 _FILE_END = re.compile(rf"(?<=[{WORD}.+-])\.(?:{_SUFFIX})(?![{WORD}])", re.IGNORECASE)
-_ABSOLUTE = re.compile(rf"(?:~|\.\.?)?(?:/(?:[{WORD}.+-]|\\_)+){{2,}}")
+_DOT = re.compile(rf"[{WORD}]\.[{LETTERS}]")
+_ABSOLUTE = re.compile(rf"[.~+-]*(?:/(?:[{WORD}.+-]|\\_)+){{2,}}")
 _BULLET = re.compile(r"^[ \t]*-(?=[A-Z][a-z]+ )", re.MULTILINE)  # "-Run the flow": a list, not an option
 # Behind a closing mark a dash joins: "`repair_timing`-based".
 _PLACE = rf"(?<![{WORD}$-])(?<![{WORD}][`'\"*)\]}}])"
 _ATOM = re.compile(
-    rf"""{_PLACE}(?P<option>--?[{LETTERS}](?:[{WORD}-]|\\_)* | (?<!\+)\+[{LETTERS}](?:[{WORD}+]|\\_)+)
+    rf"""{_PLACE}(?P<option>--?[A-Za-z](?:[{WORD}-]|\\_)* | (?<!\+)\+[A-Za-z](?:[{WORD}+]|\\_)+)
        | (?<![{WORD}$])(?P<message>[A-Z]{{2,}}-[0-9]+)
-       | (?P<word>{_CHARACTER}(?:{_CHARACTER}|\$(?=[{WORD}]))*)
+       | (?P<word>{_CHARACTER}(?:{_CHARACTER}|(?<=[0-9A-Za-z_])\$+(?=[0-9A-Za-z_]))*)
     """,
     re.VERBOSE,
 )
@@ -86,9 +87,13 @@ def find_names(text: str) -> list[Name]:
 
 
 def allowed_names(texts: Iterable[str]) -> frozenset[str]:
-    """Every name of the texts; of a path also its ends (`cts.tcl` of `scripts/cts.tcl`) and the names within it."""
+    """Every name of the texts; of a path also its ends (`cts.tcl` of `scripts/cts.tcl`) and the names within it.
+
+    Words with dots (`design.evalTclString`) are no names, but a grammar has to know them: it cannot tell them from names of files.
+    """
     allowed: set[str] = set()
     for text in texts:
+        allowed.update(_dotted_words(text))
         for name in _scan(text):
             allowed.add(name.text)
             if name.kind == "path":
@@ -109,6 +114,13 @@ def unknown_names(answer: str, allowed: frozenset[str]) -> list[Name]:
 def is_name(word: str) -> bool:
     """Whether a whole word, without dashes, dots or slashes, looks like a name."""
     return ("_" in word and bool(word.strip("_"))) or "$" in word or bool(_CAMEL.match(word))
+
+
+def _dotted_words(text: str) -> Iterator[str]:
+    for run in _RUN.finditer(text):
+        for part in run.group().strip(JOINERS).split("/"):
+            if _DOT.search(part):
+                yield _plain(part)
 
 
 def _scan(text: str) -> Iterator[Name]:

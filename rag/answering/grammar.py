@@ -1,0 +1,125 @@
+"""A grammar for an engine's guided decoding: free prose in which whatever looks like a name is one of the allowed ones.
+
+It is stricter than `rag.answering.names`, so that a text which it accepts has no unknown name, and it knows no engine; the syntax is
+that of xgrammar (GBNF), which vLLM takes as `"structured_outputs": {"grammar": ...}`.
+
+    build_grammar(allowed_names(["repair_timing -hold"]), {"repair_timing": frozenset({"-hold", "-setup"})})
+
+The grammar is an automaton: each rule is a state, and names what is read next and the state behind it. No rule calls another and comes back,
+so an engine decides almost every token when it compiles the rules, and none while it writes; the lookahead `NEVER` says so.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+
+from rag.answering.names import is_name
+
+MOST_NAMES = 2000  # a prompt of 900 tokens of passages has some 100
+MOST_GROUPS = 4  # sets of options that are kept beside their commands; an engine compiles two more states for each
+NEVER = r' (="\u0001")'  # behind a rule nothing follows: a token that goes on where a rule ends is refused at once
+
+_WORD_NAME = re.compile(r"[\w$]+")
+_BEYOND_ASCII = re.compile(r"(?<=[^\x00-\x7f])(?=[0-9A-Fa-f])")
+_MESSAGE = re.compile(r"[A-Z]{2,}-[0-9]+")
+
+# Invisible signs, soft and unbreakable hyphens, and what looks like `-` or `_` are in no state: a name could be written with them in disguise.
+_MARKS = r"""[\n!"#%&'()*,:;<=>?@[\\\]^`{|}]"""
+_NOT_ASCII = (
+    r"[\u00a1-\u00ac\u00ae-\u200a\u2016-\u205f\u2065-\u2211\u2213-\ufefe\uff00-\uff0c\uff0e-\uff3e\uff40-\U0010ffff]"
+)
+_END = '"" | mark'  # the text may end here, or go on with a mark; blanks are said apart, since options follow a command behind them
+_WORDS = "[A-Z] upper | [a-z] letter"
+_JOINED = '"$" closed | [/~] slash | "+" plus | "." dot'  # what may follow a word directly, beside a hyphen
+_WORD_ENDS = f'{_END} | blank | "-" hyphen | {_JOINED}'
+_PROSE = f'{_END} | blank | "$" root | {_WORDS}'
+
+_STATES = {
+    # At the beginning, and behind a blank or a mark. `-x` is an option, `/x` a path; "-5" is a number, "- x" a list.
+    "root": rf'{_PROSE} | [0-9] number | [.~] dots | [+\-] signs | "/" closed | name | option | path',
+    "blank": r"[\t ] root",
+    "mark": rf"{_MARKS} root | {_NOT_ASCII} root | [\u2013\u2014] signs",
+    "dots": rf'{_PROSE} | [0-9] number | [.~+\-] signs | "/" closed | name',
+    "signs": rf'{_END} | blank | "$" root | [0-9] number | [.~+\-] signs | "/" closed',
+    # A word in capitals and a number make a message number; two small letters, later a capital and a small one a command.
+    "upper": f"[A-Z] capitals | [a-z0-9] word | {_WORD_ENDS}",
+    "capitals": f'[A-Z] capitals | [a-z0-9] word | {_END} | blank | "-" dash | {_JOINED}',
+    "letter": f"[A-Z0-9] word | [a-z] small | {_WORD_ENDS}",
+    "small": f"[a-z0-9] small | [A-Z] camel | {_WORD_ENDS}",
+    "camel": f"[A-Z] camel | [0-9] small | {_WORD_ENDS}",
+    "word": f"[0-9A-Za-z] word | {_WORD_ENDS}",
+    "number": f"[0-9A-Za-z] number | {_WORD_ENDS}",
+    "named": _WORD_ENDS,
+    # Within a run: "clock-tree", "M1-2", "and/or", "C++", "e.g", "v1.2". Any other word behind a dot makes a file's name.
+    "dash": f'{_PROSE} | "-" dash | [./~+] closed | lettered',
+    "hyphen": f'{_PROSE} | [0-9] number | "-" dash | [./~+] closed | name',
+    "slash": rf"{_PROSE} | [0-9] number | [./~+\-] closed | name | option",
+    "plus": rf'{_PROSE} | [0-9] number | "+" plus | [./~\-] closed | name',
+    "dot": rf'{_END} | blank | "$" root | [A-GI-UW-Za-gi-uw-z] named | [0-9] number | "." dot | [/~+\-] closed | name',
+    # Behind an option or a path, and where signs pile up, no letter follows.
+    "optioned": f'{_END} | blank | "$" closed | "/" slash | [.~+] closed',
+    "closed": rf"{_END} | blank | [$./~+\-] closed",
+}
+
+
+def build_grammar(allowed: frozenset[str], options_of: Mapping[str, frozenset[str]] | None = None) -> str:
+    """The grammar in which every name is one of `allowed`, copied letter by letter. Raises ValueError where they are more than `MOST_NAMES`.
+
+    Directly behind a command of `options_of`, and behind its options there, stand only those of the allowed options that it has; a command
+    that is not in there may have any. A name with control characters cannot be said.
+    """
+    if len(allowed) > MOST_NAMES:
+        raise ValueError(f"{len(allowed)} names are more than the {MOST_NAMES} that a grammar holds")
+    names = sorted(name for name in allowed if name.isprintable() and (not name.isalnum() or is_name(name)))
+    options = [name for name in names if name[0] in "-+"]
+    words = [name for name in names if _MESSAGE.fullmatch(name) or (_WORD_NAME.fullmatch(name) and is_name(name))]
+    paths = [name for name in names if name not in {*options, *words}]
+    groups = _group(words, frozenset(options), options_of or {})
+    single = [word for word in words if not any(word in commands for commands, _ in groups)]
+
+    rules = {
+        "name": f"{_any(word for word in single if word[0].isdigit())} named | lettered",
+        "lettered": " | ".join(
+            [
+                f"{_any(word for word in single if not word[0].isdigit())} named",
+                *(f"{_any(commands)} command{number}" for number, (commands, _) in enumerate(groups)),
+            ]
+        ),
+        "option": f"{_any(options)} optioned",
+        "path": f"{_any(paths)} closed",
+    }
+    for number, (_, own) in enumerate(groups):
+        rules |= _command_states(number, own)
+    return "".join(f"{rule} ::= ({body}){NEVER}\n" for rule, body in {**_STATES, **rules}.items())
+
+
+def _group(
+    words: Iterable[str], options: frozenset[str], options_of: Mapping[str, frozenset[str]]
+) -> list[tuple[list[str], list[str]]]:
+    """The commands that are known, with those of the allowed options that they have; commands of the same options together."""
+    groups: dict[frozenset[str], list[str]] = {}
+    for word in words:
+        if known := options_of.get(word):
+            groups.setdefault(known & options, []).append(word)
+    most_first = sorted(groups.items(), key=lambda group: -len(group[0]))
+    return [(commands, sorted(own)) for own, commands in most_first[:MOST_GROUPS]]
+
+
+def _command_states(number: int, own: Iterable[str]) -> dict[str, str]:
+    """The states behind a command: its options and blanks lead from one to the other, any word or mark back to free prose."""
+    blank = f"[\\t ] beside{number}"
+    return {
+        f"command{number}": f"{_END} | {blank} | {_JOINED}",
+        f"beside{number}": f'{_END} | {blank} | "$" root | {_WORDS} | [0-9] number | [.~] dots | [+\\-] signs | "/" closed | name | path '
+        f"| {_any(own)} command{number}",
+    }
+
+
+def _any(names: Iterable[str]) -> str:
+    """One of the names; where there are none, a sign that no engine writes."""
+    return f"({' | '.join(map(_quote, names)) or _quote(chr(1))})"
+
+
+def _quote(name: str) -> str:
+    """A name as a literal, or as several: xgrammar takes a hexadecimal digit behind a sign beyond ASCII for a part of that sign's number."""
+    signs = {'"': '\\"', "\\": "\\\\", "\x01": "\\u0001"}  # no other control character gets here
+    return " ".join(f'"{"".join(signs.get(sign, sign) for sign in piece)}"' for piece in _BEYOND_ASCII.split(name))
