@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 from rag.documents import Chunk
 
 STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:50rem;margin:2rem auto;padding:0 1rem;color-scheme:light dark}\n"
+    ":root{color-scheme:light dark}\n"
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:50rem;margin:2rem auto;padding:0 1rem}\n"
     "pre{white-space:pre-wrap;font:14px/1.5 ui-monospace,monospace;padding:1rem}\n"
     "pre{border:1px solid #8884;border-radius:8px}\n"
     "small{opacity:.7}\n"

@@ -37,6 +37,8 @@ def test_places_of_unsupported_sentences_are_kept() -> None:
 @pytest.mark.parametrize(
     ("found", "line"),
     [
+        ({"looped": True}, "The model began to repeat itself: its answer was cut there."),
+        ({"code": [code("ok", language="sv")]}, "Code: parsed as SystemVerilog without errors."),
         ({"dropped": 1}, "1 sentence was left out: the passages do not support it."),
         ({"dropped": 3}, "3 sentences were left out: the passages do not support them."),
         ({"sentences": [UNSUPPORTED] * 2}, "Marked: 2 sentences that the passages do not support."),

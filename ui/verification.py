@@ -15,13 +15,12 @@ from typing import Any
 from ui.plain_text import one_line
 
 SHOWN = 5  # names, and errors of one block of code, that are shown before the rest is counted
-_LANGUAGES = {
-    "systemverilog": "SystemVerilog",
-    "verilog": "Verilog",
-    "vhdl": "VHDL",
-    "tcl": "Tcl",
-    "sdc": "SDC",
-    "yosys": "a Yosys script",
+_LANGUAGES = {  # what a fence says, and how a person calls it
+    **dict.fromkeys(("systemverilog", "sv", "svh"), "SystemVerilog"),
+    **dict.fromkeys(("verilog", "v", "vh"), "Verilog"),
+    **dict.fromkeys(("tcl", "openroad", "opensta", "sta", "upf"), "Tcl"),
+    **dict.fromkeys(("sdc", "xdc"), "SDC"),
+    **dict.fromkeys(("yosys", "ys"), "a Yosys script"),
 }
 
 
@@ -55,13 +54,17 @@ class SentenceCheck:
 
 @dataclass(frozen=True)
 class Verification:
-    """All that was checked. `mode` says who worded the answer; `dropped` counts unsupported sentences that were left out."""
+    """All that was checked. `mode` says who worded the answer; `dropped` counts unsupported sentences that were left out.
+
+    `is_looped`: the model ran in circles, and its answer was cut there.
+    """
 
     mode: str
     sentences: tuple[SentenceCheck, ...]
     unknown_names: tuple[str, ...]
     code: tuple[CodeCheck, ...]
     dropped: int
+    is_looped: bool = False
 
     @property
     def unsupported(self) -> tuple[tuple[int, int], ...]:
@@ -93,7 +96,8 @@ def read_verification(found: Mapping[str, Any] | None) -> Verification | None:
     names = tuple(
         one_line(name if isinstance(name, str) else name.get("text") or "") for name in found.get("unknown_names") or ()
     )
-    return Verification(one_line(found.get("mode") or ""), sentences, names, code, int(found.get("dropped") or 0))
+    dropped, is_looped = int(found.get("dropped") or 0), bool(found.get("looped"))
+    return Verification(one_line(found.get("mode") or ""), sentences, names, code, dropped, is_looped)
 
 
 def describe_checks(found: Verification | None, sign: str = "") -> list[str]:
@@ -104,6 +108,8 @@ def describe_checks(found: Verification | None, sign: str = "") -> list[str]:
     if found is None:
         return []
     lines = []
+    if found.is_looped:
+        lines.append("The model began to repeat itself: its answer was cut there.")
     if found.dropped:
         lines.append(
             f"{_count(found.dropped, 'sentence was', 'sentences were')} left out: "
