@@ -310,6 +310,25 @@ def test_a_heading_that_was_cut_gives_what_comes_before_the_cut() -> None:
     assert [option.name for option in card.options] == ["-rule", "-file", "-lines", "-contents", "-match"]
 
 
+@pytest.mark.parametrize("tokens", [30, 45, 60])
+def test_a_row_that_was_cut_into_several_passages_is_one(tokens: int) -> None:
+    long = " ".join(f"word{number}" for number in range(60))
+    text = f"# Flow\n\n| Variable | Description | Default |\n|---|---|---|\n| HOLD_MARGIN | {long} | 7 |\n| NEXT_ONE | Sets it. | 8 |\n"
+    chunks = chunks_of(text, tokens=tokens)
+    assert len(chunks) > 1
+    reference = read_reference(chunks)
+    assert [(card.name, card.default) for card in reference.variables] == [("HOLD_MARGIN", "7"), ("NEXT_ONE", "8")]
+    assert said(reference.variables[0].place, chunks).startswith("| HOLD_MARGIN | word0")
+
+
+def test_options_of_the_section_beside_the_synopsis_are_its_own() -> None:
+    text = (
+        "# Swap\n\n## Modules\n\n### Requirements\n\nThe `swap_all` command swaps.\n\n```tcl\nswap_all\n    [-target area]\n    [-count n]\n```\n\n"
+        "### Options\n\n| Option | Description |\n|---|---|\n| `[-target]`, `[-count]` | What and how often. |\n"
+    )
+    assert all(option.is_described for option in command(read(text, tokens=30), "swap_all").options)
+
+
 @pytest.mark.parametrize(
     ("line", "number", "text"),
     [

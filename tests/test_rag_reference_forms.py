@@ -116,7 +116,7 @@ def test_a_synopsis_is_read(text: str, options: list[str], arguments: list[str])
 def test_ways_to_call_a_command_may_stand_one_below_the_other() -> None:
     found = read_synopses(["set_rc", "    [-layer name]", "", "or", "set_rc", "    [-via name]"])
     assert [(number, synopsis.options[0].name) for number, synopsis in found] == [(0, "-layer"), (4, "-via")]
-    assert read_synopses(["read_lib a", "read_lib b"]) == []
+    assert read_synopses(["read_lib a", "read_def b"]) == []
 
 
 def test_only_what_is_outside_of_brackets_and_without_alternative_is_required() -> None:

@@ -82,6 +82,8 @@ _GONE = re.compile(r"\b(?:removed|renamed|deprecated|no longer)\b")
 _NAMED = re.compile(
     r"[\"`](?P<quoted>[a-z][\w.+-]{1,60})[\"`]|^(?:\$ |% )?(?P<begun>[a-z][\w.+-]{1,60}) ", re.MULTILINE
 )
+_COMMAND_TOLD = re.compile(r"\b[Cc]ommand\b")
+_REMARK = re.compile(r"\s\([^()]*\)\s*$")  # `NAME (deprecated)`
 _BETWEEN_CALLS = re.compile(r",\s+(?=[a-z]\w{0,60}(?:\s+[\[(-]|$|,))")
 _SET = re.compile(r"set (?P<name>[a-z]\w*_\w+) (?P<values>\w+(?:\|\w+)+|<[^<>]+>)")  # `set timing_mode early|late`
 MOST_CANDIDATES = 20  # commands of one section that its options may be of
@@ -147,7 +149,8 @@ class _Draft:
             if len(group) < MOST_OPTIONS:
                 group[option.name] = option
             return
-        told = known if known.is_described or not option.is_described else option
+        is_fuller = option.is_described and len(option.description) > len(known.description)
+        told = option if is_fuller or (option.is_described and not known.is_described) else known
         group[option.name] = replace(
             told,
             argument=known.argument or option.argument,
@@ -167,6 +170,7 @@ class _DocumentReader:
         self._collection = collection
         self._title = title
         self._commands: dict[str, _Draft] = {}
+        self._last: _Draft | None = None  # the one whose synopsis was read last
         self._of_section: dict[
             tuple[str, ...], dict[str, _Draft]
         ] = {}  # those whose synopses stand under a path, in order
@@ -297,6 +301,8 @@ class _DocumentReader:
         words = re.sub(r"[^a-z0-9]+", "_", heading.lower().replace("'", "")).strip("_")
         if COMMAND.fullmatch(name) is None:
             return (words == name or f"`{name}`" in near) and not synopsis.options and not synopsis.arguments
+        if not synopsis.options and not synopsis.arguments and _COMMAND_TOLD.search(near):
+            return True
         is_alone = not synopsis.arguments or block.language == "tcl"
         return words in (name, name.replace("::", "_")) or (
             is_alone and any(map(_COMMANDS_HEADING.search, block.path[:-1]))
@@ -326,6 +332,7 @@ class _DocumentReader:
         draft.names |= synopsis.names
         draft.paths.add(block.path)
         self._of_section.setdefault(block.path, {})[draft.name] = draft
+        self._last = draft
         draft.takes_any |= not synopsis.names or "options]" in text.lower() or "option]" in text.lower()
         if not draft.description and first is not None:
             draft.description = self._purpose(synopsis.name)
@@ -439,8 +446,8 @@ class _DocumentReader:
             told = row.cells[told_at][:LONGEST_DESCRIPTION] if told_at > 0 else ""
             default = read_default(told, row.cells[default_at] if default_at > 0 else "")[0]
             stage = row.cells[stage_at].replace("`", "")[:100] if stage_at > 0 else ""
-            for name in re.split(r",\s*", row.cells[0].replace("`", "")):
-                bare = name.strip("$ ")
+            for name in row.cells[0].replace("`", "").split(","):
+                bare = _REMARK.sub("", name).strip("$ ")
                 if _VARIABLE.fullmatch(bare) and ("_" in bare or bare.isupper()) and len(bare) > 1:
                     place = block.place(row.line, row.line)
                     self._add_variable(Variable(bare, default, stage, told, self._collection, place))
@@ -494,11 +501,17 @@ class _DocumentReader:
         """
         if is_stated:
             return self._commands.setdefault(explicit, _Draft(explicit, place))
+        bare = {name.lstrip("-") for name in names}
         candidates = self._candidates(path, explicit)
+        if (
+            self._last
+            and 2 * len(bare & self._last.names) > len(bare)
+            and path[:-1] in {own[:-1] for own in self._last.paths}
+        ):
+            candidates.append(self._last)  # of the section beside this one
         if not candidates:
             return self._program(path, place)
 
-        bare = {name.lstrip("-") for name in names}
         best = max(candidates, key=lambda draft: len(bare & draft.names))  # the first of equals
         if bare & best.names:
             return best
@@ -579,5 +592,4 @@ def _first_paragraph(lines: Sequence[str]) -> str:
 
 def _place_part(block: SectionBlock, first: int, part: Part) -> Place:
     """Where an option stands in a synopsis that begins with line `first` of the block."""
-    line = block.lines[first + part.spot.line]
-    return block.span(line, part.spot.start, line, part.spot.end)
+    return block.span(first + part.spot.line, part.spot.start, part.spot.end)

@@ -17,14 +17,16 @@ from rag.reference.cards import Place
 
 SectionKind = Literal["prose", "list", "table", "code"]
 MOST_LINES = 400  # of a block: what is longer is data
+LONGEST_ROW = 4000  # characters of a table's row
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of a passage; its first character is the passage's character `start`."""
+    """A line of a passage, from its character `start` to `end`. A row that was cut has in its text what the next passages have of it."""
 
     text: str
     start: int
+    end: int
     chunk: Chunk
 
 
@@ -48,17 +50,21 @@ class SectionBlock:
         begun, ended = self.lines[first], self.lines[len(self.lines) - 1 if last is None else last]
         if ended.chunk is not begun.chunk:
             ended = [line for line in self.lines if line.chunk is begun.chunk][-1]
-        return self.span(begun, 0, ended, len(ended.text))
+        return self._place(begun.chunk, begun.start, ended.end)
 
-    def span(self, begun: Line, column: int, ended: Line, end_column: int) -> Place:
-        """From a column of one line to one of another, in the passage of the first."""
-        chunk = begun.chunk
-        end = ended.start + end_column if ended.chunk is chunk else begun.start + len(begun.text)
-        return Place(chunk.chunk_id, chunk.path, chunk.title, self.path, begun.start + column, end)
+    def span(self, line: int, start: int, end: int) -> Place:
+        """The columns `start` to `end` of a line."""
+        found = self.lines[line]
+        return self._place(found.chunk, found.start + start, found.start + end)
+
+    def _place(self, chunk: Chunk, start: int, end: int) -> Place:
+        return Place(chunk.chunk_id, chunk.path, chunk.title, self.path, start, end)
 
 
 def read_blocks(chunks: Iterable[Chunk]) -> Iterator[SectionBlock]:
-    """The blocks of a document's passages. Code that goes on in the next passage, with an indented line, is one block; a table gets its header."""
+    """The blocks of a document's passages. Code that goes on in the next passage, with an indented line, is one block; so is a table's row,
+    and a table without a header gets that of the one before.
+    """
     waiting: SectionBlock | None = None
     headed: SectionBlock | None = None  # the last table with a header
     for chunk in chunks:
@@ -66,6 +72,15 @@ def read_blocks(chunks: Iterable[Chunk]) -> Iterator[SectionBlock]:
             if waiting and block.begins_chunk and _goes_on(waiting, block):
                 waiting = replace(waiting, lines=(*waiting.lines, *block.lines))
                 continue
+            if waiting and _is_cut(waiting, headed) and block.path == waiting.path:
+                if block.begins_chunk and has_header(block) and len(block.lines) == 2:
+                    continue  # the header again, over the rest of the row
+                rest = block.lines if block.kind == "prose" else block.lines[2:3] if has_header(block) else ()
+                if block.kind == "prose" or (rest and rest[0].text.count("|") < block.lines[0].text.count("|")):
+                    waiting = replace(waiting, lines=(*waiting.lines[:-1], _join_row(waiting.lines[-1], rest)))
+                    if block.kind == "prose" or len(block.lines) == 3:
+                        continue
+                    block = replace(block, lines=(*block.lines[:2], *block.lines[3:]))
             if has_header(block):
                 headed = block
             elif block.kind == "table" and headed and headed.path == block.path:
@@ -83,6 +98,19 @@ def _goes_on(before: SectionBlock, block: SectionBlock) -> bool:
     return is_alike and block.lines[0].text[:1].isspace() and len(before.lines) + len(block.lines) <= MOST_LINES
 
 
+def _is_cut(table: SectionBlock, headed: SectionBlock | None) -> bool:
+    """Whether the last row of a table has fewer cells than its header, and does not end."""
+    if table.kind != "table" or headed is None or headed.path != table.path or len(table.lines) < 3:
+        return False
+    last = table.lines[-1].text.rstrip()
+    return not last.endswith("|") and last.count("|") < headed.lines[0].text.count("|")
+
+
+def _join_row(row: Line, rest: Iterable[Line]) -> Line:
+    """The row with its rest; its place stays that of its beginning."""
+    return replace(row, text=f"{row.text} {' '.join(line.text for line in rest)}"[:LONGEST_ROW])
+
+
 def has_header(block: SectionBlock) -> bool:
     """Whether it is a table whose second line is the rule under its header."""
     rule = block.lines[1].text if block.kind == "table" and len(block.lines) > 1 else ""
@@ -95,13 +123,11 @@ def _blocks_of(chunk: Chunk) -> Iterator[SectionBlock]:
     for start, end in cut_blocks(chunk.text):
         text = chunk.text[start:end]
         if heading := HEADING.fullmatch(text):
-            level = (
-                len(text) - len(text.lstrip("#")) - 2
-            )  # `rag.chunker.render`: two signs and one for each heading above
+            level = len(text) - len(text.lstrip("#")) - 2  # two signs, and one for each heading above (`rag.chunker`)
             path = (*path[: max(level, 0)], heading[1])
             is_first = False
             continue
-        lines = tuple(Line(text[first:last], start + first, chunk) for first, last in split_lines(text))
+        lines = tuple(Line(text[first:last], start + first, start + last, chunk) for first, last in split_lines(text))
         yield from _make_block(lines, path, is_first)
         is_first = False
 

@@ -114,12 +114,12 @@ def is_example_language(language: str) -> bool:
 def read_synopses(lines: Sequence[str]) -> list[tuple[int, Synopsis]]:
     """The synopses that a block of code begins with, each with the number of its first line; [] where it is another code.
 
-    Several stand one below the other only where each has a synopsis's own signs.
+    Several stand one below the other only where one has a synopsis's own signs, or where all are of one command.
     """
     found: list[tuple[int, Synopsis]] = []
     number = next((number for number, line in enumerate(lines) if line.strip()), len(lines))
     while number < len(lines):
-        if found and _OR.fullmatch(lines[number]):
+        if found and (_OR.fullmatch(lines[number]) or not lines[number].strip()):
             number += 1
             continue
         synopsis = read_synopsis(lines[number : number + MOST_LINES])
@@ -137,8 +137,9 @@ def read_synopses(lines: Sequence[str]) -> list[tuple[int, Synopsis]]:
     is_all = number >= len(lines) or not lines[number - 1].strip()
     if len(found) > 1:
         strong = {synopsis.name for _, synopsis in found if synopsis.is_strong}
+        is_one = len({synopsis.name for _, synopsis in found}) == 1  # which may be examples, all of them
         is_shown = strong and all(synopsis.name in strong or COMMAND.fullmatch(synopsis.name) for _, synopsis in found)
-        return found if is_all and is_shown else []
+        return found if is_all and (is_shown or is_one) else []
     return found if is_all else []
 
 
@@ -372,8 +373,9 @@ def read_option_names(text: str) -> list[tuple[str, str]]:
     bare = text.strip()
     if len(bare) > LONGEST_NAMES:
         return []
-    bare = bare[1:-1] if bare.startswith("[") and bare.endswith("]") else bare
-    for piece in _BETWEEN.split(bare.strip()):
+    for piece in _BETWEEN.split(bare):
+        if piece.startswith("["):  # [-layers list]
+            piece = piece[1:].removesuffix("]").strip()
         match = OPTION.match(piece)
         if not match:
             return []

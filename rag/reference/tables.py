@@ -11,6 +11,8 @@ import html
 import re
 from dataclasses import dataclass
 
+from rag.reference.sections import LONGEST_ROW
+
 # What stands in a table's first column, by its header.
 _ROLES = {
     "switch name": "option", "switch": "option", "option": "option", "options": "option", "flag": "option",
@@ -34,7 +36,6 @@ OF_COMMAND = re.compile(r"(option|argument)s? of `([^`]+)`?")
 NO_VALUE = frozenset(
     {"", "-", "--", "\u2013", "\u2014", "n/a", "na", "required", "no default"}
 )  # what tables write where there is no default
-LONGEST_ROW = 4000  # characters
 
 _VALUE = r"(?:`(?P<code>[^`]+)`|\"(?P<text>[^\"]+)\"|(?P<plain>-?\d+(?:\.\d+)?(?:e[+-]?\d+)?[a-z%]*|true|false|none))"
 _UNIT = r"(?P<unit> (?:[munpf]?[msF]|microns?|ohms?|volts?|seconds?|minutes?|percent|degrees|pixels|sites?|tracks?|rows|layers|iterations|DBU)\b)?"
