@@ -76,7 +76,7 @@ def read_blocks(chunks: Iterable[Chunk]) -> Iterator[SectionBlock]:
                 if block.begins_chunk and has_header(block) and len(block.lines) == 2:
                     continue  # the header again, over the rest of the row
                 rest = block.lines if block.kind == "prose" else block.lines[2:3] if has_header(block) else ()
-                if block.kind == "prose" or (rest and rest[0].text.count("|") < block.lines[0].text.count("|")):
+                if block.kind == "prose" or (rest and _count_bars(rest[0]) < _count_bars(block.lines[0])):
                     waiting = replace(waiting, lines=(*waiting.lines[:-1], _join_row(waiting.lines[-1], rest)))
                     if block.kind == "prose" or len(block.lines) == 3:
                         continue
@@ -99,11 +99,15 @@ def _goes_on(before: SectionBlock, block: SectionBlock) -> bool:
 
 
 def _is_cut(table: SectionBlock, headed: SectionBlock | None) -> bool:
-    """Whether the last row of a table has fewer cells than its header, and does not end."""
+    """Whether the last row of a table has fewer cells than its header."""
     if table.kind != "table" or headed is None or headed.path != table.path or len(table.lines) < 3:
         return False
-    last = table.lines[-1].text.rstrip()
-    return not last.endswith("|") and last.count("|") < headed.lines[0].text.count("|")
+    return _count_bars(table.lines[-1]) < _count_bars(headed.lines[0])
+
+
+def _count_bars(row: Line) -> int:
+    """How many bars part the cells of a row; those at both its ends may be missing."""
+    return row.text.strip().removeprefix("|").removesuffix("|").count("|")
 
 
 def _join_row(row: Line, rest: Iterable[Line]) -> Line:
