@@ -234,6 +234,30 @@ def test_items_of_a_list_are_options_of_the_command_above() -> None:
     assert all(option.is_described for option in command(read(text), "plan_power").options)
 
 
+def test_a_paragraph_is_an_options_description_only_where_it_says_so() -> None:
+    text = (
+        "# NAME\n\nflow - runs it\n\n## SYNOPSIS\n\nflow [-help] [-threads count|max] [-exe]\n\n## OPTIONS\n\n"
+        "`-threads  count|max`: Number of threads to\nuse.\n\n`-exe` needs a compiler, as\n`-help` says, too.\n"
+    )
+    card = command(read(text, "flow.md"), "flow")
+    described = {option.name: option.description for option in card.options if option.is_described}
+    assert described == {"-threads": "Number of threads to use."}
+
+
+def test_items_that_are_synopses_are_commands() -> None:
+    [card] = read("# TCL\n\n- read_tech [-lib] file\n  - Reads the technology.\n- Reads [-lib] too\n").commands
+    assert (card.name, card.description, [option.name for option in card.options]) == (
+        "read_tech",
+        "Reads the technology.",
+        ["-lib"],
+    )
+
+
+def test_below_a_heading_what_comes_after_code_tells_of_it() -> None:
+    reference = read("# Warnings\n\n## MINDLY\n\n```sv\n#(3:5:8) clk = 1;\n```\n\nDelays are ignored.\n")
+    assert [(card.number, card.text) for card in reference.messages] == [("MINDLY", "Delays are ignored.")]
+
+
 def test_html_gives_the_same_as_markdown() -> None:
     page = (
         "<html><body><h1>Router</h1><h2>route_one</h2><p>Routes one net.</p><pre>route_one [-layer layer] net</pre>"

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby, islice
 
 from rag.documents import Chunk
+from rag.passages import ITEM
 from rag.reference.cards import Command, Message, Option, Place, Reference, Variable
 from rag.reference.messages import LONGEST_TEXT, NUMBER, WORD, read_message
 from rag.reference.sections import SectionBlock, has_header, read_blocks
@@ -29,7 +30,7 @@ from rag.reference.synopses import (
     read_synopsis,
 )
 from rag.reference.tables import DEFAULTS, DESCRIPTIONS, STAGES, Table, clean, read_default, read_table
-from rag.reference.usages import Usage, read_items, read_usage
+from rag.reference.usages import Usage, read_definition, read_items, read_usage
 
 PROSE = (
     ".md",
@@ -191,6 +192,8 @@ class _DocumentReader:
             if not before or block.path != before.path:
                 self._prose = self._first_prose = None
                 self._read_heading(block)
+            elif block.kind == "prose" and not self._first_prose and before.kind == "code":
+                self._read_heading(block)  # what it does stands below the code
             if block.kind == "code":
                 self._read_code(block)
             elif block.kind == "table":
@@ -281,7 +284,8 @@ class _DocumentReader:
                 last = first + synopsis.lines - 1
                 text = "\n".join(line.rstrip() for line in lines[first : last + 1])
                 draft = self._add_synopsis(synopsis, text, block.place(first, last), block, first)
-                draft.description = draft.description or _first_paragraph(lines[last + 1 :])
+                if len(synopses) == 1:
+                    draft.description = draft.description or _first_paragraph(lines[last + 1 :])
         self._read_usage(block, lines)
         for number, line in enumerate(lines):
             if found := _SET.fullmatch(line.strip()):
@@ -374,7 +378,9 @@ class _DocumentReader:
                     self._add_synopsis(
                         synopsis, "\n".join(lines[first : last + 1]), block.place(first, last), block, first
                     )
-        if any(line.lstrip(" `")[:1] in ("-", "+") for line in lines):
+        if defined := read_definition(lines):
+            self._add_usages(defined, block)
+        elif any(line.lstrip(" `")[:1] in ("-", "+") for line in lines):
             self._read_usage(block, lines)
         self._read_told_commands(block)
         self._prose = block
@@ -397,6 +403,12 @@ class _DocumentReader:
         lines = [line.text for line in block.lines]
         if usages := read_items(lines):
             self._add_usages(usages, block)
+        for number, line in enumerate(lines):
+            item = ITEM.match(line)
+            synopsis = read_synopsis([line[item.end() - 1 :].replace("`", "")]) if item and "[-" in line else None
+            if item and synopsis and synopsis.is_strong and COMMAND.fullmatch(synopsis.name):
+                draft = self._add_synopsis(synopsis, line[item.end() - 1 :], block.place(number, number), block, None)
+                draft.description = draft.description or _told_below(lines[number + 1 :])
         stage = _STAGE_HEADING.fullmatch(block.path[-1]) if block.path else None
         if stage and stage["stage"].lower() not in _NO_STAGES:
             names = [item["name"] for line in lines if (item := _STAGE_ITEM.fullmatch(line.strip()))]
@@ -487,7 +499,9 @@ class _DocumentReader:
                 self._add_message(number, row.cells[1][:LONGEST_TEXT], block.place(row.line, row.line))
 
     def _add_message(self, number: str, text: str, place: Place) -> None:
-        self.messages.setdefault(number, Message(number, text, self._collection, place))
+        known = self.messages.get(number)
+        if known is None or not known.text:
+            self.messages[number] = Message(number, text, self._collection, place)
 
     # --- whose options ------------------------------------------------------------------------------------------
 
@@ -588,6 +602,13 @@ def _first_paragraph(lines: Sequence[str]) -> str:
             found.append(line.strip())
     text = " ".join(found)
     return "" if text[:1] in "-+[<" else _shorten(text)
+
+
+def _told_below(lines: Sequence[str]) -> str:
+    """What the first item inside of a list's item says; "" where it holds none."""
+    first = lines[0] if lines else ""
+    item = ITEM.match(first)
+    return _shorten(first[item.end() - 1 :]) if item and item[1] else ""
 
 
 def _place_part(block: SectionBlock, first: int, part: Part) -> Place:

@@ -17,6 +17,7 @@ COMMAND = re.compile(r"[a-z][a-z0-9]*(?:(?:_|::)[a-z0-9]+)+")  # what only comma
 NAME = re.compile(r"-{0,2}[A-Za-z$\\][\w:$.\\-]*")
 OPTION = re.compile(r"-{1,2}[A-Za-z?][\w-]*\+?|\+[A-Za-z0-9][\w+-]*")
 MOST_LINES = 80  # of a synopsis
+MOST_CALLS = 8  # that are shown one below the other; more are a script
 LONGEST = 8000  # characters of it
 
 # What a command may be called: no word with a capital that a sentence could begin with.
@@ -137,9 +138,10 @@ def read_synopses(lines: Sequence[str]) -> list[tuple[int, Synopsis]]:
     is_all = number >= len(lines) or not lines[number - 1].strip()
     if len(found) > 1:
         strong = {synopsis.name for _, synopsis in found if synopsis.is_strong}
+        is_script = len(found) > MOST_CALLS or not all(synopsis.options or synopsis.arguments for _, synopsis in found)
         is_one = len({synopsis.name for _, synopsis in found}) == 1  # which may be examples, all of them
         is_shown = strong and all(synopsis.name in strong or COMMAND.fullmatch(synopsis.name) for _, synopsis in found)
-        return found if is_all and (is_shown or is_one) else []
+        return found if is_all and (is_one or (is_shown and not is_script)) else []
     return found if is_all else []
 
 
@@ -379,7 +381,7 @@ def read_option_names(text: str) -> list[tuple[str, str]]:
         match = OPTION.match(piece)
         if not match:
             return []
-        argument = _REMARK.sub("", piece[match.end() :]).strip().removeprefix("=").strip()
+        argument = " ".join(_REMARK.sub("", piece[match.end() :]).strip().removeprefix("=").split())
         words = argument.lower().split()
         if (
             len(argument) > LONGEST_ARGUMENT

@@ -19,6 +19,8 @@ _ITEM = re.compile(r"\s*(?:[-*+•]|\d{1,3}[.)])\s+(?=\S)")
 # `-hold`: what it does;  **-hold** - what it does;  `-hold` what it does
 _TOLD = re.compile(r"\**`+(?P<code>[^`]{1,120})`+\**(?:\s*[:\u2013\u2014]\s*|\s+-+\s+|\s+)(?P<told>\S.*)", re.DOTALL)
 _BARE_TOLD = re.compile(r"\**(?P<code>[-+]\S{1,60})\**(?:\s*:\s+|\s+[-\u2013\u2014]+\s+)(?P<told>\S.*)", re.DOTALL)
+# The same at the beginning of a paragraph, where a sentence may begin with an option too.
+_DEFINED = re.compile(r"\**`+(?P<code>[-+][^`]{1,120})`+\**(?:\s*:\s+|\s+[-\u2013\u2014]+\s+)(?P<told>\S.*)", re.DOTALL)
 LONGEST_LINE = 400
 
 
@@ -89,6 +91,14 @@ def _end_of(lines: Sequence[str], number: int) -> int:
 
 def _indent(line: str) -> int:
     return len(line) - len(line.lstrip())
+
+
+def read_definition(lines: Sequence[str]) -> list[Usage]:
+    """The options that a paragraph begins with, where it says what they do: "`-hold`: repair hold"."""
+    text = " ".join(line.strip() for line in lines)
+    told = _DEFINED.fullmatch(text) if len(text) <= 4 * LONGEST_LINE else None
+    names = read_option_names(told["code"]) if told else []
+    return [Usage(tuple(names), told["told"], 0, len(lines) - 1)] if told and names else []
 
 
 def read_items(lines: Sequence[str]) -> list[Usage]:
