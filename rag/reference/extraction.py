@@ -87,6 +87,8 @@ _COMMAND_TOLD = re.compile(r"\b[Cc]ommand\b")
 _REMARK = re.compile(r"\s\([^()]*\)\s*$")  # `NAME (deprecated)`
 _BETWEEN_CALLS = re.compile(r",\s+(?=[a-z]\w{0,60}(?:\s+[\[(-]|$|,))")
 _SET = re.compile(r"set (?P<name>[a-z]\w*_\w+) (?P<values>\w+(?:\|\w+)+|<[^<>]+>)")  # `set timing_mode early|late`
+# A paragraph that tells something by itself: a whole sentence, or "To hide a widget:".
+_TELLS = re.compile(r"\A(?!Returns\b).*[.!)]\Z|\ATo .*:\Z", re.DOTALL)
 MOST_CANDIDATES = 20  # commands of one section that its options may be of
 _CUT_AT = 118  # characters from which on a heading was perhaps cut (`rag.blocks.MAX_HEADING_CHARACTERS`)
 _SENTENCE_END = re.compile(r"(?<!e\.g)(?<!i\.e)[.!](?=\s+[A-Z`\"(]|\s*\Z)")
@@ -343,14 +345,18 @@ class _DocumentReader:
         return draft
 
     def _purpose(self, name: str) -> str:
-        """What the paragraphs above a synopsis say: the first that has its name, else the last that does not lead on to something."""
-        told = [piece.text for piece in (self._first_prose, self._prose) if piece]
+        """What the paragraphs above a synopsis say: the first that has its name, else a whole sentence.
+
+        That of the section's first paragraph, or of the last one where the section has shown another command before.
+        """
+        told = [piece.text.strip() for piece in (self._first_prose, self._prose) if piece]
         for text in told:
             if re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text):
                 return _shorten(text)
-        if told and not told[-1].rstrip().endswith(":"):
-            return _shorten(told[-1])
-        return ""
+        path = self._first_prose.path if self._first_prose else ()
+        if self._of_section.get(path, {}).keys() - {name}:
+            told.reverse()
+        return next((_shorten(text).rstrip(":") for text in told if _TELLS.search(text)), "")
 
     def _read_usage(self, block: SectionBlock, lines: Sequence[str]) -> None:
         if usages := read_usage(lines):
