@@ -38,6 +38,7 @@ def count_cards(reference: Reference) -> dict[str, Counter[str]]:
         counted["described"] += sum(option.is_described for option in command.options)
         counted["arguments"] += len(command.arguments)
         counted["disagreements"] += len(command.disagreements)
+        counted["shown in part"] += command.is_partial
     for variable in reference.variables:
         counts.setdefault(variable.collection, Counter())["variables"] += 1
     for message in reference.messages:

@@ -326,12 +326,40 @@ def test_an_example_gives_way_to_the_synopsis() -> None:
     assert [(option.name, option.is_required) for option in card.options] == [("-name", True), ("-ground", False)]
 
 
+RELEASES = "# Release notes\n\nThe `read_wave` command has a new option.\n\n```tcl\nread_wave [-scope scope]\n```\n"
+
+
+def test_release_notes_show_a_part_of_a_command() -> None:
+    reference = read(RELEASES, "doc/ChangeLog.md")
+    assert command(reference, "read_wave").is_partial
+    assert reference.options_of("read_wave") == frozenset()  # nobody is told that -gzip is wrong
+    assert not command(read(RELEASES.replace("Release notes", "Waves"), "doc/waves.md"), "read_wave").is_partial
+
+
+@pytest.mark.parametrize(
+    ("call", "is_partial"),
+    [
+        ("run_all -fast $net", False),
+        ("run_all -fa -depth 3 $net > out.rpt", False),
+        ("run_all -depth 3 {a b} ;# why", False),
+        ("run_all -slow $net", True),
+        ("run_all $net $other", True),
+        ("run_all \\\n    -slow \\\n    $net", True),
+    ],
+)
+def test_where_examples_use_more_than_documents_say_of_a_command_it_is_shown_in_part(
+    call: str, is_partial: bool
+) -> None:
+    text = f"# Run\n\nThe `run_all` command runs.\n\n```tcl\nrun_all [-fast] [-depth n] net\n```\n\n## Example\n\n```tcl\n{call}\n```\n"
+    assert command(read(text), "run_all").is_partial is is_partial
+
+
 def test_a_heading_that_was_cut_gives_what_comes_before_the_cut() -> None:
     first = "lint_off [-rule <message>] [-file <filename>] [-lines <first_line> <last_line>] [-contents <contents_wildcard>] [-match <wild>]"
     reference = read(f"Control\n=======\n\n.. option:: {first}\n\n   Switch a warning off.\n", "control.rst")
     card = command(reference, "lint_off")
-    assert card.synopsis.endswith("[-match ...")
-    assert [option.name for option in card.options] == ["-rule", "-file", "-lines", "-contents", "-match"]
+    assert card.synopsis.endswith("[-contents <contents_wildcard> ...")
+    assert [option.name for option in card.options] == ["-rule", "-file", "-lines", "-contents"]
 
 
 @pytest.mark.parametrize("tokens", [30, 45, 60])

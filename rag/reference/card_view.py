@@ -51,6 +51,9 @@ def _draw_command(card: Command) -> Iterator[str]:
     if card.synopsis:
         yield ""
         yield from (f"    {printable(line.expandtabs(4))}" for line in textwrap.dedent(card.synopsis).split("\n"))
+    if card.is_partial:
+        yield ""
+        yield "    The document shows a part of it: there may be other options and arguments."
     yield from _draw_options("options", card.options, card.place)
     yield from _draw_options("arguments", card.arguments, card.place)
     if card.disagreements:

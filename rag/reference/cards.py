@@ -66,7 +66,10 @@ class Disagreement:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command as one document describes it: `synopsis` in its own letters ("" for none), what it does, its options and its arguments."""
+    """A command as one document describes it: `synopsis` in its own letters ("" for none), what it does, its options and its arguments.
+
+    `is_partial`: the document shows only a part, as release notes do, or examples of the collection use more than it says.
+    """
 
     name: str
     collection: str
@@ -75,6 +78,7 @@ class Command:
     options: tuple[Option, ...]
     place: Place
     arguments: tuple[Option, ...] = ()
+    is_partial: bool = False
 
     @property
     def disagreements(self) -> tuple[Disagreement, ...]:
@@ -183,9 +187,11 @@ class Reference:
         return next(iter(self.lookup(name)), None)
 
     def options_of(self, command_name: str) -> frozenset[str]:
-        """The options that any document gives a command; empty where the command, or any option of it, is unknown."""
-        cards = self._by_name.get(command_name, [])
-        return frozenset(option.name for card in cards if isinstance(card, Command) for option in card.options)
+        """The options that any document gives a command; empty where the command is unknown, or no document shows it whole."""
+        cards = [card for card in self._by_name.get(command_name, []) if isinstance(card, Command)]
+        if all(card.is_partial for card in cards):
+            return frozenset()
+        return frozenset(option.name for card in cards for option in card.options)
 
     def near(self, name: str) -> list[str]:
         """Known names that are spelled like this unknown one, the nearest first."""

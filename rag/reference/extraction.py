@@ -10,13 +10,14 @@ with the text and no faster.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby, islice
 
 from rag.documents import Chunk
 from rag.passages import ITEM
 from rag.reference.cards import Command, Message, Option, Place, Reference, Variable
+from rag.reference.examples import Call, is_covered, read_calls
 from rag.reference.messages import LONGEST_TEXT, NUMBER, WORD, read_message
 from rag.reference.sections import SectionBlock, has_header, read_blocks
 from rag.reference.synopses import (
@@ -89,6 +90,9 @@ _BETWEEN_CALLS = re.compile(r",\s+(?=[a-z]\w{0,60}(?:\s+[\[(-]|$|,))")
 _SET = re.compile(r"set (?P<name>[a-z]\w*_\w+) (?P<values>\w+(?:\|\w+)+|<[^<>]+>)")  # `set timing_mode early|late`
 # A paragraph that tells something by itself: a whole sentence, or "To hide a widget:".
 _TELLS = re.compile(r"\A(?!Returns\b).*[.!)]\Z|\ATo .*:\Z", re.DOTALL)
+# Documents that show what is new of a command, and not the whole.
+_NOTES = re.compile(r"change_?log|release[-_ ]?notes|what.?s[-_ ]?new|\b(?:changes|news|history)\b", re.IGNORECASE)
+MOST_CALLS = 20_000  # of a document
 MOST_CANDIDATES = 20  # commands of one section that its options may be of
 _CUT_AT = 118  # characters from which on a heading was perhaps cut (`rag.blocks.MAX_HEADING_CHARACTERS`)
 _SENTENCE_END = re.compile(r"(?<!e\.g)(?<!i\.e)[.!](?=\s+[A-Z`\"(]|\s*\Z)")
@@ -99,19 +103,40 @@ def read_reference(chunks: Iterable[Chunk]) -> Reference:
     commands: list[Command] = []
     variables: list[Variable] = []
     messages: list[Message] = []
-    for (collection, path), of_document in groupby(chunks, key=_document):
-        passages = list(of_document)
-        if is_read(path):
-            reader = _DocumentReader(collection, passages[0].title)
-            reader.read(passages)
-            commands += reader.finish()
-            variables += reader.variables.values()
-            messages += reader.messages.values()
+    for collection, of_collection in groupby(chunks, key=_collection):
+        own: list[Command] = []
+        calls: dict[str, set[Call]] = {}
+        for path, of_document in groupby(of_collection, key=_path):
+            passages = list(of_document)
+            if is_read(path):
+                reader = _DocumentReader(collection, passages[0].title)
+                reader.read(passages)
+                own += reader.finish(is_partial=_NOTES.search(f"{path} {passages[0].title}") is not None)
+                variables += reader.variables.values()
+                messages += reader.messages.values()
+                for call in reader.calls:
+                    calls.setdefault(call.name, set()).add(call)
+        commands += _mark_partial(own, calls)
     return Reference(tuple(commands), tuple(variables), tuple(messages))
 
 
-def _document(chunk: Chunk) -> tuple[str, str]:
-    return chunk.collection, chunk.path
+def _mark_partial(commands: Sequence[Command], calls: Mapping[str, set[Call]]) -> Iterator[Command]:
+    """The commands of a collection, those marked whose examples use more than all documents together say of them."""
+    cards: dict[str, list[Command]] = {}
+    for command in commands:
+        cards.setdefault(command.name, []).append(command)
+    partial = {
+        name for name, found in cards.items() if not all(is_covered(call, found) for call in calls.get(name, ()))
+    }
+    yield from (replace(command, is_partial=True) if command.name in partial else command for command in commands)
+
+
+def _collection(chunk: Chunk) -> str:
+    return chunk.collection
+
+
+def _path(chunk: Chunk) -> str:
+    return chunk.path
 
 
 def is_read(path: str) -> bool:
@@ -170,6 +195,7 @@ class _DocumentReader:
     def __init__(self, collection: str, title: str) -> None:
         self.variables: dict[str, Variable] = {}
         self.messages: dict[str, Message] = {}
+        self.calls: set[Call] = set()  # of any command, in code
         self._collection = collection
         self._title = title
         self._commands: dict[str, _Draft] = {}
@@ -207,8 +233,8 @@ class _DocumentReader:
             self._read_messages(block)
             before = block
 
-    def finish(self) -> Iterator[Command]:
-        """The document's commands."""
+    def finish(self, is_partial: bool) -> Iterator[Command]:
+        """The document's commands; `is_partial`: it is one that shows what is new of them."""
         for draft in self._commands.values():
             title = _MAN_TITLE.fullmatch(self._title)
             if title and title["name"] == draft.name:
@@ -220,7 +246,14 @@ class _DocumentReader:
                     [replace(one, is_required=False) for one in group] for group in (options, arguments)
                 )
             yield Command(
-                draft.name, self._collection, synopsis, draft.description, tuple(options), draft.place, tuple(arguments)
+                draft.name,
+                self._collection,
+                synopsis,
+                draft.description,
+                tuple(options),
+                draft.place,
+                tuple(arguments),
+                is_partial,
             )
 
     # --- headings that are options, commands, variables or messages ---------------------------------------------
@@ -277,6 +310,8 @@ class _DocumentReader:
             return
         lines = [line.text for line in block.lines]
         synopses = read_synopses(lines)
+        if not any(synopsis.is_strong for _, synopsis in synopses) and len(self.calls) < MOST_CALLS:
+            self.calls.update(read_calls(lines))
         for first, synopsis in synopses:
             if f"`{synopsis.name}` variable" in self._near():
                 self._add_variable(

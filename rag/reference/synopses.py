@@ -199,7 +199,11 @@ def _read_parts(
     """The synopsis whose first token is the name; None where something stands behind it that no synopsis has."""
     name, rest = tokens[0].text, tokens[1:]
     reader = _Reader(rest, is_long=bool(COMMAND.fullmatch(name)))
-    if not reader.read() and not (is_cut and reader.has_signs):
+    is_whole = reader.read()
+    if is_cut and tokens[-1].text != "]" and len(reader.options) > 1:
+        reader.options.pop()  # what it takes is behind the cut
+        is_whole = reader.has_signs
+    if not is_whole:
         return None
 
     stands_alone = taken > 1 and all(_BEGINS.match(line.strip()) for line in body[1:] if line.strip())

@@ -31,12 +31,13 @@ _REDIRECTIONS = (">", ">>")  # which Tcl shells of timers take behind any report
 
 
 def as_tclint(commands: Iterable[Command]) -> dict[str, Any]:
-    """The schema. A command that several documents describe takes what any of them says."""
+    """The schema. A command that several documents describe takes what any of them says; one that none shows whole is left out."""
     cards: dict[str, list[Command]] = {}
     for command in commands:
         if command.name not in BUILTINS and _TCL_NAME.fullmatch(command.name) and (command.synopsis or command.options):
             cards.setdefault(command.name, []).append(command)
-    return {"name": NAME, "commands": {name: _describe(found) for name, found in sorted(cards.items())}}
+    whole = {name: found for name, found in cards.items() if not all(card.is_partial for card in found)}
+    return {"name": NAME, "commands": {name: _describe(found) for name, found in sorted(whole.items())}}
 
 
 def _describe(cards: Sequence[Command]) -> dict[str, Any]:
