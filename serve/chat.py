@@ -8,7 +8,7 @@ Retrieval and token counting are handed in; nothing here speaks HTTP.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from rag.answering.citations import Citation, cite
@@ -20,8 +20,10 @@ from rag.documents import Hit
 from rag.errors import CollectionUnknown, EmbedderUnavailable, IndexCorrupt, MilvusUnavailable
 from rag.pasted_log import condense_paste
 from rag.query import TURNS_SEARCHED, fallback_query, has_content, own_words, retrieval_query, shorten_turn
+from rag.reference.cards import Reference
 from rag.selection import VERSION_MARK
 from serve.errors import CollectionNotFound, ContextLengthExceeded, RetrievalUnavailable, TooManyTokens
+from serve.guidance import guide
 from serve.protocol import ChatRequest, Message, message_text, with_text
 from serve.settings import ServeSettings
 
@@ -35,6 +37,10 @@ class Searcher(Comparer, Protocol):
     @property
     def collections(self) -> Iterable[str]:
         """Names of what is searched."""
+
+    @property
+    def reference(self) -> Reference:
+        """What the documents say of commands, with their options."""
 
     def within(self, collections: Iterable[str]) -> Searcher:
         """The same over the named collections alone. Raises `rag.errors.CollectionUnknown`."""
@@ -61,6 +67,8 @@ class Counter(Protocol):
 class Grounded:
     """A request with its passages: `body` goes to the engine; `answer` is set when the gateway answers by itself instead.
 
+    `guidance` are the fields that go to the engine beside the body, as far as it takes them.
+
     `query` found the passages (None: nothing was searched); `fallback` tells whether it is the second one that was tried. An answer of
     `quotes` has their places in the passages, and `citations` their places in the answer.
     """
@@ -73,6 +81,7 @@ class Grounded:
     fallback: bool = False
     quotes: tuple[Quote, ...] = ()
     citations: tuple[Citation, ...] = ()
+    guidance: dict[str, Any] = field(default_factory=dict)
 
     @property
     def refused(self) -> bool:
@@ -110,7 +119,7 @@ def ground(request: ChatRequest, retriever: Searcher, counter: Counter, settings
     turns = [message_text(message) for message in request.messages if message["role"] == "user"]
     searched = [shorten_turn(condense_paste(turn)) for turn in turns[-TURNS_SEARCHED:]]
     if not request.options.enabled or last["role"] != "user" or not has_content(searched[-1]):
-        return _capped(plain, request, max_model_len)
+        return _guided(_capped(plain, request, max_model_len), request, retriever, settings)
     top_k, quoting = request.options.top_k or settings.top_k, wants_quotes(request, settings)
     try:
         query, hits, fallback = find_passages(searched, retriever, max(top_k, HITS_READ) if quoting else top_k)
@@ -130,7 +139,16 @@ def ground(request: ChatRequest, retriever: Searcher, counter: Counter, settings
     messages = _merge_system(prompt.system, [*earlier, with_text(last, prompt.user)])
     tokens = counter.count_messages(messages, request.tools)
     grounded = Grounded({**plain.body, "messages": messages}, query, prompt.hits, tokens, fallback=fallback)
-    return _capped(grounded, request, max_model_len)
+    return _guided(_capped(grounded, request, max_model_len), request, retriever, settings)
+
+
+def _guided(grounded: Grounded, request: ChatRequest, retriever: Searcher, settings: ServeSettings) -> Grounded:
+    """With what holds the answer to the names that the model is given to read. Raises RetrievalUnavailable."""
+    try:
+        guidance = guide(request, grounded.body, lambda name: retriever.reference.options_of(name), settings)
+    except IndexCorrupt as error:
+        raise RetrievalUnavailable(f"{error}") from error
+    return replace(grounded, guidance=guidance)
 
 
 def _quoted(plain: Grounded, quotes: Sequence[Quote], hits: Sequence[Hit], top_k: int) -> Grounded:

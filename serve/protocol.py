@@ -31,6 +31,7 @@ class RetrievalOptions(BaseModel):
     top_k: int | None = Field(default=None, ge=1, le=50)
     collections: list[str] = Field(default=[], max_length=100, fail_fast=True)  # search only these; empty: all
     answer: Literal["auto", "quote", "model"] | None = None  # who words the answer; empty: the gateway's setting
+    grammar: bool | None = None  # names are only copied; empty: where retrieval is on
 
 
 class ChatRequest(BaseModel):

@@ -42,6 +42,7 @@ from serve.errors import (
     TooManyInFlight,
     UpstreamBroken,
 )
+from serve.guidance import GuidedEngine
 from serve.metrics import Metrics
 from serve.passage_page import PAGE_HEADERS, public_url, read_quotes, render
 from serve.protocol import ChatRequest, completion, parse_chat_request, stream_chunks
@@ -94,6 +95,7 @@ class Gateway:
     counter: Counter
     upstream: Upstream
     metrics: Metrics = field(default_factory=Metrics)
+    engine: GuidedEngine = field(init=False)
     admission: Admission = field(init=False)
     visitors: Visitors = field(init=False)
     body_bytes: int = 0  # of the bodies that are arriving now
@@ -101,6 +103,7 @@ class Gateway:
     _windows: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.engine = GuidedEngine(self.upstream, self.settings)
         self.admission = Admission(self.settings.answers_in_flight)
         self.visitors = Visitors.of(self.settings)
 
@@ -194,7 +197,7 @@ async def _whole_answer(gateway: Gateway, chat: ChatRequest, grounded: Grounded)
     if grounded.answer is not None:
         return completion(chat, *_own_answer(gateway, grounded, grounded.answer))
     with gateway.metrics.in_flight.track_inprogress():
-        answer = await gateway.upstream.complete(grounded.body)
+        answer = await gateway.engine.complete(grounded.body, grounded.guidance)
     for choice in answer["choices"]:
         message = choice["message"]
         message["annotations"] = url_citations(message.get("content") or "", grounded.hits, gateway.passage_url)
@@ -215,7 +218,7 @@ async def _answer_chunks(gateway: Gateway, chat: ChatRequest, grounded: Grounded
         return
     annotator = StreamAnnotator(grounded.hits, gateway.passage_url)
     with gateway.metrics.in_flight.track_inprogress():
-        async with contextlib.aclosing(gateway.upstream.stream(grounded.body)) as chunks:
+        async with contextlib.aclosing(gateway.engine.stream(grounded.body, grounded.guidance)) as chunks:
             async for chunk in chunks:
                 yield annotator.annotate(chunk)
 
@@ -254,6 +257,7 @@ async def models(request: Request) -> Response:
             "created": model.get("created") or 0,
             "owned_by": "chipalign",
             "max_model_len": model.get("max_model_len"),
+            "guidance": gateway.engine.abilities,
         }
         for model in await served_models(gateway)
     ]

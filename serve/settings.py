@@ -95,6 +95,15 @@ class ServeSettings:
         "who words an answer: quote (the documents' own words, no engine), model, or auto: quotes for a model below 7 billion weights",
         choices=("auto", "quote", "model"),
     )
+    grammar: str = setting(
+        "CHIPALIGN_GRAMMAR",
+        "on",
+        "on: a grammar lets the model write only such names (commands, options, variables, paths) as it was given to read; off: none",
+        choices=("on", "off"),
+    )
+    repetition_detection: str = setting(
+        "CHIPALIGN_REPETITION_DETECTION", "on", "on: vLLM ends an answer that repeats itself; off: it is not asked to", choices=("on", "off")
+    )
     max_model_len: int = setting("CHIPALIGN_MAX_MODEL_LEN", 0, "context window of the engine, in tokens; 0: the model's own", 0, 10_000_000)
     connect_timeout_s: float = setting("CHIPALIGN_CONNECT_TIMEOUT_S", 5.0, "longest wait for a connection to the engine", 0.1, 600.0)
     read_timeout_s: float = setting("CHIPALIGN_READ_TIMEOUT_S", 120.0, "longest silence of the engine in a stream; comments are silence", 0.1, 3600.0)

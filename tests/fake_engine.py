@@ -15,6 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 
+from serve.guidance import GRAMMAR, PROBE, REPETITION
+
 ENGINE_MODEL = "chipalign-demo"
 
 
@@ -33,6 +35,8 @@ class EngineScript:
     chunks: tuple[Mapping[str, Any], ...] | None = None  # the very chunks of every stream, before [DONE]
     whole: Mapping[str, Any] | None = None  # the very body of every whole answer
     models: Any = None  # the very `data` of /v1/models
+    refuses: tuple[str, ...] = ()  # fields of a request that are a 400
+    ignores: tuple[str, ...] = ()  # fields that a probe finds without effect
     raw: Iterable[bytes] | None = None  # the very bytes on the wire of whatever is asked, piece by piece; then the connection closes
 
 
@@ -42,6 +46,7 @@ class FakeEngine:
     def __init__(self, script: EngineScript | None = None) -> None:
         self.script = script or EngineScript()
         self.bodies: list[dict[str, Any]] = []
+        self.probes: list[dict[str, Any]] = []  # the gateway's own questions what this engine can do
         self.keys: list[str | None] = []  # what stood in the Authorization of each request
         self.hung_up = threading.Event()  # set when the client closed its connection amid an answer
         self._released = threading.Event()
@@ -65,6 +70,7 @@ class FakeEngine:
         self._released = threading.Event()
         self.hung_up.clear()
         self.bodies.clear()
+        self.probes.clear()
         self.keys.clear()
         self.script = EngineScript()
 
@@ -106,12 +112,17 @@ class _EngineHandler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         script = self.owner.script
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.owner.bodies.append(body)
+        is_probe = body["messages"] == PROBE["messages"]
+        (self.owner.probes if is_probe else self.owner.bodies).append(body)
         self.owner.keys.append(self.headers["Authorization"])
         if script.raw is not None:
             self._send_raw(script.raw)
         elif script.garbage:
             self._send(200, b"<html>hello</html>", "text/html")
+        elif refused := [field for field in script.refuses if field in body]:
+            self._send_json(400, {"error": {"message": f"no {refused[0]}", "type": "BadRequestError", "param": None, "code": 400}})
+        elif is_probe:
+            self._send_json(200, _probed(script, body))
         elif script.refusal:
             status, message = script.refusal
             self._send_json(status, {"error": {"message": message, "type": "BadRequestError", "param": None, "code": status}})
@@ -189,8 +200,16 @@ class _EngineHandler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-def _whole(text: str) -> dict[str, Any]:
-    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "logprobs": None, "finish_reason": "stop"}
+def _probed(script: EngineScript, body: Mapping[str, Any]) -> dict[str, Any]:
+    """What a vLLM answers that knows the fields of the probe, but for those it ignores."""
+    known = [field for field in (GRAMMAR, REPETITION) if field in body and field not in script.ignores]
+    if GRAMMAR not in known:
+        return _whole("No.")
+    return _whole("yes yes yes", "repetition") if REPETITION in known else _whole("yes " * 20, "length")
+
+
+def _whole(text: str, finish_reason: str = "stop") -> dict[str, Any]:
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "logprobs": None, "finish_reason": finish_reason}
     usage = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
     return {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": ENGINE_MODEL, "choices": [choice], "usage": usage}
 

@@ -24,8 +24,8 @@ LAYERS = {  # a file imports only files, and rooms, that stand before it here
     "hit_view qa_measures qa_answers qa_client qa_prompts answer_questions answer_scores triplets qa_summary "
     "index_commands reference_commands commands eval_commands qa_commands answer_commands adapt_commands triplet_commands",
     "serve": "errors settings strict_json protocol sse metrics auth visitors admission log_lines template_worker templates tokens slots weights "
-    "engine_answers upstream chat passage_page routes reference_routes app connections engine machine guard supervisor step panel up doctor bench "
-    "commands experiment experiment_inputs experiment_run experiment_scores experiment_report experiment_plots eval_commands",
+    "engine_answers upstream guidance chat passage_page routes reference_routes app connections engine machine guard supervisor step panel up doctor "
+    "bench commands experiment experiment_inputs experiment_run experiment_scores experiment_report experiment_plots eval_commands",
     "ui": "plain_text errors settings verification events client conversation store heartbeat escaping markdown_parser rendering transcript chat_app "
     "page_guard page_server mrkdwn slack_events slack_blocks slack_delivery slack_queue slack_bot pasted terminal commands",
 }

@@ -80,6 +80,7 @@ class CountingSearcher:
         self.retriever = retriever
         self.queries: list[str] = []
         self.collections = retriever.collections
+        self.reference = retriever.reference
 
     def within(self, collections: Iterable[str]) -> Retriever:
         return self.retriever.within(collections)
