@@ -1,7 +1,7 @@
 """One passage as a page of its own, where the links of citations lead when a document has no public page.
 
-It holds text alone: no script, no picture, no link of the document's. The headers make a browser hold the page to that. An address that
-names places of the text, `?quote=0-120&quote=300-341#quote`, shows these marked and begins at the first.
+It holds text alone: no script, no picture, no link of the document's. The headers make a browser hold the page to that.
+An address that names places of the text, `?quote=0-120&quote=300-341#quote`, shows these marked and begins at the first.
 
     HTMLResponse(render(chunk, read_quotes(["0-120"])), headers=PAGE_HEADERS)
 """
@@ -62,7 +62,7 @@ def render(chunk: Chunk, quoted: Sequence[Span] = ()) -> str:
 
 
 def _mark(text: str, quoted: Sequence[Span]) -> Iterator[str]:
-    """The text as HTML, piece by piece; places that overlap are marked as one, and the first has the name that the address ends with."""
+    """The text as HTML; places that overlap are marked as one, and the first has the name that the address ends with."""
     position = 0
     for start, end in sorted(span for span in quoted if 0 <= span[0] < span[1] <= len(text)):
         if end <= position:

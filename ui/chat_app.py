@@ -1,4 +1,4 @@
-"""The chat page (Streamlit): type a question, watch the answer come, and read below it the passages it stands on, what it quotes marked.
+"""The chat page (Streamlit): type a question, watch the answer come, and read below it the passages that it stands on.
 
 It only draws: asking is `ui.client`'s, the conversation `ui.conversation`'s, and prompts and retrieval live in the gateway. What
 documents and models say is never rendered as HTML.
@@ -75,7 +75,8 @@ STYLE = """<style>
 .stExpander h5, .stExpander h6 { font-size: 1rem; padding: 0.5rem 0 0; }
 .stExpander table { font-size: 0.875rem; }
 /* Marks in an answer are what no passage supports. */
-.stMarkdownColoredBackground { background-color: light-dark(#fee2e2, #5b1a1a) !important; text-decoration: underline wavy #dc2626 1px; }
+.stMarkdownColoredBackground {
+  background-color: light-dark(#fee2e2, #5b1a1a) !important; text-decoration: underline wavy #dc2626 1px; }
 .stMarkdownColoredBackground code { background: none; }
 /* Marks in a passage are quotes: in a marker's yellow, and without a gap between two of them. */
 [class*="st-key-passages-"] .stMarkdownColoredBackground {
@@ -226,7 +227,7 @@ def draw_turn(turn: Turn, index: int) -> None:
 def draw_answer(turn: Turn) -> None:
     """The answer with what the passages do not support marked, and in small print what is to be known of it."""
     if turn.answer:
-        st.markdown(answer_markdown(turn.answer, turn.sources, turn.verification.unsupported if turn.verification else ()))
+        st.markdown(answer_markdown(turn.answer, turn.sources, turn.unsupported))
     if notes := notes_on(turn):
         st.caption("  \n".join(map(literal, notes)))
     if turn.problem:
@@ -234,7 +235,7 @@ def draw_answer(turn: Turn) -> None:
 
 
 def notes_on(turn: Turn) -> list[str]:
-    """What a reader should know of an answer, a line each: what the checks say, who worded it, how it ended, what was searched for."""
+    """What a reader should know of an answer, a line each: the checks, who worded it, how it ended, what was searched."""
     notes = describe_answer(turn)
     if turn.state == "stopped":
         notes.append("Stopped before its end.")
@@ -260,11 +261,12 @@ def is_long(question: str) -> bool:
 
 
 def draw_sources(turn: Turn, index: int) -> None:
-    """The passages: those that the answer stands on each by itself, the first one open, and the others together, folded away."""
+    """The passages: those that the answer stands on each by itself, the first one open; the others together, folded."""
     cited = [source for source in turn.sources if source.number in turn.cited]
     for source in cited:
-        with st.expander(f"**{source.number}** · {literal(source.place)}", expanded=source is cited[0], key=f"source-{index}-{source.number}"):
-            draw_passage(source, f"{index}-{source.number}")
+        name, key = f"**{source.number}** · {literal(source.place)}", f"{index}-{source.number}"
+        with st.expander(name, expanded=source is cited[0], key=f"source-{key}"):
+            draw_passage(source, key)
 
     if others := [source for source in turn.sources if source not in cited]:
         name = "Other passages found" if cited else "Passages found"

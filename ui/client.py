@@ -98,7 +98,8 @@ class Gateway:
         try:
             # `messages` are OpenAI's by construction; the package types each role as a class of its own.
             asked, options = cast(Any, messages), wanted.to_body()
-            with self._openai.chat.completions.create(model=model, messages=asked, stream=True, extra_body=options) as stream:
+            create = self._openai.chat.completions.create
+            with create(model=model, messages=asked, stream=True, extra_body=options) as stream:
                 request_id = stream.response.headers.get("x-request-id", "")
                 for chunk in stream:
                     for event in read_chunk(chunk.to_dict()):

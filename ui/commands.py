@@ -36,22 +36,25 @@ def ask(argv: list[str]) -> int:
         prog="chipalign ask",
         description="Ask a question; the answer and its sources are printed. "
         "What is piped in, such as a log, goes with the question: chipalign ask \"why?\" < run.log",
-        epilog="exit codes: 0 answered; 3 the documents hold nothing about it; 2 the input is wrong, or the gateway gave no whole answer",
+        epilog="exit codes: 0 answered; 3 the documents hold nothing about it; "
+        "2 the input is wrong, or the gateway gave no whole answer",
     )
-    parser.add_argument("question", nargs="*", help="the question; quotes may be left out, and all of it where a log is piped in")
-    parser.add_argument("--url", help="address of the gateway (default: CHIPALIGN_URL, or http://127.0.0.1:8000)")
-    parser.add_argument("--answer", choices=("quote", "model", "auto"), default="auto", help="who words the answer (default: the gateway's choice)")
-    parser.add_argument("--top-k", metavar="N", help="passages to find, from 1 to 50")
-    parser.add_argument("--collection", action="append", default=[], metavar="NAME", help="search this collection alone; may be repeated")
-    parser.add_argument("--sources", action="store_true", help="print the passages too, what the answer quotes marked")
-    parser.add_argument("--json", action="store_true", help="print one JSON document: answer, refused, sources, citations and more")
+    option = parser.add_argument
+    option("question", nargs="*", help="the question; quotes may be left out, and all of it where a log is piped in")
+    option("--url", help="address of the gateway (default: CHIPALIGN_URL, or http://127.0.0.1:8000)")
+    option("--answer", choices=("quote", "model", "auto"), default="auto", help="who words it (default: the gateway's choice)")
+    option("--top-k", metavar="N", help="passages to find, from 1 to 50")
+    option("--collection", action="append", default=[], metavar="NAME", help="search this one alone; may be repeated")
+    option("--sources", action="store_true", help="print the passages too, what the answer quotes marked")
+    option("--json", action="store_true", help="print one JSON document: answer, refused, sources, citations and more")
     args = parser.parse_args(argv)
     top_k = parse_top_k("--top-k", args.top_k) if args.top_k is not None else None
     settings = _settings(args.url)
     question = join_question(" ".join(args.question), read_pasted(sys.stdin))
     if not question:
         raise EmptyQuestion
-    turn, finished = _ask(Turn(question, answer_by=args.answer), settings, Wanted(args.answer, top_k, tuple(args.collection)), args.json)
+    wanted = Wanted(args.answer, top_k, tuple(args.collection))
+    turn, finished = _ask(Turn(question, answer_by=args.answer), settings, wanted, args.json)
     if args.json:
         sys.stdout.write(_as_json(turn, finished))
     else:

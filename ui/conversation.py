@@ -13,6 +13,7 @@ from typing import Literal
 
 from ui.errors import EmptyQuestion
 from ui.events import AnswerBy, Event, Finished, Message, Source, SourcesFound, TextDelta
+from ui.plain_text import Span
 from ui.verification import Verification, describe_checks
 
 # About 3000 tokens of English at 4 characters each: with passages and an answer it fits the 8192 tokens that we serve by default.
@@ -46,8 +47,13 @@ class Turn:
     verification: Verification | None = None
 
     @property
+    def unsupported(self) -> tuple[Span, ...]:
+        """The places in the answer that no passage supports, as far as that was checked."""
+        return self.verification.unsupported if self.verification else ()
+
+    @property
     def is_worded_by_model(self) -> bool:
-        """Whether a model put the passages into its own words; a gateway that does not say so quotes them where there are quotes."""
+        """Whether a model put the passages into its own words; where the gateway does not say it, an answer with quotes is none."""
         mode = self.verification.mode if self.verification else ""
         is_quoted = mode == "quote" or (mode != "model" and any(source.quoted for source in self.sources))
         return self.state == "answered" and bool(self.sources) and not is_quoted and not self.is_refused
@@ -108,7 +114,9 @@ def close_interrupted(conversation: Conversation) -> Conversation:
 
 def retry(conversation: Conversation) -> Conversation:
     """The conversation with its last question asked afresh. An empty conversation stays empty."""
-    return with_last(conversation, Turn(conversation[-1].question, answer_by=conversation[-1].answer_by)) if conversation else conversation
+    if not conversation:
+        return conversation
+    return with_last(conversation, Turn(conversation[-1].question, answer_by=conversation[-1].answer_by))
 
 
 def trim(conversation: Conversation, max_chars: int = MAX_CHARS) -> Conversation:

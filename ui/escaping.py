@@ -61,7 +61,7 @@ class Code:
 
 @dataclass(frozen=True)
 class Marked:
-    """Pieces before a coloured background; each of `groups` (a word, bold text, code) makes sense without the others."""
+    """Pieces before a coloured background; each of `groups` (text, bold text, code) makes sense without the others."""
 
     colour: Colour
     groups: Sequence[Sequence[Piece]]
@@ -85,7 +85,8 @@ def write(pieces: Iterable[Piece], in_table: bool = False) -> str:
     parts: list[str] = []
     for kind, run in groupby(_without_addresses(_markable(pieces, in_table)), type):
         if kind is Marked:
-            parts += [f":{piece.colour}-background[{_label(piece.groups, in_table)}]" for piece in run if isinstance(piece, Marked)]
+            marked = [piece for piece in run if isinstance(piece, Marked)]
+            parts += [f":{piece.colour}-background[{_label(piece.groups, in_table)}]" for piece in marked]
             continue
         joined = "".join(map(_letters, run))
         if kind is Text:
@@ -126,7 +127,7 @@ def _label(groups: Sequence[Sequence[Piece]], in_table: bool) -> str:
 
 
 def _is_label(markdown: str) -> bool:
-    """Whether the label of a directive can hold `markdown`: no blank at its ends, which would be lost, and each bracket has its other half."""
+    """Whether a directive's label can hold this: no blank at its ends, which would be lost, and its brackets in pairs."""
     depth = deepest = escapes = 0
     for found in _BRACKET.finditer(markdown):
         escapes += len(found.group()) > 1

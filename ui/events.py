@@ -33,7 +33,8 @@ class Wanted:
 
     def to_body(self) -> dict[str, Any]:
         """The request's own field for it; none where all is left open, which every gateway understands."""
-        given = {"answer": None if self.answer_by == "auto" else self.answer_by, "top_k": self.top_k, "collections": list(self.collections)}
+        answer = None if self.answer_by == "auto" else self.answer_by
+        given = {"answer": answer, "top_k": self.top_k, "collections": list(self.collections)}
         retrieval = {name: value for name, value in given.items() if value}
         return {"retrieval": retrieval} if retrieval else {}
 
@@ -43,7 +44,7 @@ AS_IT_IS = Wanted()
 
 @dataclass(frozen=True)
 class Source:
-    """One retrieved passage, with the number that the answer cites it by. `quoted` are the places in its text that the answer quotes.
+    """One retrieved passage, with the number that the answer cites it by. `quoted` are the places that the answer quotes.
 
     `page` and `version` are "" where a document has none, or where the gateway does not name them.
     """
@@ -79,7 +80,7 @@ class Source:
 
     @property
     def place(self) -> str:
-        """Where the passage stands, in one line: title, headings, page, and the version where the collection's name has none."""
+        """Where it stands, in one line: title, headings, page, and the version where the collection's name has none."""
         page = [f"page {self.page}"] if self.page else []
         is_told = not self.version or self.collection.endswith(f"@{self.version}")
         version = [] if is_told else [f"version {_REST_OF_COMMIT.sub('', self.version)}"]
@@ -168,13 +169,14 @@ def read_chunk(chunk: Mapping[str, Any]) -> Iterator[Event]:
 
 def read_retrieval(retrieval: Mapping[str, Any]) -> SourcesFound:
     """The `retrieval` object of an answer."""
-    quotes = retrieval.get("quotes") or ()
-    sources = tuple(read_source(hit, [quote for quote in quotes if quote["number"] == hit["number"]]) for hit in retrieval.get("hits") or ())
+    hits, quotes = retrieval.get("hits") or (), retrieval.get("quotes") or ()
+    quotes_of = {hit["number"]: [each for each in quotes if each["number"] == hit["number"]] for hit in hits}
+    sources = tuple(read_source(hit, quotes_of[hit["number"]]) for hit in hits)
     return SourcesFound(sources, retrieval.get("query") or "", bool(retrieval.get("refused")))
 
 
 def read_source(hit: Mapping[str, Any], quotes: Iterable[Mapping[str, Any]] = ()) -> Source:
-    """One entry of `retrieval.hits` with those of `retrieval.quotes` that are from it; what a document does not have may be null.
+    """One entry of `retrieval.hits` with the `quotes` of it; what a document does not have may be null.
 
     Documents are not trusted: what steers a terminal or reorders letters is taken out here, for every interface.
     """

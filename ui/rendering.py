@@ -1,9 +1,9 @@
-"""An answer or a passage as Markdown for the page that shows no picture and leads nowhere but to its sources. Pure: strings in, strings out.
+"""An answer or a passage as Markdown for the page that shows no picture and leads nowhere but to its sources. Pure.
 
-The text is parsed, and what was found is written again in a form that every dialect reads alike: code in fences, every other letter that
-could mean something behind a backslash (`ui.escaping`). So lists, tables, headings and emphasis stay; a picture becomes its description, a
-link its text with the address beside it, raw HTML and mathematics the letters that they are, and "[2]" a link to its passage. Spans of
-it are marked by a coloured background, in the page's own dialect.
+The text is parsed, and what was found is written again in a form that every dialect reads alike: code in fences, every
+other letter that could mean something behind a backslash (`ui.escaping`). So lists, tables, headings and emphasis stay;
+a picture becomes its description, a link its text with the address beside it, raw HTML and mathematics the letters that
+they are, and "[2]" a link to its passage. Spans of it are marked by a coloured background, in the page's own dialect.
 
     st.markdown(answer_markdown("Set `$::env(X)`, see [1].", sources))
     for block in passage_blocks("Use `pdngen`.\n", quoted=[(0, 13)]): st.markdown(block.markdown)
@@ -37,7 +37,7 @@ Links = dict[int, str]
 
 @dataclass(frozen=True)
 class _Look:
-    """What a text has beside its letters: the addresses of its citations, the colour of its marks, its largest heading."""
+    """What a text has beside its letters: addresses of its citations, the colour of its marks, its largest heading."""
 
     links: Links
     colour: Colour
@@ -56,7 +56,7 @@ class Block:
 
 
 def answer_markdown(text: str, sources: Iterable[Source] = (), unsupported: Sequence[Span] = ()) -> str:
-    """A model's answer, also one that is still coming, as Markdown: its code letter by letter, its citations linked, nothing else live.
+    """An answer, also one that is still coming, as Markdown: code letter by letter, citations linked, nothing else live.
 
     What `unsupported` spans of it is marked in red.
     """
@@ -106,7 +106,8 @@ def _block(token: Token, tokens: Iterator[Token], look: _Look) -> str:
 
 def _paragraph(tokens: Iterator[Token], look: _Look) -> str:
     """The text of a paragraph or heading; no line of it begins with a blank, which an entity may have written."""
-    text = "".join(write(_inline(token.children or (), look)) for token in takewhile(lambda token: token.nesting == 0, tokens))
+    inside = takewhile(lambda token: token.nesting == 0, tokens)
+    text = "".join(write(_inline(token.children or (), look)) for token in inside)
     return re.sub(r"^[ \t]+", "", text, flags=re.MULTILINE)
 
 
@@ -162,7 +163,8 @@ def _inline(children: Iterable[Token], look: _Look) -> Iterator[Piece]:
             case "strong_open" | "strong_close" | "em_open" | "em_close" | "s_open" | "s_close":
                 yield token.markup
             case "link_open":
-                yield from _link(str(token.attrGet("href") or ""), list(takewhile(lambda token: token.type != "link_close", tokens)), look.links)
+                label = list(takewhile(lambda token: token.type != "link_close", tokens))
+                yield from _link(str(token.attrGet("href") or ""), label, look.links)
             case "image":
                 yield from _image(token)
             case "mark_open":
@@ -172,7 +174,7 @@ def _inline(children: Iterable[Token], look: _Look) -> Iterator[Piece]:
 
 
 def _marked(tokens: Iterator[Token], look: _Look) -> Iterator[list[Piece]]:
-    """What stands in a mark, up to and with the token that closes it: a word, or all of what is bold or linked, at a time."""
+    """What stands in a mark, up to and with the token that closes it: a text, or all of what is bold or linked, at a time."""
     for token in takewhile(lambda token: token.type != "mark_close", tokens):
         yield list(_inline(with_rest(token, tokens), look))
 

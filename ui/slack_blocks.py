@@ -41,8 +41,7 @@ def answer_messages(turn: Turn, question_ts: str, revision: int = 0) -> list[Con
     `revision` counts the updates of a message, since Slack wants new block ids in each.
     """
     links = {source.number: source.link for source in turn.sources if source.link}
-    unsupported = turn.verification.unsupported if turn.verification else ()
-    sections = [_section("answer", section) for section in to_sections(turn.answer, links, unsupported=unsupported)]
+    sections = [_section("answer", section) for section in to_sections(turn.answer, links, unsupported=turn.unsupported)]
     below = [_section("problem", escape(turn.problem))] if turn.problem else []
     if turn.state in ("asked", "answering"):
         below.append(_context("note", [WRITING if sections else SEARCHING]))

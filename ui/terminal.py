@@ -68,7 +68,7 @@ class Preview:
 
 def print_answer(turn: Turn, console: Console) -> None:
     """The answer as Markdown, what the passages do not support marked, and below it what the checks say."""
-    console.print(_Drawn(turn.answer, turn.verification.unsupported if turn.verification else (), "unsupported"))
+    console.print(_Drawn(turn.answer, turn.unsupported, "unsupported"))
     notes = describe_answer(turn)
     if notes:
         console.print(Text("\n" + "\n".join(notes), style="dim"))
@@ -94,7 +94,7 @@ def list_sources(turn: Turn) -> str:
 def write_checks(turn: Turn) -> str:
     """What the checks say of an answer, and the sentences without support, as plain lines; "" where all is well."""
     lines = describe_answer(turn)
-    for start, end in turn.verification.unsupported if turn.verification else ():
+    for start, end in turn.unsupported:
         lines.append(f"  - not supported: {one_line(turn.answer[start:end])}")
     return "".join(f"{line}\n" for line in ["", *lines]) if lines else ""
 

@@ -1,6 +1,7 @@
 """What the gateway found when it held an answer against its passages, and what a person reads of that.
 
-It checks nothing itself, and is pure: dictionaries in, values out. An older gateway says nothing about this, and then nothing is shown.
+It checks nothing itself, and is pure: dictionaries in, values out. Of what an older gateway does not say nothing is
+shown.
 
     found = read_verification({"sentences": [{"start": 0, "end": 12, "supported": False}]})
     found.unsupported, describe_checks(found)
@@ -54,7 +55,7 @@ class SentenceCheck:
 
 @dataclass(frozen=True)
 class Verification:
-    """All that was checked. `mode` says who worded the answer; `dropped` counts unsupported sentences that were left out.
+    """All that was checked. `mode` says who worded the answer; `dropped` counts sentences that were left out.
 
     `is_looped`: the model ran in circles, and its answer was cut there.
     """
