@@ -25,7 +25,7 @@ from ui.conversation import Turn
 from ui.escaping import literal
 from ui.events import read_source
 from ui.mrkdwn import to_sections
-from ui.rendering import answer_markdown
+from ui.rendering import answer_markdown, passage_blocks
 from ui.slack_blocks import answer_messages
 
 SOURCES = tuple(read_source(hit) for hit in HITS)
@@ -90,6 +90,19 @@ def test_no_answer_shows_a_picture_or_leads_elsewhere(attack: Attack) -> None:
     answers = [random_answer(chance) for _ in range(attack.times(500, full=100_000))]
     failures = [f"{answer!r}: {live[:2]}" for answer in answers if (live := what_is_live(answer_markdown(answer, SOURCES)))]
     attack.report("answers on the page: pictures, foreign links, HTML, drawings", len(answers), failures)
+
+
+@pytest.mark.attack
+def test_no_passage_shows_a_picture_or_leads_anywhere_whatever_is_quoted(attack: Attack) -> None:
+    chance = random.Random(19)
+    failures, tries = [], attack.times(300, full=30_000)
+    for _ in range(tries):
+        text = random_answer(chance)
+        starts = [chance.randint(0, len(text)) for _ in range(3)]
+        blocks = passage_blocks(text, [(start, start + chance.randint(1, 40)) for start in starts])
+        live = what_is_live("\n\n".join(block.markdown for block in blocks))
+        failures += [f"{text!r} {starts}: {live[:2]}"] if live else []
+    attack.report("passages with marks: pictures, links, HTML, drawings", tries, failures)
 
 
 @pytest.mark.attack

@@ -35,6 +35,7 @@ _FOUND_LATER = re.compile(
 _CLOSING = ".,;!?)]}>\"'"  # what may stand behind an address in a sentence
 _SCHEME = f"{string.ascii_letters}{string.digits}_.+-"  # what an address or a name may have before `_FOUND_LATER`
 _URL_SAFE = "%/:?#[]@!&=+,;~"  # what an address may hold as it is; all else ends a link early somewhere, and is percent-encoded
+_HALF_A_NAME = re.compile(r":[\w+\-]+\Z")  # of a picture: the colon of a mark behind it would be its end
 _BRACKET = re.compile(r"\\[\[\]\\]|[\[\]]")
 # A directive's label ends at the bracket that closes it, code or not; these are the most that its parser takes
 # (https://github.com/micromark/micromark-extension-directive/blob/main/dev/lib/factory-label.js).
@@ -99,13 +100,17 @@ def write(pieces: Iterable[Piece], in_table: bool = False) -> str:
 
 
 def _markable(pieces: Iterable[Piece], in_table: bool) -> Iterator[Piece]:
-    """The pieces; of marked ones those groups without a mark that would end its label too early."""
+    """The pieces, without the marks that would end too early, or whose colon would end what stands before them."""
+    before = ""
     for piece in pieces:
-        if not isinstance(piece, Marked) or _is_label(_label(piece.groups, in_table)):
+        if isinstance(piece, Marked) and _HALF_A_NAME.search(before):
+            yield from (inner for group in piece.groups for inner in group)
+        elif not isinstance(piece, Marked) or _is_label(_label(piece.groups, in_table)):
             yield piece
-            continue
-        for group in piece.groups:
-            yield from _marked_alone(piece.colour, group, in_table)
+        else:
+            for group in piece.groups:
+                yield from _marked_alone(piece.colour, group, in_table)
+        before = _letters(piece)
 
 
 def _marked_alone(colour: Colour, group: Sequence[Piece], in_table: bool) -> Iterator[Piece]:
