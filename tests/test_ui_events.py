@@ -38,6 +38,12 @@ def test_quotes_become_places_in_the_passages_text() -> None:
     assert source.quote_link == f"{HITS[1]['url']}?quote={source.quoted[0][0]}-{source.quoted[0][1]}#quote"
 
 
+def test_quotes_that_follow_each_other_are_one_place() -> None:
+    hit = {**HITS[1], "text": "One.  Two.\n\nThree. Four."}
+    source = read_source(hit, [quote(hit, "Two."), quote(hit, "One."), quote(hit, "Three.")])
+    assert [source.text[slice(*span)] for span in source.quoted] == ["One.  Two.\n\nThree."]
+
+
 def test_version_that_the_collection_names_is_not_said_twice_nor_a_public_address_changed() -> None:
     source = read_source({**HITS[0], "version": "2.1", "collection": "router@2.1"}, [quote(HITS[0], "diode cells")])
     assert source.place == "Global Routing › Commands › Repair Antennas"

@@ -91,17 +91,7 @@ class Source:
         """The link; on the gateway's own page of the passage it leads to the quotes, which are marked there."""
         if not (self.quoted and self.chunk_id and self.link.endswith(f"/sources/{self.chunk_id}")):
             return self.link
-        return f"{self.link}?{urlencode([('quote', f'{start}-{end}') for start, end in self._joined()])}#quote"
-
-    def _joined(self) -> list[Span]:
-        """The quoted places, those with nothing but blanks between them as one."""
-        joined: list[Span] = []
-        for start, end in sorted(self.quoted):
-            if joined and not self.text[joined[-1][1] : start].strip():
-                joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
-            else:
-                joined.append((start, end))
-        return joined
+        return f"{self.link}?{urlencode([('quote', f'{start}-{end}') for start, end in self.quoted])}#quote"
 
 
 @dataclass(frozen=True)
@@ -195,8 +185,19 @@ def read_source(hit: Mapping[str, Any], quotes: Iterable[Mapping[str, Any]] = ()
         chunk_id=one_line(hit.get("chunk_id") or ""),
         page=one_line(str(hit.get("page") or "")),
         version=one_line(hit.get("version") or ""),
-        quoted=tuple(span for span in spans if span),
+        quoted=tuple(_join(plain(text), [span for span in spans if span])),
     )
+
+
+def _join(text: str, spans: Iterable[Span]) -> list[Span]:
+    """The spans in their order, those with nothing but blanks between them as one."""
+    joined: list[Span] = []
+    for start, end in sorted(spans):
+        if joined and not text[joined[-1][1] : start].strip():
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    return joined
 
 
 def read_citation(annotation: Mapping[str, Any]) -> Citation:

@@ -7,7 +7,7 @@ It asks nothing. Text of models and documents is drawn letter by letter: it make
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 from typing import ClassVar, Literal
 
@@ -28,12 +28,13 @@ from ui.plain_text import Span, one_line, plain
 THEME = Theme(
     {
         "markdown.code": "bold cyan",
+        "markdown.code_block": "cyan",
+        "markdown.marked_code": "bold",
         "markdown.block_quote": "none",
         "markdown.quoted": "bold black on bright_yellow",
         "markdown.unsupported": "underline red",
     }
 )
-CODE_THEME = "ansi_dark"  # the terminal's own colours, without a background
 MARGIN = 4  # columns before a passage
 SEARCHING = "Searching the documents ..."
 
@@ -130,37 +131,44 @@ def _quoted_lines(source: Source) -> set[int]:
 
 
 class _Code(CodeBlock):
-    """A block of code; one that is quoted says so, since its letters have colours of their own."""
+    """A block of code, in one colour; one that is quoted says so above."""
 
     is_quoted = False
 
     @classmethod
     def create(cls, markdown: Markdown, token: Token) -> _Code:
-        made = cls((token.info or "").partition(" ")[0] or "text", CODE_THEME)
+        made = cls("text", "")
         made.is_quoted = bool(token.meta.get(MARKED))
         return made
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         if self.is_quoted:
             yield Text("quoted:", style="markdown.quoted")
-        yield from super().__rich_console__(console, options)
+        yield Padding(Text(str(self.text).rstrip(), style="markdown.code_block", overflow="fold"), (0, 0, 0, 2))
 
 
 class _Drawn(Markdown):
     """Markdown as our own parser reads it, with spans of it marked as `kind`; links show their address."""
 
     elements: ClassVar[dict[str, type[MarkdownElement]]] = {**Markdown.elements, "fence": _Code, "code_block": _Code}
-    inlines = Markdown.inlines | {"quoted", "unsupported"}
+    inlines = Markdown.inlines | {"quoted", "unsupported", "marked_code"}
 
     def __init__(self, text: str, marks: Sequence[Span], kind: Kind) -> None:
-        super().__init__("", code_theme=CODE_THEME, hyperlinks=False)
+        super().__init__("", hyperlinks=False)
         self.parsed = parse(text, marks)
-        for token in self._marks():
-            token.tag = kind
-
-    def _marks(self) -> Iterator[Token]:
         for token in self.parsed:
-            yield from (child for child in token.children or () if child.tag == "mark")
+            _style_marks(token.children or (), kind)
+
+
+def _style_marks(tokens: Sequence[Token], kind: Kind) -> None:
+    """Name the marks by their kind, and the code in them, which has a colour of its own elsewhere."""
+    is_marked = False
+    for token in tokens:
+        if token.tag == "mark":
+            token.tag = kind
+            is_marked = token.nesting > 0
+        elif is_marked and token.type == "code_inline":
+            token.tag = "marked_code"
 
 
 class _Tail:
