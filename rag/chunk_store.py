@@ -86,6 +86,10 @@ class ChunkStore(Sequence[Chunk]):
         """Bytes of the lines of the rows from `start` up to, not including, `stop`."""
         return int(self._offsets[stop] - self._offsets[start])
 
+    def ids_of(self, start: int, stop: int) -> list[str]:
+        """The ids of the rows from `start` up to, not including, `stop`; no line is parsed."""
+        return [f"{number:016x}" for number in self._ids[start:stop].tolist()]
+
     def find(self, chunk_id: str) -> int | None:
         """The row of the chunk with this id, or None. It compares all ids: 0.5 ms for a million."""
         try:

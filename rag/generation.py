@@ -3,7 +3,7 @@
 It does not decide which generation is the current one (the manifest does) and cuts or embeds nothing. Opening maps files into memory and
 parses next to nothing, so ten processes share one copy.
 
-    kind = write_generation(folder, chunks, records, vectors, tokens); index = open_generation(index_dir, manifest)
+    kind = write_generation(folder, chunks, records, vectors, tokens, reference); index = open_generation(index_dir, manifest)
 """
 
 import json
@@ -22,7 +22,6 @@ from rag.late import LATE_FILES, LateIndex, PackedTokens
 from rag.manifest import GENERATION, Manifest, check_files, flush
 from rag.milvus import KINDS, PLACE, Milvus, MilvusIndex, Place, write_collection
 from rag.reference.cards import Reference
-from rag.reference.extraction import read_reference
 from rag.reference.storage import REFERENCE, StoredReference, save_reference
 from rag.selection import mask_of, select_collections
 from rag.typed_json import parse_as
@@ -96,6 +95,7 @@ def write_generation(
     records: Iterable[DocumentRecord],
     vectors: Vectors,
     tokens: Sequence[PackedTokens],
+    reference: Reference,
     milvus: Milvus | None = None,
 ) -> DenseKind:
     """Make `folder` and bring every file of the index in it to the disk, its vectors to `milvus` where that is given.
@@ -111,7 +111,7 @@ def write_generation(
     LateIndex.build(tokens, vectors.shape[1]).save(folder)
     glossary = read_glossary(chunk.text for chunk in chunks)
     (folder / GLOSSARY).write_text(json.dumps(glossary, ensure_ascii=False), encoding="utf-8")
-    save_reference(read_reference(chunks), folder)
+    save_reference(reference, folder)
     for path in (*folder.iterdir(), folder):
         flush(path)
     return kind

@@ -20,7 +20,7 @@ from rag.documents import Document, Skipped, hash_document
 from rag.embedder import TextEmbedder
 from rag.errors import CollectionUnknown, IndexCorrupt, IndexMismatch, IndexNotFound, IndexUnwritable, MilvusUnavailable, SourceUnusable
 from rag.generation import DocumentRecord, Index, open_generation, remove_generation, write_generation
-from rag.index_content import Content, OldIndex, gather, keep
+from rag.index_content import Content, OldIndex, gather, keep, refer
 from rag.index_folder import clear_leftovers, locked, write_manifest
 from rag.manifest import MANIFEST, MAX_SKIPPED, Collection, IndexSpec, Manifest, check_files, describe_file, flush, read_manifest, spec_of
 from rag.milvus import Milvus
@@ -232,7 +232,7 @@ def _commit(index_dir: Path, spec: IndexSpec, content: Content, old: OldIndex | 
     """
     generation = index_dir / f"generation-{uuid.uuid4().hex[:12]}"
     try:
-        kind = write_generation(generation, content.chunks, content.records, content.vectors, content.tokens, milvus)
+        kind = write_generation(generation, content.chunks, content.records, content.vectors, content.tokens, refer(content, old), milvus)
         manifest = Manifest(
             spec=spec,
             generation=generation.name,

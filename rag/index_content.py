@@ -24,6 +24,8 @@ from rag.generation import DocumentRecord, Index, read_documents
 from rag.late import PackedTokens, pack_tokens
 from rag.manifest import IndexSpec
 from rag.progress import Show
+from rag.reference.cards import Reference
+from rag.reference.extraction import read_reference
 from rag.settings import RagSettings
 
 
@@ -138,6 +140,31 @@ def gather(
     _find_vectors(content, dict(taken_over), known, embedder, partial(progress, "embed"))
     content.embed_seconds = time.monotonic() - started
     return content
+
+
+def refer(content: Content, old: OldIndex | None) -> Reference:
+    """The reference of the content. Of collections that are as they were the old index's cards are taken over, whatever else has changed."""
+    same = _same_collections(content, old) if old else set()
+    if not old or not same:
+        return read_reference(content.chunks)
+    try:
+        taken_over = old.index.stored_reference.get(same)
+    except IndexCorrupt:
+        return read_reference(content.chunks)
+    return taken_over.joined(read_reference(chunk for chunk in content.chunks if chunk.collection not in same))
+
+
+def _same_collections(content: Content, old: OldIndex) -> set[str]:
+    """The collections that have the documents and the chunks that they have in the old index."""
+    records, old_records = _by_collection(content.records), _by_collection(old.records.values())
+    same, first = set(), 0
+    for name, own in records.items():
+        last = first + sum(record.chunks for record in own)
+        if own == old_records.get(name):
+            ids = [chunk.chunk_id for chunk in content.chunks[first:last]]
+            same |= {name} if ids == old.index.chunks.ids_of(*old.index.manifest.collections[name].rows) else set()
+        first = last
+    return same
 
 
 def _cut(document: Document, settings: RagSettings, embedder: TextEmbedder) -> list[Chunk]:

@@ -10,6 +10,7 @@ from rag.documents import Document, make_chunk
 from rag.errors import IndexCorrupt
 from rag.generation import _OUR_FILES, DocumentRecord, read_documents, remove_generation, write_generation
 from rag.late import LATE_FILES, PackedTokens
+from rag.reference.cards import Reference
 
 NAME = "generation-0123456789ab"
 CHUNKS = [make_chunk(Document("notes", "a.md", "A", "", None, "ISC"), (), f"text {number}", number) for number in range(3)]
@@ -19,7 +20,7 @@ RECORDS = [DocumentRecord("notes", "a.md", "0" * 64, 3, 21, "ISC", "", "")]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    kind = write_generation(tmp_path / NAME, CHUNKS, RECORDS, np.eye(3, dtype=np.float32), TOKENS)
+    kind = write_generation(tmp_path / NAME, CHUNKS, RECORDS, np.eye(3, dtype=np.float32), TOKENS, Reference())
     assert kind.kind == "flat"
     return tmp_path / NAME
 
@@ -42,7 +43,7 @@ def test_documents_come_back_in_order(folder: Path) -> None:
 
 def test_an_existing_folder_is_never_written_into(folder: Path) -> None:
     with pytest.raises(FileExistsError):
-        write_generation(folder, CHUNKS, RECORDS, np.eye(3, dtype=np.float32), TOKENS)
+        write_generation(folder, CHUNKS, RECORDS, np.eye(3, dtype=np.float32), TOKENS, Reference())
 
 
 @pytest.mark.parametrize("name", ["thesis.md", "chunks.jsonl.bak", "dense.faiss2"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,38 @@ def test_a_sync_keeps_the_reference_right(tmp_path: Path) -> None:
     remove_collections(["router"], tmp_path)
     assert {card.name for card in open_index(tmp_path).reference.commands} == {"place_all"}
     assert "route_all" not in file_of(tmp_path).read_text()
+
+
+def test_a_sync_takes_over_the_cards_of_collections_that_are_as_they_were(tmp_path: Path) -> None:
+    first = build(
+        tmp_path,
+        manual("route_all", "-layer"),
+        manual("place_all", "-seed", "placer"),
+        manual("check_all", "-deep", "checks"),
+    )
+    names = [card.name for card in first.reference.commands]
+    cards = file_of(tmp_path).read_text().replace("Sets it.", "Taken over.")
+    put(tmp_path, cards)
+    second = build(
+        tmp_path,
+        manual("route_all", "-metal"),
+        manual("place_all", "-seed", "placer"),
+        manual("check_all", "-deep", "checks"),
+    )
+    told = {card.name: card.options[0].description for card in second.reference.commands}
+    assert told == {"check_all": "Taken over.", "place_all": "Taken over.", "route_all": "Sets it."}
+    assert [card.collection for card in second.reference.commands] == ["checks", "placer", "router"]
+    assert [card.name for card in second.reference.commands] == names
+
+
+def test_a_new_title_and_a_damaged_reference_are_read_anew(tmp_path: Path) -> None:
+    build(tmp_path, manual("route_all", "-layer"), manual("place_all", "-seed", "placer"))
+    renamed = replace(manual("place_all", "-seed", "placer"), title="Placing")
+    again = build(tmp_path, manual("route_all", "-layer"), renamed)
+    assert {card.place.title for card in again.reference.commands} == {"route_all", "Placing"}
+    put(tmp_path, "[]")
+    mended = build(tmp_path, manual("route_all", "-metal"), renamed)
+    assert mended.reference.options_of("place_all") == {"-seed"}
 
 
 def test_of_chosen_collections_the_others_cards_are_not_seen(tmp_path: Path) -> None:

@@ -212,6 +212,18 @@ class Reference:
             tuple(card for card in self.messages if card.collection in wanted),
         )
 
+    def joined(self, other: Reference) -> Reference:
+        """Both, in the order of their collections."""
+        return Reference(
+            tuple(sorted((*self.commands, *other.commands), key=_collection)),
+            tuple(sorted((*self.variables, *other.variables), key=_collection)),
+            tuple(sorted((*self.messages, *other.messages), key=_collection)),
+        )
+
+
+def _collection(card: Card) -> str:
+    return card.collection
+
 
 def _says(card: Card) -> int:
     """What a card tells, as a key to sort by: descriptions of options first, then a synopsis."""
