@@ -304,6 +304,7 @@ async def ready(request: Request) -> Response:
         "engine": "ready" if is_ready else "the model engine does not answer: it is starting or down",
         "index": index,
         "model": gateway.settings.model_id,
+        "answers": gateway.settings.answer,  # quotes are answered while the engine still starts
     }
     return JSONResponse(body, 200 if is_ready and is_searched else 503)
 

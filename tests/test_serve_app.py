@@ -258,7 +258,8 @@ def test_a_model_that_is_not_served_is_refused_before_anything_is_done(gateway: 
 
 def test_ready_tells_what_is_served(gateway: str) -> None:
     ready = httpx.get(f"{gateway}/ready").json()
-    assert ready == {"status": "ready", "engine": "ready", "index": "6 passages from notes", "model": "chipalign-demo"}
+    said = {"status": "ready", "engine": "ready", "index": "6 passages from notes"}
+    assert ready == {**said, "model": "chipalign-demo", "answers": "auto"}
 
 
 def test_metrics_count_requests_and_broken_streams(fresh_gateway: str, engine: FakeEngine) -> None:

@@ -227,12 +227,19 @@ def test_proxy_variable_does_not_swallow_requests_to_this_machine(monkeypatch: p
         assert gateway.model() == MODEL_ID
 
 
+def test_collection_that_is_not_there_is_told_by_the_gateway() -> None:
+    error = explain_status("http://g", 400, {"code": "collection_not_found", "message": "There is no collection x; there are a, b."}, {})
+    assert str(error) == "The index has no such collection. Choose another. The gateway says: There is no collection x; there are a, b."
+
+
 def test_status_tells_ready_starting_degraded_and_down() -> None:
     with FakeGateway() as fake, client_of(fake) as gateway:
         assert gateway.status().state == "ready"
         assert gateway.status().sentence == f"Ready · {MODEL_ID} · 1234 passages from handbook"
         fake.script = Script(ready=(503, {"status": "starting", "engine": "the engine does not answer"}))
         assert gateway.status() == Status("starting", "Not ready yet: the engine does not answer. This line says when it is.")
+        fake.script = Script(ready=(503, {"status": "starting", "engine": "it is loading", "answers": "quote"}))
+        assert gateway.status() == Status("starting", "Answers in quotes; for the model's words: it is loading.")
         fake.script = Script(ready=(503, {"status": "degraded", "engine": "down", "index": "ready"}))
         assert gateway.status() == Status("degraded", "Not everything works, so answers may fail (engine: down; index: ready).")
         fake.stop()

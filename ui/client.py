@@ -187,6 +187,8 @@ def read_status(url: str, http_status: int, body: str) -> Status:
     said = {part: answer[part] for part in ("model", "engine", "index") if isinstance(answer.get(part), str)}
     if http_status == 200 and state == "ready":
         return Status("ready", " · ".join(["Ready", *(said[part] for part in ("model", "index") if part in said)]))
+    if state == "starting" and answer.get("answers") == "quote":
+        return Status("starting", f"Answers in quotes; for the model's words: {said.get('engine', 'the model is being loaded')}.")
     if state == "starting":
         return Status("starting", f"Not ready yet: {said.get('engine', 'the model is being loaded')}. This line says when it is.")
     parts = "; ".join(f"{part}: {what}" for part, what in said.items())
