@@ -70,7 +70,7 @@ STYLE = """<style>
 [data-testid="stStatusWidget"] { display: none; } /* its Stop would leave the answer without a way to go on; ours does not */
 .st-key-examples button > div { justify-content: flex-start; text-align: left; }
 /* The page sticks to its end: passages scroll in a frame of their own, so that the answer above them stays in sight. */
-[class*="st-key-passages-"] { max-height: max(14rem, 100dvh - 42rem); overflow-y: auto; }
+[class*="st-key-passages-"] { max-height: max(13rem, 100dvh - 50rem); overflow-y: auto; }
 .stExpander pre code { font-size: 0.8rem; }
 .stExpander h5, .stExpander h6 { font-size: 1rem; padding: 0.5rem 0 0; }
 .stExpander table { font-size: 0.875rem; }
