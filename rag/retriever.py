@@ -82,6 +82,9 @@ class Tokens(NamedTuple):
     vectors: Vectors
 
 
+NO_TOKENS = Tokens(np.zeros((0, 2), dtype=np.int64), np.zeros((0, 0), dtype=np.float32))
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """A question beside one passage: what each token of the question weighs, and the tokens of the passage with their places.

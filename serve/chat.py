@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
-from rag.answering.citations import Citation, cite
+from rag.answering.citations import Citation
 from rag.answering.evidence import HITS_READ, Comparer, Quote, select_quotes
 from rag.answering.prompt import build_prompt, defuse, nothing_found
-from rag.answering.wording import word_quotes
+from rag.answering.wording import QuotedAnswer, word_quotes
 from rag.bm25 import tokenize
 from rag.documents import Hit
 from rag.errors import CollectionUnknown, EmbedderUnavailable, IndexCorrupt, MilvusUnavailable
@@ -27,6 +27,7 @@ from serve.guidance import guide
 from serve.protocol import ChatRequest, Message, message_text, with_text
 from serve.settings import ServeSettings
 
+Mode = Literal["quote", "model", "auto"]  # who words an answer; auto: the model as far as the passages support it, with quotes beneath
 THOUGHTS_END = "</think>"  # where the engine does not part thoughts from the answer by itself
 INSTRUCTION_TOKENS = 200  # more than our system message and the fences around the passages take with any tokenizer seen
 
@@ -69,8 +70,8 @@ class Grounded:
 
     `guidance` are the fields that go to the engine beside the body, as far as it takes them.
 
-    `query` found the passages (None: nothing was searched); `fallback` tells whether it is the second one that was tried. An answer of
-    `quotes` has their places in the passages, and `citations` their places in the answer.
+    `query` found the passages (None: nothing was searched); `fallback` tells whether it is the second one that was tried. `quotes` have
+    their places in the passages, and `quoted` is an answer that is made of them alone.
     """
 
     body: dict[str, Any]
@@ -80,7 +81,8 @@ class Grounded:
     answer: str | None = None
     fallback: bool = False
     quotes: tuple[Quote, ...] = ()
-    citations: tuple[Citation, ...] = ()
+    quoted: QuotedAnswer = QuotedAnswer("", ())
+    mode: Mode = "model"
     guidance: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -89,11 +91,13 @@ class Grounded:
         return self.answer is not None and not self.quotes
 
 
-def wants_quotes(request: ChatRequest, settings: ServeSettings) -> bool:
-    """Whether the documents shall answer in their own words. What only a model can do (call tools, write JSON) is left to the model."""
+def choose_mode(request: ChatRequest, settings: ServeSettings) -> Mode:
+    """Who words the answer to a request. What only a model can do (call tools, write JSON) is left to the model, and shaped text as it is."""
     wanted = request.options.answer
     mode = settings.answer if wanted in (None, "auto") else wanted
-    return mode == "quote" and request.options.enabled and not request.tools and not request.wants_json
+    if not request.options.enabled or request.tools or request.wants_json or (mode == "auto" and request.shapes_its_answer):
+        return "model"
+    return "quote" if mode == "quote" else "auto" if mode == "auto" else "model"
 
 
 def ground(request: ChatRequest, retriever: Searcher, counter: Counter, settings: ServeSettings, max_model_len: int) -> Grounded:
@@ -120,16 +124,18 @@ def ground(request: ChatRequest, retriever: Searcher, counter: Counter, settings
     searched = [shorten_turn(condense_paste(turn)) for turn in turns[-TURNS_SEARCHED:]]
     if not request.options.enabled or last["role"] != "user" or not has_content(searched[-1]):
         return _guided(_capped(plain, request, max_model_len), request, retriever, settings)
-    top_k, quoting = request.options.top_k or settings.top_k, wants_quotes(request, settings)
+    top_k, mode = request.options.top_k or settings.top_k, choose_mode(request, settings)
+    quoting = mode != "model"
     try:
         query, hits, fallback = find_passages(searched, retriever, max(top_k, HITS_READ) if quoting else top_k)
         quotes = select_quotes(query, hits, retriever) if quoting and hits else []
     except (EmbedderUnavailable, MilvusUnavailable, IndexCorrupt) as error:
         raise RetrievalUnavailable(f"{error}") from error
     if not hits:
-        return replace(plain, query=query, answer=None if request.tools else nothing_found(retriever.collections))
-    if quotes:
-        return _quoted(replace(plain, query=query, fallback=fallback), quotes, hits, top_k)
+        return replace(plain, query=query, answer=None if request.tools else nothing_found(retriever.collections), mode=mode)
+    if quotes and mode == "quote":
+        quoted = _quote(replace(plain, query=query, fallback=fallback, mode=mode), quotes, hits, top_k)
+        return replace(quoted, answer=quoted.quoted.text)
     prompt = build_prompt(turns[-1], hits[:top_k], counter.count_text, min(settings.context_tokens, room), counter.special_tokens)
     if not prompt.hits:
         raise _too_long(plain.prompt_tokens, max_model_len, "passages and an answer")
@@ -139,6 +145,8 @@ def ground(request: ChatRequest, retriever: Searcher, counter: Counter, settings
     messages = _merge_system(prompt.system, [*earlier, with_text(last, prompt.user)])
     tokens = counter.count_messages(messages, request.tools)
     grounded = Grounded({**plain.body, "messages": messages}, query, prompt.hits, tokens, fallback=fallback)
+    if quotes:
+        grounded = _quote(replace(grounded, mode=mode), quotes, hits, len(prompt.hits))
     return _guided(_capped(grounded, request, max_model_len), request, retriever, settings)
 
 
@@ -151,14 +159,13 @@ def _guided(grounded: Grounded, request: ChatRequest, retriever: Searcher, setti
     return replace(grounded, guidance=guidance)
 
 
-def _quoted(plain: Grounded, quotes: Sequence[Quote], hits: Sequence[Hit], top_k: int) -> Grounded:
-    """The answer in the documents' own words, with the passages that are quoted and the `top_k` best, numbered anew."""
+def _quote(grounded: Grounded, quotes: Sequence[Quote], hits: Sequence[Hit], top_k: int) -> Grounded:
+    """The quotes as an answer, with the passages that are quoted and the `top_k` best, numbered anew."""
     quoted = {quote.number for quote in quotes}
     numbers = [number for number in range(1, len(hits) + 1) if number <= top_k or number in quoted]
     shown = tuple(hits[number - 1] for number in numbers)
     renumbered = tuple(replace(quote, number=numbers.index(quote.number) + 1) for quote in quotes)
-    answer = word_quotes(renumbered, shown)
-    return replace(plain, hits=shown, answer=answer.text, quotes=renumbered, citations=answer.citations)
+    return replace(grounded, hits=shown, quotes=renumbered, quoted=word_quotes(renumbered, shown))
 
 
 def find_passages(user_turns: list[str], retriever: Searcher, top_k: int) -> tuple[str, list[Hit], bool]:
@@ -257,17 +264,6 @@ def retrieval_object(grounded: Grounded, enabled: bool, passage_url: Callable[[H
     return {**asked, "hits": hits, "quotes": quotes}
 
 
-def url_citations(answer: str, hits: Sequence[Hit], passage_url: Callable[[Hit], str]) -> list[dict[str, Any]]:
-    """OpenAI's `url_citation` annotations of an answer, with the passage's number beside them.
-
-    An answer that neither marks its passages nor repeats their words cites none; what it was given to read is in `retrieval`. What a model
-    thinks aloud first is no part of its answer.
-    """
-    begin = thoughts_end(answer)
-    moved = [replace(citation, start=begin + citation.start, end=begin + citation.end) for citation in cite(answer[begin:], hits)]
-    return as_annotations(moved, hits, passage_url)
-
-
 def as_annotations(citations: Sequence[Citation], hits: Sequence[Hit], passage_url: Callable[[Hit], str]) -> list[dict[str, Any]]:
     """Citations in OpenAI's form."""
     return [
@@ -291,23 +287,3 @@ def thoughts_end(answer: str) -> int:
     if end >= 0:
         return end + len(THOUGHTS_END)
     return len(answer) if answer.lstrip().startswith("<think>") else 0
-
-
-class StreamAnnotator:
-    """Adds `annotations` to the chunk that ends each choice of a stream; it keeps the text of the choices, nothing else."""
-
-    def __init__(self, hits: Sequence[Hit], passage_url: Callable[[Hit], str]) -> None:
-        self._hits = hits
-        self._passage_url = passage_url
-        self._texts: dict[int, list[str]] = {}
-        self._finished: set[int] = set()
-
-    def annotate(self, chunk: dict[str, Any]) -> dict[str, Any]:
-        """The chunk, with annotations in the delta of every choice that it finishes; one that is finished twice is annotated once."""
-        for choice in chunk["choices"]:
-            index, delta = choice["index"], choice["delta"]
-            self._texts.setdefault(index, []).append(delta.get("content") or "")
-            if choice.get("finish_reason") and index not in self._finished:
-                self._finished.add(index)
-                delta["annotations"] = url_citations("".join(self._texts[index]), self._hits, self._passage_url)
-        return chunk

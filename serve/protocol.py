@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -19,6 +19,11 @@ from serve.strict_json import read_json
 
 MOST_VALUES = 200_000  # in a request; ten thousand messages with their parts, and the schemas of a thousand tools
 MOST_MESSAGES = 10_000
+# Fields of OpenAI's and vLLM's requests with which the text of an answer is another program's business.
+SHAPING = (
+    "logprobs", "top_logprobs", "stop", "functions", "echo",
+    "structured_outputs", "guided_json", "guided_regex", "guided_choice", "guided_grammar",
+)  # fmt: skip
 Message = dict[str, Any]  # role, content and whatever else OpenAI or vLLM know
 
 
@@ -57,6 +62,14 @@ class ChatRequest(BaseModel):
         """Whether the answer must be JSON, which a sentence of ours would not be."""
         wanted = (self.model_extra or {}).get("response_format")
         return isinstance(wanted, dict) and wanted.get("type") in ("json_object", "json_schema")
+
+    @property
+    def shapes_its_answer(self) -> bool:
+        """Whether the request says what the answer's text must be like, or builds on its very tokens: such text is checked and never changed."""
+        extra = self.model_extra or {}
+        form = extra.get("response_format")
+        is_formed = isinstance(form, dict) and form.get("type", "text") != "text"
+        return bool(self.tools or is_formed or (self.n or 1) > 1 or any(extra.get(name) for name in SHAPING))
 
     @property
     def answer_tokens(self) -> int | None:
@@ -143,23 +156,26 @@ def with_text(message: Message, text: str) -> Message:
     return {**message, "content": [{"type": "text", "text": text}, *(part for part in content if part.get("type") != "text")]}
 
 
+NOTHING_CHECKED: Mapping[str, Any] = {"annotations": []}
+
+
 def completion(
-    request: ChatRequest, text: str, prompt_tokens: int, completion_tokens: int, annotations: Sequence[dict[str, Any]] = ()
+    request: ChatRequest, text: str, prompt_tokens: int, completion_tokens: int, checked: Mapping[str, Any] = NOTHING_CHECKED
 ) -> dict[str, Any]:
-    """A whole answer that the gateway gives by itself, in OpenAI's form; a refusal where JSON was asked for."""
+    """A whole answer that the gateway gives by itself, in OpenAI's form; a refusal where JSON was asked for. `checked` stands in the message."""
     said = {"content": None, "refusal": text} if request.wants_json else {"content": text, "refusal": None}
-    message = {"role": "assistant", **said, "annotations": list(annotations)}
+    message = {"role": "assistant", **said, **checked}
     choices = [{"index": index, "message": dict(message), "logprobs": None, "finish_reason": "stop"} for index in range(request.n or 1)]
     return {**_head("chat.completion", request.model or ""), "choices": choices, "usage": usage(prompt_tokens, completion_tokens)}
 
 
 def stream_chunks(
-    request: ChatRequest, text: str, prompt_tokens: int, completion_tokens: int, annotations: Sequence[dict[str, Any]] = ()
+    request: ChatRequest, text: str, prompt_tokens: int, completion_tokens: int, checked: Mapping[str, Any] = NOTHING_CHECKED
 ) -> list[dict[str, Any]]:
-    """The same answer as the chunks of a stream."""
-    head = _head("chat.completion.chunk", request.model or "")
+    """The same answer as the chunks of a stream; what was checked stands in the last delta of each choice."""
+    head = stream_head(request.model or "")
     field = "refusal" if request.wants_json else "content"
-    end = {"annotations": list(annotations)}
+    end = dict(checked)
     deltas: Sequence[tuple[dict[str, Any], str | None]] = (({"role": "assistant", "content": ""}, None), ({field: text}, None), (end, "stop"))
     chunks = [
         {**head, "choices": [{"index": index, "delta": dict(delta), "logprobs": None, "finish_reason": reason}]}
@@ -174,6 +190,11 @@ def stream_chunks(
 def usage(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
     """OpenAI's account of tokens."""
     return {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens, "total_tokens": prompt_tokens + completion_tokens}
+
+
+def stream_head(model: str) -> dict[str, Any]:
+    """What stands around the choices of each chunk of a stream."""
+    return _head("chat.completion.chunk", model)
 
 
 def _head(kind: str, model: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import logging
 import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from typing import Any, Protocol, TypeVar
@@ -22,13 +22,15 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from rag.answering.code_checks import CodeChecker
 from rag.documents import Chunk, Hit
 from rag.errors import IndexCorrupt, IndexUnusable
 from rag.printable import printable
 from rag.reference.cards import Reference
+from rag.retriever import Tokens
 from serve.admission import Admission
 from serve.auth import check_api_key
-from serve.chat import Counter, Grounded, Searcher, StreamAnnotator, as_annotations, ground, retrieval_object, url_citations, wants_quotes
+from serve.chat import Counter, Grounded, Searcher, as_annotations, choose_mode, ground, retrieval_object
 from serve.errors import (
     BodyNotJson,
     BodyTooLarge,
@@ -41,15 +43,18 @@ from serve.errors import (
     RetrievalUnavailable,
     TooManyInFlight,
     UpstreamBroken,
+    UpstreamTimeout,
 )
 from serve.guidance import GuidedEngine
 from serve.metrics import Metrics
 from serve.passage_page import PAGE_HEADERS, public_url, read_quotes, render
-from serve.protocol import ChatRequest, completion, parse_chat_request, stream_chunks
+from serve.prose import AutoDraft, Draft, ModelDraft, edit_stream, edit_whole
+from serve.protocol import ChatRequest, completion, message_text, parse_chat_request, stream_chunks
 from serve.settings import ServeSettings
 from serve.slots import Slots
 from serve.sse import DONE, write_event
 from serve.upstream import Upstream
+from serve.verification import Examiner
 from serve.visitors import Visitors
 
 BODY_TIMEOUT_S = 30.0
@@ -76,6 +81,12 @@ class PassageStore(Searcher, Protocol):
     def reference(self) -> Reference:
         """What the documents describe. Raises `rag.errors.IndexCorrupt`."""
 
+    def tokens_of(self, chunk: Chunk) -> Tokens:
+        """A passage's tokens as the index keeps them."""
+
+    def read_tokens(self, text: str) -> Tokens:
+        """A text's tokens. Raises `rag.errors.EmbedderUnavailable`."""
+
     def within(self, collections: Iterable[str]) -> PassageStore:
         """The same over the named collections alone. Raises `rag.errors.CollectionUnknown`."""
 
@@ -100,6 +111,7 @@ class Gateway:
     visitors: Visitors = field(init=False)
     body_bytes: int = 0  # of the bodies that are arriving now
     slots: Slots = field(default_factory=Slots)
+    code_checker: CodeChecker = field(default_factory=CodeChecker)
     _windows: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -157,9 +169,9 @@ async def _answer(request: Request, chat: ChatRequest, is_long: bool, held: cont
     """The answer to a chat request that was let in; a stream takes over what is held."""
     gateway = gateway_of(request)
     chat.model = chat.model or gateway.settings.model_id
-    needs_engine = not wants_quotes(chat, gateway.settings) or chat.model != gateway.settings.model_id
-    max_model_len = await gateway.max_model_len(chat.model) if needs_engine else QUOTED_WINDOW
-    work = partial(ground, chat, gateway.passages(), gateway.counter, gateway.settings, max_model_len)
+    settings, max_model_len = await _window(gateway, chat)
+    passages = gateway.passages()
+    work = partial(ground, chat, passages, gateway.counter, settings, max_model_len)
     with gateway.metrics.retrieval_s.time():
         grounded = await unless_client_leaves(request, gateway.slots.run(work, is_long))
     if grounded.query is not None:
@@ -167,10 +179,11 @@ async def _answer(request: Request, chat: ChatRequest, is_long: bool, held: cont
     if grounded.refused:
         gateway.metrics.nothing_found.inc()
     retrieval = retrieval_object(grounded, chat.options.enabled, gateway.passage_url)
+    examiner = Examiner(grounded, passages, gateway.code_checker, tuple(map(message_text, chat.messages)))
     if not chat.stream:
-        answer = await unless_client_leaves(request, gateway.admission.unless_stopped(_whole_answer(gateway, chat, grounded)))
+        answer = await unless_client_leaves(request, gateway.admission.unless_stopped(_whole_answer(gateway, chat, examiner)))
         return JSONResponse({**answer, "retrieval": retrieval})
-    chunks = await held.enter_async_context(contextlib.aclosing(_answer_chunks(gateway, chat, grounded)))
+    chunks = await held.enter_async_context(contextlib.aclosing(_answer_chunks(gateway, chat, examiner)))
     begun = gateway.admission.unless_stopped(anext(chunks, None))
     first = await unless_client_leaves(request, begun)  # an engine that refuses does so with its own HTTP status
     if first is None:
@@ -178,6 +191,20 @@ async def _answer(request: Request, chat: ChatRequest, is_long: bool, held: cont
     gateway.metrics.ttft_s.observe(time.perf_counter() - started)
     kept = held.pop_all()
     return EventStream(_events(gateway, {**first, "retrieval": retrieval}, chunks, request.state.request_id, kept), kept)
+
+
+async def _window(gateway: Gateway, chat: ChatRequest) -> tuple[ServeSettings, int]:
+    """The settings under which a request is answered, and its context window. In auto, where the engine is not there, it is answered with quotes."""
+    settings = gateway.settings
+    mode, is_ours = choose_mode(chat, settings), chat.model == settings.model_id
+    if mode == "quote" and is_ours:
+        return settings, QUOTED_WINDOW
+    try:
+        return settings, await gateway.max_model_len(chat.model or settings.model_id)
+    except (EngineUnavailable, UpstreamTimeout, UpstreamBroken):
+        if mode != "auto" or not is_ours:
+            raise
+        return replace(settings, answer="quote"), QUOTED_WINDOW
 
 
 class EventStream(StreamingResponse):
@@ -192,35 +219,63 @@ class EventStream(StreamingResponse):
             await super().__call__(scope, receive, send)
 
 
-async def _whole_answer(gateway: Gateway, chat: ChatRequest, grounded: Grounded) -> dict[str, Any]:
-    """The answer of the engine, annotated, or the gateway's own."""
+async def _whole_answer(gateway: Gateway, chat: ChatRequest, examiner: Examiner) -> dict[str, Any]:
+    """The answer of the engine, edited and checked, or the gateway's own."""
+    grounded = examiner.grounded
     if grounded.answer is not None:
-        return completion(chat, *_own_answer(gateway, grounded, grounded.answer))
-    with gateway.metrics.in_flight.track_inprogress():
-        answer = await gateway.engine.complete(grounded.body, grounded.guidance)
-    for choice in answer["choices"]:
-        message = choice["message"]
-        message["annotations"] = url_citations(message.get("content") or "", grounded.hits, gateway.passage_url)
-    return answer
+        checked = await gateway.slots.run(partial(_check_own, gateway, examiner), False)
+        return completion(chat, *_own_answer(gateway, grounded, grounded.answer), checked)
+    new_draft = partial(_new_draft, gateway, chat, examiner)
+    try:
+        with gateway.metrics.in_flight.track_inprogress():
+            answer = await gateway.engine.complete(grounded.body, grounded.guidance)
+    except RequestError as error:
+        if not new_draft().survives(error):
+            raise
+        text, checked = await gateway.slots.run(partial(new_draft().end, "stop", stopped=True), False)
+        return completion(chat, *_own_answer(gateway, grounded, text), checked)
+    return await gateway.slots.run(partial(edit_whole, answer, new_draft), False)
 
 
-def _own_answer(gateway: Gateway, grounded: Grounded, answer: str) -> tuple[str, int, int, list[dict[str, Any]]]:
-    """The gateway's own words or quotes, with the tokens of prompt and answer, and what they stand on."""
-    annotations = as_annotations(grounded.citations, grounded.hits, gateway.passage_url)
-    return answer, grounded.prompt_tokens, gateway.counter.count_text(answer), annotations
+def _own_answer(gateway: Gateway, grounded: Grounded, answer: str) -> tuple[str, int, int]:
+    """The gateway's own words or quotes, with the tokens of prompt and answer."""
+    return answer, grounded.prompt_tokens, gateway.counter.count_text(answer)
 
 
-async def _answer_chunks(gateway: Gateway, chat: ChatRequest, grounded: Grounded) -> AsyncGenerator[dict[str, Any], None]:
-    """The same as the chunks of a stream."""
+def _check_own(gateway: Gateway, examiner: Examiner) -> dict[str, Any]:
+    """What stands beside the gateway's own words or quotes."""
+    grounded = examiner.grounded
+    citations = grounded.quoted.citations
+    return {
+        "annotations": as_annotations(citations, grounded.hits, gateway.passage_url),
+        "verification": examiner.verify_quotes(grounded.answer or "", grounded.mode, citations),
+    }
+
+
+def _new_draft(gateway: Gateway, chat: ChatRequest, examiner: Examiner) -> Draft:
+    """What becomes of one answer of the engine's."""
+    if examiner.grounded.mode == "auto":
+        return AutoDraft(examiner, gateway.passage_url)
+    return ModelDraft(examiner, gateway.passage_url, chat.shapes_its_answer)
+
+
+async def _answer_chunks(gateway: Gateway, chat: ChatRequest, examiner: Examiner) -> AsyncGenerator[dict[str, Any], None]:
+    """The same as the chunks of a stream. What is checked of quotes, which are there at once, is checked behind them."""
+    grounded = examiner.grounded
     if grounded.answer is not None:
-        for chunk in stream_chunks(chat, *_own_answer(gateway, grounded, grounded.answer)):
+        checked: dict[str, Any] | None = None
+        for chunk in stream_chunks(chat, *_own_answer(gateway, grounded, grounded.answer), {}):
+            for choice in chunk["choices"]:
+                if choice["finish_reason"]:
+                    checked = checked or await gateway.slots.run(partial(_check_own, gateway, examiner), False)
+                    choice["delta"].update(checked)
             yield chunk
         return
-    annotator = StreamAnnotator(grounded.hits, gateway.passage_url)
+    new_draft, run = partial(_new_draft, gateway, chat, examiner), partial(gateway.slots.run, is_long=False)
     with gateway.metrics.in_flight.track_inprogress():
         async with contextlib.aclosing(gateway.engine.stream(grounded.body, grounded.guidance)) as chunks:
-            async for chunk in chunks:
-                yield annotator.annotate(chunk)
+            async for chunk in edit_stream(chunks, new_draft, run, chat.model or "", chat.include_usage):
+                yield chunk
 
 
 async def _events(

@@ -92,7 +92,7 @@ class ServeSettings:
     answer: str = setting(
         "CHIPALIGN_ANSWER",
         "auto",
-        "who words an answer: quote (the documents' own words, no engine), model, or auto: quotes for a model below 7 billion weights",
+        "who words an answer: quote (the documents), model, or auto: quotes, and above them what a model of 7 billion weights or more says rightly",
         choices=("auto", "quote", "model"),
     )
     grammar: str = setting(

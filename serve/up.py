@@ -34,6 +34,7 @@ from serve.weights import check_weights, choose_answer
 ANSWERS = {  # who words them, for the panel
     "quote": "the documents' own words; CHIPALIGN_ANSWER=model lets the model word them",
     "model": "the model's words, from the passages that are found",
+    "auto": "the model's words as far as the passages support them, with quotes beneath",
 }
 
 

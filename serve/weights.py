@@ -43,11 +43,11 @@ def check_weights(checkpoint_dir: Path) -> None:
 
 
 def choose_answer(answer: str, checkpoint_dir: Path) -> str:
-    """`quote` or `model`; for `auto`, quotes where the weights lie here and take less room than `SMALL_BYTES`."""
+    """How a gateway answers: for `auto` with quotes, where the weights lie here and take less room than `SMALL_BYTES`, else as it says."""
     if answer != "auto":
         return answer
     sizes = [path.stat().st_size for path in checkpoint_dir.glob("*.safetensors")]
-    return "quote" if 0 < sum(sizes) < SMALL_BYTES else "model"
+    return "quote" if 0 < sum(sizes) < SMALL_BYTES else "auto"
 
 
 def weight_problems(checkpoint_dir: Path) -> Iterator[str]:

@@ -147,13 +147,14 @@ def free_port() -> int:
 def gateway_at(small_retriever: Retriever, counter: TokenCounter) -> Gateway:
     """A context manager that runs the gateway before an engine's URL, on a real socket, and gives the gateway's URL.
 
-    It searches `store`, or what `newest` gives, or the six documents; `counted_by` counts its tokens; `changes` are settings.
+    It searches `store`, or what `newest` gives, or the six documents; `counted_by` counts its tokens; `changes` are settings. The model words
+    its answers unless they say otherwise.
     """
 
     @contextmanager
     def run(engine_url: str, store: Any = None, newest: Any = None, counted_by: Any = None, **changes: Any) -> Iterator[str]:
         port = free_port()
-        settings = ServeSettings(gateway_port=port, engine_url=engine_url, **changes)
+        settings = ServeSettings(gateway_port=port, engine_url=engine_url, **{"answer": "model", **changes})
         app = create_app(settings, newest or (lambda: store or small_retriever), counted_by or counter)
         server = make_server(app, settings)
         thread = threading.Thread(target=server.run, daemon=True)

@@ -24,14 +24,16 @@ LAYERS = {  # a file imports only files, and rooms, that stand before it here
     "hit_view qa_measures qa_answers qa_client qa_prompts answer_questions answer_scores triplets qa_summary "
     "index_commands reference_commands commands eval_commands qa_commands answer_commands adapt_commands triplet_commands",
     "serve": "errors settings strict_json protocol sse metrics auth visitors admission log_lines template_worker templates tokens slots weights "
-    "engine_answers upstream guidance chat passage_page routes reference_routes app connections engine machine guard supervisor step panel up doctor "
+    "engine_answers upstream guidance chat verification prose passage_page routes reference_routes app connections engine machine guard supervisor "
+    "step panel up doctor "
     "bench commands experiment experiment_inputs experiment_run experiment_scores experiment_report experiment_plots eval_commands",
     "ui": "plain_text errors settings verification events client conversation store heartbeat escaping markdown_parser rendering transcript chat_app "
     "page_guard page_server mrkdwn slack_events slack_blocks slack_delivery slack_queue slack_bot pasted terminal commands",
 }
 ROOMS = {  # folders within a package; what stands before the room in its package may be imported in it
     "rag/reference": "cards messages sections synopses tables usages examples extraction storage card_view tclint_schema",
-    "rag/answering": "units names grammar facts opposites sentences loops citations prompt scoring evidence wording windows support code_worker "
+    "rag/answering": "units names grammar facts opposites sentences loops citations prompt scoring evidence wording windows support editing "
+    "code_worker "
     "code_checks scoring_fit support_fit",
 }
 MAY_IMPORT = {"merge": set(), "rag": set(), "serve": {"rag"}, "ui": set()}

@@ -408,7 +408,7 @@ def dripped_to_its_end(connection: socket.socket) -> bool:
 def test_clients_that_never_read_free_the_engine_and_keep_nobody_waiting(attack: Attack, gateway_at: Gateway, engine: FakeEngine) -> None:
     count = attack.times(3, full=20)
     engine.script = EngineScript(answer=("word " * 20_000,) * 200)  # 20 MB each, more than all buffers hold
-    body = json.dumps({**SEEDS[0], "stream": True}).encode()
+    body = json.dumps({**SEEDS[0], "stream": True, "stop": ["the end"]}).encode()  # with which no loop is cut
     with gateway_at(engine.url, write_timeout_s=0.5, answers_in_flight=count) as url, ExitStack() as stack:
         wire = Wire(url)
         for _ in range(count):

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from rag.answering.code_checks import CodeChecker
 from rag.answering.prompt import RULES, SYSTEM, build_prompt, format_passage
 from rag.documents import Chunk, Hit, Skipped, describe_place
 from rag.embedder import Embedder
@@ -29,10 +30,11 @@ from rag.parser import format_of
 from rag.reader import read_source
 from rag.retriever import Retriever
 from rag.settings import RagSettings
-from serve.chat import Grounded, ground, retrieval_object, url_citations
+from serve.chat import Grounded, as_annotations, ground, retrieval_object
 from serve.protocol import parse_chat_request
 from serve.settings import ServeSettings
 from serve.tokens import TokenCounter
+from serve.verification import Examiner
 
 EVAL = Path(__file__).parent.parent / "data" / "eval"
 ROWS: list[dict[str, Any]] = [json.loads(line) for line in (EVAL / "hostile.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -188,10 +190,13 @@ def test_a_conversation_has_the_control_tokens_of_its_template_alone(grounded: d
 
 
 @each_document
-def test_an_answer_that_repeats_a_document_cites_real_passages_only(grounded: dict[str, Grounded], row: dict[str, Any]) -> None:
+def test_an_answer_that_repeats_a_document_cites_real_passages_only(
+    grounded: dict[str, Grounded], row: dict[str, Any], store: Retriever
+) -> None:
     hits = grounded[row["file"]].hits
-    parroted = "\n".join([*row["injected"], "So [1], [7], [42; 99] and [0] say.", *(hit.chunk.text for hit in hits)])
-    cited = url_citations(parroted, hits, lambda hit: f"/sources/{hit.chunk.chunk_id}")
+    parroted = "\n".join([*(hit.chunk.text for hit in hits), *row["injected"], "So [1], [7], [42; 99] and [0] say."])
+    _, citations = Examiner(grounded[row["file"]], store, CodeChecker(), ()).verify(parroted, "model")
+    cited = as_annotations(citations, hits, lambda hit: f"/sources/{hit.chunk.chunk_id}")
     assert cited
     for citation in cited:
         hit = hits[citation["number"] - 1]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.answering.citations import cite
+from rag.answering.citations import cite_markers
 from rag.documents import Document, Hit, make_chunk
 from rag.reference.tables import clean
 from rag.triplet_phrases import (
@@ -101,7 +101,7 @@ def test_the_citation_stands_before_the_sign_that_ends_the_answer() -> None:
 def test_what_was_cited_is_read_back_by_the_gateway(numbers: list[int], answer: str) -> None:
     cited = cite_at_end(answer, numbers)
     if "`" not in answer:
-        assert [citation.number for citation in cite(cited, HITS)] == numbers
+        assert [citation.number for citation in cite_markers(cited, len(HITS))] == numbers
 
 
 def test_an_interval_reads_as_a_citation_outside_of_code_alone() -> None:
@@ -211,7 +211,7 @@ def test_code_that_ends_an_answer_gets_no_stop() -> None:
 def test_an_answer_that_begins_with_code_is_cited_outside_of_it() -> None:
     cited = cite_at_end("```tcl\nx [1]\n```", [2, 3])
     assert cited == "```tcl\nx [1]\n```\n[2][3]"
-    assert [citation.number for citation in cite(cited, HITS)] == [2, 3]
+    assert [citation.number for citation in cite_markers(cited, len(HITS))] == [2, 3]
 
 
 WORDS = st.text("ab c.:,?!", min_size=1, max_size=12).filter(str.strip)
@@ -222,7 +222,7 @@ CODE = st.sampled_from(["", "\n```tcl\nx [1]\n```", "\n```\ny[0]\n```\nThen go o
 def test_a_citation_is_outside_of_code_and_the_only_one(words: str, code: str, numbers: list[int]) -> None:
     answer = f"{words}{code}"
     assert not has_marker(answer)
-    assert [citation.number for citation in cite(cite_at_end(answer, numbers), HITS)] == numbers
+    assert [citation.number for citation in cite_markers(cite_at_end(answer, numbers), len(HITS))] == numbers
 
 
 def test_brackets_in_code_are_part_of_what_is_asked_for() -> None:

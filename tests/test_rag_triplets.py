@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from rag.answering.citations import cite
+from rag.answering.citations import cite_markers
 from rag.answering.prompt import CUT_MARK, RULES, SYSTEM, build_prompt
 from rag.documents import Chunk, Document, make_chunk
 from rag.qa_prompts import Counter
@@ -83,7 +83,7 @@ def test_the_citation_is_the_number_of_the_golden_passage(maker: TripletMaker, d
 def test_the_answer_reads_as_one_citation(maker: TripletMaker, draft: Draft, small_retriever: Retriever) -> None:
     triplet = made(maker.answerable("template", draft))
     hits = list(small_retriever.rank(QUESTION))[:4]
-    assert tuple(citation.number for citation in cite(triplet.answer, hits)) == triplet.golden
+    assert tuple(citation.number for citation in cite_markers(triplet.answer, len(hits))) == triplet.golden
 
 
 def test_one_to_four_passages_stand_in_a_prompt_and_none_twice(maker: TripletMaker, draft: Draft) -> None:

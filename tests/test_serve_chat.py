@@ -13,7 +13,7 @@ from rag.embedder_choice import open_embedder
 from rag.index import build_index
 from rag.retriever import Comparison, Retriever
 from rag.settings import RagSettings
-from serve.chat import Grounded, StreamAnnotator, find_passages, ground, retrieval_object, url_citations
+from serve.chat import Grounded, find_passages, ground, retrieval_object
 from serve.errors import CollectionNotFound, ContextLengthExceeded, RetrievalUnavailable
 from serve.protocol import parse_chat_request
 from serve.settings import ServeSettings
@@ -199,22 +199,6 @@ def test_a_conversation_that_leaves_no_room_for_passages_is_refused(ask: Ask) ->
         ask(ANTENNA + " clock" * 300, max_model_len=512)
 
 
-def test_a_marked_passage_is_cited_where_the_marker_stands(ask: Ask) -> None:
-    hits = ask(ANTENNA).hits
-    answer = "Use repair_antennas [1]."
-    (citation,) = url_citations(answer, hits, passage_url)
-    where = citation["url_citation"]
-    assert citation["type"] == "url_citation"
-    assert answer[where["start_index"] : where["end_index"]] == "[1]"
-    assert where["url"] == passage_url(hits[0])
-    assert where["title"] == "Antenna repair"
-
-
-@pytest.mark.parametrize("answer", ["", "Maybe so.", "I do not know."])
-def test_an_answer_that_shares_nothing_with_its_passages_cites_none(ask: Ask, answer: str) -> None:
-    assert url_citations(answer, ask(ANTENNA).hits, passage_url) == []
-
-
 def test_a_question_without_latin_letters_is_searched_too(ask: Ask) -> None:
     assert ask("\u4fdd\u6301\u65f6\u95f4\u8fdd\u4f8b\u600e\u4e48\u4fee repair_antennas").hits
     assert ask("___").query is None
@@ -233,20 +217,6 @@ def test_the_retrieval_object_holds_the_passages_with_scores_and_survives_json(a
     assert first["number"] == 1
     assert first["text"] == grounded.hits[0].chunk.text
     assert {"score", "dense_score", "bm25_score", "heading_path", "licence", "path", "collection", "chunk_id"} <= set(first)
-
-
-def test_a_stream_is_annotated_once_where_each_choice_ends(ask: Ask) -> None:
-    annotator = StreamAnnotator(ask(ANTENNA).hits, passage_url)
-    chunks: list[dict[str, Any]] = [
-        {"choices": [{"index": 0, "delta": {"content": "Use it [1]"}, "finish_reason": None}]},
-        {"choices": [{"index": 1, "delta": {"content": "No."}, "finish_reason": "stop"}]},
-        {"choices": [{"index": 0, "delta": {"content": "."}, "finish_reason": "stop"}]},
-        {"choices": [], "usage": {"total_tokens": 3}},
-    ]
-    annotated = [annotator.annotate(chunk) for chunk in chunks]
-    assert "annotations" not in annotated[0]["choices"][0]["delta"]
-    assert annotated[2]["choices"][0]["delta"]["annotations"][0]["url_citation"]["start_index"] == 7
-    assert annotated[3] == chunks[3]
 
 
 def test_a_request_can_name_the_collections_to_search(ask: Ask) -> None:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import httpx
 import pytest
@@ -48,8 +49,8 @@ def wait_for(caplog: pytest.LogCaptureFixture, words: str) -> None:
         time.sleep(0.02)
 
 
-def chat_request(stream: bool) -> bytes:
-    body = json.dumps({**CHAT, "stream": stream}).encode()
+def chat_request(stream: bool, **fields: Any) -> bytes:
+    body = json.dumps({**CHAT, "stream": stream, **fields}).encode()
     head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
@@ -103,7 +104,7 @@ def test_whole_headers_beyond_a_limit_are_refused_in_words(gateway_at: Gateway, 
 def test_a_client_that_never_reads_is_cut_off_and_frees_the_engine(gateway_at: Gateway, engine: FakeEngine, caplog: pytest.LogCaptureFixture) -> None:
     engine.script = EngineScript(answer=("word " * 20_000,) * 200)  # 20 MB, more than all buffers hold
     with gateway_at(engine.url, write_timeout_s=0.5, drain_timeout_s=0.2) as url:
-        with connected(url, chat_request(stream=True)):
+        with connected(url, chat_request(stream=True, stop=["the end"])):  # with which no loop is cut
             assert engine.hung_up.wait(PATIENCE_S)
         wait_for(caplog, "nothing was read for 0.5 s (CHIPALIGN_WRITE_TIMEOUT_S)")
         assert "Traceback" not in caplog.text

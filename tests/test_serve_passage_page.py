@@ -19,7 +19,7 @@ from rag.documents import Chunk, Hit
 from rag.retriever import Retriever
 from serve.passage_page import public_url, read_quotes, render
 from tests.conftest import Gateway
-from tests.fake_engine import FakeEngine
+from tests.fake_engine import EngineScript, FakeEngine
 
 SCAN = {"messages": [{"role": "user", "content": "How are scan chains inserted?"}]}
 CHUNK = Chunk("c0ffee", "notes", "a.md", "T", (), "", None, "Apache-2.0", 0)
@@ -35,6 +35,8 @@ class LinkedStore:
         self.collections = retriever.collections
         self.chunk_count = retriever.chunk_count
         self.chunk = retriever.chunk
+        self.tokens_of = retriever.tokens_of
+        self.read_tokens = retriever.read_tokens
 
     def search(self, query: str, top_k: int = 5) -> list[Hit]:
         return [replace(hit, chunk=replace(hit.chunk, url=self._url)) for hit in self._retriever.search(query, top_k)]
@@ -60,6 +62,7 @@ def test_no_other_address_may(url: str | None) -> None:
 
 
 def test_a_hostile_address_of_a_document_becomes_our_own_page(gateway_at: Gateway, engine: FakeEngine, small_retriever: Retriever) -> None:
+    engine.script = EngineScript(answer=("Scan insertion replaces flip-flops by scan flip-flops.",))
     with gateway_at(engine.url, store=LinkedStore(small_retriever, HOSTILE)) as url:
         answer = post(url, SCAN)
         stream = httpx.post(f"{url}/v1/chat/completions", json={**SCAN, "stream": True}, timeout=20).text

@@ -129,9 +129,9 @@ def test_a_small_model_lets_the_documents_answer(tmp_path: Path) -> None:
     assert choose_answer("model", tmp_path) == "model"
     with (tmp_path / "model.safetensors").open("r+b") as weights:
         weights.truncate(SMALL_BYTES)  # of zeros, which take no room on disk
-    assert choose_answer("auto", tmp_path) == "model"
+    assert choose_answer("auto", tmp_path) == "auto"
 
 
 def test_a_model_whose_weights_lie_elsewhere_words_its_answers(tmp_path: Path) -> None:
-    assert choose_answer("auto", tmp_path) == "model"
+    assert choose_answer("auto", tmp_path) == "auto"
     assert choose_answer("quote", tmp_path) == "quote"

@@ -106,6 +106,7 @@ def test_what_only_the_engine_knows_comes_through_unchanged(gateway: str, engine
     choice = {"index": 0, "message": message, "finish_reason": "stop", "stop_reason": 2, "token_ids": [1, 2], "logprobs": {"content": []}}
     engine.script = EngineScript(whole={"id": "1", "object": "chat.completion", "choices": [choice], "prompt_logprobs": None, "service_tier": "x"})
     answer = post(gateway, GREETING).json()
+    assert answer["choices"][0]["message"].pop("verification")["mode"] == "model"
     annotated = {**choice, "message": {**message, "annotations": []}}
     expected = {**engine.script.whole, "choices": [annotated]} if engine.script.whole else {}
     assert {name: value for name, value in answer.items() if name != "retrieval"} == expected
@@ -134,6 +135,7 @@ def test_tool_calls_stream_through_unchanged(gateway: str, engine: FakeEngine) -
     ]
     engine.script = EngineScript(chunks=(*(chunk(delta) for delta in deltas), chunk({}, finish_reason="tool_calls")))
     chunks = stream(gateway, {**ANTENNA, **TOOLS})
+    assert chunks[-1]["choices"][0]["delta"].pop("verification")["sentences"] == []
     assert [each["choices"][0]["delta"] for each in chunks] == [*deltas, {"annotations": []}]
     assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
 
@@ -141,8 +143,8 @@ def test_tool_calls_stream_through_unchanged(gateway: str, engine: FakeEngine) -
 def test_each_of_several_answers_gets_the_citations_of_its_own_text(gateway: str, engine: FakeEngine) -> None:
     engine.script = EngineScript(
         chunks=(
-            chunk({"content": "Use it "}, 0),
-            chunk({"content": "[1] is it"}, 1),
+            chunk({"content": "Fixed with `repair_antennas` "}, 0),
+            chunk({"content": "`repair_antennas` [1] inserts diode cells"}, 1),
             chunk({"content": "[1]"}, 0),
             chunk({}, 1, "stop"),
             chunk({}, 0, "length"),
@@ -150,7 +152,7 @@ def test_each_of_several_answers_gets_the_citations_of_its_own_text(gateway: str
     )
     ends = {each["choices"][0]["index"]: each["choices"][0]["delta"]["annotations"] for each in stream(gateway, {**ANTENNA, "n": 2})[-2:]}
     places = {index: [(a["url_citation"]["start_index"], a["url_citation"]["end_index"]) for a in found] for index, found in ends.items()}
-    assert places == {0: [(7, 10)], 1: [(0, 3)]}
+    assert places == {0: [(29, 32)], 1: [(18, 21)]}
 
 
 def test_a_stream_without_any_chunk_is_an_error_with_its_own_status(gateway: str, engine: FakeEngine) -> None:

@@ -1,26 +1,19 @@
-"""Which passages an answer stands on: the markers it carries, or else the passages whose words it uses. Pure text.
+"""Which passages an answer stands on, and where in it that is said: from the check of its sentences (rag.answering.support), from nothing else.
 
-It does not judge whether the answer is right.
+A marker that a model wrote, `[1]`, counts where the check credits its sentence to that passage. It does not judge whether the answer is right.
 
-    cite("Use -guide_file [1].", hits) == [Citation(number=1, start=16, end=19)]
+    cite("Use -guide_file [1].", [Sentence(0, 20, 0.9, passages=(1,))]) == [Citation(number=1, start=16, end=19)]
 """
+
+from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from rag.bm25 import find_tokens, is_identifier, tokenize
-from rag.documents import Hit, searchable_text
-
-# A sentence is credited to a passage that holds at least half of its weight: below that, shared words are mostly the
-# question's own. Two weights at the least: one common noun is no source.
-MIN_OVERLAP = 0.5
-MIN_WEIGHT = 2.0
-IDENTIFIER_WEIGHT = 3.0  # `set_wire_rc` in both is stronger evidence than "wire" in both
+from typing import Protocol
 
 _CODE = re.compile(r"```.*?(?:```|$)|`[^`\n]*`", re.DOTALL)
 _MARKER = re.compile(r"(?<!\w)\[\s*(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\s*\]")
-_SENTENCE = re.compile(r"[^\s].*?(?:[.!?](?=\s|$)|(?=\n)|$)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +25,38 @@ class Citation:
     end: int
 
 
-def cite(answer: str, hits: Sequence[Hit]) -> list[Citation]:
-    """Citations in the order of the answer.
+class Credited(Protocol):
+    """What is needed of a `rag.answering.support.Sentence`."""
 
-    Markers first: [1], [2][3], [1, 2]; numbers of no passage are left out, and so are brackets in code or directly after a
-    name: clk[3] is a bus bit. Without any valid marker each sentence is credited to the passage that shares most of its words, if that is enough.
-    """
-    marked = cite_markers(answer, len(hits))
-    return marked or _cite_sentences(answer, hits)
+    @property
+    def start(self) -> int:
+        """Where it begins in the answer."""
+
+    @property
+    def end(self) -> int:
+        """And where it ends."""
+
+    @property
+    def passages(self) -> tuple[int, ...]:
+        """The numbers of the passages that support it."""
+
+
+def cite(answer: str, sentences: Sequence[Credited]) -> list[Citation]:
+    """A citation for each passage that supports a sentence, in the order of the answer: its marker in the sentence, or else the sentence."""
+    found: list[Citation] = []
+    for sentence in sentences:
+        text = answer[sentence.start : sentence.end]
+        marked = [
+            one for one in cite_markers(text, max(sentence.passages, default=0)) if one.number in sentence.passages
+        ]
+        marked = [Citation(one.number, sentence.start + one.start, sentence.start + one.end) for one in marked]
+        unmarked = set(sentence.passages) - {one.number for one in marked}
+        found += [Citation(number, sentence.start, sentence.end) for number in sorted(unmarked)] + marked
+    return found
 
 
 def cite_markers(answer: str, passages: int) -> list[Citation]:
-    """The markers that are in the text, outside of code, with a number of one of the passages."""
+    """The markers that are in the text, outside of code, with a number of one of the passages: [1], [2][3], [1, 2]; clk[3] is a bus bit."""
     found: list[Citation] = []
     code = [match.span() for match in _CODE.finditer(answer)]
     for match in _MARKER.finditer(answer):
@@ -54,26 +67,15 @@ def cite_markers(answer: str, passages: int) -> list[Citation]:
     return found
 
 
-def _cite_sentences(answer: str, hits: Sequence[Hit]) -> list[Citation]:
-    passages = [frozenset(tokenize(searchable_text(hit.chunk))) for hit in hits]
-    found: list[Citation] = []
-    for match in _SENTENCE.finditer(answer):
-        weights = _weigh(match.group())
-        total = sum(weights.values())
-        if total < MIN_WEIGHT or not passages:
-            continue
-        overlaps = [sum(weight for term, weight in weights.items() if term in passage) for passage in passages]
-        best = max(range(len(passages)), key=lambda row: (overlaps[row], -row))
-        if overlaps[best] >= max(MIN_OVERLAP * total, MIN_WEIGHT):
-            end = match.start() + len(match.group().rstrip())
-            found.append(Citation(best + 1, match.start(), end))
-    return found
+def keep_markers(sentence: str, passages: Sequence[int]) -> str:
+    """A sentence with those markers alone whose passages support it."""
+    code = [match.span() for match in _CODE.finditer(sentence)]
 
+    def keep(match: re.Match[str]) -> str:
+        """The marker with the numbers that stay, or nothing."""
+        if any(start <= match.start(1) < end for start, end in code):
+            return match[0]
+        numbers = [number for number in re.findall(r"\d+", match[1]) if int(number) in passages]
+        return f"{match[0][: match.start(1) - match.start() - 1]}[{', '.join(numbers)}]" if numbers else ""
 
-def _weigh(sentence: str) -> dict[str, float]:
-    """Terms of a sentence with their weights."""
-    weights = dict.fromkeys(tokenize(sentence), 1.0)
-    for token in find_tokens(sentence):
-        if is_identifier(token) and token.lower() in weights:
-            weights[token.lower()] = IDENTIFIER_WEIGHT
-    return weights
+    return re.sub(rf" ?{_MARKER.pattern}", keep, sentence)

@@ -39,7 +39,10 @@ class Part:
 def split_answer(answer: str) -> list[Part]:
     """The parts of a whole answer, in order; all that stands between them is white space."""
     splitter = Splitter()
-    return [*splitter.feed(answer), *splitter.close()]
+    pieces = (
+        answer[at : at + LONGEST] for at in range(0, len(answer), LONGEST)
+    )  # what is cut off is copied, so no piece is long
+    return [*(part for piece in pieces for part in splitter.feed(piece)), *splitter.close()]
 
 
 class Splitter:

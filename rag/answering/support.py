@@ -38,6 +38,7 @@ MOST_OF_BEST = (
     0.6  # of the terms that the best clause shares with the sentence, which another has that says a part of it
 )
 CLAUSE_TERMS = 3  # of a clause that is checked by itself
+LITERAL = 5.0  # the logarithm of odds of a clause that stands in a passage word by word
 
 _CLAUSE_BREAK = re.compile(
     r"\s*;\s+|,\s+(?:(?:and|but|so|which|while|whereas|then|because|since|as)\s+)?|\s+(?:because|since|so that|in order to|while|whereas)\s+"
@@ -74,6 +75,7 @@ class Sentence:
 class Claim:
     """A clause of a sentence. `weights` and `vectors` are those of its tokens; `free` are the weights without names and code."""
 
+    text: str
     facts: Facts
     terms: frozenset[str]
     words: frozenset[str]
@@ -174,6 +176,11 @@ def _find_support(claim: Claim, sources: Sequence[Source]) -> list[tuple[float, 
     for source, traits in observe(claim, sources):
         coefficients = COEFFICIENTS if len(source.tokens.vectors) else BY_WORDS
         odds = [score(seen, coefficients) for seen in traits]
+        if len(claim.terms) >= CLAUSE_TERMS:
+            odds = [
+                LITERAL if window.says(claim.text) else value
+                for window, value in zip(source.windows, odds, strict=True)
+            ]
         row = max(range(len(odds)), key=odds.__getitem__)
         best.append((odds[row], source, source.windows[row]))
     return sorted(best, key=lambda found: (-found[0], found[1].number))
@@ -199,7 +206,13 @@ def read_claims(sentence: str, reader: TokenReader) -> list[Claim]:
         text = sentence[start:end]
         claims.append(
             Claim(
-                find_facts(text), content_terms(text), words_in(text), weights[rows], free[rows], tokens.vectors[rows]
+                text,
+                find_facts(text),
+                content_terms(text),
+                words_in(text),
+                weights[rows],
+                free[rows],
+                tokens.vectors[rows],
             )
         )
     return claims

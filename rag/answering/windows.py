@@ -38,6 +38,7 @@ _ENDS = {
     "code": _LINE_END,
 }
 _WORD = re.compile(r"[^\W\d_]+")
+_PLAIN = re.compile(r"-{0,2}[\w$]+(?:[.:/'-]\w+)*|[%<>=!]+")
 
 
 class TokenReader(Protocol):
@@ -73,6 +74,11 @@ class Window:
     end: int
     pieces: tuple[Piece, ...]
     context: Piece
+    plain: str
+
+    def says(self, text: str) -> bool:
+        """Whether the very words of a text stand in it, one after the other."""
+        return plain_words(text) in self.plain
 
 
 @dataclass(frozen=True)
@@ -120,6 +126,11 @@ def read_sources(hits: Sequence[Hit], reader: TokenReader) -> list[Source]:
     ]
 
 
+def plain_words(text: str) -> str:
+    """The words, names and numbers of a text in small letters with a blank on either side; code signs, emphasis and stops are left out."""
+    return f" {' '.join(_PLAIN.findall(text.lower()))} "
+
+
 def words_in(text: str) -> frozenset[str]:
     """The words of a text in small letters, without names and numbers."""
     return frozenset(word.lower() for word in _WORD.findall(text))
@@ -142,7 +153,7 @@ def _cut_windows(source: Source) -> Iterator[Window]:
 def _window(source: Source, start: int, end: int, context: Sequence[Span], ends: re.Pattern[str]) -> Window:
     cuts = [start, *(found.end() for found in ends.finditer(source.text, start, end)), end]
     pieces = [_piece(source, [span]) for span in pairwise(cuts) if source.text[slice(*span)].strip()]
-    return Window(start, end, tuple(pieces), _piece(source, context, source.place))
+    return Window(start, end, tuple(pieces), _piece(source, context, source.place), plain_words(source.text[start:end]))
 
 
 def _piece(source: Source, spans: Sequence[Span], place: str = "") -> Piece:

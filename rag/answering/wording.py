@@ -18,6 +18,8 @@ from rag.documents import Chunk, Hit, describe_place
 from rag.passages import BORDER, FENCE, HEADING, closes_fence
 
 PARTS = " › "  # between the parts of a place
+QUOTES_LEAD = "From the documents:"  # between a model's words and the quotes
+STOPPED = "The model stopped before its answer was complete."
 
 
 @dataclass(frozen=True, slots=True)
