@@ -166,7 +166,7 @@ def edit_whole(answer: dict[str, Any], new_draft: Callable[[], Draft]) -> dict[s
         message, draft = choice["message"], new_draft()
         text, reason = message.get("content"), choice.get("finish_reason") or "stop"
         shown = draft.feed(text or "")
-        rest, checked = draft.end(reason)
+        rest, checked = draft.end(CUT_OFF if _was_repeating(choice) else reason)
         message.update(checked)
         if text:
             message["content"] = shown + rest
@@ -221,7 +221,7 @@ async def _edit_choice(choice: dict[str, Any], draft: Draft, run: Run, ended: se
         delta["content"] = draft.feed(text) if len(text) <= draft.at_once else await run(partial(draft.feed, text))
     reason = "stop" if draft.looped else choice.get("finish_reason")
     if reason:
-        rest, checked = await run(partial(draft.end, reason))
+        rest, checked = await run(partial(draft.end, CUT_OFF if _was_repeating(choice) else reason))
         if rest:
             delta["content"] = (delta.get("content") or "") + rest
         delta.update(checked)
@@ -229,3 +229,8 @@ async def _edit_choice(choice: dict[str, Any], draft: Draft, run: Run, ended: se
         ended.add(choice["index"])
     says_more = any(value for name, value in delta.items() if name != "content")
     return bool(reason or delta.get("content") or not text or says_more)
+
+
+def _was_repeating(choice: dict[str, Any]) -> bool:
+    """Whether the engine ended the answer because it repeated itself: what is held back then is a copy, whole or cut off."""
+    return "repetition" in str(choice.get("stop_reason"))
