@@ -354,6 +354,28 @@ def test_where_examples_use_more_than_documents_say_of_a_command_it_is_shown_in_
     assert command(read(text), "run_all").is_partial is is_partial
 
 
+def test_what_an_option_takes_is_kept_when_the_synopsis_comes_later() -> None:
+    page = (
+        "mytest - runs tests\n===================\n\n``mytest`` runs.\n\n.. option:: --until <n>\n\n   Repeat so often.\n\n"
+        "Usage\n-----\n\n::\n\n   mytest [--build] <path>\n"
+    )
+    assert options_of(command(read(page, "mytest.rst"), "mytest")) == {
+        "--until": ("<n>", "", True),
+        "--build": ("", "", False),
+    }
+
+
+def test_what_is_no_name_of_a_command_or_message_in_a_manual_page() -> None:
+    page = (
+        ".TH DIGEST 1\n.SH NAME\ndigest \\- compute message digests\n.SH DESCRIPTION\nIt prints.\n.SH AUTHOR\nSomebody.\n"
+        ".SH KEYS\n.TP\ni<space>\nshow more\n.TP\nexpr1 < expr2\nless\n.TP\naccess.get(spec, [opts])\ncall it\n"
+        ".SH ENVIRONMENT\n.TP\nDIGEST_HOME <dir>\nwhere it lives\n"
+    )
+    reference = read(page, "digest.1")
+    assert (reference.commands, reference.messages) == ((), ())
+    assert [(card.name, card.description) for card in reference.variables] == [("DIGEST_HOME", "where it lives")]
+
+
 def test_a_heading_that_was_cut_gives_what_comes_before_the_cut() -> None:
     first = "lint_off [-rule <message>] [-file <filename>] [-lines <first_line> <last_line>] [-contents <contents_wildcard>] [-match <wild>]"
     reference = read(f"Control\n=======\n\n.. option:: {first}\n\n   Switch a warning off.\n", "control.rst")

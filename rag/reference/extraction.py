@@ -73,7 +73,13 @@ _NO_STAGES = frozenset(
 )
 _STAGE_ITEM = re.compile(r"[-*+]\s+`?\[?(?P<name>[A-Z_][A-Z0-9_]*)\]?`?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:::[A-Za-z0-9_]+)*")
-_CAPITALS = re.compile(r"[A-Z][A-Z0-9_]{1,59}")
+_CAPITALS = re.compile(r"(?P<name>[A-Z][A-Z0-9_]{1,59})(?: <[^<>]*>)?")  # `HOME`, `HOME <dir>`
+_GROUPS = re.compile(f"{_MESSAGES_HEADING.pattern}|{_VARIABLES_HEADING.pattern}", re.IGNORECASE)
+_SECTIONS = frozenset({
+    "NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "ARGUMENTS", "OPERANDS", "COMMANDS", "ENVIRONMENT", "FILES", "EXAMPLES", "EXAMPLE", "NOTES", "NOTE",
+    "BUGS", "AUTHOR", "AUTHORS", "COPYRIGHT", "LICENSE", "HISTORY", "DIAGNOSTICS", "STANDARDS", "SECURITY", "OVERVIEW", "INTRODUCTION", "USAGE",
+    "WARNING", "WARNINGS", "ERROR", "ERRORS", "MESSAGES", "CAVEATS", "REPORTING", "REFERENCES", "CONFIGURATION", "SEE", "VERSION", "RETURN", "STATUS",
+})  # fmt: skip
 _CALLED_HEADING = re.compile(r"(?P<name>[a-z][a-z0-9]*_[a-z0-9_]+)")
 # A sentence that begins with a command, and what it says of one that is there no more.
 _TOLD = re.compile(
@@ -165,13 +171,15 @@ class _Draft:
         self.synopses, self.names = [], set()
         for group in (self.options, self.arguments):
             for name, option in list(group.items()):
+                if option.synopsis_place is None:
+                    continue
                 group.pop(name)
                 if option.is_described:
                     group[name] = replace(option, argument="", is_required=False, synopsis_place=None)
 
     def add(self, option: Option) -> None:
         """Put an option, or what more is known of one, to the others."""
-        group = self.options if option.name[:1] in "-+" else self.arguments
+        group = self.options if option.name.startswith(("-", "+")) else self.arguments
         known = group.get(option.name)
         if known is None:
             if len(group) < MOST_OPTIONS:
@@ -269,20 +277,21 @@ class _DocumentReader:
             for name, argument in options if owner else ():
                 assert owner is not None
                 owner.add(Option(name, argument, _default_of(told), told, block.place(), is_described=True))
-        elif _CAPITALS.fullmatch(heading):
-            self._read_capitals(heading, above, told, block)
+        elif capitals := _CAPITALS.fullmatch(heading):
+            self._read_capitals(capitals["name"], above, told, block)
         else:
             self._read_called_headings(heading, told, block)
 
     def _read_capitals(self, heading: str, above: Sequence[str], told: str, block: SectionBlock) -> None:
-        """`WIDTHTRUNC` below "Warnings", `VERILATOR_ROOT` below "Environment"."""
+        """`WIDTHTRUNC` below "Warnings", `VERILATOR_ROOT` below "Environment"; not the sections that every manual page has."""
         over = next(
-            (title for title in reversed(above) if _MESSAGES_HEADING.search(title) or _VARIABLES_HEADING.search(title)),
-            "",
+            (title for title in reversed(above) if _GROUPS.search(title) and not _MAN_TITLE.fullmatch(title)), ""
         )
+        if heading in _SECTIONS or not over:
+            return
         if _VARIABLES_HEADING.search(over):
             self._add_variable(Variable(heading, read_default(told)[0], "", told, self._collection, block.place()))
-        elif over and WORD.fullmatch(heading):
+        elif WORD.fullmatch(heading):
             self._add_message(heading, told[:LONGEST_TEXT], block.place())
 
     def _read_called_headings(self, heading: str, told: str, block: SectionBlock) -> None:
@@ -412,9 +421,11 @@ class _DocumentReader:
         lines = [line.text for line in block.lines]
         heading = block.path[-1] if block.path else ""
         is_synopsis = bool(_SYNOPSIS_HEADING.fullmatch(heading)) or lines[0].lower().lstrip().startswith("usage:")
+        is_told = is_synopsis
         if is_synopsis or "[-" in lines[0] or "[-" in "".join(lines[1:2]):
             for first, synopsis in read_synopses([line.replace("`", "") for line in lines]):
                 if synopsis.is_strong and (is_synopsis or COMMAND.fullmatch(synopsis.name)):
+                    is_told = True
                     last = first + synopsis.lines - 1
                     self._add_synopsis(
                         synopsis, "\n".join(lines[first : last + 1]), block.place(first, last), block, first
@@ -424,8 +435,9 @@ class _DocumentReader:
         elif any(line.lstrip(" `")[:1] in ("-", "+") for line in lines):
             self._read_usage(block, lines)
         self._read_told_commands(block)
-        self._prose = block
-        self._first_prose = self._first_prose or block
+        if not is_told:
+            self._prose = block
+            self._first_prose = self._first_prose or block
 
     def _read_told_commands(self, block: SectionBlock) -> None:
         """Commands of which a sentence tells what they do: "The `opt_expr` pass ..."; not of those that are gone."""
@@ -490,7 +502,7 @@ class _DocumentReader:
             default = row.cells[default_at] if default_at > 0 else ""
             told, place = row.cells[told_at][:LONGEST_DESCRIPTION], block.place(row.line, row.line)
             for name, argument in found:
-                if name[:1] in "-+" or "`" in row.cells[0] or name in owner.names:
+                if name.startswith(("-", "+")) or "`" in row.cells[0] or name in owner.names:
                     owner.add(Option(name, argument, _default_of(told, default), told, place, is_described=True))
 
     def _read_variables(self, table: Table, block: SectionBlock) -> None:
@@ -570,7 +582,7 @@ class _DocumentReader:
         best = max(candidates, key=lambda draft: len(bare & draft.names))  # the first of equals
         if bare & best.names:
             return best
-        if not any(name[:1] in "-+" for name in names):
+        if not any(name.startswith(("-", "+")) for name in names):
             return None  # a table of something else: keys, values
         if open_ones := [draft for draft in candidates if draft.takes_any or not draft.names]:
             return open_ones[0]

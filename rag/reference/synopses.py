@@ -165,7 +165,12 @@ def read_synopsis(lines: Sequence[str], is_cut: bool = False) -> Synopsis | None
     if usage:
         lead = len(body[0]) - len(body[0].lstrip()) + usage.end()
         tokens = [token for token in tokens if token.spot.line or token.spot.start >= lead]
-    if not tokens or not _CALLED.fullmatch(tokens[0].text) or not _may_be_called(tokens):
+    is_glued = (
+        len(tokens) > 1
+        and tokens[1].text[:1] in ("<", "(")
+        and (tokens[1].spot.line, tokens[1].spot.start) == (tokens[0].spot.line, tokens[0].spot.end)
+    )
+    if not tokens or is_glued or not _CALLED.fullmatch(tokens[0].text) or not _may_be_called(tokens):
         return None
     return _read_parts(tokens, body, taken, is_usage=bool(usage), is_cut=is_cut, goes_on=goes_on)
 
@@ -302,6 +307,8 @@ class _Reader:
             end += 1
         if rest and not _GLUED.fullmatch(rest):
             return -1
+        while taken and taken[-1].text == "|":  # `-help | -version`
+            taken.pop()
 
         last = taken[-1].spot if taken and taken[-1].spot.line == token.spot.line else token.spot
         spot = Spot(token.spot.line, token.spot.start, last.end)
@@ -324,13 +331,13 @@ class _Reader:
         """Whether a token can be a placeholder of what an option takes; a number can where others may stand for it: `0|1`."""
         if text in ("|", "...", "*", ",", "-"):
             return True
-        self.has_signs |= text.startswith(("<", '"<'))
+        self.has_signs |= _is_angled(text)
         near = {token.text for token in (*self._tokens[max(at - 1, 0) : at], *self._tokens[at + 1 : at + 2])}
         return _is_placeholder(text) or (text.isdecimal() and "|" in near)
 
     def _read_word(self, token: _Token, at: int) -> bool:
         """An argument; False for a word of prose, a value, or too many in a row."""
-        self.has_signs |= token.text.startswith(("<", '"<'))
+        self.has_signs |= _is_angled(token.text)
         self._words += 1
         if not _is_placeholder(token.text) or self._words > self._most_words:
             return False
@@ -355,8 +362,13 @@ def _has_alternatives(tokens: Sequence[_Token]) -> bool:
     return False
 
 
+def _is_angled(text: str) -> bool:
+    """Whether it is `<name>`, in quotes or not."""
+    return len(text) > 2 and text.startswith(("<", '"<'))
+
+
 def _is_placeholder(text: str) -> bool:
-    if text.startswith(("<", '"<')):
+    if _is_angled(text):
         return True
     return _WORD.fullmatch(text) is not None and text.strip(",").lower() not in _PROSE
 
