@@ -4,6 +4,7 @@ The gateway is asked as users ask it, with its retrieval on. Heavy libraries are
 
     chipalign eval answers --questions data/eval/answers.jsonl --url http://127.0.0.1:8000 --json > today.json
     chipalign eval answers --questions data/eval/answers.jsonl --url http://127.0.0.1:8000 --answer quote --compare today.json
+    chipalign eval answers --calibrate --url http://127.0.0.1:8000 --index my-index/ --checkpoint merged/
 """
 
 import argparse
@@ -11,13 +12,14 @@ import os
 import platform
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rag.answer_questions import ALL, OPEN, SPLITS
 from rag.command_line import describe_file, positive, write_result
-from rag.errors import EngineRefused, ResultUnusable
+from rag.errors import EngineRefused, QuestionsUnusable, ResultUnusable
 from rag.progress import show_progress
 from rag.settings import RagSettings
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from rag.progress import Show
     from rag.qa_client import Reply, Server
 
+QUESTIONS = Path(__file__).parent.parent / "data" / "eval" / "answers.jsonl"
 CONCURRENCY = 16  # an engine answers several at once in little more time than one
 _COLUMNS = 4  # kinds side by side: a table of seven would be two hundred characters wide
 
@@ -33,8 +36,11 @@ _COLUMNS = 4  # kinds side by side: a table of seven would be two hundred charac
 def answers(argv: list[str]) -> int:
     """`chipalign eval answers --questions Q.jsonl --url URL ... [--json]`. Raises RagError for wrong input."""
     args = _parse_arguments(argv)
-    result = _measure(args, RagSettings.from_env())
-    write_result(result, _draw, args.json)
+    settings = RagSettings.from_env()
+    if args.calibrate:
+        write_result(_calibrate(args, settings), _draw_calibration, args.json)
+    else:
+        write_result(_measure(args, settings), _draw, args.json)
     return 0
 
 
@@ -44,7 +50,7 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
         description="Ask a running gateway, search included, and count key facts, wrong claims, refusals, loops and invented names in its answers.",
     )
     add = parser.add_argument
-    add("--questions", type=Path, required=True, metavar="Q.jsonl", help="questions with facts and forbidden claims, one a line")
+    add("--questions", type=Path, default=QUESTIONS, metavar="Q.jsonl", help="questions with facts and forbidden claims, one a line (default: ours)")
     add("--url", required=True, help="the gateway")
     add("--model", metavar="ID", help="name of the model there (default: the only one)")
     add("--split", choices=(*SPLITS, ALL), default=OPEN, help="which questions; the closed ones are for the end of a piece of work (default: open)")
@@ -53,22 +59,25 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
     add("--concurrency", type=positive, default=CONCURRENCY, metavar="N", help="requests in flight (default: %(default)s; 1 to measure latency)")
     add("--compare", type=Path, metavar="OTHER.json", help="what --json wrote before: show the differences, question by question paired")
     add("--json", action="store_true", help="one JSON document on stdout, with every question's answer and verdicts")
-    return parser.parse_args(argv)
+    add("--calibrate", action="store_true", help="measure whether quotes or the model answer better, and keep it beside the checkpoint, for `auto`")
+    add("--index", type=Path, metavar="DIR", help="with --calibrate: the index that the gateway searches")
+    add("--checkpoint", type=Path, metavar="DIR", help="with --calibrate: the checkpoint that is served, beside which the result is kept")
+    args = parser.parse_args(argv)
+    if args.calibrate and not (args.index and args.checkpoint):
+        parser.error("--calibrate needs --index and --checkpoint: the index that is searched, and the checkpoint that is served")
+    return args
 
 
 def _measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
     from rag.answer_questions import read_answer_questions, select_questions
-    from rag.qa_client import find_server
     from rag.qa_summary import compare, describe_load, summarize
 
     questions = select_questions(read_answer_questions(args.questions), args.split, args.every)
     other = _read_other(args.compare) if args.compare else None
-    server = find_server(args.url, args.model, settings.api_key)
-    if not server.is_gateway:
-        raise EngineRefused(f"{server.url} is no ChipAlign gateway: only that searches and answers; name its URL with --url")
+    server = _find_gateway(args, settings)
     started = time.perf_counter()
     with show_progress() as progress:
-        replies = _ask(questions, server, args, progress)
+        replies = _ask(questions, server, args.answer, args.concurrency, progress)
     seconds = time.perf_counter() - started
     rows = [_judge(question, reply) for question, reply in zip(questions, replies, strict=True)]
     result = {
@@ -106,7 +115,51 @@ def _read_other(path: Path) -> Sequence[Mapping[str, Any]]:
     return rows
 
 
-def _ask(questions: "Sequence[AnswerQuestion]", server: "Server", args: argparse.Namespace, progress: "Show") -> "list[Reply]":
+def _find_gateway(args: argparse.Namespace, settings: RagSettings) -> "Server":
+    """The gateway at the URL. Raises EngineUnavailable, and EngineRefused where that is another server."""
+    from rag.qa_client import find_server
+
+    server = find_server(args.url, args.model, settings.api_key)
+    if not server.is_gateway:
+        raise EngineRefused(f"{server.url} is no ChipAlign gateway: only that searches and answers; name its URL with --url")
+    return server
+
+
+def _calibrate(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
+    """Ask the same questions for quotes and for the model's words, and keep which gives more. Raises RagError."""
+    from importlib import metadata
+
+    from rag.calibration import Calibration, choose_questions, identify_checkpoint, identify_index
+    from rag.index import open_index
+    from rag.milvus import Milvus
+
+    server = _find_gateway(args, settings)
+    index = open_index(args.index, milvus=Milvus.of(settings))
+    questions, source = choose_questions(index.chunks, args.questions)
+    if not questions:
+        raise QuestionsUnusable(f"nothing can be asked about {args.index}: its documents answer none of {args.questions} and name nothing")
+    rows: dict[str, list[dict[str, Any]]] = {}
+    with show_progress() as progress:
+        for answer in ("quote", "model"):
+            replies = _ask(questions, server, answer, args.concurrency, progress)
+            rows[answer] = [_judge(question, reply) for question, reply in zip(questions, replies, strict=True)]
+    try:
+        identities = identify_checkpoint(args.checkpoint), identify_index(args.index)
+        versions = {"chipalign": metadata.version("chipalign")}
+        calibration = Calibration.of(rows["quote"], rows["model"], source, *identities, versions)
+        path = calibration.save(args.checkpoint)
+    except OSError as error:
+        raise ResultUnusable(f"the calibration cannot be kept in {args.checkpoint} ({error.strerror}): name a folder that can be written") from None
+    return {"evaluation": "calibration", "path": str(path), "mode": calibration.mode, "line": calibration.line, **asdict(calibration)}
+
+
+def _draw_calibration(result: dict[str, Any]) -> list[str]:
+    return [result["line"], f"kept in {result['path']}"]
+
+
+def _ask(
+    questions: "Sequence[AnswerQuestion]", server: "Server", answer: str | None, concurrency: int, progress: "Show"
+) -> "list[Reply]":
     from rag.qa_client import ask_all
 
     replies: dict[int, Reply] = {}
@@ -117,7 +170,7 @@ def _ask(questions: "Sequence[AnswerQuestion]", server: "Server", args: argparse
         progress("ask", len(replies), len(questions))
 
     asked = {number: question.messages for number, question in enumerate(questions)}
-    ask_all(server, asked, None, args.concurrency, keep, {"answer": args.answer} if args.answer else None)
+    ask_all(server, asked, None, concurrency, keep, {"answer": answer} if answer else None)
     return [replies[number] for number in sorted(replies)]
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rag.command_line import describe_file, positive, whole_number, write_result
-from rag.errors import AnswersUnusable, QuestionsUnusable, SourceUnusable
+from rag.errors import AnswersUnusable, EngineRefused, QuestionsUnusable, SourceUnusable
 from rag.progress import show_progress
 from rag.settings import RagSettings
 
@@ -76,6 +76,7 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
     add("--max-tokens", type=TOKENS, default=MAX_TOKENS, metavar="N", help="longest answer (default: %(default)s)")
     add("--tokenizer", type=Path, metavar="DIR", help="checkpoint whose tokenizer counts (default: the one the server names, else the embedder's)")
     add("--limit", type=positive, metavar="N", help="only the first N questions")
+    add("--grammar", action="store_true", help="of a gateway: let it hold the answers to the names in the prompt, by a grammar")
     add("--concurrency", type=positive, default=CONCURRENCY, metavar="N", help="requests in flight (default: %(default)s)")
     add("--answers", type=Path, metavar="FILE", help="keep the answers there, one JSON line each; a run that was stopped goes on from it")
     add("--compare", type=Path, metavar="OTHER_ANSWERS", help="another run's --answers file: show the differences, question by question paired")
@@ -95,6 +96,8 @@ def _measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
     questions, unanswerable = _read_questions(args.questions, args.limit)
     others = read_answers(args.compare)[1] if args.compare else []
     server = find_server(args.url, args.model, settings.api_key)
+    if args.grammar and not server.is_gateway:
+        raise EngineRefused(f"{server.url} is no ChipAlign gateway, which writes the grammar: name its URL with --url, or leave out --grammar")
     counter = _find_counter(args.tokenizer, server, settings)
     asking = _describe_asking(args, server, counter)
     with show_progress() as progress, AnswersFile.open(args.answers, asking) as file:
@@ -165,7 +168,13 @@ def _describe_asking(args: argparse.Namespace, server: "Server", counter: "Count
         "max_tokens": args.max_tokens,
         "tokens_of": counter.source,
         "temperature": 0,
+        **_with_grammar(args),
     }
+
+
+def _with_grammar(args: argparse.Namespace) -> dict[str, bool]:
+    """Nothing where no grammar is asked for: answers files and gateways of before know no such key."""
+    return {"grammar": True} if args.grammar else {}
 
 
 def _context_tokens(args: argparse.Namespace) -> int | None:
@@ -204,7 +213,7 @@ def _ask(
 ) -> int:
     """Get every answer that the file does not hold; returns how many it held. Raises AnswersUnusable where those answer other prompts."""
     from rag.answering.prompt import nothing_found
-    from rag.qa_client import Reply, ask_all
+    from rag.qa_client import NO_RETRIEVAL, Reply, ask_all
 
     by_number = {prompt.number: prompt for prompt in prompts}
     held = [number for number in by_number if number in file.kept]
@@ -221,7 +230,7 @@ def _ask(
         progress("ask", sum(number in file.kept for number in by_number), len(prompts))
 
     asked = {prompt.number: prompt.messages for prompt in open_prompts if prompt.messages is not None}
-    ask_all(server, asked, args.max_tokens, args.concurrency, keep)
+    ask_all(server, asked, args.max_tokens, args.concurrency, keep, {**NO_RETRIEVAL, **_with_grammar(args)})
     return len(held)
 
 

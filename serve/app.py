@@ -50,15 +50,22 @@ ROUTES = {
 
 
 def create_app(
-    settings: ServeSettings, newest: routes.Newest, counter: Counter, transport: httpx.AsyncBaseTransport | None = None
+    settings: ServeSettings,
+    newest: routes.Newest,
+    counter: Counter,
+    transport: httpx.AsyncBaseTransport | None = None,
+    choose_answer: Callable[[], str] | None = None,
 ) -> Starlette:
-    """The gateway. Each request searches what `newest` gives when it begins. `transport` replaces the network to the engine in tests."""
+    """The gateway. Each request searches what `newest` gives when it begins, and is answered as `choose_answer` says then, else as the settings do.
+
+    `transport` replaces the network to the engine in tests.
+    """
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         """The client to the engine lives as long as the application."""
         async with Upstream(settings, transport) as upstream:
-            app.state.gateway = routes.Gateway(settings, newest, counter, upstream)
+            app.state.gateway = routes.Gateway(settings, newest, counter, upstream, choose_answer=choose_answer)
             yield
 
     answer_unknown = observed("unknown", refuse_unknown)

@@ -52,7 +52,7 @@ def serve(argv: list[str]) -> int:
     from serve.log_lines import LineFormatter
     from serve.tokens import TokenCounter
     from serve.up import is_free
-    from serve.weights import choose_answer
+    from serve.weights import AnswerChoice
 
     if not is_free(settings.host, settings.gateway_port):
         raise PortTaken(f"port {settings.gateway_port} (gateway) is taken: choose another with --gateway-port")
@@ -65,8 +65,9 @@ def serve(argv: list[str]) -> int:
         logging.getLogger("chipalign.gateway").warning("listening on %s without an API key: set CHIPALIGN_API_KEY", settings.host)
     counter = TokenCounter.load(settings.checkpoint_dir)
     retriever = LiveRetriever.open(settings.index_dir, RagSettings.from_env())
-    settings = dataclasses.replace(settings, answer=choose_answer(settings.answer, settings.checkpoint_dir))
-    app = create_app(settings, retriever.current, counter)
+    choice = AnswerChoice(settings.answer, settings.checkpoint_dir)
+    settings = dataclasses.replace(settings, answer=choice.mode())
+    app = create_app(settings, retriever.current, counter, choose_answer=choice.mode)
     signal.signal(signal.SIGHUP, lambda *_: retriever.look_soon())
     raise_open_files()
     with retriever.watched():

@@ -23,7 +23,7 @@ from serve.engine import engine_kind
 from serve.guidance import describe
 from serve.settings import ServeSettings
 from serve.up import is_free
-from serve.weights import ADVICE, weight_problems
+from serve.weights import ADVICE, AnswerChoice, weight_problems
 
 PACKAGES = {  # what each part cannot run without
     "merge": ("torch", "safetensors", "transformers"),
@@ -102,6 +102,7 @@ def _machine(settings: ServeSettings) -> Iterator[Finding]:
 def _made(settings: ServeSettings) -> Iterator[Finding]:
     advice = _model_advice(settings)
     yield Finding("model", not advice, str(settings.checkpoint_dir), advice, needed=bool(settings.checkpoint))
+    yield Finding("answers", True, AnswerChoice(settings.answer, settings.checkpoint_dir).explain()[1], needed=False)
     manifest = settings.index_dir / "manifest.json"
     yield Finding("index", manifest.exists(), str(settings.index_dir), "" if manifest.exists() else "`chipalign up` builds it", needed=False)
     folder = settings.home / "corpora"

@@ -32,13 +32,13 @@ REPEATED = {"max_pattern_size": 100, "min_pattern_size": 12, "min_count": 4}
 OWN_RULES = ("response_format", GRAMMAR, "grammar", "guided_grammar", "guided_json", "guided_regex", "guided_choice")
 LOOKED_AT_S = 600.0  # so long is what an engine could do believed; another one may have taken its place
 
-# A grammar that lets an engine say one word again and again, and a watch that ends it before its 40 tokens are over.
+# A grammar in which an engine says one word twenty times, and a watch that ends it after three or a few more.
 PROBE = {
     "messages": [{"role": "user", "content": "Say no."}],
-    "max_tokens": 40,
+    "max_tokens": 80,
     "temperature": 0,
-    GRAMMAR: {"grammar": 'root ::= ("yes ")+'},
-    REPETITION: {"max_pattern_size": 4, "min_pattern_size": 1, "min_count": 3},
+    GRAMMAR: {"grammar": f'root ::= "yes{" yes" * 19}"'},
+    REPETITION: {"max_pattern_size": 8, "min_pattern_size": 1, "min_count": 3},
 }
 log = logging.getLogger("chipalign.gateway")
 
@@ -166,15 +166,13 @@ class GuidedEngine:
                 raise
             return dict.fromkeys(fields, "refused")
         choice = answer["choices"][0]
-        words = set((choice["message"].get("content") or "").split())
+        content = (choice["message"].get("content") or "").strip()
+        is_guided = bool(content) and f"yes{' yes' * 19}".startswith(content)
+        ended = choice.get("finish_reason") == "repetition"
         found: dict[str, Ability] = {
-            GRAMMAR: "obeyed" if words and words <= {"yes", "ye", "y"} else "ignored",
+            GRAMMAR: "obeyed" if is_guided else "ignored",
             # Without the grammar nothing repeats itself: that it was not refused is all that can be seen.
-            REPETITION: "obeyed"
-            if choice.get("finish_reason") == "repetition"
-            else "ignored"
-            if words == {"yes"}
-            else "unknown",
+            REPETITION: "obeyed" if ended else "ignored" if is_guided else "unknown",
         }
         return {field: found[field] for field in fields}
 

@@ -106,6 +106,7 @@ class Gateway:
     counter: Counter
     upstream: Upstream
     metrics: Metrics = field(default_factory=Metrics)
+    choose_answer: Callable[[], str] | None = None  # who words answers now: a measurement may come while the gateway runs
     engine: GuidedEngine = field(init=False)
     admission: Admission = field(init=False)
     visitors: Visitors = field(init=False)
@@ -118,6 +119,12 @@ class Gateway:
         self.engine = GuidedEngine(self.upstream, self.settings)
         self.admission = Admission(self.settings.answers_in_flight)
         self.visitors = Visitors.of(self.settings)
+
+    def follow_choice(self) -> None:
+        """Take over who words answers now."""
+        if self.choose_answer and (mode := self.choose_answer()) != self.settings.answer:
+            log.info("answers are worded by: %s", mode)
+            self.settings = replace(self.settings, answer=mode)
 
     async def max_model_len(self, model_id: str) -> int:
         """A model's context window in tokens, asked for once. Where an engine does not tell it (no vLLM), its own refusal has to do.
@@ -168,6 +175,7 @@ async def chat_completions(request: Request) -> Response:
 async def _answer(request: Request, chat: ChatRequest, is_long: bool, held: contextlib.AsyncExitStack, started: float) -> Response:
     """The answer to a chat request that was let in; a stream takes over what is held."""
     gateway = gateway_of(request)
+    gateway.follow_choice()
     chat.model = chat.model or gateway.settings.model_id
     settings, max_model_len = await _window(gateway, chat)
     passages = gateway.passages()

@@ -92,8 +92,14 @@ class ServeSettings:
     answer: str = setting(
         "CHIPALIGN_ANSWER",
         "auto",
-        "who words an answer: quote (the documents), model, or auto: quotes, and above them what a model of 7 billion weights or more says rightly",
+        "who words an answer: quote (the documents), model, or auto: quotes, and above them what a model says rightly that was measured as no worse",
         choices=("auto", "quote", "model"),
+    )
+    calibrate: str = setting(
+        "CHIPALIGN_CALIBRATE",
+        "on",
+        "on: where CHIPALIGN_ANSWER is auto, `up` measures once for a model and an index whether quotes or the model answer better; off: not",
+        choices=("on", "off"),
     )
     grammar: str = setting(
         "CHIPALIGN_GRAMMAR",

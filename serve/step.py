@@ -21,8 +21,10 @@ from serve.supervisor import GUARD, find_cause, open_log, signal_group
 CHIPALIGN = (sys.executable, "-m", "chipalign")
 
 
-async def step(arguments: Sequence[str], env: Mapping[str, str], log_path: Path | None = None) -> dict[str, Any]:
+async def step(arguments: Sequence[str], env: Mapping[str, str], log_path: Path | None = None, is_shown: bool = True) -> dict[str, Any]:
     """Run one of our commands with --json; its progress goes to our stderr, and to a log where one is named; its document is returned.
+
+    One that runs beside others is not shown: its progress goes to the log alone.
 
     Raises:
         StepFailed: it ended with an error, told on stderr, and with a log in the message too.
@@ -34,7 +36,7 @@ async def step(arguments: Sequence[str], env: Mapping[str, str], log_path: Path 
     )
     assert process.stdout is not None  # it is a pipe
     try:
-        output, _ = await asyncio.gather(process.stdout.read(), _tee(process.stderr, log_path))
+        output, _ = await asyncio.gather(process.stdout.read(), _tee(process.stderr, log_path, is_shown))
         await process.wait()
     finally:
         if process.returncode is None:
@@ -49,13 +51,14 @@ async def step(arguments: Sequence[str], env: Mapping[str, str], log_path: Path 
     return document
 
 
-async def _tee(stream: asyncio.StreamReader | None, log_path: Path | None) -> None:
-    """Copy a stream to our stderr and to a new log, as it comes."""
+async def _tee(stream: asyncio.StreamReader | None, log_path: Path | None, is_shown: bool) -> None:
+    """Copy a stream to a new log as it comes, and to our stderr where it is shown."""
     if stream is None or log_path is None:
         return
     with open_log(log_path, "wb") as log:
         while piece := await stream.read(2**16):
             log.write(piece)
             log.flush()
-            sys.stderr.write(piece.decode("utf-8", errors="replace"))
-            sys.stderr.flush()
+            if is_shown:
+                sys.stderr.write(piece.decode("utf-8", errors="replace"))
+                sys.stderr.flush()

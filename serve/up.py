@@ -8,6 +8,7 @@ what it finds, gives its memory back when it ends, and can be repeated by hand.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import socket
@@ -18,6 +19,7 @@ from typing import Any
 
 from rich.console import Console
 
+from rag.calibration import identify_checkpoint, identify_index, read_calibration
 from rag.corpus import find_source, load_sources
 from rag.folder_lock import hold_lock
 from rag.home import make_home
@@ -31,6 +33,7 @@ from serve.supervisor import Part, State, Supervisor
 from serve.tokens import check_tokenizer
 from serve.weights import check_weights, choose_answer
 
+CALIBRATING = 4  # questions at a time, so that people's questions are answered meanwhile
 ANSWERS = {  # who words them, for the panel
     "quote": "the documents' own words; CHIPALIGN_ANSWER=model lets the model word them",
     "model": "the model's words, from the passages that are found",
@@ -74,7 +77,12 @@ async def run_up(settings: ServeSettings, recipe: Path, data_dir: Path, console:
             say(console, f"everything is ready after {time.monotonic() - started:.0f} s")
             with Display(console, facts(settings, model, index)) as display:
                 display.show(states)
-                await supervisor.watch()
+                calibration = asyncio.create_task(calibrate(settings, env, console))
+                try:
+                    await supervisor.watch()
+                finally:
+                    calibration.cancel()
+                    await asyncio.gather(calibration, return_exceptions=True)
 
 
 def say(console: Console, text: str) -> None:
@@ -203,6 +211,26 @@ def index_line(summary: Mapping[str, Any], missing: Sequence[str]) -> str:
     """The index in one line."""
     line = f"{summary['chunks']} passages of {summary['documents']} documents from {', '.join(summary['collections'])}"
     return f"{line}; not to be had: {', '.join(missing)}" if missing else line
+
+
+async def calibrate(settings: ServeSettings, env: Mapping[str, str], console: Console) -> None:
+    """Measure beside everything else whether quotes or the model answer better, once for a checkpoint and an index; a failure is only told."""
+    if settings.answer != "auto" or settings.calibrate != "on":
+        return
+    try:
+        known = read_calibration(settings.checkpoint_dir)
+        identities = identify_checkpoint(settings.checkpoint_dir), identify_index(settings.index_dir)
+        if known and (known.checkpoint, known.index) == identities:
+            return
+        say(console, "answers: whether quotes or the model answer better is measured in the background (two minutes on CPU)")
+        folders = ["--index", str(settings.index_dir), "--checkpoint", str(settings.checkpoint_dir)]
+        url = settings.local_url(settings.gateway_port)
+        command = ["eval", "answers", "--calibrate", "--url", url, *folders, "--concurrency", str(CALIBRATING)]
+        result = await step(command, env, settings.home / "logs" / "calibration.log", is_shown=False)
+    except (ServeError, OSError) as error:
+        say(console, f"answers: not measured ({error}); chosen by the model's size")
+    else:
+        say(console, f"answers: {result['line']}")
 
 
 def engine_part(settings: ServeSettings, env: Mapping[str, str]) -> Part:

@@ -8,6 +8,7 @@ Index and headers are somebody else's: no length or name in them is believed, an
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
@@ -15,6 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from rag.calibration import FILE as CALIBRATION
+from rag.calibration import identify_checkpoint, read_calibration
 from serve.errors import WeightsBroken
 
 INDEX = "model.safetensors.index.json"
@@ -43,11 +46,49 @@ def check_weights(checkpoint_dir: Path) -> None:
 
 
 def choose_answer(answer: str, checkpoint_dir: Path) -> str:
-    """How a gateway answers: for `auto` with quotes, where the weights lie here and take less room than `SMALL_BYTES`, else as it says."""
-    if answer != "auto":
-        return answer
-    sizes = [path.stat().st_size for path in checkpoint_dir.glob("*.safetensors")]
-    return "quote" if 0 < sum(sizes) < SMALL_BYTES else "auto"
+    """How a gateway answers: for `auto` as was measured on this checkpoint, else with quotes where its weights lie here and are small."""
+    return AnswerChoice(answer, checkpoint_dir).mode()
+
+
+class AnswerChoice:
+    """How a gateway answers (`rag.calibration`), looked up anew when a calibration comes to lie beside the checkpoint."""
+
+    def __init__(self, answer: str, checkpoint_dir: Path) -> None:
+        self._answer = answer
+        self._folder = checkpoint_dir
+        self._seen: tuple[int, int] | None = None  # of the file: when it was written, its length
+        self._found: tuple[str, str] | None = None
+
+    def mode(self) -> str:
+        """`quote`, `model`, or `auto`: the quotes, and what a model says rightly above them. It costs a look at one file's date."""
+        return self.explain()[0]
+
+    def explain(self) -> tuple[str, str]:
+        """The mode, and why it is that."""
+        seen = self._look()
+        if self._found is None or seen != self._seen:
+            self._seen, self._found = seen, self._choose()
+        return self._found
+
+    def _look(self) -> tuple[int, int] | None:
+        try:
+            status = (self._folder / CALIBRATION).stat()
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_size
+
+    def _choose(self) -> tuple[str, str]:
+        if self._answer != "auto":
+            return self._answer, f"{self._answer}, as CHIPALIGN_ANSWER says"
+        calibration = read_calibration(self._folder)
+        with contextlib.suppress(OSError):
+            if calibration and calibration.checkpoint == identify_checkpoint(self._folder):
+                return calibration.mode, calibration.line
+        size = sum(path.stat().st_size for path in self._folder.glob("*.safetensors"))
+        if not size:
+            return "auto", "auto: its weights do not lie here, and nobody has measured it"
+        mode = "quote" if size < SMALL_BYTES else "auto"
+        return mode, f"{mode}: the weights take {size / 1e9:.1f} GB, and nobody has measured it (`chipalign eval answers --calibrate`)"
 
 
 def weight_problems(checkpoint_dir: Path) -> Iterator[str]:

@@ -284,3 +284,14 @@ def test_what_is_asked_must_be_said_rightly(arguments: list[str], capsys: pytest
         evaluate(*good, *arguments)
     assert leaving.value.code == 2
     assert "usage: chipalign eval qa" in capsys.readouterr().err
+
+
+def test_a_gateway_is_asked_for_a_grammar_and_another_server_has_none(
+    corpus: Path, questions: Path, gateway: str, engine: FakeEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("--corpus", corpus, "--questions", questions, "--context", "golden", "--grammar")
+    assert evaluate(*arguments, "--url", gateway, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["settings"]["grammar"] is True
+    assert all("root ::=" in body["structured_outputs"]["grammar"] for body in engine.bodies)
+    assert evaluate(*arguments, "--url", engine.url) == 2
+    assert "no ChipAlign gateway" in capsys.readouterr().err

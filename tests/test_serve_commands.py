@@ -184,7 +184,7 @@ def test_up_runs_gateway_and_page_before_an_engine_elsewhere_and_starts_again_wh
     with FakeEngine() as engine:
         command = [sys.executable, "-m", "chipalign", "up", "--engine-url", engine.url, "--gateway-port", str(gateway_port)]
         command += ["--page-port", str(page_port), "--checkpoint", str(small_checkpoint), "--index", str(small_index)]
-        running = Running(command, {**os.environ, "CHIPALIGN_API_KEY": "s3cret"})
+        running = Running(command, {**os.environ, "CHIPALIGN_API_KEY": "s3cret", "CHIPALIGN_CALIBRATE": "off"})
         try:
             running.wait_for("ChipAlign is running")
             running.wait_for("Ctrl-C")

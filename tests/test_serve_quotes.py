@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,23 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from rag.calibration import Calibration, identify_checkpoint
+from rag.retriever import Retriever
 from serve.errors import SettingsError
+from serve.routes import Gateway
 from serve.settings import ServeSettings
-from serve.weights import SMALL_BYTES, choose_answer
-from tests.conftest import Gateway, free_port
+from serve.tokens import TokenCounter
+from serve.upstream import Upstream
+from serve.weights import SMALL_BYTES, AnswerChoice, choose_answer
+from tests.conftest import Gateway as RunGateway
+from tests.conftest import free_port
 from tests.fake_engine import FakeEngine
 
 ANTENNA = "Which command fixes antenna violations?"
 
 
 @pytest.fixture(scope="module")
-def quoting(gateway_at: Gateway) -> Iterator[str]:
+def quoting(gateway_at: RunGateway) -> Iterator[str]:
     """A gateway that quotes, before an engine that is not there."""
     with gateway_at(f"http://127.0.0.1:{free_port()}", answer="quote") as url:
         yield url
@@ -97,12 +104,12 @@ def test_clients_find_the_model_while_the_engine_is_not_there(quoting: str) -> N
     assert [model["id"] for model in httpx.get(f"{quoting}/v1/models").json()["data"]] == ["chipalign-demo"]
 
 
-def test_a_greeting_goes_to_the_model(gateway_at: Gateway, shared_engine: FakeEngine) -> None:
+def test_a_greeting_goes_to_the_model(gateway_at: RunGateway, shared_engine: FakeEngine) -> None:
     with gateway_at(shared_engine.url, answer="quote") as url:
         assert ask(url, "hello!").json()["choices"][0]["message"]["content"] == "Run `repair_antennas` [1]."
 
 
-def test_a_request_can_ask_for_quotes_where_the_model_answers(gateway_at: Gateway, shared_engine: FakeEngine) -> None:
+def test_a_request_can_ask_for_quotes_where_the_model_answers(gateway_at: RunGateway, shared_engine: FakeEngine) -> None:
     with gateway_at(shared_engine.url) as url:
         assert ask(url).json()["retrieval"]["quotes"] == []
         assert ask(url, retrieval={"answer": "quote"}).json()["retrieval"]["quotes"]
@@ -135,3 +142,27 @@ def test_a_small_model_lets_the_documents_answer(tmp_path: Path) -> None:
 def test_a_model_whose_weights_lie_elsewhere_words_its_answers(tmp_path: Path) -> None:
     assert choose_answer("auto", tmp_path) == "auto"
     assert choose_answer("quote", tmp_path) == "quote"
+
+
+def test_a_calibration_of_this_checkpoint_decides_and_another_ones_does_not(tmp_path: Path) -> None:
+    save_file({"w": np.zeros(4, dtype=np.float32)}, tmp_path / "model.safetensors")
+    choice = AnswerChoice("auto", tmp_path)
+    assert choice.mode() == "quote"
+    better = Calibration(0.2, 0.8, 30, "ours", "2026-11-29", identify_checkpoint(tmp_path), "i", {})
+    better.save(tmp_path)
+    assert choice.mode() == "auto", "it is found while the gateway runs"
+    assert "0.80" in choice.explain()[1]
+    replace(better, checkpoint="another's").save(tmp_path)
+    assert AnswerChoice("auto", tmp_path).mode() == "quote"
+    assert AnswerChoice("quote", tmp_path).mode() == "quote"
+
+
+def test_a_running_gateway_answers_as_is_chosen_now(small_retriever: Retriever, counter: TokenCounter) -> None:
+    modes = ["model"]
+    settings = ServeSettings(answer="model")
+    gateway = Gateway(settings, lambda: small_retriever, counter, Upstream(settings), choose_answer=lambda: modes[0])
+    gateway.follow_choice()
+    assert gateway.settings is settings
+    modes[0] = "quote"
+    gateway.follow_choice()
+    assert gateway.settings.answer == "quote"

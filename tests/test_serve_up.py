@@ -6,18 +6,22 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from rag.calibration import read_calibration
 from serve.commands import until_signal
 from serve.errors import AlreadyRunning, CheckpointNotFound, PortTaken, ServeError, StepFailed
 from serve.panel import Display, render
 from serve.settings import ServeSettings
 from serve.step import step
 from serve.supervisor import Part, State
-from serve.up import check_ports, engine_part, facts, index_line, is_free, only_one, page_part, prepare_model, say
+from serve.up import calibrate, check_ports, engine_part, facts, index_line, is_free, only_one, page_part, prepare_model, say
+from tests.conftest import Gateway
+from tests.fake_engine import FakeEngine
 
 
 @pytest.fixture
@@ -167,3 +171,29 @@ def test_a_second_ctrl_c_does_not_cut_the_cleaning_up_short() -> None:
 
     assert asyncio.run(until_signal(work())) is False
     assert cleaned == ["yes"]
+
+
+def test_who_answers_better_is_measured_once_for_a_checkpoint_and_an_index(
+    gateway_at: Gateway, small_index: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "model.safetensors").write_bytes(bytes(5000))
+    console, stream = shown(300)
+    with FakeEngine() as engine, gateway_at(engine.url) as url:
+        port = int(url.rpartition(":")[2])
+        settings = ServeSettings(home=tmp_path, gateway_port=port, checkpoint=str(tmp_path), index=str(small_index))
+        asyncio.run(calibrate(settings, settings.child_env(), console))
+        assert "answers: quote: of" in stream.getvalue()
+        assert read_calibration(tmp_path)
+        before = stream.getvalue()
+        asyncio.run(calibrate(settings, settings.child_env(), console))
+        assert stream.getvalue() == before
+
+
+def test_a_measurement_that_fails_is_told_and_stops_nothing(tmp_path: Path) -> None:
+    console, stream = shown(300)
+    settings = ServeSettings(home=tmp_path, checkpoint=str(tmp_path), index=str(tmp_path))
+    asyncio.run(calibrate(settings, {}, console))
+    assert "answers: not measured" in stream.getvalue()
+    asyncio.run(calibrate(replace(settings, answer="quote"), {}, console))
+    asyncio.run(calibrate(replace(settings, calibrate="off"), {}, console))
+    assert stream.getvalue().count("not measured") == 1
