@@ -354,6 +354,52 @@ def test_where_examples_use_more_than_documents_say_of_a_command_it_is_shown_in_
     assert command(read(text), "run_all").is_partial is is_partial
 
 
+PLAIN = """NAME
+       report_paths
+              Displays the paths of a design.
+
+SYNTAX
+       string report_paths
+        [-to to_list]
+        [-delay_type min | max]
+        [-nosplit]
+        design
+
+ARGUMENTS
+       -to to_list
+              Shows the paths that end here.
+
+       -delay_type min | max
+              Which of the delays are shown.
+
+       -nosplit
+              Does not split lines.
+"""
+
+
+def test_a_manual_page_in_plain_text_gives_its_command() -> None:
+    card = command(read(PLAIN, "report_paths.txt"), "report_paths")
+    assert card.description == "Displays the paths of a design."
+    assert options_of(card) == {
+        "-to": ("to_list", "", True),
+        "-delay_type": ("min | max", "", True),
+        "-nosplit": ("", "", True),
+    }
+    assert [item.name for item in card.arguments] == ["design"]
+
+
+def test_brackets_at_the_margin_and_options_in_paragraphs_of_their_own_are_read() -> None:
+    text = (
+        "# route_design\n\nRoutes the design.\n\n```\nroute_design\n[-global]\n[-net <net>]\n```\n\n## Parameters\n\n"
+        "-global\n\nRuns both routers.\n\n-net <net>\n\nRoutes this net alone.\n\nThat is all.\n"
+    )
+    card = command(read(text, "route.md"), "route_design")
+    assert {option.name: option.description for option in card.options} == {
+        "-global": "Runs both routers.",
+        "-net": "Routes this net alone.",
+    }
+
+
 def test_what_an_option_takes_is_kept_when_the_synopsis_comes_later() -> None:
     page = (
         "mytest - runs tests\n===================\n\n``mytest`` runs.\n\n.. option:: --until <n>\n\n   Repeat so often.\n\n"

@@ -99,6 +99,7 @@ _TELLS = re.compile(r"\A(?!Returns\b).*[.!)]\Z|\ATo .*:\Z", re.DOTALL)
 # Documents that show what is new of a command, and not the whole.
 _NOTES = re.compile(r"change_?log|release[-_ ]?notes|what.?s[-_ ]?new|\b(?:changes|news|history)\b", re.IGNORECASE)
 MOST_CALLS = 20_000  # of a document
+_NAME_AND_PURPOSE = re.compile(r"(?P<name>[a-z][\w:.-]*)\s*(?:\s-+\s|\n)\s*(?P<told>\S.*)", re.DOTALL)
 MOST_CANDIDATES = 20  # commands of one section that its options may be of
 _CUT_AT = 118  # characters from which on a heading was perhaps cut (`rag.blocks.MAX_HEADING_CHARACTERS`)
 _SENTENCE_END = re.compile(r"(?<!e\.g)(?<!i\.e)[.!](?=\s+[A-Z`\"(]|\s*\Z)")
@@ -211,6 +212,9 @@ class _DocumentReader:
         self._of_section: dict[
             tuple[str, ...], dict[str, _Draft]
         ] = {}  # those whose synopses stand under a path, in order
+        self._section = ""  # of a manual page in plain text
+        self._purposes: dict[str, str] = {}  # what its NAME section says of a command
+        self._waiting: list[tuple[str, str]] = []  # options of a paragraph of their own
         self._prose: SectionBlock | None = None  # the paragraph that stands last under the present headings
         self._first_prose: SectionBlock | None = None
         self._path: tuple[str, ...] = ()
@@ -227,6 +231,7 @@ class _DocumentReader:
         for block in read_blocks(passages):
             if not before or block.path != before.path:
                 self._prose = self._first_prose = None
+                self._waiting = []
                 self._read_heading(block)
             elif block.kind == "prose" and not self._first_prose and before.kind == "code":
                 self._read_heading(block)  # what it does stands below the code
@@ -247,6 +252,7 @@ class _DocumentReader:
             title = _MAN_TITLE.fullmatch(self._title)
             if title and title["name"] == draft.name:
                 draft.description = draft.description or title["told"]
+            draft.description = self._purposes.get(draft.name, draft.description)
             synopsis = "\n".join(draft.synopses)
             options, arguments = list(draft.options.values()), list(draft.arguments.values())
             if len(draft.synopses) > 1:  # what one way to call it needs, another may leave out
@@ -418,9 +424,11 @@ class _DocumentReader:
     # --- prose and lists ----------------------------------------------------------------------------------------
 
     def _read_prose(self, block: SectionBlock) -> None:
+        block = self._strip_section_name(block)
         lines = [line.text for line in block.lines]
         heading = block.path[-1] if block.path else ""
         is_synopsis = bool(_SYNOPSIS_HEADING.fullmatch(heading)) or lines[0].lower().lstrip().startswith("usage:")
+        is_synopsis |= self._section == "synopsis"
         is_told = is_synopsis
         if is_synopsis or "[-" in lines[0] or "[-" in "".join(lines[1:2]):
             for first, synopsis in read_synopses([line.replace("`", "") for line in lines]):
@@ -430,14 +438,33 @@ class _DocumentReader:
                     self._add_synopsis(
                         synopsis, "\n".join(lines[first : last + 1]), block.place(first, last), block, first
                     )
-        if defined := read_definition(lines):
+        names = [name for line in lines for name in read_option_names(line.replace("`", ""))]
+        if names and all(read_option_names(line.replace("`", "")) for line in lines):
+            self._waiting = names  # a paragraph that says what they do comes next
+            return
+        if defined := read_definition(lines) or (
+            [Usage(tuple(self._waiting), block.text, 0, len(lines) - 1)] if self._waiting else []
+        ):
             self._add_usages(defined, block)
         elif any(line.lstrip(" `")[:1] in ("-", "+") for line in lines):
             self._read_usage(block, lines)
         self._read_told_commands(block)
+        self._waiting = []
         if not is_told:
             self._prose = block
             self._first_prose = self._first_prose or block
+
+    def _strip_section_name(self, block: SectionBlock) -> SectionBlock:
+        """The block without the name of a section in its first line, as manual pages in plain text have it: "SYNTAX", "ARGUMENTS"."""
+        first = block.lines[0].text.strip()
+        self._section = ""
+        if len(block.lines) < 2 or not (_SYNOPSIS_HEADING.fullmatch(first) or (first in _SECTIONS and first.isupper())):
+            return block
+        self._section = "synopsis" if _SYNOPSIS_HEADING.fullmatch(first) else first.lower()
+        rest = replace(block, lines=block.lines[1:])
+        if self._section == "name" and (found := _NAME_AND_PURPOSE.fullmatch(rest.text.strip())):
+            self._purposes[found["name"]] = _shorten(found["told"])
+        return rest
 
     def _read_told_commands(self, block: SectionBlock) -> None:
         """Commands of which a sentence tells what they do: "The `opt_expr` pass ..."; not of those that are gone."""

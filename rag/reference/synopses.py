@@ -35,6 +35,9 @@ _OR = re.compile(r"\s*[-(]*\s*or\s*[-):]*\s*", re.IGNORECASE)  # between two way
 _BEGINS = re.compile(r"[\[({|<a-z]|-{1,2}[A-Za-z]")  # what a synopsis goes on with in its next line
 _GLUED = re.compile(r"=?[\w:.*]*")
 _ALTERNATIVES = re.compile(r"/(?=[-+])")
+_RETURNED = frozenset(
+    {"string", "status", "int", "integer", "float", "boolean", "list", "collection", "Boolean"}
+)  # what a command gives back
 _BRACKETS = frozenset("[](){}")
 _SQUARE, _ROUND = {"[": 1, "]": -1}, {"(": 1, ")": -1}
 _REMARK = re.compile(r"\s\([^()]*\)$")  # `-v file (default)`
@@ -153,7 +156,7 @@ def read_synopsis(lines: Sequence[str], is_cut: bool = False) -> Synopsis | None
     first = lines[0]
     margin = len(first) - len(first.lstrip())
     taken = 1
-    while taken < len(lines) and lines[taken].strip() and len(lines[taken]) - len(lines[taken].lstrip()) > margin:
+    while taken < len(lines) and lines[taken].strip() and _goes_on(lines[taken], margin):
         taken += 1
     body = [_strip_remark(line) for line in lines[:taken]]
     goes_on = any(line.rstrip().endswith("\\") for line in lines[:taken])  # as only an example has to say
@@ -165,6 +168,8 @@ def read_synopsis(lines: Sequence[str], is_cut: bool = False) -> Synopsis | None
     if usage:
         lead = len(body[0]) - len(body[0].lstrip()) + usage.end()
         tokens = [token for token in tokens if token.spot.line or token.spot.start >= lead]
+    if len(tokens) > 2 and tokens[0].text in _RETURNED and COMMAND.fullmatch(tokens[1].text) and "[-" in " ".join(body):
+        tokens = tokens[1:]  # `string report_paths [-to list]`
     is_glued = (
         len(tokens) > 1
         and tokens[1].text[:1] in ("<", "(")
@@ -173,6 +178,12 @@ def read_synopsis(lines: Sequence[str], is_cut: bool = False) -> Synopsis | None
     if not tokens or is_glued or not _CALLED.fullmatch(tokens[0].text) or not _may_be_called(tokens):
         return None
     return _read_parts(tokens, body, taken, is_usage=bool(usage), is_cut=is_cut, goes_on=goes_on)
+
+
+def _goes_on(line: str, margin: int) -> bool:
+    """Whether a line belongs to the synopsis above it: it is indented deeper, or begins with a bracket."""
+    bare = line.lstrip()
+    return len(line) - len(bare) > margin or bare[0] in "[{(|<"
 
 
 def _may_be_called(tokens: Sequence[_Token]) -> bool:
