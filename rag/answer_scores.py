@@ -13,6 +13,7 @@ from typing import Any
 from rag.answer_questions import AnswerQuestion, Pattern
 from rag.answering.names import FILE_SUFFIXES
 from rag.answering.prompt import NOTHING_FOUND
+from rag.answering.unknown_options import DENIAL
 from rag.qa_measures import corpus_names, drop_last_word
 
 COMPLETE, FACTS, FORBIDDEN = "complete", "facts", "forbidden"
@@ -38,13 +39,14 @@ _PATH = re.compile(rf"(?:[\w.~+-]*/)*[\w+-][\w.+-]*\.(?:{_SUFFIXES})\b|(?<![\w./
 
 
 def is_refusal(answer: str) -> bool:
-    """Whether an answer says that the documents do not hold it: in the gateway's words, or in a model's as its first sentence.
+    """Whether an answer says that the documents do not hold it: in the gateway's words, which may be of an option that no document has, or in a
+    model's as its first sentence.
 
     A later sentence of that kind is a remark about a part of the question.
     """
     text = answer.strip()
     first = _FIRST_SENTENCE.match(text)
-    return text.startswith(_OUR_REFUSAL) or bool(first and _MODELS_REFUSAL.search(first.group()))
+    return text.startswith((_OUR_REFUSAL, f"{DENIAL}`")) or bool(first and _MODELS_REFUSAL.search(first.group()))
 
 
 def missing_facts(question: AnswerQuestion, answer: str) -> list[tuple[Pattern, ...]]:
@@ -60,7 +62,7 @@ def forbidden_claims(question: AnswerQuestion, answer: str) -> list[str]:
 def has_loop(answer: str, passages: Iterable[str], finish_reason: str | None) -> bool:
     """Whether the answer goes round in circles: it says the same six words three times, or it was cut while repeating itself.
 
-    A sequence that a passage itself has as often is the document's: rows of a table say "the allowed values are integers" again and again.
+    A sequence that the passages themselves have as often is the documents': rows of tables say "the allowed values are integers" again and again.
     An engine that watches for loops ends one with the reason "repetition".
     """
     if finish_reason == "repetition":
@@ -68,7 +70,7 @@ def has_loop(answer: str, passages: Iterable[str], finish_reason: str | None) ->
     sequences = _count_sequences(answer)
     quoted = Counter[tuple[str, ...]]()
     for passage in passages:
-        quoted |= _count_sequences(passage)
+        quoted += _count_sequences(passage)
     if any(times >= LOOP_TIMES and times > quoted[sequence] for sequence, times in sequences.items()):
         return True
     tail = tuple(_words(answer)[-LOOP_WORDS:])

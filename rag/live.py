@@ -53,6 +53,10 @@ class NoIndex:
         """None, whatever the id."""
         return None
 
+    def holds_together(self, terms: Iterable[str]) -> bool:
+        """There is no passage."""
+        return False
+
     def within(self, collections: Iterable[str]) -> "NoIndex":
         """Itself where no collection is named. Raises CollectionUnknown."""
         select_collections(collections, ())

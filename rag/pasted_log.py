@@ -27,14 +27,20 @@ _ECHO = re.compile(
     r"\s*(?:[%$>#]|\w+>)\s+\S|\s*(?:make|bazelisk|yosys|verilator|openroad|sta|klayout|iverilog)\b|\s*[a-z]+(?:_[a-z0-9]+)+(?:\s|$)"
 )
 # What every failing run ends with says nothing of why.
-_AFTERMATH = re.compile(r"\bexit(?:ing|ed)?\b|\bmake(?:\[\d+\])?:|\bTraceback\b|\bError: [\w.]+\.tcl, \d+", re.IGNORECASE)
-_PLACE = re.compile(r"\S+:\d+:|(?:error|warning|info|fatal)\b[:\[]", re.IGNORECASE)  # "top.v:12: syntax error", "Error: ..."
+_AFTERMATH = re.compile(
+    r"\bexit(?:ing|ed)?\b|\bmake(?:\[\d+\])?:|\bTraceback\b|\bError: [\w.]+\.tcl, \d+", re.IGNORECASE
+)
+_PLACE = re.compile(
+    r"\S+:\d+:|(?:error|warning|info|fatal)\b[:\[]", re.IGNORECASE
+)  # "top.v:12: syntax error", "Error: ..."
 _PLAIN = re.compile(r"[\"'(]?[A-Za-z][A-Za-z'’-]*[.,?!;:)\"']*")
 
 _ADDRESS = re.compile(r"https?://\S+")
 _FOLDERS = re.compile(r"(?<!\S)[\w.~-]*/(?:[\w.~-]+/)*(?=[\w.])")
 _LINE_NUMBER = re.compile(r":\d+(?::\d+)?(?=:)")  # "top.v:12:7:"
-_BARE_NUMBER = re.compile(r"(?<![^\s(,])[+-]?(?:0x[0-9a-f]+|\d+(?:[.:,]\d+)*(?:e[+-]?\d+)?)%?(?![^\s),.;:])", re.IGNORECASE)
+_BARE_NUMBER = re.compile(
+    r"(?<![^\s(,])[+-]?(?:0x[0-9a-f]+|\d+(?:[.:,]\d+)*(?:e[+-]?\d+)?)%?(?![^\s),.;:])", re.IGNORECASE
+)
 _RULE = re.compile(r"[-=_*#.]{3,}|[|]")
 
 
@@ -48,7 +54,11 @@ def condense_paste(turn: str) -> str:
     weights = {number: _weigh(lines[number]) for number in pasted}
     best, *others = sorted(pasted, key=lambda number: (-weights[number], number))[:TELLING_LINES]
     telling = {best, *(number for number in others if weights[number] > 0)}
-    parts = [_strip(line) if number in telling else line.strip() for number, line in enumerate(lines) if number in telling or number not in pasted]
+    parts = [
+        _strip(line) if number in telling else line.strip()
+        for number, line in enumerate(lines)
+        if number in telling or number not in pasted
+    ]
     condensed = " ".join(dict.fromkeys(part for part in parts if part))
     return condensed if any(character.isalnum() for character in condensed) else turn
 

@@ -183,6 +183,11 @@ class Retriever:
         weights = [self._index.late.weights(one.token_ids) for one in embedded]
         return [[Comparison(one, own, *passage) for passage in passages] for one, own in zip(embedded, weights, strict=True)]
 
+    def holds_together(self, terms: Iterable[str]) -> bool:
+        """Whether one passage holds all the terms of BM25's."""
+        rows = [self._index.bm25.rows_with(term) for term in terms]
+        return bool(rows) and bool(rows[0].intersection(*rows[1:]))
+
     def idf(self, terms: Iterable[str]) -> dict[str, float]:
         """What each term of BM25's weighs: much where few passages hold it."""
         return {term: self._index.bm25.idf(term) for term in terms}

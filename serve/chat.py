@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 from rag.answering.citations import Citation
 from rag.answering.evidence import HITS_READ, Comparer, Quote, select_quotes
 from rag.answering.prompt import build_prompt, defuse, nothing_found
+from rag.answering.unknown_options import Describer, deny, find_unknown_option
 from rag.answering.wording import QuotedAnswer, word_quotes
 from rag.bm25 import tokenize
 from rag.documents import Hit
@@ -32,7 +33,7 @@ THOUGHTS_END = "</think>"  # where the engine does not part thoughts from the an
 INSTRUCTION_TOKENS = 200  # more than our system message and the fences around the passages take with any tokenizer seen
 
 
-class Searcher(Comparer, Protocol):
+class Searcher(Comparer, Describer, Protocol):
     """What the gateway needs of a `rag.retriever.Retriever`."""
 
     @property
@@ -105,7 +106,8 @@ def ground(request: ChatRequest, retriever: Searcher, counter: Counter, settings
 
     A conversation that ends with something other than a user's message (a tool's result), a greeting, and a request with retrieval
     turned off go to the engine as they are. When nothing relevant is found the gateway says so itself, because a model would
-    invent; a request that carries tools goes on to the model, which may find the answer with them.
+    invent, and so where it asks for an option that no document gives the command; a request that carries tools goes on to the model,
+    which may find the answer with them.
 
     Raises:
         ContextLengthExceeded: the conversation leaves no room for passages and an answer.
@@ -127,6 +129,9 @@ def ground(request: ChatRequest, retriever: Searcher, counter: Counter, settings
     top_k, mode = request.options.top_k or settings.top_k, choose_mode(request, settings)
     quoting = mode != "model"
     try:
+        if not request.tools and (unknown := find_unknown_option(searched[-1], retriever)):
+            denial = deny(unknown)
+            return replace(plain, query=searched[-1], hits=(unknown.hit,), answer=denial.text, quoted=denial, mode=mode)
         query, hits, fallback = find_passages(searched, retriever, max(top_k, HITS_READ) if quoting else top_k)
         quotes = select_quotes(query, hits, retriever) if quoting and hits else []
     except (EmbedderUnavailable, MilvusUnavailable, IndexCorrupt) as error:

@@ -32,8 +32,8 @@ LAYERS = {  # a file imports only files, and rooms, that stand before it here
 }
 ROOMS = {  # folders within a package; what stands before the room in its package may be imported in it
     "rag/reference": "cards messages sections synopses tables usages examples extraction storage card_view tclint_schema",
-    "rag/answering": "units names grammar facts opposites sentences loops citations prompt scoring evidence wording windows support editing "
-    "code_worker "
+    "rag/answering": "units names grammar facts opposites sentences loops citations prompt scoring evidence wording "
+    "unknown_options windows support editing code_worker "
     "code_checks scoring_fit support_fit",
 }
 MAY_IMPORT = {"merge": set(), "rag": set(), "serve": {"rag"}, "ui": set()}

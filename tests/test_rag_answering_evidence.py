@@ -107,3 +107,28 @@ def test_a_lead_in_is_no_quote_without_what_it_leads_to() -> None:
 def test_passages_without_text_give_no_quotes() -> None:
     assert quoted("How do I repair timing?") == []
     assert quoted("How do I repair timing?", "## Only a heading") == []
+
+
+def test_a_sentence_brings_the_short_code_beside_it_and_code_the_sentence_above() -> None:
+    told = "This command puts a handful of gates down as one cluster."
+    synopsis = "```tcl\nplacement_cluster\n    insts\n```"
+    far = "Something else is said here about other things entirely."
+    assert quoted("put gates down as one cluster", f"{told}\n\n{synopsis}\n\n{far}")[:2] == [told, synopsis]
+    assert quoted("placement_cluster insts", f"Do so.\n\n{told}\n\n{synopsis}")[-2:] == [told, synopsis]
+
+
+def test_a_short_table_is_quoted_whole_and_a_long_one_by_its_rows() -> None:
+    header = "| Value | Formula |\n|---|---|\n"
+    short = [f"| output delay, {kind} | wire {kind} and {kind} time |" for kind in ("max", "min")]
+    assert quoted("output delay max", header + "\n".join(short)) == short
+    long = [f"| option {number} | {'other words ' * 20}|" for number in range(30)]
+    assert len(quoted("option 7 words", header + "\n".join(long))) < len(long)
+
+
+def test_what_is_left_of_the_room_goes_to_the_neighbours() -> None:
+    sentences = [
+        "Antenna violations are repaired by diodes.",
+        "They are inserted near the gate.",
+        "Then routing is done.",
+    ]
+    assert quoted("antenna violations", " ".join(sentences))[:2] == sentences[:2]

@@ -9,7 +9,7 @@ from markdown_it import MarkdownIt
 
 from rag.answering.evidence import Quote
 from rag.answering.units import cut_units
-from rag.answering.wording import word_quotes
+from rag.answering.wording import name_place, word_quotes
 from rag.documents import Chunk, Hit
 
 OPTIONS = """For `repair_timing`:
@@ -161,3 +161,8 @@ def test_no_document_speaks_outside_of_its_quotation(text: str) -> None:
             "table_close",
         ),
     }
+
+
+def test_a_name_in_a_place_can_be_copied_as_it_is() -> None:
+    chunk = Chunk("id", "docs", "a.md", "VERILATOR_SOLVER and $_DFF_P_", ("*all* of `it`",), "text", None, "ISC", 0)
+    assert name_place(chunk) == "docs › VERILATOR_SOLVER and $\\_DFF_P\\_ › \\*all\\* of \\`it\\`"

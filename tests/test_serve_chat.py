@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from rag import embeddings_api
-from rag.documents import Document, Hit
+from rag.documents import Chunk, Document, Hit
 from rag.embedder_choice import open_embedder
 from rag.index import build_index
+from rag.reference.cards import Reference
 from rag.retriever import Comparison, Retriever
 from rag.settings import RagSettings
 from serve.chat import Grounded, find_passages, ground, retrieval_object
@@ -94,6 +95,16 @@ class CountingSearcher:
 
     def idf(self, terms: Iterable[str]) -> dict[str, float]:
         return self.retriever.idf(terms)
+
+    @property
+    def reference(self) -> Reference:
+        return self.retriever.reference
+
+    def chunk(self, chunk_id: str) -> Chunk | None:
+        return self.retriever.chunk(chunk_id)
+
+    def holds_together(self, terms: Iterable[str]) -> bool:
+        return self.retriever.holds_together(terms)
 
 
 def test_a_turn_that_finds_nothing_is_searched_once_more_behind_the_one_before(ask: Ask) -> None:

@@ -1,7 +1,7 @@
 """The quotes that answer a question: literal pieces of the found passages with their places. It writes no answer and asks no model.
 
-Units of all hits are scored against the question (rag.answering.scoring) and taken, best first, until some hundred words are quoted.
-Code and table rows stay whole; a text that several passages hold is quoted once.
+Units of all hits are scored against the question (rag.answering.scoring) and taken, best first, until some 150 words are quoted. A sentence
+brings the code beside it, and code the words before it. Code and table rows stay whole; a text that several passages hold is quoted once.
 
     hits = list(islice(retriever.rank(question), HITS_READ))
     quotes = select_quotes(question, hits, retriever)
@@ -22,10 +22,13 @@ from rag.passages import Span
 from rag.retriever import Comparison
 
 HITS_READ = 8  # passages that a selection reads; a prompt holds three, and what answers stands among the next five in every tenth case
-MOST_WORDS = 120  # of all quotes together, unless one block is longer; with 90 a twentieth fewer of our questions are answered whole
+MOST_WORDS = 150  # of all quotes together, unless one block is longer; 30 fewer, and three of a hundred questions less are answered whole
 OVERRUN = 1.15  # by which the last quote may pass that
 LONGEST_WORDS = 250  # of one unit: a longer block of code is a file, not a quote
-FAR_BEHIND = 3.0  # in the logarithm of odds, behind the best unit: what is so much less likely is not quoted
+SHORT_BLOCK = (
+    60  # words of a block of code that comes along with the words beside it, and of a table or list that stays whole
+)
+FAR_BEHIND = 4.0  # in the logarithm of odds, behind the best unit: what is so much less likely is not quoted
 
 
 class Comparer(Protocol):
@@ -108,20 +111,68 @@ def _rank(
 
 
 def _choose(candidates: Sequence[_Candidate], rankings: Sequence[list[tuple[float, int]]]) -> list[_Candidate]:
-    """The best unit of the whole question and of each clause, then the next best of the whole, as far as there is room."""
+    """The best unit of the whole question and of each clause, then the next best of the whole, each with what belongs to it, as far as
+    there is room; what is left of it is filled with what stands beside them.
+    """
     whole, *clauses = rankings
     best = whole[0][0] if whole else 0.0
     order = [ranking[0] for ranking in (whole, *clauses) if ranking]
     order += [(value, row) for value, row in whole if best - value <= FAR_BEHIND]
 
-    chosen: dict[str, _Candidate] = {}
-    words = 0
+    selection = _Selection(candidates)
     for _, row in order:
-        one = candidates[row]
-        if one.key in chosen or (chosen and words + one.words > MOST_WORDS * OVERRUN):
-            continue
-        chosen[one.key] = one
-        words += one.words
-        if words >= MOST_WORDS:
-            break
-    return list(chosen.values())
+        if selection.take(row):
+            for other in _companions(candidates, row):
+                selection.take(other)
+    for row in list(selection.rows):
+        for other in (row + 1, row - 1):
+            if 0 <= other < len(candidates) and _share_section(candidates[row], candidates[other]):
+                selection.take(other)
+    return [candidates[row] for row in selection.rows]
+
+
+class _Selection:
+    """Units that are taken while there is room, no text twice."""
+
+    def __init__(self, candidates: Sequence[_Candidate]) -> None:
+        self.rows: list[int] = []
+        self._candidates = candidates
+        self._keys: set[str] = set()
+        self._words = 0
+
+    def take(self, row: int) -> bool:
+        """Take a unit; whether it is new and there was room."""
+        one = self._candidates[row]
+        is_too_much = bool(self.rows) and self._words + one.words > MOST_WORDS * OVERRUN
+        if one.key in self._keys or is_too_much or self._words >= MOST_WORDS:
+            return False
+        self.rows.append(row)
+        self._keys.add(one.key)
+        self._words += one.words
+        return True
+
+
+def _companions(candidates: Sequence[_Candidate], row: int) -> Iterator[int]:
+    """What belongs to a unit: to code the last sentence above it; to words the short blocks of code right below and above, and to a row or
+    an item the rest of its table or list, where that is short.
+    """
+    one = candidates[row]
+    beside = [other for other, unit in enumerate(candidates) if _share_section(one, unit)]
+    if one.unit.kind == "code":
+        above = [other for other in beside if candidates[other].unit.block == one.unit.block - 1]
+        yield from (other for other in above[-1:] if candidates[other].unit.kind == "sentence")
+        return
+    if one.unit.kind in ("row", "item"):
+        block = [other for other in beside if candidates[other].unit.block == one.unit.block]
+        if sum(candidates[other].words for other in block) <= SHORT_BLOCK:
+            yield from block
+    for number in (one.unit.block + 1, one.unit.block - 1):
+        for other in beside:
+            unit = candidates[other]
+            if unit.unit.block == number and unit.unit.kind == "code" and unit.words <= SHORT_BLOCK:
+                yield other
+
+
+def _share_section(one: _Candidate, other: _Candidate) -> bool:
+    """Whether two units stand under one heading of one passage."""
+    return one.number == other.number and one.unit.heading == other.unit.heading

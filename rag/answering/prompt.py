@@ -59,7 +59,11 @@ def defuse(text: str, special_tokens: Sequence[str]) -> str:
 
 
 def build_prompt(
-    question: str, hits: Sequence[Hit], count_tokens: Callable[[str], int], budget_tokens: int, special_tokens: Sequence[str] = ()
+    question: str,
+    hits: Sequence[Hit],
+    count_tokens: Callable[[str], int],
+    budget_tokens: int,
+    special_tokens: Sequence[str] = (),
 ) -> Prompt:
     """Messages with as many whole passages, best first, as `budget_tokens` tokens hold (passages with their fences and headings).
 
@@ -104,7 +108,9 @@ def _longest_run(text: str) -> int:
     return max((len(run) for run in re.findall(rf"[{TILDES}]+", "".join(seen))), default=0)
 
 
-def _cut_first(hit: Hit, count_tokens: Callable[[str], int], budget_tokens: int, special_tokens: Sequence[str]) -> list[str]:
+def _cut_first(
+    hit: Hit, count_tokens: Callable[[str], int], budget_tokens: int, special_tokens: Sequence[str]
+) -> list[str]:
     """The longest beginning of the passage, in whole lines, else in whole words, that fits with the mark; [] where not even one word does."""
     for piece in (r"[^\n]*\n", r"\S+\s*"):
         ends = [match.end() for match in re.finditer(piece, hit.chunk.text)]

@@ -60,7 +60,7 @@ class Passage:
 
 
 # Logistic regression; coefficients of 1, then of the fields of Traits.
-COEFFICIENTS = (-11.46, 7.81, 5.12, 1.53, 7.36, -4.91, -3.76, -1.01, 0.26, -2.2, 0.1, 0.4, -1.05)
+COEFFICIENTS = (-9.53, 8.67, 6.61, 0.83, 7.12, -4.79, -8.12, -1.09, 0.26, -0.61, 0.4, 0.35, 0.84)
 
 
 def score(traits: Traits, coefficients: Sequence[float] = COEFFICIENTS) -> float:

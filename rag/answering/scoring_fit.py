@@ -1,9 +1,10 @@
 """Fits the coefficients of rag.answering.scoring to questions with the words that answer them: python -m rag.answering.scoring_fit.
 
-Questions are JSON lines with the words of a document that prove the answer (data/eval/mcq.jsonl), or a table of questions and answers
-(EDA-Corpus). Each fifth is judged by coefficients that were fitted to the others. What is printed is put into scoring by hand.
+Questions are JSON lines with how the units begin that answer (data/training/evidence.jsonl) or with the words that prove the answer
+(data/eval/mcq.jsonl), or a table of questions and answers (EDA-Corpus). Each fifth is judged by coefficients that were fitted to the others.
+What is printed is put into scoring by hand.
 
-    python -m rag.answering.scoring_fit indexes/starter data/eval/mcq.jsonl Question-Answer_Dataset.csv --exclude dev.jsonl
+    python -m rag.answering.scoring_fit indexes/starter data/training/evidence.jsonl data/eval/mcq.jsonl Q-A.csv --exclude dev.jsonl
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import argparse
 import csv
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -23,14 +24,16 @@ from numpy.typing import NDArray
 from rag.answering.scoring import Passage, Traits, observe
 from rag.answering.units import Unit, cut_units
 from rag.bm25 import content_terms, tokenize
+from rag.documents import Chunk
 from rag.errors import EmptyQuery
 from rag.exclusion import NearQuestions, read_measured
+from rag.pasted_log import condense_paste
 from rag.relevance_fit import FOLDS, fit
 from rag.retriever import Retriever
 from rag.settings import RagSettings
 
 HITS = 8  # passages that a selection reads
-WORDS = 90  # that a selection of quotes has
+WORDS = 150  # that a selection of quotes has
 EVIDENCE_SHARE = 0.7  # of the terms of the evidence, which a unit holds that is a part of it
 ANSWER_SHARE = 0.6  # of a unit's terms, which an answer has that says the same in other words
 ANSWER_TERMS = 4  # of these, the fewest that the question does not have
@@ -38,11 +41,14 @@ ANSWER_TERMS = 4  # of these, the fewest that the question does not have
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A question, and the words that answer it: literally from a document, or in somebody's own words."""
+    """A question, and the words that answer it: literally from a document, or in somebody's own words. `begins`, where it is known, says how
+    the units begin that do, by collection and path.
+    """
 
     question: str
     words: str
     is_literal: bool
+    begins: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +69,14 @@ def read_examples(path: Path) -> Iterator[Example]:
         return
     for line in path.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
-        yield Example(row["question"], row["source"]["evidence"], True)
+        if "source" in row:
+            yield Example(row["question"], row["source"]["evidence"], True)
+        elif row["references"]:
+            begins: dict[tuple[str, str], tuple[str, ...]] = {}
+            for place in row["references"]:
+                key = (place["collection"], place["path"])
+                begins[key] = (*begins.get(key, ()), *place["begins"])
+            yield Example(condense_paste(row["question"]), "", True, begins)
 
 
 def judge(example: Example, retriever: Retriever) -> Judged | None:
@@ -81,12 +94,16 @@ def judge(example: Example, retriever: Retriever) -> Judged | None:
         units = cut_units(hit.chunk.text)
         judged.traits.extend(observe(idf, Passage(hit, rank, comparison), units))
         judged.words.extend(len(hit.chunk.text[unit.start : unit.end].split()) for unit in units)
-        judged.answers.extend(is_answer(example, terms, hit.chunk.text, unit) for unit in units)
+        judged.answers.extend(is_answer(example, terms, hit.chunk, unit) for unit in units)
     return judged if any(judged.answers) else None
 
 
-def is_answer(example: Example, asked: frozenset[str], text: str, unit: Unit) -> bool:
+def is_answer(example: Example, asked: frozenset[str], chunk: Chunk, unit: Unit) -> bool:
     """Whether a unit says what answers the question."""
+    text = chunk.text
+    if example.begins:
+        quoted = " ".join(text[unit.start : unit.end].split())
+        return quoted.startswith(example.begins.get((chunk.collection, chunk.path), ()))
     said, wanted = set(tokenize(text[unit.start : unit.end])), set(tokenize(example.words))
     if not example.is_literal:
         return len(said & wanted) >= ANSWER_SHARE * len(said) and len(said & wanted - asked) >= ANSWER_TERMS

@@ -7,6 +7,7 @@ It chooses nothing and changes no quoted letter; only Markdown that shows where 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -20,6 +21,7 @@ from rag.passages import BORDER, FENCE, HEADING, closes_fence
 PARTS = " › "  # between the parts of a place
 QUOTES_LEAD = "From the documents:"  # between a model's words and the quotes
 STOPPED = "The model stopped before its answer was complete."
+_SIGNS = re.compile(r"[\\`*\[\]<>]|(?<!\w)_|_(?!\w)")  # that Markdown could take for its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +60,8 @@ def name_place(chunk: Chunk) -> str:
 
 
 def _literal(text: str) -> str:
-    """A name inside bold text: its own signs of Markdown shown as they are."""
-    return "".join(f"\\{sign}" if sign in "\\`*_[]<>" else sign for sign in text)
+    """A name inside bold text: its own signs of Markdown shown as they are. A `_` within a word is none, and stays to be copied."""
+    return _SIGNS.sub(r"\\\g<0>", text)
 
 
 def _quote_passage(text: str, quotes: Sequence[Quote]) -> str:
