@@ -11,7 +11,6 @@ from rag import embeddings_api
 from rag.documents import Chunk, Document, Hit
 from rag.embedder_choice import open_embedder
 from rag.index import build_index
-from rag.reference.cards import Reference
 from rag.retriever import Comparison, Retriever
 from rag.settings import RagSettings
 from serve.chat import Grounded, find_passages, ground, retrieval_object
@@ -95,10 +94,6 @@ class CountingSearcher:
 
     def idf(self, terms: Iterable[str]) -> dict[str, float]:
         return self.retriever.idf(terms)
-
-    @property
-    def reference(self) -> Reference:
-        return self.retriever.reference
 
     def chunk(self, chunk_id: str) -> Chunk | None:
         return self.retriever.chunk(chunk_id)
