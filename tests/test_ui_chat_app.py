@@ -88,7 +88,7 @@ def test_sentence_that_no_passage_supports_is_marked_and_explained(gateway: Fake
     assert ":red-background[It fixes all of it.]" in shown
     for line in (
         "2 sentences were left out: the passages do not support them.",
-        "Marked: 1 sentence that the passages do not support.",
+        "The passages do not support 1 sentence (marked).",
         "In none of the passages: -all.",
         "Code: parsed as Tcl: 1 error, line 3: no close-brace",
         DEMO_WORD,

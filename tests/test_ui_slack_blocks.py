@@ -66,7 +66,7 @@ def test_what_was_checked_stands_between_the_answer_and_its_sources() -> None:
     assert kinds(messages) == [["answer", "note", "sources"]]
     assert texts_of(messages, "answer") == [f"Run it. {UNSUPPORTED_SIGN} Always."]
     assert texts_of(messages, "note")[0].split("\n") == [
-        f"Marked {UNSUPPORTED_SIGN}: 1 sentence that the passages do not support.",
+        f"The passages do not support 1 sentence (marked {UNSUPPORTED_SIGN}).",
         "Code: parsed as Tcl: 1 error, line 3: no &lt;brace&gt;",
         DEMO_WORD,
     ]

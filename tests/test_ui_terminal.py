@@ -14,7 +14,7 @@ from rich.console import Console
 from tests.fake_gateway import HITS, judged, quote
 from ui.conversation import Turn
 from ui.events import Source, read_source
-from ui.terminal import THEME, Preview, list_sources, print_answer, print_sources, write_checks, write_sources
+from ui.terminal import THEME, Drawing, Lines, list_sources, print_answer, print_sources, write_checks, write_sources
 from ui.verification import read_verification
 
 ANSWER = "Run **`repair_antennas`** [1]. It fixes all.\n\n```tcl\nrepair_antennas\n```\n\n- one\n- two\n"
@@ -51,7 +51,7 @@ def test_answer_is_drawn_and_what_no_passage_supports_is_marked() -> None:
     assert "```" not in shown
     assert "Run repair_antennas [1]. It fixes all." in shown
     assert " • one" in shown
-    assert "Marked: 1 sentence that the passages do not support." in shown
+    assert "The passages do not support 1 sentence (marked)." in shown
 
 
 def test_quotes_are_marked_in_their_passages() -> None:
@@ -104,7 +104,7 @@ def test_plain_passages_have_their_quotes_in_the_margin() -> None:
 def test_plain_answer_names_the_sentences_that_no_passage_supports() -> None:
     assert write_checks(turn_of()).splitlines() == [
         "",
-        "Marked: 1 sentence that the passages do not support.",
+        "The passages do not support 1 sentence (listed below).",
         "  - not supported: It fixes all.",
     ]
     assert write_checks(turn_of("Yes.")) == ""
@@ -119,12 +119,23 @@ def test_places_alone_name_each_passage() -> None:
     assert list_sources(Turn("q", "answered", "No.")) == ""
 
 
-def test_preview_shows_the_end_of_a_long_answer_and_is_gone_afterwards() -> None:
+def test_growing_answer_shows_its_end_and_is_drawn_whole_when_it_is_there() -> None:
     file = io.StringIO()
     console = Console(file=file, force_terminal=True, width=40, height=10, theme=THEME, _environ={})
-    with Preview(console) as preview:
-        preview.show("\n\n".join(f"line {number}" for number in range(50)))
-    text = file.getvalue()
-    assert "line 49" in text
-    assert "line 40" not in text
-    assert text.rstrip().endswith("\x1b[2K")
+    with Drawing(console) as drawing:
+        drawing.hear(turn_of("\n\n".join(f"line {number}" for number in range(50))))
+        while_it_grew = file.getvalue()
+    assert "line 40" not in while_it_grew
+    assert file.getvalue().count("line 40") == 1
+    assert file.getvalue().rstrip().endswith("line 49")
+
+
+def test_plain_answer_comes_piece_by_piece_and_ends_its_line() -> None:
+    file = io.StringIO()
+    with Lines(file) as lines:
+        for answer in ("", "Run", "Run it.\x1b[31m", "Run it.\x1b[31m\n"):
+            lines.hear(turn_of(answer))
+    assert file.getvalue() == "Run it.[31m\n"
+    with Lines(file) as lines:
+        lines.hear(turn_of("No"))
+    assert file.getvalue().endswith("\nNo\n")

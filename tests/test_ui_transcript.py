@@ -36,7 +36,7 @@ def test_markdown_says_how_a_turn_ended() -> None:
 def test_markdown_says_what_no_passage_supports() -> None:
     found = read_verification(judged("Run it. Always **so**.", "Always **so**."))
     text = to_markdown((Turn("q", "answered", "Run it. Always **so**.", SOURCES, "q", (1,), verification=found),))
-    assert "(Marked: 1 sentence that the passages do not support.)" in text
+    assert "(The passages do not support 1 sentence (listed below).)" in text
     assert "- not supported: Always \\*\\*so\\*\\*." in text
     assert ":red-background" not in text
 

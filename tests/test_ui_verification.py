@@ -41,7 +41,7 @@ def test_places_of_unsupported_sentences_are_kept() -> None:
         ({"code": [code("ok", language="sv")]}, "Code: parsed as SystemVerilog without errors."),
         ({"dropped": 1}, "1 sentence was left out: the passages do not support it."),
         ({"dropped": 3}, "3 sentences were left out: the passages do not support them."),
-        ({"sentences": [UNSUPPORTED] * 2}, "Marked: 2 sentences that the passages do not support."),
+        ({"sentences": [UNSUPPORTED] * 2}, "The passages do not support 2 sentences (marked)."),
         ({"unknown_names": ["a", {"text": "b"}]}, "In none of the passages: a, b."),
         ({"unknown_names": list("abcdefgh")}, "In none of the passages: a, b, c, d, e, 3 more."),
         ({"code": [code("ok")]}, "Code: parsed as SystemVerilog without errors."),

@@ -16,15 +16,14 @@ import signal
 import socket
 import sys
 import threading
-from contextlib import closing, nullcontext
+from contextlib import closing
 from dataclasses import asdict, replace
 from typing import NoReturn
 
 from ui.conversation import Turn, begin, take_event, to_messages
 from ui.errors import EmptyQuestion, PortTaken, SlackTokensWrong
-from ui.events import Finished, TextDelta, Wanted
+from ui.events import Finished, Wanted
 from ui.pasted import join_question, read_pasted
-from ui.plain_text import plain
 from ui.settings import UiSettings, parse_port, parse_top_k, parse_url, redact
 
 NOTHING_HELD = 3  # exit code: the documents hold nothing about the question
@@ -138,29 +137,16 @@ def _check_port(host: str, port: int) -> None:
 def _ask(turn: Turn, settings: UiSettings, wanted: Wanted, is_silent: bool) -> tuple[Turn, Finished]:
     """Ask, and show the answer unless `is_silent`. Raises UiError; the text that came before it stays shown."""
     from ui.client import Gateway  # half a second of imports that `--help` does without
-    from ui.terminal import Preview, make_console, print_answer
+    from ui.terminal import Drawing, Lines, Silence, make_console
 
     turn, finished, console = begin(turn), Finished("", (), ""), make_console()
-    is_drawn, is_streamed = not is_silent and console.is_terminal, not is_silent and not console.is_terminal
-    preview = Preview(console) if is_drawn else None
-    with closing(Gateway(settings)) as gateway:
-        try:
-            with preview or nullcontext():
-                for event in gateway.ask(to_messages((turn,)), wanted):
-                    turn = take_event(turn, event)
-                    if isinstance(event, Finished):
-                        finished = event
-                    elif isinstance(event, TextDelta) and preview:
-                        preview.show(turn.answer)
-                    elif isinstance(event, TextDelta) and is_streamed:
-                        sys.stdout.write(plain(event.text))
-                        sys.stdout.flush()
-        finally:  # an answer that broke off is shown as far as it came
-            if turn.answer and is_drawn:
-                print_answer(turn, console)
-            elif turn.answer and is_streamed:
-                sys.stdout.write("\n")
-                sys.stdout.flush()
+    voice = Silence() if is_silent else Drawing(console) if console.is_terminal else Lines(sys.stdout)
+    with closing(Gateway(settings)) as gateway, voice:
+        for event in gateway.ask(to_messages((turn,)), wanted):
+            turn = take_event(turn, event)
+            voice.hear(turn)
+            if isinstance(event, Finished):
+                finished = event
     return turn, finished
 
 

@@ -62,13 +62,13 @@ class Turn:
 Conversation = tuple[Turn, ...]
 
 
-def describe_answer(turn: Turn, sign: str = "") -> list[str]:
+def describe_answer(turn: Turn, how: str = "marked") -> list[str]:
     """What a reader should know of an answer, a line each: what was checked, and that the demo model worded it.
 
-    `sign` stands before unsupported sentences, where there is one.
+    `how` says where a reader finds the sentences that are not supported.
     """
     is_of_demo = turn.is_worded_by_model and turn.model == DEMO_MODEL
-    return [*describe_checks(turn.verification, sign), *([DEMO_WORD] if is_of_demo else [])]
+    return [*describe_checks(turn.verification, how), *([DEMO_WORD] if is_of_demo else [])]
 
 
 def add_question(conversation: Conversation, question: str, answer_by: AnswerBy = "auto") -> Conversation:

@@ -47,7 +47,7 @@ def answer_messages(turn: Turn, question_ts: str, revision: int = 0) -> list[Con
         below.append(_context("note", [WRITING if sections else SEARCHING]))
     if turn.finish_reason == "length":
         below.append(_context("note", [CUT_OFF]))
-    if notes := describe_answer(turn, UNSUPPORTED_SIGN):
+    if notes := describe_answer(turn, f"marked {UNSUPPORTED_SIGN}"):
         below.append(_context("note", [escape(note[:NOTE_CHARS]) for note in notes[:MAX_SOURCES]]))
     if turn.sources and turn.state != "answering" and sections:
         below.append(_context("sources", [_source_line(source) for source in shown_sources(turn)]))

@@ -2,14 +2,15 @@
 
 It asks nothing. Text of models and documents is drawn letter by letter: it makes no link, no colour and no mark.
 
-    print_answer(turn, make_console()); print_sources(turn, make_console())
+    with Drawing(make_console()) as drawing: drawing.hear(turn)
+    print_sources(turn, make_console())
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import ClassVar, Literal
+from typing import IO, ClassVar, Literal, Self
 
 from markdown_it.token import Token
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -46,25 +47,65 @@ def make_console() -> Console:
     return Console(theme=THEME, highlight=False)
 
 
-class Preview:
-    """The end of a growing answer, drawn again and again in one place of a terminal; gone when the answer is whole."""
+class Silence:
+    """How an answer is shown while it comes: not at all. As a context it ends when the answer does, whole or broken off."""
 
-    def __init__(self, console: Console) -> None:
-        self._live = Live(Text(SEARCHING, style="dim"), console=console, transient=True, refresh_per_second=8)
-
-    def __enter__(self) -> Preview:
-        self._live.start()
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._live.stop()
+        """Nothing more comes."""
 
-    def show(self, answer: str) -> None:
+    def hear(self, turn: Turn) -> None:
+        """The turn, now that more of it has come."""
+
+
+class Lines(Silence):
+    """As plain text, each piece when it comes."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+        self._answer = ""
+
+    def hear(self, turn: Turn) -> None:
+        """Write what is new."""
+        self._file.write(plain(turn.answer[len(self._answer) :]))
+        self._file.flush()
+        self._answer = turn.answer
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.write("\n" if self._answer and not self._answer.endswith("\n") else "")
+        self._file.flush()
+
+
+class Drawing(Silence):
+    """As Markdown: its end drawn again and again in one place while it grows, and then all of it."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(Text(SEARCHING, style="dim"), console=console, transient=True, refresh_per_second=8)
+        self._turn = Turn("")
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def hear(self, turn: Turn) -> None:
         """Draw what has come so far."""
-        if answer.strip():
-            self._live.update(_Tail(answer))
+        self._turn = turn
+        if turn.answer.strip():
+            self._live.update(_Tail(turn.answer))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+        if self._turn.answer:
+            print_answer(self._turn, self._console)
 
 
 def print_answer(turn: Turn, console: Console) -> None:
@@ -94,7 +135,7 @@ def list_sources(turn: Turn) -> str:
 
 def write_checks(turn: Turn) -> str:
     """What the checks say of an answer, and the sentences without support, as plain lines; "" where all is well."""
-    lines = describe_answer(turn)
+    lines = describe_answer(turn, "listed below")
     for start, end in turn.unsupported:
         lines.append(f"  - not supported: {one_line(turn.answer[start:end])}")
     return "".join(f"{line}\n" for line in ["", *lines]) if lines else ""

@@ -23,7 +23,7 @@ def to_markdown(conversation: Conversation) -> str:
 def _turn(turn: Turn) -> str:
     question = "\n".join(f"> {line}" for line in literal(turn.question).split("\n"))
     parts = ["## Question", question, "## Answer", answer_markdown(turn.answer, turn.sources) or "(no answer)"]
-    parts += [f"({literal(note)})" for note in describe_answer(turn)]
+    parts += [f"({literal(note)})" for note in describe_answer(turn, "listed below")]
     for start, end in turn.unsupported:
         parts.append(f"- not supported: {literal(one_line(turn.answer[start:end]))}")
     if turn.state in ("stopped", "answering"):

@@ -101,10 +101,10 @@ def read_verification(found: Mapping[str, Any] | None) -> Verification | None:
     return Verification(one_line(found.get("mode") or ""), sentences, names, code, dropped, is_looped)
 
 
-def describe_checks(found: Verification | None, sign: str = "") -> list[str]:
+def describe_checks(found: Verification | None, how: str = "marked") -> list[str]:
     """What a person should know of the checks, a line each; none where all is well and nothing was parsed.
 
-    `sign` is what stands before an unsupported sentence, where no colour can mark it.
+    `how` says where a reader finds the sentences that are not supported.
     """
     if found is None:
         return []
@@ -117,9 +117,8 @@ def describe_checks(found: Verification | None, sign: str = "") -> list[str]:
             f"the passages do not support {_it(found.dropped)}."
         )
     if found.unsupported:
-        marked = f"Marked {sign}" if sign else "Marked"
         sentences = _count(len(found.unsupported), "sentence", "sentences")
-        lines.append(f"{marked}: {sentences} that the passages do not support.")
+        lines.append(f"The passages do not support {sentences} ({how}).")
     if found.unknown_names:
         lines.append(f"In none of the passages: {_first(found.unknown_names, ', ')}.")
     checked = [check for check in found.code if check.verdict in ("ok", "faulty")]
