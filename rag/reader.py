@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 
 from rag.archive import ArchiveLimits, is_archive, read_archive, strip_top_folder
 from rag.blocks import Parsed
-from rag.corpus import FETCHED_FILE
+from rag.corpus import FETCHED_FILE, match_path
 from rag.documents import Document, Skipped
 from rag.errors import ArchiveUnsafe, ParseFailed, SourceUnusable
 from rag.parsed_cache import ParsedCache
@@ -32,6 +32,7 @@ from rag.settings import RagSettings
 # Licence texts are kept beside the documents that they cover; they answer no engineering question and are not a failure either.
 _LEGAL_NAMES = ("LICENSE", "LICENCE", "COPYING", "NOTICE")
 NOT_STATED = "not stated"
+IGNORE_FILE = ".chipalignignore"  # in a folder: what of it is not read
 MAX_NAME_CHARACTERS = 1000  # each chunk carries its document's name; a path of a documentation tree has a hundred
 
 
@@ -251,7 +252,19 @@ def _list_folder(path: Path, settings: RagSettings) -> Files:
         if Path(error.filename) == path:
             raise SourceUnusable(f"the folder {path} cannot be read ({error.strerror}): make it readable, or name the folders that are") from error
         found[f"{Path(error.filename).relative_to(path).as_posix()}/"] = _File(partial(_fail, error))
-    return found
+    ignored = _read_ignored(path)
+    return {name: file for name, file in found.items() if not any(match_path(name, pattern) for pattern in ignored)}
+
+
+def _read_ignored(folder: Path) -> list[str]:
+    """The globs of the folder's file of what is left out, one a line; a folder's name alone means all in it. Raises SourceUnusable."""
+    file = folder / IGNORE_FILE
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    except (OSError, UnicodeError) as error:
+        raise SourceUnusable(f"{file} cannot be read ({error}): write one glob a line in it, as UTF-8 text, or remove it") from error
+    patterns = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    return [one for pattern in patterns for one in (pattern.rstrip("/"), f"{pattern.rstrip('/')}/**")]
 
 
 def _list_entry(file: Path, name: str, settings: RagSettings) -> Files:

@@ -18,7 +18,7 @@ import pytest
 from rag.documents import Document, Skipped, hash_document
 from rag.errors import ArchiveUnsafe, SourceUnusable
 from rag.parser import parse_document, read_file
-from rag.reader import read_source
+from rag.reader import IGNORE_FILE, read_source
 from rag.settings import RagSettings
 
 MAX_DOCUMENT_BYTES = 8 * 2**20  # by default
@@ -51,6 +51,25 @@ def test_a_folder_gives_its_documents_and_names_the_rest(tmp_path: Path) -> None
         ("docs/picture.png", "not a type of document that is read (.png)"),
         ("docs/huge.txt", f"larger than {MAX_DOCUMENT_BYTES} bytes"),
     }
+
+
+def test_what_a_folders_ignore_file_names_is_not_read(tmp_path: Path) -> None:
+    for name in ("guide.md", "guide-old.md", "drafts/a.md", "deep/drafts/b.md", "deep/c-old.md", "deep/d.md"):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"# {name}\n\nText.\n")
+    (tmp_path / IGNORE_FILE).write_text("# frozen\n**/*-old.md\n\ndrafts/\n")
+    skipped: list[Skipped] = []
+    documents = {document.path for document in read_source(tmp_path, "docs", skipped, "ISC")}
+    assert documents == {"deep/d.md", "deep/drafts/b.md", "guide.md"}
+    assert skipped == []
+
+
+def test_an_ignore_file_that_cannot_be_read_stops_the_build_with_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "guide.md").write_text("# Guide\n\nText.\n")
+    (tmp_path / IGNORE_FILE).write_bytes(b"\xff\xfe")
+    with pytest.raises(SourceUnusable, match="one glob a line"):
+        list(read_source(tmp_path, "docs", [], "ISC"))
 
 
 def test_a_file_that_may_not_be_opened_is_skipped(tmp_path: Path) -> None:
