@@ -63,27 +63,46 @@ def test_whatever_stands_in_a_passage_the_places_are_in_it(pieces: list[str], he
     ],
 )
 def test_the_time_grows_with_the_text_and_no_faster(piece: str) -> None:
-    """Twice the text may take some 2 times the calls, never 4; calls are counted, as time is not to be trusted."""
-
-    def steps(count: int) -> int:
-        taken = 0
-
-        def tick(*_: object) -> None:
-            nonlocal taken
-            taken += 1
-
+    def text(count: int) -> str:
         long = piece * count
-        text = (
+        return (
             f"# A\n\n```\nroute_all {long}\n```\n\n{long}\n\n| Option | Description |\n|---|---|\n| {long} | {long} |\n"
         )
-        sys.setprofile(tick)
-        try:
-            read(text)
-        finally:
-            sys.setprofile(None)
-        return taken
 
-    assert steps(600) < 3 * steps(300) + 500
+    assert calls_of([text(600)]) < 3 * calls_of([text(300)]) + 500
+
+
+@pytest.mark.parametrize(
+    "passage",
+    [
+        "The `run_{0}` command runs.\n\n```tcl\nrun_{0} [-a{0} x]\n```\n\n| Option | Description |\n|---|---|\n| `-a{0}` | Sets. |",
+        "```tcl\nrun_all [-a{0} x]\n```\n\n| Option | Description |\n|---|---|\n| `-a{0}` | Sets. |",
+        "```tcl\nrun_all [-a]\n```\n\n```tcl\nrun_all -a{0} x\n```",
+        "| Variable | Description | Default |\n|---|---|---|\nword word {0}",
+        "[ERROR ABC-{0}] text\n\n## -b{0} <x>\n\nmore",
+    ],
+)
+def test_the_time_grows_with_the_number_of_passages_and_no_faster(passage: str) -> None:
+    few, many = ([passage.format(number) for number in range(count)] for count in (60, 120))
+    assert calls_of(many) < 3 * calls_of(few) + 500
+
+
+def calls_of(texts: list[str]) -> int:
+    """The calls that reading a document of these passages takes: they are counted, as time is not to be trusted."""
+    taken = 0
+
+    def tick(*_: object) -> None:
+        nonlocal taken
+        taken += 1
+
+    document = Document("notes", "a.md", "A", "", None, "ISC")
+    chunks = [make_chunk(document, ("S",), text, number) for number, text in enumerate(texts)]
+    sys.setprofile(tick)
+    try:
+        read_reference(chunks)
+    finally:
+        sys.setprofile(None)
+    return taken
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,7 @@ _TELLS = re.compile(r"\A(?!Returns\b).*[.!)]\Z|\ATo .*:\Z", re.DOTALL)
 # Documents that show what is new of a command, and not the whole.
 _NOTES = re.compile(r"change_?log|release[-_ ]?notes|what.?s[-_ ]?new|\b(?:changes|news|history)\b", re.IGNORECASE)
 MOST_CALLS = 20_000  # of a document
+MOST_EXAMPLES = 200  # of one command that are held against its cards
 _NAME_AND_PURPOSE = re.compile(r"(?P<name>[a-z][\w:.-]*)\s*(?:\s-+\s|\n)\s*(?P<told>\S.*)", re.DOTALL)
 MOST_CANDIDATES = 20  # commands of one section that its options may be of
 _CUT_AT = 118  # characters from which on a heading was perhaps cut (`rag.blocks.MAX_HEADING_CHARACTERS`)
@@ -122,7 +123,9 @@ def read_reference(chunks: Iterable[Chunk]) -> Reference:
                 variables += reader.variables.values()
                 messages += reader.messages.values()
                 for call in reader.calls:
-                    calls.setdefault(call.name, set()).add(call)
+                    known = calls.setdefault(call.name, set())
+                    if len(known) < MOST_EXAMPLES:
+                        known.add(call)
         commands += _mark_partial(own, calls)
     return Reference(tuple(commands), tuple(variables), tuple(messages))
 
@@ -404,7 +407,8 @@ class _DocumentReader:
             if re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text):
                 return _shorten(text)
         path = self._first_prose.path if self._first_prose else ()
-        if self._of_section.get(path, {}).keys() - {name}:
+        section = self._of_section.get(path, {})
+        if len(section) > (name in section):
             told.reverse()
         return next((_shorten(text).rstrip(":") for text in told if _TELLS.search(text)), "")
 
