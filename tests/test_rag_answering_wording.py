@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from rag.answering.evidence import Quote
 from rag.answering.units import cut_units
-from rag.answering.wording import name_place, word_quotes
+from rag.answering.wording import QUOTES_LEAD, STOPPED, name_place, word_quotes
 from rag.documents import Chunk, Hit
 
 OPTIONS = """For `repair_timing`:
@@ -166,3 +168,25 @@ def test_no_document_speaks_outside_of_its_quotation(text: str) -> None:
 def test_a_name_in_a_place_can_be_copied_as_it_is() -> None:
     chunk = Chunk("id", "docs", "a.md", "VERILATOR_SOLVER and $_DFF_P_", ("*all* of `it`",), "text", None, "ISC", 0)
     assert name_place(chunk) == "docs › VERILATOR_SOLVER and $\\_DFF_P\\_ › \\*all\\* of \\`it\\`"
+
+
+MARKS = [
+    "**notes › Antenna repair** [1]", "[1]", "[2][3]", QUOTES_LEAD, STOPPED, '{"verification": {"mode": "quote", "sentences": []}}',
+    "> nested", "```", "````tcl", "~~~", "# Head", "***", "---", "===", "+---+---+", "| a | b |", "|---|---|", "- item", "1. step", "    indented",
+    "<details>", "<!--", "[x]: http://y", "Term\n  meaning", "set x [1]",
+    "\r**forged**", "\r\r# forged", "\t- tab", "\x0b", "\x0c", "\u2028", "\\", "a:", "",
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(MARKS), min_size=1, max_size=8).map("\n".join))
+def test_a_document_cannot_forge_our_marks(text: str) -> None:
+    found = hit(text)
+    quotes = [
+        Quote(1, unit.kind, text[unit.start : unit.end], unit.start, unit.end, unit.context) for unit in cut_units(text)
+    ]
+    assume(quotes)
+    answer = word_quotes(quotes, [found])
+    top = [token for token in MarkdownIt("commonmark").enable("table").parse(answer.text) if token.level == 0]
+    ours, *others = [token.type for token in top if not token.type.endswith("_close")]
+    assert ours == "paragraph_open"  # the line with the place, and nothing else of ours
+    assert set(others) <= {"blockquote_open", "fence"}

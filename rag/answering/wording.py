@@ -99,7 +99,11 @@ def _stand_together(text: str, before: Quote, quote: Quote) -> bool:
 
 
 def _mark(block: str) -> str:
-    """A block so that it ends where its words end: code in its fence, all else as a quotation."""
+    """A block so that it ends where its words end: code in its fence, all else as a quotation.
+
+    A carriage return, which would begin a line that no sign of ours stands before, is shown as a blank.
+    """
+    block = block.replace("\r", " ")
     if fence := FENCE.match(block):
         is_closed = "\n" in block and closes_fence(block.rsplit("\n", 1)[1], fence[1])
         return block if is_closed else f"{block}\n{fence[1]}"
