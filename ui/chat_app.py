@@ -46,7 +46,7 @@ EXAMPLES = (
     "Which variables set the core area and density in the OpenROAD flow?",
 )
 ANSWER_BY: dict[AnswerBy, tuple[str, str]] = {  # what can be chosen: its name, and what it means
-    "auto": ("Automatic", "Quotes where the model is weaker than the documents, else the model's words."),
+    "auto": ("Automatic", "Quotes; above them the model's words, if it is strong enough, as far as the passages support them."),
     "quote": ("Quotes", "The documents' own words, each with its place."),
     "model": ("The model's words", "Worded by the model from the passages; what they do not support is marked."),
 }

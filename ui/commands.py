@@ -160,7 +160,7 @@ def _show_below(turn: Turn, with_passages: bool) -> None:
     elif with_passages:
         print_sources(turn, console)
     else:
-        console.print(list_sources(turn), style="dim", markup=False, end="")
+        console.print(list_sources(turn), style="dim", markup=False, soft_wrap=True, end="")
 
 
 def _as_json(turn: Turn, finished: Finished) -> str:

@@ -120,7 +120,8 @@ def print_sources(turn: Turn, console: Console) -> None:
     """Each passage with its place and its text, what the answer quotes marked."""
     for source in turn.sources:
         console.print(Text(f"\n{_name(source, turn)}", style="bold"))
-        console.print(Text("".join(f"     {line}\n" for line in _whereabouts(source)), style="dim"), end="")
+        where = "".join(f"     {line}\n" for line in _whereabouts(source))
+        console.print(Text(where, style="dim"), soft_wrap=True, end="")  # a link that is broken cannot be followed
         console.print(Padding(_Drawn(source.text, source.quoted, "quoted"), (1, 0, 0, MARGIN)))
 
 
