@@ -7,6 +7,7 @@ Nothing is read from the environment or built at import; everything is handed in
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import time
@@ -65,8 +66,10 @@ def create_app(
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         """The client to the engine lives as long as the application."""
         async with Upstream(settings, transport) as upstream:
-            app.state.gateway = routes.Gateway(settings, newest, counter, upstream, choose_answer=choose_answer)
-            yield
+            gateway = routes.Gateway(settings, newest, counter, upstream, choose_answer=choose_answer)
+            app.state.gateway = gateway
+            async with contextlib.aclosing(gateway.engine):
+                yield
 
     answer_unknown = observed("unknown", refuse_unknown)
 

@@ -124,6 +124,12 @@ class GuidedEngine:
                 async for chunk in chunks:
                     yield _with_known_reasons(chunk)
 
+    async def aclose(self) -> None:
+        """Ask the engine nothing more."""
+        if self._look:
+            self._look.cancel()
+            await asyncio.gather(self._look, return_exceptions=True)
+
     def _sent(self, body: Mapping[str, Any], guidance: Mapping[str, Any]) -> dict[str, Any]:
         """The guidance that the engine is not known to refuse or to ignore; what it can do is looked at meanwhile, where that is due."""
         now = time.monotonic()

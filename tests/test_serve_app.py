@@ -259,7 +259,7 @@ def test_a_model_that_is_not_served_is_refused_before_anything_is_done(gateway: 
 def test_ready_tells_what_is_served(gateway: str) -> None:
     ready = httpx.get(f"{gateway}/ready").json()
     said = {"status": "ready", "engine": "ready", "index": "6 passages from notes"}
-    assert ready == {**said, "model": "chipalign-demo", "answers": "auto"}
+    assert ready == {**said, "model": "chipalign-demo", "answers": "model"}
 
 
 def test_metrics_count_requests_and_broken_streams(fresh_gateway: str, engine: FakeEngine) -> None:

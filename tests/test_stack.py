@@ -25,6 +25,7 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, expect
 
+from rag.answering.names import unknown_names
 from tests.conftest import free_port
 
 pytestmark = pytest.mark.stack
@@ -187,6 +188,24 @@ def test_fields_that_only_vllm_knows_reach_it(up: Up) -> None:
     )
     assert set(json.loads(answer.choices[0].message.content or "")) == {"cell"}
     assert answer.choices[0].model_extra["token_ids"]
+
+
+def test_the_engine_can_say_no_name_that_it_was_not_given(up: Up) -> None:
+    body = {"model": MODEL, "messages": [{"role": "user", "content": "Write a Python function that adds two numbers, and call it."}]}
+    names = {}
+    for grammar in (False, True):
+        asked = {**body, "max_tokens": 60, "retrieval": {"enabled": False, "grammar": grammar}}
+        answer = httpx.post(f"{up.gateway_url}/v1/chat/completions", json=asked, timeout=120).json()
+        text = answer["choices"][0]["message"]["content"]
+        assert "```python" in text
+        names[grammar] = [name.text for name in unknown_names(text, frozenset())]
+    assert names == {False: ["add_two_numbers"], True: []}
+
+    deadline = time.monotonic() + 60
+    while (guidance := httpx.get(f"{up.gateway_url}/v1/models").json()["data"][0]["guidance"])["grammar"] == "unknown":
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert guidance == {"grammar": "obeyed", "repetition_detection": "obeyed"}
 
 
 def test_a_follow_up_is_searched_with_its_conversation(up: Up) -> None:
