@@ -23,13 +23,14 @@ if TYPE_CHECKING:
     from rag.reference.cards import Reference
 
 
+_OWN = ("-h", "--help", "--index", "--collection", "--export", "--out", "--json", "--")  # this command's options
+
+
 def reference(argv: list[str]) -> int:
     """`chipalign reference NAME [--json]` or `--export tclint --out FILE`. Raises RagError for wrong input."""
     told = "What the documents say of a command, an option, a variable or a message."
     parser = argparse.ArgumentParser(prog="chipalign reference", description=told)
-    parser.add_argument(
-        "name", nargs="?", metavar="NAME", help="as documents write it: repair_timing, GRT-0118; an option behind --"
-    )
+    parser.add_argument("name", nargs="?", metavar="NAME", help="as documents write it: repair_timing, -hold, GRT-0118")
     parser.add_argument(
         "--index", type=Path, metavar="DIR", help="the index directory (default: indexes/starter in the home folder)"
     )
@@ -42,7 +43,7 @@ def reference(argv: list[str]) -> int:
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="the file that --export writes")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
-    args = parser.parse_args(argv)
+    args = parser.parse_args(_put_option_last(argv))
     if bool(args.export) == bool(args.name):
         parser.error("give a NAME, or --export tclint with --out FILE")
     if bool(args.export) != bool(args.out):
@@ -55,6 +56,16 @@ def reference(argv: list[str]) -> int:
     else:
         _show(found, args.name, args.json)
     return 0
+
+
+def _put_option_last(argv: list[str]) -> list[str]:
+    """The arguments with an option that is asked about, `-hold`, where argparse does not take it for one of this command's."""
+    asked = [argument for argument in argv if argument.startswith("-") and argument.partition("=")[0] not in _OWN]
+    return (
+        argv
+        if len(asked) != 1 or "--" in argv
+        else [*(argument for argument in argv if argument not in asked), "--", *asked]
+    )
 
 
 def _open(index_dir: Path, collections: list[str], settings: RagSettings) -> Reference:
@@ -78,7 +89,7 @@ def _show(found: Reference, name: str, as_json: bool) -> None:
     if as_json:
         write_json({"name": name, "cards": [card_object(card) for card in cards]})
         return
-    sys.stdout.write("\n\n".join("\n".join(draw_card(card)) for card in cards) + "\n")
+    sys.stdout.write("\n\n".join("\n".join(draw_card(card, name)) for card in cards) + "\n")
 
 
 def _export(found: Reference, out: Path, as_json: bool) -> None:

@@ -49,6 +49,15 @@ def test_a_card_is_shown_with_its_places_and_what_the_document_contradicts(
     assert max(map(len, shown.split("\n"))) <= 100
 
 
+def test_of_an_option_that_is_asked_about_its_own_lines_are_shown(
+    manuals: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert reference("-halo_width", "--index", str(manuals)) == 0
+    shown = capsys.readouterr().out
+    assert "    option:\n      -halo_width width  Space around each net in microns." in shown
+    assert "-layer" not in shown
+
+
 def test_cards_as_json_say_what_each_is(manuals: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert reference("CORE_UTILIZATION", "--index", str(manuals), "--json") == 0
     [card] = json.loads(capsys.readouterr().out)["cards"]
@@ -58,9 +67,13 @@ def test_cards_as_json_say_what_each_is(manuals: Path, capsys: pytest.CaptureFix
         "floorplan, place",
         "flow.md",
     )
-    assert reference("--index", str(manuals), "--json", "--", "-halo_width") == 0
-    [card] = json.loads(capsys.readouterr().out)["cards"]
-    assert card["name"] == "route_clocks"
+    for asked in (
+        ["-halo_width", "--index", str(manuals), "--json"],
+        ["--index", str(manuals), "--json", "--", "-halo_width"],
+    ):
+        assert reference(*asked) == 0
+        [card] = json.loads(capsys.readouterr().out)["cards"]
+        assert card["name"] == "route_clocks"
     assert [one["name"] for one in card["disagreements"]] == ["-mode", "-report", "-modes"]
 
 

@@ -519,6 +519,7 @@ def test_a_name_is_looked_up_as_people_write_it_and_near_ones_are_offered() -> N
     assert [card.name for card in reference.lookup("-halo_width")] == ["route_clocks"]
     assert reference.near("route_clock")[0] == "route_clocks"
     assert reference.near("-halo_with") == ["-halo_width"]
+    assert reference.near("core_utilisation") == ["CORE_UTILIZATION"]
     assert reference.list_names("r", 2) == ["reset_router", "route_clocks"]
     assert reference.lookup("x" * 10_000) == []
 

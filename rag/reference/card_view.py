@@ -32,11 +32,13 @@ def card_object(card: Card) -> dict[str, Any]:
     return fields
 
 
-def draw_card(card: Card) -> Iterator[str]:
-    """The card's lines."""
+def draw_card(card: Card, asked: str = "") -> Iterator[str]:
+    """The card's lines; of a command that has the option that was `asked` for, those of the option alone."""
     yield printable(f"{card.name}  ({kind_of(card)})")
     yield printable(f"    {card.collection}/{card.place.line} [{_describe_place(card.place)}]")
-    if isinstance(card, Command):
+    if isinstance(card, Command) and (options := [option for option in card.options if option.name == asked]):
+        yield from _draw_options("option", options, card.place)
+    elif isinstance(card, Command):
         yield from _draw_command(card)
     elif isinstance(card, Variable):
         yield from _wrap(card.description, "    ")

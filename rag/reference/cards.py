@@ -194,10 +194,11 @@ class Reference:
         return frozenset(option.name for card in cards for option in card.options)
 
     def near(self, name: str) -> list[str]:
-        """Known names that are spelled like this unknown one, the nearest first."""
-        wanted = name[:LONGEST_NAME]
+        """Known names that are spelled like this unknown one, in letters of any case, the nearest first."""
+        wanted = name[:LONGEST_NAME].lower()
         pool = self._owners if wanted.startswith(("-", "+")) else self.names
-        return get_close_matches(wanted, pool, NEAR_NAMES)
+        spelled = {known.lower(): known for known in pool}
+        return [spelled[near] for near in get_close_matches(wanted, spelled, NEAR_NAMES)]
 
     def list_names(self, prefix: str, most: int) -> list[str]:
         """The first `most` names that begin so, sorted."""
