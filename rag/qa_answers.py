@@ -22,13 +22,16 @@ KIND = "qa answers"
 _OPENING = b'{"file": '  # of the first line
 
 
+QUOTED = "quote"  # why an answer of the documents' own words ends
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The answer to question `number` of its file (from 1), with what the model read.
 
     `prompt_hash` is of the very messages that were sent, `passages` are the places of the passages in them, and `left_out` counts those that
-    did not fit, or not whole. `by_model` is False where the search found nothing: then the answer is the gateway's sentence, which no model
-    was asked for.
+    did not fit, or not whole. `by_model` is False where no model was asked: the documents answer in quotes (`finish_reason` is then `QUOTED`),
+    or the search found nothing, and the answer is the gateway's sentence.
     """
 
     number: int

@@ -4,6 +4,7 @@ Heavy libraries are imported inside the functions, so that `--help` answers at o
 
     chipalign eval qa --corpus openroad_documentation.json --questions dev.jsonl --context golden --url http://127.0.0.1:8001 --answers merged.jsonl
     chipalign eval qa --index my-index/ --questions q.jsonl --context retrieved --url http://127.0.0.1:8001 --compare chat.jsonl --json
+    chipalign eval qa --index my-index/ --questions q.jsonl --context retrieved --answer quote
 """
 
 import argparse
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
     from rag.qa_client import Server
     from rag.qa_prompts import Counter, QaPrompt
     from rag.questions import Question
+    from rag.retriever import Retriever
 
 GOLDEN, RETRIEVED = "golden", "retrieved"
+MODEL, QUOTE = "model", "quote"
 CONTEXT_TOKENS = 900  # of retrieved passages: the gateway's default
 MAX_TOKENS = 400  # of an answer: the gateway's default
 CONCURRENCY = 16  # an engine answers several at once in little more time than one
@@ -38,11 +41,15 @@ _COLUMN = 20  # "0.725 [0.601, 0.838]"
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """What the questions are about: its chunks and the names of its collections, and for each question the hits of its context."""
+    """What the questions are about: its chunks and the names of its collections, and for each question the hits of its context.
+
+    `retriever` searched it, and compares a question with its hits; None where nothing was searched or compared.
+    """
 
     chunks: "Sequence[Chunk]"
     collections: "Sequence[str]"
     hits: "list[list[Hit]]"
+    retriever: "Retriever | None" = None
 
 
 def qa(argv: list[str]) -> int:
@@ -64,7 +71,13 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
     documents.add_argument("--index", type=Path, metavar="DIR", help="the documents as an index directory")
     add("--questions", type=Path, required=True, metavar="Q.jsonl", help="questions with their answers and the passages that answer them, one a line")
     add("--context", choices=(GOLDEN, RETRIEVED), required=True, help="the passages that a question refers to, or those that the search finds")
-    add("--url", required=True, help="an OpenAI-compatible server: the engine, or the gateway, whose own retrieval is then switched off")
+    add("--url", help="an OpenAI-compatible server: the engine, or the gateway, whose own retrieval is then switched off")
+    add(
+        "--answer",
+        choices=(MODEL, QUOTE),
+        default=MODEL,
+        help="who answers: the model at --url, or the documents in quotes, which needs no server (default: %(default)s)",
+    )
     add("--model", metavar="ID", help="name of the model there (default: the only one)")
     add("--top-k", type=positive, default=5, metavar="K", help="passages that the search finds (default: %(default)s)")
     add(
@@ -81,13 +94,16 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
     add("--answers", type=Path, metavar="FILE", help="keep the answers there, one JSON line each; a run that was stopped goes on from it")
     add("--compare", type=Path, metavar="OTHER_ANSWERS", help="another run's --answers file: show the differences, question by question paired")
     add("--json", action="store_true", help="one JSON document on stdout, with every question's values")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if not args.url and args.answer == MODEL:
+        parser.error("the model needs a server: name it with --url, or let the documents answer with --answer quote")
+    return args
 
 
 def _measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
     from rag.documents import searchable_text
     from rag.qa_answers import AnswersFile, read_answers
-    from rag.qa_client import find_server
+    from rag.qa_client import Server, find_server
     from rag.qa_measures import AnswerMeasures, corpus_names
     from rag.qa_prompts import build_prompts
     from rag.qa_summary import compare, count, describe_load, score, summarize
@@ -95,7 +111,7 @@ def _measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
     AnswerMeasures(frozenset())  # a missing library is told before anything is searched or asked
     questions, unanswerable = _read_questions(args.questions, args.limit)
     others = read_answers(args.compare)[1] if args.compare else []
-    server = find_server(args.url, args.model, settings.api_key)
+    server = find_server(args.url, args.model, settings.api_key) if args.answer == MODEL else Server("", "documents, in quotes", False, None, None)
     if args.grammar and not server.is_gateway:
         raise EngineRefused(f"{server.url} is no ChipAlign gateway, which writes the grammar: name its URL with --url, or leave out --grammar")
     counter = _find_counter(args.tokenizer, server, settings)
@@ -103,9 +119,12 @@ def _measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
     with show_progress() as progress, AnswersFile.open(args.answers, asking) as file:
         searched = _find_hits(args, questions, settings, progress)
         measures = AnswerMeasures(corpus_names(map(searchable_text, searched.chunks)))
-        prompts = build_prompts(questions, searched.hits, counter, _budget(args, server))
-        resumed = _ask(prompts, searched.collections, server, args, file, progress)
-    answers = [file.kept[prompt.number] for prompt in prompts]
+        if args.answer == QUOTE:
+            resumed = _quote(questions, searched, file, progress)
+        else:
+            prompts = build_prompts(questions, searched.hits, counter, _budget(args, server))
+            resumed = _ask(prompts, searched.collections, server, args, file, progress)
+    answers = [file.kept[number] for number in range(1, len(questions) + 1)]
     rows = score(answers, measures)
     references = score([replace(answer, answer=answer.reference, finish_reason=None) for answer in answers], measures)
     result = {
@@ -163,13 +182,22 @@ def _describe_asking(args: argparse.Namespace, server: "Server", counter: "Count
         "questions": describe_file(args.questions)["sha256"],
         "documents": describe_file(args.corpus or args.index / "manifest.json")["sha256"],
         "context": args.context,
-        "top_k": args.top_k if args.context == RETRIEVED else None,
+        "top_k": _top_k(args) if args.context == RETRIEVED else None,
         "context_tokens": _context_tokens(args),
         "max_tokens": args.max_tokens,
         "tokens_of": counter.source,
         "temperature": 0,
         **_with_grammar(args),
+        **({"answer": QUOTE} if args.answer == QUOTE else {}),
     }
+
+
+def _top_k(args: argparse.Namespace) -> int:
+    """Passages that the search finds; a choice of quotes reads as many as the gateway's."""
+    from rag.answering.evidence import HITS_READ
+
+    given: int = args.top_k
+    return max(given, HITS_READ) if args.answer == QUOTE else given
 
 
 def _with_grammar(args: argparse.Namespace) -> dict[str, bool]:
@@ -197,15 +225,29 @@ def _find_hits(args: argparse.Namespace, questions: "list[Question]", settings: 
     from rag.questions import READY_MADE, read_chunks
     from rag.retriever import Retriever
 
-    if args.context == RETRIEVED:
+    if args.context == RETRIEVED or args.answer == QUOTE:
         index, embedder = open_searched(args.corpus, args.index, questions, settings, progress)
-        hits = retrieved_hits(questions, Retriever(index, embedder, settings), args.top_k, progress)
-        return Searched(index.chunks, list(index.collections), hits)
+        retriever = Retriever(index, embedder, settings)
+        is_golden = args.context == GOLDEN
+        hits = golden_hits(questions, index.chunks) if is_golden else retrieved_hits(questions, retriever, _top_k(args), progress)
+        return Searched(index.chunks, list(index.collections), hits, retriever)
     if args.corpus:
         chunks = [make_chunk(document, (), document.text, 0) for document in read_chunks(args.corpus)]
         return Searched(chunks, [READY_MADE], golden_hits(questions, chunks))
     index = open_index(args.index, milvus=Milvus.of(settings))
     return Searched(index.chunks, list(index.collections), golden_hits(questions, index.chunks))
+
+
+def _quote(questions: "list[Question]", searched: Searched, file: "AnswersFile", progress: "Show") -> int:
+    """Get every answer that the file does not hold from the documents; returns how many it held."""
+    from rag.qa_quotes import quote_answers
+
+    held = sum(number in file.kept for number in range(1, len(questions) + 1))
+    if searched.retriever and held < len(questions):
+        for answer in quote_answers(questions, searched.hits, searched.retriever, searched.collections, progress):
+            if answer.number not in file.kept:
+                file.keep(answer)
+    return held
 
 
 def _ask(
@@ -257,9 +299,10 @@ def _draw(result: dict[str, Any]) -> list[str]:
     """The result as lines for people."""
     settings, counts, latency, tokens = (result[part] for part in ("settings", "counts", "latency_ms", "tokens"))
     lines = [
-        f"model     {settings['model']} at {result['url']}",
+        f"model     {settings['model']}{' at ' if result['url'] else ''}{result['url']}",
         f"asked     {counts['questions']} questions of {result['asked']['path']}, {settings['context']} context of {result['searched']['path']}",
         f"answers   {counts['answered_by_model']} by the model ({counts['cut_at_max_tokens']} cut at {settings['max_tokens']} tokens), "
+        f"{counts['answered_in_quotes']} in quotes, "
         f"{counts['nothing_found']} where nothing was found; {counts['passages_left_out']} contexts not whole",
         f"tokens    {tokens['prompt']} read, {tokens['completion']} written; counted by {settings['tokens_of']}",
     ]

@@ -15,7 +15,7 @@ import numpy as np
 from rag.errors import AnswersUnusable
 from rag.evaluation import OVERALL
 from rag.metrics import Values, estimate_means
-from rag.qa_answers import Answer
+from rag.qa_answers import QUOTED, Answer
 from rag.qa_measures import AnswerMeasures
 
 Measured = Mapping[str, float | None]
@@ -72,7 +72,8 @@ def count(answers: Sequence[Answer]) -> dict[str, int]:
     return {
         "questions": len(answers),
         "answered_by_model": sum(answer.by_model for answer in answers),
-        "nothing_found": sum(not answer.by_model for answer in answers),
+        "answered_in_quotes": sum(answer.finish_reason == QUOTED for answer in answers),
+        "nothing_found": sum(not answer.by_model and answer.finish_reason != QUOTED for answer in answers),
         "passages_left_out": sum(answer.left_out > 0 for answer in answers),
         "cut_at_max_tokens": sum(answer.finish_reason == "length" for answer in answers),
         "empty": sum(not answer.answer.strip() for answer in answers),

@@ -21,7 +21,7 @@ LAYERS = {  # a file imports only files, and rooms, that stand before it here
     "reference chunk_store manifest generation index_content index_folder "
     "index index_stats relevance retriever live langchain_retriever metrics questions evaluation relevance_fit reference_check embed_bench "
     "exclusion answering training_pairs contrastive triplet_phrases triplet_tables triplet_templates triplet_tasks "
-    "hit_view qa_measures qa_answers qa_client qa_prompts answer_questions answer_scores calibration triplets qa_summary "
+    "hit_view qa_measures qa_answers qa_client qa_prompts qa_quotes answer_questions answer_scores calibration triplets qa_summary "
     "index_commands reference_commands commands eval_commands qa_commands answer_commands adapt_commands triplet_commands",
     "serve": "errors settings strict_json protocol sse metrics auth visitors admission log_lines template_worker templates tokens slots weights "
     "engine_answers upstream guidance chat verification prose passage_page routes reference_routes app connections engine machine guard supervisor "

@@ -295,3 +295,27 @@ def test_a_gateway_is_asked_for_a_grammar_and_another_server_has_none(
     assert all("root ::=" in body["structured_outputs"]["grammar"] for body in engine.bodies)
     assert evaluate(*arguments, "--url", engine.url) == 2
     assert "no ChipAlign gateway" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("context", ["golden", "retrieved"])
+def test_the_documents_answer_in_quotes_without_a_server(
+    corpus: Path, questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], context: str
+) -> None:
+    answers = tmp_path / "answers.jsonl"
+    common = ("--corpus", corpus, "--questions", questions, "--answer", "quote", "--context", context, "--answers", answers)
+    assert evaluate(*common, "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["counts"]["answered_in_quotes"], result["counts"]["answered_by_model"]) == (3, 0)
+    assert result["measures"]["overall"]["unknown_command"]["mean"] == 0.0
+    assert result["measures"]["overall"]["right_command"]["mean"] > 0.5
+    rows = {row["id"]: row for row in map(json.loads, answers.read_text().splitlines()[1:])}
+    assert "`check_antennas` lists" in rows["1"]["answer"]
+    assert evaluate(*common) == 0  # a second run finds every answer in the file
+    assert "3 in quotes" in capsys.readouterr().out
+
+
+def test_a_model_needs_a_server(corpus: Path, questions: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        evaluate("--corpus", corpus, "--questions", questions, "--context", "golden")
+    assert ended.value.code == 2
+    assert "name it with --url, or let the documents answer with --answer quote" in capsys.readouterr().err
