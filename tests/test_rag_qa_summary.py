@@ -90,7 +90,8 @@ def test_what_became_of_the_questions_is_counted() -> None:
         an_answer(3, "nothing found", by_model=False),
     ]
     assert count(answers) == {
-        "questions": 3, "answered_by_model": 2, "answered_in_quotes": 0, "nothing_found": 1, "passages_left_out": 1, "cut_at_max_tokens": 1, "empty": 1,
+        "questions": 3, "answered_by_model": 2, "answered_in_quotes": 0, "nothing_found": 1, "passages_left_out": 1, "cut_at_max_tokens": 1,
+        "empty": 1,
     }  # fmt: skip
     load = describe_load(answers)
     assert load["tokens"] == {"prompt": 30, "completion": 6}
