@@ -59,6 +59,7 @@ def test_a_card_has_its_fields_and_the_address_of_its_passage(url: str) -> None:
     [variable] = httpx.get(f"{url}/v1/reference/PLACE_DENSITY").json()["data"]
     assert variable["url"] == f"{url}/sources/{variable['place']['chunk_id']}"
     assert httpx.get(variable["url"]).status_code == 200
+    assert variable["name"] == "PLACE_DENSITY"
     [option] = httpx.get(f"{url}/v1/reference/-halo_width").json()["data"]
     assert option["name"] == "route_clocks"
     assert httpx.get(f"{url}/v1/reference/gui::show").json()["data"][0]["name"] == "gui::show"

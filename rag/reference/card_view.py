@@ -26,7 +26,7 @@ def kind_of(card: Card) -> str:
 
 def card_object(card: Card) -> dict[str, Any]:
     """A card as JSON has it: its kind, its fields, and of a command what its document contradicts itself in."""
-    fields = {"object": kind_of(card), **asdict(card)}
+    fields = {"object": kind_of(card), "name": card.name, **asdict(card)}
     if isinstance(card, Command):
         fields["disagreements"] = [asdict(one) for one in card.disagreements]
     return fields
