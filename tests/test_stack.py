@@ -279,7 +279,9 @@ def test_ask_answers_in_the_terminal(up: Up) -> None:
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=180)
     assert done.returncode == 0, done.stderr
     assert "Clock domain crossing" in done.stdout  # a source
-    document = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, check=True, timeout=180).stdout)
+    command.append("--json")
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True, timeout=180)
+    document = json.loads(done.stdout)
     assert document["answer"]
     assert document["sources"]
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from tests.fake_gateway import HITS
+from tests.fake_gateway import HITS, quote
 from ui.events import read_source
 from ui.rendering import answer_markdown, passage_blocks
 
@@ -110,6 +110,13 @@ def test_link_to_a_source_stays_a_link() -> None:
 
 def test_citation_links_to_its_passage() -> None:
     assert answer_markdown("Do it [2].", SOURCES) == "Do it [\\[2\\]](http://127.0.0.1:8000/sources/c0ffee02)."
+
+
+def test_citation_of_a_quote_leads_to_the_quote_on_the_gateways_page() -> None:
+    source = read_source(HITS[1], [quote(HITS[1], "A violation is fixed")])
+    page = f"{HITS[1]['url']}?quote=0-20#quote"
+    assert answer_markdown("Do it [2].", [source]) == f"Do it [\\[2\\]]({page})."
+    assert answer_markdown(f"[here]({HITS[1]['url']})", [source]) == f"[here]({HITS[1]['url']})"
 
 
 def test_citation_behind_an_exclamation_mark_is_no_picture() -> None:

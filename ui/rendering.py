@@ -37,14 +37,18 @@ Links = dict[int, str]
 
 @dataclass(frozen=True)
 class _Look:
-    """What a text has beside its letters: addresses of its citations, the colour of its marks, its largest heading."""
+    """What a text has beside its letters.
+
+    links: where its citations lead; own: what its links may lead to; colour: of its marks.
+    """
 
     links: Links
+    own: frozenset[str]
     colour: Colour
     largest_heading: int = 1
 
 
-_NO_LINKS = _Look({}, "red")  # what is linked already holds no mark
+_NO_LINKS = _Look({}, frozenset(), "red")  # what is linked already holds no mark
 
 
 @dataclass(frozen=True)
@@ -60,13 +64,15 @@ def answer_markdown(text: str, sources: Iterable[Source] = (), unsupported: Sequ
 
     What `unsupported` spans of it is marked in red.
     """
-    links = {source.number: source.link for source in sources if source.link}
-    return "\n\n".join(_blocks(iter(parse(text, unsupported)), _Look(links, "red")))
+    linked = [source for source in sources if source.link]
+    links = {source.number: source.quote_link for source in linked}
+    own = frozenset(link_target(source.link) for source in linked)
+    return "\n\n".join(_blocks(iter(parse(text, unsupported)), _Look(links, own, "red")))
 
 
 def passage_blocks(text: str, quoted: Sequence[Span] = ()) -> list[Block]:
     """A passage of a document block by block, what `quoted` spans of it marked in yellow; nothing in it is a link."""
-    look = _Look({}, "yellow", _PASSAGE_HEADINGS)
+    look = _Look({}, frozenset(), "yellow", _PASSAGE_HEADINGS)
     tokens = iter(parse(text, quoted))
     blocks = []
     for token in tokens:
@@ -164,7 +170,7 @@ def _inline(children: Iterable[Token], look: _Look) -> Iterator[Piece]:
                 yield token.markup
             case "link_open":
                 label = list(takewhile(lambda token: token.type != "link_close", tokens))
-                yield from _link(str(token.attrGet("href") or ""), label, look.links)
+                yield from _link(str(token.attrGet("href") or ""), label, look.own)
             case "image":
                 yield from _image(token)
             case "mark_open":
@@ -188,10 +194,10 @@ def _image(token: Token) -> Iterator[Piece]:
         yield Code(address) if address else Text("![]()")
 
 
-def _link(address: str, label: Sequence[Token], links: Links) -> Iterator[Piece]:
+def _link(address: str, label: Sequence[Token], own: frozenset[str]) -> Iterator[Piece]:
     """A link to a source; any other as its text with the address beside it, to be read and copied."""
     seen = _seen(label)
-    if seen.strip() and link_target(address) in map(link_target, links.values()):
+    if seen.strip() and link_target(address) in own:
         yield link(seen, address)
     elif seen in (address, address.removeprefix("mailto:")):
         yield Text(seen)
