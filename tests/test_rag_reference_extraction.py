@@ -426,6 +426,7 @@ def test_a_heading_that_was_cut_gives_what_comes_before_the_cut() -> None:
     first = "lint_off [-rule <message>] [-file <filename>] [-lines <first_line> <last_line>] [-contents <contents_wildcard>] [-match <wild>]"
     reference = read(f"Control\n=======\n\n.. option:: {first}\n\n   Switch a warning off.\n", "control.rst")
     card = command(reference, "lint_off")
+    assert card.is_partial
     assert card.synopsis.endswith("[-contents <contents_wildcard> ...")
     assert [option.name for option in card.options] == ["-rule", "-file", "-lines", "-contents"]
 

@@ -68,7 +68,8 @@ class Disagreement:
 class Command:
     """A command as one document describes it: `synopsis` in its own letters ("" for none), what it does, its options and its arguments.
 
-    `is_partial`: the document shows only a part, as release notes do, or examples of the collection use more than it says.
+    `is_partial`: the document shows only a part, as release notes do, a heading of its options was cut off, or examples of the collection
+    use more than it says.
     """
 
     name: str

@@ -166,6 +166,7 @@ class _Draft:
     names: set[str] = field(default_factory=set)  # of the synopses' options and arguments, without dashes
     paths: set[tuple[str, ...]] = field(default_factory=set)  # the headings over its synopses
     has_strong: bool = False  # a synopsis that cannot be an example
+    is_cut: bool = False  # a heading with options of it was cut off
     takes_any: bool = False  # a synopsis says only "[options]"
     options: dict[str, Option] = field(default_factory=dict)
     arguments: dict[str, Option] = field(default_factory=dict)
@@ -270,7 +271,7 @@ class _DocumentReader:
                 tuple(options),
                 draft.place,
                 tuple(arguments),
-                is_partial,
+                is_partial or draft.is_cut,
             )
 
     # --- headings that are options, commands, variables or messages ---------------------------------------------
@@ -285,6 +286,7 @@ class _DocumentReader:
             owner = self._owner(block.path[:-1], [name for name, _ in options], block.place())
             for name, argument in options if owner else ():
                 assert owner is not None
+                owner.is_cut |= len(heading) >= _CUT_AT
                 owner.add(Option(name, argument, _default_of(told), told, block.place(), is_described=True))
         elif capitals := _CAPITALS.fullmatch(heading):
             self._read_capitals(capitals["name"], above, told, block)
@@ -319,6 +321,7 @@ class _DocumentReader:
                 ends = [part.spot.end for part in (*synopsis.options, *synopsis.arguments)]
                 text = f"{piece[: max(ends)]} ..." if is_last else piece
                 draft = self._add_synopsis(synopsis, text, block.place(), block, None)
+                draft.is_cut |= is_last
                 draft.description = draft.description or told
 
     # --- code ---------------------------------------------------------------------------------------------------

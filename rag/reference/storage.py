@@ -24,7 +24,7 @@ from rag.reference.extraction import read_reference
 from rag.typed_json import convert, parse_json
 
 REFERENCE = "reference.json"
-VERSION = 1  # of what is extracted and how it is written: another one is read from the passages again
+VERSION = 2  # of what is extracted and how it is written: another one is read from the passages again
 PARTS_KEPT = 8  # choices of collections whose references are kept
 
 
