@@ -136,9 +136,13 @@ def test_a_reference_of_another_version_is_read_from_the_passages(tmp_path: Path
 
 @pytest.mark.parametrize(
     "content",
-    ["", "{", "[]", "null", "[" * 100_000, json.dumps({"version": VERSION}), json.dumps({"version": VERSION, "commands": [7], "variables": [], "messages": []}),
-     json.dumps({"version": VERSION, "commands": [], "variables": [], "messages": [{"number": 3, "text": "", "collection": "", "place": None}]})],
-)  # fmt: skip
+    [
+        *("", "{", "[]", "null", "[" * 100_000),
+        json.dumps({"version": VERSION}),
+        json.dumps({"version": VERSION, "commands": [7], "variables": [], "messages": []}),
+        json.dumps({"version": VERSION, "commands": [], "variables": [], "messages": [{"number": 3, "text": ""}]}),
+    ],
+)
 def test_a_file_that_is_no_reference_is_damage_and_never_believed(tmp_path: Path, content: str) -> None:
     build(tmp_path, manual("route_all", "-layer"))
     put(tmp_path, content)
