@@ -81,6 +81,8 @@ _EMPTY_IT = re.compile(
 )
 _POINTING = re.compile(r"\b(?:it|its|they|them|their|these|those|this|that)\b", re.IGNORECASE)
 _POINTING_END = re.compile(r"\b(?:there|too|as well|instead)\s*[?.!]*$", re.IGNORECASE)
+# "leave the register file out of it": a thing and what is done to it, away from something that only an earlier turn names.
+_POINTING_AWAY = re.compile(r"\b(?:of|from|into|onto|about|without)\s+(?:it|them|those|these)\s*[?.!]*$", re.IGNORECASE)
 # "that" and "this" point back when they end the sentence or follow such a word; else "that" opens a clause ("options that set ...").
 _THAT_POINTS = re.compile(
     r"(?:^|\b(?:do|does|did|is|was|fix|fixes|about|for|of|with|by|like|after|before|from|on|in|use|avoid|set|run|change|explain|why|mean|see|if|to)\s+)"
@@ -123,7 +125,7 @@ def leans_on_earlier(turn: str) -> bool:
 
     1. no word of its own is left without function words and names of parts ("why?", "which command?", "list the options"); or
     2. it starts with a connective ("and", "what about", "why", ...) and has at most three words of its own; or
-    3. it ends with "there", "too" or the like, and has at most three words of its own; or
+    3. it ends with "there", "too" or the like, and has at most three words of its own, or with "out of it", "from them", and has four; or
     4. it is a fragment: not the form of a question, no exact name, and at most two words of its own ("hold?", "In OpenROAD?"); or
     5. it points back ("it", "them", "these", "fix that") before at least three words of its own have given it something
        to point to within itself.
@@ -133,6 +135,8 @@ def leans_on_earlier(turn: str) -> bool:
     if not own:
         return True
     if len(own) <= MAX_OWN_WORDS + 1 and (_LEANING_START.match(turn) or _POINTING_END.search(turn)):
+        return True
+    if len(own) <= MAX_OWN_WORDS + 2 and _POINTING_AWAY.search(turn):
         return True
     is_name = any("_" in match.group() for match in own)
     if len(own) <= MAX_OWN_WORDS and not is_name and not _QUESTION_FORM.match(turn):

@@ -39,6 +39,10 @@ from rag.settings import RagSettings
 RARE_SHARE = 0.01
 RARE_FLOOR = 3  # in a tiny index a share of 1 % is less than one chunk
 
+# Names of the reader's own design, which no manual holds: a bit of a bus, of which the bus's name is left, and a path of instances.
+_BUS_BIT = re.compile(r"(?<=\w)\[\d+(?::\d+)?\]")
+_INSTANCE_PATH = re.compile(r"(?<![\w./-])(?=[\w/]*[\d_])\w+(?:/\w+)+(?![\w./])")
+
 _SIGNS = re.compile(r"[^\w\s!-~]+")  # what is neither a word of any script nor ASCII punctuation: emoji, arrows, typographic quotes
 
 # A question is one short text, which a second thread makes no faster. Beside a vLLM that keeps the cores busy, two threads that wait for each
@@ -276,6 +280,7 @@ class Retriever:
 
     def _weigh(self, query: str, ranking: Sequence[_Ranked], *, by_token: bool) -> Evidence:
         similarity = max((ranked.late if by_token else ranked.dense for ranked in ranking), default=0.0)
+        query = _INSTANCE_PATH.sub("", _BUS_BIT.sub("", query))
         names = (token.lower() for token in find_tokens(query) if is_identifier(token))
         unknown_name = any(not self._index.bm25.rows_with(name) for name in names)
         coverage, unknown = self._index.bm25.coverage(query)

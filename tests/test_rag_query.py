@@ -176,5 +176,8 @@ def test_the_last_turn_is_always_in_the_query(turns: list[str]) -> None:
 
 
 def test_leaning_is_decided_by_the_turn_alone() -> None:
+    assert leans_on_earlier("How do I leave my register file out of it?")
+    assert leans_on_earlier("can I take the clock nets from them")
+    assert not leans_on_earlier("How do I write the parasitics of a block to a file and read it?")
     assert leans_on_earlier("and for hold?")
     assert not leans_on_earlier("What is hold time?")

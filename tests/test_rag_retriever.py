@@ -317,3 +317,17 @@ def test_the_default_embedder_knows_where_its_tokens_stand(retriever: Retriever)
     for hit, one in zip(hits, compared, strict=True):
         assert len(one.places) == len(one.vectors) > 10
         assert all(hit.chunk.text[start:end].isalnum() for start, end in one.places if start >= 0)
+
+
+@pytest.mark.parametrize(
+    ("question", "same"),
+    [
+        ("antenna violations at d[0] and d[31:8]", "antenna violations at d and d"),
+        ("antenna violations at u_core/u_alu/q_reg[3]", "antenna violations at"),
+    ],
+)
+def test_names_of_the_readers_own_design_are_not_missed_in_the_documents(retriever: Retriever, question: str, same: str) -> None:
+    evidence, expected = (retriever.evidence(text, by_token=False) for text in (question, same))
+    assert (evidence.coverage, evidence.unknown_name) == (expected.coverage, 0.0)
+    assert retriever.evidence("antenna violations and -xyzzy_mode", by_token=False).unknown_name == 0.0
+    assert retriever.evidence("antenna violations and -plugh_mode", by_token=False).unknown_name > 0.0
