@@ -199,7 +199,9 @@ def test_up_runs_gateway_and_page_before_an_engine_elsewhere_and_starts_again_wh
             body = {"messages": [{"role": "user", "content": "Which command fixes antenna violations?"}]}
             headers = {"authorization": "Bearer s3cret"}
             answer = httpx.post(f"{url}/v1/chat/completions", json=body, headers=headers, timeout=20).json()
-            assert answer["choices"][0]["message"]["content"].startswith("Run `repair_antennas` [1].\n\nFrom the documents:\n\n**")
+            message = answer["choices"][0]["message"]
+            assert message["verification"]["mode"] == "auto"
+            assert "\n\n> Antenna violations are fixed" in message["content"]
             assert httpx.get(f"http://127.0.0.1:{page_port}/_stcore/health").status_code == 200
 
             (gateway,) = [part for part in parts if part.cmdline()[-2:] == ["chipalign", "serve"] and "serve.guard" not in part.cmdline()]

@@ -18,6 +18,10 @@ from rag.answering.support import Sentence
 
 Judge = Callable[[Part, str], Sentence | None]
 
+# The probability from which on a sentence is shown. It is higher than that from which on one counts as supported: what is left out stands in
+# the quotes beneath, and what is shown is believed.
+SHOWN = 0.85
+
 
 @dataclass(frozen=True, slots=True)
 class _Lead:
@@ -78,7 +82,7 @@ class Editor:
             self._leads.append(_Lead(text, gap, is_heading))
             self._misled = False
             return ""
-        if not judged.supported:
+        if judged.score < SHOWN:
             self.dropped += 1
             self._gap = _wider(self._gap, gap)
             self._misled = True
