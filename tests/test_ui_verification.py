@@ -55,8 +55,9 @@ def test_each_finding_is_a_line(found: dict[str, Any], line: str) -> None:
 
 
 def test_several_blocks_of_code_are_numbered_and_unchecked_ones_left_out() -> None:
-    said = lines(code=[code("ok"), code("unchecked"), code("ok", language="tcl")])
-    assert said == ["Code 1: parsed as SystemVerilog without errors.", "Code 2: parsed as Tcl without errors."]
+    said = lines(code=[code("ok"), code("unchecked"), code("faulty", {"line": 2, "message": "x"}, language="tcl")])
+    assert said == ["Code 1: parsed as SystemVerilog without errors.", "Code 2: parsed as Tcl: 1 error, line 2: x"]
+    assert lines(code=[code("ok")] * 3) == ["Code: all 3 blocks parsed without errors."]
 
 
 def test_no_message_of_a_parser_breaks_a_line_or_steers() -> None:

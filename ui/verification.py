@@ -126,7 +126,10 @@ def describe_checks(found: Verification | None, how: str = "marked") -> list[str
 
 
 def _describe_code(checks: list[CodeCheck]) -> Iterator[str]:
-    """A line for each block of code that was parsed; numbered where there are several."""
+    """A line for each block of code that was parsed, numbered where there are several; one for all where all are well."""
+    if len(checks) > 1 and all(check.verdict == "ok" for check in checks):
+        yield f"Code: all {len(checks)} blocks parsed without errors."
+        return
     for number, check in enumerate(checks, start=1):
         block = f"Code {number}" if len(checks) > 1 else "Code"
         language = _LANGUAGES.get(check.language.lower(), check.language) or "code"
