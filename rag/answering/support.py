@@ -30,7 +30,7 @@ from rag.dense import Vectors
 from rag.passages import Span
 
 SUPPORTED = 0.5  # the probability from which on a sentence counts as supported
-CLOSE_BEHIND = 0.7  # in the logarithm of odds, behind the best passage: what supports it nearly as well is named too
+CLOSE_BEHIND = 0.4  # in the logarithm of odds, behind the best passage: what supports it nearly as well is named too
 LEAST_TERMS = 2  # of a sentence with fewer, as of "Yes." or "Here is how:", there is nothing to be checked
 SMALL_WORD = 0.2  # what a token of a word weighs that is in every sentence, beside 1
 WORST_SHARE = 0.3  # of a sentence's tokens, by weight, those that are worst supported
