@@ -139,7 +139,7 @@ def ground(request: ChatRequest, retriever: Searcher, counter: Counter, settings
     if not hits:
         return replace(plain, query=query, answer=None if request.tools else nothing_found(retriever.collections), mode=mode)
     if quotes and mode == "quote":
-        quoted = _quote(replace(plain, query=query, fallback=fallback, mode=mode), quotes, hits, top_k)
+        quoted = _quote(replace(plain, query=query, fallback=fallback, mode=mode), *_lead_with_quoted(quotes, hits), top_k)
         return replace(quoted, answer=quoted.quoted.text)
     prompt = build_prompt(turns[-1], hits[:top_k], counter.count_text, min(settings.context_tokens, room), counter.special_tokens)
     if not prompt.hits:
@@ -162,6 +162,13 @@ def _guided(grounded: Grounded, request: ChatRequest, retriever: Searcher, setti
     except IndexCorrupt as error:
         raise RetrievalUnavailable(f"{error}") from error
     return replace(grounded, guidance=guidance)
+
+
+def _lead_with_quoted(quotes: Sequence[Quote], hits: Sequence[Hit]) -> tuple[list[Quote], list[Hit]]:
+    """The quotes and the passages so that the answer's first passage is number 1; those that are not quoted follow."""
+    numbers = list(dict.fromkeys([*(quote.number for quote in quotes), *range(1, len(hits) + 1)]))
+    renumbered = [replace(quote, number=numbers.index(quote.number) + 1) for quote in quotes]
+    return renumbered, [hits[number - 1] for number in numbers]
 
 
 def _quote(grounded: Grounded, quotes: Sequence[Quote], hits: Sequence[Hit], top_k: int) -> Grounded:

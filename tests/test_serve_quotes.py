@@ -14,7 +14,10 @@ import pytest
 from safetensors.numpy import save_file
 
 from rag.calibration import Calibration, identify_checkpoint
+from rag.documents import Document
+from rag.index import build_index
 from rag.retriever import Retriever
+from rag.settings import RagSettings
 from serve.errors import SettingsError
 from serve.routes import Gateway
 from serve.settings import ServeSettings
@@ -24,6 +27,8 @@ from serve.weights import SMALL_BYTES, AnswerChoice, choose_answer
 from tests.conftest import Gateway as RunGateway
 from tests.conftest import free_port
 from tests.fake_engine import FakeEngine
+from tests.test_rag_answering_unknown_options import MANUAL
+from tests.tiny_embedder import TinyEmbedder
 
 ANTENNA = "Which command fixes antenna violations?"
 
@@ -38,6 +43,30 @@ def quoting(gateway_at: RunGateway) -> Iterator[str]:
 def ask(url: str, question: str = ANTENNA, **fields: Any) -> httpx.Response:
     body = {"messages": [{"role": "user", "content": question}], **fields}
     return httpx.post(f"{url}/v1/chat/completions", json=body, timeout=30)
+
+
+@pytest.mark.parametrize("question", [ANTENNA, "Which command makes the power grid, and which one repairs hold violations?"])
+def test_the_answers_first_passage_is_number_one(quoting: str, question: str) -> None:
+    answer = ask(quoting, question).json()
+    numbers = [quote["number"] for quote in answer["retrieval"]["quotes"]]
+    assert list(dict.fromkeys(numbers)) == list(range(1, max(numbers) + 1))
+    assert answer["choices"][0]["message"]["content"].split("[", 1)[1].startswith("1]")
+
+
+@pytest.mark.parametrize("answer_by", ["quote", "model", "auto"])
+def test_an_option_that_no_document_gives_the_command_is_denied_whoever_words_answers(
+    gateway_at: RunGateway, engine: FakeEngine, tmp_path: Path, answer_by: str
+) -> None:
+    settings = RagSettings(home=Path("unused"))
+    build_index([Document("router", "manual.md", "Router", MANUAL, None, "ISC")], tmp_path, settings, TinyEmbedder())
+    manual = Retriever.open_with(TinyEmbedder(), tmp_path, settings)
+    with gateway_at(engine.url, store=manual, answer=answer_by) as url:
+        answer = ask(url, "route_nets -timing_driven: which weight?").json()
+    message, retrieval = answer["choices"][0]["message"], answer["retrieval"]
+    assert message["content"].startswith("The indexed documents give `route_nets` no option `-timing_driven`.")
+    assert (retrieval["refused"], len(retrieval["hits"]), retrieval["quotes"]) == (True, 1, [])
+    assert message["annotations"][0]["url_citation"]["title"] == "Router"
+    assert engine.bodies == []
 
 
 def test_the_answer_is_the_documents_words_with_their_place(quoting: str) -> None:

@@ -40,10 +40,10 @@ from ui.transcript import to_markdown
 
 TAGLINE = "Ask about chip design. Every answer comes from your own documents and shows the passages it stands on."
 EXAMPLES = (
-    "How do I repair antenna violations after global routing?",
+    "Which command inserts antenna diodes, and when do I run it?",
     "When is set_multicycle_path right, and when set_false_path?",
     "How do I fix hold violations without hurting setup?",
-    "Which variables set the core area and density in the OpenROAD flow?",
+    "Which variables set core utilization and placement density?",
 )
 ANSWER_BY: dict[AnswerBy, tuple[str, str]] = {  # what can be chosen: its name, and what it means
     "auto": ("Automatic", "Quotes; above them the model's words, if it is strong enough, as far as the passages support them."),

@@ -9,6 +9,7 @@ brings the code beside it, and code the words before it. Code and table rows sta
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -28,6 +29,7 @@ LONGEST_WORDS = 250  # of one unit: a longer block of code is a file, not a quot
 SHORT_BLOCK = (
     60  # words of a block of code that comes along with the words beside it, and of a table or list that stays whole
 )
+_STEP = re.compile(r"\s*(?:\d+|#)[.)]\s")  # of a numbered list: steps are quoted from the first to the last
 FAR_BEHIND = 4.0  # in the logarithm of odds, behind the best unit: what is so much less likely is not quoted
 
 
@@ -73,13 +75,18 @@ class _Candidate:
 
 
 def select_quotes(question: str, hits: Sequence[Hit], comparer: Comparer) -> list[Quote]:
-    """The quotes that answer the question and each of its clauses, in the order of the hits and of their texts. Raises EmptyQuery."""
+    """The quotes that answer the question and each of its clauses. Raises EmptyQuery.
+
+    The passage of the best quote comes first, and so on; within a passage they have the order of its text.
+    """
     candidates = [one for number, hit in enumerate(hits, start=1) for one in _candidates(number, hit)]
     questions = [question, *split_clauses(question)]
     compared = comparer.compare(questions, hits)
     rankings = [_rank(*asked, candidates, hits, comparer) for asked in zip(questions, compared, strict=True)]
 
-    chosen = sorted(_choose(candidates, rankings), key=lambda one: (one.number, one.unit.start))
+    chosen = _choose(candidates, rankings)
+    places = {number: place for place, number in enumerate(dict.fromkeys(one.number for one in chosen))}
+    chosen.sort(key=lambda one: (places[one.number], one.unit.start))
     return [
         Quote(one.number, one.unit.kind, one.text, one.unit.start, one.unit.end, one.unit.context) for one in chosen
     ]
@@ -164,7 +171,8 @@ def _companions(candidates: Sequence[_Candidate], row: int) -> Iterator[int]:
         return
     if one.unit.kind in ("row", "item"):
         block = [other for other in beside if candidates[other].unit.block == one.unit.block]
-        if sum(candidates[other].words for other in block) <= SHORT_BLOCK:
+        most = MOST_WORDS if _STEP.match(one.text) else SHORT_BLOCK
+        if sum(candidates[other].words for other in block) <= most:
             yield from block
     for number in (one.unit.block + 1, one.unit.block - 1):
         for other in beside:
