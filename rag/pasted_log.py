@@ -9,6 +9,7 @@ number, and the command that was echoed before it. It cuts no text that is not a
 
 import re
 
+MOST_READ = 20_000  # characters of a turn, half of them at its end, where a run says why it stopped
 TELLING_LINES = 2  # of a log: more bring other messages' words, and no more of the right passages among the first eight
 _WORDS_OF_A_LINE = 60  # of a line that is searched for: what stands further on is a dump
 _OWN_SHARE = 0.6  # of the words of a line that a person wrote, at least so many are plain words
@@ -46,18 +47,19 @@ _RULE = re.compile(r"[-=_*#.]{3,}|[|]")
 
 def condense_paste(turn: str) -> str:
     """The turn as it is, or, where lines of it are a log, the person's own lines and the most telling ones of the log, in their order."""
-    lines = [line for line in turn.splitlines() if line.strip()]
-    pasted = [number for number, line in enumerate(lines) if not is_own_words(line)]
-    if len(lines) < 2 or not pasted:
+    half = MOST_READ // 2
+    read = turn if len(turn) <= MOST_READ else f"{turn[:half]}\n{turn[-half:]}"
+    lines = [line for line in read.splitlines() if line.strip()]
+    weights = {number: _weigh(line) for number, line in enumerate(lines) if not is_own_words(line)}
+    if len(lines) < 2 or not weights:
         return turn
 
-    weights = {number: _weigh(lines[number]) for number in pasted}
-    best, *others = sorted(pasted, key=lambda number: (-weights[number], number))[:TELLING_LINES]
+    best, *others = sorted(weights, key=lambda number: (-weights[number], number))[:TELLING_LINES]
     telling = {best, *(number for number in others if weights[number] > 0)}
     parts = [
         _strip(line) if number in telling else line.strip()
         for number, line in enumerate(lines)
-        if number in telling or number not in pasted
+        if number in telling or number not in weights
     ]
     condensed = " ".join(dict.fromkeys(part for part in parts if part))
     return condensed if any(character.isalnum() for character in condensed) else turn

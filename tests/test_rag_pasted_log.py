@@ -1,10 +1,12 @@
 """rag.pasted_log: of a pasted log what identifies the problem is searched for, and a question stays as it is."""
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.pasted_log import condense_paste, is_own_words
+from rag.pasted_log import MOST_READ, condense_paste, is_own_words
 
 CONGESTION = """want to see where. how?
 
@@ -68,3 +70,25 @@ def test_any_text_gives_one_that_can_be_searched_if_it_could_before(text: str) -
     condensed = condense_paste(text)
     assert any(map(str.isalnum, condensed)) == any(map(str.isalnum, text))
     assert len(condensed) <= len(text) + 1
+
+
+def test_of_a_long_log_the_beginning_and_the_end_are_read() -> None:
+    noise = "[INFO GRT-0001] Routed a net.\n" * 20_000
+    condensed = condense_paste(f"why does this stop?\n{noise}[ERROR GRT-0118] Routing congestion too high.\n")
+    assert condensed == "why does this stop? [ERROR GRT-0118] Routing congestion too high."
+
+
+def test_many_lines_take_no_more_than_a_look_at_each() -> None:
+    lines = MOST_READ // 2
+    calls = 0
+
+    def count(_frame: object, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(count)
+    try:
+        condense_paste("a\n" * lines)
+    finally:
+        sys.setprofile(None)
+    assert calls < 10 * lines
