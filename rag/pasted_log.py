@@ -9,6 +9,7 @@ number, and the command that was echoed before it. It cuts no text that is not a
 
 import re
 
+LINE_END = "\n"
 MOST_READ = 20_000  # characters of a turn, half of them at its end, where a run says why it stopped
 TELLING_LINES = 2  # of a log: more bring other messages' words, and no more of the right passages among the first eight
 _WORDS_OF_A_LINE = 60  # of a line that is searched for: what stands further on is a dump
@@ -47,8 +48,7 @@ _RULE = re.compile(r"[-=_*#.]{3,}|[|]")
 
 def condense_paste(turn: str) -> str:
     """The turn as it is, or, where lines of it are a log, the person's own lines and the most telling ones of the log, in their order."""
-    half = MOST_READ // 2
-    read = turn if len(turn) <= MOST_READ else f"{turn[:half]}\n{turn[-half:]}"
+    read = turn if len(turn) <= MOST_READ else _both_ends(turn, MOST_READ // 2)
     lines = [line for line in read.splitlines() if line.strip()]
     weights = {number: _weigh(line) for number, line in enumerate(lines) if not is_own_words(line)}
     if len(lines) < 2 or not weights:
@@ -63,6 +63,12 @@ def condense_paste(turn: str) -> str:
     ]
     condensed = " ".join(dict.fromkeys(part for part in parts if part))
     return condensed if any(character.isalnum() for character in condensed) else turn
+
+
+def _both_ends(text: str, length: int) -> str:
+    """The beginning and the end of a text, in whole lines where it has any."""
+    begin, end = text[:length], text[-length:]
+    return f"{begin.rpartition(LINE_END)[0] or begin}\n{end.partition(LINE_END)[2] or end}"
 
 
 def is_own_words(line: str) -> bool:
