@@ -22,6 +22,7 @@ from serve.protocol import stream_head
 from serve.verification import Examiner
 
 THOUGHTS = "<think>"
+AT_ONCE = 2000  # characters that are looked at for loops in some milliseconds
 CUT_OFF = "length"  # OpenAI's reason of an answer that came to its longest
 PassageUrl = Callable[[Hit], str]
 Ending = tuple[str, dict[str, Any]]  # the last of the text, and what stands in the last delta, or in the message
@@ -31,14 +32,18 @@ Run = Callable[[Callable[[], Any]], Awaitable[Any]]  # does some work in a threa
 class Draft(Protocol):
     """One answer of a model, while it is written."""
 
-    at_once: int  # characters that are fed without a thread
-
     @property
     def looped(self) -> bool:
         """Whether it ran in circles, and was cut."""
 
     def feed(self, text: str) -> str:
-        """What of the answer can be shown, now that more has arrived."""
+        """What of the answer can be shown, now that more has arrived, be it much or little."""
+
+    def arrive(self, text: str) -> bool:
+        """Take in a little more; whether it takes long to say what can be shown."""
+
+    def show(self) -> str:
+        """What can be shown of what arrived."""
 
     def end(self, reason: str, stopped: bool = False) -> Ending:
         """The rest, once nothing more arrives. stopped: because the engine died."""
@@ -50,12 +55,11 @@ class Draft(Protocol):
 class ModelDraft:
     """The model's words as they are, but for loops; where `is_shaped`, loops stay too."""
 
-    at_once = 2000  # some milliseconds
-
     def __init__(self, examiner: Examiner, passage_url: PassageUrl, is_shaped: bool) -> None:
         self._examiner = examiner
         self._passage_url = passage_url
         self._guard = None if is_shaped else LoopGuard()
+        self._arrived = ""
         self._shown: list[str] = []
 
     @property
@@ -65,7 +69,17 @@ class ModelDraft:
 
     def feed(self, text: str) -> str:
         """The text, less what may be a copy of what was before."""
-        shown = self._guard.feed(text) if self._guard else text
+        self.arrive(text)
+        return self.show()
+
+    def arrive(self, text: str) -> bool:
+        """A word or two are looked at in no time."""
+        self._arrived += self._guard.feed(text) if self._guard else text
+        return False
+
+    def show(self) -> str:
+        """What arrived, less what may be a copy."""
+        shown, self._arrived = self._arrived, ""
         self._shown.append(shown)
         return shown
 
@@ -85,8 +99,6 @@ class ModelDraft:
 class AutoDraft:
     """The model's sentences as far as they are supported, and the quotes beneath. What it thinks aloud first is left out."""
 
-    at_once = 0  # any letter may end a sentence, which is then checked
-
     def __init__(self, examiner: Examiner, passage_url: PassageUrl) -> None:
         self._examiner = examiner
         self._passage_url = passage_url
@@ -103,6 +115,16 @@ class AutoDraft:
     def feed(self, text: str) -> str:
         """What has ended, as far as it is supported."""
         return self._show(self._guard.feed(self._without_thoughts(text)))
+
+    def arrive(self, text: str) -> bool:
+        """Whether a sentence has ended, which has to be checked."""
+        return self._editor.arrive(self._guard.feed(self._without_thoughts(text)))
+
+    def show(self) -> str:
+        """What has ended, as far as it is supported."""
+        shown = self._editor.show()
+        self._shown.append(shown)
+        return shown
 
     def end(self, reason: str, stopped: bool = False) -> Ending:
         """What was held back, and the quotes; with what was checked."""
@@ -213,12 +235,21 @@ async def edit_stream(
             yield {**head, "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}]}
 
 
+async def _feed(draft: Draft, text: str, run: Run) -> str:
+    """What can be shown now. A thread costs more than to look at a word, and less than to check a sentence."""
+    if len(text) > AT_ONCE or draft.looped:
+        shown: str = await run(partial(draft.feed, text))
+    else:
+        shown = await run(draft.show) if draft.arrive(text) else draft.show()
+    return shown
+
+
 async def _edit_choice(choice: dict[str, Any], draft: Draft, run: Run, ended: set[int]) -> bool:
     """Edit one choice of a chunk in its place; whether there is something in it to be sent."""
     delta = choice["delta"]
     text = delta.get("content")
     if text:
-        delta["content"] = draft.feed(text) if len(text) <= draft.at_once else await run(partial(draft.feed, text))
+        delta["content"] = await _feed(draft, text, run)
     reason = "stop" if draft.looped else choice.get("finish_reason")
     if reason:
         rest, checked = await run(partial(draft.end, CUT_OFF if _was_repeating(choice) else reason))

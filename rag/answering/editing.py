@@ -41,6 +41,7 @@ class Editor:
         self.length = 0  # of what is shown
         self._judge = judge
         self._splitter = Splitter()
+        self._ended: list[Part] = []  # that the judge has not seen
         self._text = ""  # what arrived from `_at` on
         self._at = 0
         self._gap = ""  # the white space since what was shown last, or what is left of it where something was dropped
@@ -52,9 +53,20 @@ class Editor:
         """What can be shown now. Takes as long as the judge takes for each part that has ended."""
         shown = []
         for at in range(0, len(text), LONGEST):
-            self._text += text[at : at + LONGEST]
-            shown.append(self._take(self._splitter.feed(text[at : at + LONGEST])))
+            self.arrive(text[at : at + LONGEST])
+            shown.append(self.show())
         return "".join(shown)
+
+    def arrive(self, text: str) -> bool:
+        """Take in a little text; whether a part has ended in it, for which the judge is asked in `show`."""
+        self._text += text
+        self._ended += self._splitter.feed(text)
+        return bool(self._ended)
+
+    def show(self) -> str:
+        """What can be shown of the parts that have ended."""
+        ended, self._ended = self._ended, []
+        return self._take(ended)
 
     def close(self, is_cut_off: bool = False) -> str:
         """The rest, once the answer has ended. is_cut_off: by its length, so that its last part is half of one."""
