@@ -338,7 +338,7 @@ async def served_models(gateway: Gateway) -> list[dict[str, Any]]:
     try:
         return await gateway.upstream.models()
     except EngineUnavailable:
-        if gateway.settings.answer != "quote":
+        if gateway.settings.answer == "model":
             raise
         return [{"id": gateway.settings.model_id}]
 
