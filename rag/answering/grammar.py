@@ -15,7 +15,6 @@ from collections.abc import Iterable, Mapping
 from rag.answering.names import is_name
 
 MOST_NAMES = 2000  # a prompt of 900 tokens of passages has some 100
-MOST_GROUPS = 4  # sets of options that are kept beside their commands; an engine compiles two more states for each
 NEVER = r' (="\u0001")'  # behind a rule nothing follows: a token that goes on where a rule ends is refused at once
 
 _WORD_NAME = re.compile(r"[\w$]+")
@@ -27,37 +26,38 @@ _MARKS = r"""[\n!"#%&'()*,:;<=>?@[\\\]^`{|}]"""
 _NOT_ASCII = (
     r"[\u00a1-\u00ac\u00ae-\u200a\u2016-\u205f\u2065-\u2211\u2213-\ufefe\uff00-\uff0c\uff0e-\uff3e\uff40-\U0010ffff]"
 )
-_END = '"" | mark'  # the text may end here, or go on with a mark; blanks are said apart, since options follow a command behind them
-_WORDS = "[A-Z] upper | [a-z] letter"
-_JOINED = '"$" closed | [/~] slash | "+" plus | "." dot'  # what may follow a word directly, beside a hyphen
-_WORD_ENDS = f'{_END} | blank | "-" hyphen | {_JOINED}'
-_PROSE = f'{_END} | blank | "$" root | {_WORDS}'
+_PROSE = '"" | blank | mark | "$" root | words'  # the text may end in nearly every state
 
+# An engine tries all its tokens in each state that reads a character, up to where they end: what many states read stands once (`blank`, `words`),
+# and what few read apart from what many do.
 _STATES = {
     # At the beginning, and behind a blank or a mark. `-x` is an option, `/x` a path; "-5" is a number, "- x" a list.
-    "root": rf'{_PROSE} | [0-9] number | [.~] dots | [+\-] signs | "/" closed | name | option | path',
+    "root": rf'{_PROSE} | digits | [.~] dots | [+\-] signs | "/" closed | name | option | path',
     "blank": r"[\t ] root",
     "mark": rf"{_MARKS} root | {_NOT_ASCII} root | [\u2013\u2014] signs",
-    "dots": rf'{_PROSE} | [0-9] number | [.~+\-] signs | "/" closed | name',
-    "signs": rf'{_END} | blank | "$" root | [0-9] number | [.~+\-] signs | "/" closed',
+    "words": "[A-Z] upper | [a-z] letter",
+    "digits": "[0-9] number",
+    "dots": rf'{_PROSE} | digits | [.~+\-] signs | "/" closed | name',
+    "signs": r'"" | blank | mark | "$" root | digits | [.~+\-] signs | "/" closed',
     # A word in capitals and a number make a message number; two small letters, later a capital and a small one a command.
-    "upper": f"[A-Z] capitals | [a-z0-9] word | {_WORD_ENDS}",
-    "capitals": f'[A-Z] capitals | [a-z0-9] word | {_END} | blank | "-" dash | {_JOINED}',
-    "letter": f"[A-Z0-9] word | [a-z] small | {_WORD_ENDS}",
-    "small": f"[a-z0-9] small | [A-Z] camel | {_WORD_ENDS}",
-    "camel": f"[A-Z] camel | [0-9] small | {_WORD_ENDS}",
-    "word": f"[0-9A-Za-z] word | {_WORD_ENDS}",
-    "number": f"[0-9A-Za-z] number | {_WORD_ENDS}",
-    "named": _WORD_ENDS,
+    "upper": "[A-Z] capitals | [a-z0-9] word | named",
+    "capitals": '[A-Z] capitals | [a-z0-9] word | "" | blank | mark | joined | "-" dash',
+    "letter": "[A-Z0-9] word | [a-z] small | named",
+    "small": "[a-z0-9] small | [A-Z] camel | named",
+    "camel": "[A-Z] camel | [0-9] small | named",
+    "word": "[0-9A-Za-z] word | named",
+    "number": "[0-9A-Za-z] number | named",
+    "named": '"" | blank | mark | joined | "-" hyphen',
     # Within a run: "clock-tree", "M1-2", "and/or", "C++", "e.g", "v1.2". Any other word behind a dot makes a file's name.
+    "joined": '"$" closed | [/~] slash | "+" plus | "." dot',
     "dash": f'{_PROSE} | "-" dash | [./~+] closed | lettered',
-    "hyphen": f'{_PROSE} | [0-9] number | "-" dash | [./~+] closed | name',
-    "slash": rf"{_PROSE} | [0-9] number | [./~+\-] closed | name | option",
-    "plus": rf'{_PROSE} | [0-9] number | "+" plus | [./~\-] closed | name',
-    "dot": rf'{_END} | blank | "$" root | [A-GI-UW-Za-gi-uw-z] named | [0-9] number | "." dot | [/~+\-] closed | name',
+    "hyphen": f'{_PROSE} | digits | "-" dash | [./~+] closed | name',
+    "slash": rf"{_PROSE} | digits | [./~+\-] closed | name | option",
+    "plus": rf'{_PROSE} | digits | "+" plus | [./~\-] closed | name',
+    "dot": r'"" | blank | mark | "$" root | [A-GI-UW-Za-gi-uw-z] named | digits | "." dot | [/~+\-] closed | name',
     # Behind an option or a path, and where signs pile up, no letter follows.
-    "optioned": f'{_END} | blank | "$" closed | "/" slash | [.~+] closed',
-    "closed": rf"{_END} | blank | [$./~+\-] closed",
+    "optioned": '"" | blank | mark | "$" closed | "/" slash | [.~+] closed',
+    "closed": r'"" | blank | mark | [$./~+\-] closed',
 }
 
 
@@ -87,8 +87,12 @@ def build_grammar(allowed: frozenset[str], options_of: Mapping[str, frozenset[st
         "option": f"{_any(options)} optioned",
         "path": f"{_any(paths)} closed",
     }
+    if groups:  # behind a command and a blank: what `root` has but for options, or the command's own
+        rules["aside"] = r"[\t ] beside"
+        rules["beside"] = _STATES["root"].replace(" | option", "").replace("| blank", "| aside")
     for number, (_, own) in enumerate(groups):
-        rules |= _command_states(number, own)
+        rules[f"command{number}"] = f'"" | aside | own{number} | mark | joined'
+        rules[f"own{number}"] = f"[\\t ] {_any(own)} command{number}"
     return "".join(f"{rule} ::= ({body}){NEVER}\n" for rule, body in {**_STATES, **rules}.items())
 
 
@@ -100,18 +104,7 @@ def _group(
     for word in words:
         if known := options_of.get(word):
             groups.setdefault(known & options, []).append(word)
-    most_first = sorted(groups.items(), key=lambda group: -len(group[0]))
-    return [(commands, sorted(own)) for own, commands in most_first[:MOST_GROUPS]]
-
-
-def _command_states(number: int, own: Iterable[str]) -> dict[str, str]:
-    """The states behind a command: its options and blanks lead from one to the other, any word or mark back to free prose."""
-    blank = f"[\\t ] beside{number}"
-    return {
-        f"command{number}": f"{_END} | {blank} | {_JOINED}",
-        f"beside{number}": f'{_END} | {blank} | "$" root | {_WORDS} | [0-9] number | [.~] dots | [+\\-] signs | "/" closed | name | path '
-        f"| {_any(own)} command{number}",
-    }
+    return [(commands, sorted(own)) for own, commands in groups.items()]
 
 
 def _any(names: Iterable[str]) -> str:
