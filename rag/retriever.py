@@ -37,6 +37,7 @@ from rag.settings import RagSettings
 # A passage that holds a name of the query which stands in at most this share of the chunks stays among the hits, however the sentence around it
 # reads to the embedder.
 RARE_SHARE = 0.01
+LEAST_CAPITALS = 5  # of a name in capitals alone (`WIDTHTRUNC`): shorter ones are abbreviations of the field
 RARE_FLOOR = 3  # in a tiny index a share of 1 % is less than one chunk
 
 # Names of the reader's own design, which no manual holds: a bit of a bus, of which the bus's name is left, and a path of instances.
@@ -162,7 +163,8 @@ class Retriever:
         """The at most `top_k` best hits, best first; none where the index, or what it holds of `collections`, has nothing relevant.
 
         Words of greeting and signs are left out, and the embedder reads an abbreviation of the indexed glossaries with its expansion. The
-        question counts as answerable where its relevance (rag.relevance) reaches `min_relevance`. Then those hits are dropped whose cosine
+        question counts as answerable where its relevance (rag.relevance) reaches `min_relevance`, or where it names what the reference
+        describes, and nothing that is unknown. Then those hits are dropped whose cosine
         is below `min_hit_score`, unless they hold a rare exact name of the question (an option, a command, a message number).
         Raises EmptyQuery, CollectionUnknown.
         """
@@ -170,7 +172,7 @@ class Retriever:
             return self.within(collections).search(query, top_k)
         query = clean_query(query)
         ranking = self._rank(query)
-        if self._judge(query, ranking) < self._settings.min_relevance:
+        if self._judge(query, ranking) < self._settings.min_relevance and not self._describes(query):
             return []
         named = self._rows_with_rare_names(query)
         hits = (self._hit(ranked) for ranked in ranking if ranked.dense >= self._settings.min_hit_score or ranked.row in named)
@@ -280,14 +282,28 @@ class Retriever:
 
     def _weigh(self, query: str, ranking: Sequence[_Ranked], *, by_token: bool) -> Evidence:
         similarity = max((ranked.late if by_token else ranked.dense for ranked in ranking), default=0.0)
-        query = _INSTANCE_PATH.sub("", _BUS_BIT.sub("", query))
-        names = (token.lower() for token in find_tokens(query) if is_identifier(token))
-        unknown_name = any(not self._index.bm25.rows_with(name) for name in names)
+        query = _without_design(query)
         coverage, unknown = self._index.bm25.coverage(query)
-        tools = named_eda_tools(query)
-        foreign_tool = bool(tools) and not any(map(self._is_documented, tools))
         share = weigh_unknown(self.chunk_count)
-        return Evidence(similarity, coverage, share * unknown, share * unknown_name, float(foreign_tool), len(content_terms(query)))
+        unknown_name, foreign_tool = share * self._has_unknown_name(query), float(self._has_foreign_tool(query))
+        return Evidence(similarity, coverage, share * unknown, unknown_name, foreign_tool, len(content_terms(query)))
+
+    def _describes(self, query: str) -> bool:
+        """Whether the question names, by an exact name or in capitals, what the reference describes, and nothing that no document knows."""
+        query = _without_design(query)
+        names = (token for token in find_tokens(query) if is_identifier(token) or (token.isupper() and len(token) >= LEAST_CAPITALS))
+        is_known = any(self.reference.find(name) for name in names)
+        return is_known and not self._has_unknown_name(query) and not self._has_foreign_tool(query)
+
+    def _has_unknown_name(self, query: str) -> bool:
+        """Whether an exact name of the question stands in no passage."""
+        names = (token.lower() for token in find_tokens(query) if is_identifier(token))
+        return any(not self._index.bm25.rows_with(name) for name in names)
+
+    def _has_foreign_tool(self, query: str) -> bool:
+        """Whether the question names tools of chip design, and none that a document is about."""
+        tools = named_eda_tools(query)
+        return bool(tools) and not any(map(self._is_documented, tools))
 
     def _is_documented(self, names: Names) -> bool:
         """Whether documents are about the tool of these names: a title or heading has one, or more passages than a name that is rare."""
@@ -318,6 +334,11 @@ class Retriever:
                 holding = self._index.bm25.rows_with(token.lower())
                 rows |= holding if len(holding) <= self._rare else frozenset()
         return rows
+
+
+def _without_design(query: str) -> str:
+    """The question without names of the reader's own design."""
+    return _INSTANCE_PATH.sub("", _BUS_BIT.sub("", query))
 
 
 def clean_query(query: str) -> str:

@@ -100,3 +100,12 @@ def test_of_a_command_with_many_options_the_first_are_named(tmp_path: Path) -> N
     )
     assert unknown
     assert "and 7 more." in deny(unknown).text
+
+
+def test_a_question_that_names_what_is_described_is_not_refused(index: Retriever) -> None:
+    wordy = "please could somebody kindly tell the weather, my shoe size and a good soup, and route_nets"
+    assert index.relevance(wordy) < RagSettings(home=Path("unused")).min_relevance
+    assert index.search(wordy)
+    assert not index.search(wordy.replace("route_nets", "nets"))
+    assert not index.search(f"{wordy} as in Innovus")
+    assert not index.search(f"{wordy} plugh_nets")
