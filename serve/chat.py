@@ -1,4 +1,4 @@
-"""From a chat request to the prompt that the engine gets, and from its answer to one with citations.
+"""From a chat request to what answers it: quotes, a refusal, or the prompt that the engine gets; citations in OpenAI's form.
 
 Retrieval and token counting are handed in; nothing here speaks HTTP.
 
@@ -141,18 +141,28 @@ def ground(request: ChatRequest, retriever: Searcher, counter: Counter, settings
     if quotes and mode == "quote":
         quoted = _quote(replace(plain, query=query, fallback=fallback, mode=mode), *_lead_with_quoted(quotes, hits), top_k)
         return replace(quoted, answer=quoted.quoted.text)
-    prompt = build_prompt(turns[-1], hits[:top_k], counter.count_text, min(settings.context_tokens, room), counter.special_tokens)
-    if not prompt.hits:
+    asked = replace(plain, query=query, fallback=fallback)
+    grounded = _with_prompt(asked, request, hits[:top_k], counter, min(settings.context_tokens, room))
+    if not grounded.hits:
         raise _too_long(plain.prompt_tokens, max_model_len, "passages and an answer")
-    earlier = [
-        with_text(message, defuse(text, counter.special_tokens)) if (text := message_text(message)) else message for message in request.messages[:-1]
-    ]
-    messages = _merge_system(prompt.system, [*earlier, with_text(last, prompt.user)])
-    tokens = counter.count_messages(messages, request.tools)
-    grounded = Grounded({**plain.body, "messages": messages}, query, prompt.hits, tokens, fallback=fallback)
     if quotes:
-        grounded = _quote(replace(grounded, mode=mode), quotes, hits, len(prompt.hits))
+        grounded = _quote(replace(grounded, mode=mode), quotes, hits, len(grounded.hits))
     return _guided(_capped(grounded, request, max_model_len), request, retriever, settings)
+
+
+def _with_prompt(
+    grounded: Grounded, request: ChatRequest, hits: Sequence[Hit], counter: Counter, budget_tokens: int
+) -> Grounded:
+    """The request with as many passages before its question as the budget holds; no turn before it speaks as the system."""
+    *earlier, last = request.messages
+    prompt = build_prompt(message_text(last), hits, counter.count_text, budget_tokens, counter.special_tokens)
+    plain = [
+        with_text(message, defuse(text, counter.special_tokens)) if (text := message_text(message)) else message
+        for message in earlier
+    ]
+    messages = _merge_system(prompt.system, [*plain, with_text(last, prompt.user)])
+    tokens = counter.count_messages(messages, request.tools)
+    return replace(grounded, body={**grounded.body, "messages": messages}, hits=prompt.hits, prompt_tokens=tokens)
 
 
 def _guided(grounded: Grounded, request: ChatRequest, retriever: Searcher, settings: ServeSettings) -> Grounded:

@@ -26,9 +26,7 @@ HITS_READ = 8  # passages that a selection reads; a prompt holds three, and what
 MOST_WORDS = 150  # of all quotes together, unless one block is longer; 30 fewer, and three of a hundred questions less are answered whole
 OVERRUN = 1.15  # by which the last quote may pass that
 LONGEST_WORDS = 250  # of one unit: a longer block of code is a file, not a quote
-SHORT_BLOCK = (
-    60  # words of a block of code that comes along with the words beside it, and of a table or list that stays whole
-)
+SHORT_BLOCK = 60  # words of code that comes along with the words beside it, and of a table or list that stays whole
 _STEP = re.compile(r"\s*(?:\d+|#)[.)]\s")  # of a numbered list: steps are quoted from the first to the last
 FAR_BEHIND = 4.0  # in the logarithm of odds, behind the best unit: what is so much less likely is not quoted
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from rag.answering.units import NO_END
 from rag.passages import FENCE, closes_fence
 
 PartKind = Literal["sentence", "item", "row", "heading", "code"]
@@ -22,7 +23,6 @@ FENCE_SIGNS = 6  # characters of a line after which it is clear whether it opens
 
 # A stop, what closes behind it, markers of passages, and then white space before whatever can open the next sentence.
 _STOP = re.compile(r"[.!?][\"')\]`*]*(?: ?\[\d[\d,; ]{0,12}\])*(?=\s+(?:[A-Z\d`\"'(*_$<-]|\[(?!\d)))")
-_NO_END = re.compile(r"(?:\b(?:e\.g|i\.e|etc|vs|cf|fig|eq|sec|no|approx|resp|incl)|(?:^|\s)[A-Z])\.$", re.IGNORECASE)
 _MARKER = re.compile(r"(?:[-*+]|\(?\w{1,3}[.)])\s+")  # of a list item
 _HEADING = re.compile(r"#{1,6}\s.*|(?:\*\*|__)[^*_\n]{1,120}(?:\*\*|__):?|(?:\*\*|__)[^*_\n]{1,120}:(?:\*\*|__)")
 
@@ -124,6 +124,6 @@ class Splitter:
         for stop in _STOP.finditer(line, marker.end() if marker else 0):
             opens_next = len(line) - len(line[stop.end() :].lstrip())
             is_clear = is_line_whole or opens_next + 1 < len(line)
-            if is_clear and not _NO_END.search(line, max(0, stop.start() - 8), stop.start() + 1):
+            if is_clear and not NO_END.search(line, max(0, stop.start() - 8), stop.start() + 1):
                 return kind, stop.end()
         return (kind, len(line)) if is_line_whole or len(line) == LONGEST else None

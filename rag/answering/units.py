@@ -19,7 +19,7 @@ UnitKind = Literal["sentence", "item", "row", "definition", "code"]
 
 # A sentence ends at its stop, with what closes behind it, before white space and whatever can open the next one.
 _SENTENCE_END = re.compile(r"[.!?][\"')\]`*]*(?=\s+[A-Z\d`\"'(\[*_$<-])")
-_NO_END = re.compile(r"(?:\b(?:e\.g|i\.e|etc|vs|cf|fig|eq|sec|no|approx|resp|incl)|(?:^|\s)[A-Z])\.$", re.IGNORECASE)
+NO_END = re.compile(r"(?:\b(?:e\.g|i\.e|etc|vs|cf|fig|eq|sec|no|approx|resp|incl)|(?:^|\s)[A-Z])\.$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ def _is_definition(block: str) -> bool:
 def _sentences(block: str) -> Iterator[Span]:
     start = 0
     for stop in _SENTENCE_END.finditer(block):
-        if _NO_END.search(block, max(start, stop.start() - 8), stop.start() + 1):
+        if NO_END.search(block, max(start, stop.start() - 8), stop.start() + 1):
             continue
         yield start, stop.end()
         start = stop.end() + len(block[stop.end() :]) - len(block[stop.end() :].lstrip())

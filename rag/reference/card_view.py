@@ -35,7 +35,7 @@ def card_object(card: Card) -> dict[str, Any]:
 def draw_card(card: Card, asked: str = "") -> Iterator[str]:
     """The card's lines; of a command that has the option that was `asked` for, those of the option alone."""
     yield printable(f"{card.name}  ({kind_of(card)})")
-    yield printable(f"    {card.collection}/{card.place.line} [{_describe_place(card.place)}]")
+    yield printable(f"    {card.collection}/{card.place.line} [{_write_span(card.place)}]")
     if isinstance(card, Command) and (options := [option for option in card.options if option.name == asked]):
         yield from _draw_options("option", options, card.place)
     elif isinstance(card, Command):
@@ -62,7 +62,7 @@ def _draw_command(card: Command) -> Iterator[str]:
         yield ""
         yield "    The document disagrees with itself:"
         for one in card.disagreements:
-            first, second = (_describe_place(place) for place in one.places)
+            first, second = (_write_span(place) for place in one.places)
             yield from _wrap(f"{one.name} {one.told} [{first} and {second}]", "      ", "        ")
 
 
@@ -77,11 +77,11 @@ def _draw_options(label: str, options: Iterable[Option], beside: Place) -> Itera
         if option.default and option.default not in told:
             told = f"{told} (default {option.default})".strip()
         if (option.place.path, option.place.heading_path) != (beside.path, beside.heading_path):
-            told = f"{told} [{_describe_place(option.place)}]".strip()
+            told = f"{told} [{_write_span(option.place)}]".strip()
         yield from _wrap(f"{signs}  {told}".rstrip(), "      ", "          ")
 
 
-def _describe_place(place: Place) -> str:
+def _write_span(place: Place) -> str:
     """Where something stands: the passage and its characters, `1a2b3c4d5e6f7a8b:3-40`."""
     return f"{place.chunk_id}:{place.start}-{place.end}"
 

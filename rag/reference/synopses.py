@@ -31,7 +31,7 @@ _TOKEN = re.compile(
 )
 _WORD = re.compile(r"[A-Za-z_][\w:/#-]*(?:,|=\w+)?|\*")
 _PLAIN_WORD = re.compile(r"[a-z]\d|[a-z][A-Za-z_]*(?:_\d)?(?:[|:,][a-z_]+)*|<[^<>]*>|[A-Z][A-Z_]+|\{[\w ,]*\}")
-_OR = re.compile(r"\s*[-(]*\s*or\s*[-):]*\s*", re.IGNORECASE)  # between two ways to call a command
+_OR = re.compile(r"[-(]*\s*or\s*[-):]*", re.IGNORECASE)  # between two ways to call a command
 _BEGINS = re.compile(r"[\[({|<a-z]|-{1,2}[A-Za-z]")  # what a synopsis goes on with in its next line
 _GLUED = re.compile(r"=?[\w:.*]*")
 _ALTERNATIVES = re.compile(r"/(?=[-+])")
@@ -123,7 +123,7 @@ def read_synopses(lines: Sequence[str]) -> list[tuple[int, Synopsis]]:
     found: list[tuple[int, Synopsis]] = []
     number = next((number for number, line in enumerate(lines) if line.strip()), len(lines))
     while number < len(lines):
-        if found and (_OR.fullmatch(lines[number]) or not lines[number].strip()):
+        if found and (not lines[number].strip() or _is_or(lines[number])):
             number += 1
             continue
         synopsis = read_synopsis(lines[number : number + MOST_LINES])
@@ -133,9 +133,7 @@ def read_synopses(lines: Sequence[str]) -> list[tuple[int, Synopsis]]:
         number += synopsis.lines
         if number < len(lines) and not lines[number].strip():
             number += 1
-            goes_on = number < len(lines) and (
-                lines[number].split(" ")[0] == synopsis.name or _OR.fullmatch(lines[number])
-            )
+            goes_on = number < len(lines) and (lines[number].split(" ")[0] == synopsis.name or _is_or(lines[number]))
             if not goes_on:
                 break  # what follows a blank line is told of the command, unless it calls it again
     is_all = number >= len(lines) or not lines[number - 1].strip()
@@ -146,6 +144,11 @@ def read_synopses(lines: Sequence[str]) -> list[tuple[int, Synopsis]]:
         is_shown = strong and all(synopsis.name in strong or COMMAND.fullmatch(synopsis.name) for _, synopsis in found)
         return found if is_all and (is_one or (is_shown and not is_script)) else []
     return found if is_all else []
+
+
+def _is_or(line: str) -> bool:
+    """Whether a line only parts two ways to call a command: "or", "-- or --"."""
+    return _OR.fullmatch(line.strip()) is not None
 
 
 def read_synopsis(lines: Sequence[str], is_cut: bool = False) -> Synopsis | None:
