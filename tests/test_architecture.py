@@ -31,7 +31,7 @@ LAYERS = {  # a file imports only files, and rooms, that stand before it here
     "page_guard page_server mrkdwn slack_events slack_blocks slack_delivery slack_queue slack_bot pasted terminal commands",
 }
 ROOMS = {  # folders within a package; what stands before the room in its package may be imported in it
-    "rag/reference": "cards messages sections synopses tables usages examples extraction storage card_view tclint_schema",
+    "rag/reference": "cards messages sections synopses tables usages descriptions drafts examples extraction storage card_view tclint_schema",
     "rag/answering": "units names grammar facts opposites sentences loops citations prompt scoring evidence wording "
     "unknown_options windows support editing code_worker "
     "code_checks scoring_fit support_fit",

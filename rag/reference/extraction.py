@@ -11,50 +11,44 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import groupby, islice
 
 from rag.documents import Chunk
 from rag.passages import ITEM
 from rag.reference.cards import Command, Message, Option, Place, Reference, Variable
+from rag.reference.descriptions import (
+    LONGEST_DESCRIPTION,
+    SENTENCE_END,
+    find_default,
+    read_first_item,
+    read_first_paragraph,
+    shorten,
+)
+from rag.reference.drafts import CommandDraft
 from rag.reference.examples import Call, is_covered, read_calls
 from rag.reference.messages import LONGEST_TEXT, NUMBER, WORD, read_message
 from rag.reference.sections import SectionBlock, has_header, read_blocks
 from rag.reference.synopses import (
     COMMAND,
-    NAME,
-    Part,
     Synopsis,
     is_example_language,
+    read_cell_names,
     read_option_names,
     read_synopses,
     read_synopsis,
 )
-from rag.reference.tables import DEFAULTS, DESCRIPTIONS, STAGES, Table, clean, read_default, read_table
+from rag.reference.tables import DEFAULTS, DESCRIPTIONS, STAGES, Table, read_default, read_table
 from rag.reference.usages import Usage, read_definition, read_items, read_usage
 
 PROSE = (
-    ".md",
-    ".markdown",
-    ".mdown",
-    ".rst",
-    ".rest",
-    ".html",
-    ".htm",
-    ".xhtml",
-    ".txt",
-    ".text",
-    ".docx",
-    ".pdf",
-    ".n",
+    ".md", ".markdown", ".mdown", ".rst", ".rest", ".html", ".htm", ".xhtml", ".txt", ".text", ".docx", ".pdf", ".n",
     ".man",
-)
+)  # fmt: skip
 _MAN_PAGE = re.compile(r"\.[1-9](?:p|pm|perl|ssl|tcl|tk|x|posix)?$")
 # Documents about a project's people, forms to copy, and copies that tests are made with: what they name is made up or stale.
 _NOT_OF_TOOLS = re.compile(r"code_of_conduct|licen[sc]e|readmeformat|template|(?:^|/)tests?/", re.IGNORECASE)
 
-LONGEST_DESCRIPTION = 600  # characters
-MOST_OPTIONS = 1000  # of a command
 _LEAD = re.compile(
     r"(?:For|(?:The )?(?:options?|arguments?|flags?|switches|parameters) (?:of|for|to)) (?:the )?`([^`]+)`[^`]{0,40}:?"
 )
@@ -103,7 +97,6 @@ MOST_EXAMPLES = 200  # of one command that are held against its cards
 _NAME_AND_PURPOSE = re.compile(r"(?P<name>[a-z][\w:.-]*)\s*(?:\s-+\s|\n)\s*(?P<told>\S.*)", re.DOTALL)
 MOST_CANDIDATES = 20  # commands of one section that its options may be of
 _CUT_AT = 118  # characters from which on a heading was perhaps cut (`rag.blocks.MAX_HEADING_CHARACTERS`)
-_SENTENCE_END = re.compile(r"(?<!e\.g)(?<!i\.e)[.!](?=\s+[A-Z`\"(]|\s*\Z)")
 
 
 def read_reference(chunks: Iterable[Chunk]) -> Reference:
@@ -155,53 +148,6 @@ def is_read(path: str) -> bool:
     return (name.endswith(PROSE) or _MAN_PAGE.search(name) is not None) and not _NOT_OF_TOOLS.search(path)
 
 
-@dataclass(slots=True)
-class _Draft:
-    """A command while its document is read."""
-
-    name: str
-    place: Place
-    description: str = ""
-    synopses: list[str] = field(default_factory=list)
-    names: set[str] = field(default_factory=set)  # of the synopses' options and arguments, without dashes
-    paths: set[tuple[str, ...]] = field(default_factory=set)  # the headings over its synopses
-    has_strong: bool = False  # a synopsis that cannot be an example
-    is_cut: bool = False  # a heading with options of it was cut off
-    takes_any: bool = False  # a synopsis says only "[options]"
-    options: dict[str, Option] = field(default_factory=dict)
-    arguments: dict[str, Option] = field(default_factory=dict)
-
-    def forget_examples(self) -> None:
-        """Drop what was read from lines that may be examples: the synopsis has come."""
-        self.synopses, self.names = [], set()
-        for group in (self.options, self.arguments):
-            for name, option in list(group.items()):
-                if option.synopsis_place is None:
-                    continue
-                group.pop(name)
-                if option.is_described:
-                    group[name] = replace(option, argument="", is_required=False, synopsis_place=None)
-
-    def add(self, option: Option) -> None:
-        """Put an option, or what more is known of one, to the others."""
-        group = self.options if option.name.startswith(("-", "+")) else self.arguments
-        known = group.get(option.name)
-        if known is None:
-            if len(group) < MOST_OPTIONS:
-                group[option.name] = option
-            return
-        is_fuller = option.is_described and len(option.description) > len(known.description)
-        told = option if is_fuller or (option.is_described and not known.is_described) else known
-        group[option.name] = replace(
-            told,
-            argument=known.argument or option.argument,
-            default=known.default or option.default,
-            is_required=known.is_required or option.is_required,
-            is_described=known.is_described or option.is_described,
-            synopsis_place=known.synopsis_place or option.synopsis_place,
-        )
-
-
 class _DocumentReader:
     """Reads one document's blocks in order."""
 
@@ -211,20 +157,16 @@ class _DocumentReader:
         self.calls: set[Call] = set()  # of any command, in code
         self._collection = collection
         self._title = title
-        self._commands: dict[str, _Draft] = {}
-        self._last: _Draft | None = None  # the one whose synopsis was read last
-        self._of_section: dict[
-            tuple[str, ...], dict[str, _Draft]
-        ] = {}  # those whose synopses stand under a path, in order
+        self._commands: dict[str, CommandDraft] = {}
+        self._last: CommandDraft | None = None  # the one whose synopsis was read last
+        self._of_section: dict[tuple[str, ...], dict[str, CommandDraft]] = {}  # with synopses under a path, in order
         self._section = ""  # of a manual page in plain text
         self._purposes: dict[str, str] = {}  # what its NAME section says of a command
         self._waiting: list[tuple[str, str]] = []  # options of a paragraph of their own
         self._prose: SectionBlock | None = None  # the paragraph that stands last under the present headings
         self._first_prose: SectionBlock | None = None
         self._path: tuple[str, ...] = ()
-        self._words: frozenset[str] = (
-            frozenset()
-        )  # what the document puts in quotes or backticks, or begins a line with
+        self._words: frozenset[str] = frozenset()  # what it puts in quotes or backticks, or begins a line with
 
     def read(self, passages: Sequence[Chunk]) -> None:
         """Read all passages of the document."""
@@ -281,13 +223,13 @@ class _DocumentReader:
         if not block.path:
             return
         heading, above = block.path[-1], (self._title, *block.path[:-1])
-        told = "" if block.kind == "code" else _shorten(block.text)
+        told = "" if block.kind == "code" else shorten(block.text)
         if options := _heading_options(heading):
             owner = self._owner(block.path[:-1], [name for name, _ in options], block.place())
             for name, argument in options if owner else ():
                 assert owner is not None
                 owner.is_cut |= len(heading) >= _CUT_AT
-                owner.add(Option(name, argument, _default_of(told), told, block.place(), is_described=True))
+                owner.add(Option(name, argument, find_default(told), told, block.place(), is_described=True))
         elif capitals := _CAPITALS.fullmatch(heading):
             self._read_capitals(capitals["name"], above, told, block)
         else:
@@ -343,7 +285,7 @@ class _DocumentReader:
                 text = "\n".join(line.rstrip() for line in lines[first : last + 1])
                 draft = self._add_synopsis(synopsis, text, block.place(first, last), block, first)
                 if len(synopses) == 1:
-                    draft.description = draft.description or _first_paragraph(lines[last + 1 :])
+                    draft.description = draft.description or read_first_paragraph(lines[last + 1 :])
         self._read_usage(block, lines)
         for number, line in enumerate(lines):
             if found := _SET.fullmatch(line.strip()):
@@ -376,9 +318,9 @@ class _DocumentReader:
 
     def _add_synopsis(
         self, synopsis: Synopsis, text: str, place: Place, block: SectionBlock, first: int | None
-    ) -> _Draft:
+    ) -> CommandDraft:
         """Put a synopsis to its command; `first` is the number of its line in the block, None where it is a heading."""
-        draft = self._commands.setdefault(synopsis.name, _Draft(synopsis.name, place))
+        draft = self._commands.setdefault(synopsis.name, CommandDraft(synopsis.name, place))
         if draft.has_strong and not synopsis.is_strong:
             return draft  # an example
         if synopsis.is_strong and not draft.has_strong:
@@ -389,7 +331,7 @@ class _DocumentReader:
         if text not in draft.synopses and len(draft.synopses) < 20:
             draft.synopses.append(text)
         for part in (*synopsis.options, *synopsis.arguments):
-            at = place if first is None else _place_part(block, first, part)
+            at = place if first is None else block.span(first + part.spot.line, part.spot.start, part.spot.end)
             draft.add(Option(part.name, part.argument, "", "", at, part.is_required, synopsis_place=at))
         draft.names |= synopsis.names
         draft.paths.add(block.path)
@@ -408,12 +350,12 @@ class _DocumentReader:
         told = [piece.text.strip() for piece in (self._first_prose, self._prose) if piece]
         for text in told:
             if re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text):
-                return _shorten(text)
+                return shorten(text)
         path = self._first_prose.path if self._first_prose else ()
         section = self._of_section.get(path, {})
         if len(section) > (name in section):
             told.reverse()
-        return next((_shorten(text).rstrip(":") for text in told if _TELLS.search(text)), "")
+        return next((shorten(text).rstrip(":") for text in told if _TELLS.search(text)), "")
 
     def _read_usage(self, block: SectionBlock, lines: Sequence[str]) -> None:
         if usages := read_usage(lines):
@@ -423,10 +365,10 @@ class _DocumentReader:
         names = [name for usage in usages for name, _ in usage.names]
         if owner := self._owner(block.path, names, block.place()):
             for usage in usages:
-                told = _shorten(usage.description)
+                told = shorten(usage.description)
                 for name, argument in usage.names:
                     place = block.place(usage.first, usage.last)
-                    owner.add(Option(name, argument, _default_of(told), told, place, is_described=True))
+                    owner.add(Option(name, argument, find_default(told), told, place, is_described=True))
 
     # --- prose and lists ----------------------------------------------------------------------------------------
 
@@ -470,21 +412,21 @@ class _DocumentReader:
         self._section = "synopsis" if _SYNOPSIS_HEADING.fullmatch(first) else first.lower()
         rest = replace(block, lines=block.lines[1:])
         if self._section == "name" and (found := _NAME_AND_PURPOSE.fullmatch(rest.text.strip())):
-            self._purposes[found["name"]] = _shorten(found["told"])
+            self._purposes[found["name"]] = shorten(found["told"])
         return rest
 
     def _read_told_commands(self, block: SectionBlock) -> None:
         """Commands of which a sentence tells what they do: "The `opt_expr` pass ..."; not of those that are gone."""
         text = block.text
         for found in _TOLD.finditer(text):
-            end = _SENTENCE_END.search(text, found.end())
+            end = SENTENCE_END.search(text, found.end())
             stop = end.end() if end else len(text)
             sentence = text[found.start() : stop]
             if not _GONE.search(sentence):
                 line = block.lines[0]
                 place = replace(block.place(), start=line.start + found.start(), end=line.start + stop)
-                draft = self._commands.setdefault(found["name"], _Draft(found["name"], place))
-                draft.description = draft.description or _shorten(sentence)
+                draft = self._commands.setdefault(found["name"], CommandDraft(found["name"], place))
+                draft.description = draft.description or shorten(sentence)
 
     def _read_list(self, block: SectionBlock) -> None:
         lines = [line.text for line in block.lines]
@@ -495,7 +437,7 @@ class _DocumentReader:
             synopsis = read_synopsis([line[item.end() - 1 :].replace("`", "")]) if item and "[-" in line else None
             if item and synopsis and synopsis.is_strong and COMMAND.fullmatch(synopsis.name):
                 draft = self._add_synopsis(synopsis, line[item.end() - 1 :], block.place(number, number), block, None)
-                draft.description = draft.description or _told_below(lines[number + 1 :])
+                draft.description = draft.description or read_first_item(lines[number + 1 :])
         stage = _STAGE_HEADING.fullmatch(block.path[-1]) if block.path else None
         if stage and stage["stage"].lower() not in _NO_STAGES:
             names = [item["name"] for line in lines if (item := _STAGE_ITEM.fullmatch(line.strip()))]
@@ -524,7 +466,7 @@ class _DocumentReader:
         if told_at < 1:
             return
         default_at = table.column(DEFAULTS)
-        rows = [(row, _names_of(row.cells[0])) for row in table.rows]
+        rows = [(row, read_cell_names(row.cells[0])) for row in table.rows]
         names = [name for _, found in rows for name, _ in found]
         explicit = table.owner
         if not explicit and before and before.kind == "prose" and before.path == block.path:
@@ -537,7 +479,7 @@ class _DocumentReader:
             told, place = row.cells[told_at][:LONGEST_DESCRIPTION], block.place(row.line, row.line)
             for name, argument in found:
                 if name.startswith(("-", "+")) or "`" in row.cells[0] or name in owner.names:
-                    owner.add(Option(name, argument, _default_of(told, default), told, place, is_described=True))
+                    owner.add(Option(name, argument, find_default(told, default), told, place, is_described=True))
 
     def _read_variables(self, table: Table, block: SectionBlock) -> None:
         told_at, default_at, stage_at = table.column(DESCRIPTIONS), table.column(DEFAULTS), table.column(STAGES)
@@ -565,7 +507,7 @@ class _DocumentReader:
             is_code = cell.count("`") == 2 and cell == f"`{name}`"
             if COMMAND.fullmatch(name) or (is_code and re.fullmatch(r"[a-z][a-z0-9_]*", name)):
                 place = block.place(row.line, row.line)
-                draft = self._commands.setdefault(name, _Draft(name, place))
+                draft = self._commands.setdefault(name, CommandDraft(name, place))
                 draft.description = draft.description or row.cells[told_at][:LONGEST_DESCRIPTION]
 
     # --- messages -----------------------------------------------------------------------------------------------
@@ -594,14 +536,14 @@ class _DocumentReader:
 
     def _owner(
         self, path: tuple[str, ...], names: Sequence[str], place: Place, explicit: str = "", is_stated: bool = False
-    ) -> _Draft | None:
+    ) -> CommandDraft | None:
         """The command whose options these are: of those above, the one whose synopsis has most of them.
 
         `explicit` is the one that a line above names, which may be wrong, or which the table's own header states. Without anything in common
         the options are those of a command that says nothing of its own, or of the only one of the section.
         """
         if is_stated:
-            return self._commands.setdefault(explicit, _Draft(explicit, place))
+            return self._commands.setdefault(explicit, CommandDraft(explicit, place))
         bare = {name.lstrip("-") for name in names}
         candidates = self._candidates(path, explicit)
         if (
@@ -623,9 +565,9 @@ class _DocumentReader:
         near = {draft.name: draft for draft in candidates if not draft.paths.isdisjoint((path, path[:-1]))}
         return next(iter(near.values())) if len(near) == 1 else None
 
-    def _candidates(self, path: tuple[str, ...], explicit: str) -> list[_Draft]:
+    def _candidates(self, path: tuple[str, ...], explicit: str) -> list[CommandDraft]:
         """The commands that stand above: named in a line, in a heading, or with a synopsis under the same headings; the nearest first."""
-        found: dict[str, _Draft] = {}
+        found: dict[str, CommandDraft] = {}
         for name in (explicit, *(heading.strip("`") for heading in reversed(path)), self._title):
             if name in self._commands:
                 found.setdefault(name, self._commands[name])
@@ -634,7 +576,7 @@ class _DocumentReader:
                 found.setdefault(draft.name, draft)
         return list(found.values())
 
-    def _program(self, path: tuple[str, ...], place: Place) -> _Draft | None:
+    def _program(self, path: tuple[str, ...], place: Place) -> CommandDraft | None:
         """The program that the headings or the title name: "verilator Arguments", "ls - list directory contents"; None where none does."""
         for heading in (*reversed(path), self._title):
             found = (
@@ -643,7 +585,7 @@ class _DocumentReader:
                 or _CALLED_HEADING.fullmatch(heading)
             )
             if found and found["name"] == found["name"].lower() and found["name"] in self._words:
-                draft = self._commands.setdefault(found["name"], _Draft(found["name"], place))
+                draft = self._commands.setdefault(found["name"], CommandDraft(found["name"], place))
                 draft.takes_any = True
                 return draft
         return None
@@ -655,49 +597,3 @@ def _heading_options(heading: str) -> list[tuple[str, str]]:
         return []
     whole = heading.rpartition(", ")[0] if len(heading) >= _CUT_AT else heading
     return read_option_names(whole.replace("`", ""))
-
-
-def _names_of(cell: str) -> list[tuple[str, str]]:
-    """The options of a table's cell with what they take, or its arguments; [] where something else stands there."""
-    bare = cell.replace("`", "")
-    if options := read_option_names(bare):
-        return options
-    names = bare.strip("[] ").split(", ")
-    return [(name, "") for name in names] if all(NAME.fullmatch(name) for name in names) else []
-
-
-def _default_of(told: str, column: str = "") -> str:
-    return " ".join(part.strip() for part in read_default(told, column) if part)[:100]
-
-
-def _shorten(text: str) -> str:
-    """The text in one line, of at most `LONGEST_DESCRIPTION` characters, cut behind a sentence where that is possible."""
-    line = clean(text[: 4 * LONGEST_DESCRIPTION])
-    if len(line) <= LONGEST_DESCRIPTION:
-        return line
-    ends = [match.end() for match in _SENTENCE_END.finditer(line, 0, LONGEST_DESCRIPTION)]
-    return line[: ends[-1]] if ends else f"{line[: LONGEST_DESCRIPTION - 1].rstrip()}…"
-
-
-def _first_paragraph(lines: Sequence[str]) -> str:
-    """What a usage text says below the synopsis; "" where options follow at once."""
-    found: list[str] = []
-    for line in lines:
-        if not line.strip() and found:
-            break
-        if line.strip():
-            found.append(line.strip())
-    text = " ".join(found)
-    return "" if text[:1] in "-+[<" else _shorten(text)
-
-
-def _told_below(lines: Sequence[str]) -> str:
-    """What the first item inside of a list's item says; "" where it holds none."""
-    first = lines[0] if lines else ""
-    item = ITEM.match(first)
-    return _shorten(first[item.end() - 1 :]) if item and item[1] else ""
-
-
-def _place_part(block: SectionBlock, first: int, part: Part) -> Place:
-    """Where an option stands in a synopsis that begins with line `first` of the block."""
-    return block.span(first + part.spot.line, part.spot.start, part.spot.end)

@@ -424,3 +424,12 @@ def read_option_names(text: str) -> list[tuple[str, str]]:
     if len(found) > 1 and found[-1][1]:  # `-t, --threads N`: both take it
         found = [(name, argument or found[-1][1]) for name, argument in found]
     return found
+
+
+def read_cell_names(cell: str) -> list[tuple[str, str]]:
+    """The options of a table's cell with what they take, or its arguments; [] where something else stands there."""
+    bare = cell.replace("`", "")
+    if options := read_option_names(bare):
+        return options
+    names = bare.strip("[] ").split(", ")
+    return [(name, "") for name in names] if all(NAME.fullmatch(name) for name in names) else []
