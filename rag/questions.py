@@ -30,7 +30,7 @@ _LEADING_HEADING = re.compile(r"\s*#{1,6}[ \t]+(\S[^\n]*)(?:\n|\Z)")
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class WantedPassage:
     """A passage that a question asks for: any chunk of a document or, with a heading, of one of its sections.
 
     A chunk belongs to a section where that is one of its headings, its title, or a heading line in its text.
@@ -64,7 +64,7 @@ class Question:
     text: str
     kind: str
     answerable: bool
-    wanted: tuple[tuple[Reference, ...], ...]
+    wanted: tuple[tuple[WantedPassage, ...], ...]
     answer: str = ""
 
 
@@ -121,7 +121,7 @@ def _unescape(text: str) -> str:
     return text.replace("\\n", "\n").replace("\\t", "\t").replace('\\"', '"')
 
 
-def _parse_references(row: dict[str, Any]) -> Iterable[Reference]:
+def _parse_references(row: dict[str, Any]) -> Iterable[WantedPassage]:
     for form, parse in (("reference", _parse_id), ("references", _parse_place), ("expected", _parse_list)):
         if form in row:
             if not isinstance(row[form], list):
@@ -130,25 +130,25 @@ def _parse_references(row: dict[str, Any]) -> Iterable[Reference]:
     return []
 
 
-def _parse_id(item: Any) -> Reference:
+def _parse_id(item: Any) -> WantedPassage:
     if not isinstance(item, str) or not item:
         raise ValueError(f'has {item!r} in "reference", which is no id of a chunk')
     return refer_to_chunk(item)
 
 
-def _parse_place(item: Any) -> Reference:
+def _parse_place(item: Any) -> WantedPassage:
     names = ("collection", "path", "heading")
     is_place = isinstance(item, dict) and item.keys() <= {*names, "begins"}  # how the words begin that answer: rag.answering.scoring_fit reads it
     values = [item.get(name) or "" for name in names] if is_place else []
     if not values or not all(isinstance(value, str) for value in values) or not all(values[:2]):
         raise ValueError(f'has {item!r} in "references", which is no object of collection, path and perhaps heading')
-    return Reference(*values)
+    return WantedPassage(*values)
 
 
-def _parse_list(item: Any) -> Reference:
+def _parse_list(item: Any) -> WantedPassage:
     if not isinstance(item, list) or len(item) not in (2, 3) or not all(isinstance(value, str) and value for value in item):
         raise ValueError(f'has {item!r} in "expected", which is no list of collection, path and perhaps heading')
-    return Reference(*item)
+    return WantedPassage(*item)
 
 
 def find_wanted(questions: Sequence[Question], chunks: Sequence[Chunk]) -> list[list[frozenset[str]]]:
@@ -165,9 +165,9 @@ def find_wanted(questions: Sequence[Question], chunks: Sequence[Chunk]) -> list[
     return [[frozenset().union(*(ids[reference] for reference in group)) for group in question.wanted] for question in questions]
 
 
-def refer_to_chunk(chunk_id: str) -> Reference:
+def refer_to_chunk(chunk_id: str) -> WantedPassage:
     """The reference to a ready-made chunk."""
-    return Reference(READY_MADE, chunk_id + _SUFFIX)
+    return WantedPassage(READY_MADE, chunk_id + _SUFFIX)
 
 
 def read_chunks(path: Path) -> list[Document]:

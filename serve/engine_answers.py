@@ -77,7 +77,7 @@ class WholeChoice(Choice):
     message: Said
 
 
-class ChunkChoice(Choice):
+class EventChoice(Choice):
     """A piece of one answer."""
 
     delta: Said | None = None
@@ -99,10 +99,10 @@ class Whole(Frame):
     choices: list[WholeChoice] = Field(min_length=1, max_length=MOST_CHOICES, fail_fast=True)
 
 
-class Chunk(Frame):
-    """A chunk of a stream."""
+class StreamEvent(Frame):
+    """One event of a stream: OpenAI calls it a chunk."""
 
-    choices: list[ChunkChoice] | None = Field(default=None, max_length=MOST_CHOICES, fail_fast=True)
+    choices: list[EventChoice] | None = Field(default=None, max_length=MOST_CHOICES, fail_fast=True)
 
 
 def read_models(text: str) -> list[dict[str, Any]]:
@@ -123,7 +123,7 @@ def read_answer(text: str) -> dict[str, Any]:
 
 def read_chunk(text: str) -> dict[str, Any]:
     """A chunk; it has a list of choices, each with its index and delta. Raises UpstreamBroken, and UpstreamRefused where it is an error."""
-    chunk = _read(text, Chunk, "stream")
+    chunk = _read(text, StreamEvent, "stream")
     chunk["choices"] = chunk.get("choices") or []
     for choice in chunk["choices"]:
         choice["index"] = choice.get("index") or 0

@@ -7,7 +7,7 @@ import pytest
 from rag.documents import Chunk, Document, Hit, make_chunk
 from rag.errors import QuestionsUnusable, ReferenceUnknown
 from rag.qa_prompts import Budget, Counter, QaPrompt, build_prompts, golden_hits, load_counter, retrieved_hits
-from rag.questions import READY_MADE, Question, Reference, refer_to_chunk
+from rag.questions import READY_MADE, Question, WantedPassage, refer_to_chunk
 from rag.retriever import Retriever
 from serve.chat import ground
 from serve.protocol import ChatRequest
@@ -21,7 +21,7 @@ CHUNKS = [
 ]
 
 
-def ask(text: str, *wanted: Reference, number: str = "1") -> Question:
+def ask(text: str, *wanted: WantedPassage, number: str = "1") -> Question:
     return Question(number, text, "kind", True, tuple((reference,) for reference in wanted), "an answer")
 
 
@@ -80,7 +80,7 @@ def test_golden_hits_are_the_referenced_chunks_in_the_order_of_the_references() 
 def test_golden_hits_of_a_section_are_all_its_chunks_in_the_order_of_the_document() -> None:
     document = Document("docs", "a.md", "A", "", None, "ISC")
     chunks: list[Chunk] = [make_chunk(document, ("Options",) if position else ("Other",), f"text {position}", position) for position in range(4)]
-    (hits,) = golden_hits([ask("?", Reference("docs", "a.md", "Options"))], chunks)
+    (hits,) = golden_hits([ask("?", WantedPassage("docs", "a.md", "Options"))], chunks)
     assert [hit.chunk.position for hit in hits] == [1, 2, 3]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from rag.documents import Chunk
 from rag.errors import ChunksUnusable, QuestionsUnusable, ReferenceUnknown
-from rag.questions import READY_MADE, Reference, find_wanted, read_chunks, read_questions, refer_to_chunk
+from rag.questions import READY_MADE, WantedPassage, find_wanted, read_chunks, read_questions, refer_to_chunk
 
 ROOT = Path(__file__).parent.parent
 
@@ -37,7 +37,7 @@ def test_questions_of_our_form_name_documents_and_headings(tmp_path: Path) -> No
         {"question": "What is the weather?", "kind": "unanswerable", "answerable": False, "references": []},
     ]
     every, one, none = read_questions(write_rows(tmp_path / "q.jsonl", *rows))
-    first, second = Reference("yosys", "a.rst", "Options"), Reference("yosys", "b.rst")
+    first, second = WantedPassage("yosys", "a.rst", "Options"), WantedPassage("yosys", "b.rst")
     assert every.wanted == ((first,), (second,))
     assert one.wanted == ((first, second),)  # one of the two suffices
     assert (none.wanted, none.answerable, none.kind) == ((), False, "unanswerable")
@@ -46,7 +46,7 @@ def test_questions_of_our_form_name_documents_and_headings(tmp_path: Path) -> No
 def test_the_shipped_questions_can_be_read() -> None:
     questions = read_questions(ROOT / "data" / "eval" / "starter.jsonl")
     assert {question.kind for question in questions} == {"answerable", "unanswerable"}
-    assert questions[0].wanted == ((Reference("handbook", "antenna-effects.md"),),)
+    assert questions[0].wanted == ((WantedPassage("handbook", "antenna-effects.md"),),)
 
 
 def test_a_line_separator_inside_a_question_does_not_end_its_line(tmp_path: Path) -> None:
@@ -101,13 +101,13 @@ def test_a_missing_an_empty_and_a_binary_file_are_each_named(tmp_path: Path) -> 
     ],
 )
 def test_a_chunk_is_part_of_a_section_by_its_headings(chunk: Chunk, is_part: bool) -> None:
-    assert Reference("notes", "a.md", "The -hold option").matches(chunk) is is_part
+    assert WantedPassage("notes", "a.md", "The -hold option").matches(chunk) is is_part
 
 
 def test_without_a_heading_every_chunk_of_the_document_counts() -> None:
-    assert Reference("notes", "a.md").matches(a_chunk("1", headings=("Any",)))
-    assert Reference("notes", "a.md", "the title").matches(a_chunk("1"))
-    assert not Reference("other", "a.md").matches(a_chunk("1"))
+    assert WantedPassage("notes", "a.md").matches(a_chunk("1", headings=("Any",)))
+    assert WantedPassage("notes", "a.md", "the title").matches(a_chunk("1"))
+    assert not WantedPassage("other", "a.md").matches(a_chunk("1"))
 
 
 def test_the_wanted_passages_are_the_ids_of_their_chunks(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_ready_made_chunks_become_documents_with_their_place_as_title(tmp_path: 
 
 def test_a_reference_to_a_ready_made_chunk_is_shown_by_its_id() -> None:
     assert str(refer_to_chunk("gate_resizing_3")) == "gate_resizing_3"
-    assert str(Reference("notes", "a.md", "Two")) == "notes/a.md # Two"
+    assert str(WantedPassage("notes", "a.md", "Two")) == "notes/a.md # Two"
 
 
 @pytest.mark.parametrize(
