@@ -7,6 +7,7 @@ It computes nothing and refuses only what its script says.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Iterable, Mapping
@@ -122,7 +123,8 @@ class _EngineHandler(BaseHTTPRequestHandler):
         elif refused := [field for field in script.refuses if field in body]:
             self._send_json(400, {"error": {"message": f"no {refused[0]}", "type": "BadRequestError", "param": None, "code": 400}})
         elif is_probe:
-            self._send_json(200, _probed(script, body))
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # a gateway that stops waits for no answer
+                self._send_json(200, _probed(script, body))
         elif script.refusal:
             status, message = script.refusal
             self._send_json(status, {"error": {"message": message, "type": "BadRequestError", "param": None, "code": status}})
