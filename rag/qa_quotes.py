@@ -2,7 +2,7 @@
 
 It finds no passages (qa_prompts does) and measures nothing.
 
-    answers = quote_answers(questions, hits, retriever, progress)
+    answers = quote_answers(questions, hits, retriever, index.collections)
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ a picture becomes its description, a link its text with the address beside it, r
 they are, and "[2]" a link to its passage. Spans of it are marked by a coloured background, in the page's own dialect.
 
     st.markdown(answer_markdown("Set `$::env(X)`, see [1].", sources))
-    for block in passage_blocks("Use `pdngen`.\n", quoted=[(0, 13)]): st.markdown(block.markdown)
+    for block in passage_blocks("Use `pdngen`.\\n", quoted=[(0, 13)]): st.markdown(block.markdown)
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""How likely a unit of a passage answers a question: what is seen of the two, and a probability of it. Pure mathematics.
+"""How likely a unit of a passage answers a question: what is seen of the two, and the odds of it. Pure mathematics.
 
 It searches nothing and chooses nothing. Its coefficients are fitted, and what they are worth is measured, by rag.answering.scoring_fit.
 
-    traits = observe(question_terms, passage, units)
-    probability = score(traits[0])
+    traits = observe(idf_of_the_questions_terms, passage, units)
+    log_odds = score(traits[0])
 """
 
 from __future__ import annotations

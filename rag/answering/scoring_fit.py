@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.answering.evidence import HITS_READ, MOST_WORDS
 from rag.answering.scoring import Passage, Traits, observe
 from rag.answering.units import Unit, cut_units
 from rag.bm25 import content_terms, tokenize
@@ -32,8 +33,6 @@ from rag.relevance_fit import FOLDS, fit
 from rag.retriever import Retriever
 from rag.settings import RagSettings
 
-HITS = 8  # passages that a selection reads
-WORDS = 150  # that a selection of quotes has
 EVIDENCE_SHARE = 0.7  # of the terms of the evidence, which a unit holds that is a part of it
 ANSWER_SHARE = 0.6  # of a unit's terms, which an answer has that says the same in other words
 ANSWER_TERMS = 4  # of these, the fewest that the question does not have
@@ -83,7 +82,7 @@ def judge(example: Example, retriever: Retriever) -> Judged | None:
     """What is seen of the units of the question's hits; None where none of them answers it."""
     judged = Judged([], [], [])
     try:
-        hits = list(islice(retriever.rank(example.question), HITS))
+        hits = list(islice(retriever.rank(example.question), HITS_READ))
         [compared] = retriever.compare([example.question], hits)
     except EmptyQuery:
         return None
@@ -115,8 +114,8 @@ def is_answer(example: Example, asked: frozenset[str], chunk: Chunk, unit: Unit)
 
 
 def is_found(scores: Sequence[float], judged: Judged) -> bool:
-    """Whether the best units, `WORDS` words of them, hold one that answers."""
-    room = WORDS
+    """Whether the best units, `MOST_WORDS` words of them, hold one that answers."""
+    room = MOST_WORDS
     for row in sorted(range(len(scores)), key=lambda row: -scores[row]):
         if judged.answers[row]:
             return True

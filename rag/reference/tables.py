@@ -2,7 +2,7 @@
 
 It reads one table in Markdown, as all parsers write it, and knows no document.
 
-    read_table("| Option | Meaning |\n|---|---|\n| `-hold` | Repair hold. |").rows[0].cells[1]  # "Repair hold."
+    read_table("| Option | Meaning |\\n|---|---|\\n| `-hold` | Repair hold. |").rows[0].cells[1]  # "Repair hold."
 """
 
 from __future__ import annotations
