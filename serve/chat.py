@@ -131,7 +131,7 @@ def ground(request: ChatRequest, retriever: Searcher, counter: Counter, settings
     try:
         if not request.tools and (unknown := find_unknown_option(searched[-1], retriever)):
             denial = deny(unknown)
-            return replace(plain, query=searched[-1], hits=(unknown.hit,), answer=denial.text, quoted=denial, mode=mode)
+            return replace(plain, query=searched[-1], hits=unknown.hits, answer=denial.text, quoted=denial, mode=mode)
         query, hits, fallback = find_passages(searched, retriever, max(top_k, HITS_READ) if quoting else top_k)
         quotes = select_quotes(query, hits, retriever) if quoting and hits else []
     except (EmbedderUnavailable, MilvusUnavailable, IndexCorrupt) as error:

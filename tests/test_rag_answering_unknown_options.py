@@ -59,7 +59,7 @@ def test_an_option_that_no_document_gives_the_command_is_found(
     unknown = find_unknown_option(question, index)
     assert unknown
     assert (unknown.command.name, unknown.option) == (command, option)
-    assert command in unknown.hit.chunk.text
+    assert command in unknown.hits[0].chunk.text
 
 
 @pytest.mark.parametrize(
@@ -89,6 +89,8 @@ def test_the_denial_names_the_options_there_are_and_their_place(index: Retriever
     assert "router" in answer.text
     assert [(one.number, one.start, one.end) for one in answer.citations] == [(1, 0, len(answer.text))]
     assert is_refusal(answer.text)
+    told = " ".join(hit.chunk.text for hit in unknown.hits)
+    assert all(option.name in told for option in unknown.command.options)
 
 
 def test_of_a_command_with_many_options_the_first_are_named(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 from rag.answering.citations import Citation
@@ -21,6 +22,7 @@ from rag.documents import Chunk, Hit
 from rag.reference.cards import Command, Reference
 
 DENIAL = "The indexed documents give "  # how the sentence begins
+PASSAGES_SHOWN = 4  # of a command; the tables of options of a long manual are cut into several
 OPTIONS_SHOWN = 40  # of a command; Verilator has two hundred
 _OPTION = re.compile(r"(?<![\w-])-{1,2}[A-Za-z][\w-]*")
 _COMMAND = re.compile(r"(?<![\w-])[A-Za-z]\w*(?:::\w+)*")
@@ -42,11 +44,11 @@ class Describer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class UnknownOption:
-    """An option that no document gives a command; `hit` is the passage that describes the command."""
+    """An option that no document gives a command; `hits` are the passages that describe the command and its options."""
 
     option: str
     command: Command
-    hit: Hit
+    hits: tuple[Hit, ...]
 
 
 def find_unknown_option(question: str, index: Describer) -> UnknownOption | None:
@@ -62,18 +64,26 @@ def find_unknown_option(question: str, index: Describer) -> UnknownOption | None
         if any(index.holds_together([tokenize(option)[0], name.lower()]) for name in commands):
             continue
         card = index.reference.find(next(iter(commands)))
-        chunk = index.chunk(card.place.chunk_id) if isinstance(card, Command) else None
-        if isinstance(card, Command) and chunk:
-            return UnknownOption(option, card, Hit(chunk, 1.0, 0.0, None))
+        if isinstance(card, Command) and (hits := _passages(card, index)):
+            return UnknownOption(option, card, hits)
     return None
+
+
+def _passages(card: Command, index: Describer) -> tuple[Hit, ...]:
+    """The passage of the command, and those of its options."""
+    ids = dict.fromkeys([card.place.chunk_id, *(option.place.chunk_id for option in card.options)])
+    chunks = (index.chunk(chunk_id) for chunk_id in islice(ids, PASSAGES_SHOWN))
+    return tuple(Hit(chunk, 1.0, 0.0, None) for chunk in chunks if chunk)
 
 
 def deny(unknown: UnknownOption) -> QuotedAnswer:
     """The sentence, the options that the documents do give the command, and the place of the passage."""
-    options = [f"`{option.name}`" for option in unknown.command.options]
-    more = len(options) - OPTIONS_SHOWN
-    listed = ", ".join(options[:OPTIONS_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    shown = {hit.chunk.chunk_id for hit in unknown.hits}
+    options = [f"`{option.name}`" for option in unknown.command.options if option.place.chunk_id in shown]
+    listed = ", ".join(options[:OPTIONS_SHOWN])
+    if more := len(unknown.command.options) - len(options[:OPTIONS_SHOWN]):
+        listed += f" and {more} more"
     said = f"{DENIAL}`{unknown.command.name}` no option `{unknown.option}`. The options that they give it: {listed}."
-    place = f"**{name_place(unknown.hit.chunk)}** [1]"
-    text = f"{said}\n\n{place}"
-    return QuotedAnswer(text, (Citation(1, 0, len(text)),))
+    numbers = range(1, len(unknown.hits) + 1)
+    text = f"{said}\n\n**{name_place(unknown.hits[0].chunk)}** {' '.join(f'[{number}]' for number in numbers)}"
+    return QuotedAnswer(text, tuple(Citation(number, 0, len(text)) for number in numbers))
