@@ -149,7 +149,10 @@ def _calibrate(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any
         calibration = Calibration.of(rows["quote"], rows["model"], source, *identities, versions)
         path = calibration.save(args.checkpoint)
     except OSError as error:
-        raise ResultUnusable(f"the calibration cannot be kept in {args.checkpoint} ({error.strerror}): name a folder that can be written") from None
+        where, reason = error.filename or args.checkpoint, error.strerror or error
+        raise ResultUnusable(
+            f"the calibration of {args.index} cannot be kept in {args.checkpoint} ({where}: {reason}): name an index and a folder that can be written"
+        ) from None
     return {"evaluation": "calibration", "path": str(path), "mode": calibration.mode, "line": calibration.line, **asdict(calibration)}
 
 

@@ -3,8 +3,8 @@
 It asks nothing. The questions are ours where their documents are in the index, else made of the index itself. The result is a small file that
 somebody else may have written: read with its shape and sizes checked, and believed for the checkpoint alone that it was measured on.
 
-    questions = choose_questions(index.chunks, Path("data/eval/answers.jsonl"))
-    calibration = Calibration.of(rows_of_quotes, rows_of_model, checkpoint="9f...", index="41...", versions={})
+    questions, source = choose_questions(index.chunks, Path("data/eval/answers.jsonl"))
+    calibration = Calibration.of(rows_of_quotes, rows_of_model, source, checkpoint="9f...", index="41...", versions={})
 """
 
 import hashlib

@@ -51,7 +51,7 @@ def guide(
 ) -> dict[str, Any]:
     """The fields of the engine's request that hold an answer to the names of `body`'s messages, and end it when it repeats itself.
 
-    None where the request has rules of its own (a response format, a grammar, tools), and no grammar where retrieval is turned off, unless
+    Empty where the request has rules of its own (a response format, a grammar, tools), and without a grammar where retrieval is turned off, unless
     the request asks for it, or where there are more names than a grammar holds.
     """
     extra = request.model_extra or {}

@@ -190,7 +190,7 @@ def edit_whole(answer: dict[str, Any], new_draft: Callable[[], Draft]) -> dict[s
         shown = draft.feed(text or "")
         rest, checked = draft.end(CUT_OFF if _was_repeating(choice) else reason)
         message.update(checked)
-        if text:
+        if text or rest:
             message["content"] = shown + rest
         if draft.looped:
             choice["finish_reason"] = "stop"

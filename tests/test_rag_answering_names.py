@@ -88,3 +88,10 @@ def test_what_the_evaluation_counts_as_a_name_from_nowhere_is_a_name_here(answer
 def test_a_text_of_one_piece_over_and_over_is_read_to_its_end(piece: str) -> None:
     for name in find_names(piece * 200_000):
         assert name.end <= 200_000 * len(piece)
+
+
+def test_of_a_path_longer_than_any_tree_has_only_the_whole_is_kept() -> None:
+    endless = "a/" * 20_000 + "x.tcl"
+    assert sum(map(len, allowed_names([endless]))) < 2 * len(endless)
+    assert not unknown_names(endless, allowed_names([endless]))
+    assert {"scripts/cts.tcl", "cts.tcl"} <= allowed_names(["flow/scripts/cts.tcl"])

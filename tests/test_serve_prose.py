@@ -89,6 +89,8 @@ def test_when_nothing_is_supported_the_quotes_stand_alone(auto: str, engine: Fak
     engine.script = EngineScript(answer=(WRONG, " ", DENIAL))
     message = post(auto).json()["choices"][0]["message"]
     assert message["content"] == quotes_of(auto)
+    engine.script = EngineScript(answer=("",))  # a model that says nothing at all
+    assert post(auto).json()["choices"][0]["message"]["content"] == quotes_of(auto)
     assert message["verification"]["dropped"] == 2
 
 

@@ -66,6 +66,9 @@ _CAMEL = re.compile(
 )  # setOptMode, not macOS, SystemVerilog or kHz
 
 
+LONGEST_PATH = 300  # characters of a path whose ends are names, too: their number times their length is what they take
+
+
 @dataclass(frozen=True, slots=True)
 class Name:
     """`text` stands at `[start:end]`, there perhaps with Markdown's `\\_` for `_`."""
@@ -87,7 +90,7 @@ def find_names(text: str) -> list[Name]:
 
 
 def allowed_names(texts: Iterable[str]) -> frozenset[str]:
-    """Every name of the texts; of a path also its ends (`cts.tcl` of `scripts/cts.tcl`) and the names within it.
+    """Every name of the texts; of a path also its ends (`cts.tcl` of `scripts/cts.tcl`) and the names within it, unless it is no path of a tree.
 
     Words with dots (`design.evalTclString`) are no names, but a grammar has to know them: it cannot tell them from names of files.
     """
@@ -96,7 +99,7 @@ def allowed_names(texts: Iterable[str]) -> frozenset[str]:
         allowed.update(_dotted_words(text))
         for name in _scan(text):
             allowed.add(name.text)
-            if name.kind == "path":
+            if name.kind == "path" and len(name.text) <= LONGEST_PATH:
                 parts = name.text.split("/")
                 allowed.update("/".join(parts[first:]) for first in range(1, len(parts)))
                 allowed.update(inner.text for inner in _scan_atoms(name.text, 0, len(name.text)))
