@@ -183,7 +183,7 @@ def _judge(question: "AnswerQuestion", reply: "Reply") -> dict[str, Any]:
 
     hits = reply.retrieval.get("hits") or []
     places = [" > ".join([hit["path"], *hit["heading_path"]]) for hit in hits]
-    passages = [f"{hit['title']}\n{place}\n{hit['text']}" for hit, place in zip(hits, places, strict=True)]
+    passages = [f"{_name(hit)}\n{place}\n{hit['text']}" for hit, place in zip(hits, places, strict=True)]
     return {
         "id": question.id,
         "kind": question.kind,
@@ -194,6 +194,11 @@ def _judge(question: "AnswerQuestion", reply: "Reply") -> dict[str, Any]:
         "passages": places,
         **measure(question, reply.text, passages, reply.finish_reason),
     }
+
+
+def _name(hit: Mapping[str, Any]) -> str:
+    """A passage's place in the words of an answer in quotes: collection, title, headings."""
+    return " ".join([hit.get("collection", ""), hit["title"], *hit["heading_path"]])
 
 
 def _count(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
