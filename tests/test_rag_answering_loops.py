@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.answering.loops import FARTHEST, LoopGuard, cut_loop
+from rag.answering.loops import FARTHEST, LEAST_WORDS_WITHOUT_LETTERS, LONGEST_GAP, LONGEST_WORD, LoopGuard, cut_loop
 
 ROOT = Path(__file__).parent.parent
 PERIODS = [
@@ -75,7 +75,9 @@ def test_no_page_of_the_handbook_and_of_our_own_documents_is_cut() -> None:
 
 @given(
     st.lists(
-        st.sampled_from(["Run ", "it. ", "it", " ", "\n", "Use `a`. ", "x" * 50, "1. ", "```\n", "Run it. " * 30]),
+        st.sampled_from(
+            ["Run ", "it. ", "it", " ", "\n", "Use `a`. ", "x" * 50, "1. ", "```\n", "Run it. " * 30, " " * 250]
+        ),
         max_size=12,
     ),
     st.integers(1, 9),
@@ -116,3 +118,22 @@ def test_the_memory_of_a_guard_is_bounded() -> None:
         guard.feed(f"word{number} ")
     assert len(guard._recent) <= FARTHEST
     assert not guard._held
+
+
+@pytest.mark.parametrize("before", ["", "Run it. ", "Run it. Run it. "])
+def test_of_blanks_that_arrive_one_by_one_only_the_last_are_kept(before: str) -> None:
+    guard = LoopGuard()
+    shown = guard.feed(before)
+    for _ in range(20_000):
+        shown += guard.feed(" ")
+        assert len(guard._open) <= LONGEST_GAP + LONGEST_WORD
+    assert shown + guard.feed("Done.") + guard.close() == before + " " * 20_000 + "Done."
+    assert not guard.looped
+
+
+def test_blanks_without_end_are_a_loop() -> None:
+    guard = LoopGuard()
+    shown = "".join(guard.feed(" " * 1000) for _ in range(1000))
+    assert guard.looped
+    assert len(shown) <= 1000 + LONGEST_GAP
+    assert sum(map(len, guard._held)) <= LEAST_WORDS_WITHOUT_LETTERS * LONGEST_GAP

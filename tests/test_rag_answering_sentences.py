@@ -1,5 +1,8 @@
 """rag.answering.sentences: parts with exact places, the same however the answer arrives, with little held back."""
 
+import gc
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +12,7 @@ from rag.answering.sentences import LONGEST, LONGEST_CODE, Part, Splitter, split
 PIECES = [
     "Run `pdngen`.", " Then", " [1]", "[2]. ", "\n", "\n\n", "- one", "1. ", "2) Two.", "| a | b |\n", "|---|---|\n", "```", "```tcl\n", "~~~",
     "set x 1\n", "# Head\n", "**Bold**\n", "e.g. ", "U.S. Army", " 5.038 ", "What? ", "(See there.)", '"Quoted." ', "   ", "x", "*", "`", "[",
-    "1] ", "T",
+    "1] ", "T", "**Note. Use", "__", ":", "!", ". A", "#",
 ]  # fmt: skip
 ANSWERS = st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=4)), max_size=30).map("".join)
 
@@ -76,3 +79,45 @@ def test_a_sentence_is_given_as_soon_as_the_next_one_begins() -> None:
     splitter = Splitter()
     assert splitter.feed("Use it. T") == []
     assert splitter.feed("h") == [Part("sentence", 0, 7)]
+
+
+def count_calls(answer: str) -> int:
+    """Function calls, Python's and C's, that it takes to cut an answer that arrives letter by letter."""
+    splitter, calls = Splitter(), 0
+
+    def count(_frame: object, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    gc.disable()  # what libraries have run at a collection would be counted too
+    sys.setprofile(count)
+    try:
+        for letter in answer:
+            splitter.feed(letter)
+    finally:
+        sys.setprofile(None)
+        gc.enable()
+    return calls
+
+
+@pytest.mark.parametrize("letters", [". A", "a.a.", "![", "e.g. B ", "**A. B"])
+def test_the_work_of_an_open_line_grows_with_its_letters_alone(letters: str) -> None:
+    few, many = (count_calls(letters * (size // len(letters))) for size in (300, 3000))
+    assert many < 11 * few
+
+
+@pytest.mark.parametrize("letters", [". A", "a.a.", "![", "e.g. B ", "a. [1](b) "])
+def test_of_an_open_line_only_its_last_letters_are_searched_again(letters: str) -> None:
+    splitter = Splitter()
+    for letter in letters * 200:
+        splitter.feed(letter)
+        assert len(splitter._text) - splitter._looked <= 8
+
+
+@pytest.mark.parametrize(
+    "answer", ["**Note. Use it**\n", "**Note. Use it:**\nThen.", "__A. Be__: \nC", "**No. Yes** it. Is", "`" * 9000]
+)
+def test_an_answer_letter_by_letter_is_cut_as_the_whole_one(answer: str) -> None:
+    splitter = Splitter()
+    parts = [part for letter in answer for part in splitter.feed(letter)]
+    assert [*parts, *splitter.close()] == split_answer(answer)

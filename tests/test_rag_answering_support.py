@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,15 @@ from hypothesis import strategies as st
 from rag.answering.evidence import Quote
 from rag.answering.facts import find_facts
 from rag.answering.sentences import split_answer
-from rag.answering.support import Sentence, check_part, check_sentences, denies_context, is_claim, split_claims
+from rag.answering.support import (
+    _CLAUSE_BREAK,
+    Sentence,
+    check_part,
+    check_sentences,
+    denies_context,
+    is_claim,
+    split_claims,
+)
 from rag.answering.support_fit import Labelled, read_labelled
 from rag.answering.units import cut_units
 from rag.answering.windows import Source, read_sources
@@ -200,3 +209,37 @@ def test_without_vectors_of_tokens_words_and_names_decide() -> None:
     )
     assert right.supported
     assert not wrong.supported
+
+
+# The same breaks as in support, written down plainly: each look at a row of blanks reads it to its end.
+PLAIN_BREAK = re.compile(
+    r"\s*;\s+|,\s+(?:(?:and|but|so|which|while|whereas|then|because|since|as)\s+)?|\s+(?:because|since|so that|in order to|while|whereas)\s+"
+)
+WORDS = [
+    " ",
+    "  ",
+    ";",
+    ",",
+    "\n",
+    "because",
+    "and ",
+    "so that",
+    "while",
+    "run global_route",
+    "set the layer width",
+    "fix hold slack",
+]
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=14).map("".join))
+def test_clauses_break_where_the_plain_pattern_breaks(text: str) -> None:
+    assert [found.span() for found in _CLAUSE_BREAK.finditer(text)] == [
+        found.span() for found in PLAIN_BREAK.finditer(text)
+    ]
+
+
+def test_a_long_row_of_blanks_is_read_once() -> None:
+    text = (
+        "Run the global router" + " " * 1_000_000 + "because the detailed router needs guides"
+    )  # read again at each blank, this takes hours
+    assert [found.span() for found in _CLAUSE_BREAK.finditer(text)] == [(21, 1_000_029)]

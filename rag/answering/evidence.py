@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from rag.answering.scoring import Passage, observe, score
+from rag.answering.scoring import Passage, log_odds, observe
 from rag.answering.units import Unit, UnitKind, cut_units
 from rag.bm25 import content_terms
 from rag.clauses import split_clauses
@@ -111,7 +111,7 @@ def _rank(
     for number, (hit, comparison) in enumerate(zip(hits, compared, strict=True), start=1):
         rows = [row for row, one in enumerate(candidates) if one.number == number]
         traits = observe(idf, Passage(hit, number, comparison), [candidates[row].unit for row in rows])
-        scored += [(score(seen), row) for seen, row in zip(traits, rows, strict=True)]
+        scored += [(log_odds(seen), row) for seen, row in zip(traits, rows, strict=True)]
     return sorted(scored, key=lambda pair: (-pair[0], pair[1]))
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 FARTHEST = 300  # words between a word and its repetition
 LONGEST_WORD = 40  # characters: what has no blanks is cut at this length
+LONGEST_GAP = 200  # characters of white space before a word: so many, where more follows, are a word by themselves
 # How often a passage of so many words has to stand in a row, all copies counted.
 LEAST_COPIES, LEAST_COPIES_OF_LONG = 4, 3
 LONG = 25  # words
@@ -22,7 +23,7 @@ LEAST_WORDS = 24  # of all copies but the first: "very, very, very, very" is sty
 LEAST_WORDS_WITHOUT_LETTERS = 400  # rows of zeros and rules of dashes are ordinary
 LEAST_COPIES_OF_CODE = 12  # lines of code are repeated on purpose
 
-_PIECE = re.compile(rf"\s*\S{{1,{LONGEST_WORD}}}")
+_PIECE = re.compile(rf"\s{{0,{LONGEST_GAP}}}\S{{1,{LONGEST_WORD}}}|\s{{{LONGEST_GAP}}}")
 _FENCE = re.compile(r"`{3,}|~{3,}")
 _LIST_NUMBER = re.compile(r"\(?\d{1,4}[.):]+")
 
@@ -80,7 +81,7 @@ class LoopGuard:
         word = piece.strip()
         if _FENCE.match(word):
             self._is_code = not self._is_code
-        key = hash("1." if _LIST_NUMBER.fullmatch(word) else word)
+        key = hash("1." if _LIST_NUMBER.fullmatch(word) else word or " ")  # "" has 0, as a place that is not filled
         self._runs = np.where(self._keys == key, self._runs + 1, 0)
         self._keys = np.concatenate([[key], self._keys[:-1]])
         self._letters = np.concatenate([[any(map(str.isalpha, word))], self._letters[:-1]])

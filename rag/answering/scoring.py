@@ -3,7 +3,7 @@
 It searches nothing and chooses nothing. Its coefficients are fitted, and what they are worth is measured, by rag.answering.scoring_fit.
 
     traits = observe(idf_of_the_questions_terms, passage, units)
-    log_odds = score(traits[0])
+    odds = log_odds(traits[0])
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ class Passage:
 COEFFICIENTS = (-9.53, 8.67, 6.61, 0.83, 7.12, -4.79, -8.12, -1.09, 0.26, -0.61, 0.4, 0.35, 0.84)
 
 
-def score(traits: Traits, coefficients: Sequence[float] = COEFFICIENTS) -> float:
-    """The logarithm of the odds that the unit answers the question."""
+def log_odds(traits: Sequence[float], coefficients: Sequence[float] = COEFFICIENTS) -> float:
+    """The logarithm of the odds of what has these traits: here, that the unit answers the question. Coefficients of 1, then of each trait."""
     return sum(map(math.prod, zip(coefficients, (1.0, *traits), strict=True)))
 
 

@@ -23,8 +23,12 @@ FENCE_SIGNS = 6  # characters of a line after which it is clear whether it opens
 
 # A stop, what closes behind it, markers of passages, and then white space before whatever can open the next sentence.
 _STOP = re.compile(r"[.!?][\"')\]`*]*(?: ?\[\d[\d,; ]{0,12}\])*(?=\s+(?:[A-Z\d`\"'(*_$<-]|\[(?!\d)))")
+# Up to the last character that nothing which may stand behind a stop goes beyond; one more has come.
+_DECIDED = re.compile(r".*[^\"')\]`*\[\d,;\s](?=.)", re.DOTALL)
 _MARKER = re.compile(r"(?:[-*+]|\(?\w{1,3}[.)])\s+")  # of a list item
 _HEADING = re.compile(r"#{1,6}\s.*|(?:\*\*|__)[^*_\n]{1,120}(?:\*\*|__):?|(?:\*\*|__)[^*_\n]{1,120}:(?:\*\*|__)")
+
+_OPEN_HEADING = re.compile(r"(?:\*\*|__)[^*_\n]{0,120}[*_]{0,2}:?\s*")  # what more text can make one in bold
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ class Splitter:
         self._at = 0  # where in the answer that is
         self._opens_line = True
         self._fence = ""  # of the block of code that is open
-        self._looked = 0  # up to where in the open block of code no end was found
+        self._looked = 0  # up to where in the open part no end was found, nor will be
 
     def feed(self, text: str) -> list[Part]:
         """The parts that end within what has arrived."""
@@ -91,8 +95,8 @@ class Splitter:
         if not self._fence and self._opens_line:
             if not is_line_whole and len(self._text) < FENCE_SIGNS:
                 return None
-            opened = FENCE.match(self._text)
-            if opened and not is_line_whole and len(opened[0]) == len(self._text):
+            opened = FENCE.match(self._text, 0, LONGEST)
+            if opened and not is_line_whole and len(opened[0]) == len(self._text) < LONGEST:
                 return None  # the fence itself may be longer
             self._fence = opened[1] if opened else ""
         if self._fence:
@@ -102,6 +106,8 @@ class Splitter:
         if self._opens_line and (line.startswith("|") or _HEADING.fullmatch(line.rstrip())):
             kind: PartKind = "row" if line.startswith("|") else "heading"
             return (kind, len(line)) if is_line_whole or len(line) == LONGEST else None
+        if self._opens_line and not is_line_whole and len(line) < LONGEST and _OPEN_HEADING.fullmatch(line):
+            return None
         return self._find_sentence_end(line, is_line_whole)
 
     def _find_fence_end(self, is_end: bool) -> tuple[PartKind, int] | None:
@@ -121,9 +127,11 @@ class Splitter:
     def _find_sentence_end(self, line: str, is_line_whole: bool) -> tuple[PartKind, int] | None:
         marker = _MARKER.match(line) if self._opens_line else None
         kind: PartKind = "item" if marker else "sentence"
-        for stop in _STOP.finditer(line, marker.end() if marker else 0):
+        for stop in _STOP.finditer(line, max(self._looked, marker.end() if marker else 0)):
             opens_next = len(line) - len(line[stop.end() :].lstrip())
             is_clear = is_line_whole or opens_next + 1 < len(line)
             if is_clear and not NO_END.search(line, max(0, stop.start() - 8), stop.start() + 1):
                 return kind, stop.end()
+        if decided := _DECIDED.match(line, self._looked):
+            self._looked = decided.end() - 1
         return (kind, len(line)) if is_line_whole or len(line) == LONGEST else None

@@ -23,6 +23,7 @@ from rag.answering.evidence import Quote
 from rag.answering.facts import PASSAGE_MARKER, Facts, find_facts
 from rag.answering.names import find_names
 from rag.answering.opposites import OPPOSITE
+from rag.answering.scoring import log_odds
 from rag.answering.sentences import Part, split_answer
 from rag.answering.windows import Piece, Source, TokenReader, Window, words_in
 from rag.bm25 import STOP_WORDS, content_terms
@@ -40,8 +41,10 @@ MOST_OF_BEST = (
 CLAUSE_TERMS = 3  # of a clause that is checked by itself
 LITERAL = 5.0  # the logarithm of odds of a clause that stands in a passage word by word
 
+# White space is looked at from its first sign alone, so that a long row of it is read once.
 _CLAUSE_BREAK = re.compile(
-    r"\s*;\s+|,\s+(?:(?:and|but|so|which|while|whereas|then|because|since|as)\s+)?|\s+(?:because|since|so that|in order to|while|whereas)\s+"
+    r"(?:(?<!\s)\s+)?;\s+|,\s+(?:(?:and|but|so|which|while|whereas|then|because|since|as)\s+)?|"
+    r"(?<!\s)\s+(?:because|since|so that|in order to|while|whereas)\s+"
 )
 _CODE = re.compile(r"`[^`\n]+`")
 _SUBJECT = r"(?:context|passages?|documents?|documentation|text|excerpts?|sources?|materials?|information|quotes?)"
@@ -117,11 +120,6 @@ COEFFICIENTS = (-3.639, 5.099, -0.937, -0.126, -1.096, 2.963, -2.308, -1.011, -4
 BY_WORDS = (-2.195, 0.0, 0.0, 0.0, -1.3, 4.856, -2.076, -1.015, -5.453, -0.725, 0.494, 0.0, 0.0)
 
 
-def score(traits: Traits, coefficients: Sequence[float] = COEFFICIENTS) -> float:
-    """The logarithm of the odds that a window supports a clause."""
-    return sum(map(math.prod, zip(coefficients, (1.0, *traits), strict=True)))
-
-
 def denies_context(sentence: str) -> bool:
     """Whether a sentence says that the passages do not say something, which no passage can support."""
     return bool(_DENIAL.search(sentence))
@@ -175,7 +173,7 @@ def _find_support(claim: Claim, sources: Sequence[Source]) -> list[tuple[float, 
     best: list[tuple[float, Source, Window]] = []
     for source, traits in observe(claim, sources):
         coefficients = COEFFICIENTS if len(source.tokens.vectors) else BY_WORDS
-        odds = [score(seen, coefficients) for seen in traits]
+        odds = [log_odds(seen, coefficients) for seen in traits]
         if len(claim.terms) >= CLAUSE_TERMS:
             odds = [
                 LITERAL if window.says(claim.text) else value
