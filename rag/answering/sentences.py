@@ -23,7 +23,7 @@ FENCE_SIGNS = 6  # characters of a line after which it is clear whether it opens
 
 # A stop, what closes behind it, markers of passages, and then white space before whatever can open the next sentence.
 _STOP = re.compile(r"[.!?][\"')\]`*]*(?: ?\[\d[\d,; ]{0,12}\])*(?=\s+(?:[A-Z\d`\"'(*_$<-]|\[(?!\d)))")
-# Up to the last character that nothing which may stand behind a stop goes beyond; one more has come.
+# Up to the last character that cannot stand between a stop and the next sentence. Once one more has come, the stops before it are decided.
 _DECIDED = re.compile(r".*[^\"')\]`*\[\d,;\s](?=.)", re.DOTALL)
 _MARKER = re.compile(r"(?:[-*+]|\(?\w{1,3}[.)])\s+")  # of a list item
 _HEADING = re.compile(r"#{1,6}\s.*|(?:\*\*|__)[^*_\n]{1,120}(?:\*\*|__):?|(?:\*\*|__)[^*_\n]{1,120}:(?:\*\*|__)")

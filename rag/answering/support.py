@@ -41,7 +41,7 @@ MOST_OF_BEST = (
 CLAUSE_TERMS = 3  # of a clause that is checked by itself
 LITERAL = 5.0  # the logarithm of odds of a clause that stands in a passage word by word
 
-# White space is looked at from its first sign alone, so that a long row of it is read once.
+# A match begins at the first of a row of blanks, never within it, so that a long row is read once.
 _CLAUSE_BREAK = re.compile(
     r"(?:(?<!\s)\s+)?;\s+|,\s+(?:(?:and|but|so|which|while|whereas|then|because|since|as)\s+)?|"
     r"(?<!\s)\s+(?:because|since|so that|in order to|while|whereas)\s+"
