@@ -12,8 +12,7 @@ from typing import Any
 
 from rag.answer_questions import AnswerQuestion, Pattern
 from rag.answering.names import FILE_SUFFIXES
-from rag.answering.prompt import NOTHING_FOUND
-from rag.answering.unknown_options import DENIAL
+from rag.answering.prompt import DENIAL, NOTHING_FOUND
 from rag.qa_measures import corpus_names, drop_last_word
 
 COMPLETE, FACTS, FORBIDDEN = "complete", "facts", "forbidden"

@@ -49,7 +49,8 @@ class Upstream:
             headers={"Accept-Encoding": "identity", **({"Authorization": f"Bearer {key}"} if key else {})},
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # an engine has no sessions with a gateway
             timeout=httpx.Timeout(settings.answer_timeout_s, connect=settings.connect_timeout_s),  # the deadlines below are shorter
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),  # the engine queues by itself
+            # The engine queues by itself. vLLM closes a connection that was idle for 5 s, and a request that is then on its way is lost.
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=2.0),
             transport=transport,
             trust_env=not is_loopback(self.url),  # a company's proxy knows nothing of this machine
         )

@@ -8,6 +8,7 @@ import logging
 import random
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -224,12 +225,18 @@ def test_what_is_wrong_on_the_wire_is_502_and_no_redirect_is_followed(
     attack.report(f"engine answers broken on the wire{', streamed' if streamed else ''}", len(kinds), failures)
 
 
-def drip(first: bytes, piece: bytes) -> Iterator[bytes]:
-    """Bytes that come again and again for a minute, unless nobody listens."""
-    yield first
-    for _ in range(1200):
-        time.sleep(0.05)
-        yield piece
+@dataclass
+class Drip:
+    """Bytes that come again and again for a minute, to each request anew, unless nobody listens."""
+
+    first: bytes
+    piece: bytes
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self.first
+        for _ in range(1200):
+            time.sleep(0.05)
+            yield self.piece
 
 
 @pytest.mark.parametrize(
@@ -248,7 +255,7 @@ def test_a_drip_does_not_outlast_the_deadlines(
 ) -> None:
     with gateway_at(engine.url, answer_timeout_s=1.0, read_timeout_s=0.6, stream_timeout_s=1.0) as url:
         assert any(ask(url, False).status_code == 200 for _ in range(20))  # the window is known from then on
-        engine.script = EngineScript(raw=drip(first, piece))
+        engine.script = EngineScript(raw=Drip(first, piece))
         started = time.monotonic()
         response = ask(url, streamed)
     elapsed_s = time.monotonic() - started

@@ -251,7 +251,7 @@ def test_page_fetches_nothing_from_outside(browser: Browser, page_url: str, gate
     page = context.new_page()
     page.on("request", lambda request: fetched.append(request.url))
     page.goto(page_url)
-    page.get_by_role("button", name="How do I repair antenna violations").click()
+    page.get_by_role("button", name="Which command inserts antenna diodes").click()
     expect(page.locator(".st-key-answer-0")).to_contain_text("after global routing")
     context.close()
     assert fetched

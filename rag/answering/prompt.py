@@ -28,6 +28,8 @@ NOTHING_FOUND = (
     "Ask with the name of the command, option or message, or add documents that cover it."
 )
 
+DENIAL = "The indexed documents give "  # how the sentence begins that denies an option (rag.answering.unknown_options)
+
 
 @dataclass(frozen=True, slots=True)
 class Prompt:

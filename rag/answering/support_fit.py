@@ -1,9 +1,9 @@
 """Fits the coefficients of rag.answering.support to labelled sentences, and measures the check with them: python -m rag.answering.support_fit.
 
-Sentences are those of data/eval/support.jsonl: each line has passages, and sentences that they support and do not support. Each seventh of the
+Sentences are those of data/training/support.jsonl: each line has passages, and sentences that they support and do not support. Each seventh of the
 lines is judged by coefficients that were fitted to the others, five times over; what is printed is put into support by hand.
 
-    python -m rag.answering.support_fit data/eval/support.jsonl
+    python -m rag.answering.support_fit data/training/support.jsonl
 """
 
 from __future__ import annotations

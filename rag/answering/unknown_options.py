@@ -16,12 +16,12 @@ from itertools import islice
 from typing import Protocol
 
 from rag.answering.citations import Citation
+from rag.answering.prompt import DENIAL
 from rag.answering.wording import QuotedAnswer, name_place
 from rag.bm25 import tokenize
 from rag.documents import Chunk, Hit
 from rag.reference.cards import Command, Reference
 
-DENIAL = "The indexed documents give "  # how the sentence begins
 PASSAGES_SHOWN = 4  # of a command; the tables of options of a long manual are cut into several
 OPTIONS_SHOWN = 40  # of a command; Verilator has two hundred
 _OPTION = re.compile(r"(?<![\w-])-{1,2}[A-Za-z][\w-]*")
