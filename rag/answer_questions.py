@@ -12,7 +12,7 @@ not matter, and a dot does not match a line's end. `messages` are the turns befo
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,10 @@ Message = dict[str, str]
 
 @dataclass(frozen=True, slots=True)
 class AnswerQuestion:
-    """One question. Each of `facts` holds alternatives, of which one must be found; an unanswerable question has none."""
+    """One question. Each of `facts` holds alternatives, of which one must be found; an unanswerable question has none.
+
+    `documents` are the collection and path of each document that says it, as far as the file names them.
+    """
 
     id: str
     text: str
@@ -38,6 +41,7 @@ class AnswerQuestion:
     earlier: tuple[Message, ...]
     facts: tuple[tuple[Pattern, ...], ...]
     forbidden: tuple[Pattern, ...]
+    documents: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def messages(self) -> list[Message]:
@@ -103,7 +107,16 @@ def _parse(row: Any) -> AnswerQuestion:
         raise ValueError("is answerable, but has no facts" if answerable else "is not answerable, but has facts")
     forbidden = _compile(_list(row, "forbidden"), "forbidden")
     earlier = tuple(_parse_message(message) for message in _list(row, "messages"))
-    return AnswerQuestion(row["id"], row["question"], row["kind"], row.get("split", OPEN), answerable, earlier, facts, forbidden)
+    documents = frozenset(_documents(row.get("sources")))
+    return AnswerQuestion(row["id"], row["question"], row["kind"], row.get("split", OPEN), answerable, earlier, facts, forbidden, documents)
+
+
+def _documents(sources: Any) -> Iterator[tuple[str, str]]:
+    """Collection and path of those sources that name both; a file of questions may say its sources otherwise."""
+    for source in sources if isinstance(sources, list) else ():
+        match source:
+            case {"collection": str(collection), "path": str(path)}:
+                yield collection, path
 
 
 def _list(row: dict[str, Any], name: str) -> list[Any]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rag.answer_questions import AnswerQuestion, Pattern
-from rag.answering.names import FILE_SUFFIXES
+from rag.answering.names import BULLET, FILE_SUFFIXES
 from rag.answering.prompt import DENIAL, NOTHING_FOUND
 from rag.qa_measures import corpus_names, drop_last_word
 
@@ -32,7 +32,6 @@ _MODELS_REFUSAL = re.compile(
     re.IGNORECASE,
 )
 _FIRST_SENTENCE = re.compile(r".*?(?:[.!?](?=\s|\Z)|\n\n|\Z)", re.DOTALL)
-_BULLET = re.compile(r"^[ \t]*-(?=[A-Z][a-z]+ )", re.MULTILINE)  # "-Run the flow": a list, not an option
 _SUFFIXES = "|".join(FILE_SUFFIXES)
 _PATH = re.compile(rf"(?:[\w.~+-]*/)*[\w+-][\w.+-]*\.(?:{_SUFFIXES})\b|(?<![\w./])(?:~|\.{{1,2}})?(?:/[\w.+-]+){{2,}}", re.IGNORECASE)
 
@@ -92,7 +91,7 @@ def unknown_names(answer: str, known: Sequence[str], is_cut: bool = False) -> li
     """
     answer = drop_last_word(answer) if is_cut else answer
     source = "\n".join(known).lower()
-    names = {name for name in corpus_names([_BULLET.sub(" ", answer)]) if name[-1].isalnum()} - corpus_names(known)
+    names = {name for name in corpus_names([BULLET.sub(" ", answer)]) if name[-1].isalnum()} - corpus_names(known)
     paths = {path.lower().rstrip(".") for path in _PATH.findall(answer)}
     return sorted(names | {path for path in paths if path not in source})
 

@@ -21,7 +21,7 @@ from rag.answer_questions import OPEN, AnswerQuestion, read_answer_questions, se
 from rag.answer_scores import FACTS, FORBIDDEN, LOOPS, UNKNOWN_NAMES
 from rag.answering.names import find_names
 from rag.documents import Chunk
-from rag.typed_json import parse_as, parse_json
+from rag.typed_json import parse_as
 
 FILE = "answer_calibration.json"
 MOST_BYTES = 65_536  # of such a file; ours has some 700
@@ -112,9 +112,8 @@ def choose_questions(chunks: Sequence[Chunk], ours: Path, seed: int = 0) -> tupl
     Raises QuestionsUnusable where `ours` is no file of questions.
     """
     known = {(chunk.collection, chunk.path) for chunk in chunks}
-    places = _places_of(ours)
     open_ones = select_questions(read_answer_questions(ours), OPEN)
-    usable = [one for one in open_ones if one.answerable and not one.earlier and places.get(one.id, set()) <= known]
+    usable = [one for one in open_ones if one.answerable and not one.earlier and one.documents <= known]
     if len(usable) >= LEAST_OF_OURS:
         return _spread(usable), ours.name
     return _spread(make_questions(chunks, seed)), "made of the index"
@@ -138,16 +137,6 @@ def _spread(questions: Sequence[AnswerQuestion]) -> list[AnswerQuestion]:
     """As many as are asked, from the whole length of the list."""
     step = max(1, -(-len(questions) // MOST_QUESTIONS))
     return list(questions[::step])
-
-
-def _places_of(path: Path) -> dict[str, set[tuple[str, str]]]:
-    """The documents of each question, by its id. The file was read before, so its lines are objects."""
-    places: dict[str, set[tuple[str, str]]] = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if line.strip():
-            row = parse_json(line)
-            places[row["id"]] = {(source["collection"], source["path"]) for source in row.get("sources", [])}
-    return places
 
 
 def identify_checkpoint(folder: Path) -> str:

@@ -22,7 +22,7 @@ from rag.documents import Chunk, Hit
 from rag.errors import IndexMismatch, IndexNotFound, IndexUnusable, RagError
 from rag.index import MANIFEST
 from rag.reference.cards import Reference
-from rag.retriever import NO_TOKENS, Comparison, Retriever, Tokens
+from rag.retriever import Comparison, NoTokens, Retriever
 from rag.selection import select_collections
 from rag.settings import RagSettings
 
@@ -34,7 +34,7 @@ log = logging.getLogger("chipalign.index")
 Sign = tuple[int, ...]  # what tells one manifest from another
 
 
-class NoIndex:
+class NoIndex(NoTokens):
     """What is searched where the index was removed: nothing. It stands in for a Retriever."""
 
     chunk_count = 0
@@ -73,14 +73,6 @@ class NoIndex:
     def idf(self, terms: Iterable[str]) -> dict[str, float]:
         """No term weighs anything."""
         return dict.fromkeys(terms, 0.0)
-
-    def tokens_of(self, chunk: Chunk) -> Tokens:
-        """None are kept."""
-        return NO_TOKENS
-
-    def read_tokens(self, text: str) -> Tokens:
-        """None: nothing embeds."""
-        return NO_TOKENS
 
 
 class LiveRetriever:

@@ -9,7 +9,6 @@ number, and the command that was echoed before it. It cuts no text that is not a
 
 import re
 
-LINE_END = "\n"
 MOST_READ = 20_000  # characters of a turn, half of them at its end, where a run says why it stopped
 TELLING_LINES = 2  # of a log: more bring other messages' words, and no more of the right passages among the first eight
 _WORDS_OF_A_LINE = 60  # of a line that is searched for: what stands further on is a dump
@@ -23,8 +22,8 @@ _ERROR = re.compile(
 )
 _WARNING = re.compile(r"\bwarn(?:ing)?\b|%Warning|\*\*WARN", re.IGNORECASE)
 _INFO = re.compile(r"\b(?:info|note|debug)\b", re.IGNORECASE)
-_NUMBER = re.compile(r"\b[A-Z][A-Z0-9]{1,9}-\d{1,5}\b|%(?:Error|Warning)-\w+")
 # "GRT-0118", "%Warning-WIDTH": how tools number and name their messages.
+_NUMBER = re.compile(r"\b[A-Z][A-Z0-9]{1,9}-\d{1,5}\b|%(?:Error|Warning)-\w+")
 _ECHO = re.compile(
     r"\s*(?:[%$>#]|\w+>)\s+\S|\s*(?:make|bazelisk|yosys|verilator|openroad|sta|klayout|iverilog)\b|\s*[a-z]+(?:_[a-z0-9]+)+(?:\s|$)"
 )
@@ -68,7 +67,7 @@ def condense_paste(turn: str) -> str:
 def _both_ends(text: str, length: int) -> str:
     """The beginning and the end of a text, in whole lines where it has any."""
     begin, end = text[:length], text[-length:]
-    return f"{begin.rpartition(LINE_END)[0] or begin}\n{end.partition(LINE_END)[2] or end}"
+    return "\n".join((begin.rpartition("\n")[0] or begin, end.partition("\n")[2] or end))
 
 
 def is_own_words(line: str) -> bool:

@@ -90,6 +90,18 @@ class Tokens(NamedTuple):
 NO_TOKENS = Tokens(np.zeros((0, 2), dtype=np.int64), np.zeros((0, 0), dtype=np.float32))
 
 
+class NoTokens:
+    """Reads none: stands in for a Retriever where there is no index, or where the server that embeds is not there."""
+
+    def tokens_of(self, chunk: Chunk) -> Tokens:
+        """None are kept."""
+        return NO_TOKENS
+
+    def read_tokens(self, text: str) -> Tokens:
+        """None: nothing embeds."""
+        return NO_TOKENS
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """A question beside one passage: what each token of the question weighs, and the tokens of the passage with their places.
@@ -164,8 +176,8 @@ class Retriever:
 
         Words of greeting and signs are left out, and the embedder reads an abbreviation of the indexed glossaries with its expansion. The
         question counts as answerable where its relevance (rag.relevance) reaches `min_relevance`, or where it names what the reference
-        describes, and nothing that is unknown. Then those hits are dropped whose cosine
-        is below `min_hit_score`, unless they hold a rare exact name of the question (an option, a command, a message number).
+        describes, and nothing that is unknown. Then those hits are dropped whose cosine is below `min_hit_score`, unless they hold a rare
+        exact name of the question (an option, a command, a message number).
         Raises EmptyQuery, CollectionUnknown.
         """
         if collections:

@@ -21,7 +21,6 @@ from rag.documents import Hit
 from rag.errors import CollectionUnknown, EmbedderUnavailable, IndexCorrupt, MilvusUnavailable
 from rag.pasted_log import condense_paste
 from rag.query import TURNS_SEARCHED, fallback_query, has_content, own_words, retrieval_query, shorten_turn
-from rag.reference.cards import Reference
 from rag.selection import VERSION_MARK
 from serve.errors import CollectionNotFound, ContextLengthExceeded, RetrievalUnavailable, TooManyTokens
 from serve.guidance import guide
@@ -39,10 +38,6 @@ class Searcher(Comparer, Describer, Protocol):
     @property
     def collections(self) -> Iterable[str]:
         """Names of what is searched."""
-
-    @property
-    def reference(self) -> Reference:
-        """What the documents say of commands, with their options."""
 
     def within(self, collections: Iterable[str]) -> Searcher:
         """The same over the named collections alone. Raises `rag.errors.CollectionUnknown`."""
@@ -139,14 +134,17 @@ def ground(request: ChatRequest, retriever: Searcher, counter: Counter, settings
     if not hits:
         return replace(plain, query=query, answer=None if request.tools else nothing_found(retriever.collections), mode=mode)
     if quotes and mode == "quote":
-        quoted = _quote(replace(plain, query=query, fallback=fallback, mode=mode), *_lead_with_quoted(quotes, hits), top_k)
+        leading = dict.fromkeys([*(quote.number for quote in quotes), *range(1, len(hits) + 1)])  # the answer's first passage is number 1
+        numbers = list(leading)[: max(top_k, len({quote.number for quote in quotes}))]
+        quoted = _quote(replace(plain, query=query, fallback=fallback, mode=mode), quotes, hits, numbers)
         return replace(quoted, answer=quoted.quoted.text)
     asked = replace(plain, query=query, fallback=fallback)
     grounded = _with_prompt(asked, request, hits[:top_k], counter, min(settings.context_tokens, room))
     if not grounded.hits:
         raise _too_long(plain.prompt_tokens, max_model_len, "passages and an answer")
     if quotes:
-        grounded = _quote(replace(grounded, mode=mode), quotes, hits, len(grounded.hits))
+        read = range(1, len(grounded.hits) + 1)  # the prompt's passages keep their numbers
+        grounded = _quote(replace(grounded, mode=mode), quotes, hits, sorted({*read, *(quote.number for quote in quotes)}))
     return _guided(_capped(grounded, request, max_model_len), request, retriever, settings)
 
 
@@ -174,17 +172,8 @@ def _guided(grounded: Grounded, request: ChatRequest, retriever: Searcher, setti
     return replace(grounded, guidance=guidance)
 
 
-def _lead_with_quoted(quotes: Sequence[Quote], hits: Sequence[Hit]) -> tuple[list[Quote], list[Hit]]:
-    """The quotes and the passages so that the answer's first passage is number 1; those that are not quoted follow."""
-    numbers = list(dict.fromkeys([*(quote.number for quote in quotes), *range(1, len(hits) + 1)]))
-    renumbered = [replace(quote, number=numbers.index(quote.number) + 1) for quote in quotes]
-    return renumbered, [hits[number - 1] for number in numbers]
-
-
-def _quote(grounded: Grounded, quotes: Sequence[Quote], hits: Sequence[Hit], top_k: int) -> Grounded:
-    """The quotes as an answer, with the passages that are quoted and the `top_k` best, numbered anew."""
-    quoted = {quote.number for quote in quotes}
-    numbers = [number for number in range(1, len(hits) + 1) if number <= top_k or number in quoted]
+def _quote(grounded: Grounded, quotes: Sequence[Quote], hits: Sequence[Hit], numbers: Sequence[int]) -> Grounded:
+    """The quotes as an answer, with the passages of these numbers, quoted ones among them, numbered anew."""
     shown = tuple(hits[number - 1] for number in numbers)
     renumbered = tuple(replace(quote, number=numbers.index(quote.number) + 1) for quote in quotes)
     return replace(grounded, hits=shown, quotes=renumbered, quoted=word_quotes(renumbered, shown))

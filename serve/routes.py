@@ -23,11 +23,9 @@ from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingR
 from starlette.types import Receive, Scope, Send
 
 from rag.answering.code_checks import CodeChecker
-from rag.documents import Chunk, Hit
+from rag.documents import Hit
 from rag.errors import IndexCorrupt, IndexUnusable
 from rag.printable import printable
-from rag.reference.cards import Reference
-from rag.retriever import Tokens
 from serve.admission import Admission
 from serve.auth import check_api_key
 from serve.chat import Counter, Grounded, Searcher, as_annotations, choose_mode, ground, retrieval_object
@@ -54,7 +52,7 @@ from serve.settings import ServeSettings
 from serve.slots import Slots
 from serve.sse import DONE, write_event
 from serve.upstream import Upstream
-from serve.verification import Examiner
+from serve.verification import Examiner, Store
 from serve.visitors import Visitors
 
 BODY_TIMEOUT_S = 30.0
@@ -70,28 +68,15 @@ log = logging.getLogger("chipalign.gateway")
 T = TypeVar("T")
 
 
-class PassageStore(Searcher, Protocol):
+class PassageStore(Searcher, Store, Protocol):
     """What the routes need of a `rag.retriever.Retriever`."""
 
     @property
     def chunk_count(self) -> int:
         """Passages in the index."""
 
-    @property
-    def reference(self) -> Reference:
-        """What the documents describe. Raises `rag.errors.IndexCorrupt`."""
-
-    def tokens_of(self, chunk: Chunk) -> Tokens:
-        """A passage's tokens as the index keeps them."""
-
-    def read_tokens(self, text: str) -> Tokens:
-        """A text's tokens. Raises `rag.errors.EmbedderUnavailable`."""
-
     def within(self, collections: Iterable[str]) -> PassageStore:
         """The same over the named collections alone. Raises `rag.errors.CollectionUnknown`."""
-
-    def chunk(self, chunk_id: str) -> Chunk | None:
-        """The passage with this id."""
 
 
 Newest = Callable[[], PassageStore]  # the index as it is now, and stays for who has it; raises rag.errors.IndexUnusable

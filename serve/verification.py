@@ -20,10 +20,10 @@ from rag.answering.names import allowed_names, unknown_names
 from rag.answering.sentences import Part, split_answer
 from rag.answering.support import Sentence, check_part, is_claim
 from rag.answering.windows import Source, TokenReader, read_sources
-from rag.documents import Chunk, describe_place
+from rag.documents import describe_place
 from rag.errors import EmbedderUnavailable, IndexCorrupt
 from rag.reference.cards import Reference
-from rag.retriever import NO_TOKENS, Tokens
+from rag.retriever import NoTokens
 from serve.chat import Grounded, thoughts_end
 
 MOST_CHARACTERS = 200_000  # of an answer that are looked at
@@ -36,18 +36,6 @@ class Store(TokenReader, Protocol):
     @property
     def reference(self) -> Reference:
         """What the documents describe. Raises IndexCorrupt."""
-
-
-class _WordsAlone:
-    """A reader of no tokens, for when the server that embeds is not there: words, names and numbers then decide."""
-
-    def tokens_of(self, _chunk: Chunk) -> Tokens:
-        """None."""
-        return NO_TOKENS
-
-    def read_tokens(self, _text: str) -> Tokens:
-        """None."""
-        return NO_TOKENS
 
 
 @dataclass(frozen=True)
@@ -68,8 +56,8 @@ class Examiner:
 
     @cached_property
     def sources_of_words(self) -> list[Source]:
-        """The same without tokens."""
-        return read_sources(self.grounded.hits, _WordsAlone())
+        """The same without tokens, for when the server that embeds is not there: words, names and numbers then decide."""
+        return read_sources(self.grounded.hits, NoTokens())
 
     @cached_property
     def reference(self) -> Reference | None:
@@ -110,7 +98,7 @@ class Examiner:
         try:
             return check_part(text, part, self.sources, self.grounded.quotes, self.store)
         except EmbedderUnavailable:
-            return check_part(text, part, self.sources_of_words, self.grounded.quotes, _WordsAlone())
+            return check_part(text, part, self.sources_of_words, self.grounded.quotes, NoTokens())
 
     def unknown_names(self, text: str) -> list[str]:
         """The names of a text that stand neither in the passages nor in the conversation, each once."""

@@ -1,13 +1,13 @@
 """rag.answering.sentences: parts with exact places, the same however the answer arrives, with little held back."""
 
-import gc
-import sys
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rag.answering.sentences import LONGEST, LONGEST_CODE, Part, Splitter, split_answer
+from tests.counting import count_calls
 
 PIECES = [
     "Run `pdngen`.", " Then", " [1]", "[2]. ", "\n", "\n\n", "- one", "1. ", "2) Two.", "| a | b |\n", "|---|---|\n", "```", "```tcl\n", "~~~",
@@ -81,28 +81,16 @@ def test_a_sentence_is_given_as_soon_as_the_next_one_begins() -> None:
     assert splitter.feed("h") == [Part("sentence", 0, 7)]
 
 
-def count_calls(answer: str) -> int:
-    """Function calls, Python's and C's, that it takes to cut an answer that arrives letter by letter."""
-    splitter, calls = Splitter(), 0
-
-    def count(_frame: object, event: str, _argument: object) -> None:
-        nonlocal calls
-        calls += event in ("call", "c_call")
-
-    gc.disable()  # what libraries have run at a collection would be counted too
-    sys.setprofile(count)
-    try:
-        for letter in answer:
-            splitter.feed(letter)
-    finally:
-        sys.setprofile(None)
-        gc.enable()
-    return calls
+def cut_by_letters(answer: str) -> None:
+    """Cut an answer that arrives letter by letter."""
+    splitter = Splitter()
+    for letter in answer:
+        splitter.feed(letter)
 
 
 @pytest.mark.parametrize("letters", [". A", "a.a.", "![", "e.g. B ", "**A. B"])
 def test_the_work_of_an_open_line_grows_with_its_letters_alone(letters: str) -> None:
-    few, many = (count_calls(letters * (size // len(letters))) for size in (300, 3000))
+    few, many = (count_calls(partial(cut_by_letters, letters * (size // len(letters)))) for size in (300, 3000))
     assert many < 11 * few
 
 

@@ -6,7 +6,6 @@ import json
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,8 +25,7 @@ from rag.answering.support import (
 from rag.answering.support_fit import Labelled, read_labelled
 from rag.answering.units import cut_units
 from rag.answering.windows import Source, read_sources
-from rag.documents import Chunk
-from rag.retriever import Retriever, Tokens
+from rag.retriever import NO_TOKENS, NoTokens, Retriever
 from rag.settings import RagSettings
 
 ROOT = Path(__file__).parent.parent
@@ -35,18 +33,6 @@ ROOT = Path(__file__).parent.parent
 SUPPORTED_PRECISION, SUPPORTED_RECALL = 0.68, 0.78
 UNSUPPORTED_PRECISION, UNSUPPORTED_RECALL = 0.79, 0.70
 LABELLED = ROOT / "data/training/support.jsonl"
-
-
-class NoTokens:
-    """A reader over an embedder that gives no vectors of tokens."""
-
-    nothing = Tokens(np.zeros((0, 2), dtype=np.int64), np.zeros((0, 0), dtype=np.float32))
-
-    def tokens_of(self, chunk: Chunk) -> Tokens:
-        return self.nothing
-
-    def read_tokens(self, text: str) -> Tokens:
-        return self.nothing
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +178,7 @@ PIECES = [
 
 @given(st.lists(st.sampled_from(PIECES), max_size=6).map("".join))
 def test_spans_lie_in_the_answer_and_in_order(answer: str) -> None:
-    source = Source(1, "The power grid is made by `pdngen`.", "Grid", NoTokens.nothing)
+    source = Source(1, "The power grid is made by `pdngen`.", "Grid", NO_TOKENS)
     found = check_sentences(answer, [source], (), NoTokens())
     at = 0
     for sentence in found:
@@ -203,7 +189,7 @@ def test_spans_lie_in_the_answer_and_in_order(answer: str) -> None:
 
 def test_without_vectors_of_tokens_words_and_names_decide() -> None:
     text = "The power grid is made by `pdngen`: it adds straps and vias between the metal layers.\n\nHold is repaired with `repair_timing -hold`."
-    source = Source(1, text, "Grid", NoTokens.nothing)
+    source = Source(1, text, "Grid", NO_TOKENS)
     right, wrong = check_sentences(
         "The power grid is made by `pdngen`.\nThe sky is made of `pdngen` and clouds.", [source], (), NoTokens()
     )

@@ -1,12 +1,13 @@
 """rag.pasted_log: of a pasted log what identifies the problem is searched for, and a question stays as it is."""
 
-import sys
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rag.pasted_log import MOST_READ, condense_paste, is_own_words
+from tests.counting import count_calls
 
 CONGESTION = """want to see where. how?
 
@@ -80,15 +81,4 @@ def test_of_a_long_log_the_beginning_and_the_end_are_read() -> None:
 
 def test_many_lines_take_no_more_than_a_look_at_each() -> None:
     lines = MOST_READ // 2
-    calls = 0
-
-    def count(_frame: object, event: str, _argument: object) -> None:
-        nonlocal calls
-        calls += event == "call"
-
-    sys.setprofile(count)
-    try:
-        condense_paste("a\n" * lines)
-    finally:
-        sys.setprofile(None)
-    assert calls < 10 * lines
+    assert count_calls(partial(condense_paste, "a\n" * lines), events=("call",)) < 10 * lines

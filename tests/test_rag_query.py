@@ -1,13 +1,13 @@
 """rag.query: which turns lean on earlier ones, and which need no retrieval at all."""
 
-import gc
-import sys
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rag.query import asks_for_another_form, fallback_query, has_content, leans_on_earlier, own_words, retrieval_query, strip_small_talk
+from tests.counting import count_calls
 
 SETUP = "How do I fix setup violations after clock tree synthesis?"
 
@@ -113,28 +113,11 @@ def test_the_own_words_of_a_turn_name_its_subject() -> None:
     assert own_words("clock " * 500) == ["clock"] * 200
 
 
-def count_calls(turn: str) -> int:
-    """Function calls, Python's and C's, that a decision takes."""
-    calls = 0
-
-    def count(_frame: object, event: str, _argument: object) -> None:
-        nonlocal calls
-        calls += event in ("call", "c_call")
-
-    gc.disable()  # what libraries have run at a collection would be counted too
-    sys.setprofile(count)
-    try:
-        leans_on_earlier(turn)
-    finally:
-        sys.setprofile(None)
-        gc.enable()
-    return calls
-
-
 @pytest.mark.parametrize("words", ["that x ", "that cell ", "it this ", "is it possible that x "])
 def test_a_long_turn_takes_no_more_work_than_its_first_words(words: str) -> None:
-    assert count_calls(words * 200) == count_calls(words * 3500)
-    assert count_calls(words * 200) < 5000
+    few, many = (count_calls(partial(leans_on_earlier, words * times)) for times in (200, 3500))
+    assert few == many
+    assert few < 5000
 
 
 def test_a_chain_of_follow_ups_goes_back_to_its_question() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import pytest
 from hypothesis import given, settings
@@ -16,6 +15,7 @@ from rag.reference.messages import read_message
 from rag.reference.synopses import read_option_names, read_synopses, read_synopsis
 from rag.reference.tables import read_default, read_table
 from rag.reference.usages import read_items, read_usage
+from tests.counting import count_calls
 
 SIGNS = st.sampled_from([
     "|", "\n", " ", "    ", "[", "]", "[-", "<", ">", "(", ")", "{", "}", "`", "```\n", "\n\n", "# ", "## ", "- ", "-a", "--", "+x+", "...",
@@ -89,20 +89,9 @@ def test_the_time_grows_with_the_number_of_passages_and_no_faster(passage: str) 
 
 def calls_of(texts: list[str]) -> int:
     """The calls that reading a document of these passages takes: they are counted, as time is not to be trusted."""
-    taken = 0
-
-    def tick(*_: object) -> None:
-        nonlocal taken
-        taken += 1
-
     document = Document("notes", "a.md", "A", "", None, "ISC")
     chunks = [make_chunk(document, ("S",), text, number) for number, text in enumerate(texts)]
-    sys.setprofile(tick)
-    try:
-        read_reference(chunks)
-    finally:
-        sys.setprofile(None)
-    return taken
+    return count_calls(lambda: read_reference(chunks), events=("call", "return", "c_call", "c_return", "c_exception"))
 
 
 @pytest.mark.parametrize(

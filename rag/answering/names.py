@@ -19,30 +19,9 @@ WORD = f"0-9_{LETTERS}"  # the inside of a class of characters
 JOINERS = "./~+-"  # what joins words into one run: paths, options, hyphenated words
 # A word behind a dot makes a file's name only if it is one of these; `pkt.data` and "e.g" are no paths.
 FILE_SUFFIXES = (
-    *(
-        "tcl",
-        "mk",
-        "sdc",
-        "lib",
-        "lef",
-        "def",
-        "gds",
-        "odb",
-        "spef",
-        "sdf",
-        "vcd",
-        "saif",
-        "v",
-        "sv",
-        "svh",
-        "vh",
-        "vlt",
-        "json",
-        "md",
-        "rst",
-    ),
-    *("rpt", "log", "ys", "il", "py", "sh", "cpp", "h", "txt", "csv", "toml", "yaml", "lyrdb", "sp", "spi"),
-)
+    "tcl", "mk", "sdc", "lib", "lef", "def", "gds", "odb", "spef", "sdf", "vcd", "saif", "v", "sv", "svh", "vh", "vlt", "json", "md", "rst",
+    "rpt", "log", "ys", "il", "py", "sh", "cpp", "h", "txt", "csv", "toml", "yaml", "lyrdb", "sp", "spi",
+)  # fmt: skip
 
 _SUFFIX = "|".join(FILE_SUFFIXES)
 _CHARACTER = rf"(?:[{WORD}]|\\_)"  # `\_` is Markdown's escape
@@ -51,7 +30,7 @@ _RUN = re.compile(rf"(?P<address>{_ADDRESS})|(?:[{WORD}${JOINERS}]|\\_)+")
 _FILE_END = re.compile(rf"(?<=[{WORD}.+-])\.(?:{_SUFFIX})(?![{WORD}])", re.IGNORECASE)
 _DOT = re.compile(rf"[{WORD}]\.[{LETTERS}]")
 _ABSOLUTE = re.compile(rf"[.~+-]*(?:/(?:[{WORD}.+-]|\\_)+){{2,}}")
-_BULLET = re.compile(r"^[ \t]*-(?=[A-Z][a-z]+ )", re.MULTILINE)  # "-Run the flow": a list, not an option
+BULLET = re.compile(r"^[ \t]*-(?=[A-Z][a-z]+ )", re.MULTILINE)  # "-Run the flow": a list, not an option
 # Behind a closing mark a dash joins: "`repair_timing`-based".
 _PLACE = rf"(?<![{WORD}$-])(?<![{WORD}][`'\"*)\]}}])"
 _ATOM = re.compile(
@@ -64,8 +43,6 @@ _ATOM = re.compile(
 _CAMEL = re.compile(
     r"[a-z]{2}[a-z0-9]*(?:[A-Z]+[0-9][a-z0-9]*)*[A-Z]+[a-z]"
 )  # setOptMode, not macOS, SystemVerilog or kHz
-
-
 LONGEST_PATH = 300  # characters of a path whose ends are names, too: their number times their length is what they take
 
 
@@ -127,7 +104,7 @@ def _dotted_words(text: str) -> Iterator[str]:
 
 
 def _scan(text: str) -> Iterator[Name]:
-    text = _BULLET.sub(lambda bullet: " " * len(bullet.group()), text)
+    text = BULLET.sub(lambda bullet: " " * len(bullet.group()), text)
     for run in _RUN.finditer(text):
         start, end = run.span()
         end = start + len(run.group().rstrip(JOINERS if run["address"] is None else JOINERS + ",;:!?*"))

@@ -16,6 +16,7 @@ from itertools import islice
 from typing import Protocol
 
 from rag.answering.citations import Citation
+from rag.answering.names import find_names
 from rag.answering.prompt import DENIAL
 from rag.answering.wording import QuotedAnswer, name_place
 from rag.bm25 import tokenize
@@ -24,7 +25,6 @@ from rag.reference.cards import Command, Reference
 
 PASSAGES_SHOWN = 4  # of a command; the tables of options of a long manual are cut into several
 OPTIONS_SHOWN = 40  # of a command; Verilator has two hundred
-_OPTION = re.compile(r"(?<![\w-])-{1,2}[A-Za-z][\w-]*")
 _COMMAND = re.compile(r"(?<![\w-])[A-Za-z]\w*(?:::\w+)*")
 
 
@@ -54,7 +54,8 @@ class UnknownOption:
 def find_unknown_option(question: str, index: Describer) -> UnknownOption | None:
     """The first option of the question that none of the commands it names has; None where there is none, or it names no known command."""
     names = dict.fromkeys(_COMMAND.findall(question))
-    options = [option for option in dict.fromkeys(_OPTION.findall(question)) if tokenize(option)]
+    found = (name.text for name in find_names(question) if name.kind == "option" and name.text.startswith("-"))
+    options = list(dict.fromkeys(found))
     commands = {name: known for name in names if (known := index.reference.options_of(name))} if options else {}
     known_options = frozenset().union(*commands.values())
 

@@ -48,7 +48,7 @@ class TokenReader(Protocol):
         """A passage's tokens as the index keeps them."""
 
     def read_tokens(self, text: str) -> Tokens:
-        """A text's tokens."""
+        """A text's tokens. Raises `rag.errors.EmbedderUnavailable`."""
 
 
 @dataclass(frozen=True, slots=True)
