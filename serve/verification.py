@@ -9,7 +9,7 @@ It words no answer and drops no sentence. All of it takes time (some ten millise
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
@@ -18,7 +18,7 @@ from rag.answering.citations import Citation, cite
 from rag.answering.code_checks import CodeChecker, check_blocks, read_block
 from rag.answering.names import allowed_names, unknown_names
 from rag.answering.sentences import Part, split_answer
-from rag.answering.support import Sentence, check_part, is_claim
+from rag.answering.support import Evidence, Sentence, check_part, is_claim
 from rag.answering.windows import Source, TokenReader, read_sources
 from rag.documents import describe_place
 from rag.errors import EmbedderUnavailable, IndexCorrupt
@@ -121,14 +121,17 @@ class Examiner:
     ) -> dict[str, Any]:
         """An answer in the documents' own words, perhaps behind sentences that were checked one by one: each quote is its own support."""
         quoted = [
-            Sentence(one.start, one.end, 1.0, (one.number,), tuple(self._quotes_of(one.number)))
+            Sentence(one.start, one.end, 1.0, (one.number,), *self._quotes_of(one.number))
             for one in citations
             if one.end > one.start
         ]
         return self._describe(answer, mode, [*kept, *quoted], [], **more)
 
-    def _quotes_of(self, number: int) -> Iterable[int]:
-        return (index for index, quote in enumerate(self.grounded.quotes) if quote.number == number)
+    def _quotes_of(self, number: int) -> tuple[tuple[int, ...], tuple[Evidence, ...]]:
+        """The quotes of a passage, by index and by place."""
+        quotes = [(index, quote) for index, quote in enumerate(self.grounded.quotes) if quote.number == number]
+        indices = tuple(index for index, _ in quotes)
+        return indices, tuple(Evidence(number, quote.start, quote.end) for _, quote in quotes)
 
     def _describe(
         self, answer: str, mode: str, sentences: Sequence[Sentence], unknown: list[str], **more: Any
@@ -146,6 +149,7 @@ class Examiner:
                     "score": round(one.score, 3),
                     "passages": list(one.passages),
                     "quotes": list(one.quotes),
+                    "evidence": [place._asdict() for place in one.evidence],
                 }
                 for one in sentences
             ],

@@ -81,6 +81,13 @@ def judged(answer: str, unsupported: str, **found: Any) -> dict[str, Any]:
     return {"mode": "model", "sentences": [sentence], "unknown_names": [], "code": [], **found}
 
 
+def supported(answer: str, *quotes: dict[str, Any], mode: str = "model") -> dict[str, Any]:
+    """A `verification` that finds a model's whole answer supported by these places, each as `quote` makes it."""
+    evidence = [{name: one[name] for name in ("number", "start", "end")} for one in quotes]
+    sentence = {"start": 0, "end": len(answer), "supported": True, "score": 0.9, "quotes": [], "evidence": evidence}
+    return {"mode": mode, "sentences": [sentence], "unknown_names": [], "code": []}
+
+
 @dataclass(frozen=True)
 class Refusal:
     """An HTTP error answer in OpenAI's envelope."""
@@ -114,7 +121,10 @@ class Script:
     cut_after: int | None = None  # so many deltas come, then the connection closes
     refusal: Refusal | None = None  # every question is refused
     max_messages: int | None = None  # conversations of more are refused as longer than the context window
-    ready: tuple[int, dict[str, str]] = (200, {"status": "ready", "engine": "ready", "index": "1234 passages from handbook", "model": MODEL_ID})
+    ready: tuple[int, dict[str, str]] = (
+        200,
+        {"status": "ready", "engine": "ready", "index": "1234 passages from handbook", "model": MODEL_ID},
+    )
     key: str = ""  # the API key it asks for
     request_id: str = ""  # the X-Request-Id of its streams
     raw: str | None = None  # answer everything with this HTML page instead: some other program
@@ -180,7 +190,9 @@ class FakeGateway:
     def __enter__(self) -> FakeGateway:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
 
@@ -199,7 +211,13 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path == "/health":
             self._send_json(200, {"status": "ok"})
         elif self.path == "/v1/models" and self._key_is_right():
-            self._send_json(200, {"object": "list", "data": [{"id": MODEL_ID, "object": "model", "created": 0, "owned_by": "chipalign"}]})
+            self._send_json(
+                200,
+                {
+                    "object": "list",
+                    "data": [{"id": MODEL_ID, "object": "model", "created": 0, "owned_by": "chipalign"}],
+                },
+            )
         elif self.path != "/v1/models":
             self._refuse(Refusal(404, "not_found", f"No such path: {self.path}"))
 

@@ -119,8 +119,11 @@ def test_a_sentence_names_its_passages_and_the_quotes_in_them(six: Six) -> None:
     assert first.supported
     assert first.passages == (1,)
     assert {quotes[index].number for index in first.quotes} == {1}
+    assert all(place.number == 1 for place in first.evidence)
+    assert all("repair_antennas" in sources[0].text[place.start : place.end] for place in first.evidence)
     assert not second.supported
-    assert (second.passages, second.quotes) == ((), ())
+    assert first.evidence
+    assert (second.passages, second.quotes, second.evidence) == ((), (), ())
 
 
 @pytest.mark.parametrize(

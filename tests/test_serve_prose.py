@@ -46,6 +46,12 @@ def quotes_of(url: str) -> str:
     return content
 
 
+def evidence_of(answer: dict[str, Any], sentence: dict[str, Any]) -> list[str]:
+    """What supports a sentence, in the words of the passages."""
+    texts = {hit["number"]: hit["text"] for hit in answer["retrieval"]["hits"]}
+    return [texts[place["number"]][place["start"] : place["end"]] for place in sentence["evidence"]]
+
+
 def test_in_auto_supported_sentences_stand_above_the_quotes(auto: str, engine: FakeEngine) -> None:
     engine.script = EngineScript(answer=(f"{WRONG} ", f"{RIGHT} ", DENIAL))
     answer = post(auto).json()
@@ -58,6 +64,7 @@ def test_in_auto_supported_sentences_stand_above_the_quotes(auto: str, engine: F
     assert message["content"][first["start"] : first["end"]] == RIGHT
     assert first["passages"] == [1]
     assert {answer["retrieval"]["quotes"][index]["number"] for index in first["quotes"]} == {1}
+    assert all("repair_antennas" in text for text in evidence_of(answer, first))
     assert others
     assert all(one["supported"] for one in found["sentences"])
     for annotation in message["annotations"]:
@@ -163,10 +170,14 @@ def test_text_that_the_request_shapes_is_checked_and_never_changed(
 
 def test_in_model_mode_the_text_stays_and_unsupported_sentences_are_marked(gateway: str, engine: FakeEngine) -> None:
     engine.script = EngineScript(answer=(f"{RIGHT} [1][2] {WRONG}",))
-    message = post(gateway).json()["choices"][0]["message"]
+    answer = post(gateway).json()
+    message = answer["choices"][0]["message"]
     assert message["content"] == f"{RIGHT} [1][2] {WRONG}"
     right, wrong = message["verification"]["sentences"]
     assert (right["supported"], wrong["supported"]) == (True, False)
+    assert {place["number"] for place in right["evidence"]} == {1}
+    assert all("repair_antennas" in text for text in evidence_of(answer, right))
+    assert wrong["evidence"] == []
     [annotation] = message["annotations"]
     assert annotation["number"] == 1
     where = annotation["url_citation"]
@@ -199,6 +210,8 @@ def test_in_quote_mode_each_quote_is_its_own_support(gateway: str) -> None:
     assert found["unknown_names"] == found["code"] == []
     shown = [index for one in found["sentences"] for index in one["quotes"]]
     assert sorted(shown) == list(range(len(answer["retrieval"]["quotes"])))
+    places = [text for one in found["sentences"] for text in evidence_of(answer, one)]
+    assert sorted(places) == sorted(quote["text"] for quote in answer["retrieval"]["quotes"])
     for one in found["sentences"]:
         assert one["supported"]
         assert one["score"] == 1.0

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.fake_gateway import HITS, NOTHING_FOUND, FakeGateway, Refusal, Script, judged, quote
+from tests.fake_gateway import HITS, NOTHING_FOUND, FakeGateway, Refusal, Script, judged, quote, supported
 from ui.chat_app import EXAMPLES, LONG_CHARS, LONG_LINES, SLOW_AFTER_S, is_long, waiting_note
 from ui.conversation import DEMO_WORD, Turn, begin
 from ui.escaping import literal
@@ -62,7 +62,10 @@ def test_answer_stands_above_its_sources(gateway: FakeGateway) -> None:
     assert [message.name for message in app.chat_message] == ["user", "assistant"]
     assert f"after global routing [\\[1\\]]({HITS[0]['url']})." in texts(app)
     cited, others = app.expander
-    assert (cited.label, others.label) == ("**1** · Global Routing › Commands › Repair Antennas", "Other passages found (2)")
+    assert (cited.label, others.label) == (
+        "**1** · Global Routing › Commands › Repair Antennas",
+        "Other passages found (2)",
+    )
     assert (cited.proto.expanded, others.proto.expanded) == (True, False)
     assert "The repair\\_antennas command checks" in cited.markdown[1].value
     titles = [markdown.value for markdown in others.markdown if markdown.value.startswith("**")]
@@ -80,10 +83,29 @@ def test_what_an_answer_quotes_is_marked_in_its_passage(gateway: FakeGateway) ->
     assert f"{HITS[1]['url']}?quote=0-{len(words)}#quote" in second.caption[0].value
 
 
+@pytest.mark.parametrize("mode", ["model", "auto"])
+def test_what_supports_a_models_words_is_marked_in_its_passage(gateway: FakeGateway, mode: str) -> None:
+    words, answer = "A violation is fixed by a **jumper**", "A jumper fixes it [2]."
+    found = supported(answer, quote(HITS[1], words), mode=mode)
+    gateway.script = Script(deltas=(answer,), cited=(2,), verification=found)
+    cited, _ = type_question(open_page(), "q").expander
+    assert cited.markdown[0].value.startswith(f":yellow-background[{words}] to a higher layer")
+    assert f"{HITS[1]['url']}?quote=0-{len(words)}#quote" in cited.caption[0].value
+
+
 def test_sentence_that_no_passage_supports_is_marked_and_explained(gateway: FakeGateway) -> None:
     answer = "Run it [1]. It fixes all of it."
-    code = {"start": 0, "end": 3, "language": "tcl", "verdict": "faulty", "diagnostics": [{"line": 3, "message": "no close-brace"}]}
-    gateway.script = Script(deltas=(answer,), verification=judged(answer, "It fixes all of it.", unknown_names=["-all"], code=[code], dropped=2))
+    code = {
+        "start": 0,
+        "end": 3,
+        "language": "tcl",
+        "verdict": "faulty",
+        "diagnostics": [{"line": 3, "message": "no close-brace"}],
+    }
+    gateway.script = Script(
+        deltas=(answer,),
+        verification=judged(answer, "It fixes all of it.", unknown_names=["-all"], code=[code], dropped=2),
+    )
     shown = texts(type_question(open_page(), "q"))
     assert ":red-background[It fixes all of it.]" in shown
     for line in (
@@ -108,7 +130,11 @@ def test_choice_of_who_words_the_answer_is_sent_and_survives_a_reload(gateway: F
     again = reload(app)
     assert again.radio(key="answer_by").value == "quote"
     type_question(again, "third")
-    assert [request.get("retrieval") for request in gateway.requests] == [None, {"answer": "quote"}, {"answer": "quote"}]
+    assert [request.get("retrieval") for request in gateway.requests] == [
+        None,
+        {"answer": "quote"},
+        {"answer": "quote"},
+    ]
     assert open_page().radio(key="answer_by").value == "auto"
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import chipalign
-from tests.fake_gateway import HITS, MODEL_ID, NOTHING_FOUND, FakeGateway, Refusal, Script, judged, quote
+from tests.fake_gateway import HITS, MODEL_ID, NOTHING_FOUND, FakeGateway, Refusal, Script, judged, quote, supported
 from tests.fake_slack import APP_TOKEN, BOT, BOT_TOKEN, FakeSlack, texts_of
 from ui.conversation import DEMO_WORD
 from ui.page_server import streamlit_config
@@ -80,10 +80,17 @@ def test_ask_json_is_exactly_one_document(capsys: Captured) -> None:
         assert ask(["How?", "--json", "--url", gateway.url]) == 0
     document = json.loads(capsys.readouterr().out)
     assert list(document) == ["question", "answer", "refused", "sources", "citations", "verification", "model"]
-    assert (document["question"], document["refused"], document["verification"], document["model"]) == ("How?", False, None, MODEL_ID)
+    assert (document["question"], document["refused"], document["verification"], document["model"]) == (
+        "How?",
+        False,
+        None,
+        MODEL_ID,
+    )
     assert document["answer"] == "Run `repair_antennas` after global routing [1]."
     assert [source["title"] for source in document["sources"]] == ["Global Routing", "Antenna effects", "Glossary"]
-    assert document["citations"] == [{"number": 1, "title": "Global Routing", "url": HITS[0]["url"], "start_index": 0, "end_index": 1}]
+    assert document["citations"] == [
+        {"number": 1, "title": "Global Routing", "url": HITS[0]["url"], "start_index": 0, "end_index": 1}
+    ]
 
 
 def test_refusal_prints_no_list_of_sources_and_exits_3(capsys: Captured) -> None:
@@ -106,7 +113,9 @@ def test_help_names_the_exit_codes(capsys: Captured) -> None:
 
 
 @pytest.mark.parametrize(("words", "asked"), [(["why?"], f"why?\n\n{LOG}"), ([], LOG)])
-def test_log_that_is_piped_in_goes_with_the_question(monkeypatch: pytest.MonkeyPatch, words: list[str], asked: str) -> None:
+def test_log_that_is_piped_in_goes_with_the_question(
+    monkeypatch: pytest.MonkeyPatch, words: list[str], asked: str
+) -> None:
     pipe_in(monkeypatch, f"{LOG}\n")
     with FakeGateway() as gateway:
         assert ask([*words, "--url", gateway.url]) == 0
@@ -118,12 +127,28 @@ def test_log_beyond_the_limit_is_one_line_and_exit_2(monkeypatch: pytest.MonkeyP
     with FakeGateway() as gateway:
         assert ask(["why?", "--url", gateway.url]) == 2
         assert gateway.requests == []
-    assert capsys.readouterr().err.startswith("chipalign ask: Standard input holds more than 1 MB: give the part that matters")
+    assert capsys.readouterr().err.startswith(
+        "chipalign ask: Standard input holds more than 1 MB: give the part that matters"
+    )
 
 
 def test_options_of_the_search_reach_the_gateway() -> None:
     with FakeGateway() as gateway:
-        ask(["How?", "--url", gateway.url, "--answer", "quote", "--top-k", "8", "--collection", "a@2", "--collection", "b"])
+        ask(
+            [
+                "How?",
+                "--url",
+                gateway.url,
+                "--answer",
+                "quote",
+                "--top-k",
+                "8",
+                "--collection",
+                "a@2",
+                "--collection",
+                "b",
+            ]
+        )
         ask(["How?", "--url", gateway.url, "--answer", "auto"])
         assert gateway.requests[0]["retrieval"] == {"answer": "quote", "top_k": 8, "collections": ["a@2", "b"]}
         assert "retrieval" not in gateway.requests[1]
@@ -141,6 +166,17 @@ def test_sources_are_printed_with_what_is_quoted(capsys: Captured) -> None:
     out = capsys.readouterr().out.splitlines()
     assert "  > near the gates of the violating nets." in out
     assert "    repair_antennas [diode_cell] [-iterations iterations] [-ratio_margin margin]" in out
+
+
+def test_sources_are_printed_with_what_supports_a_models_words(capsys: Captured) -> None:
+    found = supported("Run it.", quote(HITS[0], "near the gates"))
+    with FakeGateway(Script(deltas=("Run it.",), verification=found)) as gateway:
+        assert ask(["How?", "--url", gateway.url, "--sources"]) == 0
+        assert "  > near the gates of the violating nets." in capsys.readouterr().out.splitlines()
+        assert ask(["How?", "--url", gateway.url, "--json"]) == 0
+    first = json.loads(capsys.readouterr().out)["sources"][0]
+    assert [first["text"][start:end] for start, end in first["quoted"]] == ["near the gates"]
+    assert "sent" not in first
 
 
 def test_piped_answer_names_what_no_passage_supports(capsys: Captured) -> None:
@@ -194,13 +230,19 @@ def test_broken_answer_leaves_no_half_document_in_json(capsys: Captured) -> None
 
 def test_wrong_address_is_refused_by_the_name_of_its_option(capsys: Captured) -> None:
     assert ask(["How?", "--url", "gateway:8000"]) == 2
-    assert capsys.readouterr().err == "chipalign ask: --url is 'gateway:8000': it must be an address such as http://127.0.0.1:8000.\n"
+    assert (
+        capsys.readouterr().err
+        == "chipalign ask: --url is 'gateway:8000': it must be an address such as http://127.0.0.1:8000.\n"
+    )
 
 
 def test_wrong_variable_is_one_line_and_exit_2(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHIPALIGN_TIMEOUT_S", "soon")
     assert ask(["How?"]) == 2
-    assert capsys.readouterr().err == "chipalign ask: CHIPALIGN_TIMEOUT_S is 'soon': it must be a number of seconds above 0.\n"
+    assert (
+        capsys.readouterr().err
+        == "chipalign ask: CHIPALIGN_TIMEOUT_S is 'soon': it must be a number of seconds above 0.\n"
+    )
 
 
 def test_control_characters_of_models_and_documents_do_not_reach_the_terminal(capsys: Captured) -> None:
@@ -214,7 +256,13 @@ def test_control_characters_of_models_and_documents_do_not_reach_the_terminal(ca
 
 @pytest.mark.parametrize("steering", ["\x1b]8;;http://h/\x07", "\u202e", "\u2066", "\x9b2J", "\ud800"])
 def test_nothing_from_outside_steers_the_terminal(capsys: Captured, steering: str) -> None:
-    hit = {**HITS[0], "title": f"T{steering}", "heading_path": [f"h{steering}"], "path": f"p{steering}", "url": f"http://h/{steering}"}
+    hit = {
+        **HITS[0],
+        "title": f"T{steering}",
+        "heading_path": [f"h{steering}"],
+        "path": f"p{steering}",
+        "url": f"http://h/{steering}",
+    }
     refusal = Refusal(400, "x", f"no{steering}")
     with FakeGateway(Script(deltas=(f"a{steering}b",), hits=(hit,), cited=())) as gateway:
         assert ask(["How?", "--url", gateway.url]) == 0
@@ -260,7 +308,12 @@ def test_page_refuses_a_port_that_is_none(capsys: Captured) -> None:
 
 def test_page_is_served_where_the_settings_say_and_calls_nobody() -> None:
     config = streamlit_config(UiSettings(host="0.0.0.0", page_port=9000))
-    expected = {"server.address": "0.0.0.0", "server.port": 9000, "server.headless": True, "browser.gatherUsageStats": False}
+    expected = {
+        "server.address": "0.0.0.0",
+        "server.port": 9000,
+        "server.headless": True,
+        "browser.gatherUsageStats": False,
+    }
     assert expected.items() <= config.items()
 
 
@@ -287,7 +340,12 @@ def test_nobody_is_asked_for_the_address_of_this_machine(settings: UiSettings, n
     ],
 )
 def test_missing_and_swapped_tokens_are_told_in_one_line(
-    capsys: Captured, monkeypatch: pytest.MonkeyPatch, bot_token: str, app_token: str, told: list[str], not_told: list[str]
+    capsys: Captured,
+    monkeypatch: pytest.MonkeyPatch,
+    bot_token: str,
+    app_token: str,
+    told: list[str],
+    not_told: list[str],
 ) -> None:
     monkeypatch.setenv("CHIPALIGN_SLACK_BOT_TOKEN", bot_token)
     monkeypatch.setenv("CHIPALIGN_SLACK_APP_TOKEN", app_token)
@@ -302,9 +360,15 @@ def test_missing_and_swapped_tokens_are_told_in_one_line(
 
 def slack_process(slack: FakeSlack, gateway: FakeGateway, **changes: str) -> subprocess.Popen[str]:
     """`chipalign slack` between these two."""
-    tokens = {"CHIPALIGN_SLACK_BOT_TOKEN": BOT_TOKEN, "CHIPALIGN_SLACK_APP_TOKEN": APP_TOKEN, "CHIPALIGN_SLACK_URL": slack.url}
+    tokens = {
+        "CHIPALIGN_SLACK_BOT_TOKEN": BOT_TOKEN,
+        "CHIPALIGN_SLACK_APP_TOKEN": APP_TOKEN,
+        "CHIPALIGN_SLACK_URL": slack.url,
+    }
     command = [sys.executable, "-m", "chipalign", "slack", "--url", gateway.url]
-    return subprocess.Popen(command, cwd=ROOT, env={**os.environ, **tokens, **changes}, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, **tokens, **changes}, stderr=subprocess.PIPE, text=True
+    )
 
 
 @pytest.mark.parametrize(("stop", "exit_code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
@@ -321,8 +385,14 @@ def test_slack_answers_until_it_is_stopped(stop: signal.Signals, exit_code: int)
 
 
 def test_token_that_slack_refuses_is_one_line_and_exit_2() -> None:
-    with FakeSlack() as slack, FakeGateway() as gateway, slack_process(slack, gateway, CHIPALIGN_SLACK_BOT_TOKEN="xoxb-wrong") as process:
+    with (
+        FakeSlack() as slack,
+        FakeGateway() as gateway,
+        slack_process(slack, gateway, CHIPALIGN_SLACK_BOT_TOKEN="xoxb-wrong") as process,
+    ):
         _, err = process.communicate(timeout=30)
     assert process.returncode == 2
-    assert err.splitlines()[-1].startswith("chipalign slack: Slack refused: invalid_auth. Copy CHIPALIGN_SLACK_BOT_TOKEN")
+    assert err.splitlines()[-1].startswith(
+        "chipalign slack: Slack refused: invalid_auth. Copy CHIPALIGN_SLACK_BOT_TOKEN"
+    )
     assert "Traceback" not in err

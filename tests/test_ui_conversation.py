@@ -8,8 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fake_gateway import HITS
-from ui.conversation import Turn, add_question, begin, close_interrupted, fail, retry, take_event, to_messages, trim, with_last
+from tests.fake_gateway import HITS, quote, supported
+from ui.conversation import (
+    Turn,
+    add_question,
+    begin,
+    close_interrupted,
+    fail,
+    retry,
+    take_event,
+    to_messages,
+    trim,
+    with_last,
+)
 from ui.errors import EmptyQuestion
 from ui.events import Citation, Finished, SourcesFound, TextDelta, read_source
 from ui.verification import read_verification
@@ -17,7 +28,9 @@ from ui.verification import read_verification
 SOURCES = tuple(read_source(hit) for hit in HITS)
 ANSWERED = Turn("What is hold slack?", "answered", "The margin of the early path.", SOURCES, "hold slack", (1,), "stop")
 
-turns = st.lists(st.builds(Turn, question=st.text(min_size=1, max_size=40), answer=st.text(max_size=40)), min_size=1, max_size=8).map(tuple)
+turns = st.lists(
+    st.builds(Turn, question=st.text(min_size=1, max_size=40), answer=st.text(max_size=40)), min_size=1, max_size=8
+).map(tuple)
 
 
 def test_question_is_added_without_its_blanks() -> None:
@@ -33,9 +46,23 @@ def test_empty_question_is_refused(nothing: str) -> None:
 def test_events_build_the_turn() -> None:
     turn = begin(Turn("q"))
     assert turn.state == "answering"
-    for event in (SourcesFound(SOURCES, "the query"), TextDelta("Use "), TextDelta("this [2]."), Finished("stop", (Citation(2, "", "", 0, 1),), "m")):
+    for event in (
+        SourcesFound(SOURCES, "the query"),
+        TextDelta("Use "),
+        TextDelta("this [2]."),
+        Finished("stop", (Citation(2, "", "", 0, 1),), "m"),
+    ):
         turn = take_event(turn, event)
     assert turn == Turn("q", "answered", "Use this [2].", SOURCES, "the query", (2,), "stop", model="m")
+
+
+def test_what_supports_an_answer_is_marked_once_it_has_ended() -> None:
+    quotes = (quote(HITS[0], "diode cells"), quote(HITS[1], "jumper"))
+    turn = take_event(Turn("q"), SourcesFound(SOURCES, "q"))
+    assert not any(source.quoted for source in turn.sources)
+    turn = take_event(turn, Finished("stop", (), "m", read_verification(supported("It.", *quotes))))
+    assert [source.text[slice(*span)] for source in turn.sources for span in source.quoted] == ["diode cells", "jumper"]
+    assert turn.is_worded_by_model
 
 
 def test_retrieval_that_finds_nothing_is_told_from_none_at_all() -> None:
@@ -69,7 +96,14 @@ def test_retry_asks_as_the_first_time() -> None:
 
 @pytest.mark.parametrize(
     ("mode", "is_quoted", "worded"),
-    [("quote", False, False), ("model", True, True), ("auto", True, False), ("auto", False, True), (None, True, False), (None, False, True)],
+    [
+        ("quote", False, False),
+        ("model", True, True),
+        ("auto", True, False),
+        ("auto", False, True),
+        (None, True, False),
+        (None, False, True),
+    ],
 )
 def test_answer_is_the_models_unless_the_gateway_quotes(mode: str | None, is_quoted: bool, worded: bool) -> None:
     source = replace(SOURCES[0], quoted=((0, 4),) if is_quoted else ())
@@ -108,7 +142,9 @@ def test_last_turn_stays_however_long_it_is() -> None:
 
 
 @given(turns, st.integers(min_value=0, max_value=400))
-def test_trimmed_conversation_is_an_end_of_it_that_fits_or_one_turn(conversation: tuple[Turn, ...], max_chars: int) -> None:
+def test_trimmed_conversation_is_an_end_of_it_that_fits_or_one_turn(
+    conversation: tuple[Turn, ...], max_chars: int
+) -> None:
     kept = trim(conversation, max_chars)
     assert kept == conversation[-len(kept) :]
     assert len(kept) == 1 or sum(len(turn.question) + len(turn.answer) for turn in kept) <= max_chars

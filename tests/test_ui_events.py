@@ -24,7 +24,11 @@ def test_retrieval_becomes_sources() -> None:
     (event,) = read_chunk({"retrieval": {"enabled": True, "query": "q", "hits": list(HITS)}, "choices": []})
     assert isinstance(event, SourcesFound)
     assert event.query == "q"
-    assert [(source.number, source.title) for source in event.sources] == [(1, "Global Routing"), (2, "Antenna effects"), (3, "Glossary")]
+    assert [(source.number, source.title) for source in event.sources] == [
+        (1, "Global Routing"),
+        (2, "Antenna effects"),
+        (3, "Glossary"),
+    ]
 
 
 def test_quotes_become_places_in_the_passages_text() -> None:
@@ -44,6 +48,12 @@ def test_quotes_that_follow_each_other_are_one_place() -> None:
     assert [source.text[slice(*span)] for span in source.quoted] == ["One.  Two.\n\nThree."]
 
 
+def test_a_place_counts_in_the_text_as_it_was_sent() -> None:
+    hit = {**HITS[1], "text": "\x1b[1mOne.\x1b[0m Two. Three."}
+    source = read_source(hit, [quote(hit, "Three.")]).with_quoted([(quote(hit, "One.")["start"], 99), (4, 8), (4, 8)])
+    assert [source.text[slice(*span)] for span in source.quoted] == ["One.", "Three."]
+
+
 def test_version_that_the_collection_names_is_not_said_twice_nor_a_public_address_changed() -> None:
     source = read_source({**HITS[0], "version": "2.1", "collection": "router@2.1"}, [quote(HITS[0], "diode cells")])
     assert source.place == "Global Routing › Commands › Repair Antennas"
@@ -53,7 +63,9 @@ def test_version_that_the_collection_names_is_not_said_twice_nor_a_public_addres
 
 def test_refusal_is_what_the_gateway_says_and_nothing_else() -> None:
     for said, is_refused in ((True, True), (False, False), (None, False)):
-        assert list(read_chunk({"retrieval": {"query": "q", "hits": [], "refused": said}})) == [SourcesFound((), "q", is_refused)]
+        assert list(read_chunk({"retrieval": {"query": "q", "hits": [], "refused": said}})) == [
+            SourcesFound((), "q", is_refused)
+        ]
 
 
 def test_retrieval_without_hits_is_said_too() -> None:
@@ -66,8 +78,15 @@ def test_chunk_without_retrieval_finds_no_sources() -> None:
 
 
 def test_last_text_and_the_end_may_share_a_chunk() -> None:
-    annotation = {"type": "url_citation", "number": 2, "url_citation": {"url": "http://d", "title": "D", "start_index": 3, "end_index": 6}}
-    chunk = {"model": "m", "choices": [{"delta": {"content": "end", "annotations": [annotation]}, "finish_reason": "stop"}]}
+    annotation = {
+        "type": "url_citation",
+        "number": 2,
+        "url_citation": {"url": "http://d", "title": "D", "start_index": 3, "end_index": 6},
+    }
+    chunk = {
+        "model": "m",
+        "choices": [{"delta": {"content": "end", "annotations": [annotation]}, "finish_reason": "stop"}],
+    }
     assert list(read_chunk(chunk)) == [TextDelta("end"), Finished("stop", (Citation(2, "D", "http://d", 3, 6),), "m")]
 
 
@@ -83,7 +102,9 @@ def test_passage_cited_twice_counts_once_in_order() -> None:
 
 
 def test_hit_without_licence_page_or_score_is_read() -> None:
-    source = read_source({"number": 1, "path": "a/b.md", "text": "t", "title": None, "licence": None, "url": None, "score": None})
+    source = read_source(
+        {"number": 1, "path": "a/b.md", "text": "t", "title": None, "licence": None, "url": None, "score": None}
+    )
     assert (source.title, source.licence, source.url, source.score, source.link) == ("a/b.md", "", "", 0.0, "")
 
 

@@ -18,11 +18,11 @@ import sys
 import threading
 from contextlib import closing
 from dataclasses import asdict, replace
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ui.conversation import Turn, begin, take_event, to_messages
 from ui.errors import EmptyQuestion, PortTaken, SlackTokensWrong
-from ui.events import Finished, Wanted
+from ui.events import Finished, Source, Wanted
 from ui.pasted import join_question, read_pasted
 from ui.settings import UiSettings, parse_port, parse_top_k, parse_url, redact
 
@@ -34,14 +34,19 @@ def ask(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="chipalign ask",
         description="Ask a question; the answer and its sources are printed. "
-        "What is piped in, such as a log, goes with the question: chipalign ask \"why?\" < run.log",
+        'What is piped in, such as a log, goes with the question: chipalign ask "why?" < run.log',
         epilog="exit codes: 0 answered; 3 the documents hold nothing about it; "
         "2 the input is wrong, or the gateway gave no whole answer",
     )
     option = parser.add_argument
     option("question", nargs="*", help="the question; quotes may be left out, and all of it where a log is piped in")
     option("--url", help="address of the gateway (default: CHIPALIGN_URL, or http://127.0.0.1:8000)")
-    option("--answer", choices=("quote", "model", "auto"), default="auto", help="who words it (default: the gateway's choice)")
+    option(
+        "--answer",
+        choices=("quote", "model", "auto"),
+        default="auto",
+        help="who words it (default: the gateway's choice)",
+    )
     option("--top-k", metavar="N", help="passages to find, from 1 to 50")
     option("--collection", action="append", default=[], metavar="NAME", help="search this one alone; may be repeated")
     option("--sources", action="store_true", help="print the passages too, what the answer quotes marked")
@@ -80,7 +85,9 @@ def page(argv: list[str]) -> int:
 
 def slack(argv: list[str]) -> int:
     """`chipalign slack`: answer in Slack until Ctrl-C or SIGTERM; the log goes to stderr and holds no word of what is asked."""
-    parser = argparse.ArgumentParser(prog="chipalign slack", description="Run the Slack bot, over Socket Mode: it needs no public address.")
+    parser = argparse.ArgumentParser(
+        prog="chipalign slack", description="Run the Slack bot, over Socket Mode: it needs no public address."
+    )
     parser.add_argument("--url", help="address of the gateway (default: CHIPALIGN_URL, or http://127.0.0.1:8000)")
     args = parser.parse_args(argv)
     settings = _settings(args.url)
@@ -95,7 +102,9 @@ def slack(argv: list[str]) -> int:
     with closing(Gateway(settings)) as gateway, closing(SlackBot(settings, gateway)) as bot:
         bot.start()
         signal.signal(signal.SIGTERM, lambda *_: stop.set())
-        logging.getLogger("chipalign.slack").info("answering in Slack as user %s, asking %s; Ctrl-C stops", bot.bot_user_id, redact(settings.url))
+        logging.getLogger("chipalign.slack").info(
+            "answering in Slack as user %s, asking %s; Ctrl-C stops", bot.bot_user_id, redact(settings.url)
+        )
         stop.wait()
     return 0
 
@@ -105,10 +114,17 @@ def check_slack_tokens(settings: UiSettings) -> None:
     problems = []
     for variable, token, prefix, kind in (
         ("CHIPALIGN_SLACK_BOT_TOKEN", settings.slack_bot_token, "xoxb-", 'the bot token, from "OAuth & Permissions"'),
-        ("CHIPALIGN_SLACK_APP_TOKEN", settings.slack_app_token, "xapp-", 'the app-level token with connections:write, from "Basic Information"'),
+        (
+            "CHIPALIGN_SLACK_APP_TOKEN",
+            settings.slack_app_token,
+            "xapp-",
+            'the app-level token with connections:write, from "Basic Information"',
+        ),
     ):
         if not token.startswith(prefix):
-            problems.append(f"{variable} {'begins with something else' if token else 'is missing'}: it must be {kind}, which begins with {prefix}")
+            problems.append(
+                f"{variable} {'begins with something else' if token else 'is missing'}: it must be {kind}, which begins with {prefix}"
+            )
     if problems:
         raise SlackTokensWrong(problems)
 
@@ -128,7 +144,9 @@ def _check_port(host: str, port: int) -> None:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does: a port in TIME_WAIT is free
+            probe.setsockopt(
+                socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+            )  # as the server does: a port in TIME_WAIT is free
             probe.bind(address)
     except OSError as error:
         raise PortTaken(host, port, error.strerror or str(error)) from error
@@ -163,12 +181,17 @@ def _show_below(turn: Turn, with_passages: bool) -> None:
         console.print(list_sources(turn), style="dim", markup=False, soft_wrap=True, end="")
 
 
+def _source_as_json(source: Source) -> dict[str, Any]:
+    """A passage with all that can be shown of it."""
+    return {name: value for name, value in asdict(source).items() if name != "sent"}
+
+
 def _as_json(turn: Turn, finished: Finished) -> str:
     document = {
         "question": turn.question,
         "answer": turn.answer,
         "refused": turn.is_refused,
-        "sources": [asdict(source) for source in turn.sources],
+        "sources": [_source_as_json(source) for source in turn.sources],
         "citations": [asdict(citation) for citation in finished.citations],
         "verification": asdict(turn.verification) if turn.verification else None,
         "model": finished.model,

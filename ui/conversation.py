@@ -8,6 +8,7 @@ It neither asks (`ui.client`) nor draws (`ui.chat_app`), and counts characters, 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -92,7 +93,13 @@ def take_event(turn: Turn, event: Event) -> Turn:
             return replace(turn, state="answering", answer=turn.answer + text)
         case Finished():
             ended = replace(turn, state="answered", cited=event.cited, finish_reason=event.finish_reason)
-            return replace(ended, model=event.model, verification=event.verification)
+            sources = mark_evidence(turn.sources, event.verification)
+            return replace(ended, sources=sources, model=event.model, verification=event.verification)
+
+
+def mark_evidence(sources: Iterable[Source], found: Verification | None) -> tuple[Source, ...]:
+    """The passages with what supports the answer as quoted, where that was checked."""
+    return tuple(source.with_quoted(found.places_in(source.number)) if found else source for source in sources)
 
 
 def fail(turn: Turn, problem: str) -> Turn:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from urllib.parse import urlencode
 
@@ -44,8 +44,9 @@ AS_IT_IS = Wanted()
 
 @dataclass(frozen=True)
 class Source:
-    """One retrieved passage, with the number that the answer cites it by. `quoted` are the places that the answer quotes.
+    """One retrieved passage, with the number that the answer cites it by. `quoted` are the places that the answer stands on.
 
+    `sent` is the text as the gateway sent it, in which it counts places; `text` is what of it can be shown.
     `page` and `version` are "" where a document has none, or where the gateway does not name them.
     """
 
@@ -62,6 +63,7 @@ class Source:
     page: str = ""
     version: str = ""
     quoted: tuple[Span, ...] = ()
+    sent: str = field(default="", repr=False)
 
     @property
     def below_title(self) -> tuple[str, ...]:
@@ -85,6 +87,11 @@ class Source:
         is_told = not self.version or self.collection.endswith(f"@{self.version}")
         version = [] if is_told else [f"version {_REST_OF_COMMIT.sub('', self.version)}"]
         return ", ".join([HEADING_SEPARATOR.join(part for part in (self.title, self.heading) if part), *page, *version])
+
+    def with_quoted(self, spans: Iterable[Span]) -> Source:
+        """The passage with these places of `sent` as quoted too; one that is out of range or holds nothing is left out."""
+        moved = (move_span(self.sent, span) for span in spans)
+        return replace(self, quoted=tuple(_join(self.text, [*self.quoted, *filter(None, moved)])))
 
     @property
     def quote_link(self) -> str:
@@ -171,8 +178,7 @@ def read_source(hit: Mapping[str, Any], quotes: Iterable[Mapping[str, Any]] = ()
     Documents are not trusted: what steers a terminal or reorders letters is taken out here, for every interface.
     """
     text = hit.get("text") or ""
-    spans = [move_span(text, (int(quote["start"]), int(quote["end"]))) for quote in quotes]
-    return Source(
+    source = Source(
         number=int(hit["number"]),
         title=one_line(hit.get("title") or hit.get("path") or "Untitled"),
         heading_path=tuple(map(one_line, hit.get("heading_path") or ())),
@@ -185,8 +191,9 @@ def read_source(hit: Mapping[str, Any], quotes: Iterable[Mapping[str, Any]] = ()
         chunk_id=one_line(hit.get("chunk_id") or ""),
         page=one_line(str(hit.get("page") or "")),
         version=one_line(hit.get("version") or ""),
-        quoted=tuple(_join(plain(text), [span for span in spans if span])),
+        sent=text,
     )
+    return source.with_quoted((int(quote["start"]), int(quote["end"])) for quote in quotes)
 
 
 def _join(text: str, spans: Iterable[Span]) -> list[Span]:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ui.plain_text import one_line
+from ui.plain_text import Span, one_line
 
 SHOWN = 5  # names, and errors of one block of code, that are shown before the rest is counted
 _LANGUAGES = {  # what a fence says, and how a person calls it
@@ -45,12 +45,22 @@ class CodeCheck:
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """A place in a passage, in characters of its text as the gateway sent it."""
+
+    number: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
 class SentenceCheck:
-    """A sentence of the answer, by its place, and whether the passages support it."""
+    """A sentence of the answer, by its place, whether the passages support it, and where they do."""
 
     start: int
     end: int
     is_supported: bool
+    evidence: tuple[Evidence, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,13 +82,25 @@ class Verification:
         """The places of the sentences that no passage supports."""
         return tuple((sentence.start, sentence.end) for sentence in self.sentences if not sentence.is_supported)
 
+    def places_in(self, number: int) -> list[Span]:
+        """Where the passage of this number supports the answer."""
+        every = (place for sentence in self.sentences for place in sentence.evidence)
+        return [(place.start, place.end) for place in every if place.number == number]
+
 
 def read_verification(found: Mapping[str, Any] | None) -> Verification | None:
     """The `verification` of a message or of a stream's last delta; what is missing in it was not checked."""
     if found is None:
         return None
     sentences = tuple(
-        SentenceCheck(int(each["start"]), int(each["end"]), bool(each.get("supported", True)))
+        SentenceCheck(
+            int(each["start"]),
+            int(each["end"]),
+            bool(each.get("supported", True)),
+            tuple(
+                Evidence(int(one["number"]), int(one["start"]), int(one["end"])) for one in each.get("evidence") or ()
+            ),
+        )
         for each in found.get("sentences") or ()
     )
     code = tuple(

@@ -58,15 +58,24 @@ _DENIAL = re.compile(
 )
 
 
+class Evidence(NamedTuple):
+    """`text[start:end]` of the passage of hit `number`, counted from 1."""
+
+    number: int
+    start: int
+    end: int
+
+
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """`answer[start:end]`, the probability that the passages support it, the numbers of those that do, and the quotes among them by index."""
+    """`answer[start:end]`, the probability that the passages support it, and what does: passages by number, quotes by index, evidence."""
 
     start: int
     end: int
     score: float
     passages: tuple[int, ...] = ()
     quotes: tuple[int, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
 
     @property
     def supported(self) -> bool:
@@ -164,7 +173,9 @@ def check_part(
         for source, window in windows
         if quote.number == source.number and quote.start < window.end and window.start < quote.end
     }
-    sentence = Sentence(part.start, part.end, 1 / (1 + math.exp(-weakest)), passages, tuple(sorted(held)))
+    evidence = {Evidence(source.number, window.start, window.end) for source, window in windows}
+    score = 1 / (1 + math.exp(-weakest))
+    sentence = Sentence(part.start, part.end, score, passages, tuple(sorted(held)), tuple(sorted(evidence)))
     return sentence if sentence.supported else Sentence(part.start, part.end, sentence.score)
 
 
