@@ -108,7 +108,9 @@ def test_answer_arrives_in_pieces_ends_and_opens_its_sources(tab: Page, gateway:
     expect(answer.get_by_role("link", name="[1]")).to_have_attribute("href", HITS[0]["url"])
 
 
-def test_marks_are_coloured_and_the_text_of_a_document_can_neither_make_nor_end_one(tab: Page, gateway: FakeGateway) -> None:
+def test_marks_are_coloured_and_the_text_of_a_document_can_neither_make_nor_end_one(
+    tab: Page, gateway: FakeGateway
+) -> None:
     forged = ":yellow-background[forged] and `a]b` of x[3:0] is {real} :red[x]"
     code = "```tcl\nputs ]\n```"
     hit = {**HITS[0], "text": f"{forged}. And more.\n\n| a | b |\n|---|---|\n| `x]` | y |\n\n{code}"}
@@ -133,6 +135,41 @@ def test_text_grows_while_it_is_watched(tab: Page, gateway: FakeGateway) -> None
         lengths.update(len(text) for text in tab.get_by_text("word0").all_inner_texts())
     expect(tab.locator(".st-key-answer-0")).to_contain_text("word39")
     assert len(lengths) >= 5
+
+
+def test_a_long_answer_is_read_from_its_top_while_it_grows_and_afterwards(tab: Page, gateway: FakeGateway) -> None:
+    tab.set_viewport_size({"width": 1280, "height": 720})
+    paragraphs = tuple(f"Paragraph {number} of the answer.\n\n" for number in range(60))
+    stop = tab.get_by_role("button", name="Stop")
+    for turn, question in enumerate(("How do I repair antennas?", "And for hold?")):
+        gateway.reset(Script(deltas=paragraphs, hold_after=40))
+        type_question(tab, question)
+        top = tab.locator(".st-key-last").get_by_text("Paragraph 0 of")
+        expect(tab.locator(".st-key-last").get_by_text("Paragraph 39 of")).not_to_be_in_viewport()
+        expect(top).to_be_in_viewport()
+        expect(tab.get_by_text(question)).to_be_in_viewport()
+        expect(stop).to_be_in_viewport()
+        gateway.release()
+        expect(tab.locator(f".st-key-answer-{turn}")).to_contain_text("Paragraph 59 of")
+        expect(stop).to_have_count(0)
+        expect(top).to_be_in_viewport()
+    tab.reload()
+    expect(tab.get_by_text("And for hold?")).to_be_in_viewport()
+    expect(tab.get_by_text("How do I repair antennas?")).not_to_be_in_viewport()
+
+
+def test_a_reader_scrolls_as_they_like_while_an_answer_grows(tab: Page, gateway: FakeGateway) -> None:
+    gateway.script = Script(deltas=tuple(f"Paragraph {number}.\n\n" for number in range(60)))
+    type_question(tab, "the first question")
+    expect(tab.locator(".st-key-answer-0")).to_contain_text("Paragraph 59.")
+    gateway.reset(Script(hold_after=2))
+    type_question(tab, "the second question")
+    expect(tab.get_by_text("Run repair_antennas")).to_be_in_viewport()
+    tab.locator(".st-key-last").evaluate("last => Promise.all(last.getAnimations().map(each => each.finished))")
+    tab.get_by_text("the first question").scroll_into_view_if_needed()
+    gateway.release()
+    expect(tab.locator(".st-key-answer-1")).to_contain_text("after global routing")
+    expect(tab.get_by_text("the first question")).to_be_in_viewport()
 
 
 def test_gateway_down_is_told_and_retry_works_once_it_is_up(tab: Page, gateway: FakeGateway) -> None:
@@ -284,7 +321,9 @@ FOREIGN = [("rebind.evil.example:8501", None), (OWN, "http://evil.example"), (OW
 
 
 @pytest.mark.parametrize(("host", "origin"), FOREIGN)
-def test_other_names_and_sites_get_neither_the_page_nor_its_websocket(page_url: str, host: str, origin: str | None) -> None:
+def test_other_names_and_sites_get_neither_the_page_nor_its_websocket(
+    page_url: str, host: str, origin: str | None
+) -> None:
     headers = {"Host": host} | ({"Origin": origin} if origin else {})
     for path in ("/", "/_stcore/health", "/_stcore/host-config", "/media/x.md"):
         answer = httpx.get(page_url + path, headers=headers)
@@ -304,7 +343,9 @@ def test_own_names_get_the_page_and_its_websocket(page_url: str, host: str) -> N
 def open_websocket(page_url: str, host: str, origin: str | None) -> ClientConnection:
     """Streamlit's websocket, asked for as a browser does on a page of `origin` that knows this server as `host`."""
     connection = socket.create_connection(("127.0.0.1", int(page_url.rpartition(":")[2])))
-    return connect(f"ws://{host}/_stcore/stream", sock=connection, origin=Origin(origin) if origin else None, proxy=None)
+    return connect(
+        f"ws://{host}/_stcore/stream", sock=connection, origin=Origin(origin) if origin else None, proxy=None
+    )
 
 
 def test_page_keeps_to_its_own_server_and_tells_nobody_its_address(page_url: str) -> None:
@@ -313,7 +354,15 @@ def test_page_keeps_to_its_own_server_and_tells_nobody_its_address(page_url: str
         assert headers["referrer-policy"] == "no-referrer"
         assert headers["x-content-type-options"] == "nosniff"
         policy = headers["content-security-policy"]
-        assert all(rule in policy for rule in ("img-src 'self' data:", "connect-src 'self' ws://127", "script-src 'self';", "frame-ancestors 'none'"))
+        assert all(
+            rule in policy
+            for rule in (
+                "img-src 'self' data:",
+                "connect-src 'self' ws://127",
+                "script-src 'self';",
+                "frame-ancestors 'none'",
+            )
+        )
 
 
 def test_page_process_ends_when_it_is_told_to(gateway: FakeGateway) -> None:

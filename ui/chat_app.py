@@ -1,7 +1,7 @@
 """The chat page (Streamlit): type a question, watch the answer come, and read below it the passages that it stands on.
 
-It only draws: asking is `ui.client`'s, the conversation `ui.conversation`'s, and prompts and retrieval live in the gateway. What
-documents and models say is never rendered as HTML.
+It only draws: asking is `ui.client`'s, the conversation `ui.conversation`'s, and prompts and retrieval live in the
+gateway. What documents and models say is never rendered as HTML.
 
     chipalign page        # ui.page_server runs this file, behind ui.page_guard
 """
@@ -46,7 +46,10 @@ EXAMPLES = (
     "Which variables set core utilization and placement density?",
 )
 ANSWER_BY: dict[AnswerBy, tuple[str, str]] = {  # what can be chosen: its name, and what it means
-    "auto": ("Automatic", "Quotes; above them the model's words, if it is strong enough, as far as the passages support them."),
+    "auto": (
+        "Automatic",
+        "Quotes; above them the model's words, if it is strong enough, as far as the passages support them.",
+    ),
     "quote": ("Quotes", "The documents' own words, each with its place."),
     "model": ("The model's words", "Worded by the model from the passages; what they do not support is marked."),
 }
@@ -54,7 +57,7 @@ MARKS = {"ready": ":green[●]", "starting": ":orange[●]", "degraded": ":orang
 STATUS_EVERY_S = 5.0
 HEARTBEAT_S = 0.2  # how fast Stop acts while nothing comes
 DRAW_EVERY_S = 0.06  # faster than an eye, slower than a GPU: each drawing sends the whole answer so far
-DRAW_SHARE = 5  # a drawing is followed by a pause of at least so many times its own time: long answers are drawn less often
+DRAW_SHARE = 5  # a drawing is followed by a pause of at least so many times its own time: a long answer is drawn rarely
 SLOW_AFTER_S = 15.0  # from here on the page says that the engine is slow
 CURSOR = " ▌"
 ADDRESS_KEY = "conversation"  # the address of the page names the conversation, so that a reload finds it again
@@ -65,12 +68,21 @@ LONG_QUESTION_PX = 240  # about ten lines
 STYLE = """<style>
 .stMainBlockContainer { padding-top: 3.5rem; }
 .stMainBlockContainer h1 { font-size: 2rem; letter-spacing: -0.02em; padding-bottom: 0; }
-.stMainBlockContainer, [data-testid="stBottomBlockContainer"] { max-width: 48rem; padding-left: 1rem; padding-right: 1rem; }
+.stMainBlockContainer, [data-testid="stBottomBlockContainer"] {
+  max-width: 48rem; padding-left: 1rem; padding-right: 1rem; }
 [data-testid="stBottomBlockContainer"] { padding-bottom: 1.5rem; }
-[data-testid="stStatusWidget"] { display: none; } /* its Stop would leave the answer without a way to go on; ours does not */
+/* Its Stop would leave the answer without a way to go on; ours does not. */
+[data-testid="stStatusWidget"] { display: none; }
 .st-key-examples button > div { justify-content: flex-start; text-align: left; }
-/* The page sticks to its end: passages scroll in a frame of their own, so that the answer above them stays in sight. */
-[class*="st-key-passages-"] { max-height: max(13rem, 100dvh - 50rem); overflow-y: auto; }
+/* A new question comes to the top of the window, below Streamlit's own bar, and so does the last one of a conversation
+   that is opened again: for a second all scrolling ends there. Then the answer grows below it, and the reader scrolls.
+*/
+.stMain { scroll-snap-type: y mandatory; scroll-padding-top: 4rem; }
+.st-key-last { min-height: calc(100dvh - 11rem); } /* a window's height, so that it can come to the top */
+.st-key-last:has(.st-key-answering, .st-key-found) { animation: hold 1s; }
+@keyframes hold { from, to { scroll-snap-align: start; } }
+/* Stop stays in sight, above the place to type. */
+div:has(> .st-key-actions-answering) { position: sticky; bottom: 7rem; }
 .stExpander pre code { font-size: 0.8rem; }
 .stExpander h5, .stExpander h6 { font-size: 1rem; padding: 0.5rem 0 0; }
 .stExpander table { font-size: 0.875rem; }
@@ -96,8 +108,10 @@ ICON = (  # a chip, as the browser tab's picture
 
 
 def main() -> None:
-    """Draw the page once, as Streamlit does after every click; whatever is not foreseen ends here as a sentence, and in the log."""
-    st.set_page_config(page_title="ChipAlign", page_icon=ICON, layout="centered", menu_items={"About": f"**ChipAlign**. {TAGLINE}"})
+    """Draw the page once, as Streamlit does after each click; what is not foreseen ends as a sentence, and in the log."""
+    st.set_page_config(
+        page_title="ChipAlign", page_icon=ICON, layout="centered", menu_items={"About": f"**ChipAlign**. {TAGLINE}"}
+    )
     st.html(STYLE)
     try:
         draw_page(open_gateway(UiSettings.from_env()))
@@ -125,7 +139,8 @@ def draw_page(gateway: Gateway) -> None:
     st.title("ChipAlign", anchor=False)
     st.caption(TAGLINE)
     draw_status(gateway)
-    typed = st.chat_input("Ask a chip-design question", key="question")
+    # In st.bottom: where Streamlit puts it there by itself, it keeps the page to its end, away from an answer's top.
+    typed = st.bottom.chat_input("Ask a chip-design question", key="question")
     remember(close_interrupted(conversation()))
     draw_choice()
     if typed is not None:
@@ -138,11 +153,14 @@ def draw_page(gateway: Gateway) -> None:
         return
     for index, turn in enumerate(turns[:-1]):
         draw_turn(turn, index)
-    if turns[-1].state == "asked":
-        answer_last_turn(gateway, turns)
-        st.rerun()  # one way to draw a finished turn: the one below
-    draw_turn(turns[-1], len(turns) - 1)
-    draw_actions(turns)
+    with st.container(key="last"):
+        if turns[-1].state == "asked":
+            answer_last_turn(gateway, turns)
+            st.rerun()  # one way to draw a finished turn: the one below
+        draw_turn(turns[-1], len(turns) - 1)
+        draw_actions(turns)
+        if st.session_state["was_found"]:
+            st.container(key="found").html("<i></i>")  # nothing to be seen: STYLE looks for it
 
 
 def conversation() -> Conversation:
@@ -153,12 +171,13 @@ def conversation() -> Conversation:
         st.session_state["conversation"] = found or ()
         st.session_state["conversation_id"] = wanted if found else ""
         st.session_state["answer_by"] = found[-1].answer_by if found else "auto"
+        st.session_state["was_found"] = bool(found)
     turns: Conversation = st.session_state["conversation"]
     return turns
 
 
 def remember(turns: Conversation) -> None:
-    """Keep `turns` for the next drawing, and for a reload: the store has them under the id that the address names. No turns: forget them."""
+    """Keep `turns` for the next drawing, and for a reload in the store, under the id in the address. None: forget them."""
     st.session_state["conversation"] = turns
     known: str = st.session_state.get("conversation_id", "")
     if turns:
@@ -235,7 +254,7 @@ def draw_answer(turn: Turn) -> None:
 
 
 def notes_on(turn: Turn) -> list[str]:
-    """What a reader should know of an answer, a line each: the checks, who worded it, how it ended, what was searched."""
+    """What is to be known of an answer, a line each: its checks, who worded it, how it ended, what was searched."""
     notes = describe_answer(turn)
     if turn.state == "stopped":
         notes.append("Stopped before its end.")
@@ -291,22 +310,32 @@ def draw_actions(turns: Conversation) -> None:
     """What can be done when no answer is under way."""
     with st.container(key="actions", horizontal=True, horizontal_alignment="right"):
         if turns[-1].state in ("failed", "stopped"):
-            st.button("Retry", key="retry", type="primary", icon=":material/refresh:", on_click=lambda: remember(retry(conversation())))
+            st.button(
+                "Retry",
+                key="retry",
+                type="primary",
+                icon=":material/refresh:",
+                on_click=lambda: remember(retry(conversation())),
+            )
         st.button("New conversation", key="new", icon=":material/add:", on_click=lambda: remember(()))
         name, kind = "chipalign-conversation.md", "text/markdown"
-        st.download_button("Download", to_markdown(turns), name, kind, key="download", icon=":material/download:", on_click="ignore")
+        st.download_button(
+            "Download", to_markdown(turns), name, kind, key="download", icon=":material/download:", on_click="ignore"
+        )
 
 
 def answer_last_turn(gateway: Gateway, turns: Conversation) -> None:
-    """Stream the answer to the last turn into the page; whatever has come is remembered at once, so that Stop and a failure keep it."""
+    """Stream the answer to the last turn into the page; what came is remembered at once: Stop and a failure keep it."""
     turn = begin(turns[-1])
     messages = to_messages(turns)
     remember(with_last(turns, turn))
+    st.session_state["was_found"] = False
     draw_question(turn)
     with st.chat_message("assistant", avatar=":material/memory:"), st.container(key="answering"):
         text, note = st.empty(), st.empty()
     with st.container(key="actions-answering", horizontal=True, horizontal_alignment="right"):
-        st.button("Stop", key="stop", icon=":material/stop:")  # any click ends this run; the next one finds the turn interrupted
+        # Any click ends this run, and the next one finds the turn interrupted.
+        st.button("Stop", key="stop", icon=":material/stop:")
     started_s = next_drawing_s = time.monotonic()
     try:
         with closing(with_heartbeat(gateway.ask(messages, Wanted(turn.answer_by)), HEARTBEAT_S)) as events:
