@@ -14,6 +14,7 @@ from typing import Literal
 
 BlockKind = Literal["prose", "list", "table", "code"]
 MAX_HEADING_CHARACTERS = 120  # longer "headings" are markup accidents; they would eat the chunk they stand over
+CUT = " …"  # behind a heading that is not whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +59,43 @@ def read_parsed(text: str) -> Parsed:
 def add_block(blocks: list[Block], block: Block) -> None:
     """Append a block; a list that follows one under the same headings and on the same page goes on with it."""
     last = blocks[-1] if blocks else None
-    if last and last.kind == block.kind == "list" and (last.heading_path, last.page) == (block.heading_path, block.page):
+    if (
+        last
+        and last.kind == block.kind == "list"
+        and (last.heading_path, last.page) == (block.heading_path, block.page)
+    ):
         blocks[-1] = replace(last, text=f"{last.text}\n{block.text}")
     else:
         blocks.append(block)
+
+
+def cut_heading(heading: str) -> str:
+    """The heading, or as many of its words as it may have, with `CUT` behind them."""
+    if len(heading) <= MAX_HEADING_CHARACTERS:
+        return heading
+    room = MAX_HEADING_CHARACTERS - len(CUT)
+    begun = heading[: room + 1].rpartition(" ")[0] or heading[:room]
+    return f"{begun}{CUT}"
+
+
+def name_definition(names: Sequence[str]) -> tuple[str, str]:
+    """The heading over what a document defines under these names, and all of them, one a line; "" where it has them.
+
+    `lint_off [-rule <message>] ...` that is too long for a heading is called `lint_off` there. Of many names a heading
+    has the first ones.
+    """
+    names = [" ".join(name.split()) for name in names if name.strip()]
+    whole = ", ".join(names)
+    if len(whole) <= MAX_HEADING_CHARACTERS:
+        return whole, ""
+
+    heading = ""
+    for word in dict.fromkeys(name.split(" ", 1)[0] for name in names):
+        longer = f"{heading}, {word}" if heading else word[:MAX_HEADING_CHARACTERS]
+        if len(longer) > MAX_HEADING_CHARACTERS:
+            break
+        heading = longer
+    return heading, "\n".join(f"`{name}`" for name in names)
 
 
 class HeadingStack:
@@ -72,18 +106,23 @@ class HeadingStack:
         self._all: list[str] = []
         self._open: list[tuple[int, str]] = []
 
-    def enter(self, level: int, heading: str) -> None:
-        """Open a heading; it closes all of its own and deeper levels."""
-        heading = " ".join(heading.split())[:MAX_HEADING_CHARACTERS].strip()
+    def enter(self, level: int, heading: str) -> str:
+        """Open a heading; it closes all of its own and deeper levels.
+
+        Gives the whole heading where it was cut, which whoever reads puts into the text below it; else "".
+        """
+        whole = " ".join(heading.split())
+        heading = cut_heading(whole)
         while self._open and self._open[-1][0] >= level:
             self._open.pop()
         self._all += [heading] if heading else []
         if self.title is None and heading:
             self.title = heading
             if level == 1:
-                return
+                return whole if whole != heading else ""
         if heading:
             self._open.append((level, heading))
+        return whole if whole != heading else ""
 
     @property
     def path(self) -> tuple[str, ...]:
@@ -114,7 +153,11 @@ def fence_code(lines: list[str], language: str = "") -> str:
 
 def squeeze_table(text: str) -> str:
     """Table cells without the padding that only aligns columns: it costs tokens and says nothing."""
-    return "\n".join(re.sub(r"([-=]){4,}", r"\1\1\1", re.sub(r"(?<=\S)[ \t]{2,}", " ", line.strip())) for line in text.splitlines() if line.strip())
+    return "\n".join(
+        re.sub(r"([-=]){4,}", r"\1\1\1", re.sub(r"(?<=\S)[ \t]{2,}", " ", line.strip()))
+        for line in text.splitlines()
+        if line.strip()
+    )
 
 
 def pipe_table(rows: Sequence[Sequence[str]]) -> str:

@@ -1,8 +1,9 @@
 """Cut a parsed document into chunks along its structure, within a token limit.
 
-A section that fits stays whole, so that a command's synopsis, options and prose are found together; small neighbours are joined
-under their common heading; tables are cut between rows and code between lines only. It counts tokens with the function it is
-given and knows no model. The time it takes grows with the text and no faster, whatever the text is.
+A section that fits stays whole, so that a command's synopsis, options and prose are found together; small neighbours
+are joined under their common heading; tables are cut between rows and code between lines only. What introduces a table,
+a list or code stays with it, and stands again over each part of a table or list that is too long. It counts tokens with
+the function it is given and knows no model. The time it takes grows with the text and no faster, whatever the text is.
 
     chunks = chunk_document(document, count_tokens=embedder.count_tokens, target_tokens=220, overlap_tokens=32)
 """
@@ -11,20 +12,22 @@ import math
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from itertools import islice
 from typing import TypeVar
 
-from rag.blocks import MAX_HEADING_CHARACTERS, Block
+from rag.blocks import MAX_HEADING_CHARACTERS, Block, dedent_lines
 from rag.documents import Chunk, Document, describe_place, make_chunk
 from rag.errors import CuttingFailed
 from rag.parser import parse_document
 
-CHUNKER_VERSION = 3  # goes into the manifest: other chunks mean another index
+CHUNKER_VERSION = 4  # goes into the manifest: other chunks mean another index
 Count = Callable[[str], int]
+Calls = Mapping[str, frozenset[str]]  # commands with the options that they are given; a synopsis is one without any
 Item = TypeVar("Item")
+AnyBlock = TypeVar("AnyBlock", bound=Block)
 # Word-piece tokenizers count a "word" of more than 100 characters (base64, a minified file) as one unknown token, and blanks as none: so a
 # token never stands for more than this many characters. English prose has 4 to 5, no chunk of the pinned corpora has 8.
 CHARACTERS_PER_TOKEN = 16
@@ -32,11 +35,20 @@ CHARACTERS_PER_TOKEN = 16
 COUNTS_KEPT = 1024  # a piece is counted again within the next few hundred counts, when it is joined with its neighbours
 
 _SENTENCE_END = re.compile(r"(?<=[.!?:;])\s+(?=[A-Z`\"'(\[*-])")
-# A synopsis begins with the command's name, which has an underscore or is followed by options; what a language or a shell begins with is none.
-_SYNOPSIS = re.compile(r"`{3,}+\S*+\n\s*(?P<name>[A-Za-z][\w:.-]*)(?P<rest>(?:\s.*)?)\n`{3,}$", re.DOTALL)
+_LAST_SENTENCE = re.compile(r"(?:.*[.!?]\s+)?(?=[A-Z`\"'(\[*])(?P<sentence>.+)", re.DOTALL)
+# A synopsis shows one command, whose name has an underscore or is followed by options, in one way or several; its other
+# lines are indented or in brackets. What a language or a shell begins with is none.
+_HEAD = re.compile(r"([A-Za-z][\w:.-]*)(?=\s|$)")
+_GOES_ON = " \t[](){}-"
+_OR = frozenset({"or", "Or", "OR"})
+# A call in a script, with the lines that it goes on in.
+_CALL = re.compile(r"^(?P<name>[a-z][\w:]*_\w+)\b(?P<rest>(?:[^\n\\]|\\(?:\n|[^\n]))*+)", re.MULTILINE)
+_OPTION = re.compile(r"(?<![\w-])-[A-Za-z]\w*")
 _TABLE_BORDER = re.compile(r"[=+-]{3,}+[=+ -]*+")  # of reStructuredText, squeezed
 _HEADER_LINES = 6  # a table's header is looked for in so many of its first lines
-_ITEM_START = re.compile(r"(?:[-*+]|#\.|\d+[.)])\s")
+MOST_CALLS = 100  # commands of a script; one with more is a program, which introduces no table
+_ITEM_START = re.compile(r"(?:[-*+]|#\.|\d+[.)])\s+")
+_CELL_BORDER = re.compile(r"(?<!\\)\|")
 
 
 def chunk_document(
@@ -77,10 +89,21 @@ def _limit_count(count_tokens: Count, target_tokens: int, timeout_s: float) -> C
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
-    """A run of neighbouring blocks that becomes one chunk, under the headings that all of them share."""
+class Part(Block):
+    """A block or a part of one. A piece that begins with it has `lead` above it, which introduces it, and the `command`
+    whose options it lists. `is_introduced`: the block directly above it does so.
+    """
 
-    blocks: tuple[Block, ...]
+    lead: str = ""
+    command: str = ""
+    is_introduced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A run of neighbouring parts that becomes one chunk, under the headings that all of them share."""
+
+    blocks: tuple[Part, ...]
     heading_path: tuple[str, ...]
     text: str
     tokens: int
@@ -92,10 +115,10 @@ class _Section:
     """A heading with its own blocks and its subsections; the order of reading is own blocks first."""
 
     heading_path: tuple[str, ...]
-    blocks: list[Block] = field(default_factory=list)
+    blocks: list[Part] = field(default_factory=list)
     children: list["_Section"] = field(default_factory=list)
 
-    def all_blocks(self) -> Iterator[Block]:
+    def all_blocks(self) -> Iterator[Part]:
         """The blocks of this section and of the sections in it, in the order of the text."""
         yield from self.blocks
         for child in self.children:
@@ -108,13 +131,11 @@ class _Chunker:
         self._count = count
         self._target = target_tokens
         self._overlap = overlap_tokens
-        self._commands: dict[tuple[str, ...], str] = {}
         self._budgets: dict[tuple[str, ...], int] = {}
 
-    def cut(self, blocks: list[Block]) -> list[_Piece]:
+    def cut(self, blocks: Sequence[Block]) -> list[_Piece]:
         """The pieces of a document."""
-        self._commands = find_commands(blocks)
-        return self._cut_section(build_sections(blocks))
+        return self._cut_section(build_sections(introduce(blocks)))
 
     def _cut_section(self, section: _Section) -> list[_Piece]:
         whole = tuple(section.all_blocks())
@@ -128,17 +149,16 @@ class _Chunker:
             pieces += self._cut_section(child)
         return self._join_small(pieces)
 
-    def _piece(self, blocks: tuple[Block, ...]) -> _Piece:
+    def _piece(self, blocks: tuple[Part, ...]) -> _Piece:
         heading_path = common_path(blocks)
         text = render(blocks, heading_path)
-        text = f"{self._name_command(blocks[0], text)}{text}"
+        text = f"{self._name_command(blocks[0], text)}{_write_lead(blocks[0])}{text}"
         return _Piece(blocks, heading_path, text, self._count(text), self._budget(heading_path))
 
-    def _name_command(self, block: Block, text: str) -> str:
+    def _name_command(self, part: Part, text: str) -> str:
         """The line over a piece that begins with a table of options and does not say whose they are; "" for all others."""
-        path = block.heading_path
-        command = next((self._commands[path[:depth]] for depth in range(len(path), -1, -1) if path[:depth] in self._commands), "")
-        if block.kind != "table" or not command or command in text or command in describe_place(self._title, path):
+        command = part.command
+        if not command or command in text or command in describe_place(self._title, part.heading_path):
             return ""
         return f"For `{command}`:\n\n"
 
@@ -148,23 +168,55 @@ class _Chunker:
             self._budgets[heading_path] = max(self._target - self._count(place), self._target // 2)
         return self._budgets[heading_path]
 
-    def _pack(self, blocks: list[Block]) -> list[_Piece]:
+    def _pack(self, blocks: list[Part]) -> list[_Piece]:
         """Blocks of one section, cut where one alone is too large, put together greedily in order."""
-        parts: list[Block] = []
-        for block in blocks:
-            named = self._name_command(block, "")
-            budget = self._budget(block.heading_path)
-            room = max(budget - self._count(named), budget // 2) if named else budget
-            parts += split_block(block, room, self._count, self._overlap)
+        parts = [part for block in blocks for part in self._split(block)]
         pieces: list[_Piece] = []
         start, taken = 0, 1
         while start < len(parts):
             taken = max(1, longest_prefix(parts[start:], self._fits, taken))
-            pieces.append(self._piece(tuple(parts[start : start + taken])))
-            start += taken
+            stop = self._step_back(parts, start, start + taken)
+            pieces.append(self._piece(tuple(parts[start:stop])))
+            start = stop
         return pieces
 
-    def _fits(self, blocks: Sequence[Block]) -> bool:
+    def _split(self, block: Part) -> list[Part]:
+        """The block where it fits with what stands above it, or a table, list or code that fits alone; else its parts.
+
+        What takes more than a quarter of the room is not put above it.
+        """
+        budget = self._budget(block.heading_path)
+        if self._count(_write_lead(block)) > budget // 4:
+            block = replace(block, lead="")
+        if self._count(self._name_command(block, "")) > budget // 2:
+            block = replace(block, command="")
+        named = self._name_command(block, "")
+        room = budget - self._count(f"{named}{_write_lead(block)}") if named or block.lead else budget
+        if not named and room < self._count(block.text) <= budget:
+            return [replace(block, lead="")]
+
+        first, *others = split_block(block, room, self._count, self._overlap)
+        lead = "" if block.kind == "code" else block.lead
+        return [first, *(replace(part, lead=lead, is_introduced=False) for part in others)]
+
+    def _step_back(self, parts: Sequence[Part], start: int, stop: int) -> int:
+        """Where to end the piece of `parts[start:stop]`: above what introduces the next part, if both fit together.
+
+        A paragraph that says more stays where it is; the sentence of it that introduces is put above the next part.
+        """
+        above = stop
+        while start + 1 < above < len(parts) and self._moves(parts[above - 1], parts[above]):
+            above -= 1
+        return next((cut for cut in range(above, stop) if self._fits(parts[cut : stop + 1])), stop)
+
+    def _moves(self, part: Part, introduced: Part) -> bool:
+        """Whether a part goes to the next piece with the one that it introduces: code, or little more than a lead-in."""
+        if not introduced.is_introduced:
+            return False
+        is_short = self._count(part.text) <= self._target // 8 or len(part.text) <= len(introduced.lead)
+        return part.kind == "code" or is_short or not introduced.lead
+
+    def _fits(self, blocks: Sequence[Part]) -> bool:
         piece = self._piece(tuple(blocks))
         return piece.tokens <= piece.budget
 
@@ -179,7 +231,11 @@ class _Chunker:
             last = joined[-1] if joined else None
             thin = last is not None and last.tokens < small
             introduces = last is not None and piece.heading_path[: len(last.heading_path)] == last.heading_path
-            both = self._piece((*last.blocks, *piece.blocks)) if last and thin and (piece.tokens < small or introduces) else None
+            both = (
+                self._piece((*last.blocks, *piece.blocks))
+                if last and thin and (piece.tokens < small or introduces)
+                else None
+            )
             if both and both.tokens <= both.budget:
                 joined[-1] = both
             else:
@@ -187,17 +243,90 @@ class _Chunker:
         return joined
 
 
-def find_commands(blocks: list[Block]) -> dict[tuple[str, ...], str]:
-    """The command that a section explains, by the section's heading path: the first word of the first synopsis in it."""
-    commands: dict[tuple[str, ...], str] = {}
+def introduce(blocks: Sequence[Block]) -> list[Part]:
+    """The blocks with what introduces each: the sentence or caption directly above it, or a table's command."""
+    parts: list[Part] = []
+    shown: dict[tuple[str, ...], Calls] = {}  # by the code that stands last under a heading
+    before: Part | None = None
+    of_list = ""  # what introduces the list that is being read, which may be several blocks
     for block in blocks:
-        synopsis = _SYNOPSIS.match(block.text) if block.kind == "code" else None
-        if synopsis and len(synopsis["name"]) <= MAX_HEADING_CHARACTERS and ("_" in synopsis["name"] or re.search(r"[\[\s]-\w", synopsis["rest"])):
-            commands.setdefault(block.heading_path, synopsis["name"])
-    return commands
+        path = block.heading_path
+        above = before if before and before.heading_path == path else None
+        lead = read_lead(above, block) if above else ""
+        if block.kind == "list" and above and not lead and above.kind == "list":
+            lead, is_introduced = of_list, False
+        else:
+            is_introduced = bool(lead)
+            of_list = lead if above and above.kind == "prose" else ""
+
+        command = ""
+        if block.kind == "code":
+            shown[path] = read_calls(block.text)
+        elif block.kind == "table":
+            depth = next((depth for depth in range(len(path), -1, -1) if path[:depth] in shown), 0)
+            command = find_owner(shown.get(path[:depth], {}), block.text, is_near=depth >= len(path) - 1)
+            is_introduced |= bool(command and above and above.kind == "code")
+        before = Part(block.kind, block.text, path, block.page, lead, command, is_introduced)
+        parts.append(before)
+    return parts
 
 
-def build_sections(blocks: list[Block]) -> _Section:
+def read_calls(code: str) -> Calls:
+    """The commands that a code block shows, each with its options: that of a synopsis, or those of a script."""
+    lines = dedent_lines(code.split("\n")[1:-1])
+    heads = [_HEAD.match(line) for line in lines if line and line[0] not in _GOES_ON]
+    names = {head[1] if head else "" for head in heads} - _OR
+    if len(names) == 1 and (len(heads) == 1 or "[" in code):
+        name = names.pop()
+        is_command = "_" in name or (name and re.search(r"[\[\s]-\w", "\n".join(lines)))
+        return {name: frozenset()} if is_command and len(name) <= MAX_HEADING_CHARACTERS else {}
+
+    found: dict[str, set[str]] = {}
+    for call in _CALL.finditer("\n".join(lines)):
+        if len(call["name"]) <= MAX_HEADING_CHARACTERS:
+            found.setdefault(call["name"], set()).update(_OPTION.findall(call["rest"]))
+    return {name: frozenset(options) for name, options in found.items() if options}
+
+
+def find_owner(calls: Calls, table: str, is_near: bool = True) -> str:
+    """The command whose options a table lists: that of a synopsis, or that of a script with some of them; else "".
+
+    `is_near`: the code stands under the table's heading or the one above that; a script further up says nothing of it.
+    """
+    if len(calls) == 1 and not next(iter(calls.values())):
+        return next(iter(calls))
+    if not is_near or len(calls) > MOST_CALLS:
+        return ""
+    listed = {option for row in table.split("\n") for option in _OPTION.findall(row.removeprefix("|").split("|", 1)[0])}
+    owners = [name for name, options in calls.items() if options & listed]
+    return owners[0] if len(owners) == 1 else ""
+
+
+def read_lead(before: Block, block: Block) -> str:
+    """What of the block above introduces a table, list or code: its last sentence, where that ends with a colon.
+
+    Or all of it where it is a caption: a short line ("Example"; over a table also a sentence). "" for all others.
+    """
+    if block.kind == "prose" or before.kind not in ("prose", "list"):
+        return ""
+    text = before.text.strip()
+    if text.endswith(":"):
+        last = _ITEM_START.sub("", _list_items(text)[-1], count=1) if before.kind == "list" else text
+        sentence = _LAST_SENTENCE.fullmatch(last)
+        return sentence["sentence"] if sentence else last
+    is_caption = (
+        before.kind == "prose"
+        and len(text) <= MAX_HEADING_CHARACTERS
+        and (block.kind == "table" or text[-1:] not in ".!?;,")
+    )
+    return text if is_caption and block.kind != "list" else ""
+
+
+def _write_lead(part: Part) -> str:
+    return f"{part.lead}\n\n" if part.lead else ""
+
+
+def build_sections(blocks: Sequence[Part]) -> _Section:
     """The tree of headings over the blocks. A heading that comes back after another one opens a new section: order is kept."""
     root = _Section(())
     for block in blocks:
@@ -207,14 +336,16 @@ def build_sections(blocks: list[Block]) -> _Section:
             if not section.children or section.children[-1].heading_path != path:
                 section.children.append(_Section(path))
             section = section.children[-1]
-        if section.children:  # own text after a subsection (a Sphinx option's body ended): a section of its own keeps the order
+        if (
+            section.children
+        ):  # own text after a subsection (a Sphinx option's body ended): a section of its own keeps the order
             section.children.append(_Section(block.heading_path))
             section = section.children[-1]
         section.blocks.append(block)
     return root
 
 
-def common_path(blocks: tuple[Block, ...]) -> tuple[str, ...]:
+def common_path(blocks: Sequence[Block]) -> tuple[str, ...]:
     """The headings that all blocks share."""
     path = blocks[0].heading_path
     for block in blocks[1:]:
@@ -230,20 +361,23 @@ def _shared(left: tuple[str, ...], right: tuple[str, ...]) -> Iterator[str]:
         yield one
 
 
-def render(blocks: tuple[Block, ...], heading_path: tuple[str, ...]) -> str:
+def render(blocks: Sequence[Block], heading_path: tuple[str, ...]) -> str:
     """The blocks as text; headings below `heading_path` appear as `##` lines where they change."""
     depth = len(heading_path)
     parts: list[str] = []
     before = heading_path
     for block in blocks:
         shared = sum(1 for _ in _shared(before, block.heading_path))
-        parts += [f"{'#' * min(level + 2, 6)} {block.heading_path[level]}" for level in range(max(shared, depth), len(block.heading_path))]
+        parts += [
+            f"{'#' * min(level + 2, 6)} {block.heading_path[level]}"
+            for level in range(max(shared, depth), len(block.heading_path))
+        ]
         parts.append(block.text)
         before = block.heading_path
     return "\n\n".join(parts)
 
 
-def split_block(block: Block, budget: int, count: Count, overlap: int = 0) -> list[Block]:
+def split_block(block: AnyBlock, budget: int, count: Count, overlap: int = 0) -> list[AnyBlock]:
     """The block itself where it fits, else pieces of at most `budget` tokens: table rows, code lines, list items, sentences."""
     if count(block.text) <= budget:
         return [block]
@@ -252,10 +386,14 @@ def split_block(block: Block, budget: int, count: Count, overlap: int = 0) -> li
     elif block.kind == "table":
         texts = _split_table(block.text, budget, count)
     elif block.kind == "list":
-        texts = _group(_list_items(block.text), "\n", budget, count)
+        texts = _join(_even_out(_group(_list_items(block.text), "\n", budget, count), "\n", budget, count), "\n")
     else:
-        texts = _group(_SENTENCE_END.split(block.text), " ", budget, count, overlap)
+        texts = _join(_group(_SENTENCE_END.split(block.text), " ", budget, count, overlap), " ")
     return [replace(block, text=text) for text in texts]
+
+
+def _join(groups: Sequence[Sequence[str]], joiner: str) -> list[str]:
+    return [joiner.join(group) for group in groups]
 
 
 def _split_code(text: str, budget: int, count: Count) -> list[str]:
@@ -263,18 +401,72 @@ def _split_code(text: str, budget: int, count: Count) -> list[str]:
     opening, *body, closing = text.split("\n")
     room = budget - count(f"{opening}\n\n{closing}")
     if room < budget - budget // 3:
-        return _group(body, "\n", budget, count)
-    return ["\n".join((opening, part, closing)) for part in _group(body, "\n", room, count)]
+        return _join(_group(body, "\n", budget, count), "\n")
+    groups = _even_out(_group(body, "\n", room, count, choose=outermost_line), "\n", room, count, outermost_line)
+    return ["\n".join((opening, part.strip("\n"), closing)) for part in _join(groups, "\n") if part.strip()]
+
+
+def outermost_line(lines: Sequence[str]) -> int:
+    """The number of the line, in the later half and best the last, that a piece of code should begin with.
+
+    That is one below a blank line, else one that is indented least.
+    """
+    best, least = len(lines) - 1, math.inf
+    for number in range(len(lines) - 1, (len(lines) - 1) // 2, -1):
+        line = lines[number]
+        indent = -1 if not lines[number - 1].strip() else len(line) - len(line.lstrip())
+        if line.strip() and indent < least:
+            best, least = number, indent
+    return best
 
 
 def _split_table(text: str, budget: int, count: Count) -> list[str]:
-    """Every piece gets the header again, unless it takes more than a third of the room."""
+    """Every piece gets the header again, unless it takes over half of the room; parts of a row get its first cell."""
     lines = text.split("\n")
     header = _table_header(lines)
-    if header and count("\n".join(header)) > budget // 3:
+    if header and count("\n".join(header)) > budget // 2:
         header = []
     room = budget - count("\n".join(header)) if header else budget
-    return ["\n".join([*header, part]) for part in _group(lines[len(header) :], "\n", room, count)]
+    rows = _grid_rows(lines[len(header) :]) if lines[0].startswith("+") else lines[len(header) :]
+    rows = [
+        part
+        for row in rows
+        for part in (_split_row(row, room, count) if row.startswith("|") and count(row) > room else [row])
+    ]
+    groups = _even_out(_group(rows, "\n", room, count), "\n", room, count)
+    return ["\n".join([*header, part]) for part in _join(groups, "\n")]
+
+
+def _grid_rows(lines: Sequence[str]) -> list[str]:
+    """The rows of a grid table, each with the border below it."""
+    rows: list[list[str]] = [[]]
+    for line in lines:
+        rows[-1].append(line)
+        if _TABLE_BORDER.fullmatch(line):
+            rows.append([])
+    return ["\n".join(row) for row in rows if row]
+
+
+def _split_row(row: str, room: int, count: Count) -> list[str]:
+    """A row as several: the sentences of its longest cell shared out, its first cell in each, if that leaves room."""
+    cells = _CELL_BORDER.split(row.strip().removeprefix("|").removesuffix("|"))
+    longest = max(range(1, len(cells)), key=lambda number: len(cells[number]), default=0)
+    first = ["" if number == longest else cell for number, cell in enumerate(cells)]
+    others = [cell if number == 0 else "" for number, cell in enumerate(cells)]
+    left = room - count(_write_row(first))
+    if not longest or not cells[0].strip() or left < room // 2:
+        return [row]
+
+    texts = _join(_group(_SENTENCE_END.split(cells[longest].strip()), " ", left, count), " ")
+    frames = [first, *[others] * (len(texts) - 1)]
+    return [
+        _write_row([*frame[:longest], f" {text} ", *frame[longest + 1 :]])
+        for frame, text in zip(frames, texts, strict=True)
+    ]
+
+
+def _write_row(cells: Sequence[str]) -> str:
+    return f"|{'|'.join(cell or ' ' for cell in cells)}|"
 
 
 def _table_header(lines: list[str]) -> list[str]:
@@ -283,7 +475,11 @@ def _table_header(lines: list[str]) -> list[str]:
         return lines[:2]
     if not _TABLE_BORDER.fullmatch(lines[0]):
         return []
-    rules = [number for number, line in enumerate(lines[1:_HEADER_LINES], start=1) if "=" in line and _TABLE_BORDER.fullmatch(line)]
+    rules = [
+        number
+        for number, line in enumerate(lines[1:_HEADER_LINES], start=1)
+        if "=" in line and _TABLE_BORDER.fullmatch(line)
+    ]
     return lines[: rules[0] + 1] if rules and rules[0] < len(lines) - 1 else []
 
 
@@ -297,10 +493,18 @@ def _list_items(text: str) -> list[str]:
     return ["\n".join(item) for item in items]
 
 
-def _group(units: list[str], joiner: str, budget: int, count: Count, overlap: int = 0) -> list[str]:
+def _group(
+    units: Sequence[str],
+    joiner: str,
+    budget: int,
+    count: Count,
+    overlap: int = 0,
+    choose: Callable[[Sequence[str]], int] | None = None,
+) -> list[list[str]]:
     """Units put together greedily to at most `budget` tokens each; a unit that is too large alone is cut finer.
 
-    With `overlap`, a piece begins with the last unit of the one before where that has at most so many tokens.
+    With `overlap`, a group begins with the last unit of the one before where that has at most so many tokens. `choose`
+    says, of the units of a full group and the next one, which of them (but the first) the next group begins with.
     """
     waiting = deque(units)
     cut = 0  # how many of the first that wait are of a unit that was cut: they are not cut again
@@ -315,10 +519,20 @@ def _group(units: list[str], joiner: str, budget: int, count: Count, overlap: in
             waiting.extendleft(reversed(parts))
             cut = len(parts)
             continue
+        if taken == 0 and group and choose:
+            kept = choose([*group, waiting[0]])
+            cut += len(group) - kept if cut else 0
+            waiting.extendleft(reversed(group[kept:]))
+            groups.append(group[:kept])
+            group = []
+            guess = kept
+            continue
         if taken == 0 and group:
             groups.append(group)
             last, part = group[-1], waiting[0]
-            repeat = overlap > 0 and len(group) > 1 and count(last) <= overlap and count(joiner.join((last, part))) <= budget
+            repeat = (
+                overlap > 0 and len(group) > 1 and count(last) <= overlap and count(joiner.join((last, part))) <= budget
+            )
             group = [last] if repeat else []
             guess = len(groups[-1])
             continue
@@ -328,7 +542,31 @@ def _group(units: list[str], joiner: str, budget: int, count: Count, overlap: in
             waiting.popleft()
         cut = max(0, cut - taken)
         guess = 1
-    return [joiner.join(group) for group in (*groups, group) if group]
+    return [group for group in (*groups, group) if group]
+
+
+def _even_out(
+    groups: list[list[str]],
+    joiner: str,
+    budget: int,
+    count: Count,
+    choose: Callable[[Sequence[str]], int] | None = None,
+) -> list[list[str]]:
+    """The groups, the last two of about one size where the last has less than half the budget.
+
+    So no hit holds one row alone. `choose`: as in `_group`.
+    """
+    if len(groups) < 2 or count(joiner.join(groups[-1])) >= budget // 2:
+        return groups
+    before, last = list(groups[-2]), list(groups[-1])
+    while len(before) > 1:
+        if count(joiner.join([before[-1], *last])) > min(budget, count(joiner.join(before[:-1]))):
+            break
+        last.insert(0, before.pop())
+    if choose and len(before) > 1:
+        kept = choose([*before, last[0]])
+        before, last = before[:kept], [*before[kept:], *last]
+    return [*groups[:-2], before, last] if count(joiner.join(last)) <= budget else groups
 
 
 def _fits_after(group: Sequence[str], joiner: str, budget: int, count: Count, more: Sequence[str]) -> bool:
@@ -371,7 +609,7 @@ def _cut_unit(unit: str, budget: int, count: Count) -> list[str]:
     for separator in ("\n", " "):
         parts = unit.split(separator)
         if len(parts) > 1:
-            return _group(parts, separator, budget, count)
+            return _join(_group(parts, separator, budget, count), separator)
     # A single "word" of more than `budget` tokens is data (base64, a long bus): any cut is as good as another.
     lengths = [max(budget, 1) * CHARACTERS_PER_TOKEN]
     while lengths[-1] > 1:

@@ -8,7 +8,7 @@ lxml parses (it mends what is broken). Navigation, sidebars, footers, "edit this
 import re
 from typing import TYPE_CHECKING
 
-from rag.blocks import Block, BlockKind, HeadingStack, Parsed, fence_code, pipe_table
+from rag.blocks import Block, BlockKind, HeadingStack, Parsed, fence_code, name_definition, pipe_table
 from rag.errors import ParseFailed
 
 if TYPE_CHECKING:
@@ -35,7 +35,10 @@ _DROPPED_NAMES = frozenset({
     "bd-sidebar-secondary", "wy-nav-side", "md-sidebar", "md-source-file", "page-actions", "comments-section", "likes-and-labels-container",
     "skip-link", "skip-to-content", "visually-hidden", "sr-only", "copybtn", "navpath", "header-article", "linenos", "linenodiv",
 })  # fmt: skip
-_EDIT_LINK = re.compile(r"\W*(?:edit|improve|view|show|suggest edits?)\b.{0,20}\b(?:page|source|on (?:github|gitlab|bitbucket))\W*", re.IGNORECASE)
+_EDIT_LINK = re.compile(
+    r"\W*(?:edit|improve|view|show|suggest edits?)\b.{0,20}\b(?:page|source|on (?:github|gitlab|bitbucket))\W*",
+    re.IGNORECASE,
+)
 _BLOCK_TAGS = frozenset({
     "address", "article", "blockquote", "body", "center", "dd", "details", "div", "dl", "dt", "fieldset", "figcaption", "figure", "h1", "h2",
     "h3", "h4", "h5", "h6", "header", "hr", "html", "li", "main", "ol", "p", "pre", "section", "summary", "table", "tbody", "td", "th", "thead",
@@ -58,9 +61,13 @@ def parse_html(content: bytes) -> Parsed:
     except UnicodeDecodeError:
         encoding = None  # what the page declares, else latin-1
     try:
-        root = html.document_fromstring(content, parser=html.HTMLParser(encoding=encoding, remove_comments=True, remove_pis=True))
+        root = html.document_fromstring(
+            content, parser=html.HTMLParser(encoding=encoding, remove_comments=True, remove_pis=True)
+        )
     except (lxml.etree.LxmlError, ValueError) as error:
-        raise ParseFailed(f"no HTML that can be read ({str(error).splitlines()[0] if str(error) else type(error).__name__})") from error
+        raise ParseFailed(
+            f"no HTML that can be read ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+        ) from error
     page_title = " ".join((root.findtext(".//title") or "").split())
     _drop_surroundings(root)
     reader = _PageReader()
@@ -72,7 +79,11 @@ def parse_html(content: bytes) -> Parsed:
 
 def _drop_surroundings(root: "HtmlElement") -> None:
     """Take out what is around the page's text, keeping the text that follows each such element."""
-    dropped = [element for element in root.iter() if isinstance(element.tag, str) and element.getparent() is not None and _is_surrounding(element)]
+    dropped = [
+        element
+        for element in root.iter()
+        if isinstance(element.tag, str) and element.getparent() is not None and _is_surrounding(element)
+    ]
     for element in dropped:
         if element.getparent() is not None:
             element.drop_tree()
@@ -122,14 +133,20 @@ class _PageReader:
         if tag in ("h1", "h2", "h3", "h4", "h5", "h6"):
             self._objects = ()
             is_first = self.headings.title is None
-            self.headings.enter(int(tag[1]), _squeeze(inline_text(element)).replace("`", "").rstrip("¶#").strip())
+            whole = self.headings.enter(
+                int(tag[1]), _squeeze(inline_text(element)).replace("`", "").rstrip("¶#").strip()
+            )
+            self._add("prose", whole)
             if is_first and tag == "h1":
                 self.main_heading = self.headings.title or ""
         elif tag == "pre":
             self._add_code(element)
         elif tag == "table" and not _is_layout(element):
+            self._add("prose", " ".join(_squeeze(inline_text(caption)) for caption in element.iterchildren("caption")))
             self._add("table", pipe_table(_read_rows(element)))
-        elif tag in ("ul", "ol") and not any(child.tag in ("pre", "table", "h1", "h2", "h3", "h4", "dl") for child in element.iter()):
+        elif tag in ("ul", "ol") and not any(
+            child.tag in ("pre", "table", "h1", "h2", "h3", "h4", "dl") for child in element.iter()
+        ):
             self._add("list", "\n".join(_list_lines(element)))
         elif tag == "dl":
             self._read_definitions(element, depth)
@@ -147,8 +164,10 @@ class _PageReader:
             if child.tag == "dt":
                 terms.append(_squeeze(inline_text(child)).replace("`", "").rstrip("¶#").strip())
                 continue
-            self._objects = (*outer, ", ".join(filter(None, terms))[:120]) if any(terms) else outer
+            heading, whole = name_definition(terms)
+            self._objects = (*outer, heading) if heading else outer
             terms = []
+            self._add("prose", whole)
             self.read(child, depth)
         self._objects = outer
         if any(terms):
@@ -177,7 +196,9 @@ def _holds_blocks(element: "HtmlElement") -> bool:
     """Whether an element is a block or has one in it (a link around a heading, a span around a table)."""
     if not isinstance(element.tag, str):
         return False
-    return element.tag in _BLOCK_TAGS or (len(element) > 0 and next(element.iterdescendants(*_BLOCK_TAGS), None) is not None)
+    return element.tag in _BLOCK_TAGS or (
+        len(element) > 0 and next(element.iterdescendants(*_BLOCK_TAGS), None) is not None
+    )
 
 
 def inline_text(element: "HtmlElement") -> str:
@@ -223,7 +244,10 @@ def _read_rows(table: "HtmlElement") -> list[list[str]]:
         cells: list[str] = []
         for cell in row.iterchildren("td", "th"):
             span = cell.get("colspan", "1")
-            cells += [_squeeze(inline_text(cell)), *[""] * (min(int(span), 100) - 1 if span.isdecimal() and len(span) < 5 else 0)]
+            cells += [
+                _squeeze(inline_text(cell)),
+                *[""] * (min(int(span), 100) - 1 if span.isdecimal() and len(span) < 5 else 0),
+            ]
         if any(cells):
             rows.append(cells)
     return rows
@@ -250,7 +274,13 @@ def _list_lines(element: "HtmlElement") -> list[str]:
         mark = f"{counts[parent]}." if parent is not None and parent.tag == "ol" else "-"
         own = [item.text or ""]
         for child in item:
-            own.append("" if child.tag in ("ul", "ol") else f" {inline_text(child)} " if child.tag in _BLOCK_TAGS else inline_text(child))
+            own.append(
+                ""
+                if child.tag in ("ul", "ol")
+                else f" {inline_text(child)} "
+                if child.tag in _BLOCK_TAGS
+                else inline_text(child)
+            )
             own.append(child.tail or "")
         if text := _squeeze("".join(own)):
             lines.append(f"{'  ' * (depth - 1)}{mark} {text}")

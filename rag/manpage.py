@@ -8,7 +8,16 @@ are passed over. A generated page that only loads another one (`.so`) holds no t
 
 import re
 
-from rag.blocks import Block, BlockKind, Parsed, add_block, fence_code, pipe_table
+from rag.blocks import (
+    MAX_HEADING_CHARACTERS,
+    Block,
+    BlockKind,
+    Parsed,
+    add_block,
+    fence_code,
+    name_definition,
+    pipe_table,
+)
 from rag.errors import ParseFailed
 
 _ESCAPES = {
@@ -27,7 +36,9 @@ _ESCAPE = re.compile(
     r"|[hvwlLDXRbCNoxZABSH]'[^']*'|n(?:\[[^\]]*\]|\(..|.)|\"(?P<comment>.*)|#.*|(?P<single>.)|$)"
 )
 _FONTS = frozenset({"B", "I", "R", "BI", "IB", "BR", "RB", "IR", "RI", "SM", "SB"})
-_MDOC_TEXT = frozenset({"Fl", "Cm", "Nm", "Ar", "Pa", "Ev", "Ic", "Li", "Sy", "Em", "Va", "Fn", "Xr", "Op"})  # macros that print their arguments
+_MDOC_TEXT = frozenset(
+    {"Fl", "Cm", "Nm", "Ar", "Pa", "Ev", "Ic", "Li", "Sy", "Em", "Va", "Fn", "Xr", "Op"}
+)  # macros that print their arguments
 _NAME_LINE = re.compile(r"^(\S.*?)\s+[-–—]+\s+(.*)$")
 
 
@@ -35,7 +46,11 @@ def parse_man(text: str) -> Parsed:
     """Title (`name - what it is`, from the NAME section) and blocks. Raises ParseFailed for a text that has no manual page's macros."""
     if not re.search(r"^[.'][ \t]*(?:TH|Dd|SH|Sh)\b", text, re.MULTILINE):
         only = re.search(r"^\.so +(\S+)", text, re.MULTILINE)
-        raise ParseFailed(f"it only points to the manual page {only[1]}" if only else "no manual page: it has none of the macros .TH, .SH, .Dd, .Sh")
+        raise ParseFailed(
+            f"it only points to the manual page {only[1]}"
+            if only
+            else "no manual page: it has none of the macros .TH, .SH, .Dd, .Sh"
+        )
     reader = _ManReader()
     reader.read(text.splitlines())
     return Parsed(reader.title, tuple(block for block in reader.blocks if block.text.strip()))
@@ -72,7 +87,8 @@ class _ManReader:
         self.blocks: list[Block] = []
         self._section = ""
         self._subsection = ""
-        self._tag = ""
+        self._tags: list[str] = []  # what the paragraph defines; it stands over it like a heading
+        self._untold = False  # whether no block stands under the tags yet
         self._words: list[str] = []
         self._code: list[str] | None = None  # the lines between .nf and .fi
         self._table: list[str] | None = None  # the lines between .TS and .TE
@@ -83,7 +99,9 @@ class _ManReader:
         """Read a whole page."""
         for line in lines:
             if self._skip_until:
-                ends = line.startswith(".") and f".{line[1:].strip()}" == self._skip_until  # `.  .` too ends what `.  am` began
+                ends = (
+                    line.startswith(".") and f".{line[1:].strip()}" == self._skip_until
+                )  # `.  .` too ends what `.  am` began
                 self._skip_until = "" if ends else self._skip_until
             elif self._table is not None and not line.startswith(".TE"):
                 self._table.append(line)
@@ -92,6 +110,7 @@ class _ManReader:
             else:
                 self._read_text(unescape(line))
         self._flush()
+        self._drop_tags()
 
     def _read_request(self, line: str) -> None:
         name, _, rest = line[1:].strip().partition(" ")
@@ -106,7 +125,8 @@ class _ManReader:
         elif name in ("TP", "TQ"):
             self._flush()
             self._wants_tag = True
-            self._tag = self._tag if name == "TQ" else ""
+            if name == "TP" and not self._untold:  # else both share the text to come
+                self._tags.clear()
         elif name in ("IP", "It"):
             self._read_item(arguments[:1] if name == "IP" else arguments, is_mdoc=name == "It")
         elif name in ("PP", "P", "LP", "Pp", "HP", "sp", "br", "RS", "RE", "El", "Bl", "TH", "Dt"):
@@ -130,13 +150,14 @@ class _ManReader:
         elif name != "br":
             self._flush()
             if name in ("PP", "P", "LP", "El"):
-                self._tag = ""
+                self._drop_tags()
         elif self._words:
             self._words.append("\n")
 
     def _enter(self, is_section: bool, heading: str) -> None:
         self._flush()
-        self._code, self._tag, self._wants_tag = None, "", False
+        self._drop_tags()
+        self._code, self._wants_tag = None, False
         if is_section:
             self._section, self._subsection = heading, ""
         else:
@@ -149,12 +170,14 @@ class _ManReader:
         if tag in ("•", "*", "o", "-", "+", "·", "—"):
             self._words = ["-"]
         elif tag:
-            self._tag = tag
+            self._tags = [*(self._tags if self._untold else ()), tag]
+            self._untold = True
 
     def _read_text(self, text: str) -> None:
         if self._wants_tag:
             self._wants_tag = False
-            self._tag = ", ".join(filter(None, (self._tag, text.strip())))[:120]
+            self._tags.append(text.strip())
+            self._untold = True
         elif self._code is not None:
             self._code.append(text.expandtabs(8).rstrip())
         elif text.strip() == "•":  # how generators draw an item for terminals, before the macro for printers
@@ -189,11 +212,23 @@ class _ManReader:
             return
         named = _NAME_LINE.match(text) if self._section.upper() == "NAME" and not self.title else None
         if named:
-            self.title = f"{named[1]} - {named[2]}"[:120]
+            self.title = f"{named[1]} - {named[2]}"[:MAX_HEADING_CHARACTERS]
         self._add("list" if text.startswith("- ") else "prose", text)
 
+    def _drop_tags(self) -> None:
+        """Go on below what was defined. Names that never got a text are still worth finding."""
+        names, self._tags = self._tags, []
+        if self._untold and any(names):
+            self._add("prose", "\n".join(f"`{name}`" for name in names if name))
+        self._untold = False
+
     def _add(self, kind: BlockKind, text: str) -> None:
-        add_block(self.blocks, Block(kind, text, tuple(filter(None, (self._section, self._subsection, self._tag)))))
+        tag, whole = name_definition(self._tags)
+        path = tuple(filter(None, (self._section, self._subsection, tag)))
+        if whole and self._untold:
+            self.blocks.append(Block("prose", whole, path))
+        self._untold = False
+        add_block(self.blocks, Block(kind, text, path))
 
 
 def _print_mdoc(name: str, arguments: list[str]) -> str:

@@ -24,7 +24,9 @@ _KINDS: dict[str, BlockKind] = {
 }
 # MyST directives: those that hold code, and those that draw or assemble pages and say nothing themselves.
 _CODE_DIRECTIVES = frozenset({"code", "code-block", "code-cell", "sourcecode", "literalinclude", "parsed-literal"})
-_SILENT_DIRECTIVES = frozenset({"tableofcontents", "toctree", "contents", "image", "figure", "include", "index", "raw", "mermaid"})
+_SILENT_DIRECTIVES = frozenset(
+    {"tableofcontents", "toctree", "contents", "image", "figure", "include", "index", "raw", "mermaid"}
+)
 
 _COLON_FENCE = re.compile(r"^(\s*):{3,}\s*(?:\{([\w:-]+)\}\s*(.*))?$", re.IGNORECASE)
 # Each part stops where the next match could begin: otherwise a text of openings that nothing closes would be read once for each of them.
@@ -63,20 +65,35 @@ def _prepare(text: str) -> str:
 def _read_blocks(text: str, headings: HeadingStack) -> list[Block]:
     lines = text.splitlines()
     blocks: list[Block] = []
-    tokens = MarkdownIt("commonmark").enable("table").disable(["inline", "text_join"]).parse(text)  # blocks alone are asked for
+    tokens = (
+        MarkdownIt("commonmark").enable("table").disable(["inline", "text_join"]).parse(text)
+    )  # blocks alone are asked for
     for number, token in enumerate(tokens):
         if token.level or not token.map:
             continue
         source = "\n".join(lines[token.map[0] : token.map[1]])
         if token.type == "heading_open":
-            headings.enter(int(token.tag[1]), clean_inline(tokens[number + 1].content).replace("`", "").replace("**", ""))
+            whole = headings.enter(
+                int(token.tag[1]), clean_inline(tokens[number + 1].content).replace("`", "").replace("**", "")
+            )
+            blocks.append(Block("prose", whole, headings.path))
         elif token.type in ("fence", "code_block"):
             blocks += _read_fence(token, headings)
         elif token.type in _KINDS:
             kind = _KINDS[token.type]
             cleaned = clean_inline(source)
-            blocks.append(Block(kind, squeeze_table(cleaned) if kind == "table" else cleaned.strip("\n"), headings.path))
+            blocks.append(
+                Block(
+                    kind, squeeze_table(_join_rows(cleaned)) if kind == "table" else cleaned.strip("\n"), headings.path
+                )
+            )
     return blocks
+
+
+def _join_rows(table: str) -> str:
+    """The table with each row in one line; where rows begin with a bar, a line without one is of the row above."""
+    first, *lines = table.split("\n")
+    return re.sub(r"\n[ \t]*(?=[^\s|])", " ", table) if lines and first.lstrip().startswith("|") else table
 
 
 def _read_fence(token: Token, headings: HeadingStack) -> list[Block]:

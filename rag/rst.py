@@ -10,12 +10,38 @@ without the project's extensions, and a passage should read as its author wrote 
 import csv
 import re
 
-from rag.blocks import Block, BlockKind, HeadingStack, Parsed, dedent_lines, fence_code, pipe_table, squeeze_table
+from rag.blocks import (
+    Block,
+    BlockKind,
+    HeadingStack,
+    Parsed,
+    dedent_lines,
+    fence_code,
+    name_definition,
+    pipe_table,
+    squeeze_table,
+)
 
 _CODE = frozenset({"code", "code-block", "sourcecode", "parsed-literal", "productionlist", "prompt", "math"})
-_ADMONITIONS = frozenset({"note", "warning", "tip", "seealso", "important", "caution", "attention", "danger", "hint", "admonition"})
+_ADMONITIONS = frozenset(
+    {"note", "warning", "tip", "seealso", "important", "caution", "attention", "danger", "hint", "admonition"}
+)
 # An object description is a heading of its own: its name stands over the text that explains it.
-_OBJECTS = frozenset({"option", "describe", "object", "function", "method", "class", "attribute", "data", "envvar", "confval", "cmdoption"})
+_OBJECTS = frozenset(
+    {
+        "option",
+        "describe",
+        "object",
+        "function",
+        "method",
+        "class",
+        "attribute",
+        "data",
+        "envvar",
+        "confval",
+        "cmdoption",
+    }
+)
 _TABLES = frozenset({"list-table", "csv-table"})
 # These draw, assemble or remark; what they say is elsewhere or not for the reader.
 _SILENT = frozenset({
@@ -24,12 +50,15 @@ _SILENT = frozenset({
     "rubric",
 })  # fmt: skip
 
+_MAX_SUBSTITUTED = 2**20  # characters; a manual has some thousand
 _MAX_DEPTH = 100  # of indentation; people stop at ten, and what is deeper is read as plain text
 _ADORNMENT = re.compile(r"^([!-/:-@\[-`{-~])\1{2,}$")
 _DIRECTIVE = re.compile(r"^\.\. (?:\|[^|]+\| ?)?([A-Za-z][\w:.+-]*?)::(?: +(.*)|)$")
+_SUBSTITUTION = re.compile(r"^\.\. \|(?P<name>[^|\s](?:[^|]{0,98}[^|\s])?)\| (?P<kind>replace|image)::(?P<text>.*)$")
+_REFERENCE = re.compile(r"\|(?P<name>[^|\s](?:[^|]{0,98}[^|\s])?)\|_{0,2}")
 _SIMPLE_BORDER = re.compile(r"^=+(?: +=+)+$")
 _GRID_BORDER = re.compile(r"^\+(?:[-=]+\+)+$")
-_OPTION_LINE = re.compile(r"^:[\w-]+:(?: |$)")
+_OPTION_LINE = re.compile(r"^:(?P<name>[\w-]+):(?: +(?P<value>.*)|$)")
 # Names have a limit: in a long run of letters, dots and colons each of them could begin one.
 _ROLE = re.compile(r":(?:[A-Za-z][\w.+-]{0,60}:){0,4}[A-Za-z][\w.+-]{0,60}:`([^`]+)`")
 _PLAIN_ROLE = re.compile(r"(?<![\w:]):(?:ref|doc|numref|term|title|abbr|eq|download|std:ref):`([^`]+)`")
@@ -41,8 +70,11 @@ _NAME_LINK = re.compile(r"`([^`]+)`__?(?!\w)|\b([A-Za-z][\w.-]{0,200})_(?=[\s.,;
 def parse_rst(text: str) -> Parsed:
     """Title ("" where there is no heading) and blocks. Never fails: what is not understood stays as text."""
     reader = _RstReader()
-    reader.read(text.expandtabs(8).splitlines())
-    return Parsed(reader.headings.title or "", tuple(block for block in reader.blocks if block.text.strip()) or reader.headings.as_blocks())
+    reader.read(substitute(text.expandtabs(8).splitlines()))
+    return Parsed(
+        reader.headings.title or "",
+        tuple(block for block in reader.blocks if block.text.strip()) or reader.headings.as_blocks(),
+    )
 
 
 def clean_inline(text: str) -> str:
@@ -53,6 +85,36 @@ def clean_inline(text: str) -> str:
     text = text.replace("``", "`")
     text = _NAME_LINK.sub(lambda match: match[1] or match[2], text)
     return re.sub(r"\\([^\w\s])", r"\1", text)
+
+
+def substitute(lines: list[str]) -> list[str]:
+    """The lines with `|name|` as what it stands for; `.. |name| replace:: text` is left out, a picture is nothing.
+
+    A name stays as it is where all names together would make more than `_MAX_SUBSTITUTED` characters.
+    """
+    stands_for: dict[str, str] = {}
+    kept: list[str] = []
+    position = 0
+    while position < len(lines):
+        definition = _SUBSTITUTION.match(lines[position])
+        end = _indented_end(lines, position + 1) if definition else position + 1
+        if definition:
+            text = " ".join(line.strip() for line in [definition["text"], *lines[position + 1 : end]])
+            stands_for[definition["name"]] = text.strip() if definition["kind"] == "replace" else ""
+        kept += [""] if definition else lines[position:end]
+        position = end
+    if not stands_for:
+        return lines
+
+    room = _MAX_SUBSTITUTED
+
+    def put(match: re.Match[str]) -> str:
+        nonlocal room
+        text = stands_for.get(match["name"], match[0])
+        room -= len(text)
+        return text if room > 0 else match[0]
+
+    return [_REFERENCE.sub(put, line) if "|" in line else line for line in kept]
 
 
 def _role_text(content: str) -> str:
@@ -107,7 +169,13 @@ class _RstReader:
         window = [line.rstrip() for line in lines[position : position + 3]]
         if len(window) == 3 and _ADORNMENT.match(window[0]) and window[1].strip() and window[0] == window[2]:
             style, title, size = window[0][0] * 2, window[1].strip(), 3
-        elif len(window) > 1 and window[0] and window[0][0] != " " and _ADORNMENT.match(window[1]) and not _ADORNMENT.match(window[0]):
+        elif (
+            len(window) > 1
+            and window[0]
+            and window[0][0] != " "
+            and _ADORNMENT.match(window[1])
+            and not _ADORNMENT.match(window[0])
+        ):
             if len(window[1]) < min(len(window[0]), 4) or window[0].startswith(".. "):
                 return 0
             style, title, size = window[1][0], window[0], 2
@@ -116,7 +184,10 @@ class _RstReader:
         self._flush_objects()
         if style not in self._styles:
             self._styles.append(style)
-        self.headings.enter(self._styles.index(style) + 1, clean_inline(title).replace("`", "").strip(" -"))
+        self._add(
+            "prose",
+            self.headings.enter(self._styles.index(style) + 1, clean_inline(title).replace("`", "").strip(" -")),
+        )
         return position + size
 
     def _read_markup(self, lines: list[str], position: int) -> int:
@@ -133,7 +204,9 @@ class _RstReader:
         return end
 
     def _read_directive(self, name: str, argument: str, body: list[str]) -> None:
-        while body and _OPTION_LINE.match(body[0]):
+        options: dict[str, str] = {}
+        while body and (option := _OPTION_LINE.match(body[0])):
+            options[option["name"]] = option["value"]
             body = body[1:]
         body = dedent_lines(body)
         if name in _OBJECTS or name.split(":")[-1] in ("def", "defprop"):
@@ -148,7 +221,11 @@ class _RstReader:
         elif name in _TABLES:
             self._add("prose", clean_inline(argument))
             rows = read_list_table(body) if name == "list-table" else list(csv.reader(body, skipinitialspace=True))
-            self._add("table", pipe_table([[clean_inline(cell) for cell in row] for row in rows]))
+            header = next(csv.reader([options.get("header") or ""], skipinitialspace=True), [])
+            if not header and options.get("header-rows", "0") == "0" and rows:
+                header = [""] * len(rows[0])  # else the first row would be read as what the columns are called
+            table = [header, *rows] if header else rows
+            self._add("table", pipe_table([[clean_inline(cell) for cell in row] for row in table]))
         elif name in _ADMONITIONS:
             label = "See also:" if name == "seealso" else f"{name.capitalize()}:"
             if body and re.match(r"\w|`", body[0]) and not argument:
@@ -166,7 +243,10 @@ class _RstReader:
             return
         names, self._objects = self._objects, []
         outer = self._object_path
-        self._object_path = (*outer, ", ".join(names)[:120])
+        heading, whole = name_definition(names)
+        self._object_path = (*outer, heading) if heading else outer
+        if whole:
+            self._add("prose", whole)
         self.read(body)
         self._object_path = outer
 
@@ -213,14 +293,16 @@ class _RstReader:
 
 
 def read_list_table(lines: list[str]) -> list[list[str]]:
-    """The rows of a `list-table`: `* - ` begins a row, an indented `- ` its other cells."""
+    """The rows of a `list-table`: `* - ` or `- - ` begins a row, `- ` below the inner sign its other cells."""
     rows: list[list[str]] = []
+    margin = 0  # of the signs that begin a cell
     for line in lines:
-        begun = re.match(r"(\*?)\s*-(?:\s+(.*)|$)", line)
-        if begun and (begun[1] or line[:4].strip() == "-"):
-            if begun[1] or not rows:
-                rows.append([])
-            rows[-1].append(begun[2] or "")
+        begun = re.match(r"(?P<outer>[*-]\s+)(?P<cell>[*-](?:\s+(?P<first>.*)|$))|\s+[*-](?:\s+(?P<other>.*)|$)", line)
+        if begun and begun["cell"]:
+            margin = begun.start("cell")
+            rows.append([begun["first"] or ""])
+        elif begun and rows and len(line) - len(line.lstrip()) == margin:
+            rows[-1].append(begun["other"] or "")
         elif rows and line.strip():
             rows[-1][-1] = f"{rows[-1][-1]} {line.strip()}".strip()
     return rows

@@ -89,7 +89,10 @@ class _WordReader:
         """Read one paragraph or table."""
         if hasattr(item, "rows"):
             self.flush()
-            rows = [[_text_of(cell) for cell in row.iterchildren(f"{_WORD}tc")] for row in item._element.iterchildren(f"{_WORD}tr")]
+            rows = [
+                [_text_of(cell) for cell in row.iterchildren(f"{_WORD}tc")]
+                for row in item._element.iterchildren(f"{_WORD}tr")
+            ]
             self._add_table([row for row in rows if any(cell.strip() for cell in row)])
             return
         text = _text_of(item._element)
@@ -97,7 +100,9 @@ class _WordReader:
         heading = _HEADING.match(style)
         if heading or style.lower() in ("title", "titel"):
             self.flush()
-            self.headings.enter(int(heading[1]) if heading else 1, text)
+            whole = self.headings.enter(int(heading[1]) if heading else 1, text)
+            if whole:
+                self.blocks.append(Block("prose", whole, self.headings.path))
         elif _CODE_STYLE.search(style) or _is_typed(item):
             self._flush_list()
             self._code += text.split("\n")
@@ -121,7 +126,9 @@ class _WordReader:
     def _flush_code(self) -> None:
         code = "\n".join(self._code).expandtabs(8).strip("\n")
         if code.strip():
-            self.blocks.append(Block("code", fence_code([line.rstrip() for line in code.split("\n")]), self.headings.path))
+            self.blocks.append(
+                Block("code", fence_code([line.rstrip() for line in code.split("\n")]), self.headings.path)
+            )
         self._code = []
 
     def _add_table(self, rows: list[list[str]]) -> None:

@@ -3,7 +3,19 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.blocks import MAX_HEADING_CHARACTERS, Block, HeadingStack, Parsed, dedent_lines, fence_code, pipe_table, read_parsed, write_parsed
+from rag.blocks import (
+    CUT,
+    MAX_HEADING_CHARACTERS,
+    Block,
+    HeadingStack,
+    Parsed,
+    dedent_lines,
+    fence_code,
+    name_definition,
+    pipe_table,
+    read_parsed,
+    write_parsed,
+)
 
 
 def test_the_first_level_one_heading_is_the_title_and_stays_out_of_the_path() -> None:
@@ -78,3 +90,32 @@ def test_a_table_has_a_rule_fills_short_rows_and_leaves_out_empty_columns() -> N
     rows = [["a", "", "b|c"], ["1\n2"], ["", " ", "x  y"]]
     assert pipe_table(rows) == "| a | b\\|c |\n| --- | --- |\n| 1 2 |  |\n|  | x y |"
     assert pipe_table([]) == pipe_table([[""], [" "]]) == ""
+
+
+def test_names_that_fit_are_a_heading_and_longer_ones_stand_whole_below_it() -> None:
+    assert name_definition(["-a  file", "", "-b"]) == ("-a file, -b", "")
+    assert name_definition([]) == ("", "")
+    long = [f"lint_off -rule {'x' * 90}", f"lint_off -file {'y' * 90}", "lint_on"]
+    assert name_definition(long) == ("lint_off, lint_on", "\n".join(f"`{name}`" for name in long))
+
+
+@given(st.lists(st.text("ab -,", max_size=90), max_size=30))
+def test_every_name_is_whole_in_the_heading_or_below_it(names: list[str]) -> None:
+    heading, whole = name_definition(names)
+    assert len(heading) <= MAX_HEADING_CHARACTERS
+    assert all(" ".join(name.split()) in (whole or heading) for name in names)
+    assert bool(heading) == any(name.strip() for name in names)
+
+
+@given(st.text("ab ", max_size=300))
+def test_a_heading_that_is_cut_says_so_and_is_given_whole(text: str) -> None:
+    stack = HeadingStack()
+    whole = stack.enter(2, text)
+    heading = "".join(stack.path)
+    assert len(heading) <= MAX_HEADING_CHARACTERS
+    if whole:
+        assert heading.endswith(CUT)
+        assert whole.startswith(heading.removesuffix(CUT))
+        assert whole == " ".join(text.split())
+    else:
+        assert heading == " ".join(text.split())

@@ -1,14 +1,27 @@
 """rag.chunker: structure decides the cuts, the limit holds, nothing is lost."""
 
 import re
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rag.blocks import Block, Parsed, write_parsed
-from rag.chunker import CHARACTERS_PER_TOKEN, build_sections, chunk_document, find_commands, longest_prefix, render, split_block
+from rag.blocks import Block, BlockKind, Parsed, write_parsed
+from rag.chunker import (
+    CHARACTERS_PER_TOKEN,
+    Part,
+    build_sections,
+    chunk_document,
+    find_owner,
+    introduce,
+    longest_prefix,
+    outermost_line,
+    read_calls,
+    render,
+    split_block,
+)
 from rag.documents import Chunk, Document, describe_place
 from rag.errors import CuttingFailed
 from rag.parser import document_text, parse
@@ -114,7 +127,9 @@ LINE = st.text('ab{}":, |`x', min_size=1, max_size=3000) | st.integers(1, 20_000
     st.sampled_from(["a.md", "a.rst", "a.txt", "a.v"]),
     st.integers(20, 120),
 )
-def test_no_line_however_long_makes_a_chunk_above_the_limit(lines: list[str], form: str, path: str, target: int) -> None:
+def test_no_line_however_long_makes_a_chunk_above_the_limit(
+    lines: list[str], form: str, path: str, target: int
+) -> None:
     text = "\n\n".join(form.replace("{}", line) for line in lines)
     document = Document("docs", path, "Router", document_text(path, text, parse(path, text)), None, "ISC")
     for chunk in chunk_document(document, count_word_pieces, target):
@@ -125,7 +140,9 @@ def test_no_line_however_long_makes_a_chunk_above_the_limit(lines: list[str], fo
 def test_two_megabytes_in_one_line_are_cut_and_lose_nothing() -> None:
     chunks = chunks_of("x" * 2_000_000, 220, path="a.txt")
     assert max(len(chunk.text) for chunk in chunks) < 221 * CHARACTERS_PER_TOKEN
-    parts = split_block(Block("prose", "".join(f"{number:08d}" for number in range(250_000)), ()), 220, lambda text: len(text) // 4)
+    parts = split_block(
+        Block("prose", "".join(f"{number:08d}" for number in range(250_000)), ()), 220, lambda text: len(text) // 4
+    )
     assert "".join(part.text for part in parts) == "".join(f"{number:08d}" for number in range(250_000))
 
 
@@ -136,14 +153,25 @@ def test_a_fence_longer_than_its_room_is_left_out() -> None:
 
 @pytest.mark.parametrize(
     ("path", "text"),
-    [("a.md", "# Commands\n\n## write_sdf\n\n## write_spef\n"), ("a.rst", "Commands\n========\n\nwrite_sdf\n---------\n\nwrite_spef\n----------\n")],
+    [
+        ("a.md", "# Commands\n\n## write_sdf\n\n## write_spef\n"),
+        ("a.rst", "Commands\n========\n\nwrite_sdf\n---------\n\nwrite_spef\n----------\n"),
+    ],
 )
 def test_a_document_of_headings_alone_is_found_by_them(path: str, text: str) -> None:
     assert [chunk.text for chunk in chunks_of(text, 100, path=path)] == ["- Commands\n- write_sdf\n- write_spef"]
 
 
 def test_equal_passages_under_equal_headings_are_kept_once() -> None:
-    text = "# T\n\n" + "## Note\n\n" + "same words here " * 30 + "\n\n## Other\n\n" + "more words " * 40 + "\n\n## Note\n\n" + "same words here " * 30
+    text = (
+        "# T\n\n"
+        + "## Note\n\n"
+        + "same words here " * 30
+        + "\n\n## Other\n\n"
+        + "more words " * 40
+        + "\n\n## Note\n\n"
+        + "same words here " * 30
+    )
     chunks = chunks_of(text, 110)
     assert len({chunk.chunk_id for chunk in chunks}) == len(chunks)
     assert [chunk.position for chunk in chunks] == list(range(len(chunks)))
@@ -151,7 +179,10 @@ def test_equal_passages_under_equal_headings_are_kept_once() -> None:
 
 
 def test_a_heading_that_comes_back_keeps_the_order() -> None:
-    blocks = [Block("prose", text, path) for text, path in [("1", ("A",)), ("2", ("B",)), ("3", ("A",)), ("4", ("A", "C")), ("5", ("A",))]]
+    blocks = [
+        Part("prose", text, path)
+        for text, path in [("1", ("A",)), ("2", ("B",)), ("3", ("A",)), ("4", ("A", "C")), ("5", ("A",))]
+    ]
     assert [block.text for block in build_sections(blocks).all_blocks()] == ["1", "2", "3", "4", "5"]
 
 
@@ -161,7 +192,11 @@ def test_render_writes_headings_where_they_change() -> None:
 
 
 WORD = st.text("abcdefgh", min_size=2, max_size=9)
-SENTENCES = st.lists(st.lists(WORD, min_size=1, max_size=12).map(lambda words: " ".join(words).capitalize() + "."), min_size=1, max_size=12)
+SENTENCES = st.lists(
+    st.lists(WORD, min_size=1, max_size=12).map(lambda words: " ".join(words).capitalize() + "."),
+    min_size=1,
+    max_size=12,
+)
 SECTION = st.tuples(st.integers(1, 4), WORD, SENTENCES.map(" ".join), st.lists(WORD, max_size=12))
 
 
@@ -177,11 +212,20 @@ def build_markdown(sections: list[tuple[int, str, str, list[str]]]) -> str:
 def test_no_text_is_lost_and_order_is_kept(sections: list[tuple[int, str, str, list[str]]], target: int) -> None:
     # headings and words of their own: equal passages under equal headings are kept once, by design
     sections = [
-        (level, f"{heading}{number}", " ".join(f"{word[0]}{number}x{at}{word[1:]}" for at, word in enumerate(prose.split())), items)
+        (
+            level,
+            f"{heading}{number}",
+            " ".join(f"{word[0]}{number}x{at}{word[1:]}" for at, word in enumerate(prose.split())),
+            items,
+        )
         for number, (level, heading, prose, items) in enumerate(sections)
     ]
     chunks = chunks_of(build_markdown(sections), target)
-    wanted = [word for _, _, prose, items in sections for word in [*prose.split(), *(item for name in items for item in ("-", name))]]
+    wanted = [
+        word
+        for _, _, prose, items in sections
+        for word in [*prose.split(), *(item for name in items for item in ("-", name))]
+    ]
     body = [line for chunk in chunks for line in chunk.text.split("\n") if not line.startswith("#")]
     assert [word for line in body for word in line.split()] == wanted
 
@@ -195,12 +239,18 @@ def test_the_limit_holds(sections: list[tuple[int, str, str, list[str]]], target
         assert re.search(r"\S", chunk.text)
 
 
-SYNOPSIS = "# Router\n\n## Global Route\n\nRoutes.\n\n```tcl\nglobal_route\n    [-guide_file file]\n```\n\n### Options\n\n"
+SYNOPSIS = (
+    "# Router\n\n## Global Route\n\nRoutes.\n\n```tcl\nglobal_route\n    [-guide_file file]\n```\n\n### Options\n\n"
+)
 
 
 def test_every_piece_of_an_option_table_names_its_command() -> None:
     rows = [f"| `-option_{number}` | sets the value {number} of the route |" for number in range(30)]
-    chunks = [chunk for chunk in chunks_of(f"{SYNOPSIS}| Switch | What |\n| --- | --- |\n" + "\n".join(rows), 60) if "option_" in chunk.text]
+    chunks = [
+        chunk
+        for chunk in chunks_of(f"{SYNOPSIS}| Switch | What |\n| --- | --- |\n" + "\n".join(rows), 60)
+        if "option_" in chunk.text
+    ]
     assert len(chunks) > 3
     assert chunks[0].text.startswith("Routes.\n\n```tcl\nglobal_route\n")
     for chunk in chunks[1:]:
@@ -215,7 +265,11 @@ def test_a_table_that_stands_with_its_synopsis_is_left_as_it_is() -> None:
 
 
 def test_prose_and_other_commands_sections_are_not_marked() -> None:
-    text = f"{SYNOPSIS}| Switch | What |\n| --- | --- |\n| -a | b |\n\n## Other\n\n" + "word " * 100 + "\n\n| X | Y |\n| --- | --- |\n| 1 | 2 |\n"
+    text = (
+        f"{SYNOPSIS}| Switch | What |\n| --- | --- |\n| -a | b |\n\n## Other\n\n"
+        + "word " * 100
+        + "\n\n| X | Y |\n| --- | --- |\n| 1 | 2 |\n"
+    )
     assert not any("For `" in chunk.text for chunk in chunks_of(text, 60) if chunk.heading_path[:1] == ("Other",))
 
 
@@ -225,18 +279,24 @@ def test_prose_and_other_commands_sections_are_not_marked() -> None:
         ("```tcl\nglobal_route\n    [-guide_file file]\n```", "global_route"),
         ("```\nproc [options]\n    -noopt\n```", "proc"),
         ("```tcl\nread_lef\n```", "read_lef"),
+        ("```tcl\nset_rc\n    [-clock]\n\nor\nset_rc\n    [-layer layer]\n```", "set_rc"),
+        ("```\narea_core = area / 2\nwidth = 3\n```", None),
         ("```shell\nmake all\n```", None),
         ("```\n# a comment\n```", None),
         ("```verilog\nmodule a;\n```", None),
     ],
 )
 def test_a_synopsis_is_known_by_its_name_or_options(code: str, command: str | None) -> None:
-    assert find_commands([Block("code", code, ("A",))]) == ({("A",): command} if command else {})
+    assert read_calls(code) == ({command: frozenset()} if command else {})
 
 
 def test_pieces_of_rest_tables_have_their_header_again() -> None:
     simple = "=== ===\na b\n=== ===\n" + "\n".join(f"{number} value" for number in range(60)) + "\n=== ==="
-    grid = "+---+---+\n| a | b |\n+===+===+\n" + "\n+---+---+\n".join(f"| {number} | value |" for number in range(60)) + "\n+---+---+"
+    grid = (
+        "+---+---+\n| a | b |\n+===+===+\n"
+        + "\n+---+---+\n".join(f"| {number} | value |" for number in range(60))
+        + "\n+---+---+"
+    )
     for table, header in ((simple, "=== ===\na b\n=== ===\n"), (grid, "+---+---+\n| a | b |\n+===+===+\n")):
         pieces = split_block(Block("table", table, ()), 40, count_words)
         assert len(pieces) > 3
@@ -246,10 +306,14 @@ def test_pieces_of_rest_tables_have_their_header_again() -> None:
 
 
 def test_a_chunk_has_the_page_of_its_first_block_and_the_documents_version_and_date() -> None:
-    parsed = Parsed("Manual", tuple(Block("prose", f"word {number} " * 20, (f"Page {number}",), number) for number in range(1, 4)))
+    parsed = Parsed(
+        "Manual", tuple(Block("prose", f"word {number} " * 20, (f"Page {number}",), number) for number in range(1, 4))
+    )
     document = Document("docs", "a.pdf", "Manual", write_parsed(parsed), None, "ISC", version="2.0", date="2026-01-01")
     chunks = chunk_document(document, count_words, 50)
-    assert [(chunk.page, chunk.version, chunk.date) for chunk in chunks] == [(number, "2.0", "2026-01-01") for number in range(1, 4)]
+    assert [(chunk.page, chunk.version, chunk.date) for chunk in chunks] == [
+        (number, "2.0", "2026-01-01") for number in range(1, 4)
+    ]
     assert [chunk.page for chunk in chunk_document(document, count_words, 500)] == [1]
 
 
@@ -290,3 +354,173 @@ def test_a_command_with_a_name_of_a_page_does_not_hang_the_cut() -> None:
     text = f"# T\n\n```\n{'a_' * 4000} -x\n```\n\n" + "| a | b |\n|---|---|\n" + "| c | d |\n" * 200
     chunks = chunk_document(Document("docs", "a.md", "T", text, None, "ISC"), lambda part: len(part) // 3, 60)
     assert chunks
+
+
+SCRIPT = """```tcl
+set_activity -global 0.1
+report_power
+
+analyze_grid -net VDD \\
+    -source STRAPS
+analyze_grid -net VSS
+```"""
+
+
+def test_a_table_below_a_script_is_of_the_command_that_has_its_options() -> None:
+    calls = read_calls(SCRIPT)
+    assert calls == {"set_activity": {"-global"}, "analyze_grid": {"-net", "-source"}}
+    assert (
+        find_owner(calls, "| Item | Meaning |\n| --- | --- |\n| `-source` | not -global |\n| `-corner` | corner |")
+        == "analyze_grid"
+    )
+    assert find_owner(calls, "| Item | Meaning |\n| --- | --- |\n| `-corner` | corner |") == ""
+    assert find_owner(calls, "| Item | Meaning |\n| --- | --- |\n| `-net` | net |\n| `-global` | all |") == ""
+
+
+def test_a_synopsis_names_no_table_below_another_example() -> None:
+    table = Block("table", "| Finding | Fix |\n| --- | --- |\n| short | move |", ("A",))
+    synopsis, script = Block("code", "```\nroute_all [-x]\n```", ("A",)), Block("code", SCRIPT, ("A",))
+    assert [part.command for part in introduce([synopsis, table, script, table])] == ["", "route_all", "", ""]
+    inner = replace(table, heading_path=("A", "Options"))
+    assert introduce([synopsis, inner])[1].command == "route_all"
+
+
+@pytest.mark.parametrize(
+    ("above", "kind", "lead"),
+    [
+        (("prose", "It has a graph. Its nodes are:"), "list", "Its nodes are:"),
+        (("prose", "It has a graph. Its nodes are:"), "prose", ""),
+        (("prose", "It has a graph."), "code", ""),
+        (("prose", "What the columns mean."), "table", "What the columns mean."),
+        (("prose", "**Example**"), "code", "**Example**"),
+        (("prose", "**Example**"), "list", ""),
+        (("list", "- First do this.\n- Then run e.g. so:"), "code", "Then run e.g. so:"),
+        (("code", "```\nx:\n```"), "table", ""),
+    ],
+)
+def test_what_introduces_a_block_is_the_end_of_the_one_above(
+    above: tuple[BlockKind, str], kind: BlockKind, lead: str
+) -> None:
+    parts = introduce([Block(*above, ("A",)), Block(kind, "text", ("A",)), Block(kind, "text", ("B",))])
+    assert [part.lead for part in parts] == ["", lead, ""]
+
+
+def test_items_of_one_list_have_the_same_lead_in_and_those_below_an_inner_one_none() -> None:
+    blocks = [Block("prose", "Either of:", ())] + [
+        Block("list", text, ()) for text in ("- one", "- two:", "- inner", "- three")
+    ]
+    assert [part.lead for part in introduce(blocks)] == ["", "Either of:", "Either of:", "two:", ""]
+
+
+def test_code_is_not_parted_from_the_sentence_that_introduces_it() -> None:
+    code = "```tcl\n" + "\n".join(f"set_delay {number}" for number in range(15)) + "\n```"
+    text = "# T\n\n" + "Some words here. " * 10 + f"\n\nSet all delays as follows:\n\n{code}\n"
+    chunks = chunks_of(text, 40)
+    assert chunks[1].text == f"Set all delays as follows:\n\n{code}"
+    assert "as follows" not in chunks[0].text
+
+
+def test_a_paragraph_that_says_more_stays_and_its_last_sentence_stands_again() -> None:
+    items = "\n".join(f"- `mode_{number}`, which does something" for number in range(8))
+    chunks = chunks_of(f"# T\n\n{'Many words stand here. ' * 6}The modes are:\n\n{items}\n", 50)
+    assert chunks[0].text.endswith("Many words stand here. The modes are:")
+    assert chunks[1].text == f"The modes are:\n\n{items}"
+
+
+def test_a_long_table_has_its_caption_and_header_above_each_part() -> None:
+    rows = [f"| `mode_{number}` | what the mode {number} does |" for number in range(30)]
+    table = "| Mode | What |\n| --- | --- |\n" + "\n".join(rows)
+    chunks = chunks_of(f"# T\n\n## Modes\n\nThere are many. Modes of the router:\n\n{table}\n", 60)
+    assert chunks[0].text.startswith("There are many. Modes of the router:\n\n| Mode | What |")
+    for chunk in chunks[1:]:
+        assert chunk.text.startswith("Modes of the router:\n\n| Mode | What |\n| --- | --- |\n| `mode_")
+        assert chunk.text.count("mode_") > 2
+    assert [line for chunk in chunks for line in chunk.text.split("\n") if "mode_" in line] == rows
+
+
+def test_a_table_that_fits_alone_is_not_cut_for_its_lead_in() -> None:
+    rows = "\n".join(f"| `mode_{number}` | what it does |" for number in range(6))
+    chunks = chunks_of(
+        "# T\n\n" + "word " * 45 + f"\n\nThese are all the modes:\n\n| Mode | What |\n| --- | --- |\n{rows}\n", 54
+    )
+    assert [chunk.text.count("mode_") for chunk in chunks] == [0, 6]
+
+
+def test_a_long_lead_in_is_not_repeated() -> None:
+    rows = "\n".join(f"| `mode_{number}` | what it does |" for number in range(20))
+    lead = "these words " * 10 + "are:"
+    chunks = chunks_of(f"# T\n\n{lead}\n\n| Mode | What |\n| --- | --- |\n{rows}\n", 60)
+    assert sum("these words" in chunk.text for chunk in chunks) == 1
+
+
+def test_a_row_too_long_for_a_chunk_has_its_name_in_each_part() -> None:
+    sentences = [f"Sentence {number} says one thing more." for number in range(12)]
+    rows = [f"| MARGIN | {' '.join(sentences)} | 7 |", "| NEXT | Last. | 8 |"]
+    chunks = chunks_of("\n".join(["# T\n", "| Variable | What | Default |", "| --- | --- | --- |", *rows]), 50)
+    rows = [line for chunk in chunks for line in chunk.text.split("\n") if "Sentence" in line]
+    assert len(rows) > 2
+    assert all(row.startswith("| MARGIN | Sentence ") and row.count("|") == 4 for row in rows)
+    assert [row.endswith("| 7 |") for row in rows] == [True, *[False] * (len(rows) - 1)]
+    assert re.findall(r"Sentence [^.]*\.", " ".join(rows)) == sentences
+
+
+def test_a_piece_of_code_begins_below_a_blank_line_or_far_out() -> None:
+    assert outermost_line(["a", "b", "", "c", "d"]) == 3
+    assert outermost_line(["a", " b", " c", "d", " e", " f"]) == 3
+    assert outermost_line(["a", "b"]) == 1
+    lines = [
+        line
+        for number in range(12)
+        for line in (f"create_region r{number} -core \\", "    -area 1 2 3 4 \\", "    -layer m1")
+    ]
+    for chunk in chunks_of("# T\n\n```tcl\n" + "\n".join(lines) + "\n```\n", 50):
+        assert chunk.text.startswith("```tcl\ncreate_region")
+        assert chunk.text.endswith("-layer m1\n```")
+
+
+def test_the_last_part_of_a_table_does_not_hold_one_row_alone() -> None:
+    rows = [f"| `mode_{number}` | what it does |" for number in range(8)]
+    for count in range(3, 8):
+        pieces = split_block(
+            Block("table", "\n".join(["| a | b |", "| --- | --- |", *rows[:count]]), ()), 32, count_words
+        )
+        assert len(pieces) < 2 or pieces[-1].text.count("mode_") > 1
+        assert all(count_words(piece.text) <= 32 for piece in pieces)
+
+
+def test_rows_of_grid_tables_keep_their_lines_together() -> None:
+    row = "| {0} | value |\n| | more |\n+---+---+"
+    grid = "+---+---+\n| a | b |\n+===+===+\n" + "\n".join(row.format(number) for number in range(20))
+    for piece in split_block(Block("table", grid, ()), 40, count_words):
+        body = piece.text.split("\n")[3:]
+        assert body[-1] == "+---+---+"
+        assert len(body) % 3 == 0
+
+
+LINES = st.lists(st.lists(WORD, min_size=1, max_size=6).map(" ".join), min_size=1, max_size=25)
+INTRODUCED = st.tuples(LINES, st.sampled_from(["| {} | {} |", "- {} {}", "set_{} -{} 1", "Word {} {}."]))
+
+
+def write_block(number: int, lines: list[str], form: str) -> str:
+    """A paragraph that introduces, and what it introduces; the lines' numbers are found nowhere else."""
+    written = [form.replace("{}", f"n{number}x{at}", 1).replace("{}", line) for at, line in enumerate(lines)]
+    if form.startswith("|"):
+        written = ["| Name | What |", "| --- | --- |", *written]
+    if form.startswith("set_"):
+        written = ["```tcl", *written, "```"]
+    return f"Here is one. Those of the kind {number} are:\n\n" + "\n".join(written)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(INTRODUCED, min_size=1, max_size=6), st.integers(20, 120), st.booleans())
+def test_the_limit_holds_and_nothing_is_lost_below_lead_ins(
+    blocks: list[tuple[list[str], str]], target: int, with_headings: bool
+) -> None:
+    parts = [write_block(number, lines, form) for number, (lines, form) in enumerate(blocks)]
+    between = "\n\n### Part\n\n" if with_headings else "\n\n"
+    chunks = chunks_of(f"# T\n\n## Kinds\n\n{between.join(parts)}\n", target)
+    for chunk in chunks:
+        place = count_words(describe_place(chunk.title, chunk.heading_path))
+        assert count_words(chunk.text) <= max(target - place, target // 2)
+    found = re.findall(r"n\d+x\d+", " ".join(chunk.text for chunk in chunks))
+    assert list(dict.fromkeys(found)) == re.findall(r"n\d+x\d+", " ".join(parts))

@@ -129,3 +129,10 @@ def test_no_markup_breaks_the_parser(junk: str, start: int, end: int) -> None:
     page = SPHINX[:start] + junk + SPHINX[end:]
     with suppress(ParseFailed):
         assert all(block.text.strip() for block in parse_html(page.encode()).blocks)
+
+
+def test_a_tables_caption_stands_above_it() -> None:
+    rows = "<tr><th>Mode</th><th>What</th></tr><tr><td>a</td><td>b</td></tr>"
+    page = f"<h1>T</h1><table><caption>Modes of <code>route</code></caption>{rows}</table>"
+    texts = [block.text for block in parse_html(page.encode()).blocks]
+    assert texts == ["Modes of `route`", "| Mode | What |\n| --- | --- |\n| a | b |"]

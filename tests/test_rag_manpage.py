@@ -178,3 +178,14 @@ def test_what_is_no_manual_page_is_named() -> None:
 def test_no_page_breaks_the_parser(lines: list[str]) -> None:
     for block in parse_man("\n".join([".TH X 1", *lines])).blocks:
         assert block.text.strip()
+
+
+def test_tags_without_a_text_share_the_next_one_or_are_listed() -> None:
+    options = ".TP\n.B \\-a\n.TP\n.B \\-b\nBoth.\n.TP\n.B \\-c\nAlone.\n.TP\n.B \\-d\n"
+    page = f".TH A 1\n.SH OPTIONS\n{options}.SH SEE ALSO\nmore\n"
+    assert [(block.heading_path, block.text) for block in parse_man(page).blocks] == [
+        (("OPTIONS", "-a, -b"), "Both."),
+        (("OPTIONS", "-c"), "Alone."),
+        (("OPTIONS",), "`-d`"),
+        (("SEE ALSO",), "more"),
+    ]

@@ -8,7 +8,7 @@ from rag.blocks import Block, fence_code, squeeze_table
 from rag.documents import Document
 from rag.errors import ParseFailed
 from rag.markdown import parse_markdown
-from rag.parser import FORMATS, decode, document_text, format_of, parse, parse_document
+from rag.parser import FORMATS, decode, document_text, format_of, parse, parse_document, read_file
 from rag.rst import parse_rst
 
 MARKDOWN = """---
@@ -167,8 +167,10 @@ def test_rst_options_without_a_body_are_still_found() -> None:
 
 
 def test_rst_substitution_and_footnote() -> None:
-    texts = [block.text for block in parse_rst("Tee\n===\n\n.. |x| replace:: word\n\n.. [1] A source.\n").blocks]
-    assert texts == ["word", "1: A source."]
+    definitions = ".. |x| replace:: word,\n   phrase\n.. |logo| image:: a.png\n"
+    text = f"Tee\n===\n\n{definitions}\n|logo|\n\n|x|\n   is |x|_, not |y|.\n\n.. [1] A source.\n"
+    texts = [block.text for block in parse_rst(text).blocks]
+    assert texts == ["word, phrase\n   is word, phrase, not |y|.", "1: A source."]
 
 
 @settings(max_examples=200, deadline=None)
@@ -302,8 +304,16 @@ def test_rst_list_and_csv_tables_have_cells() -> None:
         ("prose", "Types"),
         ("table", "| Name | What |\n| --- | --- |\n| `A` | the first of two |\n| B |  |"),
     ]
-    text = '.. csv-table::\n   :header: a\n\n   name, what\n   x, "one, two"\n'
-    assert parse_rst(text).blocks[0].text == "| name | what |\n| --- | --- |\n| x | one, two |"
+    text = '.. csv-table::\n   :header: "a, b", c\n\n   name, what\n   x, "one, two"\n'
+    assert parse_rst(text).blocks[0].text == "| a, b | c |\n| --- | --- |\n| name | what |\n| x | one, two |"
+    text = ".. csv-table::\n   :header-rows: 1\n\n   name, what\n   x, y\n"
+    assert parse_rst(text).blocks[0].text == "| name | what |\n| --- | --- |\n| x | y |"
+
+
+def test_a_table_that_names_no_header_has_an_empty_one() -> None:
+    text = ".. list-table::\n\n   - - *a*\\ .cpp\n     - Model - or not\n   - - b\n     - Header\n\n       - inner\n"
+    rows = ["|  |  |", "| --- | --- |", "| *a*\\ .cpp | Model - or not |", "| b | Header - inner |"]
+    assert parse_rst(text).blocks[0].text == "\n".join(rows)
 
 
 @pytest.mark.parametrize(
@@ -353,3 +363,49 @@ def test_line_ends_become_unix_ones() -> None:
 def test_many_openings_that_nothing_closes_are_read_in_linear_time(unit: str) -> None:
     for name in ("x.md", "x.rst", "x.txt"):
         assert parse(name, f"Text.\n\n{unit * (400_000 // len(unit))}").blocks[0].text.startswith("Text.")
+
+
+LONG = [f"lint_off [-rule <message>] [-file <file_{number}>] [-contents <wildcard>]" for number in range(3)]
+TERMS = "".join(f"<dt>{name.replace('<', '&lt;')}</dt>" for name in LONG)
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("a.rst", "Control\n=======\n\n" + "".join(f".. option:: {name}\n\n" for name in LONG) + "   Off.\n\n   On.\n"),
+        ("a.1", ".TH A 1\n.SH NAME\nControl\n" + "".join(f".TP\n{name}\n" for name in LONG) + "Off.\n.IP\nOn.\n"),
+        ("a.1", ".TH A 1\n.SH NAME\nControl\n" + "".join(f'.IP "{name}"\n' for name in LONG) + "Off.\n.IP\nOn.\n"),
+        ("a.html", f"<h1>Control</h1><dl>{TERMS}<dd><p>Off.<p>On.</dd></dl>"),
+    ],
+)
+def test_a_definition_too_long_for_a_heading_stands_whole_below_it(path: str, text: str) -> None:
+    blocks = read_file(path, text.encode())[1].blocks[-3:]
+    assert {block.heading_path[-1] for block in blocks} == {"lint_off"}
+    assert [block.text for block in blocks] == ["\n".join(f"`{name}`" for name in LONG), "Off.", "On."]
+
+
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [
+        ("a.md", "# T\n\n## {}\n\nText.\n"),
+        ("a.rst", "Tool\n====\n\n{}\n----\n\nText.\n"),
+        ("a.html", "<h1>T</h1><h2>{}</h2><p>Text.</p>"),
+    ],
+)
+def test_the_words_of_an_overlong_heading_are_not_lost(path: str, form: str) -> None:
+    heading = " ".join(f"word{number}" for number in range(40))
+    blocks = read_file(path, form.replace("{}", heading).encode())[1].blocks
+    assert [block.text for block in blocks] == [heading, "Text."]
+    assert heading.startswith(blocks[1].heading_path[-1].removesuffix(" …"))
+
+
+def test_a_row_of_a_markdown_table_that_goes_on_in_the_next_line_is_one() -> None:
+    table = parse_markdown("| a | b |\n| --- | --- |\n| `-x` | one,\n  two |\n| `-y` | three |\n").blocks[0].text
+    assert table == "| a | b |\n| --- | --- |\n| `-x` | one, two |\n| `-y` | three |"
+    bare = "a | b\n--- | ---\nx | one\ny | two"
+    assert parse_markdown(bare).blocks[0].text == bare
+
+
+def test_a_substitution_that_would_grow_without_end_is_left() -> None:
+    text = ".. |x| replace:: " + "word " * 2000 + "\n\n" + "|x|\n" * 20_000
+    assert len(parse_rst(text).blocks[0].text) < 2 * 2**20

@@ -422,13 +422,36 @@ def test_what_is_no_name_of_a_command_or_message_in_a_manual_page() -> None:
     assert [(card.name, card.description) for card in reference.variables] == [("DIGEST_HOME", "where it lives")]
 
 
-def test_a_heading_that_was_cut_gives_what_comes_before_the_cut() -> None:
-    first = "lint_off [-rule <message>] [-file <filename>] [-lines <first_line> <last_line>] [-contents <contents_wildcard>] [-match <wild>]"
-    reference = read(f"Control\n=======\n\n.. option:: {first}\n\n   Switch a warning off.\n", "control.rst")
+LONG = (
+    "lint_off [-rule <message>] [-file <file_name>] [-lines <first_line> <last_line>] "
+    "[-contents <contents_wildcard>] [-match <wildcard>]"
+)
+
+
+def test_a_definition_too_long_for_a_heading_is_read_whole() -> None:
+    text = (
+        f"Control\n=======\n\n.. option:: {LONG}\n\n.. option:: lint_on [-rule <message>]\n\n   Switch a warning off.\n"
+    )
+    reference = read(text, "control.rst")
     card = command(reference, "lint_off")
-    assert card.is_partial
-    assert card.synopsis.endswith("[-contents <contents_wildcard> ...")
-    assert [option.name for option in card.options] == ["-rule", "-file", "-lines", "-contents"]
+    assert (card.synopsis, card.description, card.is_partial) == (LONG, "Switch a warning off.", False)
+    assert [option.name for option in card.options] == ["-rule", "-file", "-lines", "-contents", "-match"]
+    assert command(reference, "lint_on").description == "Switch a warning off."
+
+
+def test_many_options_with_one_description_are_all_read() -> None:
+    names = [f"-fno-optimisation-{number}" for number in range(12)]
+    directives = "\n\n".join(f".. option:: {name}" for name in names)
+    synopsis = "tool\n====\n\nSynopsis\n--------\n\n::\n\n   tool [options] file\n"
+    text = f"{synopsis}\nOptions\n-------\n\n{directives}\n\n   Switch it off.\n"
+    options = command(read(text, "tool.rst"), "tool").options
+    assert [(option.name, option.description) for option in options] == [(name, "Switch it off.") for name in names]
+
+
+def test_a_heading_that_was_cut_gives_what_comes_before_the_cut() -> None:
+    documents = read(f"# Control\n\n## {LONG}\n\n```\nlint_off -rule WIDTH\n```\n", "control.md")
+    card = command(documents, "lint_off")
+    assert [option.name for option in card.options][:4] == ["-rule", "-file", "-lines", "-contents"]
 
 
 @pytest.mark.parametrize("tokens", [30, 45, 60])
@@ -531,3 +554,17 @@ def test_cards_are_values() -> None:
     assert Message("A-1", "text", "notes", place).name == "A-1"
     assert Variable("A", "", "", "", "notes", place) == Variable("A", "", "", "", "notes", place)
     assert Option("-a", "", "", "", place).synopsis_place is None
+
+
+def test_the_parts_of_a_row_are_read_as_one_description() -> None:
+    sentences = " ".join(f"Sentence {number} says more." for number in range(30))
+    table = f"| Option | Description |\n|---|---|\n| `-x` | {sentences} |\n| `-y` | Last. |\n"
+    text = f"# Cut\n\n## Cut All\n\n```tcl\ncut_all\n    [-x value]\n```\n\n{table}"
+    chunks = chunks_of(text, tokens=40)
+    assert sum("`-x`" in chunk.text for chunk in chunks) > 2
+    options = command(read_reference(chunks), "cut_all").options
+    assert [(option.name, option.description) for option in options] == [
+        ("-x", sentences[: len(options[0].description)]),
+        ("-y", "Last."),
+    ]
+    assert len(options[0].description) > 300

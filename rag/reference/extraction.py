@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby, islice
 
+from rag.blocks import CUT, MAX_HEADING_CHARACTERS
 from rag.documents import Chunk
 from rag.passages import ITEM
 from rag.reference.cards import Command, Message, Option, Place, Reference, Variable
@@ -92,11 +93,11 @@ _SET = re.compile(r"set (?P<name>[a-z]\w*_\w+) (?P<values>\w+(?:\|\w+)+|<[^<>]+>
 _TELLS = re.compile(r"\A(?!Returns\b).*[.!)]\Z|\ATo .*:\Z", re.DOTALL)
 # Documents that show what is new of a command, and not the whole.
 _NOTES = re.compile(r"change_?log|release[-_ ]?notes|what.?s[-_ ]?new|\b(?:changes|news|history)\b", re.IGNORECASE)
+_WHOLE_NAME = re.compile(r"`([^`]+)`")
 MOST_CALLS = 20_000  # of a document
 MOST_EXAMPLES = 200  # of one command that are held against its cards
 _NAME_AND_PURPOSE = re.compile(r"(?P<name>[a-z][\w:.-]*)\s*(?:\s-+\s|\n)\s*(?P<told>\S.*)", re.DOTALL)
 MOST_CANDIDATES = 20  # commands of one section that its options may be of
-_CUT_AT = 118  # characters from which on a heading was perhaps cut (`rag.blocks.MAX_HEADING_CHARACTERS`)
 
 
 def read_reference(chunks: Iterable[Chunk]) -> Reference:
@@ -138,6 +139,14 @@ def _collection(chunk: Chunk) -> str:
     return chunk.collection
 
 
+def _whole_names(block: SectionBlock) -> list[str]:
+    """The names that are too long for a heading, which a block gives one a line (`rag.blocks.name_definition`)."""
+    found = [_WHOLE_NAME.fullmatch(line.text) for line in block.lines] if block.kind == "prose" and block.path else []
+    names = [name[1] for name in found if name]
+    is_all = len(names) == len(block.lines) and names and len(", ".join(names)) > MAX_HEADING_CHARACTERS
+    return names if is_all and block.path[-1].startswith(names[0].split(" ", 1)[0]) else []
+
+
 def _path(chunk: Chunk) -> str:
     return chunk.path
 
@@ -174,11 +183,21 @@ class _DocumentReader:
             name for passage in passages for found in _NAMED.finditer(passage.text) for name in found.groups() if name
         )
         before: SectionBlock | None = None
+        names: list[str] = []  # of a heading that is too long to stand over passages: its first block has them
         for block in read_blocks(passages):
             if not before or block.path != before.path:
+                if before and names:
+                    self._read_heading(before, names)
                 self._prose = self._first_prose = None
                 self._waiting = []
+                names = _whole_names(block)
+                if names:
+                    before = block
+                    continue
                 self._read_heading(block)
+            elif names:
+                self._read_heading(block, names)
+                names = []
             elif block.kind == "prose" and not self._first_prose and before.kind == "code":
                 self._read_heading(block)  # what it does stands below the code
             if block.kind == "code":
@@ -191,6 +210,8 @@ class _DocumentReader:
                 self._read_prose(block)
             self._read_messages(block)
             before = block
+        if before and names:
+            self._read_heading(before, names)
 
     def finish(self, is_partial: bool) -> Iterator[Command]:
         """The document's commands; `is_partial`: it is one that shows what is new of them."""
@@ -218,22 +239,24 @@ class _DocumentReader:
 
     # --- headings that are options, commands, variables or messages ---------------------------------------------
 
-    def _read_heading(self, block: SectionBlock) -> None:
-        """What the heading over this block, the first below it, names."""
+    def _read_heading(self, block: SectionBlock, names: Sequence[str] = ()) -> None:
+        """What the heading over this block, the first below it, names; or what stands there in its place (`names`)."""
         if not block.path:
             return
-        heading, above = block.path[-1], (self._title, *block.path[:-1])
-        told = "" if block.kind == "code" else shorten(block.text)
-        if options := _heading_options(heading):
+        heading, above = ", ".join(names) or block.path[-1], (self._title, *block.path[:-1])
+        is_cut = heading.endswith(CUT)
+        heading = heading.removesuffix(CUT)
+        told = "" if block.kind == "code" or _whole_names(block) else shorten(block.text)
+        if options := [option for name in names or [heading] for option in _heading_options(name, is_cut)]:
             owner = self._owner(block.path[:-1], [name for name, _ in options], block.place())
             for name, argument in options if owner else ():
                 assert owner is not None
-                owner.is_cut |= len(heading) >= _CUT_AT
+                owner.is_cut |= is_cut
                 owner.add(Option(name, argument, find_default(told), told, block.place(), is_described=True))
         elif capitals := _CAPITALS.fullmatch(heading):
             self._read_capitals(capitals["name"], above, told, block)
         else:
-            self._read_called_headings(heading, told, block)
+            self._read_called_headings(names or _BETWEEN_CALLS.split(heading), told, block, is_cut)
 
     def _read_capitals(self, heading: str, above: Sequence[str], told: str, block: SectionBlock) -> None:
         """`WIDTHTRUNC` below "Warnings", `VERILATOR_ROOT` below "Environment"; not the sections that every manual page has."""
@@ -247,10 +270,8 @@ class _DocumentReader:
         elif WORD.fullmatch(heading):
             self._add_message(heading, told[:LONGEST_TEXT], block.place())
 
-    def _read_called_headings(self, heading: str, told: str, block: SectionBlock) -> None:
+    def _read_called_headings(self, pieces: Sequence[str], told: str, block: SectionBlock, is_cut: bool) -> None:
         """`lint_off [-rule <message>]`, several with commas: a command stands over what it does."""
-        is_cut = len(heading) >= _CUT_AT
-        pieces = _BETWEEN_CALLS.split(heading)
         for number, piece in enumerate(pieces, start=1):
             is_last = is_cut and number == len(pieces)
             synopsis = read_synopsis([piece], is_cut=is_last)
@@ -591,9 +612,9 @@ class _DocumentReader:
         return None
 
 
-def _heading_options(heading: str) -> list[tuple[str, str]]:
+def _heading_options(heading: str, is_cut: bool) -> list[tuple[str, str]]:
     """The options that a heading consists of; of one that was cut, all but the last."""
     if heading[:1] not in "-+[`":
         return []
-    whole = heading.rpartition(", ")[0] if len(heading) >= _CUT_AT else heading
+    whole = heading.rpartition(", ")[0] if is_cut else heading
     return read_option_names(whole.replace("`", ""))

@@ -7,6 +7,7 @@ A line knows its passage and where it stands in it, so that whatever is read fro
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -17,6 +18,7 @@ from rag.reference.cards import Place
 
 SectionKind = Literal["prose", "list", "table", "code"]
 MOST_LINES = 400  # of a block: what is longer is data
+_CELL_BORDER = re.compile(r"(?<!\\)\|")
 LONGEST_ROW = 4000  # characters of a table's row
 
 
@@ -68,7 +70,10 @@ def read_blocks(chunks: Iterable[Chunk]) -> Iterator[SectionBlock]:
     waiting: SectionBlock | None = None
     headed: SectionBlock | None = None  # the last table with a header
     for chunk in chunks:
-        for block in _blocks_of(chunk):
+        blocks = list(_blocks_of(chunk))
+        if waiting:
+            waiting, blocks = _take_rest(waiting, blocks)
+        for block in blocks:
             if waiting and block.begins_chunk and _goes_on(waiting, block):
                 waiting = replace(waiting, lines=(*waiting.lines, *block.lines))
                 continue
@@ -96,6 +101,38 @@ def _goes_on(before: SectionBlock, block: SectionBlock) -> bool:
     """Whether code is the rest of the code before it: under the same headings, it begins indented, and both together are no data."""
     is_alike = before.kind == block.kind == "code" and (before.path, before.language) == (block.path, block.language)
     return is_alike and block.lines[0].text[:1].isspace() and len(before.lines) + len(block.lines) <= MOST_LINES
+
+
+def _take_rest(table: SectionBlock, blocks: list[SectionBlock]) -> tuple[SectionBlock, list[SectionBlock]]:
+    """A table with the rest of its last row, where the next passage begins with that, and what else the passage has."""
+    at = next((number for number, block in enumerate(blocks[:3]) if block.kind != "prose"), 0)
+    if not blocks or blocks[at].path != table.path or not _repeats_row(table, blocks[at]):
+        return table, blocks
+    header, first, others = blocks[at].lines[:2], blocks[at].lines[2], blocks[at].lines[3:]
+    row = replace(table.lines[-1], text=_join_cells(table.lines[-1].text, first.text))
+    left = [*blocks[:at], replace(blocks[at], lines=(*header, *others))] if others else []
+    return replace(table, lines=(*table.lines[:-1], row)), [*left, *blocks[at + 1 :]]
+
+
+def _repeats_row(table: SectionBlock, block: SectionBlock) -> bool:
+    """Whether a table begins with the rest of another's last row: its first cell and one more (`rag.chunker`)."""
+    if not (has_header(table) and has_header(block) and len(table.lines) > 2 and len(block.lines) > 2):
+        return False
+    row, rest = (_CELL_BORDER.split(piece.lines[at].text.strip().strip("|")) for piece, at in ((table, -1), (block, 2)))
+    return (
+        row[0].strip() == rest[0].strip() != ""
+        and len(row) == len(rest) > 1
+        and sum(map(bool, map(str.strip, rest))) == 2
+    )
+
+
+def _join_cells(row: str, rest: str) -> str:
+    """A row with the cells of its rest put to its own; the first is that of both."""
+    pairs = zip(_CELL_BORDER.split(row), _CELL_BORDER.split(rest), strict=False)
+    cells = [
+        cell if number < 2 else f"{cell.rstrip()} {more.strip()}".rstrip() for number, (cell, more) in enumerate(pairs)
+    ]
+    return "|".join(cells)[:LONGEST_ROW]
 
 
 def _is_cut(table: SectionBlock, headed: SectionBlock | None) -> bool:
