@@ -1,6 +1,7 @@
-"""What one answer of the gateway is worth: key facts, wrong claims, refusals, loops, and names that come from nowhere. Pure: texts in, values out.
+"""What one answer of the gateway is worth: key facts, wrong claims, refusals, loops, and names that come from nowhere.
 
-It asks nothing. A pattern finds a fact in whatever words it stands; what is not true and in no pattern goes unseen.
+Pure: texts in, values out. It asks nothing. A pattern finds a fact in whatever words it stands; what is not true and in
+no pattern goes unseen.
 
     measure(question, answer="Run `repair_antennas`.", passages=["repair_antennas inserts diodes"], finish_reason="stop")["measures"]["complete"]
 """
@@ -32,15 +33,23 @@ _MODELS_REFUSAL = re.compile(
     re.IGNORECASE,
 )
 _FIRST_SENTENCE = re.compile(r".*?(?:[.!?](?=\s|\Z)|\n\n|\Z)", re.DOTALL)
-_SUFFIXES = "|".join(FILE_SUFFIXES)
-_PATH = re.compile(rf"(?:[\w.~+-]*/)*[\w+-][\w.+-]*\.(?:{_SUFFIXES})\b|(?<![\w./])(?:~|\.{{1,2}})?(?:/[\w.+-]+){{2,}}", re.IGNORECASE)
+
+# A file with its folders, an absolute path, a file alone. Time grows with the text and no faster: folders are looked
+# for only where a run of their signs begins, and a file alone only where a run of the signs of names does.
+_FILE = rf"[\w+-][\w.+-]*\.(?:{'|'.join(FILE_SUFFIXES)})\b"
+_PATH = re.compile(
+    rf"((?<![\w.~+/-])(?:[\w.~+-]*+/)*{_FILE}"
+    r"|(?<![\w./])(?:~|\.{1,2})?(?:/[\w.+-]+){2,})"
+    rf"|(?<![\w.+-])\.*+({_FILE})",
+    re.IGNORECASE,
+)
 
 
 def is_refusal(answer: str) -> bool:
-    """Whether an answer says that the documents do not hold it: in the gateway's words, which may be of an option that no document has, or in a
-    model's as its first sentence.
+    """Whether an answer says that the documents do not hold it.
 
-    A later sentence of that kind is a remark about a part of the question.
+    In the gateway's words, which may be of an option that no document has, or in a model's as its first sentence. A later
+    sentence of that kind is a remark about a part of the question.
     """
     text = answer.strip()
     first = _FIRST_SENTENCE.match(text)
@@ -49,7 +58,9 @@ def is_refusal(answer: str) -> bool:
 
 def missing_facts(question: AnswerQuestion, answer: str) -> list[tuple[Pattern, ...]]:
     """The key facts of which no alternative stands in the answer."""
-    return [alternatives for alternatives in question.facts if not any(pattern.search(answer) for pattern in alternatives)]
+    return [
+        alternatives for alternatives in question.facts if not any(pattern.search(answer) for pattern in alternatives)
+    ]
 
 
 def forbidden_claims(question: AnswerQuestion, answer: str) -> list[str]:
@@ -84,6 +95,11 @@ def _words(text: str) -> list[str]:
     return re.findall(r"\w+", text.lower())
 
 
+def find_paths(text: str) -> list[str]:
+    """The file names and paths of a text, in its order."""
+    return [match[1] or match[2] for match in _PATH.finditer(text)]
+
+
 def unknown_names(answer: str, known: Sequence[str], is_cut: bool = False) -> list[str]:
     """The names of an answer (commands, options, variables, message numbers, file names, paths) that stand in none of the `known` texts.
 
@@ -92,11 +108,13 @@ def unknown_names(answer: str, known: Sequence[str], is_cut: bool = False) -> li
     answer = drop_last_word(answer) if is_cut else answer
     source = "\n".join(known).lower()
     names = {name for name in corpus_names([BULLET.sub(" ", answer)]) if name[-1].isalnum()} - corpus_names(known)
-    paths = {path.lower().rstrip(".") for path in _PATH.findall(answer)}
+    paths = {path.lower().rstrip(".") for path in find_paths(answer)}
     return sorted(names | {path for path in paths if path not in source})
 
 
-def measure(question: AnswerQuestion, answer: str, passages: Sequence[str], finish_reason: str | None) -> dict[str, Any]:
+def measure(
+    question: AnswerQuestion, answer: str, passages: Sequence[str], finish_reason: str | None
+) -> dict[str, Any]:
     """All verdicts on one answer, as plain values for JSON; `passages` are the texts, with their places, that it could stand on.
 
     complete: 1 where every key fact is found, else 0. facts: the share of them. forbidden: 1 where a claim is known to be wrong.

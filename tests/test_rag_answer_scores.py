@@ -3,9 +3,12 @@
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rag.answer_questions import AnswerQuestion
-from rag.answer_scores import has_loop, is_refusal, measure, unknown_names
+from rag.answer_scores import find_paths, has_loop, is_refusal, measure, unknown_names
+from rag.answering.names import FILE_SUFFIXES
 from rag.answering.prompt import nothing_found
 
 PASSAGE = "Repair Antennas\nsrc/grt/README.md > Global Routing\nrepair_antennas [-iterations n] inserts diodes; see flow/scripts/global_route.tcl."
@@ -27,7 +30,11 @@ def test_a_complete_answer_gets_full_marks_in_any_words() -> None:
 
 def test_half_an_answer_with_a_wrong_command_gets_half_the_facts() -> None:
     verdict = measure(QUESTION, "Either repair_antennas or repair_design.", [PASSAGE], "stop")
-    assert (verdict["measures"]["complete"], verdict["measures"]["facts"], verdict["measures"]["forbidden"]) == (0.0, 0.5, 1.0)
+    assert (verdict["measures"]["complete"], verdict["measures"]["facts"], verdict["measures"]["forbidden"]) == (
+        0.0,
+        0.5,
+        1.0,
+    )
     assert verdict["missing_facts"] == [[r"\b5\b", r"\bfive\b"]]
     assert verdict["forbidden_claims"] == ["repair_design"]
     assert verdict["unknown_names"] == ["repair_design"]
@@ -37,7 +44,13 @@ def test_a_refusal_is_right_or_wrong_by_the_question() -> None:
     said = nothing_found(["handbook"])
     assert measure(QUESTION, said, [], "stop")["measures"]["wrongly_refused"] == 1.0
     right = measure(UNANSWERABLE, said, [], "stop")["measures"]
-    assert (right["rightly_refused"], right["wrongly_refused"], right["complete"], right["facts"], right["forbidden"]) == (
+    assert (
+        right["rightly_refused"],
+        right["wrongly_refused"],
+        right["complete"],
+        right["facts"],
+        right["forbidden"],
+    ) == (
         1.0,
         None,
         None,
@@ -76,7 +89,9 @@ def test_a_model_refuses_in_its_first_sentence_or_not(answer: str, refused: bool
         ("short", [], "length", False),
     ],
 )  # fmt: skip
-def test_loops_are_told_from_tables_that_repeat_themselves(answer: str, passages: list[str], finish_reason: str, loops: bool) -> None:
+def test_loops_are_told_from_tables_that_repeat_themselves(
+    answer: str, passages: list[str], finish_reason: str, loops: bool
+) -> None:
     assert has_loop(answer, passages, finish_reason) is loops
 
 
@@ -87,7 +102,10 @@ def test_loops_are_told_from_tables_that_repeat_themselves(answer: str, passages
         ("repair\\_antennas is *the* command, and/or global routing.", []),
         ("- repair_antennas\n-Run it twice", []),
         ("repair_antennas -iteration 5", ["-iteration"]),
-        ("Set MAX_ANTENNAS in flow/scripts/antenna.tcl, see GRT-0013.", ["flow/scripts/antenna.tcl", "grt-0013", "max_antennas"]),
+        (
+            "Set MAX_ANTENNAS in flow/scripts/antenna.tcl, see GRT-0013.",
+            ["flow/scripts/antenna.tcl", "grt-0013", "max_antennas"],
+        ),
         ("Look into /etc/openroad/rules", ["/etc/openroad/rules"]),
         ("report_* commands", []),
     ],
@@ -99,3 +117,43 @@ def test_names_from_nowhere_are_those_that_nobody_gave(answer: str, names: list[
 def test_half_a_name_at_the_end_of_a_cut_answer_is_not_held_against_it() -> None:
     assert unknown_names("Run repair_ante", [PASSAGE], is_cut=True) == []
     assert unknown_names("Run repair_ante", [PASSAGE]) == ["repair_ante"]
+
+
+SIGNS = [*"a/.~+-é_1v \n*", ".v", ".TCL", "../", "/b", "x.lib"]
+LENGTH = 100_000  # of a hostile text
+ENDLESS = ["a", "a/", "/a", "a.", "./", "-/a~", "~a.v", "x.v/", "a.v.", "/~", "a.tc", "-.", "..a", "+/b/", "~.a", "a/."]
+
+
+def find_paths_slowly(text: str) -> list[str]:
+    """What a path is, said plainly, in time that grows with the square of a text's length or worse."""
+    names = "|".join(FILE_SUFFIXES)
+    file = re.compile(rf"[\w+-][\w.+-]*\.({names})\b", re.IGNORECASE)
+    absolute = re.compile(r"(~|\.\.?)?(/[\w.+-]+){2,}")
+    found: list[str] = []
+    start = 0
+    while start < len(text):
+        end = start
+        while end < len(text) and re.match(r"[\w.~+/-]", text[end]):
+            end += 1
+        places = [at + 1 for at in range(start, end) if text[at] == "/"]
+        match = next(filter(None, (file.match(text, at) for at in [*reversed(places), start])), None)
+        if match is None and not (start and re.match(r"[\w./]", text[start - 1])):
+            match = absolute.match(text, start)
+        found += [text[start : match.end()]] if match else []
+        start = match.end() if match else start + 1
+    return found
+
+
+@given(st.lists(st.sampled_from(SIGNS), max_size=14).map("".join))
+def test_paths_are_found_as_a_plain_reading_finds_them(text: str) -> None:
+    assert find_paths(text) == find_paths_slowly(text)
+
+
+@pytest.mark.parametrize("end", ["", "!", ".v"])
+@pytest.mark.parametrize("piece", ENDLESS)
+def test_a_text_without_end_has_the_paths_of_a_short_one(piece: str, end: str) -> None:
+    short, count = find_paths_slowly(piece * 8 + end), LENGTH // len(piece)
+    expected = [path.replace(piece * 6, piece * (count - 2)) for path in short]
+    if len(short) == 8:  # a path in each piece
+        expected = [short[0]] * (count - 1) + short[-1:]
+    assert find_paths(piece * count + end) == expected
