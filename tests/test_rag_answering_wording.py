@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from rag.answering.evidence import Quote
 from rag.answering.units import cut_units
 from rag.answering.wording import QUOTES_LEAD, STOPPED, name_place, word_quotes
 from rag.documents import Chunk, Hit
+from tests.attack import Attack
 
 OPTIONS = """For `repair_timing`:
 
@@ -137,10 +137,11 @@ FORGED = [
 ]
 
 
+@pytest.mark.attack
 @pytest.mark.parametrize(
     "text", [*FORGED, *(path.read_text(errors="replace") for path in sorted(HOSTILE.glob("*.md")))]
 )
-def test_no_document_speaks_outside_of_its_quotation(text: str) -> None:
+def test_no_document_speaks_outside_of_its_quotation(attack: Attack, text: str) -> None:
     rows = range(len(cut_units(text)))
     hits = [hit(text, "First"), hit("The end.", "Second")]
     answer = word_quotes([*quotes_of(text, *rows), *quotes_of("The end.", 0, number=2)], hits).text
@@ -163,6 +164,7 @@ def test_no_document_speaks_outside_of_its_quotation(text: str) -> None:
             "table_close",
         ),
     }
+    attack.report("passages with orders, in quotes", 1, [])
 
 
 def test_a_name_in_a_place_can_be_copied_as_it_is() -> None:
@@ -178,15 +180,16 @@ MARKS = [
 ]  # fmt: skip
 
 
-@given(st.lists(st.sampled_from(MARKS), min_size=1, max_size=8).map("\n".join))
-def test_a_document_cannot_forge_our_marks(text: str) -> None:
-    found = hit(text)
-    quotes = [
-        Quote(1, unit.kind, text[unit.start : unit.end], unit.start, unit.end, unit.context) for unit in cut_units(text)
-    ]
-    assume(quotes)
-    answer = word_quotes(quotes, [found])
-    top = [token for token in MarkdownIt("commonmark").enable("table").parse(answer.text) if token.level == 0]
-    ours, *others = [token.type for token in top if not token.type.endswith("_close")]
-    assert ours == "paragraph_open"  # the line with the place, and nothing else of ours
-    assert set(others) <= {"blockquote_open", "fence"}
+@pytest.mark.attack
+def test_a_document_cannot_forge_our_marks(attack: Attack) -> None:
+    dice, tries, failures = random.Random(29), 0, list[str]()
+    for _ in range(attack.times(200, full=20_000)):
+        text = "\n".join(dice.choices(MARKS, k=dice.randint(1, 8)))
+        if quotes := quotes_of(text, *range(len(cut_units(text)))):
+            tries += 1
+            parsed = MarkdownIt("commonmark").enable("table").parse(word_quotes(quotes, [hit(text)]).text)
+            top = [token.type for token in parsed if token.level == 0 and not token.type.endswith("_close")]
+            # Ours is the line with the place, and nothing else.
+            if top[0] != "paragraph_open" or not set(top[1:]) <= {"blockquote_open", "fence"}:
+                failures.append(repr(text))
+    attack.report("quoted texts that forge our marks", tries, failures)
