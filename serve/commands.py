@@ -125,7 +125,9 @@ def doctor(argv: list[str]) -> int:
 
 def bench(argv: list[str]) -> int:
     """`chipalign bench`: measure; the last line on stdout is one JSON document."""
-    parser = argparse.ArgumentParser(prog="chipalign bench", description="Measure merge, index, retrieval and time to first token.")
+    parser = argparse.ArgumentParser(
+        prog="chipalign bench", description="Measure merge, index, retrieval, time to first token and answers."
+    )
     parser.add_argument("--questions", type=int, default=20, metavar="N", help="questions asked for the time to first token (2 or more; default 20)")
     parser.add_argument(
         "--full",

@@ -3,14 +3,17 @@
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
-from serve.bench import first_token_ms, free_ports, measure, quantiles, read_questions
+from rag.retriever import Retriever
+from serve.bench import first_token_ms, free_ports, measure, quantiles, read_questions, time_answers
 from serve.errors import StepFailed
 from serve.settings import ServeSettings
 from serve.up import is_free
+from tests.conftest import Gateway
 from tests.fake_engine import EngineScript, FakeEngine
 
 STARTER = Path(__file__).parent.parent / "data" / "eval" / "starter.jsonl"
@@ -45,6 +48,38 @@ def test_the_time_to_the_first_token_is_measured_and_an_answer_without_text_is_a
         engine.script = EngineScript(answer=())
         with pytest.raises(StepFailed, match="an answer without text"):
             asyncio.run(ask(engine.url))
+
+
+ANTENNA, HOLD = "Which command fixes antenna violations?", "Which command repairs hold violations?"
+
+
+def time_answers_at(url: str, retriever: Retriever) -> dict[str, Any]:
+    """What the bench measures of answers at a gateway."""
+    settings = ServeSettings(gateway_port=int(url.rpartition(":")[2]))
+
+    async def measure_answers() -> dict[str, Any]:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            return await time_answers(client, settings, retriever, [ANTENNA, HOLD])
+
+    return asyncio.run(measure_answers())
+
+
+def test_quotes_and_auto_are_measured_beside_a_search(
+    gateway_at: Gateway, engine: FakeEngine, small_retriever: Retriever
+) -> None:
+    with gateway_at(engine.url, answer="auto") as url:
+        measured = time_answers_at(url, small_retriever)
+    assert [measured[name]["n"] for name in ("search", "quotes", "auto_first_token")] == [2, 2, 2]
+    ratio = measured["quotes"]["p50_ms"] / measured["search"]["p50_ms"]
+    assert measured["quotes_to_search_p50"] == pytest.approx(ratio, abs=0.01)
+    assert len(engine.bodies) == 3  # auto alone asks the engine: once to warm up, and once for each question
+
+
+def test_a_gateway_that_does_not_answer_in_auto_is_not_measured(
+    gateway_at: Gateway, engine: FakeEngine, small_retriever: Retriever
+) -> None:
+    with gateway_at(engine.url, answer="model") as url, pytest.raises(StepFailed, match="answers in mode model"):
+        time_answers_at(url, small_retriever)
 
 
 def test_a_command_is_measured_with_its_own_summary_and_a_failing_one_is_an_error(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ ICON = (  # a chip, as the browser tab's picture
 
 
 def main() -> None:
-    """Draw the page once, as Streamlit does after each click; what is not foreseen ends as a sentence, and in the log."""
+    """Draw the page once, as Streamlit does after each click; what is not foreseen ends as a sentence, and in a log."""
     st.set_page_config(
         page_title="ChipAlign", page_icon=ICON, layout="centered", menu_items={"About": f"**ChipAlign**. {TAGLINE}"}
     )
@@ -177,7 +177,7 @@ def conversation() -> Conversation:
 
 
 def remember(turns: Conversation) -> None:
-    """Keep `turns` for the next drawing, and for a reload in the store, under the id in the address. None: forget them."""
+    """Keep `turns` for the next drawing, and in the store under the id in the address; where there are none, forget."""
     st.session_state["conversation"] = turns
     known: str = st.session_state.get("conversation_id", "")
     if turns:
