@@ -49,6 +49,7 @@ EVALUATIONS: Table = {  # the first argument of `chipalign eval`; each belongs t
 ADAPTATIONS: Table = {
     "model": ("merge.adapt_commands", "model", "make a chip model of a chat model: train it on your documents, and on questions about them"),
     "retriever": ("rag.adapt_commands", "retriever", "train an adapter of the embedder on pairs made from your documents"),
+    "reader": ("rag.reader_commands", "reader", "train the reader that says which passage, and what of it, answers a question"),
     "triplets": ("rag.triplet_commands", "triplets", "make questions with passages and answers, to train a chat model on, from your documents"),
 }
 

@@ -63,6 +63,7 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
     add(
         "--answers", nargs="+", type=Path, default=[], metavar="PATH", help="questions with answers that the documents hold: .csv, .jsonl, or folders"
     )
+    add("--questions", nargs="+", type=Path, default=[], metavar="FILE", help="JSON lines as those of data/training/questions.jsonl")
     add("--exclude", nargs="+", type=Path, default=[], metavar="Q.jsonl", help="questions to measure with: pairs that nearly ask them are dropped")
     add("--steps", type=whole_number(1, 1_000_000), default=400, metavar="N", help="steps of 48 pairs (default: %(default)s)")
     add("--seed", type=whole_number(0, 1_000_000), default=0, metavar="N", help="of all that is drawn (default: %(default)s)")
@@ -124,15 +125,17 @@ def _make_pairs(
     documents: "Sequence[Document]", args: argparse.Namespace, settings: RagSettings, embedder: Any
 ) -> "tuple[list[Chunk], list[Pair], int]":
     """All chunks, the pairs made from them and from the answers, and how many were dropped because they are measured with."""
+    from rag.answering.examples import read_examples
     from rag.chunker import chunk_document
     from rag.questions import read_questions
-    from rag.training_pairs import drop_known, pairs_of_answers, pairs_of_documents, read_answers
+    from rag.training_pairs import drop_known, pairs_of_answers, pairs_of_documents, pairs_of_questions, read_answers
 
     chunks = [
         chunk for document in documents for chunk in chunk_document(document, embedder.count_tokens, settings.chunk_tokens, settings.overlap_tokens)
     ]
     answers = list(chain.from_iterable(map(read_answers, args.answers)))
-    pairs = [*pairs_of_documents(chunks, args.seed), *pairs_of_answers(answers, chunks)]
+    questions = chain.from_iterable(map(read_examples, args.questions))
+    pairs = [*pairs_of_documents(chunks, args.seed), *pairs_of_answers(answers, chunks), *pairs_of_questions(questions, chunks)]
     asked = [question.text for path in args.exclude for question in read_questions(path)]
     kept = drop_known(pairs, asked)
     return chunks, kept, len(pairs) - len(kept)

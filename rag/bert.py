@@ -5,6 +5,7 @@ to the order of sums.
 
     bert = Bert(read_bert(folder, adapter), bits=8)
     vectors, tokens = bert([[101, 2907, 102], [101, 102]])
+    [states] = bert.states([[101, 2907, 102, 3145, 102]], [[0, 0, 0, 1, 1]])  # of a pair of texts: which of the two a token is of
 """
 
 from collections.abc import Sequence
@@ -43,7 +44,9 @@ class Bert:
         """bits: of the numbers that are multiplied, 8 or 32."""
         tensors = files.tensors
         self._words = tensors["embeddings.word_embeddings.weight"]
-        self._places = tensors["embeddings.position_embeddings.weight"] + tensors["embeddings.token_type_embeddings.weight"][0]
+        kinds = tensors["embeddings.token_type_embeddings.weight"]
+        self._places = tensors["embeddings.position_embeddings.weight"] + kinds[0]
+        self._kinds = kinds - kinds[0]  # added to a place's: of the first kind nothing
         self._norm = _Norm(files, "embeddings.LayerNorm")
         self._layers = [_Layer(files, f"encoder.layer.{number}.", bits) for number in range(files.layers)]
         self._widest = max(3 * self._words.shape[1], len(tensors["encoder.layer.0.intermediate.dense.bias"]))
@@ -54,16 +57,28 @@ class Bert:
 
         Each has length 1.
         """
+        with torch.inference_mode():
+            states = self.states(ids)
+            vectors = torch.stack([part[0] if self._takes_first else part.mean(dim=0) for part in states])
+            return normalize(vectors, dim=1).numpy(), [normalize(part, dim=1).numpy() for part in states]
+
+    def states(self, ids: Sequence[NDArray[np.int64]], kinds: Sequence[NDArray[np.int64]] = ()) -> list[Tensor]:
+        """Of some texts the states of their tokens after the last layer, shape (tokens, hidden) each.
+
+        kinds: of each token, 0 or 1, which of two texts that are read together it belongs to; by default all are of the first.
+        """
         lengths = [len(own) for own in ids]
         starts = np.cumsum([0, *lengths]).tolist()
         with torch.inference_mode():
             places = torch.cat([torch.arange(length) for length in lengths])
-            states = self._norm(self._words[torch.from_numpy(np.concatenate(ids))] + self._places[places])
+            embedded = self._words[torch.from_numpy(np.concatenate(ids))] + self._places[places]
+            if kinds:
+                embedded += self._kinds[torch.from_numpy(np.concatenate(kinds))]
+            states = self._norm(embedded)
             room = Room(len(states), self._widest)
             for layer in self._layers:
                 states = layer(states, starts, room)
-            vectors = torch.stack([part[0] if self._takes_first else part.mean(dim=0) for part in states.split(lengths)])
-            return normalize(vectors, dim=1).numpy(), [part.numpy() for part in normalize(states, dim=1).split(lengths)]
+            return list(states.split(lengths))
 
 
 class _Norm:

@@ -194,7 +194,7 @@ def _describe_asking(args: argparse.Namespace, server: "Server", counter: "Count
 
 def _top_k(args: argparse.Namespace) -> int:
     """Passages that the search finds; a choice of quotes reads as many as the gateway's."""
-    from rag.answering.evidence import HITS_READ
+    from rag.retriever import HITS_READ
 
     given: int = args.top_k
     return max(given, HITS_READ) if args.answer == QUOTE else given

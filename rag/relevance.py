@@ -11,8 +11,11 @@ from dataclasses import astuple, dataclass
 # Logistic regression; coefficients of 1, then of the fields of Evidence, the last one's of the logarithm of 1 + terms. A longer question is never
 # covered as well as a short one, which is why its length speaks for it. Fitted on 2026-11-29 to 1,182 questions: those of data/eval that retrieval
 # is measured with, and data/training/evidence.jsonl, over the handbook and five corpora, with the default embedder.
-BY_TOKEN = (-15.15, 12.96, 4.07, -2.70, -2.80, -4.30, 3.68)
-BY_COSINE = (-12.07, 6.73, 7.33, -2.79, -2.31, -4.83, 3.30)
+BY_TOKEN = (-15.20, 13.08, 4.02, -2.65, -2.84, -4.25, 3.69)
+BY_COSINE = (-12.04, 7.13, 7.19, -2.83, -2.31, -4.79, 3.24)
+# The same where passages were read with the question; the last one is of the reading.
+READ_BY_TOKEN = (-14.04, 12.66, 2.60, -4.79, -1.56, -4.74, 4.15, 1.30)
+READ_BY_COSINE = (-11.32, 7.17, 5.69, -4.65, -1.30, -5.07, 3.80, 1.31)
 # What is unknown to n passages counts n / (n + FEW_PASSAGES): a handful of pages lacks many an ordinary word.
 FEW_PASSAGES = 100
 
@@ -27,6 +30,7 @@ class Evidence:
     unknown_name: 1 where the question has an exact name (an option, a command, a message number) that stands in no passage, else 0.
     foreign_tool: 1 where the question names a tool of chip design (rag.eda_tools) and none that a document is about, else 0.
     terms: how many terms the question has, without those that only ask.
+    reading: the logarithm of the odds that a passage answers, of the one that a reader (rag.passage_reader) thinks likeliest; None: nothing was read.
 
     What is unknown to an index of few passages says little (see FEW_PASSAGES): both are then smaller.
     """
@@ -37,11 +41,12 @@ class Evidence:
     unknown_name: float
     foreign_tool: float
     terms: int
+    reading: float | None = None
 
     def features(self) -> tuple[float, ...]:
         """What the coefficients are multiplied with."""
-        *others, terms = astuple(self)
-        return (1.0, *others, math.log1p(terms))
+        *others, terms, reading = astuple(self)
+        return (1.0, *others, math.log1p(terms), *(() if reading is None else (reading,)))
 
 
 def weigh_unknown(passages: int) -> float:
@@ -51,5 +56,6 @@ def weigh_unknown(passages: int) -> float:
 
 def relevance(evidence: Evidence, *, by_token: bool) -> float:
     """The probability that the index answers the question. by_token: what the similarity is of."""
-    coefficients = BY_TOKEN if by_token else BY_COSINE
+    is_read = evidence.reading is not None
+    coefficients = (READ_BY_TOKEN if by_token else READ_BY_COSINE) if is_read else (BY_TOKEN if by_token else BY_COSINE)
     return 1 / (1 + math.exp(-sum(map(math.prod, zip(coefficients, evidence.features(), strict=True)))))

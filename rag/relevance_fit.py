@@ -11,6 +11,7 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -70,14 +71,14 @@ def describe(evidence: Sequence[Evidence], answerable: Sequence[bool], threshold
 def main(argv: Sequence[str]) -> None:
     """One JSON document: for each kind of similarity the coefficients and what they are worth."""
     settings = RagSettings.from_env()
-    retriever = Retriever.open(Path(argv[0]), settings)
+    retriever = Retriever.open(Path(argv[0]), settings, reads=True)
     questions = [question for path in argv[1:] for question in read_questions(Path(path))]
     answerable = [question.answerable for question in questions]
     document = {
-        "by_token" if by_token else "by_cosine": describe(
-            [retriever.evidence(question.text, by_token=by_token) for question in questions], answerable, settings.min_relevance
+        f"{'read_' if is_read else ''}by_{'token' if by_token else 'cosine'}": describe(
+            [retriever.evidence(question.text, by_token=by_token, is_read=is_read) for question in questions], answerable, settings.min_relevance
         )
-        for by_token in (True, False)
+        for is_read, by_token in product((False, True) if retriever.reader else (False,), (True, False))
     }
     sys.stdout.write(json.dumps({"questions": len(questions), "answerable": sum(answerable), **document}) + "\n")
 

@@ -22,13 +22,14 @@ from rag.dense import Vectors
 from rag.documents import Chunk, Hit, searchable_text
 from rag.eda_tools import Names, named_eda_tools
 from rag.embedder import Embedded, TextEmbedder
-from rag.embedder_choice import open_embedder
+from rag.embedder_choice import open_embedder, open_reader
 from rag.errors import EmptyQuery, IndexCorrupt
 from rag.fusion import mix_scores
 from rag.generation import Index
 from rag.glossary import expand_abbreviations
 from rag.index import open_index, spec_of
 from rag.milvus import Milvus
+from rag.passage_reader import PassageReader, Reading
 from rag.query import strip_small_talk
 from rag.reference.cards import Reference
 from rag.relevance import FEW_PASSAGES, Evidence, relevance, weigh_unknown
@@ -50,6 +51,7 @@ _SIGNS = re.compile(r"[^\w\s!-~]+")  # what is neither a word of any script nor 
 # other took 385 ms for it where one takes 20 ms (two cores, 2026-11-24).
 QUERY_THREADS = 1
 RECENT = 32  # questions and clauses whose vectors are kept, 10 to 400 kB each
+HITS_READ = 8  # passages that are read with a question: what answers stands among the first three for nine of ten, and among these for all but a few
 
 
 class _Ranked(NamedTuple):
@@ -118,34 +120,42 @@ class Comparison:
 class Retriever:
     """An open index with its embedder. `search` may be called from many threads at once."""
 
-    def __init__(self, index: Index, embedder: TextEmbedder, settings: RagSettings) -> None:
+    def __init__(self, index: Index, embedder: TextEmbedder, settings: RagSettings, reader: PassageReader | None = None) -> None:
+        """reader: what `read` asks; None: nothing is read."""
         self._index = index
         self._embedder = embedder
         self._settings = settings
+        self._reader = reader
         self._glossary = index.glossary
         self._documented: dict[Names, bool] = {}  # whether a document is about a tool
         self._recent: dict[str, Embedded] = {}  # replaced as a whole, never changed: many threads read it
 
     @classmethod
-    def open(cls, index_dir: Path, settings: RagSettings) -> "Retriever":
-        """Open the index with the embedder of the settings.
+    def open(cls, index_dir: Path, settings: RagSettings, *, reads: bool = False) -> "Retriever":
+        """Open the index with the embedder of the settings; reads: also with the reader.
 
+        A search that reads takes several times as long, and knows better whether the index answers at all.
         Raises IndexNotFound, IndexMismatch, IndexCorrupt, EmbedderUnavailable, MilvusUnavailable.
         """
         embedder = open_embedder(settings, QUERY_THREADS)
-        retriever = cls.open_with(embedder, index_dir, settings)
+        retriever = cls.open_with(embedder, index_dir, settings, open_reader(settings) if reads else None)
         embedder.load()  # so that the first question is as fast as the others
         return retriever
 
     @classmethod
-    def open_with(cls, embedder: TextEmbedder, index_dir: Path, settings: RagSettings) -> "Retriever":
-        """Open the index with an embedder that is open already. Raises as `open`."""
-        return cls(open_index(index_dir, spec_of(settings, embedder), Milvus.of(settings)), embedder, settings)
+    def open_with(cls, embedder: TextEmbedder, index_dir: Path, settings: RagSettings, reader: PassageReader | None = None) -> "Retriever":
+        """Open the index with an embedder, and a reader, that are open already. Raises as `open`."""
+        return cls(open_index(index_dir, spec_of(settings, embedder), Milvus.of(settings)), embedder, settings, reader)
 
     @property
     def embedder(self) -> TextEmbedder:
         """What embeds the questions."""
         return self._embedder
+
+    @property
+    def reader(self) -> PassageReader | None:
+        """What reads the passages that are found."""
+        return self._reader
 
     @property
     def chunk_count(self) -> int:
@@ -169,7 +179,7 @@ class Retriever:
 
     def within(self, collections: Iterable[str]) -> "Retriever":
         """A retriever over the named collections of the same open index. Raises CollectionUnknown, which lists the known ones."""
-        return Retriever(self._index.select(collections), self._embedder, self._settings)
+        return Retriever(self._index.select(collections), self._embedder, self._settings, self._reader)
 
     def search(self, query: str, top_k: int = 5, collections: Sequence[str] = ()) -> list[Hit]:
         """The at most `top_k` best hits, best first; none where the index, or what it holds of `collections`, has nothing relevant.
@@ -201,6 +211,10 @@ class Retriever:
         weights = [self._index.late.weights(one.token_ids) for one in embedded]
         return [[Comparison(one, own, *passage) for passage in passages] for one, own in zip(embedded, weights, strict=True)]
 
+    def read(self, query: str, hits: Sequence[Hit]) -> list[Reading]:
+        """The question read with each passage; none where there is no reader. Raises EmptyQuery."""
+        return self._reader.read(clean_query(query), [hit.chunk for hit in hits]) if self._reader else []
+
     def holds_together(self, terms: Iterable[str]) -> bool:
         """Whether one passage holds all the terms of BM25's."""
         rows = [self._index.bm25.rows_with(term) for term in terms]
@@ -225,10 +239,13 @@ class Retriever:
         places = self._embedder.token_places(text) - (len(text) - len(chunk.text))
         return Tokens(places, signs) if len(places) == len(signs) else Tokens(places[:0], signs[:0])
 
-    def evidence(self, query: str, *, by_token: bool) -> Evidence:
-        """What speaks for and against an answer of the index to the question, by one kind of similarity. Raises EmptyQuery."""
+    def evidence(self, query: str, *, by_token: bool, is_read: bool = False) -> Evidence:
+        """What speaks for and against an answer of the index to the question, by one kind of similarity; is_read: also by reading.
+
+        Raises EmptyQuery.
+        """
         query = clean_query(query)
-        return self._weigh(query, self._rank(query), by_token=by_token)
+        return self._weigh(query, self._rank(query), by_token=by_token, is_read=is_read)
 
     def relevance(self, query: str) -> float:
         """The probability that the index answers the question, by which `search` decides. Raises EmptyQuery."""
@@ -290,15 +307,18 @@ class Retriever:
     def _judge(self, query: str, ranking: Sequence[_Ranked]) -> float:
         """The relevance of the index. In few passages a token's idf does not tell a word of the field from any other: there the cosine decides."""
         by_token = self._is_by_token and self.chunk_count >= FEW_PASSAGES
-        return relevance(self._weigh(query, ranking, by_token=by_token), by_token=by_token)
+        evidence = self._weigh(query, ranking, by_token=by_token, is_read=self._reader is not None)
+        return relevance(evidence, by_token=by_token)
 
-    def _weigh(self, query: str, ranking: Sequence[_Ranked], *, by_token: bool) -> Evidence:
+    def _weigh(self, query: str, ranking: Sequence[_Ranked], *, by_token: bool, is_read: bool) -> Evidence:
+        readings = self.read(query, list(map(self._hit, ranking[:HITS_READ]))) if is_read else []
         similarity = max((ranked.late if by_token else ranked.dense for ranked in ranking), default=0.0)
         query = _without_design(query)
         coverage, unknown = self._index.bm25.coverage(query)
         share = weigh_unknown(self.chunk_count)
         unknown_name, foreign_tool = share * self._has_unknown_name(query), float(self._has_foreign_tool(query))
-        return Evidence(similarity, coverage, share * unknown, unknown_name, foreign_tool, len(content_terms(query)))
+        reading = max((reading.passage for reading in readings), default=None)
+        return Evidence(similarity, coverage, share * unknown, unknown_name, foreign_tool, len(content_terms(query)), reading)
 
     def _describes(self, query: str) -> bool:
         """Whether the question names, by an exact name or in capitals, what the reference describes, and nothing that no document knows."""

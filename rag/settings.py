@@ -41,6 +41,14 @@ class RagSettings:
             "(served at CHIPALIGN_EMBEDDINGS_URL)",
         },
     )
+    reader: str = field(
+        default="none",  # it knows too well what it learnt: docs/measurements/answers.md
+        metadata={
+            "env": "CHIPALIGN_READER",
+            "help": "model with which the gateway reads what is found, to know what is not answered: adapter:NAME (of data/adapters), a folder "
+            "(`chipalign adapt reader`), or none",
+        },
+    )
     embeddings_url: str = field(
         default="",
         repr=False,  # it may hold a password, as that of Milvus may

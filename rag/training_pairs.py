@@ -19,14 +19,16 @@ from pathlib import Path
 
 import numpy as np
 
+from rag.answering.examples import Example, is_answer
+from rag.answering.units import cut_units
 from rag.bm25 import Bm25Index, content_terms, tokenize
 from rag.documents import Chunk, describe_place, searchable_text
 from rag.errors import QuestionsUnusable
 from rag.exclusion import NearQuestions
 
-HEADING, SENTENCE, ANSWER = "heading", "sentence", "answer"
-# How often each kind is drawn. Questions of people are few and the only ones that ask as people do; headings ask in the fewest words.
-SHARES: Mapping[str, float] = {ANSWER: 0.4, SENTENCE: 0.4, HEADING: 0.2}
+HEADING, SENTENCE, ANSWER, QUESTION = "heading", "sentence", "answer", "question"
+# How often each kind is drawn. Only questions, and answers of people, ask as people do; headings ask in the fewest words.
+SHARES: Mapping[str, float] = {QUESTION: 0.5, ANSWER: 0.2, SENTENCE: 0.2, HEADING: 0.1}
 HIDDEN_SENTENCE = 0.9  # how often the passage does not hold the sentence: else to find the same words again would be all that is learnt
 HIDDEN_HEADING = 0.7  # and the heading
 LEAST_TERMS = 4  # of an answer, to tell where it stands
@@ -106,6 +108,20 @@ def drop_known(pairs: Sequence[Pair], asked: Iterable[str]) -> list[Pair]:
     """The pairs whose question is not nearly one of `asked`, which something will be measured with: by the share of terms that both have."""
     asks_nearly = NearQuestions(asked)
     return [pair for pair in pairs if not asks_nearly(pair.question)]
+
+
+def pairs_of_questions(examples: Iterable[Example], chunks: Sequence[Chunk]) -> list[Pair]:
+    """Questions of which it is known how the units begin that answer them, each with every chunk that holds such a unit."""
+    documents: dict[tuple[str, str], list[tuple[int, Chunk]]] = {}
+    for row, chunk in enumerate(chunks):
+        documents.setdefault((chunk.collection, chunk.path), []).append((row, chunk))
+    pairs = []
+    for example in examples:
+        found = [place for document in {**example.begins, **example.also} for place in documents.get(document, ())]
+        for row, chunk in found:
+            if any(is_answer(example, frozenset(), chunk, unit) for unit in cut_units(chunk.text)):
+                pairs.append(Pair(example.question, chunk, row, QUESTION))
+    return pairs
 
 
 def draw_batch(pairs: Sequence[Pair], step: int, size: int, seed: int) -> list[Pair]:

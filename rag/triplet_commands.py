@@ -56,6 +56,7 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
     add("--docs", nargs="+", required=True, metavar="SOURCE", help="what `index build` takes: folders, files, archives, corpora, `handbook`")
     add("--out", type=Path, required=True, metavar="FILE", help="the file of triplets, one JSON object a line")
     add("--answers", nargs="+", type=Path, default=[], metavar="PATH", help="questions with answers: .csv, .jsonl, or folders of them")
+    add("--questions", nargs="+", type=Path, default=[], metavar="FILE", help="JSON lines as those of data/training/questions.jsonl")
     add(
         "--exclude", nargs="+", type=Path, default=[], metavar="Q.jsonl",
         help="benchmarks: what nearly asks their questions or quotes their answers is dropped",
@@ -70,12 +71,16 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
 
 def _make(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
     """Write the file; returns what was made and what was dropped for which reason."""
-    from rag.exclusion import read_measured
+    from rag.answering.examples import read_examples
+    from rag.exclusion import NearQuestions, read_measured
     from rag.qa_prompts import find_counter
     from rag.training_pairs import read_answers
-    from rag.triplets import TripletMaker
+    from rag.triplet_questions import drafts_of_questions
+    from rag.triplets import QUESTION, TripletMaker
 
     measured = read_measured(args.exclude)
+    nearly_asks = NearQuestions(measured.questions)
+    examples = [example for path in args.questions for example in read_examples(path) if not nearly_asks(example.question)]
     answers = [(question, answer, origin) for path, origin in _list_answers(args.answers) for question, answer in read_answers(path)]
     skipped: list[Skipped] = []
     documents = read_sources(args.docs, settings, skipped)
@@ -86,9 +91,11 @@ def _make(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
         retriever, chunks = _index(documents, args.index or Path(folder) / "index", settings, progress)
         maker = TripletMaker(retriever, counter, args.seed)
         drafts = _find_drafts(chunks, answers, maker, args.seed, dropped, progress)
+        drafts += [(QUESTION, draft) for draft in drafts_of_questions(examples, chunks)]
         drafts = _drop_measured(drafts, measured, dropped)
         chosen = _choose(drafts, args.per_kind, args.seed, dropped)
-        made = _build_all(chosen, maker, args.seed, dropped, progress)
+        refused = [example.question for example in examples if not example.is_answerable]
+        made = _build_all(chosen, refused, maker, args.seed, dropped, progress)
     if not made:
         raise SourceUnusable(f"no question can be made of {', '.join(args.docs)}: give documents with option tables, headings or glossaries")
     write_jsonl(args.out, (triplet.as_row() for triplet in made))
@@ -179,8 +186,13 @@ def _choose(drafts: "list[tuple[str, Draft]]", per_kind: int, seed: int, dropped
     return chosen
 
 
-def _build_all(chosen: "list[tuple[str, Draft]]", maker: "TripletMaker", seed: int, dropped: "Tally[str]", progress: Show) -> "list[Triplet]":
-    """All triplets, mixed: the answerable ones, and as many without their passages as make `UNANSWERABLE_SHARE` of all."""
+def _build_all(
+    chosen: "list[tuple[str, Draft]]", refused: Sequence[str], maker: "TripletMaker", seed: int, dropped: "Tally[str]", progress: Show
+) -> "list[Triplet]":
+    """All triplets, mixed: the answerable ones, and as many that are not as make `UNANSWERABLE_SHARE` of all.
+
+    Of these half are questions that nothing answers, as far as there are any, and the others have lost their passages.
+    """
     from rag.triplets import UNANSWERABLE
 
     made: list[Triplet] = []
@@ -198,6 +210,8 @@ def _build_all(chosen: "list[tuple[str, Draft]]", maker: "TripletMaker", seed: i
         progress("build prompts", number, len(chosen))
     dice = random.Random(f"{seed}/mix")
     wanted = max(1, round(len(made) * UNANSWERABLE_SHARE / (1 - UNANSWERABLE_SHARE)))
+    for question in dice.sample(refused, min(len(refused), wanted // 2)):
+        keep(UNANSWERABLE, maker.refused(question), without)
     for _, draft in dice.sample(chosen, len(chosen)):
         if len(without) >= wanted:
             break

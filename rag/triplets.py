@@ -23,7 +23,7 @@ from rag.retriever import Retriever
 from rag.triplet_phrases import cite_at_end, has_marker, with_stop
 from rag.triplet_templates import Draft
 
-ANSWER, HANDBOOK, TASK, TEMPLATE, UNANSWERABLE = "answer", "handbook", "task", "template", "unanswerable"
+QUESTION, ANSWER, HANDBOOK, TASK, TEMPLATE, UNANSWERABLE = "question", "answer", "handbook", "task", "template", "unanswerable"
 # Of an answer's terms, by the passages that it is to stand on. Pairs below it were read: they tell what the passages do not.
 LEAST_HELD = 0.7
 LEAST_TERMS = 3  # of an answer, to tell where it stands
@@ -141,6 +141,17 @@ class TripletMaker:
             if prompt := self._build(draft.question, hits[:count], budget if count > 1 else BUDGET_TOKENS[1]):
                 return self._triplet(UNANSWERABLE, draft, dice.choice(REFUSALS), prompt, ())
         return TOO_LONG
+
+    def refused(self, question: str) -> Triplet | str:
+        """The triplet of a question that nothing answers, with what is found for it."""
+        dice = random.Random(f"{self._seed}/refused/{question}")
+        found = self._found(question)[: dice.choices(PASSAGES, PASSAGE_WEIGHTS)[0]]
+        budget = dice.randint(*BUDGET_TOKENS)
+        for count in range(len(found), 0, -1):
+            if prompt := self._build(question, found[:count], budget if count > 1 else BUDGET_TOKENS[1]):
+                draft = Draft(question, "", tuple(hit.chunk for hit in prompt.hits))
+                return self._triplet(UNANSWERABLE, draft, dice.choice(REFUSALS), prompt, ())
+        return TOO_LONG if found else NOTHING_FOUND
 
     @lru_cache(maxsize=100_000)  # noqa: B019 - a maker lives as long as one command; the same question is asked with and without its passage
     def _found(self, question: str) -> tuple[Hit, ...]:

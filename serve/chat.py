@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from rag.answering.citations import Citation
-from rag.answering.evidence import HITS_READ, Comparer, Quote, select_quotes
+from rag.answering.evidence import Comparer, Quote, select_quotes
 from rag.answering.prompt import build_prompt, defuse, nothing_found
 from rag.answering.unknown_options import Describer, deny, find_unknown_option
 from rag.answering.wording import QuotedAnswer, word_quotes
@@ -21,6 +21,7 @@ from rag.documents import Hit
 from rag.errors import CollectionUnknown, EmbedderUnavailable, IndexCorrupt, MilvusUnavailable
 from rag.pasted_log import condense_paste
 from rag.query import TURNS_SEARCHED, fallback_query, has_content, own_words, retrieval_query, shorten_turn
+from rag.retriever import HITS_READ
 from rag.selection import VERSION_MARK
 from serve.errors import CollectionNotFound, ContextLengthExceeded, RetrievalUnavailable, TooManyTokens
 from serve.guidance import guide

@@ -16,13 +16,13 @@ LAYERS = {  # a file imports only files, and rooms, that stand before it here
     "rag": "errors settings home typed_json arrays printable progress command_line child blocks passages documents archive_members archive corpus "
     "includes markdown rst script python_code verilog eda_data csv_table "
     "plain_text manpage html_page word pdf_layout pdf parser sandbox parsed_cache reader sources folder_lock chunker query "
-    "model_folder processor eight_bit bert_files bert library_model embedder fingerprint servers embeddings_api served_embedder embedder_choice "
-    "dense milvus bm25 eda_tools pasted_log clauses late fusion growth_bench glossary selection "
+    "model_folder processor eight_bit bert_files bert library_model embedder passage_reader fingerprint servers "
+    "embeddings_api served_embedder embedder_choice dense milvus bm25 eda_tools pasted_log clauses late fusion growth_bench glossary selection "
     "reference chunk_store manifest generation index_content index_folder "
     "index index_stats relevance retriever live langchain_retriever metrics questions evaluation relevance_fit reference_check embed_bench "
-    "exclusion answering training_pairs contrastive triplet_phrases triplet_tables triplet_templates triplet_tasks "
+    "exclusion answering training_pairs contrastive triplet_phrases triplet_tables triplet_templates triplet_tasks triplet_questions "
     "hit_view qa_measures qa_answers qa_client qa_prompts qa_quotes answer_questions answer_scores calibration triplets qa_summary "
-    "index_commands reference_commands commands eval_commands qa_commands answer_commands adapt_commands triplet_commands",
+    "index_commands reference_commands commands eval_commands qa_commands answer_commands adapt_commands triplet_commands reader_commands",
     "serve": "errors settings strict_json protocol sse metrics auth visitors admission log_lines template_worker templates tokens slots weights "
     "engine_answers upstream guidance chat verification prose passage_page routes reference_routes app connections engine machine guard supervisor "
     "step panel up doctor "
@@ -32,7 +32,7 @@ LAYERS = {  # a file imports only files, and rooms, that stand before it here
 }
 ROOMS = {  # folders within a package; what stands before the room in its package may be imported in it
     "rag/reference": "cards messages sections synopses tables usages descriptions drafts examples extraction storage card_view tclint_schema",
-    "rag/answering": "units names grammar facts opposites sentences loops citations prompt scoring evidence wording "
+    "rag/answering": "units examples names grammar facts opposites sentences loops citations prompt scoring evidence reader_training lessons wording "
     "unknown_options windows support editing code_worker "
     "code_checks scoring_fit support_fit",
 }

@@ -8,10 +8,10 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from rag.answering.evidence import HITS_READ, LONGEST_WORDS, MOST_WORDS, OVERRUN, select_quotes
+from rag.answering.evidence import LONGEST_WORDS, MOST_WORDS, OVERRUN, select_quotes
 from rag.documents import Chunk, Hit
 from rag.embedder import Embedded
-from rag.retriever import Comparison, Retriever
+from rag.retriever import HITS_READ, Comparison, Retriever
 
 
 class BlindComparer:

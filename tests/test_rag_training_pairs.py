@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rag.answering.examples import Example
 from rag.documents import Chunk, Document, make_chunk
 from rag.errors import QuestionsUnusable
 from rag.training_pairs import (
     ANSWER,
     HEADING,
     HIDDEN_SENTENCE,
+    QUESTION,
     SENTENCE,
     Pair,
     draw_batch,
@@ -22,6 +24,7 @@ from rag.training_pairs import (
     find_sentences,
     pairs_of_answers,
     pairs_of_documents,
+    pairs_of_questions,
     read_answers,
 )
 
@@ -111,3 +114,10 @@ def test_every_second_pair_is_of_the_document_of_the_one_before() -> None:
     beside = [left.chunk.path == right.chunk.path for left, right in zip(batch[::2], batch[1::2], strict=True)]
     assert sum(beside) >= 8
     assert draw_batch(pairs_of_documents(chunks_of(40, 5)), 1, 20, seed=0) != batch
+
+
+def test_a_question_goes_with_every_chunk_that_holds_what_answers_it() -> None:
+    chunks = [a_chunk("a.md", 0), a_chunk("b.md", 0), a_chunk("b.md", 1, "They cost area. Nothing else is said of it.")]
+    asked = Example("What do hold buffers cost?", begins={("notes", "b.md"): ("They cost area",)}, also={("notes", "c.md"): ("They",)})
+    pairs = pairs_of_questions([asked, Example("What colour are they?")], chunks)
+    assert [(pair.question, pair.row, pair.kind) for pair in pairs] == [(asked.question, row, QUESTION) for row in (1, 2)]

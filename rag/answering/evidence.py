@@ -3,7 +3,7 @@
 Units of all hits are scored against the question (rag.answering.scoring) and taken, best first, until some 150 words are quoted. A sentence
 brings the code beside it, and code the words before it. Code and table rows stay whole; a text that several passages hold is quoted once.
 
-    hits = list(islice(retriever.rank(question), HITS_READ))
+    hits = retriever.search(question, HITS_READ)
     quotes = select_quotes(question, hits, retriever)
 """
 
@@ -22,7 +22,6 @@ from rag.documents import Hit
 from rag.passages import Span
 from rag.retriever import Comparison
 
-HITS_READ = 8  # passages that a selection reads; a prompt holds three, and what answers stands among the next five in every tenth case
 MOST_WORDS = 150  # of all quotes together, unless one block is longer; 30 fewer, and three of a hundred questions less are answered whole
 OVERRUN = 1.15  # by which the last quote may pass that
 LONGEST_WORDS = 250  # of one unit: a longer block of code is a file, not a quote

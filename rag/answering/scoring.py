@@ -60,7 +60,7 @@ class Passage:
 
 
 # Logistic regression; coefficients of 1, then of the fields of Traits.
-COEFFICIENTS = (-9.53, 8.67, 6.61, 0.83, 7.12, -4.79, -8.12, -1.09, 0.26, -0.61, 0.4, 0.35, 0.84)
+COEFFICIENTS = (-9.36, 8.41, 6.29, 0.92, 7.11, -4.68, -8.02, -1.12, 0.27, -0.59, 0.35, 0.39, 0.84)
 
 
 def log_odds(traits: Sequence[float], coefficients: Sequence[float] = COEFFICIENTS) -> float:

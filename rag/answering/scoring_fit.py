@@ -2,7 +2,7 @@
 
 Questions are JSON lines with how the units begin that answer (data/training/evidence.jsonl) or with the words that prove the answer
 (data/eval/mcq.jsonl), or a table of questions and answers (EDA-Corpus). Each fifth is judged by coefficients that were fitted to the others.
-What is printed is put into scoring by hand.
+What is printed is put into scoring by hand. With a reader (CHIPALIGN_READER) it is also measured what its odds add, which quotes do not go by.
 
     python -m rag.answering.scoring_fit indexes/starter data/training/evidence.jsonl data/eval/mcq.jsonl Q-A.csv --exclude dev.jsonl
 """
@@ -10,72 +10,38 @@ What is printed is put into scoring by hand.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.answering.evidence import HITS_READ, MOST_WORDS
+from rag.answering.evidence import MOST_WORDS
+from rag.answering.examples import Example, is_answer, read_examples
 from rag.answering.scoring import Passage, Traits, observe
-from rag.answering.units import Unit, cut_units
-from rag.bm25 import content_terms, tokenize
-from rag.documents import Chunk
+from rag.answering.units import cut_units
+from rag.bm25 import content_terms
 from rag.errors import EmptyQuery
 from rag.exclusion import NearQuestions, read_measured
-from rag.pasted_log import condense_paste
 from rag.relevance_fit import FOLDS, fit
-from rag.retriever import Retriever
+from rag.retriever import HITS_READ, Retriever
 from rag.settings import RagSettings
 
-EVIDENCE_SHARE = 0.7  # of the terms of the evidence, which a unit holds that is a part of it
-ANSWER_SHARE = 0.6  # of a unit's terms, which an answer has that says the same in other words
-ANSWER_TERMS = 4  # of these, the fewest that the question does not have
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A question, and the words that answer it: literally from a document, or in somebody's own words. `begins`, where it is known, says how
-    the units begin that do, by collection and path.
-    """
-
-    question: str
-    words: str
-    is_literal: bool
-    begins: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+READ = 2  # numbers that a reader adds to the traits: the odds of the unit and of its passage
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
     """A question's units: their traits, the words that each has, and whether it answers."""
 
-    traits: list[Traits]
+    traits: list[tuple[float, ...]]  # those of Traits, and the odds of the unit and of its passage as they were read
     words: list[int]
     answers: list[bool]
-
-
-def read_examples(path: Path) -> Iterator[Example]:
-    """The questions of one file."""
-    if path.suffix == ".csv":
-        with path.open(encoding="utf-8-sig", newline="", errors="replace") as handle:
-            rows = [row for row in csv.reader(handle) if len(row) == 2][1:]
-        yield from (Example(question.strip(), answer, False) for question, answer in dict(rows).items())
-        return
-    for line in path.read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
-        if "source" in row:
-            yield Example(row["question"], row["source"]["evidence"], True)
-        elif row["references"]:
-            begins: dict[tuple[str, str], tuple[str, ...]] = {}
-            for place in row["references"]:
-                key = (place["collection"], place["path"])
-                begins[key] = (*begins.get(key, ()), *place["begins"])
-            yield Example(condense_paste(row["question"]), "", True, begins)
 
 
 def judge(example: Example, retriever: Retriever) -> Judged | None:
@@ -89,28 +55,19 @@ def judge(example: Example, retriever: Retriever) -> Judged | None:
 
     terms = content_terms(example.question)
     idf = retriever.idf(terms)
+    readings = retriever.read(example.question, hits)
     for rank, (hit, comparison) in enumerate(zip(hits, compared, strict=True), start=1):
         units = cut_units(hit.chunk.text)
-        judged.traits.extend(observe(idf, Passage(hit, rank, comparison), units))
+        traits = observe(idf, Passage(hit, rank, comparison), units)
+        if readings:
+            reading = readings[rank - 1]
+            pieces = reading.pieces([(unit.start, unit.end) for unit in units])
+            judged.traits.extend((*seen, piece, reading.passage) for seen, piece in zip(traits, pieces, strict=True))
+        else:
+            judged.traits.extend(traits)
         judged.words.extend(len(hit.chunk.text[unit.start : unit.end].split()) for unit in units)
         judged.answers.extend(is_answer(example, terms, hit.chunk, unit) for unit in units)
     return judged if any(judged.answers) else None
-
-
-def is_answer(example: Example, asked: frozenset[str], chunk: Chunk, unit: Unit) -> bool:
-    """Whether a unit says what answers the question."""
-    text = chunk.text
-    if example.begins:
-        quoted = " ".join(text[unit.start : unit.end].split())
-        return quoted.startswith(example.begins.get((chunk.collection, chunk.path), ()))
-    said, wanted = set(tokenize(text[unit.start : unit.end])), set(tokenize(example.words))
-    if not example.is_literal:
-        return len(said & wanted) >= ANSWER_SHARE * len(said) and len(said & wanted - asked) >= ANSWER_TERMS
-    evidence = " ".join(example.words.split())
-    if evidence not in " ".join(text.split()):
-        return False
-    quoted = " ".join(text[unit.start : unit.end].split())
-    return evidence in quoted or len(said & wanted) >= EVIDENCE_SHARE * len(wanted)
 
 
 def is_found(scores: Sequence[float], judged: Judged) -> bool:
@@ -125,22 +82,35 @@ def is_found(scores: Sequence[float], judged: Judged) -> bool:
     return False
 
 
-def as_rows(judged: Sequence[Judged]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Features with a leading 1, shape (units, features), and 1 where a unit answers."""
-    features = [(1.0, *traits) for one in judged for traits in one.traits]
+def is_whole(scores: Sequence[float], judged: Judged) -> bool:
+    """Whether the best units, `MOST_WORDS` words of them, hold every one that answers."""
+    room = MOST_WORDS
+    for row in sorted(range(len(scores)), key=lambda row: -scores[row]):
+        if room <= 0 and judged.answers[row]:
+            return False
+        room -= judged.words[row]
+    return True
+
+
+def as_rows(judged: Sequence[Judged], is_read: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Features with a leading 1, shape (units, features), and 1 where a unit answers. is_read: with what was read."""
+    kept = len(Traits._fields) + (READ if is_read else 0)
+    features = [(1.0, *traits[:kept]) for one in judged for traits in one.traits]
     return np.array(features), np.array([float(answers) for one in judged for answers in one.answers])
 
 
-def cross_validate(judged: Sequence[Judged], seed: int = 0) -> float:
-    """The share of questions that coefficients fitted to the others find."""
+def cross_validate(judged: Sequence[Judged], is_read: bool, seed: int = 0) -> dict[str, float]:
+    """The share of questions of which coefficients fitted to the others find a unit that answers, and all of them."""
     fold = np.random.default_rng(seed).permutation(len(judged)) % FOLDS
-    found = 0
+    found, whole = 0, 0
     for number in range(FOLDS):
-        coefficients = fit(*as_rows([one for one, own in zip(judged, fold, strict=True) if own != number]))
+        coefficients = fit(*as_rows([one for one, own in zip(judged, fold, strict=True) if own != number], is_read))
         for one, own in zip(judged, fold, strict=True):
             if own == number:
-                found += is_found(list(as_rows([one])[0] @ coefficients), one)
-    return found / len(judged)
+                scores = list(as_rows([one], is_read)[0] @ coefficients)
+                found += is_found(scores, one)
+                whole += is_whole(scores, one)
+    return {"found": found / len(judged), "whole": whole / len(judged)}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -153,25 +123,29 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--exclude", type=Path, nargs="*", default=[], help="benchmarks whose questions are left out")
     options = parser.parse_args(argv)
 
-    retriever = Retriever.open(options.index, RagSettings.from_env())
+    retriever = Retriever.open(options.index, RagSettings.from_env(), reads=True)
     nearly_asks = NearQuestions(read_measured(options.exclude).questions)
-    report: dict[str, object] = {}
+    report: dict[str, dict[str, Any]] = {}
     everything: list[Judged] = []
     for path in options.examples:
-        judged = [judge(example, retriever) for example in read_examples(path) if not nearly_asks(example.question)]
+        judged = [
+            judge(one, retriever) for one in read_examples(path) if one.is_answerable and not nearly_asks(one.question)
+        ]
         usable = [one for one in judged if one]
         everything += usable
         report[path.name] = {
             "questions": len(judged),
             "answered by a hit": len(usable),
-            "found by the nearest": sum(is_found([traits.near for traits in one.traits], one) for one in usable)
+            "found by the nearest": sum(is_found([traits[0] for traits in one.traits], one) for one in usable)
             / len(usable),
-            "found": cross_validate(usable),
+            "by what is seen": cross_validate(usable, is_read=False),
         }
+        if retriever.reader:
+            report[path.name] |= {"read as well": cross_validate(usable, is_read=True)}
 
     names = ["1", *Traits._fields]
-    coefficients = fit(*as_rows(everything))
-    report["coefficients"] = {name: round(float(value), 2) for name, value in zip(names, coefficients, strict=True)}
+    values = fit(*as_rows(everything, is_read=False))
+    report["coefficients"] = {name: round(float(value), 2) for name, value in zip(names, values, strict=True)}
     sys.stdout.write(json.dumps(report, indent=2) + "\n")
     return 0
 
