@@ -11,30 +11,21 @@ the function it is given and knows no model. The time it takes grows with the te
 import math
 import re
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
-from itertools import islice
-from typing import TypeVar
 
+from rag.block_splitting import CHARACTERS_PER_TOKEN, ITEM_START, Count, list_items, longest_prefix, split_block
 from rag.blocks import MAX_HEADING_CHARACTERS, Block, dedent_lines
 from rag.documents import Chunk, Document, describe_place, make_chunk
 from rag.errors import CuttingFailed
 from rag.parser import parse_document
 
 CHUNKER_VERSION = 4  # goes into the manifest: other chunks mean another index
-Count = Callable[[str], int]
 Calls = Mapping[str, frozenset[str]]  # commands with the options that they are given; a synopsis is one without any
-Item = TypeVar("Item")
-AnyBlock = TypeVar("AnyBlock", bound=Block)
-# Word-piece tokenizers count a "word" of more than 100 characters (base64, a minified file) as one unknown token, and blanks as none: so a
-# token never stands for more than this many characters. English prose has 4 to 5, no chunk of the pinned corpora has 8.
-CHARACTERS_PER_TOKEN = 16
 
 COUNTS_KEPT = 1024  # a piece is counted again within the next few hundred counts, when it is joined with its neighbours
 
-_SENTENCE_END = re.compile(r"(?<=[.!?:;])\s+(?=[A-Z`\"'(\[*-])")
 _LAST_SENTENCE = re.compile(r"(?:.*[.!?]\s+)?(?=[A-Z`\"'(\[*])(?P<sentence>.+)", re.DOTALL)
 # A synopsis shows one command, whose name has an underscore or is followed by options, in one way or several; its other
 # lines are indented or in brackets. What a language or a shell begins with is none.
@@ -44,11 +35,7 @@ _OR = frozenset({"or", "Or", "OR"})
 # A call in a script, with the lines that it goes on in.
 _CALL = re.compile(r"^(?P<name>[a-z][\w:]*_\w+)\b(?P<rest>(?:[^\n\\]|\\(?:\n|[^\n]))*+)", re.MULTILINE)
 _OPTION = re.compile(r"(?<![\w-])-[A-Za-z]\w*")
-_TABLE_BORDER = re.compile(r"[=+-]{3,}+[=+ -]*+")  # of reStructuredText, squeezed
-_HEADER_LINES = 6  # a table's header is looked for in so many of its first lines
 MOST_CALLS = 100  # commands of a script; one with more is a program, which introduces no table
-_ITEM_START = re.compile(r"(?:[-*+]|#\.|\d+[.)])\s+")
-_CELL_BORDER = re.compile(r"(?<!\\)\|")
 
 
 def chunk_document(
@@ -311,7 +298,7 @@ def read_lead(before: Block, block: Block) -> str:
         return ""
     text = before.text.strip()
     if text.endswith(":"):
-        last = _ITEM_START.sub("", _list_items(text)[-1], count=1) if before.kind == "list" else text
+        last = ITEM_START.sub("", list_items(text)[-1], count=1) if before.kind == "list" else text
         sentence = _LAST_SENTENCE.fullmatch(last)
         return sentence["sentence"] if sentence else last
     is_caption = (
@@ -375,251 +362,3 @@ def render(blocks: Sequence[Block], heading_path: tuple[str, ...]) -> str:
         parts.append(block.text)
         before = block.heading_path
     return "\n\n".join(parts)
-
-
-def split_block(block: AnyBlock, budget: int, count: Count, overlap: int = 0) -> list[AnyBlock]:
-    """The block itself where it fits, else pieces of at most `budget` tokens: table rows, code lines, list items, sentences."""
-    if count(block.text) <= budget:
-        return [block]
-    if block.kind == "code":
-        texts = _split_code(block.text, budget, count)
-    elif block.kind == "table":
-        texts = _split_table(block.text, budget, count)
-    elif block.kind == "list":
-        texts = _join(_even_out(_group(_list_items(block.text), "\n", budget, count), "\n", budget, count), "\n")
-    else:
-        texts = _join(_group(_SENTENCE_END.split(block.text), " ", budget, count, overlap), " ")
-    return [replace(block, text=text) for text in texts]
-
-
-def _join(groups: Sequence[Sequence[str]], joiner: str) -> list[str]:
-    return [joiner.join(group) for group in groups]
-
-
-def _split_code(text: str, budget: int, count: Count) -> list[str]:
-    """Every piece gets the fence lines again, so that each is code by itself, unless they take more than a third of the room."""
-    opening, *body, closing = text.split("\n")
-    room = budget - count(f"{opening}\n\n{closing}")
-    if room < budget - budget // 3:
-        return _join(_group(body, "\n", budget, count), "\n")
-    groups = _even_out(_group(body, "\n", room, count, choose=outermost_line), "\n", room, count, outermost_line)
-    return ["\n".join((opening, part.strip("\n"), closing)) for part in _join(groups, "\n") if part.strip()]
-
-
-def outermost_line(lines: Sequence[str]) -> int:
-    """The number of the line, in the later half and best the last, that a piece of code should begin with.
-
-    That is one below a blank line, else one that is indented least.
-    """
-    best, least = len(lines) - 1, math.inf
-    for number in range(len(lines) - 1, (len(lines) - 1) // 2, -1):
-        line = lines[number]
-        indent = -1 if not lines[number - 1].strip() else len(line) - len(line.lstrip())
-        if line.strip() and indent < least:
-            best, least = number, indent
-    return best
-
-
-def _split_table(text: str, budget: int, count: Count) -> list[str]:
-    """Every piece gets the header again, unless it takes over half of the room; parts of a row get its first cell."""
-    lines = text.split("\n")
-    header = _table_header(lines)
-    if header and count("\n".join(header)) > budget // 2:
-        header = []
-    room = budget - count("\n".join(header)) if header else budget
-    rows = _grid_rows(lines[len(header) :]) if lines[0].startswith("+") else lines[len(header) :]
-    rows = [
-        part
-        for row in rows
-        for part in (_split_row(row, room, count) if row.startswith("|") and count(row) > room else [row])
-    ]
-    groups = _even_out(_group(rows, "\n", room, count), "\n", room, count)
-    return ["\n".join([*header, part]) for part in _join(groups, "\n")]
-
-
-def _grid_rows(lines: Sequence[str]) -> list[str]:
-    """The rows of a grid table, each with the border below it."""
-    rows: list[list[str]] = [[]]
-    for line in lines:
-        rows[-1].append(line)
-        if _TABLE_BORDER.fullmatch(line):
-            rows.append([])
-    return ["\n".join(row) for row in rows if row]
-
-
-def _split_row(row: str, room: int, count: Count) -> list[str]:
-    """A row as several: the sentences of its longest cell shared out, its first cell in each, if that leaves room."""
-    cells = _CELL_BORDER.split(row.strip().removeprefix("|").removesuffix("|"))
-    longest = max(range(1, len(cells)), key=lambda number: len(cells[number]), default=0)
-    first = ["" if number == longest else cell for number, cell in enumerate(cells)]
-    others = [cell if number == 0 else "" for number, cell in enumerate(cells)]
-    left = room - count(_write_row(first))
-    if not longest or not cells[0].strip() or left < room // 2:
-        return [row]
-
-    texts = _join(_group(_SENTENCE_END.split(cells[longest].strip()), " ", left, count), " ")
-    frames = [first, *[others] * (len(texts) - 1)]
-    return [
-        _write_row([*frame[:longest], f" {text} ", *frame[longest + 1 :]])
-        for frame, text in zip(frames, texts, strict=True)
-    ]
-
-
-def _write_row(cells: Sequence[str]) -> str:
-    return f"|{'|'.join(cell or ' ' for cell in cells)}|"
-
-
-def _table_header(lines: list[str]) -> list[str]:
-    """The header rows with the rule under them: Markdown's two lines, or reStructuredText's up to its second border."""
-    if len(lines) > 2 and re.fullmatch(r"[|:\s-]+", lines[1]):
-        return lines[:2]
-    if not _TABLE_BORDER.fullmatch(lines[0]):
-        return []
-    rules = [
-        number
-        for number, line in enumerate(lines[1:_HEADER_LINES], start=1)
-        if "=" in line and _TABLE_BORDER.fullmatch(line)
-    ]
-    return lines[: rules[0] + 1] if rules and rules[0] < len(lines) - 1 else []
-
-
-def _list_items(text: str) -> list[str]:
-    """A list's top-level items, each with the lines below it."""
-    items: list[list[str]] = []
-    for line in text.split("\n"):
-        if not items or _ITEM_START.match(line):
-            items.append([])
-        items[-1].append(line)
-    return ["\n".join(item) for item in items]
-
-
-def _group(
-    units: Sequence[str],
-    joiner: str,
-    budget: int,
-    count: Count,
-    overlap: int = 0,
-    choose: Callable[[Sequence[str]], int] | None = None,
-) -> list[list[str]]:
-    """Units put together greedily to at most `budget` tokens each; a unit that is too large alone is cut finer.
-
-    With `overlap`, a group begins with the last unit of the one before where that has at most so many tokens. `choose`
-    says, of the units of a full group and the next one, which of them (but the first) the next group begins with.
-    """
-    waiting = deque(units)
-    cut = 0  # how many of the first that wait are of a unit that was cut: they are not cut again
-    groups: list[list[str]] = []
-    group: list[str] = []
-    guess = 1
-    while waiting:
-        ahead = _look_ahead(waiting, budget)
-        taken = longest_prefix(ahead, partial(_fits_after, group, joiner, budget, count), guess)
-        if taken == 0 and not cut and count(waiting[0]) > budget:
-            parts = _cut_unit(waiting.popleft(), budget, count)
-            waiting.extendleft(reversed(parts))
-            cut = len(parts)
-            continue
-        if taken == 0 and group and choose:
-            kept = choose([*group, waiting[0]])
-            cut += len(group) - kept if cut else 0
-            waiting.extendleft(reversed(group[kept:]))
-            groups.append(group[:kept])
-            group = []
-            guess = kept
-            continue
-        if taken == 0 and group:
-            groups.append(group)
-            last, part = group[-1], waiting[0]
-            repeat = (
-                overlap > 0 and len(group) > 1 and count(last) <= overlap and count(joiner.join((last, part))) <= budget
-            )
-            group = [last] if repeat else []
-            guess = len(groups[-1])
-            continue
-        taken = max(taken, 1)
-        group = group + ahead[:taken]
-        for _ in range(taken):
-            waiting.popleft()
-        cut = max(0, cut - taken)
-        guess = 1
-    return [group for group in (*groups, group) if group]
-
-
-def _even_out(
-    groups: list[list[str]],
-    joiner: str,
-    budget: int,
-    count: Count,
-    choose: Callable[[Sequence[str]], int] | None = None,
-) -> list[list[str]]:
-    """The groups, the last two of about one size where the last has less than half the budget.
-
-    So no hit holds one row alone. `choose`: as in `_group`.
-    """
-    if len(groups) < 2 or count(joiner.join(groups[-1])) >= budget // 2:
-        return groups
-    before, last = list(groups[-2]), list(groups[-1])
-    while len(before) > 1:
-        if count(joiner.join([before[-1], *last])) > min(budget, count(joiner.join(before[:-1]))):
-            break
-        last.insert(0, before.pop())
-    if choose and len(before) > 1:
-        kept = choose([*before, last[0]])
-        before, last = before[:kept], [*before[kept:], *last]
-    return [*groups[:-2], before, last] if count(joiner.join(last)) <= budget else groups
-
-
-def _fits_after(group: Sequence[str], joiner: str, budget: int, count: Count, more: Sequence[str]) -> bool:
-    return count(joiner.join([*group, *more])) <= budget
-
-
-def _look_ahead(waiting: deque[str], budget: int) -> list[str]:
-    """The first of those that wait, one more than can fit into the budget by their characters."""
-    room = (budget + 1) * CHARACTERS_PER_TOKEN
-    ahead: list[str] = []
-    for unit in islice(waiting, room):
-        ahead.append(unit)
-        room -= len(unit) + 1
-        if room < 0:
-            break
-    return ahead
-
-
-def longest_prefix(items: Sequence[Item], fits: Callable[[Sequence[Item]], bool], guess: int) -> int:
-    """How many of the first items fit together, where what does not fit does not fit with more either; looked for around `guess`."""
-    least, too_many = 0, len(items) + 1
-    step, size = 1, min(max(guess, 1), len(items))
-    while too_many - least > 1:
-        if fits(items[:size]):
-            least = size
-        else:
-            too_many = size
-        if least == 0:
-            size = max(too_many - step, 1)
-        elif too_many > len(items):
-            size = min(least + step, len(items))
-        else:
-            size = (least + too_many) // 2
-        step *= 2
-    return least
-
-
-def _cut_unit(unit: str, budget: int, count: Count) -> list[str]:
-    """One row, line, item or sentence that is too large: at its line ends, else between words, else between characters."""
-    for separator in ("\n", " "):
-        parts = unit.split(separator)
-        if len(parts) > 1:
-            return _join(_group(parts, separator, budget, count), separator)
-    # A single "word" of more than `budget` tokens is data (base64, a long bus): any cut is as good as another.
-    lengths = [max(budget, 1) * CHARACTERS_PER_TOKEN]
-    while lengths[-1] > 1:
-        lengths.append(lengths[-1] // 2)
-    parts, start, size = [], 0, 0
-    while start < len(unit):
-        while size and count(unit[start : start + lengths[size - 1]]) <= budget:
-            size -= 1
-        while size < len(lengths) - 1 and count(unit[start : start + lengths[size]]) > budget:
-            size += 1
-        parts.append(unit[start : start + lengths[size]])
-        start += lengths[size]
-    return parts

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from rag.progress import Show
 
 HELD_OUT = 20  # one question of so many is not trained on
-LEAST_LESSONS = 100
+LEAST_LESSONS = 48
 CARD = "README.md"
 CURVE = "losses.png"
 

