@@ -134,7 +134,7 @@ def _make_pairs(
         chunk for document in documents for chunk in chunk_document(document, embedder.count_tokens, settings.chunk_tokens, settings.overlap_tokens)
     ]
     answers = list(chain.from_iterable(map(read_answers, args.answers)))
-    questions = chain.from_iterable(map(read_examples, args.questions))
+    questions = [example for path in args.questions for example in read_examples(path)]
     pairs = [*pairs_of_documents(chunks, args.seed), *pairs_of_answers(answers, chunks), *pairs_of_questions(questions, chunks)]
     asked = [question.text for path in args.exclude for question in read_questions(path)]
     kept = drop_known(pairs, asked)

@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from peft import LoraConfig, PeftModel, get_peft_model
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 from transformers import AutoModel, AutoTokenizer
@@ -28,6 +27,7 @@ from rag.embedder import Vectors
 from rag.processor import multiplies_bfloat16
 from rag.progress import Show
 from rag.training_pairs import Pair, draw_batch
+from rag.training_state import new_state, read_notes, restore_moments
 
 # A softmax over cosines needs them spread: the narrower their range, the lower the temperature. Means of best cosines vary less than cosines.
 DENSE_TEMPERATURE = 0.05
@@ -160,22 +160,12 @@ class Trainer:
 
     def save(self, state: Path, notes: dict[str, Any]) -> None:
         """Keep how far training is, whole or not at all."""
-        new = state.with_name(state.name + ".new")
-        shutil.rmtree(new, ignore_errors=True)
-        self.save_adapter(new)
-        moments = {f"{number}.{name}": value for number, entry in self._optimizer.state_dict()["state"].items() for name, value in entry.items()}
-        save_file(moments, new / "optimizer.safetensors")
-        (new / "notes.json").write_text(json.dumps(notes), encoding="utf-8")
-        shutil.rmtree(state, ignore_errors=True)
-        new.rename(state)
+        with new_state(state, self._optimizer, notes) as folder:
+            self.save_adapter(folder)
 
     def restore(self, state: Path) -> None:
         """Give the optimizer the moments that `save` kept."""
-        saved: dict[int, dict[str, Tensor]] = {}
-        for key, value in load_file(state / "optimizer.safetensors").items():
-            number, _, name = key.partition(".")
-            saved.setdefault(int(number), {})[name] = value
-        self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": saved})
+        restore_moments(state, self._optimizer)
 
 
 def train_adapter(
@@ -222,11 +212,8 @@ def weaken_adapter(folder: Path, strength: float) -> None:
 
 def _read_report(state: Path, key: dict[str, Any]) -> Report | None:
     """How far training of the same pairs and options is; None where there is none."""
-    try:
-        notes = json.loads((state / "notes.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if notes.pop("key", None) != key:
+    notes = read_notes(state, key)
+    if notes is None:
         return None
     return Report(notes["losses"], [(int(step), float(loss), float(share)) for step, loss, share in notes["looks"]])
 

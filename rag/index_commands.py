@@ -8,7 +8,8 @@ It holds no retrieval of its own. Heavy libraries are imported inside the functi
 import argparse
 import sys
 from collections import Counter
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,9 @@ from rag.printable import printable
 from rag.settings import RagSettings
 
 if TYPE_CHECKING:
-    from rag.documents import Document, Hit, Skipped
+    from rag.documents import Chunk, Document, Hit, Skipped
+    from rag.progress import Show
+    from rag.retriever import Retriever
 
 
 def index(argv: list[str]) -> int:
@@ -116,6 +119,22 @@ def read_sources(arguments: list[str], settings: RagSettings, skipped: "list[Ski
         named = printable(", ".join(arguments))
         raise SourceUnusable(f"no document can be read in {named} ({reasons or 'no files'}): name other sources")
     return documents
+
+
+def index_apart(
+    documents: "Sequence[Document]", folder: Path, settings: RagSettings, progress: "Show"
+) -> "tuple[Retriever, Sequence[Chunk]]":
+    """A retriever over an index of these documents alone, and all its chunks.
+
+    Its vectors are FAISS's whatever the settings say: the folder is often temporary.
+    """
+    from rag.embedder_choice import open_embedder
+    from rag.index import build_index, open_index
+    from rag.retriever import Retriever
+
+    settings = replace(settings, milvus_uri="")
+    build_index(documents, folder, settings, open_embedder(settings, settings.embed_threads), progress)
+    return Retriever.open(folder, settings), open_index(folder).chunks
 
 
 def _search(query: str, index_dir: Path, top_k: int, collections: list[str], settings: RagSettings, as_json: bool) -> None:

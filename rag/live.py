@@ -96,7 +96,7 @@ class LiveRetriever:
     def open(cls, index_dir: Path, settings: RagSettings) -> "LiveRetriever":
         """Open what the folder holds now. Raises what `Retriever.open` raises."""
         seen = _sign_of(index_dir)  # before it is opened: a build in between is then seen as one
-        return cls(index_dir, settings, _open_anew(index_dir, settings), seen)
+        return cls(index_dir, settings, Retriever.open(index_dir, settings, reads=True), seen)
 
     def current(self) -> Retriever | NoIndex:
         """The index to answer one question from; it stays as it is. It reads no file. Raises IndexUnusable, with the reason."""
@@ -175,20 +175,12 @@ class LiveRetriever:
     def _open_with_new_embedder(self) -> Retriever:
         """Open the embedder again too: perhaps it was trained again under its old name, and the index built with it. Raises RagError."""
         try:
-            retriever = _open_anew(self._index_dir, self._settings)
+            retriever = Retriever.open(self._index_dir, self._settings, reads=True)
         except IndexMismatch as error:
             raise IndexMismatch(f"{error}, and start this program again") from error
         self._embedder = retriever.embedder
         self._reader = retriever.reader
         return retriever
-
-
-def _open_anew(index_dir: Path, settings: RagSettings) -> Retriever:
-    """The index with its models, which are loaded so that the first question is as fast as the others. Raises what `Retriever.open` raises."""
-    retriever = Retriever.open(index_dir, settings, reads=True)
-    if retriever.reader:
-        retriever.reader.load()
-    return retriever
 
 
 def _sign_of(index_dir: Path) -> Sign:

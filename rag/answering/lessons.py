@@ -7,12 +7,12 @@ It trains nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from itertools import islice
 
 import numpy as np
 
-from rag.answering.examples import Example, is_answer
+from rag.answering.examples import AnswerFinder, Example, is_answer
 from rag.answering.reader_training import Candidate, Lesson
 from rag.answering.units import cut_units
 from rag.bm25 import content_terms
@@ -25,12 +25,11 @@ from rag.retriever import HITS_READ, Retriever
 class LessonMaker:
     """Makes lessons of the documents of one index."""
 
-    def __init__(self, retriever: Retriever, chunks: Iterable[Chunk], pairing: Pairing) -> None:
+    def __init__(self, retriever: Retriever, chunks: Sequence[Chunk], pairing: Pairing) -> None:
         self._retriever = retriever
         self._pairing = pairing
-        self._documents: dict[tuple[str, str], list[Chunk]] = {}
-        for chunk in chunks:
-            self._documents.setdefault((chunk.collection, chunk.path), []).append(chunk)
+        self._chunks = chunks
+        self._finder = AnswerFinder(chunks)
 
     def make(self, example: Example) -> Lesson | None:
         """The lesson of a question; None where something is to answer it and no passage of the index does."""
@@ -38,13 +37,9 @@ class LessonMaker:
             found = [hit.chunk for hit in islice(self._retriever.rank(example.question), HITS_READ)]
         except EmptyQuery:
             return None
-        beside = [
-            chunk for document in {**example.begins, **example.also} for chunk in self._documents.get(document, ())
-        ]
-        known = {chunk.chunk_id for chunk in found}
-        others = [self._candidate(example, chunk) for chunk in beside if chunk.chunk_id not in known]
-
-        candidates = [self._candidate(example, chunk) for chunk in found] + [one for one in others if any(one.answers)]
+        answering = [self._chunks[row] for row in self._finder.rows(example)]
+        read = {chunk.chunk_id: chunk for chunk in (*found, *answering)}
+        candidates = [self._candidate(example, chunk) for chunk in read.values()]
         if example.is_answerable and not any(any(one.answers) for one in candidates):
             return None
         return Lesson(example.question, tuple(candidates), is_sure=not example.is_answerable)

@@ -6,9 +6,7 @@ Sequences stand end to end, so that no padding is computed but that to the next 
     tensors, report = train_reader(read_bert(folder, adapter), lessons, held_out, Options(epochs=3), Path("state"), show)
 """
 
-import json
 import random
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,6 +22,7 @@ from rag.bert_files import BertFiles
 from rag.passage_reader import Pair
 from rag.processor import multiplies_bfloat16
 from rag.progress import Show
+from rag.training_state import new_state, read_notes, restore_moments
 
 GRAIN = (
     32  # a sequence's length is brought to a multiple of it: few shapes, for each of which the library makes a kernel
@@ -233,30 +232,16 @@ class Trainer:
 
     def save(self, state: Path, notes: dict[str, Any]) -> None:
         """Keep how far training is, whole or not at all."""
-        new = state.with_name(state.name + ".new")
-        shutil.rmtree(new, ignore_errors=True)
-        new.mkdir(parents=True)
-        save_file({name: tensor.detach() for name, tensor in self.reader.tensors.items()}, new / "reader.safetensors")
-        moments = {
-            f"{number}.{name}": value
-            for number, entry in self._optimizer.state_dict()["state"].items()
-            for name, value in entry.items()
-        }
-        save_file(moments, new / "optimizer.safetensors")
-        (new / "notes.json").write_text(json.dumps(notes), encoding="utf-8")
-        shutil.rmtree(state, ignore_errors=True)
-        new.rename(state)
+        with new_state(state, self._optimizer, notes) as folder:
+            tensors = {name: tensor.detach() for name, tensor in self.reader.tensors.items()}
+            save_file(tensors, folder / "reader.safetensors")
 
     def restore(self, state: Path) -> None:
         """Go on from what `save` kept."""
         with torch.no_grad():
             for name, tensor in load_file(state / "reader.safetensors").items():
                 self.reader.tensors[name].copy_(tensor)
-        saved: dict[int, dict[str, Tensor]] = {}
-        for key, value in load_file(state / "optimizer.safetensors").items():
-            number, _, name = key.partition(".")
-            saved.setdefault(int(number), {})[name] = value
-        self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": saved})
+        restore_moments(state, self._optimizer)
 
 
 def train_reader(
@@ -303,11 +288,8 @@ def _draw_passages(lesson: Lesson, count: int, dice: random.Random) -> list[Cand
 
 def _read_report(state: Path, key: dict[str, Any]) -> Report | None:
     """How far training of the same lessons and options is; None where there is none."""
-    try:
-        notes = json.loads((state / "notes.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if notes.get("key") != key:
+    notes = read_notes(state, key)
+    if notes is None:
         return None
     return Report(
         [(float(units), float(passages)) for units, passages in notes["losses"]],
