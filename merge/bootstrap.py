@@ -30,12 +30,14 @@ class Estimate:
 
 
 def estimate_ratios(sums: Values, counts: Values, resamples: int = RESAMPLES, seed: int = SEED) -> list[Estimate]:
-    """Per column sum(sums) / sum(counts) with its percentile bootstrap interval over the rows; both of shape (items, columns).
+    """Per column sum(sums) / sum(counts) with its percentile bootstrap interval over the rows; both of shape (items,
+    columns).
 
-    Items are drawn whole, with all that belongs to them: several instructions of one prompt stand or fall together, and to draw them
-    one by one would make the interval too narrow. Efron & Tibshirani, "An Introduction to the Bootstrap", 1993, ch. 8 and 13. With counts
-    of 1 it is the mean's interval. All columns, and all calls with as many items, see the same draws, so that they compare.
-    Where all items agree the interval has no width, which overstates what a few items can tell.
+    Items are drawn whole, with all that belongs to them: several instructions of one prompt stand or fall together, and
+    to draw them one by one would make the interval too narrow. Efron & Tibshirani, "An Introduction to the Bootstrap",
+    1993, ch. 8 and 13. With counts of 1 it is the mean's interval. All columns, and all calls with as many items, see
+    the same draws, so that they compare. Where all items agree the interval has no width, which overstates what a few
+    items can tell.
 
     Raises ValueError where there is no item, or an item of a count of zero.
     """

@@ -2,7 +2,8 @@
 
     text = render_card(report)
 
-What it says of a checkpoint is in merge_report.json too; the card is for people and for the front matter that model hubs read.
+What it says of a checkpoint is in merge_report.json too; the card is for people and for the front matter that model
+hubs read.
 """
 
 from __future__ import annotations
@@ -16,12 +17,17 @@ from merge.report import MergeReport, describe_combined, find_versions
 from merge.vocabulary import RowMap
 
 UNKNOWN_LICENCE = "not stated"
-LICENCE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,60}")  # as hubs name licences; anything else would be YAML of somebody else's writing
+# As hubs name licences; anything else would be YAML of somebody else's writing
+LICENCE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,60}")
 METHODS = {
-    "geodesic": "by geodesic interpolation of the weights (ChipAlign, [arXiv 2412.19819](https://arxiv.org/abs/2412.19819))",
+    "geodesic": (
+        "by geodesic interpolation of the weights (ChipAlign, [arXiv 2412.19819](https://arxiv.org/abs/2412.19819))"
+    ),
     "linear": "by linear interpolation of the weights",
     "soup": "as a uniform model soup ([arXiv 2203.05482](https://arxiv.org/abs/2203.05482))",
-    "task_arithmetic": "by task arithmetic on a common base model ([arXiv 2212.04089](https://arxiv.org/abs/2212.04089))",
+    "task_arithmetic": (
+        "by task arithmetic on a common base model ([arXiv 2212.04089](https://arxiv.org/abs/2212.04089))"
+    ),
     "ties": "by TIES on a common base model ([arXiv 2306.01708](https://arxiv.org/abs/2306.01708))",
     "dare": "by DARE on a common base model ([arXiv 2311.03099](https://arxiv.org/abs/2311.03099))",
     "della": "by DELLA on a common base model ([arXiv 2406.11617](https://arxiv.org/abs/2406.11617))",
@@ -36,7 +42,9 @@ COMPANIONS = {  # by the recipe's vocab
 
 
 def render_card(report: MergeReport, *, with_plots: bool = False) -> str:
-    """The card as Markdown with the front matter that model hubs read. with_plots: show the pictures that merge.plots puts beside it."""
+    """The card as Markdown with the front matter that model hubs read. with_plots: show the pictures that merge.plots
+    puts beside it.
+    """
     recipe = report.recipe
     return f"""---
 library_name: transformers
@@ -111,7 +119,10 @@ def literal(text: str) -> str:
 
 def _describe_choices(recipe: Recipe, rows: RowMap | None, code: tuple[str, ...]) -> str:
     """What else the recipe decides, one line each, and whose the files beside the weights are."""
-    lines = [f"- {key}: {value:g}" if isinstance(value, float) else f"- {key}: {value}" for key, value in recipe.describe_parameters().items()]
+    lines = [
+        f"- {key}: {value:g}" if isinstance(value, float) else f"- {key}: {value}"
+        for key, value in recipe.describe_parameters().items()
+    ]
     for number, rule in enumerate(recipe.schedule, start=1):
         where = [f"layers {rule.layers[0]} to {rule.layers[1]}"] if rule.layers else []
         where += [f"tensors {literal(rule.tensors)}"] if rule.tensors else []
@@ -120,12 +131,16 @@ def _describe_choices(recipe: Recipe, rows: RowMap | None, code: tuple[str, ...]
         lines.append(f"- merged: {', '.join(map(literal, recipe.include))}; all else is the chat parent's")
     if recipe.exclude:
         lines.append(f"- not merged, but the chat parent's: {', '.join(map(literal, recipe.exclude))}")
-    lines += [f"- where the parents differ, {key}: {value}" for key in DECISIONS if (value := getattr(recipe, key)) != "refuse"]
+    lines += [
+        f"- where the parents differ, {key}: {value}"
+        for key in DECISIONS
+        if (value := getattr(recipe, key)) != "refuse"
+    ]
     if rows is not None:
         told = rows.count()
         lines.append(
-            f"- vocabulary: {told['rows']} rows, matched by token: {told['merged']} merged, {told['chip_only']} the chip parent's alone, "
-            f"{told['chat_only']} the chat parent's alone"
+            f"- vocabulary: {told['rows']} rows, matched by token: {told['merged']} merged, {told['chip_only']} the "
+            f"chip parent's alone, {told['chat_only']} the chat parent's alone"
         )
     files = COMPANIONS["refuse" if rows is None else recipe.vocab]
     if code:
@@ -134,9 +149,14 @@ def _describe_choices(recipe: Recipe, rows: RowMap | None, code: tuple[str, ...]
 
 
 def _pictures(with_plots: bool) -> str:
-    names = {"theta_over_depth": "Angle between the parents over depth", "norms_over_depth": "Norms of both parents over depth",
-             "geodesic_against_linear": "How far a geodesic and a linear merge differ"}  # fmt: skip
-    return "\n".join(["", *(f"![{text}](pictures/{name}.png)" for name, text in names.items()), ""]) if with_plots else ""
+    names = {
+        "theta_over_depth": "Angle between the parents over depth",
+        "norms_over_depth": "Norms of both parents over depth",
+        "geodesic_against_linear": "How far a geodesic and a linear merge differ",
+    }
+    return (
+        "\n".join(["", *(f"![{text}](pictures/{name}.png)" for name, text in names.items()), ""]) if with_plots else ""
+    )
 
 
 def _sources(parent: Parent) -> list[Parent]:
@@ -146,8 +166,8 @@ def _sources(parent: Parent) -> list[Parent]:
 def _parent_rows(side: str, parent: Parent) -> str:
     named = [(side, parent), *([(f"{side} adapter", parent.adapter)] if parent.adapter else [])]
     return "\n".join(
-        f"| {what} | {literal(each.ref)} | {literal(each.revision or '')} | {literal(each.licence) if each.licence else UNKNOWN_LICENCE} "
-        f"| `{each.blake3}` |"
+        f"| {what} | {literal(each.ref)} | {literal(each.revision or '')} | "
+        f"{literal(each.licence) if each.licence else UNKNOWN_LICENCE} | `{each.blake3}` |"
         for what, each in named
     )
 
@@ -157,7 +177,10 @@ def _describe_totals(report: MergeReport) -> str:
     branches = ", ".join(f"{count} {branch}" for branch, count in totals["branches"].items())
     text = f"{totals['tensors']} tensors with {totals['parameters']:,} parameters; branches: {branches}."
     if theta := report.theta:
-        text += f" The angle between the parents is {theta.median:.2f} degrees in the median, at most {theta.max:.2f} ({literal(theta.max_tensor)})."
+        text += (
+            f" The angle between the parents is {theta.median:.2f} degrees in the median, at most {theta.max:.2f} "
+            f"({literal(theta.max_tensor)})."
+        )
     if told := describe_combined(totals):
         text += f" {told}"
     return text

@@ -1,7 +1,7 @@
 """Checkpoints as files: safetensors (one file, or shards with an index) read piece by piece and written in place.
 
-Every header is checked before it is believed, and no tensor is ever read whole, so memory does not follow the model's size.
-This file knows nothing of merging, and runs no code that a checkpoint brings: no pickle, no remote code.
+Every header is checked before it is believed, and no tensor is ever read whole, so memory does not follow the model's
+size. This file knows nothing of merging, and runs no code that a checkpoint brings: no pickle, no remote code.
 
     with Checkpoint.open(Path("chat")) as checkpoint:
         norm = checkpoint.tensor("model.norm.weight").read(0, 576)  # flat elements 0 to 575
@@ -27,8 +27,10 @@ from merge.errors import SHOWN, CheckpointCorrupt, CheckpointNotFound, shorten
 from merge.files import check_name, open_plain, open_stream
 from merge.layout import INDEX, PART, WEIGHTS
 
-HEADER_LIMIT_BYTES = 25_000_000  # the format allows four times that; 90 000 tensors in one file take 12 MB, a dense model's shard 50 kB
-JSON_LIMIT_BYTES = 64_000_000  # of tokenizers, indexes and reports; the largest tokenizers are near 35 MB, and parsed they take some GB at worst
+# The format allows four times that; 90 000 tensors in one file take 12 MB, a dense model's shard 50 kB
+HEADER_LIMIT_BYTES = 25_000_000
+# Of tokenizers, indexes and reports; the largest tokenizers are near 35 MB, and parsed they take some GB at worst
+JSON_LIMIT_BYTES = 64_000_000
 CONFIG_LIMIT_BYTES = 2_000_000  # of configs, of which the largest, with a list per layer, are near 100 kB
 DEPTH_LIMIT = 50  # levels of JSON; tokenizers have eight
 SHAPE_LIMIT = 16  # dimensions; convolutions have five
@@ -108,7 +110,10 @@ class StoredTensor:
     fd: int
 
     def read(self, start: int, stop: int, buffer: Array | None = None) -> Array:
-        """The flat elements from start to stop in their stored dtype. Raises CheckpointCorrupt if the file ends early or cannot be read."""
+        """The flat elements from start to stop in their stored dtype.
+
+        Raises CheckpointCorrupt if the file ends early or cannot be read.
+        """
         dtype = DTYPES[self.spec.dtype]
         piece = np.empty(stop - start, dtype) if buffer is None else buffer[: stop - start]
         view = view_bytes(piece)
@@ -117,9 +122,13 @@ class StoredTensor:
             try:
                 n_read = os.preadv(self.fd, [view], offset)
             except OSError as error:
-                raise CheckpointCorrupt(f"{self.spec.path}: tensor {self.spec.name} cannot be read: {error.strerror}. Copy the file anew") from error
+                raise CheckpointCorrupt(
+                    f"{self.spec.path}: tensor {self.spec.name} cannot be read: {error.strerror}. Copy the file anew"
+                ) from error
             if n_read == 0:
-                raise CheckpointCorrupt(f"{self.spec.path}: the file ends inside tensor {self.spec.name}. Copy the file anew")
+                raise CheckpointCorrupt(
+                    f"{self.spec.path}: the file ends inside tensor {self.spec.name}. Copy the file anew"
+                )
             view, offset = view[n_read:], offset + n_read
         return piece
 
@@ -165,14 +174,19 @@ def read_bytes(path: Path, limit: int = JSON_LIMIT_BYTES) -> bytes:
     try:
         with open_stream(path) as file:
             if (n_bytes := os.fstat(file.fileno()).st_size) > limit:
-                raise CheckpointCorrupt(f"{path} has {n_bytes} bytes, more than any such file of a model ({limit} are allowed)")
+                raise CheckpointCorrupt(
+                    f"{path} has {n_bytes} bytes, more than any such file of a model ({limit} are allowed)"
+                )
             return file.read(n_bytes)
     except OSError as error:
         raise CheckpointCorrupt(f"{path} cannot be read: {error.strerror}. Copy the file anew") from error
 
 
 def read_json_object(path: Path, limit: int = JSON_LIMIT_BYTES) -> dict[str, Any]:
-    """A JSON object from a file of at most `limit` bytes. Raises CheckpointNotFound, or CheckpointCorrupt if it is something else."""
+    """A JSON object from a file of at most `limit` bytes.
+
+    Raises CheckpointNotFound, or CheckpointCorrupt if it is something else.
+    """
     return parse_json_object(read_bytes(path, limit), path)
 
 
@@ -197,7 +211,10 @@ def read_specs(folder: Path) -> dict[str, TensorSpec]:
     for path in files:
         header = read_header(path)
         if twice := specs.keys() & header.keys():
-            raise CheckpointCorrupt(f"{path}: tensor {min(twice)} is in {specs[min(twice)].path.name} as well, and there is no {INDEX} to decide")
+            raise CheckpointCorrupt(
+                f"{path}: tensor {min(twice)} is in {specs[min(twice)].path.name} as well, and there is no {INDEX} to "
+                "decide"
+            )
         specs |= header
     return specs
 
@@ -209,13 +226,17 @@ def _read_sharded(index: Path) -> dict[str, TensorSpec]:
     for name, shard in weight_map.items():
         check_name(name, index)
         if not isinstance(shard, str) or not PLAIN_NAME.fullmatch(shard):
-            raise CheckpointCorrupt(f"{index}: tensor {name} is said to be in {shard!r}, which is no plain name of a safetensors file")
+            raise CheckpointCorrupt(
+                f"{index}: tensor {name} is said to be in {shard!r}, which is no plain name of a safetensors file"
+            )
     shards = sorted(set(weight_map.values()))
     if missing := [shard for shard in shards if not (index.parent / shard).is_file()]:
         raise CheckpointNotFound(f"{index.parent} lacks {_list(missing)}, which {INDEX} names. Copy the missing shards")
     headers = {shard: read_header(index.parent / shard) for shard in shards}
     if absent := [f"{name} in {shard}" for name, shard in weight_map.items() if name not in headers[shard]]:
-        raise CheckpointCorrupt(f"{index}: the shards do not hold {_list(absent)}. Copy index and shards anew, from one download")
+        raise CheckpointCorrupt(
+            f"{index}: the shards do not hold {_list(absent)}. Copy index and shards anew, from one download"
+        )
     return {name: headers[shard][name] for name, shard in weight_map.items()}
 
 
@@ -225,7 +246,8 @@ def _list(names: list[str]) -> str:
 
 
 def read_header(path: Path) -> dict[str, TensorSpec]:
-    """The tensors of one safetensors file, checked: known dtypes, sizes that fit shapes, and bytes that tile the file exactly.
+    """The tensors of one safetensors file, checked: known dtypes, sizes that fit shapes, and bytes that tile the file
+    exactly.
 
     Raises CheckpointNotFound or CheckpointCorrupt. Reads the header only.
     """
@@ -234,9 +256,15 @@ def read_header(path: Path) -> dict[str, TensorSpec]:
         try:
             length = int.from_bytes(file.read(8), "little")
             if file_bytes < 8 or length > file_bytes - 8:
-                raise CheckpointCorrupt(f"{path}: its header claims {length} bytes of a file of {file_bytes}: truncated, or no safetensors file")
+                raise CheckpointCorrupt(
+                    f"{path}: its header claims {length} bytes of a file of {file_bytes}: truncated, or no safetensors "
+                    "file"
+                )
             if length > HEADER_LIMIT_BYTES:
-                raise CheckpointCorrupt(f"{path}: its header claims {length} bytes, more than any model's ({HEADER_LIMIT_BYTES} are allowed)")
+                raise CheckpointCorrupt(
+                    f"{path}: its header claims {length} bytes, more than any model's ({HEADER_LIMIT_BYTES} are "
+                    "allowed)"
+                )
             raw = file.read(length)
         except OSError as error:
             raise CheckpointCorrupt(f"{path} cannot be read: {error.strerror}. Copy the file anew") from error
@@ -260,16 +288,24 @@ def _parse_entry(name: str, entry: Any, path: Path, data_start: int) -> TensorSp
     if not _is_sizes(shape):
         raise CheckpointCorrupt(f"{path}: tensor {name} has shape {describe(shape)}, which is no list of sizes")
     if not _is_sizes(offsets) or len(offsets) != 2:
-        raise CheckpointCorrupt(f"{path}: tensor {name} has data_offsets {describe(offsets)}, which are no two positions")
+        raise CheckpointCorrupt(
+            f"{path}: tensor {name} has data_offsets {describe(offsets)}, which are no two positions"
+        )
     spec = TensorSpec(name, dtype, tuple(shape), path, data_start + offsets[0])
     if spec.n_bytes != offsets[1] - offsets[0]:
         given = offsets[1] - offsets[0]
-        raise CheckpointCorrupt(f"{path}: tensor {name} of shape {shape} in {dtype} needs {spec.n_bytes} bytes, its offsets give {given}")
+        raise CheckpointCorrupt(
+            f"{path}: tensor {name} of shape {shape} in {dtype} needs {spec.n_bytes} bytes, its offsets give {given}"
+        )
     return spec
 
 
 def _is_sizes(value: Any) -> bool:
-    return isinstance(value, list) and len(value) <= SHAPE_LIMIT and all(type(n) is int and 0 <= n < SIZE_LIMIT for n in value)
+    return (
+        isinstance(value, list)
+        and len(value) <= SHAPE_LIMIT
+        and all(type(n) is int and 0 <= n < SIZE_LIMIT for n in value)
+    )
 
 
 def describe(value: object) -> str:
@@ -283,16 +319,25 @@ def _check_tiling(specs: Iterable[TensorSpec], path: Path, data_start: int, file
     for spec in sorted(specs, key=lambda spec: (spec.offset, spec.n_bytes)):
         last = spec.offset + spec.n_bytes
         if last > file_bytes:
-            raise CheckpointCorrupt(f"{path}: tensor {spec.name} ends at byte {last} of a file of {file_bytes}. Copy the file anew")
+            raise CheckpointCorrupt(
+                f"{path}: tensor {spec.name} ends at byte {last} of a file of {file_bytes}. Copy the file anew"
+            )
         if spec.offset != end:
-            raise CheckpointCorrupt(f"{path}: tensor {spec.name} starts at byte {spec.offset}, where {end} was expected: overlap or hole")
+            raise CheckpointCorrupt(
+                f"{path}: tensor {spec.name} starts at byte {spec.offset}, where {end} was expected: overlap or hole"
+            )
         end += spec.n_bytes
     if end != file_bytes:
-        raise CheckpointCorrupt(f"{path}: {file_bytes - end} bytes after the last tensor belong to none. Copy the file anew")
+        raise CheckpointCorrupt(
+            f"{path}: {file_bytes - end} bytes after the last tensor belong to none. Copy the file anew"
+        )
 
 
 def parse_json_object(raw: bytes, path: Path) -> dict[str, Any]:
-    """A JSON object from the bytes of a file, whose path is named in errors. Raises CheckpointCorrupt for anything else, and for keys given twice."""
+    """A JSON object from the bytes of a file, whose path is named in errors.
+
+    Raises CheckpointCorrupt for anything else, and for keys given twice.
+    """
 
     def _refuse_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -304,16 +349,22 @@ def parse_json_object(raw: bytes, path: Path) -> dict[str, Any]:
     try:
         value = json.loads(raw.decode("utf-8"), object_pairs_hook=_refuse_twice)
     except (ValueError, RecursionError) as error:
-        raise CheckpointCorrupt(f"{path}: no valid JSON ({shorten(str(error), DESCRIBED)}). Copy the file anew") from None
+        raise CheckpointCorrupt(
+            f"{path}: no valid JSON ({shorten(str(error), DESCRIBED)}). Copy the file anew"
+        ) from None
     if not isinstance(value, dict):
         raise CheckpointCorrupt(f"{path}: JSON, but no object")
     if is_deep(value):
-        raise CheckpointCorrupt(f"{path}: JSON that is nested deeper than {DEPTH_LIMIT} levels, which no file of a model is")
+        raise CheckpointCorrupt(
+            f"{path}: JSON that is nested deeper than {DEPTH_LIMIT} levels, which no file of a model is"
+        )
     return value
 
 
 def is_deep(value: Any) -> bool:
-    """Whether lists and objects lie in one another deeper than DEPTH_LIMIT: more than functions that call themselves should be given."""
+    """Whether lists and objects lie in one another deeper than DEPTH_LIMIT: more than functions that call themselves
+    should be given.
+    """
     level = [value]
     for _ in range(DEPTH_LIMIT):
         inside = (node.values() if isinstance(node, dict) else node for node in level)
@@ -326,9 +377,9 @@ def is_deep(value: Any) -> bool:
 class CheckpointWriter:
     """Writes tensors in place, piece by piece and from any thread, into files laid out and sized beforehand.
 
-    All its files, the index too, bear names that end in PART until `finish`, so that a folder whose writer died holds nothing that loads.
-    Files that such a writer left, for the same tensors, are taken up with the bytes that are in them.
-    A context manager, which closes the files and finishes nothing.
+    All its files, the index too, bear names that end in PART until `finish`, so that a folder whose writer died holds
+    nothing that loads. Files that such a writer left, for the same tensors, are taken up with the bytes that are in
+    them. A context manager, which closes the files and finishes nothing.
     """
 
     def __init__(self, folder: Path, tensors: Iterable[TensorSpec], shard_bytes: int = SHARD_BYTES) -> None:
@@ -343,19 +394,29 @@ class CheckpointWriter:
         self._index = folder / INDEX if len(shards) > 1 else None
         if self._index:
             weight_map = {name: spec.path.name for name, spec in sorted(self._specs.items())}
-            index = {"metadata": {"total_size": sum(spec.n_bytes for spec in self._specs.values())}, "weight_map": weight_map}
+            index = {
+                "metadata": {"total_size": sum(spec.n_bytes for spec in self._specs.values())},
+                "weight_map": weight_map,
+            }
             _part(self._index).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
     def _lay_out(self, path: Path, shard: list[TensorSpec]) -> None:
         header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
         position = 0
         for spec in shard:
-            header[spec.name] = {"dtype": spec.dtype, "shape": list(spec.shape), "data_offsets": [position, position + spec.n_bytes]}
+            header[spec.name] = {
+                "dtype": spec.dtype,
+                "shape": list(spec.shape),
+                "data_offsets": [position, position + spec.n_bytes],
+            }
             position += spec.n_bytes
         raw = json.dumps(header, separators=(",", ":")).encode()
         raw += b" " * (-len(raw) % HEADER_ALIGNMENT)
         data_start = 8 + len(raw)
-        self._specs |= {spec.name: replace(spec, path=path, offset=data_start + header[spec.name]["data_offsets"][0]) for spec in shard}
+        self._specs |= {
+            spec.name: replace(spec, path=path, offset=data_start + header[spec.name]["data_offsets"][0])
+            for spec in shard
+        }
         if path.exists():  # left by a writer that died while it was finishing
             path.rename(_part(path))
         fd = os.open(_part(path), os.O_RDWR | os.O_CREAT, 0o644)
@@ -367,7 +428,10 @@ class CheckpointWriter:
         _write_all(fd, memoryview(head), 0)
 
     def write(self, name: str, start: int, piece: Array) -> memoryview:
-        """Write a flat piece whose first element is element `start` of the tensor and which has its dtype. Returns the bytes written."""
+        """Write a flat piece whose first element is element `start` of the tensor and which has its dtype.
+
+        Returns the bytes written.
+        """
         spec = self._specs[name]
         if DTYPE_NAMES[piece.dtype] != spec.dtype:
             raise TypeError(f"tensor {name} was laid out as {spec.dtype}, not {piece.dtype}")
@@ -407,7 +471,9 @@ def view_bytes(piece: Array) -> memoryview:
 
 
 def split_shards(tensors: Iterable[TensorSpec], shard_bytes: int) -> list[list[TensorSpec]]:
-    """Tensors by name, wider dtypes first so that all stay aligned, in as many shards as `shard_bytes` asks for; never fewer than one."""
+    """Tensors by name, wider dtypes first so that all stay aligned, in as many shards as `shard_bytes` asks for; never
+    fewer than one.
+    """
     shards: list[list[TensorSpec]] = [[]]
     filled = 0
     for spec in sorted(tensors, key=lambda spec: (-DTYPES[spec.dtype].itemsize, spec.name)):

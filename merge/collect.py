@@ -1,4 +1,5 @@
-"""Collects the answers of an evaluation: what the answers file holds is taken from it, the rest is asked for, many at once, and kept.
+"""Collects the answers of an evaluation: what the answers file holds is taken from it, the rest is asked for, many at
+once, and kept.
 
 It knows neither the questions nor what is a good answer; `ifeval` and `mcq` do.
 
@@ -29,7 +30,9 @@ Key = int | str
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is asked of whom. parameters: all else that an answer depends on, such as its longest length; fields: what each answer has."""
+    """What is asked of whom. parameters: all else that an answer depends on, such as its longest length; fields: what
+    each answer has.
+    """
 
     evaluation: str
     questions: Path
@@ -44,7 +47,9 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """All answers by key, in the order of the questions. resumed: how many of them the file held already; seconds: what the others took."""
+    """All answers by key, in the order of the questions. resumed: how many of them the file held already; seconds: what
+    the others took.
+    """
 
     rows: dict[Key, Row]
     model: Model
@@ -54,16 +59,20 @@ class Collected:
     seconds: float
 
 
-def collect(job: Job, items: Mapping[Key, Item], ask: Callable[[Endpoint, Model, Item], Awaitable[Row]], home: Path) -> Collected:
+def collect(
+    job: Job, items: Mapping[Key, Item], ask: Callable[[Endpoint, Model, Item], Awaitable[Row]], home: Path
+) -> Collected:
     """Every item's answer. ask: gives an answer's fields, to which the key and the milliseconds are added.
 
-    Without a file the job's answers lie in HOME/evaluations, under a name made of the settings, so that the same command finds them again.
-    Raises what Endpoint and AnswersFile raise; what was answered until then is in the file.
+    Without a file the job's answers lie in HOME/evaluations, under a name made of the settings, so that the same
+    command finds them again. Raises what Endpoint and AnswersFile raise; what was answered until then is in the file.
     """
     return asyncio.run(_collect(job, items, ask, home))
 
 
-async def _collect(job: Job, items: Mapping[Key, Item], ask: Callable[[Endpoint, Model, Item], Awaitable[Row]], home: Path) -> Collected:
+async def _collect(
+    job: Job, items: Mapping[Key, Item], ask: Callable[[Endpoint, Model, Item], Awaitable[Row]], home: Path
+) -> Collected:
     async with Endpoint(job.url, job.api_key) as endpoint:
         model = await endpoint.find_model(job.model_id)
         settings = describe_job(job, model)
@@ -71,7 +80,10 @@ async def _collect(job: Job, items: Mapping[Key, Item], ask: Callable[[Endpoint,
         with AnswersFile.open(path, settings, key="key", fields=(*job.fields, "ms")) as answers:
             rows = {key: answers.rows[key] for key in items if key in answers.rows}
             resumed = len(rows)
-            sys.stderr.write(f"model {model.model_id} at {endpoint.url}; answers in {path}" + (f", {resumed} there already\n" if resumed else "\n"))
+            sys.stderr.write(
+                f"model {model.model_id} at {endpoint.url}; answers in {path}"
+                + (f", {resumed} there already\n" if resumed else "\n")
+            )
             started = time.monotonic()
             with show_count("answered") as show:
 
@@ -86,7 +98,9 @@ async def _collect(job: Job, items: Mapping[Key, Item], ask: Callable[[Endpoint,
     return Collected({key: rows[key] for key in items}, model, settings, path, resumed, time.monotonic() - started)
 
 
-async def _ask_missing(missing: list[Key], ask: Callable[[Key], Awaitable[Row]], keep: Callable[[Key, Row, float], None], concurrency: int) -> None:
+async def _ask_missing(
+    missing: list[Key], ask: Callable[[Key], Awaitable[Row]], keep: Callable[[Key, Row, float], None], concurrency: int
+) -> None:
     """Ask for what is missing; a refusal says which question it came with."""
 
     async def ask_named(key: Key) -> Row:
@@ -102,7 +116,12 @@ async def _ask_missing(missing: list[Key], ask: Callable[[Key], Awaitable[Row]],
 def describe_job(job: Job, model: Model) -> Row:
     """What an answers file is made for. The URL is not part of it: the same model may be served elsewhere tomorrow."""
     content = job.questions.read_bytes()
-    return {"evaluation": job.evaluation, "questions_sha256": hashlib.sha256(content).hexdigest(), "model": asdict(model), **job.parameters}
+    return {
+        "evaluation": job.evaluation,
+        "questions_sha256": hashlib.sha256(content).hexdigest(),
+        "model": asdict(model),
+        **job.parameters,
+    }
 
 
 def name_answers(settings: Row) -> str:

@@ -1,4 +1,5 @@
-"""What this package's commands share: types of arguments, which argparse tells of in its own words where they are wrong.
+"""What this package's commands share: types of arguments, which argparse tells of in its own words where they are
+wrong.
 
 The commands themselves are in commands, eval_commands, multiturn_commands and adapt_commands.
 

@@ -1,9 +1,13 @@
-"""The files that go with the weights: config, tokenizer, chat template, generation config. Prepared before any tensor is read.
+"""The files that go with the weights: config, tokenizer, chat template, generation config.
 
-They are the chat parent's, but for what the recipe gives to another: the chip parent's tokenizer under vocab = "chip", a tokenizer of
-both under "union", the chip parent's rope and settings under config = "chip". It reads no tensors and decides nothing by itself.
+Prepared before any tensor is read.
 
-Names of Python code that a parent brings (auto_map) are left out: whoever loads such a checkpoint is asked to run that code.
+They are the chat parent's, but for what the recipe gives to another: the chip parent's tokenizer under vocab = "chip",
+a tokenizer of both under "union", the chip parent's rope and settings under config = "chip". It reads no tensors and
+decides nothing by itself.
+
+Names of Python code that a parent brings (auto_map) are left out: whoever loads such a checkpoint is asked to run that
+code.
 
     for name, raw in prepare_companions(recipe, pair).items():
         (folder / name).write_bytes(raw)
@@ -41,7 +45,9 @@ def prepare_companions(recipe: Recipe, pair: Pair) -> dict[str, bytes]:
     """
     vocab = "chat" if pair.rows is None else recipe.vocab
     chip, chat = pair.chip.folder, pair.chat.folder
-    files = _read_files(chat, (GENERATION, *TEMPLATES)) | _read_files(chip if vocab == "chip" else chat, TOKENIZER_FILES)
+    files = _read_files(chat, (GENERATION, *TEMPLATES)) | _read_files(
+        chip if vocab == "chip" else chat, TOKENIZER_FILES
+    )
     config = make_config(recipe, pair)
     if vocab == "chip":
         files |= _move_ids(pair, files)
@@ -77,7 +83,9 @@ def without_code(value: Any) -> Any:
 
 
 def make_config(recipe: Recipe, pair: Pair) -> dict[str, Any]:
-    """The chat parent's config with the output's dtype, rows and ties, and under config = "chip" the chip parent's rope and settings."""
+    """The chat parent's config with the output's dtype, rows and ties, and under config = "chip" the chip parent's rope
+    and settings.
+    """
     config = dict(pair.chat.config)
     config.pop("_name_or_path", None)  # where the parent lay on its maker's disk
     config.pop("torch_dtype", None)  # the name of `dtype` before transformers 4.56
@@ -97,7 +105,10 @@ def make_config(recipe: Recipe, pair: Pair) -> dict[str, Any]:
 
 
 def _read_files(folder: Path, names: tuple[str, ...]) -> dict[str, bytes]:
-    """The bytes of those files that are there. Raises CheckpointCorrupt for one that is not what the end of its name says."""
+    """The bytes of those files that are there.
+
+    Raises CheckpointCorrupt for one that is not what the end of its name says.
+    """
     files = {}
     for path in (folder / name for name in names if (folder / name).is_file()):
         files[path.name] = raw = read_bytes(path)
@@ -119,7 +130,9 @@ def _move_ids(pair: Pair, files: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 def _move_token_ids(document: Mapping[str, Any], pair: Pair) -> dict[str, Any]:
-    """The chat parent's bos_token_id, eos_token_id and so on under the ids that their tokens have in the chip parent's vocabulary."""
+    """The chat parent's bos_token_id, eos_token_id and so on under the ids that their tokens have in the chip parent's
+    vocabulary.
+    """
     assert pair.chip_vocab is not None
     assert pair.chat_vocab is not None
     names = {number: token for token, number in pair.chat_vocab.tokens.items()}
@@ -144,7 +157,9 @@ def _keep_template(raw: bytes, chat: Path) -> bytes:
 
 
 def _join(pair: Pair) -> bytes:
-    """The tokenizer of both, read back by the library that will use it: every token must have the row that the weights have for it."""
+    """The tokenizer of both, read back by the library that will use it: every token must have the row that the weights
+    have for it.
+    """
     from tokenizers import Tokenizer
 
     assert pair.chip_vocab is not None
@@ -155,8 +170,12 @@ def _join(pair: Pair) -> bytes:
     try:
         table = Tokenizer.from_str(text).get_vocab(with_added_tokens=True)
     except Exception as error:  # the library raises bare Exception for what it cannot read
-        raise CheckpointCorrupt(f'the tokenizer of both parents cannot be read: {error}. Use vocab = "chat" or "chip"') from error
+        raise CheckpointCorrupt(
+            f'the tokenizer of both parents cannot be read: {error}. Use vocab = "chat" or "chip"'
+        ) from error
     if table != tokens or tokens != parse_tokens(json.loads(text), Path(TOKENIZER)):
         wrong = next((token for token in tokens if table.get(token) != tokens[token]), "")
-        raise CheckpointCorrupt(f'the tokenizer of both parents gives {wrong!r} another id than its row. Use vocab = "chat" or "chip"')
+        raise CheckpointCorrupt(
+            f'the tokenizer of both parents gives {wrong!r} another id than its row. Use vocab = "chat" or "chip"'
+        )
     return text.encode()

@@ -1,7 +1,9 @@
-"""The arithmetic of merge.geodesic on a GPU: the same three functions, for pieces that come from and go back to this machine's memory.
+"""The arithmetic of merge.geodesic on a GPU: the same three functions, for pieces that come from and go back to this
+machine's memory.
 
-It is the one file that computes with torch, and is imported only where a device other than "cpu" is asked for. Sums are added up in
-another order than on a CPU, so that the last of their fifteen digits may differ, and with it the last bit of a merged number.
+It is the one file that computes with torch, and is imported only where a device other than "cpu" is asked for. Sums are
+added up in another order than on a CPU, so that the last of their fifteen digits may differ, and with it the last bit
+of a merged number.
 
     arithmetic = TorchArithmetic("cuda")
     sums = arithmetic.measure(w_chip, w_chat)

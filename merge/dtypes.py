@@ -1,6 +1,7 @@
 """The dtypes of checkpoints: what safetensors calls them, and numpy's type for each. Nothing else.
 
-numpy has no bfloat16 and no float8; ml_dtypes adds them as types of its own, with exact widening and rounding to nearest, ties to even.
+numpy has no bfloat16 and no float8; ml_dtypes adds them as types of its own, with exact widening and rounding to
+nearest, ties to even.
 
     piece = np.zeros(3, DTYPES["BF16"])
 """
@@ -23,11 +24,19 @@ FLOAT32: DType = np.dtype(np.float32)
 FLOAT64: DType = np.dtype(np.float64)
 
 DTYPES: Mapping[str, DType] = {
-    "F64": FLOAT64, "F32": FLOAT32, "F16": FLOAT16, "BF16": BFLOAT16,
-    "F8_E4M3": np.dtype(ml_dtypes.float8_e4m3fn), "F8_E5M2": np.dtype(ml_dtypes.float8_e5m2),
-    "I64": np.dtype(np.int64), "I32": np.dtype(np.int32), "I16": np.dtype(np.int16), "I8": np.dtype(np.int8),
-    "U8": np.dtype(np.uint8), "BOOL": np.dtype(np.bool_),
-}  # fmt: skip
+    "F64": FLOAT64,
+    "F32": FLOAT32,
+    "F16": FLOAT16,
+    "BF16": BFLOAT16,
+    "F8_E4M3": np.dtype(ml_dtypes.float8_e4m3fn),
+    "F8_E5M2": np.dtype(ml_dtypes.float8_e5m2),
+    "I64": np.dtype(np.int64),
+    "I32": np.dtype(np.int32),
+    "I16": np.dtype(np.int16),
+    "I8": np.dtype(np.int8),
+    "U8": np.dtype(np.uint8),
+    "BOOL": np.dtype(np.bool_),
+}
 DTYPE_NAMES: Mapping[DType, str] = {dtype: name for name, dtype in DTYPES.items()}
 FLOATS = ("F32", "F16", "BF16")  # what is interpolated, and what float32 holds exactly; float64 and float8 are refused
 WHOLE = ("I64", "I32", "I16", "I8", "U8", "BOOL")  # copied where both parents have the same

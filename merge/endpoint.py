@@ -1,4 +1,5 @@
-"""An OpenAI-compatible server, vLLM above all, as an evaluation sees it: which model it serves, and many requests in flight.
+"""An OpenAI-compatible server, vLLM above all, as an evaluation sees it: which model it serves, and many requests in
+flight.
 
 It knows no evaluation and keeps nothing; `answers` keeps what comes back.
 
@@ -22,9 +23,11 @@ from merge.errors import ContextExceeded, EndpointRefused, EndpointUnreachable, 
 CONNECT_TIMEOUT_S = 10.0  # a machine that is there accepts at once
 ANSWER_TIMEOUT_S = 1800.0  # a whole answer, not streamed: 1,280 tokens on a CPU that many requests share take minutes
 BUSY = (429, 503)  # too many requests, and a server that is starting or overloaded: the same request may be sent again
-TRIES = 8  # of a request while the server is busy, with pauses of 0.5 s, doubled up to LONGEST_PAUSE_S: half a minute in all
+# Of a request while the server is busy, with pauses of 0.5 s, doubled up to LONGEST_PAUSE_S: half a minute in all
+TRIES = 8
 LONGEST_PAUSE_S = 30.0
-NO_ROOM = re.compile(r"context length|max_model_len|context window|context_length_exceeded", re.IGNORECASE)  # vLLM's words, and OpenAI's code
+# vLLM's words, and OpenAI's code
+NO_ROOM = re.compile(r"context length|max_model_len|context window|context_length_exceeded", re.IGNORECASE)
 
 Item = TypeVar("Item")
 Reply = TypeVar("Reply")
@@ -40,7 +43,8 @@ class Model:
 
 
 class Endpoint:
-    """One server at one address. url: with or without `/v1`, also with a login, which is never shown; api_key: sent as a bearer token unless empty.
+    """One server at one address. url: with or without `/v1`, also with a login, which is never shown; api_key: sent as
+    a bearer token unless empty.
 
     option: the command's option that gave the URL, as errors name it; that of the key is called like it.
     """
@@ -51,10 +55,13 @@ class Endpoint:
         try:
             address = httpx.URL(url)
         except httpx.InvalidURL:
-            raise EndpointUnreachable(f"{option} {redact(url)} is no URL: give one like http://127.0.0.1:8001") from None
+            raise EndpointUnreachable(
+                f"{option} {redact(url)} is no URL: give one like http://127.0.0.1:8001"
+            ) from None
         if address.scheme not in ("http", "https") or not address.host:
             raise EndpointUnreachable(f"{option} {redact(url)} is no HTTP address: give one like http://127.0.0.1:8001")
-        # `ask_all` bounds what is in flight. No connection is used twice: a server closes idle ones, at times just as a request is on its way.
+        # `ask_all` bounds what is in flight. No connection is used twice: a server closes idle ones, at times just as a
+        # request is on its way.
         self._client = httpx.AsyncClient(
             base_url=self.url,
             auth=(address.username, address.password) if address.userinfo and not api_key else None,
@@ -76,16 +83,24 @@ class Endpoint:
         Raises EndpointUnreachable, EndpointRefused, and ModelUnknown, which lists the names that there are.
         """
         listed = (await self._request("GET", "/v1/models", None)).get("data")
-        rows = [row for row in listed if isinstance(row, dict) and isinstance(row.get("id"), str)] if isinstance(listed, list) else []
+        rows = (
+            [row for row in listed if isinstance(row, dict) and isinstance(row.get("id"), str)]
+            if isinstance(listed, list)
+            else []
+        )
         if not rows:
             raise EndpointRefused(f"what answers at {self.url} lists no model: give the URL of a vLLM server")
         found = rows[0] if model_id is None else next((row for row in rows if row["id"] == model_id), None)
         if found is None:
-            raise ModelUnknown(f"{self.url} serves no model {model_id!r}: its models are {', '.join(row['id'] for row in rows)}")
+            raise ModelUnknown(
+                f"{self.url} serves no model {model_id!r}: its models are {', '.join(row['id'] for row in rows)}"
+            )
         return Model(found["id"], found.get("root"), found.get("max_model_len"))
 
     async def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """The answer to one request. A busy server (429, 503) is asked again after a pause, the one that it names or a growing one.
+        """The answer to one request.
+
+        A busy server (429, 503) is asked again after a pause, the one that it names or a growing one.
 
         Raises EndpointUnreachable, ContextExceeded, EndpointRefused.
         """
@@ -105,10 +120,14 @@ class Endpoint:
         except (httpx.ConnectError, httpx.ConnectTimeout):
             raise EndpointUnreachable(f"no server answers at {self.url}: start one, or correct {self.option}") from None
         except httpx.TimeoutException:
-            raise EndpointUnreachable(f"{self.url} gave no answer within {ANSWER_TIMEOUT_S:.0f} s: ask less at once with --concurrency") from None
+            raise EndpointUnreachable(
+                f"{self.url} gave no answer within {ANSWER_TIMEOUT_S:.0f} s: ask less at once with --concurrency"
+            ) from None
         except httpx.HTTPError as error:
             reason = str(error) or type(error).__name__
-            raise EndpointUnreachable(f"the connection to {self.url} broke ({reason}): see that the server runs, and start this again") from None
+            raise EndpointUnreachable(
+                f"the connection to {self.url} broke ({reason}): see that the server runs, and start this again"
+            ) from None
 
     def _read(self, response: httpx.Response) -> dict[str, Any]:
         """The JSON object of an answer, or the refusal as an error."""
@@ -119,35 +138,53 @@ class Endpoint:
         if response.status_code >= 400:
             raise explain_refusal(self.url, response.status_code, data, self.option)
         if not isinstance(data, dict):
-            raise EndpointRefused(f"what answers at {self.url} is no OpenAI-compatible server: its answer is no JSON object")
+            raise EndpointRefused(
+                f"what answers at {self.url} is no OpenAI-compatible server: its answer is no JSON object"
+            )
         return data
 
 
 def explain_refusal(url: str, status: int, data: object, option: str = "--url") -> EndpointRefused:
-    """The error that an HTTP answer of `status` means; data: its JSON, OpenAI's envelope or vLLM's older one, or anything; option: as in Endpoint."""
+    """The error that an HTTP answer of `status` means; data: its JSON, OpenAI's envelope or vLLM's older one, or
+    anything; option: as in Endpoint.
+    """
     envelope = data.get("error", data) if isinstance(data, dict) else None
-    message = " ".join(str(envelope["message"]).split()) if isinstance(envelope, dict) and envelope.get("message") else "no reason given"
+    message = (
+        " ".join(str(envelope["message"]).split())
+        if isinstance(envelope, dict) and envelope.get("message")
+        else "no reason given"
+    )
     code = str(envelope.get("code")) if isinstance(envelope, dict) else ""
     if status == 400 and NO_ROOM.search(f"{message} {code}"):
         return ContextExceeded(f"the model's window is too small: {message}")
     if status in (401, 403):
-        return EndpointRefused(f"{url} refuses the API key: name the variable that holds it with {option.removesuffix('url')}api-key-env")
+        return EndpointRefused(
+            f"{url} refuses the API key: name the variable that holds it with {option.removesuffix('url')}api-key-env"
+        )
     if status in BUSY:
-        return EndpointRefused(f"{url} stayed busy through {TRIES} tries (HTTP {status}, {message}): ask less at once with --concurrency")
+        return EndpointRefused(
+            f"{url} stayed busy through {TRIES} tries (HTTP {status}, {message}): ask less at once with --concurrency"
+        )
     return EndpointRefused(f"{url} refuses the request (HTTP {status}): {message}")
 
 
 def choose_pause(attempt: int, retry_after: str | None) -> float:
-    """Seconds to wait after try `attempt` (from 1): what the server asks for in seconds, else 0.5, 1, 2 and so on; never over LONGEST_PAUSE_S."""
+    """Seconds to wait after try `attempt` (from 1): what the server asks for in seconds, else 0.5, 1, 2 and so on;
+    never over LONGEST_PAUSE_S.
+    """
     if retry_after is not None and retry_after.strip().isdecimal():
         return min(float(retry_after), LONGEST_PAUSE_S)
     return float(min(0.5 * 2 ** (attempt - 1), LONGEST_PAUSE_S))
 
 
 async def ask_all(
-    items: Sequence[Item], ask: Callable[[Item], Awaitable[Reply]], keep: Callable[[Item, Reply, float], None], concurrency: int
+    items: Sequence[Item],
+    ask: Callable[[Item], Awaitable[Reply]],
+    keep: Callable[[Item, Reply, float], None],
+    concurrency: int,
 ) -> None:
-    """Ask for every item with at most `concurrency` questions in flight; `keep(item, reply, milliseconds)` as each one is answered.
+    """Ask for every item with at most `concurrency` questions in flight; `keep(item, reply, milliseconds)` as each one
+    is answered.
 
     The first error ends everything that is in flight and is raised as it is; what was kept stays kept.
     """

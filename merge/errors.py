@@ -1,7 +1,9 @@
-"""What can go wrong in a merge, one class per kind. Each message says what, which value, and what to do next, in one line.
+"""What can go wrong in a merge, one class per kind.
 
-A message may quote a parent's files, which others wrote: it is made printable and no longer than a screen. Otherwise this file holds
-no behaviour: the command line prints `str(error)` and exits with `exit_code`.
+Each message says what, which value, and what to do next, in one line.
+
+A message may quote a parent's files, which others wrote: it is made printable and no longer than a screen. Otherwise
+this file holds no behaviour: the command line prints `str(error)` and exits with `exit_code`.
 
     raise CheckpointNotFound("chat parent: no such folder: ./models/chat. Give an existing folder")
 """
@@ -16,12 +18,16 @@ SCREEN = 2_000  # characters of a message: a terminal of 24 lines and 80 columns
 
 
 def printable(text: str) -> str:
-    """The text with everything that steers a terminal, or is not seen, as its escape: control characters, line ends, bidi overrides."""
+    """The text with everything that steers a terminal, or is not seen, as its escape: control characters, line ends,
+    bidi overrides.
+    """
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
 def shorten(text: str, limit: int = SCREEN) -> str:
-    """The text, or its beginning and its end, which says what to do, with a mark between them; at most `limit` characters."""
+    """The text, or its beginning and its end, which says what to do, with a mark between them; at most `limit`
+    characters.
+    """
     mark = " [...] "
     return text if len(text) <= limit else text[: limit * 3 // 4] + mark + text[len(text) - limit // 4 + len(mark) :]
 
@@ -78,7 +84,11 @@ class AdapterUnsupported(MergeError):
 
     def __init__(self, adapter: str, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
-        super().__init__(f"adapter {adapter} cannot be folded: " + join(self.problems) + ". Fold it with peft and give the resulting folder")
+        super().__init__(
+            f"adapter {adapter} cannot be folded: "
+            + join(self.problems)
+            + ". Fold it with peft and give the resulting folder"
+        )
 
 
 class AdapterMismatch(MergeError):

@@ -1,4 +1,5 @@
-"""Shows how many questions are answered, or steps are done: a bar on a terminal, a plain line every few seconds elsewhere. It does neither.
+"""Shows how many questions are answered, or steps are done: a bar on a terminal, a plain line every few seconds
+elsewhere. It does neither.
 
     with show_count("answered") as show: show(3, 277)
     with show_count("trained") as show: show(3, 277, "loss 1.2")
@@ -35,7 +36,12 @@ def show_count(what: str) -> Iterator[Show]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     with Progress(
-        TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=Console(stderr=True)
+        TextColumn(what),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=Console(stderr=True),
     ) as bars:
         task = bars.add_task(what, total=None, note="")
 

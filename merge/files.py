@@ -18,9 +18,12 @@ NAME_LIMIT = 500  # characters of a tensor's name; the longest of adapters are n
 
 
 def open_plain(path: Path) -> int:
-    """A file descriptor to read from. Raises CheckpointNotFound, or CheckpointCorrupt for what is no plain file or cannot be read.
+    """A file descriptor to read from.
 
-    A pipe, which would be waited for, and a device, which has no end, are not read from: the folder may be somebody else's.
+    Raises CheckpointNotFound, or CheckpointCorrupt for what is no plain file or cannot be read.
+
+    A pipe, which would be waited for, and a device, which has no end, are not read from: the folder may be somebody
+    else's.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

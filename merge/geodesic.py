@@ -6,8 +6,9 @@ It reads and writes no files and knows no models. W_c is the chip model's tensor
     W = |W_c|^lam |W_i|^(1 - lam) * (sin(lam theta) / sin(theta) u  +  sin((1 - lam) theta) / sin(theta) v)
 
 W is a W_c + b W_i with two numbers per tensor, so two passes are enough: `measure` for the sums that give a and b
-(`find_arc`), `combine` for the result. Both work on any piece of a tensor, so a caller streams pieces that stay in cache. Where numba is
-installed its loops (merge.kernels) do the work of both; the numpy lines beside each call are the same arithmetic, several times slower.
+(`find_arc`), `combine` for the result. Both work on any piece of a tensor, so a caller streams pieces that stay in
+cache. Where numba is installed its loops (merge.kernels) do the work of both; the numpy lines beside each call are the
+same arithmetic, several times slower.
 
     merged, arc = interpolate(w_chip, w_chat, lam=0.6, dtype=BFLOAT16)
 """
@@ -29,15 +30,19 @@ from merge.errors import TensorNotFinite, TensorsOpposite
 
 Branch = Literal["geodesic", "equal", "zero", "opposite", "copied", "linear", "mixed"]
 
-# Elements per piece: both parents' and the result's bfloat16 pieces are 1.5 MB and fit a core's second-level cache; smaller ones cost calls.
+# Elements per piece: both parents' and the result's bfloat16 pieces are 1.5 MB and fit a core's second-level cache;
+# smaller ones cost calls.
 CHUNK = 1 << 18
-# Directions closer than this to opposite, in radians, have no geodesic worth the name: which way round it runs is rounding noise.
+# Directions closer than this to opposite, in radians, have no geodesic worth the name: which way round it runs is
+# rounding noise.
 OPPOSITE_TOLERANCE = 1e-4
-# Where one norm is this many times the other, D is that norm and little else, and the dot product is what still holds the angle.
+# Where one norm is this many times the other, D is that norm and little else, and the dot product is what still holds
+# the angle.
 LOPSIDED = 16.0
 # Coefficients above this mean that large terms cancel: float32 would lose the digits that are left, float64 keeps them.
 CANCELLING = 4.0
-QUIET = np.errstate(over="ignore", invalid="ignore")  # what is not finite is looked for in the sums, and refused by name
+# What is not finite is looked for in the sums, and refused by name
+QUIET = np.errstate(over="ignore", invalid="ignore")
 NARROW = (FLOAT32, FLOAT16, BFLOAT16)  # what float32 holds exactly
 
 
@@ -52,7 +57,9 @@ class Sums:
 
     @classmethod
     def total(cls, pieces: Iterable[Sums]) -> Sums:
-        """The sums of a whole tensor; fsum adds exactly and rounds once, so the order of the pieces does not show in the result."""
+        """The sums of a whole tensor; fsum adds exactly and rounds once, so the order of the pieces does not show in
+        the result.
+        """
         parts = list(pieces)
         columns = zip(*((p.chip, p.chat, p.difference, p.product) for p in parts), strict=True)
         chip, chat, difference, product = (math.fsum(column) for column in columns) if parts else (0.0, 0.0, 0.0, 0.0)
@@ -102,7 +109,9 @@ def load_kernels() -> ModuleType | None:
 
 
 def warm_up() -> None:
-    """Load the compiled loops, or compile them, a third of a second of one core: a caller does it while it waits for something else."""
+    """Load the compiled loops, or compile them, a third of a second of one core: a caller does it while it waits for
+    something else.
+    """
     for dtype in (BFLOAT16, FLOAT32):
         piece = np.ones(1, dtype)
         interpolate(piece, np.full(1, 2, dtype), 0.5, dtype)
@@ -113,8 +122,9 @@ def warm_up() -> None:
 def measure(chip: Array, chat: Array) -> Sums:
     """The sums of two flat pieces of equal size and any dtype.
 
-    Widening to float64 first makes every product of bf16, fp16 or fp32 numbers exact, and the difference as well, so that D is
-    right for parents that differ in their last bits only. Whole numbers can be wider than float64: of them D counts those that differ.
+    Widening to float64 first makes every product of bf16, fp16 or fp32 numbers exact, and the difference as well, so
+    that D is right for parents that differ in their last bits only. Whole numbers can be wider than float64: of them D
+    counts those that differ.
     """
     kernels = load_kernels()
     if kernels and chip.dtype == chat.dtype == BFLOAT16:
@@ -149,7 +159,9 @@ def widen(piece: Array) -> Array:
 
 @QUIET
 def narrow(wide: Array, dtype: DType) -> Array:
-    """A flat piece rounded to `dtype`, to nearest, ties to even; beyond its largest number infinity, which the caller looks for."""
+    """A flat piece rounded to `dtype`, to nearest, ties to even; beyond its largest number infinity, which the caller
+    looks for.
+    """
     kernels = load_kernels()
     if kernels and wide.dtype == FLOAT32 and dtype == FLOAT16:
         rounded = np.empty(wide.size, FLOAT16)
@@ -161,8 +173,9 @@ def narrow(wide: Array, dtype: DType) -> Array:
 def find_theta(sums: Sums) -> float:
     """The angle in radians between two nonzero tensors, from the chord between their directions.
 
-    c^2 = (D - (|W_c| - |W_i|)^2) / (|W_c| |W_i|) and theta = 2 atan2(c, sqrt(4 - c^2)): exact for tiny angles, where the arccos
-    of a dot product reads zero below a relative difference of 1e-3 in float32. Between lopsided norms c^2 = 2 - 2 u.v instead.
+    c^2 = (D - (|W_c| - |W_i|)^2) / (|W_c| |W_i|) and theta = 2 atan2(c, sqrt(4 - c^2)): exact for tiny angles, where
+    the arccos of a dot product reads zero below a relative difference of 1e-3 in float32. Between lopsided norms c^2 =
+    2 - 2 u.v instead.
     """
     chip_norm, chat_norm = math.sqrt(sums.chip), math.sqrt(sums.chat)
     if max(chip_norm, chat_norm) < LOPSIDED * min(chip_norm, chat_norm):
@@ -193,8 +206,9 @@ def find_arc(sums: Sums, lam: float, name: str) -> Arc:
     if math.pi - theta < OPPOSITE_TOLERANCE:
         if not endpoint:
             raise TensorsOpposite(
-                f"tensor {name}: the parents point in opposite directions (theta = {math.degrees(theta):.4f} degrees), so no unique geodesic "
-                f"joins them. Use lam = 0 or 1, or check that both parents come from one base model"
+                f"tensor {name}: the parents point in opposite directions (theta = {math.degrees(theta):.4f} degrees), "
+                "so no unique geodesic joins them. Use lam = 0 or 1, or check that both parents come from one base "
+                "model"
             )
         return Arc(lam, 1 - lam, chip_norm, chat_norm, theta, "opposite")
     ratio = chat_norm / chip_norm  # |W_c|^lam |W_i|^(1 - lam) / |W_c| = ratio^(1 - lam), and ratio^-lam for the other
@@ -210,7 +224,8 @@ def _share(t: float, theta: float) -> float:
 
 @QUIET
 def combine(chip: Array, chat: Array, arc: Arc, dtype: DType) -> Array:
-    """chip * W_c + chat * W_i of two flat pieces of equal size, in float32 (in float64 first where terms cancel), rounded to `dtype`.
+    """chip * W_c + chat * W_i of two flat pieces of equal size, in float32 (in float64 first where terms cancel),
+    rounded to `dtype`.
 
     A coefficient of zero drops its parent instead of adding zeros, so that lam 0 and 1 keep even the sign of zero.
     """
@@ -224,7 +239,13 @@ def combine(chip: Array, chat: Array, arc: Arc, dtype: DType) -> Array:
     kernels = load_kernels()
     if kernels and dtype == chip.dtype == chat.dtype == BFLOAT16:
         merged = np.empty(chip.size, dtype)
-        kernels.combine_bf16(chip.view(np.uint16), chat.view(np.uint16), np.float32(arc.chip), np.float32(arc.chat), merged.view(np.uint16))
+        kernels.combine_bf16(
+            chip.view(np.uint16),
+            chat.view(np.uint16),
+            np.float32(arc.chip),
+            np.float32(arc.chat),
+            merged.view(np.uint16),
+        )
         return merged
     if kernels and chip.dtype in NARROW and chat.dtype in NARROW:
         merged = np.empty(chip.size, FLOAT32)

@@ -1,4 +1,5 @@
-"""The beginning of a GGUF file, checked before a library is let loose on it: every length in it is a claim of whoever wrote the file.
+"""The beginning of a GGUF file, checked before a library is let loose on it: every length in it is a claim of whoever
+wrote the file.
 
 It reads no tensor and converts nothing. The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 
@@ -46,12 +47,17 @@ class GgufHeader:
 
 
 def read_gguf(path: Path) -> GgufHeader:
-    """The header of a GGUF file. Raises CheckpointNotFound, and CheckpointCorrupt where it claims what the file cannot hold."""
+    """The header of a GGUF file.
+
+    Raises CheckpointNotFound, and CheckpointCorrupt where it claims what the file cannot hold.
+    """
     with open_stream(path) as file:
         n_bytes = os.fstat(file.fileno()).st_size
         cursor = _Cursor(path, file.read(min(n_bytes, HEADER_LIMIT_BYTES)))
     if cursor.take(4) != MAGIC or cursor.number("I") not in VERSIONS:
-        raise CheckpointCorrupt(f"{path} is no GGUF file of version {' or '.join(map(str, VERSIONS))}. Copy the file anew")
+        raise CheckpointCorrupt(
+            f"{path} is no GGUF file of version {' or '.join(map(str, VERSIONS))}. Copy the file anew"
+        )
     n_tensors, n_entries = cursor.count("Q", ENTRIES_LIMIT), cursor.count("Q", ENTRIES_LIMIT)
     metadata: dict[str, Any] = {}
     for _ in range(n_entries):
@@ -76,44 +82,65 @@ def _read_tensor(cursor: _Cursor) -> tuple[str, tuple[int, ...], int, int]:
     check_name(name, cursor.path)
     shape = tuple(cursor.number("Q") for _ in range(cursor.count("I", DIMENSIONS_LIMIT)))
     if not all(0 < size < SIZE_LIMIT for size in shape) or math.prod(shape) >= SIZE_LIMIT:
-        raise CheckpointCorrupt(f"{cursor.path}: tensor {name} has shape {list(shape)}, which no file holds. Copy the file anew")
+        raise CheckpointCorrupt(
+            f"{cursor.path}: tensor {name} has shape {list(shape)}, which no file holds. Copy the file anew"
+        )
     return name, shape, cursor.number("I"), cursor.number("Q")
 
 
 def _check_places(
-    places: list[tuple[str, tuple[int, ...], int, int]], metadata: Mapping[str, Any], header_bytes: int, n_bytes: int, path: Path
+    places: list[tuple[str, tuple[int, ...], int, int]],
+    metadata: Mapping[str, Any],
+    header_bytes: int,
+    n_bytes: int,
+    path: Path,
 ) -> None:
     """Every tensor lies in the file, and none in another."""
     from gguf.constants import GGML_QUANT_SIZES
 
     alignment = metadata.get("general.alignment", ALIGNMENT)
     if type(alignment) is not int or not 0 < alignment <= 1 << 20 or alignment & (alignment - 1):
-        raise CheckpointCorrupt(f"{path}: general.alignment is {alignment!r}, which is no power of two. Copy the file anew")
+        raise CheckpointCorrupt(
+            f"{path}: general.alignment is {alignment!r}, which is no power of two. Copy the file anew"
+        )
     end = start = -(-header_bytes // alignment) * alignment
     sizes = {int(kind): size for kind, size in GGML_QUANT_SIZES.items()}
     for name, shape, kind, offset in sorted(places, key=lambda place: place[3]):
         if kind not in sizes:
-            raise CheckpointCorrupt(f"{path}: tensor {name} is of the unknown type {kind}. Give the model as safetensors")
+            raise CheckpointCorrupt(
+                f"{path}: tensor {name} is of the unknown type {kind}. Give the model as safetensors"
+            )
         block, block_bytes = sizes[kind]
         if (shape[0] if shape else 1) % block:
-            raise CheckpointCorrupt(f"{path}: tensor {name} has rows of {shape[0] if shape else 1} elements, its type blocks of {block}")
+            raise CheckpointCorrupt(
+                f"{path}: tensor {name} has rows of {shape[0] if shape else 1} elements, its type blocks of {block}"
+            )
         if start + offset < end:
             raise CheckpointCorrupt(f"{path}: tensor {name} lies in another. Copy the file anew")
         end = start + offset + math.prod(shape) // block * block_bytes
         if end > n_bytes:
-            raise CheckpointCorrupt(f"{path}: tensor {name} ends at byte {end} of a file of {n_bytes}. Copy the file anew")
+            raise CheckpointCorrupt(
+                f"{path}: tensor {name} ends at byte {end} of a file of {n_bytes}. Copy the file anew"
+            )
 
 
 def _check_layers(header: GgufHeader, path: Path) -> None:
     """No model is built of more layers, or experts, than there are tensors for."""
     architecture = header.metadata.get("general.architecture")
     if not isinstance(architecture, str) or not architecture:
-        raise CheckpointCorrupt(f"{path}: general.architecture is {architecture!r}, which is no name. Copy the file anew")
-    limits = {"block_count": len(header.tensors), "expert_count": max((max(shape, default=0) for shape in header.tensors.values()), default=0)}
+        raise CheckpointCorrupt(
+            f"{path}: general.architecture is {architecture!r}, which is no name. Copy the file anew"
+        )
+    limits = {
+        "block_count": len(header.tensors),
+        "expert_count": max((max(shape, default=0) for shape in header.tensors.values()), default=0),
+    }
     for key, limit in limits.items():
         value = header.metadata.get(f"{architecture}.{key}", 0)
         if type(value) is not int or not 0 <= value <= limit:
-            raise CheckpointCorrupt(f"{path}: {architecture}.{key} is {value!r}, and its tensors allow {limit} at most. Copy the file anew")
+            raise CheckpointCorrupt(
+                f"{path}: {architecture}.{key} is {value!r}, and its tensors allow {limit} at most. Copy the file anew"
+            )
 
 
 class _Cursor:
@@ -127,7 +154,9 @@ class _Cursor:
     def take(self, n_bytes: int) -> bytes:
         """The next bytes. Raises CheckpointCorrupt where there are fewer."""
         if n_bytes > len(self._raw) - self.at:
-            raise CheckpointCorrupt(f"{self.path} ends inside its header, or its header is longer than any model's. Copy the file anew")
+            raise CheckpointCorrupt(
+                f"{self.path} ends inside its header, or its header is longer than any model's. Copy the file anew"
+            )
         self.at += n_bytes
         return self._raw[self.at - n_bytes : self.at]
 
@@ -139,7 +168,9 @@ class _Cursor:
     def count(self, letter: str, limit: int) -> int:
         """The next number, which says how many things follow."""
         if (number := self.number(letter)) > limit:
-            raise CheckpointCorrupt(f"{self.path}: its header announces {number} things where {limit} are allowed. Copy the file anew")
+            raise CheckpointCorrupt(
+                f"{self.path}: its header announces {number} things where {limit} are allowed. Copy the file anew"
+            )
         return number
 
     def string(self) -> str:
@@ -158,7 +189,9 @@ class _Cursor:
             letter = SCALARS[kind]
             return struct.unpack(f"<{letter}", self.take(struct.calcsize(f"<{letter}")))[0]
         if kind != ARRAY:
-            raise CheckpointCorrupt(f"{self.path}: its metadata has a value of the unknown type {kind}. Copy the file anew")
+            raise CheckpointCorrupt(
+                f"{self.path}: its metadata has a value of the unknown type {kind}. Copy the file anew"
+            )
         inner, length = self.number("I"), self.count("Q", ITEMS_LIMIT)
         if inner in SCALARS:
             self.take(length * struct.calcsize(f"<{SCALARS[inner]}"))
@@ -166,5 +199,7 @@ class _Cursor:
             for _ in range(length):
                 self.string()
         else:
-            raise CheckpointCorrupt(f"{self.path}: its metadata has an array of the type {inner}, which no model has. Copy the file anew")
+            raise CheckpointCorrupt(
+                f"{self.path}: its metadata has an array of the type {inner}, which no model has. Copy the file anew"
+            )
         return length

@@ -20,7 +20,8 @@ from merge.ifeval_checker import Check
 from merge.question_file import field_of, read_lines
 
 MAX_TOKENS = 1280  # lm-eval's limit for this task, so that figures compare
-LEVELS = ("prompt_level_strict_acc", "inst_level_strict_acc", "prompt_level_loose_acc", "inst_level_loose_acc")  # lm-eval's names
+# lm-eval's names
+LEVELS = ("prompt_level_strict_acc", "inst_level_strict_acc", "prompt_level_loose_acc", "inst_level_loose_acc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,8 @@ def _parse_prompt(row: dict[str, Any]) -> Prompt:
 
 
 def try_checks(prompts: Mapping[int | str, Prompt], check: Check, source: str) -> None:
-    """Run every check once on a made-up answer, so that a prompt that cannot be checked is found before hours of asking.
+    """Run every check once on a made-up answer, so that a prompt that cannot be checked is found before hours of
+    asking.
 
     Raises QuestionsUnusable with the keys.
     """
@@ -59,21 +61,27 @@ def try_checks(prompts: Mapping[int | str, Prompt], check: Check, source: str) -
             check(asdict(prompt), ["A made-up answer."])
         except KeyError as error:
             problems.append(f"prompt {prompt.key}: there is no check for {error}")
-        except Exception as error:  # the checks are another project's and raise anything for values that they do not expect
+        # The checks are another project's and raise anything for values that they do not expect
+        except Exception as error:
             problems.append(f"prompt {prompt.key}: its checks refuse their values ({type(error).__name__}: {error})")
     if problems:
         raise QuestionsUnusable(source, problems[:5] + ([f"and {len(problems) - 5} more"] if len(problems) > 5 else []))
 
 
 async def ask_prompt(endpoint: Endpoint, model: Model, prompt: Prompt, max_tokens: int) -> Row:
-    """The model's answer at temperature 0: text, why it ended, and its length in tokens. Raises what Endpoint.post raises."""
+    """The model's answer at temperature 0: text, why it ended, and its length in tokens.
+
+    Raises what Endpoint.post raises.
+    """
     return await ask_chat(endpoint, model, [{"role": "user", "content": prompt.prompt}], max_tokens)
 
 
 def summarize(prompts: Mapping[int | str, Prompt], responses: Mapping[int | str, str], check: Check) -> dict[str, Any]:
-    """The four accuracies with their intervals, the share of followed instructions per kind, and every prompt's results.
+    """The four accuracies with their intervals, the share of followed instructions per kind, and every prompt's
+    results.
 
-    A prompt counts as followed if all its instructions are. Loose: as strict, but an answer's first and last line and its asterisks may be left out.
+    A prompt counts as followed if all its instructions are. Loose: as strict, but an answer's first and last line and
+    its asterisks may be left out.
     """
     import numpy as np
 
@@ -86,15 +94,21 @@ def summarize(prompts: Mapping[int | str, Prompt], responses: Mapping[int | str,
     return {
         "measures": {level: asdict(estimate) for level, estimate in zip(LEVELS, estimates, strict=True)},
         "kinds": _count_kinds(prompts, results),
-        "values": [{"key": key, "strict": result[LEVELS[1]], "loose": result[LEVELS[3]]} for key, result in results.items()],
+        "values": [
+            {"key": key, "strict": result[LEVELS[1]], "loose": result[LEVELS[3]]} for key, result in results.items()
+        ],
     }
 
 
-def _count_kinds(prompts: Mapping[int | str, Prompt], results: Mapping[int | str, dict[str, Any]]) -> dict[str, dict[str, int]]:
+def _count_kinds(
+    prompts: Mapping[int | str, Prompt], results: Mapping[int | str, dict[str, Any]]
+) -> dict[str, dict[str, int]]:
     """Per kind of instruction, the part of its name before the colon: how many there are, and how many were followed."""
     kinds: dict[str, dict[str, int]] = {}
     for key, prompt in prompts.items():
-        for name, strict, loose in zip(prompt.instruction_id_list, results[key][LEVELS[1]], results[key][LEVELS[3]], strict=True):
+        for name, strict, loose in zip(
+            prompt.instruction_id_list, results[key][LEVELS[1]], results[key][LEVELS[3]], strict=True
+        ):
             kind = kinds.setdefault(name.split(":")[0], {"instructions": 0, "strict": 0, "loose": 0})
             kind["instructions"] += 1
             kind["strict"] += strict

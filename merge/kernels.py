@@ -1,10 +1,13 @@
-"""The loops that touch every number, compiled by numba: sums and combination of two pieces in one pass each, nothing but arithmetic.
+"""The loops that touch every number, compiled by numba: sums and combination of two pieces in one pass each, nothing
+but arithmetic.
 
-merge.geodesic uses them where numba is installed and has the same arithmetic in numpy where it is not, several times slower.
-Machine code is kept by numba beside this file, or in the user's cache folder, so that only the first merge compiles: 0.6 s.
+merge.geodesic uses them where numba is installed and has the same arithmetic in numpy where it is not, several times
+slower. Machine code is kept by numba beside this file, or in the user's cache folder, so that only the first merge
+compiles: 0.6 s.
 
-The half precisions come as their bits, uint16, of which numba has no arithmetic. bfloat16 is the upper half of a float32: widening is a
-shift, narrowing rounds to nearest, ties to even. float16 is widened and narrowed in a pass of its own, ten times as fast as numpy does.
+The half precisions come as their bits, uint16, of which numba has no arithmetic. bfloat16 is the upper half of a
+float32: widening is a shift, narrowing rounds to nearest, ties to even. float16 is widened and narrowed in a pass of
+its own, ten times as fast as numpy does.
 
     chip, chat, difference, product = measure_bf16(chip_bits, chat_bits)
 """
@@ -18,14 +21,16 @@ import numba
 import numpy as np
 
 HALF = 16  # bits of a bfloat16
-# float16, in the bits of the float32 that holds its number: 10 bits of fraction against 23, exponents biased by 15 against 127.
+# float16, in the bits of the float32 that holds its number: 10 bits of fraction against 23, exponents biased by 15
+# against 127.
 F16_SHIFT = 13
 F16_BIAS = (127 - 15) << 23
 F16_SMALLEST = 2.0**-14  # the smallest normal number; below it are multiples of 2^-24
 F16_BEYOND = 0x47800000  # 65536 as a float32: what is at least as large becomes infinity
 F32_INFINITE = 0x7F800000
-# Order of additions is the compiler's, fixed when it compiles, so that sums use the core's whole vectors. Nothing else is relaxed:
-# in particular no product and sum become one fused step, so that the result is the same with and without numba.
+# Order of additions is the compiler's, fixed when it compiles, so that sums use the core's whole vectors. Nothing else
+# is relaxed: in particular no product and sum become one fused step, so that the result is the same with and without
+# numba.
 REORDER = {"reassoc"}
 
 
@@ -53,7 +58,9 @@ def _widen_f16(bits: Any) -> Any:  # uint16 -> float32
     if wide >= np.uint32(F16_BEYOND):  # infinity and NaN
         wide = np.uint32(wide | np.uint32(F32_INFINITE))
     if size < np.uint32(1 << 23):  # below the smallest normal number, where no leading one is left out
-        wide = np.float32(np.uint32(wide + np.uint32(1 << 23)).view(np.float32) - np.float32(F16_SMALLEST)).view(np.uint32)
+        wide = np.float32(np.uint32(wide + np.uint32(1 << 23)).view(np.float32) - np.float32(F16_SMALLEST)).view(
+            np.uint32
+        )
     return np.uint32(wide | np.uint32(np.uint32(bits & np.uint16(0x8000)) << np.uint32(HALF))).view(np.float32)
 
 
@@ -62,8 +69,11 @@ def _narrow_f16(value: Any) -> Any:  # float32 -> uint16
     size = np.uint32(bits & np.uint32(0x7FFFFFFF))
     odd = np.uint32(np.uint32(size >> np.uint32(F16_SHIFT)) & np.uint32(1))
     narrow = np.uint32(np.uint32(size - np.uint32(F16_BIAS) + np.uint32(0x0FFF) + odd) >> np.uint32(F16_SHIFT))
-    if size.view(np.float32) < np.float32(F16_SMALLEST):  # the sum with 0.5 is rounded to a multiple of 2^-24, as float16 has them here
-        narrow = np.uint32(np.float32(size.view(np.float32) + np.float32(0.5)).view(np.uint32) - np.float32(0.5).view(np.uint32))
+    # The sum with 0.5 is rounded to a multiple of 2^-24, as float16 has them here
+    if size.view(np.float32) < np.float32(F16_SMALLEST):
+        narrow = np.uint32(
+            np.float32(size.view(np.float32) + np.float32(0.5)).view(np.uint32) - np.float32(0.5).view(np.uint32)
+        )
     if size >= np.uint32(F16_BEYOND):
         narrow = np.uint32(0x7E00) if size > np.uint32(F32_INFINITE) else np.uint32(0x7C00)
     return np.uint16(narrow | np.uint32(np.uint32(bits >> np.uint32(HALF)) & np.uint32(0x8000)))

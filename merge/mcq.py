@@ -1,7 +1,8 @@
 """Multiple choice by likelihood: the choice that the model finds most likely after the question is its answer.
 
-The rules are those of lm-eval, EleutherAI's evaluation harness, for ARC: the prompt "Question: ...\\nAnswer:" without examples and without a
-chat template, and after it a space and the choice's text. How a server is asked in bulk is `collect`'s.
+The rules are those of lm-eval, EleutherAI's evaluation harness, for ARC: the prompt "Question: ...\\nAnswer:" without
+examples and without a chat template, and after it a space and the choice's text. How a server is asked in bulk is
+`collect`'s.
 
     questions = read_questions(Path("mcq.jsonl")); summarize(questions, {"cts-1": [-4.2, -3.9, -7.0, -5.5], ...})
 """
@@ -45,19 +46,35 @@ def _parse_question(row: dict[str, Any]) -> Question:
         raise ValueError('"choices" holds the same text twice')
     answer = field_of(row, "answer", int)
     if not 0 <= answer < len(choices):
-        raise ValueError(f'"answer" is {answer}, which is the index of none of the {len(choices)} choices: they count from 0')
-    return Question(field_of(row, "id", int, str), field_of(row, "domain", str), field_of(row, "question", str).strip(), choices, answer)
+        raise ValueError(
+            f'"answer" is {answer}, which is the index of none of the {len(choices)} choices: they count from 0'
+        )
+    return Question(
+        field_of(row, "id", int, str),
+        field_of(row, "domain", str),
+        field_of(row, "question", str).strip(),
+        choices,
+        answer,
+    )
 
 
 async def ask_question(endpoint: Endpoint, model: Model, question: Question) -> Row:
     """The log-likelihood of each choice, and its length in tokens. Raises what Endpoint.post raises.
 
-    vLLM tells the logarithm of each token's probability in a prompt (its option prompt_logprobs), so one request with the context alone and the
-    context with each choice holds all. A choice's tokens are those that the whole has beyond the context's, as in lm-eval.
+    vLLM tells the logarithm of each token's probability in a prompt (its option prompt_logprobs), so one request with
+    the context alone and the context with each choice holds all. A choice's tokens are those that the whole has beyond
+    the context's, as in lm-eval.
     """
     context = f"Question: {question.question}\nAnswer:"
     texts = [context, *(f"{context} {choice}" for choice in question.choices)]
-    body = {"model": model.model_id, "prompt": texts, "max_tokens": 1, "temperature": 0, "prompt_logprobs": 0, "return_token_ids": True}
+    body = {
+        "model": model.model_id,
+        "prompt": texts,
+        "max_tokens": 1,
+        "temperature": 0,
+        "prompt_logprobs": 0,
+        "return_token_ids": True,
+    }
     reply = await endpoint.post(COMPLETIONS_PATH, body)
     try:
         alone, *wholes = sorted(reply["choices"], key=lambda choice: int(choice["index"]))
@@ -67,14 +84,18 @@ async def ask_question(endpoint: Endpoint, model: Model, question: Question) -> 
             raise ValueError("an answer for each choice is missing")
     except (KeyError, IndexError, TypeError, ValueError):
         reason = "gives no prompt_logprobs with token ids, which vLLM does"
-        raise EndpointRefused(f"what answers at {endpoint.url} {reason}: give the URL of a vLLM server, not of a gateway") from None
+        raise EndpointRefused(
+            f"what answers at {endpoint.url} {reason}: give the URL of a vLLM server, not of a gateway"
+        ) from None
     return {"loglikelihoods": sums, "tokens": [len(whole["prompt_token_ids"]) - start for whole in wholes]}
 
 
 def add_logprobs(token_ids: Sequence[int], logprobs: Sequence[Mapping[str, Any] | None], start: int) -> float:
-    """The log-likelihood of the tokens from `start` on. logprobs: per token of the prompt what vLLM tells of it, None for the first.
+    """The log-likelihood of the tokens from `start` on. logprobs: per token of the prompt what vLLM tells of it, None
+    for the first.
 
-    Raises ValueError where there is no token from `start` on, KeyError where the prompt's own token is not among those told.
+    Raises ValueError where there is no token from `start` on, KeyError where the prompt's own token is not among those
+    told.
     """
     pairs = list(zip(token_ids, logprobs, strict=True))[start:]
     if not pairs:
@@ -83,21 +104,37 @@ def add_logprobs(token_ids: Sequence[int], logprobs: Sequence[Mapping[str, Any] 
 
 
 def choose(loglikelihoods: Sequence[float], choices: Sequence[str], *, normalised: bool) -> int:
-    """The index of the likeliest choice; the first of equals. normalised: per character of the choice, as in lm-eval's acc_norm."""
-    scores = [value / len(choice) if normalised else value for value, choice in zip(loglikelihoods, choices, strict=True)]
+    """The index of the likeliest choice; the first of equals. normalised: per character of the choice, as in lm-eval's
+    acc_norm.
+    """
+    scores = [
+        value / len(choice) if normalised else value for value, choice in zip(loglikelihoods, choices, strict=True)
+    ]
     return scores.index(max(scores))
 
 
-def summarize(questions: Mapping[int | str, Question], loglikelihoods: Mapping[int | str, Sequence[float]]) -> dict[str, Any]:
-    """acc and acc_norm with their intervals, of all questions and per domain, what guessing would reach, and every question's results."""
+def summarize(
+    questions: Mapping[int | str, Question], loglikelihoods: Mapping[int | str, Sequence[float]]
+) -> dict[str, Any]:
+    """acc and acc_norm with their intervals, of all questions and per domain, what guessing would reach, and every
+    question's results.
+    """
     values: list[dict[str, Any]] = []
     for key, question in questions.items():
-        picked = {name: choose(loglikelihoods[key], question.choices, normalised=name == "acc_norm") for name in ("acc", "acc_norm")}
+        picked = {
+            name: choose(loglikelihoods[key], question.choices, normalised=name == "acc_norm")
+            for name in ("acc", "acc_norm")
+        }
         right = {name: int(choice == question.answer) for name, choice in picked.items()}
         values.append({"key": key, "domain": question.domain, **right, "guess": 1 / len(question.choices)})
     domains = sorted({question.domain for question in questions.values()})
-    measures = {"all": _estimate(values)} | {domain: _estimate([value for value in values if value["domain"] == domain]) for domain in domains}
-    return {"measures": measures, "values": [{name: item for name, item in value.items() if name != "guess"} for value in values]}
+    measures = {"all": _estimate(values)} | {
+        domain: _estimate([value for value in values if value["domain"] == domain]) for domain in domains
+    }
+    return {
+        "measures": measures,
+        "values": [{name: item for name, item in value.items() if name != "guess"} for value in values],
+    }
 
 
 def _estimate(values: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -1,18 +1,20 @@
 """The merge as a whole: the parents in, a checkpoint folder out (or several, for a sweep), streamed piece by piece.
 
-What happens to each tensor, as in ChipAlign (arXiv 2412.19819): every tensor of floating point is merged alike, each by itself, at
-the lam that the recipe gives it. That is
+What happens to each tensor, as in ChipAlign (arXiv 2412.19819): every tensor of floating point is merged alike, each by
+itself, at the lam that the recipe gives it. That is
   matrices of attention and MLP               model.layers.*.self_attn.*_proj.weight, model.layers.*.mlp.*_proj.weight
   norm vectors and biases                     model.layers.*layernorm.weight, model.norm.weight, *.bias: as vectors, like any other
   embeddings                                  model.embed_tokens.weight: one tensor, one angle, not one per token
   tied embeddings                             stored once, as model.embed_tokens.weight, and so merged once
   lm_head.weight, where untied                merged by itself
   scalars                                     tensors of one element: theta is 0, or pi for opposite signs, which is refused
-and one branch per tensor (merge.geodesic.find_arc) says which case it was. Tensors of whole numbers or truth values (buffers of some
-architectures) cannot be interpolated: they must be equal in both parents and are copied (branch "copied").
+and one branch per tensor (merge.geodesic.find_arc) says which case it was. Tensors of whole numbers or truth values
+(buffers of some architectures) cannot be interpolated: they must be equal in both parents and are copied (branch
+"copied").
 
-A merge that is killed leaves a hidden folder with a journal beside `out`, and the next run of the same merge takes it up. This file
-does not decide whether two models fit (merge.pairing), what is made of each tensor (merge.plan), nor how (merge.passes).
+A merge that is killed leaves a hidden folder with a journal beside `out`, and the next run of the same merge takes it
+up. This file does not decide whether two models fit (merge.pairing), what is made of each tensor (merge.plan), nor how
+(merge.passes).
 
     outcome = merge_parents(recipe, Path("out"), settings, render_card)
 """
@@ -95,8 +97,12 @@ class Output:
     journal: Journal
 
 
-def merge_parents(recipe: Recipe, out: Path, settings: MergeSettings, render_card: Callable[[MergeReport], str], **options: Any) -> Outcome:
-    """Merge as the recipe says and put the checkpoint at `out`, whole or not at all: merge_sweep of one recipe, with its options."""
+def merge_parents(
+    recipe: Recipe, out: Path, settings: MergeSettings, render_card: Callable[[MergeReport], str], **options: Any
+) -> Outcome:
+    """Merge as the recipe says and put the checkpoint at `out`, whole or not at all: merge_sweep of one recipe, with
+    its options.
+    """
     return merge_sweep([(recipe, out)], settings, render_card, **options)[0]
 
 
@@ -114,10 +120,11 @@ def merge_sweep(
 ) -> list[Outcome]:
     """Merge recipes that differ in nothing but lam and name, each into its folder, reading the parents once for all.
 
-    A folder that holds its very merge already is left as it is, unless `force`. render_card gives the text of README.md. threads: the
-    output is the same for any number; None: as many as there are cores. device: "cpu", or a GPU's name in torch, whose sums may round
-    differently in the last of fifteen digits. resolver: of the same recipe, where it has begun to hash already.
-    Raises the MergeErrors of all its parts; a failed merge leaves every folder as it was.
+    A folder that holds its very merge already is left as it is, unless `force`. render_card gives the text of
+    README.md. threads: the output is the same for any number; None: as many as there are cores. device: "cpu", or a
+    GPU's name in torch, whose sums may round differently in the last of fifteen digits. resolver: of the same recipe,
+    where it has begun to hash already. Raises the MergeErrors of all its parts; a failed merge leaves every folder as
+    it was.
     """
     watcher, threads = watcher or Watcher(), threads or count_cores()
     arithmetic = find_arithmetic(device)
@@ -150,11 +157,17 @@ def describe_code(files: Sequence[str], config: Mapping[str, Any]) -> str:
     left_out = f"{', '.join(files)} of the parents name Python code of their own (auto_map), which is not copied"
     if is_built_in(config):
         return f"{left_out}; transformers has the architecture itself"
-    return f"{left_out}; transformers has no architecture {config.get('model_type')!r} itself: only an engine that knows it loads the merge"
+    return (
+        f"{left_out}; transformers has no architecture {config.get('model_type')!r} itself: only an engine that knows "
+        "it loads the merge"
+    )
 
 
 def find_arithmetic(device: str) -> Arithmetic:
-    """Who computes: this machine's cores for "cpu", else torch on a device that it knows by this name. Raises DeviceNotFound."""
+    """Who computes: this machine's cores for "cpu", else torch on a device that it knows by this name.
+
+    Raises DeviceNotFound.
+    """
     if device == "cpu":
         return geodesic
     try:
@@ -177,19 +190,27 @@ def check_output(out: Path, parents: Parents) -> dict[str, Any] | None:
         return None
     existing = read_report(out) if out.is_dir() else None
     if existing is None:
-        raise OutputRefused(f"{out} exists and is no merged checkpoint of ours, so it is not replaced. Choose another place, or remove it yourself")
+        raise OutputRefused(
+            f"{out} exists and is no merged checkpoint of ours, so it is not replaced. Choose another place, or remove "
+            "it yourself"
+        )
     return existing
 
 
 def open_parents(parents: Parents, recipe: Recipe, stack: ExitStack) -> Pair:
     """The parents opened, until `stack` closes them, and compared. Raises what opening and check_pair raise."""
     found = name_parents(parents.chip, parents.chat, parents.base).values()
-    chip, chat, *base = (open_source(each.folder, None if each.adapter is None else each.adapter.folder, stack) for each in found)
+    chip, chat, *base = (
+        open_source(each.folder, None if each.adapter is None else each.adapter.folder, stack) for each in found
+    )
     return check_pair(chip, chat, recipe, base[0] if base else None)
 
 
-def prepare_output(recipe: Recipe, out: Path, parents: Parents, pair: Pair, shard_bytes: int, stack: ExitStack) -> Output:
-    """Plan, folder, files and journal of one checkpoint; `stack` closes them, and removes the folder if the merge fails.
+def prepare_output(
+    recipe: Recipe, out: Path, parents: Parents, pair: Pair, shard_bytes: int, stack: ExitStack
+) -> Output:
+    """Plan, folder, files and journal of one checkpoint; `stack` closes them, and removes the folder if the merge
+    fails.
 
     What a killed run of the same merge left is taken up, anything else in the folder is removed.
     """
@@ -204,7 +225,9 @@ def prepare_output(recipe: Recipe, out: Path, parents: Parents, pair: Pair, shar
     return Output(recipe, out, folder, plans, companions, code, writer, journal)
 
 
-def finish_output(output: Output, parents: Parents, tensors: tuple[TensorResult, ...], render_card: Callable[[MergeReport], str]) -> MergeReport:
+def finish_output(
+    output: Output, parents: Parents, tensors: tuple[TensorResult, ...], render_card: Callable[[MergeReport], str]
+) -> MergeReport:
     """Write all that goes with the weights, then give the weights their names."""
     for name, raw in output.companions.items():
         (output.folder / name).write_bytes(raw)
@@ -218,10 +241,13 @@ def finish_output(output: Output, parents: Parents, tensors: tuple[TensorResult,
     return report
 
 
-def merge_tensors(pair: Pair, outputs: Sequence[Output], watcher: Watcher, threads: int, arithmetic: Arithmetic) -> list[tuple[TensorResult, ...]]:
+def merge_tensors(
+    pair: Pair, outputs: Sequence[Output], watcher: Watcher, threads: int, arithmetic: Arithmetic
+) -> list[tuple[TensorResult, ...]]:
     """Merge all planned tensors into the writers' files; per output its results in the order of the names.
 
-    Threads take whole tensors, the largest first; a tensor's pieces and the order of its sums are the same for any number of threads.
+    Threads take whole tensors, the largest first; a tensor's pieces and the order of its sums are the same for any
+    number of threads.
     """
     total_bytes = sum(plan.n_bytes for output in outputs for plan in output.plans)
     watcher.say(f"merging {len(outputs[0].plans)} tensors, {total_bytes / 1e6:.0f} MB")
@@ -230,7 +256,9 @@ def merge_tensors(pair: Pair, outputs: Sequence[Output], watcher: Watcher, threa
     results: list[list[TensorResult]] = []
     done_bytes = 0
     with single_threaded_blas(), ThreadPoolExecutor(threads, thread_name_prefix="merge") as pool:
-        by_size = sorted(range(len(outputs[0].plans)), key=lambda n: (-outputs[0].plans[n].n_bytes, outputs[0].plans[n].name))
+        by_size = sorted(
+            range(len(outputs[0].plans)), key=lambda n: (-outputs[0].plans[n].n_bytes, outputs[0].plans[n].name)
+        )
         futures = {pool.submit(_merge_nth, n, pair, outputs, arithmetic): n for n in by_size}
         try:
             for future in as_completed(futures):
@@ -249,7 +277,9 @@ def _merge_nth(n: int, pair: Pair, outputs: Sequence[Output], arithmetic: Arithm
     results = {k: done for k, output in enumerate(outputs) if (done := _find_done(name, output)) is not None}
     todo = [k for k in range(len(outputs)) if k not in results]
     if todo:
-        merged = merge_tensor([(outputs[k].plans[n], outputs[k].writer) for k in todo], pair, outputs[0].recipe.parameters, arithmetic)
+        merged = merge_tensor(
+            [(outputs[k].plans[n], outputs[k].writer) for k in todo], pair, outputs[0].recipe.parameters, arithmetic
+        )
         for k, result in zip(todo, merged, strict=True):
             outputs[k].journal.add(result)
             results[k] = result
@@ -266,11 +296,16 @@ def check_room(folder: Path, needed_bytes: int) -> None:
     """Raise OutputFull if the disk of `folder` has less than `needed_bytes` free."""
     free_bytes = shutil.disk_usage(folder).free
     if free_bytes < needed_bytes:
-        raise OutputFull(f"{folder.parent} has {free_bytes / 1e9:.1f} GB free, the merge needs {needed_bytes / 1e9:.1f} GB. Choose another place")
+        raise OutputFull(
+            f"{folder.parent} has {free_bytes / 1e9:.1f} GB free, the merge needs {needed_bytes / 1e9:.1f} GB. Choose "
+            "another place"
+        )
 
 
 def describe_files(output: Output) -> dict[str, OutputFile]:
-    """Size and sha256 of every file, under the name that it will have; of weights the header's, whose tensors have their own."""
+    """Size and sha256 of every file, under the name that it will have; of weights the header's, whose tensors have
+    their own.
+    """
     files = {}
     for path in sorted([*(output.folder / name for name in output.companions), *output.folder.glob(f"*{PART}")]):
         name, n_bytes = path.name.removesuffix(PART), path.stat().st_size

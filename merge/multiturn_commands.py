@@ -26,7 +26,10 @@ MAX_TOKENS = 512  # the longest reference has a hundred words; a longer answer t
 
 
 def multiturn(argv: list[str]) -> int:
-    """`chipalign eval multiturn --conversations C.jsonl --url URL [--judge-url URL] [--json]`. Raises MergeError for wrong input."""
+    """`chipalign eval multiturn --conversations C.jsonl --url URL [--judge-url URL] [--json]`.
+
+    Raises MergeError for wrong input.
+    """
     args = _parse(argv)
     settings = MergeSettings.from_env()
     from merge.collect import collect
@@ -39,7 +42,12 @@ def multiturn(argv: list[str]) -> int:
     job = make_job("multiturn", args.conversations, args, parameters, FIELDS)
     if other is not None:
         _check_comparable(args.compare, other, job.questions, judge)
-    collected = collect(job, conversations, lambda endpoint, model, item: ask_conversation(endpoint, model, item, args.max_tokens), settings.home)
+    collected = collect(
+        job,
+        conversations,
+        lambda endpoint, model, item: ask_conversation(endpoint, model, item, args.max_tokens),
+        settings.home,
+    )
     verdicts: dict[int | str, list[dict[str, Any]]] = {}
     if judge:
         from merge.judging import judge_all
@@ -53,7 +61,11 @@ def multiturn(argv: list[str]) -> int:
         "judge": _describe_judge(judge, values),
         "counts": _count(values, [answer for row in collected.rows.values() for answer in row["answers"]]),
         "measures": summarize(values),
-        **({"differences": {"from": str(args.compare), "measures": compare(values, other["values"])}} if other is not None else {}),
+        **(
+            {"differences": {"from": str(args.compare), "measures": compare(values, other["values"])}}
+            if other is not None
+            else {}
+        ),
         "values": values,
     }
     write_document(document, _draw, as_json=args.json)
@@ -63,17 +75,37 @@ def multiturn(argv: list[str]) -> int:
 def _parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="chipalign eval multiturn",
-        description="Measure a model's answers in conversations of two turns: rules that a program checks, and a judge's scores from 0 to 100.",
+        description=(
+            "Measure a model's answers in conversations of two turns: rules that a program checks, and a judge's scores"
+            " from 0 to 100."
+        ),
     )
-    parser.add_argument("--conversations", type=Path, required=True, metavar="C.jsonl", help="conversations with references and rules, one a line")
-    add_server(parser)
-    parser.add_argument("--max-tokens", type=positive, default=MAX_TOKENS, metavar="N", help=f"longest answer (default {MAX_TOKENS})")
     parser.add_argument(
-        "--judge-url", metavar="URL", help="any OpenAI-compatible server whose model scores the answers; without it only the rules count"
+        "--conversations",
+        type=Path,
+        required=True,
+        metavar="C.jsonl",
+        help="conversations with references and rules, one a line",
+    )
+    add_server(parser)
+    parser.add_argument(
+        "--max-tokens", type=positive, default=MAX_TOKENS, metavar="N", help=f"longest answer (default {MAX_TOKENS})"
+    )
+    parser.add_argument(
+        "--judge-url",
+        metavar="URL",
+        help="any OpenAI-compatible server whose model scores the answers; without it only the rules count",
     )
     parser.add_argument("--judge-model", metavar="ID", help="the judge's name there (default: the first that it lists)")
-    parser.add_argument("--judge-api-key-env", metavar="NAME", help="the environment variable that holds the judge's API key")
-    parser.add_argument("--compare", type=Path, metavar="OTHER.json", help="what --json wrote before: show the differences, paired by conversation")
+    parser.add_argument(
+        "--judge-api-key-env", metavar="NAME", help="the environment variable that holds the judge's API key"
+    )
+    parser.add_argument(
+        "--compare",
+        type=Path,
+        metavar="OTHER.json",
+        help="what --json wrote before: show the differences, paired by conversation",
+    )
     args = parser.parse_args(argv)
     if not args.judge_url and (args.judge_model or args.judge_api_key_env):
         parser.error("--judge-model and --judge-api-key-env need --judge-url")
@@ -96,23 +128,32 @@ def _read_result(path: Path) -> dict[str, Any]:
         if result["evaluation"] == "multiturn" and isinstance(result["values"], list) and result["asked"]["sha256"]:
             return dict(result)
     except OSError as error:
-        raise AnswersUnusable(f"{path} cannot be read ({error.strerror or error}): name what `eval multiturn --json` wrote") from None
+        raise AnswersUnusable(
+            f"{path} cannot be read ({error.strerror or error}): name what `eval multiturn --json` wrote"
+        ) from None
     except (ValueError, KeyError, TypeError):
         pass
     raise AnswersUnusable(f"{path} is no result of this evaluation: name what `eval multiturn --json` wrote")
 
 
 def _check_comparable(path: Path, other: Mapping[str, Any], conversations: Path, judge: Judge | None) -> None:
-    """Before anything is asked. Raises AnswersUnusable where the two results would differ in more than their answers."""
+    """Before anything is asked.
+
+    Raises AnswersUnusable where the two results would differ in more than their answers.
+    """
     import hashlib
 
     if other["asked"]["sha256"] != hashlib.sha256(conversations.read_bytes()).hexdigest():
         raise AnswersUnusable(
-            f"{path} is a result of other conversations, or of another version of these: name one of {conversations} with --compare"
+            f"{path} is a result of other conversations, or of another version of these: name one of {conversations} "
+            "with --compare"
         )
     judged_by = (other.get("judge") or {}).get("name")
     if judge and judged_by and judged_by != judge.name:
-        raise AnswersUnusable(f"{path} was scored by another judge ({judged_by}, now {judge.name}): score those answers with this one first")
+        raise AnswersUnusable(
+            f"{path} was scored by another judge ({judged_by}, now {judge.name}): score those answers with this one "
+            "first"
+        )
 
 
 def _describe_judge(judge: Judge | None, values: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
@@ -120,7 +161,13 @@ def _describe_judge(judge: Judge | None, values: Sequence[Mapping[str, Any]]) ->
         return None
     scores = [turn["score"] for value in values for turn in value["turns"]]
     judged = sum(score is not None for score in scores)
-    return {"name": judge.name, "model_id": judge.model.model_id, "url": judge.job.url, "judged": judged, "not_judged": len(scores) - judged}
+    return {
+        "name": judge.name,
+        "model_id": judge.model.model_id,
+        "url": judge.job.url,
+        "judged": judged,
+        "not_judged": len(scores) - judged,
+    }
 
 
 def _count(values: Sequence[Mapping[str, Any]], answers: Sequence[Mapping[str, Any]]) -> dict[str, int]:
@@ -128,7 +175,8 @@ def _count(values: Sequence[Mapping[str, Any]], answers: Sequence[Mapping[str, A
         "conversations": len(values),
         "answers": len(answers),
         "rules": sum(len(turn["rules"]) for value in values for turn in value["turns"]),
-        "cut_off": sum(answer["finish_reason"] == "length" for answer in answers),  # at max_tokens, or at the window's end
+        # At max_tokens, or at the window's end
+        "cut_off": sum(answer["finish_reason"] == "length" for answer in answers),
         "empty": sum(not answer["response"].strip() for answer in answers),
     }
 
@@ -140,7 +188,10 @@ def _draw(document: dict[str, Any]) -> list[str]:
         f"{counts['cut_off']} answers cut off, {counts['empty']} empty"
     ]
     if judge:
-        lines.append(f"judge {judge['model_id']} at {judge['url']}: {judge['judged']} answers scored, {judge['not_judged']} could not be judged")
+        lines.append(
+            f"judge {judge['model_id']} at {judge['url']}: {judge['judged']} answers scored, {judge['not_judged']} "
+            "could not be judged"
+        )
     lines += ["", *_draw_measures(document["measures"])]
     if differences := document.get("differences"):
         lines += ["", f"difference from {differences['from']}, paired", *_draw_measures(differences["measures"])]
@@ -154,5 +205,8 @@ def _draw_measures(measures: Mapping[str, Any]) -> list[str]:
             score = row[part].get("score")
             shown = f"{score['mean']:.1f} [{score['low']:.1f}, {score['high']:.1f}]" if score else "-"
             name = part.removeprefix("turn_")
-            lines.append(f"{domain:<13} {name:<6}  {cell(row[part]['rules_met']):<20}  {cell(row[part]['all_rules_met']):<20}  {shown}")
+            lines.append(
+                f"{domain:<13} {name:<6}  {cell(row[part]['rules_met']):<20}  {cell(row[part]['all_rules_met']):<20} "
+                f" {shown}"
+            )
     return lines

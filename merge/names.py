@@ -1,7 +1,8 @@
 """Tensors of two parents that are the same under other names, such as layers.0.w and model.layers.0.w.
 
-Trainers and wrappers put words of their own around a model's names (WRAPPERS), and the inner model of a class with a head lacks one.
-Two names mean the same tensor where nothing but such words differs. It reads no tensor, and renames none that the recipe does not tell it to.
+Trainers and wrappers put words of their own around a model's names (WRAPPERS), and the inner model of a class with a
+head lacks one. Two names mean the same tensor where nothing but such words differs. It reads no tensor, and renames
+none that the recipe does not tell it to.
 
     names = match_names(chip.specs, chat.specs)  # {"layers.0.w": "model.layers.0.w"}
     source = Renamed(chip, names)
@@ -18,8 +19,11 @@ from typing import Any
 
 from merge.checkpoint import TensorReader, TensorSource, TensorSpec
 
-# Left by trainers: torch.compile, DistributedDataParallel and DeepSpeed, FSDP, activation checkpointing, Lightning, peft. No engine loads them.
-LEFTOVERS = frozenset(("_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module", "base_model"))
+# Left by trainers: torch.compile, DistributedDataParallel and DeepSpeed, FSDP, activation checkpointing, Lightning,
+# peft. No engine loads them.
+LEFTOVERS = frozenset(
+    ("_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module", "base_model")
+)
 # transformers' own: classes with a head around the model, vision-language classes around the part that reads text.
 WRAPPERS = LEFTOVERS | {"model", "transformer", "language_model", "text_model"}
 EXAMPLES = 3  # kinds of differing names that are told
@@ -39,7 +43,10 @@ def is_leftover(names: Collection[str]) -> bool:
 def describe_names(names: Mapping[str, str], side: str, other: str) -> str:
     """What `match_names` found, as a sentence: the chip parent's 23 tensors are the chat parent's without `model.`"""
     kinds = Counter(_tell_difference(ours, theirs) for ours, theirs in names.items()).most_common()
-    parts = [f"{count} tensor{' is' if count == 1 else 's are'} the {other} parent's {words}" for words, count in kinds[:EXAMPLES]]
+    parts = [
+        f"{count} tensor{' is' if count == 1 else 's are'} the {other} parent's {words}"
+        for words, count in kinds[:EXAMPLES]
+    ]
     more = f", and {len(kinds) - EXAMPLES} more kinds" if len(kinds) > EXAMPLES else ""
     return f"the {side} parent's " + ", ".join(parts) + more
 
@@ -51,7 +58,9 @@ class Renamed:
         """names: the new name by the old one; what it lacks keeps its name."""
         self._source = source
         self._old = {names.get(name, name): name for name in source.specs}
-        self.specs: Mapping[str, TensorSpec] = {new: replace(source.specs[old], name=new) for new, old in self._old.items()}
+        self.specs: Mapping[str, TensorSpec] = {
+            new: replace(source.specs[old], name=new) for new, old in self._old.items()
+        }
 
     @property
     def folder(self) -> Path:

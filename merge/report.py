@@ -1,7 +1,7 @@
 """merge_report.json: what a merged checkpoint was made from, how, and what came of each tensor.
 
-The same merge writes the same bytes: no date, no duration, no path of the machine is in it. It is also how a finished output is
-recognised, by content and never by time.
+The same merge writes the same bytes: no date, no duration, no path of the machine is in it. It is also how a finished
+output is recognised, by content and never by time.
 
     report = MergeReport(recipe, chip, chat, tensors, files)
     (folder / REPORT).write_text(report.to_json())
@@ -36,8 +36,11 @@ VERSIONS_OF = ("chipalign", "numpy", "ml_dtypes", "numba", "torch", "safetensors
 
 @dataclass(frozen=True)
 class OutputFile:
-    """One file of the merged checkpoint. A file of weights has the sha256 of its header here, and of each tensor in `tensors`: together
-    they cover every byte, and unlike a sum over all of them they can be computed side by side and taken up where a merge was killed."""
+    """One file of the merged checkpoint.
+
+    A file of weights has the sha256 of its header here, and of each tensor in `tensors`: together they cover every
+    byte, and unlike a sum over all of them they can be computed side by side and taken up where a merge was killed.
+    """
 
     bytes: int
     sha256: str | None = None
@@ -81,10 +84,11 @@ class MergeReport:
 
     @property
     def combined(self) -> int:
-        """Elements of the output that are made of both parents' numbers; all others are one parent's, as the recipe says.
+        """Elements of the output that are made of both parents' numbers; all others are one parent's, as the recipe
+        says.
 
-        One parent's are tensors that were copied, those at lam = 0 or 1 of the methods that go from one parent to the other, and rows of
-        tokens that only one vocabulary has.
+        One parent's are tensors that were copied, those at lam = 0 or 1 of the methods that go from one parent to the
+        other, and rows of tokens that only one vocabulary has.
         """
         ends = () if self.recipe.method in BASE_METHODS else (0.0, 1.0)
         return sum(_count_shared(t, self.rows) for t in self.tensors if t.branch != "copied" and t.lam not in ends)
@@ -128,7 +132,11 @@ def describe_combined(totals: Mapping[str, Any]) -> str:
     if combined == parameters:
         return ""
     share = f"{combined / parameters:.1%} of the weights were combined" if combined else "No weights were combined"
-    return f"{share}; the others are one parent's, as the recipe says." if combined else f"{share}: each is one parent's, as the recipe says."
+    return (
+        f"{share}; the others are one parent's, as the recipe says."
+        if combined
+        else f"{share}: each is one parent's, as the recipe says."
+    )
 
 
 def name_parents(chip: Parent, chat: Parent, base: Parent | None) -> dict[str, Parent]:
@@ -143,8 +151,12 @@ def describe_parents(chip: Parent, chat: Parent, base: Parent | None) -> dict[st
 
 def _describe(parent: Parent) -> dict[str, Any]:
     described: dict[str, Any] = {
-        "ref": parent.ref, "revision": parent.revision, "licence": parent.licence, "blake3": parent.blake3, "files": dict(parent.files)
-    }  # fmt: skip
+        "ref": parent.ref,
+        "revision": parent.revision,
+        "licence": parent.licence,
+        "blake3": parent.blake3,
+        "files": dict(parent.files),
+    }
     if parent.adapter is not None:
         described["adapter"] = _describe(parent.adapter)
     return described
@@ -173,30 +185,53 @@ def read_report(folder: Path) -> dict[str, Any] | None:
 def find_key(recipe: Recipe, chip: Parent, chat: Parent, base: Parent | None, shard_bytes: int) -> str:
     """One sha256 for all that decides the bytes of a merge: recipe, contents of the parents, layout, versions."""
     parents = {side: _content(_describe(parent)) for side, parent in name_parents(chip, chat, base).items()}
-    decided = {"format": FORMAT, "versions": find_versions(), "recipe": recipe.values(), "parents": parents, "shard_bytes": shard_bytes}
+    decided = {
+        "format": FORMAT,
+        "versions": find_versions(),
+        "recipe": recipe.values(),
+        "parents": parents,
+        "shard_bytes": shard_bytes,
+    }
     return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()
 
 
-def is_same_merge(document: Mapping[str, Any], recipe: Recipe, chip: Parent, chat: Parent, folder: Path, base: Parent | None = None) -> bool:
-    """Whether `folder`, whose report is `document`, is what this merge would make: recipe, contents of the parents, sizes of all files."""
-    if document.get("format") != FORMAT or document.get("recipe") != recipe.values() or not _are_totals(document.get("totals")):
+def is_same_merge(
+    document: Mapping[str, Any], recipe: Recipe, chip: Parent, chat: Parent, folder: Path, base: Parent | None = None
+) -> bool:
+    """Whether `folder`, whose report is `document`, is what this merge would make: recipe, contents of the parents,
+    sizes of all files.
+    """
+    if (
+        document.get("format") != FORMAT
+        or document.get("recipe") != recipe.values()
+        or not _are_totals(document.get("totals"))
+    ):
         return False
     parents = document.get("parents")
     if not isinstance(parents, dict) or not isinstance(document.get("files"), dict):
         return False
     ours = name_parents(chip, chat, base)
-    if any(_content(parents.get(side)) != _content(_describe(ours[side]) if side in ours else None) for side in ("chip", "chat", "base")):
+    if any(
+        _content(parents.get(side)) != _content(_describe(ours[side]) if side in ours else None)
+        for side in ("chip", "chat", "base")
+    ):
         return False
     files: Mapping[str, Any] = document["files"]
-    return bool(files) and all(isinstance(file, dict) and _size(folder / name) == file.get("bytes") for name, file in files.items())
+    return bool(files) and all(
+        isinstance(file, dict) and _size(folder / name) == file.get("bytes") for name, file in files.items()
+    )
 
 
 def _are_totals(totals: Any) -> bool:
     """Whether these are totals that a report was written with: they are shown again where the merge is there already."""
-    if not isinstance(totals, dict) or any(type(totals.get(key)) is not int for key in ("tensors", "parameters", "combined", "bytes")):
+    if not isinstance(totals, dict) or any(
+        type(totals.get(key)) is not int for key in ("tensors", "parameters", "combined", "bytes")
+    ):
         return False
     theta = totals.get("theta_degrees", 0)
-    return theta is None or (isinstance(theta, dict) and all(isinstance(theta.get(key), float) for key in ("median", "max")))
+    return theta is None or (
+        isinstance(theta, dict) and all(isinstance(theta.get(key), float) for key in ("median", "max"))
+    )
 
 
 def _content(parent: Any) -> tuple[Any, Any]:

@@ -17,14 +17,19 @@ import platformdirs
 from merge.errors import SettingsError
 
 HOME_HELP = "the folder of everything made at run time: models, corpora, indexes, logs"
-HUB_HELP = "the hub that parents given as a hub id are downloaded from, for companies with a mirror; unset: the public one"
+HUB_HELP = (
+    "the hub that parents given as a hub id are downloaded from, for companies with a mirror; unset: the public one"
+)
 
 
 @dataclass(frozen=True)
 class MergeSettings:
     """Settings of `chipalign merge`."""
 
-    home: Path = field(default_factory=lambda: platformdirs.user_data_path("chipalign"), metadata={"env": "CHIPALIGN_HOME", "help": HOME_HELP})
+    home: Path = field(
+        default_factory=lambda: platformdirs.user_data_path("chipalign"),
+        metadata={"env": "CHIPALIGN_HOME", "help": HOME_HELP},
+    )
     hub_endpoint: str | None = field(default=None, metadata={"env": "HF_ENDPOINT", "help": HUB_HELP})
 
     @classmethod
@@ -36,7 +41,9 @@ class MergeSettings:
         values = os.environ if env is None else env
         home = Path(values.get("CHIPALIGN_HOME") or platformdirs.user_data_path("chipalign")).expanduser().absolute()
         if home.exists() and not home.is_dir():
-            raise SettingsError(f"CHIPALIGN_HOME is {home}, which is a file. Set it to a folder, or to one that can be created")
+            raise SettingsError(
+                f"CHIPALIGN_HOME is {home}, which is a file. Set it to a folder, or to one that can be created"
+            )
         return cls(home=home, hub_endpoint=values.get("HF_ENDPOINT") or None)
 
     @property
@@ -46,7 +53,9 @@ class MergeSettings:
 
 
 def read_api_key(variable: str | None, env: Mapping[str, str] | None = None, option: str = "--api-key-env") -> str:
-    """The key that a variable holds, chosen by `option`: a key on a command line could be read by others. Without a variable: no key.
+    """The key that a variable holds, chosen by `option`: a key on a command line could be read by others.
+
+    Without a variable: no key.
 
     Raises SettingsError where the variable is not set.
     """

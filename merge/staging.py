@@ -1,7 +1,7 @@
 """A folder that appears whole or not at all: it is filled under a temporary name and renamed at the end.
 
-It knows nothing of what is in the folder. One process at a time can stage one folder; what a dead process left is removed, or handed to
-a caller who says that it can take it up.
+It knows nothing of what is in the folder. One process at a time can stage one folder; what a dead process left is
+removed, or handed to a caller who says that it can take it up.
 
     with staged_folder(Path("out")) as folder:
         (folder / "config.json").write_text("{}")
@@ -22,13 +22,14 @@ from merge.errors import OutputBusy, OutputFull, OutputRefused
 
 @contextmanager
 def staged_folder(target: Path, *, keep_leftover: bool = False) -> Iterator[Path]:
-    """Yield an empty sibling `.<name>.partial` of `target`; rename it to `target` if the block ends well, remove it otherwise.
+    """Yield an empty sibling `.<name>.partial` of `target`; rename it to `target` if the block ends well, remove it
+    otherwise.
 
-    keep_leftover: do not empty what a process that was killed left there. The caller looks into it and keeps or empties it.
-    A folder that is at `target` is replaced at that moment; whether it may be is the caller's affair. The operating system lets go
-    of the lock when a process dies, however it dies, so a leftover is told from a folder in use without guessing.
-    A link to a folder stays, and the folder that it leads to is replaced.
-    Raises OutputBusy, OutputFull, and OutputRefused where the folder cannot be written.
+    keep_leftover: do not empty what a process that was killed left there. The caller looks into it and keeps or empties
+    it. A folder that is at `target` is replaced at that moment; whether it may be is the caller's affair. The operating
+    system lets go of the lock when a process dies, however it dies, so a leftover is told from a folder in use without
+    guessing. A link to a folder stays, and the folder that it leads to is replaced. Raises OutputBusy, OutputFull, and
+    OutputRefused where the folder cannot be written.
     """
     if target.is_symlink() or target.name in ("", ".."):
         target = target.resolve()
@@ -53,8 +54,12 @@ def staged_folder(target: Path, *, keep_leftover: bool = False) -> Iterator[Path
         _settle_retired(retired, target)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise OutputFull(f"no room left for {target}. Free some space or choose another place; nothing was left behind") from error
-        raise OutputRefused(f"{target} cannot be written: {error.strerror or error}. Choose another place; nothing was left behind") from error
+            raise OutputFull(
+                f"no room left for {target}. Free some space or choose another place; nothing was left behind"
+            ) from error
+        raise OutputRefused(
+            f"{target} cannot be written: {error.strerror or error}. Choose another place; nothing was left behind"
+        ) from error
     finally:
         if not done:
             shutil.rmtree(staging, ignore_errors=True)

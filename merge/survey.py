@@ -1,4 +1,5 @@
-"""How two parents lie to each other, tensor by tensor: angle, norms, and how far a geodesic and a linear merge of them are apart.
+"""How two parents lie to each other, tensor by tensor: angle, norms, and how far a geodesic and a linear merge of them
+are apart.
 
 It measures and counts; it merges nothing and draws nothing (merge.plots).
 
@@ -21,7 +22,8 @@ from merge.pairing import Pair
 from merge.passes import measure_inputs, open_inputs
 from merge.plan import KINDS, Kind, TensorPlan, find_kind, find_layer
 
-BFLOAT16_ROUNDING = 2.0**-9  # largest relative error of rounding to bfloat16's 8 bits; its mean over a tensor is about a third
+# Largest relative error of rounding to bfloat16's 8 bits; its mean over a tensor is about a third
+BFLOAT16_ROUNDING = 2.0**-9
 
 
 @dataclass(frozen=True)
@@ -48,15 +50,20 @@ class Profile:
         return self.chip_norm / self.chat_norm if self.chip_norm and self.chat_norm else None
 
 
-def survey_pair(plans: Sequence[TensorPlan], pair: Pair, threads: int, advance: Callable[[int, int], None] | None = None) -> tuple[Profile, ...]:
-    """Measure every tensor of floating point that both parents have, in one pass over both. advance: told bytes done and in all.
+def survey_pair(
+    plans: Sequence[TensorPlan], pair: Pair, threads: int, advance: Callable[[int, int], None] | None = None
+) -> tuple[Profile, ...]:
+    """Measure every tensor of floating point that both parents have, in one pass over both. advance: told bytes done
+    and in all.
 
     Raises TensorNotFinite.
     """
     shared = [plan for plan in plans if plan.chip is not None and plan.chat is not None and plan.dtype in FLOATS]
     profiles, done, total = [], 0, sum(plan.n_bytes for plan in shared)
     with single_threaded_blas(), ThreadPoolExecutor(threads, thread_name_prefix="survey") as pool:
-        for plan, sums in zip(shared, pool.map(lambda plan: measure_inputs(open_inputs(plan, pair)), shared), strict=True):
+        for plan, sums in zip(
+            shared, pool.map(lambda plan: measure_inputs(open_inputs(plan, pair)), shared), strict=True
+        ):
             profiles.append(profile_sums(plan, sums))
             done += plan.n_bytes
             if advance is not None:
@@ -74,17 +81,21 @@ def profile_sums(plan: TensorPlan, sums: Sums) -> Profile:
 def profile_results(results: Iterable[TensorResult]) -> tuple[Profile, ...]:
     """The profiles of a merge that was made: the same numbers, from its report."""
     return tuple(
-        Profile(r.name, find_kind(r.name), find_layer(r.name), math.prod(r.shape), r.chip_norm, r.chat_norm, r.theta, r.lam)
+        Profile(
+            r.name, find_kind(r.name), find_layer(r.name), math.prod(r.shape), r.chip_norm, r.chat_norm, r.theta, r.lam
+        )
         for r in results
         if r.theta is not None
     )
 
 
 def find_drift(chip_norm: float, chat_norm: float, theta: float, lam: float) -> float:
-    """|G - L| / |L| of the geodesic merge G and the linear merge L at the same lam, from norms and angle alone. 0 at both ends.
+    """|G - L| / |L| of the geodesic merge G and the linear merge L at the same lam, from norms and angle alone. 0 at
+    both ends.
 
-    For G - L = p W_c + q W_i the square of the norm is (p |W_c| + q |W_i|)^2 - p q |W_c| |W_i| chord^2 with chord = 2 sin(theta / 2):
-    no difference of nearly equal squares, so that tiny angles keep their digits. Opposite tensors have no geodesic: NaN.
+    For G - L = p W_c + q W_i the square of the norm is (p |W_c| + q |W_i|)^2 - p q |W_c| |W_i| chord^2 with chord = 2
+    sin(theta / 2): no difference of nearly equal squares, so that tiny angles keep their digits. Opposite tensors have
+    no geodesic: NaN.
     """
     if not chip_norm or not chat_norm or lam in (0.0, 1.0):
         return 0.0
@@ -132,14 +143,22 @@ def _summarise(kind: Kind, group: list[Profile]) -> KindSummary:
     drifts = [p.drift for p in group if p.drift is not None and math.isfinite(p.drift)]
     largest, name = max(angles) if angles else (None, None)
     return KindSummary(
-        kind, len(group), sum(p.numel for p in group),
-        median(angle for angle, _ in angles) if angles else None, largest, name,
-        min(ratios, default=None), max(ratios, default=None),
-        median(drifts) if drifts else None, max(drifts, default=None),
-    )  # fmt: skip
+        kind,
+        len(group),
+        sum(p.numel for p in group),
+        median(angle for angle, _ in angles) if angles else None,
+        largest,
+        name,
+        min(ratios, default=None),
+        max(ratios, default=None),
+        median(drifts) if drifts else None,
+        max(drifts, default=None),
+    )
 
 
-def median_by_layer(profiles: Iterable[Profile], kind: Kind, value: Callable[[Profile], float | None]) -> list[tuple[int, float]]:
+def median_by_layer(
+    profiles: Iterable[Profile], kind: Kind, value: Callable[[Profile], float | None]
+) -> list[tuple[int, float]]:
     """(layer, median of a value over the layer's tensors of a kind), in order; layers without one are left out."""
     by_layer: dict[int, list[float]] = {}
     for profile in profiles:
@@ -150,6 +169,11 @@ def median_by_layer(profiles: Iterable[Profile], kind: Kind, value: Callable[[Pr
 
 
 def describe_survey(profiles: Sequence[Profile]) -> dict[str, Any]:
-    """What `inspect --json` prints: the summaries, then every tensor. Angles per tensor in radians, in degrees in the summaries."""
-    tensors = [{**asdict(p), "drift": p.drift if p.drift is not None and math.isfinite(p.drift) else None} for p in profiles]
+    """What `inspect --json` prints: the summaries, then every tensor.
+
+    Angles per tensor in radians, in degrees in the summaries.
+    """
+    tensors = [
+        {**asdict(p), "drift": p.drift if p.drift is not None and math.isfinite(p.drift) else None} for p in profiles
+    ]
     return {"kinds": [asdict(summary) for summary in summarise_kinds(profiles)], "tensors": tensors}

@@ -27,7 +27,14 @@ def parse_lams(text: str) -> list[float]:
     try:
         if ":" in text:
             first, last, step = (Decimal(part) for part in text.split(":"))
-            if not (first.is_finite() and last.is_finite() and step.is_finite() and step > 0 and first <= last and (last - first) / step < MOST):
+            if not (
+                first.is_finite()
+                and last.is_finite()
+                and step.is_finite()
+                and step > 0
+                and first <= last
+                and (last - first) / step < MOST
+            ):
                 raise RecipeError("--lam", [f"{text!r} is no range of at most {MOST} values. {advice}"])
             values = [first + step * n for n in range(int((last - first) / step) + 1)]
         else:
@@ -40,7 +47,10 @@ def parse_lams(text: str) -> list[float]:
 
 
 def plan_sweep(recipe: Recipe, lams: Sequence[float], out: Path) -> list[tuple[Recipe, Path]]:
-    """One recipe and folder per lam. Rules of the recipe's schedule stay as they are. Raises RecipeError where lam decides nothing."""
+    """One recipe and folder per lam.
+
+    Rules of the recipe's schedule stay as they are. Raises RecipeError where lam decides nothing.
+    """
     if recipe.method == "soup":
         raise RecipeError("sweep", ["a soup is lam = 0.5 by definition. Use method linear"])
     return [(replace(recipe, lam=lam, name=f"{recipe.name[:80]}-lam-{lam:g}"), out / f"lam-{lam:g}") for lam in lams]

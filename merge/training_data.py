@@ -1,8 +1,10 @@
-"""Files of text and of questions with answers to token sequences that a model is trained on, and to the batches of each step.
+"""Files of text and of questions with answers to token sequences that a model is trained on, and to the batches of each
+step.
 
-Two kinds of files, JSON lines both. Texts, `{"text", "source", "licence"}`, are packed into sequences of one length, and every token is learnt
-(continued pre-training, DAPT). Triplets, `{"messages", "answer", "source": {"document", "licence"}}`, are prompts with their answers, and only the
-answer and the end of its turn are learnt (DAFT). It trains nothing.
+Two kinds of files, JSON lines both. Texts, `{"text", "source", "licence"}`, are packed into sequences of one length,
+and every token is learnt (continued pre-training, DAPT). Triplets, `{"messages", "answer", "source": {"document",
+"licence"}}`, are prompts with their answers, and only the answer and the end of its turn are learnt (DAFT). It trains
+nothing.
 
     trained, held_out = part(read_triplets([Path("triplets.jsonl")]))
     examples, too_long = encode_triplets(trained, tokenizer, max_length=1024)
@@ -22,7 +24,9 @@ from typing import Any, TypeVar
 from merge.errors import TrainingDataUnusable
 
 HELD_OUT = 10  # one document of so many is not trained on
-SHUFFLED_TOGETHER = 32  # batches' worth of sequences that are sorted by length among themselves: little padding, and yet another order each epoch
+# batches' worth of sequences that are sorted by length among themselves: little padding, and yet another order each
+# epoch
+SHUFFLED_TOGETHER = 32
 TEXT_ENDS = ("<|endoftext|>", "<|end_of_text|>")  # GPT-2's and its heirs', Llama 3's
 MAX_PROBLEMS = 5  # that an error lists
 
@@ -60,7 +64,10 @@ class Example:
 
 def read_texts(paths: Iterable[Path]) -> list[Text]:
     """The texts of these files. Raises TrainingDataUnusable, which names the lines."""
-    return [Text(str(row["text"]), str(row["source"]), str(row.get("licence") or "unknown")) for row in _read(paths, _check_text)]
+    return [
+        Text(str(row["text"]), str(row["source"]), str(row.get("licence") or "unknown"))
+        for row in _read(paths, _check_text)
+    ]
 
 
 def read_triplets(paths: Iterable[Path]) -> list[Triplet]:
@@ -82,7 +89,8 @@ def _read(paths: Iterable[Path], check: Any) -> Iterator[Any]:
     rows: list[Any] = []
     for path in paths:
         try:
-            lines = path.read_text(encoding="utf-8").split("\n")  # splitlines would cut at U+2028 too, which JSON leaves as it is
+            # Splitlines would cut at U+2028 too, which JSON leaves as it is
+            lines = path.read_text(encoding="utf-8").split("\n")
         except (OSError, ValueError) as error:
             raise TrainingDataUnusable(f"{path} cannot be read ({error}): give a file of JSON lines") from None
         for number, line in enumerate(lines, start=1):
@@ -95,7 +103,10 @@ def _read(paths: Iterable[Path], check: Any) -> Iterator[Any]:
                     problems.append(f"{path}:{number} ({error!r})")
     if problems:
         more = f" and {len(problems) - MAX_PROBLEMS} more" if len(problems) > MAX_PROBLEMS else ""
-        raise TrainingDataUnusable(f"lines that cannot be trained on: {'; '.join(problems[:MAX_PROBLEMS])}{more}: mend them, or make the file again")
+        raise TrainingDataUnusable(
+            f"lines that cannot be trained on: {'; '.join(problems[:MAX_PROBLEMS])}{more}: mend them, or make the file "
+            "again"
+        )
     return iter(rows)
 
 
@@ -105,16 +116,21 @@ def _check_text(row: Any) -> None:
 
 
 def _check_triplet(row: Any) -> None:
-    strings = [row["answer"], row["source"]["document"], *(message[key] for message in row["messages"] for key in ("role", "content"))]
+    strings = [
+        row["answer"],
+        row["source"]["document"],
+        *(message[key] for message in row["messages"] for key in ("role", "content")),
+    ]
     if not row["messages"] or not all(isinstance(text, str) for text in strings) or not row["answer"].strip():
         raise ValueError("messages, answer and the source's document must be there, as text")
 
 
 def encode_triplets(triplets: Iterable[Triplet], tokenizer: Any, max_length: int) -> tuple[list[Example], int]:
-    """Each prompt in the model's chat template with its answer and the end of the turn; and how many were left out because they are longer.
+    """Each prompt in the model's chat template with its answer and the end of the turn; and how many were left out
+    because they are longer.
 
-    tokenizer: transformers' own, with a chat template. Nothing is cut: an answer without its passage would teach to invent.
-    Raises TrainingDataUnusable where the template does not put an answer behind its prompt.
+    tokenizer: transformers' own, with a chat template. Nothing is cut: an answer without its passage would teach to
+    invent. Raises TrainingDataUnusable where the template does not put an answer behind its prompt.
     """
     examples, too_long = [], 0
     for triplet in triplets:
@@ -122,10 +138,14 @@ def encode_triplets(triplets: Iterable[Triplet], tokenizer: Any, max_length: int
         prompt = _render(tokenizer, messages, add_generation_prompt=True)
         whole = _render(tokenizer, [*messages, {"role": "assistant", "content": triplet.answer}])
         if not whole.startswith(prompt):
-            raise TrainingDataUnusable("the tokenizer's chat template changes a prompt once it is answered: give a base whose template does not")
+            raise TrainingDataUnusable(
+                "the tokenizer's chat template changes a prompt once it is answered: give a base whose template "
+                "does not"
+            )
         prompt_ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
         answer_ids = tokenizer(whole.removeprefix(prompt).rstrip(), add_special_tokens=False)["input_ids"]
-        if answer_ids[-1] not in tokenizer.all_special_ids:  # the template closes no turn: a model must still learn to end
+        # The template closes no turn: a model must still learn to end
+        if answer_ids[-1] not in tokenizer.all_special_ids:
             answer_ids.append(tokenizer.eos_token_id)
         if len(prompt_ids) + len(answer_ids) > max_length:
             too_long += 1
@@ -136,7 +156,9 @@ def encode_triplets(triplets: Iterable[Triplet], tokenizer: Any, max_length: int
 
 def _render(tokenizer: Any, messages: Sequence[dict[str, str]], *, add_generation_prompt: bool = False) -> str:
     if not tokenizer.chat_template:
-        raise TrainingDataUnusable("the base's tokenizer has no chat template, so that prompts cannot be written: give a chat model")
+        raise TrainingDataUnusable(
+            "the base's tokenizer has no chat template, so that prompts cannot be written: give a chat model"
+        )
     return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=add_generation_prompt))
 
 
@@ -155,7 +177,9 @@ def pack_texts(texts: Iterable[Text], tokenizer: Any, max_length: int) -> list[E
 
 
 def is_held_out(document: str) -> bool:
-    """Whether a document is one of those that are not trained on; decided by its name, so that texts and triplets of one agree."""
+    """Whether a document is one of those that are not trained on; decided by its name, so that texts and triplets of
+    one agree.
+    """
     return int(hashlib.sha256(document.encode()).hexdigest(), 16) % HELD_OUT == 0
 
 
@@ -169,7 +193,8 @@ def part(sources: Iterable[Source]) -> tuple[list[Source], list[Source]]:
 
 
 def plan_epoch(lengths: Sequence[int], batch_tokens: int, seed: int, epoch: int) -> list[list[int]]:
-    """Every sequence once, in batches of at most `batch_tokens` tokens with padding (a longer sequence by itself): their numbers.
+    """Every sequence once, in batches of at most `batch_tokens` tokens with padding (a longer sequence by itself):
+    their numbers.
 
     Sequences of similar length come together, and their order depends on seed and epoch alone.
     """
@@ -180,7 +205,9 @@ def plan_epoch(lengths: Sequence[int], batch_tokens: int, seed: int, epoch: int)
     together = SHUFFLED_TOGETHER * usual
     batches = []
     for start in range(0, len(order), together):
-        batches += _cut(sorted(order[start : start + together], key=lambda number: (lengths[number], number)), lengths, batch_tokens)
+        batches += _cut(
+            sorted(order[start : start + together], key=lambda number: (lengths[number], number)), lengths, batch_tokens
+        )
     dice.shuffle(batches)
     return batches
 

@@ -1,7 +1,10 @@
-"""Rules that a program can check in an answer: words that must or must not be there, a length, a form. Pure text; no model judges here.
+"""Rules that a program can check in an answer: words that must or must not be there, a length, a form.
 
-It knows no conversation. A value is found on word borders whatever its case, emphasis and code marks are looked through, and a blank in it stands
-for any blanks, a hyphen or nothing ("flip flop" is in "flip-flop"). The types are the keys of TYPES.
+Pure text; no model judges here.
+
+It knows no conversation. A value is found on word borders whatever its case, emphasis and code marks are looked
+through, and a blank in it stands for any blanks, a hyphen or nothing ("flip flop" is in "flip-flop"). The types are the
+keys of TYPES.
 
     rule = parse_rule({"type": "contains_any", "values": ["4 cycles", "four cycles"]}); rule.is_met("It takes **four** cycles.")  # True
 """
@@ -15,12 +18,16 @@ from typing import Any
 
 from merge.question_file import field_of
 
-FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^\n]*\n(.*?)^[ \t]*\1[ \t]*$", re.MULTILINE | re.DOTALL)  # mark, language, code
+# Mark, language, code
+FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^\n]*\n(.*?)^[ \t]*\1[ \t]*$", re.MULTILINE | re.DOTALL)
 LIST_ITEM = re.compile(r"^[ \t]*(?:[-*+\u2022]|\d{1,2}[.)])[ \t]+\S", re.MULTILINE)
 LIST_MARK = re.compile(r"^[ \t]*(?:[-*+\u2022]|\d{1,2}[.)]|#+)[ \t]+", re.MULTILINE)
 SENTENCE_END = re.compile(r"[.!?]+[\"')\]]*(?=\s|$)")
-ABBREVIATIONS = re.compile(r"\b(e\.g|i\.e|etc|vs|approx|cf|no|fig)\.(?=\s+[a-z0-9(])", re.IGNORECASE)  # their full stop ends no sentence
-DASHES = str.maketrans({"\u2010": "-", "\u2011": "-", "\u2012": "-", "\u2013": "-", "\u2212": "-", "\u00a0": " ", "\u202f": " "})
+# Their full stop ends no sentence
+ABBREVIATIONS = re.compile(r"\b(e\.g|i\.e|etc|vs|approx|cf|no|fig)\.(?=\s+[a-z0-9(])", re.IGNORECASE)
+DASHES = str.maketrans(
+    {"\u2010": "-", "\u2011": "-", "\u2012": "-", "\u2013": "-", "\u2212": "-", "\u00a0": " ", "\u202f": " "}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +39,10 @@ class Rule:
     case_sensitive: bool = False
 
     def is_met(self, text: str) -> bool:
-        """Whether an answer follows the rule. An empty answer follows none: nothing was said, and nothing kept short."""
+        """Whether an answer follows the rule.
+
+        An empty answer follows none: nothing was said, and nothing kept short.
+        """
         return bool(text.strip()) and TYPES[self.type][1](self, text)
 
 
@@ -75,7 +85,9 @@ def _read_values(row: dict[str, Any], field: str) -> tuple[str | int, ...]:
 
 
 def contains(text: str, value: str, *, case_sensitive: bool = False) -> bool:
-    """Whether a value stands in a text on word borders; a number is not found inside another one ("4" is neither in "0.4" nor in "4,096")."""
+    """Whether a value stands in a text on word borders; a number is not found inside another one ("4" is neither in
+    "0.4" nor in "4,096").
+    """
     parts = [re.escape(part) for part in plain(value).split()]
     pattern = r"(?<![A-Za-z0-9_])(?<!\d[.,])" + r"[\s-]*".join(parts) + r"(?![A-Za-z0-9_])(?![.,]\d)"
     return re.search(pattern, plain(text), 0 if case_sensitive else re.IGNORECASE) is not None

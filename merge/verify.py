@@ -1,7 +1,8 @@
-"""Whether a merged checkpoint is what its merge_report.json claims: every byte against its sha256, and tensors computed anew.
+"""Whether a merged checkpoint is what its merge_report.json claims: every byte against its sha256, and tensors computed
+anew.
 
-It changes nothing and writes nothing. The parents are looked for where the report says that they came from; what cannot be compared is
-told, never passed over.
+It changes nothing and writes nothing. The parents are looked for where the report says that they came from; what cannot
+be compared is told, never passed over.
 
     verification = verify_checkpoint(Path("merged"), VerifyOptions(sample=8), settings, say=lambda text: None)
     assert not verification.problems
@@ -42,7 +43,8 @@ class VerifyOptions:
     """How much is computed anew, and where the parents are."""
 
     sample: int | None = SAMPLE  # None: all; 0: none, and then the parents are not needed
-    refs: Mapping[str, str] = field(default_factory=dict)  # by "chip", "chat", "base": where a parent is now, instead of the report's ref
+    # By "chip", "chat", "base": where a parent is now, instead of the report's ref
+    refs: Mapping[str, str] = field(default_factory=dict)
     base: Path = Path()  # where relative references start
     seed: int | None = None  # of the sample; None: another one each time
     threads: int | None = None
@@ -61,14 +63,18 @@ class Verification:
 def verify_checkpoint(folder: Path, options: VerifyOptions, settings: MergeSettings, say: Say) -> Verification:
     """Compare a checkpoint with its report.
 
-    Raises CheckpointNotFound where there is no report to compare with, or a parent is not where the report says; differences are no
-    errors, they are the result.
+    Raises CheckpointNotFound where there is no report to compare with, or a parent is not where the report says;
+    differences are no errors, they are the result.
     """
     document = read_report(folder)
     if document is None:
-        raise CheckpointNotFound(f"{folder} holds no merge_report.json to be compared with. Give a folder that `chipalign merge` made")
+        raise CheckpointNotFound(
+            f"{folder} holds no merge_report.json to be compared with. Give a folder that `chipalign merge` made"
+        )
     if document.get("format") != FORMAT:
-        raise CheckpointCorrupt(f"{folder}: its report has format {document.get('format')!r}, this version reads {FORMAT}. Merge anew")
+        raise CheckpointCorrupt(
+            f"{folder}: its report has format {document.get('format')!r}, this version reads {FORMAT}. Merge anew"
+        )
     threads = options.threads or count_cores()
     try:
         claimed = {tensor["name"]: tensor for tensor in document["tensors"]}
@@ -85,8 +91,12 @@ def verify_checkpoint(folder: Path, options: VerifyOptions, settings: MergeSetti
 
 
 def compare_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """What is wrong with the files as such: missing, of another size, of another content; and weights that the report does not know."""
-    problems = [f"{path.name} is not in the report" for path in sorted(folder.glob("*.safetensors")) if path.name not in files]
+    """What is wrong with the files as such: missing, of another size, of another content; and weights that the report
+    does not know.
+    """
+    problems = [
+        f"{path.name} is not in the report" for path in sorted(folder.glob("*.safetensors")) if path.name not in files
+    ]
     for name, claim in files.items():
         path = folder / name
         if Path(name).name != name:
@@ -112,7 +122,9 @@ def hash_header(path: Path) -> str:
 def compare_tensors(folder: Path, claimed: Mapping[str, Mapping[str, Any]], threads: int) -> list[str]:
     """Every tensor's bytes against the sha256 that the report has for it, and tensors that only one of the two has."""
     try:
-        specs = {name: spec for path in sorted(folder.glob("*.safetensors")) for name, spec in read_header(path).items()}
+        specs = {
+            name: spec for path in sorted(folder.glob("*.safetensors")) for name, spec in read_header(path).items()
+        }
         checkpoint = Checkpoint(folder, specs, {})
     except MergeError as error:
         return [str(error)]
@@ -143,7 +155,12 @@ class Discard:
 
 
 def recompute(
-    document: Mapping[str, Any], claimed: Mapping[str, Mapping[str, Any]], options: VerifyOptions, settings: MergeSettings, say: Say, threads: int
+    document: Mapping[str, Any],
+    claimed: Mapping[str, Mapping[str, Any]],
+    options: VerifyOptions,
+    settings: MergeSettings,
+    say: Say,
+    threads: int,
 ) -> tuple[tuple[str, ...], list[str]]:
     """(tensors computed anew, what differs). Raises what finding and opening the parents raises."""
     recipe = rebuild_recipe(document, options)
@@ -156,7 +173,9 @@ def recompute(
         pair = open_parents(parents, recipe, stack)
         plans = {plan.name: plan for plan in make_plan(recipe, pair)}
         if plans.keys() != claimed.keys():
-            return (), [f"the recipe gives other tensors than the report has: {join(sorted(plans.keys() ^ claimed.keys()))}"]
+            return (), [
+                f"the recipe gives other tensors than the report has: {join(sorted(plans.keys() ^ claimed.keys()))}"
+            ]
         chosen = choose(sorted(plans), options)
         say(f"computing {len(chosen)} of {len(plans)} tensors anew")
         with single_threaded_blas(), ThreadPoolExecutor(threads, thread_name_prefix="verify") as pool:
@@ -169,7 +188,9 @@ def choose(names: Sequence[str], options: VerifyOptions) -> list[str]:
     """The tensors that are computed anew, by name."""
     if options.sample is None or options.sample >= len(names):
         return list(names)
-    return sorted(random.Random(options.seed if options.seed is not None else os.urandom(8)).sample(names, options.sample))
+    return sorted(
+        random.Random(options.seed if options.seed is not None else os.urandom(8)).sample(names, options.sample)
+    )
 
 
 def rebuild_recipe(document: Mapping[str, Any], options: VerifyOptions) -> Recipe:
@@ -181,7 +202,9 @@ def rebuild_recipe(document: Mapping[str, Any], options: VerifyOptions) -> Recip
     for side, parent in document["parents"].items():
         adapter = {} if "adapter" not in parent else {"adapter": parent["adapter"]["ref"]}
         tables[side] = {"model": options.refs.get(side, _pin(parent, options.base)), **adapter}
-    return parse_recipe({"merge": values, **tables}, base=options.base.absolute(), source="the recipe in merge_report.json")
+    return parse_recipe(
+        {"merge": values, **tables}, base=options.base.absolute(), source="the recipe in merge_report.json"
+    )
 
 
 def _pin(parent: Mapping[str, Any], base: Path) -> str:
@@ -196,9 +219,14 @@ def compare_parents(document: Mapping[str, Any], parents: Parents) -> list[str]:
     problems = []
     for side, found in describe_parents(parents.chip, parents.chat, parents.base).items():
         claim = document["parents"].get(side, {})
-        for what, ours, theirs in ((f"{side} parent", found, claim), (f"{side} adapter", found.get("adapter"), claim.get("adapter"))):
+        for what, ours, theirs in (
+            (f"{side} parent", found, claim),
+            (f"{side} adapter", found.get("adapter"), claim.get("adapter")),
+        ):
             if (ours or {}).get("blake3") != (theirs or {}).get("blake3"):
-                problems.append(f"the {what} {(ours or {}).get('ref')} is not the one that was merged: its content has another hash")
+                problems.append(
+                    f"the {what} {(ours or {}).get('ref')} is not the one that was merged: its content has another hash"
+                )
     return problems
 
 
@@ -215,12 +243,18 @@ def compare_anew(plan: TensorPlan, pair: Pair, recipe: Recipe, claim: Mapping[st
         yield f"tensor {plan.name} takes the branch {result.branch}, the report says {claim['branch']}"
     for key in ("theta", "chip_norm", "chat_norm", "merged_norm", "lam"):
         ours, theirs = getattr(result, key), claim[key]
-        if (ours is None) != (theirs is None) or (ours is not None and abs(ours - theirs) > 1e-9 * max(abs(ours), abs(theirs))):
+        if (ours is None) != (theirs is None) or (
+            ours is not None and abs(ours - theirs) > 1e-9 * max(abs(ours), abs(theirs))
+        ):
             yield f"tensor {plan.name} has {key} {ours}, the report says {theirs}"
 
 
 def describe_versions(document: Mapping[str, Any]) -> list[str]:
     """Which packages are of another version than at the merge: what may explain differences in the last bit."""
     then, now = document.get("versions", {}), find_versions()
-    changed = [f"{name} {then.get(name)} then, {now.get(name)} now" for name in sorted(then.keys() | now.keys()) if then.get(name) != now.get(name)]
+    changed = [
+        f"{name} {then.get(name)} then, {now.get(name)} now"
+        for name in sorted(then.keys() | now.keys())
+        if then.get(name) != now.get(name)
+    ]
     return [f"other versions: {', '.join(changed)}"] if changed else []

@@ -1,6 +1,7 @@
 """Token tables and how the rows of two vocabularies match: by token string, never by cutting off what does not fit.
 
-It reads tokenizer files, no tensors, and decides nothing: whose vocabulary the output has is the recipe's (merge.pairing).
+It reads tokenizer files, no tensors, and decides nothing: whose vocabulary the output has is the recipe's
+(merge.pairing).
 
     runs = match_rows("union", Vocabulary(64, chip_tokens), Vocabulary(70, chat_tokens))
 """
@@ -34,9 +35,11 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class RowRun:
-    """`count` output rows from `out` on, and the parents' rows that they are made of, from these on; None: that parent has none.
+    """`count` output rows from `out` on, and the parents' rows that they are made of, from these on; None: that parent
+    has none.
 
-    Rows that both parents have are merged as one tensor; rows of one parent are copied. `base` is for methods with a base model.
+    Rows that both parents have are merged as one tensor; rows of one parent are copied. `base` is for methods with a
+    base model.
     """
 
     out: int
@@ -61,12 +64,21 @@ class RowMap:
     def count(self) -> dict[str, int]:
         """How many rows are merged and how many are one parent's alone."""
         chip = sum(run.count for run in self.runs if run.chat is None)
-        return {"rows": self.rows, "merged": self.shared, "chip_only": chip, "chat_only": self.rows - self.shared - chip}
+        return {
+            "rows": self.rows,
+            "merged": self.shared,
+            "chip_only": chip,
+            "chat_only": self.rows - self.shared - chip,
+        }
 
 
 def read_tokens(folder: Path) -> dict[str, int] | None:
     """Ids by token string of the tokenizer.json in a folder; None if there is none. Raises CheckpointCorrupt."""
-    return parse_tokens(read_json_object(folder / TOKENIZER), folder / TOKENIZER) if (folder / TOKENIZER).is_file() else None
+    return (
+        parse_tokens(read_json_object(folder / TOKENIZER), folder / TOKENIZER)
+        if (folder / TOKENIZER).is_file()
+        else None
+    )
 
 
 def parse_tokens(document: Mapping[str, Any], path: Path) -> dict[str, int]:
@@ -78,21 +90,27 @@ def parse_tokens(document: Mapping[str, Any], path: Path) -> dict[str, int]:
     except (KeyError, TypeError, IndexError, ValueError) as error:
         raise CheckpointCorrupt(f"{path}: its vocabulary cannot be read ({error!r}). Copy the file anew") from None
     if not all(isinstance(token, str) and type(number) is int and number >= 0 for token, number in tokens.items()):
-        raise CheckpointCorrupt(f"{path}: its vocabulary is no table of tokens with whole numbers from 0 on. Copy the file anew")
+        raise CheckpointCorrupt(
+            f"{path}: its vocabulary is no table of tokens with whole numbers from 0 on. Copy the file anew"
+        )
     return tokens
 
 
 def union_tokens(chip: Vocabulary, chat: Vocabulary) -> dict[str, int]:
-    """The chat parent's table, then the chip parent's other tokens in the order of their ids, from the first id that is free after all."""
-    new = sorted((number, token) for token, number in chip.tokens.items() if token not in chat.tokens and number < chip.rows)
+    """The chat parent's table, then the chip parent's other tokens in the order of their ids, from the first id that is
+    free after all.
+    """
+    new = sorted(
+        (number, token) for token, number in chip.tokens.items() if token not in chat.tokens and number < chip.rows
+    )
     return {**chat.tokens, **{token: chat.after_last + offset for offset, (_, token) in enumerate(new)}}
 
 
 def match_rows(mode: str, chip: Vocabulary, chat: Vocabulary, base: Vocabulary | None = None) -> RowMap:
     """How the output's rows are made in mode "chat", "chip" or "union".
 
-    A padding row stays as it is in the parent whose vocabulary is taken; in "union" the chip parent's tokens take the chat parent's
-    padding first. A table that gives one id to two tokens is matched by the one that comes first.
+    A padding row stays as it is in the parent whose vocabulary is taken; in "union" the chip parent's tokens take the
+    chat parent's padding first. A table that gives one id to two tokens is matched by the one that comes first.
     """
     owner = chip if mode == "chip" else chat
     tokens = union_tokens(chip, chat) if mode == "union" else dict(owner.tokens)
@@ -134,9 +152,10 @@ def _run_together(rows: list[tuple[int | None, int | None, int | None]]) -> tupl
 def join_tokenizers(chip: Mapping[str, Any], chat: Mapping[str, Any], tokens: Mapping[str, int]) -> dict[str, Any]:
     """The chat parent's tokenizer.json with the chip parent's tokens added under the ids of `tokens`.
 
-    Every token is put into the model's vocabulary, so that its id stands there and is not counted out anew when the file is read. Words
-    of the chip parent come with those of its merge rules that are needed to form them, after all the chat parent's: text that
-    holds none of the new words is cut as before. Raises ValueError for kinds of tokenizers that give ids by position (Unigram).
+    Every token is put into the model's vocabulary, so that its id stands there and is not counted out anew when the
+    file is read. Words of the chip parent come with those of its merge rules that are needed to form them, after all
+    the chat parent's: text that holds none of the new words is cut as before. Raises ValueError for kinds of tokenizers
+    that give ids by position (Unigram).
     """
     joined: dict[str, Any] = json.loads(json.dumps(chat))
     if not isinstance(joined["model"]["vocab"], dict):
@@ -146,11 +165,17 @@ def join_tokenizers(chip: Mapping[str, Any], chat: Mapping[str, Any], tokens: Ma
     added = {token["content"]: token for token in chip.get("added_tokens") or []}
     joined["added_tokens"] = [
         *(joined.get("added_tokens") or []),
-        *({**added[token], "id": number} for token, number in joined["model"]["vocab"].items() if token in added and token not in old),
+        *(
+            {**added[token], "id": number}
+            for token, number in joined["model"]["vocab"].items()
+            if token in added and token not in old
+        ),
     ]
     if merges := chip["model"].get("merges"):
         ours = joined["model"].setdefault("merges", [])
-        new = [pair for pair in map(_pair, merges) if "".join(pair) not in old and {*pair, "".join(pair)} <= tokens.keys()]
+        new = [
+            pair for pair in map(_pair, merges) if "".join(pair) not in old and {*pair, "".join(pair)} <= tokens.keys()
+        ]
         joined["model"]["merges"] = [*map(_pair, ours), *new]
     return joined
 

@@ -1,4 +1,5 @@
-"""The command `chipalign adapt retriever`: documents in, an adapter of the embedder out, with its card and its loss curve.
+"""The command `chipalign adapt retriever`: documents in, an adapter of the embedder out, with its card and its loss
+curve.
 
 It trains nothing itself. Heavy libraries are imported inside the functions, so that `--help` answers at once.
 
@@ -46,27 +47,72 @@ def retriever(argv: list[str]) -> int:
         write_json(summary)
     else:
         sys.stdout.write(
-            f"{args.out}: of {summary['pairs']} pairs from {summary['documents']} documents, step {summary['best_step']} of {summary['steps']}; "
-            f"held-out passages found first: {summary['found_first_before']:.2f} before, {summary['found_first']:.2f} now\n"
-            f"Use it with CHIPALIGN_EMBEDDER={args.out} when you build an index and when you search it.\n"
+            f"{args.out}: of {summary['pairs']} pairs from {summary['documents']} documents, step "
+            f"{summary['best_step']} of {summary['steps']}; held-out passages found first: "
+            f"{summary['found_first_before']:.2f} before, {summary['found_first']:.2f} now\nUse it with "
+            f"CHIPALIGN_EMBEDDER={args.out} when you build an index and when you search it.\n"
         )
     return 0
 
 
 def _parse_arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="chipalign adapt retriever", description="Adapt the embedder to documents: an adapter of 3 MB, trained on pairs made from them."
+        prog="chipalign adapt retriever",
+        description="Adapt the embedder to documents: an adapter of 3 MB, trained on pairs made from them.",
     )
     add = parser.add_argument
-    add("--docs", nargs="+", required=True, metavar="SOURCE", help="what `index build` takes: folders, files, archives, corpora, `handbook`")
-    add("--out", type=Path, required=True, metavar="DIR", help="the folder of the adapter; training that was stopped is taken up")
     add(
-        "--answers", nargs="+", type=Path, default=[], metavar="PATH", help="questions with answers that the documents hold: .csv, .jsonl, or folders"
+        "--docs",
+        nargs="+",
+        required=True,
+        metavar="SOURCE",
+        help="what `index build` takes: folders, files, archives, corpora, `handbook`",
     )
-    add("--questions", nargs="+", type=Path, default=[], metavar="FILE", help="JSON lines as those of data/training/questions.jsonl")
-    add("--exclude", nargs="+", type=Path, default=[], metavar="Q.jsonl", help="questions to measure with: pairs that nearly ask them are dropped")
-    add("--steps", type=whole_number(1, 1_000_000), default=400, metavar="N", help="steps of 48 pairs (default: %(default)s)")
-    add("--seed", type=whole_number(0, 1_000_000), default=0, metavar="N", help="of all that is drawn (default: %(default)s)")
+    add(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="the folder of the adapter; training that was stopped is taken up",
+    )
+    add(
+        "--answers",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="PATH",
+        help="questions with answers that the documents hold: .csv, .jsonl, or folders",
+    )
+    add(
+        "--questions",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="JSON lines as those of data/training/questions.jsonl",
+    )
+    add(
+        "--exclude",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="Q.jsonl",
+        help="questions to measure with: pairs that nearly ask them are dropped",
+    )
+    add(
+        "--steps",
+        type=whole_number(1, 1_000_000),
+        default=400,
+        metavar="N",
+        help="steps of 48 pairs (default: %(default)s)",
+    )
+    add(
+        "--seed",
+        type=whole_number(0, 1_000_000),
+        default=0,
+        metavar="N",
+        help="of all that is drawn (default: %(default)s)",
+    )
     add("--json", action="store_true", help="one JSON document on stdout")
     return parser.parse_args(argv)
 
@@ -86,10 +132,11 @@ def _adapt(args: argparse.Namespace, settings: RagSettings, command: str) -> dic
     trained = [pair for pair in pairs if not _is_held_out(pair)]
     if min(len(trained), len(held_out)) < LEAST_PAIRS:
         raise SourceUnusable(
-            f"the documents give {len(trained)} pairs to train with and {len(held_out)} to look at, and {LEAST_PAIRS} of each are needed: "
-            "give more documents"
+            f"the documents give {len(trained)} pairs to train with and {len(held_out)} to look at, and {LEAST_PAIRS} "
+            "of each are needed: give more documents"
         )
-    from rag.contrastive import Options, find_weights, train_adapter  # seconds, which a wrong path does not have to wait for
+    # Seconds, which a wrong path does not have to wait for
+    from rag.contrastive import Options, find_weights, train_adapter
 
     options = Options(steps=args.steps, seed=args.seed)
     weights = find_weights(base, [searchable_text(chunk) for chunk in chunks], embedder.is_word)
@@ -124,18 +171,26 @@ def _adapt(args: argparse.Namespace, settings: RagSettings, command: str) -> dic
 def _make_pairs(
     documents: "Sequence[Document]", args: argparse.Namespace, settings: RagSettings, embedder: Any
 ) -> "tuple[list[Chunk], list[Pair], int]":
-    """All chunks, the pairs made from them and from the answers, and how many were dropped because they are measured with."""
+    """All chunks, the pairs made from them and from the answers, and how many were dropped because they are measured
+    with.
+    """
     from rag.answering.examples import read_examples
     from rag.chunker import chunk_document
     from rag.questions import read_questions
     from rag.training_pairs import drop_known, pairs_of_answers, pairs_of_documents, pairs_of_questions, read_answers
 
     chunks = [
-        chunk for document in documents for chunk in chunk_document(document, embedder.count_tokens, settings.chunk_tokens, settings.overlap_tokens)
+        chunk
+        for document in documents
+        for chunk in chunk_document(document, embedder.count_tokens, settings.chunk_tokens, settings.overlap_tokens)
     ]
     answers = list(chain.from_iterable(map(read_answers, args.answers)))
     questions = [example for path in args.questions for example in read_examples(path)]
-    pairs = [*pairs_of_documents(chunks, args.seed), *pairs_of_answers(answers, chunks), *pairs_of_questions(questions, chunks)]
+    pairs = [
+        *pairs_of_documents(chunks, args.seed),
+        *pairs_of_answers(answers, chunks),
+        *pairs_of_questions(questions, chunks),
+    ]
     asked = [question.text for path in args.exclude for question in read_questions(path)]
     kept = drop_known(pairs, asked)
     return chunks, kept, len(pairs) - len(kept)
@@ -154,9 +209,15 @@ def _describe(folder: Path, summary: dict[str, Any], report: "Report") -> None:
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.add_subplot()
     axes.plot(range(1, len(report.losses) + 1), report.losses, color="0.75", label="each step")
-    axes.plot([step for step, _, _ in report.looks], [loss for _, loss, _ in report.looks], "o-", label="held-out pairs")
+    axes.plot(
+        [step for step, _, _ in report.looks], [loss for _, loss, _ in report.looks], "o-", label="held-out pairs"
+    )
     axes.axvline(summary["best_step"], linestyle=":", color="0.4")
-    axes.set(xlabel="step", ylabel="loss, dense and token by token", title=f"{folder.name}: the adapter is that of step {summary['best_step']}")
+    axes.set(
+        xlabel="step",
+        ylabel="loss, dense and token by token",
+        title=f"{folder.name}: the adapter is that of step {summary['best_step']}",
+    )
     axes.legend()
     figure.savefig(folder / CURVE, dpi=120)
     (folder / CARD).write_text(_render_card(folder.name, summary), encoding="utf-8")

@@ -1,6 +1,9 @@
-"""The command `chipalign eval answers`: questions and a running gateway in, a table or one JSON document out. It scores nothing itself.
+"""The command `chipalign eval answers`: questions and a running gateway in, a table or one JSON document out.
 
-The gateway is asked as users ask it, with its retrieval on. Heavy libraries are imported inside the functions, so that `--help` answers at once.
+It scores nothing itself.
+
+The gateway is asked as users ask it, with its retrieval on. Heavy libraries are imported inside the functions, so that
+`--help` answers at once.
 
     chipalign eval answers --questions data/eval/answers.jsonl --url http://127.0.0.1:8000 --json > today.json
     chipalign eval answers --questions data/eval/answers.jsonl --url http://127.0.0.1:8000 --answer quote --compare today.json
@@ -47,24 +50,60 @@ def answers(argv: list[str]) -> int:
 def _parse_arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="chipalign eval answers",
-        description="Ask a running gateway, search included, and count key facts, wrong claims, refusals, loops and invented names in its answers.",
+        description=(
+            "Ask a running gateway, search included, and count key facts, wrong claims, refusals, loops and invented "
+            "names in its answers."
+        ),
     )
     add = parser.add_argument
-    add("--questions", type=Path, default=QUESTIONS, metavar="Q.jsonl", help="questions with facts and forbidden claims, one a line (default: ours)")
+    add(
+        "--questions",
+        type=Path,
+        default=QUESTIONS,
+        metavar="Q.jsonl",
+        help="questions with facts and forbidden claims, one a line (default: ours)",
+    )
     add("--url", required=True, help="the gateway")
     add("--model", metavar="ID", help="name of the model there (default: the only one)")
-    add("--split", choices=(*SPLITS, ALL), default=OPEN, help="which questions; the closed ones are for the end of a piece of work (default: open)")
+    add(
+        "--split",
+        choices=(*SPLITS, ALL),
+        default=OPEN,
+        help="which questions; the closed ones are for the end of a piece of work (default: open)",
+    )
     add("--every", type=positive, default=1, metavar="N", help="only every Nth question of them (default: %(default)s)")
     add("--answer", metavar="MODE", help="how the gateway answers: its `retrieval.answer` (default: the gateway's own)")
-    add("--concurrency", type=positive, default=CONCURRENCY, metavar="N", help="requests in flight (default: %(default)s; 1 to measure latency)")
-    add("--compare", type=Path, metavar="OTHER.json", help="what --json wrote before: show the differences, question by question paired")
+    add(
+        "--concurrency",
+        type=positive,
+        default=CONCURRENCY,
+        metavar="N",
+        help="requests in flight (default: %(default)s; 1 to measure latency)",
+    )
+    add(
+        "--compare",
+        type=Path,
+        metavar="OTHER.json",
+        help="what --json wrote before: show the differences, question by question paired",
+    )
     add("--json", action="store_true", help="one JSON document on stdout, with every question's answer and verdicts")
-    add("--calibrate", action="store_true", help="measure whether quotes or the model answer better, and keep it beside the checkpoint, for `auto`")
+    add(
+        "--calibrate",
+        action="store_true",
+        help="measure whether quotes or the model answer better, and keep it beside the checkpoint, for `auto`",
+    )
     add("--index", type=Path, metavar="DIR", help="with --calibrate: the index that the gateway searches")
-    add("--checkpoint", type=Path, metavar="DIR", help="with --calibrate: the checkpoint that is served, beside which the result is kept")
+    add(
+        "--checkpoint",
+        type=Path,
+        metavar="DIR",
+        help="with --calibrate: the checkpoint that is served, beside which the result is kept",
+    )
     args = parser.parse_args(argv)
     if args.calibrate and not (args.index and args.checkpoint):
-        parser.error("--calibrate needs --index and --checkpoint: the index that is searched, and the checkpoint that is served")
+        parser.error(
+            "--calibrate needs --index and --checkpoint: the index that is searched, and the checkpoint that is served"
+        )
     return args
 
 
@@ -84,16 +123,26 @@ def _measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
         "evaluation": "answers",
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "url": server.url,
-        "settings": {"model": server.model_id, "answer": args.answer, "split": args.split, "every": args.every,
-                     "concurrency": args.concurrency, "temperature": 0},
-        "asked": {**describe_file(args.questions), "questions": len(questions), "answerable": sum(question.answerable for question in questions)},
+        "settings": {
+            "model": server.model_id,
+            "answer": args.answer,
+            "split": args.split,
+            "every": args.every,
+            "concurrency": args.concurrency,
+            "temperature": 0,
+        },
+        "asked": {
+            **describe_file(args.questions),
+            "questions": len(questions),
+            "answerable": sum(question.answerable for question in questions),
+        },
         "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()},
         "counts": _count(rows),
         "measures": summarize(rows),
         "seconds": seconds,
         **describe_load(replies),
         "questions": rows,
-    }  # fmt: skip
+    }
     if other is not None:
         result["differences"] = {"from": describe_file(args.compare), "measures": compare(rows, other)}
     return result
@@ -107,11 +156,15 @@ def _read_other(path: Path) -> Sequence[Mapping[str, Any]]:
     result = read_result(path, "eval answers")
     try:
         rows: Sequence[Mapping[str, Any]] = result["questions"]
-        usable = result["evaluation"] == "answers" and all({"id", "question"} <= row.keys() and set(row["measures"]) == set(MEASURES) for row in rows)
+        usable = result["evaluation"] == "answers" and all(
+            {"id", "question"} <= row.keys() and set(row["measures"]) == set(MEASURES) for row in rows
+        )
     except (TypeError, KeyError, AttributeError):
         usable = False
     if not usable:
-        raise ResultUnusable(f"{path} is not what this `eval answers --json` writes: measure again, or name another file with --compare")
+        raise ResultUnusable(
+            f"{path} is not what this `eval answers --json` writes: measure again, or name another file with --compare"
+        )
     return rows
 
 
@@ -121,7 +174,9 @@ def _find_gateway(args: argparse.Namespace, settings: RagSettings) -> "Server":
 
     server = find_server(args.url, args.model, settings.api_key)
     if not server.is_gateway:
-        raise EngineRefused(f"{server.url} is no ChipAlign gateway: only that searches and answers; name its URL with --url")
+        raise EngineRefused(
+            f"{server.url} is no ChipAlign gateway: only that searches and answers; name its URL with --url"
+        )
     return server
 
 
@@ -137,7 +192,9 @@ def _calibrate(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any
     index = open_index(args.index, milvus=Milvus.of(settings))
     questions, source = choose_questions(index.chunks, args.questions)
     if not questions:
-        raise QuestionsUnusable(f"nothing can be asked about {args.index}: its documents answer none of {args.questions} and name nothing")
+        raise QuestionsUnusable(
+            f"nothing can be asked about {args.index}: its documents answer none of {args.questions} and name nothing"
+        )
     rows: dict[str, list[dict[str, Any]]] = {}
     with show_progress() as progress:
         for answer in ("quote", "model"):
@@ -151,9 +208,16 @@ def _calibrate(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any
     except OSError as error:
         where, reason = error.filename or args.checkpoint, error.strerror or error
         raise ResultUnusable(
-            f"the calibration of {args.index} cannot be kept in {args.checkpoint} ({where}: {reason}): name an index and a folder that can be written"
+            f"the calibration of {args.index} cannot be kept in {args.checkpoint} ({where}: {reason}): name an index "
+            "and a folder that can be written"
         ) from None
-    return {"evaluation": "calibration", "path": str(path), "mode": calibration.mode, "line": calibration.line, **asdict(calibration)}
+    return {
+        "evaluation": "calibration",
+        "path": str(path),
+        "mode": calibration.mode,
+        "line": calibration.line,
+        **asdict(calibration),
+    }
 
 
 def _draw_calibration(result: dict[str, Any]) -> list[str]:
@@ -216,15 +280,24 @@ def _draw(result: dict[str, Any]) -> list[str]:
     settings, asked, counts, latency = (result[part] for part in ("settings", "asked", "counts", "latency_ms"))
     lines = [
         f"model     {settings['model']} at {result['url']}, answers: {settings['answer'] or 'as the gateway chooses'}",
-        f"asked     {asked['questions']} questions of {asked['path']}, split {settings['split']}; {asked['answerable']} of them answerable",
+        (
+            f"asked     {asked['questions']} questions of {asked['path']}, split {settings['split']}; "
+            f"{asked['answerable']} of them answerable"
+        ),
         f"answers   {counts['refused']} refused, {counts['cut']} cut at the longest answer, {counts['empty']} empty",
-        f"latency   p50 {latency['p50'] / 1000:.2f} s, p95 {latency['p95'] / 1000:.2f} s, up to {settings['concurrency']} requests in flight; "
-        f"{result['seconds']:.0f} s in all",
+        (
+            f"latency   p50 {latency['p50'] / 1000:.2f} s, p95 {latency['p95'] / 1000:.2f} s, up to "
+            f"{settings['concurrency']} requests in flight; {result['seconds']:.0f} s in all"
+        ),
         *_draw_groups(result["measures"], signed=False),
     ]
     if "differences" in result:
         differences = result["differences"]
-        lines += ["", f"difference from {differences['from']['path']}, paired", *_draw_groups(differences["measures"], signed=True)]
+        lines += [
+            "",
+            f"difference from {differences['from']['path']}, paired",
+            *_draw_groups(differences["measures"], signed=True),
+        ]
     return lines
 
 

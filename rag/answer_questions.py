@@ -1,7 +1,9 @@
-"""The file of questions that `chipalign eval answers` asks: each with the facts a right answer holds and the claims a wrong one makes.
+"""The file of questions that `chipalign eval answers` asks: each with the facts a right answer holds and the claims a
+wrong one makes.
 
-JSON lines, one question each; it asks nothing and scores nothing. A fact is a list of regular expressions of which one must be found; case does
-not matter, and a dot does not match a line's end. `messages` are the turns before a follow-up, `sources` where a document says it.
+JSON lines, one question each; it asks nothing and scores nothing. A fact is a list of regular expressions of which one
+must be found; case does not matter, and a dot does not match a line's end. `messages` are the turns before a follow-up,
+`sources` where a document says it.
 
     {"id": "handbook-01", "question": "...", "kind": "look-up", "split": "open", "answerable": true, "facts": [["\\\\b10\\\\b operations"]],
      "forbidden": ["\\\\b14 operations"], "sources": [{"collection": "handbook", "path": "atpg-and-bist.md", "evidence": "..."}]}
@@ -55,7 +57,10 @@ class AnswerQuestion:
 
 
 def read_answer_questions(path: Path) -> list[AnswerQuestion]:
-    """The questions of a file, in order; empty lines are passed over. Raises QuestionsUnusable, which lists every bad line."""
+    """The questions of a file, in order; empty lines are passed over.
+
+    Raises QuestionsUnusable, which lists every bad line.
+    """
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
@@ -108,7 +113,17 @@ def _parse(row: Any) -> AnswerQuestion:
     forbidden = _compile(_list(row, "forbidden"), "forbidden")
     earlier = tuple(_parse_message(message) for message in _list(row, "messages"))
     documents = frozenset(_documents(row.get("sources")))
-    return AnswerQuestion(row["id"], row["question"], row["kind"], row.get("split", OPEN), answerable, earlier, facts, forbidden, documents)
+    return AnswerQuestion(
+        row["id"],
+        row["question"],
+        row["kind"],
+        row.get("split", OPEN),
+        answerable,
+        earlier,
+        facts,
+        forbidden,
+        documents,
+    )
 
 
 def _documents(sources: Any) -> Iterator[tuple[str, str]]:
@@ -136,6 +151,10 @@ def _compile(patterns: Any, name: str) -> tuple[Pattern, ...]:
 
 
 def _parse_message(message: Any) -> Message:
-    if not isinstance(message, dict) or message.get("role") not in ("user", "assistant") or not isinstance(message.get("content"), str):
+    if (
+        not isinstance(message, dict)
+        or message.get("role") not in ("user", "assistant")
+        or not isinstance(message.get("content"), str)
+    ):
         raise ValueError('has "messages" that are no turns of "user" and "assistant" with "content"')
     return {"role": message["role"], "content": message["content"]}

@@ -29,7 +29,8 @@ _SUBJECT = r"(?:context|passages?|documents?|documentation)"
 _MODELS_REFUSAL = re.compile(
     rf"\b{_SUBJECT}\b[^.\n]{{0,40}}\b(?:do|does|did)(?: not|n't|n’t) "
     r"(?:say|state|hold|contain|mention|provide|specify|include|answer|give|cover|describe|tell|explain)"
-    rf"|\b(?:not|n't|n’t) (?:mentioned|specified|provided|contained|stated|described|covered|given|found) (?:in|by) the {_SUBJECT}\b",
+    r"|\b(?:not|n't|n’t) (?:mentioned|specified|provided|contained|stated|described|covered|given|found) (?:in|by) the "
+    rf"{_SUBJECT}\b",
     re.IGNORECASE,
 )
 _FIRST_SENTENCE = re.compile(r".*?(?:[.!?](?=\s|\Z)|\n\n|\Z)", re.DOTALL)
@@ -48,8 +49,8 @@ _PATH = re.compile(
 def is_refusal(answer: str) -> bool:
     """Whether an answer says that the documents do not hold it.
 
-    In the gateway's words, which may be of an option that no document has, or in a model's as its first sentence. A later
-    sentence of that kind is a remark about a part of the question.
+    In the gateway's words, which may be of an option that no document has, or in a model's as its first sentence. A
+    later sentence of that kind is a remark about a part of the question.
     """
     text = answer.strip()
     first = _FIRST_SENTENCE.match(text)
@@ -69,10 +70,11 @@ def forbidden_claims(question: AnswerQuestion, answer: str) -> list[str]:
 
 
 def has_loop(answer: str, passages: Iterable[str], finish_reason: str | None) -> bool:
-    """Whether the answer goes round in circles: it says the same six words three times, or it was cut while repeating itself.
+    """Whether the answer goes round in circles: it says the same six words three times, or it was cut while repeating
+    itself.
 
-    A sequence that the passages themselves have as often is the documents': rows of tables say "the allowed values are integers" again and again.
-    An engine that watches for loops ends one with the reason "repetition".
+    A sequence that the passages themselves have as often is the documents': rows of tables say "the allowed values are
+    integers" again and again. An engine that watches for loops ends one with the reason "repetition".
     """
     if finish_reason == "repetition":
         return True
@@ -101,9 +103,11 @@ def find_paths(text: str) -> list[str]:
 
 
 def unknown_names(answer: str, known: Sequence[str], is_cut: bool = False) -> list[str]:
-    """The names of an answer (commands, options, variables, message numbers, file names, paths) that stand in none of the `known` texts.
+    """The names of an answer (commands, options, variables, message numbers, file names, paths) that stand in none of
+    the `known` texts.
 
-    Known is what the model was given: the passages with their places, the question, the turns before it. In lower case, sorted.
+    Known is what the model was given: the passages with their places, the question, the turns before it. In lower case,
+    sorted.
     """
     answer = drop_last_word(answer) if is_cut else answer
     source = "\n".join(known).lower()
@@ -115,11 +119,12 @@ def unknown_names(answer: str, known: Sequence[str], is_cut: bool = False) -> li
 def measure(
     question: AnswerQuestion, answer: str, passages: Sequence[str], finish_reason: str | None
 ) -> dict[str, Any]:
-    """All verdicts on one answer, as plain values for JSON; `passages` are the texts, with their places, that it could stand on.
+    """All verdicts on one answer, as plain values for JSON; `passages` are the texts, with their places, that it could
+    stand on.
 
-    complete: 1 where every key fact is found, else 0. facts: the share of them. forbidden: 1 where a claim is known to be wrong.
-    rightly_refused, wrongly_refused: 1 for a refusal of a question that the documents do not answer, or do. loops, unknown_names: 1 where
-    there is one. A measure that does not apply to the question is None.
+    complete: 1 where every key fact is found, else 0. facts: the share of them. forbidden: 1 where a claim is known to
+    be wrong. rightly_refused, wrongly_refused: 1 for a refusal of a question that the documents do not answer, or do.
+    loops, unknown_names: 1 where there is one. A measure that does not apply to the question is None.
     """
     missing = missing_facts(question, answer)
     forbidden = forbidden_claims(question, answer)

@@ -1,8 +1,10 @@
-"""Read .zip archives and tar archives (.gz, .bz2, .xz) as (path, content) pairs, safely: nothing is ever written where the archive says.
+"""Read .zip archives and tar archives (.gz, .bz2, .xz) as (path, content) pairs, safely: nothing is ever written where
+the archive says.
 
 A child process opens them (`archive_members`); here stand the limits, and what a name may be.
 
-It extracts no links, devices or empty folders, and does not decide which files are wanted beyond the `wanted` predicate.
+It extracts no links, devices or empty folders, and does not decide which files are wanted beyond the `wanted`
+predicate.
 
     for path, content in read_archive(Path("openroad.tar.gz"), wanted=lambda path: path.endswith(".md")): ...
 """
@@ -17,9 +19,11 @@ from rag.errors import ArchiveUnsafe
 from rag.printable import printable
 
 ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar", ".zip")
-# What a compressed tar holds of files that are not wanted must be unpacked to be passed over: so many times the allowed total.
+# What a compressed tar holds of files that are not wanted must be unpacked to be passed over: so many times the allowed
+# total.
 _PASSED_TOTALS = 16
-# The child has Python, the list of 200,000 files of a zip and the dictionary of the strongest xz, together some 300 MiB; and a file in four copies.
+# The child has Python, the list of 200,000 files of a zip and the dictionary of the strongest xz, together some 300
+# MiB; and a file in four copies.
 _BASE_BYTES = 512 * 2**20
 _COPIES = 4
 _NAME_CHARACTERS = 4096  # of a path on Linux
@@ -50,20 +54,29 @@ def archive_stem(path: Path) -> str:
 
 
 def safe_path(name: str) -> str:
-    """A member's name as a clean relative posix path ("" for the root). Raises ArchiveUnsafe for absolute paths and `..`."""
+    """A member's name as a clean relative posix path ("" for the root).
+
+    Raises ArchiveUnsafe for absolute paths and `..`.
+    """
     parts = PurePosixPath(name.replace("\\", "/")).parts
     if name.startswith(("/", "\\")) or ".." in parts or "\0" in name or (parts and parts[0].endswith(":")):
-        raise ArchiveUnsafe(f"the archive names the file {name!r}, which would lie outside its folder: do not use this archive")
+        raise ArchiveUnsafe(
+            f"the archive names the file {name!r}, which would lie outside its folder: do not use this archive"
+        )
     return "/".join(part for part in parts if part != ".")
 
 
 def read_archive(
-    path: Path, wanted: Callable[[str], bool] = lambda _: True, limits: ArchiveLimits = ArchiveLimits(), cut_large: bool = False
+    path: Path,
+    wanted: Callable[[str], bool] = lambda _: True,
+    limits: ArchiveLimits = ArchiveLimits(),
+    cut_large: bool = False,
 ) -> Iterator[tuple[str, bytes]]:
     """Yield (path, content) of each wanted regular file, in the archive's order; links and devices are passed over.
 
-    Of a file larger than allowed, one byte more than the limit is read with `cut_large`. Raises ArchiveUnsafe for it otherwise, for a member
-    outside the archive's own folder, for more than the other limits, and for a damaged or encrypted archive.
+    Of a file larger than allowed, one byte more than the limit is read with `cut_large`. Raises ArchiveUnsafe for it
+    otherwise, for a member outside the archive's own folder, for more than the other limits, and for a damaged or
+    encrypted archive.
     """
     memory = _BASE_BYTES + _COPIES * limits.file_bytes
     arguments = (str(path.resolve()), str(_PASSED_TOTALS * limits.total_bytes), str(limits.timeout_s))
@@ -121,7 +134,9 @@ def _next_message(child: Child, path: Path) -> Message:
 
 
 def strip_top_folder(files: dict[str, bytes]) -> dict[str, bytes]:
-    """Without the one folder that holds everything, as the public host's archives have it; unchanged where there is none."""
+    """Without the one folder that holds everything, as the public host's archives have it; unchanged where there is
+    none.
+    """
     tops = {path.split("/", 1)[0] for path in files}
     if len(tops) != 1 or any("/" not in path for path in files):
         return files

@@ -1,7 +1,9 @@
-"""Lists the members of a .zip or tar archive, and reads those that the parent asks for: the child process behind `archive`.
+"""Lists the members of a .zip or tar archive, and reads those that the parent asks for: the child process behind
+`archive`.
 
-Headers cost memory before anybody sees a file: a PAX record, a map of holes, a directory of millions of names, an xz dictionary. So all of
-it happens here, under a limit of memory and, for each member, of time. It decides nothing about names and writes no file.
+Headers cost memory before anybody sees a file: a PAX record, a map of holes, a directory of millions of names, an xz
+dictionary. So all of it happens here, under a limit of memory and, for each member, of time. It decides nothing about
+names and writes no file.
 
     python -m rag.archive_members MEMORY_BYTES PATH PASSED_BYTES TIMEOUT_S
 """
@@ -21,13 +23,25 @@ from rag.errors import ArchiveUnsafe
 MAX_HEADER_BYTES = 2**20  # of one PAX record or long name; paths have 4096 bytes at most
 _Member = tuple[str, int, Callable[[int], bytes] | None]  # name, size in bytes, read at most so many bytes
 _DAMAGE = (
-    tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, ValueError, IndexError,
-    KeyError, OverflowError,
-)  # fmt: skip
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    IndexError,
+    KeyError,
+    OverflowError,
+)
 
 
 def members(path: Path, passed_bytes: int) -> Iterator[_Member]:
-    """Each member of an archive. Raises ArchiveUnsafe with the reason; reading a member may raise what its library does."""
+    """Each member of an archive.
+
+    Raises ArchiveUnsafe with the reason; reading a member may raise what its library does.
+    """
     try:
         yield from _zip_members(path) if path.name.lower().endswith(".zip") else _tar_members(path, passed_bytes)
     except MemoryError as error:
@@ -44,7 +58,10 @@ def _tar_members(path: Path, passed_bytes: int) -> Iterator[_Member]:
         while (member := tar.next()) is not None:
             tar.members.clear()  # type: ignore[attr-defined]  # tarfile keeps every header otherwise
             if tar.offset > passed_bytes:  # where the next member begins: going there would unpack everything before it
-                raise ArchiveUnsafe(f"unpacks to more than {passed_bytes} bytes at {member.name[:200]!r}: unpack it and index the folder you need")
+                raise ArchiveUnsafe(
+                    f"unpacks to more than {passed_bytes} bytes at {member.name[:200]!r}: unpack it and index the "
+                    "folder you need"
+                )
             yield member.name, member.size, partial(_read_tar, tar, member) if member.isreg() else None
 
 
@@ -52,9 +69,17 @@ class _BoundedHeader(tarfile.TarInfo):
     """A header whose records are not read where they are larger than any header that describes a file."""
 
     def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
-        records = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+        records = (
+            tarfile.XHDTYPE,
+            tarfile.XGLTYPE,
+            tarfile.SOLARIS_XHDTYPE,
+            tarfile.GNUTYPE_LONGNAME,
+            tarfile.GNUTYPE_LONGLINK,
+        )
         if self.type in records and self.size > MAX_HEADER_BYTES:
-            raise ArchiveUnsafe(f"has a header of {self.size} bytes, more than {MAX_HEADER_BYTES}: do not use this archive")
+            raise ArchiveUnsafe(
+                f"has a header of {self.size} bytes, more than {MAX_HEADER_BYTES}: do not use this archive"
+            )
         if self.type == tarfile.GNUTYPE_SPARSE:
             raise ArchiveUnsafe(f"stores {self.name[:200]!r} with holes: pack it without --sparse")
         member: tarfile.TarInfo = super()._proc_member(tar)  # type: ignore[misc]  # what tarfile has for subclasses
@@ -94,7 +119,9 @@ def read_member(read: Callable[[int], bytes], at_most: int) -> bytes:
 
 
 def main(memory_bytes: int, path: Path, passed_bytes: int, timeout_s: float) -> None:
-    """The child: names a member, reads as much of it as the answer says, and so on; the last message is empty or a reason."""
+    """The child: names a member, reads as much of it as the answer says, and so on; the last message is empty or a
+    reason.
+    """
     messages, answers = serve_parent(memory_bytes)
     set_timer(timeout_s)
     reason = ""

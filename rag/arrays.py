@@ -1,6 +1,8 @@
-"""Arrays of an index as numpy's own files, mapped into memory: a file is opened only where it says exactly what is expected of it.
+"""Arrays of an index as numpy's own files, mapped into memory: a file is opened only where it says exactly what is
+expected of it.
 
-Its header is compared with the one that numpy writes, never evaluated, so that no file can ask for pickle or for memory that it has not.
+Its header is compared with the one that numpy writes, never evaluated, so that no file can ask for pickle or for memory
+that it has not.
 
     offsets = map_array(folder / "chunk_offsets.npy", np.dtype(np.int64))
 """
@@ -16,7 +18,10 @@ _LONGEST_HEADER = 256  # bytes; numpy writes 128
 
 
 def map_array(path: Path, dtype: "np.dtype[Any]", width: int | None = None) -> NDArray[Any]:
-    """The array of that type in the file, shape (n,) or with a width (n, width). Raises ValueError, and OSError where there is no such file."""
+    """The array of that type in the file, shape (n,) or with a width (n, width).
+
+    Raises ValueError, and OSError where there is no such file.
+    """
     with path.open("rb") as handle:
         found = _header(dtype, width).match(handle.read(_LONGEST_HEADER))
     if not found:
@@ -33,10 +38,14 @@ def map_array(path: Path, dtype: "np.dtype[Any]", width: int | None = None) -> N
 def _header(dtype: "np.dtype[Any]", width: int | None) -> "re.Pattern[bytes]":
     """The header of version 1.0 of numpy's format, with the number of rows open."""
     second = "" if width is None else f" {width}"
-    text = re.escape(f"{{'descr': '{dtype.str}', 'fortran_order': False, 'shape': (ROWS,{second}), }}").replace("ROWS", "([0-9]{1,15})")
+    text = re.escape(f"{{'descr': '{dtype.str}', 'fortran_order': False, 'shape': (ROWS,{second}), }}").replace(
+        "ROWS", "([0-9]{1,15})"
+    )
     return re.compile(rb"\x93NUMPY\x01\x00..%s *\n" % text.encode(), re.DOTALL)
 
 
 def is_rising(starts: NDArray[Any], last: int) -> bool:
     """Whether the numbers cut `last` items into parts: they begin at 0, never fall, and end at `last`."""
-    return len(starts) > 0 and int(starts[0]) == 0 and int(starts[-1]) == last and bool((starts[1:] >= starts[:-1]).all())
+    return (
+        len(starts) > 0 and int(starts[0]) == 0 and int(starts[-1]) == last and bool((starts[1:] >= starts[:-1]).all())
+    )

@@ -1,7 +1,7 @@
 """A BERT's forward pass over texts end to end, without padding: in integers of 8 bits (rag.eight_bit) or in float32.
 
-Attention, normalisation and activation are in float32 either way. In 8 bits a text's vectors are the same whatever the texts beside it; in float32 up
-to the order of sums.
+Attention, normalisation and activation are in float32 either way. In 8 bits a text's vectors are the same whatever the
+texts beside it; in float32 up to the order of sums.
 
     bert = Bert(read_bert(folder, adapter), bits=8)
     vectors, tokens = bert([[101, 2907, 102], [101, 102]])
@@ -20,7 +20,8 @@ from torch.nn.functional import gelu, layer_norm, linear, normalize
 from rag.bert_files import BertFiles
 from rag.eight_bit import EightBitLinear, Room
 
-# Sums of exponentials that float32 holds with all its digits; beyond them softmax is shifted first, as it always is elsewhere.
+# Sums of exponentials that float32 holds with all its digits; beyond them softmax is shifted first, as it always is
+# elsewhere.
 SMALLEST_SUM, LARGEST_SUM = 1e-30, 1e30
 ACTIVATED_AT_ONCE = 512  # tokens whose widened states stay in a core's cache
 
@@ -53,7 +54,8 @@ class Bert:
         self._takes_first = files.takes_first
 
     def __call__(self, ids: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
-        """Of the tokens of some texts, marks among them: a vector of each text, shape (texts, hidden), and of its tokens, shape (tokens, hidden).
+        """Of the tokens of some texts, marks among them: a vector of each text, shape (texts, hidden), and of its
+        tokens, shape (tokens, hidden).
 
         Each has length 1.
         """
@@ -65,7 +67,8 @@ class Bert:
     def states(self, ids: Sequence[NDArray[np.int64]], kinds: Sequence[NDArray[np.int64]] = ()) -> list[Tensor]:
         """Of some texts the states of their tokens after the last layer, shape (tokens, hidden) each.
 
-        kinds: of each token, 0 or 1, which of two texts that are read together it belongs to; by default all are of the first.
+        kinds: of each token, 0 or 1, which of two texts that are read together it belongs to; by default all are of the
+        first.
         """
         lengths = [len(own) for own in ids]
         starts = np.cumsum([0, *lengths]).tolist()
@@ -91,20 +94,30 @@ class _Norm:
 
 
 class _Layer:
-    """One layer of the encoder; texts stand one after the other in its states, and `starts` says where each begins, and where the last ends."""
+    """One layer of the encoder; texts stand one after the other in its states, and `starts` says where each begins, and
+    where the last ends.
+    """
 
     def __init__(self, files: BertFiles, prefix: str, bits: int) -> None:
         def join(*names: str, factors: Sequence[float] = (1,)) -> EightBitLinear | FloatLinear:
             """Linear layers that read the same input, as one; `factors` multiply what each gives."""
             weight, bias = (
-                torch.cat([files.tensors[f"{prefix}{name}.{kind}"] * factor for name, factor in zip(names, factors, strict=True)])
+                torch.cat(
+                    [
+                        files.tensors[f"{prefix}{name}.{kind}"] * factor
+                        for name, factor in zip(names, factors, strict=True)
+                    ]
+                )
                 for kind in ("weight", "bias")
             )
             return EightBitLinear(weight, bias) if bits == 8 else FloatLinear(weight, bias)
 
         self._heads = files.heads
-        root = (len(files.tensors[f"{prefix}attention.self.query.bias"]) / files.heads) ** 0.5  # by which attention divides its scores
-        self._queries_keys_values = join(*(f"attention.self.{name}" for name in ("query", "key", "value")), factors=(1 / root, 1, 1))
+        # By which attention divides its scores
+        root = (len(files.tensors[f"{prefix}attention.self.query.bias"]) / files.heads) ** 0.5
+        self._queries_keys_values = join(
+            *(f"attention.self.{name}" for name in ("query", "key", "value")), factors=(1 / root, 1, 1)
+        )
         self._attended = join("attention.output.dense")
         self._attention_norm = _Norm(files, f"{prefix}attention.output.LayerNorm")
         self._widened = join("intermediate.dense")
@@ -127,7 +140,8 @@ class _Layer:
 def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """Softmax of the products of queries and keys, times the values; shapes (heads, tokens, size).
 
-    Exponentials are not shifted by the largest score, which saves two passes, unless their sums say that they had to be.
+    Exponentials are not shifted by the largest score, which saves two passes, unless their sums say that they had to
+    be.
     """
     weights = torch.bmm(queries, keys.transpose(1, 2)).exp_()
     sums = weights.sum(dim=-1, keepdim=True)

@@ -1,7 +1,7 @@
 """A block that is too long for a chunk, cut into parts: between table rows, lines of code, list items or sentences.
 
-Each part of a table has its header, each part of code its fence. It knows no sections and counts tokens with the function
-it is given.
+Each part of a table has its header, each part of code its fence. It knows no sections and counts tokens with the
+function it is given.
 
     parts = split_block(block, budget=220, count=embedder.count_tokens, overlap=32)
 """
@@ -20,8 +20,9 @@ from rag.blocks import Block
 Count = Callable[[str], int]
 Item = TypeVar("Item")
 AnyBlock = TypeVar("AnyBlock", bound=Block)
-# Word-piece tokenizers count a "word" of more than 100 characters (base64, a minified file) as one unknown token, and blanks as none: so a
-# token never stands for more than this many characters. English prose has 4 to 5, no chunk of the pinned corpora has 8.
+# Word-piece tokenizers count a "word" of more than 100 characters (base64, a minified file) as one unknown token, and
+# blanks as none: so a token never stands for more than this many characters. English prose has 4 to 5, no chunk of the
+# pinned corpora has 8.
 CHARACTERS_PER_TOKEN = 16
 _SENTENCE_END = re.compile(r"(?<=[.!?:;])\s+(?=[A-Z`\"'(\[*-])")
 _TABLE_BORDER = re.compile(r"[=+-]{3,}+[=+ -]*+")  # of reStructuredText, squeezed
@@ -31,7 +32,9 @@ _CELL_BORDER = re.compile(r"(?<!\\)\|")
 
 
 def split_block(block: AnyBlock, budget: int, count: Count, overlap: int = 0) -> list[AnyBlock]:
-    """The block itself where it fits, else pieces of at most `budget` tokens: table rows, code lines, list items, sentences."""
+    """The block itself where it fits, else pieces of at most `budget` tokens: table rows, code lines, list items,
+    sentences.
+    """
     if count(block.text) <= budget:
         return [block]
     if block.kind == "code":
@@ -50,7 +53,9 @@ def _join(groups: Sequence[Sequence[str]], joiner: str) -> list[str]:
 
 
 def _split_code(text: str, budget: int, count: Count) -> list[str]:
-    """Every piece gets the fence lines again, so that each is code by itself, unless they take more than a third of the room."""
+    """Every piece gets the fence lines again, so that each is code by itself, unless they take more than a third of the
+    room.
+    """
     opening, *body, closing = text.split("\n")
     room = budget - count(f"{opening}\n\n{closing}")
     if room < budget - budget // 3:
@@ -239,7 +244,9 @@ def _look_ahead(waiting: deque[str], budget: int) -> list[str]:
 
 
 def longest_prefix(items: Sequence[Item], fits: Callable[[Sequence[Item]], bool], guess: int) -> int:
-    """How many of the first items fit together, where what does not fit does not fit with more either; looked for around `guess`."""
+    """How many of the first items fit together, where what does not fit does not fit with more either; looked for
+    around `guess`.
+    """
     least, too_many = 0, len(items) + 1
     step, size = 1, min(max(guess, 1), len(items))
     while too_many - least > 1:

@@ -43,7 +43,10 @@ class Parsed:
 
 
 def write_parsed(parsed: Parsed) -> str:
-    """As JSON Lines, the title first: the text of a `Document` whose file is not text itself. `read_parsed` gives back an equal value."""
+    """As JSON Lines, the title first: the text of a `Document` whose file is not text itself.
+
+    `read_parsed` gives back an equal value.
+    """
     rows: list[object] = [{"title": parsed.title, "note": parsed.note}]
     rows += [[block.kind, block.text, block.heading_path, block.page] for block in parsed.blocks]
     return "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
@@ -161,7 +164,9 @@ def squeeze_table(text: str) -> str:
 
 
 def pipe_table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of cells as a Markdown table, the first row as its header; short rows are filled, empty columns left out, bars in cells escaped."""
+    """Rows of cells as a Markdown table, the first row as its header; short rows are filled, empty columns left out,
+    bars in cells escaped.
+    """
     columns = [column for column in zip_longest(*rows, fillvalue="") if any(cell.strip() for cell in column)]
     cleaned = [[" ".join(cell.split()).replace("|", "\\|") for cell in row] for row in zip(*columns, strict=True)]
     lines = [f"| {' | '.join(row)} |" for row in cleaned]

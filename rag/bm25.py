@@ -1,4 +1,5 @@
-"""BM25 for exact names: a tokenizer that keeps `set_wire_rc`, `-hold` and `clk[3]` whole, and precomputed postings on numpy.
+"""BM25 for exact names: a tokenizer that keeps `set_wire_rc`, `-hold` and `clk[3]` whole, and precomputed postings on
+numpy.
 
 It does not know documents, only texts by row number; it has no query language.
 
@@ -21,22 +22,74 @@ from rag.arrays import is_rising, map_array
 from rag.errors import IndexCorrupt
 from rag.typed_json import parse_as
 
-# Robertson & Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009, section 3.5: reasonable values are
-# 1.2 < k1 < 2 and 0.5 < b < 0.8. k1: how soon a repeated term stops adding; b: how much long chunks are marked down.
+# Robertson & Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009, section 3.5: reasonable values
+# are 1.2 < k1 < 2 and 0.5 < b < 0.8. k1: how soon a repeated term stops adding; b: how much long chunks are marked
+# down.
 K1 = 1.2
 B = 0.75
 TOKENIZER_VERSION = 1  # goes into the manifest: another tokenizer cannot search these postings
 
-STOP_WORDS = frozenset({
-    "a", "an", "and", "are", "as", "at", "be", "by", "can", "do", "does", "for", "from", "how", "i", "in", "is", "it", "its", "me", "my",
-    "of", "on", "or", "should", "so", "that", "the", "their", "there", "these", "this", "to", "use", "used", "using", "was", "we", "what",
-    "when", "where", "which", "who", "why", "will", "with", "you", "your",
-})  # fmt: skip
+STOP_WORDS = frozenset(
+    {
+        "a",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "by",
+        "can",
+        "do",
+        "does",
+        "for",
+        "from",
+        "how",
+        "i",
+        "in",
+        "is",
+        "it",
+        "its",
+        "me",
+        "my",
+        "of",
+        "on",
+        "or",
+        "should",
+        "so",
+        "that",
+        "the",
+        "their",
+        "there",
+        "these",
+        "this",
+        "to",
+        "use",
+        "used",
+        "using",
+        "was",
+        "we",
+        "what",
+        "when",
+        "where",
+        "which",
+        "who",
+        "why",
+        "will",
+        "with",
+        "you",
+        "your",
+    }
+)
 
-# Words of asking (as stems) that say nothing about the subject; coverage leaves them out, the ranking needs no such list.
-ASKING_WORDS = frozenset({"abbrevi", "between", "defin", "definit", "describ", "differ", "explain", "mean", "short", "stand", "tell"})
+# Words of asking (as stems) that say nothing about the subject; coverage leaves them out, the ranking needs no such
+# list.
+ASKING_WORDS = frozenset(
+    {"abbrevi", "between", "defin", "definit", "describ", "differ", "explain", "mean", "short", "stand", "tell"}
+)
 
-BM25_FILES = frozenset({"vocabulary.json", "bm25_indptr.npy", "bm25_rows.npy", "bm25_weights.npy"})  # what `save` writes
+# What `save` writes
+BM25_FILES = frozenset({"vocabulary.json", "bm25_indptr.npy", "bm25_rows.npy", "bm25_weights.npy"})
 
 _TOKEN = re.compile(
     r"""(?<![\w-])--?[A-Za-z][\w-]*      # an option: -hold, --lint-only
@@ -49,7 +102,8 @@ _PART = re.compile(r"[a-z\d]+")
 
 
 def is_identifier(token: str) -> bool:
-    """Whether a token is an exact name rather than a word: it has `_`, `$`, an index, or is an option or message number.
+    """Whether a token is an exact name rather than a word: it has `_`, `$`, an index, or is an option or message
+    number.
 
     At least four characters: `-v` means another thing in every tool.
     """
@@ -62,7 +116,9 @@ def find_tokens(text: str) -> list[str]:
 
 
 def tokenize(text: str) -> list[str]:
-    """Terms to index: each name whole (lower case) and its parts besides; words as English stems (Snowball), without stop words."""
+    """Terms to index: each name whole (lower case) and its parts besides; words as English stems (Snowball), without
+    stop words.
+    """
     stemmer = Stemmer.Stemmer("english")  # made anew: an instance must not be shared between threads
     terms: list[str] = []
     for token in find_tokens(text):
@@ -82,7 +138,10 @@ def content_terms(query: str) -> frozenset[str]:
 
 
 def idf(documents: int, containing: int) -> float:
-    """ln(1 + (N - n + 0.5) / (n + 0.5)): Robertson & Sparck Jones's weight, with the 1 that keeps it positive for common terms."""
+    """ln(1 + (N - n + 0.5) / (n + 0.5)):
+
+    Robertson & Sparck Jones's weight, with the 1 that keeps it positive for common terms.
+    """
     return math.log1p((documents - containing + 0.5) / (containing + 0.5))
 
 
@@ -93,7 +152,8 @@ def best_rows(scores: NDArray[np.float32], k: int) -> list[int]:
 
 
 class Bm25Index:
-    """Postings in CSR form: rows and weights of term t lie in `indptr[t]:indptr[t + 1]`; perhaps seen through a mask of rows.
+    """Postings in CSR form: rows and weights of term t lie in `indptr[t]:indptr[t + 1]`; perhaps seen through a mask of
+    rows.
 
     Read-only once built; thread-safe.
     """
@@ -135,10 +195,19 @@ class Bm25Index:
             indptr.append(indptr[-1] + len(rows))
         joined_rows = np.concatenate(all_rows) if all_rows else np.zeros(0)
         joined_weights = np.concatenate(all_weights) if all_weights else np.zeros(0)
-        return cls(vocabulary, np.array(indptr, dtype=np.int64), joined_rows.astype(np.int32), joined_weights.astype(np.float32), len(bags))
+        return cls(
+            vocabulary,
+            np.array(indptr, dtype=np.int64),
+            joined_rows.astype(np.int32),
+            joined_weights.astype(np.float32),
+            len(bags),
+        )
 
     def within(self, mask: NDArray[np.bool_]) -> "Bm25Index":
-        """The same index as if no term stood in a row outside the mask, shape (rows,). Weights stay those of the whole, so that scores compare."""
+        """The same index as if no term stood in a row outside the mask, shape (rows,).
+
+        Weights stay those of the whole, so that scores compare.
+        """
         return Bm25Index(self._vocabulary, self._indptr, self._rows, self._weights, self.count, mask)
 
     def scores(self, query: str) -> NDArray[np.float32]:
@@ -158,7 +227,8 @@ class Bm25Index:
         return rows, [float(scores[row]) for row in rows]
 
     def coverage(self, query: str) -> tuple[float, float]:
-        """Of the query's terms, weighted by idf, the share that the row with most of them holds, and the share that no row holds.
+        """Of the query's terms, weighted by idf, the share that the row with most of them holds, and the share that no
+        row holds.
 
         Terms that no row holds weigh as the rarest known.
         """
@@ -187,21 +257,28 @@ class Bm25Index:
 
     def save(self, folder: Path) -> None:
         """Write vocabulary.json and three .npy arrays into `folder`."""
-        (folder / "vocabulary.json").write_text(json.dumps(list(self._vocabulary), ensure_ascii=False), encoding="utf-8")
+        (folder / "vocabulary.json").write_text(
+            json.dumps(list(self._vocabulary), ensure_ascii=False), encoding="utf-8"
+        )
         np.save(folder / "bm25_indptr.npy", self._indptr, allow_pickle=False)
         np.save(folder / "bm25_rows.npy", self._rows, allow_pickle=False)
         np.save(folder / "bm25_weights.npy", self._weights, allow_pickle=False)
 
     @classmethod
     def load(cls, folder: Path, count: int) -> "Bm25Index":
-        """Open what `save` wrote, arrays memory-mapped. Raises IndexCorrupt, and OSError where a file cannot be opened."""
+        """Open what `save` wrote, arrays memory-mapped.
+
+        Raises IndexCorrupt, and OSError where a file cannot be opened.
+        """
         try:
             terms = parse_as(list[str], (folder / "vocabulary.json").read_bytes())
             indptr = map_array(folder / "bm25_indptr.npy", np.dtype(np.int64))
             rows = map_array(folder / "bm25_rows.npy", np.dtype(np.int32))
             weights = map_array(folder / "bm25_weights.npy", np.dtype(np.float32))
         except ValueError as error:
-            raise IndexCorrupt(f"the BM25 files in {folder} cannot be read ({error}), or do not fit together: build the index again") from error
+            raise IndexCorrupt(
+                f"the BM25 files in {folder} cannot be read ({error}), or do not fit together: build the index again"
+            ) from error
         good_shapes = len(indptr) == len(terms) + 1 and len(rows) == len(weights) and is_rising(indptr, len(rows))
         if not good_shapes or (len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < count):
             raise IndexCorrupt(f"the BM25 files in {folder} do not fit together: build the index again")

@@ -1,7 +1,9 @@
-"""Who answers better here, the model's prose or the documents' quotes: the questions that decide it, and the result that lies beside a checkpoint.
+"""Who answers better here, the model's prose or the documents' quotes: the questions that decide it, and the result
+that lies beside a checkpoint.
 
-It asks nothing. The questions are ours where their documents are in the index, else made of the index itself. The result is a small file that
-somebody else may have written: read with its shape and sizes checked, and believed for the checkpoint alone that it was measured on.
+It asks nothing. The questions are ours where their documents are in the index, else made of the index itself. The
+result is a small file that somebody else may have written: read with its shape and sizes checked, and believed for the
+checkpoint alone that it was measured on.
 
     questions, source = choose_questions(index.chunks, Path("data/eval/answers.jsonl"))
     calibration = Calibration.of(rows_of_quotes, rows_of_model, source, checkpoint="9f...", index="41...", versions={})
@@ -68,8 +70,8 @@ class Calibration:
     def line(self) -> str:
         """The result in one line."""
         return (
-            f"{self.mode}: of {self.questions} questions ({self.source}) quotes give {self.quote:.2f} of the facts, the model's words "
-            f"{self.model:.2f} ({self.created[:10]})"
+            f"{self.mode}: of {self.questions} questions ({self.source}) quotes give {self.quote:.2f} of the facts, the"
+            f" model's words {self.model:.2f} ({self.created[:10]})"
         )
 
     def save(self, folder: Path) -> Path:
@@ -140,9 +142,12 @@ def _spread(questions: Sequence[AnswerQuestion]) -> list[AnswerQuestion]:
 
 
 def identify_checkpoint(folder: Path) -> str:
-    """A hash of a checkpoint's weight files: their names and sizes, and pieces of each. Where there are none, of its tokenizer's files.
+    """A hash of a checkpoint's weight files: their names and sizes, and pieces of each.
 
-    Two merges at other settings have files of the same names and sizes; a few pieces of each tell them apart. Raises OSError.
+    Where there are none, of its tokenizer's files.
+
+    Two merges at other settings have files of the same names and sizes; a few pieces of each tell them apart. Raises
+    OSError.
     """
     files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.json"))
     digest = hashlib.sha256()

@@ -1,6 +1,8 @@
-"""Child processes that read what may be hostile, with limits of memory and time, and the messages that go to them and back.
+"""Child processes that read what may be hostile, with limits of memory and time, and the messages that go to them and
+back.
 
-A message is a line of JSON and the bytes that it announces. It does not know what is read: `sandbox` and `archive_members` do.
+A message is a line of JSON and the bytes that it announces. It does not know what is read: `sandbox` and
+`archive_members` do.
 
     child = start_child("rag.sandbox", memory_bytes=2**31)
     write_message(child.stdin, {"name": "a.md"}, content); head, body = read_message(child.stdout)

@@ -1,4 +1,5 @@
-"""The chunks of an index as one JSON line each in a memory-mapped file: a chunk is parsed when it is asked for, not when the index opens.
+"""The chunks of an index as one JSON line each in a memory-mapped file: a chunk is parsed when it is asked for, not
+when the index opens.
 
 It does not search. Rows are numbered as in the dense and the BM25 index.
 
@@ -26,7 +27,10 @@ CHUNK_FILES = frozenset({CHUNKS, OFFSETS, IDS})  # what `save_chunks` writes
 
 
 def save_chunks(chunks: Iterable[Chunk], folder: Path) -> None:
-    """Write the chunks' lines, where each line begins, and their ids as numbers (16 hex digits are 64 bits). Raises OSError."""
+    """Write the chunks' lines, where each line begins, and their ids as numbers (16 hex digits are 64 bits).
+
+    Raises OSError.
+    """
     offsets, ids = [0], []
     with (folder / CHUNKS).open("wb") as handle:
         for chunk in chunks:
@@ -38,9 +42,14 @@ def save_chunks(chunks: Iterable[Chunk], folder: Path) -> None:
 
 
 class ChunkStore(Sequence[Chunk]):
-    """The chunks in the order of their rows. Safe to read from many threads; the files may be removed while it is open."""
+    """The chunks in the order of their rows.
 
-    def __init__(self, text: "NDArray[np.uint8]", offsets: "NDArray[np.int64]", ids: "NDArray[np.uint64]", path: Path) -> None:
+    Safe to read from many threads; the files may be removed while it is open.
+    """
+
+    def __init__(
+        self, text: "NDArray[np.uint8]", offsets: "NDArray[np.int64]", ids: "NDArray[np.uint64]", path: Path
+    ) -> None:
         self._text = text
         self._offsets = offsets
         self._ids = ids
@@ -77,7 +86,9 @@ class ChunkStore(Sequence[Chunk]):
         try:
             return parse_as(Chunk, line)
         except ValueError as error:
-            raise IndexCorrupt(f"line {row + 1} of {self._path} is no chunk ({error}): build the index again") from error
+            raise IndexCorrupt(
+                f"line {row + 1} of {self._path} is no chunk ({error}): build the index again"
+            ) from error
 
     def __iter__(self) -> Iterator[Chunk]:
         return (self[row] for row in range(len(self)))

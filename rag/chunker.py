@@ -43,8 +43,9 @@ def chunk_document(
 ) -> list[Chunk]:
     """The chunks of one document in reading order; equal text under equal headings is kept once.
 
-    A chunk's text and the place line above it (`describe_place`) have at most `target_tokens` together; where headings alone
-    take more than half of that, the text may still have half of it. Raises CuttingFailed where it takes longer than allowed.
+    A chunk's text and the place line above it (`describe_place`) have at most `target_tokens` together; where headings
+    alone take more than half of that, the text may still have half of it. Raises CuttingFailed where it takes longer
+    than allowed.
     """
     count = _limit_count(count_tokens, target_tokens, timeout_s)
     chunker = _Chunker(document.title, count, target_tokens, overlap_tokens)
@@ -61,7 +62,9 @@ def count_bounded(count_tokens: Count, text: str) -> int:
 
 
 def _limit_count(count_tokens: Count, target_tokens: int, timeout_s: float) -> Count:
-    """`count_bounded` for a cut that ends: a text that is too long by its characters alone is not tokenized, and time runs out."""
+    """`count_bounded` for a cut that ends: a text that is too long by its characters alone is not tokenized, and time
+    runs out.
+    """
     deadline = time.monotonic() + timeout_s
     remembered = lru_cache(COUNTS_KEPT)(partial(count_bounded, count_tokens))
 
@@ -210,7 +213,8 @@ class _Chunker:
     def _join_small(self, pieces: list[_Piece]) -> list[_Piece]:
         """Join neighbours that alone are too thin to be found or understood, where the limit allows.
 
-        That is two that have less than a third of the target each, or such an introduction with the first piece of its section.
+        That is two that have less than a third of the target each, or such an introduction with the first piece of its
+        section.
         """
         small = self._target // 3
         joined: list[_Piece] = []
@@ -314,7 +318,10 @@ def _write_lead(part: Part) -> str:
 
 
 def build_sections(blocks: Sequence[Part]) -> _Section:
-    """The tree of headings over the blocks. A heading that comes back after another one opens a new section: order is kept."""
+    """The tree of headings over the blocks.
+
+    A heading that comes back after another one opens a new section: order is kept.
+    """
     root = _Section(())
     for block in blocks:
         section = root

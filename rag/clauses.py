@@ -1,7 +1,7 @@
 """The clauses of a question that asks for several things. Rules on words; no model, no index.
 
-"Insert filler cells, then report the clock skew" is answered by two passages, and each says nothing of half of the question: they are found by
-the clause that they fit. A question of one clause has none.
+"Insert filler cells, then report the clock skew" is answered by two passages, and each says nothing of half of the
+question: they are found by the clause that they fit. A question of one clause has none.
 
     split_clauses("Insert filler cells in every row, then report the skew of the clock")
     # ["Insert filler cells in every row", "report the skew of the clock"]
@@ -18,10 +18,12 @@ _BREAK = re.compile(rf"(?:(?<=[.?!;:])\s+|,\s+|\s+(?={_CONNECTIVE}))(?:{_CONNECT
 
 
 def split_clauses(question: str) -> list[str]:
-    """The clauses, in their order, each with the words before it that are too few to be one; none where there are fewer than two.
+    """The clauses, in their order, each with the words before it that are too few to be one; none where there are fewer
+    than two.
 
-    A clause ends with its sentence, at a comma or semicolon, or before a connective, and has at least three terms that do not only ask
-    (`content_terms`), or a sixth of what its parts have together, so that there are at most six and text that repeats itself has none.
+    A clause ends with its sentence, at a comma or semicolon, or before a connective, and has at least three terms that
+    do not only ask (`content_terms`), or a sixth of what its parts have together, so that there are at most six and
+    text that repeats itself has none.
     """
     starts, ends = [0], []
     for found in _BREAK.finditer(question):

@@ -1,4 +1,5 @@
-"""What this package's commands share: types of arguments, how a file is named in a result, and JSON as they print and write it.
+"""What this package's commands share: types of arguments, how a file is named in a result, and JSON as they print and
+write it.
 
 The commands themselves are in commands, index_commands, eval_commands, qa_commands and adapt_commands.
 
@@ -48,7 +49,10 @@ def write_result(result: dict[str, Any], draw: Callable[[dict[str, Any]], Iterab
 
 
 def write_jsonl(path: Path, rows: Iterable[object]) -> None:
-    """One JSON object a line, in a file that is there whole or, if this is interrupted, as it was before. Raises OutputUnwritable."""
+    """One JSON object a line, in a file that is there whole or, if this is interrupted, as it was before.
+
+    Raises OutputUnwritable.
+    """
     work = path.with_name(f"{path.name}.part")
     try:
         with work.open("w", encoding="utf-8") as file:

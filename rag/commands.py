@@ -1,6 +1,7 @@
 """The command `chipalign corpus`: pinned documentation is listed, fetched, and, like any other, written as plain text.
 
-It fetches and reads nothing by itself (`corpus` and `sources` do). Libraries are imported inside the functions, so that `--help` answers at once.
+It fetches and reads nothing by itself (`corpus` and `sources` do). Libraries are imported inside the functions, so that
+`--help` answers at once.
 
     chipalign corpus fetch openroad yosys --mirror DIR
 """
@@ -24,16 +25,29 @@ if TYPE_CHECKING:
 
 
 def corpus(argv: list[str]) -> int:
-    """`chipalign corpus list | fetch NAME... [--mirror DIR] | text SOURCE... --out FILE [--json]`. Raises RagError for wrong input."""
-    parser = argparse.ArgumentParser(prog="chipalign corpus", description="The pinned documentation: list it, fetch some, write it as plain text.")
+    """`chipalign corpus list | fetch NAME... [--mirror DIR] | text SOURCE... --out FILE [--json]`. Raises RagError for
+    wrong input.
+    """
+    parser = argparse.ArgumentParser(
+        prog="chipalign corpus", description="The pinned documentation: list it, fetch some, write it as plain text."
+    )
     actions = parser.add_subparsers(dest="action", required=True)
     listing = actions.add_parser("list", help="the pinned corpora, and which are fetched")
     fetching = actions.add_parser("fetch", help="fetch corpora from a mirror folder or the public host")
     fetching.add_argument("names", nargs="+", metavar="NAME", help="a name that `corpus list` shows, or `all`")
     fetching.add_argument("--mirror", type=Path, help="folder of archives NAME.tar.gz, asked before the public host")
-    fetching.add_argument("--if-available", action="store_true", help="say what cannot be had, and end well all the same")
-    writing = actions.add_parser("text", help="write documents as plain text, one JSON object a line, to train a model on")
-    writing.add_argument("sources", nargs="+", metavar="SOURCE", help="what `index build` takes: folders, files, archives, corpora, `handbook`")
+    fetching.add_argument(
+        "--if-available", action="store_true", help="say what cannot be had, and end well all the same"
+    )
+    writing = actions.add_parser(
+        "text", help="write documents as plain text, one JSON object a line, to train a model on"
+    )
+    writing.add_argument(
+        "sources",
+        nargs="+",
+        metavar="SOURCE",
+        help="what `index build` takes: folders, files, archives, corpora, `handbook`",
+    )
     writing.add_argument("--out", type=Path, required=True, metavar="FILE.jsonl", help="the file to write")
     for sub in (listing, fetching, writing):
         sub.add_argument("--json", action="store_true", help="one JSON document on stdout")
@@ -56,18 +70,29 @@ def _list_corpora(settings: RagSettings, as_json: bool) -> None:
         fetched = read_fetched(settings.home, source.name)
         current = fetched is not None and (fetched.revision, fetched.checksum) == (source.revision, source.checksum)
         state = "fetched" if current else "another revision fetched" if fetched else "not fetched"
-        rows.append({
-            "name": source.name, "repository": source.repository, "revision": source.revision, "licence": source.licence,
-            "state": state, "files": fetched.files if fetched else None,
-        })  # fmt: skip
+        rows.append(
+            {
+                "name": source.name,
+                "repository": source.repository,
+                "revision": source.revision,
+                "licence": source.licence,
+                "state": state,
+                "files": fetched.files if fetched else None,
+            }
+        )
     if as_json:
         write_json({"corpora": rows})
         return
     for row in rows:
-        sys.stdout.write(f"{row['name']:<10} {row['state']:<12} {row['licence']:<30} {row['repository']} @ {str(row['revision'])[:12]}\n")
+        sys.stdout.write(
+            f"{row['name']:<10} {row['state']:<12} {row['licence']:<30} {row['repository']} @ "
+            f"{str(row['revision'])[:12]}\n"
+        )
 
 
-def _fetch_corpora(names: list[str], mirror: Path | None, if_available: bool, settings: RagSettings, as_json: bool) -> None:
+def _fetch_corpora(
+    names: list[str], mirror: Path | None, if_available: bool, settings: RagSettings, as_json: bool
+) -> None:
     """Fetch all at once, so that an unreachable host costs one time-out; one that fails does not stop the others."""
     from rag.corpus import fetch_corpus, find_source, load_sources
 

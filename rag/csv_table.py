@@ -16,16 +16,24 @@ _SAMPLE_CHARACTERS = 16_384
 
 
 def parse_csv(text: str) -> Parsed:
-    """One table. The separator is the one that the first lines have most evenly. Raises ParseFailed for a damaged file."""
+    """One table.
+
+    The separator is the one that the first lines have most evenly. Raises ParseFailed for a damaged file.
+    """
     separator = _find_separator(text[:_SAMPLE_CHARACTERS])
     try:
-        rows = [row for row in csv.reader(StringIO(text, newline=""), delimiter=separator) if any(cell.strip() for cell in row)]
+        rows = [
+            row
+            for row in csv.reader(StringIO(text, newline=""), delimiter=separator)
+            if any(cell.strip() for cell in row)
+        ]
     except csv.Error as error:
         raise ParseFailed(f"no table of values separated by {separator!r} ({error})") from error
     if max(map(len, rows), default=0) > MAX_COLUMNS:
         raise ParseFailed(f"a table of more than {MAX_COLUMNS} columns is data and no document")
     width = max(map(len, rows), default=0)
-    titles = [row for row in rows[:3] if width > 1 and sum(1 for cell in row if cell.strip()) == 1]  # a title over the table, not its header
+    # A title over the table, not its header
+    titles = [row for row in rows[:3] if width > 1 and sum(1 for cell in row if cell.strip()) == 1]
     blocks = [Block("prose", " ".join(row).strip(), ()) for row in titles]
     body = rows[len(titles) :] if rows[: len(titles)] == titles else rows
     blocks = blocks if body is not rows else []

@@ -1,8 +1,10 @@
-"""The dense index: FAISS inner products over normalised vectors, which are cosines, in FAISS's own file format, memory-mapped.
+"""The dense index:
 
-Up to `FLAT_LIMIT` vectors every search compares all of them. Above, it scans codes of a quarter of a byte per number (product quantisation), and
-compares the vectors themselves only of the best of those: as many as it takes to find `TARGET_RECALL` of the exact answers, which is measured
-when the index is built. It does not embed text.
+FAISS inner products over normalised vectors, which are cosines, in FAISS's own file format, memory-mapped.
+
+Up to `FLAT_LIMIT` vectors every search compares all of them. Above, it scans codes of a quarter of a byte per number
+(product quantisation), and compares the vectors themselves only of the best of those: as many as it takes to find
+`TARGET_RECALL` of the exact answers, which is measured when the index is built. It does not embed text.
 
     dense = DenseIndex.build(vectors); rows, scores = dense.search(query_vector, k=50)
 """
@@ -24,7 +26,8 @@ _faiss: Any = faiss  # its type stubs do not know the callback writer, the field
 Vectors = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-# One thread compares 50,000 vectors of 384 dimensions in 2.3 ms (rag.growth_bench); up to here exactness costs nothing that shows in an answer.
+# One thread compares 50,000 vectors of 384 dimensions in 2.3 ms (rag.growth_bench); up to here exactness costs nothing
+# that shows in an answer.
 FLAT_LIMIT = 50_000
 TARGET_RECALL = 0.995  # of the ten best, on a sample of sums of three passages; 0.98 is promised
 MIN_RESCORED = 256
@@ -33,17 +36,21 @@ _TRAINING = 20_000  # vectors that the codes are learnt from; FAISS itself uses 
 _BLOCK = 32  # rows that a scan of the codes takes at a time: FAISS's default
 _SAMPLE = 256  # queries that recall is measured with
 _SUMMED = 3  # passages in the sum that makes such a query: it lies between passages, as questions do
-# A second thread makes things slower where another process keeps the cores busy, since the two wait for each other at every step: a search over
-# 50,000 vectors 24 ms instead of 2.3 ms, learning the codes 114 s instead of 1.0 s.
+# A second thread makes things slower where another process keeps the cores busy, since the two wait for each other at
+# every step: a search over 50,000 vectors 24 ms instead of 2.3 ms, learning the codes 114 s instead of 1.0 s.
 _THREADS = 1
 
 
 @dataclass(frozen=True, slots=True)
 class DenseKind:
-    """What kind of index it is, for the manifest. `recall_at_10` was measured against exact search when it was built."""
+    """What kind of index it is, for the manifest.
+
+    `recall_at_10` was measured against exact search when it was built.
+    """
 
     kind: str = "flat"  # or "pq"; "milvus-flat", "milvus-hnsw": rag.milvus
-    rescored: int = 0  # vectors that a search compares after the codes, or keeps as candidates on its way through a graph
+    # Vectors that a search compares after the codes, or keeps as candidates on its way through a graph
+    rescored: int = 0
     recall_at_10: float = 1.0
 
 
@@ -80,15 +87,24 @@ class DenseSearch(Protocol):
 
 
 class DenseIndex:
-    """A flat inner-product index with or without codes, perhaps seen through a mask of rows. Searching may run in many threads at once."""
+    """A flat inner-product index with or without codes, perhaps seen through a mask of rows.
 
-    def __init__(self, flat: "faiss.IndexFlat", codes: Any = None, kind: DenseKind | None = None, mask: Mask | None = None) -> None:
+    Searching may run in many threads at once.
+    """
+
+    def __init__(
+        self, flat: "faiss.IndexFlat", codes: Any = None, kind: DenseKind | None = None, mask: Mask | None = None
+    ) -> None:
         self._flat = flat
         self._codes = codes
         self.kind = kind or DenseKind()
-        self._vectors: Vectors = _faiss.rev_swig_ptr(_faiss.downcast_index(flat).get_xb(), flat.ntotal * flat.d).reshape(flat.ntotal, flat.d)
+        self._vectors: Vectors = _faiss.rev_swig_ptr(
+            _faiss.downcast_index(flat).get_xb(), flat.ntotal * flat.d
+        ).reshape(flat.ntotal, flat.d)
         self._bits = None if mask is None else np.packbits(mask, bitorder="little")  # FAISS only points to them
-        self._selector = None if self._bits is None else faiss.IDSelectorBitmap(len(self._bits), faiss.swig_ptr(self._bits))
+        self._selector = (
+            None if self._bits is None else faiss.IDSelectorBitmap(len(self._bits), faiss.swig_ptr(self._bits))
+        )
 
     @classmethod
     def build(cls, vectors: Vectors, flat_limit: int = FLAT_LIMIT) -> "DenseIndex":
@@ -104,7 +120,9 @@ class DenseIndex:
 
     @classmethod
     def load(cls, path: Path, kind: DenseKind | None = None) -> "DenseIndex":
-        """Map FAISS's file into memory; processes that map the same file share it. The codes, a sixteenth of it, are read into each process.
+        """Map FAISS's file into memory; processes that map the same file share it.
+
+        The codes, a sixteenth of it, are read into each process.
 
         Raises IndexCorrupt where a file is none that `save` wrote, and OSError where there is none.
         """
@@ -116,14 +134,19 @@ class DenseIndex:
         return cls(flat, _read(codes_path(path)), kind)
 
     def save(self, path: Path) -> None:
-        """Write FAISS's own format, codes to a file beside it. Raises OSError: FAISS's own writer can lose the error of a full disk."""
+        """Write FAISS's own format, codes to a file beside it.
+
+        Raises OSError: FAISS's own writer can lose the error of a full disk.
+        """
         for faiss_index, target in ((self._flat, path), (self._codes, codes_path(path))):
             if faiss_index is not None:
                 with target.open("wb") as handle:
                     faiss.write_index(faiss_index, _faiss.PyCallbackIOWriter(handle.write))
 
     def within(self, mask: Mask, collections: Sequence[str] = ()) -> "DenseIndex":
-        """The same index with only the rows that the mask, shape (rows,), allows; rows keep their numbers. It compares each of them.
+        """The same index with only the rows that the mask, shape (rows,), allows; rows keep their numbers.
+
+        It compares each of them.
 
         The collections' names are for Milvus.
         """
@@ -145,7 +168,10 @@ class DenseIndex:
         return int(self._flat.d)
 
     def search(self, query: Vectors, k: int) -> tuple[list[int], list[float]]:
-        """The `k` nearest rows, best first, and their cosines; `query` has shape (dimension,). Fewer where there are fewer."""
+        """The `k` nearest rows, best first, and their cosines; `query` has shape (dimension,).
+
+        Fewer where there are fewer.
+        """
         with _threads(_THREADS):
             if self._codes is not None:
                 rows, scores = _search_codes(self._codes, self._vectors, query, k, self.kind.rescored)
@@ -169,11 +195,14 @@ def codes_path(path: Path) -> Path:
     return path.with_suffix(".codes.faiss")
 
 
-# FAISS believes its files, of any of its many kinds. So a file goes to it only if the header and the length are those of what we write.
-_HEADER = struct.Struct("<4siqqqBi")  # kind, dimension d, vectors n, two numbers that mean nothing, whether it is trained, metric
+# FAISS believes its files, of any of its many kinds. So a file goes to it only if the header and the length are those
+# of what we write.
+# Kind, dimension d, vectors n, two numbers that mean nothing, whether it is trained, metric
+_HEADER = struct.Struct("<4siqqqBi")
 _LENGTH = struct.Struct("<Q")  # of the numbers that follow
 _QUANTIZER = struct.Struct("<QQQQ")  # d, parts of a vector, bits of a part, numbers in the centroids that follow
-_SCAN = struct.Struct("<iiiQQQ")  # implementation, rows in a block and in a query's (0: FAISS's choice); n and parts, rounded up; bytes of codes
+# Implementation, rows in a block and in a query's (0: FAISS's choice); n and parts, rounded up; bytes of codes
+_SCAN = struct.Struct("<iiiQQQ")
 
 
 def _refuse_foreign_flat(path: Path) -> None:
@@ -183,13 +212,21 @@ def _refuse_foreign_flat(path: Path) -> None:
     if len(head) == _HEADER.size + _LENGTH.size:
         kind, d, n, *_, metric = _HEADER.unpack_from(head)
         [numbers] = _LENGTH.unpack_from(head, _HEADER.size)
-        if (kind, metric, numbers) == (b"IxFI", faiss.METRIC_INNER_PRODUCT, d * n) and d > 0 and path.stat().st_size == len(head) + 4 * d * n:
+        if (
+            (kind, metric, numbers) == (b"IxFI", faiss.METRIC_INNER_PRODUCT, d * n)
+            and d > 0
+            and path.stat().st_size == len(head) + 4 * d * n
+        ):
             return
-    raise IndexCorrupt(f"{path} is not a FAISS index that can be read, or not a flat inner-product index: build the index again")
+    raise IndexCorrupt(
+        f"{path} is not a FAISS index that can be read, or not a flat inner-product index: build the index again"
+    )
 
 
 def _refuse_foreign_codes(vectors: Path, dimension: int, count: int) -> None:
-    """Raise IndexCorrupt where the file beside that of so many vectors is not that of the codes which `_learn_codes` makes of them."""
+    """Raise IndexCorrupt where the file beside that of so many vectors is not that of the codes which `_learn_codes`
+    makes of them.
+    """
     path = codes_path(vectors)
     parts = _parts_of(dimension)
     centroids = 16 * dimension  # four bits a part
@@ -204,17 +241,28 @@ def _refuse_foreign_codes(vectors: Path, dimension: int, count: int) -> None:
         with path.open("rb") as handle:
             head = handle.read(after + _SCAN.size)
         kind, d, n, *_, metric = _HEADER.unpack_from(head)
-        if [(kind, d, n, metric), _QUANTIZER.unpack_from(head, _HEADER.size), _SCAN.unpack_from(head, after)] == expected:
+        if [
+            (kind, d, n, metric),
+            _QUANTIZER.unpack_from(head, _HEADER.size),
+            _SCAN.unpack_from(head, after),
+        ] == expected:
             return
-    raise IndexCorrupt(f"{path} is not a FAISS index that can be read, or does not hold the codes of {vectors.name}: build the index again")
+    raise IndexCorrupt(
+        f"{path} is not a FAISS index that can be read, or does not hold the codes of {vectors.name}: build the index "
+        "again"
+    )
 
 
 def _read(path: Path) -> Any:
     try:
         return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
     except RuntimeError as error:
-        path.stat()  # of a file that is gone, because a build has replaced its generation, this is the error: the caller then takes the new one
-        raise IndexCorrupt(f"{path} is not a FAISS index that can be read ({str(error).splitlines()[0]}): build the index again") from error
+        # Of a file that is gone, because a build has replaced its generation, this is the error: the caller then takes
+        # the new one
+        path.stat()
+        raise IndexCorrupt(
+            f"{path} is not a FAISS index that can be read ({str(error).splitlines()[0]}): build the index again"
+        ) from error
 
 
 @contextmanager
@@ -229,7 +277,9 @@ def _threads(count: int) -> Iterator[None]:
 
 
 def _learn_codes(vectors: Vectors) -> Any:
-    """Four bits for each two numbers of a vector, scanned with SIMD look-ups (Andre et al., "Cache locality is not enough", 2015)."""
+    """Four bits for each two numbers of a vector, scanned with SIMD look-ups (Andre et al., "Cache locality is not
+    enough", 2015).
+    """
     count, dimension = vectors.shape
     codes = _faiss.IndexPQFastScan(dimension, _parts_of(dimension), 4, faiss.METRIC_INNER_PRODUCT, _BLOCK)
     sample = np.random.default_rng(0).choice(count, min(count, _TRAINING), replace=False)
@@ -243,7 +293,9 @@ def _parts_of(dimension: int) -> int:
     return dimension // 2 if dimension % 2 == 0 else dimension
 
 
-def _search_codes(codes: Any, vectors: Vectors, query: Vectors, k: int, rescored: int) -> tuple[NDArray[np.int64], Vectors]:
+def _search_codes(
+    codes: Any, vectors: Vectors, query: Vectors, k: int, rescored: int
+) -> tuple[NDArray[np.int64], Vectors]:
     """The `k` best rows and their exact scores among those that the codes rank first."""
     candidates = codes.search(query.reshape(1, -1), min(max(rescored, RESCORED_PER_HIT * k), len(vectors)))[1][0]
     rows = np.sort(candidates[(candidates >= 0) & (candidates < len(vectors))])
@@ -266,7 +318,9 @@ def _choose_rescored(flat: "faiss.IndexFlat", codes: Any, vectors: Vectors) -> D
 
 
 def draw_questions(vectors: Vectors) -> Vectors:
-    """Vectors that lie as questions do, to measure recall with: sums of passages, of length 1, always the same ones for the same passages."""
+    """Vectors that lie as questions do, to measure recall with: sums of passages, of length 1, always the same ones for
+    the same passages.
+    """
     random = np.random.default_rng(1)
     questions = np.sum([vectors[random.integers(0, len(vectors), _SAMPLE)] for _ in range(_SUMMED)], axis=0)
     return np.asarray(questions / np.linalg.norm(questions, axis=1, keepdims=True), dtype=np.float32)

@@ -1,7 +1,7 @@
 """The nouns of retrieval: `Document`, `Chunk`, `Hit`, and what was skipped. Values only.
 
-It reads and writes nothing. Identity is content: a chunk's id is a hash of where it stands and what it says, so the same
-passage keeps its id over re-indexing and a changed one gets another.
+It reads and writes nothing. Identity is content: a chunk's id is a hash of where it stands and what it says, so the
+same passage keeps its id over re-indexing and a changed one gets another.
 
     chunk = make_chunk(document, heading_path=("Options",), text="...", position=3)
 """
@@ -15,11 +15,14 @@ from rag.blocks import Block
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One file of a collection. `path` is posix and relative to its collection; `licence` an SPDX expression or "not stated".
+    """One file of a collection.
 
-    `text` is the file's own where it is read as text (with what it includes), else its parsed blocks (`rag.blocks.write_parsed`).
-    `blocks` are those of a text, parsed where it was read; they follow from it. `rag.parser.parse_document` gives the blocks of both.
-    `version` is that of the tool or project that it documents and `date` its last change (YYYY-MM-DD); both are "" where not known.
+    `path` is posix and relative to its collection; `licence` an SPDX expression or "not stated".
+
+    `text` is the file's own where it is read as text (with what it includes), else its parsed blocks
+    (`rag.blocks.write_parsed`). `blocks` are those of a text, parsed where it was read; they follow from it.
+    `rag.parser.parse_document` gives the blocks of both. `version` is that of the tool or project that it documents and
+    `date` its last change (YYYY-MM-DD); both are "" where not known.
     """
 
     collection: str
@@ -40,9 +43,12 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of a document that is embedded, found and cited as one. `position` counts the chunks of its document from 0.
+    """A piece of a document that is embedded, found and cited as one.
 
-    `page` is where it begins, counted from 1, and None in documents without pages; `version` and `date` are the document's.
+    `position` counts the chunks of its document from 0.
+
+    `page` is where it begins, counted from 1, and None in documents without pages; `version` and `date` are the
+    document's.
     """
 
     chunk_id: str
@@ -61,8 +67,11 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A found chunk. `score` is that of all parts, at most 1; `dense_score` a cosine; `late_score` about the mean cosine of the question's
-    tokens with their nearest in the chunk, None where that was not computed; `bm25_score` None where no term is in the chunk.
+    """A found chunk.
+
+    `score` is that of all parts, at most 1; `dense_score` a cosine; `late_score` about the mean cosine of the
+    question's tokens with their nearest in the chunk, None where that was not computed; `bm25_score` None where no term
+    is in the chunk.
     """
 
     chunk: Chunk
@@ -91,21 +100,39 @@ def hash_document(document: Document) -> str:
     return hashlib.sha256(json.dumps(values, ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def make_chunk(document: Document, heading_path: tuple[str, ...], text: str, position: int, page: int | None = None) -> Chunk:
-    """The chunk of `document` at `position`, with its content-hash id (16 hex digits are 64 bits: no collision in practice)."""
+def make_chunk(
+    document: Document, heading_path: tuple[str, ...], text: str, position: int, page: int | None = None
+) -> Chunk:
+    """The chunk of `document` at `position`, with its content-hash id (16 hex digits are 64 bits: no collision in
+    practice).
+    """
     chunk_id = hash_text(document.collection, document.path, *heading_path, text)[:16]
     return Chunk(
-        chunk_id, document.collection, document.path, document.title, heading_path, text, document.url, document.licence, position,
-        page, document.version, document.date,
-    )  # fmt: skip
+        chunk_id,
+        document.collection,
+        document.path,
+        document.title,
+        heading_path,
+        text,
+        document.url,
+        document.licence,
+        position,
+        page,
+        document.version,
+        document.date,
+    )
 
 
 def describe_place(title: str, heading_path: tuple[str, ...]) -> str:
-    """`title > heading > heading`, without a heading that only repeats the title: how people and prompts see a passage's place."""
+    """`title > heading > heading`, without a heading that only repeats the title: how people and prompts see a
+    passage's place.
+    """
     headings = heading_path[1:] if heading_path[:1] == (title,) else heading_path
     return " > ".join((title, *headings))
 
 
 def searchable_text(chunk: Chunk) -> str:
-    """What is embedded and BM25-indexed: the place, then the text; a row of an option table alone does not say whose options."""
+    """What is embedded and BM25-indexed: the place, then the text; a row of an option table alone does not say whose
+    options.
+    """
     return f"{describe_place(chunk.title, chunk.heading_path)}\n{chunk.text}"

@@ -1,7 +1,8 @@
 """LEF, Liberty, DEF and SPEF to what people ask of them: the header, and the list of layers, macros or cells.
 
-A line reader for those few statements, which passes over shapes, timing tables and nets. It checks nothing: that is the tools' work. A number
-of cells, macros or nets is stated only where the file is there to its end and could be followed to it.
+A line reader for those few statements, which passes over shapes, timing tables and nets. It checks nothing: that is the
+tools' work. A number of cells, macros or nets is stated only where the file is there to its end and could be followed
+to it.
 
     parse_eda_data("VERSION 5.8 ;\nLAYER M1\n  TYPE ROUTING ;\nEND M1\n", "lef").blocks[0].text == "VERSION 5.8"
 """
@@ -21,14 +22,26 @@ _NAMES_PER_CELL = 40  # pins shown per macro or cell
 
 _LIBERTY_GROUP = re.compile(r'\s*([a-z_]+)\s*\(\s*"?([^")]*)"?\s*\)\s*\{')
 _LIBERTY_VALUE = re.compile(r'\s*([a-z_]+)\s*(?::\s*"?([^";]*)"?\s*;?|\(([^)]*)\)\s*;)')
-# What may hold any sign: strings and comments; `open` where one is never closed. In strings, signs of structure are exchanged while it is read.
-_LIBERTY_OPAQUE = re.compile(r'"(?:[^"\\]|\\(?:.|\Z))*(?:"|(?P<open>\Z))|/\*.*?(?:\*/|(?P<left>\Z))|//[^\n]*', re.DOTALL)
+# What may hold any sign: strings and comments; `open` where one is never closed. In strings, signs of structure are
+# exchanged while it is read.
+_LIBERTY_OPAQUE = re.compile(
+    r'"(?:[^"\\]|\\(?:.|\Z))*(?:"|(?P<open>\Z))|/\*.*?(?:\*/|(?P<left>\Z))|//[^\n]*', re.DOTALL
+)
 _LEF_OPAQUE = re.compile(r'"[^"]*(?:"|(?P<open>\Z))|#[^\n]*')
 _HIDDEN = str.maketrans("{}; \t\n", "\ue000\ue001\ue002\ue003\ue003\ue003")
 _SHOWN = str.maketrans("\ue000\ue001\ue002\ue003", "{}; ")
 _LEF_SECTIONS = (
-    "LAYER", "SITE", "MACRO", "VIA", "VIARULE", "NONDEFAULTRULE", "SPACING", "PROPERTYDEFINITIONS", "UNITS", "BEGINEXT",
-)  # fmt: skip
+    "LAYER",
+    "SITE",
+    "MACRO",
+    "VIA",
+    "VIARULE",
+    "NONDEFAULTRULE",
+    "SPACING",
+    "PROPERTYDEFINITIONS",
+    "UNITS",
+    "BEGINEXT",
+)
 _NOT_FOLLOWED = "its structure could not be followed to its end, so nothing is counted"
 _CELL_VALUES = ("area", "cell_leakage_power", "cell_footprint")
 
@@ -38,7 +51,9 @@ def parse_eda_data(text: str, kind: str, is_whole: bool = True) -> Parsed:
 
     Raises ParseFailed for a file that has none of its statements.
     """
-    parsed = {"lef": _parse_lef, "liberty": _parse_liberty, "def": _parse_def, "spef": _parse_spef}[kind](text, is_whole)
+    parsed = {"lef": _parse_lef, "liberty": _parse_liberty, "def": _parse_def, "spef": _parse_spef}[kind](
+        text, is_whole
+    )
     if not parsed.blocks:
         raise ParseFailed(f"no {kind.upper() if kind != 'liberty' else 'Liberty'} file: it has none of its statements")
     return replace(parsed, note="") if not is_whole else parsed  # the reader says what of it was read
@@ -57,7 +72,10 @@ def _tables(heading: str, columns: tuple[str, ...], rows: list[list[str]], is_fo
     shown = [[row[number] for number in filled] for row in ([*columns], *rows[:MAX_ROWS])]
     counted = f"{len(rows)} {heading.lower()}" + (f", the first {MAX_ROWS} are listed" if len(rows) > MAX_ROWS else "")
     if not is_followed:
-        counted = f"Some of the {heading.lower()}; how many there are is not known, since the file was not followed to its end"
+        counted = (
+            f"Some of the {heading.lower()}; how many there are is not known, since the file was not followed to "
+            "its end"
+        )
     return [Block("prose", f"{counted}.", (heading,)), Block("table", pipe_table(shown), (heading,))]
 
 
@@ -75,7 +93,9 @@ def _statements(text: str) -> Iterator[list[str]]:
 
 
 def _take_out(opaque: re.Pattern[str], text: str) -> tuple[str, bool]:
-    """The text without comments and with its strings on one line each, free of signs of structure; and whether all of them are closed."""
+    """The text without comments and with its strings on one line each, free of signs of structure; and whether all of
+    them are closed.
+    """
     left_open = False
 
     def replace_one(found: re.Match[str]) -> str:
@@ -146,14 +166,19 @@ def _note_macro(keyword: str, rest: list[str], macro: list[str], pins: list[str]
 
 
 def _liberty_statements(text: str) -> Iterator[str]:
-    """Groups up to their `{`, values up to their `;` and closing braces, cut to a length. A brace may stand on a line of its own."""
+    """Groups up to their `{`, values up to their `;` and closing braces, cut to a length.
+
+    A brace may stand on a line of its own.
+    """
     for line in re.sub(r"\)\s*\{", ") {", text.replace("\\\n", " ")).split("\n"):
         for part in re.findall(r"[^{};]*[{};]|[^{};]+", line):
             yield part if len(part) <= MAX_STATEMENT_CHARACTERS else part[:MAX_STATEMENT_CHARACTERS] + part[-1]
 
 
 def _parse_liberty(text: str, is_whole: bool) -> Parsed:
-    """Groups are counted by their braces; a library's values are its header, a cell's name, area, leakage and pins a row."""
+    """Groups are counted by their braces; a library's values are its header, a cell's name, area, leakage and pins a
+    row.
+    """
     text, is_closed = _take_out(_LIBERTY_OPAQUE, text)
     is_followed = is_whole and is_closed  # until a brace stands where it is not looked for
     libraries: list[str] = []

@@ -1,4 +1,6 @@
-"""The tools of chip design that a question names. A question about one that no document is about is not answered from another tool's manual.
+"""The tools of chip design that a question names.
+
+A question about one that no document is about is not answered from another tool's manual.
 
 It knows their names (data/eda_tools.txt, to which a company adds its own), and nothing of what they do.
 

@@ -1,8 +1,9 @@
-"""Products of integers of 8 bits, on processors that multiply them in hardware (AVX512-VNNI): several times as fast as of floats.
+"""Products of integers of 8 bits, on processors that multiply them in hardware (AVX512-VNNI): several times as fast as
+of floats.
 
-Every column of a weight matrix and every token has a scale of its own: its largest number becomes 127 and the others are rounded (Dettmers et
-al., "LLM.int8()", NeurIPS 2022, sections 2 and 3: vector-wise quantisation). A product of integers is exact, so what comes of a token does not
-depend on the tokens beside it, and nothing has to be calibrated.
+Every column of a weight matrix and every token has a scale of its own: its largest number becomes 127 and the others
+are rounded (Dettmers et al., "LLM.int8()", NeurIPS 2022, sections 2 and 3: vector-wise quantisation). A product of
+integers is exact, so what comes of a token does not depend on the tokens beside it, and nothing has to be calibrated.
 
     layer = EightBitLinear(weight, bias); layer(states, Room(tokens, widest))  # a layer of rag.bert
 
@@ -21,7 +22,8 @@ from torch import Tensor
 from rag.processor import multiplies_eight_bits
 
 LARGEST = np.float32(127)
-# Added to a float32 of less than 2^22 it leaves no bits for a fraction: the sum's last bits are the number, rounded to the nearest, ties to even.
+# Added to a float32 of less than 2^22 it leaves no bits for a fraction: the sum's last bits are the number, rounded to
+# the nearest, ties to even.
 ROUNDING = np.float32(1.5 * 2**23)
 SIGNLESS = np.int32(0x7FFFFFFF)
 SMALLEST_SCALE = np.finfo(np.float32).tiny  # below it a scale has no inverse: such a row counts as zeros
@@ -38,8 +40,11 @@ def _compile(function: Callable[..., None]) -> Callable[..., None]:
 
 @_compile
 def _quantise(values: Any, rounded: Any, scales: Any) -> None:
-    """Each row of `values`, float32, as whole numbers up to 127 in `rounded`, int8, times its entry of `scales`, float32."""
-    bits = values.view(np.int32)  # without their sign they compare as the numbers do, and compilers vectorise the largest of integers
+    """Each row of `values`, float32, as whole numbers up to 127 in `rounded`, int8, times its entry of `scales`,
+    float32.
+    """
+    # Without their sign they compare as the numbers do, and compilers vectorise the largest of integers
+    bits = values.view(np.int32)
     for row in range(values.shape[0]):
         largest = np.int32(0)
         for column in range(values.shape[1]):
@@ -91,13 +96,17 @@ class EightBitLinear:
 
 
 def multiply_bits(numbers: NDArray[np.float32], bits: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Products of rows of numbers, shape (rows, size), with rows of zeros and ones, shape (others, size): shape (rows, others).
+    """Products of rows of numbers, shape (rows, size), with rows of zeros and ones, shape (others, size): shape (rows,
+    others).
 
-    The numbers are rounded to 8 bits where the processor multiplies those: seven times as fast as to make floats of all the bits.
+    The numbers are rounded to 8 bits where the processor multiplies those: seven times as fast as to make floats of all
+    the bits.
     """
     if not multiplies_eight_bits():
         return numbers @ bits.astype(np.float32).T
     rounded, scales = np.empty(numbers.shape, dtype=np.int8), np.empty((len(numbers), 1), dtype=np.float32)
     _quantise(numbers, rounded, scales[:, 0])
-    products: NDArray[np.int32] = torch._int_mm(torch.from_numpy(rounded), torch.from_numpy(bits.view(np.int8)).t()).numpy()
+    products: NDArray[np.int32] = torch._int_mm(
+        torch.from_numpy(rounded), torch.from_numpy(bits.view(np.int8)).t()
+    ).numpy()
     return products * scales

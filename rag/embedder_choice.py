@@ -1,4 +1,6 @@
-"""The embedder and the reader that the settings name: a model on this machine, or an embedder behind a server. It embeds nothing.
+"""The embedder and the reader that the settings name: a model on this machine, or an embedder behind a server.
+
+It embeds nothing.
 
 Building and searching both get theirs here.
 
@@ -16,14 +18,22 @@ NO_READER = "none"
 
 
 def open_embedder(settings: RagSettings, threads: int = 0) -> Embedder | ServedEmbedder:
-    """The embedder of `settings`; `threads` are those of a model on this machine, 0 for torch's own choice. Raises EmbedderUnavailable."""
+    """The embedder of `settings`; `threads` are those of a model on this machine, 0 for torch's own choice.
+
+    Raises EmbedderUnavailable.
+    """
     if not settings.embedder.startswith(SERVED_PREFIX):
         return Embedder.find(settings.embedder, settings.embed_batch, threads, settings.embed_bits)
     counter = TokenCounter.find(settings.embeddings_tokenizer)
-    api = EmbeddingsApi(settings.embeddings_url, settings.embedder.removeprefix(SERVED_PREFIX), settings.embeddings_api_key)
+    api = EmbeddingsApi(
+        settings.embeddings_url, settings.embedder.removeprefix(SERVED_PREFIX), settings.embeddings_api_key
+    )
     return ServedEmbedder(api, counter, settings.embed_batch, settings.embeddings_in_flight)
 
 
 def open_reader(settings: RagSettings) -> PassageReader | None:
-    """The reader of `settings`, which loads its model at the first passage; None where there is to be none. Raises EmbedderUnavailable."""
+    """The reader of `settings`, which loads its model at the first passage; None where there is to be none.
+
+    Raises EmbedderUnavailable.
+    """
     return PassageReader.find(settings.reader, bits=settings.embed_bits) if settings.reader != NO_READER else None

@@ -1,6 +1,8 @@
-"""A server of OpenAI's /v1/embeddings (a vLLM pooling server, or any other) as the embedder sees it: its models, and vectors for texts.
+"""A server of OpenAI's /v1/embeddings (a vLLM pooling server, or any other) as the embedder sees it: its models, and
+vectors for texts.
 
-It tries again where a failure may pass, and cuts nothing but what the server says is too long. It knows no documents and no tokens of its own.
+It tries again where a failure may pass, and cuts nothing but what the server says is too long. It knows no documents
+and no tokens of its own.
 
     api = EmbeddingsApi("http://127.0.0.1:8002", "bge-small", api_key="")
     window = api.find_window(); vectors = api.embed(["What is an antenna diode?"])  # shape (1, dimension), each of length 1
@@ -24,10 +26,13 @@ from rag.servers import is_loopback, quote_refusal, split_login
 Vectors = NDArray[np.float32]
 CONNECT_TIMEOUT_S = 5.0  # a machine that is there accepts at once
 ANSWER_TIMEOUT_S = 120.0  # a batch that waits behind many others on a busy server
-PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # before each further try: half a minute in all, in which a server starts anew
+# Before each further try: half a minute in all, in which a server starts anew
+PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 KEEP_ALIVE_S = 2.0  # servers close idle connections (uvicorn after 5 s), at times just as a request is on its way
 _PASSING = (429, 502, 503, 504)  # too many requests, and a server, or one behind it, that is starting or overloaded
-_TOO_LONG = re.compile(r"context length|context window|too long|too large|max_model_len|maximum.{0,40}tokens", re.IGNORECASE)
+_TOO_LONG = re.compile(
+    r"context length|context window|too long|too large|max_model_len|maximum.{0,40}tokens", re.IGNORECASE
+)
 _CUTS = 8  # of a quarter each: a tenth of the text is left
 _LISTED = 20  # models that a message lists
 
@@ -41,11 +46,15 @@ class EmbeddingsApi:
         self._encoding = "base64"  # a third of the bytes of written numbers
         host = _check_address(url, self.base)
         if not (api_key.isascii() and api_key.isprintable()):
-            raise EmbedderUnavailable("CHIPALIGN_EMBEDDINGS_API_KEY holds signs that HTTP headers cannot carry: use ASCII letters, digits and signs")
+            raise EmbedderUnavailable(
+                "CHIPALIGN_EMBEDDINGS_API_KEY holds signs that HTTP headers cannot carry: use ASCII letters, digits and"
+                " signs"
+            )
         self._client = httpx.Client(
             auth=None if api_key else login,
             headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
-            limits=httpx.Limits(max_connections=None, keepalive_expiry=KEEP_ALIVE_S),  # the caller bounds what is in flight
+            # The caller bounds what is in flight
+            limits=httpx.Limits(max_connections=None, keepalive_expiry=KEEP_ALIVE_S),
             timeout=httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
             trust_env=not is_loopback(host),  # a company's proxy knows nothing of this machine
         )
@@ -53,9 +62,11 @@ class EmbeddingsApi:
     def find_window(self) -> int | None:
         """Tokens that a text may have, the model's own marks among them; None where the server does not tell.
 
-        Raises EmbedderUnavailable: no server there, another key wanted, no such model (the message lists those that are served).
+        Raises EmbedderUnavailable: no server there, another key wanted, no such model (the message lists those that are
+        served).
         """
-        response = self._request("GET", "models", None, pauses_s=())  # a server that does not even list its models is told at once
+        # A server that does not even list its models is told at once
+        response = self._request("GET", "models", None, pauses_s=())
         if response.status_code in (404, 405):  # it has no such list
             return None
         if not response.is_success:
@@ -68,11 +79,15 @@ class EmbeddingsApi:
             raise self._other_format("a list of models") from None
         if self.model not in models:
             known = ", ".join(sorted(models)[:_LISTED]) + (", ..." if len(models) > _LISTED else "")
-            raise EmbedderUnavailable(f"{self.base} serves no model {self.model!r}, but {known or 'none'}: set CHIPALIGN_EMBEDDER to openai:MODEL")
+            raise EmbedderUnavailable(
+                f"{self.base} serves no model {self.model!r}, but {known or 'none'}: set CHIPALIGN_EMBEDDER to "
+                "openai:MODEL"
+            )
         return window
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of length 1, shape (texts, dimension), in the order of `texts`; a text that the server finds too long is cut.
+        """Vectors of length 1, shape (texts, dimension), in the order of `texts`; a text that the server finds too long
+        is cut.
 
         Raises EmbedderUnavailable where the server refuses, does not answer, or answers with something else.
         """
@@ -96,7 +111,9 @@ class EmbeddingsApi:
             response = self._request("POST", "embeddings", {**body, "encoding_format": self._encoding}, PAUSES_S)
         return response
 
-    def _request(self, method: str, path: str, body: dict[str, Any] | None, pauses_s: Sequence[float]) -> httpx.Response:
+    def _request(
+        self, method: str, path: str, body: dict[str, Any] | None, pauses_s: Sequence[float]
+    ) -> httpx.Response:
         """The answer, tried again after each pause where the failure may pass."""
         problem = ""
         for pause_s in (*pauses_s, None):
@@ -110,15 +127,24 @@ class EmbeddingsApi:
                 problem = f"status {response.status_code}: {quote_refusal(response)}"
             if pause_s is not None:
                 time.sleep(pause_s)
-        raise EmbedderUnavailable(f"{self.base}/{path} does not answer ({problem}): is the server up, and is CHIPALIGN_EMBEDDINGS_URL right?")
+        raise EmbedderUnavailable(
+            f"{self.base}/{path} does not answer ({problem}): is the server up, and is CHIPALIGN_EMBEDDINGS_URL right?"
+        )
 
     def _refusal(self, response: httpx.Response) -> EmbedderUnavailable:
         said = f"status {response.status_code}: {quote_refusal(response)}"
         if response.status_code in (401, 403):
-            return EmbedderUnavailable(f"{self.base} refuses the key ({said}): set CHIPALIGN_EMBEDDINGS_API_KEY to one that it knows")
+            return EmbedderUnavailable(
+                f"{self.base} refuses the key ({said}): set CHIPALIGN_EMBEDDINGS_API_KEY to one that it knows"
+            )
         if response.status_code == 404:
-            return EmbedderUnavailable(f"{self.base} has no embeddings of {self.model!r} ({said}): check CHIPALIGN_EMBEDDINGS_URL and the model")
-        return EmbedderUnavailable(f"{self.base} refuses to embed with {self.model!r} ({said}): does it serve an embedding model?")
+            return EmbedderUnavailable(
+                f"{self.base} has no embeddings of {self.model!r} ({said}): check CHIPALIGN_EMBEDDINGS_URL and the "
+                "model"
+            )
+        return EmbedderUnavailable(
+            f"{self.base} refuses to embed with {self.model!r} ({said}): does it serve an embedding model?"
+        )
 
     def _read_vectors(self, response: httpx.Response, count: int) -> Vectors:
         try:
@@ -130,17 +156,23 @@ class EmbeddingsApi:
         lengths = {row.shape for row in rows}
         if sorted(places) != list(range(count)) or len(lengths) != 1 or rows[0].ndim != 1 or not rows[0].size:
             got = f"{len(rows)} vectors of the shapes {', '.join(map(str, sorted(lengths)))}"
-            raise EmbedderUnavailable(f"{self.base} answers {count} texts with {got}: it must give one vector a text, all of one length")
+            raise EmbedderUnavailable(
+                f"{self.base} answers {count} texts with {got}: it must give one vector a text, all of one length"
+            )
         vectors = np.empty((count, rows[0].size), dtype=np.float32)
         vectors[places] = rows
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         if not (np.isfinite(norms).all() and norms.all()):
-            raise EmbedderUnavailable(f"{self.base} gives vectors with no direction (zeros, or numbers that are none): does the model embed texts?")
+            raise EmbedderUnavailable(
+                f"{self.base} gives vectors with no direction (zeros, or numbers that are none): does the model embed "
+                "texts?"
+            )
         return np.asarray(vectors / norms, dtype=np.float32)
 
     def _other_format(self, wanted: str) -> EmbedderUnavailable:
         return EmbedderUnavailable(
-            f"{self.base} does not answer with {wanted} in OpenAI's format: set CHIPALIGN_EMBEDDINGS_URL to a server of /v1/embeddings"
+            f"{self.base} does not answer with {wanted} in OpenAI's format: set CHIPALIGN_EMBEDDINGS_URL to a server of"
+            " /v1/embeddings"
         )
 
 
@@ -155,12 +187,16 @@ def _check_address(url: str, base: str) -> str:
     """The host of the address. Raises EmbedderUnavailable where it has none."""
     if not url:
         raise EmbedderUnavailable(
-            "CHIPALIGN_EMBEDDER is served by CHIPALIGN_EMBEDDINGS_URL, which is not set: set it, as in http://127.0.0.1:8002/v1"
+            "CHIPALIGN_EMBEDDER is served by CHIPALIGN_EMBEDDINGS_URL, which is not set: set it, as in "
+            "http://127.0.0.1:8002/v1"
         )
     try:
         address = httpx.URL(base)
     except httpx.InvalidURL:
         address = httpx.URL("")
     if address.scheme not in ("http", "https") or not address.host:
-        raise EmbedderUnavailable(f"CHIPALIGN_EMBEDDINGS_URL={redact(url)!r} is no address of a server: give one like http://127.0.0.1:8002/v1")
+        raise EmbedderUnavailable(
+            f"CHIPALIGN_EMBEDDINGS_URL={redact(url)!r} is no address of a server: give one like "
+            "http://127.0.0.1:8002/v1"
+        )
     return address.host

@@ -37,15 +37,21 @@ class SourceUnusable(RagError):
 
 
 class ParseFailed(RagError):
-    """A file is not what its name says, is encrypted or damaged, or takes too long; the message is the reason, the reader goes on."""
+    """A file is not what its name says, is encrypted or damaged, or takes too long; the message is the reason, the
+    reader goes on.
+    """
 
 
 class CuttingFailed(RagError):
-    """A document cannot be cut into chunks, or not in the time that is allowed; the message is the reason, the build goes on."""
+    """A document cannot be cut into chunks, or not in the time that is allowed; the message is the reason, the build
+    goes on.
+    """
 
 
 class EmbedderUnavailable(RagError):
-    """The embedding model cannot be found or loaded, or its server does not answer or refuses; the message says where it was looked for."""
+    """The embedding model cannot be found or loaded, or its server does not answer or refuses; the message says where
+    it was looked for.
+    """
 
 
 class IndexNotFound(RagError):
@@ -61,7 +67,9 @@ class IndexCorrupt(RagError):
 
 
 class IndexUnusable(RagError):
-    """The index that a running program searched was replaced, and the new one cannot be searched, or not yet; the message says why."""
+    """The index that a running program searched was replaced, and the new one cannot be searched, or not yet; the
+    message says why.
+    """
 
 
 class IndexUnwritable(RagError):

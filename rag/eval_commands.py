@@ -37,7 +37,10 @@ _COLUMN = 20  # "0.725 [0.601, 0.838]"
 
 
 def retrieval(argv: list[str]) -> int:
-    """`chipalign eval retrieval (--corpus CHUNKS.json | --index DIR) --questions Q.jsonl [--json]`. Raises RagError for wrong input."""
+    """`chipalign eval retrieval (--corpus CHUNKS.json | --index DIR) --questions Q.jsonl [--json]`.
+
+    Raises RagError for wrong input.
+    """
     args = _parse_arguments(argv)
     settings = RagSettings.from_env()
     result = _measure(args, settings)
@@ -47,20 +50,40 @@ def retrieval(argv: list[str]) -> int:
 
 def _parse_arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="chipalign eval retrieval", description="Measure the search: recall, MRR, nDCG, latency, and the decision not to answer."
+        prog="chipalign eval retrieval",
+        description="Measure the search: recall, MRR, nDCG, latency, and the decision not to answer.",
     )
     searched = parser.add_mutually_exclusive_group(required=True)
     searched.add_argument(
-        "--corpus", type=Path, metavar="CHUNKS.json", help="ready-made chunks in ORD-QA's form; each counts once, at its best piece"
+        "--corpus",
+        type=Path,
+        metavar="CHUNKS.json",
+        help="ready-made chunks in ORD-QA's form; each counts once, at its best piece",
     )
     searched.add_argument("--index", type=Path, metavar="DIR", help="an index directory")
-    parser.add_argument("--questions", type=Path, required=True, metavar="Q.jsonl", help="questions with the passages that answer them, one a line")
     parser.add_argument(
-        "--top-k", type=positive, nargs="+", default=list(CUTOFFS), metavar="K", help=f"the k of recall@k (default: {_join(CUTOFFS)})"
+        "--questions",
+        type=Path,
+        required=True,
+        metavar="Q.jsonl",
+        help="questions with the passages that answer them, one a line",
     )
-    parser.add_argument("--answers", type=Path, metavar="FILE", help="write each question's hits there, one JSON line a question")
     parser.add_argument(
-        "--compare", type=Path, metavar="OTHER.json", help="what --json wrote before: show the differences, question by question paired"
+        "--top-k",
+        type=positive,
+        nargs="+",
+        default=list(CUTOFFS),
+        metavar="K",
+        help=f"the k of recall@k (default: {_join(CUTOFFS)})",
+    )
+    parser.add_argument(
+        "--answers", type=Path, metavar="FILE", help="write each question's hits there, one JSON line a question"
+    )
+    parser.add_argument(
+        "--compare",
+        type=Path,
+        metavar="OTHER.json",
+        help="what --json wrote before: show the differences, question by question paired",
     )
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout, with every question's values")
     return parser.parse_args(argv)
@@ -86,8 +109,16 @@ def _measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
     result = {
         "evaluation": "retrieval",
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "searched": {**describe_file(args.corpus or args.index / "manifest.json"), "chunks": len(index.chunks), "collections": index.collections},
-        "asked": {**describe_file(args.questions), "questions": len(questions), "answerable": sum(question.answerable for question in questions)},
+        "searched": {
+            **describe_file(args.corpus or args.index / "manifest.json"),
+            "chunks": len(index.chunks),
+            "collections": index.collections,
+        },
+        "asked": {
+            **describe_file(args.questions),
+            "questions": len(questions),
+            "answerable": sum(question.answerable for question in questions),
+        },
         "settings": {name: value for name, value in asdict(settings).items() if name not in _UNTOLD},
         "spec": asdict(spec_of(settings, embedder)),
         "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in _LIBRARIES}},
@@ -128,7 +159,9 @@ def read_result(path: Path, command: str) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ResultUnusable(f"{path} cannot be read ({error.strerror or error}): name what `{command} --json` wrote") from None
+        raise ResultUnusable(
+            f"{path} cannot be read ({error.strerror or error}): name what `{command} --json` wrote"
+        ) from None
     except ValueError as error:
         raise ResultUnusable(f"{path} is no JSON ({error}): name what `{command} --json` wrote") from None
 
@@ -138,11 +171,18 @@ def _write_answers(path: Path, outcomes: "list[Outcome]") -> None:
     lines = []
     for outcome in outcomes:
         hits = [
-            {"chunk_id": hit.chunk.chunk_id, "collection": hit.chunk.collection, "path": hit.chunk.path, "headings": hit.chunk.heading_path,
-             "score": hit.score, "dense_score": hit.dense_score, "bm25_score": hit.bm25_score,
-             "late_score": hit.late_score}
+            {
+                "chunk_id": hit.chunk.chunk_id,
+                "collection": hit.chunk.collection,
+                "path": hit.chunk.path,
+                "headings": hit.chunk.heading_path,
+                "score": hit.score,
+                "dense_score": hit.dense_score,
+                "bm25_score": hit.bm25_score,
+                "late_score": hit.late_score,
+            }
             for hit in outcome.hits
-        ]  # fmt: skip
+        ]
         row = {
             "id": outcome.question.question_id,
             "question": outcome.question.text,
@@ -167,7 +207,10 @@ def _draw(result: dict[str, Any]) -> list[str]:
         f"embedder  {spec['embedder']} {spec['embedder_fingerprint']}",
         "settings  " + ", ".join(f"{name} {value}" for name, value in result["settings"].items() if name != "embedder"),
         "versions  " + ", ".join(f"{name} {version}" for name, version in result["versions"].items()),
-        f"search    p50 {latency['p50']:.1f} ms, p95 {latency['p95']:.1f} ms, p99 {latency['p99']:.1f} ms over {latency['searches']} searches",
+        (
+            f"search    p50 {latency['p50']:.1f} ms, p95 {latency['p95']:.1f} ms, p99 {latency['p99']:.1f} ms over "
+            f"{latency['searches']} searches"
+        ),
     ]
     lines += ["", *_draw_measures(result["measures"], signed=False)]
     if "differences" in result:
@@ -189,17 +232,26 @@ def _draw_measures(measures: dict[str, Any], signed: bool) -> list[str]:
     widths = [max(_COLUMN + 3 * signed, len(title)) for title in titles]  # three signs more
     lines = [f"{'':<10}  " + "  ".join(f"{title:<{width}}" for title, width in zip(titles, widths, strict=True))]
     for name in names:
-        cells = [f"{group[name]['mean']:{form}} [{group[name]['low']:{form}}, {group[name]['high']:{form}}]" for group in measures.values()]
+        cells = [
+            f"{group[name]['mean']:{form}} [{group[name]['low']:{form}}, {group[name]['high']:{form}}]"
+            for group in measures.values()
+        ]
         lines.append(f"{name:<10}  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True)))
     return [line.rstrip() for line in lines]
 
 
 def _draw_decision(decision: dict[str, Any]) -> list[str]:
     said, missed = decision["said_rightly"] + decision["said_wrongly"], decision["missed"]
-    lines = [f'"not in these documents" was said of {said} questions, wrongly of {decision["said_wrongly"]}, and missed {missed} times']
+    lines = [
+        f'"not in these documents" was said of {said} questions, wrongly of {decision["said_wrongly"]}, and missed'
+        f" {missed} times"
+    ]
     for name in ("precision", "recall"):
         share = decision[name]
-        lines.append(f"{name:<10}  " + (f"{share['mean']:.3f} [{share['low']:.3f}, {share['high']:.3f}]" if share else "none to judge by"))
+        lines.append(
+            f"{name:<10}  "
+            + (f"{share['mean']:.3f} [{share['low']:.3f}, {share['high']:.3f}]" if share else "none to judge by")
+        )
     lines += ["", f"{'relevance  ':<15}  questions  answerable  answered"]
     for row in decision["reliability"]:
         span = f"{row['low']:.3f} to {row['high']:.3f}"

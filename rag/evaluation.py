@@ -24,7 +24,15 @@ from rag.documents import Document, Hit
 from rag.embedder import TextEmbedder
 from rag.errors import ResultUnusable
 from rag.index import Index, build_index, open_index
-from rag.metrics import CUTOFFS, Values, estimate_means, find_ranks, judge_decision, measure_question, tabulate_reliability
+from rag.metrics import (
+    CUTOFFS,
+    Values,
+    estimate_means,
+    find_ranks,
+    judge_decision,
+    measure_question,
+    tabulate_reliability,
+)
 from rag.progress import Show
 from rag.questions import READY_MADE, Question, find_wanted
 from rag.retriever import Retriever
@@ -35,8 +43,10 @@ OVERALL = "overall"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the search gave for one question. `ranks` are those of the wanted passages; `relevance` is the probability that it answers,
-    and `answered` whether that is enough.
+    """What the search gave for one question.
+
+    `ranks` are those of the wanted passages; `relevance` is the probability that it answers, and `answered` whether
+    that is enough.
     """
 
     question: Question
@@ -47,8 +57,12 @@ class Outcome:
     answered: bool
 
 
-def index_ready_made(documents: Iterable[Document], settings: RagSettings, embedder: TextEmbedder, progress: Show = lambda *_: None) -> Index:
-    """An index of ready-made chunks, each a document that is cut as every document is. Its files are gone already: they are read while it is open.
+def index_ready_made(
+    documents: Iterable[Document], settings: RagSettings, embedder: TextEmbedder, progress: Show = lambda *_: None
+) -> Index:
+    """An index of ready-made chunks, each a document that is cut as every document is.
+
+    Its files are gone already: they are read while it is open.
 
     It lies in FAISS files whatever the settings say: a collection in Milvus would outlive it.
     """
@@ -59,7 +73,9 @@ def index_ready_made(documents: Iterable[Document], settings: RagSettings, embed
 
 
 def skip_repeated(hits: Iterable[Hit]) -> Iterator[Hit]:
-    """The hits, but of the pieces that a ready-made chunk was cut into only the best: what is wanted is the chunk, which counts once."""
+    """The hits, but of the pieces that a ready-made chunk was cut into only the best: what is wanted is the chunk,
+    which counts once.
+    """
     seen: set[str] = set()
     for hit in hits:
         if hit.chunk.collection != READY_MADE or hit.chunk.path not in seen:
@@ -68,11 +84,17 @@ def skip_repeated(hits: Iterable[Hit]) -> Iterator[Hit]:
 
 
 def ask_all(
-    questions: Sequence[Question], index: Index, embedder: TextEmbedder, settings: RagSettings, depth: int, progress: Show = lambda *_: None
+    questions: Sequence[Question],
+    index: Index,
+    embedder: TextEmbedder,
+    settings: RagSettings,
+    depth: int,
+    progress: Show = lambda *_: None,
 ) -> list[Outcome]:
     """Search every question for its `depth` best hits, one after the other, and whether the index answers it besides.
 
-    The first question is searched once before, so that no latency holds the loading of a model. Raises ReferenceUnknown.
+    The first question is searched once before, so that no latency holds the loading of a model. Raises
+    ReferenceUnknown.
     """
     wanted = find_wanted(questions, index.chunks)
     retriever = Retriever(index, embedder, settings)
@@ -84,13 +106,17 @@ def ask_all(
         search_ms = 1000 * (time.perf_counter() - started)
         ranks = find_ranks([hit.chunk.chunk_id for hit in hits], passages)
         relevance = retriever.relevance(question.text)
-        outcomes.append(Outcome(question, tuple(ranks), tuple(hits), search_ms, relevance, relevance >= settings.min_relevance))
+        outcomes.append(
+            Outcome(question, tuple(ranks), tuple(hits), search_ms, relevance, relevance >= settings.min_relevance)
+        )
         progress("search", number, len(questions))
     return outcomes
 
 
 def summarize(outcomes: Sequence[Outcome], cutoffs: Sequence[int] = CUTOFFS) -> dict[str, Any]:
-    """Everything measured, as plain values for JSON: measures per kind and overall, latencies, the decision, and each question's values."""
+    """Everything measured, as plain values for JSON: measures per kind and overall, latencies, the decision, and each
+    question's values.
+    """
     rows = [_describe_outcome(outcome, cutoffs) for outcome in outcomes]
     milliseconds = [outcome.search_ms for outcome in outcomes]
     latency = {f"p{percent}": float(np.percentile(milliseconds, percent)) for percent in (50, 95, 99)}
@@ -118,7 +144,9 @@ def _describe_outcome(outcome: Outcome, cutoffs: Sequence[int]) -> dict[str, Any
 
 
 def _estimate_by_kind(rows: Sequence[dict[str, Any]], measures: Sequence[dict[str, float]]) -> dict[str, Any]:
-    """Estimates of all measures, overall and (where there are several) for each kind; rows without measures are left out."""
+    """Estimates of all measures, overall and (where there are several) for each kind; rows without measures are left
+    out.
+    """
     having = [(row["kind"], values) for row, values in zip(rows, measures, strict=True) if values]
     groups = {OVERALL: [values for _, values in having]}
     kinds = sorted({kind for kind, _ in having})
@@ -142,18 +170,29 @@ def _describe_decision(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 
 
 def compare(result: dict[str, Any], other: Any) -> dict[str, Any]:
-    """Differences (this result minus the other) of the measures both have, over the questions both have, with paired intervals.
+    """Differences (this result minus the other) of the measures both have, over the questions both have, with paired
+    intervals.
 
-    `other` is a former result as JSON gives it. Raises ResultUnusable where it is none, or has no question in common with this one.
+    `other` is a former result as JSON gives it. Raises ResultUnusable where it is none, or has no question in common
+    with this one.
     """
     try:
         others = _key_questions(other["questions"])
-        rows = [(row, others[key]["measures"]) for key, row in _key_questions(result["questions"]).items() if key in others]
-        differences = [{name: value - before[name] for name, value in row["measures"].items() if name in before} for row, before in rows]
+        rows = [
+            (row, others[key]["measures"]) for key, row in _key_questions(result["questions"]).items() if key in others
+        ]
+        differences = [
+            {name: value - before[name] for name, value in row["measures"].items() if name in before}
+            for row, before in rows
+        ]
     except (TypeError, KeyError, AttributeError) as error:
-        raise ResultUnusable(f"the result to compare with is not one that `eval retrieval --json` wrote ({error!r}): name another file") from None
+        raise ResultUnusable(
+            f"the result to compare with is not one that `eval retrieval --json` wrote ({error!r}): name another file"
+        ) from None
     if not any(differences):
-        raise ResultUnusable("the result to compare with has no question in common with these: name a result over the same questions")
+        raise ResultUnusable(
+            "the result to compare with has no question in common with these: name a result over the same questions"
+        )
     return _estimate_by_kind([row for row, _ in rows], differences)
 
 

@@ -20,7 +20,8 @@ from rag.errors import QuestionsUnusable
 
 NEAR_DUPLICATE = 0.6  # of two questions' terms that both have (Jaccard's index)
 MAX_PROBLEMS = 5  # that an error lists
-QUOTE_WORDS = 13  # as GPT-3's authors looked for copies of benchmarks in what they trained on (Brown et al. 2020, appendix C)
+# As GPT-3's authors looked for copies of benchmarks in what they trained on (Brown et al. 2020, appendix C)
+QUOTE_WORDS = 13
 _WORD = re.compile(r"\w+")
 
 
@@ -44,10 +45,14 @@ class NearQuestions:
                 self._holding.setdefault(term, []).append(number)
 
     def __call__(self, question: str) -> bool:
-        """Whether at least `NEAR_DUPLICATE` of the terms of both stand in both, for any question; only those with a common term are compared."""
+        """Whether at least `NEAR_DUPLICATE` of the terms of both stand in both, for any question; only those with a
+        common term are compared.
+        """
         terms = frozenset(tokenize(question))
         shared = Counter(number for term in terms for number in self._holding.get(term, ()))
-        return any(both / (len(terms) + self._sizes[number] - both) >= NEAR_DUPLICATE for number, both in shared.items())
+        return any(
+            both / (len(terms) + self._sizes[number] - both) >= NEAR_DUPLICATE for number, both in shared.items()
+        )
 
 
 class LongQuotes:
@@ -67,8 +72,8 @@ def _grams(text: str) -> list[tuple[str, ...]]:
 
 
 def read_measured(paths: Sequence[Path]) -> Measured:
-    """The questions and answers of JSONL files: a line's "question", and its "answer", which may be a number among its "choices"; or the "turns"
-    of a conversation, each with "user" and "reference".
+    """The questions and answers of JSONL files: a line's "question", and its "answer", which may be a number among its
+    "choices"; or the "turns" of a conversation, each with "user" and "reference".
 
     Raises QuestionsUnusable, which lists the lines that have neither.
     """
@@ -86,11 +91,15 @@ def read_measured(paths: Sequence[Path]) -> Measured:
                 continue
             try:
                 row = json.loads(line)
-                for question, answer in _find_turns(row) if "turns" in row else [(_text(row["question"]), _find_answer(row))]:
+                for question, answer in (
+                    _find_turns(row) if "turns" in row else [(_text(row["question"]), _find_answer(row))]
+                ):
                     questions.append(question)
                     answers.append(answer)
             except (ValueError, KeyError, TypeError, IndexError):
-                problems.append(f'{path}, line {number} has no "question", or an "answer" that is none of its "choices"')
+                problems.append(
+                    f'{path}, line {number} has no "question", or an "answer" that is none of its "choices"'
+                )
     if problems:
         more = f"; and {len(problems) - MAX_PROBLEMS} more" if len(problems) > MAX_PROBLEMS else ""
         raise QuestionsUnusable(f"{'; '.join(problems[:MAX_PROBLEMS])}{more}: give files with one JSON object per line")

@@ -1,7 +1,8 @@
 """Several scores of the same passages as one. Pure mathematics.
 
-Each score is taken relative to its best passage, so that a cosine and a BM25 score compare, then averaged with weights: a convex
-combination, which loses less than ranks do (Bruch, Gai, Ingber, "An analysis of fusion functions for hybrid retrieval", TOIS 2023).
+Each score is taken relative to its best passage, so that a cosine and a BM25 score compare, then averaged with weights:
+a convex combination, which loses less than ranks do (Bruch, Gai, Ingber, "An analysis of fusion functions for hybrid
+retrieval", TOIS 2023).
 
     mix_scores([(0.2, cosines), (1.0, late), (0.5, bm25)])
 """
@@ -15,9 +16,11 @@ Scores = NDArray[np.float64]
 
 
 def mix_scores(parts: Sequence[tuple[float, Sequence[float]]]) -> Scores:
-    """The weighted mean of several scores, shape (passages,); each part is a weight and a score of every passage, of which 0 means nothing.
+    """The weighted mean of several scores, shape (passages,); each part is a weight and a score of every passage, of
+    which 0 means nothing.
 
-    A part is divided by its largest score. One without a score above 0 says nothing and has no weight; so at most 1 is the best there is.
+    A part is divided by its largest score. One without a score above 0 says nothing and has no weight; so at most 1 is
+    the best there is.
     """
     count = len(parts[0][1]) if parts else 0
     total, weights = np.zeros(count), 0.0

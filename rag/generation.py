@@ -1,7 +1,8 @@
-"""One generation of an index: the folder of files that a build writes once and never changes, and the index that they are when opened.
+"""One generation of an index: the folder of files that a build writes once and never changes, and the index that they
+are when opened.
 
-It does not decide which generation is the current one (the manifest does) and cuts or embeds nothing. Opening maps files into memory and
-parses next to nothing, so ten processes share one copy.
+It does not decide which generation is the current one (the manifest does) and cuts or embeds nothing. Opening maps
+files into memory and parses next to nothing, so ten processes share one copy.
 
     kind = write_generation(folder, chunks, records, vectors, tokens, reference); index = open_generation(index_dir, manifest)
 """
@@ -29,7 +30,8 @@ from rag.typed_json import parse_as
 DENSE = "dense.faiss"
 DOCUMENTS = "documents.jsonl"
 GLOSSARY = "glossary.json"
-# How often BM25 counts a chunk's title and headings, which tell in few words what it is about: once with the text, and twice more.
+# How often BM25 counts a chunk's title and headings, which tell in few words what it is about: once with the text, and
+# twice more.
 PLACE_COUNT = 3
 _FILES = frozenset({DOCUMENTS, GLOSSARY, *CHUNK_FILES, *BM25_FILES, *LATE_FILES})  # beside those of the vectors
 _OUR_FILES = re.compile(
@@ -39,7 +41,9 @@ _OUR_FILES = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class DocumentRecord:
-    """What an index keeps of a document besides its chunks; `chunks` is their number, `characters` the length of its text."""
+    """What an index keeps of a document besides its chunks; `chunks` is their number, `characters` the length of its
+    text.
+    """
 
     collection: str
     path: str
@@ -58,7 +62,10 @@ class DocumentRecord:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """An open index: row i of `dense`, `bm25` and `late` is `chunks[i]`. `chunk_count` counts the rows that a search may find."""
+    """An open index: row i of `dense`, `bm25` and `late` is `chunks[i]`.
+
+    `chunk_count` counts the rows that a search may find.
+    """
 
     manifest: Manifest
     chunks: ChunkStore
@@ -76,7 +83,10 @@ class Index:
         return self.stored_reference.get(self.collections)
 
     def select(self, wanted: Iterable[str]) -> "Index":
-        """The same index as if it held the named collections alone; rows keep their numbers. Raises CollectionUnknown."""
+        """The same index as if it held the named collections alone; rows keep their numbers.
+
+        Raises CollectionUnknown.
+        """
         names = select_collections(wanted, self.collections)
         rows = {name: entry.rows for name, entry in self.manifest.collections.items()}
         mask = mask_of(rows, names, len(self.chunks))
@@ -118,7 +128,9 @@ def write_generation(
 
 
 def _write_vectors(folder: Path, chunks: Sequence[Chunk], vectors: Vectors, milvus: Milvus | None) -> DenseKind:
-    """Files of FAISS's, or a collection in Milvus that a file names: before it is made, so that what a killed build leaves there is found."""
+    """Files of FAISS's, or a collection in Milvus that a file names: before it is made, so that what a killed build
+    leaves there is found.
+    """
     if milvus is None:
         dense = DenseIndex.build(vectors)
         dense.save(folder / DENSE)
@@ -147,33 +159,48 @@ def read_documents(folder: Path) -> list[DocumentRecord]:
         with (folder / DOCUMENTS).open(encoding="utf-8") as handle:
             return [parse_as(DocumentRecord, line) for line in handle]
     except ValueError as error:
-        raise IndexCorrupt(f"{folder / DOCUMENTS} holds a line that is no document ({error}): build the index again") from error
+        raise IndexCorrupt(
+            f"{folder / DOCUMENTS} holds a line that is no document ({error}): build the index again"
+        ) from error
 
 
 def open_generation(index_dir: Path, manifest: Manifest, milvus: Milvus | None = None) -> Index:
-    """Open the files that the manifest names, and the vectors in `milvus` or where they were written to, if they are in Milvus.
+    """Open the files that the manifest names, and the vectors in `milvus` or where they were written to, if they are in
+    Milvus.
 
     Raises IndexCorrupt, MilvusUnavailable, and OSError where a file is not there or cannot be read.
     """
     folder = index_dir / manifest.generation
     in_milvus = manifest.dense.kind in KINDS
-    dense_files = {PLACE} if in_milvus else {DENSE} if manifest.dense.kind == "flat" else {DENSE, codes_path(folder / DENSE).name}
+    dense_files = (
+        {PLACE} if in_milvus else {DENSE} if manifest.dense.kind == "flat" else {DENSE, codes_path(folder / DENSE).name}
+    )
     missing = [name for name in sorted(_FILES | dense_files) if f"{folder.name}/{name}" not in manifest.files]
     if missing or folder.is_symlink():
-        raise IndexCorrupt(f"the manifest in {index_dir} does not name {missing or 'a folder of its own'}: build the index again")
+        raise IndexCorrupt(
+            f"the manifest in {index_dir} does not name {missing or 'a folder of its own'}: build the index again"
+        )
     for problem in check_files(index_dir, manifest):
         raise IndexCorrupt(f"{problem}: build the index again")
     chunks = ChunkStore.load(folder)
     kind = manifest.dense
-    dense: DenseSearch = MilvusIndex.load(folder / PLACE, kind, milvus) if in_milvus else DenseIndex.load(folder / DENSE, kind)
+    dense: DenseSearch = (
+        MilvusIndex.load(folder / PLACE, kind, milvus) if in_milvus else DenseIndex.load(folder / DENSE, kind)
+    )
     bm25 = Bm25Index.load(folder, len(chunks))
     late = LateIndex.load(folder, len(chunks), dense.dimension)
     last_row = _count_rows(manifest)
     if not len(chunks) == dense.count == manifest.chunks == last_row:
-        counts = f"{len(chunks)} chunks, {dense.count} vectors, by its manifest {manifest.chunks}, of its collections {last_row}"
+        counts = (
+            f"{len(chunks)} chunks, {dense.count} vectors, by its manifest {manifest.chunks}, of its collections "
+            f"{last_row}"
+        )
         raise IndexCorrupt(f"the index in {index_dir} holds {counts}: build it again")
     if dense.dimension != manifest.spec.dimension:
-        raise IndexCorrupt(f"the index in {index_dir} holds vectors of {dense.dimension} numbers, not of {manifest.spec.dimension}: build it again")
+        raise IndexCorrupt(
+            f"the index in {index_dir} holds vectors of {dense.dimension} numbers, not of {manifest.spec.dimension}: "
+            "build it again"
+        )
     collections = {name: entry.documents for name, entry in manifest.collections.items()}
     reference = StoredReference.load(folder, chunks, has_file=f"{folder.name}/{REFERENCE}" in manifest.files)
     return Index(manifest, chunks, dense, bm25, late, _read_glossary_file(folder), collections, len(chunks), reference)
@@ -197,7 +224,8 @@ def _read_glossary_file(folder: Path) -> dict[str, str]:
 
 
 def remove_generation(folder: Path, milvus: Milvus | None = None) -> bool:
-    """Remove a generation that a build made, by its name and only where it holds nothing but our files; anything else is left alone.
+    """Remove a generation that a build made, by its name and only where it holds nothing but our files; anything else
+    is left alone.
 
     What it has in Milvus is dropped first.
 

@@ -1,4 +1,5 @@
-"""Abbreviations that the documents themselves explain: read from their glossary tables and their prose, and put into a question.
+"""Abbreviations that the documents themselves explain: read from their glossary tables and their prose, and put into a
+question.
 
 It knows no index: `index` keeps the glossary of its chunks beside them, `retriever` expands questions with it.
 
@@ -20,9 +21,9 @@ _GLOSSARY_HEAD = re.compile(r"\|\s*abbreviations?\s*\|\s*expansions?\s*\|", re.I
 def read_glossary(texts: Iterable[str]) -> dict[str, str]:
     """Expansions by abbreviation in lower case.
 
-    They come from the Markdown tables whose first columns are headed Abbreviation and Expansion; and for what no table has, from prose such as
-    "worst negative slack (WNS)", where the expansion that is written most often counts.
-    Of an expansion with several meanings ("Minimum pulse width; also multi-project wafer") the first counts.
+    They come from the Markdown tables whose first columns are headed Abbreviation and Expansion; and for what no table
+    has, from prose such as "worst negative slack (WNS)", where the expansion that is written most often counts. Of an
+    expansion with several meanings ("Minimum pulse width; also multi-project wafer") the first counts.
     """
     tables: dict[str, str] = {}
     prose: dict[str, Counter[str]] = {}
@@ -38,7 +39,9 @@ def _read_tables(text: str) -> Iterator[tuple[str, str]]:
     inside = False
     for line in text.splitlines():
         cells = [cell.strip().strip("`*") for cell in line.strip().strip("|").split("|")]
-        inside = line.lstrip().startswith("|") and len(cells) > 1 and (inside or bool(_GLOSSARY_HEAD.match(line.lstrip())))
+        inside = (
+            line.lstrip().startswith("|") and len(cells) > 1 and (inside or bool(_GLOSSARY_HEAD.match(line.lstrip())))
+        )
         if inside and cells[0].isalnum() and not _GLOSSARY_HEAD.match(line.lstrip()):
             yield cells[0], cells[1].split(";")[0].strip()
 
@@ -46,9 +49,9 @@ def _read_tables(text: str) -> Iterator[tuple[str, str]]:
 def find_definitions(text: str) -> list[tuple[str, str]]:
     """Abbreviations with the words before them that they stand for, as in "worst negative slack (WNS)".
 
-    The letters of the abbreviation must stand in those words in order, the first at the start of the first word (Schwartz & Hearst, "A simple
-    algorithm for identifying abbreviation definitions in biomedical text", PSB 2003); beyond their rule it must be in capitals, and each word is of
-    letters alone, since code has brackets too.
+    The letters of the abbreviation must stand in those words in order, the first at the start of the first word
+    (Schwartz & Hearst, "A simple algorithm for identifying abbreviation definitions in biomedical text", PSB 2003);
+    beyond their rule it must be in capitals, and each word is of letters alone, since code has brackets too.
     """
     found = []
     for match in _DEFINED.finditer(text):
@@ -65,7 +68,9 @@ def _match_letters(abbreviation: str, words: str) -> str:
     for number in range(len(abbreviation) - 1, -1, -1):
         letter = abbreviation[number].lower()
         place -= 1
-        while place >= 0 and (words[place].lower() != letter or (number == 0 and place > 0 and words[place - 1].isalnum())):
+        while place >= 0 and (
+            words[place].lower() != letter or (number == 0 and place > 0 and words[place - 1].isalnum())
+        ):
             place -= 1
         if place < 0:
             return ""
@@ -73,9 +78,11 @@ def _match_letters(abbreviation: str, words: str) -> str:
 
 
 def expand_abbreviations(query: str, glossary: Mapping[str, str]) -> str:
-    """`What is WNS?` as `What is WNS (Worst negative slack)?`: an embedding model knows words, not a field's abbreviations.
+    """`What is WNS?` as `What is WNS (Worst negative slack)?`: an embedding model knows words, not a field's
+    abbreviations.
 
-    In any case of letters, but not where the abbreviation is one of the commonest words ("at" for arrival time) unless in capitals.
+    In any case of letters, but not where the abbreviation is one of the commonest words ("at" for arrival time) unless
+    in capitals.
     """
 
     def expand(match: re.Match[str]) -> str:

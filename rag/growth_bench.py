@@ -1,7 +1,8 @@
-"""How the dense index grows: recall against exact search, latency, memory and build time by number of vectors, on synthetic clustered vectors.
+"""How the dense index grows: recall against exact search, latency, memory and build time by number of vectors, on
+synthetic clustered vectors.
 
-It measures the files as they are used: built, written, mapped into memory by a fresh process, and searched one question at a time. The last
-line on stdout is one JSON document.
+It measures the files as they are used: built, written, mapped into memory by a fresh process, and searched one question
+at a time. The last line on stdout is one JSON document.
 
     python -m rag.growth_bench 10000 100000 --folder bench/
 """
@@ -27,23 +28,29 @@ QUERIES = 200
 TOP_K = 10
 PASSAGES_PER_DOCUMENT = 30
 TOOLS = 100
-# Lengths of the parts of a vector: what all texts have in common, what those of a tool, of a document, and its own. Their squares add up to the
-# mean cosines that the shipped embedder gives to two passages of the handbook and the five pinned corpora: of different collections 0.20, of one
-# collection 0.26, of one document 0.48.
+# Lengths of the parts of a vector: what all texts have in common, what those of a tool, of a document, and its own.
+# Their squares add up to the mean cosines that the shipped embedder gives to two passages of the handbook and the five
+# pinned corpora: of different collections 0.20, of one collection 0.26, of one document 0.48.
 _COMMON, _TOOL, _DOCUMENT, _OWN = 0.45, 0.24, 0.47, 0.72
-# The variances of the directions fall as exp(-j / 33), which is as uneven as those of these passages: they count as 66 equal dimensions.
+# The variances of the directions fall as exp(-j / 33), which is as uneven as those of these passages: they count as 66
+# equal dimensions.
 _DECAY = 33.0
 
 
-def make_vectors(count: int, dimension: int = DIMENSION, queries: int = QUERIES, seed: int = 0) -> tuple[Vectors, Vectors]:
-    """Vectors, shape (count, dimension), and queries that stand beside some of them, shape (queries, dimension); all of length 1."""
+def make_vectors(
+    count: int, dimension: int = DIMENSION, queries: int = QUERIES, seed: int = 0
+) -> tuple[Vectors, Vectors]:
+    """Vectors, shape (count, dimension), and queries that stand beside some of them, shape (queries, dimension); all of
+    length 1.
+    """
     random = np.random.default_rng(seed)
     tools = _COMMON * _directions(random, 1, dimension) + _TOOL * _directions(random, TOOLS, dimension)
     documents = _DOCUMENT * _directions(random, max(count // PASSAGES_PER_DOCUMENT, 1), dimension)
     documents += tools[random.integers(0, TOOLS, len(documents))]
     of_document = random.integers(0, len(documents), count + queries)
     vectors = np.empty((count + queries, dimension), dtype=np.float32)
-    for start in range(0, len(vectors), 100_000):  # a block at a time, since what is computed on the way takes as much memory again
+    # A block at a time, since what is computed on the way takes as much memory again
+    for start in range(0, len(vectors), 100_000):
         part = vectors[start : start + 100_000]
         part[:] = documents[of_document[start : start + len(part)]] + _OWN * _directions(random, len(part), dimension)
         part /= np.linalg.norm(part, axis=1, keepdims=True)
@@ -59,7 +66,9 @@ def _directions(random: np.random.Generator, count: int, dimension: int) -> Vect
 
 
 def measure_growth(count: int, folder: Path) -> dict[str, Any]:
-    """Build, write and search an index of `count` vectors; times in seconds or milliseconds, memory in MB of 10^6 bytes."""
+    """Build, write and search an index of `count` vectors; times in seconds or milliseconds, memory in MB of 10^6
+    bytes.
+    """
     vectors, queries = make_vectors(count)
     exact = faiss.knn(queries, vectors, TOP_K, metric=faiss.METRIC_INNER_PRODUCT)[1]
     started = time.perf_counter()
@@ -89,11 +98,15 @@ def _search_in_a_fresh_process(folder: Path) -> dict[str, Any]:
 
 
 def search_saved(folder: Path) -> dict[str, Any]:
-    """Open a written index, search each query by itself, then again through a mask of every tenth row; rows, latencies and memory."""
+    """Open a written index, search each query by itself, then again through a mask of every tenth row; rows, latencies
+    and memory.
+    """
     queries = np.load(folder / "queries.npy")
     before = memory_mb()
     started = time.perf_counter()
-    dense = DenseIndex.load(folder / "dense.faiss", DenseKind(**json.loads((folder / "kind.json").read_text(encoding="utf-8"))))
+    dense = DenseIndex.load(
+        folder / "dense.faiss", DenseKind(**json.loads((folder / "kind.json").read_text(encoding="utf-8")))
+    )
     open_ms = 1000 * (time.perf_counter() - started)
     rows, latencies = _time_searches(dense, queries)
     after = memory_mb()
@@ -124,7 +137,10 @@ def _time_searches(dense: DenseIndex, queries: Vectors) -> tuple[list[list[int]]
 
 
 def memory_mb() -> dict[str, float]:
-    """This process's memory (Linux): `own` is written by it and counts for every process, `shared` is mapped from files and counts once."""
+    """This process's memory (Linux):
+
+    `own` is written by it and counts for every process, `shared` is mapped from files and counts once.
+    """
     fields = dict(line.split(":", 1) for line in Path("/proc/self/smaps_rollup").read_text().splitlines()[1:])
     kilobytes = {name: int(value.split()[0]) for name, value in fields.items()}
     return {"own": kilobytes["Anonymous"] / 1e3, "shared": (kilobytes["Rss"] - kilobytes["Anonymous"]) / 1e3}
@@ -139,9 +155,15 @@ def peak_mb() -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure each size in a process of its own, so that one's peak memory is not the next one's."""
-    parser = argparse.ArgumentParser(prog="python -m rag.growth_bench", description="Recall, latency, memory and build time by number of vectors.")
-    parser.add_argument("sizes", nargs="*", type=int, default=[10_000, 100_000], metavar="VECTORS", help="default: 10000 100000")
-    parser.add_argument("--folder", type=Path, help="where the files go while they are measured (default: a temporary folder)")
+    parser = argparse.ArgumentParser(
+        prog="python -m rag.growth_bench", description="Recall, latency, memory and build time by number of vectors."
+    )
+    parser.add_argument(
+        "sizes", nargs="*", type=int, default=[10_000, 100_000], metavar="VECTORS", help="default: 10000 100000"
+    )
+    parser.add_argument(
+        "--folder", type=Path, help="where the files go while they are measured (default: a temporary folder)"
+    )
     parser.add_argument("--search", type=Path, help=argparse.SUPPRESS)  # the part that runs in a fresh process
     args = parser.parse_args(argv)
     if args.search:

@@ -1,6 +1,8 @@
-"""Hits as a person reads them in a terminal: place, source, score parts, and the passage with the words of the question marked.
+"""Hits as a person reads them in a terminal: place, source, score parts, and the passage with the words of the question
+marked.
 
-It searches nothing. Marks are bold on a terminal and absent elsewhere; characters that would steer the terminal are shown escaped.
+It searches nothing. Marks are bold on a terminal and absent elsewhere; characters that would steer the terminal are
+shown escaped.
 
     print_hits("hold buffers", hits, Console())
 """
@@ -48,11 +50,15 @@ def describe_scores(hit: Hit) -> str:
     """Every score of a hit that there is, in the order of its fields."""
     scores = {item.name: getattr(hit, item.name) for item in fields(hit) if item.name in _SCORE_NAMES}
     digits = {"score": 4, "bm25_score": 1}
-    return ", ".join(f"{_SCORE_NAMES[name]} {value:.{digits.get(name, 2)}f}" for name, value in scores.items() if value is not None)
+    return ", ".join(
+        f"{_SCORE_NAMES[name]} {value:.{digits.get(name, 2)}f}" for name, value in scores.items() if value is not None
+    )
 
 
 def mark(text: str, terms: frozenset[str]) -> Text:
-    """The text with each word in bold that has one of the terms, as `tokenize` makes them: any form of the word, whole names and their parts."""
+    """The text with each word in bold that has one of the terms, as `tokenize` makes them: any form of the word, whole
+    names and their parts.
+    """
     marked = Text(text)
     for word in _WORD.finditer(text):
         if terms.intersection(tokenize(word.group())):

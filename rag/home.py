@@ -15,8 +15,8 @@ OTHERS = 0o007  # what everybody on the machine may do
 def make_home(home: Path) -> None:
     """Make the folder for its owner alone. One that holds nothing but ours, and that everybody can read, is closed too.
 
-    Any other folder stays as it is: who names one of his own (`/srv`, with other things in it) or opens it to a group decides himself. What cannot
-    be made or changed is told by whoever writes into it.
+    Any other folder stays as it is: who names one of his own (`/srv`, with other things in it) or opens it to a group
+    decides himself. What cannot be made or changed is told by whoever writes into it.
     """
     with suppress(OSError):
         home.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,6 +1,8 @@
-"""HTML pages, also those of Sphinx, Doxygen and Confluence exports, to blocks with heading paths: the main content alone.
+"""HTML pages, also those of Sphinx, Doxygen and Confluence exports, to blocks with heading paths: the main content
+alone.
 
-lxml parses (it mends what is broken). Navigation, sidebars, footers, "edit this page" and scripts are left out; nothing is fetched.
+lxml parses (it mends what is broken). Navigation, sidebars, footers, "edit this page" and scripts are left out; nothing
+is fetched.
 
     parse_html(b"<title>Router</title><h1>Router</h1><p>It routes.</p>").blocks[0].text == "It routes."
 """
@@ -14,7 +16,8 @@ from rag.errors import ParseFailed
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
 
-# Where the generators of documentation put a page's own text, the surest first; without any of them the whole body is read.
+# Where the generators of documentation put a page's own text, the surest first; without any of them the whole body is
+# read.
 _MAIN = (
     "//main",
     "//*[@role='main']",
@@ -23,27 +26,118 @@ _MAIN = (
     "//article",
     "//body",
 )
-_DROPPED_TAGS = frozenset({
-    "script", "style", "noscript", "template", "svg", "iframe", "object", "nav", "footer", "form", "button", "select", "textarea", "head", "title",
-})  # fmt: skip
+_DROPPED_TAGS = frozenset(
+    {
+        "script",
+        "style",
+        "noscript",
+        "template",
+        "svg",
+        "iframe",
+        "object",
+        "nav",
+        "footer",
+        "form",
+        "button",
+        "select",
+        "textarea",
+        "head",
+        "title",
+    }
+)
 _DROPPED_ROLES = frozenset({"navigation", "banner", "contentinfo", "search", "complementary"})
 # Class and id names of what stands around the text: Sphinx and its themes, MkDocs, Docusaurus, Confluence, Doxygen.
-_DROPPED_NAMES = frozenset({
-    "sidebar", "sphinxsidebar", "related", "toctree-wrapper", "contents-local", "localtoc", "toc", "breadcrumb", "breadcrumbs", "wy-breadcrumbs",
-    "breadcrumb-section", "headerlink", "hash-link", "anchor-link", "footer", "navbar", "nav", "navigation", "menu", "edit-this-page",
-    "edit-link", "theme-edit-this-page", "page-metadata", "prev-next-area", "prev-next-footer", "rst-footer-buttons", "bd-sidebar-primary",
-    "bd-sidebar-secondary", "wy-nav-side", "md-sidebar", "md-source-file", "page-actions", "comments-section", "likes-and-labels-container",
-    "skip-link", "skip-to-content", "visually-hidden", "sr-only", "copybtn", "navpath", "header-article", "linenos", "linenodiv",
-})  # fmt: skip
+_DROPPED_NAMES = frozenset(
+    {
+        "sidebar",
+        "sphinxsidebar",
+        "related",
+        "toctree-wrapper",
+        "contents-local",
+        "localtoc",
+        "toc",
+        "breadcrumb",
+        "breadcrumbs",
+        "wy-breadcrumbs",
+        "breadcrumb-section",
+        "headerlink",
+        "hash-link",
+        "anchor-link",
+        "footer",
+        "navbar",
+        "nav",
+        "navigation",
+        "menu",
+        "edit-this-page",
+        "edit-link",
+        "theme-edit-this-page",
+        "page-metadata",
+        "prev-next-area",
+        "prev-next-footer",
+        "rst-footer-buttons",
+        "bd-sidebar-primary",
+        "bd-sidebar-secondary",
+        "wy-nav-side",
+        "md-sidebar",
+        "md-source-file",
+        "page-actions",
+        "comments-section",
+        "likes-and-labels-container",
+        "skip-link",
+        "skip-to-content",
+        "visually-hidden",
+        "sr-only",
+        "copybtn",
+        "navpath",
+        "header-article",
+        "linenos",
+        "linenodiv",
+    }
+)
 _EDIT_LINK = re.compile(
     r"\W*(?:edit|improve|view|show|suggest edits?)\b.{0,20}\b(?:page|source|on (?:github|gitlab|bitbucket))\W*",
     re.IGNORECASE,
 )
-_BLOCK_TAGS = frozenset({
-    "address", "article", "blockquote", "body", "center", "dd", "details", "div", "dl", "dt", "fieldset", "figcaption", "figure", "h1", "h2",
-    "h3", "h4", "h5", "h6", "header", "hr", "html", "li", "main", "ol", "p", "pre", "section", "summary", "table", "tbody", "td", "th", "thead",
-    "tr", "ul",
-})  # fmt: skip
+_BLOCK_TAGS = frozenset(
+    {
+        "address",
+        "article",
+        "blockquote",
+        "body",
+        "center",
+        "dd",
+        "details",
+        "div",
+        "dl",
+        "dt",
+        "fieldset",
+        "figcaption",
+        "figure",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "header",
+        "hr",
+        "html",
+        "li",
+        "main",
+        "ol",
+        "p",
+        "pre",
+        "section",
+        "summary",
+        "table",
+        "tbody",
+        "td",
+        "th",
+        "thead",
+        "tr",
+        "ul",
+    }
+)
 _CODE_TAGS = frozenset({"code", "tt", "kbd", "samp"})
 _LANGUAGE = re.compile(r"(?:highlight-|language-|lang-|brush:\s*)([\w+-]+)")
 # libxml2 itself stops at 256; a page that people read has 30 levels. What is deeper is read as plain text.
@@ -51,7 +145,10 @@ _MAX_DEPTH = 150
 
 
 def parse_html(content: bytes) -> Parsed:
-    """The title (a first <h1>, else <title>) and the blocks of a page. Raises ParseFailed where there is no HTML at all."""
+    """The title (a first <h1>, else <title>) and the blocks of a page.
+
+    Raises ParseFailed where there is no HTML at all.
+    """
     import lxml.etree
     from lxml import html
 
@@ -156,7 +253,9 @@ class _PageReader:
             self.read(element, depth)
 
     def _read_definitions(self, element: "HtmlElement", depth: int) -> None:
-        """A list of terms: each stands over its definition like a heading, so that an option is found with what it does."""
+        """A list of terms: each stands over its definition like a heading, so that an option is found with what it
+        does.
+        """
         outer, terms = self._objects, list[str]()
         for child in element.iter("dt", "dd"):
             if child.getparent() is not element and child.getparent().getparent() is not element:  # of an inner list

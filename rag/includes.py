@@ -1,7 +1,8 @@
-"""reStructuredText's `include` and Sphinx's `literalinclude`: what they name inside the same source is put in their place.
+"""reStructuredText's `include` and Sphinx's `literalinclude`: what they name inside the same source is put in their
+place.
 
-It opens nothing itself: it asks a function that knows the source's files and no others, so that no directive leads out of it. What is not
-there stays a directive, which the parser passes over.
+It opens nothing itself: it asks a function that knows the source's files and no others, so that no directive leads out
+of it. What is not there stays a directive, which the parser passes over.
 
     expand_includes("index.rst", text, read={"intro.inc": "Hello."}.get)
 """
@@ -60,18 +61,30 @@ class _Expander:
             expanded += lines[start - 1 : position] if included is None else included
         return "\n".join(expanded)
 
-    def _include(self, path: str, directive: re.Match[str], options: dict[str, str], above: tuple[str, ...]) -> list[str] | None:
+    def _include(
+        self, path: str, directive: re.Match[str], options: dict[str, str], above: tuple[str, ...]
+    ) -> list[str] | None:
         """The lines in the place of one directive; None where its file is not there, being read already, or too much."""
-        candidates = ((name, self._read(name)) for name in candidate_paths(path, directive["target"]) if name not in above)
+        candidates = (
+            (name, self._read(name)) for name in candidate_paths(path, directive["target"]) if name not in above
+        )
         found, text = next(((name, text) for name, text in candidates if text is not None), ("", None))
         if text is None or len(above) > MAX_DEPTH or len(text) > self._room:
             return None
         self._room -= len(text)
         lines = select_lines(text.expandtabs(8).splitlines(), options)
-        if directive["name"] == "include" and PurePosixPath(found).suffix.lower() not in (".md", ".markdown") and "literal" not in options:
+        if (
+            directive["name"] == "include"
+            and PurePosixPath(found).suffix.lower() not in (".md", ".markdown")
+            and "literal" not in options
+        ):
             body = self.expand(found, "\n".join(lines), (*above, found)).split("\n")
         else:
-            language = options.get("language") or options.get("code") or _LANGUAGES.get(PurePosixPath(found).suffix.lower(), "")
+            language = (
+                options.get("language")
+                or options.get("code")
+                or _LANGUAGES.get(PurePosixPath(found).suffix.lower(), "")
+            )
             body = [f".. code-block:: {language}".rstrip(), "", *(f"   {line}".rstrip() for line in lines)]
         return ["", *(f"{directive['indent']}{line}".rstrip() for line in body), ""]
 
@@ -79,7 +92,8 @@ class _Expander:
 def candidate_paths(path: str, target: str) -> list[str]:
     """Where a target may lie in the source: beside the document, or, for `/x`, under the root of the documentation.
 
-    That root is not known: it is a folder above the document, the nearest first. Paths that lead out of the source are none.
+    That root is not known: it is a folder above the document, the nearest first. Paths that lead out of the source are
+    none.
     """
     if not target.startswith("/"):
         joined = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
@@ -90,7 +104,9 @@ def candidate_paths(path: str, target: str) -> list[str]:
 
 
 def select_lines(lines: list[str], options: dict[str, str]) -> list[str]:
-    """The part of a file that the directive's options choose (Sphinx: lines, start-after, start-at, end-before, end-at, dedent)."""
+    """The part of a file that the directive's options choose (Sphinx: lines, start-after, start-at, end-before, end-at,
+    dedent).
+    """
     if "lines" in options:
         lines = [lines[number - 1] for number in _line_numbers(options["lines"], len(lines))]
     start = _find(lines, options.get("start-at") or options.get("start-after"), 0)
@@ -98,7 +114,13 @@ def select_lines(lines: list[str], options: dict[str, str]) -> list[str]:
         return []
     start += 1 if "start-after" in options and "start-at" not in options else 0
     end = _find(lines, options.get("end-at") or options.get("end-before"), start + (1 if "start-at" in options else 0))
-    lines = lines[start : len(lines) if end is None or not (options.get("end-at") or options.get("end-before")) else end + ("end-at" in options)]
+    lines = lines[
+        start : (
+            len(lines)
+            if end is None or not (options.get("end-at") or options.get("end-before"))
+            else end + ("end-at" in options)
+        )
+    ]
     dedent = options.get("dedent", "0")
     return [line[int(dedent) :] for line in lines] if dedent.isdecimal() and len(dedent) < 4 else lines
 

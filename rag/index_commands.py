@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 
 def index(argv: list[str]) -> int:
-    """`chipalign index build | search | stats | remove | verify`, each with `--json`. Raises RagError for wrong input."""
+    """`chipalign index build | search | stats | remove | verify`, each with `--json`.
+
+    Raises RagError for wrong input.
+    """
     args = _parser().parse_args(argv)
     settings = RagSettings.from_env()
     index_dir = args.index or settings.home / "indexes" / "starter"
@@ -43,29 +46,51 @@ def index(argv: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="chipalign index", description="Build an index of documents, search it, look into it, take it apart.")
+    parser = argparse.ArgumentParser(
+        prog="chipalign index", description="Build an index of documents, search it, look into it, take it apart."
+    )
     actions = parser.add_subparsers(dest="action", required=True)
     building = actions.add_parser("build", help="make DIR the index of the sources; again brings it up to date")
     building.add_argument("--out", type=Path, required=True, metavar="DIR", dest="index", help="the index directory")
-    building.add_argument("--add", action="store_true", help="build or refresh only these sources' collections and keep the others")
     building.add_argument(
-        "sources", nargs="+", metavar="SOURCE",
-        help="a folder, file, archive (zip, tar), fetched corpus, or `handbook`; NAME=SOURCE or NAME@VERSION=SOURCE names its collection",
-    )  # fmt: skip
+        "--add", action="store_true", help="build or refresh only these sources' collections and keep the others"
+    )
+    building.add_argument(
+        "sources",
+        nargs="+",
+        metavar="SOURCE",
+        help=(
+            "a folder, file, archive (zip, tar), fetched corpus, or `handbook`; NAME=SOURCE or NAME@VERSION=SOURCE "
+            "names its collection"
+        ),
+    )
     searching = actions.add_parser("search", help="the passages that answer a question best")
     searching.add_argument("query", metavar="QUERY")
-    searching.add_argument("--top-k", type=positive, default=5, metavar="N", help="how many passages at most (default: 5)")
     searching.add_argument(
-        "--collection", action="append", default=[], metavar="NAME", dest="collections",
+        "--top-k", type=positive, default=5, metavar="N", help="how many passages at most (default: 5)"
+    )
+    searching.add_argument(
+        "--collection",
+        action="append",
+        default=[],
+        metavar="NAME",
+        dest="collections",
         help="search only this collection, or all versions of this tool; may be given again",
-    )  # fmt: skip
+    )
     counting = actions.add_parser("stats", help="documents, chunks, sizes, types, failures, age, chunk lengths")
     counting.add_argument("--plot", type=Path, metavar="FILE", help="write the chunk lengths as a picture (PNG)")
     removing = actions.add_parser("remove", help="take collections out of the index, texts and vectors included")
-    removing.add_argument("names", nargs="+", metavar="NAME", help="a collection's whole name, as `index stats` shows it")
+    removing.add_argument(
+        "names", nargs="+", metavar="NAME", help="a collection's whole name, as `index stats` shows it"
+    )
     verifying = actions.add_parser("verify", help="read every byte of the index and compare it with what was built")
     for sub in (searching, counting, removing, verifying):
-        sub.add_argument("--index", type=Path, metavar="DIR", help="the index directory (default: indexes/starter in the home folder)")
+        sub.add_argument(
+            "--index",
+            type=Path,
+            metavar="DIR",
+            help="the index directory (default: indexes/starter in the home folder)",
+        )
     for sub in (building, searching, counting, removing, verifying):
         sub.add_argument("--json", action="store_true", help="one JSON document on stdout")
     return parser
@@ -107,7 +132,10 @@ def tell_skipped(skipped: "list[Skipped]") -> None:
 
 
 def read_sources(arguments: list[str], settings: RagSettings, skipped: "list[Skipped]") -> "list[Document]":
-    """The documents of all sources; every argument is looked up before the first file is read. Raises SourceUnusable where there are none."""
+    """The documents of all sources; every argument is looked up before the first file is read.
+
+    Raises SourceUnusable where there are none.
+    """
     from rag.reader import open_sandbox
     from rag.sources import find_named_source, read_named_source
 
@@ -137,7 +165,9 @@ def index_apart(
     return Retriever.open(folder, settings), open_index(folder).chunks
 
 
-def _search(query: str, index_dir: Path, top_k: int, collections: list[str], settings: RagSettings, as_json: bool) -> None:
+def _search(
+    query: str, index_dir: Path, top_k: int, collections: list[str], settings: RagSettings, as_json: bool
+) -> None:
     from rich.console import Console
 
     from rag.answering.prompt import nothing_found
@@ -197,6 +227,17 @@ def _verify(index_dir: Path, settings: RagSettings, as_json: bool) -> None:
     manifest = verify_index(index_dir, Milvus.of(settings))
     total = sum(record.bytes for record in manifest.files.values())
     if as_json:
-        write_json({"index": str(index_dir), "whole": True, "files": len(manifest.files), "bytes": total, "chunks": manifest.chunks})
+        write_json(
+            {
+                "index": str(index_dir),
+                "whole": True,
+                "files": len(manifest.files),
+                "bytes": total,
+                "chunks": manifest.chunks,
+            }
+        )
     else:
-        sys.stdout.write(f"{printable(str(index_dir))}: whole ({len(manifest.files)} files, {total} bytes, {manifest.chunks} chunks)\n")
+        sys.stdout.write(
+            f"{printable(str(index_dir))}: whole ({len(manifest.files)} files, {total} bytes, {manifest.chunks} "
+            "chunks)\n"
+        )

@@ -1,7 +1,8 @@
-"""What the next generation of an index holds: chunks and vectors that are taken over from the old one, and those that have to be made.
+"""What the next generation of an index holds: chunks and vectors that are taken over from the old one, and those that
+have to be made.
 
-It writes nothing. A document whose hash is unchanged keeps its chunks and vectors as they are; a text that the old index holds anywhere keeps
-its vectors; no text is embedded twice.
+It writes nothing. A document whose hash is unchanged keeps its chunks and vectors as they are; a text that the old
+index holds anywhere keeps its vectors; no text is embedded twice.
 
     content = gather(by_name, kept={}, old=None, spec=spec, settings=settings, embedder=embedder, progress=lambda *_: None)
 """
@@ -31,7 +32,9 @@ from rag.settings import RagSettings
 
 @dataclass(slots=True)
 class Content:
-    """Chunks in the order of their rows, the documents that they are of, and their vectors, shape (chunks, dimension), and tokens."""
+    """Chunks in the order of their rows, the documents that they are of, and their vectors, shape (chunks, dimension),
+    and tokens.
+    """
 
     records: list[DocumentRecord] = field(default_factory=list)
     chunks: list[Chunk] = field(default_factory=list)
@@ -45,7 +48,10 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class OldIndex:
-    """The index that a build starts from. `rows` maps each document's name to its first row and the one after its last."""
+    """The index that a build starts from.
+
+    `rows` maps each document's name to its first row and the one after its last.
+    """
 
     index: Index
     records: dict[str, DocumentRecord]
@@ -59,9 +65,14 @@ class OldIndex:
             records[record.name] = record
             rows[record.name] = (row, row + record.chunks)
             row += record.chunks
-        counted = {name: (len(group), sum(record.chunks for record in group)) for name, group in _by_collection(records.values()).items()}
+        counted = {
+            name: (len(group), sum(record.chunks for record in group))
+            for name, group in _by_collection(records.values()).items()
+        }
         if counted != {name: (entry.documents, entry.chunks) for name, entry in index.manifest.collections.items()}:
-            raise IndexCorrupt(f"the list of documents in {index_dir} is not that of its manifest: build the index again")
+            raise IndexCorrupt(
+                f"the list of documents in {index_dir} is not that of its manifest: build the index again"
+            )
         return cls(index, records, rows)
 
     def others(self, collections: set[str]) -> dict[str, DocumentRecord]:
@@ -69,10 +80,15 @@ class OldIndex:
         return {name: record for name, record in self.records.items() if record.collection not in collections}
 
     def is_of(self, spec: IndexSpec, hashes: Mapping[str, str], place: str) -> bool:
-        """Whether it is the index of exactly the documents with these hashes by name, built with this spec, with its vectors at `place`."""
+        """Whether it is the index of exactly the documents with these hashes by name, built with this spec, with its
+        vectors at `place`.
+        """
         if self.index.dense.place != place:
             return False
-        return not self.index.manifest.spec.differences(spec) and {name: record.hash for name, record in self.records.items()} == hashes
+        return (
+            not self.index.manifest.spec.differences(spec)
+            and {name: record.hash for name, record in self.records.items()} == hashes
+        )
 
     def rows_by_text(self) -> dict[str, int]:
         """Its rows by the hash of the text that their vectors stand for."""
@@ -90,7 +106,9 @@ def keep(kept: Mapping[str, DocumentRecord], old: OldIndex) -> Content:
     """The content of an index of these documents of the old one, and nothing else."""
     records = sorted(kept.values(), key=_order)
     rows = [old.rows[record.name] for record in records]
-    content = Content(records, [chunk for start, stop in rows for chunk in old.index.chunks[start:stop]], unchanged=len(records))
+    content = Content(
+        records, [chunk for start, stop in rows for chunk in old.index.chunks[start:stop]], unchanged=len(records)
+    )
     if content.chunks:
         kept_rows = [row for start, stop in rows for row in range(start, stop)]
         content.vectors = old.index.dense.vectors(kept_rows)
@@ -109,8 +127,8 @@ def gather(
 ) -> Content:
     """The content of an index of the documents `by_name` and of those that are `kept` from the old one.
 
-    A document that cannot be cut, or not in the time that a file may take, is left out and named. Raises SourceUnusable where no document
-    holds text.
+    A document that cannot be cut, or not in the time that a file may take, is left out and named. Raises SourceUnusable
+    where no document holds text.
     """
     content = Content()
     taken_over: list[tuple[int, int]] = []  # (row here, row in the old index)
@@ -120,7 +138,9 @@ def gather(
         record = kept[name] if name in kept else _describe(by_name[name])
         if old and (name in kept or (cut_alike and name in old.records and old.records[name].hash == record.hash)):
             start, stop = old.rows[name]
-            taken_over += zip(range(len(content.chunks), len(content.chunks) + stop - start), range(start, stop), strict=True)
+            taken_over += zip(
+                range(len(content.chunks), len(content.chunks) + stop - start), range(start, stop), strict=True
+            )
             chunks = old.index.chunks[start:stop]
             content.unchanged += 1
         else:
@@ -134,7 +154,9 @@ def gather(
         progress("chunk", done, len(by_name) + len(kept))
     if not content.chunks:
         reasons = "".join(f"; {item.path}: {item.reason}" for item in content.not_cut[:3])
-        raise SourceUnusable(f"the {len(by_name) + len(kept)} documents hold no text to index: name other sources{reasons}")
+        raise SourceUnusable(
+            f"the {len(by_name) + len(kept)} documents hold no text to index: name other sources{reasons}"
+        )
     started = time.monotonic()
     known = old if old and alike(old.index.manifest.spec.embedder_fingerprint, spec.embedder_fingerprint) else None
     _find_vectors(content, dict(taken_over), known, embedder, partial(progress, "embed"))
@@ -143,7 +165,10 @@ def gather(
 
 
 def refer(content: Content, old: OldIndex | None) -> Reference:
-    """The reference of the content. Of collections that are as they were the old index's cards are taken over, whatever else has changed."""
+    """The reference of the content.
+
+    Of collections that are as they were the old index's cards are taken over, whatever else has changed.
+    """
     same = _same_collections(content, old) if old else set()
     if not old or not same:
         return read_reference(content.chunks)
@@ -176,7 +201,9 @@ def _cut(document: Document, settings: RagSettings, embedder: TextEmbedder) -> l
     except RagError:
         raise
     except Exception as error:
-        raise CuttingFailed(f"it cannot be cut ({type(error).__name__}: {' '.join(str(error).split())[:120]})") from error
+        raise CuttingFailed(
+            f"it cannot be cut ({type(error).__name__}: {' '.join(str(error).split())[:120]})"
+        ) from error
 
 
 def _order(document: Document | DocumentRecord) -> tuple[str, str]:
@@ -186,14 +213,27 @@ def _order(document: Document | DocumentRecord) -> tuple[str, str]:
 
 def _describe(document: Document) -> DocumentRecord:
     return DocumentRecord(
-        document.collection, document.path, hash_document(document), 0, len(document.text), document.licence, document.version, document.date
+        document.collection,
+        document.path,
+        hash_document(document),
+        0,
+        len(document.text),
+        document.licence,
+        document.version,
+        document.date,
     )
 
 
 def _find_vectors(
-    content: Content, taken_over: Mapping[int, int], old: OldIndex | None, embedder: TextEmbedder, progress: Callable[[int, int], None]
+    content: Content,
+    taken_over: Mapping[int, int],
+    old: OldIndex | None,
+    embedder: TextEmbedder,
+    progress: Callable[[int, int], None],
 ) -> None:
-    """Give each chunk its vector and its tokens, and count what had to be computed; `taken_over` maps rows to those of the old index."""
+    """Give each chunk its vector and its tokens, and count what had to be computed; `taken_over` maps rows to those of
+    the old index.
+    """
     content.vectors = np.zeros((len(content.chunks), embedder.dimension), dtype=np.float32)
     tokens: dict[int, PackedTokens] = {}
     old_rows: dict[int, int] = {}  # of each row whose vector the old index has

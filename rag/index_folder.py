@@ -1,4 +1,5 @@
-"""The folder of an index as something that is written to: one writer at a time, nothing foreign touched, nothing half-written left.
+"""The folder of an index as something that is written to: one writer at a time, nothing foreign touched, nothing
+half-written left.
 
 It does not know what is written. The manifest is put in place in one step, which is the moment a build counts.
 
@@ -20,7 +21,9 @@ LOCK = ".lock"
 
 @contextmanager
 def locked(index_dir: Path, milvus: Milvus | None = None) -> Iterator[None]:
-    """Hold the folder's build lock, with what a killed build left behind removed; the system frees it when the process ends, however it ends."""
+    """Hold the folder's build lock, with what a killed build left behind removed; the system frees it when the process
+    ends, however it ends.
+    """
     _refuse_foreign(index_dir)
     busy = IndexBusy(f"another process is building the index in {index_dir}: wait for it, or build into another folder")
     with hold_lock(index_dir / LOCK, lambda error: _unwritable(index_dir, error), busy):
@@ -33,7 +36,9 @@ def _unwritable(index_dir: Path, error: OSError) -> SourceUnusable:
 
 
 def _refuse_foreign(index_dir: Path) -> None:
-    """Raise SourceUnusable for a folder with other things in it: an index is only written into a new or empty folder, or over an index."""
+    """Raise SourceUnusable for a folder with other things in it: an index is only written into a new or empty folder,
+    or over an index.
+    """
     try:
         names = {path.name for path in index_dir.iterdir()}
     except FileNotFoundError:
@@ -47,11 +52,14 @@ def _refuse_foreign(index_dir: Path) -> None:
     except IndexMismatch:
         return  # an index of another version of this program
     except (IndexNotFound, IndexCorrupt):
-        raise SourceUnusable(f"{index_dir} is a folder with other files ({min(names)}) and no index: name a new or an empty folder") from None
+        raise SourceUnusable(
+            f"{index_dir} is a folder with other files ({min(names)}) and no index: name a new or an empty folder"
+        ) from None
 
 
 def clear_leftovers(index_dir: Path, milvus: Milvus | None = None, keep: str = "") -> list[str]:
-    """Remove every generation but the current one and the one to `keep`, and a half-written manifest; returns the folders that could not be removed.
+    """Remove every generation but the current one and the one to `keep`, and a half-written manifest; returns the
+    folders that could not be removed.
 
     Where the manifest cannot be read nothing is removed: nobody knows which generation it names.
     """
@@ -62,7 +70,11 @@ def clear_leftovers(index_dir: Path, milvus: Milvus | None = None, keep: str = "
     except (IndexCorrupt, IndexMismatch):
         return []
     (index_dir / f"{MANIFEST}.new").unlink(missing_ok=True)
-    return [str(folder) for folder in index_dir.iterdir() if folder.name not in (current, keep) and not remove_generation(folder, milvus)]
+    return [
+        str(folder)
+        for folder in index_dir.iterdir()
+        if folder.name not in (current, keep) and not remove_generation(folder, milvus)
+    ]
 
 
 def write_manifest(index_dir: Path, manifest: Manifest) -> None:

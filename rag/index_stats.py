@@ -1,4 +1,5 @@
-"""What an index holds, counted: documents, chunks, sizes, types, failures and age, with the distribution of chunk lengths.
+"""What an index holds, counted: documents, chunks, sizes, types, failures and age, with the distribution of chunk
+lengths.
 
 It changes nothing and judges nothing. Lengths are in characters, which need no tokenizer.
 
@@ -46,7 +47,10 @@ class CollectionStats:
 
 @dataclass(frozen=True, slots=True)
 class IndexStats:
-    """The whole index. `chunk_lengths` maps names (median, p95, ...) to characters; `histogram` holds (from, below, chunks)."""
+    """The whole index.
+
+    `chunk_lengths` maps names (median, p95, ...) to characters; `histogram` holds (from, below, chunks).
+    """
 
     index_dir: str
     created: str
@@ -69,8 +73,16 @@ def measure_index(index_dir: Path, now: datetime | None = None, milvus: Milvus |
     index = open_index(index_dir, milvus=milvus)
     manifest = index.manifest
     records = read_documents(index_dir / manifest.generation)
-    types = {name: Counter(type_of(record.path) for record in records if record.collection == name) for name in manifest.collections}
-    characters = Counter({name: sum(record.characters for record in records if record.collection == name) for name in manifest.collections})
+    types = {
+        name: Counter(type_of(record.path) for record in records if record.collection == name)
+        for name in manifest.collections
+    }
+    characters = Counter(
+        {
+            name: sum(record.characters for record in records if record.collection == name)
+            for name in manifest.collections
+        }
+    )
     lengths = np.array([len(chunk.text) for chunk in index.chunks])
     age = (now or datetime.now(UTC)) - datetime.fromisoformat(manifest.created)
     return IndexStats(
@@ -86,7 +98,9 @@ def measure_index(index_dir: Path, now: datetime | None = None, milvus: Milvus |
         vectors=index.dense.place or "faiss",
         types=dict(sum(types.values(), Counter()).most_common()),
         collections={
-            name: _measure_collection(entry, types[name], characters[name], index.chunks.bytes_of(*entry.rows), manifest.spec.dimension)
+            name: _measure_collection(
+                entry, types[name], characters[name], index.chunks.bytes_of(*entry.rows), manifest.spec.dimension
+            )
             for name, entry in manifest.collections.items()
         },
         chunk_lengths={
@@ -99,7 +113,9 @@ def measure_index(index_dir: Path, now: datetime | None = None, milvus: Milvus |
     )
 
 
-def _measure_collection(entry: Collection, types: Counter[str], characters: int, text_bytes: int, dimension: int) -> CollectionStats:
+def _measure_collection(
+    entry: Collection, types: Counter[str], characters: int, text_bytes: int, dimension: int
+) -> CollectionStats:
     return CollectionStats(
         documents=entry.documents,
         chunks=entry.chunks,
@@ -122,8 +138,13 @@ def type_of(path: str) -> str:
 
 
 def count_lengths(lengths: Sequence[int]) -> list[tuple[int, int, int]]:
-    """A histogram: (from, below, number) for equal steps of a round length that cover all lengths in at most `_BINS` steps."""
-    step = next(step for power in range(1, 10) for base in (1, 2, 5) if max(lengths) < (step := base * 10**power) * _BINS)
+    """A histogram:
+
+    (from, below, number) for equal steps of a round length that cover all lengths in at most `_BINS` steps.
+    """
+    step = next(
+        step for power in range(1, 10) for base in (1, 2, 5) if max(lengths) < (step := base * 10**power) * _BINS
+    )
     counts = Counter(length // step for length in lengths)
     return [(number * step, (number + 1) * step, counts[number]) for number in range(max(counts) + 1)]
 
@@ -131,8 +152,10 @@ def count_lengths(lengths: Sequence[int]) -> list[tuple[int, int, int]]:
 def describe_stats(stats: IndexStats) -> str:
     """The stats as text, some twenty lines."""
     lines = [
-        f"{printable(stats.index_dir)}: {stats.documents} documents, {stats.chunks} chunks, {describe_bytes(stats.bytes)}, "
-        f"{describe_age(stats.age_s)} old",
+        (
+            f"{printable(stats.index_dir)}: {stats.documents} documents, {stats.chunks} chunks, "
+            f"{describe_bytes(stats.bytes)}, {describe_age(stats.age_s)} old"
+        ),
         f"embedder {printable(stats.embedder)}, dense search {_describe_dense(stats)}",
         f"types: {_listed(stats.types)}",
         "",
@@ -145,7 +168,10 @@ def describe_stats(stats: IndexStats) -> str:
         lines.append(f"{printable(name):<24} {counts}  {licences}")
     lines += ["", *_describe_failures(stats), f"chunk lengths in characters: {_listed(stats.chunk_lengths)}"]
     most = max(count for _, _, count in stats.histogram)
-    lines += [f"  {low:>6} to {high - 1:<6} {'█' * round(_BAR * count / most):<{_BAR}} {count}" for low, high, count in stats.histogram]
+    lines += [
+        f"  {low:>6} to {high - 1:<6} {'█' * round(_BAR * count / most):<{_BAR}} {count}"
+        for low, high, count in stats.histogram
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -164,7 +190,10 @@ def _describe_failures(stats: IndexStats) -> list[str]:
     total = sum(entry.skipped_count for entry in stats.collections.values())
     if not total:
         return ["every file could be read", ""]
-    lines = [f"{total} files were not read:", *(f"  {printable(path)}: {printable(reason)}" for path, reason in failures[:_SHOWN_FAILURES])]
+    lines = [
+        f"{total} files were not read:",
+        *(f"  {printable(path)}: {printable(reason)}" for path, reason in failures[:_SHOWN_FAILURES]),
+    ]
     return [*lines, *(["  ... (--json lists them)"] if total > _SHOWN_FAILURES else []), ""]
 
 
@@ -195,10 +224,19 @@ def draw_lengths(stats: IndexStats, path: Path) -> None:
     figure = Figure(figsize=(9.0, 5.0), layout="constrained")
     axes = figure.add_subplot()
     starts = [low for low, _, _ in stats.histogram]
-    axes.bar(starts, [count for _, _, count in stats.histogram], width=stats.histogram[0][1] * 0.95, align="edge", color="#0072B2")
+    axes.bar(
+        starts,
+        [count for _, _, count in stats.histogram],
+        width=stats.histogram[0][1] * 0.95,
+        align="edge",
+        color="#0072B2",
+    )
     for name in ("median", "p95"):
         axes.axvline(
-            stats.chunk_lengths[name], color="#D55E00", linestyle="-" if name == "median" else "--", label=f"{name} {stats.chunk_lengths[name]}"
+            stats.chunk_lengths[name],
+            color="#D55E00",
+            linestyle="-" if name == "median" else "--",
+            label=f"{name} {stats.chunk_lengths[name]}",
         )
     axes.set_xlabel("characters of a chunk")
     axes.set_ylabel("chunks")
@@ -207,4 +245,6 @@ def draw_lengths(stats: IndexStats, path: Path) -> None:
     try:
         figure.savefig(path, format="png", dpi=130, metadata={"Software": None})
     except OSError as error:
-        raise OutputUnwritable(f"the picture {path} cannot be written ({error.strerror or error}): name a file in a folder you can write") from error
+        raise OutputUnwritable(
+            f"the picture {path} cannot be written ({error.strerror or error}): name a file in a folder you can write"
+        ) from error

@@ -22,7 +22,9 @@ class ChipRetriever(BaseRetriever):
     retriever: Retriever
     top_k: int = 5
 
-    def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[LangchainDocument]:
+    def _get_relevant_documents(
+        self, query: str, *, run_manager: CallbackManagerForRetrieverRun
+    ) -> list[LangchainDocument]:
         return [to_langchain(hit) for hit in self.retriever.search(query, self.top_k)]
 
 

@@ -1,9 +1,9 @@
-"""Late interaction: for each token of the question the passage's token that is nearest to it, so that a passage is compared word by word and
-not by its one vector (Khattab & Zaharia, "ColBERT", SIGIR 2020).
+"""Late interaction: for each token of the question the passage's token that is nearest to it, so that a passage is
+compared word by word and not by its one vector (Khattab & Zaharia, "ColBERT", SIGIR 2020).
 
-Of a passage's token vectors only the signs are kept, a bit for each number: 48 bytes for a token of 384 dimensions, and on our questions they
-find as much as the numbers themselves. A question's tokens weigh as they are rare among the passages. It embeds nothing and chooses no
-candidates: it scores the rows that it is given.
+Of a passage's token vectors only the signs are kept, a bit for each number: 48 bytes for a token of 384 dimensions, and
+on our questions they find as much as the numbers themselves. A question's tokens weigh as they are rare among the
+passages. It embeds nothing and chooses no candidates: it scores the rows that it is given.
 
     late = LateIndex.build([pack_tokens(embedded) for embedded in ...], dimension=384)
     [scores] = late.score([question], rows)  # about the mean cosine of the question's tokens with their nearest ones
@@ -25,14 +25,17 @@ from rag.errors import IndexCorrupt
 
 Bits = NDArray[np.uint8]
 Ids = NDArray[np.uint32]
-# The cosine of a vector with its own signs, for numbers that are normally distributed: what a score is divided by to be one of cosines.
+# The cosine of a vector with its own signs, for numbers that are normally distributed: what a score is divided by to be
+# one of cosines.
 SIGN_COSINE = math.sqrt(2 / math.pi)
 LATE_FILES = ("late_bits.npy", "late_ids.npy", "late_starts.npy", "late_weights.npy")
 
 
 @dataclass(frozen=True, slots=True)
 class PackedTokens:
-    """The tokens of one passage: their ids, shape (tokens,), and the signs of their vectors, shape (tokens, dimension / 8)."""
+    """The tokens of one passage: their ids, shape (tokens,), and the signs of their vectors, shape (tokens, dimension /
+    8).
+    """
 
     ids: Ids
     bits: Bits
@@ -55,12 +58,20 @@ class LateIndex:
 
     @classmethod
     def build(cls, passages: Sequence[PackedTokens], dimension: int) -> "LateIndex":
-        """Index of the passages, in the order of their rows. A token's weight is its idf; one that no passage has weighs as the rarest."""
+        """Index of the passages, in the order of their rows.
+
+        A token's weight is its idf; one that no passage has weighs as the rarest.
+        """
         starts = np.cumsum([0, *(len(passage.ids) for passage in passages)], dtype=np.int64)
-        bits = np.concatenate([np.zeros((0, -(-dimension // 8)), dtype=np.uint8), *(passage.bits for passage in passages)])
+        bits = np.concatenate(
+            [np.zeros((0, -(-dimension // 8)), dtype=np.uint8), *(passage.bits for passage in passages)]
+        )
         ids = np.concatenate([np.zeros(0, dtype=np.uint32), *(passage.ids for passage in passages)])
-        holding = np.bincount(np.concatenate([np.zeros(0, dtype=np.uint32), *(np.unique(passage.ids) for passage in passages)]))
-        weights = np.array([idf(len(passages), int(count)) for count in (0, *holding)], dtype=np.float32)  # the first: of tokens beyond the others
+        holding = np.bincount(
+            np.concatenate([np.zeros(0, dtype=np.uint32), *(np.unique(passage.ids) for passage in passages)])
+        )
+        # The first: of tokens beyond the others
+        weights = np.array([idf(len(passages), int(count)) for count in (0, *holding)], dtype=np.float32)
         return cls(bits, ids, starts, weights, dimension)
 
     @property
@@ -74,10 +85,11 @@ class LateIndex:
         return PackedTokens(np.array(self._ids[part]), np.array(self._bits[part]))
 
     def score(self, questions: Sequence[Embedded], rows: Sequence[int]) -> list[list[float]]:
-        """For each question, of each row the weighted mean, over the question's tokens, of the best product with a token of the passage.
+        """For each question, of each row the weighted mean, over the question's tokens, of the best product with a
+        token of the passage.
 
-        Products are with signs, scaled so that they are about cosines. A row without tokens, and a question without any, scores 0. Passages
-        are unpacked once for all questions, which takes longer than to compare them.
+        Products are with signs, scaled so that they are about cosines. A row without tokens, and a question without
+        any, scores 0. Passages are unpacked once for all questions, which takes longer than to compare them.
         """
         taken = np.array(rows, dtype=np.int64)
         starts = self._starts[taken]
@@ -85,9 +97,12 @@ class LateIndex:
         filled = np.flatnonzero(sizes)
         starts, sizes = starts[filled], sizes[filled]
         scores = np.zeros((len(questions), len(rows)), dtype=np.float32)
-        tokens = np.concatenate([np.zeros((0, self._dimension), dtype=np.float32), *(question.token_vectors for question in questions)])
+        tokens = np.concatenate(
+            [np.zeros((0, self._dimension), dtype=np.float32), *(question.token_vectors for question in questions)]
+        )
         if len(filled) and len(tokens):
-            from rag.eight_bit import multiply_bits  # which loads torch: a backend without vectors of tokens does without
+            # Which loads torch: a backend without vectors of tokens does without
+            from rag.eight_bit import multiply_bits
 
             firsts = np.cumsum(sizes) - sizes  # where each row's tokens begin among those of all
             packed = self._bits[np.repeat(starts - firsts, sizes) + np.arange(sizes.sum())]
@@ -107,7 +122,9 @@ class LateIndex:
         return weights
 
     def signs(self, row: int) -> Vectors:
-        """The vectors of one passage's tokens as far as they are kept, shape (tokens, dimension), each of about the length of a cosine's."""
+        """The vectors of one passage's tokens as far as they are kept, shape (tokens, dimension), each of about the
+        length of a cosine's.
+        """
         bits = np.unpackbits(self.row(row).bits, axis=1, count=self._dimension)
         return (2.0 * bits.astype(np.float32) - 1.0) / np.float32(SIGN_COSINE * math.sqrt(self._dimension))
 
@@ -119,14 +136,19 @@ class LateIndex:
 
     @classmethod
     def load(cls, folder: Path, count: int, dimension: int) -> "LateIndex":
-        """Open what `save` wrote, arrays memory-mapped. Raises IndexCorrupt where they do not fit together or are not of `count` passages."""
+        """Open what `save` wrote, arrays memory-mapped.
+
+        Raises IndexCorrupt where they do not fit together or are not of `count` passages.
+        """
         try:
             bits = map_array(folder / LATE_FILES[0], np.dtype(np.uint8), -(-dimension // 8))
             ids = map_array(folder / LATE_FILES[1], np.dtype(np.uint32))
             starts = map_array(folder / LATE_FILES[2], np.dtype(np.int64))
             weights = map_array(folder / LATE_FILES[3], np.dtype(np.float32))
         except ValueError as error:
-            raise IndexCorrupt(f"the token vectors in {folder} cannot be read ({error}), or do not fit together: build the index again") from error
+            raise IndexCorrupt(
+                f"the token vectors in {folder} cannot be read ({error}), or do not fit together: build the index again"
+            ) from error
         if len(starts) != count + 1 or len(bits) != len(ids) or not is_rising(starts, len(ids)) or not len(weights):
             raise IndexCorrupt(f"the token vectors in {folder} do not fit together: build the index again")
         return cls(bits, ids, starts, np.array(weights), dimension)

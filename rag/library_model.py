@@ -23,20 +23,25 @@ class LibraryModel:
 
     def __init__(self, folder: Path, adapter: Path | None, bits: int) -> None:
         """bits: of the numbers that are multiplied, 16 (bfloat16) or 32. Raises EmbedderUnavailable."""
-        transformers_logging.disable_progress_bar()  # ours tells how far the build is; a bar over loading weights only mixes in
+        # Ours tells how far the build is; a bar over loading weights only mixes in
+        transformers_logging.disable_progress_bar()
         try:
             self._model = SentenceTransformer(str(folder), device="cpu", local_files_only=True, trust_remote_code=False)
             if adapter:
                 from peft import PeftModel
 
-                PeftModel.from_pretrained(self._model[0].auto_model, str(adapter)).merge_and_unload()  # into the model's own layers
+                # Into the model's own layers
+                PeftModel.from_pretrained(self._model[0].auto_model, str(adapter)).merge_and_unload()
         except (OSError, ValueError, KeyError, RuntimeError) as error:
-            raise EmbedderUnavailable(f"the embedding model in {folder} cannot be loaded ({error}): is the folder complete?") from error
+            raise EmbedderUnavailable(
+                f"the embedding model in {folder} cannot be loaded ({error}): is the folder complete?"
+            ) from error
         if bits == 16:
             self._model.to(torch.bfloat16)
 
     def __call__(self, ids: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
-        """Of the tokens of some texts: a vector of each text, shape (texts, dimension), and those of its tokens, shape (tokens, dimension).
+        """Of the tokens of some texts: a vector of each text, shape (texts, dimension), and those of its tokens, shape
+        (tokens, dimension).
 
         Each has length 1.
         """
@@ -47,5 +52,8 @@ class LibraryModel:
         features = {"input_ids": padded, "attention_mask": mask, "token_type_ids": np.zeros_like(padded)}
         with torch.inference_mode():
             output = self._model({name: torch.from_numpy(values) for name, values in features.items()})
-            vectors, tokens = (torch.nn.functional.normalize(output[name].float(), dim=-1) for name in ("sentence_embedding", "token_embeddings"))
+            vectors, tokens = (
+                torch.nn.functional.normalize(output[name].float(), dim=-1)
+                for name in ("sentence_embedding", "token_embeddings")
+            )
             return vectors.numpy(), [own[: len(one)].numpy() for own, one in zip(tokens, ids, strict=True)]

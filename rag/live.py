@@ -1,10 +1,12 @@
-"""The newest index of a folder, for a program that runs for weeks: a build replaces the index, and the next question is searched in the new one.
+"""The newest index of a folder, for a program that runs for weeks: a build replaces the index, and the next question is
+searched in the new one.
 
-A thread looks at the manifest once a second and opens what is new; no question waits for that. A question keeps the index that it began with,
-whose files and memory are let go when the last such question has ended. It searches nothing itself and knows nothing of HTTP.
+A thread looks at the manifest once a second and opens what is new; no question waits for that. A question keeps the
+index that it began with, whose files and memory are let go when the last such question has ended. It searches nothing
+itself and knows nothing of HTTP.
 
-What was removed must not be found any more. So where the new index cannot be opened the old one is given up all the same: `current` then says
-why, until what lies in the folder can be opened.
+What was removed must not be found any more. So where the new index cannot be opened the old one is given up all the
+same: `current` then says why, until what lies in the folder can be opened.
 
     index = LiveRetriever.open(Path("indexes/starter"), settings)
     with index.watched(): index.current().search("how do I repair antenna violations?")
@@ -27,7 +29,8 @@ from rag.selection import select_collections
 from rag.settings import RagSettings
 
 LOOK_EVERY_S = 1.0
-RETRY_EVERY_S = 5.0  # a damaged index is read again to see whether it has been repaired: seldom, since a large one takes a second
+# A damaged index is read again to see whether it has been repaired: seldom, since a large one takes a second
+RETRY_EVERY_S = 5.0
 OPENING_S = 3.0  # how long the old index may be searched while the new one is opened, which takes under a second
 log = logging.getLogger("chipalign.index")
 
@@ -99,12 +102,17 @@ class LiveRetriever:
         return cls(index_dir, settings, Retriever.open(index_dir, settings, reads=True), seen)
 
     def current(self) -> Retriever | NoIndex:
-        """The index to answer one question from; it stays as it is. It reads no file. Raises IndexUnusable, with the reason."""
+        """The index to answer one question from; it stays as it is.
+
+        It reads no file. Raises IndexUnusable, with the reason.
+        """
         served = self._served
         if served is None:
             raise IndexUnusable(self._failure)
         if monotonic() > self._give_up_at:
-            raise IndexUnusable(f"the index in {self._index_dir} was built again and is still being opened: ask again in a moment")
+            raise IndexUnusable(
+                f"the index in {self._index_dir} was built again and is still being opened: ask again in a moment"
+            )
         return served
 
     @contextmanager
@@ -142,7 +150,8 @@ class LiveRetriever:
             was_missing, self._was_missing = self._was_missing, not sign
             if sign == self._seen and monotonic() < self._retry_at:
                 return
-            if not sign and not was_missing:  # a folder that is being exchanged lacks its manifest for a moment: look once more
+            # A folder that is being exchanged lacks its manifest for a moment: look once more
+            if not sign and not was_missing:
                 return
             self._take(sign)
 
@@ -173,7 +182,10 @@ class LiveRetriever:
             return self._open_with_new_embedder()
 
     def _open_with_new_embedder(self) -> Retriever:
-        """Open the embedder again too: perhaps it was trained again under its old name, and the index built with it. Raises RagError."""
+        """Open the embedder again too: perhaps it was trained again under its old name, and the index built with it.
+
+        Raises RagError.
+        """
         try:
             retriever = Retriever.open(self._index_dir, self._settings, reads=True)
         except IndexMismatch as error:
@@ -184,9 +196,11 @@ class LiveRetriever:
 
 
 def _sign_of(index_dir: Path) -> Sign:
-    """What tells the folder's manifest from the one before it; empty where there is none, the error's number where it cannot be read.
+    """What tells the folder's manifest from the one before it; empty where there is none, the error's number where it
+    cannot be read.
 
-    It follows the path anew. It opens the file, since a network file system tells the state of an open file as it is, and that of a path as it was.
+    It follows the path anew. It opens the file, since a network file system tells the state of an open file as it is,
+    and that of a path as it was.
     """
     try:
         handle = os.open(index_dir / MANIFEST, os.O_RDONLY | os.O_NONBLOCK)  # a pipe of that name must not hold us up

@@ -1,6 +1,9 @@
-"""The manifest of an index directory: what the index is made of and with, and which files it has. It is the commit point of a build.
+"""The manifest of an index directory: what the index is made of and with, and which files it has.
 
-It opens no index. The files it names lie in one generation folder; a name of a file outside the index directory is refused.
+It is the commit point of a build.
+
+It opens no index. The files it names lie in one generation folder; a name of a file outside the index directory is
+refused.
 
     manifest = read_manifest(Path("indexes/starter")); manifest.collections["openroad"].chunks
 """
@@ -28,8 +31,9 @@ FORMAT = 4  # of the manifest and the files it names
 MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 64 * 2**20  # it is read whole; skipped files, its longest part, take some 100 KB for a collection
 MAX_SKIPPED = 1000  # skipped files that a collection lists by name; the others are only counted
-# A file up to this size is hashed whole whenever the index opens (16 MiB take some 10 ms), a larger one in 64 pieces spread over it:
-# that finds a file that is cut, of another build or empty after a crash; `index verify` reads every byte.
+# A file up to this size is hashed whole whenever the index opens (16 MiB take some 10 ms), a larger one in 64 pieces
+# spread over it: that finds a file that is cut, of another build or empty after a crash; `index verify` reads every
+# byte.
 WHOLE_BYTES = 16 * 2**20
 GENERATION = re.compile(r"generation-[0-9a-f]{12}")
 _FILE_NAME = re.compile(r"\w[\w.-]*")
@@ -38,7 +42,9 @@ _PIECES, _PIECE_BYTES = 64, 64 * 2**10
 
 @dataclass(frozen=True, slots=True)
 class IndexSpec:
-    """What decides the content of an index besides the documents: two indexes with equal specs may stand in for each other."""
+    """What decides the content of an index besides the documents: two indexes with equal specs may stand in for each
+    other.
+    """
 
     format: int
     embedder: str
@@ -50,7 +56,9 @@ class IndexSpec:
     tokenizer_version: int
 
     def differences(self, other: "IndexSpec") -> list[str]:
-        """Each difference that matters, with this spec's value and the other's; another name for the same embedder does not."""
+        """Each difference that matters, with this spec's value and the other's; another name for the same embedder does
+        not.
+        """
         differing = [item.name for item in fields(self) if getattr(self, item.name) != getattr(other, item.name)]
         if alike(self.embedder_fingerprint, other.embedder_fingerprint):
             differing = [name for name in differing if name not in ("embedder", "embedder_fingerprint")]
@@ -65,7 +73,10 @@ class IndexSpec:
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """One collection of an index. Its chunks are the rows from `first_row` on; `skipped` holds (path, reason) of files that were not read."""
+    """One collection of an index.
+
+    Its chunks are the rows from `first_row` on; `skipped` holds (path, reason) of files that were not read.
+    """
 
     documents: int
     chunks: int
@@ -84,7 +95,9 @@ class Collection:
 
 @dataclass(frozen=True, slots=True)
 class FileRecord:
-    """A file of a generation: its size, SHA-256, and the SHA-256 of its pieces where it is too large to be hashed at each opening."""
+    """A file of a generation: its size, SHA-256, and the SHA-256 of its pieces where it is too large to be hashed at
+    each opening.
+    """
 
     bytes: int
     sha256: str
@@ -111,11 +124,14 @@ class Manifest:
 
 
 def spec_of(settings: RagSettings, embedder: TextEmbedder) -> IndexSpec:
-    """The spec that an index built with these settings has. Raises SettingsError where chunks would not fit the embedder."""
+    """The spec that an index built with these settings has.
+
+    Raises SettingsError where chunks would not fit the embedder.
+    """
     if settings.chunk_tokens > embedder.max_tokens:
         raise SettingsError(
-            f"CHIPALIGN_CHUNK_TOKENS={settings.chunk_tokens} is more than the {embedder.max_tokens} tokens that {embedder.name} reads: "
-            f"set it to at most {embedder.max_tokens}"
+            f"CHIPALIGN_CHUNK_TOKENS={settings.chunk_tokens} is more than the {embedder.max_tokens} tokens that "
+            f"{embedder.name} reads: set it to at most {embedder.max_tokens}"
         )
     return IndexSpec(
         format=FORMAT,
@@ -137,18 +153,31 @@ def read_manifest(index_dir: Path) -> Manifest:
     path = index_dir / MANIFEST
     try:
         if path.exists() and (not path.is_file() or path.stat().st_size > MAX_MANIFEST_BYTES):
-            raise IndexCorrupt(f"{path} cannot be read (it is no file, or one of over {MAX_MANIFEST_BYTES} bytes): build the index again")
+            raise IndexCorrupt(
+                f"{path} cannot be read (it is no file, or one of over {MAX_MANIFEST_BYTES} bytes): build the index "
+                "again"
+            )
         data = parse_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
-        raise IndexNotFound(f"no index in {index_dir}: build one with `chipalign index build --out {index_dir} SOURCE...`") from None
+        raise IndexNotFound(
+            f"no index in {index_dir}: build one with `chipalign index build --out {index_dir} SOURCE...`"
+        ) from None
     except OSError as error:
-        raise IndexCorrupt(f"{path} cannot be read ({error.strerror or error}): check the folder, or build the index again") from error
+        raise IndexCorrupt(
+            f"{path} cannot be read ({error.strerror or error}): check the folder, or build the index again"
+        ) from error
     except ValueError as error:
         raise IndexCorrupt(f"{path} is no manifest ({error}): build the index again") from error
-    if not isinstance(data, dict) or not isinstance(data.get("spec"), dict) or not isinstance(data["spec"].get("format"), int):
+    if (
+        not isinstance(data, dict)
+        or not isinstance(data.get("spec"), dict)
+        or not isinstance(data["spec"].get("format"), int)
+    ):
         raise IndexCorrupt(f"{path} is not a manifest of this program: build the index again")
     if (found := data["spec"]["format"]) != FORMAT:
-        raise IndexMismatch(f"the index in {index_dir} has format {found}, this program reads {FORMAT}: build it again from its sources")
+        raise IndexMismatch(
+            f"the index in {index_dir} has format {found}, this program reads {FORMAT}: build it again from its sources"
+        )
     try:
         manifest: Manifest = convert(Manifest, data)
         if datetime.fromisoformat(manifest.created).tzinfo is None:
@@ -158,7 +187,9 @@ def read_manifest(index_dir: Path) -> Manifest:
     for name in (*manifest.files, f"{manifest.generation}/file"):
         folder, _, file = name.partition("/")
         if folder != manifest.generation or not GENERATION.fullmatch(folder) or not _FILE_NAME.fullmatch(file):
-            raise IndexCorrupt(f"the manifest in {index_dir} names the file {name!r} outside its folder: build the index again")
+            raise IndexCorrupt(
+                f"the manifest in {index_dir} names the file {name!r} outside its folder: build the index again"
+            )
     return manifest
 
 
@@ -169,8 +200,8 @@ def describe_file(path: Path) -> FileRecord:
 
 
 def check_files(index_dir: Path, manifest: Manifest, every_byte: bool = False) -> Iterator[str]:
-    """Yield what is wrong with each file that is not the one that was built: by its size and its hash, of a large file by the hash of its
-    pieces unless `every_byte`. Raises OSError for a file that is not there or cannot be read.
+    """Yield what is wrong with each file that is not the one that was built: by its size and its hash, of a large file
+    by the hash of its pieces unless `every_byte`. Raises OSError for a file that is not there or cannot be read.
     """
     for name, record in manifest.files.items():
         path = index_dir / name
@@ -202,7 +233,9 @@ def _hash_pieces(path: Path) -> str:
 
 
 def flush(path: Path) -> None:
-    """Bring a file's content, or a folder's list of names, to the disk: a power cut must not leave a manifest over empty files."""
+    """Bring a file's content, or a folder's list of names, to the disk: a power cut must not leave a manifest over
+    empty files.
+    """
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,7 +1,7 @@
 """Manual pages in troff's `man` and `mdoc` macros to blocks with heading paths, an option standing over what it does.
 
-A reader of its own for the macros that manual pages use, with simple `tbl` tables; it runs no troff: requests that compute or define
-are passed over. A generated page that only loads another one (`.so`) holds no text.
+A reader of its own for the macros that manual pages use, with simple `tbl` tables; it runs no troff: requests that
+compute or define are passed over. A generated page that only loads another one (`.so`) holds no text.
 
     parse_man(".TH LS 1\n.SH NAME\nls \\- list").title == "ls - list"
 """
@@ -21,15 +21,82 @@ from rag.blocks import (
 from rag.errors import ParseFailed
 
 _ESCAPES = {
-    "-": "-", "&": "", "e": "\\", "\\": "\\", " ": " ", "~": " ", "0": " ", "|": "", "^": "", "%": "", "c": "", "/": "", ",": "", ":": "",
-    "'": "'", "`": "`", ".": ".", "t": "\t", "d": "", "u": "", "p": "", "{": "", "}": "", "a": "", ")": "",
-}  # fmt: skip
+    "-": "-",
+    "&": "",
+    "e": "\\",
+    "\\": "\\",
+    " ": " ",
+    "~": " ",
+    "0": " ",
+    "|": "",
+    "^": "",
+    "%": "",
+    "c": "",
+    "/": "",
+    ",": "",
+    ":": "",
+    "'": "'",
+    "`": "`",
+    ".": ".",
+    "t": "\t",
+    "d": "",
+    "u": "",
+    "p": "",
+    "{": "",
+    "}": "",
+    "a": "",
+    ")": "",
+}
 _GLYPHS = {
-    "bu": "•", "em": "—", "en": "–", "hy": "-", "aq": "'", "dq": '"', "lq": '"', "rq": '"', "oq": "'", "cq": "'", "ga": "`", "ha": "^", "ti": "~",
-    "rs": "\\", "co": "(c)", "rg": "(R)", "tm": "(TM)", "mu": "x", "de": "°", "<=": "<=", ">=": ">=", "!=": "!=", "+-": "+-", "->": "->", "<-": "<-",
-    "at": "@", "sh": "#", "Do": "$", "lB": "[", "rB": "]", "lC": "{", "rC": "}", "ba": "|", "sl": "/", "**": "*", "pl": "+", "mi": "-", "eq": "=",
-    "Fo": '"', "Fc": '"', "fo": "'", "fc": "'", "R": "(R)", "Tm": "(TM)", "L\"": '"', "R\"": '"', "C`": "", "C'": "",
-}  # fmt: skip
+    "bu": "•",
+    "em": "—",
+    "en": "–",
+    "hy": "-",
+    "aq": "'",
+    "dq": '"',
+    "lq": '"',
+    "rq": '"',
+    "oq": "'",
+    "cq": "'",
+    "ga": "`",
+    "ha": "^",
+    "ti": "~",
+    "rs": "\\",
+    "co": "(c)",
+    "rg": "(R)",
+    "tm": "(TM)",
+    "mu": "x",
+    "de": "°",
+    "<=": "<=",
+    ">=": ">=",
+    "!=": "!=",
+    "+-": "+-",
+    "->": "->",
+    "<-": "<-",
+    "at": "@",
+    "sh": "#",
+    "Do": "$",
+    "lB": "[",
+    "rB": "]",
+    "lC": "{",
+    "rC": "}",
+    "ba": "|",
+    "sl": "/",
+    "**": "*",
+    "pl": "+",
+    "mi": "-",
+    "eq": "=",
+    "Fo": '"',
+    "Fc": '"',
+    "fo": "'",
+    "fc": "'",
+    "R": "(R)",
+    "Tm": "(TM)",
+    'L"': '"',
+    'R"': '"',
+    "C`": "",
+    "C'": "",
+}
 _ESCAPE = re.compile(
     r"\\(?:f(?:\[[^\]]*\]|\(..|.)|s[-+]?(?:\[[^\]]*\]|'[^']*'|\(..|\d{1,2}|)|[mMFgkVYO](?:\[[^\]]*\]|\(..|.)"
     r"|\*(?:\[(?P<longstring>[^\]]*)\]|\((?P<string>..)|(?P<one>.))|\[(?P<long>[^\]]*)\]|\((?P<glyph>..)"
@@ -43,7 +110,10 @@ _NAME_LINE = re.compile(r"^(\S.*?)\s+[-–—]+\s+(.*)$")
 
 
 def parse_man(text: str) -> Parsed:
-    """Title (`name - what it is`, from the NAME section) and blocks. Raises ParseFailed for a text that has no manual page's macros."""
+    """Title (`name - what it is`, from the NAME section) and blocks.
+
+    Raises ParseFailed for a text that has no manual page's macros.
+    """
     if not re.search(r"^[.'][ \t]*(?:TH|Dd|SH|Sh)\b", text, re.MULTILINE):
         only = re.search(r"^\.so +(\S+)", text, re.MULTILINE)
         raise ParseFailed(
@@ -80,7 +150,10 @@ def split_arguments(text: str) -> list[str]:
 
 
 class _ManReader:
-    """Reads lines into `blocks`. The path is section, subsection, and the tag (an option) of the paragraph being read."""
+    """Reads lines into `blocks`.
+
+    The path is section, subsection, and the tag (an option) of the paragraph being read.
+    """
 
     def __init__(self) -> None:
         self.title = ""
@@ -164,7 +237,9 @@ class _ManReader:
             self._subsection = heading
 
     def _read_item(self, arguments: list[str], is_mdoc: bool) -> None:
-        """`.IP tag`: a bullet makes a list item, any other tag stands over its paragraph; without one the paragraph goes on."""
+        """`.IP tag`: a bullet makes a list item, any other tag stands over its paragraph; without one the paragraph
+        goes on.
+        """
         self._flush()
         tag = (_print_mdoc("It", arguments) if is_mdoc else " ".join(arguments)).strip()
         if tag in ("•", "*", "o", "-", "+", "·", "—"):
@@ -251,7 +326,9 @@ def _print_mdoc(name: str, arguments: list[str]) -> str:
 
 
 def _table_rows(lines: list[str]) -> list[list[str]]:
-    """The rows of a `tbl` table: after the options (`;`) and the format (up to `.`), cells separated by tabs or by the table's own mark."""
+    """The rows of a `tbl` table: after the options (`;`) and the format (up to `.`), cells separated by tabs or by the
+    table's own mark.
+    """
     text = "\n".join(lines)
     options = re.match(r"[^\n]*;[ \t]*\n", text)
     mark = re.search(r"tab ?\((.)\)", options[0]) if options else None

@@ -1,7 +1,7 @@
 """Markdown, with the MyST additions that documentation sites use, to blocks with heading paths.
 
-It renders nothing: blocks are slices of the source (by markdown-it's line maps) with link targets, HTML tags and MyST marks
-taken out, so that a passage reads as its author wrote it.
+It renders nothing: blocks are slices of the source (by markdown-it's line maps) with link targets, HTML tags and MyST
+marks taken out, so that a passage reads as its author wrote it.
 
     parse_markdown("# Title\n\nText.").title == "Title"
 """
@@ -29,7 +29,8 @@ _SILENT_DIRECTIVES = frozenset(
 )
 
 _COLON_FENCE = re.compile(r"^(\s*):{3,}\s*(?:\{([\w:-]+)\}\s*(.*))?$", re.IGNORECASE)
-# Each part stops where the next match could begin: otherwise a text of openings that nothing closes would be read once for each of them.
+# Each part stops where the next match could begin: otherwise a text of openings that nothing closes would be read once
+# for each of them.
 _IMAGE = re.compile(r"!\[((?:[^\]!]|!(?!\[))*)\]\((?:[^)!]|!(?!\[))*\)")
 _LINK = re.compile(r"\[([^\[\]]*(?:\[[^\[\]]*\][^\[\]]*)*)\]\((?:[^()\s]|\([^()]*\))*(?:\s+\"[^\"]*\")?\)")
 _TAG_NAMES = r"a|b|br|center|code|dd|details|div|dl|dt|em|h\d|hr|i|img|kbd|li|ol|p|span|strong|sub|summary|sup|table|tbody|td|th|thead|tr|ul"
@@ -97,7 +98,9 @@ def _join_rows(table: str) -> str:
 
 
 def _read_fence(token: Token, headings: HeadingStack) -> list[Block]:
-    """A code fence, or a MyST directive written as one; an admonition's body is Markdown again, under the same headings."""
+    """A code fence, or a MyST directive written as one; an admonition's body is Markdown again, under the same
+    headings.
+    """
     directive = re.match(r"\{([\w:.-]+)\}\s*(.*)", token.info.strip())
     body = token.content.splitlines()
     if not directive:

@@ -1,7 +1,7 @@
 """The measures of retrieval and their uncertainty. Pure mathematics: numbers in, numbers out.
 
-A question's result is a list of ranks: for each passage that one would want, the rank (from 1) at which it was found, or
-None. What a passage is and how it was searched is for others to know.
+A question's result is a list of ranks: for each passage that one would want, the rank (from 1) at which it was found,
+or None. What a passage is and how it was searched is for others to know.
 
     recall_at([2, None, 7], k=5)  # one of three: 0.333
     estimate_means(values)  # a mean per column with its 95 % bootstrap interval
@@ -35,7 +35,9 @@ class Estimate:
 
 
 def find_ranks(ranking: Sequence[str], wanted: Sequence[Collection[str]]) -> list[int | None]:
-    """For each wanted passage the rank, from 1, of the first id in `ranking` that stands for it (several ids may), or None."""
+    """For each wanted passage the rank, from 1, of the first id in `ranking` that stands for it (several ids may), or
+    None.
+    """
     return [next((rank for rank, found in enumerate(ranking, start=1) if found in ids), None) for ids in wanted]
 
 
@@ -50,10 +52,11 @@ def reciprocal_rank(ranks: Ranks) -> float:
 
 
 def ndcg_at(ranks: Ranks, k: int) -> float:
-    """Normalised discounted cumulative gain of the first `k` hits; a hit counts 1 where it is a wanted passage not seen before, else 0.
+    """Normalised discounted cumulative gain of the first `k` hits; a hit counts 1 where it is a wanted passage not seen
+    before, else 0.
 
-    DCG = sum of 1 / log2(rank + 1); Järvelin & Kekäläinen, "Cumulated gain-based evaluation of IR techniques", TOIS 2002. The
-    ideal list has all wanted passages in front. One hit that stands for two wanted passages counts once.
+    DCG = sum of 1 / log2(rank + 1); Järvelin & Kekäläinen, "Cumulated gain-based evaluation of IR techniques", TOIS
+    2002. The ideal list has all wanted passages in front. One hit that stands for two wanted passages counts once.
     """
     gained = sum(_discount(rank) for rank in {rank for rank in ranks if rank is not None and rank <= k})
     return gained / sum(_discount(rank) for rank in range(1, min(len(ranks), k) + 1))
@@ -70,10 +73,12 @@ def measure_question(ranks: Ranks, cutoffs: Sequence[int] = CUTOFFS) -> dict[str
 
 
 def estimate_means(values: Values, resamples: int = RESAMPLES, seed: int = SEED) -> list[Estimate]:
-    """The mean of each column with its 95 % percentile bootstrap interval over the rows; `values` has shape (questions, columns).
+    """The mean of each column with its 95 % percentile bootstrap interval over the rows; `values` has shape (questions,
+    columns).
 
-    Questions are drawn with replacement and all columns see the same draws, so that columns compare (a paired bootstrap):
-    for two systems give the differences per question. Efron & Tibshirani, "An Introduction to the Bootstrap", 1993, ch. 13.
+    Questions are drawn with replacement and all columns see the same draws, so that columns compare (a paired
+    bootstrap): for two systems give the differences per question. Efron & Tibshirani, "An Introduction to the
+    Bootstrap", 1993, ch. 13.
     """
     count = len(values)
     rng = np.random.default_rng(seed)
@@ -84,11 +89,15 @@ def estimate_means(values: Values, resamples: int = RESAMPLES, seed: int = SEED)
         means.append(times @ values / count)
     tail = (1.0 - LEVEL) / 2
     lows, highs = np.quantile(np.concatenate(means), [tail, 1.0 - tail], axis=0)
-    return [Estimate(float(mean), float(low), float(high)) for mean, low, high in zip(values.mean(axis=0), lows, highs, strict=True)]
+    return [
+        Estimate(float(mean), float(low), float(high))
+        for mean, low, high in zip(values.mean(axis=0), lows, highs, strict=True)
+    ]
 
 
 def estimate_share(successes: int, total: int) -> Estimate | None:
-    """A share with Wilson's 95 % score interval, which stays honest at 0 and 1 where a bootstrap has no width; None of nothing.
+    """A share with Wilson's 95 % score interval, which stays honest at 0 and 1 where a bootstrap has no width; None of
+    nothing.
 
     Wilson, "Probable inference, the law of succession, and statistical inference", JASA 1927.
     """
@@ -103,9 +112,12 @@ def estimate_share(successes: int, total: int) -> Estimate | None:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """How often "not in these documents" was said, and was right. `precision` is of what was said, `recall` of what should have been.
+    """How often "not in these documents" was said, and was right.
 
-    Both are None where no question is unanswerable: then there is nothing to be right about, and `said_wrongly` tells all.
+    `precision` is of what was said, `recall` of what should have been.
+
+    Both are None where no question is unanswerable: then there is nothing to be right about, and `said_wrongly` tells
+    all.
     """
 
     said_rightly: int
@@ -128,7 +140,9 @@ def judge_decision(answerable: Sequence[bool], answered: Sequence[bool]) -> Deci
 
 @dataclass(frozen=True, slots=True)
 class ReliabilityBin:
-    """Questions whose best passage scored between `low` and `high`: how many, what share the documents answer, what share was held answerable."""
+    """Questions whose best passage scored between `low` and `high`: how many, what share the documents answer, what
+    share was held answerable.
+    """
 
     low: float
     high: float
@@ -137,12 +151,19 @@ class ReliabilityBin:
     answered: float
 
 
-def tabulate_reliability(scores: Sequence[float], answerable: Sequence[bool], answered: Sequence[bool], bins: int = 5) -> list[ReliabilityBin]:
-    """Questions in at most `bins` groups of (nearly) equal size by rising score. A score can be trusted as far as `answerable` rises with it."""
+def tabulate_reliability(
+    scores: Sequence[float], answerable: Sequence[bool], answered: Sequence[bool], bins: int = 5
+) -> list[ReliabilityBin]:
+    """Questions in at most `bins` groups of (nearly) equal size by rising score.
+
+    A score can be trusted as far as `answerable` rises with it.
+    """
     rows = np.argsort(np.asarray(scores, dtype=np.float64), kind="stable")
     return [_describe_bin(part, scores, answerable, answered) for part in np.array_split(rows, bins) if len(part)]
 
 
-def _describe_bin(rows: NDArray[np.intp], scores: Sequence[float], answerable: Sequence[bool], answered: Sequence[bool]) -> ReliabilityBin:
+def _describe_bin(
+    rows: NDArray[np.intp], scores: Sequence[float], answerable: Sequence[bool], answered: Sequence[bool]
+) -> ReliabilityBin:
     shares = [sum(flags[row] for row in rows) / len(rows) for flags in (answerable, answered)]
     return ReliabilityBin(scores[rows[0]], scores[rows[-1]], len(rows), *shares)

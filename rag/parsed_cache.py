@@ -1,7 +1,8 @@
-"""What was parsed of PDF, Word and HTML files before, by content: the second build of an index does not read a manual's thousand pages again.
+"""What was parsed of PDF, Word and HTML files before, by content: the second build of an index does not read a manual's
+thousand pages again.
 
-It holds nothing that cannot be made anew: a missing, damaged or unwritable entry only costs the time to parse. Entries that no build has used
-for `MAX_AGE_DAYS` are removed.
+It holds nothing that cannot be made anew: a missing, damaged or unwritable entry only costs the time to parse. Entries
+that no build has used for `MAX_AGE_DAYS` are removed.
 
     cache = ParsedCache(settings.home / "parsed")
     parsed = cache.read("manual.pdf", content)
@@ -71,7 +72,9 @@ def _key(name: str, content: bytes) -> str:
 
 @cache
 def _program() -> str:
-    """A hash of this package's code and of its libraries' versions: another parser may read the same file in another way."""
+    """A hash of this package's code and of its libraries' versions: another parser may read the same file in another
+    way.
+    """
     digest = hashlib.sha256(" ".join(f"{name}=={metadata.version(name)}" for name in _LIBRARIES).encode())
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())

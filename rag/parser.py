@@ -1,7 +1,7 @@
 """A file to a title and blocks, by the kind of file that its name says: the table of formats.
 
-It opens no files (`reader` does) and cuts nothing (`chunker` does). A new format is a function `parse_<format>(text or bytes) -> Parsed` in
-a file of its own and a row here.
+It opens no files (`reader` does) and cuts nothing (`chunker` does). A new format is a function `parse_<format>(text or
+bytes) -> Parsed` in a file of its own and a row here.
 
     parse("src/grt/README.md", text).blocks[0].heading_path
 """
@@ -37,8 +37,9 @@ MAX_HEADING_LEVELS = 16  # each chunk repeats them; documents have six, with opt
 class Format:
     """How one kind of file, which people call `name`, is read: by `parse_text` (its text) or by `parse_bytes`.
 
-    `keeps_text`: the document keeps the file's own text; of the others it keeps the blocks, written as text. `parse_head`: reads what there
-    is of a file that is too large to be read whole; without it such a file is refused. `keeps_name`: its title is its file's name.
+    `keeps_text`: the document keeps the file's own text; of the others it keeps the blocks, written as text.
+    `parse_head`: reads what there is of a file that is too large to be read whole; without it such a file is refused.
+    `keeps_name`: its title is its file's name.
     """
 
     name: str = ""
@@ -73,7 +74,10 @@ _HTML = Format("HTML", parse_bytes=parse_html)
 _CSV = Format("CSV", parse_csv, keeps_name=True)
 _MAN = Format("man page", parse_man)
 # Sections 1 to 9 and n, alone or with what Perl, OpenSSL, Tcl and others append to them.
-_MAN_SUFFIXES = [f".{section}{extra}" for section, extra in product("123456789", ("", "p", "pm", "perl", "ssl", "tcl", "tk", "x", "posix"))]
+_MAN_SUFFIXES = [
+    f".{section}{extra}"
+    for section, extra in product("123456789", ("", "p", "pm", "perl", "ssl", "tcl", "tk", "x", "posix"))
+]
 
 FORMATS: dict[str, Format] = {
     **dict.fromkeys((".md", ".markdown", ".mdown"), _MARKDOWN),
@@ -130,7 +134,9 @@ def read_file(
 
 
 def parse(path: str, text: str, is_whole: bool = True) -> Parsed:
-    """Title (the file's name where the text has none) and blocks of one file that is text; `is_whole` is false where its end is missing."""
+    """Title (the file's name where the text has none) and blocks of one file that is text; `is_whole` is false where
+    its end is missing.
+    """
     found = format_of(path) or _TEXT
     parse_text = found.parse_text if is_whole or not found.parse_head else found.parse_head
     if parse_text is None:
@@ -151,7 +157,10 @@ def parse_document(document: Document) -> tuple[Block, ...]:
 
 
 def decode(content: bytes) -> str:
-    """The text of a file: UTF-8, with unix line ends. Raises ParseFailed for binary content, other encodings and empty files."""
+    """The text of a file:
+
+    UTF-8, with unix line ends. Raises ParseFailed for binary content, other encodings and empty files.
+    """
     if b"\0" in content:
         raise ParseFailed("binary, not text")
     try:
@@ -171,11 +180,16 @@ def _bound(path: str, parsed: Parsed, found: Format) -> Parsed:
 
 
 def _is_short(heading_path: tuple[str, ...]) -> bool:
-    return len(heading_path) <= MAX_HEADING_LEVELS and all(len(heading) <= MAX_HEADING_CHARACTERS for heading in heading_path)
+    return len(heading_path) <= MAX_HEADING_LEVELS and all(
+        len(heading) <= MAX_HEADING_CHARACTERS for heading in heading_path
+    )
 
 
 def _shorten(block: Block) -> Block:
-    return replace(block, heading_path=tuple(heading[:MAX_HEADING_CHARACTERS] for heading in block.heading_path[:MAX_HEADING_LEVELS]))
+    return replace(
+        block,
+        heading_path=tuple(heading[:MAX_HEADING_CHARACTERS] for heading in block.heading_path[:MAX_HEADING_LEVELS]),
+    )
 
 
 def _title_from_path(path: str) -> str:

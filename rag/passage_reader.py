@@ -1,7 +1,8 @@
 """A question and a passage read together by a small transformer: how likely the passage answers, and each piece of it.
 
-An embedder sees a passage without the question; a reader sees both at once (a cross-encoder: Nogueira & Cho, "Passage Re-ranking with BERT", arXiv
-1901.04085), which takes far longer and is done for few passages. It chooses no passage and cuts none.
+An embedder sees a passage without the question; a reader sees both at once (a cross-encoder: Nogueira & Cho, "Passage
+Re-ranking with BERT", arXiv 1901.04085), which takes far longer and is done for few passages. It chooses no passage and
+cuts none.
 
     reader = PassageReader.find("adapter:minilm-l6-reader")
     [reading] = reader.read("How do I fix antennas?", [chunk])
@@ -62,7 +63,9 @@ class Reading:
     starts: NDArray[np.int64]  # where each of them begins in the text
 
     def pieces(self, spans: Sequence[tuple[int, int]]) -> list[float]:
-        """For each piece of the text, by its first character and the one after its last, the logarithm of the odds that it answers."""
+        """For each piece of the text, by its first character and the one after its last, the logarithm of the odds that
+        it answers.
+        """
         bounds = np.searchsorted(
             self.starts, np.array(spans, dtype=np.int64).reshape(-1, 2)
         )  # tokens stand in the order of the text
@@ -109,7 +112,9 @@ class Pairing:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Tokens that are read together, and which of the two each is of, 0 or 1; the passage's text begins at `begins`, its tokens at `starts` in it."""
+    """Tokens that are read together, and which of the two each is of, 0 or 1; the passage's text begins at `begins`,
+    its tokens at `starts` in it.
+    """
 
     ids: NDArray[np.int64]
     kinds: NDArray[np.int64]
@@ -121,7 +126,9 @@ class PassageReader:
     """A reader in a folder, with the embedding model that it was made from. Safe to call from many threads."""
 
     def __init__(self, folder: Path, threads: int = 0, bits: int = 8) -> None:
-        """threads: that read at a time, 0 for as many as torch would take; bits: of the numbers that are multiplied, 8 or 32."""
+        """threads: that read at a time, 0 for as many as torch would take; bits: of the numbers that are multiplied, 8
+        or 32.
+        """
         self._folder = folder
         self._threads = threads
         self._bits = bits
@@ -130,7 +137,10 @@ class PassageReader:
 
     @classmethod
     def find(cls, ref: str, threads: int = 0, bits: int = 8) -> "PassageReader":
-        """The reader that `ref` names: `adapter:NAME` is one of those in data/adapters, all else a folder. Raises EmbedderUnavailable."""
+        """The reader that `ref` names:
+
+        `adapter:NAME` is one of those in data/adapters, all else a folder. Raises EmbedderUnavailable.
+        """
         folder = (
             ADAPTERS / ref.removeprefix(ADAPTER_PREFIX) if ref.startswith(ADAPTER_PREFIX) else Path(ref).expanduser()
         )
@@ -145,7 +155,10 @@ class PassageReader:
         self._load()
 
     def read(self, question: str, chunks: Sequence[Chunk]) -> list[Reading]:
-        """The question read with each chunk. Of a question or chunk that is too long the beginning is read; of a question its end as well."""
+        """The question read with each chunk.
+
+        Of a question or chunk that is too long the beginning is read; of a question its end as well.
+        """
         if not chunks:
             return []
         loaded = self._load()

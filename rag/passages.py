@@ -1,7 +1,8 @@
-"""The text of a passage, which is plain Markdown, taken apart into blocks: paragraphs, lists, tables, fences of code and headings, each with
-its exact place.
+"""The text of a passage, which is plain Markdown, taken apart into blocks: paragraphs, lists, tables, fences of code
+and headings, each with its exact place.
 
-It reads what the chunker wrote and no file, and knows nothing of what a block says. Its time grows with the text and no faster.
+It reads what the chunker wrote and no file, and knows nothing of what a block says. Its time grows with the text and no
+faster.
 
     [text[start:end] for start, end in cut_blocks(text)]
 """
@@ -58,7 +59,10 @@ def closes_fence(line: str, fence: str) -> bool:
 
 
 def _goes_on(line: str, first: str) -> bool:
-    """Whether a line belongs to the block that began with `first`. A list and a table begin anew even without a blank line."""
+    """Whether a line belongs to the block that began with `first`.
+
+    A list and a table begin anew even without a blank line.
+    """
     if not line.strip() or FENCE.match(line) or HEADING.match(line):
         return False
     is_list, is_table = bool(ITEM.match(first)), first.startswith("|")

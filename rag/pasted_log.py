@@ -1,7 +1,9 @@
-"""What of a pasted log to search for: the person's own words, and the lines that say what went wrong. Rules on lines; no model, no index.
+"""What of a pasted log to search for: the person's own words, and the lines that say what went wrong.
 
-A log is no question: its times, paths, coordinates and lines of progress find other logs. What identifies the problem is the message, its
-number, and the command that was echoed before it. It cuts no text that is not a paste.
+Rules on lines; no model, no index.
+
+A log is no question: its times, paths, coordinates and lines of progress find other logs. What identifies the problem
+is the message, its number, and the command that was echoed before it. It cuts no text that is not a paste.
 
     condense_paste("why?\\n[INFO GRT-0103] Extra run.\\n[ERROR GRT-0118] Routing congestion too high.\\nError: route.tcl, 21 GRT-0118")
     # "why? [ERROR GRT-0118] Routing congestion too high."
@@ -16,7 +18,8 @@ _OWN_SHARE = 0.6  # of the words of a line that a person wrote, at least so many
 _OWN_WORDS = 2  # a line of fewer is a person's only where it asks
 
 _ERROR = re.compile(
-    r"\b(?:error|fatal|fail(?:ed|ure|s)?|violated|mismatch|cannot|can't|not found|no such|unable|missing|aborted|illegal|undefined)\b"
+    r"\b(?:error|fatal|fail(?:ed|ure|s)?|violated|mismatch|cannot|can't|not found|no "
+    r"such|unable|missing|aborted|illegal|undefined)\b"
     r"|%Error|\*\*ERROR",
     re.IGNORECASE,
 )
@@ -46,7 +49,9 @@ _RULE = re.compile(r"[-=_*#.]{3,}|[|]")
 
 
 def condense_paste(turn: str) -> str:
-    """The turn as it is, or, where lines of it are a log, the person's own lines and the most telling ones of the log, in their order."""
+    """The turn as it is, or, where lines of it are a log, the person's own lines and the most telling ones of the log,
+    in their order.
+    """
     read = turn if len(turn) <= MOST_READ else _both_ends(turn, MOST_READ // 2)
     lines = [line for line in read.splitlines() if line.strip()]
     weights = {number: _weigh(line) for number, line in enumerate(lines) if not is_own_words(line)}

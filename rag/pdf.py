@@ -1,7 +1,8 @@
-"""PDF to blocks with heading paths and page numbers: text in the order of reading, tables, code, headings by the size of their letters.
+"""PDF to blocks with heading paths and page numbers: text in the order of reading, tables, code, headings by the size
+of their letters.
 
-pdfplumber (on pdfminer.six) reads; `pdf_layout` orders. Lines that repeat at the top or bottom of pages are left out. Pictures and
-formulas are not read: a scanned file is refused, with the advice to run text recognition first.
+pdfplumber (on pdfminer.six) reads; `pdf_layout` orders. Lines that repeat at the top or bottom of pages are left out.
+Pictures and formulas are not read: a scanned file is refused, with the advice to run text recognition first.
 
     parse_pdf(Path("manual.pdf").read_bytes()).blocks[0].page == 1
 """
@@ -13,7 +14,17 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from rag.blocks import MAX_HEADING_CHARACTERS, Block, BlockKind, HeadingStack, Parsed, add_block, dedent_lines, fence_code, pipe_table
+from rag.blocks import (
+    MAX_HEADING_CHARACTERS,
+    Block,
+    BlockKind,
+    HeadingStack,
+    Parsed,
+    add_block,
+    dedent_lines,
+    fence_code,
+    pipe_table,
+)
 from rag.errors import ParseFailed
 from rag.pdf_layout import Line, find_aligned_tables, join_words, order_lines
 
@@ -43,12 +54,17 @@ class _PageText:
 
 
 def parse_pdf(content: bytes) -> Parsed:
-    """Title, blocks with their pages, and in the note the pages that could not be read. Raises ParseFailed with the reason."""
+    """Title, blocks with their pages, and in the note the pages that could not be read.
+
+    Raises ParseFailed with the reason.
+    """
     pages, damaged, title = _read_pages(content)
     if not any(page.lines for page in pages):
         if damaged or not pages:
             raise ParseFailed(f"damaged: none of its {len(damaged)} pages can be read")
-        raise ParseFailed(f"scanned or drawn: its {len(pages)} pages hold no text; run text recognition (OCR) on it first")
+        raise ParseFailed(
+            f"scanned or drawn: its {len(pages)} pages hold no text; run text recognition (OCR) on it first"
+        )
     pages = _drop_running_lines(pages)
     body_size = _body_size(pages)
     assembler = _Assembler(_heading_sizes(pages, body_size), body_size)
@@ -96,13 +112,18 @@ def _read_pages(content: bytes) -> tuple[list[_PageText], list[int], str]:
 
 
 def _read_lines(page: "Page") -> list[Line]:
-    """The lines and tables of a page in the order of reading. Turned text (watermarks, axes) and what is outside the page is left out."""
+    """The lines and tables of a page in the order of reading.
+
+    Turned text (watermarks, axes) and what is outside the page is left out.
+    """
     if len(page.chars) > MAX_CHARACTERS:
         raise ValueError("more characters than a page of text has")
     level = page.filter(_is_level) if any(not _is_level(char) for char in page.chars) else page
     words = level.extract_words(extra_attrs=["size", "fontname"], x_tolerance_ratio=0.15)
     words = [{**word, "text": _UNKNOWN_GLYPH.sub("", word["text"].replace(_BULLET_GLYPH, "•"))} for word in words]
-    words = [word for word in words if word["text"] and 0 <= word["x0"] <= page.width and -1 <= word["top"] <= page.height]
+    words = [
+        word for word in words if word["text"] and 0 <= word["x0"] <= page.width and -1 <= word["top"] <= page.height
+    ]
     tables = _ruled_tables(page)
     outside = [word for word in words if not any(_is_inside(word, table) for table in tables)]
     return find_aligned_tables(order_lines([*join_words(outside), *tables]))
@@ -136,8 +157,9 @@ def _is_inside(word: dict[str, float], table: Line) -> bool:
 
 
 def _drop_running_lines(pages: list[_PageText]) -> list[_PageText]:
-    """Without tables of contents and without heads and feet: lines in the margins that have the page's number at an end or that, numbers
-    aside, stand on a third of the pages."""
+    """Without tables of contents and without heads and feet: lines in the margins that have the page's number at an end
+    or that, numbers aside, stand on a third of the pages.
+    """
 
     def is_marginal(page: _PageText, line: Line) -> bool:
         """Whether a line stands where heads and feet do."""
@@ -155,14 +177,19 @@ def _drop_running_lines(pages: list[_PageText]) -> list[_PageText]:
             return False
         if not is_marginal(page, line):
             return True
-        repeated = counts[_NUMBER.sub("#", line.text)] >= least or _NUMBER.sub("", line.text).strip(" -–|.") in ("", "Page")
+        repeated = counts[_NUMBER.sub("#", line.text)] >= least or _NUMBER.sub("", line.text).strip(" -–|.") in (
+            "",
+            "Page",
+        )
         return not repeated and printed.isdisjoint(_offsets(page.number, line.text))
 
     return [_PageText(page.number, page.height, [line for line in page.lines if keep(page, line)]) for page in pages]
 
 
 def _offsets(number: int, text: str) -> set[int]:
-    """How far the numbers at both ends of a line are from the page's: the same on all pages where they are the printed page numbers."""
+    """How far the numbers at both ends of a line are from the page's: the same on all pages where they are the printed
+    page numbers.
+    """
     return {int(first or last) - number for first, last in _EDGE_NUMBER.findall(text)}
 
 
@@ -178,12 +205,17 @@ def _text_lines(pages: list[_PageText]) -> Iterator[Line]:
 
 
 def _heading_sizes(pages: list[_PageText], body_size: float) -> dict[float, int]:
-    """Sizes of letters that are headings, with their level: the largest is 1. A size that a tenth of the text has is none."""
+    """Sizes of letters that are headings, with their level: the largest is 1.
+
+    A size that a tenth of the text has is none.
+    """
     letters: Counter[float] = Counter()
     for line in _text_lines(pages):
         letters[line.size] += len(line.text)
     total = sum(letters.values())
-    sizes = [size for size in letters if size >= HEADING_RATIO * body_size and (10 * letters[size] < total or total < 2000)]
+    sizes = [
+        size for size in letters if size >= HEADING_RATIO * body_size and (10 * letters[size] < total or total < 2000)
+    ]
     return {size: min(level, 5) for level, size in enumerate(sorted(sizes, reverse=True), start=1)}
 
 
@@ -226,12 +258,20 @@ class _Assembler:
         return "list" if _BULLET.match(line.text) else "prose"
 
     def _level(self, line: Line) -> int:
-        """The level of a heading, 0 for other text. A bold numbered line as large as the text is one below those that are larger."""
+        """The level of a heading, 0 for other text.
+
+        A bold numbered line as large as the text is one below those that are larger.
+        """
         if len(line.text) > MAX_HEADING_CHARACTERS or not re.search(r"[^\W\d]", line.text) or line.cells:
             return 0
         if line.size in self._sizes:
             return self._sizes[line.size]
-        if line.is_bold and line.size >= self._body and _NUMBERED.match(line.text) and not line.text.endswith((".", ":", ";")):
+        if (
+            line.is_bold
+            and line.size >= self._body
+            and _NUMBERED.match(line.text)
+            and not line.text.endswith((".", ":", ";"))
+        ):
             return len(self._sizes) + 1
         return 0
 
@@ -241,7 +281,13 @@ class _Assembler:
         gap = line.top - last.bottom
         turned = self._page != self._last_page or gap < -last.size / 2  # to the next page or column
         if kind == "heading" or self._kind == "heading":
-            return kind == self._kind and line.size == last.size and not turned and gap < 0.8 * line.size and not _NUMBERED.match(line.text)
+            return (
+                kind == self._kind
+                and line.size == last.size
+                and not turned
+                and gap < 0.8 * line.size
+                and not _NUMBERED.match(line.text)
+            )
         if kind == "list" and line.x0 <= self._lines[0].x0 + line.size:
             return False
         same = kind == self._kind or (kind == "prose" and self._kind == "list")
@@ -261,7 +307,14 @@ class _Assembler:
         elif self._kind == "code":
             self._add("code", fence_code(_indent(lines)))
         elif self._kind == "list":
-            self._add("list", "- " + _BULLET.sub("", join_lines(lines)) if not re.match(r"\(?\w", lines[0].text) else join_lines(lines))
+            self._add(
+                "list",
+                (
+                    "- " + _BULLET.sub("", join_lines(lines))
+                    if not re.match(r"\(?\w", lines[0].text)
+                    else join_lines(lines)
+                ),
+            )
         else:
             self._add("prose", join_lines(lines))
 

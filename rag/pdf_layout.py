@@ -1,7 +1,7 @@
 """The geometry of a PDF page: words to lines, columns to an order of reading, ruled and aligned cells to tables.
 
-It knows nothing of headings or paragraphs (`pdf` does), and no file: it works on the words and tables that pdfplumber finds on a page.
-Lengths are in points, y grows downwards.
+It knows nothing of headings or paragraphs (`pdf` does), and no file: it works on the words and tables that pdfplumber
+finds on a page. Lengths are in points, y grows downwards.
 
     lines = order_lines(join_words(page.extract_words(extra_attrs=["size", "fontname"])))
 """
@@ -13,9 +13,11 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-# A blank in running text is a quarter of the size wide, in justified text rarely more than the size; beyond this, two columns or two cells.
+# A blank in running text is a quarter of the size wide, in justified text rarely more than the size; beyond this, two
+# columns or two cells.
 GAP_IN_SIZES = 1.6
-# Two columns of text fill their width; the cells of a table do not. Least filling and number of lines on each side of a gutter.
+# Two columns of text fill their width; the cells of a table do not. Least filling and number of lines on each side of a
+# gutter.
 MIN_FILLING = 0.6
 MIN_COLUMN_LINES = 6
 MAX_SPLITS = 6  # of a page into columns and bands; a newspaper needs fewer
@@ -25,7 +27,10 @@ _BOLD = re.compile(r"bold|black|heavy|cmbx|demi", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of text, or a table (`rows`) that stands at this place. `cells` are its parts where wide gaps divide it."""
+    """A line of text, or a table (`rows`) that stands at this place.
+
+    `cells` are its parts where wide gaps divide it.
+    """
 
     text: str
     x0: float
@@ -85,10 +90,11 @@ def _make_line(words: list[dict[str, Any]]) -> Line:
 
 
 def order_lines(lines: list[Line], splits: int = MAX_SPLITS) -> list[Line]:
-    """The lines in the order of reading: columns one after the other where a gutter divides full lines, else from the top.
+    """The lines in the order of reading: columns one after the other where a gutter divides full lines, else from the
+    top.
 
-    What crosses the gutter (a title, a wide table) divides the page into bands, which are read one after the other. A line that wide gaps
-    divide into parts is put together again where they are no columns, with its parts as `cells`.
+    What crosses the gutter (a title, a wide table) divides the page into bands, which are read one after the other. A
+    line that wide gaps divide into parts is put together again where they are no columns, with its parts as `cells`.
     """
     gutter = _find_gutter(lines) if splits else None
     if gutter is None:
@@ -107,12 +113,16 @@ def order_lines(lines: list[Line], splits: int = MAX_SPLITS) -> list[Line]:
 
 
 def _find_gutter(lines: list[Line]) -> float | None:
-    """The x of a vertical strip with full columns on both sides that at most a fifth of the lines cross; None without one."""
+    """The x of a vertical strip with full columns on both sides that at most a fifth of the lines cross; None without
+    one.
+    """
     texts = [line for line in lines if not line.rows and len(line.text) > 1]
     if len(texts) < 2 * MIN_COLUMN_LINES:
         return None
     left, right = min(line.x0 for line in texts), max(line.x1 for line in texts)
-    starts = sorted({round(line.x0) for line in texts if left + (right - left) * 0.2 < line.x0 < right - (right - left) * 0.15})
+    starts = sorted(
+        {round(line.x0) for line in texts if left + (right - left) * 0.2 < line.x0 < right - (right - left) * 0.15}
+    )
     best: tuple[int, float] | None = None
     for start in starts[:200]:
         x = start - 1.5
@@ -123,13 +133,18 @@ def _find_gutter(lines: list[Line]) -> float | None:
 
 
 def _is_full(lines: list[Line], left: float, x: float, right: float) -> bool:
-    """Whether both sides of `x` hold lines enough, most of which fill their column: text does, the cells of a table do not."""
+    """Whether both sides of `x` hold lines enough, most of which fill their column: text does, the cells of a table do
+    not.
+    """
     on_left = [line for line in lines if line.x1 <= x]
     on_right = [line for line in lines if line.x0 >= x]
     if min(len(on_left), len(on_right)) < MIN_COLUMN_LINES:
         return False
     widths = (max(line.x1 for line in on_left) - left, right - x)
-    fillings = [median((line.x1 - line.x0) / max(width, 1.0) for line in side) for side, width in zip((on_left, on_right), widths, strict=True)]
+    fillings = [
+        median((line.x1 - line.x0) / max(width, 1.0) for line in side)
+        for side, width in zip((on_left, on_right), widths, strict=True)
+    ]
     return min(fillings) >= MIN_FILLING
 
 
@@ -150,12 +165,16 @@ def _merge_rows(lines: list[Line]) -> list[Line]:
             continue
         cells = tuple((line.x0, line.text) for line in row)
         text = "  ".join(line.text for line in row)
-        merged.append(replace(max(row, key=lambda line: len(line.text)), text=text, x0=row[0].x0, x1=row[-1].x1, cells=cells))
+        merged.append(
+            replace(max(row, key=lambda line: len(line.text)), text=text, x0=row[0].x0, x1=row[-1].x1, cells=cells)
+        )
     return sorted(merged, key=lambda line: line.top)
 
 
 def find_aligned_tables(lines: list[Line]) -> list[Line]:
-    """Runs of lines whose cells begin at the same places become tables; a line of one cell under another continues that cell."""
+    """Runs of lines whose cells begin at the same places become tables; a line of one cell under another continues that
+    cell.
+    """
     found: list[Line] = []
     position = 0
     while position < len(lines):
@@ -194,4 +213,6 @@ def _as_table(run: list[Line]) -> Line:
             rows[-1] = [f"{above} {below}".strip() for above, below in zip(rows[-1], row, strict=True)]
         else:
             rows.append(row)
-    return replace(run[0], text="", bottom=run[-1].bottom, x1=max(line.x1 for line in run), cells=(), rows=tuple(map(tuple, rows)))
+    return replace(
+        run[0], text="", bottom=run[-1].bottom, x1=max(line.x1 for line in run), cells=(), rows=tuple(map(tuple, rows))
+    )

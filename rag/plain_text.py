@@ -1,4 +1,5 @@
-"""Plain text to blocks: numbered and underlined headings, lists, aligned lines that must keep their form, and pages at form feeds.
+"""Plain text to blocks: numbered and underlined headings, lists, aligned lines that must keep their form, and pages at
+form feeds.
 
 It guesses no other structure: a short line alone stays a paragraph.
 
@@ -37,11 +38,23 @@ def _enter_heading(lines: list[str], open_headings: list[tuple[int, str]], is_al
     first = lines[0].strip()
     if not first or len(first) > MAX_HEADING_CHARACTERS:
         return lines
-    if len(lines) > 1 and not _UNDERLINE.fullmatch(first) and _UNDERLINE.fullmatch(lines[1]) and len(lines[1].strip()) >= min(len(first), 4):
+    if (
+        len(lines) > 1
+        and not _UNDERLINE.fullmatch(first)
+        and _UNDERLINE.fullmatch(lines[1])
+        and len(lines[1].strip()) >= min(len(first), 4)
+    ):
         level, rest = _LEVELS.index(lines[1].strip()[0]) + 1, lines[2:]
     else:
         numbered = _NUMBER.fullmatch(first)
-        is_heading = numbered and len(lines) == 1 and is_alone and lines[0][:1] != " " and len(first.split()) <= 12 and first[-1] not in ".;:,?!"
+        is_heading = (
+            numbered
+            and len(lines) == 1
+            and is_alone
+            and lines[0][:1] != " "
+            and len(first.split()) <= 12
+            and first[-1] not in ".;:,?!"
+        )
         if not numbered or not is_heading or not re.match(r"[A-Z`_]|\w+_\w", numbered["words"]):
             return lines
         level, rest = numbered["number"].count(".") + 1, []

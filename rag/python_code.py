@@ -23,10 +23,14 @@ def parse_python(text: str) -> Parsed:
     lines = text.splitlines()
     docstring = ast.get_docstring(module)
     blocks = [Block("prose", docstring, ())] if docstring else []
-    return Parsed("", (*blocks, *_read_body(module, lines, 0 if not docstring else _end(module.body[0]), len(lines), ())))
+    return Parsed(
+        "", (*blocks, *_read_body(module, lines, 0 if not docstring else _end(module.body[0]), len(lines), ()))
+    )
 
 
-def _read_body(owner: ast.Module | ast.ClassDef, lines: list[str], start: int, end: int, path: tuple[str, ...]) -> list[Block]:
+def _read_body(
+    owner: ast.Module | ast.ClassDef, lines: list[str], start: int, end: int, path: tuple[str, ...]
+) -> list[Block]:
     """The definitions between lines `start` and `end` (0-based, end excluded) and, in pieces, the code between them."""
     blocks: list[Block] = []
     for node in owner.body:

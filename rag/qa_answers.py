@@ -1,4 +1,6 @@
-"""The file of answers of an evaluation: JSON lines, the settings first, then one answer a line as it comes, so that a killed run goes on.
+"""The file of answers of an evaluation:
+
+JSON lines, the settings first, then one answer a line as it comes, so that a killed run goes on.
 
 It asks and measures nothing.
 
@@ -29,9 +31,10 @@ QUOTED = "quote"  # why an answer of the documents' own words ends
 class Answer:
     """The answer to question `number` of its file (from 1), with what the model read.
 
-    `prompt_hash` is of the very messages that were sent, `passages` are the places of the passages in them, and `left_out` counts those that
-    did not fit, or not whole. `by_model` is False where no model was asked: the documents answer in quotes (`finish_reason` is then `QUOTED`),
-    or the search found nothing, and the answer is the gateway's sentence.
+    `prompt_hash` is of the very messages that were sent, `passages` are the places of the passages in them, and
+    `left_out` counts those that did not fit, or not whole. `by_model` is False where no model was asked: the documents
+    answer in quotes (`finish_reason` is then `QUOTED`), or the search found nothing, and the answer is the gateway's
+    sentence.
     """
 
     number: int
@@ -62,7 +65,8 @@ class AnswersFile:
     def open(cls, path: Path | None, settings: dict[str, Any]) -> Iterator["AnswersFile"]:
         """Open or begin the file; a last line that a kill cut off is dropped. One writer at a time.
 
-        Raises AnswersUnusable where the file is of other settings (names each with both values), no file of answers, or not to be written.
+        Raises AnswersUnusable where the file is of other settings (names each with both values), no file of answers, or
+        not to be written.
         """
         if path is None:
             yield cls({}, None)
@@ -70,12 +74,16 @@ class AnswersFile:
         try:
             handle = path.open("ab+")
         except OSError as error:
-            raise AnswersUnusable(f"{path} cannot be written ({error.strerror or error}): name another file with --answers") from None
+            raise AnswersUnusable(
+                f"{path} cannot be written ({error.strerror or error}): name another file with --answers"
+            ) from None
         with handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise AnswersUnusable(f"another run is writing {path}: wait for it, or name another file with --answers") from None
+                raise AnswersUnusable(
+                    f"another run is writing {path}: wait for it, or name another file with --answers"
+                ) from None
             file = cls(_resume(handle, path, settings), handle)
             yield file
 
@@ -91,7 +99,9 @@ def read_answers(path: Path) -> tuple[dict[str, Any], list[Answer]]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise AnswersUnusable(f"{path} cannot be read ({error.strerror or error}): name a file that `eval qa` wrote") from None
+        raise AnswersUnusable(
+            f"{path} cannot be read ({error.strerror or error}): name a file that `eval qa` wrote"
+        ) from None
     settings, answers = _parse(content[: content.rfind(b"\n") + 1], path)
     return settings, list(answers.values())
 
@@ -133,7 +143,10 @@ def _compare_settings(path: Path, before: dict[str, Any], now: dict[str, Any]) -
     names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     if names:
         changes = ", ".join(f"{name} was {before.get(name)!r} and is {now.get(name)!r}" for name in names)
-        raise AnswersUnusable(f"the answers in {path} are of other settings ({changes}): name another file with --answers, or remove this one")
+        raise AnswersUnusable(
+            f"the answers in {path} are of other settings ({changes}): name another file with --answers, or remove "
+            "this one"
+        )
 
 
 def _write_line(handle: BinaryIO, value: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """Ask a model server that speaks OpenAI's chat completions many questions at once, each at temperature 0.
 
-The server is an engine (vLLM or another) or our gateway, which is told to leave its own retrieval out unless the caller says otherwise. It writes
-no prompt and keeps nothing.
+The server is an engine (vLLM or another) or our gateway, which is told to leave its own retrieval out unless the caller
+says otherwise. It writes no prompt and keeps nothing.
 
     server = find_server("http://127.0.0.1:8001", model_id=None, api_key="")
     ask_all(server, {1: messages}, max_tokens=400, concurrency=16, keep=lambda number, reply: ...)
@@ -21,7 +21,8 @@ from rag.servers import is_loopback, quote_refusal, split_login
 
 GATEWAY = "chipalign"  # what our gateway says in `owned_by` of its models
 CONNECT_TIMEOUT_S = 5.0
-ANSWER_TIMEOUT_S = 900.0  # of a whole answer, which waits behind all others in flight; the gateway's own limit is as long
+# Of a whole answer, which waits behind all others in flight; the gateway's own limit is as long
+ANSWER_TIMEOUT_S = 900.0
 NO_RETRIEVAL: Mapping[str, Any] = {"enabled": False}
 PAUSES_S = (1.0, 2.0, 4.0, 8.0)  # before each further try where a server is overloaded, restarts or cuts a connection
 
@@ -31,7 +32,10 @@ Login = tuple[str, str] | None  # user name and password out of a URL
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A model server: `url` without /v1. `root` is where its model lies and `max_model_len` its window in tokens, as far as it tells."""
+    """A model server:
+
+    `url` without /v1. `root` is where its model lies and `max_model_len` its window in tokens, as far as it tells.
+    """
 
     url: str
     model_id: str
@@ -44,7 +48,9 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer. Tokens are the server's own count, None where it gives none; `latency_ms` runs from the request to the whole answer.
+    """An answer.
+
+    Tokens are the server's own count, None where it gives none; `latency_ms` runs from the request to the whole answer.
 
     `retrieval` is what our gateway says of its search (query, hits); empty where another server answers.
     """
@@ -75,7 +81,15 @@ def find_server(url: str, model_id: str | None, api_key: str) -> Server:
             raise EngineRefused(f"{base} serves no model {name!r}, but {known}: name one of these with --model")
         found = models[name]
         window = found.get("max_model_len")
-        return Server(base, name, found.get("owned_by") == GATEWAY, found.get("root"), int(window) if window else None, api_key, login)
+        return Server(
+            base,
+            name,
+            found.get("owned_by") == GATEWAY,
+            found.get("root"),
+            int(window) if window else None,
+            api_key,
+            login,
+        )
     except (TypeError, KeyError, ValueError, AttributeError):
         raise _no_openai(base) from None
 
@@ -88,7 +102,9 @@ def _check_address(url: str, base: str, api_key: str) -> None:
     if not good:
         raise EngineUnavailable(f"{url!r} is no URL of a server: give one like http://127.0.0.1:8001 with --url")
     if not api_key.isascii():
-        raise EngineRefused("CHIPALIGN_API_KEY holds letters that HTTP headers cannot carry: use ASCII letters, digits and signs")
+        raise EngineRefused(
+            "CHIPALIGN_API_KEY holds letters that HTTP headers cannot carry: use ASCII letters, digits and signs"
+        )
 
 
 async def _get_models(base: str, api_key: str, login: Login) -> Any:
@@ -104,10 +120,12 @@ def ask_all(
     keep: Callable[[int, Reply], None],
     retrieval: Mapping[str, Any] | None = NO_RETRIEVAL,
 ) -> None:
-    """Ask everything, `concurrency` requests in flight; `keep` gets each number with its reply as soon as that is there.
+    """Ask everything, `concurrency` requests in flight; `keep` gets each number with its reply as soon as that is
+    there.
 
-    `max_tokens` None leaves the length of an answer to the server. `retrieval` is our gateway's own field, None leaves it out; another server
-    never gets it. Raises the first failure (EngineUnavailable, EngineRefused) after the other requests were given up; what was kept stays kept.
+    `max_tokens` None leaves the length of an answer to the server. `retrieval` is our gateway's own field, None leaves
+    it out; another server never gets it. Raises the first failure (EngineUnavailable, EngineRefused) after the other
+    requests were given up; what was kept stays kept.
     """
     try:
         asyncio.run(_ask_all(server, asked, concurrency, keep, _options(server, max_tokens, retrieval)))
@@ -116,7 +134,11 @@ def ask_all(
 
 
 async def _ask_all(
-    server: Server, asked: Mapping[int, Messages], concurrency: int, keep: Callable[[int, Reply], None], options: Mapping[str, Any]
+    server: Server,
+    asked: Mapping[int, Messages],
+    concurrency: int,
+    keep: Callable[[int, Reply], None],
+    options: Mapping[str, Any],
 ) -> None:
     waiting = iter(asked.items())
 
@@ -155,7 +177,8 @@ async def _request(client: httpx.AsyncClient, method: str, path: str, body: dict
     """The JSON of a 200; tried again where the failure may pass."""
     where = str(client.base_url).rstrip("/")
     problem = ""
-    for pause_s in (*PAUSES_S, None) if body else (None,):  # a server that does not even list its models is told at once
+    # A server that does not even list its models is told at once
+    for pause_s in (*PAUSES_S, None) if body else (None,):
         try:
             response = await client.request(method, path, json=body)
         except httpx.HTTPError as error:
@@ -164,7 +187,9 @@ async def _request(client: httpx.AsyncClient, method: str, path: str, body: dict
             if response.status_code == httpx.codes.OK:
                 return _read_json(response, where)
             if response.status_code not in (429, 500, 502, 503, 504):
-                raise EngineRefused(f"{where}{path} refuses with status {response.status_code}: {quote_refusal(response)}")
+                raise EngineRefused(
+                    f"{where}{path} refuses with status {response.status_code}: {quote_refusal(response)}"
+                )
             problem = f"status {response.status_code}: {quote_refusal(response)}"
         if pause_s is not None:
             await asyncio.sleep(pause_s)
@@ -179,7 +204,9 @@ def _read_json(response: httpx.Response, where: str) -> Any:
 
 
 def _no_openai(where: str) -> EngineRefused:
-    return EngineRefused(f"{where} does not answer in OpenAI's format: give the URL of a server of /v1/chat/completions with --url")
+    return EngineRefused(
+        f"{where} does not answer in OpenAI's format: give the URL of a server of /v1/chat/completions with --url"
+    )
 
 
 def _open_client(base: str, api_key: str, login: Login) -> httpx.AsyncClient:
@@ -187,4 +214,11 @@ def _open_client(base: str, api_key: str, login: Login) -> httpx.AsyncClient:
     limits = httpx.Limits(max_connections=None)  # the caller's workers are the limit
     timeout = httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
     trust_env = not is_loopback(httpx.URL(base).host)  # a company's proxy knows nothing of this machine
-    return httpx.AsyncClient(base_url=base, auth=None if api_key else login, headers=headers, limits=limits, timeout=timeout, trust_env=trust_env)
+    return httpx.AsyncClient(
+        base_url=base,
+        auth=None if api_key else login,
+        headers=headers,
+        limits=limits,
+        timeout=timeout,
+        trust_env=trust_env,
+    )

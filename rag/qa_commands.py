@@ -1,4 +1,6 @@
-"""The command `chipalign eval qa`: files and a model server in, a table or one JSON document out. It measures nothing itself.
+"""The command `chipalign eval qa`: files and a model server in, a table or one JSON document out.
+
+It measures nothing itself.
 
 Heavy libraries are imported inside the functions, so that `--help` answers at once.
 
@@ -41,7 +43,8 @@ _COLUMN = 20  # "0.725 [0.601, 0.838]"
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """What the questions are about: its chunks and the names of its collections, and for each question the hits of its context.
+    """What the questions are about: its chunks and the names of its collections, and for each question the hits of its
+    context.
 
     `retriever` searched it, and compares a question with its hits; None where nothing was searched or compared.
     """
@@ -53,7 +56,9 @@ class Searched:
 
 
 def qa(argv: list[str]) -> int:
-    """`chipalign eval qa --questions Q.jsonl --context golden|retrieved --url URL ... [--json]`. Raises RagError for wrong input."""
+    """`chipalign eval qa --questions Q.jsonl --context golden|retrieved --url URL ... [--json]`. Raises RagError for
+    wrong input.
+    """
     args = _parse_arguments(argv)
     result = _measure(args, RagSettings.from_env())
     write_result(result, _draw, args.json)
@@ -63,20 +68,41 @@ def qa(argv: list[str]) -> int:
 def _parse_arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="chipalign eval qa",
-        description="Ask a model questions about documents, with the gateway's own prompt, and measure its answers beside reference answers.",
+        description=(
+            "Ask a model questions about documents, with the gateway's own prompt, and measure its answers beside "
+            "reference answers."
+        ),
     )
     add = parser.add_argument
     documents = parser.add_mutually_exclusive_group(required=True)
-    documents.add_argument("--corpus", type=Path, metavar="CHUNKS.json", help="the documents as ready-made chunks in ORD-QA's form")
+    documents.add_argument(
+        "--corpus", type=Path, metavar="CHUNKS.json", help="the documents as ready-made chunks in ORD-QA's form"
+    )
     documents.add_argument("--index", type=Path, metavar="DIR", help="the documents as an index directory")
-    add("--questions", type=Path, required=True, metavar="Q.jsonl", help="questions with their answers and the passages that answer them, one a line")
-    add("--context", choices=(GOLDEN, RETRIEVED), required=True, help="the passages that a question refers to, or those that the search finds")
-    add("--url", help="an OpenAI-compatible server: the engine, or the gateway, whose own retrieval is then switched off")
+    add(
+        "--questions",
+        type=Path,
+        required=True,
+        metavar="Q.jsonl",
+        help="questions with their answers and the passages that answer them, one a line",
+    )
+    add(
+        "--context",
+        choices=(GOLDEN, RETRIEVED),
+        required=True,
+        help="the passages that a question refers to, or those that the search finds",
+    )
+    add(
+        "--url",
+        help="an OpenAI-compatible server: the engine, or the gateway, whose own retrieval is then switched off",
+    )
     add(
         "--answer",
         choices=(MODEL, QUOTE),
         default=MODEL,
-        help="who answers: the model at --url, or the documents in quotes, which needs no server (default: %(default)s)",
+        help=(
+            "who answers: the model at --url, or the documents in quotes, which needs no server (default: %(default)s)"
+        ),
     )
     add("--model", metavar="ID", help="name of the model there (default: the only one)")
     add("--top-k", type=positive, default=5, metavar="K", help="passages that the search finds (default: %(default)s)")
@@ -87,12 +113,37 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
         help=f"most tokens of passages (default: {CONTEXT_TOKENS} retrieved; golden: what the window holds)",
     )
     add("--max-tokens", type=TOKENS, default=MAX_TOKENS, metavar="N", help="longest answer (default: %(default)s)")
-    add("--tokenizer", type=Path, metavar="DIR", help="checkpoint whose tokenizer counts (default: the one the server names, else the embedder's)")
+    add(
+        "--tokenizer",
+        type=Path,
+        metavar="DIR",
+        help="checkpoint whose tokenizer counts (default: the one the server names, else the embedder's)",
+    )
     add("--limit", type=positive, metavar="N", help="only the first N questions")
-    add("--grammar", action="store_true", help="of a gateway: let it hold the answers to the names in the prompt, by a grammar")
-    add("--concurrency", type=positive, default=CONCURRENCY, metavar="N", help="requests in flight (default: %(default)s)")
-    add("--answers", type=Path, metavar="FILE", help="keep the answers there, one JSON line each; a run that was stopped goes on from it")
-    add("--compare", type=Path, metavar="OTHER_ANSWERS", help="another run's --answers file: show the differences, question by question paired")
+    add(
+        "--grammar",
+        action="store_true",
+        help="of a gateway: let it hold the answers to the names in the prompt, by a grammar",
+    )
+    add(
+        "--concurrency",
+        type=positive,
+        default=CONCURRENCY,
+        metavar="N",
+        help="requests in flight (default: %(default)s)",
+    )
+    add(
+        "--answers",
+        type=Path,
+        metavar="FILE",
+        help="keep the answers there, one JSON line each; a run that was stopped goes on from it",
+    )
+    add(
+        "--compare",
+        type=Path,
+        metavar="OTHER_ANSWERS",
+        help="another run's --answers file: show the differences, question by question paired",
+    )
     add("--json", action="store_true", help="one JSON document on stdout, with every question's values")
     args = parser.parse_args(argv)
     if not args.url and args.answer == MODEL:
@@ -111,9 +162,16 @@ def _measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
     AnswerMeasures(frozenset())  # a missing library is told before anything is searched or asked
     questions, unanswerable = _read_questions(args.questions, args.limit)
     others = read_answers(args.compare)[1] if args.compare else []
-    server = find_server(args.url, args.model, settings.api_key) if args.answer == MODEL else Server("", "documents, in quotes", False, None, None)
+    server = (
+        find_server(args.url, args.model, settings.api_key)
+        if args.answer == MODEL
+        else Server("", "documents, in quotes", False, None, None)
+    )
     if args.grammar and not server.is_gateway:
-        raise EngineRefused(f"{server.url} is no ChipAlign gateway, which writes the grammar: name its URL with --url, or leave out --grammar")
+        raise EngineRefused(
+            f"{server.url} is no ChipAlign gateway, which writes the grammar: name its URL with --url, or leave out "
+            "--grammar"
+        )
     counter = _find_counter(args.tokenizer, server, settings)
     asking = _describe_asking(args, server, counter)
     with show_progress() as progress, AnswersFile.open(args.answers, asking) as file:
@@ -143,26 +201,43 @@ def _measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
     }
     if args.compare:
         same = {(answer.id, answer.question): answer.reference for answer in answers}
-        before = [replace(other, reference=same[other.id, other.question]) for other in others if (other.id, other.question) in same]
-        result["differences"] = {"from": describe_file(args.compare), "questions": len(before), "measures": compare(rows, score(before, measures))}
+        before = [
+            replace(other, reference=same[other.id, other.question])
+            for other in others
+            if (other.id, other.question) in same
+        ]
+        result["differences"] = {
+            "from": describe_file(args.compare),
+            "questions": len(before),
+            "measures": compare(rows, score(before, measures)),
+        }
     return result
 
 
 def _read_questions(path: Path, limit: int | None) -> "tuple[list[Question], int]":
-    """The first `limit` questions that documents answer, and how many others the file has. Raises QuestionsUnusable where an answer is missing."""
+    """The first `limit` questions that documents answer, and how many others the file has.
+
+    Raises QuestionsUnusable where an answer is missing.
+    """
     from rag.questions import read_questions
 
     questions = read_questions(path)
     answerable = [question for question in questions if question.answerable]
     if missing := [question.question_id for question in answerable if not question.answer]:
-        raise QuestionsUnusable(f'{path}: the questions {", ".join(missing)} have no "answer" to measure by: add it, or remove these lines')
+        raise QuestionsUnusable(
+            f'{path}: the questions {", ".join(missing)} have no "answer" to measure by: add it, or remove these lines'
+        )
     if not answerable:
-        raise QuestionsUnusable(f"{path} holds no question that documents answer: name a file of questions with answers")
+        raise QuestionsUnusable(
+            f"{path} holds no question that documents answer: name a file of questions with answers"
+        )
     return answerable[:limit], len(questions) - len(answerable)
 
 
 def _find_counter(folder: Path | None, server: "Server", settings: RagSettings) -> "Counter":
-    """Whose tokens the budget counts: those of the named checkpoint, of the one that the server names, else the embedder's."""
+    """Whose tokens the budget counts: those of the named checkpoint, of the one that the server names, else the
+    embedder's.
+    """
     from rag.qa_prompts import find_counter, load_counter
 
     if not folder and server.root and (counter := load_counter(Path(server.root))):
@@ -216,7 +291,9 @@ def _budget(args: argparse.Namespace, server: "Server") -> Any:
     return Budget(_context_tokens(args), args.max_tokens, server.max_model_len)
 
 
-def _find_hits(args: argparse.Namespace, questions: "list[Question]", settings: RagSettings, progress: "Show") -> Searched:
+def _find_hits(
+    args: argparse.Namespace, questions: "list[Question]", settings: RagSettings, progress: "Show"
+) -> Searched:
     from rag.documents import make_chunk
     from rag.eval_commands import open_searched
     from rag.index import open_index
@@ -229,7 +306,11 @@ def _find_hits(args: argparse.Namespace, questions: "list[Question]", settings: 
         index, embedder = open_searched(args.corpus, args.index, questions, settings, progress)
         retriever = Retriever(index, embedder, settings)
         is_golden = args.context == GOLDEN
-        hits = golden_hits(questions, index.chunks) if is_golden else retrieved_hits(questions, retriever, _top_k(args), progress)
+        hits = (
+            golden_hits(questions, index.chunks)
+            if is_golden
+            else retrieved_hits(questions, retriever, _top_k(args), progress)
+        )
         return Searched(index.chunks, list(index.collections), hits, retriever)
     if args.corpus:
         chunks = [make_chunk(document, (), document.text, 0) for document in read_chunks(args.corpus)]
@@ -251,16 +332,31 @@ def _quote(questions: "list[Question]", searched: Searched, file: "AnswersFile",
 
 
 def _ask(
-    prompts: "list[QaPrompt]", collections: "Sequence[str]", server: "Server", args: argparse.Namespace, file: "AnswersFile", progress: "Show"
+    prompts: "list[QaPrompt]",
+    collections: "Sequence[str]",
+    server: "Server",
+    args: argparse.Namespace,
+    file: "AnswersFile",
+    progress: "Show",
 ) -> int:
-    """Get every answer that the file does not hold; returns how many it held. Raises AnswersUnusable where those answer other prompts."""
+    """Get every answer that the file does not hold; returns how many it held.
+
+    Raises AnswersUnusable where those answer other prompts.
+    """
     from rag.answering.prompt import nothing_found
     from rag.qa_client import NO_RETRIEVAL, Reply, ask_all
 
     by_number = {prompt.number: prompt for prompt in prompts}
     held = [number for number in by_number if number in file.kept]
-    if other := [by_number[number].question.question_id for number in held if file.kept[number].prompt_hash != by_number[number].prompt_hash]:
-        raise AnswersUnusable(f"{args.answers} holds answers to other prompts (questions {', '.join(other)}): name another file with --answers")
+    if other := [
+        by_number[number].question.question_id
+        for number in held
+        if file.kept[number].prompt_hash != by_number[number].prompt_hash
+    ]:
+        raise AnswersUnusable(
+            f"{args.answers} holds answers to other prompts (questions {', '.join(other)}): name another file with "
+            "--answers"
+        )
     open_prompts = [prompt for prompt in prompts if prompt.number not in file.kept]
     for prompt in open_prompts:
         if prompt.messages is None:
@@ -284,15 +380,26 @@ def _make_answer(prompt: "QaPrompt", text: str, reply: Any = None) -> "Answer":
     question = prompt.question
     places = tuple(describe_place(hit.chunk.title, hit.chunk.heading_path) for hit in prompt.hits)
     answer = Answer(
-        prompt.number, question.question_id, question.kind, question.text, question.answer, text, prompt.prompt_hash, places, prompt.left_out,
+        prompt.number,
+        question.question_id,
+        question.kind,
+        question.text,
+        question.answer,
+        text,
+        prompt.prompt_hash,
+        places,
+        prompt.left_out,
         by_model=reply is not None,
-    )  # fmt: skip
+    )
     if reply is None:
         return answer
     return replace(
-        answer, finish_reason=reply.finish_reason, prompt_tokens=reply.prompt_tokens, completion_tokens=reply.completion_tokens,
+        answer,
+        finish_reason=reply.finish_reason,
+        prompt_tokens=reply.prompt_tokens,
+        completion_tokens=reply.completion_tokens,
         latency_ms=reply.latency_ms,
-    )  # fmt: skip
+    )
 
 
 def _draw(result: dict[str, Any]) -> list[str]:
@@ -300,15 +407,21 @@ def _draw(result: dict[str, Any]) -> list[str]:
     settings, counts, latency, tokens = (result[part] for part in ("settings", "counts", "latency_ms", "tokens"))
     lines = [
         f"model     {settings['model']}{' at ' if result['url'] else ''}{result['url']}",
-        f"asked     {counts['questions']} questions of {result['asked']['path']}, {settings['context']} context of {result['searched']['path']}",
-        f"answers   {counts['answered_by_model']} by the model ({counts['cut_at_max_tokens']} cut at {settings['max_tokens']} tokens), "
-        f"{counts['answered_in_quotes']} in quotes, "
-        f"{counts['nothing_found']} where nothing was found; {counts['passages_left_out']} contexts not whole",
+        (
+            f"asked     {counts['questions']} questions of {result['asked']['path']}, {settings['context']} context of "
+            f"{result['searched']['path']}"
+        ),
+        (
+            f"answers   {counts['answered_by_model']} by the model ({counts['cut_at_max_tokens']} cut at "
+            f"{settings['max_tokens']} tokens), {counts['answered_in_quotes']} in quotes, {counts['nothing_found']} "
+            f"where nothing was found; {counts['passages_left_out']} contexts not whole"
+        ),
         f"tokens    {tokens['prompt']} read, {tokens['completion']} written; counted by {settings['tokens_of']}",
     ]
     if latency:
         lines.append(
-            f"latency   p50 {latency['p50'] / 1000:.1f} s, p95 {latency['p95'] / 1000:.1f} s, up to {settings['concurrency']} requests in flight"
+            f"latency   p50 {latency['p50'] / 1000:.1f} s, p95 {latency['p95'] / 1000:.1f} s, up to "
+            f"{settings['concurrency']} requests in flight"
         )
     lines += ["", *draw_measures(result["measures"], signed=False)]
     unknown = result["reference_answers"]["unknown_command"]["mean"]
@@ -320,7 +433,9 @@ def _draw(result: dict[str, Any]) -> list[str]:
 
 
 def draw_measures(measures: dict[str, Any], signed: bool) -> list[str]:
-    """One line per measure, one column per kind of question; each value with its 95 % interval, "-" where it applies to no question."""
+    """One line per measure, one column per kind of question; each value with its 95 % interval, "-" where it applies to
+    no question.
+    """
     form = "+.3f" if signed else ".3f"
     titles = [f"{kind} ({group['questions']})" for kind, group in measures.items()]
     widths = [max(_COLUMN + 3 * signed, len(title)) for title in titles]  # three signs more
@@ -328,5 +443,16 @@ def draw_measures(measures: dict[str, Any], signed: bool) -> list[str]:
     rows = [("", titles)]
     for name in names:
         cells = [group[name] for group in measures.values()]
-        rows.append((name, [f"{cell['mean']:{form}} [{cell['low']:{form}}, {cell['high']:{form}}]" if cell else "-" for cell in cells]))
-    return [f"{name:<15}  {'  '.join(f'{cell:<{width}}' for cell, width in zip(cells, widths, strict=True))}".rstrip() for name, cells in rows]
+        rows.append(
+            (
+                name,
+                [
+                    f"{cell['mean']:{form}} [{cell['low']:{form}}, {cell['high']:{form}}]" if cell else "-"
+                    for cell in cells
+                ],
+            )
+        )
+    return [
+        f"{name:<15}  {'  '.join(f'{cell:<{width}}' for cell, width in zip(cells, widths, strict=True))}".rstrip()
+        for name, cells in rows
+    ]

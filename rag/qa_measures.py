@@ -1,4 +1,6 @@
-"""The measures of an answer beside its reference answer: ROUGE-L, and which exact names it uses. Pure: texts in, numbers out.
+"""The measures of an answer beside its reference answer:
+
+ROUGE-L, and which exact names it uses. Pure: texts in, numbers out.
 
 It asks no model and reads no file.
 
@@ -13,13 +15,20 @@ from typing import Any
 from rag.bm25 import find_tokens, is_identifier
 from rag.errors import LibraryMissing
 
-ROUGE_L, RIGHT_COMMAND, COMMAND_RECALL, UNKNOWN_COMMAND = "rouge_l", "right_command", "command_recall", "unknown_command"
+ROUGE_L, RIGHT_COMMAND, COMMAND_RECALL, UNKNOWN_COMMAND = (
+    "rouge_l",
+    "right_command",
+    "command_recall",
+    "unknown_command",
+)
 MEASURES = (ROUGE_L, RIGHT_COMMAND, COMMAND_RECALL, UNKNOWN_COMMAND)
 
 _INDEX = re.compile(r"\[\d+(?::\d+)?\]$")  # of a bus bit, or a citation that follows a name without a space
 _BULLET = re.compile(r"^[ \t]*-(?=[A-Z])", re.MULTILINE)  # "-Run the flow": a list, not an option
-_PATH = re.compile(r"[\w.$~{}-]*/[\w./${}~-]*|\b[\w-]+(?:\.[A-Za-z]\w*)+")  # src/tap/test, gcd_nangate45.tcl, design.getReplace
-_VALUE = re.compile(r"""(?<![\w-])(--?[A-Za-z][\w-]*)[ \t=]+(?:\{[^}\n]*\}|"[^"\n]*"|[^\s`"{\[\]|-][^\s`\]|]*)""")  # -net {net_1 net_2}: of an option
+# src/tap/test, gcd_nangate45.tcl, design.getReplace
+_PATH = re.compile(r"[\w.$~{}-]*/[\w./${}~-]*|\b[\w-]+(?:\.[A-Za-z]\w*)+")
+# -net {net_1 net_2}: of an option
+_VALUE = re.compile(r"""(?<![\w-])(--?[A-Za-z][\w-]*)[ \t=]+(?:\{[^}\n]*\}|"[^"\n]*"|[^\s`"{\[\]|-][^\s`\]|]*)""")
 _VARIABLE = re.compile(r"\$\{?\w+\}?")
 _TCL_SET = re.compile(r"^[ \t]*set[ \t]+(\w+)", re.MULTILINE)
 
@@ -27,10 +36,11 @@ _TCL_SET = re.compile(r"^[ \t]*set[ \t]+(\w+)", re.MULTILINE)
 def find_names(text: str) -> frozenset[str]:
     """The exact names that a text uses: commands, options, variables and message numbers, in lower case.
 
-    A name is what `rag.bm25.is_identifier` holds for one: a word with `_` (`set_wire_rc`, `PLACE_DENSITY`), an option (`-hold`), a message
-    number (`GRT-0243`), of at least four characters. Left out is what users name themselves: paths and file names, `$variables`, what a line
-    of Tcl sets (`set my_margin 0.1`), the value behind an option (`-net my_net`), and what stands for many names (`report_*`). Commands of
-    one plain word (`tapcell`) cannot be told from other words and are not counted.
+    A name is what `rag.bm25.is_identifier` holds for one: a word with `_` (`set_wire_rc`, `PLACE_DENSITY`), an option
+    (`-hold`), a message number (`GRT-0243`), of at least four characters. Left out is what users name themselves: paths
+    and file names, `$variables`, what a line of Tcl sets (`set my_margin 0.1`), the value behind an option (`-net
+    my_net`), and what stands for many names (`report_*`). Commands of one plain word (`tapcell`) cannot be told from
+    other words and are not counted.
     """
     text = text.replace("\\_", "_")  # Markdown's escape
     own = {name.lower() for name in _TCL_SET.findall(text)}
@@ -45,7 +55,9 @@ def find_commands(text: str) -> frozenset[str]:
 
 
 def corpus_names(texts: Iterable[str]) -> frozenset[str]:
-    """Every name that stands anywhere in the texts, also in paths and as variables: what is in none of them exists in no document."""
+    """Every name that stands anywhere in the texts, also in paths and as variables: what is in none of them exists in
+    no document.
+    """
     return frozenset().union(*(_identifiers(text.replace("\\_", "_")) for text in texts))
 
 
@@ -55,7 +67,10 @@ def _identifiers(text: str) -> frozenset[str]:
 
 
 class AnswerMeasures:
-    """Measures answers against the names that the documents know. Raises LibraryMissing where rouge-score is not installed."""
+    """Measures answers against the names that the documents know.
+
+    Raises LibraryMissing where rouge-score is not installed.
+    """
 
     def __init__(self, known: frozenset[str]) -> None:
         self._known = known
@@ -66,12 +81,14 @@ class AnswerMeasures:
 
         Of an answer that `is_cut` (the model had to stop) the last word may be half a name: it counts in ROUGE-L alone.
 
-        rouge_l: F1 of the longest common subsequence of words (Lin, "ROUGE: A Package for Automatic Evaluation of Summaries", 2004), by
+        rouge_l: F1 of the longest common subsequence of words (Lin, "ROUGE: A Package for Automatic Evaluation of
+        Summaries", 2004), by
             rouge-score with its own tokenizer and without stemming, its default: "routes" and "routing" are two things in this field.
-        right_command: 1 where the answer has at least one of the right commands, else 0. The right commands are those (`find_commands`) of
+        right_command: 1 where the answer has at least one of the right commands, else 0. The right commands are those
+        (`find_commands`) of
             the reference answer that stand in a document and not in the question, which would give them away; None where there is none.
-        command_recall: the share of the right commands that the answer has.
-        unknown_command: 1 where the answer has a command, option or other name (`find_names`) that stands in no document and not in the question.
+        command_recall: the share of the right commands that the answer has. unknown_command: 1 where the answer has a
+        command, option or other name (`find_names`) that stands in no document and not in the question.
         """
         asked = find_names(question)
         right = (find_commands(reference) & self._known) - asked
@@ -88,7 +105,9 @@ class AnswerMeasures:
         return float(self._scorer.score(reference, answer)["rougeL"].fmeasure)
 
     def unknown_names(self, question: str, answer: str, is_cut: bool = False) -> frozenset[str]:
-        """The names of an answer that stand in no document, nor in the question; without the last word of one that `is_cut`."""
+        """The names of an answer that stand in no document, nor in the question; without the last word of one that
+        `is_cut`.
+        """
         return find_names(drop_last_word(answer) if is_cut else answer) - self._known - find_names(question)
 
 
@@ -101,5 +120,7 @@ def _load_scorer() -> Any:
     try:
         from rouge_score.rouge_scorer import RougeScorer
     except ImportError as error:
-        raise LibraryMissing(f"ROUGE-L needs the package rouge-score ({error}): install it with `pip install chipalign[eval]`") from None
+        raise LibraryMissing(
+            f"ROUGE-L needs the package rouge-score ({error}): install it with `pip install chipalign[eval]`"
+        ) from None
     return RougeScorer(["rougeL"], use_stemmer=False)

@@ -1,4 +1,5 @@
-"""Questions to the very prompts that the gateway sends: the passages, golden or retrieved, and the messages around them.
+"""Questions to the very prompts that the gateway sends: the passages, golden or retrieved, and the messages around
+them.
 
 It asks no model. Golden passages are those that a question refers to; retrieved ones are what the search finds.
 
@@ -25,7 +26,9 @@ INSTRUCTION_TOKENS = 200  # as the gateway allows for the system message and the
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """Counts the tokens of a text; `special_tokens` are the control tokens that no passage may hold, `source` says whose tokens they are."""
+    """Counts the tokens of a text; `special_tokens` are the control tokens that no passage may hold, `source` says
+    whose tokens they are.
+    """
 
     count: Callable[[str], int]
     special_tokens: tuple[str, ...]
@@ -34,7 +37,10 @@ class Counter:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How long a prompt may be, in tokens. `context_tokens` None: as many passages as the window holds; `max_model_len` None: not known."""
+    """How long a prompt may be, in tokens.
+
+    `context_tokens` None: as many passages as the window holds; `max_model_len` None: not known.
+    """
 
     context_tokens: int | None
     max_tokens: int
@@ -42,7 +48,9 @@ class Budget:
 
     def room(self, question_tokens: int) -> int:
         """Tokens for the passages of a question."""
-        window = self.max_model_len - self.max_tokens - question_tokens - INSTRUCTION_TOKENS if self.max_model_len else None
+        window = (
+            self.max_model_len - self.max_tokens - question_tokens - INSTRUCTION_TOKENS if self.max_model_len else None
+        )
         return min((limit for limit in (self.context_tokens, window) if limit is not None), default=1_000_000)
 
 
@@ -82,7 +90,9 @@ def load_counter(folder: Path) -> Counter | None:
 
 
 def find_counter(folder: Path | None, whose: str, settings: RagSettings) -> Counter:
-    """The tokenizer in a folder that was named, which must be there; the embedder's tokens where none was. `whose` says in the error what is meant.
+    """The tokenizer in a folder that was named, which must be there; the embedder's tokens where none was.
+
+    `whose` says in the error what is meant.
 
     Raises SourceUnusable, EmbedderUnavailable.
     """
@@ -91,7 +101,9 @@ def find_counter(folder: Path | None, whose: str, settings: RagSettings) -> Coun
         return Counter(embedder.count_tokens, (), f"the embedder {embedder.name}")
     if counter := load_counter(folder):
         return counter
-    raise SourceUnusable(f"{folder} holds no tokenizer.json that can be read: name the folder of the {whose} with --tokenizer")
+    raise SourceUnusable(
+        f"{folder} holds no tokenizer.json that can be read: name the folder of the {whose} with --tokenizer"
+    )
 
 
 def golden_hits(questions: Sequence[Question], chunks: Sequence[Chunk]) -> list[list[Hit]]:
@@ -106,8 +118,12 @@ def golden_hits(questions: Sequence[Question], chunks: Sequence[Chunk]) -> list[
     return hits
 
 
-def retrieved_hits(questions: Sequence[Question], retriever: Retriever, top_k: int, progress: Show = lambda *_: None) -> list[list[Hit]]:
-    """For each question what the gateway would find for it as the first of a conversation; [] where nothing is relevant."""
+def retrieved_hits(
+    questions: Sequence[Question], retriever: Retriever, top_k: int, progress: Show = lambda *_: None
+) -> list[list[Hit]]:
+    """For each question what the gateway would find for it as the first of a conversation; [] where nothing is
+    relevant.
+    """
     hits = []
     for number, question in enumerate(questions, start=1):
         hits.append(retriever.search(retrieval_query([question.text]), top_k))
@@ -115,14 +131,21 @@ def retrieved_hits(questions: Sequence[Question], retriever: Retriever, top_k: i
     return hits
 
 
-def build_prompts(questions: Sequence[Question], hits: Sequence[Sequence[Hit]], counter: Counter, budget: Budget) -> list[QaPrompt]:
-    """A prompt for each question, numbered from 1. Raises QuestionsUnusable, which lists the questions that leave no room for a passage."""
+def build_prompts(
+    questions: Sequence[Question], hits: Sequence[Sequence[Hit]], counter: Counter, budget: Budget
+) -> list[QaPrompt]:
+    """A prompt for each question, numbered from 1.
+
+    Raises QuestionsUnusable, which lists the questions that leave no room for a passage.
+    """
     prompts, too_long = [], []
     for number, (question, found) in enumerate(zip(questions, hits, strict=True), start=1):
         if not found:
             prompts.append(QaPrompt(number, question, None, (), 0))
             continue
-        prompt = build_prompt(question.text, found, counter.count, budget.room(counter.count(question.text)), counter.special_tokens)
+        prompt = build_prompt(
+            question.text, found, counter.count, budget.room(counter.count(question.text)), counter.special_tokens
+        )
         if not prompt.hits:
             too_long.append(question.question_id)
         messages = [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}]
@@ -130,6 +153,7 @@ def build_prompts(questions: Sequence[Question], hits: Sequence[Sequence[Hit]], 
         prompts.append(QaPrompt(number, question, messages, prompt.hits, left_out))
     if too_long:
         raise QuestionsUnusable(
-            f"no passage fits beside the questions {', '.join(too_long)} ({budget}): serve the model with a longer window, or raise --context-tokens"
+            f"no passage fits beside the questions {', '.join(too_long)} ({budget}): serve the model with a longer "
+            "window, or raise --context-tokens"
         )
     return prompts

@@ -1,4 +1,5 @@
-"""What the documents themselves answer to the questions of `eval qa`: quotes chosen and worded as the gateway does, with no model.
+"""What the documents themselves answer to the questions of `eval qa`: quotes chosen and worded as the gateway does,
+with no model.
 
 It finds no passages (qa_prompts does) and measures nothing.
 

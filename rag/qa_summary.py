@@ -1,4 +1,5 @@
-"""Answers to figures: measures per kind of question and overall with bootstrap intervals, and paired differences between two runs.
+"""Answers to figures: measures per kind of question and overall with bootstrap intervals, and paired differences
+between two runs.
 
 It asks nothing and prints nothing.
 
@@ -42,16 +43,22 @@ def score(answers: Sequence[Answer], measures: AnswerMeasures) -> list[dict[str,
     rows = []
     for answer in answers:
         is_cut = answer.finish_reason == "length"
-        rows.append({
-            "id": answer.id, "kind": answer.kind, "question": answer.question,
-            "measures": measures.measure(answer.question, answer.reference, answer.answer, is_cut),
-            "unknown_names": sorted(measures.unknown_names(answer.question, answer.answer, is_cut)),
-        })  # fmt: skip
+        rows.append(
+            {
+                "id": answer.id,
+                "kind": answer.kind,
+                "question": answer.question,
+                "measures": measures.measure(answer.question, answer.reference, answer.answer, is_cut),
+                "unknown_names": sorted(measures.unknown_names(answer.question, answer.answer, is_cut)),
+            }
+        )
     return rows
 
 
 def summarize(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Means and 95 % bootstrap intervals of all measures, overall and (where there are several) for each kind of question."""
+    """Means and 95 % bootstrap intervals of all measures, overall and (where there are several) for each kind of
+    question.
+    """
     return _estimate_by_kind([(row["kind"], row["measures"]) for row in rows])
 
 
@@ -63,12 +70,17 @@ def compare(rows: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any
     before = {_key(row): row["measures"] for row in others}
     pairs = [(row["kind"], _subtract(row["measures"], before[_key(row)])) for row in rows if _key(row) in before]
     if not pairs:
-        raise AnswersUnusable("the answers to compare with are to other questions: name answers to these with --compare")
+        raise AnswersUnusable(
+            "the answers to compare with are to other questions: name answers to these with --compare"
+        )
     return _estimate_by_kind(pairs)
 
 
 def count(answers: Sequence[Answer]) -> dict[str, int]:
-    """What became of the questions. `passages_left_out` and `cut_at_max_tokens` count questions whose context or answer is not whole."""
+    """What became of the questions.
+
+    `passages_left_out` and `cut_at_max_tokens` count questions whose context or answer is not whole.
+    """
     return {
         "questions": len(answers),
         "answered_by_model": sum(answer.by_model for answer in answers),
@@ -81,7 +93,9 @@ def count(answers: Sequence[Answer]) -> dict[str, int]:
 
 
 def describe_load(answers: Sequence[Timed]) -> dict[str, Any]:
-    """Latencies (of whole answers, with all requests in flight; None where no model was asked) and the server's count of tokens."""
+    """Latencies (of whole answers, with all requests in flight; None where no model was asked) and the server's count
+    of tokens.
+    """
     latencies = [answer.latency_ms for answer in answers if answer.latency_ms is not None]
     quantiles = {f"p{percent}": float(np.percentile(latencies, percent)) for percent in (50, 95)} if latencies else None
     return {

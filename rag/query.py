@@ -1,7 +1,7 @@
 """The retrieval query for the last turn of a conversation. Rules on words; no model, no index.
 
-A follow-up such as "and for hold?" names its subject only in the turns before it, so it is searched together with them; a
-question that stands by itself is searched as it is, since old turns would pull it back to the old subject.
+A follow-up such as "and for hold?" names its subject only in the turns before it, so it is searched together with them;
+a question that stands by itself is searched as it is, since old turns would pull it back to the old subject.
 
     retrieval_query(["How do I fix setup violations?", "and for hold?"])  # both, joined by a space
 """
@@ -11,54 +11,404 @@ from itertools import islice
 
 MAX_TURNS_JOINED = 4  # the last turn and at most three that it leans on: more would drown it
 MAX_WORDS_READ = 200  # whether a turn leans on earlier ones shows at its start; a pasted log must not cost time
-MAX_TURN_CHARACTERS = 4000  # of a turn that is searched; an embedder reads the first thousand or two, and a pasted log is no question
+# Of a turn that is searched; an embedder reads the first thousand or two, and a pasted log is no question
+MAX_TURN_CHARACTERS = 4000
 TURN_END_CHARACTERS = 1000  # of these at the end, where the question may stand behind what was pasted
 TURNS_SEARCHED = 50  # turns of a person; what stands further back nobody leans on
 MAX_OWN_WORDS = 2  # a fragment ("hold too?", "In OpenROAD?") has at most so many words of its own
 
 _WORD = re.compile(r"[\w$][\w$'-]*")  # of any script
 # A turn of these words alone greets, thanks, or agrees.
-_SMALL_TALK = frozenset({
-    "hi", "hello", "hey", "hiya", "howdy", "dear", "good", "morning", "afternoon", "evening", "day", "thanks", "thank", "thx", "ty", "cheers",
-    "you", "u", "very", "so", "much", "a", "lot", "many", "ok", "okay", "k", "great", "nice", "cool", "perfect", "awesome", "excellent", "fine",
-    "alright", "bye", "goodbye", "see", "later", "yes", "no", "yep", "yeah", "nope", "sure", "please", "wow", "there", "all", "again", "got", "it",
-    "i", "that's", "thats", "works", "helpful", "was", "that", "is", "for", "the", "help", "and", "your", "everyone", "team", "welcome", "well",
-    "done", "how", "are", "today", "i'm",
-})  # fmt: skip
-# Among the words above, these make a turn small talk; the others only fill it ("is it", "how are" alone are no greeting).
-_SMALL_TALK_CORE = frozenset({
-    "hi", "hello", "hey", "hiya", "howdy", "morning", "afternoon", "evening", "thanks", "thank", "thx", "ty", "cheers", "ok", "okay", "k", "great",
-    "nice", "cool", "perfect", "awesome", "excellent", "fine", "alright", "bye", "goodbye", "yes", "no", "yep", "yeah", "nope", "sure", "please",
-    "wow", "helpful", "welcome", "later", "good", "done", "you", "got", "works",
-})  # fmt: skip
+_SMALL_TALK = frozenset(
+    {
+        "hi",
+        "hello",
+        "hey",
+        "hiya",
+        "howdy",
+        "dear",
+        "good",
+        "morning",
+        "afternoon",
+        "evening",
+        "day",
+        "thanks",
+        "thank",
+        "thx",
+        "ty",
+        "cheers",
+        "you",
+        "u",
+        "very",
+        "so",
+        "much",
+        "a",
+        "lot",
+        "many",
+        "ok",
+        "okay",
+        "k",
+        "great",
+        "nice",
+        "cool",
+        "perfect",
+        "awesome",
+        "excellent",
+        "fine",
+        "alright",
+        "bye",
+        "goodbye",
+        "see",
+        "later",
+        "yes",
+        "no",
+        "yep",
+        "yeah",
+        "nope",
+        "sure",
+        "please",
+        "wow",
+        "there",
+        "all",
+        "again",
+        "got",
+        "it",
+        "i",
+        "that's",
+        "thats",
+        "works",
+        "helpful",
+        "was",
+        "that",
+        "is",
+        "for",
+        "the",
+        "help",
+        "and",
+        "your",
+        "everyone",
+        "team",
+        "welcome",
+        "well",
+        "done",
+        "how",
+        "are",
+        "today",
+        "i'm",
+    }
+)
+# Among the words above, these make a turn small talk; the others only fill it ("is it", "how are" alone are no
+# greeting).
+_SMALL_TALK_CORE = frozenset(
+    {
+        "hi",
+        "hello",
+        "hey",
+        "hiya",
+        "howdy",
+        "morning",
+        "afternoon",
+        "evening",
+        "thanks",
+        "thank",
+        "thx",
+        "ty",
+        "cheers",
+        "ok",
+        "okay",
+        "k",
+        "great",
+        "nice",
+        "cool",
+        "perfect",
+        "awesome",
+        "excellent",
+        "fine",
+        "alright",
+        "bye",
+        "goodbye",
+        "yes",
+        "no",
+        "yep",
+        "yeah",
+        "nope",
+        "sure",
+        "please",
+        "wow",
+        "helpful",
+        "welcome",
+        "later",
+        "good",
+        "done",
+        "you",
+        "got",
+        "works",
+    }
+)
 # Words without a subject of their own: what is left of a turn after these is what it asks about.
-_FUNCTION_WORDS = frozenset({
-    "a", "an", "the", "and", "or", "but", "so", "then", "also", "too", "well", "just", "only", "even", "still", "again", "instead", "else",
-    "please", "is", "are", "was", "were", "be", "been", "am", "do", "does", "did", "doing", "has", "have", "had", "can", "could", "should", "would",
-    "will", "may", "might", "must", "shall", "not", "no", "yes", "ok", "okay", "don't", "doesn't", "isn't", "can't", "what", "what's", "which",
-    "who", "when", "where", "why", "how", "i", "me", "my", "we", "us", "our", "you", "your", "it", "its", "it's", "they", "them", "their", "this",
-    "that", "that's", "these", "those", "one", "ones", "there", "here", "some", "any", "all", "both", "each", "more", "less", "much", "many",
-    "other", "another", "same", "in", "on", "at", "to", "of", "for", "from", "with", "without", "by", "as", "about", "into", "than", "if",
-    "because", "use", "using", "used", "mean", "means", "explain", "tell", "show", "give", "say", "example", "examples", "detail", "details",
-    "work", "works", "happen", "happens", "fix", "need", "want", "get", "make", "know", "sure", "really", "exactly", "elaborate", "further",
-})  # fmt: skip
-# Words that name a part of something that they do not name: "which command?", "the default?" lean on what was said before.
-_PART_WORDS = frozenset({
-    "option", "options", "command", "commands", "default", "defaults", "value", "values", "syntax", "unit", "units", "argument", "arguments",
-    "parameter", "parameters", "flag", "flags", "switch", "switches", "setting", "settings", "range", "name", "names", "tcl", "code", "script",
-    "snippet", "list", "difference", "reason", "reasons", "cause", "causes", "alternative", "alternatives", "step", "steps", "purpose",
-})  # fmt: skip
-# Words that ask for another form of the last answer. A turn of these (and function words) alone has nothing to search for.
-_TASK_WORDS = frozenset({
-    "continue", "go", "proceed", "keep", "going", "finish", "summarize", "summarise", "summary", "short", "shorter", "shorten", "long", "longer",
-    "brief", "briefly", "briefer", "concise", "simple", "simpler", "simply", "simplify", "rephrase", "reword", "rewrite", "repeat", "translate",
-    "translation", "english", "german", "french", "spanish", "italian", "portuguese", "dutch", "polish", "chinese", "japanese", "korean", "hindi",
-    "understand", "unclear", "clear", "clearer", "clarify", "specific", "specifically", "precise", "detailed", "elaborate", "expand", "bullet",
-    "bullets", "points", "sentence", "sentences", "words", "paragraph", "table", "tldr", "eli5", "answer", "response", "reply", "format",
-})  # fmt: skip
+_FUNCTION_WORDS = frozenset(
+    {
+        "a",
+        "an",
+        "the",
+        "and",
+        "or",
+        "but",
+        "so",
+        "then",
+        "also",
+        "too",
+        "well",
+        "just",
+        "only",
+        "even",
+        "still",
+        "again",
+        "instead",
+        "else",
+        "please",
+        "is",
+        "are",
+        "was",
+        "were",
+        "be",
+        "been",
+        "am",
+        "do",
+        "does",
+        "did",
+        "doing",
+        "has",
+        "have",
+        "had",
+        "can",
+        "could",
+        "should",
+        "would",
+        "will",
+        "may",
+        "might",
+        "must",
+        "shall",
+        "not",
+        "no",
+        "yes",
+        "ok",
+        "okay",
+        "don't",
+        "doesn't",
+        "isn't",
+        "can't",
+        "what",
+        "what's",
+        "which",
+        "who",
+        "when",
+        "where",
+        "why",
+        "how",
+        "i",
+        "me",
+        "my",
+        "we",
+        "us",
+        "our",
+        "you",
+        "your",
+        "it",
+        "its",
+        "it's",
+        "they",
+        "them",
+        "their",
+        "this",
+        "that",
+        "that's",
+        "these",
+        "those",
+        "one",
+        "ones",
+        "there",
+        "here",
+        "some",
+        "any",
+        "all",
+        "both",
+        "each",
+        "more",
+        "less",
+        "much",
+        "many",
+        "other",
+        "another",
+        "same",
+        "in",
+        "on",
+        "at",
+        "to",
+        "of",
+        "for",
+        "from",
+        "with",
+        "without",
+        "by",
+        "as",
+        "about",
+        "into",
+        "than",
+        "if",
+        "because",
+        "use",
+        "using",
+        "used",
+        "mean",
+        "means",
+        "explain",
+        "tell",
+        "show",
+        "give",
+        "say",
+        "example",
+        "examples",
+        "detail",
+        "details",
+        "work",
+        "works",
+        "happen",
+        "happens",
+        "fix",
+        "need",
+        "want",
+        "get",
+        "make",
+        "know",
+        "sure",
+        "really",
+        "exactly",
+        "elaborate",
+        "further",
+    }
+)
+# Words that name a part of something that they do not name: "which command?", "the default?" lean on what was said
+# before.
+_PART_WORDS = frozenset(
+    {
+        "option",
+        "options",
+        "command",
+        "commands",
+        "default",
+        "defaults",
+        "value",
+        "values",
+        "syntax",
+        "unit",
+        "units",
+        "argument",
+        "arguments",
+        "parameter",
+        "parameters",
+        "flag",
+        "flags",
+        "switch",
+        "switches",
+        "setting",
+        "settings",
+        "range",
+        "name",
+        "names",
+        "tcl",
+        "code",
+        "script",
+        "snippet",
+        "list",
+        "difference",
+        "reason",
+        "reasons",
+        "cause",
+        "causes",
+        "alternative",
+        "alternatives",
+        "step",
+        "steps",
+        "purpose",
+    }
+)
+# Words that ask for another form of the last answer. A turn of these (and function words) alone has nothing to search
+# for.
+_TASK_WORDS = frozenset(
+    {
+        "continue",
+        "go",
+        "proceed",
+        "keep",
+        "going",
+        "finish",
+        "summarize",
+        "summarise",
+        "summary",
+        "short",
+        "shorter",
+        "shorten",
+        "long",
+        "longer",
+        "brief",
+        "briefly",
+        "briefer",
+        "concise",
+        "simple",
+        "simpler",
+        "simply",
+        "simplify",
+        "rephrase",
+        "reword",
+        "rewrite",
+        "repeat",
+        "translate",
+        "translation",
+        "english",
+        "german",
+        "french",
+        "spanish",
+        "italian",
+        "portuguese",
+        "dutch",
+        "polish",
+        "chinese",
+        "japanese",
+        "korean",
+        "hindi",
+        "understand",
+        "unclear",
+        "clear",
+        "clearer",
+        "clarify",
+        "specific",
+        "specifically",
+        "precise",
+        "detailed",
+        "elaborate",
+        "expand",
+        "bullet",
+        "bullets",
+        "points",
+        "sentence",
+        "sentences",
+        "words",
+        "paragraph",
+        "table",
+        "tldr",
+        "eli5",
+        "answer",
+        "response",
+        "reply",
+        "format",
+    }
+)
 _GREETING = r"hi|hello(?! world)|hey|hiya|howdy|thanks?|thx|ty|cheers|ok|okay|good (?:morning|afternoon|evening|day)"
 _AGREEMENT = r"great|nice|cool|perfect|awesome|excellent|alright|fine|yes|yep|yeah|no|nope|sure|wow|please"
-# Greeting, thanks and agreement before the question. A word of agreement counts only where a sign or a connective ends it: "no paths found".
+# Greeting, thanks and agreement before the question. A word of agreement counts only where a sign or a connective ends
+# it: "no paths found".
 _GREETING_END = r"(?: (?:there|all|everyone|team|you|so|very|much|a lot|again))*(?![\w'-])"
 _AGREEMENT_END = r"(?=\s*[,!;:]|\.\s|\s+(?:and|but|so|now)\b)"
 _SMALL_TALK_START = re.compile(
@@ -70,7 +420,8 @@ _QUESTION_FORM = re.compile(
     re.IGNORECASE,
 )
 _LEANING_START = re.compile(
-    r"(?:and|but|or|so|then|also|now|why|how come|what about|how about|what if|what else|anything else|same|likewise|instead|otherwise)\b",
+    r"(?:and|but|or|so|then|also|now|why|how come|what about|how about|what if|what else|anything "
+    r"else|same|likewise|instead|otherwise)\b",
     re.IGNORECASE,
 )
 # "it" that stands for nothing: "is it possible to ...", "how long does it take to ..."
@@ -81,9 +432,11 @@ _EMPTY_IT = re.compile(
 )
 _POINTING = re.compile(r"\b(?:it|its|they|them|their|these|those|this|that)\b", re.IGNORECASE)
 _POINTING_END = re.compile(r"\b(?:there|too|as well|instead)\s*[?.!]*$", re.IGNORECASE)
-# "leave the register file out of it": a thing and what is done to it, away from something that only an earlier turn names.
+# "leave the register file out of it": a thing and what is done to it, away from something that only an earlier turn
+# names.
 _POINTING_AWAY = re.compile(r"\b(?:of|from|into|onto|about|without)\s+(?:it|them|those|these)\s*[?.!]*$", re.IGNORECASE)
-# "that" and "this" point back when they end the sentence or follow such a word; else "that" opens a clause ("options that set ...").
+# "that" and "this" point back when they end the sentence or follow such a word; else "that" opens a clause ("options
+# that set ...").
 _THAT_POINTS = re.compile(
     r"(?:^|\b(?:do|does|did|is|was|fix|fixes|about|for|of|with|by|like|after|before|from|on|in|use|avoid|set|run|change|explain|why|mean|see|if|to)\s+)"
     r"(?:that|this)\b|\b(?:that|this)\s*[?.!]*$",
@@ -92,7 +445,9 @@ _THAT_POINTS = re.compile(
 
 
 def has_content(text: str) -> bool:
-    """False for a turn that needs no retrieval: a greeting, thanks, agreement, or nothing but signs. "why?" has content."""
+    """False for a turn that needs no retrieval: a greeting, thanks, agreement, or nothing but signs. "why?" has
+    content.
+    """
     words = [word.lower().strip("'-") for word in _WORD.findall(text)]
     if not any(character.isalnum() for character in text):
         return False
@@ -115,18 +470,27 @@ def strip_small_talk(turn: str) -> str:
 
 
 def asks_for_another_form(turn: str) -> bool:
-    """Whether a turn only asks to go on with, shorten, translate or explain the last answer: it has no words to search for."""
+    """Whether a turn only asks to go on with, shorten, translate or explain the last answer: it has no words to search
+    for.
+    """
     words = [word.lower() for word in _WORD.findall(_beginning(strip_small_talk(turn)))]
-    return any(word in _TASK_WORDS for word in words) and all(word in _TASK_WORDS or word in _FUNCTION_WORDS for word in words)
+    return any(word in _TASK_WORDS for word in words) and all(
+        word in _TASK_WORDS or word in _FUNCTION_WORDS for word in words
+    )
 
 
 def leans_on_earlier(turn: str) -> bool:
-    """Whether a turn cannot be searched by itself. It leans on earlier turns when, in this order of tests on its first words,
+    """Whether a turn cannot be searched by itself.
 
-    1. no word of its own is left without function words and names of parts ("why?", "which command?", "list the options"); or
+    It leans on earlier turns when, in this order of tests on its first words,
+
+    1. no word of its own is left without function words and names of parts ("why?", "which command?", "list the
+    options"); or
     2. it starts with a connective ("and", "what about", "why", ...) and has at most three words of its own; or
-    3. it ends with "there", "too" or the like, and has at most three words of its own, or with "out of it", "from them", and has four; or
-    4. it is a fragment: not the form of a question, no exact name, and at most two words of its own ("hold?", "In OpenROAD?"); or
+    3. it ends with "there", "too" or the like, and has at most three words of its own, or with "out of it", "from
+    them", and has four; or
+    4. it is a fragment: not the form of a question, no exact name, and at most two words of its own ("hold?", "In
+    OpenROAD?"); or
     5. it points back ("it", "them", "these", "fix that") before at least three words of its own have given it something
        to point to within itself.
     """
@@ -164,7 +528,9 @@ def _points_back(turn: str, own_ends: list[int]) -> bool:
     for pointing in _POINTING.finditer(blanked):
         if pointing.start() >= limit:
             return False
-        is_clause = pointing.group().lower() in ("that", "this") and not any(start <= pointing.start() < end for start, end in pointing_that)
+        is_clause = pointing.group().lower() in ("that", "this") and not any(
+            start <= pointing.start() < end for start, end in pointing_that
+        )
         if not is_clause:
             return True
     return False
@@ -173,8 +539,9 @@ def _points_back(turn: str, own_ends: list[int]) -> bool:
 def retrieval_query(user_turns: list[str]) -> str:
     """The query for the last of `user_turns` (oldest first): that turn, behind the turns it leans on, joined by spaces.
 
-    Small talk at the start of a turn is left out. Turns without content (thanks, greetings) are passed over, and so are those that
-    ask for another form of the answer ("shorter please"): the query is then that of the turn before. "" where there is no turn.
+    Small talk at the start of a turn is left out. Turns without content (thanks, greetings) are passed over, and so are
+    those that ask for another form of the answer ("shorter please"): the query is then that of the turn before. ""
+    where there is no turn.
     """
     turns = [strip_small_talk(turn) for turn in user_turns]
     searchable = [turn for turn in turns[:-1] if has_content(turn) and not asks_for_another_form(turn)]
@@ -189,7 +556,8 @@ def retrieval_query(user_turns: list[str]) -> str:
 
 
 def fallback_query(user_turns: list[str]) -> str:
-    """The query to try when `retrieval_query` finds nothing: the last turn behind the one before, with what that leans on.
+    """The query to try when `retrieval_query` finds nothing: the last turn behind the one before, with what that leans
+    on.
 
     "" where there is no turn before it, or where that is what has been searched already.
     """

@@ -55,7 +55,9 @@ class WantedPassage:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question. Each item of `wanted` is a passage that one would want, given as the references of which one suffices.
+    """One question.
+
+    Each item of `wanted` is a passage that one would want, given as the references of which one suffices.
 
     `answer` is the reference answer, "" where the file gives none.
     """
@@ -74,7 +76,10 @@ def _plain(heading: str) -> str:
 
 
 def read_questions(path: Path) -> list[Question]:
-    """The questions of a JSONL file, in order; empty lines are passed over. Raises QuestionsUnusable, which lists every bad line."""
+    """The questions of a JSONL file, in order; empty lines are passed over.
+
+    Raises QuestionsUnusable, which lists every bad line.
+    """
     questions: list[Question] = []
     problems: list[str] = []
     for number, line in enumerate(_read_text(path, QuestionsUnusable).split("\n"), start=1):
@@ -115,7 +120,9 @@ def _parse_question(row: Any, number: int) -> Question:
 
 
 def _unescape(text: str) -> str:
-    """A text that was escaped twice, as ORD-QA's answers are, with its line breaks, tabs and quotes; it has no real line break by that."""
+    """A text that was escaped twice, as ORD-QA's answers are, with its line breaks, tabs and quotes; it has no real
+    line break by that.
+    """
     if "\n" in text.strip():
         return text
     return text.replace("\\n", "\n").replace("\\t", "\t").replace('\\"', '"')
@@ -138,7 +145,8 @@ def _parse_id(item: Any) -> WantedPassage:
 
 def _parse_place(item: Any) -> WantedPassage:
     names = ("collection", "path", "heading")
-    is_place = isinstance(item, dict) and item.keys() <= {*names, "begins"}  # how the words begin that answer: rag.answering.scoring_fit reads it
+    # How the words begin that answer: rag.answering.scoring_fit reads it
+    is_place = isinstance(item, dict) and item.keys() <= {*names, "begins"}
     values = [item.get(name) or "" for name in names] if is_place else []
     if not values or not all(isinstance(value, str) for value in values) or not all(values[:2]):
         raise ValueError(f'has {item!r} in "references", which is no object of collection, path and perhaps heading')
@@ -146,7 +154,11 @@ def _parse_place(item: Any) -> WantedPassage:
 
 
 def _parse_list(item: Any) -> WantedPassage:
-    if not isinstance(item, list) or len(item) not in (2, 3) or not all(isinstance(value, str) and value for value in item):
+    if (
+        not isinstance(item, list)
+        or len(item) not in (2, 3)
+        or not all(isinstance(value, str) and value for value in item)
+    ):
         raise ValueError(f'has {item!r} in "expected", which is no list of collection, path and perhaps heading')
     return WantedPassage(*item)
 
@@ -157,12 +169,18 @@ def find_wanted(questions: Sequence[Question], chunks: Sequence[Chunk]) -> list[
     Raises ReferenceUnknown, which lists every reference that no chunk is a part of.
     """
     references = {reference for question in questions for group in question.wanted for reference in group}
-    ids = {reference: frozenset(chunk.chunk_id for chunk in chunks if reference.matches(chunk)) for reference in references}
+    ids = {
+        reference: frozenset(chunk.chunk_id for chunk in chunks if reference.matches(chunk)) for reference in references
+    }
     if unknown := sorted(str(reference) for reference, found in ids.items() if not found):
         raise ReferenceUnknown(
-            f"the questions refer to passages that are not there: {', '.join(unknown)}: mend the questions, or name another corpus"
+            f"the questions refer to passages that are not there: {', '.join(unknown)}: mend the questions, or name "
+            "another corpus"
         )
-    return [[frozenset().union(*(ids[reference] for reference in group)) for group in question.wanted] for question in questions]
+    return [
+        [frozenset().union(*(ids[reference] for reference in group)) for group in question.wanted]
+        for question in questions
+    ]
 
 
 def refer_to_chunk(chunk_id: str) -> WantedPassage:
@@ -171,10 +189,12 @@ def refer_to_chunk(chunk_id: str) -> WantedPassage:
 
 
 def read_chunks(path: Path) -> list[Document]:
-    """The chunks of a file of ORD-QA's form, a list of {"source", "knowledge": [{"id", "content"}]}. Raises ChunksUnusable.
+    """The chunks of a file of ORD-QA's form, a list of {"source", "knowledge":
 
-    Each becomes a document of its own in the collection READY_MADE, whose path is the chunk's id.
-    Its title is its place: the source's name, its words apart, and the headings that the content opens with. The rest is the text; a
+    [{"id", "content"}]}. Raises ChunksUnusable.
+
+    Each becomes a document of its own in the collection READY_MADE, whose path is the chunk's id. Its title is its
+    place: the source's name, its words apart, and the headings that the content opens with. The rest is the text; a
     first line that only repeats the id is left out.
     """
     try:
@@ -182,10 +202,16 @@ def read_chunks(path: Path) -> list[Document]:
     except json.JSONDecodeError as error:
         raise ChunksUnusable(f"{path} is no JSON ({error}): give a file of chunks in ORD-QA's form") from None
     try:
-        documents = [_make_document(source["source"], item["id"], item["content"]) for source in sources for item in source["knowledge"]]
+        documents = [
+            _make_document(source["source"], item["id"], item["content"])
+            for source in sources
+            for item in source["knowledge"]
+        ]
     except (TypeError, KeyError, AttributeError) as error:
         form = '[{"source": ..., "knowledge": [{"id": ..., "content": ...}]}]'
-        raise ChunksUnusable(f"{path} is not of the form {form} ({error!r}): give a file of chunks in ORD-QA's form") from None
+        raise ChunksUnusable(
+            f"{path} is not of the form {form} ({error!r}): give a file of chunks in ORD-QA's form"
+        ) from None
     if len({document.path for document in documents}) < len(documents):
         raise ChunksUnusable(f"{path} gives one id to several chunks: give each its own")
     if not documents:

@@ -1,7 +1,7 @@
 """Files to `Document`s: a folder, one file or an archive is read, and what cannot be read is named with its reason.
 
-Archives that lie in a folder are read too, one level deep; what reST includes is put in its place. Contents are parsed in the sandbox. It does
-not fetch corpora and does not cut documents. An unreadable file never stops the others.
+Archives that lie in a folder are read too, one level deep; what reST includes is put in its place. Contents are parsed
+in the sandbox. It does not fetch corpora and does not cut documents. An unreadable file never stops the others.
 
     skipped: list[Skipped] = []
     documents = list(read_source(Path("docs"), collection="docs", skipped=skipped))
@@ -29,7 +29,8 @@ from rag.parser import Format, decode, document_text, format_of, keeps_text
 from rag.sandbox import Sandbox
 from rag.settings import RagSettings
 
-# Licence texts are kept beside the documents that they cover; they answer no engineering question and are not a failure either.
+# Licence texts are kept beside the documents that they cover; they answer no engineering question and are not a failure
+# either.
 _LEGAL_NAMES = ("LICENSE", "LICENCE", "COPYING", "NOTICE")
 NOT_STATED = "not stated"
 IGNORE_FILE = ".chipalignignore"  # in a folder: what of it is not read
@@ -57,11 +58,12 @@ def read_source(
     settings: RagSettings | None = None,
     sandbox: Sandbox | None = None,
 ) -> Iterator[Document]:
-    """Yield the documents of a folder (recursively), a file or an archive, ordered by path; append the others to `skipped`.
+    """Yield the documents of a folder (recursively), a file or an archive, ordered by path; append the others to
+    `skipped`.
 
-    There also stands what of a document was not read. Raises SourceUnusable where `path` is none of these or its name is not UTF-8,
-    ArchiveUnsafe where `path` is a hostile archive. The limits are those of `settings`; with them, what takes long to parse is kept in their home.
-    Without a `sandbox` it has one of its own.
+    There also stands what of a document was not read. Raises SourceUnusable where `path` is none of these or its name
+    is not UTF-8, ArchiveUnsafe where `path` is a hostile archive. The limits are those of `settings`; with them, what
+    takes long to parse is kept in their home. Without a `sandbox` it has one of its own.
     """
     if not _is_utf8(collection):
         raise SourceUnusable(f"the name {encodable(collection)} is not UTF-8, so nothing in it can be cited: rename it")
@@ -74,7 +76,9 @@ def read_source(
             if not _is_utf8(name):
                 skipped.append(Skipped(f"{collection}/{encodable(name)}", "its name is not UTF-8"))
             elif len(name) > MAX_NAME_CHARACTERS:
-                skipped.append(Skipped(f"{collection}/{name[:MAX_NAME_CHARACTERS]}...", f"its name has {len(name)} characters"))
+                skipped.append(
+                    Skipped(f"{collection}/{name[:MAX_NAME_CHARACTERS]}...", f"its name has {len(name)} characters")
+                )
             elif PurePosixPath(name).name != FETCHED_FILE and not name.upper().startswith(_LEGAL_NAMES):
                 try:
                     text, parsed = reader.read(name)
@@ -124,9 +128,14 @@ class _Reader:
         return text, parsed
 
     def _load(self, name: str, found: Format) -> tuple[bytes, str]:
-        """The content of one file, unpacked where it is a .gz, and a note where its end is missing. Raises ParseFailed."""
+        """The content of one file, unpacked where it is a .gz, and a note where its end is missing.
+
+        Raises ParseFailed.
+        """
         file = self._files[name]
-        limit = (self._settings.max_file_mb if found.parse_bytes or found.parse_head else self._settings.max_text_mb) * 2**20
+        limit = (
+            self._settings.max_file_mb if found.parse_bytes or found.parse_head else self._settings.max_text_mb
+        ) * 2**20
         size, is_damaged = None, False
         try:
             content = file.read(limit + 1)
@@ -142,7 +151,9 @@ class _Reader:
         if not is_large and not is_damaged:
             return content, ""
         if not found.parse_head:
-            raise ParseFailed(f"larger than {limit} bytes" if is_large else f"its end is missing after {len(content)} bytes")
+            raise ParseFailed(
+                f"larger than {limit} bytes" if is_large else f"its end is missing after {len(content)} bytes"
+            )
         content = content[: content.rfind(b"\n", 0, limit) + 1]
         return content, f"the first {len(content)} bytes of {size or 'it'}"
 
@@ -189,7 +200,8 @@ def _unpack(content: bytes, at_most: int) -> tuple[bytes, bool]:
 
 
 def _list_files(path: Path, settings: RagSettings) -> Files:
-    """The read function of each file by its relative posix path; hidden ones, and links that lead out of the folder, are left out.
+    """The read function of each file by its relative posix path; hidden ones, and links that lead out of the folder,
+    are left out.
 
     A folder below `path` that cannot be read, or a hostile archive in it, comes as a name whose read function raises.
     """
@@ -200,7 +212,9 @@ def _list_files(path: Path, settings: RagSettings) -> Files:
     if path.is_file():
         return {path.name: _file_at(path)}
     if path.exists():
-        raise SourceUnusable(f"{path} is a pipe, socket or device: name a folder, a file, an archive (.tar.gz, .zip) or a fetched corpus")
+        raise SourceUnusable(
+            f"{path} is a pipe, socket or device: name a folder, a file, an archive (.tar.gz, .zip) or a fetched corpus"
+        )
     raise SourceUnusable(f"{path} is not there: name a folder, a file, an archive (.tar.gz, .zip) or a fetched corpus")
 
 
@@ -217,7 +231,10 @@ def _list_archive(archive: Path, settings: RagSettings) -> Files:
         return format_of(name) is not None
 
     limits = ArchiveLimits(
-        settings.archive_files, settings.archive_file_mb * 2**20, settings.archive_total_mb * 2**20, settings.parse_timeout_s
+        settings.archive_files,
+        settings.archive_file_mb * 2**20,
+        settings.archive_total_mb * 2**20,
+        settings.parse_timeout_s,
     )
     found |= dict(read_archive(archive, wanted, limits, cut_large=True))
     files = strip_top_folder(found)
@@ -250,25 +267,34 @@ def _list_folder(path: Path, settings: RagSettings) -> Files:
                 found |= _list_entry(file, file.relative_to(path).as_posix(), settings)
     for error in refused:
         if Path(error.filename) == path:
-            raise SourceUnusable(f"the folder {path} cannot be read ({error.strerror}): make it readable, or name the folders that are") from error
+            raise SourceUnusable(
+                f"the folder {path} cannot be read ({error.strerror}): make it readable, or name the folders that are"
+            ) from error
         found[f"{Path(error.filename).relative_to(path).as_posix()}/"] = _File(partial(_fail, error))
     ignored = _read_ignored(path)
     return {name: file for name, file in found.items() if not any(match_path(name, pattern) for pattern in ignored)}
 
 
 def _read_ignored(folder: Path) -> list[str]:
-    """The globs of the folder's file of what is left out, one a line; a folder's name alone means all in it. Raises SourceUnusable."""
+    """The globs of the folder's file of what is left out, one a line; a folder's name alone means all in it.
+
+    Raises SourceUnusable.
+    """
     file = folder / IGNORE_FILE
     try:
         lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
     except (OSError, UnicodeError) as error:
-        raise SourceUnusable(f"{file} cannot be read ({error}): write one glob a line in it, as UTF-8 text, or remove it") from error
+        raise SourceUnusable(
+            f"{file} cannot be read ({error}): write one glob a line in it, as UTF-8 text, or remove it"
+        ) from error
     patterns = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     return [one for pattern in patterns for one in (pattern.rstrip("/"), f"{pattern.rstrip('/')}/**")]
 
 
 def _list_entry(file: Path, name: str, settings: RagSettings) -> Files:
-    """One file of a folder, or the files of an archive that lies there, below its name; an archive that cannot be read as one that fails."""
+    """One file of a folder, or the files of an archive that lies there, below its name; an archive that cannot be read
+    as one that fails.
+    """
     if not is_archive(file) or not file.is_file():
         return {name: _file_at(file)}
     try:

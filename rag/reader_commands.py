@@ -1,4 +1,5 @@
-"""The command `chipalign adapt reader`: documents, and questions with how the units begin that answer them, in; a reader of passages out.
+"""The command `chipalign adapt reader`: documents, and questions with how the units begin that answer them, in; a
+reader of passages out.
 
 It trains nothing itself. Heavy libraries are imported inside the functions, so that `--help` answers at once.
 
@@ -129,7 +130,8 @@ def _adapt(args: argparse.Namespace, settings: RagSettings, command: str) -> dic
         lessons = _make_lessons(documents, kept, base_folder, settings, progress)
         if len(lessons) < LEAST_LESSONS:
             raise SourceUnusable(
-                f"the documents answer {len(lessons)} of {len(kept)} questions, and {LEAST_LESSONS} are needed: give more of either"
+                f"the documents answer {len(lessons)} of {len(kept)} questions, and {LEAST_LESSONS} are needed: give "
+                "more of either"
             )
         held_out = [lesson for lesson in lessons if _is_held_out(lesson)]
         trained = [lesson for lesson in lessons if not _is_held_out(lesson)]
@@ -195,7 +197,8 @@ def _train(
     files = read_bert(find_model_folder(base), find_adapter(settings.embedder))
     if files is None:
         raise EmbedderUnavailable(
-            f"a reader is made from a plain BERT, which {base} is not: set CHIPALIGN_EMBEDDER to another for this command"
+            f"a reader is made from a plain BERT, which {base} is not: set CHIPALIGN_EMBEDDER to another for this "
+            "command"
         )
     state = args.out.with_name(args.out.name + STATE)
     tensors, report = train_reader(

@@ -61,11 +61,17 @@ def facts_of(reference: Reference) -> Iterator[tuple[str, Place]]:
     for command in reference.commands:
         yield f"command {command.name}: {command.description} | {command.synopsis}", command.place
         for option in (*command.options, *command.arguments):
-            told = f"takes {option.argument!r}, default {option.default!r}, required {option.is_required}: {option.description}"
+            told = (
+                f"takes {option.argument!r}, default {option.default!r}, required {option.is_required}: "
+                f"{option.description}"
+            )
             yield f"{command.name} {option.name} {told}", option.place
     for variable in reference.variables:
         yield (
-            f"variable {variable.name}, default {variable.default!r}, stages {variable.stage!r}: {variable.description}",
+            (
+                f"variable {variable.name}, default {variable.default!r}, stages {variable.stage!r}: "
+                f"{variable.description}"
+            ),
             variable.place,
         )
     for message in reference.messages:
@@ -97,7 +103,10 @@ def report(index: Index, sample: int, seed: int) -> Iterator[str]:
     for collection, called in sorted(called_commands(index.chunks).items()):
         own = sorted(name for name in called if (collection, name) in known)
         lacking = sorted(called - anywhere)
-        yield f"{collection}: prose calls {len(called)} names commands; {len(own)} have a card here, {len(lacking)} nowhere: {', '.join(lacking)}"
+        yield (
+            f"{collection}: prose calls {len(called)} names commands; {len(own)} have a card here, {len(lacking)} "
+            f"nowhere: {', '.join(lacking)}"
+        )
 
     facts = sorted(facts_of(reference), key=lambda fact: (fact[1].path, fact[1].start, fact[0]))
     for number, (told, place) in enumerate(random.Random(seed).sample(facts, min(sample, len(facts))), start=1):

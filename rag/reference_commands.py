@@ -1,4 +1,5 @@
-"""The command `chipalign reference`: what the indexed documents say of a command, option, variable or message; and a schema to lint scripts with.
+"""The command `chipalign reference`: what the indexed documents say of a command, option, variable or message; and a
+schema to lint scripts with.
 
 It reads an index and embeds nothing. Libraries are imported inside the functions, so that `--help` answers at once.
 
@@ -35,9 +36,13 @@ def reference(argv: list[str]) -> int:
         "--index", type=Path, metavar="DIR", help="the index directory (default: indexes/starter in the home folder)"
     )
     parser.add_argument(
-        "--collection", action="append", default=[], metavar="NAME", dest="collections",
+        "--collection",
+        action="append",
+        default=[],
+        metavar="NAME",
+        dest="collections",
         help="only this collection, or all versions of this tool; may be given again",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--export", choices=("tclint",), help="write all commands as a command schema for tclint, to --out"
     )
@@ -59,7 +64,9 @@ def reference(argv: list[str]) -> int:
 
 
 def _put_option_last(argv: list[str]) -> list[str]:
-    """The arguments with an option that is asked about, `-hold`, where argparse does not take it for one of this command's."""
+    """The arguments with an option that is asked about, `-hold`, where argparse does not take it for one of this
+    command's.
+    """
     asked = [argument for argument in argv if argument.startswith("-") and argument.partition("=")[0] not in _OWN]
     return (
         argv

@@ -1,4 +1,5 @@
-"""Whether an index answers a question: a probability, from what the search found and how much of the question the index knows. Pure mathematics.
+"""Whether an index answers a question: a probability, from what the search found and how much of the question the index
+knows. Pure mathematics.
 
 It searches nothing. Its coefficients are fitted, and what they are worth is measured, by rag.relevance_fit.
 
@@ -8,9 +9,10 @@ It searches nothing. Its coefficients are fitted, and what they are worth is mea
 import math
 from dataclasses import astuple, dataclass
 
-# Logistic regression; coefficients of 1, then of the fields of Evidence, the last one's of the logarithm of 1 + terms. A longer question is never
-# covered as well as a short one, which is why its length speaks for it. Fitted on 2026-11-29 to 1,182 questions: those of data/eval that retrieval
-# is measured with, and data/training/evidence.jsonl, over the handbook and five corpora, with the default embedder.
+# Logistic regression; coefficients of 1, then of the fields of Evidence, the last one's of the logarithm of 1 + terms.
+# A longer question is never covered as well as a short one, which is why its length speaks for it. Fitted on 2026-11-29
+# to 1,182 questions: those of data/eval that retrieval is measured with, and data/training/evidence.jsonl, over the
+# handbook and five corpora, with the default embedder.
 BY_TOKEN = (-15.20, 13.08, 4.02, -2.65, -2.84, -4.25, 3.69)
 BY_COSINE = (-12.04, 7.13, 7.19, -2.83, -2.31, -4.79, 3.24)
 # The same where passages were read with the question; the last one is of the reading.
@@ -24,13 +26,14 @@ FEW_PASSAGES = 100
 class Evidence:
     """What speaks for and against an answer.
 
-    similarity: of the passage that is most similar, token by token (rag.late) or, where an index has no tokens, by the cosine.
-    coverage: the share of the question's terms, weighted by idf, that the passage with most of them holds.
+    similarity: of the passage that is most similar, token by token (rag.late) or, where an index has no tokens, by the
+    cosine. coverage: the share of the question's terms, weighted by idf, that the passage with most of them holds.
     unknown: the share of those that stand in no passage at all, as the names of another company's tools do.
-    unknown_name: 1 where the question has an exact name (an option, a command, a message number) that stands in no passage, else 0.
-    foreign_tool: 1 where the question names a tool of chip design (rag.eda_tools) and none that a document is about, else 0.
-    terms: how many terms the question has, without those that only ask.
-    reading: the logarithm of the odds that a passage answers, of the one that a reader (rag.passage_reader) thinks likeliest; None: nothing was read.
+    unknown_name: 1 where the question has an exact name (an option, a command, a message number) that stands in no
+    passage, else 0. foreign_tool: 1 where the question names a tool of chip design (rag.eda_tools) and none that a
+    document is about, else 0. terms: how many terms the question has, without those that only ask. reading: the
+    logarithm of the odds that a passage answers, of the one that a reader (rag.passage_reader) thinks likeliest; None:
+    nothing was read.
 
     What is unknown to an index of few passages says little (see FEW_PASSAGES): both are then smaller.
     """

@@ -1,7 +1,9 @@
-"""Fits the coefficients of rag.relevance to questions whose answers an index holds or does not hold, and measures them: python -m rag.relevance_fit.
+"""Fits the coefficients of rag.relevance to questions whose answers an index holds or does not hold, and measures them:
+python -m rag.relevance_fit.
 
-Each fifth of the questions is judged by coefficients that were fitted to the others, so the precision and recall printed are those of
-questions that were not seen. The coefficients printed are fitted to all; they are put into rag.relevance by hand.
+Each fifth of the questions is judged by coefficients that were fitted to the others, so the precision and recall
+printed are those of questions that were not seen. The coefficients printed are fitted to all; they are put into
+rag.relevance by hand.
 
     python -m rag.relevance_fit indexes/eval data/eval/handbook.jsonl data/eval/unanswerable.jsonl
 """
@@ -31,12 +33,16 @@ ITERATIONS = 50
 
 
 def fit(features: Rows, answerable: Rows) -> Rows:
-    """Logistic regression by Newton's method, shape (features,); features has shape (questions, features), answerable is 0 or 1."""
+    """Logistic regression by Newton's method, shape (features,); features has shape (questions, features), answerable
+    is 0 or 1.
+    """
     coefficients = np.zeros(features.shape[1])
     for _ in range(ITERATIONS):
         probability = predict(features, coefficients)
         gradient = features.T @ (answerable - probability) - RIDGE * coefficients
-        curvature = (features * (probability * (1 - probability))[:, None]).T @ features + RIDGE * np.eye(len(coefficients))
+        curvature = (features * (probability * (1 - probability))[:, None]).T @ features + RIDGE * np.eye(
+            len(coefficients)
+        )
         coefficients += np.linalg.solve(curvature, gradient)
     return coefficients
 
@@ -52,7 +58,9 @@ def cross_validate(features: Rows, answerable: Rows, seed: int = 0) -> Rows:
     fold = np.random.default_rng(seed).permutation(len(features)) % FOLDS
     probabilities = np.zeros(len(features))
     for number in range(FOLDS):
-        probabilities[fold == number] = predict(features[fold == number], fit(features[fold != number], answerable[fold != number]))
+        probabilities[fold == number] = predict(
+            features[fold == number], fit(features[fold != number], answerable[fold != number])
+        )
     return probabilities
 
 
@@ -64,7 +72,14 @@ def describe(evidence: Sequence[Evidence], answerable: Sequence[bool], threshold
     return {
         "coefficients": [round(float(value), 3) for value in fit(features, truth)],
         "decision": asdict(judge_decision(answerable, [bool(value >= threshold) for value in unseen])),
-        "log_loss": -float(np.mean([math.log(p if known else 1 - p) for p, known in zip(np.clip(unseen, 1e-9, 1 - 1e-9), answerable, strict=True)])),
+        "log_loss": -float(
+            np.mean(
+                [
+                    math.log(p if known else 1 - p)
+                    for p, known in zip(np.clip(unseen, 1e-9, 1 - 1e-9), answerable, strict=True)
+                ]
+            )
+        ),
     }
 
 
@@ -76,7 +91,9 @@ def main(argv: Sequence[str]) -> None:
     answerable = [question.answerable for question in questions]
     document = {
         f"{'read_' if is_read else ''}by_{'token' if by_token else 'cosine'}": describe(
-            [retriever.evidence(question.text, by_token=by_token, is_read=is_read) for question in questions], answerable, settings.min_relevance
+            [retriever.evidence(question.text, by_token=by_token, is_read=is_read) for question in questions],
+            answerable,
+            settings.min_relevance,
         )
         for is_read, by_token in product((False, True) if retriever.reader else (False,), (True, False))
     }

@@ -1,4 +1,5 @@
-"""Search an index: what vectors and BM25 find for a question and its clauses, scored also token by token; nothing where it does not answer.
+"""Search an index: what vectors and BM25 find for a question and its clauses, scored also token by token; nothing where
+it does not answer.
 
 It builds nothing and writes no prompt. One retriever serves many threads.
 
@@ -35,23 +36,27 @@ from rag.reference.cards import Reference
 from rag.relevance import FEW_PASSAGES, Evidence, relevance, weigh_unknown
 from rag.settings import RagSettings
 
-# A passage that holds a name of the query which stands in at most this share of the chunks stays among the hits, however the sentence around it
-# reads to the embedder.
+# A passage that holds a name of the query which stands in at most this share of the chunks stays among the hits,
+# however the sentence around it reads to the embedder.
 RARE_SHARE = 0.01
 LEAST_CAPITALS = 5  # of a name in capitals alone (`WIDTHTRUNC`): shorter ones are abbreviations of the field
 RARE_FLOOR = 3  # in a tiny index a share of 1 % is less than one chunk
 
-# Names of the reader's own design, which no manual holds: a bit of a bus, of which the bus's name is left, and a path of instances.
+# Names of the reader's own design, which no manual holds: a bit of a bus, of which the bus's name is left, and a path
+# of instances.
 _BUS_BIT = re.compile(r"(?<=\w)\[\d+(?::\d+)?\]")
 _INSTANCE_PATH = re.compile(r"(?<![\w./-])(?=[\w/]*[\d_])\w+(?:/\w+)+(?![\w./])")
 
-_SIGNS = re.compile(r"[^\w\s!-~]+")  # what is neither a word of any script nor ASCII punctuation: emoji, arrows, typographic quotes
+# What is neither a word of any script nor ASCII punctuation: emoji, arrows, typographic quotes
+_SIGNS = re.compile(r"[^\w\s!-~]+")
 
-# A question is one short text, which a second thread makes no faster. Beside a vLLM that keeps the cores busy, two threads that wait for each
-# other took 385 ms for it where one takes 20 ms (two cores, 2026-11-24).
+# A question is one short text, which a second thread makes no faster. Beside a vLLM that keeps the cores busy, two
+# threads that wait for each other took 385 ms for it where one takes 20 ms (two cores, 2026-11-24).
 QUERY_THREADS = 1
 RECENT = 32  # questions and clauses whose vectors are kept, 10 to 400 kB each
-HITS_READ = 8  # passages that are read with a question: what answers stands among the first three for nine of ten, and among these for all but a few
+# Passages that are read with a question: what answers stands among the first three for nine of ten, and among these for
+# all but a few
+HITS_READ = 8
 
 
 class _Ranked(NamedTuple):
@@ -83,7 +88,9 @@ class _Scores(NamedTuple):
 
 
 class Tokens(NamedTuple):
-    """The tokens of a text: where they stand in it, shape (tokens, 2), and their vectors, shape (tokens, dimension); none where there are none."""
+    """The tokens of a text: where they stand in it, shape (tokens, 2), and their vectors, shape (tokens, dimension);
+    none where there are none.
+    """
 
     places: NDArray[np.int64]
     vectors: Vectors
@@ -106,7 +113,8 @@ class NoTokens:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A question beside one passage: what each token of the question weighs, and the tokens of the passage with their places.
+    """A question beside one passage: what each token of the question weighs, and the tokens of the passage with their
+    places.
 
     `places` are characters of the passage's text; those of its title and headings are negative.
     """
@@ -120,7 +128,9 @@ class Comparison:
 class Retriever:
     """An open index with its embedder. `search` may be called from many threads at once."""
 
-    def __init__(self, index: Index, embedder: TextEmbedder, settings: RagSettings, reader: PassageReader | None = None) -> None:
+    def __init__(
+        self, index: Index, embedder: TextEmbedder, settings: RagSettings, reader: PassageReader | None = None
+    ) -> None:
         """reader: what `read` asks; None: nothing is read."""
         self._index = index
         self._embedder = embedder
@@ -145,7 +155,9 @@ class Retriever:
         return retriever
 
     @classmethod
-    def open_with(cls, embedder: TextEmbedder, index_dir: Path, settings: RagSettings, reader: PassageReader | None = None) -> "Retriever":
+    def open_with(
+        cls, embedder: TextEmbedder, index_dir: Path, settings: RagSettings, reader: PassageReader | None = None
+    ) -> "Retriever":
         """Open the index with an embedder, and a reader, that are open already. Raises as `open`."""
         return cls(open_index(index_dir, spec_of(settings, embedder), Milvus.of(settings)), embedder, settings, reader)
 
@@ -180,17 +192,21 @@ class Retriever:
         return None if row is None else self._index.chunks[row]
 
     def within(self, collections: Iterable[str]) -> "Retriever":
-        """A retriever over the named collections of the same open index. Raises CollectionUnknown, which lists the known ones."""
+        """A retriever over the named collections of the same open index.
+
+        Raises CollectionUnknown, which lists the known ones.
+        """
         return Retriever(self._index.select(collections), self._embedder, self._settings, self._reader)
 
     def search(self, query: str, top_k: int = 5, collections: Sequence[str] = ()) -> list[Hit]:
-        """The at most `top_k` best hits, best first; none where the index, or what it holds of `collections`, has nothing relevant.
+        """The at most `top_k` best hits, best first; none where the index, or what it holds of `collections`, has
+        nothing relevant.
 
-        Words of greeting and signs are left out, and the embedder reads an abbreviation of the indexed glossaries with its expansion. The
-        question counts as answerable where its relevance (rag.relevance) reaches `min_relevance`, or where it names what the reference
-        describes, and nothing that is unknown. Then those hits are dropped whose cosine is below `min_hit_score`, unless they hold a rare
-        exact name of the question (an option, a command, a message number).
-        Raises EmptyQuery, CollectionUnknown.
+        Words of greeting and signs are left out, and the embedder reads an abbreviation of the indexed glossaries with
+        its expansion. The question counts as answerable where its relevance (rag.relevance) reaches `min_relevance`, or
+        where it names what the reference describes, and nothing that is unknown. Then those hits are dropped whose
+        cosine is below `min_hit_score`, unless they hold a rare exact name of the question (an option, a command, a
+        message number). Raises EmptyQuery, CollectionUnknown.
         """
         if collections:
             return self.within(collections).search(query, top_k)
@@ -199,11 +215,18 @@ class Retriever:
         if self._judge(query, ranking) < self._settings.min_relevance and not self._describes(query):
             return []
         named = self._rows_with_rare_names(query)
-        hits = (self._hit(ranked) for ranked in ranking if ranked.dense >= self._settings.min_hit_score or ranked.row in named)
+        hits = (
+            self._hit(ranked)
+            for ranked in ranking
+            if ranked.dense >= self._settings.min_hit_score or ranked.row in named
+        )
         return list(islice(hits, top_k))
 
     def rank(self, query: str) -> Iterator[Hit]:
-        """The whole ranking, best first, whether a passage answers the question or not: `search` without its rules. Raises EmptyQuery."""
+        """The whole ranking, best first, whether a passage answers the question or not:
+
+        `search` without its rules. Raises EmptyQuery.
+        """
         return map(self._hit, self._rank(clean_query(query)))
 
     def compare(self, queries: Sequence[str], hits: Sequence[Hit]) -> list[list[Comparison]]:
@@ -211,7 +234,9 @@ class Retriever:
         embedded = self._embed([clean_query(query) for query in queries])
         passages = [self.tokens_of(hit.chunk) for hit in hits]
         weights = [self._index.late.weights(one.token_ids) for one in embedded]
-        return [[Comparison(one, own, *passage) for passage in passages] for one, own in zip(embedded, weights, strict=True)]
+        return [
+            [Comparison(one, own, *passage) for passage in passages] for one, own in zip(embedded, weights, strict=True)
+        ]
 
     def read(self, query: str, hits: Sequence[Hit]) -> list[Reading]:
         """The question read with each passage; none where there is no reader. Raises EmptyQuery."""
@@ -234,7 +259,10 @@ class Retriever:
         return Tokens(places, vectors) if len(places) == len(vectors) else Tokens(places[:0], vectors[:0])
 
     def tokens_of(self, chunk: Chunk) -> Tokens:
-        """The tokens of a passage; those of its title and headings have negative places. None where the index keeps no tokens or counts others."""
+        """The tokens of a passage; those of its title and headings have negative places.
+
+        None where the index keeps no tokens or counts others.
+        """
         row = self._index.chunks.find(chunk.chunk_id)
         signs = self._index.late.signs(row) if row is not None else np.zeros((0, 0), dtype=np.float32)
         text = searchable_text(chunk)
@@ -242,7 +270,8 @@ class Retriever:
         return Tokens(places, signs) if len(places) == len(signs) else Tokens(places[:0], signs[:0])
 
     def evidence(self, query: str, *, by_token: bool, is_read: bool = False) -> Evidence:
-        """What speaks for and against an answer of the index to the question, by one kind of similarity; is_read: also by reading.
+        """What speaks for and against an answer of the index to the question, by one kind of similarity; is_read: also
+        by reading.
 
         Raises EmptyQuery.
         """
@@ -262,23 +291,33 @@ class Retriever:
     def _rank(self, query: str) -> list[_Ranked]:
         """All passages that the dense vectors or BM25 find for the question or a clause of it, best first.
 
-        By their score for the whole question, averaged with that for the clause which they fit best: a passage that answers one of two things
-        that are asked says nothing of the other. The parts of the score are those for the whole question.
+        By their score for the whole question, averaged with that for the clause which they fit best: a passage that
+        answers one of two things that are asked says nothing of the other. The parts of the score are those for the
+        whole question.
         """
         share = self._settings.clause_share
         texts = [query, *(split_clauses(query) if share else [])]
         asked = [self._find(text, one) for text, one in zip(texts, self._embed(texts), strict=True)]
         rows = list(dict.fromkeys(chain.from_iterable(part.rows for part in asked)))
-        late = self._index.late.score([part.question for part in asked], rows) if self._is_by_token else [[0.0] * len(rows)] * len(asked)
+        late = (
+            self._index.late.score([part.question for part in asked], rows)
+            if self._is_by_token
+            else [[0.0] * len(rows)] * len(asked)
+        )
         whole, *clauses = (self._score(part, rows, by_token) for part, by_token in zip(asked, late, strict=True))
         scores = whole.mixed
         if clauses:
             scores = (1 - share) * scores + share * np.max([clause.mixed for clause in clauses], axis=0)
-        ranking = [_Ranked(*parts) for parts in zip(rows, map(float, scores), whole.dense, whole.bm25, whole.late, strict=True)]
+        ranking = [
+            _Ranked(*parts) for parts in zip(rows, map(float, scores), whole.dense, whole.bm25, whole.late, strict=True)
+        ]
         return sorted(ranking, key=lambda ranked: (-ranked.score, ranked.row))
 
     def _embed(self, queries: Sequence[str]) -> list[Embedded]:
-        """Questions, abbreviations with their expansions. Who compares what a search has found asks the same again, so the last ones are kept."""
+        """Questions, abbreviations with their expansions.
+
+        Who compares what a search has found asks the same again, so the last ones are kept.
+        """
         texts = [expand_abbreviations(query, self._glossary) for query in queries]
         known = {text: one for text in texts if (one := self._recent.get(text))}
         new = [text for text in dict.fromkeys(texts) if text not in known]
@@ -290,16 +329,22 @@ class Retriever:
         """The candidates for a question or a clause."""
         cosines = dict(zip(*self._index.dense.search(question.vector, self._settings.candidates), strict=True))
         bm25 = self._index.bm25.scores(text)
-        return _Asked(question, list(dict.fromkeys([*cosines, *best_rows(bm25, self._settings.candidates)])), cosines, bm25)
+        return _Asked(
+            question, list(dict.fromkeys([*cosines, *best_rows(bm25, self._settings.candidates)])), cosines, bm25
+        )
 
     def _score(self, asked: _Asked, rows: Sequence[int], late: list[float]) -> _Scores:
         """The scores of passages for a question or a clause, beside those by token."""
         others = [row for row in rows if row not in asked.cosines]
-        cosines = asked.cosines | dict(zip(others, self._index.dense.scores(asked.question.vector, others), strict=True))
+        cosines = asked.cosines | dict(
+            zip(others, self._index.dense.scores(asked.question.vector, others), strict=True)
+        )
         dense = [cosines[row] for row in rows]
         bm25 = [float(asked.bm25[row]) for row in rows]
         if not np.isfinite([dense, bm25, late]).all():
-            raise IndexCorrupt("the index holds numbers that are none, so that passages cannot be compared: build it again")
+            raise IndexCorrupt(
+                "the index holds numbers that are none, so that passages cannot be compared: build it again"
+            )
         weights = (self._settings.dense_weight, self._settings.late_weight, self._settings.bm25_weight)
         return _Scores(mix_scores(list(zip(weights, (dense, late, bm25), strict=True))), dense, bm25, late)
 
@@ -307,7 +352,10 @@ class Retriever:
         return Hit(self._index.chunks[ranked.row], ranked.score, ranked.dense, ranked.bm25 or None, ranked.late or None)
 
     def _judge(self, query: str, ranking: Sequence[_Ranked]) -> float:
-        """The relevance of the index. In few passages a token's idf does not tell a word of the field from any other: there the cosine decides."""
+        """The relevance of the index.
+
+        In few passages a token's idf does not tell a word of the field from any other: there the cosine decides.
+        """
         by_token = self._is_by_token and self.chunk_count >= FEW_PASSAGES
         evidence = self._weigh(query, ranking, by_token=by_token, is_read=self._reader is not None)
         return relevance(evidence, by_token=by_token)
@@ -320,12 +368,20 @@ class Retriever:
         share = weigh_unknown(self.chunk_count)
         unknown_name, foreign_tool = share * self._has_unknown_name(query), float(self._has_foreign_tool(query))
         reading = max((reading.passage for reading in readings), default=None)
-        return Evidence(similarity, coverage, share * unknown, unknown_name, foreign_tool, len(content_terms(query)), reading)
+        return Evidence(
+            similarity, coverage, share * unknown, unknown_name, foreign_tool, len(content_terms(query)), reading
+        )
 
     def _describes(self, query: str) -> bool:
-        """Whether the question names, by an exact name or in capitals, what the reference describes, and nothing that no document knows."""
+        """Whether the question names, by an exact name or in capitals, what the reference describes, and nothing that
+        no document knows.
+        """
         query = _without_design(query)
-        names = (token for token in find_tokens(query) if is_identifier(token) or (token.isupper() and len(token) >= LEAST_CAPITALS))
+        names = (
+            token
+            for token in find_tokens(query)
+            if is_identifier(token) or (token.isupper() and len(token) >= LEAST_CAPITALS)
+        )
         is_known = any(self.reference.find(name) for name in names)
         return is_known and not self._has_unknown_name(query) and not self._has_foreign_tool(query)
 
@@ -340,7 +396,9 @@ class Retriever:
         return bool(tools) and not any(map(self._is_documented, tools))
 
     def _is_documented(self, names: Names) -> bool:
-        """Whether documents are about the tool of these names: a title or heading has one, or more passages than a name that is rare."""
+        """Whether documents are about the tool of these names: a title or heading has one, or more passages than a name
+        that is rare.
+        """
         if names not in self._documented:
             terms = [[self._index.bm25.rows_with(term) for term in tokenize(name)] for name in names]
             rows = sorted(frozenset().union(*(rows[0].intersection(*rows[1:]) for rows in terms)))
@@ -376,8 +434,12 @@ def _without_design(query: str) -> str:
 
 
 def clean_query(query: str) -> str:
-    """The question without words of greeting at its start, emoji and other signs. Raises EmptyQuery where nothing is left of it."""
-    text = query.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate (half of an emoji in broken JSON) becomes "?"
+    """The question without words of greeting at its start, emoji and other signs.
+
+    Raises EmptyQuery where nothing is left of it.
+    """
+    # A lone surrogate (half of an emoji in broken JSON) becomes "?"
+    text = query.encode("utf-8", "replace").decode("utf-8")
     text = " ".join(_SIGNS.sub(" ", text).split())
     if not any(character.isalnum() for character in text):
         raise EmptyQuery("the question is empty: ask something with words in it")

@@ -1,8 +1,8 @@
 """reStructuredText, with Sphinx's roles and directives, to blocks with heading paths.
 
-A tolerant reader of its own, not docutils: documentation for Sphinx is full of directives and roles that docutils does not know
-without the project's extensions, and a passage should read as its author wrote it, not as a rebuilt tree. It follows no includes:
-`includes` does that before.
+A tolerant reader of its own, not docutils: documentation for Sphinx is full of directives and roles that docutils does
+not know without the project's extensions, and a passage should read as its author wrote it, not as a rebuilt tree. It
+follows no includes: `includes` does that before.
 
     parse_rst("Title\n=====\n\nText with :ref:`a link <target>`.").title == "Title"
 """
@@ -44,11 +44,32 @@ _OBJECTS = frozenset(
 )
 _TABLES = frozenset({"list-table", "csv-table"})
 # These draw, assemble or remark; what they say is elsewhere or not for the reader.
-_SILENT = frozenset({
-    "todo", "todolist", "toctree", "contents", "image", "raw", "include", "literalinclude", "bibliography", "index", "role",
-    "default-role", "program", "highlight", "autocmd", "autocmd_rst", "autocmdgroup", "autocellgroup", "currentmodule", "module", "meta",
-    "rubric",
-})  # fmt: skip
+_SILENT = frozenset(
+    {
+        "todo",
+        "todolist",
+        "toctree",
+        "contents",
+        "image",
+        "raw",
+        "include",
+        "literalinclude",
+        "bibliography",
+        "index",
+        "role",
+        "default-role",
+        "program",
+        "highlight",
+        "autocmd",
+        "autocmd_rst",
+        "autocmdgroup",
+        "autocellgroup",
+        "currentmodule",
+        "module",
+        "meta",
+        "rubric",
+    }
+)
 
 _MAX_SUBSTITUTED = 2**20  # characters; a manual has some thousand
 _MAX_DEPTH = 100  # of indentation; people stop at ten, and what is deeper is read as plain text
@@ -165,7 +186,10 @@ class _RstReader:
         return self._read_paragraph(lines, position)
 
     def _read_heading(self, lines: list[str], position: int) -> int:
-        """Position after a heading that starts here, or 0. Levels are learnt from the order in which adornments appear."""
+        """Position after a heading that starts here, or 0.
+
+        Levels are learnt from the order in which adornments appear.
+        """
         window = [line.rstrip() for line in lines[position : position + 3]]
         if len(window) == 3 and _ADORNMENT.match(window[0]) and window[1].strip() and window[0] == window[2]:
             style, title, size = window[0][0] * 2, window[1].strip(), 3

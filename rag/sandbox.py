@@ -1,8 +1,9 @@
-"""Reads files in a child process of its own, so that a hostile or damaged one can neither crash nor stop whoever reads the source.
+"""Reads files in a child process of its own, so that a hostile or damaged one can neither crash nor stop whoever reads
+the source.
 
-The child ends itself when a file takes longer than allowed, has a limit of memory, and is started again for the next file. It is told no
-path on disk: only a name and a content; for the text that a file includes it asks. It is no defence against code execution in a parser,
-which has this user's rights.
+The child ends itself when a file takes longer than allowed, has a limit of memory, and is started again for the next
+file. It is told no path on disk: only a name and a content; for the text that a file includes it asks. It is no defence
+against code execution in a parser, which has this user's rights.
 
     with Sandbox(timeout_s=60, memory_bytes=2**31) as sandbox:
         text, parsed = sandbox.read("manual.pdf", content)
@@ -14,7 +15,17 @@ from types import TracebackType
 from typing import IO
 
 from rag.blocks import Parsed, read_parsed, write_parsed
-from rag.child import Child, Message, end_child, explain_end, read_message, serve_parent, set_timer, start_child, write_message
+from rag.child import (
+    Child,
+    Message,
+    end_child,
+    explain_end,
+    read_message,
+    serve_parent,
+    set_timer,
+    start_child,
+    write_message,
+)
 from rag.errors import ParseFailed
 from rag.includes import ReadText
 from rag.parser import keeps_text, read_file
@@ -34,11 +45,18 @@ class Sandbox:
     def __enter__(self) -> "Sandbox":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
-    def read(self, name: str, content: bytes, is_whole: bool = True, included: ReadText = lambda _: None) -> tuple[str, Parsed]:
-        """`rag.parser.read_file` over there. Raises ParseFailed with the reason, also for a crash, too long or too much memory."""
+    def read(
+        self, name: str, content: bytes, is_whole: bool = True, included: ReadText = lambda _: None
+    ) -> tuple[str, Parsed]:
+        """`rag.parser.read_file` over there.
+
+        Raises ParseFailed with the reason, also for a crash, too long or too much memory.
+        """
         if self._child is None:
             self._child = start_child("rag.sandbox", self._memory_bytes)
         child = self._child
@@ -73,7 +91,10 @@ def _unpack(answer: Message) -> tuple[str, Parsed]:
 
 
 def _answer(name: str, content: bytes, is_whole: bool, included: ReadText) -> tuple[bytes, bytes]:
-    """The text, where it is the file's own, and the blocks. Raises ParseFailed: any error in a parser is about that one file."""
+    """The text, where it is the file's own, and the blocks.
+
+    Raises ParseFailed: any error in a parser is about that one file.
+    """
     try:
         text, parsed = read_file(name, content, is_whole, included)
         parts = (text.encode(*_ENCODING) if keeps_text(name) else b"", write_parsed(parsed).encode(*_ENCODING))

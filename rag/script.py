@@ -1,6 +1,8 @@
-"""Scripts and other code read line by line to blocks: each procedure under its name with its leading comment, the rest in pieces.
+"""Scripts and other code read line by line to blocks: each procedure under its name with its leading comment, the rest
+in pieces.
 
-Tcl (also SDC, UPF, XDC), shell, Yosys scripts, VHDL. It runs nothing and knows no grammar beyond procedures, comments and braces.
+Tcl (also SDC, UPF, XDC), shell, Yosys scripts, VHDL. It runs nothing and knows no grammar beyond procedures, comments
+and braces.
 
     parse_script("# Routes.\nproc route {} {\n  global_route\n}\n", "tcl").blocks[0].heading_path == ("proc route",)
 """
@@ -39,13 +41,20 @@ def parse_script(text: str, language: str) -> Parsed:
         blocks += code_pieces(loose, language)
         loose = []
         groups = begun.groupdict()
-        blocks += _describe(f"{groups.get('kind') or 'function'} {groups.get('word') or groups['name']}", comment, lines[position:end], language)
+        blocks += _describe(
+            f"{groups.get('kind') or 'function'} {groups.get('word') or groups['name']}",
+            comment,
+            lines[position:end],
+            language,
+        )
         position = end
     return Parsed("", (*blocks, *code_pieces(loose, language)))
 
 
 def code_pieces(lines: list[str], language: str, heading_path: tuple[str, ...] = ()) -> list[Block]:
-    """Code lines as blocks of some `PIECE_LINES` lines that end at blank lines; a comment that opens a piece becomes prose."""
+    """Code lines as blocks of some `PIECE_LINES` lines that end at blank lines; a comment that opens a piece becomes
+    prose.
+    """
     pieces: list[list[str]] = [[]]
     for line in lines:
         if not line.strip() and len(pieces[-1]) >= PIECE_LINES // 2:
@@ -76,7 +85,9 @@ def split_comment(lines: list[str], language: str) -> tuple[str, list[str]]:
 def clean_comment(lines: list[str], mark: str) -> str:
     """Comment lines without their marks, rulers and the first line of a script (`#!`); "" where nothing is left."""
     opening = re.compile(rf"^(?:{re.escape(mark[0])}+|\*+)[!<]* ?")
-    texts = [re.sub(r"\s*\*+/$", "", opening.sub("", line.strip())).rstrip() for line in lines if not line.startswith("#!")]
+    texts = [
+        re.sub(r"\s*\*+/$", "", opening.sub("", line.strip())).rstrip() for line in lines if not line.startswith("#!")
+    ]
     kept = ["" if not re.search(r"\w", text) else text for text in texts]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip("\n")
 
@@ -122,7 +133,9 @@ def _find_closings(depths: list[int]) -> list[int]:
 
 
 def _find_end(lines: list[str], start: int, depths: list[int], closings: list[int]) -> int:
-    """The position after a procedure that begins at `start`: where the braces of its body are closed; 0 where they never are."""
+    """The position after a procedure that begins at `start`: where the braces of its body are closed; 0 where they
+    never are.
+    """
     if depths[start + 1] > depths[start]:
         return closings[start]
     if "{" in lines[start] and not _ARGUMENTS_ALONE.fullmatch(lines[start]):

@@ -1,6 +1,9 @@
-"""A part of an index: which rows the named collections have. `DenseIndex.within` and `Bm25Index.within` search those rows alone.
+"""A part of an index: which rows the named collections have.
 
-It reads no files. A name without a version means all versions: `openroad` selects `openroad`, `openroad@2.0` and `openroad@3.0`.
+`DenseIndex.within` and `Bm25Index.within` search those rows alone.
+
+It reads no files. A name without a version means all versions: `openroad` selects `openroad`, `openroad@2.0` and
+`openroad@3.0`.
 
     names = select_collections(["openroad"], index.collections); mask = mask_of(names, first_rows, count)
 """
@@ -16,7 +19,10 @@ VERSION_MARK = "@"
 
 
 def select_collections(wanted: Iterable[str], known: Iterable[str]) -> list[str]:
-    """The known collections that the wanted names mean. Raises CollectionUnknown, which lists every unknown name and the known ones."""
+    """The known collections that the wanted names mean.
+
+    Raises CollectionUnknown, which lists every unknown name and the known ones.
+    """
     known = sorted(known)
     chosen: set[str] = set()
     unknown = []
@@ -31,7 +37,9 @@ def select_collections(wanted: Iterable[str], known: Iterable[str]) -> list[str]
 
 
 def mask_of(rows: Mapping[str, tuple[int, int]], names: Iterable[str], count: int) -> Mask:
-    """True for the rows of the named collections, shape (count,); `rows` maps each to its first row and the one after its last."""
+    """True for the rows of the named collections, shape (count,); `rows` maps each to its first row and the one after
+    its last.
+    """
     mask = np.zeros(count, dtype=np.bool_)
     for name in names:
         start, stop = rows[name]

@@ -1,7 +1,9 @@
-"""Text to vectors by a model that a server runs: batches of similar length, several requests in flight, one dimension throughout.
+"""Text to vectors by a model that a server runs: batches of similar length, several requests in flight, one dimension
+throughout.
 
-A served model gives one vector a text and none for its tokens: passages are then not compared token by token. Which texts fit is counted with the
-model's own tokenizer where it is named, else estimated. It speaks no HTTP itself (`embeddings_api` does).
+A served model gives one vector a text and none for its tokens: passages are then not compared token by token. Which
+texts fit is counted with the model's own tokenizer where it is named, else estimated. It speaks no HTTP itself
+(`embeddings_api` does).
 
     embedder = ServedEmbedder(EmbeddingsApi("http://127.0.0.1:8002", "bge-small", ""), TokenCounter.find("BAAI/bge-small-en-v1.5"))
     vectors = embedder.embed(["What is an antenna diode?"])
@@ -24,7 +26,8 @@ from rag.model_folder import MARKS, SERVED_PREFIX, find_tokenizer_folder, load_t
 
 USUAL_WINDOW = 512  # of BERT-like embedders, where the server tells none
 _WORD = re.compile(r"[^\W_]+|[^\w\s]|_")
-# Four letters a piece make 1.26 times MiniLM's tokens of the handbook's paragraphs in the median, and fewer than there are in one of twenty.
+# Four letters a piece make 1.26 times MiniLM's tokens of the handbook's paragraphs in the median, and fewer than there
+# are in one of twenty.
 _LETTERS = 4
 
 
@@ -37,7 +40,10 @@ class TokenCounter:
 
     @classmethod
     def find(cls, ref: str) -> "TokenCounter":
-        """The tokenizer of package:NAME, of a folder or of a hub id; the estimate where `ref` is empty. Raises EmbedderUnavailable."""
+        """The tokenizer of package:NAME, of a folder or of a hub id; the estimate where `ref` is empty.
+
+        Raises EmbedderUnavailable.
+        """
         if not ref:
             return cls()
         folder: Path = find_tokenizer_folder(ref)
@@ -94,7 +100,9 @@ class ServedEmbedder:
         return np.zeros((0, 2), dtype=np.int64)
 
     def embed(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
-        """Vectors of length 1, shape (texts, dimension), float32, in the order of `texts`; longer texts are cut at `max_tokens`."""
+        """Vectors of length 1, shape (texts, dimension), float32, in the order of `texts`; longer texts are cut at
+        `max_tokens`.
+        """
         return stack_vectors(self.embed_tokens(texts, progress), len(texts), self.dimension)
 
     def embed_tokens(self, texts: Sequence[str], progress: Progress | None = None) -> Iterator[Embedded]:
@@ -102,7 +110,9 @@ class ServedEmbedder:
         batches = batch_by_length(list(map(len, texts)), self._batch_size)
         no_ids, no_tokens = np.zeros(0, dtype=np.int64), np.zeros((0, self.dimension), dtype=np.float32)
         done = 0
-        for rows, vectors in zip(batches, self._embed_ahead([[texts[row] for row in rows] for rows in batches]), strict=True):
+        for rows, vectors in zip(
+            batches, self._embed_ahead([[texts[row] for row in rows] for rows in batches]), strict=True
+        ):
             for row, vector in zip(rows, vectors, strict=True):
                 yield Embedded(row, vector, no_ids, no_tokens)
             done += len(rows)
@@ -116,7 +126,8 @@ class ServedEmbedder:
             return
         pool = ThreadPoolExecutor(self._in_flight, thread_name_prefix="embeddings")
         try:
-            yield from map_ahead(pool, self._embed_batch, batches, 2 * self._in_flight)  # half of them wait, so that one slow request holds up none
+            # Half of them wait, so that one slow request holds up none
+            yield from map_ahead(pool, self._embed_batch, batches, 2 * self._in_flight)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -124,6 +135,7 @@ class ServedEmbedder:
         vectors = self._api.embed([self._counter.cut(text, self.max_tokens) for text in texts])
         if vectors.shape[1] != self.dimension:
             raise EmbedderUnavailable(
-                f"{self._api.base} gives vectors of {vectors.shape[1]} numbers where it gave {self.dimension} before: does it still serve one model?"
+                f"{self._api.base} gives vectors of {vectors.shape[1]} numbers where it gave {self.dimension} before: "
+                "does it still serve one model?"
             )
         return vectors

@@ -27,57 +27,84 @@ class RagSettings:
 
     home: Path = field(
         default_factory=_default_home,
-        metadata={"env": "CHIPALIGN_HOME", "help": "folder of everything made at run time (default: the platform's user data folder)"},
+        metadata={
+            "env": "CHIPALIGN_HOME",
+            "help": "folder of everything made at run time (default: the platform's user data folder)",
+        },
     )
     mirror: Path | None = field(
         default=None,
-        metadata={"env": "CHIPALIGN_MIRROR", "help": "folder of corpus archives (NAME.tar.gz) that is asked before the public host"},
+        metadata={
+            "env": "CHIPALIGN_MIRROR",
+            "help": "folder of corpus archives (NAME.tar.gz) that is asked before the public host",
+        },
     )
     embedder: str = field(
         default="adapter:minilm-l6-eda",
         metadata={
             "env": "CHIPALIGN_EMBEDDER",
-            "help": "embedding model: package:NAME (an installed package), a folder, a hub id, adapter:NAME (of data/adapters), or openai:MODEL "
-            "(served at CHIPALIGN_EMBEDDINGS_URL)",
+            "help": (
+                "embedding model: package:NAME (an installed package), a folder, a hub id, adapter:NAME (of "
+                "data/adapters), or openai:MODEL (served at CHIPALIGN_EMBEDDINGS_URL)"
+            ),
         },
     )
     reader: str = field(
         default="none",  # it knows too well what it learnt: docs/measurements/answers.md
         metadata={
             "env": "CHIPALIGN_READER",
-            "help": "model with which the gateway reads what is found, to know what is not answered: adapter:NAME (of data/adapters), a folder "
-            "(`chipalign adapt reader`), or none",
+            "help": (
+                "model with which the gateway reads what is found, to know what is not answered: adapter:NAME (of "
+                "data/adapters), a folder (`chipalign adapt reader`), or none"
+            ),
         },
     )
     embeddings_url: str = field(
         default="",
         repr=False,  # it may hold a password, as that of Milvus may
-        metadata={"env": "CHIPALIGN_EMBEDDINGS_URL", "help": "server of /v1/embeddings that embeds where CHIPALIGN_EMBEDDER is openai:MODEL"},
+        metadata={
+            "env": "CHIPALIGN_EMBEDDINGS_URL",
+            "help": "server of /v1/embeddings that embeds where CHIPALIGN_EMBEDDER is openai:MODEL",
+        },
     )
     embeddings_api_key: str = field(
-        default="", repr=False, metadata={"env": "CHIPALIGN_EMBEDDINGS_API_KEY", "help": "key that is sent to that server; empty: none"}
+        default="",
+        repr=False,
+        metadata={"env": "CHIPALIGN_EMBEDDINGS_API_KEY", "help": "key that is sent to that server; empty: none"},
     )
     embeddings_tokenizer: str = field(
         default="",
         metadata={
             "env": "CHIPALIGN_EMBEDDINGS_TOKENIZER",
-            "help": "tokenizer of a served embedder: package:NAME, a folder or a hub id with its tokenizer.json; empty: tokens are estimated",
+            "help": (
+                "tokenizer of a served embedder: package:NAME, a folder or a hub id with its tokenizer.json; empty: "
+                "tokens are estimated"
+            ),
         },
     )
     embeddings_in_flight: int = field(
         default=8,  # enough for a server to work on one batch while the next are on their way
-        metadata={"env": "CHIPALIGN_EMBEDDINGS_IN_FLIGHT", "help": "requests to a served embedder at a time", "range": (1, 1024)},
+        metadata={
+            "env": "CHIPALIGN_EMBEDDINGS_IN_FLIGHT",
+            "help": "requests to a served embedder at a time",
+            "range": (1, 1024),
+        },
     )
     milvus_uri: str = field(
         default="",
         repr=False,
         metadata={
             "env": "CHIPALIGN_MILVUS_URI",
-            "help": "Milvus that holds the vectors: the URL of a server, or a file NAME.db for Milvus Lite; empty: FAISS files in the index",
+            "help": (
+                "Milvus that holds the vectors: the URL of a server, or a file NAME.db for Milvus Lite; empty: FAISS "
+                "files in the index"
+            ),
         },
     )
     milvus_token: str = field(
-        default="", repr=False, metadata={"env": "CHIPALIGN_MILVUS_TOKEN", "help": "USER:PASSWORD or key for that Milvus; empty: none"}
+        default="",
+        repr=False,
+        metadata={"env": "CHIPALIGN_MILVUS_TOKEN", "help": "USER:PASSWORD or key for that Milvus; empty: none"},
     )
     chunk_tokens: int = field(
         # MiniLM reads 256 word pieces, two of them its own marks; 220 leaves air for titles longer than usual.
@@ -92,7 +119,9 @@ class RagSettings:
         default=32,
         metadata={
             "env": "CHIPALIGN_OVERLAP_TOKENS",
-            "help": "where prose has to be cut, a last sentence of at most this many tokens is repeated; 0 repeats none",
+            "help": (
+                "where prose has to be cut, a last sentence of at most this many tokens is repeated; 0 repeats none"
+            ),
             "range": (0, 512),
         },
     )
@@ -104,7 +133,10 @@ class RagSettings:
         default=64,
         metadata={
             "env": "CHIPALIGN_MAX_FILE_MB",
-            "help": "largest PDF, Word or HTML file that is read, in MiB; of LEF, Liberty, DEF and SPEF so much of the beginning",
+            "help": (
+                "largest PDF, Word or HTML file that is read, in MiB; of LEF, Liberty, DEF and SPEF so much of the "
+                "beginning"
+            ),
             "range": (1, 1024),
         },
     )
@@ -118,15 +150,27 @@ class RagSettings:
     )
     parse_memory_mb: int = field(
         default=2048,
-        metadata={"env": "CHIPALIGN_PARSE_MEMORY_MB", "help": "most memory that parsing one file may take, in MiB", "range": (256, 65_536)},
+        metadata={
+            "env": "CHIPALIGN_PARSE_MEMORY_MB",
+            "help": "most memory that parsing one file may take, in MiB",
+            "range": (256, 65_536),
+        },
     )
     archive_files: int = field(
         default=200_000,
-        metadata={"env": "CHIPALIGN_ARCHIVE_FILES", "help": "most files that an archive may hold", "range": (1, 10_000_000)},
+        metadata={
+            "env": "CHIPALIGN_ARCHIVE_FILES",
+            "help": "most files that an archive may hold",
+            "range": (1, 10_000_000),
+        },
     )
     archive_file_mb: int = field(
         default=64,
-        metadata={"env": "CHIPALIGN_ARCHIVE_FILE_MB", "help": "most that is read of one file in an archive, in MiB", "range": (1, 1024)},
+        metadata={
+            "env": "CHIPALIGN_ARCHIVE_FILE_MB",
+            "help": "most that is read of one file in an archive, in MiB",
+            "range": (1, 1024),
+        },
     )
     archive_total_mb: int = field(
         default=2048,
@@ -146,12 +190,21 @@ class RagSettings:
     )
     min_hit_score: float = field(
         default=0.2,
-        metadata={"env": "CHIPALIGN_MIN_HIT_SCORE", "help": "cosine below which a passage is dropped from the hits", "range": (-1.0, 1.0)},
+        metadata={
+            "env": "CHIPALIGN_MIN_HIT_SCORE",
+            "help": "cosine below which a passage is dropped from the hits",
+            "range": (-1.0, 1.0),
+        },
     )
-    # On our own questions recall@5 is within 0.01 of the best wherever late has half to two thirds of the weight (2026-11-24).
+    # On our own questions recall@5 is within 0.01 of the best wherever late has half to two thirds of the weight
+    # (2026-11-24).
     dense_weight: float = field(
         default=0.2,
-        metadata={"env": "CHIPALIGN_DENSE_WEIGHT", "help": "weight of the cosine in a passage's score", "range": (0.0, 100.0)},
+        metadata={
+            "env": "CHIPALIGN_DENSE_WEIGHT",
+            "help": "weight of the cosine in a passage's score",
+            "range": (0.0, 100.0),
+        },
     )
     late_weight: float = field(
         default=1.0,
@@ -169,13 +222,20 @@ class RagSettings:
         default=0.5,
         metadata={
             "env": "CHIPALIGN_CLAUSE_SHARE",
-            "help": "of a passage's score, the share of the clause that it fits best, in a question of several; 0 leaves it out",
+            "help": (
+                "of a passage's score, the share of the clause that it fits best, in a question of several; 0 leaves "
+                "it out"
+            ),
             "range": (0.0, 1.0),
         },
     )
     candidates: int = field(
         default=50,
-        metadata={"env": "CHIPALIGN_CANDIDATES", "help": "how many passages each of dense and BM25 hands on to be scored", "range": (1, 1000)},
+        metadata={
+            "env": "CHIPALIGN_CANDIDATES",
+            "help": "how many passages each of dense and BM25 hands on to be scored",
+            "range": (1, 1000),
+        },
     )
     embed_threads: int = field(
         default=0,
@@ -189,7 +249,10 @@ class RagSettings:
         default=8,
         metadata={
             "env": "CHIPALIGN_EMBED_BITS",
-            "help": "fewest bits of the numbers that the embedder multiplies: 8, 16 or 32, each where the processor multiplies them by itself",
+            "help": (
+                "fewest bits of the numbers that the embedder multiplies: 8, 16 or 32, each where the processor "
+                "multiplies them by itself"
+            ),
             "range": (8, 32),
         },
     )
@@ -202,12 +265,16 @@ class RagSettings:
         },
     )
     api_key: str = field(
-        default="", repr=False, metadata={"env": "CHIPALIGN_API_KEY", "help": "key that evaluations send to the model server; empty: none"}
+        default="",
+        repr=False,
+        metadata={"env": "CHIPALIGN_API_KEY", "help": "key that evaluations send to the model server; empty: none"},
     )
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> "RagSettings":
-        """Read every field from its variable; unset or empty means the default. Without `env`: this process's environment.
+        """Read every field from its variable; unset or empty means the default.
+
+        Without `env`: this process's environment.
 
         Raises SettingsError that lists every bad value at once, with variable, value and allowed range.
         """

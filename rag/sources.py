@@ -1,7 +1,8 @@
 """The SOURCE arguments of `index build`: what each names, the collection and version it becomes, and its documents.
 
-A source is a folder, a file, an archive, a fetched corpus, or the handbook. `NAME=SOURCE` gives its collection a name, `NAME@VERSION=SOURCE` a
-name and a version; the collection is then called NAME@VERSION, so that versions of one tool lie side by side. Formats are for `reader`.
+A source is a folder, a file, an archive, a fetched corpus, or the handbook. `NAME=SOURCE` gives its collection a name,
+`NAME@VERSION=SOURCE` a name and a version; the collection is then called NAME@VERSION, so that versions of one tool lie
+side by side. Formats are for `reader`.
 
     source = find_named_source("openroad@2.0=docs/", settings); documents = list(read_named_source(source, skipped, settings))
 """
@@ -28,7 +29,10 @@ _REVISION_DIGITS = 12  # of a pinned revision as a version: what `corpus list` s
 
 @dataclass(frozen=True, slots=True)
 class NamedSource:
-    """A source that was found, and what its documents are told apart by. `is_pinned`: a corpus or the handbook, whose files' dates say nothing."""
+    """A source that was found, and what its documents are told apart by.
+
+    `is_pinned`: a corpus or the handbook, whose files' dates say nothing.
+    """
 
     path: Path
     collection: str
@@ -39,7 +43,9 @@ class NamedSource:
 
 
 def find_named_source(argument: str, settings: RagSettings) -> NamedSource:
-    """What a SOURCE argument means. A path that exists is meant before a name, be it that of a corpus or the one before a `=`.
+    """What a SOURCE argument means.
+
+    A path that exists is meant before a name, be it that of a corpus or the one before a `=`.
 
     Raises SourceUnusable.
     """
@@ -63,7 +69,9 @@ def _find_source(source: str, settings: RagSettings) -> NamedSource:
         if read_fetched(settings.home, source) is None:
             raise SourceUnusable(f"the corpus {source!r} has not been fetched: `chipalign corpus fetch {source}`")
         folder = corpus_dir(settings.home, source)
-        return NamedSource(folder, source, pinned.revision[:_REVISION_DIGITS], pinned.licence, pinned.url, is_pinned=True)
+        return NamedSource(
+            folder, source, pinned.revision[:_REVISION_DIGITS], pinned.licence, pinned.url, is_pinned=True
+        )
     known = ", ".join((HANDBOOK, *sources))
     raise SourceUnusable(f"{source!r} is no folder, file or archive here, and no corpus; corpora are {known}")
 
@@ -71,16 +79,23 @@ def _find_source(source: str, settings: RagSettings) -> NamedSource:
 def read_named_source(
     source: NamedSource, skipped: list[Skipped], settings: RagSettings, sandbox: Sandbox | None = None
 ) -> Iterator[Document]:
-    """The documents of a source with their version and the day of their last change; files that cannot be read go to `skipped`.
+    """The documents of a source with their version and the day of their last change; files that cannot be read go to
+    `skipped`.
 
     Raises what `read_source` raises.
     """
-    for document in read_source(source.path, source.collection, skipped, source.licence, source.url_of, settings, sandbox):
-        yield replace(document, version=source.version, date="" if source.is_pinned else _date_of(source.path, document.path))
+    for document in read_source(
+        source.path, source.collection, skipped, source.licence, source.url_of, settings, sandbox
+    ):
+        yield replace(
+            document, version=source.version, date="" if source.is_pinned else _date_of(source.path, document.path)
+        )
 
 
 def _date_of(source: Path, document_path: str) -> str:
-    """The day (UTC) on which the file was last changed, of a document in an archive that of the archive; "" where it has gone since."""
+    """The day (UTC) on which the file was last changed, of a document in an archive that of the archive; "" where it
+    has gone since.
+    """
     file = source / document_path if source.is_dir() else source
     try:
         return datetime.fromtimestamp(file.stat().st_mtime, UTC).date().isoformat()

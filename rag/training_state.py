@@ -21,7 +21,9 @@ MOMENTS, NOTES = "optimizer.safetensors", "notes.json"
 
 @contextmanager
 def new_state(state: Path, optimizer: torch.optim.Optimizer, notes: dict[str, Any]) -> Iterator[Path]:
-    """A folder to write the weights into, which takes the place of `state` once that is done; moments and notes go with them."""
+    """A folder to write the weights into, which takes the place of `state` once that is done; moments and notes go with
+    them.
+    """
     new = state.with_name(state.name + ".new")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)

@@ -1,6 +1,8 @@
-"""The command `chipalign adapt triplets`: documents, and questions with answers, in; a file of context-question-answer triplets out.
+"""The command `chipalign adapt triplets`: documents, and questions with answers, in; a file of context-question-answer
+triplets out.
 
-It makes none itself (`triplets` does) and trains nothing. Heavy libraries are imported inside the functions, so that `--help` answers at once.
+It makes none itself (`triplets` does) and trains nothing. Heavy libraries are imported inside the functions, so that
+`--help` answers at once.
 
     chipalign adapt triplets --docs handbook openroad --answers eda-corpus/ --exclude data/eval/mcq.jsonl --out triplets.jsonl
 """
@@ -29,7 +31,9 @@ if TYPE_CHECKING:
     from rag.triplets import Triplet, TripletMaker
 
 PER_KIND = 2500  # a kind that has many more would drown the others
-UNANSWERABLE_SHARE = 0.04  # of all: enough to learn the sentence; a model that reads it in every eighth example says it where an answer stands, too
+# Of all: enough to learn the sentence; a model that reads it in every eighth example says it where an answer stands,
+# too
+UNANSWERABLE_SHARE = 0.04
 SAME_ANSWER = 6  # so often may an answer stand in the file: paraphrases of one question teach little more
 ASKED, QUOTED = "nearly asks a question that is measured with", "quotes an answer that is measured with"
 REPEATED = "asks or answers what others do"
@@ -49,21 +53,68 @@ def triplets(argv: list[str]) -> int:
 
 def _parse_arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="chipalign adapt triplets", description="Make questions with passages and answers, to fine-tune a chat model on, from documents."
+        prog="chipalign adapt triplets",
+        description="Make questions with passages and answers, to fine-tune a chat model on, from documents.",
     )
     add = parser.add_argument
-    add("--docs", nargs="+", required=True, metavar="SOURCE", help="what `index build` takes: folders, files, archives, corpora, `handbook`")
-    add("--out", type=Path, required=True, metavar="FILE", help="the file of triplets, one JSON object a line")
-    add("--answers", nargs="+", type=Path, default=[], metavar="PATH", help="questions with answers: .csv, .jsonl, or folders of them")
-    add("--questions", nargs="+", type=Path, default=[], metavar="FILE", help="JSON lines as those of data/training/questions.jsonl")
     add(
-        "--exclude", nargs="+", type=Path, default=[], metavar="Q.jsonl",
+        "--docs",
+        nargs="+",
+        required=True,
+        metavar="SOURCE",
+        help="what `index build` takes: folders, files, archives, corpora, `handbook`",
+    )
+    add("--out", type=Path, required=True, metavar="FILE", help="the file of triplets, one JSON object a line")
+    add(
+        "--answers",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="PATH",
+        help="questions with answers: .csv, .jsonl, or folders of them",
+    )
+    add(
+        "--questions",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="JSON lines as those of data/training/questions.jsonl",
+    )
+    add(
+        "--exclude",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="Q.jsonl",
         help="benchmarks: what nearly asks their questions or quotes their answers is dropped",
-    )  # fmt: skip
-    add("--per-kind", type=whole_number(1, 1_000_000), default=PER_KIND, metavar="N", help="triplets of one kind at most (default: %(default)s)")
-    add("--tokenizer", type=Path, metavar="DIR", help="folder of the chat model, whose tokens limit a prompt (default: the embedder's tokens)")
-    add("--index", type=Path, metavar="DIR", help="keep the index of the documents there, for a later run (default: it is not kept)")
-    add("--seed", type=whole_number(0, 1_000_000), default=0, metavar="N", help="of all that is drawn (default: %(default)s)")
+    )
+    add(
+        "--per-kind",
+        type=whole_number(1, 1_000_000),
+        default=PER_KIND,
+        metavar="N",
+        help="triplets of one kind at most (default: %(default)s)",
+    )
+    add(
+        "--tokenizer",
+        type=Path,
+        metavar="DIR",
+        help="folder of the chat model, whose tokens limit a prompt (default: the embedder's tokens)",
+    )
+    add(
+        "--index",
+        type=Path,
+        metavar="DIR",
+        help="keep the index of the documents there, for a later run (default: it is not kept)",
+    )
+    add(
+        "--seed",
+        type=whole_number(0, 1_000_000),
+        default=0,
+        metavar="N",
+        help="of all that is drawn (default: %(default)s)",
+    )
     add("--json", action="store_true", help="one JSON document on stdout")
     return parser.parse_args(argv)
 
@@ -79,8 +130,14 @@ def _make(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
 
     measured = read_measured(args.exclude)
     nearly_asks = NearQuestions(measured.questions)
-    examples = [example for path in args.questions for example in read_examples(path) if not nearly_asks(example.question)]
-    answers = [(question, answer, origin) for path, origin in _list_answers(args.answers) for question, answer in read_answers(path)]
+    examples = [
+        example for path in args.questions for example in read_examples(path) if not nearly_asks(example.question)
+    ]
+    answers = [
+        (question, answer, origin)
+        for path, origin in _list_answers(args.answers)
+        for question, answer in read_answers(path)
+    ]
     skipped: list[Skipped] = []
     documents = read_sources(args.docs, settings, skipped)
     tell_skipped(skipped)
@@ -96,7 +153,10 @@ def _make(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
         refused = [example.question for example in examples if not example.is_answerable]
         made = _build_all(chosen, refused, maker, args.seed, dropped, progress)
     if not made:
-        raise SourceUnusable(f"no question can be made of {', '.join(args.docs)}: give documents with option tables, headings or glossaries")
+        raise SourceUnusable(
+            f"no question can be made of {', '.join(args.docs)}: give documents with option tables, headings or "
+            "glossaries"
+        )
     write_jsonl(args.out, (triplet.as_row() for triplet in made))
     return _summarize(args.out, made, dropped, documents, counter, skipped)
 
@@ -114,7 +174,12 @@ def _list_answers(paths: Sequence[Path]) -> list[tuple[Path, str]]:
 
 
 def _find_drafts(
-    chunks: "Sequence[Chunk]", answers: Sequence[tuple[str, str, str]], maker: "TripletMaker", seed: int, dropped: "Tally[str]", progress: Show
+    chunks: "Sequence[Chunk]",
+    answers: Sequence[tuple[str, str, str]],
+    maker: "TripletMaker",
+    seed: int,
+    dropped: "Tally[str]",
+    progress: Show,
 ) -> "list[tuple[str, Draft]]":
     """Every question that can be asked, with its kind."""
     from rag.triplet_tasks import drafts_of_tasks
@@ -122,7 +187,10 @@ def _find_drafts(
     from rag.triplets import ANSWER, TASK, TEMPLATE
     from rag.triplets import HANDBOOK as OF_HANDBOOK
 
-    drafts = [(OF_HANDBOOK if draft.golden[0].collection == HANDBOOK else TEMPLATE, draft) for draft in drafts_of_chunks(chunks, seed)]
+    drafts = [
+        (OF_HANDBOOK if draft.golden[0].collection == HANDBOOK else TEMPLATE, draft)
+        for draft in drafts_of_chunks(chunks, seed)
+    ]
     drafts += [(TASK, draft) for draft in drafts_of_tasks(chunks, seed)]
     for number, (question, answer, origin) in enumerate(answers, start=1):
         found = maker.find_golden(question, answer, origin)
@@ -134,7 +202,9 @@ def _find_drafts(
     return drafts
 
 
-def _drop_measured(drafts: "list[tuple[str, Draft]]", measured: Any, dropped: "Tally[str]") -> "list[tuple[str, Draft]]":
+def _drop_measured(
+    drafts: "list[tuple[str, Draft]]", measured: Any, dropped: "Tally[str]"
+) -> "list[tuple[str, Draft]]":
     """The drafts that neither ask nor answer what a model will be measured with."""
     from rag.exclusion import LongQuotes, NearQuestions
 
@@ -150,11 +220,14 @@ def _drop_measured(drafts: "list[tuple[str, Draft]]", measured: Any, dropped: "T
     return kept
 
 
-def _choose(drafts: "list[tuple[str, Draft]]", per_kind: int, seed: int, dropped: "Tally[str]") -> "list[tuple[str, Draft]]":
-    """At most `per_kind` of each kind, and no answer more than `SAME_ANSWER` times; drawn with the square of the answers' words as weights.
+def _choose(
+    drafts: "list[tuple[str, Draft]]", per_kind: int, seed: int, dropped: "Tally[str]"
+) -> "list[tuple[str, Draft]]":
+    """At most `per_kind` of each kind, and no answer more than `SAME_ANSWER` times; drawn with the square of the
+    answers' words as weights.
 
-    What says more teaches more, and a model answers as long as what it has read. The draw is Efraimidis & Spirakis's ("Weighted random sampling
-    with a reservoir", 2006).
+    What says more teaches more, and a model answers as long as what it has read. The draw is Efraimidis & Spirakis's
+    ("Weighted random sampling with a reservoir", 2006).
     """
     dice = random.Random(seed)
     drawn = sorted(drafts, key=lambda item: dice.random() ** (1 / len(item[1].answer.split()) ** 2), reverse=True)
@@ -175,7 +248,12 @@ def _choose(drafts: "list[tuple[str, Draft]]", per_kind: int, seed: int, dropped
 
 
 def _build_all(
-    chosen: "list[tuple[str, Draft]]", refused: Sequence[str], maker: "TripletMaker", seed: int, dropped: "Tally[str]", progress: Show
+    chosen: "list[tuple[str, Draft]]",
+    refused: Sequence[str],
+    maker: "TripletMaker",
+    seed: int,
+    dropped: "Tally[str]",
+    progress: Show,
 ) -> "list[Triplet]":
     """All triplets, mixed: the answerable ones, and as many that are not as make `UNANSWERABLE_SHARE` of all.
 
@@ -210,7 +288,12 @@ def _build_all(
 
 
 def _summarize(
-    out: Path, made: "Sequence[Triplet]", dropped: "Tally[str]", documents: "Sequence[Document]", counter: "Counter", skipped: "Sequence[Skipped]"
+    out: Path,
+    made: "Sequence[Triplet]",
+    dropped: "Tally[str]",
+    documents: "Sequence[Document]",
+    counter: "Counter",
+    skipped: "Sequence[Skipped]",
 ) -> dict[str, Any]:
     return {
         "triplets": str(out),
@@ -233,9 +316,15 @@ def _describe(summary: dict[str, Any]) -> str:
         return ", ".join(f"{count} {name}" for name, count in counts.items())
 
     lines = [
-        f"{summary['triplets']}: {summary['count']} triplets ({listed(summary['kinds'])}) from {summary['documents']} documents",
+        (
+            f"{summary['triplets']}: {summary['count']} triplets ({listed(summary['kinds'])}) from "
+            f"{summary['documents']} documents"
+        ),
         f"licences of the golden passages: {listed(summary['licences'])}",
-        f"a prompt has {summary['mean_prompt_tokens']} tokens of {summary['tokens_of']} on average, an answer {summary['mean_answer_words']} words",
+        (
+            f"a prompt has {summary['mean_prompt_tokens']} tokens of {summary['tokens_of']} on average, an answer "
+            f"{summary['mean_answer_words']} words"
+        ),
         *(f"dropped {count:>5}  {reason}" for reason, count in summary["dropped"].items()),
     ]
     return "\n".join(lines) + "\n"

@@ -1,4 +1,5 @@
-"""English for made questions and answers: a description as a predicate, sentences out of markup, a citation at an answer's end. Pure text.
+"""English for made questions and answers: a description as a predicate, sentences out of markup, a citation at an
+answer's end. Pure text.
 
 It knows no document and draws nothing.
 
@@ -10,29 +11,232 @@ from collections.abc import Sequence
 
 from rag.answering.citations import cite_markers
 
-# Verbs with which descriptions of options and commands begin. Only these are taken for verbs: "Target density" and "Output file" begin with none.
-_VERBS = frozenset({
-    "add", "adjust", "allow", "analyze", "append", "apply", "apportion", "assign", "associate", "assume", "attach", "avoid", "balance", "bound",
-    "break", "bring", "buffer", "build", "calculate", "call", "change", "check", "choose", "clear", "collect", "combine", "compare", "complete",
-    "compute", "configure", "connect", "consider", "constrain", "control", "convert", "convey", "copy", "count", "cover", "create", "cut",
-    "decide", "define", "delete", "describe", "determine", "differ", "disable", "display", "divide", "do", "draw", "dump", "emit", "enable",
-    "enforce", "ensure", "estimate", "evaluate", "exclude", "execute", "exit", "expand", "export", "extract", "find", "fix", "flatten", "force",
-    "generate", "get", "give", "group", "guide", "handle", "help", "hide", "highlight", "honor", "honour", "identify", "ignore", "implement",
-    "import", "include", "increase", "indicate", "infer", "inform", "initialize", "insert", "invert", "join", "keep", "let", "limit", "link",
-    "list", "load", "locate", "log", "lower", "make", "mark", "match", "maximize", "mean", "measure", "merge", "minimize", "modify", "move",
-    "name", "narrow", "notify", "obey", "optimize", "override", "parse", "partition", "pass", "perform", "permit", "pick", "place", "plot",
-    "prevent", "print", "produce", "propagate", "protect", "provide", "raise", "randomize", "read", "recode", "recognise",
-    "recognize", "record", "recover", "reduce", "remove", "rename", "repair", "replace", "report", "represent", "require", "reset", "resize",
-    "restore", "restrict", "retrieve", "reverse", "route", "run", "save", "scale", "search", "select", "separate", "set", "show",
-    "simplify", "skip", "sort", "specify", "split", "start", "stop", "store", "suppress", "swap", "synthesize", "take", "tell", "terminate",
-    "test", "toggle", "trace", "translate", "treat", "tune", "turn", "undo", "update", "upsize", "use", "validate", "verify", "warn", "widen",
-    "write", "zoom",
-})  # fmt: skip
+# Verbs with which descriptions of options and commands begin. Only these are taken for verbs: "Target density" and
+# "Output file" begin with none.
+_VERBS = frozenset(
+    {
+        "add",
+        "adjust",
+        "allow",
+        "analyze",
+        "append",
+        "apply",
+        "apportion",
+        "assign",
+        "associate",
+        "assume",
+        "attach",
+        "avoid",
+        "balance",
+        "bound",
+        "break",
+        "bring",
+        "buffer",
+        "build",
+        "calculate",
+        "call",
+        "change",
+        "check",
+        "choose",
+        "clear",
+        "collect",
+        "combine",
+        "compare",
+        "complete",
+        "compute",
+        "configure",
+        "connect",
+        "consider",
+        "constrain",
+        "control",
+        "convert",
+        "convey",
+        "copy",
+        "count",
+        "cover",
+        "create",
+        "cut",
+        "decide",
+        "define",
+        "delete",
+        "describe",
+        "determine",
+        "differ",
+        "disable",
+        "display",
+        "divide",
+        "do",
+        "draw",
+        "dump",
+        "emit",
+        "enable",
+        "enforce",
+        "ensure",
+        "estimate",
+        "evaluate",
+        "exclude",
+        "execute",
+        "exit",
+        "expand",
+        "export",
+        "extract",
+        "find",
+        "fix",
+        "flatten",
+        "force",
+        "generate",
+        "get",
+        "give",
+        "group",
+        "guide",
+        "handle",
+        "help",
+        "hide",
+        "highlight",
+        "honor",
+        "honour",
+        "identify",
+        "ignore",
+        "implement",
+        "import",
+        "include",
+        "increase",
+        "indicate",
+        "infer",
+        "inform",
+        "initialize",
+        "insert",
+        "invert",
+        "join",
+        "keep",
+        "let",
+        "limit",
+        "link",
+        "list",
+        "load",
+        "locate",
+        "log",
+        "lower",
+        "make",
+        "mark",
+        "match",
+        "maximize",
+        "mean",
+        "measure",
+        "merge",
+        "minimize",
+        "modify",
+        "move",
+        "name",
+        "narrow",
+        "notify",
+        "obey",
+        "optimize",
+        "override",
+        "parse",
+        "partition",
+        "pass",
+        "perform",
+        "permit",
+        "pick",
+        "place",
+        "plot",
+        "prevent",
+        "print",
+        "produce",
+        "propagate",
+        "protect",
+        "provide",
+        "raise",
+        "randomize",
+        "read",
+        "recode",
+        "recognise",
+        "recognize",
+        "record",
+        "recover",
+        "reduce",
+        "remove",
+        "rename",
+        "repair",
+        "replace",
+        "report",
+        "represent",
+        "require",
+        "reset",
+        "resize",
+        "restore",
+        "restrict",
+        "retrieve",
+        "reverse",
+        "route",
+        "run",
+        "save",
+        "scale",
+        "search",
+        "select",
+        "separate",
+        "set",
+        "show",
+        "simplify",
+        "skip",
+        "sort",
+        "specify",
+        "split",
+        "start",
+        "stop",
+        "store",
+        "suppress",
+        "swap",
+        "synthesize",
+        "take",
+        "tell",
+        "terminate",
+        "test",
+        "toggle",
+        "trace",
+        "translate",
+        "treat",
+        "tune",
+        "turn",
+        "undo",
+        "update",
+        "upsize",
+        "use",
+        "validate",
+        "verify",
+        "warn",
+        "widen",
+        "write",
+        "zoom",
+    }
+)
 # What is a verb as well, and what makes the two a thing: "Scale factor", "Guide file name".
-_ALSO_NOUNS = frozenset({
-    "buffer", "cover", "cut", "group", "guide", "limit", "link", "list", "log", "mark", "match", "name", "place", "report", "route", "scale",
-    "search", "start", "stop", "test", "trace",
-})  # fmt: skip
+_ALSO_NOUNS = frozenset(
+    {
+        "buffer",
+        "cover",
+        "cut",
+        "group",
+        "guide",
+        "limit",
+        "link",
+        "list",
+        "log",
+        "mark",
+        "match",
+        "name",
+        "place",
+        "report",
+        "route",
+        "scale",
+        "search",
+        "start",
+        "stop",
+        "test",
+        "trace",
+    }
+)
 _COMPOUND = re.compile(r"(?:engine|factor|file|name|prefix|suffix|type)s?\b")
 _SECOND_VERB = re.compile(r"^(and/or|and|or) ([A-Za-z]+)\b")
 _ABBREVIATED = re.compile(r"(?:\b(?:e\.g|i\.e|etc|vs|cf|Fig|approx|resp|Sec|No)\.[)\"]?|^\d+\.)$")
@@ -112,11 +316,14 @@ def strip_labels(description: str) -> str:
 
 
 def as_predicate(description: str) -> str | None:
-    """`Set the output file.` or `This flag is used to set the output file.` as `sets the output file.`; None where no verb that we know begins it."""
+    """`Set the output file.` or `This flag is used to set the output file.` as `sets the output file.`; None where no
+    verb that we know begins it.
+    """
     text = _USED_TO.sub("", _SELF.sub("", strip_labels(description)))
     first, _, rest = text.partition(" ")
     verb = infinitive(first)
-    if verb is None or not rest or rest.startswith(("of ", "for ", "to use ")):  # "Name of the net", "Report for the layer" are nouns
+    # "Name of the net", "Report for the layer" are nouns
+    if verb is None or not rest or rest.startswith(("of ", "for ", "to use ")):
         return None
     if first.lower() in _ALSO_NOUNS and _COMPOUND.match(rest):
         return None
@@ -152,7 +359,8 @@ def lower_first(text: str) -> str:
 
 
 def cite_at_end(answer: str, numbers: Sequence[int]) -> str:
-    """The answer with `[1]` or `[1][2]` before the sign that ends it; where code follows, before the colon that leads to the code.
+    """The answer with `[1]` or `[1][2]` before the sign that ends it; where code follows, before the colon that leads
+    to the code.
 
     Behind code that nothing leads to.
     """

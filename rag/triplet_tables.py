@@ -1,6 +1,8 @@
-"""Questions about tables and synopses: what an option does and which option does it, defaults, how a command is called, abbreviations, symptoms.
+"""Questions about tables and synopses: what an option does and which option does it, defaults, how a command is called,
+abbreviations, symptoms.
 
-It gets blocks of a passage and gives questions with answers in the passage's words; which passages, and what becomes of them, is not known here.
+It gets blocks of a passage and gives questions with answers in the passage's words; which passages, and what becomes of
+them, is not known here.
 
     list(ask_table(block, "repair_timing", usages, random.Random(0)))
     # [("What does the `-hold` option of `repair_timing` do?", "`-hold` repairs hold violations."), ...]
@@ -34,10 +36,23 @@ TOGETHER = (2, 3, 4)  # options that are explained in one answer
 _OPTIONS = ("option", "argument", "parameter")
 _CURES = frozenset({"fix", "cure", "remedy", "action", "usual fix", "first action"})
 # Other headers after which one can ask: "What is the cost of clock gating?"
-_ASKABLE = frozenset({
-    "purpose", "cost", "typical use", "weakness", "formula", "limit", "effect", "remedy", "wire model", "clock model", "allowed layers",
-    "effect on victim", "yosys pass",
-})  # fmt: skip
+_ASKABLE = frozenset(
+    {
+        "purpose",
+        "cost",
+        "typical use",
+        "weakness",
+        "formula",
+        "limit",
+        "effect",
+        "remedy",
+        "wire model",
+        "clock model",
+        "allowed layers",
+        "effect on victim",
+        "yosys pass",
+    }
+)
 _ALLOWED = re.compile(r"\b[Aa]llowed values are ((?:[a-z]+ ){0,4}`[^`]+`(?:(?:,| and| or|, and|, or) `[^`]+`)*)")
 # Descriptions that name no thing that an option could be said to give.
 _NO_NOUN = re.compile(
@@ -63,7 +78,9 @@ class Row:
 
 
 def read_usages(code: Iterable[str]) -> dict[str, frozenset[str]]:
-    """How commands are called in fences of code: each command's options and other words, also over indented lines that go on with it."""
+    """How commands are called in fences of code: each command's options and other words, also over indented lines that
+    go on with it.
+    """
     usages: dict[str, frozenset[str]] = {}
     for fence in code:
         command = ""
@@ -90,19 +107,39 @@ def ask_synopsis(command: str, lines: list[str], purpose: str, dice: random.Rand
     predicate = as_predicate(sentence)
     call = "\n```tcl\n" + "\n".join(lines) + "\n```"
     if len(lines) <= SYNOPSIS_LINES:
-        yield dice.choice((
-            f"How do I call `{command}`?", f"What is the syntax of `{command}`?", f"Show me how `{command}` is called.", f"{command} usage",
-            f"How is the command `{command}` used in a Tcl script?",
-        )), f"`{command}` is called like this:{call}"  # fmt: skip
-    options = list(dict.fromkeys(option for line in lines for option in re.findall(r"(?<![\w-])-[A-Za-z]\w*", line.split(" #")[0])))
+        yield (
+            dice.choice(
+                (
+                    f"How do I call `{command}`?",
+                    f"What is the syntax of `{command}`?",
+                    f"Show me how `{command}` is called.",
+                    f"{command} usage",
+                    f"How is the command `{command}` used in a Tcl script?",
+                )
+            ),
+            f"`{command}` is called like this:{call}",
+        )
+    options = list(
+        dict.fromkeys(option for line in lines for option in re.findall(r"(?<![\w-])-[A-Za-z]\w*", line.split(" #")[0]))
+    )
     if 1 < len(options) <= MOST_OPTIONS:
-        question = dice.choice((f"What options does `{command}` have?", f"Which options can I give `{command}`?", f"List the options of {command}."))
+        question = dice.choice(
+            (
+                f"What options does `{command}` have?",
+                f"Which options can I give `{command}`?",
+                f"List the options of {command}.",
+            )
+        )
         yield question, f"`{command}` takes the options {_join([f'`{option}`' for option in options])}."
     if predicate and _says_more(command, predicate):
         yield from ask_command("command", command, predicate, dice)
         if len(lines) <= SYNOPSIS_LINES and (task := task_of(command, predicate)):
             question = dice.choice(
-                (f"How can I {task} in a script?", f"I want to {task}. Which command do I call, and how?", f"Show me how to {task}.")
+                (
+                    f"How can I {task} in a script?",
+                    f"I want to {task}. Which command do I call, and how?",
+                    f"Show me how to {task}.",
+                )
             )
             yield question, f"Use the command `{command}`, which {with_stop(predicate)} It is called like this:{call}"
 
@@ -110,10 +147,18 @@ def ask_synopsis(command: str, lines: list[str], purpose: str, dice: random.Rand
 def ask_command(noun: str, name: str, predicate: str, dice: random.Random) -> Iterator[Pair]:
     """What it does, and which one does that."""
     answer = with_stop(f"{dice.choice(('', f'The {noun} '))}`{name}` {predicate}")
-    yield dice.choice((
-        f"What does the {noun} `{name}` do?", f"What does `{name}` do?", f"What is `{name}` for?", f"What is the purpose of `{name}`?",
-        f"Explain the {noun} {name}.",
-    )), answer  # fmt: skip
+    yield (
+        dice.choice(
+            (
+                f"What does the {noun} `{name}` do?",
+                f"What does `{name}` do?",
+                f"What is `{name}` for?",
+                f"What is the purpose of `{name}`?",
+                f"Explain the {noun} {name}.",
+            )
+        ),
+        answer,
+    )
     yield from ask_which(noun, name, "", predicate, answer, dice)
 
 
@@ -123,10 +168,18 @@ def ask_which(noun: str, name: str, whose: str, predicate: str, answer: str, dic
     if not task or name.strip("-").lower() in as_question_part(predicate).lower():
         return
     with_whose = f" with {whose.removeprefix(' of ')}" if whose else ""
-    yield dice.choice((
-        f"Which {noun}{whose} {as_question_part(predicate)}?", f"What {noun}{whose} should I use to {task}?", f"How do I {task}{with_whose}?",
-        f"How can I {task}{with_whose}? Name the {noun}.", f"Which {noun}{whose} do I need to {task}?",
-    )), answer  # fmt: skip
+    yield (
+        dice.choice(
+            (
+                f"Which {noun}{whose} {as_question_part(predicate)}?",
+                f"What {noun}{whose} should I use to {task}?",
+                f"How do I {task}{with_whose}?",
+                f"How can I {task}{with_whose}? Name the {noun}.",
+                f"Which {noun}{whose} do I need to {task}?",
+            )
+        ),
+        answer,
+    )
 
 
 def task_of(name: str, predicate: str) -> str | None:
@@ -150,7 +203,9 @@ def _join(items: list[str]) -> str:
 
 
 def ask_table(block: Block, owner: str | None, usages: Usages, dice: random.Random) -> Iterator[Pair]:
-    """Questions about every row; `owner` is the command whose options they may be, which the document must call with them."""
+    """Questions about every row; `owner` is the command whose options they may be, which the document must call with
+    them.
+    """
     table = read_table(block.text)
     for row in table.rows:
         if table.role == "abbreviation":
@@ -188,7 +243,10 @@ def _rows_of(table: Table, owner: str | None, usages: Usages) -> list[Row]:
 
 
 def _read_name(cell: str) -> str:
-    """The one name of a cell: `-spacing` of "`[-spacing]`" and of "-spacing value"; "" where there are several, or none."""
+    """The one name of a cell:
+
+    `-spacing` of "`[-spacing]`" and of "-spacing value"; "" where there are several, or none.
+    """
     if "|" in cell:
         return ""
     text = cell.replace("`", "").strip("[] ")
@@ -204,11 +262,20 @@ def _ask_row(row: Row, dice: random.Random) -> Iterator[Pair]:
     if not told or (predicate and not _says_more(row.name, predicate)):
         return
     subject = dice.choice((f"`{row.name}`", f"The {row.role} `{row.name}`{row.whose}", f"The `{row.name}` {row.role}"))
-    yield dice.choice((
-        f"What does the `{row.name}` {row.role}{row.whose} do?", f"What does `{row.name}`{row.whose} mean?", f"What is `{row.name}`{row.whose} for?",
-        f"Explain the {row.role} `{row.name}`{row.whose}.", f"{row.owner or row.role} {row.name}", f"When would I use `{row.name}`{row.whose}?",
-        f"What is the {row.role} {row.name}{row.whose} used for?",
-    )), with_stop(f"{subject} {predicate}" if predicate else say_noun(row.name, told))  # fmt: skip
+    yield (
+        dice.choice(
+            (
+                f"What does the `{row.name}` {row.role}{row.whose} do?",
+                f"What does `{row.name}`{row.whose} mean?",
+                f"What is `{row.name}`{row.whose} for?",
+                f"Explain the {row.role} `{row.name}`{row.whose}.",
+                f"{row.owner or row.role} {row.name}",
+                f"When would I use `{row.name}`{row.whose}?",
+                f"What is the {row.role} {row.name}{row.whose} used for?",
+            )
+        ),
+        with_stop(f"{subject} {predicate}" if predicate else say_noun(row.name, told)),
+    )
     if predicate:
         short = with_stop(f"{dice.choice((f'`{row.name}`', f'The {row.role} `{row.name}`'))} {predicate}")
         yield from ask_which(row.role, row.name, row.whose, predicate, short, dice)
@@ -221,7 +288,9 @@ def _ask_which_noun(row: Row, told: str, dice: random.Random) -> Iterator[Pair]:
     """Which one it is, where the description names a thing: "Which option gives the file name?"."""
     noun = re.sub(r"^(?:the|an?) ", "", lower_first(as_question_part(told)))
     if 3 <= len(noun.split()) <= 18 and not _NO_NOUN.match(told) and row.name.strip("-").lower() not in told.lower():
-        question = dice.choice((f"Which {row.role}{row.whose} gives the {noun}?", f"Which {row.role}{row.whose} is for the {noun}?"))
+        question = dice.choice(
+            (f"Which {row.role}{row.whose} gives the {noun}?", f"Which {row.role}{row.whose} is for the {noun}?")
+        )
         yield question, f"`{row.name}`{row.whose}: {with_stop(lower_first(told))}"
 
 
@@ -234,37 +303,61 @@ def _ask_together(rows: list[Row], dice: random.Random) -> Iterator[Pair]:
     some = rows[start : start + count]
     names = _join([f"`{row.name}`" for row in some])
     yield (
-        dice.choice((f"Explain the {some[0].role}s {names}{some[0].whose}.", f"What do the {some[0].role}s {names}{some[0].whose} do?")),
+        dice.choice(
+            (
+                f"Explain the {some[0].role}s {names}{some[0].whose}.",
+                f"What do the {some[0].role}s {names}{some[0].whose} do?",
+            )
+        ),
         "\n".join(f"- `{row.name}`: {with_stop(first_sentences(row.description, most_words=30))}" for row in some),
     )
 
 
 def say_noun(name: str, told: str) -> str:
     """A description that begins with no verb, said of the name."""
-    return f"`{name}` is {lower_first(told)}" if re.match(r"(?:the|an?)\b", told, re.IGNORECASE) else f"`{name}`: {told}"
+    return (
+        f"`{name}` is {lower_first(told)}" if re.match(r"(?:the|an?)\b", told, re.IGNORECASE) else f"`{name}`: {told}"
+    )
 
 
 def _ask_values(row: Row, dice: random.Random) -> Iterator[Pair]:
     default, unit = read_default(row.description, row.default)
     if default and len(default.split()) <= 4 and "`" not in default:
-        yield dice.choice((
-            f"What is the default of `{row.name}`{row.whose}?", f"What is the default value of `{row.name}`{row.whose}?",
-            f"Which value does `{row.name}`{row.whose} have if I do not set it?", f"{row.name}{row.whose} default".replace("`", ""),
-        )), f"The default of `{row.name}` is `{default}`{unit}."  # fmt: skip
+        yield (
+            dice.choice(
+                (
+                    f"What is the default of `{row.name}`{row.whose}?",
+                    f"What is the default value of `{row.name}`{row.whose}?",
+                    f"Which value does `{row.name}`{row.whose} have if I do not set it?",
+                    f"{row.name}{row.whose} default".replace("`", ""),
+                )
+            ),
+            f"The default of `{row.name}` is `{default}`{unit}.",
+        )
     if allowed := _ALLOWED.search(row.description):
-        question = dice.choice((f"Which values does `{row.name}`{row.whose} accept?", f"What are the allowed values of `{row.name}`{row.whose}?"))
+        question = dice.choice(
+            (
+                f"Which values does `{row.name}`{row.whose} accept?",
+                f"What are the allowed values of `{row.name}`{row.whose}?",
+            )
+        )
         yield question, f"The allowed values of `{row.name}` are {allowed[1]}."
 
 
 def _ask_abbreviation(cells: Sequence[str], dice: random.Random) -> Iterator[Pair]:
     name, expansion = cells[0].strip("`"), cells[1].split(";")[0]
     spelled = expansion if re.search(r"[ -][A-Z]", expansion) else expansion[:1].lower() + expansion[1:]
-    question = dice.choice((f"What does {name} stand for?", f"What does the abbreviation {name} mean?", f"{name} stands for what?"))
+    question = dice.choice(
+        (f"What does {name} stand for?", f"What does the abbreviation {name} mean?", f"{name} stands for what?")
+    )
     yield question, f"{name} stands for {with_stop(spelled)}"
     if len(cells) > 2 and says_something(cells[2]):
         question = dice.choice((f"What is {name}?", f"Define {name}.", f"What is {name} in chip design?"))
         yield question, f"{name} ({spelled}): {with_stop(lower_first(cells[2]))}"
-    yield dice.choice((f"What is the abbreviation of {spelled}?", f"How is {spelled} abbreviated?")), f"The abbreviation of {spelled} is {name}."
+    yield (
+        dice.choice((f"What is the abbreviation of {spelled}?", f"How is {spelled} abbreviated?")),
+        f"The abbreviation of {spelled} is {name}.",
+    )
 
 
 def _ask_symptom(header: Sequence[str], cells: Sequence[str], dice: random.Random) -> Iterator[Pair]:
@@ -277,17 +370,29 @@ def _ask_symptom(header: Sequence[str], cells: Sequence[str], dice: random.Rando
             continue
         if title in CAUSES:
             question = dice.choice(
-                (f"What causes {symptom}?", f"I see this: {symptom}. What is a likely cause?", f"What can be the cause of {symptom}?")
+                (
+                    f"What causes {symptom}?",
+                    f"I see this: {symptom}. What is a likely cause?",
+                    f"What can be the cause of {symptom}?",
+                )
             )
             yield question, f"A likely cause of {symptom}: {told}"
         elif title in _CURES:
-            question = dice.choice((f"How do I fix {symptom}?", f"What can I do about {symptom}?", f"I see this: {symptom}. What should I do?"))
+            question = dice.choice(
+                (
+                    f"How do I fix {symptom}?",
+                    f"What can I do about {symptom}?",
+                    f"I see this: {symptom}. What should I do?",
+                )
+            )
             yield question, f"What helps against {symptom}: {told}"
 
 
 def _ask_cell(header: Sequence[str], cells: Sequence[str], dice: random.Random) -> Iterator[Pair]:
     """One cell of a table with other headers, by row and column."""
-    columns = [number for number, title in enumerate(header) if number and title in _ASKABLE and says_something(cells[number])]
+    columns = [
+        number for number, title in enumerate(header) if number and title in _ASKABLE and says_something(cells[number])
+    ]
     name = lower_first(cells[0].rstrip("."))
     if not columns or len(name) < 3 or name.replace("`", "").isdecimal() or name.startswith(("-", "`-", "[")):
         return

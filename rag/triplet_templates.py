@@ -1,7 +1,8 @@
-"""Questions that a passage answers, with the answer in the passage's own words: made from headings, sentences, lists, tables and synopses.
+"""Questions that a passage answers, with the answer in the passage's own words: made from headings, sentences, lists,
+tables and synopses.
 
-It searches nothing and builds no prompt (`triplets` does). It asks what people ask of a manual: what something is or does, how to do something, what
-happens if something is so, and what `triplet_tables` asks.
+It searches nothing and builds no prompt (`triplets` does). It asks what people ask of a manual: what something is or
+does, how to do something, what happens if something is so, and what `triplet_tables` asks.
 
     drafts = drafts_of_chunks(chunks, seed=0)
     drafts[0].question, drafts[0].answer  # "What happens if the bound is not met?", "If the bound is not met, the run stops."
@@ -17,7 +18,15 @@ from rag.documents import Chunk
 from rag.markdown import parse_markdown
 from rag.reference.synopses import COMMAND, NAME
 from rag.reference.tables import clean
-from rag.triplet_phrases import as_predicate, as_question_part, first_sentences, infinitive, lower_first, split_sentences, with_stop
+from rag.triplet_phrases import (
+    as_predicate,
+    as_question_part,
+    first_sentences,
+    infinitive,
+    lower_first,
+    split_sentences,
+    with_stop,
+)
 from rag.triplet_tables import (
     LEAST_WORDS,
     Pair,
@@ -32,7 +41,9 @@ from rag.triplet_tables import (
 
 PROSE = (".md", ".rst", ".html", ".htm", ".txt", ".docx", ".pdf", ".1", ".n", ".man")  # of source code nothing is asked
 # Documents about a project's people, and forms to copy: nobody asks a chip designers' assistant about them.
-_NOT_ASKED = re.compile(r"code_of_conduct|contributing|gettinginvolved|changelog|licen[sc]e|readmeformat", re.IGNORECASE)
+_NOT_ASKED = re.compile(
+    r"code_of_conduct|contributing|gettinginvolved|changelog|licen[sc]e|readmeformat", re.IGNORECASE
+)
 MOST_PER_CHUNK = 8  # so that a long table does not outweigh whole articles
 MOST_WORDS = 130  # of an answer
 HEADING_WORDS = (45, 90, 120)  # of what is told under a heading, drawn: short answers, and some that tell more
@@ -43,8 +54,10 @@ _SUBJECT = re.compile(
     # Not what leads up to another subject.
     r"^(?!(?:If|When|While|Unless|Until|After|Before|Because|Since|Once|Where|Although|As|Not|In|On|With|Without)\b)"
     rf"(?:(?:The|A|An) )?(?:[\w-]+ ){{0,2}}?`(?P<name>[^`\s]+)`(?: (?P<noun>{_NOUNS}))? (?P<verb>[a-z]+) (?P<rest>.+)$"
-)  # fmt: skip
-_USE = re.compile(r"^(?:Use|Run|Call|Set) (?:the )?`[^`]+`(?: (?:command|pass|option|flag|variable))? to (?P<task>[a-z]+ .+?)\.$")
+)
+_USE = re.compile(
+    r"^(?:Use|Run|Call|Set) (?:the )?`[^`]+`(?: (?:command|pass|option|flag|variable))? to (?P<task>[a-z]+ .+?)\.$"
+)
 _TO = re.compile(r"^To (?P<task>[a-z]+ [^,:]+), (?:use|run|call|set|execute|add|pass|enable) .*`[^`]+`.*\.$")
 _DEFINED = re.compile(r"^(?P<article>An?) (?P<what>(?:[\w/-]+ ){0,3}?[\w/-]+) (?:is|are) (?:an?|the|one|any) .+\.$")
 _MESSAGE = re.compile(r"\b[A-Z]{3}-\d{4}\b")
@@ -52,18 +65,52 @@ _CONDITION = re.compile(r"^(?P<word>If|When) (?P<condition>(?:`[^`]*`|\([^()]*\)
 # Words that point out of the sentence.
 _LEANS = re.compile(r"\b(?:this|these|those|such|it|they|them|above|below|following|previous|you|we)\b", re.IGNORECASE)
 _ANAPHOR = re.compile(
-    r"^(?:This|That|These|Those|It|Its|They|Their|Such|Here|Then|Also|Both|However|Otherwise|Similarly|Finally|In this|Next|Now|We|I|You|But|So)\b"
+    r"^(?:This|That|These|Those|It|Its|They|Their|Such|Here|Then|Also|Both|However|Otherwise|Similarly|Finally|In "
+    r"this|Next|Now|We|I|You|But|So)\b"
 )
-_EMPTY_HEADINGS = frozenset({
-    "options", "option", "commands", "command", "overview", "introduction", "example", "examples", "notes", "note", "limitations", "license",
-    "authors", "reference", "references", "usage", "arguments", "parameters", "tests", "description", "synopsis", "see also",
-    "useful developer commands", "example scripts", "regression tests", "pitfalls", "faqs", "background", "general", "contents", "details",
-    "summary", "prerequisites",
-})  # fmt: skip
+_EMPTY_HEADINGS = frozenset(
+    {
+        "options",
+        "option",
+        "commands",
+        "command",
+        "overview",
+        "introduction",
+        "example",
+        "examples",
+        "notes",
+        "note",
+        "limitations",
+        "license",
+        "authors",
+        "reference",
+        "references",
+        "usage",
+        "arguments",
+        "parameters",
+        "tests",
+        "description",
+        "synopsis",
+        "see also",
+        "useful developer commands",
+        "example scripts",
+        "regression tests",
+        "pitfalls",
+        "faqs",
+        "background",
+        "general",
+        "contents",
+        "details",
+        "summary",
+        "prerequisites",
+    }
+)
 _PITFALLS = ("pitfalls", "common mistakes", "common pitfalls")
-# What reads badly where the rest of the document is missing: links, references to what is elsewhere, markup that was not understood.
+# What reads badly where the rest of the document is missing: links, references to what is elsewhere, markup that was
+# not understood.
 _RUBBISH = re.compile(
-    r"https?://|\b(?:found|available|see|click|shown|listed|described) (?:here|above)\b|\bhere\.?$|\bas follows\b|\bfollowing\b|\bbelow\b"
+    r"https?://|\b(?:found|available|see|click|shown|listed|described) (?:here|above)\b|\bhere\.?$|\bas "
+    r"follows\b|\bfollowing\b|\bbelow\b"
     r"|\bfigures?\b|\b(?:e\.g|i\.e)\.?$|<img|\{(?:ref|doc|cite)\}|TODO|\|\s*\||%s\b|\)\("
     r"|\bdeprecated\b|Developer Option|\brefer to\b|\?$|\. `\w+`\.$|^- `[^`]+`: \W*$",
     re.IGNORECASE,
@@ -84,7 +131,9 @@ class Draft:
 
 
 def drafts_of_chunks(chunks: Sequence[Chunk], seed: int = 0) -> list[Draft]:
-    """At most `MOST_PER_CHUNK` drafts of each chunk of prose, in the chunks' order, no question twice; drawn by the seed and the chunk alone."""
+    """At most `MOST_PER_CHUNK` drafts of each chunk of prose, in the chunks' order, no question twice; drawn by the
+    seed and the chunk alone.
+    """
     usages = usages_of_documents(chunks)
     drafts: dict[str, Draft] = {}
     headings = {(chunk.collection, chunk.path, chunk.position): chunk.heading_path for chunk in chunks}
@@ -92,7 +141,11 @@ def drafts_of_chunks(chunks: Sequence[Chunk], seed: int = 0) -> list[Draft]:
         if is_asked(chunk.path):
             dice = random.Random(f"{seed}/{chunk.chunk_id}")
             begins = headings.get((chunk.collection, chunk.path, chunk.position - 1)) != chunk.heading_path
-            pairs = [pair for pair in _pairs_of(chunk, begins, usages[chunk.collection, chunk.path], dice) if reads_well(*pair)]
+            pairs = [
+                pair
+                for pair in _pairs_of(chunk, begins, usages[chunk.collection, chunk.path], dice)
+                if reads_well(*pair)
+            ]
             for question, answer in dice.sample(pairs, min(MOST_PER_CHUNK, len(pairs))):
                 drafts.setdefault(question.casefold(), Draft(question, answer, (chunk,)))
     return list(drafts.values())
@@ -136,7 +189,11 @@ def _pairs_of(chunk: Chunk, begins: bool, usages: Usages, dice: random.Random) -
         elif block.kind == "code":
             if synopsis := read_synopsis(block.text):
                 owner = synopsis[0].split()[0]
-                purpose = before.text if before and before.kind == "prose" and before.heading_path == block.heading_path else ""
+                purpose = (
+                    before.text
+                    if before and before.kind == "prose" and before.heading_path == block.heading_path
+                    else ""
+                )
                 yield from ask_synopsis(owner, synopsis, purpose, dice)
         elif block.kind == "table":
             yield from ask_table(block, owner, usages, dice)
@@ -174,10 +231,15 @@ def _ask_heading(heading: str, title: str, text: str, dice: random.Random) -> It
         question = dice.choice((f"{title}: {lower_first(plain)}?", f"Explain {lower_first(plain)} ({title})."))
     else:
         topic = lower_first(plain)
-        question = dice.choice((
-            f"{title}: what about {topic}?", f"Explain {topic} ({title}).", f"What should I know about {topic} ({title})?", f"{title} {topic}",
-            f"Tell me about {topic} in the context of {lower_first(title)}.",
-        ))  # fmt: skip
+        question = dice.choice(
+            (
+                f"{title}: what about {topic}?",
+                f"Explain {topic} ({title}).",
+                f"What should I know about {topic} ({title})?",
+                f"{title} {topic}",
+                f"Tell me about {topic} in the context of {lower_first(title)}.",
+            )
+        )
     yield question, told
 
 
@@ -186,11 +248,26 @@ def _ask_sentence(sentence: str, dice: random.Random) -> Iterator[Pair]:
     if not 5 <= len(sentence.split()) <= 45 or not sentence.endswith(".") or _ANAPHOR.match(sentence):
         return
     if message := _MESSAGE.search(sentence):
-        yield dice.choice((f"What does {message[0]} mean?", f"I get {message[0]}. What is it?", f"Explain {message[0]}.")), sentence
+        yield (
+            dice.choice(
+                (f"What does {message[0]} mean?", f"I get {message[0]}. What is it?", f"Explain {message[0]}.")
+            ),
+            sentence,
+        )
     elif found := _USE.match(sentence) or _TO.match(sentence):
         task = as_question_part(found["task"])
         if infinitive(task.split()[0]):
-            yield dice.choice((f"How do I {task}?", f"How can I {task}?", f"What should I use to {task}?", f"I want to {task}. How?")), sentence
+            yield (
+                dice.choice(
+                    (
+                        f"How do I {task}?",
+                        f"How can I {task}?",
+                        f"What should I use to {task}?",
+                        f"I want to {task}. How?",
+                    )
+                ),
+                sentence,
+            )
     elif found := _CONDITION.match(sentence):
         if not _LEANS.search(found["condition"]) and len(found["condition"].split()) > 2:
             yield f"What happens {found['word'].lower()} {found['condition']}?", sentence
@@ -217,14 +294,21 @@ def _ask_list(block: Block, chunk: Chunk, dice: random.Random) -> Iterator[Pair]
     """Items that say what a name is; and pitfalls."""
     headings = (*chunk.heading_path, *block.heading_path)
     for item in re.split(r"\n(?=(?:[-*+]|\d+\.)\s)", block.text.strip()):
-        text = clean(re.split(r"\n\s+(?:[-*+]|\d+\.)\s", re.sub(r"^(?:[-*+]|\d+\.)\s+", "", item))[0])  # without the list inside it
+        # Without the list inside it
+        text = clean(re.split(r"\n\s+(?:[-*+]|\d+\.)\s", re.sub(r"^(?:[-*+]|\d+\.)\s+", "", item))[0])
         named = re.match(r"`(?P<name>[^`\s]+)`(?::| -| –) (?P<told>.+)$", text)
         if named and len(named["told"].split()) >= LEAST_WORDS and NAME.fullmatch(named["name"]):
             told = first_sentences(named["told"]) or with_stop(named["told"])
             predicate = as_predicate(told)
             answer = f"`{named['name']}` {predicate}" if predicate else say_noun(named["name"], told)
             yield (
-                dice.choice((f"What is `{named['name']}`?", f"What is `{named['name']}` for?", f"{chunk.title}: {named['name']}")),
+                dice.choice(
+                    (
+                        f"What is `{named['name']}`?",
+                        f"What is `{named['name']}` for?",
+                        f"{chunk.title}: {named['name']}",
+                    )
+                ),
                 with_stop(answer),
             )
         else:
@@ -232,4 +316,7 @@ def _ask_list(block: Block, chunk: Chunk, dice: random.Random) -> Iterator[Pair]
                 yield from _ask_sentence(sentence, dice)
         if headings and headings[-1].lower() in _PITFALLS and len(text.split()) > LEAST_WORDS:
             title = lower_first(chunk.title)
-            yield dice.choice((f"Name a pitfall of {title}.", f"What is a common mistake with {title}?")), first_sentences(text)
+            yield (
+                dice.choice((f"Name a pitfall of {title}.", f"What is a common mistake with {title}?")),
+                first_sentences(text),
+            )

@@ -1,8 +1,9 @@
-"""Context-question-answer triplets to fine-tune a chat model on: the gateway's own prompts, with passages that do hold the answer, or do not.
+"""Context-question-answer triplets to fine-tune a chat model on: the gateway's own prompts, with passages that do hold
+the answer, or do not.
 
-Every prompt is built by `rag.answering.prompt.build_prompt`; the passages beside the golden one are what the search finds, so that a model learns
-to choose among them. Where a question has its golden passages taken away, and no other holds the answer, the answer says so. It reads and writes
-no file.
+Every prompt is built by `rag.answering.prompt.build_prompt`; the passages beside the golden one are what the search
+finds, so that a model learns to choose among them. Where a question has its golden passages taken away, and no other
+holds the answer, the answer says so. It reads and writes no file.
 
     maker = TripletMaker(retriever, counter, seed=0)
     triplet = maker.answerable("template", draft)  # or the reason why there is none
@@ -23,16 +24,26 @@ from rag.retriever import Retriever
 from rag.triplet_phrases import cite_at_end, has_marker, with_stop
 from rag.triplet_templates import Draft
 
-QUESTION, ANSWER, HANDBOOK, TASK, TEMPLATE, UNANSWERABLE = "question", "answer", "handbook", "task", "template", "unanswerable"
-# Of an answer's terms, by the passages that it is to stand on. Pairs below it were read: they tell what the passages do not.
+QUESTION, ANSWER, HANDBOOK, TASK, TEMPLATE, UNANSWERABLE = (
+    "question",
+    "answer",
+    "handbook",
+    "task",
+    "template",
+    "unanswerable",
+)
+# Of an answer's terms, by the passages that it is to stand on. Pairs below it were read: they tell what the passages do
+# not.
 LEAST_HELD = 0.7
 LEAST_TERMS = 3  # of an answer, to tell where it stands
 MOST_ANSWER_WORDS = 130  # of an answer written by people; a small model loses itself in longer ones
 # A passage that holds so many of an answer's terms (and all its names) answers too: it is no distractor.
 ALSO_ANSWERS = 0.8
-# A passage with fewer than this share of the terms that the answer has and the question has not does not answer, if it lacks a name besides.
+# A passage with fewer than this share of the terms that the answer has and the question has not does not answer, if it
+# lacks a name besides.
 LACKS = 0.5
-BUDGET_TOKENS = (250, 1000)  # least and most for the passages of a prompt, drawn for each: short prompts are cheap to train, and long ones occur
+# Least and most for the passages of a prompt, drawn for each: short prompts are cheap to train, and long ones occur
+BUDGET_TOKENS = (250, 1000)
 PASSAGES = (1, 2, 3, 4)
 PASSAGE_WEIGHTS = (15, 25, 30, 30)  # how often so many are tried for
 CANDIDATES = 16  # hits that are looked at for distractors
@@ -46,14 +57,21 @@ REFUSALS = (
 )
 _ASKS_FOR_NAME = re.compile(r"(?:which|what) (?:option|argument|parameter|flag)|how (?:do|can) i\b", re.IGNORECASE)
 TOO_LONG, NOT_HELD, SHORT, MARKED, ALSO_HELD, NOTHING_FOUND = (
-    "golden passage too long", "answer not held by the passages", "answer too short or too long", "answer has marks like citations",
-    "answer held by what was found", "nothing was found",
-)  # fmt: skip
+    "golden passage too long",
+    "answer not held by the passages",
+    "answer too short or too long",
+    "answer has marks like citations",
+    "answer held by what was found",
+    "nothing was found",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Triplet:
-    """A prompt and its answer. `tokens` counts the user message; `golden` are the passages' numbers that hold the answer, () for none."""
+    """A prompt and its answer.
+
+    `tokens` counts the user message; `golden` are the passages' numbers that hold the answer, () for none.
+    """
 
     kind: str
     question: str
@@ -79,7 +97,10 @@ class Triplet:
 
 
 class TripletMaker:
-    """Makes prompts around drafts. What is drawn for one depends on the seed and its question alone, not on the others."""
+    """Makes prompts around drafts.
+
+    What is drawn for one depends on the seed and its question alone, not on the others.
+    """
 
     def __init__(self, retriever: Retriever, counter: Counter, seed: int = 0) -> None:
         self._retriever = retriever
@@ -87,7 +108,8 @@ class TripletMaker:
         self._seed = seed
 
     def find_golden(self, question: str, answer: str, origin: str) -> Draft | str:
-        """The draft of a pair that people wrote, with the passage, or the two of one document, that hold its answer; else the reason to drop it.
+        """The draft of a pair that people wrote, with the passage, or the two of one document, that hold its answer;
+        else the reason to drop it.
 
         All names of commands and options, and `LEAST_HELD` of the content terms, must stand there.
         """
@@ -102,19 +124,27 @@ class TripletMaker:
         if _holds(answer, [best]):
             return Draft(question, with_stop(answer), (best,), origin)
         for second in chunks:
-            if second != best and (second.collection, second.path) == (best.collection, best.path) and _holds(answer, [best, second]):
+            if (
+                second != best
+                and (second.collection, second.path) == (best.collection, best.path)
+                and _holds(answer, [best, second])
+            ):
                 return Draft(question, with_stop(answer), (best, second), origin)
         return NOT_HELD
 
     def answerable(self, kind: str, draft: Draft) -> Triplet | str:
-        """The triplet with the golden passages, whole, at random places among distractors; else the reason why there is none."""
+        """The triplet with the golden passages, whole, at random places among distractors; else the reason why there is
+        none.
+        """
         if has_marker(draft.answer):
             return MARKED
         dice = random.Random(f"{self._seed}/{draft.question}")
         wanted = dice.choices(PASSAGES, PASSAGE_WEIGHTS)[0]
         budget = dice.randint(*BUDGET_TOKENS)
         golden = [Hit(chunk, 1.0, 1.0, None) for chunk in draft.golden]
-        beside = [hit for hit in self._found(draft.question) if _is_distractor(hit.chunk, draft)][: max(0, wanted - len(golden))]
+        beside = [hit for hit in self._found(draft.question) if _is_distractor(hit.chunk, draft)][
+            : max(0, wanted - len(golden))
+        ]
         for count in range(len(beside), -1, -1):
             hits = [*beside[:count]]
             for hit in golden:
@@ -127,7 +157,9 @@ class TripletMaker:
         return TOO_LONG
 
     def unanswerable(self, draft: Draft) -> Triplet | str:
-        """The triplet with what is found for the question when the golden documents are away; the reason why there is none where that may answer."""
+        """The triplet with what is found for the question when the golden documents are away; the reason why there is
+        none where that may answer.
+        """
         dice = random.Random(f"{self._seed}/without/{draft.question}")
         away = {(chunk.collection, chunk.path) for chunk in draft.golden}
         found = [hit for hit in self._found(draft.question) if (hit.chunk.collection, hit.chunk.path) not in away]
@@ -166,9 +198,17 @@ class TripletMaker:
         documents = dict.fromkeys(f"{chunk.collection}/{chunk.path}" for chunk in draft.golden)
         licences = dict.fromkeys(chunk.licence for chunk in draft.golden)
         return Triplet(
-            kind, draft.question, answer, prompt.system, prompt.user, ", ".join(documents), " AND ".join(licences), draft.origin,
-            self._counter.count(prompt.user), golden,
-        )  # fmt: skip
+            kind,
+            draft.question,
+            answer,
+            prompt.system,
+            prompt.user,
+            ", ".join(documents),
+            " AND ".join(licences),
+            draft.origin,
+            self._counter.count(prompt.user),
+            golden,
+        )
 
 
 def names_in(text: str) -> frozenset[str]:
@@ -200,8 +240,9 @@ def _is_distractor(chunk: Chunk, draft: Draft) -> bool:
 def lacks(chunk: Chunk, draft: Draft) -> bool:
     """Whether a passage does not answer.
 
-    Either it has not all names that the question has, and less than `LACKS` of what the answer adds to the question. Or the question has no name, or
-    asks for an option of one, and the passage has none of the names that the answer adds, and less than half of that.
+    Either it has not all names that the question has, and less than `LACKS` of what the answer adds to the question. Or
+    the question has no name, or asks for an option of one, and the passage has none of the names that the answer adds,
+    and less than half of that.
     """
     held = frozenset(tokenize(searchable_text(chunk)))
     added = content_terms(draft.answer) - content_terms(draft.question)

@@ -1,4 +1,5 @@
-"""JSON from a file that somebody else may have written, as one of our dataclasses: every value is of the type that its field says, or an error.
+"""JSON from a file that somebody else may have written, as one of our dataclasses: every value is of the type that its
+field says, or an error.
 
 It opens no file and knows no dataclass by name.
 
@@ -20,7 +21,10 @@ _LARGEST = 2**63  # numbers stay below it, as the arrays that they count do
 
 
 def parse_as(kind: type[T], text: str | bytes) -> T:
-    """The JSON text as a `kind`: a dataclass, or a list, dict, str, int, float or bool of such. Raises ValueError that says what is wrong."""
+    """The JSON text as a `kind`: a dataclass, or a list, dict, str, int, float or bool of such.
+
+    Raises ValueError that says what is wrong.
+    """
     converted: T = convert(kind, parse_json(text))
     return converted
 
@@ -34,7 +38,10 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def convert(kind: Any, value: Any) -> Any:
-    """The parsed value as a `kind`; a list becomes a tuple where that is the type. Raises ValueError that says what is wrong."""
+    """The parsed value as a `kind`; a list becomes a tuple where that is the type.
+
+    Raises ValueError that says what is wrong.
+    """
     if is_dataclass(kind):
         return _convert_fields(kind, value)
     origin, inner = get_origin(kind) or kind, get_args(kind)

@@ -1,6 +1,8 @@
-"""Verilog and SystemVerilog to blocks: each module, interface, program, package and class with its comment, its ports and its source.
+"""Verilog and SystemVerilog to blocks: each module, interface, program, package and class with its comment, its ports
+and its source.
 
-pyslang parses, which goes on after errors; what it cannot read at all is read as plain code. Files named by `include are not opened.
+pyslang parses, which goes on after errors; what it cannot read at all is read as plain code. Files named by `include
+are not opened.
 
     parse_verilog("// Counts.\nmodule count(input clk); endmodule\n", "verilog").blocks[0].heading_path == ("module count",)
 """
@@ -12,7 +14,8 @@ from typing import Any
 from rag.blocks import Block, Parsed, dedent_lines, fence_code
 from rag.script import clean_comment, code_pieces, parse_script
 
-_DEFINITIONS = {"ModuleDeclarationSyntax", "ClassDeclarationSyntax"}  # the first is also that of interfaces, programs and packages
+# The first is also that of interfaces, programs and packages
+_DEFINITIONS = {"ModuleDeclarationSyntax", "ClassDeclarationSyntax"}
 _DIRECTION = re.compile(r"\b(?:input|output|inout|ref)\b")
 _COMMENTS = re.compile(r"/\*.*?(?:\*/|\Z)|//[^\n]*", re.DOTALL)
 MAX_PORTS = 500  # a pad ring has some hundred; more in one list says nothing to a reader
@@ -70,7 +73,9 @@ def _find_definitions(source: bytes) -> list[_Definition]:
         return []
     found: list[_Definition] = []
     position = 0
-    for node in getattr(tree.root, "members", [tree.root]) if type(tree.root).__name__ not in _DEFINITIONS else [tree.root]:
+    for node in (
+        getattr(tree.root, "members", [tree.root]) if type(tree.root).__name__ not in _DEFINITIONS else [tree.root]
+    ):
         place = node.sourceRange
         inside = place.start.buffer == buffer.id == place.end.buffer
         if type(node).__name__ in _DEFINITIONS and inside and position <= place.start.offset < place.end.offset:
@@ -115,9 +120,14 @@ def _plain(text: str) -> str:
 
 
 def _split_comment(lines: list[str]) -> tuple[list[str], str]:
-    """Lines before a definition, without the comment that ends them; and that comment's text. Attributes and blank lines may follow it."""
+    """Lines before a definition, without the comment that ends them; and that comment's text.
+
+    Attributes and blank lines may follow it.
+    """
     end = len(lines)
-    while end and (not lines[end - 1].strip() or lines[end - 1].lstrip().startswith(("`timescale", "`default_nettype", "(*"))):
+    while end and (
+        not lines[end - 1].strip() or lines[end - 1].lstrip().startswith(("`timescale", "`default_nettype", "(*"))
+    ):
         end -= 1
     start = end
     while start and lines[start - 1].lstrip().startswith("//"):

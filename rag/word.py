@@ -1,6 +1,7 @@
 """Word documents (.docx) to blocks with heading paths: headings, paragraphs, lists, tables, and code by its style.
 
-python-docx reads them. Comments, footnotes, text boxes, deleted text and pictures are left out; the old .doc format is not read.
+python-docx reads them. Comments, footnotes, text boxes, deleted text and pictures are left out; the old .doc format is
+not read.
 
     parse_docx(Path("spec.docx").read_bytes()).blocks[0].heading_path
 """
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from docx.table import Table
     from docx.text.paragraph import Paragraph
 
-# A .docx is a zip of XML and pictures. A specification of a thousand pages has some 20 MiB of XML; ten times that is a bomb.
+# A .docx is a zip of XML and pictures. A specification of a thousand pages has some 20 MiB of XML; ten times that is a
+# bomb.
 MAX_UNPACKED_BYTES = 256 * 2**20
 MAX_PARTS = 10_000
 _OLD_WORD = b"\xd0\xcf\x11\xe0"  # a compound file: .doc, or a .docx behind a password
@@ -140,7 +142,9 @@ class _WordReader:
 
 
 def _text_of(element: "BaseOxmlElement") -> str:
-    """The text of a paragraph or cell: also of links and of accepted insertions, not of deletions (another tag) and text boxes."""
+    """The text of a paragraph or cell: also of links and of accepted insertions, not of deletions (another tag) and
+    text boxes.
+    """
     parts: list[str] = []
     for item in element.iter():
         if item.tag == f"{_WORD}t":

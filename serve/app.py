@@ -30,10 +30,12 @@ from serve.settings import ServeSettings
 from serve.upstream import Upstream
 
 log = logging.getLogger("chipalign.gateway")
-REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)  # what a client may call its request; it goes into headers and logs
+# What a client may call its request; it goes into headers and logs
+REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
 SHOWN = 200  # characters of a path in a log line and in an error
-FOR_ANYBODY = "/health"  # balancers probe it by whatever address they know; it says that the process lives, and nothing else
+# Balancers probe it by whatever address they know; it says that the process lives, and nothing else
+FOR_ANYBODY = "/health"
 WARNED = (403, 421)  # refusals that a setting would lift: whoever runs the gateway sees which
 SECURE = {"x-content-type-options": "nosniff"}  # on every answer
 POLLED = ("/health", "/ready", "/metrics")  # asked every few seconds by pages and monitors: no line each in the log
@@ -57,7 +59,10 @@ def create_app(
     transport: httpx.AsyncBaseTransport | None = None,
     choose_answer: Callable[[], str] | None = None,
 ) -> Starlette:
-    """The gateway. Each request searches what `newest` gives when it begins, and is answered as `choose_answer` says then, else as the settings do.
+    """The gateway.
+
+    Each request searches what `newest` gives when it begins, and is answered as `choose_answer` says then, else as the
+    settings do.
 
     `transport` replaces the network to the engine in tests.
     """
@@ -111,7 +116,15 @@ def observed(path: str, endpoint: routes.Endpoint) -> Callable[[Request], Awaita
         request.app.state.gateway.metrics.requests.labels(path, str(response.status_code)).inc()
         level = logging.DEBUG if path in POLLED else logging.INFO
         elapsed_s = time.perf_counter() - started
-        log.log(level, "%.20s %r %d %.3f s %s", request.method, request.scope["path"][:SHOWN], response.status_code, elapsed_s, request_id)
+        log.log(
+            level,
+            "%.20s %r %d %.3f s %s",
+            request.method,
+            request.scope["path"][:SHOWN],
+            response.status_code,
+            elapsed_s,
+            request_id,
+        )
         return response
 
     return handle
@@ -126,10 +139,16 @@ def check_head(request: Request, path: str) -> None:
     gateway = routes.gateway_of(request)
     headers, settings = request.headers, gateway.settings
     if len(headers.raw) > settings.max_headers:
-        raise HeadersTooLarge(f"The request has {len(headers.raw)} headers; the gateway reads {settings.max_headers} (CHIPALIGN_MAX_HEADERS).")
+        raise HeadersTooLarge(
+            f"The request has {len(headers.raw)} headers; the gateway reads {settings.max_headers} "
+            "(CHIPALIGN_MAX_HEADERS)."
+        )
     if sum(len(name) + len(value) for name, value in headers.raw) > settings.max_header_kb * 1024:
-        raise HeadersTooLarge(f"The request's headers are larger than {settings.max_header_kb} KiB (CHIPALIGN_MAX_HEADER_KB).")
-    if "transfer-encoding" in headers and "content-length" in headers:  # a proxy before us may have believed the other one
+        raise HeadersTooLarge(
+            f"The request's headers are larger than {settings.max_header_kb} KiB (CHIPALIGN_MAX_HEADER_KB)."
+        )
+    # A proxy before us may have believed the other one
+    if "transfer-encoding" in headers and "content-length" in headers:
         raise RequestError("The request has both Content-Length and Transfer-Encoding: send one of them.")
     if path != FOR_ANYBODY:
         came_to = (request.scope.get("server") or (None,))[0]

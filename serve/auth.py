@@ -22,6 +22,8 @@ def check_api_key(header: str | None, api_key: str) -> None:
         return
     scheme, _, given = (header or "").partition(" ")
     if scheme.lower() != "bearer" or not given:
-        raise InvalidApiKey("This gateway asks for an API key: send 'Authorization: Bearer KEY' (api_key in OpenAI's clients).")
+        raise InvalidApiKey(
+            "This gateway asks for an API key: send 'Authorization: Bearer KEY' (api_key in OpenAI's clients)."
+        )
     if not hmac.compare_digest(given.strip().encode(), api_key.encode()):
         raise InvalidApiKey("The API key is wrong: ask whoever runs this gateway for the right one.")

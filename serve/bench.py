@@ -56,11 +56,20 @@ async def run_bench(settings: ServeSettings, data_dir: Path, questions: int, ful
     with tempfile.TemporaryDirectory(prefix="chipalign-bench-") as folder:
         gateway_port, engine_port = free_ports(2)
         settings = dataclasses.replace(
-            settings, home=Path(folder), host="127.0.0.1", gateway_port=gateway_port, engine_port=engine_port,
-            engine_url="", engine_key="", public_url="", api_key="", checkpoint="", index="",
+            settings,
+            home=Path(folder),
+            host="127.0.0.1",
+            gateway_port=gateway_port,
+            engine_port=engine_port,
+            engine_url="",
+            engine_key="",
+            public_url="",
+            api_key="",
+            checkpoint="",
+            index="",
             engine_args="--no-enable-prefix-caching",  # every prompt is computed, whoever asks first
             answer="model",
-        )  # fmt: skip
+        )
         env = settings.child_env()
         say(console, "merging the demo pair, twice: the first run de-quantises the parents too")
         demo = ["merge", str(data_dir / "recipes" / "demo.toml"), "--out", str(settings.checkpoint_dir), "--force"]

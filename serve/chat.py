@@ -1,4 +1,5 @@
-"""From a chat request to what answers it: quotes, a refusal, or the prompt that the engine gets; citations in OpenAI's form.
+"""From a chat request to what answers it: quotes, a refusal, or the prompt that the engine gets; citations in OpenAI's
+form.
 
 Retrieval and token counting are handed in; nothing here speaks HTTP.
 
@@ -28,7 +29,8 @@ from serve.guidance import guide
 from serve.protocol import ChatRequest, Message, message_text, with_text
 from serve.settings import ServeSettings
 
-Mode = Literal["quote", "model", "auto"]  # who words an answer; auto: the model as far as the passages support it, with quotes beneath
+# Who words an answer; auto: the model as far as the passages support it, with quotes beneath
+Mode = Literal["quote", "model", "auto"]
 THOUGHTS_END = "</think>"  # where the engine does not part thoughts from the answer by itself
 INSTRUCTION_TOKENS = 200  # more than our system message and the fences around the passages take with any tokenizer seen
 
@@ -57,18 +59,22 @@ class Counter(Protocol):
     def count_text(self, text: str) -> int:
         """Tokens of a text."""
 
-    def count_messages(self, messages: Sequence[Message], tools: Sequence[Any] | None = None, at_most: int | None = None) -> int:
+    def count_messages(
+        self, messages: Sequence[Message], tools: Sequence[Any] | None = None, at_most: int | None = None
+    ) -> int:
         """Tokens of a conversation. Raises `serve.errors.TooManyTokens` where they are far more than `at_most`."""
 
 
 @dataclass(frozen=True)
 class Grounded:
-    """A request with its passages: `body` goes to the engine; `answer` is set when the gateway answers by itself instead.
+    """A request with its passages:
+
+    `body` goes to the engine; `answer` is set when the gateway answers by itself instead.
 
     `guidance` are the fields that go to the engine beside the body, as far as it takes them.
 
-    `query` found the passages (None: nothing was searched); `fallback` tells whether it is the second one that was tried. `quotes` have
-    their places in the passages, and `quoted` is an answer that is made of them alone.
+    `query` found the passages (None: nothing was searched); `fallback` tells whether it is the second one that was
+    tried. `quotes` have their places in the passages, and `quoted` is an answer that is made of them alone.
     """
 
     body: dict[str, Any]
@@ -89,21 +95,31 @@ class Grounded:
 
 
 def choose_mode(request: ChatRequest, settings: ServeSettings) -> Mode:
-    """Who words the answer to a request. What only a model can do (call tools, write JSON) is left to the model, and shaped text as it is."""
+    """Who words the answer to a request.
+
+    What only a model can do (call tools, write JSON) is left to the model, and shaped text as it is.
+    """
     wanted = request.options.answer
     mode = settings.answer if wanted in (None, "auto") else wanted
-    if not request.options.enabled or request.tools or request.wants_json or (mode == "auto" and request.shapes_its_answer):
+    if (
+        not request.options.enabled
+        or request.tools
+        or request.wants_json
+        or (mode == "auto" and request.shapes_its_answer)
+    ):
         return "model"
     return "quote" if mode == "quote" else "auto" if mode == "auto" else "model"
 
 
-def ground(request: ChatRequest, retriever: Searcher, counter: Counter, settings: ServeSettings, max_model_len: int) -> Grounded:
+def ground(
+    request: ChatRequest, retriever: Searcher, counter: Counter, settings: ServeSettings, max_model_len: int
+) -> Grounded:
     """Find the passages for the last question of a conversation and put them into its prompt, within the token budget.
 
-    A conversation that ends with something other than a user's message (a tool's result), a greeting, and a request with retrieval
-    turned off go to the engine as they are. When nothing relevant is found the gateway says so itself, because a model would
-    invent, and so where it asks for an option that no document gives the command; a request that carries tools goes on to the model,
-    which may find the answer with them.
+    A conversation that ends with something other than a user's message (a tool's result), a greeting, and a request
+    with retrieval turned off go to the engine as they are. When nothing relevant is found the gateway says so itself,
+    because a model would invent, and so where it asks for an option that no document gives the command; a request that
+    carries tools goes on to the model, which may find the answer with them.
 
     Raises:
         ContextLengthExceeded: the conversation leaves no room for passages and an answer.
@@ -133,9 +149,12 @@ def ground(request: ChatRequest, retriever: Searcher, counter: Counter, settings
     except (EmbedderUnavailable, MilvusUnavailable, IndexCorrupt) as error:
         raise RetrievalUnavailable(f"{error}") from error
     if not hits:
-        return replace(plain, query=query, answer=None if request.tools else nothing_found(retriever.collections), mode=mode)
+        return replace(
+            plain, query=query, answer=None if request.tools else nothing_found(retriever.collections), mode=mode
+        )
     if quotes and mode == "quote":
-        leading = dict.fromkeys([*(quote.number for quote in quotes), *range(1, len(hits) + 1)])  # the answer's first passage is number 1
+        # The answer's first passage is number 1
+        leading = dict.fromkeys([*(quote.number for quote in quotes), *range(1, len(hits) + 1)])
         numbers = list(leading)[: max(top_k, len({quote.number for quote in quotes}))]
         quoted = _quote(replace(plain, query=query, fallback=fallback, mode=mode), quotes, hits, numbers)
         return replace(quoted, answer=quoted.quoted.text)
@@ -145,14 +164,18 @@ def ground(request: ChatRequest, retriever: Searcher, counter: Counter, settings
         raise _too_long(plain.prompt_tokens, max_model_len, "passages and an answer")
     if quotes:
         read = range(1, len(grounded.hits) + 1)  # the prompt's passages keep their numbers
-        grounded = _quote(replace(grounded, mode=mode), quotes, hits, sorted({*read, *(quote.number for quote in quotes)}))
+        grounded = _quote(
+            replace(grounded, mode=mode), quotes, hits, sorted({*read, *(quote.number for quote in quotes)})
+        )
     return _guided(_capped(grounded, request, max_model_len), request, retriever, settings)
 
 
 def _with_prompt(
     grounded: Grounded, request: ChatRequest, hits: Sequence[Hit], counter: Counter, budget_tokens: int
 ) -> Grounded:
-    """The request with as many passages before its question as the budget holds; no turn before it speaks as the system."""
+    """The request with as many passages before its question as the budget holds; no turn before it speaks as the
+    system.
+    """
     *earlier, last = request.messages
     prompt = build_prompt(message_text(last), hits, counter.count_text, budget_tokens, counter.special_tokens)
     plain = [
@@ -183,9 +206,10 @@ def _quote(grounded: Grounded, quotes: Sequence[Quote], hits: Sequence[Hit], num
 def find_passages(user_turns: list[str], retriever: Searcher, top_k: int) -> tuple[str, list[Hit], bool]:
     """The passages for the last turn, the query that found them, and whether that was the fallback.
 
-    Where the turn's own query finds nothing, one more search is made, with the turn before it ("What does the margin do?" after a question
-    about hold). That always comes near the old subject, so its passages count only if one of them holds a word of the last turn: a recipe for
-    soup is no follow-up. Where neither finds anything, the query is the turn's own.
+    Where the turn's own query finds nothing, one more search is made, with the turn before it ("What does the margin
+    do?" after a question about hold). That always comes near the old subject, so its passages count only if one of them
+    holds a word of the last turn: a recipe for soup is no follow-up. Where neither finds anything, the query is the
+    turn's own.
     """
     query = retrieval_query(user_turns)
     if hits := retriever.search(query, top_k):
@@ -221,21 +245,30 @@ def _room(conversation_tokens: int, request: ChatRequest, settings: ServeSetting
     if conversation_tokens >= max_model_len:
         raise _too_long(conversation_tokens, max_model_len, "an answer")
     if request.answer_tokens and conversation_tokens + request.answer_tokens > max_model_len:
-        raise _too_long(conversation_tokens, max_model_len, f"an answer of {min(request.answer_tokens, 10**9)} tokens", param="max_tokens")
+        raise _too_long(
+            conversation_tokens,
+            max_model_len,
+            f"an answer of {min(request.answer_tokens, 10**9)} tokens",
+            param="max_tokens",
+        )
     answer_tokens = request.answer_tokens or min(settings.max_tokens, max_model_len // 4)
     return max_model_len - conversation_tokens - answer_tokens - INSTRUCTION_TOKENS
 
 
-def _too_long(conversation_tokens: int | str, max_model_len: int, room: str, param: str = "messages") -> ContextLengthExceeded:
+def _too_long(
+    conversation_tokens: int | str, max_model_len: int, room: str, param: str = "messages"
+) -> ContextLengthExceeded:
     return ContextLengthExceeded(
-        f"This model's maximum context length is {max_model_len} tokens; the conversation takes {conversation_tokens} and leaves no room for {room}. "
-        "Shorten the question or start a new conversation.",
+        f"This model's maximum context length is {max_model_len} tokens; the conversation takes {conversation_tokens} "
+        f"and leaves no room for {room}. Shorten the question or start a new conversation.",
         param,
     )
 
 
 def _capped(grounded: Grounded, request: ChatRequest, max_model_len: int) -> Grounded:
-    """Our default answer length, cut to what the window still holds; a length that the request asks for is never changed."""
+    """Our default answer length, cut to what the window still holds; a length that the request asks for is never
+    changed.
+    """
     if request.answer_tokens is not None:
         return grounded
     longest = min(grounded.body["max_tokens"], max_model_len - grounded.prompt_tokens)
@@ -250,15 +283,19 @@ def _merge_system(system: str, messages: Sequence[Message]) -> list[Message]:
 
 
 def retrieval_object(grounded: Grounded, enabled: bool, passage_url: Callable[[Hit], str]) -> dict[str, Any]:
-    """The `retrieval` field of an answer: the query, whether it is the fallback, whether the documents hold nothing about it, and the passages.
+    """The `retrieval` field of an answer: the query, whether it is the fallback, whether the documents hold nothing
+    about it, and the passages.
 
-    These are numbered as the prompt numbers them. `page` is a PDF's; `version` is the document's own, or what follows the collection's
-    `@`. Either is None where there is none.
+    These are numbered as the prompt numbers them. `page` is a PDF's; `version` is the document's own, or what follows
+    the collection's `@`. Either is None where there is none.
     """
     hits = [
         {
             "number": number,
-            **{name: getattr(hit.chunk, name) for name in ("chunk_id", "collection", "path", "title", "text", "licence", "page")},
+            **{
+                name: getattr(hit.chunk, name)
+                for name in ("chunk_id", "collection", "path", "title", "text", "licence", "page")
+            },
             "version": hit.chunk.version or hit.chunk.collection.partition(VERSION_MARK)[2] or None,
             "heading_path": list(hit.chunk.heading_path),
             "url": passage_url(hit),
@@ -270,13 +307,16 @@ def retrieval_object(grounded: Grounded, enabled: bool, passage_url: Callable[[H
         for number, hit in enumerate(grounded.hits, start=1)
     ]
     quotes = [
-        {"number": quote.number, "text": quote.text, "start": quote.start, "end": quote.end, "kind": quote.kind} for quote in grounded.quotes
+        {"number": quote.number, "text": quote.text, "start": quote.start, "end": quote.end, "kind": quote.kind}
+        for quote in grounded.quotes
     ]
     asked = {"enabled": enabled, "query": grounded.query, "fallback": grounded.fallback, "refused": grounded.refused}
     return {**asked, "hits": hits, "quotes": quotes}
 
 
-def as_annotations(citations: Sequence[Citation], hits: Sequence[Hit], passage_url: Callable[[Hit], str]) -> list[dict[str, Any]]:
+def as_annotations(
+    citations: Sequence[Citation], hits: Sequence[Hit], passage_url: Callable[[Hit], str]
+) -> list[dict[str, Any]]:
     """Citations in OpenAI's form."""
     return [
         {

@@ -30,7 +30,9 @@ UP_OPTIONS = (
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def with_options(parser: argparse.ArgumentParser, argv: list[str], names: tuple[str, ...]) -> tuple[ServeSettings, argparse.Namespace]:
+def with_options(
+    parser: argparse.ArgumentParser, argv: list[str], names: tuple[str, ...]
+) -> tuple[ServeSettings, argparse.Namespace]:
     """Settings from the environment, with the options named after their fields on top (`--page-port` for `page_port`)."""
     for item in dataclasses.fields(ServeSettings):
         if item.name in names:
@@ -43,8 +45,12 @@ def with_options(parser: argparse.ArgumentParser, argv: list[str], names: tuple[
 
 def serve(argv: list[str]) -> int:
     """`chipalign serve`: run the gateway until it is stopped."""
-    parser = argparse.ArgumentParser(prog="chipalign serve", description="Run the OpenAI-compatible gateway in front of a vLLM engine.")
-    settings, _ = with_options(parser, argv, ("host", "gateway_port", "engine_url", "public_url", "model_id", "checkpoint", "index", "top_k"))
+    parser = argparse.ArgumentParser(
+        prog="chipalign serve", description="Run the OpenAI-compatible gateway in front of a vLLM engine."
+    )
+    settings, _ = with_options(
+        parser, argv, ("host", "gateway_port", "engine_url", "public_url", "model_id", "checkpoint", "index", "top_k")
+    )
     from rag.live import LiveRetriever
     from rag.settings import RagSettings
     from serve.app import create_app
@@ -62,7 +68,9 @@ def serve(argv: list[str]) -> int:
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("httpx").setLevel(logging.WARNING)
     if settings.host not in LOOPBACK and not settings.api_key:
-        logging.getLogger("chipalign.gateway").warning("listening on %s without an API key: set CHIPALIGN_API_KEY", settings.host)
+        logging.getLogger("chipalign.gateway").warning(
+            "listening on %s without an API key: set CHIPALIGN_API_KEY", settings.host
+        )
     counter = TokenCounter.load(settings.checkpoint_dir)
     retriever = LiveRetriever.open(settings.index_dir, RagSettings.from_env())
     choice = AnswerChoice(settings.answer, settings.checkpoint_dir)
@@ -77,11 +85,20 @@ def serve(argv: list[str]) -> int:
 
 def up(argv: list[str]) -> int:
     """`chipalign up`: prepare everything, run everything, stop everything on Ctrl-C."""
-    parser = argparse.ArgumentParser(prog="chipalign up", description="Merge, index, then run engine, gateway and page until Ctrl-C.")
-    parser.add_argument("--recipe", type=Path, default=ROOT / "data" / "recipes" / "demo.toml", help="what to merge (default: the demo pair)")
+    parser = argparse.ArgumentParser(
+        prog="chipalign up", description="Merge, index, then run engine, gateway and page until Ctrl-C."
+    )
+    parser.add_argument(
+        "--recipe",
+        type=Path,
+        default=ROOT / "data" / "recipes" / "demo.toml",
+        help="what to merge (default: the demo pair)",
+    )
     settings, options = with_options(parser, argv, UP_OPTIONS)
     if not options.recipe.is_file():
-        raise ServeError(f"there is no recipe {options.recipe}: give --recipe a TOML file such as data/recipes/demo.toml")
+        raise ServeError(
+            f"there is no recipe {options.recipe}: give --recipe a TOML file such as data/recipes/demo.toml"
+        )
     from rich.console import Console
 
     from serve.up import run_up
@@ -93,14 +110,18 @@ def up(argv: list[str]) -> int:
 
 
 async def until_signal(work: Coroutine[Any, Any, None]) -> bool:
-    """Run the work; the first SIGINT, SIGTERM or SIGHUP cancels it and lets it clean up. Returns whether it ended by itself."""
+    """Run the work; the first SIGINT, SIGTERM or SIGHUP cancels it and lets it clean up.
+
+    Returns whether it ended by itself.
+    """
     task = asyncio.ensure_future(work)
     loop = asyncio.get_running_loop()
 
     def stop_once() -> None:
         """Cancel the work at the first signal and ignore the others."""
         for number in STOPPING:
-            loop.add_signal_handler(number, lambda: None)  # an impatient second Ctrl-C must not cut the cleaning up short
+            # An impatient second Ctrl-C must not cut the cleaning up short
+            loop.add_signal_handler(number, lambda: None)
         task.cancel()
 
     for number in STOPPING:
@@ -113,7 +134,9 @@ async def until_signal(work: Coroutine[Any, Any, None]) -> bool:
 
 def doctor(argv: list[str]) -> int:
     """`chipalign doctor`: 0 when `up` would run, 2 when something that it needs is missing."""
-    parser = argparse.ArgumentParser(prog="chipalign doctor", description="Tell what is there, what would run, and how to get what is missing.")
+    parser = argparse.ArgumentParser(
+        prog="chipalign doctor", description="Tell what is there, what would run, and how to get what is missing."
+    )
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
     settings, options = with_options(parser, argv, ())
     from serve.doctor import examine, report_json, report_text, would_run
@@ -128,11 +151,20 @@ def bench(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="chipalign bench", description="Measure merge, index, retrieval, time to first token and answers."
     )
-    parser.add_argument("--questions", type=int, default=20, metavar="N", help="questions asked for the time to first token (2 or more; default 20)")
+    parser.add_argument(
+        "--questions",
+        type=int,
+        default=20,
+        metavar="N",
+        help="questions asked for the time to first token (2 or more; default 20)",
+    )
     parser.add_argument(
         "--full",
         action="store_true",
-        help="merge 1.1 B parameters beside mergekit, which is installed for it, and compare the demo's merges: 25 minutes more, 26 GB of disk",
+        help=(
+            "merge 1.1 B parameters beside mergekit, which is installed for it, and compare the demo's merges: 25 "
+            "minutes more, 26 GB of disk"
+        ),
     )
     settings, options = with_options(parser, argv, ())
     if options.questions < 2:
@@ -141,4 +173,10 @@ def bench(argv: list[str]) -> int:
 
     from serve.bench import run_bench
 
-    return 0 if asyncio.run(until_signal(run_bench(settings, ROOT / "data", options.questions, options.full, Console(stderr=True)))) else 130
+    return (
+        0
+        if asyncio.run(
+            until_signal(run_bench(settings, ROOT / "data", options.questions, options.full, Console(stderr=True)))
+        )
+        else 130
+    )

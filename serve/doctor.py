@@ -87,8 +87,14 @@ def _machine(settings: ServeSettings) -> Iterator[Finding]:
     folder = next(path for path in (settings.home, *settings.home.parents) if path.exists())
     free_gib = shutil.disk_usage(folder).free / 2**30
     writable = folder.is_dir() and os.access(folder, os.W_OK)
-    advice = "" if writable and free_gib >= NEEDED_GIB else f"set CHIPALIGN_HOME to a folder you can write with {NEEDED_GIB} GiB free"
-    yield Finding("home", not advice, f"{settings.home}, {free_gib:.0f} GiB free{'' if writable else ', not writable'}", advice)
+    advice = (
+        ""
+        if writable and free_gib >= NEEDED_GIB
+        else f"set CHIPALIGN_HOME to a folder you can write with {NEEDED_GIB} GiB free"
+    )
+    yield Finding(
+        "home", not advice, f"{settings.home}, {free_gib:.0f} GiB free{'' if writable else ', not writable'}", advice
+    )
     for name, host, port in (
         ("gateway", settings.host, settings.gateway_port),
         ("engine", "127.0.0.1", settings.engine_port),
@@ -104,7 +110,13 @@ def _made(settings: ServeSettings) -> Iterator[Finding]:
     yield Finding("model", not advice, str(settings.checkpoint_dir), advice, needed=bool(settings.checkpoint))
     yield Finding("answers", True, AnswerChoice(settings.answer, settings.checkpoint_dir).explain()[1], needed=False)
     manifest = settings.index_dir / "manifest.json"
-    yield Finding("index", manifest.exists(), str(settings.index_dir), "" if manifest.exists() else "`chipalign up` builds it", needed=False)
+    yield Finding(
+        "index",
+        manifest.exists(),
+        str(settings.index_dir),
+        "" if manifest.exists() else "`chipalign up` builds it",
+        needed=False,
+    )
     folder = settings.home / "corpora"
     names = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.exists() else []
     advice = "" if names else "`chipalign corpus fetch NAME`, with --mirror FOLDER on a machine without internet"
@@ -112,7 +124,10 @@ def _made(settings: ServeSettings) -> Iterator[Finding]:
 
 
 def _model_advice(settings: ServeSettings) -> str:
-    """What to do about the model on disk; nothing where it can be served. Of an engine elsewhere only the tokenizer is read here."""
+    """What to do about the model on disk; nothing where it can be served.
+
+    Of an engine elsewhere only the tokenizer is read here.
+    """
     folder, own = settings.checkpoint_dir, bool(settings.checkpoint)
     wanted = "tokenizer_config.json" if settings.engine_url else "config.json"
     if not (folder / wanted).exists():
@@ -122,7 +137,11 @@ def _model_advice(settings: ServeSettings) -> str:
 
 
 def _for_tests() -> Iterator[Finding]:
-    for program, why in (("chromium", "of the page"), ("node", "of OpenAI's Node client"), ("npm", "of OpenAI's Node client")):
+    for program, why in (
+        ("chromium", "of the page"),
+        ("node", "of OpenAI's Node client"),
+        ("npm", "of OpenAI's Node client"),
+    ):
         path = shutil.which(program)
         advice = "" if path else f"only for the tests {why}: install it with the system's packages"
         yield Finding(program, bool(path), path or "missing", advice, needed=False)
@@ -140,7 +159,12 @@ def gpu_names() -> str:
     """The NVIDIA GPUs that the driver lists."""
     if not shutil.which("nvidia-smi"):
         return ""
-    listing = subprocess.run(["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"], capture_output=True, text=True, check=False)
+    listing = subprocess.run(
+        ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return "; ".join(listing.stdout.strip().splitlines()) if listing.returncode == 0 else ""
 
 
@@ -156,7 +180,10 @@ def report_text(findings: list[Finding]) -> str:
 
 def report_json(findings: list[Finding]) -> str:
     """The report as one JSON document."""
-    return json.dumps({"would_run": would_run(findings), "findings": [vars(finding) for finding in findings]}, indent=2) + "\n"
+    return (
+        json.dumps({"would_run": would_run(findings), "findings": [vars(finding) for finding in findings]}, indent=2)
+        + "\n"
+    )
 
 
 def would_run(findings: list[Finding]) -> bool:

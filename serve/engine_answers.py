@@ -1,6 +1,9 @@
-"""What an engine may answer: its models, a whole answer, a chunk of a stream. Whatever has another shape is refused here, and nowhere else.
+"""What an engine may answer: its models, a whole answer, a chunk of a stream.
 
-Fields that we do not know pass through, and what rough but honest engines leave out or set to null is filled in. No HTTP.
+Whatever has another shape is refused here, and nowhere else.
+
+Fields that we do not know pass through, and what rough but honest engines leave out or set to null is filled in. No
+HTTP.
 
     chunk = read_chunk('{"choices": [{"delta": {"content": "Run"}}]}')
 """
@@ -122,7 +125,10 @@ def read_answer(text: str) -> dict[str, Any]:
 
 
 def read_chunk(text: str) -> dict[str, Any]:
-    """A chunk; it has a list of choices, each with its index and delta. Raises UpstreamBroken, and UpstreamRefused where it is an error."""
+    """A chunk; it has a list of choices, each with its index and delta.
+
+    Raises UpstreamBroken, and UpstreamRefused where it is an error.
+    """
     chunk = _read(text, StreamEvent, "stream")
     chunk["choices"] = chunk.get("choices") or []
     for choice in chunk["choices"]:
@@ -132,7 +138,9 @@ def read_chunk(text: str) -> dict[str, Any]:
 
 
 def read_refusal(text: str) -> Any:
-    """The error in the body of a refusal, in OpenAI's envelope or vLLM's older form without one; None where there is none to be read."""
+    """The error in the body of a refusal, in OpenAI's envelope or vLLM's older form without one; None where there is
+    none to be read.
+    """
     try:
         data = read_json(text, MOST_VALUES, surrogates="replace")
     except ValueError:

@@ -1,6 +1,7 @@
 """What can go wrong in the gateway and in running it, each as a class that says what happened.
 
-`RequestError` and its subclasses become OpenAI's error envelope; the others stop a command with one line and exit code 2.
+`RequestError` and its subclasses become OpenAI's error envelope; the others stop a command with one line and exit code
+2.
 
     raise EngineUnavailable("the model engine at http://127.0.0.1:8001 does not answer")
 """
@@ -242,10 +243,12 @@ class InternalError(RequestError):
     code = "internal_error"
 
 
-NO_TOOL_PARSER = "--tool-call-parser to be set"  # how vLLM ends its refusals of tool_choice "auto", "required" and a named tool
+# How vLLM ends its refusals of tool_choice "auto", "required" and a named tool
+NO_TOOL_PARSER = "--tool-call-parser to be set"
 TOOL_PARSER_ADVICE = (
-    'The engine runs without a tool parser, so it cannot call tools: set CHIPALIGN_ENGINE_ARGS="--enable-auto-tool-choice --tool-call-parser NAME" '
-    "before `chipalign up`, or give these options to a vLLM of your own; NAME is vLLM's name of the parser for this model, such as hermes."
+    "The engine runs without a tool parser, so it cannot call tools: set"
+    ' CHIPALIGN_ENGINE_ARGS="--enable-auto-tool-choice --tool-call-parser NAME" before `chipalign up`, or give these'
+    " options to a vLLM of your own; NAME is vLLM's name of the parser for this model, such as hermes."
 )
 LONGEST_REFUSAL = 2000  # characters of an engine's own words that are passed on
 
@@ -253,8 +256,8 @@ LONGEST_REFUSAL = 2000  # characters of an engine's own words that are passed on
 class UpstreamRefused(RequestError):
     """The engine refused the request; its own words and status are passed on in OpenAI's form.
 
-    `error` is what it said, of whatever type. Its own failure (500) is a 502 of the gateway's. One refusal is said in our words, because vLLM's
-    name only half of what has to be done: that of tools without a tool parser.
+    `error` is what it said, of whatever type. Its own failure (500) is a 502 of the gateway's. One refusal is said in
+    our words, because vLLM's name only half of what has to be done: that of tools without a tool parser.
     """
 
     def __init__(self, status: int, error: Any) -> None:

@@ -1,6 +1,9 @@
-"""What a comparison of models consists of: rows are models, cells are evaluations. A pure description: it reads no file and starts nothing.
+"""What a comparison of models consists of: rows are models, cells are evaluations.
 
-A parent is a row too: the geodesic merge at lam = 0 is the chat model and the one at lam = 1 the chip model, to the last bit.
+A pure description: it reads no file and starts nothing.
+
+A parent is a row too: the geodesic merge at lam = 0 is the chat model and the one at lam = 1 the chip model, to the
+last bit.
 
     plan = Plan("table", parents, {}, table_rows(["chat", "chip", "linear", "geodesic"], 0.6), cells, left_out=())
     write_recipe(plan, plan.rows[2])  # the TOML that `chipalign merge` makes the row's model from
@@ -20,11 +23,13 @@ CHAT, CHIP = "chat", "chip"  # the rows that are the parents
 PARENTS = {CHAT: 0.0, CHIP: 1.0}  # the lam that gives each
 GEODESIC, LINEAR, SOUP = "geodesic", "linear", "soup"
 BASE_METHODS = ("task_arithmetic", "ties", "dare", "della")  # these need the model that both parents were trained from
-METHODS = (CHAT, CHIP, LINEAR, SOUP, "task_arithmetic", "ties", "della", GEODESIC)  # the rows of a table, DARE only where it is asked for
+# The rows of a table, DARE only where it is asked for
+METHODS = (CHAT, CHIP, LINEAR, SOUP, "task_arithmetic", "ties", "della", GEODESIC)
 KNOWN_METHODS = (*METHODS, "dare")
 CURVES = (GEODESIC, LINEAR)  # what a sweep can draw along lam
 SOUP_LAM = 0.5  # by its definition
-TOLD_ONLY = ("questions", "documents", "asked", "left_out")  # in a plan for people: where files lie decides no figure, their hashes do
+# In a plan for people: where files lie decides no figure, their hashes do
+TOLD_ONLY = ("questions", "documents", "asked", "left_out")
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Cell:
-    """An evaluation of each row. `evaluation` is the name behind `chipalign eval`, `options` is what the command is told besides files and URL.
+    """An evaluation of each row.
+
+    `evaluation` is the name behind `chipalign eval`, `options` is what the command is told besides files and URL.
 
     `questions` is the file that the questions were taken from, `asked` how many are asked; the hash is of those alone.
     `searched` is "corpus" or "index" where the evaluation searches documents, else "".
@@ -57,7 +64,8 @@ class Cell:
 
 @dataclass(frozen=True)
 class Plan:
-    """An experiment. parents: "chip", "chat" and perhaps "base", each with model, adapter and what its content is known by.
+    """An experiment. parents: "chip", "chat" and perhaps "base", each with model, adapter and what its content is known
+    by.
 
     decisions: the keys of a recipe's [merge] that hold for every row; left_out: what is not measured, a sentence each.
     """
@@ -71,20 +79,30 @@ class Plan:
 
     def describe(self) -> dict[str, Any]:
         """The plan as plain values for JSON, rows and cells by name."""
-        named = {"rows": {row.name: asdict(row) for row in self.rows}, "cells": {cell.name: asdict(cell) for cell in self.cells}}
+        named = {
+            "rows": {row.name: asdict(row) for row in self.rows},
+            "cells": {cell.name: asdict(cell) for cell in self.cells},
+        }
         document: dict[str, Any] = json.loads(json.dumps({**asdict(self), **named}))
         return document
 
 
 def table_rows(methods: Sequence[str], lam: float) -> tuple[Row, ...]:
     """One row per method, all at the same lam but for the parents and the soup."""
-    return tuple(_parent(name) if name in PARENTS else Row(name, name, SOUP_LAM if name == SOUP else lam) for name in dict.fromkeys(methods))
+    return tuple(
+        _parent(name) if name in PARENTS else Row(name, name, SOUP_LAM if name == SOUP else lam)
+        for name in dict.fromkeys(methods)
+    )
 
 
 def sweep_rows(lams: Sequence[float], methods: Sequence[str] = CURVES) -> tuple[Row, ...]:
     """The parents, which are the ends of every curve, and for each lam between them a row of each method."""
     inner = [lam for lam in sorted(set(lams)) if 0 < lam < 1]
-    return (_parent(CHAT), _parent(CHIP), *(Row(f"{method}-{lam:g}", method, lam) for lam in inner for method in methods))
+    return (
+        _parent(CHAT),
+        _parent(CHIP),
+        *(Row(f"{method}-{lam:g}", method, lam) for lam in inner for method in methods),
+    )
 
 
 def _parent(name: str) -> Row:
@@ -94,7 +112,8 @@ def _parent(name: str) -> Row:
 def parse_methods(text: str | None, has_base: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The rows of a table, and what is left out of it and why. Without `text`: all of METHODS that can be made.
 
-    Raises ExperimentUnusable for a method that there is not, and for one that was asked for and needs a base model that was not given.
+    Raises ExperimentUnusable for a method that there is not, and for one that was asked for and needs a base model that
+    was not given.
     """
     names = METHODS if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
     if unknown := [name for name in names if name not in KNOWN_METHODS]:
@@ -103,8 +122,12 @@ def parse_methods(text: str | None, has_base: bool) -> tuple[tuple[str, ...], tu
         raise ExperimentUnusable(f"--methods names no row: give some of {', '.join(KNOWN_METHODS)}")
     baseless = tuple(name for name in names if name in BASE_METHODS and not has_base)
     if baseless and text is not None:
-        raise ExperimentUnusable(f"{', '.join(baseless)} need the model that both parents were trained from: give it with --base")
-    told = (f"{', '.join(baseless)}: they need --base, the model that both parents were trained from",) if baseless else ()
+        raise ExperimentUnusable(
+            f"{', '.join(baseless)} need the model that both parents were trained from: give it with --base"
+        )
+    told = (
+        (f"{', '.join(baseless)}: they need --base, the model that both parents were trained from",) if baseless else ()
+    )
     return tuple(name for name in names if name not in baseless), told
 
 
@@ -115,26 +138,38 @@ def parse_lams(text: str) -> list[float]:
     except ValueError:
         lams = []
     if not lams or not all(0 <= lam <= 1 for lam in lams):  # also false for nan
-        raise ExperimentUnusable(f"--lams is {text!r}: give numbers from 0, the chat model, to 1, the chip model, with commas between")
+        raise ExperimentUnusable(
+            f"--lams is {text!r}: give numbers from 0, the chat model, to 1, the chip model, with commas between"
+        )
     return lams
 
 
 def write_recipe(plan: Plan, row: Row) -> str:
     """The recipe of a row as TOML. A soup's has no lam, which `chipalign merge` would refuse."""
-    merge = {**plan.decisions, "method": row.method, "name": row.name} | ({} if row.method == SOUP else {"lam": row.lam})
+    merge = {**plan.decisions, "method": row.method, "name": row.name} | (
+        {} if row.method == SOUP else {"lam": row.lam}
+    )
     tables = {"merge": merge} | {
         side: {key: parent[key] for key in ("model", "adapter") if key in parent}
         for side, parent in plan.parents.items()
         if side != "base" or row.method in BASE_METHODS
     }
     # A JSON text, number or list of texts is TOML's too.
-    lines = [[f"[{name}]", *(f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in table.items())] for name, table in tables.items()]
+    lines = [
+        [f"[{name}]", *(f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in table.items())]
+        for name, table in tables.items()
+    ]
     return "\n\n".join("\n".join(table) for table in lines) + "\n"
 
 
 def cell_arguments(cell: Cell, row: Row, folder: Path, url: str, concurrency: int) -> list[str]:
     """What `chipalign` is called with to measure a row; `folder` is the experiment's."""
-    arguments = ["eval", cell.evaluation, "--prompts" if cell.evaluation == "ifeval" else "--questions", str(question_file(folder, cell))]
+    arguments = [
+        "eval",
+        cell.evaluation,
+        "--prompts" if cell.evaluation == "ifeval" else "--questions",
+        str(question_file(folder, cell)),
+    ]
     if cell.searched:
         arguments += [f"--{cell.searched}", cell.documents]
     arguments += [*cell.options, "--url", url, "--model", row.name, "--concurrency", str(concurrency)]
@@ -162,9 +197,15 @@ def model_file(folder: Path, row: Row) -> Path:
 
 
 def find_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs between two plans (`Plan.describe`), each as "rows.soup.lam was 0.5 and is not there"; nothing where both measure the same."""
+    """What differs between two plans (`Plan.describe`), each as "rows.soup.lam was 0.5 and is not there"; nothing where
+    both measure the same.
+    """
     old, new = dict(_flatten(before)), dict(_flatten(now))
-    return [f"{name} {_tell(old, name, 'was')} and {_tell(new, name, 'is')}" for name in {**old, **new} if old.get(name) != new.get(name)]
+    return [
+        f"{name} {_tell(old, name, 'was')} and {_tell(new, name, 'is')}"
+        for name in {**old, **new}
+        if old.get(name) != new.get(name)
+    ]
 
 
 def _tell(values: Mapping[str, Any], name: str, verb: str) -> str:

@@ -1,7 +1,7 @@
 """What an experiment is made from, read and checked before anything runs: parents, questions, documents.
 
-Every row is asked the same questions, which are copied into the experiment's folder: a sample of the file where there is a limit, drawn with
-a fixed seed. It asks nobody and starts nothing.
+Every row is asked the same questions, which are copied into the experiment's folder: a sample of the file where there
+is a limit, drawn with a fixed seed. It asks nobody and starts nothing.
 
     parents, decisions = find_parents(None, {"chip": {"model": "models/chip"}, "chat": {"model": "models/chat"}}, Path.cwd())
     lines = sample(read_lines(Path("dev.jsonl")), 100)
@@ -24,11 +24,14 @@ Tables = dict[str, dict[str, str]]
 SIDES = ("chip", "chat", "base")
 PACKAGE = "package:"
 OF_A_ROW = ("method", "lam", "name")  # keys of a recipe's [merge] that each row sets itself
-CONTENT = ("*.safetensors", "*.gguf", "adapter_config.json", "config.json", "tokenizer.json")  # what a model folder is known by
+# What a model folder is known by
+CONTENT = ("*.safetensors", "*.gguf", "adapter_config.json", "config.json", "tokenizer.json")
 SEED = 0  # of every sample
 
 
-def find_parents(recipe: Path | None, given: Mapping[str, Mapping[str, str]], here: Path) -> tuple[Tables, dict[str, Any]]:
+def find_parents(
+    recipe: Path | None, given: Mapping[str, Mapping[str, str]], here: Path
+) -> tuple[Tables, dict[str, Any]]:
     """The parents, with folders as absolute paths and with what their content is known by, and the recipe's decisions.
 
     given: what the options say, by side; a side of a recipe cannot be given twice. Raises ExperimentUnusable.
@@ -36,12 +39,20 @@ def find_parents(recipe: Path | None, given: Mapping[str, Mapping[str, str]], he
     tables: Mapping[str, Any] = {} if recipe is None else _read_recipe(recipe)
     told = {side: parent for side, parent in given.items() if parent}
     if twice := [side for side in told if side in tables]:
-        raise ExperimentUnusable(f"{recipe} names the {', '.join(twice)} model already: give a recipe or options, not both")
+        raise ExperimentUnusable(
+            f"{recipe} names the {', '.join(twice)} model already: give a recipe or options, not both"
+        )
     places = {side: (tables[side], recipe.absolute().parent) for side in SIDES if recipe is not None and side in tables}
     places |= {side: (parent, here) for side, parent in told.items()}
-    missing = [option for side, option in (("chip", "--chip"), ("chat", "--instruct")) if "model" not in places.get(side, ({}, here))[0]]
+    missing = [
+        option
+        for side, option in (("chip", "--chip"), ("chat", "--instruct"))
+        if "model" not in places.get(side, ({}, here))[0]
+    ]
     if missing:
-        raise ExperimentUnusable(f"{' and '.join(missing)} missing: give both parents, or a recipe file such as data/recipes/demo.toml")
+        raise ExperimentUnusable(
+            f"{' and '.join(missing)} missing: give both parents, or a recipe file such as data/recipes/demo.toml"
+        )
     parents = {side: _find_parent(*places[side]) for side in SIDES if side in places}
     return parents, {key: value for key, value in tables.get("merge", {}).items() if key not in OF_A_ROW}
 
@@ -50,23 +61,34 @@ def _read_recipe(path: Path) -> Mapping[str, Any]:
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ExperimentUnusable(f"{path} cannot be read as a recipe ({error}): name a TOML file such as data/recipes/demo.toml") from None
+        raise ExperimentUnusable(
+            f"{path} cannot be read as a recipe ({error}): name a TOML file such as data/recipes/demo.toml"
+        ) from None
     if decided := [name for name in ("schedule", "parameters") if name in tables]:
-        raise ExperimentUnusable(f"{path} has [{'] and ['.join(decided)}], which would decide what the rows compare: leave it out")
+        raise ExperimentUnusable(
+            f"{path} has [{'] and ['.join(decided)}], which would decide what the rows compare: leave it out"
+        )
     if broken := [name for name in (*SIDES, "merge") if not isinstance(tables.get(name, {}), dict)]:
         raise ExperimentUnusable(f"{path}: [{'] and ['.join(broken)}] must be tables, as in data/recipes/demo.toml")
     if unread := [side for side in SIDES if not all(isinstance(ref, str) for ref in tables.get(side, {}).values())]:
-        raise ExperimentUnusable(f"{path}: [{'] and ['.join(unread)}] hold something that is no text: give model and adapter as texts")
+        raise ExperimentUnusable(
+            f"{path}: [{'] and ['.join(unread)}] hold something that is no text: give model and adapter as texts"
+        )
     return tables
 
 
 def _find_parent(parent: Mapping[str, str], here: Path) -> dict[str, str]:
-    found = {key: str(here / Path(ref).expanduser()) if (here / Path(ref).expanduser()).exists() else ref for key, ref in parent.items()}
+    found = {
+        key: str(here / Path(ref).expanduser()) if (here / Path(ref).expanduser()).exists() else ref
+        for key, ref in parent.items()
+    }
     return found | {f"{key}_content": fingerprint(ref) for key, ref in found.items()}
 
 
 def fingerprint(ref: str) -> str:
-    """What the content behind a reference is known by: the hash of its files, a package's version, or the hub id itself."""
+    """What the content behind a reference is known by: the hash of its files, a package's version, or the hub id
+    itself.
+    """
     if ref.startswith(PACKAGE):
         try:
             return f"version {metadata.version(ref.removeprefix(PACKAGE))}"
@@ -84,7 +106,8 @@ def fingerprint(ref: str) -> str:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a JSONL file that hold an object to ask; questions that no document answers have no answer to measure by and are left out.
+    """The lines of a JSONL file that hold an object to ask; questions that no document answers have no answer to
+    measure by and are left out.
 
     Raises ExperimentUnusable: no such file, a line that is no JSON object, or nothing to ask.
     """
@@ -109,7 +132,10 @@ def _parse(path: Path, number: int, line: str) -> Mapping[str, Any]:
 
 
 def sample(lines: Sequence[str], limit: int | None) -> list[str]:
-    """At most `limit` of the lines in their order: a sample, since a file's first lines may be of one kind. A larger one holds the smaller ones."""
+    """At most `limit` of the lines in their order: a sample, since a file's first lines may be of one kind.
+
+    A larger one holds the smaller ones.
+    """
     numbers = list(range(len(lines)))
     random.Random(SEED).shuffle(numbers)
     return [lines[number] for number in sorted(numbers[:limit])]
@@ -121,7 +147,8 @@ def join_lines(lines: Iterable[str]) -> bytes:
 
 
 def questions_from_choices(lines: Sequence[str], has: Callable[[str], bool]) -> list[str]:
-    """Multiple-choice questions with a source as questions about documents: the right choice is the reference answer, the source the passage.
+    """Multiple-choice questions with a source as questions about documents: the right choice is the reference answer,
+    the source the passage.
 
     has: whether there are documents of a collection; questions on others are left out.
     """
@@ -130,6 +157,11 @@ def questions_from_choices(lines: Sequence[str], has: Callable[[str], bool]) -> 
         collection, _, path = row.get("source", {}).get("document", "").partition("/")
         if path and has(collection):
             reference = {"collection": collection, "path": path, "heading": row["source"].get("heading", "")}
-            asked = {"id": row["id"], "kind": row["domain"], "question": row["question"], "answer": row["choices"][row["answer"]]}
+            asked = {
+                "id": row["id"],
+                "kind": row["domain"],
+                "question": row["question"],
+                "answer": row["choices"][row["answer"]],
+            }
             questions.append(json.dumps({**asked, "references": [reference]}, ensure_ascii=False))
     return questions

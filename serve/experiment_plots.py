@@ -1,6 +1,7 @@
 """Pictures of an experiment, PNG: a table's rows as points with intervals, a sweep's measures along lam.
 
-It draws what `experiment_report` put together and computes nothing. matplotlib is used without its pyplot, which would keep global state.
+It draws what `experiment_report` put together and computes nothing. matplotlib is used without its pyplot, which would
+keep global state.
 
     draw_report(report, Path("experiment/table.png"))
 """
@@ -30,8 +31,12 @@ Point = tuple[float, Mapping[str, float]]  # lam, estimate
 
 
 def draw_report(report: Mapping[str, Any], path: Path) -> None:
-    """Write the picture of a table or a sweep; measures of which there is no figure yet have no panel, and without any there is no picture."""
-    panels = [(cell, measure, title) for cell, measure, title in shown_columns(report) if _estimates(report, cell, measure)]
+    """Write the picture of a table or a sweep; measures of which there is no figure yet have no panel, and without any
+    there is no picture.
+    """
+    panels = [
+        (cell, measure, title) for cell, measure, title in shown_columns(report) if _estimates(report, cell, measure)
+    ]
     if not panels:
         return
     is_sweep = report["plan"]["experiment"] == "sweep"
@@ -39,7 +44,11 @@ def draw_report(report: Mapping[str, Any], path: Path) -> None:
     down = math.ceil(len(panels) / across)
     height = PANEL_INCHES[1] if is_sweep else 1.0 + ROW_INCHES * len(report["rows"])
     figure = Figure(figsize=(PANEL_INCHES[0] * across, height * down + 0.4), layout="constrained")
-    figure.suptitle(f"{describe_pair(report)}, {report['date']}, {report['commit']}: means, 95 % intervals", fontsize=9, color="#444444")
+    figure.suptitle(
+        f"{describe_pair(report)}, {report['date']}, {report['commit']}: means, 95 % intervals",
+        fontsize=9,
+        color="#444444",
+    )
     places: Sequence[Axes] = figure.subplots(down, across, squeeze=False).ravel().tolist()
     for axes, (cell, measure, title) in zip(places, panels, strict=False):
         axes.set_title(title, loc="left", fontsize=10, fontweight="bold")
@@ -53,7 +62,11 @@ def draw_report(report: Mapping[str, Any], path: Path) -> None:
 def _estimates(report: Mapping[str, Any], cell: str, measure: str) -> dict[str, Mapping[str, float]]:
     """The figures over all questions by row, of the rows that have one."""
     cells = {row: cells[cell] for row, cells in report["rows"].items()}
-    return {row: found["measures"][measure][ALL] for row, found in cells.items() if found["state"] == "done" and measure in found["measures"]}
+    return {
+        row: found["measures"][measure][ALL]
+        for row, found in cells.items()
+        if found["state"] == "done" and measure in found["measures"]
+    }
 
 
 def _draw_rows(axes: Axes, report: Mapping[str, Any], estimates: Mapping[str, Mapping[str, float]]) -> None:
@@ -79,14 +92,36 @@ def _draw_curves(axes: Axes, report: Mapping[str, Any], estimates: Mapping[str, 
             continue
         points = _curve(rows, method, estimates)
         lams = [lam for lam, _ in points]
-        axes.plot(lams, [found["mean"] for _, found in points], line, marker=mark, color=colour, label=method, markersize=4, linewidth=1.4)
-        axes.fill_between(lams, [found["low"] for _, found in points], [found["high"] for _, found in points], color=colour, alpha=0.13, linewidth=0)
+        axes.plot(
+            lams,
+            [found["mean"] for _, found in points],
+            line,
+            marker=mark,
+            color=colour,
+            label=method,
+            markersize=4,
+            linewidth=1.4,
+        )
+        axes.fill_between(
+            lams,
+            [found["low"] for _, found in points],
+            [found["high"] for _, found in points],
+            color=colour,
+            alpha=0.13,
+            linewidth=0,
+        )
     axes.set_xlabel(f"lam (0: {CHAT} model, 1: {CHIP} model)", fontsize=8)
     axes.tick_params(labelsize=8)
     axes.legend(fontsize=8, frameon=False)
 
 
-def _curve(rows: Mapping[str, Mapping[str, Any]], method: str, estimates: Mapping[str, Mapping[str, float]]) -> list[Point]:
+def _curve(
+    rows: Mapping[str, Mapping[str, Any]], method: str, estimates: Mapping[str, Mapping[str, float]]
+) -> list[Point]:
     """The points of one method by lam, the parents among them."""
-    found = [(row["lam"], estimates[name]) for name, row in rows.items() if name in estimates and (name in PARENTS or row["method"] == method)]
+    found = [
+        (row["lam"], estimates[name])
+        for name, row in rows.items()
+        if name in estimates and (name in PARENTS or row["method"] == method)
+    ]
     return sorted(found, key=lambda point: point[0])

@@ -1,4 +1,6 @@
-"""The report of an experiment: one document of all figures from the result files, and the same as Markdown. It measures and draws nothing.
+"""The report of an experiment: one document of all figures from the result files, and the same as Markdown.
+
+It measures and draws nothing.
 
 A report can be made at any time; what is not measured yet, or could not be, is told.
 
@@ -12,9 +14,30 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from serve.experiment import CHAT, CHIP, GEODESIC, LINEAR, PARENTS, Cell, Plan, Row, answers_file, model_file, result_file
+from serve.experiment import (
+    CHAT,
+    CHIP,
+    GEODESIC,
+    LINEAR,
+    PARENTS,
+    Cell,
+    Plan,
+    Row,
+    answers_file,
+    model_file,
+    result_file,
+)
 from serve.experiment_run import Failures, read_json
-from serve.experiment_scores import ALL, Values, count_differing, estimate_difference, estimate_groups, estimate_way_back, read_answers, read_values
+from serve.experiment_scores import (
+    ALL,
+    Values,
+    count_differing,
+    estimate_difference,
+    estimate_groups,
+    estimate_way_back,
+    read_answers,
+    read_values,
+)
 
 WAY_BACK = ("prompt_strict", "instruction_strict")
 # What the tables show of each evaluation; the JSON document has every measure.
@@ -35,7 +58,9 @@ def title_of(cell: Cell | Mapping[str, Any], measure: str) -> str:
 
 
 def build_report(plan: Plan, folder: Path, failures: Failures, made_by: Mapping[str, Any]) -> dict[str, Any]:
-    """Every figure of the experiment so far, as plain values for JSON. made_by: command and machine, as they stand in the report."""
+    """Every figure of the experiment so far, as plain values for JSON. made_by: command and machine, as they stand in
+    the report.
+    """
     scores = {
         (row.name, cell.name): read_values(cell.evaluation, read_json(result_file(folder, row, cell)))
         for row in plan.rows
@@ -47,7 +72,10 @@ def build_report(plan: Plan, folder: Path, failures: Failures, made_by: Mapping[
         "plan": plan.describe(),
         "finished": len(scores) == len(plan.rows) * len(plan.cells),
         "theta_degrees": _find_theta(plan, folder),
-        "rows": {row.name: {cell.name: _describe_cell(row, cell, scores, failures) for cell in plan.cells} for row in plan.rows},
+        "rows": {
+            row.name: {cell.name: _describe_cell(row, cell, scores, failures) for cell in plan.cells}
+            for row in plan.rows
+        },
         "differences": list(_compare_all(plan, scores)),
         "way_back": list(_find_ways_back(plan, scores)),
         "answers": list(_compare_answers(plan, folder)),
@@ -58,12 +86,17 @@ def _describe_cell(row: Row, cell: Cell, scores: Scores, failures: Failures) -> 
     """The state of a cell with its figures, overall and by kind of question."""
     key = (row.name, cell.name)
     if key in scores:
-        return {"state": "done", "measures": {measure: estimate_groups(values) for measure, values in scores[key].items()}}
+        return {
+            "state": "done",
+            "measures": {measure: estimate_groups(values) for measure, values in scores[key].items()},
+        }
     return {"state": "failed", "reason": failures[key]} if key in failures else {"state": "open"}
 
 
 def find_pairs(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
-    """Which rows are compared: each merge with both parents, the parents with each other, and geodesic with linear at the same lam."""
+    """Which rows are compared: each merge with both parents, the parents with each other, and geodesic with linear at
+    the same lam.
+    """
     parents = {row.name: row for row in rows if row.name in PARENTS}
     pairs = [(parents[CHIP], parents[CHAT])] if len(parents) == len(PARENTS) else []
     merges = [row for row in rows if row.name not in PARENTS]
@@ -74,7 +107,12 @@ def find_pairs(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
 def find_twins(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
     """Geodesic and linear merges at the same lam."""
     merges = [row for row in rows if row.name not in PARENTS]
-    return [(one, other) for one in merges for other in merges if (one.method, other.method) == (GEODESIC, LINEAR) and one.lam == other.lam]
+    return [
+        (one, other)
+        for one in merges
+        for other in merges
+        if (one.method, other.method) == (GEODESIC, LINEAR) and one.lam == other.lam
+    ]
 
 
 def _compare_all(plan: Plan, scores: Scores) -> Iterator[dict[str, Any]]:
@@ -103,7 +141,9 @@ def _compare_answers(plan: Plan, folder: Path) -> Iterator[dict[str, Any]]:
     for row, other in find_twins(plan.rows):
         for cell in plan.cells:
             if all(result_file(folder, each, cell).is_file() for each in (row, other)):
-                ours, theirs = (read_answers(cell.evaluation, answers_file(folder, each, cell)) for each in (row, other))
+                ours, theirs = (
+                    read_answers(cell.evaluation, answers_file(folder, each, cell)) for each in (row, other)
+                )
                 yield {"row": row.name, "against": other.name, "cell": cell.name, **count_differing(ours, theirs)}
 
 
@@ -134,10 +174,17 @@ def _render_head(report: Mapping[str, Any]) -> str:
     plan, theta = report["plan"], report["theta_degrees"]
     lines = [f"# {plan['experiment'].capitalize()}: {describe_pair(report)}", ""]
     asked = ", ".join(f"{cell['asked']} questions of {name}" for name, cell in plan["cells"].items())
-    angles = f" The angle between the parents is {theta['median']:.2f} degrees per tensor in the median, {theta['max']:.2f} at most." if theta else ""
+    angles = (
+        f" The angle between the parents is {theta['median']:.2f} degrees per tensor in the median, {theta['max']:.2f} "
+        "at most."
+        if theta
+        else ""
+    )
     lines.append(f"{asked}. Means with 95 % bootstrap intervals over the questions.{angles}")
     lines += [] if report["finished"] else ["", "Not finished: the same command goes on."]
-    told = ", ".join(f"{name} {report[name]}" for name in ("date", "commit", "cpu", "cores", "engine") if report.get(name))
+    told = ", ".join(
+        f"{name} {report[name]}" for name in ("date", "commit", "cpu", "cores", "engine") if report.get(name)
+    )
     return "\n".join([*lines, "", f"`{report['command']}`; {told}"])
 
 
@@ -184,10 +231,16 @@ def _render_kinds(report: Mapping[str, Any]) -> str:
     tables = []
     for name, cell in report["plan"]["cells"].items():
         measure = BY_KIND.get(cell["evaluation"])
-        done = [cells[name]["measures"][measure] for cells in report["rows"].values() if measure and cells[name]["state"] == "done"]
+        done = [
+            cells[name]["measures"][measure]
+            for cells in report["rows"].values()
+            if measure and cells[name]["state"] == "done"
+        ]
         kinds = {kind: estimates[kind]["questions"] for estimates in done for kind in estimates if kind != ALL}
         if measure and kinds:
-            rows = [[row, *(_cell(cells[name], measure, kind) for kind in kinds)] for row, cells in report["rows"].items()]
+            rows = [
+                [row, *(_cell(cells[name], measure, kind) for kind in kinds)] for row, cells in report["rows"].items()
+            ]
             titles = [f"{kind} ({count:g})" for kind, count in kinds.items()]
             tables.append(f"## {title_of(cell, measure)}, by kind of question\n\n{_table(['model', *titles], rows)}")
     return "\n\n".join(tables)
@@ -199,9 +252,16 @@ def _render_differences(report: Mapping[str, Any]) -> str:
     rows = []
     for row, against in dict.fromkeys((item["row"], item["against"]) for item in report["differences"]):
         figures = [found.get((row, against, cell, measure)) for cell, measure, _ in columns]
-        rows.append([f"{row} - {against}", *(f"{_interval(item, '+')}{_star(item)}" if item else "-" for item in figures)])
-    text = "Question by question paired; * where the 95 % interval leaves out zero, which chance alone does in one of twenty."
-    return f"## Differences\n\n{text}\n\n{_table(['models', *(title for _, _, title in columns)], rows)}" if rows else ""
+        rows.append(
+            [f"{row} - {against}", *(f"{_interval(item, '+')}{_star(item)}" if item else "-" for item in figures)]
+        )
+    text = (
+        "Question by question paired; * where the 95 % interval leaves out zero, which chance alone does in one of "
+        "twenty."
+    )
+    return (
+        f"## Differences\n\n{text}\n\n{_table(['models', *(title for _, _, title in columns)], rows)}" if rows else ""
+    )
 
 
 def _star(estimate: Mapping[str, float]) -> str:
@@ -215,13 +275,18 @@ def _render_way_back(report: Mapping[str, Any]) -> str:
         return ""
     if not report["way_back"]:
         return "IFEval back: not told, since the chat model is not clearly better than the chip model."
-    rows = [[item["row"], title_of(cells[item["cell"]], item["measure"]), _interval(item)] for item in report["way_back"]]
+    rows = [
+        [item["row"], title_of(cells[item["cell"]], item["measure"]), _interval(item)] for item in report["way_back"]
+    ]
     text = "(merge - chip) / (chat - chip): 0 is the chip model, 1 the chat model."
     return f"## IFEval back\n\n{text}\n\n{_table(['model', 'of', 'share'], rows)}"
 
 
 def _render_answers(report: Mapping[str, Any]) -> str:
-    rows = [[f"{item['row']}, {item['against']}", item["cell"], f"{item['differ']} of {item['questions']}"] for item in report["answers"]]
+    rows = [
+        [f"{item['row']}, {item['against']}", item["cell"], f"{item['differ']} of {item['questions']}"]
+        for item in report["answers"]
+    ]
     return f"## Answers that differ\n\n{_table(['models', 'evaluation', 'answers'], rows)}" if rows else ""
 
 

@@ -1,7 +1,9 @@
-"""Runs an experiment: for each row makes the model, starts an engine on it, runs the evaluations and stops the engine; one engine at a time.
+"""Runs an experiment: for each row makes the model, starts an engine on it, runs the evaluations and stops the engine;
+one engine at a time.
 
-The work is done by the user's own commands (`chipalign merge`, `chipalign eval`), run as processes that end when this one does, even by kill -9.
-A finished cell is a file and is never run again; a cell that was cut off goes on from its answers. It measures and reports nothing itself.
+The work is done by the user's own commands (`chipalign merge`, `chipalign eval`), run as processes that end when this
+one does, even by kill -9. A finished cell is a file and is never run again; a cell that was cut off goes on from its
+answers. It measures and reports nothing itself.
 
     failures = await run_experiment(plan, Path("experiment"), options, settings, say, after_row=write_reports)
 """
@@ -24,7 +26,17 @@ import httpx
 
 from rag.folder_lock import hold_lock
 from serve.errors import AlreadyRunning, ExperimentUnusable, ServeError, StepFailed
-from serve.experiment import Cell, Plan, Row, cell_arguments, find_changes, model_file, question_file, result_file, write_recipe
+from serve.experiment import (
+    Cell,
+    Plan,
+    Row,
+    cell_arguments,
+    find_changes,
+    model_file,
+    question_file,
+    result_file,
+    write_recipe,
+)
 from serve.settings import ServeSettings
 from serve.step import step
 from serve.supervisor import Supervisor, find_cause
@@ -37,7 +49,9 @@ Failures = dict[tuple[str, str], str]  # (row, cell): why
 
 @dataclasses.dataclass(frozen=True)
 class RunOptions:
-    """concurrency: questions in flight; engine_url: where all rows are served already, under their names, so that nothing is merged or started."""
+    """concurrency: questions in flight; engine_url: where all rows are served already, under their names, so that
+    nothing is merged or started.
+    """
 
     concurrency: int
     keep_models: bool = False
@@ -46,7 +60,10 @@ class RunOptions:
 
 @contextlib.contextmanager
 def hold_folder(folder: Path) -> Iterator[None]:
-    """Make the experiment's folder and hold it for one run at a time. Raises AlreadyRunning, and ExperimentUnusable where it cannot be written."""
+    """Make the experiment's folder and hold it for one run at a time.
+
+    Raises AlreadyRunning, and ExperimentUnusable where it cannot be written.
+    """
     taken = AlreadyRunning(f"another run works in {folder}: wait for it, or name another folder with --out")
 
     def unwritable(error: OSError) -> ExperimentUnusable:
@@ -70,21 +87,35 @@ def keep_plan(plan: Plan, folder: Path, questions: Mapping[str, bytes]) -> None:
         except (ValueError, AttributeError):
             raise ExperimentUnusable(f"{path} is no plan of an experiment: name another folder with --out") from None
         if changes:
-            raise ExperimentUnusable(f"{folder} holds another experiment ({'; '.join(changes)}): name another folder with --out, or remove it")
+            raise ExperimentUnusable(
+                f"{folder} holds another experiment ({'; '.join(changes)}): name another folder with --out, or "
+                "remove it"
+            )
     for cell in plan.cells:
         write_whole(question_file(folder, cell), questions[cell.evaluation])
     write_whole(path, _to_json(now))
 
 
 async def run_experiment(
-    plan: Plan, folder: Path, options: RunOptions, settings: ServeSettings, say: Say, after_row: Callable[[Failures], None]
+    plan: Plan,
+    folder: Path,
+    options: RunOptions,
+    settings: ServeSettings,
+    say: Say,
+    after_row: Callable[[Failures], None],
 ) -> Failures:
-    """Measure every cell that is not finished; what could not be measured, with the reason. `after_row` is told the failures so far."""
+    """Measure every cell that is not finished; what could not be measured, with the reason.
+
+    `after_row` is told the failures so far.
+    """
     failures: Failures = {}
     for number, row in enumerate(plan.rows, start=1):
         missing = [cell for cell in plan.cells if not result_file(folder, row, cell).is_file()]
         if missing:
-            say(f"row {number} of {len(plan.rows)}, {row.name}: {', '.join(cell.name for cell in missing)} to measure{describe_left(plan, folder)}")
+            say(
+                f"row {number} of {len(plan.rows)}, {row.name}: {', '.join(cell.name for cell in missing)} to "
+                f"measure{describe_left(plan, folder)}"
+            )
             failures |= await run_row(row, missing, plan, folder, options, settings, say)
         else:
             say(f"row {number} of {len(plan.rows)}, {row.name}: finished before")
@@ -94,7 +125,9 @@ async def run_experiment(
     return failures
 
 
-async def run_row(row: Row, missing: Sequence[Cell], plan: Plan, folder: Path, options: RunOptions, settings: ServeSettings, say: Say) -> Failures:
+async def run_row(
+    row: Row, missing: Sequence[Cell], plan: Plan, folder: Path, options: RunOptions, settings: ServeSettings, say: Say
+) -> Failures:
     """Measure a row's cells; a model that cannot be made or served fails them all."""
     env = settings.child_env()
     try:
@@ -103,7 +136,9 @@ async def run_row(row: Row, missing: Sequence[Cell], plan: Plan, folder: Path, o
         started = time.monotonic()
         merged = await _make_model(row, plan, folder, env)
         port = find_free_port()
-        served = dataclasses.replace(settings, engine_port=port, engine_url="", checkpoint=str(_model_dir(folder, row)), model_id=row.name)
+        served = dataclasses.replace(
+            settings, engine_port=port, engine_url="", checkpoint=str(_model_dir(folder, row)), model_id=row.name
+        )
         unlocked = {**env, "CHIPALIGN_ENGINE_KEY": ""}  # the evaluations ask this engine of ours without a key
         part = dataclasses.replace(engine_part(served, unlocked), log_path=folder / "logs" / f"{row.name}-engine.log")
         async with Supervisor(lambda state: None, settings.start_timeout_s) as supervisor:
@@ -112,7 +147,9 @@ async def run_row(row: Row, missing: Sequence[Cell], plan: Plan, folder: Path, o
             ready_s = time.monotonic() - started
             write_whole(model_file(folder, row), _to_json({"merge": merged, "ready_s": round(ready_s, 1)}))
             say(f"{row.name}: the engine is ready after {ready_s:.0f} s")
-            return await _run_cells(row, missing, folder, served.engine_base_url, options.concurrency, env, say, part.log_path)
+            return await _run_cells(
+                row, missing, folder, served.engine_base_url, options.concurrency, env, say, part.log_path
+            )
     except ServeError as error:
         say(f"{row.name}: {error}")
         return {(row.name, cell.name): str(error) for cell in missing}
@@ -122,11 +159,20 @@ async def _make_model(row: Row, plan: Plan, folder: Path, env: Mapping[str, str]
     """Merge a row's model from a recipe written beside it; a merge that is there is found by content."""
     recipe = folder / "models" / f"{row.name}.toml"
     write_whole(recipe, write_recipe(plan, row).encode("utf-8"))
-    return await step(["merge", str(recipe), "--out", str(_model_dir(folder, row))], env, folder / "logs" / f"{row.name}-merge.log")
+    return await step(
+        ["merge", str(recipe), "--out", str(_model_dir(folder, row))], env, folder / "logs" / f"{row.name}-merge.log"
+    )
 
 
 async def _run_cells(
-    row: Row, cells: Sequence[Cell], folder: Path, url: str, concurrency: int, env: Mapping[str, str], say: Say, engine_log: Path | None = None
+    row: Row,
+    cells: Sequence[Cell],
+    folder: Path,
+    url: str,
+    concurrency: int,
+    env: Mapping[str, str],
+    say: Say,
+    engine_log: Path | None = None,
 ) -> Failures:
     """Measure cell by cell; after a failure the next one is tried only if the engine still answers."""
     failures: Failures = {}
@@ -187,7 +233,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there with all its content or not at all. Raises ExperimentUnusable where it cannot be written."""
+    """Write a file so that it is there with all its content or not at all.
+
+    Raises ExperimentUnusable where it cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         half = path.with_name(f"{path.name}.part")
@@ -197,7 +246,9 @@ def write_whole(path: Path, content: bytes) -> None:
             os.fsync(handle.fileno())
         half.replace(path)
     except OSError as error:
-        raise ExperimentUnusable(f"{path} cannot be written ({error.strerror}): make room and start this again") from None
+        raise ExperimentUnusable(
+            f"{path} cannot be written ({error.strerror}): make room and start this again"
+        ) from None
 
 
 def _to_json(value: Mapping[str, Any]) -> bytes:

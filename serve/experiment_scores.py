@@ -1,6 +1,8 @@
-"""From the documents of evaluations to figures: values per question, their means, and differences between two models, with 95 % intervals.
+"""From the documents of evaluations to figures: values per question, their means, and differences between two models,
+with 95 % intervals.
 
-Differences are paired: a question counts where both models answered it, and both see the same draws. It reads no plan and draws nothing.
+Differences are paired: a question counts where both models answered it, and both see the same draws. It reads no plan
+and draws nothing.
 
     values = read_values("ifeval", document)["prompt_strict"]
     estimate_difference(values, read_values("ifeval", other)["prompt_strict"])  # {"questions": 277, "mean": ..., "low": ..., "high": ...}
@@ -27,7 +29,10 @@ ALL = "overall"
 
 @dataclass(frozen=True)
 class Value:
-    """What one question adds to a measure: `total` of `count` things (one answer, or the instructions of one prompt), in its kind's group."""
+    """What one question adds to a measure:
+
+    `total` of `count` things (one answer, or the instructions of one prompt), in its kind's group.
+    """
 
     total: float
     count: float
@@ -38,7 +43,9 @@ Values = dict[str, Value]  # by what identifies the question
 
 
 def read_values(evaluation: str, document: Mapping[str, Any]) -> dict[str, Values]:
-    """Per measure the value of each question that it applies to, from what `chipalign eval qa`, `ifeval` or `mcq` printed with --json."""
+    """Per measure the value of each question that it applies to, from what `chipalign eval qa`, `ifeval` or `mcq`
+    printed with --json.
+    """
     return READERS[evaluation](document)
 
 
@@ -63,10 +70,17 @@ def _read_ifeval(document: Mapping[str, Any]) -> dict[str, Values]:
 
 def _read_mcq(document: Mapping[str, Any]) -> dict[str, Values]:
     rows = document["values"]
-    return {measure: {str(row["key"]): Value(row[measure], 1, row["domain"]) for row in rows} for measure in ("acc", "acc_norm")}
+    return {
+        measure: {str(row["key"]): Value(row[measure], 1, row["domain"]) for row in rows}
+        for measure in ("acc", "acc_norm")
+    }
 
 
-READERS: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Values]]] = {"qa": _read_qa, "ifeval": _read_ifeval, "mcq": _read_mcq}
+READERS: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Values]]] = {
+    "qa": _read_qa,
+    "ifeval": _read_ifeval,
+    "mcq": _read_mcq,
+}
 
 
 def estimate_groups(values: Values) -> dict[str, Estimate]:
@@ -74,7 +88,9 @@ def estimate_groups(values: Values) -> dict[str, Estimate]:
     groups = sorted({value.group for value in values.values()})
     estimates = {ALL: estimate(values)}
     if len(groups) > 1:
-        estimates |= {group: estimate({key: value for key, value in values.items() if value.group == group}) for group in groups}
+        estimates |= {
+            group: estimate({key: value for key, value in values.items() if value.group == group}) for group in groups
+        }
     return estimates
 
 
@@ -89,11 +105,16 @@ def estimate_difference(values: Values, others: Values) -> Estimate | None:
     shared = [key for key in values if key in others]
     if not shared:
         return None
-    return _describe(np.array([values[key].total - others[key].total for key in shared]), np.array([values[key].count for key in shared]))
+    return _describe(
+        np.array([values[key].total - others[key].total for key in shared]),
+        np.array([values[key].count for key in shared]),
+    )
 
 
 def estimate_way_back(merged: Values, chip: Values, chat: Values) -> Estimate | None:
-    """How much of what the chip model lost against the chat model the merge has: (merged - chip) / (chat - chip), 1 being all of it.
+    """How much of what the chip model lost against the chat model the merge has:
+
+    (merged - chip) / (chat - chip), 1 being all of it.
 
     None unless the chat model is clearly better, its paired interval being above zero: else there is no way to go back.
     """
@@ -113,14 +134,17 @@ def _describe(totals: Numbers, counts: Numbers) -> Estimate:
 
 
 def estimate_ratio(totals: Numbers, counts: Numbers) -> tuple[float, float, float]:
-    """sum(totals) / sum(counts) with its 95 % percentile bootstrap interval over the questions; both of shape (questions,).
+    """sum(totals) / sum(counts) with its 95 % percentile bootstrap interval over the questions; both of shape
+    (questions,).
 
-    Questions are drawn whole, as Efron & Tibshirani, "An Introduction to the Bootstrap", 1993, ch. 8 and 13, do with what belongs together. The
-    draws are those of `rag.metrics.estimate_means`: with counts of 1 the interval is the same.
+    Questions are drawn whole, as Efron & Tibshirani, "An Introduction to the Bootstrap", 1993, ch. 8 and 13, do with
+    what belongs together. The draws are those of `rag.metrics.estimate_means`: with counts of 1 the interval is the
+    same.
     """
     times = draw_questions(len(totals))
     denominators = times @ counts
-    ratios = (times @ totals)[denominators != 0] / denominators[denominators != 0]  # a draw without any count, of `estimate_way_back`, says nothing
+    # A draw without any count, of `estimate_way_back`, says nothing
+    ratios = (times @ totals)[denominators != 0] / denominators[denominators != 0]
     tail = (1.0 - LEVEL) / 2
     low, high = np.quantile(ratios, [tail, 1.0 - tail])
     return float(totals.sum() / counts.sum()), float(low), float(high)
@@ -134,11 +158,17 @@ def draw_questions(number: int) -> Numbers:
 
 
 def read_answers(evaluation: str, path: Path) -> dict[str, str]:
-    """What the model answered, by question: the text, or of a multiple choice the number of the likeliest one. Nothing where there is no file."""
+    """What the model answered, by question: the text, or of a multiple choice the number of the likeliest one.
+
+    Nothing where there is no file.
+    """
     if not path.is_file():
         return {}
     key, answer = ANSWERS[evaluation]
-    rows: Sequence[Mapping[str, Any]] = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[1:-1]]  # the first: the settings
+    # The first: the settings
+    rows: Sequence[Mapping[str, Any]] = [
+        json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[1:-1]
+    ]
     return {str(row[key]): answer(row) for row in rows}
 
 

@@ -1,7 +1,8 @@
 """Runs one command and ends it, with all its children, when whoever started this goes away, even by kill -9.
 
-The starter holds the other end of our standard input: when it dies the system closes that pipe, which no signal handler, import or start-up
-phase of the command can miss. The guard leads a process group; the command's children belong to it. Standard library only.
+The starter holds the other end of our standard input: when it dies the system closes that pipe, which no signal
+handler, import or start-up phase of the command can miss. The guard leads a process group; the command's children
+belong to it. Standard library only.
 
     python -m serve.guard chipalign serve     # standard input: a pipe that the starter keeps open
 """
@@ -31,7 +32,8 @@ def main(command: list[str]) -> int:
     """Run the command; its exit status, or its end by a signal, becomes ours."""
     if os.getpgrp() != os.getpid():
         os.setsid()  # lead a group of our own: the starter's must not be signalled
-    for number in (signal.SIGTERM, signal.SIGINT):  # meant for the command, which gets them too; handlers, since SIG_IGN would be inherited
+    # Meant for the command, which gets them too; handlers, since SIG_IGN would be inherited
+    for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     try:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL)

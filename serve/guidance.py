@@ -1,7 +1,8 @@
-"""What an engine is told beside the prompt, so that it can neither invent a name nor run in circles, and what it can do with that.
+"""What an engine is told beside the prompt, so that it can neither invent a name nor run in circles, and what it can do
+with that.
 
-Names come from a grammar (`rag.answering.grammar`), loops are ended by vLLM's own watch for repetitions. No engine's refusal of either costs an
-answer: the request goes once more without. It checks no answer.
+Names come from a grammar (`rag.answering.grammar`), loops are ended by vLLM's own watch for repetitions. No engine's
+refusal of either costs an answer: the request goes once more without. It checks no answer.
 
     guidance = guide(request, body, reference.options_of, settings)
     answer = await GuidedEngine(upstream, settings).complete(body, guidance)
@@ -27,7 +28,8 @@ from serve.upstream import Upstream
 Ability = Literal["unknown", "obeyed", "ignored", "refused"]
 
 GRAMMAR, REPETITION = "structured_outputs", "repetition_detection"  # vLLM's fields of a request
-# A passage of 12 to 100 tokens four times in a row. Less would end rules of dashes and rows of zeros, which documents have too.
+# A passage of 12 to 100 tokens four times in a row. Less would end rules of dashes and rows of zeros, which documents
+# have too.
 REPEATED = {"max_pattern_size": 100, "min_pattern_size": 12, "min_count": 4}
 OWN_RULES = ("response_format", GRAMMAR, "grammar", "guided_grammar", "guided_json", "guided_regex", "guided_choice")
 LOOKED_AT_S = 600.0  # so long is what an engine could do believed; another one may have taken its place
@@ -49,10 +51,11 @@ def guide(
     options_of: Callable[[str], frozenset[str]],
     settings: ServeSettings,
 ) -> dict[str, Any]:
-    """The fields of the engine's request that hold an answer to the names of `body`'s messages, and end it when it repeats itself.
+    """The fields of the engine's request that hold an answer to the names of `body`'s messages, and end it when it
+    repeats itself.
 
-    Empty where the request has rules of its own (a response format, a grammar, tools), and without a grammar where retrieval is turned off, unless
-    the request asks for it, or where there are more names than a grammar holds.
+    Empty where the request has rules of its own (a response format, a grammar, tools), and without a grammar where
+    retrieval is turned off, unless the request asks for it, or where there are more names than a grammar holds.
     """
     extra = request.model_extra or {}
     if request.tools or any(extra.get(rule) not in (None, {"type": "text"}) for rule in OWN_RULES):
@@ -74,7 +77,10 @@ def guide(
 
 
 class GuidedEngine:
-    """An engine that is sent guidance as far as it takes it. What it can do is found out once, and again after `LOOKED_AT_S`."""
+    """An engine that is sent guidance as far as it takes it.
+
+    What it can do is found out once, and again after `LOOKED_AT_S`.
+    """
 
     def __init__(self, upstream: Upstream, settings: ServeSettings) -> None:
         self._upstream = upstream
@@ -131,7 +137,9 @@ class GuidedEngine:
             await asyncio.gather(self._look, return_exceptions=True)
 
     def _sent(self, body: Mapping[str, Any], guidance: Mapping[str, Any]) -> dict[str, Any]:
-        """The guidance that the engine is not known to refuse or to ignore; what it can do is looked at meanwhile, where that is due."""
+        """The guidance that the engine is not known to refuse or to ignore; what it can do is looked at meanwhile,
+        where that is due.
+        """
         now = time.monotonic()
         is_due = self._looked_at is None or now - self._looked_at > LOOKED_AT_S
         if guidance and is_due and (self._look is None or self._look.done()):
@@ -189,7 +197,10 @@ def describe(abilities: Mapping[str, str]) -> str:
 
 
 def _with_known_reasons(answer: dict[str, Any]) -> dict[str, Any]:
-    """The answer with "stop" where the engine stopped a repetition: OpenAI's clients know no other word. vLLM's `stop_reason` says it still."""
+    """The answer with "stop" where the engine stopped a repetition:
+
+    OpenAI's clients know no other word. vLLM's `stop_reason` says it still.
+    """
     for choice in answer["choices"]:
         if choice.get("finish_reason") == "repetition":
             choice["finish_reason"] = "stop"

@@ -40,5 +40,7 @@ def cpu_name() -> str:
 def commit() -> str:
     """The short hash of the checkout that runs, or nothing outside of one."""
     root = Path(__file__).resolve().parent
-    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=root, capture_output=True, text=True, check=False
+    )
     return done.stdout.strip()

@@ -17,15 +17,40 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.requests = Counter("chipalign_requests", "Requests by path and status.", ["path", "status"], registry=self.registry)
-        self.in_flight = Gauge("chipalign_requests_in_flight", "Chat requests being answered now.", registry=self.registry)
-        self.retrieval_s = Histogram("chipalign_retrieval_seconds", "Time to find the passages.", buckets=SECONDS, registry=self.registry)
-        self.ttft_s = Histogram("chipalign_ttft_seconds", "Time from the request to the first token.", buckets=SECONDS, registry=self.registry)
-        self.searches = Counter("chipalign_searches", "Questions searched, by the query that found passages.", ["found_by"], registry=self.registry)
-        self.nothing_found = Counter("chipalign_nothing_found", "Questions for which no passage was relevant.", registry=self.registry)
+        self.requests = Counter(
+            "chipalign_requests", "Requests by path and status.", ["path", "status"], registry=self.registry
+        )
+        self.in_flight = Gauge(
+            "chipalign_requests_in_flight", "Chat requests being answered now.", registry=self.registry
+        )
+        self.retrieval_s = Histogram(
+            "chipalign_retrieval_seconds", "Time to find the passages.", buckets=SECONDS, registry=self.registry
+        )
+        self.ttft_s = Histogram(
+            "chipalign_ttft_seconds",
+            "Time from the request to the first token.",
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self.searches = Counter(
+            "chipalign_searches",
+            "Questions searched, by the query that found passages.",
+            ["found_by"],
+            registry=self.registry,
+        )
+        self.nothing_found = Counter(
+            "chipalign_nothing_found", "Questions for which no passage was relevant.", registry=self.registry
+        )
         self.connections = Gauge("chipalign_connections", "Open connections to the gateway.", registry=self.registry)
-        self.cut_off = Counter("chipalign_connections_cut_off", "Connections that a limit ended, by limit.", ["limit"], registry=self.registry)
-        self.broken_streams = Counter("chipalign_broken_streams", "Answers that ended in an error after their first byte.", registry=self.registry)
+        self.cut_off = Counter(
+            "chipalign_connections_cut_off",
+            "Connections that a limit ended, by limit.",
+            ["limit"],
+            registry=self.registry,
+        )
+        self.broken_streams = Counter(
+            "chipalign_broken_streams", "Answers that ended in an error after their first byte.", registry=self.registry
+        )
 
     def render(self) -> bytes:
         """The page that Prometheus scrapes."""

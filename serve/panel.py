@@ -1,6 +1,7 @@
 """What `chipalign up` shows: one panel with the addresses, the model, the index and the state of every part.
 
-It draws and decides nothing. On a terminal the panel is redrawn in place; elsewhere it is printed once and changes are lines.
+It draws and decides nothing. On a terminal the panel is redrawn in place; elsewhere it is printed once and changes are
+lines.
 
     with Display(Console(), facts) as display: display.show(states)
 """
@@ -46,7 +47,9 @@ class Display:
             self._live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._live:
             self._live.stop()
 
@@ -63,4 +66,6 @@ class Display:
         if self._live:
             self.show(states)
         else:
-            self._console.print(f"{changed.part.name}: {changed.text}", highlight=False, soft_wrap=True, markup=False, emoji=False)
+            self._console.print(
+                f"{changed.part.name}: {changed.text}", highlight=False, soft_wrap=True, markup=False, emoji=False
+            )

@@ -1,7 +1,8 @@
 """One passage as a page of its own, where the links of citations lead when a document has no public page.
 
 It holds text alone: no script, no picture, no link of the document's. The headers make a browser hold the page to that.
-An address that names places of the text, `?quote=0-120&quote=300-341#quote`, shows these marked and begins at the first.
+An address that names places of the text, `?quote=0-120&quote=300-341#quote`, shows these marked and begins at the
+first.
 
     HTMLResponse(render(chunk, read_quotes(["0-120"])), headers=PAGE_HEADERS)
 """

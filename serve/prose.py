@@ -1,4 +1,5 @@
-"""A model's words on their way to the client: what runs in circles is cut, and in auto only what the passages support goes through.
+"""A model's words on their way to the client: what runs in circles is cut, and in auto only what the passages support
+goes through.
 
 Below a model's words in auto stand the quotes, also where the engine died before it had ended. It asks no engine.
 
@@ -97,7 +98,10 @@ class ModelDraft:
 
 
 class AutoDraft:
-    """The model's sentences as far as they are supported, and the quotes beneath. What it thinks aloud first is left out."""
+    """The model's sentences as far as they are supported, and the quotes beneath.
+
+    What it thinks aloud first is left out.
+    """
 
     def __init__(self, examiner: Examiner, passage_url: PassageUrl) -> None:
         self._examiner = examiner
@@ -204,7 +208,9 @@ async def edit_stream(
     model: str,
     wants_usage: bool = False,
 ) -> AsyncGenerator[dict[str, Any], None]:
-    """The chunks of a stream, edited. One that runs in circles ends there, unless the client waits for the account of tokens behind it.
+    """The chunks of a stream, edited.
+
+    One that runs in circles ends there, unless the client waits for the account of tokens behind it.
 
     Raises what the chunks raise, unless the draft survives it.
     """
@@ -263,5 +269,7 @@ async def _edit_choice(choice: dict[str, Any], draft: Draft, run: Run, ended: se
 
 
 def _was_repeating(choice: dict[str, Any]) -> bool:
-    """Whether the engine ended the answer because it repeated itself: what is held back then is a copy, whole or cut off."""
+    """Whether the engine ended the answer because it repeated itself: what is held back then is a copy, whole or cut
+    off.
+    """
     return "repetition" in str(choice.get("stop_reason"))

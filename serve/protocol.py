@@ -1,4 +1,5 @@
-"""OpenAI's chat completion format, as far as the gateway has to understand it; every other field passes through untouched.
+"""OpenAI's chat completion format, as far as the gateway has to understand it; every other field passes through
+untouched.
 
 It does no I/O. The engine checks the fields that only it uses.
 
@@ -21,9 +22,17 @@ MOST_VALUES = 200_000  # in a request; ten thousand messages with their parts, a
 MOST_MESSAGES = 10_000
 # Fields of OpenAI's and vLLM's requests with which the text of an answer is another program's business.
 SHAPING = (
-    "logprobs", "top_logprobs", "stop", "functions", "echo",
-    "structured_outputs", "guided_json", "guided_regex", "guided_choice", "guided_grammar",
-)  # fmt: skip
+    "logprobs",
+    "top_logprobs",
+    "stop",
+    "functions",
+    "echo",
+    "structured_outputs",
+    "guided_json",
+    "guided_regex",
+    "guided_choice",
+    "guided_grammar",
+)
 Message = dict[str, Any]  # role, content and whatever else OpenAI or vLLM know
 
 
@@ -65,7 +74,9 @@ class ChatRequest(BaseModel):
 
     @property
     def shapes_its_answer(self) -> bool:
-        """Whether the request says what the answer's text must be like, or builds on its very tokens: such text is checked and never changed."""
+        """Whether the request says what the answer's text must be like, or builds on its very tokens: such text is
+        checked and never changed.
+        """
         extra = self.model_extra or {}
         form = extra.get("response_format")
         is_formed = isinstance(form, dict) and form.get("type", "text") != "text"
@@ -110,7 +121,11 @@ def parse_chat_request(body: bytes) -> ChatRequest:
     except ValidationError as error:
         first = error.errors()[0]
         param = ".".join(map(str, first["loc"]))
-        problem = "is missing" if first["type"] == "missing" else f"is {shorten(first['input'])}: {first['msg'][:1].lower()}{first['msg'][1:]}"
+        problem = (
+            "is missing"
+            if first["type"] == "missing"
+            else f"is {shorten(first['input'])}: {first['msg'][:1].lower()}{first['msg'][1:]}"
+        )
         raise RequestError(f"'{param}' {problem}.", param) from None
     for number, message in enumerate(request.messages):
         check_message(message, f"messages.{number}")
@@ -125,11 +140,17 @@ def check_message(message: Message, param: str) -> None:
     """
     role = message.get("role")
     if not isinstance(role, str) or not role:
-        raise RequestError(f"'{param}.role' is {shorten(role)}: give 'system', 'user', 'assistant' or 'tool'.", f"{param}.role")
+        raise RequestError(
+            f"'{param}.role' is {shorten(role)}: give 'system', 'user', 'assistant' or 'tool'.", f"{param}.role"
+        )
     content = message.get("content")
-    parts = isinstance(content, list) and all(isinstance(part, dict) and isinstance(part.get("text", ""), str) for part in content)
+    parts = isinstance(content, list) and all(
+        isinstance(part, dict) and isinstance(part.get("text", ""), str) for part in content
+    )
     if not (content is None or isinstance(content, str) or parts):
-        raise RequestError(f"'{param}.content' is {shorten(content)}: give a string or a list of parts.", f"{param}.content")
+        raise RequestError(
+            f"'{param}.content' is {shorten(content)}: give a string or a list of parts.", f"{param}.content"
+        )
     if role == "user" and not message_text(message).strip() and not (parts and content):
         raise RequestError(f"'{param}.content' is empty: ask a question.", f"{param}.content")
 
@@ -153,30 +174,55 @@ def with_text(message: Message, text: str) -> Message:
     content = message.get("content")
     if not isinstance(content, list):
         return {**message, "content": text}
-    return {**message, "content": [{"type": "text", "text": text}, *(part for part in content if part.get("type") != "text")]}
+    return {
+        **message,
+        "content": [{"type": "text", "text": text}, *(part for part in content if part.get("type") != "text")],
+    }
 
 
 NOTHING_CHECKED: Mapping[str, Any] = {"annotations": []}
 
 
 def completion(
-    request: ChatRequest, text: str, prompt_tokens: int, completion_tokens: int, checked: Mapping[str, Any] = NOTHING_CHECKED
+    request: ChatRequest,
+    text: str,
+    prompt_tokens: int,
+    completion_tokens: int,
+    checked: Mapping[str, Any] = NOTHING_CHECKED,
 ) -> dict[str, Any]:
-    """A whole answer that the gateway gives by itself, in OpenAI's form; a refusal where JSON was asked for. `checked` stands in the message."""
+    """A whole answer that the gateway gives by itself, in OpenAI's form; a refusal where JSON was asked for.
+
+    `checked` stands in the message.
+    """
     said = {"content": None, "refusal": text} if request.wants_json else {"content": text, "refusal": None}
     message = {"role": "assistant", **said, **checked}
-    choices = [{"index": index, "message": dict(message), "logprobs": None, "finish_reason": "stop"} for index in range(request.n or 1)]
-    return {**_head("chat.completion", request.model or ""), "choices": choices, "usage": usage(prompt_tokens, completion_tokens)}
+    choices = [
+        {"index": index, "message": dict(message), "logprobs": None, "finish_reason": "stop"}
+        for index in range(request.n or 1)
+    ]
+    return {
+        **_head("chat.completion", request.model or ""),
+        "choices": choices,
+        "usage": usage(prompt_tokens, completion_tokens),
+    }
 
 
 def stream_chunks(
-    request: ChatRequest, text: str, prompt_tokens: int, completion_tokens: int, checked: Mapping[str, Any] = NOTHING_CHECKED
+    request: ChatRequest,
+    text: str,
+    prompt_tokens: int,
+    completion_tokens: int,
+    checked: Mapping[str, Any] = NOTHING_CHECKED,
 ) -> list[dict[str, Any]]:
     """The same answer as the chunks of a stream; what was checked stands in the last delta of each choice."""
     head = stream_head(request.model or "")
     field = "refusal" if request.wants_json else "content"
     end = dict(checked)
-    deltas: Sequence[tuple[dict[str, Any], str | None]] = (({"role": "assistant", "content": ""}, None), ({field: text}, None), (end, "stop"))
+    deltas: Sequence[tuple[dict[str, Any], str | None]] = (
+        ({"role": "assistant", "content": ""}, None),
+        ({field: text}, None),
+        (end, "stop"),
+    )
     chunks = [
         {**head, "choices": [{"index": index, "delta": dict(delta), "logprobs": None, "finish_reason": reason}]}
         for index in range(request.n or 1)
@@ -189,7 +235,11 @@ def stream_chunks(
 
 def usage(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
     """OpenAI's account of tokens."""
-    return {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens, "total_tokens": prompt_tokens + completion_tokens}
+    return {
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
+        "total_tokens": prompt_tokens + completion_tokens,
+    }
 
 
 def stream_head(model: str) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""GET /v1/reference: what the indexed documents say of a command, an option, a variable or a message, and the list of such names.
+"""GET /v1/reference: what the indexed documents say of a command, an option, a variable or a message, and the list of
+such names.
 
 It searches nothing and asks no engine. A name that is unknown gets 404 with near ones, in OpenAI's envelope.
 
@@ -26,7 +27,9 @@ SHOWN = 100  # characters of a name in a refusal
 
 
 async def reference_card(request: Request) -> Response:
-    """GET /v1/reference/{name}: the cards of a name, those that tell most first; `?collection=NAME` narrows them, and may be given again."""
+    """GET /v1/reference/{name}: the cards of a name, those that tell most first; `?collection=NAME` narrows them, and
+    may be given again.
+    """
     gateway = gateway_of(request)
     check_api_key(request.headers.get("authorization"), gateway.settings.api_key)
     work = partial(

@@ -57,9 +57,11 @@ from serve.visitors import Visitors
 
 BODY_TIMEOUT_S = 30.0
 MAX_BODY_BYTES = 8 * 1024 * 1024  # a context window of a million tokens is about 4 MB of text
-JSON_TYPE = re.compile(r"application/(?:json|[\w.+-]+\+json)\s*(?:;.*)?", re.IGNORECASE | re.ASCII)  # all that HTML forms cannot send
+# All that HTML forms cannot send
+JSON_TYPE = re.compile(r"application/(?:json|[\w.+-]+\+json)\s*(?:;.*)?", re.IGNORECASE | re.ASCII)
 MAX_BODIES_BYTES = 256 * 1024 * 1024  # of all requests together, while they arrive
-LONG_BODY_BYTES = 128 * 1024  # of a request from which on it waits for the one place of long texts; a window of 8,000 tokens is some 30 KB
+# Of a request from which on it waits for the one place of long texts; a window of 8,000 tokens is some 30 KB
+LONG_BODY_BYTES = 128 * 1024
 UNKNOWN_WINDOW = 1_000_000  # tokens
 QUOTED_WINDOW = 131_072  # tokens of a conversation that is answered with quotes: no engine is asked what it can hold
 LISTED = 20  # models that a refusal names
@@ -91,7 +93,8 @@ class Gateway:
     counter: Counter
     upstream: Upstream
     metrics: Metrics = field(default_factory=Metrics)
-    choose_answer: Callable[[], str] | None = None  # who words answers now: a measurement may come while the gateway runs
+    # Who words answers now: a measurement may come while the gateway runs
+    choose_answer: Callable[[], str] | None = None
     engine: GuidedEngine = field(init=False)
     admission: Admission = field(init=False)
     visitors: Visitors = field(init=False)
@@ -112,13 +115,17 @@ class Gateway:
             self.settings = replace(self.settings, answer=mode)
 
     async def max_model_len(self, model_id: str) -> int:
-        """A model's context window in tokens, asked for once. Where an engine does not tell it (no vLLM), its own refusal has to do.
+        """A model's context window in tokens, asked for once.
+
+        Where an engine does not tell it (no vLLM), its own refusal has to do.
 
         Raises:
             ModelNotFound: the engine serves no such model.
         """
         if model_id not in self._windows:
-            self._windows = {model["id"]: model.get("max_model_len") or UNKNOWN_WINDOW for model in await self.upstream.models()}
+            self._windows = {
+                model["id"]: model.get("max_model_len") or UNKNOWN_WINDOW for model in await self.upstream.models()
+            }
         if model_id not in self._windows:
             raise no_such_model(model_id, self._windows)
         return self._windows[model_id]
@@ -152,12 +159,15 @@ async def chat_completions(request: Request) -> Response:
     body = await read_body(request)
     is_long, chat = len(body) > LONG_BODY_BYTES, parse_chat_request(body)
     del body  # up to 8 MiB, which the answer need not wait for
-    async with contextlib.AsyncExitStack() as held:  # a place among the answers in flight, later the connection to the engine
+    # A place among the answers in flight, later the connection to the engine
+    async with contextlib.AsyncExitStack() as held:
         held.enter_context(gateway.admission.admit())
         return await _answer(request, chat, is_long, held, started)
 
 
-async def _answer(request: Request, chat: ChatRequest, is_long: bool, held: contextlib.AsyncExitStack, started: float) -> Response:
+async def _answer(
+    request: Request, chat: ChatRequest, is_long: bool, held: contextlib.AsyncExitStack, started: float
+) -> Response:
     """The answer to a chat request that was let in; a stream takes over what is held."""
     gateway = gateway_of(request)
     gateway.follow_choice()
@@ -168,13 +178,17 @@ async def _answer(request: Request, chat: ChatRequest, is_long: bool, held: cont
     with gateway.metrics.retrieval_s.time():
         grounded = await unless_client_leaves(request, gateway.slots.run(work, is_long))
     if grounded.query is not None:
-        gateway.metrics.searches.labels("none" if not grounded.hits else "fallback" if grounded.fallback else "question").inc()
+        gateway.metrics.searches.labels(
+            "none" if not grounded.hits else "fallback" if grounded.fallback else "question"
+        ).inc()
     if grounded.refused:
         gateway.metrics.nothing_found.inc()
     retrieval = retrieval_object(grounded, chat.options.enabled, gateway.passage_url)
     examiner = Examiner(grounded, passages, gateway.code_checker, tuple(map(message_text, chat.messages)))
     if not chat.stream:
-        answer = await unless_client_leaves(request, gateway.admission.unless_stopped(_whole_answer(gateway, chat, examiner)))
+        answer = await unless_client_leaves(
+            request, gateway.admission.unless_stopped(_whole_answer(gateway, chat, examiner))
+        )
         return JSONResponse({**answer, "retrieval": retrieval})
     chunks = await held.enter_async_context(contextlib.aclosing(_answer_chunks(gateway, chat, examiner)))
     begun = gateway.admission.unless_stopped(anext(chunks, None))
@@ -183,11 +197,16 @@ async def _answer(request: Request, chat: ChatRequest, is_long: bool, held: cont
         raise UpstreamBroken("The model engine ended the stream before the answer began: ask again.")
     gateway.metrics.ttft_s.observe(time.perf_counter() - started)
     kept = held.pop_all()
-    return EventStream(_events(gateway, {**first, "retrieval": retrieval}, chunks, request.state.request_id, kept), kept)
+    return EventStream(
+        _events(gateway, {**first, "retrieval": retrieval}, chunks, request.state.request_id, kept), kept
+    )
 
 
 async def _window(gateway: Gateway, chat: ChatRequest) -> tuple[ServeSettings, int]:
-    """The settings under which a request is answered, and its context window. In auto, where the engine is not there, it is answered with quotes."""
+    """The settings under which a request is answered, and its context window.
+
+    In auto, where the engine is not there, it is answered with quotes.
+    """
     settings = gateway.settings
     mode, is_ours = choose_mode(chat, settings), chat.model == settings.model_id
     if mode == "quote" and is_ours:
@@ -252,8 +271,13 @@ def _new_draft(gateway: Gateway, chat: ChatRequest, examiner: Examiner) -> Draft
     return ModelDraft(examiner, gateway.passage_url, chat.shapes_its_answer)
 
 
-async def _answer_chunks(gateway: Gateway, chat: ChatRequest, examiner: Examiner) -> AsyncGenerator[dict[str, Any], None]:
-    """The same as the chunks of a stream. What is checked of quotes, which are there at once, is checked behind them."""
+async def _answer_chunks(
+    gateway: Gateway, chat: ChatRequest, examiner: Examiner
+) -> AsyncGenerator[dict[str, Any], None]:
+    """The same as the chunks of a stream.
+
+    What is checked of quotes, which are there at once, is checked behind them.
+    """
     grounded = examiner.grounded
     if grounded.answer is not None:
         checked: dict[str, Any] | None = None
@@ -272,7 +296,11 @@ async def _answer_chunks(gateway: Gateway, chat: ChatRequest, examiner: Examiner
 
 
 async def _events(
-    gateway: Gateway, first: dict[str, Any], rest: AsyncGenerator[dict[str, Any], None], request_id: str, held: contextlib.AsyncExitStack
+    gateway: Gateway,
+    first: dict[str, Any],
+    rest: AsyncGenerator[dict[str, Any], None],
+    request_id: str,
+    held: contextlib.AsyncExitStack,
 ) -> AsyncIterator[bytes]:
     """The stream on the wire. After the first byte an error can only be said inside it, and then no [DONE] follows."""
     started = time.perf_counter()
@@ -330,7 +358,9 @@ async def served_models(gateway: Gateway) -> list[dict[str, Any]]:
 
 def no_such_model(model_id: str, known: Iterable[str]) -> ModelNotFound:
     """The refusal of a model that the engine does not serve."""
-    return ModelNotFound(f"The model '{model_id}' does not exist; this gateway serves {', '.join(islice(known, LISTED))}.", "model")
+    return ModelNotFound(
+        f"The model '{model_id}' does not exist; this gateway serves {', '.join(islice(known, LISTED))}.", "model"
+    )
 
 
 async def health(_: Request) -> Response:
@@ -360,7 +390,11 @@ async def ready(request: Request) -> Response:
 def index_line(passages: PassageStore) -> str:
     """What is searched, in one line."""
     collections = ", ".join(passages.collections)
-    return f"{passages.chunk_count} passages from {collections}" if collections else "no passages: the last collection was removed"
+    return (
+        f"{passages.chunk_count} passages from {collections}"
+        if collections
+        else "no passages: the last collection was removed"
+    )
 
 
 async def metrics(request: Request) -> Response:
@@ -369,24 +403,28 @@ async def metrics(request: Request) -> Response:
 
 
 async def passage_page(request: Request) -> Response:
-    """GET /sources/{chunk_id}: one passage as a page, where the links of citations lead when a document has no public page.
+    """GET /sources/{chunk_id}: one passage as a page, where the links of citations lead when a document has no public
+    page.
 
-    It asks for no API key, as a browser that follows a link sends none: the id is a hash of the passage's content and place, so only who was
-    shown the passage can name it.
+    It asks for no API key, as a browser that follows a link sends none: the id is a hash of the passage's content and
+    place, so only who was shown the passage can name it.
     """
     try:
         chunk = gateway_of(request).passages().chunk(request.path_params["chunk_id"])
     except IndexCorrupt as error:
         raise RetrievalUnavailable(f"{error}") from error
     if chunk is None:
-        raise PathNotFound("There is no such passage in the index; it may have been rebuilt since. Ask the question again.")
+        raise PathNotFound(
+            "There is no such passage in the index; it may have been rebuilt since. Ask the question again."
+        )
     return HTMLResponse(render(chunk, read_quotes(request.query_params.getlist("quote"))), headers=PAGE_HEADERS)
 
 
 async def read_body(request: Request) -> bytes:
     """The JSON body of a request, up to a limit.
 
-    JSON has to be declared: a browser asks before it sends that for a page of another origin, and sends a form without asking.
+    JSON has to be declared: a browser asks before it sends that for a page of another origin, and sends a form without
+    asking.
 
     Raises:
         BodyNotJson: another type is declared, or none.
@@ -408,9 +446,15 @@ async def read_body(request: Request) -> bytes:
                 body += piece
                 gateway.body_bytes += len(piece)
                 if gateway.body_bytes > MAX_BODIES_BYTES:
-                    raise TooManyInFlight("The gateway is reading as many requests as its memory is meant for: ask again in a few seconds.")
+                    raise TooManyInFlight(
+                        "The gateway is reading as many requests as its memory is meant for: ask again in a few "
+                        "seconds."
+                    )
                 if len(body) > MAX_BODY_BYTES:
-                    raise BodyTooLarge(f"The request body is larger than {MAX_BODY_BYTES // 1024 // 1024} MiB: shorten the conversation.")
+                    raise BodyTooLarge(
+                        f"The request body is larger than {MAX_BODY_BYTES // 1024 // 1024} MiB: shorten the "
+                        "conversation."
+                    )
     except TimeoutError:
         raise BodyTooSlow(f"The request body did not arrive within {BODY_TIMEOUT_S:.0f} s.") from None
     finally:
@@ -419,7 +463,9 @@ async def read_body(request: Request) -> bytes:
 
 
 async def unless_client_leaves(request: Request, work: Awaitable[T]) -> T:
-    """Await the work, but cancel it when the client hangs up, so that the engine stops computing an answer that nobody reads."""
+    """Await the work, but cancel it when the client hangs up, so that the engine stops computing an answer that nobody
+    reads.
+    """
 
     async def left() -> None:
         """Return once the client has hung up."""

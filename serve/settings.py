@@ -21,14 +21,26 @@ from serve.errors import SettingsError
 
 
 def setting(
-    env: str, default: Any, text: str, low: float = 0, high: float = 0, secret: bool = False, choices: tuple[str, ...] = ()
+    env: str,
+    default: Any,
+    text: str,
+    low: float = 0,
+    high: float = 0,
+    secret: bool = False,
+    choices: tuple[str, ...] = (),
 ) -> Any:
-    """A dataclass field that knows its environment variable, its one line of help and what is allowed: a range or a choice of words."""
-    return field(default=default, repr=not secret, metadata={"env": env, "help": text, "range": (low, high), "choices": choices})
+    """A dataclass field that knows its environment variable, its one line of help and what is allowed: a range or a
+    choice of words.
+    """
+    return field(
+        default=default, repr=not secret, metadata={"env": env, "help": text, "range": (low, high), "choices": choices}
+    )
 
 
 def parse(env: str, text: str, default: Any, allowed: tuple[float, float], choices: tuple[str, ...] = ()) -> Any:
-    """Turn the text of a variable into the type of its default; ValueError says which, what it holds and what is allowed."""
+    """Turn the text of a variable into the type of its default; ValueError says which, what it holds and what is
+    allowed.
+    """
     if env.endswith("_URL"):
         return parse_url(env, text)
     if choices and text not in choices:
@@ -47,7 +59,9 @@ def parse(env: str, text: str, default: Any, allowed: tuple[float, float], choic
 
 
 def parse_url(env: str, text: str) -> str:
-    """An http address without a trailing slash or `/v1`, which people copy from other OpenAI clients; ValueError for anything else."""
+    """An http address without a trailing slash or `/v1`, which people copy from other OpenAI clients; ValueError for
+    anything else.
+    """
     try:
         parts = urlsplit(text)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
@@ -69,66 +83,130 @@ class ServeSettings:
 
     home: Path = field(
         default_factory=default_home,
-        metadata={"env": "CHIPALIGN_HOME", "help": "folder of everything made at run time: models, indexes, corpora, logs", "range": (0, 0)},
+        metadata={
+            "env": "CHIPALIGN_HOME",
+            "help": "folder of everything made at run time: models, indexes, corpora, logs",
+            "range": (0, 0),
+        },
     )
     host: str = setting("CHIPALIGN_HOST", "127.0.0.1", "address that gateway and page listen on")
     gateway_port: int = setting("CHIPALIGN_GATEWAY_PORT", 8000, "port of the gateway", 1, 65535)
-    engine_port: int = setting("CHIPALIGN_ENGINE_PORT", 8001, "port of the vLLM process that `up` starts on 127.0.0.1", 1, 65535)
+    engine_port: int = setting(
+        "CHIPALIGN_ENGINE_PORT", 8001, "port of the vLLM process that `up` starts on 127.0.0.1", 1, 65535
+    )
     page_port: int = setting("CHIPALIGN_PAGE_PORT", 8501, "port of the chat page", 1, 65535)
     engine_url: str = setting(
-        "CHIPALIGN_ENGINE_URL", "", "URL of an engine of your own (vLLM or vllm-router); empty: `up` starts one", secret=True
+        "CHIPALIGN_ENGINE_URL",
+        "",
+        "URL of an engine of your own (vLLM or vllm-router); empty: `up` starts one",
+        secret=True,
     )  # it may hold a password
-    engine_key: str = setting("CHIPALIGN_ENGINE_KEY", "", "key that the engine asks for, sent as a bearer token; empty: none", secret=True)
+    engine_key: str = setting(
+        "CHIPALIGN_ENGINE_KEY", "", "key that the engine asks for, sent as a bearer token; empty: none", secret=True
+    )
     engine_args: str = setting("CHIPALIGN_ENGINE_ARGS", "", "more options for the vLLM process that `up` starts")
-    public_url: str = setting("CHIPALIGN_PUBLIC_URL", "", "URL under which people reach the gateway, for links to passages; empty: host and port")
-    api_key: str = setting("CHIPALIGN_API_KEY", "", "key that requests to /v1 must carry; empty: none is asked for", secret=True)
+    public_url: str = setting(
+        "CHIPALIGN_PUBLIC_URL",
+        "",
+        "URL under which people reach the gateway, for links to passages; empty: host and port",
+    )
+    api_key: str = setting(
+        "CHIPALIGN_API_KEY", "", "key that requests to /v1 must carry; empty: none is asked for", secret=True
+    )
     model_id: str = setting("CHIPALIGN_MODEL_ID", "chipalign-demo", "name of the model in the API")
-    checkpoint: str = setting("CHIPALIGN_CHECKPOINT", "", "checkpoint directory to serve; empty: the one that `up` merges, HOME/models/MODEL_ID")
+    checkpoint: str = setting(
+        "CHIPALIGN_CHECKPOINT",
+        "",
+        "checkpoint directory to serve; empty: the one that `up` merges, HOME/models/MODEL_ID",
+    )
     index: str = setting("CHIPALIGN_INDEX", "", "index directory to search; empty: HOME/indexes/starter")
-    top_k: int = setting("CHIPALIGN_TOP_K", 3, "passages retrieved for a question, unless the request says otherwise", 1, 50)
-    context_tokens: int = setting("CHIPALIGN_CONTEXT_TOKENS", 900, "most tokens that passages may take in a prompt", 64, 1_000_000)
-    max_tokens: int = setting("CHIPALIGN_MAX_TOKENS", 400, "longest answer, in tokens, when the request sets none", 1, 1_000_000)
-    temperature: float = setting("CHIPALIGN_TEMPERATURE", 0.0, "sampling temperature when the request sets none", 0.0, 2.0)
+    top_k: int = setting(
+        "CHIPALIGN_TOP_K", 3, "passages retrieved for a question, unless the request says otherwise", 1, 50
+    )
+    context_tokens: int = setting(
+        "CHIPALIGN_CONTEXT_TOKENS", 900, "most tokens that passages may take in a prompt", 64, 1_000_000
+    )
+    max_tokens: int = setting(
+        "CHIPALIGN_MAX_TOKENS", 400, "longest answer, in tokens, when the request sets none", 1, 1_000_000
+    )
+    temperature: float = setting(
+        "CHIPALIGN_TEMPERATURE", 0.0, "sampling temperature when the request sets none", 0.0, 2.0
+    )
     answer: str = setting(
         "CHIPALIGN_ANSWER",
         "auto",
-        "who words an answer: quote (the documents), model, or auto: quotes, and above them what a model says rightly that was measured as no worse",
+        "who words an answer: quote (the documents), model, or auto: quotes, and above them what a model says rightly "
+        "that was measured as no worse",
         choices=("auto", "quote", "model"),
     )
     calibrate: str = setting(
         "CHIPALIGN_CALIBRATE",
         "on",
-        "on: where CHIPALIGN_ANSWER is auto, `up` measures once for a model and an index whether quotes or the model answer better; off: not",
+        "on: where CHIPALIGN_ANSWER is auto, `up` measures once for a model and an index whether quotes or the model "
+        "answer better; off: not",
         choices=("on", "off"),
     )
     grammar: str = setting(
         "CHIPALIGN_GRAMMAR",
         "on",
-        "on: a grammar lets the model write only such names (commands, options, variables, paths) as it was given to read; off: none",
+        "on: a grammar lets the model write only such names (commands, options, variables, paths) as it was given to "
+        "read; off: none",
         choices=("on", "off"),
     )
     repetition_detection: str = setting(
-        "CHIPALIGN_REPETITION_DETECTION", "on", "on: vLLM ends an answer that repeats itself; off: it is not asked to", choices=("on", "off")
+        "CHIPALIGN_REPETITION_DETECTION",
+        "on",
+        "on: vLLM ends an answer that repeats itself; off: it is not asked to",
+        choices=("on", "off"),
     )
-    max_model_len: int = setting("CHIPALIGN_MAX_MODEL_LEN", 0, "context window of the engine, in tokens; 0: the model's own", 0, 10_000_000)
-    connect_timeout_s: float = setting("CHIPALIGN_CONNECT_TIMEOUT_S", 5.0, "longest wait for a connection to the engine", 0.1, 600.0)
-    read_timeout_s: float = setting("CHIPALIGN_READ_TIMEOUT_S", 120.0, "longest silence of the engine in a stream; comments are silence", 0.1, 3600.0)
-    stream_timeout_s: float = setting("CHIPALIGN_STREAM_TIMEOUT_S", 3600.0, "longest time for a whole answer that is streamed", 1.0, 36000.0)
-    answer_timeout_s: float = setting("CHIPALIGN_ANSWER_TIMEOUT_S", 900.0, "longest time for a whole answer that is not streamed", 1.0, 36000.0)
-    start_timeout_s: float = setting("CHIPALIGN_START_TIMEOUT_S", 900.0, "longest time `up` waits for a part to become ready", 1.0, 36000.0)
-    corpora: str = setting("CHIPALIGN_CORPORA", "all", "pinned documentation that `up` indexes beside the handbook: all, none, or names with commas")
-    mirror: str = setting("CHIPALIGN_MIRROR", "", "folder with archives of the pinned documentation, for machines without internet")
-    # Who may ask, and how much of the gateway one client can hold. 100 headers are what Apache reads, 32 KiB what nginx does.
-    # 1,024 answers are four times vLLM's usual batch; its port holds 2,048 connections that wait to be accepted, and more would be refused there.
+    max_model_len: int = setting(
+        "CHIPALIGN_MAX_MODEL_LEN", 0, "context window of the engine, in tokens; 0: the model's own", 0, 10_000_000
+    )
+    connect_timeout_s: float = setting(
+        "CHIPALIGN_CONNECT_TIMEOUT_S", 5.0, "longest wait for a connection to the engine", 0.1, 600.0
+    )
+    read_timeout_s: float = setting(
+        "CHIPALIGN_READ_TIMEOUT_S",
+        120.0,
+        "longest silence of the engine in a stream; comments are silence",
+        0.1,
+        3600.0,
+    )
+    stream_timeout_s: float = setting(
+        "CHIPALIGN_STREAM_TIMEOUT_S", 3600.0, "longest time for a whole answer that is streamed", 1.0, 36000.0
+    )
+    answer_timeout_s: float = setting(
+        "CHIPALIGN_ANSWER_TIMEOUT_S", 900.0, "longest time for a whole answer that is not streamed", 1.0, 36000.0
+    )
+    start_timeout_s: float = setting(
+        "CHIPALIGN_START_TIMEOUT_S", 900.0, "longest time `up` waits for a part to become ready", 1.0, 36000.0
+    )
+    corpora: str = setting(
+        "CHIPALIGN_CORPORA",
+        "all",
+        "pinned documentation that `up` indexes beside the handbook: all, none, or names with commas",
+    )
+    mirror: str = setting(
+        "CHIPALIGN_MIRROR", "", "folder with archives of the pinned documentation, for machines without internet"
+    )
+    # Who may ask, and how much of the gateway one client can hold. 100 headers are what Apache reads, 32 KiB what nginx
+    # does. 1,024 answers are four times vLLM's usual batch; its port holds 2,048 connections that wait to be accepted,
+    # and more would be refused there.
     allowed_hosts: str = setting(
         "CHIPALIGN_ALLOWED_HOSTS",
         "",
         "more names, with commas, under which people reach the gateway: a proxy's, a container's; *: any",
     )
     answers_in_flight: int = setting(
-        "CHIPALIGN_ANSWERS_IN_FLIGHT", 1024, "chat answers at a time; who asks beyond gets 429; 0: no limit", 0, 1_000_000
+        "CHIPALIGN_ANSWERS_IN_FLIGHT",
+        1024,
+        "chat answers at a time; who asks beyond gets 429; 0: no limit",
+        0,
+        1_000_000,
     )
-    max_connections: int = setting("CHIPALIGN_MAX_CONNECTIONS", 4096, "connections to the gateway at a time", 1, 1_000_000)
+    max_connections: int = setting(
+        "CHIPALIGN_MAX_CONNECTIONS", 4096, "connections to the gateway at a time", 1, 1_000_000
+    )
     max_headers: int = setting("CHIPALIGN_MAX_HEADERS", 100, "headers that a request may have", 10, 10_000)
     max_header_kb: int = setting(
         "CHIPALIGN_MAX_HEADER_KB", 32, "size that a request's first line and headers may have together, in KiB", 1, 1024
@@ -140,7 +218,11 @@ class ServeSettings:
         "CHIPALIGN_IDLE_TIMEOUT_S", 75.0, "longest time that a connection stays open between two requests", 0.1, 36000.0
     )
     write_timeout_s: float = setting(
-        "CHIPALIGN_WRITE_TIMEOUT_S", 30.0, "longest time in which a client may take nothing of what it is sent", 0.1, 36000.0
+        "CHIPALIGN_WRITE_TIMEOUT_S",
+        30.0,
+        "longest time in which a client may take nothing of what it is sent",
+        0.1,
+        36000.0,
     )
     drain_timeout_s: float = setting(
         "CHIPALIGN_DRAIN_TIMEOUT_S", 10.0, "time that answers in flight have to end when the gateway stops", 0.0, 3600.0
@@ -148,7 +230,9 @@ class ServeSettings:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None, options: Mapping[str, str] | None = None) -> ServeSettings:
-        """Read every variable that is set and not empty; `options`, by field name, win over them. Without `env`: this process's environment.
+        """Read every variable that is set and not empty; `options`, by field name, win over them.
+
+        Without `env`: this process's environment.
 
         Raises:
             SettingsError: listing every value that cannot be used.
@@ -163,14 +247,20 @@ class ServeSettings:
             elif text:
                 try:
                     values[item.name] = parse(
-                        item.metadata["env"], text, item.default, item.metadata["range"], item.metadata.get("choices", ())
+                        item.metadata["env"],
+                        text,
+                        item.default,
+                        item.metadata["range"],
+                        item.metadata.get("choices", ()),
                     )
                 except ValueError as error:
                     problems.append(str(error))
         for name, variable in (("api_key", "CHIPALIGN_API_KEY"), ("engine_key", "CHIPALIGN_ENGINE_KEY")):
             key = values.get(name, "")
             if not (key.isascii() and key.isprintable()):
-                problems.append(f"{variable} holds letters that HTTP headers cannot carry: use ASCII letters, digits and signs")
+                problems.append(
+                    f"{variable} holds letters that HTTP headers cannot carry: use ASCII letters, digits and signs"
+                )
         if problems:
             raise SettingsError("; ".join(problems))
         return cls(**values)

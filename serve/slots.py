@@ -1,6 +1,7 @@
 """Who may count tokens and search now: as many questions as there are cores, and beside them one long text at a time.
 
-So a question waits for no long text, and the texts of clients that left cost nothing. What the work is it does not know.
+So a question waits for no long text, and the texts of clients that left cost nothing. What the work is it does not
+know.
 
     grounded = await slots.run(partial(ground, request, ...), is_long=False)
 """
@@ -25,7 +26,10 @@ class Slots:
         self._long_texts = asyncio.Semaphore(1)
 
     async def run(self, work: Callable[[], T], is_long: bool) -> T:
-        """Do the work in a thread as soon as there is a place. Cancelled while it waits it is never done; a place is free once the thread is."""
+        """Do the work in a thread as soon as there is a place.
+
+        Cancelled while it waits it is never done; a place is free once the thread is.
+        """
         async with self._long_texts if is_long else self._questions:
             thread = asyncio.ensure_future(run_in_threadpool(work))
             try:

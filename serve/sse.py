@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 DONE = "[DONE]"  # OpenAI's last event
-MAX_EVENT_BYTES = 8 * 1024 * 1024  # of a line and of an event; with the log-probabilities of a whole prompt a chunk has millions
+# Of a line and of an event; with the log-probabilities of a whole prompt a chunk has millions
+MAX_EVENT_BYTES = 8 * 1024 * 1024
 
 
 class EventTooLarge(ValueError):
@@ -20,7 +21,9 @@ class EventTooLarge(ValueError):
 
 
 async def read_lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[str]:
-    """Lines of a byte stream, ended by LF or CRLF. Not `str.splitlines`, which also cuts at U+2028 and others that JSON may hold unescaped.
+    """Lines of a byte stream, ended by LF or CRLF.
+
+    Not `str.splitlines`, which also cuts at U+2028 and others that JSON may hold unescaped.
 
     Raises EventTooLarge.
     """
@@ -40,9 +43,11 @@ async def read_lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[str]:
 
 
 async def read_events(pieces: AsyncIterator[bytes]) -> AsyncIterator[str]:
-    """Yield the data of each event; several data lines of one event are joined by newlines, comments and other fields are passed over.
+    """Yield the data of each event; several data lines of one event are joined by newlines, comments and other fields
+    are passed over.
 
-    An event that the end of the stream cuts off (no blank line behind it) is dropped, as the specification says. Raises EventTooLarge.
+    An event that the end of the stream cuts off (no blank line behind it) is dropped, as the specification says. Raises
+    EventTooLarge.
     """
     data: list[str] = []
     size = 0

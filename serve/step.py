@@ -1,6 +1,7 @@
 """Runs one of the user's own commands as a process, with --json, and returns its document.
 
-Such a process ends when this one does, even by kill -9, and is interrupted where its caller is cancelled. It knows no command.
+Such a process ends when this one does, even by kill -9, and is interrupted where its caller is cancelled. It knows no
+command.
 
     summary = await step(["merge", "recipe.toml", "--out", "merged/"], env)
 """
@@ -21,8 +22,11 @@ from serve.supervisor import GUARD, find_cause, open_log, signal_group
 CHIPALIGN = (sys.executable, "-m", "chipalign")
 
 
-async def step(arguments: Sequence[str], env: Mapping[str, str], log_path: Path | None = None, is_shown: bool = True) -> dict[str, Any]:
-    """Run one of our commands with --json; its progress goes to our stderr, and to a log where one is named; its document is returned.
+async def step(
+    arguments: Sequence[str], env: Mapping[str, str], log_path: Path | None = None, is_shown: bool = True
+) -> dict[str, Any]:
+    """Run one of our commands with --json; its progress goes to our stderr, and to a log where one is named; its
+    document is returned.
 
     One that runs beside others is not shown: its progress goes to the log alone.
 

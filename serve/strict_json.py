@@ -1,4 +1,5 @@
-"""JSON from somebody we do not trust, a client or an engine: read in bounded time and memory, and only what can be written again.
+"""JSON from somebody we do not trust, a client or an engine: read in bounded time and memory, and only what can be
+written again.
 
 It knows nothing of what the JSON means.
 
@@ -19,10 +20,12 @@ _BRACKET = re.compile(r"[\[\]{}]")
 
 
 def read_json(text: str, most_values: int, surrogates: Literal["strict", "replace"] = "strict") -> Any:
-    """The value that the text holds. `surrogates`: whether half a surrogate pair (an emoji cut in two) is refused or becomes a question mark.
+    """The value that the text holds.
 
-    Raises ValueError, in words that complete a sentence about the text: no JSON (RFC 8259, so neither NaN nor Infinity), a number that no float
-    holds, more values than `most_values`, deeper than MAX_DEPTH.
+    `surrogates`: whether half a surrogate pair (an emoji cut in two) is refused or becomes a question mark.
+
+    Raises ValueError, in words that complete a sentence about the text: no JSON (RFC 8259, so neither NaN nor
+    Infinity), a number that no float holds, more values than `most_values`, deeper than MAX_DEPTH.
     """
     _check_size(text, most_values)
     value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
@@ -37,7 +40,9 @@ def write_json(value: Any) -> bytes:
 
 
 def _check_size(text: str, most_values: int) -> None:
-    """Count and measure the arrays and objects before any of them is made: a value costs up to a hundred times its bytes."""
+    """Count and measure the arrays and objects before any of them is made: a value costs up to a hundred times its
+    bytes.
+    """
     if text.count(",") + text.count("[") + text.count("{") <= MAX_DEPTH:
         return
     bare = _STRING.sub("", text)

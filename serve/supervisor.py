@@ -1,6 +1,8 @@
-"""Keeps a few processes running: starts them, waits until each is ready, restarts what dies with growing pauses, stops them all.
+"""Keeps a few processes running: starts them, waits until each is ready, restarts what dies with growing pauses, stops
+them all.
 
-It knows nothing of what the processes are. Every process leads a process group of its own, so that stopping it stops its children.
+It knows nothing of what the processes are. Every process leads a process group of its own, so that stopping it stops
+its children.
 
     async with Supervisor(on_change, start_timeout_s=900) as supervisor: supervisor.start(part); await supervisor.watch()
 """
@@ -33,7 +35,9 @@ GUARD = (sys.executable, "-m", "serve.guard")
 
 @dataclass(frozen=True)
 class Part:
-    """A process to run: its command and environment, where its output goes, and the URL that answers 200 once it is ready."""
+    """A process to run: its command and environment, where its output goes, and the URL that answers 200 once it is
+    ready.
+    """
 
     name: str
     command: Sequence[str]
@@ -56,7 +60,9 @@ class State:
 class Supervisor:
     """Runs parts until it is left; `on_change` is called with a state whenever its text changes."""
 
-    def __init__(self, on_change: Callable[[State], None], start_timeout_s: float, stop_timeout_s: float = STOP_S) -> None:
+    def __init__(
+        self, on_change: Callable[[State], None], start_timeout_s: float, stop_timeout_s: float = STOP_S
+    ) -> None:
         self._on_change = on_change
         self._start_timeout_s = start_timeout_s
         self._stop_timeout_s = stop_timeout_s
@@ -93,7 +99,9 @@ class Supervisor:
             for state in waiting:
                 if state.restarts:
                     log_path = state.part.log_path
-                    raise NotReadyInTime(f"the {state.part.name} ended while starting: {find_cause(log_path)} (log: {log_path})")
+                    raise NotReadyInTime(
+                        f"the {state.part.name} ended while starting: {find_cause(log_path)} (log: {log_path})"
+                    )
             if asyncio.get_running_loop().time() > deadline:
                 late = waiting[0].part
                 raise NotReadyInTime(
@@ -127,7 +135,10 @@ class Supervisor:
             if asyncio.get_running_loop().time() - started > STEADY_S:
                 pause_s = FIRST_PAUSE_S
             state.restarts += 1
-            self._say(state, f"ended with status {status}; restart {state.restarts} in {pause_s:.0f} s (log: {state.part.log_path})")
+            self._say(
+                state,
+                f"ended with status {status}; restart {state.restarts} in {pause_s:.0f} s (log: {state.part.log_path})",
+            )
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             self._say(state, f"starting again (restart {state.restarts})")
@@ -207,8 +218,14 @@ def signal_group(pid: int, number: signal.Signals) -> None:
 
 
 def find_cause(log_path: Path) -> str:
-    """The line of a log that tells why a process ended: our own commands' last word, else the first exception, else the last line."""
-    lines = [line.strip() for line in log_path.read_text(errors="replace").splitlines() if line.strip()] if log_path.exists() else []
+    """The line of a log that tells why a process ended: our own commands' last word, else the first exception, else the
+    last line.
+    """
+    lines = (
+        [line.strip() for line in log_path.read_text(errors="replace").splitlines() if line.strip()]
+        if log_path.exists()
+        else []
+    )
     ours = [line for line in lines if line.startswith("chipalign ")]
     raised = [match[0] for line in lines if (match := re.search(r"\b\w*(?:Error|Exception): .+", line))]
     return (ours[-1:] or raised[:1] or lines[-1:] or ["it wrote nothing"])[0]

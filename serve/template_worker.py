@@ -1,8 +1,9 @@
-"""Renders chat templates in a process of its own, with limits: a template comes with a checkpoint, and a hostile one must cost a request at most.
+"""Renders chat templates in a process of its own, with limits: a template comes with a checkpoint, and a hostile one
+must cost a request at most.
 
-It answers messages (`rag.child`) and knows no tokenizer; `templates` starts it. It ends when its input ends, when it has computed too long, and
-keeps within its memory. The environment is the one in which transformers renders chat templates. Only the standard library and jinja2 are
-loaded, so that it starts in a tenth of a second.
+It answers messages (`rag.child`) and knows no tokenizer; `templates` starts it. It ends when its input ends, when it
+has computed too long, and keeps within its memory. The environment is the one in which transformers renders chat
+templates. Only the standard library and jinja2 are loaded, so that it starts in a tenth of a second.
 
     python -m serve.template_worker MEMORY_BYTES TIMEOUT_S
 """

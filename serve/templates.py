@@ -1,4 +1,5 @@
-"""Chat templates, rendered by a process with limits (`template_worker`), which is started when it is needed and again when it has died.
+"""Chat templates, rendered by a process with limits (`template_worker`), which is started when it is needed and again
+when it has died.
 
 It counts no tokens.
 

@@ -1,7 +1,8 @@
 """Counting tokens with the served model's own tokenizer and chat template, so that a budget is exact.
 
-It loads no weights. What cannot fit is recognised piece by piece, before the whole is tokenized: a token takes a hundred times its bytes. The
-template is rendered elsewhere (`templates`). transformers is imported when a tokenizer is loaded.
+It loads no weights. What cannot fit is recognised piece by piece, before the whole is tokenized: a token takes a
+hundred times its bytes. The template is rendered elsewhere (`templates`). transformers is imported when a tokenizer is
+loaded.
 
     counter = TokenCounter.load(settings.checkpoint_dir); counter.count_messages(messages, at_most=8192)
 """
@@ -17,8 +18,8 @@ from serve.protocol import Message, message_text
 from serve.templates import TemplateRefused, TemplateRenderer, TemplateTooCostly
 
 PIECE = 2**16  # characters that are tokenized at once while it is open whether a text fits
-# Cutting a text changes how the words around the cut are tokenized, by a few tokens a cut with any tokenizer seen. What is refused without
-# an exact count is over the limit by far more.
+# Cutting a text changes how the words around the cut are tokenized, by a few tokens a cut with any tokenizer seen. What
+# is refused without an exact count is over the limit by far more.
 CUT_TOKENS = 64
 MARGIN = 9 / 8
 SAMPLE = (
@@ -50,7 +51,8 @@ class TokenCounter:
         from transformers import AutoTokenizer
         from transformers.utils import logging as transformers_logging
 
-        transformers_logging.set_verbosity_error()  # a prompt longer than the window is our error to report, not a warning on stderr
+        # A prompt longer than the window is our error to report, not a warning on stderr
+        transformers_logging.set_verbosity_error()
         try:
             tokenizer = AutoTokenizer.from_pretrained(checkpoint_dir, local_files_only=True, trust_remote_code=False)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -60,7 +62,8 @@ class TokenCounter:
             ) from None
         if not tokenizer.chat_template:
             raise CheckpointNotFound(
-                f"the tokenizer in {checkpoint_dir} has no chat template: serve a chat model, or add its chat_template.jinja"
+                f"the tokenizer in {checkpoint_dir} has no chat template: serve a chat model, or add its "
+                "chat_template.jinja"
             )
         counter = cls(tokenizer)
         counter.check_template(checkpoint_dir)
@@ -84,7 +87,9 @@ class TokenCounter:
 
     @property
     def special_tokens(self) -> tuple[str, ...]:
-        """The strings that the tokenizer reads as control tokens (`<|im_end|>`): no document may hold one when it reaches the model."""
+        """The strings that the tokenizer reads as control tokens (`<|im_end|>`): no document may hold one when it
+        reaches the model.
+        """
         return tuple(sorted({*self._tokenizer.all_special_tokens, *self._tokenizer.get_added_vocab()}))
 
     def count_text(self, text: str) -> int:
@@ -96,7 +101,8 @@ class TokenCounter:
     def count_messages(
         self, messages: Sequence[Message], tools: Sequence[Any] | None = None, at_most: int | None = None
     ) -> int:
-        """Tokens of a conversation as the engine sees it: the chat template applied, tools and the answer's opening included.
+        """Tokens of a conversation as the engine sees it: the chat template applied, tools and the answer's opening
+        included.
 
         Raises:
             RequestError: the model's chat template refuses the conversation (two turns of one role in a row, say).
@@ -122,7 +128,9 @@ class TokenCounter:
         return self._renderer.render(template, {**self._tokenizer.special_tokens_map, **variables})
 
     def _refuse_longer(self, text: str, at_most: int) -> None:
-        """Raise TooManyTokens as soon as the pieces read so far have far too many tokens; a text of one piece is left to the exact count."""
+        """Raise TooManyTokens as soon as the pieces read so far have far too many tokens; a text of one piece is left
+        to the exact count.
+        """
         count = 0
         for number, start in enumerate(range(0, len(text), PIECE) if len(text) > PIECE else (), start=1):
             count += self.count_text(text[start : start + PIECE])
@@ -134,6 +142,6 @@ def check_tokenizer(checkpoint_dir: Path) -> None:
     """Raise CheckpointNotFound where the served model's folder holds no tokenizer."""
     if not (checkpoint_dir / "tokenizer_config.json").exists():
         raise CheckpointNotFound(
-            f"no tokenizer in the checkpoint directory {checkpoint_dir}: merge a model into it with `chipalign merge RECIPE.toml --out DIR`, "
-            "or set CHIPALIGN_CHECKPOINT to the folder of the model that the engine serves"
+            f"no tokenizer in the checkpoint directory {checkpoint_dir}: merge a model into it with `chipalign merge "
+            "RECIPE.toml --out DIR`, or set CHIPALIGN_CHECKPOINT to the folder of the model that the engine serves"
         )

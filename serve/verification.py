@@ -1,6 +1,7 @@
 """An answer held against the passages that were found: the `verification` of a message, and its citations.
 
-It words no answer and drops no sentence. All of it takes time (some ten milliseconds a sentence), so it is called in threads.
+It words no answer and drops no sentence. All of it takes time (some ten milliseconds a sentence), so it is called in
+threads.
 
     examiner = Examiner(grounded, passages, code_checker, texts)
     verification, citations = examiner.verify("Use `repair_antennas`.", mode="model")
@@ -79,7 +80,9 @@ class Examiner:
         return allowed_names([*self.passages, *self.texts])
 
     def judge(self, part: Part, text: str) -> Sentence | None:
-        """One part of an answer; None where it says nothing that needs support. Code is supported where its names are known and it has no fault.
+        """One part of an answer; None where it says nothing that needs support.
+
+        Code is supported where its names are known and it has no fault.
 
         Nothing supports what comes after `MOST_SENTENCES`.
         """
@@ -105,7 +108,10 @@ class Examiner:
         return list(dict.fromkeys(name.text for name in unknown_names(text, self.allowed)))
 
     def verify(self, answer: str, mode: str, looped: bool = False) -> tuple[dict[str, Any], list[Citation]]:
-        """A model's whole answer. Where nothing was searched there is nothing to hold it against, but its code is parsed."""
+        """A model's whole answer.
+
+        Where nothing was searched there is nothing to hold it against, but its code is parsed.
+        """
         begin = thoughts_end(answer)
         said = answer[begin : begin + MOST_CHARACTERS]
         sentences: list[Sentence] = []
@@ -119,7 +125,9 @@ class Examiner:
     def verify_quotes(
         self, answer: str, mode: str, citations: Sequence[Citation], kept: Sequence[Sentence] = (), **more: Any
     ) -> dict[str, Any]:
-        """An answer in the documents' own words, perhaps behind sentences that were checked one by one: each quote is its own support."""
+        """An answer in the documents' own words, perhaps behind sentences that were checked one by one: each quote is
+        its own support.
+        """
         quoted = [
             Sentence(one.start, one.end, 1.0, (one.number,), *self._quotes_of(one.number))
             for one in citations

@@ -1,7 +1,10 @@
-"""Are the weights of a checkpoint directory whole? Their headers are read, their numbers are not: a moment, whatever the model's size.
+"""Are the weights of a checkpoint directory whole?
 
-An engine finds a copy that broke off only after it has loaded for minutes, and says so in a traceback. Here it is one sentence, before.
-Index and headers are somebody else's: no length or name in them is believed, and no pipe is waited for.
+Their headers are read, their numbers are not: a moment, whatever the model's size.
+
+An engine finds a copy that broke off only after it has loaded for minutes, and says so in a traceback. Here it is one
+sentence, before. Index and headers are somebody else's: no length or name in them is believed, and no pipe is waited
+for.
 
     check_weights(settings.checkpoint_dir)
 """
@@ -23,7 +26,8 @@ from serve.errors import WeightsBroken
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 LENGTH_BYTES = 8  # a safetensors file opens with the length of its header, little-endian
-MAX_HEADER_BYTES = 25_000_000  # the format allows four times that, which parsed takes gigabytes; 90,000 tensors in one file take 12 MB
+# The format allows four times that, which parsed takes gigabytes; 90,000 tensors in one file take 12 MB
+MAX_HEADER_BYTES = 25_000_000
 MAX_OFFSET = 2**63  # bytes
 MAX_INDEX_BYTES = 64_000_000  # 90,000 tensors take 10 MB
 SHOWN = 10  # files with problems that are named before the rest is counted
@@ -42,11 +46,15 @@ def check_weights(checkpoint_dir: Path) -> None:
     problems = list(weight_problems(checkpoint_dir))
     if problems:
         more = [f"{len(problems) - SHOWN} more files are not whole"] if len(problems) > SHOWN else []
-        raise WeightsBroken(f"the weights in {checkpoint_dir} cannot be served: {'; '.join(problems[:SHOWN] + more)}: {ADVICE}")
+        raise WeightsBroken(
+            f"the weights in {checkpoint_dir} cannot be served: {'; '.join(problems[:SHOWN] + more)}: {ADVICE}"
+        )
 
 
 def choose_answer(answer: str, checkpoint_dir: Path) -> str:
-    """How a gateway answers: for `auto` as was measured on this checkpoint, else with quotes where its weights lie here and are small."""
+    """How a gateway answers: for `auto` as was measured on this checkpoint, else with quotes where its weights lie here
+    and are small.
+    """
     return AnswerChoice(answer, checkpoint_dir).mode()
 
 
@@ -60,7 +68,10 @@ class AnswerChoice:
         self._found: tuple[str, str] | None = None
 
     def mode(self) -> str:
-        """`quote`, `model`, or `auto`: the quotes, and what a model says rightly above them. It costs a look at one file's date."""
+        """`quote`, `model`, or `auto`: the quotes, and what a model says rightly above them.
+
+        It costs a look at one file's date.
+        """
         return self.explain()[0]
 
     def explain(self) -> tuple[str, str]:
@@ -88,7 +99,13 @@ class AnswerChoice:
         if not size:
             return "auto", "auto: its weights do not lie here, and nobody has measured it"
         mode = "quote" if size < SMALL_BYTES else "auto"
-        return mode, f"{mode}: the weights take {size / 1e9:.1f} GB, and nobody has measured it (`chipalign eval answers --calibrate`)"
+        return (
+            mode,
+            (
+                f"{mode}: the weights take {size / 1e9:.1f} GB, and nobody has measured it (`chipalign eval answers "
+                "--calibrate`)"
+            ),
+        )
 
 
 def weight_problems(checkpoint_dir: Path) -> Iterator[str]:
@@ -133,7 +150,8 @@ def shard_names(checkpoint_dir: Path) -> list[str]:
 
 
 def expected_bytes(path: Path) -> int:
-    """How long a safetensors file has to be by its own header: the length, the header, and the tensors up to the last one's end.
+    """How long a safetensors file has to be by its own header: the length, the header, and the tensors up to the last
+    one's end.
 
     Raises:
         OSError: the file cannot be read.

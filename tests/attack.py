@@ -1,7 +1,8 @@
 """The attack on our own parts: how often each kind is tried, and the account of what was tried and what failed.
 
-A test of an attack asks for the fixture `attack` and carries the mark of that name. `make test` tries each kind a few times, `make attack`
-at length; both end with a table. An attack reaches this machine alone, and every loop of it has an end.
+A test of an attack asks for the fixture `attack` and carries the mark of that name. `make test` tries each kind a few
+times, `make attack` at length; both end with a table. An attack reaches this machine alone, and every loop of it has an
+end.
 
     def test_no_answer_shows_a_picture(attack: Attack) -> None:
         texts = [some_answer(seed) for seed in range(attack.times(500, full=100_000))]

@@ -38,19 +38,41 @@ hypothesis.settings.register_profile("any machine", deadline=None)  # a busy mac
 hypothesis.settings.load_profile("any machine")
 
 SIX_DOCUMENTS = {  # title: text
-    "Antenna repair": "Antenna violations are fixed with the command `repair_antennas`, which inserts diode cells near the gates of the nets.",
-    "Hold fixing": "Hold violations are repaired with `repair_timing -hold`, which inserts delay buffers after clock tree synthesis.",
-    "Power grid": "The power grid is made by `pdngen`: it adds straps and vias between the metal layers so that the IR drop stays small.",
-    "Reading Liberty": "`read_liberty` reads the timing library of a corner; `define_corners` names the corners before any library is read.",
-    "Reset synchronizer": "A reset synchronizer asserts reset at once and releases it on the clock edge, through two flip-flops in series.",
-    "Scan chains": "Scan insertion replaces flip-flops by scan flip-flops and stitches them into chains; patterns are shifted in at `si<wire>`.",
+    "Antenna repair": (
+        "Antenna violations are fixed with the command `repair_antennas`, which inserts diode cells near the gates of "
+        "the nets."
+    ),
+    "Hold fixing": (
+        "Hold violations are repaired with `repair_timing -hold`, which inserts delay buffers after clock tree "
+        "synthesis."
+    ),
+    "Power grid": (
+        "The power grid is made by `pdngen`: it adds straps and vias between the metal layers so that the IR drop stays"
+        " small."
+    ),
+    "Reading Liberty": (
+        "`read_liberty` reads the timing library of a corner; `define_corners` names the corners before any library is "
+        "read."
+    ),
+    "Reset synchronizer": (
+        "A reset synchronizer asserts reset at once and releases it on the clock edge, through two flip-flops in "
+        "series."
+    ),
+    "Scan chains": (
+        "Scan insertion replaces flip-flops by scan flip-flops and stitches them into chains; patterns are shifted in "
+        "at `si<wire>`."
+    ),
 }
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--screenshot FILE`: where the test of the page on the real engine puts its picture; `--attack full`: attacks at length."""
+    """`--screenshot FILE`: where the test of the page on the real engine puts its picture; `--attack full`: attacks at
+    length.
+    """
     parser.addoption("--screenshot", metavar="FILE", help="keep the picture of the page that test_stack.py takes")
-    parser.addoption("--attack", choices=("quick", "full"), default="quick", help="how often the tests marked `attack` try")
+    parser.addoption(
+        "--attack", choices=("quick", "full"), default="quick", help="how often the tests marked `attack` try"
+    )
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -129,14 +151,15 @@ def counter(small_checkpoint: Path) -> TokenCounter:
 def browser() -> Iterator[Browser]:
     """Chromium: Debian's, else Playwright's own; tests that need it are skipped, with the reason, where neither starts.
 
-    Of a module and not of the session: Playwright keeps an event loop running in the main thread, where asyncio.run of a later
-    test file would fail. A start takes a second.
+    Of a module and not of the session: Playwright keeps an event loop running in the main thread, where asyncio.run of
+    a later test file would fail. A start takes a second.
     """
     with sync_playwright() as playwright:
         reasons = []
         for path in dict.fromkeys((shutil.which("chromium"), None)):  # None: Playwright's own
             try:
-                started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])  # root, as in a container, has no sandbox
+                # Root, as in a container, has no sandbox
+                started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
             except Error as error:
                 reasons.append(f"{path or 'playwright'}: {error.message.strip().splitlines()[0]}")
                 continue
@@ -157,12 +180,14 @@ def free_port() -> int:
 def gateway_at(small_retriever: Retriever, counter: TokenCounter) -> Gateway:
     """A context manager that runs the gateway before an engine's URL, on a real socket, and gives the gateway's URL.
 
-    It searches `store`, or what `newest` gives, or the six documents; `counted_by` counts its tokens; `changes` are settings. The model words
-    its answers unless they say otherwise.
+    It searches `store`, or what `newest` gives, or the six documents; `counted_by` counts its tokens; `changes` are
+    settings. The model words its answers unless they say otherwise.
     """
 
     @contextmanager
-    def run(engine_url: str, store: Any = None, newest: Any = None, counted_by: Any = None, **changes: Any) -> Iterator[str]:
+    def run(
+        engine_url: str, store: Any = None, newest: Any = None, counted_by: Any = None, **changes: Any
+    ) -> Iterator[str]:
         port = free_port()
         settings = ServeSettings(gateway_port=port, engine_url=engine_url, **{"answer": "model", **changes})
         app = create_app(settings, newest or (lambda: store or small_retriever), counted_by or counter)

@@ -1,6 +1,6 @@
 """Work counted in function calls, as time is not to be trusted in tests.
 
-    count_calls(lambda: leans_on_earlier("and for hold?"))
+count_calls(lambda: leans_on_earlier("and for hold?"))
 """
 
 from __future__ import annotations

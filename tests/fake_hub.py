@@ -1,4 +1,6 @@
-"""A model hub on a real local socket: one repository at one commit, served as huggingface_hub asks for it. Tested in test_merge_parents.py.
+"""A model hub on a real local socket: one repository at one commit, served as huggingface_hub asks for it.
+
+Tested in test_merge_parents.py.
 
 It holds what the test gives it, nothing else.
 
@@ -54,7 +56,9 @@ class FakeHub:
             body = self.files[path.rsplit("/", 1)[1]]
             return 200, {"X-Repo-Commit": COMMIT, "ETag": f'"{hashlib.sha256(body).hexdigest()}"'}, body
         if path.startswith(f"/api/models/{REPO}/tree/"):
-            tree = [{"type": "file", "path": name, "size": len(body), "oid": "0" * 40} for name, body in self.files.items()]
+            tree = [
+                {"type": "file", "path": name, "size": len(body), "oid": "0" * 40} for name, body in self.files.items()
+            ]
             return 200, {"Content-Type": "application/json"}, json.dumps(tree).encode()
         if path in (f"/api/models/{REPO}", f"/api/models/{REPO}/revision/v1", f"/api/models/{REPO}/revision/main"):
             info = {"_id": "1", "id": REPO, "sha": COMMIT, "siblings": [{"rfilename": name} for name in self.files]}

@@ -1,4 +1,5 @@
-"""An OpenAI-compatible server on a real socket whose every answer a test decides, for what a healthy vLLM cannot be made to show on time.
+"""An OpenAI-compatible server on a real socket whose every answer a test decides, for what a healthy vLLM cannot be
+made to show on time.
 
 It computes nothing; it lists one model, remembers what was asked, and counts how much was asked at once.
 
@@ -19,7 +20,9 @@ Answer = Callable[[str, dict[str, Any]], tuple[int, Any]]  # path, body: status,
 
 
 class FakeOpenAI:
-    """Answers a POST with what `answer` says; `headers` go with every answer, `models` is the very `data` of /v1/models."""
+    """Answers a POST with what `answer` says; `headers` go with every answer, `models` is the very `data` of
+    /v1/models.
+    """
 
     def __init__(self, answer: Answer, *, headers: Mapping[str, str] | None = None, models: Any = None) -> None:
         self.answer = answer
@@ -43,7 +46,9 @@ class FakeOpenAI:
     def __enter__(self) -> FakeOpenAI:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._server.shutdown()
         self._server.server_close()
 
@@ -75,7 +80,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, status: int, answer: Any) -> None:
         content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         self.send_response(status)
-        for name, value in {"Content-Type": "application/json", "Content-Length": str(len(content)), **self.owner.headers}.items():
+        for name, value in {
+            "Content-Type": "application/json",
+            "Content-Length": str(len(content)),
+            **self.owner.headers,
+        }.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)
@@ -90,9 +99,19 @@ def chat_answer(text: Any, finish_reason: str = "stop") -> dict[str, Any]:
 
 
 def likelihood_answer(body: Mapping[str, Any], logprob: Callable[[str, int], float]) -> dict[str, Any]:
-    """What vLLM gives for prompts with prompt_logprobs and return_token_ids; a token is a character. logprob: of a prompt's character at a place."""
+    """What vLLM gives for prompts with prompt_logprobs and return_token_ids; a token is a character. logprob: of a
+    prompt's character at a place.
+    """
     choices = []
     for index, prompt in enumerate(body["prompt"]):
-        told = [None, *({str(ord(sign)): {"logprob": logprob(prompt, place), "rank": 1}} for place, sign in enumerate(prompt[1:], start=1))]
-        choices.append({"index": index, "text": "x", "prompt_token_ids": [ord(sign) for sign in prompt], "prompt_logprobs": told})
+        told = [
+            None,
+            *(
+                {str(ord(sign)): {"logprob": logprob(prompt, place), "rank": 1}}
+                for place, sign in enumerate(prompt[1:], start=1)
+            ),
+        ]
+        choices.append(
+            {"index": index, "text": "x", "prompt_token_ids": [ord(sign) for sign in prompt], "prompt_logprobs": told}
+        )
     return {"choices": choices[::-1]}  # the order is the index's, whatever the order in the list

@@ -1,7 +1,9 @@
-"""Slack as far as our bot meets it: the Web API over HTTP and Socket Mode over a websocket, on real sockets. Its own tests: test_fake_slack.py.
+"""Slack as far as our bot meets it: the Web API over HTTP and Socket Mode over a websocket, on real sockets.
 
-Nothing here is imported by the product. It keeps messages as Slack does, refuses what Slack refuses (tokens, limits of blocks), and can
-answer a method with 429 for a while.
+Its own tests: test_fake_slack.py.
+
+Nothing here is imported by the product. It keeps messages as Slack does, refuses what Slack refuses (tokens, limits of
+blocks), and can answer a method with 429 for a while.
 
     with FakeSlack() as slack:
         bot = SlackBot(slack.settings(url=gateway.url), gateway)
@@ -99,11 +101,23 @@ class FakeSlack:
 
     def settings(self, **changes: Any) -> UiSettings:
         """Settings of a bot of this workspace."""
-        return UiSettings(**{"slack_bot_token": BOT_TOKEN, "slack_app_token": APP_TOKEN, "slack_url": self.url, **changes})
+        return UiSettings(
+            **{"slack_bot_token": BOT_TOKEN, "slack_app_token": APP_TOKEN, "slack_url": self.url, **changes}
+        )
 
     def say(self, channel: str, text: str, thread_ts: str = "", **changes: Any) -> str:
-        """A person says something, and Slack tells the bot if it concerns it; the message's ts. `changes` go into the message."""
-        message = {"type": "message", "user": PERSON, "text": text, "channel": channel, **({"thread_ts": thread_ts} if thread_ts else {}), **changes}
+        """A person says something, and Slack tells the bot if it concerns it; the message's ts.
+
+        `changes` go into the message.
+        """
+        message = {
+            "type": "message",
+            "user": PERSON,
+            "text": text,
+            "channel": channel,
+            **({"thread_ts": thread_ts} if thread_ts else {}),
+            **changes,
+        }
         with self.lock:
             message["ts"] = self.next_ts()
             self.state.messages.setdefault(channel, []).append(message)
@@ -117,14 +131,21 @@ class FakeSlack:
         """Send an event to the bot, and wait until it is acknowledged; the event's id."""
         event_id, envelope_id = event_id or f"Ev{uuid.uuid4().hex}", uuid.uuid4().hex
         payload = {"type": "event_callback", "event_id": event_id, "team_id": "T1", "api_app_id": "A1", "event": event}
-        envelope = {"type": "events_api", "envelope_id": envelope_id, "accepts_response_payload": False, "payload": payload}
+        envelope = {
+            "type": "events_api",
+            "envelope_id": envelope_id,
+            "accepts_response_payload": False,
+            "payload": payload,
+        }
         self.wait_until(lambda: bool(self.connections), "the bot to connect")
         self.connections[-1].send(json.dumps(envelope))
         self.wait_until(lambda: envelope_id in self.state.acknowledged, "the acknowledgement")
         return event_id
 
     def disconnect(self, politely: bool) -> None:
-        """End the bot's connection: politely by telling it to make a new one, as Slack does every few hours, else by closing it."""
+        """End the bot's connection: politely by telling it to make a new one, as Slack does every few hours, else by
+        closing it.
+        """
         self.wait_until(lambda: bool(self.connections), "the bot to connect")
         if politely:
             self.connections[-1].send(json.dumps({"type": "disconnect", "reason": "refresh_requested"}))
@@ -134,16 +155,24 @@ class FakeSlack:
     def replies(self, channel: str, thread_ts: str) -> list[Message]:
         """What the bot has written into a thread, oldest first."""
         with self.lock:
-            return [m for m in self.state.messages.get(channel, []) if m.get("user") == BOT and m.get("thread_ts") == thread_ts]
+            return [
+                m
+                for m in self.state.messages.get(channel, [])
+                if m.get("user") == BOT and m.get("thread_ts") == thread_ts
+            ]
 
     def wait_for_answer(self, channel: str, thread_ts: str, number: int = 1) -> list[Message]:
         """The bot's messages in a thread, when the first `number` of them are written to their end."""
 
         def _is_there() -> bool:
             replies = self.replies(channel, thread_ts)
-            return len(replies) >= number and not any(kind_of(block) == "note" and "..." in text_of(block) for m in replies for block in m["blocks"])
+            return len(replies) >= number and not any(
+                kind_of(block) == "note" and "..." in text_of(block) for m in replies for block in m["blocks"]
+            )
 
-        self.wait_until(_is_there, f"answer {number} in {channel} {thread_ts}; there is {self.replies(channel, thread_ts)}")
+        self.wait_until(
+            _is_there, f"answer {number} in {channel} {thread_ts}; there is {self.replies(channel, thread_ts)}"
+        )
         return self.replies(channel, thread_ts)
 
     def wait_until(self, is_so: Callable[[], bool], what: str) -> None:
@@ -171,7 +200,9 @@ class FakeSlack:
     def __enter__(self) -> FakeSlack:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def _hold_connection(self, connection: ServerConnection) -> None:
@@ -208,7 +239,11 @@ class _Handler(BaseHTTPRequestHandler):
             limit = slack.state.limits.get(method)
             if limit is not None and limit.calls > 0:
                 limit.calls -= 1
-                status, answer, headers = 429, {"ok": False, "error": "ratelimited"}, {"Retry-After": str(limit.retry_after_s)}
+                status, answer, headers = (
+                    429,
+                    {"ok": False, "error": "ratelimited"},
+                    {"Retry-After": str(limit.retry_after_s)},
+                )
             elif slack.state.broken.get(method, 0) > 0:
                 slack.state.broken[method] -= 1
                 status = 500
@@ -228,7 +263,10 @@ class _Handler(BaseHTTPRequestHandler):
         if method in self.slack.state.errors:
             return {"ok": False, "error": self.slack.state.errors[method]}
         if token != (APP_TOKEN if method == "apps.connections.open" else BOT_TOKEN):
-            return {"ok": False, "error": "not_allowed_token_type" if token in (APP_TOKEN, BOT_TOKEN) else "invalid_auth"}
+            return {
+                "ok": False,
+                "error": "not_allowed_token_type" if token in (APP_TOKEN, BOT_TOKEN) else "invalid_auth",
+            }
         known = {
             "auth.test": lambda _: {"ok": True, "user_id": BOT, "bot_id": BOT_ID, "team_id": "T1"},
             "apps.connections.open": lambda _: {"ok": True, "url": self.slack.socket_url},
@@ -253,7 +291,11 @@ class _Handler(BaseHTTPRequestHandler):
         return {"ok": True, "ts": message["ts"], "channel": arguments["channel"]}
 
     def _update(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        found = [m for m in self.slack.state.messages.get(arguments["channel"], []) if m["ts"] == arguments["ts"] and m["user"] == BOT]
+        found = [
+            m
+            for m in self.slack.state.messages.get(arguments["channel"], [])
+            if m["ts"] == arguments["ts"] and m["user"] == BOT
+        ]
         fault = self._fault(arguments) if found else "message_not_found"
         if fault:
             return {"ok": False, "error": fault}
@@ -262,7 +304,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _replies(self, arguments: dict[str, Any]) -> dict[str, Any]:
         thread_ts = arguments["ts"]
-        thread = [m for m in self.slack.state.messages.get(arguments["channel"], []) if thread_ts in (m["ts"], m.get("thread_ts"))]
+        thread = [
+            m
+            for m in self.slack.state.messages.get(arguments["channel"], [])
+            if thread_ts in (m["ts"], m.get("thread_ts"))
+        ]
         start, limit = int(arguments.get("cursor") or 0), int(arguments.get("limit") or 100)
         more = start + limit < len(thread)
         metadata = {"next_cursor": str(start + limit)} if more else {"next_cursor": ""}
@@ -292,10 +338,13 @@ def fault_of(arguments: dict[str, Any]) -> str:
     blocks = _blocks(arguments)
     if len(arguments.get("text", "")) > 4000:  # chat.update's; chat.postMessage cuts only at 40,000
         return "msg_too_long"
-    if sum(len(text_of(block)) for block in blocks) > 11_000:  # Slack tells no figure; where people tried, it refused from here on
+    # Slack tells no figure; where people tried, it refused from here on
+    if sum(len(text_of(block)) for block in blocks) > 11_000:
         return "msg_blocks_too_long"
     ids = [block.get("block_id") for block in blocks]
-    too_many = len(blocks) > 50 or len(set(ids)) < len(ids) or any(len(block.get("elements", ())) > 10 for block in blocks)
+    too_many = (
+        len(blocks) > 50 or len(set(ids)) < len(ids) or any(len(block.get("elements", ())) > 10 for block in blocks)
+    )
     texts = [one["text"] for block in blocks for one in ([block["text"]] if "text" in block else block["elements"])]
     return "invalid_blocks" if too_many or not all(0 < len(text) <= 3000 for text in texts) else ""
 
@@ -307,7 +356,9 @@ def kind_of(block: dict[str, Any]) -> str:
 
 def text_of(block: dict[str, Any]) -> str:
     """All text of a block."""
-    return str(block["text"]["text"]) if "text" in block else "\n".join(element["text"] for element in block["elements"])
+    return (
+        str(block["text"]["text"]) if "text" in block else "\n".join(element["text"] for element in block["elements"])
+    )
 
 
 def texts_of(messages: list[Message], kind: str) -> list[str]:

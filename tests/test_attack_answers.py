@@ -1,4 +1,6 @@
-"""The attack on the checks of answers: a model writes whatever it likes, and every answer is shown, checked and described without an error."""
+"""The attack on the checks of answers: a model writes whatever it likes, and every answer is shown, checked and
+described without an error.
+"""
 
 from __future__ import annotations
 

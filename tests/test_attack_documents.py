@@ -1,7 +1,8 @@
-"""The attack on reading documents: hostile files of every format, and archives, in a folder with good files between them.
+"""The attack on reading documents: hostile files of every format, and archives, in a folder with good files between
+them.
 
-Each is read or named with a reason, every good file is there, and nothing takes longer than its limit. The inputs are made here: a few signs
-that a format gives a meaning, repeated, nested, left open.
+Each is read or named with a reason, every good file is there, and nothing takes longer than its limit. The inputs are
+made here: a few signs that a format gives a meaning, repeated, nested, left open.
 """
 
 from __future__ import annotations
@@ -31,14 +32,89 @@ QUICK_BYTES = 40 * 2**10
 FULL_BYTES = 2**17  # 400 files of a megabyte would take half an hour
 # What a format's readers look for; a hostile text is made of these.
 SIGNS: dict[str, list[str]] = {
-    "md": ["[", "](", "`", "*a ", "_a", ">", "- a\n", "|", "<!--", "![", "# a\n", "[x]: y\n", "```\n", "<a ", "\\", "&#1;", ":::{a}\n", "  "],
-    "rst": ["`", ":a:`b` ", ".. a::\n", "|a", "a_ ", "+-", "== ", "===\n", "\n ", "* - a\n", ".. option:: -a\n\n ", "::\n\n", ":ref:`", "a\n===\n"],
-    "txt": ["a ", "a", ". ", "\n", "a\n\n", "1.1 A\n\n", "a\n---\n", "\f", "a\tb\tc\n", "A. ", "(", "\u6f22", "a\u0300"],
-    "html": ["<div>", "<p>a", "<table><tr><td>", "<a x=y ", "&amp;", "<li>", "<dl><dt>a<dd>", "<pre>", "<!--", "</div>", "<b>", "<ul>", "<h1>"],
+    "md": [
+        "[",
+        "](",
+        "`",
+        "*a ",
+        "_a",
+        ">",
+        "- a\n",
+        "|",
+        "<!--",
+        "![",
+        "# a\n",
+        "[x]: y\n",
+        "```\n",
+        "<a ",
+        "\\",
+        "&#1;",
+        ":::{a}\n",
+        "  ",
+    ],
+    "rst": [
+        "`",
+        ":a:`b` ",
+        ".. a::\n",
+        "|a",
+        "a_ ",
+        "+-",
+        "== ",
+        "===\n",
+        "\n ",
+        "* - a\n",
+        ".. option:: -a\n\n ",
+        "::\n\n",
+        ":ref:`",
+        "a\n===\n",
+    ],
+    "txt": [
+        "a ",
+        "a",
+        ". ",
+        "\n",
+        "a\n\n",
+        "1.1 A\n\n",
+        "a\n---\n",
+        "\f",
+        "a\tb\tc\n",
+        "A. ",
+        "(",
+        "\u6f22",
+        "a\u0300",
+    ],
+    "html": [
+        "<div>",
+        "<p>a",
+        "<table><tr><td>",
+        "<a x=y ",
+        "&amp;",
+        "<li>",
+        "<dl><dt>a<dd>",
+        "<pre>",
+        "<!--",
+        "</div>",
+        "<b>",
+        "<ul>",
+        "<h1>",
+    ],
     "csv": ["a,", '"', "a,b\n", ",,,", '"a""b",', "\n", "a;", "\t"],
     "tcl": ["{", "}", "proc a {} {\n", "# a\n", "\\\n", "[", '"', "$a ", "proc a "],
     "sh": ["$(", "a() {\n", "}\n", "`", "# a\n", "function a "],
-    "v": ["module a(", "input a,", "begin ", "/*", "`define a ", "`ifdef a\n", ");\n", "endmodule\n", "(", "module a; endmodule\n", "// a\n", "\\a "],
+    "v": [
+        "module a(",
+        "input a,",
+        "begin ",
+        "/*",
+        "`define a ",
+        "`ifdef a\n",
+        ");\n",
+        "endmodule\n",
+        "(",
+        "module a; endmodule\n",
+        "// a\n",
+        "\\a ",
+    ],
     "sv": ["class a;", "interface a;\n", "endclass\n", "#(", "typedef ", "`a "],
     "vhd": ["entity a is ", "-- a\n", "(", "begin\n"],
     "py": ["(", "[", "def f():\n ", "if 1:\n ", "-", "x=1\n", '"""', "@a\n", "class a:\n "],
@@ -46,7 +122,21 @@ SIGNS: dict[str, list[str]] = {
     "lib": ["library(a) {", "cell (a) {", "}", '"', "/*", "//", "a : b;", "\\\n", ") {", ";"],
     "def": ["DESIGN a ;\n", "COMPONENTS 9 ;\n", "- a b ;\n", "END COMPONENTS\n", '"', "# "],
     "spef": ['*SPEF "a"\n', "*D_NET a 1\n", "*END\n", "*1 a\n", "*NAME_MAP\n"],
-    "1": [".TH a 1\n", ".SH a\n", "\\fB", "\\n[", ".TP\n", ".TS\n", "T{\n", '.B "', ".de a\n", "\\*(", ".nf\n", "a\n", "\\s'"],
+    "1": [
+        ".TH a 1\n",
+        ".SH a\n",
+        "\\fB",
+        "\\n[",
+        ".TP\n",
+        ".TS\n",
+        "T{\n",
+        '.B "',
+        ".de a\n",
+        "\\*(",
+        ".nf\n",
+        "a\n",
+        "\\s'",
+    ],
     "pdf": [
         "%PDF-1.7\n",
         "1 0 obj\n",
@@ -85,18 +175,28 @@ def deepen(line: str, step: int, size: int) -> str:
 
 
 def pdf_of(content: bytes, filters: bytes = b"") -> bytes:
-    page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>/XObject<</X 4 0 R>>>>>>"
+    page = (
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>/XObject<</X 4 0"
+        b" R>>>>>>"
+    )
     objects = [
-        b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Kids[3 0 R]/Count 1>>", page,
-        b"<</Type/XObject/Subtype/Form/BBox[0 0 9 9]/Length %d%s>>stream\n" % (len(content), filters) + content + b"\nendstream",
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        page,
+        b"<</Type/XObject/Subtype/Form/BBox[0 0 9 9]/Length %d%s>>stream\n" % (len(content), filters)
+        + content
+        + b"\nendstream",
         b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
-    ]  # fmt: skip
+    ]
     body, places = b"%PDF-1.7\n", []
     for number, item in enumerate(objects, start=1):
         places.append(len(body))
         body += b"%d 0 obj\n%s\nendobj\n" % (number, item)
     table = b"".join(b"%010d 00000 n \n" % place for place in places)
-    return body + b"xref\n0 6\n0000000000 65535 f \n%strailer<</Size 6/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF" % (table, len(body))
+    return body + b"xref\n0 6\n0000000000 65535 f \n%strailer<</Size 6/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF" % (
+        table,
+        len(body),
+    )
 
 
 def docx_of(inner: str, before: str = "") -> bytes:
@@ -105,17 +205,20 @@ def docx_of(inner: str, before: str = "") -> bytes:
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(
             "[Content_Types].xml",
-            f'<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"><Default Extension="rels" '
+            '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"><Default Extension="rels" '
             f'ContentType="{kinds}package.relationships+xml"/><Override PartName="/word/document.xml" '
             f'ContentType="{kinds}officedocument.wordprocessingml.document.main+xml"/></Types>',
         )
         archive.writestr(
             "_rels/.rels",
-            '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="r1" Target="word/document.xml" '
+            '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="r1"'
+            ' Target="word/document.xml" '
             'Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument"/></Relationships>',
         )
         space = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
-        archive.writestr("word/document.xml", f'{before}<w:document xmlns:w="{space}"><w:body>{inner}</w:body></w:document>')
+        archive.writestr(
+            "word/document.xml", f'{before}<w:document xmlns:w="{space}"><w:body>{inner}</w:body></w:document>'
+        )
     return stream.getvalue()
 
 
@@ -152,7 +255,11 @@ def known_kinds(size: int) -> dict[str, bytes]:
         "nest.html": nest("<div>", "</div>", size),
         "nest.v": nest("begin ", "end ", size),
         "nest.lib": nest("a(b){", "}", size),
-        "macros.v": "`define A0 x\n" + "".join(f"`define A{number} `A{number - 1} `A{number - 1}\n" for number in range(1, 60)) + "`A59\n",
+        "macros.v": (
+            "`define A0 x\n"
+            + "".join(f"`define A{number} `A{number - 1} `A{number - 1}\n" for number in range(1, 60))
+            + "`A59\n"
+        ),
         "ticks.md": "".join("`" * number + "a" for number in range(1, int((2 * size) ** 0.5))),
         "columns.csv": repeat("a,", size) + "\n" + repeat("b,", size),
         "title.html": f"<title>{repeat('a ', size)}</title><p>{repeat('b ', size)}",
@@ -211,7 +318,9 @@ def test_hostile_files_are_read_or_named_and_every_good_one_is_indexed(attack: A
         (docs / f"{number:03}-{name}").write_bytes(content)
         (docs / f"{number:03}-zz.md").write_text(GOOD.format(number=number))
     limit_s = attack.times(2, full=4)
-    settings = RagSettings(home=tmp_path / "home", parse_timeout_s=limit_s, parse_memory_mb=768, archive_total_mb=16, chunk_tokens=200)
+    settings = RagSettings(
+        home=tmp_path / "home", parse_timeout_s=limit_s, parse_memory_mb=768, archive_total_mb=16, chunk_tokens=200
+    )
     skipped: list[Skipped] = []
     failures: list[str] = []
     started = time.monotonic()

@@ -1,4 +1,6 @@
-"""An engine that answers nonsense, and what leaks when it fails: always a 502 or an error event, never a traceback, never a secret."""
+"""An engine that answers nonsense, and what leaks when it fails: always a 502 or an error event, never a traceback,
+never a secret.
+"""
 
 from __future__ import annotations
 

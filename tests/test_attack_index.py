@@ -1,6 +1,8 @@
-"""Attack on an index's files: whatever stands in them, opening and using the index ends in an answer or in one sentence of ours.
+"""Attack on an index's files: whatever stands in them, opening and using the index ends in an answer or in one sentence
+of ours.
 
-A file is changed at random, with its hash in the manifest as it was or made anew, so that the readers behind it are reached too.
+A file is changed at random, with its hash in the manifest as it was or made anew, so that the readers behind it are
+reached too.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ VALUES = [
     *('""', '"x"', '"../../../etc/passwd"', '"/etc/passwd"', r'"\ud800"', r'"\u0000\u001b[31m"'),
     *('"generation-000000000000"', '"pq"', '"milvus-hnsw"'),
     *("[]", "{}", "[[]]", '[1, "a"]', '{"a": {}}', "[" * 50_000 + "]" * 50_000, '{"a":' * 5_000 + "1" + "}" * 5_000),
-]  # fmt: skip
+]
 HEADERS = [
     "{'descr': '|O', 'fortran_order': False, 'shape': (3,), }",
     "{'descr': '<i8', 'fortran_order': False, 'shape': (999999999999999,), }",
@@ -64,7 +66,14 @@ def indexes(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """A small index whose vectors are searched whole, and the same with codes, as a large one has them."""
     folder = tmp_path_factory.mktemp("attacked")
     documents = [
-        Document("router" if number % 2 else "timer", f"{number}.md", f"Note {number}", f"# Note {number}\n\nOn {WORDS[number % 7]}.\n", None, "ISC")
+        Document(
+            "router" if number % 2 else "timer",
+            f"{number}.md",
+            f"Note {number}",
+            f"# Note {number}\n\nOn {WORDS[number % 7]}.\n",
+            None,
+            "ISC",
+        )
         for number in range(20)
     ]
     documents.append(Document("words", "g.md", "Words", f"# Words\n\n{TABLE}\n\n{SYNOPSIS}\n", None, "ISC"))
@@ -94,9 +103,14 @@ def sign(folder: Path, *names: str) -> None:
 
 
 def use(folder: Path, further: int = 0) -> None:
-    """What is done with an index that somebody has built: search it, read its passages, and count, verify or build upon it."""
+    """What is done with an index that somebody has built: search it, read its passages, and count, verify or build upon
+    it.
+    """
     retriever = Retriever.open_with(EMBEDDER, folder, TINY)
-    for hit in [*retriever.search("What is the WNS of a hold buffer, and report the scan chain?"), *retriever.within(["router"]).search("diode")]:
+    for hit in [
+        *retriever.search("What is the WNS of a hold buffer, and report the scan chain?"),
+        *retriever.within(["router"]).search("diode"),
+    ]:
         json.dumps(asdict(hit), allow_nan=False, ensure_ascii=False).encode()
         retriever.chunk(hit.chunk.chunk_id)
     retriever.reference.lookup("repair_timing")
@@ -122,7 +136,9 @@ def change_bytes(content: bytes, seed: random.Random) -> bytes:
 
 
 def change_json(content: bytes, seed: random.Random) -> bytes:
-    """One value, anywhere in it, replaced by another one, left out, or given a name that is not known; of lines one of them."""
+    """One value, anywhere in it, replaced by another one, left out, or given a name that is not known; of lines one of
+    them.
+    """
     lines = content.split(b"\n")
     whole = len(lines) < 3 or not lines[1].startswith(b"{")
     row = 0 if whole else seed.randrange(len(lines) - 1)
@@ -132,7 +148,9 @@ def change_json(content: bytes, seed: random.Random) -> bytes:
     stack = [data]
     while stack:
         inside = stack.pop()
-        keys = list(inside) if isinstance(inside, dict) else list(range(len(inside))) if isinstance(inside, list) else []
+        keys = (
+            list(inside) if isinstance(inside, dict) else list(range(len(inside))) if isinstance(inside, list) else []
+        )
         places += [(inside, key) for key in keys]
         stack += [inside[key] for key in keys]
     if not places:
@@ -156,16 +174,26 @@ def change_array(content: bytes, seed: random.Random) -> bytes:
         header += b" " * (-(len(header) + 11) % 64) + b"\n"
         return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + content[128:]
     at = 128 + seed.randrange(max(len(content) - 128, 1)) // 8 * 8
-    number = struct.pack("<q", seed.choice(NUMBERS)) if seed.random() < 0.7 else struct.pack("<ff", float("nan"), float("inf"))
+    number = (
+        struct.pack("<q", seed.choice(NUMBERS))
+        if seed.random() < 0.7
+        else struct.pack("<ff", float("nan"), float("inf"))
+    )
     return content[:at] + number[: len(content) - at] + content[at + 8 :]
 
 
 def change_faiss(content: bytes, seed: random.Random) -> bytes:
     """Another kind of FAISS's indexes, or a field of the header or a number that cannot be."""
     if seed.random() < 0.3:
-        return seed.choice((b"IxF2", b"IHNf", b"IwFl", b"IxPq", b"IxMp", b"IBwF", b"IPfs", b"IxFI", b"Iw4r")) + content[4:]
-    at = seed.choice((4, 8, 16, 24, 32, 33, 37, 45, 53, 61, seed.randrange(len(content)), len(content) - seed.randrange(60)))
-    number = seed.choice((struct.pack("<q", seed.choice(NUMBERS)), struct.pack("<f", float("nan")), struct.pack("<f", float("inf"))))
+        return (
+            seed.choice((b"IxF2", b"IHNf", b"IwFl", b"IxPq", b"IxMp", b"IBwF", b"IPfs", b"IxFI", b"Iw4r")) + content[4:]
+        )
+    at = seed.choice(
+        (4, 8, 16, 24, 32, 33, 37, 45, 53, 61, seed.randrange(len(content)), len(content) - seed.randrange(60))
+    )
+    number = seed.choice(
+        (struct.pack("<q", seed.choice(NUMBERS)), struct.pack("<f", float("nan")), struct.pack("<f", float("inf")))
+    )
     return content[:at] + number + content[at + len(number) :]
 
 

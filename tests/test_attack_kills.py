@@ -1,4 +1,5 @@
-"""Attack on builds: a process that builds, or removes, is killed at many moments; the index is then the old or the new one, and whole.
+"""Attack on builds: a process that builds, or removes, is killed at many moments; the index is then the old or the new
+one, and whole.
 
 The processes are forked from a server that has everything imported, so that a kill takes a fraction of a second.
 """
@@ -75,8 +76,12 @@ def begin(begun: Event, work: Callable[[Path], None], folder: Path) -> None:
     work(folder)
 
 
-def run(context: ForkServerContext, work: Callable[[Path], None], folder: Path, kill_after_s: float = PATIENCE_S) -> tuple[int | None, float]:
-    """The exit status of a process that does the work, -9 where it was killed, and the seconds from its beginning to its end."""
+def run(
+    context: ForkServerContext, work: Callable[[Path], None], folder: Path, kill_after_s: float = PATIENCE_S
+) -> tuple[int | None, float]:
+    """The exit status of a process that does the work, -9 where it was killed, and the seconds from its beginning to
+    its end.
+    """
     begun = context.Event()
     process = context.Process(target=begin, args=(begun, work, folder))
     process.start()
@@ -89,7 +94,9 @@ def run(context: ForkServerContext, work: Callable[[Path], None], folder: Path, 
 
 
 def what_is_wrong(folder: Path, new: dict[str, int]) -> str:
-    """Why the folder is neither the old index nor the new one, or not one that the next build cleans; empty where all is well."""
+    """Why the folder is neither the old index nor the new one, or not one that the next build cleans; empty where all
+    is well.
+    """
     found = collections(verify_index(folder)) if (folder / MANIFEST).exists() else {}
     if found not in (OLD, new):
         return f"it holds {found}"

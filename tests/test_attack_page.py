@@ -1,7 +1,8 @@
-"""The attack on what people are shown: answers, titles and names made to fetch a picture, to lead elsewhere, to steer a terminal.
+"""The attack on what people are shown: answers, titles and names made to fetch a picture, to lead elsewhere, to steer a
+terminal.
 
-Answers are put together at random from what Markdown's dialects read as markup, and read back by an independent parser; a dozen worked-out
-ones are shown to a real browser, beside a server that nobody may ask.
+Answers are put together at random from what Markdown's dialects read as markup, and read back by an independent parser;
+a dozen worked-out ones are shown to a real browser, beside a server that nobody may ask.
 """
 
 from __future__ import annotations
@@ -32,13 +33,119 @@ SOURCES = tuple(read_source(hit) for hit in HITS)
 OWN = {source.link for source in SOURCES if source.link}
 PICTURE = "![x](http://evil.example/p.png)"
 FRAGMENTS = [
-    *(PICTURE, "![", "](", "[a](http://evil.example/l)", "[a]: http://evil.example/r\n", "![a]", "[a]", "[a][a]", "[1]", "[2](", "!", "[", "]"),
-    *("<http://evil.example/a>", "http://evil.example/u", "www.evil.example", "HTTP://e.example", "a@evil.example", "http:", "//evil.example"),
-    *("`", "``", "```", "````", "~~~", "~~", "\n```\n", "\n~~~\n", "```x\n", "``` a`b\n", "```mermaid\n", "$", "$$", "\n$$\n", "\\", "\\`", "\\["),
-    *(" ", "  \n", "\n", "\n\n", "    ", "\t", "- ", "* ", "+ ", "1. ", "999999999. ", "> ", "# ", "\n===\n", "\n---\n", "***", "**", "*", "_", "__"),
-    *("|", "| ", "\n|---|---|\n", "|---|\n", "|:-:|\n", "\\|", "&#124;", "&#10;", "&#32;", "&lt;", "&#96;", "&#33;", "&#91;", "&amp;#33;", "&nbsp;"),
-    *("<a ", ">", "<!--", "-->", '<img src="http://evil.example/h">', "<script>", "</script>", "<b>", "[^1]", "[^1]: x\n", "- [ ] "),
-    *(":red[", ":material/home:", ":smile:", ":streamlit:", "::x[", ":::x\n", "{a=b}", ":", "a", "b c", "'", '"', "(", ")", "\u00a0", "\u202e"),
+    *(
+        PICTURE,
+        "![",
+        "](",
+        "[a](http://evil.example/l)",
+        "[a]: http://evil.example/r\n",
+        "![a]",
+        "[a]",
+        "[a][a]",
+        "[1]",
+        "[2](",
+        "!",
+        "[",
+        "]",
+    ),
+    *(
+        "<http://evil.example/a>",
+        "http://evil.example/u",
+        "www.evil.example",
+        "HTTP://e.example",
+        "a@evil.example",
+        "http:",
+        "//evil.example",
+    ),
+    *(
+        "`",
+        "``",
+        "```",
+        "````",
+        "~~~",
+        "~~",
+        "\n```\n",
+        "\n~~~\n",
+        "```x\n",
+        "``` a`b\n",
+        "```mermaid\n",
+        "$",
+        "$$",
+        "\n$$\n",
+        "\\",
+        "\\`",
+        "\\[",
+    ),
+    *(
+        " ",
+        "  \n",
+        "\n",
+        "\n\n",
+        "    ",
+        "\t",
+        "- ",
+        "* ",
+        "+ ",
+        "1. ",
+        "999999999. ",
+        "> ",
+        "# ",
+        "\n===\n",
+        "\n---\n",
+        "***",
+        "**",
+        "*",
+        "_",
+        "__",
+    ),
+    *(
+        "|",
+        "| ",
+        "\n|---|---|\n",
+        "|---|\n",
+        "|:-:|\n",
+        "\\|",
+        "&#124;",
+        "&#10;",
+        "&#32;",
+        "&lt;",
+        "&#96;",
+        "&#33;",
+        "&#91;",
+        "&amp;#33;",
+        "&nbsp;",
+    ),
+    *(
+        "<a ",
+        ">",
+        "<!--",
+        "-->",
+        '<img src="http://evil.example/h">',
+        "<script>",
+        "</script>",
+        "<b>",
+        "[^1]",
+        "[^1]: x\n",
+        "- [ ] ",
+    ),
+    *(
+        ":red[",
+        ":material/home:",
+        ":smile:",
+        ":streamlit:",
+        "::x[",
+        ":::x\n",
+        "{a=b}",
+        ":",
+        "a",
+        "b c",
+        "'",
+        '"',
+        "(",
+        ")",
+        "\u00a0",
+        "\u202e",
+    ),
 ]
 _FOUND_BY_GFM = re.compile(r"(?:https?://|www\.)[-.\w]+|[-.+\w]+@[-\w]+(?:\.[-\w]+)+", re.IGNORECASE)
 _DRAWN_BY_STREAMLIT = re.compile(r":material_\w+:|:streamlit:|:smile:|(?<!\S)(?:<->|->|<-|--|>=|<=|~=)(?!\S)")
@@ -64,7 +171,9 @@ def what_is_live(markdown: str) -> list[str]:
 def _live(tokens: list[Token]) -> Iterator[str]:
     linked = 0
     for token in tokens:
-        if token.type in ("image", "html_inline", "html_block") or (token.type == "link_open" and token.attrs["href"] not in OWN):
+        if token.type in ("image", "html_inline", "html_block") or (
+            token.type == "link_open" and token.attrs["href"] not in OWN
+        ):
             yield f"{token.type} {token.attrs or token.content}"
         linked += token.nesting if token.type.startswith("link_") else 0
         if token.type == "text" and not linked:
@@ -79,7 +188,9 @@ def unescaped(markdown: str) -> list[str]:
     """Dollars and directives that Streamlit would still read in what is no code."""
     tokens = [child for token in READERS[0].parse(markdown) if token.type == "inline" for child in token.children or ()]
     code = sum(token.content.count("$") for token in tokens if token.type == "code_inline")
-    blocks = sum(token.content.count("$") for token in READERS[0].parse(markdown) if token.type in ("fence", "code_block"))
+    blocks = sum(
+        token.content.count("$") for token in READERS[0].parse(markdown) if token.type in ("fence", "code_block")
+    )
     escaped = len(re.findall(r"(?<!\\)(?:\\\\)*\\\$", markdown))
     return ["$"] if markdown.count("$") > code + blocks + escaped else []
 
@@ -88,7 +199,9 @@ def unescaped(markdown: str) -> list[str]:
 def test_no_answer_shows_a_picture_or_leads_elsewhere(attack: Attack) -> None:
     chance = random.Random(16)
     answers = [random_answer(chance) for _ in range(attack.times(500, full=100_000))]
-    failures = [f"{answer!r}: {live[:2]}" for answer in answers if (live := what_is_live(answer_markdown(answer, SOURCES)))]
+    failures = [
+        f"{answer!r}: {live[:2]}" for answer in answers if (live := what_is_live(answer_markdown(answer, SOURCES)))
+    ]
     attack.report("answers on the page: pictures, foreign links, HTML, drawings", len(answers), failures)
 
 
@@ -117,14 +230,29 @@ def test_no_title_or_question_is_anything_but_its_letters(attack: Attack) -> Non
 def test_no_answer_mentions_or_links_in_slack(attack: Attack) -> None:
     """Slack reads `<...>` as a mention, a link or a command: only links to sources may be left of these."""
     chance = random.Random(18)
-    marks = [*FRAGMENTS, "<!channel>", "<@U0123>", "<#C0123>", "<http://evil.example|x>", "&lt;!here&gt;", "|", "<!date^1^{date}|x>"]
-    answers = ["".join(chance.choice(marks) for _ in range(chance.randint(1, 24))) for _ in range(attack.times(300, full=30_000))]
+    marks = [
+        *FRAGMENTS,
+        "<!channel>",
+        "<@U0123>",
+        "<#C0123>",
+        "<http://evil.example|x>",
+        "&lt;!here&gt;",
+        "|",
+        "<!date^1^{date}|x>",
+    ]
+    answers = [
+        "".join(chance.choice(marks) for _ in range(chance.randint(1, 24)))
+        for _ in range(attack.times(300, full=30_000))
+    ]
     allowed = {f"<{link}" for link in OWN}
     failures = []
     for answer in answers:
         source = read_source({**HITS[0], "title": answer or "x", "heading_path": [answer]})
         messages = answer_messages(Turn("q", "failed", answer, (source, *SOURCES[1:]), problem=answer), "1.0")
-        texts = [*to_sections(answer, {1: SOURCES[0].link}), *(text for message in messages for text in _slack_texts(message["blocks"]))]
+        texts = [
+            *to_sections(answer, {1: SOURCES[0].link}),
+            *(text for message in messages for text in _slack_texts(message["blocks"])),
+        ]
         found = [mark for text in texts for mark in re.findall(r"<[^|>]*", text) if mark not in allowed]
         failures += [f"{answer!r}: {found[:2]}"] if found else []
     attack.report("answers and titles in Slack: mentions, foreign links", len(answers), failures)
@@ -171,7 +299,10 @@ def crafted(foreign: str) -> list[str]:
         f"\\` {picture} `",
         f"| a ` | b |\n|---|---|\n| {picture} ` | `\\\\|{picture}` |",
         f"![x][k]\n\n[k]: {foreign}/r.png",
-        f'<img src="{foreign}/h.png"> <a href="{foreign}/a">a</a> <iframe src="{foreign}/f"></iframe> <script>document.title = 1</script>',
+        (
+            f'<img src="{foreign}/h.png"> <a href="{foreign}/a">a</a> <iframe src="{foreign}/f"></iframe>'
+            " <script>document.title = 1</script>"
+        ),
         f"[link]({foreign}/l) and <{foreign}/auto> and {foreign}/bare and www.evil.example and a@evil.example",
         f"http\\://evil.example www\\.evil.example :red[{picture}] $\\href{{{foreign}/k}}{{x}}$",
         f'```mermaid\nflowchart LR\n  A@{{ img: "{foreign}/m.png", label: "x", w: 60, h: 60 }} --> B\n```',
@@ -183,8 +314,17 @@ def crafted(foreign: str) -> list[str]:
 def test_a_browser_fetches_nothing_and_finds_no_foreign_link(browser: Browser, attack: Attack) -> None:
     with foreign_server() as (foreign, asked):
         answers = crafted(foreign)
-        hit = {**HITS[0], "title": f"![x]({foreign}/t.png) {foreign}/t", "heading_path": [f"<img src={foreign}/h>"], "licence": f"{foreign}/licence"}
-        hits = ({**hit, "url": f"http://127.0.0.1:1/a> ![x]({foreign}/u.png) <b"}, {**HITS[1], "url": "data:text/html,x"}, HITS[2])
+        hit = {
+            **HITS[0],
+            "title": f"![x]({foreign}/t.png) {foreign}/t",
+            "heading_path": [f"<img src={foreign}/h>"],
+            "licence": f"{foreign}/licence",
+        }
+        hits = (
+            {**hit, "url": f"http://127.0.0.1:1/a> ![x]({foreign}/u.png) <b"},
+            {**HITS[1], "url": "data:text/html,x"},
+            HITS[2],
+        )
         with (
             FakeGateway(Script(deltas=tuple(f"{answer}\n\n" for answer in answers), hits=hits, cited=())) as gateway,
             page_served_at(gateway.url) as url,
@@ -202,7 +342,8 @@ def test_a_browser_fetches_nothing_and_finds_no_foreign_link(browser: Browser, a
             assert page.title() == "ChipAlign"
             links = [str(link.get_attribute("href")) for link in page.locator("a[href]").all()]
             pictures = [
-                str(picture.evaluate("it => it.outerHTML")) for picture in page.locator("img, iframe, object, embed, video, audio[src]").all()
+                str(picture.evaluate("it => it.outerHTML"))
+                for picture in page.locator("img, iframe, object, embed, video, audio[src]").all()
             ]
             context.close()
     failures = [*asked, *(link for link in links if not link.startswith(("#", "http://127.0.0.1:1/a%3E"))), *pictures]

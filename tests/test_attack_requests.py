@@ -86,27 +86,126 @@ class Wire:
 TOOL = {"type": "function", "function": {"name": "run_sta", "parameters": {"type": "object", "properties": {}}}}
 SEEDS: list[dict[str, Any]] = [
     {"messages": [{"role": "user", "content": "hello"}]},
-    {"messages": [{"role": "user", "content": "Which command fixes antenna violations?"}], "retrieval": {"top_k": 2, "collections": ["notes"]}},
+    {
+        "messages": [{"role": "user", "content": "Which command fixes antenna violations?"}],
+        "retrieval": {"top_k": 2, "collections": ["notes"]},
+    },
     {"messages": [{"role": "user", "content": [{"type": "text", "text": "hello"}]}], "n": 2, "seed": 1, "stop": ["x"]},
     {"messages": [{"role": "user", "content": "x"}], "stream": True, "stream_options": {"include_usage": True}},
-    {"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": None, "tool_calls": []}, {"role": "tool", "content": "y"}]},
-    {"messages": [{"role": "system", "content": "x"}, {"role": "user", "content": "y"}], "tools": [TOOL], "response_format": {"type": "json_object"}},
+    {
+        "messages": [
+            {"role": "user", "content": "x"},
+            {"role": "assistant", "content": None, "tool_calls": []},
+            {"role": "tool", "content": "y"},
+        ]
+    },
+    {
+        "messages": [{"role": "system", "content": "x"}, {"role": "user", "content": "y"}],
+        "tools": [TOOL],
+        "response_format": {"type": "json_object"},
+    },
 ]
 VALUES: list[Any] = [
-    *(None, True, False, 0, -1, 1, 2**31, 10**400, 1.5, 1e308, float("nan"), float("-inf"), "", "x", "\x00", "\ud800", "\u202e", "𝒳" * 50),
-    *([], {}, [[]], {"": {}}, [None], "a b " * 500, {"type": "text"}, {"role": "user"}, [{"type": "image_url", "image_url": {"url": "data:,"}}]),
+    *(
+        None,
+        True,
+        False,
+        0,
+        -1,
+        1,
+        2**31,
+        10**400,
+        1.5,
+        1e308,
+        float("nan"),
+        float("-inf"),
+        "",
+        "x",
+        "\x00",
+        "\ud800",
+        "\u202e",
+        "𝒳" * 50,
+    ),
+    *(
+        [],
+        {},
+        [[]],
+        {"": {}},
+        [None],
+        "a b " * 500,
+        {"type": "text"},
+        {"role": "user"},
+        [{"type": "image_url", "image_url": {"url": "data:,"}}],
+    ),
 ]
 METHODS = ["GET", "POST", "PUT", "HEAD", "OPTIONS", "TRACE", "CONNECT", "get", "X" * 500, "PRI", "M-SEARCH", "("]
 PATHS = [
-    *("/v1/chat/completions", "/v1/models", "/v1/models/x", "/sources/0", "/health", "/ready", "/metrics", "*", "http://evil.example/v1/models"),
-    *("//", "/%00", "/%", "/%ff%fe", "/..;/", "/" + "a" * 3000, "/?" + "&" * 500, "/sources/%2e%2e%2f", "/v1/models/%0d%0aX:1", "evil:80", "/#"),
+    *(
+        "/v1/chat/completions",
+        "/v1/models",
+        "/v1/models/x",
+        "/sources/0",
+        "/health",
+        "/ready",
+        "/metrics",
+        "*",
+        "http://evil.example/v1/models",
+    ),
+    *(
+        "//",
+        "/%00",
+        "/%",
+        "/%ff%fe",
+        "/..;/",
+        "/" + "a" * 3000,
+        "/?" + "&" * 500,
+        "/sources/%2e%2e%2f",
+        "/v1/models/%0d%0aX:1",
+        "evil:80",
+        "/#",
+    ),
 ]
 FIELDS = [
-    *("Content-Length: 5", "Content-Length: -1", "Content-Length: 5, 6", "Content-Length: " + "9" * 30, "Content-Length: 0x5", "Content-Length:"),
-    *("Transfer-Encoding: chunked", "Transfer-Encoding: gzip, chunked", "Transfer-Encoding : chunked", "transfer-encoding: Chunked, identity"),
-    *("Expect: 100-continue", "Expect: x", "Connection: close", "Connection: upgrade", "Upgrade: websocket", "Upgrade: h2c", "Cookie: \xff\xfe"),
-    *("Authorization: Bearer", "Authorization: " + "x" * 999, "X-Request-Id: \x7f\x1b[2J", "Origin: null", "Host: evil", " folded: 1", "no colon"),
-    *("Content-Type: application/json; charset=\xff", "Content-Encoding: gzip", "Range: bytes=0-", "X:" + " " * 5000, "Accept: */*", "\x00: 1"),
+    *(
+        "Content-Length: 5",
+        "Content-Length: -1",
+        "Content-Length: 5, 6",
+        "Content-Length: " + "9" * 30,
+        "Content-Length: 0x5",
+        "Content-Length:",
+    ),
+    *(
+        "Transfer-Encoding: chunked",
+        "Transfer-Encoding: gzip, chunked",
+        "Transfer-Encoding : chunked",
+        "transfer-encoding: Chunked, identity",
+    ),
+    *(
+        "Expect: 100-continue",
+        "Expect: x",
+        "Connection: close",
+        "Connection: upgrade",
+        "Upgrade: websocket",
+        "Upgrade: h2c",
+        "Cookie: \xff\xfe",
+    ),
+    *(
+        "Authorization: Bearer",
+        "Authorization: " + "x" * 999,
+        "X-Request-Id: \x7f\x1b[2J",
+        "Origin: null",
+        "Host: evil",
+        " folded: 1",
+        "no colon",
+    ),
+    *(
+        "Content-Type: application/json; charset=\xff",
+        "Content-Encoding: gzip",
+        "Range: bytes=0-",
+        "X:" + " " * 5000,
+        "Accept: */*",
+        "\x00: 1",
+    ),
 ]
 CHUNKS = [
     b"2\r\n{}\r\n0\r\n\r\n",
@@ -127,7 +226,10 @@ def mutate(value: Any, rng: random.Random) -> Any:
         if change < 0.1:
             return {name: each for name, each in value.items() if name != key}
         if change < 0.2:
-            return {**value, rng.choice(["", "messages", "model", "max_tokens", "top_p", "\n", "retrieval"]): rng.choice(VALUES)}
+            return {
+                **value,
+                rng.choice(["", "messages", "model", "max_tokens", "top_p", "\n", "retrieval"]): rng.choice(VALUES),
+            }
         return {**value, key: mutate(value[key], rng)}
     if isinstance(value, list) and value and rng.random() < 0.85:
         place = rng.randrange(len(value))
@@ -159,7 +261,10 @@ def chat_bytes(body: bytes) -> bytes:
 
 
 def mutated_body(rng: random.Random) -> bytes:
-    """A body of JSON that is wrong somewhere, or bytes that once were JSON. One in ten may be searched; the others need no passage."""
+    """A body of JSON that is wrong somewhere, or bytes that once were JSON.
+
+    One in ten may be searched; the others need no passage.
+    """
     seed = rng.choice(SEEDS)
     if rng.random() < 0.9:
         seed = {**seed, "retrieval": {"enabled": False}}
@@ -175,7 +280,11 @@ def mutated_head(rng: random.Random) -> bytes:
     fields = ["Host: localhost", "Content-Type: application/json", *rng.sample(FIELDS, rng.randint(0, 4))]
     rng.shuffle(fields)
     end = rng.choice(["\r\n\r\n", "\r\n\r\n", "\n\n", "\r\n"])
-    request = "\r\n".join([line, *fields]).encode("latin-1") + end.encode() + rng.choice([b"", b'{"messages": []}', rng.choice(CHUNKS)])
+    request = (
+        "\r\n".join([line, *fields]).encode("latin-1")
+        + end.encode()
+        + rng.choice([b"", b'{"messages": []}', rng.choice(CHUNKS)])
+    )
     return mutate_bytes(request, rng) if rng.random() < 0.3 else request
 
 
@@ -207,7 +316,9 @@ def test_no_mutated_request_gets_a_5xx_a_traceback_or_a_hang(
             failures += statuses_of(left_open)
             left_open.clear()
     failures += statuses_of(left_open)
-    failures += [record.getMessage()[:300] for record in caplog.records if record.exc_info or record.levelno >= logging.ERROR]
+    failures += [
+        record.getMessage()[:300] for record in caplog.records if record.exc_info or record.levelno >= logging.ERROR
+    ]
     caplog.clear()
     assert answered > tries / 2
     assert httpx.get(f"{gateway}/health", timeout=PATIENCE_S).status_code == 200
@@ -252,12 +363,35 @@ GOOD = [
         "127.1.2.3:80",
         "a.localhost",
     ),
-    *("chat.example", "chat.example:443", "CHAT.example", "proxy.example", "proxy.example.:8", "[0:0:0:0:0:0:0:1]", "[::ffff:127.0.0.1]:PORT"),
+    *(
+        "chat.example",
+        "chat.example:443",
+        "CHAT.example",
+        "proxy.example",
+        "proxy.example.:8",
+        "[0:0:0:0:0:0:0:1]",
+        "[::ffff:127.0.0.1]:PORT",
+    ),
     *("localhost:", "x.y.localhost:PORT", "127.255.255.254"),
 ]
 EVIL = [
-    *("evil.example", "rebind.evil.example:PORT", "localhost.evil.example", "127.0.0.1.evil.example", "evil.example.", "notlocalhost", "localhostx"),
-    *("chat.example.evil.example", "xchat.example", "chat-example", "chat.example@evil.example", "evil.example@localhost", "localhost@evil.example"),
+    *(
+        "evil.example",
+        "rebind.evil.example:PORT",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example",
+        "evil.example.",
+        "notlocalhost",
+        "localhostx",
+    ),
+    *(
+        "chat.example.evil.example",
+        "xchat.example",
+        "chat-example",
+        "chat.example@evil.example",
+        "evil.example@localhost",
+        "localhost@evil.example",
+    ),
     *(
         "localhost evil.example",
         "localhost,evil.example",
@@ -280,7 +414,17 @@ EVIL = [
         "::1",
         "[]",
     ),
-    *("0x7f.1", "2130706433", "127.1", "0177.0.0.1", "127.0.0.1:PORT:PORT", "localhost:80x", "localhost:-1", "%6cocalhost", "lo\xe7alhost"),
+    *(
+        "0x7f.1",
+        "2130706433",
+        "127.1",
+        "0177.0.0.1",
+        "127.0.0.1:PORT:PORT",
+        "localhost:80x",
+        "localhost:-1",
+        "%6cocalhost",
+        "lo\xe7alhost",
+    ),
 ]
 PAGES_GOOD = [
     "http://127.0.0.1:PORT",
@@ -339,7 +483,17 @@ def test_foreign_names_and_pages_read_nothing_and_own_ones_do(attack: Attack, na
 
 def test_no_made_up_name_is_taken_for_one_of_ours(attack: Attack, named_gateway: str) -> None:
     rng, wire, failures = random.Random(421), Wire(named_gateway), []
-    parts = [*"abz019.-_:@[]#?/\\% ", "localhost", "127.0.0.1", "chat.example", "proxy.example", "evil.example", "::1", "0", "xn--"]
+    parts = [
+        *"abz019.-_:@[]#?/\\% ",
+        "localhost",
+        "127.0.0.1",
+        "chat.example",
+        "proxy.example",
+        "evil.example",
+        "::1",
+        "0",
+        "xn--",
+    ]
     tries = attack.times(300, full=5_000)
     for _ in range(tries):
         host = "".join(rng.choices(parts, k=rng.randint(1, 4)))
@@ -367,7 +521,14 @@ def is_ours(host: str) -> bool:
 def slow_clients(wire: Wire, count: int) -> Iterator[list[socket.socket]]:
     """Connections that hold what they can: silent ones, unfinished heads, and bodies that never come after an answer."""
     begun = b"GET /health HTTP/1.1\r\nHost: localhost\r\n"
-    starts = [b"", b"G", begun, begun + b"X: " + b"a" * 30_000, begun + b"X: 1\r\n" * 4_000, begun + b"Content-Length: 99\r\n\r\n{"]
+    starts = [
+        b"",
+        b"G",
+        begun,
+        begun + b"X: " + b"a" * 30_000,
+        begun + b"X: 1\r\n" * 4_000,
+        begun + b"Content-Length: 99\r\n\r\n{",
+    ]
     with ExitStack() as stack:
         connections = [stack.enter_context(wire.open()) for _ in range(count)]
         for number, connection in enumerate(connections):
@@ -375,7 +536,9 @@ def slow_clients(wire: Wire, count: int) -> Iterator[list[socket.socket]]:
         yield connections
 
 
-def test_slow_clients_are_closed_in_time_while_others_are_answered(attack: Attack, gateway_at: Gateway, engine: FakeEngine) -> None:
+def test_slow_clients_are_closed_in_time_while_others_are_answered(
+    attack: Attack, gateway_at: Gateway, engine: FakeEngine
+) -> None:
     count, failures = attack.times(120, full=1_500), []
     with gateway_at(engine.url, header_timeout_s=0.8, write_timeout_s=0.8, max_header_kb=32) as url:
         wire = Wire(url)
@@ -405,7 +568,9 @@ def dripped_to_its_end(connection: socket.socket) -> bool:
     return True
 
 
-def test_clients_that_never_read_free_the_engine_and_keep_nobody_waiting(attack: Attack, gateway_at: Gateway, engine: FakeEngine) -> None:
+def test_clients_that_never_read_free_the_engine_and_keep_nobody_waiting(
+    attack: Attack, gateway_at: Gateway, engine: FakeEngine
+) -> None:
     count = attack.times(3, full=20)
     engine.script = EngineScript(answer=("word " * 20_000,) * 200)  # 20 MB each, more than all buffers hold
     body = json.dumps({**SEEDS[0], "stream": True, "stop": ["the end"]}).encode()  # with which no loop is cut

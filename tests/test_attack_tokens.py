@@ -1,4 +1,6 @@
-"""Texts that are far too long, JSON that is deep or wide, and chat templates that never end: a refusal, at a bounded cost."""
+"""Texts that are far too long, JSON that is deep or wide, and chat templates that never end: a refusal, at a bounded
+cost.
+"""
 
 from __future__ import annotations
 
@@ -143,7 +145,10 @@ def test_clients_that_leave_have_no_work_done_for_them(
             f"{url}/v1/chat/completions", json={"messages": [{"role": "user", "content": "hello"}]}, trust_env=False
         )
         counted.clear()
-        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = (
+            "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: "
+            f"application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
         for _ in range(many):
             with socket.create_connection((host, int(port))) as connection:
                 connection.sendall(head.encode() + body)

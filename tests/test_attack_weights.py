@@ -1,7 +1,8 @@
-"""Weights that somebody else wrote, with harm in mind or broken on the way: each is read right or refused in a sentence.
+"""Weights that somebody else wrote, with harm in mind or broken on the way: each is read right or refused in a
+sentence.
 
-What is merged, looked at and served is tried here with files that lie: sizes, names, types, patterns, pipes. Nothing else is ever raised,
-nothing takes long, nothing is left behind.
+What is merged, looked at and served is tried here with files that lie: sizes, names, types, patterns, pipes. Nothing
+else is ever raised, nothing takes long, nothing is left behind.
 """
 
 from __future__ import annotations
@@ -42,7 +43,12 @@ from tests.tiny_models import make_recipe, read_tensors, rewrite_config, write_a
 
 SECONDS = 20.0  # no try takes as long; a hang does
 TINY: dict[str, Any] = {"vocab_size": 16, "num_hidden_layers": 1, "hidden_size": 8, "intermediate_size": 8}
-WEIGHTS, INDEX, CONFIG, ADAPTER_CONFIG = "model.safetensors", "model.safetensors.index.json", "config.json", "adapter_config.json"
+WEIGHTS, INDEX, CONFIG, ADAPTER_CONFIG = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "config.json",
+    "adapter_config.json",
+)
 ESCAPES = "\x1b[2J\x07\n\r\u202e\u2066"
 Try = Callable[[], object]
 
@@ -88,12 +94,17 @@ def refusal(attempt: Try) -> str:
 
 
 @pytest.mark.attack
-def test_mutated_safetensors_are_merged_right_or_refused(tmp_path: Path, parents: tuple[Path, Path], attack: Attack) -> None:
+def test_mutated_safetensors_are_merged_right_or_refused(
+    tmp_path: Path, parents: tuple[Path, Path], attack: Attack
+) -> None:
     chip, _ = parents
     raw, dice = (chip / WEIGHTS).read_bytes(), random.Random(11)
     header = 8 + int.from_bytes(raw[:8], "little")
     names, tries, failures, refused = set(read_tensors(chip)), attack.times(500, full=5_000), list[str](), 0
-    merged, looked = (lambda: run(make_recipe(*parents), tmp_path / "out")), (lambda: look(make_recipe(*parents), tmp_path / "home"))
+    merged, looked = (
+        (lambda: run(make_recipe(*parents), tmp_path / "out")),
+        (lambda: look(make_recipe(*parents), tmp_path / "home")),
+    )
     for number in range(tries):
         mutate = MUTATORS[number % len(MUTATORS)]
         near = raw[: header + 32]
@@ -131,8 +142,18 @@ def write_gguf(path: Path) -> Path:
     writer.add_token_merges(["a b"])
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
-    shapes = {"token_embd": (len(tokens), width), "output_norm": (width,), "blk.0.attn_norm": (width,), "blk.0.ffn_norm": (width,)}
-    shapes |= {"blk.0.attn_q": (width, width), "blk.0.attn_k": (16, width), "blk.0.attn_v": (16, width), "blk.0.attn_output": (width, width)}
+    shapes = {
+        "token_embd": (len(tokens), width),
+        "output_norm": (width,),
+        "blk.0.attn_norm": (width,),
+        "blk.0.ffn_norm": (width,),
+    }
+    shapes |= {
+        "blk.0.attn_q": (width, width),
+        "blk.0.attn_k": (16, width),
+        "blk.0.attn_v": (16, width),
+        "blk.0.attn_output": (width, width),
+    }
     shapes |= {"blk.0.ffn_gate": (64, width), "blk.0.ffn_up": (64, width), "blk.0.ffn_down": (width, 64)}
     for name, shape in shapes.items():
         writer.add_tensor(f"{name}.weight", dice.normal(0, 0.1, shape).astype(np.float32))
@@ -146,7 +167,22 @@ def write_gguf(path: Path) -> Path:
 def lie_in_gguf(raw: bytes, dice: random.Random) -> bytes:
     """One number of the header, wherever one may stand, replaced by what a liar would write there."""
     at, letter = dice.randrange(4, len(raw) - 8), dice.choice("IQ")
-    lie = dice.choice([0, 1, 2, 8, 9, 255, 1024, 2**20, 2**31 - 1, 2**31, 2**32 - 1, *([2**40, 2**62, 2**63, 2**64 - 1] if letter == "Q" else [])])
+    lie = dice.choice(
+        [
+            0,
+            1,
+            2,
+            8,
+            9,
+            255,
+            1024,
+            2**20,
+            2**31 - 1,
+            2**31,
+            2**32 - 1,
+            *([2**40, 2**62, 2**63, 2**64 - 1] if letter == "Q" else []),
+        ]
+    )
     return raw[:at] + struct.pack(f"<{letter}", lie) + raw[at + struct.calcsize(f"<{letter}") :]
 
 
@@ -170,12 +206,17 @@ def test_mutated_gguf_files_are_converted_whole_or_refused(tmp_path: Path, attac
         mutate = mutators[number % len(mutators)]
         bad.write_bytes(mutate(raw, dice) if mutate is cut_off else mutate(raw[:data], dice) + raw[data:])
         wrong, sentence = outcome(lambda: read_gguf(bad))
-        if not wrong and not sentence and left:  # the library, which takes a tenth of a second or more, is given those that pass
+        # The library, which takes a tenth of a second or more, is given those that pass
+        if not wrong and not sentence and left:
             left -= 1
             with Resolver(tmp_path, MergeSettings(tmp_path / "home"), say=lambda text: None) as resolver:
                 wrong, sentence = outcome(partial(resolver.dequantise, bad))
             made = list((tmp_path / "home" / "models").iterdir())
-            if wrong is None and not sentence and sum(tensor.numel() for tensor in read_tensors(made[0]).values()) != elements:
+            if (
+                wrong is None
+                and not sentence
+                and sum(tensor.numel() for tensor in read_tensors(made[0]).values()) != elements
+            ):
                 wrong = "a model of another size"
             if sentence and made:
                 wrong = f"left behind {made}"
@@ -190,7 +231,9 @@ def test_a_gguf_model_with_a_tensor_missing_is_not_made_up_of_random_numbers(tmp
     raw = write_gguf(tmp_path / "whole.gguf").read_bytes()
     (tmp_path / "other.gguf").write_bytes(raw.replace(b"blk.0.ffn_up.weight", b"blk.0.ffn_xx.weight"))
     with Resolver(tmp_path, MergeSettings(tmp_path / "home"), say=lambda text: None) as resolver:
-        assert "it lacks 1 of the model's tensors, model.layers.0.mlp.up_proj.weight" in refusal(lambda: resolver.dequantise(tmp_path / "other.gguf"))
+        assert "it lacks 1 of the model's tensors, model.layers.0.mlp.up_proj.weight" in refusal(
+            lambda: resolver.dequantise(tmp_path / "other.gguf")
+        )
 
 
 @pytest.mark.attack
@@ -227,11 +270,29 @@ def test_changed_adapters_are_folded_or_refused(tmp_path: Path, parents: tuple[P
 
 
 WEIGHT_MAPS: list[Any] = [
-    [], {}, "x", 7, None, {"a": []}, {"a": {}}, {"a": 1}, {"a": None}, {"a": "../chat/model.safetensors"}, {"a": "/etc/passwd"}, {"a": ""},
-    {"a": "."}, {"a": "folder.safetensors"}, {"a": "pipe.safetensors"}, {"a": f"{ESCAPES}.safetensors"}, {"a": "x" * 100_000},
-    {ESCAPES: "model.safetensors"}, {"a\x00": "m.safetensors"}, {"x" * 10_000: "model.safetensors"}, {"a": "loop.safetensors"},
+    [],
+    {},
+    "x",
+    7,
+    None,
+    {"a": []},
+    {"a": {}},
+    {"a": 1},
+    {"a": None},
+    {"a": "../chat/model.safetensors"},
+    {"a": "/etc/passwd"},
+    {"a": ""},
+    {"a": "."},
+    {"a": "folder.safetensors"},
+    {"a": "pipe.safetensors"},
+    {"a": f"{ESCAPES}.safetensors"},
+    {"a": "x" * 100_000},
+    {ESCAPES: "model.safetensors"},
+    {"a\x00": "m.safetensors"},
+    {"x" * 10_000: "model.safetensors"},
+    {"a": "loop.safetensors"},
     {"a": "\ud800.safetensors"},
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("weight_map", WEIGHT_MAPS, ids=lambda value: repr(value)[:30])
@@ -250,7 +311,9 @@ def test_an_index_that_leads_elsewhere_is_one_sentence_before_merging_and_before
     assert all(problem.isprintable() and len(problem) < 500 for problem in problems)
 
 
-@pytest.mark.parametrize("content", [b"[" * 1_000_000, b'{"weight_map":' * 100_000, b"\x00" * 1000, b"{}", b'{"weight_map": {"a": NaN}}'])
+@pytest.mark.parametrize(
+    "content", [b"[" * 1_000_000, b'{"weight_map":' * 100_000, b"\x00" * 1000, b"{}", b'{"weight_map": {"a": NaN}}']
+)
 def test_an_index_that_is_no_index_is_one_sentence(tmp_path: Path, parents: tuple[Path, Path], content: bytes) -> None:
     (parents[0] / WEIGHTS).unlink()
     (parents[0] / INDEX).write_bytes(content)
@@ -258,8 +321,13 @@ def test_an_index_that_is_no_index_is_one_sentence(tmp_path: Path, parents: tupl
     assert len(list(weight_problems(parents[0]))) == 1
 
 
-@pytest.mark.parametrize("name", [CONFIG, WEIGHTS, "tokenizer.json", "chat_template.jinja", "generation_config.json", ADAPTER_CONFIG, "model.gguf"])
-def test_a_pipe_or_a_device_in_place_of_a_file_is_not_waited_for(tmp_path: Path, parents: tuple[Path, Path], name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [CONFIG, WEIGHTS, "tokenizer.json", "chat_template.jinja", "generation_config.json", ADAPTER_CONFIG, "model.gguf"],
+)
+def test_a_pipe_or_a_device_in_place_of_a_file_is_not_waited_for(
+    tmp_path: Path, parents: tuple[Path, Path], name: str
+) -> None:
     adapter = write_adapter(tmp_path / "adapter", parents[0], seed=3)
     folder = adapter if name == ADAPTER_CONFIG else parents[0]
     for make in (os.mkfifo, lambda path: path.symlink_to("/dev/zero"), Path.mkdir):
@@ -324,18 +392,30 @@ def hostile_configs() -> Iterator[tuple[str, bytes]]:
     yield "large", b'{"a": "' + b"x" * 3_000_000 + b'"}'
     yield "twice", b'{"model_type": "llama", "model_type": "qwen"}'
     yield "number", b'{"vocab_size": ' + b"9" * 10_000 + b"}"
-    yield "escapes", json.dumps({"model_type": ESCAPES, "architectures": [ESCAPES], "rope_scaling": {ESCAPES: 1}}).encode()
+    yield (
+        "escapes",
+        json.dumps({"model_type": ESCAPES, "architectures": [ESCAPES], "rope_scaling": {ESCAPES: 1}}).encode(),
+    )
     yield (
         "types",
-        json.dumps({key: [{}] for key in ("model_type", "vocab_size", "hidden_size", "rope_theta", "tie_word_embeddings", "dtype")}).encode(),
+        json.dumps(
+            {
+                key: [{}]
+                for key in ("model_type", "vocab_size", "hidden_size", "rope_theta", "tie_word_embeddings", "dtype")
+            }
+        ).encode(),
     )
     yield "nothing", b""
     yield "text", b'"config"'
     yield "UTF-16", "{}".encode("utf-16")
 
 
-@pytest.mark.parametrize(("name", "content"), list(hostile_configs()), ids=lambda value: value if isinstance(value, str) else "")
-def test_configs_of_any_content_are_one_sentence_or_looked_through(tmp_path: Path, parents: tuple[Path, Path], name: str, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("name", "content"), list(hostile_configs()), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_configs_of_any_content_are_one_sentence_or_looked_through(
+    tmp_path: Path, parents: tuple[Path, Path], name: str, content: bytes
+) -> None:
     adapter = write_adapter(tmp_path / "adapter", parents[0], seed=3)
     for path in (
         parents[0] / CONFIG,
@@ -353,7 +433,14 @@ def test_configs_of_any_content_are_one_sentence_or_looked_through(tmp_path: Pat
 
 @pytest.mark.parametrize(
     "text",
-    ["a = " + "[" * 5_000, "a = " + "9" * 10_000, "[merge]\nlam = nan", "[merge]\ninclude = [1]", "\x00", "[chip]\nmodel = 'x'\nmodel = 'y'"],
+    [
+        "a = " + "[" * 5_000,
+        "a = " + "9" * 10_000,
+        "[merge]\nlam = nan",
+        "[merge]\ninclude = [1]",
+        "\x00",
+        "[chip]\nmodel = 'x'\nmodel = 'y'",
+    ],
     ids=lambda text: text[:12],
 )
 def test_a_recipe_of_any_content_is_one_sentence(tmp_path: Path, text: str) -> None:
@@ -362,7 +449,9 @@ def test_a_recipe_of_any_content_is_one_sentence(tmp_path: Path, text: str) -> N
         load_recipe(tmp_path / "r.toml")
 
 
-@pytest.mark.parametrize("ref", ["~nobody-of-this-name/x", "x" * 10_000, "a\x1b[2Jb", "../" * 2_000, "pipe.gguf", "org/name@" + "y" * 5000])
+@pytest.mark.parametrize(
+    "ref", ["~nobody-of-this-name/x", "x" * 10_000, "a\x1b[2Jb", "../" * 2_000, "pipe.gguf", "org/name@" + "y" * 5000]
+)
 def test_a_parent_of_any_name_is_one_sentence(tmp_path: Path, parents: tuple[Path, Path], ref: str) -> None:
     os.mkfifo(tmp_path / "pipe.gguf")
     recipe = Recipe(chip=ParentRef(ref), chat=ParentRef(str(parents[1])), base=tmp_path)
@@ -371,7 +460,9 @@ def test_a_parent_of_any_name_is_one_sentence(tmp_path: Path, parents: tuple[Pat
 
 def test_a_pattern_of_many_stars_is_matched_in_no_time(tmp_path: Path, parents: tuple[Path, Path]) -> None:
     started = time.monotonic()
-    refusal(lambda: look(make_recipe(*parents, include=("*a" * 500 + "b", "model" + "*" * 2_000 + "!")), tmp_path / "home"))
+    refusal(
+        lambda: look(make_recipe(*parents, include=("*a" * 500 + "b", "model" + "*" * 2_000 + "!")), tmp_path / "home")
+    )
     assert time.monotonic() - started < SECONDS
 
 
@@ -389,7 +480,11 @@ def test_python_code_of_a_parent_is_left_out_and_said(tmp_path: Path, parents: t
     assert "custom_pipelines" not in written
     assert '"width": 3' in written
     assert not list((tmp_path / "out").glob("*.py"))
-    assert json.loads((tmp_path / "out" / REPORT).read_text())["code_left_out"] == ["config.json", "generation_config.json", "tokenizer_config.json"]
+    assert json.loads((tmp_path / "out" / REPORT).read_text())["code_left_out"] == [
+        "config.json",
+        "generation_config.json",
+        "tokenizer_config.json",
+    ]
     assert "Python code of the parents' own" in (tmp_path / "out" / "README.md").read_text()
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -408,7 +503,9 @@ def test_an_architecture_of_code_alone_is_said(tmp_path: Path, parents: tuple[Pa
 
     for folder in parents:
         rewrite_config(folder, auto_map={"AutoConfig": "x.Y"}, model_type="evil_one")
-    merge_parents(make_recipe(*parents), tmp_path / "out", MergeSettings(tmp_path / "home"), render_card, watcher=Listener())
+    merge_parents(
+        make_recipe(*parents), tmp_path / "out", MergeSettings(tmp_path / "home"), render_card, watcher=Listener()
+    )
     assert any("transformers has no architecture 'evil_one' itself" in text for text in said)
 
 
@@ -426,7 +523,17 @@ def test_names_of_others_are_literal_in_the_card(tmp_path: Path, parents: tuple[
 
 @pytest.mark.parametrize(
     "line",
-    ["[]", "7", '"x"', '{"name": 1}', "{}", "[" * 100_000, '{"name": "t", "shape": [1e9], "theta": {}}', "\x00", '{"key": "k"}'],
+    [
+        "[]",
+        "7",
+        '"x"',
+        '{"name": 1}',
+        "{}",
+        "[" * 100_000,
+        '{"name": "t", "shape": [1e9], "theta": {}}',
+        "\x00",
+        '{"key": "k"}',
+    ],
     ids=lambda line: line[:12],
 )
 def test_a_journal_that_was_tampered_with_is_a_clean_start(tmp_path: Path, line: str) -> None:
@@ -467,22 +574,41 @@ def test_a_staging_folder_that_is_a_link_is_not_written_through(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("place", ["/", "x" * 300, "file/inside"])
-def test_an_output_that_is_no_place_for_a_folder_is_one_sentence(tmp_path: Path, parents: tuple[Path, Path], place: str) -> None:
+def test_an_output_that_is_no_place_for_a_folder_is_one_sentence(
+    tmp_path: Path, parents: tuple[Path, Path], place: str
+) -> None:
     (tmp_path / "file").write_text("kept")
-    refusal(lambda: merge_parents(make_recipe(*parents), tmp_path / place, MergeSettings(tmp_path / "home"), render_card))
+    refusal(
+        lambda: merge_parents(make_recipe(*parents), tmp_path / place, MergeSettings(tmp_path / "home"), render_card)
+    )
     assert (tmp_path / "file").read_text() == "kept"
 
 
 @pytest.mark.attack
-def test_changed_reports_are_verified_as_false_or_refused(tmp_path: Path, parents: tuple[Path, Path], attack: Attack) -> None:
+def test_changed_reports_are_verified_as_false_or_refused(
+    tmp_path: Path, parents: tuple[Path, Path], attack: Attack
+) -> None:
     run(make_recipe(*parents), tmp_path / "out")
-    raw, dice, tries, failures = (tmp_path / "out" / REPORT).read_bytes(), random.Random(14), attack.times(200, full=2_000), list[str]()
+    raw, dice, tries, failures = (
+        (tmp_path / "out" / REPORT).read_bytes(),
+        random.Random(14),
+        attack.times(200, full=2_000),
+        list[str](),
+    )
     for number in range(tries):
-        (tmp_path / "out" / REPORT).write_bytes(dice.choice([change_value, change_value, flip_bytes, cut_off])(raw, dice))
+        (tmp_path / "out" / REPORT).write_bytes(
+            dice.choice([change_value, change_value, flip_bytes, cut_off])(raw, dice)
+        )
         options = VerifyOptions(sample=0 if number % 4 else None)
-        wrong, _ = outcome(partial(verify_checkpoint, tmp_path / "out", options, MergeSettings(tmp_path / "home"), lambda text: None))
+        wrong, _ = outcome(
+            partial(verify_checkpoint, tmp_path / "out", options, MergeSettings(tmp_path / "home"), lambda text: None)
+        )
         if wrong is None and number % 10 == 0:
-            wrong, _ = outcome(lambda: merge_parents(make_recipe(*parents), tmp_path / "out", MergeSettings(tmp_path / "home"), render_card))
+            wrong, _ = outcome(
+                lambda: merge_parents(
+                    make_recipe(*parents), tmp_path / "out", MergeSettings(tmp_path / "home"), render_card
+                )
+            )
         failures += [f"{number}: {wrong}"] if wrong else []
     attack.report("changed reports", tries, failures)
 
@@ -497,7 +623,9 @@ def test_an_adapter_whose_pattern_would_hang_is_refused_at_once(tmp_path: Path, 
     assert time.monotonic() - started < SECONDS
 
 
-def test_no_login_and_no_token_stands_in_a_message(tmp_path: Path, parents: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_login_and_no_token_stands_in_a_message(
+    tmp_path: Path, parents: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
     settings = MergeSettings(tmp_path / "home", hub_endpoint=f"http://engineer:secret@127.0.0.1:{free_port()}")

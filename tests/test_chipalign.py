@@ -24,11 +24,9 @@ def test_help_lists_every_command_and_each_one_exists() -> None:
 @pytest.mark.parametrize("name", [*chipalign.COMMANDS, *(f"eval {name}" for name in chipalign.EVALUATIONS)])
 def test_the_help_of_a_command_imports_no_heavy_library(name: str) -> None:
     code = (
-        "import sys, chipalign\n"
-        f"try: assert chipalign.main([*{name!r}.split(), '--help']) == 0\n"
-        "except SystemExit as leaving: assert leaving.code == 0\n"
-        "heavy = {'torch', 'transformers', 'faiss', 'sentence_transformers', 'streamlit', 'openai', 'uvicorn', 'nltk'} & set(sys.modules)\n"
-        "assert not heavy, heavy\n"
+        f"import sys, chipalign\ntry: assert chipalign.main([*{name!r}.split(), '--help']) == 0\nexcept SystemExit as "
+        "leaving: assert leaving.code == 0\nheavy = {'torch', 'transformers', 'faiss', 'sentence_transformers', "
+        "'streamlit', 'openai', 'uvicorn', 'nltk'} & set(sys.modules)\nassert not heavy, heavy\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -54,7 +52,10 @@ def test_eval_lists_every_evaluation_and_each_one_exists() -> None:
 def test_an_unknown_evaluation_is_one_line_and_exit_2() -> None:
     done = run("eval", "frobnicate")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"chipalign eval: there is no command 'frobnicate'; the commands are {', '.join(chipalign.EVALUATIONS)}.\n"
+    assert (
+        done.stderr
+        == f"chipalign eval: there is no command 'frobnicate'; the commands are {', '.join(chipalign.EVALUATIONS)}.\n"
+    )
 
 
 def test_no_command_shows_the_usage_and_exit_2() -> None:

@@ -1,7 +1,7 @@
 """data/eval/answers.jsonl: the questions are well-formed, and their facts stand in the documents that they name.
 
-The handbook is always read. The pinned corpora are not in the repository: their sentences are checked where CHIPALIGN_MIRROR names a folder with
-their archives, and only the form of the references elsewhere.
+The handbook is always read. The pinned corpora are not in the repository: their sentences are checked where
+CHIPALIGN_MIRROR names a folder with their archives, and only the form of the references elsewhere.
 """
 
 import json
@@ -59,16 +59,24 @@ def problem_of(source: dict[str, Any], path: Path) -> str:
     headings = {parsed.title, *(heading for block in parsed.blocks for heading in block.heading_path)}
     if one_line(source["evidence"]) not in text:
         return f"{source['path']} does not say: {source['evidence']}"
-    return "" if source.get("heading", parsed.title) in headings else f"{source['path']} has no heading {source['heading']}"
+    return (
+        ""
+        if source.get("heading", parsed.title) in headings
+        else f"{source['path']} has no heading {source['heading']}"
+    )
 
 
 def test_rows_have_exactly_the_keys_in_order() -> None:
     for row in ROWS:
         keys = ["id", "question", "kind", "split", "answerable", "facts", "forbidden", "sources"]
         assert [key for key in row if key != "messages"] == keys, row["id"]
-        assert ("messages" in row) == (row["kind"] == "follow-up" or (row["kind"] == "unanswerable" and "messages" in row))
+        assert ("messages" in row) == (
+            row["kind"] == "follow-up" or (row["kind"] == "unanswerable" and "messages" in row)
+        )
         assert row["kind"] in KINDS
-        assert row["answerable"] == (row["kind"] != "unanswerable") == bool(row["sources"]) == bool(row["forbidden"]), row["id"]
+        assert row["answerable"] == (row["kind"] != "unanswerable") == bool(row["sources"]) == bool(row["forbidden"]), (
+            row["id"]
+        )
 
 
 def test_there_are_enough_questions_of_every_kind_and_collection() -> None:
@@ -92,7 +100,9 @@ def test_pasted_logs_have_several_lines_and_other_questions_one() -> None:
     for row in ROWS:
         lines = row["question"].splitlines()
         assert row["question"] == row["question"].strip()
-        assert 5 <= len(lines) <= 45 if row["kind"] == "log" else len(lines) == 1 or row["kind"] == "unanswerable", row["id"]
+        assert 5 <= len(lines) <= 45 if row["kind"] == "log" else len(lines) == 1 or row["kind"] == "unanswerable", row[
+            "id"
+        ]
 
 
 def test_follow_ups_come_after_whole_turns() -> None:
@@ -102,8 +112,14 @@ def test_follow_ups_come_after_whole_turns() -> None:
 
 
 def test_no_question_is_asked_twice() -> None:
-    words = {question.id: frozenset(re.findall(r"[a-z0-9_]+", question.asked.lower())) for question in QUESTIONS.values()}
-    twice = [(a, b) for a, b in combinations(words, 2) if len(words[a] & words[b]) / len(words[a] | words[b]) >= SAME_QUESTION]
+    words = {
+        question.id: frozenset(re.findall(r"[a-z0-9_]+", question.asked.lower())) for question in QUESTIONS.values()
+    }
+    twice = [
+        (a, b)
+        for a, b in combinations(words, 2)
+        if len(words[a] & words[b]) / len(words[a] | words[b]) >= SAME_QUESTION
+    ]
     assert twice == []
 
 
@@ -130,12 +146,19 @@ def test_the_corpora_say_what_the_sources_quote(tmp_path: Path) -> None:
 @pytest.mark.parametrize("row", ANSWERABLE, ids=lambda row: row["id"])
 def test_the_evidence_as_an_answer_gets_full_marks(row: dict[str, Any]) -> None:
     verdict = measure(QUESTIONS[row["id"]], evidence(row), [evidence(row)], "stop")
-    assert (verdict["missing_facts"], verdict["forbidden_claims"], verdict["refused"], verdict["unknown_names"]) == ([], [], False, [])
+    assert (verdict["missing_facts"], verdict["forbidden_claims"], verdict["refused"], verdict["unknown_names"]) == (
+        [],
+        [],
+        False,
+        [],
+    )
     assert verdict["measures"]["complete"] == 1.0
 
 
 def test_a_question_said_back_is_never_a_whole_answer() -> None:
-    parroted = [question.id for question in QUESTIONS.values() if question.answerable and not missing(question, question.asked)]
+    parroted = [
+        question.id for question in QUESTIONS.values() if question.answerable and not missing(question, question.asked)
+    ]
     assert parroted == []
 
 
@@ -147,7 +170,10 @@ def test_no_handbook_article_that_answers_a_question_makes_a_forbidden_claim() -
     for row in ANSWERABLE:
         for source in (source for source in row["sources"] if source["collection"] == "handbook"):
             text = (HANDBOOK / source["path"]).read_text(encoding="utf-8")
-            assert measure(QUESTIONS[row["id"]], text, [], "stop")["forbidden_claims"] == [], (row["id"], source["path"])
+            assert measure(QUESTIONS[row["id"]], text, [], "stop")["forbidden_claims"] == [], (
+                row["id"],
+                source["path"],
+            )
 
 
 @pytest.mark.parametrize(

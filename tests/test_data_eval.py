@@ -1,7 +1,8 @@
-"""data/eval: the retrieval questions over the handbook, Yosys, OpenSTA and ORFS documentation, and the unanswerable ones, are well-formed.
+"""data/eval: the retrieval questions over the handbook, Yosys, OpenSTA and ORFS documentation, and the unanswerable
+ones, are well-formed.
 
-References into the handbook are followed through the real parser. The pinned corpora are not in the repository, so of references
-into them only the form is checked: a path that the corpus selects and a heading as the parser gives it.
+References into the handbook are followed through the real parser. The pinned corpora are not in the repository, so of
+references into them only the form is checked: a path that the corpus selects and a heading as the parser gives it.
 """
 
 import json
@@ -21,13 +22,15 @@ ROOT = Path(__file__).parent.parent
 EVAL = ROOT / "data" / "eval"
 HANDBOOK = ROOT / "data" / "handbook"
 COLLECTIONS = ("handbook", "yosys", "opensta", "orfs")
-# `code`, $cell, -option, %action, ns::name, snake_case, ACRONYM or CODE-0001, camelCase, file.tcl; a hyphen inside a word ("read-only") is none.
+# `code`, $cell, -option, %action, ns::name, snake_case, ACRONYM or CODE-0001, camelCase, file.tcl; a hyphen inside a
+# word ("read-only") is none.
 IDENTIFIER = re.compile(
     r"`[^`]+`|\$_?\w+|(?<![\w-])--?[a-z]\w*(?:-\w+)*|%\w+\*?|\w+::\w+|\w*_\w+"
     r"|\b[A-Z]{2,}[A-Z0-9]*(?:-\d+)?\b|\b[a-z]+[A-Z]\w*|\b[A-Z][a-z]+[A-Z]\w*|\w+\.\w{2,4}\b"
 )
 ACRONYM = re.compile(r"[A-Z0-9]+")  # RAM, VDD: words of the trade, they name no command
-SAME_QUESTION = 0.7  # share of common words; different questions of a few words ("What is WNS?", "What is TNS?") reach about 0.5
+# Share of common words; different questions of a few words ("What is WNS?", "What is TNS?") reach about 0.5
+SAME_QUESTION = 0.7
 
 
 def read_rows(name: str) -> list[dict[str, Any]]:
@@ -70,7 +73,10 @@ def overlap(left: frozenset[str], right: frozenset[str]) -> float:
 @pytest.mark.parametrize("collection", COLLECTIONS)
 def test_answerable_rows_have_exactly_the_keys_in_order(collection: str) -> None:
     for row in ROWS[collection]:
-        assert list(row) in (["question", "kind", "answerable", "references"], ["question", "kind", "answerable", "references", "any_of"]), row
+        assert list(row) in (
+            ["question", "kind", "answerable", "references"],
+            ["question", "kind", "answerable", "references", "any_of"],
+        ), row
         assert row["kind"] in ("name", "meaning")
         assert row["answerable"] is True
         assert row.get("any_of", True) is True
@@ -144,7 +150,9 @@ def test_name_questions_hold_a_name() -> None:
 
 def test_handbook_sections_hold_the_name_asked_for() -> None:
     for row in (row for row in ROWS["handbook"] if row["kind"] == "name"):
-        text = "\n".join(section_text(ref["path"], ref["heading"]) for ref in row["references"] if ref["collection"] == "handbook")
+        text = "\n".join(
+            section_text(ref["path"], ref["heading"]) for ref in row["references"] if ref["collection"] == "handbook"
+        )
         assert any(token in text for token in name_tokens(row["question"])), row["question"]
 
 

@@ -1,7 +1,8 @@
-"""data/eval/mcq.jsonl: multiple-choice chip questions are well-formed, proved by their source, and not to be guessed from their form.
+"""data/eval/mcq.jsonl: multiple-choice chip questions are well-formed, proved by their source, and not to be guessed
+from their form.
 
-The words that prove an answer are looked up in the handbook. The pinned corpora are not in the repository, so of evidence from them
-only the form is checked: a corpus with a permissive licence, and a path that it selects.
+The words that prove an answer are looked up in the handbook. The pinned corpora are not in the repository, so of
+evidence from them only the form is checked: a corpus with a permissive licence, and a path that it selects.
 """
 
 import json
@@ -20,7 +21,9 @@ from rag.corpus import load_sources
 from rag.parser import parse
 
 ROOT = Path(__file__).parent.parent
-ROWS: list[dict[str, Any]] = [json.loads(line) for line in (ROOT / "data" / "eval" / "mcq.jsonl").read_text(encoding="utf-8").splitlines()]
+ROWS: list[dict[str, Any]] = [
+    json.loads(line) for line in (ROOT / "data" / "eval" / "mcq.jsonl").read_text(encoding="utf-8").splitlines()
+]
 DOMAINS = ("scripts", "bugs", "circuits", "flow")
 PERMISSIVE = ("BSD-3-Clause", "ISC")  # text from which a shipped adapter may be trained
 GUESSED = 0.35  # most that a guess by the form of the choices may reach; chance is 0.25
@@ -137,7 +140,11 @@ def test_questions_and_choices_are_one_trimmed_line_of_readable_length() -> None
 def test_four_distinct_choices_none_of_which_names_the_others() -> None:
     for row in ROWS:
         assert len({choice.lower() for choice in row["choices"]}) == len(row["choices"]) == 4, row["question"]
-        assert not [choice for choice in row["choices"] if re.search(r"\b(all|none|both|any) of the (above|others)\b", choice.lower())]
+        assert not [
+            choice
+            for choice in row["choices"]
+            if re.search(r"\b(all|none|both|any) of the (above|others)\b", choice.lower())
+        ]
 
 
 def test_choices_of_a_question_end_alike() -> None:
@@ -154,7 +161,9 @@ def test_right_answers_are_spread_over_the_positions(domain: str) -> None:
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
-@pytest.mark.parametrize("pick", [by_length(max), by_length(min), by_shared_words], ids=["longest", "shortest", "shared words"])
+@pytest.mark.parametrize(
+    "pick", [by_length(max), by_length(min), by_shared_words], ids=["longest", "shortest", "shared words"]
+)
 def test_the_form_of_the_choices_does_not_give_the_answer_away(domain: str, pick: Pick) -> None:
     assert accuracy(ROWS, pick) < GUESSED
     assert accuracy(of_domain(domain), pick) < GUESSED
@@ -165,7 +174,9 @@ def test_the_right_choice_is_rarely_the_longest_even_where_ties_count() -> None:
 
 
 def test_baselines_share_a_tie_evenly() -> None:
-    rows = [{"question": "Which one?", "choices": ["one", "two", "ten", "seven"], "answer": answer} for answer in range(4)]
+    rows = [
+        {"question": "Which one?", "choices": ["one", "two", "ten", "seven"], "answer": answer} for answer in range(4)
+    ]
     assert by_length(min)(rows[0]) == [0, 1, 2]
     assert by_shared_words(rows[0]) == [0]
     assert accuracy(rows[:1], by_length(min)) == pytest.approx(1 / 3)
@@ -184,9 +195,19 @@ def test_no_question_is_asked_twice() -> None:
 
 
 def test_a_reworded_copy_counts_as_the_same_question() -> None:
-    assert overlap("In which unit is the delay target of `abc -D 2000` in Yosys?", "In which unit is the delay target of Yosys' `abc -D 900`?") < 1
-    assert overlap("What does an IDDQ test measure?", "what does the IDDQ test measure") < SAME_QUESTION  # short questions differ in a word soon
-    assert overlap("What does a plain IDDQ test measure on a chip?", "what does plain IDDQ test measure on a chip") > SAME_QUESTION
+    assert (
+        overlap(
+            "In which unit is the delay target of `abc -D 2000` in Yosys?",
+            "In which unit is the delay target of Yosys' `abc -D 900`?",
+        )
+        < 1
+    )
+    # Short questions differ in a word soon
+    assert overlap("What does an IDDQ test measure?", "what does the IDDQ test measure") < SAME_QUESTION
+    assert (
+        overlap("What does a plain IDDQ test measure on a chip?", "what does plain IDDQ test measure on a chip")
+        > SAME_QUESTION
+    )
 
 
 def test_subjects_are_spread_over_the_documents() -> None:

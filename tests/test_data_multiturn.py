@@ -1,4 +1,6 @@
-"""data/eval/multiturn.jsonl: each reference meets its own rules and no other answer does by chance, and what is said of tools names its source."""
+"""data/eval/multiturn.jsonl: each reference meets its own rules and no other answer does by chance, and what is said of
+tools names its source.
+"""
 
 import json
 import re
@@ -22,7 +24,13 @@ ASKED = {  # what the user says where a rule of that type checks the form of the
     "list_of": r"list",
     "code_block": r"code|[Ss]how|[Gg]ive",
 }
-EMPTY_TALK = ("I cannot answer this from the context.", "Yes.", "No.", "It depends on the technology.", "See the documentation.")
+EMPTY_TALK = (
+    "I cannot answer this from the context.",
+    "Yes.",
+    "No.",
+    "It depends on the technology.",
+    "See the documentation.",
+)
 
 
 def met(conversation: Conversation, turn: int, answer: str) -> bool:
@@ -101,13 +109,17 @@ def test_a_number_that_the_user_gives_is_that_of_the_rule() -> None:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["id"])
 def test_the_source_is_the_context_or_an_article_of_the_handbook(row: dict[str, str]) -> None:
-    assert row["source"] == "context" or (row["source"].startswith("handbook/") and (ROOT / "data" / row["source"]).is_file())
+    assert row["source"] == "context" or (
+        row["source"].startswith("handbook/") and (ROOT / "data" / row["source"]).is_file()
+    )
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["id"])
 def test_names_of_tools_in_a_reference_stand_in_its_source_or_its_context(row: dict[str, object]) -> None:
     """Options, variables of ORFS and commands with an underscore: none is made up."""
-    known = str(row["context"]) + ((ROOT / "data" / str(row["source"])).read_text(encoding="utf-8") if row["source"] != "context" else "")
+    known = str(row["context"]) + (
+        (ROOT / "data" / str(row["source"])).read_text(encoding="utf-8") if row["source"] != "context" else ""
+    )
     turns = row["turns"]
     assert isinstance(turns, list)
     text = "\n".join(turn["reference"] for turn in turns)

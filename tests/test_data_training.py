@@ -1,4 +1,6 @@
-"""data/training: questions of our own to fit and to train with are well-formed, and none nearly asks one that is measured with."""
+"""data/training: questions of our own to fit and to train with are well-formed, and none nearly asks one that is
+measured with.
+"""
 
 import json
 from collections import Counter

@@ -25,7 +25,11 @@ def settings_rows() -> dict[str, str]:
     for settings in SETTINGS:
         for item in dataclasses.fields(settings):
             name = item.metadata["env"]
-            default = "" if item.default in (dataclasses.MISSING, None, "") or name == "CHIPALIGN_HOME" else f"`{item.default}`"
+            default = (
+                ""
+                if item.default in (dataclasses.MISSING, None, "") or name == "CHIPALIGN_HOME"
+                else f"`{item.default}`"
+            )
             rows.setdefault(name, f"| `{name}` | {default} | {item.metadata['help']} |")
     return rows
 
@@ -70,10 +74,15 @@ def test_every_dependency_is_pinned() -> None:
     import tomllib
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    declared = [*project["dependencies"], *(name for extra in project["optional-dependencies"].values() for name in extra)]
+    declared = [
+        *project["dependencies"],
+        *(name for extra in project["optional-dependencies"].values() for name in extra),
+    ]
     declared.remove("chipalign[rag]")
     names = {re.split(r"[\[<>=!; ]", requirement)[0].lower().replace("_", "-") for requirement in declared}
-    pins = [line for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    pins = [
+        line for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines() if not line.startswith("#")
+    ]
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", pin) for pin in pins)
     assert names <= {pin.split("==")[0].lower().replace("_", "-") for pin in pins}
 
@@ -102,7 +111,9 @@ def test_the_glossary_explains_each_abbreviation_once() -> None:
 
 
 def test_no_tracked_file_names_a_path_of_one_machine() -> None:
-    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\0")
     suspicious = re.compile("|".join("/" + name + "/" for name in ("root", "work", "farm")))
     for name in filter(None, tracked):
         path = ROOT / name

@@ -26,7 +26,10 @@ def test_gateway_streams_role_and_hits_then_deltas_then_annotations_then_done() 
         first, *deltas, last, done = ask(gateway)
     assert first["choices"][0]["delta"] == {"role": "assistant", "content": ""}
     assert first["retrieval"]["hits"] == list(HITS)
-    assert "".join(one["choices"][0]["delta"]["content"] for one in deltas) == "Run `repair_antennas` after global routing [1]."
+    assert (
+        "".join(one["choices"][0]["delta"]["content"] for one in deltas)
+        == "Run `repair_antennas` after global routing [1]."
+    )
     assert last["choices"][0]["finish_reason"] == "stop"
     assert [annotation["number"] for annotation in last["choices"][0]["delta"]["annotations"]] == [1]
     assert done == "[DONE]"
@@ -63,12 +66,19 @@ def test_gateway_refuses_in_the_envelope_of_openai() -> None:
     with FakeGateway(Script(refusal=Refusal(503, "engine_unavailable", "starting", {"Retry-After": "7"}))) as gateway:
         response = httpx.post(f"{gateway.url}/v1/chat/completions", json={})
     assert (response.status_code, response.headers["retry-after"]) == (503, "7")
-    assert response.json()["error"] == {"message": "starting", "type": "server_error", "param": None, "code": "engine_unavailable"}
+    assert response.json()["error"] == {
+        "message": "starting",
+        "type": "server_error",
+        "param": None,
+        "code": "engine_unavailable",
+    }
 
 
 def test_gateway_names_a_stream_by_its_request_id() -> None:
     with FakeGateway(Script(request_id="req-7")) as gateway:
-        assert httpx.post(f"{gateway.url}/v1/chat/completions", json={"messages": []}).headers["x-request-id"] == "req-7"
+        assert (
+            httpx.post(f"{gateway.url}/v1/chat/completions", json={"messages": []}).headers["x-request-id"] == "req-7"
+        )
 
 
 def test_gateway_with_a_key_refuses_whoever_lacks_it() -> None:

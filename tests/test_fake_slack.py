@@ -40,7 +40,9 @@ def test_each_token_opens_its_methods_alone(slack: FakeSlack) -> None:
 
 def test_message_is_posted_updated_and_read_in_its_thread(slack: FakeSlack) -> None:
     asked = slack.say("C1", "hello")
-    ts = call(slack, "chat.postMessage", channel="C1", thread_ts=asked, text="one", blocks=[section("one")]).json()["ts"]
+    ts = call(slack, "chat.postMessage", channel="C1", thread_ts=asked, text="one", blocks=[section("one")]).json()[
+        "ts"
+    ]
     assert call(slack, "chat.update", channel="C1", ts=ts, text="two", blocks=[section("two")]).json()["ok"]
     thread = call(slack, "conversations.replies", channel="C1", ts=asked).json()["messages"]
     assert [(message["user"] == BOT, message["text"]) for message in thread] == [(False, "hello"), (True, "two")]
@@ -50,7 +52,9 @@ def test_message_is_posted_updated_and_read_in_its_thread(slack: FakeSlack) -> N
 
 def test_form_encoded_calls_are_read_too(slack: FakeSlack) -> None:
     form = {"channel": "C1", "text": "one", "blocks": json.dumps([section("one")])}
-    assert httpx.post(f"{slack.url}chat.postMessage", data=form, headers={"Authorization": f"Bearer {BOT_TOKEN}"}).json()["ok"]
+    assert httpx.post(
+        f"{slack.url}chat.postMessage", data=form, headers={"Authorization": f"Bearer {BOT_TOKEN}"}
+    ).json()["ok"]
     assert slack.state.messages["C1"][0]["blocks"] == [section("one")]
 
 
@@ -59,7 +63,10 @@ def test_thread_is_given_in_pages(slack: FakeSlack) -> None:
     slack.say("C1", "1", first)
     slack.say("C1", "2", first)
     page = call(slack, "conversations.replies", channel="C1", ts=first, limit=2).json()
-    assert ([message["text"] for message in page["messages"]], page["response_metadata"]["next_cursor"]) == (["0", "1"], "2")
+    assert ([message["text"] for message in page["messages"]], page["response_metadata"]["next_cursor"]) == (
+        ["0", "1"],
+        "2",
+    )
     rest = call(slack, "conversations.replies", channel="C1", ts=first, limit=2, cursor="2").json()
     assert ([message["text"] for message in rest["messages"]], rest["response_metadata"]["next_cursor"]) == (["2"], "")
 
@@ -73,7 +80,10 @@ def test_thread_is_given_in_pages(slack: FakeSlack) -> None:
         ({"text": "x", "blocks": [section("")]}, "invalid_blocks"),
         ({"text": "x", "blocks": [section("x"), section("y")]}, "invalid_blocks"),  # the same id twice
         ({"text": "x", "blocks": [section("x", str(number)) for number in range(51)]}, "invalid_blocks"),
-        ({"text": "x", "blocks": [{"type": "context", "block_id": "a", "elements": [{"text": "x"}] * 11}]}, "invalid_blocks"),
+        (
+            {"text": "x", "blocks": [{"type": "context", "block_id": "a", "elements": [{"text": "x"}] * 11}]},
+            "invalid_blocks",
+        ),
         ({"text": "x", "blocks": [section("x" * 3000, str(number)) for number in range(5)]}, "msg_blocks_too_long"),
     ],
 )
@@ -123,6 +133,9 @@ def test_what_does_not_mention_the_bot_is_not_sent_to_it_but_direct_messages_are
         slack.say("C1", "hello all")
         said = pool.submit(slack.say, "D1", "hello bot")
         envelope = json.loads(bot.recv())
-        assert (envelope["payload"]["event"]["channel_type"], envelope["payload"]["event"]["text"]) == ("im", "hello bot")
+        assert (envelope["payload"]["event"]["channel_type"], envelope["payload"]["event"]["text"]) == (
+            "im",
+            "hello bot",
+        )
         bot.send(json.dumps({"envelope_id": envelope["envelope_id"]}))
         said.result(timeout=10)

@@ -1,4 +1,6 @@
-"""What install.py installs: locks that agree with pyproject.toml and constraints.txt, and files that are those which were locked."""
+"""What install.py installs: locks that agree with pyproject.toml and constraints.txt, and files that are those which
+were locked.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,11 @@ def read(name: str) -> str:
 
 def pins(*locks: str) -> dict[str, str]:
     """Versions by name, without the +cpu of torch's build."""
-    return {canonicalize_name(name): version.removesuffix("+cpu") for lock in locks for name, version, _, _ in ENTRY.findall(read(lock))}
+    return {
+        canonicalize_name(name): version.removesuffix("+cpu")
+        for lock in locks
+        for name, version, _, _ in ENTRY.findall(read(lock))
+    }
 
 
 def constraints() -> dict[str, str]:
@@ -46,7 +52,9 @@ def declared(*names: str) -> list[Requirement]:
     """The requirements of extras and dependency groups, and those of the package itself."""
     extras, groups = PROJECT["project"]["optional-dependencies"], PROJECT["dependency-groups"]
     lines = [line for name in names for line in {**groups, **extras}[name]]
-    return [Requirement(line) for line in [*PROJECT["project"]["dependencies"], *lines] if not line.startswith("chipalign[")]
+    return [
+        Requirement(line) for line in [*PROJECT["project"]["dependencies"], *lines] if not line.startswith("chipalign[")
+    ]
 
 
 def applies(requirement: Requirement, extra: str = "") -> bool:
@@ -59,8 +67,14 @@ def make_wheel(folder: Path, text: str = "VALUE = 1") -> Path:
     path = folder / "tiny_part-1.0-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as wheel:
         wheel.writestr("tiny_part.py", text)
-        wheel.writestr("tiny_part-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny-part\nVersion: 1.0\nRequires-Dist: nowhere-to-be-had\n")
-        wheel.writestr("tiny_part-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(
+            "tiny_part-1.0.dist-info/METADATA",
+            "Metadata-Version: 2.1\nName: tiny-part\nVersion: 1.0\nRequires-Dist: nowhere-to-be-had\n",
+        )
+        wheel.writestr(
+            "tiny_part-1.0.dist-info/WHEEL",
+            "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
         wheel.writestr("tiny_part-1.0.dist-info/RECORD", "")
     return path
 
@@ -68,7 +82,10 @@ def make_wheel(folder: Path, text: str = "VALUE = 1") -> Path:
 def lock_of(folder: Path, digest: str) -> Path:
     lock = folder / "a folder" / "lock-tiny.txt"
     lock.parent.mkdir(exist_ok=True)
-    lock.write_text(f"tiny-part==1.0 ; sys_platform == 'linux' \\\n    --hash=sha256:{'0' * 64} \\\n    --hash=sha256:{digest}\n", encoding="utf-8")
+    lock.write_text(
+        f"tiny-part==1.0 ; sys_platform == 'linux' \\\n    --hash=sha256:{'0' * 64} \\\n    --hash=sha256:{digest}\n",
+        encoding="utf-8",
+    )
     return lock
 
 
@@ -107,7 +124,9 @@ def test_locks_hold_the_versions_of_the_constraints_and_no_others() -> None:
 def test_what_pyproject_asks_for_is_locked(locks: list[str], names: tuple[str, ...]) -> None:
     locked = pins(*locks)
     for requirement in declared(*names):
-        assert requirement.specifier.contains(locked[canonicalize_name(requirement.name)], prereleases=True), requirement
+        assert requirement.specifier.contains(locked[canonicalize_name(requirement.name)], prereleases=True), (
+            requirement
+        )
 
 
 def test_every_extra_and_group_is_locked_somewhere() -> None:
@@ -124,7 +143,12 @@ def test_what_locked_packages_declare_is_locked_too(locks: tuple[str, ...], name
     locked = pins(*locks)
     alone = {canonicalize_name(table["name"]) for table in PROJECT["tool"]["uv"]["dependency-metadata"]}
     seen: set[tuple[str, str]] = set()
-    todo = [(requirement.name, extra) for requirement in declared(*names) if applies(requirement) for extra in ("", *requirement.extras)]
+    todo = [
+        (requirement.name, extra)
+        for requirement in declared(*names)
+        if applies(requirement)
+        for extra in ("", *requirement.extras)
+    ]
     while todo:
         name, extra = canonicalize_name(todo[-1][0]), todo.pop()[1]
         if (name, extra) in seen or name in alone:
@@ -133,7 +157,11 @@ def test_what_locked_packages_declare_is_locked_too(locks: tuple[str, ...], name
         for requirement in map(Requirement, metadata.requires(name) or []):
             if applies(requirement, extra):
                 assert {canonicalize_name(requirement.name)} <= {*locked, *LEFT_OUT}, f"{name} declares {requirement}"
-                todo += [(requirement.name, wanted) for wanted in ("", *requirement.extras) if requirement.name not in LEFT_OUT]
+                todo += [
+                    (requirement.name, wanted)
+                    for wanted in ("", *requirement.extras)
+                    if requirement.name not in LEFT_OUT
+                ]
     assert len(seen) > 30
 
 
@@ -147,7 +175,10 @@ def test_what_builds_is_locked_with_each_engine(engine: str) -> None:
 
 
 def test_an_entry_is_one_package_with_its_hashes() -> None:
-    lock = "# head\na==1 \\\n    --hash=sha256:1\nb==2 ; x == 'y' \\\n    --hash=sha256:2 \\\n    --hash=sha256:3\nb-c==3 \\\n    --hash=sha256:4\n"
+    lock = (
+        "# head\na==1 \\\n    --hash=sha256:1\nb==2 ; x == 'y' \\\n    --hash=sha256:2 \\\n    --hash=sha256:3\nb-c==3 "
+        "\\\n    --hash=sha256:4\n"
+    )
     assert install.locked_entry(lock, "b") == "b==2 ; x == 'y' \\\n    --hash=sha256:2 \\\n    --hash=sha256:3\n"
     with pytest.raises(install.InstallFailed, match="no lock file pins c"):
         install.locked_entry(lock, "c")
@@ -168,7 +199,13 @@ def test_the_fingerprint_follows_the_locks_that_are_installed(tmp_path: Path, mo
 @pytest.mark.usefixtures("pip")
 def test_a_locked_file_is_installed_and_what_it_declares_is_not(tmp_path: Path) -> None:
     wheel = make_wheel(tmp_path)
-    install.pip_locked(lock_of(tmp_path, sha256(wheel.read_bytes()).hexdigest()), "--find-links", str(tmp_path), "--target", str(tmp_path / "to"))
+    install.pip_locked(
+        lock_of(tmp_path, sha256(wheel.read_bytes()).hexdigest()),
+        "--find-links",
+        str(tmp_path),
+        "--target",
+        str(tmp_path / "to"),
+    )
     assert (tmp_path / "to" / "tiny_part.py").exists()
 
 
@@ -179,7 +216,9 @@ def test_a_file_that_was_changed_is_refused_in_one_sentence(tmp_path: Path) -> N
     with pytest.raises(install.FileRefused) as refused:
         install.pip_locked(lock, "--find-links", str(tmp_path), "--target", str(tmp_path / "to"))
     message = str(refused.value)
-    assert message.startswith(f"tiny-part==1.0 was refused: {changed.as_uri()} has the hash {sha256(changed.read_bytes()).hexdigest()}")
+    assert message.startswith(
+        f"tiny-part==1.0 was refused: {changed.as_uri()} has the hash {sha256(changed.read_bytes()).hexdigest()}"
+    )
     assert "lock-tiny.txt does not list" in message
     assert message.count("\n") == 0
     assert not (tmp_path / "to").exists()
@@ -214,4 +253,6 @@ def test_the_node_client_is_pinned_with_hashes() -> None:
     wanted = json.loads(read("tests/node_client/package.json"))["dependencies"]
     assert packages.pop("")["dependencies"] == wanted
     assert packages
-    assert all(package["integrity"].startswith("sha512-") and "resolved" not in package for package in packages.values())
+    assert all(
+        package["integrity"].startswith("sha512-") and "resolved" not in package for package in packages.values()
+    )

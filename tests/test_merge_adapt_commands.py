@@ -1,4 +1,6 @@
-"""`chipalign adapt model` as it is used: files in, an adapter with its card and curve out, and one sentence for what is wrong."""
+"""`chipalign adapt model` as it is used: files in, an adapter with its card and curve out, and one sentence for what is
+wrong.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +23,22 @@ TEACH = "import sys, torch; torch.set_num_threads(1); from chipalign import main
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", TEACH, "adapt", "model", *arguments],
-        cwd=folder, capture_output=True, text=True, check=False,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
         env={**os.environ, "CHIPALIGN_HOME": str(folder / "home"), "PYTHONPATH": str(Path(__file__).parent.parent)},
-    )  # fmt: skip
+    )
 
 
 def rows(count: int = 40) -> list[dict[str, Any]]:
     return [
-        {"kind": "answer", "messages": MESSAGES, "answer": "with repair_timing", "source": {"document": f"d{number}", "licence": "ISC"}}
+        {
+            "kind": "answer",
+            "messages": MESSAGES,
+            "answer": "with repair_timing",
+            "source": {"document": f"d{number}", "licence": "ISC"},
+        }
         for number in range(count)
     ]
 
@@ -41,7 +51,20 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_an_adapter_comes_with_its_card_and_its_curve(folder: Path) -> None:
-    done = run(folder, "--base", "base", "--triplets", "triplets.jsonl", "--out", "ours", "--epochs", "2", "--batch-tokens", "64", "--json")
+    done = run(
+        folder,
+        "--base",
+        "base",
+        "--triplets",
+        "triplets.jsonl",
+        "--out",
+        "ours",
+        "--epochs",
+        "2",
+        "--batch-tokens",
+        "64",
+        "--json",
+    )
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     held_out = sum(is_held_out(f"d{number}") for number in range(40))
@@ -49,8 +72,11 @@ def test_an_adapter_comes_with_its_card_and_its_curve(folder: Path) -> None:
     assert summary["kinds"] == {"answer": 40}
     assert summary["loss"] < summary["loss_before"]
     assert sorted(path.name for path in (folder / "ours").iterdir()) == [
-        "README.md", "adapter_config.json", "adapter_model.safetensors", "losses.png",
-    ]  # fmt: skip
+        "README.md",
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "losses.png",
+    ]
     card = (folder / "ours" / "README.md").read_text(encoding="utf-8")
     assert summary["command"] in card
     assert "40 ISC" in card
@@ -63,11 +89,27 @@ def test_documents_are_read_on_before_the_triplets(folder: Path) -> None:
     manuals = folder / "manuals"
     manuals.mkdir()
     for number in range(30):
-        (manuals / f"{number}.md").write_text(f"# fix hold\n\nslack with repair_timing fix {number}\n", encoding="utf-8")
+        (manuals / f"{number}.md").write_text(
+            f"# fix hold\n\nslack with repair_timing fix {number}\n", encoding="utf-8"
+        )
     done = run(
-        folder, "--base", "base", "--documents", "manuals", "--triplets", "triplets.jsonl", "--out", "ours", "--batch-tokens", "64",
-        "--max-length", "32", "--weights", "full", "--json",
-    )  # fmt: skip
+        folder,
+        "--base",
+        "base",
+        "--documents",
+        "manuals",
+        "--triplets",
+        "triplets.jsonl",
+        "--out",
+        "ours",
+        "--batch-tokens",
+        "64",
+        "--max-length",
+        "32",
+        "--weights",
+        "full",
+        "--json",
+    )
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     assert summary["texts"] == 30
@@ -81,8 +123,14 @@ def test_documents_are_read_on_before_the_triplets(folder: Path) -> None:
     [
         (["--triplets", "nowhere.jsonl", "--out", "ours"], "nowhere.jsonl cannot be read"),
         (["--triplets", "triplets.jsonl", "--out", "ours", "--base", "nowhere"], "no such folder"),
-        (["--triplets", "triplets.jsonl", "--out", "ours", "--base", "base", "--max-length", "3"], "40 were longer than 3 tokens"),
-        (["--triplets", "triplets.jsonl", "--out", "taken", "--base", "base"], "taken is there and is neither adapter nor checkpoint"),
+        (
+            ["--triplets", "triplets.jsonl", "--out", "ours", "--base", "base", "--max-length", "3"],
+            "40 were longer than 3 tokens",
+        ),
+        (
+            ["--triplets", "triplets.jsonl", "--out", "taken", "--base", "base"],
+            "taken is there and is neither adapter nor checkpoint",
+        ),
         (["--out", "ours"], "there is nothing to train on"),
         (["--triplets", "triplets.jsonl", "--out", "ours", "--rank", "0"], "--rank: invalid"),
         (["--triplets", "triplets.jsonl", "--out", "ours", "--epochs", "nan"], "--epochs: invalid"),

@@ -81,7 +81,9 @@ def test_the_sum_is_not_rounded_to_the_bases_dtype(tmp_path: Path) -> None:
     folded = fold_all(base, adapter)
     assert folded[f"{UP}.weight"].dtype == torch.float32
     assert folded["model.norm.weight"].dtype == torch.bfloat16  # nothing was added, nothing was widened
-    torch.testing.assert_close(folded[f"{UP}.weight"], fold_with_peft(base, adapter)[f"{UP}.weight"], rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(
+        folded[f"{UP}.weight"], fold_with_peft(base, adapter)[f"{UP}.weight"], rtol=1e-6, atol=1e-6
+    )
     assert not torch.equal(folded[f"{UP}.weight"].bfloat16().float(), folded[f"{UP}.weight"])
 
 
@@ -120,7 +122,9 @@ def test_what_cannot_be_folded_exactly_is_refused_by_name(tmp_path: Path, change
 
 
 def test_all_unsupported_settings_are_listed_at_once() -> None:
-    problems = find_unsupported({"peft_type": "LORA", "lora_alpha": 8, "use_dora": True, "bias": "all", "fan_in_fan_out": True})
+    problems = find_unsupported(
+        {"peft_type": "LORA", "lora_alpha": 8, "use_dora": True, "bias": "all", "fan_in_fan_out": True}
+    )
     assert len(problems) == 3
 
 
@@ -128,7 +132,11 @@ def test_adapter_tensors_that_match_nothing_are_all_listed(tmp_path: Path) -> No
     base = write_llama(tmp_path / "base", seed=1)
     adapter = write_adapter(tmp_path / "adapter", base, seed=2)
     smaller = write_llama(tmp_path / "smaller", seed=1, num_hidden_layers=1)
-    with Checkpoint.open(smaller) as checkpoint, Adapter.open(adapter) as opened, pytest.raises(AdapterMismatch) as caught:
+    with (
+        Checkpoint.open(smaller) as checkpoint,
+        Adapter.open(adapter) as opened,
+        pytest.raises(AdapterMismatch) as caught,
+    ):
         FoldedCheckpoint(checkpoint, opened)
     assert len(caught.value.problems) == 3
     assert "model.layers.1.self_attn.q_proj.weight" in str(caught.value)
@@ -138,7 +146,11 @@ def test_an_adapter_for_other_sizes_is_refused(tmp_path: Path) -> None:
     base = write_llama(tmp_path / "base", seed=1)
     adapter = write_adapter(tmp_path / "adapter", base, seed=2)
     wider = write_llama(tmp_path / "wider", seed=1, intermediate_size=64)
-    with Checkpoint.open(wider) as checkpoint, Adapter.open(adapter) as opened, pytest.raises(AdapterMismatch, match=r"shape \[32, 64\]") as caught:
+    with (
+        Checkpoint.open(wider) as checkpoint,
+        Adapter.open(adapter) as opened,
+        pytest.raises(AdapterMismatch, match=r"shape \[32, 64\]") as caught,
+    ):
         FoldedCheckpoint(checkpoint, opened)
     assert len(caught.value.problems) == 2
 
@@ -181,10 +193,18 @@ def test_scale_is_alpha_over_rank_or_over_its_root() -> None:
 
 def test_alpha_is_that_of_the_first_pattern_which_ends_the_modules_name() -> None:
     alphas = Alphas({"lora_alpha": 16, "alpha_pattern": {"q_proj": 4, r"layers\.\d+\.(q|k)_proj": 8}}, "adapter")
-    assert [alphas.find(module) for module in ("m.q_proj", "q_proj", "m.xq_proj", "m.layers.7.k_proj", "k_proj")] == [4, 4, 16, 8, 16]
+    assert [alphas.find(module) for module in ("m.q_proj", "q_proj", "m.xq_proj", "m.layers.7.k_proj", "k_proj")] == [
+        4,
+        4,
+        16,
+        8,
+        16,
+    ]
 
 
-@pytest.mark.parametrize("pattern", ["((a{1,100}){1,100}){1,100}b", "(a|aa)+(b|bb)+(a|aa)+c", "(", "a" * 2000, "(?P<x>a)(?P<y>(?P=x)+)+b"])
+@pytest.mark.parametrize(
+    "pattern", ["((a{1,100}){1,100}){1,100}b", "(a|aa)+(b|bb)+(a|aa)+c", "(", "a" * 2000, "(?P<x>a)(?P<y>(?P=x)+)+b"]
+)
 def test_a_pattern_that_takes_for_ever_ends_with_one_sentence(pattern: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(adapters, "MATCHING_S", 0.2)
     started = time.monotonic()
@@ -201,5 +221,12 @@ def test_the_demo_adapter_can_be_opened() -> None:
         assert len(adapter.pairs) == 210
         assert {pair.scale for pair in adapter.pairs.values()} == {2.0}
     card = (folder / "README.md").read_text()
-    for part in ("license: cc-by-4.0", "CC BY 4.0", "Apache-2.0", "chipalign adapt model --triplets", "held-out documents", "What was measured"):
+    for part in (
+        "license: cc-by-4.0",
+        "CC BY 4.0",
+        "Apache-2.0",
+        "chipalign adapt model --triplets",
+        "held-out documents",
+        "What was measured",
+    ):
         assert part in card

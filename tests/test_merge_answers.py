@@ -53,18 +53,27 @@ def test_a_file_cut_at_any_byte_loses_one_answer_at_most(tmp_path: Path) -> None
             complete = max(content[:length].count(b"\n") - 1, 0)
             assert list(answers.rows) == [1, 2, 3][:complete]
             answers.keep({"id": "new"})
-        assert [json.loads(line).get("id") for line in path.read_text().splitlines()] == [None, *[1, 2, 3][:complete], "new"]
+        assert [json.loads(line).get("id") for line in path.read_text().splitlines()] == [
+            None,
+            *[1, 2, 3][:complete],
+            "new",
+        ]
 
 
 @pytest.mark.parametrize(
     ("change", "told"),
     [
         ({"max_tokens": 9}, "max_tokens 5, now 9"),
-        ({"model": {"model_id": "other", "root": None}}, "model {'model_id': 'demo', 'root': None}, now {'model_id': 'other', 'root': None}"),
+        (
+            {"model": {"model_id": "other", "root": None}},
+            "model {'model_id': 'demo', 'root': None}, now {'model_id': 'other', 'root': None}",
+        ),
         ({"temperature": 0}, "temperature None, now 0"),
     ],
 )
-def test_answers_of_other_settings_are_refused_and_left_alone(tmp_path: Path, change: dict[str, Any], told: str) -> None:
+def test_answers_of_other_settings_are_refused_and_left_alone(
+    tmp_path: Path, change: dict[str, Any], told: str
+) -> None:
     path = tmp_path / "a.jsonl"
     fill(path, 1)
     before = path.read_bytes()

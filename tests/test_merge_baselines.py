@@ -1,4 +1,5 @@
-"""Every baseline against a calculation of its own on whole tensors in numpy, and against what mergekit 0.1.5 made of the same pair.
+"""Every baseline against a calculation of its own on whole tensors in numpy, and against what mergekit 0.1.5 made of
+the same pair.
 
 The golden file and the script that made it are in tests/golden. mergekit's own environment is not needed to read it.
 """
@@ -25,7 +26,10 @@ from merge.geodesic import combine, find_arc, measure
 from merge.recipe import BASE_METHODS, Parameters
 from tests.tiny_models import to_array
 
-GOLDEN = {name: to_array(tensor) for name, tensor in load_file(Path(__file__).parent / "golden" / "mergekit.safetensors").items()}
+GOLDEN = {
+    name: to_array(tensor)
+    for name, tensor in load_file(Path(__file__).parent / "golden" / "mergekit.safetensors").items()
+}
 NAMES = sorted({key.partition("/")[2] for key in GOLDEN})
 SHAPE = (37, 24)
 LAM = 0.6
@@ -35,10 +39,16 @@ def make_triple(shape: tuple[int, ...] = SHAPE, dtype: DType = FLOAT32) -> tuple
     """Chip, chat and base of one tensor; the parents' differences overlap and conflict."""
     dice = np.random.default_rng(5)
     base, d_chip, d_chat = (dice.standard_normal(shape, np.float32) for _ in range(3))
-    return (base + np.float32(0.3) * d_chip).astype(dtype), (base + np.float32(0.2) * d_chat).astype(dtype), base.astype(dtype)
+    return (
+        (base + np.float32(0.3) * d_chip).astype(dtype),
+        (base + np.float32(0.2) * d_chat).astype(dtype),
+        base.astype(dtype),
+    )
 
 
-def mix_tensors(method: str, chip: Array, chat: Array, base: Array, piece_rows: int = 5, lam: float = LAM, **told: Any) -> Array:
+def mix_tensors(
+    method: str, chip: Array, chat: Array, base: Array, piece_rows: int = 5, lam: float = LAM, **told: Any
+) -> Array:
     """The method carried out in pieces of a few rows, as a merger does it; a vector in pieces of `piece_rows` elements."""
     sides = {"chip": chip, "chat": chat}
     step = piece_rows * (chip.shape[-1] if chip.ndim > 1 else 1)
@@ -61,7 +71,17 @@ def uniforms_of(side: str, seed: int, count: int, name: str = "t") -> Array:
     return np.array([int(number) >> 40 for number in raw], np.float64) / 2**24
 
 
-def by_hand(method: str, chip: Array, chat: Array, base: Array, lam: float, density: float, epsilon: float, scale: float, elect: bool) -> Array:
+def by_hand(
+    method: str,
+    chip: Array,
+    chat: Array,
+    base: Array,
+    lam: float,
+    density: float,
+    epsilon: float,
+    scale: float,
+    elect: bool,
+) -> Array:
     """The methods element by element, as their papers tell them."""
     kept = {}
     for side, parent in (("chip", chip), ("chat", chat)):
@@ -73,7 +93,12 @@ def by_hand(method: str, chip: Array, chat: Array, base: Array, lam: float, dens
             mask[order[: max(1, int(density * d.size))]] = True
             kept[side] = d * mask.reshape(d.shape)
         elif method == "dare":
-            kept[side] = np.array([[x / density if r < density else 0.0 for x, r in zip(*rows, strict=True)] for rows in zip(d, u, strict=True)])
+            kept[side] = np.array(
+                [
+                    [x / density if r < density else 0.0 for x, r in zip(*rows, strict=True)]
+                    for rows in zip(d, u, strict=True)
+                ]
+            )
         elif method == "della":
             out = np.zeros_like(d)
             for row in range(d.shape[0]):
@@ -129,13 +154,17 @@ GOLDEN_CASES: list[tuple[str, str, dict[str, Any]]] = [
 @pytest.mark.parametrize("name", NAMES)
 def test_methods_with_a_base_agree_with_mergekit(theirs: str, method: str, told: dict[str, Any], name: str) -> None:
     chip, chat, base = (GOLDEN[f"{side}/{name}"] for side in ("chip", "chat", "base"))
-    np.testing.assert_allclose(mix_tensors(method, chip, chat, base, **told), GOLDEN[f"{theirs}/{name}"], rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(
+        mix_tensors(method, chip, chat, base, **told), GOLDEN[f"{theirs}/{name}"], rtol=1e-6, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_linear_agrees_with_mergekit(name: str) -> None:
     chip, chat = GOLDEN[f"chip/{name}"], GOLDEN[f"chat/{name}"]
-    merged = combine(chip.reshape(-1), chat.reshape(-1), find_line(measure(chip.reshape(-1), chat.reshape(-1)), LAM), FLOAT32)
+    merged = combine(
+        chip.reshape(-1), chat.reshape(-1), find_line(measure(chip.reshape(-1), chat.reshape(-1)), LAM), FLOAT32
+    )
     np.testing.assert_allclose(merged, GOLDEN[f"linear/{name}"].reshape(-1), rtol=1e-6, atol=1e-7)
 
 
@@ -147,7 +176,9 @@ def test_mergekits_slerp_is_the_geodesic_without_its_norms(name: str) -> None:
     slerp = arc.chip / ratio ** (1 - LAM) * chip + arc.chat / ratio**-LAM * chat
     np.testing.assert_allclose(slerp, GOLDEN[f"slerp/{name}"].reshape(-1), rtol=1e-5, atol=1e-6)
     merged = combine(chip, chat, arc, FLOAT32)
-    assert np.linalg.norm(merged.astype(FLOAT64)) == pytest.approx(arc.chip_norm**LAM * arc.chat_norm ** (1 - LAM), rel=1e-5)
+    assert np.linalg.norm(merged.astype(FLOAT64)) == pytest.approx(
+        arc.chip_norm**LAM * arc.chat_norm ** (1 - LAM), rel=1e-5
+    )
 
 
 def test_a_line_has_the_record_of_a_geodesic() -> None:
@@ -161,7 +192,9 @@ def test_a_line_has_the_record_of_a_geodesic() -> None:
 
 def test_task_arithmetic_at_scale_one_is_linear() -> None:
     chip, chat, base = make_triple()
-    np.testing.assert_allclose(mix_tensors("task_arithmetic", chip, chat, base), LAM * chip + (1 - LAM) * chat, rtol=1.3e-6, atol=1e-5)
+    np.testing.assert_allclose(
+        mix_tensors("task_arithmetic", chip, chat, base), LAM * chip + (1 - LAM) * chat, rtol=1.3e-6, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("method", BASE_METHODS)
@@ -181,7 +214,9 @@ def test_parents_that_are_their_base_stay_as_they_are(method: str) -> None:
 def test_dropping_keeps_the_expectation(method: str) -> None:
     chip, chat, base = make_triple((500, 200))
     if method == "dare":
-        mean = np.mean([mix_tensors(method, chip, chat, base, seed=seed, density=0.5) for seed in range(8)], dtype=FLOAT64)
+        mean = np.mean(
+            [mix_tensors(method, chip, chat, base, seed=seed, density=0.5) for seed in range(8)], dtype=FLOAT64
+        )
         assert mean == pytest.approx(np.mean(LAM * chip + (1 - LAM) * chat, dtype=FLOAT64), abs=0.002)
     merged = mix_tensors(method, chip, base, base, lam=1.0, seed=1, density=0.5)
     assert np.mean(merged != base) == pytest.approx(0.5, abs=0.01)
@@ -204,11 +239,15 @@ def test_random_numbers_are_the_same_from_any_position(start: int, count: int) -
     assert 0 <= float(whole.min()) < 0.02 < 0.98 < float(whole.max()) < 1
 
 
-@given(values=st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=60), data=st.data())
+@given(
+    values=st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=60), data=st.data()
+)
 def test_the_threshold_is_the_kth_largest_magnitude_exactly(values: list[float], data: st.DataObject) -> None:
     kept = data.draw(st.integers(1, len(values)))
     tensor = np.array(values, FLOAT32)
-    found = find_threshold("chip", lambda side: iter([(start, tensor[start : start + 7]) for start in range(0, tensor.size, 7)]), kept)
+    found = find_threshold(
+        "chip", lambda side: iter([(start, tensor[start : start + 7]) for start in range(0, tensor.size, 7)]), kept
+    )
     assert found == sorted((abs(value) for value in tensor.tolist()), reverse=True)[kept - 1]
 
 
@@ -252,10 +291,18 @@ def test_empty_tensors_have_nothing_to_prepare(method: str) -> None:
         assert (mix.chip_threshold, mix.chances) == (0.0, None)
 
 
-@given(st.lists(st.tuples(st.floats(-4, 4, width=32), st.floats(-4, 4, width=32)), min_size=1, max_size=30), st.floats(0, 1))
+@given(
+    st.lists(st.tuples(st.floats(-4, 4, width=32), st.floats(-4, 4, width=32)), min_size=1, max_size=30),
+    st.floats(0, 1),
+)
 def test_a_scaled_sum_is_rounded_once(numbers: list[tuple[float, float]], factor: float) -> None:
     """Against exact fractions, whose quotient of whole numbers Python rounds to float64 once, and numpy to float32."""
     total, difference = (np.array(column, FLOAT32) for column in zip(*numbers, strict=True))
     share = Fraction(float(np.float32(factor)))
     expected = [Fraction(float(t)) + share * Fraction(float(d)) for t, d in zip(total, difference, strict=True)]
-    np.testing.assert_allclose(add_scaled(total, difference, factor).astype(FLOAT64), [float(x) for x in expected], rtol=2.0**-24, atol=2.0**-149)
+    np.testing.assert_allclose(
+        add_scaled(total, difference, factor).astype(FLOAT64),
+        [float(x) for x in expected],
+        rtol=2.0**-24,
+        atol=2.0**-149,
+    )

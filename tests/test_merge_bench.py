@@ -1,4 +1,6 @@
-"""What the bench computes from its measurements, and what it leaves out of them; the measuring itself is `chipalign merge bench`."""
+"""What the bench computes from its measurements, and what it leaves out of them; the measuring itself is `chipalign
+merge bench`.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +12,28 @@ from typing import Any
 import numpy as np
 import pytest
 
-from merge.bench import START, estimate_all, estimate_merge, list_tensors, make_pair, merge_once, run_measured, take_medians, time_copies
+from merge.bench import (
+    START,
+    estimate_all,
+    estimate_merge,
+    list_tensors,
+    make_pair,
+    merge_once,
+    run_measured,
+    take_medians,
+    time_copies,
+)
 from merge.checkpoint import Checkpoint
 from merge.errors import BenchFailed
 
 ROOT = Path(__file__).parents[1]
-SHAPE = {"hidden_size": 16, "intermediate_size": 24, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 32}
+SHAPE = {
+    "hidden_size": 16,
+    "intermediate_size": 24,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 32,
+}
 
 
 def test_the_start_that_is_left_out_loads_nothing_that_computes() -> None:
@@ -56,12 +74,22 @@ def test_a_command_that_fails_is_told_by_name() -> None:
 
 def test_an_estimate_is_bytes_over_rate_and_cpu_time_over_cores() -> None:
     found = estimate_merge(70e9, 4.8, cores=48, storage_gb_s=3.0)
-    assert found == {"parameters": 70e9, "cpu_s": 7.0, "storage_s": 140.0, "storage_uncached_s": 326.7, "binds": "storage"}
+    assert found == {
+        "parameters": 70e9,
+        "cpu_s": 7.0,
+        "storage_s": 140.0,
+        "storage_uncached_s": 326.7,
+        "binds": "storage",
+    }
     assert estimate_merge(70e9, 4.8, cores=1, storage_gb_s=30.0)["binds"] == "cores"
 
 
 def test_estimates_take_the_cpu_time_between_two_sizes_and_not_the_start() -> None:
-    sizes: list[dict[str, Any]] = [{"parameters": 1e9, "cpu_s": 6.0}, {"parameters": 2e9, "cpu_s": 99.0}, {"parameters": 3e9, "cpu_s": 14.0}]
+    sizes: list[dict[str, Any]] = [
+        {"parameters": 1e9, "cpu_s": 6.0},
+        {"parameters": 2e9, "cpu_s": 99.0},
+        {"parameters": 3e9, "cpu_s": 14.0},
+    ]
     found = estimate_all(sizes)
     assert found["cpu_ns_per_parameter"] == 4.0
     assert [merge["parameters"] for merge in found["merges"]] == [8e9, 70e9, 405e9]

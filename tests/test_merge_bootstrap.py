@@ -14,7 +14,9 @@ RNG = np.random.default_rng(5)
 def test_a_mean_has_scipys_percentile_interval() -> None:
     values = (RNG.random((120, 1)) < 0.3).astype(np.float64)
     (ours,) = estimate_ratios(values, np.ones_like(values))
-    theirs = bootstrap((values[:, 0],), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(1)).confidence_interval
+    theirs = bootstrap(
+        (values[:, 0],), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(1)
+    ).confidence_interval
     assert ours.mean == pytest.approx(values.mean())
     assert ours.low == pytest.approx(theirs.low, abs=0.01)
     assert ours.high == pytest.approx(theirs.high, abs=0.01)
@@ -28,7 +30,9 @@ def test_a_ratio_of_sums_has_scipys_percentile_interval() -> None:
     def ratio(a: np.ndarray, b: np.ndarray, axis: int) -> np.ndarray:
         return np.asarray(a.sum(axis=axis) / b.sum(axis=axis))
 
-    theirs = bootstrap((sums, counts), ratio, paired=True, n_resamples=20_000, method="percentile", rng=np.random.default_rng(2)).confidence_interval
+    theirs = bootstrap(
+        (sums, counts), ratio, paired=True, n_resamples=20_000, method="percentile", rng=np.random.default_rng(2)
+    ).confidence_interval
     assert ours.mean == pytest.approx(sums.sum() / counts.sum())
     assert ours.low == pytest.approx(theirs.low, abs=0.01)
     assert ours.high == pytest.approx(theirs.high, abs=0.01)
@@ -51,7 +55,9 @@ def test_the_same_input_has_the_same_interval_and_columns_see_the_same_draws() -
     assert first.low == pytest.approx(third.low)
 
 
-@pytest.mark.parametrize(("sums", "counts"), [(np.zeros((0, 1)), np.zeros((0, 1))), (np.ones((2, 1)), np.array([[1.0], [0.0]]))])
+@pytest.mark.parametrize(
+    ("sums", "counts"), [(np.zeros((0, 1)), np.zeros((0, 1))), (np.ones((2, 1)), np.array([[1.0], [0.0]]))]
+)
 def test_nothing_to_estimate_is_refused(sums: np.ndarray, counts: np.ndarray) -> None:
     with pytest.raises(ValueError, match="must be an item"):
         estimate_ratios(sums, counts)

@@ -24,7 +24,9 @@ def ask(url: str) -> dict[str, Any]:
 def test_messages_go_as_they_are_at_temperature_0() -> None:
     with FakeOpenAI(lambda path, body: (200, chat_answer("Short.", "length"))) as server:
         assert ask(server.url) == {"response": "Short.", "finish_reason": "length", "tokens": 7}
-        assert server.requests == [("/v1/chat/completions", {"model": "demo", "messages": MESSAGES, "temperature": 0, "max_tokens": 9})]
+        assert server.requests == [
+            ("/v1/chat/completions", {"model": "demo", "messages": MESSAGES, "temperature": 0, "max_tokens": 9})
+        ]
 
 
 def test_no_text_is_an_empty_answer_and_missing_usage_no_error() -> None:
@@ -35,11 +37,17 @@ def test_no_text_is_an_empty_answer_and_missing_usage_no_error() -> None:
 
 @pytest.mark.parametrize("reply", [{}, {"choices": []}, {"choices": [{"message": {"content": 3}}]}, {"choices": ["x"]}])
 def test_another_form_is_refused(reply: dict[str, Any]) -> None:
-    with FakeOpenAI(lambda path, body: (200, reply)) as server, pytest.raises(EndpointRefused, match="gives no chat completion"):
+    with (
+        FakeOpenAI(lambda path, body: (200, reply)) as server,
+        pytest.raises(EndpointRefused, match="gives no chat completion"),
+    ):
         ask(server.url)
 
 
 def test_the_gateway_is_refused() -> None:
     reply = chat_answer("x") | {"retrieval": {"hits": []}}
-    with FakeOpenAI(lambda path, body: (200, reply)) as server, pytest.raises(EndpointRefused, match="is ChipAlign's gateway"):
+    with (
+        FakeOpenAI(lambda path, body: (200, reply)) as server,
+        pytest.raises(EndpointRefused, match="is ChipAlign's gateway"),
+    ):
         ask(server.url)

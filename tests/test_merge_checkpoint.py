@@ -1,4 +1,6 @@
-"""Reading and writing safetensors: what other libraries write is read, what is written they read, and files that lie are refused."""
+"""Reading and writing safetensors: what other libraries write is read, what is written they read, and files that lie
+are refused.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +65,10 @@ def test_a_piece_is_read_into_memory_that_is_given(tmp_path: Path) -> None:
 
 
 def test_sharded_folder_is_read_through_its_index(tmp_path: Path) -> None:
-    whole, sharded = write_llama(tmp_path / "whole", seed=1), write_llama(tmp_path / "sharded", seed=1, shards_of="10KB")
+    whole, sharded = (
+        write_llama(tmp_path / "whole", seed=1),
+        write_llama(tmp_path / "sharded", seed=1, shards_of="10KB"),
+    )
     assert len(list(sharded.glob("model-*.safetensors"))) > 2
     assert {n: s.shape for n, s in read_specs(sharded).items()} == {n: s.shape for n, s in read_specs(whole).items()}
     with Checkpoint.open(whole) as one, Checkpoint.open(sharded) as many:
@@ -105,7 +110,13 @@ def test_each_dtype_is_read(tmp_path: Path, dtype: torch.dtype) -> None:
         (b"\xff\xfe", "no valid JSON"),
         (b"[1]", "JSON, but no object"),
         (b'{"a":' * 100_000, "no valid JSON"),
-        (b'{"t": {"dtype":"F32","shape":[1],"data_offsets":[0,4]}, "t": {"dtype":"F32","shape":[1],"data_offsets":[4,8]}}', "'t' stands twice"),
+        (
+            (
+                b'{"t": {"dtype":"F32","shape":[1],"data_offsets":[0,4]}, "t":'
+                b' {"dtype":"F32","shape":[1],"data_offsets":[4,8]}}'
+            ),
+            "'t' stands twice",
+        ),
         ({"t": 3}, "is no object"),
         ({"t": {**ENTRY, "dtype": "F33"}}, "dtype 'F33'"),
         ({"t": {**ENTRY, "dtype": None}}, "dtype None"),
@@ -247,19 +258,27 @@ def test_a_tensor_larger_than_a_shard_gets_its_own() -> None:
 
 
 def test_wide_dtypes_come_first_so_that_all_are_aligned() -> None:
-    (shard,) = split_shards([spec("a", "BOOL", 3), spec("b", "BF16", 3), spec("c", "F32", 3), spec("d", "I64", 3)], shard_bytes=1000)
+    (shard,) = split_shards(
+        [spec("a", "BOOL", 3), spec("b", "BF16", 3), spec("c", "F32", 3), spec("d", "I64", 3)], shard_bytes=1000
+    )
     assert [s.name for s in shard] == ["d", "c", "b", "a"]
 
 
 @settings(deadline=None, max_examples=150)
 @given(st.data())
-def test_a_header_with_any_bytes_changed_is_read_or_refused_by_name(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
-    """Damage gives one of the two named errors or a header that still tiles the file; never a traceback, never a tensor beyond its end."""
+def test_a_header_with_any_bytes_changed_is_read_or_refused_by_name(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """Damage gives one of the two named errors or a header that still tiles the file; never a traceback, never a tensor
+    beyond its end.
+    """
     path = tmp_path_factory.getbasetemp() / "damaged.safetensors"
     save_file({"a": torch.arange(6, dtype=torch.float32), "b": torch.ones(3, dtype=torch.bfloat16)}, path)
     raw = bytearray(path.read_bytes())
     header_end = 8 + struct.unpack("<Q", raw[:8])[0]
-    for position, value in data.draw(st.lists(st.tuples(st.integers(0, header_end - 1), st.integers(0, 255)), min_size=1, max_size=4)):
+    for position, value in data.draw(
+        st.lists(st.tuples(st.integers(0, header_end - 1), st.integers(0, 255)), min_size=1, max_size=4)
+    ):
         raw[position] = value
     path.write_bytes(raw)
     try:

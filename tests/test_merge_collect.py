@@ -1,4 +1,6 @@
-"""merge.collect: what is kept is not asked again, a refusal names its question, and another model's answers are another file's."""
+"""merge.collect: what is kept is not asked again, a refusal names its question, and another model's answers are another
+file's.
+"""
 
 import hashlib
 import json
@@ -44,10 +46,14 @@ def shout(path: str, body: dict[str, Any]) -> tuple[int, Any]:
     return 200, {"text": body["text"].upper()}
 
 
-def test_all_are_asked_once_and_kept_for_the_next_time(questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_are_asked_once_and_kept_for_the_next_time(
+    questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with FakeOpenAI(shout) as server:
         first = collect(job(questions, server.url), ITEMS, ask, tmp_path / "home")
-        second = collect(job(questions, server.url, concurrency=9), dict(reversed(ITEMS.items())), ask, tmp_path / "home")
+        second = collect(
+            job(questions, server.url, concurrency=9), dict(reversed(ITEMS.items())), ask, tmp_path / "home"
+        )
         assert len(server.requests) == 3
     assert {key: row["text"] for key, row in first.rows.items()} == {1: "ONE", "b": "TWO", 3: "THREE"}
     assert (first.resumed, second.resumed) == (0, 3)
@@ -71,7 +77,9 @@ def test_more_questions_go_on_from_fewer(questions: Path, tmp_path: Path) -> Non
 def test_a_refusal_names_its_question_and_what_was_answered_stays(questions: Path, tmp_path: Path) -> None:
     refusal = {"error": {"message": "maximum context length is 10 tokens", "code": 400}}
     with FakeOpenAI(lambda path, body: shout(path, body) if body["text"] != "two" else (400, refusal)) as server:
-        with pytest.raises(ContextExceeded, match=r"^question b: the model's window is too small: maximum context length is 10 tokens$"):
+        with pytest.raises(
+            ContextExceeded, match=r"^question b: the model's window is too small: maximum context length is 10 tokens$"
+        ):
             collect(job(questions, server.url, answers=tmp_path / "a.jsonl"), ITEMS, ask, tmp_path)
         server.answer = shout
         assert collect(job(questions, server.url, answers=tmp_path / "a.jsonl"), ITEMS, ask, tmp_path).resumed == 1

@@ -41,7 +41,9 @@ def start(*arguments: str, home: Path) -> subprocess.Popen[str]:
     """The command in a process of its own."""
     code = "import sys; from merge.commands import merge; sys.exit(merge(sys.argv[1:]))"
     env = {**os.environ, "CHIPALIGN_HOME": str(home), "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen([sys.executable, "-c", code, *arguments], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def write_larger_pair(folder: Path) -> Path:
@@ -53,12 +55,19 @@ def write_larger_pair(folder: Path) -> Path:
     return path
 
 
-def test_json_is_one_document_on_stdout_and_progress_is_on_stderr(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_is_one_document_on_stdout_and_progress_is_on_stderr(
+    recipe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = recipe.parent / "out"
     assert merge([str(recipe), "--out", str(out), "--json"]) == 0
     printed = capsys.readouterr()
     document = json.loads(printed.out)
-    assert (document["checkpoint_dir"], document["reused"], document["name"], document["lam"]) == (str(out), False, "tiny", 0.6)
+    assert (document["checkpoint_dir"], document["reused"], document["name"], document["lam"]) == (
+        str(out),
+        False,
+        "tiny",
+        0.6,
+    )
     assert document["tensors"] == 20
     assert document["theta_degrees"]["max"] >= document["theta_degrees"]["median"] > 0
     assert document["seconds"] >= 0
@@ -81,7 +90,16 @@ def test_summary_tells_tensors_angles_seconds_and_place(recipe: Path, capsys: py
 def test_parents_can_be_given_as_options(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = recipe.parent
     write_adapter(folder / "adapter", folder / "chip", seed=3)
-    arguments = ["--chip", str(folder / "chip"), "--instruct", str(folder / "chat"), "--chip-adapter", str(folder / "adapter"), "--lam", "0.25"]
+    arguments = [
+        "--chip",
+        str(folder / "chip"),
+        "--instruct",
+        str(folder / "chat"),
+        "--chip-adapter",
+        str(folder / "adapter"),
+        "--lam",
+        "0.25",
+    ]
     assert merge([*arguments, "--out", str(folder / "out"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["lam"] == 0.25
     report = read_report(folder / "out")
@@ -113,17 +131,29 @@ def test_a_missing_out_is_exit_two(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_help_needs_no_torch() -> None:
-    code = "import sys, merge.commands; merge.commands.build_parser().format_help(); sys.exit('torch' in sys.modules or 'rich' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False).returncode == 0
+    code = (
+        "import sys, merge.commands; merge.commands.build_parser().format_help(); sys.exit('torch' in sys.modules or "
+        "'rich' in sys.modules)"
+    )
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False
+        ).returncode
+        == 0
+    )
 
 
 def test_a_merge_of_safetensors_needs_neither_torch_nor_a_drawing_library(recipe: Path) -> None:
-    """Methods with and without a base, an adapter, verify, inspect and sweep, where importing torch fails as if it were not installed."""
+    """Methods with and without a base, an adapter, verify, inspect and sweep, where importing torch fails as if it were
+    not installed.
+    """
     folder = recipe.parent
     write_llama(folder / "base", seed=4)
     write_adapter(folder / "adapter", folder / "chip", seed=3)
     recipe.write_text(recipe.read_text().replace('model = "chip"', 'model = "chip"\nadapter = "adapter"'))
-    (folder / "ties.toml").write_text(recipe.read_text().replace('name = "tiny"', 'method = "ties"') + '[base]\nmodel = "base"\n')
+    (folder / "ties.toml").write_text(
+        recipe.read_text().replace('name = "tiny"', 'method = "ties"') + '[base]\nmodel = "base"\n'
+    )
     commands = [
         [str(recipe), "--out", str(folder / "out"), "--json"],
         [str(folder / "ties.toml"), "--out", str(folder / "ties"), "--json"],
@@ -133,17 +163,24 @@ def test_a_merge_of_safetensors_needs_neither_torch_nor_a_drawing_library(recipe
     absent = ("torch", "transformers", "matplotlib", "rich", "tokenizers")
     code = (
         f"import sys, json; sys.modules.update(dict.fromkeys({absent!r})); from merge.commands import merge; "
-        f"sys.exit(max(merge(command) for command in json.loads(sys.argv[1])))"
+        "sys.exit(max(merge(command) for command in json.loads(sys.argv[1])))"
     )
-    done = subprocess.run([sys.executable, "-c", code, json.dumps(commands)], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(commands)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == len(commands)
 
 
 def test_a_device_without_torch_is_one_clear_error(recipe: Path) -> None:
-    code = "import sys; sys.modules['torch'] = None; sys.argv[0] = 'chipalign'; import chipalign; sys.exit(chipalign.main(sys.argv[1:]))"
+    code = (
+        "import sys; sys.modules['torch'] = None; sys.argv[0] = 'chipalign'; import chipalign; "
+        "sys.exit(chipalign.main(sys.argv[1:]))"
+    )
     arguments = ["merge", str(recipe), "--out", str(recipe.parent / "out"), "--device", "cuda"]
-    done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2
     assert done.stderr.endswith("device 'cuda' needs torch, which is not installed. Use cpu\n")
 

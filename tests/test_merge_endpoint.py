@@ -1,4 +1,6 @@
-"""merge.endpoint on a real socket: which model, retries while the server is busy, how much is in flight, and each failure's sentence."""
+"""merge.endpoint on a real socket: which model, retries while the server is busy, how much is in flight, and each
+failure's sentence.
+"""
 
 import asyncio
 import threading
@@ -53,40 +55,71 @@ def test_the_first_model_is_found_or_the_one_that_is_named() -> None:
 
 @pytest.mark.parametrize("models", [[], "text", [{"name": "x"}]])
 def test_a_server_without_models_is_none_of_ours(models: Any) -> None:
-    with FakeOpenAI(lambda path, body: (200, {}), models=models) as server, pytest.raises(EndpointRefused, match="lists no model"):
+    with (
+        FakeOpenAI(lambda path, body: (200, {}), models=models) as server,
+        pytest.raises(EndpointRefused, match="lists no model"),
+    ):
         find(server.url)
 
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_busy_server_is_asked_again(status: int) -> None:
-    with FakeOpenAI(lambda path, body: (200, {"ok": 1}) if len(server.requests) == 3 else (status, {}), headers={"Retry-After": "0"}) as server:
+    with FakeOpenAI(
+        lambda path, body: (200, {"ok": 1}) if len(server.requests) == 3 else (status, {}), headers={"Retry-After": "0"}
+    ) as server:
         assert post(server.url) == {"ok": 1}
 
 
 def test_a_server_that_stays_busy_is_given_up() -> None:
     refusal = {"error": {"message": "overloaded"}}
-    with FakeOpenAI(lambda path, body: (503, refusal), headers={"Retry-After": "0"}) as server, pytest.raises(EndpointRefused) as caught:
+    with (
+        FakeOpenAI(lambda path, body: (503, refusal), headers={"Retry-After": "0"}) as server,
+        pytest.raises(EndpointRefused) as caught,
+    ):
         post(server.url)
     assert len(server.requests) == TRIES
-    assert "stayed busy through 8 tries (HTTP 503, overloaded): ask less at once with --concurrency" in str(caught.value)
+    assert "stayed busy through 8 tries (HTTP 503, overloaded): ask less at once with --concurrency" in str(
+        caught.value
+    )
 
 
 def test_any_other_refusal_is_final() -> None:
-    with FakeOpenAI(lambda path, body: (500, {"error": {"message": "boom"}})) as server, pytest.raises(EndpointRefused, match=r"HTTP 500\): boom"):
+    with (
+        FakeOpenAI(lambda path, body: (500, {"error": {"message": "boom"}})) as server,
+        pytest.raises(EndpointRefused, match=r"HTTP 500\): boom"),
+    ):
         post(server.url)
     assert len(server.requests) == 1
 
 
 def test_pauses_are_the_servers_or_grow_and_have_a_bound() -> None:
     assert [choose_pause(attempt, None) for attempt in range(1, 9)] == [0.5, 1, 2, 4, 8, 16, 30, 30]
-    assert [choose_pause(1, text) for text in ("3", "0", "900", "soon", "Wed, 21 Oct 2026 07:28:00 GMT")] == [3, 0, 30, 0.5, 0.5]
+    assert [choose_pause(1, text) for text in ("3", "0", "900", "soon", "Wed, 21 Oct 2026 07:28:00 GMT")] == [
+        3,
+        0,
+        30,
+        0.5,
+        0.5,
+    ]
 
 
 @pytest.mark.parametrize(
     "data",
     [
-        {"error": {"message": "max_tokens=9000 cannot be greater than max_model_len=8192. Please request fewer output tokens.", "code": 400}},
-        {"error": {"message": "This model's maximum context length is 8192 tokens. However, your prompt contains 8193.", "code": 400}},
+        {
+            "error": {
+                "message": (
+                    "max_tokens=9000 cannot be greater than max_model_len=8192. Please request fewer output tokens."
+                ),
+                "code": 400,
+            }
+        },
+        {
+            "error": {
+                "message": "This model's maximum context length is 8192 tokens. However, your prompt contains 8193.",
+                "code": 400,
+            }
+        },
         {"object": "error", "message": "This model's maximum context length is 8192 tokens.", "code": 400},
         {"error": {"message": "too long", "code": "context_length_exceeded"}},
     ],
@@ -121,7 +154,10 @@ def test_what_is_no_address_is_refused(url: str) -> None:
 
 @pytest.mark.parametrize("content", [b"<html>", b"[1]", b"", b'"x"'])
 def test_an_answer_that_is_no_json_object_is_refused(content: bytes) -> None:
-    with FakeOpenAI(lambda path, body: (200, content)) as server, pytest.raises(EndpointRefused, match="no JSON object"):
+    with (
+        FakeOpenAI(lambda path, body: (200, content)) as server,
+        pytest.raises(EndpointRefused, match="no JSON object"),
+    ):
         post(server.url)
 
 
@@ -137,7 +173,10 @@ def test_as_many_are_in_flight_as_allowed_and_all_are_kept() -> None:
     async def ask_for_all(url: str) -> None:
         async with Endpoint(url) as endpoint:
             await ask_all(
-                range(12), lambda n: endpoint.post("/v1/x", {"n": n}), lambda n, reply, ms: kept.update({n: (reply["n"], ms)}), concurrency=4
+                range(12),
+                lambda n: endpoint.post("/v1/x", {"n": n}),
+                lambda n, reply, ms: kept.update({n: (reply["n"], ms)}),
+                concurrency=4,
             )
 
     with FakeOpenAI(answer) as server:
@@ -171,10 +210,19 @@ def test_nothing_to_ask_is_nothing_asked() -> None:
 
 
 def test_only_this_machine_is_loopback() -> None:
-    assert [is_loopback(host) for host in ("localhost", "127.0.0.1", "::1", "10.0.0.1", "gpu", "")] == [True, True, True, False, False, False]
+    assert [is_loopback(host) for host in ("localhost", "127.0.0.1", "::1", "10.0.0.1", "gpu", "")] == [
+        True,
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
 
 
-@pytest.mark.parametrize("url", ["http://someone:hunter2@127.0.0.1:9/v1", "ftp://someone:hunter2@gpu", "http://someone:hunter2/@gpu"])
+@pytest.mark.parametrize(
+    "url", ["http://someone:hunter2@127.0.0.1:9/v1", "ftp://someone:hunter2@gpu", "http://someone:hunter2/@gpu"]
+)
 def test_the_password_in_an_address_is_shown_by_no_error(url: str) -> None:
     async def ask() -> None:
         async with Endpoint(url) as endpoint:

@@ -1,4 +1,6 @@
-"""`chipalign eval ifeval` and `chipalign eval mcq` as they are typed, against a server on a real socket; also what kill -9 leaves behind."""
+"""`chipalign eval ifeval` and `chipalign eval mcq` as they are typed, against a server on a real socket; also what kill
+-9 leaves behind.
+"""
 
 import json
 import os
@@ -18,9 +20,18 @@ from tests.fake_openai import FakeOpenAI, chat_answer, likelihood_answer
 
 pytestmark = pytest.mark.usefixtures("home")
 
-PROMPTS = [{"key": n, "prompt": f"Prompt {n}: no commas.", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]} for n in range(6)]
+PROMPTS = [
+    {"key": n, "prompt": f"Prompt {n}: no commas.", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]}
+    for n in range(6)
+]
 QUESTIONS = [
-    {"id": f"q{n}", "domain": ("flow", "bugs")[n % 2], "question": f"Question {n}?", "choices": ["aa", "bb", "cc", "dd"], "answer": 1}
+    {
+        "id": f"q{n}",
+        "domain": ("flow", "bugs")[n % 2],
+        "question": f"Question {n}?",
+        "choices": ["aa", "bb", "cc", "dd"],
+        "answer": 1,
+    }
     for n in range(4)
 ]
 
@@ -70,7 +81,10 @@ def test_ifeval_as_one_json_document(prompts: Path, capsys: pytest.CaptureFixtur
         result = run_json(capsys, "ifeval", "--prompts", str(prompts), "--url", server.url, "--max-tokens", "99")
         assert {body["max_tokens"] for _, body in server.requests} == {99}
     assert result["counts"] == {"prompts": 6, "instructions": 6, "cut_off": 1, "empty": 0}
-    assert [result["measures"][level]["mean"] for level in ("prompt_level_strict_acc", "inst_level_loose_acc")] == [0.5, 0.5]
+    assert [result["measures"][level]["mean"] for level in ("prompt_level_strict_acc", "inst_level_loose_acc")] == [
+        0.5,
+        0.5,
+    ]
     assert result["settings"] == {"temperature": 0, "max_tokens": 99, "concurrency": 16}
     assert result["model"] == {"model_id": "demo", "root": "/models/x", "max_model_len": 8192}
     assert result["answers"] | {"path": ""} == {"path": "", "resumed": 0, "asked_now": 6}
@@ -85,7 +99,11 @@ def test_mcq_as_one_json_document(questions: Path, capsys: pytest.CaptureFixture
     with FakeOpenAI(prefer_b) as server:
         result = run_json(capsys, "mcq", "--questions", str(questions), "--url", server.url + "/v1")
     assert result["counts"] == {"questions": 4, "choices": 16}
-    assert {domain: row["acc"]["mean"] for domain, row in result["measures"].items()} == {"all": 0.75, "bugs": 0.5, "flow": 1.0}
+    assert {domain: row["acc"]["mean"] for domain, row in result["measures"].items()} == {
+        "all": 0.75,
+        "bugs": 0.5,
+        "flow": 1.0,
+    }
     assert {row["guessing"] for row in result["measures"].values()} == {0.25}
     assert [value["acc_norm"] for value in result["values"]] == [1, 1, 1, 0]
 
@@ -108,10 +126,14 @@ def test_a_limit_takes_the_first_and_the_rest_can_follow(questions: Path, capsys
         arguments = ["mcq", "--questions", str(questions), "--url", server.url, "--concurrency", "1"]
         assert run_json(capsys, *arguments, "--limit", "3")["counts"]["questions"] == 3
         assert run_json(capsys, *arguments)["answers"]["resumed"] == 3
-        assert [body["prompt"][0].split("?")[0] for _, body in server.requests] == [f"Question: Question {n}" for n in range(4)]
+        assert [body["prompt"][0].split("?")[0] for _, body in server.requests] == [
+            f"Question: Question {n}" for n in range(4)
+        ]
 
 
-def test_a_key_comes_from_the_variable_that_is_named(questions: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_comes_from_the_variable_that_is_named(
+    questions: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     with FakeOpenAI(prefer_b) as server:
         arguments = ["mcq", "--questions", str(questions), "--url", server.url, "--api-key-env", "SOME_KEY"]
         assert "--api-key-env SOME_KEY: this variable is not set" in refuse(capsys, *arguments)
@@ -120,7 +142,9 @@ def test_a_key_comes_from_the_variable_that_is_named(questions: Path, capsys: py
         assert set(server.keys) == {"Bearer secret"}
 
 
-def test_wrong_input_is_one_line_and_exit_2(prompts: Path, questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_input_is_one_line_and_exit_2(
+    prompts: Path, questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     bad = tmp_path / "bad.jsonl"
     bad.write_text(json.dumps(PROMPTS[0]) + "\n{\n")
     unknown = write(tmp_path / "unknown.jsonl", [PROMPTS[0] | {"instruction_id_list": ["punctuation:no_dots"]}])
@@ -129,10 +153,19 @@ def test_wrong_input_is_one_line_and_exit_2(prompts: Path, questions: Path, tmp_
         for arguments, told in (
             (["ifeval", "--prompts", str(bad), "--url", server.url], f"{bad}: line 2: no JSON"),
             (["mcq", "--questions", str(prompts), "--url", server.url], f'{prompts}: line 1: "choices" is missing'),
-            (["ifeval", "--prompts", str(unknown), "--url", server.url], "prompt 0: there is no check for 'punctuation:no_dots'"),
+            (
+                ["ifeval", "--prompts", str(unknown), "--url", server.url],
+                "prompt 0: there is no check for 'punctuation:no_dots'",
+            ),
             (["mcq", "--questions", str(tmp_path / "none"), "--url", server.url], "cannot be read"),
-            (["mcq", "--questions", str(questions), "--url", f"http://127.0.0.1:{free_port()}"], "no server answers at"),
-            (["mcq", "--questions", str(questions), "--url", server.url, "--model", "x"], "serves no model 'x': its models are demo"),
+            (
+                ["mcq", "--questions", str(questions), "--url", f"http://127.0.0.1:{free_port()}"],
+                "no server answers at",
+            ),
+            (
+                ["mcq", "--questions", str(questions), "--url", server.url, "--model", "x"],
+                "serves no model 'x': its models are demo",
+            ),
             (
                 ["mcq", "--questions", str(questions), "--url", server.url, "--answers", str(tmp_path / "note.txt")],
                 "name another file with --answers",
@@ -167,7 +200,19 @@ def test_a_run_that_was_killed_goes_on_where_it_was(prompts: Path, tmp_path: Pat
         return obey_even(path, body)
 
     with FakeOpenAI(answer_three) as server:
-        command = [sys.executable, "-m", "chipalign", "eval", "ifeval", "--prompts", str(prompts), "--url", server.url, "--answers", str(answers)]
+        command = [
+            sys.executable,
+            "-m",
+            "chipalign",
+            "eval",
+            "ifeval",
+            "--prompts",
+            str(prompts),
+            "--url",
+            server.url,
+            "--answers",
+            str(answers),
+        ]
         command += ["--concurrency", "1", "--json"]
         environment = {**os.environ, "CHIPALIGN_HOME": str(home)}
         first = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -1,4 +1,6 @@
-"""Disks that fill up, files that cannot be read, headers that lie: one clear error each, and what was there before is still there."""
+"""Disks that fill up, files that cannot be read, headers that lie: one clear error each, and what was there before is
+still there.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,15 @@ import pytest
 import torch
 
 from merge.card import render_card
-from merge.checkpoint import HEADER_LIMIT_BYTES, JSON_LIMIT_BYTES, Checkpoint, StoredTensor, TensorSpec, read_header, read_json_object
+from merge.checkpoint import (
+    HEADER_LIMIT_BYTES,
+    JSON_LIMIT_BYTES,
+    Checkpoint,
+    StoredTensor,
+    TensorSpec,
+    read_header,
+    read_json_object,
+)
 from merge.errors import CheckpointCorrupt, MergeError, OutputFull
 from merge.layout import INDEX, WEIGHTS
 from merge.merger import Watcher, merge_parents
@@ -31,14 +41,43 @@ from tests.attack import Attack
 from tests.tiny_models import WORDS, make_recipe, write_adapter, write_llama, write_tokenizer
 
 MERGED_EVERY = 50  # so many mutated files are read for five that are merged too
-LIES: list[Any] = [-1, 0, 2**31, 2**64, 10**30, 1e300, math.nan, None, True, "", "F32", "..", "../x", "\ud800", [], {}, [0, 0], [[1]], {"x": {}}]
-COMPANIONS = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", INDEX, "chat_template.jinja")
+LIES: list[Any] = [
+    -1,
+    0,
+    2**31,
+    2**64,
+    10**30,
+    1e300,
+    math.nan,
+    None,
+    True,
+    "",
+    "F32",
+    "..",
+    "../x",
+    "\ud800",
+    [],
+    {},
+    [0, 0],
+    [[1]],
+    {"x": {}},
+]
+COMPANIONS = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    INDEX,
+    "chat_template.jinja",
+)
 
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Recipe:
     """A recipe whose output, 0.3 MB, is at `out` already, merged at another lam."""
-    recipe = make_recipe(*(write_llama(tmp_path / name, seed, vocab_size=2048) for name, seed in (("chip", 1), ("chat", 2))))
+    recipe = make_recipe(
+        *(write_llama(tmp_path / name, seed, vocab_size=2048) for name, seed in (("chip", 1), ("chat", 2)))
+    )
     run(replace(recipe, lam=0.1), tmp_path / "out")
     return recipe
 
@@ -88,13 +127,16 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("kept_bytes", [0, 400_000])
-def test_a_full_disk_is_one_clear_error_and_the_earlier_output_stays(tmp_path: Path, recipe: Recipe, small_disk: Path, kept_bytes: int) -> None:
+def test_a_full_disk_is_one_clear_error_and_the_earlier_output_stays(
+    tmp_path: Path, recipe: Recipe, small_disk: Path, kept_bytes: int
+) -> None:
     out = small_disk / "out"
     shutil.copytree(tmp_path / "out", out)
     before = read_folder(out)
     free = os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize
     weights = (out / WEIGHTS).stat().st_size
-    spare = weights + 8_000 if kept_bytes else 4096  # room for the weights but not for what goes with them, or for nothing
+    # Room for the weights but not for what goes with them, or for nothing
+    spare = weights + 8_000 if kept_bytes else 4096
     (small_disk / "filler").write_bytes(bytes(max(free - spare, 0) // 4096 * 4096))
     with pytest.raises(OutputFull, match="disk"):
         merge_parents(recipe, out, MergeSettings(tmp_path / "home"), render_card)
@@ -109,13 +151,17 @@ def test_a_parent_that_breaks_off_in_the_middle_of_a_merge_is_one_clear_error(tm
                 os.truncate(tmp_path / "chip" / WEIGHTS, 100_000)
 
     before = read_folder(tmp_path / "out")
-    with pytest.raises(CheckpointCorrupt, match=r"chip/model\.safetensors: the file ends inside tensor .*Copy the file anew"):
+    with pytest.raises(
+        CheckpointCorrupt, match=r"chip/model\.safetensors: the file ends inside tensor .*Copy the file anew"
+    ):
         run(recipe, tmp_path / "out", watcher=Cutter())
     assert read_folder(tmp_path / "out") == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["chat", "chip", "out"]
 
 
-@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="the one file that is sure to give a read error is Linux's")
+@pytest.mark.skipif(
+    not Path("/proc/self/mem").exists(), reason="the one file that is sure to give a read error is Linux's"
+)
 def test_a_read_error_names_file_and_tensor() -> None:
     path = Path("/proc/self/mem")  # nothing is at address 0: reading there is an input/output error
     fd = os.open(path, os.O_RDONLY)
@@ -129,7 +175,9 @@ def test_a_hundred_megabytes_of_header_are_refused_unread(tmp_path: Path) -> Non
     with path.open("wb") as file:
         file.write(struct.pack("<Q", 100_000_000))
         file.truncate(300_000_000)
-    with pytest.raises(CheckpointCorrupt, match=f"claims 100000000 bytes, more than any model's \\({HEADER_LIMIT_BYTES} are allowed"):
+    with pytest.raises(
+        CheckpointCorrupt, match=f"claims 100000000 bytes, more than any model's \\({HEADER_LIMIT_BYTES} are allowed"
+    ):
         read_header(path)
 
 
@@ -157,7 +205,9 @@ def insert_bytes(raw: bytes, dice: random.Random) -> bytes:
 
 
 def change_length(raw: bytes, dice: random.Random) -> bytes:
-    return struct.pack("<Q", dice.choice([0, 1, 7, len(raw), 2**31, 2**63, 2**64 - 1, dice.randrange(len(raw))])) + raw[8:]
+    return (
+        struct.pack("<Q", dice.choice([0, 1, 7, len(raw), 2**31, 2**63, 2**64 - 1, dice.randrange(len(raw))])) + raw[8:]
+    )
 
 
 def change_header(raw: bytes, dice: random.Random) -> bytes:
@@ -180,7 +230,9 @@ def change_header(raw: bytes, dice: random.Random) -> bytes:
 
 
 def change_value(raw: bytes, dice: random.Random) -> bytes:
-    """A JSON file with a value somewhere in it replaced, renamed or taken away; bytes of one that is no JSON are flipped."""
+    """A JSON file with a value somewhere in it replaced, renamed or taken away; bytes of one that is no JSON are
+    flipped.
+    """
     try:
         document: Any = json.loads(raw)
     except ValueError:
@@ -200,7 +252,13 @@ def change_value(raw: bytes, dice: random.Random) -> bytes:
     return json.dumps(document).encode()
 
 
-MUTATORS: list[Callable[[bytes, random.Random], bytes]] = [flip_bytes, cut_off, insert_bytes, change_length, change_header]
+MUTATORS: list[Callable[[bytes, random.Random], bytes]] = [
+    flip_bytes,
+    cut_off,
+    insert_bytes,
+    change_length,
+    change_header,
+]
 
 
 @pytest.mark.attack
@@ -213,7 +271,8 @@ def test_mutated_files_are_read_or_refused(tmp_path: Path, attack: Attack) -> No
     merged, tries = 0, attack.times(500, full=10_000)
     for number in range(tries):
         mutate = MUTATORS[number % len(MUTATORS)]
-        near = raw[: header_bytes + 32] if mutate in (flip_bytes, insert_bytes) else raw  # where a byte more or less means something
+        # Where a byte more or less means something
+        near = raw[: header_bytes + 32] if mutate in (flip_bytes, insert_bytes) else raw
         (chip / WEIGHTS).write_bytes(mutate(near, dice) + raw[len(near) :])
         try:
             with Checkpoint.open(chip) as checkpoint:
@@ -226,7 +285,9 @@ def test_mutated_files_are_read_or_refused(tmp_path: Path, attack: Attack) -> No
             sentences.append(str(error))
     assert len(sentences) > tries / 2
     assert merged > 0
-    attack.report("mutated safetensors files, read whole", tries, [sentence for sentence in sentences if "\n" in sentence])
+    attack.report(
+        "mutated safetensors files, read whole", tries, [sentence for sentence in sentences if "\n" in sentence]
+    )
     assert {path.name for path in tmp_path.iterdir()} <= {"chip", "chat", "out"}
 
 
@@ -237,13 +298,17 @@ def test_bfloat16_infinities_and_nan_are_found_wherever_they_stand(tmp_path: Pat
     with (chip / WEIGHTS).open("r+b") as file:
         file.seek(spec.offset + 2 * 31)
         file.write(struct.pack("<H", bits))
-    with pytest.raises(MergeError, match=r"chip parent: tensor model\.norm\.weight holds (nan|inf|-inf) at flat position 31"):
+    with pytest.raises(
+        MergeError, match=r"chip parent: tensor model\.norm\.weight holds (nan|inf|-inf) at flat position 31"
+    ):
         run(make_recipe(chip, chat, dtype="bfloat16"), tmp_path / "out")
 
 
 @pytest.mark.attack
 def test_changed_companions_are_read_or_refused(tmp_path: Path, attack: Attack) -> None:
-    """Index, config, tokenizer and adapter config of either parent, with whatever a liar would write into one value of them."""
+    """Index, config, tokenizer and adapter config of either parent, with whatever a liar would write into one value of
+    them.
+    """
     shape: dict[str, Any] = {"num_hidden_layers": 1, "hidden_size": 8, "intermediate_size": 8, "shards_of": "3KB"}
     chip, chat = (write_llama(tmp_path / name, seed, **shape) for name, seed in (("chip", 1), ("chat", 2)))
     write_tokenizer(chip, (*WORDS, "hold_buffer"))
@@ -255,7 +320,9 @@ def test_changed_companions_are_read_or_refused(tmp_path: Path, attack: Attack) 
     settings, tries = MergeSettings(tmp_path / "home"), attack.times(300, full=3_000)
     for number in range(tries):
         path = sorted(originals)[number % len(originals)]
-        path.write_bytes(dice.choice([change_value, change_value, change_value, flip_bytes, cut_off])(originals[path], dice))
+        path.write_bytes(
+            dice.choice([change_value, change_value, change_value, flip_bytes, cut_off])(originals[path], dice)
+        )
         decisions = {key: dice.choice(DECISIONS[key]) for key in ("vocab", "config")}
         try:
             preview_merge(make_recipe(chip, chat, adapter, **decisions), settings, say=lambda text: None)
@@ -263,5 +330,7 @@ def test_changed_companions_are_read_or_refused(tmp_path: Path, attack: Attack) 
             sentences.append(str(error))
         path.write_bytes(originals[path])
     assert len(sentences) > tries / 3
-    attack.report("changed configs, indexes and tokenizers", tries, [sentence for sentence in sentences if "\n" in sentence])
+    attack.report(
+        "changed configs, indexes and tokenizers", tries, [sentence for sentence in sentences if "\n" in sentence]
+    )
     assert sorted(tmp_path.iterdir()) == outside

@@ -50,7 +50,10 @@ def relative_error(result: Array, expected: list[Any]) -> float:
     """|result - expected| / |expected|, in fifty digits."""
     with mpmath.workdps(50):
         error = mpmath.sqrt(
-            mpmath.fsum((mpmath.mpf(x) - y) ** 2 for x, y in zip(result.astype(np.float64).reshape(-1).tolist(), expected, strict=True))
+            mpmath.fsum(
+                (mpmath.mpf(x) - y) ** 2
+                for x, y in zip(result.astype(np.float64).reshape(-1).tolist(), expected, strict=True)
+            )
         )
         return float(error / mpmath.sqrt(mpmath.fsum(y * y for y in expected)))
 
@@ -155,11 +158,15 @@ DEGENERATE = ("equal", "both zero", "zero chip", "zero chat", "opposite", "paral
 
 @settings(max_examples=1000, deadline=None)
 @given(SEEDS, st.sampled_from(DEGENERATE), LAMS, st.integers(1, 60), st.sampled_from([FLOAT32, FLOAT16, BFLOAT16]))
-def test_degenerate_tensors_end_in_their_branch_or_their_error(seed: int, case: str, lam: float, numel: int, dtype: DType) -> None:
+def test_degenerate_tensors_end_in_their_branch_or_their_error(
+    seed: int, case: str, lam: float, numel: int, dtype: DType
+) -> None:
     chip, _ = pair(seed, 0.1, numel, dtype)
     chip[0] = 1.0  # never zero as a whole
     nothing, powers = np.zeros_like(chip), np.array(2, dtype)
-    chat = {"equal": chip.copy(), "zero chat": nothing, "opposite": -powers * chip, "parallel": powers * chip}.get(case, chip.copy())
+    chat = {"equal": chip.copy(), "zero chat": nothing, "opposite": -powers * chip, "parallel": powers * chip}.get(
+        case, chip.copy()
+    )
     if case in ("both zero", "zero chip"):
         chat, chip = (nothing if case == "both zero" else chip), nothing
     if case == "tiny angle":  # the last bit of one element: a difference as small as the dtype has it
@@ -171,7 +178,13 @@ def test_degenerate_tensors_end_in_their_branch_or_their_error(seed: int, case: 
             interpolate(chip, chat, lam, dtype, name="w")
         return
     merged, arc = interpolate(chip, chat, lam, dtype)
-    branches = {"both zero": "equal", "zero chip": "zero", "zero chat": "zero", "parallel": "geodesic", "tiny angle": "geodesic"}
+    branches = {
+        "both zero": "equal",
+        "zero chip": "zero",
+        "zero chat": "zero",
+        "parallel": "geodesic",
+        "tiny angle": "geodesic",
+    }
     assert arc.branch == ("equal" if np.array_equal(chip, chat) else branches.get(case, case))
     assert np.isfinite(merged.astype(np.float64)).all()
     if lam in (0.0, 1.0) or case == "equal":

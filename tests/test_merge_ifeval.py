@@ -13,7 +13,12 @@ from merge.ifeval import Prompt, ask_prompt, read_prompts, summarize, try_checks
 from merge.ifeval_checker import Check, load_checker
 from tests.fake_openai import FakeOpenAI, chat_answer
 
-NO_COMMA: dict[str, Any] = {"key": 1, "prompt": "No commas.", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]}
+NO_COMMA: dict[str, Any] = {
+    "key": 1,
+    "prompt": "No commas.",
+    "instruction_id_list": ["punctuation:no_comma"],
+    "kwargs": [{}],
+}
 TWO: dict[str, Any] = {
     "key": "b",
     "prompt": "Small letters and a title.",
@@ -73,7 +78,8 @@ def test_the_accuracies_are_those_counted_by_hand(check: Check) -> None:
     prompts: dict[int | str, Prompt] = {1: Prompt(**NO_COMMA), "b": Prompt(**TWO), 3: Prompt(**NO_COMMA | {"key": 3})}
     responses: dict[int | str, str] = {
         1: "Sure, with pleasure:\nhold slack is fine",  # followed but for its first line: loose alone
-        "b": "<<the clock>> The clock arrives late at the register.",  # a title, but not in small letters: one of two, strict and loose
+        # A title, but not in small letters: one of two, strict and loose
+        "b": "<<the clock>> The clock arrives late at the register.",
         3: "no commas here at all",
     }
     summary = summarize(prompts, responses, check)
@@ -103,7 +109,9 @@ def test_a_prompt_is_asked_at_temperature_0_as_it_stands() -> None:
     with FakeOpenAI(lambda path, body: (200, chat_answer("fine", "length"))) as server:
         assert ask(server.url) == {"response": "fine", "finish_reason": "length", "tokens": 7}
     message = {"role": "user", "content": "No commas."}
-    assert server.requests == [("/v1/chat/completions", {"model": "demo", "messages": [message], "temperature": 0, "max_tokens": 64})]
+    assert server.requests == [
+        ("/v1/chat/completions", {"model": "demo", "messages": [message], "temperature": 0, "max_tokens": 64})
+    ]
 
 
 def test_an_answer_without_text_is_an_empty_one() -> None:
@@ -120,8 +128,20 @@ def test_the_gateway_is_refused_since_it_adds_passages() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [{}, {"choices": []}, {"choices": [{}]}, {"choices": 3}, {"choices": ["x"]}, {"choices": [{"message": None}]}, chat_answer([1])]
+    "answer",
+    [
+        {},
+        {"choices": []},
+        {"choices": [{}]},
+        {"choices": 3},
+        {"choices": ["x"]},
+        {"choices": [{"message": None}]},
+        chat_answer([1]),
+    ],
 )
 def test_an_answer_of_another_form_is_refused(answer: dict[str, Any]) -> None:
-    with FakeOpenAI(lambda path, body: (200, answer)) as server, pytest.raises(EndpointRefused, match="gives no chat completion"):
+    with (
+        FakeOpenAI(lambda path, body: (200, answer)) as server,
+        pytest.raises(EndpointRefused, match="gives no chat completion"),
+    ):
         ask(server.url)

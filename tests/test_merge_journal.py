@@ -79,7 +79,9 @@ def test_finished_tensors_are_taken_up(interrupted: tuple[Recipe, Path, dict[str
     assert read_folder(out) == expected
 
 
-def test_a_tensor_whose_bytes_did_not_reach_the_disk_is_merged_anew(interrupted: tuple[Recipe, Path, dict[str, bytes]]) -> None:
+def test_a_tensor_whose_bytes_did_not_reach_the_disk_is_merged_anew(
+    interrupted: tuple[Recipe, Path, dict[str, bytes]],
+) -> None:
     recipe, out, expected = interrupted
     path = out.with_name(".out.partial") / "model.safetensors.part"
     head = 8 + int.from_bytes(path.read_bytes()[:8], "little")
@@ -90,7 +92,9 @@ def test_a_tensor_whose_bytes_did_not_reach_the_disk_is_merged_anew(interrupted:
     assert read_folder(out) == expected
 
 
-def test_a_run_that_died_while_it_gave_the_files_their_names_is_taken_up(interrupted: tuple[Recipe, Path, dict[str, bytes]]) -> None:
+def test_a_run_that_died_while_it_gave_the_files_their_names_is_taken_up(
+    interrupted: tuple[Recipe, Path, dict[str, bytes]],
+) -> None:
     recipe, out, expected = interrupted
     partial = out.with_name(".out.partial")
     (partial / "model.safetensors.part").rename(partial / "model.safetensors")
@@ -100,7 +104,9 @@ def test_a_run_that_died_while_it_gave_the_files_their_names_is_taken_up(interru
 
 
 @pytest.mark.parametrize("change", [{"lam": 0.5}, {"name": "other"}, {"dtype": "bfloat16"}])
-def test_another_recipe_starts_afresh(interrupted: tuple[Recipe, Path, dict[str, bytes]], change: dict[str, Any]) -> None:
+def test_another_recipe_starts_afresh(
+    interrupted: tuple[Recipe, Path, dict[str, bytes]], change: dict[str, Any]
+) -> None:
     recipe, out, _ = interrupted
     assert not any("taking up" in text for text in run(replace(recipe, **change), out))
     run(replace(recipe, **change), out.with_name("fresh"))
@@ -137,7 +143,9 @@ def test_a_journal_of_another_merge_or_none_knows_of_nothing(tmp_path: Path, tex
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 8])
 def test_the_number_of_threads_does_not_show_in_the_bytes(tmp_path: Path, threads: int) -> None:
-    recipe = make_recipe(*(write_llama(tmp_path / name, seed, dtype=torch.bfloat16) for name, seed in (("chip", 1), ("chat", 2))))
+    recipe = make_recipe(
+        *(write_llama(tmp_path / name, seed, dtype=torch.bfloat16) for name, seed in (("chip", 1), ("chat", 2)))
+    )
     for folder, number in (("one", 1), ("many", threads)):
         run(recipe, tmp_path / folder, threads=number)
     assert read_folder(tmp_path / "one") == read_folder(tmp_path / "many")

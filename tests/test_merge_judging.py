@@ -1,4 +1,6 @@
-"""merge.judging: judgements are kept with their answers, each judge's apart, and what could not be judged is asked anew."""
+"""merge.judging: judgements are kept with their answers, each judge's apart, and what could not be judged is asked
+anew.
+"""
 
 import json
 from pathlib import Path
@@ -62,9 +64,13 @@ def test_judgements_are_kept_and_not_asked_again(collected: Collected, capsys: p
     err = capsys.readouterr().err
     assert "judged: 4 of 4" in err
     assert "4 judgements there already" in err
-    rows = {row["key"]: row for row in map(json.loads, collected.answers.read_text().splitlines()[1:])}  # the last of a key counts
+    # The last of a key counts
+    rows = {row["key"]: row for row in map(json.loads, collected.answers.read_text().splitlines()[1:])}
     assert rows["a"]["answers"] == ["x", "x"]
-    assert rows["a"]["judgements"][judge.name] == {"1": {"score": 100, "reason": "so"}, "2": {"score": 25, "reason": "so"}}
+    assert rows["a"]["judgements"][judge.name] == {
+        "1": {"score": 100, "reason": "so"},
+        "2": {"score": 25, "reason": "so"},
+    }
 
 
 def test_what_could_not_be_judged_is_none_and_asked_anew(collected: Collected) -> None:
@@ -92,7 +98,11 @@ def test_another_judge_judges_anew_and_the_first_is_kept(collected: Collected) -
 
 def test_a_refusal_tells_the_question_and_keeps_what_was_judged(collected: Collected) -> None:
     def refuse(path: str, body: dict[str, Any]) -> tuple[int, Any]:
-        return grade(path, body) if "\nright\n" in body["messages"][1]["content"] else (500, {"error": {"message": "out of memory"}})
+        return (
+            grade(path, body)
+            if "\nright\n" in body["messages"][1]["content"]
+            else (500, {"error": {"message": "out of memory"}})
+        )
 
     with FakeOpenAI(refuse) as server:
         judge = find_judge(JudgeJob(server.url, None, "", 1))

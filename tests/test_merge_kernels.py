@@ -1,4 +1,6 @@
-"""The compiled loops against torch's arithmetic, which shares no line with them: the same sums to float64's rounding, the same merged bits."""
+"""The compiled loops against torch's arithmetic, which shares no line with them: the same sums to float64's rounding,
+the same merged bits.
+"""
 
 from __future__ import annotations
 
@@ -51,8 +53,18 @@ def test_sums_agree_with_torch(seed: int, count: int, chip_dtype: DType, chat_dt
 
 
 @settings(max_examples=1000, deadline=None)
-@given(SEEDS, st.integers(1, 100), st.sampled_from(DTYPES), st.sampled_from(DTYPES), st.sampled_from(DTYPES), st.floats(-3, 3), st.floats(-3, 3))
-def test_merged_bits_are_those_of_torch(seed: int, count: int, chip_dtype: DType, chat_dtype: DType, dtype: DType, a: float, b: float) -> None:
+@given(
+    SEEDS,
+    st.integers(1, 100),
+    st.sampled_from(DTYPES),
+    st.sampled_from(DTYPES),
+    st.sampled_from(DTYPES),
+    st.floats(-3, 3),
+    st.floats(-3, 3),
+)
+def test_merged_bits_are_those_of_torch(
+    seed: int, count: int, chip_dtype: DType, chat_dtype: DType, dtype: DType, a: float, b: float
+) -> None:
     chip, chat = draw(seed, count, chip_dtype), draw(seed + 1, count, chat_dtype)
     ours = combine(chip, chat, Arc(a, b, 1.0, 1.0, 0.1, "geodesic"), dtype)
     terms = [to_tensor(piece).float() * factor for piece, factor in ((chip, a), (chat, b)) if factor != 0.0]
@@ -83,10 +95,17 @@ def test_every_float16_number_is_widened_right_and_back() -> None:
 
 
 def test_float32_is_rounded_to_float16_to_nearest_ties_to_even_at_every_boundary() -> None:
-    """Each float16 number, the midpoint to the next, and the float32 numbers beside that midpoint; numpy's own rounding as the measure."""
+    """Each float16 number, the midpoint to the next, and the float32 numbers beside that midpoint; numpy's own rounding
+    as the measure.
+    """
     sizes = np.arange(0x7C00, dtype=np.uint16).view(FLOAT16).astype(FLOAT64)
     middles = ((sizes + np.append(sizes[1:], 65536.0)) / 2).astype(FLOAT32)
-    for values in (middles, np.nextafter(middles, np.float32(0)), np.nextafter(middles, np.float32(np.inf)), np.array([1e38, 1e-45], FLOAT32)):
+    for values in (
+        middles,
+        np.nextafter(middles, np.float32(0)),
+        np.nextafter(middles, np.float32(np.inf)),
+        np.array([1e38, 1e-45], FLOAT32),
+    ):
         for signed in (values, -values):
             with np.errstate(over="ignore"):
                 assert narrow(signed, FLOAT16).tobytes() == signed.astype(FLOAT16).tobytes()
@@ -110,7 +129,9 @@ def test_what_is_not_finite_shows_in_the_sums(value: float, dtype: DType) -> Non
 
 def test_pieces_that_are_not_contiguous_are_read_right() -> None:
     every_third = draw(1, 600, BFLOAT16)[::3]
-    assert measure(every_third, every_third).chip == pytest.approx(np.square(every_third.astype(FLOAT64)).sum(), rel=1e-13)
+    assert measure(every_third, every_third).chip == pytest.approx(
+        np.square(every_third.astype(FLOAT64)).sum(), rel=1e-13
+    )
 
 
 def test_whole_numbers_that_float64_cannot_tell_apart_are_not_the_same() -> None:
@@ -120,17 +141,29 @@ def test_whole_numbers_that_float64_cannot_tell_apart_are_not_the_same() -> None
     assert measure(np.array([True]), np.array([False])).difference == 1.0
 
 
-@pytest.mark.parametrize(("dtype", "told"), [(torch.bfloat16, "bfloat16"), (torch.float16, "float16"), (torch.float32, "bfloat16")])
+@pytest.mark.parametrize(
+    ("dtype", "told"), [(torch.bfloat16, "bfloat16"), (torch.float16, "float16"), (torch.float32, "bfloat16")]
+)
 def test_a_machine_without_numba_merges_to_the_same_bits(tmp_path: Path, dtype: torch.dtype, told: str) -> None:
     chip, chat = (write_llama(tmp_path / name, seed, dtype=dtype) for name, seed in (("chip", 1), ("chat", 2)))
-    merge_parents(make_recipe(chip, chat, dtype=told), tmp_path / "with", MergeSettings(tmp_path / "home"), render_card=lambda report: "")
+    merge_parents(
+        make_recipe(chip, chat, dtype=told),
+        tmp_path / "with",
+        MergeSettings(tmp_path / "home"),
+        render_card=lambda report: "",
+    )
     code = (
         "import sys; sys.modules['numba'] = None; from merge.commands import merge; sys.path.insert(0, '.'); "
         "sys.exit(merge(sys.argv[1:]))"  # None in sys.modules: importing it fails as if it were not installed
     )
     recipe = tmp_path / "r.toml"
     recipe.write_text(f'[merge]\ndtype = "{told}"\n[chip]\nmodel = "chip"\n[chat]\nmodel = "chat"\n')
-    done = subprocess.run([sys.executable, "-c", code, str(recipe), "--out", str(tmp_path / "without")], cwd=ROOT, check=True, capture_output=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(recipe), "--out", str(tmp_path / "without")],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
     assert b"Warning" not in done.stderr
     ours, theirs = read_tensors(tmp_path / "with"), read_tensors(tmp_path / "without")
     assert ours.keys() == theirs.keys()

@@ -1,4 +1,6 @@
-"""merge.mcq: likelihoods are added over a choice's own tokens, and accuracies are those of lm-eval's rules, counted by hand."""
+"""merge.mcq: likelihoods are added over a choice's own tokens, and accuracies are those of lm-eval's rules, counted by
+hand.
+"""
 
 import asyncio
 import json
@@ -15,7 +17,14 @@ from merge.errors import EndpointRefused, QuestionsUnusable
 from merge.mcq import Question, add_logprobs, ask_question, choose, read_questions, summarize
 from tests.fake_openai import FakeOpenAI, likelihood_answer
 
-ROW = {"id": "q1", "domain": "flow", "question": "What follows placement?", "choices": ["CTS", "synthesis"], "answer": 0, "source": {"x": 1}}
+ROW = {
+    "id": "q1",
+    "domain": "flow",
+    "question": "What follows placement?",
+    "choices": ["CTS", "synthesis"],
+    "answer": 0,
+    "source": {"x": 1},
+}
 
 
 def write(path: Path, *rows: dict[str, Any]) -> Path:
@@ -24,7 +33,9 @@ def write(path: Path, *rows: dict[str, Any]) -> Path:
 
 
 def test_questions_are_read(tmp_path: Path) -> None:
-    assert read_questions(write(tmp_path / "q.jsonl", ROW)) == {"q1": Question("q1", "flow", "What follows placement?", ["CTS", "synthesis"], 0)}
+    assert read_questions(write(tmp_path / "q.jsonl", ROW)) == {
+        "q1": Question("q1", "flow", "What follows placement?", ["CTS", "synthesis"], 0)
+    }
 
 
 @pytest.mark.parametrize(
@@ -60,10 +71,15 @@ def ask(url: str, question: Question) -> dict[str, Any]:
 def test_a_choices_likelihood_is_that_of_its_own_tokens_after_the_question() -> None:
     question = Question(1, "flow", "Q?", ["ab", "cde"], 0)
     context = "Question: Q?\nAnswer:"
-    with FakeOpenAI(lambda path, body: (200, likelihood_answer(body, lambda prompt, place: -(place + len(prompt) / 100)))) as server:
+    with FakeOpenAI(
+        lambda path, body: (200, likelihood_answer(body, lambda prompt, place: -(place + len(prompt) / 100)))
+    ) as server:
         row = ask(server.url, question)
     first = len(context)  # a token is a character there: " ab" are the places first to first + 2
-    expected = [-sum(range(first, first + 3)) - 3 * (first + 3) / 100, -sum(range(first, first + 4)) - 4 * (first + 4) / 100]
+    expected = [
+        -sum(range(first, first + 3)) - 3 * (first + 3) / 100,
+        -sum(range(first, first + 4)) - 4 * (first + 4) / 100,
+    ]
     assert row["loglikelihoods"] == pytest.approx(expected)
     assert row["tokens"] == [3, 4]
     ((path, body),) = server.requests
@@ -77,10 +93,21 @@ def test_a_choices_likelihood_is_that_of_its_own_tokens_after_the_question() -> 
     [
         lambda answer: {},
         lambda answer: {"choices": answer["choices"][:-1]},
-        lambda answer: {"choices": [{name: value for name, value in choice.items() if name != "prompt_logprobs"} for choice in answer["choices"]]},
+        lambda answer: {
+            "choices": [
+                {name: value for name, value in choice.items() if name != "prompt_logprobs"}
+                for choice in answer["choices"]
+            ]
+        },
         lambda answer: {"choices": [choice | {"prompt_token_ids": None} for choice in answer["choices"]]},
-        lambda answer: {"choices": [choice | {"prompt_logprobs": choice["prompt_logprobs"][:-1]} for choice in answer["choices"]]},
-        lambda answer: {"choices": [choice | {"prompt_logprobs": [None] * len(choice["prompt_token_ids"])} for choice in answer["choices"]]},
+        lambda answer: {
+            "choices": [choice | {"prompt_logprobs": choice["prompt_logprobs"][:-1]} for choice in answer["choices"]]
+        },
+        lambda answer: {
+            "choices": [
+                choice | {"prompt_logprobs": [None] * len(choice["prompt_token_ids"])} for choice in answer["choices"]
+            ]
+        },
     ],
 )
 def test_a_server_that_tells_no_likelihoods_is_refused(change: Any) -> None:
@@ -102,7 +129,10 @@ def test_the_longer_choice_wins_per_character_alone() -> None:
     assert choose([-6.0, -8.0], ["abc", "abcdefgh"], normalised=True) == 1
 
 
-@given(st.lists(st.tuples(st.floats(-50, -0.1), st.text("ab", min_size=1, max_size=9)), min_size=2, max_size=5), st.booleans())
+@given(
+    st.lists(st.tuples(st.floats(-50, -0.1), st.text("ab", min_size=1, max_size=9)), min_size=2, max_size=5),
+    st.booleans(),
+)
 def test_the_choice_is_numpys_first_greatest(pairs: list[tuple[float, str]], normalised: bool) -> None:
     values, choices = [value for value, _ in pairs], [text for _, text in pairs]
     lengths = np.array([float(len(text)) for text in choices]) if normalised else 1.0
@@ -121,6 +151,11 @@ def test_the_accuracies_are_those_counted_by_hand() -> None:
     assert [measures[name]["questions"] for name in measures] == [3, 1, 2]
     assert [measures[name]["acc"]["mean"] for name in measures] == pytest.approx([2 / 3, 1, 1 / 2])
     assert [measures[name]["acc_norm"]["mean"] for name in measures] == pytest.approx([2 / 3, 1, 1 / 2])
-    assert [measures[name]["guessing"] for name in measures] == pytest.approx([(1 / 2 + 1 / 2 + 1 / 4) / 3, 1 / 4, 1 / 2])
-    assert summary["values"][:2] == [{"key": 1, "domain": "flow", "acc": 1, "acc_norm": 0}, {"key": 2, "domain": "flow", "acc": 0, "acc_norm": 1}]
+    assert [measures[name]["guessing"] for name in measures] == pytest.approx(
+        [(1 / 2 + 1 / 2 + 1 / 4) / 3, 1 / 4, 1 / 2]
+    )
+    assert summary["values"][:2] == [
+        {"key": 1, "domain": "flow", "acc": 1, "acc_norm": 0},
+        {"key": 2, "domain": "flow", "acc": 0, "acc_norm": 1},
+    ]
     assert (measures["all"]["acc"]["low"], measures["all"]["acc"]["high"]) == (0, 1)

@@ -1,4 +1,6 @@
-"""The merge as a whole on two-layer Llamas: what comes out, when it is reused, and what each bad input leaves behind: nothing."""
+"""The merge as a whole on two-layer Llamas: what comes out, when it is reused, and what each bad input leaves behind:
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +19,31 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from merge.card import render_card
 from merge.checkpoint import hash_whole
 from merge.dtypes import BFLOAT16, FLOAT32
-from merge.errors import CheckpointCorrupt, MergeError, OutputFull, OutputRefused, ParentsMismatch, TensorNotFinite, TensorOverflow, TensorsDiffer
+from merge.errors import (
+    CheckpointCorrupt,
+    MergeError,
+    OutputFull,
+    OutputRefused,
+    ParentsMismatch,
+    TensorNotFinite,
+    TensorOverflow,
+    TensorsDiffer,
+)
 from merge.geodesic import TensorResult, interpolate
 from merge.merger import Outcome, Watcher, check_room, merge_parents
 from merge.recipe import Recipe
 from merge.report import REPORT
 from merge.settings import MergeSettings
-from tests.tiny_models import make_recipe, read_arrays, read_tensors, rewrite_config, rewrite_tensors, to_array, write_adapter, write_llama
+from tests.tiny_models import (
+    make_recipe,
+    read_arrays,
+    read_tensors,
+    rewrite_config,
+    rewrite_tensors,
+    to_array,
+    write_adapter,
+    write_llama,
+)
 
 
 @pytest.fixture
@@ -54,7 +74,9 @@ def test_every_tensor_is_merged_alike(tmp_path: Path, parents: tuple[Path, Path]
 
 
 @pytest.mark.parametrize(("lam", "parent"), [(0.0, 1), (1.0, 0)])
-def test_lam_zero_and_one_return_a_parent_to_the_last_bit(tmp_path: Path, parents: tuple[Path, Path], lam: float, parent: int) -> None:
+def test_lam_zero_and_one_return_a_parent_to_the_last_bit(
+    tmp_path: Path, parents: tuple[Path, Path], lam: float, parent: int
+) -> None:
     run(make_recipe(*parents, lam=lam), tmp_path / "out")
     expected = read_tensors(parents[parent])
     assert all(torch.equal(tensor, expected[name]) for name, tensor in read_tensors(tmp_path / "out").items())
@@ -165,7 +187,13 @@ def test_card_names_parents_recipe_and_licences(tmp_path: Path, parents: tuple[P
     card = (tmp_path / "out" / "README.md").read_text()
     assert outcome.report is not None
     assert outcome.report.theta is not None
-    for part in (outcome.report.chip.blake3, outcome.report.chat.blake3, "# my-merge", "| geodesic | 0.6 | float32 |", "vllm serve my-merge"):
+    for part in (
+        outcome.report.chip.blake3,
+        outcome.report.chat.blake3,
+        "# my-merge",
+        "| geodesic | 0.6 | float32 |",
+        "vllm serve my-merge",
+    ):
         assert part in card
     assert f"{outcome.report.theta.median:.2f} degrees in the median" in card
     assert "license: other\nlicense_name: apache-2.0-and-cc-by-4.0\n" in card
@@ -231,7 +259,9 @@ def test_any_change_of_recipe_parent_or_output_merges_anew(tmp_path: Path, paren
 
 @pytest.mark.parametrize("content", ["notes.txt", REPORT])
 @pytest.mark.parametrize("force", [False, True])
-def test_a_folder_that_is_not_ours_is_never_replaced(tmp_path: Path, parents: tuple[Path, Path], content: str, force: bool) -> None:
+def test_a_folder_that_is_not_ours_is_never_replaced(
+    tmp_path: Path, parents: tuple[Path, Path], content: str, force: bool
+) -> None:
     out = tmp_path / "out"
     out.mkdir()
     (out / content).write_text('{"kind": "something else"}')
@@ -240,7 +270,9 @@ def test_a_folder_that_is_not_ours_is_never_replaced(tmp_path: Path, parents: tu
     assert (out / content).read_text() == '{"kind": "something else"}'
 
 
-def test_a_file_and_a_parent_are_refused_as_output_and_an_empty_folder_is_not(tmp_path: Path, parents: tuple[Path, Path]) -> None:
+def test_a_file_and_a_parent_are_refused_as_output_and_an_empty_folder_is_not(
+    tmp_path: Path, parents: tuple[Path, Path]
+) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(OutputRefused, match="no merged checkpoint of ours"):
         run(make_recipe(*parents), tmp_path / "file")

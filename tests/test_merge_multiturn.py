@@ -1,4 +1,6 @@
-"""merge.multiturn: conversations are checked, the second turn is asked after the first, and the figures are those counted by hand."""
+"""merge.multiturn: conversations are checked, the second turn is asked after the first, and the figures are those
+counted by hand.
+"""
 
 import asyncio
 import json
@@ -10,7 +12,17 @@ import pytest
 
 from merge.endpoint import Endpoint, Model
 from merge.errors import AnswersUnusable, QuestionsUnusable
-from merge.multiturn import SYSTEM, TITLE, ask_conversation, build_messages, compare, make_cases, mark, read_conversations, summarize
+from merge.multiturn import (
+    SYSTEM,
+    TITLE,
+    ask_conversation,
+    build_messages,
+    compare,
+    make_cases,
+    mark,
+    read_conversations,
+    summarize,
+)
 from rag.answering.prompt import SYSTEM as GATEWAY_SYSTEM
 from rag.answering.prompt import build_prompt
 from rag.documents import Document, Hit, make_chunk
@@ -21,8 +33,18 @@ TURN: dict[str, Any] = {
     "reference": "64",
     "rules": [{"type": "contains_any", "values": ["64"]}, {"type": "max_words", "value": 3}],
 }
-SECOND: dict[str, Any] = {"user": "And why?", "reference": "Bursts.", "rules": [{"type": "contains_any", "values": ["bursts"]}]}
-ROW: dict[str, Any] = {"id": "a-1", "domain": "a", "context": "Depth: 64.", "turns": [TURN, SECOND], "source": "context"}
+SECOND: dict[str, Any] = {
+    "user": "And why?",
+    "reference": "Bursts.",
+    "rules": [{"type": "contains_any", "values": ["bursts"]}],
+}
+ROW: dict[str, Any] = {
+    "id": "a-1",
+    "domain": "a",
+    "context": "Depth: 64.",
+    "turns": [TURN, SECOND],
+    "source": "context",
+}
 
 
 def write(path: Path, *rows: dict[str, Any]) -> Path:
@@ -37,13 +59,20 @@ def conversations(tmp_path: Path) -> dict[int | str, Any]:
 
 
 def rows_of(*answers: tuple[str, str]) -> dict[int | str, dict[str, Any]]:
-    return {key: {"answers": [{"response": text} for text in pair]} for key, pair in zip(("a-1", "b-1", "b-2"), answers, strict=True)}
+    return {
+        key: {"answers": [{"response": text} for text in pair]}
+        for key, pair in zip(("a-1", "b-1", "b-2"), answers, strict=True)
+    }
 
 
 def test_conversations_are_read_with_their_rules(conversations: dict[int | str, Any]) -> None:
     assert list(conversations) == ["a-1", "b-1", "b-2"]
     first = conversations["a-1"]
-    assert (first.domain, first.context, [turn.user for turn in first.turns]) == ("a", "Depth: 64.", ["How deep?", "And why?"])
+    assert (first.domain, first.context, [turn.user for turn in first.turns]) == (
+        "a",
+        "Depth: 64.",
+        ["How deep?", "And why?"],
+    )
     assert [rule.type for rule in first.turns[0].rules] == ["contains_any", "max_words"]
 
 
@@ -58,7 +87,10 @@ def test_conversations_are_read_with_their_rules(conversations: dict[int | str, 
         ({"turns": [TURN, SECOND | {"user": 1}]}, 'turn 2: "user" is not text'),
         ({"turns": [TURN | {"rules": []}, SECOND]}, 'turn 1: "rules" is empty'),
         ({"turns": [TURN | {"rules": [{"type": "short"}]}, SECOND]}, "turn 1: there is no rule 'short'"),
-        ({"turns": [TURN | {"rules": [{"type": "regex", "pattern": "("}]}, SECOND]}, 'turn 1: rule regex: "pattern" is no regular expression'),
+        (
+            {"turns": [TURN | {"rules": [{"type": "regex", "pattern": "("}]}, SECOND]},
+            'turn 1: rule regex: "pattern" is no regular expression',
+        ),
     ],
 )
 def test_a_bad_line_is_told(tmp_path: Path, change: dict[str, Any], told: str) -> None:
@@ -98,7 +130,12 @@ def test_the_second_turn_is_asked_after_the_first_and_its_answer(conversations: 
 def test_the_judge_sees_the_turns_before(conversations: dict[int | str, Any]) -> None:
     first, second = make_cases(conversations["a-1"], ["64", "Because."])
     assert (first.history, first.question, first.reference, first.answer) == ((), "How deep?", "64", "64")
-    assert (second.history, second.question, second.answer, second.context) == ((("How deep?", "64"),), "And why?", "Because.", "Depth: 64.")
+    assert (second.history, second.question, second.answer, second.context) == (
+        (("How deep?", "64"),),
+        "And why?",
+        "Because.",
+        "Depth: 64.",
+    )
 
 
 def test_the_shares_are_those_counted_by_hand(conversations: dict[int | str, Any]) -> None:
@@ -113,7 +150,10 @@ def test_the_shares_are_those_counted_by_hand(conversations: dict[int | str, Any
     measures = summarize(values)
     assert list(measures) == ["all", "a", "b"]
     assert [measures[name]["conversations"] for name in measures] == [3, 1, 2]
-    means = {part: {name: value["mean"] for name, value in measures["all"][part].items()} for part in ("turn_1", "turn_2", "both")}
+    means = {
+        part: {name: value["mean"] for name, value in measures["all"][part].items()}
+        for part in ("turn_1", "turn_2", "both")
+    }
     assert means["turn_1"] == {"rules_met": pytest.approx(4 / 6), "all_rules_met": pytest.approx(1 / 3)}
     assert means["turn_2"] == {"rules_met": pytest.approx(1 / 3), "all_rules_met": pytest.approx(1 / 3)}
     assert means["both"] == {"rules_met": pytest.approx(5 / 9), "all_rules_met": pytest.approx(2 / 6)}
@@ -146,8 +186,12 @@ def test_an_interval_is_that_of_resampled_conversations(conversations: dict[int 
 
 
 def test_differences_are_paired_by_conversation(conversations: dict[int | str, Any]) -> None:
-    mine = mark(conversations, rows_of(("64", "bursts"), ("64", "bursts"), ("x", "x")), {"a-1": [{"score": 100}, {"score": 75}]})
-    theirs = mark(conversations, rows_of(("64", "x"), ("x", "bursts"), ("x", "x")), {"a-1": [{"score": 50}, {"score": None}]})
+    mine = mark(
+        conversations, rows_of(("64", "bursts"), ("64", "bursts"), ("x", "x")), {"a-1": [{"score": 100}, {"score": 75}]}
+    )
+    theirs = mark(
+        conversations, rows_of(("64", "x"), ("x", "bursts"), ("x", "x")), {"a-1": [{"score": 50}, {"score": None}]}
+    )
     difference = compare(mine, json.loads(json.dumps(theirs)))["all"]
     assert difference["turn_1"]["rules_met"]["mean"] == pytest.approx(1 / 6)
     assert difference["turn_2"]["all_rules_met"]["mean"] == pytest.approx(1 / 3)

@@ -1,4 +1,6 @@
-"""`chipalign eval multiturn` as it is typed, against a model and a judge on real sockets; also what kill -9 leaves behind."""
+"""`chipalign eval multiturn` as it is typed, against a model and a judge on real sockets; also what kill -9 leaves
+behind.
+"""
 
 import json
 import os
@@ -28,7 +30,13 @@ def conversation(number: int) -> dict[str, Any]:
         {"user": f"Question {number}, how deep?", "reference": f"depth {number}", "rules": rules},
         {"user": "And why?", "reference": "Bursts.", "rules": [{"type": "contains_any", "values": ["bursts"]}]},
     ]
-    return {"id": f"c{number}", "domain": ("grid", "test")[number % 2], "context": "Pasted.", "turns": turns, "source": "context"}
+    return {
+        "id": f"c{number}",
+        "domain": ("grid", "test")[number % 2],
+        "context": "Pasted.",
+        "turns": turns,
+        "source": "context",
+    }
 
 
 @pytest.fixture
@@ -85,7 +93,9 @@ def means(part: dict[str, Any]) -> dict[str, float]:
     return {name: value["mean"] for name, value in part.items()}
 
 
-def test_the_rule_part_needs_no_judge(conversations: Path, model: FakeOpenAI, capsys: pytest.CaptureFixture[str], home: Path) -> None:
+def test_the_rule_part_needs_no_judge(
+    conversations: Path, model: FakeOpenAI, capsys: pytest.CaptureFixture[str], home: Path
+) -> None:
     result = run_json(capsys, "--conversations", str(conversations), "--url", model.url, "--max-tokens", "77")
     assert result["counts"] == {"conversations": 4, "answers": 8, "rules": 12, "cut_off": 4, "empty": 0}
     assert list(result["measures"]) == ["all", "grid", "test"]
@@ -108,7 +118,11 @@ def test_scores_come_from_the_judge_and_what_it_cannot_judge_is_counted(
 ) -> None:
     arguments = ["--conversations", str(conversations), "--url", model.url, "--judge-url", judge.url]
     result = run_json(capsys, *arguments)
-    assert {name: result["judge"][name] for name in ("model_id", "judged", "not_judged")} == {"model_id": "judge", "judged": 6, "not_judged": 2}
+    assert {name: result["judge"][name] for name in ("model_id", "judged", "not_judged")} == {
+        "model_id": "judge",
+        "judged": 6,
+        "not_judged": 2,
+    }
     assert result["measures"]["all"]["turn_1"]["score"]["mean"] == 75
     assert result["measures"]["grid"]["turn_2"]["score"]["mean"] == 100
     assert result["measures"]["all"]["both"]["score"]["mean"] == pytest.approx((4 * 75 + 2 * 100) / 6)
@@ -130,16 +144,26 @@ def test_a_judge_can_be_added_to_answers_that_are_there(
     assert (result["answers"]["resumed"], result["judge"]["judged"]) == (4, 6)
 
 
-def test_as_a_table(conversations: Path, model: FakeOpenAI, judge: FakeOpenAI, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_as_a_table(
+    conversations: Path, model: FakeOpenAI, judge: FakeOpenAI, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     arguments = ["--conversations", str(conversations), "--url", model.url]
     (tmp_path / "first.json").write_text(json.dumps(run_json(capsys, *arguments)))
-    assert chipalign.main(["eval", "multiturn", *arguments, "--judge-url", judge.url, "--compare", str(tmp_path / "first.json")]) == 0
+    assert (
+        chipalign.main(
+            ["eval", "multiturn", *arguments, "--judge-url", judge.url, "--compare", str(tmp_path / "first.json")]
+        )
+        == 0
+    )
     text = capsys.readouterr().out
     assert "4 conversations, 8 answers, 12 rules; 4 answers cut off, 0 empty\n" in text
     assert f"judge judge at {judge.url}: 6 answers scored, 2 could not be judged\n" in text
     assert "\nall           1       1.000 [1.000, 1.000]  1.000 [1.000, 1.000]  75.0 [75.0, 75.0]\n" in text
     assert "\ntest          2       0.000 [0.000, 0.000]  0.000 [0.000, 0.000]  -\n" in text
-    assert text.split(", paired\n")[1].splitlines()[1] == "all           1       0.000 [0.000, 0.000]  0.000 [0.000, 0.000]  -"
+    assert (
+        text.split(", paired\n")[1].splitlines()[1]
+        == "all           1       0.000 [0.000, 0.000]  0.000 [0.000, 0.000]  -"
+    )
 
 
 def test_another_models_result_is_compared_paired(
@@ -157,13 +181,28 @@ def test_another_models_result_is_compared_paired(
     assert means(differences["test"]["turn_2"]) == {"rules_met": 1.0, "all_rules_met": 1.0}
     other_judge = tmp_path / "other_judge.json"
     other_judge.write_text(json.dumps(json.loads(former.read_text()) | {"judge": {"name": "someone 0123"}}))
-    assert "was scored by another judge (someone 0123, now judge " in refuse(capsys, *arguments, "--compare", str(other_judge))
+    assert "was scored by another judge (someone 0123, now judge " in refuse(
+        capsys, *arguments, "--compare", str(other_judge)
+    )
 
 
 def test_keys_come_from_the_variables_that_are_named(
-    conversations: Path, model: FakeOpenAI, judge: FakeOpenAI, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    conversations: Path,
+    model: FakeOpenAI,
+    judge: FakeOpenAI,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    arguments = ["--conversations", str(conversations), "--url", model.url, "--judge-url", judge.url, "--judge-api-key-env", "JUDGE_KEY"]
+    arguments = [
+        "--conversations",
+        str(conversations),
+        "--url",
+        model.url,
+        "--judge-url",
+        judge.url,
+        "--judge-api-key-env",
+        "JUDGE_KEY",
+    ]
     assert "--judge-api-key-env JUDGE_KEY: this variable is not set" in refuse(capsys, *arguments)
     monkeypatch.setenv("JUDGE_KEY", "secret")
     run_json(capsys, *arguments)
@@ -198,14 +237,20 @@ def test_wrong_input_is_one_line_and_exit_2_before_anything_is_asked(
     assert model.requests == []
 
 
-@pytest.mark.parametrize("arguments", [["--judge-model", "x"], ["--judge-api-key-env", "X"], ["--max-tokens", "0"], ["--limit", "0"]])
+@pytest.mark.parametrize(
+    "arguments", [["--judge-model", "x"], ["--judge-api-key-env", "X"], ["--max-tokens", "0"], ["--limit", "0"]]
+)
 def test_options_that_cannot_be_are_refused_at_once(conversations: Path, arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        chipalign.main(["eval", "multiturn", "--conversations", str(conversations), "--url", "http://127.0.0.1:1", *arguments])
+        chipalign.main(
+            ["eval", "multiturn", "--conversations", str(conversations), "--url", "http://127.0.0.1:1", *arguments]
+        )
     assert caught.value.code == 2
 
 
-def test_the_gateway_is_refused_with_the_question(conversations: Path, model: FakeOpenAI, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_gateway_is_refused_with_the_question(
+    conversations: Path, model: FakeOpenAI, capsys: pytest.CaptureFixture[str]
+) -> None:
     model.answer = lambda path, body: (200, chat_answer("x") | {"retrieval": {}})
     line = refuse(capsys, "--conversations", str(conversations), "--url", model.url, "--concurrency", "1")
     assert line.startswith("chipalign eval: question c0: ")
@@ -213,14 +258,17 @@ def test_the_gateway_is_refused_with_the_question(conversations: Path, model: Fa
 
 
 def test_the_conversations_of_this_project_run(capsys: pytest.CaptureFixture[str], model: FakeOpenAI) -> None:
-    four = threading.Barrier(4, timeout=30)  # no answer before four questions are in flight: 88 answers are 22 times four
+    # No answer before four questions are in flight: 88 answers are 22 times four
+    four = threading.Barrier(4, timeout=30)
 
     def answer_together(path: str, body: dict[str, Any]) -> tuple[int, Any]:
         four.wait()
         return 200, chat_answer("I do not know.")
 
     model.answer = answer_together
-    result = run_json(capsys, "--conversations", str(ROOT / "data/eval/multiturn.jsonl"), "--url", model.url, "--concurrency", "4")
+    result = run_json(
+        capsys, "--conversations", str(ROOT / "data/eval/multiturn.jsonl"), "--url", model.url, "--concurrency", "4"
+    )
     assert list(result["measures"]) == ["all", "architecture", "build", "grid", "test"]
     assert means(result["measures"]["all"]["both"])["all_rules_met"] == 0
     assert model.most_at_once == 4
@@ -254,7 +302,17 @@ def test_a_run_that_was_killed_goes_on_where_it_was_also_amid_judging(
         return 200, chat_answer('{"score": 50, "reason": "half"}')
 
     model.answer, judge.answer = stop_at_six, stop_at_three
-    command = [sys.executable, "-m", "chipalign", "eval", "multiturn", "--conversations", str(conversations), "--url", model.url]
+    command = [
+        sys.executable,
+        "-m",
+        "chipalign",
+        "eval",
+        "multiturn",
+        "--conversations",
+        str(conversations),
+        "--url",
+        model.url,
+    ]
     command += ["--judge-url", judge.url, "--answers", str(answers), "--concurrency", "1", "--json"]
     environment = {**os.environ, "CHIPALIGN_HOME": str(home)}
     run_until(command, environment, model, 6)  # c0 and c1 are whole, c2 waits for its second answer

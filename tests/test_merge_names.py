@@ -1,4 +1,6 @@
-"""Parents whose tensors are the same under other names are told in a sentence, merged where the recipe says so, and never half-merged."""
+"""Parents whose tensors are the same under other names are told in a sentence, merged where the recipe says so, and
+never half-merged.
+"""
 
 from __future__ import annotations
 
@@ -74,14 +76,19 @@ def test_a_prefix_is_told_in_one_sentence_with_what_accepts_it(
     changed = len(read_tensors(chip).keys() - read_tensors(chat).keys())
     for unmatched in ("refuse", "chat", "chip", "union"):
         text = refusal(make_recipe(chip, chat, unmatched=unmatched), tmp_path / "out")
-        assert f"1 mismatch: the chip parent's {changed} tensors are the chat parent's {words} (decide it with names = {allowed or ''}" in text
+        assert (
+            f"1 mismatch: the chip parent's {changed} tensors are the chat parent's {words} (decide it with names = "
+            f"{allowed or ''}" in text
+        )
         assert "unmatched" not in text
     merged = run(make_recipe(chip, chat, names="chat"), tmp_path / "out")
     assert merged.keys() == expected.keys()
     assert all(torch.equal(tensor, expected[name]) for name, tensor in merged.items())
 
 
-def test_an_inner_model_may_give_its_names_and_its_class_or_take_the_other(tmp_path: Path, parents: tuple[Path, Path]) -> None:
+def test_an_inner_model_may_give_its_names_and_its_class_or_take_the_other(
+    tmp_path: Path, parents: tuple[Path, Path]
+) -> None:
     chip, chat = parents
     rename(chip, lambda name: name.removeprefix("model."))
     rewrite_config(chip, architectures=["LlamaModel"])
@@ -106,7 +113,9 @@ def test_a_merge_under_other_names_is_verified_and_inspected(
 ) -> None:
     rename(parents[0], lambda name: "module." + name)
     run(make_recipe(*parents, names="chat"), tmp_path / "out")
-    verified = verify_checkpoint(tmp_path / "out", VerifyOptions(sample=None), MergeSettings(tmp_path / "home"), lambda text: None)
+    verified = verify_checkpoint(
+        tmp_path / "out", VerifyOptions(sample=None), MergeSettings(tmp_path / "home"), lambda text: None
+    )
     assert verified.problems == ()
     assert len(verified.recomputed) == len(read_tensors(parents[1]))
     monkeypatch.setenv("CHIPALIGN_HOME", str(tmp_path / "home"))
@@ -119,19 +128,28 @@ def test_a_merge_under_other_names_is_verified_and_inspected(
 
 
 @pytest.mark.parametrize("unmatched", ["refuse", "chat", "chip", "union"])
-def test_a_merge_of_strangers_is_refused_whatever_the_recipe_says(tmp_path: Path, parents: tuple[Path, Path], unmatched: str) -> None:
+def test_a_merge_of_strangers_is_refused_whatever_the_recipe_says(
+    tmp_path: Path, parents: tuple[Path, Path], unmatched: str
+) -> None:
     rename(parents[0], lambda name: name.replace("layers.", "stages."))
     text = refusal(make_recipe(*parents, unmatched=unmatched), tmp_path / "out")
     assert "only 12% of the weights have the same name in both parents (50% are needed)" in text
-    assert "18 in the chip parent, such as model.stages.0.input_layernorm.weight and 18 in the chat parent, such as model.layers.0." in text
+    assert (
+        "18 in the chip parent, such as model.stages.0.input_layernorm.weight and 18 in the chat parent, such as "
+        "model.layers.0." in text
+    )
     assert "unmatched" not in text
 
 
-def test_a_verified_report_whose_parents_no_longer_fit_is_not_approved(tmp_path: Path, parents: tuple[Path, Path]) -> None:
+def test_a_verified_report_whose_parents_no_longer_fit_is_not_approved(
+    tmp_path: Path, parents: tuple[Path, Path]
+) -> None:
     run(make_recipe(*parents), tmp_path / "out")
     rename(parents[0], lambda name: "x." + name)
     try:
-        problems = verify_checkpoint(tmp_path / "out", VerifyOptions(sample=None), MergeSettings(tmp_path / "home"), lambda text: None).problems
+        problems = verify_checkpoint(
+            tmp_path / "out", VerifyOptions(sample=None), MergeSettings(tmp_path / "home"), lambda text: None
+        ).problems
     except MergeError as error:
         problems = (str(error),)
     assert problems
@@ -150,11 +168,17 @@ def test_vocabularies_that_share_no_token_are_no_merge(tmp_path: Path) -> None:
 
 def test_what_the_recipe_keeps_out_is_its_will_and_is_said(tmp_path: Path, parents: tuple[Path, Path]) -> None:
     for values, share, words in (
-        ({"include": ("*norm*",)}, 160, "0.9% of the weights were combined; the others are one parent's, as the recipe says."),
+        (
+            {"include": ("*norm*",)},
+            160,
+            "0.9% of the weights were combined; the others are one parent's, as the recipe says.",
+        ),
         ({"lam": 1.0}, 0, "No weights were combined: each is one parent's, as the recipe says."),
         ({}, None, ""),
     ):
-        outcome = merge_parents(make_recipe(*parents, **values), tmp_path / "out", MergeSettings(tmp_path / "home"), render_card, force=True)
+        outcome = merge_parents(
+            make_recipe(*parents, **values), tmp_path / "out", MergeSettings(tmp_path / "home"), render_card, force=True
+        )
         assert outcome.totals["combined"] == (outcome.totals["parameters"] if share is None else share)
         card = (tmp_path / "out" / "README.md").read_text()
         assert words in card
@@ -162,7 +186,10 @@ def test_what_the_recipe_keeps_out_is_its_will_and_is_said(tmp_path: Path, paren
 
 
 def test_a_mismatch_in_every_layer_is_one_line_with_its_count(tmp_path: Path) -> None:
-    chip, chat = (write_llama(tmp_path / name, 1, num_hidden_layers=30, hidden_size=8, intermediate_size=8) for name in ("chip", "chat"))
+    chip, chat = (
+        write_llama(tmp_path / name, 1, num_hidden_layers=30, hidden_size=8, intermediate_size=8)
+        for name in ("chip", "chat")
+    )
     rewrite_tensors(chat, {f"model.layers.{n}.mlp.gate.bias": torch.ones(8) for n in range(30)})
     text = refusal(make_recipe(chip, chat), tmp_path / "out")
     assert "tensor model.layers.*.mlp.gate.bias is in the chat parent only (decide it with unmatched" in text
@@ -174,15 +201,22 @@ def test_names_are_matched_only_where_nothing_but_wrappers_differs() -> None:
     assert match_names({"encoder.layers.0.w", "a.w"}, {"decoder.layers.0.w", "b.w"}) == {}
     assert match_names({"layers.0.w"}, {"model.layers.1.w"}) == {}
     assert match_names({"model.w", "module.w"}, {"language_model.w"}) == {}  # either could be meant
-    found = match_names({"visual.w", "model.layers.0.w", "lm_head.w"}, {"model.visual.w", "model.language_model.layers.0.w", "lm_head.w"})
+    found = match_names(
+        {"visual.w", "model.layers.0.w", "lm_head.w"},
+        {"model.visual.w", "model.language_model.layers.0.w", "lm_head.w"},
+    )
     assert found == {"visual.w": "model.visual.w", "model.layers.0.w": "model.language_model.layers.0.w"}
-    assert describe_names(found, "chip", "chat") == (
-        "the chip parent's 1 tensor is the chat parent's without `language_model.`, 1 tensor is the chat parent's without `model.`"
+    assert (
+        describe_names(found, "chip", "chat")
+        == "the chip parent's 1 tensor is the chat parent's without `language_model.`, 1 tensor is the chat parent's"
+        " without `model.`"
     )
 
 
 def test_a_head_that_was_lost_is_not_made_of_the_embedding(tmp_path: Path) -> None:
-    chip, chat = (write_llama(tmp_path / name, seed, tie_word_embeddings=False) for name, seed in (("chip", 1), ("chat", 2)))
+    chip, chat = (
+        write_llama(tmp_path / name, seed, tie_word_embeddings=False) for name, seed in (("chip", 1), ("chat", 2))
+    )
     rewrite_config(chip, tie_word_embeddings=False)
     rewrite_config(chat, tie_word_embeddings=False)
     rewrite_tensors(chip, {"lm_head.weight": None})

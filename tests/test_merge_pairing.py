@@ -29,7 +29,9 @@ def test_two_models_of_one_architecture_pass_whatever_their_float_dtypes(tmp_pat
 def test_every_mismatch_is_listed_at_once(tmp_path: Path) -> None:
     chip = write_llama(tmp_path / "chip", seed=1, vocab_size=70, num_hidden_layers=1, tie_word_embeddings=False)
     chat = write_llama(tmp_path / "chat", seed=2, rope_parameters={"rope_theta": 500000.0, "rope_type": "default"})
-    rewrite_tensors(chat, {"model.norm.weight": torch.ones(32, dtype=torch.float64), "buffer": torch.ones(2, dtype=torch.int64)})
+    rewrite_tensors(
+        chat, {"model.norm.weight": torch.ones(32, dtype=torch.float64), "buffer": torch.ones(2, dtype=torch.int64)}
+    )
     rewrite_tensors(chip, {"buffer": torch.ones(2)})
     text = "\n".join(found := mismatches_of(chip, chat))
     for part in (
@@ -145,7 +147,9 @@ def test_one_id_for_two_tokens_is_a_mismatch_even_where_all_shapes_agree(tmp_pat
 def test_a_token_without_a_row_is_refused(tmp_path: Path) -> None:
     chip, chat = (write_llama(tmp_path / name, seed=1, vocab_size=9) for name in ("chip", "chat"))
     (found,) = mismatches_of(chip, chat)
-    assert "2 of the chat parent's tokens have no row in its embedding of 9, the first is 'assistant' with id 9" in found
+    assert (
+        "2 of the chat parent's tokens have no row in its embedding of 9, the first is 'assistant' with id 9" in found
+    )
 
 
 def test_rows_without_a_tokenizer_cannot_be_matched(tmp_path: Path) -> None:
@@ -156,7 +160,12 @@ def test_rows_without_a_tokenizer_cannot_be_matched(tmp_path: Path) -> None:
 
 
 def test_heads_with_other_rows_than_the_embedding_are_refused(tmp_path: Path) -> None:
-    chip, chat = (write_llama(tmp_path / name, seed=1, tie_word_embeddings=False, vocab_size=n) for name, n in (("chip", 70), ("chat", 64)))
+    chip, chat = (
+        write_llama(tmp_path / name, seed=1, tie_word_embeddings=False, vocab_size=n)
+        for name, n in (("chip", 70), ("chat", 64))
+    )
     rewrite_tensors(chip, {"lm_head.weight": torch.ones(66, 32)})
-    with pytest.raises(ParentsMismatch, match=r"tensor lm_head\.weight of the chip parent has 66 rows, its embedding 70"):
+    with pytest.raises(
+        ParentsMismatch, match=r"tensor lm_head\.weight of the chip parent has 66 rows, its embedding 70"
+    ):
         decided(chip, chat, vocab="chat")

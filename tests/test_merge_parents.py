@@ -1,4 +1,6 @@
-"""References to parents: folders, hub ids, packages; what is hashed; and one clear sentence for each that leads nowhere."""
+"""References to parents: folders, hub ids, packages; what is hashed; and one clear sentence for each that leads
+nowhere.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,12 @@ from tests.fake_hub import COMMIT, FakeHub
 from tests.tiny_models import write_adapter, write_llama
 
 
-def resolve(model: str, home: Path, adapter: str | None = None, base: Path = Path(), endpoint: str | None = None) -> Parent:
-    return Resolver(base, MergeSettings(home, endpoint), say=lambda text: None).resolve(ParentRef(model, adapter), "chip")
+def resolve(
+    model: str, home: Path, adapter: str | None = None, base: Path = Path(), endpoint: str | None = None
+) -> Parent:
+    return Resolver(base, MergeSettings(home, endpoint), say=lambda text: None).resolve(
+        ParentRef(model, adapter), "chip"
+    )
 
 
 def folder_bytes(folder: Path) -> dict[str, bytes]:
@@ -135,7 +141,9 @@ def test_the_fake_hub_serves_what_it_was_given_and_refuses_the_rest() -> None:
     assert hub.find("/api/models/org/other")[1] == {"X-Error-Code": "RepoNotFound"}
 
 
-@pytest.mark.parametrize(("ref", "sentence"), [("org/none", "knows no such repository"), ("org/name@v9", "org/name has no revision 'v9'")])
+@pytest.mark.parametrize(
+    ("ref", "sentence"), [("org/none", "knows no such repository"), ("org/name@v9", "org/name has no revision 'v9'")]
+)
 def test_what_the_hub_does_not_have_is_one_clear_sentence(tmp_path: Path, ref: str, sentence: str) -> None:
     with FakeHub({}) as hub, pytest.raises(HubUnavailable, match=f"{sentence}.*Or give a folder"):
         resolve(ref, tmp_path, endpoint=hub.url)
@@ -144,7 +152,9 @@ def test_what_the_hub_does_not_have_is_one_clear_sentence(tmp_path: Path, ref: s
 def test_no_network_is_one_clear_sentence(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
-        with pytest.raises(HubUnavailable, match=r"cannot be reached to download it\. Check the network\. Or give a folder"):
+        with pytest.raises(
+            HubUnavailable, match=r"cannot be reached to download it\. Check the network\. Or give a folder"
+        ):
             resolve("org/name", tmp_path, endpoint=f"http://127.0.0.1:{taken.getsockname()[1]}")
 
 

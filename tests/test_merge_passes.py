@@ -1,4 +1,6 @@
-"""One tensor from its parents to its writer: pieces, rows of one parent only, and DELLA's ranks where a vector lies in many stretches."""
+"""One tensor from its parents to its writer: pieces, rows of one parent only, and DELLA's ranks where a vector lies in
+many stretches.
+"""
 
 from __future__ import annotations
 
@@ -37,13 +39,17 @@ class Keeper:
 
     @property
     def whole(self) -> Array:
-        assert [start for start, _ in self.pieces] == list(np.cumsum([0, *(piece.size for _, piece in self.pieces[:-1])]))
+        assert [start for start, _ in self.pieces] == list(
+            np.cumsum([0, *(piece.size for _, piece in self.pieces[:-1])])
+        )
         return np.concatenate([piece for _, piece in self.pieces])
 
 
 @pytest.fixture
 def biased(tmp_path: Path) -> tuple[Path, Path, Path]:
-    """Chip, chat and base with an output bias of vocabulary length; the chip parent has two tokens more, in other places."""
+    """Chip, chat and base with an output bias of vocabulary length; the chip parent has two tokens more, in other
+    places.
+    """
     folders = []
     for seed, name in enumerate(("chip", "chat", "base")):
         folder = write_llama(tmp_path / name, seed, vocab_size=70 if name == "chip" else 64, tie_word_embeddings=False)
@@ -54,9 +60,13 @@ def biased(tmp_path: Path) -> tuple[Path, Path, Path]:
     return folders[0], folders[1], folders[2]
 
 
-def plan_of(name: str, chip: Path, chat: Path, base: Path | None = None, **values: Any) -> tuple[TensorPlan, Pair, Recipe]:
+def plan_of(
+    name: str, chip: Path, chat: Path, base: Path | None = None, **values: Any
+) -> tuple[TensorPlan, Pair, Recipe]:
     recipe = make_recipe(chip, chat, **values)
-    pair = check_pair(Checkpoint.open(chip), Checkpoint.open(chat), recipe, None if base is None else Checkpoint.open(base))
+    pair = check_pair(
+        Checkpoint.open(chip), Checkpoint.open(chat), recipe, None if base is None else Checkpoint.open(base)
+    )
     [plan] = [plan for plan in make_plan(recipe, pair) if plan.name == name]
     return plan, pair, recipe
 
@@ -64,7 +74,9 @@ def plan_of(name: str, chip: Path, chat: Path, base: Path | None = None, **value
 @pytest.mark.parametrize("method", ["geodesic", "task_arithmetic", "ties", "dare", "della"])
 def test_a_bias_of_vocabulary_length_is_merged_by_token(biased: tuple[Path, Path, Path], method: str) -> None:
     chip, chat, base = biased
-    plan, pair, recipe = plan_of(BIAS, chip, chat, None if method == "geodesic" else base, method=method, vocab="union", base_model=None)
+    plan, pair, recipe = plan_of(
+        BIAS, chip, chat, None if method == "geodesic" else base, method=method, vocab="union", base_model=None
+    )
     assert plan.rows is not None
     shared = [run for run in plan.rows.runs if run.chip is not None and run.chat is not None]
     assert len(shared) > 1
@@ -90,14 +102,23 @@ def mix_by_hand(method: str, chip: Array, chat: Array, base: Array, out: Array) 
         return interpolate(chip, chat, 0.6, FLOAT32)[0]
     parameters = Parameters()
     if method in ("task_arithmetic", "ties"):  # nothing is drawn: where the elements stand does not matter
-        mix = prepare(method, 0.6, BIAS, chip.shape, parameters, lambda side: iter([(0, (chip if side == "chip" else chat) - base)]))
+        mix = prepare(
+            method,
+            0.6,
+            BIAS,
+            chip.shape,
+            parameters,
+            lambda side: iter([(0, (chip if side == "chip" else chat) - base)]),
+        )
         return combine_base(chip, chat, base, mix, 0, FLOAT32)
     density = parameters.find_density(method)
     kept = {}
     for side, parent in (("chip", chip), ("chat", chat)):
         d = parent - base
         mix = prepare("dare", 0.6, BIAS, (70,), parameters, lambda side: iter(()))
-        chances = find_chances(d[None], density, parameters.epsilon)[0] if method == "della" else np.full(d.size, density)
+        chances = (
+            find_chances(d[None], density, parameters.epsilon)[0] if method == "della" else np.full(d.size, density)
+        )
         kept[side] = np.where(draw_uniforms(mix, side, 0, 70)[out] < chances, d / chances, 0.0)  # type: ignore[arg-type]
     total = 0.6 * kept["chip"] + 0.4 * kept["chat"]
     if method == "dare":
@@ -110,7 +131,10 @@ def mix_by_hand(method: str, chip: Array, chat: Array, base: Array, out: Array) 
 
 
 def test_pieces_of_one_parent_share_one_buffer(tmp_path: Path) -> None:
-    chip, chat = (write_llama(tmp_path / name, seed, hidden_size=64, vocab_size=9000) for seed, name in enumerate(("chip", "chat")))
+    chip, chat = (
+        write_llama(tmp_path / name, seed, hidden_size=64, vocab_size=9000)
+        for seed, name in enumerate(("chip", "chat"))
+    )
     plan, pair, _ = plan_of("model.embed_tokens.weight", chip, chat)
     inputs = open_inputs(plan, pair)
     assert len(inputs.pieces) == math.ceil(9000 * 64 / CHUNK)

@@ -12,7 +12,16 @@ import torch
 from merge.checkpoint import Checkpoint
 from merge.errors import ParentsMismatch, RecipeError
 from merge.pairing import Pair, check_pair
-from merge.plan import TensorPlan, count_traffic, find_kind, find_lam, find_layer, interpolate_lam, make_plan, summarise_plan
+from merge.plan import (
+    TensorPlan,
+    count_traffic,
+    find_kind,
+    find_lam,
+    find_layer,
+    interpolate_lam,
+    make_plan,
+    summarise_plan,
+)
 from merge.recipe import ParentRef, Recipe, Rule
 from tests.tiny_models import make_recipe, read_tensors, rewrite_tensors, write_llama, write_tokenizer
 
@@ -36,7 +45,9 @@ def parents(tmp_path: Path) -> tuple[Path, Path]:
 
 def pair_of(chip: Path, chat: Path, base: Path | None = None, **values: Any) -> tuple[Recipe, Pair]:
     recipe = make_recipe(chip, chat, **values)
-    return recipe, check_pair(Checkpoint.open(chip), Checkpoint.open(chat), recipe, None if base is None else Checkpoint.open(base))
+    return recipe, check_pair(
+        Checkpoint.open(chip), Checkpoint.open(chat), recipe, None if base is None else Checkpoint.open(base)
+    )
 
 
 def plans_of(chip: Path, chat: Path, **values: Any) -> dict[str, TensorPlan]:
@@ -46,7 +57,9 @@ def plans_of(chip: Path, chat: Path, **values: Any) -> dict[str, TensorPlan]:
 def test_without_a_schedule_every_tensor_is_merged_alike(parents: tuple[Path, Path]) -> None:
     plans = plans_of(*parents, dtype="bfloat16")
     assert plans.keys() == read_tensors(parents[0]).keys()
-    assert {(plan.lam, plan.method, plan.dtype, plan.rows) for plan in plans.values()} == {(0.6, "geodesic", "BF16", None)}
+    assert {(plan.lam, plan.method, plan.dtype, plan.rows) for plan in plans.values()} == {
+        (0.6, "geodesic", "BF16", None)
+    }
     assert all(plan.chip == plan.chat == name and plan.base is None for name, plan in plans.items())
 
 
@@ -74,10 +87,15 @@ def test_what_stands_outside_the_layers_takes_the_ends_of_a_gradient() -> None:
 def test_the_first_rule_that_fits_decides() -> None:
     recipe = recipe_with(
         lam=0.6,
-        schedule=(Rule(0.1, layers=(0, 1), tensors="*.mlp.*"), Rule((0.2, 0.4), layers=(0, 2)), Rule(0.9, tensors="*norm*")),
+        schedule=(
+            Rule(0.1, layers=(0, 1), tensors="*.mlp.*"),
+            Rule((0.2, 0.4), layers=(0, 2)),
+            Rule(0.9, tensors="*norm*"),
+        ),
     )
     assert find_lam(recipe, up(1), 8) == 0.1
-    assert find_lam(recipe, "model.layers.1.self_attn.q_proj.weight", 8) == pytest.approx(0.3)  # over the rule's own layers
+    # Over the rule's own layers
+    assert find_lam(recipe, "model.layers.1.self_attn.q_proj.weight", 8) == pytest.approx(0.3)
     assert find_lam(recipe, "model.layers.2.input_layernorm.weight", 8) == 0.4
     assert find_lam(recipe, NORM, 8) == 0.9
     assert find_lam(recipe, up(7), 8) == find_lam(recipe, EMBEDDING, 8) == 0.6
@@ -96,9 +114,19 @@ def test_what_is_not_included_or_is_excluded_stays_the_chat_parents(parents: tup
 
 def test_patterns_and_layers_that_fit_nothing_are_all_named(parents: tuple[Path, Path]) -> None:
     with pytest.raises(RecipeError) as caught:
-        plans_of(*parents, include=("layers.*",), exclude=("*.nrom.*",), schedule=(Rule(0.5, tensors="x*"), Rule(0.5, layers=(1, 2))))
+        plans_of(
+            *parents,
+            include=("layers.*",),
+            exclude=("*.nrom.*",),
+            schedule=(Rule(0.5, tensors="x*"), Rule(0.5, layers=(1, 2))),
+        )
     text = str(caught.value)
-    for part in ("include 'layers.*' fits no tensor", "exclude '*.nrom.*'", "schedule 1: tensors 'x*'", "schedule 2: layers [1, 2] reach beyond"):
+    for part in (
+        "include 'layers.*' fits no tensor",
+        "exclude '*.nrom.*'",
+        "schedule 1: tensors 'x*'",
+        "schedule 2: layers [1, 2] reach beyond",
+    ):
         assert part in text
     assert "a name is for example model.layers.0.input_layernorm.weight" in text
 
@@ -111,7 +139,9 @@ def test_whole_numbers_are_identical_and_keep_their_dtype(parents: tuple[Path, P
 
 
 @pytest.mark.parametrize(("unmatched", "kept"), [("chat", {"b"}), ("chip", {"a"}), ("union", {"a", "b"})])
-def test_tensors_of_one_parent_are_kept_as_the_recipe_says(parents: tuple[Path, Path], unmatched: str, kept: set[str]) -> None:
+def test_tensors_of_one_parent_are_kept_as_the_recipe_says(
+    parents: tuple[Path, Path], unmatched: str, kept: set[str]
+) -> None:
     rewrite_tensors(parents[0], {"a": torch.ones(3)})
     rewrite_tensors(parents[1], {"b": torch.ones(3)})
     plans = plans_of(*parents, unmatched=unmatched)
@@ -123,14 +153,19 @@ def test_tensors_of_one_parent_are_kept_as_the_recipe_says(parents: tuple[Path, 
 
 
 def test_a_tied_parents_head_is_its_embedding(tmp_path: Path) -> None:
-    chip, chat = write_llama(tmp_path / "chip", seed=1, tie_word_embeddings=False), write_llama(tmp_path / "chat", seed=2)
+    chip, chat = (
+        write_llama(tmp_path / "chip", seed=1, tie_word_embeddings=False),
+        write_llama(tmp_path / "chat", seed=2),
+    )
     plan = plans_of(chip, chat, embeddings="untied")[HEAD]
     assert (plan.chip, plan.chat) == (HEAD, EMBEDDING)
     assert HEAD not in plans_of(chip, chat, embeddings="tied")
 
 
 def test_a_setting_for_a_difference_that_is_not_there_changes_nothing(tmp_path: Path) -> None:
-    chip, chat = (write_llama(tmp_path / name, seed=n, tie_word_embeddings=False) for n, name in enumerate(("chip", "chat")))
+    chip, chat = (
+        write_llama(tmp_path / name, seed=n, tie_word_embeddings=False) for n, name in enumerate(("chip", "chat"))
+    )
     told = {"embeddings": "tied", "vocab": "union", "unmatched": "chip", "config": "chip"}
     assert plans_of(chip, chat, **told) == plans_of(chip, chat)
 
@@ -139,7 +174,10 @@ def test_segments_follow_the_rows(tmp_path: Path) -> None:
     chip, chat = write_llama(tmp_path / "chip", seed=1, vocab_size=70), write_llama(tmp_path / "chat", seed=2)
     plan = plans_of(chip, chat, vocab="union")[EMBEDDING]
     assert plan.shape == (64, 32)
-    assert [(s.out, s.count, s.chip, s.chat) for s in plan.segments()] == [(0, 11 * 32, 0, 0), (11 * 32, 53 * 32, None, 11 * 32)]
+    assert [(s.out, s.count, s.chip, s.chat) for s in plan.segments()] == [
+        (0, 11 * 32, 0, 0),
+        (11 * 32, 53 * 32, None, 11 * 32),
+    ]
     assert plans_of(chip, chat, vocab="chip")[EMBEDDING].shape == (70, 32)
 
 
@@ -172,9 +210,12 @@ def test_the_summary_has_a_row_per_kind_and_method(parents: tuple[Path, Path]) -
     recipe, pair = pair_of(*parents, lam=(0.2, 0.8), exclude=("*layernorm*",))
     rows = summarise_plan(make_plan(recipe, pair))
     assert [(row["kind"], row["method"], row["tensors"], row["lam"]) for row in rows] == [
-        ("attention", "geodesic", 8, [0.2, 0.8]), ("MLP", "geodesic", 6, [0.2, 0.8]), ("embeddings", "geodesic", 1, [0.2, 0.2]),
-        ("norms", "copy", 4, [0.0, 0.0]), ("norms", "geodesic", 1, [0.8, 0.8]),
-    ]  # fmt: skip
+        ("attention", "geodesic", 8, [0.2, 0.8]),
+        ("MLP", "geodesic", 6, [0.2, 0.8]),
+        ("embeddings", "geodesic", 1, [0.2, 0.2]),
+        ("norms", "copy", 4, [0.0, 0.0]),
+        ("norms", "geodesic", 1, [0.8, 0.8]),
+    ]
     assert sum(row["bytes"] for row in rows) == sum(tensor.nbytes for tensor in read_tensors(parents[0]).values())
 
 

@@ -1,4 +1,6 @@
-"""`merge --dry-run`, `merge inspect` and `merge --plots` as they are typed: what they print, what they write, and what they do not."""
+"""`merge --dry-run`, `merge inspect` and `merge --plots` as they are typed: what they print, what they write, and what
+they do not.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,10 @@ def recipe(tmp_path: Path) -> Path:
     write_llama(tmp_path / "chip", seed=1)
     write_llama(tmp_path / "chat", seed=2)
     path = tmp_path / "r.toml"
-    path.write_text('[merge]\nname = "tiny"\nlam = [0.2, 0.8]\nexclude = ["*norm*"]\n[chip]\nmodel = "chip"\n[chat]\nmodel = "chat"\n')
+    path.write_text(
+        '[merge]\nname = "tiny"\nlam = [0.2, 0.8]\nexclude = ["*norm*"]\n[chip]\nmodel = "chip"\n[chat]\nmodel ='
+        ' "chat"\n'
+    )
     return path
 
 
@@ -39,15 +44,25 @@ def run(tmp_path: Path, out: str, **values: Any) -> Outcome:
     return merge_parents(recipe, tmp_path / out, MergeSettings(tmp_path / "home"), render_card)
 
 
-def test_a_dry_run_shows_the_plan_and_the_bytes_and_touches_nothing(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_shows_the_plan_and_the_bytes_and_touches_nothing(
+    recipe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = snapshot(recipe.parent)
     assert merge([str(recipe), "--dry-run", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     size = sum(tensor.nbytes for tensor in read_tensors(recipe.parent / "chip").values())
-    assert (document["dry_run"], document["tensors"], document["read_bytes"], document["write_bytes"]) == (True, 20, 2 * size, size // 2)
+    assert (document["dry_run"], document["tensors"], document["read_bytes"], document["write_bytes"]) == (
+        True,
+        20,
+        2 * size,
+        size // 2,
+    )
     assert [(row["kind"], row["method"]) for row in document["plan"]] == [
-        ("attention", "geodesic"), ("MLP", "geodesic"), ("embeddings", "geodesic"), ("norms", "copy")
-    ]  # fmt: skip
+        ("attention", "geodesic"),
+        ("MLP", "geodesic"),
+        ("embeddings", "geodesic"),
+        ("norms", "copy"),
+    ]
     assert merge([str(recipe), "--dry-run", "--out", str(recipe.parent / "out")]) == 0
     text = capsys.readouterr().out
     assert "tiny: what would be merged" in text
@@ -57,7 +72,9 @@ def test_a_dry_run_shows_the_plan_and_the_bytes_and_touches_nothing(recipe: Path
 
 def test_a_dry_run_tells_how_the_vocabulary_is_made(recipe: Path) -> None:
     write_tokenizer(recipe.parent / "chip", ("<s>", "</s>", "<unk>", "net"))
-    document = preview_merge(make_recipe(recipe.parent / "chip", recipe.parent / "chat", vocab="union"), MergeSettings(recipe.parent), print)
+    document = preview_merge(
+        make_recipe(recipe.parent / "chip", recipe.parent / "chat", vocab="union"), MergeSettings(recipe.parent), print
+    )
     assert document["vocabulary"] == {"rows": 64, "merged": 3, "chip_only": 1, "chat_only": 60}
 
 
@@ -71,7 +88,9 @@ def test_a_dry_run_refuses_what_a_merge_would_refuse(recipe: Path) -> None:
         merge([str(recipe), "--dry-run"])
 
 
-@pytest.mark.parametrize(("ref", "complaint"), [("org/name", "a dry run downloads nothing"), ("m.gguf", "m.gguf is not converted yet")])
+@pytest.mark.parametrize(
+    ("ref", "complaint"), [("org/name", "a dry run downloads nothing"), ("m.gguf", "m.gguf is not converted yet")]
+)
 def test_a_dry_run_fetches_and_converts_nothing(recipe: Path, ref: str, complaint: str) -> None:
     (recipe.parent / "m.gguf").write_bytes(b"GGUF")
     refs = make_recipe(recipe.parent / "chip", recipe.parent / "chat")
@@ -91,9 +110,14 @@ def test_inspect_prints_a_table_and_writes_pictures(recipe: Path, capsys: pytest
     assert sorted(path.name for path in pictures.iterdir()) == sorted(PICTURES)
 
 
-def test_inspect_takes_parents_as_options_and_prints_one_json_document(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_inspect_takes_parents_as_options_and_prints_one_json_document(
+    recipe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = snapshot(recipe.parent)
-    assert merge(["inspect", "--chip", str(recipe.parent / "chip"), "--instruct", str(recipe.parent / "chat"), "--json"]) == 0
+    assert (
+        merge(["inspect", "--chip", str(recipe.parent / "chip"), "--instruct", str(recipe.parent / "chat"), "--json"])
+        == 0
+    )
     document = json.loads(capsys.readouterr().out)
     assert (document["lam"], document["pictures"], len(document["tensors"])) == (0.6, [], 20)
     assert [kind["kind"] for kind in document["kinds"]] == ["attention", "MLP", "embeddings", "norms"]
@@ -127,7 +151,7 @@ def test_every_method_merges_folders_into_one_that_reports_it(recipe: Path, meth
     assert document["recipe"]["method"] == method
     assert ("base" in document["parents"]) is (method in BASE_METHODS)
     assert set(outcome.totals["branches"]) == {"linear" if base is None else "mixed"}
-    assert (f"| {method} | 0.5 | float32 |") in (folder / "out" / "README.md").read_text()
+    assert f"| {method} | 0.5 | float32 |" in (folder / "out" / "README.md").read_text()
 
 
 @pytest.mark.parametrize("method", ["ties", "dare", "della"])
@@ -160,14 +184,28 @@ def test_the_card_tells_schedule_parameters_and_decisions(recipe: Path) -> None:
     base = ParentRef(str(write_llama(folder / "base", seed=3)))
     write_tokenizer(folder / "base", ("<s>", "</s>", "<unk>"))
     rules = (Rule(0.4, (0, 0), "*.mlp.*"), Rule((0.1, 0.9), (0, 1)))
-    run(folder, "out", method="ties", base_model=base, vocab="union", schedule=rules, exclude=("*norm*",), parameters=Parameters(density=0.3))
+    run(
+        folder,
+        "out",
+        method="ties",
+        base_model=base,
+        vocab="union",
+        schedule=rules,
+        exclude=("*norm*",),
+        parameters=Parameters(density=0.3),
+    )
     card = (folder / "out" / "README.md").read_text()
     for part in (
-        "by TIES on a common base model", "- density: 0.3", "- schedule 1: lam = 0.4 for layers 0 to 0 and tensors `*.mlp.*`",
-        "- schedule 2: lam = 0.1 to 0.9 over depth for layers 0 to 1", "chat parent's: `*norm*`", "- where the parents differ, vocab: union",
+        "by TIES on a common base model",
+        "- density: 0.3",
+        "- schedule 1: lam = 0.4 for layers 0 to 0 and tensors `*.mlp.*`",
+        "- schedule 2: lam = 0.1 to 0.9 over depth for layers 0 to 1",
+        "chat parent's: `*norm*`",
+        "- where the parents differ, vocab: union",
         "- vocabulary: 64 rows, matched by token: 3 merged, 1 the chip parent's alone, 60 the chat parent's alone",
-        "The tokenizer holds the chat parent's tokens and after them the chip parent's", "| base | ",
-    ):  # fmt: skip
+        "The tokenizer holds the chat parent's tokens and after them the chip parent's",
+        "| base | ",
+    ):
         assert part in card
     document = json.loads((folder / "out" / "merge_report.json").read_text())
     assert document["vocabulary"] == {"rows": 64, "merged": 3, "chip_only": 1, "chat_only": 60}

@@ -19,7 +19,8 @@ def read(path: Path, content: str | bytes) -> dict[int | str, tuple[int | str, s
 
 
 def test_items_come_by_key_in_the_order_of_the_file(tmp_path: Path) -> None:
-    content = '\ufeff{"id": 2, "text": "b\\u2028"}\r\n\n{"id": "one", "text": "ä\u2028"}'  # a byte order mark, Windows' ends, a separator in a text
+    # A byte order mark, Windows' ends, a separator in a text
+    content = '\ufeff{"id": 2, "text": "b\\u2028"}\r\n\n{"id": "one", "text": "ä\u2028"}'
     assert read(tmp_path / "q.jsonl", content) == {2: (2, "b\u2028"), "one": ("one", "ä\u2028")}
 
 

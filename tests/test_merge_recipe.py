@@ -9,7 +9,17 @@ from typing import Any
 import pytest
 
 from merge.errors import RecipeError
-from merge.recipe import BASE_METHODS, DTYPES, Parameters, ParentRef, Recipe, Rule, describe_lam, load_recipe, parse_recipe
+from merge.recipe import (
+    BASE_METHODS,
+    DTYPES,
+    Parameters,
+    ParentRef,
+    Recipe,
+    Rule,
+    describe_lam,
+    load_recipe,
+    parse_recipe,
+)
 
 DEMO = Path(__file__).parents[1] / "data/recipes/demo.toml"
 GOOD: dict[str, Any] = {"merge": {"lam": 0.3}, "chip": {"model": "a"}, "chat": {"model": "b"}}
@@ -59,10 +69,20 @@ def test_each_output_dtype_is_allowed(dtype: str) -> None:
 
 def test_all_problems_are_listed_at_once() -> None:
     problems = problems_of(
-        merge={"lam": 2, "dtype": "int8", "method": "slerp", "lamda": 1, "name": "../x"}, chip={"adapter": 3, "revision": "x"}, chat=7, extra={}
+        merge={"lam": 2, "dtype": "int8", "method": "slerp", "lamda": 1, "name": "../x"},
+        chip={"adapter": 3, "revision": "x"},
+        chat=7,
+        extra={},
     )
     text = "\n".join(problems)
-    for part in ("'extra'", "[chat] must be a table", "merge.lamda", "'slerp' (allowed: geodesic, ", "bfloat16, float16, float32", "merge.lam is 2"):
+    for part in (
+        "'extra'",
+        "[chat] must be a table",
+        "merge.lamda",
+        "'slerp' (allowed: geodesic, ",
+        "bfloat16, float16, float32",
+        "merge.lam is 2",
+    ):
         assert part in text
     for part in ("merge.name is '../x'", "chip.revision", "chip.model is missing", "chip.adapter is 3"):
         assert part in text
@@ -104,7 +124,9 @@ def test_an_error_is_one_line() -> None:
 def test_relative_references_start_at_the_recipe_file(tmp_path: Path) -> None:
     (tmp_path / "r.toml").write_text('[merge]\n[chip]\nmodel = "chip"\n[chat]\nmodel = "chat"\n')
     assert load_recipe(tmp_path / "r.toml").base == tmp_path
-    assert tomllib.loads((tmp_path / "r.toml").read_text())["chip"]["model"] == load_recipe(tmp_path / "r.toml").chip.model
+    assert (
+        tomllib.loads((tmp_path / "r.toml").read_text())["chip"]["model"] == load_recipe(tmp_path / "r.toml").chip.model
+    )
 
 
 FULL = """
@@ -147,22 +169,35 @@ def test_every_key_is_read() -> None:
 
 def test_values_tell_all_that_decides_the_output_and_no_default() -> None:
     assert parse_recipe(tomllib.loads(FULL), base=Path("base"), source="r.toml").values() == {
-        "method": "ties", "lam": [0.2, 0.8], "dtype": "bfloat16", "name": "chipalign-merge",
-        "include": ["model.layers.*"], "exclude": ["*norm*"],
-        "vocab": "union", "embeddings": "untied", "unmatched": "chat", "config": "chip",
+        "method": "ties",
+        "lam": [0.2, 0.8],
+        "dtype": "bfloat16",
+        "name": "chipalign-merge",
+        "include": ["model.layers.*"],
+        "exclude": ["*norm*"],
+        "vocab": "union",
+        "embeddings": "untied",
+        "unmatched": "chat",
+        "config": "chip",
         "parameters": {"density": 0.3, "scale": 1.5},
-        "schedule": [{"lam": 0.4, "layers": [0, 7], "tensors": "*.mlp.*"}, {"lam": [0.1, 0.9], "tensors": "*.self_attn.*"}],
-    }  # fmt: skip
+        "schedule": [
+            {"lam": 0.4, "layers": [0, 7], "tensors": "*.mlp.*"},
+            {"lam": [0.1, 0.9], "tensors": "*.self_attn.*"},
+        ],
+    }
     assert parse(merge={"lam": 0.5}).values().keys() == {"method", "lam", "dtype", "name"}
 
 
-@pytest.mark.parametrize(("method", "parameters"), [
-    ("task_arithmetic", {"scale": 1.0}),
-    ("ties", {"scale": 1.0, "density": 0.2}),
-    ("dare", {"scale": 1.0, "density": 0.5, "elect": False, "seed": 0}),
-    ("della", {"scale": 1.0, "density": 0.5, "epsilon": 0.1, "seed": 0}),
-    ("linear", {}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("method", "parameters"),
+    [
+        ("task_arithmetic", {"scale": 1.0}),
+        ("ties", {"scale": 1.0, "density": 0.2}),
+        ("dare", {"scale": 1.0, "density": 0.5, "elect": False, "seed": 0}),
+        ("della", {"scale": 1.0, "density": 0.5, "epsilon": 0.1, "seed": 0}),
+        ("linear", {}),
+    ],
+)
 def test_each_method_tells_the_parameters_it_takes_with_their_defaults(method: str, parameters: dict[str, Any]) -> None:
     assert parse(merge={"method": method}, base={"model": "c"}).describe_parameters() == parameters
 
@@ -170,7 +205,9 @@ def test_each_method_tells_the_parameters_it_takes_with_their_defaults(method: s
 @pytest.mark.parametrize("method", BASE_METHODS)
 def test_a_method_with_a_base_says_what_to_set(method: str) -> None:
     (problem,) = problems_of(merge={"method": method})
-    assert f"method {method} needs the model that both parents were trained from, which the chat parent is not" in problem
+    assert (
+        f"method {method} needs the model that both parents were trained from, which the chat parent is not" in problem
+    )
     assert 'set [base] model = "org/name"' in problem
     assert "(geodesic, linear, soup)" in problem
 
@@ -178,7 +215,10 @@ def test_a_method_with_a_base_says_what_to_set(method: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"merge": {"lam": [0.5, 1.5]}}, "merge.lam is [0.5, 1.5] (allowed: a number from 0, the chat model, to 1, the chip model, or a list"),
+        (
+            {"merge": {"lam": [0.5, 1.5]}},
+            "merge.lam is [0.5, 1.5] (allowed: a number from 0, the chat model, to 1, the chip model, or a list",
+        ),
         ({"merge": {"lam": [0.5, True]}}, "merge.lam is [0.5, True]"),
         ({"merge": {"method": "soup", "lam": 0.6}}, "merge.lam does not go with soup, which is 0.5"),
         ({"merge": {"vocab": "cut"}}, "merge.vocab is 'cut' (allowed: refuse, chat, chip, union)"),
@@ -189,18 +229,33 @@ def test_a_method_with_a_base_says_what_to_set(method: str) -> None:
         ({"merge": {"exclude": [3]}}, "merge.exclude is [3]"),
         ({"parameters": {"density": 0.5}}, "parameters.density goes with ties, dare, della, not with geodesic"),
         ({"parameters": {"drop": 0.5}}, "unknown key parameters.drop (allowed: density, epsilon, scale, elect, seed)"),
-        ({"merge": {"method": "ties"}, "base": {"model": "c"}, "parameters": {"density": 2}}, "parameters.density is 2 (allowed: a number from 0"),
-        ({"merge": {"method": "ties"}, "base": {"model": "c"}, "parameters": {"density": 0}}, "parameters.density is 0, which keeps nothing"),
+        (
+            {"merge": {"method": "ties"}, "base": {"model": "c"}, "parameters": {"density": 2}},
+            "parameters.density is 2 (allowed: a number from 0",
+        ),
+        (
+            {"merge": {"method": "ties"}, "base": {"model": "c"}, "parameters": {"density": 0}},
+            "parameters.density is 0, which keeps nothing",
+        ),
         ({"merge": {"method": "dare"}, "base": {"model": "c"}, "parameters": {"seed": 1.5}}, "parameters.seed is 1.5"),
-        ({"merge": {"method": "dare"}, "base": {"model": "c"}, "parameters": {"elect": 1}}, "parameters.elect is 1 (allowed: true, false)"),
-        ({"merge": {"method": "della"}, "base": {"model": "c"}, "parameters": {"density": 0.95}}, "density 0.95 -+ epsilon 0.1 leaves the range"),
+        (
+            {"merge": {"method": "dare"}, "base": {"model": "c"}, "parameters": {"elect": 1}},
+            "parameters.elect is 1 (allowed: true, false)",
+        ),
+        (
+            {"merge": {"method": "della"}, "base": {"model": "c"}, "parameters": {"density": 0.95}},
+            "density 0.95 -+ epsilon 0.1 leaves the range",
+        ),
         ({"schedule": {"lam": 0.5}}, "[[schedule]] must be a list of tables"),
         ({"schedule": [{"lam": 0.5}]}, "schedule 1: neither layers nor tensors is given"),
         ({"schedule": [{"layers": [0, 3]}]}, "schedule 1: lam is None"),
         ({"schedule": [{"layers": [3, 0], "lam": 0.5}]}, "schedule 1: layers is [3, 0] (allowed: [first, last]"),
         ({"schedule": [{"layers": "0-3", "lam": 0.5}]}, "schedule 1: layers is '0-3'"),
         ({"schedule": [{"tensors": "", "lam": 0.5}]}, "schedule 1: tensors is ''"),
-        ({"schedule": [{"tensors": "*", "lam": 0.5, "layer": 3}]}, "unknown key schedule 1: layer (allowed: layers, tensors, lam)"),
+        (
+            {"schedule": [{"tensors": "*", "lam": 0.5, "layer": 3}]},
+            "unknown key schedule 1: layer (allowed: layers, tensors, lam)",
+        ),
         ({"base": {"adapter": "x"}}, "base.model is missing"),
         ({"base": 3}, "[base] must be a table"),
     ],

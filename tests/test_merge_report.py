@@ -21,7 +21,14 @@ CHAT = Parent("chat", Path("i"), "bb", {"model.safetensors": "b1"}, revision="v1
 
 
 def result(name: str, degrees: float | None) -> TensorResult:
-    return TensorResult(name, (2, 3), 1.0, 2.0, None if degrees is None else math.radians(degrees), "zero" if degrees is None else "geodesic")
+    return TensorResult(
+        name,
+        (2, 3),
+        1.0,
+        2.0,
+        None if degrees is None else math.radians(degrees),
+        "zero" if degrees is None else "geodesic",
+    )
 
 
 def make_report(*angles: float | None) -> MergeReport:
@@ -52,7 +59,12 @@ def test_theta_summary_is_absent_where_no_tensor_has_an_angle() -> None:
 
 def test_summary_counts_tensors_parameters_bytes_and_branches() -> None:
     summary = make_report(1.0, None).summary()
-    assert (summary["tensors"], summary["parameters"], summary["bytes"], summary["branches"]) == (2, 12, 4, {"geodesic": 1, "zero": 1})
+    assert (summary["tensors"], summary["parameters"], summary["bytes"], summary["branches"]) == (
+        2,
+        12,
+        4,
+        {"geodesic": 1, "zero": 1},
+    )
 
 
 def test_json_holds_no_place_and_is_valid_for_strict_readers() -> None:

@@ -36,7 +36,8 @@ def test_a_home_that_is_a_file_is_refused() -> None:
 
 def test_every_setting_says_its_variable_and_what_it_is_for() -> None:
     assert {item.metadata["env"] for item in fields(MergeSettings)} == {"CHIPALIGN_HOME", "HF_ENDPOINT"}
-    assert all(item.metadata["help"] and not item.metadata["help"].endswith(".") for item in fields(MergeSettings))  # a phrase, as a table has it
+    # A phrase, as a table has it
+    assert all(item.metadata["help"] and not item.metadata["help"].endswith(".") for item in fields(MergeSettings))
 
 
 def test_a_key_is_read_from_the_variable_that_is_named() -> None:

@@ -1,4 +1,6 @@
-"""What is measured of two parents: angles, norms, and the distance between geodesic and linear, from the numbers of a report alone."""
+"""What is measured of two parents: angles, norms, and the distance between geodesic and linear, from the numbers of a
+report alone.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,15 @@ from merge.merger import merge_parents
 from merge.pairing import check_pair
 from merge.plan import make_plan
 from merge.settings import MergeSettings
-from merge.survey import Profile, describe_survey, find_drift, median_by_layer, profile_results, summarise_kinds, survey_pair
+from merge.survey import (
+    Profile,
+    describe_survey,
+    find_drift,
+    median_by_layer,
+    profile_results,
+    summarise_kinds,
+    survey_pair,
+)
 from tests.tiny_models import make_recipe, read_arrays, write_llama
 
 
@@ -47,7 +57,9 @@ def test_drift_is_the_distance_of_the_two_merges(seed: int, size: float, factor:
 
 
 def test_drift_of_tiny_angles_keeps_its_digits() -> None:
-    """For equal norms |G - L| / |L| tends to (1 - lam) lam theta^2 / 2: the chord's sagitta, which the geodesic bridges."""
+    """For equal norms |G - L| / |L| tends to (1 - lam) lam theta^2 / 2: the chord's sagitta, which the geodesic
+    bridges.
+    """
     for theta in (1e-2, 1e-4, 1e-6):
         assert find_drift(1.0, 1.0, theta, 0.6) == pytest.approx(0.6 * 0.4 * theta**2 / 2, rel=1e-3)
 
@@ -69,7 +81,8 @@ def test_a_survey_measures_what_the_merge_reports(tmp_path: Path) -> None:
         merged, arc = interpolate(ours[p.name].astype(FLOAT64), theirs[p.name].astype(FLOAT64), 0.6, FLOAT64)
         linear = 0.6 * ours[p.name].astype(FLOAT64) + 0.4 * theirs[p.name].astype(FLOAT64)
         assert p.theta == pytest.approx(arc.theta)
-        assert p.drift == pytest.approx(np.linalg.norm(merged - linear) / np.linalg.norm(linear), rel=1e-3)  # interpolate adds in float32
+        # Interpolate adds in float32
+        assert p.drift == pytest.approx(np.linalg.norm(merged - linear) / np.linalg.norm(linear), rel=1e-3)
 
 
 def test_the_summary_names_the_largest_angle() -> None:
@@ -80,7 +93,13 @@ def test_the_summary_names_the_largest_angle() -> None:
 
 
 def test_medians_go_by_layer_and_leave_out_what_has_no_number() -> None:
-    profiles = [profile("a", 0.1), profile("b", 0.3), profile("c", 0.5, layer=2), profile("d", None, layer=1), profile("e", 0.9, layer=None)]
+    profiles = [
+        profile("a", 0.1),
+        profile("b", 0.3),
+        profile("c", 0.5, layer=2),
+        profile("d", None, layer=1),
+        profile("e", 0.9, layer=None),
+    ]
     assert median_by_layer(profiles, "MLP", lambda p: p.theta) == [(0, pytest.approx(0.2)), (2, 0.5)]
 
 

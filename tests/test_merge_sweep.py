@@ -31,7 +31,22 @@ def test_ranges_hold_both_ends_and_plain_decimals(text: str, lams: list[float]) 
     assert parse_lams(text) == lams
 
 
-NO_RANGES = ["", ":", "a", "0:1", "0:1:0", "0:1:-0.1", "1:0:0.1", "0:2:1", "-0.1", "nan", "0:inf:1", "0:1:nan", "0:1:1e-9", "0:1:0.1:2"]
+NO_RANGES = [
+    "",
+    ":",
+    "a",
+    "0:1",
+    "0:1:0",
+    "0:1:-0.1",
+    "1:0:0.1",
+    "0:2:1",
+    "-0.1",
+    "nan",
+    "0:inf:1",
+    "0:1:nan",
+    "0:1:1e-9",
+    "0:1:0.1:2",
+]
 
 
 @pytest.mark.parametrize("text", NO_RANGES)
@@ -41,13 +56,17 @@ def test_what_is_no_range_is_refused(text: str) -> None:
 
 
 def test_a_sweep_gives_what_single_merges_give(tmp_path: Path) -> None:
-    recipe = make_recipe(write_llama(tmp_path / "chip", seed=1), write_llama(tmp_path / "chat", seed=2), dtype="bfloat16")
+    recipe = make_recipe(
+        write_llama(tmp_path / "chip", seed=1), write_llama(tmp_path / "chat", seed=2), dtype="bfloat16"
+    )
     jobs = plan_sweep(recipe, parse_lams("0:1:0.25"), tmp_path / "sweep")
     settings = MergeSettings(tmp_path / "home")
     assert [outcome.reused for outcome in merge_sweep(jobs, settings, render_card)] == [False] * 5
     for single, out in jobs:
         merge_parents(single, tmp_path / "single", settings, render_card)
-        assert {p.name: p.read_bytes() for p in out.iterdir()} == {p.name: p.read_bytes() for p in (tmp_path / "single").iterdir()}
+        assert {p.name: p.read_bytes() for p in out.iterdir()} == {
+            p.name: p.read_bytes() for p in (tmp_path / "single").iterdir()
+        }
     (tmp_path / "sweep" / "lam-0.5" / "config.json").unlink()
     assert [outcome.reused for outcome in merge_sweep(jobs, settings, render_card)] == [True, True, False, True, True]
 
@@ -76,11 +95,16 @@ def test_a_soup_has_one_lam_only(tmp_path: Path) -> None:
 
 def test_the_command_names_every_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     chip, chat = (write_llama(tmp_path / name, seed) for name, seed in (("chip", 1), ("chat", 2)))
-    (tmp_path / "r.toml").write_text('[merge]\nname = "tiny"\ndtype = "float32"\n[chip]\nmodel = "chip"\n[chat]\nmodel = "chat"\n')
+    (tmp_path / "r.toml").write_text(
+        '[merge]\nname = "tiny"\ndtype = "float32"\n[chip]\nmodel = "chip"\n[chat]\nmodel = "chat"\n'
+    )
     arguments = ["sweep", str(tmp_path / "r.toml"), "--lam", "0,1", "--out", str(tmp_path / "s")]
     assert merge([*arguments, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert [row["checkpoint_dir"] for row in document["checkpoints"]] == [str(tmp_path / "s" / "lam-0"), str(tmp_path / "s" / "lam-1")]
+    assert [row["checkpoint_dir"] for row in document["checkpoints"]] == [
+        str(tmp_path / "s" / "lam-0"),
+        str(tmp_path / "s" / "lam-1"),
+    ]
     for folder, parent in ((tmp_path / "s" / "lam-0", chat), (tmp_path / "s" / "lam-1", chip)):
         expected = read_tensors(parent)
         assert all(torch.equal(tensor, expected[name]) for name, tensor in read_tensors(folder).items())

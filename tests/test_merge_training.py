@@ -37,7 +37,14 @@ def show(done: int, total: int, note: str = "") -> None:
 
 
 def options(weights: str = LORA, **changes: float) -> Options:
-    return Options(weights=weights, rank=2, alpha=4, batch_tokens=32, learning_rate=float(changes.get("learning_rate", 1e-2)), patience=100)
+    return Options(
+        weights=weights,
+        rank=2,
+        alpha=4,
+        batch_tokens=32,
+        learning_rate=float(changes.get("learning_rate", 1e-2)),
+        patience=100,
+    )
 
 
 @pytest.mark.parametrize("weights", [LORA, FULL])
@@ -59,7 +66,10 @@ def test_the_loss_is_that_of_the_learnt_tokens_alone(base: Path, tmp_path: Path)
     with torch.inference_mode():
         for example in batch:  # one by one, without padding, token by token
             logs = torch.log_softmax(model(torch.tensor([example.ids])).logits[0].double(), dim=-1)
-            losses += [-float(logs[place - 1, example.ids[place]]) for place in range(len(example.ids) - example.learnt, len(example.ids))]
+            losses += [
+                -float(logs[place - 1, example.ids[place]])
+                for place in range(len(example.ids) - example.learnt, len(example.ids))
+            ]
     assert found == pytest.approx(sum(losses) / len(losses), rel=2e-2)  # products may be in bfloat16
 
 
@@ -67,11 +77,17 @@ def test_an_adapter_is_a_parent_of_a_merge(base: Path, tmp_path: Path) -> None:
     out = tmp_path / "adapter"
     train(base, "base", [PHASE], options(), out, show)
     recipe = tmp_path / "recipe.toml"
-    recipe.write_text('[merge]\nname = "tiny"\n[chip]\nmodel = "base"\nadapter = "adapter"\n[chat]\nmodel = "base"\n', encoding="utf-8")
+    recipe.write_text(
+        '[merge]\nname = "tiny"\n[chip]\nmodel = "base"\nadapter = "adapter"\n[chat]\nmodel = "base"\n',
+        encoding="utf-8",
+    )
     done = subprocess.run(
         [sys.executable, "-m", "chipalign", "merge", str(recipe), "--out", str(tmp_path / "merged"), "--json"],
-        capture_output=True, text=True, check=True, env={**os.environ, "CHIPALIGN_HOME": str(tmp_path / "home")},
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "CHIPALIGN_HOME": str(tmp_path / "home")},
+    )
     assert json.loads(done.stdout)["lam"] == 0.6
     merged, before = load_file(tmp_path / "merged" / "model.safetensors"), load_file(base / "model.safetensors")
     assert any(not torch.equal(merged[name].float(), before[name].float()) for name in before)
@@ -107,7 +123,9 @@ training.train(Path(base), "base", [PHASE], options(weights), Path(out), show)
 def test_training_that_is_killed_goes_on_to_the_same_weights(base: Path, tmp_path: Path, weights: str) -> None:
     undisturbed = train(base, "base", [PHASE], options(weights), tmp_path / "whole", show)
     out = tmp_path / "killed"
-    process = subprocess.Popen([sys.executable, "-c", KILLED, str(base), str(out), weights], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(base), str(out), weights], stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     for line in process.stdout:
         if int(line) == len(undisturbed.losses) // 2:
@@ -224,7 +242,10 @@ def test_a_kill_while_the_state_is_removed_loses_nothing(base: Path, tmp_path: P
 
 
 def test_a_kill_at_the_early_stop_trains_no_further(base: Path, tmp_path: Path) -> None:
-    hasty, phase = Options(rank=2, alpha=4, batch_tokens=32, learning_rate=5.0, patience=2), Phase(TRAINED, HELD_OUT, 8.0)
+    hasty, phase = (
+        Options(rank=2, alpha=4, batch_tokens=32, learning_rate=5.0, patience=2),
+        Phase(TRAINED, HELD_OUT, 8.0),
+    )
     whole = train(base, "base", [phase], hasty, tmp_path / "whole", show)
     state, kept = tmp_path / "out.training", tmp_path / "kept"
     best, best_kept = tmp_path / "out.best", tmp_path / "best-kept"

@@ -50,12 +50,20 @@ def test_the_answer_and_its_end_are_learnt_and_nothing_before_them(tokenizer: An
     [example], too_long = encode_triplets([triplet()], tokenizer, 64)
     assert too_long == 0
     assert tokenizer.convert_ids_to_tokens(example.ids[-example.learnt :]) == ["with", "repair_timing", "</s>"]
-    assert tokenizer.convert_ids_to_tokens(example.ids[: -example.learnt]) == ["user", ":", "fix", "hold", "assistant", ":"]
+    assert tokenizer.convert_ids_to_tokens(example.ids[: -example.learnt]) == [
+        "user",
+        ":",
+        "fix",
+        "hold",
+        "assistant",
+        ":",
+    ]
 
 
 def test_a_template_that_closes_the_turn_gets_no_second_end(tokenizer: Any) -> None:
     tokenizer.chat_template = (
-        "{% for m in messages %}{{ m['role'] + ' : ' + m['content'] + ' </s> ' }}{% endfor %}{% if add_generation_prompt %}assistant :{% endif %}"
+        "{% for m in messages %}{{ m['role'] + ' : ' + m['content'] + ' </s> ' }}{% endfor %}{% if "
+        "add_generation_prompt %}assistant :{% endif %}"
     )
     [example], _ = encode_triplets([triplet()], tokenizer, 64)
     assert tokenizer.convert_ids_to_tokens(example.ids[-example.learnt :]) == ["with", "repair_timing", "</s>"]
@@ -87,12 +95,15 @@ def test_packing_keeps_every_token_in_order_and_closes_each_text(tokenizer: Any)
     joined = [token for example in examples for token in example.ids]
     assert tokenizer.convert_ids_to_tokens(joined) == ["fix", "hold", "slack", "with", "repair_timing", "</s>"] * 5
     assert [len(example.ids) for example in examples] == [8, 8, 8, 6]
-    assert all(example.learnt == len(example.ids) - 1 for example in examples)  # the first token has nothing to be told from
+    # The first token has nothing to be told from
+    assert all(example.learnt == len(example.ids) - 1 for example in examples)
 
 
 def test_held_out_texts_are_packed_apart(tokenizer: Any) -> None:
     names = [str(number) for number in range(60)]
-    trained, held_out = (pack_texts(some, tokenizer, 9) for some in part([Text("fix hold", name, "ISC") for name in names]))
+    trained, held_out = (
+        pack_texts(some, tokenizer, 9) for some in part([Text("fix hold", name, "ISC") for name in names])
+    )
     assert sum(len(example.ids) for example in held_out) == 3 * sum(map(is_held_out, names)) > 0
     assert sum(len(example.ids) for example in trained) == 3 * sum(not is_held_out(name) for name in names)
 
@@ -130,10 +141,22 @@ def test_batches_hold_little_padding_and_epochs_differ() -> None:
 
 
 def test_files_are_read_with_what_is_told_of_them(tmp_path: Path) -> None:
-    texts = write_lines(tmp_path / "texts.jsonl", {"text": "fix hold", "source": "docs/a.md", "licence": "ISC"}, {"text": "slack", "source": "b"})
+    texts = write_lines(
+        tmp_path / "texts.jsonl",
+        {"text": "fix hold", "source": "docs/a.md", "licence": "ISC"},
+        {"text": "slack", "source": "b"},
+    )
     assert read_texts([texts]) == [Text("fix hold", "docs/a.md", "ISC"), Text("slack", "b", "unknown")]
-    row = {"kind": "template", "messages": [*MESSAGES], "answer": "slack", "source": {"document": "a.md", "licence": "ISC"}, "id": "x"}
-    assert read_triplets([write_lines(tmp_path / "triplets.jsonl", row)]) == [Triplet(MESSAGES, "slack", "template", "a.md", "ISC")]
+    row = {
+        "kind": "template",
+        "messages": [*MESSAGES],
+        "answer": "slack",
+        "source": {"document": "a.md", "licence": "ISC"},
+        "id": "x",
+    }
+    assert read_triplets([write_lines(tmp_path / "triplets.jsonl", row)]) == [
+        Triplet(MESSAGES, "slack", "template", "a.md", "ISC")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -169,5 +192,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_signs_that_unicode_counts_as_line_ends_do_not_end_a_line(tmp_path: Path) -> None:
     path = tmp_path / "texts.jsonl"
     text = "one\u2028two\u0085three\u2029four"  # JSON writes none of them as an escape
-    path.write_text(json.dumps({"text": text, "source": "d", "licence": "ISC"}, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(
+        json.dumps({"text": text, "source": "d", "licence": "ISC"}, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
     assert [read.text for read in read_texts([path])] == [text]

@@ -33,7 +33,14 @@ CASES: list[tuple[dict[str, Any], list[str], list[str]]] = [  # a rule, answers 
     ({"type": "max_words", "value": 3}, ["one two three", "a\nb c"], ["one two three four", ""]),
     (
         {"type": "max_sentences", "value": 2},
-        ["One. Two.", "One. Two", "It is 0.5 V at 1.8 V.", "Use e.g. met4. Done!", "One.\n```\na. b. c. d.\n```", "- First.\n- Second."],
+        [
+            "One. Two.",
+            "One. Two",
+            "It is 0.5 V at 1.8 V.",
+            "Use e.g. met4. Done!",
+            "One.\n```\na. b. c. d.\n```",
+            "- First.\n- Second.",
+        ],
         ["One. Two. Three.", "One.\n\nTwo\n\nThree", "- First.\n- Second.\n- Third.", ""],
     ),
     ({"type": "max_lines", "value": 1}, ["make x", "\nmake x\n", "```sh\nmake x\n```"], ["make x\nmake y", ""]),
@@ -42,14 +49,22 @@ CASES: list[tuple[dict[str, Any], list[str], list[str]]] = [  # a rule, answers 
         ["- a\n- b", "1. a\n2. b", "Two ways:\n\n* a\n  more\n* b\n", "1) a\n2) b"],
         ["- a", "- a\n- b\n- c", "a\nb", "-80 ps\n-90 ps", ""],
     ),
-    ({"type": "code_block"}, [CODE, f"So:\n\n{CODE}\n", "~~~\nx\n~~~", "  ```\n  x\n  ```"], ["set a 1", "`set a 1`", "```tcl\nset a 1", ""]),
+    (
+        {"type": "code_block"},
+        [CODE, f"So:\n\n{CODE}\n", "~~~\nx\n~~~", "  ```\n  x\n  ```"],
+        ["set a 1", "`set a 1`", "```tcl\nset a 1", ""],
+    ),
     ({"type": "code_block", "language": "Tcl"}, [CODE], ["```\nset a 1\n```", "```sh\nx\n```"]),
     ({"type": "regex", "pattern": r"-layers\s+\{met4 met5\}"}, ["-layers {met4 met5}"], ["-layers {met5 met4}", ""]),
 ]
 
 
-@pytest.mark.parametrize(("row", "met", "missed"), CASES, ids=lambda value: value.get("type") if isinstance(value, dict) else None)
-def test_a_rule_is_met_by_these_answers_and_not_by_those(row: dict[str, Any], met: list[str], missed: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("row", "met", "missed"), CASES, ids=lambda value: value.get("type") if isinstance(value, dict) else None
+)
+def test_a_rule_is_met_by_these_answers_and_not_by_those(
+    row: dict[str, Any], met: list[str], missed: list[str]
+) -> None:
     rule = parse_rule(row)
     assert [text for text in met if not rule.is_met(text)] == []
     assert [text for text in missed if rule.is_met(text)] == []
@@ -71,7 +86,10 @@ def test_every_type_has_a_case() -> None:
         ({"type": "absent", "values": [" "]}, 'rule absent: "values" is not a list of texts'),
         ({"type": "absent", "values": "x"}, 'rule absent: "values" is not a list'),
         ({"type": "absent", "values": ["x"], "value": 3}, "rule absent: it has no 'value'"),
-        ({"type": "absent", "values": ["x"], "case_sensitive": 1}, 'rule absent: "case_sensitive" is not true or false'),
+        (
+            {"type": "absent", "values": ["x"], "case_sensitive": 1},
+            'rule absent: "case_sensitive" is not true or false',
+        ),
         ({"type": "max_words", "value": 0}, 'rule max_words: "value" is 0, not a number from 1'),
         ({"type": "max_words", "value": True}, 'rule max_words: "value" is not a whole number'),
         ({"type": "max_words", "value": 9, "case_sensitive": True}, "rule max_words: it has no 'case_sensitive'"),
@@ -108,7 +126,9 @@ def test_values_are_found_on_word_borders(text: str, value: str, *, expected: bo
     assert contains(text, value) is expected
 
 
-@given(st.text("ab1.,- _`*", max_size=20), st.text("ab1.,-_", min_size=1, max_size=5), st.text("ab1.,- _`*", max_size=20))
+@given(
+    st.text("ab1.,- _`*", max_size=20), st.text("ab1.,-_", min_size=1, max_size=5), st.text("ab1.,- _`*", max_size=20)
+)
 def test_a_value_between_blanks_is_always_found(before: str, value: str, after: str) -> None:
     assert contains(f"{before} {value} {after}", value)
 

@@ -37,7 +37,10 @@ def make(folder: Path, recipe: Recipe) -> Path:
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
     """A merged checkpoint of several shards, in bfloat16."""
-    return make(tmp_path, make_recipe(write_llama(tmp_path / "chip", seed=1), write_llama(tmp_path / "chat", seed=2), dtype="bfloat16"))
+    return make(
+        tmp_path,
+        make_recipe(write_llama(tmp_path / "chip", seed=1), write_llama(tmp_path / "chat", seed=2), dtype="bfloat16"),
+    )
 
 
 def rewrite_report(out: Path, change: Callable[[dict[str, Any]], Any]) -> None:
@@ -70,7 +73,9 @@ RECIPES: list[dict[str, Any]] = [
 @pytest.mark.parametrize("values", RECIPES, ids=lambda values: str(next(iter(values.values()))))
 def test_every_kind_of_recipe_is_rebuilt_from_its_report(tmp_path: Path, values: dict[str, Any]) -> None:
     chip, chat, base = (write_llama(tmp_path / name, seed) for name, seed in (("chip", 1), ("chat", 2), ("base", 3)))
-    given: dict[str, Any] = {key: ParentRef(str(base)) if key == "base_model" else value for key, value in values.items()}
+    given: dict[str, Any] = {
+        key: ParentRef(str(base)) if key == "base_model" else value for key, value in values.items()
+    }
     found = verify(make(tmp_path, make_recipe(chip, chat, **given)))
     assert found.problems == ()
     assert len(found.recomputed) == 20
@@ -173,7 +178,9 @@ def test_a_folder_without_a_report_cannot_be_verified(out: Path) -> None:
         verify(out)
 
 
-@pytest.mark.parametrize("change", [lambda d: d.pop("tensors"), lambda d: d.update(files=3), lambda d: d["recipe"].pop("method")])
+@pytest.mark.parametrize(
+    "change", [lambda d: d.pop("tensors"), lambda d: d.update(files=3), lambda d: d["recipe"].pop("method")]
+)
 def test_a_report_that_is_not_as_it_was_written_is_refused(out: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     rewrite_report(out, change)
     with pytest.raises(CheckpointCorrupt, match="is not as it was written"):
@@ -187,8 +194,11 @@ def test_a_report_that_names_files_elsewhere_reads_none_of_them(out: Path) -> No
 
 def test_the_command_answers_by_exit_code_and_one_document(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert merge(["verify", str(out), "--all"]) == 0
-    assert capsys.readouterr().out == f"{out} is what its report claims: 8 files, 20 tensors hashed, 20 computed anew\n".replace(
-        "8 files", f"{len(json.loads((out / REPORT).read_text())['files'])} files"
+    assert (
+        capsys.readouterr().out
+        == f"{out} is what its report claims: 8 files, 20 tensors hashed, 20 computed anew\n".replace(
+            "8 files", f"{len(json.loads((out / REPORT).read_text())['files'])} files"
+        )
     )
     flip_weight(out)
     assert merge(["verify", str(out), "--no-parents", "--json"]) == 2

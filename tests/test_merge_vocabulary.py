@@ -1,4 +1,6 @@
-"""Rows are matched by token string: nothing is cut off, nothing is found by its place, and a joined tokenizer gives each token its row."""
+"""Rows are matched by token string: nothing is cut off, nothing is found by its place, and a joined tokenizer gives
+each token its row.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def train_bpe(text: str, added: tuple[str, ...] = (), vocab_size: int = 300) -> 
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    tokenizer.train_from_iterator([text] * 5, trainers.BpeTrainer(vocab_size=vocab_size, initial_alphabet=alphabet, show_progress=False))
+    tokenizer.train_from_iterator(
+        [text] * 5, trainers.BpeTrainer(vocab_size=vocab_size, initial_alphabet=alphabet, show_progress=False)
+    )
     tokenizer.add_special_tokens(list(added))
     document: dict[str, Any] = json.loads(tokenizer.to_str())
     return document
@@ -55,7 +59,10 @@ def test_a_union_keeps_the_chat_ids_and_puts_new_tokens_into_its_padding_first()
 
 def test_equal_tables_with_other_padding_are_one_run_and_the_owners_padding() -> None:
     tokens = {"a": 0, "b": 1}
-    assert match_rows("chat", Vocabulary(2, tokens), Vocabulary(4, tokens)).runs == (RowRun(0, 2, 0, 0), RowRun(2, 2, None, 2))
+    assert match_rows("chat", Vocabulary(2, tokens), Vocabulary(4, tokens)).runs == (
+        RowRun(0, 2, 0, 0),
+        RowRun(2, 2, None, 2),
+    )
     assert match_rows("chat", Vocabulary(9, tokens), Vocabulary(2, tokens)).runs == (RowRun(0, 2, 0, 0),)
 
 
@@ -66,12 +73,18 @@ def test_a_base_is_matched_by_token_too() -> None:
 
 @pytest.mark.parametrize("mode", ["chat", "chip", "union"])
 @given(ours=tables, theirs=tables, more=st.integers(0, 3))
-def test_every_row_is_made_of_its_own_token_and_no_token_is_lost(mode: str, ours: list[str], theirs: list[str], more: int) -> None:
+def test_every_row_is_made_of_its_own_token_and_no_token_is_lost(
+    mode: str, ours: list[str], theirs: list[str], more: int
+) -> None:
     chip = Vocabulary(len(ours) + more, {token: number for number, token in enumerate(ours)})
     chat = Vocabulary(len(theirs) + 3 - more, {token: number for number, token in enumerate(theirs)})
     rows = match_rows(mode, chip, chat)
     tokens = {"chat": chat.tokens, "chip": chip.tokens, "union": union_tokens(chip, chat)}[mode]
-    sources = [(run.out + n, *(None if at is None else at + n for at in (run.chip, run.chat))) for run in rows.runs for n in range(run.count)]
+    sources = [
+        (run.out + n, *(None if at is None else at + n for at in (run.chip, run.chat)))
+        for run in rows.runs
+        for n in range(run.count)
+    ]
     assert [out for out, _, _ in sources] == list(range(rows.rows))
     by_row = {number: token for token, number in tokens.items()}
     for out, at_chip, at_chat in sources:
@@ -93,7 +106,10 @@ def test_tables_of_each_form_are_read() -> None:
         assert parse_tokens({"model": {"vocab": vocab}, "added_tokens": added}, Path("t")) == {"a": 0, "b": 1, "<x>": 2}
 
 
-@pytest.mark.parametrize("document", [{}, {"model": {}}, {"model": {"vocab": 3}}, {"model": {"vocab": {"a": "x"}}}, {"model": {"vocab": {"a": -1}}}])
+@pytest.mark.parametrize(
+    "document",
+    [{}, {"model": {}}, {"model": {"vocab": 3}}, {"model": {"vocab": {"a": "x"}}}, {"model": {"vocab": {"a": -1}}}],
+)
 def test_a_broken_table_is_named(document: dict[str, Any]) -> None:
     with pytest.raises(CheckpointCorrupt, match="its vocabulary"):
         parse_tokens(document, Path("tokenizer.json"))

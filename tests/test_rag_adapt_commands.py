@@ -25,10 +25,27 @@ def adapted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, A
     """An adapter of one step on the handbook, and what the command printed."""
     folder = tmp_path_factory.mktemp("adapted")
     (folder / "answers.jsonl").write_text(
-        json.dumps({"question": "When does a hold check fail?", "answer": "A hold check fails when data changes too soon after the clock edge."})
+        json.dumps(
+            {
+                "question": "When does a hold check fail?",
+                "answer": "A hold check fails when data changes too soon after the clock edge.",
+            }
+        )
     )
     (folder / "asked.jsonl").write_text('{"question": "Setup and hold", "answerable": false, "references": []}\n')
-    command = [sys.executable, "-m", "chipalign", "adapt", "retriever", "--docs", "data/handbook", "--out", str(folder / "ours"), "--steps", "1"]
+    command = [
+        sys.executable,
+        "-m",
+        "chipalign",
+        "adapt",
+        "retriever",
+        "--docs",
+        "data/handbook",
+        "--out",
+        str(folder / "ours"),
+        "--steps",
+        "1",
+    ]
     command += ["--answers", str(folder / "answers.jsonl"), "--exclude", str(folder / "asked.jsonl"), "--json"]
     env = {**os.environ, "CHIPALIGN_HOME": str(folder / "home"), "CHIPALIGN_EMBEDDER": BASE}
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True)
@@ -46,7 +63,12 @@ def test_the_summary_tells_what_was_trained_on_and_what_came_of_it(adapted: tupl
 
 def test_the_folder_holds_adapter_card_and_curve(adapted: tuple[Path, dict[str, Any]]) -> None:
     folder, summary = adapted
-    assert {path.name for path in folder.iterdir()} == {"adapter_config.json", "adapter_model.safetensors", "README.md", "losses.png"}
+    assert {path.name for path in folder.iterdir()} == {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "README.md",
+        "losses.png",
+    }
     card = (folder / "README.md").read_text()
     assert summary["command"] in card
     assert f"{summary['documents']}, {summary['chunks']} chunks, licences: Apache-2.0" in card

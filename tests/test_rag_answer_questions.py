@@ -10,11 +10,22 @@ from rag.answer_questions import read_answer_questions, select_questions
 from rag.errors import QuestionsUnusable
 
 ROW: dict[str, Any] = {
-    "id": "a-1", "question": "which command?", "kind": "look-up", "split": "open", "answerable": True,
-    "facts": [["repair_antennas", "ripup"], [r"\bdiodes?\b"]], "forbidden": ["repair_design"],
+    "id": "a-1",
+    "question": "which command?",
+    "kind": "look-up",
+    "split": "open",
+    "answerable": True,
+    "facts": [["repair_antennas", "ripup"], [r"\bdiodes?\b"]],
+    "forbidden": ["repair_design"],
     "sources": [{"collection": "notes", "path": "a.md", "evidence": "repair_antennas inserts diodes"}],
-}  # fmt: skip
-NOTHING: dict[str, Any] = {"id": "none-1", "question": "in another tool?", "kind": "unanswerable", "split": "closed", "answerable": False}
+}
+NOTHING: dict[str, Any] = {
+    "id": "none-1",
+    "question": "in another tool?",
+    "kind": "unanswerable",
+    "split": "closed",
+    "answerable": False,
+}
 
 
 def write(path: Path, *rows: object) -> Path:
@@ -34,9 +45,18 @@ def test_a_question_has_its_conversation_facts_and_claims(tmp_path: Path) -> Non
 
 def test_every_bad_line_is_told(tmp_path: Path) -> None:
     rows = [
-        [], {**ROW, "id": ""}, {**ROW, "split": "dev"}, {**ROW, "facts": []}, {**ROW, "answerable": False}, {**ROW, "facts": ["plain"]},
-        {**ROW, "facts": [["("]]}, {**ROW, "forbidden": "no"}, {**ROW, "messages": [{"role": "system", "content": "x"}]}, ROW, ROW,
-    ]  # fmt: skip
+        [],
+        {**ROW, "id": ""},
+        {**ROW, "split": "dev"},
+        {**ROW, "facts": []},
+        {**ROW, "answerable": False},
+        {**ROW, "facts": ["plain"]},
+        {**ROW, "facts": [["("]]},
+        {**ROW, "forbidden": "no"},
+        {**ROW, "messages": [{"role": "system", "content": "x"}]},
+        ROW,
+        ROW,
+    ]
     path = tmp_path / "q.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows) + "{\n")
     with pytest.raises(QuestionsUnusable) as caught:

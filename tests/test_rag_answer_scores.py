@@ -1,4 +1,6 @@
-"""rag.answer_scores: golden verdicts on answers that are right, wrong, refused, round in circles or full of invented names."""
+"""rag.answer_scores: golden verdicts on answers that are right, wrong, refused, round in circles or full of invented
+names.
+"""
 
 import re
 
@@ -11,12 +13,23 @@ from rag.answer_scores import find_paths, has_loop, is_refusal, measure, unknown
 from rag.answering.names import FILE_SUFFIXES
 from rag.answering.prompt import nothing_found
 
-PASSAGE = "Repair Antennas\nsrc/grt/README.md > Global Routing\nrepair_antennas [-iterations n] inserts diodes; see flow/scripts/global_route.tcl."
+PASSAGE = (
+    "Repair Antennas\nsrc/grt/README.md > Global Routing\nrepair_antennas [-iterations n] inserts diodes; see "
+    "flow/scripts/global_route.tcl."
+)
 QUESTION = AnswerQuestion(
-    id="a-1", text="which command fixes antennas after GRT-0012?", kind="look-up", split="open", answerable=True, earlier=(),
-    facts=((re.compile("repair_antennas", re.IGNORECASE),), (re.compile(r"\b5\b"), re.compile(r"\bfive\b", re.IGNORECASE))),
+    id="a-1",
+    text="which command fixes antennas after GRT-0012?",
+    kind="look-up",
+    split="open",
+    answerable=True,
+    earlier=(),
+    facts=(
+        (re.compile("repair_antennas", re.IGNORECASE),),
+        (re.compile(r"\b5\b"), re.compile(r"\bfive\b", re.IGNORECASE)),
+    ),
     forbidden=(re.compile(r"repair_design", re.IGNORECASE),),
-)  # fmt: skip
+)
 TABLE = "".join(f"| -{name} | the allowed values are integers from 0 |\n" for name in ("top", "left", "right"))
 UNANSWERABLE = AnswerQuestion("none-1", "in Innovus?", "unanswerable", "open", False, (), (), ())
 
@@ -24,8 +37,14 @@ UNANSWERABLE = AnswerQuestion("none-1", "in Innovus?", "unanswerable", "open", F
 def test_a_complete_answer_gets_full_marks_in_any_words() -> None:
     verdict = measure(QUESTION, "Run REPAIR_ANTENNAS; Five rounds [1].", [PASSAGE], "stop")
     assert verdict["measures"] == {
-        "complete": 1.0, "facts": 1.0, "forbidden": 0.0, "rightly_refused": None, "wrongly_refused": 0.0, "loops": 0.0, "unknown_names": 0.0,
-    }  # fmt: skip
+        "complete": 1.0,
+        "facts": 1.0,
+        "forbidden": 0.0,
+        "rightly_refused": None,
+        "wrongly_refused": 0.0,
+        "loops": 0.0,
+        "unknown_names": 0.0,
+    }
 
 
 def test_half_an_answer_with_a_wrong_command_gets_half_the_facts() -> None:
@@ -88,7 +107,7 @@ def test_a_model_refuses_in_its_first_sentence_or_not(answer: str, refused: bool
         (TABLE + TABLE, [TABLE], "stop", True),
         ("short", [], "length", False),
     ],
-)  # fmt: skip
+)
 def test_loops_are_told_from_tables_that_repeat_themselves(
     answer: str, passages: list[str], finish_reason: str, loops: bool
 ) -> None:

@@ -1,4 +1,6 @@
-"""rag.answering.citations: what the check of sentences credits, at the marker that agrees or the sentence; spans always lie in the answer."""
+"""rag.answering.citations: what the check of sentences credits, at the marker that agrees or the sentence; spans always
+lie in the answer.
+"""
 
 import pytest
 from hypothesis import given

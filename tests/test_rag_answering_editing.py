@@ -1,4 +1,6 @@
-"""rag.answering.editing: only what is supported goes through, with what leads to it; however it arrives the same is shown."""
+"""rag.answering.editing: only what is supported goes through, with what leads to it; however it arrives the same is
+shown.
+"""
 
 import pytest
 from hypothesis import given
@@ -75,9 +77,21 @@ def test_half_a_sentence_is_left_out() -> None:
 
 
 PIECES = [
-    "Use the core ring. ", "This is wrong advice. ", "Build the power grid [1] [2].", "\n", "\n\n", "- item of the grid\n", "So:\n", "## Head\n",
-    "| a b | c d |\n", "|---|---|\n", "```tcl\npdngen\n```\n", "```\nwrong\n", "Hm", " ",
-]  # fmt: skip
+    "Use the core ring. ",
+    "This is wrong advice. ",
+    "Build the power grid [1] [2].",
+    "\n",
+    "\n\n",
+    "- item of the grid\n",
+    "So:\n",
+    "## Head\n",
+    "| a b | c d |\n",
+    "|---|---|\n",
+    "```tcl\npdngen\n```\n",
+    "```\nwrong\n",
+    "Hm",
+    " ",
+]
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join), st.integers(1, 9))

@@ -1,4 +1,6 @@
-"""Which pieces of found passages are quoted: literal, within their room, code whole, the same text once, each half of a question."""
+"""Which pieces of found passages are quoted: literal, within their room, code whole, the same text once, each half of a
+question.
+"""
 
 from __future__ import annotations
 
@@ -136,7 +138,10 @@ def test_what_is_left_of_the_room_goes_to_the_neighbours() -> None:
 
 def test_the_passage_of_the_best_quote_comes_first_and_steps_are_quoted_whole() -> None:
     other = hit("Cells are placed in rows of sites.", "other.md", 0.9)
-    steps = "1. Reduce the skew of related registers.\n2. Insert delay buffers near the hold endpoint.\n3. Reorder the scan chain."
+    steps = (
+        "1. Reduce the skew of related registers.\n2. Insert delay buffers near the hold endpoint.\n3. Reorder the scan"
+        " chain."
+    )
     best = hit(f"Repair hold so:\n\n{steps}", "best.md", 0.9)
     quotes = select_quotes("insert delay buffers near the hold endpoint", [other, best], BlindComparer())
     assert [quote.number for quote in quotes][:3] == [2, 2, 2]

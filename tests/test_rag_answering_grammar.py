@@ -12,8 +12,9 @@ from rag.answering.grammar import MOST_NAMES, build_grammar
 from rag.answering.names import allowed_names, unknown_names
 
 EVIDENCE = (
-    "`repair_timing -hold -setup -slack_margin 0.2`, repair_antennas -iterations N, [GRT-0243], flow/scripts/cts.tcl, setOptMode, "
-    "5_route_drc.rpt, $PLATFORM_DIR/config.mk, UTF-8, größe_max, https://a.example/c_d/x.html, design.evalTclString, Vtb +verilator+seed+17"
+    "`repair_timing -hold -setup -slack_margin 0.2`, repair_antennas -iterations N, [GRT-0243], flow/scripts/cts.tcl, "
+    "setOptMode, 5_route_drc.rpt, $PLATFORM_DIR/config.mk, UTF-8, größe_max, https://a.example/c_d/x.html, "
+    "design.evalTclString, Vtb +verilator+seed+17"
 )
 FOREIGN = (
     "read_foo",
@@ -77,7 +78,10 @@ def accepts() -> Accepts:
         "",
         "Use `repair_timing -hold` (see e.g. 5_route_drc.rpt).",
         "repair_timing: -hold/-setup. **repair_antennas**, repair_timing-based, $PLATFORM_DIR/config.mk",
-        "1. GRT-0243 is UTF-8; x86-64, M1-2, Wi-Fi, AB-C, v1.2.3, and/or, I/O, 24/7, 10:30, 1e-9, -5, +3\n- item\n| a | b |\n|---|:-:|",
+        (
+            "1. GRT-0243 is UTF-8; x86-64, M1-2, Wi-Fi, AB-C, v1.2.3, and/or, I/O, 24/7, 10:30, 1e-9, -5, +3\n- item\n|"
+            " a | b |\n|---|:-:|"
+        ),
         "```tcl\nrepair_timing -slack_margin 0.2\nforeach net $nets { puts $net }\n```\n",
         "module m(input a); assign y = a & ~b; // and\n.clk(clk)",
         "repair_antennas를 -iterations 5로 실행하세요.",

@@ -18,7 +18,10 @@ PERIODS = [
     "word ",
     "x",
     "foo-bar,",
-    "# Heading\n\nSome text that stands below the heading and says a little more than that, since a period can be long as well, even longer.\n\n",
+    (
+        "# Heading\n\nSome text that stands below the heading and says a little more than that, since a period can be "
+        "long as well, even longer.\n\n"
+    ),
 ]
 
 

@@ -22,8 +22,10 @@ def context_of(prompt: Prompt) -> str:
 
 def test_passages_are_numbered_placed_and_fenced() -> None:
     prompt = build_prompt(" How? ", [hit("Use a."), hit("Use b.")], count_words, 100)
-    assert prompt.user == (
-        "Context:\n[1]\n~~~\nManual > Commands > Route\nUse a.\n~~~\n\n[2]\n~~~\nManual > Commands > Route\nUse b.\n~~~\n\nQuestion:\nHow?"
+    assert (
+        prompt.user
+        == "Context:\n[1]\n~~~\nManual > Commands > Route\nUse a.\n~~~\n\n[2]\n~~~\nManual > Commands > Route\nUse"
+        " b.\n~~~\n\nQuestion:\nHow?"
     )
     assert prompt.system == f"{SYSTEM} {RULES}"
     assert [item.chunk.text for item in prompt.hits] == ["Use a.", "Use b."]
@@ -74,7 +76,16 @@ def test_the_fence_is_longer_than_any_run_of_the_text(text: str) -> None:
     assert fence not in text
 
 
-DISGUISED = ["~~~~", "> ~~~~", "~ ~\t~~", "~\u200b~\u2060~\ufeff~", "\u223c\uff5e\u02dc\u301c", "x\u2028~~~~\u2028y", "~\u0301~\ufe0f~~", "~\n~~~~"]
+DISGUISED = [
+    "~~~~",
+    "> ~~~~",
+    "~ ~\t~~",
+    "~\u200b~\u2060~\ufeff~",
+    "\u223c\uff5e\u02dc\u301c",
+    "x\u2028~~~~\u2028y",
+    "~\u0301~\ufe0f~~",
+    "~\n~~~~",
+]
 
 
 @pytest.mark.parametrize("run", DISGUISED)
@@ -82,7 +93,10 @@ def test_a_run_in_disguise_counts_as_one(run: str) -> None:
     assert format_passage(1, hit(run), run) == f"[1]\n~~~~~\nManual > Commands > Route\n{run}\n~~~~~"
 
 
-@given(st.lists(st.lists(st.sampled_from(["word", "\n", "~~~~"]), max_size=30).map(" ".join), max_size=6), st.integers(0, 120))
+@given(
+    st.lists(st.lists(st.sampled_from(["word", "\n", "~~~~"]), max_size=30).map(" ".join), max_size=6),
+    st.integers(0, 120),
+)
 def test_the_budget_holds_and_hits_are_a_prefix(texts: list[str], budget: int) -> None:
     hits = [hit(text) for text in texts]
     prompt = build_prompt("q", hits, count_words, budget)

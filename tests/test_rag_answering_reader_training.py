@@ -1,4 +1,6 @@
-"""rag.answering.reader_training: a small BERT learns which unit answers, is interrupted and goes on, and computes what is read later."""
+"""rag.answering.reader_training: a small BERT learns which unit answers, is interrupted and goes on, and computes what
+is read later.
+"""
 
 from dataclasses import replace
 from pathlib import Path

@@ -10,10 +10,43 @@ from rag.answering.sentences import LONGEST, LONGEST_CODE, Part, Splitter, split
 from tests.counting import count_calls
 
 PIECES = [
-    "Run `pdngen`.", " Then", " [1]", "[2]. ", "\n", "\n\n", "- one", "1. ", "2) Two.", "| a | b |\n", "|---|---|\n", "```", "```tcl\n", "~~~",
-    "set x 1\n", "# Head\n", "**Bold**\n", "e.g. ", "U.S. Army", " 5.038 ", "What? ", "(See there.)", '"Quoted." ', "   ", "x", "*", "`", "[",
-    "1] ", "T", "**Note. Use", "__", ":", "!", ". A", "#",
-]  # fmt: skip
+    "Run `pdngen`.",
+    " Then",
+    " [1]",
+    "[2]. ",
+    "\n",
+    "\n\n",
+    "- one",
+    "1. ",
+    "2) Two.",
+    "| a | b |\n",
+    "|---|---|\n",
+    "```",
+    "```tcl\n",
+    "~~~",
+    "set x 1\n",
+    "# Head\n",
+    "**Bold**\n",
+    "e.g. ",
+    "U.S. Army",
+    " 5.038 ",
+    "What? ",
+    "(See there.)",
+    '"Quoted." ',
+    "   ",
+    "x",
+    "*",
+    "`",
+    "[",
+    "1] ",
+    "T",
+    "**Note. Use",
+    "__",
+    ":",
+    "!",
+    ". A",
+    "#",
+]
 ANSWERS = st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=4)), max_size=30).map("".join)
 
 

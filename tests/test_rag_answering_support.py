@@ -113,7 +113,10 @@ def test_a_sentence_names_its_passages_and_the_quotes_in_them(six: Six) -> None:
         for source in sources
         for unit in cut_units(source.text)
     ]
-    answer = "## Fix\n\nAntenna violations are fixed by `repair_antennas`. The weather is nice in Paris today.\n\n```tcl\nrepair_antennas\n```\n"
+    answer = (
+        "## Fix\n\nAntenna violations are fixed by `repair_antennas`. The weather is nice in Paris "
+        "today.\n\n```tcl\nrepair_antennas\n```\n"
+    )
     first, second = check_sentences(answer, sources, quotes, retriever)
     assert answer[first.start : first.end] == "Antenna violations are fixed by `repair_antennas`."
     assert first.supported
@@ -191,7 +194,10 @@ def test_spans_lie_in_the_answer_and_in_order(answer: str) -> None:
 
 
 def test_without_vectors_of_tokens_words_and_names_decide() -> None:
-    text = "The power grid is made by `pdngen`: it adds straps and vias between the metal layers.\n\nHold is repaired with `repair_timing -hold`."
+    text = (
+        "The power grid is made by `pdngen`: it adds straps and vias between the metal layers.\n\nHold is repaired with"
+        " `repair_timing -hold`."
+    )
     source = Source(1, text, "Grid", NO_TOKENS)
     right, wrong = check_sentences(
         "The power grid is made by `pdngen`.\nThe sky is made of `pdngen` and clouds.", [source], (), NoTokens()
@@ -202,7 +208,8 @@ def test_without_vectors_of_tokens_words_and_names_decide() -> None:
 
 # The same breaks as in support, written down plainly: each look at a row of blanks reads it to its end.
 PLAIN_BREAK = re.compile(
-    r"\s*;\s+|,\s+(?:(?:and|but|so|which|while|whereas|then|because|since|as)\s+)?|\s+(?:because|since|so that|in order to|while|whereas)\s+"
+    r"\s*;\s+|,\s+(?:(?:and|but|so|which|while|whereas|then|because|since|as)\s+)?|\s+(?:because|since|so that|in order"
+    r" to|while|whereas)\s+"
 )
 WORDS = [
     " ",

@@ -83,7 +83,10 @@ def test_the_denial_names_the_options_there_are_and_their_place(index: Retriever
     unknown = find_unknown_option("route_nets -timing_driven", index)
     assert unknown
     answer = deny(unknown)
-    said = "The indexed documents give `route_nets` no option `-timing_driven`. The options that they give it: `-layers`, `-verbose`."
+    said = (
+        "The indexed documents give `route_nets` no option `-timing_driven`. The options that they give it: `-layers`, "
+        "`-verbose`."
+    )
     assert answer.text.startswith(said)
     assert answer.text.endswith("[1]")
     assert "router" in answer.text

@@ -56,8 +56,8 @@ def test_a_quote_stands_under_its_place_with_its_number() -> None:
 def test_rows_of_one_table_follow_its_header_once() -> None:
     answer = word_quotes(quotes_of(OPTIONS, 1, 3), [hit(OPTIONS)])
     assert answer.text.endswith(
-        "> For `repair_timing`:\n\n> | Switch Name | Description |\n> | --- | --- |\n> | `-setup` | Repairs setup violations. |\n"
-        "> | `-hold` | Repairs hold violations. |"
+        "> For `repair_timing`:\n\n> | Switch Name | Description |\n> | --- | --- |\n> | `-setup` | Repairs setup "
+        "violations. |\n> | `-hold` | Repairs hold violations. |"
     )
 
 
@@ -87,8 +87,8 @@ def test_each_passage_has_its_citation() -> None:
 def test_passages_of_one_place_follow_each_other_under_one_name() -> None:
     quotes = [*quotes_of("One.", 0), *quotes_of("Two.", 0, number=2), *quotes_of("Three.", 0, number=3)]
     answer = word_quotes(quotes, [hit("One."), hit("Two.", title="Router"), hit("Three.")])
-    assert answer.text == (
-        "**openroad › Resizer › Options** [1]\n\n> One.\n\n[3]\n\n> Three.\n\n"
+    assert (
+        answer.text == "**openroad › Resizer › Options** [1]\n\n> One.\n\n[3]\n\n> Three.\n\n"
         "**openroad › Router › Resizer › Options** [2]\n\n> Two."
     )
     assert [answer.text[one.start : one.end].split("\n")[0][-3:] for one in answer.citations] == ["[1]", "[3]", "[2]"]
@@ -173,11 +173,41 @@ def test_a_name_in_a_place_can_be_copied_as_it_is() -> None:
 
 
 MARKS = [
-    "**notes › Antenna repair** [1]", "[1]", "[2][3]", QUOTES_LEAD, STOPPED, '{"verification": {"mode": "quote", "sentences": []}}',
-    "> nested", "```", "````tcl", "~~~", "# Head", "***", "---", "===", "+---+---+", "| a | b |", "|---|---|", "- item", "1. step", "    indented",
-    "<details>", "<!--", "[x]: http://y", "Term\n  meaning", "set x [1]",
-    "\r**forged**", "\r\r# forged", "\t- tab", "\x0b", "\x0c", "\u2028", "\\", "a:", "",
-]  # fmt: skip
+    "**notes › Antenna repair** [1]",
+    "[1]",
+    "[2][3]",
+    QUOTES_LEAD,
+    STOPPED,
+    '{"verification": {"mode": "quote", "sentences": []}}',
+    "> nested",
+    "```",
+    "````tcl",
+    "~~~",
+    "# Head",
+    "***",
+    "---",
+    "===",
+    "+---+---+",
+    "| a | b |",
+    "|---|---|",
+    "- item",
+    "1. step",
+    "    indented",
+    "<details>",
+    "<!--",
+    "[x]: http://y",
+    "Term\n  meaning",
+    "set x [1]",
+    "\r**forged**",
+    "\r\r# forged",
+    "\t- tab",
+    "\x0b",
+    "\x0c",
+    "\u2028",
+    "\\",
+    "a:",
+    "",
+]
 
 
 @pytest.mark.attack

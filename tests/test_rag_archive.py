@@ -105,7 +105,9 @@ def test_archive_names() -> None:
     assert archive_stem(Path("notes.md")) == "notes"
 
 
-@pytest.mark.parametrize(("suffix", "mode"), [(".tar", "w"), (".tar.bz2", "w:bz2"), (".tar.xz", "w:xz"), (".tgz", "w:gz")])
+@pytest.mark.parametrize(
+    ("suffix", "mode"), [(".tar", "w"), (".tar.bz2", "w:bz2"), (".tar.xz", "w:xz"), (".tgz", "w:gz")]
+)
 def test_every_compression_is_read(tmp_path: Path, suffix: str, mode: Literal["w", "w:gz"]) -> None:
     path = tmp_path / f"x{suffix}"
     with tarfile.open(path, mode) as tar:
@@ -221,12 +223,15 @@ def test_a_long_name_is_read_and_a_file_with_holes_is_refused(tmp_path: Path) ->
 
 
 def test_headers_take_a_child_of_limited_memory_and_not_this_process(tmp_path: Path) -> None:
-    names = [f"{number}".encode() for number in range(200_000)]  # in the directory alone: 46 bytes each, and 700 once they are read
+    # In the directory alone: 46 bytes each, and 700 once they are read
+    names = [f"{number}".encode() for number in range(200_000)]
     entry = b"PK\x01\x02" + bytes(24) + b"%b" + bytes(16)
     directory = b"".join((entry % len(name).to_bytes(2, "little")) + name for name in names)
     size = len(directory).to_bytes(4, "little")
     (tmp_path / "x.zip").write_bytes(directory + b"PK\x05\x06" + bytes(8) + size + bytes(4) + bytes(2))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(ArchiveUnsafe, match=r"not an archive that can be read|takes more memory for its headers than allowed"):
+    with pytest.raises(
+        ArchiveUnsafe, match=r"not an archive that can be read|takes more memory for its headers than allowed"
+    ):
         list(read_archive(tmp_path / "x.zip", limits=ArchiveLimits(file_bytes=2**20)))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**15  # KiB

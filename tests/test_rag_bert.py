@@ -52,7 +52,8 @@ def test_attention_is_softmax_however_large_the_scores(size: float, shift: float
     generator = torch.Generator().manual_seed(1)
     queries, keys, values = (torch.randn(2, 7, 4, generator=generator) for _ in range(3))
     queries, keys = size * queries, torch.cat([keys, torch.ones(2, 7, 1)], dim=2)
-    queries = torch.cat([queries, torch.full((2, 7, 1), shift)], dim=2)  # every score of every query is shifted, which softmax must not show
+    # Every score of every query is shifted, which softmax must not show
+    queries = torch.cat([queries, torch.full((2, 7, 1), shift)], dim=2)
     expected = torch.softmax(queries[..., :4] @ keys[..., :4].transpose(1, 2), dim=-1) @ values
     assert torch.allclose(attend(queries, keys, values), expected, atol=1e-4)
 
@@ -62,7 +63,8 @@ def test_vectors_are_nearly_those_of_float32(eight: Embedder) -> None:
     whole = {one.row: one for one in Embedder.find(REF, bits=32).embed_tokens(TEXTS)}
     for one in eight.embed_tokens(TEXTS):
         assert one.token_ids.tolist() == whole[one.row].token_ids.tolist()
-        assert float(one.vector @ whole[one.row].vector) > (0.98 if one.row == 0 else 0.995)  # a single letter has no others to even it out
+        # A single letter has no others to even it out
+        assert float(one.vector @ whole[one.row].vector) > (0.98 if one.row == 0 else 0.995)
         assert float(np.sum(one.token_vectors * whole[one.row].token_vectors, axis=1).min()) > 0.98
 
 
@@ -88,7 +90,8 @@ def test_a_model_that_eight_bits_would_change_is_left_as_it_is(tmp_path: Path) -
     folder = tmp_path / "model"
     shutil.copytree(find_model_folder(REF), folder)
     weights = load_file(folder / "model.safetensors")
-    for layer in range(6):  # one number of every token dwarfs the others, which then round to nothing; it adds nothing itself
+    # One number of every token dwarfs the others, which then round to nothing; it adds nothing itself
+    for layer in range(6):
         weights[f"encoder.layer.{layer}.intermediate.dense.bias"][7] = 1e5
         weights[f"encoder.layer.{layer}.output.dense.weight"][:, 7] = 0
     save_file(weights, folder / "model.safetensors", {"format": "pt"})

@@ -57,7 +57,9 @@ def test_our_own_adapter_adds_what_peft_adds() -> None:
 @pytest.mark.parametrize("mode", ["cls", "mean"])
 def test_a_model_that_todays_library_saves_is_read_with_its_pooling(tmp_path: Path, mode: Any) -> None:
     transformer = SentenceTransformer(str(BASE), device="cpu")[0]
-    SentenceTransformer(modules=[transformer, Pooling(384, pooling_mode=mode)], device="cpu").save(str(tmp_path / "saved"))
+    SentenceTransformer(modules=[transformer, Pooling(384, pooling_mode=mode)], device="cpu").save(
+        str(tmp_path / "saved")
+    )
     files = read_bert(tmp_path / "saved", None)
     assert files
     assert files.takes_first == (mode == "cls")
@@ -65,7 +67,10 @@ def test_a_model_that_todays_library_saves_is_read_with_its_pooling(tmp_path: Pa
 
 
 def test_the_older_way_to_name_a_pooling_is_read_too(folder: Path) -> None:
-    change_json(folder / "1_Pooling" / "config.json", lambda pooling: pooling.update(pooling_mode_cls_token=True, pooling_mode_mean_tokens=False))
+    change_json(
+        folder / "1_Pooling" / "config.json",
+        lambda pooling: pooling.update(pooling_mode_cls_token=True, pooling_mode_mean_tokens=False),
+    )
     files = read_bert(folder, None)
     assert files
     assert files.takes_first
@@ -91,7 +96,12 @@ def test_weights_in_half_precision_or_under_another_head_are_read(folder: Path) 
         ("config.json", lambda config: config.update(position_embedding_type="relative_key")),
         ("config.json", lambda config: config.update(is_decoder=True)),
         ("modules.json", lambda modules: modules[1].update(type="sentence_transformers.models.WeightedLayerPooling")),
-        ("modules.json", lambda modules: modules.append({"idx": 3, "name": "3", "path": "3_Dense", "type": "sentence_transformers.models.Dense"})),
+        (
+            "modules.json",
+            lambda modules: modules.append(
+                {"idx": 3, "name": "3", "path": "3_Dense", "type": "sentence_transformers.models.Dense"}
+            ),
+        ),
         ("modules.json", lambda modules: modules[0].update(path="0_Transformer")),
         ("1_Pooling/config.json", lambda pooling: pooling.update(pooling_mode_max_tokens=True)),
         ("1_Pooling/config.json", lambda pooling: pooling.update(pooling_mode="lasttoken")),
@@ -123,7 +133,9 @@ def test_weights_that_lack_a_layer_are_not_known(folder: Path) -> None:
 )
 def test_an_adapter_that_is_more_than_plain_lora_is_left_to_peft(tmp_path: Path, options: dict[str, Any]) -> None:
     torch.manual_seed(1)
-    config = LoraConfig(**{"r": 2, "lora_alpha": 8, "target_modules": ["query", "value"], "init_lora_weights": False, **options})
+    config = LoraConfig(
+        **{"r": 2, "lora_alpha": 8, "target_modules": ["query", "value"], "init_lora_weights": False, **options}
+    )
     get_peft_model(AutoModel.from_pretrained(BASE), config).save_pretrained(str(tmp_path))
     assert read_bert(BASE, tmp_path) is None
     plain, adapted = Embedder("plain", BASE, bits=32), Embedder("adapted", BASE, adapter=tmp_path, bits=32)

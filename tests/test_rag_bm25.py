@@ -44,7 +44,13 @@ def test_names_are_kept_whole_beside_their_parts(text: str, terms: list[str]) ->
 
 def test_identifiers_are_exact_names_and_not_words() -> None:
     tokens = find_tokens("the CTS step of global_route with -hold, clk[3], $add, GRT-0243 and -v on sky130")
-    assert [token for token in tokens if is_identifier(token)] == ["global_route", "-hold", "clk[3]", "$add", "GRT-0243"]
+    assert [token for token in tokens if is_identifier(token)] == [
+        "global_route",
+        "-hold",
+        "clk[3]",
+        "$add",
+        "GRT-0243",
+    ]
 
 
 def direct_bm25(query: str, row: int, texts: list[str]) -> float:
@@ -61,7 +67,9 @@ def direct_bm25(query: str, row: int, texts: list[str]) -> float:
     return score
 
 
-@pytest.mark.parametrize("query", ["hold", "set_wire_rc wire", "guide routing", "the clk[3] wire resistance", "unknown"])
+@pytest.mark.parametrize(
+    "query", ["hold", "set_wire_rc wire", "guide routing", "the clk[3] wire resistance", "unknown"]
+)
 def test_scores_are_the_formulas(query: str) -> None:
     scores = Bm25Index.build(TEXTS).scores(query)
     assert scores == pytest.approx([direct_bm25(query, row, TEXTS) for row in range(len(TEXTS))], rel=1e-5)
@@ -89,7 +97,9 @@ TEXT = st.lists(st.sampled_from(["hold", "setup", "set_wire_rc", "clk[1]", "wire
 def test_any_texts_score_as_the_formula_does(texts: list[str]) -> None:
     if any(tokenize(text) for text in texts):
         scores = Bm25Index.build(texts).scores("hold set_wire_rc")
-        assert scores == pytest.approx([direct_bm25("hold set_wire_rc", row, texts) for row in range(len(texts))], rel=1e-4, abs=1e-6)
+        assert scores == pytest.approx(
+            [direct_bm25("hold set_wire_rc", row, texts) for row in range(len(texts))], rel=1e-4, abs=1e-6
+        )
 
 
 def test_idf_is_positive_even_for_a_term_in_every_text() -> None:
@@ -145,7 +155,10 @@ def test_many_threads_search_one_index() -> None:
     index = Bm25Index.build(TEXTS)
     expected = index.search("hold wire guides", 5)
     results: list[object] = []
-    threads = [threading.Thread(target=lambda: results.extend(index.search("hold wire guides", 5) for _ in range(50))) for _ in range(8)]
+    threads = [
+        threading.Thread(target=lambda: results.extend(index.search("hold wire guides", 5) for _ in range(50)))
+        for _ in range(8)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

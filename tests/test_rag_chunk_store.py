@@ -18,7 +18,10 @@ TEXTS = ["plain", "umlaut ä, 漢字, 🙂", 'quotes " and \\ and\nnewline', "\u
 
 
 def chunks_of(texts: list[str]) -> list[Chunk]:
-    return [replace(make_chunk(DOCUMENT, ("A", "B"), text, position), page=position + 1) for position, text in enumerate(texts)]
+    return [
+        replace(make_chunk(DOCUMENT, ("A", "B"), text, position), page=position + 1)
+        for position, text in enumerate(texts)
+    ]
 
 
 @pytest.fixture
@@ -46,7 +49,9 @@ def test_any_text_survives(tmp_path_factory: pytest.TempPathFactory, texts: list
 def test_a_chunk_is_found_by_its_id_and_nothing_else_is(folder: Path) -> None:
     store = ChunkStore.load(folder)
     assert [store.find(chunk.chunk_id) for chunk in store] == [0, 1, 2, 3]
-    assert [store.find(name) for name in ("", "zz", "f" * 16, "f" * 17, store[0].chunk_id.upper() + " ", "0x1")] == [None] * 6
+    assert [store.find(name) for name in ("", "zz", "f" * 16, "f" * 17, store[0].chunk_id.upper() + " ", "0x1")] == [
+        None
+    ] * 6
 
 
 def test_the_bytes_of_rows_are_those_of_their_lines(folder: Path) -> None:
@@ -78,8 +83,12 @@ def test_files_that_do_not_fit_together_are_refused(folder: Path) -> None:
         ChunkStore.load(folder)
 
 
-@pytest.mark.parametrize(("name", "array"), [(IDS, np.zeros(3, dtype=np.uint64)), (OFFSETS, np.zeros(5)), (IDS, np.zeros(4))])
-def test_arrays_of_another_length_or_type_are_refused(folder: Path, name: str, array: np.ndarray[tuple[int], np.dtype[np.float64]]) -> None:
+@pytest.mark.parametrize(
+    ("name", "array"), [(IDS, np.zeros(3, dtype=np.uint64)), (OFFSETS, np.zeros(5)), (IDS, np.zeros(4))]
+)
+def test_arrays_of_another_length_or_type_are_refused(
+    folder: Path, name: str, array: np.ndarray[tuple[int], np.dtype[np.float64]]
+) -> None:
     np.save(folder / name, array)
     with pytest.raises(IndexCorrupt, match="do not fit together"):
         ChunkStore.load(folder)
@@ -100,4 +109,9 @@ def test_a_pickled_array_is_refused(folder: Path) -> None:
 
 def test_a_line_is_one_json_object_with_every_field(folder: Path) -> None:
     first = json.loads((folder / CHUNKS).read_text(encoding="utf-8").split("\n")[0])
-    assert (first["page"], first["version"], first["date"], first["heading_path"]) == (1, "2.0", "2026-11-24", ["A", "B"])
+    assert (first["page"], first["version"], first["date"], first["heading_path"]) == (
+        1,
+        "2.0",
+        "2026-11-24",
+        ["A", "B"],
+    )

@@ -110,7 +110,9 @@ def test_a_word_longer_than_the_limit_is_cut_by_characters() -> None:
 
 
 def count_word_pieces(text: str) -> int:
-    """Tokens as a word-piece tokenizer counts them: pieces of four characters, and one for a whole "word" of more than 100."""
+    """Tokens as a word-piece tokenizer counts them: pieces of four characters, and one for a whole "word" of more than
+    100.
+    """
     return sum(1 if len(word) > 100 else (len(word) + 3) // 4 for word in text.split())
 
 

@@ -7,19 +7,46 @@ from hypothesis import strategies as st
 from rag.bm25 import content_terms
 from rag.clauses import LEAST_TERMS, MOST_CLAUSES, split_clauses
 
-WORDS = ("route", "place", "clock", "tree", "power", "grid", "the", "a", "how", ",", ".", ";", "and", "then", "while", "0.5", "-hold")
+WORDS = (
+    "route",
+    "place",
+    "clock",
+    "tree",
+    "power",
+    "grid",
+    "the",
+    "a",
+    "how",
+    ",",
+    ".",
+    ";",
+    "and",
+    "then",
+    "while",
+    "0.5",
+    "-hold",
+)
 
 
 @pytest.mark.parametrize(
     ("question", "clauses"),
     [
-        ("Insert filler cells in every row, then report the skew of the clock", ["Insert filler cells in every row", "report the skew of the clock"]),
-        ("I placed all macros by hand. Why is routing congestion high?", ["I placed all macros by hand.", "Why is routing congestion high?"]),
+        (
+            "Insert filler cells in every row, then report the skew of the clock",
+            ["Insert filler cells in every row", "report the skew of the clock"],
+        ),
+        (
+            "I placed all macros by hand. Why is routing congestion high?",
+            ["I placed all macros by hand.", "Why is routing congestion high?"],
+        ),
         (
             "analyze clock tree synthesis, remove the inserted buffers and then write a DEF file",
             ["analyze clock tree synthesis", "remove the inserted buffers", "write a DEF file"],
         ),
-        ("read the UPF file of power domains; create a logic port there", ["read the UPF file of power domains;", "create a logic port there"]),
+        (
+            "read the UPF file of power domains; create a logic port there",
+            ["read the UPF file of power domains;", "create a logic port there"],
+        ),
     ],
 )
 def test_a_question_of_several_things_is_cut_between_them(question: str, clauses: list[str]) -> None:
@@ -28,7 +55,14 @@ def test_a_question_of_several_things_is_cut_between_them(question: str, clauses
 
 @pytest.mark.parametrize(
     "question",
-    ["", "and then", "What is CPPR?", "How do I fix setup and hold violations?", "How do I fix setup violations? and for hold?", "a, b, c, d"],
+    [
+        "",
+        "and then",
+        "What is CPPR?",
+        "How do I fix setup and hold violations?",
+        "How do I fix setup violations? and for hold?",
+        "a, b, c, d",
+    ],
 )
 def test_a_question_of_one_thing_is_left_whole(question: str) -> None:
     assert split_clauses(question) == []
@@ -36,7 +70,11 @@ def test_a_question_of_one_thing_is_left_whole(question: str) -> None:
 
 def test_too_few_words_go_with_the_clause_after_them_and_at_the_end_with_the_one_before() -> None:
     question = "In OpenROAD, and for two macros, set the halo width, then place pins on metal layers, please"
-    assert split_clauses(question) == ["In OpenROAD, and for two macros", "set the halo width", "place pins on metal layers, please"]
+    assert split_clauses(question) == [
+        "In OpenROAD, and for two macros",
+        "set the halo width",
+        "place pins on metal layers, please",
+    ]
 
 
 def test_a_long_list_is_cut_into_few_clauses_and_a_log_that_repeats_itself_into_none() -> None:

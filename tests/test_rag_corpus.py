@@ -15,10 +15,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.corpus import Source, corpus_dir, fetch_corpus, find_source, load_sources, match_path, read_fetched, tree_checksum
+from rag.corpus import (
+    Source,
+    corpus_dir,
+    fetch_corpus,
+    find_source,
+    load_sources,
+    match_path,
+    read_fetched,
+    tree_checksum,
+)
 from rag.errors import ArchiveUnsafe, ChecksumMismatch, CorpusUnavailable, CorpusUnknown
 
-FILES = {"README.md": b"# Tool\n\nIt routes.\n", "docs/a/b.md": b"# Deep\n", "docs/skip.md": b"no", "src/main.c": b"int x;"}
+FILES = {
+    "README.md": b"# Tool\n\nIt routes.\n",
+    "docs/a/b.md": b"# Deep\n",
+    "docs/skip.md": b"no",
+    "src/main.c": b"int x;",
+}
 SELECTED = {name: FILES[name] for name in ("README.md", "docs/a/b.md")}
 SOURCE = Source(
     name="tool",
@@ -103,7 +117,10 @@ def test_a_mirror_archive_is_taken_with_or_without_a_top_folder(tmp_path: Path, 
     write_archive(tmp_path / "mirror" / "tool.tar.gz", FILES, top)
     record = fetch_corpus(SOURCE, tmp_path / "home", mirror=tmp_path / "mirror", host="http://127.0.0.1:9")
     folder = corpus_dir(tmp_path / "home", "tool")
-    assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == {*SELECTED, "fetched.json"}
+    assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == {
+        *SELECTED,
+        "fetched.json",
+    }
     assert (record.files, record.checksum) == (2, SOURCE.checksum)
     assert read_fetched(tmp_path / "home", "tool") == record
 
@@ -126,7 +143,11 @@ def test_a_new_pin_replaces_the_old_files(tmp_path: Path) -> None:
     write_archive(tmp_path / "mirror" / "tool.tar.gz", FILES)
     fetch_corpus(SOURCE, tmp_path / "home", mirror=tmp_path / "mirror")
     write_archive(tmp_path / "mirror" / "tool.tar.gz", {"README.md": b"new"})
-    fetch_corpus(replace(SOURCE, revision="def", checksum=tree_checksum({"README.md": b"new"})), tmp_path / "home", mirror=tmp_path / "mirror")
+    fetch_corpus(
+        replace(SOURCE, revision="def", checksum=tree_checksum({"README.md": b"new"})),
+        tmp_path / "home",
+        mirror=tmp_path / "mirror",
+    )
     folder = corpus_dir(tmp_path / "home", "tool")
     assert (folder / "README.md").read_bytes() == b"new"
     assert not (folder / "docs").exists()
@@ -150,7 +171,9 @@ def test_a_hostile_archive_is_refused_and_leaves_nothing(tmp_path: Path) -> None
 
 
 def test_an_unreachable_host_says_how_to_use_a_mirror(tmp_path: Path) -> None:
-    with pytest.raises(CorpusUnavailable, match=r"cannot be reached.*put tool\.tar\.gz into a folder.*--mirror DIR or CHIPALIGN_MIRROR"):
+    with pytest.raises(
+        CorpusUnavailable, match=r"cannot be reached.*put tool\.tar\.gz into a folder.*--mirror DIR or CHIPALIGN_MIRROR"
+    ):
         fetch_corpus(SOURCE, tmp_path / "home", host="http://127.0.0.1:9")
 
 
@@ -175,7 +198,11 @@ def to_regex(pattern: str) -> str:
     """The same glob as a regular expression, made in another way."""
     parts = []
     for part in pattern.split("/"):
-        parts.append("(?:[^/]*/)*" if part == "**" else "".join("[^/]*" if sign == "*" else re.escape(sign) for sign in part) + "/")
+        parts.append(
+            "(?:[^/]*/)*"
+            if part == "**"
+            else "".join("[^/]*" if sign == "*" else re.escape(sign) for sign in part) + "/"
+        )
     return "".join(parts)
 
 
@@ -191,8 +218,12 @@ def test_a_pattern_matches_what_the_regular_expression_of_it_matches(segments: l
 
 
 @given(st.dictionaries(st.text(alphabet="ab/", min_size=1, max_size=4), st.binary(max_size=6), max_size=4), st.data())
-def test_the_checksum_tells_any_two_trees_apart_and_knows_no_order(files: dict[str, bytes], data: st.DataObject) -> None:
+def test_the_checksum_tells_any_two_trees_apart_and_knows_no_order(
+    files: dict[str, bytes], data: st.DataObject
+) -> None:
     shuffled = dict(data.draw(st.permutations(list(files.items()))))
     assert tree_checksum(shuffled) == tree_checksum(files)
-    other = data.draw(st.dictionaries(st.text(alphabet="ab/", min_size=1, max_size=4), st.binary(max_size=6), max_size=4))
+    other = data.draw(
+        st.dictionaries(st.text(alphabet="ab/", min_size=1, max_size=4), st.binary(max_size=6), max_size=4)
+    )
     assert (tree_checksum(other) == tree_checksum(files)) is (other == files)

@@ -137,7 +137,14 @@ def test_the_vectors_of_an_open_index_are_shared_memory(tmp_path: Path) -> None:
     path = tmp_path / "dense.faiss"
     DenseIndex.build(unit_vectors(20_000, 256)).save(path)  # 20 MB
     code = "\n".join(line.removeprefix("    ") for line in MEMORY.splitlines())
-    shown = subprocess.run([sys.executable, "-c", code, str(path)], cwd=ROOT, capture_output=True, text=True, check=True, env={**os.environ}).stdout
+    shown = subprocess.run(
+        [sys.executable, "-c", code, str(path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ},
+    ).stdout
     own, shared = map(float, shown.split())
     assert shared > 18
     assert own < 5

@@ -28,7 +28,12 @@ def test_hash_separates_its_parts(left: list[str], right: list[str]) -> None:
 
 
 def test_document_hash_changes_with_everything_that_reaches_a_chunk() -> None:
-    changed = [replace(DOCUMENT, text="x"), replace(DOCUMENT, title="x"), replace(DOCUMENT, url=None), replace(DOCUMENT, licence="MIT")]
+    changed = [
+        replace(DOCUMENT, text="x"),
+        replace(DOCUMENT, title="x"),
+        replace(DOCUMENT, url=None),
+        replace(DOCUMENT, licence="MIT"),
+    ]
     changed += [replace(DOCUMENT, version="2.0"), replace(DOCUMENT, date="2026-11-24")]
     assert len({hash_document(document) for document in [DOCUMENT, *changed]}) == 7
 

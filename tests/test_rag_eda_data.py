@@ -106,7 +106,10 @@ def test_lef_gives_header_layers_sites_and_macros() -> None:
     assert texts(LEF, "lef") == [
         'VERSION 5.8\nBUSBITCHARS "[]"\nUNITS DATABASE MICRONS 2000',
         "1 layers.",
-        "| layer | type | direction | pitch | width |\n| --- | --- | --- | --- | --- |\n| metal1 | ROUTING | HORIZONTAL | 0.14 | 0.07 |",
+        (
+            "| layer | type | direction | pitch | width |\n| --- | --- | --- | --- | --- |\n| metal1 | ROUTING | "
+            "HORIZONTAL | 0.14 | 0.07 |"
+        ),
         "1 sites.",
         "| site | class | size |\n| --- | --- | --- |\n| core | CORE | 0.19 BY 1.4 |",
         "1 macros.",
@@ -119,9 +122,15 @@ def test_liberty_gives_its_units_and_cells() -> None:
     assert parsed.title == "typical"
     assert [block.text for block in parsed.blocks] == [
         "Liberty library typical.",
-        "delay_model: table_lookup\ntime_unit: 1ns\ncapacitive_load_unit: 1,pf\n1 groups lu_table_template\n1 groups operating_conditions",
+        (
+            "delay_model: table_lookup\ntime_unit: 1ns\ncapacitive_load_unit: 1,pf\n1 groups lu_table_template\n1 "
+            "groups operating_conditions"
+        ),
         "2 cells.",
-        "| cell | area | leakage | pins |\n| --- | --- | --- | --- |\n| NAND2 | 1.5 | 20.1 | A Y |\n| INV | 0.8 |  | A |",
+        (
+            "| cell | area | leakage | pins |\n| --- | --- | --- | --- |\n| NAND2 | 1.5 | 20.1 | A Y |\n| INV | 0.8 | "
+            " | A |"
+        ),
     ]
 
 
@@ -191,18 +200,27 @@ def test_no_number_is_stated_of_what_cannot_be_followed_to_its_end(case: str) ->
 def test_no_number_is_stated_of_a_file_whose_end_is_missing(kind: str, text: str) -> None:
     parsed = parse_eda_data(text, kind, is_whole=False)
     assert "how many there are is not known" in " ".join(block.text for block in parsed.blocks)
-    assert not re.search(r"\d (?:cells|macros|layers|sites|sections|groups|contents)", " ".join(block.text for block in parsed.blocks))
+    assert not re.search(
+        r"\d (?:cells|macros|layers|sites|sections|groups|contents)", " ".join(block.text for block in parsed.blocks)
+    )
 
 
 def test_a_brace_in_a_string_or_a_comment_moves_no_count() -> None:
-    habits = LIBERTY.replace(") {", ")\n{").replace("/* A library. */", "// was library (old) {\n/* { */").replace('"1ns"', '"in } and { ; too"')
+    habits = (
+        LIBERTY.replace(") {", ")\n{")
+        .replace("/* A library. */", "// was library (old) {\n/* { */")
+        .replace('"1ns"', '"in } and { ; too"')
+    )
     assert texts(habits, "liberty")[2:] == texts(LIBERTY, "liberty")[2:]
     assert "time_unit: in } and {" in texts(habits, "liberty")[1]
     remarks = LEF.replace("# comment", "# MACRO x").replace('"[]"', '"[\nMACRO y\n]"')
     assert texts(remarks, "lef")[1:] == texts(LEF, "lef")[1:]
 
 
-@given(st.text(alphabet='(){};:"*/ \\\nlibrarycelLAYERMACROEND#', max_size=200), st.sampled_from(["lef", "liberty", "def", "spef"]))
+@given(
+    st.text(alphabet='(){};:"*/ \\\nlibrarycelLAYERMACROEND#', max_size=200),
+    st.sampled_from(["lef", "liberty", "def", "spef"]),
+)
 def test_no_text_breaks_a_parser(text: str, kind: str) -> None:
     with suppress(ParseFailed):
         assert parse_eda_data(text, kind).blocks

@@ -11,11 +11,21 @@ needs_eight_bits = pytest.mark.skipif(not multiplies_eight_bits(), reason="this 
 
 
 def test_rows_are_rounded_with_a_scale_each() -> None:
-    values = np.array([[1.0, -2.0, 0.5, 0.004], [0, 0, 0, 0], [3e-30, -3e-30, 1e-30, 0], [-1e30, 1e30, 5e29, 1e28], [1e-40, 0, -1e-44, 0]])
+    values = np.array(
+        [
+            [1.0, -2.0, 0.5, 0.004],
+            [0, 0, 0, 0],
+            [3e-30, -3e-30, 1e-30, 0],
+            [-1e30, 1e30, 5e29, 1e28],
+            [1e-40, 0, -1e-44, 0],
+        ]
+    )
     values = values.astype(np.float32)
     rounded, scales = np.empty(values.shape, dtype=np.int8), np.empty(5, dtype=np.float32)
     _quantise(values, rounded, scales)
-    assert np.array_equal(rounded, [[64, -127, 32, 0], [0, 0, 0, 0], [127, -127, 42, 0], [-127, 127, 64, 1], [0, 0, 0, 0]])
+    assert np.array_equal(
+        rounded, [[64, -127, 32, 0], [0, 0, 0, 0], [127, -127, 42, 0], [-127, 127, 64, 1], [0, 0, 0, 0]]
+    )
     assert scales == pytest.approx(np.abs(values).max(axis=1) / 127, rel=1e-5)
 
 

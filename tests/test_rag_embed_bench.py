@@ -1,4 +1,7 @@
-"""rag.embed_bench: two ways over the passages of a real index, and their ratio. How fast they are is nobody's promise here."""
+"""rag.embed_bench: two ways over the passages of a real index, and their ratio.
+
+How fast they are is nobody's promise here.
+"""
 
 from pathlib import Path
 

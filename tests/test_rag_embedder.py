@@ -35,7 +35,8 @@ def test_vectors_have_length_one_and_the_order_of_the_texts(embedder: Embedder) 
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(4), abs=1e-5)
     assert calls == [(4, 4)]
     for row, text in enumerate(texts):
-        assert float(embedder.embed([text])[0] @ vectors[row]) > 0.9995  # in bfloat16 the others of a batch show in the third digit
+        # In bfloat16 the others of a batch show in the third digit
+        assert float(embedder.embed([text])[0] @ vectors[row]) > 0.9995
 
 
 def test_tokens_have_vectors_of_their_own_and_signs_none(embedder: Embedder) -> None:
@@ -47,7 +48,9 @@ def test_tokens_have_vectors_of_their_own_and_signs_none(embedder: Embedder) -> 
     assert words[1] == []
     assert found[1].token_vectors.shape == (0, 384)
     for embedded in found.values():
-        assert np.linalg.norm(embedded.token_vectors, axis=1) == pytest.approx(np.ones(len(embedded.token_ids)), abs=1e-5)
+        assert np.linalg.norm(embedded.token_vectors, axis=1) == pytest.approx(
+            np.ones(len(embedded.token_ids)), abs=1e-5
+        )
         assert embedded.vector @ embedder.embed([texts[embedded.row]])[0] > 0.9995
 
 
@@ -57,13 +60,21 @@ def test_token_vectors_are_those_of_transformers(embedder: Embedder) -> None:
     features = AutoTokenizer.from_pretrained(folder)(text, return_tensors="pt")
     with torch.inference_mode():
         states = AutoModel.from_pretrained(folder)(**features).last_hidden_state[0].numpy()
-    places = [place for place, number in enumerate(features["input_ids"][0].tolist()) if number in set(embedded.token_ids.tolist())]
+    places = [
+        place
+        for place, number in enumerate(features["input_ids"][0].tolist())
+        if number in set(embedded.token_ids.tolist())
+    ]
     expected = states[places] / np.linalg.norm(states[places], axis=1, keepdims=True)
     assert np.sum(expected * embedded.token_vectors, axis=1) == pytest.approx(np.ones(len(places)), abs=2e-3)
 
 
 def test_meaning_decides_the_cosine(embedder: Embedder) -> None:
-    texts = ["How do I repair antenna violations?", "Diodes are inserted to fix antenna problems.", "The cake was delicious."]
+    texts = [
+        "How do I repair antenna violations?",
+        "Diodes are inserted to fix antenna problems.",
+        "The cake was delicious.",
+    ]
     question, near, far = embedder.embed(texts)
     assert question @ near > question @ far + 0.3
 

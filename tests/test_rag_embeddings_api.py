@@ -22,7 +22,9 @@ TEXTS = ["hold buffers", "antenna diodes", "clock tree"]
 
 @pytest.fixture
 def server() -> Iterator[FakeOpenAI]:
-    with FakeOpenAI(embeddings_of(TinyEmbedder()), models=[{"id": "tiny", "max_model_len": 64}, {"id": "other"}]) as fake:
+    with FakeOpenAI(
+        embeddings_of(TinyEmbedder()), models=[{"id": "tiny", "max_model_len": 64}, {"id": "other"}]
+    ) as fake:
         yield fake
 
 
@@ -64,7 +66,11 @@ def test_a_server_that_refuses_base64_is_asked_for_numbers_from_then_on(server: 
 
     def answer(path: str, body: dict[str, Any]) -> tuple[int, Any]:
         """As a server that knows floats alone."""
-        return real(path, body) if body["encoding_format"] == "float" else (400, {"error": {"message": "encoding_format is not supported"}})
+        return (
+            real(path, body)
+            if body["encoding_format"] == "float"
+            else (400, {"error": {"message": "encoding_format is not supported"}})
+        )
 
     server.answer = answer
     api = EmbeddingsApi(server.url, "tiny", "")
@@ -78,7 +84,9 @@ def test_the_window_is_the_servers_where_it_tells_one(server: FakeOpenAI) -> Non
 
 
 def test_an_unknown_model_is_told_with_those_that_are_served(server: FakeOpenAI) -> None:
-    with pytest.raises(EmbedderUnavailable, match=r"serves no model 'bert', but other, tiny: set CHIPALIGN_EMBEDDER to openai:MODEL"):
+    with pytest.raises(
+        EmbedderUnavailable, match=r"serves no model 'bert', but other, tiny: set CHIPALIGN_EMBEDDER to openai:MODEL"
+    ):
         EmbeddingsApi(server.url, "bert", "").find_window()
 
 
@@ -104,7 +112,10 @@ def test_tries_have_a_limit_and_the_last_failure_is_told(server: FakeOpenAI) -> 
 
 def test_a_server_that_is_not_there_is_told_in_one_sentence() -> None:
     api = EmbeddingsApi(f"http://127.0.0.1:{free_port()}", "tiny", "")
-    with pytest.raises(EmbedderUnavailable, match=r"/v1/models does not answer \(.*refused.*\): is the server up, and is CHIPALIGN_EMBEDDINGS_URL"):
+    with pytest.raises(
+        EmbedderUnavailable,
+        match=r"/v1/models does not answer \(.*refused.*\): is the server up, and is CHIPALIGN_EMBEDDINGS_URL",
+    ):
         api.find_window()
 
 
@@ -154,7 +165,9 @@ def test_an_answer_of_another_form_is_told(server: FakeOpenAI, answer: Any, word
 def test_vectors_of_several_lengths_are_told(server: FakeOpenAI) -> None:
     data = [{"index": 0, "embedding": [1.0]}, {"index": 1, "embedding": [1.0, 2.0]}]
     server.answer = lambda *_: (200, {"data": data})
-    with pytest.raises(EmbedderUnavailable, match=r"the shapes \(1,\), \(2,\): it must give one vector a text, all of one length"):
+    with pytest.raises(
+        EmbedderUnavailable, match=r"the shapes \(1,\), \(2,\): it must give one vector a text, all of one length"
+    ):
         EmbeddingsApi(server.url, "tiny", "").embed(["a", "b"])
 
 
@@ -164,7 +177,11 @@ def test_what_the_server_finds_too_long_is_cut_until_it_fits(server: FakeOpenAI)
     def answer(path: str, body: dict[str, Any]) -> tuple[int, Any]:
         """As vLLM where a text has more than 1000 letters."""
         too_long = max(map(len, body["input"])) > 1000
-        return (400, {"error": {"message": "This model's maximum context length is 256 tokens."}}) if too_long else real(path, body)
+        return (
+            (400, {"error": {"message": "This model's maximum context length is 256 tokens."}})
+            if too_long
+            else real(path, body)
+        )
 
     server.answer = answer
     assert EmbeddingsApi(server.url, "tiny", "").embed(["short text", "x" * 3000]).shape == (2, DIMENSION)
@@ -185,7 +202,10 @@ def test_an_address_that_is_none_is_told_before_anything_is_asked(url: str) -> N
 
 @pytest.mark.parametrize("models", ["no list", [{"name": "x"}], [{"id": "tiny", "max_model_len": "much"}]])
 def test_a_list_of_models_of_another_form_is_told(models: Any) -> None:
-    with FakeOpenAI(lambda *_: (200, {}), models=models) as server, pytest.raises(EmbedderUnavailable, match="a list of models in OpenAI's format"):
+    with (
+        FakeOpenAI(lambda *_: (200, {}), models=models) as server,
+        pytest.raises(EmbedderUnavailable, match="a list of models in OpenAI's format"),
+    ):
         EmbeddingsApi(server.url, "tiny", "").find_window()
 
 

@@ -1,4 +1,7 @@
-"""rag.eval_commands: `chipalign eval retrieval` as a user calls it, on little files of ORD-QA's form and on a real index."""
+"""rag.eval_commands:
+
+`chipalign eval retrieval` as a user calls it, on little files of ORD-QA's form and on a real index.
+"""
 
 import hashlib
 import json
@@ -18,15 +21,29 @@ CORPUS = [
         "source": "antenna_rule_checker",
         "amount": 2,
         "knowledge": [
-            {"summary": "", "id": "arc_0", "content": "id:arc_0\n# Antennas\n## Check\n\n`check_antennas` lists nets with antenna violations.\n"},
-            {"summary": "", "id": "arc_1", "content": "id:arc_1\n# Antennas\n## Repair\n\n`repair_antennas` inserts diode cells at the gates.\n"},
+            {
+                "summary": "",
+                "id": "arc_0",
+                "content": "id:arc_0\n# Antennas\n## Check\n\n`check_antennas` lists nets with antenna violations.\n",
+            },
+            {
+                "summary": "",
+                "id": "arc_1",
+                "content": "id:arc_1\n# Antennas\n## Repair\n\n`repair_antennas` inserts diode cells at the gates.\n",
+            },
         ],
     },
     {
         "source": "gate_resizing",
         "amount": 1,
         "knowledge": [
-            {"summary": "", "id": "gr_0", "content": "id:gr_0\n# Resizer\n\n`repair_timing -hold` inserts delay buffers against hold violations.\n"}
+            {
+                "summary": "",
+                "id": "gr_0",
+                "content": (
+                    "id:gr_0\n# Resizer\n\n`repair_timing -hold` inserts delay buffers against hold violations.\n"
+                ),
+            }
         ],
     },
 ]
@@ -67,7 +84,9 @@ def evaluate(*arguments: str | Path) -> int:
     return chipalign.main(["eval", "retrieval", *map(str, arguments)])
 
 
-def test_json_is_one_document_with_figures_settings_and_files(corpus: Path, questions: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_is_one_document_with_figures_settings_and_files(
+    corpus: Path, questions: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert evaluate("--corpus", corpus, "--questions", questions, "--json") == 0
     captured = capsys.readouterr()
     result = json.loads(captured.out)
@@ -75,8 +94,15 @@ def test_json_is_one_document_with_figures_settings_and_files(corpus: Path, ques
     overall = result["measures"]["overall"]
     assert overall["questions"] == 3
     assert [name for name in overall if name != "questions"] == [
-        "recall@1", "recall@3", "recall@5", "recall@10", "recall@15", "recall@20", "MRR", "nDCG@5",
-    ]  # fmt: skip
+        "recall@1",
+        "recall@3",
+        "recall@5",
+        "recall@10",
+        "recall@15",
+        "recall@20",
+        "MRR",
+        "nDCG@5",
+    ]
     assert overall["MRR"] == {"mean": 1.0, "low": 1.0, "high": 1.0}
     assert overall["recall@1"]["mean"] == pytest.approx((1 + 0.5 + 1) / 3)
     assert set(result["measures"]) == {"overall", "functionality", "vlsi_flow"}
@@ -93,7 +119,9 @@ def test_json_is_one_document_with_figures_settings_and_files(corpus: Path, ques
     assert {"python", "numpy", "faiss-cpu"} <= set(result["versions"])
 
 
-def test_the_table_shows_each_measure_with_its_interval(corpus: Path, questions: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_shows_each_measure_with_its_interval(
+    corpus: Path, questions: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert evaluate("--corpus", corpus, "--questions", questions, "--top-k", "2", "1") == 0
     lines = capsys.readouterr().out.splitlines()
     assert any(line.split() == ["overall", "(3)", "functionality", "(2)", "vlsi_flow", "(1)"] for line in lines)
@@ -133,16 +161,23 @@ def test_a_former_result_is_compared_with_question_by_question(
 def test_an_index_is_measured_by_documents_and_headings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = RagSettings.from_env()
     texts = {
-        "antenna.md": "# Antenna\n\n## Checking\n\n`check_antennas` lists violations.\n\n## Repair\n\n`repair_antennas` inserts diodes.\n",
+        "antenna.md": (
+            "# Antenna\n\n## Checking\n\n`check_antennas` lists violations.\n\n## Repair\n\n`repair_antennas` inserts "
+            "diodes.\n"
+        ),
         "hold.md": "# Hold\n\n`repair_timing -hold` inserts delay buffers.\n",
     }
     documents = [Document("notes", path, text[2 : text.index("\n")], text, None, "ISC") for path, text in texts.items()]
     build_index(documents, tmp_path / "index", settings, Embedder.find(settings.embedder))
     rows: list[dict[str, Any]] = [
-        {"question": "How are antenna violations repaired?", "kind": "meaning", "answerable": True,
-         "references": [{"collection": "notes", "path": "antenna.md", "heading": "Repair"}]},
+        {
+            "question": "How are antenna violations repaired?",
+            "kind": "meaning",
+            "answerable": True,
+            "references": [{"collection": "notes", "path": "antenna.md", "heading": "Repair"}],
+        },
         {"question": "repair_timing -hold", "kind": "name", "answerable": True, "expected": [["notes", "hold.md"]]},
-    ]  # fmt: skip
+    ]
     questions = write_lines(tmp_path / "q.jsonl", rows)
     assert evaluate("--index", tmp_path / "index", "--questions", questions, "--json") == 0
     result = json.loads(capsys.readouterr().out)
@@ -151,10 +186,15 @@ def test_an_index_is_measured_by_documents_and_headings(tmp_path: Path, capsys: 
     assert result["searched"]["collections"] == {"notes": 2}
 
 
-def test_wrong_input_is_one_sentence_and_exit_2(corpus: Path, questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_input_is_one_sentence_and_exit_2(
+    corpus: Path, questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     broken = tmp_path / "broken.jsonl"
     broken.write_text('{"question": "a", "reference": ["arc_0"]}\nno json\n')
-    unknown = write_lines(tmp_path / "unknown.jsonl", [{"question": "a", "reference": ["x_1", "arc_0"]}, {"question": "b", "reference": ["x_2"]}])
+    unknown = write_lines(
+        tmp_path / "unknown.jsonl",
+        [{"question": "a", "reference": ["x_1", "arc_0"]}, {"question": "b", "reference": ["x_2"]}],
+    )
     (tmp_path / "empty.jsonl").write_text("")
     (tmp_path / "other.json").write_text("{}")
     cases = {
@@ -166,8 +206,22 @@ def test_wrong_input_is_one_sentence_and_exit_2(corpus: Path, questions: Path, t
         "no index in": ("--index", tmp_path / "nowhere", "--questions", questions),
         "old.json cannot be read": ("--corpus", corpus, "--questions", questions, "--compare", tmp_path / "old.json"),
         "questions.jsonl is no JSON": ("--corpus", corpus, "--questions", questions, "--compare", questions),
-        "the result to compare with is not": ("--corpus", corpus, "--questions", questions, "--compare", tmp_path / "other.json"),
-        "hits.jsonl cannot be written": ("--corpus", corpus, "--questions", questions, "--answers", tmp_path / "no-folder" / "hits.jsonl"),
+        "the result to compare with is not": (
+            "--corpus",
+            corpus,
+            "--questions",
+            questions,
+            "--compare",
+            tmp_path / "other.json",
+        ),
+        "hits.jsonl cannot be written": (
+            "--corpus",
+            corpus,
+            "--questions",
+            questions,
+            "--answers",
+            tmp_path / "no-folder" / "hits.jsonl",
+        ),
     }
     for sentence, arguments in cases.items():
         assert evaluate(*arguments, "--json") == 2, sentence
@@ -178,8 +232,12 @@ def test_wrong_input_is_one_sentence_and_exit_2(corpus: Path, questions: Path, t
         assert sentence in message
 
 
-@pytest.mark.parametrize("arguments", [["--questions", "q"], ["--questions", "q", "--corpus", "c", "--index", "i"], ["--corpus", "c"]])
-def test_what_is_searched_and_asked_must_be_named_once(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "arguments", [["--questions", "q"], ["--questions", "q", "--corpus", "c", "--index", "i"], ["--corpus", "c"]]
+)
+def test_what_is_searched_and_asked_must_be_named_once(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as leaving:
         evaluate(*arguments)
     assert leaving.value.code == 2

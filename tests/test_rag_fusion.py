@@ -34,7 +34,9 @@ def test_a_cosine_below_zero_counts_against_a_passage() -> None:
 
 
 @given(SCORES, SCORES, WEIGHTS, WEIGHTS)
-def test_mixed_scores_lie_between_nothing_and_one(first: list[float], second: list[float], left: float, right: float) -> None:
+def test_mixed_scores_lie_between_nothing_and_one(
+    first: list[float], second: list[float], left: float, right: float
+) -> None:
     mixed = mix_scores([(left, first), (right, second)])
     assert mixed.shape == (5,)
     assert np.all(mixed >= 0)
@@ -45,7 +47,9 @@ def test_mixed_scores_lie_between_nothing_and_one(first: list[float], second: li
 def test_the_unit_of_a_score_does_not_matter(scores: list[float], weight: float, unit: float) -> None:
     other = [5.0, 4.0, 3.0, 2.0, 1.0]
     mixed = mix_scores([(weight, scores), (1.0, other)])
-    np.testing.assert_allclose(mix_scores([(weight, [score * unit for score in scores]), (1.0, other)]), mixed, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(
+        mix_scores([(weight, [score * unit for score in scores]), (1.0, other)]), mixed, rtol=1e-9, atol=1e-12
+    )
 
 
 @given(SCORES, SCORES)

@@ -13,7 +13,9 @@ from rag.late import LATE_FILES, PackedTokens
 from rag.reference.cards import Reference
 
 NAME = "generation-0123456789ab"
-CHUNKS = [make_chunk(Document("notes", "a.md", "A", "", None, "ISC"), (), f"text {number}", number) for number in range(3)]
+CHUNKS = [
+    make_chunk(Document("notes", "a.md", "A", "", None, "ISC"), (), f"text {number}", number) for number in range(3)
+]
 TOKENS = [PackedTokens(np.array([number], dtype=np.uint32), np.zeros((1, 1), dtype=np.uint8)) for number in range(3)]
 RECORDS = [DocumentRecord("notes", "a.md", "0" * 64, 3, 21, "ISC", "", "")]
 

@@ -1,14 +1,22 @@
-"""rag.glossary: tables in several shapes, and words that must not be expanded. `test_rag_retriever` has the expansion in a search."""
+"""rag.glossary: tables in several shapes, and words that must not be expanded.
+
+`test_rag_retriever` has the expansion in a search.
+"""
 
 import pytest
 
 from rag.glossary import expand_abbreviations, find_definitions, read_glossary
 
-TABLE = "| Abbreviation | Expansion | Note |\n|---|---|---|\n| WNS | Worst negative slack | worst |\n| `AT` | Arrival time; also a word | |"
+TABLE = (
+    "| Abbreviation | Expansion | Note |\n|---|---|---|\n| WNS | Worst negative slack | worst |\n| `AT` | Arrival time;"
+    " also a word | |"
+)
 
 
 def test_a_table_is_read_wherever_it_stands_and_ends_where_it_ends() -> None:
-    glossary = read_glossary(["Some text.\n\n" + TABLE + "\n\n| Option | Meaning |\n|---|---|\n| MX | not an abbreviation |"])
+    glossary = read_glossary(
+        ["Some text.\n\n" + TABLE + "\n\n| Option | Meaning |\n|---|---|\n| MX | not an abbreviation |"]
+    )
     assert glossary == {"wns": "Worst negative slack", "at": "Arrival time"}
 
 
@@ -36,7 +44,10 @@ def test_abbreviations_are_expanded_and_common_words_and_names_are_not(query: st
     [
         ("the worst negative slack (WNS) of", [("WNS", "worst negative slack")]),
         ("It reports total\nnegative slack (TNS).", [("TNS", "total\nnegative slack")]),
-        ("a process design kit (PDK) and clock domain crossings (CDCs)", [("PDK", "process design kit"), ("CDC", "clock domain crossings")]),
+        (
+            "a process design kit (PDK) and clock domain crossings (CDCs)",
+            [("PDK", "process design kit"), ("CDC", "clock domain crossings")],
+        ),
         ("a Hardware Description Language (HDL)", [("HDL", "Hardware Description Language")]),
         ("run on-chip variation (OCV)", [("OCV", "on-chip variation")]),
         ("set the layer (M3)", []),  # no capitals alone
@@ -51,5 +62,14 @@ def test_abbreviations_are_found_beside_their_words(text: str, found: list[tuple
 
 
 def test_a_table_counts_before_prose_and_of_prose_the_usual_words() -> None:
-    prose = ["worn nets saved (WNS)", "total negative slack (TNS)", "the tall narrow stack (TNS)", "total negative slack (TNS)"]
-    assert read_glossary([*prose, TABLE]) == {"wns": "Worst negative slack", "at": "Arrival time", "tns": "total negative slack"}
+    prose = [
+        "worn nets saved (WNS)",
+        "total negative slack (TNS)",
+        "the tall narrow stack (TNS)",
+        "total negative slack (TNS)",
+    ]
+    assert read_glossary([*prose, TABLE]) == {
+        "wns": "Worst negative slack",
+        "at": "Arrival time",
+        "tns": "total negative slack",
+    }

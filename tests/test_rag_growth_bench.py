@@ -44,6 +44,7 @@ def test_the_command_gives_one_json_document(tmp_path: Path) -> None:
 
 def test_memory_is_told_apart_by_who_wrote_it() -> None:
     before = memory_mb()["own"]
-    with mmap.mmap(-1, 32_000_000, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as block:  # new pages; an array may get ones that were freed
+    # New pages; an array may get ones that were freed
+    with mmap.mmap(-1, 32_000_000, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as block:
         block.write(b"x" * len(block))
         assert memory_mb()["own"] - before > 25

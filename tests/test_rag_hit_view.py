@@ -9,14 +9,29 @@ from rag.documents import Chunk, Hit
 from rag.hit_view import describe_age, describe_scores, describe_source, mark, print_hits
 
 CHUNK = Chunk(
-    "0" * 16, "tool@2.0", "grt.pdf", "Routing", ("Options",), "Repairs antennas:\n`repair_antennas` -hold", None, "ISC", 0, 3, "2.0", "2026-11-24"
+    "0" * 16,
+    "tool@2.0",
+    "grt.pdf",
+    "Routing",
+    ("Options",),
+    "Repairs antennas:\n`repair_antennas` -hold",
+    None,
+    "ISC",
+    0,
+    3,
+    "2.0",
+    "2026-11-24",
 )
 HIT = Hit(CHUNK, 0.03251, 0.614, None)
 
 
 def shown(query: str, terminal: bool, chunk: Chunk = CHUNK) -> str:
     stream = io.StringIO()
-    console = Console(file=stream, force_terminal=True, width=30, color_system="standard") if terminal else Console(file=stream, width=30)
+    console = (
+        Console(file=stream, force_terminal=True, width=30, color_system="standard")
+        if terminal
+        else Console(file=stream, width=30)
+    )
     print_hits(query, [Hit(chunk, 0.03251, 0.614, 7.25)], console)
     return stream.getvalue()
 
@@ -28,9 +43,10 @@ def test_a_hit_says_where_it_is_from_and_why_it_was_found() -> None:
 
 
 def test_without_a_terminal_there_are_no_marks_and_lines_stay_whole() -> None:
-    assert shown("antenna repair", terminal=False) == (
-        "[1] Routing > Options\n    tool@2.0/grt.pdf, page 3 (score 0.0325, cosine 0.61, BM25 7.2), version 2.0, 2026-11-24\n"
-        "    Repairs antennas:\n    `repair_antennas` -hold\n\n"
+    assert (
+        shown("antenna repair", terminal=False)
+        == "[1] Routing > Options\n    tool@2.0/grt.pdf, page 3 (score 0.0325, cosine 0.61, BM25 7.2), version 2.0,"
+        " 2026-11-24\n    Repairs antennas:\n    `repair_antennas` -hold\n\n"
     )
 
 

@@ -1,7 +1,8 @@
 """data/eval/hostile: documents that try to give orders to the model stay inside the fences of their passages.
 
-Each goes the whole way: reader, parser, chunker, embedder, FAISS, search, and the very messages that the gateway sends to its engine. The
-fences are then read by a reader of this file's own who is easily fooled, and the control tokens by real tokenizers.
+Each goes the whole way: reader, parser, chunker, embedder, FAISS, search, and the very messages that the gateway sends
+to its engine. The fences are then read by a reader of this file's own who is easily fooled, and the control tokens by
+real tokenizers.
 """
 
 from __future__ import annotations
@@ -37,37 +38,79 @@ from serve.tokens import TokenCounter
 from serve.verification import Examiner
 
 EVAL = Path(__file__).parent.parent / "data" / "eval"
-ROWS: list[dict[str, Any]] = [json.loads(line) for line in (EVAL / "hostile.jsonl").read_text(encoding="utf-8").splitlines()]
-FAMILIES = {"text": 30, "control": 12, "fence": 12, "place": 8}  # what a document attacks: the model's obedience, the template, the fence, the label
+ROWS: list[dict[str, Any]] = [
+    json.loads(line) for line in (EVAL / "hostile.jsonl").read_text(encoding="utf-8").splitlines()
+]
+# What a document attacks: the model's obedience, the template, the fence, the label
+FAMILIES = {"text": 30, "control": 12, "fence": 12, "place": 8}
 each_document = pytest.mark.parametrize("row", ROWS, ids=[row["kind"] for row in ROWS])
 
-# Control tokens of the chat templates in use: ChatML, Llama 3, Llama 2 and Mistral, Gemma, Phi, Qwen, Harmony, DeepSeek.
+# Control tokens of the chat templates in use: ChatML, Llama 3, Llama 2 and Mistral, Gemma, Phi, Qwen, Harmony,
+# DeepSeek.
 CONTROL_TOKENS = [
-    "<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|endofprompt|>", "<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>",
-    "<s>", "</s>", "[INST]", "[/INST]", "[TOOL_CALLS]", "<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>", "<|system|>", "<|user|>",
-    "<|assistant|>", "<|end|>", "<tool_call>", "</tool_call>", "<|channel|>", "<|message|>", "<|call|>", "<\uff5cUser\uff5c>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|endoftext|>",
+    "<|endofprompt|>",
+    "<|begin_of_text|>",
+    "<|start_header_id|>",
+    "<|end_header_id|>",
+    "<|eot_id|>",
+    "<s>",
+    "</s>",
+    "[INST]",
+    "[/INST]",
+    "[TOOL_CALLS]",
+    "<bos>",
+    "<eos>",
+    "<start_of_turn>",
+    "<end_of_turn>",
+    "<|system|>",
+    "<|user|>",
+    "<|assistant|>",
+    "<|end|>",
+    "<tool_call>",
+    "</tool_call>",
+    "<|channel|>",
+    "<|message|>",
+    "<|call|>",
+    "<\uff5cUser\uff5c>",
     "<\uff5cend\u2581of\u2581sentence\uff5c>",
-]  # fmt: skip
-CHATML = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
+]
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
+)
 
 TILDES = [
     unicodedata.lookup(name)
     for name in (
-        "TILDE", "SMALL TILDE", "MODIFIER LETTER LOW TILDE", "SWUNG DASH", "TILDE OPERATOR", "REVERSED TILDE", "SINE WAVE", "WAVE DASH", "WAVY DASH",
-        "FULLWIDTH TILDE", "TAG TILDE",
+        "TILDE",
+        "SMALL TILDE",
+        "MODIFIER LETTER LOW TILDE",
+        "SWUNG DASH",
+        "TILDE OPERATOR",
+        "REVERSED TILDE",
+        "SINE WAVE",
+        "WAVE DASH",
+        "WAVY DASH",
+        "FULLWIDTH TILDE",
+        "TAG TILDE",
     )
-]  # fmt: skip
+]
 ENDS_OF_LINES = re.compile("(?<=[\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029])")
 ZERO_WIDTH_SPACE = "\u200b"
 
 
 def squeeze(text: str) -> str:
     """What a careless eye sees: look-alikes are tildes; blanks, invisible characters and accents are not there."""
-    return "".join("~" if sign in TILDES else sign for sign in text if sign in TILDES or unicodedata.category(sign)[0] not in "CMZ")
+    return "".join(
+        "~" if sign in TILDES else sign for sign in text if sign in TILDES or unicodedata.category(sign)[0] not in "CMZ"
+    )
 
 
 def read_fences(user: str) -> tuple[str, list[str]]:
-    """The text outside all fences, and what stands in each, for a reader who takes every line with enough tildes for a closing mark.
+    """The text outside all fences, and what stands in each, for a reader who takes every line with enough tildes for a
+    closing mark.
 
     Any separator ends a line, and what else stands on a line that opens or closes counts as outside.
     """
@@ -92,7 +135,10 @@ def plain(text: str) -> str:
 
 
 def find_faults(messages: Sequence[dict[str, Any]], hits: Sequence[Hit], row: dict[str, Any]) -> list[str]:
-    """What is wrong with the fences of a prompt: [] where all that documents say stands inside, whole, and nothing else does."""
+    """What is wrong with the fences of a prompt:
+
+    [] where all that documents say stands inside, whole, and nothing else does.
+    """
     system, user = messages
     outside, fenced = read_fences(user["content"])
     labels = "\n".join(f"[{number}]\n" for number in range(1, len(hits) + 1))
@@ -103,9 +149,12 @@ def find_faults(messages: Sequence[dict[str, Any]], hits: Sequence[Hit], row: di
         "system message": system["content"] == f"{SYSTEM} {RULES}",
         "text outside": outside == f"Context:\n{labels}\nQuestion:\n{row['question']}",
         "number of fences": len(fenced) == len(hits),
-        "passages as they are": [" ".join(plain(text).split()) for text in fenced] == [" ".join(plain(text).split()) for text in passages],
+        "passages as they are": [" ".join(plain(text).split()) for text in fenced]
+        == [" ".join(plain(text).split()) for text in passages],
         "document found": bool(own),
-        "injected text inside": all(any(plain(part) in text for text in own) == row["reaches_prompt"] for part in row["injected"]),
+        "injected text inside": all(
+            any(plain(part) in text for text in own) == row["reaches_prompt"] for part in row["injected"]
+        ),
         "injected text outside": not any(plain(part) in plain(outside + system["content"]) for part in row["injected"]),
     }
     return [name for name, is_well in checks.items() if not is_well]
@@ -138,9 +187,13 @@ def make_families_tokenizer() -> Any:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=3000, special_tokens=CONTROL_TOKENS, initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=3000, special_tokens=CONTROL_TOKENS, initial_alphabet=alphabet, show_progress=False
+    )
     tokenizer.train([str(path) for path in sorted((EVAL / "hostile").iterdir())], trainer)
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|im_end|>", additional_special_tokens=CONTROL_TOKENS)
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<|im_end|>", additional_special_tokens=CONTROL_TOKENS
+    )
     fast.chat_template = CHATML
     return fast
 
@@ -173,18 +226,26 @@ def control_tokens(tokenizer: Any, messages: Sequence[dict[str, Any]]) -> list[s
     """The control tokens of a conversation as the engine reads it."""
     rendered = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     special = set(tokenizer.get_added_vocab().values())
-    return [tokenizer.convert_ids_to_tokens(token) for token in tokenizer.encode(rendered, add_special_tokens=False) if token in special]
+    return [
+        tokenizer.convert_ids_to_tokens(token)
+        for token in tokenizer.encode(rendered, add_special_tokens=False)
+        if token in special
+    ]
 
 
 @each_document
-def test_what_a_document_says_stays_inside_the_fence_of_its_passage(grounded: dict[str, Grounded], row: dict[str, Any]) -> None:
+def test_what_a_document_says_stays_inside_the_fence_of_its_passage(
+    grounded: dict[str, Grounded], row: dict[str, Any]
+) -> None:
     found = grounded[row["file"]]
     assert found.answer is None
     assert find_faults(found.body["messages"], found.hits, row) == []
 
 
 @each_document
-def test_a_conversation_has_the_control_tokens_of_its_template_alone(grounded: dict[str, Grounded], tokenizer: Any, row: dict[str, Any]) -> None:
+def test_a_conversation_has_the_control_tokens_of_its_template_alone(
+    grounded: dict[str, Grounded], tokenizer: Any, row: dict[str, Any]
+) -> None:
     harmless = messages_of("Be brief.", "How?")
     assert control_tokens(tokenizer, grounded[row["file"]].body["messages"]) == control_tokens(tokenizer, harmless)
 
@@ -214,7 +275,10 @@ def hits_of(store: Retriever, row: dict[str, Any]) -> list[Hit]:
 def test_each_fence_breaker_breaks_out_of_a_fixed_fence(store: Retriever, row: dict[str, Any]) -> None:
     hits = hits_of(store, row)
     places = [describe_place(hit.chunk.title, hit.chunk.heading_path) for hit in hits]
-    naive = [f"[{number}]\n~~~\n{place}\n{hit.chunk.text}\n~~~" for number, (place, hit) in enumerate(zip(places, hits, strict=True), start=1)]
+    naive = [
+        f"[{number}]\n~~~\n{place}\n{hit.chunk.text}\n~~~"
+        for number, (place, hit) in enumerate(zip(places, hits, strict=True), start=1)
+    ]
     assert "text outside" in find_faults(render(naive, row["question"]), hits, row)
 
 
@@ -242,7 +306,9 @@ def test_without_the_special_tokens_being_broken_documents_would_take_turns(stor
         prompt = build_prompt(row["question"], hits_of(store, row), TokenCounter(tokenizer).count_text, 900)
         if control_tokens(tokenizer, messages_of(prompt.system, prompt.user)) != harmless:
             taken.append(row["file"])
-    assert {row["file"] for row in ROWS if row["family"] != "text" and "<|im_end|>" in "".join(row["injected"])} <= set(taken)
+    assert {row["file"] for row in ROWS if row["family"] != "text" and "<|im_end|>" in "".join(row["injected"])} <= set(
+        taken
+    )
     assert len(taken) >= 7
 
 
@@ -253,7 +319,11 @@ def test_an_answer_holds_numbers_that_are_no_passages(grounded: dict[str, Ground
 
 
 def test_a_mark_may_be_split_over_two_passages(store: Retriever) -> None:
-    texts = [hit.chunk.text for hit in islice(store.rank("thermometer decoder"), 10) if hit.chunk.path == "thermometer-decoder.md"]
+    texts = [
+        hit.chunk.text
+        for hit in islice(store.rank("thermometer decoder"), 10)
+        if hit.chunk.path == "thermometer-decoder.md"
+    ]
     assert len(texts) > 1
     assert sum("~~~" in text for text in texts) > 1
 
@@ -296,7 +366,20 @@ def test_the_list_has_its_form_and_enough_of_every_family() -> None:
 
 
 def test_every_format_of_text_that_is_indexed_has_a_hostile_document() -> None:
-    wanted = ["Markdown", "reStructuredText", "HTML", "text", "Tcl", "Verilog", "SystemVerilog", "Python", "CSV", "man page", "LEF", "Liberty"]
+    wanted = [
+        "Markdown",
+        "reStructuredText",
+        "HTML",
+        "text",
+        "Tcl",
+        "Verilog",
+        "SystemVerilog",
+        "Python",
+        "CSV",
+        "man page",
+        "LEF",
+        "Liberty",
+    ]
     formats = {found.name for row in ROWS if (found := format_of(row["file"]))}
     assert [name for name in wanted if name not in formats] == []
 

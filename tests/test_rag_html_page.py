@@ -59,7 +59,11 @@ def test_a_sphinx_page_gives_its_content_and_nothing_around_it() -> None:
         ("code", (), "```yoscrypt\nproc [options]\n    -noopt\n```"),
         ("prose", ("Options", "-ifx"), "Changes the mux model."),
         ("prose", ("Options", "-noopt, -n"), "Skips the final optimisation."),
-        ("table", ("Options",), "| Pass | What it does |\n| --- | --- |\n| proc_clean | removes \\| empty |\n| end |  |"),
+        (
+            "table",
+            ("Options",),
+            "| Pass | What it does |\n| --- | --- |\n| proc_clean | removes \\| empty |\n| end |  |",
+        ),
         ("list", ("Options",), "- one\n- two\n  - inner"),
         ("list", ("Options",), "1. first\n2. second"),
     ]
@@ -78,15 +82,20 @@ def test_a_confluence_page_gives_its_content_under_the_title_of_the_page() -> No
 
 def test_line_numbers_of_highlighted_code_are_left_out() -> None:
     page = (
-        b"<h1>T</h1><table class='highlighttable'><tr><td class='linenos'><div class='linenodiv'><pre>1\n2</pre></div></td>"
-        b"<td class='code'><div class='highlight'><pre>set a 1\nset b 2</pre></div></td></tr></table>"
+        b"<h1>T</h1><table class='highlighttable'><tr><td class='linenos'><div"
+        b" class='linenodiv'><pre>1\n2</pre></div></td><td class='code'><div class='highlight'><pre>set a 1\nset b"
+        b" 2</pre></div></td></tr></table>"
     )
     assert [block.text for block in parse_html(page).blocks] == ["```\nset a 1\nset b 2\n```"]
 
 
 def test_a_list_with_code_in_an_item_keeps_the_lines_of_the_code() -> None:
     blocks = parse_html(b"<h1>T</h1><ol><li>Run<pre>make\n  all</pre></li><li>Done</li></ol>").blocks
-    assert [(block.kind, block.text) for block in blocks] == [("prose", "Run"), ("code", "```\nmake\n  all\n```"), ("prose", "Done")]
+    assert [(block.kind, block.text) for block in blocks] == [
+        ("prose", "Run"),
+        ("code", "```\nmake\n  all\n```"),
+        ("prose", "Done"),
+    ]
 
 
 def test_without_a_heading_the_title_is_the_title_element() -> None:
@@ -94,10 +103,16 @@ def test_without_a_heading_the_title_is_the_title_element() -> None:
 
 
 def test_text_in_other_encodings_is_read_as_the_page_declares() -> None:
-    page = '<html><head><meta http-equiv="Content-Type" content="text/html; charset=iso-8859-1"></head><body><p>Größe in µm</p></body></html>'
+    page = (
+        '<html><head><meta http-equiv="Content-Type" content="text/html; charset=iso-8859-1"></head><body><p>Größe in'
+        " µm</p></body></html>"
+    )
     assert parse_html(page.encode("latin-1")).blocks[0].text == "Größe in µm"
     assert parse_html(page.replace("iso-8859-1", "utf-8").encode()).blocks[0].text == "Größe in µm"
-    xhtml = '<?xml version="1.0" encoding="UTF-8"?><html xmlns="http://www.w3.org/1999/xhtml"><body><p>Größe</p></body></html>'
+    xhtml = (
+        '<?xml version="1.0" encoding="UTF-8"?><html'
+        ' xmlns="http://www.w3.org/1999/xhtml"><body><p>Größe</p></body></html>'
+    )
     assert parse_html(xhtml.encode()).blocks[0].text == "Größe"
 
 
@@ -108,7 +123,10 @@ def test_headings_alone_are_a_list_and_no_html_is_named() -> None:
 
 
 def test_links_pictures_and_breaks_become_words() -> None:
-    page = b"<p>See <a href='x'>the <b>guide</b></a><br>and <img src='y' alt='the die plot'>.</p><p hidden>secret</p><!-- remark -->"
+    page = (
+        b"<p>See <a href='x'>the <b>guide</b></a><br>and <img src='y' alt='the die plot'>.</p><p hidden>secret</p><!--"
+        b" remark -->"
+    )
     assert [block.text for block in parse_html(page).blocks] == ["See the guide and the die plot."]
 
 

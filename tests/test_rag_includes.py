@@ -17,7 +17,11 @@ def expanded(text: str, files: dict[str, str], path: str = "docs/index.rst") -> 
 def test_an_included_file_stands_in_the_place_of_its_directive() -> None:
     text = "Title\n=====\n\nBefore.\n\n.. include:: parts/intro.inc\n\nAfter.\n"
     parsed = parse_rst(expanded(text, {"docs/parts/intro.inc": "Intro\n-----\n\nHello.\n"}))
-    assert [(block.text, block.heading_path) for block in parsed.blocks] == [("Before.", ()), ("Hello.", ("Intro",)), ("After.", ("Intro",))]
+    assert [(block.text, block.heading_path) for block in parsed.blocks] == [
+        ("Before.", ()),
+        ("Hello.", ("Intro",)),
+        ("After.", ("Intro",)),
+    ]
 
 
 def test_an_included_file_includes_others_relative_to_itself() -> None:
@@ -26,7 +30,10 @@ def test_an_included_file_includes_others_relative_to_itself() -> None:
 
 
 def test_a_literal_include_becomes_a_code_block_with_its_language() -> None:
-    text = "Run it:\n\n.. literalinclude:: /code/fifo.ys\n   :start-after: # begin\n   :end-before: # end\n   :caption: part\n\nDone.\n"
+    text = (
+        "Run it:\n\n.. literalinclude:: /code/fifo.ys\n   :start-after: # begin\n   :end-before: # end\n   :caption: "
+        "part\n\nDone.\n"
+    )
     blocks = parse_rst(expanded(text, {"docs/code/fifo.ys": "\n".join(CODE)}, "docs/using/page.rst")).blocks
     assert [block.text for block in blocks] == ["Run it:", "```yoscrypt\nline two\n  line three\n```", "Done."]
 
@@ -84,7 +91,10 @@ def test_depth_and_size_are_limited() -> None:
     assert expanded(".. include:: 0.inc", chain).count("level") == MAX_DEPTH
     big = {"docs/big.inc": "x" * (MAX_CHARACTERS // 3)}
     assert len(expanded(".. include:: big.inc\n\n" * 50, big)) < MAX_CHARACTERS + 5000
-    doubling = {f"docs/{number}.inc": f".. include:: {number + 1}.inc\n\n.. include:: {number + 1}.inc\n" for number in range(30)}
+    doubling = {
+        f"docs/{number}.inc": f".. include:: {number + 1}.inc\n\n.. include:: {number + 1}.inc\n"
+        for number in range(30)
+    }
     assert len(expanded(".. include:: 0.inc", doubling)) < MAX_CHARACTERS
 
 

@@ -19,15 +19,40 @@ import pytest
 
 from rag.documents import Document, Skipped, searchable_text
 from rag.embedder import Embedded, Embedder, Progress, TokenPlaces, Vectors
-from rag.errors import CollectionUnknown, IndexBusy, IndexCorrupt, IndexMismatch, IndexNotFound, IndexUnwritable, SettingsError, SourceUnusable
-from rag.index import MANIFEST, BuildReport, build_index, open_index, read_manifest, remove_collections, spec_of, verify_index
+from rag.errors import (
+    CollectionUnknown,
+    IndexBusy,
+    IndexCorrupt,
+    IndexMismatch,
+    IndexNotFound,
+    IndexUnwritable,
+    SettingsError,
+    SourceUnusable,
+)
+from rag.index import (
+    MANIFEST,
+    BuildReport,
+    build_index,
+    open_index,
+    read_manifest,
+    remove_collections,
+    spec_of,
+    verify_index,
+)
 from rag.settings import RagSettings
 from tests.tiny_embedder import TinyEmbedder
 
 SETTINGS = RagSettings(home=Path("unused"))
 TOPICS = ("antenna diodes", "hold buffers", "power straps", "scan chains", "reset synchronizers", "clock gating")
 DOCUMENTS = [
-    Document("notes", f"{number}.md", topic.title(), f"# {topic.title()}\n\nThis note is about {topic} and how engineers use them.\n", None, "ISC")
+    Document(
+        "notes",
+        f"{number}.md",
+        topic.title(),
+        f"# {topic.title()}\n\nThis note is about {topic} and how engineers use them.\n",
+        None,
+        "ISC",
+    )
     for number, topic in enumerate(TOPICS)
 ]
 
@@ -38,7 +63,12 @@ class CountingEmbedder:
     def __init__(self, real: Embedder) -> None:
         self.real = real
         self.texts: list[str] = []
-        self.name, self.fingerprint, self.dimension, self.max_tokens = real.name, real.fingerprint, real.dimension, real.max_tokens
+        self.name, self.fingerprint, self.dimension, self.max_tokens = (
+            real.name,
+            real.fingerprint,
+            real.dimension,
+            real.max_tokens,
+        )
 
     def count_tokens(self, text: str) -> int:
         return self.real.count_tokens(text)
@@ -91,11 +121,22 @@ def test_the_manifest_says_what_the_index_is(tmp_path: Path, embedder: CountingE
     build(tmp_path, embedder)
     manifest = read_manifest(tmp_path)
     assert manifest.spec.embedder == "adapter:minilm-l6-eda"
-    assert (manifest.spec.dimension, manifest.spec.chunk_tokens, manifest.chunks, manifest.documents) == (384, 220, 6, 6)
+    assert (manifest.spec.dimension, manifest.spec.chunk_tokens, manifest.chunks, manifest.documents) == (
+        384,
+        220,
+        6,
+        6,
+    )
     assert (manifest.dense.kind, manifest.dense.recall_at_10) == ("flat", 1.0)
     notes = manifest.collections["notes"]
     assert (notes.documents, notes.chunks, notes.rows, notes.licences, notes.skipped) == (6, 6, (0, 6), ("ISC",), ())
-    assert {Path(name).name for name in manifest.files} >= {"chunks.jsonl", "chunk_offsets.npy", "documents.jsonl", "dense.faiss", "glossary.json"}
+    assert {Path(name).name for name in manifest.files} >= {
+        "chunks.jsonl",
+        "chunk_offsets.npy",
+        "documents.jsonl",
+        "dense.faiss",
+        "glossary.json",
+    }
     assert {Path(name).parent.name for name in manifest.files} == {manifest.generation}
 
 
@@ -117,7 +158,9 @@ def test_only_changed_text_is_embedded_again(tmp_path: Path, embedder: CountingE
     assert embedder.texts == ["Antenna Diodes\nNow it speaks of jumpers."]
     index = open_index(tmp_path)
     assert [chunk.path for chunk in index.chunks] == ["0.md", "2.md", "3.md", "4.md", "5.md"]
-    assert index.dense.scores(embedder.real.embed([searchable_text(index.chunks[3])])[0], [3])[0] == pytest.approx(1, abs=1e-5)
+    assert index.dense.scores(embedder.real.embed([searchable_text(index.chunks[3])])[0], [3])[0] == pytest.approx(
+        1, abs=1e-5
+    )
 
 
 def test_another_chunk_size_builds_anew_and_reuses_equal_texts(tmp_path: Path, embedder: CountingEmbedder) -> None:
@@ -162,7 +205,9 @@ def test_chunks_that_the_embedder_would_cut_are_refused(embedder: CountingEmbedd
 
 @pytest.mark.parametrize("name", ["chunks.jsonl", "dense.faiss", "bm25_rows.npy"])
 @pytest.mark.parametrize("damage", ["cut", "gone", "other"])
-def test_damage_is_told_and_building_again_repairs_it(tmp_path: Path, embedder: CountingEmbedder, name: str, damage: str) -> None:
+def test_damage_is_told_and_building_again_repairs_it(
+    tmp_path: Path, embedder: CountingEmbedder, name: str, damage: str
+) -> None:
     build(tmp_path, embedder)
     path = next(tmp_path.rglob(name))
     content = path.read_bytes()
@@ -202,7 +247,9 @@ def test_a_pickled_array_in_an_index_is_refused(tmp_path: Path, embedder: Counti
     np.save(path, np.array([{"code": "runs"}], dtype=object), allow_pickle=True)
     manifest = json.loads((tmp_path / MANIFEST).read_text())
     content = path.read_bytes()
-    manifest["files"][path.relative_to(tmp_path).as_posix()].update(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
+    manifest["files"][path.relative_to(tmp_path).as_posix()].update(
+        sha256=hashlib.sha256(content).hexdigest(), bytes=len(content)
+    )
     (tmp_path / MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(IndexCorrupt, match="cannot be read"):
         open_index(tmp_path)
@@ -273,7 +320,9 @@ def test_remains_of_a_killed_build_are_cleared_by_the_next_one(tmp_path: Path, e
 
 
 @pytest.mark.parametrize("name", ["generation-2024", "generation-0123456789ab", "generation-0123456789ab.bak", "notes"])
-def test_a_folder_that_is_not_of_our_making_is_never_removed(tmp_path: Path, embedder: CountingEmbedder, name: str) -> None:
+def test_a_folder_that_is_not_of_our_making_is_never_removed(
+    tmp_path: Path, embedder: CountingEmbedder, name: str
+) -> None:
     build(tmp_path, embedder)
     (tmp_path / name / "chunks.jsonl").mkdir(parents=True)  # a name of ours, but a folder
     (tmp_path / name / "thesis.md").write_text("years of work")
@@ -291,9 +340,13 @@ def test_a_link_with_a_generations_name_is_left_alone(tmp_path: Path, embedder: 
 
 
 @pytest.mark.parametrize("name", ["README.md", "manifest.json", "generation-0123456789ab"])
-def test_a_folder_with_other_files_is_refused_and_left_as_it_is(tmp_path: Path, embedder: CountingEmbedder, name: str) -> None:
+def test_a_folder_with_other_files_is_refused_and_left_as_it_is(
+    tmp_path: Path, embedder: CountingEmbedder, name: str
+) -> None:
     (tmp_path / name).write_text('{"name": "a web page"}')
-    with pytest.raises(SourceUnusable, match=rf"other files \({re.escape(name)}\) and no index: name a new or an empty folder"):
+    with pytest.raises(
+        SourceUnusable, match=rf"other files \({re.escape(name)}\) and no index: name a new or an empty folder"
+    ):
         build(tmp_path, embedder)
     assert files_of(tmp_path) == {name: b'{"name": "a web page"}'}
     assert embedder.texts == []
@@ -309,9 +362,13 @@ def test_a_full_disk_is_one_sentence_and_the_old_index_stays(tmp_path: Path, emb
     build(tmp_path, embedder, DOCUMENTS[:2])
     before = files_of(tmp_path)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, hard))  # a write above 5000 bytes into any file fails, as on a full disk
+    # A write above 5000 bytes into any file fails, as on a full disk
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, hard))
     try:
-        with pytest.raises(IndexUnwritable, match=r"cannot be written \(File too large; the index that was there is unchanged\): make room"):
+        with pytest.raises(
+            IndexUnwritable,
+            match=r"cannot be written \(File too large; the index that was there is unchanged\): make room",
+        ):
             build(tmp_path, embedder)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -346,7 +403,15 @@ def test_an_index_that_cannot_be_read_is_told(tmp_path: Path, embedder: Counting
 
 def of_collection(name: str, texts: Sequence[str], version: str = "") -> list[Document]:
     return [
-        Document(name, f"{number}.md", f"{name} {number}", f"# {name} {number}\n\nIt says {text}.\n", None, "ISC", version=version)
+        Document(
+            name,
+            f"{number}.md",
+            f"{name} {number}",
+            f"# {name} {number}\n\nIt says {text}.\n",
+            None,
+            "ISC",
+            version=version,
+        )
         for number, text in enumerate(texts)
     ]
 
@@ -369,8 +434,15 @@ def test_adding_builds_one_collection_and_leaves_the_others_as_they_are(tmp_path
     assert len(embedder.texts) == 3
     after = open_index(tmp_path).manifest.collections
     assert after["timer@2.0"] == replace(before["timer@2.0"], first_row=3)
-    assert [chunk.text for chunk in open_index(tmp_path).chunks[:4]] == ["It says vias.", "It says tracks.", "It says pins.", "It says slack."]
-    assert build_index(of_collection("router", ["vias", "tracks", "pins"]), tmp_path, TINY, embedder, add=True).up_to_date
+    assert [chunk.text for chunk in open_index(tmp_path).chunks[:4]] == [
+        "It says vias.",
+        "It says tracks.",
+        "It says pins.",
+        "It says slack.",
+    ]
+    assert build_index(
+        of_collection("router", ["vias", "tracks", "pins"]), tmp_path, TINY, embedder, add=True
+    ).up_to_date
 
 
 def test_adding_begins_an_index_where_there_is_none(tmp_path: Path) -> None:
@@ -399,7 +471,11 @@ def test_a_removed_collection_is_in_no_byte_of_the_folder(tmp_path: Path) -> Non
     traces = (b"zebracorn", b"router", vector)
     assert all(any(trace in content for content in files_of(tmp_path).values()) for trace in traces)
     report = remove_collections(["router"], tmp_path)
-    assert (report.removed, report.chunks_removed, report.collections) == ({"router": 2}, 2, {"timer@2.0": 1, "timer@3.0": 1})
+    assert (report.removed, report.chunks_removed, report.collections) == (
+        {"router": 2},
+        2,
+        {"timer@2.0": 1, "timer@3.0": 1},
+    )
     assert not any(trace in content for content in files_of(tmp_path).values() for trace in traces)
     assert not any("router" in path.name for path in tmp_path.rglob("*"))
     index = open_index(tmp_path)
@@ -429,7 +505,9 @@ def test_with_the_last_collection_the_index_is_gone(tmp_path: Path) -> None:
 def test_removing_what_is_not_there_removes_nothing(tmp_path: Path) -> None:
     build_index(TOOLS, tmp_path, TINY, TinyEmbedder())
     before = files_of(tmp_path)
-    with pytest.raises(CollectionUnknown, match=r"no collection 'timer', 'vivado'; it holds router, timer@2\.0, timer@3\.0"):
+    with pytest.raises(
+        CollectionUnknown, match=r"no collection 'timer', 'vivado'; it holds router, timer@2\.0, timer@3\.0"
+    ):
         remove_collections(["router", "timer", "vivado"], tmp_path)
     assert files_of(tmp_path) == before
     with pytest.raises(IndexNotFound):
@@ -448,7 +526,11 @@ def test_a_reader_goes_on_with_a_removed_collection_until_it_opens_again(tmp_pat
 
 
 def test_skipped_files_are_kept_in_the_manifest_by_collection(tmp_path: Path) -> None:
-    skipped = [Skipped("router/a.png", "not a type"), Skipped("router/b.png", "not a type"), Skipped("elsewhere/c.png", "not a type")]
+    skipped = [
+        Skipped("router/a.png", "not a type"),
+        Skipped("router/b.png", "not a type"),
+        Skipped("elsewhere/c.png", "not a type"),
+    ]
     build_index(TOOLS, tmp_path, TINY, TinyEmbedder(), skipped=skipped)
     entry = read_manifest(tmp_path).collections["router"]
     assert (entry.skipped_count, entry.skipped) == (2, (("router/a.png", "not a type"), ("router/b.png", "not a type")))
@@ -462,7 +544,13 @@ def test_skipped_files_are_kept_in_the_manifest_by_collection(tmp_path: Path) ->
 
 
 def test_very_many_skipped_files_are_counted_and_not_all_named(tmp_path: Path) -> None:
-    build_index(TOOLS, tmp_path, TINY, TinyEmbedder(), skipped=[Skipped(f"router/{number}.png", "not a type") for number in range(1500)])
+    build_index(
+        TOOLS,
+        tmp_path,
+        TINY,
+        TinyEmbedder(),
+        skipped=[Skipped(f"router/{number}.png", "not a type") for number in range(1500)],
+    )
     entry = read_manifest(tmp_path).collections["router"]
     assert (entry.skipped_count, len(entry.skipped)) == (1500, 1000)
 

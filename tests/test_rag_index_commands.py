@@ -71,7 +71,10 @@ def test_an_archive_and_one_file_are_sources(notes: Path, tmp_path: Path, capsys
 
 def test_the_handbook_is_a_source_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert index(["build", "--out", str(tmp_path / "index"), "handbok"]) == 2
-    assert "'handbok' is no folder, file or archive here, and no corpus; corpora are handbook, openroad" in capsys.readouterr().err
+    assert (
+        "'handbok' is no folder, file or archive here, and no corpus; corpora are handbook, openroad"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(
@@ -82,7 +85,9 @@ def test_the_handbook_is_a_source_by_name(tmp_path: Path, capsys: pytest.Capture
         (["build", "--out", "x", "yosys"], "the corpus 'yosys' has not been fetched: `chipalign corpus fetch yosys`"),
     ],
 )
-def test_the_users_mistakes_are_one_line_and_exit_two(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_users_mistakes_are_one_line_and_exit_two(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert index(arguments) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
@@ -97,7 +102,9 @@ def test_nothing_readable_is_an_error_with_reasons(tmp_path: Path, capsys: pytes
     assert not (tmp_path / "index").exists()
 
 
-def test_a_bad_setting_is_told_before_any_work(notes: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bad_setting_is_told_before_any_work(
+    notes: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("CHIPALIGN_CHUNK_TOKENS", "many")
     assert index(["build", "--out", "x", str(notes)]) == 2
     assert "CHIPALIGN_CHUNK_TOKENS='many'" in capsys.readouterr().err
@@ -112,7 +119,17 @@ def test_top_k_has_a_range(value: str) -> None:
 
 def test_on_a_terminal_the_build_draws_a_bar(notes: Path, tmp_path: Path) -> None:
     terminal, side = pty.openpty()
-    command = [sys.executable, "-m", "chipalign", "index", "build", "--out", str(tmp_path / "index"), str(notes), "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "chipalign",
+        "index",
+        "build",
+        "--out",
+        str(tmp_path / "index"),
+        str(notes),
+        "--json",
+    ]
     with subprocess.Popen(command, cwd=Path(__file__).parent.parent, stdout=subprocess.PIPE, stderr=side) as process:
         os.close(side)
         drawn = b""
@@ -129,14 +146,31 @@ def test_on_a_terminal_the_build_draws_a_bar(notes: Path, tmp_path: Path) -> Non
     assert b"chunk: 2 of 2" not in drawn
 
 
-def test_collections_are_named_added_searched_and_removed(notes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_collections_are_named_added_searched_and_removed(
+    notes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = str(tmp_path / "index")
     assert index(["build", "--out", out, f"flow@1.0={notes}"]) == 0
     assert index(["build", "--out", out, "--add", f"flow@2.0={notes}", f"one={notes / 'hold.rst'}", "--json"]) == 0
     report = json.loads(capsys.readouterr().out.partition("\n{")[2].join(["{", ""]))
     assert report["collections"] == {"flow@1.0": 2, "flow@2.0": 2, "one": 1}
     assert report["skipped"] == [{"path": "flow@2.0/broken.md", "reason": "binary, not text"}]
-    assert index(["search", "repair_timing -hold", "--index", out, "--collection", "flow@2.0", "--collection", "one", "--json"]) == 0
+    assert (
+        index(
+            [
+                "search",
+                "repair_timing -hold",
+                "--index",
+                out,
+                "--collection",
+                "flow@2.0",
+                "--collection",
+                "one",
+                "--json",
+            ]
+        )
+        == 0
+    )
     found = json.loads(capsys.readouterr().out)
     assert found["collections"] == ["flow@2.0", "one"]
     assert {(hit["collection"], hit["version"]) for hit in found["hits"]} == {("flow@2.0", "2.0"), ("one", "")}
@@ -149,7 +183,9 @@ def test_collections_are_named_added_searched_and_removed(notes: Path, tmp_path:
     assert index(["search", "hold", "--index", out]) == 2
 
 
-def test_stats_show_what_is_there_and_what_was_not_read(notes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_stats_show_what_is_there_and_what_was_not_read(
+    notes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out, picture = str(tmp_path / "index"), tmp_path / "lengths.png"
     index(["build", "--out", out, str(notes)])
     capsys.readouterr()
@@ -160,12 +196,16 @@ def test_stats_show_what_is_there_and_what_was_not_read(notes: Path, tmp_path: P
     assert "notes/broken.md: binary, not text" in text
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert index(["stats", "--index", out, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["collections"]["notes"]["skipped"] == [["notes/broken.md", "binary, not text"]]
+    assert json.loads(capsys.readouterr().out)["collections"]["notes"]["skipped"] == [
+        ["notes/broken.md", "binary, not text"]
+    ]
     assert index(["stats", "--index", out, "--plot", str(tmp_path / "nowhere" / "a.png")]) == 2
     assert "cannot be written" in capsys.readouterr().err
 
 
-def test_verify_tells_a_whole_index_from_a_damaged_one(notes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_tells_a_whole_index_from_a_damaged_one(
+    notes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = str(tmp_path / "index")
     index(["build", "--out", out, str(notes)])
     capsys.readouterr()

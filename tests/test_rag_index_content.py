@@ -37,10 +37,16 @@ def document(name: str, text: str, collection: str = "notes") -> Document:
     return Document(collection, f"{name}.md", name.title(), f"# {name.title()}\n\n{text}\n", None, "ISC")
 
 
-DOCUMENTS = [document("antenna", "Diodes discharge the gate."), document("hold", "Buffers delay the data."), document("via", "A via joins layers.")]
+DOCUMENTS = [
+    document("antenna", "Diodes discharge the gate."),
+    document("hold", "Buffers delay the data."),
+    document("via", "A via joins layers."),
+]
 
 
-def build(folder: Path, embedder: TinyEmbedder, documents: Sequence[Document], settings: RagSettings = SETTINGS) -> BuildReport:
+def build(
+    folder: Path, embedder: TinyEmbedder, documents: Sequence[Document], settings: RagSettings = SETTINGS
+) -> BuildReport:
     return build_index(documents, folder, settings, embedder)
 
 
@@ -143,8 +149,14 @@ def test_collections_whose_names_begin_alike_lie_in_one_run_each(tmp_path: Path)
 
 
 @settings(deadline=None, max_examples=25)
-@given(st.lists(st.dictionaries(st.sampled_from(WORDS), st.sampled_from(WORDS), min_size=1, max_size=5), min_size=2, max_size=4))
-def test_an_index_brought_up_to_date_is_the_one_built_anew(tmp_path_factory: pytest.TempPathFactory, states: list[dict[str, str]]) -> None:
+@given(
+    st.lists(
+        st.dictionaries(st.sampled_from(WORDS), st.sampled_from(WORDS), min_size=1, max_size=5), min_size=2, max_size=4
+    )
+)
+def test_an_index_brought_up_to_date_is_the_one_built_anew(
+    tmp_path_factory: pytest.TempPathFactory, states: list[dict[str, str]]
+) -> None:
     folder, embedder = tmp_path_factory.mktemp("synced"), TinyEmbedder()
     for state in states:
         documents = [document(name, f"It is about {word} and {word} alone.") for name, word in state.items()]
@@ -153,7 +165,9 @@ def test_an_index_brought_up_to_date_is_the_one_built_anew(tmp_path_factory: pyt
         build(fresh_folder, TinyEmbedder(), documents)
         synced, fresh = open_index(folder), open_index(fresh_folder)
         assert list(synced.chunks) == list(fresh.chunks)
-        assert np.allclose(synced.dense.vectors(range(len(synced.chunks))), fresh.dense.vectors(range(len(fresh.chunks))), atol=1e-6)
+        assert np.allclose(
+            synced.dense.vectors(range(len(synced.chunks))), fresh.dense.vectors(range(len(fresh.chunks))), atol=1e-6
+        )
         assert synced.bm25.search("about", 9) == fresh.bm25.search("about", 9)
 
 

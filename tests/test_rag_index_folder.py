@@ -22,7 +22,8 @@ SETTINGS = RagSettings(home=Path("unused"))
 KILLS = 50
 TOO_LONG_S = 2  # no build of thirty notes takes so long
 
-# A process that has everything imported and forks a build for each line on its stdin, "STATE SECONDS"; it kills the build after so long.
+# A process that has everything imported and forks a build for each line on its stdin, "STATE SECONDS"; it kills the
+# build after so long.
 BUILDER = """
     import os, signal, sys, time
     from pathlib import Path
@@ -45,7 +46,14 @@ BUILDER = """
 def build_state(folder: Path, state: str) -> None:
     """Build an index of thirty documents, of which every third says something else in every state."""
     documents = [
-        Document("notes", f"{number}.md", f"Note {number}", f"# Note {number}\n\nIn state {state if number % 3 else 'all'}.\n", None, "ISC")
+        Document(
+            "notes",
+            f"{number}.md",
+            f"Note {number}",
+            f"# Note {number}\n\nIn state {state if number % 3 else 'all'}.\n",
+            None,
+            "ISC",
+        )
         for number in range(30)
     ]
     build_index(documents, folder, SETTINGS, TinyEmbedder())
@@ -67,7 +75,9 @@ def test_a_build_killed_at_fifty_random_moments_leaves_the_old_or_the_new_index_
     duration = time.monotonic() - started
     current, outcomes = "1", {"killed": 0, "done": 0}
     command = [sys.executable, "-c", textwrap.dedent(BUILDER), str(tmp_path)]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as builder:
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+    ) as builder:
         assert builder.stdin is not None
         assert builder.stdout is not None
         for number in range(2, KILLS + 2):
@@ -88,7 +98,9 @@ def test_a_reader_that_opens_again_and_again_beside_builds_always_sees_a_whole_i
     build_state(tmp_path, "0")
     command = [sys.executable, "-c", textwrap.dedent(BUILDER), str(tmp_path)]
     seen = set()
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as builder:
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+    ) as builder:
         assert builder.stdin is not None
         assert builder.stdout is not None
         builder.stdin.write("".join(f"{number} {TOO_LONG_S}\n" for number in range(1, 4)))

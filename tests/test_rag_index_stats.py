@@ -13,7 +13,16 @@ from rag.dense import DenseKind
 from rag.documents import Document, Skipped
 from rag.errors import OutputUnwritable
 from rag.index import build_index
-from rag.index_stats import IndexStats, count_lengths, describe_age, describe_bytes, describe_stats, draw_lengths, measure_index, type_of
+from rag.index_stats import (
+    IndexStats,
+    count_lengths,
+    describe_age,
+    describe_bytes,
+    describe_stats,
+    draw_lengths,
+    measure_index,
+    type_of,
+)
 from rag.settings import RagSettings
 from tests.tiny_embedder import DIMENSION, TinyEmbedder
 
@@ -21,7 +30,11 @@ from tests.tiny_embedder import DIMENSION, TinyEmbedder
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("index")
-    texts = {"a.md": "# A\n\nShort.\n", "b.md": "# B\n\n" + "Longer words. " * 20 + "\n", "c.rst": "C\n=\n\nOther words.\n"}
+    texts = {
+        "a.md": "# A\n\nShort.\n",
+        "b.md": "# B\n\n" + "Longer words. " * 20 + "\n",
+        "c.rst": "C\n=\n\nOther words.\n",
+    }
     documents = [Document("tool@2.0", path, path, text, None, "ISC", "2.0") for path, text in texts.items()]
     documents.append(Document("other", "d.txt", "D", "Plain words.\n", None, "MIT"))
     skipped = [Skipped(f"tool@2.0/{number}.png", "not a type") for number in range(25)]
@@ -83,14 +96,31 @@ def test_the_histogram_counts_every_length_in_few_equal_steps(lengths: list[int]
 
 
 @pytest.mark.parametrize(
-    ("path", "kind"), [("a/B.MD", "Markdown"), ("x.sv", "SystemVerilog"), ("yosys.1", "man page"), ("Makefile", "no suffix"), ("a.xyz", ".xyz")]
+    ("path", "kind"),
+    [
+        ("a/B.MD", "Markdown"),
+        ("x.sv", "SystemVerilog"),
+        ("yosys.1", "man page"),
+        ("Makefile", "no suffix"),
+        ("a.xyz", ".xyz"),
+    ],
 )
 def test_types_follow_the_suffix(path: str, kind: str) -> None:
     assert type_of(path) == kind
 
 
 def test_sizes_and_ages_are_in_units_that_people_read() -> None:
-    assert [describe_bytes(count) for count in (999, 1500, 24_100_000, 3 * 10**9)] == ["999 B", "1.5 kB", "24.1 MB", "3.0 GB"]
+    assert [describe_bytes(count) for count in (999, 1500, 24_100_000, 3 * 10**9)] == [
+        "999 B",
+        "1.5 kB",
+        "24.1 MB",
+        "3.0 GB",
+    ]
     assert [describe_age(seconds) for seconds in (5, 60, 7199, 7200, 86400, 864000)] == [
-        "less than a minute", "1 minute", "1 hour", "2 hours", "1 day", "10 days",
-    ]  # fmt: skip
+        "less than a minute",
+        "1 minute",
+        "1 hour",
+        "2 hours",
+        "1 day",
+        "10 days",
+    ]

@@ -26,10 +26,17 @@ def index() -> LateIndex:
 
 
 def score_by_hand(question: Embedded, passage: Embedded, weights: list[float]) -> float:
-    """The weighted mean, over the question's tokens, of the best sum of its numbers with the passage's signs, as a cosine."""
+    """The weighted mean, over the question's tokens, of the best sum of its numbers with the passage's signs, as a
+    cosine.
+    """
     best = []
     for token in question.token_vectors:
-        best.append(max(sum(float(n) * (1 if m >= 0 else -1) for n, m in zip(token, other, strict=True)) for other in passage.token_vectors))
+        best.append(
+            max(
+                sum(float(n) * (1 if m >= 0 else -1) for n, m in zip(token, other, strict=True))
+                for other in passage.token_vectors
+            )
+        )
     mean = sum(weight * one for weight, one in zip(weights, best, strict=True)) / sum(weights)
     return mean / math.sqrt(TinyEmbedder.dimension) / math.sqrt(2 / math.pi)
 
@@ -39,7 +46,8 @@ def test_a_score_is_the_weighted_mean_of_the_best_products_with_signs(index: Lat
     weights = [idf(4, 2), idf(4, 1), idf(4, 0)]  # rows that hold buffer, skew, and the word that none holds
     [found] = index.score([question], [2, 0, 1])
     expected = [score_by_hand(question, passage, weights) for passage in embed(TEXTS[2], TEXTS[0], TEXTS[1])]
-    assert found == pytest.approx(expected, abs=1.5e-3 if multiplies_eight_bits() else 1e-5)  # of numbers rounded to 8 bits
+    # Of numbers rounded to 8 bits
+    assert found == pytest.approx(expected, abs=1.5e-3 if multiplies_eight_bits() else 1e-5)
     assert found[0] == max(found)
 
 
@@ -58,7 +66,9 @@ def test_nothing_to_compare_scores_nothing(index: LateIndex) -> None:
     assert index.score([empty], [0, 1]) == [[0.0, 0.0]]
     assert index.score([question], []) == [[]]
     assert index.score([], [0, 1]) == []
-    bare = LateIndex.build([PackedTokens(np.zeros(0, np.uint32), np.zeros((0, 4), np.uint8)), pack_tokens(embed("hold buffer")[0])], 32)
+    bare = LateIndex.build(
+        [PackedTokens(np.zeros(0, np.uint32), np.zeros((0, 4), np.uint8)), pack_tokens(embed("hold buffer")[0])], 32
+    )
     [[nothing, something]] = bare.score([question], [0, 1])
     assert nothing == 0.0
     assert something > 0.5

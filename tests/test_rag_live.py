@@ -28,7 +28,10 @@ PATIENCE_S = 30.0
 
 
 def build(folder: Path, *collections: str, settings: RagSettings = TINY, edition: int = 1) -> None:
-    documents = [Document(name, "a.md", name, f"# {name}\n\nIt says {name}, edition {edition}.\n", None, "ISC") for name in collections]
+    documents = [
+        Document(name, "a.md", name, f"# {name}\n\nIt says {name}, edition {edition}.\n", None, "ISC")
+        for name in collections
+    ]
     build_index(documents, folder, settings, TinyEmbedder())
 
 
@@ -110,7 +113,12 @@ def test_with_the_last_collection_nothing_is_found_any_more(live: LiveRetriever,
     live.look()
     live.look()
     nothing = live.current()
-    assert (nothing.chunk_count, nothing.collections, nothing.search("It says router"), nothing.chunk("0" * 16)) == (0, {}, [], None)
+    assert (nothing.chunk_count, nothing.collections, nothing.search("It says router"), nothing.chunk("0" * 16)) == (
+        0,
+        {},
+        [],
+        None,
+    )
     with pytest.raises(CollectionUnknown, match="'router'"):
         nothing.within(["router"])
     build(folder, "power")
@@ -168,7 +176,10 @@ def test_a_new_index_that_is_damaged_ends_the_old_one_until_it_is_repaired(
         for _ in range(3):
             live.look()
             now[0] += 10
-    with pytest.raises(IndexUnusable, match=r"is gone, and what is there now cannot be searched: .*chunks\.jsonl is not the file that was built"):
+    with pytest.raises(
+        IndexUnusable,
+        match=r"is gone, and what is there now cannot be searched: .*chunks\.jsonl is not the file that was built",
+    ):
         live.current()
     assert len(caplog.records) == 1, "it is told once"
     chunks.write_bytes(good)
@@ -186,7 +197,9 @@ def test_a_manifest_that_cannot_be_read_ends_the_old_index(live: LiveRetriever, 
 def test_an_index_of_other_settings_says_to_start_again(live: LiveRetriever, folder: Path) -> None:
     build(folder, "power", settings=replace(TINY, chunk_tokens=100))
     live.look()
-    with pytest.raises(IndexUnusable, match=r"chunk_tokens: 100 in the index, 220 now.*, and start this program again$"):
+    with pytest.raises(
+        IndexUnusable, match=r"chunk_tokens: 100 in the index, 220 now.*, and start this program again$"
+    ):
         live.current()
 
 
@@ -222,7 +235,9 @@ def test_while_the_new_index_is_opened_the_old_one_is_searched_for_a_short_time(
     assert collections(live) == ["power"]
 
 
-def test_a_bug_in_opening_ends_the_old_index_too(live: LiveRetriever, folder: Path, now: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_in_opening_ends_the_old_index_too(
+    live: LiveRetriever, folder: Path, now: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
     build(folder, "power")
     with monkeypatch.context() as patch:
         patch.setattr(Retriever, "open_with", lambda *_: 1 / 0)

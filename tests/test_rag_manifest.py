@@ -9,7 +9,17 @@ import pytest
 from rag import manifest as manifest_module
 from rag.dense import DenseKind
 from rag.errors import IndexCorrupt
-from rag.manifest import FORMAT, MANIFEST, WHOLE_BYTES, Collection, IndexSpec, Manifest, check_files, describe_file, read_manifest
+from rag.manifest import (
+    FORMAT,
+    MANIFEST,
+    WHOLE_BYTES,
+    Collection,
+    IndexSpec,
+    Manifest,
+    check_files,
+    describe_file,
+    read_manifest,
+)
 
 SPEC = IndexSpec(FORMAT, "tiny", "f1", 32, 220, 32, 1, 1)
 GENERATION = "generation-0123456789ab"
@@ -20,9 +30,21 @@ def manifest_of(folder: Path, files: dict[str, bytes]) -> Manifest:
     (folder / GENERATION).mkdir(exist_ok=True)
     for name, content in files.items():
         (folder / GENERATION / name).write_bytes(content)
-    collection = Collection(2, 5, 0, "2.0", ("ISC", "MIT"), "2026-11-24T08:00:00+00:00", 1, (("notes/a.png", "not a type"),))
+    collection = Collection(
+        2, 5, 0, "2.0", ("ISC", "MIT"), "2026-11-24T08:00:00+00:00", 1, (("notes/a.png", "not a type"),)
+    )
     records = {f"{GENERATION}/{name}": describe_file(folder / GENERATION / name) for name in files}
-    return Manifest(SPEC, GENERATION, "2026-11-24T08:00:00+00:00", 2, 5, DenseKind("pq", 256, 0.99), {"notes": collection}, records, {"numpy": "2"})
+    return Manifest(
+        SPEC,
+        GENERATION,
+        "2026-11-24T08:00:00+00:00",
+        2,
+        5,
+        DenseKind("pq", 256, 0.99),
+        {"notes": collection},
+        records,
+        {"numpy": "2"},
+    )
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -51,7 +73,13 @@ def test_a_manifest_with_a_part_of_another_form_is_told(tmp_path: Path, value: o
 
 def test_documents_are_cut_alike_whatever_tokenizes_their_words() -> None:
     assert SPEC.cuts_as(replace(SPEC, tokenizer_version=9, embedder="elsewhere"))
-    for change in ({"chunk_tokens": 9}, {"overlap_tokens": 9}, {"chunker_version": 9}, {"embedder_fingerprint": "f2"}, {"format": 9}):
+    for change in (
+        {"chunk_tokens": 9},
+        {"overlap_tokens": 9},
+        {"chunker_version": 9},
+        {"embedder_fingerprint": "f2"},
+        {"format": 9},
+    ):
         assert not SPEC.cuts_as(replace(SPEC, **change))
 
 
@@ -89,7 +117,8 @@ def test_likely_damage_to_a_large_file_is_seen_at_opening(tmp_path: Path, large:
     damaged = {
         "cut": content[:-1],
         "grown": content + b"\0",
-        "zeros": content[:half] + bytes(len(content) - half),  # what a crash can leave of a file that never reached the disk
+        # What a crash can leave of a file that never reached the disk
+        "zeros": content[:half] + bytes(len(content) - half),
         "start": b"\xff" + content[1:],
         "end": content[:-1] + b"\0",
     }[damage]

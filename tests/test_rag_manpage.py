@@ -174,7 +174,12 @@ def test_what_is_no_manual_page_is_named() -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.one_of(st.sampled_from(PAGE.splitlines()), st.text(alphabet=".\\'\"fB[](){}TSEPHnX\t ", max_size=20)), max_size=40))
+@given(
+    st.lists(
+        st.one_of(st.sampled_from(PAGE.splitlines()), st.text(alphabet=".\\'\"fB[](){}TSEPHnX\t ", max_size=20)),
+        max_size=40,
+    )
+)
 def test_no_page_breaks_the_parser(lines: list[str]) -> None:
     for block in parse_man("\n".join([".TH X 1", *lines])).blocks:
         assert block.text.strip()

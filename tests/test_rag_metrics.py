@@ -85,13 +85,24 @@ def test_every_measure_lies_between_0_and_1_and_is_1_for_all_wanted_in_front(ran
 
 
 def test_the_measures_have_the_names_of_the_field() -> None:
-    assert list(measure_question([1])) == ["recall@1", "recall@3", "recall@5", "recall@10", "recall@15", "recall@20", "MRR", "nDCG@5"]
+    assert list(measure_question([1])) == [
+        "recall@1",
+        "recall@3",
+        "recall@5",
+        "recall@10",
+        "recall@15",
+        "recall@20",
+        "MRR",
+        "nDCG@5",
+    ]
 
 
 def test_the_bootstrap_interval_is_scipys_within_its_noise() -> None:
     values = np.random.default_rng(7).beta(2, 1, size=(60, 1))
     (mine,) = estimate_means(values)
-    theirs = bootstrap((values[:, 0],), np.mean, n_resamples=10_000, method="percentile", rng=np.random.default_rng(1)).confidence_interval
+    theirs = bootstrap(
+        (values[:, 0],), np.mean, n_resamples=10_000, method="percentile", rng=np.random.default_rng(1)
+    ).confidence_interval
     assert mine.mean == pytest.approx(values.mean())
     # A quantile of 10,000 resamples has a standard error of about 0.003 here for a width of 0.12.
     assert (mine.low, mine.high) == pytest.approx((theirs.low, theirs.high), abs=0.006)

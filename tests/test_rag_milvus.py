@@ -1,4 +1,6 @@
-"""rag.milvus: a real Milvus Lite finds what FAISS finds, and a build that is killed, repeated or taken apart leaves there what it promises."""
+"""rag.milvus: a real Milvus Lite finds what FAISS finds, and a build that is killed, repeated or taken apart leaves
+there what it promises.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,10 @@ QUERY = TinyEmbedder().embed(["hold buffers"])[0]
 
 
 def of_collection(name: str, texts: Sequence[str]) -> list[Document]:
-    return [Document(name, f"{number}.md", f"{name} {number}", f"{text}\n", None, "ISC") for number, text in enumerate(texts)]
+    return [
+        Document(name, f"{number}.md", f"{name} {number}", f"{text}\n", None, "ISC")
+        for number, text in enumerate(texts)
+    ]
 
 
 DOCUMENTS = [
@@ -100,10 +105,15 @@ def test_a_filter_finds_what_a_mask_finds(filled: tuple[MilvusIndex, Vectors, li
     dense, vectors, names = filled
     mask = np.array([name in chosen for name in names])
     for query in unit_vectors(5, seed=9):
-        assert dense.within(mask, chosen).search(query, 150)[0] == DenseIndex.build(vectors).within(mask).search(query, 150)[0]
+        assert (
+            dense.within(mask, chosen).search(query, 150)[0]
+            == DenseIndex.build(vectors).within(mask).search(query, 150)[0]
+        )
 
 
-def test_vectors_come_back_to_the_bit_in_the_order_that_is_asked_for(filled: tuple[MilvusIndex, Vectors, list[str]]) -> None:
+def test_vectors_come_back_to_the_bit_in_the_order_that_is_asked_for(
+    filled: tuple[MilvusIndex, Vectors, list[str]],
+) -> None:
     dense, vectors, _ = filled
     rows = [299, 0, 5, 5, 150]
     assert np.array_equal(dense.vectors(rows), vectors[rows])
@@ -119,20 +129,31 @@ def test_above_the_limit_it_is_a_graph_whose_recall_was_measured(tmp_path: Path)
     assert kind.recall_at_10 >= TARGET_RECALL
     Place(milvus.uri, "generation_2").write(tmp_path / PLACE)
     dense, faiss = MilvusIndex.load(tmp_path / PLACE, kind, milvus), DenseIndex.build(vectors)
-    found = [len(set(dense.search(query, 10)[0]) & set(faiss.search(query, 10)[0])) for query in unit_vectors(30, 24, seed=3)]
+    found = [
+        len(set(dense.search(query, 10)[0]) & set(faiss.search(query, 10)[0])) for query in unit_vectors(30, 24, seed=3)
+    ]
     assert np.mean(found) >= 9.5
 
 
 def test_an_index_in_milvus_finds_what_one_in_files_finds(tmp_path: Path, settings: RagSettings) -> None:
     real = Embedder.find(RagSettings().embedder)
-    documents = [Document("notes", f"{title}.md", title, f"# {title}\n\n{text}\n", None, "ISC") for title, text in SIX_DOCUMENTS.items()]
+    documents = [
+        Document("notes", f"{title}.md", title, f"# {title}\n\n{text}\n", None, "ISC")
+        for title, text in SIX_DOCUMENTS.items()
+    ]
     documents += [replace(document, collection="copy", text=document.text + "Twice.\n") for document in documents]
     files = RagSettings(home=Path("unused"))
     milvus = replace(files, milvus_uri=settings.milvus_uri)
     for name, chosen in (("files", files), ("milvus", milvus)):
         build_index(documents, tmp_path / name, chosen, real)
     one, other = Retriever.open(tmp_path / "files", files), Retriever.open(tmp_path / "milvus", milvus)
-    for query in ("Which command inserts diodes?", "hold violations after the clock tree", "read_liberty", "flip-flops in series", "vias"):
+    for query in (
+        "Which command inserts diodes?",
+        "hold violations after the clock tree",
+        "read_liberty",
+        "flip-flops in series",
+        "vias",
+    ):
         for part in ((), ("copy",), ("notes", "copy")):
             hits, expected = other.search(query, 5, part), one.search(query, 5, part)
             assert [hit.chunk.chunk_id for hit in hits] == [hit.chunk.chunk_id for hit in expected]
@@ -150,7 +171,8 @@ def test_a_build_in_milvus_is_told_by_its_manifest_and_its_stats(tmp_path: Path,
     assert stats.vectors == settings.milvus_uri
     assert f"exact (flat) in Milvus at {settings.milvus_uri}" in describe_stats(stats)
     assert verify_index(folder, milvus_of(settings)).chunks == 6
-    assert len(open_index(folder, spec_of(settings, TinyEmbedder())).chunks) == 6  # the folder itself knows where its vectors are
+    # The folder itself knows where its vectors are
+    assert len(open_index(folder, spec_of(settings, TinyEmbedder())).chunks) == 6
 
 
 def test_a_build_again_embeds_only_what_changed(tmp_path: Path, settings: RagSettings) -> None:
@@ -167,7 +189,9 @@ def test_a_build_again_embeds_only_what_changed(tmp_path: Path, settings: RagSet
     assert synced.dense.search(QUERY, 6)[0] == fresh.dense.search(QUERY, 6)[0]
 
 
-def test_a_reader_goes_on_after_a_build_and_the_next_build_drops_what_it_reads(tmp_path: Path, settings: RagSettings) -> None:
+def test_a_reader_goes_on_after_a_build_and_the_next_build_drops_what_it_reads(
+    tmp_path: Path, settings: RagSettings
+) -> None:
     folder = tmp_path / "index"
     build_index(DOCUMENTS, folder, settings, TinyEmbedder())
     reader, first = open_index(folder, milvus=milvus_of(settings)), named(folder)
@@ -176,7 +200,9 @@ def test_a_reader_goes_on_after_a_build_and_the_next_build_drops_what_it_reads(t
     assert collections_in(settings) == {first, named(folder)}
     build_index(DOCUMENTS[:4], folder, settings, TinyEmbedder())
     assert collections_in(settings) == {named(folder)}
-    with pytest.raises(MilvusUnavailable, match=r"no longer in Milvus at .*: was the index built again\? open it again"):
+    with pytest.raises(
+        MilvusUnavailable, match=r"no longer in Milvus at .*: was the index built again\? open it again"
+    ):
         reader.dense.search(QUERY, 9)
 
 
@@ -184,7 +210,11 @@ def test_an_index_moves_between_files_and_milvus_without_embedding(tmp_path: Pat
     folder = tmp_path / "index"
     build_index(DOCUMENTS, folder, TINY, TinyEmbedder())
     before = open_index(folder).dense.vectors(range(6))
-    for chosen, kind in ((settings, "milvus-flat"), (replace(TINY, milvus_uri=str(tmp_path / "other.db")), "milvus-flat"), (TINY, "flat")):
+    for chosen, kind in (
+        (settings, "milvus-flat"),
+        (replace(TINY, milvus_uri=str(tmp_path / "other.db")), "milvus-flat"),
+        (TINY, "flat"),
+    ):
         report = build_index(DOCUMENTS, folder, chosen, TinyEmbedder())
         assert (report.embedded, report.up_to_date, report.dense) == (0, False, kind)
         assert np.array_equal(open_index(folder).dense.vectors(range(6)), before)
@@ -230,10 +260,14 @@ KILLED_BUILD = """
 
 
 @pytest.mark.parametrize("first", ["first", "none"])
-def test_a_killed_build_leaves_the_old_index_and_the_next_one_clears_up(tmp_path: Path, settings: RagSettings, first: str) -> None:
+def test_a_killed_build_leaves_the_old_index_and_the_next_one_clears_up(
+    tmp_path: Path, settings: RagSettings, first: str
+) -> None:
     folder = tmp_path / "index"
     command = [sys.executable, "-c", textwrap.dedent(KILLED_BUILD), str(folder), settings.milvus_uri, first]
-    with subprocess.Popen(command, cwd=Path(__file__).parent.parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=Path(__file__).parent.parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "inserted\n"
         with pytest.raises(MilvusUnavailable, match=r"is another process using the file\?"):
@@ -257,8 +291,15 @@ def test_two_indexes_in_one_milvus_leave_each_other_alone(tmp_path: Path, settin
 
 
 def test_a_server_that_is_not_there_is_told_before_anything_is_embedded(tmp_path: Path) -> None:
-    folder, embedder, away = tmp_path / "index", TinyEmbedder(), replace(TINY, milvus_uri=f"http://127.0.0.1:{free_port()}")
-    with pytest.raises(MilvusUnavailable, match=r"Milvus at http://[\d.:]+ does not answer or refuses .*: is it up, and is CHIPALIGN_MILVUS_URI"):
+    folder, embedder, away = (
+        tmp_path / "index",
+        TinyEmbedder(),
+        replace(TINY, milvus_uri=f"http://127.0.0.1:{free_port()}"),
+    )
+    with pytest.raises(
+        MilvusUnavailable,
+        match=r"Milvus at http://[\d.:]+ does not answer or refuses .*: is it up, and is CHIPALIGN_MILVUS_URI",
+    ):
         build_index(DOCUMENTS, folder, away, embedder)
     assert embedder.texts == []
     assert not folder.exists()
@@ -268,11 +309,14 @@ def test_an_index_whose_server_is_away_is_not_taken_for_a_broken_one(tmp_path: P
     folder, embedder = tmp_path / "index", TinyEmbedder()
     build_index(DOCUMENTS, folder, settings, embedder)
     place = folder / read_manifest(folder).generation / PLACE
-    (tmp_path / PLACE).write_text(json.dumps({**json.loads(place.read_text()), "uri": f"http://127.0.0.1:{free_port()}"}))
+    (tmp_path / PLACE).write_text(
+        json.dumps({**json.loads(place.read_text()), "uri": f"http://127.0.0.1:{free_port()}"})
+    )
     with pytest.raises(MilvusUnavailable, match="is it up"):
         MilvusIndex.load(tmp_path / PLACE, DenseKind("milvus-flat"))
     moved = Milvus(str(tmp_path / "nowhere.db"))
-    assert MilvusIndex.load(place, DenseKind("milvus-flat"), moved).place == settings.milvus_uri  # found where it was written to
+    # Found where it was written to
+    assert MilvusIndex.load(place, DenseKind("milvus-flat"), moved).place == settings.milvus_uri
     assert not (tmp_path / "nowhere.db").exists()
 
 
@@ -280,7 +324,9 @@ def test_a_collection_that_is_gone_is_told_and_building_again_repairs_it(tmp_pat
     folder = tmp_path / "index"
     build_index(DOCUMENTS, folder, settings, TinyEmbedder())
     milvus_of(settings).connect().drop_collection(named(folder))
-    with pytest.raises(IndexCorrupt, match=r"there is no collection generation_\w+ in Milvus at .*vectors\.db: build the index again"):
+    with pytest.raises(
+        IndexCorrupt, match=r"there is no collection generation_\w+ in Milvus at .*vectors\.db: build the index again"
+    ):
         open_index(folder, milvus=milvus_of(settings))
     assert build_index(DOCUMENTS, folder, settings, TinyEmbedder()).embedded == 6
     assert open_index(folder).dense.count == 6
@@ -347,7 +393,9 @@ def test_the_key_goes_to_the_address_of_the_settings_alone(tmp_path: Path) -> No
         assert [line for line in heard if line.startswith("authorization")]
 
 
-def test_a_leftover_that_names_another_index_s_vectors_does_not_drop_them(tmp_path: Path, settings: RagSettings) -> None:
+def test_a_leftover_that_names_another_index_s_vectors_does_not_drop_them(
+    tmp_path: Path, settings: RagSettings
+) -> None:
     build_index(DOCUMENTS, tmp_path / "theirs", settings, TinyEmbedder())
     build_index(DOCUMENTS, tmp_path / "ours", settings, TinyEmbedder())
     leftover = tmp_path / "ours" / "generation-0123456789ab"

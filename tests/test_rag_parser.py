@@ -111,7 +111,14 @@ def test_markdown_gives_title_kinds_and_heading_paths() -> None:
     parsed = parse_markdown(MARKDOWN)
     path = ("Commands", "Global Route")
     assert parsed.title == "Global Routing"
-    assert shape(parsed.blocks) == [("prose", ()), ("prose", ()), ("code", path), ("table", path), ("prose", path), ("list", path)]
+    assert shape(parsed.blocks) == [
+        ("prose", ()),
+        ("prose", ()),
+        ("code", path),
+        ("table", path),
+        ("prose", path),
+        ("list", path),
+    ]
 
 
 def test_markdown_text_reads_without_marks() -> None:
@@ -188,7 +195,13 @@ def test_plain_paragraphs_are_the_same_in_every_markup(paragraphs: list[str]) ->
 
 @pytest.mark.parametrize(
     ("path", "title"),
-    [("src/grt/README.md", "grt README"), ("notes/hold.md", "hold"), ("README.md", "README"), ("a/fifo.v", "fifo.v"), ("b/log.txt", "log.txt")],
+    [
+        ("src/grt/README.md", "grt README"),
+        ("notes/hold.md", "hold"),
+        ("README.md", "README"),
+        ("a/fifo.v", "fifo.v"),
+        ("b/log.txt", "log.txt"),
+    ],
 )
 def test_without_a_heading_the_title_comes_from_the_path(path: str, title: str) -> None:
     assert parse(path, "no heading").title == title
@@ -236,7 +249,10 @@ def test_colons_inside_code_are_code() -> None:
 
 def test_an_admonition_with_code_inside_keeps_both() -> None:
     parsed = parse_markdown("````{tip} Faster\nRun:\n```shell\nmake -j\n```\n````\n")
-    assert [(block.kind, block.text) for block in parsed.blocks] == [("prose", "Tip: Faster Run:"), ("code", "```shell\nmake -j\n```")]
+    assert [(block.kind, block.text) for block in parsed.blocks] == [
+        ("prose", "Tip: Faster Run:"),
+        ("code", "```shell\nmake -j\n```"),
+    ]
 
 
 def test_an_unclosed_fence_and_a_broken_table_stay_text() -> None:
@@ -258,7 +274,10 @@ def test_rst_grid_table_is_one_block() -> None:
 
 
 def test_rst_nested_options_keep_their_parents_path() -> None:
-    text = "Tool\n====\n\n.. option:: --outer <x>\n\n   Outer text.\n\n   .. option:: inner\n\n      Inner text.\n\nAfter.\n"
+    text = (
+        "Tool\n====\n\n.. option:: --outer <x>\n\n   Outer text.\n\n   .. option:: inner\n\n      Inner "
+        "text.\n\nAfter.\n"
+    )
     blocks = parse_rst(text).blocks
     assert [(block.heading_path, block.text) for block in blocks] == [
         (("--outer <x>",), "Outer text."),
@@ -268,7 +287,10 @@ def test_rst_nested_options_keep_their_parents_path() -> None:
 
 
 def test_rst_figure_gives_its_caption_and_table_directive_its_title() -> None:
-    text = ".. figure:: x.png\n   :name: y\n\n   The caption.\n\n.. table:: Rules for `$and`\n   :align: center\n\n   == ==\n   a  b\n   == ==\n"
+    text = (
+        ".. figure:: x.png\n   :name: y\n\n   The caption.\n\n.. table:: Rules for `$and`\n   :align: center\n\n   == "
+        "==\n   a  b\n   == ==\n"
+    )
     assert [block.text for block in parse_rst(text).blocks] == ["The caption.", "Rules for `$and`", "== ==\na b\n== =="]
 
 
@@ -299,7 +321,10 @@ def test_rst_inline_marks(source: str, text: str) -> None:
 
 
 def test_rst_list_and_csv_tables_have_cells() -> None:
-    text = ".. list-table:: Types\n   :header-rows: 1\n\n   * - Name\n     - What\n   * - ``A``\n     - the first\n       of two\n   * - B\n     -\n"
+    text = (
+        ".. list-table:: Types\n   :header-rows: 1\n\n   * - Name\n     - What\n   * - ``A``\n     - the first\n      "
+        " of two\n   * - B\n     -\n"
+    )
     assert [(block.kind, block.text) for block in parse_rst(text).blocks] == [
         ("prose", "Types"),
         ("table", "| Name | What |\n| --- | --- |\n| `A` | the first of two |\n| B |  |"),
@@ -344,11 +369,20 @@ def test_every_format_has_one_parser() -> None:
 def test_the_text_of_a_document_gives_its_blocks_again() -> None:
     for path, text in (("a.md", "# T\n\nText.\n"), ("a.tcl", "# Comment.\nexit\n"), ("a.csv", "a,b\n1,2\n")):
         parsed = parse(path, text)
-        assert parse_document(Document("docs", path, parsed.title, document_text(path, text, parsed), None, "ISC")) == parsed.blocks
+        assert (
+            parse_document(Document("docs", path, parsed.title, document_text(path, text, parsed), None, "ISC"))
+            == parsed.blocks
+        )
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"), [(b"a\0b", "binary, not text"), (b"ab\xff", r"not UTF-8 \(byte 2\)"), (b" \n", "empty"), (b"\xef\xbb\xbf", "empty")]
+    ("content", "reason"),
+    [
+        (b"a\0b", "binary, not text"),
+        (b"ab\xff", r"not UTF-8 \(byte 2\)"),
+        (b" \n", "empty"),
+        (b"\xef\xbb\xbf", "empty"),
+    ],
 )
 def test_content_that_is_no_text_is_named(content: bytes, reason: str) -> None:
     with pytest.raises(ParseFailed, match=reason):

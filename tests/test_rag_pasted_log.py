@@ -23,7 +23,10 @@ make[1]: *** [Makefile:720: do-5_1_grt] Error 1"""
     [
         (CONGESTION, "want to see where. how? [ERROR GRT-0118] Routing congestion too high."),
         (
-            "/home/me/rtl/fifo.sv:12:7: syntax error\n%Warning-WIDTHTRUNC: rtl/top.sv:31:5: Operator ASSIGN expects 8 bits",
+            (
+                "/home/me/rtl/fifo.sv:12:7: syntax error\n%Warning-WIDTHTRUNC: rtl/top.sv:31:5: Operator ASSIGN expects"
+                " 8 bits"
+            ),
             "fifo.sv: syntax error %Warning-WIDTHTRUNC: top.sv: Operator ASSIGN expects bits",
         ),
         ("% report_checks -to D\nNo paths found.\nnext steps?", "% report_checks -to D No paths found. next steps?"),

@@ -10,7 +10,16 @@ from reportlab.lib.pagesizes import A4
 from reportlab.lib.pdfencrypt import StandardEncryption
 from reportlab.lib.styles import getSampleStyleSheet
 from reportlab.pdfgen.canvas import Canvas
-from reportlab.platypus import BaseDocTemplate, Frame, PageTemplate, Paragraph, Preformatted, SimpleDocTemplate, Table, TableStyle
+from reportlab.platypus import (
+    BaseDocTemplate,
+    Frame,
+    PageTemplate,
+    Paragraph,
+    Preformatted,
+    SimpleDocTemplate,
+    Table,
+    TableStyle,
+)
 from reportlab.platypus.flowables import Flowable, PageBreak
 
 from rag.blocks import Parsed
@@ -48,7 +57,9 @@ def paragraph(text: str, style: str = "BodyText") -> Paragraph:
 def manual() -> bytes:
     """Two chapters on three pages, with a table and a synopsis."""
     grid = TableStyle([("GRID", (0, 0), (-1, -1), 1, "black")])
-    table = Table([["Switch", "Description"], ["-guide_file", "The guides."], ["-verbose", "More messages."]], style=grid)
+    table = Table(
+        [["Switch", "Description"], ["-guide_file", "The guides."], ["-verbose", "More messages."]], style=grid
+    )
     return flow(
         paragraph("Router Manual", "Title"),
         paragraph(SENTENCE * 5),
@@ -78,7 +89,10 @@ def test_headings_text_code_and_table_come_in_order_with_their_pages() -> None:
     ]
     assert parsed.blocks[0].text == (SENTENCE * 5).strip()
     assert parsed.blocks[2].text == "```\nglobal_route\n    [-guide_file file]\n    [-verbose]\n```"
-    assert parsed.blocks[3].text == "| Switch | Description |\n| --- | --- |\n| -guide_file | The guides. |\n| -verbose | More messages. |"
+    assert (
+        parsed.blocks[3].text
+        == "| Switch | Description |\n| --- | --- |\n| -guide_file | The guides. |\n| -verbose | More messages. |"
+    )
 
 
 def test_a_chunk_knows_the_page_it_begins_on() -> None:
@@ -86,7 +100,9 @@ def test_a_chunk_knows_the_page_it_begins_on() -> None:
     parsed = read_file("router.pdf", content)[1]
     document = Document("docs", "router.pdf", parsed.title, document_text("router.pdf", "", parsed), None, "ISC")
     chunks = chunk_document(document, lambda text: len(text.split()), 80)
-    assert [(chunk.page, chunk.text[:16]) for chunk in chunks if "make_tracks" in chunk.text] == [(3, "Tracks are made ")]
+    assert [(chunk.page, chunk.text[:16]) for chunk in chunks if "make_tracks" in chunk.text] == [
+        (3, "Tracks are made ")
+    ]
     assert [chunk.page for chunk in chunks] == sorted(chunk.page or 0 for chunk in chunks)
 
 
@@ -125,18 +141,30 @@ def test_running_heads_and_page_numbers_are_left_out() -> None:
 def test_without_headings_the_pages_are_the_path_and_the_own_title_the_title() -> None:
     parsed = parse_pdf(flow(paragraph("First page."), PageBreak(), paragraph("Second page."), title="Data sheet"))
     assert parsed.title == "Data sheet"
-    assert [(block.heading_path, block.text) for block in parsed.blocks] == [(("Page 1",), "First page."), (("Page 2",), "Second page.")]
+    assert [(block.heading_path, block.text) for block in parsed.blocks] == [
+        (("Page 1",), "First page."),
+        (("Page 2",), "Second page."),
+    ]
 
 
 def test_bullets_are_items_of_one_list_and_divided_words_are_joined() -> None:
     def paint(canvas: Canvas) -> None:
         """A paragraph with a hyphen at a line's end, and three items."""
-        for y, text in ((700, "The detailed rou-"), (688, "ter draws wires."), (660, "• first"), (648, "• second"), (636, "• third")):
+        for y, text in (
+            (700, "The detailed rou-"),
+            (688, "ter draws wires."),
+            (660, "• first"),
+            (648, "• second"),
+            (636, "• third"),
+        ):
             canvas.setFont("Helvetica", 10)
             canvas.drawString(60, y, text)
 
     blocks = parse_pdf(draw(paint)).blocks
-    assert [(block.kind, block.text) for block in blocks] == [("prose", "The detailed router draws wires."), ("list", "- first\n- second\n- third")]
+    assert [(block.kind, block.text) for block in blocks] == [
+        ("prose", "The detailed router draws wires."),
+        ("list", "- first\n- second\n- third"),
+    ]
 
 
 def test_cells_without_rules_become_a_table_where_they_are_aligned() -> None:
@@ -207,7 +235,15 @@ def test_a_damaged_file_ends_in_blocks_or_an_error(data: st.DataObject) -> None:
 
 
 def word(text: str, x0: float, bottom: float, font: str = "Helvetica", size: float = 10.0) -> dict[str, object]:
-    return {"text": text, "x0": x0, "x1": x0 + 5 * len(text), "top": bottom - size, "bottom": bottom, "fontname": font, "size": size}
+    return {
+        "text": text,
+        "x0": x0,
+        "x1": x0 + 5 * len(text),
+        "top": bottom - size,
+        "bottom": bottom,
+        "fontname": font,
+        "size": size,
+    }
 
 
 def test_words_of_one_line_are_joined_though_their_fonts_sit_differently() -> None:
@@ -228,8 +264,13 @@ def test_short_cells_are_no_columns() -> None:
 
 @given(st.lists(st.tuples(st.floats(0, 600), st.floats(0, 800), st.integers(1, 60)), max_size=40))
 def test_ordering_loses_no_text(places: list[tuple[float, float, int]]) -> None:
-    lines = [Line(f"w{number}", x, x + 5.0 * length, top, top + 10, 10.0) for number, (x, top, length) in enumerate(places)]
-    found = " ".join(" ".join((line.text, *(cell for row in line.rows for cell in row))) for line in find_aligned_tables(order_lines(lines)))
+    lines = [
+        Line(f"w{number}", x, x + 5.0 * length, top, top + 10, 10.0) for number, (x, top, length) in enumerate(places)
+    ]
+    found = " ".join(
+        " ".join((line.text, *(cell for row in line.rows for cell in row)))
+        for line in find_aligned_tables(order_lines(lines))
+    )
     assert sorted(found.split()) == sorted(line.text for line in lines)
 
 

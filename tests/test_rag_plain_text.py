@@ -48,7 +48,9 @@ def test_numbered_and_underlined_headings_make_the_path() -> None:
         Block("prose", "Overview of the flow.", ()),
         Block("prose", "The netlist is made.", ("1. Synthesis",)),
         Block("prose", "Cells are chosen.\n- fast ones\n- small ones", ("1. Synthesis", "1.1 Mapping")),
-        Block("code", "```\nName      Width    Height\ncore      100      200\nring      10       20\n```", ("Floorplan",)),
+        Block(
+            "code", "```\nName      Width    Height\ncore      100      200\nring      10       20\n```", ("Floorplan",)
+        ),
         Block("prose", "They are placed first.", ("Floorplan", "Pads")),
         Block("list", "2. This is a sentence that goes on and is therefore no heading.", ("Floorplan", "Pads")),
         Block("prose", "3 wires are routed", ("Floorplan", "Pads")),
@@ -57,7 +59,11 @@ def test_numbered_and_underlined_headings_make_the_path() -> None:
 
 def test_form_feeds_are_pages_which_reach_the_chunks() -> None:
     text = "First page.\n\f\nSecond page.\n\fThird page.\n"
-    assert [(block.text, block.page) for block in parse_text(text).blocks] == [("First page.", 1), ("Second page.", 2), ("Third page.", 3)]
+    assert [(block.text, block.page) for block in parse_text(text).blocks] == [
+        ("First page.", 1),
+        ("Second page.", 2),
+        ("Third page.", 3),
+    ]
     document = Document("docs", "a.txt", "a.txt", text, None, "ISC")
     assert [chunk.page for chunk in chunk_document(document, lambda part: len(part.split()), 4)] == [1, 2, 3]
     assert parse_text("No pages.").blocks[0].page is None
@@ -71,12 +77,19 @@ def test_a_text_of_headings_alone_is_not_empty() -> None:
 def test_no_word_of_a_text_is_lost(text: str) -> None:
     blocks = parse_text(text).blocks
     kept = " ".join(" ".join((block.text, *block.heading_path)) for block in blocks)
-    assert {word for word in text.split() if word.isalnum() and word.isalpha()} <= set(kept.split()) | set("".join(kept).split())
+    assert {word for word in text.split() if word.isalnum() and word.isalpha()} <= set(kept.split()) | set(
+        "".join(kept).split()
+    )
 
 
 def test_values_become_a_table_under_its_header() -> None:
     (block,) = parse_csv('pin,layer,"what, and why"\nA,M1,"in|put"\n\nZ,M2,"two\nlines"\n').blocks
-    assert block.text.splitlines() == ["| pin | layer | what, and why |", "| --- | --- | --- |", "| A | M1 | in\\|put |", "| Z | M2 | two lines |"]
+    assert block.text.splitlines() == [
+        "| pin | layer | what, and why |",
+        "| --- | --- | --- |",
+        "| A | M1 | in\\|put |",
+        "| Z | M2 | two lines |",
+    ]
 
 
 @pytest.mark.parametrize("separator", ["\t", ";", "|", ","])
@@ -94,7 +107,9 @@ def test_a_title_over_the_header_is_prose() -> None:
 
 def test_a_long_table_is_cut_between_rows_under_its_header() -> None:
     text = "pin,layer\n" + "".join(f"p{number},M{number % 9}\n" for number in range(200))
-    document = Document("docs", "pins.csv", "pins.csv", document_text("pins.csv", text, parse("pins.csv", text)), None, "ISC")
+    document = Document(
+        "docs", "pins.csv", "pins.csv", document_text("pins.csv", text, parse("pins.csv", text)), None, "ISC"
+    )
     chunks = chunk_document(document, lambda part: len(part.split()), 60)
     assert len(chunks) > 10
     assert all(chunk.text.startswith("| pin | layer |\n| --- | --- |\n| p") for chunk in chunks)

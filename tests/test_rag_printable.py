@@ -11,7 +11,19 @@ from hypothesis import strategies as st
 import chipalign
 from rag.printable import printable, printable_json
 
-HOSTILE = ["a\nb", "\x1b[2J", "\x1b]0;pwn\x07", "\u202efdp", "\u2066x", "\u200b", "\x9b31m", "a\u2028b", "\u00ad", "\U000e0041", "\udcff"]
+HOSTILE = [
+    "a\nb",
+    "\x1b[2J",
+    "\x1b]0;pwn\x07",
+    "\u202efdp",
+    "\u2066x",
+    "\u200b",
+    "\x9b31m",
+    "a\u2028b",
+    "\u00ad",
+    "\U000e0041",
+    "\udcff",
+]
 KINDS = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 

@@ -5,7 +5,9 @@ import pytest
 from rag.progress import show_progress
 
 
-def test_without_a_terminal_a_line_is_written_every_few_percent_and_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_terminal_a_line_is_written_every_few_percent_and_at_the_end(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     with show_progress() as progress:
         for done in range(1, 201):
             progress("embed", done, 200)

@@ -12,7 +12,22 @@ SETTINGS = {"model": "m", "top_k": None, "max_tokens": 400}
 
 
 def an_answer(number: int, text: str = "Größe: `set_wire_rc`\n🙂") -> Answer:
-    return Answer(number, f"q{number}", "kind", "question?", "reference", text, "abc", ("Title > Heading",), 1, True, "stop", 9, 3, 12.5)
+    return Answer(
+        number,
+        f"q{number}",
+        "kind",
+        "question?",
+        "reference",
+        text,
+        "abc",
+        ("Title > Heading",),
+        1,
+        True,
+        "stop",
+        9,
+        3,
+        12.5,
+    )
 
 
 @pytest.fixture
@@ -63,7 +78,9 @@ def test_a_file_of_other_settings_is_refused_with_both_values_and_stays_as_it_is
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("content", ["notes", "notes\n", '{"a": 1}\n', '{"file": "other", "settings": {}}\n', "[]\n", "\xff\n"])
+@pytest.mark.parametrize(
+    "content", ["notes", "notes\n", '{"a": 1}\n', '{"file": "other", "settings": {}}\n', "[]\n", "\xff\n"]
+)
 def test_a_file_that_is_no_file_of_answers_is_not_touched(tmp_path: Path, content: str) -> None:
     path = tmp_path / "notes.txt"
     path.write_bytes(content.encode("latin-1"))
@@ -84,7 +101,10 @@ def test_two_runs_do_not_write_one_file(path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_is_named(tmp_path: Path) -> None:
-    with pytest.raises(AnswersUnusable, match="cannot be written"), AnswersFile.open(tmp_path / "no" / "a.jsonl", SETTINGS):
+    with (
+        pytest.raises(AnswersUnusable, match="cannot be written"),
+        AnswersFile.open(tmp_path / "no" / "a.jsonl", SETTINGS),
+    ):
         pass
     with pytest.raises(AnswersUnusable, match="cannot be read"):
         read_answers(tmp_path / "none.jsonl")

@@ -27,15 +27,22 @@ def collect(server: Server, questions: dict[int, list[dict[str, str]]], concurre
 def test_every_question_gets_its_reply_at_temperature_0_with_nothing_else_in_the_request(engine: FakeEngine) -> None:
     server = find_server(f"{engine.url}/v1/", None, "")
     assert (server.url, server.model_id, server.is_gateway, server.root, server.max_model_len) == (
-        engine.url, ENGINE_MODEL, False, "/models/x", 4096,
-    )  # fmt: skip
+        engine.url,
+        ENGINE_MODEL,
+        False,
+        "/models/x",
+        4096,
+    )
     replies = collect(server, asked(9))
     assert set(replies) == set(range(1, 10))
     assert (replies[3].text, replies[3].finish_reason) == ("Run `repair_antennas` [1].", "stop")
     assert (replies[3].prompt_tokens, replies[3].completion_tokens) == (9, 3)
     assert replies[3].latency_ms > 0
     bodies = sorted(engine.bodies, key=lambda body: int(body["messages"][0]["content"].split()[1]))
-    assert bodies == [{"model": ENGINE_MODEL, "messages": messages, "temperature": 0, "max_tokens": 50} for messages in asked(9).values()]
+    assert bodies == [
+        {"model": ENGINE_MODEL, "messages": messages, "temperature": 0, "max_tokens": 50}
+        for messages in asked(9).values()
+    ]
 
 
 def test_the_gateway_is_told_to_leave_its_retrieval_out(gateway: str, engine: FakeEngine) -> None:
@@ -66,7 +73,9 @@ class _Gathering(BaseHTTPRequestHandler):
             return
         self.together.wait(20)
         content = body["messages"][0]["content"]
-        self._send(200, {"choices": [{"message": {"role": "assistant", "content": content[::-1]}, "finish_reason": "stop"}]})
+        self._send(
+            200, {"choices": [{"message": {"role": "assistant", "content": content[::-1]}, "finish_reason": "stop"}]}
+        )
 
     def _send(self, status: int, body: Any) -> None:
         content = json.dumps(body).encode()
@@ -87,7 +96,9 @@ def gathering() -> Iterator[tuple[str, type[_Gathering]]]:
     server.server_close()
 
 
-def test_many_requests_are_in_flight_at_once_and_no_reply_goes_to_another_question(gathering: tuple[str, type[_Gathering]]) -> None:
+def test_many_requests_are_in_flight_at_once_and_no_reply_goes_to_another_question(
+    gathering: tuple[str, type[_Gathering]],
+) -> None:
     replies = collect(Server(gathering[0], "m", False, None, None, api_key="s3cret"), asked(8), concurrency=4)
     assert {number: reply.text for number, reply in replies.items()} == {n: f"question {n}"[::-1] for n in range(1, 9)}
     assert replies[1].prompt_tokens is None  # a server that counts no tokens

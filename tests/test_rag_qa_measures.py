@@ -1,4 +1,6 @@
-"""rag.qa_measures beside an independent ROUGE-L (the longest common subsequence, computed here), and names told by hand."""
+"""rag.qa_measures beside an independent ROUGE-L (the longest common subsequence, computed here), and names told by
+hand.
+"""
 
 import re
 
@@ -20,7 +22,9 @@ def measures() -> AnswerMeasures:
 
 
 def lcs_f1(reference: str, answer: str) -> float:
-    """ROUGE-L by its definition: words are runs of letters and digits in lower case; recall and precision of their longest common subsequence."""
+    """ROUGE-L by its definition: words are runs of letters and digits in lower case; recall and precision of their
+    longest common subsequence.
+    """
     left, right = (re.findall(r"[a-z0-9]+", text.lower()) for text in (reference, answer))
     lengths = [[0] * (len(right) + 1) for _ in range(len(left) + 1)]
     for i, a in enumerate(left):
@@ -41,7 +45,9 @@ def lcs_f1(reference: str, answer: str) -> float:
         ("global routes", "routes global routes", 4 / 5),
     ],
 )
-def test_rouge_l_is_the_f1_of_the_longest_common_subsequence(measures: AnswerMeasures, reference: str, answer: str, expected: float) -> None:
+def test_rouge_l_is_the_f1_of_the_longest_common_subsequence(
+    measures: AnswerMeasures, reference: str, answer: str, expected: float
+) -> None:
     assert measures.rouge_l(reference, answer) == pytest.approx(expected)
     assert lcs_f1(reference, answer) == pytest.approx(expected)
 
@@ -55,12 +61,16 @@ def test_rouge_l_agrees_with_its_definition(reference: str, answer: str) -> None
     ("text", "names"),
     [
         ("Run `set_wire_rc -layer M3` first.", {"set_wire_rc", "-layer"}),
-        ("Use repair_antennas[1], then `clk[3]` and REPAIR_timing.", {"repair_antennas", "repair_timing"}),  # a citation, a bus bit
+        # A citation, a bus bit
+        ("Use repair_antennas[1], then `clk[3]` and REPAIR_timing.", {"repair_antennas", "repair_timing"}),
         ("GRT-0243 is printed by the tapcell command", {"grt-0243"}),
         ("-Run the flow\n  -Then look", set()),  # bullets
         ("set my_margin 0.1\nrepair_timing -setup_margin $my_margin ${other_one}", {"repair_timing", "-setup_margin"}),
         ("source tests/gcd_nangate45.tcl and ../my_flow/run_all", set()),
-        ("write_spef -net_id my_net -nets {net_1 net_2} -file [get_out x_yz]", {"write_spef", "-net_id", "-nets", "-file", "get_out", "x_yz"}),
+        (
+            "write_spef -net_id my_net -nets {net_1 net_2} -file [get_out x_yz]",
+            {"write_spef", "-net_id", "-nets", "-file", "get_out", "x_yz"},
+        ),
         ("set\\_wire\\_rc", {"set_wire_rc"}),  # Markdown's escape
         ("all `report_*` and -corner_* names", set()),  # many names at once
         ("cost-effective e_2 -v a-b", set()),  # hyphens within words; too short
@@ -80,23 +90,33 @@ def test_the_corpus_knows_every_name_that_stands_anywhere_in_it() -> None:
     assert corpus_names([]) == frozenset()
 
 
-def test_the_right_commands_are_those_of_the_reference_that_documents_know_and_the_question_does_not_give(measures: AnswerMeasures) -> None:
+def test_the_right_commands_are_those_of_the_reference_that_documents_know_and_the_question_does_not_give(
+    measures: AnswerMeasures,
+) -> None:
     reference = "First `global_route`, then `check_antennas` and `repair_antennas`, as invented_by_hand says."
-    measured = measures.measure("What follows global_route?", reference, "Call repair_antennas -iterations 3 after global_route.")
+    measured = measures.measure(
+        "What follows global_route?", reference, "Call repair_antennas -iterations 3 after global_route."
+    )
     assert measured["right_command"] == 1.0
     assert measured["command_recall"] == 0.5  # one of check_antennas and repair_antennas
     assert measured["unknown_command"] == 0.0
-    only_given = measures.measure("What follows global_route?", reference, "Nothing follows global_route or invented_by_hand.")
+    only_given = measures.measure(
+        "What follows global_route?", reference, "Nothing follows global_route or invented_by_hand."
+    )
     assert (only_given["right_command"], only_given["command_recall"], only_given["unknown_command"]) == (0.0, 0.0, 1.0)
 
 
 def test_a_question_whose_reference_has_no_command_has_no_right_command(measures: AnswerMeasures) -> None:
-    measured = measures.measure("How does global_route work?", "It is `global_route` that places wires.", "global_route does.")
+    measured = measures.measure(
+        "How does global_route work?", "It is `global_route` that places wires.", "global_route does."
+    )
     assert tuple(measured) == MEASURES
     assert (measured["right_command"], measured["command_recall"]) == (None, None)
 
 
-@pytest.mark.parametrize("answer", ["Use `fix_antennas`.", "Use `repair_antennas -magic`.", "Set PLACE_MAGIC.", "It warns with GRT-9999."])
+@pytest.mark.parametrize(
+    "answer", ["Use `fix_antennas`.", "Use `repair_antennas -magic`.", "Set PLACE_MAGIC.", "It warns with GRT-9999."]
+)
 def test_a_name_of_no_document_is_unknown(measures: AnswerMeasures, answer: str) -> None:
     assert measures.measure("How?", "x", answer)["unknown_command"] == 1.0
     assert len(measures.unknown_names("How?", answer)) == 1
@@ -109,5 +129,6 @@ def test_half_a_name_at_the_end_of_an_answer_that_was_cut_is_no_name(measures: A
     assert measures.measure("How?", reference, answer, is_cut=True)["unknown_command"] == 0.0
     assert measures.unknown_names("How?", answer, is_cut=True) == frozenset()
     assert measures.measure("How?", reference, "Use check_antennas", is_cut=True)["right_command"] == 0.0
-    assert measures.measure("How?", reference, "Use check_antennas\n", is_cut=True)["right_command"] == 1.0  # whole, as a space follows
+    # Whole, as a space follows
+    assert measures.measure("How?", reference, "Use check_antennas\n", is_cut=True)["right_command"] == 1.0
     assert measures.measure("How?", reference, "Use check_antennas", is_cut=True)["rouge_l"] == 1.0

@@ -10,7 +10,9 @@ from rag.qa_measures import MEASURES, AnswerMeasures
 from rag.qa_summary import compare, count, describe_load, score, summarize
 
 
-def an_answer(number: int, text: str, kind: str = "a", reference: str = "run set_wire_rc now", **changes: object) -> Answer:
+def an_answer(
+    number: int, text: str, kind: str = "a", reference: str = "run set_wire_rc now", **changes: object
+) -> Answer:
     values = {"by_model": True, "left_out": 0, **changes}
     return Answer(number, f"q{number}", kind, f"question {number}", reference, text, "hash", (), **values)  # type: ignore[arg-type]
 
@@ -26,7 +28,12 @@ def test_answers_are_scored_one_by_one() -> None:
     measures = AnswerMeasures(frozenset({"set_wire_rc"}))
     scored = score([an_answer(1, "run set_wire_rc now"), an_answer(2, "run fix_it_all")], measures)
     assert [row["id"] for row in scored] == ["q1", "q2"]
-    assert scored[0]["measures"] == {"rouge_l": 1.0, "right_command": 1.0, "command_recall": 1.0, "unknown_command": 0.0}
+    assert scored[0]["measures"] == {
+        "rouge_l": 1.0,
+        "right_command": 1.0,
+        "command_recall": 1.0,
+        "unknown_command": 0.0,
+    }
     assert scored[1]["measures"]["unknown_command"] == 1.0
     assert scored[1]["unknown_names"] == ["fix_it_all"]
     assert tuple(scored[0]["measures"]) == MEASURES
@@ -52,7 +59,9 @@ def test_a_measure_counts_only_the_questions_it_applies_to() -> None:
 def test_the_interval_is_the_percentile_bootstrap_of_the_mean() -> None:
     values = np.random.default_rng(3).beta(2, 5, size=40)
     estimate = summarize(rows(values.tolist()))["overall"]["rouge_l"]
-    expected = stats.bootstrap((values,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(1)).confidence_interval
+    expected = stats.bootstrap(
+        (values,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(1)
+    ).confidence_interval
     assert estimate["low"] == pytest.approx(expected.low, abs=0.004)
     assert estimate["high"] == pytest.approx(expected.high, abs=0.004)
 
@@ -71,7 +80,9 @@ def test_a_difference_that_is_chance_has_zero_in_its_interval() -> None:
     difference = compare(rows((0.5 + noise).tolist()), rows([0.5] * 40))["overall"]["rouge_l"]
     assert difference["mean"] == pytest.approx(0.0)
     # The mean of 40 differences of 0.1 either way has the standard deviation 0.1 / sqrt(40).
-    assert (difference["low"], difference["high"]) == pytest.approx((-1.96 * 0.1 / 40**0.5, 1.96 * 0.1 / 40**0.5), abs=0.003)
+    assert (difference["low"], difference["high"]) == pytest.approx(
+        (-1.96 * 0.1 / 40**0.5, 1.96 * 0.1 / 40**0.5), abs=0.003
+    )
 
 
 def test_only_questions_of_both_are_compared_whatever_their_order() -> None:
@@ -90,9 +101,14 @@ def test_what_became_of_the_questions_is_counted() -> None:
         an_answer(3, "nothing found", by_model=False),
     ]
     assert count(answers) == {
-        "questions": 3, "answered_by_model": 2, "answered_in_quotes": 0, "nothing_found": 1, "passages_left_out": 1, "cut_at_max_tokens": 1,
+        "questions": 3,
+        "answered_by_model": 2,
+        "answered_in_quotes": 0,
+        "nothing_found": 1,
+        "passages_left_out": 1,
+        "cut_at_max_tokens": 1,
         "empty": 1,
-    }  # fmt: skip
+    }
     load = describe_load(answers)
     assert load["tokens"] == {"prompt": 30, "completion": 6}
     assert load["latency_ms"] == {"p50": pytest.approx(200.0), "p95": pytest.approx(290.0)}

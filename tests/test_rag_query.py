@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.query import asks_for_another_form, fallback_query, has_content, leans_on_earlier, own_words, retrieval_query, strip_small_talk
+from rag.query import (
+    asks_for_another_form,
+    fallback_query,
+    has_content,
+    leans_on_earlier,
+    own_words,
+    retrieval_query,
+    strip_small_talk,
+)
 from tests.counting import count_calls
 
 SETUP = "How do I fix setup violations after clock tree synthesis?"
@@ -66,7 +74,16 @@ def test_a_question_that_stands_by_itself_is_left_alone(turn: str) -> None:
 
 @pytest.mark.parametrize(
     "turn",
-    ["continue", "go on", "summarize", "shorter please", "translate to German", "I don't understand", "Can you be more specific?", "ok, shorter!"],
+    [
+        "continue",
+        "go on",
+        "summarize",
+        "shorter please",
+        "translate to German",
+        "I don't understand",
+        "Can you be more specific?",
+        "ok, shorter!",
+    ],
 )
 def test_a_turn_that_asks_for_another_form_is_searched_as_the_turn_before(turn: str) -> None:
     assert asks_for_another_form(turn)
@@ -138,8 +155,27 @@ def test_one_turn_and_no_turn() -> None:
     assert retrieval_query([]) == ""
 
 
-SMALL_TALK = ["hi", "Hello!", "thank you!", "ok great", "Thanks a lot, that's helpful", "good morning", "yes", "...", "", "ok, thanks :)"]
-QUESTIONS = ["why?", "hi, what is CTS?", "set_wire_rc", "and for hold?", "is it?", "what is good placement density", "ok and then"]
+SMALL_TALK = [
+    "hi",
+    "Hello!",
+    "thank you!",
+    "ok great",
+    "Thanks a lot, that's helpful",
+    "good morning",
+    "yes",
+    "...",
+    "",
+    "ok, thanks :)",
+]
+QUESTIONS = [
+    "why?",
+    "hi, what is CTS?",
+    "set_wire_rc",
+    "and for hold?",
+    "is it?",
+    "what is good placement density",
+    "ok and then",
+]
 
 
 @pytest.mark.parametrize("turn", SMALL_TALK)

@@ -23,7 +23,14 @@ def a_chunk(chunk_id: str, path: str = "a.md", headings: tuple[str, ...] = (), t
 
 
 def test_questions_of_ord_qa_name_chunks(tmp_path: Path) -> None:
-    row = {"id": 7, "type": "vlsi_flow", "question": " How?\n", "ref_num": 2, "reference": ["x_1", "x_2", "x_1"], "answer": "So."}
+    row = {
+        "id": 7,
+        "type": "vlsi_flow",
+        "question": " How?\n",
+        "ref_num": 2,
+        "reference": ["x_1", "x_2", "x_1"],
+        "answer": "So.",
+    }
     (question,) = read_questions(write_rows(tmp_path / "q.jsonl", row))
     assert (question.question_id, question.text, question.kind, question.answerable) == ("7", "How?", "vlsi_flow", True)
     assert question.wanted == ((refer_to_chunk("x_1"),), (refer_to_chunk("x_2"),))  # a reference given twice is one
@@ -95,7 +102,8 @@ def test_a_missing_an_empty_and_a_binary_file_are_each_named(tmp_path: Path) -> 
     [
         (a_chunk("1", headings=("Commands", "The `-hold` option")), True),
         (a_chunk("2", headings=("The -hold Option", "Examples")), True),  # a subsection belongs to its section
-        (a_chunk("3", text="intro\n\n## The  *-hold*  option ##\n\ntext"), True),  # small sections were joined into one chunk
+        # Small sections were joined into one chunk
+        (a_chunk("3", text="intro\n\n## The  *-hold*  option ##\n\ntext"), True),
         (a_chunk("4", headings=("The -setup option",), text="The -hold option is another."), False),
         (a_chunk("5", path="b.md", headings=("The -hold option",)), False),
     ],
@@ -141,12 +149,20 @@ def write_corpus(path: Path, *items: dict[str, str], source: str = "global_routi
 def test_ready_made_chunks_become_documents_with_their_place_as_title(tmp_path: Path) -> None:
     path = write_corpus(
         tmp_path / "corpus.json",
-        {"summary": "", "id": "r_0", "content": "id:r_0\n# Routing\n### Set Layers\n\nUse `set_routing_layers`.\n\n## Notes\n\nNone.\n"},
+        {
+            "summary": "",
+            "id": "r_0",
+            "content": "id:r_0\n# Routing\n### Set Layers\n\nUse `set_routing_layers`.\n\n## Notes\n\nNone.\n",
+        },
         {"summary": "", "id": "r_1", "content": "id:r_1\nPlain text.\n# not at the start\n"},
         {"summary": "", "id": "r_2", "content": "id:r_2\n## Nothing else"},
     )
     first, second, third = read_chunks(path)
-    assert (first.collection, first.path, first.title) == (READY_MADE, "r_0.md", "global routing > Routing > Set Layers")
+    assert (first.collection, first.path, first.title) == (
+        READY_MADE,
+        "r_0.md",
+        "global routing > Routing > Set Layers",
+    )
     assert first.text == "Use `set_routing_layers`.\n\n## Notes\n\nNone."
     assert (second.title, second.text) == ("global routing", "Plain text.\n# not at the start")
     assert (third.title, third.text) == ("global routing > Nothing else", "## Nothing else")
@@ -165,7 +181,10 @@ def test_a_reference_to_a_ready_made_chunk_is_shown_by_its_id() -> None:
         ('{"source": "a"}', "is not of the form"),
         ('[{"source": "a", "knowledge": [{"id": "a_0"}]}]', r"is not of the form .*KeyError\('content'\)"),
         ('[{"source": "a", "knowledge": [{"id": "a_0", "content": 5}]}]', "is not of the form"),
-        ('[{"source": "a", "knowledge": [{"id": "1", "content": "x"}, {"id": "1", "content": "y"}]}]', "gives one id to several"),
+        (
+            '[{"source": "a", "knowledge": [{"id": "1", "content": "x"}, {"id": "1", "content": "y"}]}]',
+            "gives one id to several",
+        ),
     ],
 )
 def test_a_corpus_of_another_form_is_refused(tmp_path: Path, content: str, what: str) -> None:
@@ -177,7 +196,8 @@ def test_a_corpus_of_another_form_is_refused(tmp_path: Path, content: str, what:
 @pytest.mark.parametrize(
     ("written", "read"),
     [
-        (r" Run:\n\tset_wire_rc -layer \"M3\" " + "\n", 'Run:\n\tset_wire_rc -layer "M3"'),  # escaped twice, as ORD-QA's answers are
+        # Escaped twice, as ORD-QA's answers are
+        (r" Run:\n\tset_wire_rc -layer \"M3\" " + "\n", 'Run:\n\tset_wire_rc -layer "M3"'),
         ('Run:\nputs "a\\nb"', 'Run:\nputs "a\\nb"'),  # has a real line break, so `\n` is Tcl's own
         (None, ""),
     ],

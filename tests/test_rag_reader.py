@@ -40,10 +40,19 @@ def write_mixed_folder(folder: Path) -> Path:
 
 def test_a_folder_gives_its_documents_and_names_the_rest(tmp_path: Path) -> None:
     skipped: list[Skipped] = []
-    documents = list(read_source(write_mixed_folder(tmp_path / "docs"), "docs", skipped, "ISC", lambda path: f"https://x.org/{path}"))
-    assert [(document.path, document.title) for document in documents] == [("b.md", "Title B"), ("sub/a.rst", "Title A")]
+    documents = list(
+        read_source(write_mixed_folder(tmp_path / "docs"), "docs", skipped, "ISC", lambda path: f"https://x.org/{path}")
+    )
+    assert [(document.path, document.title) for document in documents] == [
+        ("b.md", "Title B"),
+        ("sub/a.rst", "Title A"),
+    ]
     assert documents[0].text == "# Title B\n\nText.\n"
-    assert (documents[1].url, documents[1].licence, documents[1].collection) == ("https://x.org/sub/a.rst", "ISC", "docs")
+    assert (documents[1].url, documents[1].licence, documents[1].collection) == (
+        "https://x.org/sub/a.rst",
+        "ISC",
+        "docs",
+    )
     assert {(item.path, item.reason) for item in skipped} == {
         ("docs/latin.md", "not UTF-8 (byte 4)"),
         ("docs/binary.txt", "binary, not text"),
@@ -138,7 +147,9 @@ def test_a_folder_that_may_not_be_read_is_named_and_skipped() -> None:
         (folder / "closed").chmod(0)
         (folder / "ok.md").write_text("# Ok")
         command = [sys.executable, "-c", textwrap.dedent(READ_AS_NOBODY), name]
-        output = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=True).stdout
+        output = subprocess.run(
+            command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=True
+        ).stdout
         (folder / "closed").chmod(0o755)
     read, refused = output.splitlines()
     assert read == "['ok.md'] [('d/closed/', 'cannot be read (Permission denied)')]"
@@ -169,7 +180,9 @@ def test_one_file_and_an_archive_are_sources_too(tmp_path: Path) -> None:
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
     skipped: list[Skipped] = []
-    assert [(document.path, document.title) for document in read_source(tmp_path / "docs.tar.gz", "docs", skipped)] == [("a.md", "A")]
+    assert [(document.path, document.title) for document in read_source(tmp_path / "docs.tar.gz", "docs", skipped)] == [
+        ("a.md", "A")
+    ]
     assert [item.path for item in skipped] == ["docs/b.bin"]
 
 
@@ -216,8 +229,15 @@ def test_a_folder_of_many_formats_is_read_each_by_its_parser(tmp_path: Path) -> 
     documents, reasons = read_all(tmp_path)
     assert reasons == {}
     assert {path: document.title for path, document in documents.items()} == {
-        "a.html": "Page", "b.tcl": "b.tcl", "c.v": "c.v", "d.py": "d.py", "e.csv": "e.csv", "f.1": "f - a page", "g.lef": "g.lef", "h.txt": "h.txt",
-    }  # fmt: skip
+        "a.html": "Page",
+        "b.tcl": "b.tcl",
+        "c.v": "c.v",
+        "d.py": "d.py",
+        "e.csv": "e.csv",
+        "f.1": "f - a page",
+        "g.lef": "g.lef",
+        "h.txt": "h.txt",
+    }
     for path, document in documents.items():
         assert parse_document(document) == read_file(path, files[path])[1].blocks
 
@@ -230,7 +250,10 @@ def test_an_archive_in_a_folder_is_read_one_level_deep(tmp_path: Path, name: str
     (tmp_path / "z.md").write_text("# Z")
     documents, reasons = read_all(tmp_path)
     assert {path: document.title for path, document in documents.items()} == {f"{name}/a.md": "A", "z.md": "Z"}
-    assert reasons == {f"{name}/b.png": "not a type of document that is read (.png)", f"{name}/deeper.zip": "an archive inside an archive: unpack it"}
+    assert reasons == {
+        f"{name}/b.png": "not a type of document that is read (.png)",
+        f"{name}/deeper.zip": "an archive inside an archive: unpack it",
+    }
 
 
 def test_a_hostile_archive_in_a_folder_is_named_and_the_rest_goes_on(tmp_path: Path) -> None:
@@ -303,7 +326,10 @@ def test_includes_are_followed_inside_the_source_alone(tmp_path: Path) -> None:
     (root / "parts").mkdir(parents=True)
     (root / "parts" / "intro.inc").write_text("Shared words.\n")
     (root / "parts" / "link.inc").symlink_to(tmp_path / "secret.inc")
-    directives = [f".. include:: {target}\n" for target in ("parts/intro.inc", "../secret.inc", str(tmp_path / "secret.inc"), "parts/link.inc")]
+    directives = [
+        f".. include:: {target}\n"
+        for target in ("parts/intro.inc", "../secret.inc", str(tmp_path / "secret.inc"), "parts/link.inc")
+    ]
     (root / "index.rst").write_text("Title\n=====\n\nOwn words.\n\n" + "\n".join(directives))
     documents, _ = read_all(root)
     assert [block.text for block in parse_document(documents["index.rst"])] == ["Own words.", "Shared words."]
@@ -319,7 +345,9 @@ def test_a_changed_include_changes_the_document(tmp_path: Path) -> None:
 
 
 def test_a_name_too_long_to_be_carried_by_each_chunk_is_named(tmp_path: Path) -> None:
-    archive = write_archive(tmp_path / "x.zip", {f"{'folder/' * 200}a.md": b"# A\n\nText.\n", "b/b.md": b"# B\n\nText.\n"})
+    archive = write_archive(
+        tmp_path / "x.zip", {f"{'folder/' * 200}a.md": b"# A\n\nText.\n", "b/b.md": b"# B\n\nText.\n"}
+    )
     documents, reasons = read_all(archive)
     assert list(documents) == ["b/b.md"]
     assert list(reasons.values()) == ["its name has 1404 characters"]
@@ -327,7 +355,11 @@ def test_a_name_too_long_to_be_carried_by_each_chunk_is_named(tmp_path: Path) ->
 
 def test_a_gzip_file_without_its_end_is_named_and_never_taken_for_whole(tmp_path: Path) -> None:
     text = "".join(f"Sentence {number * 7919} of many.\n" for number in range(5000)).encode()
-    library = b"library (a) {\n" + b"".join(b"cell (C%d) { area : %d; }\n" % (number, number * 7919) for number in range(5000)) + b"}\n"
+    library = (
+        b"library (a) {\n"
+        + b"".join(b"cell (C%d) { area : %d; }\n" % (number, number * 7919) for number in range(5000))
+        + b"}\n"
+    )
     for name, content in (("a.md.gz", text), ("a.lib.gz", library)):
         packed = gzip.compress(content)
         (tmp_path / name).write_bytes(packed[: len(packed) // 2])

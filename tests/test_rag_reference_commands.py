@@ -1,4 +1,6 @@
-"""`chipalign reference` as a user calls it: a card in the terminal, as JSON, near names, and a schema that tclint lints scripts with."""
+"""`chipalign reference` as a user calls it: a card in the terminal, as JSON, near names, and a schema that tclint lints
+scripts with.
+"""
 
 from __future__ import annotations
 

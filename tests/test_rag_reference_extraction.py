@@ -120,8 +120,9 @@ def test_a_command_without_options_and_one_of_a_list_of_commands() -> None:
 
 def test_options_belong_to_the_synopsis_that_has_them_whatever_a_line_above_says() -> None:
     text = (
-        "# Power\n\n```tcl\nset_activity\n    [-duty duty]\n```\n\n```tcl\nanalyze_grid\n    -net net\n    [-corner corner]\n```\n\n"
-        "For `set_activity`:\n\n| Option | Description |\n|---|---|\n| `-net` | Net to analyze. |\n| `-corner` | Corner to use. |\n"
+        "# Power\n\n```tcl\nset_activity\n    [-duty duty]\n```\n\n```tcl\nanalyze_grid\n    -net net\n    [-corner "
+        "corner]\n```\n\nFor `set_activity`:\n\n| Option | Description |\n|---|---|\n| `-net` | Net to analyze. |\n| "
+        "`-corner` | Corner to use. |\n"
     )
     reference = read(text)
     assert reference.options_of("analyze_grid") == {"-net", "-corner"}
@@ -132,7 +133,10 @@ def test_options_belong_to_the_synopsis_that_has_them_whatever_a_line_above_says
 def test_a_table_of_something_else_gives_a_command_no_options() -> None:
     text = f"{ROUTER}\n| Key | Default | Description |\n|---|---|---|\n| `cells` | true | Show cells. |\n"
     assert [item.name for item in command(read(text), "route_clocks").arguments] == ["nets"]
-    tagged = "# A\n\n```tcl\nrun_all [-fast]\n```\n\n| Option | Meaning |\n|---|---|\n| `red` | The colour. |\n| `blue` | Another. |\n"
+    tagged = (
+        "# A\n\n```tcl\nrun_all [-fast]\n```\n\n| Option | Meaning |\n|---|---|\n| `red` | The colour. |\n| `blue` | "
+        "Another. |\n"
+    )
     assert command(read(tagged), "run_all").arguments == ()
 
 
@@ -145,9 +149,9 @@ def test_a_table_whose_header_names_its_command_needs_no_synopsis() -> None:
 
 def test_options_of_a_rst_page_belong_to_the_program_that_its_title_names() -> None:
     text = (
-        'mysim Arguments\n===============\n\nThese may be passed to the "mysim" executable.\n\n'
-        ".. option:: --threads <n>\n\n   Threads to run with. Defaults to 1.\n\n.. option:: -q\n\n.. option:: --quiet\n\n   Print less.\n\n"
-        ".. option:: +define+<name>=<value>\n\n   Set a macro.\n"
+        'mysim Arguments\n===============\n\nThese may be passed to the "mysim" executable.\n\n.. option:: --threads'
+        " <n>\n\n   Threads to run with. Defaults to 1.\n\n.. option:: -q\n\n.. option:: --quiet\n\n   Print "
+        "less.\n\n.. option:: +define+<name>=<value>\n\n   Set a macro.\n"
     )
     card = command(read(text, "mysim.rst"), "mysim")
     assert options_of(card) == {
@@ -230,7 +234,10 @@ def test_a_manual_page_gives_its_command() -> None:
 
 
 def test_items_of_a_list_are_options_of_the_command_above() -> None:
-    text = "# A\n\n```tcl\nplan_power [-net net] [-dry]\n```\n\n- `-net`: Net of the grid.\n- `-dry` - Only look.\n- Not an option: prose.\n"
+    text = (
+        "# A\n\n```tcl\nplan_power [-net net] [-dry]\n```\n\n- `-net`: Net of the grid.\n- `-dry` - Only look.\n- Not "
+        "an option: prose.\n"
+    )
     assert all(option.is_described for option in command(read(text), "plan_power").options)
 
 
@@ -306,8 +313,8 @@ def test_variables_have_default_and_stages() -> None:
 
 def test_a_sentence_that_begins_with_a_command_tells_of_it_unless_it_is_gone() -> None:
     text = (
-        "# Passes\n\nFirst of all (e.g. at the start) it runs. The `opt_expr` pass folds constants (e.g. `1 + 1`). More of it.\n\n"
-        "The `old_pass` command was removed.\n\nUse the `named_here` command to see more.\n"
+        "# Passes\n\nFirst of all (e.g. at the start) it runs. The `opt_expr` pass folds constants (e.g. `1 + 1`). More"
+        " of it.\n\nThe `old_pass` command was removed.\n\nUse the `named_here` command to see more.\n"
     )
     chunks = chunks_of(text)
     [card] = read_reference(chunks).commands
@@ -350,7 +357,10 @@ def test_release_notes_show_a_part_of_a_command() -> None:
 def test_where_examples_use_more_than_documents_say_of_a_command_it_is_shown_in_part(
     call: str, is_partial: bool
 ) -> None:
-    text = f"# Run\n\nThe `run_all` command runs.\n\n```tcl\nrun_all [-fast] [-depth n] net\n```\n\n## Example\n\n```tcl\n{call}\n```\n"
+    text = (
+        "# Run\n\nThe `run_all` command runs.\n\n```tcl\nrun_all [-fast] [-depth n] net\n```\n\n## "
+        f"Example\n\n```tcl\n{call}\n```\n"
+    )
     assert command(read(text), "run_all").is_partial is is_partial
 
 
@@ -402,8 +412,8 @@ def test_brackets_at_the_margin_and_options_in_paragraphs_of_their_own_are_read(
 
 def test_what_an_option_takes_is_kept_when_the_synopsis_comes_later() -> None:
     page = (
-        "mytest - runs tests\n===================\n\n``mytest`` runs.\n\n.. option:: --until <n>\n\n   Repeat so often.\n\n"
-        "Usage\n-----\n\n::\n\n   mytest [--build] <path>\n"
+        "mytest - runs tests\n===================\n\n``mytest`` runs.\n\n.. option:: --until <n>\n\n   Repeat so "
+        "often.\n\nUsage\n-----\n\n::\n\n   mytest [--build] <path>\n"
     )
     assert options_of(command(read(page, "mytest.rst"), "mytest")) == {
         "--until": ("<n>", "", True),
@@ -413,9 +423,9 @@ def test_what_an_option_takes_is_kept_when_the_synopsis_comes_later() -> None:
 
 def test_what_is_no_name_of_a_command_or_message_in_a_manual_page() -> None:
     page = (
-        ".TH DIGEST 1\n.SH NAME\ndigest \\- compute message digests\n.SH DESCRIPTION\nIt prints.\n.SH AUTHOR\nSomebody.\n"
-        ".SH KEYS\n.TP\ni<space>\nshow more\n.TP\nexpr1 < expr2\nless\n.TP\naccess.get(spec, [opts])\ncall it\n"
-        ".SH ENVIRONMENT\n.TP\nDIGEST_HOME <dir>\nwhere it lives\n"
+        ".TH DIGEST 1\n.SH NAME\ndigest \\- compute message digests\n.SH DESCRIPTION\nIt prints.\n.SH "
+        "AUTHOR\nSomebody.\n.SH KEYS\n.TP\ni<space>\nshow more\n.TP\nexpr1 < expr2\nless\n.TP\naccess.get(spec, "
+        "[opts])\ncall it\n.SH ENVIRONMENT\n.TP\nDIGEST_HOME <dir>\nwhere it lives\n"
     )
     reference = read(page, "digest.1")
     assert (reference.commands, reference.messages) == ((), ())
@@ -457,7 +467,10 @@ def test_a_heading_that_was_cut_gives_what_comes_before_the_cut() -> None:
 @pytest.mark.parametrize("tokens", [30, 45, 60])
 def test_a_row_that_was_cut_into_several_passages_is_one(tokens: int) -> None:
     long = " ".join(f"word{number}" for number in range(60))
-    text = f"# Flow\n\n| Variable | Description | Default |\n|---|---|---|\n| HOLD_MARGIN | {long} | 7 |\n| NEXT_ONE | Sets it. | 8 |\n"
+    text = (
+        f"# Flow\n\n| Variable | Description | Default |\n|---|---|---|\n| HOLD_MARGIN | {long} | 7 |\n| NEXT_ONE | "
+        "Sets it. | 8 |\n"
+    )
     chunks = chunks_of(text, tokens=tokens)
     assert len(chunks) > 1
     reference = read_reference(chunks)
@@ -467,8 +480,9 @@ def test_a_row_that_was_cut_into_several_passages_is_one(tokens: int) -> None:
 
 def test_options_of_the_section_beside_the_synopsis_are_its_own() -> None:
     text = (
-        "# Swap\n\n## Modules\n\n### Requirements\n\nThe `swap_all` command swaps.\n\n```tcl\nswap_all\n    [-target area]\n    [-count n]\n```\n\n"
-        "### Options\n\n| Option | Description |\n|---|---|\n| `[-target]`, `[-count]` | What and how often. |\n"
+        "# Swap\n\n## Modules\n\n### Requirements\n\nThe `swap_all` command swaps.\n\n```tcl\nswap_all\n    [-target "
+        "area]\n    [-count n]\n```\n\n### Options\n\n| Option | Description |\n|---|---|\n| `[-target]`, `[-count]` | "
+        "What and how often. |\n"
     )
     assert all(option.is_described for option in command(read(text, tokens=30), "swap_all").options)
 
@@ -506,7 +520,10 @@ def test_messages_are_found_by_their_number(line: str, number: str, text: str) -
         "# C\n\n```cpp\nmake_net(\n    name)\n```\n",
         "# Code\n\n```\nplace_cell -cell AND2_X1 -origin {10 20}\n```\n",
         "# Numbers\n\nThe SKY-130 process is ISO-26262 ready (RFC-2119).\n",
-        "# Table\n\n| Command | Purpose |\n|---|---|\n| the router | Routes the nets. |\n| Run it | Starts the tool. |\n",
+        (
+            "# Table\n\n| Command | Purpose |\n|---|---|\n| the router | Routes the nets. |\n| Run it | Starts the "
+            "tool. |\n"
+        ),
         "# Tree\n\n```\nsrc\n    lib\n    bin\n```\n",
         "# Try\n\n```tcl\ntry {\n    new_command -option value\n}\n```\n",
     ],

@@ -1,4 +1,6 @@
-"""rag.reference on odd and hostile text: synopses, tables, usage texts and messages that are none, and text that is built to take long."""
+"""rag.reference on odd and hostile text: synopses, tables, usage texts and messages that are none, and text that is
+built to take long.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +19,45 @@ from rag.reference.tables import read_default, read_table
 from rag.reference.usages import read_items, read_usage
 from tests.counting import count_calls
 
-SIGNS = st.sampled_from([
-    "|", "\n", " ", "    ", "[", "]", "[-", "<", ">", "(", ")", "{", "}", "`", "```\n", "\n\n", "# ", "## ", "- ", "-a", "--", "+x+", "...",
-    "usage: ", "| Option | Description |\n| --- | --- |\n", "route_all", "default ", "[ERROR GRT-0118] ", "For `x`:\n\n", "\\", "#",
-    "%Warning-A: ", "é", "\t", "or\n",
-])  # fmt: skip
+SIGNS = st.sampled_from(
+    [
+        "|",
+        "\n",
+        " ",
+        "    ",
+        "[",
+        "]",
+        "[-",
+        "<",
+        ">",
+        "(",
+        ")",
+        "{",
+        "}",
+        "`",
+        "```\n",
+        "\n\n",
+        "# ",
+        "## ",
+        "- ",
+        "-a",
+        "--",
+        "+x+",
+        "...",
+        "usage: ",
+        "| Option | Description |\n| --- | --- |\n",
+        "route_all",
+        "default ",
+        "[ERROR GRT-0118] ",
+        "For `x`:\n\n",
+        "\\",
+        "#",
+        "%Warning-A: ",
+        "é",
+        "\t",
+        "or\n",
+    ]
+)
 
 
 def read(text: str, heading_path: tuple[str, ...] = ()) -> Reference:
@@ -75,7 +111,10 @@ def test_the_time_grows_with_the_text_and_no_faster(piece: str) -> None:
 @pytest.mark.parametrize(
     "passage",
     [
-        "The `run_{0}` command runs.\n\n```tcl\nrun_{0} [-a{0} x]\n```\n\n| Option | Description |\n|---|---|\n| `-a{0}` | Sets. |",
+        (
+            "The `run_{0}` command runs.\n\n```tcl\nrun_{0} [-a{0} x]\n```\n\n| Option | Description |\n|---|---|\n| "
+            "`-a{0}` | Sets. |"
+        ),
         "```tcl\nrun_all [-a{0} x]\n```\n\n| Option | Description |\n|---|---|\n| `-a{0}` | Sets. |",
         "```tcl\nrun_all [-a]\n```\n\n```tcl\nrun_all -a{0} x\n```",
         "| Variable | Description | Default |\n|---|---|---|\nword word {0}",
@@ -138,9 +177,20 @@ def test_only_what_is_outside_of_brackets_and_without_alternative_is_required() 
 
 @pytest.mark.parametrize(
     "text",
-    ["place_all -origin \"200 200\"", "read_verilog foo.v", "place_all [get_cells u1]", "while [ -f x ]", "set x [-a]", "place_all -density 0.6",
-     "report_all\nreport_one", "place_all $nets", "place_all -net the net of this", "place_all -a \\\n    -b 3", ""],
-)  # fmt: skip
+    [
+        'place_all -origin "200 200"',
+        "read_verilog foo.v",
+        "place_all [get_cells u1]",
+        "while [ -f x ]",
+        "set x [-a]",
+        "place_all -density 0.6",
+        "report_all\nreport_one",
+        "place_all $nets",
+        "place_all -net the net of this",
+        "place_all -a \\\n    -b 3",
+        "",
+    ],
+)
 def test_an_example_is_no_synopsis(text: str) -> None:
     assert read_synopses(text.split("\n")) == []
 

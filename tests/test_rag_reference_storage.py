@@ -1,4 +1,6 @@
-"""The reference in an index: written by a build, kept right by the next, read again where a file is old, and believed in nothing."""
+"""The reference in an index: written by a build, kept right by the next, read again where a file is old, and believed
+in nothing.
+"""
 
 from __future__ import annotations
 

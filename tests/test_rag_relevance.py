@@ -15,7 +15,9 @@ EVIDENCE = st.builds(Evidence, SHARES, SHARES, SHARES, SHARES, SHARES, st.intege
 
 
 @pytest.mark.parametrize(("by_token", "coefficients"), [(True, BY_TOKEN), (False, BY_COSINE)])
-def test_relevance_is_the_logistic_function_of_the_weighted_evidence(by_token: bool, coefficients: tuple[float, ...]) -> None:
+def test_relevance_is_the_logistic_function_of_the_weighted_evidence(
+    by_token: bool, coefficients: tuple[float, ...]
+) -> None:
     evidence = Evidence(0.6, 0.7, 0.1, 1.0, 1.0, 4)
     one, similarity, coverage, unknown, name, tool, terms = coefficients
     logit = one + 0.6 * similarity + 0.7 * coverage + 0.1 * unknown + name + tool + math.log(5) * terms
@@ -23,8 +25,12 @@ def test_relevance_is_the_logistic_function_of_the_weighted_evidence(by_token: b
 
 
 @given(EVIDENCE, st.booleans(), st.floats(0.01, 0.5))
-def test_more_similarity_and_coverage_speak_for_an_answer_and_what_is_unknown_against_it(evidence: Evidence, by_token: bool, more: float) -> None:
-    def judge(similarity: float = 0, coverage: float = 0, unknown: float = 0, name: float = 0, tool: float = 0) -> float:
+def test_more_similarity_and_coverage_speak_for_an_answer_and_what_is_unknown_against_it(
+    evidence: Evidence, by_token: bool, more: float
+) -> None:
+    def judge(
+        similarity: float = 0, coverage: float = 0, unknown: float = 0, name: float = 0, tool: float = 0
+    ) -> float:
         changed = Evidence(
             evidence.similarity + similarity,
             evidence.coverage + coverage,
@@ -70,7 +76,8 @@ def test_questions_that_can_be_told_apart_leave_coefficients_finite() -> None:
 
 
 def test_a_question_is_judged_by_coefficients_that_did_not_see_it() -> None:
-    # Answers that are drawn without any look at the features: what was seen is fitted better than chance, what was not seen is not.
+    # Answers that are drawn without any look at the features: what was seen is fitted better than chance, what was not
+    # seen is not.
     random = np.random.default_rng(1)
     features = np.column_stack([np.ones(60), random.normal(size=(60, 20))])
     answerable = (random.random(60) < 0.5).astype(np.float64)

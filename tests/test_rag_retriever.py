@@ -25,12 +25,23 @@ from tests.tiny_embedder import TinyEmbedder
 
 SETTINGS = RagSettings(home=Path("unused"))
 TEXTS = {
-    "Antenna repair": "Antenna violations are fixed by `repair_antennas`, which inserts diode cells at the gates of violating nets.",
-    "Hold fixing": "Hold violations are repaired with `repair_timing -hold`, which inserts delay buffers after clock tree synthesis.",
+    "Antenna repair": (
+        "Antenna violations are fixed by `repair_antennas`, which inserts diode cells at the gates of violating nets."
+    ),
+    "Hold fixing": (
+        "Hold violations are repaired with `repair_timing -hold`, which inserts delay buffers after clock tree "
+        "synthesis."
+    ),
     "Power grid": "`pdngen` makes the power grid: straps and vias between the metal layers keep the IR drop small.",
-    "Wire parasitics": "`set_wire_rc -layer M3` sets the resistance and capacitance that estimates use; see `-xyzzy_mode` too.",
-    "Reset synchronizer": "A reset synchronizer asserts at once and releases on the clock edge, through two flip-flops in series.",
-    "Scan chains": "Scan insertion replaces flip-flops by scan flip-flops and stitches them into chains for test patterns.",
+    "Wire parasitics": (
+        "`set_wire_rc -layer M3` sets the resistance and capacitance that estimates use; see `-xyzzy_mode` too."
+    ),
+    "Reset synchronizer": (
+        "A reset synchronizer asserts at once and releases on the clock edge, through two flip-flops in series."
+    ),
+    "Scan chains": (
+        "Scan insertion replaces flip-flops by scan flip-flops and stitches them into chains for test patterns."
+    ),
 }
 
 
@@ -38,7 +49,14 @@ TEXTS = {
 def index_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("index")
     documents = [
-        Document("notes", f"{title.lower().replace(' ', '-')}.md", title, f"# {title}\n\n{text}\n", f"https://example.org/{number}", "ISC")
+        Document(
+            "notes",
+            f"{title.lower().replace(' ', '-')}.md",
+            title,
+            f"# {title}\n\n{text}\n",
+            f"https://example.org/{number}",
+            "ISC",
+        )
         for number, (title, text) in enumerate(TEXTS.items())
     ]
     build_index(documents, folder, SETTINGS, Embedder.find(SETTINGS.embedder))
@@ -92,10 +110,14 @@ def test_a_question_is_answered_from_a_relevance_on(index_dir: Path, retriever: 
 
 
 def test_a_name_that_no_passage_holds_speaks_against_an_answer(retriever: Retriever) -> None:
-    known, unknown = (retriever.evidence(f"set_wire_rc -layer M3 {name}", by_token=True) for name in ("-xyzzy_mode", "-other_mode"))
+    known, unknown = (
+        retriever.evidence(f"set_wire_rc -layer M3 {name}", by_token=True) for name in ("-xyzzy_mode", "-other_mode")
+    )
     assert known.unknown_name == 0
     assert unknown.unknown_name == pytest.approx(weigh_unknown(6))
-    assert retriever.relevance("set_wire_rc -layer M3 -xyzzy_mode") > retriever.relevance("set_wire_rc -layer M3 -other_mode")
+    assert retriever.relevance("set_wire_rc -layer M3 -xyzzy_mode") > retriever.relevance(
+        "set_wire_rc -layer M3 -other_mode"
+    )
 
 
 def test_evidence_is_the_best_similarity_and_how_much_of_the_question_is_known(retriever: Retriever) -> None:
@@ -130,16 +152,25 @@ GLOSSARY = """# Words
 
 
 def test_a_glossary_is_read_from_tables_headed_abbreviation_and_expansion() -> None:
-    assert read_glossary([GLOSSARY, "no table"]) == {"wns": "Worst negative slack", "mpw": "Minimum pulse width", "at": "Arrival time"}
+    assert read_glossary([GLOSSARY, "no table"]) == {
+        "wns": "Worst negative slack",
+        "mpw": "Minimum pulse width",
+        "at": "Arrival time",
+    }
 
 
 def test_abbreviations_are_read_with_their_expansion() -> None:
     glossary = read_glossary([GLOSSARY])
     assert expand_abbreviations("What is wns?", glossary) == "What is wns (Worst negative slack)?"
-    assert expand_abbreviations("look at AT and set_wns -wns wns_all", glossary) == "look at AT (Arrival time) and set_wns -wns wns_all"
+    assert (
+        expand_abbreviations("look at AT and set_wns -wns wns_all", glossary)
+        == "look at AT (Arrival time) and set_wns -wns wns_all"
+    )
 
 
-@pytest.mark.parametrize("query", ["hold violations \ud83d", "\udcff hold violations", "hello, hold violations \u2192 \U0001f600!"])
+@pytest.mark.parametrize(
+    "query", ["hold violations \ud83d", "\udcff hold violations", "hello, hold violations \u2192 \U0001f600!"]
+)
 def test_half_characters_and_signs_do_not_disturb_a_question(retriever: Retriever, query: str) -> None:
     assert retriever.search(query)[0].chunk.title == "Hold fixing"
 
@@ -156,7 +187,9 @@ def test_a_cleaned_question_has_words_or_is_told(query: str) -> None:
 
 def test_distant_passages_are_dropped_from_the_hits(index_dir: Path) -> None:
     strict = Retriever.open(index_dir, replace(SETTINGS, min_hit_score=0.5))
-    assert [hit.chunk.title for hit in strict.search("How are antenna violations fixed with diodes?", 6)] == ["Antenna repair"]
+    assert [hit.chunk.title for hit in strict.search("How are antenna violations fixed with diodes?", 6)] == [
+        "Antenna repair"
+    ]
 
 
 @pytest.mark.parametrize("query", ["", "  ", "?!", "\n", "\ud83d", "\U0001f600"])
@@ -204,14 +237,19 @@ def test_langchain_gets_nothing_where_nothing_is_relevant(retriever: Retriever) 
     assert ChipRetriever(retriever=retriever).invoke("What is the capital of Peru?") == []
 
 
-@pytest.mark.parametrize("query", ["How do I fix antenna violations?", "delay buffers for hold", "straps of the power grid", "scan flip-flops"])
+@pytest.mark.parametrize(
+    "query",
+    ["How do I fix antenna violations?", "delay buffers for hold", "straps of the power grid", "scan flip-flops"],
+)
 def test_ranking_is_the_fusion_of_two_independent_calculations(retriever: Retriever, query: str) -> None:
     """Cosines by a matrix product, tokens compared one by one, without FAISS, signs in bits or our fusion."""
     embedder = Embedder.find(SETTINGS.embedder)
     texts = {f"{title}\n{text}": title for title, text in TEXTS.items()}
     cosines = dict(zip(texts.values(), embedder.embed(list(texts)) @ embedder.embed([query])[0], strict=True))
     [question] = embedder.embed_tokens([query])
-    passages = {title: passage for passage in embedder.embed_tokens(list(texts)) for title in [[*texts.values()][passage.row]]}
+    passages = {
+        title: passage for passage in embedder.embed_tokens(list(texts)) for title in [[*texts.values()][passage.row]]
+    }
     holding = {token: sum(token in passage.token_ids for passage in passages.values()) for token in question.token_ids}
     weights = [math.log1p((6 - holding[token] + 0.5) / (holding[token] + 0.5)) for token in question.token_ids]
     late = {}
@@ -219,16 +257,22 @@ def test_ranking_is_the_fusion_of_two_independent_calculations(retriever: Retrie
         signs = np.where(passage.token_vectors >= 0, 1, -1) / math.sqrt(question.vector.size) / math.sqrt(2 / math.pi)
         best = [max(float(token @ sign) for sign in signs) for token in question.token_vectors]
         late[title] = sum(map(math.prod, zip(weights, best, strict=True))) / sum(weights)
-    bm25 = {chunk.title: float(score) for chunk, score in zip(retriever._index.chunks, retriever._index.bm25.scores(query), strict=True)}
+    bm25 = {
+        chunk.title: float(score)
+        for chunk, score in zip(retriever._index.chunks, retriever._index.bm25.scores(query), strict=True)
+    }
     hits = list(retriever.rank(query))
     assert {hit.chunk.title for hit in hits} == set(TEXTS)
     by_token = {hit.chunk.title: hit.late_score or 0.0 for hit in hits}
-    assert by_token == pytest.approx(late, abs=1e-3 if multiplies_eight_bits() else 1e-4)  # of numbers rounded to 8 bits
+    # Of numbers rounded to 8 bits
+    assert by_token == pytest.approx(late, abs=1e-3 if multiplies_eight_bits() else 1e-4)
     for hit in hits:
         title = hit.chunk.title
         assert hit.dense_score == pytest.approx(cosines[title], abs=1e-4)
         parts = [(0.2, cosines), (1.0, by_token), (0.5, bm25)]
-        assert hit.score == pytest.approx(sum(weight * part[title] / max(part.values()) for weight, part in parts) / 1.7, abs=1e-4)
+        assert hit.score == pytest.approx(
+            sum(weight * part[title] / max(part.values()) for weight, part in parts) / 1.7, abs=1e-4
+        )
 
 
 COMPOUND = "Repair the antenna violations of my nets, then stitch scan flip-flops into chains"
@@ -236,7 +280,9 @@ COMPOUND = "Repair the antenna violations of my nets, then stitch scan flip-flop
 
 def test_a_compound_question_is_scored_as_a_whole_and_by_the_clause_that_a_passage_fits_best(index_dir: Path) -> None:
     alone = Retriever.open(index_dir, replace(SETTINGS, clause_share=0.0))
-    whole, *clauses = ({hit.chunk.title: hit.score for hit in alone.rank(text)} for text in (COMPOUND, *split_clauses(COMPOUND)))
+    whole, *clauses = (
+        {hit.chunk.title: hit.score for hit in alone.rank(text)} for text in (COMPOUND, *split_clauses(COMPOUND))
+    )
     assert len(clauses) == 2
     for share in (0.25, 1.0):
         hits = list(Retriever.open(index_dir, replace(SETTINGS, clause_share=share)).rank(COMPOUND))
@@ -246,9 +292,13 @@ def test_a_compound_question_is_scored_as_a_whole_and_by_the_clause_that_a_passa
             assert hit.score == pytest.approx((1 - share) * whole[hit.chunk.title] + share * best, abs=1e-3)
 
 
-def test_both_answers_of_a_compound_question_come_first_and_its_relevance_is_that_of_the_whole(index_dir: Path, retriever: Retriever) -> None:
+def test_both_answers_of_a_compound_question_come_first_and_its_relevance_is_that_of_the_whole(
+    index_dir: Path, retriever: Retriever
+) -> None:
     assert {hit.chunk.title for hit in retriever.search(COMPOUND, 2)} == {"Antenna repair", "Scan chains"}
-    assert retriever.relevance(COMPOUND) == Retriever.open(index_dir, replace(SETTINGS, clause_share=0.0)).relevance(COMPOUND)
+    assert retriever.relevance(COMPOUND) == Retriever.open(index_dir, replace(SETTINGS, clause_share=0.0)).relevance(
+        COMPOUND
+    )
 
 
 @pytest.fixture(scope="module")
@@ -257,7 +307,8 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Retriever:
     folder = tmp_path_factory.mktemp("tools")
     texts = {"router@1.0": "Antenna repair", "router@2.0": "Antenna repair", "timer": "Hold fixing"}
     documents = [
-        Document(name, "a.md", title, f"# {title}\n\n{TEXTS[title]}\n", None, "ISC", version=name.partition("@")[2]) for name, title in texts.items()
+        Document(name, "a.md", title, f"# {title}\n\n{TEXTS[title]}\n", None, "ISC", version=name.partition("@")[2])
+        for name, title in texts.items()
     ]
     build_index(documents, folder, SETTINGS, Embedder.find(SETTINGS.embedder))
     return Retriever.open(folder, SETTINGS)
@@ -286,7 +337,9 @@ def test_a_selection_counts_its_own_chunks_and_finds_any_by_id(tools: Retriever)
 
 def test_comparing_what_was_found_embeds_nothing_again(tmp_path: Path) -> None:
     embedder = TinyEmbedder()
-    documents = [Document("notes", f"{title}.md", title, f"# {title}\n\n{text}\n", None, "ISC") for title, text in TEXTS.items()]
+    documents = [
+        Document("notes", f"{title}.md", title, f"# {title}\n\n{text}\n", None, "ISC") for title, text in TEXTS.items()
+    ]
     build_index(documents, tmp_path / "index", SETTINGS, embedder)
     retriever = Retriever(open_index(tmp_path / "index"), embedder, SETTINGS)
 
@@ -301,7 +354,9 @@ def test_comparing_what_was_found_embeds_nothing_again(tmp_path: Path) -> None:
 def test_each_token_of_a_passage_stands_where_it_is_said_to(tmp_path: Path) -> None:
     embedder = TinyEmbedder()
     text = TEXTS["Power grid"]
-    build_index([Document("notes", "a.md", "Grid", f"# Grid\n\n{text}\n", None, "ISC")], tmp_path / "index", SETTINGS, embedder)
+    build_index(
+        [Document("notes", "a.md", "Grid", f"# Grid\n\n{text}\n", None, "ISC")], tmp_path / "index", SETTINGS, embedder
+    )
     retriever = Retriever(open_index(tmp_path / "index"), embedder, SETTINGS)
 
     hits = list(retriever.rank("What makes the power grid?"))
@@ -326,7 +381,9 @@ def test_the_default_embedder_knows_where_its_tokens_stand(retriever: Retriever)
         ("antenna violations at u_core/u_alu/q_reg[3]", "antenna violations at"),
     ],
 )
-def test_names_of_the_readers_own_design_are_not_missed_in_the_documents(retriever: Retriever, question: str, same: str) -> None:
+def test_names_of_the_readers_own_design_are_not_missed_in_the_documents(
+    retriever: Retriever, question: str, same: str
+) -> None:
     evidence, expected = (retriever.evidence(text, by_token=False) for text in (question, same))
     assert (evidence.coverage, evidence.unknown_name) == (expected.coverage, 0.0)
     assert retriever.evidence("antenna violations and -xyzzy_mode", by_token=False).unknown_name == 0.0

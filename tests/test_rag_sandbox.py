@@ -1,4 +1,6 @@
-"""rag.sandbox: a real child process that parses, is ended by files that take too long, too much or crash, and starts again."""
+"""rag.sandbox: a real child process that parses, is ended by files that take too long, too much or crash, and starts
+again.
+"""
 
 import os
 import signal
@@ -22,7 +24,11 @@ from rag.sandbox import Sandbox
 ROOT = Path(__file__).parent.parent
 MEMORY = 2 * 2**30
 # Each line doubles the text that the last one expands to.
-EXPONENTIAL = "`define A0 x\n" + "".join(f"`define A{number} `A{number - 1} `A{number - 1}\n" for number in range(1, 60)) + "`A59\n"
+EXPONENTIAL = (
+    "`define A0 x\n"
+    + "".join(f"`define A{number} `A{number - 1} `A{number - 1}\n" for number in range(1, 60))
+    + "`A59\n"
+)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +48,9 @@ def pdf(text: str) -> bytes:
 def test_it_parses_as_the_parser_does(sandbox: Sandbox) -> None:
     text = "# Routes.\nproc route {} {\n  puts \u00fc\n}\n"
     assert sandbox.read("a.tcl", text.encode())[1] == parse("a.tcl", text)
-    assert sandbox.read("a.pdf", pdf("One sentence."))[1] == Parsed("a", (Block("prose", "One sentence.", ("Page 1",), 1),))
+    assert sandbox.read("a.pdf", pdf("One sentence."))[1] == Parsed(
+        "a", (Block("prose", "One sentence.", ("Page 1",), 1),)
+    )
 
 
 def test_a_reason_comes_back_as_it_was_given(sandbox: Sandbox) -> None:
@@ -111,7 +119,11 @@ def test_what_a_file_includes_is_asked_for_and_put_in_its_place(sandbox: Sandbox
         asked.append(name)
         return "Shared words.\n" if name == "docs/shared.inc" else None
 
-    text, parsed = sandbox.read("docs/a.rst", b"Title\n=====\n\n" + b".. include:: shared.inc\n.. include:: /etc/passwd\n" * 3, included=included)
+    text, parsed = sandbox.read(
+        "docs/a.rst",
+        b"Title\n=====\n\n" + b".. include:: shared.inc\n.. include:: /etc/passwd\n" * 3,
+        included=included,
+    )
     assert text.count("Shared words.") == 3
     assert parsed.blocks[0].text == "Shared words."
     assert set(asked) == {"docs/shared.inc", "docs/etc/passwd", "etc/passwd"}
@@ -153,7 +165,10 @@ HOSTILE = {
     "comments.lib": b"library(a) {" + b"/* " * 50_000,
     "words.lef": b"VERSION 5.8 ;\n" + b"LAYER a\n" * 200_000,
     "header.pdf": b"%PDF-1.7\n" + b"<<" * 100_000,
-    "loop.pdf": b"%PDF-1.4\n1 0 obj\n<< /Type /Catalog /Pages 1 0 R /Kids [1 0 R] /Count 1 >>\nendobj\ntrailer << /Root 1 0 R >>\n%%EOF",
+    "loop.pdf": (
+        b"%PDF-1.4\n1 0 obj\n<< /Type /Catalog /Pages 1 0 R /Kids [1 0 R] /Count 1 >>\nendobj\ntrailer << /Root 1 0 R"
+        b" >>\n%%EOF"
+    ),
     "empty.docx": b"PK\x05\x06" + b"\0" * 18,
 }
 

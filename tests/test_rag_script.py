@@ -83,10 +83,20 @@ def test_tcl_procedures_stand_under_their_names_with_their_comments() -> None:
         (
             "code",
             ("proc ::flow::route",),
-            '```tcl\nproc ::flow::route {args} {\n  # "{}" and \\}\n  if {$args ne ""} {\n    global_route\n  }\n}\n```',
+            (
+                '```tcl\nproc ::flow::route {args} {\n  # "{}" and \\}\n  if {$args ne ""} {\n    global_route\n '
+                " }\n}\n```"
+            ),
         ),
         ("code", ("proc one",), "```tcl\nproc one {} {return 1}\n```"),
-        ("code", (), "```tcl\nnamespace eval flow {\n  proc\n    # not a procedure\n}\ncreate_clock -period 10 [get_ports clk]\n```"),
+        (
+            "code",
+            (),
+            (
+                "```tcl\nnamespace eval flow {\n  proc\n    # not a procedure\n}\ncreate_clock -period 10 [get_ports "
+                "clk]\n```"
+            ),
+        ),
     ]
 
 
@@ -101,7 +111,9 @@ def test_shell_functions_of_both_forms() -> None:
 
 
 def test_a_procedure_that_is_never_closed_is_plain_code() -> None:
-    assert shape(parse_script("proc broken {} {\n  puts x\n", "tcl").blocks) == [("code", (), "```tcl\nproc broken {} {\n  puts x\n```")]
+    assert shape(parse_script("proc broken {} {\n  puts x\n", "tcl").blocks) == [
+        ("code", (), "```tcl\nproc broken {} {\n  puts x\n```")
+    ]
 
 
 def test_a_body_on_the_next_line_and_arguments_alone_on_the_first() -> None:
@@ -116,7 +128,9 @@ def test_long_code_is_cut_at_blank_lines_into_pieces() -> None:
     pieces = code_pieces(lines, "tcl")
     assert len(pieces) > 5
     assert all(block.text.count("\n") <= PIECE_LINES + 2 for block in pieces)
-    assert [line for block in pieces for line in block.text.split("\n")[1:-1] if line] == [line for line in lines if line]
+    assert [line for block in pieces for line in block.text.split("\n")[1:-1] if line] == [
+        line for line in lines if line
+    ]
 
 
 @pytest.mark.parametrize(
@@ -144,17 +158,31 @@ def test_python_functions_and_classes_with_their_docstrings() -> None:
         ("prose", (), "Reports slack."),
         ("code", (), "```python\nimport sys\n\nLIMIT = 0.0\n```"),
         ("prose", ("def worst",), "The worst slack, in ns."),
-        ("code", ("def worst",), "```python\n@cached\ndef worst(paths: list[float]) -> float:\n    return min(paths)\n```"),
+        (
+            "code",
+            ("def worst",),
+            "```python\n@cached\ndef worst(paths: list[float]) -> float:\n    return min(paths)\n```",
+        ),
         ("prose", ("class Report",), "One report."),
         ("code", ("class Report",), "```python\nclass Report:\n```"),
         ("code", ("class Report",), '```python\ntitle = "x"\n```'),
-        ("code", ("class Report", "def write"), "```python\ndef write(self) -> None:\n    # writes\n    print(self.title)\n```"),
+        (
+            "code",
+            ("class Report", "def write"),
+            "```python\ndef write(self) -> None:\n    # writes\n    print(self.title)\n```",
+        ),
         ("code", (), '```python\nif __name__ == "__main__":\n    sys.exit(0)\n```'),
     ]
 
 
 @pytest.mark.parametrize(
-    "text", ["def broken(:\n    pass\n", "x = " + "(" * 5000, "\tif x:\n  y\n", "a" + "\n".join(" " * n + "if x:" for n in range(200))]
+    "text",
+    [
+        "def broken(:\n    pass\n",
+        "x = " + "(" * 5000,
+        "\tif x:\n  y\n",
+        "a" + "\n".join(" " * n + "if x:" for n in range(200)),
+    ],
 )
 def test_python_with_errors_is_plain_code(text: str) -> None:
     blocks = parse_python(text).blocks

@@ -19,7 +19,9 @@ def test_a_name_means_its_collection_and_every_version_of_it() -> None:
 
 
 def test_all_unknown_names_are_told_with_the_known_ones() -> None:
-    with pytest.raises(CollectionUnknown, match=r"no collection 'vivado', 'openroad@9'; it holds handbook, openroad, openroad-flow, "):
+    with pytest.raises(
+        CollectionUnknown, match=r"no collection 'vivado', 'openroad@9'; it holds handbook, openroad, openroad-flow, "
+    ):
         select_collections(["vivado", "handbook", "openroad@9"], KNOWN)
 
 
@@ -34,7 +36,9 @@ def test_the_mask_is_true_for_the_rows_of_the_names() -> None:
     query=st.lists(st.sampled_from(WORDS), min_size=1, max_size=3).map(" ".join),
     data=st.data(),
 )
-def test_selected_bm25_is_the_whole_one_without_the_other_rows(texts: list[str], query: str, data: st.DataObject) -> None:
+def test_selected_bm25_is_the_whole_one_without_the_other_rows(
+    texts: list[str], query: str, data: st.DataObject
+) -> None:
     mask = np.array(data.draw(st.lists(st.booleans(), min_size=len(texts), max_size=len(texts))))
     whole = Bm25Index.build(texts)
     selected = whole.within(mask)

@@ -1,4 +1,6 @@
-"""rag.served_embedder: the real MiniLM behind a real socket gives the vectors and finds the passages that it gives and finds here."""
+"""rag.served_embedder: the real MiniLM behind a real socket gives the vectors and finds the passages that it gives and
+finds here.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +81,9 @@ def test_an_index_of_served_vectors_is_built_opened_and_searched(server: FakeOpe
     assert build_index(DOCUMENTS, tmp_path, settings, open_embedder(settings)).up_to_date
 
 
-def test_an_index_opens_with_another_server_of_the_same_model_and_not_with_another_model(server: FakeOpenAI, tmp_path: Path) -> None:
+def test_an_index_opens_with_another_server_of_the_same_model_and_not_with_another_model(
+    server: FakeOpenAI, tmp_path: Path
+) -> None:
     build_index(DOCUMENTS, tmp_path, settings_of(server), open_embedder(settings_of(server)))
 
     class Noisy:
@@ -125,7 +129,11 @@ def test_a_failure_amid_many_batches_is_told_once_and_stops_the_rest(monkeypatch
 
     def answer(path: str, body: dict[str, Any]) -> tuple[int, Any]:
         """Refuses one text."""
-        return (400, {"error": {"message": "forbidden word"}}) if "bad" in body["input"] else (200, embeddings_answer(embedder.embed(body["input"])))
+        return (
+            (400, {"error": {"message": "forbidden word"}})
+            if "bad" in body["input"]
+            else (200, embeddings_answer(embedder.embed(body["input"])))
+        )
 
     with FakeOpenAI(answer, models=[{"id": "tiny"}]) as server:
         served = tiny(server, batch_size=1, in_flight=2)
@@ -159,7 +167,9 @@ def test_tokens_are_counted_with_the_named_tokenizer_or_estimated(minilm: Embedd
     assert minilm.count_tokens(text) * 0.75 <= TokenCounter.find("").count(text) <= minilm.count_tokens(text) * 1.75
 
 
-@pytest.mark.parametrize(("text", "tokens"), [("", 0), ("hold", 1), ("synchronizer", 3), ("-layer M3", 4), ("保持时间", 4), ("a_b", 3)])
+@pytest.mark.parametrize(
+    ("text", "tokens"), [("", 0), ("hold", 1), ("synchronizer", 3), ("-layer M3", 4), ("保持时间", 4), ("a_b", 3)]
+)
 def test_the_estimate_counts_four_letters_a_piece_and_signs_one_by_one(text: str, tokens: int) -> None:
     assert TokenCounter().count(text) == tokens
     assert TokenCounter().cut(text, max(tokens, 1)) == text

@@ -13,7 +13,15 @@ from rag.settings import RagSettings
 
 @pytest.mark.parametrize(
     ("host", "is_this"),
-    [("127.0.0.1", True), ("127.3.2.1", True), ("::1", True), ("localhost", True), ("gpu", False), ("10.0.0.7", False), ("", False)],
+    [
+        ("127.0.0.1", True),
+        ("127.3.2.1", True),
+        ("::1", True),
+        ("localhost", True),
+        ("gpu", False),
+        ("10.0.0.7", False),
+        ("", False),
+    ],
 )
 def test_only_this_machine_is_loopback(host: str, is_this: bool) -> None:
     assert is_loopback(host) is is_this

@@ -12,17 +12,24 @@ from rag.settings import RagSettings
 def test_empty_environment_gives_the_defaults() -> None:
     settings = RagSettings.from_env({})
     assert settings == RagSettings()
-    assert (settings.embedder, settings.chunk_tokens, settings.late_weight, settings.mirror) == ("adapter:minilm-l6-eda", 220, 1.0, None)
+    assert (settings.embedder, settings.chunk_tokens, settings.late_weight, settings.mirror) == (
+        "adapter:minilm-l6-eda",
+        220,
+        1.0,
+        None,
+    )
 
 
 def test_values_take_the_types_of_their_fields() -> None:
-    settings = RagSettings.from_env({
-        "CHIPALIGN_HOME": "some/home",
-        "CHIPALIGN_MIRROR": "some/mirror",
-        "CHIPALIGN_EMBEDDER": "a/folder",
-        "CHIPALIGN_CHUNK_TOKENS": " 180 ",
-        "CHIPALIGN_MIN_RELEVANCE": "0.7",
-    })  # fmt: skip
+    settings = RagSettings.from_env(
+        {
+            "CHIPALIGN_HOME": "some/home",
+            "CHIPALIGN_MIRROR": "some/mirror",
+            "CHIPALIGN_EMBEDDER": "a/folder",
+            "CHIPALIGN_CHUNK_TOKENS": " 180 ",
+            "CHIPALIGN_MIN_RELEVANCE": "0.7",
+        }
+    )
     assert (settings.home, settings.mirror) == (Path("some/home"), Path("some/mirror"))
     assert (settings.embedder, settings.chunk_tokens, settings.min_relevance) == ("a/folder", 180, 0.7)
 
@@ -33,7 +40,9 @@ def test_an_empty_variable_counts_as_unset() -> None:
 
 def test_all_bad_values_are_named_at_once_with_their_ranges() -> None:
     with pytest.raises(SettingsError) as caught:
-        RagSettings.from_env({"CHIPALIGN_CHUNK_TOKENS": "many", "CHIPALIGN_CANDIDATES": "0", "CHIPALIGN_MIN_HIT_SCORE": "nan"})
+        RagSettings.from_env(
+            {"CHIPALIGN_CHUNK_TOKENS": "many", "CHIPALIGN_CANDIDATES": "0", "CHIPALIGN_MIN_HIT_SCORE": "nan"}
+        )
     message = str(caught.value)
     assert "CHIPALIGN_CHUNK_TOKENS='many' is not a whole number between 40 and 4096" in message
     assert "CHIPALIGN_CANDIDATES=0 is outside the allowed range 1 to 1000" in message

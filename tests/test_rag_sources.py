@@ -32,9 +32,16 @@ def manuals(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     ("prefix", "collection", "version"),
-    [("", "manuals", ""), ("tool=", "tool", ""), ("tool@2.0=", "tool@2.0", "2.0"), ("or-flow@v3.1-rc+1=", "or-flow@v3.1-rc+1", "v3.1-rc+1")],
+    [
+        ("", "manuals", ""),
+        ("tool=", "tool", ""),
+        ("tool@2.0=", "tool@2.0", "2.0"),
+        ("or-flow@v3.1-rc+1=", "or-flow@v3.1-rc+1", "v3.1-rc+1"),
+    ],
 )
-def test_a_source_may_carry_a_name_and_a_version(manuals: Path, settings: RagSettings, prefix: str, collection: str, version: str) -> None:
+def test_a_source_may_carry_a_name_and_a_version(
+    manuals: Path, settings: RagSettings, prefix: str, collection: str, version: str
+) -> None:
     skipped: list[Skipped] = []
     documents = list(read_named_source(find_named_source(f"{prefix}{manuals}", settings), skipped, settings))
     assert [(one.collection, one.path, one.version, one.date) for one in documents] == [
@@ -47,7 +54,9 @@ def test_a_source_may_carry_a_name_and_a_version(manuals: Path, settings: RagSet
 def test_documents_of_an_archive_have_its_date(manuals: Path, settings: RagSettings, tmp_path: Path) -> None:
     archive = shutil.make_archive(str(tmp_path / "kit"), "zip", manuals)
     os.utime(archive, (DAY, DAY))
-    assert {(one.collection, one.date) for one in read_named_source(find_named_source(archive, settings), [], settings)} == {("kit", "2023-11-14")}
+    assert {
+        (one.collection, one.date) for one in read_named_source(find_named_source(archive, settings), [], settings)
+    } == {("kit", "2023-11-14")}
     (document,) = read_named_source(find_named_source(f"one={manuals / 'a.md'}", settings), [], settings)
     assert (document.name, document.date) == ("one/a.md", "2023-11-14")
 
@@ -67,11 +76,18 @@ def test_the_handbook_has_no_dates_of_files_and_can_be_renamed(settings: RagSett
 
 def test_a_corpus_that_is_not_fetched_is_told(settings: RagSettings) -> None:
     for argument in ("yosys", "mine=yosys", "mine@1=yosys"):
-        with pytest.raises(SourceUnusable, match="the corpus 'yosys' has not been fetched: `chipalign corpus fetch yosys`"):
+        with pytest.raises(
+            SourceUnusable, match="the corpus 'yosys' has not been fetched: `chipalign corpus fetch yosys`"
+        ):
             find_named_source(argument, settings)
 
 
-@pytest.mark.parametrize("argument", ["nowhere", "name=nowhere", "@2=nowhere", "name@=nowhere", "=nowhere", "a/b=nowhere"])
+@pytest.mark.parametrize(
+    "argument", ["nowhere", "name=nowhere", "@2=nowhere", "name@=nowhere", "=nowhere", "a/b=nowhere"]
+)
 def test_what_is_nothing_is_told(argument: str, settings: RagSettings) -> None:
-    with pytest.raises(SourceUnusable, match=r"nowhere' is no folder, file or archive here, and no corpus; corpora are handbook, openroad"):
+    with pytest.raises(
+        SourceUnusable,
+        match=r"nowhere' is no folder, file or archive here, and no corpus; corpora are handbook, openroad",
+    ):
         find_named_source(argument, settings)

@@ -28,7 +28,10 @@ from rag.training_pairs import (
     read_answers,
 )
 
-TEXT = "Hold buffers are placed close to the endpoint of the path. They cost area and power in every corner.\n\n| option | meaning |"
+TEXT = (
+    "Hold buffers are placed close to the endpoint of the path. They cost area and power in every corner.\n\n| option |"
+    " meaning |"
+)
 
 
 def a_chunk(path: str, position: int, text: str = TEXT, headings: tuple[str, ...] = ("Timing", "Hold repair")) -> Chunk:
@@ -36,12 +39,19 @@ def a_chunk(path: str, position: int, text: str = TEXT, headings: tuple[str, ...
 
 
 def chunks_of(documents: int, each: int) -> list[Chunk]:
-    texts = ((name, number, f"Passage {number} of document {name} tells about cells. {TEXT}") for name in range(documents) for number in range(each))
+    texts = (
+        (name, number, f"Passage {number} of document {name} tells about cells. {TEXT}")
+        for name in range(documents)
+        for number in range(each)
+    )
     return [a_chunk(f"{name}.md", number, text) for name, number, text in texts]
 
 
 def test_sentences_are_prose_of_six_to_forty_words() -> None:
-    assert find_sentences(TEXT) == ["Hold buffers are placed close to the endpoint of the path.", "They cost area and power in every corner."]
+    assert find_sentences(TEXT) == [
+        "Hold buffers are placed close to the endpoint of the path.",
+        "They cost area and power in every corner.",
+    ]
     assert find_sentences("Too short here. - a list item of more than six words. " + "word " * 41) == []
 
 
@@ -66,7 +76,10 @@ def test_a_heading_that_asks_is_mostly_not_above_its_passage() -> None:
 
 
 def test_a_question_goes_with_the_passage_that_holds_its_answer() -> None:
-    chunks = [a_chunk("a.md", 0), a_chunk("b.md", 0, "Antenna diodes are inserted by repair_antennas after global routing of the nets.")]
+    chunks = [
+        a_chunk("a.md", 0),
+        a_chunk("b.md", 0, "Antenna diodes are inserted by repair_antennas after global routing of the nets."),
+    ]
     answers = [
         ("How do I get rid of antenna violations?", "The command repair_antennas inserts diodes after global routing."),
         ("How do I bake a cake?", "Flour, sugar, butter and eggs are mixed and baked."),
@@ -77,14 +90,20 @@ def test_a_question_goes_with_the_passage_that_holds_its_answer() -> None:
 
 
 def test_answers_are_read_from_tables_lines_and_folders(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text('\ufeffPrompts,Answers\n"Why, though?","Because of\ntwo lines"\nempty,\n', encoding="utf-8")
+    (tmp_path / "a.csv").write_text(
+        '\ufeffPrompts,Answers\n"Why, though?","Because of\ntwo lines"\nempty,\n', encoding="utf-8"
+    )
     (tmp_path / "deeper").mkdir()
-    (tmp_path / "deeper" / "b.jsonl").write_text(json.dumps({"question": "q", "answer": "a"}) + "\n\n", encoding="utf-8")
+    (tmp_path / "deeper" / "b.jsonl").write_text(
+        json.dumps({"question": "q", "answer": "a"}) + "\n\n", encoding="utf-8"
+    )
     (tmp_path / "notes.txt").write_text("no answers", encoding="utf-8")
     assert read_answers(tmp_path) == [("Why, though?", "Because of\ntwo lines"), ("q", "a")]
 
 
-@pytest.mark.parametrize(("name", "text"), [("a.jsonl", '{"question": "q"}'), ("b.jsonl", "no JSON"), ("c.jsonl", "[]")])
+@pytest.mark.parametrize(
+    ("name", "text"), [("a.jsonl", '{"question": "q"}'), ("b.jsonl", "no JSON"), ("c.jsonl", "[]")]
+)
 def test_files_without_answers_are_named(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(QuestionsUnusable, match=f"{name} holds no questions with answers"):
@@ -95,8 +114,13 @@ def test_files_without_answers_are_named(tmp_path: Path, name: str, text: str) -
 
 def test_pairs_that_nearly_ask_what_is_measured_are_dropped() -> None:
     chunk = a_chunk("a.md", 0)
-    pairs = [Pair(text, chunk, 0, ANSWER) for text in ("How do I repair hold violations after CTS?", "How do I draw a power grid?")]
-    assert [pair.question for pair in drop_known(pairs, ["How can I repair the hold violations after CTS?", "..."])] == [pairs[1].question]
+    pairs = [
+        Pair(text, chunk, 0, ANSWER)
+        for text in ("How do I repair hold violations after CTS?", "How do I draw a power grid?")
+    ]
+    assert [
+        pair.question for pair in drop_known(pairs, ["How can I repair the hold violations after CTS?", "..."])
+    ] == [pairs[1].question]
     assert drop_known(pairs, []) == pairs
 
 
@@ -118,6 +142,12 @@ def test_every_second_pair_is_of_the_document_of_the_one_before() -> None:
 
 def test_a_question_goes_with_every_chunk_that_holds_what_answers_it() -> None:
     chunks = [a_chunk("a.md", 0), a_chunk("b.md", 0), a_chunk("b.md", 1, "They cost area. Nothing else is said of it.")]
-    asked = Example("What do hold buffers cost?", begins={("notes", "b.md"): ("They cost area",)}, also={("notes", "c.md"): ("They",)})
+    asked = Example(
+        "What do hold buffers cost?",
+        begins={("notes", "b.md"): ("They cost area",)},
+        also={("notes", "c.md"): ("They",)},
+    )
     pairs = pairs_of_questions([asked, Example("What colour are they?")], chunks)
-    assert [(pair.question, pair.row, pair.kind) for pair in pairs] == [(asked.question, row, QUESTION) for row in (1, 2)]
+    assert [(pair.question, pair.row, pair.kind) for pair in pairs] == [
+        (asked.question, row, QUESTION) for row in (1, 2)
+    ]

@@ -64,7 +64,10 @@ If the density cannot be reached, the placer stops with an error.
 """,
 }
 PAIRS = [
-    ("How do I tell the router where guides go?", "Use -guide_file of route_all to set the file to which the guides are written."),
+    (
+        "How do I tell the router where guides go?",
+        "Use -guide_file of route_all to set the file to which the guides are written.",
+    ),
     ("Is the router good?", "It won the contest of 2018 against nine academic routers by a wide margin."),
     ("How is the density chosen?", "With the option -density of place_all: set the density that the placer aims at."),
 ]
@@ -78,18 +81,36 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / "docs" / name).write_text(text, encoding="utf-8")
     (folder / "docs" / "LICENSE").write_text("nothing to read", encoding="utf-8")
     (folder / "qa" / "deep").mkdir(parents=True)
-    (folder / "qa" / "deep" / "pairs.csv").write_text("\n".join(["Q,A", *(f'"{q}","{a}"' for q, a in PAIRS)]), encoding="utf-8")
+    (folder / "qa" / "deep" / "pairs.csv").write_text(
+        "\n".join(["Q,A", *(f'"{q}","{a}"' for q, a in PAIRS)]), encoding="utf-8"
+    )
     (folder / "asked.jsonl").write_text(
         json.dumps({"question": "What does WNS stand for?"})
         + "\n"
-        + json.dumps({"question": "Else?", "answer": "With the option -density of place_all: set the density that the placer aims at, so."}),
+        + json.dumps(
+            {
+                "question": "Else?",
+                "answer": "With the option -density of place_all: set the density that the placer aims at, so.",
+            }
+        ),
         encoding="utf-8",
     )
     return folder
 
 
 def run(folder: Path, out: str, *more: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "chipalign", "adapt", "triplets", "--docs", str(folder / "docs"), "--out", str(folder / out), "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "chipalign",
+        "adapt",
+        "triplets",
+        "--docs",
+        str(folder / "docs"),
+        "--out",
+        str(folder / out),
+        "--json",
+    ]
     env = {**os.environ, "CHIPALIGN_HOME": str(folder / "home")}
     done = subprocess.run([*command, *more], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
     assert "build prompts: " in done.stderr
@@ -100,8 +121,15 @@ def run(folder: Path, out: str, *more: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def written(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     summary = run(
-        folder, "t.jsonl", "--answers", str(folder / "qa"), "--exclude", str(folder / "asked.jsonl"), "--index", str(folder / "index")
-    )  # fmt: skip
+        folder,
+        "t.jsonl",
+        "--answers",
+        str(folder / "qa"),
+        "--exclude",
+        str(folder / "asked.jsonl"),
+        "--index",
+        str(folder / "index"),
+    )
     rows = [json.loads(line) for line in (folder / "t.jsonl").read_text(encoding="utf-8").splitlines()]
     return rows, summary
 
@@ -119,17 +147,23 @@ def test_every_line_is_of_the_form_that_training_reads(written: tuple[list[dict[
     assert len([row for row in rows if row["kind"] == "template"]) > 8
 
 
-def test_answers_cite_the_passages_that_they_are_from_and_refusals_none(written: tuple[list[dict[str, Any]], dict[str, Any]]) -> None:
+def test_answers_cite_the_passages_that_they_are_from_and_refusals_none(
+    written: tuple[list[dict[str, Any]], dict[str, Any]],
+) -> None:
     rows, _ = written
     for row in rows:
         passages = row["messages"][1]["content"].count("\n~~~\n") // 2
         if row["kind"] == "unanswerable":
             assert row["answer"] in REFUSALS
         else:
-            assert len(cite_markers(row["answer"], passages)) == (len(row["source"]["document"].split(", ")) if row["kind"] == "task" else 1)
+            assert len(cite_markers(row["answer"], passages)) == (
+                len(row["source"]["document"].split(", ")) if row["kind"] == "task" else 1
+            )
 
 
-def test_the_summary_counts_what_the_file_holds(written: tuple[list[dict[str, Any]], dict[str, Any]], folder: Path) -> None:
+def test_the_summary_counts_what_the_file_holds(
+    written: tuple[list[dict[str, Any]], dict[str, Any]], folder: Path
+) -> None:
     rows, summary = written
     assert summary["count"] == len(rows)
     assert summary["kinds"] == Counter(row["kind"] for row in rows)
@@ -155,17 +189,27 @@ def test_what_is_measured_with_is_not_trained_on(written: tuple[list[dict[str, A
     assert not any(row["question"] in ("What does WNS stand for?", PAIRS[2][0]) for row in rows)
 
 
-def test_the_same_command_writes_the_same_file_and_another_seed_another(folder: Path, written: tuple[list[dict[str, Any]], dict[str, Any]]) -> None:
-    run(folder, "again.jsonl", "--answers", str(folder / "qa"), "--exclude", str(folder / "asked.jsonl"))  # its index is made anew
+def test_the_same_command_writes_the_same_file_and_another_seed_another(
+    folder: Path, written: tuple[list[dict[str, Any]], dict[str, Any]]
+) -> None:
+    # Its index is made anew
+    run(folder, "again.jsonl", "--answers", str(folder / "qa"), "--exclude", str(folder / "asked.jsonl"))
     assert (folder / "again.jsonl").read_bytes() == (folder / "t.jsonl").read_bytes()
     run(folder, "other.jsonl", "--answers", str(folder / "qa"), "--seed", "1", "--index", str(folder / "index"))
     assert (folder / "other.jsonl").read_bytes() != (folder / "t.jsonl").read_bytes()
     assert not list(folder.glob("*.part"))
 
 
-def test_a_kind_has_no_more_than_wanted(folder: Path, small_checkpoint: Path, capsys: pytest.CaptureFixture[str], home: Path) -> None:
+def test_a_kind_has_no_more_than_wanted(
+    folder: Path, small_checkpoint: Path, capsys: pytest.CaptureFixture[str], home: Path
+) -> None:
     out = folder / "few.jsonl"
-    assert triplets(["--docs", str(folder / "docs"), "--out", str(out), "--per-kind", "5", "--tokenizer", str(small_checkpoint)]) == 0
+    assert (
+        triplets(
+            ["--docs", str(folder / "docs"), "--out", str(out), "--per-kind", "5", "--tokenizer", str(small_checkpoint)]
+        )
+        == 0
+    )
     rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
     assert Counter(row["kind"] for row in rows) == {"template": 5, "task": 5, "unanswerable": 1}
     printed = capsys.readouterr().out
@@ -176,11 +220,16 @@ def test_a_kind_has_no_more_than_wanted(folder: Path, small_checkpoint: Path, ca
 
 def test_an_answer_is_taken_so_often_at_most(folder: Path, tmp_path: Path, home: Path) -> None:
     asked = [
-        f"{start} sets the file to which the guides are written" for start in ("What", "Which option", "Who", "Where is it said who", "Tell me who")
+        f"{start} sets the file to which the guides are written"
+        for start in ("What", "Which option", "Who", "Where is it said who", "Tell me who")
     ]
-    lines = [json.dumps({"question": question, "answer": PAIRS[0][1]}) for question in (*asked, "And the guides?", asked[0])]
+    lines = [
+        json.dumps({"question": question, "answer": PAIRS[0][1]}) for question in (*asked, "And the guides?", asked[0])
+    ]
     (tmp_path / "same.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    triplets(["--docs", str(folder / "docs"), "--out", str(tmp_path / "t.jsonl"), "--answers", str(tmp_path / "same.jsonl")])
+    triplets(
+        ["--docs", str(folder / "docs"), "--out", str(tmp_path / "t.jsonl"), "--answers", str(tmp_path / "same.jsonl")]
+    )
     rows = [json.loads(line) for line in (tmp_path / "t.jsonl").read_text(encoding="utf-8").splitlines()]
     assert sum(row["kind"] == "answer" for row in rows) == SAME_ANSWER
 
@@ -193,7 +242,9 @@ def test_an_answer_is_taken_so_often_at_most(folder: Path, tmp_path: Path, home:
         (["--tokenizer", "lost"], SourceUnusable, r"lost holds no tokenizer\.json"),
     ],
 )
-def test_wrong_input_is_said_before_any_work(folder: Path, home: Path, more: list[str], error: type[Exception], message: str) -> None:
+def test_wrong_input_is_said_before_any_work(
+    folder: Path, home: Path, more: list[str], error: type[Exception], message: str
+) -> None:
     with pytest.raises(error, match=message):
         triplets(["--docs", str(folder / "docs"), "--out", str(folder / "never.jsonl"), *more])
     assert not (folder / "never.jsonl").exists()
@@ -213,7 +264,9 @@ def test_a_file_that_cannot_be_written_is_named(folder: Path, home: Path) -> Non
 def test_of_more_than_are_wanted_answers_that_say_more_are_taken_more_often() -> None:
     long, short = "word " * 20, "word "
     drafts = [
-        ("template", Draft(f"{kind} {number}?", f"{answer}{number}", ())) for number in range(300) for kind, answer in (("l", long), ("s", short))
+        ("template", Draft(f"{kind} {number}?", f"{answer}{number}", ()))
+        for number in range(300)
+        for kind, answer in (("l", long), ("s", short))
     ]
     chosen = [draft for _, draft in _choose(drafts, 300, 0, Counter())]
     lengthy = sum(draft.question.startswith("l") for draft in chosen)

@@ -24,7 +24,10 @@ from rag.triplet_phrases import (
     with_stop,
 )
 
-HITS = [Hit(make_chunk(Document("d", f"{n}.md", "T", "", None, "ISC"), (), f"text {n}", n), 1.0, 1.0, None) for n in range(4)]
+HITS = [
+    Hit(make_chunk(Document("d", f"{n}.md", "T", "", None, "ISC"), (), f"text {n}", n), 1.0, 1.0, None)
+    for n in range(4)
+]
 
 
 @pytest.mark.parametrize(
@@ -43,7 +46,9 @@ HITS = [Hit(make_chunk(Document("d", f"{n}.md", "T", "", None, "ISC"), (), f"tex
         ("", None),
     ],
 )
-def test_a_description_becomes_a_predicate_where_a_known_verb_begins_it(description: str, predicate: str | None) -> None:
+def test_a_description_becomes_a_predicate_where_a_known_verb_begins_it(
+    description: str, predicate: str | None
+) -> None:
     assert as_predicate(description) == predicate
 
 
@@ -53,8 +58,20 @@ def test_a_task_is_the_predicate_as_one_wants_it() -> None:
 
 
 def test_verbs_are_known_in_both_forms() -> None:
-    assert [infinitive(word) for word in ("Sets", "set", "copies", "Fixes,", "density")] == ["set", "set", "copy", "fix", None]
-    assert [third_person(verb) for verb in ("copy", "display", "match", "do", "set")] == ["copies", "displays", "matches", "does", "sets"]
+    assert [infinitive(word) for word in ("Sets", "set", "copies", "Fixes,", "density")] == [
+        "set",
+        "set",
+        "copy",
+        "fix",
+        None,
+    ]
+    assert [third_person(verb) for verb in ("copy", "display", "match", "do", "set")] == [
+        "copies",
+        "displays",
+        "matches",
+        "does",
+        "sets",
+    ]
 
 
 def test_text_of_cells_is_cleaned() -> None:
@@ -63,7 +80,11 @@ def test_text_of_cells_is_cleaned() -> None:
 
 
 def test_abbreviations_end_no_sentence() -> None:
-    assert split_sentences("Give a name, e.g. `A`. Then run it. See No. 4.") == ["Give a name, e.g. `A`.", "Then run it.", "See No. 4."]
+    assert split_sentences("Give a name, e.g. `A`. Then run it. See No. 4.") == [
+        "Give a name, e.g. `A`.",
+        "Then run it.",
+        "See No. 4.",
+    ]
 
 
 def test_as_many_sentences_as_fit_are_taken_and_none_that_leads_on() -> None:
@@ -82,7 +103,13 @@ def test_what_is_asked_for_has_no_brackets_and_no_end() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "lowered"), [("The die area", "the die area"), ("DRC rules", "DRC rules"), ("Global Routing flow", "Global Routing flow"), ("", "")]
+    ("text", "lowered"),
+    [
+        ("The die area", "the die area"),
+        ("DRC rules", "DRC rules"),
+        ("Global Routing flow", "Global Routing flow"),
+        ("", ""),
+    ],
 )
 def test_names_keep_their_capital(text: str, lowered: str) -> None:
     assert lower_first(text) == lowered
@@ -113,7 +140,11 @@ def test_an_interval_reads_as_a_citation_outside_of_code_alone() -> None:
 @pytest.mark.parametrize(
     ("description", "predicate", "task"),
     [
-        ("Enable or disable the check of pins.", "enables or disables the check of pins.", "enable or disable the check of pins."),
+        (
+            "Enable or disable the check of pins.",
+            "enables or disables the check of pins.",
+            "enable or disable the check of pins.",
+        ),
         ("Reads and writes the file.", "reads and writes the file.", "read and write the file."),
         ("Show and/or hide the rows.", "shows and/or hides the rows.", "show and/or hide the rows."),
         ("Set the file and the mode.", "sets the file and the mode.", "set the file and the mode."),
@@ -185,7 +216,9 @@ def test_sentences_keep_their_signs_and_their_code(text: str, sentences: list[st
     assert split_sentences(text) == sentences
 
 
-PARTS = st.sampled_from(["Run it.", "`puts A. B`", "(see x.)", "e.g.", "Then", "`a`.", 'Say "no."', "stop!", "Why?", "`x? Y`", "1."])
+PARTS = st.sampled_from(
+    ["Run it.", "`puts A. B`", "(see x.)", "e.g.", "Then", "`a`.", 'Say "no."', "stop!", "Why?", "`x? Y`", "1."]
+)
 
 
 @given(st.lists(PARTS, max_size=8).map(" ".join))

@@ -1,4 +1,6 @@
-"""rag.triplet_tables on tables and synopses as EDA manuals write them: which rows are read, what of a cell is the name, and which default is one."""
+"""rag.triplet_tables on tables and synopses as EDA manuals write them: which rows are read, what of a cell is the name,
+and which default is one.
+"""
 
 import random
 import re
@@ -17,7 +19,11 @@ SEEDS = 60  # enough for each phrase of a question to be drawn
 
 def ask(text: str, owner: str | None = "route_all") -> list[Pair]:
     """All that is asked of a table, over many seeds."""
-    return [pair for seed in range(SEEDS) for pair in ask_table(Block("table", text, ()), owner, USAGES, random.Random(seed))]
+    return [
+        pair
+        for seed in range(SEEDS)
+        for pair in ask_table(Block("table", text, ()), owner, USAGES, random.Random(seed))
+    ]
 
 
 def option_table(*rows: str, header: str = "| Switch Name | Description |") -> str:
@@ -35,7 +41,10 @@ def defaults_of(description: str) -> set[str]:
 
 def default_in_column(cell: str, title: str = "Default") -> set[str]:
     pairs = ask(
-        option_table(f"| CORE_UTILIZATION | Sets the share of the core that cells take. | {cell} |", header=f"| Variable | Description | {title} |")
+        option_table(
+            f"| CORE_UTILIZATION | Sets the share of the core that cells take. | {cell} |",
+            header=f"| Variable | Description | {title} |",
+        )
     )
     return {answer for _, answer in pairs if answer.startswith("The default of")}
 
@@ -45,7 +54,17 @@ def default_in_column(cell: str, title: str = "Default") -> set[str]:
 
 @pytest.mark.parametrize(
     "cell",
-    ["`-layers`", "-layers", "`[-layers]`", "[`-layers`]", "`-layers list`", "-layers <list>", "**`-layers`**", "``-layers``", "`[-layers list]`"],
+    [
+        "`-layers`",
+        "-layers",
+        "`[-layers]`",
+        "[`-layers`]",
+        "`-layers list`",
+        "-layers <list>",
+        "**`-layers`**",
+        "``-layers``",
+        "`[-layers list]`",
+    ],
 )
 def test_an_option_is_read_however_its_cell_is_marked_up(cell: str) -> None:
     questions = {question for question, _ in ask_option("Set the metals that clock nets are routed on.", cell)}
@@ -54,7 +73,19 @@ def test_an_option_is_read_however_its_cell_is_marked_up(cell: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "cell", ["`-a`, `-b`", "`-a` or `-b`", "-a/-b", "-a, -b", r"-a \| -b", r"`-a` \| `-b`", r"`-a \| -b`", "`-a` `-b`", "`-a`/`-b`", "-a,-b"]
+    "cell",
+    [
+        "`-a`, `-b`",
+        "`-a` or `-b`",
+        "-a/-b",
+        "-a, -b",
+        r"-a \| -b",
+        r"`-a` \| `-b`",
+        r"`-a \| -b`",
+        "`-a` `-b`",
+        "`-a`/`-b`",
+        "-a,-b",
+    ],
 )
 def test_a_cell_with_several_switches_is_not_told_of_the_first_alone(cell: str) -> None:
     assert ask_option("Set one of the two modes of routing.", cell) == []
@@ -85,7 +116,10 @@ def test_a_table_without_a_header_loses_its_first_row_and_invents_no_role() -> N
     assert ask("| | |\n| --- | --- |\n| `-a` | Set the mode of clock nets. |") == []
 
 
-@pytest.mark.parametrize("text", ["", "| Option | Description |\n| --- | --- |", "| Option |\n| --- |\n| `-a` |", "=== ===\nOption Text\n=== ==="])
+@pytest.mark.parametrize(
+    "text",
+    ["", "| Option | Description |\n| --- | --- |", "| Option |\n| --- |\n| `-a` |", "=== ===\nOption Text\n=== ==="],
+)
 def test_what_is_hardly_a_table_asks_nothing(text: str) -> None:
     assert ask(text) == []
 
@@ -125,7 +159,10 @@ def test_a_name_that_the_description_repeats_is_not_asked_for() -> None:
     assert not any(question.startswith(("Which", "How", "What option")) for question in questions)
 
 
-@pytest.mark.parametrize("description", ["If set, all nets count.", "Float in microns, above zero.", "Same as the layers.", "See the manual of it."])
+@pytest.mark.parametrize(
+    "description",
+    ["If set, all nets count.", "Float in microns, above zero.", "Same as the layers.", "See the manual of it."],
+)
 def test_a_description_that_names_no_thing_is_not_turned_round(description: str) -> None:
     assert not any(question.startswith("Which option") for question, _ in ask_option(description))
 
@@ -139,8 +176,12 @@ def test_a_thing_is_asked_for_as_one() -> None:
 
 
 def test_a_label_before_a_description_is_not_told() -> None:
-    assert "`-mode` skips nets of the clock." in {answer for _, answer in ask_option("Optional. Skip nets of the clock.")}
-    assert "`-mode` skips nets of the clock." in {answer for _, answer in ask_option("(required): Skip nets of the clock.")}
+    assert "`-mode` skips nets of the clock." in {
+        answer for _, answer in ask_option("Optional. Skip nets of the clock.")
+    }
+    assert "`-mode` skips nets of the clock." in {
+        answer for _, answer in ask_option("(required): Skip nets of the clock.")
+    }
 
 
 # --- defaults and allowed values ------------------------------------------------------------------------------------
@@ -174,10 +215,11 @@ def test_a_default_is_read_from_a_description(told: str, default: str) -> None:
         ("(default 10 um)", "`10` um"),
         ("The default value is `2.0` microns.", "`2.0` microns"),
         ("The default is 1.5e-9 s.", "`1.5e-9` s"),
-        ("The default is 3 tracks.", "`3` tracks"), ("The default value is `200um`.", "`200um`"),
+        ("The default is 3 tracks.", "`3` tracks"),
+        ("The default value is `200um`.", "`200um`"),
         ("The default is 0.05 pF, as measured.", "`0.05` pF"),
     ],
-)  # fmt: skip
+)
 def test_a_default_keeps_its_unit(told: str, default: str) -> None:
     assert defaults_of(f"Set the width of all wires. {told}") == {f"The default of `-mode` is {default}."}
 
@@ -205,7 +247,9 @@ def test_a_default_with_a_condition_or_a_formula_is_not_told_as_a_value(told: st
     assert defaults_of(f"Set the width of all wires. {told}") == set()
 
 
-@pytest.mark.parametrize("cell", ["", "-", "--", "—", "`-`", "N/A", "n/a", "Required", "no default", "what the other five tables say"])
+@pytest.mark.parametrize(
+    "cell", ["", "-", "--", "—", "`-`", "N/A", "n/a", "Required", "no default", "what the other five tables say"]
+)
 def test_a_column_that_has_no_default_tells_none(cell: str) -> None:
     assert default_in_column(cell) == set()
 
@@ -223,16 +267,25 @@ def test_a_default_in_a_column_is_told_whole(cell: str) -> None:
         ("The allowed values are `0`, `1` or `2`.", "`0`, `1` or `2`"),
         ("The allowed values are `pin`, and `net`.", "`pin`, and `net`"),
         ("Allowed values are integers `[0, MAX_INT]`.", "integers `[0, MAX_INT]`"),
-        ("The default value is `0`, and the allowed values are floats above zero `(0, 1]`.", "floats above zero `(0, 1]`"),
+        (
+            "The default value is `0`, and the allowed values are floats above zero `(0, 1]`.",
+            "floats above zero `(0, 1]`",
+        ),
     ],
 )
 def test_allowed_values_are_told_as_they_stand(told: str, values: str) -> None:
     pairs = ask_option(f"Set how wires are drawn. {told}")
-    assert ("What are the allowed values of `-mode` of `route_all`?", f"The allowed values of `-mode` are {values}.") in pairs
+    assert (
+        "What are the allowed values of `-mode` of `route_all`?",
+        f"The allowed values of `-mode` are {values}.",
+    ) in pairs
     assert ("Which values does `-mode` of `route_all` accept?", f"The allowed values of `-mode` are {values}.") in pairs
 
 
-@pytest.mark.parametrize("told", ["The allowed values are booleans.", "Allowed values are integers above zero.", "No values are allowed but `a`."])
+@pytest.mark.parametrize(
+    "told",
+    ["The allowed values are booleans.", "Allowed values are integers above zero.", "No values are allowed but `a`."],
+)
 def test_allowed_values_in_words_alone_are_not_asked_for(told: str) -> None:
     assert not any(answer.startswith("The allowed") for _, answer in ask_option(f"Set how wires are drawn. {told}"))
 
@@ -257,7 +310,13 @@ def test_an_empty_cell_is_never_an_answer(header: str, row: str) -> None:
 
 
 def test_a_cell_is_asked_for_by_its_row_and_its_column() -> None:
-    pairs = ask(option_table("| Clock gating | One cell per group of flops | No |", "| 12 | One cell | No |", header="| Method | Cost | Known |"))
+    pairs = ask(
+        option_table(
+            "| Clock gating | One cell per group of flops | No |",
+            "| 12 | One cell | No |",
+            header="| Method | Cost | Known |",
+        )
+    )
     assert set(pairs) == {
         ("What is the cost of clock gating?", "The cost of clock gating: one cell per group of flops."),
         ("What is the cost for clock gating?", "The cost of clock gating: one cell per group of flops."),
@@ -265,7 +324,12 @@ def test_a_cell_is_asked_for_by_its_row_and_its_column() -> None:
 
 
 def test_an_expansion_with_proper_names_keeps_its_capitals() -> None:
-    pairs = ask(option_table("| RSMT | Rectilinear Steiner minimum tree | The shortest tree. |", header="| Abbreviation | Expansion | Meaning |"))
+    pairs = ask(
+        option_table(
+            "| RSMT | Rectilinear Steiner minimum tree | The shortest tree. |",
+            header="| Abbreviation | Expansion | Meaning |",
+        )
+    )
     assert "RSMT stands for Rectilinear Steiner minimum tree." in {answer for _, answer in pairs}
 
 
@@ -275,14 +339,21 @@ def test_an_expansion_with_proper_names_keeps_its_capitals() -> None:
 def synopsis_answers(text: str) -> set[str]:
     lines = read_synopsis(text)
     assert lines is not None
-    return {answer for seed in range(SEEDS) for _, answer in ask_synopsis(lines[0].split()[0], lines, "", random.Random(seed))}
+    return {
+        answer
+        for seed in range(SEEDS)
+        for _, answer in ask_synopsis(lines[0].split()[0], lines, "", random.Random(seed))
+    }
 
 
 @pytest.mark.parametrize(
     ("code", "options"),
     [
         ("```tcl\ncut_rows [-halo x] [-width y]\n```", "`-halo` and `-width`"),
-        ("```tcl\ncut_rows [-halo x]\n    [-width y]\n    [-on y] [-off z]\n```", "`-halo`, `-width`, `-on` and `-off`"),
+        (
+            "```tcl\ncut_rows [-halo x]\n    [-width y]\n    [-on y] [-off z]\n```",
+            "`-halo`, `-width`, `-on` and `-off`",
+        ),
         ("```tcl\ncut_rows\n    -halo x\n    [-x x_value]\n    [-y y_value]\n```", "`-halo`, `-x` and `-y`"),
         ("```tcl\ncut_rows\n    [-hold | -setup]\n    [-halo x]\n    [-halo y]\n```", "`-hold`, `-setup` and `-halo`"),
         ("```tcl\ncut_rows\n    [-halo file-name]\n    [-width y] # like -wide\n```", "`-halo` and `-width`"),
@@ -299,7 +370,9 @@ def test_a_list_of_many_options_is_not_told_and_a_long_synopsis_not_repeated() -
     assert synopsis_answers(f"```tcl\ncut_rows\n{long}\n```") == set()
 
 
-@pytest.mark.parametrize("code", ["```tcl\ncut_rows -a 1 \\\n    -b 2\n```", "```tcl\nRun it\n    [-a]\n```", "```\n# cut_rows [-a]\n```"])
+@pytest.mark.parametrize(
+    "code", ["```tcl\ncut_rows -a 1 \\\n    -b 2\n```", "```tcl\nRun it\n    [-a]\n```", "```\n# cut_rows [-a]\n```"]
+)
 def test_a_call_over_continued_lines_or_words_is_no_synopsis(code: str) -> None:
     assert read_synopsis(code) is None
 
@@ -310,7 +383,9 @@ def test_comments_and_blank_lines_are_no_part_of_a_synopsis() -> None:
 
 def test_a_command_of_a_namespace_is_a_command() -> None:
     assert read_synopsis("```tcl\nsta::report_path [-a x]\n```") == ["sta::report_path [-a x]"]
-    assert read_usages(["```\nsta::report_path [-a x]\n```"]) == {"sta::report_path": frozenset({"sta::report_path", "-a", "x"})}
+    assert read_usages(["```\nsta::report_path [-a x]\n```"]) == {
+        "sta::report_path": frozenset({"sta::report_path", "-a", "x"})
+    }
 
 
 def test_which_is_not_asked_where_the_question_gives_the_name() -> None:
@@ -320,7 +395,10 @@ def test_which_is_not_asked_where_the_question_gives_the_name() -> None:
 
 
 def test_a_table_of_restructured_text_is_read_as_one_of_markdown() -> None:
-    rst = ".. list-table::\n   :header-rows: 1\n\n   * - Option\n     - Description\n   * - ``-a``\n     - Keep cells that are ``x|y`` in no path.\n"
+    rst = (
+        ".. list-table::\n   :header-rows: 1\n\n   * - Option\n     - Description\n   * - ``-a``\n     - Keep cells "
+        "that are ``x|y`` in no path.\n"
+    )
     [block] = parse("a.rst", rst).blocks
     assert ("What is `-a` of `route_all` for?", "`-a` keeps cells that are `x|y` in no path.") in ask(block.text)
 
@@ -330,7 +408,10 @@ def test_a_table_of_restructured_text_is_read_as_one_of_markdown() -> None:
 CELLS = st.text("ab-_` []|.,1\\", max_size=12)
 
 
-@given(st.lists(st.lists(CELLS, min_size=2, max_size=3), min_size=1, max_size=4), st.sampled_from(["Option", "Variable", "Symptom", "Abbreviation"]))
+@given(
+    st.lists(st.lists(CELLS, min_size=2, max_size=3), min_size=1, max_size=4),
+    st.sampled_from(["Option", "Variable", "Symptom", "Abbreviation"]),
+)
 @settings(max_examples=150, deadline=None)
 def test_any_table_is_read_and_every_answer_says_something(rows: list[list[str]], title: str) -> None:
     second = "Cause" if title == "Symptom" else "Description"
@@ -342,7 +423,10 @@ def test_any_table_is_read_and_every_answer_says_something(rows: list[list[str]]
 
 @given(st.permutations(["-a", "-b", "-layers", "-halo_width"]), st.integers(0, 50))
 def test_what_is_told_of_a_row_stands_in_that_row(names: list[str], seed: int) -> None:
-    told = {name: f"Set the {word} part of clock nets." for name, word in zip(names, ("first", "second", "third", "fourth"), strict=True)}
+    told = {
+        name: f"Set the {word} part of clock nets."
+        for name, word in zip(names, ("first", "second", "third", "fourth"), strict=True)
+    }
     text = option_table(*(f"| `{name}` | {description} |" for name, description in told.items()))
     for _, answer in ask_table(Block("table", text, ()), "route_all", USAGES, random.Random(seed)):
         for line in answer.split("\n"):

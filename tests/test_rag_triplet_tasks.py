@@ -1,4 +1,6 @@
-"""rag.triplet_tasks: how a task is done, with the command, a call that a Tcl shell would take, and the manual's own words about its options."""
+"""rag.triplet_tasks: how a task is done, with the command, a call that a Tcl shell would take, and the manual's own
+words about its options.
+"""
 
 import random
 import re
@@ -8,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag.documents import Chunk, Document, make_chunk
-from rag.triplet_tasks import MOST_WORDS, Task, ask_options, ask_steps, ask_task, drafts_of_tasks, example_call, find_tasks
+from rag.triplet_tasks import (
+    MOST_WORDS,
+    Task,
+    ask_options,
+    ask_steps,
+    ask_task,
+    drafts_of_tasks,
+    example_call,
+    find_tasks,
+)
 from rag.triplet_templates import Draft, usages_of_documents
 
 ROUTE = """The `route_all` command connects the pins of all nets.
@@ -44,14 +55,19 @@ write_guides
 
 
 def chunk(text: str, position: int, heading: str, path: str = "route.md", collection: str = "docs") -> Chunk:
-    return make_chunk(Document(collection, path, "Routing", "", None, "BSD-3-Clause"), ("Commands", heading), text, position)
+    return make_chunk(
+        Document(collection, path, "Routing", "", None, "BSD-3-Clause"), ("Commands", heading), text, position
+    )
 
 
 def manual() -> list[Chunk]:
     """A manual whose options stand in a chunk of their own, as long ones do."""
     return [
-        chunk(ROUTE, 0, "Route All"), chunk(OPTIONS, 1, "Options"), chunk(PLACE, 2, "Place All"), chunk(HEADED, 3, "Write Guides to a File"),
-    ]  # fmt: skip
+        chunk(ROUTE, 0, "Route All"),
+        chunk(OPTIONS, 1, "Options"),
+        chunk(PLACE, 2, "Place All"),
+        chunk(HEADED, 3, "Write Guides to a File"),
+    ]
 
 
 def tasks_of(chunks: list[Chunk]) -> list[Task]:
@@ -86,7 +102,9 @@ def test_a_heading_that_begins_with_no_verb_and_says_nothing_is_no_task() -> Non
 def test_an_answer_names_the_command_shows_its_synopsis_and_explains_options_in_the_manuals_words() -> None:
     task = tasks_of(manual())[0]
     answers = {ask_task(task, random.Random(seed)).answer for seed in range(60)}
-    assert all("`route_all`" in answer and "\n```tcl\nroute_all\n    [-guide_file file]\n" in answer for answer in answers)
+    assert all(
+        "`route_all`" in answer and "\n```tcl\nroute_all\n    [-guide_file file]\n" in answer for answer in answers
+    )
     assert any(answer.endswith("\n```") for answer in answers)
     assert any("\n- `-guide_file` sets the file that the guides are written to." in answer for answer in answers)
     assert any("\n- `-steps`: the number of steps that are made at most." in answer for answer in answers)
@@ -121,7 +139,9 @@ def test_steps_are_told_in_the_order_of_the_question_and_called_in_it() -> None:
         assert len(commands) >= 2
         assert places == sorted(places)
         assert re.findall(r"^(\w+)", draft.answer.split("```tcl\n")[1].split("\n```")[0], re.MULTILINE) == commands
-        assert {chunk.position for chunk in draft.golden} == {task.chunk.position for task in tasks if task.command in commands}
+        assert {chunk.position for chunk in draft.golden} == {
+            task.chunk.position for task in tasks if task.command in commands
+        }
 
 
 def test_a_task_alone_in_its_project_has_no_steps() -> None:
@@ -148,7 +168,9 @@ def test_a_task_alone_in_its_project_has_no_steps() -> None:
         (("cmd [-region {x1 y1}] name",), ["-region"], "cmd name -region {x1 y1}"),
     ],
 )
-def test_a_call_has_what_is_required_and_the_options_that_are_asked_for(synopsis: tuple[str, ...], names: list[str], call: str | None) -> None:
+def test_a_call_has_what_is_required_and_the_options_that_are_asked_for(
+    synopsis: tuple[str, ...], names: list[str], call: str | None
+) -> None:
     assert example_call(synopsis, names) == call
 
 
@@ -175,7 +197,10 @@ def test_no_answer_is_longer_than_said_and_documents_about_a_projects_people_are
     assert drafts_of_tasks([chunk(ROUTE, 0, "Route All", path="route.tcl")]) == []
 
 
-@given(st.lists(st.text(alphabet="ab -[]{}|#\n", max_size=30), max_size=5), st.lists(st.sampled_from(["-a", "-b", "-ab"]), max_size=2))
+@given(
+    st.lists(st.text(alphabet="ab -[]{}|#\n", max_size=30), max_size=5),
+    st.lists(st.sampled_from(["-a", "-b", "-ab"]), max_size=2),
+)
 @settings(max_examples=200, deadline=None)
 def test_a_call_of_any_synopsis_has_no_brackets_outside_of_an_options_value(lines: list[str], names: list[str]) -> None:
     call = example_call(["cmd", *lines], names)

@@ -26,7 +26,9 @@ OPTIONS = """| Switch Name | Description |
 """
 
 
-def chunk_of(text: str, path: str = "route.md", headings: tuple[str, ...] = ("Commands", "Route All"), title: str = "Routing") -> Chunk:
+def chunk_of(
+    text: str, path: str = "route.md", headings: tuple[str, ...] = ("Commands", "Route All"), title: str = "Routing"
+) -> Chunk:
     return make_chunk(Document("docs", path, title, "", None, "BSD-3-Clause"), headings, text, 0)
 
 
@@ -39,13 +41,24 @@ def asked(text: str, seeds: int = 12, headings: tuple[str, ...] = ("Commands", "
     return found
 
 
-def table(text: str, owner: str | None = None, usages: dict[str, frozenset[str]] | None = None) -> list[tuple[str, str]]:
-    return [pair for seed in range(60) for pair in ask_table(Block("table", text, ()), owner, usages or {}, random.Random(seed))]
+def table(
+    text: str, owner: str | None = None, usages: dict[str, frozenset[str]] | None = None
+) -> list[tuple[str, str]]:
+    return [
+        pair
+        for seed in range(60)
+        for pair in ask_table(Block("table", text, ()), owner, usages or {}, random.Random(seed))
+    ]
 
 
 def test_an_option_is_asked_for_by_its_name_and_by_what_it_does() -> None:
     found = asked(f"{SYNOPSIS}\n\n#### Options\n\n{OPTIONS}")
-    questions = {question for answer, questions in found.items() if answer.startswith(("`-guide_file` sets", "The")) for question in questions}
+    questions = {
+        question
+        for answer, questions in found.items()
+        if answer.startswith(("`-guide_file` sets", "The"))
+        for question in questions
+    }
     assert "What does the `-guide_file` option of `route_all` do?" in questions
     assert "Which option of `route_all` sets the output guides file name?" in questions
     assert all("route.guide" not in question for question in questions)
@@ -65,7 +78,9 @@ def test_an_option_that_the_document_never_calls_the_command_with_is_left_out() 
 
 
 def test_a_header_may_say_whose_options_a_table_has() -> None:
-    pairs = table("| Option of `fix_it` | Meaning |\n|---|---|\n| `-hold` | repairs hold violations only |", "other_command")
+    pairs = table(
+        "| Option of `fix_it` | Meaning |\n|---|---|\n| `-hold` | repairs hold violations only |", "other_command"
+    )
     assert ("What does the `-hold` option of `fix_it` do?", "`-hold` repairs hold violations only.") in pairs
     assert not any("other_command" in question for question, _ in pairs)
 
@@ -78,7 +93,13 @@ def test_usages_go_over_indented_lines_and_know_scripts_of_several_commands() ->
 
 @pytest.mark.parametrize(
     "code",
-    ["```tcl\nroute_all\nplace_all\n```", "```\nmake all\n```", "```tcl\nset_clock [get_ports clk]\n```", "```tcl\n```", "```tcl\nroute_all\n```"],
+    [
+        "```tcl\nroute_all\nplace_all\n```",
+        "```\nmake all\n```",
+        "```tcl\nset_clock [get_ports clk]\n```",
+        "```tcl\n```",
+        "```tcl\nroute_all\n```",
+    ],
 )
 def test_a_script_is_no_synopsis(code: str) -> None:
     assert read_synopsis(code) is None
@@ -94,20 +115,27 @@ def test_a_command_is_asked_for_its_call_its_options_and_its_purpose() -> None:
 
 
 def test_a_command_that_only_repeats_its_name_is_not_explained() -> None:
-    assert not any("sets the pin" in answer for answer in asked("Set the pin.\n\n```tcl\nset_pin\n    [-a x]\n    [-b y]\n```"))
+    assert not any(
+        "sets the pin" in answer for answer in asked("Set the pin.\n\n```tcl\nset_pin\n    [-a x]\n    [-b y]\n```")
+    )
 
 
 def test_a_variable_has_its_default_in_a_column() -> None:
     pairs = table(
-        "| Variable | Description | Default |\n|---|---|---|\n| CORE_UTIL| Sets the core utilization percentage.| 40|\n| EMPTY| Nothing much here.| |"
+        "| Variable | Description | Default |\n|---|---|---|\n| CORE_UTIL| Sets the core utilization percentage.| "
+        "40|\n| EMPTY| Nothing much here.| |"
     )
-    assert ("Which variable sets the core utilization percentage?", "`CORE_UTIL` sets the core utilization percentage.") in pairs
+    assert (
+        "Which variable sets the core utilization percentage?",
+        "`CORE_UTIL` sets the core utilization percentage.",
+    ) in pairs
     assert {answer for _, answer in pairs if "default" in answer} == {"The default of `CORE_UTIL` is `40`."}
 
 
 def test_abbreviations_are_asked_for_both_ways() -> None:
     pairs = table(
-        "| Abbreviation | Expansion | Meaning |\n|---|---|---|\n| WNS | Worst negative slack; also other | Smallest slack if it is negative. |"
+        "| Abbreviation | Expansion | Meaning |\n|---|---|---|\n| WNS | Worst negative slack; also other | Smallest "
+        "slack if it is negative. |"
     )
     assert {answer for _, answer in pairs} == {
         "WNS stands for worst negative slack.",
@@ -117,7 +145,10 @@ def test_abbreviations_are_asked_for_both_ways() -> None:
 
 
 def test_symptoms_are_asked_for_their_cause_and_their_cure() -> None:
-    pairs = table("| Symptom | Cause | Fix |\n|---|---|---|\n| Pins off the grid | wrong tracks | make the tracks again |\n| Area | x | y |")
+    pairs = table(
+        "| Symptom | Cause | Fix |\n|---|---|---|\n| Pins off the grid | wrong tracks | make the tracks again |\n| Area"
+        " | x | y |"
+    )
     assert ("What causes pins off the grid?", "A likely cause of pins off the grid: wrong tracks.") in pairs
     assert ("How do I fix pins off the grid?", "What helps against pins off the grid: make the tracks again.") in pairs
     assert not any("rea" in question for question, _ in pairs if "grid" not in question)
@@ -125,7 +156,9 @@ def test_symptoms_are_asked_for_their_cause_and_their_cure() -> None:
 
 def test_options_are_explained_together_in_a_list() -> None:
     rows = "\n".join(f"| `-opt{n}` | Sets the value number {n} of all. |" for n in "abcd")
-    pairs = table(f"| Option | Description |\n|---|---|\n{rows}", "do_it", {"do_it": frozenset(f"-opt{n}" for n in "abcd")})
+    pairs = table(
+        f"| Option | Description |\n|---|---|\n{rows}", "do_it", {"do_it": frozenset(f"-opt{n}" for n in "abcd")}
+    )
     lists = {answer for _, answer in pairs if answer.startswith("- ")}
     assert any("- `-opta`: Sets the value number a of all.\n- `-optb`:" in answer for answer in lists)
 
@@ -136,7 +169,10 @@ def test_options_are_explained_together_in_a_list() -> None:
         ("The `opt_dff` pass merges enables into flip-flops.", "What does the `opt_dff` pass do?"),
         ("The `opt_dff` pass merges enables into flip-flops.", "Which pass merges enables into flip-flops?"),
         ("`WNS_MARGIN` is the margin that repair leaves.", "What is `WNS_MARGIN`?"),
-        ("Use the `remove_buffers` command to remove buffers of the synthesis.", "How do I remove buffers of the synthesis?"),
+        (
+            "Use the `remove_buffers` command to remove buffers of the synthesis.",
+            "How do I remove buffers of the synthesis?",
+        ),
         ("To route the clock nets first, use `route_all -clock`.", "How do I route the clock nets first?"),
         ("If the bound is not met, the run stops with an error.", "What happens if the bound is not met?"),
         ("A halo is a keep-out around a macro.", "What is a halo?"),
@@ -162,18 +198,29 @@ def test_a_sentence_that_leans_on_others_is_not_asked_for(sentence: str) -> None
 
 
 def test_headings_ask_for_what_stands_below_them() -> None:
-    found = asked("Metal two is made before metal three. A jumper helps at the gate alone.", 30, ("Why order of layers matters",))
+    found = asked(
+        "Metal two is made before metal three. A jumper helps at the gate alone.", 30, ("Why order of layers matters",)
+    )
     [(answer, questions)] = found.items()
     assert answer == "Metal two is made before metal three. A jumper helps at the gate alone."
     assert "Routing: why order of layers matters?" in questions
-    assert "How do I add a new pin?" in set().union(*asked("Open the file of the pins and add one line.", 5, ("How to add a new pin",)).values())
+    assert "How do I add a new pin?" in set().union(
+        *asked("Open the file of the pins and add one line.", 5, ("How to add a new pin",)).values()
+    )
     assert asked("Open the file of the pins and add one line.", 5, ("Overview",)) == {}
 
 
 def test_lists_of_names_and_of_pitfalls_are_asked_for() -> None:
-    found = asked("- `-ratio_margin`: makes the check stricter by so much.\n- Rerun timing, since a diode adds load.", 30, ("Pitfalls",))
+    found = asked(
+        "- `-ratio_margin`: makes the check stricter by so much.\n- Rerun timing, since a diode adds load.",
+        30,
+        ("Pitfalls",),
+    )
     assert "What is `-ratio_margin`?" in found["`-ratio_margin` makes the check stricter by so much."]
-    assert found["Rerun timing, since a diode adds load."] == {"Name a pitfall of routing.", "What is a common mistake with routing?"}
+    assert found["Rerun timing, since a diode adds load."] == {
+        "Name a pitfall of routing.",
+        "What is a common mistake with routing?",
+    }
 
 
 def test_drafts_are_few_of_each_chunk_short_and_asked_once() -> None:
@@ -187,7 +234,10 @@ def test_drafts_are_few_of_each_chunk_short_and_asked_once() -> None:
 
 
 def test_drafts_depend_on_the_seed_and_the_chunk_alone() -> None:
-    one, other = chunk_of(OPTIONS.replace("Switch", "Variable").replace(" Name", ""), "a.md"), chunk_of("If the bound is not met, all stops.", "b.md")
+    one, other = (
+        chunk_of(OPTIONS.replace("Switch", "Variable").replace(" Name", ""), "a.md"),
+        chunk_of("If the bound is not met, all stops.", "b.md"),
+    )
     assert drafts_of_chunks([one, other], 3)[-1] == drafts_of_chunks([other], 3)[-1]
     assert drafts_of_chunks([one, other], 3) == drafts_of_chunks([one, other], 3)
 
@@ -207,7 +257,10 @@ def test_nothing_is_asked_of_source_code() -> None:
 @pytest.mark.parametrize(
     ("sentence", "question"),
     [
-        ("If the range `[0, 1]` is left, placement stops with an error.", "What happens if the range `[0, 1]` is left?"),
+        (
+            "If the range `[0, 1]` is left, placement stops with an error.",
+            "What happens if the range `[0, 1]` is left?",
+        ),
         ("If the layer (metal one, say) is full, nets go up.", "What happens if the layer (metal one, say) is full?"),
         ("When all nets are routed, then the guides are written.", "What happens when all nets are routed?"),
         ("Use the `set_bits` command to set `f(a)` of the bus (if any).", "How do I set `f(a)` of the bus?"),
@@ -227,7 +280,9 @@ def test_a_name_in_what_leads_up_to_a_sentence_is_not_its_subject(start: str) ->
 
 def test_a_list_inside_an_item_is_no_part_of_its_answer() -> None:
     found = asked(
-        "- `-mode`: selects how nets are routed.\n  - `fast`: in one step.\n  - `slow`: in ten steps.\n- `-halo`: adds room beside macros.", 30
+        "- `-mode`: selects how nets are routed.\n  - `fast`: in one step.\n  - `slow`: in ten steps.\n- `-halo`: adds "
+        "room beside macros.",
+        30,
     )
     assert "`-mode` selects how nets are routed." in found
     assert "`-halo` adds room beside macros." in found
@@ -255,7 +310,11 @@ def test_what_goes_on_under_a_heading_does_not_answer_for_it() -> None:
         section(text, "one", "a.md", position)
         for position, text in enumerate(("Metal two is made before metal three.", "More of it is told in words."))
     )
-    for chunks in ([first, more], [more, first], [more, section("Other text of other people here.", "one", "b.md", 0), first]):
+    for chunks in (
+        [first, more],
+        [more, first],
+        [more, section("Other text of other people here.", "one", "b.md", 0), first],
+    ):
         assert more.text not in {draft.answer for seed in range(20) for draft in drafts_of_chunks(chunks, seed)}
 
 
@@ -329,7 +388,10 @@ Use the `set_density` command to adjust the spread of cells.
 When `set_density` fails the run goes on.
 """
 CALL = "\n```tcl\nroute_nets\n    [-guide_file file]\n    [-iterations count]\n```"
-REPEATED = "how often congested nets are routed again. The default value is `50`, and the allowed values are integers `[0, MAX_INT]`."
+REPEATED = (
+    "how often congested nets are routed again. The default value is `50`, and the allowed values are integers `[0, "
+    "MAX_INT]`."
+)
 PURPOSE = "routes all signal nets of the design in two steps"
 GUIDES = "sets the output guides file name (e.g., `route.guide`)."
 # Each document with all its answers, written by hand, and for each answer one of its questions.
@@ -339,47 +401,71 @@ GOLDEN = {
         f"`route_nets` {PURPOSE}.": "What does `route_nets` do?",
         f"`route_nets` is called like this:{CALL}": "What is the syntax of `route_nets`?",
         "`route_nets` takes the options `-guide_file` and `-iterations`.": "What options does `route_nets` have?",
-        f"Use the command `route_nets`, which {PURPOSE}. It is called like this:{CALL}":
-            "Show me how to route all signal nets of the design in two steps.",
+        f"Use the command `route_nets`, which {PURPOSE}. It is called like this:{CALL}": (
+            "Show me how to route all signal nets of the design in two steps."
+        ),
         f"`-guide_file` {GUIDES}": "What is `-guide_file` of `route_nets` for?",
         f"The option `-guide_file` {GUIDES}": "How do I set the output guides file name with `route_nets`?",
         f"The option `-guide_file` of `route_nets` {GUIDES}": "Explain the option `-guide_file` of `route_nets`.",
         f"The `-guide_file` option {GUIDES}": "When would I use `-guide_file` of `route_nets`?",
         f"`-iterations` specifies {REPEATED}": "Explain the option `-iterations` of `route_nets`.",
-        f"The option `-iterations` specifies {REPEATED}": "Which option of `route_nets` specifies how often congested nets are routed again?",
-        f"The option `-iterations` of `route_nets` specifies {REPEATED}": "What does `-iterations` of `route_nets` mean?",
+        f"The option `-iterations` specifies {REPEATED}": (
+            "Which option of `route_nets` specifies how often congested nets are routed again?"
+        ),
+        f"The option `-iterations` of `route_nets` specifies {REPEATED}": (
+            "What does `-iterations` of `route_nets` mean?"
+        ),
         f"The `-iterations` option specifies {REPEATED}": "route_nets -iterations",
         "The default of `-iterations` is `50`.": "What is the default of `-iterations` of `route_nets`?",
-        "The allowed values of `-iterations` are integers `[0, MAX_INT]`.": "Which values does `-iterations` of `route_nets` accept?",
-        f"- `-guide_file`: Set the output guides file name (e.g., `route.guide`).\n- `-iterations`: Specify {REPEATED}":
-            "Explain the options `-guide_file` and `-iterations` of `route_nets`.",
+        "The allowed values of `-iterations` are integers `[0, MAX_INT]`.": (
+            "Which values does `-iterations` of `route_nets` accept?"
+        ),
+        f"- `-guide_file`: Set the output guides file name (e.g., `route.guide`).\n- `-iterations`: Specify {REPEATED}": (
+            "Explain the options `-guide_file` and `-iterations` of `route_nets`."
+        ),
     },
     ("flow.md", FLOW): {
         "`CORE_MARGIN` is the distance between the core area and the die edge.": "What is `CORE_MARGIN` for?",
-        "`CORE_MARGIN`: the distance between the core area and the die edge.":
-            "Which variable gives the distance between the core area and the die edge?",
+        "`CORE_MARGIN`: the distance between the core area and the die edge.": (
+            "Which variable gives the distance between the core area and the die edge?"
+        ),
         "The default of `CORE_MARGIN` is `1.0 um`.": "CORE_MARGIN default",
-        "`SKIP_REPAIR` skips the repair of antennas after routing.": "How do I skip the repair of antennas after routing?",
-        "The variable `SKIP_REPAIR` skips the repair of antennas after routing.": "Which variable skips the repair of antennas after routing?",
+        "`SKIP_REPAIR` skips the repair of antennas after routing.": (
+            "How do I skip the repair of antennas after routing?"
+        ),
+        "The variable `SKIP_REPAIR` skips the repair of antennas after routing.": (
+            "Which variable skips the repair of antennas after routing?"
+        ),
         "The `SKIP_REPAIR` variable skips the repair of antennas after routing.": "What does `SKIP_REPAIR` mean?",
-        "- `CORE_MARGIN`: The distance between the core area and the die edge.\n- `SKIP_REPAIR`: Skips the repair of antennas after routing.":
-            "What do the variables `CORE_MARGIN` and `SKIP_REPAIR` do?",
+        "- `CORE_MARGIN`: The distance between the core area and the die edge.\n- `SKIP_REPAIR`: Skips the repair of antennas after routing.": (
+            "What do the variables `CORE_MARGIN` and `SKIP_REPAIR` do?"
+        ),
     },
     ("opt_share.rst", PASS): {
-        "The `opt_share` pass merges shareable resources into one cell.": "Which pass merges shareable resources into one cell?",
-        "If the number of cells is large, only the first thousand are compared.": "What happens if the number of cells is large?",
+        "The `opt_share` pass merges shareable resources into one cell.": (
+            "Which pass merges shareable resources into one cell?"
+        ),
+        "If the number of cells is large, only the first thousand are compared.": (
+            "What happens if the number of cells is large?"
+        ),
     },
     ("glossary.md", GLOSSARY): {
         "TNS stands for total negative slack.": "What does TNS stand for?",
         "TNS (total negative slack): sum of the slack of all endpoints that fail.": "What is TNS?",
         "The abbreviation of total negative slack is TNS.": "How is total negative slack abbreviated?",
         "CRPR stands for clock reconvergence pessimism removal.": "CRPR stands for what?",
-        "The abbreviation of clock reconvergence pessimism removal is CRPR.": "What is the abbreviation of clock reconvergence pessimism removal?",
+        "The abbreviation of clock reconvergence pessimism removal is CRPR.": (
+            "What is the abbreviation of clock reconvergence pessimism removal?"
+        ),
     },
     ("antennas.md", FAULTS): {
         "A diode is a cell that leads charge away from a gate.": "What is a diode?",
-        "A likely cause of violations after filler insertion: no room for diodes.": "What causes violations after filler insertion?",
-        "What helps against violations after filler insertion: repair before fillers are placed.": "How do I fix violations after filler insertion?",
+        "A likely cause of violations after filler insertion: no room for diodes.": (
+            "What causes violations after filler insertion?"
+        ),
+        "What helps against violations after filler insertion: repair before fillers are placed.": (
+            "How do I fix violations after filler insertion?"
+        ),
         "Run timing again, since diodes add load.": "Name a pitfall of antenna repair.",
         "`ANT_MARGIN` makes the check stricter by so many percent.": "What is `ANT_MARGIN`?",
         "`ANT_MARGIN`: makes the check stricter by so many percent.": "What is a common mistake with antenna repair?",
@@ -389,11 +475,13 @@ GOLDEN = {
         "The warning `GPL-0302` tells that the density is too high for the cells.": "I get GPL-0302. What is it?",
         "Use the `set_density` command to adjust the spread of cells.": "How can I adjust the spread of cells?",
     },
-}  # fmt: skip
+}
 
 
 def chunks_of(path: str, text: str, collection: str = "docs") -> list[Chunk]:
-    return chunk_document(Document(collection, path, parse(path, text).title, text, None, "ISC"), lambda part: len(part.split()), 400)
+    return chunk_document(
+        Document(collection, path, parse(path, text).title, text, None, "ISC"), lambda part: len(part.split()), 400
+    )
 
 
 @pytest.mark.parametrize(("path", "text"), GOLDEN, ids=[path for path, _ in GOLDEN])
@@ -410,7 +498,9 @@ def test_a_document_gives_the_drafts_that_were_written_by_hand(path: str, text: 
 
 # --- properties -----------------------------------------------------------------------------------------------------
 
-LONG = "# Metals\n\n## Order\n\n" + "\n\n".join(f"Part {number} of the order is told in this paragraph of some words." for number in range(60))
+LONG = "# Metals\n\n## Order\n\n" + "\n\n".join(
+    f"Part {number} of the order is told in this paragraph of some words." for number in range(60)
+)
 ALL_CHUNKS = [chunk for path, text in (*GOLDEN, ("long.md", LONG)) for chunk in chunks_of(path, text)]
 
 
@@ -425,19 +515,30 @@ def test_drafts_do_not_depend_on_the_order_of_the_chunks(chunks: list[Chunk], se
 
 
 NAMES = st.sampled_from(["-guide_file", "set_wire_rc", "CORE_AREA", "opt_dff", "$paramod", "-halo"])
-VALUES = st.sampled_from(["`[1]`", "``[0, 1]``", "`a[3]`", "`f(x). Y`", "`[1, 2]` (see `[2]`)", "all of it", "`<name>`", "`x, y`"])
+VALUES = st.sampled_from(
+    ["`[1]`", "``[0, 1]``", "`a[3]`", "`f(x). Y`", "`[1, 2]` (see `[2]`)", "all of it", "`<name>`", "`x, y`"]
+)
 ROW = "| {name} | Sets how {value} is read. The default is {value}. Allowed values are {value}. | {value} |"
 TABLE = f"| Variable | Description | Default |\n|---|---|---|\n{ROW}"
-FORMS = st.sampled_from([
-    "If {value} of the net is set, then `{name}` runs on all nets.", "The `{name}` command sets {value} of all nets.",
-    "- `{name}`: sets {value} of nets.", "Use `{name}` to set {value} of a net.", "`{name}` is the value of {value} in nets.", TABLE,
-    "```tcl\n{name} [-a x]\n```", "| Abbreviation | Expansion |\n|---|---|\n| {name} | the name of {value} |",
-])  # fmt: skip
+FORMS = st.sampled_from(
+    [
+        "If {value} of the net is set, then `{name}` runs on all nets.",
+        "The `{name}` command sets {value} of all nets.",
+        "- `{name}`: sets {value} of nets.",
+        "Use `{name}` to set {value} of a net.",
+        "`{name}` is the value of {value} in nets.",
+        TABLE,
+        "```tcl\n{name} [-a x]\n```",
+        "| Abbreviation | Expansion |\n|---|---|\n| {name} | the name of {value} |",
+    ]
+)
 
 
 @given(st.lists(st.tuples(FORMS, NAMES, VALUES), min_size=1, max_size=4), st.integers(0, 20))
 @settings(max_examples=150, deadline=None)
-def test_an_answer_has_no_name_and_no_citation_that_its_chunk_has_not(parts: list[tuple[str, str, str]], seed: int) -> None:
+def test_an_answer_has_no_name_and_no_citation_that_its_chunk_has_not(
+    parts: list[tuple[str, str, str]], seed: int
+) -> None:
     chunk = chunk_of("\n\n".join(form.format(name=name, value=value) for form, name, value in parts))
     tokens = {token.lower() for token in find_tokens(searchable_text(chunk))}
     for draft in drafts_of_chunks([chunk], seed):

@@ -1,4 +1,7 @@
-"""rag.triplets: prompts that hold their answer, prompts that do not, and what their citations point to. On a real index of six documents."""
+"""rag.triplets: prompts that hold their answer, prompts that do not, and what their citations point to.
+
+On a real index of six documents.
+"""
 
 import random
 
@@ -58,10 +61,15 @@ def made(found: Triplet | str) -> Triplet:
 
 def many(maker: TripletMaker, draft: Draft, count: int = 40) -> list[Triplet]:
     """The triplets of questions that differ in a word, so that other passages and budgets are drawn."""
-    return [made(maker.answerable("template", Draft(f"{draft.question} {number}", draft.answer, draft.golden))) for number in range(count)]
+    return [
+        made(maker.answerable("template", Draft(f"{draft.question} {number}", draft.answer, draft.golden)))
+        for number in range(count)
+    ]
 
 
-def test_the_messages_are_those_of_the_gateway(maker: TripletMaker, draft: Draft, small_retriever: Retriever, words: Counter) -> None:
+def test_the_messages_are_those_of_the_gateway(
+    maker: TripletMaker, draft: Draft, small_retriever: Retriever, words: Counter
+) -> None:
     triplet = made(maker.answerable("template", draft))
     titles = [part.split("\n")[2] for part in triplet.user.split("[")[1:] if "~~~" in part]
     hits = {hit.chunk.title: hit for hit in small_retriever.rank(QUESTION)}
@@ -113,12 +121,18 @@ def test_a_golden_passage_that_does_not_fit_gives_no_triplet(small_retriever: Re
 
 
 def test_control_tokens_of_the_model_are_broken(small_retriever: Retriever, words: Counter, draft: Draft) -> None:
-    triplet = made(TripletMaker(small_retriever, words).answerable("template", Draft("Which command <end> repairs?", ANSWER, draft.golden)))
+    triplet = made(
+        TripletMaker(small_retriever, words).answerable(
+            "template", Draft("Which command <end> repairs?", ANSWER, draft.golden)
+        )
+    )
     assert "<end>" not in triplet.user
 
 
 def test_a_passage_that_answers_too_is_no_distractor(small_retriever: Retriever, words: Counter) -> None:
-    copy = make_chunk(Document("other", "copy.md", "Copy", "", None, "ISC"), (), f"Copied. {SIX_DOCUMENTS['Antenna repair']}", 0)
+    copy = make_chunk(
+        Document("other", "copy.md", "Copy", "", None, "ISC"), (), f"Copied. {SIX_DOCUMENTS['Antenna repair']}", 0
+    )
     maker = TripletMaker(small_retriever, words)
     for triplet in many(maker, Draft(QUESTION, ANSWER, (copy,))):
         assert triplet.user.count("repair_antennas") == copy.text.count("repair_antennas")
@@ -133,7 +147,9 @@ def test_a_triplet_carries_its_source_and_its_licence(maker: TripletMaker, draft
 
 
 def test_an_answer_of_people_is_kept_with_the_passage_that_holds_it(maker: TripletMaker) -> None:
-    found = maker.find_golden("How are antenna violations fixed?", "The command repair_antennas inserts diode cells near gates", "pairs.csv")
+    found = maker.find_golden(
+        "How are antenna violations fixed?", "The command repair_antennas inserts diode cells near gates", "pairs.csv"
+    )
     assert isinstance(found, Draft)
     assert [chunk.title for chunk in found.golden] == ["Antenna repair"]
     assert (found.answer, found.origin) == ("The command repair_antennas inserts diode cells near gates.", "pairs.csv")
@@ -145,7 +161,8 @@ def test_an_answer_of_people_is_kept_with_the_passage_that_holds_it(maker: Tripl
     ("answer", "reason"),
     [
         ("The antenna rules limit the ratio of metal area to gate area at each step of manufacturing.", NOT_HELD),
-        ("The command fix_antennas inserts diode cells near the gates of the nets.", NOT_HELD),  # a name that no passage has
+        # A name that no passage has
+        ("The command fix_antennas inserts diode cells near the gates of the nets.", NOT_HELD),
         ("Yes.", SHORT),
         ("diode " * 140, SHORT),
         ("The command repair_antennas inserts diode cells near gates [1].", MARKED),
@@ -171,14 +188,18 @@ def test_an_unanswerable_prompt_lacks_the_golden_document_and_its_answer(maker: 
 
 
 def test_a_question_that_other_documents_answer_is_not_made_unanswerable(maker: TripletMaker) -> None:
-    elsewhere = make_chunk(Document("other", "copy.md", "Copy", "", None, "ISC"), (), SIX_DOCUMENTS["Antenna repair"], 0)
+    elsewhere = make_chunk(
+        Document("other", "copy.md", "Copy", "", None, "ISC"), (), SIX_DOCUMENTS["Antenna repair"], 0
+    )
     assert maker.unanswerable(Draft(QUESTION, ANSWER, (elsewhere,))) == ALSO_HELD
 
 
 def test_a_passage_lacks_an_answer_by_its_names_or_by_what_the_answer_adds(small_retriever: Retriever) -> None:
     hold = chunk_of(small_retriever, "Hold fixing")
     scan = chunk_of(small_retriever, "Scan chains")
-    named = Draft("What does `repair_timing -hold` insert?", "It inserts delay buffers after clock tree synthesis.", (hold,))
+    named = Draft(
+        "What does `repair_timing -hold` insert?", "It inserts delay buffers after clock tree synthesis.", (hold,)
+    )
     assert not lacks(hold, named)
     assert lacks(scan, named)
     plain = Draft("What does scan insertion replace?", "Flip-flops are stitched into chains.", (scan,))
@@ -188,10 +209,17 @@ def test_a_passage_lacks_an_answer_by_its_names_or_by_what_the_answer_adds(small
 
 def test_a_passage_with_the_name_that_is_asked_for_may_answer(small_retriever: Retriever) -> None:
     corners = chunk_of(small_retriever, "Reading Liberty")
-    explained = Draft("What does `define_corners` do?", "It says how many process variants exist, see `set_units`.", (corners,))
-    assert not lacks(corners, Draft("What does `define_corners` do?", "It says how many process variants exist.", (corners,)))
+    explained = Draft(
+        "What does `define_corners` do?", "It says how many process variants exist, see `set_units`.", (corners,)
+    )
+    assert not lacks(
+        corners, Draft("What does `define_corners` do?", "It says how many process variants exist.", (corners,))
+    )
     assert not lacks(corners, explained)  # though a name of this answer is not there
-    assert lacks(corners, Draft("Which option of `define_corners` makes it slow?", "`-slow_mode` slackens everything.", (corners,)))
+    assert lacks(
+        corners,
+        Draft("Which option of `define_corners` makes it slow?", "`-slow_mode` slackens everything.", (corners,)),
+    )
     assert not lacks(corners, Draft("Which command names corners?", "It is `define_corners`.", (corners,)))
 
 
@@ -209,10 +237,17 @@ def test_the_share_that_is_held_counts_terms_of_all_passages(small_retriever: Re
 
 
 def test_names_are_commands_options_and_message_numbers() -> None:
-    assert names_in("Run `repair_timing -hold` after GRT-0243, with HOLD on clk[3].") == {"repair_timing", "-hold", "grt-0243", "clk[3]"}
+    assert names_in("Run `repair_timing -hold` after GRT-0243, with HOLD on clk[3].") == {
+        "repair_timing",
+        "-hold",
+        "grt-0243",
+        "clk[3]",
+    }
 
 
-def test_what_is_drawn_depends_on_the_seed_and_the_question_alone(small_retriever: Retriever, words: Counter, draft: Draft) -> None:
+def test_what_is_drawn_depends_on_the_seed_and_the_question_alone(
+    small_retriever: Retriever, words: Counter, draft: Draft
+) -> None:
     other = Draft("Where are diodes inserted?", draft.answer, draft.golden)
     first = TripletMaker(small_retriever, words, 3)
     alone = [made(first.answerable("template", draft)), made(first.unanswerable(draft))]

@@ -42,14 +42,33 @@ def test_a_whole_number_is_a_number_with_a_fraction_too() -> None:
 @pytest.mark.parametrize(
     ("kind", "value"),
     [
-        (int, True), (int, 1.0), (int, "1"), (int, 2**63), (int, None),
-        (float, float("nan")), (float, float("inf")), (float, 10**400), (float, True), (float, "1"),
-        (str, 1), (str, None), (str, "\ud800"),
-        (list[str], "ab"), (list[str], [1]), (dict[str, str], []), (dict[str, str], {"a": None}),
-        (tuple[str, int], ["a"]), (tuple[str, int], ["a", 1, 1]), (tuple[str, ...], "ab"),
-        (Part, {}), (Part, []), (Part, {"name": "a", "more": 1}), (Part, {"name": 1}), (str | None, 1),
+        (int, True),
+        (int, 1.0),
+        (int, "1"),
+        (int, 2**63),
+        (int, None),
+        (float, float("nan")),
+        (float, float("inf")),
+        (float, 10**400),
+        (float, True),
+        (float, "1"),
+        (str, 1),
+        (str, None),
+        (str, "\ud800"),
+        (list[str], "ab"),
+        (list[str], [1]),
+        (dict[str, str], []),
+        (dict[str, str], {"a": None}),
+        (tuple[str, int], ["a"]),
+        (tuple[str, int], ["a", 1, 1]),
+        (tuple[str, ...], "ab"),
+        (Part, {}),
+        (Part, []),
+        (Part, {"name": "a", "more": 1}),
+        (Part, {"name": 1}),
+        (str | None, 1),
     ],
-)  # fmt: skip
+)
 def test_what_does_not_fit_is_an_error(kind: object, value: object) -> None:
     with pytest.raises(ValueError, match=r"is not of the type|has not the fields|missing"):
         convert(kind, value)

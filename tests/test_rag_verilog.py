@@ -57,7 +57,13 @@ def test_each_definition_stands_under_its_name_with_comment_ports_and_source() -
         ("code", ()),
     ]
     assert blocks[1].text == "A first-in first-out memory.\nDepth is a power of two."
-    ports = ["Ports of `fifo`:", "- `clk`: input wire", "- `rst`: input wire", "- `data`: input wire [W-1:0]", "- `full`: output reg"]
+    ports = [
+        "Ports of `fifo`:",
+        "- `clk`: input wire",
+        "- `rst`: input wire",
+        "- `data`: input wire [W-1:0]",
+        "- `full`: output reg",
+    ]
     assert blocks[2].text.splitlines() == ports
     assert blocks[3].text.startswith("```systemverilog\nmodule fifo #(parameter W = 8) (\n")
     assert blocks[3].text.endswith("  assign full = 1'b0;\nendmodule\n```")
@@ -72,7 +78,9 @@ def test_a_module_that_is_cut_off_keeps_its_name_and_text() -> None:
     assert "foo bar (" in "".join(block.text for block in blocks)
 
 
-@pytest.mark.parametrize("text", ["module m; assign a = " + "(" * 20_000, "((((", "not verilog at all\n", "always begin\n" * 3000])
+@pytest.mark.parametrize(
+    "text", ["module m; assign a = " + "(" * 20_000, "((((", "not verilog at all\n", "always begin\n" * 3000]
+)
 def test_what_has_no_definition_or_nests_too_deep_is_plain_code(text: str) -> None:
     blocks = parse_verilog(text, "verilog").blocks
     assert {(block.kind, block.heading_path) for block in blocks} == {("code", ())}

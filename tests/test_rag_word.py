@@ -82,7 +82,11 @@ def test_without_a_heading_the_title_is_the_documents_property() -> None:
 def test_links_and_insertions_are_read_and_deletions_are_not() -> None:
     document = docx.Document()
     paragraph = document.add_paragraph("Use ")
-    for name, tag, text in (("w:ins", "w:t", "the new "), ("w:del", "w:delText", "the old "), ("w:hyperlink", "w:t", "router")):
+    for name, tag, text in (
+        ("w:ins", "w:t", "the new "),
+        ("w:del", "w:delText", "the old "),
+        ("w:hyperlink", "w:t", "router"),
+    ):
         change, run, words = OxmlElement(name), OxmlElement("w:r"), OxmlElement(tag)
         words.text = text
         words.set(qn("xml:space"), "preserve")

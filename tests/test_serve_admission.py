@@ -57,7 +57,9 @@ def test_a_timeout_of_the_work_itself_stays_one() -> None:
     asyncio.run(story())
 
 
-def test_who_asks_beyond_the_limit_gets_openais_429_and_health_is_answered(gateway_at: Gateway, engine: FakeEngine) -> None:
+def test_who_asks_beyond_the_limit_gets_openais_429_and_health_is_answered(
+    gateway_at: Gateway, engine: FakeEngine
+) -> None:
     engine.script = EngineScript(hold_after=1)
     with gateway_at(engine.url, answers_in_flight=1) as url:
         with httpx.stream("POST", f"{url}/v1/chat/completions", json={**CHAT, "stream": True}, timeout=20) as held:
@@ -79,13 +81,20 @@ def test_who_asks_beyond_the_limit_gets_openais_429_and_health_is_answered(gatew
         assert [post(url).status_code for _ in range(3)] == [200] * 3
 
 
-def test_clients_that_leave_and_engines_that_break_give_their_places_back(gateway_at: Gateway, engine: FakeEngine) -> None:
+def test_clients_that_leave_and_engines_that_break_give_their_places_back(
+    gateway_at: Gateway, engine: FakeEngine
+) -> None:
     with gateway_at(engine.url, answers_in_flight=1) as url:
         engine.script = EngineScript(hold_after=1)
         with httpx.stream("POST", f"{url}/v1/chat/completions", json={**CHAT, "stream": True}, timeout=20) as left:
             next(left.iter_lines())
         assert engine.hung_up.wait(10)
-        for script in (EngineScript(cut_after=1), EngineScript(refusal=(400, "no")), EngineScript(garbage=True), EngineScript(chunks=())):
+        for script in (
+            EngineScript(cut_after=1),
+            EngineScript(refusal=(400, "no")),
+            EngineScript(garbage=True),
+            EngineScript(chunks=()),
+        ):
             engine.script = script
             assert post(url, stream=True).status_code != 429
             assert post(url).status_code != 429

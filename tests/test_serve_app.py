@@ -1,4 +1,6 @@
-"""The gateway over a real socket, before an engine that can be made to fail: what a client sees on every route and in every mishap."""
+"""The gateway over a real socket, before an engine that can be made to fail: what a client sees on every route and in
+every mishap.
+"""
 
 import json
 import socket
@@ -65,7 +67,10 @@ def test_openais_client_gets_a_stream_with_passages_first_and_citations_last(gat
     chunks: list[Any] = list(stream)
     assert chunks[0].retrieval["hits"][0]["title"] == "Antenna repair"
     assert not any("retrieval" in (chunk.model_extra or {}) for chunk in chunks[1:])
-    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == "Run `repair_antennas` [1]."
+    assert (
+        "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+        == "Run `repair_antennas` [1]."
+    )
     (last,) = [chunk.choices[0] for chunk in chunks if chunk.choices and chunk.choices[0].finish_reason]
     assert last.delta.annotations[0]["url_citation"]["title"] == "Antenna repair"
     assert chunks[-1].usage.total_tokens == 12
@@ -73,7 +78,9 @@ def test_openais_client_gets_a_stream_with_passages_first_and_citations_last(gat
 
 def test_the_passages_arrive_before_the_engine_has_said_a_word(gateway: str, engine: FakeEngine) -> None:
     engine.script = EngineScript(hold_after=0)
-    with httpx.stream("POST", f"{gateway}/v1/chat/completions", json={**ANTENNA, "stream": True}, timeout=20) as response:
+    with httpx.stream(
+        "POST", f"{gateway}/v1/chat/completions", json={**ANTENNA, "stream": True}, timeout=20
+    ) as response:
         lines = response.iter_lines()
         first = json.loads(next(lines)[6:])
         assert first["retrieval"]["hits"]
@@ -92,13 +99,22 @@ def test_unknown_fields_reach_the_engine_and_the_prompt_holds_the_passages(gatew
 
 def test_retrieval_can_be_turned_off(gateway: str, engine: FakeEngine) -> None:
     answer = post(gateway, {**ANTENNA, "retrieval": {"enabled": False}}).json()
-    assert answer["retrieval"] == {"enabled": False, "query": None, "fallback": False, "refused": False, "hits": [], "quotes": []}
+    assert answer["retrieval"] == {
+        "enabled": False,
+        "query": None,
+        "fallback": False,
+        "refused": False,
+        "hits": [],
+        "quotes": [],
+    }
     assert answer["choices"][0]["message"]["annotations"] == []
     assert engine.bodies[-1]["messages"] == ANTENNA["messages"]
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_question_that_nothing_answers_gets_a_sentence_and_costs_the_engine_nothing(gateway: str, engine: FakeEngine, stream: bool) -> None:
+def test_a_question_that_nothing_answers_gets_a_sentence_and_costs_the_engine_nothing(
+    gateway: str, engine: FakeEngine, stream: bool
+) -> None:
     if stream:
         chunks = [json.loads(data) for data in events(gateway, NOTHING)[:-1]]
         text = "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks)
@@ -174,7 +190,9 @@ def test_an_engine_that_keeps_silent_is_given_up(gateway_at: Gateway, engine: Fa
 @pytest.mark.parametrize("stream", [False, True])
 def test_what_the_engine_refuses_keeps_its_status_and_words(gateway: str, engine: FakeEngine, stream: bool) -> None:
     engine.script = EngineScript(refusal=(400, "temperature must be non-negative"))
-    assert assert_envelope(post(gateway, {**ANTENNA, "stream": stream}), 400, None) == "temperature must be non-negative"
+    assert (
+        assert_envelope(post(gateway, {**ANTENNA, "stream": stream}), 400, None) == "temperature must be non-negative"
+    )
 
 
 @pytest.mark.parametrize(
@@ -184,7 +202,9 @@ def test_what_the_engine_refuses_keeps_its_status_and_words(gateway: str, engine
         'tool_choice="required" requires --tool-call-parser to be set',
     ],
 )
-def test_tools_without_a_tool_parser_are_refused_with_the_setting_that_gives_one(gateway: str, engine: FakeEngine, said: str) -> None:
+def test_tools_without_a_tool_parser_are_refused_with_the_setting_that_gives_one(
+    gateway: str, engine: FakeEngine, said: str
+) -> None:
     engine.script = EngineScript(refusal=(400, said))
     tools = [{"type": "function", "function": {"name": "run_sta", "parameters": {"type": "object", "properties": {}}}}]
     with pytest.raises(openai.BadRequestError) as caught:
@@ -193,8 +213,14 @@ def test_tools_without_a_tool_parser_are_refused_with_the_setting_that_gives_one
     assert engine.bodies[-1]["tools"] == tools
 
 
-def test_a_follow_up_that_finds_nothing_by_itself_is_searched_with_the_turn_before(fresh_gateway: str, engine: FakeEngine) -> None:
-    turns = [*ANTENNA["messages"], {"role": "assistant", "content": "repair_antennas."}, {"role": "user", "content": FOLLOW_UP}]
+def test_a_follow_up_that_finds_nothing_by_itself_is_searched_with_the_turn_before(
+    fresh_gateway: str, engine: FakeEngine
+) -> None:
+    turns = [
+        *ANTENNA["messages"],
+        {"role": "assistant", "content": "repair_antennas."},
+        {"role": "user", "content": FOLLOW_UP},
+    ]
     answer = post(fresh_gateway, {"messages": turns}).json()
     assert answer["retrieval"]["query"] == f"{ANTENNA['messages'][0]['content']} {FOLLOW_UP}"
     assert answer["retrieval"]["fallback"] is True
@@ -209,7 +235,9 @@ def test_another_program_at_the_engines_port_is_recognised(gateway: str, engine:
 
 
 @pytest.mark.parametrize("script", [EngineScript(cut_after=2), EngineScript(error_after=2)])
-def test_a_stream_that_breaks_ends_with_an_error_event_and_no_done(gateway: str, engine: FakeEngine, script: EngineScript) -> None:
+def test_a_stream_that_breaks_ends_with_an_error_event_and_no_done(
+    gateway: str, engine: FakeEngine, script: EngineScript
+) -> None:
     engine.script = script
     data = events(gateway, ANTENNA)
     error = json.loads(data[-1])["error"]
@@ -225,7 +253,10 @@ def test_a_client_that_hangs_up_stops_the_engine(gateway: str, engine: FakeEngin
     engine.script = EngineScript(hold_after=1)
     port = int(gateway.rsplit(":", 1)[1])
     body = json.dumps({**ANTENNA, "stream": stream}).encode()
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = (
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: "
+        f"{len(body)}\r\n\r\n"
+    )
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.sendall(head.encode() + body)
         deadline = time.monotonic() + 10

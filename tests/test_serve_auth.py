@@ -16,7 +16,10 @@ def test_the_right_key_passes(header: str) -> None:
     check_api_key(header, "s3cret")
 
 
-@pytest.mark.parametrize("header", [None, "", "s3cret", "Basic s3cret", "Bearer", "Bearer ", "Bearer s3cre", "Bearer S3cret", "Bearer schlüssel"])
+@pytest.mark.parametrize(
+    "header",
+    [None, "", "s3cret", "Basic s3cret", "Bearer", "Bearer ", "Bearer s3cre", "Bearer S3cret", "Bearer schlüssel"],
+)
 def test_no_key_and_a_wrong_key_are_refused_with_401(header: str | None) -> None:
     with pytest.raises(InvalidApiKey) as caught:
         check_api_key(header, "s3cret")

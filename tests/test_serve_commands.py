@@ -1,4 +1,6 @@
-"""The commands of the gateway: options over variables, every refusal a sentence, and `up` as a whole before an engine elsewhere."""
+"""The commands of the gateway: options over variables, every refusal a sentence, and `up` as a whole before an engine
+elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -47,13 +49,17 @@ def taken_port() -> Iterator[str]:
 def test_an_option_wins_over_its_variable_and_the_rest_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CHIPALIGN_PAGE_PORT", "8601")
     monkeypatch.setenv("CHIPALIGN_MODEL_ID", "from-variable")
-    settings, _ = with_options(ArgumentParser(), ["--page-port", "8700", "--engine-url", "http://gpu:8000/v1/"], UP_OPTIONS)
+    settings, _ = with_options(
+        ArgumentParser(), ["--page-port", "8700", "--engine-url", "http://gpu:8000/v1/"], UP_OPTIONS
+    )
     assert (settings.page_port, settings.model_id) == (8700, "from-variable")
     assert settings.engine_url == "http://gpu:8000"
     assert settings.home == tmp_path / "home"
 
 
-def test_every_option_is_the_name_of_a_setting_and_its_help_names_the_variable(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_option_is_the_name_of_a_setting_and_its_help_names_the_variable(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     with pytest.raises(SystemExit):
         with_options(ArgumentParser(), ["--help"], UP_OPTIONS)
     text = " ".join(capsys.readouterr().out.split())
@@ -80,7 +86,9 @@ def test_an_option_that_does_not_exist_ends_with_status_2(capsys: pytest.Capture
 # Refusals
 
 
-def test_serve_says_what_is_missing_in_the_order_in_which_it_is_needed(taken_port: str, small_checkpoint: Path, tmp_path: Path) -> None:
+def test_serve_says_what_is_missing_in_the_order_in_which_it_is_needed(
+    taken_port: str, small_checkpoint: Path, tmp_path: Path
+) -> None:
     with pytest.raises(PortTaken, match=f"port {taken_port} .gateway. is taken: choose another with --gateway-port"):
         serve(["--gateway-port", taken_port])
     port = str(free_port())
@@ -90,7 +98,9 @@ def test_serve_says_what_is_missing_in_the_order_in_which_it_is_needed(taken_por
         serve(["--gateway-port", port, "--checkpoint", str(small_checkpoint), "--index", str(tmp_path / "no-index")])
 
 
-def test_a_tokenizer_that_cannot_be_read_or_has_no_chat_template_is_told(small_checkpoint: Path, tmp_path: Path) -> None:
+def test_a_tokenizer_that_cannot_be_read_or_has_no_chat_template_is_told(
+    small_checkpoint: Path, tmp_path: Path
+) -> None:
     port = str(free_port())
     (tmp_path / "tokenizer_config.json").write_text("{oops")
     with pytest.raises(CheckpointNotFound, match=r"cannot be read .* merge the model anew"):
@@ -161,7 +171,9 @@ class Running:
     """A process whose output is collected."""
 
     def __init__(self, command: list[str], env: dict[str, str]) -> None:
-        self.process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
         self.lines: list[str] = []
         threading.Thread(target=self._collect, daemon=True).start()
 
@@ -182,7 +194,16 @@ def test_up_runs_gateway_and_page_before_an_engine_elsewhere_and_starts_again_wh
 ) -> None:
     gateway_port, page_port = free_port(), free_port()
     with FakeEngine() as engine:
-        command = [sys.executable, "-m", "chipalign", "up", "--engine-url", engine.url, "--gateway-port", str(gateway_port)]
+        command = [
+            sys.executable,
+            "-m",
+            "chipalign",
+            "up",
+            "--engine-url",
+            engine.url,
+            "--gateway-port",
+            str(gateway_port),
+        ]
         command += ["--page-port", str(page_port), "--checkpoint", str(small_checkpoint), "--index", str(small_index)]
         running = Running(command, {**os.environ, "CHIPALIGN_API_KEY": "s3cret", "CHIPALIGN_CALIBRATE": "off"})
         try:
@@ -204,7 +225,11 @@ def test_up_runs_gateway_and_page_before_an_engine_elsewhere_and_starts_again_wh
             assert "\n\n> Antenna violations are fixed" in message["content"]
             assert httpx.get(f"http://127.0.0.1:{page_port}/_stcore/health").status_code == 200
 
-            (gateway,) = [part for part in parts if part.cmdline()[-2:] == ["chipalign", "serve"] and "serve.guard" not in part.cmdline()]
+            (gateway,) = [
+                part
+                for part in parts
+                if part.cmdline()[-2:] == ["chipalign", "serve"] and "serve.guard" not in part.cmdline()
+            ]
             gateway.kill()
             running.wait_for("gateway: ended with status -9; restart 1 in 1 s")
             running.wait_for("gateway: starting again (restart 1)")
@@ -225,9 +250,22 @@ def test_up_runs_gateway_and_page_before_an_engine_elsewhere_and_starts_again_wh
     assert "s3cret" not in (tmp_path / "home" / "logs" / "gateway.log").read_text()
 
 
-def test_serve_to_a_network_without_a_key_warns_and_ends_cleanly_when_it_is_told_to(small_checkpoint: Path, small_index: Path) -> None:
+def test_serve_to_a_network_without_a_key_warns_and_ends_cleanly_when_it_is_told_to(
+    small_checkpoint: Path, small_index: Path
+) -> None:
     port = free_port()
-    command = [sys.executable, "-m", "chipalign", "serve", "--host", "0.0.0.0", "--gateway-port", str(port), "--engine-url", "http://127.0.0.1:9"]
+    command = [
+        sys.executable,
+        "-m",
+        "chipalign",
+        "serve",
+        "--host",
+        "0.0.0.0",
+        "--gateway-port",
+        str(port),
+        "--engine-url",
+        "http://127.0.0.1:9",
+    ]
     running = Running([*command, "--checkpoint", str(small_checkpoint), "--index", str(small_index)], dict(os.environ))
     try:
         running.wait_for("listening on 0.0.0.0 without an API key: set CHIPALIGN_API_KEY")

@@ -51,7 +51,10 @@ def wait_for(caplog: pytest.LogCaptureFixture, words: str) -> None:
 
 def chat_request(stream: bool, **fields: Any) -> bytes:
     body = json.dumps({**CHAT, "stream": stream, **fields}).encode()
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = (
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: "
+        f"{len(body)}\r\n\r\n"
+    )
     return head.encode() + body
 
 
@@ -84,7 +87,9 @@ def test_an_idle_connection_is_closed_and_a_busy_one_is_not(gateway_at: Gateway,
 
 
 @pytest.mark.parametrize("head", [b"x: " + b"a" * 40_000, b"x: 1\r\n" * 9_000, b"a" * 40_000])
-def test_headers_without_an_end_are_refused_in_words(gateway_at: Gateway, engine: FakeEngine, caplog: pytest.LogCaptureFixture, head: bytes) -> None:
+def test_headers_without_an_end_are_refused_in_words(
+    gateway_at: Gateway, engine: FakeEngine, caplog: pytest.LogCaptureFixture, head: bytes
+) -> None:
     with gateway_at(engine.url) as url:
         with connected(url, HEAD + head) as connection:
             answer = read_to_end(connection)
@@ -94,14 +99,18 @@ def test_headers_without_an_end_are_refused_in_words(gateway_at: Gateway, engine
 
 
 @pytest.mark.parametrize("headers", [{"x": "a" * 5000}, {f"x-{number}": "1" for number in range(30)}])
-def test_whole_headers_beyond_a_limit_are_refused_in_words(gateway_at: Gateway, engine: FakeEngine, headers: dict[str, str]) -> None:
+def test_whole_headers_beyond_a_limit_are_refused_in_words(
+    gateway_at: Gateway, engine: FakeEngine, headers: dict[str, str]
+) -> None:
     with gateway_at(engine.url, max_headers=20, max_header_kb=4) as url:
         response = httpx.get(f"{url}/health", headers=headers)
         assert (response.status_code, response.json()["error"]["code"]) == (431, "headers_too_large")
         assert httpx.get(f"{url}/health").status_code == 200
 
 
-def test_a_client_that_never_reads_is_cut_off_and_frees_the_engine(gateway_at: Gateway, engine: FakeEngine, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_client_that_never_reads_is_cut_off_and_frees_the_engine(
+    gateway_at: Gateway, engine: FakeEngine, caplog: pytest.LogCaptureFixture
+) -> None:
     engine.script = EngineScript(answer=("word " * 20_000,) * 200)  # 20 MB, more than all buffers hold
     with gateway_at(engine.url, write_timeout_s=0.5, drain_timeout_s=0.2) as url:
         with connected(url, chat_request(stream=True, stop=["the end"])):  # with which no loop is cut
@@ -123,7 +132,9 @@ def test_beyond_the_most_connections_one_is_refused_and_health_is_answered(
         assert httpx.get(f"{url}/v1/models").status_code == 200
 
 
-def test_a_request_sent_ahead_is_dropped_and_a_client_that_leaves_is_still_seen(gateway: str, engine: FakeEngine) -> None:
+def test_a_request_sent_ahead_is_dropped_and_a_client_that_leaves_is_still_seen(
+    gateway: str, engine: FakeEngine
+) -> None:
     engine.script = EngineScript(hold_after=1)
     with connected(gateway, chat_request(stream=False) * 3):
         deadline = time.monotonic() + PATIENCE_S
@@ -155,7 +166,10 @@ def test_what_is_not_http_gets_the_envelope(gateway: str, rubbish: bytes, caplog
 def test_a_body_that_turns_into_rubbish_ends_the_connection_and_nothing_else(
     gateway_at: Gateway, engine: FakeEngine, caplog: pytest.LogCaptureFixture, key: str
 ) -> None:
-    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"
+    head = (
+        b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding:"
+        b" chunked\r\n\r\n2\r\n{}\r\n"
+    )
     with gateway_at(engine.url, api_key=key) as url:
         with connected(url, head) as connection:
             time.sleep(0.1)  # where a key is asked for, the answer is out before the rubbish comes
@@ -172,7 +186,9 @@ def test_two_lengths_of_one_body_are_refused(gateway: str) -> None:
 
 
 def test_a_client_that_offers_http2_with_its_body_is_answered(gateway: str) -> None:
-    request = chat_request(stream=False).replace(b"Host:", b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\nHost:", 1)
+    request = chat_request(stream=False).replace(
+        b"Host:", b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\nHost:", 1
+    )
     with connected(gateway, request) as connection:
         assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
 
@@ -228,11 +244,19 @@ def test_many_large_bodies_at_once_are_refused_before_they_fill_the_memory(
     gateway_at: Gateway, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(routes, "MAX_BODIES_BYTES", 300_000)
-    head = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 900000\r\n\r\n"
+    head = (
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: "
+        "900000\r\n\r\n"
+    )
     half = head.encode() + b" " * 200_000
     with gateway_at(engine.url) as url:
         with connected(url, half), connected(url, half) as second:
             assert second.recv(65_536).startswith(b"HTTP/1.1 429")
         deadline = time.monotonic() + PATIENCE_S
-        while httpx.post(f"{url}/v1/chat/completions", json={**CHAT, "pad": " " * 200_000}, timeout=PATIENCE_S).status_code == 429:
+        while (
+            httpx.post(
+                f"{url}/v1/chat/completions", json={**CHAT, "pad": " " * 200_000}, timeout=PATIENCE_S
+            ).status_code
+            == 429
+        ):
             assert time.monotonic() < deadline

@@ -27,7 +27,11 @@ def test_a_checkpoint_or_an_engine_of_the_users_own_is_judged_as_such(tmp_path: 
 
 
 def test_what_is_needed_and_missing_is_marked_and_advised() -> None:
-    findings = [Finding("engine", False, "none", "run `make up`"), Finding("gpu", False, "none", needed=False), Finding("python", True, "3.11")]
+    findings = [
+        Finding("engine", False, "none", "run `make up`"),
+        Finding("gpu", False, "none", needed=False),
+        Finding("python", True, "3.11"),
+    ]
     text = report_text(findings)
     assert text.splitlines()[0].startswith("MISSING  engine")
     assert "-> run `make up`" in text
@@ -44,6 +48,8 @@ def test_a_home_that_is_not_there_yet_is_judged_by_the_folder_above(tmp_path: Pa
 
 def test_the_command_writes_one_json_document(tmp_path: Path) -> None:
     env = {**os.environ, "CHIPALIGN_HOME": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-m", "chipalign", "doctor", "--json"], env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "chipalign", "doctor", "--json"], env=env, capture_output=True, text=True, check=False
+    )
     document = json.loads(done.stdout)
     assert (done.returncode, document["would_run"]) == (0, True)

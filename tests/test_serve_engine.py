@@ -61,12 +61,16 @@ def test_a_context_window_is_set_only_where_one_is_asked_for() -> None:
 
 
 def test_options_of_the_users_own_come_last_so_that_they_win_and_are_read_as_a_shell_reads_them() -> None:
-    command = engine_command(ServeSettings(engine_args="""--tool-call-parser hermes --chat-template "my file.jinja" """), "vllm-cpu")
+    command = engine_command(
+        ServeSettings(engine_args="""--tool-call-parser hermes --chat-template "my file.jinja" """), "vllm-cpu"
+    )
     assert command[-4:] == ["--tool-call-parser", "hermes", "--chat-template", "my file.jinja"]
 
 
 def test_a_quote_that_is_never_closed_is_told_with_the_variable() -> None:
-    with pytest.raises(SettingsError, match=r"CHIPALIGN_ENGINE_ARGS is .*: write options as in a shell \(No closing quotation\)"):
+    with pytest.raises(
+        SettingsError, match=r"CHIPALIGN_ENGINE_ARGS is .*: write options as in a shell \(No closing quotation\)"
+    ):
         engine_command(ServeSettings(engine_args='--seed "1'), "vllm")
 
 

@@ -1,5 +1,6 @@
-"""`chipalign eval table` and `eval sweep` as they are typed: whole runs before a server on a real socket, resume after kill -9, refusals, and an
-engine that does not start."""
+"""`chipalign eval table` and `eval sweep` as they are typed: whole runs before a server on a real socket, resume after
+kill -9, refusals, and an engine that does not start.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +24,14 @@ from tests.tiny_models import write_llama
 
 pytestmark = pytest.mark.usefixtures("home")
 ROWS = ("chat", "chip", "linear", "geodesic", "geodesic-0.5", "linear-0.5")
-PROMPTS = [{"key": n, "prompt": f"Prompt {n}: no commas.", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]} for n in range(6)]
-CHOICES = [{"id": f"m{n}", "domain": ("flow", "bugs")[n % 2], "question": f"Which {n}?", "choices": ["aa", "bb"], "answer": 1} for n in range(4)]
+PROMPTS = [
+    {"key": n, "prompt": f"Prompt {n}: no commas.", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]}
+    for n in range(6)
+]
+CHOICES = [
+    {"id": f"m{n}", "domain": ("flow", "bugs")[n % 2], "question": f"Which {n}?", "choices": ["aa", "bb"], "answer": 1}
+    for n in range(4)
+]
 OBEYS = {"chat": 6, "chip": 0, "linear": 3, "geodesic": 4}  # how many of the prompts each model follows
 
 
@@ -75,16 +82,28 @@ def test_a_whole_table_from_questions_to_report(files: Path, capsys: pytest.Capt
     assert json.loads((files / "out" / "results" / "chip" / "ifeval.json").read_text())["settings"]["concurrency"] == 4
     assert report == read(files) | {"command": report["command"]}
     assert report["finished"]
-    figures = {row: cells["ifeval"]["measures"]["prompt_strict"]["overall"]["mean"] for row, cells in report["rows"].items()}
+    figures = {
+        row: cells["ifeval"]["measures"]["prompt_strict"]["overall"]["mean"] for row, cells in report["rows"].items()
+    }
     assert figures == pytest.approx({"chat": 1.0, "chip": 0.0, "linear": 0.5, "geodesic": 4 / 6})
-    assert report["rows"]["chip"]["mcq"]["measures"]["acc"]["overall"] == {"questions": 4, "mean": 1.0, "low": 1.0, "high": 1.0}
+    assert report["rows"]["chip"]["mcq"]["measures"]["acc"]["overall"] == {
+        "questions": 4,
+        "mean": 1.0,
+        "low": 1.0,
+        "high": 1.0,
+    }
     back = {(item["row"], item["measure"]): item["mean"] for item in report["way_back"]}
     assert back["geodesic", "prompt_strict"] == pytest.approx(4 / 6)
     (difference,) = [
-        item for item in report["differences"] if (item["row"], item["against"], item["measure"]) == ("geodesic", "linear", "prompt_strict")
+        item
+        for item in report["differences"]
+        if (item["row"], item["against"], item["measure"]) == ("geodesic", "linear", "prompt_strict")
     ]
     assert difference["mean"] == pytest.approx(1 / 6)
-    assert {(item["cell"], item["differ"], item["questions"]) for item in report["answers"]} == {("ifeval", 4, 6), ("mcq", 0, 4)}
+    assert {(item["cell"], item["differ"], item["questions"]) for item in report["answers"]} == {
+        ("ifeval", 4, 6),
+        ("mcq", 0, 4),
+    }
     text = capsys.readouterr().out
     assert text == (files / "out" / "table.md").read_text()
     assert "| geodesic | 0.6 | 0.667 [" in text
@@ -96,7 +115,10 @@ def test_a_whole_table_from_questions_to_report(files: Path, capsys: pytest.Capt
 def test_questions_about_documents_are_asked_with_golden_and_retrieved_passages(files: Path) -> None:
     documents = ("--qa-corpus", str(files / "corpus.json"), "--qa-questions", str(files / "q.jsonl"))
     with serve_rows() as server:
-        assert chipalign.main(arguments(files, server.url, "--methods", "chat", *documents, "--quick", "--limit", "3")) == 0
+        assert (
+            chipalign.main(arguments(files, server.url, "--methods", "chat", *documents, "--quick", "--limit", "3"))
+            == 0
+        )
         lengths = {body["max_tokens"] for path, body in server.requests if path == "/v1/chat/completions"}
     assert lengths == {128}  # --quick
     cells = read(files)["rows"]["chat"]
@@ -122,7 +144,9 @@ def test_only_the_cells_that_are_wanted_are_asked_for(files: Path) -> None:
         assert chipalign.main(arguments(files, server.url, *more, experiment="sweep")) == 0
         assert not any(path == "/v1/completions" for path, _ in server.requests)
     report = read(files, "sweep")
-    assert {name: set(cells) for name, cells in report["rows"].items()} == {name: {"ifeval"} for name in ("chat", "chip", "linear-0.5")}
+    assert {name: set(cells) for name, cells in report["rows"].items()} == {
+        name: {"ifeval"} for name in ("chat", "chip", "linear-0.5")
+    }
     assert "mcq: it is none of --cells" in report["plan"]["left_out"]
 
 
@@ -137,7 +161,9 @@ def test_a_killed_run_goes_on_where_it_was(files: Path) -> None:
 
     with serve_rows(hold_last) as server:
         command = arguments(files, server.url, "--methods", "chat", "--ifeval", str(files / "p.jsonl"))
-        process = subprocess.Popen([sys.executable, "-m", "chipalign", *command], stderr=subprocess.DEVNULL, env=dict(os.environ))
+        process = subprocess.Popen(
+            [sys.executable, "-m", "chipalign", *command], stderr=subprocess.DEVNULL, env=dict(os.environ)
+        )
         assert reached.wait(60)
         kept = files / "out" / "results" / "chat" / "mcq.answers.jsonl"
         deadline = time.monotonic() + 20
@@ -176,13 +202,25 @@ def test_ctrl_c_ends_the_run_and_what_it_started_and_says_that_it_goes_on(files:
     assert not (files / "out" / "results" / "chat" / "mcq.json").exists()
 
 
-def test_weights_that_changed_under_the_same_name_are_another_experiment(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_weights_that_changed_under_the_same_name_are_another_experiment(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for name in ("chip", "chat"):
         (files / name).mkdir()
         (files / name / "model.safetensors").write_bytes(name.encode())
     (files / "r.toml").write_text('[chip]\nmodel = "chip"\n[chat]\nmodel = "chat"\n')
     with serve_rows() as server:
-        command = ["eval", "table", str(files / "r.toml"), "--out", str(files / "out"), "--engine-url", server.url, "--methods", "chat"]
+        command = [
+            "eval",
+            "table",
+            str(files / "r.toml"),
+            "--out",
+            str(files / "out"),
+            "--engine-url",
+            server.url,
+            "--methods",
+            "chat",
+        ]
         command += ["--mcq", str(files / "m.jsonl")]
         assert chipalign.main(command) == 0
         (files / "chip" / "model.safetensors").write_bytes(b"trained on")
@@ -201,11 +239,16 @@ def wait_for_lock(path: Path) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX)
 
 
-def test_another_plan_in_the_same_folder_is_refused_with_what_differs(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_plan_in_the_same_folder_is_refused_with_what_differs(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with serve_rows() as server:
         assert chipalign.main(arguments(files, server.url, "--methods", "chat")) == 0
         before = (files / "out" / "plan.json").read_bytes()
-        assert chipalign.main(arguments(files, server.url, "--methods", "chat,geodesic", "--lam", "0.5", "--limit", "2")) == 2
+        assert (
+            chipalign.main(arguments(files, server.url, "--methods", "chat,geodesic", "--lam", "0.5", "--limit", "2"))
+            == 2
+        )
         asked = len(server.requests)
     last = capsys.readouterr().err.splitlines()[-1]
     assert "holds another experiment (" in last
@@ -215,7 +258,9 @@ def test_another_plan_in_the_same_folder_is_refused_with_what_differs(files: Pat
     assert (files / "out" / "plan.json").read_bytes() == before
 
 
-def test_a_cell_that_fails_is_told_and_tried_again_and_the_others_go_on(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_cell_that_fails_is_told_and_tried_again_and_the_others_go_on(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     def refuse_ifeval(path: str, body: dict[str, Any]) -> tuple[int, Any]:
         return (400, {"error": {"message": "no chat today"}}) if "messages" in body else respond(path, body)
 
@@ -243,7 +288,18 @@ def test_an_engine_that_does_not_start_is_told_and_its_model_is_kept(
 ) -> None:
     monkeypatch.setenv("CHIPALIGN_ENGINE_ARGS", "--no-such-option")
     chip, chat = (write_llama(files / name, seed) for seed, name in enumerate(("chip", "chat")))
-    command = ["eval", "table", "--chip", str(chip), "--instruct", str(chat), "--out", str(files / "out"), "--methods", "chat"]
+    command = [
+        "eval",
+        "table",
+        "--chip",
+        str(chip),
+        "--instruct",
+        str(chat),
+        "--out",
+        str(files / "out"),
+        "--methods",
+        "chat",
+    ]
     assert chipalign.main([*command, "--mcq", str(files / "m.jsonl")]) == 2
     reason = read(files)["rows"]["chat"]["mcq"]["reason"]
     assert "the engine ended while starting" in reason
@@ -269,7 +325,11 @@ def test_an_engine_that_does_not_start_is_told_and_its_model_is_kept(
     ],
 )
 def test_what_cannot_be_compared_is_refused_in_one_line(
-    files: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...], message: str
+    files: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    more: tuple[str, ...],
+    message: str,
 ) -> None:
     monkeypatch.chdir(files)
     assert chipalign.main(arguments(files, "http://127.0.0.1:9", *more)) == 2

@@ -33,11 +33,21 @@ CELLS = (
     Cell("qa_golden", "qa", "/q.jsonl", 4, "aa", ("--context", "golden"), "corpus", "/chunks.json", "bb"),
     Cell("ifeval", "ifeval", "/p.jsonl", 3, "cc", ("--max-tokens", "9")),
 )
-PARENTS = {"chip": {"model": "/models/chip", "adapter": "org/adapter"}, "chat": {"model": "package:llm"}, "base": {"model": "org/base"}}
+PARENTS = {
+    "chip": {"model": "/models/chip", "adapter": "org/adapter"},
+    "chat": {"model": "package:llm"},
+    "base": {"model": "org/base"},
+}
 
 
 def make_plan(**changes: object) -> Plan:
-    plan = Plan("table", PARENTS, {"vocab": "union", "exclude": ["*norm*"]}, table_rows(["chat", "chip", "soup", "ties", "geodesic"], 0.3), CELLS)
+    plan = Plan(
+        "table",
+        PARENTS,
+        {"vocab": "union", "exclude": ["*norm*"]},
+        table_rows(["chat", "chip", "soup", "ties", "geodesic"], 0.3),
+        CELLS,
+    )
     return dataclasses.replace(plan, **changes)  # type: ignore[arg-type]
 
 
@@ -95,7 +105,11 @@ def test_without_a_list_what_needs_a_base_is_left_out_and_told() -> None:
 
 @pytest.mark.parametrize(
     ("text", "has_base", "message"),
-    [("chat,slerp", True, "slerp: the rows are chat"), ("ties,chat", False, "ties need .* --base"), (" , ", True, "names no row")],
+    [
+        ("chat,slerp", True, "slerp: the rows are chat"),
+        ("ties,chat", False, "ties need .* --base"),
+        (" , ", True, "names no row"),
+    ],
 )
 def test_rows_that_cannot_be_are_refused(text: str, has_base: bool, message: str) -> None:
     with pytest.raises(ExperimentUnusable, match=message):
@@ -117,7 +131,16 @@ def test_a_cell_becomes_the_users_own_command() -> None:
     golden, ifeval = (cell_arguments(cell, row, folder, "http://u", 8) for cell in CELLS)
     assert golden == [
         *("eval", "qa", "--questions", "/e/questions/qa.jsonl", "--corpus", "/chunks.json", "--context", "golden"),
-        *("--url", "http://u", "--model", "soup", "--concurrency", "8", "--answers", "/e/results/soup/qa_golden.answers.jsonl"),
+        *(
+            "--url",
+            "http://u",
+            "--model",
+            "soup",
+            "--concurrency",
+            "8",
+            "--answers",
+            "/e/results/soup/qa_golden.answers.jsonl",
+        ),
     ]
     assert ifeval[:6] == ["eval", "ifeval", "--prompts", "/e/questions/ifeval.jsonl", "--max-tokens", "9"]
 
@@ -138,7 +161,10 @@ def test_equal_plans_have_no_changes_wherever_their_files_lie() -> None:
 def test_every_change_is_named_with_both_values() -> None:
     other = make_plan(
         rows=table_rows(["chat", "chip", "soup", "ties", "geodesic"], 0.6)[:4],
-        cells=(dataclasses.replace(CELLS[0], options=("--context", "golden", "--max-tokens", "7")), dataclasses.replace(CELLS[1], asked_sha256="dd")),
+        cells=(
+            dataclasses.replace(CELLS[0], options=("--context", "golden", "--max-tokens", "7")),
+            dataclasses.replace(CELLS[1], asked_sha256="dd"),
+        ),
         parents={**PARENTS, "chip": {"model": "/models/chip", "adapter": "org/adapter@2"}},
     )
     changes = find_changes(make_plan().describe(), other.describe())

@@ -1,4 +1,6 @@
-"""What an experiment is made from: parents found and known by content, samples of questions, our own questions about documents."""
+"""What an experiment is made from: parents found and known by content, samples of questions, our own questions about
+documents.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,10 @@ def recipe(tmp_path: Path) -> Path:
     (folder / "chip").mkdir(parents=True)
     (folder / "chip" / "model.safetensors").write_bytes(b"weights")
     path = folder / "r.toml"
-    path.write_text('[merge]\nmethod = "linear"\nlam = 0.1\nname = "x"\nvocab = "union"\n[chip]\nmodel = "chip"\n[chat]\nmodel = "org/chat"\n')
+    path.write_text(
+        '[merge]\nmethod = "linear"\nlam = 0.1\nname = "x"\nvocab = "union"\n[chip]\nmodel = "chip"\n[chat]\nmodel ='
+        ' "org/chat"\n'
+    )
     return path
 
 
@@ -35,7 +40,9 @@ def test_a_recipes_folders_start_at_the_recipe_and_its_method_does_not_count(rec
 
 
 def test_options_start_at_the_current_folder_and_add_a_base_to_a_recipe(recipe: Path, tmp_path: Path) -> None:
-    parents, decisions = find_parents(None, {"chip": {"model": "recipes/chip", "adapter": "org/a"}, "chat": {"model": "package:no-such"}}, tmp_path)
+    parents, decisions = find_parents(
+        None, {"chip": {"model": "recipes/chip", "adapter": "org/a"}, "chat": {"model": "package:no-such"}}, tmp_path
+    )
     assert parents["chip"]["model"] == str(tmp_path / "recipes" / "chip")
     assert parents["chip"]["adapter_content"] == "org/a"
     assert parents["chat"]["model_content"] == "package:no-such"
@@ -70,7 +77,9 @@ def test_other_weights_in_the_same_folder_are_another_content(recipe: Path) -> N
         ("chip =\n", {}, "cannot be read as a recipe"),
     ],
 )
-def test_recipes_that_do_not_do_are_refused(tmp_path: Path, text: str, given_too: dict[str, dict[str, str]], message: str) -> None:
+def test_recipes_that_do_not_do_are_refused(
+    tmp_path: Path, text: str, given_too: dict[str, dict[str, str]], message: str
+) -> None:
     path = tmp_path / "r.toml"
     path.write_text(text)
     with pytest.raises(ExperimentUnusable, match=message):
@@ -86,11 +95,15 @@ def test_both_parents_must_be_named_and_a_recipe_must_be_there(tmp_path: Path) -
 
 def test_questions_without_an_answer_are_not_asked(tmp_path: Path) -> None:
     path = tmp_path / "q.jsonl"
-    path.write_text('{"question": "a"}\n\n{"question": "b", "answerable": false}\n{"question": "c", "answerable": true}\n')
+    path.write_text(
+        '{"question": "a"}\n\n{"question": "b", "answerable": false}\n{"question": "c", "answerable": true}\n'
+    )
     assert [json.loads(line)["question"] for line in read_lines(path)] == ["a", "c"]
 
 
-@pytest.mark.parametrize(("text", "message"), [("[1]\n", "line 1, is no JSON object"), ("{}\n{\n", "line 2"), ("\n", "holds nothing to ask")])
+@pytest.mark.parametrize(
+    ("text", "message"), [("[1]\n", "line 1, is no JSON object"), ("{}\n{\n", "line 2"), ("\n", "holds nothing to ask")]
+)
 def test_files_that_are_no_questions_are_refused(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "q.jsonl"
     path.write_text(text)
@@ -129,4 +142,9 @@ def test_our_choices_become_questions_on_the_collections_that_are_there(tmp_path
 
 
 def test_choices_without_a_source_become_no_question() -> None:
-    assert questions_from_choices(['{"id": "a", "domain": "d", "question": "q", "choices": ["x"], "answer": 0}'], lambda name: True) == []
+    assert (
+        questions_from_choices(
+            ['{"id": "a", "domain": "d", "question": "q", "choices": ["x"], "answer": 0}'], lambda name: True
+        )
+        == []
+    )

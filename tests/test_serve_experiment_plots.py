@@ -45,14 +45,19 @@ def test_a_table_is_drawn_with_parents_and_merges_apart(tmp_path: Path) -> None:
 
 def test_a_sweep_has_both_lines(tmp_path: Path) -> None:
     rows = sweep_rows([0, 0.5, 1])
-    draw_report(make_report(tmp_path, "sweep", rows, {row.name: 0.4 + 0.2 * (row.method == "linear") for row in rows}), tmp_path / "s.png")
+    draw_report(
+        make_report(tmp_path, "sweep", rows, {row.name: 0.4 + 0.2 * (row.method == "linear") for row in rows}),
+        tmp_path / "s.png",
+    )
     assert has_colour(tmp_path / "s.png", "#0072B2")
     assert has_colour(tmp_path / "s.png", "#D55E00")
 
 
 def test_a_method_of_which_no_merge_is_measured_has_no_line(tmp_path: Path) -> None:
     rows = sweep_rows([0, 0.5, 1])
-    draw_report(make_report(tmp_path, "sweep", rows, {"chat": 0.4, "chip": 0.6, "geodesic-0.5": 0.7}), tmp_path / "s.png")
+    draw_report(
+        make_report(tmp_path, "sweep", rows, {"chat": 0.4, "chip": 0.6, "geodesic-0.5": 0.7}), tmp_path / "s.png"
+    )
     assert has_colour(tmp_path / "s.png", "#0072B2")
     assert not has_colour(tmp_path / "s.png", "#D55E00")
 

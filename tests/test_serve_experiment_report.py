@@ -1,4 +1,6 @@
-"""The report from invented result files: golden figures, pairs, what is failed or open, and the Markdown that people read."""
+"""The report from invented result files: golden figures, pairs, what is failed or open, and the Markdown that people
+read.
+"""
 
 from __future__ import annotations
 
@@ -26,19 +28,33 @@ PARENTS = {"chip": {"model": "/m/chip", "adapter": "/a/eda"}, "chat": {"model": 
 QA = Cell("qa_golden", "qa", "/q", 4, "aa", searched="corpus", documents="/c", documents_sha256="bb")
 IFEVAL = Cell("ifeval", "ifeval", "/p", 3, "cc")
 MCQ = Cell("mcq", "mcq", "/m", 2, "dd")
-ROUGE = {"chat": [0.2, 0.4, 0.6, 0.8], "chip": [0.1, 0.1, 0.1, 0.1], "linear": [0.3, 0.5, 0.7, 0.9], "geodesic": [0.4, 0.6, 0.8, 1.0]}
+ROUGE = {
+    "chat": [0.2, 0.4, 0.6, 0.8],
+    "chip": [0.1, 0.1, 0.1, 0.1],
+    "linear": [0.3, 0.5, 0.7, 0.9],
+    "geodesic": [0.4, 0.6, 0.8, 1.0],
+}
 FOLLOWED = {"chat": [1, 1, 1], "chip": [0, 0, 0], "linear": [1, 0, 0], "geodesic": [1, 1, 0]}
 
 
 def qa_document(row: str) -> dict[str, Any]:
     kinds = ("flow", "flow", "name|d", "name|d")
-    measures = [{"rouge_l": value, "right_command": None, "command_recall": None, "unknown_command": float(value > 0.5)} for value in ROUGE[row]]
-    return {"questions": [{"id": str(n), "question": "q", "kind": kinds[n], "measures": measures[n]} for n in range(4)], "wall_s": 1.0}
+    measures = [
+        {"rouge_l": value, "right_command": None, "command_recall": None, "unknown_command": float(value > 0.5)}
+        for value in ROUGE[row]
+    ]
+    return {
+        "questions": [{"id": str(n), "question": "q", "kind": kinds[n], "measures": measures[n]} for n in range(4)],
+        "wall_s": 1.0,
+    }
 
 
 def ifeval_document(row: str) -> dict[str, Any]:
     return {
-        "values": [{"key": n, "strict": [bool(done)] * (n + 1), "loose": [True] * (n + 1)} for n, done in enumerate(FOLLOWED[row])],
+        "values": [
+            {"key": n, "strict": [bool(done)] * (n + 1), "loose": [True] * (n + 1)}
+            for n, done in enumerate(FOLLOWED[row])
+        ],
         "wall_s": 1.0,
     }
 
@@ -53,7 +69,10 @@ def write_results(folder: Path, plan: Plan) -> None:
             write_whole(result_file(folder, row, cell), json.dumps(make(row.name)).encode())
         lines = [{"file": "qa answers"}, *({"number": n, "answer": f"{row.name if n == 2 else n}"} for n in range(4))]
         write_whole(answers_file(folder, row, QA), "".join(json.dumps(line) + "\n" for line in lines).encode())
-        write_whole(model_file(folder, row), json.dumps({"merge": {"theta_degrees": {"median": 0.45, "max": 2.13}}, "ready_s": 1}).encode())
+        write_whole(
+            model_file(folder, row),
+            json.dumps({"merge": {"theta_degrees": {"median": 0.45, "max": 2.13}}, "ready_s": 1}).encode(),
+        )
 
 
 @pytest.fixture
@@ -83,7 +102,14 @@ def test_the_figures_are_the_means_of_the_files(report: dict[str, Any]) -> None:
 def test_differences_are_of_each_merge_with_the_parents_and_geodesic_with_linear(report: dict[str, Any]) -> None:
     pairs = {(item["row"], item["against"]) for item in report["differences"]}
     assert pairs == {
-        *(("chip", "chat"), ("linear", "chat"), ("linear", "chip"), ("geodesic", "chat"), ("geodesic", "chip"), ("geodesic", "linear")),
+        *(
+            ("chip", "chat"),
+            ("linear", "chat"),
+            ("linear", "chip"),
+            ("geodesic", "chat"),
+            ("geodesic", "chip"),
+            ("geodesic", "linear"),
+        ),
     }
     found = find(report["differences"], row="geodesic", against="linear", cell="qa_golden", measure="rouge_l")
     assert (found["mean"], found["low"], found["high"]) == pytest.approx((0.1, 0.1, 0.1))  # every question by as much
@@ -105,8 +131,14 @@ def test_the_markdown_has_each_figure_with_its_interval(report: dict[str, Any]) 
     lines = text.splitlines()
     assert lines[0] == "# Table: chip + eda into chat"
     assert "0.45 degrees per tensor in the median, 2.13 at most" in text
-    assert "| model | lam | ROUGE-L, golden | right command, golden | unknown command, golden | IFEval, prompts | IFEval, instructions |" in lines
-    assert "| chip | 1 | 0.100 [0.100, 0.100] | - | 0.000 [0.000, 0.000] | 0.000 [0.000, 0.000] | 0.000 [0.000, 0.000] |" in lines
+    assert (
+        "| model | lam | ROUGE-L, golden | right command, golden | unknown command, golden | IFEval, prompts | IFEval, "
+        "instructions |" in lines
+    )
+    assert (
+        "| chip | 1 | 0.100 [0.100, 0.100] | - | 0.000 [0.000, 0.000] | 0.000 [0.000, 0.000] | 0.000 [0.000, 0.000] |"
+        in lines
+    )
     assert r"| model | flow (2) | name\|d (2) |" in lines
     (difference,) = [line for line in lines if line.startswith("| geodesic - linear |")]
     assert "| +0.100 [+0.100, +0.100] * |" in difference
@@ -145,7 +177,10 @@ def test_without_a_clear_loss_the_way_back_is_not_told(tmp_path: Path) -> None:
 
 def test_only_merges_at_the_same_lam_are_twins() -> None:
     rows = sweep_rows([0, 0.2, 0.6, 1])
-    assert [(one.name, other.name) for one, other in find_twins(rows)] == [("geodesic-0.2", "linear-0.2"), ("geodesic-0.6", "linear-0.6")]
+    assert [(one.name, other.name) for one, other in find_twins(rows)] == [
+        ("geodesic-0.2", "linear-0.2"),
+        ("geodesic-0.6", "linear-0.6"),
+    ]
     assert find_twins([Row("linear", "linear", 0.6), Row("soup", "soup", 0.5)]) == []
     assert find_pairs([Row("linear", "linear", 0.6)]) == []
 

@@ -1,4 +1,6 @@
-"""The run's own parts: files that are whole or not there, one run per folder, commands with their last word, and the time that is left."""
+"""The run's own parts: files that are whole or not there, one run per folder, commands with their last word, and the
+time that is left.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,11 @@ QUESTIONS = {"qa": b"{}\n", "ifeval": b"{}\n{}\n"}
 
 
 def test_a_folder_serves_one_run_at_a_time(tmp_path: Path) -> None:
-    with hold_folder(tmp_path / "new"), pytest.raises(AlreadyRunning, match="another run works in"), hold_folder(tmp_path / "new"):
+    with (
+        hold_folder(tmp_path / "new"),
+        pytest.raises(AlreadyRunning, match="another run works in"),
+        hold_folder(tmp_path / "new"),
+    ):
         pass
     with hold_folder(tmp_path / "new"):
         pass
@@ -60,7 +66,9 @@ def test_a_file_is_written_whole_and_its_half_is_never_taken_for_it(tmp_path: Pa
         write_whole(path / "c.json", b"three")
 
 
-def test_a_command_gives_its_document_and_keeps_its_words_in_a_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_command_gives_its_document_and_keeps_its_words_in_a_log(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     env = ServeSettings(home=tmp_path).child_env()
     assert asyncio.run(step(["corpus", "list"], env, tmp_path / "logs" / "list.log"))["corpora"]
     log = tmp_path / "logs" / "fetch.log"

@@ -39,7 +39,12 @@ IFEVAL = {
         {"key": 9, "strict": [True, True], "loose": [True, True]},
     ]
 }
-MCQ = {"values": [{"key": "m1", "domain": "flow", "acc": 1, "acc_norm": 0}, {"key": "m2", "domain": "bugs", "acc": 0, "acc_norm": 0}]}
+MCQ = {
+    "values": [
+        {"key": "m1", "domain": "flow", "acc": 1, "acc_norm": 0},
+        {"key": "m2", "domain": "bugs", "acc": 0, "acc_norm": 0},
+    ]
+}
 
 
 def as_values(numbers: dict[str, float]) -> Values:
@@ -70,7 +75,9 @@ def test_kinds_are_estimated_by_themselves_where_there_are_several() -> None:
 def test_with_one_answer_each_the_interval_is_rags(numbers: list[float]) -> None:
     values = np.array(numbers, dtype=np.float64)
     (expected,) = estimate_means(values[:, np.newaxis])
-    assert estimate_ratio(values, np.ones_like(values)) == pytest.approx((expected.mean, expected.low, expected.high), abs=1e-12)
+    assert estimate_ratio(values, np.ones_like(values)) == pytest.approx(
+        (expected.mean, expected.low, expected.high), abs=1e-12
+    )
 
 
 def test_an_interval_is_that_of_all_possible_draws() -> None:
@@ -88,7 +95,8 @@ def test_differences_are_paired_by_question_whatever_the_order() -> None:
     found = estimate_difference(ours, theirs)
     assert found is not None
     assert found["questions"] == 3
-    assert (found["mean"], found["low"], found["high"]) == pytest.approx((0.1, 0.1, 0.1))  # each by the same: no width, where unpaired has much
+    # Each by the same: no width, where unpaired has much
+    assert (found["mean"], found["low"], found["high"]) == pytest.approx((0.1, 0.1, 0.1))
 
 
 def test_nothing_in_common_has_no_difference() -> None:
@@ -101,11 +109,16 @@ def test_a_difference_the_other_way_round_has_the_other_sign(pairs: dict[str, tu
     there, back = estimate_difference(ours, theirs), estimate_difference(theirs, ours)
     assert there is not None
     assert back is not None
-    assert (there["mean"], there["low"], there["high"]) == pytest.approx((-back["mean"], -back["high"], -back["low"]), abs=1e-9)
+    assert (there["mean"], there["low"], there["high"]) == pytest.approx(
+        (-back["mean"], -back["high"], -back["low"]), abs=1e-9
+    )
 
 
 def test_the_way_back_is_the_share_of_what_was_lost() -> None:
-    chat, chip = as_values(dict.fromkeys("abcdefgh", 1.0)), as_values({**dict.fromkeys("abcdef", 0.0), "g": 1.0, "h": 1.0})
+    chat, chip = (
+        as_values(dict.fromkeys("abcdefgh", 1.0)),
+        as_values({**dict.fromkeys("abcdef", 0.0), "g": 1.0, "h": 1.0}),
+    )
     merged = as_values({**dict.fromkeys("abc", 1.0), **dict.fromkeys("def", 0.0), "g": 1.0, "h": 1.0})
     found = estimate_way_back(merged, chip, chat)
     assert found is not None
@@ -127,11 +140,16 @@ def test_answers_are_read_from_what_the_evaluations_keep(tmp_path: Path) -> None
     }
     for evaluation, answers in rows.items():
         lines = [{"file": "settings"}, *answers]
-        (tmp_path / evaluation).write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
+        (tmp_path / evaluation).write_text(
+            "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8"
+        )
     read = {evaluation: read_answers(evaluation, tmp_path / evaluation) for evaluation in rows}
     assert read == {"qa": {"1": "Run\u2028it.", "2": "No."}, "ifeval": {"7": "Yes."}, "mcq": {"m1": "1", "m2": "0"}}
     assert read_answers("qa", tmp_path / "none") == {}
 
 
 def test_answers_that_differ_are_counted_among_shared_questions() -> None:
-    assert count_differing({"a": "x", "b": "y", "c": "z"}, {"b": "Y", "a": "x", "d": "z"}) == {"questions": 2, "differ": 1}
+    assert count_differing({"a": "x", "b": "y", "c": "z"}, {"b": "Y", "a": "x", "d": "z"}) == {
+        "questions": 2,
+        "differ": 1,
+    }

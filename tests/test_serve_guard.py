@@ -1,4 +1,6 @@
-"""The guard on real processes: a signal to the group is the command's, and the guard ends as the command does, without a word of its own."""
+"""The guard on real processes: a signal to the group is the command's, and the guard ends as the command does, without
+a word of its own.
+"""
 
 import os
 import signal
@@ -60,4 +62,6 @@ def test_a_program_that_does_not_exist_is_one_line() -> None:
     with guard("no-such-program") as process:
         assert process.wait(20) == 127
         assert process.stderr is not None
-        assert process.stderr.read() == "chipalign guard: no-such-program cannot be started (No such file or directory)\n"
+        assert (
+            process.stderr.read() == "chipalign guard: no-such-program cannot be started (No such file or directory)\n"
+        )

@@ -31,7 +31,14 @@ CLIENTS = 4
 
 def build(folder: Path, edition: int, *collections: str) -> None:
     documents = [
-        Document(name, f"{number}.md", f"edition {edition}", f"# {name} {number}\n\nThe {name} repairs antennas.\n", None, "ISC")
+        Document(
+            name,
+            f"{number}.md",
+            f"edition {edition}",
+            f"# {name} {number}\n\nThe {name} repairs antennas.\n",
+            None,
+            "ISC",
+        )
         for name in collections
         for number in range(3)
     ]
@@ -48,7 +55,11 @@ def folder(tmp_path: Path) -> Path:
 def live_gateway(gateway_at: Gateway, engine: FakeEngine, folder: Path) -> Iterator[httpx.Client]:
     """A client of a gateway that watches the folder."""
     live = LiveRetriever(folder, TINY, Retriever.open_with(TinyEmbedder(), folder, TINY))
-    with live.watched(), gateway_at(engine.url, newest=live.current) as url, httpx.Client(base_url=url, trust_env=False, timeout=30) as client:
+    with (
+        live.watched(),
+        gateway_at(engine.url, newest=live.current) as url,
+        httpx.Client(base_url=url, trust_env=False, timeout=30) as client,
+    ):
         yield client
 
 
@@ -131,7 +142,9 @@ def test_under_load_every_new_index_is_served_whole_and_no_question_fails(
     attack.report("answers while the index is built again", load.asked, load.failures)
 
 
-def test_with_the_last_collection_no_passage_is_found_any_more(gateway_at: Gateway, engine: FakeEngine, folder: Path) -> None:
+def test_with_the_last_collection_no_passage_is_found_any_more(
+    gateway_at: Gateway, engine: FakeEngine, folder: Path
+) -> None:
     with live_gateway(gateway_at, engine, folder) as client:
         remove_collections(["handbook", "router"], folder)
         wait_for(lambda: client.get("/ready").json()["index"] == "no passages: the last collection was removed")
@@ -144,7 +157,9 @@ def test_with_the_last_collection_no_passage_is_found_any_more(gateway_at: Gatew
         wait_for(lambda: client.get("/ready").json()["index"] == "3 passages from router")
 
 
-def test_an_index_that_cannot_be_searched_is_503_with_the_reason_until_it_can(gateway_at: Gateway, engine: FakeEngine, folder: Path) -> None:
+def test_an_index_that_cannot_be_searched_is_503_with_the_reason_until_it_can(
+    gateway_at: Gateway, engine: FakeEngine, folder: Path
+) -> None:
     with live_gateway(gateway_at, engine, folder) as client:
         chunk_id = hits(client)[0]["chunk_id"]
         whole = (folder / MANIFEST).read_bytes()
@@ -159,7 +174,9 @@ def test_an_index_that_cannot_be_searched_is_503_with_the_reason_until_it_can(ga
         assert client.get("/ready").json()["status"] == "ready"
 
 
-def test_an_index_that_is_damaged_while_it_is_open_is_503_with_the_reason(gateway_at: Gateway, engine: FakeEngine, folder: Path) -> None:
+def test_an_index_that_is_damaged_while_it_is_open_is_503_with_the_reason(
+    gateway_at: Gateway, engine: FakeEngine, folder: Path
+) -> None:
     with live_gateway(gateway_at, engine, folder) as client:
         chunk_id = hits(client)[0]["chunk_id"]
         path = next(folder.rglob("chunks.jsonl"))

@@ -45,7 +45,9 @@ def test_a_value_longer_than_the_terminal_is_folded_and_nothing_of_it_is_lost() 
     stream = io.StringIO()
     path = "/srv/" + "a-long-folder-name/" * 8
     Console(file=stream, width=60).print(render([("logs", path)], []))
-    assert path in "".join(line.strip("│╭╮╰╯─ ").removeprefix("logs").strip() for line in stream.getvalue().splitlines())
+    assert path in "".join(
+        line.strip("│╭╮╰╯─ ").removeprefix("logs").strip() for line in stream.getvalue().splitlines()
+    )
 
 
 @pytest.mark.parametrize(
@@ -55,12 +57,17 @@ def test_a_value_longer_than_the_terminal_is_folded_and_nothing_of_it_is_lost() 
         ("\n \n", "it wrote nothing"),
         ("starting\nout of luck\n", "out of luck"),
         ("ValueError: first\n  at x\nRuntimeError: Engine core initialization failed\n", "ValueError: first"),
-        ("RuntimeError: x\nchipalign serve: there is no index in /i: build one\n", "chipalign serve: there is no index in /i: build one"),
+        (
+            "RuntimeError: x\nchipalign serve: there is no index in /i: build one\n",
+            "chipalign serve: there is no index in /i: build one",
+        ),
         ("(EngineCore pid=7) torch.OutOfMemoryError: no memory left\nbye\n", "OutOfMemoryError: no memory left"),
         ("\udcff broken bytes", "\ufffd broken bytes"),
     ],
 )
-def test_the_cause_of_an_end_is_our_own_last_word_else_the_first_exception_else_the_last_line(tmp_path: Path, log: str, cause: str) -> None:
+def test_the_cause_of_an_end_is_our_own_last_word_else_the_first_exception_else_the_last_line(
+    tmp_path: Path, log: str, cause: str
+) -> None:
     path = tmp_path / "engine.log"
     path.write_bytes(log.encode("utf-8", "surrogateescape"))
     assert find_cause(path) == cause

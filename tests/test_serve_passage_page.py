@@ -54,14 +54,33 @@ def test_an_address_of_the_web_may_be_a_citations(url: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    [None, "", HOSTILE, "JavaScript:alert(1)", "data:text/html,x", "file:///etc/passwd", "//evil.example", "https:", "https://", "http:///x",
-     "vbscript:x", " javascript:alert(1)", "java\nscript:alert(1)", "https://x\n.example", "http://[::1", "https://a b", "\x01https://x"],
-)  # fmt: skip
+    [
+        None,
+        "",
+        HOSTILE,
+        "JavaScript:alert(1)",
+        "data:text/html,x",
+        "file:///etc/passwd",
+        "//evil.example",
+        "https:",
+        "https://",
+        "http:///x",
+        "vbscript:x",
+        " javascript:alert(1)",
+        "java\nscript:alert(1)",
+        "https://x\n.example",
+        "http://[::1",
+        "https://a b",
+        "\x01https://x",
+    ],
+)
 def test_no_other_address_may(url: str | None) -> None:
     assert public_url(url) is None
 
 
-def test_a_hostile_address_of_a_document_becomes_our_own_page(gateway_at: Gateway, engine: FakeEngine, small_retriever: Retriever) -> None:
+def test_a_hostile_address_of_a_document_becomes_our_own_page(
+    gateway_at: Gateway, engine: FakeEngine, small_retriever: Retriever
+) -> None:
     engine.script = EngineScript(answer=("Scan insertion replaces flip-flops by scan flip-flops.",))
     with gateway_at(engine.url, store=LinkedStore(small_retriever, HOSTILE)) as url:
         answer = post(url, SCAN)
@@ -94,7 +113,10 @@ def test_a_quote_is_marked_where_the_address_says_and_the_page_begins_there(gate
     page.close()
 
 
-@given(st.text(alphabet="ab<>&\"'\n", max_size=40), st.lists(st.tuples(st.integers(-3, 45), st.integers(-3, 45)), max_size=4))
+@given(
+    st.text(alphabet="ab<>&\"'\n", max_size=40),
+    st.lists(st.tuples(st.integers(-3, 45), st.integers(-3, 45)), max_size=4),
+)
 def test_marks_change_no_letter_of_a_passage(text: str, quoted: list[tuple[int, int]]) -> None:
     page = render(replace(CHUNK, text=text), quoted)
     (shown,) = re.findall(r"<pre>(.*)</pre>", page, re.DOTALL)

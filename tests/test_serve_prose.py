@@ -1,4 +1,6 @@
-"""A model's words over HTTP: loops cut, in auto only what the passages support with the quotes beneath, and an engine that dies is survived."""
+"""A model's words over HTTP: loops cut, in auto only what the passages support with the quotes beneath, and an engine
+that dies is survived.
+"""
 
 from __future__ import annotations
 

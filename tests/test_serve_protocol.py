@@ -50,8 +50,16 @@ def test_both_names_of_the_answer_length_are_understood() -> None:
         (b'{"messages": [{"role": "user", "content": "  "}]}', "messages.0.content", "is empty: ask a question"),
         (b'{"messages": [{"role": "user"}]}', "messages.0.content", "is empty"),
         (b'{"messages": [{"role": "user", "content": []}]}', "messages.0.content", "is empty"),
-        (b'{"messages": [{"role": "user", "content": "q"}], "retrieval": {"enabel": true}}', "retrieval.enabel", "'retrieval.enabel'"),
-        (b'{"messages": [{"role": "user", "content": "q"}], "retrieval": {"top_k": 0}}', "retrieval.top_k", "'retrieval.top_k' is 0"),
+        (
+            b'{"messages": [{"role": "user", "content": "q"}], "retrieval": {"enabel": true}}',
+            "retrieval.enabel",
+            "'retrieval.enabel'",
+        ),
+        (
+            b'{"messages": [{"role": "user", "content": "q"}], "retrieval": {"top_k": 0}}',
+            "retrieval.top_k",
+            "'retrieval.top_k' is 0",
+        ),
         (
             b'{"messages": [{"role": "user", "content": "q"}], "retrieval": {"collections": 7}}',
             "retrieval.collections",
@@ -69,7 +77,10 @@ def test_a_wrong_body_is_refused_with_the_field_and_its_value(body: bytes, param
     assert caught.value.envelope()["error"]["type"] == "invalid_request_error"
 
 
-@given(st.binary(max_size=200) | st.recursive(st.none() | st.booleans() | st.text(), lambda c: st.lists(c) | st.dictionaries(st.text(), c)))
+@given(
+    st.binary(max_size=200)
+    | st.recursive(st.none() | st.booleans() | st.text(), lambda c: st.lists(c) | st.dictionaries(st.text(), c))
+)
 def test_any_body_is_read_or_refused_and_never_breaks(body: Any) -> None:
     raw = body if isinstance(body, bytes) else json.dumps({"messages": body}).encode()
     with contextlib.suppress(RequestError):
@@ -78,7 +89,10 @@ def test_any_body_is_read_or_refused_and_never_breaks(body: Any) -> None:
 
 def test_text_is_read_from_parts_and_replaced_beside_an_image() -> None:
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
-    message = {"role": "user", "content": [{"type": "text", "text": "what is"}, image, {"type": "text", "text": "this?"}]}
+    message = {
+        "role": "user",
+        "content": [{"type": "text", "text": "what is"}, image, {"type": "text", "text": "this?"}],
+    }
     assert message_text(message) == "what is\nthis?"
     assert with_text(message, "new")["content"] == [{"type": "text", "text": "new"}, image]
 
@@ -95,7 +109,9 @@ def test_our_own_answer_has_the_form_of_openai_in_both_ways() -> None:
 
 
 def test_the_refusal_of_vllm_gets_the_code_words_of_openai() -> None:
-    too_long = UpstreamRefused(400, {"message": "This model's maximum context length is 8192 tokens.", "code": 400, "param": "input_tokens"})
+    too_long = UpstreamRefused(
+        400, {"message": "This model's maximum context length is 8192 tokens.", "code": 400, "param": "input_tokens"}
+    )
     assert too_long.envelope()["error"]["code"] == "context_length_exceeded"
     assert UpstreamRefused(404, {"message": "The model `x` does not exist."}).code == "model_not_found"
     assert str(UpstreamRefused(500, {})) == "the engine answered with status 500"
@@ -105,7 +121,9 @@ def test_our_own_answer_gives_as_many_choices_as_asked_and_refuses_where_json_wa
     request = parse(model="m", n=2, response_format={"type": "json_object"})
     whole = completion(request, "Nothing found.", 10, 3)
     assert [choice["index"] for choice in whole["choices"]] == [0, 1]
-    assert {(choice["message"]["content"], choice["message"]["refusal"]) for choice in whole["choices"]} == {(None, "Nothing found.")}
+    assert {(choice["message"]["content"], choice["message"]["refusal"]) for choice in whole["choices"]} == {
+        (None, "Nothing found.")
+    }
     assert parse(retrieval=None).options.enabled
 
 
@@ -128,7 +146,11 @@ def test_a_replaced_text_is_read_back_and_nothing_else_of_the_message_changes(co
     assert [part for part in replaced["content"] if isinstance(part, dict) and part["type"] != "text"] == images
 
 
-@given(st.recursive(st.one_of(st.none(), st.integers(), st.text()), lambda inner: st.lists(inner, max_size=5), max_leaves=30))
+@given(
+    st.recursive(
+        st.one_of(st.none(), st.integers(), st.text()), lambda inner: st.lists(inner, max_size=5), max_leaves=30
+    )
+)
 def test_a_value_in_a_message_is_never_longer_than_a_line(value: Any) -> None:
     text = shorten(value)
     assert len(text) <= 80
@@ -153,7 +175,15 @@ def test_the_newer_name_of_the_answer_length_wins(fields: dict[str, Any], tokens
 
 
 @pytest.mark.parametrize(
-    "fields", [{"tools": []}, {"tools": None}, {"tools": "run_sta"}, {"stream_options": None}, {"stream_options": []}, {"response_format": "json"}]
+    "fields",
+    [
+        {"tools": []},
+        {"tools": None},
+        {"tools": "run_sta"},
+        {"stream_options": None},
+        {"stream_options": []},
+        {"response_format": "json"},
+    ],
 )
 def test_fields_of_another_form_are_the_engines_to_judge(fields: dict[str, Any]) -> None:
     request = parse_chat_request(json.dumps({"messages": [{"role": "user", "content": "q"}], **fields}).encode())

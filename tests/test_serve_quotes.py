@@ -1,4 +1,6 @@
-"""The documents answer in their own words: over HTTP, without an engine, the same each time, and only where that is what was asked for."""
+"""The documents answer in their own words: over HTTP, without an engine, the same each time, and only where that is
+what was asked for.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ def ask(url: str, question: str = ANTENNA, **fields: Any) -> httpx.Response:
     return httpx.post(f"{url}/v1/chat/completions", json=body, timeout=30)
 
 
-@pytest.mark.parametrize("question", [ANTENNA, "Which command makes the power grid, and which one repairs hold violations?"])
+@pytest.mark.parametrize(
+    "question", [ANTENNA, "Which command makes the power grid, and which one repairs hold violations?"]
+)
 def test_the_answers_first_passage_is_number_one(quoting: str, question: str) -> None:
     answer = ask(quoting, question).json()
     numbers = [quote["number"] for quote in answer["retrieval"]["quotes"]]
@@ -138,7 +142,9 @@ def test_a_greeting_goes_to_the_model(gateway_at: RunGateway, shared_engine: Fak
         assert ask(url, "hello!").json()["choices"][0]["message"]["content"] == "Run `repair_antennas` [1]."
 
 
-def test_a_request_can_ask_for_quotes_where_the_model_answers(gateway_at: RunGateway, shared_engine: FakeEngine) -> None:
+def test_a_request_can_ask_for_quotes_where_the_model_answers(
+    gateway_at: RunGateway, shared_engine: FakeEngine
+) -> None:
     with gateway_at(shared_engine.url) as url:
         assert ask(url).json()["retrieval"]["quotes"] == []
         assert ask(url, retrieval={"answer": "quote"}).json()["retrieval"]["quotes"]

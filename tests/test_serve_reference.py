@@ -1,4 +1,6 @@
-"""GET /v1/reference on a real socket: cards with addresses, lists, near names in OpenAI's envelope, keys and collections."""
+"""GET /v1/reference on a real socket: cards with addresses, lists, near names in OpenAI's envelope, keys and
+collections.
+"""
 
 from __future__ import annotations
 

@@ -16,7 +16,12 @@ def test_an_empty_environment_gives_the_defaults() -> None:
 
 
 def test_every_kind_of_value_is_read(tmp_path: Path) -> None:
-    env = {"CHIPALIGN_HOME": str(tmp_path), "CHIPALIGN_TOP_K": "7", "CHIPALIGN_TEMPERATURE": "0.5", "CHIPALIGN_CHECKPOINT": "~/model"}
+    env = {
+        "CHIPALIGN_HOME": str(tmp_path),
+        "CHIPALIGN_TOP_K": "7",
+        "CHIPALIGN_TEMPERATURE": "0.5",
+        "CHIPALIGN_CHECKPOINT": "~/model",
+    }
     settings = ServeSettings.from_env(env)
     assert (settings.home, settings.top_k, settings.temperature) == (tmp_path, 7, 0.5)
     assert settings.checkpoint_dir == Path.home() / "model"
@@ -79,7 +84,12 @@ def test_a_password_in_the_engines_address_and_its_key_are_never_shown() -> None
     assert "hunter2" not in repr(settings)
     assert "s3cret" not in repr(settings)
     assert ServeSettings.from_env(settings.to_env()) == settings
-    for wrong in ("ftp://someone:hunter2@gpu", "http://someone:hunter2@gpu:port", "someone:hunter2@gpu", "http://a:hunter2/@b@gpu:x"):
+    for wrong in (
+        "ftp://someone:hunter2@gpu",
+        "http://someone:hunter2@gpu:port",
+        "someone:hunter2@gpu",
+        "http://a:hunter2/@b@gpu:x",
+    ):
         with pytest.raises(SettingsError, match="CHIPALIGN_ENGINE_URL") as caught:
             ServeSettings.from_env({"CHIPALIGN_ENGINE_URL": wrong})
         assert "hunter2" not in str(caught.value)

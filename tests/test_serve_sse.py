@@ -22,7 +22,9 @@ def read(pieces: list[bytes]) -> list[str]:
     return asyncio.run(collect())
 
 
-@given(st.lists(st.dictionaries(st.text(), st.text() | st.sampled_from(["\u2028", "\x85", "a\r\nb"]))), st.integers(1, 7))
+@given(
+    st.lists(st.dictionaries(st.text(), st.text() | st.sampled_from(["\u2028", "\x85", "a\r\nb"]))), st.integers(1, 7)
+)
 def test_every_written_event_is_read_back_however_the_bytes_are_cut(events: list[dict[str, str]], size: int) -> None:
     wire = b"".join(write_event(event) for event in events) + write_event(DONE)
     data = read([wire[start : start + size] for start in range(0, len(wire), size)])

@@ -1,4 +1,6 @@
-"""The supervisor on real processes: ready, restarted, stopped with all their children, none left when it is killed itself."""
+"""The supervisor on real processes: ready, restarted, stopped with all their children, none left when it is killed
+itself.
+"""
 
 import asyncio
 import os
@@ -80,12 +82,23 @@ def test_a_part_that_dies_is_said_and_started_again(tmp_path: Path) -> None:
             assert not is_running(child)
 
     asyncio.run(scenario())
-    assert [text.split(" (")[0] for text in said] == ["ready", "ended with status -9; restart 1 in 1 s", "starting again", "ready"]
+    assert [text.split(" (")[0] for text in said] == [
+        "ready",
+        "ended with status -9; restart 1 in 1 s",
+        "starting again",
+        "ready",
+    ]
 
 
 def test_the_pauses_between_restarts_grow(tmp_path: Path) -> None:
     said: list[str] = []
-    part = Part("stub", [sys.executable, "-c", "raise SystemExit(3)"], dict(os.environ), tmp_path / "stub.log", "http://127.0.0.1:9/")
+    part = Part(
+        "stub",
+        [sys.executable, "-c", "raise SystemExit(3)"],
+        dict(os.environ),
+        tmp_path / "stub.log",
+        "http://127.0.0.1:9/",
+    )
 
     async def scenario() -> None:
         async with Supervisor(lambda state: said.append(state.text), start_timeout_s=20) as supervisor:
@@ -99,7 +112,9 @@ def test_the_pauses_between_restarts_grow(tmp_path: Path) -> None:
 
 def test_a_part_that_ends_while_starting_is_an_error_with_the_end_of_its_log(tmp_path: Path) -> None:
     code = "print('no such model'); raise SystemExit(1)"
-    part = Part("engine", [sys.executable, "-c", code], dict(os.environ), tmp_path / "engine.log", "http://127.0.0.1:9/")
+    part = Part(
+        "engine", [sys.executable, "-c", code], dict(os.environ), tmp_path / "engine.log", "http://127.0.0.1:9/"
+    )
 
     async def scenario() -> None:
         async with Supervisor(lambda state: None, start_timeout_s=20) as supervisor:
@@ -111,7 +126,13 @@ def test_a_part_that_ends_while_starting_is_an_error_with_the_end_of_its_log(tmp
 
 
 def test_a_part_that_never_answers_is_an_error_that_names_the_setting(tmp_path: Path) -> None:
-    part = Part("page", [sys.executable, "-c", "import time; time.sleep(60)"], dict(os.environ), tmp_path / "page.log", "http://127.0.0.1:9/")
+    part = Part(
+        "page",
+        [sys.executable, "-c", "import time; time.sleep(60)"],
+        dict(os.environ),
+        tmp_path / "page.log",
+        "http://127.0.0.1:9/",
+    )
 
     async def scenario() -> None:
         async with Supervisor(lambda state: None, start_timeout_s=0.3) as supervisor:
@@ -123,7 +144,9 @@ def test_a_part_that_never_answers_is_an_error_that_names_the_setting(tmp_path: 
 
 
 def test_a_part_that_ignores_the_request_to_end_is_killed(tmp_path: Path) -> None:
-    code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
+    code = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
+    )
     part = Part("deaf", [sys.executable, "-c", code], dict(os.environ), tmp_path / "deaf.log", "http://127.0.0.1:9/")
 
     async def scenario() -> int:
@@ -151,17 +174,12 @@ def test_a_program_that_does_not_exist_is_one_sentence(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="prctl(2) is Linux's")
 def test_a_killed_supervisor_leaves_no_part_behind(tmp_path: Path) -> None:
     code = (
-        "import asyncio, os, sys, pathlib\n"
-        "from serve.supervisor import Part, State, Supervisor\n"
-        "async def main():\n"
-        "    folder = pathlib.Path(sys.argv[1])\n"
-        "    part = Part('sleeper', [sys.executable, '-c', 'import time; time.sleep(600)'], dict(os.environ), folder / 'log', 'http://127.0.0.1:9/')\n"
-        "    async with Supervisor(lambda state: None, 60) as supervisor:\n"
-        "        state = supervisor.start(part)\n"
-        "        while state.process is None: await asyncio.sleep(0.01)\n"
-        "        print(state.process.pid, flush=True)\n"
-        "        await supervisor.watch()\n"
-        "asyncio.run(main())\n"
+        "import asyncio, os, sys, pathlib\nfrom serve.supervisor import Part, State, Supervisor\nasync def main():\n   "
+        " folder = pathlib.Path(sys.argv[1])\n    part = Part('sleeper', [sys.executable, '-c', 'import time; "
+        "time.sleep(600)'], dict(os.environ), folder / 'log', 'http://127.0.0.1:9/')\n    async with Supervisor(lambda "
+        "state: None, 60) as supervisor:\n        state = supervisor.start(part)\n        while state.process is None: "
+        "await asyncio.sleep(0.01)\n        print(state.process.pid, flush=True)\n        await "
+        "supervisor.watch()\nasyncio.run(main())\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent.parent) as process:

@@ -1,4 +1,6 @@
-"""Tokens are counted with the model's own tokenizer and template, tools and the answer's opening included; what they refuse is a sentence."""
+"""Tokens are counted with the model's own tokenizer and template, tools and the answer's opening included; what they
+refuse is a sentence.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,10 @@ STRICT = (
     "{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}"
     "{{ raise_exception('roles must alternate') }}{% endif %}{{ m.content }} {% endfor %}"
 )
-WITH_TOOLS = "{% if tools %}{% for t in tools %}tool {{ t.function.name }} {% endfor %}{% endif %}{% for m in messages %}{{ m.content }} {% endfor %}"
+WITH_TOOLS = (
+    "{% if tools %}{% for t in tools %}tool {{ t.function.name }} {% endfor %}{% endif %}{% for m in messages %}{{ "
+    "m.content }} {% endfor %}"
+)
 
 
 def with_template(checkpoint: Path, folder: Path, template: str) -> TokenCounter:
@@ -49,20 +54,28 @@ def test_parts_count_by_their_text_and_an_image_counts_nothing(counter: TokenCou
 
 def test_a_message_without_content_counts_as_an_empty_one(counter: TokenCounter) -> None:
     calls: dict[str, Any] = {"role": "assistant", "content": None, "tool_calls": []}
-    assert counter.count_messages([QUESTION, calls]) == counter.count_messages([QUESTION, {"role": "assistant", "content": ""}])
+    assert counter.count_messages([QUESTION, calls]) == counter.count_messages(
+        [QUESTION, {"role": "assistant", "content": ""}]
+    )
 
 
 def test_tools_count_where_the_template_writes_them(small_checkpoint: Path, tmp_path: Path) -> None:
     counter = with_template(small_checkpoint, tmp_path / "tools", WITH_TOOLS)
     tools = [{"type": "function", "function": {"name": name}} for name in ("sta", "route")]
-    assert counter.count_messages([QUESTION], tools) == counter.count_messages([QUESTION]) + len(["tool", "sta", "tool", "route"])
+    assert counter.count_messages([QUESTION], tools) == counter.count_messages([QUESTION]) + len(
+        ["tool", "sta", "tool", "route"]
+    )
     assert counter.count_messages([QUESTION], []) == counter.count_messages([QUESTION], None)
 
 
-def test_a_conversation_that_the_template_refuses_is_the_clients_fault_and_says_why(small_checkpoint: Path, tmp_path: Path) -> None:
+def test_a_conversation_that_the_template_refuses_is_the_clients_fault_and_says_why(
+    small_checkpoint: Path, tmp_path: Path
+) -> None:
     counter = with_template(small_checkpoint, tmp_path / "strict", STRICT)
     assert counter.count_messages([QUESTION]) == counter.count_text(QUESTION["content"])
-    with pytest.raises(RequestError, match="This model's chat template refuses the conversation: roles must alternate") as caught:
+    with pytest.raises(
+        RequestError, match="This model's chat template refuses the conversation: roles must alternate"
+    ) as caught:
         counter.count_messages([QUESTION, QUESTION])
     assert (caught.value.status, caught.value.param) == (400, "messages")
 
@@ -75,7 +88,9 @@ def test_tools_that_are_no_tools_are_the_clients_fault_too(small_checkpoint: Pat
 
 def test_a_folder_without_a_tokenizer_says_how_to_get_one(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "missing"):
-        with pytest.raises(CheckpointNotFound, match=r"`chipalign merge RECIPE\.toml --out DIR`, or set CHIPALIGN_CHECKPOINT"):
+        with pytest.raises(
+            CheckpointNotFound, match=r"`chipalign merge RECIPE\.toml --out DIR`, or set CHIPALIGN_CHECKPOINT"
+        ):
             check_tokenizer(folder)
 
 
@@ -93,10 +108,15 @@ def test_code_that_comes_with_a_checkpoint_is_never_run_nor_asked_about(
     folder = tmp_path / "odd"
     shutil.copytree(small_checkpoint, folder)
     config = json.loads((folder / "tokenizer_config.json").read_text())
-    config |= {"tokenizer_class": tokenizer_class, "auto_map": {"AutoTokenizer": ["odd.OddTokenizer", "odd.OddTokenizer"]}}
+    config |= {
+        "tokenizer_class": tokenizer_class,
+        "auto_map": {"AutoTokenizer": ["odd.OddTokenizer", "odd.OddTokenizer"]},
+    }
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
     (folder / "config.json").write_text(json.dumps({"model_type": "odd", "auto_map": {"AutoConfig": "odd.OddConfig"}}))
-    (folder / "odd.py").write_text(f"open({str(tmp_path / 'was-run')!r}, 'w')\nclass OddTokenizer: pass\nclass OddConfig: pass\n")
+    (folder / "odd.py").write_text(
+        f"open({str(tmp_path / 'was-run')!r}, 'w')\nclass OddTokenizer: pass\nclass OddConfig: pass\n"
+    )
     monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("somebody was asked"))
     told = "cannot be read"
     try:
@@ -110,11 +130,16 @@ def test_code_that_comes_with_a_checkpoint_is_never_run_nor_asked_about(
 
 def test_a_template_renders_as_transformers_renders_it(counter: TokenCounter) -> None:
     template = (
-        "{%- for m in messages -%}\n    {%- if m.role == 'user' %}{% generation %}{{ m | tojson }}{% endgeneration %}{% continue %}{% endif %}\n"
-        "{{ bos_token }}{{ m.content | trim }} {{ loop.index }} {% set x = loop.index %}{{ '%02d' % x }}\n{% endfor %}{{ eos_token }}{{ tools }}"
+        "{%- for m in messages -%}\n    {%- if m.role == 'user' %}{% generation %}{{ m | tojson }}{% endgeneration %}{%"
+        " continue %}{% endif %}\n{{ bos_token }}{{ m.content | trim }} {{ loop.index }} {% set x = loop.index %}{{ "
+        "'%02d' % x }}\n{% endfor %}{{ eos_token }}{{ tools }}"
     )
     tokenizer = AutoTokenizer.from_pretrained(counter._tokenizer.name_or_path)
     tokenizer.chat_template = template
-    messages = [{"role": "user", "content": "<é> 🚀"}, {"role": "assistant", "content": " a\n"}, {"role": "user", "content": "b"}]
+    messages = [
+        {"role": "user", "content": "<é> 🚀"},
+        {"role": "assistant", "content": " a\n"},
+        {"role": "user", "content": "b"},
+    ]
     expected = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     assert TokenCounter(tokenizer)._render(messages, None) == expected

@@ -19,7 +19,18 @@ from serve.panel import Display, render
 from serve.settings import ServeSettings
 from serve.step import step
 from serve.supervisor import Part, State
-from serve.up import calibrate, check_ports, engine_part, facts, index_line, is_free, only_one, page_part, prepare_model, say
+from serve.up import (
+    calibrate,
+    check_ports,
+    engine_part,
+    facts,
+    index_line,
+    is_free,
+    only_one,
+    page_part,
+    prepare_model,
+    say,
+)
 from tests.conftest import Gateway
 from tests.fake_engine import FakeEngine
 
@@ -56,7 +67,11 @@ def test_a_port_is_free_again_once_its_listener_is_gone() -> None:
 
 
 def test_a_second_up_on_the_same_home_is_refused_and_the_first_goes_on(tmp_path: Path) -> None:
-    with only_one(tmp_path / "home"), pytest.raises(AlreadyRunning, match="another `chipalign up` runs on"), only_one(tmp_path / "home"):
+    with (
+        only_one(tmp_path / "home"),
+        pytest.raises(AlreadyRunning, match="another `chipalign up` runs on"),
+        only_one(tmp_path / "home"),
+    ):
         pass
     with only_one(tmp_path / "home"):
         pass
@@ -84,7 +99,9 @@ def test_an_engine_of_the_users_own_needs_no_merge_but_a_tokenizer(small_checkpo
     line = asyncio.run(prepare_model(settings, Path("unused.toml"), {}, console))
     assert line == "chipalign-demo, served by http://gpu:8000"
     with pytest.raises(CheckpointNotFound, match="no tokenizer in the checkpoint directory"):
-        asyncio.run(prepare_model(ServeSettings(engine_url="http://gpu:8000", home=tmp_path), Path("unused.toml"), {}, console))
+        asyncio.run(
+            prepare_model(ServeSettings(engine_url="http://gpu:8000", home=tmp_path), Path("unused.toml"), {}, console)
+        )
 
 
 def test_two_parts_cannot_share_a_port_and_an_address_elsewhere_is_refused() -> None:
@@ -95,7 +112,9 @@ def test_two_parts_cannot_share_a_port_and_an_address_elsewhere_is_refused() -> 
 
 
 def test_the_commands_of_the_parts_carry_the_settings(tmp_path: Path) -> None:
-    settings = ServeSettings(home=tmp_path, host="0.0.0.0", gateway_port=7000, engine_port=7001, page_port=7002, engine_args="--seed 1")
+    settings = ServeSettings(
+        home=tmp_path, host="0.0.0.0", gateway_port=7000, engine_port=7001, page_port=7002, engine_args="--seed 1"
+    )
     engine = engine_part(settings, {})
     assert engine.command[-2:] == ["--seed", "1"]
     assert str(settings.checkpoint_dir) in engine.command

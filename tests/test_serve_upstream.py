@@ -48,7 +48,11 @@ def text_of(chunks: list[dict[str, Any]]) -> str:
 
 
 def test_a_whole_and_a_streamed_answer_say_the_same(engine: FakeEngine) -> None:
-    assert complete(engine.url)["choices"][0]["message"]["content"] == text_of(stream(engine.url)) == "Run `repair_antennas` [1]."
+    assert (
+        complete(engine.url)["choices"][0]["message"]["content"]
+        == text_of(stream(engine.url))
+        == "Run `repair_antennas` [1]."
+    )
 
 
 def test_leaving_a_stream_closes_the_connection_to_the_engine(engine: FakeEngine) -> None:
@@ -78,7 +82,9 @@ def test_silence_is_a_timeout_that_names_the_settings(engine: FakeEngine) -> Non
         (EngineScript(refusal=(503, "no worker is free")), UpstreamRefused, "no worker is free"),
     ],
 )
-def test_a_stream_that_fails_says_how(engine: FakeEngine, script: EngineScript, error: type[Exception], words: str) -> None:
+def test_a_stream_that_fails_says_how(
+    engine: FakeEngine, script: EngineScript, error: type[Exception], words: str
+) -> None:
     engine.script = script
     with pytest.raises(error, match=words):
         stream(engine.url)

@@ -14,7 +14,9 @@ from tests.conftest import Gateway
 from tests.fake_engine import FakeEngine
 
 LOCAL = Visitors.of(ServeSettings())
-OPEN = Visitors.of(ServeSettings(host="0.0.0.0", public_url="https://chat.example:8443/gw", allowed_hosts="Proxy.example, cad"))
+OPEN = Visitors.of(
+    ServeSettings(host="0.0.0.0", public_url="https://chat.example:8443/gw", allowed_hosts="Proxy.example, cad")
+)
 CHAT = {"messages": [{"role": "user", "content": "Which command fixes antenna violations?"}]}
 CAME_TO = "192.168.7.5"
 
@@ -39,7 +41,16 @@ def test_loopback_names_are_always_the_gateways(host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["192.168.7.5:8000", "chat.example", "CHAT.EXAMPLE:8443", "proxy.example:1", "cad", "0.0.0.0:8000", "[::ffff:192.168.7.5]"]
+    "host",
+    [
+        "192.168.7.5:8000",
+        "chat.example",
+        "CHAT.EXAMPLE:8443",
+        "proxy.example:1",
+        "cad",
+        "0.0.0.0:8000",
+        "[::ffff:192.168.7.5]",
+    ],
 )
 def test_beyond_loopback_the_address_that_was_reached_and_the_set_names_are_too(host: str) -> None:
     OPEN.check([host], [], CAME_TO)
@@ -60,12 +71,17 @@ def test_short_names_are_completed_as_the_network_completes_them(tmp_path: Path)
 
 
 def test_a_foreign_name_is_refused_with_the_setting_that_allows_it() -> None:
-    with pytest.raises(MisdirectedRequest, match=r"'rebind.evil.example': ask at http://127.0.0.1:8000, or .* CHIPALIGN_ALLOWED_HOSTS") as caught:
+    with pytest.raises(
+        MisdirectedRequest, match=r"'rebind.evil.example': ask at http://127.0.0.1:8000, or .* CHIPALIGN_ALLOWED_HOSTS"
+    ) as caught:
         LOCAL.check(["rebind.evil.example:8000"], [], "127.0.0.1")
     assert caught.value.status == 421
 
 
-@pytest.mark.parametrize("hosts", [[], ["localhost", "evil.example"], ["localhost@evil.example"], ["localhost evil"], ["localhost/"], ["[::1"], [""]])
+@pytest.mark.parametrize(
+    "hosts",
+    [[], ["localhost", "evil.example"], ["localhost@evil.example"], ["localhost evil"], ["localhost/"], ["[::1"], [""]],
+)
 def test_a_request_needs_one_host_that_is_a_name(hosts: list[str]) -> None:
     with pytest.raises(RequestError) as caught:
         LOCAL.check(hosts, [], "127.0.0.1")
@@ -79,7 +95,9 @@ def test_a_star_allows_every_name_and_still_no_page_of_another() -> None:
         anybody.check(["chat.company.example"], ["http://evil.example"], "127.0.0.1")
 
 
-@pytest.mark.parametrize("origin", ["http://127.0.0.1:8000", "http://localhost:8000", "https://LOCALHOST:8000", "http://[::1]:8000"])
+@pytest.mark.parametrize(
+    "origin", ["http://127.0.0.1:8000", "http://localhost:8000", "https://LOCALHOST:8000", "http://[::1]:8000"]
+)
 def test_pages_of_the_gateway_itself_may_ask(origin: str) -> None:
     LOCAL.check(["127.0.0.1:8000"], [origin], "127.0.0.1")
 
@@ -109,7 +127,9 @@ def test_other_pages_may_not(origin: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/models", "/ready", "/metrics", "/sources/0", "/nothing"])
-def test_under_a_foreign_name_nothing_is_read_and_the_log_says_why(gateway: str, path: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_under_a_foreign_name_nothing_is_read_and_the_log_says_why(
+    gateway: str, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
     response = httpx.get(gateway + path, headers={"host": "rebind.evil.example"})
     assert (response.status_code, response.json()["error"]["code"]) == (421, "host_not_allowed")
     assert "CHIPALIGN_ALLOWED_HOSTS" in caplog.text
@@ -130,8 +150,13 @@ def test_a_page_of_another_is_refused_before_the_engine_is_asked(gateway: str, e
     assert engine.bodies == []
 
 
-@pytest.mark.parametrize("declared", [None, "text/plain", "application/x-www-form-urlencoded", "text/plain;application/json", "application/jsonp"])
-def test_what_a_form_of_another_page_can_send_is_not_read(gateway: str, engine: FakeEngine, declared: str | None) -> None:
+@pytest.mark.parametrize(
+    "declared",
+    [None, "text/plain", "application/x-www-form-urlencoded", "text/plain;application/json", "application/jsonp"],
+)
+def test_what_a_form_of_another_page_can_send_is_not_read(
+    gateway: str, engine: FakeEngine, declared: str | None
+) -> None:
     headers = {"content-type": declared} if declared else {}
     response = httpx.post(f"{gateway}/v1/chat/completions", content=b'{"messages": []}', headers=headers)
     error = response.json()["error"]
@@ -139,9 +164,13 @@ def test_what_a_form_of_another_page_can_send_is_not_read(gateway: str, engine: 
     assert "-H 'Content-Type: application/json'" in error["message"]
 
 
-@pytest.mark.parametrize("declared", ["application/json; charset=utf-8", "Application/JSON", "application/vnd.chat+json ; v=1"])
+@pytest.mark.parametrize(
+    "declared", ["application/json; charset=utf-8", "Application/JSON", "application/vnd.chat+json ; v=1"]
+)
 def test_json_may_be_declared_as_clients_do(gateway: str, declared: str) -> None:
-    response = httpx.post(f"{gateway}/v1/chat/completions", content=b'{"messages": []}', headers={"content-type": declared})
+    response = httpx.post(
+        f"{gateway}/v1/chat/completions", content=b'{"messages": []}', headers={"content-type": declared}
+    )
     assert response.status_code == 400
 
 

@@ -49,7 +49,9 @@ def test_whole_weights_are_accepted_in_one_file_and_in_shards(tmp_path: Path) ->
 def test_no_weights_at_all_are_refused_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(WeightsBroken) as caught:
         check_weights(tmp_path)
-    assert str(caught.value).startswith(f"the weights in {tmp_path} cannot be served: model.safetensors is missing: copy the model anew")
+    assert str(caught.value).startswith(
+        f"the weights in {tmp_path} cannot be served: model.safetensors is missing: copy the model anew"
+    )
     assert "--checkpoint" in str(caught.value)
     assert caught.value.exit_code == 2
 
@@ -109,7 +111,10 @@ def test_what_is_no_safetensors_file_is_told_as_such(tmp_path: Path, content: by
         ("[]", "it has no weight_map"),
         ('{"weight_map": {}}', "it has no weight_map"),
         ('{"weight_map": {"a": 7}}', "names 7, which is no file of this folder"),
-        ('{"weight_map": {"a": "../elsewhere.safetensors"}}', "names '../elsewhere.safetensors', which is no file of this folder"),
+        (
+            '{"weight_map": {"a": "../elsewhere.safetensors"}}',
+            "names '../elsewhere.safetensors', which is no file of this folder",
+        ),
     ],
 )
 def test_an_index_that_cannot_be_used_is_the_problem_itself(tmp_path: Path, text: str, words: str) -> None:
@@ -131,7 +136,9 @@ def test_the_length_is_what_the_safetensors_library_writes_for_tensors_without_n
 
 
 @given(st.integers(min_value=0))
-def test_a_file_that_was_cut_anywhere_is_never_taken_for_whole(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
+def test_a_file_that_was_cut_anywhere_is_never_taken_for_whole(
+    tmp_path_factory: pytest.TempPathFactory, cut: int
+) -> None:
     whole = save(TENSORS)
     folder = tmp_path_factory.getbasetemp()
     (folder / SINGLE).write_bytes(whole[: cut % len(whole)])
@@ -146,7 +153,9 @@ def checkpoint(small_checkpoint: Path, folder: Path, cut: int | None) -> Path:
     return folder
 
 
-def test_up_refuses_a_broken_checkpoint_of_the_users_own_before_it_starts_an_engine(small_checkpoint: Path, tmp_path: Path) -> None:
+def test_up_refuses_a_broken_checkpoint_of_the_users_own_before_it_starts_an_engine(
+    small_checkpoint: Path, tmp_path: Path
+) -> None:
     broken = checkpoint(small_checkpoint, tmp_path / "broken", -3)
     env = {**os.environ, "CHIPALIGN_HOME": str(tmp_path / "home"), "CHIPALIGN_CORPORA": "none"}
     command = [sys.executable, "-m", "chipalign", "up", "--checkpoint", str(broken)]

@@ -1,4 +1,6 @@
-"""What goes over the wire, byte by byte and by OpenAI's own types: answers, streams, tools, images, bodies, bugs of ours."""
+"""What goes over the wire, byte by byte and by OpenAI's own types: answers, streams, tools, images, bodies, bugs of
+ours.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ ANTENNA: dict[str, Any] = {"messages": [{"role": "user", "content": QUESTION}]}
 NOTHING: dict[str, Any] = {"messages": [{"role": "user", "content": "What is the best recipe for tomato soup?"}]}
 GREETING: dict[str, Any] = {"messages": [{"role": "user", "content": "hello"}]}
 JSON_MODE = {"response_format": {"type": "json_object"}}
-TOOLS = {"tools": [{"type": "function", "function": {"name": "run_sta", "parameters": {"type": "object", "properties": {}}}}]}
+TOOLS = {
+    "tools": [{"type": "function", "function": {"name": "run_sta", "parameters": {"type": "object", "properties": {}}}}]
+}
 
 
 def post(url: str, body: Mapping[str, Any], **more: Any) -> httpx.Response:
@@ -45,13 +49,21 @@ def stream(url: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def chunk(delta: Mapping[str, Any], index: int = 0, finish_reason: str | None = None) -> dict[str, Any]:
     choice = {"index": index, "delta": dict(delta), "logprobs": None, "finish_reason": finish_reason}
-    return {"id": "chatcmpl-9", "object": "chat.completion.chunk", "created": 1, "model": ENGINE_MODEL, "choices": [choice]}
+    return {
+        "id": "chatcmpl-9",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": ENGINE_MODEL,
+        "choices": [choice],
+    }
 
 
 # Answers
 
 
-@pytest.mark.parametrize("more", [{}, {"n": 2}, JSON_MODE, {"retrieval": {"enabled": False}}, {"max_completion_tokens": 5}])
+@pytest.mark.parametrize(
+    "more", [{}, {"n": 2}, JSON_MODE, {"retrieval": {"enabled": False}}, {"max_completion_tokens": 5}]
+)
 @pytest.mark.parametrize("body", [ANTENNA, NOTHING, GREETING], ids=["answered", "nothing-found", "greeting"])
 def test_every_whole_answer_is_one_by_openais_types(gateway: str, body: dict[str, Any], more: dict[str, Any]) -> None:
     answer = post(gateway, {**body, **more}).json()
@@ -64,7 +76,9 @@ def test_every_whole_answer_is_one_by_openais_types(gateway: str, body: dict[str
 
 @pytest.mark.parametrize("more", [{}, {"n": 2}, JSON_MODE, {"stream_options": {"include_usage": True}}])
 @pytest.mark.parametrize("body", [ANTENNA, NOTHING, GREETING], ids=["answered", "nothing-found", "greeting"])
-def test_every_chunk_of_a_stream_is_one_by_openais_types(gateway: str, body: dict[str, Any], more: dict[str, Any]) -> None:
+def test_every_chunk_of_a_stream_is_one_by_openais_types(
+    gateway: str, body: dict[str, Any], more: dict[str, Any]
+) -> None:
     chunks = [ChatCompletionChunk.model_validate(each) for each in stream(gateway, {**body, **more})]
     assert len({each.id for each in chunks}) == 1
     assert {each.object for each in chunks} == {"chat.completion.chunk"}
@@ -79,7 +93,9 @@ def test_the_gateways_own_answer_says_the_same_whole_and_streamed(gateway: str, 
     said: dict[int, str] = {}
     for each in stream(gateway, {**NOTHING, **more, "stream_options": {"include_usage": True}}):
         for choice in each["choices"]:
-            said[choice["index"]] = said.get(choice["index"], "") + (choice["delta"].get("content") or choice["delta"].get("refusal") or "")
+            said[choice["index"]] = said.get(choice["index"], "") + (
+                choice["delta"].get("content") or choice["delta"].get("refusal") or ""
+            )
         last = each
     assert said == {choice.index: choice.message.content or choice.message.refusal for choice in whole.choices}
     assert whole.usage is not None
@@ -98,13 +114,31 @@ def test_a_model_name_with_slashes_is_one_name(gateway_at: Gateway, engine: Fake
         assert httpx.get(f"{url}/v1/models/org/chip-7b").json()["id"] == "org/chip-7b"
         response = httpx.get(f"{url}/v1/models/org/other")
         assert response.status_code == 404
-        assert response.json()["error"]["message"] == "The model 'org/other' does not exist; this gateway serves org/chip-7b."
+        assert (
+            response.json()["error"]["message"]
+            == "The model 'org/other' does not exist; this gateway serves org/chip-7b."
+        )
 
 
 def test_what_only_the_engine_knows_comes_through_unchanged(gateway: str, engine: FakeEngine) -> None:
     message = {"role": "assistant", "content": "x", "reasoning_content": "because", "tool_calls": []}
-    choice = {"index": 0, "message": message, "finish_reason": "stop", "stop_reason": 2, "token_ids": [1, 2], "logprobs": {"content": []}}
-    engine.script = EngineScript(whole={"id": "1", "object": "chat.completion", "choices": [choice], "prompt_logprobs": None, "service_tier": "x"})
+    choice = {
+        "index": 0,
+        "message": message,
+        "finish_reason": "stop",
+        "stop_reason": 2,
+        "token_ids": [1, 2],
+        "logprobs": {"content": []},
+    }
+    engine.script = EngineScript(
+        whole={
+            "id": "1",
+            "object": "chat.completion",
+            "choices": [choice],
+            "prompt_logprobs": None,
+            "service_tier": "x",
+        }
+    )
     answer = post(gateway, GREETING).json()
     assert answer["choices"][0]["message"].pop("verification")["mode"] == "model"
     annotated = {**choice, "message": {**message, "annotations": []}}
@@ -150,8 +184,14 @@ def test_each_of_several_answers_gets_the_citations_of_its_own_text(gateway: str
             chunk({}, 0, "length"),
         )
     )
-    ends = {each["choices"][0]["index"]: each["choices"][0]["delta"]["annotations"] for each in stream(gateway, {**ANTENNA, "n": 2})[-2:]}
-    places = {index: [(a["url_citation"]["start_index"], a["url_citation"]["end_index"]) for a in found] for index, found in ends.items()}
+    ends = {
+        each["choices"][0]["index"]: each["choices"][0]["delta"]["annotations"]
+        for each in stream(gateway, {**ANTENNA, "n": 2})[-2:]
+    }
+    places = {
+        index: [(a["url_citation"]["start_index"], a["url_citation"]["end_index"]) for a in found]
+        for index, found in ends.items()
+    }
     assert places == {0: [(29, 32)], 1: [(18, 21)]}
 
 
@@ -224,7 +264,10 @@ def test_several_requests_may_follow_each_other_on_one_connection(gateway: str) 
 
 
 def test_a_client_that_leaves_amid_its_body_is_noted_and_harms_nobody(fresh_gateway: str) -> None:
-    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{"
+    head = (
+        b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length:"
+        b" 500\r\n\r\n{"
+    )
     with socket.create_connection(("127.0.0.1", int(fresh_gateway.rsplit(":", 1)[1]))) as connection:
         connection.sendall(head)
     counted = 'chipalign_requests_total{path="/v1/chat/completions",status="499"} 1.0'
@@ -243,7 +286,10 @@ def test_other_methods_are_refused_with_the_one_that_is_right(gateway: str, meth
         assert response.json()["error"]["message"] == f"/v1/chat/completions answers POST, not {method}."
 
 
-@pytest.mark.parametrize("path", ["/v1/chat/completionsx", "/V1/models", "/sources/", "/sources/a/b", "//v1/models", "/%2e%2e/etc/passwd", "/ü"])
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/chat/completionsx", "/V1/models", "/sources/", "/sources/a/b", "//v1/models", "/%2e%2e/etc/passwd", "/ü"],
+)
 def test_a_path_that_is_none_is_quoted_back_in_the_envelope_as_plain_json(gateway: str, path: str) -> None:
     response = httpx.get(httpx.URL(gateway + path))
     assert response.status_code == 404
@@ -283,7 +329,9 @@ def test_an_engine_that_lists_no_model_is_told_as_such(gateway_at: Gateway, engi
 
 
 def test_without_a_context_window_the_engines_own_refusal_has_to_do(gateway_at: Gateway, engine: FakeEngine) -> None:
-    engine.script = EngineScript(models=[{"id": ENGINE_MODEL}], refusal=(400, "This model's maximum context length is 99 tokens."))
+    engine.script = EngineScript(
+        models=[{"id": ENGINE_MODEL}], refusal=(400, "This model's maximum context length is 99 tokens.")
+    )
     with gateway_at(engine.url) as url:
         response = post(url, ANTENNA)
     assert response.json()["error"]["code"] == "context_length_exceeded"
@@ -305,9 +353,16 @@ class BrokenStore:
 
 @pytest.mark.parametrize("streamed", [False, True])
 def test_a_bug_of_ours_is_a_sentence_to_the_client_and_a_traceback_in_the_log(
-    gateway_at: Gateway, engine: FakeEngine, small_retriever: Retriever, caplog: pytest.LogCaptureFixture, streamed: bool
+    gateway_at: Gateway,
+    engine: FakeEngine,
+    small_retriever: Retriever,
+    caplog: pytest.LogCaptureFixture,
+    streamed: bool,
 ) -> None:
-    with gateway_at(engine.url, store=BrokenStore(small_retriever)) as url, caplog.at_level(logging.ERROR, "chipalign.gateway"):
+    with (
+        gateway_at(engine.url, store=BrokenStore(small_retriever)) as url,
+        caplog.at_level(logging.ERROR, "chipalign.gateway"),
+    ):
         response = post(url, {**ANTENNA, "stream": streamed}, headers={"x-request-id": "ticket-7"})
         assert response.status_code == 500
         error = response.json()["error"]
@@ -319,7 +374,9 @@ def test_a_bug_of_ours_is_a_sentence_to_the_client_and_a_traceback_in_the_log(
         assert post(url, GREETING).status_code == 200  # what needs no search goes on
 
 
-def test_a_chunk_that_we_cannot_read_ends_the_stream_with_an_error_event(fresh_gateway: str, engine: FakeEngine) -> None:
+def test_a_chunk_that_we_cannot_read_ends_the_stream_with_an_error_event(
+    fresh_gateway: str, engine: FakeEngine
+) -> None:
     engine.script = EngineScript(chunks=(chunk({"content": "x"}), {"choices": [{"index": "x", "delta": {}}]}))
     response = post(fresh_gateway, {**ANTENNA, "stream": True})
     assert response.status_code == 200

@@ -1,6 +1,9 @@
-"""The main job on real parts: `chipalign up` merges, indexes and runs a real vLLM, a gateway and a page, and people use them.
+"""The main job on real parts:
 
-One `up` serves all tests of this file, in the order in which they stand: the last ones kill the engine and stop everything.
+`chipalign up` merges, indexes and runs a real vLLM, a gateway and a page, and people use them.
+
+One `up` serves all tests of this file, in the order in which they stand: the last ones kill the engine and stop
+everything.
 """
 
 from __future__ import annotations
@@ -32,10 +35,18 @@ pytestmark = pytest.mark.stack
 MODEL = "chipalign-demo"
 QUESTION = "What is a clock domain crossing?"
 MULTIPLE_CHOICE: dict[str, Any] = {
-    "id": "m1", "domain": "flow", "question": "What follows placement?", "answer": 0,
+    "id": "m1",
+    "domain": "flow",
+    "question": "What follows placement?",
+    "answer": 0,
     "choices": ["Clock tree synthesis", "Logic synthesis", "Writing RTL", "Tape-out of the mask set"],
-}  # fmt: skip
-INSTRUCTION = {"key": 1, "prompt": "Name a flip-flop. Use no commas.", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]}
+}
+INSTRUCTION = {
+    "key": 1,
+    "prompt": "Name a flip-flop. Use no commas.",
+    "instruction_id_list": ["punctuation:no_comma"],
+    "kwargs": [{}],
+}
 PATIENCE_S = 600.0  # a first `up` on two busy cores
 NODE_CLIENT = Path(__file__).parent / "node_client"  # with a lock of the npm package it needs
 
@@ -122,17 +133,27 @@ def is_running(process: psutil.Process) -> bool:
 def test_up_ends_at_a_panel_with_the_addresses_the_model_and_the_index(up: Up) -> None:
     up.wait_for("Ctrl-C")
     panel = up.text()
-    for words in (up.page_url, f"{up.gateway_url}/v1", "geodesic merge at lam = 0.6", "from handbook", str(up.home / "logs")[:40]):
+    for words in (
+        up.page_url,
+        f"{up.gateway_url}/v1",
+        "geodesic merge at lam = 0.6",
+        "from handbook",
+        str(up.home / "logs")[:40],
+    ):
         assert words in panel.replace("\n", "") or words in panel
     assert (up.home / "models" / MODEL / "merge_report.json").exists()
 
 
 def test_the_python_client_gets_a_whole_answer_with_citations(up: Up) -> None:
-    answer = up.client().chat.completions.create(model=MODEL, messages=[{"role": "user", "content": QUESTION}], max_tokens=60)
+    answer = up.client().chat.completions.create(
+        model=MODEL, messages=[{"role": "user", "content": QUESTION}], max_tokens=60
+    )
     message = answer.choices[0].message
     assert message.content
     assert message.annotations
-    assert all(0 <= a.url_citation.start_index < a.url_citation.end_index <= len(message.content) for a in message.annotations)
+    assert all(
+        0 <= a.url_citation.start_index < a.url_citation.end_index <= len(message.content) for a in message.annotations
+    )
     retrieval: Any = answer.model_extra["retrieval"]
     assert "clock-domain-crossing.md" in {hit["path"] for hit in retrieval["hits"]}
     assert httpx.get(message.annotations[0].url_citation.url).status_code == 200
@@ -142,7 +163,9 @@ def test_the_python_client_gets_a_whole_answer_with_citations(up: Up) -> None:
 
 def test_the_documents_answer_in_their_own_words_where_that_is_asked_for(up: Up) -> None:
     body = {"model": MODEL, "messages": [{"role": "user", "content": QUESTION}], "retrieval": {"answer": "quote"}}
-    first, second = (httpx.post(f"{up.gateway_url}/v1/chat/completions", json=body, timeout=120).json() for _ in range(2))
+    first, second = (
+        httpx.post(f"{up.gateway_url}/v1/chat/completions", json=body, timeout=120).json() for _ in range(2)
+    )
     texts = {hit["number"]: hit["text"] for hit in first["retrieval"]["hits"]}
     assert first["retrieval"]["quotes"]
     for quote in first["retrieval"]["quotes"]:
@@ -151,7 +174,9 @@ def test_the_documents_answer_in_their_own_words_where_that_is_asked_for(up: Up)
 
 
 def test_the_python_client_gets_a_streamed_answer_with_citations(up: Up) -> None:
-    stream = up.client().chat.completions.create(model=MODEL, messages=[{"role": "user", "content": QUESTION}], max_tokens=60, stream=True)
+    stream = up.client().chat.completions.create(
+        model=MODEL, messages=[{"role": "user", "content": QUESTION}], max_tokens=60, stream=True
+    )
     chunks: list[Any] = list(stream)
     pieces = [chunk.choices[0].delta.content for chunk in chunks if chunk.choices and chunk.choices[0].delta.content]
     assert len(pieces) > 5
@@ -165,7 +190,12 @@ def test_the_node_client_gets_both_kinds_of_answer_with_citations(up: Up, tmp_pa
     shutil.copytree(NODE_CLIENT, tmp_path, dirs_exist_ok=True)
     subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--silent"], cwd=tmp_path, check=True)
     done = subprocess.run(
-        ["node", "client.mjs", f"{up.gateway_url}/v1", QUESTION], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=180
+        ["node", "client.mjs", f"{up.gateway_url}/v1", QUESTION],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
     )
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)
@@ -191,7 +221,10 @@ def test_fields_that_only_vllm_knows_reach_it(up: Up) -> None:
 
 
 def test_the_engine_can_say_no_name_that_it_was_not_given(up: Up) -> None:
-    body = {"model": MODEL, "messages": [{"role": "user", "content": "Write a Python function that adds two numbers, and call it."}]}
+    body = {
+        "model": MODEL,
+        "messages": [{"role": "user", "content": "Write a Python function that adds two numbers, and call it."}],
+    }
     names = {}
     for grammar in (False, True):
         asked = {**body, "max_tokens": 60, "retrieval": {"enabled": False, "grammar": grammar}}
@@ -217,7 +250,10 @@ def test_a_follow_up_is_searched_with_its_conversation(up: Up) -> None:
 
 
 def test_a_question_about_something_else_is_not_answered_by_invention(up: Up) -> None:
-    body = {"model": MODEL, "messages": [{"role": "user", "content": "Which bus goes to the football stadium in Madrid?"}]}
+    body = {
+        "model": MODEL,
+        "messages": [{"role": "user", "content": "Which bus goes to the football stadium in Madrid?"}],
+    }
     answer = httpx.post(f"{up.gateway_url}/v1/chat/completions", json=body, timeout=120).json()
     assert "found nothing" in answer["choices"][0]["message"]["content"]
     assert answer["retrieval"]["hits"] == []
@@ -232,7 +268,10 @@ def test_a_question_longer_than_the_context_window_is_refused(up: Up) -> None:
 def test_the_gateway_counts_tokens_as_the_engine_does(up: Up) -> None:
     from serve.tokens import TokenCounter
 
-    messages = [{"role": "system", "content": "You know chips."}, {"role": "user", "content": "What does `set_wire_rc -layer met2` do?\n\n[1] ..."}]
+    messages = [
+        {"role": "system", "content": "You know chips."},
+        {"role": "user", "content": "What does `set_wire_rc -layer met2` do?\n\n[1] ..."},
+    ]
     engine_url = f"http://127.0.0.1:{up.env['CHIPALIGN_ENGINE_PORT']}"
     counted = httpx.post(f"{engine_url}/tokenize", json={"model": MODEL, "messages": messages}).json()["count"]
     assert TokenCounter.load(up.home / "models" / MODEL).count_messages(messages) == counted
@@ -262,7 +301,10 @@ def likelihoods_by_transformers(checkpoint: Path) -> list[float]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    tokenizer, model = AutoTokenizer.from_pretrained(checkpoint), AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32)
+    tokenizer, model = (
+        AutoTokenizer.from_pretrained(checkpoint),
+        AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32),
+    )
     context = f"Question: {MULTIPLE_CHOICE['question']}\nAnswer:"
     sums = []
     for choice in MULTIPLE_CHOICE["choices"]:
@@ -286,7 +328,9 @@ def test_ask_answers_in_the_terminal(up: Up) -> None:
     assert document["sources"]
 
 
-def test_the_page_shows_an_answer_as_it_comes_and_opens_its_sources(up: Up, browser: Browser, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_the_page_shows_an_answer_as_it_comes_and_opens_its_sources(
+    up: Up, browser: Browser, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     page = browser.new_context(viewport={"width": 1280, "height": 900}, device_scale_factor=1).new_page()
     page.goto(up.page_url)
     expect(page.get_by_text("Ready")).to_be_visible(timeout=60_000)
@@ -311,13 +355,21 @@ def test_the_page_shows_an_answer_as_it_comes_and_opens_its_sources(up: Up, brow
 
 
 def test_a_second_up_on_the_same_home_says_so(up: Up) -> None:
-    done = subprocess.run([sys.executable, "-m", "chipalign", "up"], env=up.env, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-m", "chipalign", "up"], env=up.env, capture_output=True, text=True, check=False, timeout=60
+    )
     assert done.returncode == 2
     assert done.stderr.startswith("chipalign up: another `chipalign up` runs on")
 
 
 def test_an_engine_that_is_killed_mid_answer_breaks_off_clearly_and_comes_back(up: Up) -> None:
-    body = {"model": MODEL, "messages": [{"role": "user", "content": QUESTION}], "max_tokens": 400, "min_tokens": 400, "stream": True}
+    body = {
+        "model": MODEL,
+        "messages": [{"role": "user", "content": QUESTION}],
+        "max_tokens": 400,
+        "min_tokens": 400,
+        "stream": True,
+    }
     before = up.engine()
     events = []
     with httpx.stream("POST", f"{up.gateway_url}/v1/chat/completions", json=body, timeout=120) as response:

@@ -37,7 +37,11 @@ def client_of(fake: FakeGateway, api_key: str = "", timeout_s: float = 10.0) -> 
 def failure_of(script: Script, timeout_s: float = 10.0) -> tuple[list[Event], GatewayError]:
     """The events that came before the failure, and the failure."""
     events: list[Event] = []
-    with FakeGateway(script) as fake, client_of(fake, timeout_s=timeout_s) as gateway, pytest.raises(GatewayError) as caught:
+    with (
+        FakeGateway(script) as fake,
+        client_of(fake, timeout_s=timeout_s) as gateway,
+        pytest.raises(GatewayError) as caught,
+    ):
         events.extend(gateway.ask(QUESTION))  # takes one by one, so that what came before the failure is in it
     return events, caught.value
 
@@ -47,7 +51,12 @@ def test_answer_is_sources_then_deltas_then_the_end() -> None:
         first, *deltas, last = gateway.ask(QUESTION)
     assert isinstance(first, SourcesFound)
     assert [source.number for source in first.sources] == [1, 2, 3]
-    assert deltas == [TextDelta("Run "), TextDelta("`repair_antennas` "), TextDelta("after global routing "), TextDelta("[1].")]
+    assert deltas == [
+        TextDelta("Run "),
+        TextDelta("`repair_antennas` "),
+        TextDelta("after global routing "),
+        TextDelta("[1]."),
+    ]
     assert isinstance(last, Finished)
     assert (last.finish_reason, last.cited, last.model) == ("stop", (1,), MODEL_ID)
 
@@ -74,7 +83,9 @@ def test_request_names_the_served_model_and_leaves_the_length_to_the_gateway() -
 
 @pytest.mark.parametrize(("turns_before", "turns_kept"), [(0, 0), (1, 0), (2, 1), (3, 1), (8, 4)])
 def test_shortened_history_is_its_newer_half_and_keeps_the_question(turns_before: int, turns_kept: int) -> None:
-    messages = [{"role": role, "content": f"{number}"} for number in range(turns_before) for role in ("user", "assistant")] + QUESTION
+    messages = [
+        {"role": role, "content": f"{number}"} for number in range(turns_before) for role in ("user", "assistant")
+    ] + QUESTION
     assert shorten(messages) == messages[2 * (turns_before - turns_kept) :]
 
 
@@ -83,7 +94,11 @@ def test_history_that_is_too_long_is_halved_until_it_fits() -> None:
     with FakeGateway(Script(max_messages=4)) as fake, client_of(fake) as gateway:
         assert isinstance(list(gateway.ask([*history, *QUESTION]))[-1], Finished)
         assert [len(request["messages"]) for request in fake.requests] == [13, 7, 3]
-        assert fake.requests[-1]["messages"] == [{"role": "user", "content": "5"}, {"role": "assistant", "content": "5"}, *QUESTION]
+        assert fake.requests[-1]["messages"] == [
+            {"role": "user", "content": "5"},
+            {"role": "assistant", "content": "5"},
+            *QUESTION,
+        ]
 
 
 def test_question_that_is_too_long_by_itself_is_refused_once() -> None:
@@ -147,7 +162,10 @@ def test_full_listen_queue_is_a_timeout_too() -> None:
         deaf.bind(("127.0.0.1", 0))
         deaf.listen(0)
         port = deaf.getsockname()[1]
-        with socket.create_connection(("127.0.0.1", port)), closing(Gateway(UiSettings(url=f"http://127.0.0.1:{port}", timeout_s=0.3))) as gateway:
+        with (
+            socket.create_connection(("127.0.0.1", port)),
+            closing(Gateway(UiSettings(url=f"http://127.0.0.1:{port}", timeout_s=0.3))) as gateway,
+        ):
             start_s = time.monotonic()
             with pytest.raises(GatewayTimeout):
                 gateway.model()
@@ -188,7 +206,9 @@ def test_answer_with_an_unreadable_hit_is_a_broken_answer() -> None:
         (500, "internal_error", RequestRefused, "show this line to your CAD team"),
     ],
 )
-def test_http_error_becomes_a_sentence_with_advice(status: int, code: str, kind: type[GatewayError], advice: str) -> None:
+def test_http_error_becomes_a_sentence_with_advice(
+    status: int, code: str, kind: type[GatewayError], advice: str
+) -> None:
     events, error = failure_of(Script(refusal=Refusal(status, code, "the reason", {"Retry-After": "7"})))
     assert events == []
     assert type(error) is kind
@@ -228,8 +248,14 @@ def test_proxy_variable_does_not_swallow_requests_to_this_machine(monkeypatch: p
 
 
 def test_collection_that_is_not_there_is_told_by_the_gateway() -> None:
-    error = explain_status("http://g", 400, {"code": "collection_not_found", "message": "There is no collection x; there are a, b."}, {})
-    assert str(error) == "The index has no such collection. Choose another. The gateway says: There is no collection x; there are a, b."
+    error = explain_status(
+        "http://g", 400, {"code": "collection_not_found", "message": "There is no collection x; there are a, b."}, {}
+    )
+    assert (
+        str(error)
+        == "The index has no such collection. Choose another. The gateway says: There is no collection x; there are"
+        " a, b."
+    )
 
 
 def test_status_tells_ready_starting_degraded_and_down() -> None:
@@ -237,11 +263,15 @@ def test_status_tells_ready_starting_degraded_and_down() -> None:
         assert gateway.status().state == "ready"
         assert gateway.status().sentence == f"Ready · {MODEL_ID} · 1234 passages from handbook"
         fake.script = Script(ready=(503, {"status": "starting", "engine": "the engine does not answer"}))
-        assert gateway.status() == Status("starting", "Not ready yet: the engine does not answer. This line says when it is.")
+        assert gateway.status() == Status(
+            "starting", "Not ready yet: the engine does not answer. This line says when it is."
+        )
         fake.script = Script(ready=(503, {"status": "starting", "engine": "it is loading", "answers": "quote"}))
         assert gateway.status() == Status("starting", "Answers in quotes; for the model's words: it is loading.")
         fake.script = Script(ready=(503, {"status": "degraded", "engine": "down", "index": "ready"}))
-        assert gateway.status() == Status("degraded", "Not everything works, so answers may fail (engine: down; index: ready).")
+        assert gateway.status() == Status(
+            "degraded", "Not everything works, so answers may fail (engine: down; index: ready)."
+        )
         fake.stop()
         assert gateway.status().state == "down"
         assert fake.url in gateway.status().sentence

@@ -59,11 +59,11 @@ def test_ask_prints_the_answer_then_its_sources(capsys: Captured) -> None:
         "Sources (* cited)\n"
         "*[1] Global Routing > Commands > Repair Antennas\n"
         f"     {HITS[0]['url']}\n"
-        "     openroad/src/grt/README.md\n"
-        " [2] Antenna effects > Fixing violations\n"
+        "     openroad/src/grt/README.md\n "
+        "[2] Antenna effects > Fixing violations\n"
         f"     {HITS[1]['url']}\n"
-        "     handbook/antenna-effects.md\n"
-        " [3] Glossary\n"
+        "     handbook/antenna-effects.md\n "
+        "[3] Glossary\n"
         "     handbook/glossary.md\n"
     )
     assert err == ""
@@ -326,7 +326,9 @@ def test_page_is_served_where_the_settings_say_and_calls_nobody() -> None:
     ],
 )
 def test_nobody_is_asked_for_the_address_of_this_machine(settings: UiSettings, named: str) -> None:
-    """Where its address is not told, Streamlit asks a server on the internet for it, at start and for each foreign Origin."""
+    """Where its address is not told, Streamlit asks a server on the internet for it, at start and for each foreign
+    Origin.
+    """
     assert streamlit_config(settings)["browser.serverAddress"] == named
 
 

@@ -92,7 +92,9 @@ def test_code_in_a_cell_holds_no_bar() -> None:
 
 @given(st.text(alphabet="ab `|\\", min_size=1, max_size=20).filter(str.strip))
 def test_inline_code_shows_its_letters(code: str) -> None:
-    (paragraph,) = [token for token in MarkdownIt("commonmark").parse(f"x{inline_code(code)}") if token.type == "inline"]
+    (paragraph,) = [
+        token for token in MarkdownIt("commonmark").parse(f"x{inline_code(code)}") if token.type == "inline"
+    ]
     assert [(child.type, child.content) for child in paragraph.children or ()] == [("text", "x"), ("code_inline", code)]
 
 
@@ -110,7 +112,9 @@ def test_fence_holds_any_text(text: str) -> None:
     assert (token.type, token.content) == ("fence", f"{text.removesuffix(chr(10))}\n")
 
 
-@pytest.mark.parametrize("url", ["http://h/a) <b> \\", "http://h/x> ![y](z)", "http://h/`|$a$*[b]", 'http://h/" "t', "http://h/?a=1&amp;b=2"])
+@pytest.mark.parametrize(
+    "url", ["http://h/a) <b> \\", "http://h/x> ![y](z)", "http://h/`|$a$*[b]", 'http://h/" "t', "http://h/?a=1&amp;b=2"]
+)
 def test_address_cannot_break_out_of_its_link(url: str) -> None:
     (paragraph,) = [token for token in MarkdownIt("commonmark").parse(link("a]b", url)) if token.type == "inline"]
     opening, label, closing = paragraph.children or []

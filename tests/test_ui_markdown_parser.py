@@ -25,7 +25,7 @@ def marked(text: str, *spans: Span) -> str:
         "".join(signs.get(child.type, child.content) for child in token.children)
         for token in parse(text, spans)
         if token.children is not None
-    )  # fmt: skip
+    )
 
 
 def without_marks(tokens: list[Token]) -> list[Any]:

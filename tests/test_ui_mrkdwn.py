@@ -14,7 +14,33 @@ DOCS = "https://docs.local/grt.html#repair"
 LINKS = {1: DOCS, 2: "javascript:alert(1)", 3: "https://h/a|b>c d&e"}
 # What Slack and Markdown read as markup, and words of mentions and links, so that random text hits them.
 HOSTILE_PIECES = (
-    *("<", ">", "&", "!", "@", "#", "|", "*", "_", "~", "`", "```", "\n", "\n\n", "[", "]", "(", ")", "[1]", "[2]", "- ", "1. ", "> ", "# ", " "),
+    *(
+        "<",
+        ">",
+        "&",
+        "!",
+        "@",
+        "#",
+        "|",
+        "*",
+        "_",
+        "~",
+        "`",
+        "```",
+        "\n",
+        "\n\n",
+        "[",
+        "]",
+        "(",
+        ")",
+        "[1]",
+        "[2]",
+        "- ",
+        "1. ",
+        "> ",
+        "# ",
+        " ",
+    ),
     *(
         "\\",
         "    ",
@@ -89,11 +115,18 @@ def test_markdown_becomes_mrkdwn(markdown: str, expected: str) -> None:
 
 def test_table_becomes_a_code_block_with_columns() -> None:
     table = "| option | what |\n|---|---|\n| `-ratio_margin` | margin in % |\n| -x | a < b |"
-    assert mrkdwn(table) == "```\noption        | what\n--------------+------------\n-ratio_margin | margin in %\n-x            | a &lt; b\n```"
+    assert (
+        mrkdwn(table)
+        == "```\noption        | what\n--------------+------------\n-ratio_margin | margin in %\n-x            | a &lt;"
+        " b\n```"
+    )
 
 
 def test_wide_table_becomes_a_list_of_its_rows() -> None:
-    table = f"| option | what | default | note |\n|---|---|---|---|\n| `-x` | a < b {'w' * 90} | 1 | |\n| | c | | d [1] |\n| e | | | |"
+    table = (
+        f"| option | what | default | note |\n|---|---|---|---|\n| `-x` | a < b {'w' * 90} | 1 | |\n| | c | | d [1] "
+        "|\n| e | | | |"
+    )
     assert mrkdwn(table).split("\n") == [
         f"• *`-x`*: a &lt; b {'w' * 90}; default: 1",
         f"• c; note: d <{DOCS}|[1]>",
@@ -128,10 +161,29 @@ def test_only_citations_are_links(markdown: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["<!channel>", "<!here|here>", "<@U123>", "<#C123|x>", "<!subteam^S1>", "&lt;!channel&gt;", "&#60;!everyone>", "`<@U1>`"]
+    "text",
+    [
+        "<!channel>",
+        "<!here|here>",
+        "<@U123>",
+        "<#C123|x>",
+        "<!subteam^S1>",
+        "&lt;!channel&gt;",
+        "&#60;!everyone>",
+        "`<@U1>`",
+    ],
 )
 def test_text_mentions_nobody(text: str) -> None:
-    quoted = [text, f"**{text}**", f"# {text}", f"- {text}", f"> {text}", f"| {text} |\n|---|\n| {text} |", f"[{text}]({DOCS})", f"![{text}](x.png)"]
+    quoted = [
+        text,
+        f"**{text}**",
+        f"# {text}",
+        f"- {text}",
+        f"> {text}",
+        f"| {text} |\n|---|\n| {text} |",
+        f"[{text}]({DOCS})",
+        f"![{text}](x.png)",
+    ]
     coded = [f"```\n{text}\n```", f"~~~{text}\n~~~", f"    {text}", f"``` ` {text} ```", f"`{text}`"]
     for shown in (*map(mrkdwn, [*quoted, *coded]), escape(text), link(DOCS, text)):
         assert not re.search(r"<[!@#]", shown)

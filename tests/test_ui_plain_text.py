@@ -17,7 +17,10 @@ def test_letters_keep_their_order() -> None:
 
 
 def test_lines_tabs_and_letters_of_all_languages_stay() -> None:
-    assert plain("a\tb\r\nc\n\u00e4 \u65e5\u672c \u05d0\u05d1 \U0001f600") == "a\tb\nc\n\u00e4 \u65e5\u672c \u05d0\u05d1 \U0001f600"
+    assert (
+        plain("a\tb\r\nc\n\u00e4 \u65e5\u672c \u05d0\u05d1 \U0001f600")
+        == "a\tb\nc\n\u00e4 \u65e5\u672c \u05d0\u05d1 \U0001f600"
+    )
 
 
 def test_a_path_of_several_lines_is_one_line() -> None:

@@ -1,4 +1,6 @@
-"""Answers as Markdown for the page, checked with an independent CommonMark parser where it can be; test_attack_page.py attacks them."""
+"""Answers as Markdown for the page, checked with an independent CommonMark parser where it can be; test_attack_page.py
+attacks them.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,12 @@ def test_text_of_an_answer_reaches_the_reader_letter_by_letter(text: str) -> Non
 )
 def test_code_is_shown_as_it_was_written(code: str, content: str) -> None:
     tokens = GFM.parse(answer_markdown(code, SOURCES))
-    found = [token for top in tokens for token in (top, *(top.children or ())) if token.type in ("fence", "code_block", "code_inline")]
+    found = [
+        token
+        for top in tokens
+        for token in (top, *(top.children or ()))
+        if token.type in ("fence", "code_block", "code_inline")
+    ]
     assert [token.content for token in found] == [content]
 
 
@@ -100,7 +107,10 @@ def test_reference_defines_nothing() -> None:
 
 
 def test_foreign_link_is_text_with_its_address_to_copy() -> None:
-    assert as_html("see [the *page*](http://evil.example/x)") == "<p>see the <em>page</em> (<code>http://evil.example/x</code>)</p>\n"
+    assert (
+        as_html("see [the *page*](http://evil.example/x)")
+        == "<p>see the <em>page</em> (<code>http://evil.example/x</code>)</p>\n"
+    )
     assert as_html("see <http://evil.example/x>.") == "<p>see <code>http://evil.example/x</code>.</p>\n"
 
 
@@ -181,7 +191,9 @@ def test_marks_leave_the_letters_of_an_answer_as_they_are(text: str, start: int,
 
 
 def test_passage_is_drawn_block_by_block_and_its_headings_are_small() -> None:
-    blocks = passage_blocks("# T\n\nUse [1] of it.\n\n```tcl\nx\n```\n\n- a\n\n  ```\n  y\n  ```\n", [(5, 12), (23, 24)])
+    blocks = passage_blocks(
+        "# T\n\nUse [1] of it.\n\n```tcl\nx\n```\n\n- a\n\n  ```\n  y\n  ```\n", [(5, 12), (23, 24)]
+    )
     assert [(block.markdown, block.is_quoted_code) for block in blocks] == [
         ("##### T", False),
         (":yellow-background[Use \\[1\\]] of it.", False),

@@ -30,7 +30,18 @@ def test_every_variable_is_read() -> None:
         "CHIPALIGN_SLACK_URL": "https://slack-gov.com/api",
     }
     read = UiSettings.from_env(env)
-    assert read == UiSettings("https://gateway.local", "secret", "0.0.0.0", 9000, 2.5, "xoxb-1", "xapp-1", "C1, G2", 7, "https://slack-gov.com/api/")
+    assert read == UiSettings(
+        "https://gateway.local",
+        "secret",
+        "0.0.0.0",
+        9000,
+        2.5,
+        "xoxb-1",
+        "xapp-1",
+        "C1, G2",
+        7,
+        "https://slack-gov.com/api/",
+    )
     assert read.slack_channel_ids == {"C1", "G2"}
 
 
@@ -97,7 +108,9 @@ def test_settings_are_frozen() -> None:
 
 
 def test_child_process_comes_to_the_same_settings_and_keeps_the_rest_of_the_environment() -> None:
-    settings = UiSettings("https://gateway.local", "secret", "0.0.0.0", 9000, 2.5, slack_channels="C1,C2", slack_questions=7)
+    settings = UiSettings(
+        "https://gateway.local", "secret", "0.0.0.0", 9000, 2.5, slack_channels="C1,C2", slack_questions=7
+    )
     env = settings.to_env({"PATH": "/bin", "CHIPALIGN_URL": "http://old"})
     assert env["PATH"] == "/bin"
     assert UiSettings.from_env(env) == settings

@@ -1,4 +1,6 @@
-"""The bot between a Slack and a gateway, both on real sockets: what people see in their threads, and what they never see."""
+"""The bot between a Slack and a gateway, both on real sockets: what people see in their threads, and what they never
+see.
+"""
 
 from __future__ import annotations
 
@@ -111,7 +113,9 @@ def test_answer_grows_at_most_once_in_its_time_and_ends_whole(world: World) -> N
 def test_text_of_a_burst_is_shown_while_nothing_more_comes(world: World) -> None:
     world.gateway.reset(Script(hold_after=2))
     asked = world.ask("How?")
-    world.slack.wait_until(lambda: texts_of(world.slack.replies(world.channel, asked), "answer") == ["Run `repair_antennas`"], "the burst")
+    world.slack.wait_until(
+        lambda: texts_of(world.slack.replies(world.channel, asked), "answer") == ["Run `repair_antennas`"], "the burst"
+    )
     world.gateway.release()
     assert texts_of(world.answer(asked), "answer") == [SHOWN]
 
@@ -140,7 +144,10 @@ def test_direct_conversation_needs_no_mention(world: World) -> None:
     world.answer(asked)
     world.slack.say(world.channel, "and <https://h.local/x|this>?", asked)
     world.answer(asked, 2)
-    assert world.asked_of_gateway() == [["How do I fix setup & hold?"], ["How do I fix setup & hold?", ANSWER, "and this?"]]
+    assert world.asked_of_gateway() == [
+        ["How do I fix setup & hold?"],
+        ["How do I fix setup & hold?", ANSWER, "and this?"],
+    ]
 
 
 def test_each_message_in_a_direct_conversation_begins_anew(world: World) -> None:
@@ -151,7 +158,13 @@ def test_each_message_in_a_direct_conversation_begins_anew(world: World) -> None
 
 
 def test_event_that_is_sent_again_is_answered_once(world: World) -> None:
-    event = {"type": "app_mention", "user": "U1", "text": f"<@{BOT}> how?", "ts": world.slack.next_ts(), "channel": world.channel}
+    event = {
+        "type": "app_mention",
+        "user": "U1",
+        "text": f"<@{BOT}> how?",
+        "ts": world.slack.next_ts(),
+        "channel": world.channel,
+    }
     event_id = world.slack.send_event(event)
     for _ in range(3):
         world.slack.send_event(event, event_id)
@@ -164,7 +177,13 @@ def test_bots_edits_joins_and_the_bot_itself_are_not_answered(world: World) -> N
     mention = {"type": "app_mention", "user": "U1", "text": f"<@{BOT}> how?", "channel": world.channel}
     direct = {"type": "message", "channel_type": "im", "user": "U1", "text": "how?", "channel": "D9"}
     for event in (mention, direct):
-        for change in ({"bot_id": "B9"}, {"user": BOT}, {"subtype": "message_changed"}, {"subtype": "channel_join"}, {"edited": {"ts": "1"}}):
+        for change in (
+            {"bot_id": "B9"},
+            {"user": BOT},
+            {"subtype": "message_changed"},
+            {"subtype": "channel_join"},
+            {"edited": {"ts": "1"}},
+        ):
             world.slack.send_event({**event, **change, "ts": world.slack.next_ts()})
     world.slack.send_event({**direct, "channel_type": "channel", "ts": world.slack.next_ts()})
     world.answer(world.ask("last?"))
@@ -195,25 +214,41 @@ def test_nothing_found_is_the_gateways_own_sentence_without_sources(world: World
 
 def test_answer_that_was_cut_off_says_so(world: World) -> None:
     world.gateway.reset(Script(finish_reason="length"))
-    assert texts_of(world.answer(world.ask("How?")), "note") [:1] == [CUT_OFF]
+    assert texts_of(world.answer(world.ask("How?")), "note")[:1] == [CUT_OFF]
 
 
 def test_model_and_document_mention_nobody_and_link_nowhere(world: World) -> None:
     hit = {**HITS[0], "title": "<!everyone>", "url": "javascript:alert(1)"}
-    world.gateway.reset(Script(deltas=("<!channel> ask <@U1ANN>, ", "see <https://evil.local|x> [y](https://evil.local) `<!here>` [1]"), hits=(hit,)))
+    world.gateway.reset(
+        Script(
+            deltas=("<!channel> ask <@U1ANN>, ", "see <https://evil.local|x> [y](https://evil.local) `<!here>` [1]"),
+            hits=(hit,),
+        )
+    )
     asked = world.ask("How?")
     messages = world.answer(asked)
-    assert "<" not in str([message["text"] for message in messages] + texts_of(messages, "answer") + texts_of(messages, "sources"))
+    assert "<" not in str(
+        [message["text"] for message in messages] + texts_of(messages, "answer") + texts_of(messages, "sources")
+    )
     assert "&lt;!channel&gt; ask &lt;@U1ANN&gt;" in texts_of(messages, "answer")[0]
 
 
 @pytest.mark.parametrize(
     ("script", "words"),
     [
-        (Script(refusal=Refusal(503, "engine_unavailable", "loading", {"X-Request-Id": "req-1"})), ["engine is not ready", "(request req-1)"]),
-        (Script(refusal=Refusal(429, "rate_limited", "busy", {"X-Request-Id": "req-2"})), ["too many questions", "(request req-2)"]),
+        (
+            Script(refusal=Refusal(503, "engine_unavailable", "loading", {"X-Request-Id": "req-1"})),
+            ["engine is not ready", "(request req-1)"],
+        ),
+        (
+            Script(refusal=Refusal(429, "rate_limited", "busy", {"X-Request-Id": "req-2"})),
+            ["too many questions", "(request req-2)"],
+        ),
         (Script(refusal=Refusal(504, "timeout", "slow")), ["took too long"]),
-        (Script(refusal=Refusal(500, "bug", "oops <!channel>", {"X-Request-Id": "req-3"})), ["HTTP 500", "&lt;!channel&gt;", "(request req-3)"]),
+        (
+            Script(refusal=Refusal(500, "bug", "oops <!channel>", {"X-Request-Id": "req-3"})),
+            ["HTTP 500", "&lt;!channel&gt;", "(request req-3)"],
+        ),
         (Script(error_after=0, request_id="req-4"), ["broke off", "(request req-4)"]),
         (Script(hits=({"title": "no number"},), request_id="req-5"), ["cannot be read", "(request req-5)"]),
         (Script(raw="<html>"), ["is not a ChipAlign gateway"]),
@@ -258,10 +293,14 @@ def test_thread_that_cannot_be_read_is_told_and_not_guessed(world: World) -> Non
     assert len(world.gateway.requests) == 1
 
 
-def test_bug_is_a_sentence_in_the_thread_and_a_traceback_in_the_log(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_bug_is_a_sentence_in_the_thread_and_a_traceback_in_the_log(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     asked = world.ask("How?")
     world.answer(asked)
-    world.slack.state.messages[world.channel].append({"type": "message", "user": "U1", "text": "x", "ts": "no time", "thread_ts": asked})
+    world.slack.state.messages[world.channel].append(
+        {"type": "message", "user": "U1", "text": "x", "ts": "no time", "thread_ts": asked}
+    )
     world.ask("and for hold?", asked)
     (problem,) = texts_of(world.answer(asked, 2), "problem")
     assert problem.startswith("Something went wrong in the bot itself.")
@@ -296,7 +335,10 @@ def test_threads_are_answered_at_the_same_time_and_each_one_in_its_order(world: 
     world.ask("first, again?", first)
     second = world.ask("second?")
     world.slack.wait_until(lambda: len(world.slack.calls("chat.postMessage")) == 3, "three placeholders")
-    world.slack.wait_until(lambda: bool(texts_of(world.slack.replies(world.channel, second), "answer")), "the beginning of the second answer")
+    world.slack.wait_until(
+        lambda: bool(texts_of(world.slack.replies(world.channel, second), "answer")),
+        "the beginning of the second answer",
+    )
     assert sorted(world.asked_of_gateway()) == [["first?"], ["second?"]]
     world.gateway.release()
     world.answer(first, 2)
@@ -308,7 +350,9 @@ def test_threads_are_answered_at_the_same_time_and_each_one_in_its_order(world: 
 def test_lost_connection_is_made_again(world: World, politely: bool) -> None:
     before = list(world.slack.connections)
     world.slack.disconnect(politely)
-    world.slack.wait_until(lambda: len(world.slack.connections) == 1 and world.slack.connections != before, "a new connection")
+    world.slack.wait_until(
+        lambda: len(world.slack.connections) == 1 and world.slack.connections != before, "a new connection"
+    )
     assert texts_of(world.answer(world.ask("How?")), "answer") == [SHOWN]
 
 
@@ -319,7 +363,11 @@ def test_bot_answers_in_its_channels_and_directly_and_says_so_elsewhere() -> Non
         slack.wait_for_answer("C2", slack.say("C2", f"<@{BOT}> how?"))
         slack.wait_for_answer("D1", slack.say("D1", "how?"))
         (refusal,) = slack.calls("chat.postEphemeral")
-        assert (refusal.arguments["channel"], refusal.arguments["user"], refusal.arguments["text"]) == ("C3", "U1ANN", NOT_HERE)
+        assert (refusal.arguments["channel"], refusal.arguments["user"], refusal.arguments["text"]) == (
+            "C3",
+            "U1ANN",
+            NOT_HERE,
+        )
         assert len(gateway.requests) == 2
 
 
@@ -345,5 +393,10 @@ def test_no_more_questions_are_asked_at_once_than_the_setting_allows_and_a_stop_
     ],
 )
 def test_token_that_slack_does_not_know_is_told_at_the_start(tokens: dict[str, str], error: str) -> None:
-    with FakeSlack() as slack, FakeGateway() as gateway, pytest.raises(SlackRefused, match=error), bot_between(slack, gateway, **tokens):
+    with (
+        FakeSlack() as slack,
+        FakeGateway() as gateway,
+        pytest.raises(SlackRefused, match=error),
+        bot_between(slack, gateway, **tokens),
+    ):
         pass

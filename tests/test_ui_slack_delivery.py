@@ -102,7 +102,12 @@ def test_fault_of_slack_is_tried_again(slack: FakeSlack) -> None:
 
 @pytest.mark.parametrize(
     ("error", "advice"),
-    [("missing_scope", "manifest.yaml"), ("not_in_channel", "/invite"), ("token_revoked", "CHIPALIGN_SLACK_BOT_TOKEN"), ("fatal_error", "CAD team")],
+    [
+        ("missing_scope", "manifest.yaml"),
+        ("not_in_channel", "/invite"),
+        ("token_revoked", "CHIPALIGN_SLACK_BOT_TOKEN"),
+        ("fatal_error", "CAD team"),
+    ],
 )
 def test_refusal_is_one_sentence_with_advice_and_is_not_tried_again(slack: FakeSlack, error: str, advice: str) -> None:
     slack.state.errors["chat.postMessage"] = error
@@ -137,7 +142,9 @@ def test_endless_thread_is_read_up_to_a_limit(slack: FakeSlack) -> None:
 
 
 def test_slack_that_stays_away_or_broken_is_told(slack: FakeSlack) -> None:
-    away = Delivery(WebClient(BOT_TOKEN, base_url=f"http://127.0.0.1:{free_port()}/api/", retry_handlers=[], timeout=5), attempts=2)
+    away = Delivery(
+        WebClient(BOT_TOKEN, base_url=f"http://127.0.0.1:{free_port()}/api/", retry_handlers=[], timeout=5), attempts=2
+    )
     with pytest.raises(SlackUnreachable, match="HTTPS_PROXY"):
         away.post("C1", "1.1", CONTENT)
     slack.state.broken["chat.postMessage"] = 9

@@ -14,7 +14,14 @@ from ui.slack_events import Question, RecentEvents, read_question
 
 BOT = "U0BOT"
 MENTION = {"type": "app_mention", "user": "U1", "text": "<@U0BOT> what is slack?", "ts": "100.1", "channel": "C1"}
-DIRECT = {"type": "message", "channel_type": "im", "user": "U1", "text": "what is slack?", "ts": "100.1", "channel": "D1"}
+DIRECT = {
+    "type": "message",
+    "channel_type": "im",
+    "user": "U1",
+    "text": "what is slack?",
+    "ts": "100.1",
+    "channel": "D1",
+}
 
 
 def read(event: dict[str, Any]) -> Question | None:
@@ -98,7 +105,9 @@ def test_of_many_threads_one_takes_an_event() -> None:
 
 
 def test_manifest_subscribes_to_what_is_answered_and_asks_for_no_more_scopes_than_that_takes() -> None:
-    manifest = yaml.safe_load((Path(__file__).parent.parent / "data" / "slack" / "manifest.yaml").read_text(encoding="utf-8"))
+    manifest = yaml.safe_load(
+        (Path(__file__).parent.parent / "data" / "slack" / "manifest.yaml").read_text(encoding="utf-8")
+    )
     assert manifest["settings"]["socket_mode_enabled"] is True
     assert manifest["settings"]["event_subscriptions"]["bot_events"] == ["app_mention", "message.im"]
     reading = {"app_mentions:read", "im:history", "im:read", "channels:history", "groups:history"}

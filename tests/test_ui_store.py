@@ -40,7 +40,11 @@ def test_ids_are_long_random_and_fit_an_address() -> None:
     store = ConversationStore()
     ids = {store.keep("", ONE) for _ in range(200)}
     assert len(ids) == 200
-    assert all(len(conversation_id) == 43 and conversation_id.replace("-", "").replace("_", "").isalnum() for conversation_id in ids)  # 256 bits
+    # 256 bits
+    assert all(
+        len(conversation_id) == 43 and conversation_id.replace("-", "").replace("_", "").isalnum()
+        for conversation_id in ids
+    )
 
 
 def test_a_conversation_goes_on_under_its_id() -> None:

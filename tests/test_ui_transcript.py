@@ -20,7 +20,9 @@ ANSWERED = Turn("What is hold slack?", "answered", "The margin of the early path
 
 def test_markdown_holds_question_answer_and_sources() -> None:
     text = to_markdown((ANSWERED,))
-    assert text.startswith("# ChipAlign conversation\n\n## Question\n\n> What is hold slack?\n\n## Answer\n\nThe margin of the early path.")
+    assert text.startswith(
+        "# ChipAlign conversation\n\n## Question\n\n> What is hold slack?\n\n## Answer\n\nThe margin of the early path."
+    )
     assert "**[1]** Global Routing › Commands › Repair Antennas (cited)" in text
     assert "**[2]** Antenna effects › Fixing violations\n" in text
     assert HITS[0]["url"] in text
@@ -64,7 +66,16 @@ def test_a_question_stays_inside_its_quotation_in_the_downloaded_document(questi
 
 def test_opening_the_document_fetches_nothing_and_links_to_sources_alone() -> None:
     picture = "![x](http://evil.example/p.png)"
-    source = read_source({**HITS[0], "title": picture, "heading_path": [picture], "path": f"{picture}.md", "text": picture, "licence": picture})
+    source = read_source(
+        {
+            **HITS[0],
+            "title": picture,
+            "heading_path": [picture],
+            "path": f"{picture}.md",
+            "text": picture,
+            "licence": picture,
+        }
+    )
     document = to_markdown((fail(Turn(picture, "answered", f"a ` b {picture}\n\nc ` d", (source,)), picture),))
     inline = [child for token in MarkdownIt("commonmark").parse(document) for child in token.children or ()]
     assert not [child for child in inline if child.type in ("image", "html_inline")]

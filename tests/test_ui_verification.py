@@ -45,11 +45,14 @@ def test_places_of_unsupported_sentences_are_kept() -> None:
         ({"unknown_names": ["a", {"text": "b"}]}, "In none of the passages: a, b."),
         ({"unknown_names": list("abcdefgh")}, "In none of the passages: a, b, c, d, e, 3 more."),
         ({"code": [code("ok")]}, "Code: parsed as SystemVerilog without errors."),
-        ({"code": [code("faulty", {"line": 3, "message": "no"})]}, "Code: parsed as SystemVerilog: 1 error, line 3: no"),
+        (
+            {"code": [code("faulty", {"line": 3, "message": "no"})]},
+            "Code: parsed as SystemVerilog: 1 error, line 3: no",
+        ),
         ({"code": [code("faulty", {"message": "x"}, {}, language="tcl")]}, "Code: parsed as Tcl: 2 errors, x; "),
         ({"code": [code("faulty", language="")]}, "Code: parsed as code: faulty"),
     ],
-)  # fmt: skip
+)
 def test_each_finding_is_a_line(found: dict[str, Any], line: str) -> None:
     assert lines(**found) == [line]
 

@@ -1,4 +1,6 @@
-"""An embedder that needs no model: a text's vector is the sum of its words' directions, which a hash draws. For tests of everything around it.
+"""An embedder that needs no model: a text's vector is the sum of its words' directions, which a hash draws.
+
+For tests of everything around it.
 
 TinyEmbedder().embed(["hold buffers"])  # shape (1, 32), length 1
 """

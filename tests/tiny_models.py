@@ -1,4 +1,6 @@
-"""Two-layer Llamas and their parts, written as real safetensors folders in a moment. Nothing here is imported by the product.
+"""Two-layer Llamas and their parts, written as real safetensors folders in a moment.
+
+Nothing here is imported by the product.
 
 Their weights are random.
 
@@ -25,14 +27,26 @@ from merge.dtypes import Array
 from merge.recipe import ParentRef, Recipe
 
 WORDS = ("<s>", "</s>", "<unk>", "fix", "hold", "slack", "with", "repair_timing", "user", "assistant", ":")
-TEMPLATE = "{% for m in messages %}{{ m['role'] + ' : ' + m['content'] + ' ' }}{% endfor %}{% if add_generation_prompt %}assistant :{% endif %}"
+TEMPLATE = (
+    "{% for m in messages %}{{ m['role'] + ' : ' + m['content'] + ' ' }}{% endfor %}{% if add_generation_prompt "
+    "%}assistant :{% endif %}"
+)
 TARGETS = ("q_proj", "v_proj", "down_proj")
 
 
-def write_llama(folder: Path, seed: int, *, dtype: torch.dtype = torch.float32, shards_of: str | None = None, **changes: Any) -> Path:
+def write_llama(
+    folder: Path, seed: int, *, dtype: torch.dtype = torch.float32, shards_of: str | None = None, **changes: Any
+) -> Path:
     """A random Llama with tokenizer, chat template and generation config. shards_of: largest shard, for example "20KB"."""
     torch.manual_seed(seed)
-    shape = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 64}
+    shape = {
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "vocab_size": 64,
+    }
     config = LlamaConfig(**{**shape, "max_position_embeddings": 128, "tie_word_embeddings": True, **changes})
     model = LlamaForCausalLM(config).to(dtype)
     with torch.no_grad():
@@ -58,7 +72,9 @@ def write_adapter(folder: Path, base: Path, seed: int, *, rank: int = 4, alpha: 
     torch.manual_seed(seed)
     model = get_peft_model(
         AutoModelForCausalLM.from_pretrained(base),
-        LoraConfig(**{"r": rank, "lora_alpha": alpha, "target_modules": list(TARGETS), "task_type": "CAUSAL_LM", **changes}),
+        LoraConfig(
+            **{"r": rank, "lora_alpha": alpha, "target_modules": list(TARGETS), "task_type": "CAUSAL_LM", **changes}
+        ),
     )
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -79,14 +95,16 @@ def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
 def to_array(tensor: torch.Tensor) -> Array:
     """The numbers of a tensor as an array of the same dtype, bit by bit."""
     flat: Array = tensor.contiguous().reshape(-1).view(torch.uint8).numpy()
-    return flat.view(getattr(ml_dtypes, str(tensor.dtype).removeprefix("torch."), None) or str(tensor.dtype).removeprefix("torch.")).reshape(
-        tensor.shape
-    )
+    return flat.view(
+        getattr(ml_dtypes, str(tensor.dtype).removeprefix("torch."), None) or str(tensor.dtype).removeprefix("torch.")
+    ).reshape(tensor.shape)
 
 
 def to_tensor(array: Array) -> torch.Tensor:
     """The numbers of an array as a tensor of the same dtype, bit by bit."""
-    return torch.from_numpy(array.reshape(-1).view(np.uint8)).view(getattr(torch, array.dtype.name)).reshape(array.shape)
+    return (
+        torch.from_numpy(array.reshape(-1).view(np.uint8)).view(getattr(torch, array.dtype.name)).reshape(array.shape)
+    )
 
 
 def read_arrays(folder: Path) -> dict[str, Array]:

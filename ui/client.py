@@ -1,6 +1,7 @@
 """The gateway as seen from a person: ask a question, get events; and is it ready? Over the official `openai` package.
 
-It keeps no conversation, draws nothing and never retries by itself: a failure is one of `ui.errors`, in a sentence a person understands.
+It keeps no conversation, draws nothing and never retries by itself: a failure is one of `ui.errors`, in a sentence a
+person understands.
 
     gateway = Gateway(UiSettings.from_env())
     for event in gateway.ask([{"role": "user", "content": "What is hold slack?"}]): ...
@@ -17,11 +18,21 @@ from typing import Any, Literal, cast
 import httpx
 import openai
 
-from ui.errors import AnswerBroken, ContextExceeded, EngineStarting, EngineTimeout, GatewayDown, GatewayError, GatewayTimeout, RequestRefused
+from ui.errors import (
+    AnswerBroken,
+    ContextExceeded,
+    EngineStarting,
+    EngineTimeout,
+    GatewayDown,
+    GatewayError,
+    GatewayTimeout,
+    RequestRefused,
+)
 from ui.events import AS_IT_IS, Event, Finished, Message, Wanted, read_chunk
 from ui.settings import UiSettings, redact
 
-CONNECT_TIMEOUT_S = 5.0  # a machine that is there accepts at once; a wrong address should not cost the whole answer timeout
+# A machine that is there accepts at once; a wrong address should not cost the whole answer timeout
+CONNECT_TIMEOUT_S = 5.0
 STATUS_TIMEOUT_S = 2.0  # the page asks for the status while it draws
 
 
@@ -50,7 +61,8 @@ class Gateway:
             max_retries=0,
             http_client=openai.DefaultHttpxClient(
                 auth=login,
-                timeout=openai.Timeout(settings.timeout_s, connect=min(CONNECT_TIMEOUT_S, settings.timeout_s)), trust_env=use_proxies
+                timeout=openai.Timeout(settings.timeout_s, connect=min(CONNECT_TIMEOUT_S, settings.timeout_s)),
+                trust_env=use_proxies,
             ),
         )
 
@@ -71,14 +83,21 @@ class Gateway:
             return listed.data[0].id
         except openai.APIError as error:
             raise self._explain(error) from error
-        except (AttributeError, IndexError, TypeError) as error:  # a 200 that is no list of models: some other program's page
-            raise RequestRefused(f"What answers at {self._url} is not a ChipAlign gateway.", "Correct CHIPALIGN_URL.", "no list of models") from error
+        # A 200 that is no list of models: some other program's page
+        except (AttributeError, IndexError, TypeError) as error:
+            raise RequestRefused(
+                f"What answers at {self._url} is not a ChipAlign gateway.",
+                "Correct CHIPALIGN_URL.",
+                "no list of models",
+            ) from error
 
     def ask(self, messages: Sequence[Message], wanted: Wanted = AS_IT_IS) -> Iterator[Event]:
-        """Stream the answer to the last of `messages` (OpenAI's role and content): SourcesFound, TextDelta..., Finished.
+        """Stream the answer to the last of `messages` (OpenAI's role and content):
 
-        The answer's length is the gateway's to limit: it knows the model's window. A history that it counts as too long is
-        halved until it fits. Closing the iterator closes the connection, which tells the gateway to stop.
+        SourcesFound, TextDelta..., Finished.
+
+        The answer's length is the gateway's to limit: it knows the model's window. A history that it counts as too long
+        is halved until it fits. Closing the iterator closes the connection, which tells the gateway to stop.
 
         Raises GatewayError, before or amid the answer; what arrived until then is the caller's to keep.
         """
@@ -119,9 +138,13 @@ class Gateway:
         self._openai.close()
 
     def _explain(self, error: openai.APIError, request_id: str = "") -> GatewayError:
-        """The error of ours that says what `error` means, with the request's id if the gateway gave one, now or when a stream began."""
+        """The error of ours that says what `error` means, with the request's id if the gateway gave one, now or when a
+        stream began.
+        """
         if isinstance(error, openai.APIStatusError):
-            return _named(explain_status(self._url, error.status_code, error.body, error.response.headers), error.request_id or "")
+            return _named(
+                explain_status(self._url, error.status_code, error.body, error.response.headers), error.request_id or ""
+            )
         return _named(self._explain_connection(error), request_id)
 
     def _explain_connection(self, error: openai.APIError) -> GatewayError:
@@ -133,7 +156,11 @@ class Gateway:
             reason = re.sub(r"\[Errno -?\d+\] ", "", str(error.__cause__ or error))
             # Only a connection that stood can break while it is read.
             was_connected = type(error.__cause__).__name__ in ("ReadError", "RemoteProtocolError")
-            return AnswerBroken(f"the connection to the gateway was lost ({reason}).") if was_connected else GatewayDown(self._url, reason)
+            return (
+                AnswerBroken(f"the connection to the gateway was lost ({reason}).")
+                if was_connected
+                else GatewayDown(self._url, reason)
+            )
         return AnswerBroken(error.message)
 
 
@@ -163,17 +190,25 @@ def explain_status(url: str, status: int, body: object, headers: Mapping[str, st
     if code == "context_length_exceeded":
         return ContextExceeded(message)
     if status in (401, 403):
-        return RequestRefused("The gateway refused the API key.", "Set CHIPALIGN_API_KEY to the key your CAD team gave you.", message)
+        return RequestRefused(
+            "The gateway refused the API key.", "Set CHIPALIGN_API_KEY to the key your CAD team gave you.", message
+        )
     if status == 404 and code == "model_not_found":
         return RequestRefused("The gateway no longer serves the model that it listed.", "Try again.", message)
     if code == "collection_not_found":
         return RequestRefused("The index has no such collection.", "Choose another.", message)
     if status == 404:
-        return RequestRefused(f"What answers at {url} is not a ChipAlign gateway, or an older one.", "Correct CHIPALIGN_URL.", message)
+        return RequestRefused(
+            f"What answers at {url} is not a ChipAlign gateway, or an older one.", "Correct CHIPALIGN_URL.", message
+        )
     if status == 429:
         return RequestRefused("The gateway has too many questions at once.", "Try again in a moment.", message)
     if status >= 500:
-        return RequestRefused(f"The gateway failed (HTTP {status}).", "Try again; if it happens again, show this line to your CAD team.", message)
+        return RequestRefused(
+            f"The gateway failed (HTTP {status}).",
+            "Try again; if it happens again, show this line to your CAD team.",
+            message,
+        )
     return RequestRefused(f"The gateway refused the request (HTTP {status}).", "Ask in another way.", message)
 
 
@@ -183,13 +218,19 @@ def read_status(url: str, http_status: int, body: str) -> Status:
         answer = json.loads(body)
         state = answer["status"]
     except (json.JSONDecodeError, KeyError, TypeError):
-        return Status("down", f"What answers at {url} is not a ChipAlign gateway (HTTP {http_status}). Correct CHIPALIGN_URL.")
+        return Status(
+            "down", f"What answers at {url} is not a ChipAlign gateway (HTTP {http_status}). Correct CHIPALIGN_URL."
+        )
     said = {part: answer[part] for part in ("model", "engine", "index") if isinstance(answer.get(part), str)}
     if http_status == 200 and state == "ready":
         return Status("ready", " · ".join(["Ready", *(said[part] for part in ("model", "index") if part in said)]))
     if state == "starting" and answer.get("answers") == "quote":
-        return Status("starting", f"Answers in quotes; for the model's words: {said.get('engine', 'the model is being loaded')}.")
+        return Status(
+            "starting", f"Answers in quotes; for the model's words: {said.get('engine', 'the model is being loaded')}."
+        )
     if state == "starting":
-        return Status("starting", f"Not ready yet: {said.get('engine', 'the model is being loaded')}. This line says when it is.")
+        return Status(
+            "starting", f"Not ready yet: {said.get('engine', 'the model is being loaded')}. This line says when it is."
+        )
     parts = "; ".join(f"{part}: {what}" for part, what in said.items())
     return Status("degraded", f"Not everything works, so answers may fail ({parts}).")

@@ -1,7 +1,9 @@
-"""The commands of this package: `chipalign ask` (a question in the terminal), `page` (the chat page) and `slack` (the Slack bot).
+"""The commands of this package:
 
-They parse arguments and write; asking is `ui.client`'s, drawing `ui.chat_app`'s, answering in Slack `ui.slack_bot`'s. Each returns
-the exit code or raises UiError.
+`chipalign ask` (a question in the terminal), `page` (the chat page) and `slack` (the Slack bot).
+
+They parse arguments and write; asking is `ui.client`'s, drawing `ui.chat_app`'s, answering in Slack `ui.slack_bot`'s.
+Each returns the exit code or raises UiError.
 
     ask(["What is hold slack?", "--json"])
 """
@@ -30,13 +32,19 @@ NOTHING_HELD = 3  # exit code: the documents hold nothing about the question
 
 
 def ask(argv: list[str]) -> int:
-    """`chipalign ask "QUESTION"`: the answer as it comes, then the passages it stands on; with --json one document at the end."""
+    """`chipalign ask "QUESTION"`: the answer as it comes, then the passages it stands on; with --json one document at
+    the end.
+    """
     parser = argparse.ArgumentParser(
         prog="chipalign ask",
-        description="Ask a question; the answer and its sources are printed. "
-        'What is piped in, such as a log, goes with the question: chipalign ask "why?" < run.log',
-        epilog="exit codes: 0 answered; 3 the documents hold nothing about it; "
-        "2 the input is wrong, or the gateway gave no whole answer",
+        description=(
+            "Ask a question; the answer and its sources are printed. "
+            'What is piped in, such as a log, goes with the question: chipalign ask "why?" < run.log'
+        ),
+        epilog=(
+            "exit codes: 0 answered; 3 the documents hold nothing about it; "
+            "2 the input is wrong, or the gateway gave no whole answer"
+        ),
     )
     option = parser.add_argument
     option("question", nargs="*", help="the question; quotes may be left out, and all of it where a log is piped in")
@@ -67,7 +75,10 @@ def ask(argv: list[str]) -> int:
 
 
 def _become_server(settings: UiSettings) -> NoReturn:
-    """Replace this process, rather than wrap one: Ctrl-C and `kill` reach the page's server itself, and nothing is left behind."""
+    """Replace this process, rather than wrap one:
+
+    Ctrl-C and `kill` reach the page's server itself, and nothing is left behind.
+    """
     sys.stdout.flush()
     os.execve(sys.executable, [sys.executable, "-m", "ui.page_server"], settings.to_env())
 
@@ -84,7 +95,9 @@ def page(argv: list[str]) -> int:
 
 
 def slack(argv: list[str]) -> int:
-    """`chipalign slack`: answer in Slack until Ctrl-C or SIGTERM; the log goes to stderr and holds no word of what is asked."""
+    """`chipalign slack`: answer in Slack until Ctrl-C or SIGTERM; the log goes to stderr and holds no word of what is
+    asked.
+    """
     parser = argparse.ArgumentParser(
         prog="chipalign slack", description="Run the Slack bot, over Socket Mode: it needs no public address."
     )
@@ -123,7 +136,8 @@ def check_slack_tokens(settings: UiSettings) -> None:
     ):
         if not token.startswith(prefix):
             problems.append(
-                f"{variable} {'begins with something else' if token else 'is missing'}: it must be {kind}, which begins with {prefix}"
+                f"{variable} {'begins with something else' if token else 'is missing'}: it must be {kind}, which begins"
+                f" with {prefix}"
             )
     if problems:
         raise SlackTokensWrong(problems)

@@ -17,8 +17,8 @@ from ui.events import AnswerBy, Event, Finished, Message, Source, SourcesFound, 
 from ui.plain_text import Span
 from ui.verification import Verification, describe_checks
 
-# About 3000 tokens of English at 4 characters each: with passages and an answer it fits the 8192 tokens that we serve by default.
-# Where the gateway still counts too many, `ui.client` halves the history.
+# About 3000 tokens of English at 4 characters each: with passages and an answer it fits the 8192 tokens that we serve
+# by default. Where the gateway still counts too many, `ui.client` halves the history.
 MAX_CHARS = 12_000
 
 DEMO_MODEL = "chipalign-demo"  # what `chipalign up` serves where it is given no other model
@@ -54,7 +54,9 @@ class Turn:
 
     @property
     def is_worded_by_model(self) -> bool:
-        """Whether a model put the passages into its own words; where the gateway does not say it, an answer with quotes is none."""
+        """Whether a model put the passages into its own words; where the gateway does not say it, an answer with quotes
+        is none.
+        """
         mode = self.verification.mode if self.verification else ""
         is_quoted = mode == "quote" or (mode != "model" and any(source.quoted for source in self.sources))
         return self.state == "answered" and bool(self.sources) and not is_quoted and not self.is_refused
@@ -127,7 +129,9 @@ def retry(conversation: Conversation) -> Conversation:
 
 
 def trim(conversation: Conversation, max_chars: int = MAX_CHARS) -> Conversation:
-    """The newest turns that together hold at most `max_chars` characters of questions and answers; the last turn always stays."""
+    """The newest turns that together hold at most `max_chars` characters of questions and answers; the last turn always
+    stays.
+    """
     kept: list[Turn] = []
     total = 0
     for turn in reversed(conversation):
@@ -141,8 +145,8 @@ def trim(conversation: Conversation, max_chars: int = MAX_CHARS) -> Conversation
 def to_messages(conversation: Conversation, max_chars: int = MAX_CHARS) -> list[Message]:
     """OpenAI messages that ask the last turn's question, with the answered turns before it as history.
 
-    Turns without any answer are left out of the history: a question that failed says nothing to the model. The last turn's own
-    partial answer is left out too, since it is being asked anew.
+    Turns without any answer are left out of the history: a question that failed says nothing to the model. The last
+    turn's own partial answer is left out too, since it is being asked anew.
     """
     if not conversation:
         return []

@@ -1,4 +1,5 @@
-"""What can go wrong between a person and the gateway, each said in a sentence that tells what happened and what to do next.
+"""What can go wrong between a person and the gateway, each said in a sentence that tells what happened and what to do
+next.
 
 It maps nothing and catches nothing: `ui.client` decides which of these a failed request is.
 
@@ -107,21 +108,29 @@ class EngineTimeout(GatewayError):
     """The gateway itself gave up waiting for the engine (HTTP 504)."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(f"The model's engine took too long, so the gateway gave up. Try again, or ask for less. The gateway says: {message}")
+        super().__init__(
+            "The model's engine took too long, so the gateway gave up. Try again, or ask for less. The gateway says: "
+            f"{message}"
+        )
 
 
 class AnswerBroken(GatewayError):
     """The answer stopped before its end; what had arrived is kept by the caller."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(f"The answer broke off before its end, so what is shown is incomplete. Try again. Reason: {message}")
+        super().__init__(
+            f"The answer broke off before its end, so what is shown is incomplete. Try again. Reason: {message}"
+        )
 
 
 class ContextExceeded(GatewayError):
     """Question and history are more than the model can read."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(f"The question is longer than the model can read. Shorten it, or start a new conversation. The gateway says: {message}")
+        super().__init__(
+            "The question is longer than the model can read. Shorten it, or start a new conversation. The gateway "
+            f"says: {message}"
+        )
 
 
 class RequestRefused(GatewayError):
@@ -135,7 +144,10 @@ class SlackTokensWrong(UiError):
     """A token that the Slack bot needs is missing, or is one of another kind."""
 
     def __init__(self, problems: list[str]) -> None:
-        super().__init__(f"{'; '.join(problems)}. Both are found at https://api.slack.com/apps, in the app that data/slack/manifest.yaml describes.")
+        super().__init__(
+            f"{'; '.join(problems)}. Both are found at https://api.slack.com/apps, in the app that "
+            "data/slack/manifest.yaml describes."
+        )
 
 
 class SlackRefused(UiError):
@@ -149,7 +161,10 @@ class SlackUnreachable(UiError):
     """Slack's Web API cannot be reached."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"Slack cannot be reached ({reason}): check this machine's way to slack.com, and HTTPS_PROXY if it has a proxy.")
+        super().__init__(
+            f"Slack cannot be reached ({reason}): check this machine's way to slack.com, and HTTPS_PROXY if it has a "
+            "proxy."
+        )
 
 
 class QuestionInterrupted(UiError):
@@ -162,10 +177,20 @@ class QuestionInterrupted(UiError):
 def _slack_advice(reason: str) -> str:
     """What to do about one of Slack's errors (https://docs.slack.dev/reference/methods/auth.test lists them)."""
     word = reason.split(" ")[0]
-    if word in ("invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired", "not_allowed_token_type"):
+    if word in (
+        "invalid_auth",
+        "not_authed",
+        "account_inactive",
+        "token_revoked",
+        "token_expired",
+        "not_allowed_token_type",
+    ):
         return "Copy CHIPALIGN_SLACK_BOT_TOKEN and CHIPALIGN_SLACK_APP_TOKEN anew from https://api.slack.com/apps."
     if word in ("missing_scope", "no_permission"):
-        return "Install the app anew with the scopes of data/slack/manifest.yaml; its app-level token needs connections:write."
+        return (
+            "Install the app anew with the scopes of data/slack/manifest.yaml; its app-level token needs "
+            "connections:write."
+        )
     if word in ("not_in_channel", "channel_not_found"):
         return "Invite the bot into the channel with /invite."
     return "Try again; if it happens again, show this line to your CAD team."

@@ -1,8 +1,9 @@
 """Text as Markdown that shows exactly its letters, in every dialect that reads it. Pure: strings in, strings out.
 
-It parses no Markdown: `ui.rendering` does. The page's dialect is Streamlit's: CommonMark and GFM, mathematics between dollars, directives
-such as `:red[...]`, pictures by name such as `:smile:`, and `->` drawn as an arrow. A backslash disarms most of these. Addresses, names of
-pictures and arrows are looked for when backslashes are gone already, but never in code: they are written as inline code.
+It parses no Markdown: `ui.rendering` does. The page's dialect is Streamlit's: CommonMark and GFM, mathematics between
+dollars, directives such as `:red[...]`, pictures by name such as `:smile:`, and `->` drawn as an arrow. A backslash
+disarms most of these. Addresses, names of pictures and arrows are looked for when backslashes are gone already, but
+never in code: they are written as inline code.
 
     st.markdown(literal("Set $::env(X), see http://h/x"))   # Set \\$\\:\\:env(X), see `http://h/x`
 """
@@ -25,16 +26,20 @@ _MARKUP = re.compile(
     r"|!(?=\Z)"  # before a link it would make a picture
     r"|\A[{(]"  # behind a mark they would be read as its attributes, or in other dialects as the address of a link
 )
-_LINE_START = re.compile(r"^([ \t]*(?:\d{1,9}(?=[.)])|(?=[+\-=])))(.)", re.MULTILINE)  # lists, rules and underlined headings
-_DRAWN = frozenset(("<->", "->", "<-", "--", ">=", "<=", "~="))  # Streamlit draws these as one character, between blanks
+# Lists, rules and underlined headings
+_LINE_START = re.compile(r"^([ \t]*(?:\d{1,9}(?=[.)])|(?=[+\-=])))(.)", re.MULTILINE)
+# Streamlit draws these as one character, between blanks
+_DRAWN = frozenset(("<->", "->", "<-", "--", ">=", "<=", "~="))
 _FOUND_LATER = re.compile(
     r"://|www\.|[\w.+\-]@[\w\-]"  # addresses, for GFM
-    r"|:material/|:(?!\d\d:)[\w+\-]+:",  # pictures by name, for Streamlit; none has a name of two digits, which times have
+    # Pictures by name, for Streamlit; none has a name of two digits, which times have
+    r"|:material/|:(?!\d\d:)[\w+\-]+:",
     re.IGNORECASE,
 )
 _CLOSING = ".,;!?)]}>\"'"  # what may stand behind an address in a sentence
 _SCHEME = f"{string.ascii_letters}{string.digits}_.+-"  # what an address or a name may have before `_FOUND_LATER`
-_URL_SAFE = "%/:?#[]@!&=+,;~"  # what an address may hold as it is; all else ends a link early somewhere, and is percent-encoded
+# What an address may hold as it is; all else ends a link early somewhere, and is percent-encoded
+_URL_SAFE = "%/:?#[]@!&=+,;~"
 _HALF_A_NAME = re.compile(r":[\w+\-]+\Z")  # of a picture: the colon of a mark behind it would be its end
 _BRACKET = re.compile(r"\\[\[\]\\]|[\[\]]")
 # A directive's label ends at the bracket that closes it, code or not; these are the most that its parser takes
@@ -74,14 +79,17 @@ Piece: TypeAlias = "Text | Code | Marked | str"  # a str is Markdown already, an
 def literal(text: str) -> str:
     """`text` as Markdown that shows exactly its letters, line breaks and indentation kept."""
     lines = plain(text).expandtabs(4).split("\n")
-    return "  \n".join(write([Text("\u00a0" * (len(line) - len(line.lstrip(" "))) + line.lstrip(" "))]) for line in lines)
+    return "  \n".join(
+        write([Text("\u00a0" * (len(line) - len(line.lstrip(" "))) + line.lstrip(" "))]) for line in lines
+    )
 
 
 def write(pieces: Iterable[Piece], in_table: bool = False) -> str:
-    """The pieces, one behind the other, as Markdown for inside a paragraph; `in_table`: for a cell, where no code may hold a `|`.
+    """The pieces, one behind the other, as Markdown for inside a paragraph; `in_table`: for a cell, where no code may
+    hold a `|`.
 
-    Neighbours of a kind are joined before they are written: two spans of code side by side would be read as one or none, and an address
-    may stand in two texts.
+    Neighbours of a kind are joined before they are written: two spans of code side by side would be read as one or
+    none, and an address may stand in two texts.
     """
     parts: list[str] = []
     for kind, run in groupby(_without_addresses(_markable(pieces, in_table)), type):
@@ -155,7 +163,10 @@ def inline_code(text: str) -> str:
 
 
 def fenced(text: str, language: str = "") -> str:
-    """`text` as a block of code. A language that is no plain word is left out, and so is mermaid, which Streamlit draws as a picture."""
+    """`text` as a block of code.
+
+    A language that is no plain word is left out, and so is mermaid, which Streamlit draws as a picture.
+    """
     fence = "`" * max(3, longest_run("`", text) + 1)
     shown = language if _LANGUAGE.fullmatch(language) and "mermaid" not in language.lower() else ""
     return f"{fence}{shown}\n{text.removesuffix(chr(10))}\n{fence}"
@@ -177,7 +188,9 @@ def longest_run(character: str, text: str) -> int:
 
 
 def _without_addresses(pieces: Iterable[Piece]) -> Iterator[Piece]:
-    """The pieces that are not empty, neighbouring texts joined, and what would still be found in a text taken out of it as code."""
+    """The pieces that are not empty, neighbouring texts joined, and what would still be found in a text taken out of it
+    as code.
+    """
     for kind, run in groupby(filter(_letters, pieces), type):
         if kind is Text:
             yield from filter(_letters, _split(plain("".join(map(_letters, run)))))

@@ -1,4 +1,6 @@
-"""What arrives while a question is answered: passages, pieces of text, the end. Pure: dictionaries of the wire format in, frozen values out.
+"""What arrives while a question is answered: passages, pieces of text, the end.
+
+Pure: dictionaries of the wire format in, frozen values out.
 
 It opens no connection (`ui.client` does) and draws nothing.
 
@@ -44,7 +46,9 @@ AS_IT_IS = Wanted()
 
 @dataclass(frozen=True)
 class Source:
-    """One retrieved passage, with the number that the answer cites it by. `quoted` are the places that the answer stands on.
+    """One retrieved passage, with the number that the answer cites it by.
+
+    `quoted` are the places that the answer stands on.
 
     `sent` is the text as the gateway sent it, in which it counts places; `text` is what of it can be shown.
     `page` and `version` are "" where a document has none, or where the gateway does not name them.
@@ -67,7 +71,9 @@ class Source:
 
     @property
     def below_title(self) -> tuple[str, ...]:
-        """The headings that the passage stands under, without the document's title, which many documents repeat as their first."""
+        """The headings that the passage stands under, without the document's title, which many documents repeat as
+        their first.
+        """
         return self.heading_path[1:] if self.heading_path[:1] == (self.title,) else self.heading_path
 
     @property
@@ -103,7 +109,10 @@ class Source:
 
 @dataclass(frozen=True)
 class SourcesFound:
-    """Retrieval is done. No sources means that nothing relevant was found, or, where `query` is empty, that a greeting needed no search."""
+    """Retrieval is done.
+
+    No sources means that nothing relevant was found, or, where `query` is empty, that a greeting needed no search.
+    """
 
     sources: tuple[Source, ...]
     query: str
@@ -149,7 +158,8 @@ Event = SourcesFound | TextDelta | Finished
 def read_chunk(chunk: Mapping[str, Any]) -> Iterator[Event]:
     """The events that one streamed chunk of `chat.completion.chunk` carries (none for a usage or a role chunk).
 
-    The wire format is OpenAI's plus a top-level `retrieval` object and `delta.annotations`; see the gateway's README section.
+    The wire format is OpenAI's plus a top-level `retrieval` object and `delta.annotations`; see the gateway's README
+    section.
     """
     retrieval = chunk.get("retrieval")
     if retrieval is not None:

@@ -1,4 +1,5 @@
-"""A stream of events that also beats while nothing comes, so that a page can count the seconds and a Stop button can act.
+"""A stream of events that also beats while nothing comes, so that a page can count the seconds and a Stop button can
+act.
 
 It knows nothing of the events, and does not hurry a source that is stuck: the source's own timeout ends it.
 
@@ -18,10 +19,11 @@ T = TypeVar("T")
 def with_heartbeat(source: Iterator[T], every_s: float) -> Generator[T | None, None, None]:
     """The items of `source`, read by a thread, and None whenever `every_s` seconds pass without one.
 
-    An exception of `source` is raised here. When this iterator is closed early, the thread closes `source` (a generator: its
-    connection with it) as soon as its next item comes, and ends.
+    An exception of `source` is raised here. When this iterator is closed early, the thread closes `source` (a
+    generator: its connection with it) as soon as its next item comes, and ends.
     """
-    arrived: queue.SimpleQueue[tuple[T] | BaseException | None] = queue.SimpleQueue()  # an item in a tuple, a failure, or None for the end
+    # An item in a tuple, a failure, or None for the end
+    arrived: queue.SimpleQueue[tuple[T] | BaseException | None] = queue.SimpleQueue()
     abandoned = threading.Event()
 
     def _read() -> None:

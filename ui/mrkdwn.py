@@ -1,7 +1,10 @@
-"""Markdown to Slack's mrkdwn, cut into pieces that a Slack block can hold, and back to plain text. Pure: strings in, strings out.
+"""Markdown to Slack's mrkdwn, cut into pieces that a Slack block can hold, and back to plain text.
 
-It sends nothing. Text of a model or a document can mention nobody and link nowhere: `&`, `<` and `>` are escaped everywhere, and a link is
-made only to an http(s) address that the caller names. Whoever shows the text must set `verbatim`, so that Slack itself links nothing.
+Pure: strings in, strings out.
+
+It sends nothing. Text of a model or a document can mention nobody and link nowhere: `&`, `<` and `>` are escaped
+everywhere, and a link is made only to an http(s) address that the caller names. Whoever shows the text must set
+`verbatim`, so that Slack itself links nothing.
 
     sections = to_sections("Run **`repair_antennas`** [1].", {1: "https://docs/grt.html"})
 """
@@ -53,10 +56,11 @@ def link(url: str, label: str) -> str:
 def to_sections(
     markdown: str, links: Mapping[int, str] | None = None, limit: int = SECTION_CHARS, unsupported: Sequence[Span] = ()
 ) -> list[str]:
-    """`markdown` as pieces of mrkdwn of at most `limit` characters; a code block that is cut is closed and opened again.
+    """`markdown` as pieces of mrkdwn of at most `limit` characters; a code block that is cut is closed and opened
+    again.
 
-    `links` are the addresses of the passages by their number: `[2]` becomes a link to the second, and so does a link of the text
-    to one of these addresses. Every other link is shown as text. Before an `unsupported` span stands a sign.
+    `links` are the addresses of the passages by their number: `[2]` becomes a link to the second, and so does a link of
+    the text to one of these addresses. Every other link is shown as text. Before an `unsupported` span stands a sign.
     """
     known = links or {}
     sections: list[str] = []
@@ -73,7 +77,9 @@ def to_sections(
 
 
 def from_mrkdwn(text: str, bot_user_id: str = "") -> str:
-    """The plain text of what Slack gives: links as their label, channels by name, mentions of the bot and of people left out."""
+    """The plain text of what Slack gives: links as their label, channels by name, mentions of the bot and of people
+    left out.
+    """
 
     def _shown(match: re.Match[str]) -> str:
         """What stands for one `<...>`: the label if it has one, the address of a link, nothing for a mention by id."""
@@ -119,7 +125,9 @@ def _code(content: str) -> _Piece:
 
 
 def _list(node: SyntaxTreeNode, links: Mapping[int, str], depth: int) -> Iterator[_Piece]:
-    """A list as lines with bullets or numbers; code and tables inside it stand alone, since a code block cannot be indented in mrkdwn."""
+    """A list as lines with bullets or numbers; code and tables inside it stand alone, since a code block cannot be
+    indented in mrkdwn.
+    """
     lines: list[str] = []
     start = int(node.attrs.get("start", 1)) if node.type == "ordered_list" else 0
     indent = "    " * depth
@@ -132,7 +140,9 @@ def _list(node: SyntaxTreeNode, links: Mapping[int, str], depth: int) -> Iterato
                 marker = "   "
                 continue
             inner = (
-                _list(child, links, depth + 1) if child.type in ("bullet_list", "ordered_list") else _blocks(SyntaxTreeNode(child.to_tokens()), links)
+                _list(child, links, depth + 1)
+                if child.type in ("bullet_list", "ordered_list")
+                else _blocks(SyntaxTreeNode(child.to_tokens()), links)
             )
             for piece in inner:
                 if piece.is_code:
@@ -147,7 +157,10 @@ def _list(node: SyntaxTreeNode, links: Mapping[int, str], depth: int) -> Iterato
 
 
 def _inline(parent: SyntaxTreeNode, links: Mapping[int, str], is_bold: bool = False) -> str:
-    """Everything inside `parent` as one run of mrkdwn. `is_bold`: it stands inside bold text, which cannot be nested."""
+    """Everything inside `parent` as one run of mrkdwn.
+
+    `is_bold`: it stands inside bold text, which cannot be nested.
+    """
     return "".join(_inline_one(node, links, is_bold) for node in parent.children)
 
 
@@ -193,7 +206,9 @@ def _plain(parent: SyntaxTreeNode) -> str:
     """The characters that are seen, without any markup; not escaped."""
     if parent.type in ("softbreak", "hardbreak"):
         return " "
-    return "".join(map(_plain, parent.children)) if parent.children else parent.content if parent.type != "inline" else ""
+    return (
+        "".join(map(_plain, parent.children)) if parent.children else parent.content if parent.type != "inline" else ""
+    )
 
 
 def _one_line(text: str) -> str:
@@ -226,7 +241,8 @@ def _rows(node: SyntaxTreeNode, links: Mapping[int, str]) -> str:
 def _cut(piece: _Piece, limit: int) -> Iterator[str]:
     """The piece in parts of at most `limit` characters, cut at a line, else at a space, else between two characters."""
     room = limit - FENCE_CHARS if piece.is_code else limit
-    text = _THREE_BACKTICKS.sub("`\u200b", piece.text)  # they would begin or end a code block; a zero-width space keeps them text
+    # They would begin or end a code block; a zero-width space keeps them text
+    text = _THREE_BACKTICKS.sub("`\u200b", piece.text)
     while True:
         end = len(text) if len(text) <= room else _cut_place(text, room)
         part, text = text[:end], text[end:]
@@ -237,7 +253,9 @@ def _cut(piece: _Piece, limit: int) -> Iterator[str]:
 
 
 def _cut_place(text: str, room: int) -> int:
-    """Where to end the first part of `text`: behind its last line break or, where that is far ahead of `room`, its last space."""
+    """Where to end the first part of `text`: behind its last line break or, where that is far ahead of `room`, its last
+    space.
+    """
     line = space = end = 0
     for atom in _ATOM.finditer(text):
         if atom.end() > room:

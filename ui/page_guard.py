@@ -1,8 +1,8 @@
 """Who may use the page's server, and what a browser may do with what it gets: an ASGI middleware around Streamlit.
 
-It draws nothing and starts no server (`ui.page_server` does). A name that is not the page's own reaches it only where somebody made that
-name point here (DNS rebinding), and a foreign origin only where another site opens our websocket: both are refused, before Streamlit sees
-them.
+It draws nothing and starts no server (`ui.page_server` does). A name that is not the page's own reaches it only where
+somebody made that name point here (DNS rebinding), and a foreign origin only where another site opens our websocket:
+both are refused, before Streamlit sees them.
 
     app = App("chat_app.py", middleware=[Middleware(PageGuard, settings=UiSettings())])
 """
@@ -20,7 +20,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ui.settings import UiSettings
 
-_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+?)\.?(:\d{1,5})?", re.IGNORECASE)  # a Host header: a name or an address, and a port
+# A Host header: a name or an address, and a port
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+?)\.?(:\d{1,5})?", re.IGNORECASE)
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",  # for what does not know frame-ancestors
@@ -31,7 +32,9 @@ _HEADERS = {
 
 
 class PageGuard:
-    """Let through what is asked for by a name of the page's and comes from the page itself; put the headers on all answers."""
+    """Let through what is asked for by a name of the page's and comes from the page itself; put the headers on all
+    answers.
+    """
 
     def __init__(self, app: ASGIApp, settings: UiSettings) -> None:
         self._app = app
@@ -53,20 +56,26 @@ class PageGuard:
 
         if not is_own_host(host, self._settings):
             host = ""  # it shall not stand in a header of ours
-            refusal = "The page is not served under this name. Its own names are localhost, its address, and that of CHIPALIGN_PAGE_URL."
+            refusal = (
+                "The page is not served under this name. Its own names are localhost, its address, and that of "
+                "CHIPALIGN_PAGE_URL."
+            )
             await PlainTextResponse(f"{refusal}\n", 403)(scope, receive, send_with_headers)
         elif not all(is_own_origin(origin, host, self._settings) for origin in origins):
-            refusal = "The page answers only itself: another site asked. If this is its address, set CHIPALIGN_PAGE_URL."
+            refusal = (
+                "The page answers only itself: another site asked. If this is its address, set CHIPALIGN_PAGE_URL."
+            )
             await PlainTextResponse(f"{refusal}\n", 403)(scope, receive, send_with_headers)
         else:
             await self._app(scope, receive, send_with_headers)
 
 
 def is_own_host(host: str, settings: UiSettings) -> bool:
-    """Whether a Host header names this page: this machine's own loopback, the address listened on, or the public address.
+    """Whether a Host header names this page: this machine's own loopback, the address listened on, or the public
+    address.
 
-    Where the page listens on all addresses of the machine, each address will do, and the machine's name: another site cannot be reached
-    under these.
+    Where the page listens on all addresses of the machine, each address will do, and the machine's name: another site
+    cannot be reached under these.
     """
     found = _HOST.fullmatch(host)
     if not found:
@@ -95,12 +104,13 @@ def is_own_origin(origin: str, host: str, settings: UiSettings) -> bool:
 def content_policy(host: str) -> str:
     """The Content-Security-Policy: scripts, pictures and connections of this server alone.
 
-    `host` is the Host header once more, for browsers to which 'self' does not mean websockets. Streamlit writes its styles into the page,
-    and its icons and this page's own are data: addresses. One script of Streamlit's index.html stands inline and is not run: it serves
-    search engines.
+    `host` is the Host header once more, for browsers to which 'self' does not mean websockets. Streamlit writes its
+    styles into the page, and its icons and this page's own are data: addresses. One script of Streamlit's index.html
+    stands inline and is not run: it serves search engines.
     """
     sockets = f" ws://{host} wss://{host}" if host else ""
     return (
-        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; font-src 'self' data:; img-src 'self' data:; "
-        f"connect-src 'self'{sockets}; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; font-src 'self' data:; img-src "
+        f"'self' data:; connect-src 'self'{sockets}; manifest-src 'self'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
     )

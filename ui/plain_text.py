@@ -1,7 +1,7 @@
 """Text of documents, models and servers without the characters that steer what shows it. Pure: strings in, strings out.
 
-It knows no markup: `ui.escaping` does. What is taken out moves a terminal's cursor or sets its title, turns the order of letters around so
-that code reads as something else than it is, or cannot be written as UTF-8 at all.
+It knows no markup: `ui.escaping` does. What is taken out moves a terminal's cursor or sets its title, turns the order
+of letters around so that code reads as something else than it is, or cannot be written as UTF-8 at all.
 
     print(plain("red \\x1b[31mtext"))   # red [31mtext
 """
@@ -14,7 +14,8 @@ Span = tuple[int, int]  # the first character, and the one after the last
 
 _STEERING = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters but tab and newline: they begin a terminal's commands
-    "\u202a-\u202e\u2066-\u2069"  # embeddings, overrides and isolates: they reorder letters (https://trojansource.codes)
+    # Embeddings, overrides and isolates: they reorder letters (https://trojansource.codes)
+    "\u202a-\u202e\u2066-\u2069"
     "\ud800-\udfff]"  # halves of surrogate pairs, which JSON can hold and no file or socket can
 )
 

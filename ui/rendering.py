@@ -27,7 +27,8 @@ _CITATION = re.compile(r"\[(\d{1,3})\]")
 _LARGEST_NUMBER = 999_999_999  # of an item in a list; CommonMark reads more digits as text
 _RULE = "___"  # no list begins with this character, so that it stays a rule inside an item too
 _COLUMN_RULES = {"": "---", "text-align:left": ":--", "text-align:center": ":-:", "text-align:right": "--:"}
-# What may stand below a paragraph of a list's item without a blank line: of lists those that begin with a full item, and with 1.
+# What may stand below a paragraph of a list's item without a blank line: of lists those that begin with a full item,
+# and with 1.
 _JOINS_A_PARAGRAPH = re.compile(r"```|[-+*] \S|1[.)] \S")
 
 _PASSAGE_HEADINGS = 5  # the largest heading in a passage: it is no heading of the page
@@ -60,7 +61,8 @@ class Block:
 
 
 def answer_markdown(text: str, sources: Iterable[Source] = (), unsupported: Sequence[Span] = ()) -> str:
-    """An answer, also one that is still coming, as Markdown: code letter by letter, citations linked, nothing else live.
+    """An answer, also one that is still coming, as Markdown: code letter by letter, citations linked, nothing else
+    live.
 
     What `unsupported` spans of it is marked in red.
     """
@@ -126,9 +128,15 @@ def _list(opening: Token, tokens: Iterator[Token], look: _Look) -> str:
         for token in takewhile(lambda token: token.nesting >= 0, tokens):
             is_tight = is_tight and (token.type != "paragraph_open" or token.hidden)
             block = _block(token, tokens, look)
-            content += ("\n" if was_hidden and _JOINS_A_PARAGRAPH.match(block) else "\n\n") + block if content else block
+            content += (
+                ("\n" if was_hidden and _JOINS_A_PARAGRAPH.match(block) else "\n\n") + block if content else block
+            )
             was_hidden = token.type == "paragraph_open" and token.hidden
-        mark = f"{min(number, _LARGEST_NUMBER)}{item.markup} " if opening.type == "ordered_list_open" else f"{item.markup} "
+        mark = (
+            f"{min(number, _LARGEST_NUMBER)}{item.markup} "
+            if opening.type == "ordered_list_open"
+            else f"{item.markup} "
+        )
         items.append(_behind(mark, " " * len(mark), content))
         number += 1
     return ("\n" if is_tight else "\n\n").join(items)
@@ -137,7 +145,9 @@ def _list(opening: Token, tokens: Iterator[Token], look: _Look) -> str:
 def _behind(first: str, others: str, content: str) -> str:
     """`content` with `first` before its first line and `others` before the others; no line ends in blanks of ours."""
     head, *rest = content.split("\n")
-    return "\n".join([first + head if head else first.rstrip(), *(others + line if line else others.rstrip() for line in rest)])
+    return "\n".join(
+        [first + head if head else first.rstrip(), *(others + line if line else others.rstrip() for line in rest)]
+    )
 
 
 def _table(tokens: Iterator[Token], look: _Look) -> str:
@@ -180,7 +190,9 @@ def _inline(children: Iterable[Token], look: _Look) -> Iterator[Piece]:
 
 
 def _marked(tokens: Iterator[Token], look: _Look) -> Iterator[list[Piece]]:
-    """What stands in a mark, up to and with the token that closes it: a text, or all of what is bold or linked, at a time."""
+    """What stands in a mark, up to and with the token that closes it: a text, or all of what is bold or linked, at a
+    time.
+    """
     for token in takewhile(lambda token: token.type != "mark_close", tokens):
         yield list(_inline(with_rest(token, tokens), look))
 

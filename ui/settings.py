@@ -21,20 +21,38 @@ from ui.errors import SettingsError
 class UiSettings:
     """Where the gateway is, how long to wait for it, where the page listens, and what the Slack bot needs."""
 
-    url: str = field(default="http://127.0.0.1:8000", repr=False, metadata={"env": "CHIPALIGN_URL", "help": "address of the gateway"})
-    api_key: str = field(
-        default="", repr=False, metadata={"env": "CHIPALIGN_API_KEY", "help": "key the gateway asks for; empty where it asks for none"}
+    url: str = field(
+        default="http://127.0.0.1:8000", repr=False, metadata={"env": "CHIPALIGN_URL", "help": "address of the gateway"}
     )
-    host: str = field(default="127.0.0.1", metadata={"env": "CHIPALIGN_HOST", "help": "address the page listens on; 0.0.0.0 opens it to the network"})
+    api_key: str = field(
+        default="",
+        repr=False,
+        metadata={"env": "CHIPALIGN_API_KEY", "help": "key the gateway asks for; empty where it asks for none"},
+    )
+    host: str = field(
+        default="127.0.0.1",
+        metadata={"env": "CHIPALIGN_HOST", "help": "address the page listens on; 0.0.0.0 opens it to the network"},
+    )
     page_port: int = field(default=8501, metadata={"env": "CHIPALIGN_PAGE_PORT", "help": "port the page listens on"})
-    timeout_s: float = field(default=120.0, metadata={"env": "CHIPALIGN_TIMEOUT_S", "help": "seconds of silence after which a question is given up"})
+    timeout_s: float = field(
+        default=120.0,
+        metadata={"env": "CHIPALIGN_TIMEOUT_S", "help": "seconds of silence after which a question is given up"},
+    )
     slack_bot_token: str = field(
-        default="", repr=False, metadata={"env": "CHIPALIGN_SLACK_BOT_TOKEN", "help": "the Slack app's bot token, xoxb-...: what the bot writes with"}
+        default="",
+        repr=False,
+        metadata={
+            "env": "CHIPALIGN_SLACK_BOT_TOKEN",
+            "help": "the Slack app's bot token, xoxb-...: what the bot writes with",
+        },
     )
     slack_app_token: str = field(
         default="",
         repr=False,
-        metadata={"env": "CHIPALIGN_SLACK_APP_TOKEN", "help": "the Slack app's app-level token, xapp-...: what the bot hears with"},
+        metadata={
+            "env": "CHIPALIGN_SLACK_APP_TOKEN",
+            "help": "the Slack app's app-level token, xapp-...: what the bot hears with",
+        },
     )
     slack_channels: str = field(
         default="",
@@ -43,13 +61,20 @@ class UiSettings:
             "help": "ids of the channels that the Slack bot answers in, with commas; empty: all that it is in",
         },
     )
-    slack_questions: int = field(default=4, metadata={"env": "CHIPALIGN_SLACK_QUESTIONS", "help": "questions that the Slack bot answers at a time"})
+    slack_questions: int = field(
+        default=4,
+        metadata={"env": "CHIPALIGN_SLACK_QUESTIONS", "help": "questions that the Slack bot answers at a time"},
+    )
     slack_url: str = field(
-        default="https://slack.com/api/", metadata={"env": "CHIPALIGN_SLACK_URL", "help": "address of Slack's Web API; GovSlack has its own"}
+        default="https://slack.com/api/",
+        metadata={"env": "CHIPALIGN_SLACK_URL", "help": "address of Slack's Web API; GovSlack has its own"},
     )
     page_url: str = field(
         default="",
-        metadata={"env": "CHIPALIGN_PAGE_URL", "help": "URL under which people reach the page, where that is not its host and port: behind a proxy"},
+        metadata={
+            "env": "CHIPALIGN_PAGE_URL",
+            "help": "URL under which people reach the page, where that is not its host and port: behind a proxy",
+        },
     )
 
     @property
@@ -68,7 +93,11 @@ class UiSettings:
 
         Raises SettingsError that names the variable, its value and what is allowed.
         """
-        given = {f.name: (f.metadata["env"], env[f.metadata["env"]].strip()) for f in fields(cls) if env.get(f.metadata["env"], "").strip()}
+        given = {
+            f.name: (f.metadata["env"], env[f.metadata["env"]].strip())
+            for f in fields(cls)
+            if env.get(f.metadata["env"], "").strip()
+        }
         defaults = cls()
         return cls(
             url=parse_url(*given["url"]) if "url" in given else defaults.url,
@@ -78,8 +107,12 @@ class UiSettings:
             timeout_s=_seconds(*given["timeout_s"]) if "timeout_s" in given else defaults.timeout_s,
             slack_bot_token=given["slack_bot_token"][1] if "slack_bot_token" in given else defaults.slack_bot_token,
             slack_app_token=given["slack_app_token"][1] if "slack_app_token" in given else defaults.slack_app_token,
-            slack_channels=_channels(*given["slack_channels"]) if "slack_channels" in given else defaults.slack_channels,
-            slack_questions=_questions(*given["slack_questions"]) if "slack_questions" in given else defaults.slack_questions,
+            slack_channels=_channels(*given["slack_channels"])
+            if "slack_channels" in given
+            else defaults.slack_channels,
+            slack_questions=_questions(*given["slack_questions"])
+            if "slack_questions" in given
+            else defaults.slack_questions,
             slack_url=f"{parse_url(*given['slack_url'])}/" if "slack_url" in given else defaults.slack_url,
             page_url=parse_url(*given["page_url"]) if "page_url" in given else defaults.page_url,
         )
@@ -97,14 +130,23 @@ def redact(url: str) -> str:
 
 
 def parse_url(variable: str, value: str) -> str:
-    """The gateway's address without a trailing slash or `/v1`, which people copy from other OpenAI clients. `variable` is named in the error."""
+    """The gateway's address without a trailing slash or `/v1`, which people copy from other OpenAI clients.
+
+    `variable` is named in the error.
+    """
     allowed = "an address such as http://127.0.0.1:8000"
     try:
         parts = urlsplit(value)
         port_is_right = parts.port is None or parts.port > 0  # .port raises ValueError for anything that is no port
     except ValueError:
         raise SettingsError(variable, redact(value), allowed) from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_right or parts.query or parts.fragment:
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or not port_is_right
+        or parts.query
+        or parts.fragment
+    ):
         raise SettingsError(variable, redact(value), allowed)
     return value.rstrip("/").removesuffix("/v1").rstrip("/")
 
@@ -138,8 +180,11 @@ def _seconds(variable: str, value: str) -> float:
 
 
 def _channels(variable: str, value: str) -> str:
-    if not re.fullmatch(r"[CGD][A-Z0-9]+(\s*,\s*[CGD][A-Z0-9]+)*\s*,?", value):  # Slack's ids; names can be changed by anybody
-        raise SettingsError(variable, value, "ids of channels such as C0123ABCD with commas, found below a channel's details in Slack")
+    # Slack's ids; names can be changed by anybody
+    if not re.fullmatch(r"[CGD][A-Z0-9]+(\s*,\s*[CGD][A-Z0-9]+)*\s*,?", value):
+        raise SettingsError(
+            variable, value, "ids of channels such as C0123ABCD with commas, found below a channel's details in Slack"
+        )
     return value
 
 

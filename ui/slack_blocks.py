@@ -1,7 +1,9 @@
-"""What an answer looks like in Slack, and a thread read back as a conversation. Pure: turns and messages in, messages and turns out.
+"""What an answer looks like in Slack, and a thread read back as a conversation.
 
-It sends nothing. Each block carries in its id what it is and which question it belongs to, so that a thread read later tells answers from
-notes, and whose answer each is, also where two questions crossed.
+Pure: turns and messages in, messages and turns out.
+
+It sends nothing. Each block carries in its id what it is and which question it belongs to, so that a thread read later
+tells answers from notes, and whose answer each is, also where two questions crossed.
 
     first, *more = answer_messages(turn, question_ts="1700000000.1", revision=3)
 """
@@ -21,8 +23,8 @@ SEARCHING = "Searching the documents..."
 WRITING = "Writing..."
 CUT_OFF = "The answer was cut off at its longest length. Ask for the rest."
 NO_ANSWER = "(no answer)"
-# A message may hold 40,000 characters, its blocks together much less: Slack tells no figure, and refused from 11,000 to 13,000 on
-# where people tried (https://github.com/slackapi/bolt-js/issues/2867).
+# A message may hold 40,000 characters, its blocks together much less: Slack tells no figure, and refused from 11,000 to
+# 13,000 on where people tried (https://github.com/slackapi/bolt-js/issues/2867).
 MESSAGE_CHARS = 9000
 MAX_SOURCES = 10  # elements that a context block may have
 TITLE_CHARS = 150
@@ -41,7 +43,9 @@ def answer_messages(turn: Turn, question_ts: str, revision: int = 0) -> list[Con
     `revision` counts the updates of a message, since Slack wants new block ids in each.
     """
     links = {source.number: source.link for source in turn.sources if source.link}
-    sections = [_section("answer", section) for section in to_sections(turn.answer, links, unsupported=turn.unsupported)]
+    sections = [
+        _section("answer", section) for section in to_sections(turn.answer, links, unsupported=turn.unsupported)
+    ]
     below = [_section("problem", escape(turn.problem))] if turn.problem else []
     if turn.state in ("asked", "answering"):
         below.append(_context("note", [WRITING if sections else SEARCHING]))
@@ -69,7 +73,9 @@ def shown_sources(turn: Turn) -> list[Source]:
     return sorted(best, key=lambda source: source.number)
 
 
-def read_thread(messages: Iterable[Mapping[str, Any]], bot_user_id: str, before_ts: str, is_direct: bool) -> Conversation:
+def read_thread(
+    messages: Iterable[Mapping[str, Any]], bot_user_id: str, before_ts: str, is_direct: bool
+) -> Conversation:
     """The turns of a thread before the question at `before_ts`: what people asked the bot, and what it answered.
 
     In a channel only messages that mention the bot count; what people say to each other is left out.
@@ -81,7 +87,11 @@ def read_thread(messages: Iterable[Mapping[str, Any]], bot_user_id: str, before_
         if message.get("user") == bot_user_id or message.get("bot_id"):
             if message.get("user") == bot_user_id:
                 _collect_answer(message, answers)
-        elif float(ts) < float(before_ts) and is_of_a_person(message, bot_user_id) and (is_direct or f"<@{bot_user_id}" in text):
+        elif (
+            float(ts) < float(before_ts)
+            and is_of_a_person(message, bot_user_id)
+            and (is_direct or f"<@{bot_user_id}" in text)
+        ):
             questions[ts] = from_mrkdwn(text, bot_user_id)
     turns = [
         Turn(question, "answered", "\n\n".join(text for _, text in sorted(answers.get(ts, []))))
@@ -113,7 +123,8 @@ def _context(kind: str, texts: list[str]) -> Block:
 
 
 def _text(text: str) -> Block:
-    return {"type": "mrkdwn", "text": text, "verbatim": True}  # verbatim: Slack makes no links or mentions of what looks like one
+    # Verbatim: Slack makes no links or mentions of what looks like one
+    return {"type": "mrkdwn", "text": text, "verbatim": True}
 
 
 def _source_line(source: Source) -> str:

@@ -1,6 +1,8 @@
-"""The Slack bot: it hears questions over Socket Mode, asks the gateway, and writes the answers into their threads as they come.
+"""The Slack bot: it hears questions over Socket Mode, asks the gateway, and writes the answers into their threads as
+they come.
 
-No prompt, retrieval or database is in it, and it keeps nothing: what was said before is read from the thread. It needs no public address.
+No prompt, retrieval or database is in it, and it keeps nothing: what was said before is read from the thread. It needs
+no public address.
 
     bot = SlackBot(settings, Gateway(settings))
     bot.start()
@@ -37,7 +39,10 @@ PING_S = 5  # how often a connection that is lost is noticed and made again
 CALL_TIMEOUT_S = 30  # of one call to Slack
 LISTENERS = 8  # threads that post placeholders, which takes one call to Slack each
 NOT_HERE = "This bot does not answer in this channel. Write to it directly, or ask your CAD team to add the channel."
-FAILED = "Something went wrong in the bot itself. Show this line to your CAD team: the bot's log has more about event {event}."
+FAILED = (
+    "Something went wrong in the bot itself. Show this line to your CAD team: the bot's log has more about event "
+    "{event}."
+)
 
 
 class SlackBot:
@@ -46,7 +51,9 @@ class SlackBot:
     def __init__(self, settings: UiSettings, gateway: Gateway) -> None:
         self._gateway = gateway
         self._channels = settings.slack_channel_ids
-        self._client = WebClient(settings.slack_bot_token, base_url=settings.slack_url, timeout=CALL_TIMEOUT_S, retry_handlers=[])
+        self._client = WebClient(
+            settings.slack_bot_token, base_url=settings.slack_url, timeout=CALL_TIMEOUT_S, retry_handlers=[]
+        )
         self._bot_user_id = _bot_user_id(self._client)
         self._delivery = Delivery(self._client)
         self._recent = RecentEvents()
@@ -65,7 +72,10 @@ class SlackBot:
         return self._bot_user_id
 
     def start(self) -> None:
-        """Connect, and answer from now on in threads of its own; a lost connection is made again. Raises SlackRefused, SlackUnreachable."""
+        """Connect, and answer from now on in threads of its own; a lost connection is made again.
+
+        Raises SlackRefused, SlackUnreachable.
+        """
         try:
             self._socket.client.connect()
         except SlackApiError as error:
@@ -74,7 +84,9 @@ class SlackBot:
             raise SlackUnreachable(str(error)) from error
 
     def close(self) -> None:
-        """Hear no more, tell those who wait for an answer that there will be none, and close the connection; it takes some seconds."""
+        """Hear no more, tell those who wait for an answer that there will be none, and close the connection; it takes
+        some seconds.
+        """
         self._stopping.set()
         self._delivery.close()
         self._socket.client.close()
@@ -99,7 +111,9 @@ class SlackBot:
         self._lines.put((question.channel, question.thread_ts), partial(self._answer, question, placeholder_ts))
 
     def _answer(self, question: Question, placeholder_ts: str) -> None:
-        """Fetch the answer, showing it as it grows in place of the placeholder; a failure is a sentence in the same place."""
+        """Fetch the answer, showing it as it grows in place of the placeholder; a failure is a sentence in the same
+        place.
+        """
         log.info("event %s in channel %s is being answered", question.event_id, question.channel)
         turn = begin(Turn(question.text))
         revision = 0
@@ -111,13 +125,25 @@ class SlackBot:
                     if self._stopping.is_set():
                         raise QuestionInterrupted
                     turn = take_event(turn, event) if event is not None else turn
-                    if turn.state == "answering" and turn.answer.strip() and turn.answer != shown and self._delivery.may_preview():
+                    if (
+                        turn.state == "answering"
+                        and turn.answer.strip()
+                        and turn.answer != shown
+                        and self._delivery.may_preview()
+                    ):
                         revision += 1
                         preview = answer_messages(turn, question.ts, revision)[0]
-                        shown = turn.answer if self._delivery.preview(question.channel, placeholder_ts, preview) else shown
+                        shown = (
+                            turn.answer if self._delivery.preview(question.channel, placeholder_ts, preview) else shown
+                        )
         except UiError as error:
             turn = fail(turn, _sentence(error))
-            log.log(logging.INFO if isinstance(error, EmptyQuestion) else logging.WARNING, "event %s: %s", question.event_id, turn.problem)
+            log.log(
+                logging.INFO if isinstance(error, EmptyQuestion) else logging.WARNING,
+                "event %s: %s",
+                question.event_id,
+                turn.problem,
+            )
         except Exception:  # the outermost place that still knows the question
             turn = fail(turn, FAILED.format(event=question.event_id))
             log.exception("event %s failed", question.event_id)
@@ -133,7 +159,10 @@ class SlackBot:
         return read_thread(messages, self._bot_user_id, question.ts, question.is_direct)
 
     def _show(self, question: Question, placeholder_ts: str, turn: Turn, revision: int) -> None:
-        """The whole answer: in place of the placeholder, and below it what one message cannot hold. What Slack refuses is told instead."""
+        """The whole answer: in place of the placeholder, and below it what one message cannot hold.
+
+        What Slack refuses is told instead.
+        """
         first, *more = answer_messages(turn, question.ts, revision)
         try:
             self._delivery.update(question.channel, placeholder_ts, first)

@@ -1,7 +1,7 @@
 """Messages to Slack and threads from it, as often as Slack allows and until they arrive. Over the official `slack_sdk`.
 
-It writes no text of its own and knows no question. Slack limits each method per workspace and answers 429 with a Retry-After where that is
-exceeded: until then nothing is sent.
+It writes no text of its own and knows no question. Slack limits each method per workspace and answers 429 with a
+Retry-After where that is exceeded: until then nothing is sent.
 
     delivery = Delivery(WebClient(token="xoxb-..."))
     ts = delivery.post("C1", "1700000000.1", {"text": "...", "blocks": [...]})
@@ -23,7 +23,8 @@ from ui.errors import SlackRefused, SlackUnreachable
 
 log = logging.getLogger("chipalign.slack")
 
-PREVIEW_EVERY_S = 1.2  # chat.update is in Slack's tier 3: 50 calls a minute and workspace, all answers that are being written together
+# chat.update is in Slack's tier 3: 50 calls a minute and workspace, all answers that are being written together
+PREVIEW_EVERY_S = 1.2
 ATTEMPTS = 10  # with the pauses between them a minute and a half of trouble; waiting for a Retry-After counts as one
 LONGEST_PAUSE_S = 16  # between two attempts where Slack names no time
 PAGE_MESSAGES = 200  # per call of conversations.replies
@@ -52,7 +53,13 @@ class Delivery:
         # Nothing of a text may become a link, a preview or a mention by itself.
         answer = self._until_delivered(
             lambda: self._client.chat_postMessage(
-                channel=channel, thread_ts=thread_ts, unfurl_links=False, unfurl_media=False, parse="none", link_names=False, **content
+                channel=channel,
+                thread_ts=thread_ts,
+                unfurl_links=False,
+                unfurl_media=False,
+                parse="none",
+                link_names=False,
+                **content,
             )
         )
         return str(answer["ts"])
@@ -63,7 +70,9 @@ class Delivery:
 
     def tell_alone(self, channel: str, user: str, thread_ts: str | None, text: str) -> None:
         """Show `text` in a channel to one person only. Raises SlackRefused, SlackUnreachable."""
-        self._until_delivered(lambda: self._client.chat_postEphemeral(channel=channel, user=user, thread_ts=thread_ts, text=text))
+        self._until_delivered(
+            lambda: self._client.chat_postEphemeral(channel=channel, user=user, thread_ts=thread_ts, text=text)
+        )
 
     def may_preview(self) -> bool:
         """Whether a preview may be sent now; after a yes the next comes only after PREVIEW_EVERY_S."""
@@ -75,7 +84,10 @@ class Delivery:
             return True
 
     def preview(self, channel: str, ts: str, content: Content) -> bool:
-        """Replace a message by one that a later update will replace again; whether it arrived. It is not tried twice."""
+        """Replace a message by one that a later update will replace again; whether it arrived.
+
+        It is not tried twice.
+        """
         try:
             self._update(channel, ts, content)
         except SlackApiError as error:
@@ -100,13 +112,18 @@ class Delivery:
         return messages
 
     def _replies(self, channel: str, thread_ts: str, cursor: str) -> SlackResponse:
-        return self._client.conversations_replies(channel=channel, ts=thread_ts, cursor=cursor or None, limit=PAGE_MESSAGES)
+        return self._client.conversations_replies(
+            channel=channel, ts=thread_ts, cursor=cursor or None, limit=PAGE_MESSAGES
+        )
 
     def _update(self, channel: str, ts: str, content: Content) -> SlackResponse:
         return self._client.chat_update(channel=channel, ts=ts, parse="none", link_names=False, **content)
 
     def _until_delivered(self, call: Callable[..., SlackResponse], *arguments: str) -> SlackResponse:
-        """What `call` returns, tried again after 429, a fault of Slack's or of the network. Raises SlackRefused, SlackUnreachable."""
+        """What `call` returns, tried again after 429, a fault of Slack's or of the network.
+
+        Raises SlackRefused, SlackUnreachable.
+        """
         for attempt in range(self._attempts):
             self._wait()
             is_last = attempt == self._attempts - 1
@@ -141,7 +158,9 @@ class Delivery:
 
 
 def status_of(error: SlackApiError) -> int:
-    """The HTTP status of a refusal; slack_sdk hands over a plain dictionary where the answer was no JSON (a proxy's page)."""
+    """The HTTP status of a refusal; slack_sdk hands over a plain dictionary where the answer was no JSON (a proxy's
+    page).
+    """
     response = error.response
     return int(response.get("status", 0) if isinstance(response, dict) else response.status_code)
 

@@ -16,13 +16,17 @@ from typing import Any
 from ui.mrkdwn import from_mrkdwn
 
 REMEMBER_S = 600.0  # Slack sends an event that was not acknowledged again at once, after a minute, and after five
-# A message with a file, and a reply that is also shown in the channel, are messages; every other subtype (edits, joins, bots) is not.
+# A message with a file, and a reply that is also shown in the channel, are messages; every other subtype (edits, joins,
+# bots) is not.
 ANSWERED_SUBTYPES = (None, "file_share", "thread_broadcast")
 
 
 @dataclass(frozen=True)
 class Question:
-    """A message that is to be answered, in the thread `thread_ts` of `channel`. Slack tells messages by their time, `ts`."""
+    """A message that is to be answered, in the thread `thread_ts` of `channel`.
+
+    Slack tells messages by their time, `ts`.
+    """
 
     event_id: str
     channel: str
@@ -41,21 +45,38 @@ class Question:
 def read_question(body: Mapping[str, Any], bot_user_id: str) -> Question | None:
     """The question that an event of Slack's Events API asks of the bot, or None.
 
-    Answered are mentions of the bot in channels, and messages in direct conversations with it. Nobody answers bots, this one among
-    them, edited messages, joins and whatever else is no message of a person.
+    Answered are mentions of the bot in channels, and messages in direct conversations with it. Nobody answers bots,
+    this one among them, edited messages, joins and whatever else is no message of a person.
     """
     event: Mapping[str, Any] = body.get("event") or {}
     is_direct = event.get("type") == "message" and event.get("channel_type") == "im"
-    if not (is_direct or event.get("type") == "app_mention") or not is_of_a_person(event, bot_user_id) or "edited" in event:
+    if (
+        not (is_direct or event.get("type") == "app_mention")
+        or not is_of_a_person(event, bot_user_id)
+        or "edited" in event
+    ):
         return None
     ts = str(event["ts"])
     text = from_mrkdwn(event.get("text") or "", bot_user_id)
-    return Question(str(body.get("event_id") or ts), event["channel"], event["user"], ts, event.get("thread_ts") or ts, text, is_direct)
+    return Question(
+        str(body.get("event_id") or ts),
+        event["channel"],
+        event["user"],
+        ts,
+        event.get("thread_ts") or ts,
+        text,
+        is_direct,
+    )
 
 
 def is_of_a_person(message: Mapping[str, Any], bot_user_id: str) -> bool:
     """Whether a person wrote this message or event."""
-    return not message.get("bot_id") and bool(message.get("user")) and message["user"] != bot_user_id and message.get("subtype") in ANSWERED_SUBTYPES
+    return (
+        not message.get("bot_id")
+        and bool(message.get("user"))
+        and message["user"] != bot_user_id
+        and message.get("subtype") in ANSWERED_SUBTYPES
+    )
 
 
 class RecentEvents:

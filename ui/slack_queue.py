@@ -1,4 +1,5 @@
-"""Jobs in lines: those of one line run one after the other, those of different lines at the same time, at most so many at once.
+"""Jobs in lines: those of one line run one after the other, those of different lines at the same time, at most so many
+at once.
 
 It knows nothing of Slack or of what the jobs do.
 

@@ -1,6 +1,7 @@
 """Conversations kept for a reload of the page, in the memory of its process, each under an id that nobody can guess.
 
-Nothing is written to disk: a restart forgets all, "New conversation" forgets one, and what is old or too much is forgotten by itself.
+Nothing is written to disk: a restart forgets all, "New conversation" forgets one, and what is old or too much is
+forgotten by itself.
 
     store = ConversationStore(); conversation_id = store.keep("", turns); store.find(conversation_id)
 """
@@ -49,7 +50,8 @@ class ConversationStore:
         self._lock = threading.Lock()
 
     def keep(self, conversation_id: str, turns: Conversation) -> str:
-        """Keep `turns` and return the id to find them by: the given one if it is known here, else a new one, never one chosen elsewhere.
+        """Keep `turns` and return the id to find them by: the given one if it is known here, else a new one, never one
+        chosen elsewhere.
 
         Where that is too much in all, those that were not changed for longest are forgotten; this one stays.
         """

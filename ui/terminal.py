@@ -48,7 +48,10 @@ def make_console() -> Console:
 
 
 class Silence:
-    """How an answer is shown while it comes: not at all. As a context it ends when the answer does, whole or broken off."""
+    """How an answer is shown while it comes: not at all.
+
+    As a context it ends when the answer does, whole or broken off.
+    """
 
     def __enter__(self) -> Self:
         return self

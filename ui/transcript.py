@@ -1,7 +1,7 @@
 """A conversation as a Markdown document to keep. Pure: turns in, a string out.
 
-It draws nothing and writes no file. Whoever opens the document fetches nothing by it: answers stand as on the page, questions, titles and
-paths letter by letter, passages in fences.
+It draws nothing and writes no file. Whoever opens the document fetches nothing by it: answers stand as on the page,
+questions, titles and paths letter by letter, passages in fences.
 
     text = to_markdown((Turn("What is hold slack?", "answered", "The margin ..."),))
 """
@@ -38,6 +38,8 @@ def _turn(turn: Turn) -> str:
 
 def _source(source: Source, cited: bool) -> str:
     name = literal(source.place)
-    where = "  \n".join([*([link(source.link, source.link)] if source.link else []), *([literal(source.path)] if source.path else [])])
+    where = "  \n".join(
+        [*([link(source.link, source.link)] if source.link else []), *([literal(source.path)] if source.path else [])]
+    )
     parts = [f"**[{source.number}]** {name}{' (cited)' if cited else ''}", where, fenced(plain(source.text), "text")]
     return "\n\n".join(filter(None, parts))

@@ -1,6 +1,8 @@
-"""Which passages an answer stands on, and where in it that is said: from the check of its sentences (rag.answering.support), from nothing else.
+"""Which passages an answer stands on, and where in it that is said: from the check of its sentences
+(rag.answering.support), from nothing else.
 
-A marker that a model wrote, `[1]`, counts where the check credits its sentence to that passage. It does not judge whether the answer is right.
+A marker that a model wrote, `[1]`, counts where the check credits its sentence to that passage. It does not judge
+whether the answer is right.
 
     cite("Use -guide_file [1].", [Sentence(0, 20, 0.9, passages=(1,))]) == [Citation(number=1, start=16, end=19)]
 """
@@ -18,7 +20,10 @@ _MARKER = re.compile(r"(?<!\w)\[\s*(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\s*\]")
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """`answer[start:end]` stands on passage `number` (1 is the first hit). The span is the marker, or a whole sentence."""
+    """`answer[start:end]` stands on passage `number` (1 is the first hit).
+
+    The span is the marker, or a whole sentence.
+    """
 
     number: int
     start: int
@@ -42,7 +47,9 @@ class Credited(Protocol):
 
 
 def cite(answer: str, sentences: Sequence[Credited]) -> list[Citation]:
-    """A citation for each passage that supports a sentence, in the order of the answer: its marker in the sentence, or else the sentence."""
+    """A citation for each passage that supports a sentence, in the order of the answer: its marker in the sentence, or
+    else the sentence.
+    """
     found: list[Citation] = []
     for sentence in sentences:
         text = answer[sentence.start : sentence.end]
@@ -56,7 +63,10 @@ def cite(answer: str, sentences: Sequence[Credited]) -> list[Citation]:
 
 
 def cite_markers(answer: str, passages: int) -> list[Citation]:
-    """The markers that are in the text, outside of code, with a number of one of the passages: [1], [2][3], [1, 2]; clk[3] is a bus bit."""
+    """The markers that are in the text, outside of code, with a number of one of the passages:
+
+    [1], [2][3], [1, 2]; clk[3] is a bus bit.
+    """
     found: list[Citation] = []
     code = [match.span() for match in _CODE.finditer(answer)]
     for match in _MARKER.finditer(answer):

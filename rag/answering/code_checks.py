@@ -1,7 +1,9 @@
-"""Is the code in an answer code? Verilog and SystemVerilog are parsed, Tcl and SDC too, with the options that the documents know of each command.
+"""Is the code in an answer code?
 
-It runs nothing, and judges no shell, make or other language. A parser works in a process of its own (`code_worker`), which is started with the
-first block that needs it, and again when it has died over one.
+Verilog and SystemVerilog are parsed, Tcl and SDC too, with the options that the documents know of each command.
+
+It runs nothing, and judges no shell, make or other language. A parser works in a process of its own (`code_worker`),
+which is started with the first block that needs it, and again when it has died over one.
 
     verdict = CodeChecker().check("create_clock -period 5 [get_ports clk", "tcl")   # faulty, line 1
 """
@@ -33,7 +35,8 @@ LANGUAGES = {  # what a fence says, and what that is to us
     **dict.fromkeys(("tcl", "sdc", "xdc", "upf", "openroad", "opensta", "sta"), "tcl"),
     **dict.fromkeys(("yosys", "ys"), "yosys"),
 }
-# What stands for something else and is not code itself: an ellipsis, a placeholder, a synopsis with its options in brackets or one a line.
+# What stands for something else and is not code itself: an ellipsis, a placeholder, a synopsis with its options in
+# brackets or one a line.
 _ELLIPSIS = re.compile(r"\.\.\.|\u2026|<[\w -]+>")
 _SYNOPSIS = re.compile(r"\[\s*-[a-zA-Z]\w*|(?<!\\)\n[ \t]+-[a-zA-Z]|^(?:>|%|openroad>|yosys>)\s", re.MULTILINE)
 _UNKNOWN = re.compile(r"unrecognized argument for (\S+): ([^\s;]+)")
@@ -63,7 +66,8 @@ class CodeChecker:
     ) -> Verdict:
         """The verdict on some code in the language that its fence names.
 
-        An option that the reference lacks is no fault where one of the passages has it in one paragraph with its command.
+        An option that the reference lacks is no fault where one of the passages has it in one paragraph with its
+        command.
         """
         kind = LANGUAGES.get(language.lower(), "")
         if not kind or not code.strip() or len(code) > LONGEST or _ELLIPSIS.search(code):
@@ -111,7 +115,10 @@ def check_blocks(
     reference: Reference | None = None,
     passages: Sequence[str] = (),
 ) -> list[tuple[Part, Verdict]]:
-    """The verdict on each block of code of an answer; the first `MOST_BLOCKS` are parsed. Lines are those within the fence."""
+    """The verdict on each block of code of an answer; the first `MOST_BLOCKS` are parsed.
+
+    Lines are those within the fence.
+    """
     verdicts: list[tuple[Part, Verdict]] = []
     for part in parts:
         if part.kind == "code":
@@ -150,7 +157,9 @@ def _is_written(message: str, passages: Sequence[str]) -> bool:
 
 
 def check_yosys(code: str, language: str, reference: Reference | None) -> Verdict:
-    """Each command and each of its options against the reference of Yosys; where that is not a whole one nothing is known."""
+    """Each command and each of its options against the reference of Yosys; where that is not a whole one nothing is
+    known.
+    """
     known = _options_by_command(reference)
     if len(known) < LEAST_COMMANDS:
         return Verdict(language, "unchecked")

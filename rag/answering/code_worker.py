@@ -1,7 +1,9 @@
-"""Parses code of answers in a process of its own, with limits: a model writes what it likes, and a hostile block must cost a verdict at most.
+"""Parses code of answers in a process of its own, with limits: a model writes what it likes, and a hostile block must
+cost a verdict at most.
 
-It answers messages (`rag.child`) and runs no code; `code_checks` starts it. It ends when its input ends, when a block takes too long, and keeps
-within its memory. pyslang reads Verilog and SystemVerilog, tclint Tcl and SDC, each loaded with the first block of its kind.
+It answers messages (`rag.child`) and runs no code; `code_checks` starts it. It ends when its input ends, when a block
+takes too long, and keeps within its memory. pyslang reads Verilog and SystemVerilog, tclint Tcl and SDC, each loaded
+with the first block of its kind.
 
     python -m rag.answering.code_worker MEMORY_BYTES TIMEOUT_S
 """
@@ -25,7 +27,8 @@ Diagnostic = tuple[int, str]  # line, counted from 1, and what is wrong there
 
 
 def parse_verilog(code: str) -> list[Diagnostic]:
-    """The errors that pyslang finds in the code, or inside a module or a procedure where it has fewer there: answers show pieces of files.
+    """The errors that pyslang finds in the code, or inside a module or a procedure where it has fewer there: answers
+    show pieces of files.
 
     Files that `include names are not opened. Where a macro of another file is used, nothing is known.
     """
@@ -56,7 +59,9 @@ def _parse_source(code: str) -> list[Diagnostic] | None:
 
 
 def parse_tcl(code: str, commands: dict[str, Any]) -> list[Diagnostic]:
-    """The syntax error at which tclint stops, or what it has against arguments of Tcl's own commands and of the `commands` given."""
+    """The syntax error at which tclint stops, or what it has against arguments of Tcl's own commands and of the
+    `commands` given.
+    """
     from tclint.commands.builtin import commands as own
     from tclint.parser import Parser, TclSyntaxError
 
@@ -69,7 +74,10 @@ def parse_tcl(code: str, commands: dict[str, Any]) -> list[Diagnostic]:
 
 
 def _is_sure(message: str, own: dict[str, Any]) -> bool:
-    """Whether a complaint holds: of Tcl's own commands any, of others an unknown option. How many arguments they take, documents leave open."""
+    """Whether a complaint holds: of Tcl's own commands any, of others an unknown option.
+
+    How many arguments they take, documents leave open.
+    """
     return message.startswith("unrecognized argument for ") or any(
         re.search(rf" for {re.escape(name)}\b", message) for name in own
     )

@@ -1,7 +1,7 @@
 """A model's prose, of which only what is supported is let through, part by part while it is written.
 
-What leads to something (a heading, a line with a colon, the header of a table) comes with what it leads to, or not at all. It judges nothing
-itself, and knows no passages.
+What leads to something (a heading, a line with a colon, the header of a table) comes with what it leads to, or not at
+all. It judges nothing itself, and knows no passages.
 
     editor = Editor(judge)   # judge(part, text): a Sentence, or None where a part says nothing that needs support
     shown = editor.feed("## Fix\\n\\nUse it. Or n") + editor.feed("ot.") + editor.close()
@@ -18,8 +18,8 @@ from rag.answering.support import Sentence
 
 Judge = Callable[[Part, str], Sentence | None]
 
-# The probability from which on a sentence is shown. It is higher than that from which on one counts as supported: what is left out stands in
-# the quotes beneath, and what is shown is believed.
+# The probability from which on a sentence is shown. It is higher than that from which on one counts as supported: what
+# is left out stands in the quotes beneath, and what is shown is believed.
 SHOWN = 0.85
 
 
@@ -33,7 +33,10 @@ class _Lead:
 
 
 class Editor:
-    """Edits one answer. `sentences` are those that were let through, with their places in what is shown; `dropped` counts the others."""
+    """Edits one answer.
+
+    `sentences` are those that were let through, with their places in what is shown; `dropped` counts the others.
+    """
 
     def __init__(self, judge: Judge) -> None:
         self.sentences: list[Sentence] = []

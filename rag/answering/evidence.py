@@ -1,7 +1,10 @@
-"""The quotes that answer a question: literal pieces of the found passages with their places. It writes no answer and asks no model.
+"""The quotes that answer a question: literal pieces of the found passages with their places.
 
-Units of all hits are scored against the question (rag.answering.scoring) and taken, best first, until some 150 words are quoted. A sentence
-brings the code beside it, and code the words before it. Code and table rows stay whole; a text that several passages hold is quoted once.
+It writes no answer and asks no model.
+
+Units of all hits are scored against the question (rag.answering.scoring) and taken, best first, until some 150 words
+are quoted. A sentence brings the code beside it, and code the words before it. Code and table rows stay whole; a text
+that several passages hold is quoted once.
 
     hits = retriever.search(question, HITS_READ)
     quotes = select_quotes(question, hits, retriever)
@@ -22,7 +25,8 @@ from rag.documents import Hit
 from rag.passages import Span
 from rag.retriever import Comparison
 
-MOST_WORDS = 150  # of all quotes together, unless one block is longer; 30 fewer, and three of a hundred questions less are answered whole
+# Of all quotes together, unless one block is longer; 30 fewer, and three of a hundred questions less are answered whole
+MOST_WORDS = 150
 OVERRUN = 1.15  # by which the last quote may pass that
 LONGEST_WORDS = 250  # of one unit: a longer block of code is a file, not a quote
 SHORT_BLOCK = 60  # words of code that comes along with the words beside it, and of a table or list that stays whole
@@ -42,7 +46,10 @@ class Comparer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """`text[start:end]` of the passage of hit `number`, counted from 1. `context` is what a reader needs to understand it."""
+    """`text[start:end]` of the passage of hit `number`, counted from 1.
+
+    `context` is what a reader needs to understand it.
+    """
 
     number: int
     kind: UnitKind
@@ -115,8 +122,8 @@ def _rank(
 
 
 def _choose(candidates: Sequence[_Candidate], rankings: Sequence[list[tuple[float, int]]]) -> list[_Candidate]:
-    """The best unit of the whole question and of each clause, then the next best of the whole, each with what belongs to it, as far as
-    there is room; what is left of it is filled with what stands beside them.
+    """The best unit of the whole question and of each clause, then the next best of the whole, each with what belongs
+    to it, as far as there is room; what is left of it is filled with what stands beside them.
     """
     whole, *clauses = rankings
     best = whole[0][0] if whole else 0.0
@@ -157,8 +164,8 @@ class _Selection:
 
 
 def _companions(candidates: Sequence[_Candidate], row: int) -> Iterator[int]:
-    """What belongs to a unit: to code the last sentence above it; to words the short blocks of code right below and above, and to a row or
-    an item the rest of its table or list, where that is short.
+    """What belongs to a unit: to code the last sentence above it; to words the short blocks of code right below and
+    above, and to a row or an item the rest of its table or list, where that is short.
     """
     one = candidates[row]
     beside = [other for other, unit in enumerate(candidates) if _share_section(one, unit)]

@@ -1,4 +1,5 @@
-"""Questions with what answers them: how the units of documents begin that do, the words that prove it, or an answer in somebody's own words.
+"""Questions with what answers them: how the units of documents begin that do, the words that prove it, or an answer in
+somebody's own words.
 
 It searches nothing and fits nothing.
 
@@ -31,8 +32,8 @@ Begins = Mapping[tuple[str, str], tuple[str, ...]]
 class Example:
     """A question, and the words that answer it: literally from a document, or in somebody's own words.
 
-    `begins`, where it is known, says how the units begin that answer, by collection and path, and `also` how those do that say the same elsewhere.
-    Where there is neither, nothing answers it. `answer` is what we would say.
+    `begins`, where it is known, says how the units begin that answer, by collection and path, and `also` how those do
+    that say the same elsewhere. Where there is neither, nothing answers it. `answer` is what we would say.
     """
 
     question: str
@@ -49,7 +50,8 @@ class Example:
 
 
 def read_examples(path: Path) -> list[Example]:
-    """The questions of one file: a table of questions and answers, or JSON lines with what proves the answer or with places of it.
+    """The questions of one file: a table of questions and answers, or JSON lines with what proves the answer or with
+    places of it.
 
     Raises QuestionsUnusable.
     """
@@ -57,7 +59,8 @@ def read_examples(path: Path) -> list[Example]:
         return list(_read_table(path) if path.suffix == ".csv" else _read_lines(path))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
         raise QuestionsUnusable(
-            f"{path} holds no questions with what answers them ({error!r}): give JSON lines as those of data/training/questions.jsonl"
+            f"{path} holds no questions with what answers them ({error!r}): give JSON lines as those of "
+            "data/training/questions.jsonl"
         ) from None
 
 

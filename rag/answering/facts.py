@@ -1,4 +1,6 @@
-"""What of a text can be held against another letter by letter: names, words in code, numbers, units, negations. Pure text.
+"""What of a text can be held against another letter by letter: names, words in code, numbers, units, negations.
+
+Pure text.
 
 It knows no tool. A number that is a part of a name, as in `sky130hd` or `5_route.odb`, is no number here.
 
@@ -59,14 +61,41 @@ _WORD = re.compile(r"[^\W\d_]+(?:'t)?")
 _CODE = re.compile(r"`([^`\n]+)`")
 _LITERAL = re.compile(r"[^\s=,;:(){}<>\[\]|\"'/\\]+")
 NEGATIONS = frozenset(
-    {"not", "no", "never", "none", "cannot", "without", "nor", "neither", "unless", "nothing", "nobody", "hardly", "isn't", "doesn't", "don't",
-     "aren't", "can't", "won't", "didn't", "wasn't", "needn't", "mustn't", "shouldn't", "couldn't"}
-)  # fmt: skip
+    {
+        "not",
+        "no",
+        "never",
+        "none",
+        "cannot",
+        "without",
+        "nor",
+        "neither",
+        "unless",
+        "nothing",
+        "nobody",
+        "hardly",
+        "isn't",
+        "doesn't",
+        "don't",
+        "aren't",
+        "can't",
+        "won't",
+        "didn't",
+        "wasn't",
+        "needn't",
+        "mustn't",
+        "shouldn't",
+        "couldn't",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a text holds: `literals` are the words that stand in code signs, `negations` the number of words that deny."""
+    """What a text holds:
+
+    `literals` are the words that stand in code signs, `negations` the number of words that deny.
+    """
 
     names: frozenset[str]
     literals: frozenset[str]

@@ -1,4 +1,5 @@
-"""Questions with what answers them, as a reader learns them: each with the passages that hold the answer and those that the search finds beside them.
+"""Questions with what answers them, as a reader learns them: each with the passages that hold the answer and those that
+the search finds beside them.
 
 It trains nothing.
 

@@ -1,7 +1,8 @@
-"""An answer that runs in circles: what repeats is held back while it is written, and cut where it does nothing else any more.
+"""An answer that runs in circles: what repeats is held back while it is written, and cut where it does nothing else any
+more.
 
-Small models, at temperature 0 above all, write a sentence again and again. What documents repeat, rows of a table or lines of code, is no
-loop: these differ somewhere, or end. Memory is bounded and time grows with the text alone.
+Small models, at temperature 0 above all, write a sentence again and again. What documents repeat, rows of a table or
+lines of code, is no loop: these differ somewhere, or end. Memory is bounded and time grows with the text alone.
 
     guard = LoopGuard()
     shown = guard.feed("Use the core ring. ") + guard.feed("Use the core ring. " * 9) + guard.close()   # the first; guard.looped
@@ -31,8 +32,8 @@ _LIST_NUMBER = re.compile(r"\(?\d{1,4}[.):]+")
 class LoopGuard:
     """Watches one answer. `looped` says that its tail was cut; whatever is fed then is dropped.
 
-    A word is held back as long as it, with those before it, stands like that among the last `FARTHEST` words, so that no copy is shown and
-    has to be taken back. The first word that is new sets free what was held.
+    A word is held back as long as it, with those before it, stands like that among the last `FARTHEST` words, so that
+    no copy is shown and has to be taken back. The first word that is new sets free what was held.
     """
 
     def __init__(self) -> None:
@@ -63,7 +64,9 @@ class LoopGuard:
         return shown if self.looped else shown + self._show_open()
 
     def close(self, is_cut_off: bool = False) -> str:
-        """What is left to be shown once the answer has ended. is_cut_off: by its length, so that a loop may have come to few copies."""
+        """What is left to be shown once the answer has ended. is_cut_off: by its length, so that a loop may have come
+        to few copies.
+        """
         if self.looped:
             return ""
         repeated = int(self._runs.max())

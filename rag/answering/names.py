@@ -1,7 +1,9 @@
-"""What looks like a name: a command, an option, a variable, a message number or a path. One definition for the grammar and for the checks.
+"""What looks like a name: a command, an option, a variable, a message number or a path.
 
-It knows no tool and no document: `tapcell`, a command of one plain word, cannot be told from other words and is none here. What users
-name themselves (`$my_net`) looks like any other name. Every pattern takes linear time.
+One definition for the grammar and for the checks.
+
+It knows no tool and no document: `tapcell`, a command of one plain word, cannot be told from other words and is none
+here. What users name themselves (`$my_net`) looks like any other name. Every pattern takes linear time.
 
     unknown_names("Run `repair_antena -iterations 5`.", allowed_names(["repair_antennas -iterations N"]))   # repair_antena
 """
@@ -13,15 +15,49 @@ from typing import Literal
 
 NameKind = Literal["command", "option", "variable", "message", "path"]
 
-# Letters of Latin, Greek and Cyrillic script. Others end a word: in Korean and Chinese a particle follows a name without a blank.
+# Letters of Latin, Greek and Cyrillic script. Others end a word: in Korean and Chinese a particle follows a name
+# without a blank.
 LETTERS = "A-Za-z\u00aa\u00b5\u00ba\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0370-\u03ff\u0400-\u052f"
 WORD = f"0-9_{LETTERS}"  # the inside of a class of characters
 JOINERS = "./~+-"  # what joins words into one run: paths, options, hyphenated words
 # A word behind a dot makes a file's name only if it is one of these; `pkt.data` and "e.g" are no paths.
 FILE_SUFFIXES = (
-    "tcl", "mk", "sdc", "lib", "lef", "def", "gds", "odb", "spef", "sdf", "vcd", "saif", "v", "sv", "svh", "vh", "vlt", "json", "md", "rst",
-    "rpt", "log", "ys", "il", "py", "sh", "cpp", "h", "txt", "csv", "toml", "yaml", "lyrdb", "sp", "spi",
-)  # fmt: skip
+    "tcl",
+    "mk",
+    "sdc",
+    "lib",
+    "lef",
+    "def",
+    "gds",
+    "odb",
+    "spef",
+    "sdf",
+    "vcd",
+    "saif",
+    "v",
+    "sv",
+    "svh",
+    "vh",
+    "vlt",
+    "json",
+    "md",
+    "rst",
+    "rpt",
+    "log",
+    "ys",
+    "il",
+    "py",
+    "sh",
+    "cpp",
+    "h",
+    "txt",
+    "csv",
+    "toml",
+    "yaml",
+    "lyrdb",
+    "sp",
+    "spi",
+)
 
 _SUFFIX = "|".join(FILE_SUFFIXES)
 _CHARACTER = rf"(?:[{WORD}]|\\_)"  # `\_` is Markdown's escape
@@ -59,17 +95,20 @@ class Name:
 def find_names(text: str) -> list[Name]:
     """Everything that looks like a name, in order and without overlaps.
 
-    Names are words with `_` or an inner `$` (`set_wire_rc`, `PLACE_DENSITY`, `x_i`), words like `setOptMode`, options (`-hold`, `--lint-only`,
-    `+verilator+seed+17`), message numbers (`GRT-0243`, and so `UTF-8`), file names, absolute paths and addresses. None are hyphenated
-    words, "and/or", "e.g.", "src/tap", `pkt.data`, numbers ("-5"), bullets ("-Run it") and a dash behind a closing mark ("`-hold`-free").
+    Names are words with `_` or an inner `$` (`set_wire_rc`, `PLACE_DENSITY`, `x_i`), words like `setOptMode`, options
+    (`-hold`, `--lint-only`, `+verilator+seed+17`), message numbers (`GRT-0243`, and so `UTF-8`), file names, absolute
+    paths and addresses. None are hyphenated words, "and/or", "e.g.", "src/tap", `pkt.data`, numbers ("-5"), bullets
+    ("-Run it") and a dash behind a closing mark ("`-hold`-free").
     """
     return list(_scan(text))
 
 
 def allowed_names(texts: Iterable[str]) -> frozenset[str]:
-    """Every name of the texts; of a path also its ends (`cts.tcl` of `scripts/cts.tcl`) and the names within it, unless it is no path of a tree.
+    """Every name of the texts; of a path also its ends (`cts.tcl` of `scripts/cts.tcl`) and the names within it, unless
+    it is no path of a tree.
 
-    Words with dots (`design.evalTclString`) are no names, but a grammar has to know them: it cannot tell them from names of files.
+    Words with dots (`design.evalTclString`) are no names, but a grammar has to know them: it cannot tell them from
+    names of files.
     """
     allowed: set[str] = set()
     for text in texts:

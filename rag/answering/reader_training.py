@@ -1,7 +1,9 @@
-"""Training of a passage reader: a question is read with passages of which some answer it, and is to say which, and which of their units do.
+"""Training of a passage reader: a question is read with passages of which some answer it, and is to say which, and
+which of their units do.
 
-All weights of the layers are trained, the words' embeddings are not: a reader is kept as what it has beside its base (rag.passage_reader).
-Sequences stand end to end, so that no padding is computed but that to the next multiple of `GRAIN`. It makes no questions and searches none.
+All weights of the layers are trained, the words' embeddings are not: a reader is kept as what it has beside its base
+(rag.passage_reader). Sequences stand end to end, so that no padding is computed but that to the next multiple of
+`GRAIN`. It makes no questions and searches none.
 
     tensors, report = train_reader(read_bert(folder, adapter), lessons, held_out, Options(epochs=3), Path("state"), show)
 """
@@ -52,7 +54,9 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A passage as it is read with a question, with the unit that each of its tokens is of (-1: none), and which units answer."""
+    """A passage as it is read with a question, with the unit that each of its tokens is of (-1: none), and which units
+    answer.
+    """
 
     pair: Pair
     unit_of: np.ndarray[Any, np.dtype[np.int64]]
@@ -70,7 +74,9 @@ class Lesson:
 
 @dataclass(slots=True)
 class Report:
-    """What came of it: the losses of each step, of units and of passages, and at each look (step, loss) over what was held out."""
+    """What came of it: the losses of each step, of units and of passages, and at each look (step, loss) over what was
+    held out.
+    """
 
     losses: list[tuple[float, float]] = field(default_factory=list)
     looks: list[tuple[int, float]] = field(default_factory=list)
@@ -92,7 +98,9 @@ class TrainedReader:
             tensor.requires_grad_()
 
     def __call__(self, candidates: Sequence[Candidate]) -> tuple[Tensor, Tensor, Tensor]:
-        """Logarithms of odds: of all units, shape (units,), and of the passages, shape (passages,); and which units were read at all."""
+        """Logarithms of odds: of all units, shape (units,), and of the passages, shape (passages,); and which units
+        were read at all.
+        """
         states, starts = self._encode([candidate.pair for candidate in candidates])
         counts = [len(candidate.answers) for candidate in candidates]
         firsts = states[torch.tensor(starts)]

@@ -1,6 +1,7 @@
 """How likely a unit of a passage answers a question: what is seen of the two, and the odds of it. Pure mathematics.
 
-It searches nothing and chooses nothing. Its coefficients are fitted, and what they are worth is measured, by rag.answering.scoring_fit.
+It searches nothing and chooses nothing. Its coefficients are fitted, and what they are worth is measured, by
+rag.answering.scoring_fit.
 
     traits = observe(idf_of_the_questions_terms, passage, units)
     odds = log_odds(traits[0])
@@ -28,12 +29,11 @@ FEW_WORDS = 5  # a unit of fewer ("See below.") says little, whatever it is near
 class Traits(NamedTuple):
     """What is seen of a unit beside a question.
 
-    near: the weighted mean, over the question's tokens, of the cosine with the nearest token of the unit or of what introduces it.
-    whole: the cosine of the question with the mean of the unit's tokens.
-    terms: the share of the question's terms, weighted by idf, that the unit or what introduces it holds.
-    passage, dense, late: the scores of its passage; rank: the logarithm of its place among the hits, counted from 1.
-    words: the logarithm of 1 + its words; few: 1 where it has fewer than `FEW_WORDS`.
-    row, item, code: 1 for a unit of that kind.
+    near: the weighted mean, over the question's tokens, of the cosine with the nearest token of the unit or of what
+    introduces it. whole: the cosine of the question with the mean of the unit's tokens. terms: the share of the
+    question's terms, weighted by idf, that the unit or what introduces it holds. passage, dense, late: the scores of
+    its passage; rank: the logarithm of its place among the hits, counted from 1. words: the logarithm of 1 + its words;
+    few: 1 where it has fewer than `FEW_WORDS`. row, item, code: 1 for a unit of that kind.
     """
 
     near: float
@@ -64,7 +64,10 @@ COEFFICIENTS = (-9.36, 8.41, 6.29, 0.92, 7.11, -4.68, -8.02, -1.12, 0.27, -0.59,
 
 
 def log_odds(traits: Sequence[float], coefficients: Sequence[float] = COEFFICIENTS) -> float:
-    """The logarithm of the odds of what has these traits: here, that the unit answers the question. Coefficients of 1, then of each trait."""
+    """The logarithm of the odds of what has these traits: here, that the unit answers the question.
+
+    Coefficients of 1, then of each trait.
+    """
     return sum(map(math.prod, zip(coefficients, (1.0, *traits), strict=True)))
 
 

@@ -1,8 +1,10 @@
-"""Fits the coefficients of rag.answering.scoring to questions with the words that answer them: python -m rag.answering.scoring_fit.
+"""Fits the coefficients of rag.answering.scoring to questions with the words that answer them: python -m
+rag.answering.scoring_fit.
 
-Questions are JSON lines with how the units begin that answer (data/training/evidence.jsonl) or with the words that prove the answer
-(data/eval/mcq.jsonl), or a table of questions and answers (EDA-Corpus). Each fifth is judged by coefficients that were fitted to the others.
-What is printed is put into scoring by hand. With a reader (CHIPALIGN_READER) it is also measured what its odds add, which quotes do not go by.
+Questions are JSON lines with how the units begin that answer (data/training/evidence.jsonl) or with the words that
+prove the answer (data/eval/mcq.jsonl), or a table of questions and answers (EDA-Corpus). Each fifth is judged by
+coefficients that were fitted to the others. What is printed is put into scoring by hand. With a reader
+(CHIPALIGN_READER) it is also measured what its odds add, which quotes do not go by.
 
     python -m rag.answering.scoring_fit indexes/starter data/training/evidence.jsonl data/eval/mcq.jsonl Q-A.csv --exclude dev.jsonl
 """
@@ -136,8 +138,9 @@ def main(argv: Sequence[str]) -> int:
         report[path.name] = {
             "questions": len(judged),
             "answered by a hit": len(usable),
-            "found by the nearest": sum(is_found([traits[0] for traits in one.traits], one) for one in usable)
-            / len(usable),
+            "found by the nearest": (
+                sum(is_found([traits[0] for traits in one.traits], one) for one in usable) / len(usable)
+            ),
             "by what is seen": cross_validate(usable, is_read=False),
         }
         if retriever.reader:

@@ -1,6 +1,8 @@
-"""What a model wrote, cut while it is written into what can be checked: sentences, list items, table rows, headings, whole blocks of code.
+"""What a model wrote, cut while it is written into what can be checked: sentences, list items, table rows, headings,
+whole blocks of code.
 
-Each has its exact place in the answer. However the text arrives, in one piece or letter by letter, the cuts are the same. It judges nothing.
+Each has its exact place in the answer. However the text arrives, in one piece or letter by letter, the cuts are the
+same. It judges nothing.
 
     [part.kind for part in split_answer("Run it:\\n```tcl\\npdngen\\n```")]   # ["sentence", "code"]
 """
@@ -19,11 +21,13 @@ PartKind = Literal["sentence", "item", "row", "heading", "code"]
 
 LONGEST = 4000  # characters of a sentence or row: what goes on without an end is cut there, so that little is held back
 LONGEST_CODE = 64_000  # characters of a block of code, likewise
-FENCE_SIGNS = 6  # characters of a line after which it is clear whether it opens a block of code: at most three blanks, and three signs
+# Characters of a line after which it is clear whether it opens a block of code: at most three blanks, and three signs
+FENCE_SIGNS = 6
 
 # A stop, what closes behind it, markers of passages, and then white space before whatever can open the next sentence.
 _STOP = re.compile(r"[.!?][\"')\]`*]*(?: ?\[\d[\d,; ]{0,12}\])*(?=\s+(?:[A-Z\d`\"'(*_$<-]|\[(?!\d)))")
-# Up to the last character that cannot stand between a stop and the next sentence. Once one more has come, the stops before it are decided.
+# Up to the last character that cannot stand between a stop and the next sentence. Once one more has come, the stops
+# before it are decided.
 _DECIDED = re.compile(r".*[^\"')\]`*\[\d,;\s](?=.)", re.DOTALL)
 _MARKER = re.compile(r"(?:[-*+]|\(?\w{1,3}[.)])\s+")  # of a list item
 _HEADING = re.compile(r"#{1,6}\s.*|(?:\*\*|__)[^*_\n]{1,120}(?:\*\*|__):?|(?:\*\*|__)[^*_\n]{1,120}:(?:\*\*|__)")
@@ -50,7 +54,10 @@ def split_answer(answer: str) -> list[Part]:
 
 
 class Splitter:
-    """Cuts an answer while it arrives. It keeps the text of the open part alone, which has at most `LONGEST_CODE` characters."""
+    """Cuts an answer while it arrives.
+
+    It keeps the text of the open part alone, which has at most `LONGEST_CODE` characters.
+    """
 
     def __init__(self) -> None:
         self._text = ""  # of the open part; it begins with no white space

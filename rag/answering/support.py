@@ -1,8 +1,10 @@
-"""Which passages support a sentence that a model wrote: by its exact names, its numbers with their units, its polarity and its meaning.
+"""Which passages support a sentence that a model wrote: by its exact names, its numbers with their units, its polarity
+and its meaning.
 
-Names and numbers decide by themselves: a passage that lacks one of them supports nothing. What is left is a probability from what is seen of
-each clause beside each window of the passages; its coefficients are fitted, and what they are worth is measured, by rag.answering.support_fit.
-It asks no model, and does not know what is true: only what the passages say.
+Names and numbers decide by themselves: a passage that lacks one of them supports nothing. What is left is a probability
+from what is seen of each clause beside each window of the passages; its coefficients are fitted, and what they are
+worth is measured, by rag.answering.support_fit. It asks no model, and does not know what is true: only what the
+passages say.
 
     sources = read_sources(hits, retriever)
     [checked] = check_sentences("Use `repair_antennas` for antenna violations.", sources, quotes, retriever)   # checked.passages == (1,)
@@ -49,8 +51,10 @@ _CLAUSE_BREAK = re.compile(
 _CODE = re.compile(r"`[^`\n]+`")
 _SUBJECT = r"(?:context|passages?|documents?|documentation|text|excerpts?|sources?|materials?|information|quotes?)"
 _DENIAL = re.compile(
-    rf"\b{_SUBJECT}\b[^.]{{0,60}}\b(?:do(?:es)?(?: not|n[o']t)|fails? to|lacks?|(?:has|have|provides?|contains?|gives?|holds?) no)\b"
-    rf"|\bnot (?:explicitly |directly |specifically )?(?:mentioned|stated|specified|provided|described|covered|given|found|available|said|discussed|"
+    rf"\b{_SUBJECT}\b[^.]{{0,60}}\b(?:do(?:es)?(?: not|n[o']t)|fails? "
+    r"to|lacks?|(?:has|have|provides?|contains?|gives?|holds?) no)\b"
+    rf"|\bnot (?:explicitly |directly |specifically "
+    rf")?(?:mentioned|stated|specified|provided|described|covered|given|found|available|said|discussed|"
     rf"contained|included|documented)\b[^.]{{0,60}}\b(?:in|by)\b[^.]{{0,40}}\b{_SUBJECT}\b"
     rf"|\bno (?:mention|information|details?)\b[^.]{{0,80}}\b{_SUBJECT}\b"
     r"|\bI (?:do not|don't|cannot|can't|could not|couldn't) (?:know|find|answer|see)\b",
@@ -68,7 +72,9 @@ class Evidence(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """`answer[start:end]`, the probability that the passages support it, and what does: passages by number, quotes by index, evidence."""
+    """`answer[start:end]`, the probability that the passages support it, and what does: passages by number, quotes by
+    index, evidence.
+    """
 
     start: int
     end: int
@@ -85,7 +91,10 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A clause of a sentence. `weights` and `vectors` are those of its tokens; `free` are the weights without names and code."""
+    """A clause of a sentence.
+
+    `weights` and `vectors` are those of its tokens; `free` are the weights without names and code.
+    """
 
     text: str
     facts: Facts
@@ -99,15 +108,15 @@ class Claim:
 class Traits(NamedTuple):
     """What is seen of a clause beside a window.
 
-    near: the weighted mean, over the clause's tokens, of the cosine with the nearest token of the window or of what introduces it.
-    worst: the same over the `WORST_SHARE` of the tokens that are farthest.
-    local: as `near`, with those pieces of the window alone that hold the clause's names and numbers, or else most of its terms.
-    terms: the share of the clause's terms that the window or what introduces it holds; own: that those pieces hold.
-    away: the share of its names and numbers that are in the passage, but not in the window.
-    apart: how many pieces more than one it takes to find these, as the logarithm of 1 + n.
-    opposite: how many words have their opposite alone in those pieces.
-    denial: 1 where the clause denies and the piece that is nearest to it does not, or the other way; negated: 1 where the clause denies.
-    rival: by how much what the clause says is nearer to what the passages say of other names than of its own; owned: the other way.
+    near: the weighted mean, over the clause's tokens, of the cosine with the nearest token of the window or of what
+    introduces it. worst: the same over the `WORST_SHARE` of the tokens that are farthest. local: as `near`, with those
+    pieces of the window alone that hold the clause's names and numbers, or else most of its terms. terms: the share of
+    the clause's terms that the window or what introduces it holds; own: that those pieces hold. away: the share of its
+    names and numbers that are in the passage, but not in the window. apart: how many pieces more than one it takes to
+    find these, as the logarithm of 1 + n. opposite: how many words have their opposite alone in those pieces. denial: 1
+    where the clause denies and the piece that is nearest to it does not, or the other way; negated: 1 where the clause
+    denies. rival: by how much what the clause says is nearer to what the passages say of other names than of its own;
+    owned: the other way.
     """
 
     near: float
@@ -124,7 +133,8 @@ class Traits(NamedTuple):
     owned: float
 
 
-# Logistic regression; coefficients of 1, then of the fields of Traits. BY_WORDS is for indexes that keep no vectors of tokens.
+# Logistic regression; coefficients of 1, then of the fields of Traits. BY_WORDS is for indexes that keep no vectors of
+# tokens.
 COEFFICIENTS = (-3.639, 5.099, -0.937, -0.126, -1.096, 2.963, -2.308, -1.011, -4.46, -0.819, 0.285, -7.558, 0.459)
 BY_WORDS = (-2.195, 0.0, 0.0, 0.0, -1.3, 4.856, -2.076, -1.015, -5.453, -0.725, 0.494, 0.0, 0.0)
 
@@ -142,7 +152,9 @@ def says_nothing(text: str) -> bool:
 def check_sentences(
     answer: str, sources: Sequence[Source], quotes: Sequence[Quote], reader: TokenReader
 ) -> list[Sentence]:
-    """Each sentence, list item and table row of an answer that says something; headings, lead-ins that name nothing, and code are left out."""
+    """Each sentence, list item and table row of an answer that says something; headings, lead-ins that name nothing,
+    and code are left out.
+    """
     parts = [part for part in split_answer(answer) if is_claim(answer[part.start : part.end], part)]
     return [check_part(answer[part.start : part.end], part, sources, quotes, reader) for part in parts]
 
@@ -157,7 +169,9 @@ def is_claim(text: str, part: Part) -> bool:
 def check_part(
     text: str, part: Part, sources: Sequence[Source], quotes: Sequence[Quote], reader: TokenReader
 ) -> Sentence:
-    """One part of an answer, `text`, held against the passages: as a whole, or where it has several clauses each of them, the weakest counts."""
+    """One part of an answer, `text`, held against the passages: as a whole, or where it has several clauses each of
+    them, the weakest counts.
+    """
     if denies_context(text):
         return Sentence(part.start, part.end, 0.0)
     found = [_find_support(claim, sources) for claim in read_claims(text, reader)]
@@ -228,7 +242,9 @@ def read_claims(sentence: str, reader: TokenReader) -> list[Claim]:
 
 
 def split_claims(sentence: str) -> list[Span]:
-    """Where the clauses of a sentence stand; those that say little belong to the one before, and a first one to the next."""
+    """Where the clauses of a sentence stand; those that say little belong to the one before, and a first one to the
+    next.
+    """
     cuts = [0, *(cut for found in _CLAUSE_BREAK.finditer(sentence) for cut in found.span()), len(sentence)]
     clauses: list[Span] = []
     for start, end in zip(cuts[::2], cuts[1::2], strict=True):
@@ -260,7 +276,10 @@ def _compare(claim: Claim, source: Source) -> Vectors:
 
 
 def _weigh_rivals(claim: Claim, sources: Sequence[Source], cosines: dict[int, Vectors]) -> tuple[float, float]:
-    """How near what the clause says is to pieces that hold its names, beside pieces that hold other names instead: (rival, owned)."""
+    """How near what the clause says is to pieces that hold its names, beside pieces that hold other names instead:
+
+    (rival, owned).
+    """
     names = claim.facts.names | claim.facts.literals
     total = float(claim.free.sum())
     if not names or not total:
@@ -319,7 +338,9 @@ def _observe(claim: Claim, window: Window, cosines: Vectors, rival: float, owned
 def _choose_pieces(
     wanted: frozenset[str], pieces: Sequence[Piece], shared: Sequence[int]
 ) -> tuple[list[int], frozenset[str]]:
-    """The fewest pieces that hold the names and numbers, as far as taking the fullest first finds them; and what none holds."""
+    """The fewest pieces that hold the names and numbers, as far as taking the fullest first finds them; and what none
+    holds.
+    """
     chosen: list[int] = []
     while wanted and pieces:
         best = max(range(len(pieces)), key=lambda row: (len(pieces[row].held(wanted)), shared[row]))

@@ -1,7 +1,9 @@
-"""Fits the coefficients of rag.answering.support to labelled sentences, and measures the check with them: python -m rag.answering.support_fit.
+"""Fits the coefficients of rag.answering.support to labelled sentences, and measures the check with them: python -m
+rag.answering.support_fit.
 
-Sentences are those of data/training/support.jsonl: each line has passages, and sentences that they support and do not support. Each seventh of the
-lines is judged by coefficients that were fitted to the others, five times over; what is printed is put into support by hand.
+Sentences are those of data/training/support.jsonl: each line has passages, and sentences that they support and do not
+support. Each seventh of the lines is judged by coefficients that were fitted to the others, five times over; what is
+printed is put into support by hand.
 
     python -m rag.answering.support_fit data/training/support.jsonl
 """
@@ -44,7 +46,9 @@ START = {
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """A sentence with the passages beside it: whether they support it, else in which way it is wrong; `group` is its line."""
+    """A sentence with the passages beside it: whether they support it, else in which way it is wrong; `group` is its
+    line.
+    """
 
     group: int
     text: str
@@ -80,7 +84,9 @@ def _place(hit: Hit) -> tuple[str, int]:
 
 
 def read_features(labelled: Sequence[Labelled], retriever: Retriever) -> list[list[Rows]]:
-    """For each sentence and each of its clauses the features of each window, a leading 1 first; a clause that nothing holds has none."""
+    """For each sentence and each of its clauses the features of each window, a leading 1 first; a clause that nothing
+    holds has none.
+    """
     features: list[list[Rows]] = []
     for one in labelled:
         claims = [] if denies_context(one.text) else read_claims(one.text, retriever)
@@ -101,7 +107,9 @@ def judge(clauses: Sequence[Rows], coefficients: Rows) -> tuple[float, Rows] | N
 
 
 def fit(features: Sequence[Sequence[Rows]], is_right: Rows) -> Rows:
-    """Coefficients of standardised features by logistic regression, windows and coefficients chosen in turns; shape (features,)."""
+    """Coefficients of standardised features by logistic regression, windows and coefficients chosen in turns; shape
+    (features,).
+    """
     start = {name: START.get(name, 0.0) for name in Traits._fields}
     coefficients = np.array([0.0, *start.values()])
     for _ in range(ROUNDS):
@@ -172,7 +180,9 @@ def describe(probabilities: Rows, labelled: Sequence[Labelled], threshold: float
 
 
 def main(argv: Sequence[str]) -> None:
-    """One JSON document: coefficients with and without vectors of tokens, and what both are worth where they saw nothing of the passages."""
+    """One JSON document: coefficients with and without vectors of tokens, and what both are worth where they saw
+    nothing of the passages.
+    """
     with tempfile.TemporaryDirectory() as home:
         labelled, retriever = read_labelled(Path(argv[0]), Path(home), RagSettings(home=Path(home)))
         features, mean, spread = standardise(read_features(labelled, retriever))

@@ -1,7 +1,8 @@
-"""A passage cut into units that a person would quote: a sentence, a list item, a table row, a definition, a whole block of code.
+"""A passage cut into units that a person would quote: a sentence, a list item, a table row, a definition, a whole block
+of code.
 
-Each has its exact place in the passage, and what introduces it: a lead-in that ends with a colon, the header of its table, the heading
-above it. It reads the text of chunks, which is plain Markdown, and scores nothing.
+Each has its exact place in the passage, and what introduces it: a lead-in that ends with a colon, the header of its
+table, the heading above it. It reads the text of chunks, which is plain Markdown, and scores nothing.
 
     [unit.kind for unit in cut_units("Run it so:\\n\\n```tcl\\npdngen\\n```")]   # ["sentence", "code"]
 """
@@ -26,7 +27,8 @@ NO_END = re.compile(r"(?:\b(?:e\.g|i\.e|etc|vs|cf|fig|eq|sec|no|approx|resp|incl
 class Unit:
     """`text[start:end]` of a passage. Units of one `block` (a paragraph, a list, a table, a fence) stand together.
 
-    `lead` is the paragraph that introduces a list, table or code; `header` that of a row's table; `heading` the line above it all.
+    `lead` is the paragraph that introduces a list, table or code; `header` that of a row's table; `heading` the line
+    above it all.
     """
 
     kind: UnitKind
@@ -44,7 +46,10 @@ class Unit:
 
 
 def cut_units(text: str) -> list[Unit]:
-    """The units of a passage in reading order. Together with headings, headers and blank lines they are the whole passage."""
+    """The units of a passage in reading order.
+
+    Together with headings, headers and blank lines they are the whole passage.
+    """
     units: list[Unit] = []
     heading: Span | None = None
     before: Span | None = None  # the paragraph just above, where it ends with a colon

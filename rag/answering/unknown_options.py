@@ -1,7 +1,9 @@
-"""A question about an option that no document gives the command it names: said so, with the options that they do give it.
+"""A question about an option that no document gives the command it names: said so, with the options that they do give
+it.
 
-Passages about the command would be found, and a reader, or a model, would take one of them for the answer. It reads the index's reference
-(rag.reference) and asks no model. An option that stands in one passage with the command is not denied, whatever the reference holds.
+Passages about the command would be found, and a reader, or a model, would take one of them for the answer. It reads the
+index's reference (rag.reference) and asks no model. An option that stands in one passage with the command is not
+denied, whatever the reference holds.
 
     unknown = find_unknown_option("repair_timing -useful_skew: which unit?", retriever)
     answer = deny(unknown)   # answer.text: "The indexed documents give `repair_timing` no option `-useful_skew`. ..."
@@ -52,7 +54,9 @@ class UnknownOption:
 
 
 def find_unknown_option(question: str, index: Describer) -> UnknownOption | None:
-    """The first option of the question that none of the commands it names has; None where there is none, or it names no known command."""
+    """The first option of the question that none of the commands it names has; None where there is none, or it names no
+    known command.
+    """
     names = dict.fromkeys(_COMMAND.findall(question))
     found = (name.text for name in find_names(question) if name.kind == "option" and name.text.startswith("-"))
     options = list(dict.fromkeys(found))

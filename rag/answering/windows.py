@@ -1,6 +1,8 @@
-"""Passages as evidence: windows in which a sentence may find its support, each with its clauses, their facts and their tokens. It judges nothing.
+"""Passages as evidence: windows in which a sentence may find its support, each with its clauses, their facts and their
+tokens. It judges nothing.
 
-A window is a unit that a person would quote with what introduces it, two sentences that follow each other, or a short paragraph.
+A window is a unit that a person would quote with what introduces it, two sentences that follow each other, or a short
+paragraph.
 
     [source] = read_sources(hits[:1], retriever)
     source.windows[0].pieces[0].facts.names
@@ -53,7 +55,9 @@ class TokenReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A clause: its terms, its words in small letters, its facts, its words as they may stand in code signs, and the rows of its tokens."""
+    """A clause: its terms, its words in small letters, its facts, its words as they may stand in code signs, and the
+    rows of its tokens.
+    """
 
     terms: frozenset[str]
     words: frozenset[str]
@@ -127,7 +131,9 @@ def read_sources(hits: Sequence[Hit], reader: TokenReader) -> list[Source]:
 
 
 def plain_words(text: str) -> str:
-    """The words, names and numbers of a text in small letters with a blank on either side; code signs, emphasis and stops are left out."""
+    """The words, names and numbers of a text in small letters with a blank on either side; code signs, emphasis and
+    stops are left out.
+    """
     return f" {' '.join(_PLAIN.findall(text.lower()))} "
 
 

@@ -1,4 +1,6 @@
-"""Quotes to an answer that a person reads: the place of each passage, then its words. Nothing is said that no document holds.
+"""Quotes to an answer that a person reads: the place of each passage, then its words.
+
+Nothing is said that no document holds.
 
 It chooses nothing and changes no quoted letter; only Markdown that shows where a quote begins and ends is added.
 
@@ -60,12 +62,18 @@ def name_place(chunk: Chunk) -> str:
 
 
 def _literal(text: str) -> str:
-    """A name inside bold text: its own signs of Markdown shown as they are. A `_` within a word is none, and stays to be copied."""
+    """A name inside bold text: its own signs of Markdown shown as they are.
+
+    A `_` within a word is none, and stays to be copied.
+    """
     return _SIGNS.sub(r"\\\g<0>", text)
 
 
 def _quote_passage(text: str, quotes: Sequence[Quote]) -> str:
-    """What is quoted of one passage, in its order. A lead-in, a heading or a table's header comes once, before the first that needs it."""
+    """What is quoted of one passage, in its order.
+
+    A lead-in, a heading or a table's header comes once, before the first that needs it.
+    """
     blocks: list[str] = []
     shown: set[tuple[int, int]] = set()
     before: Quote | None = None
@@ -74,7 +82,8 @@ def _quote_passage(text: str, quotes: Sequence[Quote]) -> str:
         shown.update(context)
         shown.add((quote.start, quote.end))
 
-        # A table's rows follow its header, items and sentences of one block each other, without a blank line between them.
+        # A table's rows follow its header, items and sentences of one block each other, without a blank line between
+        # them.
         joined = before is not None and not context and _stand_together(text, before, quote)
         for span in context:
             blocks.append(text[slice(*span)])

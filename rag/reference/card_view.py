@@ -67,7 +67,9 @@ def _draw_command(card: Command) -> Iterator[str]:
 
 
 def _draw_options(label: str, options: Iterable[Option], beside: Place) -> Iterator[str]:
-    """The options with what they take, what they do and their default; the place of those that are described elsewhere than the command."""
+    """The options with what they take, what they do and their default; the place of those that are described elsewhere
+    than the command.
+    """
     for number, option in enumerate(options):
         if number == 0:
             yield ""

@@ -1,6 +1,9 @@
-"""The nouns of the reference: what the documents say of a command, a variable or a message, and where. Values, and the look-up among them.
+"""The nouns of the reference: what the documents say of a command, a variable or a message, and where.
 
-It reads no document (`extraction` does) and no file (`storage` does). Two documents that describe one name give a card each.
+Values, and the look-up among them.
+
+It reads no document (`extraction` does) and no file (`storage` does). Two documents that describe one name give a card
+each.
 
     reference.lookup("repair_timing")[0].options[0].name  # "-setup"
 """
@@ -23,7 +26,10 @@ _LEVEL = re.compile(r"^(?:INFO|NOTE|DEBUG|WARN(?:ING)?|ERROR|CRITICAL|FATAL)\s+(
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Characters `start` to `end` of a passage's text. What stands in the headings has the text below them for its place."""
+    """Characters `start` to `end` of a passage's text.
+
+    What stands in the headings has the text below them for its place.
+    """
 
     chunk_id: str
     path: str
@@ -66,10 +72,12 @@ class Disagreement:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command as one document describes it: `synopsis` in its own letters ("" for none), what it does, its options and its arguments.
+    """A command as one document describes it:
 
-    `is_partial`: the document shows only a part, as release notes do, a heading of its options was cut off, or examples of the collection
-    use more than it says.
+    `synopsis` in its own letters ("" for none), what it does, its options and its arguments.
+
+    `is_partial`: the document shows only a part, as release notes do, a heading of its options was cut off, or examples
+    of the collection use more than it says.
     """
 
     name: str
@@ -83,7 +91,9 @@ class Command:
 
     @property
     def disagreements(self) -> tuple[Disagreement, ...]:
-        """The names that the synopsis has and the descriptions lack, or the other way round, where the document has both."""
+        """The names that the synopsis has and the descriptions lack, or the other way round, where the document has
+        both.
+        """
         items = (*self.options, *self.arguments)
         described = next((item.place for item in items if item.is_described), None)
         shown = next((item.synopsis_place for item in items if item.synopsis_place), None) or self.place
@@ -102,7 +112,10 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A variable of a flow or of the environment. `stage` names the stages that read it, with commas; "" where that is not told."""
+    """A variable of a flow or of the environment.
+
+    `stage` names the stages that read it, with commas; "" where that is not told.
+    """
 
     name: str
     default: str
@@ -173,7 +186,8 @@ class Reference:
         return tuple(sorted({card.name for card in self._cards}))
 
     def lookup(self, name: str) -> list[Card]:
-        """The cards of a name, those that tell most first; of an option (`-hold`), the commands that have it; [] where it is unknown.
+        """The cards of a name, those that tell most first; of an option (`-hold`), the commands that have it; [] where
+        it is unknown.
 
         Letters count as they are, unless nothing is spelled so. Marks around a name, `[ERROR GRT-0118]`, do not count.
         """
@@ -188,7 +202,9 @@ class Reference:
         return next(iter(self.lookup(name)), None)
 
     def options_of(self, command_name: str) -> frozenset[str]:
-        """The options that any document gives a command; empty where the command is unknown, or no document shows it whole."""
+        """The options that any document gives a command; empty where the command is unknown, or no document shows it
+        whole.
+        """
         cards = [card for card in self._by_name.get(command_name, []) if isinstance(card, Command)]
         if all(card.is_partial for card in cards):
             return frozenset()

@@ -1,4 +1,5 @@
-"""A command while its document is read: what synopses, tables, lists and headings say of it comes bit by bit, in any order.
+"""A command while its document is read: what synopses, tables, lists and headings say of it comes bit by bit, in any
+order.
 
 It reads no text; `extraction` does, and makes a card of it at the document's end.
 

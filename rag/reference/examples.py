@@ -1,4 +1,5 @@
-"""Calls of commands in a document's examples, held against what the documents say of the commands: who uses more than that tells a part only.
+"""Calls of commands in a document's examples, held against what the documents say of the commands: who uses more than
+that tells a part only.
 
 It judges no script: an example that does not fit shows that a description is not whole.
 
@@ -65,7 +66,9 @@ def is_covered(call: Call, cards: Sequence[Command]) -> bool:
 
 
 def _find_begun(name: str, known: Mapping[str, Option]) -> Option | None:
-    """The option that a name begins (`-max` of `-max_fanout`), or that has its value behind it without a blank (`-Isrc` of `-I`)."""
+    """The option that a name begins (`-max` of `-max_fanout`), or that has its value behind it without a blank (`-Isrc`
+    of `-I`).
+    """
     begun = (option for other, option in known.items() if other.startswith(name))
     glued = (option for other, option in known.items() if option.argument and name.startswith(other))
     return next(chain(begun, glued), None)

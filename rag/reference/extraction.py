@@ -1,8 +1,9 @@
-"""The reference of an index, read from its passages: which commands, variables and messages the documents describe, and where.
+"""The reference of an index, read from its passages: which commands, variables and messages the documents describe, and
+where.
 
-Form alone decides: a synopsis, a table whose header names options, a heading that is an option, a usage text. A word of prose is never a
-command. Whose options a table has is decided by what it has in common with a synopsis above it. Nothing is read twice, so the time grows
-with the text and no faster.
+Form alone decides: a synopsis, a table whose header names options, a heading that is an option, a usage text. A word of
+prose is never a command. Whose options a table has is decided by what it has in common with a synopsis above it.
+Nothing is read twice, so the time grows with the text and no faster.
 
     reference = read_reference(chunks); reference.lookup("global_route")
 """
@@ -43,18 +44,32 @@ from rag.reference.tables import DEFAULTS, DESCRIPTIONS, STAGES, Table, read_def
 from rag.reference.usages import Usage, read_definition, read_items, read_usage
 
 PROSE = (
-    ".md", ".markdown", ".mdown", ".rst", ".rest", ".html", ".htm", ".xhtml", ".txt", ".text", ".docx", ".pdf", ".n",
+    ".md",
+    ".markdown",
+    ".mdown",
+    ".rst",
+    ".rest",
+    ".html",
+    ".htm",
+    ".xhtml",
+    ".txt",
+    ".text",
+    ".docx",
+    ".pdf",
+    ".n",
     ".man",
-)  # fmt: skip
+)
 _MAN_PAGE = re.compile(r"\.[1-9](?:p|pm|perl|ssl|tcl|tk|x|posix)?$")
-# Documents about a project's people, forms to copy, and copies that tests are made with: what they name is made up or stale.
+# Documents about a project's people, forms to copy, and copies that tests are made with: what they name is made up or
+# stale.
 _NOT_OF_TOOLS = re.compile(r"code_of_conduct|licen[sc]e|readmeformat|template|(?:^|/)tests?/", re.IGNORECASE)
 
 _LEAD = re.compile(
     r"(?:For|(?:The )?(?:options?|arguments?|flags?|switches|parameters) (?:of|for|to)) (?:the )?`([^`]+)`[^`]{0,40}:?"
 )
 _OPTIONS_HEADING = re.compile(
-    r"[`\"]?(?P<name>[a-z][\w.+-]*)[`\"]? (?:command[- ]line )?(?:arguments|options|switches|flags|usage|synopsis|command)",
+    r"[`\"]?(?P<name>[a-z][\w.+-]*)[`\"]? (?:command[- ]line "
+    r")?(?:arguments|options|switches|flags|usage|synopsis|command)",
     re.IGNORECASE,
 )
 _MAN_TITLE = re.compile(r"(?P<name>[a-z][\w.+-]*)(?:\(\w{1,4}\))? (?:-{1,2}|\u2013|\u2014) (?P<told>\S.*)")
@@ -70,11 +85,48 @@ _STAGE_ITEM = re.compile(r"[-*+]\s+`?\[?(?P<name>[A-Z_][A-Z0-9_]*)\]?`?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:::[A-Za-z0-9_]+)*")
 _CAPITALS = re.compile(r"(?P<name>[A-Z][A-Z0-9_]{1,59})(?: <[^<>]*>)?")  # `HOME`, `HOME <dir>`
 _GROUPS = re.compile(f"{_MESSAGES_HEADING.pattern}|{_VARIABLES_HEADING.pattern}", re.IGNORECASE)
-_SECTIONS = frozenset({
-    "NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "ARGUMENTS", "OPERANDS", "COMMANDS", "ENVIRONMENT", "FILES", "EXAMPLES", "EXAMPLE", "NOTES", "NOTE",
-    "BUGS", "AUTHOR", "AUTHORS", "COPYRIGHT", "LICENSE", "HISTORY", "DIAGNOSTICS", "STANDARDS", "SECURITY", "OVERVIEW", "INTRODUCTION", "USAGE",
-    "WARNING", "WARNINGS", "ERROR", "ERRORS", "MESSAGES", "CAVEATS", "REPORTING", "REFERENCES", "CONFIGURATION", "SEE", "VERSION", "RETURN", "STATUS",
-})  # fmt: skip
+_SECTIONS = frozenset(
+    {
+        "NAME",
+        "SYNOPSIS",
+        "DESCRIPTION",
+        "OPTIONS",
+        "ARGUMENTS",
+        "OPERANDS",
+        "COMMANDS",
+        "ENVIRONMENT",
+        "FILES",
+        "EXAMPLES",
+        "EXAMPLE",
+        "NOTES",
+        "NOTE",
+        "BUGS",
+        "AUTHOR",
+        "AUTHORS",
+        "COPYRIGHT",
+        "LICENSE",
+        "HISTORY",
+        "DIAGNOSTICS",
+        "STANDARDS",
+        "SECURITY",
+        "OVERVIEW",
+        "INTRODUCTION",
+        "USAGE",
+        "WARNING",
+        "WARNINGS",
+        "ERROR",
+        "ERRORS",
+        "MESSAGES",
+        "CAVEATS",
+        "REPORTING",
+        "REFERENCES",
+        "CONFIGURATION",
+        "SEE",
+        "VERSION",
+        "RETURN",
+        "STATUS",
+    }
+)
 _CALLED_HEADING = re.compile(r"(?P<name>[a-z][a-z0-9]*_[a-z0-9_]+)")
 # A sentence that begins with a command, and what it says of one that is there no more.
 _TOLD = re.compile(
@@ -101,7 +153,10 @@ MOST_CANDIDATES = 20  # commands of one section that its options may be of
 
 
 def read_reference(chunks: Iterable[Chunk]) -> Reference:
-    """The reference of passages that lie in the order of their documents. It never fails: what is not understood is left out."""
+    """The reference of passages that lie in the order of their documents.
+
+    It never fails: what is not understood is left out.
+    """
     commands: list[Command] = []
     variables: list[Variable] = []
     messages: list[Message] = []
@@ -259,7 +314,9 @@ class _DocumentReader:
             self._read_called_headings(names or _BETWEEN_CALLS.split(heading), told, block, is_cut)
 
     def _read_capitals(self, heading: str, above: Sequence[str], told: str, block: SectionBlock) -> None:
-        """`WIDTHTRUNC` below "Warnings", `VERILATOR_ROOT` below "Environment"; not the sections that every manual page has."""
+        """`WIDTHTRUNC` below "Warnings", `VERILATOR_ROOT` below "Environment"; not the sections that every manual page
+        has.
+        """
         over = next(
             (title for title in reversed(above) if _GROUPS.search(title) and not _MAN_TITLE.fullmatch(title)), ""
         )
@@ -317,7 +374,9 @@ class _DocumentReader:
                     )
 
     def _is_told(self, synopsis: Synopsis, block: SectionBlock) -> bool:
-        """Whether what is above a line that may be an example says that this is the command: its name in prose, or in a heading's words."""
+        """Whether what is above a line that may be an example says that this is the command: its name in prose, or in a
+        heading's words.
+        """
         name = synopsis.name
         near = self._near()
         if COMMAND.fullmatch(name) and re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", near):
@@ -425,7 +484,9 @@ class _DocumentReader:
             self._first_prose = self._first_prose or block
 
     def _strip_section_name(self, block: SectionBlock) -> SectionBlock:
-        """The block without the name of a section in its first line, as manual pages in plain text have it: "SYNTAX", "ARGUMENTS"."""
+        """The block without the name of a section in its first line, as manual pages in plain text have it: "SYNTAX",
+        "ARGUMENTS".
+        """
         first = block.lines[0].text.strip()
         self._section = ""
         if len(block.lines) < 2 or not (_SYNOPSIS_HEADING.fullmatch(first) or (first in _SECTIONS and first.isupper())):
@@ -534,7 +595,9 @@ class _DocumentReader:
     # --- messages -----------------------------------------------------------------------------------------------
 
     def _read_messages(self, block: SectionBlock) -> None:
-        """Lines that are messages of a tool, in code or prose; and paragraphs and items that begin with a number and tell of it."""
+        """Lines that are messages of a tool, in code or prose; and paragraphs and items that begin with a number and
+        tell of it.
+        """
         for number, line in enumerate(block.lines):
             if "-" in line.text and (found := read_message(line.text)):
                 self._add_message(*found, block.place(number, number))
@@ -560,8 +623,9 @@ class _DocumentReader:
     ) -> CommandDraft | None:
         """The command whose options these are: of those above, the one whose synopsis has most of them.
 
-        `explicit` is the one that a line above names, which may be wrong, or which the table's own header states. Without anything in common
-        the options are those of a command that says nothing of its own, or of the only one of the section.
+        `explicit` is the one that a line above names, which may be wrong, or which the table's own header states.
+        Without anything in common the options are those of a command that says nothing of its own, or of the only one
+        of the section.
         """
         if is_stated:
             return self._commands.setdefault(explicit, CommandDraft(explicit, place))
@@ -587,7 +651,9 @@ class _DocumentReader:
         return next(iter(near.values())) if len(near) == 1 else None
 
     def _candidates(self, path: tuple[str, ...], explicit: str) -> list[CommandDraft]:
-        """The commands that stand above: named in a line, in a heading, or with a synopsis under the same headings; the nearest first."""
+        """The commands that stand above: named in a line, in a heading, or with a synopsis under the same headings; the
+        nearest first.
+        """
         found: dict[str, CommandDraft] = {}
         for name in (explicit, *(heading.strip("`") for heading in reversed(path)), self._title):
             if name in self._commands:
@@ -598,7 +664,9 @@ class _DocumentReader:
         return list(found.values())
 
     def _program(self, path: tuple[str, ...], place: Place) -> CommandDraft | None:
-        """The program that the headings or the title name: "verilator Arguments", "ls - list directory contents"; None where none does."""
+        """The program that the headings or the title name: "verilator Arguments", "ls - list directory contents"; None
+        where none does.
+        """
         for heading in (*reversed(path), self._title):
             found = (
                 _OPTIONS_HEADING.fullmatch(heading)

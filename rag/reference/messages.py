@@ -1,6 +1,9 @@
-"""Messages of tools by their numbers: `[ERROR GRT-0118] text`, `Error: text (UID-101)`, `%Warning-WIDTHTRUNC: text` and others' forms.
+"""Messages of tools by their numbers:
 
-It reads one line. Numbers alone, without a level or a text beside them, are none: `SKY-130` and `ISO-26262` have that form too.
+`[ERROR GRT-0118] text`, `Error: text (UID-101)`, `%Warning-WIDTHTRUNC: text` and others' forms.
+
+It reads one line. Numbers alone, without a level or a text beside them, are none: `SKY-130` and `ISO-26262` have that
+form too.
 
     read_message("[ERROR GRT-0118] Routing congestion too high.")  # ("GRT-0118", "Routing congestion too high.")
 """
@@ -25,8 +28,10 @@ _FORMS = tuple(
     for form in (
         rf"\[{_LEVEL} {_NUMBER}\]\s*(?P<text>\S.*)",  # [ERROR GRT-0118] text
         rf"\*{{0,3}}\s?{_LEVEL}:?\s*[(\[]{_NUMBER}[)\]]:?\s*(?P<text>\S.*)",  # **ERROR: (IMPSP-9022): text
-        rf"{_LEVEL}:\s+\[(?P<number>[A-Z][A-Za-z_]{{1,20}} \d{{1,3}}-\d{{1,6}})\]\s*(?P<text>\S.*)",  # ERROR: [Synth 8-439] text
-        r"%(?:Warning|Error)-(?P<number>[A-Z][A-Z0-9_]{2,39}): (?:\S{1,200}:\d+:(?:\d+:?)? )?(?P<text>\S.*)",  # %Warning-WIDTH: a.v:3:4: text
+        # ERROR: [Synth 8-439] text
+        rf"{_LEVEL}:\s+\[(?P<number>[A-Z][A-Za-z_]{{1,20}} \d{{1,3}}-\d{{1,6}})\]\s*(?P<text>\S.*)",
+        # %Warning-WIDTH: a.v:3:4: text
+        r"%(?:Warning|Error)-(?P<number>[A-Z][A-Z0-9_]{2,39}): (?:\S{1,200}:\d+:(?:\d+:?)? )?(?P<text>\S.*)",
     )
 )
 

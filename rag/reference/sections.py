@@ -1,4 +1,5 @@
-"""The passages of one document in order, as blocks of lines under their headings; what the chunker cut apart is joined again.
+"""The passages of one document in order, as blocks of lines under their headings; what the chunker cut apart is joined
+again.
 
 A line knows its passage and where it stands in it, so that whatever is read from it has a place. It reads no meaning.
 
@@ -24,7 +25,10 @@ LONGEST_ROW = 4000  # characters of a table's row
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of a passage, from its character `start` to `end`. A row that was cut has in its text what the next passages have of it."""
+    """A line of a passage, from its character `start` to `end`.
+
+    A row that was cut has in its text what the next passages have of it.
+    """
 
     text: str
     start: int
@@ -34,7 +38,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class SectionBlock:
-    """Lines that stand together under `path`, the headings above them. Of code, the lines between the fences, with its `language`."""
+    """Lines that stand together under `path`, the headings above them.
+
+    Of code, the lines between the fences, with its `language`.
+    """
 
     kind: SectionKind
     lines: tuple[Line, ...]
@@ -64,8 +71,10 @@ class SectionBlock:
 
 
 def read_blocks(chunks: Iterable[Chunk]) -> Iterator[SectionBlock]:
-    """The blocks of a document's passages. Code that goes on in the next passage, with an indented line, is one block; so is a table's row,
-    and a table without a header gets that of the one before.
+    """The blocks of a document's passages.
+
+    Code that goes on in the next passage, with an indented line, is one block; so is a table's row, and a table without
+    a header gets that of the one before.
     """
     waiting: SectionBlock | None = None
     headed: SectionBlock | None = None  # the last table with a header
@@ -98,7 +107,9 @@ def read_blocks(chunks: Iterable[Chunk]) -> Iterator[SectionBlock]:
 
 
 def _goes_on(before: SectionBlock, block: SectionBlock) -> bool:
-    """Whether code is the rest of the code before it: under the same headings, it begins indented, and both together are no data."""
+    """Whether code is the rest of the code before it: under the same headings, it begins indented, and both together
+    are no data.
+    """
     is_alike = before.kind == block.kind == "code" and (before.path, before.language) == (block.path, block.language)
     return is_alike and block.lines[0].text[:1].isspace() and len(before.lines) + len(block.lines) <= MOST_LINES
 

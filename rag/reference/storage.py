@@ -1,7 +1,8 @@
 """The reference of an index as a file beside its passages: plain JSON, read when somebody asks for it first.
 
-An index that was built before there was a reference has no such file, or one of another version: then it is read from the passages, once.
-Nothing in the file is believed: every value is of the type that its card says, or the index counts as damaged.
+An index that was built before there was a reference has no such file, or one of another version: then it is read from
+the passages, once. Nothing in the file is believed: every value is of the type that its card says, or the index counts
+as damaged.
 
     save_reference(reference, folder); StoredReference.load(folder, has_file=True, passages=chunks).get(["openroad"])
 """
@@ -45,7 +46,10 @@ def save_reference(reference: Reference, folder: Path) -> None:
 
 
 class StoredReference:
-    """The reference of an open index, whether it has been read yet or not. Safe to use from many threads; the file may be removed meanwhile."""
+    """The reference of an open index, whether it has been read yet or not.
+
+    Safe to use from many threads; the file may be removed meanwhile.
+    """
 
     def __init__(self, content: NDArray[np.uint8] | None, passages: Sequence[Chunk], path: Path) -> None:
         self._content = content

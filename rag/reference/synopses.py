@@ -1,7 +1,8 @@
-"""How a command is called, read from the line that a manual shows for it: its name, its options with what they take, its arguments.
+"""How a command is called, read from the line that a manual shows for it: its name, its options with what they take,
+its arguments.
 
-A synopsis is told from an example by its form: placeholders and brackets, no numbers, no quoted values, no files, no substitutions, no prose.
-It reads one text and knows no document. Its time grows with the text and no faster.
+A synopsis is told from an example by its form: placeholders and brackets, no numbers, no quoted values, no files, no
+substitutions, no prose. It reads one text and knows no document. Its time grows with the text and no faster.
 
     read_synopsis(["place_pin -pin_name name", "    [-layer layer]"]).options[1].argument  # "layer"
 """
@@ -48,22 +49,149 @@ LONGEST_ARGUMENT, LONGEST_NAMES = 60, 300
 # Words that stand for options themselves.
 _ANY_OPTION = frozenset({"options", "option", "flags", "switches", "opts", "args", "arguments"})
 # What a line of prose has and no synopsis, and what begins a line of a language or a shell.
-_PROSE = frozenset({
-    "the", "is", "are", "was", "of", "with", "this", "that", "these", "you", "your", "it", "its", "be", "should", "can", "must", "will",
-    "which", "we", "has", "have", "see", "when", "then", "and",
-})  # fmt: skip
-_NO_COMMANDS = frozenset({
-    "if", "else", "elif", "for", "foreach", "while", "do", "done", "fi", "case", "esac", "then", "function", "return", "export", "cd", "echo",
-    "sudo", "source", "puts", "set", "proc", "expr", "let", "var", "def", "class", "import", "from", "include", "module", "endmodule", "input",
-    "output", "inout", "wire", "reg", "logic", "assign", "always", "initial", "begin", "end", "int", "void", "char", "bool", "auto", "const",
-    "static", "struct", "namespace", "template", "using", "note", "warning", "error",
-    "info", "try", "catch", "eval", "example", "examples", "usage", "default", "or", "and", "not", "see", "name", "type", "value",
-    "options", "arguments",
-})  # fmt: skip
-_NO_SYNOPSES = frozenset({  # languages of code that shows no command of a tool
-    "c", "c++", "cpp", "python", "py", "json", "yaml", "toml", "xml", "html", "verilog", "systemverilog", "sv", "vhdl", "makefile", "make",
-    "cmake", "diff", "mermaid", "rtlil", "bnf", "swig", "starlark", "markdown", "ini", "java", "rust", "lef", "def", "spice", "csv",
-})  # fmt: skip
+_PROSE = frozenset(
+    {
+        "the",
+        "is",
+        "are",
+        "was",
+        "of",
+        "with",
+        "this",
+        "that",
+        "these",
+        "you",
+        "your",
+        "it",
+        "its",
+        "be",
+        "should",
+        "can",
+        "must",
+        "will",
+        "which",
+        "we",
+        "has",
+        "have",
+        "see",
+        "when",
+        "then",
+        "and",
+    }
+)
+_NO_COMMANDS = frozenset(
+    {
+        "if",
+        "else",
+        "elif",
+        "for",
+        "foreach",
+        "while",
+        "do",
+        "done",
+        "fi",
+        "case",
+        "esac",
+        "then",
+        "function",
+        "return",
+        "export",
+        "cd",
+        "echo",
+        "sudo",
+        "source",
+        "puts",
+        "set",
+        "proc",
+        "expr",
+        "let",
+        "var",
+        "def",
+        "class",
+        "import",
+        "from",
+        "include",
+        "module",
+        "endmodule",
+        "input",
+        "output",
+        "inout",
+        "wire",
+        "reg",
+        "logic",
+        "assign",
+        "always",
+        "initial",
+        "begin",
+        "end",
+        "int",
+        "void",
+        "char",
+        "bool",
+        "auto",
+        "const",
+        "static",
+        "struct",
+        "namespace",
+        "template",
+        "using",
+        "note",
+        "warning",
+        "error",
+        "info",
+        "try",
+        "catch",
+        "eval",
+        "example",
+        "examples",
+        "usage",
+        "default",
+        "or",
+        "and",
+        "not",
+        "see",
+        "name",
+        "type",
+        "value",
+        "options",
+        "arguments",
+    }
+)
+_NO_SYNOPSES = frozenset(
+    {  # languages of code that shows no command of a tool
+        "c",
+        "c++",
+        "cpp",
+        "python",
+        "py",
+        "json",
+        "yaml",
+        "toml",
+        "xml",
+        "html",
+        "verilog",
+        "systemverilog",
+        "sv",
+        "vhdl",
+        "makefile",
+        "make",
+        "cmake",
+        "diff",
+        "mermaid",
+        "rtlil",
+        "bnf",
+        "swig",
+        "starlark",
+        "markdown",
+        "ini",
+        "java",
+        "rust",
+        "lef",
+        "def",
+        "spice",
+        "csv",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +217,8 @@ class Part:
 class Synopsis:
     """A command's name, its options and arguments in order, and how many lines the synopsis takes.
 
-    `is_strong`: it has brackets, placeholders or options on lines of their own, as only a synopsis has; any other may be an example.
+    `is_strong`: it has brackets, placeholders or options on lines of their own, as only a synopsis has; any other may
+    be an example.
     """
 
     name: str
@@ -116,7 +245,8 @@ def is_example_language(language: str) -> bool:
 
 
 def read_synopses(lines: Sequence[str]) -> list[tuple[int, Synopsis]]:
-    """The synopses that a block of code begins with, each with the number of its first line; [] where it is another code.
+    """The synopses that a block of code begins with, each with the number of its first line; [] where it is another
+    code.
 
     Several stand one below the other only where one has a synopsis's own signs, or where all are of one command.
     """
@@ -152,7 +282,9 @@ def _is_or(line: str) -> bool:
 
 
 def read_synopsis(lines: Sequence[str], is_cut: bool = False) -> Synopsis | None:
-    """The synopsis that the first line begins: up to a blank line, or one that is not indented deeper. None for any other text.
+    """The synopsis that the first line begins: up to a blank line, or one that is not indented deeper.
+
+    None for any other text.
 
     Of one that is cut off in the middle, as long headings are, what comes before the cut is read.
     """
@@ -240,7 +372,10 @@ def _read_parts(
 
 
 class _Reader:
-    """Walks the tokens behind a command's name. A name with an underscore may have more words behind it than one that a sentence could begin with."""
+    """Walks the tokens behind a command's name.
+
+    A name with an underscore may have more words behind it than one that a sentence could begin with.
+    """
 
     def __init__(self, tokens: Sequence[_Token], is_long: bool) -> None:
         self.options: list[Part] = []
@@ -292,7 +427,9 @@ class _Reader:
         return at + 1
 
     def _enter(self, bracket: str, at: int) -> bool:
-        """Open or close a bracket, behind which stands token `at`; False where it holds the call of another command, `[get_ports clk]`."""
+        """Open or close a bracket, behind which stands token `at`; False where it holds the call of another command,
+        `[get_ports clk]`.
+        """
         self._words = 0
         self._depth = max(self._depth + _SQUARE.get(bracket, 0), 0)
         self._remark = max(self._remark + _ROUND.get(bracket, 0), 0)
@@ -303,9 +440,11 @@ class _Reader:
         return not is_call
 
     def _read_option(self, at: int) -> int:
-        """Add the option at `at` with what it takes, and return the number of the next token; -1 where it is none of a synopsis.
+        """Add the option at `at` with what it takes, and return the number of the next token; -1 where it is none of a
+        synopsis.
 
-        Inside of square brackets it takes all up to their end; outside, one word, or what stands in braces, on the same line.
+        Inside of square brackets it takes all up to their end; outside, one word, or what stands in braces, on the same
+        line.
         """
         token, taken, nested = self._tokens[at], list[_Token](), 0
         match = OPTION.match(token.text)
@@ -342,7 +481,10 @@ class _Reader:
         return is_more and self._tokens[at].spot.line == self._tokens[option].spot.line
 
     def _is_value(self, text: str, at: int) -> bool:
-        """Whether a token can be a placeholder of what an option takes; a number can where others may stand for it: `0|1`."""
+        """Whether a token can be a placeholder of what an option takes; a number can where others may stand for it:
+
+        `0|1`.
+        """
         if text in ("|", "...", "*", ",", "-"):
             return True
         self.has_signs |= _is_angled(text)

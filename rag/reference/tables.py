@@ -1,4 +1,5 @@
-"""Tables of a manual: what stands in the first column (options, variables, commands), the rows, and which default a description tells.
+"""Tables of a manual: what stands in the first column (options, variables, commands), the rows, and which default a
+description tells.
 
 It reads one table in Markdown, as all parsers write it, and knows no document.
 
@@ -15,19 +16,50 @@ from rag.reference.sections import LONGEST_ROW
 
 # What stands in a table's first column, by its header.
 _ROLES = {
-    "switch name": "option", "switch": "option", "option": "option", "options": "option", "flag": "option",
-    "argument name": "argument", "argument": "argument", "parameter": "parameter",
-    "variable": "variable", "variable name": "variable", "command": "command", "commands": "command", "command name": "command", "pass": "pass",
-    "abbreviation": "abbreviation", "term": "term", "keyword": "keyword", "construct": "construct", "statement": "statement",
-}  # fmt: skip
+    "switch name": "option",
+    "switch": "option",
+    "option": "option",
+    "options": "option",
+    "flag": "option",
+    "argument name": "argument",
+    "argument": "argument",
+    "parameter": "parameter",
+    "variable": "variable",
+    "variable name": "variable",
+    "command": "command",
+    "commands": "command",
+    "command name": "command",
+    "pass": "pass",
+    "abbreviation": "abbreviation",
+    "term": "term",
+    "keyword": "keyword",
+    "construct": "construct",
+    "statement": "statement",
+}
 # Headers that the cards are read from as well.
 _MORE_ROLES = {
-    "flags": "option", "switches": "option", "arguments": "argument", "parameters": "parameter", "command line option": "option",
-    "command-line option": "option", "option name": "option", "parameter name": "parameter", "key": "option",
-    "environment variable": "variable", "variables": "variable", "make variable": "variable", "tcl variable": "variable",
-    "message": "message", "message id": "message", "id": "message", "code": "message", "error code": "message", "warning": "message",
-    "error": "message", "number": "message",
-}  # fmt: skip
+    "flags": "option",
+    "switches": "option",
+    "arguments": "argument",
+    "parameters": "parameter",
+    "command line option": "option",
+    "command-line option": "option",
+    "option name": "option",
+    "parameter name": "parameter",
+    "key": "option",
+    "environment variable": "variable",
+    "variables": "variable",
+    "make variable": "variable",
+    "tcl variable": "variable",
+    "message": "message",
+    "message id": "message",
+    "id": "message",
+    "code": "message",
+    "error code": "message",
+    "warning": "message",
+    "error": "message",
+    "number": "message",
+}
 DESCRIPTIONS = frozenset({"description", "purpose", "meaning", "what it does", "use", "effect", "role", "content"})
 CAUSES = frozenset({"cause", "likely cause", "usual cause", "causes", "typical reason"})
 DEFAULTS = ("default", "default value")
@@ -38,7 +70,10 @@ NO_VALUE = frozenset(
 )  # what tables write where there is no default
 
 _VALUE = r"(?:`(?P<code>[^`]+)`|\"(?P<text>[^\"]+)\"|(?P<plain>-?\d+(?:\.\d+)?(?:e[+-]?\d+)?[a-z%]*|true|false|none))"
-_UNIT = r"(?P<unit> (?:[munpf]?[msF]|microns?|ohms?|volts?|seconds?|minutes?|percent|degrees|pixels|sites?|tracks?|rows|layers|iterations|DBU)\b)?"
+_UNIT = (
+    r"(?P<unit> "
+    r"(?:[munpf]?[msF]|microns?|ohms?|volts?|seconds?|minutes?|percent|degrees|pixels|sites?|tracks?|rows|layers|iterations|DBU)\b)?"
+)
 # A value that goes on ("2 * pitch", "`30` times", "5, or the fanout", "`a` if set") is only a part of the default.
 _DEFAULT = re.compile(
     rf"\bdefault(?:s to |(?: value)?(?: is |: ?| )){_VALUE}{_UNIT}"
@@ -63,9 +98,12 @@ class TableRow:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table with its header in lower case. `role` says what the first column holds, None where the header does not tell.
+    """A table with its header in lower case.
 
-    `owner` is the command that the header names: "Option of `repair_timing`". Rows have as many cells as the header, the first two say something.
+    `role` says what the first column holds, None where the header does not tell.
+
+    `owner` is the command that the header names: "Option of `repair_timing`". Rows have as many cells as the header,
+    the first two say something.
     """
 
     header: tuple[str, ...]
@@ -79,7 +117,10 @@ class Table:
 
 
 def read_table(text: str, *, more_roles: bool = False) -> Table:
-    """A table in Markdown; without rows where it is no table of two columns. `more_roles` knows more headers by what they head."""
+    """A table in Markdown; without rows where it is no table of two columns.
+
+    `more_roles` knows more headers by what they head.
+    """
     lines = text.strip().split("\n")
     titles = split_row(lines[0])
     if len(lines) < 3 or len(titles) < 2:
@@ -109,7 +150,9 @@ def says_something(cell: str) -> bool:
 
 
 def clean(text: str) -> str:
-    """Running text of a cell or a paragraph: one line, single blanks and backticks, without emphasis, links' targets and HTML."""
+    """Running text of a cell or a paragraph: one line, single blanks and backticks, without emphasis, links' targets
+    and HTML.
+    """
     text = html.unescape(re.sub(r"<br\s*/?>", " ", text)).replace("\\|", "|").replace("\\_", "_").replace("**", "")
     text = re.sub(r"``([^`\n]+)``", r"`\1`", text)
     text = _CODE_OR_TAG.sub(lambda match: match[1] or "", text)
@@ -117,7 +160,9 @@ def clean(text: str) -> str:
 
 
 def read_default(description: str, column: str = "") -> tuple[str, str]:
-    """The default with its unit, ("`20`", " microns"): of its column, else the one that the description tells; ("", "") where it is not told."""
+    """The default with its unit, ("`20`", " microns"): of its column, else the one that the description tells; ("", "")
+    where it is not told.
+    """
     default, unit = column.strip("` "), ""
     if not default:
         found = [

@@ -1,6 +1,8 @@
-"""The commands of a reference as a command schema for tclint, which lints Tcl scripts (https://pypi.org/project/tclint/, 0.9.0).
+"""The commands of a reference as a command schema for tclint, which lints Tcl scripts
+(https://pypi.org/project/tclint/, 0.9.0).
 
-It writes no file. Where documents leave open how often something may stand, the schema allows it: it complains only of what no document has.
+It writes no file. Where documents leave open how often something may stand, the schema allows it: it complains only of
+what no document has.
 
     as_tclint(reference.commands)["commands"]["repair_timing"]["switches"]["-hold"]
 """
@@ -15,15 +17,105 @@ from rag.reference.cards import Command, Option
 
 NAME = "chipalign"
 # Tcl's own commands, which tclint knows better (Tcl 8.6, https://www.tcl-lang.org/man/tcl8.6/TclCmd/contents.htm).
-BUILTINS = frozenset({
-    "after", "append", "apply", "array", "binary", "break", "catch", "cd", "chan", "clock", "close", "concat", "continue", "coroutine", "dict",
-    "encoding", "eof", "error", "eval", "exec", "exit", "expr", "fblocked", "fconfigure", "fcopy", "file", "fileevent", "flush", "for", "foreach",
-    "format", "gets", "glob", "global", "history", "if", "incr", "info", "interp", "join", "lappend", "lassign", "lindex", "linsert", "list",
-    "llength", "lmap", "load", "lrange", "lrepeat", "lreplace", "lreverse", "lsearch", "lset", "lsort", "memory", "namespace", "open", "package",
-    "pid", "proc", "puts", "pwd", "read", "regexp", "regsub", "rename", "return", "scan", "seek", "set", "socket", "source", "split", "string",
-    "subst", "switch", "tailcall", "tell", "throw", "time", "timerate", "trace", "try", "unload", "unset", "update", "uplevel", "upvar",
-    "variable", "vwait", "while", "yield", "yieldto", "zlib",
-})  # fmt: skip
+BUILTINS = frozenset(
+    {
+        "after",
+        "append",
+        "apply",
+        "array",
+        "binary",
+        "break",
+        "catch",
+        "cd",
+        "chan",
+        "clock",
+        "close",
+        "concat",
+        "continue",
+        "coroutine",
+        "dict",
+        "encoding",
+        "eof",
+        "error",
+        "eval",
+        "exec",
+        "exit",
+        "expr",
+        "fblocked",
+        "fconfigure",
+        "fcopy",
+        "file",
+        "fileevent",
+        "flush",
+        "for",
+        "foreach",
+        "format",
+        "gets",
+        "glob",
+        "global",
+        "history",
+        "if",
+        "incr",
+        "info",
+        "interp",
+        "join",
+        "lappend",
+        "lassign",
+        "lindex",
+        "linsert",
+        "list",
+        "llength",
+        "lmap",
+        "load",
+        "lrange",
+        "lrepeat",
+        "lreplace",
+        "lreverse",
+        "lsearch",
+        "lset",
+        "lsort",
+        "memory",
+        "namespace",
+        "open",
+        "package",
+        "pid",
+        "proc",
+        "puts",
+        "pwd",
+        "read",
+        "regexp",
+        "regsub",
+        "rename",
+        "return",
+        "scan",
+        "seek",
+        "set",
+        "socket",
+        "source",
+        "split",
+        "string",
+        "subst",
+        "switch",
+        "tailcall",
+        "tell",
+        "throw",
+        "time",
+        "timerate",
+        "trace",
+        "try",
+        "unload",
+        "unset",
+        "update",
+        "uplevel",
+        "upvar",
+        "variable",
+        "vwait",
+        "while",
+        "yield",
+        "yieldto",
+        "zlib",
+    }
+)
 _TCL_NAME = re.compile(r"[A-Za-z_]\w*(?:::\w+)*")
 _GOES_ON = re.compile(r"\.\.\.|\b(?:options|args)\b", re.IGNORECASE)  # what stands for more than is shown
 _ANY = {"type": "any"}
@@ -31,7 +123,10 @@ _REDIRECTIONS = (">", ">>")  # which Tcl shells of timers take behind any report
 
 
 def as_tclint(commands: Iterable[Command]) -> dict[str, Any]:
-    """The schema. A command that several documents describe takes what any of them says; one that none shows whole is left out."""
+    """The schema.
+
+    A command that several documents describe takes what any of them says; one that none shows whole is left out.
+    """
     cards: dict[str, list[Command]] = {}
     for command in commands:
         if command.name not in BUILTINS and _TCL_NAME.fullmatch(command.name) and (command.synopsis or command.options):
@@ -62,7 +157,8 @@ def _switch(found: Sequence[Option], is_everywhere: bool) -> dict[str, Any]:
 
 
 def _positionals(cards: Sequence[Command]) -> list[dict[str, Any]]:
-    """The arguments of the synopsis; any number where documents differ, where one goes on ("..."), or where an option may take a value.
+    """The arguments of the synopsis; any number where documents differ, where one goes on ("..."), or where an option
+    may take a value.
 
     An option that no synopsis has may take one.
     """

@@ -1,4 +1,5 @@
-"""Options as usage texts, man pages and lists tell them: an option at a line's beginning, what it does beside it or indented below.
+"""Options as usage texts, man pages and lists tell them: an option at a line's beginning, what it does beside it or
+indented below.
 
 It reads the lines of one block and knows no command; whose options they are is `extraction`'s to find out.
 
@@ -102,7 +103,9 @@ def read_definition(lines: Sequence[str]) -> list[Usage]:
 
 
 def read_items(lines: Sequence[str]) -> list[Usage]:
-    """The options of a list whose items begin with them: "- `-hold`: repair hold"; the items without an option are passed over."""
+    """The options of a list whose items begin with them: "- `-hold`: repair hold"; the items without an option are
+    passed over.
+    """
     starts = [number for number, line in enumerate(lines) if _ITEM.match(line)]
     found = []
     for first, after in pairwise([*starts, len(lines)]):

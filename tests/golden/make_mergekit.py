@@ -1,4 +1,6 @@
-"""Makes mergekit.safetensors beside it: three tiny Llamas and what mergekit 0.1.5 makes of them. Run once, by hand, in mergekit's own environment.
+"""Makes mergekit.safetensors beside it: three tiny Llamas and what mergekit 0.1.5 makes of them.
+
+Run once, by hand, in mergekit's own environment.
 
 It is not run by the tests, which only read the file: mergekit pins versions that our environment does not have.
 
@@ -33,7 +35,13 @@ TERNARY: dict[str, dict[str, Any]] = {  # name: what mergekit is told, with the 
 def write_model(folder: Path, seed: int, base: Path | None, step: float) -> Path:
     """A random Llama of one layer, or `base` with noise of relative size `step` added."""
     torch.manual_seed(seed)
-    shape = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 4, "num_key_value_heads": 2}
+    shape = {
+        "hidden_size": 16,
+        "intermediate_size": 24,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+    }
     config = LlamaConfig(**shape, vocab_size=32, tie_word_embeddings=True)
     model = LlamaForCausalLM(config)
     with torch.no_grad():
@@ -47,19 +55,31 @@ def write_model(folder: Path, seed: int, base: Path | None, step: float) -> Path
 
 def write_config(method: str, chip: Path, chat: Path, base: Path) -> dict[str, Any]:
     """mergekit's configuration for one method."""
-    models: list[dict[str, Any]] = [{"model": str(chip), "parameters": {"weight": LAM}}, {"model": str(chat), "parameters": {"weight": 1 - LAM}}]
+    models: list[dict[str, Any]] = [
+        {"model": str(chip), "parameters": {"weight": LAM}},
+        {"model": str(chat), "parameters": {"weight": 1 - LAM}},
+    ]
     if method == "linear":
         return {"merge_method": "linear", "models": models, "dtype": "float32"}
     if method == "slerp":
         return {
-            "merge_method": "slerp", "base_model": str(chat), "models": [{"model": str(chip)}, {"model": str(chat)}],
-            "parameters": {"t": LAM}, "dtype": "float32",
-        }  # fmt: skip
+            "merge_method": "slerp",
+            "base_model": str(chat),
+            "models": [{"model": str(chip)}, {"model": str(chat)}],
+            "parameters": {"t": LAM},
+            "dtype": "float32",
+        }
     told = dict(TERNARY[method])
     for model in models:
         model["parameters"] |= {"density": told["density"]} if "density" in told else {}
     shared = {key: told[key] for key in ("lambda", "normalize") if key in told}
-    return {"merge_method": told["merge_method"], "base_model": str(base), "models": models, "parameters": shared, "dtype": "float32"}
+    return {
+        "merge_method": told["merge_method"],
+        "base_model": str(base),
+        "models": models,
+        "parameters": shared,
+        "dtype": "float32",
+    }
 
 
 def main() -> None:
@@ -79,7 +99,11 @@ def main() -> None:
         for label, folder in folders.items():
             for path in folder.glob("*.safetensors"):
                 golden |= {f"{label}/{name}": tensor for name, tensor in load_file(path).items() if name in KEPT}
-    save_file(golden, Path(__file__).with_name("mergekit.safetensors"), metadata={"mergekit": version("mergekit"), "lam": str(LAM)})
+    save_file(
+        golden,
+        Path(__file__).with_name("mergekit.safetensors"),
+        metadata={"mergekit": version("mergekit"), "lam": str(LAM)},
+    )
 
 
 if __name__ == "__main__":
