@@ -24,10 +24,10 @@ COMMANDS: Table = {
     "slack": ("ui.commands", "slack", "run the Slack bot"),
     "serve": ("serve.commands", "serve", "run the OpenAI-compatible gateway"),
     "merge": ("merge.commands", "merge", "merge a chip model and a chat model into one checkpoint"),
-    "corpus": ("rag.commands", "corpus", "list or fetch the pinned documentation"),
-    "index": ("rag.index_commands", "index", "build, search, look into or take apart an index of documents"),
+    "corpus": ("rag.commands.corpus_commands", "corpus", "list or fetch the pinned documentation"),
+    "index": ("rag.commands.index_commands", "index", "build, search, look into or take apart an index of documents"),
     "reference": (
-        "rag.reference_commands",
+        "rag.commands.reference_commands",
         "reference",
         "what the documents say of a command, option, variable or message; export for tclint",
     ),
@@ -91,12 +91,12 @@ ADAPTATIONS: Table = {
         "make a chip model of a chat model: train it on your documents, and on questions about them",
     ),
     "retriever": (
-        "rag.adapt_commands",
+        "rag.commands.retriever_commands",
         "retriever",
         "train an adapter of the embedder on pairs made from your documents",
     ),
     "reader": (
-        "rag.reader_commands",
+        "rag.commands.reader_commands",
         "reader",
         "train the reader that says which passage, and what of it, answers a question",
     ),

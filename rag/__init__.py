@@ -3,6 +3,6 @@
 It does not answer questions and does not speak HTTP: `serve` does, with a `Retriever` in hand. Nothing is imported
 here, so that `import rag` costs nothing; take what you need from its file.
 
-    from rag.retriever import Retriever
+    from rag.search.retriever import Retriever
     hits = Retriever.open(index_dir, settings).search("which option of global_route sets the guide file?")
 """

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from rag.answer_questions import ALL, OPEN, SPLITS
 from rag.command_line import describe_file, positive, write_result
+from rag.data_folder import DATA
 from rag.errors import EngineRefused, QuestionsUnusable, ResultUnusable
 from rag.progress import show_progress
 from rag.settings import RagSettings
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from rag.progress import Show
     from rag.qa_client import Reply, Server
 
-QUESTIONS = Path(__file__).parent.parent / "data" / "eval" / "answers.jsonl"
+QUESTIONS = DATA / "eval" / "answers.jsonl"
 CONCURRENCY = 16  # an engine answers several at once in little more time than one
 _COLUMNS = 4  # kinds side by side: a table of seven would be two hundred characters wide
 
@@ -185,8 +186,8 @@ def _calibrate(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any
     from importlib import metadata
 
     from rag.calibration import Calibration, choose_questions, identify_checkpoint, identify_index
-    from rag.index import open_index
-    from rag.milvus import Milvus
+    from rag.index.index import open_index
+    from rag.index.milvus import Milvus
 
     server = _find_gateway(args, settings)
     index = open_index(args.index, milvus=Milvus.of(settings))

@@ -4,7 +4,7 @@ back.
 A message is a line of JSON and the bytes that it announces. It does not know what is read: `sandbox` and
 `archive_members` do.
 
-    child = start_child("rag.sandbox", memory_bytes=2**31)
+    child = start_child("rag.sources.sandbox", memory_bytes=2**31)
     write_message(child.stdin, {"name": "a.md"}, content); head, body = read_message(child.stdout)
 """
 

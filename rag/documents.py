@@ -21,7 +21,7 @@ class Document:
 
     `text` is the file's own where it is read as text (with what it includes), else its parsed blocks
     (`rag.blocks.write_parsed`). `blocks` are those of a text, parsed where it was read; they follow from it.
-    `rag.parser.parse_document` gives the blocks of both. `version` is that of the tool or project that it documents and
+    `rag.formats.parser.parse_document` gives the blocks of both. `version` is that of the tool or project that it documents and
     `date` its last change (YYYY-MM-DD); both are "" where not known.
     """
 

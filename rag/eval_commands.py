@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING, Any
 
 from rag.command_line import describe_file, positive, write_result
 from rag.errors import ResultUnusable
-from rag.metrics import CUTOFFS
 from rag.progress import show_progress
+from rag.search.metrics import CUTOFFS
 from rag.settings import RagSettings
 
 if TYPE_CHECKING:
-    from rag.embedder import TextEmbedder
+    from rag.embedding.embedder import TextEmbedder
     from rag.evaluation import Outcome
-    from rag.index import Index
+    from rag.index.index import Index
     from rag.progress import Show
-    from rag.questions import Question
+    from rag.sources.questions import Question
 
 _LIBRARIES = ("faiss-cpu", "numpy", "PyStemmer", "sentence-transformers", "tokenizers", "torch", "transformers")
 # Settings that are this machine's, or secret: those that do not show themselves.
@@ -95,8 +95,8 @@ def _join(numbers: Iterable[int]) -> str:
 
 def _measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
     from rag.evaluation import ask_all, compare, summarize
-    from rag.index import spec_of
-    from rag.questions import read_questions
+    from rag.index.index import spec_of
+    from rag.sources.questions import read_questions
 
     questions = read_questions(args.questions)
     other = read_result(args.compare, "eval retrieval") if args.compare else None
@@ -138,12 +138,12 @@ def open_searched(
     Questions that do not fit the ready-made chunks are refused before these are embedded: raises ReferenceUnknown.
     """
     from rag.documents import make_chunk
-    from rag.embedder_choice import open_embedder
+    from rag.embedding.embedder_choice import open_embedder
     from rag.evaluation import index_ready_made
-    from rag.index import open_index, spec_of
-    from rag.milvus import Milvus
-    from rag.questions import find_wanted, read_chunks
-    from rag.retriever import QUERY_THREADS
+    from rag.index.index import open_index, spec_of
+    from rag.index.milvus import Milvus
+    from rag.search.retriever import QUERY_THREADS
+    from rag.sources.questions import find_wanted, read_chunks
 
     documents = read_chunks(corpus) if corpus else []
     if documents:

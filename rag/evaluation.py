@@ -21,10 +21,11 @@ from typing import Any
 import numpy as np
 
 from rag.documents import Document, Hit
-from rag.embedder import TextEmbedder
+from rag.embedding.embedder import TextEmbedder
 from rag.errors import ResultUnusable
-from rag.index import Index, build_index, open_index
-from rag.metrics import (
+from rag.index.index import Index, build_index, open_index
+from rag.progress import Show
+from rag.search.metrics import (
     CUTOFFS,
     Values,
     estimate_means,
@@ -33,10 +34,9 @@ from rag.metrics import (
     measure_question,
     tabulate_reliability,
 )
-from rag.progress import Show
-from rag.questions import READY_MADE, Question, find_wanted
-from rag.retriever import Retriever
+from rag.search.retriever import Retriever
 from rag.settings import RagSettings
+from rag.sources.questions import READY_MADE, Question, find_wanted
 
 OVERALL = "overall"
 

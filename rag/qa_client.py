@@ -15,9 +15,9 @@ from typing import Any
 
 import httpx
 
+from rag.embedding.servers import is_loopback, quote_refusal, split_login
 from rag.errors import EngineRefused, EngineUnavailable
 from rag.printable import redact
-from rag.servers import is_loopback, quote_refusal, split_login
 
 GATEWAY = "chipalign"  # what our gateway says in `owned_by` of its models
 CONNECT_TIMEOUT_S = 5.0

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from rag.qa_answers import Answer, AnswersFile
     from rag.qa_client import Server
     from rag.qa_prompts import Counter, QaPrompt
-    from rag.questions import Question
-    from rag.retriever import Retriever
+    from rag.search.retriever import Retriever
+    from rag.sources.questions import Question
 
 GOLDEN, RETRIEVED = "golden", "retrieved"
 MODEL, QUOTE = "model", "quote"
@@ -219,7 +219,7 @@ def _read_questions(path: Path, limit: int | None) -> "tuple[list[Question], int
 
     Raises QuestionsUnusable where an answer is missing.
     """
-    from rag.questions import read_questions
+    from rag.sources.questions import read_questions
 
     questions = read_questions(path)
     answerable = [question for question in questions if question.answerable]
@@ -269,7 +269,7 @@ def _describe_asking(args: argparse.Namespace, server: "Server", counter: "Count
 
 def _top_k(args: argparse.Namespace) -> int:
     """Passages that the search finds; a choice of quotes reads as many as the gateway's."""
-    from rag.retriever import HITS_READ
+    from rag.search.retriever import HITS_READ
 
     given: int = args.top_k
     return max(given, HITS_READ) if args.answer == QUOTE else given
@@ -296,11 +296,11 @@ def _find_hits(
 ) -> Searched:
     from rag.documents import make_chunk
     from rag.eval_commands import open_searched
-    from rag.index import open_index
-    from rag.milvus import Milvus
+    from rag.index.index import open_index
+    from rag.index.milvus import Milvus
     from rag.qa_prompts import golden_hits, retrieved_hits
-    from rag.questions import READY_MADE, read_chunks
-    from rag.retriever import Retriever
+    from rag.search.retriever import Retriever
+    from rag.sources.questions import READY_MADE, read_chunks
 
     if args.context == RETRIEVED or args.answer == QUOTE:
         index, embedder = open_searched(args.corpus, args.index, questions, settings, progress)

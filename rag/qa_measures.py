@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from rag.bm25 import find_tokens, is_identifier
 from rag.errors import LibraryMissing
+from rag.index.bm25 import find_tokens, is_identifier
 
 ROUGE_L, RIGHT_COMMAND, COMMAND_RECALL, UNKNOWN_COMMAND = (
     "rouge_l",
@@ -36,7 +36,7 @@ _TCL_SET = re.compile(r"^[ \t]*set[ \t]+(\w+)", re.MULTILINE)
 def find_names(text: str) -> frozenset[str]:
     """The exact names that a text uses: commands, options, variables and message numbers, in lower case.
 
-    A name is what `rag.bm25.is_identifier` holds for one: a word with `_` (`set_wire_rc`, `PLACE_DENSITY`), an option
+    A name is what `rag.index.bm25.is_identifier` holds for one: a word with `_` (`set_wire_rc`, `PLACE_DENSITY`), an option
     (`-hold`), a message number (`GRT-0243`), of at least four characters. Left out is what users name themselves: paths
     and file names, `$variables`, what a line of Tcl sets (`set my_margin 0.1`), the value behind an option (`-net
     my_net`), and what stands for many names (`report_*`). Commands of one plain word (`tapcell`) cannot be told from

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from rag.answering.prompt import CUT_MARK, build_prompt
 from rag.documents import Chunk, Hit, hash_text
-from rag.embedder_choice import open_embedder
+from rag.embedding.embedder_choice import open_embedder
 from rag.errors import QuestionsUnusable, SourceUnusable
 from rag.progress import Show
-from rag.query import retrieval_query
-from rag.questions import Question, find_wanted
-from rag.retriever import Retriever
+from rag.search.query import retrieval_query
+from rag.search.retriever import Retriever
 from rag.settings import RagSettings
+from rag.sources.questions import Question, find_wanted
 
 INSTRUCTION_TOKENS = 200  # as the gateway allows for the system message and the fences around the passages
 

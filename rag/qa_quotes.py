@@ -17,8 +17,8 @@ from rag.answering.wording import word_quotes
 from rag.documents import Hit, describe_place, hash_text
 from rag.progress import Show
 from rag.qa_answers import QUOTED, Answer
-from rag.query import retrieval_query
-from rag.questions import Question
+from rag.search.query import retrieval_query
+from rag.sources.questions import Question
 
 
 def quote_answers(

@@ -15,9 +15,9 @@ import numpy as np
 
 from rag.errors import AnswersUnusable
 from rag.evaluation import OVERALL
-from rag.metrics import Values, estimate_means
 from rag.qa_answers import QUOTED, Answer
 from rag.qa_measures import AnswerMeasures
+from rag.search.metrics import Values, estimate_means
 
 Measured = Mapping[str, float | None]
 

@@ -18,16 +18,16 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from rag.command_line import whole_number, write_json, write_jsonl
+from rag.commands.index_commands import index_apart, read_sources, tell_skipped
 from rag.errors import SourceUnusable
-from rag.index_commands import index_apart, read_sources, tell_skipped
 from rag.progress import Show, show_progress
 from rag.settings import RagSettings
-from rag.sources import HANDBOOK
+from rag.sources.sources import HANDBOOK
 
 if TYPE_CHECKING:
     from rag.documents import Chunk, Document, Skipped
     from rag.qa_prompts import Counter
-    from rag.triplet_templates import Draft
+    from rag.training.triplet_templates import Draft
     from rag.triplets import Triplet, TripletMaker
 
 PER_KIND = 2500  # a kind that has many more would drown the others
@@ -121,11 +121,11 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
 
 def _make(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
     """Write the file; returns what was made and what was dropped for which reason."""
-    from rag.answering.examples import read_examples
-    from rag.exclusion import NearQuestions, read_measured
     from rag.qa_prompts import find_counter
-    from rag.training_pairs import read_answers
-    from rag.triplet_questions import drafts_of_questions
+    from rag.training.examples import read_examples
+    from rag.training.exclusion import NearQuestions, read_measured
+    from rag.training.training_pairs import read_answers
+    from rag.training.triplet_questions import drafts_of_questions
     from rag.triplets import QUESTION, TripletMaker
 
     measured = read_measured(args.exclude)
@@ -182,8 +182,8 @@ def _find_drafts(
     progress: Show,
 ) -> "list[tuple[str, Draft]]":
     """Every question that can be asked, with its kind."""
-    from rag.triplet_tasks import drafts_of_tasks
-    from rag.triplet_templates import drafts_of_chunks
+    from rag.training.triplet_tasks import drafts_of_tasks
+    from rag.training.triplet_templates import drafts_of_chunks
     from rag.triplets import ANSWER, TASK, TEMPLATE
     from rag.triplets import HANDBOOK as OF_HANDBOOK
 
@@ -206,7 +206,7 @@ def _drop_measured(
     drafts: "list[tuple[str, Draft]]", measured: Any, dropped: "Tally[str]"
 ) -> "list[tuple[str, Draft]]":
     """The drafts that neither ask nor answer what a model will be measured with."""
-    from rag.exclusion import LongQuotes, NearQuestions
+    from rag.training.exclusion import LongQuotes, NearQuestions
 
     asks_nearly, quotes = NearQuestions(measured.questions), LongQuotes(measured.answers)
     kept = []

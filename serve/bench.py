@@ -27,8 +27,8 @@ from typing import Any
 import httpx
 from rich.console import Console
 
-from rag.embed_bench import compare_embedding
-from rag.retriever import Retriever
+from rag.index.embed_bench import compare_embedding
+from rag.search.retriever import Retriever
 from rag.settings import RagSettings
 from serve.chat import ground
 from serve.errors import StepFailed

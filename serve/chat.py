@@ -17,13 +17,13 @@ from rag.answering.evidence import Comparer, Quote, select_quotes
 from rag.answering.prompt import build_prompt, defuse, nothing_found
 from rag.answering.unknown_options import Describer, deny, find_unknown_option
 from rag.answering.wording import QuotedAnswer, word_quotes
-from rag.bm25 import tokenize
 from rag.documents import Hit
 from rag.errors import CollectionUnknown, EmbedderUnavailable, IndexCorrupt, MilvusUnavailable
-from rag.pasted_log import condense_paste
-from rag.query import TURNS_SEARCHED, fallback_query, has_content, own_words, retrieval_query, shorten_turn
-from rag.retriever import HITS_READ
-from rag.selection import VERSION_MARK
+from rag.index.bm25 import tokenize
+from rag.index.selection import VERSION_MARK
+from rag.search.pasted_log import condense_paste
+from rag.search.query import TURNS_SEARCHED, fallback_query, has_content, own_words, retrieval_query, shorten_turn
+from rag.search.retriever import HITS_READ
 from serve.errors import CollectionNotFound, ContextLengthExceeded, RetrievalUnavailable, TooManyTokens
 from serve.guidance import guide
 from serve.protocol import ChatRequest, Message, message_text, with_text
@@ -36,7 +36,7 @@ INSTRUCTION_TOKENS = 200  # more than our system message and the fences around t
 
 
 class Searcher(Comparer, Describer, Protocol):
-    """What the gateway needs of a `rag.retriever.Retriever`."""
+    """What the gateway needs of a `rag.search.retriever.Retriever`."""
 
     @property
     def collections(self) -> Iterable[str]:

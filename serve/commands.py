@@ -51,7 +51,7 @@ def serve(argv: list[str]) -> int:
     settings, _ = with_options(
         parser, argv, ("host", "gateway_port", "engine_url", "public_url", "model_id", "checkpoint", "index", "top_k")
     )
-    from rag.live import LiveRetriever
+    from rag.search.live import LiveRetriever
     from rag.settings import RagSettings
     from serve.app import create_app
     from serve.connections import make_server, raise_open_files

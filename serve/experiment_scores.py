@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.metrics import LEVEL, RESAMPLES, SEED
+from rag.search.metrics import LEVEL, RESAMPLES, SEED
 
 Numbers = NDArray[np.float64]
 Estimate = dict[str, float]  # questions, mean, low, high
@@ -138,7 +138,7 @@ def estimate_ratio(totals: Numbers, counts: Numbers) -> tuple[float, float, floa
     (questions,).
 
     Questions are drawn whole, as Efron & Tibshirani, "An Introduction to the Bootstrap", 1993, ch. 8 and 13, do with
-    what belongs together. The draws are those of `rag.metrics.estimate_means`: with counts of 1 the interval is the
+    what belongs together. The draws are those of `rag.search.metrics.estimate_means`: with counts of 1 the interval is the
     same.
     """
     times = draw_questions(len(totals))

@@ -13,9 +13,9 @@ from functools import partial
 from typing import Any, Protocol
 
 from rag.answering.citations import Citation, cite
-from rag.answering.editing import Editor
 from rag.answering.loops import LoopGuard
 from rag.answering.wording import QUOTES_LEAD, STOPPED
+from rag.checking.editing import Editor
 from rag.documents import Hit
 from serve.chat import THOUGHTS_END, as_annotations
 from serve.errors import EngineUnavailable, RequestError, UpstreamBroken, UpstreamRefused, UpstreamTimeout

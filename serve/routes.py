@@ -22,7 +22,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from rag.answering.code_checks import CodeChecker
+from rag.checking.code_checks import CodeChecker
 from rag.documents import Hit
 from rag.errors import IndexCorrupt, IndexUnusable
 from rag.printable import printable
@@ -71,7 +71,7 @@ T = TypeVar("T")
 
 
 class PassageStore(Searcher, Store, Protocol):
-    """What the routes need of a `rag.retriever.Retriever`."""
+    """What the routes need of a `rag.search.retriever.Retriever`."""
 
     @property
     def chunk_count(self) -> int:

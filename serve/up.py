@@ -20,10 +20,10 @@ from typing import Any
 from rich.console import Console
 
 from rag.calibration import identify_checkpoint, identify_index, read_calibration
-from rag.corpus import find_source, load_sources
 from rag.folder_lock import hold_lock
 from rag.home import make_home
 from rag.printable import printable
+from rag.sources.corpus import find_source, load_sources
 from serve.engine import engine_command, engine_environment, engine_kind
 from serve.errors import AlreadyRunning, PortTaken, ServeError
 from serve.panel import Display

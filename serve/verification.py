@@ -16,15 +16,15 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from rag.answering.citations import Citation, cite
-from rag.answering.code_checks import CodeChecker, check_blocks, read_block
 from rag.answering.names import allowed_names, unknown_names
-from rag.answering.sentences import Part, split_answer
-from rag.answering.support import Evidence, Sentence, check_part, is_claim
-from rag.answering.windows import Source, TokenReader, read_sources
+from rag.checking.code_checks import CodeChecker, check_blocks, read_block
+from rag.checking.sentences import Part, split_answer
+from rag.checking.support import Evidence, Sentence, check_part, is_claim
+from rag.checking.windows import Source, TokenReader, read_sources
 from rag.documents import describe_place
 from rag.errors import EmbedderUnavailable, IndexCorrupt
 from rag.reference.cards import Reference
-from rag.retriever import NoTokens
+from rag.search.retriever import NoTokens
 from serve.chat import Grounded, thoughts_end
 
 MOST_CHARACTERS = 200_000  # of an answer that are looked at
@@ -32,7 +32,7 @@ MOST_SENTENCES = 200  # of an answer that are checked: an answer of 400 tokens h
 
 
 class Store(TokenReader, Protocol):
-    """What is needed of a `rag.retriever.Retriever`."""
+    """What is needed of a `rag.search.retriever.Retriever`."""
 
     @property
     def reference(self) -> Reference:

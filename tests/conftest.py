@@ -21,9 +21,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from rag.documents import Document
-from rag.embedder import Embedder
-from rag.index import build_index
-from rag.retriever import Retriever
+from rag.embedding.embedder import Embedder
+from rag.index.index import build_index
+from rag.search.retriever import Retriever
 from rag.settings import RagSettings
 from serve.app import create_app
 from serve.connections import make_server

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from rag.embedder import Vectors
+from rag.embedding.embedder import Vectors
 from tests.fake_openai import Answer
 
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import pytest
 
-from rag.answering.code_checks import CodeChecker
-from rag.retriever import Retriever
+from rag.checking.code_checks import CodeChecker
+from rag.search.retriever import Retriever
 from serve.chat import ground
 from serve.prose import AutoDraft, Draft, ModelDraft
 from serve.protocol import parse_chat_request

@@ -19,14 +19,14 @@ from typing import Any
 
 import pytest
 
-from rag.dense import DenseIndex
 from rag.documents import Document
 from rag.errors import IndexCorrupt, IndexMismatch, IndexNotFound
-from rag.index import MANIFEST, build_index, open_index, read_manifest, verify_index
-from rag.index_content import OldIndex, keep
-from rag.index_stats import describe_stats, measure_index
-from rag.manifest import describe_file
-from rag.retriever import Retriever
+from rag.index.dense import DenseIndex
+from rag.index.index import MANIFEST, build_index, open_index, read_manifest, verify_index
+from rag.index.index_content import OldIndex, keep
+from rag.index.index_stats import describe_stats, measure_index
+from rag.index.manifest import describe_file
+from rag.search.retriever import Retriever
 from rag.settings import RagSettings
 from tests.attack import Attack
 from tests.tiny_embedder import TinyEmbedder

@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from rag.documents import Document
-from rag.index import build_index, remove_collections, verify_index
-from rag.index_folder import LOCK
-from rag.manifest import MANIFEST, Manifest
+from rag.index.index import build_index, remove_collections, verify_index
+from rag.index.index_folder import LOCK
+from rag.index.manifest import MANIFEST, Manifest
 from rag.settings import RagSettings
 from tests.attack import Attack
 from tests.tiny_embedder import TinyEmbedder

@@ -21,7 +21,7 @@ import psutil
 import pytest
 from transformers import AutoTokenizer
 
-from rag.query import MAX_TURN_CHARACTERS, shorten_turn
+from rag.search.query import MAX_TURN_CHARACTERS, shorten_turn
 from serve.errors import CheckpointNotFound, RequestError, TooManyTokens
 from serve.protocol import parse_chat_request
 from serve.tokens import CUT_TOKENS, TokenCounter

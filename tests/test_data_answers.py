@@ -18,8 +18,8 @@ import pytest
 from rag.answer_questions import AnswerQuestion, read_answer_questions
 from rag.answer_scores import is_refusal, measure
 from rag.blocks import Parsed
-from rag.corpus import corpus_dir, fetch_corpus, load_sources
-from rag.parser import format_of, parse
+from rag.formats.parser import format_of, parse
+from rag.sources.corpus import corpus_dir, fetch_corpus, load_sources
 
 ROOT = Path(__file__).parent.parent
 FILE = ROOT / "data" / "eval" / "answers.jsonl"

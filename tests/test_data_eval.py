@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from rag.blocks import MAX_HEADING_CHARACTERS, Parsed
-from rag.corpus import load_sources
-from rag.parser import format_of, parse
+from rag.formats.parser import format_of, parse
+from rag.sources.corpus import load_sources
 
 ROOT = Path(__file__).parent.parent
 EVAL = ROOT / "data" / "eval"

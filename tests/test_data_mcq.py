@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from rag.blocks import MAX_HEADING_CHARACTERS, Parsed
-from rag.corpus import load_sources
-from rag.parser import parse
+from rag.formats.parser import parse
+from rag.sources.corpus import load_sources
 
 ROOT = Path(__file__).parent.parent
 ROWS: list[dict[str, Any]] = [

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from rag.exclusion import NearQuestions
-from rag.questions import read_questions
+from rag.sources.questions import read_questions
+from rag.training.exclusion import NearQuestions
 
 ROOT = Path(__file__).parent.parent
 FILES = ("evidence", "questions")

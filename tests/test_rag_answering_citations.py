@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag.answering.citations import Citation, cite, cite_markers, keep_markers
-from rag.answering.support import Sentence
+from rag.checking.support import Sentence
 
 
 def markers(answer: str) -> list[tuple[int, str]]:

@@ -12,8 +12,8 @@ import pytest
 
 from rag.answering.evidence import LONGEST_WORDS, MOST_WORDS, OVERRUN, select_quotes
 from rag.documents import Chunk, Hit
-from rag.embedder import Embedded
-from rag.retriever import HITS_READ, Comparison, Retriever
+from rag.embedding.embedder import Embedded
+from rag.search.retriever import HITS_READ, Comparison, Retriever
 
 
 class BlindComparer:

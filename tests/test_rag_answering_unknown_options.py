@@ -7,8 +7,8 @@ import pytest
 from rag.answer_scores import is_refusal
 from rag.answering.unknown_options import OPTIONS_SHOWN, deny, find_unknown_option
 from rag.documents import Document
-from rag.index import build_index
-from rag.retriever import Retriever
+from rag.index.index import build_index
+from rag.search.retriever import Retriever
 from rag.settings import RagSettings
 from tests.tiny_embedder import TinyEmbedder
 

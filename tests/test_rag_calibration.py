@@ -20,7 +20,7 @@ from rag.calibration import (
     make_questions,
     read_calibration,
 )
-from rag.index import open_index
+from rag.index.index import open_index
 from tests.conftest import Gateway
 from tests.fake_engine import FakeEngine
 

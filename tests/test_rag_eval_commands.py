@@ -12,8 +12,8 @@ import pytest
 
 import chipalign
 from rag.documents import Document
-from rag.embedder import Embedder
-from rag.index import build_index
+from rag.embedding.embedder import Embedder
+from rag.index.index import build_index
 from rag.settings import RagSettings
 
 CORPUS = [

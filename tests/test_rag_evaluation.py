@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from rag.documents import Document, Hit, make_chunk
-from rag.embedder import Embedder
+from rag.embedding.embedder import Embedder
 from rag.errors import ReferenceUnknown, ResultUnusable
 from rag.evaluation import Outcome, ask_all, compare, index_ready_made, skip_repeated, summarize
-from rag.index import Index
-from rag.questions import READY_MADE, Question, refer_to_chunk
-from rag.retriever import Retriever
+from rag.index.index import Index
+from rag.search.retriever import Retriever
 from rag.settings import RagSettings
+from rag.sources.questions import READY_MADE, Question, refer_to_chunk
 
 SETTINGS = RagSettings(home=Path("unused"))
 TEXTS = {

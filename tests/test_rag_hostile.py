@@ -22,15 +22,15 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from rag.answering.code_checks import CodeChecker
 from rag.answering.prompt import RULES, SYSTEM, build_prompt, format_passage
+from rag.checking.code_checks import CodeChecker
 from rag.documents import Chunk, Hit, Skipped, describe_place
-from rag.embedder import Embedder
-from rag.index import build_index
-from rag.parser import format_of
-from rag.reader import read_source
-from rag.retriever import Retriever
+from rag.embedding.embedder import Embedder
+from rag.formats.parser import format_of
+from rag.index.index import build_index
+from rag.search.retriever import Retriever
 from rag.settings import RagSettings
+from rag.sources.reader import read_source
 from serve.chat import Grounded, as_annotations, ground, retrieval_object
 from serve.protocol import parse_chat_request
 from serve.settings import ServeSettings

@@ -7,8 +7,8 @@ import pytest
 from rag.documents import Chunk, Document, Hit, make_chunk
 from rag.errors import QuestionsUnusable, ReferenceUnknown
 from rag.qa_prompts import Budget, Counter, QaPrompt, build_prompts, golden_hits, load_counter, retrieved_hits
-from rag.questions import READY_MADE, Question, WantedPassage, refer_to_chunk
-from rag.retriever import Retriever
+from rag.search.retriever import Retriever
+from rag.sources.questions import READY_MADE, Question, WantedPassage, refer_to_chunk
 from serve.chat import ground
 from serve.protocol import ChatRequest
 from serve.settings import ServeSettings

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from rag.chunker import chunk_document
 from rag.documents import Chunk, Document
-from rag.parser import document_text, parse
+from rag.formats.parser import document_text, parse
+from rag.index.chunker import chunk_document
 from rag.reference.cards import Command, Message, Option, Place, Reference, Variable
 from rag.reference.extraction import is_read, read_reference
 
@@ -270,7 +270,7 @@ def test_html_gives_the_same_as_markdown() -> None:
         "<html><body><h1>Router</h1><h2>route_one</h2><p>Routes one net.</p><pre>route_one [-layer layer] net</pre>"
         "<dl><dt><code>-layer layer</code></dt><dd>Metal to use.</dd></dl></body></html>"
     )
-    parsed = __import__("rag.html_page", fromlist=["parse_html"]).parse_html(page.encode())
+    parsed = __import__("rag.formats.html_page", fromlist=["parse_html"]).parse_html(page.encode())
     document = Document(
         "web", "router.html", parsed.title, document_text("router.html", "", parsed), None, "ISC", blocks=parsed.blocks
     )

@@ -12,12 +12,12 @@ import pytest
 
 from rag.documents import Document
 from rag.errors import CollectionUnknown, IndexCorrupt
-from rag.index import MANIFEST, Index, build_index, open_index, read_manifest, remove_collections, verify_index
-from rag.live import NoIndex
-from rag.manifest import describe_file
+from rag.index.index import MANIFEST, Index, build_index, open_index, read_manifest, remove_collections, verify_index
+from rag.index.manifest import describe_file
 from rag.reference.cards import Reference
 from rag.reference.storage import REFERENCE, VERSION
-from rag.retriever import Retriever
+from rag.search.live import NoIndex
+from rag.search.retriever import Retriever
 from rag.settings import RagSettings
 from tests.tiny_embedder import TinyEmbedder
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from rag.corpus import load_sources
+from rag.sources.corpus import load_sources
 
 ROOT = Path(__file__).parent.parent
 ROWS = [json.loads(line) for line in (ROOT / "data" / "eval" / "starter.jsonl").read_text().splitlines()]

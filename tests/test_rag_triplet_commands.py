@@ -13,8 +13,8 @@ import pytest
 from rag.answering.citations import cite_markers
 from rag.answering.prompt import RULES, SYSTEM
 from rag.errors import OutputUnwritable, QuestionsUnusable, SourceUnusable
+from rag.training.triplet_templates import Draft
 from rag.triplet_commands import SAME_ANSWER, _choose, triplets
-from rag.triplet_templates import Draft
 from rag.triplets import REFUSALS
 
 ROOT = Path(__file__).parents[1]

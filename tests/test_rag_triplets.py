@@ -11,8 +11,8 @@ from rag.answering.citations import cite_markers
 from rag.answering.prompt import CUT_MARK, RULES, SYSTEM, build_prompt
 from rag.documents import Chunk, Document, make_chunk
 from rag.qa_prompts import Counter
-from rag.retriever import Retriever
-from rag.triplet_templates import Draft
+from rag.search.retriever import Retriever
+from rag.training.triplet_templates import Draft
 from rag.triplets import (
     ALSO_HELD,
     BUDGET_TOKENS,

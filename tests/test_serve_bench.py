@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from rag.retriever import Retriever
+from rag.search.retriever import Retriever
 from serve.bench import first_token_ms, free_ports, measure, quantiles, read_questions, time_answers
 from serve.errors import StepFailed
 from serve.settings import ServeSettings

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from rag import embeddings_api
 from rag.documents import Chunk, Document, Hit
-from rag.embedder_choice import open_embedder
-from rag.index import build_index
-from rag.retriever import Comparison, Retriever
+from rag.embedding import embeddings_api
+from rag.embedding.embedder_choice import open_embedder
+from rag.index.index import build_index
+from rag.search.retriever import Comparison, Retriever
 from rag.settings import RagSettings
 from serve.chat import Grounded, find_passages, ground, retrieval_object
 from serve.errors import CollectionNotFound, ContextLengthExceeded, RetrievalUnavailable

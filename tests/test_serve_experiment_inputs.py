@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.questions import read_questions
+from rag.sources.questions import read_questions
 from serve.errors import ExperimentUnusable
 from serve.experiment_inputs import find_parents, fingerprint, join_lines, questions_from_choices, read_lines, sample
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.metrics import estimate_means
+from rag.search.metrics import estimate_means
 from serve.experiment_scores import (
     Value,
     Values,

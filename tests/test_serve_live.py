@@ -14,9 +14,9 @@ import httpx
 import pytest
 
 from rag.documents import Document
-from rag.index import MANIFEST, build_index, remove_collections
-from rag.live import LiveRetriever
-from rag.retriever import Retriever
+from rag.index.index import MANIFEST, build_index, remove_collections
+from rag.search.live import LiveRetriever
+from rag.search.retriever import Retriever
 from rag.settings import RagSettings
 from tests.attack import Attack
 from tests.conftest import Gateway

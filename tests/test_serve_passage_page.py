@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from playwright.sync_api import Browser
 
 from rag.documents import Chunk, Hit
-from rag.retriever import Retriever
+from rag.search.retriever import Retriever
 from serve.passage_page import public_url, read_quotes, render
 from tests.conftest import Gateway
 from tests.fake_engine import EngineScript, FakeEngine

@@ -17,8 +17,8 @@ from safetensors.numpy import save_file
 
 from rag.calibration import Calibration, identify_checkpoint
 from rag.documents import Document
-from rag.index import build_index
-from rag.retriever import Retriever
+from rag.index.index import build_index
+from rag.search.retriever import Retriever
 from rag.settings import RagSettings
 from serve.errors import SettingsError
 from serve.routes import Gateway

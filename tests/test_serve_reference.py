@@ -12,9 +12,9 @@ import pytest
 
 from rag.documents import Document
 from rag.errors import IndexCorrupt
-from rag.index import build_index
+from rag.index.index import build_index
 from rag.reference.cards import Reference
-from rag.retriever import Retriever
+from rag.search.retriever import Retriever
 from rag.settings import RagSettings
 from tests.conftest import Gateway, free_port
 from tests.test_rag_reference_extraction import FLOW, ROUTER

@@ -20,7 +20,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.model import Model
 
 from rag.documents import Chunk, Hit
-from rag.retriever import Retriever
+from rag.search.retriever import Retriever
 from tests.conftest import Gateway
 from tests.fake_engine import ENGINE_MODEL, EngineScript, FakeEngine
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rag.embedder import TextEmbedder
+from rag.embedding.embedder import TextEmbedder
 from tests.tiny_embedder import DIMENSION, TinyEmbedder
 
 

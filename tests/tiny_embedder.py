@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from rag.embedder import Embedded, Progress, TokenPlaces, Vectors
+from rag.embedding.embedder import Embedded, Progress, TokenPlaces, Vectors
 
 DIMENSION = 32
 TOKENS = 10_000

@@ -1,5 +1,5 @@
 """Which passages an answer stands on, and where in it that is said: from the check of its sentences
-(rag.answering.support), from nothing else.
+(rag.checking.support), from nothing else.
 
 A marker that a model wrote, `[1]`, counts where the check credits its sentence to that passage. It does not judge
 whether the answer is right.
@@ -31,7 +31,7 @@ class Citation:
 
 
 class Credited(Protocol):
-    """What is needed of a `rag.answering.support.Sentence`."""
+    """What is needed of a `rag.checking.support.Sentence`."""
 
     @property
     def start(self) -> int:

@@ -19,11 +19,11 @@ from typing import Protocol
 
 from rag.answering.scoring import Passage, log_odds, observe
 from rag.answering.units import Unit, UnitKind, cut_units
-from rag.bm25 import content_terms
-from rag.clauses import split_clauses
 from rag.documents import Hit
+from rag.index.bm25 import content_terms
 from rag.passages import Span
-from rag.retriever import Comparison
+from rag.search.clauses import split_clauses
+from rag.search.retriever import Comparison
 
 # Of all quotes together, unless one block is longer; 30 fewer, and three of a hundred questions less are answered whole
 MOST_WORDS = 150
@@ -35,7 +35,7 @@ FAR_BEHIND = 4.0  # in the logarithm of odds, behind the best unit: what is so m
 
 
 class Comparer(Protocol):
-    """What a selection needs of a `rag.retriever.Retriever`."""
+    """What a selection needs of a `rag.search.retriever.Retriever`."""
 
     def compare(self, queries: Sequence[str], hits: Sequence[Hit]) -> list[list[Comparison]]:
         """Each question beside each passage, token by token."""

@@ -1,7 +1,7 @@
 """How likely a unit of a passage answers a question: what is seen of the two, and the odds of it. Pure mathematics.
 
 It searches nothing and chooses nothing. Its coefficients are fitted, and what they are worth is measured, by
-rag.answering.scoring_fit.
+rag.training.scoring_fit.
 
     traits = observe(idf_of_the_questions_terms, passage, units)
     odds = log_odds(traits[0])
@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.answering.units import Unit
-from rag.bm25 import tokenize
-from rag.dense import Vectors
 from rag.documents import Hit
-from rag.retriever import Comparison
+from rag.index.bm25 import tokenize
+from rag.index.dense import Vectors
+from rag.search.retriever import Comparison
 
 FEW_WORDS = 5  # a unit of fewer ("See below.") says little, whatever it is near to
 

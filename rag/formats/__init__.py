@@ -1,0 +1,1 @@
+"""Files of every kind to blocks: one file here for each format, none of which knows another; `parser` chooses."""

@@ -1,0 +1,199 @@
+"""A file to a title and blocks, by the kind of file that its name says: the table of formats.
+
+It opens no files (`reader` does) and cuts nothing (`chunker` does). A new format is a function `parse_<format>(text or
+bytes) -> Parsed` in a file of its own and a row here.
+
+    parse("src/grt/README.md", text).blocks[0].heading_path
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import product
+from pathlib import PurePosixPath
+
+from rag.blocks import MAX_HEADING_CHARACTERS, Block, Parsed, read_parsed, write_parsed
+from rag.documents import Document
+from rag.errors import ParseFailed
+from rag.formats.csv_table import parse_csv
+from rag.formats.eda_data import parse_eda_data
+from rag.formats.html_page import parse_html
+from rag.formats.includes import ReadText, expand_includes
+from rag.formats.manpage import parse_man
+from rag.formats.markdown import parse_markdown
+from rag.formats.pdf import parse_pdf
+from rag.formats.plain_text import parse_text
+from rag.formats.python_code import parse_python
+from rag.formats.rst import parse_rst
+from rag.formats.script import parse_script
+from rag.formats.verilog import parse_verilog
+from rag.formats.word import parse_docx
+
+MAX_TITLE_CHARACTERS = 300  # each chunk repeats it; a file's name has 255 at most
+MAX_HEADING_LEVELS = 16  # each chunk repeats them; documents have six, with options inside of commands some more
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How one kind of file, which people call `name`, is read: by `parse_text` (its text) or by `parse_bytes`.
+
+    `keeps_text`: the document keeps the file's own text; of the others it keeps the blocks, written as text.
+    `parse_head`: reads what there is of a file that is too large to be read whole; without it such a file is refused.
+    `keeps_name`: its title is its file's name.
+    """
+
+    name: str = ""
+    parse_text: Callable[[str], Parsed] | None = None
+    parse_bytes: Callable[[bytes], Parsed] | None = None
+    keeps_text: bool = False
+    parse_head: Callable[[str], Parsed] | None = None
+    keeps_name: bool = False
+
+
+def _code(name: str, parse_code: Callable[[str, str], Parsed]) -> Format:
+    return Format(name, partial(_call_code, parse_code, name.lower()), keeps_name=True)
+
+
+def _call_code(parse_code: Callable[[str, str], Parsed], language: str, text: str) -> Parsed:
+    return parse_code(text, language)
+
+
+def _data(name: str) -> Format:
+    whole, head = (partial(_call_data, name.lower(), is_whole) for is_whole in (True, False))
+    return Format(name, whole, parse_head=head, keeps_name=True)
+
+
+def _call_data(kind: str, is_whole: bool, text: str) -> Parsed:
+    return parse_eda_data(text, kind, is_whole)
+
+
+_MARKDOWN = Format("Markdown", parse_markdown, keeps_text=True)
+_RST = Format("reStructuredText", parse_rst, keeps_text=True)
+_TEXT = Format("text", parse_text, keeps_text=True, keeps_name=True)
+_HTML = Format("HTML", parse_bytes=parse_html)
+_CSV = Format("CSV", parse_csv, keeps_name=True)
+_MAN = Format("man page", parse_man)
+# Sections 1 to 9 and n, alone or with what Perl, OpenSSL, Tcl and others append to them.
+_MAN_SUFFIXES = [
+    f".{section}{extra}"
+    for section, extra in product("123456789", ("", "p", "pm", "perl", "ssl", "tcl", "tk", "x", "posix"))
+]
+
+FORMATS: dict[str, Format] = {
+    **dict.fromkeys((".md", ".markdown", ".mdown"), _MARKDOWN),
+    **dict.fromkeys((".rst", ".rest"), _RST),
+    **dict.fromkeys((".txt", ".text"), _TEXT),
+    **dict.fromkeys((".html", ".htm", ".xhtml"), _HTML),
+    ".pdf": Format("PDF", parse_bytes=parse_pdf),
+    ".docx": Format("DOCX", parse_bytes=parse_docx),
+    **dict.fromkeys((*_MAN_SUFFIXES, ".n", ".man"), _MAN),
+    **dict.fromkeys((".tcl", ".sdc", ".upf", ".xdc"), _code("Tcl", parse_script)),
+    **dict.fromkeys((".sh", ".bash", ".csh"), _code("shell", parse_script)),
+    ".ys": _code("Yosys", parse_script),
+    ".vhd": _code("VHDL", parse_script),
+    ".vhdl": _code("VHDL", parse_script),
+    **dict.fromkeys((".v", ".vh"), _code("Verilog", parse_verilog)),
+    **dict.fromkeys((".sv", ".svh"), _code("SystemVerilog", parse_verilog)),
+    ".py": Format("Python", parse_python, keeps_name=True),
+    **dict.fromkeys((".lef", ".tlef"), _data("LEF")),
+    ".lib": _data("Liberty"),
+    ".def": _data("DEF"),
+    ".spef": _data("SPEF"),
+    **dict.fromkeys((".csv", ".tsv"), _CSV),
+}
+
+
+def format_of(path: str) -> Format | None:
+    """The format of a file by its name, `.gz` after it or not; None where it is not read."""
+    pure = PurePosixPath(path.lower().removesuffix(".gz"))
+    return FORMATS.get(pure.suffix)
+
+
+def keeps_text(path: str) -> bool:
+    """Whether a document of this name keeps the file's own text."""
+    found = format_of(path)
+    return found is None or found.keeps_text
+
+
+def read_file(
+    path: str, content: bytes, is_whole: bool = True, included: ReadText = lambda _: None
+) -> tuple[str, Parsed]:
+    """What a `Document` keeps as its text, and what is parsed of it; `included` gives the texts that it names.
+
+    Raises ParseFailed with the reason, and whatever a parser does with a damaged file.
+    """
+    found = format_of(path) or _TEXT
+    if found.parse_bytes is not None:
+        text, parsed = "", _bound(path, found.parse_bytes(content), found)
+    else:
+        text = decode(content)
+        if found is _RST:
+            text = expand_includes(path, text, included)
+        parsed = parse(path, text, is_whole)
+    return document_text(path, text, parsed), parsed
+
+
+def parse(path: str, text: str, is_whole: bool = True) -> Parsed:
+    """Title (the file's name where the text has none) and blocks of one file that is text; `is_whole` is false where
+    its end is missing.
+    """
+    found = format_of(path) or _TEXT
+    parse_text = found.parse_text if is_whole or not found.parse_head else found.parse_head
+    if parse_text is None:
+        return read_file(path, text.encode())[1]
+    return _bound(path, parse_text(text), found)
+
+
+def document_text(path: str, text: str, parsed: Parsed) -> str:
+    """What a `Document` keeps as its text: the file's own, or what was parsed of it."""
+    return text if keeps_text(path) else write_parsed(parsed)
+
+
+def parse_document(document: Document) -> tuple[Block, ...]:
+    """The blocks of a `Document`; its text is parsed where they were not kept."""
+    if not keeps_text(document.path):
+        return read_parsed(document.text).blocks
+    return document.blocks or parse(document.path, document.text).blocks
+
+
+def decode(content: bytes) -> str:
+    """The text of a file:
+
+    UTF-8, with unix line ends. Raises ParseFailed for binary content, other encodings and empty files.
+    """
+    if b"\0" in content:
+        raise ParseFailed("binary, not text")
+    try:
+        text = content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        raise ParseFailed(f"not UTF-8 (byte {error.start})") from error
+    if not text.strip():
+        raise ParseFailed("empty")
+    return text
+
+
+def _bound(path: str, parsed: Parsed, found: Format) -> Parsed:
+    """With a title, and with headings as many and as long as each chunk under them can carry."""
+    title = parsed.title or (PurePosixPath(path).name if found.keeps_name else _title_from_path(path))
+    blocks = tuple(block if _is_short(block.heading_path) else _shorten(block) for block in parsed.blocks)
+    return Parsed(title[:MAX_TITLE_CHARACTERS], blocks, parsed.note)
+
+
+def _is_short(heading_path: tuple[str, ...]) -> bool:
+    return len(heading_path) <= MAX_HEADING_LEVELS and all(
+        len(heading) <= MAX_HEADING_CHARACTERS for heading in heading_path
+    )
+
+
+def _shorten(block: Block) -> Block:
+    return replace(
+        block,
+        heading_path=tuple(heading[:MAX_HEADING_CHARACTERS] for heading in block.heading_path[:MAX_HEADING_LEVELS]),
+    )
+
+
+def _title_from_path(path: str) -> str:
+    """`src/grt/README.md` is called `grt README`: the name alone would be that of every second file."""
+    pure = PurePosixPath(path)
+    is_generic = pure.stem.lower() in ("readme", "index") and pure.parent.name
+    return f"{pure.parent.name} {pure.stem}" if is_generic else pure.stem

@@ -1,0 +1,343 @@
+"""PDF to blocks with heading paths and page numbers: text in the order of reading, tables, code, headings by the size
+of their letters.
+
+pdfplumber (on pdfminer.six) reads; `pdf_layout` orders. Lines that repeat at the top or bottom of pages are left out.
+Pictures and formulas are not read: a scanned file is refused, with the advice to run text recognition first.
+
+    parse_pdf(Path("manual.pdf").read_bytes()).blocks[0].page == 1
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from rag.blocks import (
+    MAX_HEADING_CHARACTERS,
+    Block,
+    BlockKind,
+    HeadingStack,
+    Parsed,
+    add_block,
+    dedent_lines,
+    fence_code,
+    pipe_table,
+)
+from rag.errors import ParseFailed
+from rag.formats.pdf_layout import Line, find_aligned_tables, join_words, order_lines
+
+if TYPE_CHECKING:
+    from pdfplumber.page import Page
+
+MAX_PAGES = 10_000
+MAX_RULES = 2000  # lines and boxes on a page; more is a drawing, in which looking for tables takes minutes
+MAX_CHARACTERS = 60_000  # on a page; the densest table of a data sheet has 15,000
+MARGIN = 0.1  # of the page's height at its top and bottom: where running heads stand
+HEADING_RATIO = 1.08  # a heading is at least this much larger than the text
+_BULLET = re.compile(r"^(?:[•▪◦‣●○■□–]|[-*](?= ))\s*|^\(?(?:\d{1,2}|[a-z])[.)]\s+")
+_NUMBERED = re.compile(r"^(?:(?:Chapter|Section|Appendix)\s+)?(?:\d{1,3}|[A-Z])(?:\.\d{1,3})*\.?\s+\S")
+_UNKNOWN_GLYPH = re.compile(r"\(cid:\d+\)")  # what pdfminer writes for a sign that its font does not explain
+_BULLET_GLYPH = "(cid:127)"  # the bullet of Windows' encoding, which pdfminer does not know
+_LEADER = re.compile(r"(?:\. ?){5,}")  # the dots of a table of contents
+_NUMBER = re.compile(r"\d+|\b[ivxl]+\b")
+_EDGE_NUMBER = re.compile(r"^(\d{1,5})\b|\b(\d{1,5})$")
+_USELESS_TITLE = re.compile(r"^(?:untitled|microsoft word - .*|.*\.(?:docx?|indd|tex|dvi|fm|pdf)|\W*)$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class _PageText:
+    number: int
+    height: float
+    lines: list[Line]
+
+
+def parse_pdf(content: bytes) -> Parsed:
+    """Title, blocks with their pages, and in the note the pages that could not be read.
+
+    Raises ParseFailed with the reason.
+    """
+    pages, damaged, title = _read_pages(content)
+    if not any(page.lines for page in pages):
+        if damaged or not pages:
+            raise ParseFailed(f"damaged: none of its {len(damaged)} pages can be read")
+        raise ParseFailed(
+            f"scanned or drawn: its {len(pages)} pages hold no text; run text recognition (OCR) on it first"
+        )
+    pages = _drop_running_lines(pages)
+    body_size = _body_size(pages)
+    assembler = _Assembler(_heading_sizes(pages, body_size), body_size)
+    for page in pages:
+        assembler.read(page)
+    assembler.flush()
+    found = assembler.headings.title or ""
+    note = f"pages {', '.join(map(str, damaged[:20]))} cannot be read" if damaged else ""
+    return Parsed(found if found or not title else title, tuple(assembler.blocks), note)
+
+
+def _read_pages(content: bytes) -> tuple[list[_PageText], list[int], str]:
+    """The pages' lines, the numbers of the pages that cannot be read, and the title in the file's own data."""
+    import pdfplumber
+    from pdfminer.pdfdocument import PDFEncryptionError, PDFPasswordIncorrect
+    from pdfplumber.utils.exceptions import PdfminerException
+
+    if b"%PDF-" not in content[:1024]:
+        raise ParseFailed("no PDF: it does not begin as one")
+    try:
+        pdf = pdfplumber.open(BytesIO(content))
+        count = len(pdf.pages)
+    except (PDFPasswordIncorrect, PDFEncryptionError, PdfminerException) as error:
+        cause = error.args[0] if error.args and isinstance(error.args[0], Exception) else error
+        if isinstance(cause, PDFPasswordIncorrect):
+            raise ParseFailed("encrypted: save it without a password") from error
+        raise ParseFailed(f"damaged, or encrypted in an unknown way ({type(cause).__name__})") from error
+    if count > MAX_PAGES:
+        raise ParseFailed(f"it has {count} pages, more than {MAX_PAGES}: split it")
+    pages: list[_PageText] = []
+    damaged: list[int] = []
+    with pdf:
+        for number, page in enumerate(pdf.pages, start=1):
+            try:
+                pages.append(_PageText(number, float(page.height), _read_lines(page)))
+            except MemoryError:
+                raise
+            except Exception:  # pdfminer fails in many ways on a damaged page; the others are worth reading
+                damaged.append(number)
+            finally:
+                page.close()
+        title = pdf.metadata.get("Title") if isinstance(pdf.metadata, dict) else ""
+    text = " ".join(title.replace("\0", "").split()) if isinstance(title, str) else ""
+    return pages, damaged, "" if _USELESS_TITLE.match(text) else text[:MAX_HEADING_CHARACTERS]
+
+
+def _read_lines(page: "Page") -> list[Line]:
+    """The lines and tables of a page in the order of reading.
+
+    Turned text (watermarks, axes) and what is outside the page is left out.
+    """
+    if len(page.chars) > MAX_CHARACTERS:
+        raise ValueError("more characters than a page of text has")
+    level = page.filter(_is_level) if any(not _is_level(char) for char in page.chars) else page
+    words = level.extract_words(extra_attrs=["size", "fontname"], x_tolerance_ratio=0.15)
+    words = [{**word, "text": _UNKNOWN_GLYPH.sub("", word["text"].replace(_BULLET_GLYPH, "•"))} for word in words]
+    words = [
+        word for word in words if word["text"] and 0 <= word["x0"] <= page.width and -1 <= word["top"] <= page.height
+    ]
+    tables = _ruled_tables(page)
+    outside = [word for word in words if not any(_is_inside(word, table) for table in tables)]
+    return find_aligned_tables(order_lines([*join_words(outside), *tables]))
+
+
+def _is_level(item: dict[str, Any]) -> bool:
+    """Whether an object on the page is no letter of turned text."""
+    matrix = item.get("matrix")
+    return item["object_type"] != "char" or matrix is None or (matrix[0] > 0 and abs(matrix[1]) < 0.1 * matrix[0])
+
+
+def _ruled_tables(page: "Page") -> list[Line]:
+    """Tables drawn with lines: of two rows and columns at least, mostly filled."""
+    if not 3 <= len(page.rects) + len(page.lines) + len(page.curves) <= MAX_RULES:
+        return []
+    found = []
+    for table in page.find_tables():
+        rows = [tuple(" ".join((cell or "").split()) for cell in row) for row in table.extract(x_tolerance_ratio=0.15)]
+        rows = [row for row in rows if any(row)]
+        cells = [cell for row in rows for cell in row]
+        if len(rows) < 2 or len(rows[0]) < 2 or 3 * sum(1 for cell in cells if cell) < len(cells):
+            continue
+        x0, top, x1, bottom = table.bbox
+        found.append(Line("", x0, x1, top, bottom, size=10.0, rows=tuple(rows)))
+    return found
+
+
+def _is_inside(word: dict[str, float], table: Line) -> bool:
+    x, y = (word["x0"] + word["x1"]) / 2, (word["top"] + word["bottom"]) / 2
+    return table.x0 <= x <= table.x1 and table.top <= y <= table.bottom
+
+
+def _drop_running_lines(pages: list[_PageText]) -> list[_PageText]:
+    """Without tables of contents and without heads and feet: lines in the margins that have the page's number at an end
+    or that, numbers aside, stand on a third of the pages.
+    """
+
+    def is_marginal(page: _PageText, line: Line) -> bool:
+        """Whether a line stands where heads and feet do."""
+        return not line.rows and (line.bottom < MARGIN * page.height or line.top > (1 - MARGIN) * page.height)
+
+    margins = [(page.number, line.text) for page in pages for line in page.lines if is_marginal(page, line)]
+    counts = Counter(_NUMBER.sub("#", text) for _, text in set(margins))
+    offsets = Counter(offset for number, text in margins for offset in _offsets(number, text))
+    least = max(3, len(pages) / 3)
+    printed = {offset for offset, count in offsets.items() if count >= least}
+
+    def keep(page: _PageText, line: Line) -> bool:
+        """Whether a line belongs to the text."""
+        if _LEADER.search(line.text):
+            return False
+        if not is_marginal(page, line):
+            return True
+        repeated = counts[_NUMBER.sub("#", line.text)] >= least or _NUMBER.sub("", line.text).strip(" -–|.") in (
+            "",
+            "Page",
+        )
+        return not repeated and printed.isdisjoint(_offsets(page.number, line.text))
+
+    return [_PageText(page.number, page.height, [line for line in page.lines if keep(page, line)]) for page in pages]
+
+
+def _offsets(number: int, text: str) -> set[int]:
+    """How far the numbers at both ends of a line are from the page's: the same on all pages where they are the printed
+    page numbers.
+    """
+    return {int(first or last) - number for first, last in _EDGE_NUMBER.findall(text)}
+
+
+def _body_size(pages: list[_PageText]) -> float:
+    sizes: Counter[float] = Counter()
+    for line in _text_lines(pages):
+        sizes[line.size] += len(line.text) if not line.is_mono else 0
+    return max(sizes, key=lambda size: sizes[size], default=10.0)
+
+
+def _text_lines(pages: list[_PageText]) -> Iterator[Line]:
+    return (line for page in pages for line in page.lines if not line.rows)
+
+
+def _heading_sizes(pages: list[_PageText], body_size: float) -> dict[float, int]:
+    """Sizes of letters that are headings, with their level: the largest is 1.
+
+    A size that a tenth of the text has is none.
+    """
+    letters: Counter[float] = Counter()
+    for line in _text_lines(pages):
+        letters[line.size] += len(line.text)
+    total = sum(letters.values())
+    sizes = [
+        size for size in letters if size >= HEADING_RATIO * body_size and (10 * letters[size] < total or total < 2000)
+    ]
+    return {size: min(level, 5) for level, size in enumerate(sorted(sizes, reverse=True), start=1)}
+
+
+class _Assembler:
+    """Puts lines together to `blocks`: a paragraph ends at a gap, at another kind of line, or where a list item begins."""
+
+    def __init__(self, heading_sizes: dict[float, int], body_size: float) -> None:
+        self.headings = HeadingStack()
+        self.blocks: list[Block] = []
+        self._sizes = heading_sizes
+        self._body = body_size
+        self._page = 1
+        self._kind = ""  # of the lines that are being collected: prose, list, code, heading
+        self._lines: list[Line] = []
+        self._start_page = 1
+        self._last_page = 1
+
+    def read(self, page: _PageText) -> None:
+        """Read one page; a paragraph may go on from the one before."""
+        self._page = page.number
+        for line in page.lines:
+            if line.rows:
+                self.flush()
+                self._start_page = self._page
+                self._add("table", pipe_table(line.rows))
+                continue
+            kind = self._kind_of(line)
+            if self._lines and not self._goes_on(line, kind):
+                self.flush()
+            if not self._lines:
+                self._kind, self._start_page = kind, self._page
+            self._lines.append(line)
+            self._last_page = self._page
+
+    def _kind_of(self, line: Line) -> str:
+        if line.is_mono:
+            return "code"
+        if self._level(line):
+            return "heading"
+        return "list" if _BULLET.match(line.text) else "prose"
+
+    def _level(self, line: Line) -> int:
+        """The level of a heading, 0 for other text.
+
+        A bold numbered line as large as the text is one below those that are larger.
+        """
+        if len(line.text) > MAX_HEADING_CHARACTERS or not re.search(r"[^\W\d]", line.text) or line.cells:
+            return 0
+        if line.size in self._sizes:
+            return self._sizes[line.size]
+        if (
+            line.is_bold
+            and line.size >= self._body
+            and _NUMBERED.match(line.text)
+            and not line.text.endswith((".", ":", ";"))
+        ):
+            return len(self._sizes) + 1
+        return 0
+
+    def _goes_on(self, line: Line, kind: str) -> bool:
+        """Whether a line belongs to those before it."""
+        last = self._lines[-1]
+        gap = line.top - last.bottom
+        turned = self._page != self._last_page or gap < -last.size / 2  # to the next page or column
+        if kind == "heading" or self._kind == "heading":
+            return (
+                kind == self._kind
+                and line.size == last.size
+                and not turned
+                and gap < 0.8 * line.size
+                and not _NUMBERED.match(line.text)
+            )
+        if kind == "list" and line.x0 <= self._lines[0].x0 + line.size:
+            return False
+        same = kind == self._kind or (kind == "prose" and self._kind == "list")
+        if kind == "code" and same:
+            return turned or gap < 2 * line.size
+        if turned:
+            return same and not re.search(r"[.:!?]$", last.text)
+        return same and gap < 0.75 * max(line.size, last.size) and abs(line.size - last.size) < 1.5
+
+    def flush(self) -> None:
+        """End what is being collected."""
+        lines, self._lines = self._lines, []
+        if not lines:
+            return
+        if self._kind == "heading":
+            self.headings.enter(max(self._level(lines[0]), 1), " ".join(line.text for line in lines))
+        elif self._kind == "code":
+            self._add("code", fence_code(_indent(lines)))
+        elif self._kind == "list":
+            self._add(
+                "list",
+                (
+                    "- " + _BULLET.sub("", join_lines(lines))
+                    if not re.match(r"\(?\w", lines[0].text)
+                    else join_lines(lines)
+                ),
+            )
+        else:
+            self._add("prose", join_lines(lines))
+
+    def _add(self, kind: BlockKind, text: str) -> None:
+        if text.strip():
+            add_block(self.blocks, Block(kind, text, self._path(), self._start_page))
+
+    def _path(self) -> tuple[str, ...]:
+        """The headings, or the page where the file has none."""
+        return self.headings.path if self._sizes else (f"Page {self._start_page}",)
+
+
+def join_lines(lines: list[Line]) -> str:
+    """Lines of a paragraph as one; a word that a hyphen divides at the end of a line is put together."""
+    text = lines[0].text
+    for line in lines[1:]:
+        divided = re.search(r"[a-z]{2}[-\u00ad]$", text) and re.match(r"[a-z]{2}", line.text)
+        text = f"{text[:-1]}{line.text}" if divided else f"{text} {line.text}"
+    return text.replace("\u00ad", "")
+
+
+def _indent(lines: list[Line]) -> list[str]:
+    """Lines of code with their indentation, in the width of their own letters."""
+    left = min(line.x0 for line in lines)
+    width = max(min((line.x1 - line.x0) / max(len(line.text), 1) for line in lines), 1.0)
+    return dedent_lines([" " * min(round((line.x0 - left) / width), 80) + line.text for line in lines])

@@ -1,0 +1,1 @@
+"""Documents to an index on the disk: chunks, vectors, postings of words, reference; built, kept up to date, opened."""

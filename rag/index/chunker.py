@@ -1,0 +1,371 @@
+"""Cut a parsed document into chunks along its structure, within a token limit.
+
+A section that fits stays whole, so that a command's synopsis, options and prose are found together; small neighbours
+are joined under their common heading; tables are cut between rows and code between lines only. What introduces a table,
+a list or code stays with it, and stands again over each part of a table or list that is too long. It counts tokens with
+the function it is given and knows no model. The time it takes grows with the text and no faster, whatever the text is.
+
+    chunks = chunk_document(document, count_tokens=embedder.count_tokens, target_tokens=220, overlap_tokens=32)
+"""
+
+import math
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
+
+from rag.blocks import MAX_HEADING_CHARACTERS, Block, dedent_lines
+from rag.documents import Chunk, Document, describe_place, make_chunk
+from rag.errors import CuttingFailed
+from rag.formats.parser import parse_document
+from rag.index.block_splitting import CHARACTERS_PER_TOKEN, ITEM_START, Count, list_items, longest_prefix, split_block
+
+CHUNKER_VERSION = 4  # goes into the manifest: other chunks mean another index
+Calls = Mapping[str, frozenset[str]]  # commands with the options that they are given; a synopsis is one without any
+
+COUNTS_KEPT = 1024  # a piece is counted again within the next few hundred counts, when it is joined with its neighbours
+
+_LAST_SENTENCE = re.compile(r"(?:.*[.!?]\s+)?(?=[A-Z`\"'(\[*])(?P<sentence>.+)", re.DOTALL)
+# A synopsis shows one command, whose name has an underscore or is followed by options, in one way or several; its other
+# lines are indented or in brackets. What a language or a shell begins with is none.
+_HEAD = re.compile(r"([A-Za-z][\w:.-]*)(?=\s|$)")
+_GOES_ON = " \t[](){}-"
+_OR = frozenset({"or", "Or", "OR"})
+# A call in a script, with the lines that it goes on in.
+_CALL = re.compile(r"^(?P<name>[a-z][\w:]*_\w+)\b(?P<rest>(?:[^\n\\]|\\(?:\n|[^\n]))*+)", re.MULTILINE)
+_OPTION = re.compile(r"(?<![\w-])-[A-Za-z]\w*")
+MOST_CALLS = 100  # commands of a script; one with more is a program, which introduces no table
+
+
+def chunk_document(
+    document: Document, count_tokens: Count, target_tokens: int, overlap_tokens: int = 0, timeout_s: float = math.inf
+) -> list[Chunk]:
+    """The chunks of one document in reading order; equal text under equal headings is kept once.
+
+    A chunk's text and the place line above it (`describe_place`) have at most `target_tokens` together; where headings
+    alone take more than half of that, the text may still have half of it. Raises CuttingFailed where it takes longer
+    than allowed.
+    """
+    count = _limit_count(count_tokens, target_tokens, timeout_s)
+    chunker = _Chunker(document.title, count, target_tokens, overlap_tokens)
+    chunks: dict[str, Chunk] = {}
+    for piece in chunker.cut(list(parse_document(document))):
+        chunk = make_chunk(document, piece.heading_path, piece.text, len(chunks), piece.blocks[0].page)
+        chunks.setdefault(chunk.chunk_id, chunk)
+    return list(chunks.values())
+
+
+def count_bounded(count_tokens: Count, text: str) -> int:
+    """Tokens of the text, at least one per `CHARACTERS_PER_TOKEN` characters."""
+    return max(count_tokens(text), len(text) // CHARACTERS_PER_TOKEN)
+
+
+def _limit_count(count_tokens: Count, target_tokens: int, timeout_s: float) -> Count:
+    """`count_bounded` for a cut that ends: a text that is too long by its characters alone is not tokenized, and time
+    runs out.
+    """
+    deadline = time.monotonic() + timeout_s
+    remembered = lru_cache(COUNTS_KEPT)(partial(count_bounded, count_tokens))
+
+    def count(text: str) -> int:
+        """The tokens, or some number above the target. Raises CuttingFailed after the deadline."""
+        if time.monotonic() > deadline:
+            raise CuttingFailed(f"cutting it takes longer than {timeout_s:g} s")
+        least = len(text) // CHARACTERS_PER_TOKEN
+        return least if least > target_tokens else remembered(text)
+
+    return count
+
+
+@dataclass(frozen=True, slots=True)
+class Part(Block):
+    """A block or a part of one. A piece that begins with it has `lead` above it, which introduces it, and the `command`
+    whose options it lists. `is_introduced`: the block directly above it does so.
+    """
+
+    lead: str = ""
+    command: str = ""
+    is_introduced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A run of neighbouring parts that becomes one chunk, under the headings that all of them share."""
+
+    blocks: tuple[Part, ...]
+    heading_path: tuple[str, ...]
+    text: str
+    tokens: int
+    budget: int
+
+
+@dataclass(slots=True)
+class _Section:
+    """A heading with its own blocks and its subsections; the order of reading is own blocks first."""
+
+    heading_path: tuple[str, ...]
+    blocks: list[Part] = field(default_factory=list)
+    children: list["_Section"] = field(default_factory=list)
+
+    def all_blocks(self) -> Iterator[Part]:
+        """The blocks of this section and of the sections in it, in the order of the text."""
+        yield from self.blocks
+        for child in self.children:
+            yield from child.all_blocks()
+
+
+class _Chunker:
+    def __init__(self, title: str, count: Count, target_tokens: int, overlap_tokens: int) -> None:
+        self._title = title
+        self._count = count
+        self._target = target_tokens
+        self._overlap = overlap_tokens
+        self._budgets: dict[tuple[str, ...], int] = {}
+
+    def cut(self, blocks: Sequence[Block]) -> list[_Piece]:
+        """The pieces of a document."""
+        return self._cut_section(build_sections(introduce(blocks)))
+
+    def _cut_section(self, section: _Section) -> list[_Piece]:
+        whole = tuple(section.all_blocks())
+        if not whole:
+            return []
+        piece = self._piece(whole)
+        if piece.tokens <= piece.budget:
+            return [piece]
+        pieces = self._pack(section.blocks)
+        for child in section.children:
+            pieces += self._cut_section(child)
+        return self._join_small(pieces)
+
+    def _piece(self, blocks: tuple[Part, ...]) -> _Piece:
+        heading_path = common_path(blocks)
+        text = render(blocks, heading_path)
+        text = f"{self._name_command(blocks[0], text)}{_write_lead(blocks[0])}{text}"
+        return _Piece(blocks, heading_path, text, self._count(text), self._budget(heading_path))
+
+    def _name_command(self, part: Part, text: str) -> str:
+        """The line over a piece that begins with a table of options and does not say whose they are; "" for all others."""
+        command = part.command
+        if not command or command in text or command in describe_place(self._title, part.heading_path):
+            return ""
+        return f"For `{command}`:\n\n"
+
+    def _budget(self, heading_path: tuple[str, ...]) -> int:
+        if heading_path not in self._budgets:
+            place = describe_place(self._title, heading_path)
+            self._budgets[heading_path] = max(self._target - self._count(place), self._target // 2)
+        return self._budgets[heading_path]
+
+    def _pack(self, blocks: list[Part]) -> list[_Piece]:
+        """Blocks of one section, cut where one alone is too large, put together greedily in order."""
+        parts = [part for block in blocks for part in self._split(block)]
+        pieces: list[_Piece] = []
+        start, taken = 0, 1
+        while start < len(parts):
+            taken = max(1, longest_prefix(parts[start:], self._fits, taken))
+            stop = self._step_back(parts, start, start + taken)
+            pieces.append(self._piece(tuple(parts[start:stop])))
+            start = stop
+        return pieces
+
+    def _split(self, block: Part) -> list[Part]:
+        """The block where it fits with what stands above it, or a table, list or code that fits alone; else its parts.
+
+        What takes more than a quarter of the room is not put above it.
+        """
+        budget = self._budget(block.heading_path)
+        if self._count(_write_lead(block)) > budget // 4:
+            block = replace(block, lead="")
+        if self._count(self._name_command(block, "")) > budget // 2:
+            block = replace(block, command="")
+        named = self._name_command(block, "")
+        room = budget - self._count(f"{named}{_write_lead(block)}") if named or block.lead else budget
+        if not named and room < self._count(block.text) <= budget:
+            return [replace(block, lead="")]
+
+        first, *others = split_block(block, room, self._count, self._overlap)
+        lead = "" if block.kind == "code" else block.lead
+        return [first, *(replace(part, lead=lead, is_introduced=False) for part in others)]
+
+    def _step_back(self, parts: Sequence[Part], start: int, stop: int) -> int:
+        """Where to end the piece of `parts[start:stop]`: above what introduces the next part, if both fit together.
+
+        A paragraph that says more stays where it is; the sentence of it that introduces is put above the next part.
+        """
+        above = stop
+        while start + 1 < above < len(parts) and self._moves(parts[above - 1], parts[above]):
+            above -= 1
+        return next((cut for cut in range(above, stop) if self._fits(parts[cut : stop + 1])), stop)
+
+    def _moves(self, part: Part, introduced: Part) -> bool:
+        """Whether a part goes to the next piece with the one that it introduces: code, or little more than a lead-in."""
+        if not introduced.is_introduced:
+            return False
+        is_short = self._count(part.text) <= self._target // 8 or len(part.text) <= len(introduced.lead)
+        return part.kind == "code" or is_short or not introduced.lead
+
+    def _fits(self, blocks: Sequence[Part]) -> bool:
+        piece = self._piece(tuple(blocks))
+        return piece.tokens <= piece.budget
+
+    def _join_small(self, pieces: list[_Piece]) -> list[_Piece]:
+        """Join neighbours that alone are too thin to be found or understood, where the limit allows.
+
+        That is two that have less than a third of the target each, or such an introduction with the first piece of its
+        section.
+        """
+        small = self._target // 3
+        joined: list[_Piece] = []
+        for piece in pieces:
+            last = joined[-1] if joined else None
+            thin = last is not None and last.tokens < small
+            introduces = last is not None and piece.heading_path[: len(last.heading_path)] == last.heading_path
+            both = (
+                self._piece((*last.blocks, *piece.blocks))
+                if last and thin and (piece.tokens < small or introduces)
+                else None
+            )
+            if both and both.tokens <= both.budget:
+                joined[-1] = both
+            else:
+                joined.append(piece)
+        return joined
+
+
+def introduce(blocks: Sequence[Block]) -> list[Part]:
+    """The blocks with what introduces each: the sentence or caption directly above it, or a table's command."""
+    parts: list[Part] = []
+    shown: dict[tuple[str, ...], Calls] = {}  # by the code that stands last under a heading
+    before: Part | None = None
+    of_list = ""  # what introduces the list that is being read, which may be several blocks
+    for block in blocks:
+        path = block.heading_path
+        above = before if before and before.heading_path == path else None
+        lead = read_lead(above, block) if above else ""
+        if block.kind == "list" and above and not lead and above.kind == "list":
+            lead, is_introduced = of_list, False
+        else:
+            is_introduced = bool(lead)
+            of_list = lead if above and above.kind == "prose" else ""
+
+        command = ""
+        if block.kind == "code":
+            shown[path] = read_calls(block.text)
+        elif block.kind == "table":
+            depth = next((depth for depth in range(len(path), -1, -1) if path[:depth] in shown), 0)
+            command = find_owner(shown.get(path[:depth], {}), block.text, is_near=depth >= len(path) - 1)
+            is_introduced |= bool(command and above and above.kind == "code")
+        before = Part(block.kind, block.text, path, block.page, lead, command, is_introduced)
+        parts.append(before)
+    return parts
+
+
+def read_calls(code: str) -> Calls:
+    """The commands that a code block shows, each with its options: that of a synopsis, or those of a script."""
+    lines = dedent_lines(code.split("\n")[1:-1])
+    heads = [_HEAD.match(line) for line in lines if line and line[0] not in _GOES_ON]
+    names = {head[1] if head else "" for head in heads} - _OR
+    if len(names) == 1 and (len(heads) == 1 or "[" in code):
+        name = names.pop()
+        is_command = "_" in name or (name and re.search(r"[\[\s]-\w", "\n".join(lines)))
+        return {name: frozenset()} if is_command and len(name) <= MAX_HEADING_CHARACTERS else {}
+
+    found: dict[str, set[str]] = {}
+    for call in _CALL.finditer("\n".join(lines)):
+        if len(call["name"]) <= MAX_HEADING_CHARACTERS:
+            found.setdefault(call["name"], set()).update(_OPTION.findall(call["rest"]))
+    return {name: frozenset(options) for name, options in found.items() if options}
+
+
+def find_owner(calls: Calls, table: str, is_near: bool = True) -> str:
+    """The command whose options a table lists: that of a synopsis, or that of a script with some of them; else "".
+
+    `is_near`: the code stands under the table's heading or the one above that; a script further up says nothing of it.
+    """
+    if len(calls) == 1 and not next(iter(calls.values())):
+        return next(iter(calls))
+    if not is_near or len(calls) > MOST_CALLS:
+        return ""
+    listed = {option for row in table.split("\n") for option in _OPTION.findall(row.removeprefix("|").split("|", 1)[0])}
+    owners = [name for name, options in calls.items() if options & listed]
+    return owners[0] if len(owners) == 1 else ""
+
+
+def read_lead(before: Block, block: Block) -> str:
+    """What of the block above introduces a table, list or code: its last sentence, where that ends with a colon.
+
+    Or all of it where it is a caption: a short line ("Example"; over a table also a sentence). "" for all others.
+    """
+    if block.kind == "prose" or before.kind not in ("prose", "list"):
+        return ""
+    text = before.text.strip()
+    if text.endswith(":"):
+        last = ITEM_START.sub("", list_items(text)[-1], count=1) if before.kind == "list" else text
+        sentence = _LAST_SENTENCE.fullmatch(last)
+        return sentence["sentence"] if sentence else last
+    is_caption = (
+        before.kind == "prose"
+        and len(text) <= MAX_HEADING_CHARACTERS
+        and (block.kind == "table" or text[-1:] not in ".!?;,")
+    )
+    return text if is_caption and block.kind != "list" else ""
+
+
+def _write_lead(part: Part) -> str:
+    return f"{part.lead}\n\n" if part.lead else ""
+
+
+def build_sections(blocks: Sequence[Part]) -> _Section:
+    """The tree of headings over the blocks.
+
+    A heading that comes back after another one opens a new section: order is kept.
+    """
+    root = _Section(())
+    for block in blocks:
+        section = root
+        for depth in range(1, len(block.heading_path) + 1):
+            path = block.heading_path[:depth]
+            if not section.children or section.children[-1].heading_path != path:
+                section.children.append(_Section(path))
+            section = section.children[-1]
+        if (
+            section.children
+        ):  # own text after a subsection (a Sphinx option's body ended): a section of its own keeps the order
+            section.children.append(_Section(block.heading_path))
+            section = section.children[-1]
+        section.blocks.append(block)
+    return root
+
+
+def common_path(blocks: Sequence[Block]) -> tuple[str, ...]:
+    """The headings that all blocks share."""
+    path = blocks[0].heading_path
+    for block in blocks[1:]:
+        shared = sum(1 for _ in _shared(path, block.heading_path))
+        path = path[:shared]
+    return path
+
+
+def _shared(left: tuple[str, ...], right: tuple[str, ...]) -> Iterator[str]:
+    for one, other in zip(left, right, strict=False):
+        if one != other:
+            return
+        yield one
+
+
+def render(blocks: Sequence[Block], heading_path: tuple[str, ...]) -> str:
+    """The blocks as text; headings below `heading_path` appear as `##` lines where they change."""
+    depth = len(heading_path)
+    parts: list[str] = []
+    before = heading_path
+    for block in blocks:
+        shared = sum(1 for _ in _shared(before, block.heading_path))
+        parts += [
+            f"{'#' * min(level + 2, 6)} {block.heading_path[level]}"
+            for level in range(max(shared, depth), len(block.heading_path))
+        ]
+        parts.append(block.text)
+        before = block.heading_path
+    return "\n\n".join(parts)

@@ -1,0 +1,390 @@
+"""An index directory: chunks, dense vectors and BM25 postings under one manifest, built, brought up to date, taken
+apart and opened.
+
+manifest.json is written last, by rename: it is the commit point and names the generation of files, so a build that is
+killed leaves the old index whole and readers that have it open go on. It does not search (`retriever` does).
+
+    report = build_index(documents, Path("indexes/starter"), settings, embedder)
+    index = open_index(Path("indexes/starter"), spec_of(settings, embedder))
+"""
+
+import time
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib import metadata
+from itertools import groupby
+from pathlib import Path
+
+from rag.documents import Document, Skipped, hash_document
+from rag.embedding.embedder import TextEmbedder
+from rag.errors import (
+    CollectionUnknown,
+    IndexCorrupt,
+    IndexMismatch,
+    IndexNotFound,
+    IndexUnwritable,
+    MilvusUnavailable,
+    SourceUnusable,
+)
+from rag.index.generation import DocumentRecord, Index, open_generation, remove_generation, write_generation
+from rag.index.index_content import Content, OldIndex, gather, keep, refer
+from rag.index.index_folder import clear_leftovers, locked, write_manifest
+from rag.index.manifest import (
+    MANIFEST,
+    MAX_SKIPPED,
+    Collection,
+    IndexSpec,
+    Manifest,
+    check_files,
+    describe_file,
+    flush,
+    read_manifest,
+    spec_of,
+)
+from rag.index.milvus import Milvus
+from rag.progress import Show
+from rag.settings import RagSettings
+
+__all__ = [
+    "MANIFEST",
+    "BuildReport",
+    "Index",
+    "IndexSpec",
+    "RemoveReport",
+    "build_index",
+    "open_index",
+    "read_manifest",
+    "remove_collections",
+    "spec_of",
+    "verify_index",
+]
+
+
+MAX_OPENINGS = 50  # of an index that is built again and again while it is opened, each time under our hands
+
+Failures = Mapping[str, Sequence[Skipped]]  # files that could not be read, by collection
+
+
+@dataclass(frozen=True, slots=True)
+class BuildReport:
+    """What a build did. `embedded` + `reused` = `chunks`, except where `up_to_date`: then nothing was done at all.
+
+    `collections` maps each name to its number of documents; `unchanged` counts the documents whose chunks were taken
+    over as they were.
+    """
+
+    index_dir: str
+    documents: int
+    chunks: int
+    embedded: int
+    reused: int
+    up_to_date: bool
+    seconds: float
+    embed_seconds: float
+    collections: dict[str, int]
+    unchanged: int
+    dense: str  # "flat" (exact) or "pq"
+
+    @property
+    def chunks_per_s(self) -> float:
+        """Chunks embedded per second of embedding; 0 where none was."""
+        return self.embedded / self.embed_seconds if self.embed_seconds else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveReport:
+    """What `remove_collections` took out, and the documents per collection that are left."""
+
+    index_dir: str
+    removed: dict[str, int]
+    chunks_removed: int
+    collections: dict[str, int]
+
+
+def build_index(
+    documents: Iterable[Document],
+    index_dir: Path,
+    settings: RagSettings,
+    embedder: TextEmbedder,
+    progress: Show = lambda *_: None,
+    *,
+    add: bool = False,
+    skipped: list[Skipped] | None = None,
+) -> BuildReport:
+    """Make `index_dir` the index of exactly these documents; with `add`, only their collections, and leave the others
+    as they are.
+
+    Chunks of documents that have not changed and vectors of texts that the old index holds are taken over; nothing is
+    written where nothing changed. `skipped` is kept in the manifest; documents that cannot be cut are appended to it.
+
+    Raises IndexBusy where another process builds into the folder, SourceUnusable without documents, with two of one
+    name, or for a folder that holds other things than an index, IndexUnwritable (the old index stays whole),
+    MilvusUnavailable, SettingsError; with `add` also IndexMismatch and IndexCorrupt, since the other collections could
+    not be kept.
+    """
+    started = time.monotonic()
+    spec, milvus = spec_of(settings, embedder), Milvus.of(settings)
+    by_name = _index_by_name(documents)
+    if milvus:
+        milvus.connect()  # a Milvus that is away is told before hours of embedding
+    skipped = [] if skipped is None else skipped
+    collections = {document.collection for document in by_name.values()}
+    with locked(index_dir, milvus):
+        old = _open_for_adding(index_dir, spec, milvus) if add else _open_or_none(index_dir, milvus)
+        kept = old.others(collections) if old and add else {}
+        hashes = {name: record.hash for name, record in kept.items()} | {
+            name: hash_document(document) for name, document in by_name.items()
+        }
+        place = milvus.uri if milvus else ""
+        content = None
+        if not old or not old.is_of(spec, hashes, place):
+            content = gather(by_name, kept, old, spec, settings, embedder, progress)
+            skipped += content.not_cut
+        failures = _group_skipped(collections, skipped)
+        if content and not (old and old.is_of(spec, {record.name: record.hash for record in content.records}, place)):
+            manifest = _commit(index_dir, spec, content, old, failures, milvus)
+        else:
+            assert old is not None
+            manifest, content = _update_skipped(index_dir, old.index.manifest, failures), None
+    embedded = content.embedded if content else 0
+    return BuildReport(
+        index_dir=str(index_dir),
+        documents=manifest.documents,
+        chunks=manifest.chunks,
+        embedded=embedded,
+        reused=manifest.chunks - embedded if content else 0,
+        up_to_date=content is None,
+        seconds=time.monotonic() - started,
+        embed_seconds=content.embed_seconds if content else 0.0,
+        collections={name: entry.documents for name, entry in manifest.collections.items()},
+        unchanged=content.unchanged if content else manifest.documents,
+        dense=manifest.dense.kind,
+    )
+
+
+def remove_collections(names: Sequence[str], index_dir: Path, milvus: Milvus | None = None) -> RemoveReport:
+    """Take collections out, with their texts, vectors and postings; with the last one the index itself is removed.
+
+    A reader that has the index open goes on with the old files until it closes them; vectors in Milvus are dropped at
+    once. Raises CollectionUnknown, IndexNotFound, IndexMismatch, IndexCorrupt, IndexBusy, MilvusUnavailable,
+    IndexUnwritable (also where the old files could not be removed: it names them).
+    """
+    read_manifest(index_dir)  # so that no lock is made in a folder without an index
+    with locked(index_dir, milvus):
+        old = OldIndex.of(open_index(index_dir, milvus=milvus), index_dir)
+        before = old.index.manifest
+        if unknown := [repr(name) for name in names if name not in before.collections]:
+            known = ", ".join(before.collections)
+            raise CollectionUnknown(
+                f"the index in {index_dir} holds no collection {', '.join(unknown)}; it holds {known}"
+            )
+        content = keep(old.others(set(names)), old)
+        if content.chunks:
+            place = old.index.dense.place
+            target = None if not place else milvus if milvus and milvus.uri == place else Milvus(place)
+            left = _commit(index_dir, before.spec, content, old, {}, target).collections
+        else:
+            (index_dir / MANIFEST).unlink()
+            flush(index_dir)
+            left = {}
+        if remains := clear_leftovers(index_dir, milvus):
+            raise IndexUnwritable(
+                f"the old files in {', '.join(remains)}, or what they name in Milvus, cannot be removed: build again"
+            )
+    gone = {name: before.collections[name] for name in dict.fromkeys(names)}
+    return RemoveReport(
+        index_dir=str(index_dir),
+        removed={name: entry.documents for name, entry in gone.items()},
+        chunks_removed=sum(entry.chunks for entry in gone.values()),
+        collections={name: entry.documents for name, entry in left.items()},
+    )
+
+
+def open_index(index_dir: Path, spec: IndexSpec | None = None, milvus: Milvus | None = None) -> Index:
+    """Open the index in `index_dir`; with `spec`, only if it was built with that one.
+
+    Vectors in Milvus are looked for in `milvus` first.
+
+    Raises IndexNotFound, IndexMismatch (every difference with both values), IndexCorrupt, MilvusUnavailable.
+    """
+    tried = ""
+    for _ in range(MAX_OPENINGS):
+        manifest = read_manifest(index_dir)
+        if differences := manifest.spec.differences(spec) if spec else []:
+            listed = "; ".join(differences)
+            raise IndexMismatch(
+                f"the index in {index_dir} was built with other settings ({listed}): build it again, or set them back"
+            )
+        if manifest.generation == tried:
+            break
+        try:
+            return open_generation(index_dir, manifest, milvus)
+        # A build has replaced the generation since we read the manifest, which then is a new one
+        except FileNotFoundError as error:
+            missing, tried = error, manifest.generation
+        except OSError as error:
+            raise IndexCorrupt(
+                f"the index in {index_dir} cannot be read ({error.strerror or error}): check the folder, or build it "
+                "again"
+            ) from error
+    raise IndexCorrupt(f"the index in {index_dir} lacks {missing.filename}: build it again")
+
+
+def verify_index(index_dir: Path, milvus: Milvus | None = None) -> Manifest:
+    """Read every byte of the index's files and compare them with what was built, and count what is in Milvus; returns
+    the manifest of a whole one.
+
+    Raises IndexCorrupt that lists everything that is wrong, IndexNotFound, IndexMismatch.
+    """
+    manifest = open_index(index_dir, milvus=milvus).manifest
+    if problems := list(check_files(index_dir, manifest, every_byte=True)):
+        raise IndexCorrupt(f"{'; '.join(problems)}: build the index again")
+    return manifest
+
+
+def _index_by_name(documents: Iterable[Document]) -> dict[str, Document]:
+    by_name: dict[str, Document] = {}
+    for document in documents:
+        if document.name in by_name:
+            raise SourceUnusable(
+                f"two sources both hold a document {document.name}: give one of them another collection's name, "
+                "NAME=PATH"
+            )
+        by_name[document.name] = document
+    if not by_name:
+        raise SourceUnusable(
+            "the sources hold no document that can be read: name a folder with manuals in one of the types that are "
+            "read"
+        )
+    return by_name
+
+
+def _open_or_none(index_dir: Path, milvus: Milvus | None) -> OldIndex | None:
+    """The old index, or None where there is none, or a damaged one or one of another version: then everything is built
+    anew.
+    """
+    try:
+        return OldIndex.of(open_index(index_dir, milvus=milvus), index_dir)
+    except (IndexNotFound, IndexCorrupt, IndexMismatch):
+        return None
+
+
+def _open_for_adding(index_dir: Path, spec: IndexSpec, milvus: Milvus | None) -> OldIndex | None:
+    """The old index, or None where there is none.
+
+    Raises IndexCorrupt and IndexMismatch: its other collections could not be kept.
+    """
+    try:
+        return OldIndex.of(open_index(index_dir, spec, milvus), index_dir)
+    except IndexNotFound:
+        return None
+
+
+def _commit(
+    index_dir: Path, spec: IndexSpec, content: Content, old: OldIndex | None, failures: Failures, milvus: Milvus | None
+) -> Manifest:
+    """Write a new generation, then the manifest that names it, then remove what no manifest names.
+
+    A generation that was in Milvus stays until the next build or removal: who has it open still searches there, where
+    files could be removed under a reader. Raises IndexUnwritable, MilvusUnavailable: nothing is changed.
+    """
+    generation = index_dir / f"generation-{uuid.uuid4().hex[:12]}"
+    try:
+        kind = write_generation(
+            generation, content.chunks, content.records, content.vectors, content.tokens, refer(content, old), milvus
+        )
+        manifest = Manifest(
+            spec=spec,
+            generation=generation.name,
+            created=_now(),
+            documents=len(content.records),
+            chunks=len(content.chunks),
+            dense=kind,
+            collections=_describe_collections(content.records, old, failures),
+            files={f"{generation.name}/{path.name}": describe_file(path) for path in sorted(generation.iterdir())},
+            versions={name: metadata.version(name) for name in ("faiss-cpu", "numpy", "sentence-transformers")},
+        )
+        write_manifest(index_dir, manifest)
+    except MilvusUnavailable:
+        remove_generation(generation, milvus)
+        raise
+    except OSError as error:
+        (index_dir / f"{MANIFEST}.new").unlink(missing_ok=True)
+        remove_generation(generation, milvus)
+        reason = error.strerror or error
+        kept = "the index that was there is unchanged" if old else "no index was made"
+        raise IndexUnwritable(
+            f"the index in {index_dir} cannot be written ({reason}; {kept}): make room, or name another folder"
+        ) from error
+    clear_leftovers(index_dir, milvus, keep=old.index.manifest.generation if old and old.index.dense.place else "")
+    return manifest
+
+
+def _describe_collections(
+    records: Sequence[DocumentRecord], old: OldIndex | None, failures: Failures
+) -> dict[str, Collection]:
+    """Each collection's entry in the manifest; one that is as it was keeps its date, one that was not built anew its
+    skipped files.
+    """
+    entries: dict[str, Collection] = {}
+    old_records = {name: list(group) for name, group in groupby(old.records.values(), key=_collection)} if old else {}
+    old_entries = old.index.manifest.collections if old else {}
+    row = 0
+    for name, group in groupby(records, key=_collection):
+        documents = list(group)
+        chunks = sum(record.chunks for record in documents)
+        entry = Collection(
+            documents=len(documents),
+            chunks=chunks,
+            first_row=row,
+            version=next((record.version for record in documents if record.version), ""),
+            licences=tuple(sorted({record.licence for record in documents})),
+            updated=old_entries[name].updated if old_records.get(name) == documents else _now(),
+        )
+        entries[name] = _with_failures(entry, failures.get(name), old_entries.get(name))
+        row += chunks
+    return entries
+
+
+def _update_skipped(index_dir: Path, manifest: Manifest, failures: Failures) -> Manifest:
+    """Write the manifest again where the files that could not be read are others than before, though the documents are
+    the same.
+    """
+    entries = {name: _with_failures(entry, failures.get(name), entry) for name, entry in manifest.collections.items()}
+    if entries == manifest.collections:
+        return manifest
+    changed = replace(manifest, collections=entries)
+    try:
+        write_manifest(index_dir, changed)
+    except OSError as error:
+        raise IndexUnwritable(
+            f"{index_dir / MANIFEST} cannot be written ({error.strerror or error}): make room, or make it writable"
+        ) from error
+    return changed
+
+
+def _with_failures(entry: Collection, found: Sequence[Skipped] | None, before: Collection | None) -> Collection:
+    """The entry with the skipped files that were found, or where it was not read anew with those of before."""
+    if found is None:
+        return replace(entry, skipped_count=before.skipped_count, skipped=before.skipped) if before else entry
+    return replace(
+        entry, skipped_count=len(found), skipped=tuple((item.path, item.reason) for item in found[:MAX_SKIPPED])
+    )
+
+
+def _group_skipped(built: Iterable[str], skipped: Iterable[Skipped]) -> Failures:
+    """The skipped files of each collection that is built; their paths begin with the collection's name."""
+    failures: dict[str, list[Skipped]] = {name: [] for name in built}
+    for item in skipped:
+        failures.get(item.path.partition("/")[0], []).append(item)
+    return failures
+
+
+def _collection(record: DocumentRecord) -> str:
+    return record.collection
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

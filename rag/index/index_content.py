@@ -1,0 +1,258 @@
+"""What the next generation of an index holds: chunks and vectors that are taken over from the old one, and those that
+have to be made.
+
+It writes nothing. A document whose hash is unchanged keeps its chunks and vectors as they are; a text that the old
+index holds anywhere keeps its vectors; no text is embedded twice.
+
+    content = gather(by_name, kept={}, old=None, spec=spec, settings=settings, embedder=embedder, progress=lambda *_: None)
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from rag.documents import Chunk, Document, Skipped, hash_document, hash_text, searchable_text
+from rag.embedding.embedder import TextEmbedder
+from rag.embedding.fingerprint import alike
+from rag.errors import CuttingFailed, IndexCorrupt, RagError, SourceUnusable
+from rag.index.chunker import chunk_document
+from rag.index.dense import Vectors
+from rag.index.generation import DocumentRecord, Index, read_documents
+from rag.index.late import PackedTokens, pack_tokens
+from rag.index.manifest import IndexSpec
+from rag.progress import Show
+from rag.reference.cards import Reference
+from rag.reference.extraction import read_reference
+from rag.settings import RagSettings
+
+
+@dataclass(slots=True)
+class Content:
+    """Chunks in the order of their rows, the documents that they are of, and their vectors, shape (chunks, dimension),
+    and tokens.
+    """
+
+    records: list[DocumentRecord] = field(default_factory=list)
+    chunks: list[Chunk] = field(default_factory=list)
+    vectors: Vectors = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float32))
+    tokens: list[PackedTokens] = field(default_factory=list)
+    not_cut: list[Skipped] = field(default_factory=list)  # documents that could not be cut; they are in no other field
+    unchanged: int = 0  # documents whose chunks were taken over
+    embedded: int = 0  # vectors that were computed
+    embed_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class OldIndex:
+    """The index that a build starts from.
+
+    `rows` maps each document's name to its first row and the one after its last.
+    """
+
+    index: Index
+    records: dict[str, DocumentRecord]
+    rows: dict[str, tuple[int, int]]
+
+    @classmethod
+    def of(cls, index: Index, index_dir: Path) -> "OldIndex":
+        """The old index with what it keeps of its documents. Raises IndexCorrupt, OSError."""
+        records, rows, row = {}, {}, 0
+        for record in read_documents(index_dir / index.manifest.generation):
+            records[record.name] = record
+            rows[record.name] = (row, row + record.chunks)
+            row += record.chunks
+        counted = {
+            name: (len(group), sum(record.chunks for record in group))
+            for name, group in _by_collection(records.values()).items()
+        }
+        if counted != {name: (entry.documents, entry.chunks) for name, entry in index.manifest.collections.items()}:
+            raise IndexCorrupt(
+                f"the list of documents in {index_dir} is not that of its manifest: build the index again"
+            )
+        return cls(index, records, rows)
+
+    def others(self, collections: set[str]) -> dict[str, DocumentRecord]:
+        """The documents of all but these collections, by name."""
+        return {name: record for name, record in self.records.items() if record.collection not in collections}
+
+    def is_of(self, spec: IndexSpec, hashes: Mapping[str, str], place: str) -> bool:
+        """Whether it is the index of exactly the documents with these hashes by name, built with this spec, with its
+        vectors at `place`.
+        """
+        if self.index.dense.place != place:
+            return False
+        return (
+            not self.index.manifest.spec.differences(spec)
+            and {name: record.hash for name, record in self.records.items()} == hashes
+        )
+
+    def rows_by_text(self) -> dict[str, int]:
+        """Its rows by the hash of the text that their vectors stand for."""
+        return {hash_text(searchable_text(chunk)): row for row, chunk in enumerate(self.index.chunks)}
+
+
+def _by_collection(records: Iterable[DocumentRecord]) -> dict[str, list[DocumentRecord]]:
+    groups: dict[str, list[DocumentRecord]] = {}
+    for record in records:
+        groups.setdefault(record.collection, []).append(record)
+    return groups
+
+
+def keep(kept: Mapping[str, DocumentRecord], old: OldIndex) -> Content:
+    """The content of an index of these documents of the old one, and nothing else."""
+    records = sorted(kept.values(), key=_order)
+    rows = [old.rows[record.name] for record in records]
+    content = Content(
+        records, [chunk for start, stop in rows for chunk in old.index.chunks[start:stop]], unchanged=len(records)
+    )
+    if content.chunks:
+        kept_rows = [row for start, stop in rows for row in range(start, stop)]
+        content.vectors = old.index.dense.vectors(kept_rows)
+        content.tokens = [old.index.late.row(row) for row in kept_rows]
+    return content
+
+
+def gather(
+    by_name: Mapping[str, Document],
+    kept: Mapping[str, DocumentRecord],
+    old: OldIndex | None,
+    spec: IndexSpec,
+    settings: RagSettings,
+    embedder: TextEmbedder,
+    progress: Show,
+) -> Content:
+    """The content of an index of the documents `by_name` and of those that are `kept` from the old one.
+
+    A document that cannot be cut, or not in the time that a file may take, is left out and named. Raises SourceUnusable
+    where no document holds text.
+    """
+    content = Content()
+    taken_over: list[tuple[int, int]] = []  # (row here, row in the old index)
+    cut_alike = old is not None and old.index.manifest.spec.cuts_as(spec)
+    for done, key in enumerate(sorted([*map(_order, by_name.values()), *map(_order, kept.values())]), start=1):
+        name = "/".join(key)
+        record = kept[name] if name in kept else _describe(by_name[name])
+        if old and (name in kept or (cut_alike and name in old.records and old.records[name].hash == record.hash)):
+            start, stop = old.rows[name]
+            taken_over += zip(
+                range(len(content.chunks), len(content.chunks) + stop - start), range(start, stop), strict=True
+            )
+            chunks = old.index.chunks[start:stop]
+            content.unchanged += 1
+        else:
+            try:
+                chunks = _cut(by_name[name], settings, embedder)
+            except CuttingFailed as error:
+                content.not_cut.append(Skipped(name, str(error)))
+                continue
+        content.records.append(replace(record, chunks=len(chunks)))
+        content.chunks += chunks
+        progress("chunk", done, len(by_name) + len(kept))
+    if not content.chunks:
+        reasons = "".join(f"; {item.path}: {item.reason}" for item in content.not_cut[:3])
+        raise SourceUnusable(
+            f"the {len(by_name) + len(kept)} documents hold no text to index: name other sources{reasons}"
+        )
+    started = time.monotonic()
+    known = old if old and alike(old.index.manifest.spec.embedder_fingerprint, spec.embedder_fingerprint) else None
+    _find_vectors(content, dict(taken_over), known, embedder, partial(progress, "embed"))
+    content.embed_seconds = time.monotonic() - started
+    return content
+
+
+def refer(content: Content, old: OldIndex | None) -> Reference:
+    """The reference of the content.
+
+    Of collections that are as they were the old index's cards are taken over, whatever else has changed.
+    """
+    same = _same_collections(content, old) if old else set()
+    if not old or not same:
+        return read_reference(content.chunks)
+    try:
+        taken_over = old.index.stored_reference.get(same)
+    except IndexCorrupt:
+        return read_reference(content.chunks)
+    return taken_over.joined(read_reference(chunk for chunk in content.chunks if chunk.collection not in same))
+
+
+def _same_collections(content: Content, old: OldIndex) -> set[str]:
+    """The collections that have the documents and the chunks that they have in the old index."""
+    records, old_records = _by_collection(content.records), _by_collection(old.records.values())
+    same, first = set(), 0
+    for name, own in records.items():
+        last = first + sum(record.chunks for record in own)
+        if own == old_records.get(name):
+            ids = [chunk.chunk_id for chunk in content.chunks[first:last]]
+            same |= {name} if ids == old.index.chunks.ids_of(*old.index.manifest.collections[name].rows) else set()
+        first = last
+    return same
+
+
+def _cut(document: Document, settings: RagSettings, embedder: TextEmbedder) -> list[Chunk]:
+    """The chunks of one document. Raises CuttingFailed, also for what nobody foresaw: it is about that one document."""
+    try:
+        return chunk_document(
+            document, embedder.count_tokens, settings.chunk_tokens, settings.overlap_tokens, settings.parse_timeout_s
+        )
+    except RagError:
+        raise
+    except Exception as error:
+        raise CuttingFailed(
+            f"it cannot be cut ({type(error).__name__}: {' '.join(str(error).split())[:120]})"
+        ) from error
+
+
+def _order(document: Document | DocumentRecord) -> tuple[str, str]:
+    """Documents of one collection lie together, whatever signs its name has."""
+    return document.collection, document.path
+
+
+def _describe(document: Document) -> DocumentRecord:
+    return DocumentRecord(
+        document.collection,
+        document.path,
+        hash_document(document),
+        0,
+        len(document.text),
+        document.licence,
+        document.version,
+        document.date,
+    )
+
+
+def _find_vectors(
+    content: Content,
+    taken_over: Mapping[int, int],
+    old: OldIndex | None,
+    embedder: TextEmbedder,
+    progress: Callable[[int, int], None],
+) -> None:
+    """Give each chunk its vector and its tokens, and count what had to be computed; `taken_over` maps rows to those of
+    the old index.
+    """
+    content.vectors = np.zeros((len(content.chunks), embedder.dimension), dtype=np.float32)
+    tokens: dict[int, PackedTokens] = {}
+    old_rows: dict[int, int] = {}  # of each row whose vector the old index has
+    rows_of_text: dict[str, list[int]] = {}
+    for row, chunk in enumerate(content.chunks):
+        if old and row in taken_over:
+            old_rows[row] = taken_over[row]
+        else:
+            rows_of_text.setdefault(searchable_text(chunk), []).append(row)
+    known = old.rows_by_text() if old and rows_of_text else {}
+    new = [text for text in rows_of_text if hash_text(text) not in known]
+    for text in rows_of_text.keys() - set(new):
+        old_rows |= dict.fromkeys(rows_of_text[text], known[hash_text(text)])
+    if old and old_rows:
+        content.vectors[list(old_rows)] = old.index.dense.vectors(list(old_rows.values()))
+        tokens |= {row: old.index.late.row(old_row) for row, old_row in old_rows.items()}
+    for embedded in embedder.embed_tokens(new, progress) if new else ():
+        rows = rows_of_text[new[embedded.row]]
+        content.vectors[rows] = embedded.vector
+        tokens |= dict.fromkeys(rows, pack_tokens(embedded))
+    content.tokens = [tokens[row] for row in range(len(content.chunks))]
+    content.embedded = len(new)

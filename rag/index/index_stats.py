@@ -1,0 +1,250 @@
+"""What an index holds, counted: documents, chunks, sizes, types, failures and age, with the distribution of chunk
+lengths.
+
+It changes nothing and judges nothing. Lengths are in characters, which need no tokenizer.
+
+    stats = measure_index(Path("indexes/starter")); sys.stdout.write(describe_stats(stats)); draw_lengths(stats, Path("lengths.png"))
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from rag.errors import OutputUnwritable
+from rag.formats.parser import format_of
+from rag.index.dense import DenseKind
+from rag.index.generation import read_documents
+from rag.index.index import open_index
+from rag.index.manifest import Collection
+from rag.index.milvus import KINDS, Milvus
+from rag.printable import printable
+
+_BINS = 16
+_BAR = 40  # characters of the longest bar
+_SHOWN_FAILURES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionStats:
+    """One collection. `text_bytes` are those of its chunks' lines on the disk, `vector_bytes` those of its vectors."""
+
+    documents: int
+    chunks: int
+    characters: int
+    text_bytes: int
+    vector_bytes: int
+    types: dict[str, int]
+    version: str
+    licences: tuple[str, ...]
+    updated: str
+    skipped_count: int
+    skipped: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IndexStats:
+    """The whole index.
+
+    `chunk_lengths` maps names (median, p95, ...) to characters; `histogram` holds (from, below, chunks).
+    """
+
+    index_dir: str
+    created: str
+    age_s: int
+    documents: int
+    chunks: int
+    bytes: int
+    files: dict[str, int]
+    embedder: str
+    dense: DenseKind
+    vectors: str  # where they lie: "faiss", or the address of the Milvus
+    types: dict[str, int]
+    collections: dict[str, CollectionStats]
+    chunk_lengths: dict[str, int]
+    histogram: list[tuple[int, int, int]]
+
+
+def measure_index(index_dir: Path, now: datetime | None = None, milvus: Milvus | None = None) -> IndexStats:
+    """Count what the index in `index_dir` holds. Raises what `open_index` raises."""
+    index = open_index(index_dir, milvus=milvus)
+    manifest = index.manifest
+    records = read_documents(index_dir / manifest.generation)
+    types = {
+        name: Counter(type_of(record.path) for record in records if record.collection == name)
+        for name in manifest.collections
+    }
+    characters = Counter(
+        {
+            name: sum(record.characters for record in records if record.collection == name)
+            for name in manifest.collections
+        }
+    )
+    lengths = np.array([len(chunk.text) for chunk in index.chunks])
+    age = (now or datetime.now(UTC)) - datetime.fromisoformat(manifest.created)
+    return IndexStats(
+        index_dir=str(index_dir),
+        created=manifest.created,
+        age_s=round(age.total_seconds()),
+        documents=manifest.documents,
+        chunks=manifest.chunks,
+        bytes=sum(record.bytes for record in manifest.files.values()),
+        files={Path(name).name: record.bytes for name, record in manifest.files.items()},
+        embedder=manifest.spec.embedder,
+        dense=manifest.dense,
+        vectors=index.dense.place or "faiss",
+        types=dict(sum(types.values(), Counter()).most_common()),
+        collections={
+            name: _measure_collection(
+                entry, types[name], characters[name], index.chunks.bytes_of(*entry.rows), manifest.spec.dimension
+            )
+            for name, entry in manifest.collections.items()
+        },
+        chunk_lengths={
+            "shortest": int(lengths.min()),
+            "median": round(np.median(lengths)),
+            "p95": round(np.quantile(lengths, 0.95)),
+            "longest": int(lengths.max()),
+        },
+        histogram=count_lengths(lengths.tolist()),
+    )
+
+
+def _measure_collection(
+    entry: Collection, types: Counter[str], characters: int, text_bytes: int, dimension: int
+) -> CollectionStats:
+    return CollectionStats(
+        documents=entry.documents,
+        chunks=entry.chunks,
+        characters=characters,
+        text_bytes=text_bytes,
+        vector_bytes=entry.chunks * dimension * 4,  # float32
+        types=dict(types.most_common()),
+        version=entry.version,
+        licences=entry.licences,
+        updated=entry.updated,
+        skipped_count=entry.skipped_count,
+        skipped=entry.skipped,
+    )
+
+
+def type_of(path: str) -> str:
+    """The name of a document's format; for a path of none that is read its suffix."""
+    found = format_of(path)
+    return found.name if found else PurePosixPath(path).suffix.lower() or "no suffix"
+
+
+def count_lengths(lengths: Sequence[int]) -> list[tuple[int, int, int]]:
+    """A histogram:
+
+    (from, below, number) for equal steps of a round length that cover all lengths in at most `_BINS` steps.
+    """
+    step = next(
+        step for power in range(1, 10) for base in (1, 2, 5) if max(lengths) < (step := base * 10**power) * _BINS
+    )
+    counts = Counter(length // step for length in lengths)
+    return [(number * step, (number + 1) * step, counts[number]) for number in range(max(counts) + 1)]
+
+
+def describe_stats(stats: IndexStats) -> str:
+    """The stats as text, some twenty lines."""
+    lines = [
+        (
+            f"{printable(stats.index_dir)}: {stats.documents} documents, {stats.chunks} chunks, "
+            f"{describe_bytes(stats.bytes)}, {describe_age(stats.age_s)} old"
+        ),
+        f"embedder {printable(stats.embedder)}, dense search {_describe_dense(stats)}",
+        f"types: {_listed(stats.types)}",
+        "",
+        f"{'collection':<24} {'documents':>9} {'chunks':>7} {'size':>9}  {'updated':<10}  {'skipped':>7}  licence",
+    ]
+    for name, entry in stats.collections.items():
+        size = describe_bytes(entry.text_bytes + entry.vector_bytes)
+        licences = printable(", ".join(entry.licences))
+        counts = f"{entry.documents:>9} {entry.chunks:>7} {size:>9}  {entry.updated[:10]:<10}  {entry.skipped_count:>7}"
+        lines.append(f"{printable(name):<24} {counts}  {licences}")
+    lines += ["", *_describe_failures(stats), f"chunk lengths in characters: {_listed(stats.chunk_lengths)}"]
+    most = max(count for _, _, count in stats.histogram)
+    lines += [
+        f"  {low:>6} to {high - 1:<6} {'█' * round(_BAR * count / most):<{_BAR}} {count}"
+        for low, high, count in stats.histogram
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _describe_dense(stats: IndexStats) -> str:
+    dense, place = stats.dense, f" in Milvus at {printable(stats.vectors)}" if stats.dense.kind in KINDS else ""
+    if dense.kind in ("flat", KINDS[0]):
+        return f"exact (flat){place}"
+    recall = f"recall@10 {dense.recall_at_10:.3f} of exact search"
+    if place:
+        return f"through a graph{place} ({dense.rescored} candidates), {recall}"
+    return f"by codes ({dense.kind}, {dense.rescored} vectors compared), {recall}"
+
+
+def _describe_failures(stats: IndexStats) -> list[str]:
+    failures = [failure for entry in stats.collections.values() for failure in entry.skipped]
+    total = sum(entry.skipped_count for entry in stats.collections.values())
+    if not total:
+        return ["every file could be read", ""]
+    lines = [
+        f"{total} files were not read:",
+        *(f"  {printable(path)}: {printable(reason)}" for path, reason in failures[:_SHOWN_FAILURES]),
+    ]
+    return [*lines, *(["  ... (--json lists them)"] if total > _SHOWN_FAILURES else []), ""]
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{printable(name)} {count}" for name, count in counts.items())
+
+
+def describe_bytes(count: int) -> str:
+    """A size in the decimal units of disks: 24.1 MB."""
+    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} B"
+
+
+def describe_age(seconds: int) -> str:
+    """A time span in its largest unit: 3 hours."""
+    for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= size:
+            return f"{seconds // size} {unit}{'s' if seconds >= 2 * size else ''}"
+    return "less than a minute"
+
+
+def draw_lengths(stats: IndexStats, path: Path) -> None:
+    """Write the histogram of chunk lengths as a PNG. Raises OutputUnwritable."""
+    from matplotlib.figure import Figure  # without pyplot, which keeps global state
+
+    figure = Figure(figsize=(9.0, 5.0), layout="constrained")
+    axes = figure.add_subplot()
+    starts = [low for low, _, _ in stats.histogram]
+    axes.bar(
+        starts,
+        [count for _, _, count in stats.histogram],
+        width=stats.histogram[0][1] * 0.95,
+        align="edge",
+        color="#0072B2",
+    )
+    for name in ("median", "p95"):
+        axes.axvline(
+            stats.chunk_lengths[name],
+            color="#D55E00",
+            linestyle="-" if name == "median" else "--",
+            label=f"{name} {stats.chunk_lengths[name]}",
+        )
+    axes.set_xlabel("characters of a chunk")
+    axes.set_ylabel("chunks")
+    axes.set_title(f"{stats.chunks} chunks of {stats.documents} documents")
+    axes.legend()
+    try:
+        figure.savefig(path, format="png", dpi=130, metadata={"Software": None})
+    except OSError as error:
+        raise OutputUnwritable(
+            f"the picture {path} cannot be written ({error.strerror or error}): name a file in a folder you can write"
+        ) from error

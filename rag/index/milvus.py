@@ -1,0 +1,331 @@
+"""The dense index in Milvus, for more vectors than one machine should hold: one Milvus collection for each generation
+of an index.
+
+A row of the collection is a row of the index: its number, the collection of its document (which searches filter by) and
+its vector. Texts, postings and tokens stay in the index folder, which keeps no vector; there a small file names the
+collection, and is written before it. Up to FLAT_LIMIT vectors the search is exact, above it goes through a graph
+(HNSW), whose recall is measured at the build.
+
+    place = write_collection(Milvus("http://milvus:19530"), "generation_0123456789ab", vectors, collections)
+    dense = MilvusIndex.load(folder / PLACE); rows, scores = dense.search(query_vector, k=50)
+"""
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rag.embedding.servers import split_login
+from rag.errors import IndexCorrupt, MilvusUnavailable
+from rag.index.dense import FLAT_LIMIT, TARGET_RECALL, DenseKind, Mask, Vectors, draw_questions, recall_of
+from rag.settings import RagSettings
+from rag.typed_json import parse_as
+
+PLACE = "milvus.json"  # in a generation's folder
+KINDS = ("milvus-flat", "milvus-hnsw")
+CONNECT_TIMEOUT_S = 5.0
+SEARCH_TIMEOUT_S = 10.0
+BUILD_TIMEOUT_S = 600.0  # for one call: making the graph of a large collection is the longest
+_BATCH_BYTES = 4 * 2**20  # of vectors in one message; Milvus takes up to 64 MiB
+_HNSW = {"M": 32, "efConstruction": 256}  # each vector's neighbours, and how many candidates they are chosen from
+_MIN_LIST = 128  # candidates that a search through the graph keeps, at least
+_MAX_LIST = 8192
+_LONGEST_NAME = 65_535  # bytes of a collection's name: Milvus's own limit
+
+
+@dataclass(frozen=True, slots=True)
+class Milvus:
+    """How a Milvus is reached: the URL of a server, or a file NAME.db for Milvus Lite, which runs in this process and
+    one at a time.
+    """
+
+    uri: str
+    token: str = field(default="", repr=False)
+
+    @classmethod
+    def of(cls, settings: RagSettings) -> "Milvus | None":
+        """The one that the settings name, a file by its whole path; None where vectors are to lie in FAISS files."""
+        uri, token = settings.milvus_uri, settings.milvus_token
+        if "://" not in uri:
+            return cls(str(Path(uri).expanduser().resolve()), token) if uri else None
+        # The address is kept in the index and told in errors: its password goes into the token
+        shown, login = split_login(uri)
+        return cls(shown, token or (":".join(login) if login else ""))
+
+    def connect(self) -> Any:
+        """A client. Raises MilvusUnavailable."""
+        for name in ("pymilvus", "milvus_lite"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # they log what they raise, with a traceback
+        try:
+            from pymilvus import MilvusClient
+        except ImportError:
+            raise MilvusUnavailable(
+                "CHIPALIGN_MILVUS_URI needs pymilvus, which is not installed: `pip install 'chipalign[milvus]'`"
+            ) from None
+        if "://" not in self.uri and not self.uri.endswith(".db"):
+            raise MilvusUnavailable(
+                f"CHIPALIGN_MILVUS_URI={self.uri!r} is no URL and no NAME.db: give one like http://127.0.0.1:19530, or "
+                "a file"
+            )
+        with _telling(self.uri):
+            return MilvusClient(uri=self.uri, token=self.token, timeout=CONNECT_TIMEOUT_S)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a generation's vectors lie: what its folder keeps of them. It holds no key."""
+
+    uri: str
+    collection: str
+
+    @classmethod
+    def read(cls, path: Path) -> "Place":
+        """Read what `write` wrote. Raises IndexCorrupt, and OSError where there is no such file."""
+        try:
+            return parse_as(cls, path.read_bytes())
+        except ValueError as error:
+            raise IndexCorrupt(f"{path} does not say where the vectors are ({error}): build the index again") from error
+
+    def write(self, path: Path) -> None:
+        """Write it. Raises OSError."""
+        path.write_text(json.dumps(asdict(self)), encoding="utf-8")
+
+    def find(self, milvus: Milvus | None) -> tuple[str, Any] | None:
+        """The address and the client of the Milvus that holds the collection: that of the settings, else the one that
+        it was written to.
+
+        The key of the settings goes to the address of the settings alone: who made the index may have named another
+        one.
+
+        None where neither has it. Raises MilvusUnavailable where one does not answer and the other does not have it.
+        """
+        failure: MilvusUnavailable | None = None
+        for uri in dict.fromkeys([*([milvus.uri] if milvus else []), self.uri]):
+            if "://" not in uri and not Path(uri).exists():  # to look into it would make it
+                continue
+            try:
+                client = (milvus if milvus and milvus.uri == uri else Milvus(uri)).connect()
+                with _telling(uri):
+                    if client.has_collection(self.collection, timeout=SEARCH_TIMEOUT_S):
+                        return uri, client
+            except MilvusUnavailable as error:
+                failure = failure or error
+        if failure:
+            raise failure
+        return None
+
+    def drop(self, milvus: Milvus | None) -> None:
+        """Drop the collection, vectors included, where there is one. Raises MilvusUnavailable."""
+        if found := self.find(milvus):
+            uri, client = found
+            with _telling(uri):
+                client.drop_collection(self.collection, timeout=BUILD_TIMEOUT_S)
+
+
+class MilvusIndex:
+    """The rows of one Milvus collection, perhaps of some collections of documents alone.
+
+    Searching may run in many threads at once.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        place: Place,
+        kind: DenseKind,
+        count: int,
+        dimension: int,
+        collections: Sequence[str] | None = None,
+    ) -> None:
+        self._client = client
+        self._place = place
+        self.kind = kind
+        self.count = count
+        self.dimension = dimension
+        self._filter = (
+            "" if collections is None else f"collection in {json.dumps(list(collections), ensure_ascii=False)}"
+        )
+        self._collections = collections
+
+    @classmethod
+    def load(cls, path: Path, kind: DenseKind, milvus: Milvus | None = None) -> "MilvusIndex":
+        """Open the collection that the file at `path` names.
+
+        Raises IndexCorrupt where it is gone, MilvusUnavailable, OSError.
+        """
+        place = Place.read(path)
+        if not (found := place.find(milvus)):
+            known = " or ".join(dict.fromkeys([*([milvus.uri] if milvus else []), place.uri]))
+            raise IndexCorrupt(
+                f"there is no collection {place.collection} in Milvus at {known}: build the index again, or set "
+                "CHIPALIGN_MILVUS_URI"
+            )
+        uri, client = found
+        with _telling(uri):
+            client.load_collection(place.collection, timeout=BUILD_TIMEOUT_S)
+            count = _count_rows(client, place.collection)
+            fields = client.describe_collection(place.collection, timeout=SEARCH_TIMEOUT_S)["fields"]
+        [dimension] = [int(item["params"]["dim"]) for item in fields if item["name"] == "vector"]
+        return cls(client, Place(uri, place.collection), kind, count, dimension)
+
+    @property
+    def place(self) -> str:
+        """The address of the Milvus."""
+        return self._place.uri
+
+    def within(self, mask: Mask, collections: Sequence[str]) -> "MilvusIndex":
+        """The same index with only the rows of these collections of documents; rows keep their numbers.
+
+        The mask is for FAISS.
+        """
+        return MilvusIndex(self._client, self._place, self.kind, self.count, self.dimension, collections)
+
+    def search(self, query: Vectors, k: int) -> tuple[list[int], list[float]]:
+        """The `k` nearest rows, best first, and their cosines; `query` has shape (dimension,).
+
+        Fewer where there are fewer.
+        """
+        if self._collections is not None and not self._collections:
+            return [], []
+        with _telling(self.place):
+            [hits] = _search(
+                self._client, self._place.collection, query[np.newaxis], min(k, self.count), self.kind, self._filter
+            )
+        return [hit["row"] for hit in hits], [float(hit["distance"]) for hit in hits]
+
+    def scores(self, query: Vectors, rows: Sequence[int]) -> list[float]:
+        """Cosines of `query` with rows that another ranking found."""
+        return [float(score) for score in self.vectors(rows) @ query]
+
+    def vectors(self, rows: Sequence[int]) -> Vectors:
+        """The vectors of these rows, shape (rows, dimension), in their order.
+
+        Raises IndexCorrupt where one is not there.
+        """
+        vectors: dict[int, Vectors] = {}
+        wanted = list(dict.fromkeys(map(int, rows)))
+        step = _rows_per_message(self.dimension)
+        with _telling(self.place):
+            for start in range(0, len(wanted), step):
+                ids = wanted[start : start + step]
+                for found in self._client.get(
+                    self._place.collection, ids=ids, output_fields=["row", "vector"], timeout=SEARCH_TIMEOUT_S
+                ):
+                    vectors[found["row"]] = np.asarray(found["vector"], dtype=np.float32)
+        if missing := [row for row in wanted if row not in vectors]:
+            raise IndexCorrupt(
+                f"{self._place.collection} in Milvus at {self.place} lacks the row {missing[0]}: build the index again"
+            )
+        return np.array([vectors[int(row)] for row in rows], dtype=np.float32).reshape(len(rows), self.dimension)
+
+
+def write_collection(
+    milvus: Milvus, name: str, vectors: Vectors, collections: Sequence[str], flat_limit: int = FLAT_LIMIT
+) -> DenseKind:
+    """Make the Milvus collection `name` of vectors, shape (rows, dimension), each of length 1, and of each row's
+    collection of documents.
+
+    Raises MilvusUnavailable; what is half written then is dropped with the folder that names it.
+    """
+    client = milvus.connect()
+    step = _rows_per_message(vectors.shape[1])
+    with _telling(milvus.uri):
+        _create(client, name, vectors.shape[1], "FLAT" if len(vectors) <= flat_limit else "HNSW")
+        for start in range(0, len(vectors), step):
+            rows = range(start, min(start + step, len(vectors)))
+            client.insert(
+                name,
+                [{"row": row, "collection": collections[row], "vector": vectors[row]} for row in rows],
+                timeout=BUILD_TIMEOUT_S,
+            )
+        client.flush(name, timeout=BUILD_TIMEOUT_S)
+        client.load_collection(name, timeout=BUILD_TIMEOUT_S)
+        if (count := _count_rows(client, name)) != len(vectors):
+            raise MilvusUnavailable(
+                f"Milvus at {milvus.uri} took {count} of {len(vectors)} vectors: look into its logs, and build again"
+            )
+        return DenseKind(KINDS[0]) if len(vectors) <= flat_limit else _choose_list(client, name, vectors)
+
+
+def _create(client: Any, name: str, dimension: int, index_type: str) -> None:
+    from pymilvus import DataType
+
+    schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
+    schema.add_field("row", DataType.INT64, is_primary=True)
+    schema.add_field("collection", DataType.VARCHAR, max_length=_LONGEST_NAME)
+    schema.add_field("vector", DataType.FLOAT_VECTOR, dim=dimension)
+    parameters = client.prepare_index_params()
+    parameters.add_index(
+        "vector", index_type=index_type, metric_type="IP", params=_HNSW if index_type == "HNSW" else {}
+    )
+    # Nothing changes once a generation is whole, so that searches need not wait for the newest state; counting does.
+    client.create_collection(
+        name, schema=schema, index_params=parameters, consistency_level="Bounded", timeout=BUILD_TIMEOUT_S
+    )
+
+
+def _count_rows(client: Any, name: str) -> int:
+    [row] = client.query(
+        name, filter="", output_fields=["count(*)"], consistency_level="Strong", timeout=BUILD_TIMEOUT_S
+    )
+    return int(row["count(*)"])
+
+
+def _search(client: Any, name: str, queries: Vectors, k: int, kind: DenseKind, condition: str = "") -> Any:
+    """For each query its hits, each with `row` and `distance`, the inner product."""
+    parameters: dict[str, Any] = {"metric_type": "IP", "params": {"ef": max(kind.rescored, k)} if kind.rescored else {}}
+    return client.search(
+        name,
+        data=list(queries),
+        anns_field="vector",
+        filter=condition,
+        limit=k,
+        output_fields=["row"],
+        search_params=parameters,
+        timeout=SEARCH_TIMEOUT_S,
+    )
+
+
+def _choose_list(client: Any, name: str, vectors: Vectors) -> DenseKind:
+    """How many candidates a search through the graph keeps: the least power of two that reaches the target on a sample."""
+    questions = draw_questions(vectors)
+    exact = np.argsort(-(questions @ vectors.T), axis=1, kind="stable")[:, :10]
+    kept, recall = _MIN_LIST // 2, 0.0
+    while recall < TARGET_RECALL and kept < _MAX_LIST:
+        kept *= 2
+        hits = _search(client, name, questions, 10, DenseKind(KINDS[1], kept))
+        recall = recall_of(np.array([[hit["row"] for hit in found] for found in hits]), exact)
+    return DenseKind(KINDS[1], kept, round(recall, 4))
+
+
+def _rows_per_message(dimension: int) -> int:
+    return max(1, _BATCH_BYTES // (4 * dimension))
+
+
+@contextmanager
+def _telling(uri: str) -> Iterator[None]:
+    """What Milvus refuses, or does not answer, as one sentence."""
+    import grpc
+    from pymilvus.exceptions import ErrorCode, MilvusException
+
+    try:
+        yield
+    except MilvusException as error:
+        reason = " ".join(str(error.message).split())[:300] or type(error).__name__
+        if error.code == ErrorCode.COLLECTION_NOT_FOUND:
+            raise MilvusUnavailable(
+                f"the vectors are no longer in Milvus at {uri} ({reason}): was the index built again? open it again"
+            ) from error
+        advice = (
+            "is it up, and is CHIPALIGN_MILVUS_URI right?" if "://" in uri else "is another process using the file?"
+        )
+        raise MilvusUnavailable(f"Milvus at {uri} does not answer or refuses ({reason}): {advice}") from error
+    except grpc.RpcError as error:
+        raise MilvusUnavailable(
+            f"Milvus at {uri} does not answer ({error}): is it up, and is CHIPALIGN_MILVUS_URI right?"
+        ) from error

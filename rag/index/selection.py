@@ -1,0 +1,47 @@
+"""A part of an index: which rows the named collections have.
+
+`DenseIndex.within` and `Bm25Index.within` search those rows alone.
+
+It reads no files. A name without a version means all versions: `openroad` selects `openroad`, `openroad@2.0` and
+`openroad@3.0`.
+
+    names = select_collections(["openroad"], index.collections); mask = mask_of(names, first_rows, count)
+"""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from rag.errors import CollectionUnknown
+from rag.index.dense import Mask
+
+VERSION_MARK = "@"
+
+
+def select_collections(wanted: Iterable[str], known: Iterable[str]) -> list[str]:
+    """The known collections that the wanted names mean.
+
+    Raises CollectionUnknown, which lists every unknown name and the known ones.
+    """
+    known = sorted(known)
+    chosen: set[str] = set()
+    unknown = []
+    for name in dict.fromkeys(wanted):
+        meant = [one for one in known if one == name or one.partition(VERSION_MARK)[0] == name]
+        chosen.update(meant)
+        if not meant:
+            unknown.append(repr(name))
+    if unknown:
+        raise CollectionUnknown(f"the index holds no collection {', '.join(unknown)}; it holds {', '.join(known)}")
+    return sorted(chosen)
+
+
+def mask_of(rows: Mapping[str, tuple[int, int]], names: Iterable[str], count: int) -> Mask:
+    """True for the rows of the named collections, shape (count,); `rows` maps each to its first row and the one after
+    its last.
+    """
+    mask = np.zeros(count, dtype=np.bool_)
+    for name in names:
+        start, stop = rows[name]
+        mask[start:stop] = True
+    return mask

@@ -1,0 +1,1 @@
+"""A question to the passages that answer it, or to the finding that none does."""

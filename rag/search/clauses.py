@@ -1,0 +1,46 @@
+"""The clauses of a question that asks for several things. Rules on words; no model, no index.
+
+"Insert filler cells, then report the clock skew" is answered by two passages, and each says nothing of half of the
+question: they are found by the clause that they fit. A question of one clause has none.
+
+    split_clauses("Insert filler cells in every row, then report the skew of the clock")
+    # ["Insert filler cells in every row", "report the skew of the clock"]
+"""
+
+import re
+
+from rag.index.bm25 import content_terms
+
+LEAST_TERMS = 3  # of a clause: fewer, as in "setup and hold", are no question by themselves
+MOST_CLAUSES = 6  # each is searched for; a pasted log is not cut into a hundred
+_CONNECTIVE = r"(?:and|then|while|but|after|before|so that|such that)\s"
+_BREAK = re.compile(rf"(?:(?<=[.?!;:])\s+|,\s+|\s+(?={_CONNECTIVE}))(?:{_CONNECTIVE}\s*)*", re.IGNORECASE)
+
+
+def split_clauses(question: str) -> list[str]:
+    """The clauses, in their order, each with the words before it that are too few to be one; none where there are fewer
+    than two.
+
+    A clause ends with its sentence, at a comma or semicolon, or before a connective, and has at least three terms that
+    do not only ask (`content_terms`), or a sixth of what its parts have together, so that there are at most six and
+    text that repeats itself has none.
+    """
+    starts, ends = [0], []
+    for found in _BREAK.finditer(question):
+        ends.append(found.start())
+        starts.append(found.end())
+    pieces = list(zip(starts, [*ends, len(question)], strict=True))
+    terms = [content_terms(question[start:end]) for start, end in pieces]
+    least = max(LEAST_TERMS, -(-sum(map(len, terms)) // MOST_CLAUSES))
+    clauses: list[tuple[int, int]] = []
+    begin, gathered = 0, frozenset[str]()
+    for (start, end), own in zip(pieces, terms, strict=True):
+        begin, gathered = (begin if gathered else start), gathered | own
+        if len(gathered) >= least:
+            clauses.append((begin, end))
+            gathered = frozenset()
+    if len(clauses) < 2:
+        return []
+    if gathered:  # too few terms to stand alone
+        clauses[-1] = (clauses[-1][0], len(question))
+    return [question[start:end] for start, end in clauses]

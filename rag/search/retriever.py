@@ -1,0 +1,446 @@
+"""Search an index: what vectors and BM25 find for a question and its clauses, scored also token by token; nothing where
+it does not answer.
+
+It builds nothing and writes no prompt. One retriever serves many threads.
+
+    retriever = Retriever.open(Path("indexes/starter"), settings)
+    for hit in retriever.search("how do I repair antenna violations?", top_k=5): ...
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.documents import Chunk, Hit, searchable_text
+from rag.embedding.embedder import Embedded, TextEmbedder
+from rag.embedding.embedder_choice import open_embedder, open_reader
+from rag.embedding.passage_reader import PassageReader, Reading
+from rag.errors import EmptyQuery, IndexCorrupt
+from rag.index.bm25 import best_rows, content_terms, find_tokens, is_identifier, tokenize
+from rag.index.dense import Vectors
+from rag.index.generation import Index
+from rag.index.glossary import expand_abbreviations
+from rag.index.index import open_index, spec_of
+from rag.index.milvus import Milvus
+from rag.reference.cards import Reference
+from rag.search.clauses import split_clauses
+from rag.search.eda_tools import Names, named_eda_tools
+from rag.search.fusion import mix_scores
+from rag.search.query import strip_small_talk
+from rag.search.relevance import FEW_PASSAGES, Evidence, relevance, weigh_unknown
+from rag.settings import RagSettings
+
+# A passage that holds a name of the query which stands in at most this share of the chunks stays among the hits,
+# however the sentence around it reads to the embedder.
+RARE_SHARE = 0.01
+LEAST_CAPITALS = 5  # of a name in capitals alone (`WIDTHTRUNC`): shorter ones are abbreviations of the field
+RARE_FLOOR = 3  # in a tiny index a share of 1 % is less than one chunk
+
+# Names of the reader's own design, which no manual holds: a bit of a bus, of which the bus's name is left, and a path
+# of instances.
+_BUS_BIT = re.compile(r"(?<=\w)\[\d+(?::\d+)?\]")
+_INSTANCE_PATH = re.compile(r"(?<![\w./-])(?=[\w/]*[\d_])\w+(?:/\w+)+(?![\w./])")
+
+# What is neither a word of any script nor ASCII punctuation: emoji, arrows, typographic quotes
+_SIGNS = re.compile(r"[^\w\s!-~]+")
+
+# A question is one short text, which a second thread makes no faster. Beside a vLLM that keeps the cores busy, two
+# threads that wait for each other took 385 ms for it where one takes 20 ms (two cores, 2026-11-24).
+QUERY_THREADS = 1
+RECENT = 32  # questions and clauses whose vectors are kept, 10 to 400 kB each
+# Passages that are read with a question: what answers stands among the first three for nine of ten, and among these for
+# all but a few
+HITS_READ = 8
+
+
+class _Ranked(NamedTuple):
+    """A passage and its scores, before its text is read."""
+
+    row: int
+    score: float
+    dense: float
+    bm25: float
+    late: float
+
+
+class _Asked(NamedTuple):
+    """A question, or a clause of it, and what was found for it: cosines by row, BM25 scores of all rows."""
+
+    question: Embedded
+    rows: list[int]
+    cosines: dict[int, float]
+    bm25: NDArray[np.float32]
+
+
+class _Scores(NamedTuple):
+    """Scores of the same passages, mixed and by part."""
+
+    mixed: NDArray[np.float64]
+    dense: list[float]
+    bm25: list[float]
+    late: list[float]
+
+
+class Tokens(NamedTuple):
+    """The tokens of a text: where they stand in it, shape (tokens, 2), and their vectors, shape (tokens, dimension);
+    none where there are none.
+    """
+
+    places: NDArray[np.int64]
+    vectors: Vectors
+
+
+NO_TOKENS = Tokens(np.zeros((0, 2), dtype=np.int64), np.zeros((0, 0), dtype=np.float32))
+
+
+class NoTokens:
+    """Reads none: stands in for a Retriever where there is no index, or where the server that embeds is not there."""
+
+    def tokens_of(self, chunk: Chunk) -> Tokens:
+        """None are kept."""
+        return NO_TOKENS
+
+    def read_tokens(self, text: str) -> Tokens:
+        """None: nothing embeds."""
+        return NO_TOKENS
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A question beside one passage: what each token of the question weighs, and the tokens of the passage with their
+    places.
+
+    `places` are characters of the passage's text; those of its title and headings are negative.
+    """
+
+    question: Embedded
+    weights: Vectors  # shape (question's tokens,)
+    places: NDArray[np.int64]  # shape (passage's tokens, 2)
+    vectors: Vectors  # shape (passage's tokens, dimension), each of length 1
+
+
+class Retriever:
+    """An open index with its embedder. `search` may be called from many threads at once."""
+
+    def __init__(
+        self, index: Index, embedder: TextEmbedder, settings: RagSettings, reader: PassageReader | None = None
+    ) -> None:
+        """reader: what `read` asks; None: nothing is read."""
+        self._index = index
+        self._embedder = embedder
+        self._settings = settings
+        self._reader = reader
+        self._glossary = index.glossary
+        self._documented: dict[Names, bool] = {}  # whether a document is about a tool
+        self._recent: dict[str, Embedded] = {}  # replaced as a whole, never changed: many threads read it
+
+    @classmethod
+    def open(cls, index_dir: Path, settings: RagSettings, *, reads: bool = False) -> "Retriever":
+        """Open the index with the embedder of the settings; reads: also with the reader.
+
+        A search that reads takes several times as long, and knows better whether the index answers at all.
+        Raises IndexNotFound, IndexMismatch, IndexCorrupt, EmbedderUnavailable, MilvusUnavailable.
+        """
+        embedder = open_embedder(settings, QUERY_THREADS)
+        retriever = cls.open_with(embedder, index_dir, settings, open_reader(settings) if reads else None)
+        embedder.load()  # so that the first question is as fast as the others
+        if retriever.reader:
+            retriever.reader.load()
+        return retriever
+
+    @classmethod
+    def open_with(
+        cls, embedder: TextEmbedder, index_dir: Path, settings: RagSettings, reader: PassageReader | None = None
+    ) -> "Retriever":
+        """Open the index with an embedder, and a reader, that are open already. Raises as `open`."""
+        return cls(open_index(index_dir, spec_of(settings, embedder), Milvus.of(settings)), embedder, settings, reader)
+
+    @property
+    def embedder(self) -> TextEmbedder:
+        """What embeds the questions."""
+        return self._embedder
+
+    @property
+    def reader(self) -> PassageReader | None:
+        """What reads the passages that are found."""
+        return self._reader
+
+    @property
+    def chunk_count(self) -> int:
+        """Number of chunks that are searched."""
+        return self._index.chunk_count
+
+    @property
+    def collections(self) -> dict[str, int]:
+        """Names of the collections in the index, with their numbers of documents."""
+        return self._index.collections
+
+    @property
+    def reference(self) -> Reference:
+        """The commands, variables and messages that the documents describe, read on first use. Raises IndexCorrupt."""
+        return self._index.reference
+
+    def chunk(self, chunk_id: str) -> Chunk | None:
+        """The chunk with this id, or None."""
+        row = self._index.chunks.find(chunk_id)
+        return None if row is None else self._index.chunks[row]
+
+    def within(self, collections: Iterable[str]) -> "Retriever":
+        """A retriever over the named collections of the same open index.
+
+        Raises CollectionUnknown, which lists the known ones.
+        """
+        return Retriever(self._index.select(collections), self._embedder, self._settings, self._reader)
+
+    def search(self, query: str, top_k: int = 5, collections: Sequence[str] = ()) -> list[Hit]:
+        """The at most `top_k` best hits, best first; none where the index, or what it holds of `collections`, has
+        nothing relevant.
+
+        Words of greeting and signs are left out, and the embedder reads an abbreviation of the indexed glossaries with
+        its expansion. The question counts as answerable where its relevance (rag.search.relevance) reaches `min_relevance`, or
+        where it names what the reference describes, and nothing that is unknown. Then those hits are dropped whose
+        cosine is below `min_hit_score`, unless they hold a rare exact name of the question (an option, a command, a
+        message number). Raises EmptyQuery, CollectionUnknown.
+        """
+        if collections:
+            return self.within(collections).search(query, top_k)
+        query = clean_query(query)
+        ranking = self._rank(query)
+        if self._judge(query, ranking) < self._settings.min_relevance and not self._describes(query):
+            return []
+        named = self._rows_with_rare_names(query)
+        hits = (
+            self._hit(ranked)
+            for ranked in ranking
+            if ranked.dense >= self._settings.min_hit_score or ranked.row in named
+        )
+        return list(islice(hits, top_k))
+
+    def rank(self, query: str) -> Iterator[Hit]:
+        """The whole ranking, best first, whether a passage answers the question or not:
+
+        `search` without its rules. Raises EmptyQuery.
+        """
+        return map(self._hit, self._rank(clean_query(query)))
+
+    def compare(self, queries: Sequence[str], hits: Sequence[Hit]) -> list[list[Comparison]]:
+        """Each question beside each passage token by token: what `search` sums up of it. Raises EmptyQuery."""
+        embedded = self._embed([clean_query(query) for query in queries])
+        passages = [self.tokens_of(hit.chunk) for hit in hits]
+        weights = [self._index.late.weights(one.token_ids) for one in embedded]
+        return [
+            [Comparison(one, own, *passage) for passage in passages] for one, own in zip(embedded, weights, strict=True)
+        ]
+
+    def read(self, query: str, hits: Sequence[Hit]) -> list[Reading]:
+        """The question read with each passage; none where there is no reader. Raises EmptyQuery."""
+        return self._reader.read(clean_query(query), [hit.chunk for hit in hits]) if self._reader else []
+
+    def holds_together(self, terms: Iterable[str]) -> bool:
+        """Whether one passage holds all the terms of BM25's."""
+        rows = [self._index.bm25.rows_with(term) for term in terms]
+        return bool(rows) and bool(rows[0].intersection(*rows[1:]))
+
+    def idf(self, terms: Iterable[str]) -> dict[str, float]:
+        """What each term of BM25's weighs: much where few passages hold it."""
+        return {term: self._index.bm25.idf(term) for term in terms}
+
+    def read_tokens(self, text: str) -> Tokens:
+        """The tokens of any text, as the embedder reads it; none where it gives no vectors of tokens."""
+        [embedded] = self._embedder.embed_tokens([text])
+        places = self._embedder.token_places(text)
+        vectors = embedded.token_vectors
+        return Tokens(places, vectors) if len(places) == len(vectors) else Tokens(places[:0], vectors[:0])
+
+    def tokens_of(self, chunk: Chunk) -> Tokens:
+        """The tokens of a passage; those of its title and headings have negative places.
+
+        None where the index keeps no tokens or counts others.
+        """
+        row = self._index.chunks.find(chunk.chunk_id)
+        signs = self._index.late.signs(row) if row is not None else np.zeros((0, 0), dtype=np.float32)
+        text = searchable_text(chunk)
+        places = self._embedder.token_places(text) - (len(text) - len(chunk.text))
+        return Tokens(places, signs) if len(places) == len(signs) else Tokens(places[:0], signs[:0])
+
+    def evidence(self, query: str, *, by_token: bool, is_read: bool = False) -> Evidence:
+        """What speaks for and against an answer of the index to the question, by one kind of similarity; is_read: also
+        by reading.
+
+        Raises EmptyQuery.
+        """
+        query = clean_query(query)
+        return self._weigh(query, self._rank(query), by_token=by_token, is_read=is_read)
+
+    def relevance(self, query: str) -> float:
+        """The probability that the index answers the question, by which `search` decides. Raises EmptyQuery."""
+        query = clean_query(query)
+        return self._judge(query, self._rank(query))
+
+    @property
+    def _is_by_token(self) -> bool:
+        """Whether questions are compared token by token."""
+        return bool(self._settings.late_weight) and self._index.late.has_tokens
+
+    def _rank(self, query: str) -> list[_Ranked]:
+        """All passages that the dense vectors or BM25 find for the question or a clause of it, best first.
+
+        By their score for the whole question, averaged with that for the clause which they fit best: a passage that
+        answers one of two things that are asked says nothing of the other. The parts of the score are those for the
+        whole question.
+        """
+        share = self._settings.clause_share
+        texts = [query, *(split_clauses(query) if share else [])]
+        asked = [self._find(text, one) for text, one in zip(texts, self._embed(texts), strict=True)]
+        rows = list(dict.fromkeys(chain.from_iterable(part.rows for part in asked)))
+        late = (
+            self._index.late.score([part.question for part in asked], rows)
+            if self._is_by_token
+            else [[0.0] * len(rows)] * len(asked)
+        )
+        whole, *clauses = (self._score(part, rows, by_token) for part, by_token in zip(asked, late, strict=True))
+        scores = whole.mixed
+        if clauses:
+            scores = (1 - share) * scores + share * np.max([clause.mixed for clause in clauses], axis=0)
+        ranking = [
+            _Ranked(*parts) for parts in zip(rows, map(float, scores), whole.dense, whole.bm25, whole.late, strict=True)
+        ]
+        return sorted(ranking, key=lambda ranked: (-ranked.score, ranked.row))
+
+    def _embed(self, queries: Sequence[str]) -> list[Embedded]:
+        """Questions, abbreviations with their expansions.
+
+        Who compares what a search has found asks the same again, so the last ones are kept.
+        """
+        texts = [expand_abbreviations(query, self._glossary) for query in queries]
+        known = {text: one for text in texts if (one := self._recent.get(text))}
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        known |= {new[one.row]: one for one in self._embedder.embed_tokens(new)} if new else {}
+        self._recent = dict(islice({**known, **self._recent}.items(), RECENT))
+        return [known[text] for text in texts]
+
+    def _find(self, text: str, question: Embedded) -> _Asked:
+        """The candidates for a question or a clause."""
+        cosines = dict(zip(*self._index.dense.search(question.vector, self._settings.candidates), strict=True))
+        bm25 = self._index.bm25.scores(text)
+        return _Asked(
+            question, list(dict.fromkeys([*cosines, *best_rows(bm25, self._settings.candidates)])), cosines, bm25
+        )
+
+    def _score(self, asked: _Asked, rows: Sequence[int], late: list[float]) -> _Scores:
+        """The scores of passages for a question or a clause, beside those by token."""
+        others = [row for row in rows if row not in asked.cosines]
+        cosines = asked.cosines | dict(
+            zip(others, self._index.dense.scores(asked.question.vector, others), strict=True)
+        )
+        dense = [cosines[row] for row in rows]
+        bm25 = [float(asked.bm25[row]) for row in rows]
+        if not np.isfinite([dense, bm25, late]).all():
+            raise IndexCorrupt(
+                "the index holds numbers that are none, so that passages cannot be compared: build it again"
+            )
+        weights = (self._settings.dense_weight, self._settings.late_weight, self._settings.bm25_weight)
+        return _Scores(mix_scores(list(zip(weights, (dense, late, bm25), strict=True))), dense, bm25, late)
+
+    def _hit(self, ranked: _Ranked) -> Hit:
+        return Hit(self._index.chunks[ranked.row], ranked.score, ranked.dense, ranked.bm25 or None, ranked.late or None)
+
+    def _judge(self, query: str, ranking: Sequence[_Ranked]) -> float:
+        """The relevance of the index.
+
+        In few passages a token's idf does not tell a word of the field from any other: there the cosine decides.
+        """
+        by_token = self._is_by_token and self.chunk_count >= FEW_PASSAGES
+        evidence = self._weigh(query, ranking, by_token=by_token, is_read=self._reader is not None)
+        return relevance(evidence, by_token=by_token)
+
+    def _weigh(self, query: str, ranking: Sequence[_Ranked], *, by_token: bool, is_read: bool) -> Evidence:
+        readings = self.read(query, list(map(self._hit, ranking[:HITS_READ]))) if is_read else []
+        similarity = max((ranked.late if by_token else ranked.dense for ranked in ranking), default=0.0)
+        query = _without_design(query)
+        coverage, unknown = self._index.bm25.coverage(query)
+        share = weigh_unknown(self.chunk_count)
+        unknown_name, foreign_tool = share * self._has_unknown_name(query), float(self._has_foreign_tool(query))
+        reading = max((reading.passage for reading in readings), default=None)
+        return Evidence(
+            similarity, coverage, share * unknown, unknown_name, foreign_tool, len(content_terms(query)), reading
+        )
+
+    def _describes(self, query: str) -> bool:
+        """Whether the question names, by an exact name or in capitals, what the reference describes, and nothing that
+        no document knows.
+        """
+        query = _without_design(query)
+        names = (
+            token
+            for token in find_tokens(query)
+            if is_identifier(token) or (token.isupper() and len(token) >= LEAST_CAPITALS)
+        )
+        is_known = any(self.reference.find(name) for name in names)
+        return is_known and not self._has_unknown_name(query) and not self._has_foreign_tool(query)
+
+    def _has_unknown_name(self, query: str) -> bool:
+        """Whether an exact name of the question stands in no passage."""
+        names = (token.lower() for token in find_tokens(query) if is_identifier(token))
+        return any(not self._index.bm25.rows_with(name) for name in names)
+
+    def _has_foreign_tool(self, query: str) -> bool:
+        """Whether the question names tools of chip design, and none that a document is about."""
+        tools = named_eda_tools(query)
+        return bool(tools) and not any(map(self._is_documented, tools))
+
+    def _is_documented(self, names: Names) -> bool:
+        """Whether documents are about the tool of these names: a title or heading has one, or more passages than a name
+        that is rare.
+        """
+        if names not in self._documented:
+            terms = [[self._index.bm25.rows_with(term) for term in tokenize(name)] for name in names]
+            rows = sorted(frozenset().union(*(rows[0].intersection(*rows[1:]) for rows in terms)))
+            self._documented[names] = self._is_about(names, (self._index.chunks[row] for row in rows))
+        return self._documented[names]
+
+    def _is_about(self, names: Names, chunks: Iterable[Chunk]) -> bool:
+        mentions = 0
+        for chunk in chunks:
+            if names in named_eda_tools(f"{chunk.collection} {chunk.title} {' '.join(chunk.heading_path)}"):
+                return True
+            mentions += names in named_eda_tools(chunk.text)
+        return mentions > self._rare
+
+    @property
+    def _rare(self) -> int:
+        """So many passages may hold a rare name."""
+        return max(RARE_FLOOR, int(self.chunk_count * RARE_SHARE))
+
+    def _rows_with_rare_names(self, query: str) -> frozenset[int]:
+        """Rows that hold an exact name of the query which few rows hold."""
+        rows: frozenset[int] = frozenset()
+        for token in find_tokens(query):
+            if is_identifier(token):
+                holding = self._index.bm25.rows_with(token.lower())
+                rows |= holding if len(holding) <= self._rare else frozenset()
+        return rows
+
+
+def _without_design(query: str) -> str:
+    """The question without names of the reader's own design."""
+    return _INSTANCE_PATH.sub("", _BUS_BIT.sub("", query))
+
+
+def clean_query(query: str) -> str:
+    """The question without words of greeting at its start, emoji and other signs.
+
+    Raises EmptyQuery where nothing is left of it.
+    """
+    # A lone surrogate (half of an emoji in broken JSON) becomes "?"
+    text = query.encode("utf-8", "replace").decode("utf-8")
+    text = " ".join(_SIGNS.sub(" ", text).split())
+    if not any(character.isalnum() for character in text):
+        raise EmptyQuery("the question is empty: ask something with words in it")
+    return strip_small_talk(text)

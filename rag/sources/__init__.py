@@ -1,0 +1,1 @@
+"""Where documents come from: folders, archives and pinned corpora, read in a process that may fail."""

@@ -1,0 +1,143 @@
+"""Read .zip archives and tar archives (.gz, .bz2, .xz) as (path, content) pairs, safely: nothing is ever written where
+the archive says.
+
+A child process opens them (`archive_members`); here stand the limits, and what a name may be.
+
+It extracts no links, devices or empty folders, and does not decide which files are wanted beyond the `wanted`
+predicate.
+
+    for path, content in read_archive(Path("openroad.tar.gz"), wanted=lambda path: path.endswith(".md")): ...
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from rag.child import Child, Message, end_child, explain_end, read_message, start_child, write_message
+from rag.errors import ArchiveUnsafe
+from rag.printable import printable
+
+ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar", ".zip")
+# What a compressed tar holds of files that are not wanted must be unpacked to be passed over: so many times the allowed
+# total.
+_PASSED_TOTALS = 16
+# The child has Python, the list of 200,000 files of a zip and the dictionary of the strongest xz, together some 300
+# MiB; and a file in four copies.
+_BASE_BYTES = 512 * 2**20
+_COPIES = 4
+_NAME_CHARACTERS = 4096  # of a path on Linux
+_ALL_NAMES_CHARACTERS = 64 * 2**20  # 200,000 names of three hundred characters
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveLimits:
+    """Where an archive is a bomb rather than a manual: a wanted documentation tree has a few megabytes."""
+
+    files: int = 200_000
+    file_bytes: int = 64 * 2**20
+    total_bytes: int = 2 * 2**30
+    timeout_s: float = 300.0  # for each file
+
+
+def is_archive(path: Path) -> bool:
+    """Whether the name says that this is an archive that `read_archive` opens."""
+    return path.name.lower().endswith(ARCHIVE_SUFFIXES)
+
+
+def archive_stem(path: Path) -> str:
+    """The file name without its archive suffix: `openroad.tar.gz` gives `openroad`."""
+    for suffix in ARCHIVE_SUFFIXES:
+        if path.name.lower().endswith(suffix):
+            return path.name[: -len(suffix)]
+    return path.stem
+
+
+def safe_path(name: str) -> str:
+    """A member's name as a clean relative posix path ("" for the root).
+
+    Raises ArchiveUnsafe for absolute paths and `..`.
+    """
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    if name.startswith(("/", "\\")) or ".." in parts or "\0" in name or (parts and parts[0].endswith(":")):
+        raise ArchiveUnsafe(
+            f"the archive names the file {name!r}, which would lie outside its folder: do not use this archive"
+        )
+    return "/".join(part for part in parts if part != ".")
+
+
+def read_archive(
+    path: Path,
+    wanted: Callable[[str], bool] = lambda _: True,
+    limits: ArchiveLimits = ArchiveLimits(),
+    cut_large: bool = False,
+) -> Iterator[tuple[str, bytes]]:
+    """Yield (path, content) of each wanted regular file, in the archive's order; links and devices are passed over.
+
+    Of a file larger than allowed, one byte more than the limit is read with `cut_large`. Raises ArchiveUnsafe for it
+    otherwise, for a member outside the archive's own folder, for more than the other limits, and for a damaged or
+    encrypted archive.
+    """
+    memory = _BASE_BYTES + _COPIES * limits.file_bytes
+    arguments = (str(path.resolve()), str(_PASSED_TOTALS * limits.total_bytes), str(limits.timeout_s))
+    child = start_child("rag.sources.archive_members", memory, *arguments)
+    try:
+        yield from _read_wanted(child, path, wanted, limits, cut_large)
+    except BrokenPipeError:
+        raise ArchiveUnsafe(f"{path}: {explain_end(end_child(child), limits.timeout_s)}") from None
+    finally:
+        end_child(child)
+
+
+def _read_wanted(
+    child: Child, path: Path, wanted: Callable[[str], bool], limits: ArchiveLimits, cut_large: bool
+) -> Iterator[tuple[str, bytes]]:
+    """Answers the child's members one after the other. Raises BrokenPipeError where it ends before the archive does."""
+    total = number = named = 0
+    while (head := _next_head(child, path)) is not None:
+        name, size = head["name"], head["size"]
+        named += len(name)
+        if len(name) > _NAME_CHARACTERS or named > _ALL_NAMES_CHARACTERS:
+            raise ArchiveUnsafe(f"{path} holds names that are too long, as {name[:80]!r}...: do not use this archive")
+        clean = safe_path(name)
+        number += 1
+        if number > limits.files:
+            raise ArchiveUnsafe(f"{path} holds more than {limits.files} files: unpack it and index the folder you need")
+        if not head["is_file"]:
+            continue
+        if not clean or not wanted(clean):
+            write_message(child.stdin, {"at_most": 0})
+            continue
+        total += min(size, limits.file_bytes + 1) if cut_large else size
+        if total > limits.total_bytes or (size > limits.file_bytes and not cut_large):
+            sizes = f"file {size} bytes, so far {total} of {limits.total_bytes} bytes"
+            raise ArchiveUnsafe(f"{path} is larger than allowed at {printable(clean)} ({sizes})")
+        write_message(child.stdin, {"at_most": limits.file_bytes + 1})
+        _, content = _next_message(child, path)
+        yield clean, content
+
+
+def _next_head(child: Child, path: Path) -> dict[str, Any] | None:
+    """The next member; None after the last one."""
+    head, _ = _next_message(child, path)
+    return None if "reason" in head else head
+
+
+def _next_message(child: Child, path: Path) -> Message:
+    """Raises ArchiveUnsafe with the child's reason, BrokenPipeError where it has ended without one."""
+    message = read_message(child.stdout)
+    if message is None:
+        raise BrokenPipeError
+    if reason := message[0].get("reason"):
+        raise ArchiveUnsafe(f"{path} {reason}")
+    return message
+
+
+def strip_top_folder(files: dict[str, bytes]) -> dict[str, bytes]:
+    """Without the one folder that holds everything, as the public host's archives have it; unchanged where there is
+    none.
+    """
+    tops = {path.split("/", 1)[0] for path in files}
+    if len(tops) != 1 or any("/" not in path for path in files):
+        return files
+    return {path.split("/", 1)[1]: content for path, content in files.items()}

@@ -1,0 +1,323 @@
+"""Files to `Document`s: a folder, one file or an archive is read, and what cannot be read is named with its reason.
+
+Archives that lie in a folder are read too, one level deep; what reST includes is put in its place. Contents are parsed
+in the sandbox. It does not fetch corpora and does not cut documents. An unreadable file never stops the others.
+
+    skipped: list[Skipped] = []
+    documents = list(read_source(Path("docs"), collection="docs", skipped=skipped))
+"""
+
+import errno
+import gzip
+import os
+import stat
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+
+from rag.blocks import Parsed
+from rag.documents import Document, Skipped
+from rag.errors import ArchiveUnsafe, ParseFailed, SourceUnusable
+from rag.formats.parser import Format, decode, document_text, format_of, keeps_text
+from rag.settings import RagSettings
+from rag.sources.archive import ArchiveLimits, is_archive, read_archive, strip_top_folder
+from rag.sources.corpus import FETCHED_FILE, match_path
+from rag.sources.parsed_cache import ParsedCache
+from rag.sources.sandbox import Sandbox
+
+# Licence texts are kept beside the documents that they cover; they answer no engineering question and are not a failure
+# either.
+_LEGAL_NAMES = ("LICENSE", "LICENCE", "COPYING", "NOTICE")
+NOT_STATED = "not stated"
+IGNORE_FILE = ".chipalignignore"  # in a folder: what of it is not read
+MAX_NAME_CHARACTERS = 1000  # each chunk carries its document's name; a path of a documentation tree has a hundred
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """One file of a source: `read` gives at most so many bytes of it."""
+
+    read: Callable[[int], bytes]
+    size: Callable[[], int | None] = lambda: None  # in bytes, where it is known
+    is_cut: bool = False  # `read` does not reach its end
+
+
+Files = dict[str, _File]  # by posix path in the source
+
+
+def read_source(
+    path: Path,
+    collection: str,
+    skipped: list[Skipped],
+    licence: str = NOT_STATED,
+    url_of: Callable[[str], str | None] = lambda _: None,
+    settings: RagSettings | None = None,
+    sandbox: Sandbox | None = None,
+) -> Iterator[Document]:
+    """Yield the documents of a folder (recursively), a file or an archive, ordered by path; append the others to
+    `skipped`.
+
+    There also stands what of a document was not read. Raises SourceUnusable where `path` is none of these or its name
+    is not UTF-8, ArchiveUnsafe where `path` is a hostile archive. The limits are those of `settings`; with them, what
+    takes long to parse is kept in their home. Without a `sandbox` it has one of its own.
+    """
+    if not _is_utf8(collection):
+        raise SourceUnusable(f"the name {encodable(collection)} is not UTF-8, so nothing in it can be cited: rename it")
+    cache = ParsedCache(settings.home / "parsed" if settings else None)
+    settings = settings or RagSettings()
+    files = _list_files(path, settings)
+    with ExitStack() as stack:
+        reader = _Reader(files, settings, sandbox or stack.enter_context(open_sandbox(settings)), cache)
+        for name in files:
+            if not _is_utf8(name):
+                skipped.append(Skipped(f"{collection}/{encodable(name)}", "its name is not UTF-8"))
+            elif len(name) > MAX_NAME_CHARACTERS:
+                skipped.append(
+                    Skipped(f"{collection}/{name[:MAX_NAME_CHARACTERS]}...", f"its name has {len(name)} characters")
+                )
+            elif PurePosixPath(name).name != FETCHED_FILE and not name.upper().startswith(_LEGAL_NAMES):
+                try:
+                    text, parsed = reader.read(name)
+                except ParseFailed as error:
+                    skipped.append(Skipped(f"{collection}/{name}", str(error)))
+                    continue
+                if parsed.note:
+                    skipped.append(Skipped(f"{collection}/{name}", f"read in part: {parsed.note}"))
+                blocks = parsed.blocks if keeps_text(name) else ()
+                yield Document(collection, name, parsed.title, text, url_of(name), licence, blocks=blocks)
+    cache.remove_old()
+
+
+def open_sandbox(settings: RagSettings) -> Sandbox:
+    """A sandbox with the limits of the settings."""
+    return Sandbox(settings.parse_timeout_s, settings.parse_memory_mb * 2**20)
+
+
+class _Reader:
+    """Reads single files of a source."""
+
+    def __init__(self, files: Files, settings: RagSettings, sandbox: Sandbox, cache: ParsedCache) -> None:
+        self._files = files
+        self._settings = settings
+        self._sandbox = sandbox
+        self._cache = cache
+
+    def read(self, name: str) -> tuple[str, Parsed]:
+        """Text (see `Document.text`) and blocks of one file. Raises ParseFailed with the reason why it has none."""
+        found = None if name.endswith("/") else format_of(name)
+        if found is None and not name.endswith("/"):
+            raise ParseFailed(_refuse_name(name))
+        content, note = self._load(name, found or Format())
+        text, parsed = self._parse(name, content, found or Format(), is_whole=not note)
+        if not parsed.blocks:
+            raise ParseFailed("no text besides its markup")
+        return text, replace(parsed, note="; ".join(filter(None, (note, parsed.note))))
+
+    def _parse(self, name: str, content: bytes, found: Format, is_whole: bool) -> tuple[str, Parsed]:
+        """In the sandbox, unless it is known from before; the other formats take less time to parse than to look up."""
+        known = self._cache.read(name, content) if found.parse_bytes else None
+        if known is not None:
+            return document_text(name, "", known), known
+        text, parsed = self._sandbox.read(name, content, is_whole, self._read_included)
+        if found.parse_bytes:
+            self._cache.write(name, content, parsed)
+        return text, parsed
+
+    def _load(self, name: str, found: Format) -> tuple[bytes, str]:
+        """The content of one file, unpacked where it is a .gz, and a note where its end is missing.
+
+        Raises ParseFailed.
+        """
+        file = self._files[name]
+        limit = (
+            self._settings.max_file_mb if found.parse_bytes or found.parse_head else self._settings.max_text_mb
+        ) * 2**20
+        size, is_damaged = None, False
+        try:
+            content = file.read(limit + 1)
+            if name.lower().endswith(".gz"):
+                content, is_damaged = _unpack(content, limit + 1)
+            elif len(content) > limit:
+                size = file.size()
+        except OSError as error:
+            raise ParseFailed(f"cannot be read ({error.strerror or error})") from error
+        except ArchiveUnsafe as error:
+            raise ParseFailed(str(error)) from error
+        is_large = len(content) > limit or file.is_cut
+        if not is_large and not is_damaged:
+            return content, ""
+        if not found.parse_head:
+            raise ParseFailed(
+                f"larger than {limit} bytes" if is_large else f"its end is missing after {len(content)} bytes"
+            )
+        content = content[: content.rfind(b"\n", 0, limit) + 1]
+        return content, f"the first {len(content)} bytes of {size or 'it'}"
+
+    def _read_included(self, name: str) -> str | None:
+        """The text of another file of the same source, for a directive that names it; None where there is none."""
+        if name not in self._files or not _is_utf8(name):
+            return None
+        try:
+            return decode(self._load(name, Format())[0])
+        except ParseFailed:
+            return None
+
+
+def encodable(name: str) -> str:
+    """A file name as text that can be written: bytes that are not UTF-8 as `\\udcff`."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _is_utf8(name: str) -> bool:
+    """False for a name that the system gave with bytes that are not UTF-8: Python reads those as lone surrogates."""
+    return encodable(name) == name
+
+
+def _refuse_name(name: str) -> str:
+    if is_archive(Path(name)):
+        return "an archive inside an archive: unpack it"
+    return f"not a type of document that is read ({PurePosixPath(name).suffix.lower() or 'no suffix'})"
+
+
+def _unpack(content: bytes, at_most: int) -> tuple[bytes, bool]:
+    """The first bytes of a gzip file's content, and whether its end is missing before those. Raises ParseFailed."""
+    parts: list[bytes] = []
+    room = at_most
+    try:
+        with gzip.GzipFile(fileobj=BytesIO(content)) as handle:
+            while room > 0 and (part := handle.read1(room)):
+                parts.append(part)
+                room -= len(part)
+    except EOFError:
+        return b"".join(parts), True
+    except (OSError, zlib.error) as error:
+        raise ParseFailed(f"no gzip file that can be unpacked ({error})") from error
+    return b"".join(parts), False
+
+
+def _list_files(path: Path, settings: RagSettings) -> Files:
+    """The read function of each file by its relative posix path; hidden ones, and links that lead out of the folder,
+    are left out.
+
+    A folder below `path` that cannot be read, or a hostile archive in it, comes as a name whose read function raises.
+    """
+    if path.is_dir():
+        return _list_folder(path, settings)
+    if path.is_file() and is_archive(path):
+        return _list_archive(path, settings)
+    if path.is_file():
+        return {path.name: _file_at(path)}
+    if path.exists():
+        raise SourceUnusable(
+            f"{path} is a pipe, socket or device: name a folder, a file, an archive (.tar.gz, .zip) or a fetched corpus"
+        )
+    raise SourceUnusable(f"{path} is not there: name a folder, a file, an archive (.tar.gz, .zip) or a fetched corpus")
+
+
+def _list_archive(archive: Path, settings: RagSettings) -> Files:
+    """An archive's files that are nowhere hidden; those of a type that is not read are listed, and never unpacked."""
+    found: dict[str, bytes] = {}
+
+    def wanted(name: str) -> bool:
+        """Whether to unpack a member; the names of the others are noted."""
+        if any(part.startswith(".") for part in PurePosixPath(name).parts):
+            return False
+        if format_of(name) is None:
+            found[name] = b""
+        return format_of(name) is not None
+
+    limits = ArchiveLimits(
+        settings.archive_files,
+        settings.archive_file_mb * 2**20,
+        settings.archive_total_mb * 2**20,
+        settings.parse_timeout_s,
+    )
+    found |= dict(read_archive(archive, wanted, limits, cut_large=True))
+    files = strip_top_folder(found)
+    return {name: _file_of(files[name], limits.file_bytes) for name in sorted(files)}
+
+
+def _file_of(content: bytes, most: int) -> _File:
+    """A file of an archive, of which one byte more than `most` was read where it is larger."""
+    is_cut = len(content) > most
+    return _File(partial(_cut, content[:most]), lambda: None if is_cut else len(content), is_cut)
+
+
+def _file_at(path: Path) -> _File:
+    return _File(partial(_read_limited, path), lambda: path.stat().st_size)
+
+
+def _cut(content: bytes, at_most: int) -> bytes:
+    return content[:at_most]
+
+
+def _list_folder(path: Path, settings: RagSettings) -> Files:
+    root = path.resolve()
+    refused: list[OSError] = []
+    found: Files = {}
+    for folder, names, files in os.walk(path, onerror=refused.append):
+        names[:] = sorted(name for name in names if not name.startswith("."))
+        for name in sorted(files):
+            file = Path(folder) / name
+            if not name.startswith(".") and not _leads_out(file, root):
+                found |= _list_entry(file, file.relative_to(path).as_posix(), settings)
+    for error in refused:
+        if Path(error.filename) == path:
+            raise SourceUnusable(
+                f"the folder {path} cannot be read ({error.strerror}): make it readable, or name the folders that are"
+            ) from error
+        found[f"{Path(error.filename).relative_to(path).as_posix()}/"] = _File(partial(_fail, error))
+    ignored = _read_ignored(path)
+    return {name: file for name, file in found.items() if not any(match_path(name, pattern) for pattern in ignored)}
+
+
+def _read_ignored(folder: Path) -> list[str]:
+    """The globs of the folder's file of what is left out, one a line; a folder's name alone means all in it.
+
+    Raises SourceUnusable.
+    """
+    file = folder / IGNORE_FILE
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    except (OSError, UnicodeError) as error:
+        raise SourceUnusable(
+            f"{file} cannot be read ({error}): write one glob a line in it, as UTF-8 text, or remove it"
+        ) from error
+    patterns = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    return [one for pattern in patterns for one in (pattern.rstrip("/"), f"{pattern.rstrip('/')}/**")]
+
+
+def _list_entry(file: Path, name: str, settings: RagSettings) -> Files:
+    """One file of a folder, or the files of an archive that lies there, below its name; an archive that cannot be read
+    as one that fails.
+    """
+    if not is_archive(file) or not file.is_file():
+        return {name: _file_at(file)}
+    try:
+        return {f"{name}/{inner}": found for inner, found in _list_archive(file, settings).items()}
+    except ArchiveUnsafe as error:
+        return {f"{name}/": _File(partial(_fail, error))}
+
+
+def _leads_out(file: Path, root: Path) -> bool:
+    """Whether a link leads out of the folder. One that leads in a circle does not: reading it says so."""
+    try:
+        return not file.resolve().is_relative_to(root)
+    except (OSError, RuntimeError):  # until Python 3.13 a circle is a RuntimeError
+        return False
+
+
+def _fail(error: Exception, _: int) -> bytes:
+    raise error
+
+
+def _read_limited(path: Path, at_most: int) -> bytes:
+    """The content, up to so many bytes. A pipe is never opened: that would wait for a writer."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "a pipe, socket or device, not a regular file")
+    with path.open("rb") as handle:
+        return handle.read(at_most)

@@ -1,0 +1,103 @@
+"""The SOURCE arguments of `index build`: what each names, the collection and version it becomes, and its documents.
+
+A source is a folder, a file, an archive, a fetched corpus, or the handbook. `NAME=SOURCE` gives its collection a name,
+`NAME@VERSION=SOURCE` a name and a version; the collection is then called NAME@VERSION, so that versions of one tool lie
+side by side. Formats are for `reader`.
+
+    source = find_named_source("openroad@2.0=docs/", settings); documents = list(read_named_source(source, skipped, settings))
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rag.documents import Document, Skipped
+from rag.errors import SourceUnusable
+from rag.settings import RagSettings
+from rag.sources.archive import archive_stem
+from rag.sources.corpus import corpus_dir, load_sources, read_fetched, sources_path
+from rag.sources.reader import NOT_STATED, read_source
+from rag.sources.sandbox import Sandbox
+
+HANDBOOK = "handbook"
+HANDBOOK_LICENCE = "Apache-2.0"
+_NAMED = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*)(?:@(?P<version>[\w.+-]+))?=(?P<source>.+)", re.DOTALL)
+_REVISION_DIGITS = 12  # of a pinned revision as a version: what `corpus list` shows
+
+
+@dataclass(frozen=True, slots=True)
+class NamedSource:
+    """A source that was found, and what its documents are told apart by.
+
+    `is_pinned`: a corpus or the handbook, whose files' dates say nothing.
+    """
+
+    path: Path
+    collection: str
+    version: str
+    licence: str = NOT_STATED
+    url_of: Callable[[str], str | None] = lambda _: None
+    is_pinned: bool = False
+
+
+def find_named_source(argument: str, settings: RagSettings) -> NamedSource:
+    """What a SOURCE argument means.
+
+    A path that exists is meant before a name, be it that of a corpus or the one before a `=`.
+
+    Raises SourceUnusable.
+    """
+    if not Path(argument).expanduser().exists() and (named := _NAMED.fullmatch(argument)):
+        found = _find_source(named["source"], settings)
+        name, version = named["name"], named["version"] or ""
+        return replace(found, collection=f"{name}@{version}" if version else name, version=version or found.version)
+    return _find_source(argument, settings)
+
+
+def _find_source(source: str, settings: RagSettings) -> NamedSource:
+    path = Path(source).expanduser()
+    sources = load_sources()
+    handbook = sources_path().parent / HANDBOOK
+    if path.resolve() == handbook or (source == HANDBOOK and not path.exists()):
+        return NamedSource(handbook, HANDBOOK, "", HANDBOOK_LICENCE, is_pinned=True)
+    if path.exists():
+        return NamedSource(path, path.resolve().name if path.is_dir() else archive_stem(path), "")
+    if source in sources:
+        pinned = sources[source]
+        if read_fetched(settings.home, source) is None:
+            raise SourceUnusable(f"the corpus {source!r} has not been fetched: `chipalign corpus fetch {source}`")
+        folder = corpus_dir(settings.home, source)
+        return NamedSource(
+            folder, source, pinned.revision[:_REVISION_DIGITS], pinned.licence, pinned.url, is_pinned=True
+        )
+    known = ", ".join((HANDBOOK, *sources))
+    raise SourceUnusable(f"{source!r} is no folder, file or archive here, and no corpus; corpora are {known}")
+
+
+def read_named_source(
+    source: NamedSource, skipped: list[Skipped], settings: RagSettings, sandbox: Sandbox | None = None
+) -> Iterator[Document]:
+    """The documents of a source with their version and the day of their last change; files that cannot be read go to
+    `skipped`.
+
+    Raises what `read_source` raises.
+    """
+    for document in read_source(
+        source.path, source.collection, skipped, source.licence, source.url_of, settings, sandbox
+    ):
+        yield replace(
+            document, version=source.version, date="" if source.is_pinned else _date_of(source.path, document.path)
+        )
+
+
+def _date_of(source: Path, document_path: str) -> str:
+    """The day (UTC) on which the file was last changed, of a document in an archive that of the archive; "" where it
+    has gone since.
+    """
+    file = source / document_path if source.is_dir() else source
+    try:
+        return datetime.fromtimestamp(file.stat().st_mtime, UTC).date().isoformat()
+    except OSError:
+        return ""

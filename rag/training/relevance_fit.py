@@ -1,0 +1,104 @@
+"""Fits the coefficients of rag.search.relevance to questions whose answers an index holds or does not hold, and measures them:
+python -m rag.training.relevance_fit.
+
+Each fifth of the questions is judged by coefficients that were fitted to the others, so the precision and recall
+printed are those of questions that were not seen. The coefficients printed are fitted to all; they are put into
+rag.search.relevance by hand.
+
+    python -m rag.training.relevance_fit indexes/eval data/eval/handbook.jsonl data/eval/unanswerable.jsonl
+"""
+
+import json
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.search.metrics import judge_decision
+from rag.search.relevance import Evidence
+from rag.search.retriever import Retriever
+from rag.settings import RagSettings
+from rag.sources.questions import read_questions
+
+Rows = NDArray[np.float64]
+FOLDS = 5
+RIDGE = 0.01  # keeps coefficients finite where questions can be told apart without error
+ITERATIONS = 50
+
+
+def fit(features: Rows, answerable: Rows) -> Rows:
+    """Logistic regression by Newton's method, shape (features,); features has shape (questions, features), answerable
+    is 0 or 1.
+    """
+    coefficients = np.zeros(features.shape[1])
+    for _ in range(ITERATIONS):
+        probability = predict(features, coefficients)
+        gradient = features.T @ (answerable - probability) - RIDGE * coefficients
+        curvature = (features * (probability * (1 - probability))[:, None]).T @ features + RIDGE * np.eye(
+            len(coefficients)
+        )
+        coefficients += np.linalg.solve(curvature, gradient)
+    return coefficients
+
+
+def predict(features: Rows, coefficients: Rows) -> Rows:
+    """The probability of each question, shape (questions,)."""
+    probabilities: Rows = 1 / (1 + np.exp(-np.clip(features @ coefficients, -30, 30)))
+    return probabilities
+
+
+def cross_validate(features: Rows, answerable: Rows, seed: int = 0) -> Rows:
+    """The probability of each question by coefficients that did not see it, shape (questions,)."""
+    fold = np.random.default_rng(seed).permutation(len(features)) % FOLDS
+    probabilities = np.zeros(len(features))
+    for number in range(FOLDS):
+        probabilities[fold == number] = predict(
+            features[fold == number], fit(features[fold != number], answerable[fold != number])
+        )
+    return probabilities
+
+
+def describe(evidence: Sequence[Evidence], answerable: Sequence[bool], threshold: float) -> dict[str, Any]:
+    """Coefficients, and the decision at a threshold over questions that were not seen."""
+    features = np.array([each.features() for each in evidence])
+    truth = np.array(answerable, dtype=np.float64)
+    unseen = cross_validate(features, truth)
+    return {
+        "coefficients": [round(float(value), 3) for value in fit(features, truth)],
+        "decision": asdict(judge_decision(answerable, [bool(value >= threshold) for value in unseen])),
+        "log_loss": -float(
+            np.mean(
+                [
+                    math.log(p if known else 1 - p)
+                    for p, known in zip(np.clip(unseen, 1e-9, 1 - 1e-9), answerable, strict=True)
+                ]
+            )
+        ),
+    }
+
+
+def main(argv: Sequence[str]) -> None:
+    """One JSON document: for each kind of similarity the coefficients and what they are worth."""
+    settings = RagSettings.from_env()
+    retriever = Retriever.open(Path(argv[0]), settings, reads=True)
+    questions = [question for path in argv[1:] for question in read_questions(Path(path))]
+    answerable = [question.answerable for question in questions]
+    document = {
+        f"{'read_' if is_read else ''}by_{'token' if by_token else 'cosine'}": describe(
+            [retriever.evidence(question.text, by_token=by_token, is_read=is_read) for question in questions],
+            answerable,
+            settings.min_relevance,
+        )
+        for is_read, by_token in product((False, True) if retriever.reader else (False,), (True, False))
+    }
+    sys.stdout.write(json.dumps({"questions": len(questions), "answerable": sum(answerable), **document}) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,168 @@
+"""Pairs of a question and the passage that answers it, made from documents alone and from questions with known answers.
+
+Nobody writes them: a heading asks for its section, a sentence for the passage that it was taken from (the inverse cloze
+task; Lee, Chang, Toutanova, "Latent retrieval for weakly supervised open domain question answering", ACL 2019), and a
+question goes with the passage that holds the words of its answer. It trains nothing.
+
+    pairs = [*pairs_of_documents(chunks), *pairs_of_answers(read_answers(path), chunks)]
+    batch = draw_batch(pairs, step=0, size=48, seed=0)
+"""
+
+import csv
+import json
+import random
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from rag.documents import Chunk, describe_place, searchable_text
+from rag.errors import QuestionsUnusable
+from rag.index.bm25 import Bm25Index, content_terms, tokenize
+from rag.training.examples import AnswerFinder, Example
+from rag.training.exclusion import NearQuestions
+
+HEADING, SENTENCE, ANSWER, QUESTION = "heading", "sentence", "answer", "question"
+# How often each kind is drawn. Only questions, and answers of people, ask as people do; headings ask in the fewest
+# words.
+SHARES: Mapping[str, float] = {QUESTION: 0.5, ANSWER: 0.2, SENTENCE: 0.2, HEADING: 0.1}
+# How often the passage does not hold the sentence: else to find the same words again would be all that is learnt
+HIDDEN_SENTENCE = 0.9
+HIDDEN_HEADING = 0.7  # and the heading
+LEAST_TERMS = 4  # of an answer, to tell where it stands
+LEAST_HELD = 0.5  # of the answer's terms, by the passage that it is ascribed to
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n\n+")
+_MARKUP = ("|", "```", "#", "-", "*", "~", ":")  # how tables, code, lists and directives begin
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A question and the passage to find for it; `row` is the chunk's, so that two pairs of one passage are not taken
+    for each other's wrong one.
+    """
+
+    question: str
+    chunk: Chunk
+    row: int
+    kind: str
+
+    def passage(self, dice: random.Random) -> str:
+        """The passage as it is to be found, mostly without the words that were taken from it."""
+        place, text = describe_place(self.chunk.title, self.chunk.heading_path), self.chunk.text
+        if self.kind == SENTENCE and dice.random() < HIDDEN_SENTENCE:
+            text = text.replace(self.question, " ")
+        if self.kind == HEADING and dice.random() < HIDDEN_HEADING:
+            place = self.chunk.title
+        return f"{place}\n{text}"
+
+
+def pairs_of_documents(chunks: Sequence[Chunk], seed: int = 0) -> list[Pair]:
+    """For each chunk its last heading, half the time with the document's title, and two of its sentences."""
+    dice, pairs = random.Random(seed), []
+    for row, chunk in enumerate(chunks):
+        if chunk.heading_path:
+            heading = chunk.heading_path[-1]
+            with_title = heading != chunk.title and dice.random() < 0.5
+            pairs.append(Pair(f"{heading} {chunk.title}" if with_title else heading, chunk, row, HEADING))
+        sentences = find_sentences(chunk.text)
+        pairs += [Pair(sentence, chunk, row, SENTENCE) for sentence in dice.sample(sentences, min(2, len(sentences)))]
+    return pairs
+
+
+def find_sentences(text: str) -> list[str]:
+    """Sentences of prose, of 6 to 40 words."""
+    parts = (part.strip() for part in _SENTENCE_END.split(text))
+    return [part for part in parts if 6 <= len(part.split()) <= 40 and not part.startswith(_MARKUP)]
+
+
+def pairs_of_answers(answers: Iterable[tuple[str, str]], chunks: Sequence[Chunk]) -> list[Pair]:
+    """Questions with the chunk that BM25 finds best for question and answer, where it holds half of the answer's terms;
+    the others are left out.
+    """
+    bm25 = Bm25Index.build(map(searchable_text, chunks))
+    pairs = []
+    for question, answer in answers:
+        row = int(np.argmax(bm25.scores(f"{question} {answer}"))) if chunks else 0
+        terms = content_terms(answer)
+        if len(terms) >= LEAST_TERMS and len(
+            terms.intersection(tokenize(searchable_text(chunks[row])))
+        ) >= LEAST_HELD * len(terms):
+            pairs.append(Pair(question, chunks[row], row, ANSWER))
+    return pairs
+
+
+def read_answers(path: Path) -> list[tuple[str, str]]:
+    """Questions and their answers: of a .jsonl file with "question" and "answer", a .csv file's first two columns after
+    its first line, or every .csv and .jsonl file in a folder. Raises QuestionsUnusable.
+    """
+    if path.is_dir():
+        return list(
+            chain.from_iterable(
+                read_answers(file) for file in sorted(path.rglob("*")) if file.suffix in (".csv", ".jsonl")
+            )
+        )
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        if path.suffix == ".csv":
+            rows = [
+                (row[0].strip(), row[1].strip())
+                for row in [*csv.reader(text.splitlines(keepends=True))][1:]
+                if len(row) > 1
+            ]
+        else:
+            rows = [
+                (str(row["question"]), str(row["answer"]))
+                for row in map(json.loads, filter(str.strip, text.splitlines()))
+            ]
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise QuestionsUnusable(
+            f"{path} holds no questions with answers ({error}): give a .csv of two columns, or a .jsonl"
+        ) from None
+    return [(question, answer) for question, answer in rows if question and answer]
+
+
+def drop_known(pairs: Sequence[Pair], asked: Iterable[str]) -> list[Pair]:
+    """The pairs whose question is not nearly one of `asked`, which something will be measured with: by the share of
+    terms that both have.
+    """
+    asks_nearly = NearQuestions(asked)
+    return [pair for pair in pairs if not asks_nearly(pair.question)]
+
+
+def pairs_of_questions(examples: Iterable[Example], chunks: Sequence[Chunk]) -> list[Pair]:
+    """Questions of which it is known how the units begin that answer them, each with every chunk that holds such a
+    unit.
+    """
+    finder = AnswerFinder(chunks)
+    return [Pair(example.question, chunks[row], row, QUESTION) for example in examples for row in finder.rows(example)]
+
+
+def draw_batch(pairs: Sequence[Pair], step: int, size: int, seed: int) -> list[Pair]:
+    """The pairs of one step, each of another passage: drawn by kind, every second one from the document of the one
+    before it, if there is one.
+
+    Passages of one document are the wrong answers that are hardest to tell from the right one. A step's pairs depend on
+    its number and the seed alone, so that training which was interrupted goes on as it would have.
+    """
+    dice = random.Random(f"{seed}/{step}")
+    by_kind = {kind: [pair for pair in pairs if pair.kind == kind] for kind in SHARES}
+    kinds = [kind for kind in SHARES if by_kind[kind]]
+    by_document: dict[tuple[str, str], list[Pair]] = {}
+    for pair in pairs:
+        by_document.setdefault((pair.chunk.collection, pair.chunk.path), []).append(pair)
+    batch: dict[int, Pair] = {}
+    last: Pair | None = None
+    size = min(size, len({pair.row for pair in pairs}))
+    while len(batch) < size:
+        beside = [] if last is None or len(batch) % 2 == 0 else by_document[last.chunk.collection, last.chunk.path]
+        near = [pair for pair in beside if pair.row not in batch]
+        last = (
+            dice.choice(near)
+            if near
+            else dice.choice(by_kind[dice.choices(kinds, [SHARES[kind] for kind in kinds])[0]])
+        )
+        batch.setdefault(last.row, last)
+    return list(batch.values())

@@ -1,0 +1,226 @@
+"""rag.formats.eda_data: headers and lists of LEF, Liberty, DEF and SPEF; other files of the same suffixes are named."""
+
+import re
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rag.errors import ParseFailed
+from rag.formats.eda_data import MAX_ROWS, parse_eda_data
+
+LEF = """# comment
+VERSION 5.8 ;
+BUSBITCHARS "[]" ;
+UNITS
+  DATABASE MICRONS 2000 ;
+END UNITS
+SITE core
+  CLASS CORE ;
+  SIZE 0.19 BY 1.4 ;
+END core
+LAYER metal1
+  TYPE ROUTING ;
+  DIRECTION HORIZONTAL ;
+  PITCH 0.14 ;
+  WIDTH 0.07 ;
+END metal1
+MACRO INV_X1
+  CLASS CORE ;
+  SIZE 0.38 BY 1.4 ;
+  PIN A
+    DIRECTION INPUT ;
+    PORT
+      LAYER metal1 ;
+      RECT 0 0 1 1 ;
+    END
+  END A
+  PIN ZN
+  END ZN
+END INV_X1
+END LIBRARY
+"""
+
+LIBERTY = """/* A library. */
+library (typical) {
+  delay_model : table_lookup;
+  time_unit : "1ns";
+  capacitive_load_unit (1,pf);
+  operating_conditions(slow) { process : 1; }
+  lu_table_template(t1) {
+    variable_1 : input_net_transition;
+  }
+  cell ("NAND2") {
+    area : 1.5;
+    cell_leakage_power : 20.1;
+    pin(A) { direction : input; }
+    pin(Y) {
+      direction : output;
+      timing() { related_pin : "A"; }
+    }
+  }
+  cell (INV) { area : 0.8;
+    pin(A) { }
+  }
+}
+"""
+
+DEF = """VERSION 5.8 ;
+DESIGN gcd ;
+UNITS DISTANCE MICRONS 2000 ;
+DIEAREA ( 0 0 ) ( 1000 1000 ) ;
+ROW ROW_0 core 0 0 N DO 10 BY 1 ;
+COMPONENTS 2 ;
+- u1 INV_X1 ;
+- u2 NAND2_X1 ;
+END COMPONENTS
+NETS 1 ;
+- n1 ( u1 A ) ;
+END NETS
+END DESIGN
+"""
+
+SPEF = """*SPEF "IEEE 1481-1998"
+*DESIGN "gcd"
+*T_UNIT 1 NS
+*C_UNIT 1 FF
+
+*NAME_MAP
+*1 clk
+*PORTS
+*1 I
+*D_NET *1 1.5
+*CONN
+*END
+*D_NET *2 2.5
+*END
+"""
+
+
+def texts(text: str, kind: str) -> list[str]:
+    return [block.text for block in parse_eda_data(text, kind).blocks]
+
+
+def test_lef_gives_header_layers_sites_and_macros() -> None:
+    assert texts(LEF, "lef") == [
+        'VERSION 5.8\nBUSBITCHARS "[]"\nUNITS DATABASE MICRONS 2000',
+        "1 layers.",
+        (
+            "| layer | type | direction | pitch | width |\n| --- | --- | --- | --- | --- |\n| metal1 | ROUTING | "
+            "HORIZONTAL | 0.14 | 0.07 |"
+        ),
+        "1 sites.",
+        "| site | class | size |\n| --- | --- | --- |\n| core | CORE | 0.19 BY 1.4 |",
+        "1 macros.",
+        "| macro | class | size | pins |\n| --- | --- | --- | --- |\n| INV_X1 | CORE | 0.38 BY 1.4 | A ZN |",
+    ]
+
+
+def test_liberty_gives_its_units_and_cells() -> None:
+    parsed = parse_eda_data(LIBERTY, "liberty")
+    assert parsed.title == "typical"
+    assert [block.text for block in parsed.blocks] == [
+        "Liberty library typical.",
+        (
+            "delay_model: table_lookup\ntime_unit: 1ns\ncapacitive_load_unit: 1,pf\n1 groups lu_table_template\n1 "
+            "groups operating_conditions"
+        ),
+        "2 cells.",
+        (
+            "| cell | area | leakage | pins |\n| --- | --- | --- | --- |\n| NAND2 | 1.5 | 20.1 | A Y |\n| INV | 0.8 | "
+            " | A |"
+        ),
+    ]
+
+
+def test_def_gives_its_header_and_counts() -> None:
+    parsed = parse_eda_data(DEF, "def")
+    assert parsed.title == "gcd"
+    assert [block.text for block in parsed.blocks] == [
+        "VERSION 5.8\nDESIGN gcd\nUNITS DISTANCE MICRONS 2000\nDIEAREA ( 0 0 ) ( 1000 1000 )",
+        "2 sections.",
+        "| section | count |\n| --- | --- |\n| COMPONENTS | 2 |\n| NETS | 1 |",
+    ]
+
+
+def test_spef_gives_its_header_and_the_number_of_nets() -> None:
+    assert texts(SPEF, "spef") == [
+        "SPEF IEEE 1481-1998\nDESIGN gcd\nT_UNIT 1 NS\nC_UNIT 1 FF",
+        "1 contents.",
+        "| what | count |\n| --- | --- |\n| nets | 2 |",
+    ]
+
+
+@pytest.mark.parametrize(("kind", "name"), [("lef", "LEF"), ("liberty", "Liberty"), ("def", "DEF"), ("spef", "SPEF")])
+def test_another_file_of_that_suffix_is_named(kind: str, name: str) -> None:
+    with pytest.raises(ParseFailed, match=f"no {name} file: it has none of its statements"):
+        parse_eda_data("EXPORTS\n  main\n  other = name\n", kind)
+
+
+def test_more_cells_than_are_listed_are_counted() -> None:
+    cells = "".join(f"cell (C{number}) {{ area : 1; }}\n" for number in range(MAX_ROWS + 3))
+    blocks = parse_eda_data(f"library(big) {{\n{cells}}}\n", "liberty").blocks
+    assert blocks[1].text == f"{MAX_ROWS + 3} cells, the first {MAX_ROWS} are listed."
+    assert blocks[2].text.count("\n") == MAX_ROWS + 1
+
+
+def test_a_file_that_is_cut_in_a_cell_is_read_to_there() -> None:
+    assert "| INV_X1 | CORE |" in texts(LEF[: LEF.index("PIN ZN")], "lef")[-1]
+    assert "| NAND2 | 1.5 |" in texts(LIBERTY[: LIBERTY.index("timing()")], "liberty")[-1]
+
+
+NOT_FOLLOWED = {
+    "cut": ("liberty", LIBERTY[: LIBERTY.index("cell (INV)")]),
+    "a brace too many": ("liberty", LIBERTY + "}\n"),
+    "a brace too few": ("liberty", LIBERTY.rstrip().removesuffix("}")),
+    "a string that is never closed": ("liberty", LIBERTY.replace('"1ns";', '"1ns;')),
+    "a comment that is never closed": ("liberty", LIBERTY.replace("cell (INV)", "/* cell (INV)")),
+    "two libraries": ("liberty", LIBERTY + LIBERTY),
+    "a group that is not understood": ("liberty", LIBERTY.replace("cell (INV)", "cell (INV) (X)")),
+    "a macro that is never closed": ("lef", LEF.replace("END INV_X1\n", "")),
+    "two macros on a line": ("lef", LEF.replace("END INV_X1\n", "END INV_X1 MACRO B\nEND B\n")),
+    "a quote that is never closed": ("lef", LEF.replace('"[]"', '"[]')),
+    "cut in a section": ("def", DEF[: DEF.index("END NETS")]),
+    "a net that is never closed": ("spef", SPEF.replace("*CONN\n*END\n", "*CONN\n")),
+}
+
+
+@pytest.mark.parametrize("case", NOT_FOLLOWED)
+def test_no_number_is_stated_of_what_cannot_be_followed_to_its_end(case: str) -> None:
+    kind, text = NOT_FOLLOWED[case]
+    parsed = parse_eda_data(text, kind)
+    said = " ".join(block.text for block in parsed.blocks if block.kind == "prose")
+    assert "could not be followed" in parsed.note
+    assert not re.search(r"\d (?:cells|macros|layers|sites|sections|groups|contents)", said)
+    assert "| nets | 2 |" not in texts(text, kind)[-1]
+
+
+@pytest.mark.parametrize(("kind", "text"), [("liberty", LIBERTY), ("lef", LEF), ("def", DEF), ("spef", SPEF)])
+def test_no_number_is_stated_of_a_file_whose_end_is_missing(kind: str, text: str) -> None:
+    parsed = parse_eda_data(text, kind, is_whole=False)
+    assert "how many there are is not known" in " ".join(block.text for block in parsed.blocks)
+    assert not re.search(
+        r"\d (?:cells|macros|layers|sites|sections|groups|contents)", " ".join(block.text for block in parsed.blocks)
+    )
+
+
+def test_a_brace_in_a_string_or_a_comment_moves_no_count() -> None:
+    habits = (
+        LIBERTY.replace(") {", ")\n{")
+        .replace("/* A library. */", "// was library (old) {\n/* { */")
+        .replace('"1ns"', '"in } and { ; too"')
+    )
+    assert texts(habits, "liberty")[2:] == texts(LIBERTY, "liberty")[2:]
+    assert "time_unit: in } and {" in texts(habits, "liberty")[1]
+    remarks = LEF.replace("# comment", "# MACRO x").replace('"[]"', '"[\nMACRO y\n]"')
+    assert texts(remarks, "lef")[1:] == texts(LEF, "lef")[1:]
+
+
+@given(
+    st.text(alphabet='(){};:"*/ \\\nlibrarycelLAYERMACROEND#', max_size=200),
+    st.sampled_from(["lef", "liberty", "def", "spef"]),
+)
+def test_no_text_breaks_a_parser(text: str, kind: str) -> None:
+    with suppress(ParseFailed):
+        assert parse_eda_data(text, kind).blocks

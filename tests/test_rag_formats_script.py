@@ -1,0 +1,196 @@
+"""rag.formats.script and rag.formats.python_code: procedures with their comments, the rest in pieces, nothing lost."""
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rag.blocks import Block
+from rag.formats.python_code import parse_python
+from rag.formats.script import PIECE_LINES, clean_comment, code_pieces, parse_script
+
+TCL = """#!/usr/bin/env tclsh
+# Flow of one block.
+source lib.tcl
+
+# Routes the block.
+# Guides are kept.
+proc ::flow::route {args} {
+  # "{}" and \\}
+  if {$args ne ""} {
+    global_route
+  }
+}
+
+proc one {} {return 1}
+namespace eval flow {
+  proc
+    # not a procedure
+}
+create_clock -period 10 [get_ports clk]
+"""
+
+SHELL = """# Helpers.
+die() {
+  echo "$1" >&2
+}
+
+# Runs the flow.
+function run_flow {
+  make "$@"
+}
+run_flow all
+"""
+
+PYTHON = '''"""Reports slack."""
+
+import sys
+
+LIMIT = 0.0
+
+
+@cached
+def worst(paths: list[float]) -> float:
+    """The worst slack, in ns."""
+    return min(paths)
+
+
+class Report:
+    """One report."""
+
+    title = "x"
+
+    def write(self) -> None:
+        # writes
+        print(self.title)
+
+
+if __name__ == "__main__":
+    sys.exit(0)
+'''
+
+
+def shape(blocks: tuple[Block, ...]) -> list[tuple[str, tuple[str, ...], str]]:
+    return [(block.kind, block.heading_path, block.text) for block in blocks]
+
+
+def test_tcl_procedures_stand_under_their_names_with_their_comments() -> None:
+    assert shape(parse_script(TCL, "tcl").blocks) == [
+        ("prose", (), "Flow of one block."),
+        ("code", (), "```tcl\nsource lib.tcl\n```"),
+        ("prose", ("proc ::flow::route",), "Routes the block.\nGuides are kept."),
+        (
+            "code",
+            ("proc ::flow::route",),
+            (
+                '```tcl\nproc ::flow::route {args} {\n  # "{}" and \\}\n  if {$args ne ""} {\n    global_route\n '
+                " }\n}\n```"
+            ),
+        ),
+        ("code", ("proc one",), "```tcl\nproc one {} {return 1}\n```"),
+        (
+            "code",
+            (),
+            (
+                "```tcl\nnamespace eval flow {\n  proc\n    # not a procedure\n}\ncreate_clock -period 10 [get_ports "
+                "clk]\n```"
+            ),
+        ),
+    ]
+
+
+def test_shell_functions_of_both_forms() -> None:
+    assert shape(parse_script(SHELL, "shell").blocks) == [
+        ("prose", ("function die",), "Helpers."),
+        ("code", ("function die",), '```shell\ndie() {\n  echo "$1" >&2\n}\n```'),
+        ("prose", ("function run_flow",), "Runs the flow."),
+        ("code", ("function run_flow",), '```shell\nfunction run_flow {\n  make "$@"\n}\n```'),
+        ("code", (), "```shell\nrun_flow all\n```"),
+    ]
+
+
+def test_a_procedure_that_is_never_closed_is_plain_code() -> None:
+    assert shape(parse_script("proc broken {} {\n  puts x\n", "tcl").blocks) == [
+        ("code", (), "```tcl\nproc broken {} {\n  puts x\n```")
+    ]
+
+
+def test_a_body_on_the_next_line_and_arguments_alone_on_the_first() -> None:
+    text = "proc a {x} \\\n{\n  puts $x\n}\nputs done\n"
+    blocks = parse_script(text, "tcl").blocks
+    assert [block.heading_path for block in blocks] == [("proc a",), ()]
+    assert blocks[0].text == "```tcl\nproc a {x} \\\n{\n  puts $x\n}\n```"
+
+
+def test_long_code_is_cut_at_blank_lines_into_pieces() -> None:
+    lines = [line for number in range(20) for line in (*(f"set v{number}_{i} {i}" for i in range(6)), "")]
+    pieces = code_pieces(lines, "tcl")
+    assert len(pieces) > 5
+    assert all(block.text.count("\n") <= PIECE_LINES + 2 for block in pieces)
+    assert [line for block in pieces for line in block.text.split("\n")[1:-1] if line] == [
+        line for line in lines if line
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "mark", "text"),
+    [
+        (["#!/bin/sh", "#########", "# Title", "#", "# Text", "#---"], "#", "Title\n\nText"),
+        (["// one", "//   two", "//!< three"], "//", "one\n  two\nthree"),
+        (["-- Counter", "--"], "--", "Counter"),
+    ],
+)
+def test_comments_lose_their_marks_and_rulers(lines: list[str], mark: str, text: str) -> None:
+    assert clean_comment(lines, mark) == text
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(alphabet='proc {}\\\n"# a$;()', max_size=200), st.sampled_from(["tcl", "shell", "vhdl", "yosys"]))
+def test_no_script_breaks_the_parser_and_no_word_is_lost(text: str, language: str) -> None:
+    blocks = parse_script(text, language).blocks
+    kept = re.findall(r"[a-z]", "".join(re.sub(rf"`{{3,}}(?:{language})?", "", block.text) for block in blocks))
+    assert sorted(kept) == sorted(re.findall(r"[a-z]", text))
+
+
+def test_python_functions_and_classes_with_their_docstrings() -> None:
+    assert shape(parse_python(PYTHON).blocks) == [
+        ("prose", (), "Reports slack."),
+        ("code", (), "```python\nimport sys\n\nLIMIT = 0.0\n```"),
+        ("prose", ("def worst",), "The worst slack, in ns."),
+        (
+            "code",
+            ("def worst",),
+            "```python\n@cached\ndef worst(paths: list[float]) -> float:\n    return min(paths)\n```",
+        ),
+        ("prose", ("class Report",), "One report."),
+        ("code", ("class Report",), "```python\nclass Report:\n```"),
+        ("code", ("class Report",), '```python\ntitle = "x"\n```'),
+        (
+            "code",
+            ("class Report", "def write"),
+            "```python\ndef write(self) -> None:\n    # writes\n    print(self.title)\n```",
+        ),
+        ("code", (), '```python\nif __name__ == "__main__":\n    sys.exit(0)\n```'),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def broken(:\n    pass\n",
+        "x = " + "(" * 5000,
+        "\tif x:\n  y\n",
+        "a" + "\n".join(" " * n + "if x:" for n in range(200)),
+    ],
+)
+def test_python_with_errors_is_plain_code(text: str) -> None:
+    blocks = parse_python(text).blocks
+    assert {block.kind for block in blocks} == {"code"}
+    assert {block.heading_path for block in blocks} == {()}
+
+
+def test_python_statements_that_share_a_line_are_read_once() -> None:
+    blocks = parse_python("def a(): pass; b = 1\nclass C: x = 1\nc = 2\n").blocks
+    assert "".join(block.text for block in blocks).count("b = 1") == 1
+    assert [block.heading_path for block in blocks][-1] == ()

@@ -1,0 +1,166 @@
+"""rag.index.bm25: the tokenizer keeps names whole; scores are the formula's, calculated here another way."""
+
+import math
+import threading
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rag.errors import IndexCorrupt
+from rag.index.bm25 import K1, B, Bm25Index, find_tokens, idf, is_identifier, tokenize
+
+TEXTS = [
+    "global_route writes guides with -guide_file",
+    "set_wire_rc sets the wire resistance and capacitance of a layer",
+    "repair_timing -hold inserts hold buffers, hold slack improves",
+    "the wire of the clk[3] net",
+    "routing guides",
+    "",
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "terms"),
+    [
+        ("set_wire_rc", ["set_wire_rc", "set", "wire", "rc"]),
+        ("use -hold", ["-hold", "hold"]),
+        ("verilator --lint-only", ["veril", "--lint-only", "lint", "onli"]),
+        ("clk[3] and data[7:0]", ["clk[3]", "clk", "3", "data[7:0]", "data", "7", "0"]),
+        ("GRT-0243", ["grt-0243", "grt", "0243"]),
+        ("$shiftx", ["$shiftx", "shiftx"]),
+        ("The violations", ["violat"]),
+        ("[-guide_file out_file]", ["-guide_file", "guid", "file", "out_file", "out", "file"]),
+        ("clock-tree", ["clock", "tree"]),
+        ("x-ray a-hold", ["x", "ray", "hold"]),
+    ],
+)
+def test_names_are_kept_whole_beside_their_parts(text: str, terms: list[str]) -> None:
+    assert tokenize(text) == terms
+
+
+def test_identifiers_are_exact_names_and_not_words() -> None:
+    tokens = find_tokens("the CTS step of global_route with -hold, clk[3], $add, GRT-0243 and -v on sky130")
+    assert [token for token in tokens if is_identifier(token)] == [
+        "global_route",
+        "-hold",
+        "clk[3]",
+        "$add",
+        "GRT-0243",
+    ]
+
+
+def direct_bm25(query: str, row: int, texts: list[str]) -> float:
+    """The formula term by term over plain dictionaries: no postings, no numpy."""
+    bags = [Counter(tokenize(text)) for text in texts]
+    average = sum(sum(bag.values()) for bag in bags) / len(bags)
+    score = 0.0
+    for term in sorted(set(tokenize(query))):
+        containing = sum(term in bag for bag in bags)
+        frequency = bags[row][term]
+        if frequency:
+            weight = math.log(1 + (len(bags) - containing + 0.5) / (containing + 0.5))
+            score += weight * frequency * (K1 + 1) / (frequency + K1 * (1 - B + B * sum(bags[row].values()) / average))
+    return score
+
+
+@pytest.mark.parametrize(
+    "query", ["hold", "set_wire_rc wire", "guide routing", "the clk[3] wire resistance", "unknown"]
+)
+def test_scores_are_the_formulas(query: str) -> None:
+    scores = Bm25Index.build(TEXTS).scores(query)
+    assert scores == pytest.approx([direct_bm25(query, row, TEXTS) for row in range(len(TEXTS))], rel=1e-5)
+
+
+def test_golden_value_by_hand() -> None:
+    # two texts of 1 and 3 terms (average 2); "hold" stands twice in the second: n = 1, N = 2, f = 2
+    index = Bm25Index.build(["setup", "hold hold slack"])
+    expected = math.log(1 + 1.5 / 1.5) * 2 * 2.2 / (2 + 1.2 * (0.25 + 0.75 * 3 / 2))
+    assert index.scores("hold")[1] == pytest.approx(expected)
+    assert index.scores("hold")[0] == 0
+
+
+def test_search_is_best_first_and_leaves_out_what_shares_nothing() -> None:
+    rows, scores = Bm25Index.build(TEXTS).search("set_wire_rc for a wire", 10)
+    assert rows == [1, 3]
+    assert scores == sorted(scores, reverse=True)
+    assert Bm25Index.build(TEXTS).search("nothing shared", 10) == ([], [])
+
+
+TEXT = st.lists(st.sampled_from(["hold", "setup", "set_wire_rc", "clk[1]", "wire", "-hold"]), max_size=8).map(" ".join)
+
+
+@given(st.lists(TEXT, min_size=1, max_size=8))
+def test_any_texts_score_as_the_formula_does(texts: list[str]) -> None:
+    if any(tokenize(text) for text in texts):
+        scores = Bm25Index.build(texts).scores("hold set_wire_rc")
+        assert scores == pytest.approx(
+            [direct_bm25("hold set_wire_rc", row, texts) for row in range(len(texts))], rel=1e-4, abs=1e-6
+        )
+
+
+def test_idf_is_positive_even_for_a_term_in_every_text() -> None:
+    assert idf(10, 10) > 0
+    assert idf(10, 1) > idf(10, 5)
+
+
+def test_coverage_is_the_share_of_the_querys_weight_in_one_row() -> None:
+    index = Bm25Index.build(TEXTS)
+    assert index.coverage("wire resistance") == pytest.approx((1, 0))
+    known, unknown = idf(6, 1), idf(6, 1)  # an unknown term weighs as the rarest known one
+    assert index.coverage("resistance zebra") == pytest.approx((known / (known + unknown), unknown / (known + unknown)))
+    assert index.coverage("what does resistance mean") == pytest.approx((1, 0))
+    assert index.coverage("the of") == (0, 1)
+
+
+def test_rows_with_a_name() -> None:
+    index = Bm25Index.build(TEXTS)
+    assert index.rows_with("-hold") == {2}
+    assert index.rows_with("-setup") == frozenset()
+
+
+def test_saved_and_loaded_it_scores_the_same_from_mapped_files(tmp_path: Path) -> None:
+    index = Bm25Index.build(TEXTS)
+    index.save(tmp_path)
+    loaded = Bm25Index.load(tmp_path, len(TEXTS))
+    assert isinstance(loaded._weights, np.memmap)
+    assert loaded.search("wire hold", 5) == index.search("wire hold", 5)
+
+
+def test_a_pickled_array_is_refused_unread(tmp_path: Path) -> None:
+    Bm25Index.build(TEXTS).save(tmp_path)
+    np.save(tmp_path / "bm25_weights.npy", np.array([{"code": "runs"}], dtype=object), allow_pickle=True)
+    with pytest.raises(IndexCorrupt, match="build the index again"):
+        Bm25Index.load(tmp_path, len(TEXTS))
+
+
+@pytest.mark.parametrize("name", ["bm25_rows.npy", "vocabulary.json"])
+def test_damaged_files_are_refused(tmp_path: Path, name: str) -> None:
+    Bm25Index.build(TEXTS).save(tmp_path)
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:40])
+    with pytest.raises(IndexCorrupt):
+        Bm25Index.load(tmp_path, len(TEXTS))
+
+
+def test_postings_of_another_index_are_refused(tmp_path: Path) -> None:
+    Bm25Index.build(TEXTS).save(tmp_path)
+    with pytest.raises(IndexCorrupt, match="do not fit together"):
+        Bm25Index.load(tmp_path, 2)
+
+
+def test_many_threads_search_one_index() -> None:
+    index = Bm25Index.build(TEXTS)
+    expected = index.search("hold wire guides", 5)
+    results: list[object] = []
+    threads = [
+        threading.Thread(target=lambda: results.extend(index.search("hold wire guides", 5) for _ in range(50)))
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [expected] * 400

