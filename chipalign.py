@@ -23,7 +23,7 @@ COMMANDS: Table = {
     "page": ("ui.commands", "page", "run the Streamlit chat page"),
     "slack": ("ui.commands", "slack", "run the Slack bot"),
     "serve": ("serve.commands", "serve", "run the OpenAI-compatible gateway"),
-    "merge": ("merge.commands", "merge", "merge a chip model and a chat model into one checkpoint"),
+    "merge": ("merge.commands.merge_commands", "merge", "merge a chip model and a chat model into one checkpoint"),
     "corpus": ("rag.commands.corpus_commands", "corpus", "list or fetch the pinned documentation"),
     "index": ("rag.commands.index_commands", "index", "build, search, look into or take apart an index of documents"),
     "reference": (
@@ -86,7 +86,7 @@ EVALUATIONS: Table = {
 
 ADAPTATIONS: Table = {
     "model": (
-        "merge.adapt_commands",
+        "merge.training.model_commands",
         "model",
         "make a chip model of a chat model: train it on your documents, and on questions about them",
     ),
@@ -101,7 +101,7 @@ ADAPTATIONS: Table = {
         "train the reader that says which passage, and what of it, answers a question",
     ),
     "triplets": (
-        "rag.triplet_commands",
+        "merge.training.triplet_commands",
         "triplets",
         "make questions with passages and answers, to train a chat model on, from your documents",
     ),

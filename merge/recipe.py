@@ -12,7 +12,7 @@
     [base]         model = REF: what both parents were trained from, for the methods that need it
 
 A REF is a folder (relative to the recipe file), a hub id "org/name" or "org/name@revision", or "package:NAME"
-(merge.parents).
+(merge.models.parents).
 """
 
 from __future__ import annotations

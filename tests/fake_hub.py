@@ -1,6 +1,6 @@
 """A model hub on a real local socket: one repository at one commit, served as huggingface_hub asks for it.
 
-Tested in test_merge_parents.py.
+Tested in test_merge_models_parents.py.
 
 It holds what the test gives it, nothing else.
 

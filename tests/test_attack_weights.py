@@ -23,18 +23,18 @@ import numpy as np
 import pytest
 import torch
 
-from merge.card import render_card
+from merge.commands.preview import preview_merge
 from merge.errors import SCREEN, AdapterUnsupported, CheckpointCorrupt, MergeError, RecipeError
-from merge.gguf_header import read_gguf
-from merge.journal import JOURNAL, Journal, is_taken_up
-from merge.merger import merge_parents
-from merge.parents import Resolver
-from merge.preview import preview_merge
+from merge.merging.card import render_card
+from merge.merging.journal import JOURNAL, Journal, is_taken_up
+from merge.merging.merger import merge_parents
+from merge.merging.report import REPORT
+from merge.merging.verify import VerifyOptions, verify_checkpoint
+from merge.models.gguf_header import read_gguf
+from merge.models.parents import Resolver
+from merge.models.staging import staged_folder
 from merge.recipe import ParentRef, Recipe, load_recipe
-from merge.report import REPORT
 from merge.settings import MergeSettings
-from merge.staging import staged_folder
-from merge.verify import VerifyOptions, verify_checkpoint
 from serve.weights import weight_problems
 from tests.attack import Attack
 from tests.conftest import free_port
@@ -493,7 +493,7 @@ def test_python_code_of_a_parent_is_left_out_and_said(tmp_path: Path, parents: t
 
 
 def test_an_architecture_of_code_alone_is_said(tmp_path: Path, parents: tuple[Path, Path]) -> None:
-    from merge.merger import Watcher
+    from merge.merging.merger import Watcher
 
     said: list[str] = []
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from merge.card import render_card
-from merge.merger import Outcome, merge_parents
+from merge.merging.card import render_card
+from merge.merging.merger import Outcome, merge_parents
 from merge.recipe import load_recipe
 from merge.settings import MergeSettings
 

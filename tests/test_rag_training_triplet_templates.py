@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from merge.training.triplets import names_in
 from rag.blocks import Block
 from rag.documents import Chunk, Document, make_chunk, searchable_text
 from rag.formats.parser import parse
@@ -14,7 +15,6 @@ from rag.index.chunker import chunk_document
 from rag.training.triplet_phrases import has_marker
 from rag.training.triplet_tables import ask_table, read_synopsis, read_usages
 from rag.training.triplet_templates import MOST_PER_CHUNK, MOST_WORDS, Draft, drafts_of_chunks
-from rag.triplets import names_in
 
 SYNOPSIS = "```tcl\nroute_all\n    [-guide_file file]\n    [-steps count]\n    [-verbose]\n```"
 OPTIONS = """| Switch Name | Description |

@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from merge.dtypes import Array
+from merge.arithmetic.dtypes import Array
 from merge.recipe import ParentRef, Recipe
 
 WORDS = ("<s>", "</s>", "<unk>", "fix", "hold", "slack", "with", "repair_timing", "user", "assistant", ":")

@@ -1,0 +1,1 @@
+"""The mathematics of merging, on arrays alone: numbers in, numbers out."""

@@ -1,0 +1,65 @@
+"""The arithmetic of merge.arithmetic.geodesic on a GPU: the same three functions, for pieces that come from and go back to this
+machine's memory.
+
+It is the one file that computes with torch, and is imported only where a device other than "cpu" is asked for. Sums are
+added up in another order than on a CPU, so that the last of their fifteen digits may differ, and with it the last bit
+of a merged number.
+
+    arithmetic = TorchArithmetic("cuda")
+    sums = arithmetic.measure(w_chip, w_chat)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from merge.arithmetic.dtypes import Array, DType
+from merge.arithmetic.geodesic import Arc, Sums
+from merge.errors import DeviceNotFound
+
+
+class TorchArithmetic:
+    """measure, square and combine on one device of torch's. Its methods may be called from several threads."""
+
+    def __init__(self, device: str) -> None:
+        """device: as torch names it: "cuda", "cuda:1"; "cpu:0" is torch's own CPU. Raises DeviceNotFound."""
+        try:
+            torch.empty(1, device=device)
+        except (RuntimeError, AssertionError) as error:  # how builds of torch without CUDA say it
+            raise DeviceNotFound(f"device {device!r} cannot be used: {str(error).splitlines()[0]}. Use cpu") from error
+        self._device = device
+
+    def measure(self, chip: Array, chat: Array) -> Sums:
+        """As merge.arithmetic.geodesic.measure."""
+        c, i = self._load(chip).double(), self._load(chat).double()
+        d = self._load(chip != chat).double() if chip.dtype.kind in "iub" else c - i
+        return Sums(*torch.stack([torch.dot(x, y) for x, y in ((c, c), (i, i), (d, d), (c, i))]).tolist())
+
+    def square(self, piece: Array) -> float:
+        """As merge.arithmetic.geodesic.square."""
+        wide = self._load(piece).double()
+        return float(torch.dot(wide, wide).item())
+
+    def combine(self, chip: Array, chat: Array, arc: Arc, dtype: DType) -> Array:
+        """As merge.arithmetic.geodesic.combine."""
+        wide = torch.float64 if arc.is_cancelling else torch.float32
+        if arc.chat == 0.0:
+            return self._store(self._scale(chip, arc.chip, wide), dtype)
+        if arc.chip == 0.0:
+            return self._store(self._scale(chat, arc.chat, wide), dtype)
+        return self._store(self._scale(chip, arc.chip, wide) + self._scale(chat, arc.chat, wide), dtype)
+
+    def _scale(self, piece: Array, factor: float, wide: torch.dtype) -> torch.Tensor:
+        loaded = self._load(piece)
+        return loaded if factor == 1.0 else loaded.to(wide) * factor
+
+    def _load(self, piece: Array) -> torch.Tensor:
+        """A flat piece on the device, in torch's dtype of the same name."""
+        return torch.from_numpy(piece.view(np.uint8)).view(getattr(torch, piece.dtype.name)).to(self._device)
+
+    def _store(self, tensor: torch.Tensor, dtype: DType) -> Array:
+        """A flat tensor in this machine's memory, rounded to `dtype`."""
+        rounded = tensor.to(getattr(torch, dtype.name)).cpu()
+        stored: Array = rounded.view(torch.uint8).numpy().view(dtype)
+        return stored

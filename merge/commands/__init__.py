@@ -1,0 +1,1 @@
+"""`chipalign merge`: arguments in, a checkpoint, pictures or figures out."""

@@ -1,0 +1,62 @@
+"""A look at a pair before it is merged: the parents opened and compared, and the plan.
+
+It hashes nothing and writes no output.
+
+    with open_pair(recipe, settings, say=lambda text: None, fetch=False) as pair:
+        document = describe_plan(recipe, make_plan(recipe, pair), pair)
+
+Whoever only looks need not wait for hashes: of a look nothing is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from merge.merging.companions import prepare_companions
+from merge.merging.pairing import Pair, check_pair
+from merge.merging.plan import TensorPlan, count_traffic, make_plan, summarise_plan
+from merge.models.adapters import open_source
+from merge.models.parents import Resolver, Say
+from merge.recipe import Recipe
+from merge.settings import MergeSettings
+
+
+@contextmanager
+def open_pair(recipe: Recipe, settings: MergeSettings, say: Say, *, fetch: bool) -> Iterator[Pair]:
+    """The recipe's parents, found, opened and compared. fetch: whether to download and convert what is not here yet.
+
+    Raises what finding, opening and comparing raise.
+    """
+    with Resolver(recipe.base, settings, say, fetch=fetch) as resolver:
+        folders = [resolver.look(ref, side) for ref, side in recipe.parents()]
+    with ExitStack() as stack:
+        chip, chat, *base = (open_source(folder, adapter, stack) for folder, adapter in folders)
+        yield check_pair(chip, chat, recipe, base[0] if base else None)
+
+
+def preview_merge(recipe: Recipe, settings: MergeSettings, say: Say) -> dict[str, Any]:
+    """What `merge --dry-run` tells. Headers, configs and tokenizers are read, nothing is written.
+
+    Raises all that a merge would raise before it reads its first tensor.
+    """
+    with open_pair(recipe, settings, say, fetch=False) as pair:
+        plans = make_plan(recipe, pair)
+        prepare_companions(recipe, pair)
+        return describe_plan(recipe, plans, pair)
+
+
+def describe_plan(recipe: Recipe, plans: Sequence[TensorPlan], pair: Pair) -> dict[str, Any]:
+    """The plan per kind of tensors, the bytes to read and to write, and where the output's vocabulary comes from."""
+    traffic = count_traffic(plans, pair)
+    return {
+        "dry_run": True,
+        **recipe.values(),
+        "tensors": len(plans),
+        "parameters": sum(plan.numel for plan in plans),
+        "read_bytes": traffic.read,
+        "write_bytes": traffic.write,
+        "vocabulary": pair.rows.count() if pair.rows else None,
+        "plan": summarise_plan(plans),
+    }

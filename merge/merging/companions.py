@@ -1,0 +1,181 @@
+"""The files that go with the weights: config, tokenizer, chat template, generation config.
+
+Prepared before any tensor is read.
+
+They are the chat parent's, but for what the recipe gives to another: the chip parent's tokenizer under vocab = "chip",
+a tokenizer of both under "union", the chip parent's rope and settings under config = "chip". It reads no tensors and
+decides nothing by itself.
+
+Names of Python code that a parent brings (auto_map) are left out: whoever loads such a checkpoint is asked to run that
+code.
+
+    for name, raw in prepare_companions(recipe, pair).items():
+        (folder / name).write_bytes(raw)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from merge.errors import CheckpointCorrupt
+from merge.merging.pairing import SETTING_KEYS, Pair
+from merge.models.checkpoint import parse_json_object, read_bytes, read_json_object, read_text
+from merge.models.vocabulary import TOKENIZER, join_tokenizers, parse_tokens, union_tokens
+from merge.recipe import Recipe
+
+CONFIG = "config.json"
+GENERATION = "generation_config.json"
+TEMPLATES = ("chat_template.jinja", "chat_template.json")
+TOKENIZER_CONFIG = "tokenizer_config.json"
+# Other forms of the same table; with a union they would contradict it.
+TABLE_FORMS = ("tokenizer.model", "added_tokens.json", "vocab.json", "merges.txt")
+TOKENIZER_FILES = (TOKENIZER, TOKENIZER_CONFIG, "special_tokens_map.json", *TABLE_FORMS)
+CODE_FILES = (CONFIG, GENERATION, TOKENIZER_CONFIG)  # where libraries look for code of a model's own
+CODE_KEYS = ("auto_map", "custom_pipelines")  # what names it there
+ROPE_KEYS = ("rope_parameters", "rope_scaling", "rope_theta")
+
+
+def prepare_companions(recipe: Recipe, pair: Pair) -> dict[str, bytes]:
+    """The content of every companion by file name, as far as the parents have them.
+
+    Raises CheckpointCorrupt where the tokenizer that comes out does not give each token its row.
+    """
+    vocab = "chat" if pair.rows is None else recipe.vocab
+    chip, chat = pair.chip.folder, pair.chat.folder
+    files = _read_files(chat, (GENERATION, *TEMPLATES)) | _read_files(
+        chip if vocab == "chip" else chat, TOKENIZER_FILES
+    )
+    config = make_config(recipe, pair)
+    if vocab == "chip":
+        files |= _move_ids(pair, files)
+        config = _move_token_ids(config, pair)
+        if TOKENIZER_CONFIG in files:
+            files[TOKENIZER_CONFIG] = _keep_template(files[TOKENIZER_CONFIG], chat)
+    if vocab == "union":
+        files = {name: raw for name, raw in files.items() if name not in TABLE_FORMS}
+        files[TOKENIZER] = _join(pair)
+    return files | {CONFIG: _dump(config)}
+
+
+def find_code(recipe: Recipe, pair: Pair) -> tuple[str, ...]:
+    """The companions whose originals name code of their own, which is left out."""
+    tokenizer = pair.chip.folder if pair.rows is not None and recipe.vocab == "chip" else pair.chat.folder
+    paths = [pair.chat.folder / CONFIG, pair.chat.folder / GENERATION, tokenizer / TOKENIZER_CONFIG]
+    documents = {path.name: read_json_object(path) for path in paths if path.is_file()}
+    return tuple(name for name, document in documents.items() if without_code(document) != document)
+
+
+def is_built_in(config: Mapping[str, Any]) -> bool:
+    """Whether transformers itself has the architecture. It is imported here, which takes a second or two."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    return config.get("model_type") in CONFIG_MAPPING_NAMES
+
+
+def without_code(value: Any) -> Any:
+    """A JSON value without the keys that name code, at any depth."""
+    if isinstance(value, dict):
+        return {key: without_code(inner) for key, inner in value.items() if key not in CODE_KEYS}
+    return [without_code(inner) for inner in value] if isinstance(value, list) else value
+
+
+def make_config(recipe: Recipe, pair: Pair) -> dict[str, Any]:
+    """The chat parent's config with the output's dtype, rows and ties, and under config = "chip" the chip parent's rope
+    and settings.
+    """
+    config = dict(pair.chat.config)
+    config.pop("_name_or_path", None)  # where the parent lay on its maker's disk
+    config.pop("torch_dtype", None)  # the name of `dtype` before transformers 4.56
+    if recipe.config == "chip":
+        for key in (*ROPE_KEYS, *SETTING_KEYS):
+            config.pop(key, None)
+            if key in pair.chip.config:
+                config[key] = pair.chip.config[key]
+    if recipe.names == "chip" and "architectures" in pair.chip.config:
+        config["architectures"] = pair.chip.config["architectures"]  # the class that has these names
+    if pair.rows is not None:
+        config["vocab_size"] = pair.rows.rows
+    if recipe.embeddings != "refuse" and pair.ties_differ:
+        config["tie_word_embeddings"] = recipe.embeddings == "tied"
+    plain: dict[str, Any] = without_code(config)
+    return plain | {"dtype": recipe.dtype}
+
+
+def _read_files(folder: Path, names: tuple[str, ...]) -> dict[str, bytes]:
+    """The bytes of those files that are there.
+
+    Raises CheckpointCorrupt for one that is not what the end of its name says.
+    """
+    files = {}
+    for path in (folder / name for name in names if (folder / name).is_file()):
+        files[path.name] = raw = read_bytes(path)
+        if path.suffix == ".json":
+            document = parse_json_object(raw, path)
+            if path.name in CODE_FILES and (plain := without_code(document)) != document:
+                files[path.name] = _dump(plain)
+        elif path.suffix == ".jinja":
+            read_text(path)
+    return files
+
+
+def _dump(document: Mapping[str, Any]) -> bytes:
+    return (json.dumps(document, indent=2) + "\n").encode()
+
+
+def _move_ids(pair: Pair, files: Mapping[str, bytes]) -> dict[str, bytes]:
+    return {GENERATION: _dump(_move_token_ids(json.loads(files[GENERATION]), pair))} if GENERATION in files else {}
+
+
+def _move_token_ids(document: Mapping[str, Any], pair: Pair) -> dict[str, Any]:
+    """The chat parent's bos_token_id, eos_token_id and so on under the ids that their tokens have in the chip parent's
+    vocabulary.
+    """
+    assert pair.chip_vocab is not None
+    assert pair.chat_vocab is not None
+    names = {number: token for token, number in pair.chat_vocab.tokens.items()}
+    ids = pair.chip_vocab.tokens
+
+    def _move(value: Any) -> Any:
+        if isinstance(value, list):
+            return [_move(item) for item in value]
+        return ids[names[value]] if type(value) is int and names.get(value) in ids else value
+
+    return {key: _move(value) if key.endswith("_token_id") else value for key, value in document.items()}
+
+
+def _keep_template(raw: bytes, chat: Path) -> bytes:
+    """The chip parent's tokenizer config with the chat parent's template, where that stands in its tokenizer config."""
+    config = json.loads(raw)
+    config.pop("chat_template", None)
+    theirs = read_json_object(chat / TOKENIZER_CONFIG) if (chat / TOKENIZER_CONFIG).is_file() else {}
+    if "chat_template" in theirs:
+        config["chat_template"] = theirs["chat_template"]
+    return _dump(config)
+
+
+def _join(pair: Pair) -> bytes:
+    """The tokenizer of both, read back by the library that will use it: every token must have the row that the weights
+    have for it.
+    """
+    from tokenizers import Tokenizer
+
+    assert pair.chip_vocab is not None
+    assert pair.chat_vocab is not None
+    tokens = union_tokens(pair.chip_vocab, pair.chat_vocab)
+    chip, chat = (read_json_object(source.folder / TOKENIZER) for source in (pair.chip, pair.chat))
+    text = json.dumps(join_tokenizers(chip, chat, tokens), indent=2, ensure_ascii=False) + "\n"
+    try:
+        table = Tokenizer.from_str(text).get_vocab(with_added_tokens=True)
+    except Exception as error:  # the library raises bare Exception for what it cannot read
+        raise CheckpointCorrupt(
+            f'the tokenizer of both parents cannot be read: {error}. Use vocab = "chat" or "chip"'
+        ) from error
+    if table != tokens or tokens != parse_tokens(json.loads(text), Path(TOKENIZER)):
+        wrong = next((token for token in tokens if table.get(token) != tokens[token]), "")
+        raise CheckpointCorrupt(
+            f'the tokenizer of both parents gives {wrong!r} another id than its row. Use vocab = "chat" or "chip"'
+        )
+    return text.encode()

@@ -1,0 +1,314 @@
+"""The merge as a whole: the parents in, a checkpoint folder out (or several, for a sweep), streamed piece by piece.
+
+What happens to each tensor, as in ChipAlign (arXiv 2412.19819): every tensor of floating point is merged alike, each by
+itself, at the lam that the recipe gives it. That is
+  matrices of attention and MLP               model.layers.*.self_attn.*_proj.weight, model.layers.*.mlp.*_proj.weight
+  norm vectors and biases                     model.layers.*layernorm.weight, model.norm.weight, *.bias: as vectors, like any other
+  embeddings                                  model.embed_tokens.weight: one tensor, one angle, not one per token
+  tied embeddings                             stored once, as model.embed_tokens.weight, and so merged once
+  lm_head.weight, where untied                merged by itself
+  scalars                                     tensors of one element: theta is 0, or pi for opposite signs, which is refused
+and one branch per tensor (merge.arithmetic.geodesic.find_arc) says which case it was. Tensors of whole numbers or truth values
+(buffers of some architectures) cannot be interpolated: they must be equal in both parents and are copied (branch
+"copied").
+
+A merge that is killed leaves a hidden folder with a journal beside `out`, and the next run of the same merge takes it
+up. This file does not decide whether two models fit (merge.merging.pairing), what is made of each tensor (merge.merging.plan), nor how
+(merge.merging.passes).
+
+    outcome = merge_parents(recipe, Path("out"), settings, render_card)
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from merge.arithmetic import geodesic
+from merge.arithmetic.geodesic import TensorResult, warm_up
+from merge.errors import DeviceNotFound, OutputFull, OutputRefused
+from merge.merging.companions import find_code, is_built_in, prepare_companions
+from merge.merging.journal import Journal, is_taken_up
+from merge.merging.pairing import Pair, check_pair
+from merge.merging.passes import Arithmetic, merge_tensor
+from merge.merging.plan import TensorPlan, make_plan
+from merge.merging.report import REPORT, MergeReport, OutputFile, find_key, is_same_merge, name_parents, read_report
+from merge.models.adapters import open_source, single_threaded_blas
+from merge.models.checkpoint import SHARD_BYTES, CheckpointWriter, hash_whole
+from merge.models.layout import PART
+from merge.models.parents import Parent, Resolver, count_cores
+from merge.models.staging import empty_folder, staged_folder
+from merge.recipe import Recipe
+from merge.settings import MergeSettings
+
+CARD = "README.md"
+
+
+class Watcher:
+    """Hears how a merge goes on; this one keeps silent. The command line's draws."""
+
+    def say(self, text: str) -> None:
+        """A step begins."""
+
+    def advance(self, result: TensorResult, done_bytes: int, total_bytes: int) -> None:
+        """A tensor was written."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Where the checkpoint is and, unless it was there already, what happened."""
+
+    checkpoint_dir: Path
+    reused: bool
+    report: MergeReport | None  # None if reused
+    totals: dict[str, Any]  # as in the report
+
+
+@dataclass(frozen=True)
+class Parents:
+    """The parents of one recipe, found and hashed."""
+
+    chip: Parent
+    chat: Parent
+    base: Parent | None = None
+
+    @property
+    def folders(self) -> list[Path]:
+        """Where they are."""
+        return [parent.folder for parent in name_parents(self.chip, self.chat, self.base).values()]
+
+
+@dataclass(frozen=True)
+class Output:
+    """One checkpoint in the making."""
+
+    recipe: Recipe
+    out: Path  # where it will be
+    folder: Path  # where it is being made
+    plans: tuple[TensorPlan, ...]
+    companions: dict[str, bytes]
+    code: tuple[str, ...]  # companions whose originals name code of their own
+    writer: CheckpointWriter
+    journal: Journal
+
+
+def merge_parents(
+    recipe: Recipe, out: Path, settings: MergeSettings, render_card: Callable[[MergeReport], str], **options: Any
+) -> Outcome:
+    """Merge as the recipe says and put the checkpoint at `out`, whole or not at all: merge_sweep of one recipe, with
+    its options.
+    """
+    return merge_sweep([(recipe, out)], settings, render_card, **options)[0]
+
+
+def merge_sweep(
+    jobs: Sequence[tuple[Recipe, Path]],
+    settings: MergeSettings,
+    render_card: Callable[[MergeReport], str],
+    *,
+    force: bool = False,
+    watcher: Watcher | None = None,
+    shard_bytes: int = SHARD_BYTES,
+    threads: int | None = None,
+    device: str = "cpu",
+    resolver: Resolver | None = None,
+) -> list[Outcome]:
+    """Merge recipes that differ in nothing but lam and name, each into its folder, reading the parents once for all.
+
+    A folder that holds its very merge already is left as it is, unless `force`. render_card gives the text of
+    README.md. threads: the output is the same for any number; None: as many as there are cores. device: "cpu", or a
+    GPU's name in torch, whose sums may round differently in the last of fifteen digits. resolver: of the same recipe,
+    where it has begun to hash already. Raises the MergeErrors of all its parts; a failed merge leaves every folder as
+    it was.
+    """
+    watcher, threads = watcher or Watcher(), threads or count_cores()
+    arithmetic = find_arithmetic(device)
+    beside = ThreadPoolExecutor(1, thread_name_prefix="warm-up")
+    beside.submit(warm_up)
+    beside.shutdown(wait=False)
+    with resolver or Resolver(jobs[0][0].base, settings, watcher.say, threads=threads) as resolver:
+        parents = Parents(*resolver.resolve_all(jobs[0][0].parents()))
+    outcomes: dict[Path, Outcome] = {}
+    for recipe, out in jobs:
+        existing = check_output(out, parents)
+        if existing and not force and is_same_merge(existing, recipe, parents.chip, parents.chat, out, parents.base):
+            outcomes[out] = Outcome(out, True, None, existing["totals"])
+    todo = [(recipe, out) for recipe, out in jobs if out not in outcomes]
+    if todo:
+        with ExitStack() as stack:
+            pair = open_parents(parents, todo[0][0], stack)
+            outputs = [prepare_output(recipe, out, parents, pair, shard_bytes, stack) for recipe, out in todo]
+            if outputs[0].code:
+                watcher.say(describe_code(outputs[0].code, pair.chat.config))
+            results = merge_tensors(pair, outputs, watcher, threads, arithmetic)
+            for output, tensors in zip(outputs, results, strict=True):
+                report = finish_output(output, parents, tensors, render_card)
+                outcomes[output.out] = Outcome(output.out, False, report, report.summary())
+    return [outcomes[out] for _, out in jobs]
+
+
+def describe_code(files: Sequence[str], config: Mapping[str, Any]) -> str:
+    """What became of a parent's own code, and whether the merge loads without it."""
+    left_out = f"{', '.join(files)} of the parents name Python code of their own (auto_map), which is not copied"
+    if is_built_in(config):
+        return f"{left_out}; transformers has the architecture itself"
+    return (
+        f"{left_out}; transformers has no architecture {config.get('model_type')!r} itself: only an engine that knows "
+        "it loads the merge"
+    )
+
+
+def find_arithmetic(device: str) -> Arithmetic:
+    """Who computes: this machine's cores for "cpu", else torch on a device that it knows by this name.
+
+    Raises DeviceNotFound.
+    """
+    if device == "cpu":
+        return geodesic
+    try:
+        from merge.arithmetic.cuda import TorchArithmetic
+    except ImportError as error:
+        raise DeviceNotFound(f"device {device!r} needs torch, which is not installed. Use cpu") from error
+    return TorchArithmetic(device)
+
+
+def check_output(out: Path, parents: Parents) -> dict[str, Any] | None:
+    """The report of a merged checkpoint at `out`, None if nothing is there. Raises OutputRefused for anything else."""
+    try:
+        if not out.exists():
+            return None
+    except OSError as error:
+        raise OutputRefused(f"{out} cannot be looked at: {error.strerror}. Choose another place") from error
+    if any(out.resolve() == folder.resolve() for folder in parents.folders):
+        raise OutputRefused(f"{out} is one of the parents. Choose another folder for the output")
+    if out.is_dir() and not any(out.iterdir()):
+        return None
+    existing = read_report(out) if out.is_dir() else None
+    if existing is None:
+        raise OutputRefused(
+            f"{out} exists and is no merged checkpoint of ours, so it is not replaced. Choose another place, or remove "
+            "it yourself"
+        )
+    return existing
+
+
+def open_parents(parents: Parents, recipe: Recipe, stack: ExitStack) -> Pair:
+    """The parents opened, until `stack` closes them, and compared. Raises what opening and check_pair raise."""
+    found = name_parents(parents.chip, parents.chat, parents.base).values()
+    chip, chat, *base = (
+        open_source(each.folder, None if each.adapter is None else each.adapter.folder, stack) for each in found
+    )
+    return check_pair(chip, chat, recipe, base[0] if base else None)
+
+
+def prepare_output(
+    recipe: Recipe, out: Path, parents: Parents, pair: Pair, shard_bytes: int, stack: ExitStack
+) -> Output:
+    """Plan, folder, files and journal of one checkpoint; `stack` closes them, and removes the folder if the merge
+    fails.
+
+    What a killed run of the same merge left is taken up, anything else in the folder is removed.
+    """
+    plans, companions, code = make_plan(recipe, pair), prepare_companions(recipe, pair), find_code(recipe, pair)
+    folder = stack.enter_context(staged_folder(out, keep_leftover=True))
+    key = find_key(recipe, parents.chip, parents.chat, parents.base, shard_bytes)
+    if not is_taken_up(folder, key):
+        empty_folder(folder)
+        check_room(folder, sum(plan.n_bytes for plan in plans))
+    journal = stack.enter_context(Journal.open(folder, key))
+    writer = stack.enter_context(CheckpointWriter(folder, [plan.spec for plan in plans], shard_bytes))
+    return Output(recipe, out, folder, plans, companions, code, writer, journal)
+
+
+def finish_output(
+    output: Output, parents: Parents, tensors: tuple[TensorResult, ...], render_card: Callable[[MergeReport], str]
+) -> MergeReport:
+    """Write all that goes with the weights, then give the weights their names."""
+    for name, raw in output.companions.items():
+        (output.folder / name).write_bytes(raw)
+    files = describe_files(output)
+    rows = next((plan.rows for plan in output.plans if plan.rows is not None), None)
+    report = MergeReport(output.recipe, parents.chip, parents.chat, tensors, files, parents.base, rows, output.code)
+    (output.folder / CARD).write_text(render_card(report), encoding="utf-8")
+    (output.folder / REPORT).write_text(report.to_json(), encoding="utf-8")
+    output.writer.finish()  # late: until its weights have their names, no part of the folder loads
+    output.journal.remove()
+    return report
+
+
+def merge_tensors(
+    pair: Pair, outputs: Sequence[Output], watcher: Watcher, threads: int, arithmetic: Arithmetic
+) -> list[tuple[TensorResult, ...]]:
+    """Merge all planned tensors into the writers' files; per output its results in the order of the names.
+
+    Threads take whole tensors, the largest first; a tensor's pieces and the order of its sums are the same for any
+    number of threads.
+    """
+    total_bytes = sum(plan.n_bytes for output in outputs for plan in output.plans)
+    watcher.say(f"merging {len(outputs[0].plans)} tensors, {total_bytes / 1e6:.0f} MB")
+    if resumed := sum(len(output.journal.done) for output in outputs):
+        watcher.say(f"taking up a merge that was interrupted: {resumed} tensors are there already")
+    results: list[list[TensorResult]] = []
+    done_bytes = 0
+    with single_threaded_blas(), ThreadPoolExecutor(threads, thread_name_prefix="merge") as pool:
+        by_size = sorted(
+            range(len(outputs[0].plans)), key=lambda n: (-outputs[0].plans[n].n_bytes, outputs[0].plans[n].name)
+        )
+        futures = {pool.submit(_merge_nth, n, pair, outputs, arithmetic): n for n in by_size}
+        try:
+            for future in as_completed(futures):
+                results.append(future.result())
+                done_bytes += sum(output.plans[futures[future]].n_bytes for output in outputs)
+                watcher.advance(results[-1][0], done_bytes, total_bytes)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)  # after an error or Ctrl-C, start nothing new
+    results.sort(key=lambda of_tensor: of_tensor[0].name)
+    return list(zip(*results, strict=True))
+
+
+def _merge_nth(n: int, pair: Pair, outputs: Sequence[Output], arithmetic: Arithmetic) -> list[TensorResult]:
+    """The n-th tensor in every output that does not hold it yet."""
+    name = outputs[0].plans[n].name
+    results = {k: done for k, output in enumerate(outputs) if (done := _find_done(name, output)) is not None}
+    todo = [k for k in range(len(outputs)) if k not in results]
+    if todo:
+        merged = merge_tensor(
+            [(outputs[k].plans[n], outputs[k].writer) for k in todo], pair, outputs[0].recipe.parameters, arithmetic
+        )
+        for k, result in zip(todo, merged, strict=True):
+            outputs[k].journal.add(result)
+            results[k] = result
+    return [results[k] for k in range(len(outputs))]
+
+
+def _find_done(name: str, output: Output) -> TensorResult | None:
+    """What the journal says of a tensor, if the file still holds the bytes that it speaks of."""
+    done = output.journal.done.get(name)
+    return done if done is not None and output.writer.hash_tensor(name) == done.sha256 else None
+
+
+def check_room(folder: Path, needed_bytes: int) -> None:
+    """Raise OutputFull if the disk of `folder` has less than `needed_bytes` free."""
+    free_bytes = shutil.disk_usage(folder).free
+    if free_bytes < needed_bytes:
+        raise OutputFull(
+            f"{folder.parent} has {free_bytes / 1e9:.1f} GB free, the merge needs {needed_bytes / 1e9:.1f} GB. Choose "
+            "another place"
+        )
+
+
+def describe_files(output: Output) -> dict[str, OutputFile]:
+    """Size and sha256 of every file, under the name that it will have; of weights the header's, whose tensors have
+    their own.
+    """
+    files = {}
+    for path in sorted([*(output.folder / name for name in output.companions), *output.folder.glob(f"*{PART}")]):
+        name, n_bytes = path.name.removesuffix(PART), path.stat().st_size
+        header = output.writer.headers.get(name)
+        files[name] = OutputFile(n_bytes, header_sha256=header) if header else OutputFile(n_bytes, hash_whole(path))
+    return files

@@ -1,0 +1,267 @@
+"""One tensor from its parents' files into the output's: a pass for the sums, which give the coefficients, and a pass
+for the result.
+
+It carries out a merge.merging.plan.TensorPlan, for one output or for several that differ in lam only: then each piece is read
+once for all of them. It opens no files and knows nothing of threads; what a method computes is merge.arithmetic.geodesic's and
+merge.arithmetic.baselines'.
+
+    results = merge_tensor([(plan, writer)], pair, Parameters())
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+import numpy as np
+
+from merge.arithmetic import geodesic
+from merge.arithmetic.baselines import combine_base, find_line, prepare
+from merge.arithmetic.dtypes import DTYPES, Array, DType
+from merge.arithmetic.geodesic import (
+    CHUNK,
+    Arc,
+    Sums,
+    TensorResult,
+    check_finite,
+    find_arc,
+    find_largest,
+    find_theta,
+    narrow,
+    widen,
+)
+from merge.errors import TensorNotFinite, TensorOverflow, TensorsDiffer
+from merge.merging.pairing import Pair
+from merge.merging.plan import Segment, TensorPlan
+from merge.models.checkpoint import TensorReader, TensorSource
+from merge.recipe import BASE_METHODS, Parameters
+
+Side = Literal["chip", "chat", "base"]
+Pieces = Mapping[Side, Array]  # the elements of one stretch of the output, of those parents that have them
+Blend = Callable[[Segment, Pieces], Array]
+
+
+class PieceWriter(Protocol):
+    """What a merged tensor is written to, piece by piece and in order: a CheckpointWriter's files."""
+
+    def write(self, name: str, start: int, piece: Array) -> memoryview:
+        """Take the flat piece that begins at element `start`. Returns its bytes."""
+        ...
+
+
+class Arithmetic(Protocol):
+    """Who computes with pieces: the functions of merge.arithmetic.geodesic on this machine's cores, or a
+    merge.arithmetic.cuda.TorchArithmetic on a GPU.
+    """
+
+    def measure(self, chip: Array, chat: Array) -> Sums:
+        """The sums of two pieces."""
+        ...
+
+    def square(self, piece: Array) -> float:
+        """The sum of squares of a piece."""
+        ...
+
+    def combine(self, chip: Array, chat: Array, arc: Arc, dtype: DType) -> Array:
+        """Two pieces along an arc."""
+        ...
+
+
+Output = tuple[TensorPlan, PieceWriter]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """One tensor as its parents have it, cut into pieces.
+
+    For one thread: all pieces of a parent are read into the same memory.
+    """
+
+    name: str
+    readers: Mapping[Side, TensorReader]
+    buffers: Mapping[Side, Array]
+    pieces: tuple[Segment, ...]
+    arithmetic: Arithmetic = geodesic
+
+    def read(self, piece: Segment, sides: Sequence[Side] = ("chip", "chat", "base")) -> Pieces:
+        """The piece of each parent that has it, until the next piece of that parent is read."""
+        starts = {side: getattr(piece, side) for side in sides if side in self.readers}
+        return {
+            side: self.readers[side].read(at, at + piece.count, self.buffers[side])
+            for side, at in starts.items()
+            if at is not None
+        }
+
+    @property
+    def shared(self) -> tuple[Segment, ...]:
+        """The pieces that both parents have: what is merged as one tensor, with one angle."""
+        return tuple(piece for piece in self.pieces if piece.chip is not None and piece.chat is not None)
+
+
+def open_inputs(plan: TensorPlan, pair: Pair, arithmetic: Arithmetic = geodesic) -> Inputs:
+    """The readers of one tensor, opened when its turn comes: an adapter's matrices are loaded then, and not all at the
+    start.
+
+    arithmetic: of methods with a base it takes the sums alone.
+    """
+    sources: tuple[tuple[Side, TensorSource | None, str | None], ...] = (
+        ("chip", pair.chip, plan.chip),
+        ("chat", pair.chat, plan.chat),
+        ("base", pair.base, plan.base),
+    )
+    readers = {side: source.tensor(name) for side, source, name in sources if source is not None and name is not None}
+    # An adapter is cheapest to fold, and DELLA ranks, within whole rows
+    row = max(plan.shape[-1], 1) if len(plan.shape) > 1 else 1
+    pieces = tuple(piece for segment in plan.segments() for piece in cut(segment, row))
+    largest = max((piece.count for piece in pieces), default=0)
+    buffers = {side: np.empty(largest, DTYPES[reader.spec.dtype]) for side, reader in readers.items()}
+    return Inputs(plan.name, readers, buffers, pieces, arithmetic)
+
+
+def cut(segment: Segment, row: int) -> Iterator[Segment]:
+    """A segment in pieces of about CHUNK elements, each a multiple of `row`."""
+    step = max(CHUNK // row, 1) * row
+    for at in range(0, segment.count, step):
+        moved = [None if start is None else start + at for start in (segment.chip, segment.chat, segment.base)]
+        yield Segment(segment.out + at, min(step, segment.count - at), *moved)
+
+
+def merge_tensor(
+    outputs: Sequence[Output], pair: Pair, parameters: Parameters, arithmetic: Arithmetic = geodesic
+) -> list[TensorResult]:
+    """Merge one tensor into each output; their plans differ in lam only.
+
+    Raises TensorNotFinite, TensorsOpposite, TensorOverflow and TensorsDiffer.
+    """
+    inputs = open_inputs(outputs[0][0], pair, arithmetic)
+    sums = measure_inputs(inputs)
+    ways = [find_way(plan, inputs, sums, parameters) for plan, _ in outputs]
+    squares: list[list[float]] = [[] for _ in outputs]
+    digests = [hashlib.sha256() for _ in outputs]
+    for piece in inputs.pieces:
+        pieces = inputs.read(piece)
+        for (plan, writer), (_, blend), square_sums, digest in zip(outputs, ways, squares, digests, strict=True):
+            merged = blend(piece, pieces)
+            square_sums.append(check_merged(arithmetic.square(merged), merged, plan, piece, pieces))
+            digest.update(writer.write(plan.name, piece.out, merged))
+    return [
+        TensorResult(
+            plan.name,
+            plan.shape,
+            arc.chip_norm,
+            arc.chat_norm,
+            arc.theta,
+            arc.branch,
+            merged_norm=math.sqrt(math.fsum(square_sums)),
+            sha256=digest.hexdigest(),
+            lam=plan.lam,
+        )
+        for (plan, _), (arc, _), square_sums, digest in zip(outputs, ways, squares, digests, strict=True)
+    ]
+
+
+def measure_inputs(inputs: Inputs) -> Sums:
+    """The sums over what both parents have; where only one has the tensor, over its own, as if the other's were zero."""
+    total = Sums.total(
+        _measure_piece(inputs.read(piece, ("chip", "chat")), inputs.arithmetic)
+        for piece in inputs.shared or inputs.pieces
+    )
+    check_finite(total, inputs.name, _find_suspects(inputs))
+    return total
+
+
+def _measure_piece(pieces: Pieces, arithmetic: Arithmetic) -> Sums:
+    if len(pieces) == 2:
+        return arithmetic.measure(pieces["chip"], pieces["chat"])
+    [(side, piece)] = pieces.items()
+    own = arithmetic.square(piece)
+    return Sums(own, 0.0, own, 0.0) if side == "chip" else Sums(0.0, own, own, 0.0)
+
+
+def _find_suspects(inputs: Inputs) -> Iterator[tuple[str, int, Array]]:
+    """The parents' pieces again, with their positions, in the order that errors name them."""
+    for side in ("chip", "chat"):
+        for piece in inputs.pieces:
+            for values in inputs.read(piece, (side,)).values():
+                yield side, getattr(piece, side), values
+
+
+def find_way(plan: TensorPlan, inputs: Inputs, sums: Sums, parameters: Parameters) -> tuple[Arc, Blend]:
+    """What the plan's method does with the pieces, and the record of norms, angle and branch.
+
+    A stretch that one parent only has is that parent's. A base method without a base tensor is linear, what it would be
+    if all three terms of the base cancelled out.
+    """
+    dtype = DTYPES[plan.dtype]
+    method = "linear" if plan.method in BASE_METHODS and plan.base is None else plan.method
+    if method in BASE_METHODS:
+        arc, mix_pieces = _find_base_way(plan, inputs, sums, parameters, dtype)
+    else:
+        arc = _find_arc(method, plan, sums)
+
+        def mix_pieces(piece: Segment, pieces: Pieces) -> Array:
+            """Both parents' piece along the arc."""
+            return inputs.arithmetic.combine(pieces["chip"], pieces["chat"], arc, dtype)
+
+    def blend(piece: Segment, pieces: Pieces) -> Array:
+        """A merged piece; rows of one parent only are copied."""
+        if piece.chip is None or piece.chat is None:
+            only = pieces["chat" if piece.chip is None else "chip"]
+            return only if only.dtype == dtype else narrow(widen(only), dtype)
+        return mix_pieces(piece, pieces)
+
+    return arc, blend
+
+
+def _find_arc(method: str, plan: TensorPlan, sums: Sums) -> Arc:
+    if method == "geodesic":
+        return find_arc(sums, plan.lam, plan.name)
+    if method in ("linear", "soup"):
+        return find_line(sums, plan.lam)
+    if method == "identical" and sums.difference != 0.0:
+        raise TensorsDiffer(
+            f"tensor {plan.name} is {plan.dtype}, which cannot be interpolated, and differs between the parents"
+        )
+    norms = math.sqrt(sums.chip), math.sqrt(sums.chat)
+    return Arc(plan.lam, 1 - plan.lam, *norms, find_theta(sums) if all(norms) and method == "copy" else None, "copied")
+
+
+def _find_base_way(
+    plan: TensorPlan, inputs: Inputs, sums: Sums, parameters: Parameters, dtype: DType
+) -> tuple[Arc, Blend]:
+    def differences(side: Literal["chip", "chat"]) -> Iterator[tuple[int, Array]]:
+        """A parent less the base model, piece by piece."""
+        for piece in inputs.shared:
+            pieces = inputs.read(piece, (side, "base"))
+            yield piece.out, widen(pieces[side]) - widen(pieces["base"])
+
+    shape = plan.shape if plan.rows is None else (plan.rows.shared, *plan.shape[1:])
+    mix = prepare(plan.method, plan.lam, plan.name, shape, parameters, differences)
+
+    def blend(piece: Segment, pieces: Pieces) -> Array:
+        """A merged piece by a method that needs the base model."""
+        return combine_base(pieces["chip"], pieces["chat"], pieces["base"], mix, piece.out, dtype)
+
+    return replace(find_line(sums, plan.lam), branch="mixed"), blend
+
+
+def check_merged(total: float, merged: Array, plan: TensorPlan, piece: Segment, pieces: Pieces) -> float:
+    """`total`, the sum of squares of a merged piece, if it is finite.
+
+    Raises TensorOverflow, or TensorNotFinite where a parent's own row brought NaN or Inf along.
+    """
+    if math.isfinite(total):
+        return total
+    for side, values in pieces.items():
+        check_finite(Sums(total, total, total, total), plan.name, [(side, getattr(piece, side), values)])
+    if np.isnan(merged).any():
+        raise TensorNotFinite(
+            f"tensor {plan.name}: the merge itself gave NaN. Please report this with both parents' names"
+        )
+    kind, largest = merged.dtype.name, find_largest(merged.dtype)
+    raise TensorOverflow(
+        f"tensor {plan.name}: a merged value is beyond {kind}'s largest, {largest:g}. Set dtype to one of a wider range"
+    )

@@ -1,0 +1,276 @@
+"""What becomes of each tensor: its lam, method, rows and dtype, decided from recipe and headers.
+
+No tensor is read here.
+
+    plans = make_plan(recipe, check_pair(chip, chat, recipe, base))
+
+How a merger carries out a TensorPlan, by its `method`:
+  geodesic, linear, soup             two numbers per tensor: merge.arithmetic.geodesic.find_arc or merge.arithmetic.baselines.find_line, then combine
+  task_arithmetic, ties, dare, della  merge.arithmetic.baselines.prepare, then merge.arithmetic.baselines.combine_base on pieces of whole rows
+  copy                               taken over, in the output's dtype, from the chat parent (lam = 0) or the chip parent (lam = 1)
+  identical                          whole numbers and truth values: equal in both parents (else TensorsDiffer), and copied
+`segments` says which flat elements of the parents each stretch of the output is made of; for most tensors that is one
+segment. What is shared is merged as one tensor, with one angle; what one parent only has is copied from it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Literal
+
+from merge.arithmetic.dtypes import DTYPES, FLOATS
+from merge.errors import RecipeError
+from merge.merging.pairing import HEAD, VOCABULARY_TENSORS, Pair, by_number, find_embedding, has_lost_head
+from merge.models.checkpoint import TensorSource, TensorSpec
+from merge.models.vocabulary import RowMap
+from merge.recipe import BASE_METHODS, Lam, Recipe
+
+OUTPUT_DTYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
+LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks|block)\.(\d{1,5})\.")
+Kind = Literal["attention", "MLP", "embeddings", "norms", "other"]
+KINDS: tuple[Kind, ...] = ("attention", "MLP", "embeddings", "norms", "other")
+# A tensor is of the first kind of which its name holds a word.
+KIND_WORDS: Mapping[Kind, tuple[str, ...]] = {
+    "norms": ("norm", "ln_"),
+    "embeddings": ("embed", "lm_head", "wte", "wpe"),
+    "attention": ("attn", "attention"),
+    "MLP": ("mlp", "expert", "feed_forward", "moe"),
+}
+
+
+@dataclass(frozen=True)
+class Segment:
+    """`count` flat elements of the output from `out` on, and where they start in each parent; None: that parent lacks
+    them.
+    """
+
+    out: int
+    count: int
+    chip: int | None
+    chat: int | None
+    base: int | None = None
+
+
+@dataclass(frozen=True)
+class TensorPlan:
+    """One tensor of the output. chip, chat and base are its name in each of them; None: it is not there, or not needed."""
+
+    name: str
+    shape: tuple[int, ...]
+    lam: float
+    method: str
+    rows: RowMap | None = None  # None: element n of the output is made of elements n
+    dtype: str = "BF16"  # safetensors name
+    chip: str | None = None
+    chat: str | None = None
+    base: str | None = None
+
+    @property
+    def numel(self) -> int:
+        """Number of elements; 1 for a scalar."""
+        return math.prod(self.shape)
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes it takes in the output."""
+        return self.numel * DTYPES[self.dtype].itemsize
+
+    @property
+    def spec(self) -> TensorSpec:
+        """As a writer lays it out: its path and offset are no meaning here."""
+        return TensorSpec(self.name, self.dtype, self.shape, Path(), 0)
+
+    def segments(self) -> tuple[Segment, ...]:
+        """The stretches of the output, in order; they cover it without gap or overlap. An empty tensor has none."""
+        if self.rows is None:
+            here = [None if name is None else 0 for name in (self.chip, self.chat, self.base)]
+            return (Segment(0, self.numel, *here),) if self.numel else ()
+        row = math.prod(self.shape[1:])
+        return tuple(
+            Segment(
+                run.out * row,
+                run.count * row,
+                *(None if start is None else start * row for start in (run.chip, run.chat, run.base)),
+            )
+            for run in self.rows.runs
+        )
+
+
+def make_plan(recipe: Recipe, pair: Pair) -> tuple[TensorPlan, ...]:
+    """The plans of all output tensors, in the order of their names.
+
+    Raises RecipeError for patterns and layers that fit no tensor: they are typing mistakes more often than not.
+    """
+    names = choose_names(recipe, pair)
+    depth = count_layers(names)
+    if problems := _find_idle_patterns(recipe, names, depth):
+        raise RecipeError("recipe", problems)
+    return tuple(_plan_tensor(recipe, pair, name, depth) for name in by_number(names))
+
+
+def choose_names(recipe: Recipe, pair: Pair) -> list[str]:
+    """The output's tensors: those of both parents, and of the others what `unmatched` and `embeddings` keep."""
+    chip, chat = pair.chip.specs, pair.chat.specs
+    names = []
+    for name in chip.keys() | chat.keys():
+        if name in chip and name in chat:
+            keep = not (name == HEAD and recipe.embeddings == "tied" and pair.ties_differ)
+        elif name == HEAD and find_embedding(chip) and find_embedding(chat) and not pair.lacks_head:
+            keep = recipe.embeddings == "untied"
+        else:
+            keep = recipe.unmatched in ("union", "chip" if name in chip else "chat")
+        if keep:
+            names.append(name)
+    return names
+
+
+def _plan_tensor(recipe: Recipe, pair: Pair, name: str, depth: int) -> TensorPlan:
+    chip, chat = (_find_source(name, source) for source in (pair.chip, pair.chat))
+    spec = pair.chat.specs[chat] if chat is not None else pair.chip.specs[str(chip)]
+    rows = pair.rows if VOCABULARY_TENSORS.fullmatch(name) else None
+    shape = (rows.rows, *spec.shape[1:]) if rows else spec.shape
+    dtype = OUTPUT_DTYPES[recipe.dtype] if spec.dtype in FLOATS else spec.dtype
+    base = _find_source(name, pair.base) if pair.base is not None and recipe.method in BASE_METHODS else None
+    lam, method = find_lam(recipe, name, depth), recipe.method
+    if chip is None or chat is None:
+        lam, method = float(chat is None), "copy"
+    elif spec.dtype not in FLOATS:
+        lam, method = 0.0, "identical"
+    elif not is_merged(recipe, name):
+        lam, method = 0.0, "copy"
+    return TensorPlan(name, shape, lam, method, rows, dtype, chip, chat, base if method in BASE_METHODS else None)
+
+
+def _find_source(name: str, source: TensorSource) -> str | None:
+    """The tensor of a parent that is meant by a name of the output: a tied parent's head is its embedding."""
+    if name in source.specs:
+        return name
+    return find_embedding(source.specs) if name == HEAD and not has_lost_head(source) else None
+
+
+def is_merged(recipe: Recipe, name: str) -> bool:
+    """Whether include and exclude let a tensor be merged; one that is not is the chat parent's."""
+    included = not recipe.include or any(fnmatchcase(name, pattern) for pattern in recipe.include)
+    return included and not any(fnmatchcase(name, pattern) for pattern in recipe.exclude)
+
+
+def find_layer(name: str) -> int | None:
+    """The layer a tensor belongs to, counted from 0; None for embeddings, the last norm and the head."""
+    match = LAYER.search(name)
+    return int(match[1]) if match else None
+
+
+def count_layers(names: Iterable[str]) -> int:
+    """Number of layers of a model with these tensors."""
+    return max((layer + 1 for name in names if (layer := find_layer(name)) is not None), default=0)
+
+
+def find_kind(name: str) -> Kind:
+    """What a tensor is, for tables and pictures."""
+    return next((kind for kind, words in KIND_WORDS.items() if any(word in name for word in words)), "other")
+
+
+def find_lam(recipe: Recipe, name: str, depth: int) -> float:
+    """The lam of one tensor: the first [[schedule]] rule that fits it, else the recipe's; soup is 0.5 by definition."""
+    if recipe.method == "soup":
+        return 0.5
+    layer = find_layer(name)
+    for rule in recipe.schedule:
+        in_layers = rule.layers is None or (layer is not None and rule.layers[0] <= layer <= rule.layers[1])
+        if in_layers and (rule.tensors is None or fnmatchcase(name, rule.tensors)):
+            first, last = rule.layers or (0, depth - 1)
+            return interpolate_lam(rule.lam, name, first, min(last, depth - 1))
+    return interpolate_lam(recipe.lam, name, 0, depth - 1)
+
+
+def interpolate_lam(lam: Lam, name: str, first: int, last: int) -> float:
+    """A gradient's value at a tensor's depth between two layers, piecewise linear, as mergekit's gradients are.
+
+    The embedding stands before the first layer and takes the first value; last norm and head stand after the last and
+    take the last value.
+    """
+    if isinstance(lam, float):
+        return lam
+    layer = find_layer(name)
+    if layer is None:
+        return lam[0] if find_kind(name) == "embeddings" and name != HEAD else lam[-1]
+    position = (layer - first) / (last - first) * (len(lam) - 1) if last > first else 0.0
+    left = min(int(position), len(lam) - 2)
+    return lam[left] + (lam[left + 1] - lam[left]) * (position - left)
+
+
+def _find_idle_patterns(recipe: Recipe, names: Iterable[str], depth: int) -> list[str]:
+    names = list(names)
+    patterns = [("include", pattern) for pattern in recipe.include] + [
+        ("exclude", pattern) for pattern in recipe.exclude
+    ]
+    patterns += [
+        (f"schedule {n}: tensors", rule.tensors) for n, rule in enumerate(recipe.schedule, start=1) if rule.tensors
+    ]
+    example = min(names, key=lambda name: (find_layer(name) != 0, name), default="")
+    problems = [
+        f"{where} {pattern!r} fits no tensor (a name is for example {example})"
+        for where, pattern in patterns
+        if not any(fnmatchcase(name, pattern) for name in names)
+    ]
+    for number, rule in enumerate(recipe.schedule, start=1):
+        if rule.layers and rule.layers[1] >= depth:
+            problems.append(
+                f"schedule {number}: layers {list(rule.layers)} reach beyond the model's last layer, {depth - 1}"
+            )
+    return problems
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Bytes that a merge moves."""
+
+    read: int  # one pass over what is needed of all parents
+    write: int  # the output's weights
+
+
+def count_traffic(plans: Iterable[TensorPlan], pair: Pair) -> Traffic:
+    """The bytes to read in one pass, and to write.
+
+    A tensor that is read twice because its head is tied counts twice.
+    """
+    read = write = 0
+    for plan in plans:
+        write += plan.n_bytes
+        for source, name, side in (
+            (pair.chip, plan.chip, "chip"),
+            (pair.chat, plan.chat, "chat"),
+            (pair.base, plan.base, "base"),
+        ):
+            if source is not None and name is not None:
+                elements = sum(segment.count for segment in plan.segments() if getattr(segment, side) is not None)
+                read += elements * DTYPES[source.specs[name].dtype].itemsize
+    return Traffic(read, write)
+
+
+def summarise_plan(plans: Iterable[TensorPlan]) -> list[dict[str, Any]]:
+    """One row per tensor kind and method: count, parameters, lam from and to, dtypes and bytes.
+
+    What --dry-run shows.
+    """
+    groups: dict[tuple[Kind, str], list[TensorPlan]] = {}
+    for plan in plans:
+        groups.setdefault((find_kind(plan.name), plan.method), []).append(plan)
+    return [
+        {
+            "kind": kind,
+            "method": method,
+            "tensors": len(group),
+            "parameters": sum(plan.numel for plan in group),
+            "lam": [min(plan.lam for plan in group), max(plan.lam for plan in group)],
+            "dtype": "/".join(sorted(Counter(plan.dtype for plan in group))),
+            "bytes": sum(plan.n_bytes for plan in group),
+        }
+        for (kind, method), group in sorted(groups.items(), key=lambda item: (KINDS.index(item[0][0]), item[0][1]))
+    ]

@@ -1,0 +1,245 @@
+"""merge_report.json: what a merged checkpoint was made from, how, and what came of each tensor.
+
+The same merge writes the same bytes: no date, no duration, no path of the machine is in it. It is also how a finished
+output is recognised, by content and never by time.
+
+    report = MergeReport(recipe, chip, chat, tensors, files)
+    (folder / REPORT).write_text(report.to_json())
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from merge.arithmetic.geodesic import TensorResult
+from merge.errors import MergeError
+from merge.merging.pairing import VOCABULARY_TENSORS
+from merge.models.checkpoint import read_json_object
+from merge.models.parents import Parent
+from merge.models.vocabulary import RowMap
+from merge.recipe import BASE_METHODS, Recipe
+
+REPORT = "merge_report.json"
+FORMAT = 5  # raised when the same recipe and parents would give other bytes, so that older outputs are merged anew
+KIND = "chipalign merge report"
+VERSIONS_OF = ("chipalign", "numpy", "ml_dtypes", "numba", "torch", "safetensors", "transformers")
+
+
+@dataclass(frozen=True)
+class OutputFile:
+    """One file of the merged checkpoint.
+
+    A file of weights has the sha256 of its header here, and of each tensor in `tensors`: together they cover every
+    byte, and unlike a sum over all of them they can be computed side by side and taken up where a merge was killed.
+    """
+
+    bytes: int
+    sha256: str | None = None
+    header_sha256: str | None = None
+
+    def values(self) -> dict[str, Any]:
+        """As in the report: the size and the one hash that it has."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class ThetaSummary:
+    """The angles of all tensors that have one, in degrees."""
+
+    median: float
+    max: float
+    max_tensor: str
+
+
+@dataclass(frozen=True)
+class MergeReport:
+    """One finished merge. `tensors` are in the order of their names."""
+
+    recipe: Recipe
+    chip: Parent
+    chat: Parent
+    tensors: tuple[TensorResult, ...]
+    files: Mapping[str, OutputFile]
+    base: Parent | None = None  # what both parents were trained from, for the methods that need it
+    rows: RowMap | None = None  # where the parents' vocabularies are not the same
+    code: tuple[str, ...] = ()  # files whose originals name Python code of a parent's own, which is left out
+
+    @property
+    def theta(self) -> ThetaSummary | None:
+        """None if no tensor has an angle."""
+        angled = [(math.degrees(t.theta), t.name) for t in self.tensors if t.theta is not None]
+        if not angled:
+            return None
+        largest, name = max(angled)
+        return ThetaSummary(median(theta for theta, _ in angled), largest, name)
+
+    @property
+    def combined(self) -> int:
+        """Elements of the output that are made of both parents' numbers; all others are one parent's, as the recipe
+        says.
+
+        One parent's are tensors that were copied, those at lam = 0 or 1 of the methods that go from one parent to the
+        other, and rows of tokens that only one vocabulary has.
+        """
+        ends = () if self.recipe.method in BASE_METHODS else (0.0, 1.0)
+        return sum(_count_shared(t, self.rows) for t in self.tensors if t.branch != "copied" and t.lam not in ends)
+
+    def summary(self) -> dict[str, Any]:
+        """The totals: what the command prints."""
+        return {
+            "tensors": len(self.tensors),
+            "parameters": sum(math.prod(t.shape) for t in self.tensors),
+            "combined": self.combined,
+            "bytes": sum(file.bytes for file in self.files.values()),
+            "branches": dict(sorted(Counter(t.branch for t in self.tensors).items())),
+            "theta_degrees": asdict(self.theta) if self.theta else None,
+        }
+
+    def to_json(self) -> str:
+        """The text of merge_report.json. Angles are in radians per tensor, in degrees in the totals."""
+        document = {
+            "kind": KIND,
+            "format": FORMAT,
+            "versions": find_versions(),
+            "recipe": self.recipe.values(),
+            "parents": describe_parents(self.chip, self.chat, self.base),
+            "vocabulary": self.rows.count() if self.rows else None,
+            "code_left_out": list(self.code),
+            "totals": self.summary(),
+            "files": {name: file.values() for name, file in sorted(self.files.items())},
+            "tensors": [asdict(tensor) for tensor in self.tensors],
+        }
+        return json.dumps(document, indent=1) + "\n"
+
+
+def _count_shared(tensor: TensorResult, rows: RowMap | None) -> int:
+    by_row = rows is not None and bool(VOCABULARY_TENSORS.fullmatch(tensor.name))
+    return math.prod(tensor.shape[1:]) * rows.shared if rows is not None and by_row else math.prod(tensor.shape)
+
+
+def describe_combined(totals: Mapping[str, Any]) -> str:
+    """Which part of a merge is made of both parents, as a sentence; nothing where all of it is."""
+    combined, parameters = totals["combined"], totals["parameters"]
+    if combined == parameters:
+        return ""
+    share = f"{combined / parameters:.1%} of the weights were combined" if combined else "No weights were combined"
+    return (
+        f"{share}; the others are one parent's, as the recipe says."
+        if combined
+        else f"{share}: each is one parent's, as the recipe says."
+    )
+
+
+def name_parents(chip: Parent, chat: Parent, base: Parent | None) -> dict[str, Parent]:
+    """The parents that there are, by side."""
+    return {"chip": chip, "chat": chat} | ({} if base is None else {"base": base})
+
+
+def describe_parents(chip: Parent, chat: Parent, base: Parent | None) -> dict[str, dict[str, Any]]:
+    """As in the report, by side."""
+    return {side: _describe(parent) for side, parent in name_parents(chip, chat, base).items()}
+
+
+def _describe(parent: Parent) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "ref": parent.ref,
+        "revision": parent.revision,
+        "licence": parent.licence,
+        "blake3": parent.blake3,
+        "files": dict(parent.files),
+    }
+    if parent.adapter is not None:
+        described["adapter"] = _describe(parent.adapter)
+    return described
+
+
+def find_versions() -> dict[str, str]:
+    """The installed versions of what had a part in the merge."""
+    versions = {}
+    for name in VERSIONS_OF:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions
+
+
+def read_report(folder: Path) -> dict[str, Any] | None:
+    """The report of a merged checkpoint, or None if the folder holds no merged checkpoint of ours."""
+    try:
+        document = read_json_object(folder / REPORT)
+    except MergeError:
+        return None
+    return document if document.get("kind") == KIND else None
+
+
+def find_key(recipe: Recipe, chip: Parent, chat: Parent, base: Parent | None, shard_bytes: int) -> str:
+    """One sha256 for all that decides the bytes of a merge: recipe, contents of the parents, layout, versions."""
+    parents = {side: _content(_describe(parent)) for side, parent in name_parents(chip, chat, base).items()}
+    decided = {
+        "format": FORMAT,
+        "versions": find_versions(),
+        "recipe": recipe.values(),
+        "parents": parents,
+        "shard_bytes": shard_bytes,
+    }
+    return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()
+
+
+def is_same_merge(
+    document: Mapping[str, Any], recipe: Recipe, chip: Parent, chat: Parent, folder: Path, base: Parent | None = None
+) -> bool:
+    """Whether `folder`, whose report is `document`, is what this merge would make: recipe, contents of the parents,
+    sizes of all files.
+    """
+    if (
+        document.get("format") != FORMAT
+        or document.get("recipe") != recipe.values()
+        or not _are_totals(document.get("totals"))
+    ):
+        return False
+    parents = document.get("parents")
+    if not isinstance(parents, dict) or not isinstance(document.get("files"), dict):
+        return False
+    ours = name_parents(chip, chat, base)
+    if any(
+        _content(parents.get(side)) != _content(_describe(ours[side]) if side in ours else None)
+        for side in ("chip", "chat", "base")
+    ):
+        return False
+    files: Mapping[str, Any] = document["files"]
+    return bool(files) and all(
+        isinstance(file, dict) and _size(folder / name) == file.get("bytes") for name, file in files.items()
+    )
+
+
+def _are_totals(totals: Any) -> bool:
+    """Whether these are totals that a report was written with: they are shown again where the merge is there already."""
+    if not isinstance(totals, dict) or any(
+        type(totals.get(key)) is not int for key in ("tensors", "parameters", "combined", "bytes")
+    ):
+        return False
+    theta = totals.get("theta_degrees", 0)
+    return theta is None or (
+        isinstance(theta, dict) and all(isinstance(theta.get(key), float) for key in ("median", "max"))
+    )
+
+
+def _content(parent: Any) -> tuple[Any, Any]:
+    if not isinstance(parent, dict):
+        return (None, None)
+    adapter = parent.get("adapter")
+    return (parent.get("blake3"), adapter.get("blake3") if isinstance(adapter, dict) else adapter)
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None

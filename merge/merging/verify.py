@@ -1,0 +1,260 @@
+"""Whether a merged checkpoint is what its merge_report.json claims: every byte against its sha256, and tensors computed
+anew.
+
+It changes nothing and writes nothing. The parents are looked for where the report says that they came from; what cannot
+be compared is told, never passed over.
+
+    verification = verify_checkpoint(Path("merged"), VerifyOptions(sample=8), settings, say=lambda text: None)
+    assert not verification.problems
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from merge.arithmetic.dtypes import Array
+from merge.arithmetic.geodesic import warm_up
+from merge.errors import CheckpointCorrupt, CheckpointNotFound, MergeError, join
+from merge.merging.merger import Parents, open_parents
+from merge.merging.pairing import Pair
+from merge.merging.passes import merge_tensor
+from merge.merging.plan import TensorPlan, make_plan
+from merge.merging.report import FORMAT, describe_parents, find_versions, read_report
+from merge.models.adapters import single_threaded_blas
+from merge.models.checkpoint import HEADER_LIMIT_BYTES, Checkpoint, StoredTensor, hash_whole, read_header, view_bytes
+from merge.models.parents import Resolver, Say, count_cores
+from merge.recipe import Recipe, parse_recipe
+from merge.settings import MergeSettings
+
+SAMPLE = 8  # tensors that are computed anew unless all are
+HASHED_BYTES = 1 << 20  # read at a time
+
+
+@dataclass(frozen=True)
+class VerifyOptions:
+    """How much is computed anew, and where the parents are."""
+
+    sample: int | None = SAMPLE  # None: all; 0: none, and then the parents are not needed
+    # By "chip", "chat", "base": where a parent is now, instead of the report's ref
+    refs: Mapping[str, str] = field(default_factory=dict)
+    base: Path = Path()  # where relative references start
+    seed: int | None = None  # of the sample; None: another one each time
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was compared, and every difference that was found."""
+
+    files: int
+    hashed: int  # tensors whose bytes were hashed
+    recomputed: tuple[str, ...]  # names of the tensors that were computed anew from the parents
+    problems: tuple[str, ...]
+
+
+def verify_checkpoint(folder: Path, options: VerifyOptions, settings: MergeSettings, say: Say) -> Verification:
+    """Compare a checkpoint with its report.
+
+    Raises CheckpointNotFound where there is no report to compare with, or a parent is not where the report says;
+    differences are no errors, they are the result.
+    """
+    document = read_report(folder)
+    if document is None:
+        raise CheckpointNotFound(
+            f"{folder} holds no merge_report.json to be compared with. Give a folder that `chipalign merge` made"
+        )
+    if document.get("format") != FORMAT:
+        raise CheckpointCorrupt(
+            f"{folder}: its report has format {document.get('format')!r}, this version reads {FORMAT}. Merge anew"
+        )
+    threads = options.threads or count_cores()
+    try:
+        claimed = {tensor["name"]: tensor for tensor in document["tensors"]}
+        say(f"hashing {len(document['files'])} files")
+        problems = compare_files(folder, document["files"])
+        problems += compare_tensors(folder, claimed, threads)
+        recomputed: tuple[str, ...] = ()
+        if options.sample != 0:
+            recomputed, found = recompute(document, claimed, options, settings, say, threads)
+            problems += found
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        raise CheckpointCorrupt(f"{folder}: its merge_report.json is not as it was written ({error!r})") from error
+    return Verification(len(document["files"]), len(claimed), recomputed, tuple(problems))
+
+
+def compare_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What is wrong with the files as such: missing, of another size, of another content; and weights that the report
+    does not know.
+    """
+    problems = [
+        f"{path.name} is not in the report" for path in sorted(folder.glob("*.safetensors")) if path.name not in files
+    ]
+    for name, claim in files.items():
+        path = folder / name
+        if Path(name).name != name:
+            problems.append(f"the report names a file {name!r} outside the folder")
+        elif not path.is_file():
+            problems.append(f"{name} is missing")
+        elif path.stat().st_size != claim["bytes"]:
+            problems.append(f"{name} has {path.stat().st_size} bytes, the report says {claim['bytes']}")
+        elif "sha256" in claim and hash_whole(path) != claim["sha256"]:
+            problems.append(f"{name} has another sha256 than the report says")
+        elif "header_sha256" in claim and hash_header(path) != claim["header_sha256"]:
+            problems.append(f"{name} has another header than the report says")
+    return problems
+
+
+def hash_header(path: Path) -> str:
+    """sha256 of a safetensors file's bytes before its first tensor. Reads no more than such a header can have."""
+    with path.open("rb") as file:
+        length = file.read(8)
+        return hashlib.sha256(length + file.read(min(int.from_bytes(length, "little"), HEADER_LIMIT_BYTES))).hexdigest()
+
+
+def compare_tensors(folder: Path, claimed: Mapping[str, Mapping[str, Any]], threads: int) -> list[str]:
+    """Every tensor's bytes against the sha256 that the report has for it, and tensors that only one of the two has."""
+    try:
+        specs = {
+            name: spec for path in sorted(folder.glob("*.safetensors")) for name, spec in read_header(path).items()
+        }
+        checkpoint = Checkpoint(folder, specs, {})
+    except MergeError as error:
+        return [str(error)]
+    problems = [f"tensor {name} is not in the report" for name in sorted(specs.keys() - claimed.keys())]
+    problems += [f"tensor {name} is missing" for name in sorted(claimed.keys() - specs.keys())]
+    both = sorted(specs.keys() & claimed.keys())
+    with checkpoint, ThreadPoolExecutor(threads, thread_name_prefix="verify") as pool:
+        digests = pool.map(lambda name: hash_tensor(checkpoint.tensor(name)), both)
+        changed = [name for name, digest in zip(both, digests, strict=True) if digest != claimed[name]["sha256"]]
+    problems += [f"tensor {name} has another sha256 than the report says" for name in changed]
+    return problems
+
+
+def hash_tensor(tensor: StoredTensor) -> str:
+    """sha256 of a tensor's bytes."""
+    digest, step = hashlib.sha256(), max(HASHED_BYTES // 8, 1)
+    for start in range(0, tensor.spec.numel, step):
+        digest.update(view_bytes(tensor.read(start, min(start + step, tensor.spec.numel))))
+    return digest.hexdigest()
+
+
+class Discard:
+    """A writer that writes nowhere: what was computed is wanted for its hash alone."""
+
+    def write(self, name: str, start: int, piece: Array) -> memoryview:
+        """The bytes that would be written."""
+        return view_bytes(piece)
+
+
+def recompute(
+    document: Mapping[str, Any],
+    claimed: Mapping[str, Mapping[str, Any]],
+    options: VerifyOptions,
+    settings: MergeSettings,
+    say: Say,
+    threads: int,
+) -> tuple[tuple[str, ...], list[str]]:
+    """(tensors computed anew, what differs). Raises what finding and opening the parents raises."""
+    recipe = rebuild_recipe(document, options)
+    warm_up()
+    with Resolver(recipe.base, settings, say, threads=threads) as resolver:
+        parents = Parents(*resolver.resolve_all(recipe.parents()))
+    if problems := compare_parents(document, parents):
+        return (), problems
+    with ExitStack() as stack:
+        pair = open_parents(parents, recipe, stack)
+        plans = {plan.name: plan for plan in make_plan(recipe, pair)}
+        if plans.keys() != claimed.keys():
+            return (), [
+                f"the recipe gives other tensors than the report has: {join(sorted(plans.keys() ^ claimed.keys()))}"
+            ]
+        chosen = choose(sorted(plans), options)
+        say(f"computing {len(chosen)} of {len(plans)} tensors anew")
+        with single_threaded_blas(), ThreadPoolExecutor(threads, thread_name_prefix="verify") as pool:
+            compared = pool.map(lambda name: list(compare_anew(plans[name], pair, recipe, claimed[name])), chosen)
+            problems = [problem for found in compared for problem in found]
+    return tuple(chosen), problems + (describe_versions(document) if problems else [])
+
+
+def choose(names: Sequence[str], options: VerifyOptions) -> list[str]:
+    """The tensors that are computed anew, by name."""
+    if options.sample is None or options.sample >= len(names):
+        return list(names)
+    return sorted(
+        random.Random(options.seed if options.seed is not None else os.urandom(8)).sample(names, options.sample)
+    )
+
+
+def rebuild_recipe(document: Mapping[str, Any], options: VerifyOptions) -> Recipe:
+    """The recipe that the report tells, with the parents where they are now. Raises RecipeError."""
+    values = dict(document["recipe"])
+    tables: dict[str, Any] = {key: values.pop(key) for key in ("parameters", "schedule") if key in values}
+    if values["method"] == "soup":
+        values.pop("lam")  # which a recipe does not say, because it is always 0.5
+    for side, parent in document["parents"].items():
+        adapter = {} if "adapter" not in parent else {"adapter": parent["adapter"]["ref"]}
+        tables[side] = {"model": options.refs.get(side, _pin(parent, options.base)), **adapter}
+    return parse_recipe(
+        {"merge": values, **tables}, base=options.base.absolute(), source="the recipe in merge_report.json"
+    )
+
+
+def _pin(parent: Mapping[str, Any], base: Path) -> str:
+    """The ref of a parent, at the revision that was merged where it is a hub id without one."""
+    ref, revision = str(parent["ref"]), parent["revision"]
+    is_hub_id = revision is not None and ":" not in ref and not (base / ref).exists()
+    return f"{ref.partition('@')[0]}@{revision}" if is_hub_id else ref
+
+
+def compare_parents(document: Mapping[str, Any], parents: Parents) -> list[str]:
+    """Parents whose content is not what the report says was merged."""
+    problems = []
+    for side, found in describe_parents(parents.chip, parents.chat, parents.base).items():
+        claim = document["parents"].get(side, {})
+        for what, ours, theirs in (
+            (f"{side} parent", found, claim),
+            (f"{side} adapter", found.get("adapter"), claim.get("adapter")),
+        ):
+            if (ours or {}).get("blake3") != (theirs or {}).get("blake3"):
+                problems.append(
+                    f"the {what} {(ours or {}).get('ref')} is not the one that was merged: its content has another hash"
+                )
+    return problems
+
+
+def compare_anew(plan: TensorPlan, pair: Pair, recipe: Recipe, claim: Mapping[str, Any]) -> Iterator[str]:
+    """What differs between a tensor computed now and what the report says of it."""
+    try:
+        [result] = merge_tensor([(plan, Discard())], pair, recipe.parameters)
+    except MergeError as error:
+        yield str(error)
+        return
+    if result.sha256 != claim["sha256"]:
+        yield f"tensor {plan.name}, computed anew, has another sha256 than the report says"
+    if result.branch != claim["branch"]:
+        yield f"tensor {plan.name} takes the branch {result.branch}, the report says {claim['branch']}"
+    for key in ("theta", "chip_norm", "chat_norm", "merged_norm", "lam"):
+        ours, theirs = getattr(result, key), claim[key]
+        if (ours is None) != (theirs is None) or (
+            ours is not None and abs(ours - theirs) > 1e-9 * max(abs(ours), abs(theirs))
+        ):
+            yield f"tensor {plan.name} has {key} {ours}, the report says {theirs}"
+
+
+def describe_versions(document: Mapping[str, Any]) -> list[str]:
+    """Which packages are of another version than at the merge: what may explain differences in the last bit."""
+    then, now = document.get("versions", {}), find_versions()
+    changed = [
+        f"{name} {then.get(name)} then, {now.get(name)} now"
+        for name in sorted(then.keys() | now.keys())
+        if then.get(name) != now.get(name)
+    ]
+    return [f"other versions: {', '.join(changed)}"] if changed else []

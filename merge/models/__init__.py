@@ -1,0 +1,1 @@
+"""Models as files: checkpoints, adapters, vocabularies, and where a parent comes from."""

@@ -1,0 +1,512 @@
+"""Checkpoints as files: safetensors (one file, or shards with an index) read piece by piece and written in place.
+
+Every header is checked before it is believed, and no tensor is ever read whole, so memory does not follow the model's
+size. This file knows nothing of merging, and runs no code that a checkpoint brings: no pickle, no remote code.
+
+    with Checkpoint.open(Path("chat")) as checkpoint:
+        norm = checkpoint.tensor("model.norm.weight").read(0, 576)  # flat elements 0 to 575
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from merge.arithmetic.dtypes import DTYPE_NAMES, DTYPES, Array
+from merge.errors import SHOWN, CheckpointCorrupt, CheckpointNotFound, shorten
+from merge.files import check_name, open_plain, open_stream
+from merge.models.layout import INDEX, PART, WEIGHTS
+
+# The format allows four times that; 90 000 tensors in one file take 12 MB, a dense model's shard 50 kB
+HEADER_LIMIT_BYTES = 25_000_000
+# Of tokenizers, indexes and reports; the largest tokenizers are near 35 MB, and parsed they take some GB at worst
+JSON_LIMIT_BYTES = 64_000_000
+CONFIG_LIMIT_BYTES = 2_000_000  # of configs, of which the largest, with a list per layer, are near 100 kB
+DEPTH_LIMIT = 50  # levels of JSON; tokenizers have eight
+SHAPE_LIMIT = 16  # dimensions; convolutions have five
+DESCRIBED = 200  # characters of a wrong value in a message
+SIZE_LIMIT = 2**63  # of a dimension or an offset, and so of numbers that cost nothing to multiply
+HEADER_ALIGNMENT = 8  # bytes; the format pads headers with spaces so that tensors start aligned
+HASH_BYTES = 1 << 20  # read at a time
+SHARD_BYTES = 5_000_000_000  # transformers' customary largest shard
+PLAIN_NAME = re.compile(r"[^/\\\x00]+\.safetensors")
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One tensor in one file: where it is and what it is."""
+
+    name: str
+    dtype: str  # safetensors name, for example "BF16"
+    shape: tuple[int, ...]
+    path: Path
+    offset: int  # of its first byte in the file
+
+    @property
+    def numel(self) -> int:
+        """Number of elements; 1 for a scalar."""
+        return math.prod(self.shape)
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes it takes in its file."""
+        return self.numel * DTYPES[self.dtype].itemsize
+
+
+class TensorReader(Protocol):
+    """A tensor whose elements can be read piece by piece."""
+
+    @property
+    def spec(self) -> TensorSpec:
+        """Name, shape and the dtype that `read` returns."""
+        ...
+
+    def read(self, start: int, stop: int, buffer: Array | None = None) -> Array:
+        """The flat elements from start (included) to stop (excluded).
+
+        buffer: memory to put them into, of the same dtype and at least as large; else it is new.
+        """
+        ...
+
+
+class TensorSource(Protocol):
+    """Something with named tensors: a checkpoint, or one with an adapter folded in."""
+
+    @property
+    def folder(self) -> Path:
+        """Where its files lie, the tokenizer's too."""
+        ...
+
+    @property
+    def specs(self) -> Mapping[str, TensorSpec]:
+        """Every tensor by name."""
+        ...
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The model's config.json."""
+        ...
+
+    def tensor(self, name: str) -> TensorReader:
+        """The reader of one tensor."""
+        ...
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """A tensor in a file, read with pread: no page stays mapped, and threads need no lock."""
+
+    spec: TensorSpec
+    fd: int
+
+    def read(self, start: int, stop: int, buffer: Array | None = None) -> Array:
+        """The flat elements from start to stop in their stored dtype.
+
+        Raises CheckpointCorrupt if the file ends early or cannot be read.
+        """
+        dtype = DTYPES[self.spec.dtype]
+        piece = np.empty(stop - start, dtype) if buffer is None else buffer[: stop - start]
+        view = view_bytes(piece)
+        offset = self.spec.offset + start * dtype.itemsize
+        while len(view):
+            try:
+                n_read = os.preadv(self.fd, [view], offset)
+            except OSError as error:
+                raise CheckpointCorrupt(
+                    f"{self.spec.path}: tensor {self.spec.name} cannot be read: {error.strerror}. Copy the file anew"
+                ) from error
+            if n_read == 0:
+                raise CheckpointCorrupt(
+                    f"{self.spec.path}: the file ends inside tensor {self.spec.name}. Copy the file anew"
+                )
+            view, offset = view[n_read:], offset + n_read
+        return piece
+
+
+class Checkpoint:
+    """A model folder opened for reading; a context manager that closes its files."""
+
+    def __init__(self, folder: Path, specs: Mapping[str, TensorSpec], config: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self.specs = specs
+        self.config = config
+        self._fds = {path: open_plain(path) for path in sorted({spec.path for spec in specs.values()})}
+
+    @classmethod
+    def open(cls, folder: Path) -> Checkpoint:
+        """Check config.json and all headers, then open the files.
+
+        Raises CheckpointNotFound for missing files and CheckpointCorrupt for files that contradict themselves.
+        """
+        config = read_json_object(folder / "config.json", CONFIG_LIMIT_BYTES)
+        return cls(folder, read_specs(folder), config)
+
+    def tensor(self, name: str) -> StoredTensor:
+        """The reader of one tensor."""
+        spec = self.specs[name]
+        return StoredTensor(spec, self._fds[spec.path])
+
+    def close(self) -> None:
+        """Close the files; readers are of no use afterwards."""
+        for fd in self._fds.values():
+            os.close(fd)
+        self._fds = {}
+
+    def __enter__(self) -> Checkpoint:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+def read_bytes(path: Path, limit: int = JSON_LIMIT_BYTES) -> bytes:
+    """A whole file of at most `limit` bytes. Raises CheckpointNotFound and CheckpointCorrupt."""
+    try:
+        with open_stream(path) as file:
+            if (n_bytes := os.fstat(file.fileno()).st_size) > limit:
+                raise CheckpointCorrupt(
+                    f"{path} has {n_bytes} bytes, more than any such file of a model ({limit} are allowed)"
+                )
+            return file.read(n_bytes)
+    except OSError as error:
+        raise CheckpointCorrupt(f"{path} cannot be read: {error.strerror}. Copy the file anew") from error
+
+
+def read_json_object(path: Path, limit: int = JSON_LIMIT_BYTES) -> dict[str, Any]:
+    """A JSON object from a file of at most `limit` bytes.
+
+    Raises CheckpointNotFound, or CheckpointCorrupt if it is something else.
+    """
+    return parse_json_object(read_bytes(path, limit), path)
+
+
+def read_text(path: Path) -> str:
+    """The text of a file beside the weights. Raises CheckpointNotFound, and CheckpointCorrupt if it is no UTF-8."""
+    try:
+        return read_bytes(path).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise CheckpointCorrupt(f"{path} is no UTF-8 text: byte {error.start}. Copy the file anew") from None
+
+
+def read_specs(folder: Path) -> dict[str, TensorSpec]:
+    """Every tensor of a model folder: model.safetensors, the shards of its index, or whatever *.safetensors it holds."""
+    if (folder / WEIGHTS).is_file():
+        return read_header(folder / WEIGHTS)
+    if (folder / INDEX).is_file():
+        return _read_sharded(folder / INDEX)
+    files = sorted(path for path in folder.glob("*.safetensors") if not path.name.startswith("adapter_"))
+    if not files:
+        raise CheckpointNotFound(f"{folder} holds no safetensors file. Give a folder that holds a whole model")
+    specs: dict[str, TensorSpec] = {}
+    for path in files:
+        header = read_header(path)
+        if twice := specs.keys() & header.keys():
+            raise CheckpointCorrupt(
+                f"{path}: tensor {min(twice)} is in {specs[min(twice)].path.name} as well, and there is no {INDEX} to "
+                "decide"
+            )
+        specs |= header
+    return specs
+
+
+def _read_sharded(index: Path) -> dict[str, TensorSpec]:
+    weight_map = read_json_object(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise CheckpointCorrupt(f"{index}: weight_map is missing or empty. Copy the file anew")
+    for name, shard in weight_map.items():
+        check_name(name, index)
+        if not isinstance(shard, str) or not PLAIN_NAME.fullmatch(shard):
+            raise CheckpointCorrupt(
+                f"{index}: tensor {name} is said to be in {shard!r}, which is no plain name of a safetensors file"
+            )
+    shards = sorted(set(weight_map.values()))
+    if missing := [shard for shard in shards if not (index.parent / shard).is_file()]:
+        raise CheckpointNotFound(f"{index.parent} lacks {_list(missing)}, which {INDEX} names. Copy the missing shards")
+    headers = {shard: read_header(index.parent / shard) for shard in shards}
+    if absent := [f"{name} in {shard}" for name, shard in weight_map.items() if name not in headers[shard]]:
+        raise CheckpointCorrupt(
+            f"{index}: the shards do not hold {_list(absent)}. Copy index and shards anew, from one download"
+        )
+    return {name: headers[shard][name] for name, shard in weight_map.items()}
+
+
+def _list(names: list[str]) -> str:
+    """The first names, and how many more there are."""
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+
+
+def read_header(path: Path) -> dict[str, TensorSpec]:
+    """The tensors of one safetensors file, checked: known dtypes, sizes that fit shapes, and bytes that tile the file
+    exactly.
+
+    Raises CheckpointNotFound or CheckpointCorrupt. Reads the header only.
+    """
+    with open_stream(path) as file:
+        file_bytes = os.fstat(file.fileno()).st_size
+        try:
+            length = int.from_bytes(file.read(8), "little")
+            if file_bytes < 8 or length > file_bytes - 8:
+                raise CheckpointCorrupt(
+                    f"{path}: its header claims {length} bytes of a file of {file_bytes}: truncated, or no safetensors "
+                    "file"
+                )
+            if length > HEADER_LIMIT_BYTES:
+                raise CheckpointCorrupt(
+                    f"{path}: its header claims {length} bytes, more than any model's ({HEADER_LIMIT_BYTES} are "
+                    "allowed)"
+                )
+            raw = file.read(length)
+        except OSError as error:
+            raise CheckpointCorrupt(f"{path} cannot be read: {error.strerror}. Copy the file anew") from error
+    header = parse_json_object(raw, path)
+    header.pop("__metadata__", None)
+    data_start = 8 + length
+    specs = {name: _parse_entry(name, entry, path, data_start) for name, entry in header.items()}
+    _check_tiling(specs.values(), path, data_start, file_bytes)
+    return specs
+
+
+def _parse_entry(name: str, entry: Any, path: Path, data_start: int) -> TensorSpec:
+    check_name(name, path)
+    if not isinstance(entry, dict):
+        raise CheckpointCorrupt(f"{path}: the header's entry for tensor {name} is no object")
+    dtype: Any = entry.get("dtype")
+    shape: Any = entry.get("shape")
+    offsets: Any = entry.get("data_offsets")
+    if not isinstance(dtype, str) or dtype not in DTYPES:
+        raise CheckpointCorrupt(f"{path}: tensor {name} has dtype {describe(dtype)} (known: {', '.join(DTYPES)})")
+    if not _is_sizes(shape):
+        raise CheckpointCorrupt(f"{path}: tensor {name} has shape {describe(shape)}, which is no list of sizes")
+    if not _is_sizes(offsets) or len(offsets) != 2:
+        raise CheckpointCorrupt(
+            f"{path}: tensor {name} has data_offsets {describe(offsets)}, which are no two positions"
+        )
+    spec = TensorSpec(name, dtype, tuple(shape), path, data_start + offsets[0])
+    if spec.n_bytes != offsets[1] - offsets[0]:
+        given = offsets[1] - offsets[0]
+        raise CheckpointCorrupt(
+            f"{path}: tensor {name} of shape {shape} in {dtype} needs {spec.n_bytes} bytes, its offsets give {given}"
+        )
+    return spec
+
+
+def _is_sizes(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) <= SHAPE_LIMIT
+        and all(type(n) is int and 0 <= n < SIZE_LIMIT for n in value)
+    )
+
+
+def describe(value: object) -> str:
+    """A value that somebody else wrote, for a message."""
+    return shorten(repr(value), DESCRIBED)
+
+
+def _check_tiling(specs: Iterable[TensorSpec], path: Path, data_start: int, file_bytes: int) -> None:
+    """The format lets no byte be shared, skipped or left over."""
+    end = data_start
+    for spec in sorted(specs, key=lambda spec: (spec.offset, spec.n_bytes)):
+        last = spec.offset + spec.n_bytes
+        if last > file_bytes:
+            raise CheckpointCorrupt(
+                f"{path}: tensor {spec.name} ends at byte {last} of a file of {file_bytes}. Copy the file anew"
+            )
+        if spec.offset != end:
+            raise CheckpointCorrupt(
+                f"{path}: tensor {spec.name} starts at byte {spec.offset}, where {end} was expected: overlap or hole"
+            )
+        end += spec.n_bytes
+    if end != file_bytes:
+        raise CheckpointCorrupt(
+            f"{path}: {file_bytes - end} bytes after the last tensor belong to none. Copy the file anew"
+        )
+
+
+def parse_json_object(raw: bytes, path: Path) -> dict[str, Any]:
+    """A JSON object from the bytes of a file, whose path is named in errors.
+
+    Raises CheckpointCorrupt for anything else, and for keys given twice.
+    """
+
+    def _refuse_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            [(twice, _)] = Counter(name for name, _ in pairs).most_common(1)
+            raise CheckpointCorrupt(f"{path}: the key {describe(twice)} stands twice in one JSON object")
+        return found
+
+    try:
+        value = json.loads(raw.decode("utf-8"), object_pairs_hook=_refuse_twice)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointCorrupt(
+            f"{path}: no valid JSON ({shorten(str(error), DESCRIBED)}). Copy the file anew"
+        ) from None
+    if not isinstance(value, dict):
+        raise CheckpointCorrupt(f"{path}: JSON, but no object")
+    if is_deep(value):
+        raise CheckpointCorrupt(
+            f"{path}: JSON that is nested deeper than {DEPTH_LIMIT} levels, which no file of a model is"
+        )
+    return value
+
+
+def is_deep(value: Any) -> bool:
+    """Whether lists and objects lie in one another deeper than DEPTH_LIMIT: more than functions that call themselves
+    should be given.
+    """
+    level = [value]
+    for _ in range(DEPTH_LIMIT):
+        inside = (node.values() if isinstance(node, dict) else node for node in level)
+        level = [child for children in inside for child in children if isinstance(child, dict | list)]
+        if not level:
+            return False
+    return True
+
+
+class CheckpointWriter:
+    """Writes tensors in place, piece by piece and from any thread, into files laid out and sized beforehand.
+
+    All its files, the index too, bear names that end in PART until `finish`, so that a folder whose writer died holds
+    nothing that loads. Files that such a writer left, for the same tensors, are taken up with the bytes that are in
+    them. A context manager, which closes the files and finishes nothing.
+    """
+
+    def __init__(self, folder: Path, tensors: Iterable[TensorSpec], shard_bytes: int = SHARD_BYTES) -> None:
+        """Lay out the shards: `tensors` give names, dtypes and shapes; their paths and offsets are not looked at."""
+        self._specs: dict[str, TensorSpec] = {}
+        self._fds: dict[Path, int] = {}
+        self.headers: dict[str, str] = {}  # sha256 of the bytes before the first tensor, by file name
+        shards = split_shards(tensors, shard_bytes)
+        for number, shard in enumerate(shards, start=1):
+            name = WEIGHTS if len(shards) == 1 else f"model-{number:05d}-of-{len(shards):05d}.safetensors"
+            self._lay_out(folder / name, shard)
+        self._index = folder / INDEX if len(shards) > 1 else None
+        if self._index:
+            weight_map = {name: spec.path.name for name, spec in sorted(self._specs.items())}
+            index = {
+                "metadata": {"total_size": sum(spec.n_bytes for spec in self._specs.values())},
+                "weight_map": weight_map,
+            }
+            _part(self._index).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+
+    def _lay_out(self, path: Path, shard: list[TensorSpec]) -> None:
+        header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+        position = 0
+        for spec in shard:
+            header[spec.name] = {
+                "dtype": spec.dtype,
+                "shape": list(spec.shape),
+                "data_offsets": [position, position + spec.n_bytes],
+            }
+            position += spec.n_bytes
+        raw = json.dumps(header, separators=(",", ":")).encode()
+        raw += b" " * (-len(raw) % HEADER_ALIGNMENT)
+        data_start = 8 + len(raw)
+        self._specs |= {
+            spec.name: replace(spec, path=path, offset=data_start + header[spec.name]["data_offsets"][0])
+            for spec in shard
+        }
+        if path.exists():  # left by a writer that died while it was finishing
+            path.rename(_part(path))
+        fd = os.open(_part(path), os.O_RDWR | os.O_CREAT, 0o644)
+        self._fds[path] = fd
+        os.ftruncate(fd, data_start + position)
+        os.posix_fallocate(fd, 0, data_start + position)  # a full disk is found out now, not after an hour
+        head = len(raw).to_bytes(8, "little") + raw
+        self.headers[path.name] = hashlib.sha256(head).hexdigest()
+        _write_all(fd, memoryview(head), 0)
+
+    def write(self, name: str, start: int, piece: Array) -> memoryview:
+        """Write a flat piece whose first element is element `start` of the tensor and which has its dtype.
+
+        Returns the bytes written.
+        """
+        spec = self._specs[name]
+        if DTYPE_NAMES[piece.dtype] != spec.dtype:
+            raise TypeError(f"tensor {name} was laid out as {spec.dtype}, not {piece.dtype}")
+        raw = view_bytes(piece)
+        _write_all(self._fds[spec.path], raw, spec.offset + start * piece.itemsize)
+        return raw
+
+    def hash_tensor(self, name: str) -> str:
+        """sha256 of a tensor's bytes as they are in the file now."""
+        spec = self._specs[name]
+        return hash_span(self._fds[spec.path], spec.offset, spec.n_bytes)
+
+    def finish(self) -> list[Path]:
+        """Close the files and give them their names, the index last. Returns the paths of the weight files."""
+        paths = list(self._fds)
+        self.close()
+        for path in [*paths, *([self._index] if self._index else [])]:
+            _part(path).rename(path)
+        return paths
+
+    def close(self) -> None:
+        """Close the files, finished or not."""
+        for fd in self._fds.values():
+            os.close(fd)
+        self._fds = {}
+
+    def __enter__(self) -> CheckpointWriter:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+def view_bytes(piece: Array) -> memoryview:
+    """The bytes of a flat piece, as they stand in a file; the same memory."""
+    return piece.view(np.uint8).data
+
+
+def split_shards(tensors: Iterable[TensorSpec], shard_bytes: int) -> list[list[TensorSpec]]:
+    """Tensors by name, wider dtypes first so that all stay aligned, in as many shards as `shard_bytes` asks for; never
+    fewer than one.
+    """
+    shards: list[list[TensorSpec]] = [[]]
+    filled = 0
+    for spec in sorted(tensors, key=lambda spec: (-DTYPES[spec.dtype].itemsize, spec.name)):
+        if shards[-1] and filled + spec.n_bytes > shard_bytes:
+            shards.append([])
+            filled = 0
+        shards[-1].append(spec)
+        filled += spec.n_bytes
+    return shards
+
+
+def hash_span(fd: int, offset: int, n_bytes: int) -> str:
+    """sha256 of bytes of an open file; of fewer where the file ends before."""
+    digest = hashlib.sha256()
+    buffer = memoryview(bytearray(min(n_bytes, HASH_BYTES)))
+    end = offset + n_bytes
+    while n_read := os.preadv(fd, [buffer[: end - offset]], offset):
+        digest.update(buffer[:n_read])
+        offset += n_read
+    return digest.hexdigest()
+
+
+def hash_whole(path: Path) -> str:
+    """sha256 of a small file, as sha256sum prints it. Raises CheckpointNotFound and CheckpointCorrupt."""
+    with open_stream(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(path.name + PART)
+
+
+def _write_all(fd: int, raw: memoryview, offset: int) -> None:
+    while len(raw):
+        written = os.pwrite(fd, raw, offset)
+        raw, offset = raw[written:], offset + written

