@@ -18,11 +18,11 @@ from rag.printable import printable
 LINES = "\n\t"  # what an error may hold that lists several things; whatever else it quotes must not steer the terminal
 Table = dict[str, tuple[str, str, str]]  # name: (module, function, what it does)
 COMMANDS: Table = {
-    "up": ("serve.commands", "up", "prepare models and index, then run engine, gateway and page until Ctrl-C"),
+    "up": ("serve.running.commands", "up", "prepare models and index, then run engine, gateway and page until Ctrl-C"),
     "ask": ("ui.commands", "ask", "ask a question in the terminal"),
     "page": ("ui.commands", "page", "run the Streamlit chat page"),
     "slack": ("ui.commands", "slack", "run the Slack bot"),
-    "serve": ("serve.commands", "serve", "run the OpenAI-compatible gateway"),
+    "serve": ("serve.running.commands", "serve", "run the OpenAI-compatible gateway"),
     "merge": ("merge.commands.merge_commands", "merge", "merge a chip model and a chat model into one checkpoint"),
     "corpus": ("rag.commands.corpus_commands", "corpus", "list or fetch the pinned documentation"),
     "index": ("rag.commands.index_commands", "index", "build, search, look into or take apart an index of documents"),
@@ -37,8 +37,12 @@ COMMANDS: Table = {
         "evaluate",
         "measure how good retrieval, answers and models are: `chipalign eval` lists the evaluations",
     ),
-    "bench": ("serve.commands", "bench", "measure merge, index, retrieval and time to first token"),
-    "doctor": ("serve.commands", "doctor", "tell what is installed, what would run, what is missing and how to get it"),
+    "bench": ("serve.running.commands", "bench", "measure merge, index, retrieval and time to first token"),
+    "doctor": (
+        "serve.running.commands",
+        "doctor",
+        "tell what is installed, what would run, what is missing and how to get it",
+    ),
 }
 # The first argument of `chipalign eval`; each belongs to the package that knows what it measures
 EVALUATIONS: Table = {

@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from rag.command_line import whole_number
-from serve.commands import ROOT, until_signal
 from serve.errors import ExperimentIncomplete, ExperimentUnusable
 from serve.experiment import CURVES, METHODS, Cell, Plan, Row, parse_lams, parse_methods, sweep_rows, table_rows
 from serve.experiment_inputs import find_parents, join_lines, questions_from_choices, read_lines, sample
 from serve.experiment_run import Failures, RunOptions, hold_folder, keep_plan, run_experiment, write_whole
+from serve.running.commands import ROOT, until_signal
 from serve.settings import ServeSettings, parse_url
 
 CELLS = ("qa_golden", "qa_retrieved", "ifeval", "mcq")  # columns of a table
@@ -324,7 +324,7 @@ def write_reports(plan: Plan, folder: Path, failures: Failures, command: str) ->
     """
     from serve.experiment_plots import draw_report
     from serve.experiment_report import build_report, render_markdown
-    from serve.machine import machine
+    from serve.running.machine import machine
 
     report = build_report(plan, folder, failures, {"command": command, **machine()})
     write_whole(

@@ -37,10 +37,10 @@ from serve.experiment import (
     result_file,
     write_recipe,
 )
+from serve.running.step import step
+from serve.running.supervisor import Supervisor, find_cause
+from serve.running.up import engine_part
 from serve.settings import ServeSettings
-from serve.step import step
-from serve.supervisor import Supervisor, find_cause
-from serve.up import engine_part
 
 ALIVE_TIMEOUT_S = 10.0  # an engine that computes answers its health at once
 Say = Callable[[str], None]

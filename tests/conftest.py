@@ -25,10 +25,10 @@ from rag.embedding.embedder import Embedder
 from rag.index.index import build_index
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings
-from serve.app import create_app
-from serve.connections import make_server
+from serve.answers.tokens import TokenCounter
+from serve.gateway.app import create_app
+from serve.gateway.connections import make_server
 from serve.settings import ServeSettings
-from serve.tokens import TokenCounter
 from tests.attack import Attack, table
 from tests.fake_engine import FakeEngine
 

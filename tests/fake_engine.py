@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 
-from serve.guidance import GRAMMAR, PROBE, REPETITION
+from serve.answers.guidance import GRAMMAR, PROBE, REPETITION
 
 ENGINE_MODEL = "chipalign-demo"
 

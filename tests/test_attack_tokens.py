@@ -22,9 +22,9 @@ import pytest
 from transformers import AutoTokenizer
 
 from rag.search.query import MAX_TURN_CHARACTERS, shorten_turn
+from serve.answers.tokens import CUT_TOKENS, TokenCounter
 from serve.errors import CheckpointNotFound, RequestError, TooManyTokens
 from serve.protocol import parse_chat_request
-from serve.tokens import CUT_TOKENS, TokenCounter
 from tests.attack import Attack
 from tests.conftest import Gateway
 from tests.fake_engine import FakeEngine
@@ -245,7 +245,7 @@ def test_a_template_that_never_ends_ends_no_gateway(
     small_checkpoint: Path, tmp_path: Path, attack: Attack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failures = []
-    monkeypatch.setattr("serve.templates.TIMEOUT_S", 1)  # which is all that an endless template is about
+    monkeypatch.setattr("serve.answers.templates.TIMEOUT_S", 1)  # which is all that an endless template is about
     bombs = BOMBS if attack.is_full else BOMBS[::2]
     with Meter() as meter:
         for number, bomb in enumerate(bombs):

@@ -35,7 +35,7 @@ from merge.models.parents import Resolver
 from merge.models.staging import staged_folder
 from merge.recipe import ParentRef, Recipe, load_recipe
 from merge.settings import MergeSettings
-from serve.weights import weight_problems
+from serve.running.weights import weight_problems
 from tests.attack import Attack
 from tests.conftest import free_port
 from tests.test_merge_failures import MUTATORS, change_value, cut_off, flip_bytes

@@ -296,7 +296,7 @@ def test_a_header_with_any_bytes_changed_is_read_or_refused_by_name(
 @pytest.mark.parametrize("shard_bytes", [1, 64, 10**9])
 def test_what_is_written_is_whole_in_the_eyes_of_the_gateway_too(tmp_path: Path, shard_bytes: int) -> None:
     """The two packages share no code: the writer here, the check before an engine is started there."""
-    from serve.weights import weight_problems
+    from serve.running.weights import weight_problems
 
     specs = [spec("a", "F32", 4, 4), spec("b", "BF16", 7), spec("c", "F32", 0)]
     with CheckpointWriter(tmp_path, specs, shard_bytes) as writer:

@@ -27,7 +27,7 @@ from rag.documents import Chunk, Document, make_chunk
 from rag.qa_prompts import Counter
 from rag.search.retriever import Retriever
 from rag.training.triplet_templates import Draft
-from serve.tokens import TokenCounter
+from serve.answers.tokens import TokenCounter
 from tests.conftest import SIX_DOCUMENTS
 
 QUESTION = "Which command repairs antenna violations?"

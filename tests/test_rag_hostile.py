@@ -31,11 +31,11 @@ from rag.index.index import build_index
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings
 from rag.sources.reader import read_source
-from serve.chat import Grounded, as_annotations, ground, retrieval_object
+from serve.answers.chat import Grounded, as_annotations, ground, retrieval_object
+from serve.answers.tokens import TokenCounter
+from serve.answers.verification import Examiner
 from serve.protocol import parse_chat_request
 from serve.settings import ServeSettings
-from serve.tokens import TokenCounter
-from serve.verification import Examiner
 
 EVAL = Path(__file__).parent.parent / "data" / "eval"
 ROWS: list[dict[str, Any]] = [

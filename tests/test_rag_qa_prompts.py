@@ -9,10 +9,10 @@ from rag.errors import QuestionsUnusable, ReferenceUnknown
 from rag.qa_prompts import Budget, Counter, QaPrompt, build_prompts, golden_hits, load_counter, retrieved_hits
 from rag.search.retriever import Retriever
 from rag.sources.questions import READY_MADE, Question, WantedPassage, refer_to_chunk
-from serve.chat import ground
+from serve.answers.chat import ground
+from serve.answers.tokens import TokenCounter
 from serve.protocol import ChatRequest
 from serve.settings import ServeSettings
-from serve.tokens import TokenCounter
 
 WORDS = Counter(lambda text: len(text.split()), (), "words")
 CHUNKS = [

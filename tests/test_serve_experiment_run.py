@@ -13,9 +13,9 @@ import pytest
 from serve.errors import AlreadyRunning, ExperimentUnusable, StepFailed
 from serve.experiment import Row, model_file, question_file, result_file
 from serve.experiment_run import describe_left, find_free_port, hold_folder, is_alive, keep_plan, read_json, write_whole
+from serve.running.step import step
+from serve.running.up import is_free
 from serve.settings import ServeSettings
-from serve.step import step
-from serve.up import is_free
 from tests.fake_openai import FakeOpenAI
 from tests.test_serve_experiment import CELLS, make_plan
 

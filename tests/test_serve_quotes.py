@@ -20,12 +20,12 @@ from rag.documents import Document
 from rag.index.index import build_index
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings
+from serve.answers.tokens import TokenCounter
+from serve.answers.upstream import Upstream
 from serve.errors import SettingsError
-from serve.routes import Gateway
+from serve.gateway.routes import Gateway
+from serve.running.weights import SMALL_BYTES, AnswerChoice, choose_answer
 from serve.settings import ServeSettings
-from serve.tokens import TokenCounter
-from serve.upstream import Upstream
-from serve.weights import SMALL_BYTES, AnswerChoice, choose_answer
 from tests.conftest import Gateway as RunGateway
 from tests.conftest import free_port
 from tests.fake_engine import FakeEngine

@@ -80,7 +80,9 @@ class Up:
 
     def engine(self) -> psutil.Process:
         lines = [(process, " ".join(process.cmdline())) for process in self.processes()]
-        (engine,) = [process for process, line in lines if "vllm.entrypoints" in line and "serve.guard" not in line]
+        (engine,) = [
+            process for process, line in lines if "vllm.entrypoints" in line and "serve.running.guard" not in line
+        ]
         return engine
 
 
@@ -266,7 +268,7 @@ def test_a_question_longer_than_the_context_window_is_refused(up: Up) -> None:
 
 
 def test_the_gateway_counts_tokens_as_the_engine_does(up: Up) -> None:
-    from serve.tokens import TokenCounter
+    from serve.answers.tokens import TokenCounter
 
     messages = [
         {"role": "system", "content": "You know chips."},

@@ -1,0 +1,1 @@
+"""From a chat request to what answers it: prompt, engine, checks on the way back."""

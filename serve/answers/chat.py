@@ -1,0 +1,341 @@
+"""From a chat request to what answers it: quotes, a refusal, or the prompt that the engine gets; citations in OpenAI's
+form.
+
+Retrieval and token counting are handed in; nothing here speaks HTTP.
+
+    grounded = ground(request, retriever, counter, settings, max_model_len=8192)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol
+
+from rag.answering.citations import Citation
+from rag.answering.evidence import Comparer, Quote, select_quotes
+from rag.answering.prompt import build_prompt, defuse, nothing_found
+from rag.answering.unknown_options import Describer, deny, find_unknown_option
+from rag.answering.wording import QuotedAnswer, word_quotes
+from rag.documents import Hit
+from rag.errors import CollectionUnknown, EmbedderUnavailable, IndexCorrupt, MilvusUnavailable
+from rag.index.bm25 import tokenize
+from rag.index.selection import VERSION_MARK
+from rag.search.pasted_log import condense_paste
+from rag.search.query import TURNS_SEARCHED, fallback_query, has_content, own_words, retrieval_query, shorten_turn
+from rag.search.retriever import HITS_READ
+from serve.answers.guidance import guide
+from serve.errors import CollectionNotFound, ContextLengthExceeded, RetrievalUnavailable, TooManyTokens
+from serve.protocol import ChatRequest, Message, message_text, with_text
+from serve.settings import ServeSettings
+
+# Who words an answer; auto: the model as far as the passages support it, with quotes beneath
+Mode = Literal["quote", "model", "auto"]
+THOUGHTS_END = "</think>"  # where the engine does not part thoughts from the answer by itself
+INSTRUCTION_TOKENS = 200  # more than our system message and the fences around the passages take with any tokenizer seen
+
+
+class Searcher(Comparer, Describer, Protocol):
+    """What the gateway needs of a `rag.search.retriever.Retriever`."""
+
+    @property
+    def collections(self) -> Iterable[str]:
+        """Names of what is searched."""
+
+    def within(self, collections: Iterable[str]) -> Searcher:
+        """The same over the named collections alone. Raises `rag.errors.CollectionUnknown`."""
+
+    def search(self, query: str, top_k: int = 5) -> list[Hit]:
+        """The best hits, best first; none where nothing is relevant."""
+
+
+class Counter(Protocol):
+    """What the gateway needs of a `serve.answers.tokens.TokenCounter`."""
+
+    @property
+    def special_tokens(self) -> Sequence[str]:
+        """Strings that the tokenizer reads as control tokens."""
+
+    def count_text(self, text: str) -> int:
+        """Tokens of a text."""
+
+    def count_messages(
+        self, messages: Sequence[Message], tools: Sequence[Any] | None = None, at_most: int | None = None
+    ) -> int:
+        """Tokens of a conversation. Raises `serve.errors.TooManyTokens` where they are far more than `at_most`."""
+
+
+@dataclass(frozen=True)
+class Grounded:
+    """A request with its passages:
+
+    `body` goes to the engine; `answer` is set when the gateway answers by itself instead.
+
+    `guidance` are the fields that go to the engine beside the body, as far as it takes them.
+
+    `query` found the passages (None: nothing was searched); `fallback` tells whether it is the second one that was
+    tried. `quotes` have their places in the passages, and `quoted` is an answer that is made of them alone.
+    """
+
+    body: dict[str, Any]
+    query: str | None
+    hits: tuple[Hit, ...]
+    prompt_tokens: int
+    answer: str | None = None
+    fallback: bool = False
+    quotes: tuple[Quote, ...] = ()
+    quoted: QuotedAnswer = QuotedAnswer("", ())
+    mode: Mode = "model"
+    guidance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def refused(self) -> bool:
+        """Whether the gateway says that the documents hold nothing about the question."""
+        return self.answer is not None and not self.quotes
+
+
+def choose_mode(request: ChatRequest, settings: ServeSettings) -> Mode:
+    """Who words the answer to a request.
+
+    What only a model can do (call tools, write JSON) is left to the model, and shaped text as it is.
+    """
+    wanted = request.options.answer
+    mode = settings.answer if wanted in (None, "auto") else wanted
+    if (
+        not request.options.enabled
+        or request.tools
+        or request.wants_json
+        or (mode == "auto" and request.shapes_its_answer)
+    ):
+        return "model"
+    return "quote" if mode == "quote" else "auto" if mode == "auto" else "model"
+
+
+def ground(
+    request: ChatRequest, retriever: Searcher, counter: Counter, settings: ServeSettings, max_model_len: int
+) -> Grounded:
+    """Find the passages for the last question of a conversation and put them into its prompt, within the token budget.
+
+    A conversation that ends with something other than a user's message (a tool's result), a greeting, and a request
+    with retrieval turned off go to the engine as they are. When nothing relevant is found the gateway says so itself,
+    because a model would invent, and so where it asks for an option that no document gives the command; a request that
+    carries tools goes on to the model, which may find the answer with them.
+
+    Raises:
+        ContextLengthExceeded: the conversation leaves no room for passages and an answer.
+        CollectionNotFound: the request names a collection that is not there.
+        RetrievalUnavailable: a server that the search needs does not answer, or the index is damaged.
+    """
+    retriever = _select(retriever, request.options.collections)
+    try:
+        conversation_tokens = counter.count_messages(request.messages, request.tools, at_most=max_model_len)
+    except TooManyTokens as error:
+        raise _too_long(f"at least {error.at_least}", max_model_len, "an answer") from None
+    plain = Grounded(_with_defaults(request, settings), None, (), conversation_tokens)
+    room = _room(plain.prompt_tokens, request, settings, max_model_len)
+    last = request.messages[-1]
+    turns = [message_text(message) for message in request.messages if message["role"] == "user"]
+    searched = [shorten_turn(condense_paste(turn)) for turn in turns[-TURNS_SEARCHED:]]
+    if not request.options.enabled or last["role"] != "user" or not has_content(searched[-1]):
+        return _guided(_capped(plain, request, max_model_len), request, retriever, settings)
+    top_k, mode = request.options.top_k or settings.top_k, choose_mode(request, settings)
+    quoting = mode != "model"
+    try:
+        if not request.tools and (unknown := find_unknown_option(searched[-1], retriever)):
+            denial = deny(unknown)
+            return replace(plain, query=searched[-1], hits=unknown.hits, answer=denial.text, quoted=denial, mode=mode)
+        query, hits, fallback = find_passages(searched, retriever, max(top_k, HITS_READ) if quoting else top_k)
+        quotes = select_quotes(query, hits, retriever) if quoting and hits else []
+    except (EmbedderUnavailable, MilvusUnavailable, IndexCorrupt) as error:
+        raise RetrievalUnavailable(f"{error}") from error
+    if not hits:
+        return replace(
+            plain, query=query, answer=None if request.tools else nothing_found(retriever.collections), mode=mode
+        )
+    if quotes and mode == "quote":
+        # The answer's first passage is number 1
+        leading = dict.fromkeys([*(quote.number for quote in quotes), *range(1, len(hits) + 1)])
+        numbers = list(leading)[: max(top_k, len({quote.number for quote in quotes}))]
+        quoted = _quote(replace(plain, query=query, fallback=fallback, mode=mode), quotes, hits, numbers)
+        return replace(quoted, answer=quoted.quoted.text)
+    asked = replace(plain, query=query, fallback=fallback)
+    grounded = _with_prompt(asked, request, hits[:top_k], counter, min(settings.context_tokens, room))
+    if not grounded.hits:
+        raise _too_long(plain.prompt_tokens, max_model_len, "passages and an answer")
+    if quotes:
+        read = range(1, len(grounded.hits) + 1)  # the prompt's passages keep their numbers
+        grounded = _quote(
+            replace(grounded, mode=mode), quotes, hits, sorted({*read, *(quote.number for quote in quotes)})
+        )
+    return _guided(_capped(grounded, request, max_model_len), request, retriever, settings)
+
+
+def _with_prompt(
+    grounded: Grounded, request: ChatRequest, hits: Sequence[Hit], counter: Counter, budget_tokens: int
+) -> Grounded:
+    """The request with as many passages before its question as the budget holds; no turn before it speaks as the
+    system.
+    """
+    *earlier, last = request.messages
+    prompt = build_prompt(message_text(last), hits, counter.count_text, budget_tokens, counter.special_tokens)
+    plain = [
+        with_text(message, defuse(text, counter.special_tokens)) if (text := message_text(message)) else message
+        for message in earlier
+    ]
+    messages = _merge_system(prompt.system, [*plain, with_text(last, prompt.user)])
+    tokens = counter.count_messages(messages, request.tools)
+    return replace(grounded, body={**grounded.body, "messages": messages}, hits=prompt.hits, prompt_tokens=tokens)
+
+
+def _guided(grounded: Grounded, request: ChatRequest, retriever: Searcher, settings: ServeSettings) -> Grounded:
+    """With what holds the answer to the names that the model is given to read. Raises RetrievalUnavailable."""
+    try:
+        guidance = guide(request, grounded.body, lambda name: retriever.reference.options_of(name), settings)
+    except IndexCorrupt as error:
+        raise RetrievalUnavailable(f"{error}") from error
+    return replace(grounded, guidance=guidance)
+
+
+def _quote(grounded: Grounded, quotes: Sequence[Quote], hits: Sequence[Hit], numbers: Sequence[int]) -> Grounded:
+    """The quotes as an answer, with the passages of these numbers, quoted ones among them, numbered anew."""
+    shown = tuple(hits[number - 1] for number in numbers)
+    renumbered = tuple(replace(quote, number=numbers.index(quote.number) + 1) for quote in quotes)
+    return replace(grounded, hits=shown, quotes=renumbered, quoted=word_quotes(renumbered, shown))
+
+
+def find_passages(user_turns: list[str], retriever: Searcher, top_k: int) -> tuple[str, list[Hit], bool]:
+    """The passages for the last turn, the query that found them, and whether that was the fallback.
+
+    Where the turn's own query finds nothing, one more search is made, with the turn before it ("What does the margin
+    do?" after a question about hold). That always comes near the old subject, so its passages count only if one of them
+    holds a word of the last turn: a recipe for soup is no follow-up. Where neither finds anything, the query is the
+    turn's own.
+    """
+    query = retrieval_query(user_turns)
+    if hits := retriever.search(query, top_k):
+        return query, hits, False
+    if second := fallback_query(user_turns):
+        hits = retriever.search(second, top_k)
+        terms = set(tokenize(" ".join(own_words(user_turns[-1]))))
+        if any(terms.intersection(tokenize(f"{' '.join(hit.chunk.heading_path)} {hit.chunk.text}")) for hit in hits):
+            return second, hits, True
+    return query, [], False
+
+
+def _select(retriever: Searcher, collections: Sequence[str]) -> Searcher:
+    """The retriever over the collections that a request names, or over all where it names none."""
+    try:
+        return retriever.within(collections) if collections else retriever
+    except CollectionUnknown as error:
+        raise CollectionNotFound(f"{error}.", "retrieval.collections") from None
+
+
+def _with_defaults(request: ChatRequest, settings: ServeSettings) -> dict[str, Any]:
+    """The engine's body, with our defaults for what the request leaves open."""
+    body = request.upstream_body()
+    if request.answer_tokens is None:
+        body["max_tokens"] = settings.max_tokens
+    if body.get("temperature") is None and (request.n or 1) == 1:  # several answers at temperature 0 would be one
+        body["temperature"] = settings.temperature
+    return body
+
+
+def _room(conversation_tokens: int, request: ChatRequest, settings: ServeSettings, max_model_len: int) -> int:
+    """Tokens left for passages once the conversation, the instructions and the answer have theirs."""
+    if conversation_tokens >= max_model_len:
+        raise _too_long(conversation_tokens, max_model_len, "an answer")
+    if request.answer_tokens and conversation_tokens + request.answer_tokens > max_model_len:
+        raise _too_long(
+            conversation_tokens,
+            max_model_len,
+            f"an answer of {min(request.answer_tokens, 10**9)} tokens",
+            param="max_tokens",
+        )
+    answer_tokens = request.answer_tokens or min(settings.max_tokens, max_model_len // 4)
+    return max_model_len - conversation_tokens - answer_tokens - INSTRUCTION_TOKENS
+
+
+def _too_long(
+    conversation_tokens: int | str, max_model_len: int, room: str, param: str = "messages"
+) -> ContextLengthExceeded:
+    return ContextLengthExceeded(
+        f"This model's maximum context length is {max_model_len} tokens; the conversation takes {conversation_tokens} "
+        f"and leaves no room for {room}. Shorten the question or start a new conversation.",
+        param,
+    )
+
+
+def _capped(grounded: Grounded, request: ChatRequest, max_model_len: int) -> Grounded:
+    """Our default answer length, cut to what the window still holds; a length that the request asks for is never
+    changed.
+    """
+    if request.answer_tokens is not None:
+        return grounded
+    longest = min(grounded.body["max_tokens"], max_model_len - grounded.prompt_tokens)
+    return replace(grounded, body={**grounded.body, "max_tokens": max(longest, 1)})
+
+
+def _merge_system(system: str, messages: Sequence[Message]) -> list[Message]:
+    """Our instructions first, the client's own system message (a persona, a format) behind them in the same message."""
+    if messages[0]["role"] in ("system", "developer"):
+        return [with_text(messages[0], f"{system}\n\n{message_text(messages[0])}"), *messages[1:]]
+    return [{"role": "system", "content": system}, *messages]
+
+
+def retrieval_object(grounded: Grounded, enabled: bool, passage_url: Callable[[Hit], str]) -> dict[str, Any]:
+    """The `retrieval` field of an answer: the query, whether it is the fallback, whether the documents hold nothing
+    about it, and the passages.
+
+    These are numbered as the prompt numbers them. `page` is a PDF's; `version` is the document's own, or what follows
+    the collection's `@`. Either is None where there is none.
+    """
+    hits = [
+        {
+            "number": number,
+            **{
+                name: getattr(hit.chunk, name)
+                for name in ("chunk_id", "collection", "path", "title", "text", "licence", "page")
+            },
+            "version": hit.chunk.version or hit.chunk.collection.partition(VERSION_MARK)[2] or None,
+            "heading_path": list(hit.chunk.heading_path),
+            "url": passage_url(hit),
+            "score": hit.score,
+            "dense_score": hit.dense_score,
+            "bm25_score": hit.bm25_score,
+            "late_score": hit.late_score,
+        }
+        for number, hit in enumerate(grounded.hits, start=1)
+    ]
+    quotes = [
+        {"number": quote.number, "text": quote.text, "start": quote.start, "end": quote.end, "kind": quote.kind}
+        for quote in grounded.quotes
+    ]
+    asked = {"enabled": enabled, "query": grounded.query, "fallback": grounded.fallback, "refused": grounded.refused}
+    return {**asked, "hits": hits, "quotes": quotes}
+
+
+def as_annotations(
+    citations: Sequence[Citation], hits: Sequence[Hit], passage_url: Callable[[Hit], str]
+) -> list[dict[str, Any]]:
+    """Citations in OpenAI's form."""
+    return [
+        {
+            "type": "url_citation",
+            "url_citation": {
+                "url": passage_url(hits[citation.number - 1]),
+                "title": hits[citation.number - 1].chunk.title,
+                "start_index": citation.start,
+                "end_index": citation.end,
+            },
+            "number": citation.number,
+        }
+        for citation in citations
+    ]
+
+
+def thoughts_end(answer: str) -> int:
+    """Where the answer proper begins: behind the last `</think>`, and at the end where the thoughts were cut off."""
+    end = answer.rfind(THOUGHTS_END)
+    if end >= 0:
+        return end + len(THOUGHTS_END)
+    return len(answer) if answer.lstrip().startswith("<think>") else 0

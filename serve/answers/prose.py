@@ -1,0 +1,275 @@
+"""A model's words on their way to the client: what runs in circles is cut, and in auto only what the passages support
+goes through.
+
+Below a model's words in auto stand the quotes, also where the engine died before it had ended. It asks no engine.
+
+    async for chunk in edit_stream(chunks, lambda: AutoDraft(examiner, passage_url), run, model="chipalign-demo"): ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from functools import partial
+from typing import Any, Protocol
+
+from rag.answering.citations import Citation, cite
+from rag.answering.loops import LoopGuard
+from rag.answering.wording import QUOTES_LEAD, STOPPED
+from rag.checking.editing import Editor
+from rag.documents import Hit
+from serve.answers.chat import THOUGHTS_END, as_annotations
+from serve.answers.verification import Examiner
+from serve.errors import EngineUnavailable, RequestError, UpstreamBroken, UpstreamRefused, UpstreamTimeout
+from serve.protocol import stream_head
+
+THOUGHTS = "<think>"
+AT_ONCE = 2000  # characters that are looked at for loops in some milliseconds
+CUT_OFF = "length"  # OpenAI's reason of an answer that came to its longest
+PassageUrl = Callable[[Hit], str]
+Ending = tuple[str, dict[str, Any]]  # the last of the text, and what stands in the last delta, or in the message
+Run = Callable[[Callable[[], Any]], Awaitable[Any]]  # does some work in a thread
+
+
+class Draft(Protocol):
+    """One answer of a model, while it is written."""
+
+    @property
+    def looped(self) -> bool:
+        """Whether it ran in circles, and was cut."""
+
+    def feed(self, text: str) -> str:
+        """What of the answer can be shown, now that more has arrived, be it much or little."""
+
+    def arrive(self, text: str) -> bool:
+        """Take in a little more; whether it takes long to say what can be shown."""
+
+    def show(self) -> str:
+        """What can be shown of what arrived."""
+
+    def end(self, reason: str, stopped: bool = False) -> Ending:
+        """The rest, once nothing more arrives. stopped: because the engine died."""
+
+    def survives(self, error: RequestError) -> bool:
+        """Whether there is an answer in spite of what the engine did."""
+
+
+class ModelDraft:
+    """The model's words as they are, but for loops; where `is_shaped`, loops stay too."""
+
+    def __init__(self, examiner: Examiner, passage_url: PassageUrl, is_shaped: bool) -> None:
+        self._examiner = examiner
+        self._passage_url = passage_url
+        self._guard = None if is_shaped else LoopGuard()
+        self._arrived = ""
+        self._shown: list[str] = []
+
+    @property
+    def looped(self) -> bool:
+        """Whether it ran in circles, and was cut."""
+        return self._guard is not None and self._guard.looped
+
+    def feed(self, text: str) -> str:
+        """The text, less what may be a copy of what was before."""
+        self.arrive(text)
+        return self.show()
+
+    def arrive(self, text: str) -> bool:
+        """A word or two are looked at in no time."""
+        self._arrived += self._guard.feed(text) if self._guard else text
+        return False
+
+    def show(self) -> str:
+        """What arrived, less what may be a copy."""
+        shown, self._arrived = self._arrived, ""
+        self._shown.append(shown)
+        return shown
+
+    def end(self, reason: str, stopped: bool = False) -> Ending:
+        """What was held back, with what was checked."""
+        rest = self._guard.close(reason == CUT_OFF) if self._guard else ""
+        answer = "".join([*self._shown, rest])
+        verification, citations = self._examiner.verify(answer, "model", self.looped)
+        annotations = as_annotations(citations, self._examiner.grounded.hits, self._passage_url)
+        return rest, {"annotations": annotations, "verification": verification}
+
+    def survives(self, error: RequestError) -> bool:
+        """Half a sentence of a model's is no answer."""
+        return False
+
+
+class AutoDraft:
+    """The model's sentences as far as they are supported, and the quotes beneath.
+
+    What it thinks aloud first is left out.
+    """
+
+    def __init__(self, examiner: Examiner, passage_url: PassageUrl) -> None:
+        self._examiner = examiner
+        self._passage_url = passage_url
+        self._guard = LoopGuard()
+        self._editor = Editor(examiner.judge)
+        self._opening: str | None = ""  # of an answer, while it may be a thought; None once it is none
+        self._shown: list[str] = []
+
+    @property
+    def looped(self) -> bool:
+        """Whether it ran in circles, and was cut."""
+        return self._guard.looped
+
+    def feed(self, text: str) -> str:
+        """What has ended, as far as it is supported."""
+        return self._show(self._guard.feed(self._without_thoughts(text)))
+
+    def arrive(self, text: str) -> bool:
+        """Whether a sentence has ended, which has to be checked."""
+        return self._editor.arrive(self._guard.feed(self._without_thoughts(text)))
+
+    def show(self) -> str:
+        """What has ended, as far as it is supported."""
+        shown = self._editor.show()
+        self._shown.append(shown)
+        return shown
+
+    def end(self, reason: str, stopped: bool = False) -> Ending:
+        """What was held back, and the quotes; with what was checked."""
+        is_cut_off = stopped or reason == CUT_OFF
+        rest = self._show(self._guard.feed(self._unless_thought()) + self._guard.close(is_cut_off))
+        closing = self._editor.close(is_cut_off)
+        prose = "".join([*self._shown, closing])
+
+        quoted = self._examiner.grounded.quoted
+        lead = "\n\n".join([*([STOPPED] if stopped else []), QUOTES_LEAD])
+        before = f"\n\n{lead}\n\n" if prose else ""
+        moved = len(prose) + len(before)
+        citations = [Citation(one.number, one.start + moved, one.end + moved) for one in quoted.citations]
+        answer = f"{prose}{before}{quoted.text}"
+        sentences = self._editor.sentences
+        verification = self._examiner.verify_quotes(
+            answer, "auto", citations, sentences, looped=self.looped, stopped=stopped, dropped=self._editor.dropped
+        )
+        all_citations = [*cite(prose, sentences), *citations]
+        annotations = as_annotations(all_citations, self._examiner.grounded.hits, self._passage_url)
+        return f"{rest}{closing}{before}{quoted.text}", {"annotations": annotations, "verification": verification}
+
+    def survives(self, error: RequestError) -> bool:
+        """The quotes are an answer, unless the engine refused what the client asked for."""
+        if isinstance(error, UpstreamRefused):
+            return error.status >= 500
+        return isinstance(error, EngineUnavailable | UpstreamTimeout | UpstreamBroken)
+
+    def _show(self, text: str) -> str:
+        shown = self._editor.feed(text)
+        self._shown.append(shown)
+        return shown
+
+    def _without_thoughts(self, text: str) -> str:
+        """The text behind the thoughts with which an answer begins."""
+        if self._opening is None:
+            return text
+        self._opening += text
+        start = self._opening.lstrip()
+        if start.startswith(THOUGHTS):
+            _, end, rest = start.partition(THOUGHTS_END)
+            if end:
+                self._opening = None
+                return rest
+            self._opening = THOUGHTS + start[len(THOUGHTS) :][1 - len(THOUGHTS_END) :]  # what may be half of the end
+            return ""
+        if THOUGHTS.startswith(start):
+            return ""
+        opening, self._opening = self._opening, None
+        return opening
+
+    def _unless_thought(self) -> str:
+        """What was taken for the beginning of thoughts, and was none."""
+        opening, self._opening = self._opening, None
+        return "" if opening is None or opening.lstrip().startswith(THOUGHTS) else opening
+
+
+def edit_whole(answer: dict[str, Any], new_draft: Callable[[], Draft]) -> dict[str, Any]:
+    """A whole answer of the engine with each choice edited."""
+    for choice in answer["choices"]:
+        message, draft = choice["message"], new_draft()
+        text, reason = message.get("content"), choice.get("finish_reason") or "stop"
+        shown = draft.feed(text or "")
+        rest, checked = draft.end(CUT_OFF if _was_repeating(choice) else reason)
+        message.update(checked)
+        if text or rest:
+            message["content"] = shown + rest
+        if draft.looped:
+            choice["finish_reason"] = "stop"
+    return answer
+
+
+async def edit_stream(
+    chunks: AsyncIterator[dict[str, Any]],
+    new_draft: Callable[[], Draft],
+    run: Run,
+    model: str,
+    wants_usage: bool = False,
+) -> AsyncGenerator[dict[str, Any], None]:
+    """The chunks of a stream, edited.
+
+    One that runs in circles ends there, unless the client waits for the account of tokens behind it.
+
+    Raises what the chunks raise, unless the draft survives it.
+    """
+    drafts: dict[int, Draft] = {}
+    ended: set[int] = set()
+    head = stream_head(model)
+    try:
+        async for chunk in chunks:
+            head = {**head, **{name: value for name, value in chunk.items() if name not in ("choices", "usage")}}
+            choices = []
+            for choice in chunk["choices"]:
+                draft = drafts.get(choice["index"]) or drafts.setdefault(choice["index"], new_draft())
+                if choice["index"] not in ended:
+                    if await _edit_choice(choice, draft, run, ended):
+                        choices.append(choice)
+                elif not draft.looped:
+                    choices.append(choice)
+            if choices or not chunk["choices"]:
+                yield {**chunk, "choices": choices}
+            if not wants_usage and drafts and all(draft.looped for draft in drafts.values()):
+                return
+    except RequestError as error:
+        draft = drafts.get(0) or new_draft()
+        if 0 in ended or not draft.survives(error):
+            raise
+        rest, checked = await run(partial(draft.end, "stop", stopped=True))
+        for delta, reason in (({"role": "assistant", "content": rest}, None), (checked, "stop")):
+            yield {**head, "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}]}
+
+
+async def _feed(draft: Draft, text: str, run: Run) -> str:
+    """What can be shown now. A thread costs more than to look at a word, and less than to check a sentence."""
+    if len(text) > AT_ONCE or draft.looped:
+        shown: str = await run(partial(draft.feed, text))
+    else:
+        shown = await run(draft.show) if draft.arrive(text) else draft.show()
+    return shown
+
+
+async def _edit_choice(choice: dict[str, Any], draft: Draft, run: Run, ended: set[int]) -> bool:
+    """Edit one choice of a chunk in its place; whether there is something in it to be sent."""
+    delta = choice["delta"]
+    text = delta.get("content")
+    if text:
+        delta["content"] = await _feed(draft, text, run)
+    reason = "stop" if draft.looped else choice.get("finish_reason")
+    if reason:
+        rest, checked = await run(partial(draft.end, CUT_OFF if _was_repeating(choice) else reason))
+        if rest:
+            delta["content"] = (delta.get("content") or "") + rest
+        delta.update(checked)
+        choice["finish_reason"] = reason
+        ended.add(choice["index"])
+    says_more = any(value for name, value in delta.items() if name != "content")
+    return bool(reason or delta.get("content") or not text or says_more)
+
+
+def _was_repeating(choice: dict[str, Any]) -> bool:
+    """Whether the engine ended the answer because it repeated itself: what is held back then is a copy, whole or cut
+    off.
+    """
+    return "repetition" in str(choice.get("stop_reason"))

@@ -1,0 +1,147 @@
+"""Counting tokens with the served model's own tokenizer and chat template, so that a budget is exact.
+
+It loads no weights. What cannot fit is recognised piece by piece, before the whole is tokenized: a token takes a
+hundred times its bytes. The template is rendered elsewhere (`templates`). transformers is imported when a tokenizer is
+loaded.
+
+    counter = TokenCounter.load(settings.checkpoint_dir); counter.count_messages(messages, at_most=8192)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from serve.answers.templates import TemplateRefused, TemplateRenderer, TemplateTooCostly
+from serve.errors import CheckpointNotFound, RequestError, TooManyTokens
+from serve.protocol import Message, message_text
+
+PIECE = 2**16  # characters that are tokenized at once while it is open whether a text fits
+# Cutting a text changes how the words around the cut are tokenized, by a few tokens a cut with any tokenizer seen. What
+# is refused without an exact count is over the limit by far more.
+CUT_TOKENS = 64
+MARGIN = 9 / 8
+SAMPLE = (
+    {"role": "user", "content": "Which command repairs antenna violations?"},
+    {"role": "assistant", "content": "repair_antennas."},
+    {"role": "user", "content": "And for hold?"},
+)
+
+
+class TokenCounter:
+    """Counts the tokens of texts and of whole conversations. Safe to call from many threads."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self._backend = getattr(tokenizer, "backend_tokenizer", None)  # counts without making lists of Python's numbers
+        if self._backend is not None:
+            self._backend.no_truncation()
+            self._backend.no_padding()
+        self._renderer = TemplateRenderer()
+
+    @classmethod
+    def load(cls, checkpoint_dir: Path) -> TokenCounter:
+        """Open the tokenizer of a checkpoint directory. Code that comes with it is never run.
+
+        Raises:
+            CheckpointNotFound: the folder is missing, or holds no tokenizer, or none with a chat template, or one that cannot be used.
+        """
+        check_tokenizer(checkpoint_dir)
+        from transformers import AutoTokenizer
+        from transformers.utils import logging as transformers_logging
+
+        # A prompt longer than the window is our error to report, not a warning on stderr
+        transformers_logging.set_verbosity_error()
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(checkpoint_dir, local_files_only=True, trust_remote_code=False)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise CheckpointNotFound(
+                f"the tokenizer in {checkpoint_dir} cannot be read ({reason}): merge the model anew with --force"
+            ) from None
+        if not tokenizer.chat_template:
+            raise CheckpointNotFound(
+                f"the tokenizer in {checkpoint_dir} has no chat template: serve a chat model, or add its "
+                "chat_template.jinja"
+            )
+        counter = cls(tokenizer)
+        counter.check_template(checkpoint_dir)
+        return counter
+
+    def check_template(self, checkpoint_dir: Path) -> None:
+        """Render two small conversations. What the template refuses is its matter; what it costs is ours.
+
+        Raises:
+            CheckpointNotFound: the template takes more than a conversation may.
+        """
+        for messages in (SAMPLE[:1], SAMPLE):
+            try:
+                self._render(messages, None)
+            except TemplateTooCostly as error:
+                raise CheckpointNotFound(
+                    f"the chat template in {checkpoint_dir} cannot be used ({error}): serve another checkpoint"
+                ) from None
+            except TemplateRefused:
+                continue
+
+    @property
+    def special_tokens(self) -> tuple[str, ...]:
+        """The strings that the tokenizer reads as control tokens (`<|im_end|>`): no document may hold one when it
+        reaches the model.
+        """
+        return tuple(sorted({*self._tokenizer.all_special_tokens, *self._tokenizer.get_added_vocab()}))
+
+    def count_text(self, text: str) -> int:
+        """Tokens of a text inside a message."""
+        if self._backend is not None:
+            return len(self._backend.encode(text, add_special_tokens=False))
+        return len(self._tokenizer.encode(text, add_special_tokens=False))
+
+    def count_messages(
+        self, messages: Sequence[Message], tools: Sequence[Any] | None = None, at_most: int | None = None
+    ) -> int:
+        """Tokens of a conversation as the engine sees it: the chat template applied, tools and the answer's opening
+        included.
+
+        Raises:
+            RequestError: the model's chat template refuses the conversation (two turns of one role in a row, say).
+            TooManyTokens: it has more than `at_most`, by so much that it was not counted to its end.
+        """
+        if any(not isinstance(tool, dict) for tool in tools or ()):
+            raise RequestError(
+                "This model's chat template refuses the conversation: a tool is no JSON object.", "tools"
+            )
+        try:
+            rendered = self._render(messages, tools)
+        except TemplateRefused as error:
+            raise RequestError(f"This model's chat template refuses the conversation: {error}.", "messages") from None
+        if at_most is not None:
+            self._refuse_longer(rendered, at_most)
+        return self.count_text(rendered)
+
+    def _render(self, messages: Sequence[Message], tools: Sequence[Any] | None) -> str:
+        """The conversation as the engine sees it."""
+        plain = [{**message, "content": message_text(message)} for message in messages]
+        variables = {"messages": plain, "tools": tools or None, "documents": None, "add_generation_prompt": True}
+        template = self._tokenizer.get_chat_template(None, tools or None)
+        return self._renderer.render(template, {**self._tokenizer.special_tokens_map, **variables})
+
+    def _refuse_longer(self, text: str, at_most: int) -> None:
+        """Raise TooManyTokens as soon as the pieces read so far have far too many tokens; a text of one piece is left
+        to the exact count.
+        """
+        count = 0
+        for number, start in enumerate(range(0, len(text), PIECE) if len(text) > PIECE else (), start=1):
+            count += self.count_text(text[start : start + PIECE])
+            if (surely := int((count - number * CUT_TOKENS) / MARGIN)) > at_most:
+                raise TooManyTokens(surely)
+
+
+def check_tokenizer(checkpoint_dir: Path) -> None:
+    """Raise CheckpointNotFound where the served model's folder holds no tokenizer."""
+    if not (checkpoint_dir / "tokenizer_config.json").exists():
+        raise CheckpointNotFound(
+            f"no tokenizer in the checkpoint directory {checkpoint_dir}: merge a model into it with `chipalign merge "
+            "RECIPE.toml --out DIR`, or set CHIPALIGN_CHECKPOINT to the folder of the model that the engine serves"
+        )

@@ -1,0 +1,85 @@
+"""GET /v1/reference: what the indexed documents say of a command, an option, a variable or a message, and the list of
+such names.
+
+It searches nothing and asks no engine. A name that is unknown gets 404 with near ones, in OpenAI's envelope.
+
+    Route("/v1/reference/{name}", reference_card, methods=["GET"])
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from rag.errors import CollectionUnknown, IndexCorrupt
+from rag.reference.card_view import card_object
+from rag.reference.cards import LONGEST_NAME, Card, Reference
+from serve.errors import CollectionNotFound, NameNotFound, RequestError, RetrievalUnavailable
+from serve.gateway.auth import check_api_key
+from serve.gateway.passage_page import public_url
+from serve.gateway.routes import Gateway, PassageStore, gateway_of
+
+MOST_NAMES = 1000  # that one answer lists
+SHOWN = 100  # characters of a name in a refusal
+
+
+async def reference_card(request: Request) -> Response:
+    """GET /v1/reference/{name}: the cards of a name, those that tell most first; `?collection=NAME` narrows them, and
+    may be given again.
+    """
+    gateway = gateway_of(request)
+    check_api_key(request.headers.get("authorization"), gateway.settings.api_key)
+    work = partial(
+        _find_cards,
+        gateway,
+        gateway.passages(),
+        request.path_params["name"],
+        request.query_params.getlist("collection"),
+    )
+    return JSONResponse(await gateway.slots.run(work, False))
+
+
+async def reference_names(request: Request) -> Response:
+    """GET /v1/reference: the names that are described, `?prefix=rep` those that begin so; at most `MOST_NAMES`, sorted."""
+    gateway = gateway_of(request)
+    check_api_key(request.headers.get("authorization"), gateway.settings.api_key)
+    prefix = request.query_params.get("prefix", "")[:LONGEST_NAME]
+    work = partial(_list_names, gateway.passages(), prefix, request.query_params.getlist("collection"))
+    return JSONResponse(await gateway.slots.run(work, False))
+
+
+def _find_cards(gateway: Gateway, passages: PassageStore, name: str, collections: list[str]) -> dict[str, Any]:
+    """The body of the answer. Raises NameNotFound, CollectionNotFound, RetrievalUnavailable."""
+    found = _reference_of(passages, collections)
+    cards = found.lookup(name)
+    if not cards:
+        near = found.near(name)
+        offered = f"; near to it are {', '.join(near)}" if near else ""
+        raise NameNotFound(f"The documents describe no '{name[:SHOWN]}'{offered}.", "name")
+    return {"object": "list", "name": name, "data": [_with_url(gateway, passages, card) for card in cards]}
+
+
+def _with_url(gateway: Gateway, passages: PassageStore, card: Card) -> dict[str, Any]:
+    """A card and where a person can read its passage."""
+    chunk = passages.chunk(card.place.chunk_id)
+    url = public_url(chunk.url) if chunk else None
+    return {**card_object(card), "url": url or f"{gateway.settings.gateway_base_url}/sources/{card.place.chunk_id}"}
+
+
+def _list_names(passages: PassageStore, prefix: str, collections: list[str]) -> dict[str, Any]:
+    names = _reference_of(passages, collections).list_names(prefix, MOST_NAMES + 1)
+    return {"object": "list", "data": names[:MOST_NAMES], "has_more": len(names) > MOST_NAMES}
+
+
+def _reference_of(passages: PassageStore, collections: list[str]) -> Reference:
+    if len(collections) > 100:
+        raise RequestError("A request names at most 100 collections.", "collection")
+    try:
+        return (passages.within(collections) if collections else passages).reference
+    except CollectionUnknown as error:
+        raise CollectionNotFound(f"{error}.", "collection") from None
+    except IndexCorrupt as error:
+        raise RetrievalUnavailable(f"{error}") from error

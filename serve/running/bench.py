@@ -1,0 +1,294 @@
+"""`chipalign bench`: the demo pair merged, a synthetic pair merged beside plain copies, the handbook indexed, searches
+timed, the time to first token through the gateway and directly at the engine, asked in turn in one run, and answers in
+quotes and in auto beside plain searches; in full also the demo pair beside its merges (`chipalign eval table --quick`).
+Everything is made in a temporary home; nothing of the user's is touched.
+
+Figures depend on the machine, so the document names it. No test asserts them.
+
+    asyncio.run(run_bench(settings, data_dir, questions=20, full=False, console=console))
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+from rich.console import Console
+
+from rag.index.embed_bench import compare_embedding
+from rag.search.retriever import Retriever
+from rag.settings import RagSettings
+from serve.answers.chat import ground
+from serve.answers.tokens import TokenCounter
+from serve.errors import StepFailed
+from serve.protocol import parse_chat_request
+from serve.running.machine import machine
+from serve.running.step import CHIPALIGN
+from serve.running.supervisor import Supervisor
+from serve.running.up import engine_part, gateway_part, is_free, say
+from serve.settings import ServeSettings
+from serve.sse import DONE, read_events
+
+SEARCH_ROUNDS = 3  # every question of the set is searched this often
+ANSWER_TOKENS = 16  # only the first token is timed
+QUOTED_QUESTIONS = 60  # are answered in quotes
+AUTO_QUESTIONS = 5  # are answered in auto too, where a sentence is shown once it has ended and is checked
+AUTO_TOKENS = 64  # some three sentences
+
+
+async def run_bench(settings: ServeSettings, data_dir: Path, questions: int, full: bool, console: Console) -> None:
+    """Measure everything and write one JSON document as the last line of stdout.
+
+    full: 1.1 B parameters merged beside mergekit and the table too.
+    """
+    with tempfile.TemporaryDirectory(prefix="chipalign-bench-") as folder:
+        gateway_port, engine_port = free_ports(2)
+        settings = dataclasses.replace(
+            settings,
+            home=Path(folder),
+            host="127.0.0.1",
+            gateway_port=gateway_port,
+            engine_port=engine_port,
+            engine_url="",
+            engine_key="",
+            public_url="",
+            api_key="",
+            checkpoint="",
+            index="",
+            engine_args="--no-enable-prefix-caching",  # every prompt is computed, whoever asks first
+            answer="model",
+        )
+        env = settings.child_env()
+        say(console, "merging the demo pair, twice: the first run de-quantises the parents too")
+        demo = ["merge", str(data_dir / "recipes" / "demo.toml"), "--out", str(settings.checkpoint_dir), "--force"]
+        merge = [measure(demo, env) for _ in range(2)]
+        bench = ["merge", "bench", *([] if full else ["--quick"])]
+        beside = "mergekit and plain copies" if full else "plain copies"
+        say(console, f"merging a synthetic pair beside {beside} (`chipalign {' '.join(bench)}`)")
+        merge_bench = measure(bench, env)["summary"]
+        say(console, "indexing the handbook")
+        index = measure(["index", "build", "--out", str(settings.index_dir), str(data_dir / "handbook")], env)
+        asked = read_questions(data_dir / "eval" / "starter.jsonl")
+        retriever = Retriever.open(settings.index_dir, RagSettings.from_env(env))
+        say(console, "embedding passages, beside sentence-transformers' own encode")
+        embedding = compare_embedding(settings.index_dir, RagSettings.from_env(env))
+        say(console, f"searching {len(asked)} questions {SEARCH_ROUNDS} times")
+        search = time_searches(retriever, asked)
+        found = [text for text in asked if retriever.search(text)]
+        client = httpx.AsyncClient(timeout=settings.read_timeout_s, trust_env=False)
+        async with Supervisor(lambda state: None, settings.start_timeout_s) as supervisor, client:
+            say(console, f"starting engine and gateway, then asking {questions} questions of each in turn")
+            ready_s = await start_both(settings, supervisor)
+            ttft = {"ready_s": ready_s, **await time_first_tokens(client, settings, retriever, found[:questions])}
+            quoted = found[:QUOTED_QUESTIONS]
+            say(console, f"asking {len(quoted)} questions in quotes and {AUTO_QUESTIONS} in auto, each beside a search")
+            answers = await time_answers(client, settings, retriever, quoted)
+        table = compare_models(settings, data_dir, env, console) if full else None
+    document = {
+        **machine(),
+        "merge": merge[-1],
+        "merge_first": merge[0],
+        "merge_bench": merge_bench,
+        "index": index,
+        "embedding": embedding,
+        "search": search,
+        "ttft": ttft,
+        "answers": answers,
+        "table": table,
+    }
+    sys.stdout.write(json.dumps(document) + "\n")
+
+
+def compare_models(settings: ServeSettings, data_dir: Path, env: dict[str, str], console: Console) -> dict[str, Any]:
+    """The demo's parents and merges on a few questions each, about the handbook's index and by multiple choice."""
+    recipe, table = data_dir / "recipes" / "demo.toml", settings.home / "table"
+    say(console, "comparing chat, chip, linear and geodesic on a few questions")
+    command = ["eval", "table", str(recipe), "--quick", "--index", str(settings.index_dir), "--out", str(table)]
+    measured = measure(command, env)
+    summary = {name: measured["summary"][name] for name in ("rows", "differences", "answers", "theta_degrees")}
+    return {**measured, "summary": summary}
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that are free now."""
+    ports = [port for port in random.sample(range(20000, 60000), 50) if is_free("127.0.0.1", port)]
+    return ports[:count]
+
+
+def measure(arguments: Sequence[str], env: dict[str, str]) -> dict[str, Any]:
+    """Run one of our commands; its own summary, with wall time and peak resident memory of the whole process.
+
+    Raises:
+        StepFailed: the command failed.
+    """
+    started = time.perf_counter()
+    with (
+        tempfile.TemporaryFile("w+") as output,
+        subprocess.Popen([*CHIPALIGN, *arguments, "--json"], env=env, stdout=output) as process,
+    ):
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            raise StepFailed(f"`chipalign {' '.join(arguments)}` failed, for the reason above")
+        output.seek(0)
+        summary = json.load(output)
+    wall_s, peak_mb = round(time.perf_counter() - started, 2), round(used.ru_maxrss / 1024)
+    return {"wall_s": wall_s, "peak_mb": peak_mb, "summary": summary}
+
+
+def read_questions(path: Path) -> list[str]:
+    """The questions of an evaluation file that have an answer, in an order that does not follow the file."""
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    questions = [row["question"] for row in rows if row.get("answerable", True)]
+    random.Random(0).shuffle(questions)
+    return questions
+
+
+def time_searches(retriever: Retriever, questions: Sequence[str]) -> dict[str, float]:
+    """p50 and p95 of a search in milliseconds, the model loaded and warm."""
+    retriever.search(questions[0])
+    times_ms = []
+    for question in [*questions] * SEARCH_ROUNDS:
+        started = time.perf_counter()
+        retriever.search(question)
+        times_ms.append(1000 * (time.perf_counter() - started))
+    return {"chunks": retriever.chunk_count, **quantiles(times_ms)}
+
+
+def quantiles(times_ms: Sequence[float]) -> dict[str, float]:
+    """p50 and p95, in milliseconds."""
+    cuts = statistics.quantiles(times_ms, n=20, method="inclusive")
+    return {"n": len(times_ms), "p50_ms": round(statistics.median(times_ms), 2), "p95_ms": round(cuts[18], 2)}
+
+
+async def start_both(settings: ServeSettings, supervisor: Supervisor) -> float:
+    """Start engine and gateway; the seconds until both are ready.
+
+    The gateway is given the tokenizer alone: where the weights lie, it would answer in quotes, as the model is small.
+    """
+    tokenizer_dir = settings.home / "tokenizer"
+    shutil.copytree(settings.checkpoint_dir, tokenizer_dir, ignore=shutil.ignore_patterns("*.safetensors"))
+    answering = dataclasses.replace(settings, checkpoint=str(tokenizer_dir), answer="auto")
+    started = time.monotonic()
+    for part in (engine_part(settings, settings.child_env()), gateway_part(answering, answering.child_env())):
+        supervisor.start(part)
+    await supervisor.wait_ready()
+    return round(time.monotonic() - started, 1)
+
+
+def request_body(settings: ServeSettings, question: str, answer: str, **options: Any) -> dict[str, Any]:
+    """The body of a question that is answered as `answer` says: quote, model or auto."""
+    messages = [{"role": "user", "content": question}]
+    return {"model": settings.model_id, "messages": messages, "retrieval": {"answer": answer}, **options}
+
+
+async def time_first_tokens(
+    client: httpx.AsyncClient, settings: ServeSettings, retriever: Retriever, questions: Sequence[str]
+) -> dict[str, Any]:
+    """Ask each question through the gateway and, with the gateway's own prompt, directly at the engine, in turn."""
+    counter = TokenCounter.load(settings.checkpoint_dir)
+    window = await context_window(client, settings)
+    gateway: list[float] = []
+    direct: list[float] = []
+    prompt_tokens: list[int] = []
+    for number, question in enumerate([questions[0], *questions]):
+        body = request_body(settings, question, "model", stream=True, max_tokens=ANSWER_TOKENS)
+        grounded = ground(parse_chat_request(json.dumps(body).encode()), retriever, counter, settings, window)
+        pairs = [(gateway, settings.gateway_base_url, body), (direct, settings.engine_base_url, grounded.body)]
+        for times, url, each in pairs if number % 2 else pairs[::-1]:
+            times.append(await first_token_ms(client, url, each))
+        prompt_tokens.append(grounded.prompt_tokens)
+
+    through, at_engine = quantiles(gateway[1:]), quantiles(direct[1:])  # the first question warms both up
+    return {
+        "prompt_tokens_median": statistics.median(prompt_tokens[1:]),
+        "gateway": through,
+        "direct": at_engine,
+        "gateway_minus_direct_ms_p50": round(
+            statistics.median(a - b for a, b in zip(gateway[1:], direct[1:], strict=True)), 2
+        ),
+        "ratio_p50": round(through["p50_ms"] / at_engine["p50_ms"], 3),
+    }
+
+
+async def time_answers(
+    client: httpx.AsyncClient, settings: ServeSettings, retriever: Retriever, questions: Sequence[str]
+) -> dict[str, Any]:
+    """Search each question here, and have the gateway answer it in quotes; the first few also in auto. All in turn.
+
+    Raises:
+        StepFailed: the gateway answers otherwise than in auto where a request leaves it open.
+    """
+    ready = (await client.get(f"{settings.gateway_base_url}/ready")).json()
+    if ready["answers"] != "auto":
+        raise StepFailed(
+            f"{settings.gateway_base_url} answers in mode {ready['answers']}: start it with CHIPALIGN_ANSWER=auto"
+        )
+    search: list[float] = []
+    quotes: list[float] = []
+    auto: list[float] = []
+    for number, question in enumerate([questions[0], *questions]):
+        started = time.perf_counter()
+        retriever.search(question)
+        search.append(1000 * (time.perf_counter() - started))
+        quotes.append(await answer_ms(client, settings, request_body(settings, question, "quote")))
+        if number <= AUTO_QUESTIONS:
+            body = request_body(settings, question, "auto", stream=True, max_tokens=AUTO_TOKENS)
+            auto.append(await first_token_ms(client, settings.gateway_base_url, body))
+
+    searched, quoted, first = quantiles(search[1:]), quantiles(quotes[1:]), quantiles(auto[1:])
+    return {
+        "search": searched,
+        "quotes": quoted,
+        "quotes_to_search_p50": round(quoted["p50_ms"] / searched["p50_ms"], 2),
+        "auto_first_token": first,
+        "auto_to_search_p50": round(first["p50_ms"] / searched["p50_ms"], 2),
+    }
+
+
+async def answer_ms(client: httpx.AsyncClient, settings: ServeSettings, body: dict[str, Any]) -> float:
+    """Milliseconds from the request to the end of a whole answer."""
+    started = time.perf_counter()
+    answer = await client.post(f"{settings.gateway_base_url}/v1/chat/completions", json=body)
+    took_ms = 1000 * (time.perf_counter() - started)
+    answer.raise_for_status()
+    return took_ms
+
+
+async def context_window(client: httpx.AsyncClient, settings: ServeSettings) -> int:
+    """The engine's context window in tokens."""
+    models = (await client.get(f"{settings.engine_base_url}/v1/models")).json()
+    return int(models["data"][0]["max_model_len"])
+
+
+async def first_token_ms(client: httpx.AsyncClient, url: str, body: dict[str, Any]) -> float:
+    """Milliseconds from the request to the first delta with text; the rest of the answer is read and dropped.
+
+    Raises:
+        StepFailed: the answer holds no text.
+    """
+    started, first = time.perf_counter(), 0.0
+    async with client.stream("POST", f"{url}/v1/chat/completions", json=body) as response:
+        response.raise_for_status()
+        async for data in read_events(response.aiter_bytes()):
+            if (
+                not first
+                and data != DONE
+                and any(choice["delta"].get("content") for choice in json.loads(data)["choices"])
+            ):
+                first = time.perf_counter()
+    if not first:
+        raise StepFailed(f"{url} gave an answer without text: is the model right?")
+    return 1000 * (first - started)

