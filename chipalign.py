@@ -19,9 +19,9 @@ LINES = "\n\t"  # what an error may hold that lists several things; whatever els
 Table = dict[str, tuple[str, str, str]]  # name: (module, function, what it does)
 COMMANDS: Table = {
     "up": ("serve.running.commands", "up", "prepare models and index, then run engine, gateway and page until Ctrl-C"),
-    "ask": ("ui.commands", "ask", "ask a question in the terminal"),
-    "page": ("ui.commands", "page", "run the Streamlit chat page"),
-    "slack": ("ui.commands", "slack", "run the Slack bot"),
+    "ask": ("ui.terminal.commands", "ask", "ask a question in the terminal"),
+    "page": ("ui.terminal.commands", "page", "run the Streamlit chat page"),
+    "slack": ("ui.terminal.commands", "slack", "run the Slack bot"),
     "serve": ("serve.running.commands", "serve", "run the OpenAI-compatible gateway"),
     "merge": ("merge.commands.merge_commands", "merge", "merge a chip model and a chat model into one checkpoint"),
     "corpus": ("rag.commands.corpus_commands", "corpus", "list or fetch the pinned documentation"),

@@ -21,15 +21,16 @@ from pathlib import Path
 from typing import Any
 
 from rag.command_line import whole_number
+from rag.data_folder import DATA
 from serve.errors import ExperimentIncomplete, ExperimentUnusable
 from serve.experiment import CURVES, METHODS, Cell, Plan, Row, parse_lams, parse_methods, sweep_rows, table_rows
 from serve.experiment_inputs import find_parents, join_lines, questions_from_choices, read_lines, sample
 from serve.experiment_run import Failures, RunOptions, hold_folder, keep_plan, run_experiment, write_whole
-from serve.running.commands import ROOT, until_signal
+from serve.running.commands import until_signal
 from serve.settings import ServeSettings, parse_url
 
 CELLS = ("qa_golden", "qa_retrieved", "ifeval", "mcq")  # columns of a table
-MCQ = ROOT / "data" / "eval" / "mcq.jsonl"
+MCQ = DATA / "eval" / "mcq.jsonl"
 _COUNT = whole_number(1, 1_000_000)
 DEFAULT_LAM = 0.6  # `chipalign merge`'s own
 LAMS = "0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1"

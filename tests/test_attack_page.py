@@ -25,9 +25,9 @@ from tests.test_ui_page import page_served_at
 from ui.conversation import Turn
 from ui.escaping import literal
 from ui.events import read_source
-from ui.mrkdwn import to_sections
-from ui.rendering import answer_markdown, passage_blocks
-from ui.slack_blocks import answer_messages
+from ui.page.rendering import answer_markdown, passage_blocks
+from ui.slack.mrkdwn import to_sections
+from ui.slack.slack_blocks import answer_messages
 
 SOURCES = tuple(read_source(hit) for hit in HITS)
 OWN = {source.link for source in SOURCES if source.link}

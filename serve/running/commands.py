@@ -18,10 +18,10 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
+from rag.data_folder import DATA
 from serve.errors import PortTaken, ServeError
 from serve.settings import ServeSettings
 
-ROOT = Path(__file__).resolve().parent.parent
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 UP_OPTIONS = (
     *("home", "host", "gateway_port", "engine_port", "page_port", "public_url"),
@@ -91,7 +91,7 @@ def up(argv: list[str]) -> int:
     parser.add_argument(
         "--recipe",
         type=Path,
-        default=ROOT / "data" / "recipes" / "demo.toml",
+        default=DATA / "recipes" / "demo.toml",
         help="what to merge (default: the demo pair)",
     )
     settings, options = with_options(parser, argv, UP_OPTIONS)
@@ -104,7 +104,7 @@ def up(argv: list[str]) -> int:
     from serve.running.up import run_up
 
     console = Console()
-    if not asyncio.run(until_signal(run_up(settings, options.recipe, ROOT / "data", console))):
+    if not asyncio.run(until_signal(run_up(settings, options.recipe, DATA, console))):
         console.print("stopped; nothing is left running", highlight=False)
     return 0
 
@@ -175,8 +175,6 @@ def bench(argv: list[str]) -> int:
 
     return (
         0
-        if asyncio.run(
-            until_signal(run_bench(settings, ROOT / "data", options.questions, options.full, Console(stderr=True)))
-        )
+        if asyncio.run(until_signal(run_bench(settings, DATA, options.questions, options.full, Console(stderr=True))))
         else 130
     )

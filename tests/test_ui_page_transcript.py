@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from tests.fake_gateway import HITS, judged
 from ui.conversation import Turn, fail
 from ui.events import read_source
-from ui.transcript import to_markdown
+from ui.page.transcript import to_markdown
 from ui.verification import read_verification
 
 SOURCES = tuple(read_source(hit) for hit in HITS)

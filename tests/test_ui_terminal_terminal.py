@@ -14,7 +14,16 @@ from rich.console import Console
 from tests.fake_gateway import HITS, judged, quote
 from ui.conversation import Turn
 from ui.events import Source, read_source
-from ui.terminal import THEME, Drawing, Lines, list_sources, print_answer, print_sources, write_checks, write_sources
+from ui.terminal.terminal import (
+    THEME,
+    Drawing,
+    Lines,
+    list_sources,
+    print_answer,
+    print_sources,
+    write_checks,
+    write_sources,
+)
 from ui.verification import read_verification
 
 ANSWER = "Run **`repair_antennas`** [1]. It fixes all.\n\n```tcl\nrepair_antennas\n```\n\n- one\n- two\n"

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ui.mrkdwn import from_mrkdwn
+from ui.slack.mrkdwn import from_mrkdwn
 
 REMEMBER_S = 600.0  # Slack sends an event that was not acknowledged again at once, after a minute, and after five
 # A message with a file, and a reply that is also shown in the channel, are messages; every other subtype (edits, joins,

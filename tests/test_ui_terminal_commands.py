@@ -18,9 +18,9 @@ import chipalign
 from tests.fake_gateway import HITS, MODEL_ID, NOTHING_FOUND, FakeGateway, Refusal, Script, judged, quote, supported
 from tests.fake_slack import APP_TOKEN, BOT, BOT_TOKEN, FakeSlack, texts_of
 from ui.conversation import DEMO_WORD
-from ui.page_server import streamlit_config
-from ui.pasted import MAX_BYTES
+from ui.page.page_server import streamlit_config
 from ui.settings import UiSettings
+from ui.terminal.pasted import MAX_BYTES
 
 ROOT = Path(__file__).parent.parent
 LOG = "[WARNING GRT-0243] Unable to repair antennas on net with diodes.\n[INFO GRT-0088] Layer met1"

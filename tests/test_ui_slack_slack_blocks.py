@@ -13,8 +13,8 @@ from tests.fake_gateway import HITS, NOTHING_FOUND, judged, quote, supported
 from tests.fake_slack import BOT, BOT_ID, PERSON, fault_of, kind_of, text_of, texts_of
 from ui.conversation import DEMO_WORD, Turn, take_event
 from ui.events import Finished, read_source
-from ui.mrkdwn import UNSUPPORTED_SIGN
-from ui.slack_blocks import CUT_OFF, NO_ANSWER, SEARCHING, WRITING, answer_messages, read_thread, shown_sources
+from ui.slack.mrkdwn import UNSUPPORTED_SIGN
+from ui.slack.slack_blocks import CUT_OFF, NO_ANSWER, SEARCHING, WRITING, answer_messages, read_thread, shown_sources
 from ui.verification import read_verification
 
 SOURCES = tuple(read_source(hit) for hit in HITS)

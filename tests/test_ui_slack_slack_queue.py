@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from ui.slack_queue import Lines
+from ui.slack.slack_queue import Lines
 
 PATIENCE_S = 10.0
 

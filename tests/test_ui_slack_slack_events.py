@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ui.slack_events import Question, RecentEvents, read_question
+from ui.slack.slack_events import Question, RecentEvents, read_question
 
 BOT = "U0BOT"
 MENTION = {"type": "app_mention", "user": "U1", "text": "<@U0BOT> what is slack?", "ts": "100.1", "channel": "C1"}

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from ui.page_guard import content_policy, is_own_host, is_own_origin
+from ui.page.page_guard import content_policy, is_own_host, is_own_origin
 from ui.settings import UiSettings
 
 LOCAL = UiSettings()

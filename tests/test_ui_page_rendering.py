@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 
 from tests.fake_gateway import HITS, quote
 from ui.events import read_source
-from ui.rendering import answer_markdown, passage_blocks
+from ui.page.rendering import answer_markdown, passage_blocks
 
 SOURCES = tuple(read_source(hit) for hit in HITS)
 GFM = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])

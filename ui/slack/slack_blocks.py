@@ -16,8 +16,8 @@ from typing import Any
 
 from ui.conversation import Conversation, Turn, describe_answer
 from ui.events import Source
-from ui.mrkdwn import UNSUPPORTED_SIGN, escape, from_mrkdwn, link, to_sections
-from ui.slack_events import is_of_a_person
+from ui.slack.mrkdwn import UNSUPPORTED_SIGN, escape, from_mrkdwn, link, to_sections
+from ui.slack.slack_events import is_of_a_person
 
 SEARCHING = "Searching the documents..."
 WRITING = "Writing..."

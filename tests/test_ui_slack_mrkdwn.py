@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ui.mrkdwn import LINK_CHARS, SECTION_CHARS, UNSUPPORTED_SIGN, escape, from_mrkdwn, link, to_sections
+from ui.slack.mrkdwn import LINK_CHARS, SECTION_CHARS, UNSUPPORTED_SIGN, escape, from_mrkdwn, link, to_sections
 
 DOCS = "https://docs.local/grt.html#repair"
 LINKS = {1: DOCS, 2: "javascript:alert(1)", 3: "https://h/a|b>c d&e"}

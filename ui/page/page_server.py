@@ -1,8 +1,8 @@
-"""The server of the chat page: Streamlit's own (`streamlit.starlette.App`), behind `ui.page_guard`.
+"""The server of the chat page: Streamlit's own (`streamlit.starlette.App`), behind `ui.page.page_guard`.
 
-It draws nothing: `ui.chat_app` does, once for each click of each reader. `chipalign page` becomes this program.
+It draws nothing: `ui.page.chat_app` does, once for each click of each reader. `chipalign page` becomes this program.
 
-    python -m ui.page_server
+    python -m ui.page.page_server
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from starlette.middleware import Middleware
 from streamlit.starlette import App
 
-from ui.page_guard import PageGuard
+from ui.page.page_guard import PageGuard
 from ui.settings import UiSettings
 
 

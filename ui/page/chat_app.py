@@ -3,7 +3,7 @@
 It only draws: asking is `ui.client`'s, the conversation `ui.conversation`'s, and prompts and retrieval live in the
 gateway. What documents and models say is never rendered as HTML.
 
-    chipalign page        # ui.page_server runs this file, behind ui.page_guard
+    chipalign page        # ui.page.page_server runs this file, behind ui.page.page_guard
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from ui.errors import EmptyQuestion, GatewayError, SettingsError
 from ui.escaping import link, literal
 from ui.events import HEADING_SEPARATOR, AnswerBy, Source, Wanted
 from ui.heartbeat import with_heartbeat
-from ui.rendering import answer_markdown, passage_blocks
+from ui.page.rendering import answer_markdown, passage_blocks
+from ui.page.store import ConversationStore
+from ui.page.transcript import to_markdown
 from ui.settings import UiSettings
-from ui.store import ConversationStore
-from ui.transcript import to_markdown
 
 TAGLINE = "Ask about chip design. Every answer comes from your own documents and shows the passages it stands on."
 EXAMPLES = (

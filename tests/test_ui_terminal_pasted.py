@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ui.errors import PastedTooLong, PastedUnreadable
-from ui.pasted import MAX_BYTES, join_question, read_pasted
+from ui.terminal.pasted import MAX_BYTES, join_question, read_pasted
 
 
 def piped(text: bytes) -> io.TextIOWrapper:

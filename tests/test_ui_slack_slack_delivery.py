@@ -13,8 +13,8 @@ from tests.conftest import free_port
 from tests.fake_slack import APP_TOKEN, BOT_TOKEN, FakeSlack, Limit
 from ui.conversation import Turn
 from ui.errors import SlackRefused, SlackUnreachable
-from ui.slack_blocks import answer_messages
-from ui.slack_delivery import PAGE_MESSAGES, PAGES, PREVIEW_EVERY_S, Delivery
+from ui.slack.slack_blocks import answer_messages
+from ui.slack.slack_delivery import PAGE_MESSAGES, PAGES, PREVIEW_EVERY_S, Delivery
 
 CONTENT = answer_messages(Turn("How?"), "1.1")[0]
 ANSWER = answer_messages(Turn("How?", "answered", "Run."), "1.1")[0]

@@ -27,10 +27,10 @@ from ui.conversation import Conversation, Turn, add_question, begin, fail, take_
 from ui.errors import EmptyQuestion, GatewayError, QuestionInterrupted, SlackRefused, SlackUnreachable, UiError
 from ui.heartbeat import with_heartbeat
 from ui.settings import UiSettings
-from ui.slack_blocks import answer_messages, read_thread
-from ui.slack_delivery import Delivery, reason_of
-from ui.slack_events import Question, RecentEvents, read_question
-from ui.slack_queue import Lines
+from ui.slack.slack_blocks import answer_messages, read_thread
+from ui.slack.slack_delivery import Delivery, reason_of
+from ui.slack.slack_events import Question, RecentEvents, read_question
+from ui.slack.slack_queue import Lines
 
 log = logging.getLogger("chipalign.slack")
 

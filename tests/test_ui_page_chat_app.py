@@ -9,12 +9,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.fake_gateway import HITS, NOTHING_FOUND, FakeGateway, Refusal, Script, judged, quote, supported
-from ui.chat_app import EXAMPLES, LONG_CHARS, LONG_LINES, SLOW_AFTER_S, is_long, waiting_note
 from ui.conversation import DEMO_WORD, Turn, begin
 from ui.escaping import literal
 from ui.events import read_source
+from ui.page.chat_app import EXAMPLES, LONG_CHARS, LONG_LINES, SLOW_AFTER_S, is_long, waiting_note
 
-APP = Path(__file__).parent.parent / "ui" / "chat_app.py"
+APP = Path(__file__).parent.parent / "ui" / "page" / "chat_app.py"
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.fake_gateway import HITS
 from ui.conversation import Conversation, Turn, add_question
 from ui.events import read_source
-from ui.store import ConversationStore, count_chars
+from ui.page.store import ConversationStore, count_chars
 
 ONE: Conversation = (Turn("What is hold slack?", "answered", "The margin of hold."),)
 

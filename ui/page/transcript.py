@@ -11,8 +11,8 @@ from __future__ import annotations
 from ui.conversation import Conversation, Turn, describe_answer
 from ui.escaping import fenced, link, literal
 from ui.events import Source
+from ui.page.rendering import answer_markdown
 from ui.plain_text import one_line, plain
-from ui.rendering import answer_markdown
 
 
 def to_markdown(conversation: Conversation) -> str:

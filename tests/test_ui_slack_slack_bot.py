@@ -19,9 +19,9 @@ from tests.fake_gateway import HITS, NOTHING_FOUND, FakeGateway, Refusal, Script
 from tests.fake_slack import BOT, FakeSlack, Limit, Message, texts_of
 from ui.client import Gateway
 from ui.errors import SlackRefused
-from ui.slack_blocks import CUT_OFF, SEARCHING, WRITING
-from ui.slack_bot import NOT_HERE, SlackBot
-from ui.slack_delivery import PREVIEW_EVERY_S
+from ui.slack.slack_blocks import CUT_OFF, SEARCHING, WRITING
+from ui.slack.slack_bot import NOT_HERE, SlackBot
+from ui.slack.slack_delivery import PREVIEW_EVERY_S
 
 ANSWER = "Run `repair_antennas` after global routing [1]."
 SHOWN = f"Run `repair_antennas` after global routing <{HITS[0]['url']}|[1]>."

@@ -2,7 +2,7 @@
 
 `chipalign ask` (a question in the terminal), `page` (the chat page) and `slack` (the Slack bot).
 
-They parse arguments and write; asking is `ui.client`'s, drawing `ui.chat_app`'s, answering in Slack `ui.slack_bot`'s.
+They parse arguments and write; asking is `ui.client`'s, drawing `ui.page.chat_app`'s, answering in Slack `ui.slack.slack_bot`'s.
 Each returns the exit code or raises UiError.
 
     ask(["What is hold slack?", "--json"])
@@ -25,8 +25,8 @@ from typing import Any, NoReturn
 from ui.conversation import Turn, begin, take_event, to_messages
 from ui.errors import EmptyQuestion, PortTaken, SlackTokensWrong
 from ui.events import Finished, Source, Wanted
-from ui.pasted import join_question, read_pasted
 from ui.settings import UiSettings, parse_port, parse_top_k, parse_url, redact
+from ui.terminal.pasted import join_question, read_pasted
 
 NOTHING_HELD = 3  # exit code: the documents hold nothing about the question
 
@@ -80,7 +80,7 @@ def _become_server(settings: UiSettings) -> NoReturn:
     Ctrl-C and `kill` reach the page's server itself, and nothing is left behind.
     """
     sys.stdout.flush()
-    os.execve(sys.executable, [sys.executable, "-m", "ui.page_server"], settings.to_env())
+    os.execve(sys.executable, [sys.executable, "-m", "ui.page.page_server"], settings.to_env())
 
 
 def page(argv: list[str]) -> int:
@@ -109,7 +109,7 @@ def slack(argv: list[str]) -> int:
     for noisy in ("httpx", "httpx2", "slack_bolt", "slack_sdk"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     from ui.client import Gateway  # seconds of imports that `--help` does without
-    from ui.slack_bot import SlackBot
+    from ui.slack.slack_bot import SlackBot
 
     stop = threading.Event()
     with closing(Gateway(settings)) as gateway, closing(SlackBot(settings, gateway)) as bot:
@@ -169,7 +169,7 @@ def _check_port(host: str, port: int) -> None:
 def _ask(turn: Turn, settings: UiSettings, wanted: Wanted, is_silent: bool) -> tuple[Turn, Finished]:
     """Ask, and show the answer unless `is_silent`. Raises UiError; the text that came before it stays shown."""
     from ui.client import Gateway  # half a second of imports that `--help` does without
-    from ui.terminal import Drawing, Lines, Silence, make_console
+    from ui.terminal.terminal import Drawing, Lines, Silence, make_console
 
     turn, finished, console = begin(turn), Finished("", (), ""), make_console()
     voice = Silence() if is_silent else Drawing(console) if console.is_terminal else Lines(sys.stdout)
@@ -184,7 +184,7 @@ def _ask(turn: Turn, settings: UiSettings, wanted: Wanted, is_silent: bool) -> t
 
 def _show_below(turn: Turn, with_passages: bool) -> None:
     """What stands below an answer: in a pipe what the checks say, then the passages or their places."""
-    from ui.terminal import list_sources, make_console, print_sources, write_checks, write_sources
+    from ui.terminal.terminal import list_sources, make_console, print_sources, write_checks, write_sources
 
     console = make_console()
     if not console.is_terminal:

@@ -1,0 +1,1 @@
+"""The Slack bot: questions heard over Socket Mode, answers in threads."""

@@ -1,0 +1,1 @@
+"""`chipalign ask`, and the commands that run page and bot."""
