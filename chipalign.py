@@ -47,42 +47,42 @@ COMMANDS: Table = {
 # The first argument of `chipalign eval`; each belongs to the package that knows what it measures
 EVALUATIONS: Table = {
     "retrieval": (
-        "rag.eval_commands",
+        "serve.evaluation.retrieval.retrieval_commands",
         "retrieval",
         "recall, MRR and nDCG of the search, and how well it knows what it cannot answer",
     ),
     "qa": (
-        "rag.qa_commands",
+        "serve.evaluation.qa.qa_commands",
         "qa",
         "ROUGE-L of a model's answers to questions about documents, and whether they name the right commands",
     ),
     "answers": (
-        "rag.answer_commands",
+        "serve.evaluation.answers.answer_commands",
         "answers",
         "a running gateway's answers: key facts, wrong claims, refusals, loops, names from nowhere",
     ),
     "ifeval": (
-        "merge.eval_commands",
+        "serve.evaluation.model.model_commands",
         "ifeval",
         "how well a served model follows instructions, by IFEval's prompts and checks",
     ),
     "mcq": (
-        "merge.eval_commands",
+        "serve.evaluation.model.model_commands",
         "mcq",
         "what a served model knows: multiple-choice questions, answered by likelihood",
     ),
     "multiturn": (
-        "merge.multiturn_commands",
+        "serve.evaluation.model.multiturn_commands",
         "multiturn",
         "a served model in conversations of two turns: rules that a program checks, and a judge's scores",
     ),
     "table": (
-        "serve.eval_commands",
+        "serve.evaluation.experiment.experiment_commands",
         "table",
         "a chip model, a chat model and their merges by every method, measured by qa, ifeval and mcq",
     ),
     "sweep": (
-        "serve.eval_commands",
+        "serve.evaluation.experiment.experiment_commands",
         "sweep",
         "the same measures along lam, from the chat model to the chip model, geodesic beside linear",
     ),

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from rag.answer_questions import AnswerQuestion, read_answer_questions
-from rag.answer_scores import is_refusal, measure
 from rag.blocks import Parsed
 from rag.formats.parser import format_of, parse
 from rag.sources.corpus import corpus_dir, fetch_corpus, load_sources
+from serve.evaluation.answers.answer_questions import AnswerQuestion, read_answer_questions
+from serve.evaluation.answers.answer_scores import is_refusal, measure
 
 ROOT = Path(__file__).parent.parent
 FILE = ROOT / "data" / "eval" / "answers.jsonl"

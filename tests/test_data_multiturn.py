@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from merge.multiturn import Conversation, read_conversations
+from serve.evaluation.model.multiturn import Conversation, read_conversations
 
 ROOT = Path(__file__).parent.parent
 PATH = ROOT / "data/eval/multiturn.jsonl"

@@ -7,9 +7,9 @@ import xgrammar
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rag.answer_scores import unknown_names as counted_names
 from rag.answering.grammar import MOST_NAMES, build_grammar
 from rag.answering.names import allowed_names, unknown_names
+from serve.evaluation.answers.answer_scores import unknown_names as counted_names
 
 EVIDENCE = (
     "`repair_timing -hold -setup -slack_margin 0.2`, repair_antennas -iterations N, [GRT-0243], flow/scripts/cts.tcl, "

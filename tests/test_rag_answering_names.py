@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.answer_scores import unknown_names as counted_names
 from rag.answering.names import allowed_names, find_names, unknown_names
+from serve.evaluation.answers.answer_scores import unknown_names as counted_names
 
 
 @pytest.mark.parametrize(

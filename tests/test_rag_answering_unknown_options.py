@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from rag.answer_scores import is_refusal
 from rag.answering.unknown_options import OPTIONS_SHOWN, deny, find_unknown_option
 from rag.documents import Document
 from rag.index.index import build_index
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings
+from serve.evaluation.answers.answer_scores import is_refusal
 from tests.tiny_embedder import TinyEmbedder
 
 MANUAL = """# Router

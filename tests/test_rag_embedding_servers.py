@@ -7,8 +7,8 @@ from rag.embedding.embeddings_api import EmbeddingsApi
 from rag.embedding.servers import QUOTED, is_loopback, quote_refusal, split_login
 from rag.errors import RagError
 from rag.index.milvus import Milvus
-from rag.qa_client import find_server
 from rag.settings import RagSettings
+from serve.evaluation.asking.qa_client import find_server
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from rag.calibration import Calibration, identify_checkpoint
 from rag.documents import Document
 from rag.index.index import build_index
 from rag.search.retriever import Retriever
@@ -23,6 +22,7 @@ from rag.settings import RagSettings
 from serve.answers.tokens import TokenCounter
 from serve.answers.upstream import Upstream
 from serve.errors import SettingsError
+from serve.evaluation.answers.calibration import Calibration, identify_checkpoint
 from serve.gateway.routes import Gateway
 from serve.running.weights import SMALL_BYTES, AnswerChoice, choose_answer
 from serve.settings import ServeSettings

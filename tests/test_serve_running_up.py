@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from rag.calibration import read_calibration
 from serve.errors import AlreadyRunning, CheckpointNotFound, PortTaken, ServeError, StepFailed
+from serve.evaluation.answers.calibration import read_calibration
 from serve.running.commands import until_signal
 from serve.running.panel import Display, render
 from serve.running.step import step

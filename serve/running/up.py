@@ -19,13 +19,13 @@ from typing import Any
 
 from rich.console import Console
 
-from rag.calibration import identify_checkpoint, identify_index, read_calibration
 from rag.folder_lock import hold_lock
 from rag.home import make_home
 from rag.printable import printable
 from rag.sources.corpus import find_source, load_sources
 from serve.answers.tokens import check_tokenizer
 from serve.errors import AlreadyRunning, PortTaken, ServeError
+from serve.evaluation.answers.calibration import identify_checkpoint, identify_index, read_calibration
 from serve.running.engine import engine_command, engine_environment, engine_kind
 from serve.running.panel import Display
 from serve.running.step import CHIPALIGN, step

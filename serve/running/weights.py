@@ -19,9 +19,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from rag.calibration import FILE as CALIBRATION
-from rag.calibration import identify_checkpoint, read_calibration
 from serve.errors import WeightsBroken
+from serve.evaluation.answers.calibration import FILE as CALIBRATION
+from serve.evaluation.answers.calibration import identify_checkpoint, read_calibration
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
@@ -59,7 +59,7 @@ def choose_answer(answer: str, checkpoint_dir: Path) -> str:
 
 
 class AnswerChoice:
-    """How a gateway answers (`rag.calibration`), looked up anew when a calibration comes to lie beside the checkpoint."""
+    """How a gateway answers (`serve.evaluation.answers.calibration`), looked up anew when a calibration comes to lie beside the checkpoint."""
 
     def __init__(self, answer: str, checkpoint_dir: Path) -> None:
         self._answer = answer

@@ -1,0 +1,149 @@
+"""What one answer of the gateway is worth: key facts, wrong claims, refusals, loops, and names that come from nowhere.
+
+Pure: texts in, values out. It asks nothing. A pattern finds a fact in whatever words it stands; what is not true and in
+no pattern goes unseen.
+
+    measure(question, answer="Run `repair_antennas`.", passages=["repair_antennas inserts diodes"], finish_reason="stop")["measures"]["complete"]
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rag.answering.names import BULLET, FILE_SUFFIXES
+from rag.answering.prompt import DENIAL, NOTHING_FOUND
+from serve.evaluation.answers.answer_questions import AnswerQuestion, Pattern
+from serve.evaluation.qa.qa_measures import corpus_names, drop_last_word
+
+COMPLETE, FACTS, FORBIDDEN = "complete", "facts", "forbidden"
+RIGHTLY_REFUSED, WRONGLY_REFUSED = "rightly_refused", "wrongly_refused"
+LOOPS, UNKNOWN_NAMES = "loops", "unknown_names"
+MEASURES = (COMPLETE, FACTS, FORBIDDEN, RIGHTLY_REFUSED, WRONGLY_REFUSED, LOOPS, UNKNOWN_NAMES)
+
+LOOP_WORDS = 6  # shorter sequences ("the default value is 0") come back in good answers too
+LOOP_TIMES = 3  # twice may be emphasis
+
+_OUR_REFUSAL = NOTHING_FOUND.partition("{")[0].rstrip(" (")
+_SUBJECT = r"(?:context|passages?|documents?|documentation)"
+_MODELS_REFUSAL = re.compile(
+    rf"\b{_SUBJECT}\b[^.\n]{{0,40}}\b(?:do|does|did)(?: not|n't|n’t) "
+    r"(?:say|state|hold|contain|mention|provide|specify|include|answer|give|cover|describe|tell|explain)"
+    r"|\b(?:not|n't|n’t) (?:mentioned|specified|provided|contained|stated|described|covered|given|found) (?:in|by) the "
+    rf"{_SUBJECT}\b",
+    re.IGNORECASE,
+)
+_FIRST_SENTENCE = re.compile(r".*?(?:[.!?](?=\s|\Z)|\n\n|\Z)", re.DOTALL)
+
+# A file with its folders, an absolute path, a file alone. Time grows with the text and no faster: folders are looked
+# for only where a run of their signs begins, and a file alone only where a run of the signs of names does.
+_FILE = rf"[\w+-][\w.+-]*\.(?:{'|'.join(FILE_SUFFIXES)})\b"
+_PATH = re.compile(
+    rf"((?<![\w.~+/-])(?:[\w.~+-]*+/)*{_FILE}"
+    r"|(?<![\w./])(?:~|\.{1,2})?(?:/[\w.+-]+){2,})"
+    rf"|(?<![\w.+-])\.*+({_FILE})",
+    re.IGNORECASE,
+)
+
+
+def is_refusal(answer: str) -> bool:
+    """Whether an answer says that the documents do not hold it.
+
+    In the gateway's words, which may be of an option that no document has, or in a model's as its first sentence. A
+    later sentence of that kind is a remark about a part of the question.
+    """
+    text = answer.strip()
+    first = _FIRST_SENTENCE.match(text)
+    return text.startswith((_OUR_REFUSAL, f"{DENIAL}`")) or bool(first and _MODELS_REFUSAL.search(first.group()))
+
+
+def missing_facts(question: AnswerQuestion, answer: str) -> list[tuple[Pattern, ...]]:
+    """The key facts of which no alternative stands in the answer."""
+    return [
+        alternatives for alternatives in question.facts if not any(pattern.search(answer) for pattern in alternatives)
+    ]
+
+
+def forbidden_claims(question: AnswerQuestion, answer: str) -> list[str]:
+    """The words of the answer that make a claim which is known to be wrong."""
+    return [match.group() for pattern in question.forbidden if (match := pattern.search(answer))]
+
+
+def has_loop(answer: str, passages: Iterable[str], finish_reason: str | None) -> bool:
+    """Whether the answer goes round in circles: it says the same six words three times, or it was cut while repeating
+    itself.
+
+    A sequence that the passages themselves have as often is the documents': rows of tables say "the allowed values are
+    integers" again and again. An engine that watches for loops ends one with the reason "repetition".
+    """
+    if finish_reason == "repetition":
+        return True
+    sequences = _count_sequences(answer)
+    quoted = Counter[tuple[str, ...]]()
+    for passage in passages:
+        quoted += _count_sequences(passage)
+    if any(times >= LOOP_TIMES and times > quoted[sequence] for sequence, times in sequences.items()):
+        return True
+    tail = tuple(_words(answer)[-LOOP_WORDS:])
+    return finish_reason == "length" and sequences[tail] > max(1, quoted[tail])
+
+
+def _count_sequences(text: str) -> Counter[tuple[str, ...]]:
+    words = _words(text)
+    return Counter(zip(*(words[start:] for start in range(LOOP_WORDS)), strict=False))
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.lower())
+
+
+def find_paths(text: str) -> list[str]:
+    """The file names and paths of a text, in its order."""
+    return [match[1] or match[2] for match in _PATH.finditer(text)]
+
+
+def unknown_names(answer: str, known: Sequence[str], is_cut: bool = False) -> list[str]:
+    """The names of an answer (commands, options, variables, message numbers, file names, paths) that stand in none of
+    the `known` texts.
+
+    Known is what the model was given: the passages with their places, the question, the turns before it. In lower case,
+    sorted.
+    """
+    answer = drop_last_word(answer) if is_cut else answer
+    source = "\n".join(known).lower()
+    names = {name for name in corpus_names([BULLET.sub(" ", answer)]) if name[-1].isalnum()} - corpus_names(known)
+    paths = {path.lower().rstrip(".") for path in find_paths(answer)}
+    return sorted(names | {path for path in paths if path not in source})
+
+
+def measure(
+    question: AnswerQuestion, answer: str, passages: Sequence[str], finish_reason: str | None
+) -> dict[str, Any]:
+    """All verdicts on one answer, as plain values for JSON; `passages` are the texts, with their places, that it could
+    stand on.
+
+    complete: 1 where every key fact is found, else 0. facts: the share of them. forbidden: 1 where a claim is known to
+    be wrong. rightly_refused, wrongly_refused: 1 for a refusal of a question that the documents do not answer, or do.
+    loops, unknown_names: 1 where there is one. A measure that does not apply to the question is None.
+    """
+    missing = missing_facts(question, answer)
+    forbidden = forbidden_claims(question, answer)
+    names = unknown_names(answer, [*passages, question.asked], finish_reason == "length")
+    refused = is_refusal(answer)
+    answerable = question.answerable
+    measures: Mapping[str, float | None] = {
+        COMPLETE: float(not missing) if answerable else None,
+        FACTS: 1 - len(missing) / len(question.facts) if answerable else None,
+        FORBIDDEN: float(bool(forbidden)) if question.forbidden else None,
+        RIGHTLY_REFUSED: None if answerable else float(refused),
+        WRONGLY_REFUSED: float(refused) if answerable else None,
+        LOOPS: float(has_loop(answer, passages, finish_reason)),
+        UNKNOWN_NAMES: float(bool(names)),
+    }
+    return {
+        "refused": refused,
+        "missing_facts": [[pattern.pattern for pattern in alternatives] for alternatives in missing],
+        "forbidden_claims": forbidden,
+        "unknown_names": names,
+        "measures": measures,
+    }

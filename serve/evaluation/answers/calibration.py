@@ -1,0 +1,168 @@
+"""Who answers better here, the model's prose or the documents' quotes: the questions that decide it, and the result
+that lies beside a checkpoint.
+
+It asks nothing. The questions are ours where their documents are in the index, else made of the index itself. The
+result is a small file that somebody else may have written: read with its shape and sizes checked, and believed for the
+checkpoint alone that it was measured on.
+
+    questions, source = choose_questions(index.chunks, Path("data/eval/answers.jsonl"))
+    calibration = Calibration.of(rows_of_quotes, rows_of_model, source, checkpoint="9f...", index="41...", versions={})
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rag.answering.names import find_names
+from rag.documents import Chunk
+from rag.typed_json import parse_as
+from serve.evaluation.answers.answer_questions import OPEN, AnswerQuestion, read_answer_questions, select_questions
+from serve.evaluation.answers.answer_scores import FACTS, FORBIDDEN, LOOPS, UNKNOWN_NAMES
+
+FILE = "answer_calibration.json"
+MOST_BYTES = 65_536  # of such a file; ours has some 700
+MOST_QUESTIONS = 40  # which a demo model on two cores answers in a minute
+LEAST_OF_OURS = 20  # below which questions are made of the index instead
+MOST_FACTS = 3  # names that a made question's answer has to hold
+SAMPLES, SAMPLE_BYTES = 16, 4096  # read of each weight file, from its beginning to its end
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """The mean share of facts that either gives, 0 for an answer with a wrong claim, a loop or a name from nowhere."""
+
+    quote: float
+    model: float
+    questions: int
+    source: str
+    created: str
+    checkpoint: str
+    index: str
+    versions: dict[str, str]
+
+    @classmethod
+    def of(
+        cls,
+        quote_rows: Sequence[Mapping[str, Any]],
+        model_rows: Sequence[Mapping[str, Any]],
+        source: str,
+        checkpoint: str,
+        index: str,
+        versions: dict[str, str],
+    ) -> "Calibration":
+        """From the verdicts (`serve.evaluation.answers.answer_scores.measure`) on both answers to each question."""
+        created = datetime.now(UTC).isoformat(timespec="seconds")
+        means = (_mean(quote_rows), _mean(model_rows))
+        return cls(*means, len(quote_rows), source, created, checkpoint, index, versions)
+
+    @property
+    def mode(self) -> str:
+        """`auto`, the model's words above the quotes, where it is no worse than its evidence; else `quote`."""
+        return "auto" if self.model >= self.quote else "quote"
+
+    @property
+    def line(self) -> str:
+        """The result in one line."""
+        return (
+            f"{self.mode}: of {self.questions} questions ({self.source}) quotes give {self.quote:.2f} of the facts, the"
+            f" model's words {self.model:.2f} ({self.created[:10]})"
+        )
+
+    def save(self, folder: Path) -> Path:
+        """Write it beside a checkpoint, whole or not at all. Raises OSError."""
+        path, new = folder / FILE, folder / f".{FILE}.{os.getpid()}"
+        new.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        return new.replace(path)
+
+
+def read_calibration(folder: Path) -> Calibration | None:
+    """The calibration beside a checkpoint; None where there is none, or the file is none of ours."""
+    try:
+        with (folder / FILE).open("rb") as file:
+            text = file.read(MOST_BYTES + 1)
+        one = parse_as(Calibration, text) if len(text) <= MOST_BYTES else None
+    except (OSError, ValueError):
+        return None
+    if one is None or not (0 <= one.quote <= 1 and 0 <= one.model <= 1 and 0 < one.questions <= 10_000):
+        return None
+    return one if _is_plain(one.source) and _is_plain(one.created) else None
+
+
+def _is_plain(text: str) -> bool:
+    return len(text) <= 200 and text.isprintable()
+
+
+def _mean(rows: Sequence[Mapping[str, Any]]) -> float:
+    return sum(score(row["measures"]) for row in rows) / len(rows)
+
+
+def score(measures: Mapping[str, float | None]) -> float:
+    """What one answer is worth, 0 to 1."""
+    is_bad = any(measures[name] for name in (FORBIDDEN, LOOPS, UNKNOWN_NAMES))
+    return 0.0 if is_bad else float(measures[FACTS] or 0.0)
+
+
+def choose_questions(chunks: Sequence[Chunk], ours: Path, seed: int = 0) -> tuple[list[AnswerQuestion], str]:
+    """At most `MOST_QUESTIONS` answerable questions that the index can answer, and where they are from.
+
+    Raises QuestionsUnusable where `ours` is no file of questions.
+    """
+    known = {(chunk.collection, chunk.path) for chunk in chunks}
+    open_ones = select_questions(read_answer_questions(ours), OPEN)
+    usable = [one for one in open_ones if one.answerable and not one.earlier and one.documents <= known]
+    if len(usable) >= LEAST_OF_OURS:
+        return _spread(usable), ours.name
+    return _spread(make_questions(chunks, seed)), "made of the index"
+
+
+def make_questions(chunks: Sequence[Chunk], seed: int = 0) -> list[AnswerQuestion]:
+    """Questions about the passages whose answers name something that the question does not: these names are the facts."""
+    from rag.training.triplet_templates import drafts_of_chunks
+
+    made = []
+    for number, draft in enumerate(drafts_of_chunks(chunks, seed)):
+        asked = {name.text for name in find_names(draft.question)}
+        names = [name for name in dict.fromkeys(name.text for name in find_names(draft.answer)) if name not in asked]
+        facts = tuple((re.compile(rf"(?<![\w-]){re.escape(name)}(?!\w)"),) for name in names[:MOST_FACTS])
+        if facts:
+            made.append(AnswerQuestion(f"made-{number}", draft.question, "made", OPEN, True, (), facts, ()))
+    return made
+
+
+def _spread(questions: Sequence[AnswerQuestion]) -> list[AnswerQuestion]:
+    """As many as are asked, from the whole length of the list."""
+    step = max(1, -(-len(questions) // MOST_QUESTIONS))
+    return list(questions[::step])
+
+
+def identify_checkpoint(folder: Path) -> str:
+    """A hash of a checkpoint's weight files: their names and sizes, and pieces of each.
+
+    Where there are none, of its tokenizer's files.
+
+    Two merges at other settings have files of the same names and sizes; a few pieces of each tell them apart. Raises
+    OSError.
+    """
+    files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.json"))
+    digest = hashlib.sha256()
+    for path in files:
+        if path.name == FILE:
+            continue
+        size = path.stat().st_size
+        digest.update(f"{path.name} {size}\n".encode())
+        with path.open("rb") as file:
+            for number in range(SAMPLES):
+                file.seek(max(0, size - SAMPLE_BYTES) * number // max(1, SAMPLES - 1))
+                digest.update(file.read(SAMPLE_BYTES))
+    return digest.hexdigest()
+
+
+def identify_index(folder: Path) -> str:
+    """A hash of an index's manifest. Raises OSError."""
+    return hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest()

@@ -1,0 +1,1 @@
+"""What evaluations share: a served model as they see it, the file of answers, intervals."""

@@ -1,0 +1,1 @@
+"""`chipalign eval table` and `sweep`: models and their merges compared."""

@@ -1,0 +1,1 @@
+"""`chipalign eval ifeval`, `mcq` and `multiturn`: a served model by itself."""

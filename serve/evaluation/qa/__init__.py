@@ -1,0 +1,1 @@
+"""`chipalign eval qa`: answers beside reference answers."""

@@ -1,0 +1,45 @@
+"""What the documents themselves answer to the questions of `eval qa`: quotes chosen and worded as the gateway does,
+with no model.
+
+It finds no passages (qa_prompts does) and measures nothing.
+
+    answers = quote_answers(questions, hits, retriever, index.collections)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from rag.answering.evidence import Comparer, select_quotes
+from rag.answering.prompt import nothing_found
+from rag.answering.wording import word_quotes
+from rag.documents import Hit, describe_place, hash_text
+from rag.progress import Show
+from rag.search.query import retrieval_query
+from rag.sources.questions import Question
+from serve.evaluation.asking.qa_answers import QUOTED, Answer
+
+
+def quote_answers(
+    questions: Sequence[Question],
+    hits: Sequence[Sequence[Hit]],
+    comparer: Comparer,
+    collections: Sequence[str],
+    progress: Show = lambda *_: None,
+) -> list[Answer]:
+    """An answer in quotes for each question, numbered from 1; where nothing was found the gateway's own sentence."""
+    answers: list[Answer] = []
+    for number, (question, found) in enumerate(zip(questions, hits, strict=True), start=1):
+        begun = time.perf_counter()
+        quotes = select_quotes(retrieval_query([question.text]), found, comparer) if found else []
+        text = word_quotes(quotes, found).text if quotes else nothing_found(collections)
+        latency_ms = (time.perf_counter() - begun) * 1000
+
+        places = tuple(describe_place(hit.chunk.title, hit.chunk.heading_path) for hit in found)
+        asked = (question.question_id, question.kind, question.text, question.answer)
+        prompt_hash = hash_text(*(hit.chunk.text for hit in found))[:16]
+        reason = QUOTED if quotes else None
+        answers.append(Answer(number, *asked, text, prompt_hash, places, 0, False, reason, latency_ms=latency_ms))
+        progress("quote", number, len(questions))
+    return answers

@@ -1,0 +1,1 @@
+"""`chipalign eval retrieval`: what the search finds."""
