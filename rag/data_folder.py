@@ -1,6 +1,8 @@
-"""Where the files lie that come with the code: data/ of this checkout. It reads none of them.
+"""Where the files lie that come with the code: data/ of this checkout.
 
-DATA / "sources.toml"
+It reads none of them.
+
+    DATA / "sources.toml"
 """
 
 from pathlib import Path

@@ -23,11 +23,11 @@ from merge.training.triplets import (
 )
 from rag.answering.citations import cite_markers
 from rag.answering.prompt import CUT_MARK, RULES, SYSTEM, build_prompt
+from rag.answering.token_budget import Counter
 from rag.documents import Chunk, Document, make_chunk
 from rag.search.retriever import Retriever
 from rag.training.triplet_templates import Draft
 from serve.answers.tokens import TokenCounter
-from serve.evaluation.qa.qa_prompts import Counter
 from tests.conftest import SIX_DOCUMENTS
 
 QUESTION = "Which command repairs antenna violations?"

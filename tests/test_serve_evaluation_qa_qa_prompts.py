@@ -4,21 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from rag.answering.token_budget import Budget, Counter, load_counter
 from rag.documents import Chunk, Document, Hit, make_chunk
 from rag.errors import QuestionsUnusable, ReferenceUnknown
 from rag.search.retriever import Retriever
 from rag.sources.questions import READY_MADE, Question, WantedPassage, refer_to_chunk
 from serve.answers.chat import ground
 from serve.answers.tokens import TokenCounter
-from serve.evaluation.qa.qa_prompts import (
-    Budget,
-    Counter,
-    QaPrompt,
-    build_prompts,
-    golden_hits,
-    load_counter,
-    retrieved_hits,
-)
+from serve.evaluation.qa.qa_prompts import QaPrompt, build_prompts, golden_hits, retrieved_hits
 from serve.protocol import ChatRequest
 from serve.settings import ServeSettings
 

@@ -26,9 +26,9 @@ from rag.sources.sources import HANDBOOK
 
 if TYPE_CHECKING:
     from merge.training.triplets import Triplet, TripletMaker
+    from rag.answering.token_budget import Counter
     from rag.documents import Chunk, Document, Skipped
     from rag.training.triplet_templates import Draft
-    from serve.evaluation.qa.qa_prompts import Counter
 
 PER_KIND = 2500  # a kind that has many more would drown the others
 # Of all: enough to learn the sentence; a model that reads it in every eighth example says it where an answer stands,
@@ -122,11 +122,11 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
 def _make(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
     """Write the file; returns what was made and what was dropped for which reason."""
     from merge.training.triplets import QUESTION, TripletMaker
+    from rag.answering.token_budget import find_counter
     from rag.training.examples import read_examples
     from rag.training.exclusion import NearQuestions, read_measured
     from rag.training.training_pairs import read_answers
     from rag.training.triplet_questions import drafts_of_questions
-    from serve.evaluation.qa.qa_prompts import find_counter
 
     measured = read_measured(args.exclude)
     nearly_asks = NearQuestions(measured.questions)

@@ -17,12 +17,12 @@ from functools import lru_cache
 from itertools import islice
 
 from rag.answering.prompt import CUT_MARK, Prompt, build_prompt
+from rag.answering.token_budget import Counter
 from rag.documents import Chunk, Hit, hash_text, searchable_text
 from rag.index.bm25 import content_terms, find_tokens, is_identifier, tokenize
 from rag.search.retriever import Retriever
 from rag.training.triplet_phrases import cite_at_end, has_marker, with_stop
 from rag.training.triplet_templates import Draft
-from serve.evaluation.qa.qa_prompts import Counter
 
 QUESTION, ANSWER, HANDBOOK, TASK, TEMPLATE, UNANSWERABLE = (
     "question",

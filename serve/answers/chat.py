@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 from rag.answering.citations import Citation
 from rag.answering.evidence import Comparer, Quote, select_quotes
 from rag.answering.prompt import build_prompt, defuse, nothing_found
+from rag.answering.token_budget import tokens_left
 from rag.answering.unknown_options import Describer, deny, find_unknown_option
 from rag.answering.wording import QuotedAnswer, word_quotes
 from rag.documents import Hit
@@ -32,7 +33,6 @@ from serve.settings import ServeSettings
 # Who words an answer; auto: the model as far as the passages support it, with quotes beneath
 Mode = Literal["quote", "model", "auto"]
 THOUGHTS_END = "</think>"  # where the engine does not part thoughts from the answer by itself
-INSTRUCTION_TOKENS = 200  # more than our system message and the fences around the passages take with any tokenizer seen
 
 
 class Searcher(Comparer, Describer, Protocol):
@@ -252,7 +252,7 @@ def _room(conversation_tokens: int, request: ChatRequest, settings: ServeSetting
             param="max_tokens",
         )
     answer_tokens = request.answer_tokens or min(settings.max_tokens, max_model_len // 4)
-    return max_model_len - conversation_tokens - answer_tokens - INSTRUCTION_TOKENS
+    return tokens_left(max_model_len, conversation_tokens, answer_tokens)
 
 
 def _too_long(

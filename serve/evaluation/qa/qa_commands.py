@@ -24,13 +24,14 @@ from rag.settings import RagSettings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rag.answering.token_budget import Counter
     from rag.documents import Chunk, Hit
     from rag.progress import Show
     from rag.search.retriever import Retriever
     from rag.sources.questions import Question
     from serve.evaluation.asking.qa_answers import Answer, AnswersFile
     from serve.evaluation.asking.qa_client import Server
-    from serve.evaluation.qa.qa_prompts import Counter, QaPrompt
+    from serve.evaluation.qa.qa_prompts import QaPrompt
 
 GOLDEN, RETRIEVED = "golden", "retrieved"
 MODEL, QUOTE = "model", "quote"
@@ -238,7 +239,7 @@ def _find_counter(folder: Path | None, server: "Server", settings: RagSettings) 
     """Whose tokens the budget counts: those of the named checkpoint, of the one that the server names, else the
     embedder's.
     """
-    from serve.evaluation.qa.qa_prompts import find_counter, load_counter
+    from rag.answering.token_budget import find_counter, load_counter
 
     if not folder and server.root and (counter := load_counter(Path(server.root))):
         return counter
@@ -286,7 +287,7 @@ def _context_tokens(args: argparse.Namespace) -> int | None:
 
 
 def _budget(args: argparse.Namespace, server: "Server") -> Any:
-    from serve.evaluation.qa.qa_prompts import Budget
+    from rag.answering.token_budget import Budget
 
     return Budget(_context_tokens(args), args.max_tokens, server.max_model_len)
 
