@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import threading
 import time
@@ -33,6 +34,9 @@ from tests.attack import Attack, table
 from tests.fake_engine import FakeEngine
 
 Gateway = Callable[..., AbstractContextManager[str]]  # what `gateway_at` gives
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a script
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what tests start hears Ctrl-C there too
 
 hypothesis.settings.register_profile("any machine", deadline=None)  # a busy machine is no fault
 hypothesis.settings.load_profile("any machine")

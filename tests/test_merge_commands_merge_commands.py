@@ -20,6 +20,7 @@ from merge.commands.merge_commands import build_parser, find_recipe, merge
 from merge.commands.progress import LINE_EVERY_S, Bar, Lines, make_watcher
 from merge.errors import MergeError, RecipeError
 from merge.merging.report import read_report
+from tests.processes import running
 from tests.tiny_models import write_adapter, write_llama
 
 ROOT = Path(__file__).parents[1]
@@ -216,12 +217,12 @@ def test_a_bar_is_drawn_on_a_terminal_only() -> None:
 
 def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
     recipe = write_larger_pair(tmp_path)
-    process = start(str(recipe), "--out", str(tmp_path / "out"), home=tmp_path / "home")
-    assert process.stderr is not None
-    while "merging" not in (line := process.stderr.readline()):
-        assert line, "ended before it merged"
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    with running(start(str(recipe), "--out", str(tmp_path / "out"), home=tmp_path / "home")) as process:
+        assert process.stderr is not None
+        while "merging" not in (line := process.stderr.readline()):
+            assert line, "ended before it merged"
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
     assert process.returncode != 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["chat", "chip", "r.toml"]
 
@@ -231,13 +232,11 @@ def test_kill_at_any_moment_leaves_no_folder_that_loads_and_the_next_run_cleans_
     pause = random.Random(0)
     killed = 0
     for _ in range(KILLS):
-        process = start(str(recipe), "--out", str(out), "--force", home=tmp_path / "home")
-        assert process.stderr is not None
-        while "merging" not in (line := process.stderr.readline()):
-            assert line, "ended before it merged"
-        time.sleep(pause.uniform(0, 0.15))
-        process.kill()
-        process.communicate()
+        with running(start(str(recipe), "--out", str(out), "--force", home=tmp_path / "home")) as process:
+            assert process.stderr is not None
+            while "merging" not in (line := process.stderr.readline()):
+                assert line, "ended before it merged"
+            time.sleep(pause.uniform(0, 0.15))
         killed += process.returncode == -signal.SIGKILL
         for folder in (path for path in tmp_path.iterdir() if path.name.startswith((".out", "out"))):
             assert folder.name != "out" or read_report(out) is not None  # it is there only when it is whole
@@ -245,7 +244,8 @@ def test_kill_at_any_moment_leaves_no_folder_that_loads_and_the_next_run_cleans_
                 with pytest.raises((OSError, ValueError)):
                     AutoModelForCausalLM.from_pretrained(folder)
     assert killed
-    process = start(str(recipe), "--out", str(out), "--force", home=tmp_path / "home")
-    assert process.wait(timeout=60) == 0
+    with running(start(str(recipe), "--out", str(out), "--force", home=tmp_path / "home")) as process:
+        process.communicate(timeout=60)
+    assert process.returncode == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["chat", "chip", "out", "r.toml"]
     AutoModelForCausalLM.from_pretrained(out)

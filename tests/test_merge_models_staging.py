@@ -24,7 +24,7 @@ def fill_forever(target: Path) -> None:
 
 
 def start_filling(target: Path) -> multiprocessing.process.BaseProcess:
-    process = multiprocessing.get_context("spawn").Process(target=fill_forever, args=(target,))
+    process = multiprocessing.get_context("spawn").Process(target=fill_forever, args=(target,), daemon=True)
     process.start()
     deadline = time.monotonic() + 30
     while not (target.parent / "started").exists() and time.monotonic() < deadline:

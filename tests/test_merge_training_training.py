@@ -7,7 +7,6 @@ import json
 import math
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +18,7 @@ from safetensors.torch import load_file
 from merge.errors import OutputRefused
 from merge.training.training import FULL, LORA, Options, Phase, Report, Trainer, _look_steps, pace, train
 from merge.training.training_data import Example
+from tests.processes import running
 from tests.tiny_models import write_llama
 
 torch.set_num_threads(1)
@@ -123,15 +123,13 @@ training.train(Path(base), "base", [PHASE], options(weights), Path(out), show)
 def test_training_that_is_killed_goes_on_to_the_same_weights(base: Path, tmp_path: Path, weights: str) -> None:
     undisturbed = train(base, "base", [PHASE], options(weights), tmp_path / "whole", show)
     out = tmp_path / "killed"
-    process = subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(base), str(out), weights], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if int(line) == len(undisturbed.losses) // 2:
-            process.send_signal(signal.SIGKILL)
-            break
-    process.wait()
+    command = [sys.executable, "-c", KILLED, str(base), str(out), weights]
+    with running(subprocess.Popen(command, stdout=subprocess.PIPE, text=True)) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if int(line) == len(undisturbed.losses) // 2:
+                process.kill()
+                break
     assert not out.exists()
     report = train(base, "base", [PHASE], options(weights), out, show)
     assert report.losses == undisturbed.losses

@@ -1,6 +1,5 @@
 """rag.folder_lock: held by one, told to the others, and free again however its holder ended."""
 
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ import pytest
 
 from rag.errors import IndexBusy, SourceUnusable
 from rag.folder_lock import hold_lock
+from tests.processes import running
 
 HOLD = """
 import sys
@@ -27,15 +27,12 @@ def unwritable(error: OSError) -> SourceUnusable:
 
 def test_a_second_process_is_told_and_a_killed_one_lets_go(tmp_path: Path) -> None:
     lock = tmp_path / "new" / "lock"
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "held\n"
-    with pytest.raises(IndexBusy, match="another one works here"), hold_lock(lock, unwritable, BUSY):
-        pass
-    holder.send_signal(signal.SIGKILL)
-    holder.wait()
+    command = [sys.executable, "-c", HOLD, str(lock)]
+    with running(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(IndexBusy, match="another one works here"), hold_lock(lock, unwritable, BUSY):
+            pass
     with hold_lock(lock, unwritable, BUSY):
         assert lock.is_file()
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import pytest
 
 import chipalign
 from tests.fake_openai import FakeOpenAI, chat_answer, likelihood_answer
+from tests.processes import running
 from tests.test_serve_evaluation_qa_qa_commands import CORPUS, QUESTIONS
 from tests.tiny_models import write_llama
 
@@ -161,16 +161,12 @@ def test_a_killed_run_goes_on_where_it_was(files: Path) -> None:
 
     with serve_rows(hold_last) as server:
         command = arguments(files, server.url, "--methods", "chat", "--ifeval", str(files / "p.jsonl"))
-        process = subprocess.Popen(
-            [sys.executable, "-m", "chipalign", *command], stderr=subprocess.DEVNULL, env=dict(os.environ)
-        )
-        assert reached.wait(60)
-        kept = files / "out" / "results" / "chat" / "mcq.answers.jsonl"
-        deadline = time.monotonic() + 20
-        while len(kept.read_text().splitlines()) < 4 and time.monotonic() < deadline:  # settings and the three others
-            time.sleep(0.05)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+        with running(subprocess.Popen([sys.executable, "-m", "chipalign", *command], stderr=subprocess.DEVNULL)):
+            assert reached.wait(60)
+            kept = files / "out" / "results" / "chat" / "mcq.answers.jsonl"
+            lines, deadline = 4, time.monotonic() + 20  # settings and the three others
+            while len(kept.read_text().splitlines()) < lines and time.monotonic() < deadline:
+                time.sleep(0.05)
         held.set()
         with contextlib.suppress(OSError):  # the evaluation that it had started ends with it, and lets go of its file
             wait_for_lock(kept)
@@ -191,10 +187,10 @@ def test_ctrl_c_ends_the_run_and_what_it_started_and_says_that_it_goes_on(files:
 
     with serve_rows(hold) as server:
         command = [sys.executable, "-m", "chipalign", *arguments(files, server.url, "--methods", "chat")]
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
-        assert reached.wait(60)
-        process.send_signal(signal.SIGINT)
-        _, words = process.communicate(timeout=60)
+        with running(subprocess.Popen(command, stderr=subprocess.PIPE, text=True)) as process:
+            assert reached.wait(60)
+            process.send_signal(signal.SIGINT)
+            _, words = process.communicate(timeout=60)
         wait_for_lock(files / "out" / "results" / "chat" / "mcq.answers.jsonl")
         held.set()
     assert process.returncode == 130

@@ -4,7 +4,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import pytest
 import chipalign
 from tests.conftest import free_port
 from tests.fake_openai import FakeOpenAI, chat_answer, likelihood_answer
+from tests.processes import running
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -215,14 +215,13 @@ def test_a_run_that_was_killed_goes_on_where_it_was(prompts: Path, tmp_path: Pat
         ]
         command += ["--concurrency", "1", "--json"]
         environment = {**os.environ, "CHIPALIGN_HOME": str(home)}
-        first = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 60
-        while len(server.requests) < 4:
-            assert first.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        first.send_signal(signal.SIGKILL)
-        first.wait()
+        silent = subprocess.DEVNULL
+        with running(subprocess.Popen(command, env=environment, stdout=silent, stderr=silent)) as first:
+            deadline = time.monotonic() + 60
+            while len(server.requests) < 4:
+                assert first.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
         with answers.open("ab") as file:
             file.write(b'{"key": 3, "respon')  # as if the kill had come amid a line
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)

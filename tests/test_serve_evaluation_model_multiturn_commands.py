@@ -4,7 +4,6 @@ behind.
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -18,6 +17,7 @@ import pytest
 import chipalign
 from tests.conftest import free_port
 from tests.fake_openai import FakeOpenAI, chat_answer
+from tests.processes import running
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -276,14 +276,13 @@ def test_the_conversations_of_this_project_run(capsys: pytest.CaptureFixture[str
 
 def run_until(command: list[str], environment: dict[str, str], server: FakeOpenAI, requests: int) -> None:
     """Start the command, and kill it once the server has had that many requests."""
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while len(server.requests) < requests:
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    silent = subprocess.DEVNULL
+    with running(subprocess.Popen(command, env=environment, stdout=silent, stderr=silent)) as process:
+        deadline = time.monotonic() + 60
+        while len(server.requests) < requests:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
 
 
 def test_a_run_that_was_killed_goes_on_where_it_was_also_amid_judging(

@@ -17,6 +17,7 @@ import chipalign
 from rag.answering.prompt import RULES, SYSTEM
 from tests.conftest import free_port
 from tests.fake_engine import ENGINE_MODEL, EngineScript, FakeEngine
+from tests.processes import running
 
 ROOT = Path(__file__).parent.parent
 CORPUS = [
@@ -299,15 +300,14 @@ def test_a_killed_run_goes_on_where_it_was(corpus: Path, questions: Path, tmp_pa
     assert evaluate(*arguments, "--limit", 1) == 0  # one answer is there
     engine.script = EngineScript(hold_after=0)
     engine.bodies.clear()
-    with subprocess.Popen(
-        list(map(str, command)), env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as running:
+    with running(
+        subprocess.Popen(list(map(str, command)), env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    ) as first:
         deadline = time.monotonic() + 60
         while len(engine.bodies) < 2:  # both others are in flight
             assert time.monotonic() < deadline
-            assert running.poll() is None
+            assert first.poll() is None
             time.sleep(0.02)
-        running.kill()
     with answers.open("a") as file:
         file.write('{"number": 2, "id": "2", "answ')  # as if it had been killed while writing
     engine.reset()

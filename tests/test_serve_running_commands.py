@@ -27,6 +27,7 @@ from serve.running.up import check_sources, corpus_names
 from serve.settings import ServeSettings
 from tests.conftest import free_port
 from tests.fake_engine import FakeEngine
+from tests.processes import in_the_background
 
 ROOT = Path(__file__).parent.parent
 PATIENCE_S = 120.0
@@ -205,7 +206,9 @@ def test_up_runs_gateway_and_page_before_an_engine_elsewhere_and_starts_again_wh
             str(gateway_port),
         ]
         command += ["--page-port", str(page_port), "--checkpoint", str(small_checkpoint), "--index", str(small_index)]
-        running = Running(command, {**os.environ, "CHIPALIGN_API_KEY": "s3cret", "CHIPALIGN_CALIBRATE": "off"})
+        running = Running(
+            in_the_background(command), {**os.environ, "CHIPALIGN_API_KEY": "s3cret", "CHIPALIGN_CALIBRATE": "off"}
+        )
         try:
             running.wait_for("ChipAlign is running")
             running.wait_for("Ctrl-C")
@@ -237,7 +240,7 @@ def test_up_runs_gateway_and_page_before_an_engine_elsewhere_and_starts_again_wh
             assert httpx.get(f"{url}/health").status_code == 200
 
             parts = psutil.Process(running.process.pid).children(recursive=True)
-            running.process.send_signal(signal.SIGTERM)
+            running.process.send_signal(signal.SIGINT)
             assert running.process.wait(60) == 0
             assert not [part for part in parts if part.is_running() and part.status() != psutil.STATUS_ZOMBIE]
             deadline = time.monotonic() + 5
@@ -278,3 +281,25 @@ def test_serve_to_a_network_without_a_key_warns_and_ends_cleanly_when_it_is_told
     finally:
         running.process.kill()
     assert not [line for line in running.lines if "Traceback" in line]
+
+
+@pytest.mark.parametrize(("stop", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
+def test_serve_in_the_background_of_a_script_ends_when_it_is_told_to(
+    small_checkpoint: Path, small_index: Path, stop: signal.Signals, exit_code: int
+) -> None:
+    command = [sys.executable, "-m", "chipalign", "serve", "--gateway-port", str(free_port())]
+    command += [
+        "--engine-url",
+        "http://127.0.0.1:9",
+        "--checkpoint",
+        str(small_checkpoint),
+        "--index",
+        str(small_index),
+    ]
+    running = Running(in_the_background(command), dict(os.environ))
+    try:
+        running.wait_for("Application startup complete")
+        running.process.send_signal(stop)
+        assert running.process.wait(20) == exit_code
+    finally:
+        running.process.kill()

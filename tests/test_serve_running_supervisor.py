@@ -16,6 +16,7 @@ import pytest
 
 from serve.errors import NotReadyInTime, ServeError
 from serve.running.supervisor import Part, State, Supervisor
+from tests.processes import running
 
 SERVER = """
 import http.server, subprocess, sys, pathlib
@@ -182,11 +183,12 @@ def test_a_killed_supervisor_leaves_no_part_behind(tmp_path: Path) -> None:
         "supervisor.watch()\nasyncio.run(main())\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent.parent) as process:
+    with running(
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent.parent)
+    ) as process:
         assert process.stdout is not None
         pid = int(process.stdout.readline())
         assert is_running(pid)
-        process.kill()
     asyncio.run(until(lambda: not is_running(pid)))
 
 

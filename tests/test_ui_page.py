@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import httpx
@@ -20,6 +21,7 @@ from websockets.typing import Origin
 
 from tests.conftest import free_port
 from tests.fake_gateway import HITS, FakeGateway, Script, judged, quote
+from tests.processes import Start, in_the_background, running
 
 ROOT = Path(__file__).parent.parent
 PATIENCE_MS = 15_000  # two busy cores draw slowly
@@ -31,20 +33,18 @@ def gateway() -> Iterator[FakeGateway]:
         yield fake
 
 
-def serve_page(port: int, url: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "chipalign", "page", "--port", str(port), "--url", url]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+def serve_page(port: int, url: str, start: Start = list) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    command = start([sys.executable, "-m", "chipalign", "page", "--port", str(port), "--url", url])
+    return running(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL))
 
 
 @contextmanager
 def page_served_at(gateway_url: str) -> Iterator[str]:
     """The address of a served page; its process is gone afterwards."""
     port = free_port()
-    process = serve_page(port, gateway_url)
-    try:
+    with serve_page(port, gateway_url) as process:
         wait_until_served(f"http://127.0.0.1:{port}", process)
         yield f"http://127.0.0.1:{port}"
-    finally:
         process.terminate()
         process.wait(timeout=15)
 
@@ -365,11 +365,14 @@ def test_page_keeps_to_its_own_server_and_tells_nobody_its_address(page_url: str
         )
 
 
-def test_page_process_ends_when_it_is_told_to(gateway: FakeGateway) -> None:
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_page_process_ends_when_it_is_told_to_also_in_the_background(
+    gateway: FakeGateway, stop: signal.Signals
+) -> None:
     port = free_port()
-    process = serve_page(port, gateway.url)
-    wait_until_served(f"http://127.0.0.1:{port}", process)
-    process.terminate()
-    process.wait(timeout=15)
+    with serve_page(port, gateway.url, in_the_background) as process:
+        wait_until_served(f"http://127.0.0.1:{port}", process)
+        process.send_signal(stop)
+        process.wait(timeout=15)
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"http://127.0.0.1:{port}/_stcore/health")

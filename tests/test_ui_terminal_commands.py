@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ import pytest
 import chipalign
 from tests.fake_gateway import HITS, MODEL_ID, NOTHING_FOUND, FakeGateway, Refusal, Script, judged, quote, supported
 from tests.fake_slack import APP_TOKEN, BOT, BOT_TOKEN, FakeSlack, texts_of
+from tests.processes import Start, in_the_background, running
 from ui.conversation import DEMO_WORD
 from ui.page.page_server import streamlit_config
 from ui.settings import UiSettings
@@ -276,17 +278,20 @@ def test_nothing_from_outside_steers_the_terminal(capsys: Captured, steering: st
 def test_ask_writes_text_while_the_answer_is_still_being_written() -> None:
     with (
         FakeGateway(Script(hold_after=1)) as gateway,
-        subprocess.Popen(
-            [sys.executable, "-m", "chipalign", "ask", "How?", "--url", gateway.url],
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+        running(
+            subprocess.Popen(
+                [sys.executable, "-m", "chipalign", "ask", "How?", "--url", gateway.url],
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+            )
         ) as process,
     ):
         assert process.stdout is not None
         assert process.stdout.read(4) == b"Run "
         gateway.release()
         assert process.stdout.read().startswith(b"`repair_antennas` after")
+        process.wait(30)
     assert process.returncode == 0
 
 
@@ -360,22 +365,30 @@ def test_missing_and_swapped_tokens_are_told_in_one_line(
     assert not any(words in err for words in [*not_told, *filter(None, (bot_token, app_token))])
 
 
-def slack_process(slack: FakeSlack, gateway: FakeGateway, **changes: str) -> subprocess.Popen[str]:
+def slack_process(
+    slack: FakeSlack, gateway: FakeGateway, start: Start = list, **changes: str
+) -> AbstractContextManager[subprocess.Popen[str]]:
     """`chipalign slack` between these two."""
     tokens = {
         "CHIPALIGN_SLACK_BOT_TOKEN": BOT_TOKEN,
         "CHIPALIGN_SLACK_APP_TOKEN": APP_TOKEN,
         "CHIPALIGN_SLACK_URL": slack.url,
     }
-    command = [sys.executable, "-m", "chipalign", "slack", "--url", gateway.url]
-    return subprocess.Popen(
-        command, cwd=ROOT, env={**os.environ, **tokens, **changes}, stderr=subprocess.PIPE, text=True
-    )
+    command = start([sys.executable, "-m", "chipalign", "slack", "--url", gateway.url])
+    environment = {**os.environ, **tokens, **changes}
+    return running(subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True))
 
 
-@pytest.mark.parametrize(("stop", "exit_code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-def test_slack_answers_until_it_is_stopped(stop: signal.Signals, exit_code: int) -> None:
-    with FakeSlack() as slack, FakeGateway() as gateway, slack_process(slack, gateway) as process:
+@pytest.mark.parametrize(
+    ("start", "stop", "exit_code"),
+    [
+        (list, signal.SIGINT, 130),
+        (in_the_background, signal.SIGINT, 130),
+        (in_the_background, signal.SIGTERM, 0),
+    ],
+)
+def test_slack_answers_until_it_is_stopped(start: Start, stop: signal.Signals, exit_code: int) -> None:
+    with FakeSlack() as slack, FakeGateway() as gateway, slack_process(slack, gateway, start) as process:
         asked = slack.say("C1", f"<@{BOT}> how?")
         assert texts_of(slack.wait_for_answer("C1", asked), "answer")[0].startswith("Run `repair_antennas`")
         process.send_signal(stop)

@@ -62,6 +62,7 @@ def serve(argv: list[str]) -> int:
 
     if not is_free(settings.host, settings.gateway_port):
         raise PortTaken(f"port {settings.gateway_port} (gateway) is taken: choose another with --gateway-port")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script starts its background with SIGINT ignored
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # not the end: once there is an index it means to look for a newer one
     handler = logging.StreamHandler()
     handler.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))

@@ -105,6 +105,7 @@ def slack(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     settings = _settings(args.url)
     check_slack_tokens(settings)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script starts its background with SIGINT ignored
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     for noisy in ("httpx", "httpx2", "slack_bolt", "slack_sdk"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
