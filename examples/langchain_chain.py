@@ -1,0 +1,33 @@
+"""The search as a LangChain retriever: a question in, passages of an index folder out, each under its place.
+
+No gateway and no model is needed. `chipalign index build --out my-index/ manuals/` makes the folder.
+
+    python examples/langchain_chain.py my-index/ "How are antenna violations fixed?"
+"""
+
+import sys
+from pathlib import Path
+
+from langchain_core.documents import Document
+from langchain_core.runnables import Runnable
+
+from rag.search.langchain_retriever import ChipRetriever
+from rag.search.retriever import Retriever
+from rag.settings import RagSettings
+
+
+def write_passages(documents: list[Document]) -> str:
+    """The passages as text for a prompt; nothing where the documents hold nothing about the question."""
+    return "\n\n".join(
+        f"{found.metadata['title']} ({found.metadata['path']})\n{found.page_content}" for found in documents
+    )
+
+
+def make_chain(index_dir: Path, top_k: int = 3) -> Runnable[str, str]:
+    """From a question to its passages: put `| prompt | model` behind it."""
+    retriever = Retriever.open(index_dir, RagSettings.from_env())
+    return ChipRetriever(retriever=retriever, top_k=top_k) | write_passages
+
+
+if __name__ == "__main__":
+    print(make_chain(Path(sys.argv[1])).invoke(sys.argv[2]))
