@@ -158,8 +158,7 @@ Event = SourcesFound | TextDelta | Finished
 def read_chunk(chunk: Mapping[str, Any]) -> Iterator[Event]:
     """The events that one streamed chunk of `chat.completion.chunk` carries (none for a usage or a role chunk).
 
-    The wire format is OpenAI's plus a top-level `retrieval` object and `delta.annotations`; see the gateway's README
-    section.
+    The wire format is OpenAI's plus a top-level `retrieval` object and `delta.annotations`; see docs/api.md.
     """
     retrieval = chunk.get("retrieval")
     if retrieval is not None:

@@ -1,6 +1,6 @@
 """The settings of the page, of `ask` and of the Slack bot, read from environment variables once and handed down frozen.
 
-It opens no connection and reads no file. The README's table of settings is generated from the fields' metadata.
+It opens no connection and reads no file. The table in docs/operate.md is made from the fields' metadata.
 
     settings = UiSettings.from_env({"CHIPALIGN_URL": "http://gateway.local:8000"})
 """
