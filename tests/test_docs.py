@@ -211,7 +211,7 @@ def test_the_map_in_the_readme_names_every_room_and_no_other() -> None:
         name, *rest = line.split()
         if name.rstrip("/") in PACKAGES:
             package = name
-        elif name in ("data/", "tests/"):
+        elif name in ("data/", "examples/", "tests/"):
             package = ""
         elif package:
             told[f"{package}{name}"] = {word for word in rest if word.endswith("/")}
