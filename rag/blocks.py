@@ -43,9 +43,9 @@ class Parsed:
 
 
 def write_parsed(parsed: Parsed) -> str:
-    """As JSON Lines, the title first: the text of a `Document` whose file is not text itself.
+    """As JSON Lines, the title first: `read_parsed` gives back an equal value.
 
-    `read_parsed` gives back an equal value.
+    So it passes between processes and lies in the cache; a document that keeps no text of its own is hashed by it.
     """
     rows: list[object] = [{"title": parsed.title, "note": parsed.note}]
     rows += [[block.kind, block.text, block.heading_path, block.page] for block in parsed.blocks]

@@ -8,37 +8,47 @@ same passage keeps its id over re-indexing and a changed one gets another.
 
 import hashlib
 import json
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
-from rag.blocks import Block
+from rag.blocks import Block, Parsed, write_parsed
+
+# What a document is: `hash_document` takes these, in this order, and the indexes that are there know them by it.
+_IDENTITY = ("collection", "path", "title", "text", "url", "licence", "version", "date")
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One file of a collection.
+    """One file of a collection, parsed where it was read: its title and its blocks, and a `note` of what was not read.
 
     `path` is posix and relative to its collection; `licence` an SPDX expression or "not stated".
 
-    `text` is the file's own where it is read as text (with what it includes), else its parsed blocks
-    (`rag.blocks.write_parsed`). `blocks` are those of a text, parsed where it was read; they follow from it.
-    `rag.formats.parser.parse_document` gives the blocks of both. `version` is that of the tool or project that it documents and
-    `date` its last change (YYYY-MM-DD); both are "" where not known.
+    `own_text` is the file's own text with what it includes, of Markdown, reStructuredText and plain text; None of all
+    other formats. `version` is that of the tool or project that it documents and `date` its last change (YYYY-MM-DD);
+    both are "" where not known. `rag.formats.parser.parse_document` makes one of a text that is at hand.
     """
 
     collection: str
     path: str
     title: str
-    text: str
+    own_text: str | None
     url: str | None
     licence: str
     version: str = ""
     date: str = ""
-    blocks: tuple[Block, ...] = field(default=(), compare=False, repr=False)
+    blocks: tuple[Block, ...] = field(default=(), repr=False)
+    note: str = ""
 
     @property
     def name(self) -> str:
         """Collection and path: no two documents of an index have the same."""
         return f"{self.collection}/{self.path}"
+
+    @property
+    def text(self) -> str:
+        """What it is recognised by: the file's own text, or else what was parsed of it (`rag.blocks.write_parsed`)."""
+        if self.own_text is not None:
+            return self.own_text
+        return write_parsed(Parsed(self.title, self.blocks, self.note))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +106,7 @@ def hash_text(*parts: str) -> str:
 
 def hash_document(document: Document) -> str:
     """Hash of everything that a document is: when it is unchanged, so are its chunks."""
-    values = {item.name: getattr(document, item.name) for item in fields(document) if item.compare}
+    values = {name: getattr(document, name) for name in _IDENTITY}
     return hashlib.sha256(json.dumps(values, ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -21,8 +21,8 @@ from playwright.sync_api import Browser, Error, sync_playwright
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from rag.documents import Document
 from rag.embedding.embedder import Embedder
+from rag.formats.parser import parse_document
 from rag.index.index import build_index
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings
@@ -120,7 +120,9 @@ def small_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("six")
     settings = RagSettings(home=folder)
     documents = [
-        Document("notes", f"{title.lower().replace(' ', '-')}.md", title, f"# {title}\n\n{text}\n", None, "Apache-2.0")
+        parse_document(
+            "notes", f"{title.lower().replace(' ', '-')}.md", title, f"# {title}\n\n{text}\n", None, "Apache-2.0"
+        )
         for title, text in SIX_DOCUMENTS.items()
     ]
     build_index(documents, folder / "index", settings, Embedder.find(settings.embedder))

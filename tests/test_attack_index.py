@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from rag.documents import Document
 from rag.errors import IndexCorrupt, IndexMismatch, IndexNotFound
+from rag.formats.parser import parse_document
 from rag.index.dense import DenseIndex
 from rag.index.index import MANIFEST, build_index, open_index, read_manifest, verify_index
 from rag.index.index_content import OldIndex, keep
@@ -66,7 +66,7 @@ def indexes(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """A small index whose vectors are searched whole, and the same with codes, as a large one has them."""
     folder = tmp_path_factory.mktemp("attacked")
     documents = [
-        Document(
+        parse_document(
             "router" if number % 2 else "timer",
             f"{number}.md",
             f"Note {number}",
@@ -76,7 +76,7 @@ def indexes(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         )
         for number in range(20)
     ]
-    documents.append(Document("words", "g.md", "Words", f"# Words\n\n{TABLE}\n\n{SYNOPSIS}\n", None, "ISC"))
+    documents.append(parse_document("words", "g.md", "Words", f"# Words\n\n{TABLE}\n\n{SYNOPSIS}\n", None, "ISC"))
     for name in ("flat", "codes"):
         build_index(documents, folder / name, TINY, EMBEDDER)
     index = open_index(folder / "codes")

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from rag.documents import Document
+from rag.formats.parser import parse_document
 from rag.index.index import build_index, remove_collections, verify_index
 from rag.index.index_folder import LOCK
 from rag.index.manifest import MANIFEST, Manifest
@@ -30,7 +31,7 @@ PATIENCE_S = 60.0
 
 def documents(*collections: str) -> list[Document]:
     return [
-        Document(name, f"{number}.md", f"{name} {number}", f"# {name} {number}\n\nIt says {name}.\n", None, "ISC")
+        parse_document(name, f"{number}.md", f"{name} {number}", f"# {name} {number}\n\nIt says {name}.\n", None, "ISC")
         for name in collections
         for number in range(8)
     ]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rag.answering.unknown_options import OPTIONS_SHOWN, deny, find_unknown_option
-from rag.documents import Document
+from rag.formats.parser import parse_document
 from rag.index.index import build_index
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings
@@ -41,7 +41,9 @@ Before 2.0 `route_nets -quick` did half of it.
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Retriever:
     folder, settings = tmp_path_factory.mktemp("index"), RagSettings(home=Path("unused"))
-    build_index([Document("router", "manual.md", "Router", MANUAL, None, "ISC")], folder, settings, TinyEmbedder())
+    build_index(
+        [parse_document("router", "manual.md", "Router", MANUAL, None, "ISC")], folder, settings, TinyEmbedder()
+    )
     return Retriever.open_with(TinyEmbedder(), folder, settings)
 
 
@@ -98,7 +100,7 @@ def test_the_denial_names_the_options_there_are_and_their_place(index: Retriever
 
 def test_of_a_command_with_many_options_the_first_are_named(tmp_path: Path) -> None:
     options = "\n".join(f"    [-option_{number} value]" for number in range(OPTIONS_SHOWN + 7))
-    manual = Document("tool", "m.md", "Tool", f"# Tool\n\n```tcl\nrun_it\n{options}\n```\n", None, "ISC")
+    manual = parse_document("tool", "m.md", "Tool", f"# Tool\n\n```tcl\nrun_it\n{options}\n```\n", None, "ISC")
     build_index([manual], tmp_path, RagSettings(home=Path("unused")), TinyEmbedder())
     unknown = find_unknown_option(
         "run_it -nonsense", Retriever.open_with(TinyEmbedder(), tmp_path, RagSettings(home=Path("unused")))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import chipalign
-from rag.documents import Document
+from rag.formats.parser import parse_document
 from rag.index.index import build_index, open_index
 from rag.reference.tclint_schema import as_tclint
 from rag.settings import RagSettings
@@ -24,10 +24,12 @@ CALLED = "# Cut\n\nThe `cut_rows` command cuts.\n\n```tcl\ncut_rows -width width
 def manuals(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("manuals")
     documents = [
-        Document("router", "router.md", "Router", ROUTER, None, "ISC"),
-        Document("router", "cut.md", "Cut", CALLED, None, "ISC"),
-        Document("flow", "flow.md", "Variables", FLOW, None, "ISC"),
-        Document("notes", "notes.md", "Notes", "# Notes\n\n```tcl\nroute_clocks [-layer layer]\n```\n", None, "ISC"),
+        parse_document("router", "router.md", "Router", ROUTER, None, "ISC"),
+        parse_document("router", "cut.md", "Cut", CALLED, None, "ISC"),
+        parse_document("flow", "flow.md", "Variables", FLOW, None, "ISC"),
+        parse_document(
+            "notes", "notes.md", "Notes", "# Notes\n\n```tcl\nroute_clocks [-layer layer]\n```\n", None, "ISC"
+        ),
     ]
     build_index(documents, folder, RagSettings(home=folder), TinyEmbedder())
     return folder
@@ -123,7 +125,10 @@ def test_the_schema_knows_switches_arguments_and_what_is_required(manuals: Path,
 def test_tcls_own_commands_are_left_to_tclint(tmp_path: Path) -> None:
     text = "# Passes\n\n```\nproc [options] [selection]\n```\n\n## More\n\n```\nopt_all [-full]\n```\n"
     build_index(
-        [Document("synth", "a.md", "Passes", text, None, "ISC")], tmp_path, RagSettings(home=tmp_path), TinyEmbedder()
+        [parse_document("synth", "a.md", "Passes", text, None, "ISC")],
+        tmp_path,
+        RagSettings(home=tmp_path),
+        TinyEmbedder(),
     )
     commands = open_index(tmp_path).reference.commands
     assert {card.name for card in commands} == {"proc", "opt_all"}

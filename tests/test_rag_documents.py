@@ -5,6 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rag.blocks import Block
 from rag.documents import Document, describe_place, hash_document, hash_text, make_chunk, searchable_text
 
 DOCUMENT = Document("docs", "a/b.md", "Routing", "text", "https://example.org/b", "ISC")
@@ -29,13 +30,21 @@ def test_hash_separates_its_parts(left: list[str], right: list[str]) -> None:
 
 def test_document_hash_changes_with_everything_that_reaches_a_chunk() -> None:
     changed = [
-        replace(DOCUMENT, text="x"),
+        replace(DOCUMENT, own_text="x"),
         replace(DOCUMENT, title="x"),
         replace(DOCUMENT, url=None),
         replace(DOCUMENT, licence="MIT"),
     ]
     changed += [replace(DOCUMENT, version="2.0"), replace(DOCUMENT, date="2026-11-24")]
     assert len({hash_document(document) for document in [DOCUMENT, *changed]}) == 7
+
+
+def test_documents_are_hashed_as_in_the_indexes_that_are_there() -> None:
+    block = Block("prose", "W\u00f6rds.", ("Page 1",), 1)
+    manual = Document("docs", "a.pdf", "Manual", None, None, "ISC", blocks=(block,), note="page 2 is empty")
+    assert hash_document(manual) == "65671ca19815af1af2337ca282cdc3eef8f8b708319213610694d1cd228d9b33"
+    assert hash_document(DOCUMENT) == "7d710c63b975049c6f8dabae99c1c3a879eed6dd10ed0dafb4573eb9520b9ed0"
+    assert hash_document(replace(DOCUMENT, blocks=(block,), note="x")) == hash_document(DOCUMENT)
 
 
 def test_place_does_not_repeat_the_title() -> None:

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoTokenizer, BertModel
 
-from rag.documents import Chunk, Document
+from rag.documents import Chunk
 from rag.embedding.embedder_choice import open_reader
 from rag.embedding.model_folder import find_model_folder
 from rag.embedding.passage_reader import (
@@ -26,6 +26,7 @@ from rag.embedding.passage_reader import (
 )
 from rag.embedding.processor import multiplies_eight_bits
 from rag.errors import EmbedderUnavailable
+from rag.formats.parser import parse_document
 from rag.index.generation import Index
 from rag.index.index import build_index, open_index
 from rag.search.retriever import Retriever
@@ -182,7 +183,8 @@ class CountingReader(PassageReader):
 def index(tmp_path: Path) -> Index:
     texts = {"routing": TEXT, "clock": "Clock tree synthesis balances skew.", "place": "Macros are placed first."}
     documents = [
-        Document("notes", f"{name}.md", name, f"# {name}\n\n{text}\n", None, "ISC") for name, text in texts.items()
+        parse_document("notes", f"{name}.md", name, f"# {name}\n\n{text}\n", None, "ISC")
+        for name, text in texts.items()
     ]
     build_index(documents, tmp_path / "index", SETTINGS, TinyEmbedder())
     return open_index(tmp_path / "index")

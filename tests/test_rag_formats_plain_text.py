@@ -7,10 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag.blocks import Block
-from rag.documents import Document
 from rag.errors import ParseFailed
 from rag.formats.csv_table import MAX_COLUMNS, parse_csv
-from rag.formats.parser import document_text, parse
+from rag.formats.parser import parse_document
 from rag.formats.plain_text import parse_text
 from rag.index.chunker import chunk_document
 
@@ -64,7 +63,7 @@ def test_form_feeds_are_pages_which_reach_the_chunks() -> None:
         ("Second page.", 2),
         ("Third page.", 3),
     ]
-    document = Document("docs", "a.txt", "a.txt", text, None, "ISC")
+    document = parse_document("docs", "a.txt", "a.txt", text, None, "ISC")
     assert [chunk.page for chunk in chunk_document(document, lambda part: len(part.split()), 4)] == [1, 2, 3]
     assert parse_text("No pages.").blocks[0].page is None
 
@@ -107,9 +106,7 @@ def test_a_title_over_the_header_is_prose() -> None:
 
 def test_a_long_table_is_cut_between_rows_under_its_header() -> None:
     text = "pin,layer\n" + "".join(f"p{number},M{number % 9}\n" for number in range(200))
-    document = Document(
-        "docs", "pins.csv", "pins.csv", document_text("pins.csv", text, parse("pins.csv", text)), None, "ISC"
-    )
+    document = parse_document("docs", "pins.csv", "pins.csv", text, None, "ISC")
     chunks = chunk_document(document, lambda part: len(part.split()), 60)
     assert len(chunks) > 10
     assert all(chunk.text.startswith("| pin | layer |\n| --- | --- |\n| p") for chunk in chunks)

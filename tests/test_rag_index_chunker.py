@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rag.blocks import Block, BlockKind, Parsed, write_parsed
+from rag.blocks import Block, BlockKind, Parsed
 from rag.documents import Chunk, Document, describe_place
 from rag.errors import CuttingFailed
-from rag.formats.parser import document_text, parse
+from rag.formats.parser import parse_document
 from rag.index.block_splitting import CHARACTERS_PER_TOKEN, longest_prefix, outermost_line, split_block
 from rag.index.chunker import (
     Part,
@@ -50,7 +50,7 @@ def count_words(text: str) -> int:
 
 
 def chunks_of(text: str, target: int, overlap: int = 0, path: str = "a.md") -> list[Chunk]:
-    document = Document("docs", path, "Router", text, None, "ISC")
+    document = parse_document("docs", path, "Router", text, None, "ISC")
     return chunk_document(document, count_words, target, overlap)
 
 
@@ -130,7 +130,7 @@ def test_no_line_however_long_makes_a_chunk_above_the_limit(
     lines: list[str], form: str, path: str, target: int
 ) -> None:
     text = "\n\n".join(form.replace("{}", line) for line in lines)
-    document = Document("docs", path, "Router", document_text(path, text, parse(path, text)), None, "ISC")
+    document = parse_document("docs", path, "Router", text, None, "ISC")
     for chunk in chunk_document(document, count_word_pieces, target):
         assert count_word_pieces(chunk.text) <= target
         assert len(chunk.text) < (target + 1) * CHARACTERS_PER_TOKEN
@@ -308,7 +308,9 @@ def test_a_chunk_has_the_page_of_its_first_block_and_the_documents_version_and_d
     parsed = Parsed(
         "Manual", tuple(Block("prose", f"word {number} " * 20, (f"Page {number}",), number) for number in range(1, 4))
     )
-    document = Document("docs", "a.pdf", "Manual", write_parsed(parsed), None, "ISC", version="2.0", date="2026-01-01")
+    document = Document(
+        "docs", "a.pdf", "Manual", None, None, "ISC", version="2.0", date="2026-01-01", blocks=parsed.blocks
+    )
     chunks = chunk_document(document, count_words, 50)
     assert [(chunk.page, chunk.version, chunk.date) for chunk in chunks] == [
         (number, "2.0", "2026-01-01") for number in range(1, 4)
@@ -334,12 +336,12 @@ def test_the_characters_that_are_counted_grow_with_the_text_and_no_faster() -> N
     }
     for path, text in texts.items():
         given = 0
-        chunk_document(Document("docs", path, "T", text, None, "ISC"), count_letters, 220, 32)
+        chunk_document(parse_document("docs", path, "T", text, None, "ISC"), count_letters, 220, 32)
         assert given < 40 * len(text), path
 
 
 def test_a_cut_that_takes_too_long_is_given_up() -> None:
-    document = Document("docs", "a.txt", "T", "word " * 100_000, None, "ISC")
+    document = parse_document("docs", "a.txt", "T", "word " * 100_000, None, "ISC")
     with pytest.raises(CuttingFailed, match="cutting it takes longer than 0 s"):
         chunk_document(document, count_words, 40, timeout_s=0)
 
@@ -351,7 +353,7 @@ def test_the_longest_prefix_is_found_wherever_it_is_looked_for(count: int, fitti
 
 def test_a_command_with_a_name_of_a_page_does_not_hang_the_cut() -> None:
     text = f"# T\n\n```\n{'a_' * 4000} -x\n```\n\n" + "| a | b |\n|---|---|\n" + "| c | d |\n" * 200
-    chunks = chunk_document(Document("docs", "a.md", "T", text, None, "ISC"), lambda part: len(part) // 3, 60)
+    chunks = chunk_document(parse_document("docs", "a.md", "T", text, None, "ISC"), lambda part: len(part) // 3, 60)
     assert chunks
 
 

@@ -29,6 +29,7 @@ from rag.errors import (
     SettingsError,
     SourceUnusable,
 )
+from rag.formats.parser import parse_document
 from rag.index.index import (
     MANIFEST,
     BuildReport,
@@ -45,7 +46,7 @@ from tests.tiny_embedder import TinyEmbedder
 SETTINGS = RagSettings(home=Path("unused"))
 TOPICS = ("antenna diodes", "hold buffers", "power straps", "scan chains", "reset synchronizers", "clock gating")
 DOCUMENTS = [
-    Document(
+    parse_document(
         "notes",
         f"{number}.md",
         topic.title(),
@@ -97,6 +98,13 @@ def embedder(real: Embedder) -> CountingEmbedder:
 
 def build(folder: Path, embedder: CountingEmbedder, documents: Sequence[Document] = DOCUMENTS) -> BuildReport:
     return build_index(documents, folder, SETTINGS, embedder)
+
+
+def rewritten(document: Document, text: str) -> Document:
+    """The same document with another text."""
+    return parse_document(
+        document.collection, document.path, document.title, text, document.url, document.licence, document.version
+    )
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -152,7 +160,7 @@ def test_building_again_on_the_same_documents_does_nothing(tmp_path: Path, embed
 def test_only_changed_text_is_embedded_again(tmp_path: Path, embedder: CountingEmbedder) -> None:
     build(tmp_path, embedder)
     embedder.texts = []
-    changed = replace(DOCUMENTS[0], text="# Antenna Diodes\n\nNow it speaks of jumpers.\n")
+    changed = rewritten(DOCUMENTS[0], "# Antenna Diodes\n\nNow it speaks of jumpers.\n")
     report = build(tmp_path, embedder, [changed, *DOCUMENTS[2:]])
     assert (report.documents, report.chunks, report.embedded, report.reused) == (5, 5, 1, 4)
     assert embedder.texts == ["Antenna Diodes\nNow it speaks of jumpers."]
@@ -270,14 +278,14 @@ def test_nothing_to_index_and_two_documents_of_one_name_are_told(tmp_path: Path,
     with pytest.raises(SourceUnusable, match=r"two sources both hold a document notes/0\.md"):
         build(tmp_path, embedder, [*DOCUMENTS, DOCUMENTS[0]])
     with pytest.raises(SourceUnusable, match="no text to index"):
-        build(tmp_path, embedder, [replace(DOCUMENTS[0], text="<!-- only a remark -->\n")])
+        build(tmp_path, embedder, [rewritten(DOCUMENTS[0], "<!-- only a remark -->\n")])
     assert not (tmp_path / MANIFEST).exists()
 
 
 KILLED_BUILD = """
     import sys
     from pathlib import Path
-    from rag.documents import Document
+    from rag.formats.parser import parse_document
     from rag.embedding.embedder import Embedded, Embedder
     from rag.index.index import build_index
     from rag.settings import RagSettings
@@ -288,7 +296,7 @@ KILLED_BUILD = """
             sys.stdout.flush()
             sys.stdin.read()
 
-    document = Document("notes", "new.md", "New", "# New\\n\\nAnother text.\\n", None, "ISC")
+    document = parse_document("notes", "new.md", "New", "# New\\n\\nAnother text.\\n", None, "ISC")
     settings = RagSettings(home=Path("unused"))
     build_index([document], Path(sys.argv[1]), settings, Embedder.find(settings.embedder), wait_to_be_killed)
 """
@@ -403,7 +411,7 @@ def test_an_index_that_cannot_be_read_is_told(tmp_path: Path, embedder: Counting
 
 def of_collection(name: str, texts: Sequence[str], version: str = "") -> list[Document]:
     return [
-        Document(
+        parse_document(
             name,
             f"{number}.md",
             f"{name} {number}",
@@ -486,7 +494,7 @@ def test_a_removed_collection_is_in_no_byte_of_the_folder(tmp_path: Path) -> Non
 
 def test_a_removed_collection_is_gone_from_the_glossary(tmp_path: Path) -> None:
     table = "| Abbreviation | Expansion |\n|---|---|\n| QZX | quasi zone crossing |"
-    glossary = Document("words", "g.md", "Glossary", f"# Glossary\n\n{table}\n", None, "ISC")
+    glossary = parse_document("words", "g.md", "Glossary", f"# Glossary\n\n{table}\n", None, "ISC")
     build_index([*TOOLS, glossary], tmp_path, TINY, TinyEmbedder())
     assert open_index(tmp_path).glossary == {"qzx": "quasi zone crossing"}
     remove_collections(["words"], tmp_path)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from rag.documents import Document, Skipped, searchable_text
 from rag.errors import SourceUnusable
+from rag.formats.parser import parse_document
 from rag.index.index import BuildReport, build_index, open_index
 from rag.index.index_content import OldIndex, gather, keep
 from rag.index.manifest import spec_of
@@ -34,7 +35,7 @@ class CountingTokens(TinyEmbedder):
 
 
 def document(name: str, text: str, collection: str = "notes") -> Document:
-    return Document(collection, f"{name}.md", name.title(), f"# {name.title()}\n\n{text}\n", None, "ISC")
+    return parse_document(collection, f"{name}.md", name.title(), f"# {name.title()}\n\n{text}\n", None, "ISC")
 
 
 DOCUMENTS = [
@@ -122,7 +123,7 @@ def test_another_embedder_takes_nothing_over(tmp_path: Path) -> None:
 
 def test_documents_without_text_are_kept_in_mind_but_not_alone(tmp_path: Path) -> None:
     embedder = TinyEmbedder()
-    empty = Document("notes", "empty.md", "Empty", "<!-- only a remark -->\n", None, "ISC")
+    empty = parse_document("notes", "empty.md", "Empty", "<!-- only a remark -->\n", None, "ISC")
     assert build(tmp_path, embedder, [*DOCUMENTS, empty]).documents == 4
     assert build(tmp_path, embedder, [*DOCUMENTS, empty]).up_to_date
     with pytest.raises(SourceUnusable, match="the 1 documents hold no text to index"):

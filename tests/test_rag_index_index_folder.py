@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from rag.documents import Document
 from rag.errors import IndexBusy
+from rag.formats.parser import parse_document
 from rag.index.index import build_index, open_index, verify_index
 from rag.index.index_folder import LOCK, clear_leftovers, locked
 from rag.index.manifest import MANIFEST
@@ -46,7 +46,7 @@ BUILDER = """
 def build_state(folder: Path, state: str) -> None:
     """Build an index of thirty documents, of which every third says something else in every state."""
     documents = [
-        Document(
+        parse_document(
             "notes",
             f"{number}.md",
             f"Note {number}",

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from rag.documents import Document, Skipped
+from rag.documents import Skipped
 from rag.errors import OutputUnwritable
+from rag.formats.parser import parse_document
 from rag.index.dense import DenseKind
 from rag.index.index import build_index
 from rag.index.index_stats import (
@@ -35,8 +36,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "b.md": "# B\n\n" + "Longer words. " * 20 + "\n",
         "c.rst": "C\n=\n\nOther words.\n",
     }
-    documents = [Document("tool@2.0", path, path, text, None, "ISC", "2.0") for path, text in texts.items()]
-    documents.append(Document("other", "d.txt", "D", "Plain words.\n", None, "MIT"))
+    documents = [parse_document("tool@2.0", path, path, text, None, "ISC", "2.0") for path, text in texts.items()]
+    documents.append(parse_document("other", "d.txt", "D", "Plain words.\n", None, "MIT"))
     skipped = [Skipped(f"tool@2.0/{number}.png", "not a type") for number in range(25)]
     build_index(documents, folder, RagSettings(home=Path("unused")), TinyEmbedder(), skipped=skipped)
     return folder

@@ -24,6 +24,7 @@ import pytest
 from rag.documents import Document
 from rag.embedding.embedder import Embedder
 from rag.errors import CollectionUnknown, IndexCorrupt, MilvusUnavailable
+from rag.formats.parser import parse_document
 from rag.index.dense import TARGET_RECALL, DenseIndex, DenseKind, Vectors
 from rag.index.index import build_index, open_index, read_manifest, remove_collections, spec_of, verify_index
 from rag.index.index_stats import describe_stats, measure_index
@@ -40,7 +41,7 @@ QUERY = TinyEmbedder().embed(["hold buffers"])[0]
 
 def of_collection(name: str, texts: Sequence[str]) -> list[Document]:
     return [
-        Document(name, f"{number}.md", f"{name} {number}", f"{text}\n", None, "ISC")
+        parse_document(name, f"{number}.md", f"{name} {number}", f"{text}\n", None, "ISC")
         for number, text in enumerate(texts)
     ]
 
@@ -138,10 +139,10 @@ def test_above_the_limit_it_is_a_graph_whose_recall_was_measured(tmp_path: Path)
 def test_an_index_in_milvus_finds_what_one_in_files_finds(tmp_path: Path, settings: RagSettings) -> None:
     real = Embedder.find(RagSettings().embedder)
     documents = [
-        Document("notes", f"{title}.md", title, f"# {title}\n\n{text}\n", None, "ISC")
+        parse_document("notes", f"{title}.md", title, f"# {title}\n\n{text}\n", None, "ISC")
         for title, text in SIX_DOCUMENTS.items()
     ]
-    documents += [replace(document, collection="copy", text=document.text + "Twice.\n") for document in documents]
+    documents += [parse_document("copy", one.path, one.title, one.text + "Twice.\n", None, "ISC") for one in documents]
     files = RagSettings(home=Path("unused"))
     milvus = replace(files, milvus_uri=settings.milvus_uri)
     for name, chosen in (("files", files), ("milvus", milvus)):
@@ -180,7 +181,7 @@ def test_a_build_again_embeds_only_what_changed(tmp_path: Path, settings: RagSet
     build_index(DOCUMENTS, folder, settings, embedder)
     assert build_index(DOCUMENTS, folder, settings, embedder).up_to_date
     embedder.texts.clear()
-    changed = [*DOCUMENTS[1:], Document("timer", "new.md", "New", "antenna diodes\n", None, "ISC")]
+    changed = [*DOCUMENTS[1:], parse_document("timer", "new.md", "New", "antenna diodes\n", None, "ISC")]
     report = build_index(changed, folder, settings, embedder)
     assert (report.embedded, report.reused, len(embedder.texts)) == (1, 5, 1)
     build_index(changed, tmp_path / "fresh", TINY, TinyEmbedder())

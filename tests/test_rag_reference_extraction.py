@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rag.documents import Chunk, Document
-from rag.formats.parser import document_text, parse
+from rag.formats.parser import parse, parse_document
 from rag.index.chunker import chunk_document
 from rag.reference.cards import Command, Message, Option, Place, Reference, Variable
 from rag.reference.extraction import is_read, read_reference
@@ -52,10 +52,7 @@ reset_router
 
 def chunks_of(text: str, path: str = "router.md", tokens: int = 400, collection: str = "router") -> list[Chunk]:
     """The passages of one document, cut by words."""
-    parsed = parse(path, text)
-    document = Document(
-        collection, path, parsed.title or path, document_text(path, text, parsed), None, "ISC", blocks=parsed.blocks
-    )
+    document = parse_document(collection, path, parse(path, text).title or path, text, None, "ISC")
     return chunk_document(document, lambda piece: len(piece.split()), tokens)
 
 
@@ -271,9 +268,7 @@ def test_html_gives_the_same_as_markdown() -> None:
         "<dl><dt><code>-layer layer</code></dt><dd>Metal to use.</dd></dl></body></html>"
     )
     parsed = __import__("rag.formats.html_page", fromlist=["parse_html"]).parse_html(page.encode())
-    document = Document(
-        "web", "router.html", parsed.title, document_text("router.html", "", parsed), None, "ISC", blocks=parsed.blocks
-    )
+    document = Document("web", "router.html", parsed.title, None, None, "ISC", blocks=parsed.blocks)
     card = command(read_reference(chunk_document(document, lambda piece: len(piece.split()), 400)), "route_one")
     assert options_of(card) == {"-layer": ("layer", "", True)}
 

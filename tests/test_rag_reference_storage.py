@@ -12,6 +12,7 @@ import pytest
 
 from rag.documents import Document
 from rag.errors import CollectionUnknown, IndexCorrupt
+from rag.formats.parser import parse_document
 from rag.index.index import MANIFEST, Index, build_index, open_index, read_manifest, remove_collections, verify_index
 from rag.index.manifest import describe_file
 from rag.reference.cards import Reference
@@ -27,7 +28,7 @@ SETTINGS = RagSettings(home=Path("unused"))
 def manual(name: str, option: str, collection: str = "router") -> Document:
     synopsis = f"# {name}\n\nThe `{name}` command routes.\n\n```tcl\n{name}\n    [{option} value]\n```\n"
     text = f"{synopsis}\n| Option | Description |\n|---|---|\n| `{option}` | Sets it. |\n"
-    return Document(collection, f"{name}.md", name, text, None, "ISC")
+    return parse_document(collection, f"{name}.md", name, text, None, "ISC")
 
 
 def build(folder: Path, *documents: Document, add: bool = False) -> Index:

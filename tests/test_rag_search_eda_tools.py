@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rag.documents import Document
+from rag.formats.parser import parse_document
 from rag.index.index import build_index
 from rag.search.eda_tools import NAMES_FILE, named_eda_tools
 from rag.search.retriever import Retriever
@@ -36,7 +36,7 @@ def retriever(tmp_path_factory: pytest.TempPathFactory) -> Retriever:
     notes = [f"Step {number}: after tempus has read the netlist, look at report {number}." for number in range(4)]
     texts = {"Synthesis with Genus": "Read the libraries, then elaborate.", "Floorplan": "Innovus can read this file."}
     documents = [
-        Document("notes", f"{title}.md", title, f"# {title}\n\n{text}\n", None, "ISC")
+        parse_document("notes", f"{title}.md", title, f"# {title}\n\n{text}\n", None, "ISC")
         for title, text in [*texts.items(), *((f"Sign-off {number}", note) for number, note in enumerate(notes))]
     ]
     build_index(documents, folder, SETTINGS, TinyEmbedder())

@@ -14,9 +14,9 @@ import psutil
 import pytest
 
 import rag.search.live
-from rag.documents import Document
 from rag.embedding.embedder import Embedder
 from rag.errors import CollectionUnknown, IndexUnusable
+from rag.formats.parser import parse_document
 from rag.index.index import MANIFEST, build_index, read_manifest, remove_collections
 from rag.search.live import LiveRetriever
 from rag.search.retriever import Retriever
@@ -29,7 +29,7 @@ PATIENCE_S = 30.0
 
 def build(folder: Path, *collections: str, settings: RagSettings = TINY, edition: int = 1) -> None:
     documents = [
-        Document(name, "a.md", name, f"# {name}\n\nIt says {name}, edition {edition}.\n", None, "ISC")
+        parse_document(name, "a.md", name, f"# {name}\n\nIt says {name}, edition {edition}.\n", None, "ISC")
         for name in collections
     ]
     build_index(documents, folder, settings, TinyEmbedder())
@@ -204,7 +204,7 @@ def test_an_index_of_other_settings_says_to_start_again(live: LiveRetriever, fol
 
 
 def test_an_embedder_that_was_trained_again_is_opened_again(live: LiveRetriever, folder: Path) -> None:
-    documents = [Document("power", "a.md", "Power", "# Power\n\nThe grid is made by `pdngen`.\n", None, "ISC")]
+    documents = [parse_document("power", "a.md", "Power", "# Power\n\nThe grid is made by `pdngen`.\n", None, "ISC")]
     build_index(documents, folder, TINY, Embedder.find(TINY.embedder))
     live.look()
     assert [hit.chunk.path for hit in live.current().search("How is the grid made?")] == ["a.md"]

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.documents import Document
 from rag.embedding.embedder import Embedder
 from rag.embedding.processor import multiplies_eight_bits
 from rag.errors import CollectionUnknown, EmptyQuery, IndexMismatch, IndexNotFound
+from rag.formats.parser import parse_document
 from rag.index.glossary import expand_abbreviations, read_glossary
 from rag.index.index import build_index, open_index
 from rag.search.clauses import split_clauses
@@ -49,7 +49,7 @@ TEXTS = {
 def index_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("index")
     documents = [
-        Document(
+        parse_document(
             "notes",
             f"{title.lower().replace(' ', '-')}.md",
             title,
@@ -307,7 +307,9 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Retriever:
     folder = tmp_path_factory.mktemp("tools")
     texts = {"router@1.0": "Antenna repair", "router@2.0": "Antenna repair", "timer": "Hold fixing"}
     documents = [
-        Document(name, "a.md", title, f"# {title}\n\n{TEXTS[title]}\n", None, "ISC", version=name.partition("@")[2])
+        parse_document(
+            name, "a.md", title, f"# {title}\n\n{TEXTS[title]}\n", None, "ISC", version=name.partition("@")[2]
+        )
         for name, title in texts.items()
     ]
     build_index(documents, folder, SETTINGS, Embedder.find(SETTINGS.embedder))
@@ -338,7 +340,8 @@ def test_a_selection_counts_its_own_chunks_and_finds_any_by_id(tools: Retriever)
 def test_comparing_what_was_found_embeds_nothing_again(tmp_path: Path) -> None:
     embedder = TinyEmbedder()
     documents = [
-        Document("notes", f"{title}.md", title, f"# {title}\n\n{text}\n", None, "ISC") for title, text in TEXTS.items()
+        parse_document("notes", f"{title}.md", title, f"# {title}\n\n{text}\n", None, "ISC")
+        for title, text in TEXTS.items()
     ]
     build_index(documents, tmp_path / "index", SETTINGS, embedder)
     retriever = Retriever(open_index(tmp_path / "index"), embedder, SETTINGS)
@@ -355,7 +358,10 @@ def test_each_token_of_a_passage_stands_where_it_is_said_to(tmp_path: Path) -> N
     embedder = TinyEmbedder()
     text = TEXTS["Power grid"]
     build_index(
-        [Document("notes", "a.md", "Grid", f"# Grid\n\n{text}\n", None, "ISC")], tmp_path / "index", SETTINGS, embedder
+        [parse_document("notes", "a.md", "Grid", f"# Grid\n\n{text}\n", None, "ISC")],
+        tmp_path / "index",
+        SETTINGS,
+        embedder,
     )
     retriever = Retriever(open_index(tmp_path / "index"), embedder, SETTINGS)
 

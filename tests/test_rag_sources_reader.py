@@ -17,7 +17,7 @@ import pytest
 
 from rag.documents import Document, Skipped, hash_document
 from rag.errors import ArchiveUnsafe, SourceUnusable
-from rag.formats.parser import parse_document, read_file
+from rag.formats.parser import read_file
 from rag.settings import RagSettings
 from rag.sources.reader import IGNORE_FILE, read_source
 
@@ -239,7 +239,7 @@ def test_a_folder_of_many_formats_is_read_each_by_its_parser(tmp_path: Path) -> 
         "h.txt": "h.txt",
     }
     for path, document in documents.items():
-        assert parse_document(document) == read_file(path, files[path])[1].blocks
+        assert document.blocks == read_file(path, files[path])[1].blocks
 
 
 @pytest.mark.parametrize("name", ["inner.zip", "inner.tar.gz"])
@@ -332,7 +332,7 @@ def test_includes_are_followed_inside_the_source_alone(tmp_path: Path) -> None:
     ]
     (root / "index.rst").write_text("Title\n=====\n\nOwn words.\n\n" + "\n".join(directives))
     documents, _ = read_all(root)
-    assert [block.text for block in parse_document(documents["index.rst"])] == ["Own words.", "Shared words."]
+    assert [block.text for block in documents["index.rst"].blocks] == ["Own words.", "Shared words."]
 
 
 def test_a_changed_include_changes_the_document(tmp_path: Path) -> None:

@@ -124,6 +124,7 @@ def test_what_a_file_includes_is_asked_for_and_put_in_its_place(sandbox: Sandbox
         b"Title\n=====\n\n" + b".. include:: shared.inc\n.. include:: /etc/passwd\n" * 3,
         included=included,
     )
+    assert text is not None
     assert text.count("Shared words.") == 3
     assert parsed.blocks[0].text == "Shared words."
     assert set(asked) == {"docs/shared.inc", "docs/etc/passwd", "etc/passwd"}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from merge.training.triplets import names_in
 from rag.blocks import Block
 from rag.documents import Chunk, Document, make_chunk, searchable_text
-from rag.formats.parser import parse
+from rag.formats.parser import parse, parse_document
 from rag.index.bm25 import find_tokens
 from rag.index.chunker import chunk_document
 from rag.training.triplet_phrases import has_marker
@@ -480,7 +480,9 @@ GOLDEN = {
 
 def chunks_of(path: str, text: str, collection: str = "docs") -> list[Chunk]:
     return chunk_document(
-        Document(collection, path, parse(path, text).title, text, None, "ISC"), lambda part: len(part.split()), 400
+        parse_document(collection, path, parse(path, text).title, text, None, "ISC"),
+        lambda part: len(part.split()),
+        400,
     )
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from rag.documents import Chunk, Document, Hit
+from rag.documents import Chunk, Hit
 from rag.embedding import embeddings_api
 from rag.embedding.embedder_choice import open_embedder
+from rag.formats.parser import parse_document
 from rag.index.index import build_index
 from rag.search.retriever import Comparison, Retriever
 from rag.settings import RagSettings
@@ -263,7 +264,7 @@ def test_a_served_embedder_that_is_away_is_told_with_503(
         parse_chat_request(json.dumps({"messages": [{"role": "user", "content": question}]}).encode())
         for question in (ANTENNA, "What fixes antenna violations?")
     )
-    document = Document("notes", "a.md", "Antennas", "Antenna violations are fixed with diodes.\n", None, "ISC")
+    document = parse_document("notes", "a.md", "Antennas", "Antenna violations are fixed with diodes.\n", None, "ISC")
     with FakeOpenAI(embeddings_of(TinyEmbedder()), models=[{"id": "tiny"}]) as server:
         settings = RagSettings(home=tmp_path, embedder="openai:tiny", embeddings_url=server.url)
         build_index([document], tmp_path / "index", settings, open_embedder(settings))

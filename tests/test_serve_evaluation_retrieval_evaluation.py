@@ -8,6 +8,7 @@ import pytest
 from rag.documents import Document, Hit, make_chunk
 from rag.embedding.embedder import Embedder
 from rag.errors import ReferenceUnknown, ResultUnusable
+from rag.formats.parser import parse_document
 from rag.index.index import Index
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings
@@ -34,7 +35,7 @@ LONG = f"{FILLER}\n\nAntenna violations of nets are fixed with diodes at the gat
 
 
 def a_document(name: str, text: str) -> Document:
-    return Document(READY_MADE, f"{name}.md", "notes", text, None, "ISC")
+    return parse_document(READY_MADE, f"{name}.md", "notes", text, None, "ISC")
 
 
 def ask(text: str, *wanted: str, kind: str = "name") -> Question:

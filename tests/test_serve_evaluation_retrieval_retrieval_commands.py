@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import chipalign
-from rag.documents import Document
 from rag.embedding.embedder import Embedder
+from rag.formats.parser import parse_document
 from rag.index.index import build_index
 from rag.settings import RagSettings
 
@@ -167,7 +167,9 @@ def test_an_index_is_measured_by_documents_and_headings(tmp_path: Path, capsys: 
         ),
         "hold.md": "# Hold\n\n`repair_timing -hold` inserts delay buffers.\n",
     }
-    documents = [Document("notes", path, text[2 : text.index("\n")], text, None, "ISC") for path, text in texts.items()]
+    documents = [
+        parse_document("notes", path, text[2 : text.index("\n")], text, None, "ISC") for path, text in texts.items()
+    ]
     build_index(documents, tmp_path / "index", settings, Embedder.find(settings.embedder))
     rows: list[dict[str, Any]] = [
         {

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from rag.documents import Document
+from rag.formats.parser import parse_document
 from rag.index.index import MANIFEST, build_index, remove_collections
 from rag.search.live import LiveRetriever
 from rag.search.retriever import Retriever
@@ -31,7 +31,7 @@ CLIENTS = 4
 
 def build(folder: Path, edition: int, *collections: str) -> None:
     documents = [
-        Document(
+        parse_document(
             name,
             f"{number}.md",
             f"edition {edition}",

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from rag.documents import Document
+from rag.formats.parser import parse_document
 from rag.index.index import build_index
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings
@@ -62,7 +62,9 @@ def test_an_option_that_no_document_gives_the_command_is_denied_whoever_words_an
     gateway_at: RunGateway, engine: FakeEngine, tmp_path: Path, answer_by: str
 ) -> None:
     settings = RagSettings(home=Path("unused"))
-    build_index([Document("router", "manual.md", "Router", MANUAL, None, "ISC")], tmp_path, settings, TinyEmbedder())
+    build_index(
+        [parse_document("router", "manual.md", "Router", MANUAL, None, "ISC")], tmp_path, settings, TinyEmbedder()
+    )
     manual = Retriever.open_with(TinyEmbedder(), tmp_path, settings)
     with gateway_at(engine.url, store=manual, answer=answer_by) as url:
         answer = ask(url, "route_nets -timing_driven: which weight?").json()

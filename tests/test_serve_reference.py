@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from rag.documents import Document
 from rag.errors import IndexCorrupt
+from rag.formats.parser import parse_document
 from rag.index.index import build_index
 from rag.reference.cards import Reference
 from rag.search.retriever import Retriever
@@ -26,9 +26,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Retriever:
     folder = tmp_path_factory.mktemp("manuals")
     settings = RagSettings(home=folder)
     documents = [
-        Document("router", "router.md", "Router", ROUTER, "https://docs.example/router", "ISC"),
-        Document("flow", "flow.md", "Variables", FLOW, None, "ISC"),
-        Document(
+        parse_document("router", "router.md", "Router", ROUTER, "https://docs.example/router", "ISC"),
+        parse_document("flow", "flow.md", "Variables", FLOW, None, "ISC"),
+        parse_document(
             "gui",
             "gui.md",
             "GUI",

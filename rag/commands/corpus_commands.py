@@ -118,7 +118,6 @@ def _fetch_corpora(
 
 def _write_texts(arguments: list[str], out: Path, settings: RagSettings, as_json: bool) -> None:
     """Each document as its title and its blocks with their headings: what its passages are cut from, in one piece."""
-    from rag.formats.parser import parse_document
     from rag.index.chunker import render
 
     skipped: list[Skipped] = []
@@ -126,7 +125,7 @@ def _write_texts(arguments: list[str], out: Path, settings: RagSettings, as_json
     tell_skipped(skipped)
     rows = []
     for document in documents:
-        text = f"# {document.title}\n\n{render(parse_document(document), ())}\n"
+        text = f"# {document.title}\n\n{render(document.blocks, ())}\n"
         rows.append({"text": text, "source": document.name, "licence": document.licence})
     write_jsonl(out, rows)
     characters = sum(len(row["text"]) for row in rows)

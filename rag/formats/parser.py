@@ -12,7 +12,7 @@ from functools import partial
 from itertools import product
 from pathlib import PurePosixPath
 
-from rag.blocks import MAX_HEADING_CHARACTERS, Block, Parsed, read_parsed, write_parsed
+from rag.blocks import MAX_HEADING_CHARACTERS, Block, Parsed
 from rag.documents import Document
 from rag.errors import ParseFailed
 from rag.formats.csv_table import parse_csv
@@ -37,7 +37,7 @@ MAX_HEADING_LEVELS = 16  # each chunk repeats them; documents have six, with opt
 class Format:
     """How one kind of file, which people call `name`, is read: by `parse_text` (its text) or by `parse_bytes`.
 
-    `keeps_text`: the document keeps the file's own text; of the others it keeps the blocks, written as text.
+    `keeps_text`: the document keeps the file's own text beside its blocks.
     `parse_head`: reads what there is of a file that is too large to be read whole; without it such a file is refused.
     `keeps_name`: its title is its file's name.
     """
@@ -109,28 +109,21 @@ def format_of(path: str) -> Format | None:
     return FORMATS.get(pure.suffix)
 
 
-def keeps_text(path: str) -> bool:
-    """Whether a document of this name keeps the file's own text."""
-    found = format_of(path)
-    return found is None or found.keeps_text
-
-
 def read_file(
     path: str, content: bytes, is_whole: bool = True, included: ReadText = lambda _: None
-) -> tuple[str, Parsed]:
-    """What a `Document` keeps as its text, and what is parsed of it; `included` gives the texts that it names.
+) -> tuple[str | None, Parsed]:
+    """The file's own text where a `Document` keeps it, and what is parsed of it; `included` gives the texts that it
+    names.
 
     Raises ParseFailed with the reason, and whatever a parser does with a damaged file.
     """
     found = format_of(path) or _TEXT
     if found.parse_bytes is not None:
-        text, parsed = "", _bound(path, found.parse_bytes(content), found)
-    else:
-        text = decode(content)
-        if found is _RST:
-            text = expand_includes(path, text, included)
-        parsed = parse(path, text, is_whole)
-    return document_text(path, text, parsed), parsed
+        return None, _bound(path, found.parse_bytes(content), found)
+    text = decode(content)
+    if found is _RST:
+        text = expand_includes(path, text, included)
+    return text if found.keeps_text else None, parse(path, text, is_whole)
 
 
 def parse(path: str, text: str, is_whole: bool = True) -> Parsed:
@@ -144,16 +137,22 @@ def parse(path: str, text: str, is_whole: bool = True) -> Parsed:
     return _bound(path, parse_text(text), found)
 
 
-def document_text(path: str, text: str, parsed: Parsed) -> str:
-    """What a `Document` keeps as its text: the file's own, or what was parsed of it."""
-    return text if keeps_text(path) else write_parsed(parsed)
-
-
-def parse_document(document: Document) -> tuple[Block, ...]:
-    """The blocks of a `Document`; its text is parsed where they were not kept."""
-    if not keeps_text(document.path):
-        return read_parsed(document.text).blocks
-    return document.blocks or parse(document.path, document.text).blocks
+def parse_document(
+    collection: str,
+    path: str,
+    title: str,
+    text: str,
+    url: str | None,
+    licence: str,
+    version: str = "",
+    date: str = "",
+) -> Document:
+    """A text that is at hand as a `Document`, parsed as the file of that name would be."""
+    own_text = text if (format_of(path) or _TEXT).keeps_text else None
+    parsed = parse(path, text)
+    return Document(
+        collection, path, title, own_text, url, licence, version, date, blocks=parsed.blocks, note=parsed.note
+    )
 
 
 def decode(content: bytes) -> str:

@@ -18,7 +18,6 @@ from functools import lru_cache, partial
 from rag.blocks import MAX_HEADING_CHARACTERS, Block, dedent_lines
 from rag.documents import Chunk, Document, describe_place, make_chunk
 from rag.errors import CuttingFailed
-from rag.formats.parser import parse_document
 from rag.index.block_splitting import CHARACTERS_PER_TOKEN, ITEM_START, Count, list_items, longest_prefix, split_block
 
 CHUNKER_VERSION = 4  # goes into the manifest: other chunks mean another index
@@ -50,7 +49,7 @@ def chunk_document(
     count = _limit_count(count_tokens, target_tokens, timeout_s)
     chunker = _Chunker(document.title, count, target_tokens, overlap_tokens)
     chunks: dict[str, Chunk] = {}
-    for piece in chunker.cut(list(parse_document(document))):
+    for piece in chunker.cut(document.blocks):
         chunk = make_chunk(document, piece.heading_path, piece.text, len(chunks), piece.blocks[0].page)
         chunks.setdefault(chunk.chunk_id, chunk)
     return list(chunks.values())

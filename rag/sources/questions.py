@@ -20,6 +20,7 @@ from typing import Any
 
 from rag.documents import Chunk, Document, describe_place
 from rag.errors import ChunksUnusable, QuestionsUnusable, RagError, ReferenceUnknown
+from rag.formats.parser import parse_document
 from rag.sources.reader import NOT_STATED
 
 READY_MADE = "ready-made"  # the collection of chunks that were not cut by us
@@ -227,7 +228,7 @@ def _make_document(source: str, chunk_id: str, content: str) -> Document:
         headings.append(match.group(1).strip())
         end = match.end()
     title = describe_place(re.sub(r"[_-]+", " ", source).strip(), tuple(headings))
-    return Document(READY_MADE, chunk_id + _SUFFIX, title, text[end:].strip() or text, None, NOT_STATED)
+    return parse_document(READY_MADE, chunk_id + _SUFFIX, title, text[end:].strip() or text, None, NOT_STATED)
 
 
 def _read_text(path: Path, unusable: type[RagError]) -> str:

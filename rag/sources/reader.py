@@ -14,7 +14,7 @@ import stat
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from pathlib import Path, PurePosixPath
@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 from rag.blocks import Parsed
 from rag.documents import Document, Skipped
 from rag.errors import ArchiveUnsafe, ParseFailed, SourceUnusable
-from rag.formats.parser import Format, decode, document_text, format_of, keeps_text
+from rag.formats.parser import Format, decode, format_of
 from rag.settings import RagSettings
 from rag.sources.archive import ArchiveLimits, is_archive, read_archive, strip_top_folder
 from rag.sources.corpus import FETCHED_FILE, match_path
@@ -81,14 +81,22 @@ def read_source(
                 )
             elif PurePosixPath(name).name != FETCHED_FILE and not name.upper().startswith(_LEGAL_NAMES):
                 try:
-                    text, parsed = reader.read(name)
+                    own_text, parsed, unread = reader.read(name)
                 except ParseFailed as error:
                     skipped.append(Skipped(f"{collection}/{name}", str(error)))
                     continue
-                if parsed.note:
-                    skipped.append(Skipped(f"{collection}/{name}", f"read in part: {parsed.note}"))
-                blocks = parsed.blocks if keeps_text(name) else ()
-                yield Document(collection, name, parsed.title, text, url_of(name), licence, blocks=blocks)
+                if unread:
+                    skipped.append(Skipped(f"{collection}/{name}", f"read in part: {unread}"))
+                yield Document(
+                    collection,
+                    name,
+                    parsed.title,
+                    own_text,
+                    url_of(name),
+                    licence,
+                    blocks=parsed.blocks,
+                    note=parsed.note,
+                )
     cache.remove_old()
 
 
@@ -106,26 +114,29 @@ class _Reader:
         self._sandbox = sandbox
         self._cache = cache
 
-    def read(self, name: str) -> tuple[str, Parsed]:
-        """Text (see `Document.text`) and blocks of one file. Raises ParseFailed with the reason why it has none."""
+    def read(self, name: str) -> tuple[str | None, Parsed, str]:
+        """One file's own text (see `Document.own_text`), its blocks, and what of it was not read.
+
+        Raises ParseFailed with the reason why it has no blocks.
+        """
         found = None if name.endswith("/") else format_of(name)
         if found is None and not name.endswith("/"):
             raise ParseFailed(_refuse_name(name))
         content, note = self._load(name, found or Format())
-        text, parsed = self._parse(name, content, found or Format(), is_whole=not note)
+        own_text, parsed = self._parse(name, content, found or Format(), is_whole=not note)
         if not parsed.blocks:
             raise ParseFailed("no text besides its markup")
-        return text, replace(parsed, note="; ".join(filter(None, (note, parsed.note))))
+        return own_text, parsed, "; ".join(filter(None, (note, parsed.note)))
 
-    def _parse(self, name: str, content: bytes, found: Format, is_whole: bool) -> tuple[str, Parsed]:
+    def _parse(self, name: str, content: bytes, found: Format, is_whole: bool) -> tuple[str | None, Parsed]:
         """In the sandbox, unless it is known from before; the other formats take less time to parse than to look up."""
         known = self._cache.read(name, content) if found.parse_bytes else None
         if known is not None:
-            return document_text(name, "", known), known
-        text, parsed = self._sandbox.read(name, content, is_whole, self._read_included)
+            return None, known
+        own_text, parsed = self._sandbox.read(name, content, is_whole, self._read_included)
         if found.parse_bytes:
             self._cache.write(name, content, parsed)
-        return text, parsed
+        return own_text, parsed
 
     def _load(self, name: str, found: Format) -> tuple[bytes, str]:
         """The content of one file, unpacked where it is a .gz, and a note where its end is missing.

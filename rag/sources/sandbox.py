@@ -6,7 +6,7 @@ file. It is told no path on disk: only a name and a content; for the text that a
 against code execution in a parser, which has this user's rights.
 
     with Sandbox(timeout_s=60, memory_bytes=2**31) as sandbox:
-        text, parsed = sandbox.read("manual.pdf", content)
+        own_text, parsed = sandbox.read("manual.pdf", content)
 """
 
 import sys
@@ -28,7 +28,7 @@ from rag.child import (
 )
 from rag.errors import ParseFailed
 from rag.formats.includes import ReadText
-from rag.formats.parser import keeps_text, read_file
+from rag.formats.parser import read_file
 
 MAX_TEXT_BYTES = 64 * 2**20  # of one document's text or blocks; the Bible has 4 MiB, the longest standard 20
 _ENCODING = ("utf-8", "surrogatepass")
@@ -52,7 +52,7 @@ class Sandbox:
 
     def read(
         self, name: str, content: bytes, is_whole: bool = True, included: ReadText = lambda _: None
-    ) -> tuple[str, Parsed]:
+    ) -> tuple[str | None, Parsed]:
         """`rag.formats.parser.read_file` over there.
 
         Raises ParseFailed with the reason, also for a crash, too long or too much memory.
@@ -81,23 +81,24 @@ class Sandbox:
             end_child(child)
 
 
-def _unpack(answer: Message) -> tuple[str, Parsed]:
-    """A document's text and its blocks. Raises ParseFailed where the child sent a reason."""
+def _unpack(answer: Message) -> tuple[str | None, Parsed]:
+    """The file's own text, where it is kept, and its blocks. Raises ParseFailed where the child sent a reason."""
     head, body = answer
     if head["failed"]:
         raise ParseFailed(body.decode(*_ENCODING))
-    blocks = body[head["text_bytes"] :].decode(*_ENCODING)
-    return body[: head["text_bytes"]].decode(*_ENCODING) or blocks, read_parsed(blocks)
+    own_text = body[: head["text_bytes"]].decode(*_ENCODING) if head["keeps_text"] else None
+    return own_text, read_parsed(body[head["text_bytes"] :].decode(*_ENCODING))
 
 
-def _answer(name: str, content: bytes, is_whole: bool, included: ReadText) -> tuple[bytes, bytes]:
-    """The text, where it is the file's own, and the blocks.
+def _answer(name: str, content: bytes, is_whole: bool, included: ReadText) -> tuple[bytes | None, bytes]:
+    """The file's own text, where it is kept, and the blocks.
 
     Raises ParseFailed: any error in a parser is about that one file.
     """
     try:
         text, parsed = read_file(name, content, is_whole, included)
-        parts = (text.encode(*_ENCODING) if keeps_text(name) else b"", write_parsed(parsed).encode(*_ENCODING))
+        own_text = None if text is None else text.encode(*_ENCODING)
+        blocks = write_parsed(parsed).encode(*_ENCODING)
     except ParseFailed:
         raise
     except MemoryError:
@@ -105,9 +106,9 @@ def _answer(name: str, content: bytes, is_whole: bool, included: ReadText) -> tu
     except Exception as error:
         reason = " ".join(str(error).split())[:120]
         raise ParseFailed(f"damaged, or of a form that is not read ({type(error).__name__}: {reason})") from error
-    if max(map(len, parts)) > MAX_TEXT_BYTES:
+    if max(len(own_text or b""), len(blocks)) > MAX_TEXT_BYTES:
         raise ParseFailed(f"it holds more than {MAX_TEXT_BYTES} bytes of text")
-    return parts
+    return own_text, blocks
 
 
 def _ask(messages: IO[bytes], answers: IO[bytes], name: str) -> str | None:
@@ -124,13 +125,15 @@ def main(memory_bytes: int) -> None:
         head, content = message
         set_timer(head["timeout_s"])
         try:
-            text, blocks = _answer(head["name"], content, head["is_whole"], partial(_ask, messages, answers))
+            own_text, blocks = _answer(head["name"], content, head["is_whole"], partial(_ask, messages, answers))
         except ParseFailed as error:
             set_timer(0)
             write_message(answers, {"failed": True}, str(error).encode(*_ENCODING))
             continue
         set_timer(0)
-        write_message(answers, {"failed": False, "text_bytes": len(text)}, text + blocks)
+        text = own_text or b""
+        head = {"failed": False, "keeps_text": own_text is not None, "text_bytes": len(text)}
+        write_message(answers, head, text + blocks)
 
 
 if __name__ == "__main__":

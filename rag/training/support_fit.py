@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 
 from rag.checking.support import SUPPORTED, Traits, denies_context, observe, read_claims
 from rag.checking.windows import Source, read_sources
-from rag.documents import Document, Hit
+from rag.documents import Hit
 from rag.embedding.embedder import Embedder
+from rag.formats.parser import parse_document
 from rag.index.index import build_index
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings
@@ -65,7 +66,7 @@ def read_labelled(path: Path, home: Path, settings: RagSettings) -> tuple[list[L
         for number, passage in enumerate(line["passages"]):
             title, *headings = passage["place"].split(" > ")
             text = "\n\n".join([f"# {title}", *(f"## {heading}" for heading in headings), passage["text"]]) + "\n"
-            documents.append(Document(f"group{group:03}", f"{number}.md", title, text, None, "Apache-2.0"))
+            documents.append(parse_document(f"group{group:03}", f"{number}.md", title, text, None, "Apache-2.0"))
     build_index(documents, home / "index", settings, Embedder.find(settings.embedder))
     retriever = Retriever.open(home / "index", settings)
 
