@@ -23,7 +23,7 @@ from transformers import PreTrainedTokenizerFast
 
 from rag.embedding.embedder import Embedder
 from rag.formats.parser import parse_document
-from rag.index.index import build_index
+from rag.index.building import build_index
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings
 from serve.answers.tokens import TokenCounter

@@ -22,7 +22,8 @@ import pytest
 from rag.commands.index_commands import read_sources
 from rag.documents import Skipped
 from rag.errors import RagError
-from rag.index.index import build_index, open_index
+from rag.index.building import build_index
+from rag.index.opening import open_index
 from rag.settings import RagSettings
 from tests.attack import Attack
 from tests.tiny_embedder import TinyEmbedder

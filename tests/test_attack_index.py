@@ -21,11 +21,12 @@ import pytest
 
 from rag.errors import IndexCorrupt, IndexMismatch, IndexNotFound
 from rag.formats.parser import parse_document
+from rag.index.building import build_index
 from rag.index.dense import DenseIndex
-from rag.index.index import MANIFEST, build_index, open_index, read_manifest, verify_index
 from rag.index.index_content import OldIndex, keep
 from rag.index.index_stats import describe_stats, measure_index
-from rag.index.manifest import describe_file
+from rag.index.manifest import MANIFEST, describe_file, read_manifest
+from rag.index.opening import open_index, verify_index
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings
 from tests.attack import Attack

@@ -18,9 +18,10 @@ import pytest
 
 from rag.documents import Document
 from rag.formats.parser import parse_document
-from rag.index.index import build_index, remove_collections, verify_index
+from rag.index.building import build_index, remove_collections
 from rag.index.index_folder import LOCK
 from rag.index.manifest import MANIFEST, Manifest
+from rag.index.opening import verify_index
 from rag.settings import RagSettings
 from tests.attack import Attack
 from tests.tiny_embedder import TinyEmbedder

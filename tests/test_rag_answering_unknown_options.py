@@ -6,7 +6,7 @@ import pytest
 
 from rag.answering.unknown_options import OPTIONS_SHOWN, deny, find_unknown_option
 from rag.formats.parser import parse_document
-from rag.index.index import build_index
+from rag.index.building import build_index
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings
 from serve.evaluation.answers.answer_scores import is_refusal

@@ -11,7 +11,8 @@ import pytest
 
 import chipalign
 from rag.formats.parser import parse_document
-from rag.index.index import build_index, open_index
+from rag.index.building import build_index
+from rag.index.opening import open_index
 from rag.reference.tclint_schema import as_tclint
 from rag.settings import RagSettings
 from tests.test_rag_reference_extraction import FLOW, ROUTER

@@ -27,8 +27,9 @@ from rag.embedding.passage_reader import (
 from rag.embedding.processor import multiplies_eight_bits
 from rag.errors import EmbedderUnavailable
 from rag.formats.parser import parse_document
+from rag.index.building import build_index
 from rag.index.generation import Index
-from rag.index.index import build_index, open_index
+from rag.index.opening import open_index
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings
 from rag.training.examples import Example

@@ -19,7 +19,8 @@ from rag.embedding.model_folder import find_model_folder
 from rag.embedding.served_embedder import ServedEmbedder, TokenCounter
 from rag.errors import EmbedderUnavailable, IndexMismatch
 from rag.formats.parser import parse_document
-from rag.index.index import build_index, open_index
+from rag.index.building import build_index
+from rag.index.opening import open_index
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings
 from tests.conftest import SIX_DOCUMENTS

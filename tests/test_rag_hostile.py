@@ -27,7 +27,7 @@ from rag.checking.code_checks import CodeChecker
 from rag.documents import Chunk, Hit, Skipped, describe_place
 from rag.embedding.embedder import Embedder
 from rag.formats.parser import format_of
-from rag.index.index import build_index
+from rag.index.building import build_index
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings
 from rag.sources.reader import read_source

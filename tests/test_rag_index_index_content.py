@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from rag.documents import Document, Skipped, searchable_text
 from rag.errors import SourceUnusable
 from rag.formats.parser import parse_document
-from rag.index.index import BuildReport, build_index, open_index
+from rag.index.building import BuildReport, build_index
 from rag.index.index_content import OldIndex, gather, keep
 from rag.index.manifest import spec_of
+from rag.index.opening import open_index
 from rag.settings import RagSettings
 from tests.tiny_embedder import TinyEmbedder
 

@@ -11,9 +11,10 @@ import pytest
 
 from rag.errors import IndexBusy
 from rag.formats.parser import parse_document
-from rag.index.index import build_index, open_index, verify_index
+from rag.index.building import build_index
 from rag.index.index_folder import LOCK, clear_leftovers, locked
 from rag.index.manifest import MANIFEST
+from rag.index.opening import open_index, verify_index
 from rag.settings import RagSettings
 from tests.tiny_embedder import TinyEmbedder
 

@@ -12,8 +12,8 @@ from PIL import Image
 from rag.documents import Skipped
 from rag.errors import OutputUnwritable
 from rag.formats.parser import parse_document
+from rag.index.building import build_index
 from rag.index.dense import DenseKind
-from rag.index.index import build_index
 from rag.index.index_stats import (
     IndexStats,
     count_lengths,

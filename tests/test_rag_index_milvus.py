@@ -25,10 +25,12 @@ from rag.documents import Document
 from rag.embedding.embedder import Embedder
 from rag.errors import CollectionUnknown, IndexCorrupt, MilvusUnavailable
 from rag.formats.parser import parse_document
+from rag.index.building import build_index, remove_collections
 from rag.index.dense import TARGET_RECALL, DenseIndex, DenseKind, Vectors
-from rag.index.index import build_index, open_index, read_manifest, remove_collections, spec_of, verify_index
 from rag.index.index_stats import describe_stats, measure_index
+from rag.index.manifest import read_manifest, spec_of
 from rag.index.milvus import PLACE, Milvus, MilvusIndex, Place, write_collection
+from rag.index.opening import open_index, verify_index
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings
 from tests.conftest import SIX_DOCUMENTS, free_port
@@ -241,7 +243,7 @@ KILLED_BUILD = """
     from dataclasses import replace
     from pathlib import Path
     from pymilvus import MilvusClient
-    from rag.index.index import build_index
+    from rag.index.building import build_index
     from tests.test_rag_index_milvus import DOCUMENTS, TINY
     from tests.tiny_embedder import TinyEmbedder
 

@@ -13,8 +13,10 @@ import pytest
 from rag.documents import Document
 from rag.errors import CollectionUnknown, IndexCorrupt
 from rag.formats.parser import parse_document
-from rag.index.index import MANIFEST, Index, build_index, open_index, read_manifest, remove_collections, verify_index
-from rag.index.manifest import describe_file
+from rag.index.building import build_index, remove_collections
+from rag.index.generation import Index
+from rag.index.manifest import MANIFEST, describe_file, read_manifest
+from rag.index.opening import open_index, verify_index
 from rag.reference.cards import Reference
 from rag.reference.storage import REFERENCE, VERSION
 from rag.search.live import NoIndex

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rag.formats.parser import parse_document
-from rag.index.index import build_index
+from rag.index.building import build_index
 from rag.search.eda_tools import NAMES_FILE, named_eda_tools
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings

@@ -17,7 +17,8 @@ import rag.search.live
 from rag.embedding.embedder import Embedder
 from rag.errors import CollectionUnknown, IndexUnusable
 from rag.formats.parser import parse_document
-from rag.index.index import MANIFEST, build_index, read_manifest, remove_collections
+from rag.index.building import build_index, remove_collections
+from rag.index.manifest import MANIFEST, read_manifest
 from rag.search.live import LiveRetriever
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings

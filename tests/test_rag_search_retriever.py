@@ -14,8 +14,9 @@ from rag.embedding.embedder import Embedder
 from rag.embedding.processor import multiplies_eight_bits
 from rag.errors import CollectionUnknown, EmptyQuery, IndexMismatch, IndexNotFound
 from rag.formats.parser import parse_document
+from rag.index.building import build_index
 from rag.index.glossary import expand_abbreviations, read_glossary
-from rag.index.index import build_index, open_index
+from rag.index.opening import open_index
 from rag.search.clauses import split_clauses
 from rag.search.langchain_retriever import ChipRetriever
 from rag.search.relevance import weigh_unknown

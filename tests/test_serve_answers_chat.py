@@ -11,7 +11,7 @@ from rag.documents import Chunk, Hit
 from rag.embedding import embeddings_api
 from rag.embedding.embedder_choice import open_embedder
 from rag.formats.parser import parse_document
-from rag.index.index import build_index
+from rag.index.building import build_index
 from rag.search.retriever import Comparison, Retriever
 from rag.settings import RagSettings
 from serve.answers.chat import Grounded, find_passages, ground, retrieval_object

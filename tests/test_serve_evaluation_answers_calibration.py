@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from chipalign import main
-from rag.index.index import open_index
+from rag.index.opening import open_index
 from serve.evaluation.answers.answer_scores import FACTS, FORBIDDEN, LOOPS, UNKNOWN_NAMES
 from serve.evaluation.answers.calibration import (
     FILE,

@@ -9,7 +9,7 @@ from rag.documents import Document, Hit, make_chunk
 from rag.embedding.embedder import Embedder
 from rag.errors import ReferenceUnknown, ResultUnusable
 from rag.formats.parser import parse_document
-from rag.index.index import Index
+from rag.index.generation import Index
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings
 from rag.sources.questions import READY_MADE, Question, refer_to_chunk

@@ -13,7 +13,7 @@ import pytest
 import chipalign
 from rag.embedding.embedder import Embedder
 from rag.formats.parser import parse_document
-from rag.index.index import build_index
+from rag.index.building import build_index
 from rag.settings import RagSettings
 
 CORPUS = [

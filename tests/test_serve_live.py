@@ -14,7 +14,8 @@ import httpx
 import pytest
 
 from rag.formats.parser import parse_document
-from rag.index.index import MANIFEST, build_index, remove_collections
+from rag.index.building import build_index, remove_collections
+from rag.index.manifest import MANIFEST
 from rag.search.live import LiveRetriever
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings

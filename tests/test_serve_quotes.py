@@ -16,7 +16,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from rag.formats.parser import parse_document
-from rag.index.index import build_index
+from rag.index.building import build_index
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings
 from serve.answers.tokens import TokenCounter

@@ -12,7 +12,7 @@ import pytest
 
 from rag.errors import IndexCorrupt
 from rag.formats.parser import parse_document
-from rag.index.index import build_index
+from rag.index.building import build_index
 from rag.reference.cards import Reference
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings

@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _build(out: Path, arguments: list[str], add: bool, settings: RagSettings, as_json: bool) -> None:
     from rag.embedding.embedder_choice import open_embedder
-    from rag.index.index import build_index
+    from rag.index.building import build_index
     from rag.progress import show_progress
 
     skipped: list[Skipped] = []
@@ -157,7 +157,8 @@ def index_apart(
     Its vectors are FAISS's whatever the settings say: the folder is often temporary.
     """
     from rag.embedding.embedder_choice import open_embedder
-    from rag.index.index import build_index, open_index
+    from rag.index.building import build_index
+    from rag.index.opening import open_index
     from rag.search.retriever import Retriever
 
     settings = replace(settings, milvus_uri="")
@@ -208,7 +209,7 @@ def _stats(index_dir: Path, plot: Path | None, settings: RagSettings, as_json: b
 
 
 def _remove(names: list[str], index_dir: Path, settings: RagSettings, as_json: bool) -> None:
-    from rag.index.index import remove_collections
+    from rag.index.building import remove_collections
     from rag.index.milvus import Milvus
 
     report = remove_collections(names, index_dir, Milvus.of(settings))
@@ -221,8 +222,8 @@ def _remove(names: list[str], index_dir: Path, settings: RagSettings, as_json: b
 
 
 def _verify(index_dir: Path, settings: RagSettings, as_json: bool) -> None:
-    from rag.index.index import verify_index
     from rag.index.milvus import Milvus
+    from rag.index.opening import verify_index
 
     manifest = verify_index(index_dir, Milvus.of(settings))
     total = sum(record.bytes for record in manifest.files.values())

@@ -76,8 +76,8 @@ def _put_option_last(argv: list[str]) -> list[str]:
 
 
 def _open(index_dir: Path, collections: list[str], settings: RagSettings) -> Reference:
-    from rag.index.index import open_index
     from rag.index.milvus import Milvus
+    from rag.index.opening import open_index
 
     index = open_index(index_dir, milvus=Milvus.of(settings))
     return (index.select(collections) if collections else index).reference

@@ -18,7 +18,7 @@ from sentence_transformers import SentenceTransformer
 from rag.documents import searchable_text
 from rag.embedding.embedder import Embedder
 from rag.embedding.model_folder import find_base, find_model_folder
-from rag.index.index import open_index
+from rag.index.opening import open_index
 from rag.settings import RagSettings
 
 PASSAGES = 256  # of an index, evenly spread: some ten seconds

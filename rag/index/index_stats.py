@@ -18,9 +18,9 @@ from rag.errors import OutputUnwritable
 from rag.formats.parser import format_of
 from rag.index.dense import DenseKind
 from rag.index.generation import read_documents
-from rag.index.index import open_index
 from rag.index.manifest import Collection
 from rag.index.milvus import KINDS, Milvus
+from rag.index.opening import open_index
 from rag.printable import printable
 
 _BINS = 16

@@ -22,12 +22,12 @@ from rag.embedding.embedder import TextEmbedder
 from rag.embedding.fingerprint import alike
 from rag.errors import IndexCorrupt, IndexMismatch, IndexNotFound, SettingsError
 from rag.index.bm25 import TOKENIZER_VERSION
-from rag.index.chunker import CHUNKER_VERSION
 from rag.index.dense import DenseKind
 from rag.settings import RagSettings
 from rag.typed_json import convert, parse_json
 
 FORMAT = 4  # of the manifest and the files it names
+CHUNKER_VERSION = 4  # of rag.index.chunker: other chunks mean another index
 MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 64 * 2**20  # it is read whole; skipped files, its longest part, take some 100 KB for a collection
 MAX_SKIPPED = 1000  # skipped files that a collection lists by name; the others are only counted

@@ -22,7 +22,7 @@ from time import monotonic
 
 from rag.documents import Chunk, Hit
 from rag.errors import IndexMismatch, IndexNotFound, IndexUnusable, RagError
-from rag.index.index import MANIFEST
+from rag.index.manifest import MANIFEST
 from rag.index.selection import select_collections
 from rag.reference.cards import Reference
 from rag.search.retriever import Comparison, NoTokens, Retriever

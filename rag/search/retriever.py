@@ -26,8 +26,9 @@ from rag.index.bm25 import best_rows, content_terms, find_tokens, is_identifier,
 from rag.index.dense import Vectors
 from rag.index.generation import Index
 from rag.index.glossary import expand_abbreviations
-from rag.index.index import open_index, spec_of
+from rag.index.manifest import spec_of
 from rag.index.milvus import Milvus
+from rag.index.opening import open_index
 from rag.reference.cards import Reference
 from rag.search.clauses import split_clauses
 from rag.search.eda_tools import Names, named_eda_tools

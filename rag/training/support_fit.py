@@ -27,7 +27,7 @@ from rag.checking.windows import Source, read_sources
 from rag.documents import Hit
 from rag.embedding.embedder import Embedder
 from rag.formats.parser import parse_document
-from rag.index.index import build_index
+from rag.index.building import build_index
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings
 

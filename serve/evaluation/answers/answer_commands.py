@@ -185,8 +185,8 @@ def _calibrate(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any
     """Ask the same questions for quotes and for the model's words, and keep which gives more. Raises RagError."""
     from importlib import metadata
 
-    from rag.index.index import open_index
     from rag.index.milvus import Milvus
+    from rag.index.opening import open_index
     from serve.evaluation.answers.calibration import Calibration, choose_questions, identify_checkpoint, identify_index
 
     server = _find_gateway(args, settings)

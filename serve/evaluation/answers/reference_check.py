@@ -17,7 +17,7 @@ from pathlib import Path
 
 from rag.documents import Chunk
 from rag.index.generation import Index
-from rag.index.index import open_index
+from rag.index.opening import open_index
 from rag.printable import printable
 from rag.reference.cards import Place, Reference
 from rag.reference.extraction import is_read

@@ -296,8 +296,8 @@ def _find_hits(
     args: argparse.Namespace, questions: "list[Question]", settings: RagSettings, progress: "Show"
 ) -> Searched:
     from rag.documents import make_chunk
-    from rag.index.index import open_index
     from rag.index.milvus import Milvus
+    from rag.index.opening import open_index
     from rag.search.retriever import Retriever
     from rag.sources.questions import READY_MADE, read_chunks
     from serve.evaluation.qa.qa_prompts import golden_hits, retrieved_hits

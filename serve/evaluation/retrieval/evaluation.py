@@ -23,7 +23,9 @@ import numpy as np
 from rag.documents import Document, Hit
 from rag.embedding.embedder import TextEmbedder
 from rag.errors import ResultUnusable
-from rag.index.index import Index, build_index, open_index
+from rag.index.building import build_index
+from rag.index.generation import Index
+from rag.index.opening import open_index
 from rag.progress import Show
 from rag.search.metrics import (
     CUTOFFS,

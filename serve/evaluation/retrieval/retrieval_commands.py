@@ -25,7 +25,7 @@ from rag.settings import RagSettings
 
 if TYPE_CHECKING:
     from rag.embedding.embedder import TextEmbedder
-    from rag.index.index import Index
+    from rag.index.generation import Index
     from rag.progress import Show
     from rag.sources.questions import Question
     from serve.evaluation.retrieval.evaluation import Outcome
@@ -94,7 +94,7 @@ def _join(numbers: Iterable[int]) -> str:
 
 
 def _measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
-    from rag.index.index import spec_of
+    from rag.index.manifest import spec_of
     from rag.sources.questions import read_questions
     from serve.evaluation.retrieval.evaluation import ask_all, compare, summarize
 
@@ -139,8 +139,9 @@ def open_searched(
     """
     from rag.documents import make_chunk
     from rag.embedding.embedder_choice import open_embedder
-    from rag.index.index import open_index, spec_of
+    from rag.index.manifest import spec_of
     from rag.index.milvus import Milvus
+    from rag.index.opening import open_index
     from rag.search.retriever import QUERY_THREADS
     from rag.sources.questions import find_wanted, read_chunks
     from serve.evaluation.retrieval.evaluation import index_ready_made

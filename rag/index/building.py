@@ -1,11 +1,11 @@
-"""An index directory: chunks, dense vectors and BM25 postings under one manifest, built, brought up to date, taken
-apart and opened.
+"""An index directory is built, brought up to date and taken apart: chunks, dense vectors and BM25 postings under one
+manifest.
 
-manifest.json is written last, by rename: it is the commit point and names the generation of files, so a build that is
-killed leaves the old index whole and readers that have it open go on. It does not search (`retriever` does).
+The manifest is written last, by rename: it is the commit point and names the generation of files, so a build that is
+killed leaves the old index whole and readers that have it open go on. Opening is for `opening`, searching for
+`retriever`.
 
     report = build_index(documents, Path("indexes/starter"), settings, embedder)
-    index = open_index(Path("indexes/starter"), spec_of(settings, embedder))
 """
 
 import time
@@ -28,7 +28,7 @@ from rag.errors import (
     MilvusUnavailable,
     SourceUnusable,
 )
-from rag.index.generation import DocumentRecord, Index, open_generation, remove_generation, write_generation
+from rag.index.generation import DocumentRecord, remove_generation, write_generation
 from rag.index.index_content import Content, OldIndex, gather, keep, refer
 from rag.index.index_folder import clear_leftovers, locked, write_manifest
 from rag.index.manifest import (
@@ -37,32 +37,15 @@ from rag.index.manifest import (
     Collection,
     IndexSpec,
     Manifest,
-    check_files,
     describe_file,
     flush,
     read_manifest,
     spec_of,
 )
 from rag.index.milvus import Milvus
+from rag.index.opening import open_index
 from rag.progress import Show
 from rag.settings import RagSettings
-
-__all__ = [
-    "MANIFEST",
-    "BuildReport",
-    "Index",
-    "IndexSpec",
-    "RemoveReport",
-    "build_index",
-    "open_index",
-    "read_manifest",
-    "remove_collections",
-    "spec_of",
-    "verify_index",
-]
-
-
-MAX_OPENINGS = 50  # of an index that is built again and again while it is opened, each time under our hands
 
 Failures = Mapping[str, Sequence[Skipped]]  # files that could not be read, by collection
 
@@ -200,48 +183,6 @@ def remove_collections(names: Sequence[str], index_dir: Path, milvus: Milvus | N
         chunks_removed=sum(entry.chunks for entry in gone.values()),
         collections={name: entry.documents for name, entry in left.items()},
     )
-
-
-def open_index(index_dir: Path, spec: IndexSpec | None = None, milvus: Milvus | None = None) -> Index:
-    """Open the index in `index_dir`; with `spec`, only if it was built with that one.
-
-    Vectors in Milvus are looked for in `milvus` first.
-
-    Raises IndexNotFound, IndexMismatch (every difference with both values), IndexCorrupt, MilvusUnavailable.
-    """
-    tried = ""
-    for _ in range(MAX_OPENINGS):
-        manifest = read_manifest(index_dir)
-        if differences := manifest.spec.differences(spec) if spec else []:
-            listed = "; ".join(differences)
-            raise IndexMismatch(
-                f"the index in {index_dir} was built with other settings ({listed}): build it again, or set them back"
-            )
-        if manifest.generation == tried:
-            break
-        try:
-            return open_generation(index_dir, manifest, milvus)
-        # A build has replaced the generation since we read the manifest, which then is a new one
-        except FileNotFoundError as error:
-            missing, tried = error, manifest.generation
-        except OSError as error:
-            raise IndexCorrupt(
-                f"the index in {index_dir} cannot be read ({error.strerror or error}): check the folder, or build it "
-                "again"
-            ) from error
-    raise IndexCorrupt(f"the index in {index_dir} lacks {missing.filename}: build it again")
-
-
-def verify_index(index_dir: Path, milvus: Milvus | None = None) -> Manifest:
-    """Read every byte of the index's files and compare them with what was built, and count what is in Milvus; returns
-    the manifest of a whole one.
-
-    Raises IndexCorrupt that lists everything that is wrong, IndexNotFound, IndexMismatch.
-    """
-    manifest = open_index(index_dir, milvus=milvus).manifest
-    if problems := list(check_files(index_dir, manifest, every_byte=True)):
-        raise IndexCorrupt(f"{'; '.join(problems)}: build the index again")
-    return manifest
 
 
 def _index_by_name(documents: Iterable[Document]) -> dict[str, Document]:

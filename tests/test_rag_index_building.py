@@ -1,4 +1,4 @@
-"""rag.index.index: building, building again, opening, and what happens to damaged, foreign, locked and killed ones."""
+"""rag.index.building: building, building again, and what happens to damaged, foreign, locked and killed indexes."""
 
 import fcntl
 import hashlib
@@ -30,16 +30,9 @@ from rag.errors import (
     SourceUnusable,
 )
 from rag.formats.parser import parse_document
-from rag.index.index import (
-    MANIFEST,
-    BuildReport,
-    build_index,
-    open_index,
-    read_manifest,
-    remove_collections,
-    spec_of,
-    verify_index,
-)
+from rag.index.building import BuildReport, build_index, remove_collections
+from rag.index.manifest import MANIFEST, read_manifest, spec_of
+from rag.index.opening import open_index, verify_index
 from rag.settings import RagSettings
 from tests.tiny_embedder import TinyEmbedder
 
@@ -287,7 +280,7 @@ KILLED_BUILD = """
     from pathlib import Path
     from rag.formats.parser import parse_document
     from rag.embedding.embedder import Embedded, Embedder
-    from rag.index.index import build_index
+    from rag.index.building import build_index
     from rag.settings import RagSettings
 
     def wait_to_be_killed(stage, done, total):
