@@ -7,6 +7,7 @@ from rag.embedding.embeddings_api import EmbeddingsApi
 from rag.embedding.servers import QUOTED, is_loopback, quote_refusal, split_login
 from rag.errors import RagError
 from rag.index.milvus import Milvus
+from rag.index.vector_store import choose_store
 from rag.settings import RagSettings
 from serve.evaluation.asking.qa_client import find_server
 
@@ -70,6 +71,6 @@ def test_no_error_of_a_client_shows_the_password_in_its_address(monkeypatch: pyt
         assert "hunter2" not in f"{caught.value}"
     settings = RagSettings(milvus_uri="http://someone:hunter2@milvus:19530", embeddings_url=address)
     assert "hunter2" not in repr(settings)
-    milvus = Milvus.of(settings)
+    milvus = choose_store(settings)
     assert milvus == Milvus("http://milvus:19530", "someone:hunter2")
     assert "hunter2" not in repr(milvus)

@@ -29,8 +29,9 @@ from rag.index.building import build_index, remove_collections
 from rag.index.dense import TARGET_RECALL, DenseIndex, DenseKind, Vectors
 from rag.index.index_stats import describe_stats, measure_index
 from rag.index.manifest import read_manifest, spec_of
-from rag.index.milvus import PLACE, Milvus, MilvusIndex, Place, write_collection
+from rag.index.milvus import PLACE, Milvus, MilvusIndex, Place
 from rag.index.opening import open_index, verify_index
+from rag.index.vector_store import FILES, choose_store, find_holder, open_vectors
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings
 from tests.conftest import SIX_DOCUMENTS, free_port
@@ -61,8 +62,8 @@ def settings(tmp_path: Path) -> RagSettings:
 
 
 def milvus_of(settings: RagSettings) -> Milvus:
-    milvus = Milvus.of(settings)
-    assert milvus is not None
+    milvus = choose_store(settings)
+    assert isinstance(milvus, Milvus)
     return milvus
 
 
@@ -86,9 +87,8 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[MilvusIndex, Vecto
     folder, vectors = tmp_path_factory.mktemp("milvus"), unit_vectors(300)
     names = [("b", 'quo"te', "ä@2.0")[row // 100] for row in range(300)]
     milvus = Milvus(str(folder / "one.db"))
-    assert write_collection(milvus, "generation_1", vectors, names) == DenseKind("milvus-flat")
-    Place(milvus.uri, "generation_1").write(folder / PLACE)
-    return MilvusIndex.load(folder / PLACE, DenseKind("milvus-flat"), milvus), vectors, names
+    assert milvus.write(folder, vectors, names) == DenseKind("milvus-flat")
+    return milvus.open(folder, DenseKind("milvus-flat")), vectors, names
 
 
 def test_rows_and_scores_are_those_of_faiss(filled: tuple[MilvusIndex, Vectors, list[str]]) -> None:
@@ -127,11 +127,10 @@ def test_vectors_come_back_to_the_bit_in_the_order_that_is_asked_for(
 
 def test_above_the_limit_it_is_a_graph_whose_recall_was_measured(tmp_path: Path) -> None:
     vectors, milvus = unit_vectors(1500, 24), Milvus(str(tmp_path / "graph.db"))
-    kind = write_collection(milvus, "generation_2", vectors, ["x"] * 1500, flat_limit=1000)
+    kind = milvus.write(tmp_path, vectors, ["x"] * 1500, flat_limit=1000)
     assert kind.kind == "milvus-hnsw"
     assert kind.recall_at_10 >= TARGET_RECALL
-    Place(milvus.uri, "generation_2").write(tmp_path / PLACE)
-    dense, faiss = MilvusIndex.load(tmp_path / PLACE, kind, milvus), DenseIndex.build(vectors)
+    dense, faiss = milvus.open(tmp_path, kind), DenseIndex.build(vectors)
     found = [
         len(set(dense.search(query, 10)[0]) & set(faiss.search(query, 10)[0])) for query in unit_vectors(30, 24, seed=3)
     ]
@@ -170,7 +169,7 @@ def test_a_build_in_milvus_is_told_by_its_manifest_and_its_stats(tmp_path: Path,
     folder = tmp_path / "index"
     assert build_index(DOCUMENTS, folder, settings, TinyEmbedder()).dense == "milvus-flat"
     assert collections_in(settings) == {named(folder)} == {read_manifest(folder).generation.replace("-", "_")}
-    stats = measure_index(folder, milvus=milvus_of(settings))
+    stats = measure_index(folder, store=milvus_of(settings))
     assert stats.vectors == settings.milvus_uri
     assert f"exact (flat) in Milvus at {settings.milvus_uri}" in describe_stats(stats)
     assert verify_index(folder, milvus_of(settings)).chunks == 6
@@ -187,7 +186,7 @@ def test_a_build_again_embeds_only_what_changed(tmp_path: Path, settings: RagSet
     report = build_index(changed, folder, settings, embedder)
     assert (report.embedded, report.reused, len(embedder.texts)) == (1, 5, 1)
     build_index(changed, tmp_path / "fresh", TINY, TinyEmbedder())
-    synced, fresh = open_index(folder, milvus=milvus_of(settings)), open_index(tmp_path / "fresh")
+    synced, fresh = open_index(folder, store=milvus_of(settings)), open_index(tmp_path / "fresh")
     assert np.array_equal(synced.dense.vectors(range(6)), fresh.dense.vectors(range(6)))
     assert synced.dense.search(QUERY, 6)[0] == fresh.dense.search(QUERY, 6)[0]
 
@@ -197,7 +196,7 @@ def test_a_reader_goes_on_after_a_build_and_the_next_build_drops_what_it_reads(
 ) -> None:
     folder = tmp_path / "index"
     build_index(DOCUMENTS, folder, settings, TinyEmbedder())
-    reader, first = open_index(folder, milvus=milvus_of(settings)), named(folder)
+    reader, first = open_index(folder, store=milvus_of(settings)), named(folder)
     build_index(DOCUMENTS[:4], folder, settings, TinyEmbedder())
     assert len(reader.dense.search(QUERY, 9)[0]) == 6
     assert collections_in(settings) == {first, named(folder)}
@@ -231,7 +230,7 @@ def test_a_removed_collection_is_gone_with_its_vectors(tmp_path: Path, settings:
     report = remove_collections(['a"b'], folder)  # where its vectors are the folder itself knows
     assert report.collections == {"timer": 3, "übung": 1}
     assert collections_in(settings) == {named(folder)}
-    index = open_index(folder, milvus=milvus_of(settings))
+    index = open_index(folder, store=milvus_of(settings))
     assert sorted(index.dense.search(QUERY, 9)[0]) == [0, 1, 2, 3]
     assert index.select(["timer"]).dense.search(QUERY, 9)[0] != []
     remove_collections(["timer", "übung"], folder, milvus_of(settings))
@@ -278,7 +277,7 @@ def test_a_killed_build_leaves_the_old_index_and_the_next_one_clears_up(
         os.kill(process.pid, signal.SIGKILL)
     assert len(collections_in(settings)) == (2 if first == "first" else 1)
     if first == "first":
-        assert len(open_index(folder, milvus=milvus_of(settings)).dense.search(QUERY, 9)[0]) == 6
+        assert len(open_index(folder, store=milvus_of(settings)).dense.search(QUERY, 9)[0]) == 6
     report = build_index(DOCUMENTS, folder, settings, TinyEmbedder())
     assert report.up_to_date == (first == "first")
     assert collections_in(settings) == {named(folder)}
@@ -290,7 +289,7 @@ def test_two_indexes_in_one_milvus_leave_each_other_alone(tmp_path: Path, settin
     build_index(DOCUMENTS[:2], tmp_path / "one", settings, TinyEmbedder())
     remove_collections(['a"b'], tmp_path / "one", milvus_of(settings))
     assert collections_in(settings) == {named(tmp_path / "two")}
-    assert open_index(tmp_path / "two", milvus=milvus_of(settings)).dense.count == 6
+    assert open_index(tmp_path / "two", store=milvus_of(settings)).dense.count == 6
 
 
 def test_a_server_that_is_not_there_is_told_before_anything_is_embedded(tmp_path: Path) -> None:
@@ -311,15 +310,15 @@ def test_a_server_that_is_not_there_is_told_before_anything_is_embedded(tmp_path
 def test_an_index_whose_server_is_away_is_not_taken_for_a_broken_one(tmp_path: Path, settings: RagSettings) -> None:
     folder, embedder = tmp_path / "index", TinyEmbedder()
     build_index(DOCUMENTS, folder, settings, embedder)
-    place = folder / read_manifest(folder).generation / PLACE
+    generation = folder / read_manifest(folder).generation
     (tmp_path / PLACE).write_text(
-        json.dumps({**json.loads(place.read_text()), "uri": f"http://127.0.0.1:{free_port()}"})
+        json.dumps({**json.loads((generation / PLACE).read_text()), "uri": f"http://127.0.0.1:{free_port()}"})
     )
     with pytest.raises(MilvusUnavailable, match="is it up"):
-        MilvusIndex.load(tmp_path / PLACE, DenseKind("milvus-flat"))
+        open_vectors(tmp_path, DenseKind("milvus-flat"), FILES)
     moved = Milvus(str(tmp_path / "nowhere.db"))
     # Found where it was written to
-    assert MilvusIndex.load(place, DenseKind("milvus-flat"), moved).place == settings.milvus_uri
+    assert open_vectors(generation, DenseKind("milvus-flat"), moved).place == settings.milvus_uri
     assert not (tmp_path / "nowhere.db").exists()
 
 
@@ -330,7 +329,7 @@ def test_a_collection_that_is_gone_is_told_and_building_again_repairs_it(tmp_pat
     with pytest.raises(
         IndexCorrupt, match=r"there is no collection generation_\w+ in Milvus at .*vectors\.db: build the index again"
     ):
-        open_index(folder, milvus=milvus_of(settings))
+        open_index(folder, store=milvus_of(settings))
     assert build_index(DOCUMENTS, folder, settings, TinyEmbedder()).embedded == 6
     assert open_index(folder).dense.count == 6
 
@@ -359,10 +358,10 @@ def test_an_address_that_is_none_is_told(tmp_path: Path) -> None:
 
 def test_a_key_is_neither_shown_nor_kept(tmp_path: Path, settings: RagSettings) -> None:
     secret = replace(settings, milvus_token="root:s3cret")
-    assert "s3cret" not in repr(secret) + repr(Milvus.of(secret))
+    assert "s3cret" not in repr(secret) + repr(milvus_of(secret))
     build_index(DOCUMENTS, tmp_path / "index", secret, TinyEmbedder())
     assert not any(b"s3cret" in path.read_bytes() for path in (tmp_path / "index").rglob("*") if path.is_file())
-    assert Milvus.of(TINY) is None
+    assert choose_store(TINY) == FILES
 
 
 @contextmanager
@@ -387,12 +386,13 @@ def test_the_key_goes_to_the_address_of_the_settings_alone(tmp_path: Path) -> No
     """An index that somebody else made may name their server."""
     with listening() as (url, heard):
         place = Place(url, "generation_0123456789ab")
+        place.write(tmp_path / PLACE)
         with pytest.raises(MilvusUnavailable):
-            place.find(Milvus(str(tmp_path / "own.db"), "root:s3cret"))
+            find_holder(tmp_path, place, Milvus(str(tmp_path / "own.db"), "root:s3cret"))
         assert heard
         assert not [line for line in heard if line.startswith("authorization")]
         with pytest.raises(MilvusUnavailable):
-            place.find(Milvus(url, "root:s3cret"))
+            find_holder(tmp_path, place, Milvus(url, "root:s3cret"))
         assert [line for line in heard if line.startswith("authorization")]
 
 

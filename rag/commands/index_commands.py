@@ -197,9 +197,9 @@ def _hit_as_dict(hit: "Hit") -> dict[str, Any]:
 
 def _stats(index_dir: Path, plot: Path | None, settings: RagSettings, as_json: bool) -> None:
     from rag.index.index_stats import describe_stats, draw_lengths, measure_index
-    from rag.index.milvus import Milvus
+    from rag.index.vector_store import choose_store
 
-    stats = measure_index(index_dir, milvus=Milvus.of(settings))
+    stats = measure_index(index_dir, store=choose_store(settings))
     if plot:
         draw_lengths(stats, plot)
     if as_json:
@@ -210,9 +210,9 @@ def _stats(index_dir: Path, plot: Path | None, settings: RagSettings, as_json: b
 
 def _remove(names: list[str], index_dir: Path, settings: RagSettings, as_json: bool) -> None:
     from rag.index.building import remove_collections
-    from rag.index.milvus import Milvus
+    from rag.index.vector_store import choose_store
 
-    report = remove_collections(names, index_dir, Milvus.of(settings))
+    report = remove_collections(names, index_dir, choose_store(settings))
     if as_json:
         write_json(asdict(report))
         return
@@ -222,10 +222,10 @@ def _remove(names: list[str], index_dir: Path, settings: RagSettings, as_json: b
 
 
 def _verify(index_dir: Path, settings: RagSettings, as_json: bool) -> None:
-    from rag.index.milvus import Milvus
     from rag.index.opening import verify_index
+    from rag.index.vector_store import choose_store
 
-    manifest = verify_index(index_dir, Milvus.of(settings))
+    manifest = verify_index(index_dir, choose_store(settings))
     total = sum(record.bytes for record in manifest.files.values())
     if as_json:
         write_json(

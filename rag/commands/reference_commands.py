@@ -76,10 +76,10 @@ def _put_option_last(argv: list[str]) -> list[str]:
 
 
 def _open(index_dir: Path, collections: list[str], settings: RagSettings) -> Reference:
-    from rag.index.milvus import Milvus
     from rag.index.opening import open_index
+    from rag.index.vector_store import choose_store
 
-    index = open_index(index_dir, milvus=Milvus.of(settings))
+    index = open_index(index_dir, store=choose_store(settings))
     return (index.select(collections) if collections else index).reference
 
 

@@ -42,8 +42,8 @@ from rag.index.manifest import (
     read_manifest,
     spec_of,
 )
-from rag.index.milvus import Milvus
 from rag.index.opening import open_index
+from rag.index.vector_store import FILES, VectorStore, choose_store, store_at
 from rag.progress import Show
 from rag.settings import RagSettings
 
@@ -108,26 +108,26 @@ def build_index(
     not be kept.
     """
     started = time.monotonic()
-    spec, milvus = spec_of(settings, embedder), Milvus.of(settings)
+    spec, store = spec_of(settings, embedder), choose_store(settings)
     by_name = _index_by_name(documents)
-    if milvus:
-        milvus.connect()  # a Milvus that is away is told before hours of embedding
+    store.check()
     skipped = [] if skipped is None else skipped
     collections = {document.collection for document in by_name.values()}
-    with locked(index_dir, milvus):
-        old = _open_for_adding(index_dir, spec, milvus) if add else _open_or_none(index_dir, milvus)
+    with locked(index_dir, store):
+        old = _open_for_adding(index_dir, spec, store) if add else _open_or_none(index_dir, store)
         kept = old.others(collections) if old and add else {}
         hashes = {name: record.hash for name, record in kept.items()} | {
             name: hash_document(document) for name, document in by_name.items()
         }
-        place = milvus.uri if milvus else ""
         content = None
-        if not old or not old.is_of(spec, hashes, place):
+        if not old or not old.is_of(spec, hashes, store.place):
             content = gather(by_name, kept, old, spec, settings, embedder, progress)
             skipped += content.not_cut
         failures = _group_skipped(collections, skipped)
-        if content and not (old and old.is_of(spec, {record.name: record.hash for record in content.records}, place)):
-            manifest = _commit(index_dir, spec, content, old, failures, milvus)
+        if content and not (
+            old and old.is_of(spec, {record.name: record.hash for record in content.records}, store.place)
+        ):
+            manifest = _commit(index_dir, spec, content, old, failures, store)
         else:
             assert old is not None
             manifest, content = _update_skipped(index_dir, old.index.manifest, failures), None
@@ -147,7 +147,7 @@ def build_index(
     )
 
 
-def remove_collections(names: Sequence[str], index_dir: Path, milvus: Milvus | None = None) -> RemoveReport:
+def remove_collections(names: Sequence[str], index_dir: Path, store: VectorStore = FILES) -> RemoveReport:
     """Take collections out, with their texts, vectors and postings; with the last one the index itself is removed.
 
     A reader that has the index open goes on with the old files until it closes them; vectors in Milvus are dropped at
@@ -155,8 +155,8 @@ def remove_collections(names: Sequence[str], index_dir: Path, milvus: Milvus | N
     IndexUnwritable (also where the old files could not be removed: it names them).
     """
     read_manifest(index_dir)  # so that no lock is made in a folder without an index
-    with locked(index_dir, milvus):
-        old = OldIndex.of(open_index(index_dir, milvus=milvus), index_dir)
+    with locked(index_dir, store):
+        old = OldIndex.of(open_index(index_dir, store=store), index_dir)
         before = old.index.manifest
         if unknown := [repr(name) for name in names if name not in before.collections]:
             known = ", ".join(before.collections)
@@ -165,14 +165,13 @@ def remove_collections(names: Sequence[str], index_dir: Path, milvus: Milvus | N
             )
         content = keep(old.others(set(names)), old)
         if content.chunks:
-            place = old.index.dense.place
-            target = None if not place else milvus if milvus and milvus.uri == place else Milvus(place)
-            left = _commit(index_dir, before.spec, content, old, {}, target).collections
+            stays = store_at(old.index.dense.place, store)
+            left = _commit(index_dir, before.spec, content, old, {}, stays).collections
         else:
             (index_dir / MANIFEST).unlink()
             flush(index_dir)
             left = {}
-        if remains := clear_leftovers(index_dir, milvus):
+        if remains := clear_leftovers(index_dir, store):
             raise IndexUnwritable(
                 f"the old files in {', '.join(remains)}, or what they name in Milvus, cannot be removed: build again"
             )
@@ -202,29 +201,29 @@ def _index_by_name(documents: Iterable[Document]) -> dict[str, Document]:
     return by_name
 
 
-def _open_or_none(index_dir: Path, milvus: Milvus | None) -> OldIndex | None:
+def _open_or_none(index_dir: Path, store: VectorStore) -> OldIndex | None:
     """The old index, or None where there is none, or a damaged one or one of another version: then everything is built
     anew.
     """
     try:
-        return OldIndex.of(open_index(index_dir, milvus=milvus), index_dir)
+        return OldIndex.of(open_index(index_dir, store=store), index_dir)
     except (IndexNotFound, IndexCorrupt, IndexMismatch):
         return None
 
 
-def _open_for_adding(index_dir: Path, spec: IndexSpec, milvus: Milvus | None) -> OldIndex | None:
+def _open_for_adding(index_dir: Path, spec: IndexSpec, store: VectorStore) -> OldIndex | None:
     """The old index, or None where there is none.
 
     Raises IndexCorrupt and IndexMismatch: its other collections could not be kept.
     """
     try:
-        return OldIndex.of(open_index(index_dir, spec, milvus), index_dir)
+        return OldIndex.of(open_index(index_dir, spec, store), index_dir)
     except IndexNotFound:
         return None
 
 
 def _commit(
-    index_dir: Path, spec: IndexSpec, content: Content, old: OldIndex | None, failures: Failures, milvus: Milvus | None
+    index_dir: Path, spec: IndexSpec, content: Content, old: OldIndex | None, failures: Failures, store: VectorStore
 ) -> Manifest:
     """Write a new generation, then the manifest that names it, then remove what no manifest names.
 
@@ -234,7 +233,7 @@ def _commit(
     generation = index_dir / f"generation-{uuid.uuid4().hex[:12]}"
     try:
         kind = write_generation(
-            generation, content.chunks, content.records, content.vectors, content.tokens, refer(content, old), milvus
+            generation, content.chunks, content.records, content.vectors, content.tokens, refer(content, old), store
         )
         manifest = Manifest(
             spec=spec,
@@ -249,17 +248,17 @@ def _commit(
         )
         write_manifest(index_dir, manifest)
     except MilvusUnavailable:
-        remove_generation(generation, milvus)
+        remove_generation(generation, store)
         raise
     except OSError as error:
         (index_dir / f"{MANIFEST}.new").unlink(missing_ok=True)
-        remove_generation(generation, milvus)
+        remove_generation(generation, store)
         reason = error.strerror or error
         kept = "the index that was there is unchanged" if old else "no index was made"
         raise IndexUnwritable(
             f"the index in {index_dir} cannot be written ({reason}; {kept}): make room, or name another folder"
         ) from error
-    clear_leftovers(index_dir, milvus, keep=old.index.manifest.generation if old and old.index.dense.place else "")
+    clear_leftovers(index_dir, store, keep=old.index.manifest.generation if old and old.index.dense.place else "")
     return manifest
 
 

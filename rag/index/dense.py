@@ -26,6 +26,9 @@ _faiss: Any = faiss  # its type stubs do not know the callback writer, the field
 Vectors = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
+DENSE = "dense.faiss"  # in a generation's folder
+IN_MILVUS = ("milvus-flat", "milvus-hnsw")  # kinds of an index whose vectors are no files
+
 # One thread compares 50,000 vectors of 384 dimensions in 2.3 ms (rag.index.growth_bench); up to here exactness costs nothing
 # that shows in an answer.
 FLAT_LIMIT = 50_000
@@ -50,7 +53,7 @@ class DenseKind:
     `recall_at_10` was measured against exact search when it was built.
     """
 
-    kind: str = "flat"  # or "pq"; "milvus-flat", "milvus-hnsw": rag.index.milvus
+    kind: str = "flat"  # or "pq", or one that is in Milvus
     # Vectors that a search compares after the codes, or keeps as candidates on its way through a graph
     rescored: int = 0
     recall_at_10: float = 1.0
@@ -190,6 +193,39 @@ class DenseIndex:
     def scores(self, query: Vectors, rows: Sequence[int]) -> list[float]:
         """Cosines of `query` with rows that another ranking found."""
         return [float(score) for score in self.vectors(rows) @ query]
+
+
+@dataclass(frozen=True, slots=True)
+class FaissFiles:
+    """Keeps the vectors of each generation as FAISS files in its folder."""
+
+    @property
+    def place(self) -> str:
+        """Empty: the vectors are files of the index."""
+        return ""
+
+    def check(self) -> None:
+        """Files need no server."""
+
+    def write(self, folder: Path, vectors: Vectors, collections: Sequence[str]) -> DenseKind:
+        """Index the vectors, shape (rows, dimension), into `folder`; rows are filtered by a mask, not by collection.
+
+        Raises OSError.
+        """
+        dense = DenseIndex.build(vectors)
+        dense.save(folder / DENSE)
+        return dense.kind
+
+    def holds(self, folder: Path) -> bool:
+        """Whether the folder has the file of the vectors."""
+        return (folder / DENSE).exists()
+
+    def open(self, folder: Path, kind: DenseKind) -> DenseIndex:
+        """Map the files. Raises IndexCorrupt, OSError."""
+        return DenseIndex.load(folder / DENSE, kind)
+
+    def drop(self, folder: Path) -> None:
+        """Nothing: the files are removed with the folder."""
 
 
 def codes_path(path: Path) -> Path:

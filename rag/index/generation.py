@@ -17,17 +17,16 @@ from rag.documents import Chunk, describe_place, searchable_text
 from rag.errors import IndexCorrupt, MilvusUnavailable
 from rag.index.bm25 import BM25_FILES, Bm25Index
 from rag.index.chunk_store import CHUNK_FILES, ChunkStore, save_chunks
-from rag.index.dense import DenseIndex, DenseKind, DenseSearch, Vectors, codes_path
+from rag.index.dense import DenseKind, DenseSearch, Vectors
 from rag.index.glossary import read_glossary
 from rag.index.late import LATE_FILES, LateIndex, PackedTokens
 from rag.index.manifest import GENERATION, Manifest, check_files, flush
-from rag.index.milvus import KINDS, PLACE, Milvus, MilvusIndex, Place, write_collection
 from rag.index.selection import mask_of, select_collections
+from rag.index.vector_store import FILES, VectorStore, drop_vectors, open_vectors, vector_files
 from rag.reference.cards import Reference
 from rag.reference.storage import REFERENCE, StoredReference, save_reference
 from rag.typed_json import parse_as
 
-DENSE = "dense.faiss"
 DOCUMENTS = "documents.jsonl"
 GLOSSARY = "glossary.json"
 # How often BM25 counts a chunk's title and headings, which tell in few words what it is about: once with the text, and
@@ -106,9 +105,9 @@ def write_generation(
     vectors: Vectors,
     tokens: Sequence[PackedTokens],
     reference: Reference,
-    milvus: Milvus | None = None,
+    store: VectorStore = FILES,
 ) -> DenseKind:
-    """Make `folder` and bring every file of the index in it to the disk, its vectors to `milvus` where that is given.
+    """Make `folder` and bring every file of the index in it to the disk, its vectors to `store`.
 
     Returns the kind of the dense index. Raises OSError, MilvusUnavailable.
     """
@@ -116,7 +115,7 @@ def write_generation(
     save_chunks(chunks, folder)
     with (folder / DOCUMENTS).open("w", encoding="utf-8") as handle:
         handle.writelines(json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in records)
-    kind = _write_vectors(folder, chunks, vectors, milvus)
+    kind = store.write(folder, vectors, [chunk.collection for chunk in chunks])
     Bm25Index.build(map(_fielded_text, chunks)).save(folder)
     LateIndex.build(tokens, vectors.shape[1]).save(folder)
     glossary = read_glossary(chunk.text for chunk in chunks)
@@ -125,26 +124,6 @@ def write_generation(
     for path in (*folder.iterdir(), folder):
         flush(path)
     return kind
-
-
-def _write_vectors(folder: Path, chunks: Sequence[Chunk], vectors: Vectors, milvus: Milvus | None) -> DenseKind:
-    """Files of FAISS's, or a collection in Milvus that a file names: before it is made, so that what a killed build
-    leaves there is found.
-    """
-    if milvus is None:
-        dense = DenseIndex.build(vectors)
-        dense.save(folder / DENSE)
-        return dense.kind
-    place = Place(milvus.uri, collection_of(folder))
-    place.write(folder / PLACE)
-    flush(folder / PLACE)
-    flush(folder)
-    return write_collection(milvus, place.collection, vectors, [chunk.collection for chunk in chunks])
-
-
-def collection_of(folder: Path) -> str:
-    """A generation's collection in Milvus, which takes letters, digits and underscores in a name."""
-    return folder.name.replace("-", "_")
 
 
 def _fielded_text(chunk: Chunk) -> str:
@@ -164,18 +143,14 @@ def read_documents(folder: Path) -> list[DocumentRecord]:
         ) from error
 
 
-def open_generation(index_dir: Path, manifest: Manifest, milvus: Milvus | None = None) -> Index:
-    """Open the files that the manifest names, and the vectors in `milvus` or where they were written to, if they are in
-    Milvus.
+def open_generation(index_dir: Path, manifest: Manifest, store: VectorStore = FILES) -> Index:
+    """Open the files that the manifest names, and the vectors in `store` or where they were written to.
 
     Raises IndexCorrupt, MilvusUnavailable, and OSError where a file is not there or cannot be read.
     """
     folder = index_dir / manifest.generation
-    in_milvus = manifest.dense.kind in KINDS
-    dense_files = (
-        {PLACE} if in_milvus else {DENSE} if manifest.dense.kind == "flat" else {DENSE, codes_path(folder / DENSE).name}
-    )
-    missing = [name for name in sorted(_FILES | dense_files) if f"{folder.name}/{name}" not in manifest.files]
+    files = sorted(_FILES | vector_files(manifest.dense))
+    missing = [name for name in files if f"{folder.name}/{name}" not in manifest.files]
     if missing or folder.is_symlink():
         raise IndexCorrupt(
             f"the manifest in {index_dir} does not name {missing or 'a folder of its own'}: build the index again"
@@ -183,10 +158,7 @@ def open_generation(index_dir: Path, manifest: Manifest, milvus: Milvus | None =
     for problem in check_files(index_dir, manifest):
         raise IndexCorrupt(f"{problem}: build the index again")
     chunks = ChunkStore.load(folder)
-    kind = manifest.dense
-    dense: DenseSearch = (
-        MilvusIndex.load(folder / PLACE, kind, milvus) if in_milvus else DenseIndex.load(folder / DENSE, kind)
-    )
+    dense = open_vectors(folder, manifest.dense, store)
     bm25 = Bm25Index.load(folder, len(chunks))
     late = LateIndex.load(folder, len(chunks), dense.dimension)
     last_row = _count_rows(manifest)
@@ -223,11 +195,11 @@ def _read_glossary_file(folder: Path) -> dict[str, str]:
         raise IndexCorrupt(f"{folder / GLOSSARY} is no glossary ({error}): build the index again") from error
 
 
-def remove_generation(folder: Path, milvus: Milvus | None = None) -> bool:
+def remove_generation(folder: Path, store: VectorStore = FILES) -> bool:
     """Remove a generation that a build made, by its name and only where it holds nothing but our files; anything else
     is left alone.
 
-    What it has in Milvus is dropped first.
+    What it keeps elsewhere, in `store` or where it was written to, is dropped first.
 
     False where such a folder could not be removed: it takes room and does no harm, and the next build tries again.
     """
@@ -237,20 +209,10 @@ def remove_generation(folder: Path, milvus: Milvus | None = None) -> bool:
     if any(not _OUR_FILES.fullmatch(path.name) or not path.is_file() for path in files):
         return True
     try:
-        if (folder / PLACE).exists():
-            _drop_collection(folder / PLACE, milvus)
+        drop_vectors(folder, store)
         for path in files:
             path.unlink()
         folder.rmdir()
     except (OSError, MilvusUnavailable):
         return False
     return True
-
-
-def _drop_collection(path: Path, milvus: Milvus | None) -> None:
-    try:
-        place = Place.read(path)
-    except IndexCorrupt:  # cut by a crash, before there was a collection
-        return
-    if place.collection == collection_of(path.parent):  # any other one is not of this generation
-        place.drop(milvus)

@@ -14,20 +14,20 @@ from rag.errors import IndexBusy, IndexCorrupt, IndexMismatch, IndexNotFound, So
 from rag.folder_lock import hold_lock
 from rag.index.generation import remove_generation
 from rag.index.manifest import MANIFEST, Manifest, flush, read_manifest
-from rag.index.milvus import Milvus
+from rag.index.vector_store import FILES, VectorStore
 
 LOCK = ".lock"
 
 
 @contextmanager
-def locked(index_dir: Path, milvus: Milvus | None = None) -> Iterator[None]:
+def locked(index_dir: Path, store: VectorStore = FILES) -> Iterator[None]:
     """Hold the folder's build lock, with what a killed build left behind removed; the system frees it when the process
     ends, however it ends.
     """
     _refuse_foreign(index_dir)
     busy = IndexBusy(f"another process is building the index in {index_dir}: wait for it, or build into another folder")
     with hold_lock(index_dir / LOCK, lambda error: _unwritable(index_dir, error), busy):
-        clear_leftovers(index_dir, milvus)
+        clear_leftovers(index_dir, store)
         yield
 
 
@@ -57,7 +57,7 @@ def _refuse_foreign(index_dir: Path) -> None:
         ) from None
 
 
-def clear_leftovers(index_dir: Path, milvus: Milvus | None = None, keep: str = "") -> list[str]:
+def clear_leftovers(index_dir: Path, store: VectorStore = FILES, keep: str = "") -> list[str]:
     """Remove every generation but the current one and the one to `keep`, and a half-written manifest; returns the
     folders that could not be removed.
 
@@ -73,7 +73,7 @@ def clear_leftovers(index_dir: Path, milvus: Milvus | None = None, keep: str = "
     return [
         str(folder)
         for folder in index_dir.iterdir()
-        if folder.name not in (current, keep) and not remove_generation(folder, milvus)
+        if folder.name not in (current, keep) and not remove_generation(folder, store)
     ]
 
 

@@ -16,11 +16,11 @@ import numpy as np
 
 from rag.errors import OutputUnwritable
 from rag.formats.parser import format_of
-from rag.index.dense import DenseKind
+from rag.index.dense import IN_MILVUS, DenseKind
 from rag.index.generation import read_documents
 from rag.index.manifest import Collection
-from rag.index.milvus import KINDS, Milvus
 from rag.index.opening import open_index
+from rag.index.vector_store import FILES, VectorStore
 from rag.printable import printable
 
 _BINS = 16
@@ -68,9 +68,9 @@ class IndexStats:
     histogram: list[tuple[int, int, int]]
 
 
-def measure_index(index_dir: Path, now: datetime | None = None, milvus: Milvus | None = None) -> IndexStats:
+def measure_index(index_dir: Path, now: datetime | None = None, store: VectorStore = FILES) -> IndexStats:
     """Count what the index in `index_dir` holds. Raises what `open_index` raises."""
-    index = open_index(index_dir, milvus=milvus)
+    index = open_index(index_dir, store=store)
     manifest = index.manifest
     records = read_documents(index_dir / manifest.generation)
     types = {
@@ -176,8 +176,8 @@ def describe_stats(stats: IndexStats) -> str:
 
 
 def _describe_dense(stats: IndexStats) -> str:
-    dense, place = stats.dense, f" in Milvus at {printable(stats.vectors)}" if stats.dense.kind in KINDS else ""
-    if dense.kind in ("flat", KINDS[0]):
+    dense, place = stats.dense, f" in Milvus at {printable(stats.vectors)}" if stats.dense.kind in IN_MILVUS else ""
+    if dense.kind in ("flat", IN_MILVUS[0]):
         return f"exact (flat){place}"
     recall = f"recall@10 {dense.recall_at_10:.3f} of exact search"
     if place:

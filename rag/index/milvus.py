@@ -6,8 +6,8 @@ its vector. Texts, postings and tokens stay in the index folder, which keeps no 
 collection, and is written before it. Up to FLAT_LIMIT vectors the search is exact, above it goes through a graph
 (HNSW), whose recall is measured at the build.
 
-    place = write_collection(Milvus("http://milvus:19530"), "generation_0123456789ab", vectors, collections)
-    dense = MilvusIndex.load(folder / PLACE); rows, scores = dense.search(query_vector, k=50)
+    milvus = Milvus("http://milvus:19530"); kind = milvus.write(folder, vectors, collections)
+    dense = milvus.open(folder, kind); rows, scores = dense.search(query_vector, k=50)
 """
 
 import json
@@ -22,17 +22,17 @@ import numpy as np
 
 from rag.embedding.servers import split_login
 from rag.errors import IndexCorrupt, MilvusUnavailable
-from rag.index.dense import FLAT_LIMIT, TARGET_RECALL, DenseKind, Mask, Vectors, draw_questions, recall_of
-from rag.settings import RagSettings
+from rag.index.dense import FLAT_LIMIT, IN_MILVUS, TARGET_RECALL, DenseKind, Mask, Vectors, draw_questions, recall_of
+from rag.index.manifest import flush
 from rag.typed_json import parse_as
 
 PLACE = "milvus.json"  # in a generation's folder
-KINDS = ("milvus-flat", "milvus-hnsw")
+_FLAT, _HNSW = IN_MILVUS
 CONNECT_TIMEOUT_S = 5.0
 SEARCH_TIMEOUT_S = 10.0
 BUILD_TIMEOUT_S = 600.0  # for one call: making the graph of a large collection is the longest
 _BATCH_BYTES = 4 * 2**20  # of vectors in one message; Milvus takes up to 64 MiB
-_HNSW = {"M": 32, "efConstruction": 256}  # each vector's neighbours, and how many candidates they are chosen from
+_GRAPH = {"M": 32, "efConstruction": 256}  # each vector's neighbours, and how many candidates they are chosen from
 _MIN_LIST = 128  # candidates that a search through the graph keeps, at least
 _MAX_LIST = 8192
 _LONGEST_NAME = 65_535  # bytes of a collection's name: Milvus's own limit
@@ -40,19 +40,18 @@ _LONGEST_NAME = 65_535  # bytes of a collection's name: Milvus's own limit
 
 @dataclass(frozen=True, slots=True)
 class Milvus:
-    """How a Milvus is reached: the URL of a server, or a file NAME.db for Milvus Lite, which runs in this process and
-    one at a time.
+    """A Milvus that keeps vectors, and how it is reached: by the URL of a server, or a file NAME.db for Milvus Lite,
+    which runs in this process and one at a time.
     """
 
     uri: str
     token: str = field(default="", repr=False)
 
     @classmethod
-    def of(cls, settings: RagSettings) -> "Milvus | None":
-        """The one that the settings name, a file by its whole path; None where vectors are to lie in FAISS files."""
-        uri, token = settings.milvus_uri, settings.milvus_token
+    def at(cls, uri: str, token: str) -> "Milvus":
+        """The one that the settings name so; a file by its whole path."""
         if "://" not in uri:
-            return cls(str(Path(uri).expanduser().resolve()), token) if uri else None
+            return cls(str(Path(uri).expanduser().resolve()), token)
         # The address is kept in the index and told in errors: its password goes into the token
         shown, login = split_login(uri)
         return cls(shown, token or (":".join(login) if login else ""))
@@ -75,6 +74,76 @@ class Milvus:
         with _telling(self.uri):
             return MilvusClient(uri=self.uri, token=self.token, timeout=CONNECT_TIMEOUT_S)
 
+    @property
+    def place(self) -> str:
+        """Its address."""
+        return self.uri
+
+    def check(self) -> None:
+        """Raise MilvusUnavailable where it does not answer: that is told before hours of embedding."""
+        self.connect()
+
+    def write(
+        self, folder: Path, vectors: Vectors, collections: Sequence[str], flat_limit: int = FLAT_LIMIT
+    ) -> DenseKind:
+        """Make the Milvus collection of the generation in `folder`, of vectors, shape (rows, dimension), each of length
+        1, and of each row's collection of documents.
+
+        The file that names it comes first, so that what a killed build leaves in Milvus is found, and dropped.
+
+        Raises OSError, MilvusUnavailable.
+        """
+        name = collection_of(folder)
+        Place(self.uri, name).write(folder / PLACE)
+        flush(folder / PLACE)
+        flush(folder)
+
+        client = self.connect()
+        step = _rows_per_message(vectors.shape[1])
+        with _telling(self.uri):
+            _create(client, name, vectors.shape[1], "FLAT" if len(vectors) <= flat_limit else "HNSW")
+            for start in range(0, len(vectors), step):
+                rows = range(start, min(start + step, len(vectors)))
+                client.insert(
+                    name,
+                    [{"row": row, "collection": collections[row], "vector": vectors[row]} for row in rows],
+                    timeout=BUILD_TIMEOUT_S,
+                )
+            client.flush(name, timeout=BUILD_TIMEOUT_S)
+            client.load_collection(name, timeout=BUILD_TIMEOUT_S)
+            if (count := _count_rows(client, name)) != len(vectors):
+                raise MilvusUnavailable(
+                    f"Milvus at {self.uri} took {count} of {len(vectors)} vectors: look into its logs, and build again"
+                )
+            return DenseKind(_FLAT) if len(vectors) <= flat_limit else _choose_list(client, name, vectors)
+
+    def holds(self, folder: Path) -> bool:
+        """Whether it has the collection that the folder names. Raises IndexCorrupt, MilvusUnavailable, OSError."""
+        place = Place.read(folder / PLACE)
+        if "://" not in self.uri and not Path(self.uri).exists():  # to look into it would make it
+            return False
+        client = self.connect()
+        with _telling(self.uri):
+            return bool(client.has_collection(place.collection, timeout=SEARCH_TIMEOUT_S))
+
+    def open(self, folder: Path, kind: DenseKind) -> "MilvusIndex":
+        """Open the collection that the folder names. Raises IndexCorrupt, MilvusUnavailable, OSError."""
+        name = Place.read(folder / PLACE).collection
+        client = self.connect()
+        with _telling(self.uri):
+            client.load_collection(name, timeout=BUILD_TIMEOUT_S)
+            count = _count_rows(client, name)
+            fields = client.describe_collection(name, timeout=SEARCH_TIMEOUT_S)["fields"]
+        [dimension] = [int(item["params"]["dim"]) for item in fields if item["name"] == "vector"]
+        return MilvusIndex(client, Place(self.uri, name), kind, count, dimension)
+
+    def drop(self, folder: Path) -> None:
+        """Drop the collection that the folder names, vectors included. Raises MilvusUnavailable, OSError."""
+        name = Place.read(folder / PLACE).collection
+        client = self.connect()
+        with _telling(self.uri):
+            client.drop_collection(name, timeout=BUILD_TIMEOUT_S)
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -94,37 +163,6 @@ class Place:
     def write(self, path: Path) -> None:
         """Write it. Raises OSError."""
         path.write_text(json.dumps(asdict(self)), encoding="utf-8")
-
-    def find(self, milvus: Milvus | None) -> tuple[str, Any] | None:
-        """The address and the client of the Milvus that holds the collection: that of the settings, else the one that
-        it was written to.
-
-        The key of the settings goes to the address of the settings alone: who made the index may have named another
-        one.
-
-        None where neither has it. Raises MilvusUnavailable where one does not answer and the other does not have it.
-        """
-        failure: MilvusUnavailable | None = None
-        for uri in dict.fromkeys([*([milvus.uri] if milvus else []), self.uri]):
-            if "://" not in uri and not Path(uri).exists():  # to look into it would make it
-                continue
-            try:
-                client = (milvus if milvus and milvus.uri == uri else Milvus(uri)).connect()
-                with _telling(uri):
-                    if client.has_collection(self.collection, timeout=SEARCH_TIMEOUT_S):
-                        return uri, client
-            except MilvusUnavailable as error:
-                failure = failure or error
-        if failure:
-            raise failure
-        return None
-
-    def drop(self, milvus: Milvus | None) -> None:
-        """Drop the collection, vectors included, where there is one. Raises MilvusUnavailable."""
-        if found := self.find(milvus):
-            uri, client = found
-            with _telling(uri):
-                client.drop_collection(self.collection, timeout=BUILD_TIMEOUT_S)
 
 
 class MilvusIndex:
@@ -151,27 +189,6 @@ class MilvusIndex:
             "" if collections is None else f"collection in {json.dumps(list(collections), ensure_ascii=False)}"
         )
         self._collections = collections
-
-    @classmethod
-    def load(cls, path: Path, kind: DenseKind, milvus: Milvus | None = None) -> "MilvusIndex":
-        """Open the collection that the file at `path` names.
-
-        Raises IndexCorrupt where it is gone, MilvusUnavailable, OSError.
-        """
-        place = Place.read(path)
-        if not (found := place.find(milvus)):
-            known = " or ".join(dict.fromkeys([*([milvus.uri] if milvus else []), place.uri]))
-            raise IndexCorrupt(
-                f"there is no collection {place.collection} in Milvus at {known}: build the index again, or set "
-                "CHIPALIGN_MILVUS_URI"
-            )
-        uri, client = found
-        with _telling(uri):
-            client.load_collection(place.collection, timeout=BUILD_TIMEOUT_S)
-            count = _count_rows(client, place.collection)
-            fields = client.describe_collection(place.collection, timeout=SEARCH_TIMEOUT_S)["fields"]
-        [dimension] = [int(item["params"]["dim"]) for item in fields if item["name"] == "vector"]
-        return cls(client, Place(uri, place.collection), kind, count, dimension)
 
     @property
     def place(self) -> str:
@@ -224,32 +241,9 @@ class MilvusIndex:
         return np.array([vectors[int(row)] for row in rows], dtype=np.float32).reshape(len(rows), self.dimension)
 
 
-def write_collection(
-    milvus: Milvus, name: str, vectors: Vectors, collections: Sequence[str], flat_limit: int = FLAT_LIMIT
-) -> DenseKind:
-    """Make the Milvus collection `name` of vectors, shape (rows, dimension), each of length 1, and of each row's
-    collection of documents.
-
-    Raises MilvusUnavailable; what is half written then is dropped with the folder that names it.
-    """
-    client = milvus.connect()
-    step = _rows_per_message(vectors.shape[1])
-    with _telling(milvus.uri):
-        _create(client, name, vectors.shape[1], "FLAT" if len(vectors) <= flat_limit else "HNSW")
-        for start in range(0, len(vectors), step):
-            rows = range(start, min(start + step, len(vectors)))
-            client.insert(
-                name,
-                [{"row": row, "collection": collections[row], "vector": vectors[row]} for row in rows],
-                timeout=BUILD_TIMEOUT_S,
-            )
-        client.flush(name, timeout=BUILD_TIMEOUT_S)
-        client.load_collection(name, timeout=BUILD_TIMEOUT_S)
-        if (count := _count_rows(client, name)) != len(vectors):
-            raise MilvusUnavailable(
-                f"Milvus at {milvus.uri} took {count} of {len(vectors)} vectors: look into its logs, and build again"
-            )
-        return DenseKind(KINDS[0]) if len(vectors) <= flat_limit else _choose_list(client, name, vectors)
+def collection_of(folder: Path) -> str:
+    """A generation's collection in Milvus, which takes letters, digits and underscores in a name."""
+    return folder.name.replace("-", "_")
 
 
 def _create(client: Any, name: str, dimension: int, index_type: str) -> None:
@@ -261,7 +255,7 @@ def _create(client: Any, name: str, dimension: int, index_type: str) -> None:
     schema.add_field("vector", DataType.FLOAT_VECTOR, dim=dimension)
     parameters = client.prepare_index_params()
     parameters.add_index(
-        "vector", index_type=index_type, metric_type="IP", params=_HNSW if index_type == "HNSW" else {}
+        "vector", index_type=index_type, metric_type="IP", params=_GRAPH if index_type == "HNSW" else {}
     )
     # Nothing changes once a generation is whole, so that searches need not wait for the newest state; counting does.
     client.create_collection(
@@ -298,9 +292,9 @@ def _choose_list(client: Any, name: str, vectors: Vectors) -> DenseKind:
     kept, recall = _MIN_LIST // 2, 0.0
     while recall < TARGET_RECALL and kept < _MAX_LIST:
         kept *= 2
-        hits = _search(client, name, questions, 10, DenseKind(KINDS[1], kept))
+        hits = _search(client, name, questions, 10, DenseKind(_HNSW, kept))
         recall = recall_of(np.array([[hit["row"] for hit in found] for found in hits]), exact)
-    return DenseKind(KINDS[1], kept, round(recall, 4))
+    return DenseKind(_HNSW, kept, round(recall, 4))
 
 
 def _rows_per_message(dimension: int) -> int:

@@ -10,15 +10,15 @@ from pathlib import Path
 from rag.errors import IndexCorrupt, IndexMismatch
 from rag.index.generation import Index, open_generation
 from rag.index.manifest import IndexSpec, Manifest, check_files, read_manifest
-from rag.index.milvus import Milvus
+from rag.index.vector_store import FILES, VectorStore
 
 MAX_OPENINGS = 50  # of an index that is built again and again while it is opened, each time under our hands
 
 
-def open_index(index_dir: Path, spec: IndexSpec | None = None, milvus: Milvus | None = None) -> Index:
+def open_index(index_dir: Path, spec: IndexSpec | None = None, store: VectorStore = FILES) -> Index:
     """Open the index in `index_dir`; with `spec`, only if it was built with that one.
 
-    Vectors in Milvus are looked for in `milvus` first.
+    Vectors that are no files of the index are looked for in `store` first, then where they were written to.
 
     Raises IndexNotFound, IndexMismatch (every difference with both values), IndexCorrupt, MilvusUnavailable.
     """
@@ -33,7 +33,7 @@ def open_index(index_dir: Path, spec: IndexSpec | None = None, milvus: Milvus | 
         if manifest.generation == tried:
             break
         try:
-            return open_generation(index_dir, manifest, milvus)
+            return open_generation(index_dir, manifest, store)
         # A build has replaced the generation since we read the manifest, which then is a new one
         except FileNotFoundError as error:
             missing, tried = error, manifest.generation
@@ -45,13 +45,13 @@ def open_index(index_dir: Path, spec: IndexSpec | None = None, milvus: Milvus | 
     raise IndexCorrupt(f"the index in {index_dir} lacks {missing.filename}: build it again")
 
 
-def verify_index(index_dir: Path, milvus: Milvus | None = None) -> Manifest:
-    """Read every byte of the index's files and compare them with what was built, and count what is in Milvus; returns
+def verify_index(index_dir: Path, store: VectorStore = FILES) -> Manifest:
+    """Read every byte of the index's files and compare them with what was built, and count its vectors; returns
     the manifest of a whole one.
 
     Raises IndexCorrupt that lists everything that is wrong, IndexNotFound, IndexMismatch.
     """
-    manifest = open_index(index_dir, milvus=milvus).manifest
+    manifest = open_index(index_dir, store=store).manifest
     if problems := list(check_files(index_dir, manifest, every_byte=True)):
         raise IndexCorrupt(f"{'; '.join(problems)}: build the index again")
     return manifest

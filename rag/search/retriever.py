@@ -27,8 +27,8 @@ from rag.index.dense import Vectors
 from rag.index.generation import Index
 from rag.index.glossary import expand_abbreviations
 from rag.index.manifest import spec_of
-from rag.index.milvus import Milvus
 from rag.index.opening import open_index
+from rag.index.vector_store import choose_store
 from rag.reference.cards import Reference
 from rag.search.clauses import split_clauses
 from rag.search.eda_tools import Names, named_eda_tools
@@ -160,7 +160,9 @@ class Retriever:
         cls, embedder: TextEmbedder, index_dir: Path, settings: RagSettings, reader: PassageReader | None = None
     ) -> "Retriever":
         """Open the index with an embedder, and a reader, that are open already. Raises as `open`."""
-        return cls(open_index(index_dir, spec_of(settings, embedder), Milvus.of(settings)), embedder, settings, reader)
+        return cls(
+            open_index(index_dir, spec_of(settings, embedder), choose_store(settings)), embedder, settings, reader
+        )
 
     @property
     def embedder(self) -> TextEmbedder:

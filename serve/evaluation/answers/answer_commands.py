@@ -185,12 +185,12 @@ def _calibrate(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any
     """Ask the same questions for quotes and for the model's words, and keep which gives more. Raises RagError."""
     from importlib import metadata
 
-    from rag.index.milvus import Milvus
     from rag.index.opening import open_index
+    from rag.index.vector_store import choose_store
     from serve.evaluation.answers.calibration import Calibration, choose_questions, identify_checkpoint, identify_index
 
     server = _find_gateway(args, settings)
-    index = open_index(args.index, milvus=Milvus.of(settings))
+    index = open_index(args.index, store=choose_store(settings))
     questions, source = choose_questions(index.chunks, args.questions)
     if not questions:
         raise QuestionsUnusable(

@@ -296,8 +296,8 @@ def _find_hits(
     args: argparse.Namespace, questions: "list[Question]", settings: RagSettings, progress: "Show"
 ) -> Searched:
     from rag.documents import make_chunk
-    from rag.index.milvus import Milvus
     from rag.index.opening import open_index
+    from rag.index.vector_store import choose_store
     from rag.search.retriever import Retriever
     from rag.sources.questions import READY_MADE, read_chunks
     from serve.evaluation.qa.qa_prompts import golden_hits, retrieved_hits
@@ -316,7 +316,7 @@ def _find_hits(
     if args.corpus:
         chunks = [make_chunk(document, (), document.text, 0) for document in read_chunks(args.corpus)]
         return Searched(chunks, [READY_MADE], golden_hits(questions, chunks))
-    index = open_index(args.index, milvus=Milvus.of(settings))
+    index = open_index(args.index, store=choose_store(settings))
     return Searched(index.chunks, list(index.collections), golden_hits(questions, index.chunks))
 
 

@@ -140,8 +140,8 @@ def open_searched(
     from rag.documents import make_chunk
     from rag.embedding.embedder_choice import open_embedder
     from rag.index.manifest import spec_of
-    from rag.index.milvus import Milvus
     from rag.index.opening import open_index
+    from rag.index.vector_store import choose_store
     from rag.search.retriever import QUERY_THREADS
     from rag.sources.questions import find_wanted, read_chunks
     from serve.evaluation.retrieval.evaluation import index_ready_made
@@ -151,7 +151,7 @@ def open_searched(
         find_wanted(questions, [make_chunk(document, (), document.text, 0) for document in documents])
     embedder = open_embedder(settings, QUERY_THREADS)
     if not documents:
-        return open_index(index_dir, spec_of(settings, embedder), Milvus.of(settings)), embedder
+        return open_index(index_dir, spec_of(settings, embedder), choose_store(settings)), embedder
     return index_ready_made(documents, settings, embedder, progress), embedder
 
 
