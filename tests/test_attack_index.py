@@ -25,7 +25,7 @@ from rag.index.building import build_index
 from rag.index.dense import DenseIndex
 from rag.index.index_content import OldIndex, keep
 from rag.index.index_stats import describe_stats, measure_index
-from rag.index.manifest import MANIFEST, describe_file, read_manifest
+from rag.index.manifest import MANIFEST, read_manifest, record_file
 from rag.index.opening import open_index, verify_index
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings
@@ -99,7 +99,7 @@ def edit_manifest(folder: Path, edit: Callable[[dict[str, Any]], None]) -> None:
 def sign(folder: Path, *names: str) -> None:
     """Have the manifest say that these files of the generation are the ones that were built."""
     generation = read_manifest(folder).generation
-    records = {f"{generation}/{name}": asdict(describe_file(folder / generation / name)) for name in names}
+    records = {f"{generation}/{name}": asdict(record_file(folder / generation / name)) for name in names}
     edit_manifest(folder, lambda manifest: manifest["files"].update(records))
 
 

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag.errors import IndexCorrupt
-from rag.index.dense import MIN_RESCORED, TARGET_RECALL, DenseIndex, DenseKind, Vectors, codes_path, recall_of
+from rag.index.dense import MIN_RESCORED, TARGET_RECALL, DenseIndex, Vectors, codes_path, recall_of
+from rag.index.manifest import DenseKind
 
 ROOT = Path(__file__).parent.parent
 

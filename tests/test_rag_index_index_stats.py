@@ -13,7 +13,6 @@ from rag.documents import Skipped
 from rag.errors import OutputUnwritable
 from rag.formats.parser import parse_document
 from rag.index.building import build_index
-from rag.index.dense import DenseKind
 from rag.index.index_stats import (
     IndexStats,
     count_lengths,
@@ -24,6 +23,7 @@ from rag.index.index_stats import (
     measure_index,
     type_of,
 )
+from rag.index.manifest import DenseKind
 from rag.settings import RagSettings
 from tests.tiny_embedder import DIMENSION, TinyEmbedder
 

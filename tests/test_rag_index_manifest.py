@@ -8,17 +8,17 @@ import pytest
 
 from rag.errors import IndexCorrupt
 from rag.index import manifest as manifest_module
-from rag.index.dense import DenseKind
 from rag.index.manifest import (
     FORMAT,
     MANIFEST,
     WHOLE_BYTES,
     Collection,
+    DenseKind,
     IndexSpec,
     Manifest,
     check_files,
-    describe_file,
     read_manifest,
+    record_file,
 )
 
 SPEC = IndexSpec(FORMAT, "tiny", "f1", 32, 220, 32, 1, 1)
@@ -33,7 +33,7 @@ def manifest_of(folder: Path, files: dict[str, bytes]) -> Manifest:
     collection = Collection(
         2, 5, 0, "2.0", ("ISC", "MIT"), "2026-11-24T08:00:00+00:00", 1, (("notes/a.png", "not a type"),)
     )
-    records = {f"{GENERATION}/{name}": describe_file(folder / GENERATION / name) for name in files}
+    records = {f"{GENERATION}/{name}": record_file(folder / GENERATION / name) for name in files}
     return Manifest(
         SPEC,
         GENERATION,

@@ -26,9 +26,9 @@ from rag.embedding.embedder import Embedder
 from rag.errors import CollectionUnknown, IndexCorrupt, MilvusUnavailable
 from rag.formats.parser import parse_document
 from rag.index.building import build_index, remove_collections
-from rag.index.dense import TARGET_RECALL, DenseIndex, DenseKind, Vectors
+from rag.index.dense import TARGET_RECALL, DenseIndex, Vectors
 from rag.index.index_stats import describe_stats, measure_index
-from rag.index.manifest import read_manifest, spec_of
+from rag.index.manifest import DenseKind, read_manifest, spec_of
 from rag.index.milvus import PLACE, Milvus, MilvusIndex, Place
 from rag.index.opening import open_index, verify_index
 from rag.index.vector_store import FILES, choose_store, find_holder, open_vectors

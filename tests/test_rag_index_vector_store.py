@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rag.errors import IndexCorrupt
-from rag.index.dense import DenseKind
+from rag.index.manifest import DenseKind
 from rag.index.milvus import PLACE, Milvus, Place
 from rag.index.vector_store import FILES, choose_store, drop_vectors, open_vectors, store_at, vector_files
 from rag.settings import RagSettings

@@ -15,7 +15,7 @@ from rag.errors import CollectionUnknown, IndexCorrupt
 from rag.formats.parser import parse_document
 from rag.index.building import build_index, remove_collections
 from rag.index.generation import Index
-from rag.index.manifest import MANIFEST, describe_file, read_manifest
+from rag.index.manifest import MANIFEST, read_manifest, record_file
 from rag.index.opening import open_index, verify_index
 from rag.reference.cards import Reference
 from rag.reference.storage import REFERENCE, VERSION
@@ -51,7 +51,7 @@ def put(folder: Path, content: str | None) -> None:
         del manifest["files"][name]
     else:
         path.write_text(content)
-        record = describe_file(path)
+        record = record_file(path)
         manifest["files"][name] = {"bytes": record.bytes, "sha256": record.sha256, "pieces_sha256": ""}
     (folder / MANIFEST).write_text(json.dumps(manifest))
 

@@ -27,7 +27,6 @@ from rag.typed_json import parse_as
 # down.
 K1 = 1.2
 B = 0.75
-TOKENIZER_VERSION = 1  # goes into the manifest: another tokenizer cannot search these postings
 
 STOP_WORDS = frozenset(
     {

@@ -37,9 +37,9 @@ from rag.index.manifest import (
     Collection,
     IndexSpec,
     Manifest,
-    describe_file,
     flush,
     read_manifest,
+    record_file,
     spec_of,
 )
 from rag.index.opening import open_index
@@ -243,7 +243,7 @@ def _commit(
             chunks=len(content.chunks),
             dense=kind,
             collections=_describe_collections(content.records, old, failures),
-            files={f"{generation.name}/{path.name}": describe_file(path) for path in sorted(generation.iterdir())},
+            files={f"{generation.name}/{path.name}": record_file(path) for path in sorted(generation.iterdir())},
             versions={name: metadata.version(name) for name in ("faiss-cpu", "numpy", "sentence-transformers")},
         )
         write_manifest(index_dir, manifest)

@@ -21,13 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.errors import IndexCorrupt
+from rag.index.manifest import DenseKind
 
 _faiss: Any = faiss  # its type stubs do not know the callback writer, the fields of search parameters and the fast scan
 Vectors = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 DENSE = "dense.faiss"  # in a generation's folder
-IN_MILVUS = ("milvus-flat", "milvus-hnsw")  # kinds of an index whose vectors are no files
 
 # One thread compares 50,000 vectors of 384 dimensions in 2.3 ms (rag.index.growth_bench); up to here exactness costs nothing
 # that shows in an answer.
@@ -44,19 +44,6 @@ _SUMMED = 3  # passages in the sum that makes such a query: it lies between pass
 # A second thread makes things slower where another process keeps the cores busy, since the two wait for each other at
 # every step: a search over 50,000 vectors 24 ms instead of 2.3 ms, learning the codes 114 s instead of 1.0 s.
 _THREADS = 1
-
-
-@dataclass(frozen=True, slots=True)
-class DenseKind:
-    """What kind of index it is, for the manifest.
-
-    `recall_at_10` was measured against exact search when it was built.
-    """
-
-    kind: str = "flat"  # or "pq", or one that is in Milvus
-    # Vectors that a search compares after the codes, or keeps as candidates on its way through a graph
-    rescored: int = 0
-    recall_at_10: float = 1.0
 
 
 class DenseSearch(Protocol):

@@ -17,10 +17,10 @@ from rag.documents import Chunk, describe_place, searchable_text
 from rag.errors import IndexCorrupt, MilvusUnavailable
 from rag.index.bm25 import BM25_FILES, Bm25Index
 from rag.index.chunk_store import CHUNK_FILES, ChunkStore, save_chunks
-from rag.index.dense import DenseKind, DenseSearch, Vectors
+from rag.index.dense import DenseSearch, Vectors
 from rag.index.glossary import read_glossary
 from rag.index.late import LATE_FILES, LateIndex, PackedTokens
-from rag.index.manifest import GENERATION, Manifest, check_files, flush
+from rag.index.manifest import GENERATION, DenseKind, Manifest, check_files, flush
 from rag.index.selection import mask_of, select_collections
 from rag.index.vector_store import FILES, VectorStore, drop_vectors, open_vectors, vector_files
 from rag.reference.cards import Reference

@@ -21,7 +21,8 @@ from typing import Any
 import faiss
 import numpy as np
 
-from rag.index.dense import DenseIndex, DenseKind, Vectors, recall_of
+from rag.index.dense import DenseIndex, Vectors, recall_of
+from rag.index.manifest import DenseKind
 
 DIMENSION = 384  # of the embedder that is shipped
 QUERIES = 200

@@ -16,9 +16,8 @@ import numpy as np
 
 from rag.errors import OutputUnwritable
 from rag.formats.parser import format_of
-from rag.index.dense import IN_MILVUS, DenseKind
 from rag.index.generation import read_documents
-from rag.index.manifest import Collection
+from rag.index.manifest import IN_MILVUS, Collection, DenseKind
 from rag.index.opening import open_index
 from rag.index.vector_store import FILES, VectorStore
 from rag.printable import printable

@@ -2,7 +2,7 @@
 
 It is the commit point of a build.
 
-It opens no index. The files it names lie in one generation folder; a name of a file outside the index directory is
+It opens no index and loads nothing large. The files it names lie in one generation folder; a name of a file outside the index directory is
 refused.
 
     manifest = read_manifest(Path("indexes/starter")); manifest.collections["openroad"].chunks
@@ -17,17 +17,19 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rag.embedding.embedder import TextEmbedder
 from rag.embedding.fingerprint import alike
 from rag.errors import IndexCorrupt, IndexMismatch, IndexNotFound, SettingsError
-from rag.index.bm25 import TOKENIZER_VERSION
-from rag.index.dense import DenseKind
 from rag.settings import RagSettings
 from rag.typed_json import convert, parse_json
 
+if TYPE_CHECKING:
+    from rag.embedding.embedder import TextEmbedder
+
 FORMAT = 4  # of the manifest and the files it names
 CHUNKER_VERSION = 4  # of rag.index.chunker: other chunks mean another index
+TOKENIZER_VERSION = 1  # of rag.index.bm25: another tokenizer cannot search its postings
 MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 64 * 2**20  # it is read whole; skipped files, its longest part, take some 100 KB for a collection
 MAX_SKIPPED = 1000  # skipped files that a collection lists by name; the others are only counted
@@ -38,6 +40,8 @@ WHOLE_BYTES = 16 * 2**20
 GENERATION = re.compile(r"generation-[0-9a-f]{12}")
 _FILE_NAME = re.compile(r"\w[\w.-]*")
 _PIECES, _PIECE_BYTES = 64, 64 * 2**10
+
+IN_MILVUS = ("milvus-flat", "milvus-hnsw")  # kinds of dense index whose vectors are no files
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,19 @@ class IndexSpec:
         names = ("format", "chunk_tokens", "overlap_tokens", "chunker_version")
         same = all(getattr(self, name) == getattr(other, name) for name in names)
         return same and alike(self.embedder_fingerprint, other.embedder_fingerprint)
+
+
+@dataclass(frozen=True, slots=True)
+class DenseKind:
+    """What kind the dense index is.
+
+    `recall_at_10` was measured against exact search when it was built.
+    """
+
+    kind: str = "flat"  # or "pq", or one that is in Milvus
+    # Vectors that a search compares after the codes, or keeps as candidates on its way through a graph
+    rescored: int = 0
+    recall_at_10: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +140,7 @@ class Manifest:
         return json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"
 
 
-def spec_of(settings: RagSettings, embedder: TextEmbedder) -> IndexSpec:
+def spec_of(settings: RagSettings, embedder: "TextEmbedder") -> IndexSpec:
     """The spec that an index built with these settings has.
 
     Raises SettingsError where chunks would not fit the embedder.
@@ -193,7 +210,7 @@ def read_manifest(index_dir: Path) -> Manifest:
     return manifest
 
 
-def describe_file(path: Path) -> FileRecord:
+def record_file(path: Path) -> FileRecord:
     """The record of a file as it lies on the disk."""
     size = path.stat().st_size
     return FileRecord(size, _hash_whole(path), _hash_pieces(path) if size > WHOLE_BYTES else "")

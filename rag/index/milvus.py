@@ -22,8 +22,8 @@ import numpy as np
 
 from rag.embedding.servers import split_login
 from rag.errors import IndexCorrupt, MilvusUnavailable
-from rag.index.dense import FLAT_LIMIT, IN_MILVUS, TARGET_RECALL, DenseKind, Mask, Vectors, draw_questions, recall_of
-from rag.index.manifest import flush
+from rag.index.dense import FLAT_LIMIT, TARGET_RECALL, Mask, Vectors, draw_questions, recall_of
+from rag.index.manifest import IN_MILVUS, DenseKind, flush
 from rag.typed_json import parse_as
 
 PLACE = "milvus.json"  # in a generation's folder

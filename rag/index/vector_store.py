@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Protocol
 
 from rag.errors import IndexCorrupt, MilvusUnavailable
-from rag.index.dense import DENSE, IN_MILVUS, DenseKind, DenseSearch, FaissFiles, Vectors, codes_path
+from rag.index.dense import DENSE, DenseSearch, FaissFiles, Vectors, codes_path
+from rag.index.manifest import IN_MILVUS, DenseKind
 from rag.index.milvus import PLACE, Milvus, Place, collection_of
 from rag.settings import RagSettings
 

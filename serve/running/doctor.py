@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import httpx
 
+from rag.index.manifest import MANIFEST
 from rag.printable import printable
 from serve.answers.guidance import describe
 from serve.running.engine import engine_kind
@@ -109,7 +110,7 @@ def _made(settings: ServeSettings) -> Iterator[Finding]:
     advice = _model_advice(settings)
     yield Finding("model", not advice, str(settings.checkpoint_dir), advice, needed=bool(settings.checkpoint))
     yield Finding("answers", True, AnswerChoice(settings.answer, settings.checkpoint_dir).explain()[1], needed=False)
-    manifest = settings.index_dir / "manifest.json"
+    manifest = settings.index_dir / MANIFEST
     yield Finding(
         "index",
         manifest.exists(),

@@ -21,6 +21,7 @@ from rich.console import Console
 
 from rag.folder_lock import hold_lock
 from rag.home import make_home
+from rag.index.manifest import MANIFEST
 from rag.printable import printable
 from rag.sources.corpus import find_source, load_sources
 from serve.answers.tokens import check_tokenizer
@@ -162,7 +163,7 @@ def check_sources(settings: ServeSettings) -> None:
         CorpusUnknown: a corpus of a name that is not pinned.
     """
     if settings.index:
-        if not (settings.index_dir / "manifest.json").exists():
+        if not (settings.index_dir / MANIFEST).exists():
             raise ServeError(
                 f"there is no index in {settings.index_dir}: build one with `chipalign index build --out DIR SOURCE...`"
             )

@@ -21,6 +21,7 @@ from typing import Any
 
 from rag.answering.names import find_names
 from rag.documents import Chunk
+from rag.index.manifest import MANIFEST
 from rag.typed_json import parse_as
 from serve.evaluation.answers.answer_questions import OPEN, AnswerQuestion, read_answer_questions, select_questions
 from serve.evaluation.answers.answer_scores import FACTS, FORBIDDEN, LOOPS, UNKNOWN_NAMES
@@ -165,4 +166,4 @@ def identify_checkpoint(folder: Path) -> str:
 
 def identify_index(folder: Path) -> str:
     """A hash of an index's manifest. Raises OSError."""
-    return hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest()
+    return hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()

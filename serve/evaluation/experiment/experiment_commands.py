@@ -22,6 +22,7 @@ from typing import Any
 
 from rag.command_line import whole_number
 from rag.data_folder import DATA
+from rag.index.manifest import MANIFEST
 from serve.errors import ExperimentIncomplete, ExperimentUnusable
 from serve.evaluation.experiment.inputs import find_parents, join_lines, questions_from_choices, read_lines, sample
 from serve.evaluation.experiment.plan import (
@@ -299,7 +300,7 @@ def _find_documents(args: argparse.Namespace) -> dict[str, str]:
                 f"{args.qa_questions} has questions about documents: give these with --qa-corpus or --index"
             )
         return {}
-    path = args.qa_corpus or args.index / "manifest.json"
+    path = args.qa_corpus or args.index / MANIFEST
     if not path.is_file():
         raise ExperimentUnusable(f"{path} is no file: name documents that are there")
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -318,7 +319,7 @@ def _find_qa_questions(args: argparse.Namespace) -> tuple[Path, list[str]]:
         raise ExperimentUnusable(f"{args.qa_corpus} has documents only: give questions about them with --qa-questions")
     collections = {
         name.partition("@")[0]
-        for name in json.loads((args.index / "manifest.json").read_text(encoding="utf-8"))["collections"]
+        for name in json.loads((args.index / MANIFEST).read_text(encoding="utf-8"))["collections"]
     }
     lines = questions_from_choices(read_lines(MCQ), collections.__contains__)
     if not lines:

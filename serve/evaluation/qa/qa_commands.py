@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from rag.command_line import describe_file, positive, whole_number, write_result
 from rag.errors import AnswersUnusable, EngineRefused, QuestionsUnusable, SourceUnusable
+from rag.index.manifest import MANIFEST
 from rag.progress import show_progress
 from rag.settings import RagSettings
 
@@ -192,7 +193,7 @@ def _measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
         "url": server.url,
         "settings": {**asking, "limit": args.limit, "concurrency": args.concurrency},
         "asked": {**describe_file(args.questions), "questions": len(questions), "without_answer": unanswerable},
-        "searched": {**describe_file(args.corpus or args.index / "manifest.json"), "chunks": len(searched.chunks)},
+        "searched": {**describe_file(args.corpus or args.index / MANIFEST), "chunks": len(searched.chunks)},
         "versions": {name: metadata.version(name) for name in ("rouge-score", "numpy")},
         "counts": {**count(answers), "kept_from_before": resumed},
         "measures": summarize(rows),
@@ -248,7 +249,7 @@ def _find_counter(folder: Path | None, server: "Server", settings: RagSettings) 
 
 def _describe_asking(args: argparse.Namespace, server: "Server", counter: "Counter") -> dict[str, Any]:
     """Everything that decides the answers; answers of other settings are not mixed with these."""
-    for path in (args.questions, args.corpus or args.index / "manifest.json"):
+    for path in (args.questions, args.corpus or args.index / MANIFEST):
         if not path.is_file():
             raise SourceUnusable(f"{path} is no file: name one that is there")
     return {
@@ -256,7 +257,7 @@ def _describe_asking(args: argparse.Namespace, server: "Server", counter: "Count
         "root": server.root,
         "max_model_len": server.max_model_len,
         "questions": describe_file(args.questions)["sha256"],
-        "documents": describe_file(args.corpus or args.index / "manifest.json")["sha256"],
+        "documents": describe_file(args.corpus or args.index / MANIFEST)["sha256"],
         "context": args.context,
         "top_k": _top_k(args) if args.context == RETRIEVED else None,
         "context_tokens": _context_tokens(args),

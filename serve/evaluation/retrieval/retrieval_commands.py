@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from rag.command_line import describe_file, positive, write_result
 from rag.errors import ResultUnusable
+from rag.index.manifest import MANIFEST
 from rag.progress import show_progress
 from rag.search.metrics import CUTOFFS
 from rag.settings import RagSettings
@@ -110,7 +111,7 @@ def _measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
         "evaluation": "retrieval",
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "searched": {
-            **describe_file(args.corpus or args.index / "manifest.json"),
+            **describe_file(args.corpus or args.index / MANIFEST),
             "chunks": len(index.chunks),
             "collections": index.collections,
         },
