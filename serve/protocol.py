@@ -207,14 +207,14 @@ def completion(
     }
 
 
-def stream_chunks(
+def stream_events(
     request: ChatRequest,
     text: str,
     prompt_tokens: int,
     completion_tokens: int,
     checked: Mapping[str, Any] = NOTHING_CHECKED,
 ) -> list[dict[str, Any]]:
-    """The same answer as the chunks of a stream; what was checked stands in the last delta of each choice."""
+    """The same answer as the events of a stream; what was checked stands in the last delta of each choice."""
     head = stream_head(request.model or "")
     field = "refusal" if request.wants_json else "content"
     end = dict(checked)
@@ -223,14 +223,14 @@ def stream_chunks(
         ({field: text}, None),
         (end, "stop"),
     )
-    chunks = [
+    events = [
         {**head, "choices": [{"index": index, "delta": dict(delta), "logprobs": None, "finish_reason": reason}]}
         for index in range(request.n or 1)
         for delta, reason in deltas
     ]
     if request.include_usage:
-        chunks.append({**head, "choices": [], "usage": usage(prompt_tokens, completion_tokens)})
-    return chunks
+        events.append({**head, "choices": [], "usage": usage(prompt_tokens, completion_tokens)})
+    return events
 
 
 def usage(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
@@ -243,7 +243,7 @@ def usage(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
 
 
 def stream_head(model: str) -> dict[str, Any]:
-    """What stands around the choices of each chunk of a stream."""
+    """What stands around the choices of each event of a stream."""
     return _head("chat.completion.chunk", model)
 
 

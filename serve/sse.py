@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 DONE = "[DONE]"  # OpenAI's last event
-# Of a line and of an event; with the log-probabilities of a whole prompt a chunk has millions
+# Of a line and of an event, which has millions with the log-probabilities of a whole prompt
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from serve.answers.engine_answers import read_answer, read_chunk, read_models
+from serve.answers.engine_answers import read_answer, read_models, read_stream_event
 from serve.errors import UpstreamBroken, UpstreamRefused
 
 
@@ -25,7 +25,11 @@ from serve.errors import UpstreamBroken, UpstreamRefused
 def test_what_a_rough_engine_leaves_out_is_filled_in_and_the_rest_stays(
     sent: dict[str, Any], choices: list[Any]
 ) -> None:
-    assert read_chunk(json.dumps({**sent, "more": {"a": None}})) == {**sent, "choices": choices, "more": {"a": None}}
+    assert read_stream_event(json.dumps({**sent, "more": {"a": None}})) == {
+        **sent,
+        "choices": choices,
+        "more": {"a": None},
+    }
 
 
 @pytest.mark.parametrize(
@@ -42,7 +46,7 @@ def test_what_a_rough_engine_leaves_out_is_filled_in_and_the_rest_stays(
 )
 def test_a_wrong_chunk_is_refused_with_its_place_and_value(text: str, words: str) -> None:
     with pytest.raises(UpstreamBroken, match=words) as caught:
-        read_chunk(text)
+        read_stream_event(text)
     assert (caught.value.status, len(str(caught.value)) < 400) == (502, True)
 
 
@@ -67,7 +71,7 @@ def test_a_whole_answer_needs_a_message_and_its_choices_are_numbered() -> None:
 )
 def test_an_error_that_comes_with_status_200_is_an_error(text: str, status: int) -> None:
     with pytest.raises(UpstreamRefused, match="worker died") as caught:
-        read_chunk(text)
+        read_stream_event(text)
     assert caught.value.status == status
 
 

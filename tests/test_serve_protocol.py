@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve.errors import RequestError, UpstreamRefused
-from serve.protocol import completion, message_text, parse_chat_request, shorten, stream_chunks, with_text
+from serve.protocol import completion, message_text, parse_chat_request, shorten, stream_events, with_text
 
 QUESTION = {"role": "user", "content": "What is hold slack?"}
 
@@ -100,7 +100,7 @@ def test_text_is_read_from_parts_and_replaced_beside_an_image() -> None:
 def test_our_own_answer_has_the_form_of_openai_in_both_ways() -> None:
     request = parse(model="m", stream_options={"include_usage": True})
     whole = completion(request, "Nothing found.", 10, 3)
-    chunks = stream_chunks(request, "Nothing found.", 10, 3)
+    chunks = stream_events(request, "Nothing found.", 10, 3)
     assert whole["choices"][0]["message"]["content"] == "Nothing found."
     assert "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks[:-1]) == "Nothing found."
     assert [chunk["choices"][0]["finish_reason"] for chunk in chunks[:-1]] == [None, None, "stop"]

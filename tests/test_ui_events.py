@@ -5,23 +5,26 @@ from __future__ import annotations
 import pytest
 
 from tests.fake_gateway import HITS, quote
-from ui.events import Citation, Finished, SourcesFound, TextDelta, read_chunk, read_source
+from ui.events import Citation, Finished, SourcesFound, TextDelta, read_source, read_stream_event
 
 
 def test_role_chunk_without_text_is_no_event() -> None:
-    assert list(read_chunk({"choices": [{"delta": {"role": "assistant", "content": ""}, "finish_reason": None}]})) == []
+    assert (
+        list(read_stream_event({"choices": [{"delta": {"role": "assistant", "content": ""}, "finish_reason": None}]}))
+        == []
+    )
 
 
 def test_usage_chunk_without_choices_is_no_event() -> None:
-    assert list(read_chunk({"choices": [], "usage": {"total_tokens": 9}})) == []
+    assert list(read_stream_event({"choices": [], "usage": {"total_tokens": 9}})) == []
 
 
 def test_text_becomes_a_delta() -> None:
-    assert list(read_chunk({"choices": [{"delta": {"content": "Use "}}]})) == [TextDelta("Use ")]
+    assert list(read_stream_event({"choices": [{"delta": {"content": "Use "}}]})) == [TextDelta("Use ")]
 
 
 def test_retrieval_becomes_sources() -> None:
-    (event,) = read_chunk({"retrieval": {"enabled": True, "query": "q", "hits": list(HITS)}, "choices": []})
+    (event,) = read_stream_event({"retrieval": {"enabled": True, "query": "q", "hits": list(HITS)}, "choices": []})
     assert isinstance(event, SourcesFound)
     assert event.query == "q"
     assert [(source.number, source.title) for source in event.sources] == [
@@ -34,7 +37,7 @@ def test_retrieval_becomes_sources() -> None:
 def test_quotes_become_places_in_the_passages_text() -> None:
     hit = {**HITS[1], "text": "\x1b[1mBold\x1b[0m. The end.", "page": 3, "version": "2.1", "collection": "h"}
     quotes = [quote(hit, "The end."), {"number": 1, "start": 0, "end": 3}, {"number": 2, "start": 5, "end": 9999}]
-    (event,) = read_chunk({"retrieval": {"query": "q", "hits": [hit], "quotes": quotes, "refused": False}})
+    (event,) = read_stream_event({"retrieval": {"query": "q", "hits": [hit], "quotes": quotes, "refused": False}})
     assert isinstance(event, SourcesFound)
     (source,) = event.sources
     assert [source.text[slice(*span)] for span in source.quoted] == ["The end."]
@@ -63,18 +66,22 @@ def test_version_that_the_collection_names_is_not_said_twice_nor_a_public_addres
 
 def test_refusal_is_what_the_gateway_says_and_nothing_else() -> None:
     for said, is_refused in ((True, True), (False, False), (None, False)):
-        assert list(read_chunk({"retrieval": {"query": "q", "hits": [], "refused": said}})) == [
+        assert list(read_stream_event({"retrieval": {"query": "q", "hits": [], "refused": said}})) == [
             SourcesFound((), "q", is_refused)
         ]
 
 
 def test_retrieval_without_hits_is_said_too() -> None:
-    assert list(read_chunk({"retrieval": {"enabled": True, "query": "q", "hits": []}})) == [SourcesFound((), "q")]
-    assert list(read_chunk({"retrieval": {"enabled": True, "query": None, "hits": []}})) == [SourcesFound((), "")]
+    assert list(read_stream_event({"retrieval": {"enabled": True, "query": "q", "hits": []}})) == [
+        SourcesFound((), "q")
+    ]
+    assert list(read_stream_event({"retrieval": {"enabled": True, "query": None, "hits": []}})) == [
+        SourcesFound((), "")
+    ]
 
 
 def test_chunk_without_retrieval_finds_no_sources() -> None:
-    assert list(read_chunk({"retrieval": None, "choices": None})) == []
+    assert list(read_stream_event({"retrieval": None, "choices": None})) == []
 
 
 def test_last_text_and_the_end_may_share_a_chunk() -> None:
@@ -87,11 +94,14 @@ def test_last_text_and_the_end_may_share_a_chunk() -> None:
         "model": "m",
         "choices": [{"delta": {"content": "end", "annotations": [annotation]}, "finish_reason": "stop"}],
     }
-    assert list(read_chunk(chunk)) == [TextDelta("end"), Finished("stop", (Citation(2, "D", "http://d", 3, 6),), "m")]
+    assert list(read_stream_event(chunk)) == [
+        TextDelta("end"),
+        Finished("stop", (Citation(2, "D", "http://d", 3, 6),), "m"),
+    ]
 
 
 def test_end_without_citations_cites_nothing() -> None:
-    (end,) = read_chunk({"choices": [{"delta": {}, "finish_reason": "length"}]})
+    (end,) = read_stream_event({"choices": [{"delta": {}, "finish_reason": "length"}]})
     assert isinstance(end, Finished)
     assert (end.finish_reason, end.cited, end.model) == ("length", (), "")
 

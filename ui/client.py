@@ -28,7 +28,7 @@ from ui.errors import (
     GatewayTimeout,
     RequestRefused,
 )
-from ui.events import AS_IT_IS, Event, Finished, Message, Wanted, read_chunk
+from ui.events import AS_IT_IS, Event, Finished, Message, Wanted, read_stream_event
 from ui.settings import UiSettings, redact
 
 # A machine that is there accepts at once; a wrong address should not cost the whole answer timeout
@@ -120,8 +120,8 @@ class Gateway:
             create = self._openai.chat.completions.create
             with create(model=model, messages=asked, stream=True, extra_body=options) as stream:
                 request_id = stream.response.headers.get("x-request-id", "")
-                for chunk in stream:
-                    for event in read_chunk(chunk.to_dict()):
+                for sent in stream:
+                    for event in read_stream_event(sent.to_dict()):
                         finished = finished or isinstance(event, Finished)
                         yield event
         except openai.APIError as error:

@@ -4,7 +4,7 @@ Pure: dictionaries of the wire format in, frozen values out.
 
 It opens no connection (`ui.client` does) and draws nothing.
 
-    for event in read_chunk({"choices": [{"delta": {"content": "Use "}}]}): ...   # TextDelta("Use ")
+    for event in read_stream_event({"choices": [{"delta": {"content": "Use "}}]}): ...   # TextDelta("Use ")
 """
 
 from __future__ import annotations
@@ -155,22 +155,22 @@ class Finished:
 Event = SourcesFound | TextDelta | Finished
 
 
-def read_chunk(chunk: Mapping[str, Any]) -> Iterator[Event]:
-    """The events that one streamed chunk of `chat.completion.chunk` carries (none for a usage or a role chunk).
+def read_stream_event(sent: Mapping[str, Any]) -> Iterator[Event]:
+    """The events that one of the stream, a `chat.completion.chunk`, carries (none for one of a role or of usage).
 
     The wire format is OpenAI's plus a top-level `retrieval` object and `delta.annotations`; see docs/api.md.
     """
-    retrieval = chunk.get("retrieval")
+    retrieval = sent.get("retrieval")
     if retrieval is not None:
         yield read_retrieval(retrieval)
-    for choice in chunk.get("choices") or ():
+    for choice in sent.get("choices") or ():
         delta = choice.get("delta") or {}
         if delta.get("content"):
             yield TextDelta(delta["content"])
         if choice.get("finish_reason"):
             citations = tuple(read_citation(annotation) for annotation in delta.get("annotations") or ())
             verification = read_verification(delta.get("verification"))
-            yield Finished(choice["finish_reason"], citations, chunk.get("model") or "", verification)
+            yield Finished(choice["finish_reason"], citations, sent.get("model") or "", verification)
 
 
 def read_retrieval(retrieval: Mapping[str, Any]) -> SourcesFound:

@@ -1,11 +1,11 @@
-"""What an engine may answer: its models, a whole answer, a chunk of a stream.
+"""What an engine may answer: its models, a whole answer, an event of a stream.
 
 Whatever has another shape is refused here, and nowhere else.
 
 Fields that we do not know pass through, and what rough but honest engines leave out or set to null is filled in. No
 HTTP.
 
-    chunk = read_chunk('{"choices": [{"delta": {"content": "Run"}}]}')
+    event = read_stream_event('{"choices": [{"delta": {"content": "Run"}}]}')
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Usage(_Shape):
 
 
 class Said(_Shape):
-    """What a model says: the message of a whole answer, and the delta of a chunk."""
+    """What a model says: the message of a whole answer, and the delta of an event."""
 
     role: Text = None
     content: Text = None
@@ -67,7 +67,7 @@ class Said(_Shape):
 
 
 class Choice(_Shape):
-    """What whole answers and chunks say of a choice."""
+    """What whole answers and events say of a choice."""
 
     index: Annotated[int, Field(ge=0, lt=MOST_CHOICES)] | None = None
     finish_reason: Text = None
@@ -124,17 +124,17 @@ def read_answer(text: str) -> dict[str, Any]:
     return answer
 
 
-def read_chunk(text: str) -> dict[str, Any]:
-    """A chunk; it has a list of choices, each with its index and delta.
+def read_stream_event(text: str) -> dict[str, Any]:
+    """An event of a stream; it has a list of choices, each with its index and delta.
 
     Raises UpstreamBroken, and UpstreamRefused where it is an error.
     """
-    chunk = _read(text, StreamEvent, "stream")
-    chunk["choices"] = chunk.get("choices") or []
-    for choice in chunk["choices"]:
+    event = _read(text, StreamEvent, "stream")
+    event["choices"] = event.get("choices") or []
+    for choice in event["choices"]:
         choice["index"] = choice.get("index") or 0
         choice["delta"] = choice.get("delta") or {}
-    return chunk
+    return event
 
 
 def read_refusal(text: str) -> Any:

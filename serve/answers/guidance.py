@@ -110,25 +110,25 @@ class GuidedEngine:
     async def stream(
         self, body: Mapping[str, Any], guidance: Mapping[str, Any]
     ) -> AsyncGenerator[dict[str, Any], None]:
-        """The chunks of an answer under guidance. Raises what `Upstream.stream` raises."""
+        """The events of an answer under guidance. Raises what `Upstream.stream` raises."""
         sent = self._sent(body, guidance)
         refusal: UpstreamRefused | None = None
         async with contextlib.AsyncExitStack() as held:
-            chunks = await held.enter_async_context(contextlib.aclosing(self._upstream.stream({**body, **sent})))
+            events = await held.enter_async_context(contextlib.aclosing(self._upstream.stream({**body, **sent})))
             try:
-                first = await anext(chunks, None)
+                first = await anext(events, None)
             except UpstreamRefused as error:
                 if not sent:
                     raise
                 refusal = error
-                chunks = await held.enter_async_context(contextlib.aclosing(self._upstream.stream(dict(body))))
-                first = await anext(chunks, None)
+                events = await held.enter_async_context(contextlib.aclosing(self._upstream.stream(dict(body))))
+                first = await anext(events, None)
             if refusal:
                 self._note_refusal(refusal)
             if first is not None:
                 yield _with_known_reasons(first)
-                async for chunk in chunks:
-                    yield _with_known_reasons(chunk)
+                async for event in events:
+                    yield _with_known_reasons(event)
 
     async def aclose(self) -> None:
         """Ask the engine nothing more."""

@@ -3,7 +3,7 @@ goes through.
 
 Below a model's words in auto stand the quotes, also where the engine died before it had ended. It asks no engine.
 
-    async for chunk in edit_stream(chunks, lambda: AutoDraft(examiner, passage_url), run, model="chipalign-demo"): ...
+    async for event in edit_stream(events, lambda: AutoDraft(examiner, passage_url), run, model="chipalign-demo"): ...
 """
 
 from __future__ import annotations
@@ -202,34 +202,34 @@ def edit_whole(answer: dict[str, Any], new_draft: Callable[[], Draft]) -> dict[s
 
 
 async def edit_stream(
-    chunks: AsyncIterator[dict[str, Any]],
+    events: AsyncIterator[dict[str, Any]],
     new_draft: Callable[[], Draft],
     run: Run,
     model: str,
     wants_usage: bool = False,
 ) -> AsyncGenerator[dict[str, Any], None]:
-    """The chunks of a stream, edited.
+    """The events of a stream, edited.
 
     One that runs in circles ends there, unless the client waits for the account of tokens behind it.
 
-    Raises what the chunks raise, unless the draft survives it.
+    Raises what the events raise, unless the draft survives it.
     """
     drafts: dict[int, Draft] = {}
     ended: set[int] = set()
     head = stream_head(model)
     try:
-        async for chunk in chunks:
-            head = {**head, **{name: value for name, value in chunk.items() if name not in ("choices", "usage")}}
+        async for event in events:
+            head = {**head, **{name: value for name, value in event.items() if name not in ("choices", "usage")}}
             choices = []
-            for choice in chunk["choices"]:
+            for choice in event["choices"]:
                 draft = drafts.get(choice["index"]) or drafts.setdefault(choice["index"], new_draft())
                 if choice["index"] not in ended:
                     if await _edit_choice(choice, draft, run, ended):
                         choices.append(choice)
                 elif not draft.looped:
                     choices.append(choice)
-            if choices or not chunk["choices"]:
-                yield {**chunk, "choices": choices}
+            if choices or not event["choices"]:
+                yield {**event, "choices": choices}
             if not wants_usage and drafts and all(draft.looped for draft in drafts.values()):
                 return
     except RequestError as error:
@@ -251,7 +251,7 @@ async def _feed(draft: Draft, text: str, run: Run) -> str:
 
 
 async def _edit_choice(choice: dict[str, Any], draft: Draft, run: Run, ended: set[int]) -> bool:
-    """Edit one choice of a chunk in its place; whether there is something in it to be sent."""
+    """Edit one choice of an event in its place; whether there is something in it to be sent."""
     delta = choice["delta"]
     text = delta.get("content")
     if text:

@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 
 from rag.printable import redact
-from serve.answers.engine_answers import read_answer, read_chunk, read_models, read_refusal
+from serve.answers.engine_answers import read_answer, read_models, read_refusal, read_stream_event
 from serve.errors import (
     EngineOverloaded,
     EngineUnavailable,
@@ -105,11 +105,11 @@ class Upstream:
                 return read_answer(await _text(pieces))
 
     async def stream(self, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
-        """The chunks of an answer as they come.
+        """The events of an answer as they come.
 
         Leaving the iterator early closes the connection, and the engine stops computing.
 
-        Each chunk has its time, which comments ("still here") do not prolong, and the whole stream too.
+        Each event has its time, which comments ("still here") do not prolong, and the whole stream too.
 
         Raises:
             EngineUnavailable, UpstreamTimeout, UpstreamBroken (also when the stream ends without [DONE]), UpstreamRefused
@@ -129,7 +129,7 @@ class Upstream:
                         return
                     if event is None:
                         raise UpstreamBroken("The model engine closed the stream before the answer ended: ask again.")
-                    yield read_chunk(event)
+                    yield read_stream_event(event)
             finally:
                 await answer.__aexit__(None, None, None)
 

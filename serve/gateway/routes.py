@@ -51,7 +51,7 @@ from serve.gateway.metrics import Metrics
 from serve.gateway.passage_page import PAGE_HEADERS, public_url, read_quotes, render
 from serve.gateway.slots import Slots
 from serve.gateway.visitors import Visitors
-from serve.protocol import ChatRequest, completion, message_text, parse_chat_request, stream_chunks
+from serve.protocol import ChatRequest, completion, message_text, parse_chat_request, stream_events
 from serve.settings import ServeSettings
 from serve.sse import DONE, write_event
 
@@ -190,15 +190,15 @@ async def _answer(
             request, gateway.admission.unless_stopped(_whole_answer(gateway, chat, examiner))
         )
         return JSONResponse({**answer, "retrieval": retrieval})
-    chunks = await held.enter_async_context(contextlib.aclosing(_answer_chunks(gateway, chat, examiner)))
-    begun = gateway.admission.unless_stopped(anext(chunks, None))
+    events = await held.enter_async_context(contextlib.aclosing(_answer_events(gateway, chat, examiner)))
+    begun = gateway.admission.unless_stopped(anext(events, None))
     first = await unless_client_leaves(request, begun)  # an engine that refuses does so with its own HTTP status
     if first is None:
         raise UpstreamBroken("The model engine ended the stream before the answer began: ask again.")
     gateway.metrics.ttft_s.observe(time.perf_counter() - started)
     kept = held.pop_all()
     return EventStream(
-        _events(gateway, {**first, "retrieval": retrieval}, chunks, request.state.request_id, kept), kept
+        _events(gateway, {**first, "retrieval": retrieval}, events, request.state.request_id, kept), kept
     )
 
 
@@ -271,28 +271,28 @@ def _new_draft(gateway: Gateway, chat: ChatRequest, examiner: Examiner) -> Draft
     return ModelDraft(examiner, gateway.passage_url, chat.shapes_its_answer)
 
 
-async def _answer_chunks(
+async def _answer_events(
     gateway: Gateway, chat: ChatRequest, examiner: Examiner
 ) -> AsyncGenerator[dict[str, Any], None]:
-    """The same as the chunks of a stream.
+    """The same as the events of a stream.
 
     What is checked of quotes, which are there at once, is checked behind them.
     """
     grounded = examiner.grounded
     if grounded.answer is not None:
         checked: dict[str, Any] | None = None
-        for chunk in stream_chunks(chat, *_own_answer(gateway, grounded, grounded.answer), {}):
-            for choice in chunk["choices"]:
+        for event in stream_events(chat, *_own_answer(gateway, grounded, grounded.answer), {}):
+            for choice in event["choices"]:
                 if choice["finish_reason"]:
                     checked = checked or await gateway.slots.run(partial(_check_own, gateway, examiner), False)
                     choice["delta"].update(checked)
-            yield chunk
+            yield event
         return
     new_draft, run = partial(_new_draft, gateway, chat, examiner), partial(gateway.slots.run, is_long=False)
     with gateway.metrics.in_flight.track_inprogress():
-        async with contextlib.aclosing(gateway.engine.stream(grounded.body, grounded.guidance)) as chunks:
-            async for chunk in edit_stream(chunks, new_draft, run, chat.model or "", chat.include_usage):
-                yield chunk
+        async with contextlib.aclosing(gateway.engine.stream(grounded.body, grounded.guidance)) as events:
+            async for event in edit_stream(events, new_draft, run, chat.model or "", chat.include_usage):
+                yield event
 
 
 async def _events(
@@ -307,8 +307,8 @@ async def _events(
     try:
         async with held:  # a client that hangs up ends the engine's work too
             yield write_event(first)
-            while (chunk := await gateway.admission.unless_stopped(anext(rest, None))) is not None:
-                yield write_event(chunk)
+            while (event := await gateway.admission.unless_stopped(anext(rest, None))) is not None:
+                yield write_event(event)
             yield write_event(DONE)
     except RequestError as error:
         gateway.metrics.broken_streams.inc()
