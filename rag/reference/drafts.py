@@ -1,7 +1,7 @@
 """A command while its document is read: what synopses, tables, lists and headings say of it comes bit by bit, in any
 order.
 
-It reads no text; `extraction` does, and makes a card of it at the document's end.
+It reads no text; `extraction` does, and `findings` makes a card of it at the document's end.
 
     draft = CommandDraft("repair_timing", place); draft.add(option); draft.options["-hold"].description
 """

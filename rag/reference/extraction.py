@@ -2,7 +2,7 @@
 where.
 
 Form alone decides: a synopsis, a table whose header names options, a heading that is an option, a usage text. A word of
-prose is never a command. Whose options a table has is decided by what it has in common with a synopsis above it.
+prose is never a command. What is found, and whose options a table has, `findings` keeps.
 Nothing is read twice, so the time grows with the text and no faster.
 
     reference = read_reference(chunks); reference.lookup("global_route")
@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby, islice
+from itertools import groupby
 
 from rag.blocks import CUT, MAX_HEADING_CHARACTERS
 from rag.documents import Chunk
@@ -29,6 +29,7 @@ from rag.reference.descriptions import (
 )
 from rag.reference.drafts import CommandDraft
 from rag.reference.examples import Call, is_covered, read_calls
+from rag.reference.findings import MAN_TITLE, Findings
 from rag.reference.messages import LONGEST_TEXT, NUMBER, WORD, read_message
 from rag.reference.sections import SectionBlock, has_header, read_blocks
 from rag.reference.synopses import (
@@ -67,12 +68,6 @@ _NOT_OF_TOOLS = re.compile(r"code_of_conduct|licen[sc]e|readmeformat|template|(?
 _LEAD = re.compile(
     r"(?:For|(?:The )?(?:options?|arguments?|flags?|switches|parameters) (?:of|for|to)) (?:the )?`([^`]+)`[^`]{0,40}:?"
 )
-_OPTIONS_HEADING = re.compile(
-    r"[`\"]?(?P<name>[a-z][\w.+-]*)[`\"]? (?:command[- ]line "
-    r")?(?:arguments|options|switches|flags|usage|synopsis|command)",
-    re.IGNORECASE,
-)
-_MAN_TITLE = re.compile(r"(?P<name>[a-z][\w.+-]*)(?:\(\w{1,4}\))? (?:-{1,2}|\u2013|\u2014) (?P<told>\S.*)")
 _SYNOPSIS_HEADING = re.compile(r"(?:synopsis|syntax|usage|name and synopsis)", re.IGNORECASE)
 _COMMANDS_HEADING = re.compile(r"commands?\b|functions?\b|\bapi\b|procedures?\b|syntax|usage|synopsis", re.IGNORECASE)
 _MESSAGES_HEADING = re.compile(r"\b(?:warnings?|errors?|messages?)\b", re.IGNORECASE)
@@ -127,7 +122,6 @@ _SECTIONS = frozenset(
         "STATUS",
     }
 )
-_CALLED_HEADING = re.compile(r"(?P<name>[a-z][a-z0-9]*_[a-z0-9_]+)")
 # A sentence that begins with a command, and what it says of one that is there no more.
 _TOLD = re.compile(
     r"(?:\A|(?<=[.!?]\s))The `(?P<name>[a-z][a-z0-9]*(?:(?:_|::)[a-z0-9]+)*)` (?:command|pass) (?=[a-z])"
@@ -149,7 +143,6 @@ _WHOLE_NAME = re.compile(r"`([^`]+)`")
 MOST_CALLS = 20_000  # of a document
 MOST_EXAMPLES = 200  # of one command that are held against its cards
 _NAME_AND_PURPOSE = re.compile(r"(?P<name>[a-z][\w:.-]*)\s*(?:\s-+\s|\n)\s*(?P<told>\S.*)", re.DOTALL)
-MOST_CANDIDATES = 20  # commands of one section that its options may be of
 
 
 def read_reference(chunks: Iterable[Chunk]) -> Reference:
@@ -166,11 +159,11 @@ def read_reference(chunks: Iterable[Chunk]) -> Reference:
         for path, of_document in groupby(of_collection, key=_path):
             passages = list(of_document)
             if is_read(path):
-                reader = _DocumentReader(collection, passages[0].title)
-                reader.read(passages)
-                own += reader.finish(is_partial=_NOTES.search(f"{path} {passages[0].title}") is not None)
-                variables += reader.variables.values()
-                messages += reader.messages.values()
+                reader = _DocumentReader(collection, passages)
+                reader.read()
+                own += reader.found.commands(is_partial=_NOTES.search(f"{path} {passages[0].title}") is not None)
+                variables += reader.found.variables.values()
+                messages += reader.found.messages.values()
                 for call in reader.calls:
                     known = calls.setdefault(call.name, set())
                     if len(known) < MOST_EXAMPLES:
@@ -215,31 +208,22 @@ def is_read(path: str) -> bool:
 class _DocumentReader:
     """Reads one document's blocks in order."""
 
-    def __init__(self, collection: str, title: str) -> None:
-        self.variables: dict[str, Variable] = {}
-        self.messages: dict[str, Message] = {}
+    def __init__(self, collection: str, passages: Sequence[Chunk]) -> None:
+        self._passages = passages
+        self._title = passages[0].title
+        named = (found.groups() for passage in passages for found in _NAMED.finditer(passage.text))
+        self.found = Findings(collection, self._title, frozenset(name for names in named for name in names if name))
         self.calls: set[Call] = set()  # of any command, in code
-        self._collection = collection
-        self._title = title
-        self._commands: dict[str, CommandDraft] = {}
-        self._last: CommandDraft | None = None  # the one whose synopsis was read last
-        self._of_section: dict[tuple[str, ...], dict[str, CommandDraft]] = {}  # with synopses under a path, in order
         self._section = ""  # of a manual page in plain text
-        self._purposes: dict[str, str] = {}  # what its NAME section says of a command
         self._waiting: list[tuple[str, str]] = []  # options of a paragraph of their own
         self._prose: SectionBlock | None = None  # the paragraph that stands last under the present headings
         self._first_prose: SectionBlock | None = None
-        self._path: tuple[str, ...] = ()
-        self._words: frozenset[str] = frozenset()  # what it puts in quotes or backticks, or begins a line with
 
-    def read(self, passages: Sequence[Chunk]) -> None:
+    def read(self) -> None:
         """Read all passages of the document."""
-        self._words = frozenset(
-            name for passage in passages for found in _NAMED.finditer(passage.text) for name in found.groups() if name
-        )
         before: SectionBlock | None = None
         names: list[str] = []  # of a heading that is too long to stand over passages: its first block has them
-        for block in read_blocks(passages):
+        for block in read_blocks(self._passages):
             if not before or block.path != before.path:
                 if before and names:
                     self._read_heading(before, names)
@@ -268,30 +252,6 @@ class _DocumentReader:
         if before and names:
             self._read_heading(before, names)
 
-    def finish(self, is_partial: bool) -> Iterator[Command]:
-        """The document's commands; `is_partial`: it is one that shows what is new of them."""
-        for draft in self._commands.values():
-            title = _MAN_TITLE.fullmatch(self._title)
-            if title and title["name"] == draft.name:
-                draft.description = draft.description or title["told"]
-            draft.description = self._purposes.get(draft.name, draft.description)
-            synopsis = "\n".join(draft.synopses)
-            options, arguments = list(draft.options.values()), list(draft.arguments.values())
-            if len(draft.synopses) > 1:  # what one way to call it needs, another may leave out
-                options, arguments = (
-                    [replace(one, is_required=False) for one in group] for group in (options, arguments)
-                )
-            yield Command(
-                draft.name,
-                self._collection,
-                synopsis,
-                draft.description,
-                tuple(options),
-                draft.place,
-                tuple(arguments),
-                is_partial or draft.is_cut,
-            )
-
     # --- headings that are options, commands, variables or messages ---------------------------------------------
 
     def _read_heading(self, block: SectionBlock, names: Sequence[str] = ()) -> None:
@@ -303,7 +263,7 @@ class _DocumentReader:
         heading = heading.removesuffix(CUT)
         told = "" if block.kind == "code" or _whole_names(block) else shorten(block.text)
         if options := [option for name in names or [heading] for option in _heading_options(name, is_cut)]:
-            owner = self._owner(block.path[:-1], [name for name, _ in options], block.place())
+            owner = self.found.owner(block.path[:-1], [name for name, _ in options], block.place())
             for name, argument in options if owner else ():
                 assert owner is not None
                 owner.is_cut |= is_cut
@@ -318,14 +278,14 @@ class _DocumentReader:
         has.
         """
         over = next(
-            (title for title in reversed(above) if _GROUPS.search(title) and not _MAN_TITLE.fullmatch(title)), ""
+            (title for title in reversed(above) if _GROUPS.search(title) and not MAN_TITLE.fullmatch(title)), ""
         )
         if heading in _SECTIONS or not over:
             return
         if _VARIABLES_HEADING.search(over):
-            self._add_variable(Variable(heading, read_default(told)[0], "", told, self._collection, block.place()))
+            self.found.add_variable(heading, read_default(told)[0], "", told, block.place())
         elif WORD.fullmatch(heading):
-            self._add_message(heading, told[:LONGEST_TEXT], block.place())
+            self.found.add_message(heading, told[:LONGEST_TEXT], block.place())
 
     def _read_called_headings(self, pieces: Sequence[str], told: str, block: SectionBlock, is_cut: bool) -> None:
         """`lint_off [-rule <message>]`, several with commas: a command stands over what it does."""
@@ -355,9 +315,7 @@ class _DocumentReader:
             self.calls.update(read_calls(lines))
         for first, synopsis in synopses:
             if f"`{synopsis.name}` variable" in self._near():
-                self._add_variable(
-                    Variable(synopsis.name, "", "", self._purpose(synopsis.name), self._collection, block.place(first))
-                )
+                self.found.add_variable(synopsis.name, "", "", self._purpose(synopsis.name), block.place(first))
             elif synopsis.is_strong or self._is_told(synopsis, block):
                 last = first + synopsis.lines - 1
                 text = "\n".join(line.rstrip() for line in lines[first : last + 1])
@@ -369,9 +327,7 @@ class _DocumentReader:
             if found := _SET.fullmatch(line.strip()):
                 told = self._purpose(found["name"])
                 if "variable" in told:
-                    self._add_variable(
-                        Variable(found["name"], "", "", told, self._collection, block.place(number, number))
-                    )
+                    self.found.add_variable(found["name"], "", "", told, block.place(number, number))
 
     def _is_told(self, synopsis: Synopsis, block: SectionBlock) -> bool:
         """Whether what is above a line that may be an example says that this is the command: its name in prose, or in a
@@ -400,24 +356,10 @@ class _DocumentReader:
         self, synopsis: Synopsis, text: str, place: Place, block: SectionBlock, first: int | None
     ) -> CommandDraft:
         """Put a synopsis to its command; `first` is the number of its line in the block, None where it is a heading."""
-        draft = self._commands.setdefault(synopsis.name, CommandDraft(synopsis.name, place))
+        draft = self.found.draft(synopsis.name, place)
         if draft.has_strong and not synopsis.is_strong:
             return draft  # an example
-        if synopsis.is_strong and not draft.has_strong:
-            draft.forget_examples()
-            draft.has_strong = True
-        if not draft.synopses:
-            draft.place = place
-        if text not in draft.synopses and len(draft.synopses) < 20:
-            draft.synopses.append(text)
-        for part in (*synopsis.options, *synopsis.arguments):
-            at = place if first is None else block.span(first + part.spot.line, part.spot.start, part.spot.end)
-            draft.add(Option(part.name, part.argument, "", "", at, part.is_required, synopsis_place=at))
-        draft.names |= synopsis.names
-        draft.paths.add(block.path)
-        self._of_section.setdefault(block.path, {})[draft.name] = draft
-        self._last = draft
-        draft.takes_any |= not synopsis.names or "options]" in text.lower() or "option]" in text.lower()
+        self.found.add_synopsis(draft, synopsis, text, place, block, first)
         if not draft.description and first is not None:
             draft.description = self._purpose(synopsis.name)
         return draft
@@ -432,7 +374,7 @@ class _DocumentReader:
             if re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text):
                 return shorten(text)
         path = self._first_prose.path if self._first_prose else ()
-        section = self._of_section.get(path, {})
+        section = self.found.of_section(path)
         if len(section) > (name in section):
             told.reverse()
         return next((shorten(text).rstrip(":") for text in told if _TELLS.search(text)), "")
@@ -443,7 +385,7 @@ class _DocumentReader:
 
     def _add_usages(self, usages: Sequence[Usage], block: SectionBlock) -> None:
         names = [name for usage in usages for name, _ in usage.names]
-        if owner := self._owner(block.path, names, block.place()):
+        if owner := self.found.owner(block.path, names, block.place()):
             for usage in usages:
                 told = shorten(usage.description)
                 for name, argument in usage.names:
@@ -494,7 +436,7 @@ class _DocumentReader:
         self._section = "synopsis" if _SYNOPSIS_HEADING.fullmatch(first) else first.lower()
         rest = replace(block, lines=block.lines[1:])
         if self._section == "name" and (found := _NAME_AND_PURPOSE.fullmatch(rest.text.strip())):
-            self._purposes[found["name"]] = shorten(found["told"])
+            self.found.purposes[found["name"]] = shorten(found["told"])
         return rest
 
     def _read_told_commands(self, block: SectionBlock) -> None:
@@ -507,7 +449,7 @@ class _DocumentReader:
             if not _GONE.search(sentence):
                 line = block.lines[0]
                 place = replace(block.place(), start=line.start + found.start(), end=line.start + stop)
-                draft = self._commands.setdefault(found["name"], CommandDraft(found["name"], place))
+                draft = self.found.draft(found["name"], place)
                 draft.description = draft.description or shorten(sentence)
 
     def _read_list(self, block: SectionBlock) -> None:
@@ -524,9 +466,7 @@ class _DocumentReader:
         if stage and stage["stage"].lower() not in _NO_STAGES:
             names = [item["name"] for line in lines if (item := _STAGE_ITEM.fullmatch(line.strip()))]
             for name in names:
-                known = self.variables.get(name)
-                if known and stage["stage"] not in known.stage.split(", "):
-                    self.variables[name] = replace(known, stage=", ".join(filter(None, (known.stage, stage["stage"]))))
+                self.found.add_stage(name, stage["stage"])
 
     # --- tables -------------------------------------------------------------------------------------------------
 
@@ -554,7 +494,9 @@ class _DocumentReader:
         if not explicit and before and before.kind == "prose" and before.path == block.path:
             lead = _LEAD.fullmatch(before.text.strip())
             explicit = lead[1] if lead else ""
-        owner = self._owner(block.path, names, block.place(), explicit, is_stated=bool(table.owner)) if names else None
+        owner = (
+            self.found.owner(block.path, names, block.place(), explicit, is_stated=bool(table.owner)) if names else None
+        )
         for row, found in rows if owner else ():
             assert owner is not None
             default = row.cells[default_at] if default_at > 0 else ""
@@ -573,12 +515,7 @@ class _DocumentReader:
                 bare = _REMARK.sub("", name).strip("$ ")
                 if _VARIABLE.fullmatch(bare) and ("_" in bare or bare.isupper()) and len(bare) > 1:
                     place = block.place(row.line, row.line)
-                    self._add_variable(Variable(bare, default, stage, told, self._collection, place))
-
-    def _add_variable(self, variable: Variable) -> None:
-        known = self.variables.setdefault(variable.name, variable)
-        if known is not variable and not known.description and variable.description:
-            self.variables[variable.name] = replace(variable, stage=known.stage or variable.stage)
+                    self.found.add_variable(bare, default, stage, told, place)
 
     def _read_commands(self, table: Table, block: SectionBlock) -> None:
         """Commands that a table lists with what they do; what a cell has behind the name is not read."""
@@ -589,7 +526,7 @@ class _DocumentReader:
             is_code = cell.count("`") == 2 and cell == f"`{name}`"
             if COMMAND.fullmatch(name) or (is_code and re.fullmatch(r"[a-z][a-z0-9_]*", name)):
                 place = block.place(row.line, row.line)
-                draft = self._commands.setdefault(name, CommandDraft(name, place))
+                draft = self.found.draft(name, place)
                 draft.description = draft.description or row.cells[told_at][:LONGEST_DESCRIPTION]
 
     # --- messages -----------------------------------------------------------------------------------------------
@@ -600,7 +537,7 @@ class _DocumentReader:
         """
         for number, line in enumerate(block.lines):
             if "-" in line.text and (found := read_message(line.text)):
-                self._add_message(*found, block.place(number, number))
+                self.found.add_message(*found, block.place(number, number))
 
     def _read_numbers(self, table: Table, block: SectionBlock) -> None:
         for row in table.rows:
@@ -609,75 +546,7 @@ class _DocumentReader:
                 map(_MESSAGES_HEADING.search, (self._title, *block.path, table.header[0]))
             )
             if NUMBER.fullmatch(number) or is_word:
-                self._add_message(number, row.cells[1][:LONGEST_TEXT], block.place(row.line, row.line))
-
-    def _add_message(self, number: str, text: str, place: Place) -> None:
-        known = self.messages.get(number)
-        if known is None or not known.text:
-            self.messages[number] = Message(number, text, self._collection, place)
-
-    # --- whose options ------------------------------------------------------------------------------------------
-
-    def _owner(
-        self, path: tuple[str, ...], names: Sequence[str], place: Place, explicit: str = "", is_stated: bool = False
-    ) -> CommandDraft | None:
-        """The command whose options these are: of those above, the one whose synopsis has most of them.
-
-        `explicit` is the one that a line above names, which may be wrong, or which the table's own header states.
-        Without anything in common the options are those of a command that says nothing of its own, or of the only one
-        of the section.
-        """
-        if is_stated:
-            return self._commands.setdefault(explicit, CommandDraft(explicit, place))
-        bare = {name.lstrip("-") for name in names}
-        candidates = self._candidates(path, explicit)
-        if (
-            self._last
-            and 2 * len(bare & self._last.names) > len(bare)
-            and path[:-1] in {own[:-1] for own in self._last.paths}
-        ):
-            candidates.append(self._last)  # of the section beside this one
-        if not candidates:
-            return self._program(path, place)
-
-        best = max(candidates, key=lambda draft: len(bare & draft.names))  # the first of equals
-        if bare & best.names:
-            return best
-        if not any(name.startswith(("-", "+")) for name in names):
-            return None  # a table of something else: keys, values
-        if open_ones := [draft for draft in candidates if draft.takes_any or not draft.names]:
-            return open_ones[0]
-        near = {draft.name: draft for draft in candidates if not draft.paths.isdisjoint((path, path[:-1]))}
-        return next(iter(near.values())) if len(near) == 1 else None
-
-    def _candidates(self, path: tuple[str, ...], explicit: str) -> list[CommandDraft]:
-        """The commands that stand above: named in a line, in a heading, or with a synopsis under the same headings; the
-        nearest first.
-        """
-        found: dict[str, CommandDraft] = {}
-        for name in (explicit, *(heading.strip("`") for heading in reversed(path)), self._title):
-            if name in self._commands:
-                found.setdefault(name, self._commands[name])
-        for depth in range(len(path), -1, -1):
-            for draft in islice(reversed(self._of_section.get(path[:depth], {}).values()), MOST_CANDIDATES):
-                found.setdefault(draft.name, draft)
-        return list(found.values())
-
-    def _program(self, path: tuple[str, ...], place: Place) -> CommandDraft | None:
-        """The program that the headings or the title name: "verilator Arguments", "ls - list directory contents"; None
-        where none does.
-        """
-        for heading in (*reversed(path), self._title):
-            found = (
-                _OPTIONS_HEADING.fullmatch(heading)
-                or _MAN_TITLE.fullmatch(heading)
-                or _CALLED_HEADING.fullmatch(heading)
-            )
-            if found and found["name"] == found["name"].lower() and found["name"] in self._words:
-                draft = self._commands.setdefault(found["name"], CommandDraft(found["name"], place))
-                draft.takes_any = True
-                return draft
-        return None
+                self.found.add_message(number, row.cells[1][:LONGEST_TEXT], block.place(row.line, row.line))
 
 
 def _heading_options(heading: str, is_cut: bool) -> list[tuple[str, str]]:
