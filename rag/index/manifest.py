@@ -2,8 +2,8 @@
 
 It is the commit point of a build.
 
-It opens no index and loads nothing large. The files it names lie in one generation folder; a name of a file outside the index directory is
-refused.
+It opens no index and loads nothing large. The files it names lie in one generation folder; a name of a file outside
+the index directory is refused.
 
     manifest = read_manifest(Path("indexes/starter")); manifest.collections["openroad"].chunks
 """
