@@ -28,12 +28,15 @@ from merge.arithmetic.baselines import (
     find_threshold,
     prepare,
 )
+from merge.arithmetic.choice import find_arithmetic
 from merge.arithmetic.dtypes import FLOAT32, FLOAT64, Array, DType
-from merge.arithmetic.geodesic import combine, find_arc, measure
+from merge.arithmetic.geodesic import find_arc
 from merge.errors import TensorNotFinite
 from merge.recipe import BASE_METHODS, Parameters
 from tests.tiny_models import to_array
 
+ARITHMETIC = find_arithmetic("cpu")
+measure, combine = ARITHMETIC.measure, ARITHMETIC.combine
 GOLDEN = {
     name: to_array(tensor)
     for name, tensor in load_file(Path(__file__).parent / "golden" / "mergekit.safetensors").items()
@@ -68,7 +71,10 @@ def mix_tensors(
 
     mix = prepare(method, lam, "t", chip.shape, Parameters(**told), differences)
     c, i, b = (array.reshape(-1) for array in (chip, chat, base))
-    pieces = [combine_base(c[at : at + step], i[at : at + step], b[at : at + step], mix, at, FLOAT32) for at in starts]
+    pieces = [
+        combine_base(c[at : at + step], i[at : at + step], b[at : at + step], mix, at, FLOAT32, ARITHMETIC)
+        for at in starts
+    ]
     return np.concatenate(pieces).reshape(chip.shape)
 
 

@@ -13,12 +13,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from merge.arithmetic import geodesic
-from merge.arithmetic.cuda import TorchArithmetic
+from merge.arithmetic.choice import find_arithmetic
 from merge.arithmetic.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, DType
 from merge.arithmetic.geodesic import Arc
-from merge.errors import DeviceNotFound, MergeError, TensorNotFinite
-from merge.merging.merger import find_arithmetic, merge_parents
+from merge.errors import TensorNotFinite
+from merge.merging.merger import merge_parents
 from merge.recipe import ParentRef
 from merge.settings import MergeSettings
 from tests.test_merge_arithmetic_kernels import draw
@@ -27,6 +26,7 @@ from tests.tiny_models import make_recipe, read_tensors, rewrite_tensors, write_
 DEVICES = ["cpu:0", *(["cuda"] if torch.cuda.is_available() else [])]
 EPS = {BFLOAT16: 2.0**-7, FLOAT16: 2.0**-10, FLOAT32: 2.0**-23}  # spacing of the numbers from 1 to 2
 DTYPES = list(EPS)
+HOST = find_arithmetic("cpu")
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -35,8 +35,8 @@ DTYPES = list(EPS)
 def test_sums_are_the_same_to_the_rounding_of_float64(
     device: str, seed: int, count: int, chip_dtype: DType, chat_dtype: DType
 ) -> None:
-    chip, chat, arithmetic = draw(seed, count, chip_dtype), draw(seed + 1, count, chat_dtype), TorchArithmetic(device)
-    ours, theirs = geodesic.measure(chip, chat), arithmetic.measure(chip, chat)
+    chip, chat, arithmetic = draw(seed, count, chip_dtype), draw(seed + 1, count, chat_dtype), find_arithmetic(device)
+    ours, theirs = HOST.measure(chip, chat), arithmetic.measure(chip, chat)
     for name in ("chip", "chat", "difference"):
         assert getattr(theirs, name) == pytest.approx(getattr(ours, name), rel=1e-13, abs=0)
     assert theirs.product == pytest.approx(ours.product, abs=1e-13 * math.sqrt(ours.chip * ours.chat))
@@ -59,9 +59,7 @@ ARCS = [
 def test_merged_pieces_are_the_same_within_rounding(device: str, arc: Arc, dtype: DType) -> None:
     for chip_dtype in DTYPES:
         chip, chat = draw(1, 3000, chip_dtype), draw(2, 3000, FLOAT32)
-        ours, theirs = (
-            arithmetic.combine(chip, chat, arc, dtype) for arithmetic in (geodesic, TorchArithmetic(device))
-        )
+        ours, theirs = (arithmetic.combine(chip, chat, arc, dtype) for arithmetic in (HOST, find_arithmetic(device)))
         assert (theirs.dtype, theirs.shape) == (ours.dtype, ours.shape)
         if arc.branch == "zero" or 1 in (arc.chip, arc.chat):
             assert theirs.tobytes() == ours.tobytes()
@@ -76,8 +74,8 @@ def test_merged_pieces_are_the_same_within_rounding(device: str, arc: Arc, dtype
 @pytest.mark.parametrize("device", DEVICES)
 def test_whole_numbers_are_compared_exactly(device: str) -> None:
     chip = np.array([2**53, 5], np.int64)
-    assert TorchArithmetic(device).measure(chip, chip + np.array([1, 0])).difference == 1.0
-    assert TorchArithmetic(device).combine(chip, chip, ARCS[2], chip.dtype).tolist() == chip.tolist()
+    assert find_arithmetic(device).measure(chip, chip + np.array([1, 0])).difference == 1.0
+    assert find_arithmetic(device).combine(chip, chip, ARCS[2], chip.dtype).tolist() == chip.tolist()
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -127,15 +125,3 @@ def test_what_is_not_finite_is_found_on_a_device_too(tmp_path: Path, device: str
             lambda report: "",
             device=device,
         )
-
-
-@pytest.mark.parametrize("device", ["cuda:99", "nonsense"])
-def test_a_device_that_is_not_there_is_an_error_that_says_so(device: str) -> None:
-    with pytest.raises(DeviceNotFound, match=f"device '{device}' cannot be used: .*Use cpu") as caught:
-        find_arithmetic(device)
-    assert isinstance(caught.value, MergeError)
-    assert "\n" not in str(caught.value)
-
-
-def test_the_word_cpu_means_this_machines_own_arithmetic() -> None:
-    assert find_arithmetic("cpu") is geodesic

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import mpmath
@@ -11,10 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from merge.arithmetic import geodesic
+from merge.arithmetic.choice import find_arithmetic
 from merge.arithmetic.dtypes import BFLOAT16, FLOAT16, FLOAT32, Array, DType
-from merge.arithmetic.geodesic import CHUNK, OPPOSITE_TOLERANCE, Sums, find_arc, find_theta, interpolate, measure
+from merge.arithmetic.geodesic import CHUNK, OPPOSITE_TOLERANCE, Sums, find_arc, find_theta
 from merge.errors import TensorNotFinite, TensorsOpposite
 
+ARITHMETIC = find_arithmetic("cpu")
+measure, interpolate = ARITHMETIC.measure, partial(geodesic.interpolate, arithmetic=ARITHMETIC)
 LAMS = st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.6, 0.75, 0.9, 1.0])
 INNER_LAMS = st.floats(0.01, 0.99)
 SEEDS = st.integers(0, 2**32 - 1)

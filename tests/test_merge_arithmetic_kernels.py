@@ -1,5 +1,5 @@
-"""The compiled loops against torch's arithmetic, which shares no line with them: the same sums to float64's rounding,
-the same merged bits.
+"""The compiled loops, and numpy beside them, against torch's arithmetic, which shares no line with either: the same sums
+to float64's rounding, the same merged bits.
 """
 
 from __future__ import annotations
@@ -15,13 +15,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from merge.arithmetic.choice import find_arithmetic, warm_up
 from merge.arithmetic.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, Array, DType
-from merge.arithmetic.geodesic import Arc, combine, interpolate, measure, narrow, square, warm_up, widen
+from merge.arithmetic.geodesic import Arc, interpolate
+from merge.arithmetic.plain import NumpyArithmetic
 from merge.merging.merger import merge_parents
 from merge.settings import MergeSettings
 from tests.tiny_models import make_recipe, read_tensors, to_array, to_tensor, write_llama
 
 pytest.importorskip("numba")
+COMPILED, PLAIN = find_arithmetic("cpu"), NumpyArithmetic()
+measure, square, combine = COMPILED.measure, COMPILED.square, COMPILED.combine
+widen, narrow = COMPILED.widen, COMPILED.narrow
 DTYPES = [BFLOAT16, FLOAT16, FLOAT32]
 SEEDS = st.integers(0, 2**32 - 1)
 ROOT = Path(__file__).parents[1]
@@ -47,9 +52,11 @@ def test_sums_agree_with_torch(seed: int, count: int, chip_dtype: DType, chat_dt
     assert ours.difference == pytest.approx(((c - i) @ (c - i)).item(), rel=1e-13, abs=0)
     assert ours.product == pytest.approx((c @ i).item(), abs=1e-13 * math.sqrt(chip_sum * chat_sum))
     assert square(chip) == pytest.approx(chip_sum, rel=1e-13, abs=0)
-    wide = measure(chip.astype(FLOAT64), chat.astype(FLOAT64))  # numpy's way, which a machine without numba takes
-    for name in ("chip", "chat", "difference"):
-        assert getattr(ours, name) == pytest.approx(getattr(wide, name), rel=1e-13, abs=0)
+    assert PLAIN.square(chip) == pytest.approx(chip_sum, rel=1e-13, abs=0)
+    # numpy's way, which a machine without numba takes, and the loops what they leave to it
+    for other in (PLAIN.measure(chip, chat), measure(chip.astype(FLOAT64), chat.astype(FLOAT64))):
+        for name in ("chip", "chat", "difference"):
+            assert getattr(ours, name) == pytest.approx(getattr(other, name), rel=1e-13, abs=0)
 
 
 @settings(max_examples=1000, deadline=None)
@@ -66,13 +73,14 @@ def test_merged_bits_are_those_of_torch(
     seed: int, count: int, chip_dtype: DType, chat_dtype: DType, dtype: DType, a: float, b: float
 ) -> None:
     chip, chat = draw(seed, count, chip_dtype), draw(seed + 1, count, chat_dtype)
-    ours = combine(chip, chat, Arc(a, b, 1.0, 1.0, 0.1, "geodesic"), dtype)
+    arc = Arc(a, b, 1.0, 1.0, 0.1, "geodesic")
+    ours = combine(chip, chat, arc, dtype)
     terms = [to_tensor(piece).float() * factor for piece, factor in ((chip, a), (chat, b)) if factor != 0.0]
     theirs = terms[0] + terms[1] if len(terms) == 2 else terms[0] if terms else to_tensor(chip).float() * a
     assert ours.dtype == dtype
     assert ours.tobytes() == to_array(theirs.to(getattr(torch, dtype.name))).tobytes()
-    wide = combine(chip.astype(FLOAT64), chat.astype(FLOAT64), Arc(a, b, 1.0, 1.0, 0.1, "geodesic"), dtype)
-    assert ours.tobytes() == wide.tobytes()
+    wide = combine(chip.astype(FLOAT64), chat.astype(FLOAT64), arc, dtype)
+    assert ours.tobytes() == wide.tobytes() == PLAIN.combine(chip, chat, arc, dtype).tobytes()
 
 
 def test_every_bfloat16_number_is_widened_and_rounded_right() -> None:
@@ -172,13 +180,13 @@ def test_a_machine_without_numba_merges_to_the_same_bits(tmp_path: Path, dtype: 
 
 def test_warming_up_changes_nothing() -> None:
     before = np.geterr()
-    warm_up()
+    warm_up(COMPILED)
     assert np.geterr() == before
 
 
 def test_parents_are_left_as_they_are() -> None:
     chip, chat = draw(1, 1000, BFLOAT16), draw(2, 1000, BFLOAT16)
     before = chip.copy(), chat.copy()
-    interpolate(chip, chat, 0.6, BFLOAT16)
+    interpolate(chip, chat, 0.6, BFLOAT16, COMPILED)
     assert np.array_equal(chip, before[0])
     assert np.array_equal(chat, before[1])

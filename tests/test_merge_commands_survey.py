@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from merge.arithmetic.choice import find_arithmetic
 from merge.arithmetic.dtypes import FLOAT64
 from merge.arithmetic.geodesic import interpolate
 from merge.commands.survey import (
@@ -31,6 +32,8 @@ from merge.models.checkpoint import Checkpoint
 from merge.settings import MergeSettings
 from tests.tiny_models import make_recipe, read_arrays, write_llama
 
+ARITHMETIC = find_arithmetic("cpu")
+
 
 def profile(name: str, theta: float | None, layer: int | None = 0) -> Profile:
     return Profile(name, "MLP", layer, 4, 2.0, 1.0, theta, 0.6)
@@ -39,7 +42,7 @@ def profile(name: str, theta: float | None, layer: int | None = 0) -> Profile:
 def survey(chip: Path, chat: Path) -> tuple[Profile, ...]:
     recipe = make_recipe(chip, chat)
     pair = check_pair(Checkpoint.open(chip), Checkpoint.open(chat), recipe)
-    return survey_pair(make_plan(recipe, pair), pair, threads=2)
+    return survey_pair(make_plan(recipe, pair), pair, ARITHMETIC, threads=2)
 
 
 @given(seed=st.integers(0, 100), size=st.floats(1e-4, 2.0), factor=st.floats(0.3, 3.0), lam=st.floats(0.01, 0.99))
@@ -78,7 +81,9 @@ def test_a_survey_measures_what_the_merge_reports(tmp_path: Path) -> None:
     assert {p.name: p for p in before} == {p.name: p for p in profile_results(outcome.report.tensors)}
     ours, theirs = read_arrays(chip), read_arrays(chat)
     for p in before:
-        merged, arc = interpolate(ours[p.name].astype(FLOAT64), theirs[p.name].astype(FLOAT64), 0.6, FLOAT64)
+        merged, arc = interpolate(
+            ours[p.name].astype(FLOAT64), theirs[p.name].astype(FLOAT64), 0.6, FLOAT64, ARITHMETIC
+        )
         linear = 0.6 * ours[p.name].astype(FLOAT64) + 0.4 * theirs[p.name].astype(FLOAT64)
         assert p.theta == pytest.approx(arc.theta)
         # Interpolate adds in float32

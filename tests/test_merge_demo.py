@@ -48,7 +48,7 @@ def test_angles_are_those_of_the_adapters_card(demo: Outcome) -> None:
 
 def test_parents_are_named_with_version_licence_and_hash(demo: Outcome) -> None:
     assert demo.report is not None
-    chip, chat = demo.report.chip, demo.report.chat
+    chip, chat = demo.report.parents.chip, demo.report.parents.chat
     assert (chat.licence, chip.blake3) == ("Apache-2.0", chat.blake3)
     assert chip.adapter is not None
     assert chip.adapter.licence == "cc-by-4.0"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from merge.arithmetic.plain import NumpyArithmetic
 from merge.errors import ParentsMismatch
 from merge.merging.card import render_card
 from merge.merging.companions import make_config, prepare_companions
@@ -146,4 +147,7 @@ def test_a_parents_folder_is_found_through_its_adapter_too(tmp_path: Path) -> No
 
     base = write_llama(tmp_path / "base", seed=1)
     with ExitStack() as stack:
-        assert open_source(base, write_adapter(tmp_path / "adapter", base, seed=2), stack).folder == base
+        assert (
+            open_source(base, write_adapter(tmp_path / "adapter", base, seed=2), stack, NumpyArithmetic()).folder
+            == base
+        )

@@ -16,6 +16,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from merge.arithmetic.choice import find_arithmetic
 from merge.arithmetic.dtypes import BFLOAT16, FLOAT32
 from merge.arithmetic.geodesic import TensorResult, interpolate
 from merge.errors import (
@@ -45,6 +46,8 @@ from tests.tiny_models import (
     write_llama,
 )
 
+ARITHMETIC = find_arithmetic("cpu")
+
 
 @pytest.fixture
 def parents(tmp_path: Path) -> tuple[Path, Path]:
@@ -70,7 +73,7 @@ def test_every_tensor_is_merged_alike(tmp_path: Path, parents: tuple[Path, Path]
     assert merged.keys() == chip.keys()
     assert "lm_head.weight" not in merged  # tied: the embeddings are there once
     for name, tensor in merged.items():
-        assert np.array_equal(tensor, interpolate(chip[name], chat[name], 0.6, FLOAT32)[0])
+        assert np.array_equal(tensor, interpolate(chip[name], chat[name], 0.6, FLOAT32, ARITHMETIC)[0])
 
 
 @pytest.mark.parametrize(("lam", "parent"), [(0.0, 1), (1.0, 0)])
@@ -119,7 +122,8 @@ def test_untied_biased_and_mixed_dtype_parents_merge(tmp_path: Path) -> None:
     assert results[bias].branch == "zero"  # fresh biases are zero
     assert results["model.layers.1.self_attn.q_proj.bias"].branch == "equal"
     merged = read_tensors(tmp_path / "out")
-    expected, _ = interpolate(read_arrays(chip)["lm_head.weight"], read_arrays(chat)["lm_head.weight"], 0.6, BFLOAT16)
+    ours, theirs = (read_arrays(folder)["lm_head.weight"] for folder in (chip, chat))
+    expected, _ = interpolate(ours, theirs, 0.6, BFLOAT16, ARITHMETIC)
     assert np.array_equal(to_array(merged["lm_head.weight"]), expected)
     assert not merged[bias].any()
 
@@ -188,8 +192,8 @@ def test_card_names_parents_recipe_and_licences(tmp_path: Path, parents: tuple[P
     assert outcome.report is not None
     assert outcome.report.theta is not None
     for part in (
-        outcome.report.chip.blake3,
-        outcome.report.chat.blake3,
+        outcome.report.parents.chip.blake3,
+        outcome.report.parents.chat.blake3,
         "# my-merge",
         "| geodesic | 0.6 | float32 |",
         "vllm serve my-merge",

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from merge.arithmetic.baselines import combine_base, draw_uniforms, find_chances, prepare
+from merge.arithmetic.choice import find_arithmetic
 from merge.arithmetic.dtypes import FLOAT32, Array
 from merge.arithmetic.geodesic import CHUNK, interpolate
 from merge.merging.pairing import Pair, check_pair
@@ -23,6 +24,7 @@ from merge.models.checkpoint import Checkpoint, view_bytes
 from merge.recipe import Parameters, Recipe
 from tests.tiny_models import WORDS, make_recipe, read_arrays, rewrite_tensors, write_llama, write_tokenizer
 
+ARITHMETIC = find_arithmetic("cpu")
 BIAS = "lm_head.bias"
 CHIP_WORDS = ("net", *WORDS[:4], "via", *WORDS[4:])  # so that the shared rows lie in several stretches
 
@@ -81,7 +83,7 @@ def test_a_bias_of_vocabulary_length_is_merged_by_token(biased: tuple[Path, Path
     shared = [run for run in plan.rows.runs if run.chip is not None and run.chat is not None]
     assert len(shared) > 1
     keeper = Keeper()
-    merge_tensor([(plan, keeper)], pair, recipe.parameters)
+    merge_tensor([(plan, keeper)], pair, recipe.parameters, ARITHMETIC)
     merged = keeper.whole
     ours, theirs, origin = (read_arrays(folder)[BIAS] for folder in (chip, chat, base))
     for run in plan.rows.runs:  # what one parent has alone is copied to the last bit
@@ -99,7 +101,7 @@ def test_a_bias_of_vocabulary_length_is_merged_by_token(biased: tuple[Path, Path
 def mix_by_hand(method: str, chip: Array, chat: Array, base: Array, out: Array) -> Array:
     """The shared elements as one vector; `out` are their places in the output, where random numbers are drawn."""
     if method == "geodesic":
-        return interpolate(chip, chat, 0.6, FLOAT32)[0]
+        return interpolate(chip, chat, 0.6, FLOAT32, ARITHMETIC)[0]
     parameters = Parameters()
     if method in ("task_arithmetic", "ties"):  # nothing is drawn: where the elements stand does not matter
         mix = prepare(
@@ -110,7 +112,7 @@ def mix_by_hand(method: str, chip: Array, chat: Array, base: Array, out: Array) 
             parameters,
             lambda side: iter([(0, (chip if side == "chip" else chat) - base)]),
         )
-        return combine_base(chip, chat, base, mix, 0, FLOAT32)
+        return combine_base(chip, chat, base, mix, 0, FLOAT32, ARITHMETIC)
     density = parameters.find_density(method)
     kept = {}
     for side, parent in (("chip", chip), ("chat", chat)):
@@ -136,7 +138,7 @@ def test_pieces_of_one_parent_share_one_buffer(tmp_path: Path) -> None:
         for seed, name in enumerate(("chip", "chat"))
     )
     plan, pair, _ = plan_of("model.embed_tokens.weight", chip, chat)
-    inputs = open_inputs(plan, pair)
+    inputs = open_inputs(plan, pair, ARITHMETIC)
     assert len(inputs.pieces) == math.ceil(9000 * 64 / CHUNK)
     first, second = (inputs.read(piece) for piece in inputs.pieces[:2])
     assert np.shares_memory(first["chip"], second["chip"])

@@ -11,13 +11,14 @@ import pytest
 
 from merge.arithmetic.geodesic import TensorResult
 from merge.merging.report import REPORT, MergeReport, OutputFile, find_versions, is_same_merge, read_report
-from merge.models.parents import Parent
+from merge.models.parents import Parent, Parents
 from merge.recipe import ParentRef, Recipe
 
 RECIPE = Recipe(ParentRef("chip"), ParentRef("chat"), base=Path())
 ADAPTER = Parent("adapter", Path("a"), "cc", {"adapter_model.safetensors": "c1"})
 CHIP = Parent("chip", Path("c"), "aa", {"model.safetensors": "a1"}, licence="mit", adapter=ADAPTER)
 CHAT = Parent("chat", Path("i"), "bb", {"model.safetensors": "b1"}, revision="v1")
+PARENTS = Parents(CHIP, CHAT)
 
 
 def result(name: str, degrees: float | None) -> TensorResult:
@@ -33,7 +34,7 @@ def result(name: str, degrees: float | None) -> TensorResult:
 
 def make_report(*angles: float | None) -> MergeReport:
     tensors = tuple(result(f"t{number}", angle) for number, angle in enumerate(angles))
-    return MergeReport(RECIPE, CHIP, CHAT, tensors, {"weights": OutputFile(4, "dd")})
+    return MergeReport(RECIPE, PARENTS, tensors, {"weights": OutputFile(4, "dd")})
 
 
 def written(folder: Path, report: MergeReport) -> dict[str, object]:
@@ -82,22 +83,23 @@ def test_versions_name_what_is_installed() -> None:
 
 def test_a_merge_recognises_its_own_output(tmp_path: Path) -> None:
     document = written(tmp_path, make_report(1.0))
-    assert is_same_merge(document, RECIPE, CHIP, CHAT, tmp_path)
-    assert is_same_merge(document, RECIPE, replace(CHIP, ref="moved"), CHAT, tmp_path)
+    assert is_same_merge(document, RECIPE, PARENTS, tmp_path)
+    assert is_same_merge(document, RECIPE, Parents(replace(CHIP, ref="moved"), CHAT), tmp_path)
 
 
 def test_other_values_contents_or_sizes_are_another_merge(tmp_path: Path) -> None:
     document = written(tmp_path, make_report(1.0))
-    assert not is_same_merge(document, replace(RECIPE, lam=0.5), CHIP, CHAT, tmp_path)
-    assert not is_same_merge(document, RECIPE, replace(CHIP, blake3="xx"), CHAT, tmp_path)
-    assert not is_same_merge(document, RECIPE, CHIP, replace(CHAT, blake3="xx"), tmp_path)
-    assert not is_same_merge(document, RECIPE, replace(CHIP, adapter=None), CHAT, tmp_path)
-    assert not is_same_merge(document, RECIPE, CHIP, replace(CHAT, adapter=ADAPTER), tmp_path)
-    assert not is_same_merge({**document, "format": 0}, RECIPE, CHIP, CHAT, tmp_path)
-    assert not is_same_merge({**document, "files": {}}, RECIPE, CHIP, CHAT, tmp_path)
-    assert not is_same_merge({**document, "parents": {"chip": 3}}, RECIPE, CHIP, CHAT, tmp_path)
+    assert not is_same_merge(document, replace(RECIPE, lam=0.5), PARENTS, tmp_path)
+    assert not is_same_merge(document, RECIPE, Parents(replace(CHIP, blake3="xx"), CHAT), tmp_path)
+    assert not is_same_merge(document, RECIPE, Parents(CHIP, replace(CHAT, blake3="xx")), tmp_path)
+    assert not is_same_merge(document, RECIPE, Parents(replace(CHIP, adapter=None), CHAT), tmp_path)
+    assert not is_same_merge(document, RECIPE, Parents(CHIP, replace(CHAT, adapter=ADAPTER)), tmp_path)
+    assert not is_same_merge(document, RECIPE, replace(PARENTS, base=CHAT), tmp_path)
+    assert not is_same_merge({**document, "format": 0}, RECIPE, PARENTS, tmp_path)
+    assert not is_same_merge({**document, "files": {}}, RECIPE, PARENTS, tmp_path)
+    assert not is_same_merge({**document, "parents": {"chip": 3}}, RECIPE, PARENTS, tmp_path)
     (tmp_path / "weights").write_bytes(b"123")
-    assert not is_same_merge(document, RECIPE, CHIP, CHAT, tmp_path)
+    assert not is_same_merge(document, RECIPE, PARENTS, tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"kind": "another"}'])

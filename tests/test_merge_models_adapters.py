@@ -14,6 +14,7 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
+from merge.arithmetic.choice import find_arithmetic
 from merge.errors import AdapterMismatch, AdapterUnsupported, CheckpointCorrupt, CheckpointNotFound
 from merge.models import adapters
 from merge.models.adapters import Adapter, Alphas, FoldedCheckpoint, find_scale, find_unsupported
@@ -21,13 +22,14 @@ from merge.models.checkpoint import Checkpoint
 from merge.models.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from tests.tiny_models import to_tensor, write_adapter, write_llama
 
+ARITHMETIC = find_arithmetic("cpu")
 UP = "model.layers.0.mlp.down_proj"
 
 
 def fold_all(base: Path, adapter: Path) -> dict[str, torch.Tensor]:
     """Every tensor of base and adapter, read in uneven pieces."""
     with Checkpoint.open(base) as checkpoint, Adapter.open(adapter) as opened:
-        folded = FoldedCheckpoint(checkpoint, opened)
+        folded = FoldedCheckpoint(checkpoint, opened, ARITHMETIC)
         tensors = {}
         for name, spec in folded.specs.items():
             reader = folded.tensor(name)
@@ -91,7 +93,7 @@ def test_pieces_at_any_boundary_give_the_same_numbers(tmp_path: Path) -> None:
     base = write_llama(tmp_path / "base", seed=1)
     adapter = write_adapter(tmp_path / "adapter", base, seed=2)
     with Checkpoint.open(base) as checkpoint, Adapter.open(adapter) as opened:
-        reader = FoldedCheckpoint(checkpoint, opened).tensor(f"{UP}.weight")
+        reader = FoldedCheckpoint(checkpoint, opened, ARITHMETIC).tensor(f"{UP}.weight")
         whole = reader.read(0, reader.spec.numel)
         for start, stop in ((0, 1), (47, 49), (48, 96), (100, 1000), (reader.spec.numel - 1, reader.spec.numel)):
             np.testing.assert_allclose(reader.read(start, stop), whole[start:stop], rtol=1e-6, atol=1e-7)
@@ -137,7 +139,7 @@ def test_adapter_tensors_that_match_nothing_are_all_listed(tmp_path: Path) -> No
         Adapter.open(adapter) as opened,
         pytest.raises(AdapterMismatch) as caught,
     ):
-        FoldedCheckpoint(checkpoint, opened)
+        FoldedCheckpoint(checkpoint, opened, ARITHMETIC)
     assert len(caught.value.problems) == 3
     assert "model.layers.1.self_attn.q_proj.weight" in str(caught.value)
 
@@ -151,7 +153,7 @@ def test_an_adapter_for_other_sizes_is_refused(tmp_path: Path) -> None:
         Adapter.open(adapter) as opened,
         pytest.raises(AdapterMismatch, match=r"shape \[32, 64\]") as caught,
     ):
-        FoldedCheckpoint(checkpoint, opened)
+        FoldedCheckpoint(checkpoint, opened, ARITHMETIC)
     assert len(caught.value.problems) == 2
 
 

@@ -19,7 +19,7 @@ rescales DARE and DELLA to the l1 norm of d instead of by the probability, which
 What is dropped depends on seed, parent, tensor name and the element's position alone: not on threads, pieces or order.
 
     mix = prepare("ties", lam=0.6, name="t", shape=(4, 8), parameters=Parameters(), differences=lambda side: iter([(0, delta[side])]))
-    merged = combine_base(chip, chat, base, mix, start=0, dtype=BFLOAT16)
+    merged = combine_base(chip, chat, base, mix, 0, BFLOAT16, find_arithmetic("cpu"))
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from typing import Literal
 import numpy as np
 
 from merge.arithmetic.dtypes import FLOAT32, FLOAT64, Array, DType
-from merge.arithmetic.geodesic import QUIET, Arc, Sums, find_theta, narrow, widen
+from merge.arithmetic.geodesic import QUIET, Arc, Arithmetic, Sums, find_theta
 from merge.errors import TensorNotFinite
 from merge.recipe import Parameters
 
@@ -142,26 +142,28 @@ def _find_bin(counts: Array, kept: int) -> tuple[int, int]:
 
 
 @QUIET
-def combine_base(chip: Array, chat: Array, base: Array, mix: Mix, start: int, dtype: DType) -> Array:
+def combine_base(
+    chip: Array, chat: Array, base: Array, mix: Mix, start: int, dtype: DType, arithmetic: Arithmetic
+) -> Array:
     """Merge three flat pieces of equal size that begin at element `start` of the tensor, in float32, rounded once to
-    `dtype`.
+    `dtype`. Of the arithmetic it takes widening and narrowing.
 
     Raises TensorNotFinite where the base model holds NaN or Inf; the parents are the caller's to check, whose sums show
     it.
     """
-    origin = widen(base)
+    origin = arithmetic.widen(base)
     if not np.isfinite(origin).all():
         at = int(np.argmin(np.isfinite(origin)))
         raise TensorNotFinite(
             f"base model: tensor {mix.name} holds {origin[at]} at flat position {start + at}. Repair or replace that "
             "model"
         )
-    d_chip = sparsify(widen(chip) - origin, mix, "chip", start)
-    d_chat = sparsify(widen(chat) - origin, mix, "chat", start)
+    d_chip = sparsify(arithmetic.widen(chip) - origin, mix, "chip", start)
+    d_chat = sparsify(arithmetic.widen(chat) - origin, mix, "chat", start)
     mixed = add_scaled(d_chip * np.float32(mix.lam), d_chat, 1 - mix.lam)
     if mix.elect:
         mixed = average_elected(d_chip, d_chat, mixed, mix.lam)
-    return narrow(mixed * np.float32(mix.scale) + origin, dtype)
+    return arithmetic.narrow(mixed * np.float32(mix.scale) + origin, dtype)
 
 
 def add_scaled(total: Array, difference: Array, factor: float) -> Array:

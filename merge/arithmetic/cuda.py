@@ -1,11 +1,10 @@
-"""The arithmetic of merge.arithmetic.geodesic on a GPU: the same three functions, for pieces that come from and go back to this
-machine's memory.
+"""The arithmetic of merge.arithmetic.geodesic on a GPU, for pieces that come from and go back to this machine's memory.
 
 It is the one file that computes with torch, and is imported only where a device other than "cpu" is asked for. Sums are
 added up in another order than on a CPU, so that the last of their fifteen digits may differ, and with it the last bit
 of a merged number.
 
-    arithmetic = TorchArithmetic("cuda")
+    arithmetic = TorchArithmetic("cuda", host=NumpyArithmetic())
     sums = arithmetic.measure(w_chip, w_chat)
 """
 
@@ -15,40 +14,52 @@ import numpy as np
 import torch
 
 from merge.arithmetic.dtypes import Array, DType
-from merge.arithmetic.geodesic import Arc, Sums
+from merge.arithmetic.geodesic import Arc, Arithmetic, Sums
 from merge.errors import DeviceNotFound
 
 
 class TorchArithmetic:
-    """measure, square and combine on one device of torch's. Its methods may be called from several threads."""
+    """An Arithmetic on one device of torch's."""
 
-    def __init__(self, device: str) -> None:
-        """device: as torch names it: "cuda", "cuda:1"; "cpu:0" is torch's own CPU. Raises DeviceNotFound."""
+    def __init__(self, device: str, host: Arithmetic) -> None:
+        """device: as torch names it: "cuda", "cuda:1"; "cpu:0" is torch's own CPU. host: who widens and narrows, which
+        is not worth the way to the device.
+
+        Raises DeviceNotFound.
+        """
         try:
             torch.empty(1, device=device)
         except (RuntimeError, AssertionError) as error:  # how builds of torch without CUDA say it
             raise DeviceNotFound(f"device {device!r} cannot be used: {str(error).splitlines()[0]}. Use cpu") from error
-        self._device = device
+        self._device, self._host = device, host
 
     def measure(self, chip: Array, chat: Array) -> Sums:
-        """As merge.arithmetic.geodesic.measure."""
+        """As Arithmetic.measure."""
         c, i = self._load(chip).double(), self._load(chat).double()
         d = self._load(chip != chat).double() if chip.dtype.kind in "iub" else c - i
         return Sums(*torch.stack([torch.dot(x, y) for x, y in ((c, c), (i, i), (d, d), (c, i))]).tolist())
 
     def square(self, piece: Array) -> float:
-        """As merge.arithmetic.geodesic.square."""
+        """As Arithmetic.square."""
         wide = self._load(piece).double()
         return float(torch.dot(wide, wide).item())
 
     def combine(self, chip: Array, chat: Array, arc: Arc, dtype: DType) -> Array:
-        """As merge.arithmetic.geodesic.combine."""
+        """As Arithmetic.combine."""
         wide = torch.float64 if arc.is_cancelling else torch.float32
         if arc.chat == 0.0:
             return self._store(self._scale(chip, arc.chip, wide), dtype)
         if arc.chip == 0.0:
             return self._store(self._scale(chat, arc.chat, wide), dtype)
         return self._store(self._scale(chip, arc.chip, wide) + self._scale(chat, arc.chat, wide), dtype)
+
+    def widen(self, piece: Array) -> Array:
+        """As Arithmetic.widen, on the host."""
+        return self._host.widen(piece)
+
+    def narrow(self, wide: Array, dtype: DType) -> Array:
+        """As Arithmetic.narrow, on the host."""
+        return self._host.narrow(wide, dtype)
 
     def _scale(self, piece: Array, factor: float, wide: torch.dtype) -> torch.Tensor:
         loaded = self._load(piece)

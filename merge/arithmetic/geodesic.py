@@ -7,25 +7,23 @@ It reads and writes no files and knows no models. W_c is the chip model's tensor
 
 W is a W_c + b W_i with two numbers per tensor, so two passes are enough: `measure` for the sums that give a and b
 (`find_arc`), `combine` for the result. Both work on any piece of a tensor, so a caller streams pieces that stay in
-cache. Where numba is installed its loops (merge.arithmetic.kernels) do the work of both; the numpy lines beside each call are the
-same arithmetic, several times slower.
+cache. What touches every number is an Arithmetic: numpy's (merge.arithmetic.plain), compiled loops
+(merge.arithmetic.kernels) or a GPU's (merge.arithmetic.cuda), one of which merge.arithmetic.choice finds.
 
-    merged, arc = interpolate(w_chip, w_chat, lam=0.6, dtype=BFLOAT16)
+    merged, arc = interpolate(w_chip, w_chat, lam=0.6, dtype=BFLOAT16, arithmetic=find_arithmetic("cpu"))
 """
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from types import ModuleType
-from typing import Literal
+from typing import Literal, Protocol
 
 import ml_dtypes
 import numpy as np
 
-from merge.arithmetic.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, Array, DType
+from merge.arithmetic.dtypes import Array, DType
 from merge.errors import TensorNotFinite, TensorsOpposite
 
 Branch = Literal["geodesic", "equal", "zero", "opposite", "copied", "linear", "mixed"]
@@ -43,7 +41,6 @@ LOPSIDED = 16.0
 CANCELLING = 4.0
 # What is not finite is looked for in the sums, and refused by name
 QUIET = np.errstate(over="ignore", invalid="ignore")
-NARROW = (FLOAT32, FLOAT16, BFLOAT16)  # what float32 holds exactly
 
 
 @dataclass(frozen=True)
@@ -98,76 +95,39 @@ class TensorResult:
     lam: float = 0.0
 
 
-@functools.cache
-def load_kernels() -> ModuleType | None:
-    """merge.arithmetic.kernels, or None where numba is not installed."""
-    try:
-        from merge.arithmetic import kernels
-    except ImportError:
-        return None
-    return kernels
+class Arithmetic(Protocol):
+    """Who computes with flat pieces of tensors. Its methods may be called from several threads."""
 
+    def measure(self, chip: Array, chat: Array) -> Sums:
+        """The sums of two pieces of equal size and any dtype.
 
-def warm_up() -> None:
-    """Load the compiled loops, or compile them, a third of a second of one core: a caller does it while it waits for
-    something else.
-    """
-    for dtype in (BFLOAT16, FLOAT32):
-        piece = np.ones(1, dtype)
-        interpolate(piece, np.full(1, 2, dtype), 0.5, dtype)
-        square(piece)
+        In float64 every product of bf16, fp16 or fp32 numbers is exact, and the difference as well, so that D is right
+        for parents that differ in their last bits only. Whole numbers can be wider than float64: of them D counts those
+        that differ.
+        """
+        ...
 
+    def square(self, piece: Array) -> float:
+        """The sum of squares of a piece in float64."""
+        ...
 
-@QUIET
-def measure(chip: Array, chat: Array) -> Sums:
-    """The sums of two flat pieces of equal size and any dtype.
+    def combine(self, chip: Array, chat: Array, arc: Arc, dtype: DType) -> Array:
+        """chip * W_c + chat * W_i of two pieces of equal size, in float32 (in float64 first where terms cancel),
+        rounded to `dtype`.
 
-    Widening to float64 first makes every product of bf16, fp16 or fp32 numbers exact, and the difference as well, so
-    that D is right for parents that differ in their last bits only. Whole numbers can be wider than float64: of them D
-    counts those that differ.
-    """
-    kernels = load_kernels()
-    if kernels and chip.dtype == chat.dtype == BFLOAT16:
-        return Sums(*kernels.measure_bf16(chip.view(np.uint16), chat.view(np.uint16)))
-    if kernels and chip.dtype in NARROW and chat.dtype in NARROW:
-        return Sums(*kernels.measure_f32(widen(chip), widen(chat)))
-    c, i = chip.astype(FLOAT64), chat.astype(FLOAT64)
-    d = c - i if chip.dtype.kind not in "iub" else (chip != chat).astype(FLOAT64)
-    return Sums(*(float(np.sum(x * y)) for x, y in ((c, c), (i, i), (d, d), (c, i))))
+        A coefficient of zero drops its parent instead of adding zeros, so that lam 0 and 1 keep even the sign of zero.
+        """
+        ...
 
+    def widen(self, piece: Array) -> Array:
+        """A piece of half precision in float32, which holds all of its numbers exactly; one in float32 as it is."""
+        ...
 
-@QUIET
-def square(piece: Array) -> float:
-    """The sum of squares of a flat piece in float64."""
-    kernels = load_kernels()
-    if kernels and piece.dtype == BFLOAT16:
-        return float(kernels.square_bf16(piece.view(np.uint16)))
-    if kernels and piece.dtype in NARROW:
-        return float(kernels.square_f32(widen(piece)))
-    return float(np.sum(np.square(piece.astype(FLOAT64))))
-
-
-def widen(piece: Array) -> Array:
-    """A flat piece of half precision in float32, which holds all of its numbers exactly; one in float32 as it is."""
-    kernels = load_kernels()
-    if kernels and piece.dtype == FLOAT16:
-        wide = np.empty(piece.size, FLOAT32)
-        kernels.widen_f16(piece.view(np.uint16), wide)
-        return wide
-    return piece.astype(FLOAT32, copy=False)
-
-
-@QUIET
-def narrow(wide: Array, dtype: DType) -> Array:
-    """A flat piece rounded to `dtype`, to nearest, ties to even; beyond its largest number infinity, which the caller
-    looks for.
-    """
-    kernels = load_kernels()
-    if kernels and wide.dtype == FLOAT32 and dtype == FLOAT16:
-        rounded = np.empty(wide.size, FLOAT16)
-        kernels.narrow_f16(wide, rounded.view(np.uint16))
-        return rounded
-    return wide.astype(dtype, copy=False)
+    def narrow(self, wide: Array, dtype: DType) -> Array:
+        """A piece rounded to `dtype`, to nearest, ties to even; beyond its largest number infinity, which the caller
+        looks for.
+        """
+        ...
 
 
 def find_theta(sums: Sums) -> float:
@@ -223,44 +183,6 @@ def _share(t: float, theta: float) -> float:
 
 
 @QUIET
-def combine(chip: Array, chat: Array, arc: Arc, dtype: DType) -> Array:
-    """chip * W_c + chat * W_i of two flat pieces of equal size, in float32 (in float64 first where terms cancel),
-    rounded to `dtype`.
-
-    A coefficient of zero drops its parent instead of adding zeros, so that lam 0 and 1 keep even the sign of zero.
-    """
-    wide = FLOAT64 if arc.is_cancelling else FLOAT32
-    if arc.chat == 0.0:
-        return _scale(chip, arc.chip, wide, dtype)
-    if arc.chip == 0.0:
-        return _scale(chat, arc.chat, wide, dtype)
-    if wide == FLOAT64:
-        return narrow((chip.astype(FLOAT64) * arc.chip + chat.astype(FLOAT64) * arc.chat).astype(FLOAT32), dtype)
-    kernels = load_kernels()
-    if kernels and dtype == chip.dtype == chat.dtype == BFLOAT16:
-        merged = np.empty(chip.size, dtype)
-        kernels.combine_bf16(
-            chip.view(np.uint16),
-            chat.view(np.uint16),
-            np.float32(arc.chip),
-            np.float32(arc.chat),
-            merged.view(np.uint16),
-        )
-        return merged
-    if kernels and chip.dtype in NARROW and chat.dtype in NARROW:
-        merged = np.empty(chip.size, FLOAT32)
-        kernels.combine_f32(widen(chip), widen(chat), np.float32(arc.chip), np.float32(arc.chat), merged)
-        return narrow(merged, dtype)
-    return narrow(widen(chip) * np.float32(arc.chip) + widen(chat) * np.float32(arc.chat), dtype)
-
-
-def _scale(piece: Array, factor: float, wide: DType, dtype: DType) -> Array:
-    if factor == 1.0:
-        return piece if piece.dtype == dtype else narrow(widen(piece), dtype)
-    return narrow((piece.astype(wide) * wide.type(factor)).astype(FLOAT32, copy=False), dtype)
-
-
-@QUIET
 def check_finite(sums: Sums, name: str, pieces: Iterable[tuple[str, int, Array]]) -> None:
     """Raise TensorNotFinite where a sum is not finite; no finite float32 number can make it so.
 
@@ -280,16 +202,17 @@ def find_largest(dtype: DType) -> float:
     return float(ml_dtypes.finfo(dtype).max)  # type: ignore[no-untyped-call]
 
 
-def interpolate(chip: Array, chat: Array, lam: float, dtype: DType, name: str = "tensor") -> tuple[Array, Arc]:
+def interpolate(
+    chip: Array, chat: Array, lam: float, dtype: DType, arithmetic: Arithmetic, name: str = "tensor"
+) -> tuple[Array, Arc]:
     """Merge two tensors of equal shape held in memory: (merged tensor in `dtype`, its arc).
 
     Raises TensorNotFinite and TensorsOpposite. The same steps, streamed from files, are merge.merging.passes.merge_tensor.
     """
     flat_chip, flat_chat = chip.reshape(-1), chat.reshape(-1)
-    starts = range(0, flat_chip.size, CHUNK)
-    sums = Sums.total(measure(flat_chip[s : s + CHUNK], flat_chat[s : s + CHUNK]) for s in starts)
+    pieces = [slice(start, start + CHUNK) for start in range(0, flat_chip.size, CHUNK)]
+    sums = Sums.total(arithmetic.measure(flat_chip[piece], flat_chat[piece]) for piece in pieces)
     check_finite(sums, name, (("chip", 0, flat_chip), ("chat", 0, flat_chat)))
     arc = find_arc(sums, lam, name)
-    pieces = [combine(flat_chip[s : s + CHUNK], flat_chat[s : s + CHUNK], arc, dtype) for s in starts]
-    merged = np.concatenate(pieces) if pieces else np.empty(0, dtype)
-    return merged.reshape(chip.shape), arc
+    merged = [arithmetic.combine(flat_chip[piece], flat_chat[piece], arc, dtype) for piece in pieces]
+    return (np.concatenate(merged) if merged else np.empty(0, dtype)).reshape(chip.shape), arc

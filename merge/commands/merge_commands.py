@@ -239,6 +239,7 @@ def inspect(argv: list[str]) -> int:
     recipe = find_recipe(args)
     from rich.console import Console
 
+    from merge.arithmetic.choice import find_arithmetic
     from merge.commands.plots import draw_all, draw_terminal
     from merge.commands.preview import open_pair
     from merge.commands.progress import make_watcher
@@ -246,12 +247,13 @@ def inspect(argv: list[str]) -> int:
     from merge.merging.plan import make_plan
     from merge.models.parents import count_cores
 
+    arithmetic = find_arithmetic("cpu")
     with (
         make_watcher(sys.stderr, "measuring") as watcher,
-        open_pair(recipe, MergeSettings.from_env(), watcher.say, fetch=True) as pair,
+        open_pair(recipe, MergeSettings.from_env(), watcher.say, fetch=True, arithmetic=arithmetic) as pair,
     ):
         watcher.say("measuring both parents")
-        profiles = survey_pair(make_plan(recipe, pair), pair, count_cores(), watcher.move)
+        profiles = survey_pair(make_plan(recipe, pair), pair, arithmetic, count_cores(), watcher.move)
     title = f"{recipe.name}: {recipe.chip.tell()} against {recipe.chat.tell()}, lam = {describe_lam(recipe.lam)}"
     pictures = [] if args.out is None else [str(path) for path in draw_all(profiles, args.out, title)]
     if args.json:

@@ -2,7 +2,7 @@
 
 It hashes nothing and writes no output.
 
-    with open_pair(recipe, settings, say=lambda text: None, fetch=False) as pair:
+    with open_pair(recipe, settings, say=lambda text: None, fetch=False, arithmetic=NumpyArithmetic()) as pair:
         document = describe_plan(recipe, make_plan(recipe, pair), pair)
 
 Whoever only looks need not wait for hashes: of a look nothing is kept.
@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from merge.arithmetic.geodesic import Arithmetic
+from merge.arithmetic.plain import NumpyArithmetic
 from merge.merging.companions import prepare_companions
 from merge.merging.pairing import Pair, check_pair
 from merge.merging.plan import TensorPlan, count_traffic, make_plan, summarise_plan
@@ -24,15 +26,18 @@ from merge.settings import MergeSettings
 
 
 @contextmanager
-def open_pair(recipe: Recipe, settings: MergeSettings, say: Say, *, fetch: bool) -> Iterator[Pair]:
+def open_pair(
+    recipe: Recipe, settings: MergeSettings, say: Say, *, fetch: bool, arithmetic: Arithmetic
+) -> Iterator[Pair]:
     """The recipe's parents, found, opened and compared. fetch: whether to download and convert what is not here yet.
+    arithmetic: what adapters are folded in with, once their tensors are read.
 
     Raises what finding, opening and comparing raise.
     """
     with Resolver(recipe.base, settings, say, fetch=fetch) as resolver:
         folders = [resolver.look(ref, side) for ref, side in recipe.parents()]
     with ExitStack() as stack:
-        chip, chat, *base = (open_source(folder, adapter, stack) for folder, adapter in folders)
+        chip, chat, *base = (open_source(folder, adapter, stack, arithmetic) for folder, adapter in folders)
         yield check_pair(chip, chat, recipe, base[0] if base else None)
 
 
@@ -41,7 +46,7 @@ def preview_merge(recipe: Recipe, settings: MergeSettings, say: Say) -> dict[str
 
     Raises all that a merge would raise before it reads its first tensor.
     """
-    with open_pair(recipe, settings, say, fetch=False) as pair:
+    with open_pair(recipe, settings, say, fetch=False, arithmetic=NumpyArithmetic()) as pair:  # which computes nothing
         plans = make_plan(recipe, pair)
         prepare_companions(recipe, pair)
         return describe_plan(recipe, plans, pair)

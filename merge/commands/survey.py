@@ -3,7 +3,7 @@ are apart.
 
 It measures and counts; it merges nothing and draws nothing (merge.commands.plots).
 
-    profiles = survey_pair(make_plan(recipe, pair), pair, Watcher())
+    profiles = survey_pair(make_plan(recipe, pair), pair, find_arithmetic("cpu"), threads=2)
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from statistics import median
 from typing import Any
 
 from merge.arithmetic.dtypes import FLOATS
-from merge.arithmetic.geodesic import Sums, TensorResult, find_arc, find_theta
+from merge.arithmetic.geodesic import Arithmetic, Sums, TensorResult, find_arc, find_theta
 from merge.merging.pairing import Pair
 from merge.merging.passes import measure_inputs, open_inputs
 from merge.merging.plan import KINDS, Kind, TensorPlan, find_kind, find_layer
@@ -51,7 +51,11 @@ class Profile:
 
 
 def survey_pair(
-    plans: Sequence[TensorPlan], pair: Pair, threads: int, advance: Callable[[int, int], None] | None = None
+    plans: Sequence[TensorPlan],
+    pair: Pair,
+    arithmetic: Arithmetic,
+    threads: int,
+    advance: Callable[[int, int], None] | None = None,
 ) -> tuple[Profile, ...]:
     """Measure every tensor of floating point that both parents have, in one pass over both. advance: told bytes done
     and in all.
@@ -62,7 +66,7 @@ def survey_pair(
     profiles, done, total = [], 0, sum(plan.n_bytes for plan in shared)
     with single_threaded_blas(), ThreadPoolExecutor(threads, thread_name_prefix="survey") as pool:
         for plan, sums in zip(
-            shared, pool.map(lambda plan: measure_inputs(open_inputs(plan, pair)), shared), strict=True
+            shared, pool.map(lambda plan: measure_inputs(open_inputs(plan, pair, arithmetic)), shared), strict=True
         ):
             profiles.append(profile_sums(plan, sums))
             done += plan.n_bytes

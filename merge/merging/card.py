@@ -12,7 +12,7 @@ import re
 
 from merge.errors import printable
 from merge.merging.report import MergeReport, describe_combined, find_versions
-from merge.models.parents import Parent
+from merge.models.parents import Parent, Parents
 from merge.models.vocabulary import RowMap
 from merge.recipe import DECISIONS, Recipe, describe_lam
 
@@ -61,8 +61,7 @@ Each tensor was merged by itself at lam = {describe_lam(recipe.lam)} (0 is the c
 
 | | model | revision | licence | BLAKE3 of the content |
 |---|---|---|---|---|
-{_parent_rows("chip", report.chip)}
-{_parent_rows("chat", report.chat)}{chr(10) + _parent_rows("base", report.base) if report.base else ""}
+{_parent_rows(report.parents)}
 
 ## Recipe
 
@@ -98,7 +97,7 @@ All parents' licences, and those of their adapters and their data, apply to the 
 
 
 def _front_matter_licence(report: MergeReport) -> str:
-    known = {parent.licence for given in (report.chip, report.chat, report.base) if given for parent in _sources(given)}
+    known = {parent.licence for given in report.parents.by_side().values() for parent in _sources(given)}
     names = sorted(str(licence).lower() for licence in known)
     if None in known or not all(map(LICENCE.fullmatch, names)):
         return ""
@@ -163,8 +162,10 @@ def _sources(parent: Parent) -> list[Parent]:
     return [parent] if parent.adapter is None else [parent, parent.adapter]
 
 
-def _parent_rows(side: str, parent: Parent) -> str:
-    named = [(side, parent), *([(f"{side} adapter", parent.adapter)] if parent.adapter else [])]
+def _parent_rows(parents: Parents) -> str:
+    named = []
+    for side, parent in parents.by_side().items():
+        named += [(side, parent), *([(f"{side} adapter", parent.adapter)] if parent.adapter else [])]
     return "\n".join(
         f"| {what} | {literal(each.ref)} | {literal(each.revision or '')} | "
         f"{literal(each.licence) if each.licence else UNKNOWN_LICENCE} | `{each.blake3}` |"

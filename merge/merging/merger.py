@@ -29,19 +29,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from merge.arithmetic import geodesic
-from merge.arithmetic.geodesic import TensorResult, warm_up
-from merge.errors import DeviceNotFound, OutputFull, OutputRefused
+from merge.arithmetic.choice import find_arithmetic, warm_up
+from merge.arithmetic.geodesic import Arithmetic, TensorResult
+from merge.errors import OutputFull, OutputRefused
 from merge.merging.companions import find_code, is_built_in, prepare_companions
 from merge.merging.journal import Journal, is_taken_up
 from merge.merging.pairing import Pair, check_pair
-from merge.merging.passes import Arithmetic, merge_tensor
+from merge.merging.passes import merge_tensor
 from merge.merging.plan import TensorPlan, make_plan
-from merge.merging.report import REPORT, MergeReport, OutputFile, find_key, is_same_merge, name_parents, read_report
+from merge.merging.report import REPORT, MergeReport, OutputFile, find_key, is_same_merge, read_report
 from merge.models.adapters import open_source, single_threaded_blas
 from merge.models.checkpoint import SHARD_BYTES, CheckpointWriter, hash_whole
 from merge.models.layout import PART
-from merge.models.parents import Parent, Resolver, count_cores
+from merge.models.parents import Parents, Resolver, count_cores
 from merge.models.staging import empty_folder, staged_folder
 from merge.recipe import Recipe
 from merge.settings import MergeSettings
@@ -67,20 +67,6 @@ class Outcome:
     reused: bool
     report: MergeReport | None  # None if reused
     totals: dict[str, Any]  # as in the report
-
-
-@dataclass(frozen=True)
-class Parents:
-    """The parents of one recipe, found and hashed."""
-
-    chip: Parent
-    chat: Parent
-    base: Parent | None = None
-
-    @property
-    def folders(self) -> list[Path]:
-        """Where they are."""
-        return [parent.folder for parent in name_parents(self.chip, self.chat, self.base).values()]
 
 
 @dataclass(frozen=True)
@@ -127,21 +113,22 @@ def merge_sweep(
     it was.
     """
     watcher, threads = watcher or Watcher(), threads or count_cores()
-    arithmetic = find_arithmetic(device)
-    beside = ThreadPoolExecutor(1, thread_name_prefix="warm-up")
-    beside.submit(warm_up)
-    beside.shutdown(wait=False)
     with resolver or Resolver(jobs[0][0].base, settings, watcher.say, threads=threads) as resolver:
+        resolver.begin(jobs[0][0].parents())  # beside the libraries, which take a third of a second
+        arithmetic = find_arithmetic(device)
+        beside = ThreadPoolExecutor(1, thread_name_prefix="warm-up")
+        beside.submit(warm_up, arithmetic)
+        beside.shutdown(wait=False)
         parents = Parents(*resolver.resolve_all(jobs[0][0].parents()))
     outcomes: dict[Path, Outcome] = {}
     for recipe, out in jobs:
         existing = check_output(out, parents)
-        if existing and not force and is_same_merge(existing, recipe, parents.chip, parents.chat, out, parents.base):
+        if existing and not force and is_same_merge(existing, recipe, parents, out):
             outcomes[out] = Outcome(out, True, None, existing["totals"])
     todo = [(recipe, out) for recipe, out in jobs if out not in outcomes]
     if todo:
         with ExitStack() as stack:
-            pair = open_parents(parents, todo[0][0], stack)
+            pair = open_parents(parents, todo[0][0], stack, arithmetic)
             outputs = [prepare_output(recipe, out, parents, pair, shard_bytes, stack) for recipe, out in todo]
             if outputs[0].code:
                 watcher.say(describe_code(outputs[0].code, pair.chat.config))
@@ -163,20 +150,6 @@ def describe_code(files: Sequence[str], config: Mapping[str, Any]) -> str:
     )
 
 
-def find_arithmetic(device: str) -> Arithmetic:
-    """Who computes: this machine's cores for "cpu", else torch on a device that it knows by this name.
-
-    Raises DeviceNotFound.
-    """
-    if device == "cpu":
-        return geodesic
-    try:
-        from merge.arithmetic.cuda import TorchArithmetic
-    except ImportError as error:
-        raise DeviceNotFound(f"device {device!r} needs torch, which is not installed. Use cpu") from error
-    return TorchArithmetic(device)
-
-
 def check_output(out: Path, parents: Parents) -> dict[str, Any] | None:
     """The report of a merged checkpoint at `out`, None if nothing is there. Raises OutputRefused for anything else."""
     try:
@@ -184,7 +157,7 @@ def check_output(out: Path, parents: Parents) -> dict[str, Any] | None:
             return None
     except OSError as error:
         raise OutputRefused(f"{out} cannot be looked at: {error.strerror}. Choose another place") from error
-    if any(out.resolve() == folder.resolve() for folder in parents.folders):
+    if any(out.resolve() == parent.folder.resolve() for parent in parents.by_side().values()):
         raise OutputRefused(f"{out} is one of the parents. Choose another folder for the output")
     if out.is_dir() and not any(out.iterdir()):
         return None
@@ -197,11 +170,11 @@ def check_output(out: Path, parents: Parents) -> dict[str, Any] | None:
     return existing
 
 
-def open_parents(parents: Parents, recipe: Recipe, stack: ExitStack) -> Pair:
+def open_parents(parents: Parents, recipe: Recipe, stack: ExitStack, arithmetic: Arithmetic) -> Pair:
     """The parents opened, until `stack` closes them, and compared. Raises what opening and check_pair raise."""
-    found = name_parents(parents.chip, parents.chat, parents.base).values()
     chip, chat, *base = (
-        open_source(each.folder, None if each.adapter is None else each.adapter.folder, stack) for each in found
+        open_source(parent.folder, None if parent.adapter is None else parent.adapter.folder, stack, arithmetic)
+        for parent in parents.by_side().values()
     )
     return check_pair(chip, chat, recipe, base[0] if base else None)
 
@@ -216,7 +189,7 @@ def prepare_output(
     """
     plans, companions, code = make_plan(recipe, pair), prepare_companions(recipe, pair), find_code(recipe, pair)
     folder = stack.enter_context(staged_folder(out, keep_leftover=True))
-    key = find_key(recipe, parents.chip, parents.chat, parents.base, shard_bytes)
+    key = find_key(recipe, parents, shard_bytes)
     if not is_taken_up(folder, key):
         empty_folder(folder)
         check_room(folder, sum(plan.n_bytes for plan in plans))
@@ -233,7 +206,7 @@ def finish_output(
         (output.folder / name).write_bytes(raw)
     files = describe_files(output)
     rows = next((plan.rows for plan in output.plans if plan.rows is not None), None)
-    report = MergeReport(output.recipe, parents.chip, parents.chat, tensors, files, parents.base, rows, output.code)
+    report = MergeReport(output.recipe, parents, tensors, files, rows, output.code)
     (output.folder / CARD).write_text(render_card(report), encoding="utf-8")
     (output.folder / REPORT).write_text(report.to_json(), encoding="utf-8")
     output.writer.finish()  # late: until its weights have their names, no part of the folder loads

@@ -5,7 +5,7 @@ It carries out a merge.merging.plan.TensorPlan, for one output or for several th
 once for all of them. It opens no files and knows nothing of threads; what a method computes is merge.arithmetic.geodesic's and
 merge.arithmetic.baselines'.
 
-    results = merge_tensor([(plan, writer)], pair, Parameters())
+    results = merge_tensor([(plan, writer)], pair, Parameters(), find_arithmetic("cpu"))
 """
 
 from __future__ import annotations
@@ -18,20 +18,18 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from merge.arithmetic import geodesic
 from merge.arithmetic.baselines import combine_base, find_line, prepare
 from merge.arithmetic.dtypes import DTYPES, Array, DType
 from merge.arithmetic.geodesic import (
     CHUNK,
     Arc,
+    Arithmetic,
     Sums,
     TensorResult,
     check_finite,
     find_arc,
     find_largest,
     find_theta,
-    narrow,
-    widen,
 )
 from merge.errors import TensorNotFinite, TensorOverflow, TensorsDiffer
 from merge.merging.pairing import Pair
@@ -52,24 +50,6 @@ class PieceWriter(Protocol):
         ...
 
 
-class Arithmetic(Protocol):
-    """Who computes with pieces: the functions of merge.arithmetic.geodesic on this machine's cores, or a
-    merge.arithmetic.cuda.TorchArithmetic on a GPU.
-    """
-
-    def measure(self, chip: Array, chat: Array) -> Sums:
-        """The sums of two pieces."""
-        ...
-
-    def square(self, piece: Array) -> float:
-        """The sum of squares of a piece."""
-        ...
-
-    def combine(self, chip: Array, chat: Array, arc: Arc, dtype: DType) -> Array:
-        """Two pieces along an arc."""
-        ...
-
-
 Output = tuple[TensorPlan, PieceWriter]
 
 
@@ -84,7 +64,7 @@ class Inputs:
     readers: Mapping[Side, TensorReader]
     buffers: Mapping[Side, Array]
     pieces: tuple[Segment, ...]
-    arithmetic: Arithmetic = geodesic
+    arithmetic: Arithmetic
 
     def read(self, piece: Segment, sides: Sequence[Side] = ("chip", "chat", "base")) -> Pieces:
         """The piece of each parent that has it, until the next piece of that parent is read."""
@@ -101,11 +81,11 @@ class Inputs:
         return tuple(piece for piece in self.pieces if piece.chip is not None and piece.chat is not None)
 
 
-def open_inputs(plan: TensorPlan, pair: Pair, arithmetic: Arithmetic = geodesic) -> Inputs:
+def open_inputs(plan: TensorPlan, pair: Pair, arithmetic: Arithmetic) -> Inputs:
     """The readers of one tensor, opened when its turn comes: an adapter's matrices are loaded then, and not all at the
     start.
 
-    arithmetic: of methods with a base it takes the sums alone.
+    arithmetic: who computes; of a method with a base it takes the sums, and widens and narrows for what numpy mixes.
     """
     sources: tuple[tuple[Side, TensorSource | None, str | None], ...] = (
         ("chip", pair.chip, plan.chip),
@@ -130,7 +110,7 @@ def cut(segment: Segment, row: int) -> Iterator[Segment]:
 
 
 def merge_tensor(
-    outputs: Sequence[Output], pair: Pair, parameters: Parameters, arithmetic: Arithmetic = geodesic
+    outputs: Sequence[Output], pair: Pair, parameters: Parameters, arithmetic: Arithmetic
 ) -> list[TensorResult]:
     """Merge one tensor into each output; their plans differ in lam only.
 
@@ -195,7 +175,7 @@ def find_way(plan: TensorPlan, inputs: Inputs, sums: Sums, parameters: Parameter
     A stretch that one parent only has is that parent's. A base method without a base tensor is linear, what it would be
     if all three terms of the base cancelled out.
     """
-    dtype = DTYPES[plan.dtype]
+    dtype, arithmetic = DTYPES[plan.dtype], inputs.arithmetic
     method = "linear" if plan.method in BASE_METHODS and plan.base is None else plan.method
     if method in BASE_METHODS:
         arc, mix_pieces = _find_base_way(plan, inputs, sums, parameters, dtype)
@@ -204,13 +184,13 @@ def find_way(plan: TensorPlan, inputs: Inputs, sums: Sums, parameters: Parameter
 
         def mix_pieces(piece: Segment, pieces: Pieces) -> Array:
             """Both parents' piece along the arc."""
-            return inputs.arithmetic.combine(pieces["chip"], pieces["chat"], arc, dtype)
+            return arithmetic.combine(pieces["chip"], pieces["chat"], arc, dtype)
 
     def blend(piece: Segment, pieces: Pieces) -> Array:
         """A merged piece; rows of one parent only are copied."""
         if piece.chip is None or piece.chat is None:
             only = pieces["chat" if piece.chip is None else "chip"]
-            return only if only.dtype == dtype else narrow(widen(only), dtype)
+            return only if only.dtype == dtype else arithmetic.narrow(arithmetic.widen(only), dtype)
         return mix_pieces(piece, pieces)
 
     return arc, blend
@@ -232,18 +212,20 @@ def _find_arc(method: str, plan: TensorPlan, sums: Sums) -> Arc:
 def _find_base_way(
     plan: TensorPlan, inputs: Inputs, sums: Sums, parameters: Parameters, dtype: DType
 ) -> tuple[Arc, Blend]:
+    arithmetic = inputs.arithmetic
+
     def differences(side: Literal["chip", "chat"]) -> Iterator[tuple[int, Array]]:
         """A parent less the base model, piece by piece."""
         for piece in inputs.shared:
             pieces = inputs.read(piece, (side, "base"))
-            yield piece.out, widen(pieces[side]) - widen(pieces["base"])
+            yield piece.out, arithmetic.widen(pieces[side]) - arithmetic.widen(pieces["base"])
 
     shape = plan.shape if plan.rows is None else (plan.rows.shared, *plan.shape[1:])
     mix = prepare(plan.method, plan.lam, plan.name, shape, parameters, differences)
 
     def blend(piece: Segment, pieces: Pieces) -> Array:
         """A merged piece by a method that needs the base model."""
-        return combine_base(pieces["chip"], pieces["chat"], pieces["base"], mix, piece.out, dtype)
+        return combine_base(pieces["chip"], pieces["chat"], pieces["base"], mix, piece.out, dtype, arithmetic)
 
     return replace(find_line(sums, plan.lam), branch="mixed"), blend
 

@@ -3,7 +3,7 @@
 The same merge writes the same bytes: no date, no duration, no path of the machine is in it. It is also how a finished
 output is recognised, by content and never by time.
 
-    report = MergeReport(recipe, chip, chat, tensors, files)
+    report = MergeReport(recipe, parents, tensors, files)
     (folder / REPORT).write_text(report.to_json())
 """
 
@@ -24,7 +24,7 @@ from merge.arithmetic.geodesic import TensorResult
 from merge.errors import MergeError
 from merge.merging.pairing import VOCABULARY_TENSORS
 from merge.models.checkpoint import read_json_object
-from merge.models.parents import Parent
+from merge.models.parents import Parent, Parents
 from merge.models.vocabulary import RowMap
 from merge.recipe import BASE_METHODS, Recipe
 
@@ -65,11 +65,9 @@ class MergeReport:
     """One finished merge. `tensors` are in the order of their names."""
 
     recipe: Recipe
-    chip: Parent
-    chat: Parent
+    parents: Parents
     tensors: tuple[TensorResult, ...]
     files: Mapping[str, OutputFile]
-    base: Parent | None = None  # what both parents were trained from, for the methods that need it
     rows: RowMap | None = None  # where the parents' vocabularies are not the same
     code: tuple[str, ...] = ()  # files whose originals name Python code of a parent's own, which is left out
 
@@ -111,7 +109,7 @@ class MergeReport:
             "format": FORMAT,
             "versions": find_versions(),
             "recipe": self.recipe.values(),
-            "parents": describe_parents(self.chip, self.chat, self.base),
+            "parents": describe_parents(self.parents),
             "vocabulary": self.rows.count() if self.rows else None,
             "code_left_out": list(self.code),
             "totals": self.summary(),
@@ -139,14 +137,9 @@ def describe_combined(totals: Mapping[str, Any]) -> str:
     )
 
 
-def name_parents(chip: Parent, chat: Parent, base: Parent | None) -> dict[str, Parent]:
-    """The parents that there are, by side."""
-    return {"chip": chip, "chat": chat} | ({} if base is None else {"base": base})
-
-
-def describe_parents(chip: Parent, chat: Parent, base: Parent | None) -> dict[str, dict[str, Any]]:
+def describe_parents(parents: Parents) -> dict[str, dict[str, Any]]:
     """As in the report, by side."""
-    return {side: _describe(parent) for side, parent in name_parents(chip, chat, base).items()}
+    return {side: _describe(parent) for side, parent in parents.by_side().items()}
 
 
 def _describe(parent: Parent) -> dict[str, Any]:
@@ -182,22 +175,19 @@ def read_report(folder: Path) -> dict[str, Any] | None:
     return document if document.get("kind") == KIND else None
 
 
-def find_key(recipe: Recipe, chip: Parent, chat: Parent, base: Parent | None, shard_bytes: int) -> str:
+def find_key(recipe: Recipe, parents: Parents, shard_bytes: int) -> str:
     """One sha256 for all that decides the bytes of a merge: recipe, contents of the parents, layout, versions."""
-    parents = {side: _content(_describe(parent)) for side, parent in name_parents(chip, chat, base).items()}
     decided = {
         "format": FORMAT,
         "versions": find_versions(),
         "recipe": recipe.values(),
-        "parents": parents,
+        "parents": {side: _content(described) for side, described in describe_parents(parents).items()},
         "shard_bytes": shard_bytes,
     }
     return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()
 
 
-def is_same_merge(
-    document: Mapping[str, Any], recipe: Recipe, chip: Parent, chat: Parent, folder: Path, base: Parent | None = None
-) -> bool:
+def is_same_merge(document: Mapping[str, Any], recipe: Recipe, parents: Parents, folder: Path) -> bool:
     """Whether `folder`, whose report is `document`, is what this merge would make: recipe, contents of the parents,
     sizes of all files.
     """
@@ -207,14 +197,10 @@ def is_same_merge(
         or not _are_totals(document.get("totals"))
     ):
         return False
-    parents = document.get("parents")
-    if not isinstance(parents, dict) or not isinstance(document.get("files"), dict):
+    theirs, ours = document.get("parents"), describe_parents(parents)
+    if not isinstance(theirs, dict) or not isinstance(document.get("files"), dict):
         return False
-    ours = name_parents(chip, chat, base)
-    if any(
-        _content(parents.get(side)) != _content(_describe(ours[side]) if side in ours else None)
-        for side in ("chip", "chat", "base")
-    ):
+    if any(_content(theirs.get(side)) != _content(ours.get(side)) for side in ("chip", "chat", "base")):
         return False
     files: Mapping[str, Any] = document["files"]
     return bool(files) and all(

@@ -20,17 +20,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from merge.arithmetic.choice import find_arithmetic, warm_up
 from merge.arithmetic.dtypes import Array
-from merge.arithmetic.geodesic import warm_up
+from merge.arithmetic.geodesic import Arithmetic
 from merge.errors import CheckpointCorrupt, CheckpointNotFound, MergeError, join
-from merge.merging.merger import Parents, open_parents
+from merge.merging.merger import open_parents
 from merge.merging.pairing import Pair
 from merge.merging.passes import merge_tensor
 from merge.merging.plan import TensorPlan, make_plan
 from merge.merging.report import FORMAT, describe_parents, find_versions, read_report
 from merge.models.adapters import single_threaded_blas
 from merge.models.checkpoint import HEADER_LIMIT_BYTES, Checkpoint, StoredTensor, hash_whole, read_header, view_bytes
-from merge.models.parents import Resolver, Say, count_cores
+from merge.models.parents import Parents, Resolver, Say, count_cores
 from merge.recipe import Recipe, parse_recipe
 from merge.settings import MergeSettings
 
@@ -164,13 +165,14 @@ def recompute(
 ) -> tuple[tuple[str, ...], list[str]]:
     """(tensors computed anew, what differs). Raises what finding and opening the parents raises."""
     recipe = rebuild_recipe(document, options)
-    warm_up()
+    arithmetic = find_arithmetic("cpu")
+    warm_up(arithmetic)
     with Resolver(recipe.base, settings, say, threads=threads) as resolver:
         parents = Parents(*resolver.resolve_all(recipe.parents()))
     if problems := compare_parents(document, parents):
         return (), problems
     with ExitStack() as stack:
-        pair = open_parents(parents, recipe, stack)
+        pair = open_parents(parents, recipe, stack, arithmetic)
         plans = {plan.name: plan for plan in make_plan(recipe, pair)}
         if plans.keys() != claimed.keys():
             return (), [
@@ -179,7 +181,9 @@ def recompute(
         chosen = choose(sorted(plans), options)
         say(f"computing {len(chosen)} of {len(plans)} tensors anew")
         with single_threaded_blas(), ThreadPoolExecutor(threads, thread_name_prefix="verify") as pool:
-            compared = pool.map(lambda name: list(compare_anew(plans[name], pair, recipe, claimed[name])), chosen)
+            compared = pool.map(
+                lambda name: list(compare_anew(plans[name], pair, recipe, claimed[name], arithmetic)), chosen
+            )
             problems = [problem for found in compared for problem in found]
     return tuple(chosen), problems + (describe_versions(document) if problems else [])
 
@@ -217,7 +221,7 @@ def _pin(parent: Mapping[str, Any], base: Path) -> str:
 def compare_parents(document: Mapping[str, Any], parents: Parents) -> list[str]:
     """Parents whose content is not what the report says was merged."""
     problems = []
-    for side, found in describe_parents(parents.chip, parents.chat, parents.base).items():
+    for side, found in describe_parents(parents).items():
         claim = document["parents"].get(side, {})
         for what, ours, theirs in (
             (f"{side} parent", found, claim),
@@ -230,10 +234,12 @@ def compare_parents(document: Mapping[str, Any], parents: Parents) -> list[str]:
     return problems
 
 
-def compare_anew(plan: TensorPlan, pair: Pair, recipe: Recipe, claim: Mapping[str, Any]) -> Iterator[str]:
+def compare_anew(
+    plan: TensorPlan, pair: Pair, recipe: Recipe, claim: Mapping[str, Any], arithmetic: Arithmetic
+) -> Iterator[str]:
     """What differs between a tensor computed now and what the report says of it."""
     try:
-        [result] = merge_tensor([(plan, Discard())], pair, recipe.parameters)
+        [result] = merge_tensor([(plan, Discard())], pair, recipe.parameters, arithmetic)
     except MergeError as error:
         yield str(error)
         return

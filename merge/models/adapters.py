@@ -5,7 +5,7 @@ exactly is refused. LoRA: arXiv 2106.09685, scale = alpha / r; rank-stabilised L
 sqrt(r).
 
     with Checkpoint.open(Path("base")) as base, Adapter.open(Path("adapter")) as adapter:
-        folded = FoldedCheckpoint(base, adapter)
+        folded = FoldedCheckpoint(base, adapter, find_arithmetic("cpu"))
         folded.tensor("model.layers.0.mlp.up_proj.weight").read(0, 576)
 """
 
@@ -25,7 +25,7 @@ import regex
 from threadpoolctl import threadpool_limits
 
 from merge.arithmetic.dtypes import FLOATS, Array
-from merge.arithmetic.geodesic import widen
+from merge.arithmetic.geodesic import Arithmetic
 from merge.errors import AdapterMismatch, AdapterUnsupported, CheckpointCorrupt
 from merge.models.checkpoint import (
     CONFIG_LIMIT_BYTES,
@@ -99,11 +99,12 @@ class Adapter:
         pairs = pair_tensors(specs, config, folder)
         return cls(folder, pairs, Checkpoint(folder, specs, config))
 
-    def load(self, base_name: str) -> tuple[Array, Array]:
+    def load(self, base_name: str, arithmetic: Arithmetic) -> tuple[Array, Array]:
         """(A, B) of one base tensor in float32: a few rows, read when their tensor is merged."""
         pair = self.pairs[base_name]
         a, b = (
-            widen(self._weights.tensor(spec.name).read(0, spec.numel)).reshape(spec.shape) for spec in (pair.a, pair.b)
+            arithmetic.widen(self._weights.tensor(spec.name).read(0, spec.numel)).reshape(spec.shape)
+            for spec in (pair.a, pair.b)
         )
         return a, b
 
@@ -238,6 +239,7 @@ class FoldedTensor:
     a: Array  # (r, in)
     b: Array  # (out, r)
     scale: float
+    arithmetic: Arithmetic
 
     @property
     def spec(self) -> TensorSpec:
@@ -250,7 +252,7 @@ class FoldedTensor:
         first, last = start // columns, -(-stop // columns)  # the rows that the piece touches
         delta = (self.b[first:last] @ self.a).reshape(-1)[start - first * columns : stop - first * columns]
         return np.add(
-            widen(self.base.read(start, stop)),
+            self.arithmetic.widen(self.base.read(start, stop)),
             delta * np.float32(self.scale),
             out=None if buffer is None else buffer[: stop - start],
         )
@@ -268,12 +270,13 @@ class FoldedCheckpoint:
     add.
     """
 
-    def __init__(self, base: Checkpoint, adapter: Adapter) -> None:
+    def __init__(self, base: Checkpoint, adapter: Adapter, arithmetic: Arithmetic) -> None:
         """Raises AdapterMismatch that lists every adapter tensor with no base tensor of its shape."""
         if problems := find_misfits(base, adapter):
             raise AdapterMismatch(str(adapter.folder), problems)
         self._base = base
         self._adapter = adapter
+        self._arithmetic = arithmetic
         self.folder = base.folder
         self.config = base.config
         self.specs = {
@@ -285,17 +288,20 @@ class FoldedCheckpoint:
         stored = self._base.tensor(name)
         if name not in self._adapter.pairs:
             return stored
-        a, b = self._adapter.load(name)
-        return FoldedTensor(stored, a, b, self._adapter.pairs[name].scale)
+        a, b = self._adapter.load(name, self._arithmetic)
+        return FoldedTensor(stored, a, b, self._adapter.pairs[name].scale, self._arithmetic)
 
 
-def open_source(folder: Path, adapter: Path | None, stack: ExitStack) -> TensorSource:
+def open_source(folder: Path, adapter: Path | None, stack: ExitStack, arithmetic: Arithmetic) -> TensorSource:
     """A model folder, with the adapter of another folder folded in if one is given; `stack` closes their files.
+    arithmetic: what an adapter is folded in with.
 
     Raises what Checkpoint.open, Adapter.open and FoldedCheckpoint raise.
     """
     checkpoint = stack.enter_context(Checkpoint.open(folder))
-    return checkpoint if adapter is None else FoldedCheckpoint(checkpoint, stack.enter_context(Adapter.open(adapter)))
+    if adapter is None:
+        return checkpoint
+    return FoldedCheckpoint(checkpoint, stack.enter_context(Adapter.open(adapter)), arithmetic)
 
 
 def find_misfits(base: Checkpoint, adapter: Adapter) -> list[str]:

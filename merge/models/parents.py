@@ -64,6 +64,19 @@ class Parent:
     adapter: Parent | None = None
 
 
+@dataclass(frozen=True)
+class Parents:
+    """The parents of one merge."""
+
+    chip: Parent
+    chat: Parent
+    base: Parent | None = None  # what both were trained from, for the methods that need it
+
+    def by_side(self) -> dict[str, Parent]:
+        """Those that there are, under "chip", "chat" and "base"."""
+        return {"chip": self.chip, "chat": self.chat} | ({} if self.base is None else {"base": self.base})
+
+
 class Resolver:
     """Finds the parents of one recipe.
 
