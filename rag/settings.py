@@ -1,7 +1,7 @@
 """The settings of retrieval, read once from the environment and handed down frozen.
 
-It reads no file and checks nothing outside the values themselves (whether a folder exists is for who opens it).
-Each field carries its variable, its help and its allowed range as metadata; the table in docs/operate.md is made from them.
+It reads no file and checks nothing outside the values themselves (whether a folder exists is for who opens it). Each
+field carries its variable, its help and its allowed range as metadata; the table in docs/operate.md is made from them.
 
     settings = RagSettings.from_env({"CHIPALIGN_CHUNK_TOKENS": "180"})
 """

@@ -1,5 +1,5 @@
-"""The compiled loops, and numpy beside them, against torch's arithmetic, which shares no line with either: the same sums
-to float64's rounding, the same merged bits.
+"""The compiled loops, and numpy beside them, against torch's arithmetic, which shares no line with either: the same
+sums to float64's rounding, the same merged bits.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""rag.embedding.embeddings_api: vectors over a real socket, in both encodings, and everything that a server may answer instead."""
+"""rag.embedding.embeddings_api: vectors over a real socket, in both encodings, and everything that a server may answer
+instead.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""rag.embedding.passage_reader: what a reader computes beside transformers' own BERT, and what it says where it cannot read."""
+"""rag.embedding.passage_reader: what a reader computes beside transformers' own BERT, and what it says where it cannot
+read.
+"""
 
 import json
 from collections.abc import Sequence

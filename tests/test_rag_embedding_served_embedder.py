@@ -1,5 +1,5 @@
-"""rag.embedding.served_embedder: the real MiniLM behind a real socket gives the vectors and finds the passages that it gives and
-finds here.
+"""rag.embedding.served_embedder: the real MiniLM behind a real socket gives the vectors and finds the passages that it
+gives and finds here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""rag.formats.html_page: the main content of pages as Sphinx, Confluence, Doxygen and people write them, and of broken ones."""
+"""rag.formats.html_page: the main content of pages as Sphinx, Confluence, Doxygen and people write them, and of broken
+ones.
+"""
 
 from contextlib import suppress
 

@@ -1,5 +1,5 @@
-"""rag.index.milvus: a real Milvus Lite finds what FAISS finds, and a build that is killed, repeated or taken apart leaves
-there what it promises.
+"""rag.index.milvus: a real Milvus Lite finds what FAISS finds, and a build that is killed, repeated or taken apart
+leaves there what it promises.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""rag.search.relevance and rag.training.relevance_fit: a probability that follows its evidence, and coefficients that are found again."""
+"""rag.search.relevance and rag.training.relevance_fit: a probability that follows its evidence, and coefficients that
+are found again.
+"""
 
 import math
 

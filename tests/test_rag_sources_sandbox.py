@@ -1,5 +1,5 @@
-"""rag.sources.sandbox: a real child process that parses, is ended by files that take too long, too much or crash, and starts
-again.
+"""rag.sources.sandbox: a real child process that parses, is ended by files that take too long, too much or crash, and
+starts again.
 """
 
 import os

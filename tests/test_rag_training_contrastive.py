@@ -1,4 +1,6 @@
-"""rag.training.contrastive: the loss by hand, and the real embedder that learns a dozen pairs, is interrupted and goes on."""
+"""rag.training.contrastive: the loss by hand, and the real embedder that learns a dozen pairs, is interrupted and goes
+on.
+"""
 
 import json
 import math

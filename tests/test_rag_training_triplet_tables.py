@@ -1,5 +1,5 @@
-"""rag.training.triplet_tables on tables and synopses as EDA manuals write them: which rows are read, what of a cell is the name,
-and which default is one.
+"""rag.training.triplet_tables on tables and synopses as EDA manuals write them: which rows are read, what of a cell is
+the name, and which default is one.
 """
 
 import random

@@ -1,5 +1,5 @@
-"""rag.training.triplet_tasks: how a task is done, with the command, a call that a Tcl shell would take, and the manual's own
-words about its options.
+"""rag.training.triplet_tasks: how a task is done, with the command, a call that a Tcl shell would take, and the
+manual's own words about its options.
 """
 
 import random

@@ -1,4 +1,6 @@
-"""rag.training.triplet_tables and rag.training.triplet_templates: what is asked of a passage, and that the passage answers it."""
+"""rag.training.triplet_tables and rag.training.triplet_templates: what is asked of a passage, and that the passage
+answers it.
+"""
 
 import random
 

@@ -1,4 +1,7 @@
-"""serve.evaluation.answers.answer_commands: `chipalign eval answers` as a user calls it, before the real gateway on real sockets."""
+"""serve.evaluation.answers.answer_commands:
+
+`chipalign eval answers` as a user calls it, before the real gateway on real sockets.
+"""
 
 import json
 from pathlib import Path

@@ -1,5 +1,5 @@
-"""serve.evaluation.answers.answer_scores: golden verdicts on answers that are right, wrong, refused, round in circles or full of invented
-names.
+"""serve.evaluation.answers.answer_scores: golden verdicts on answers that are right, wrong, refused, round in circles
+or full of invented names.
 """
 
 import re

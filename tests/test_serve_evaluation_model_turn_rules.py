@@ -1,4 +1,6 @@
-"""serve.evaluation.model.turn_rules: each rule with answers that meet it and answers that do not, and rules that are none."""
+"""serve.evaluation.model.turn_rules: each rule with answers that meet it and answers that do not, and rules that are
+none.
+"""
 
 from typing import Any
 

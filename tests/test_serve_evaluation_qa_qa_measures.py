@@ -1,5 +1,5 @@
-"""serve.evaluation.qa.qa_measures beside an independent ROUGE-L (the longest common subsequence, computed here), and names told by
-hand.
+"""serve.evaluation.qa.qa_measures beside an independent ROUGE-L (the longest common subsequence, computed here), and
+names told by hand.
 """
 
 import re

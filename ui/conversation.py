@@ -1,6 +1,7 @@
 """A conversation as a tuple of turns, and everything that is done with it. Pure: values in, values out.
 
-It neither asks (`ui.client`) nor draws (`ui.page.chat_app`), and counts characters, not tokens: the gateway counts those.
+It neither asks (`ui.client`) nor draws (`ui.page.chat_app`), and counts characters, not tokens: the gateway counts
+those.
 
     conversation = add_question((), "What is hold slack?")
     messages = to_messages(conversation)

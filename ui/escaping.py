@@ -1,9 +1,9 @@
 """Text as Markdown that shows exactly its letters, in every dialect that reads it. Pure: strings in, strings out.
 
-It parses no Markdown: `ui.page.rendering` does. The page's dialect is Streamlit's: CommonMark and GFM, mathematics between
-dollars, directives such as `:red[...]`, pictures by name such as `:smile:`, and `->` drawn as an arrow. A backslash
-disarms most of these. Addresses, names of pictures and arrows are looked for when backslashes are gone already, but
-never in code: they are written as inline code.
+It parses no Markdown: `ui.page.rendering` does. The page's dialect is Streamlit's: CommonMark and GFM, mathematics
+between dollars, directives such as `:red[...]`, pictures by name such as `:smile:`, and `->` drawn as an arrow. A
+backslash disarms most of these. Addresses, names of pictures and arrows are looked for when backslashes are gone
+already, but never in code: they are written as inline code.
 
     st.markdown(literal("Set $::env(X), see http://h/x"))   # Set \\$\\:\\:env(X), see `http://h/x`
 """

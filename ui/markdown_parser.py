@@ -1,8 +1,8 @@
 """Markdown as tokens, parsed as the page, Slack and the terminal need it, with spans of the text marked. Pure.
 
-It writes nothing: `ui.page.rendering`, `ui.slack.mrkdwn` and `ui.terminal.terminal` do. Raw HTML is text, and nothing is the definition of
-a link that stands elsewhere. Spans are places in the text that was given; what the text itself says cannot make a
-mark, or end one.
+It writes nothing: `ui.page.rendering`, `ui.slack.mrkdwn` and `ui.terminal.terminal` do. Raw HTML is text, and nothing
+is the definition of a link that stands elsewhere. Spans are places in the text that was given; what the text itself
+says cannot make a mark, or end one.
 
     tokens = parse("Run **`repair_antennas`** [1].", marks=[(0, 25)])
 """

@@ -207,7 +207,8 @@ def interpolate(
 ) -> tuple[Array, Arc]:
     """Merge two tensors of equal shape held in memory: (merged tensor in `dtype`, its arc).
 
-    Raises TensorNotFinite and TensorsOpposite. The same steps, streamed from files, are merge.merging.passes.merge_tensor.
+    Raises TensorNotFinite and TensorsOpposite. The same steps, streamed from files, are
+    merge.merging.passes.merge_tensor.
     """
     flat_chip, flat_chat = chip.reshape(-1), chat.reshape(-1)
     pieces = [slice(start, start + CHUNK) for start in range(0, flat_chip.size, CHUNK)]

@@ -2,8 +2,8 @@
 
 PNG files and terminal text.
 
-It draws what merge.commands.survey measured and computes nothing. matplotlib is used without its pyplot, which would keep global
-state.
+It draws what merge.commands.survey measured and computes nothing. matplotlib is used without its pyplot, which would
+keep global state.
 
     draw_all(profiles, Path("pictures"), "demo: chip model against chat model")
 """

@@ -42,8 +42,8 @@ COMPANIONS = {  # by the recipe's vocab
 
 
 def render_card(report: MergeReport, *, with_plots: bool = False) -> str:
-    """The card as Markdown with the front matter that model hubs read. with_plots: show the pictures that merge.commands.plots
-    puts beside it.
+    """The card as Markdown with the front matter that model hubs read. with_plots: show the pictures that
+    merge.commands.plots puts beside it.
     """
     recipe = report.recipe
     return f"""---

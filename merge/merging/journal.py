@@ -3,8 +3,8 @@ again.
 
 One line of JSON per finished tensor, the first line for what is being merged. A line is written after its tensor, in
 one call; what a dying process leaves half-written is no valid line and is dropped. It decides nothing about tensors:
-whether their bytes are really there is checked by their sha256 (merge.merging.merger), because a machine that lost its power
-may have kept the line and not the bytes.
+whether their bytes are really there is checked by their sha256 (merge.merging.merger), because a machine that lost its
+power may have kept the line and not the bytes.
 
     with Journal.open(folder, key) as journal:
         journal.add(result)

@@ -8,13 +8,13 @@ itself, at the lam that the recipe gives it. That is
   tied embeddings                             stored once, as model.embed_tokens.weight, and so merged once
   lm_head.weight, where untied                merged by itself
   scalars                                     tensors of one element: theta is 0, or pi for opposite signs, which is refused
-and one branch per tensor (merge.arithmetic.geodesic.find_arc) says which case it was. Tensors of whole numbers or truth values
-(buffers of some architectures) cannot be interpolated: they must be equal in both parents and are copied (branch
+and one branch per tensor (merge.arithmetic.geodesic.find_arc) says which case it was. Tensors of whole numbers or truth
+values (buffers of some architectures) cannot be interpolated: they must be equal in both parents and are copied (branch
 "copied").
 
 A merge that is killed leaves a hidden folder with a journal beside `out`, and the next run of the same merge takes it
-up. This file does not decide whether two models fit (merge.merging.pairing), what is made of each tensor (merge.merging.plan), nor how
-(merge.merging.passes).
+up. This file does not decide whether two models fit (merge.merging.pairing), what is made of each tensor
+(merge.merging.plan), nor how (merge.merging.passes).
 
     outcome = merge_parents(recipe, Path("out"), settings, render_card)
 """

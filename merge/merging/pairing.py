@@ -1,8 +1,8 @@
 """Whether two parents are one architecture, and what decides it where they differ, before any tensor is read.
 
 Configs, tokenizers and headers are compared and every mismatch is listed at once, each with the recipe setting that
-decides it. Nothing is truncated, padded or tied here: what a setting means for each tensor is merge.merging.plan's. Names that
-differ in a prefix alone are made the same where the recipe says so (merge.models.names).
+decides it. Nothing is truncated, padded or tied here: what a setting means for each tensor is merge.merging.plan's.
+Names that differ in a prefix alone are made the same where the recipe says so (merge.models.names).
 
 A merge in which the parents share less than SMALLEST_SHARE of the weights is refused, whatever the recipe says
 (find_share).

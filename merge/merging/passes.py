@@ -1,9 +1,9 @@
 """One tensor from its parents' files into the output's: a pass for the sums, which give the coefficients, and a pass
 for the result.
 
-It carries out a merge.merging.plan.TensorPlan, for one output or for several that differ in lam only: then each piece is read
-once for all of them. It opens no files and knows nothing of threads; what a method computes is merge.arithmetic.geodesic's and
-merge.arithmetic.baselines'.
+It carries out a merge.merging.plan.TensorPlan, for one output or for several that differ in lam only: then each piece
+is read once for all of them. It opens no files and knows nothing of threads; what a method computes is
+merge.arithmetic.geodesic's and merge.arithmetic.baselines'.
 
     results = merge_tensor([(plan, writer)], pair, Parameters(), find_arithmetic("cpu"))
 """

@@ -1,4 +1,5 @@
-"""How many tokens a prompt's passages may take, and what counts them: one formula for the gateway, for evaluations and for training.
+"""How many tokens a prompt's passages may take, and what counts them: one formula for the gateway, for evaluations and
+for training.
 
 It counts with a tokenizer alone; the gateway's own counter knows the chat template besides (serve.answers.tokens).
 

@@ -1,1 +1,3 @@
-"""Texts to vectors, by a model in this process or behind a server; and a model that reads question and passage together."""
+"""Texts to vectors, by a model in this process or behind a server; and a model that reads question and passage
+together.
+"""

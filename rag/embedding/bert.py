@@ -1,4 +1,5 @@
-"""A BERT's forward pass over texts end to end, without padding: in integers of 8 bits (rag.embedding.eight_bit) or in float32.
+"""A BERT's forward pass over texts end to end, without padding: in integers of 8 bits (rag.embedding.eight_bit) or in
+float32.
 
 Attention, normalisation and activation are in float32 either way. In 8 bits a text's vectors are the same whatever the
 texts beside it; in float32 up to the order of sums.

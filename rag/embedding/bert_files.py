@@ -1,8 +1,8 @@
 """The files of a BERT that embeds texts, read without the libraries that wrote them, whose import alone takes seconds.
 
 It takes what it knows to the last key, a plain BERT that gives a text the mean of its tokens' states or the first of
-them, with or without a plain LoRA adapter, and says of anything else that it does not know it: rag.embedding.library_model reads
-that.
+them, with or without a plain LoRA adapter, and says of anything else that it does not know it:
+rag.embedding.library_model reads that.
 
     files = read_bert(folder, adapter)  # None: another architecture, or something about it is out of the ordinary
 """

@@ -26,14 +26,14 @@ FEW_PASSAGES = 100
 class Evidence:
     """What speaks for and against an answer.
 
-    similarity: of the passage that is most similar, token by token (rag.index.late) or, where an index has no tokens, by the
-    cosine. coverage: the share of the question's terms, weighted by idf, that the passage with most of them holds.
-    unknown: the share of those that stand in no passage at all, as the names of another company's tools do.
+    similarity: of the passage that is most similar, token by token (rag.index.late) or, where an index has no tokens,
+    by the cosine. coverage: the share of the question's terms, weighted by idf, that the passage with most of them
+    holds. unknown: the share of those that stand in no passage at all, as the names of another company's tools do.
     unknown_name: 1 where the question has an exact name (an option, a command, a message number) that stands in no
-    passage, else 0. foreign_tool: 1 where the question names a tool of chip design (rag.search.eda_tools) and none that a
-    document is about, else 0. terms: how many terms the question has, without those that only ask. reading: the
-    logarithm of the odds that a passage answers, of the one that a reader (rag.embedding.passage_reader) thinks likeliest; None:
-    nothing was read.
+    passage, else 0. foreign_tool: 1 where the question names a tool of chip design (rag.search.eda_tools) and none that
+    a document is about, else 0. terms: how many terms the question has, without those that only ask. reading: the
+    logarithm of the odds that a passage answers, of the one that a reader (rag.embedding.passage_reader) thinks
+    likeliest; None: nothing was read.
 
     What is unknown to an index of few passages says little (see FEW_PASSAGES): both are then smaller.
     """

@@ -206,10 +206,10 @@ class Retriever:
         nothing relevant.
 
         Words of greeting and signs are left out, and the embedder reads an abbreviation of the indexed glossaries with
-        its expansion. The question counts as answerable where its relevance (rag.search.relevance) reaches `min_relevance`, or
-        where it names what the reference describes, and nothing that is unknown. Then those hits are dropped whose
-        cosine is below `min_hit_score`, unless they hold a rare exact name of the question (an option, a command, a
-        message number). Raises EmptyQuery, CollectionUnknown.
+        its expansion. The question counts as answerable where its relevance (rag.search.relevance) reaches
+        `min_relevance`, or where it names what the reference describes, and nothing that is unknown. Then those hits
+        are dropped whose cosine is below `min_hit_score`, unless they hold a rare exact name of the question (an
+        option, a command, a message number). Raises EmptyQuery, CollectionUnknown.
         """
         if collections:
             return self.within(collections).search(query, top_k)

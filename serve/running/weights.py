@@ -59,7 +59,9 @@ def choose_answer(answer: str, checkpoint_dir: Path) -> str:
 
 
 class AnswerChoice:
-    """How a gateway answers (`serve.evaluation.answers.calibration`), looked up anew when a calibration comes to lie beside the checkpoint."""
+    """How a gateway answers (`serve.evaluation.answers.calibration`), looked up anew when a calibration comes to lie
+    beside the checkpoint.
+    """
 
     def __init__(self, answer: str, checkpoint_dir: Path) -> None:
         self._answer = answer

@@ -1,8 +1,8 @@
 """Who may use the page's server, and what a browser may do with what it gets: an ASGI middleware around Streamlit.
 
-It draws nothing and starts no server (`ui.page.page_server` does). A name that is not the page's own reaches it only where
-somebody made that name point here (DNS rebinding), and a foreign origin only where another site opens our websocket:
-both are refused, before Streamlit sees them.
+It draws nothing and starts no server (`ui.page.page_server` does). A name that is not the page's own reaches it only
+where somebody made that name point here (DNS rebinding), and a foreign origin only where another site opens our
+websocket: both are refused, before Streamlit sees them.
 
     app = App("chat_app.py", middleware=[Middleware(PageGuard, settings=UiSettings())])
 """

@@ -2,8 +2,8 @@
 
 `chipalign ask` (a question in the terminal), `page` (the chat page) and `slack` (the Slack bot).
 
-They parse arguments and write; asking is `ui.client`'s, drawing `ui.page.chat_app`'s, answering in Slack `ui.slack.slack_bot`'s.
-Each returns the exit code or raises UiError.
+They parse arguments and write; asking is `ui.client`'s, drawing `ui.page.chat_app`'s, answering in Slack
+`ui.slack.slack_bot`'s. Each returns the exit code or raises UiError.
 
     ask(["What is hold slack?", "--json"])
 """
