@@ -125,20 +125,17 @@ class Trainer:
         self.state = state
         self._base = base
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        attention = "sdpa" if torch.cuda.is_available() else "eager"  # sdpa is slow backwards on processors
         half = multiplies_bfloat16()
         self._autocast = torch.autocast(self._device.type, torch.bfloat16) if half else nullcontext()
         torch.manual_seed(options.seed)
         kept = state.is_dir()
         if options.weights == FULL:
             self._model: Any = AutoModelForCausalLM.from_pretrained(
-                state if kept else base, dtype=torch.float32, attn_implementation=attention, trust_remote_code=False
+                state if kept else base, dtype=torch.float32, trust_remote_code=False
             )
         else:
             dtype = torch.bfloat16 if half else torch.float32
-            model = AutoModelForCausalLM.from_pretrained(
-                base, dtype=dtype, attn_implementation=attention, trust_remote_code=False
-            )
+            model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, trust_remote_code=False)
             lora = LoraConfig(
                 r=options.rank, lora_alpha=options.alpha, target_modules="all-linear", task_type="CAUSAL_LM"
             )
