@@ -2,11 +2,13 @@
 
     recipe = load_recipe(Path("data/recipes/demo.toml"))
 
-    [merge]        method = "geodesic", lam = 0.6, dtype = "bfloat16", name = "chipalign-demo"     lam may be a list: values over depth
-                   include = ["model.layers.*"], exclude = ["*norm*"]                              what is not merged is the chat parent's
-                   vocab, embeddings, unmatched, config, names: what decides where the parents differ     each "refuse" at first
-    [parameters]   density = 0.2, epsilon = 0.1, scale = 1.0, elect = true, seed = 0               of the method, see PARAMETERS
-    [[schedule]]   layers = [0, 7], tensors = "*.mlp.*", lam = 0.4                                 the first that fits a tensor decides its lam
+    [merge]        method = "geodesic", lam = 0.6, dtype = "bfloat16", name = "chipalign-demo"
+                   (lam may be a list: values over depth)
+                   include = ["model.layers.*"], exclude = ["*norm*"]: what is not merged is the chat parent's
+                   vocab, embeddings, unmatched, config, names: what decides where the parents differ; each "refuse" at
+                   first
+    [parameters]   density = 0.2, epsilon = 0.1, scale = 1.0, elect = true, seed = 0: of the method, see PARAMETERS
+    [[schedule]]   layers = [0, 7], tensors = "*.mlp.*", lam = 0.4: the first that fits a tensor decides its lam
     [chip]         model = REF, adapter = REF (optional)
     [chat]         model = REF, adapter = REF (optional)
     [base]         model = REF: what both parents were trained from, for the methods that need it
@@ -136,7 +138,7 @@ class Recipe:
         return told
 
     def parents(self) -> list[tuple[ParentRef, str]]:
-        """The parents that the method needs, each with its side: "chip", "chat", and "base" for the methods with one."""
+        """The parents that the method needs, each with its side: "chip", "chat", and "base" where there is one."""
         base = [] if self.base_model is None or self.method not in BASE_METHODS else [(self.base_model, "base")]
         return [(self.chip, "chip"), (self.chat, "chat"), *base]
 

@@ -129,4 +129,4 @@ class EngineUnavailable(RagError):
 
 
 class EngineRefused(RagError):
-    """The model server refuses a request, or answers with something other than OpenAI's format; the message quotes it."""
+    """The model server refuses a request, or answers in a format other than OpenAI's; the message quotes it."""

@@ -46,6 +46,7 @@ def cut_blocks(text: str) -> Iterator[Span]:
 
 
 def split_lines(text: str) -> Iterator[Span]:
+    """Where each line stands, without its end."""
     start = 0
     for line in text.split("\n"):
         yield start, start + len(line)

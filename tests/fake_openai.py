@@ -3,7 +3,8 @@ made to show on time.
 
 It computes nothing; it lists one model, remembers what was asked, and counts how much was asked at once.
 
-    with FakeOpenAI(lambda path, body: (200, {"choices": []})) as server: ...   # server.url, server.requests, server.most_at_once
+    with FakeOpenAI(lambda path, body: (200, {"choices": []})) as server:
+        ...  # server.url, server.requests, server.most_at_once
 """
 
 from __future__ import annotations

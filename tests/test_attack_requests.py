@@ -401,19 +401,10 @@ EVIL = [
         "localhost?x",
         "localhost\\x",
     ),
-    *(
-        "10.0.0.1",
-        "192.168.1.1:PORT",
-        "169.254.169.254",
-        "8.8.8.8",
-        "0.0.0.0:PORT",
-        "[::]:PORT",
-        "[fe80::1]",
-        "[::ffff:10.0.0.1]",
-        "[::1",
-        "::1",
-        "[]",
-    ),
+    *"""
+        10.0.0.1 192.168.1.1:PORT 169.254.169.254 8.8.8.8 0.0.0.0:PORT [::]:PORT [fe80::1] [::ffff:10.0.0.1] [::1 ::1
+        []
+        """.split(),
     *(
         "0x7f.1",
         "2130706433",
@@ -519,7 +510,7 @@ def is_ours(host: str) -> bool:
 
 @contextmanager
 def slow_clients(wire: Wire, count: int) -> Iterator[list[socket.socket]]:
-    """Connections that hold what they can: silent ones, unfinished heads, and bodies that never come after an answer."""
+    """Connections that hold what they can: silent ones, unfinished heads, bodies that never come after an answer."""
     begun = b"GET /health HTTP/1.1\r\nHost: localhost\r\n"
     starts = [
         b"",

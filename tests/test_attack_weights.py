@@ -296,7 +296,7 @@ WEIGHT_MAPS: list[Any] = [
 
 
 @pytest.mark.parametrize("weight_map", WEIGHT_MAPS, ids=lambda value: repr(value)[:30])
-def test_an_index_that_leads_elsewhere_is_one_sentence_before_merging_and_before_serving(
+def test_an_index_that_leads_elsewhere_is_one_sentence_before_merging_and_serving(
     tmp_path: Path, parents: tuple[Path, Path], weight_map: Any
 ) -> None:
     chip, _ = parents

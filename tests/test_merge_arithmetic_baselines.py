@@ -60,7 +60,7 @@ def make_triple(shape: tuple[int, ...] = SHAPE, dtype: DType = FLOAT32) -> tuple
 def mix_tensors(
     method: str, chip: Array, chat: Array, base: Array, piece_rows: int = 5, lam: float = LAM, **told: Any
 ) -> Array:
-    """The method carried out in pieces of a few rows, as a merger does it; a vector in pieces of `piece_rows` elements."""
+    """The method in pieces of a few rows, as a merger carries it out; a vector in pieces of `piece_rows` elements."""
     sides = {"chip": chip, "chat": chat}
     step = piece_rows * (chip.shape[-1] if chip.ndim > 1 else 1)
     starts = range(0, chip.size, step)

@@ -160,9 +160,10 @@ def test_a_machine_without_numba_merges_to_the_same_bits(tmp_path: Path, dtype: 
         MergeSettings(tmp_path / "home"),
         render_card=lambda report: "",
     )
+    # None in sys.modules: importing it fails as if it were not installed
     code = (
-        "import sys; sys.modules['numba'] = None; from merge.commands.merge_commands import merge; sys.path.insert(0, '.'); "
-        "sys.exit(merge(sys.argv[1:]))"  # None in sys.modules: importing it fails as if it were not installed
+        "import sys; sys.modules['numba'] = None; from merge.commands.merge_commands import merge; "
+        "sys.path.insert(0, '.'); sys.exit(merge(sys.argv[1:]))"
     )
     recipe = tmp_path / "r.toml"
     recipe.write_text(f'[merge]\ndtype = "{told}"\n[chip]\nmodel = "chip"\n[chat]\nmodel = "chat"\n')

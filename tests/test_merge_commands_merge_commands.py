@@ -133,8 +133,8 @@ def test_a_missing_out_is_exit_two(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_help_needs_no_torch() -> None:
     code = (
-        "import sys, merge.commands.merge_commands; merge.commands.merge_commands.build_parser().format_help(); sys.exit('torch' in sys.modules or "
-        "'rich' in sys.modules)"
+        "import sys, merge.commands.merge_commands; merge.commands.merge_commands.build_parser().format_help(); "
+        "sys.exit('torch' in sys.modules or 'rich' in sys.modules)"
     )
     assert (
         subprocess.run(
@@ -163,7 +163,8 @@ def test_a_merge_of_safetensors_needs_neither_torch_nor_a_drawing_library(recipe
     ]
     absent = ("torch", "transformers", "matplotlib", "rich", "tokenizers")
     code = (
-        f"import sys, json; sys.modules.update(dict.fromkeys({absent!r})); from merge.commands.merge_commands import merge; "
+        f"import sys, json; sys.modules.update(dict.fromkeys({absent!r})); "
+        "from merge.commands.merge_commands import merge; "
         "sys.exit(max(merge(command) for command in json.loads(sys.argv[1])))"
     )
     done = subprocess.run(

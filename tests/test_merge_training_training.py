@@ -1,4 +1,4 @@
-"""Training for real: a two-layer Llama, peft, kill -9 in the middle; and that what comes of it is a parent of a merge."""
+"""Training for real: a two-layer Llama, peft, kill -9 in the middle; what comes of it is a parent of a merge."""
 
 from __future__ import annotations
 

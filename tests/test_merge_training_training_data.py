@@ -1,4 +1,4 @@
-"""What a model is trained on: which tokens are learnt, what is left out, which documents are held out, and the batches."""
+"""What a model is trained on: which tokens are learnt, what is left out, which documents are held out, batches."""
 
 from __future__ import annotations
 

@@ -16,40 +16,10 @@ EVIDENCE = (
     "setOptMode, 5_route_drc.rpt, $PLATFORM_DIR/config.mk, UTF-8, größe_max, https://a.example/c_d/x.html, "
     "design.evalTclString, Vtb +verilator+seed+17"
 )
-FOREIGN = (
-    "read_foo",
-    "x_i",
-    "PLACE_DENSITY",
-    "-verbose",
-    "--lint-only",
-    "+define+X",
-    "GRT-0244",
-    "a/b.tcl",
-    "/etc/openroad/x",
-    "~/x/y",
-    "readFile",
+FOREIGN = tuple(
+    "read_foo x_i PLACE_DENSITY -verbose --lint-only +define+X GRT-0244 a/b.tcl /etc/openroad/x ~/x/y readFile".split()
 )
-WORDS = (
-    "the",
-    "To",
-    "clock-tree",
-    "and/or",
-    "e.g.",
-    "i.e.",
-    "C++",
-    "5.0",
-    "-5",
-    "1e-9",
-    "x86-64",
-    "OpenROAD",
-    "kHz",
-    "클럭",
-    "—",
-    "[1]",
-    "**b**",
-    "U.S.",
-    "--",
-)
+WORDS = tuple("the To clock-tree and/or e.g. i.e. C++ 5.0 -5 1e-9 x86-64 OpenROAD kHz 클럭 — [1] **b** U.S. --".split())
 
 Accepts = Callable[[str], bool]
 

@@ -50,7 +50,7 @@ def verdicts(labelled: tuple[list[Labelled], Retriever]) -> list[tuple[Labelled,
     return found
 
 
-def test_the_labelled_set_has_half_wrong_in_every_way_and_quotes_the_handbook_literally() -> None:
+def test_the_labelled_set_is_half_wrong_in_every_way_and_quotes_the_handbook() -> None:
     lines = [json.loads(line) for line in LABELLED.read_text(encoding="utf-8").splitlines()]
     right = [one for line in lines for one in line["right"]]
     wrong = [one for line in lines for one in line["wrong"]]

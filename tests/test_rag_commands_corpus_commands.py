@@ -43,7 +43,10 @@ def test_fetching_an_unknown_corpus_or_from_an_empty_mirror_is_told(
 
 def test_help_imports_nothing_heavy() -> None:
     heavy = ("torch", "faiss", "numpy", "httpx", "rich", "matplotlib")
-    code = f"import sys, rag.commands.corpus_commands, rag.commands.index_commands; print([name for name in {heavy} if name in sys.modules])"
+    code = (
+        "import sys, rag.commands.corpus_commands, rag.commands.index_commands; "
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
     root = Path(__file__).parent.parent
     assert (
         subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True).stdout

@@ -1,4 +1,4 @@
-"""`chipalign adapt reader`: from documents and questions to a reader that reads, and what is refused before any work."""
+"""`chipalign adapt reader`: from documents and questions to a reader; and what is refused before any work."""
 
 import json
 import os

@@ -84,7 +84,7 @@ def test_an_index_of_served_vectors_is_built_opened_and_searched(server: FakeOpe
     assert build_index(DOCUMENTS, tmp_path, settings, open_embedder(settings)).up_to_date
 
 
-def test_an_index_opens_with_another_server_of_the_same_model_and_not_with_another_model(
+def test_an_index_opens_with_another_server_of_its_model_but_not_another_model(
     server: FakeOpenAI, tmp_path: Path
 ) -> None:
     build_index(DOCUMENTS, tmp_path, settings_of(server), open_embedder(settings_of(server)))

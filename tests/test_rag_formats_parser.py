@@ -50,7 +50,8 @@ RST = """
 Warnings
 =========
 
-Text with :ref:`a link <target>`, :vlopt:`--trace`, ``code``, `site <https://example.org>`_ and :vlopt:`-L \\<f\\> <-L>`.
+Text with :ref:`a link <target>`, :vlopt:`--trace`, ``code``, `site <https://example.org>`_ \
+and :vlopt:`-L \\<f\\> <-L>`.
 
 .. note::
 

@@ -1,4 +1,4 @@
-"""rag.formats.pdf and rag.formats.pdf_layout: text, tables, headings and pages of real PDF files that reportlab writes."""
+"""rag.formats.pdf and rag.formats.pdf_layout: text, tables, headings and pages of PDF files that reportlab writes."""
 
 from collections.abc import Callable
 from io import BytesIO

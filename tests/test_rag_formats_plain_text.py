@@ -1,4 +1,4 @@
-"""rag.formats.plain_text and rag.formats.csv_table: headings, pages and aligned lines of plain text; tables of values."""
+"""rag.formats.plain_text and rag.formats.csv_table: headings, pages, aligned lines of text; tables of values."""
 
 from contextlib import suppress
 

@@ -47,36 +47,11 @@ each_document = pytest.mark.parametrize("row", ROWS, ids=[row["kind"] for row in
 
 # Control tokens of the chat templates in use: ChatML, Llama 3, Llama 2 and Mistral, Gemma, Phi, Qwen, Harmony,
 # DeepSeek.
-CONTROL_TOKENS = [
-    "<|im_start|>",
-    "<|im_end|>",
-    "<|endoftext|>",
-    "<|endofprompt|>",
-    "<|begin_of_text|>",
-    "<|start_header_id|>",
-    "<|end_header_id|>",
-    "<|eot_id|>",
-    "<s>",
-    "</s>",
-    "[INST]",
-    "[/INST]",
-    "[TOOL_CALLS]",
-    "<bos>",
-    "<eos>",
-    "<start_of_turn>",
-    "<end_of_turn>",
-    "<|system|>",
-    "<|user|>",
-    "<|assistant|>",
-    "<|end|>",
-    "<tool_call>",
-    "</tool_call>",
-    "<|channel|>",
-    "<|message|>",
-    "<|call|>",
-    "<\uff5cUser\uff5c>",
-    "<\uff5cend\u2581of\u2581sentence\uff5c>",
-]
+CONTROL_TOKENS = """
+    <|im_start|> <|im_end|> <|endoftext|> <|endofprompt|> <|begin_of_text|> <|start_header_id|> <|end_header_id|>
+    <|eot_id|> <s> </s> [INST] [/INST] [TOOL_CALLS] <bos> <eos> <start_of_turn> <end_of_turn> <|system|> <|user|>
+    <|assistant|> <|end|> <tool_call> </tool_call> <|channel|> <|message|> <|call|> <｜User｜> <｜end▁of▁sentence｜>
+    """.split()
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
 )

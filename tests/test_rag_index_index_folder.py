@@ -1,4 +1,4 @@
-"""rag.index.index_folder: one writer at a time, and a build that is killed at any moment leaves a whole index behind."""
+"""rag.index.index_folder: one writer at a time; a build that is killed at any moment leaves a whole index behind."""
 
 import random
 import subprocess
@@ -68,7 +68,7 @@ def states_in(folder: Path) -> set[str]:
     return {chunk.text.removeprefix("In state ").rstrip(".") for chunk in index.chunks} - {"all"}
 
 
-def test_a_build_killed_at_fifty_random_moments_leaves_the_old_or_the_new_index_whole(tmp_path: Path) -> None:
+def test_a_build_killed_at_fifty_random_moments_leaves_the_old_or_new_index_whole(tmp_path: Path) -> None:
     chance = random.Random(7)
     build_state(tmp_path, "0")
     started = time.monotonic()

@@ -1,4 +1,4 @@
-"""rag.progress away from a terminal; the bar on one is seen in test_rag_commands_corpus_commands.py, where a build draws it."""
+"""rag.progress without a terminal; test_rag_commands_corpus_commands.py sees the bar on one, where a build draws it."""
 
 import pytest
 

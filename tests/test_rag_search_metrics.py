@@ -108,7 +108,7 @@ def test_the_bootstrap_interval_is_scipys_within_its_noise() -> None:
     assert (mine.low, mine.high) == pytest.approx((theirs.low, theirs.high), abs=0.006)
 
 
-def test_the_interval_of_equal_values_has_no_width_and_the_same_input_has_the_same_interval() -> None:
+def test_equal_values_have_an_interval_of_no_width_and_equal_input_equal_intervals() -> None:
     (constant,) = estimate_means(np.full((5, 1), 0.25))
     assert (constant.mean, constant.low, constant.high) == (0.25, 0.25, 0.25)
     values = np.random.default_rng(3).random((20, 2))

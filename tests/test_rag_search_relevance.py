@@ -27,7 +27,7 @@ def test_relevance_is_the_logistic_function_of_the_weighted_evidence(
 
 
 @given(EVIDENCE, st.booleans(), st.floats(0.01, 0.5))
-def test_more_similarity_and_coverage_speak_for_an_answer_and_what_is_unknown_against_it(
+def test_similarity_and_coverage_speak_for_an_answer_and_unknown_words_do_not(
     evidence: Evidence, by_token: bool, more: float
 ) -> None:
     def judge(

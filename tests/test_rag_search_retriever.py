@@ -279,7 +279,7 @@ def test_ranking_is_the_fusion_of_two_independent_calculations(retriever: Retrie
 COMPOUND = "Repair the antenna violations of my nets, then stitch scan flip-flops into chains"
 
 
-def test_a_compound_question_is_scored_as_a_whole_and_by_the_clause_that_a_passage_fits_best(index_dir: Path) -> None:
+def test_a_compound_question_is_scored_as_a_whole_and_by_the_best_fitting_clause(index_dir: Path) -> None:
     alone = Retriever.open(index_dir, replace(SETTINGS, clause_share=0.0))
     whole, *clauses = (
         {hit.chunk.title: hit.score for hit in alone.rank(text)} for text in (COMPOUND, *split_clauses(COMPOUND))
@@ -293,7 +293,7 @@ def test_a_compound_question_is_scored_as_a_whole_and_by_the_clause_that_a_passa
             assert hit.score == pytest.approx((1 - share) * whole[hit.chunk.title] + share * best, abs=1e-3)
 
 
-def test_both_answers_of_a_compound_question_come_first_and_its_relevance_is_that_of_the_whole(
+def test_both_answers_of_a_compound_question_come_first_with_the_wholes_relevance(
     index_dir: Path, retriever: Retriever
 ) -> None:
     assert {hit.chunk.title for hit in retriever.search(COMPOUND, 2)} == {"Antenna repair", "Scan chains"}

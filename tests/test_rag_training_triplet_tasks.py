@@ -87,7 +87,7 @@ def test_a_task_is_what_the_paragraph_above_the_synopsis_says_or_else_the_headin
     }
 
 
-def test_options_of_the_next_chunk_belong_to_the_command_that_the_document_calls_with_them() -> None:
+def test_options_of_the_next_chunk_belong_to_the_command_that_is_called_with_them() -> None:
     route, place, _ = tasks_of(manual())
     assert [option.row.name for option in route.options] == ["-guide_file", "-steps", "-fast"]
     assert {option.chunk.position for option in route.options} == {1}
@@ -99,7 +99,7 @@ def test_a_heading_that_begins_with_no_verb_and_says_nothing_is_no_task() -> Non
     assert tasks_of([chunk("Nothing.\n\n```tcl\nroute_all\n    [-steps count]\n```\n", 0, "Route")]) == []
 
 
-def test_an_answer_names_the_command_shows_its_synopsis_and_explains_options_in_the_manuals_words() -> None:
+def test_an_answer_names_the_command_shows_its_synopsis_and_quotes_the_options() -> None:
     task = tasks_of(manual())[0]
     answers = {ask_task(task, random.Random(seed)).answer for seed in range(60)}
     assert all(
@@ -191,7 +191,7 @@ def test_the_same_seed_asks_the_same_and_another_one_asks_otherwise() -> None:
     assert len(questions) == len(set(questions))
 
 
-def test_no_answer_is_longer_than_said_and_documents_about_a_projects_people_are_not_asked() -> None:
+def test_answers_keep_to_their_length_and_none_is_asked_about_a_projects_people() -> None:
     assert all(3 < len(draft.answer.split()) <= MOST_WORDS for draft in drawn())
     assert drafts_of_tasks([chunk(ROUTE, 0, "Route All", path="CONTRIBUTING.md")]) == []
     assert drafts_of_tasks([chunk(ROUTE, 0, "Route All", path="route.tcl")]) == []

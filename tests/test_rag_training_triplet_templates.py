@@ -22,7 +22,8 @@ SYNOPSIS = "```tcl\nroute_all\n    [-guide_file file]\n    [-steps count]\n    [
 OPTIONS = """| Switch Name | Description |
 | --- | --- |
 | `-guide_file` | Set the output guides file name (e.g., `route.guide`). |
-| `[-steps]` | Number of steps that are made at most. The default value is `50`; the allowed values are integers `[0, MAX_INT]`. |
+| `[-steps]` | Number of steps that are made at most. The default value is `50`; \
+the allowed values are integers `[0, MAX_INT]`. |
 | `-lost` | Set an option that no synopsis has. |
 | `-a`, `-b` | Two options in one row of the table. |
 """
@@ -339,7 +340,8 @@ route_nets
 | Switch Name | Description |
 | ----- | ----- |
 | `-guide_file` | Set the output guides file name (e.g., `route.guide`). |
-| `-iterations` | Specify how often congested nets are routed again. The default value is `50`, and the allowed values are integers `[0, MAX_INT]`. |
+| `-iterations` | Specify how often congested nets are routed again. \
+The default value is `50`, and the allowed values are integers `[0, MAX_INT]`. |
 """
 FLOW = """# Flow variables
 
@@ -422,7 +424,8 @@ GOLDEN = {
         "The allowed values of `-iterations` are integers `[0, MAX_INT]`.": (
             "Which values does `-iterations` of `route_nets` accept?"
         ),
-        f"- `-guide_file`: Set the output guides file name (e.g., `route.guide`).\n- `-iterations`: Specify {REPEATED}": (
+        "- `-guide_file`: Set the output guides file name (e.g., `route.guide`).\n"
+        f"- `-iterations`: Specify {REPEATED}": (
             "Explain the options `-guide_file` and `-iterations` of `route_nets`."
         ),
     },
@@ -439,7 +442,8 @@ GOLDEN = {
             "Which variable skips the repair of antennas after routing?"
         ),
         "The `SKIP_REPAIR` variable skips the repair of antennas after routing.": "What does `SKIP_REPAIR` mean?",
-        "- `CORE_MARGIN`: The distance between the core area and the die edge.\n- `SKIP_REPAIR`: Skips the repair of antennas after routing.": (
+        "- `CORE_MARGIN`: The distance between the core area and the die edge.\n"
+        "- `SKIP_REPAIR`: Skips the repair of antennas after routing.": (
             "What do the variables `CORE_MARGIN` and `SKIP_REPAIR` do?"
         ),
     },

@@ -1,4 +1,4 @@
-"""The engine's client by itself: every way in which an engine fails has its own error, and leaving a stream closes it."""
+"""The engine's client by itself: each way in which an engine fails has its own error; leaving a stream closes it."""
 
 import asyncio
 from collections.abc import Iterator

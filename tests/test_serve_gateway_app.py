@@ -112,7 +112,7 @@ def test_retrieval_can_be_turned_off(gateway: str, engine: FakeEngine) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_question_that_nothing_answers_gets_a_sentence_and_costs_the_engine_nothing(
+def test_a_question_that_nothing_answers_gets_a_sentence_and_costs_no_engine_time(
     gateway: str, engine: FakeEngine, stream: bool
 ) -> None:
     if stream:

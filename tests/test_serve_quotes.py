@@ -58,7 +58,7 @@ def test_the_answers_first_passage_is_number_one(quoting: str, question: str) ->
 
 
 @pytest.mark.parametrize("answer_by", ["quote", "model", "auto"])
-def test_an_option_that_no_document_gives_the_command_is_denied_whoever_words_answers(
+def test_an_option_that_no_document_gives_the_command_is_denied_in_every_mode(
     gateway_at: RunGateway, engine: FakeEngine, tmp_path: Path, answer_by: str
 ) -> None:
     settings = RagSettings(home=Path("unused"))

@@ -38,7 +38,7 @@ def test_the_ports_are_free_and_differ() -> None:
     assert all(is_free("127.0.0.1", port) for port in ports)
 
 
-def test_the_time_to_the_first_token_is_measured_and_an_answer_without_text_is_an_error() -> None:
+def test_the_time_to_the_first_token_is_measured_and_an_empty_answer_is_an_error() -> None:
     async def ask(url: str) -> float:
         async with httpx.AsyncClient(trust_env=False) as client:
             return await first_token_ms(client, url, {"messages": [{"role": "user", "content": "q"}], "stream": True})

@@ -190,7 +190,7 @@ class Running:
             time.sleep(0.05)
 
 
-def test_up_runs_gateway_and_page_before_an_engine_elsewhere_and_starts_again_what_dies(
+def test_up_runs_gateway_and_page_for_an_engine_elsewhere_and_restarts_what_dies(
     small_checkpoint: Path, small_index: Path, tmp_path: Path
 ) -> None:
     gateway_port, page_port = free_port(), free_port()

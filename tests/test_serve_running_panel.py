@@ -1,4 +1,4 @@
-"""The panel on a terminal is redrawn in place, and shows what settings and logs hold as text, never as rich's markup."""
+"""The panel on a terminal is redrawn in place, and shows what settings and logs hold as text, not as rich's markup."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_value_longer_than_the_terminal_is_folded_and_nothing_of_it_is_lost() 
         ("\udcff broken bytes", "\ufffd broken bytes"),
     ],
 )
-def test_the_cause_of_an_end_is_our_own_last_word_else_the_first_exception_else_the_last_line(
+def test_the_cause_of_an_end_is_our_last_word_or_the_first_exception_or_last_line(
     tmp_path: Path, log: str, cause: str
 ) -> None:
     path = tmp_path / "engine.log"

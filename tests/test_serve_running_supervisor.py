@@ -175,12 +175,18 @@ def test_a_program_that_does_not_exist_is_one_sentence(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="prctl(2) is Linux's")
 def test_a_killed_supervisor_leaves_no_part_behind(tmp_path: Path) -> None:
     code = (
-        "import asyncio, os, sys, pathlib\nfrom serve.running.supervisor import Part, State, Supervisor\nasync def main():\n   "
-        " folder = pathlib.Path(sys.argv[1])\n    part = Part('sleeper', [sys.executable, '-c', 'import time; "
-        "time.sleep(600)'], dict(os.environ), folder / 'log', 'http://127.0.0.1:9/')\n    async with Supervisor(lambda "
-        "state: None, 60) as supervisor:\n        state = supervisor.start(part)\n        while state.process is None: "
-        "await asyncio.sleep(0.01)\n        print(state.process.pid, flush=True)\n        await "
-        "supervisor.watch()\nasyncio.run(main())\n"
+        "import asyncio, os, sys, pathlib\n"
+        "from serve.running.supervisor import Part, State, Supervisor\n"
+        "async def main():\n"
+        "    folder = pathlib.Path(sys.argv[1])\n"
+        "    part = Part('sleeper', [sys.executable, '-c', 'import time; time.sleep(600)'], dict(os.environ), "
+        "folder / 'log', 'http://127.0.0.1:9/')\n"
+        "    async with Supervisor(lambda state: None, 60) as supervisor:\n"
+        "        state = supervisor.start(part)\n"
+        "        while state.process is None: await asyncio.sleep(0.01)\n"
+        "        print(state.process.pid, flush=True)\n"
+        "        await supervisor.watch()\n"
+        "asyncio.run(main())\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
     with running(

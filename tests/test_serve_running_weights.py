@@ -129,7 +129,7 @@ def test_a_folder_in_the_place_of_the_file_is_told(tmp_path: Path) -> None:
     assert "Is a directory" in next(weight_problems(tmp_path))
 
 
-def test_the_length_is_what_the_safetensors_library_writes_for_tensors_without_numbers_too(tmp_path: Path) -> None:
+def test_the_length_is_what_safetensors_writes_for_tensors_without_numbers_too(tmp_path: Path) -> None:
     for tensors in ({}, {"empty": np.zeros((0, 4), np.float32)}, TENSORS):
         save_file(tensors, tmp_path / SINGLE, metadata={"format": "pt"})
         assert expected_bytes(tmp_path / SINGLE) == (tmp_path / SINGLE).stat().st_size

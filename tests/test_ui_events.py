@@ -57,7 +57,7 @@ def test_a_place_counts_in_the_text_as_it_was_sent() -> None:
     assert [source.text[slice(*span)] for span in source.quoted] == ["One.", "Three."]
 
 
-def test_version_that_the_collection_names_is_not_said_twice_nor_a_public_address_changed() -> None:
+def test_version_in_a_collections_name_is_said_once_and_public_addresses_stay() -> None:
     source = read_source({**HITS[0], "version": "2.1", "collection": "router@2.1"}, [quote(HITS[0], "diode cells")])
     assert source.place == "Global Routing › Commands › Repair Antennas"
     assert source.quote_link == HITS[0]["url"]

@@ -1,4 +1,4 @@
-"""Conversations kept for a reload: found by who has the id, forgotten when told, when old and when there are too many."""
+"""Conversations kept for a reload: found by who has the id, forgotten when told, when old or when too many."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def test_settings_are_frozen() -> None:
         UiSettings().url = "http://other"  # type: ignore[misc]
 
 
-def test_child_process_comes_to_the_same_settings_and_keeps_the_rest_of_the_environment() -> None:
+def test_child_process_has_the_same_settings_and_the_rest_of_the_environment() -> None:
     settings = UiSettings(
         "https://gateway.local", "secret", "0.0.0.0", 9000, 2.5, slack_channels="C1,C2", slack_questions=7
     )

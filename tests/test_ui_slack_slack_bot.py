@@ -371,7 +371,7 @@ def test_bot_answers_in_its_channels_and_directly_and_says_so_elsewhere() -> Non
         assert len(gateway.requests) == 2
 
 
-def test_no_more_questions_are_asked_at_once_than_the_setting_allows_and_a_stop_tells_all_who_wait() -> None:
+def test_the_setting_limits_questions_at_once_and_a_stop_tells_all_who_wait() -> None:
     with FakeSlack() as slack, FakeGateway(Script(hold_after=1)) as gateway:
         with bot_between(slack, gateway, slack_questions=1):
             asked = [slack.say("C1", f"<@{BOT}> {number}?") for number in range(3)]

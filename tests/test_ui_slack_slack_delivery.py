@@ -152,7 +152,7 @@ def test_slack_that_stays_away_or_broken_is_told(slack: FakeSlack) -> None:
         Delivery(WebClient(BOT_TOKEN, base_url=slack.url, retry_handlers=[]), attempts=2).post("C1", "1.1", CONTENT)
 
 
-def test_closed_delivery_waits_for_no_slack_that_is_away_but_for_a_pause_that_it_asks_for(slack: FakeSlack) -> None:
+def test_closed_delivery_waits_for_a_pause_but_not_for_slack_that_does_not_answer(slack: FakeSlack) -> None:
     delivery = delivery_to(slack)
     delivery.close()
     slack.state.broken["chat.postMessage"] = 1

@@ -104,7 +104,7 @@ def test_of_many_threads_one_takes_an_event() -> None:
     assert sum(taken) == 50
 
 
-def test_manifest_subscribes_to_what_is_answered_and_asks_for_no_more_scopes_than_that_takes() -> None:
+def test_manifest_subscribes_to_what_is_answered_and_asks_for_no_more_scopes() -> None:
     manifest = yaml.safe_load(
         (Path(__file__).parent.parent / "data" / "slack" / "manifest.yaml").read_text(encoding="utf-8")
     )

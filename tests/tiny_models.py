@@ -37,7 +37,7 @@ TARGETS = ("q_proj", "v_proj", "down_proj")
 def write_llama(
     folder: Path, seed: int, *, dtype: torch.dtype = torch.float32, shards_of: str | None = None, **changes: Any
 ) -> Path:
-    """A random Llama with tokenizer, chat template and generation config. shards_of: largest shard, for example "20KB"."""
+    """A random Llama with tokenizer, chat template and generation config. shards_of: largest shard, such as "20KB"."""
     torch.manual_seed(seed)
     shape = {
         "hidden_size": 32,

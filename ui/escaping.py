@@ -140,7 +140,7 @@ def _label(groups: Sequence[Sequence[Piece]], in_table: bool) -> str:
 
 
 def _is_label(markdown: str) -> bool:
-    """Whether a directive's label can hold this: no blank at its ends, which would be lost, and its brackets in pairs."""
+    """Whether a directive's label can hold this: no blank at its ends, which would be lost, and brackets in pairs."""
     depth = deepest = escapes = 0
     for found in _BRACKET.finditer(markdown):
         escapes += len(found.group()) > 1

@@ -95,7 +95,7 @@ class Source:
         return ", ".join([HEADING_SEPARATOR.join(part for part in (self.title, self.heading) if part), *page, *version])
 
     def with_quoted(self, spans: Iterable[Span]) -> Source:
-        """The passage with these places of `sent` as quoted too; one that is out of range or holds nothing is left out."""
+        """The passage with these places of `sent` quoted too; one that is out of range or holds nothing is left out."""
         moved = (move_span(self.sent, span) for span in spans)
         return replace(self, quoted=tuple(_join(self.text, [*self.quoted, *filter(None, moved)])))
 

@@ -148,7 +148,7 @@ def describe_checks(found: Verification | None, how: str = "marked") -> list[str
 
 
 def _describe_code(checks: list[CodeCheck]) -> Iterator[str]:
-    """A line for each block of code that was parsed, numbered where there are several; one for all where all are well."""
+    """A line for each block of code that was parsed, numbered if there are several; one for all where all are well."""
     if len(checks) > 1 and all(check.verdict == "ok" for check in checks):
         yield f"Code: all {len(checks)} blocks parsed without errors."
         return

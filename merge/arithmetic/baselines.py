@@ -5,12 +5,14 @@ Pure mathematics: it reads no files and knows no models.
     linear           W = lam W_c + (1 - lam) W_i
     soup             the same at lam = 0.5: a uniform model soup (arXiv 2203.05482)
     task_arithmetic  W = B + scale (lam d_c + (1 - lam) d_i),  d_c = W_c - B,  d_i = W_i - B  (arXiv 2212.04089)
-    ties             trim, elect, merge (arXiv 2306.01708): of each d its `density` of largest magnitude is kept, each element elects
-                     the sign of lam d_c + (1 - lam) d_i, and those d that have it are averaged with the weights lam and 1 - lam
-    dare             each element of d is kept with probability `density` and divided by it, the rest dropped (arXiv 2311.03099);
-                     then as task_arithmetic, or, if `elect`, signs and average as in ties
-    della            as dare with elect, but the larger an element is among its row, the likelier it is kept: with probabilities from
-                     density - epsilon to density + epsilon by rank, and divided by its own (arXiv 2406.11617)
+    ties             trim, elect, merge (arXiv 2306.01708): of each d its `density` of largest magnitude is kept, each
+                     element elects the sign of lam d_c + (1 - lam) d_i, and those d that have it are averaged with the
+                     weights lam and 1 - lam
+    dare             each element of d is kept with probability `density` and divided by it, the rest dropped
+                     (arXiv 2311.03099); then as task_arithmetic, or, if `elect`, signs and average as in ties
+    della            as dare with elect, but the larger an element is among its row, the likelier it is kept: with
+                     probabilities from density - epsilon to density + epsilon by rank, and divided by its own
+                     (arXiv 2406.11617)
 
 B is the model that both parents were trained from. At scale = 1 task arithmetic is linear: the base cancels out; scale
 = 2 at lam = 0.5 is the plain sum of both differences. mergekit calls lam and 1 - lam `weight`, scale `lambda`, and
@@ -18,7 +20,8 @@ rescales DARE and DELLA to the l1 norm of d instead of by the probability, which
 
 What is dropped depends on seed, parent, tensor name and the element's position alone: not on threads, pieces or order.
 
-    mix = prepare("ties", lam=0.6, name="t", shape=(4, 8), parameters=Parameters(), differences=lambda side: iter([(0, delta[side])]))
+    differences = lambda side: iter([(0, delta[side])])
+    mix = prepare("ties", lam=0.6, name="t", shape=(4, 8), parameters=Parameters(), differences=differences)
     merged = combine_base(chip, chat, base, mix, 0, BFLOAT16, find_arithmetic("cpu"))
 """
 

@@ -45,7 +45,7 @@ QUIET = np.errstate(over="ignore", invalid="ignore")
 
 @dataclass(frozen=True)
 class Sums:
-    """Sums over a tensor or a piece of it: the squares of W_c, of W_i and of W_c - W_i (D), and the products W_c W_i."""
+    """Sums over a tensor or a piece of it: the squares of W_c, W_i and W_c - W_i (D), and the products W_c W_i."""
 
     chip: float
     chat: float
@@ -151,9 +151,11 @@ def find_arc(sums: Sums, lam: float, name: str) -> Arc:
 
     Branches, each decided here and nowhere else:
       equal     W_c = W_i: that tensor, untouched.
-      zero      one of them is zero: it has no direction, and the scale |W_c|^lam |W_i|^(1 - lam) is zero, so the result is zero,
-                which is also the limit of the formula as the norm goes to zero. lam 0 and 1 still return the parent.
-      opposite  the angle is pi: infinitely many geodesics, so TensorsOpposite. lam 0 and 1 need none and return the parent.
+      zero      one of them is zero: it has no direction, and the scale |W_c|^lam |W_i|^(1 - lam) is zero, so the result
+                is zero, which is also the limit of the formula as the norm goes to zero. lam 0 and 1 still return the
+                parent.
+      opposite  the angle is pi: infinitely many geodesics, so TensorsOpposite. lam 0 and 1 need none and return the
+                parent.
       geodesic  all the rest. Parallel tensors (theta = 0) take the limit sin(t theta) / sin(theta) = t.
     """
     chip_norm, chat_norm = math.sqrt(sums.chip), math.sqrt(sums.chat)

@@ -54,8 +54,10 @@ tags: [merge, chipalign, eda]
 
 # {recipe.name}
 
-A merge of a chip-domain model and a chat model of the same architecture, made without training: {METHODS[recipe.method]}.
-Each tensor was merged by itself at lam = {describe_lam(recipe.lam)} (0 is the chat model, 1 the chip model){_geodesic_scale(recipe)}.
+A merge of a chip-domain model and a chat model of the same architecture, made without training: \
+{METHODS[recipe.method]}.
+Each tensor was merged by itself at lam = {describe_lam(recipe.lam)} \
+(0 is the chat model, 1 the chip model){_geodesic_scale(recipe)}.
 
 ## Parents
 
@@ -92,7 +94,8 @@ or `vllm serve {recipe.name}`, where `{recipe.name}` is this folder.
 
 ## Licence
 
-All parents' licences, and those of their adapters and their data, apply to the merge: see the table above and the parents' own cards.
+All parents' licences, and those of their adapters and their data, apply to the merge: \
+see the table above and the parents' own cards.
 """
 
 

@@ -3,11 +3,13 @@
 What happens to each tensor, as in ChipAlign (arXiv 2412.19819): every tensor of floating point is merged alike, each by
 itself, at the lam that the recipe gives it. That is
   matrices of attention and MLP               model.layers.*.self_attn.*_proj.weight, model.layers.*.mlp.*_proj.weight
-  norm vectors and biases                     model.layers.*layernorm.weight, model.norm.weight, *.bias: as vectors, like any other
+  norm vectors and biases                     model.layers.*layernorm.weight, model.norm.weight, *.bias: as vectors,
+                                              like any other
   embeddings                                  model.embed_tokens.weight: one tensor, one angle, not one per token
   tied embeddings                             stored once, as model.embed_tokens.weight, and so merged once
   lm_head.weight, where untied                merged by itself
-  scalars                                     tensors of one element: theta is 0, or pi for opposite signs, which is refused
+  scalars                                     tensors of one element: theta is 0, or pi for opposite signs, which is
+                                              refused
 and one branch per tensor (merge.arithmetic.geodesic.find_arc) says which case it was. Tensors of whole numbers or truth
 values (buffers of some architectures) cannot be interpolated: they must be equal in both parents and are copied (branch
 "copied").

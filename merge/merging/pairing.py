@@ -28,18 +28,11 @@ from merge.recipe import BASE_METHODS, DECISIONS, Recipe
 
 # What must agree for the weights to mean the same in both models. max_position_embeddings is a limit, no meaning, and
 # may differ.
-STRUCTURE_KEYS = (
-    "model_type",
-    "architectures",
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "head_dim",
-    "num_local_experts",
-    "num_experts",
-    "num_experts_per_tok",
+STRUCTURE_KEYS = tuple(
+    """
+    model_type architectures hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads
+    head_dim num_local_experts num_experts num_experts_per_tok
+    """.split()
 )
 # What may differ if the recipe says whose setting the output takes.
 SETTING_KEYS = (
@@ -368,7 +361,7 @@ def has_lost_head(source: TensorSource) -> bool:
 
 
 def check_ids(chat: Vocabulary | None) -> list[str]:
-    """The chat parent's tokenizer must not give an id that has no row: the output would fail at the first such token."""
+    """The chat parent's tokenizer must not give an id without a row: the output would fail at the first such token."""
     if chat is None or chat.after_last <= chat.rows:
         return []
     without = {token: number for token, number in chat.tokens.items() if number >= chat.rows}

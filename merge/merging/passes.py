@@ -144,7 +144,7 @@ def merge_tensor(
 
 
 def measure_inputs(inputs: Inputs) -> Sums:
-    """The sums over what both parents have; where only one has the tensor, over its own, as if the other's were zero."""
+    """The sums over what both parents have; where only one has the tensor, as if the other's were zero."""
     total = Sums.total(
         _measure_piece(inputs.read(piece, ("chip", "chat")), inputs.arithmetic)
         for piece in inputs.shared or inputs.pieces

@@ -5,10 +5,13 @@ No tensor is read here.
     plans = make_plan(recipe, check_pair(chip, chat, recipe, base))
 
 How a merger carries out a TensorPlan, by its `method`:
-  geodesic, linear, soup             two numbers per tensor: merge.arithmetic.geodesic.find_arc or merge.arithmetic.baselines.find_line, then combine
-  task_arithmetic, ties, dare, della  merge.arithmetic.baselines.prepare, then merge.arithmetic.baselines.combine_base on pieces of whole rows
-  copy                               taken over, in the output's dtype, from the chat parent (lam = 0) or the chip parent (lam = 1)
-  identical                          whole numbers and truth values: equal in both parents (else TensorsDiffer), and copied
+  geodesic, linear, soup              two numbers per tensor: merge.arithmetic.geodesic.find_arc or
+                                      merge.arithmetic.baselines.find_line, then combine
+  task_arithmetic, ties, dare, della  merge.arithmetic.baselines.prepare, then combine_base on pieces of whole rows
+  copy                                taken over, in the output's dtype, from the chat parent (lam = 0) or the chip
+                                      parent (lam = 1)
+  identical                           whole numbers and truth values: equal in both parents (else TensorsDiffer), and
+                                      copied
 `segments` says which flat elements of the parents each stretch of the output is made of; for most tensors that is one
 segment. What is shared is merged as one tensor, with one angle; what one parent only has is copied from it.
 """
@@ -59,7 +62,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class TensorPlan:
-    """One tensor of the output. chip, chat and base are its name in each of them; None: it is not there, or not needed."""
+    """One tensor of the output. chip, chat and base are its names there; None: it is not there, or not needed."""
 
     name: str
     shape: tuple[int, ...]

@@ -209,7 +209,7 @@ def is_same_merge(document: Mapping[str, Any], recipe: Recipe, parents: Parents,
 
 
 def _are_totals(totals: Any) -> bool:
-    """Whether these are totals that a report was written with: they are shown again where the merge is there already."""
+    """Whether these are totals that a report was written with: they are shown again where the merge already exists."""
     if not isinstance(totals, dict) or any(
         type(totals.get(key)) is not int for key in ("tensors", "parameters", "combined", "bytes")
     ):

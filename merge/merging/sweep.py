@@ -2,7 +2,7 @@
 
 It names folders and parses ranges; the merging is merge.merging.merger's merge_sweep.
 
-    jobs = plan_sweep(recipe, parse_lams("0.0:1.0:0.1"), Path("sweep"))     # sweep/lam-0, sweep/lam-0.1, ... sweep/lam-1
+    jobs = plan_sweep(recipe, parse_lams("0.0:1.0:0.1"), Path("sweep"))  # sweep/lam-0, sweep/lam-0.1, ... sweep/lam-1
 """
 
 from __future__ import annotations

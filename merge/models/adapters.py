@@ -49,21 +49,11 @@ REPEATS_LIMIT = 4  # of one key; names of modules need one or two
 PATTERN_LIMIT = 1_000  # characters of one key: names of modules have up to 100
 ALPHA_LIMIT = 1e9  # beyond it is no scale that anybody trained with
 # Settings that change what the adapter adds, or add more than B A. Each must be absent, false, null or empty.
-REFUSED = (
-    "use_dora",
-    "modules_to_save",
-    "fan_in_fan_out",
-    "lora_bias",
-    "use_qalora",
-    "use_bdlora",
-    "layer_replication",
-    "target_parameters",
-    "trainable_token_indices",
-    "alora_invocation_tokens",
-    "kasa_config",
-    "velora_config",
-    "monteclora_config",
-    "arrow_config",
+REFUSED = tuple(
+    """
+    use_dora modules_to_save fan_in_fan_out lora_bias use_qalora use_bdlora layer_replication target_parameters
+    trainable_token_indices alora_invocation_tokens kasa_config velora_config monteclora_config arrow_config
+    """.split()
 )
 # Ways to start training that leave the base weights as they were; the others (pissa, olora, loftq, ...) shift them.
 PLAIN_STARTS = (True, False, None, "gaussian", "eva", "orthogonal", "mini_vera")

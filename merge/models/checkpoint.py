@@ -199,7 +199,7 @@ def read_text(path: Path) -> str:
 
 
 def read_specs(folder: Path) -> dict[str, TensorSpec]:
-    """Every tensor of a model folder: model.safetensors, the shards of its index, or whatever *.safetensors it holds."""
+    """Every tensor of a model folder: model.safetensors, the shards of its index, or any *.safetensors it holds."""
     if (folder / WEIGHTS).is_file():
         return read_header(folder / WEIGHTS)
     if (folder / INDEX).is_file():

@@ -30,7 +30,7 @@ EXAMPLES = 3  # kinds of differing names that are told
 
 
 def match_names(ours: Collection[str], theirs: Collection[str]) -> dict[str, str]:
-    """Their name by ours, for each tensor that only differs in wrappers' words; a name that would fit two is left out."""
+    """Their name by ours, for each tensor that differs in wrappers' words alone; a name that fits two is left out."""
     mine, other = (_by_bare(set(one) - set(two)) for one, two in ((ours, theirs), (theirs, ours)))
     return {mine[bare]: other[bare] for bare in sorted(mine.keys() & other.keys())}
 

@@ -65,6 +65,16 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
             "passages and answers."
         ),
     )
+    _add_inputs(parser)
+    _add_training(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    args = parser.parse_args(argv)
+    if not (args.triplets or args.texts or args.documents):
+        parser.error("give --triplets, --texts or --documents: there is nothing to train on")
+    return args
+
+
+def _add_inputs(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "--out",
@@ -96,6 +106,10 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
         help="the model to begin with: a folder, hub id or package:NAME (default: %(default)s)",
     )
     add("--base-name", metavar="NAME", help="how the adapter's config calls its base (default: REF)")
+
+
+def _add_training(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add(
         "--weights",
         choices=("lora", "full"),
@@ -148,11 +162,6 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
         help="looks at held-out examples without a better one before it stops",
     )
     add("--seed", type=natural, default=0, metavar="N", help="of all that is drawn (default: %(default)s)")
-    add("--json", action="store_true", help="one JSON document on stdout")
-    args = parser.parse_args(argv)
-    if not (args.triplets or args.texts or args.documents):
-        parser.error("give --triplets, --texts or --documents: there is nothing to train on")
-    return args
 
 
 def _check_output(out: Path) -> None:
@@ -323,11 +332,15 @@ Made by `{summary["command"]}` on {summary["date"]}, in {summary["seconds"]} sec
 |---|---|
 | base | {summary["base"]} |
 | texts | {summary["texts"]} documents to read on |
-| triplets | {summary["triplets"]} of passages, question and answer ({counts["kinds"]}); {summary["too_long"]} too long to use |
+| triplets | {summary["triplets"]} of passages, question and answer ({counts["kinds"]}); \
+{summary["too_long"]} too long to use |
 | licences | {counts["licences"]} |
-| trained on | {read}; {summary["tokens"]} tokens in {summary["steps"]} steps, loss on the answers of triplets and on all of texts |
-| how | {how}; AdamW, learning rate {options.learning_rate:g}, {options.batch_tokens} tokens a step, seed {options.seed} |
-| held-out documents | loss {summary["loss_before"]:.3f} before, {summary["loss"]:.3f} at step {summary["best_step"]}, which is kept |
+| trained on | {read}; {summary["tokens"]} tokens in {summary["steps"]} steps, \
+loss on the answers of triplets and on all of texts |
+| how | {how}; AdamW, learning rate {options.learning_rate:g}, \
+{options.batch_tokens} tokens a step, seed {options.seed} |
+| held-out documents | loss {summary["loss_before"]:.3f} before, \
+{summary["loss"]:.3f} at step {summary["best_step"]}, which is kept |
 
 ![losses]({CURVE})
 """

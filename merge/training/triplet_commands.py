@@ -4,7 +4,8 @@ triplets out.
 It makes none itself (`triplets` does) and trains nothing. Heavy libraries are imported inside the functions, so that
 `--help` answers at once.
 
-    chipalign adapt triplets --docs handbook openroad --answers eda-corpus/ --exclude data/eval/mcq.jsonl --out triplets.jsonl
+    chipalign adapt triplets --docs handbook openroad --answers eda-corpus/ \\
+        --exclude data/eval/mcq.jsonl --out triplets.jsonl
 """
 
 import argparse
@@ -56,6 +57,13 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
         prog="chipalign adapt triplets",
         description="Make questions with passages and answers, to fine-tune a chat model on, from documents.",
     )
+    _add_inputs(parser)
+    _add_choices(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    return parser.parse_args(argv)
+
+
+def _add_inputs(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "--docs",
@@ -89,6 +97,10 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
         metavar="Q.jsonl",
         help="benchmarks: what nearly asks their questions or quotes their answers is dropped",
     )
+
+
+def _add_choices(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add(
         "--per-kind",
         type=whole_number(1, 1_000_000),
@@ -115,8 +127,6 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
         metavar="N",
         help="of all that is drawn (default: %(default)s)",
     )
-    add("--json", action="store_true", help="one JSON document on stdout")
-    return parser.parse_args(argv)
 
 
 def _make(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:

@@ -5,7 +5,8 @@ Small models, at temperature 0 above all, write a sentence again and again. What
 lines of code, is no loop: these differ somewhere, or end. Memory is bounded and time grows with the text alone.
 
     guard = LoopGuard()
-    shown = guard.feed("Use the core ring. ") + guard.feed("Use the core ring. " * 9) + guard.close()   # the first; guard.looped
+    shown = guard.feed("Use the core ring. ") + guard.feed("Use the core ring. " * 9) + guard.close()
+    # the first sentence; guard.looped
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ class LoopGuard:
         return "".join(shown)
 
     def _show_open(self) -> str:
-        """What can be shown of the open word: all of it, unless it may become a copy or what stands before it is held."""
+        """What can be shown of the open word: all, unless it may become a copy or what stands before it is held."""
         word = self._open.strip()
         if self._held or (word and any(one.startswith(word) for one in self._recent)):
             return ""

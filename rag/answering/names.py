@@ -5,7 +5,8 @@ One definition for the grammar and for the checks.
 It knows no tool and no document: `tapcell`, a command of one plain word, cannot be told from other words and is none
 here. What users name themselves (`$my_net`) looks like any other name. Every pattern takes linear time.
 
-    unknown_names("Run `repair_antena -iterations 5`.", allowed_names(["repair_antennas -iterations N"]))   # repair_antena
+    unknown_names("Run `repair_antena -iterations 5`.", allowed_names(["repair_antennas -iterations N"]))
+    # repair_antena
 """
 
 import re
@@ -21,42 +22,11 @@ LETTERS = "A-Za-z\u00aa\u00b5\u00ba\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0370
 WORD = f"0-9_{LETTERS}"  # the inside of a class of characters
 JOINERS = "./~+-"  # what joins words into one run: paths, options, hyphenated words
 # A word behind a dot makes a file's name only if it is one of these; `pkt.data` and "e.g" are no paths.
-FILE_SUFFIXES = (
-    "tcl",
-    "mk",
-    "sdc",
-    "lib",
-    "lef",
-    "def",
-    "gds",
-    "odb",
-    "spef",
-    "sdf",
-    "vcd",
-    "saif",
-    "v",
-    "sv",
-    "svh",
-    "vh",
-    "vlt",
-    "json",
-    "md",
-    "rst",
-    "rpt",
-    "log",
-    "ys",
-    "il",
-    "py",
-    "sh",
-    "cpp",
-    "h",
-    "txt",
-    "csv",
-    "toml",
-    "yaml",
-    "lyrdb",
-    "sp",
-    "spi",
+FILE_SUFFIXES = tuple(
+    """
+    tcl mk sdc lib lef def gds odb spef sdf vcd saif v sv svh vh vlt json md rst rpt log ys il py sh cpp h txt csv
+    toml yaml lyrdb sp spi
+    """.split()
 )
 
 _SUFFIX = "|".join(FILE_SUFFIXES)

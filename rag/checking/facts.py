@@ -4,7 +4,8 @@ Pure text.
 
 It knows no tool. A number that is a part of a name, as in `sky130hd` or `5_route.odb`, is no number here.
 
-    find_facts("`-max_buffer_percent` is 20 % by default")   # names {"-max_buffer_percent"}, numbers {"20"}, units {"percent"}
+    find_facts("`-max_buffer_percent` is 20 % by default")
+    # names {"-max_buffer_percent"}, numbers {"20"}, units {"percent"}
 """
 
 from __future__ import annotations
@@ -61,32 +62,10 @@ _WORD = re.compile(r"[^\W\d_]+(?:'t)?")
 _CODE = re.compile(r"`([^`\n]+)`")
 _LITERAL = re.compile(r"[^\s=,;:(){}<>\[\]|\"'/\\]+")
 NEGATIONS = frozenset(
-    {
-        "not",
-        "no",
-        "never",
-        "none",
-        "cannot",
-        "without",
-        "nor",
-        "neither",
-        "unless",
-        "nothing",
-        "nobody",
-        "hardly",
-        "isn't",
-        "doesn't",
-        "don't",
-        "aren't",
-        "can't",
-        "won't",
-        "didn't",
-        "wasn't",
-        "needn't",
-        "mustn't",
-        "shouldn't",
-        "couldn't",
-    }
+    """
+    not no never none cannot without nor neither unless nothing nobody hardly isn't doesn't don't aren't can't won't
+    didn't wasn't needn't mustn't shouldn't couldn't
+    """.split()
 )
 
 

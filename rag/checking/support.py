@@ -7,7 +7,8 @@ worth is measured, by rag.training.support_fit. It asks no model, and does not k
 passages say.
 
     sources = read_sources(hits, retriever)
-    [checked] = check_sentences("Use `repair_antennas` for antenna violations.", sources, quotes, retriever)   # checked.passages == (1,)
+    [checked] = check_sentences("Use `repair_antennas` for antenna violations.", sources, quotes, retriever)
+    assert checked.passages == (1,)
 """
 
 from __future__ import annotations
@@ -194,7 +195,7 @@ def check_part(
 
 
 def _find_support(claim: Claim, sources: Sequence[Source]) -> list[tuple[float, Source, Window]]:
-    """The best window of each passage that holds the clause's names and numbers, with its odds; the best passage first."""
+    """The best window of each passage that holds the clause's names and numbers, with its odds; the best first."""
     best: list[tuple[float, Source, Window]] = []
     for source, traits in observe(claim, sources):
         coefficients = COEFFICIENTS if len(source.tokens.vectors) else BY_WORDS

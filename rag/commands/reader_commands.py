@@ -254,7 +254,8 @@ Made by `{summary["command"]}` on {summary["date"]}, in {summary["seconds"]} sec
 |---|---|
 | base | {summary["base"]} |
 | documents | {summary["documents"]}, licences: {", ".join(summary["licences"])} |
-| questions | {summary["lessons"]} learnt, {summary["held_out"]} only looked at; {summary["dropped"]} nearly asked what is measured with |
+| questions | {summary["lessons"]} learnt, {summary["held_out"]} only looked at; \
+{summary["dropped"]} nearly asked what is measured with |
 | training | {summary["epochs"]} epochs, {summary["steps"]} steps; all weights but the words' embeddings |
 | loss of the held-out questions | {summary["loss"]:.3f} |
 

@@ -248,10 +248,13 @@ Made by `{summary["command"]}` on {summary["date"]}, in {summary["seconds"]} sec
 | documents | {summary["documents"]}, {summary["chunks"]} chunks, licences: {", ".join(summary["licences"])} |
 | pairs | {summary["pairs"]} ({kinds}); {summary["held_out"]} more, of every tenth document, only looked at |
 | dropped | {summary["dropped"]} that nearly ask a question that is measured with |
-| training | contrastive, of whole texts and token by token; that of step {summary["best_step"]} of {summary["steps"]}, at half strength |
-| held-out pairs | loss {summary["loss_before"]:.3f} before, {summary["loss"]:.3f} now; own passage first of its batch: {before} before, {now} now |
+| training | contrastive, of whole texts and token by token; \
+that of step {summary["best_step"]} of {summary["steps"]}, at half strength |
+| held-out pairs | loss {summary["loss_before"]:.3f} before, {summary["loss"]:.3f} now; \
+own passage first of its batch: {before} before, {now} now |
 
 ![losses]({CURVE})
 
-Use it as an embedder: `CHIPALIGN_EMBEDDER={name}` (the path of this folder), for building an index and for searching it.
+Use it as an embedder: `CHIPALIGN_EMBEDDER={name}` (the path of this folder), \
+for building an index and for searching it.
 """

@@ -6,7 +6,8 @@ texts beside it; in float32 up to the order of sums.
 
     bert = Bert(read_bert(folder, adapter), bits=8)
     vectors, tokens = bert([[101, 2907, 102], [101, 102]])
-    [states] = bert.states([[101, 2907, 102, 3145, 102]], [[0, 0, 0, 1, 1]])  # of a pair of texts: which of the two a token is of
+    # of a pair of texts: which of the two a token is of
+    [states] = bert.states([[101, 2907, 102, 3145, 102]], [[0, 0, 0, 1, 1]])
 """
 
 from collections.abc import Sequence

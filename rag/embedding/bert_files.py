@@ -24,20 +24,12 @@ WEIGHTS, ADAPTER_WEIGHTS = "model.safetensors", "adapter_model.safetensors"
 ADAPTED = "base_model.model."  # what peft writes before the name of a layer
 # Keys of an adapter's configuration that do not change what it adds, beside those that are read. Any other that says
 # something is left to peft.
-WITHOUT_EFFECT = {
-    "auto_mapping",
-    "base_model_name_or_path",
-    "inference_mode",
-    "layers_pattern",
-    "layers_to_transform",
-    "lora_dropout",
-    "megatron_core",
-    "peft_version",
-    "qalora_group_size",
-    "revision",
-    "target_modules",
-    "task_type",
-}
+WITHOUT_EFFECT = frozenset(
+    """
+    auto_mapping base_model_name_or_path inference_mode layers_pattern layers_to_transform lora_dropout megatron_core
+    peft_version qalora_group_size revision target_modules task_type
+    """.split()
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,7 @@ def batch_by_length(lengths: Sequence[int], size: int) -> list[list[int]]:
 def map_ahead(
     workers: ThreadPoolExecutor, function: Callable[[Given], Found], items: Iterable[Given], ahead: int
 ) -> Iterator[Found]:
-    """What `function` gives for each item, in their order, of which at most `ahead` are under way or wait to be taken."""
+    """What `function` gives for each item, in order; at most `ahead` of them are under way or wait to be taken."""
     under_way: deque[Future[Found]] = deque()
     for item in items:
         under_way.append(workers.submit(function, item))

@@ -5,7 +5,8 @@ It tries again where a failure may pass, and cuts nothing but what the server sa
 and no tokens of its own.
 
     api = EmbeddingsApi("http://127.0.0.1:8002", "bge-small", api_key="")
-    window = api.find_window(); vectors = api.embed(["What is an antenna diode?"])  # shape (1, dimension), each of length 1
+    window = api.find_window()
+    vectors = api.embed(["What is an antenna diode?"])  # shape (1, dimension), each of length 1
 """
 
 import base64

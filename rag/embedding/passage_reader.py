@@ -6,7 +6,8 @@ cuts none.
 
     reader = PassageReader.find("adapter:minilm-l6-reader")
     [reading] = reader.read("How do I fix antennas?", [chunk])
-    reading.passage, reading.pieces([(0, 40), (41, 90)])  # logarithms of odds: that the passage answers, that its pieces do
+    # logarithms of odds: that the passage answers, that its pieces do
+    reading.passage, reading.pieces([(0, 40), (41, 90)])
 """
 
 import json
@@ -81,7 +82,7 @@ class Reading:
 
 
 class Pairing:
-    """A question and a chunk to what a reader reads: the question, the chunk's place and its text, each between marks."""
+    """From a question and a chunk to what a reader reads: question, the chunk's place and its text, between marks."""
 
     def __init__(self, base_folder: Path) -> None:
         self._tokenizer = load_tokenizer(base_folder)

@@ -5,7 +5,8 @@ A served model gives one vector a text and none for its tokens: passages are the
 texts fit is counted with the model's own tokenizer where it is named, else estimated. It speaks no HTTP itself
 (`embeddings_api` does).
 
-    embedder = ServedEmbedder(EmbeddingsApi("http://127.0.0.1:8002", "bge-small", ""), TokenCounter.find("BAAI/bge-small-en-v1.5"))
+    api = EmbeddingsApi("http://127.0.0.1:8002", "bge-small", "")
+    embedder = ServedEmbedder(api, TokenCounter.find("BAAI/bge-small-en-v1.5"))
     vectors = embedder.embed(["What is an antenna diode?"])
 """
 
@@ -129,7 +130,7 @@ class ServedEmbedder:
                 progress(done, len(texts))
 
     def _embed_ahead(self, batches: Sequence[list[str]]) -> Iterator[Vectors]:
-        """The vectors of each batch in turn, while requests for the next ones are in flight; the first failure ends it."""
+        """The vectors of each batch in turn, while the next ones are requested; the first failure ends it."""
         if len(batches) == 1:  # a question
             yield self._embed_batch(batches[0])
             return

@@ -30,6 +30,9 @@ _LIBERTY_OPAQUE = re.compile(
 _LEF_OPAQUE = re.compile(r'"[^"]*(?:"|(?P<open>\Z))|#[^\n]*')
 _HIDDEN = str.maketrans("{}; \t\n", "\ue000\ue001\ue002\ue003\ue003\ue003")
 _SHOWN = str.maketrans("\ue000\ue001\ue002\ue003", "{}; ")
+_DEF_SECTIONS = frozenset(
+    "COMPONENTS PINS NETS SPECIALNETS VIAS BLOCKAGES REGIONS GROUPS FILLS PINPROPERTIES SCANCHAINS".split()
+)
 _LEF_SECTIONS = (
     "LAYER",
     "SITE",
@@ -228,19 +231,7 @@ def _parse_def(text: str, is_whole: bool) -> Parsed:
         keyword = words[0].upper()
         if section:
             section = "" if keyword == "END" and words[1:2] == [section] else section
-        elif keyword in (
-            "COMPONENTS",
-            "PINS",
-            "NETS",
-            "SPECIALNETS",
-            "VIAS",
-            "BLOCKAGES",
-            "REGIONS",
-            "GROUPS",
-            "FILLS",
-            "PINPROPERTIES",
-            "SCANCHAINS",
-        ):
+        elif keyword in _DEF_SECTIONS:
             section = words[0]
             counts.append([keyword, words[1] if len(words) > 1 else ""])
         elif keyword == "PROPERTYDEFINITIONS":

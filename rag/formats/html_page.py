@@ -27,116 +27,29 @@ _MAIN = (
     "//body",
 )
 _DROPPED_TAGS = frozenset(
-    {
-        "script",
-        "style",
-        "noscript",
-        "template",
-        "svg",
-        "iframe",
-        "object",
-        "nav",
-        "footer",
-        "form",
-        "button",
-        "select",
-        "textarea",
-        "head",
-        "title",
-    }
+    "script style noscript template svg iframe object nav footer form button select textarea head title".split()
 )
 _DROPPED_ROLES = frozenset({"navigation", "banner", "contentinfo", "search", "complementary"})
 # Class and id names of what stands around the text: Sphinx and its themes, MkDocs, Docusaurus, Confluence, Doxygen.
 _DROPPED_NAMES = frozenset(
-    {
-        "sidebar",
-        "sphinxsidebar",
-        "related",
-        "toctree-wrapper",
-        "contents-local",
-        "localtoc",
-        "toc",
-        "breadcrumb",
-        "breadcrumbs",
-        "wy-breadcrumbs",
-        "breadcrumb-section",
-        "headerlink",
-        "hash-link",
-        "anchor-link",
-        "footer",
-        "navbar",
-        "nav",
-        "navigation",
-        "menu",
-        "edit-this-page",
-        "edit-link",
-        "theme-edit-this-page",
-        "page-metadata",
-        "prev-next-area",
-        "prev-next-footer",
-        "rst-footer-buttons",
-        "bd-sidebar-primary",
-        "bd-sidebar-secondary",
-        "wy-nav-side",
-        "md-sidebar",
-        "md-source-file",
-        "page-actions",
-        "comments-section",
-        "likes-and-labels-container",
-        "skip-link",
-        "skip-to-content",
-        "visually-hidden",
-        "sr-only",
-        "copybtn",
-        "navpath",
-        "header-article",
-        "linenos",
-        "linenodiv",
-    }
+    """
+    sidebar sphinxsidebar related toctree-wrapper contents-local localtoc toc breadcrumb breadcrumbs wy-breadcrumbs
+    breadcrumb-section headerlink hash-link anchor-link footer navbar nav navigation menu edit-this-page edit-link
+    theme-edit-this-page page-metadata prev-next-area prev-next-footer rst-footer-buttons bd-sidebar-primary
+    bd-sidebar-secondary wy-nav-side md-sidebar md-source-file page-actions comments-section
+    likes-and-labels-container skip-link skip-to-content visually-hidden sr-only copybtn navpath header-article
+    linenos linenodiv
+    """.split()
 )
 _EDIT_LINK = re.compile(
     r"\W*(?:edit|improve|view|show|suggest edits?)\b.{0,20}\b(?:page|source|on (?:github|gitlab|bitbucket))\W*",
     re.IGNORECASE,
 )
 _BLOCK_TAGS = frozenset(
-    {
-        "address",
-        "article",
-        "blockquote",
-        "body",
-        "center",
-        "dd",
-        "details",
-        "div",
-        "dl",
-        "dt",
-        "fieldset",
-        "figcaption",
-        "figure",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "header",
-        "hr",
-        "html",
-        "li",
-        "main",
-        "ol",
-        "p",
-        "pre",
-        "section",
-        "summary",
-        "table",
-        "tbody",
-        "td",
-        "th",
-        "thead",
-        "tr",
-        "ul",
-    }
+    """
+    address article blockquote body center dd details div dl dt fieldset figcaption figure h1 h2 h3 h4 h5 h6 header hr
+    html li main ol p pre section summary table tbody td th thead tr ul
+    """.split()
 )
 _CODE_TAGS = frozenset({"code", "tt", "kbd", "samp"})
 _LANGUAGE = re.compile(r"(?:highlight-|language-|lang-|brush:\s*)([\w+-]+)")
@@ -330,14 +243,14 @@ def _squeeze(text: str) -> str:
 
 
 def _is_layout(table: "HtmlElement") -> bool:
-    """A table that only places things: with a table, headings or code lines in its cells, or of one row and one cell."""
+    """A table that only places things: it holds a table, headings or code lines, or has one row and one cell."""
     if next(table.iterdescendants("table", "pre", "h1", "h2", "h3"), None) is not None:
         return True
     return len(list(table.iterdescendants("td", "th"))) < 2
 
 
 def _read_rows(table: "HtmlElement") -> list[list[str]]:
-    """The cells' text by rows; a cell that spans columns stands in the first of them, empty ones follow (at most 100)."""
+    """The cells' text by rows; one that spans columns stands in the first, empty ones follow (at most 100)."""
     rows: list[list[str]] = []
     for row in table.iter("tr"):
         cells: list[str] = []

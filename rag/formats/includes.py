@@ -64,7 +64,7 @@ class _Expander:
     def _include(
         self, path: str, directive: re.Match[str], options: dict[str, str], above: tuple[str, ...]
     ) -> list[str] | None:
-        """The lines in the place of one directive; None where its file is not there, being read already, or too much."""
+        """The lines in the place of one directive; None where its file is missing, being read already, or too much."""
         candidates = (
             (name, self._read(name)) for name in candidate_paths(path, directive["target"]) if name not in above
         )

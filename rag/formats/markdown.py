@@ -33,7 +33,10 @@ _COLON_FENCE = re.compile(r"^(\s*):{3,}\s*(?:\{([\w:-]+)\}\s*(.*))?$", re.IGNORE
 # for each of them.
 _IMAGE = re.compile(r"!\[((?:[^\]!]|!(?!\[))*)\]\((?:[^)!]|!(?!\[))*\)")
 _LINK = re.compile(r"\[([^\[\]]*(?:\[[^\[\]]*\][^\[\]]*)*)\]\((?:[^()\s]|\([^()]*\))*(?:\s+\"[^\"]*\")?\)")
-_TAG_NAMES = r"a|b|br|center|code|dd|details|div|dl|dt|em|h\d|hr|i|img|kbd|li|ol|p|span|strong|sub|summary|sup|table|tbody|td|th|thead|tr|ul"
+_TAG_NAMES = (
+    r"a|b|br|center|code|dd|details|div|dl|dt|em|h\d|hr|i|img|kbd|li|ol|p|span|strong|sub|summary|sup|"
+    r"table|tbody|td|th|thead|tr|ul"
+)
 _TAG = re.compile(rf"</?(?:{_TAG_NAMES})(?:\s[^<>]*)?/?>", re.IGNORECASE)
 _MYST_ROLE = re.compile(r"\{[a-z:_-]+\}(?=`)")
 _MYST_TARGET = re.compile(r"^\([\w.-]+\)=\s*$", re.MULTILINE)
@@ -47,7 +50,7 @@ def parse_markdown(text: str) -> Parsed:
 
 
 def _prepare(text: str) -> str:
-    """Without front matter; `:::{note}` fences as plain lines, since CommonMark knows only backtick and tilde fences."""
+    """Without front matter; `:::{note}` fences as plain lines, for CommonMark has only backtick and tilde fences."""
     front = re.match(r"---\r?\n.*?\n---\s*?\n", text, re.DOTALL)
     lines = text[front.end() :].splitlines() if front else text.splitlines()
     prepared, in_fence = [], False

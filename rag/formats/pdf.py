@@ -220,7 +220,7 @@ def _heading_sizes(pages: list[_PageText], body_size: float) -> dict[float, int]
 
 
 class _Assembler:
-    """Puts lines together to `blocks`: a paragraph ends at a gap, at another kind of line, or where a list item begins."""
+    """Puts lines together to `blocks`: a paragraph ends at a gap, another kind of line, or where a list item begins."""
 
     def __init__(self, heading_sizes: dict[float, int], body_size: float) -> None:
         self.headings = HeadingStack()

@@ -45,7 +45,7 @@ class Line:
 
 
 def join_words(words: Sequence[dict[str, Any]]) -> list[Line]:
-    """Words of a page as lines, each without a wide gap inside, ordered from the top; typewriter text keeps its blanks."""
+    """Words of a page as lines from the top, each without a wide gap inside; typewriter text keeps its blanks."""
     rows: list[list[dict[str, Any]]] = []
     for word in sorted(words, key=lambda word: word["bottom"]):
         if rows and abs(rows[-1][0]["bottom"] - word["bottom"]) < max(rows[-1][0]["size"], word["size"], 1.0) * 0.4:

@@ -27,48 +27,14 @@ _ADMONITIONS = frozenset(
     {"note", "warning", "tip", "seealso", "important", "caution", "attention", "danger", "hint", "admonition"}
 )
 # An object description is a heading of its own: its name stands over the text that explains it.
-_OBJECTS = frozenset(
-    {
-        "option",
-        "describe",
-        "object",
-        "function",
-        "method",
-        "class",
-        "attribute",
-        "data",
-        "envvar",
-        "confval",
-        "cmdoption",
-    }
-)
+_OBJECTS = frozenset("option describe object function method class attribute data envvar confval cmdoption".split())
 _TABLES = frozenset({"list-table", "csv-table"})
 # These draw, assemble or remark; what they say is elsewhere or not for the reader.
 _SILENT = frozenset(
-    {
-        "todo",
-        "todolist",
-        "toctree",
-        "contents",
-        "image",
-        "raw",
-        "include",
-        "literalinclude",
-        "bibliography",
-        "index",
-        "role",
-        "default-role",
-        "program",
-        "highlight",
-        "autocmd",
-        "autocmd_rst",
-        "autocmdgroup",
-        "autocellgroup",
-        "currentmodule",
-        "module",
-        "meta",
-        "rubric",
-    }
+    """
+    todo todolist toctree contents image raw include literalinclude bibliography index role default-role program
+    highlight autocmd autocmd_rst autocmdgroup autocellgroup currentmodule module meta rubric
+    """.split()
 )
 
 _MAX_SUBSTITUTED = 2**20  # characters; a manual has some thousand
@@ -130,6 +96,7 @@ def substitute(lines: list[str]) -> list[str]:
     room = _MAX_SUBSTITUTED
 
     def put(match: re.Match[str]) -> str:
+        """What a name stands for, until there is too much of it."""
         nonlocal room
         text = stands_for.get(match["name"], match[0])
         room -= len(text)

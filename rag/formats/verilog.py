@@ -4,7 +4,8 @@ and its source.
 pyslang parses, which goes on after errors; what it cannot read at all is read as plain code. Files named by `include
 are not opened.
 
-    parse_verilog("// Counts.\nmodule count(input clk); endmodule\n", "verilog").blocks[0].heading_path == ("module count",)
+    parsed = parse_verilog("// Counts.\\nmodule count(input clk); endmodule\\n", "verilog")
+    assert parsed.blocks[0].heading_path == ("module count",)
 """
 
 import re
@@ -23,7 +24,7 @@ MAX_PORTS = 500  # a pad ring has some hundred; more in one list says nothing to
 
 @dataclass(frozen=True, slots=True)
 class _Definition:
-    """A module or the like: its bytes in the file from `start` to `end`, and (name, direction and type) of each port."""
+    """A module or the like: its bytes in the file from `start` to `end`, and each port's (name, direction and type)."""
 
     keyword: str
     name: str

@@ -265,7 +265,7 @@ def longest_prefix(items: Sequence[Item], fits: Callable[[Sequence[Item]], bool]
 
 
 def _cut_unit(unit: str, budget: int, count: Count) -> list[str]:
-    """One row, line, item or sentence that is too large: at its line ends, else between words, else between characters."""
+    """A row, line, item or sentence that is too large: at its line ends, else between words, else characters."""
     for separator in ("\n", " "):
         parts = unit.split(separator)
         if len(parts) > 1:

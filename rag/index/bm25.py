@@ -29,56 +29,10 @@ K1 = 1.2
 B = 0.75
 
 STOP_WORDS = frozenset(
-    {
-        "a",
-        "an",
-        "and",
-        "are",
-        "as",
-        "at",
-        "be",
-        "by",
-        "can",
-        "do",
-        "does",
-        "for",
-        "from",
-        "how",
-        "i",
-        "in",
-        "is",
-        "it",
-        "its",
-        "me",
-        "my",
-        "of",
-        "on",
-        "or",
-        "should",
-        "so",
-        "that",
-        "the",
-        "their",
-        "there",
-        "these",
-        "this",
-        "to",
-        "use",
-        "used",
-        "using",
-        "was",
-        "we",
-        "what",
-        "when",
-        "where",
-        "which",
-        "who",
-        "why",
-        "will",
-        "with",
-        "you",
-        "your",
-    }
+    """
+    a an and are as at be by can do does for from how i in is it its me my of on or should so that the their there
+    these this to use used using was we what when where which who why will with you your
+    """.split()
 )
 
 # Words of asking (as stems) that say nothing about the subject; coverage leaves them out, the ranking needs no such
@@ -175,7 +129,7 @@ class Bm25Index:
 
     @classmethod
     def build(cls, texts: Iterable[str]) -> "Bm25Index":
-        """Index the texts; the weight of each posting is its whole BM25 contribution, so that a query only adds slices."""
+        """Index the texts; a posting's weight is its whole BM25 contribution, so that a query only adds slices."""
         bags = [Counter(tokenize(text)) for text in texts]
         lengths = np.array([bag.total() for bag in bags], dtype=np.float64)
         average = (float(lengths.mean()) if bags else 0.0) or 1.0  # texts without any term have no length to compare

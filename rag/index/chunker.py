@@ -144,7 +144,7 @@ class _Chunker:
         return _Piece(blocks, heading_path, text, self._count(text), self._budget(heading_path))
 
     def _name_command(self, part: Part, text: str) -> str:
-        """The line over a piece that begins with a table of options and does not say whose they are; "" for all others."""
+        """The line over a piece that begins with a table of options and does not say whose they are; else ""."""
         command = part.command
         if not command or command in text or command in describe_place(self._title, part.heading_path):
             return ""
@@ -198,7 +198,7 @@ class _Chunker:
         return next((cut for cut in range(above, stop) if self._fits(parts[cut : stop + 1])), stop)
 
     def _moves(self, part: Part, introduced: Part) -> bool:
-        """Whether a part goes to the next piece with the one that it introduces: code, or little more than a lead-in."""
+        """Whether a part goes to the next piece with what it introduces: code, or little more than a lead-in."""
         if not introduced.is_introduced:
             return False
         is_short = self._count(part.text) <= self._target // 8 or len(part.text) <= len(introduced.lead)

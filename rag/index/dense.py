@@ -66,7 +66,7 @@ class DenseSearch(Protocol):
         """Length of each vector."""
 
     def within(self, mask: Mask, collections: Sequence[str]) -> "DenseSearch":
-        """The same with only the rows that the mask, shape (rows,), allows, which are those of the named collections."""
+        """The same with only the rows that the mask, shape (rows,), allows: those of the named collections."""
 
     def search(self, query: Vectors, k: int) -> tuple[list[int], list[float]]:
         """The `k` nearest rows, best first, and their cosines."""
@@ -330,7 +330,7 @@ def _search_codes(
 
 
 def _choose_rescored(flat: "faiss.IndexFlat", codes: Any, vectors: Vectors) -> DenseKind:
-    """How many vectors a search compares after the codes: the least power of two that reaches the target on a sample."""
+    """How many vectors a search compares after the codes: the least power of two that is enough on a sample."""
     queries = draw_questions(vectors)
     exact = flat.search(queries, 10)[1]
     rescored, recall = MIN_RESCORED // 2, 0.0

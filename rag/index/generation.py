@@ -4,7 +4,8 @@ are when opened.
 It does not decide which generation is the current one (the manifest does) and cuts or embeds nothing. Opening maps
 files into memory and parses next to nothing, so ten processes share one copy.
 
-    kind = write_generation(folder, chunks, records, vectors, tokens, reference); index = open_generation(index_dir, manifest)
+    kind = write_generation(folder, chunks, records, vectors, tokens, reference)
+    index = open_generation(index_dir, manifest)
 """
 
 import json

@@ -3,7 +3,8 @@ question.
 
 It knows no index: `index` keeps the glossary of its chunks beside them, `retriever` expands questions with it.
 
-    glossary = read_glossary(["| Abbreviation | Expansion |\n|---|---|\n| WNS | Worst negative slack |", "the total negative slack (TNS) is"])
+    table = "| Abbreviation | Expansion |\\n|---|---|\\n| WNS | Worst negative slack |"
+    glossary = read_glossary([table, "the total negative slack (TNS) is"])
     expand_abbreviations("What is WNS?", glossary)  # "What is WNS (Worst negative slack)?"
 """
 

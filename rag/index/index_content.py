@@ -4,7 +4,8 @@ have to be made.
 It writes nothing. A document whose hash is unchanged keeps its chunks and vectors as they are; a text that the old
 index holds anywhere keeps its vectors; no text is embedded twice.
 
-    content = gather(by_name, kept={}, old=None, spec=spec, settings=settings, embedder=embedder, progress=lambda *_: None)
+    show = lambda *_: None
+    content = gather(by_name, kept={}, old=None, spec=spec, settings=settings, embedder=embedder, progress=show)
 """
 
 import time

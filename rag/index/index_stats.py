@@ -3,7 +3,9 @@ lengths.
 
 It changes nothing and judges nothing. Lengths are in characters, which need no tokenizer.
 
-    stats = measure_index(Path("indexes/starter")); sys.stdout.write(describe_stats(stats)); draw_lengths(stats, Path("lengths.png"))
+    stats = measure_index(Path("indexes/starter"))
+    sys.stdout.write(describe_stats(stats))
+    draw_lengths(stats, Path("lengths.png"))
 """
 
 from collections import Counter

@@ -286,7 +286,7 @@ def _search(client: Any, name: str, queries: Vectors, k: int, kind: DenseKind, c
 
 
 def _choose_list(client: Any, name: str, vectors: Vectors) -> DenseKind:
-    """How many candidates a search through the graph keeps: the least power of two that reaches the target on a sample."""
+    """How many candidates a search through the graph keeps: the least power of two that is enough on a sample."""
     questions = draw_questions(vectors)
     exact = np.argsort(-(questions @ vectors.T), axis=1, kind="stable")[:, :10]
     kept, recall = _MIN_LIST // 2, 0.0

@@ -127,7 +127,7 @@ class Variable:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message by its number (`GRT-0118`) or name (`WIDTHTRUNC`), with what it says or what the documents say of it."""
+    """A message by its number (`GRT-0118`) or name (`WIDTHTRUNC`), with what it says or documents say of it."""
 
     number: str
     text: str

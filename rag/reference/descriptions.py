@@ -18,7 +18,7 @@ SENTENCE_END = re.compile(r"(?<!e\.g)(?<!i\.e)[.!](?=\s+[A-Z`\"(]|\s*\Z)")
 
 
 def shorten(text: str) -> str:
-    """The text in one line, of at most `LONGEST_DESCRIPTION` characters, cut behind a sentence where that is possible."""
+    """The text in one line, of at most `LONGEST_DESCRIPTION` characters, cut behind a sentence where possible."""
     line = clean(text[: 4 * LONGEST_DESCRIPTION])
     if len(line) <= LONGEST_DESCRIPTION:
         return line

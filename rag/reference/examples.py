@@ -51,7 +51,7 @@ def read_calls(lines: Iterable[str]) -> Iterator[Call]:
 
 
 def is_covered(call: Call, cards: Sequence[Command]) -> bool:
-    """Whether these cards of the command have all options of the call, in full or begun, and room for its other words."""
+    """Whether these cards of the command have all options of the call, whole or begun, and room for its other words."""
     if not any(card.synopsis or card.options for card in cards) or any(
         _GOES_ON.search(card.synopsis) for card in cards
     ):

@@ -44,22 +44,7 @@ from rag.reference.synopses import (
 from rag.reference.tables import DEFAULTS, DESCRIPTIONS, STAGES, Table, read_default, read_table
 from rag.reference.usages import Usage, read_definition, read_items, read_usage
 
-PROSE = (
-    ".md",
-    ".markdown",
-    ".mdown",
-    ".rst",
-    ".rest",
-    ".html",
-    ".htm",
-    ".xhtml",
-    ".txt",
-    ".text",
-    ".docx",
-    ".pdf",
-    ".n",
-    ".man",
-)
+PROSE = tuple(".md .markdown .mdown .rst .rest .html .htm .xhtml .txt .text .docx .pdf .n .man".split())
 _MAN_PAGE = re.compile(r"\.[1-9](?:p|pm|perl|ssl|tcl|tk|x|posix)?$")
 # Documents about a project's people, forms to copy, and copies that tests are made with: what they name is made up or
 # stale.
@@ -81,46 +66,11 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:::[A-Za-z0-9_]+)*")
 _CAPITALS = re.compile(r"(?P<name>[A-Z][A-Z0-9_]{1,59})(?: <[^<>]*>)?")  # `HOME`, `HOME <dir>`
 _GROUPS = re.compile(f"{_MESSAGES_HEADING.pattern}|{_VARIABLES_HEADING.pattern}", re.IGNORECASE)
 _SECTIONS = frozenset(
-    {
-        "NAME",
-        "SYNOPSIS",
-        "DESCRIPTION",
-        "OPTIONS",
-        "ARGUMENTS",
-        "OPERANDS",
-        "COMMANDS",
-        "ENVIRONMENT",
-        "FILES",
-        "EXAMPLES",
-        "EXAMPLE",
-        "NOTES",
-        "NOTE",
-        "BUGS",
-        "AUTHOR",
-        "AUTHORS",
-        "COPYRIGHT",
-        "LICENSE",
-        "HISTORY",
-        "DIAGNOSTICS",
-        "STANDARDS",
-        "SECURITY",
-        "OVERVIEW",
-        "INTRODUCTION",
-        "USAGE",
-        "WARNING",
-        "WARNINGS",
-        "ERROR",
-        "ERRORS",
-        "MESSAGES",
-        "CAVEATS",
-        "REPORTING",
-        "REFERENCES",
-        "CONFIGURATION",
-        "SEE",
-        "VERSION",
-        "RETURN",
-        "STATUS",
-    }
+    """
+    NAME SYNOPSIS DESCRIPTION OPTIONS ARGUMENTS OPERANDS COMMANDS ENVIRONMENT FILES EXAMPLES EXAMPLE NOTES NOTE BUGS
+    AUTHOR AUTHORS COPYRIGHT LICENSE HISTORY DIAGNOSTICS STANDARDS SECURITY OVERVIEW INTRODUCTION USAGE WARNING
+    WARNINGS ERROR ERRORS MESSAGES CAVEATS REPORTING REFERENCES CONFIGURATION SEE VERSION RETURN STATUS
+    """.split()
 )
 # A sentence that begins with a command, and what it says of one that is there no more.
 _TOLD = re.compile(

@@ -3,7 +3,8 @@ indented below.
 
 It reads the lines of one block and knows no command; whose options they are is `extraction`'s to find out.
 
-    read_usage(["  -t, --top <module>", "        use this module as top"])[0].names  # (("-t", "<module>"), ("--top", "<module>"))
+    read_usage(["  -t, --top <module>", "        use this module as top"])[0].names
+    # (("-t", "<module>"), ("--top", "<module>"))
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ LONGEST_LINE = 400
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Options that share a description, with what they take, and the lines `first` to `last` of the block that tell it."""
+    """Options that share a description, with what they take, and the lines `first` to `last` of their block."""
 
     names: tuple[tuple[str, str], ...]
     description: str
@@ -77,7 +78,7 @@ def _partition(bare: str) -> tuple[str, str, str]:
 
 
 def _end_of(lines: Sequence[str], number: int) -> int:
-    """The number after the last line that is indented deeper than line `number`; blank lines between them belong to it."""
+    """The number after the last line that is indented deeper than line `number`; blank lines between them count."""
     margin = _indent(lines[number])
     end = after = number + 1
     while after < len(lines):

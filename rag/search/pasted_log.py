@@ -5,7 +5,10 @@ Rules on lines; no model, no index.
 A log is no question: its times, paths, coordinates and lines of progress find other logs. What identifies the problem
 is the message, its number, and the command that was echoed before it. It cuts no text that is not a paste.
 
-    condense_paste("why?\\n[INFO GRT-0103] Extra run.\\n[ERROR GRT-0118] Routing congestion too high.\\nError: route.tcl, 21 GRT-0118")
+    condense_paste(
+        "why?\\n[INFO GRT-0103] Extra run.\\n[ERROR GRT-0118] Routing congestion too high.\\n"
+        "Error: route.tcl, 21 GRT-0118"
+    )
     # "why? [ERROR GRT-0118] Routing congestion too high."
 """
 

@@ -3,7 +3,8 @@ knows. Pure mathematics.
 
 It searches nothing. Its coefficients are fitted, and what they are worth is measured, by rag.training.relevance_fit.
 
-    relevance(Evidence(similarity=0.7, coverage=0.8, unknown=0.0, unknown_name=0.0, foreign_tool=0.0, terms=4), by_token=True) > 0.5
+    evidence = Evidence(similarity=0.7, coverage=0.8, unknown=0.0, unknown_name=0.0, foreign_tool=0.0, terms=4)
+    relevance(evidence, by_token=True) > 0.5
 """
 
 import math

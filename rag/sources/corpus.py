@@ -243,7 +243,7 @@ def _write_tree(root: Path, files: dict[str, bytes], record: Fetched) -> None:
 
 
 def _replace_folder(work: Path, target: Path) -> None:
-    """Put work/tree in the place of `target`; the old one goes aside first, since a full folder cannot be renamed over."""
+    """Put work/tree in the place of `target`; the old one goes aside first: a full folder cannot be renamed over."""
     if target.exists():
         target.rename(work / "old")
     (work / "tree").rename(target)

@@ -2,9 +2,13 @@
 
 Questions are JSON lines, one question each, in one of three forms; a chunk file is ORD-QA's. It searches nothing.
 
-    {"id": 2, "type": "functionality", "question": "...", "reference": ["global_routing_8"], "answer": "..."}     ORD-QA: ids of chunks
-    {"question": "...", "kind": "name", "answerable": true, "references": [{"collection": "yosys", "path": "passes/opt.rst", "heading": "Options"}]}
-    {"question": "...", "answerable": true, "expected": [["handbook", "hold-fixing.md"]]}                         documents
+    ids of chunks, as in ORD-QA:
+    {"id": 2, "type": "functionality", "question": "...", "reference": ["global_routing_8"], "answer": "..."}
+    sections:
+    {"question": "...", "kind": "name", "answerable": true,
+     "references": [{"collection": "yosys", "path": "passes/opt.rst", "heading": "Options"}]}
+    documents:
+    {"question": "...", "answerable": true, "expected": [["handbook", "hold-fixing.md"]]}
 
     documents = read_chunks(Path("openroad_documentation.json"))  # one for each chunk
     questions = read_questions(Path("dev.jsonl"))

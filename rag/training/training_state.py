@@ -2,7 +2,8 @@
 
 It trains nothing; who trains writes its own weights.
 
-    with new_state(Path("ours.training"), optimizer, {"key": key, "losses": losses}) as folder: save_file(weights, folder / "reader.safetensors")
+    with new_state(Path("ours.training"), optimizer, {"key": key, "losses": losses}) as folder:
+        save_file(weights, folder / "reader.safetensors")
 """
 
 import json

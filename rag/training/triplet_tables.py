@@ -102,7 +102,7 @@ def read_synopsis(text: str) -> list[str] | None:
 
 
 def ask_synopsis(command: str, lines: list[str], purpose: str, dice: random.Random) -> Iterator[Pair]:
-    """How a command is called, which options it has, and what it is for; `purpose` is the paragraph above the synopsis."""
+    """How a command is called, its options, and what it is for; `purpose` is the paragraph above the synopsis."""
     sentence = (split_sentences(clean(purpose)) or [""])[0]
     predicate = as_predicate(sentence)
     call = "\n```tcl\n" + "\n".join(lines) + "\n```"

@@ -5,7 +5,8 @@ It searches nothing and builds no prompt (`triplets` does). It asks what people 
 does, how to do something, what happens if something is so, and what `triplet_tables` asks.
 
     drafts = drafts_of_chunks(chunks, seed=0)
-    drafts[0].question, drafts[0].answer  # "What happens if the bound is not met?", "If the bound is not met, the run stops."
+    drafts[0].question, drafts[0].answer
+    # "What happens if the bound is not met?", "If the bound is not met, the run stops."
 """
 
 import random
@@ -69,42 +70,12 @@ _ANAPHOR = re.compile(
     r"this|Next|Now|We|I|You|But|So)\b"
 )
 _EMPTY_HEADINGS = frozenset(
-    {
-        "options",
-        "option",
-        "commands",
-        "command",
-        "overview",
-        "introduction",
-        "example",
-        "examples",
-        "notes",
-        "note",
-        "limitations",
-        "license",
-        "authors",
-        "reference",
-        "references",
-        "usage",
-        "arguments",
-        "parameters",
-        "tests",
-        "description",
-        "synopsis",
-        "see also",
-        "useful developer commands",
-        "example scripts",
-        "regression tests",
-        "pitfalls",
-        "faqs",
-        "background",
-        "general",
-        "contents",
-        "details",
-        "summary",
-        "prerequisites",
-    }
-)
+    """
+    options option commands command overview introduction example examples notes note limitations license authors
+    reference references usage arguments parameters tests description synopsis pitfalls faqs background general
+    contents details summary prerequisites
+    """.split()
+) | {"see also", "useful developer commands", "example scripts", "regression tests"}
 _PITFALLS = ("pitfalls", "common mistakes", "common pitfalls")
 # What reads badly where the rest of the document is missing: links, references to what is elsewhere, markup that was
 # not understood.

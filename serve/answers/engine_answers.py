@@ -173,6 +173,6 @@ def _read(text: str, shape: type[_Shape], what: str) -> dict[str, Any]:
 
 
 def _status(error: Any, data: dict[str, Any]) -> int:
-    """The HTTP status of an error that came with status 200: its own code where that says whose fault it is, else 502."""
+    """The HTTP status of an error that came with status 200: its own code where that says whose fault it is; or 502."""
     code = error.get("code") if isinstance(error, dict) else data.get("code")
     return code if isinstance(code, int) and 400 <= code < 500 else 502

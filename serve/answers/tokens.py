@@ -45,7 +45,8 @@ class TokenCounter:
         """Open the tokenizer of a checkpoint directory. Code that comes with it is never run.
 
         Raises:
-            CheckpointNotFound: the folder is missing, or holds no tokenizer, or none with a chat template, or one that cannot be used.
+            CheckpointNotFound: the folder is missing, or holds no tokenizer, or none with a chat template, or one that
+                cannot be used.
         """
         check_tokenizer(checkpoint_dir)
         from transformers import AutoTokenizer

@@ -112,7 +112,8 @@ class Upstream:
         Each event has its time, which comments ("still here") do not prolong, and the whole stream too.
 
         Raises:
-            EngineUnavailable, UpstreamTimeout, UpstreamBroken (also when the stream ends without [DONE]), UpstreamRefused
+            EngineUnavailable, UpstreamTimeout, UpstreamRefused, UpstreamBroken (also when the stream ends without
+                [DONE])
         """
         now = asyncio.get_running_loop().time
         end = now() + self._settings.stream_timeout_s

@@ -57,7 +57,7 @@ class Examiner:
 
     @cached_property
     def sources_of_words(self) -> list[Source]:
-        """The same without tokens, for when the server that embeds is not there: words, names and numbers then decide."""
+        """The same without tokens, for when the embedding server is not there: words, names and numbers decide."""
         return read_sources(self.grounded.hits, NoTokens())
 
     @cached_property

@@ -63,7 +63,7 @@ def render(chunk: Chunk, quoted: Sequence[Span] = ()) -> str:
 
 
 def _mark(text: str, quoted: Sequence[Span]) -> Iterator[str]:
-    """The text as HTML; places that overlap are marked as one, and the first has the name that the address ends with."""
+    """The text as HTML; places that overlap are marked as one, and the first has the name at the address's end."""
     position = 0
     for start, end in sorted(span for span in quoted if 0 <= span[0] < span[1] <= len(text)):
         if end <= position:

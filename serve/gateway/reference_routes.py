@@ -43,7 +43,7 @@ async def reference_card(request: Request) -> Response:
 
 
 async def reference_names(request: Request) -> Response:
-    """GET /v1/reference: the names that are described, `?prefix=rep` those that begin so; at most `MOST_NAMES`, sorted."""
+    """GET /v1/reference: the names that are described (`?prefix=rep`: that begin so); at most `MOST_NAMES`, sorted."""
     gateway = gateway_of(request)
     check_api_key(request.headers.get("authorization"), gateway.settings.api_key)
     prefix = request.query_params.get("prefix", "")[:LONGEST_NAME]

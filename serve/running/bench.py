@@ -54,22 +54,7 @@ async def run_bench(settings: ServeSettings, data_dir: Path, questions: int, ful
     full: 1.1 B parameters merged beside mergekit and the table too.
     """
     with tempfile.TemporaryDirectory(prefix="chipalign-bench-") as folder:
-        gateway_port, engine_port = free_ports(2)
-        settings = dataclasses.replace(
-            settings,
-            home=Path(folder),
-            host="127.0.0.1",
-            gateway_port=gateway_port,
-            engine_port=engine_port,
-            engine_url="",
-            engine_key="",
-            public_url="",
-            api_key="",
-            checkpoint="",
-            index="",
-            engine_args="--no-enable-prefix-caching",  # every prompt is computed, whoever asks first
-            answer="model",
-        )
+        settings = bench_settings(settings, Path(folder))
         env = settings.child_env()
         say(console, "merging the demo pair, twice: the first run de-quantises the parents too")
         demo = ["merge", str(data_dir / "recipes" / "demo.toml"), "--out", str(settings.checkpoint_dir), "--force"]
@@ -109,6 +94,26 @@ async def run_bench(settings: ServeSettings, data_dir: Path, questions: int, ful
         "table": table,
     }
     sys.stdout.write(json.dumps(document) + "\n")
+
+
+def bench_settings(settings: ServeSettings, home: Path) -> ServeSettings:
+    """The settings with a home, ports, engine and documents of the benchmark's own."""
+    gateway_port, engine_port = free_ports(2)
+    return dataclasses.replace(
+        settings,
+        home=home,
+        host="127.0.0.1",
+        gateway_port=gateway_port,
+        engine_port=engine_port,
+        engine_url="",
+        engine_key="",
+        public_url="",
+        api_key="",
+        checkpoint="",
+        index="",
+        engine_args="--no-enable-prefix-caching",  # every prompt is computed, whoever asks first
+        answer="model",
+    )
 
 
 def compare_models(settings: ServeSettings, data_dir: Path, env: dict[str, str], console: Console) -> dict[str, Any]:

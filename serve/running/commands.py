@@ -33,7 +33,7 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def with_options(
     parser: argparse.ArgumentParser, argv: list[str], names: tuple[str, ...]
 ) -> tuple[ServeSettings, argparse.Namespace]:
-    """Settings from the environment, with the options named after their fields on top (`--page-port` for `page_port`)."""
+    """Settings from the environment, below the options named after their fields (`--page-port` for `page_port`)."""
     for item in dataclasses.fields(ServeSettings):
         if item.name in names:
             help_text = f"{item.metadata['help']} ({item.metadata['env']})"

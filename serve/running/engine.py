@@ -84,7 +84,7 @@ def lacks_bfloat16(cpu_info: Path = CPU_INFO) -> bool:
 
 
 def fits_in_float32(checkpoint_dir: Path) -> bool:
-    """Whether the weights, which are in 16 bits, leave most of this machine's memory free when they take twice as much."""
+    """Whether the weights, which are in 16 bits, leave most of this machine's memory free at twice their size."""
     weights = sum(path.stat().st_size for path in checkpoint_dir.glob("*.safetensors"))
     return 2 * weights <= FLOAT32_MEMORY_SHARE * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 

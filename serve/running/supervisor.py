@@ -4,7 +4,9 @@ them all.
 It knows nothing of what the processes are. Every process leads a process group of its own, so that stopping it stops
 its children.
 
-    async with Supervisor(on_change, start_timeout_s=900) as supervisor: supervisor.start(part); await supervisor.watch()
+    async with Supervisor(on_change, start_timeout_s=900) as supervisor:
+        supervisor.start(part)
+        await supervisor.watch()
 """
 
 from __future__ import annotations
@@ -88,7 +90,7 @@ class Supervisor:
         """Return once every part is ready.
 
         Raises:
-            NotReadyInTime: a part is not ready in time, or ended before it was ready: with the cause that its log names.
+            NotReadyInTime: a part is not ready in time, or ended before; with the cause that its log names.
             ServeError: a part cannot be started at all.
         """
         deadline = asyncio.get_running_loop().time() + self._start_timeout_s

@@ -181,8 +181,9 @@ async def prepare_model(settings: ServeSettings, recipe: Path, env: Mapping[str,
     """Merge the recipe's parents, unless the engine or the checkpoint is the user's own. Returns a line for the panel.
 
     Raises:
-        ServeError: no engine is installed, or the user's own checkpoint is not there or not whole. The gateway counts tokens with the model's
-            tokenizer, so an engine elsewhere needs a checkpoint directory here too (its weights are not looked at).
+        ServeError: no engine is installed, or the user's own checkpoint is not there or not whole. The gateway counts
+            tokens with the model's tokenizer, so an engine elsewhere needs a checkpoint directory here too (its weights
+            are not looked at).
     """
     if not (settings.engine_url or engine_kind()):
         raise ServeError(

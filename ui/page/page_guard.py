@@ -50,6 +50,7 @@ class PageGuard:
         host = hosts[0] if len(hosts) == 1 else ""
 
         async def send_with_headers(message: Message) -> None:
+            """Send a message, the start of an answer with the page's headers."""
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 MutableHeaders(scope=message).update(_HEADERS | {"Content-Security-Policy": content_policy(host)})
             await send(message)

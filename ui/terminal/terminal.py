@@ -182,6 +182,7 @@ class _Code(CodeBlock):
 
     @classmethod
     def create(cls, markdown: Markdown, token: Token) -> _Code:
+        """The block of a token, which may carry the mark of a quote (rich calls this)."""
         made = cls("text", "")
         made.is_quoted = bool(token.meta.get(MARKED))
         return made
