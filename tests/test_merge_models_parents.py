@@ -135,10 +135,10 @@ def test_a_hub_id_is_downloaded_without_pickles_and_its_commit_recorded(tmp_path
 
 
 def test_the_fake_hub_serves_what_it_was_given_and_refuses_the_rest() -> None:
-    hub = FakeHub({"config.json": b"{}"})
-    assert hub.find(f"/org/name/resolve/{COMMIT}/config.json")[::2] == (200, b"{}")
-    assert hub.find("/api/models/org/name/revision/v9")[1] == {"X-Error-Code": "RevisionNotFound"}
-    assert hub.find("/api/models/org/other")[1] == {"X-Error-Code": "RepoNotFound"}
+    with FakeHub({"config.json": b"{}"}) as hub:
+        assert hub.find(f"/org/name/resolve/{COMMIT}/config.json")[::2] == (200, b"{}")
+        assert hub.find("/api/models/org/name/revision/v9")[1] == {"X-Error-Code": "RevisionNotFound"}
+        assert hub.find("/api/models/org/other")[1] == {"X-Error-Code": "RepoNotFound"}
 
 
 @pytest.mark.parametrize(
