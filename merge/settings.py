@@ -8,29 +8,30 @@ Each field carries its variable and its help as metadata; the table in docs/oper
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
-
+from chipalign_settings import Refused, default_home, from_env, read_absolute_path, setting
 from merge.errors import SettingsError
-
-HOME_HELP = "the folder of everything made at run time: models, corpora, indexes, logs"
-HUB_HELP = (
-    "the hub that parents given as a hub id are downloaded from, for companies with a mirror; unset: the public one"
-)
 
 
 @dataclass(frozen=True)
 class MergeSettings:
     """Settings of `chipalign merge`."""
 
-    home: Path = field(
-        default_factory=lambda: platformdirs.user_data_path("chipalign"),
-        metadata={"env": "CHIPALIGN_HOME", "help": HOME_HELP},
+    home: Path = setting(
+        "CHIPALIGN_HOME",
+        default_home,
+        "the folder of everything made at run time: models, corpora, indexes, logs",
+        read=read_absolute_path,
     )
-    hub_endpoint: str | None = field(default=None, metadata={"env": "HF_ENDPOINT", "help": HUB_HELP})
+    hub_endpoint: str | None = setting(
+        "HF_ENDPOINT",
+        None,
+        "the hub that parents given as a hub id are downloaded from, for companies with a mirror; unset: the public "
+        "one",
+    )
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> MergeSettings:
@@ -38,18 +39,21 @@ class MergeSettings:
 
         Raises SettingsError for a home that is a file.
         """
-        values = os.environ if env is None else env
-        home = Path(values.get("CHIPALIGN_HOME") or platformdirs.user_data_path("chipalign")).expanduser().absolute()
-        if home.exists() and not home.is_dir():
+        settings = from_env(cls, os.environ if env is None else env, _refuse)
+        if settings.home.exists() and not settings.home.is_dir():
             raise SettingsError(
-                f"CHIPALIGN_HOME is {home}, which is a file. Set it to a folder, or to one that can be created"
+                f"CHIPALIGN_HOME is {settings.home}, which is a file. Set it to a folder, or to one that can be created"
             )
-        return cls(home=home, hub_endpoint=values.get("HF_ENDPOINT") or None)
+        return settings
 
     @property
     def models(self) -> Path:
         """The folder of converted and downloaded parents."""
         return self.home / "models"
+
+
+def _refuse(refused: Sequence[Refused]) -> SettingsError:
+    return SettingsError("; ".join(map(str, refused)))
 
 
 def read_api_key(variable: str | None, env: Mapping[str, str] | None = None, option: str = "--api-key-env") -> str:

@@ -7,267 +7,180 @@ field carries its variable, its help and its allowed range as metadata; the tabl
 """
 
 import os
-from collections.abc import Mapping
-from dataclasses import Field, dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import platformdirs
-
+from chipalign_settings import Refused, default_home, from_env, read_path, setting
 from rag.errors import SettingsError
-
-
-def _default_home() -> Path:
-    return platformdirs.user_data_path("chipalign")
 
 
 @dataclass(frozen=True, slots=True)
 class RagSettings:
     """Where things lie and how documents are cut, embedded, searched and judged. Units stand in the names."""
 
-    home: Path = field(
-        default_factory=_default_home,
-        metadata={
-            "env": "CHIPALIGN_HOME",
-            "help": "folder of everything made at run time (default: the platform's user data folder)",
-        },
+    home: Path = setting(
+        "CHIPALIGN_HOME",
+        default_home,
+        "folder of everything made at run time (default: the platform's user data folder)",
+        read=read_path,
     )
-    mirror: Path | None = field(
-        default=None,
-        metadata={
-            "env": "CHIPALIGN_MIRROR",
-            "help": "folder of corpus archives (NAME.tar.gz) that is asked before the public host",
-        },
+    mirror: Path | None = setting(
+        "CHIPALIGN_MIRROR",
+        None,
+        "folder of corpus archives (NAME.tar.gz) that is asked before the public host",
+        read=read_path,
     )
-    embedder: str = field(
-        default="adapter:minilm-l6-eda",
-        metadata={
-            "env": "CHIPALIGN_EMBEDDER",
-            "help": (
-                "embedding model: package:NAME (an installed package), a folder, a hub id, adapter:NAME (of "
-                "data/adapters), or openai:MODEL (served at CHIPALIGN_EMBEDDINGS_URL)"
-            ),
-        },
+    embedder: str = setting(
+        "CHIPALIGN_EMBEDDER",
+        "adapter:minilm-l6-eda",
+        (
+            "embedding model: package:NAME (an installed package), a folder, a hub id, adapter:NAME (of "
+            "data/adapters), or openai:MODEL (served at CHIPALIGN_EMBEDDINGS_URL)"
+        ),
     )
-    reader: str = field(
-        default="none",  # it knows too well what it learnt: docs/measurements/answers.md
-        metadata={
-            "env": "CHIPALIGN_READER",
-            "help": (
-                "model with which the gateway reads what is found, to know what is not answered: adapter:NAME (of "
-                "data/adapters), a folder (`chipalign adapt reader`), or none"
-            ),
-        },
+    # It knows too well what it learnt: docs/measurements/answers.md
+    reader: str = setting(
+        "CHIPALIGN_READER",
+        "none",
+        (
+            "model with which the gateway reads what is found, to know what is not answered: adapter:NAME (of "
+            "data/adapters), a folder (`chipalign adapt reader`), or none"
+        ),
     )
-    embeddings_url: str = field(
-        default="",
-        repr=False,  # it may hold a password, as that of Milvus may
-        metadata={
-            "env": "CHIPALIGN_EMBEDDINGS_URL",
-            "help": "server of /v1/embeddings that embeds where CHIPALIGN_EMBEDDER is openai:MODEL",
-        },
+    # It may hold a password, as that of Milvus may
+    embeddings_url: str = setting(
+        "CHIPALIGN_EMBEDDINGS_URL",
+        "",
+        "server of /v1/embeddings that embeds where CHIPALIGN_EMBEDDER is openai:MODEL",
+        secret=True,
     )
-    embeddings_api_key: str = field(
-        default="",
-        repr=False,
-        metadata={"env": "CHIPALIGN_EMBEDDINGS_API_KEY", "help": "key that is sent to that server; empty: none"},
+    embeddings_api_key: str = setting(
+        "CHIPALIGN_EMBEDDINGS_API_KEY", "", "key that is sent to that server; empty: none", secret=True
     )
-    embeddings_tokenizer: str = field(
-        default="",
-        metadata={
-            "env": "CHIPALIGN_EMBEDDINGS_TOKENIZER",
-            "help": (
-                "tokenizer of a served embedder: package:NAME, a folder or a hub id with its tokenizer.json; empty: "
-                "tokens are estimated"
-            ),
-        },
+    embeddings_tokenizer: str = setting(
+        "CHIPALIGN_EMBEDDINGS_TOKENIZER",
+        "",
+        (
+            "tokenizer of a served embedder: package:NAME, a folder or a hub id with its tokenizer.json; empty: "
+            "tokens are estimated"
+        ),
     )
-    embeddings_in_flight: int = field(
-        default=8,  # enough for a server to work on one batch while the next are on their way
-        metadata={
-            "env": "CHIPALIGN_EMBEDDINGS_IN_FLIGHT",
-            "help": "requests to a served embedder at a time",
-            "range": (1, 1024),
-        },
+    # Enough for a server to work on one batch while the next are on their way
+    embeddings_in_flight: int = setting(
+        "CHIPALIGN_EMBEDDINGS_IN_FLIGHT", 8, "requests to a served embedder at a time", within=(1, 1024)
     )
-    milvus_uri: str = field(
-        default="",
-        repr=False,
-        metadata={
-            "env": "CHIPALIGN_MILVUS_URI",
-            "help": (
-                "Milvus that holds the vectors: the URL of a server, or a file NAME.db for Milvus Lite; empty: FAISS "
-                "files in the index"
-            ),
-        },
+    milvus_uri: str = setting(
+        "CHIPALIGN_MILVUS_URI",
+        "",
+        (
+            "Milvus that holds the vectors: the URL of a server, or a file NAME.db for Milvus Lite; empty: FAISS "
+            "files in the index"
+        ),
+        secret=True,
     )
-    milvus_token: str = field(
-        default="",
-        repr=False,
-        metadata={"env": "CHIPALIGN_MILVUS_TOKEN", "help": "USER:PASSWORD or key for that Milvus; empty: none"},
+    milvus_token: str = setting(
+        "CHIPALIGN_MILVUS_TOKEN", "", "USER:PASSWORD or key for that Milvus; empty: none", secret=True
     )
-    chunk_tokens: int = field(
-        # MiniLM reads 256 word pieces, two of them its own marks; 220 leaves air for titles longer than usual.
-        default=220,
-        metadata={
-            "env": "CHIPALIGN_CHUNK_TOKENS",
-            "help": "target size of a chunk with its headings, in the embedder's tokens",
-            "range": (40, 4096),
-        },
+    # MiniLM reads 256 word pieces, two of them its own marks; 220 leaves air for titles longer than usual
+    chunk_tokens: int = setting(
+        "CHIPALIGN_CHUNK_TOKENS",
+        220,
+        "target size of a chunk with its headings, in the embedder's tokens",
+        within=(40, 4096),
     )
-    overlap_tokens: int = field(
-        default=32,
-        metadata={
-            "env": "CHIPALIGN_OVERLAP_TOKENS",
-            "help": (
-                "where prose has to be cut, a last sentence of at most this many tokens is repeated; 0 repeats none"
-            ),
-            "range": (0, 512),
-        },
+    overlap_tokens: int = setting(
+        "CHIPALIGN_OVERLAP_TOKENS",
+        32,
+        "where prose has to be cut, a last sentence of at most this many tokens is repeated; 0 repeats none",
+        within=(0, 512),
     )
-    max_text_mb: int = field(
-        default=8,  # a manual of some thousand pages; more is a log or a netlist, which would drown the rest
-        metadata={"env": "CHIPALIGN_MAX_TEXT_MB", "help": "largest text file that is read, in MiB", "range": (1, 1024)},
+    # A manual of some thousand pages; more is a log or a netlist, which would drown the rest
+    max_text_mb: int = setting("CHIPALIGN_MAX_TEXT_MB", 8, "largest text file that is read, in MiB", within=(1, 1024))
+    max_file_mb: int = setting(
+        "CHIPALIGN_MAX_FILE_MB",
+        64,
+        "largest PDF, Word or HTML file that is read, in MiB; of LEF, Liberty, DEF and SPEF so much of the beginning",
+        within=(1, 1024),
     )
-    max_file_mb: int = field(
-        default=64,
-        metadata={
-            "env": "CHIPALIGN_MAX_FILE_MB",
-            "help": (
-                "largest PDF, Word or HTML file that is read, in MiB; of LEF, Liberty, DEF and SPEF so much of the "
-                "beginning"
-            ),
-            "range": (1, 1024),
-        },
+    # Pages of a PDF take some 50 ms each: enough for a manual of several thousand
+    parse_timeout_s: float = setting(
+        "CHIPALIGN_PARSE_TIMEOUT_S",
+        300.0,
+        "longest time to parse one file, to cut it or to unpack it from an archive, before it is given up",
+        within=(0.1, 86_400.0),
     )
-    parse_timeout_s: float = field(
-        default=300.0,  # pages of a PDF take some 50 ms each: enough for a manual of several thousand
-        metadata={
-            "env": "CHIPALIGN_PARSE_TIMEOUT_S",
-            "help": "longest time to parse one file, to cut it or to unpack it from an archive, before it is given up",
-            "range": (0.1, 86_400.0),
-        },
+    parse_memory_mb: int = setting(
+        "CHIPALIGN_PARSE_MEMORY_MB", 2048, "most memory that parsing one file may take, in MiB", within=(256, 65_536)
     )
-    parse_memory_mb: int = field(
-        default=2048,
-        metadata={
-            "env": "CHIPALIGN_PARSE_MEMORY_MB",
-            "help": "most memory that parsing one file may take, in MiB",
-            "range": (256, 65_536),
-        },
+    archive_files: int = setting(
+        "CHIPALIGN_ARCHIVE_FILES", 200_000, "most files that an archive may hold", within=(1, 10_000_000)
     )
-    archive_files: int = field(
-        default=200_000,
-        metadata={
-            "env": "CHIPALIGN_ARCHIVE_FILES",
-            "help": "most files that an archive may hold",
-            "range": (1, 10_000_000),
-        },
+    archive_file_mb: int = setting(
+        "CHIPALIGN_ARCHIVE_FILE_MB", 64, "most that is read of one file in an archive, in MiB", within=(1, 1024)
     )
-    archive_file_mb: int = field(
-        default=64,
-        metadata={
-            "env": "CHIPALIGN_ARCHIVE_FILE_MB",
-            "help": "most that is read of one file in an archive, in MiB",
-            "range": (1, 1024),
-        },
+    archive_total_mb: int = setting(
+        "CHIPALIGN_ARCHIVE_TOTAL_MB",
+        2048,
+        "most that the files read of one archive may hold together, in MiB",
+        within=(1, 65_536),
     )
-    archive_total_mb: int = field(
-        default=2048,
-        metadata={
-            "env": "CHIPALIGN_ARCHIVE_TOTAL_MB",
-            "help": "most that the files read of one archive may hold together, in MiB",
-            "range": (1, 65_536),
-        },
+    # At 0.5 a refusal more in a hundred is wrong, and two more of a hundred are right
+    min_relevance: float = setting(
+        "CHIPALIGN_MIN_RELEVANCE",
+        0.45,
+        "probability that the index answers a question from which on it is answered",
+        within=(0.0, 1.0),
     )
-    min_relevance: float = field(
-        default=0.45,  # at 0.5 a refusal more in a hundred is wrong, and two more of a hundred are right
-        metadata={
-            "env": "CHIPALIGN_MIN_RELEVANCE",
-            "help": "probability that the index answers a question from which on it is answered",
-            "range": (0.0, 1.0),
-        },
-    )
-    min_hit_score: float = field(
-        default=0.2,
-        metadata={
-            "env": "CHIPALIGN_MIN_HIT_SCORE",
-            "help": "cosine below which a passage is dropped from the hits",
-            "range": (-1.0, 1.0),
-        },
+    min_hit_score: float = setting(
+        "CHIPALIGN_MIN_HIT_SCORE", 0.2, "cosine below which a passage is dropped from the hits", within=(-1.0, 1.0)
     )
     # On our own questions recall@5 is within 0.01 of the best wherever late has half to two thirds of the weight
     # (2026-11-24).
-    dense_weight: float = field(
-        default=0.2,
-        metadata={
-            "env": "CHIPALIGN_DENSE_WEIGHT",
-            "help": "weight of the cosine in a passage's score",
-            "range": (0.0, 100.0),
-        },
+    dense_weight: float = setting(
+        "CHIPALIGN_DENSE_WEIGHT", 0.2, "weight of the cosine in a passage's score", within=(0.0, 100.0)
     )
-    late_weight: float = field(
-        default=1.0,
-        metadata={
-            "env": "CHIPALIGN_LATE_WEIGHT",
-            "help": "weight of the comparison token by token in a passage's score; 0 leaves it out",
-            "range": (0.0, 100.0),
-        },
+    late_weight: float = setting(
+        "CHIPALIGN_LATE_WEIGHT",
+        1.0,
+        "weight of the comparison token by token in a passage's score; 0 leaves it out",
+        within=(0.0, 100.0),
     )
-    bm25_weight: float = field(
-        default=0.5,
-        metadata={"env": "CHIPALIGN_BM25_WEIGHT", "help": "weight of BM25 in a passage's score", "range": (0.0, 100.0)},
+    bm25_weight: float = setting(
+        "CHIPALIGN_BM25_WEIGHT", 0.5, "weight of BM25 in a passage's score", within=(0.0, 100.0)
     )
-    clause_share: float = field(
-        default=0.5,
-        metadata={
-            "env": "CHIPALIGN_CLAUSE_SHARE",
-            "help": (
-                "of a passage's score, the share of the clause that it fits best, in a question of several; 0 leaves "
-                "it out"
-            ),
-            "range": (0.0, 1.0),
-        },
+    clause_share: float = setting(
+        "CHIPALIGN_CLAUSE_SHARE",
+        0.5,
+        "of a passage's score, the share of the clause that it fits best, in a question of several; 0 leaves it out",
+        within=(0.0, 1.0),
     )
-    candidates: int = field(
-        default=50,
-        metadata={
-            "env": "CHIPALIGN_CANDIDATES",
-            "help": "how many passages each of dense and BM25 hands on to be scored",
-            "range": (1, 1000),
-        },
+    candidates: int = setting(
+        "CHIPALIGN_CANDIDATES", 50, "how many passages each of dense and BM25 hands on to be scored", within=(1, 1000)
     )
-    embed_threads: int = field(
-        default=0,
-        metadata={
-            "env": "CHIPALIGN_EMBED_THREADS",
-            "help": "threads that embed documents when an index is built; 0 leaves the choice to torch",
-            "range": (0, 1024),
-        },
+    embed_threads: int = setting(
+        "CHIPALIGN_EMBED_THREADS",
+        0,
+        "threads that embed documents when an index is built; 0 leaves the choice to torch",
+        within=(0, 1024),
     )
-    embed_bits: int = field(
-        default=8,
-        metadata={
-            "env": "CHIPALIGN_EMBED_BITS",
-            "help": (
-                "fewest bits of the numbers that the embedder multiplies: 8, 16 or 32, each where the processor "
-                "multiplies them by itself"
-            ),
-            "range": (8, 32),
-        },
+    embed_bits: int = setting(
+        "CHIPALIGN_EMBED_BITS",
+        8,
+        (
+            "fewest bits of the numbers that the embedder multiplies: 8, 16 or 32, each where the processor "
+            "multiplies them by itself"
+        ),
+        within=(8, 32),
     )
-    embed_batch: int = field(
-        default=16,
-        metadata={
-            "env": "CHIPALIGN_EMBED_BATCH",
-            "help": "texts per forward pass of the embedder, or per request to a served one",
-            "range": (1, 4096),
-        },
+    embed_batch: int = setting(
+        "CHIPALIGN_EMBED_BATCH",
+        16,
+        "texts per forward pass of the embedder, or per request to a served one",
+        within=(1, 4096),
     )
-    api_key: str = field(
-        default="",
-        repr=False,
-        metadata={"env": "CHIPALIGN_API_KEY", "help": "key that evaluations send to the model server; empty: none"},
+    api_key: str = setting(
+        "CHIPALIGN_API_KEY", "", "key that evaluations send to the model server; empty: none", secret=True
     )
 
     @classmethod
@@ -278,33 +191,16 @@ class RagSettings:
 
         Raises SettingsError that lists every bad value at once, with variable, value and allowed range.
         """
-        values = os.environ if env is None else env
-        parsed: dict[str, Any] = {}
-        problems: list[str] = []
-        for item in fields(cls):
-            raw = values.get(item.metadata["env"], "").strip()
-            if not raw:
-                continue
-            try:
-                parsed[item.name] = _parse(item, raw)
-            except ValueError as error:
-                problems.append(str(error))
-        if problems:
-            raise SettingsError("; ".join(problems))
-        return cls(**parsed)
+        return from_env(cls, os.environ if env is None else env, _refuse)
 
 
-def _parse(item: "Field[Any]", raw: str) -> object:
-    """One variable's text as the field's type; ValueError says what is allowed."""
-    if "range" not in item.metadata:
-        return raw if item.type is str else Path(raw).expanduser()
-    low, high = item.metadata["range"]
-    kind = item.type if item.type in (int, float) else float
-    name = "a whole number" if kind is int else "a number"
-    try:
-        value = int(raw) if kind is int else float(raw)
-    except ValueError:
-        raise ValueError(f"{item.metadata['env']}={raw!r} is not {name} between {low} and {high}") from None
-    if not low <= value <= high:  # also false for nan
-        raise ValueError(f"{item.metadata['env']}={raw} is outside the allowed range {low} to {high}")
-    return value
+def _refuse(refused: Sequence[Refused]) -> SettingsError:
+    return SettingsError("; ".join(map(_tell, refused)))
+
+
+def _tell(refused: Refused) -> str:
+    """The sentence of a value that is no number, or none of those that are allowed."""
+    low, high = refused.within or (0, 0)
+    if refused.is_outside:
+        return f"{refused.variable}={refused.value} is outside the allowed range {low} to {high}"
+    return f"{refused.variable}={refused.value!r} is not {refused.kind} between {low} and {high}"

@@ -8,110 +8,77 @@ It opens no file and no connection.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
-from platformdirs import user_data_path
-
-from rag.printable import redact
+from chipalign_settings import (
+    Refused,
+    addresses,
+    default_home,
+    from_env,
+    read_absolute_path,
+    redact,
+    setting,
+    to_env,
+)
 from serve.errors import SettingsError
 
-
-def setting(
-    env: str,
-    default: Any,
-    text: str,
-    low: float = 0,
-    high: float = 0,
-    secret: bool = False,
-    choices: tuple[str, ...] = (),
-) -> Any:
-    """A dataclass field that knows its environment variable, its one line of help and what is allowed: a range or a
-    choice of words.
-    """
-    return field(
-        default=default, repr=not secret, metadata={"env": env, "help": text, "range": (low, high), "choices": choices}
-    )
+parse_url = addresses(example="http://127.0.0.1:8001")
+ON_OFF = ("on", "off")
 
 
-def parse(env: str, text: str, default: Any, allowed: tuple[float, float], choices: tuple[str, ...] = ()) -> Any:
-    """Turn the text of a variable into the type of its default; ValueError says which, what it holds and what is
-    allowed.
-    """
-    if env.endswith("_URL"):
-        return parse_url(env, text)
-    if choices and text not in choices:
-        raise ValueError(f"{env} is {text!r}: give one of {', '.join(choices)}")
-    if not isinstance(default, int | float):
-        return text
-    (low, high), kind = allowed, type(default)
-    refusal = f"{env} is {text!r}: give a {'whole ' if kind is int else ''}number from {low} to {high}"
-    try:
-        value = kind(text)
-    except ValueError:
-        raise ValueError(refusal) from None
-    if not low <= value <= high:  # also false for nan
-        raise ValueError(refusal)
-    return value
-
-
-def parse_url(env: str, text: str) -> str:
-    """An http address without a trailing slash or `/v1`, which people copy from other OpenAI clients; ValueError for
-    anything else.
-    """
-    try:
-        parts = urlsplit(text)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:  # a port that is no number
-        usable = False
-    if not usable:
-        raise ValueError(f"{env} is {redact(text)!r}: give an address such as http://127.0.0.1:8001")
-    return text.rstrip("/").removesuffix("/v1").rstrip("/")
-
-
-def default_home() -> Path:
-    """The platform's user data folder."""
-    return user_data_path("chipalign")
+def read_key(variable: str, text: str) -> str:
+    """A key that a header of HTTP can carry."""
+    if not (text.isascii() and text.isprintable()):
+        sentence = f"{variable} holds letters that HTTP headers cannot carry: use ASCII letters, digits and signs"
+        raise Refused(variable, "", "", sentence=sentence)
+    return text
 
 
 @dataclass(frozen=True)
 class ServeSettings:
     """Everything the gateway and the supervisor can be told. Times are in seconds, sizes in tokens."""
 
-    home: Path = field(
-        default_factory=default_home,
-        metadata={
-            "env": "CHIPALIGN_HOME",
-            "help": "folder of everything made at run time: models, indexes, corpora, logs",
-            "range": (0, 0),
-        },
+    home: Path = setting(
+        "CHIPALIGN_HOME",
+        default_home,
+        "folder of everything made at run time: models, indexes, corpora, logs",
+        read=read_absolute_path,
     )
     host: str = setting("CHIPALIGN_HOST", "127.0.0.1", "address that gateway and page listen on")
-    gateway_port: int = setting("CHIPALIGN_GATEWAY_PORT", 8000, "port of the gateway", 1, 65535)
+    gateway_port: int = setting("CHIPALIGN_GATEWAY_PORT", 8000, "port of the gateway", within=(1, 65535))
     engine_port: int = setting(
-        "CHIPALIGN_ENGINE_PORT", 8001, "port of the vLLM process that `up` starts on 127.0.0.1", 1, 65535
+        "CHIPALIGN_ENGINE_PORT", 8001, "port of the vLLM process that `up` starts on 127.0.0.1", within=(1, 65535)
     )
-    page_port: int = setting("CHIPALIGN_PAGE_PORT", 8501, "port of the chat page", 1, 65535)
+    page_port: int = setting("CHIPALIGN_PAGE_PORT", 8501, "port of the chat page", within=(1, 65535))
     engine_url: str = setting(
         "CHIPALIGN_ENGINE_URL",
         "",
         "URL of an engine of your own (vLLM or vllm-router); empty: `up` starts one",
-        secret=True,
-    )  # it may hold a password
+        read=parse_url,
+        secret=True,  # it may hold a password
+    )
     engine_key: str = setting(
-        "CHIPALIGN_ENGINE_KEY", "", "key that the engine asks for, sent as a bearer token; empty: none", secret=True
+        "CHIPALIGN_ENGINE_KEY",
+        "",
+        "key that the engine asks for, sent as a bearer token; empty: none",
+        read=read_key,
+        secret=True,
     )
     engine_args: str = setting("CHIPALIGN_ENGINE_ARGS", "", "more options for the vLLM process that `up` starts")
     public_url: str = setting(
         "CHIPALIGN_PUBLIC_URL",
         "",
         "URL under which people reach the gateway, for links to passages; empty: host and port",
+        read=parse_url,
     )
     api_key: str = setting(
-        "CHIPALIGN_API_KEY", "", "key that requests to /v1 must carry; empty: none is asked for", secret=True
+        "CHIPALIGN_API_KEY",
+        "",
+        "key that requests to /v1 must carry; empty: none is asked for",
+        read=read_key,
+        secret=True,
     )
     model_id: str = setting("CHIPALIGN_MODEL_ID", "chipalign-demo", "name of the model in the API")
     checkpoint: str = setting(
@@ -121,16 +88,16 @@ class ServeSettings:
     )
     index: str = setting("CHIPALIGN_INDEX", "", "index directory to search; empty: HOME/indexes/starter")
     top_k: int = setting(
-        "CHIPALIGN_TOP_K", 3, "passages retrieved for a question, unless the request says otherwise", 1, 50
+        "CHIPALIGN_TOP_K", 3, "passages retrieved for a question, unless the request says otherwise", within=(1, 50)
     )
     context_tokens: int = setting(
-        "CHIPALIGN_CONTEXT_TOKENS", 900, "most tokens that passages may take in a prompt", 64, 1_000_000
+        "CHIPALIGN_CONTEXT_TOKENS", 900, "most tokens that passages may take in a prompt", within=(64, 1_000_000)
     )
     max_tokens: int = setting(
-        "CHIPALIGN_MAX_TOKENS", 400, "longest answer, in tokens, when the request sets none", 1, 1_000_000
+        "CHIPALIGN_MAX_TOKENS", 400, "longest answer, in tokens, when the request sets none", within=(1, 1_000_000)
     )
     temperature: float = setting(
-        "CHIPALIGN_TEMPERATURE", 0.0, "sampling temperature when the request sets none", 0.0, 2.0
+        "CHIPALIGN_TEMPERATURE", 0.0, "sampling temperature when the request sets none", within=(0.0, 2.0)
     )
     answer: str = setting(
         "CHIPALIGN_ANSWER",
@@ -144,42 +111,47 @@ class ServeSettings:
         "on",
         "on: where CHIPALIGN_ANSWER is auto, `up` measures once for a model and an index whether quotes or the model "
         "answer better; off: not",
-        choices=("on", "off"),
+        choices=ON_OFF,
     )
     grammar: str = setting(
         "CHIPALIGN_GRAMMAR",
         "on",
         "on: a grammar lets the model write only such names (commands, options, variables, paths) as it was given to "
         "read; off: none",
-        choices=("on", "off"),
+        choices=ON_OFF,
     )
     repetition_detection: str = setting(
         "CHIPALIGN_REPETITION_DETECTION",
         "on",
         "on: vLLM ends an answer that repeats itself; off: it is not asked to",
-        choices=("on", "off"),
+        choices=ON_OFF,
     )
     max_model_len: int = setting(
-        "CHIPALIGN_MAX_MODEL_LEN", 0, "context window of the engine, in tokens; 0: the model's own", 0, 10_000_000
+        "CHIPALIGN_MAX_MODEL_LEN",
+        0,
+        "context window of the engine, in tokens; 0: the model's own",
+        within=(0, 10_000_000),
     )
     connect_timeout_s: float = setting(
-        "CHIPALIGN_CONNECT_TIMEOUT_S", 5.0, "longest wait for a connection to the engine", 0.1, 600.0
+        "CHIPALIGN_CONNECT_TIMEOUT_S", 5.0, "longest wait for a connection to the engine", within=(0.1, 600.0)
     )
     read_timeout_s: float = setting(
         "CHIPALIGN_READ_TIMEOUT_S",
         120.0,
         "longest silence of the engine in a stream; comments are silence",
-        0.1,
-        3600.0,
+        within=(0.1, 3600.0),
     )
     stream_timeout_s: float = setting(
-        "CHIPALIGN_STREAM_TIMEOUT_S", 3600.0, "longest time for a whole answer that is streamed", 1.0, 36000.0
+        "CHIPALIGN_STREAM_TIMEOUT_S", 3600.0, "longest time for a whole answer that is streamed", within=(1.0, 36000.0)
     )
     answer_timeout_s: float = setting(
-        "CHIPALIGN_ANSWER_TIMEOUT_S", 900.0, "longest time for a whole answer that is not streamed", 1.0, 36000.0
+        "CHIPALIGN_ANSWER_TIMEOUT_S",
+        900.0,
+        "longest time for a whole answer that is not streamed",
+        within=(1.0, 36000.0),
     )
     start_timeout_s: float = setting(
-        "CHIPALIGN_START_TIMEOUT_S", 900.0, "longest time `up` waits for a part to become ready", 1.0, 36000.0
+        "CHIPALIGN_START_TIMEOUT_S", 900.0, "longest time `up` waits for a part to become ready", within=(1.0, 36000.0)
     )
     corpora: str = setting(
         "CHIPALIGN_CORPORA",
@@ -201,31 +173,38 @@ class ServeSettings:
         "CHIPALIGN_ANSWERS_IN_FLIGHT",
         1024,
         "chat answers at a time; who asks beyond gets 429; 0: no limit",
-        0,
-        1_000_000,
+        within=(0, 1_000_000),
     )
     max_connections: int = setting(
-        "CHIPALIGN_MAX_CONNECTIONS", 4096, "connections to the gateway at a time", 1, 1_000_000
+        "CHIPALIGN_MAX_CONNECTIONS", 4096, "connections to the gateway at a time", within=(1, 1_000_000)
     )
-    max_headers: int = setting("CHIPALIGN_MAX_HEADERS", 100, "headers that a request may have", 10, 10_000)
+    max_headers: int = setting("CHIPALIGN_MAX_HEADERS", 100, "headers that a request may have", within=(10, 10_000))
     max_header_kb: int = setting(
-        "CHIPALIGN_MAX_HEADER_KB", 32, "size that a request's first line and headers may have together, in KiB", 1, 1024
+        "CHIPALIGN_MAX_HEADER_KB",
+        32,
+        "size that a request's first line and headers may have together, in KiB",
+        within=(1, 1024),
     )
     header_timeout_s: float = setting(
-        "CHIPALIGN_HEADER_TIMEOUT_S", 20.0, "longest time until a request's headers are complete", 0.1, 3600.0
+        "CHIPALIGN_HEADER_TIMEOUT_S", 20.0, "longest time until a request's headers are complete", within=(0.1, 3600.0)
     )
     idle_timeout_s: float = setting(
-        "CHIPALIGN_IDLE_TIMEOUT_S", 75.0, "longest time that a connection stays open between two requests", 0.1, 36000.0
+        "CHIPALIGN_IDLE_TIMEOUT_S",
+        75.0,
+        "longest time that a connection stays open between two requests",
+        within=(0.1, 36000.0),
     )
     write_timeout_s: float = setting(
         "CHIPALIGN_WRITE_TIMEOUT_S",
         30.0,
         "longest time in which a client may take nothing of what it is sent",
-        0.1,
-        36000.0,
+        within=(0.1, 36000.0),
     )
     drain_timeout_s: float = setting(
-        "CHIPALIGN_DRAIN_TIMEOUT_S", 10.0, "time that answers in flight have to end when the gateway stops", 0.0, 3600.0
+        "CHIPALIGN_DRAIN_TIMEOUT_S",
+        10.0,
+        "time that answers in flight have to end when the gateway stops",
+        within=(0.0, 3600.0),
     )
 
     @classmethod
@@ -237,37 +216,11 @@ class ServeSettings:
         Raises:
             SettingsError: listing every value that cannot be used.
         """
-        given = os.environ if env is None else env
-        values: dict[str, Any] = {}
-        problems = []
-        for item in fields(cls):
-            text = (options or {}).get(item.name) or given.get(item.metadata["env"], "").strip()
-            if text and item.name == "home":
-                values["home"] = Path(text).expanduser().absolute()
-            elif text:
-                try:
-                    values[item.name] = parse(
-                        item.metadata["env"],
-                        text,
-                        item.default,
-                        item.metadata["range"],
-                        item.metadata.get("choices", ()),
-                    )
-                except ValueError as error:
-                    problems.append(str(error))
-        for name, variable in (("api_key", "CHIPALIGN_API_KEY"), ("engine_key", "CHIPALIGN_ENGINE_KEY")):
-            key = values.get(name, "")
-            if not (key.isascii() and key.isprintable()):
-                problems.append(
-                    f"{variable} holds letters that HTTP headers cannot carry: use ASCII letters, digits and signs"
-                )
-        if problems:
-            raise SettingsError("; ".join(problems))
-        return cls(**values)
+        return from_env(cls, os.environ if env is None else env, _refuse, options)
 
     def to_env(self) -> dict[str, str]:
         """The variables that make another process read these same settings."""
-        return {item.metadata["env"]: str(getattr(self, item.name)) for item in fields(self)}
+        return to_env(self)
 
     def child_env(self) -> dict[str, str]:
         """The whole environment of a child process: this one's, with these settings written into it."""
@@ -307,3 +260,7 @@ class ServeSettings:
         """How this machine reaches what listens on `host`: 0.0.0.0 and :: mean every interface, so this machine too."""
         host = "127.0.0.1" if self.host in ("0.0.0.0", "::", "") else self.host
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _refuse(refused: Sequence[Refused]) -> SettingsError:
+    return SettingsError("; ".join(map(str, refused)))

@@ -22,6 +22,7 @@ ROOMS = {
 MAY_IMPORT = {"serve": {"rag"}, "serve.evaluation": {"merge"}, "merge.training": {"rag"}}
 MOST_FILES = 20  # in a room
 SOURCES = [path for package in ROOMS for path in sorted((ROOT / package).rglob("*.py"))]
+GROUND = ROOT / "chipalign_settings.py"  # of all packages, so that it may import none of them
 
 
 def module_of(path: Path) -> str:
@@ -95,15 +96,20 @@ def test_no_file_imports_vllm_or_pickle() -> None:
         )
 
 
+def test_the_ground_of_all_packages_imports_none_of_them() -> None:
+    assert not {name.split(".")[0] for name in imported(GROUND)} & {*ROOMS, "chipalign", "install"}
+
+
 def test_every_file_says_what_it_does() -> None:
-    for path in SOURCES:
+    for path in (*SOURCES, GROUND):
         docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")), clean=False)
         assert docstring, path
         assert path.name == "__init__.py" or "    " in docstring, f"{path}: a file's docstring shows one call"
 
 
 def test_the_environment_is_read_in_settings_alone() -> None:
-    for path in SOURCES:
+    for path in (*SOURCES, GROUND, ROOT / "chipalign.py"):
         tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         names = {node.attr for node in tree if isinstance(node, ast.Attribute)}
+        names |= {name.removeprefix("os.") for name in imported(path)}  # from os import environ
         assert path.stem == "settings" or not names & {"environ", "getenv"}, f"{path} reads the environment"

@@ -18,6 +18,7 @@ from typing import Any, Literal, cast
 import httpx
 import openai
 
+from chipalign_settings import redact
 from ui.errors import (
     AnswerBroken,
     ContextExceeded,
@@ -29,7 +30,7 @@ from ui.errors import (
     RequestRefused,
 )
 from ui.events import AS_IT_IS, Event, Finished, Message, Wanted, read_stream_event
-from ui.settings import UiSettings, redact
+from ui.settings import UiSettings
 
 # A machine that is there accepts at once; a wrong address should not cost the whole answer timeout
 CONNECT_TIMEOUT_S = 5.0

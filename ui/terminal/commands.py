@@ -22,10 +22,11 @@ from contextlib import closing
 from dataclasses import asdict, replace
 from typing import Any, NoReturn
 
+from chipalign_settings import redact
 from ui.conversation import Turn, begin, take_event, to_messages
 from ui.errors import EmptyQuestion, PortTaken, SlackTokensWrong
 from ui.events import Finished, Source, Wanted
-from ui.settings import UiSettings, parse_port, parse_top_k, parse_url, redact
+from ui.settings import UiSettings, parse_port, parse_top_k, parse_url
 from ui.terminal.pasted import join_question, read_pasted
 
 NOTHING_HELD = 3  # exit code: the documents hold nothing about the question
