@@ -15,11 +15,13 @@ QUOTED = 300  # characters of a refusal that are quoted
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine itself."""
+    """Whether a name or an address always means the machine that uses it; .localhost does, too (RFC 6761)."""
+    name = host.strip("[]").lower().removesuffix(".")
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(name)
     except ValueError:
-        return host == "localhost"
+        return name == "localhost" or name.endswith(".localhost")
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback  # an IPv4 address inside IPv6 is that address
 
 
 def split_login(url: str) -> tuple[str, tuple[str, str] | None]:

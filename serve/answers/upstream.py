@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import ipaddress
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -19,6 +18,7 @@ from typing import Any
 
 import httpx
 
+from rag.embedding.servers import is_loopback
 from rag.printable import redact
 from serve.answers.engine_answers import read_answer, read_models, read_refusal, read_stream_event
 from serve.errors import (
@@ -64,7 +64,7 @@ class Upstream:
             # its way is lost.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=2.0),
             transport=transport,
-            trust_env=not is_loopback(self.url),  # a company's proxy knows nothing of this machine
+            trust_env=not is_loopback(address.host),  # a company's proxy knows nothing of this machine
         )
 
     async def __aenter__(self) -> Upstream:
@@ -235,12 +235,3 @@ def _errno(error: BaseException | None) -> int | None:
             return error.errno
         error = error.__cause__ or error.__context__
     return None
-
-
-def is_loopback(url: str) -> bool:
-    """Whether an address means this machine."""
-    host = httpx.URL(url).host
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:  # a name
-        return False

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from rag.embedding.servers import is_loopback
 from serve.errors import MisdirectedRequest, OriginNotAllowed, RequestError
 from serve.settings import ServeSettings
 
@@ -93,13 +94,6 @@ class Visitors:
             return False  # also "null", the origin of files and of sandboxed frames
         same_name = _bare(authority[1]) == _bare(host[1])
         return authority[2] == host[2] and (same_name or self.is_own(authority[1], came_to))
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a name or an address always means the machine that uses it; .localhost does, too (RFC 6761)."""
-    name = _bare(host)
-    address = _address(name)
-    return address.is_loopback if address is not None else name == "localhost" or name.endswith(".localhost")
 
 
 def machine_names() -> set[str]:
