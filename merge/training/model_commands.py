@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from merge.command_line import factor, natural, positive
 from merge.errors import OutputRefused, TrainerMissing, TrainingDataUnusable
-from merge.eval_progress import show_count
+from rag.progress import show_count
 from merge.settings import MergeSettings
 
 if TYPE_CHECKING:

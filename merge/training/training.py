@@ -29,10 +29,10 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from merge.errors import OutputRefused
-from merge.eval_progress import Show
 from merge.models.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from merge.models.parents import HASH_CHARACTERS, hash_content, hash_file
 from merge.training.training_data import Example, plan_epoch
+from rag.progress import ShowCount
 
 LORA, FULL = "lora", "full"
 LOOKS = 12  # at the held-out examples, over the whole training
@@ -247,7 +247,7 @@ def train(
     phases: Sequence[Phase],
     options: Options,
     out: Path,
-    show: Show,
+    show: ShowCount,
     finish: Finish = lambda folder, report: None,
 ) -> Report:
     """Train into the folder `out`: an adapter, or a checkpoint directory, of the look at which the last phase's

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from merge.errors import EndpointRefused
-from merge.eval_progress import show_count
+from rag.progress import show_count
 from serve.evaluation.asking.answers import AnswersFile, Row
 from serve.evaluation.asking.endpoint import Endpoint, Model, ask_all
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from merge.errors import EndpointRefused
-from merge.eval_progress import show_count
+from rag.progress import show_count
 from serve.evaluation.asking.answers import AnswersFile, Row
 from serve.evaluation.asking.collect import Collected, Key
 from serve.evaluation.asking.endpoint import Endpoint, Model, ask_all, redact
