@@ -12,20 +12,18 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from merge.command_line import factor, natural, positive
 from merge.errors import OutputRefused, TrainerMissing, TrainingDataUnusable
-from rag.progress import show_count
 from merge.settings import MergeSettings
+from rag.progress import show_count
 
 if TYPE_CHECKING:
     from merge.training.training import Options, Phase, Report
@@ -39,7 +37,7 @@ CURVE = "losses.png"
 def model(argv: list[str]) -> int:
     """`chipalign adapt model [--triplets FILE...] [--texts FILE...] [--documents SOURCE...] --out DIR`.
 
-    Raises MergeError for wrong input.
+    Raises MergeError or RagError for wrong input.
     """
     args = _parse_arguments(argv)
     _check_output(args.out)
@@ -177,9 +175,7 @@ def _adapt(args: argparse.Namespace, settings: MergeSettings, command: str) -> d
     from merge.training.training_data import read_texts, read_triplets
 
     triplets = read_triplets(args.triplets)
-    with TemporaryDirectory(prefix="chipalign-adapt-") as folder:
-        made = [_write_texts(args.documents, Path(folder) / "texts.jsonl")] if args.documents else []
-        texts = read_texts([*args.texts, *made])
+    texts = [*read_texts(args.texts), *_read_documents(args.documents)]
     base = _find_base(args.base, settings)
     from transformers import AutoTokenizer  # seconds, which a wrong path does not have to wait for
 
@@ -232,18 +228,18 @@ def _options(args: argparse.Namespace) -> Options:
     return Options(args.weights, args.rank, args.alpha, rate, args.batch_tokens, args.patience, args.seed)
 
 
-def _write_texts(sources: Sequence[str], path: Path) -> Path:
-    """The documents as texts, by the command that reads documents.
+def _read_documents(sources: list[str]) -> list[Text]:
+    """The documents as `chipalign corpus text` writes them. Raises RagError."""
+    from merge.training.training_data import Text
+    from rag.commands.corpus_commands import describe_texts
+    from rag.commands.corpus_commands import read_texts as read_documents
+    from rag.settings import RagSettings
 
-    Raises TrainingDataUnusable; the command has said why.
-    """
-    if subprocess.run(
-        [sys.executable, "-m", "chipalign", "corpus", "text", *sources, "--out", str(path)],
-        stdout=sys.stderr,
-        check=False,
-    ).returncode:
-        raise TrainingDataUnusable(f"the documents {', '.join(sources)} cannot be read: see above")
-    return path
+    if not sources:
+        return []
+    rows, _ = read_documents(sources, RagSettings.from_env())
+    sys.stderr.write(f"{describe_texts(rows)}\n")
+    return [Text(row["text"], row["source"], row["licence"] or "unknown") for row in rows]
 
 
 def _find_base(ref: str, settings: MergeSettings) -> Path:

@@ -12,7 +12,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rag.command_line import write_json, write_jsonl
 from rag.commands.index_commands import read_sources, tell_skipped
@@ -117,7 +117,21 @@ def _fetch_corpora(
 
 
 def _write_texts(arguments: list[str], out: Path, settings: RagSettings, as_json: bool) -> None:
-    """Each document as its title and its blocks with their headings: what its passages are cut from, in one piece."""
+    rows, skipped = read_texts(arguments, settings)
+    write_jsonl(out, rows)
+    if as_json:
+        write_json({"texts": str(out), **_count_texts(rows), "skipped": [asdict(item) for item in skipped]})
+    else:
+        sys.stdout.write(f"{printable(str(out))}: {describe_texts(rows)}\n")
+
+
+def read_texts(arguments: list[str], settings: RagSettings) -> "tuple[list[dict[str, str]], list[Skipped]]":
+    """Each document of these sources as "text", its "source" and "licence", and what was not read, which is named on
+    stderr.
+
+    A text is the title and the blocks with their headings: what passages are cut from, in one piece. Raises
+    SourceUnusable.
+    """
     from rag.index.chunker import render
 
     skipped: list[Skipped] = []
@@ -127,15 +141,19 @@ def _write_texts(arguments: list[str], out: Path, settings: RagSettings, as_json
     for document in documents:
         text = f"# {document.title}\n\n{render(document.blocks, ())}\n"
         rows.append({"text": text, "source": document.name, "licence": document.licence})
-    write_jsonl(out, rows)
-    characters = sum(len(row["text"]) for row in rows)
+    return rows, skipped
+
+
+def describe_texts(rows: list[dict[str, str]]) -> str:
+    """How many texts there are, how long and under which licences, for people."""
+    counts = _count_texts(rows)
+    listed = ", ".join(f"{count} {licence}" for licence, count in counts["licences"].items())
+    return printable(f"{counts['documents']} documents, {counts['characters']} characters ({listed})")
+
+
+def _count_texts(rows: list[dict[str, str]]) -> dict[str, Any]:
     licences = dict(Counter(row["licence"] for row in rows).most_common())
-    if as_json:
-        summary = {"texts": str(out), "documents": len(rows), "characters": characters, "licences": licences}
-        write_json({**summary, "skipped": [asdict(item) for item in skipped]})
-        return
-    listed = ", ".join(f"{count} {licence}" for licence, count in licences.items())
-    sys.stdout.write(printable(f"{out}: {len(rows)} documents, {characters} characters ({listed})") + "\n")
+    return {"documents": len(rows), "characters": sum(len(row["text"]) for row in rows), "licences": licences}
 
 
 def _report_line(line: str) -> None:
