@@ -1,7 +1,7 @@
 """What this package's commands share: types of arguments, which argparse tells of in its own words where they are
 wrong.
 
-The commands themselves are in commands, eval_commands, multiturn_commands and adapt_commands.
+The commands themselves are in `commands` and `training`.
 
     parser.add_argument("--limit", type=positive)
 """

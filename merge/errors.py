@@ -144,38 +144,6 @@ class OutputFull(MergeError):
     """There is not enough room for the output."""
 
 
-class EndpointUnreachable(MergeError):
-    """No server answers at the URL, or the connection broke."""
-
-
-class EndpointRefused(MergeError):
-    """The server answers, but refuses the request or is of another kind."""
-
-
-class ContextExceeded(EndpointRefused):
-    """What was asked does not fit into the model's window."""
-
-
-class ModelUnknown(MergeError):
-    """The server serves no model of that name."""
-
-
-class QuestionsUnusable(MergeError):
-    """A file of questions or prompts cannot be used; `problems` lists each line with what is wrong."""
-
-    def __init__(self, source: str, problems: Sequence[str]) -> None:
-        self.problems = tuple(problems)
-        super().__init__(f"{source}: " + join(self.problems))
-
-
-class AnswersUnusable(MergeError):
-    """A file of answers belongs to another evaluation, is damaged or in use, or cannot be written."""
-
-
-class CheckerMissing(MergeError):
-    """A library that an evaluation needs is not installed."""
-
-
 class TrainingDataUnusable(MergeError):
     """Files of texts or triplets that cannot be trained on."""
 

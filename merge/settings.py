@@ -54,18 +54,3 @@ class MergeSettings:
 
 def _refuse(refused: Sequence[Refused]) -> SettingsError:
     return SettingsError("; ".join(map(str, refused)))
-
-
-def read_api_key(variable: str | None, env: Mapping[str, str] | None = None, option: str = "--api-key-env") -> str:
-    """The key that a variable holds, chosen by `option`: a key on a command line could be read by others.
-
-    Without a variable: no key.
-
-    Raises SettingsError where the variable is not set.
-    """
-    if variable is None:
-        return ""
-    key = (os.environ if env is None else env).get(variable, "").strip()
-    if not key:
-        raise SettingsError(f"{option} {variable}: this variable is not set. Set it to the server's API key")
-    return key

@@ -1,7 +1,7 @@
 """What this package's commands share: types of arguments, how a file is named in a result, and JSON as they print and
 write it.
 
-The commands themselves are in commands, index_commands, eval_commands, qa_commands and adapt_commands.
+The commands themselves are in `commands`, and those of other packages where they belong.
 
     parser.add_argument("--top-k", type=positive, default=5)
 """

@@ -110,23 +110,3 @@ class ChunksUnusable(RagError):
 
 class ReferenceUnknown(RagError):
     """Questions refer to passages that the corpus or index does not hold; the message lists them all."""
-
-
-class ResultUnusable(RagError):
-    """A former result to compare with cannot be read, or shares no question with this one."""
-
-
-class LibraryMissing(RagError):
-    """A library that only an evaluation needs is not installed; the message says how to get it."""
-
-
-class AnswersUnusable(RagError):
-    """A file of answers cannot be read or written, or is of other settings or questions; the message says which."""
-
-
-class EngineUnavailable(RagError):
-    """The model server that an evaluation asks does not answer; the message holds its address."""
-
-
-class EngineRefused(RagError):
-    """The model server refuses a request, or answers in a format other than OpenAI's; the message quotes it."""

@@ -9,7 +9,7 @@ import platformdirs
 import pytest
 
 from merge.errors import SettingsError
-from merge.settings import MergeSettings, read_api_key
+from merge.settings import MergeSettings
 
 
 def test_home_defaults_to_the_platforms_user_data_folder() -> None:
@@ -38,11 +38,3 @@ def test_every_setting_says_its_variable_and_what_it_is_for() -> None:
     assert {item.metadata["env"] for item in fields(MergeSettings)} == {"CHIPALIGN_HOME", "HF_ENDPOINT"}
     # A phrase, as a table has it
     assert all(item.metadata["help"] and not item.metadata["help"].endswith(".") for item in fields(MergeSettings))
-
-
-def test_a_key_is_read_from_the_variable_that_is_named() -> None:
-    assert read_api_key(None, {"KEY": "x"}) == ""
-    assert read_api_key("KEY", {"KEY": " secret\n"}) == "secret"
-    for env in ({}, {"KEY": " "}):
-        with pytest.raises(SettingsError, match="--api-key-env KEY: this variable is not set"):
-            read_api_key("KEY", env)

@@ -4,15 +4,13 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest, bootstrap
+from scipy.stats import binomtest
 from sklearn.metrics import label_ranking_average_precision_score, ndcg_score
 
 from rag.search.metrics import (
-    estimate_means,
     estimate_share,
     find_ranks,
     judge_decision,
@@ -95,32 +93,6 @@ def test_the_measures_have_the_names_of_the_field() -> None:
         "MRR",
         "nDCG@5",
     ]
-
-
-def test_the_bootstrap_interval_is_scipys_within_its_noise() -> None:
-    values = np.random.default_rng(7).beta(2, 1, size=(60, 1))
-    (mine,) = estimate_means(values)
-    theirs = bootstrap(
-        (values[:, 0],), np.mean, n_resamples=10_000, method="percentile", rng=np.random.default_rng(1)
-    ).confidence_interval
-    assert mine.mean == pytest.approx(values.mean())
-    # A quantile of 10,000 resamples has a standard error of about 0.003 here for a width of 0.12.
-    assert (mine.low, mine.high) == pytest.approx((theirs.low, theirs.high), abs=0.006)
-
-
-def test_equal_values_have_an_interval_of_no_width_and_equal_input_equal_intervals() -> None:
-    (constant,) = estimate_means(np.full((5, 1), 0.25))
-    assert (constant.mean, constant.low, constant.high) == (0.25, 0.25, 0.25)
-    values = np.random.default_rng(3).random((20, 2))
-    assert estimate_means(values) == estimate_means(values)
-    assert estimate_means(values, seed=1) != estimate_means(values, seed=2)
-
-
-def test_columns_see_the_same_draws_so_that_a_constant_difference_has_no_width() -> None:
-    before = np.random.default_rng(5).random(30)
-    (left, right, difference) = estimate_means(np.stack([before + 0.1, before, np.full(30, 0.1)], axis=1))
-    assert left.low - right.low == pytest.approx(0.1)
-    assert (difference.low, difference.high) == pytest.approx((0.1, 0.1))
 
 
 @pytest.mark.parametrize(("successes", "total"), [(0, 4), (3, 4), (4, 4), (57, 60), (1, 1)])

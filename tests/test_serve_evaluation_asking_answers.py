@@ -1,6 +1,7 @@
-"""serve.evaluation.asking.answers on real files: what is kept is found again, and a file that is not this evaluation's is refused."""
+"""serve.evaluation.asking.answers on real files: what is kept is found again, and a file of something else is refused."""
 
 import json
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from merge.errors import AnswersUnusable
-from serve.evaluation.asking.answers import AnswersFile
+from serve.evaluation.asking.answers import AnswersFile, read_answers, read_rows
+from serve.evaluation.errors import AnswersUnusable
 
+KIND = "answers of a test"
 SETTINGS = {"evaluation": "mcq", "model": {"model_id": "demo", "root": None}, "max_tokens": 5}
 
 
@@ -63,12 +65,12 @@ def test_a_file_cut_at_any_byte_loses_one_answer_at_most(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"max_tokens": 9}, "max_tokens 5, now 9"),
+        ({"max_tokens": 9}, "of other settings (max_tokens was 5 and is 9): name another file with --answers"),
         (
             {"model": {"model_id": "other", "root": None}},
-            "model {'model_id': 'demo', 'root': None}, now {'model_id': 'other', 'root': None}",
+            "model was {'model_id': 'demo', 'root': None} and is {'model_id': 'other', 'root': None}",
         ),
-        ({"temperature": 0}, "temperature None, now 0"),
+        ({"temperature": 0, "max_tokens": 9}, "(max_tokens was 5 and is 9, temperature was None and is 0)"),
     ],
 )
 def test_answers_of_other_settings_are_refused_and_left_alone(
@@ -83,13 +85,61 @@ def test_answers_of_other_settings_are_refused_and_left_alone(
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("content", [b"a note", b"a note\n", b'{"id": 1}\n', b"[]\n", b"\xff\xfe\n", b"\n"])
-def test_a_file_of_something_else_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize("kind", ["", KIND])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"a note",
+        b"a note\n",
+        b'{"id": 1}\n',
+        b'{"file": "other", "settings": {}}\n',
+        b'{"file": "answers of a test", "settings": []}\n',
+        b"[]\n",
+        b"\xff\xfe\n",
+        b"\n",
+    ],
+)
+def test_a_file_of_something_else_is_refused_and_left_alone(tmp_path: Path, content: bytes, kind: str) -> None:
     path = tmp_path / "note.txt"
     path.write_bytes(content)
-    with pytest.raises(AnswersUnusable, match="name another"):
-        open_file(path)
+    told = r"note\.txt is no file of answers .*: name another file with --answers"
+    with pytest.raises(AnswersUnusable, match=told):
+        AnswersFile.open(path, SETTINGS, key="id", kind=kind)
+    with pytest.raises(AnswersUnusable, match=told):
+        read_answers(path, key="id", kind=kind)
     assert path.read_bytes() == content
+
+
+def test_a_file_of_one_kind_names_it_before_its_settings_and_is_none_of_another(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    for text in ("first", "second"):
+        with AnswersFile.open(path, SETTINGS, key="id", kind=KIND) as answers:
+            answers.keep({"id": 1, "text": text})
+    assert json.loads(path.read_text().splitlines()[0]) == {"file": KIND, "settings": SETTINGS}
+    with pytest.raises(AnswersUnusable, match=r"max_tokens was 5 and is 9"):
+        AnswersFile.open(path, SETTINGS | {"max_tokens": 9}, key="id", kind=KIND)
+    with pytest.raises(AnswersUnusable, match="no file of answers"):
+        open_file(path)
+
+
+def test_without_a_file_answers_are_held_for_the_run() -> None:
+    with AnswersFile.open(None, SETTINGS, key="id") as answers:
+        answers.keep({"id": 1})
+        assert answers.rows == {1: {"id": 1}}
+
+
+@pytest.mark.parametrize("kind", ["", KIND])
+def test_another_run_reads_settings_and_whole_answers_of_which_the_last_count(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a.jsonl"
+    with AnswersFile.open(path, SETTINGS, key="id", kind=kind) as answers:
+        for key, text in ((2, "a"), (1, "b"), (2, "c")):
+            answers.keep({"id": key, "text": text})
+    with path.open("ab") as file:
+        file.write(b'{"id": 3, "te')
+    assert read_answers(path, key="id", kind=kind) == (SETTINGS, [{"id": 2, "text": "c"}, {"id": 1, "text": "b"}])
+    assert [row["text"] for row in read_rows(path)] == ["a", "b", "c"]
+    with pytest.raises(AnswersUnusable, match="cannot be read"):
+        read_answers(tmp_path / "none.jsonl", key="id")
 
 
 @pytest.mark.parametrize("line", ["no json", "[]", "3", '{"text": "x"}', '{"id": [1]}'])
@@ -99,6 +149,15 @@ def test_a_damaged_line_is_told_by_its_number(tmp_path: Path, line: str) -> None
     path.write_text(path.read_text() + line + "\n")
     with pytest.raises(AnswersUnusable, match="line 3, is no answer"):
         open_file(path)
+    with pytest.raises(AnswersUnusable, match="line 3, is no answer"):
+        read_answers(path, key="id")
+
+
+def test_a_line_that_the_evaluation_takes_for_no_answer_is_told_by_its_number(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    fill(path, 1, 2)
+    with pytest.raises(AnswersUnusable, match="line 2, is no answer"):
+        AnswersFile.open(path, SETTINGS, key="id", check=itemgetter("text", "ms"))
 
 
 def test_a_file_in_use_is_refused(tmp_path: Path) -> None:

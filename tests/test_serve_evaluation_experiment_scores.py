@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.search.metrics import estimate_means
 from serve.evaluation.experiment.scores import (
     Value,
     Values,
@@ -20,7 +17,6 @@ from serve.evaluation.experiment.scores import (
     estimate,
     estimate_difference,
     estimate_groups,
-    estimate_ratio,
     estimate_way_back,
     read_answers,
     read_values,
@@ -69,24 +65,6 @@ def test_kinds_are_estimated_by_themselves_where_there_are_several() -> None:
     groups = estimate_groups(read_values("mcq", MCQ)["acc"])
     assert {name: found["mean"] for name, found in groups.items()} == {"overall": 0.5, "bugs": 0.0, "flow": 1.0}
     assert list(estimate_groups(read_values("ifeval", IFEVAL)["prompt_strict"])) == ["overall"]
-
-
-@given(st.lists(st.floats(0, 1, width=32), min_size=1, max_size=30))
-def test_with_one_answer_each_the_interval_is_rags(numbers: list[float]) -> None:
-    values = np.array(numbers, dtype=np.float64)
-    (expected,) = estimate_means(values[:, np.newaxis])
-    assert estimate_ratio(values, np.ones_like(values)) == pytest.approx(
-        (expected.mean, expected.low, expected.high), abs=1e-12
-    )
-
-
-def test_an_interval_is_that_of_all_possible_draws() -> None:
-    totals, counts = np.array([0.0, 1.0, 2.0, 3.0]), np.array([2.0, 1.0, 2.0, 5.0])
-    draws = [list(draw) for draw in itertools.product(range(4), repeat=4)]
-    ratios = np.array([totals[draw].sum() / counts[draw].sum() for draw in draws])
-    mean, low, high = estimate_ratio(totals, counts)
-    assert mean == 0.6
-    assert (low, high) == pytest.approx(tuple(np.quantile(ratios, [0.025, 0.975])), abs=0.03)
 
 
 def test_differences_are_paired_by_question_whatever_the_order() -> None:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from merge.errors import EndpointRefused
-from serve.evaluation.asking.endpoint import Endpoint, Model
+from serve.evaluation.asking.client import Endpoint, Model
+from serve.evaluation.errors import EndpointRefused
 from serve.evaluation.model.chat import ask_chat
 from tests.fake_openai import FakeOpenAI, chat_answer
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from merge.errors import EndpointRefused, QuestionsUnusable
-from serve.evaluation.asking.endpoint import Endpoint, Model
+from rag.errors import QuestionsUnusable
+from serve.evaluation.asking.client import Endpoint, Model
+from serve.evaluation.errors import EndpointRefused
 from serve.evaluation.model.ifeval import Prompt, ask_prompt, read_prompts, summarize, try_checks
 from serve.evaluation.model.ifeval_checker import Check, load_checker
 from tests.fake_openai import FakeOpenAI, chat_answer
@@ -68,10 +69,11 @@ def test_prompts_that_cannot_be_checked_are_found_before_they_are_asked(check: C
     ]
     with pytest.raises(QuestionsUnusable) as caught:
         try_checks({prompt.key: prompt for prompt in [Prompt(**NO_COMMA), *bad]}, check, "p.jsonl")
-    assert len(caught.value.problems) == 3
-    assert caught.value.problems[0] == "prompt 1: there is no check for 'punctuation:no_dots'"
-    assert caught.value.problems[1].startswith("prompt 2: its checks refuse their values (TypeError: ")
-    assert caught.value.problems[2].startswith("prompt 3: its checks refuse their values (ValueError: ")
+    problems = str(caught.value).split("; ")
+    assert len(problems) == 3
+    assert problems[0] == "p.jsonl: prompt 1: there is no check for 'punctuation:no_dots'"
+    assert problems[1].startswith("prompt 2: its checks refuse their values (TypeError: ")
+    assert problems[2].startswith("prompt 3: its checks refuse their values (ValueError: ")
 
 
 def test_the_accuracies_are_those_counted_by_hand(check: Check) -> None:

@@ -136,12 +136,12 @@ def test_sentences_are_counted_whatever_the_umask_and_after_the_model_is_gone(tm
 )
 def test_what_is_missing_is_told_in_a_sentence(tmp_path: Path, modules: list[str], sentence: str) -> None:
     done = run(f"import sys\nfor name in {modules!r}: sys.modules[name] = None\n" + LOAD, tmp_path)
-    assert f"CheckerMissing: {sentence}" in done.stderr
+    assert f"LibraryMissing: {sentence}" in done.stderr
 
 
 def test_a_folder_that_others_may_write_is_told(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)  # where NLTK reads nothing, since others could change what it reads
     done = run(LOAD, tmp_path)
-    assert "CheckerMissing: the sentence model of IFEval's checks cannot be written to" in done.stderr
+    assert "LibraryMissing: the sentence model of IFEval's checks cannot be written to" in done.stderr
     assert "set TMPDIR to another folder" in done.stderr
     assert list(tmp_path.iterdir()) == []

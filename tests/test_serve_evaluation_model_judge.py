@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from merge.errors import ContextExceeded, EndpointRefused
-from serve.evaluation.asking.endpoint import Endpoint, Model
+from serve.evaluation.asking.client import Endpoint, Model
+from serve.evaluation.errors import ContextExceeded, EndpointRefused
 from serve.evaluation.model.judge import (
     REMINDER,
     STEPS,

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from merge.errors import EndpointRefused, EndpointUnreachable, ModelUnknown
+from serve.evaluation.asking.client import Endpoint, Model
 from serve.evaluation.asking.collect import Collected, Job, collect
-from serve.evaluation.asking.endpoint import Endpoint, Model
+from serve.evaluation.errors import EndpointRefused, EndpointUnreachable, ModelUnknown
 from serve.evaluation.model.judge import Case
 from serve.evaluation.model.judging import JudgeJob, add_judgement, find_judge, judge_all, read_judgement
 from tests.conftest import free_port

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from merge.errors import EndpointRefused, QuestionsUnusable
-from serve.evaluation.asking.endpoint import Endpoint, Model
+from rag.errors import QuestionsUnusable
+from serve.evaluation.asking.client import Endpoint, Model
+from serve.evaluation.errors import EndpointRefused
 from serve.evaluation.model.mcq import Question, add_logprobs, ask_question, choose, read_questions, summarize
 from tests.fake_openai import FakeOpenAI, likelihood_answer
 

@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from merge.errors import AnswersUnusable, QuestionsUnusable
-from rag.answering.prompt import SYSTEM as GATEWAY_SYSTEM
-from rag.answering.prompt import build_prompt
+from rag.answering.prompt import SYSTEM, build_prompt
 from rag.documents import Document, Hit, make_chunk
-from serve.evaluation.asking.endpoint import Endpoint, Model
+from rag.errors import QuestionsUnusable
+from serve.evaluation.asking.client import Endpoint, Model
+from serve.evaluation.errors import ResultUnusable
 from serve.evaluation.model.multiturn import (
-    SYSTEM,
     TITLE,
     ask_conversation,
     build_messages,
@@ -108,7 +107,6 @@ def test_the_first_message_is_the_gateways_prompt(tmp_path: Path, context: str) 
     prompt = build_prompt("How deep?", [hit], len, 10_000)
     assert user == {"role": "user", "content": prompt.user}
     assert system == {"role": "system", "content": SYSTEM}
-    assert SYSTEM == GATEWAY_SYSTEM
     assert prompt.system.startswith(SYSTEM)
 
 
@@ -220,11 +218,11 @@ def test_only_conversations_of_both_are_compared(conversations: dict[int | str, 
 )
 def test_what_is_no_result_is_refused(conversations: dict[int | str, Any], others: Any) -> None:
     values = mark(conversations, rows_of(("64", "b"), ("x", "x"), ("x", "x")), {"a-1": [{"score": 25}, {"score": 25}]})
-    with pytest.raises(AnswersUnusable, match="not one that `eval multiturn --json` wrote"):
+    with pytest.raises(ResultUnusable, match="not one that `eval multiturn --json` wrote"):
         compare(values, others)
 
 
 def test_results_without_a_conversation_in_common_are_refused(conversations: dict[int | str, Any]) -> None:
     values = mark(conversations, rows_of(("64", "b"), ("x", "x"), ("x", "x")), {})
-    with pytest.raises(AnswersUnusable, match="other conversations"):
+    with pytest.raises(ResultUnusable, match="other conversations"):
         compare(values[:1], values[1:])

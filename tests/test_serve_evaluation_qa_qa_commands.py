@@ -348,7 +348,7 @@ def test_a_key_of_the_environment_opens_a_gateway(
     with gateway_at(engine.url, api_key="s3cret") as url:
         arguments = ("--corpus", corpus, "--questions", questions, "--context", "golden", "--url", url, "--json")
         assert evaluate(*arguments) == 2
-        assert "refuses with status 401" in capsys.readouterr().err
+        assert "refuses the API key: set CHIPALIGN_API_KEY" in capsys.readouterr().err
         monkeypatch.setenv("CHIPALIGN_API_KEY", "s3cret")
         assert evaluate(*arguments) == 0
         assert "s3cret" not in capsys.readouterr().out
@@ -370,13 +370,13 @@ def test_wrong_input_is_one_sentence_and_exit_2(
         "holds no question that documents answer": {"--questions": write_lines(tmp_path / "off.jsonl", QUESTIONS[3:])},
         "not there: x_1": {"--questions": unknown},
         "none.json is no file": {"--corpus": tmp_path / "none.json"},
-        "does not answer": {"--url": f"http://127.0.0.1:{free_port()}"},
-        "is no URL of a server": {"--url": "localhost"},
+        "no server answers at": {"--url": f"http://127.0.0.1:{free_port()}"},
+        "--url localhost is no HTTP address": {"--url": "localhost"},
         "no model 'gpt'": {"--model": "gpt"},
         "holds no tokenizer.json": {"--tokenizer": tmp_path},
         "other.jsonl cannot be read": {"--compare": tmp_path / "other.jsonl"},
         "corpus.json is no file of answers": {"--compare": corpus},
-        "cannot be written": {"--answers": tmp_path / "no-folder" / "a.jsonl"},
+        "cannot be written": {"--answers": questions / "a.jsonl"},
         "no passage fits beside the questions 1, 2, 3": {"--max-tokens": 3900},
     }
     for sentence, changes in cases.items():

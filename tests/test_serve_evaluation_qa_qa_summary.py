@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rag.errors import AnswersUnusable
-from serve.evaluation.asking.qa_answers import Answer
+from serve.evaluation.errors import AnswersUnusable
+from serve.evaluation.qa.qa_answer import Answer
 from serve.evaluation.qa.qa_measures import MEASURES, AnswerMeasures
 from serve.evaluation.qa.qa_summary import compare, count, describe_load, score, summarize
 

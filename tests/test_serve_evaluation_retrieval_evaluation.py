@@ -7,12 +7,13 @@ import pytest
 
 from rag.documents import Document, Hit, make_chunk
 from rag.embedding.embedder import Embedder
-from rag.errors import ReferenceUnknown, ResultUnusable
+from rag.errors import ReferenceUnknown
 from rag.formats.parser import parse_document
 from rag.index.generation import Index
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings
 from rag.sources.questions import READY_MADE, Question, refer_to_chunk
+from serve.evaluation.errors import ResultUnusable
 from serve.evaluation.retrieval.evaluation import Outcome, ask_all, compare, index_ready_made, skip_repeated, summarize
 
 SETTINGS = RagSettings(home=Path("unused"))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from serve.errors import SettingsError
-from serve.settings import ServeSettings
+from serve.settings import ServeSettings, read_api_key
 
 
 def test_an_empty_environment_gives_the_defaults() -> None:
@@ -95,3 +95,11 @@ def test_a_password_in_the_engines_address_and_its_key_are_never_shown() -> None
         assert "hunter2" not in str(caught.value)
     with pytest.raises(SettingsError, match="CHIPALIGN_ENGINE_KEY holds letters"):
         ServeSettings.from_env({"CHIPALIGN_ENGINE_KEY": "schlüssel"})
+
+
+def test_a_key_is_read_from_the_variable_that_is_named() -> None:
+    assert read_api_key(None, {"KEY": "x"}) == ""
+    assert read_api_key("KEY", {"KEY": " secret\n"}) == "secret"
+    for env in ({}, {"KEY": " "}):
+        with pytest.raises(SettingsError, match="--api-key-env KEY: this variable is not set"):
+            read_api_key("KEY", env)

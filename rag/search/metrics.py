@@ -1,10 +1,10 @@
-"""The measures of retrieval and their uncertainty. Pure mathematics: numbers in, numbers out.
+"""The measures of retrieval, and of decisions with their uncertainty. Pure mathematics: numbers in, numbers out.
 
 A question's result is a list of ranks: for each passage that one would want, the rank (from 1) at which it was found,
 or None. What a passage is and how it was searched is for others to know.
 
     recall_at([2, None, 7], k=5)  # one of three: 0.333
-    estimate_means(values)  # a mean per column with its 95 % bootstrap interval
+    estimate_share(3, 4)  # 0.75 with its 95 % interval
 """
 
 import math
@@ -15,14 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Ranks = Sequence[int | None]
-Values = NDArray[np.float64]
 
 CUTOFFS = (1, 3, 5, 10, 15, 20)
 NDCG_CUTOFF = 5
-RESAMPLES = 10_000
-SEED = 20261124  # any fixed number: the same input has the same interval
-LEVEL = 0.95
-_SLAB = 1000  # resamples drawn at once: 8 MB for a thousand questions
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,29 +65,6 @@ def measure_question(ranks: Ranks, cutoffs: Sequence[int] = CUTOFFS) -> dict[str
     """All measures of one question, by name: recall@k for each cutoff, MRR, nDCG@5."""
     recalls = {f"recall@{k}": recall_at(ranks, k) for k in cutoffs}
     return {**recalls, "MRR": reciprocal_rank(ranks), f"nDCG@{NDCG_CUTOFF}": ndcg_at(ranks, NDCG_CUTOFF)}
-
-
-def estimate_means(values: Values, resamples: int = RESAMPLES, seed: int = SEED) -> list[Estimate]:
-    """The mean of each column with its 95 % percentile bootstrap interval over the rows; `values` has shape (questions,
-    columns).
-
-    Questions are drawn with replacement and all columns see the same draws, so that columns compare (a paired
-    bootstrap): for two systems give the differences per question. Efron & Tibshirani, "An Introduction to the
-    Bootstrap", 1993, ch. 13.
-    """
-    count = len(values)
-    rng = np.random.default_rng(seed)
-    means = []
-    for start in range(0, resamples, _SLAB):
-        # How often each question is drawn: a row of `count` draws is one multinomial draw.
-        times = rng.multinomial(count, np.full(count, 1.0 / count), size=min(_SLAB, resamples - start))
-        means.append(times @ values / count)
-    tail = (1.0 - LEVEL) / 2
-    lows, highs = np.quantile(np.concatenate(means), [tail, 1.0 - tail], axis=0)
-    return [
-        Estimate(float(mean), float(low), float(high))
-        for mean, low, high in zip(values.mean(axis=0), lows, highs, strict=True)
-    ]
 
 
 def estimate_share(successes: int, total: int) -> Estimate | None:

@@ -22,15 +22,16 @@ from typing import TYPE_CHECKING, Any
 
 from rag.command_line import describe_file, positive, write_result
 from rag.data_folder import DATA
-from rag.errors import EngineRefused, QuestionsUnusable, ResultUnusable
+from rag.errors import QuestionsUnusable
 from rag.progress import show_progress
 from rag.settings import RagSettings
 from serve.evaluation.answers.answer_questions import ALL, OPEN, SPLITS
+from serve.evaluation.errors import EndpointRefused, ResultUnusable
 
 if TYPE_CHECKING:
     from rag.progress import Show
     from serve.evaluation.answers.answer_questions import AnswerQuestion
-    from serve.evaluation.asking.qa_client import Reply, Server
+    from serve.evaluation.asking.client import Reply, Server
 
 QUESTIONS = DATA / "eval" / "answers.jsonl"
 CONCURRENCY = 16  # an engine answers several at once in little more time than one
@@ -38,7 +39,10 @@ _COLUMNS = 4  # kinds side by side: a table of seven would be two hundred charac
 
 
 def answers(argv: list[str]) -> int:
-    """`chipalign eval answers --questions Q.jsonl --url URL ... [--json]`. Raises RagError for wrong input."""
+    """`chipalign eval answers --questions Q.jsonl --url URL ... [--json]`.
+
+    Raises RagError or ServeError for wrong input.
+    """
     args = _parse_arguments(argv)
     settings = RagSettings.from_env()
     if args.calibrate:
@@ -125,7 +129,7 @@ def _measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "url": server.url,
         "settings": {
-            "model": server.model_id,
+            "model": server.model.model_id,
             "answer": args.answer,
             "split": args.split,
             "every": args.every,
@@ -170,19 +174,22 @@ def _read_other(path: Path) -> Sequence[Mapping[str, Any]]:
 
 
 def _find_gateway(args: argparse.Namespace, settings: RagSettings) -> "Server":
-    """The gateway at the URL. Raises EngineUnavailable, and EngineRefused where that is another server."""
-    from serve.evaluation.asking.qa_client import find_server
+    """The gateway at the URL. Raises EndpointUnreachable, and EndpointRefused where that is another server."""
+    from serve.evaluation.asking.client import find_server
 
     server = find_server(args.url, args.model, settings.api_key)
-    if not server.is_gateway:
-        raise EngineRefused(
+    if not server.model.is_gateway:
+        raise EndpointRefused(
             f"{server.url} is no ChipAlign gateway: only that searches and answers; name its URL with --url"
         )
     return server
 
 
 def _calibrate(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
-    """Ask the same questions for quotes and for the model's words, and keep which gives more. Raises RagError."""
+    """Ask the same questions for quotes and for the model's words, and keep which gives more.
+
+    Raises RagError or ServeError.
+    """
     from importlib import metadata
 
     from rag.index.opening import open_index
@@ -228,7 +235,7 @@ def _draw_calibration(result: dict[str, Any]) -> list[str]:
 def _ask(
     questions: "Sequence[AnswerQuestion]", server: "Server", answer: str | None, concurrency: int, progress: "Show"
 ) -> "list[Reply]":
-    from serve.evaluation.asking.qa_client import ask_all
+    from serve.evaluation.asking.client import ask_chats
 
     replies: dict[int, Reply] = {}
 
@@ -238,7 +245,7 @@ def _ask(
         progress("ask", len(replies), len(questions))
 
     asked = {number: question.messages for number, question in enumerate(questions)}
-    ask_all(server, asked, None, concurrency, keep, {"answer": answer} if answer else None)
+    ask_chats(server, asked, None, concurrency, keep, {"answer": answer} if answer else None)
     return [replies[number] for number in sorted(replies)]
 
 
@@ -246,7 +253,7 @@ def _judge(question: "AnswerQuestion", reply: "Reply") -> dict[str, Any]:
     """An answer with its verdicts and the places of the passages it could stand on."""
     from serve.evaluation.answers.answer_scores import measure
 
-    hits = reply.retrieval.get("hits") or []
+    hits = (reply.retrieval or {}).get("hits") or []
     places = [" > ".join([hit["path"], *hit["heading_path"]]) for hit in hits]
     passages = [f"{_name(hit)}\n{place}\n{hit['text']}" for hit, place in zip(hits, places, strict=True)]
     return {

@@ -3,43 +3,55 @@
 JSON lines: the first tells the evaluation and its settings, each other one is one answer. It knows nothing of what is
 asked.
 
-    with AnswersFile.open(path, {"evaluation": "mcq", "model": "demo"}, key="id") as answers: answers.keep({"id": 7, "text": "..."})
+    with AnswersFile.open(path, {"evaluation": "mcq", "model": "demo"}, key="id") as answers:
+        answers.keep({"id": 7, "text": "..."})
 """
 
 from __future__ import annotations
 
 import fcntl
 import json
-from collections.abc import Collection
+import os
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
-from merge.errors import AnswersUnusable
+from serve.evaluation.errors import AnswersUnusable
 
 Row = dict[str, Any]
+Check = Callable[[Row], object]  # raises KeyError, TypeError or ValueError where a row is no answer
+SHOWN = 200  # characters of a setting in a message
 
 
 class AnswersFile:
-    """Answers by key, on disk and in memory.
+    """Answers by key, in memory and, where a path is given, on disk.
 
-    A line is written at once and whole; what a kill left of a last line is dropped.
+    A line is written at once and whole, and is on the disk when `keep` returns; what a kill left of a last line is
+    dropped.
     """
 
-    def __init__(self, path: Path, file: BinaryIO, key: str, rows: dict[Any, Row]) -> None:
+    def __init__(self, path: Path | None, file: BinaryIO | None, key: str, rows: dict[Any, Row]) -> None:
         self.path = path
         self.rows = rows
         self._file = file
         self._key = key
 
     @classmethod
-    def open(cls, path: Path, settings: Row, key: str, fields: Collection[str] = ()) -> AnswersFile:
-        """The file with the answers that it holds, made if it is not there. key: the field that tells answers apart;
-        fields: what else each has.
+    def open(
+        cls, path: Path | None, settings: Row, key: str, check: Check = lambda row: None, kind: str = ""
+    ) -> AnswersFile:
+        """The file with the answers that it holds, made if it is not there; without a path it is in memory alone.
 
-        Raises AnswersUnusable: the file is of other settings, of another program, damaged, in use by another run, or
-        cannot be written.
+        key: the field that tells answers apart; check: what else makes a row an answer. kind: the name of the format
+        whose first line is `{"file": kind, "settings": settings}`; without one it is the settings themselves, which
+        then name the `evaluation`.
+
+        Raises AnswersUnusable: the file is of other settings (names each with both values), of another program,
+        damaged, in use by another run, or cannot be written.
         """
+        if path is None:
+            return cls(None, None, key, {})
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             file = path.open("a+b")
@@ -49,15 +61,16 @@ class AnswersFile:
             ) from None
         try:
             _lock(path, file)
-            rows = _read(path, file, settings, (key, *fields))
+            rows = _resume(path, file, settings, key, check, kind)
         except BaseException:
             file.close()
             raise
         return cls(path, file, key, rows)
 
     def keep(self, row: Row) -> None:
-        """Add an answer. Raises AnswersUnusable where the disk is full."""
-        _write(self.path, self._file, row)
+        """Add an answer; the last one of a key counts. Raises AnswersUnusable where the disk is full."""
+        if self.path and self._file:
+            _write(self.path, self._file, row)
         self.rows[row[self._key]] = row
 
     def __enter__(self) -> AnswersFile:
@@ -66,7 +79,36 @@ class AnswersFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()  # which unlocks it
+        if self._file:
+            self._file.close()  # which unlocks it
+
+
+def read_answers(path: Path, key: str, check: Check = lambda row: None, kind: str = "") -> tuple[Row, list[Row]]:
+    """The settings and the answers of a file that another run wrote, a cut last line left out; arguments as of
+    `AnswersFile.open`.
+
+    Raises AnswersUnusable.
+    """
+    first, *lines = _read_lines(path) or [b""]
+    settings = _read_settings(first, kind)
+    if settings is None:
+        raise _foreign(path)
+    return settings, list(_parse(path, lines, key, check).values())
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The answers of a file of any kind, as they were kept. Raises AnswersUnusable."""
+    return [json.loads(line) for line in _read_lines(path)[1:]]
+
+
+def _read_lines(path: Path) -> list[bytes]:
+    """The whole lines of a file."""
+    try:
+        return _split(path.read_bytes())
+    except OSError as error:
+        raise AnswersUnusable(
+            f"{path} cannot be read ({error.strerror or error}): name a file of answers that is there"
+        ) from None
 
 
 def _lock(path: Path, file: BinaryIO) -> None:
@@ -80,55 +122,67 @@ def _lock(path: Path, file: BinaryIO) -> None:
         return
 
 
-def _read(path: Path, file: BinaryIO, settings: Row, fields: tuple[str, ...]) -> dict[Any, Row]:
-    """The answers that the file holds; an empty file gets its first line."""
+def _resume(path: Path, file: BinaryIO, settings: Row, key: str, check: Check, kind: str) -> dict[Any, Row]:
+    """The answers that the file holds, cut behind its last whole line; an empty file gets its first line."""
+    first = {"file": kind, "settings": settings} if kind else settings
     file.seek(0)
     content = file.read()
-    whole = content[: content.rfind(b"\n") + 1]
-    if not whole and not _to_line(settings).startswith(content):  # neither empty nor a first line of ours that was cut
-        raise AnswersUnusable(f"{path} is no file of answers: name another one with --answers")
-    if len(whole) < len(content):
-        file.truncate(len(whole))
-    lines = whole.splitlines()
+    lines = _split(content)
+    if not lines and not _to_line(first).startswith(content):  # neither empty nor a first line of ours that was cut
+        raise _foreign(path)
     if not lines:
-        _write(path, file, settings)
+        file.truncate(0)
+        _write(path, file, first)
         return {}
-    if not _is_same(lines[0], settings):
+    held = _read_settings(lines[0], kind)
+    if held is None:
+        raise _foreign(path)
+    if changes := _describe_changes(held, json.loads(_to_line(settings))):
         raise AnswersUnusable(
-            f"{path} holds answers of {_differences(lines[0], settings)}: name another file with --answers, or "
-            "remove it"
+            f"{path} holds answers of other settings ({changes}): name another file with --answers, or remove it"
         )
-    rows: dict[Any, Row] = {}
-    for number, line in enumerate(lines[1:], start=2):
-        try:
-            row = json.loads(line)
-            key, *_ = [row[name] for name in fields]
-            rows[key] = row
-        except (ValueError, KeyError, TypeError):
-            raise AnswersUnusable(f"{path}, line {number}, is no answer: remove the line or the file") from None
+    rows = _parse(path, lines[1:], key, check)
+    file.truncate(content.rfind(b"\n") + 1)
     return rows
 
 
-def _is_same(first_line: bytes, settings: Row) -> bool:
-    """Whether a file's first line tells these very settings."""
-    try:
-        return bool(json.loads(first_line) == settings)
-    except ValueError:
-        return False
+def _split(content: bytes) -> list[bytes]:
+    """The whole lines; what is behind the last line end is dropped."""
+    return content.split(b"\n")[:-1]
 
 
-def _differences(first_line: bytes, settings: Row) -> str:
-    """What the file's settings have otherwise, for a sentence."""
+def _read_settings(first: bytes, kind: str) -> Row | None:
+    """The settings that a file's first line tells; None where it is not of this kind."""
     try:
-        held = json.loads(first_line)
-    except ValueError:
-        held = None
-    if not isinstance(held, dict) or "evaluation" not in held:
-        return "no evaluation of ours"
-    names = [name for name in {**settings, **held} if held.get(name) != settings.get(name)]
-    return (
-        "other settings (" + ", ".join(f"{name} {held.get(name)!r}, now {settings.get(name)!r}" for name in names) + ")"
-    )
+        row = json.loads(first)
+        settings = row["settings"] if kind else row
+        is_ours = row["file"] == kind if kind else "evaluation" in row
+        return settings if is_ours and isinstance(settings, dict) else None
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _foreign(path: Path) -> AnswersUnusable:
+    return AnswersUnusable(f"{path} is no file of answers of this evaluation: name another file with --answers")
+
+
+def _describe_changes(held: Row, now: Row) -> str:
+    """What two settings differ in, for a sentence; "" where they are the same."""
+    names = [name for name in {**held, **now} if held.get(name) != now.get(name)]
+    return ", ".join(f"{name} was {held.get(name)!r:.{SHOWN}} and is {now.get(name)!r:.{SHOWN}}" for name in names)
+
+
+def _parse(path: Path, lines: list[bytes], key: str, check: Check) -> dict[Any, Row]:
+    """Rows by key; of several answers to one question the last counts. lines: those behind the first."""
+    rows: dict[Any, Row] = {}
+    for number, line in enumerate(lines, start=2):
+        try:
+            row = json.loads(line)
+            check(row)
+            rows[row[key]] = row
+        except (ValueError, KeyError, TypeError):
+            raise AnswersUnusable(f"{path}, line {number}, is no answer: remove the line or the file") from None
+    return rows
 
 
 def _to_line(row: Row) -> bytes:
@@ -139,6 +193,7 @@ def _write(path: Path, file: BinaryIO, row: Row) -> None:
     try:
         file.write(_to_line(row))
         file.flush()
+        os.fsync(file.fileno())
     except OSError as error:
         raise AnswersUnusable(
             f"{path} cannot be written ({error.strerror or error}): make room and start this again"

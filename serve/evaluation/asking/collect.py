@@ -15,14 +15,15 @@ import re
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
-from merge.errors import EndpointRefused
 from rag.progress import show_count
 from serve.evaluation.asking.answers import AnswersFile, Row
-from serve.evaluation.asking.endpoint import Endpoint, Model, ask_all
+from serve.evaluation.asking.client import Endpoint, Model, ask_all
+from serve.evaluation.errors import EndpointRefused
 
 Item = TypeVar("Item")
 Key = int | str
@@ -77,7 +78,7 @@ async def _collect(
         model = await endpoint.find_model(job.model_id)
         settings = describe_job(job, model)
         path = job.answers or home / "evaluations" / name_answers(settings)
-        with AnswersFile.open(path, settings, key="key", fields=(*job.fields, "ms")) as answers:
+        with AnswersFile.open(path, settings, key="key", check=itemgetter(*job.fields, "ms")) as answers:
             rows = {key: answers.rows[key] for key in items if key in answers.rows}
             resumed = len(rows)
             sys.stderr.write(
@@ -119,7 +120,7 @@ def describe_job(job: Job, model: Model) -> Row:
     return {
         "evaluation": job.evaluation,
         "questions_sha256": hashlib.sha256(content).hexdigest(),
-        "model": asdict(model),
+        "model": model.describe(),
         **job.parameters,
     }
 

@@ -8,11 +8,11 @@ What a question must hold is for the evaluations to say.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from merge.errors import QuestionsUnusable
+from rag.errors import QuestionsUnusable
 
 Item = TypeVar("Item")
 _SHOWN = 5  # problems that an error lists; the others are counted
@@ -29,9 +29,8 @@ def read_lines(
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise QuestionsUnusable(
-            str(path), [f"it cannot be read ({getattr(error, 'strerror', None) or error})"]
-        ) from None
+        reason = getattr(error, "strerror", None) or error
+        raise QuestionsUnusable(f"{path}: it cannot be read ({reason})") from None
     items: dict[int | str, Item] = {}
     problems = []
     for number, line in enumerate(lines, start=1):
@@ -47,11 +46,14 @@ def read_lines(
     if not problems and not items:
         problems.append("it holds no question")
     if problems:
-        raise QuestionsUnusable(
-            str(path),
-            problems[:_SHOWN] + ([f"and {len(problems) - _SHOWN} more lines"] if len(problems) > _SHOWN else []),
-        )
+        raise QuestionsUnusable(f"{path}: {list_problems(problems, ' lines')}")
     return items
+
+
+def list_problems(problems: Sequence[str], unit: str = "") -> str:
+    """The first problems, and how many more there are, of a unit such as " lines"."""
+    more = len(problems) - _SHOWN
+    return "; ".join([*problems[:_SHOWN], *([f"and {more} more{unit}"] if more > 0 else [])])
 
 
 def _parse_object(line: str) -> dict[str, Any]:

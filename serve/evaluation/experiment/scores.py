@@ -10,17 +10,16 @@ and draws nothing.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.search.metrics import LEVEL, RESAMPLES, SEED
+from serve.evaluation.asking.answers import read_rows
+from serve.evaluation.asking.intervals import estimate_ratio
 
 Numbers = NDArray[np.float64]
 Estimate = dict[str, float]  # questions, mean, low, high
@@ -129,32 +128,7 @@ def estimate_way_back(merged: Values, chip: Values, chat: Values) -> Estimate | 
 
 
 def _describe(totals: Numbers, counts: Numbers) -> Estimate:
-    mean, low, high = estimate_ratio(totals, counts)
-    return {"questions": len(totals), "mean": mean, "low": low, "high": high}
-
-
-def estimate_ratio(totals: Numbers, counts: Numbers) -> tuple[float, float, float]:
-    """sum(totals) / sum(counts) with its 95 % percentile bootstrap interval over the questions; both of shape
-    (questions,).
-
-    Questions are drawn whole, as Efron & Tibshirani, "An Introduction to the Bootstrap", 1993, ch. 8 and 13, do with
-    what belongs together. The draws are those of `rag.search.metrics.estimate_means`: with counts of 1 the interval is the
-    same.
-    """
-    times = draw_questions(len(totals))
-    denominators = times @ counts
-    # A draw without any count, of `estimate_way_back`, says nothing
-    ratios = (times @ totals)[denominators != 0] / denominators[denominators != 0]
-    tail = (1.0 - LEVEL) / 2
-    low, high = np.quantile(ratios, [tail, 1.0 - tail])
-    return float(totals.sum() / counts.sum()), float(low), float(high)
-
-
-@lru_cache(maxsize=8)  # a table has hundreds of intervals over a handful of numbers of questions
-def draw_questions(number: int) -> Numbers:
-    """How often each question is drawn in each resample, of shape (resamples, questions)."""
-    rng = np.random.default_rng(SEED)
-    return rng.multinomial(number, np.full(number, 1.0 / number), size=RESAMPLES).astype(np.float64)
+    return {"questions": len(totals), **asdict(estimate_ratio(totals, counts))}
 
 
 def read_answers(evaluation: str, path: Path) -> dict[str, str]:
@@ -165,11 +139,7 @@ def read_answers(evaluation: str, path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     key, answer = ANSWERS[evaluation]
-    # The first: the settings
-    rows: Sequence[Mapping[str, Any]] = [
-        json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[1:-1]
-    ]
-    return {str(row[key]): answer(row) for row in rows}
+    return {str(row[key]): answer(row) for row in read_rows(path)}
 
 
 def _find_choice(row: Mapping[str, Any]) -> str:

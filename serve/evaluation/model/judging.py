@@ -15,13 +15,15 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
-from merge.errors import EndpointRefused
+from rag.printable import redact
 from rag.progress import show_count
 from serve.evaluation.asking.answers import AnswersFile, Row
+from serve.evaluation.asking.client import Endpoint, Model, ask_all
 from serve.evaluation.asking.collect import Collected, Key
-from serve.evaluation.asking.endpoint import Endpoint, Model, ask_all, redact
+from serve.evaluation.errors import EndpointRefused
 from serve.evaluation.model.judge import RUBRIC, STEPS, Case, ask_judge
 
 OPTION = "--judge-url"
@@ -80,7 +82,7 @@ def judge_all(
     fields: as the answers were collected with. Raises what Endpoint and AnswersFile raise; what was judged until then
     is in the file.
     """
-    with AnswersFile.open(collected.answers, collected.settings, key="key", fields=(*fields, "ms")) as answers:
+    with AnswersFile.open(collected.answers, collected.settings, key="key", check=itemgetter(*fields, "ms")) as answers:
         return asyncio.run(_judge_all(judge, answers, cases))
 
 

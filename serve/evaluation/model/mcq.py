@@ -14,10 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from merge.errors import EndpointRefused
 from serve.evaluation.asking.answers import Row
-from serve.evaluation.asking.endpoint import Endpoint, Model
+from serve.evaluation.asking.client import Endpoint, Model
 from serve.evaluation.asking.question_file import field_of, read_lines
+from serve.evaluation.errors import EndpointRefused
 
 COMPLETIONS_PATH = "/v1/completions"
 
@@ -140,7 +140,7 @@ def summarize(
 def _estimate(values: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     import numpy as np
 
-    from serve.evaluation.asking.bootstrap import estimate_ratios
+    from serve.evaluation.asking.intervals import estimate_ratios
 
     table = np.array([[value["acc"], value["acc_norm"]] for value in values], dtype=np.float64)
     acc, acc_norm = estimate_ratios(table, np.ones_like(table))

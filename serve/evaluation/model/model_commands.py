@@ -14,27 +14,27 @@ import json
 import platform
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from merge.command_line import positive
-from merge.settings import MergeSettings, read_api_key
-from serve.evaluation.asking.endpoint import redact
+from rag.command_line import whole_number
+from rag.printable import redact
+from serve.settings import ServeSettings, read_api_key
 
 if TYPE_CHECKING:
     from serve.evaluation.asking.collect import Collected, Job
 
 Item = TypeVar("Item")
+NUMBER = whole_number(1, 1_000_000)
 CONCURRENCY = 16  # in flight: enough to fill a batch of vLLM on a CPU; a GPU takes hundreds
 
 
 def ifeval(argv: list[str]) -> int:
-    """`chipalign eval ifeval --prompts P.jsonl --url URL [--json]`. Raises MergeError for wrong input."""
+    """`chipalign eval ifeval --prompts P.jsonl --url URL [--json]`. Raises ServeError for wrong input."""
     args = _parse_ifeval(argv)
-    settings = MergeSettings.from_env()
+    settings = ServeSettings.from_env()
     from serve.evaluation.asking.collect import collect
     from serve.evaluation.model.ifeval import ask_prompt, read_prompts, summarize, try_checks
     from serve.evaluation.model.ifeval_checker import load_checker
@@ -70,9 +70,9 @@ def ifeval(argv: list[str]) -> int:
 
 
 def mcq(argv: list[str]) -> int:
-    """`chipalign eval mcq --questions Q.jsonl --url URL [--json]`. Raises MergeError for wrong input."""
+    """`chipalign eval mcq --questions Q.jsonl --url URL [--json]`. Raises ServeError for wrong input."""
     args = _parse_mcq(argv)
-    settings = MergeSettings.from_env()
+    settings = ServeSettings.from_env()
     from serve.evaluation.asking.collect import collect
     from serve.evaluation.model.mcq import ask_question, read_questions, summarize
 
@@ -101,7 +101,7 @@ def _parse_ifeval(argv: list[str]) -> argparse.Namespace:
     )
     add_server(parser)
     parser.add_argument(
-        "--max-tokens", type=positive, default=1280, metavar="N", help="longest answer (default 1280, lm-eval's)"
+        "--max-tokens", type=NUMBER, default=1280, metavar="N", help="longest answer (default 1280, lm-eval's)"
     )
     return parser.parse_args(argv)
 
@@ -131,11 +131,11 @@ def add_server(parser: argparse.ArgumentParser) -> None:
         "--api-key-env", metavar="NAME", help="the environment variable that holds the server's API key"
     )
     parser.add_argument(
-        "--limit", type=positive, metavar="N", help="only the first N of the file; more can be asked later"
+        "--limit", type=NUMBER, metavar="N", help="only the first N of the file; more can be asked later"
     )
     parser.add_argument(
         "--concurrency",
-        type=positive,
+        type=NUMBER,
         default=CONCURRENCY,
         metavar="N",
         help=f"requests in flight (default {CONCURRENCY})",
@@ -190,7 +190,7 @@ def describe(job: Job, collected: Collected, libraries: tuple[str, ...]) -> dict
         "evaluation": job.evaluation,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "url": redact(job.url),
-        "model": asdict(collected.model),
+        "model": collected.model.describe(),
         "asked": {"path": str(job.questions), "sha256": collected.settings["questions_sha256"]},
         "settings": {**job.parameters, "concurrency": job.concurrency},
         "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in libraries}},

@@ -15,20 +15,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from merge.errors import AnswersUnusable
+from rag.answering.prompt import SYSTEM
 from serve.evaluation.asking.answers import Row
+from serve.evaluation.asking.client import Endpoint, Message, Model
 from serve.evaluation.asking.collect import Key
-from serve.evaluation.asking.endpoint import Endpoint, Model
 from serve.evaluation.asking.question_file import field_of, read_lines
-from serve.evaluation.model.chat import Message, ask_chat
+from serve.evaluation.errors import ResultUnusable
+from serve.evaluation.model.chat import ask_chat
 from serve.evaluation.model.judge import Case
 from serve.evaluation.model.turn_rules import Rule, parse_rule
 
 TURNS = 2
-# The form of the gateway's prompt (rag.answering.prompt), which this package may not import:
-# tests/test_serve_evaluation_model_multiturn.py compares the two. The gateway's rules about citing are left out, since one pasted text
-# needs no numbers in an answer.
-SYSTEM = "You are a chip-design assistant. Answer the question using only the context."
 TITLE = "Pasted by the engineer"
 Value = dict[str, Any]  # one conversation's results: key, domain, and per turn the rules met and the score
 
@@ -89,7 +86,10 @@ def _parse_turn(turn: Any) -> Turn:
 
 
 def build_messages(conversation: Conversation, answers: Sequence[str]) -> list[Message]:
-    """The messages up to the turn after the answers: the context in the first, fenced as the gateway fences a passage."""
+    """The messages up to the turn after the answers: the context in the first, fenced as the gateway fences a passage.
+
+    The gateway's rules about citing are left out, since one pasted text needs no numbers in an answer.
+    """
     fence = "~" * max(3, 1 + max((len(run) for run in re.findall("~+", conversation.context)), default=0))
     context = f"Context:\n[1]\n{fence}\n{TITLE}\n{conversation.context}\n{fence}\n\n"
     messages = [{"role": "system", "content": SYSTEM}]
@@ -151,7 +151,7 @@ def compare(values: Sequence[Value], others: Any) -> dict[str, Any]:
     """Differences, these results minus the others, with paired bootstrap intervals, in the form of `summarize`.
 
     Only conversations that both have count, and of scores only those of answers that both judged. Raises
-    AnswersUnusable where there are none, or the others are no results to the same rules.
+    ResultUnusable where there are none, or the others are no results to the same rules.
     """
     try:
         before = {other["key"]: other["turns"] for other in others}
@@ -161,11 +161,11 @@ def compare(values: Sequence[Value], others: Any) -> dict[str, Any]:
             for value, turns in pairs
         ]
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise AnswersUnusable(
+        raise ResultUnusable(
             "the result to compare with is not one that `eval multiturn --json` wrote: name another with --compare"
         ) from None
     if not differences:
-        raise AnswersUnusable("the result to compare with is of other conversations: name one of these with --compare")
+        raise ResultUnusable("the result to compare with is of other conversations: name one of these with --compare")
     return _by_domain(differences)
 
 
@@ -202,7 +202,7 @@ def _estimate(values: Sequence[Value]) -> dict[str, Any]:
 def _estimate_turns(conversations: Sequence[Sequence[Mapping[str, tuple[float, float]]]]) -> dict[str, Any]:
     import numpy as np
 
-    from serve.evaluation.asking.bootstrap import estimate_ratios
+    from serve.evaluation.asking.intervals import estimate_ratios
 
     estimates: dict[str, Any] = {}
     for name in ("rules_met", "all_rules_met", "score"):

@@ -13,10 +13,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from merge.command_line import positive
-from merge.errors import AnswersUnusable
-from merge.settings import MergeSettings, read_api_key
-from serve.evaluation.model.model_commands import add_server, cell, describe, make_job, take_first, write_document
+from serve.evaluation.errors import ResultUnusable
+from serve.evaluation.model.model_commands import (
+    NUMBER,
+    add_server,
+    cell,
+    describe,
+    make_job,
+    take_first,
+    write_document,
+)
+from serve.settings import ServeSettings, read_api_key
 
 if TYPE_CHECKING:
     from serve.evaluation.model.judging import Judge
@@ -28,13 +35,13 @@ MAX_TOKENS = 512  # the longest reference has a hundred words; a longer answer t
 def multiturn(argv: list[str]) -> int:
     """`chipalign eval multiturn --conversations C.jsonl --url URL [--judge-url URL] [--json]`.
 
-    Raises MergeError for wrong input.
+    Raises ServeError for wrong input.
     """
     args = _parse(argv)
-    settings = MergeSettings.from_env()
+    settings = ServeSettings.from_env()
+    from rag.answering.prompt import SYSTEM
     from serve.evaluation.asking.collect import collect
     from serve.evaluation.model.multiturn import (
-        SYSTEM,
         ask_conversation,
         compare,
         make_cases,
@@ -97,7 +104,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     )
     add_server(parser)
     parser.add_argument(
-        "--max-tokens", type=positive, default=MAX_TOKENS, metavar="N", help=f"longest answer (default {MAX_TOKENS})"
+        "--max-tokens", type=NUMBER, default=MAX_TOKENS, metavar="N", help=f"longest answer (default {MAX_TOKENS})"
     )
     parser.add_argument(
         "--judge-url",
@@ -130,35 +137,35 @@ def _find_judge(args: argparse.Namespace) -> Judge | None:
 
 
 def _read_result(path: Path) -> dict[str, Any]:
-    """A former result. Raises AnswersUnusable where the file is none of this evaluation."""
+    """A former result. Raises ResultUnusable where the file is none of this evaluation."""
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
         if result["evaluation"] == "multiturn" and isinstance(result["values"], list) and result["asked"]["sha256"]:
             return dict(result)
     except OSError as error:
-        raise AnswersUnusable(
+        raise ResultUnusable(
             f"{path} cannot be read ({error.strerror or error}): name what `eval multiturn --json` wrote"
         ) from None
     except (ValueError, KeyError, TypeError):
         pass
-    raise AnswersUnusable(f"{path} is no result of this evaluation: name what `eval multiturn --json` wrote")
+    raise ResultUnusable(f"{path} is no result of this evaluation: name what `eval multiturn --json` wrote")
 
 
 def _check_comparable(path: Path, other: Mapping[str, Any], conversations: Path, judge: Judge | None) -> None:
     """Before anything is asked.
 
-    Raises AnswersUnusable where the two results would differ in more than their answers.
+    Raises ResultUnusable where the two results would differ in more than their answers.
     """
     import hashlib
 
     if other["asked"]["sha256"] != hashlib.sha256(conversations.read_bytes()).hexdigest():
-        raise AnswersUnusable(
+        raise ResultUnusable(
             f"{path} is a result of other conversations, or of another version of these: name one of {conversations} "
             "with --compare"
         )
     judged_by = (other.get("judge") or {}).get("name")
     if judge and judged_by and judged_by != judge.name:
-        raise AnswersUnusable(
+        raise ResultUnusable(
             f"{path} was scored by another judge ({judged_by}, now {judge.name}): score those answers with this one "
             "first"
         )

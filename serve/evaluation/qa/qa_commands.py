@@ -10,17 +10,18 @@ Heavy libraries are imported inside the functions, so that `--help` answers at o
 """
 
 import argparse
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rag.command_line import describe_file, positive, whole_number, write_result
-from rag.errors import AnswersUnusable, EngineRefused, QuestionsUnusable, SourceUnusable
+from rag.errors import QuestionsUnusable, SourceUnusable
 from rag.index.manifest import MANIFEST
 from rag.progress import show_progress
 from rag.settings import RagSettings
+from serve.evaluation.errors import AnswersUnusable, EndpointRefused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
     from rag.progress import Show
     from rag.search.retriever import Retriever
     from rag.sources.questions import Question
-    from serve.evaluation.asking.qa_answers import Answer, AnswersFile
-    from serve.evaluation.asking.qa_client import Server
+    from serve.evaluation.asking.answers import AnswersFile
+    from serve.evaluation.asking.client import Reply, Server
+    from serve.evaluation.qa.qa_answer import Answer
     from serve.evaluation.qa.qa_prompts import QaPrompt
 
 GOLDEN, RETRIEVED = "golden", "retrieved"
@@ -58,8 +60,8 @@ class Searched:
 
 
 def qa(argv: list[str]) -> int:
-    """`chipalign eval qa --questions Q.jsonl --context golden|retrieved --url URL ... [--json]`. Raises RagError for
-    wrong input.
+    """`chipalign eval qa --questions Q.jsonl --context golden|retrieved --url URL ... [--json]`. Raises RagError or
+    ServeError for wrong input.
     """
     args = _parse_arguments(argv)
     result = _measure(args, RagSettings.from_env())
@@ -155,28 +157,28 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
 
 def _measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
     from rag.documents import searchable_text
-    from serve.evaluation.asking.qa_answers import AnswersFile, read_answers
-    from serve.evaluation.asking.qa_client import Server, find_server
+    from serve.evaluation.asking.client import Model, Server, find_server
+    from serve.evaluation.qa.qa_answer import Answer, open_answers, read_others
     from serve.evaluation.qa.qa_measures import AnswerMeasures, corpus_names
     from serve.evaluation.qa.qa_prompts import build_prompts
     from serve.evaluation.qa.qa_summary import compare, count, describe_load, score, summarize
 
     AnswerMeasures(frozenset())  # a missing library is told before anything is searched or asked
     questions, unanswerable = _read_questions(args.questions, args.limit)
-    others = read_answers(args.compare)[1] if args.compare else []
+    others = read_others(args.compare) if args.compare else []
     server = (
         find_server(args.url, args.model, settings.api_key)
         if args.answer == MODEL
-        else Server("", "documents, in quotes", False, None, None)
+        else Server("", Model("documents, in quotes"))
     )
-    if args.grammar and not server.is_gateway:
-        raise EngineRefused(
+    if args.grammar and not server.model.is_gateway:
+        raise EndpointRefused(
             f"{server.url} is no ChipAlign gateway, which writes the grammar: name its URL with --url, or leave out "
             "--grammar"
         )
     counter = _find_counter(args.tokenizer, server, settings)
     asking = _describe_asking(args, server, counter)
-    with show_progress() as progress, AnswersFile.open(args.answers, asking) as file:
+    with show_progress() as progress, open_answers(args.answers, asking) as file:
         searched = _find_hits(args, questions, settings, progress)
         measures = AnswerMeasures(corpus_names(map(searchable_text, searched.chunks)))
         if args.answer == QUOTE:
@@ -184,7 +186,7 @@ def _measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
         else:
             prompts = build_prompts(questions, searched.hits, counter, _budget(args, server))
             resumed = _ask(prompts, searched.collections, server, args, file, progress)
-    answers = [file.kept[number] for number in range(1, len(questions) + 1)]
+    answers = [Answer.of(file.rows[number]) for number in range(1, len(questions) + 1)]
     rows = score(answers, measures)
     references = score([replace(answer, answer=answer.reference, finish_reason=None) for answer in answers], measures)
     result = {
@@ -242,7 +244,7 @@ def _find_counter(folder: Path | None, server: "Server", settings: RagSettings) 
     """
     from rag.answering.token_budget import find_counter, load_counter
 
-    if not folder and server.root and (counter := load_counter(Path(server.root))):
+    if not folder and server.model.root and (counter := load_counter(Path(server.model.root))):
         return counter
     return find_counter(folder, "served model", settings)
 
@@ -253,9 +255,9 @@ def _describe_asking(args: argparse.Namespace, server: "Server", counter: "Count
         if not path.is_file():
             raise SourceUnusable(f"{path} is no file: name one that is there")
     return {
-        "model": server.model_id,
-        "root": server.root,
-        "max_model_len": server.max_model_len,
+        "model": server.model.model_id,
+        "root": server.model.root,
+        "max_model_len": server.model.max_model_len,
         "questions": describe_file(args.questions)["sha256"],
         "documents": describe_file(args.corpus or args.index / MANIFEST)["sha256"],
         "context": args.context,
@@ -290,7 +292,7 @@ def _context_tokens(args: argparse.Namespace) -> int | None:
 def _budget(args: argparse.Namespace, server: "Server") -> Any:
     from rag.answering.token_budget import Budget
 
-    return Budget(_context_tokens(args), args.max_tokens, server.max_model_len)
+    return Budget(_context_tokens(args), args.max_tokens, server.model.max_model_len)
 
 
 def _find_hits(
@@ -325,11 +327,11 @@ def _quote(questions: "list[Question]", searched: Searched, file: "AnswersFile",
     """Get every answer that the file does not hold from the documents; returns how many it held."""
     from serve.evaluation.qa.qa_quotes import quote_answers
 
-    held = sum(number in file.kept for number in range(1, len(questions) + 1))
+    held = sum(number in file.rows for number in range(1, len(questions) + 1))
     if searched.retriever and held < len(questions):
         for answer in quote_answers(questions, searched.hits, searched.retriever, searched.collections, progress):
-            if answer.number not in file.kept:
-                file.keep(answer)
+            if answer.number not in file.rows:
+                file.keep(asdict(answer))
     return held
 
 
@@ -346,38 +348,38 @@ def _ask(
     Raises AnswersUnusable where those answer other prompts.
     """
     from rag.answering.prompt import nothing_found
-    from serve.evaluation.asking.qa_client import NO_RETRIEVAL, Reply, ask_all
+    from serve.evaluation.asking.client import NO_RETRIEVAL, ask_chats
 
     by_number = {prompt.number: prompt for prompt in prompts}
-    held = [number for number in by_number if number in file.kept]
+    held = [number for number in by_number if number in file.rows]
     if other := [
         by_number[number].question.question_id
         for number in held
-        if file.kept[number].prompt_hash != by_number[number].prompt_hash
+        if file.rows[number]["prompt_hash"] != by_number[number].prompt_hash
     ]:
         raise AnswersUnusable(
             f"{args.answers} holds answers to other prompts (questions {', '.join(other)}): name another file with "
             "--answers"
         )
-    open_prompts = [prompt for prompt in prompts if prompt.number not in file.kept]
+    open_prompts = [prompt for prompt in prompts if prompt.number not in file.rows]
     for prompt in open_prompts:
         if prompt.messages is None:
-            file.keep(_make_answer(prompt, nothing_found(collections)))
+            file.keep(asdict(_make_answer(prompt, nothing_found(collections))))
 
-    def keep(number: int, reply: Reply) -> None:
+    def keep(number: int, reply: "Reply") -> None:
         """Keep an answer and show how far it is."""
-        file.keep(_make_answer(by_number[number], reply.text, reply))
-        progress("ask", sum(number in file.kept for number in by_number), len(prompts))
+        file.keep(asdict(_make_answer(by_number[number], reply.text, reply)))
+        progress("ask", sum(number in file.rows for number in by_number), len(prompts))
 
     asked = {prompt.number: prompt.messages for prompt in open_prompts if prompt.messages is not None}
-    ask_all(server, asked, args.max_tokens, args.concurrency, keep, {**NO_RETRIEVAL, **_with_grammar(args)})
+    ask_chats(server, asked, args.max_tokens, args.concurrency, keep, {**NO_RETRIEVAL, **_with_grammar(args)})
     return len(held)
 
 
-def _make_answer(prompt: "QaPrompt", text: str, reply: Any = None) -> "Answer":
+def _make_answer(prompt: "QaPrompt", text: str, reply: "Reply | None" = None) -> "Answer":
     """An answer with all that is known of it; without a reply it is the gateway's own sentence."""
     from rag.documents import describe_place
-    from serve.evaluation.asking.qa_answers import Answer
+    from serve.evaluation.qa.qa_answer import Answer
 
     question = prompt.question
     places = tuple(describe_place(hit.chunk.title, hit.chunk.heading_path) for hit in prompt.hits)

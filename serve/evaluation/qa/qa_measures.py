@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from rag.errors import LibraryMissing
 from rag.index.bm25 import find_tokens, is_identifier
+from serve.evaluation.errors import LibraryMissing
 
 ROUGE_L, RIGHT_COMMAND, COMMAND_RECALL, UNKNOWN_COMMAND = (
     "rouge_l",

@@ -18,7 +18,7 @@ from rag.documents import Hit, describe_place, hash_text
 from rag.progress import Show
 from rag.search.query import retrieval_query
 from rag.sources.questions import Question
-from serve.evaluation.asking.qa_answers import QUOTED, Answer
+from serve.evaluation.qa.qa_answer import QUOTED, Answer
 
 
 def quote_answers(

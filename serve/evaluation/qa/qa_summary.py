@@ -13,9 +13,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from rag.errors import AnswersUnusable
-from rag.search.metrics import Values, estimate_means
-from serve.evaluation.asking.qa_answers import QUOTED, Answer
+from serve.evaluation.asking.intervals import Values, estimate_means
+from serve.evaluation.errors import AnswersUnusable
+from serve.evaluation.qa.qa_answer import QUOTED, Answer
 from serve.evaluation.qa.qa_measures import AnswerMeasures
 from serve.evaluation.retrieval.evaluation import OVERALL
 

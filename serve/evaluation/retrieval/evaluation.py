@@ -22,15 +22,12 @@ import numpy as np
 
 from rag.documents import Document, Hit
 from rag.embedding.embedder import TextEmbedder
-from rag.errors import ResultUnusable
 from rag.index.building import build_index
 from rag.index.generation import Index
 from rag.index.opening import open_index
 from rag.progress import Show
 from rag.search.metrics import (
     CUTOFFS,
-    Values,
-    estimate_means,
     find_ranks,
     judge_decision,
     measure_question,
@@ -39,6 +36,8 @@ from rag.search.metrics import (
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings
 from rag.sources.questions import READY_MADE, Question, find_wanted
+from serve.evaluation.asking.intervals import Values, estimate_means
+from serve.evaluation.errors import ResultUnusable
 
 OVERALL = "overall"
 

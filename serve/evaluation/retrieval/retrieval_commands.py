@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rag.command_line import describe_file, positive, write_result
-from rag.errors import ResultUnusable
 from rag.index.manifest import MANIFEST
 from rag.progress import show_progress
 from rag.search.metrics import CUTOFFS
 from rag.settings import RagSettings
+from serve.evaluation.errors import ResultUnusable
 
 if TYPE_CHECKING:
     from rag.embedding.embedder import TextEmbedder
@@ -40,7 +40,7 @@ _COLUMN = 20  # "0.725 [0.601, 0.838]"
 def retrieval(argv: list[str]) -> int:
     """`chipalign eval retrieval (--corpus CHUNKS.json | --index DIR) --questions Q.jsonl [--json]`.
 
-    Raises RagError for wrong input.
+    Raises RagError or ServeError for wrong input.
     """
     args = _parse_arguments(argv)
     settings = RagSettings.from_env()

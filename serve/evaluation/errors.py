@@ -1,0 +1,41 @@
+"""What can go wrong in an evaluation, each as a class that says what happened; the command ends with one line and exit
+code 2.
+
+Questions that cannot be used are `rag.errors.QuestionsUnusable`, since documents and training have questions too.
+
+    raise ModelUnknown("http://127.0.0.1:8001 serves no model 'x': its models are demo; name one of them with --model")
+"""
+
+from serve.errors import ServeError
+
+
+class EndpointUnreachable(ServeError):
+    """No server answers at the URL, or the connection broke."""
+
+
+class EndpointRefused(ServeError):
+    """The server answers, but refuses the request, is of another kind, or does not speak OpenAI's format."""
+
+
+class ContextExceeded(EndpointRefused):
+    """What was asked does not fit into the model's window."""
+
+
+class ModelUnknown(ServeError):
+    """The server serves no model of that name, or several and none was named."""
+
+
+class AnswersUnusable(ServeError):
+    """A file of answers is of another evaluation, of other settings or questions, damaged or in use, or cannot be read
+    or written.
+    """
+
+
+class ResultUnusable(ServeError):
+    """A former result to compare with cannot be read, or shares no question with this one, or a result cannot be
+    written.
+    """
+
+
+class LibraryMissing(ServeError):
+    """A library that only an evaluation needs is not installed, or its data cannot be put where it looks."""

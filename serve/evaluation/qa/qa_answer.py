@@ -1,0 +1,58 @@
+"""An answer of `chipalign eval qa` with all that is known of it, and the file that keeps such answers.
+
+It asks and measures nothing.
+
+    with open_answers(Path("answers.jsonl"), settings) as file: file.keep(asdict(answer))
+    Answer.of(file.rows[1])
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from serve.evaluation.asking.answers import AnswersFile, Row, read_answers
+
+KIND = "qa answers"
+QUOTED = "quote"  # why an answer of the documents' own words ends
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to question `number` of its file (from 1), with what the model read.
+
+    `prompt_hash` is of the very messages that were sent, `passages` are the places of the passages in them, and
+    `left_out` counts those that did not fit, or not whole. `by_model` is False where no model was asked: the documents
+    answer in quotes (`finish_reason` is then `QUOTED`), or the search found nothing, and the answer is the gateway's
+    sentence.
+    """
+
+    number: int
+    id: str
+    kind: str
+    question: str
+    reference: str
+    answer: str
+    prompt_hash: str
+    passages: tuple[str, ...]
+    left_out: int
+    by_model: bool
+    finish_reason: str | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    latency_ms: float | None = None
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> "Answer":
+        """From a row of the file. Raises KeyError or TypeError where it is none."""
+        return cls(**{**row, "passages": tuple(row["passages"])})
+
+
+def open_answers(path: Path | None, settings: Row) -> AnswersFile:
+    """The file of answers; without a path they are kept in memory alone. Raises AnswersUnusable."""
+    return AnswersFile.open(path, settings, "number", Answer.of, KIND)
+
+
+def read_others(path: Path) -> list[Answer]:
+    """The answers of another run, to compare with. Raises AnswersUnusable."""
+    return [Answer.of(row) for row in read_answers(path, "number", Answer.of, KIND)[1]]
