@@ -1,4 +1,4 @@
-"""serve.evaluation.asking.answers on real files: what is kept is found again, and a file of something else is refused."""
+"""serve.evaluation.asking.answers on real files: what is kept is found again, a file of something else is refused."""
 
 import json
 from operator import itemgetter

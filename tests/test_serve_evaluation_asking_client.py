@@ -348,7 +348,7 @@ def test_the_login_in_an_address_is_sent_unless_there_is_a_key() -> None:
         assert server.keys == [basic._auth_header, "Bearer secret"]
 
 
-def test_every_question_gets_its_reply_at_temperature_0_with_nothing_else_in_the_request(engine: FakeEngine) -> None:
+def test_every_question_gets_its_reply_at_temperature_0_and_nothing_else_is_sent(engine: FakeEngine) -> None:
     server = find_server(f"{engine.url}/v1/", None, "")
     assert (server.url, server.model) == (engine.url, Model(ENGINE_MODEL, "/models/x", 4096))
     replies = collect(server, asked(9))
