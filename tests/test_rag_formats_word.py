@@ -134,7 +134,8 @@ def test_entities_that_multiply_are_not_expanded() -> None:
     entities = "".join(f'<!ENTITY e{number} "{f"&e{number - 1};" * 10}">' for number in range(1, 12))
     body = (
         f'<?xml version="1.0"?><!DOCTYPE w [<!ENTITY e0 "bomb">{entities}]><w:document '
-        'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"><w:body><w:p><w:r><w:t>&e11;</w:t></w:r></w:p></w:body></w:document>'
+        'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main">'
+        "<w:body><w:p><w:r><w:t>&e11;</w:t></w:r></w:p></w:body></w:document>"
     )
     bomb = replace_part(save(docx.Document()), DOCUMENT, body.encode())
     try:
@@ -147,7 +148,8 @@ def test_entities_that_multiply_are_not_expanded() -> None:
 def test_no_file_on_disk_is_read_through_an_entity() -> None:
     body = (
         '<?xml version="1.0"?><!DOCTYPE w [<!ENTITY e SYSTEM "file:///etc/passwd">]><w:document '
-        'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"><w:body><w:p><w:r><w:t>a&e;</w:t></w:r></w:p></w:body></w:document>'
+        'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main">'
+        "<w:body><w:p><w:r><w:t>a&e;</w:t></w:r></w:p></w:body></w:document>"
     )
     blocks = parse_docx(replace_part(save(docx.Document()), DOCUMENT, body.encode())).blocks
     assert "root" not in "".join(block.text for block in blocks)

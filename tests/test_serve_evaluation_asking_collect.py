@@ -1,5 +1,5 @@
-"""serve.evaluation.asking.collect: what is kept is not asked again, a refusal names its question, and another model's answers are another
-file's.
+"""serve.evaluation.asking.collect: what is kept is not asked again, a refusal names its question, and another
+model's answers are another file's.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Figures from the evaluations' documents: values per question, intervals, and differences that are paired by question."""
+"""Figures from the evaluations' documents: values per question, intervals, and differences paired by question."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_measure_holds_the_questions_that_it_applies_to() -> None:
     assert list(values["right_command"]) == ["2 b?"]
 
 
-def test_a_prompt_is_followed_with_all_its_instructions_and_instructions_count_one_by_one() -> None:
+def test_a_prompt_is_followed_if_all_instructions_are_and_each_counts_by_itself() -> None:
     values = read_values("ifeval", IFEVAL)
     assert [value.total for value in values["prompt_strict"].values()] == [0, 0, 1]
     assert estimate(values["prompt_strict"])["mean"] == pytest.approx(1 / 3)

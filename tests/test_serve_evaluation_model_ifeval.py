@@ -1,4 +1,4 @@
-"""serve.evaluation.model.ifeval: prompts are checked before they are asked, and the four accuracies are those that one counts by hand."""
+"""serve.evaluation.model.ifeval: prompts are checked before they are asked; the four accuracies are counted by hand."""
 
 import asyncio
 import json

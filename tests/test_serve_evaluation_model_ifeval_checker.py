@@ -1,5 +1,5 @@
-"""serve.evaluation.model.ifeval_checker: lm-eval's own checks, loaded alone, with NLTK's sentence model from a package instead of a
-download.
+"""serve.evaluation.model.ifeval_checker: lm-eval's own checks, loaded alone, with NLTK's sentence model from a package
+instead of a download.
 """
 
 import subprocess
@@ -97,8 +97,10 @@ def run(code: str, tmp: Path) -> "subprocess.CompletedProcess[str]":
 
 
 LOAD = (
-    "import sys, os\nfrom serve.evaluation.model.ifeval_checker import load_checker\nprint('loading', file=sys.stderr)\ncheck = "
-    "load_checker()\n"
+    "import sys, os\n"
+    "from serve.evaluation.model.ifeval_checker import load_checker\n"
+    "print('loading', file=sys.stderr)\n"
+    "check = load_checker()\n"
 )
 
 

@@ -1,4 +1,4 @@
-"""serve.evaluation.model.judge: a verdict is what the judge wrote or none, and nothing in an answer gets out of its marks."""
+"""serve.evaluation.model.judge: a verdict is what the judge wrote or none; no answer gets out of its marks."""
 
 import asyncio
 import json

@@ -1,5 +1,5 @@
-"""serve.evaluation.model.judging: judgements are kept with their answers, each judge's apart, and what could not be judged is asked
-anew.
+"""serve.evaluation.model.judging: judgements are kept with their answers, each judge's apart, and what could not
+be judged is asked anew.
 """
 
 import json

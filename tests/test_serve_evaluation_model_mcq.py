@@ -1,5 +1,5 @@
-"""serve.evaluation.model.mcq: likelihoods are added over a choice's own tokens, and accuracies are those of lm-eval's rules, counted by
-hand.
+"""serve.evaluation.model.mcq: likelihoods are added over a choice's own tokens, and accuracies are those of
+lm-eval's rules, counted by hand.
 """
 
 import asyncio

@@ -1,5 +1,5 @@
-"""serve.evaluation.model.multiturn: conversations are checked, the second turn is asked after the first, and the figures are those
-counted by hand.
+"""serve.evaluation.model.multiturn: conversations are checked, the second turn is asked after the first, and
+the figures are those counted by hand.
 """
 
 import asyncio

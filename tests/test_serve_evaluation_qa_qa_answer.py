@@ -50,7 +50,7 @@ def test_what_was_kept_is_read_back(path: Path) -> None:
     assert [row["number"] for row in rows] == [2, 1, 3]
 
 
-def test_wherever_a_kill_cuts_the_file_whole_answers_are_kept_and_the_rest_comes_anew(path: Path) -> None:
+def test_wherever_a_kill_cuts_the_file_whole_answers_are_kept_and_the_rest_redone(path: Path) -> None:
     whole = path.read_bytes()
     ends = [index + 1 for index, byte in enumerate(whole) if byte == ord("\n")]
     for cut in [*range(0, len(whole), 7), *ends, ends[-1] - 5]:  # also amid a letter of several bytes

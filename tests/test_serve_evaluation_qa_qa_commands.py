@@ -165,7 +165,7 @@ def test_golden_context_holds_the_referenced_passages_alone(
     assert (rows["3"]["prompt_tokens"], rows["3"]["finish_reason"], rows["3"]["by_model"]) == (9, "stop", True)
 
 
-def test_retrieved_context_is_what_the_search_finds_and_nothing_found_is_the_gateways_sentence(
+def test_retrieved_context_is_what_is_found_and_nothing_is_the_gateways_sentence(
     corpus: Path, tmp_path: Path, engine: FakeEngine, capsys: pytest.CaptureFixture[str]
 ) -> None:
     off_topic = {**QUESTIONS[2], "id": 9, "question": "Who won the football match yesterday?"}

@@ -90,7 +90,7 @@ def test_the_corpus_knows_every_name_that_stands_anywhere_in_it() -> None:
     assert corpus_names([]) == frozenset()
 
 
-def test_the_right_commands_are_those_of_the_reference_that_documents_know_and_the_question_does_not_give(
+def test_right_commands_are_in_reference_and_documents_but_not_in_the_question(
     measures: AnswerMeasures,
 ) -> None:
     reference = "First `global_route`, then `check_antennas` and `repair_antennas`, as invented_by_hand says."

@@ -66,7 +66,7 @@ def test_the_interval_is_the_percentile_bootstrap_of_the_mean() -> None:
     assert estimate["high"] == pytest.approx(expected.high, abs=0.004)
 
 
-def test_a_small_steady_difference_shows_in_the_paired_interval_and_not_in_the_two_intervals() -> None:
+def test_a_small_steady_difference_shows_only_in_the_paired_interval() -> None:
     spread = np.linspace(0.0, 0.9, 40)
     better = summarize(rows((spread + 0.02).tolist()))["overall"]["rouge_l"]
     worse = summarize(rows(spread.tolist()))["overall"]["rouge_l"]

@@ -121,6 +121,7 @@ def _read_option(read: Reader[T]) -> Reader[T]:
     """The same for an option of a command, which errors name then: what is refused is this package's error."""
 
     def read_option(option: str, text: str) -> T:
+        """Read the text that stands behind an option."""
         try:
             return read(option, text)
         except Refused as refused:

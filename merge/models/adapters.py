@@ -128,7 +128,8 @@ def find_unsupported(config: Mapping[str, Any]) -> list[str]:
 
 
 def _is_number(value: object) -> bool:
-    return type(value) in (int, float) and abs(value) <= ALPHA_LIMIT  # type: ignore[arg-type]  # neither NaN nor infinite
+    # The limit leaves out NaN and infinity, too.
+    return type(value) in (int, float) and abs(value) <= ALPHA_LIMIT  # type: ignore[arg-type]
 
 
 class Alphas:

@@ -185,7 +185,8 @@ class TripletMaker:
                 return self._triplet(UNANSWERABLE, draft, dice.choice(REFUSALS), prompt, ())
         return TOO_LONG if found else NOTHING_FOUND
 
-    @lru_cache(maxsize=100_000)  # noqa: B019 - a maker lives as long as one command; the same question is asked with and without its passage
+    # A maker lives as long as one command; the same question is asked with and without its passage.
+    @lru_cache(maxsize=100_000)  # noqa: B019
     def _found(self, question: str) -> tuple[Hit, ...]:
         return tuple(islice(self._retriever.rank(question), CANDIDATES))
 

@@ -35,7 +35,8 @@ GLOSSARY = "glossary.json"
 PLACE_COUNT = 3
 _FILES = frozenset({DOCUMENTS, GLOSSARY, *CHUNK_FILES, *BM25_FILES, *LATE_FILES})  # beside those of the vectors
 _OUR_FILES = re.compile(
-    r"(?:chunks|documents)\.jsonl|chunk_\w+\.npy|dense(?:\.codes)?\.faiss|milvus\.json|(?:vocabulary|glossary|reference)\.json|bm25\w*\.(?:npy|json)|late_\w+\.npy"
+    r"(?:chunks|documents)\.jsonl|chunk_\w+\.npy|dense(?:\.codes)?\.faiss|milvus\.json|"
+    r"(?:vocabulary|glossary|reference)\.json|bm25\w*\.(?:npy|json)|late_\w+\.npy"
 )
 
 

@@ -72,7 +72,8 @@ NO_VALUE = frozenset(
 _VALUE = r"(?:`(?P<code>[^`]+)`|\"(?P<text>[^\"]+)\"|(?P<plain>-?\d+(?:\.\d+)?(?:e[+-]?\d+)?[a-z%]*|true|false|none))"
 _UNIT = (
     r"(?P<unit> "
-    r"(?:[munpf]?[msF]|microns?|ohms?|volts?|seconds?|minutes?|percent|degrees|pixels|sites?|tracks?|rows|layers|iterations|DBU)\b)?"
+    r"(?:[munpf]?[msF]|microns?|ohms?|volts?|seconds?|minutes?|percent|degrees|pixels|sites?|tracks?|rows|"
+    r"layers|iterations|DBU)\b)?"
 )
 # A value that goes on ("2 * pitch", "`30` times", "5, or the fanout", "`a` if set") is only a part of the default.
 _DEFAULT = re.compile(

@@ -31,7 +31,8 @@ _INFO = re.compile(r"\b(?:info|note|debug)\b", re.IGNORECASE)
 # "GRT-0118", "%Warning-WIDTH": how tools number and name their messages.
 _NUMBER = re.compile(r"\b[A-Z][A-Z0-9]{1,9}-\d{1,5}\b|%(?:Error|Warning)-\w+")
 _ECHO = re.compile(
-    r"\s*(?:[%$>#]|\w+>)\s+\S|\s*(?:make|bazelisk|yosys|verilator|openroad|sta|klayout|iverilog)\b|\s*[a-z]+(?:_[a-z0-9]+)+(?:\s|$)"
+    r"\s*(?:[%$>#]|\w+>)\s+\S|\s*(?:make|bazelisk|yosys|verilator|openroad|sta|klayout|iverilog)\b"
+    r"|\s*[a-z]+(?:_[a-z0-9]+)+(?:\s|$)"
 )
 # What every failing run ends with says nothing of why.
 _AFTERMATH = re.compile(

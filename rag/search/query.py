@@ -79,7 +79,8 @@ _SMALL_TALK_START = re.compile(
     re.IGNORECASE,
 )
 _QUESTION_FORM = re.compile(
-    r"(?:what|which|who|whose|how|why|when|where|is|are|was|were|do|does|did|can|could|should|would|will|has|have|explain|describe|define|tell|give|show)\b",
+    r"(?:what|which|who|whose|how|why|when|where|is|are|was|were|do|does|did|can|could|should|would|will|has|"
+    r"have|explain|describe|define|tell|give|show)\b",
     re.IGNORECASE,
 )
 _LEANING_START = re.compile(
@@ -89,7 +90,8 @@ _LEANING_START = re.compile(
 )
 # "it" that stands for nothing: "is it possible to ...", "how long does it take to ..."
 _EMPTY_IT = re.compile(
-    r"\b(?:is|was|would|does|will|can)\s+it\s+(?:possible|better|best|necessary|safe|ok|okay|allowed|common|good|bad|normal|true|take|make\s+sense|matter)\b"
+    r"\b(?:is|was|would|does|will|can)\s+it\s+(?:possible|better|best|necessary|safe|ok|okay|allowed|common|"
+    r"good|bad|normal|true|take|make\s+sense|matter)\b"
     r"|\bit\s+is\s+(?:possible|better|necessary|safe|allowed|true)\b",
     re.IGNORECASE,
 )
@@ -101,7 +103,8 @@ _POINTING_AWAY = re.compile(r"\b(?:of|from|into|onto|about|without)\s+(?:it|them
 # "that" and "this" point back when they end the sentence or follow such a word; else "that" opens a clause ("options
 # that set ...").
 _THAT_POINTS = re.compile(
-    r"(?:^|\b(?:do|does|did|is|was|fix|fixes|about|for|of|with|by|like|after|before|from|on|in|use|avoid|set|run|change|explain|why|mean|see|if|to)\s+)"
+    r"(?:^|\b(?:do|does|did|is|was|fix|fixes|about|for|of|with|by|like|after|before|from|on|in|use|avoid|set|"
+    r"run|change|explain|why|mean|see|if|to)\s+)"
     r"(?:that|this)\b|\b(?:that|this)\s*[?.!]*$",
     re.IGNORECASE,
 )

@@ -46,7 +46,8 @@ _NAMES = frozenset({"Boolean", "Elmore", "Liberty", "Python", "Steiner", "Tcl", 
 # What descriptions say before they say anything.
 _LABEL = re.compile(r"^\s*(?:\(?(?:optional|required|experimental)\)?\s*[.:,;]?\s+)+", re.IGNORECASE)
 _SELF = re.compile(
-    r"^(?:this|the)\s+(?:boolean\s+)?(?:command|flag|option|switch|argument|parameter|variable|attribute|pass|value|key|function)\s+"
+    r"^(?:this|the)\s+(?:boolean\s+)?(?:command|flag|option|switch|argument|parameter|variable|attribute|pass|"
+    r"value|key|function)\s+"
     r"(?:(?:is|can be|may be)\s+used\s+to\s+|will\s+|can\s+)?",
     re.IGNORECASE,
 )

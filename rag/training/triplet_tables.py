@@ -56,7 +56,8 @@ _ASKABLE = frozenset(
 _ALLOWED = re.compile(r"\b[Aa]llowed values are ((?:[a-z]+ ){0,4}`[^`]+`(?:(?:,| and| or|, and|, or) `[^`]+`)*)")
 # Descriptions that name no thing that an option could be said to give.
 _NO_NOUN = re.compile(
-    r"(?:if|when|whether|only|use|floats?|strings?|integers?|boolean|flag|do|in|as|same|see|used|for|to|by|with|passed|either|one|refer|please|this)\b",
+    r"(?:if|when|whether|only|use|floats?|strings?|integers?|boolean|flag|do|in|as|same|see|used|for|to|by|with|"
+    r"passed|either|one|refer|please|this)\b",
     re.IGNORECASE,
 )
 

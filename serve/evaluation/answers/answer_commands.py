@@ -6,7 +6,8 @@ The gateway is asked as users ask it, with its retrieval on. Heavy libraries are
 `--help` answers at once.
 
     chipalign eval answers --questions data/eval/answers.jsonl --url http://127.0.0.1:8000 --json > today.json
-    chipalign eval answers --questions data/eval/answers.jsonl --url http://127.0.0.1:8000 --answer quote --compare today.json
+    chipalign eval answers --questions data/eval/answers.jsonl --url http://127.0.0.1:8000 --answer quote \\
+        --compare today.json
     chipalign eval answers --calibrate --url http://127.0.0.1:8000 --index my-index/ --checkpoint merged/
 """
 

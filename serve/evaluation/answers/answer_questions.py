@@ -5,8 +5,9 @@ JSON lines, one question each; it asks nothing and scores nothing. A fact is a l
 must be found; case does not matter, and a dot does not match a line's end. `messages` are the turns before a follow-up,
 `sources` where a document says it.
 
-    {"id": "handbook-01", "question": "...", "kind": "look-up", "split": "open", "answerable": true, "facts": [["\\\\b10\\\\b operations"]],
-     "forbidden": ["\\\\b14 operations"], "sources": [{"collection": "handbook", "path": "atpg-and-bist.md", "evidence": "..."}]}
+    {"id": "handbook-01", "question": "...", "kind": "look-up", "split": "open", "answerable": true,
+     "facts": [["\\\\b10\\\\b operations"]], "forbidden": ["\\\\b14 operations"],
+     "sources": [{"collection": "handbook", "path": "atpg-and-bist.md", "evidence": "..."}]}
 
     questions = read_answer_questions(Path("data/eval/answers.jsonl"))
 """

@@ -3,7 +3,9 @@
 Pure: texts in, values out. It asks nothing. A pattern finds a fact in whatever words it stands; what is not true and in
 no pattern goes unseen.
 
-    measure(question, answer="Run `repair_antennas`.", passages=["repair_antennas inserts diodes"], finish_reason="stop")["measures"]["complete"]
+    passages = ["repair_antennas inserts diodes"]
+    scored = measure(question, answer="Run `repair_antennas`.", passages=passages, finish_reason="stop")
+    scored["measures"]["complete"]
 """
 
 import re

@@ -123,7 +123,7 @@ def choose_questions(chunks: Sequence[Chunk], ours: Path, seed: int = 0) -> tupl
 
 
 def make_questions(chunks: Sequence[Chunk], seed: int = 0) -> list[AnswerQuestion]:
-    """Questions about the passages whose answers name something that the question does not: these names are the facts."""
+    """Questions about the passages whose answers name what the question does not: these names are the facts."""
     from rag.training.triplet_templates import drafts_of_chunks
 
     made = []

@@ -29,7 +29,7 @@ _CALLED = re.compile(
 
 
 def count_cards(reference: Reference) -> dict[str, Counter[str]]:
-    """Commands, options, those with a description, arguments, variables, messages and disagreements of each collection."""
+    """Commands, options, described ones, arguments, variables, messages and disagreements of each collection."""
     counts: dict[str, Counter[str]] = {}
     for command in reference.commands:
         counted = counts.setdefault(command.collection, Counter())

@@ -128,4 +128,5 @@ def describe_job(job: Job, model: Model) -> Row:
 def name_answers(settings: Row) -> str:
     """A file name for answers of these settings: readable, and another one for other settings."""
     model = re.sub(r"[^A-Za-z0-9._-]+", "-", settings["model"]["model_id"]).strip("-.") or "model"
-    return f"{settings['evaluation']}-{model[:60]}-{hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]}.jsonl"
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+    return f"{settings['evaluation']}-{model[:60]}-{digest[:12]}.jsonl"

@@ -3,7 +3,8 @@
 Every row is asked the same questions, which are copied into the experiment's folder: a sample of the file where there
 is a limit, drawn with a fixed seed. It asks nobody and starts nothing.
 
-    parents, decisions = find_parents(None, {"chip": {"model": "models/chip"}, "chat": {"model": "models/chat"}}, Path.cwd())
+    models = {"chip": {"model": "models/chip"}, "chat": {"model": "models/chat"}}
+    parents, decisions = find_parents(None, models, Path.cwd())
     lines = sample(read_lines(Path("dev.jsonl")), 100)
 """
 

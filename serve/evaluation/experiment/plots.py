@@ -84,7 +84,7 @@ def _draw_rows(axes: Axes, report: Mapping[str, Any], estimates: Mapping[str, Ma
 
 
 def _draw_curves(axes: Axes, report: Mapping[str, Any], estimates: Mapping[str, Mapping[str, float]]) -> None:
-    """Each method along lam, with its intervals as a band, from parent to parent; none of which no merge is measured."""
+    """Each measured method along lam, with its intervals as a band, from parent to parent."""
     rows = report["plan"]["rows"]
     measured = {rows[name]["method"] for name in estimates if name not in PARENTS}
     for method, (colour, mark, line) in STYLES.items():

@@ -205,7 +205,7 @@ async def is_alive(url: str) -> bool:
 
 
 def describe_left(plan: Plan, folder: Path) -> str:
-    """How long what is left will take, by what each kind of cell took so far; nothing before the first row is finished."""
+    """How long what is left will take, by what each kind of cell took so far; nothing before a row is finished."""
     walls: dict[str, list[float]] = {}
     left: dict[str, int] = {}
     for row in plan.rows:

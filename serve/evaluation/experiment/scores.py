@@ -5,7 +5,8 @@ Differences are paired: a question counts where both models answered it, and bot
 and draws nothing.
 
     values = read_values("ifeval", document)["prompt_strict"]
-    estimate_difference(values, read_values("ifeval", other)["prompt_strict"])  # {"questions": 277, "mean": ..., "low": ..., "high": ...}
+    estimate_difference(values, read_values("ifeval", other)["prompt_strict"])
+    # {"questions": 277, "mean": ..., "low": ..., "high": ...}
 """
 
 from __future__ import annotations

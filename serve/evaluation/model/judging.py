@@ -4,7 +4,8 @@ answers.
 A judgement belongs to its answer's row, under the judge's name, so that several judges can grade the same answers. What
 is judged is `judge`'s.
 
-    judge = find_judge(JudgeJob("http://gpu:8000", None, "", 16)); judged = judge_all(judge, collected, {"grid-01": [case, case]})
+    judge = find_judge(JudgeJob("http://gpu:8000", None, "", 16))
+    judged = judge_all(judge, collected, {"grid-01": [case, case]})
 """
 
 from __future__ import annotations

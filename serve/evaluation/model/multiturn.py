@@ -4,7 +4,8 @@ leans on the first.
 Each turn has a reference answer, and rules that a program checks. How a server is asked in bulk is `collect`'s; a
 judge's scores come from `judging`.
 
-    conversations = read_conversations(Path("multiturn.jsonl")); values = mark(conversations, rows, {}); summarize(values)
+    conversations = read_conversations(Path("multiturn.jsonl"))
+    summarize(mark(conversations, rows, {}))
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 It measures nothing itself. Libraries are imported when the evaluation starts, so that `--help` answers at once.
 
-    chipalign eval multiturn --conversations data/eval/multiturn.jsonl --url http://127.0.0.1:8001 --judge-url http://gpu:8000 --json > today.json
+    chipalign eval multiturn --conversations data/eval/multiturn.jsonl --url http://127.0.0.1:8001 \\
+        --judge-url http://gpu:8000 --json > today.json
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ It knows no conversation. A value is found on word borders whatever its case, em
 through, and a blank in it stands for any blanks, a hyphen or nothing ("flip flop" is in "flip-flop"). The types are the
 keys of TYPES.
 
-    rule = parse_rule({"type": "contains_any", "values": ["4 cycles", "four cycles"]}); rule.is_met("It takes **four** cycles.")  # True
+    rule = parse_rule({"type": "contains_any", "values": ["4 cycles", "four cycles"]})
+    rule.is_met("It takes **four** cycles.")  # True
 """
 
 from __future__ import annotations

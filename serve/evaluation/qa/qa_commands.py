@@ -4,8 +4,10 @@ It measures nothing itself.
 
 Heavy libraries are imported inside the functions, so that `--help` answers at once.
 
-    chipalign eval qa --corpus openroad_documentation.json --questions dev.jsonl --context golden --url http://127.0.0.1:8001 --answers merged.jsonl
-    chipalign eval qa --index my-index/ --questions q.jsonl --context retrieved --url http://127.0.0.1:8001 --compare chat.jsonl --json
+    chipalign eval qa --corpus openroad_documentation.json --questions dev.jsonl --context golden \\
+        --url http://127.0.0.1:8001 --answers merged.jsonl
+    chipalign eval qa --index my-index/ --questions q.jsonl --context retrieved \\
+        --url http://127.0.0.1:8001 --compare chat.jsonl --json
     chipalign eval qa --index my-index/ --questions q.jsonl --context retrieved --answer quote
 """
 
@@ -77,6 +79,17 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
             "reference answers."
         ),
     )
+    _add_inputs(parser)
+    _add_answering(parser)
+    _add_running(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout, with every question's values")
+    args = parser.parse_args(argv)
+    if not args.url and args.answer == MODEL:
+        parser.error("the model needs a server: name it with --url, or let the documents answer with --answer quote")
+    return args
+
+
+def _add_inputs(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     documents = parser.add_mutually_exclusive_group(required=True)
     documents.add_argument(
@@ -96,6 +109,10 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
         required=True,
         help="the passages that a question refers to, or those that the search finds",
     )
+
+
+def _add_answering(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add(
         "--url",
         help="an OpenAI-compatible server: the engine, or the gateway, whose own retrieval is then switched off",
@@ -129,6 +146,10 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
         action="store_true",
         help="of a gateway: let it hold the answers to the names in the prompt, by a grammar",
     )
+
+
+def _add_running(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add(
         "--concurrency",
         type=positive,
@@ -148,11 +169,6 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
         metavar="OTHER_ANSWERS",
         help="another run's --answers file: show the differences, question by question paired",
     )
-    add("--json", action="store_true", help="one JSON document on stdout, with every question's values")
-    args = parser.parse_args(argv)
-    if not args.url and args.answer == MODEL:
-        parser.error("the model needs a server: name it with --url, or let the documents answer with --answer quote")
-    return args
 
 
 def _measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
@@ -204,18 +220,23 @@ def _measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
         "questions": rows,
     }
     if args.compare:
-        same = {(answer.id, answer.question): answer.reference for answer in answers}
-        before = [
-            replace(other, reference=same[other.id, other.question])
-            for other in others
-            if (other.id, other.question) in same
-        ]
+        before = _pair_others(others, answers)
         result["differences"] = {
             "from": describe_file(args.compare),
             "questions": len(before),
             "measures": compare(rows, score(before, measures)),
         }
     return result
+
+
+def _pair_others(others: "Sequence[Answer]", answers: "Sequence[Answer]") -> "list[Answer]":
+    """The other run's answers to the same questions, with the references of this run's."""
+    same = {(answer.id, answer.question): answer.reference for answer in answers}
+    return [
+        replace(other, reference=same[other.id, other.question])
+        for other in others
+        if (other.id, other.question) in same
+    ]
 
 
 def _read_questions(path: Path, limit: int | None) -> "tuple[list[Question], int]":

@@ -1,11 +1,10 @@
-"""The measures of an answer beside its reference answer:
+"""The measures of an answer beside its reference answer: ROUGE-L, and which exact names it uses.
 
-ROUGE-L, and which exact names it uses. Pure: texts in, numbers out.
-
-It asks no model and reads no file.
+Pure: texts in, numbers out. It asks no model and reads no file.
 
     measures = AnswerMeasures(known=corpus_names(texts))
-    measures.measure(question="Which command repairs antennas?", reference="Use `repair_antennas`.", answer="Run repair_antennas [1].")
+    question, reference = "Which command repairs antennas?", "Use `repair_antennas`."
+    measures.measure(question=question, reference=reference, answer="Run repair_antennas [1].")
 """
 
 import re
@@ -36,11 +35,11 @@ _TCL_SET = re.compile(r"^[ \t]*set[ \t]+(\w+)", re.MULTILINE)
 def find_names(text: str) -> frozenset[str]:
     """The exact names that a text uses: commands, options, variables and message numbers, in lower case.
 
-    A name is what `rag.index.bm25.is_identifier` holds for one: a word with `_` (`set_wire_rc`, `PLACE_DENSITY`), an option
-    (`-hold`), a message number (`GRT-0243`), of at least four characters. Left out is what users name themselves: paths
-    and file names, `$variables`, what a line of Tcl sets (`set my_margin 0.1`), the value behind an option (`-net
-    my_net`), and what stands for many names (`report_*`). Commands of one plain word (`tapcell`) cannot be told from
-    other words and are not counted.
+    A name is what `rag.index.bm25.is_identifier` holds for one: a word with `_` (`set_wire_rc`, `PLACE_DENSITY`), an
+    option (`-hold`), a message number (`GRT-0243`), of at least four characters. Left out is what users name
+    themselves: paths and file names, `$variables`, what a line of Tcl sets (`set my_margin 0.1`), the value behind an
+    option (`-net my_net`), and what stands for many names (`report_*`). Commands of one plain word (`tapcell`) cannot
+    be told from other words and are not counted.
     """
     text = text.replace("\\_", "_")  # Markdown's escape
     own = {name.lower() for name in _TCL_SET.findall(text)}
@@ -50,7 +49,7 @@ def find_names(text: str) -> frozenset[str]:
 
 
 def find_commands(text: str) -> frozenset[str]:
-    """The names of a text without options: an option (`-verbose`) belongs to many commands, so naming it says little."""
+    """The names of a text without options: an option (`-verbose`) belongs to many commands, so it says little."""
     return frozenset(name for name in find_names(text) if not name.startswith("-"))
 
 
@@ -82,13 +81,14 @@ class AnswerMeasures:
         Of an answer that `is_cut` (the model had to stop) the last word may be half a name: it counts in ROUGE-L alone.
 
         rouge_l: F1 of the longest common subsequence of words (Lin, "ROUGE: A Package for Automatic Evaluation of
-        Summaries", 2004), by
-            rouge-score with its own tokenizer and without stemming, its default: "routes" and "routing" are two things in this field.
+            Summaries", 2004), by rouge-score with its own tokenizer and without stemming, its default: "routes" and
+            "routing" are two things in this field.
         right_command: 1 where the answer has at least one of the right commands, else 0. The right commands are those
-        (`find_commands`) of
-            the reference answer that stand in a document and not in the question, which would give them away; None where there is none.
-        command_recall: the share of the right commands that the answer has. unknown_command: 1 where the answer has a
-        command, option or other name (`find_names`) that stands in no document and not in the question.
+            (`find_commands`) of the reference answer that stand in a document and not in the question, which would give
+            them away; None where there is none.
+        command_recall: the share of the right commands that the answer has.
+        unknown_command: 1 where the answer has a command, option or other name (`find_names`) that stands in no
+            document and not in the question.
         """
         asked = find_names(question)
         right = (find_commands(reference) & self._known) - asked

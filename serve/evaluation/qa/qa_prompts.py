@@ -4,7 +4,8 @@ them.
 It asks no model. Golden passages are those that a question refers to; retrieved ones are what the search finds.
 
     hits = golden_hits(questions, chunks)  # or retrieved_hits(questions, retriever, top_k=5, progress)
-    prompts = build_prompts(questions, hits, load_counter(folder), Budget(context_tokens=900, max_tokens=400, max_model_len=8192))
+    budget = Budget(context_tokens=900, max_tokens=400, max_model_len=8192)
+    prompts = build_prompts(questions, hits, load_counter(folder), budget)
 """
 
 from collections.abc import Sequence
