@@ -346,6 +346,27 @@ def test_threads_are_answered_at_the_same_time_and_each_one_in_its_order(world: 
     assert world.asked_of_gateway()[-1] == ["first?", ANSWER, "first, again?"]
 
 
+def test_questions_of_a_thread_are_answered_as_they_came_though_slack_is_slow(world: World) -> None:
+    world.slack.state.broken["chat.postMessage"] = 1
+    first = world.ask("first?")
+    world.slack.wait_until(lambda: bool(world.slack.calls("chat.postMessage")), "a placeholder that was not taken")
+    world.ask("second?", first)
+    world.answer(first, 2)
+    assert [texts[-1] for texts in world.asked_of_gateway()] == ["first?", "second?"]
+
+
+def test_question_whose_placeholder_is_refused_holds_up_no_other(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.slack.state.errors["chat.postMessage"] = "is_archived"
+    first = world.ask("first?")
+    world.slack.wait_until(lambda: "cannot be answered" in caplog.text, "a refusal")
+    world.slack.state.errors.clear()
+    world.ask("second?", first)
+    world.answer(first)
+    assert [texts[-1] for texts in world.asked_of_gateway()] == ["second?"]
+
+
 @pytest.mark.parametrize("politely", [True, False])
 def test_lost_connection_is_made_again(world: World, politely: bool) -> None:
     before = list(world.slack.connections)

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import closing, suppress
 from functools import partial
 from typing import Any
 
@@ -98,17 +98,25 @@ class SlackBot:
         question = read_question(body, self._bot_user_id)
         if question is None or not self._recent.is_new(question.event_id):
             return
+        posted: Future[str] = Future()
         try:
             if self._channels and not question.is_direct and question.channel not in self._channels:
                 thread_ts = question.thread_ts if question.is_follow_up else None
                 self._delivery.tell_alone(question.channel, question.user, thread_ts, NOT_HERE)
                 return
+            # Before the placeholder is posted: a thread's questions are answered in the order in which they came
+            self._lines.put((question.channel, question.thread_ts), partial(self._answer_in_turn, question, posted))
             placeholder = answer_messages(Turn(question.text), question.ts)[0]
-            placeholder_ts = self._delivery.post(question.channel, question.thread_ts, placeholder)
+            posted.set_result(self._delivery.post(question.channel, question.thread_ts, placeholder))
         except UiError as error:
             log.error("event %s in channel %s cannot be answered: %s", question.event_id, question.channel, error)
-            return
-        self._lines.put((question.channel, question.thread_ts), partial(self._answer, question, placeholder_ts))
+        finally:
+            posted.cancel()  # does nothing where it was posted
+
+    def _answer_in_turn(self, question: Question, posted: Future[str]) -> None:
+        """Answer in place of the placeholder; not at all where there is none."""
+        with suppress(CancelledError):
+            self._answer(question, posted.result())
 
     def _answer(self, question: Question, placeholder_ts: str) -> None:
         """Fetch the answer, showing it as it grows in place of the placeholder; a failure is a sentence in the same
