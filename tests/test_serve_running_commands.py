@@ -180,7 +180,8 @@ class Running:
 
     def _collect(self) -> None:
         assert self.process.stdout is not None
-        self.lines.extend(iter(self.process.stdout.readline, ""))
+        with self.process.stdout as output:
+            self.lines.extend(iter(output.readline, ""))
 
     def wait_for(self, words: str, times: int = 1) -> None:
         deadline = time.monotonic() + PATIENCE_S
@@ -249,6 +250,7 @@ def test_up_runs_gateway_and_page_for_an_engine_elsewhere_and_restarts_what_dies
                 time.sleep(0.02)
         finally:
             running.process.kill()
+            running.process.wait()
     assert {path.name for path in (tmp_path / "home" / "logs").iterdir()} == {"gateway.log", "page.log"}
     assert "s3cret" not in (tmp_path / "home" / "logs" / "gateway.log").read_text()
 
@@ -280,6 +282,7 @@ def test_serve_to_a_network_without_a_key_warns_and_ends_cleanly_when_it_is_told
         assert running.process.wait(20) in (0, -signal.SIGTERM)
     finally:
         running.process.kill()
+        running.process.wait()
     assert not [line for line in running.lines if "Traceback" in line]
 
 
@@ -303,3 +306,4 @@ def test_serve_in_the_background_of_a_script_ends_when_it_is_told_to(
         assert running.process.wait(20) == exit_code
     finally:
         running.process.kill()
+        running.process.wait()

@@ -97,8 +97,8 @@ def start_up(home: Path, **more: str) -> Up:
 
     def collect() -> None:
         assert process.stdout is not None
-        for line in process.stdout:
-            up.lines.append(line)
+        with process.stdout as output:
+            up.lines.extend(iter(output.readline, ""))
 
     threading.Thread(target=collect, daemon=True).start()
     return up
@@ -109,6 +109,7 @@ def stop(up: Up) -> None:
     with contextlib.suppress(subprocess.TimeoutExpired):
         up.process.wait(60)
     up.process.kill()
+    up.process.wait()
 
 
 @pytest.fixture(scope="module")

@@ -336,8 +336,10 @@ def test_other_names_and_sites_get_neither_the_page_nor_its_websocket(
 @pytest.mark.parametrize("host", [OWN, "localhost:8501"])
 def test_own_names_get_the_page_and_its_websocket(page_url: str, host: str) -> None:
     assert httpx.get(page_url, headers={"Host": host}).status_code == 200
-    open_websocket(page_url, host, f"http://{host}").close()
-    open_websocket(page_url, host, None).close()
+    for origin in (f"http://{host}", None):
+        with open_websocket(page_url, host, origin) as websocket:
+            assert websocket.response is not None
+            assert websocket.response.status_code == 101
 
 
 def open_websocket(page_url: str, host: str, origin: str | None) -> ClientConnection:
