@@ -77,6 +77,14 @@ MISSING = object()
 HTTP_200 = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
 EVENTS = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
 CLIENT = httpx.Client(timeout=30, trust_env=False)  # one for all: each new one reads the system's certificates
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _close_client() -> Iterator[None]:
+    yield
+    CLIENT.close()
+
+
 SECRETS = ("hunter2", "s3cret-engine-key")
 
 

@@ -9,7 +9,7 @@ import random
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -45,7 +45,7 @@ class Wire:
                 self._socket.sendall(request)
                 return self._read()
             except (ConnectionError, EOFError):  # closed after the last answer, as it may be
-                self._close()
+                self.close()
                 if attempt:
                     raise
         raise AssertionError
@@ -65,7 +65,7 @@ class Wire:
             while len(body) < length:
                 body += self._piece()
         if b"connection: close" in fields:
-            self._close()
+            self.close()
         return int(head.split(b" ", 2)[1])
 
     def _piece(self) -> bytes:
@@ -75,10 +75,21 @@ class Wire:
             raise EOFError
         return piece
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Close the connection; the next request opens another one."""
         if self._socket is not None:
             self._socket.close()
         self._socket = None
+
+
+WireTo = Callable[[str], Wire]
+
+
+@pytest.fixture
+def wire_to() -> Iterator[WireTo]:
+    """A connection to a gateway's URL; all of a test are closed at its end."""
+    with ExitStack() as stack:
+        yield lambda url: stack.enter_context(closing(Wire(url)))
 
 
 # (a) Mutated requests
@@ -289,10 +300,10 @@ def mutated_head(rng: random.Random) -> bytes:
 
 
 def test_no_mutated_request_gets_a_5xx_a_traceback_or_a_hang(
-    attack: Attack, gateway: str, engine: FakeEngine, caplog: pytest.LogCaptureFixture
+    attack: Attack, gateway: str, engine: FakeEngine, wire_to: WireTo, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
-    rng, wire = random.Random(16), Wire(gateway)
+    rng, wire = random.Random(16), wire_to(gateway)
     tries, failures, answered = attack.times(2_000, full=20_000), [], 0
     left_open: list[tuple[bytes, socket.socket]] = []
     for _ in range(tries):
@@ -302,7 +313,7 @@ def test_no_mutated_request_gets_a_5xx_a_traceback_or_a_hang(
                 status = wire.ask(chat_bytes(body))
             except (TimeoutError, EOFError) as error:
                 status = 599
-                wire = Wire(gateway)
+                wire.close()
                 failures.append(f"{type(error).__name__}: {body[:300]!r}")
             answered += status < 500
             if status in range(500, 599):
@@ -460,8 +471,10 @@ def named_gateway(gateway_at: Gateway, shared_engine: FakeEngine) -> Iterator[st
         yield url
 
 
-def test_foreign_names_and_pages_read_nothing_and_own_ones_do(attack: Attack, named_gateway: str) -> None:
-    wire, port, failures = Wire(named_gateway), named_gateway.rsplit(":", 1)[1], []
+def test_foreign_names_and_pages_read_nothing_and_own_ones_do(
+    attack: Attack, named_gateway: str, wire_to: WireTo
+) -> None:
+    wire, port, failures = wire_to(named_gateway), named_gateway.rsplit(":", 1)[1], []
     asked = [(f"Host: {each}", 200, 200) for each in GOOD] + [(f"Host: {each}", 400, 421) for each in EVIL]
     local = f"Host: 127.0.0.1:{port}\r\nOrigin: "
     asked += [(local + each, 200, 200) for each in PAGES_GOOD] + [(local + each, 403, 403) for each in PAGES_EVIL]
@@ -472,8 +485,8 @@ def test_foreign_names_and_pages_read_nothing_and_own_ones_do(attack: Attack, na
     attack.report("foreign and own names and pages", len(asked), failures)
 
 
-def test_no_made_up_name_is_taken_for_one_of_ours(attack: Attack, named_gateway: str) -> None:
-    rng, wire, failures = random.Random(421), Wire(named_gateway), []
+def test_no_made_up_name_is_taken_for_one_of_ours(attack: Attack, named_gateway: str, wire_to: WireTo) -> None:
+    rng, wire, failures = random.Random(421), wire_to(named_gateway), []
     parts = [
         *"abz019.-_:@[]#?/\\% ",
         "localhost",
@@ -528,11 +541,11 @@ def slow_clients(wire: Wire, count: int) -> Iterator[list[socket.socket]]:
 
 
 def test_slow_clients_are_closed_in_time_while_others_are_answered(
-    attack: Attack, gateway_at: Gateway, engine: FakeEngine
+    attack: Attack, gateway_at: Gateway, engine: FakeEngine, wire_to: WireTo
 ) -> None:
     count, failures = attack.times(120, full=1_500), []
     with gateway_at(engine.url, header_timeout_s=0.8, write_timeout_s=0.8, max_header_kb=32) as url:
-        wire = Wire(url)
+        wire = wire_to(url)
         with slow_clients(wire, count) as connections:
             open_still, deadline = list(connections), time.monotonic() + PATIENCE_S
             while open_still and time.monotonic() < deadline:
@@ -560,13 +573,13 @@ def dripped_to_its_end(connection: socket.socket) -> bool:
 
 
 def test_clients_that_never_read_free_the_engine_and_keep_nobody_waiting(
-    attack: Attack, gateway_at: Gateway, engine: FakeEngine
+    attack: Attack, gateway_at: Gateway, engine: FakeEngine, wire_to: WireTo
 ) -> None:
     count = attack.times(3, full=20)
     engine.script = EngineScript(answer=("word " * 20_000,) * 200)  # 20 MB each, more than all buffers hold
     body = json.dumps({**SEEDS[0], "stream": True, "stop": ["the end"]}).encode()  # with which no loop is cut
     with gateway_at(engine.url, write_timeout_s=0.5, answers_in_flight=count) as url, ExitStack() as stack:
-        wire = Wire(url)
+        wire = wire_to(url)
         for _ in range(count):
             stack.enter_context(wire.open()).sendall(chat_bytes(body))
         wait_until(lambda: f'limit="not read"}} {float(count)}' in httpx.get(f"{url}/metrics", timeout=PATIENCE_S).text)
