@@ -15,7 +15,7 @@ from importlib import import_module
 
 from rag.printable import printable
 
-LINES = "\n\t"  # what an error may hold that lists several things; whatever else it quotes must not steer the terminal
+LINES = "\n\t"  # what an error that lists several things may hold; nothing else in it may steer the terminal
 Table = dict[str, tuple[str, str, str]]  # name: (module, function, what it does)
 COMMANDS: Table = {
     "up": ("serve.running.commands", "up", "prepare models and index, then run engine, gateway and page until Ctrl-C"),
@@ -124,7 +124,7 @@ def usage(prog: str, table: Table) -> str:
 
 
 def run_command(prog: str, table: Table, arguments: list[str]) -> int:
-    """Run the command that the first argument names, with the others.
+    """Run the command that the first argument names, with the other arguments.
 
     Returns its exit code; 2 where the table has no such command.
     """
@@ -153,8 +153,8 @@ def evaluate(argv: list[str]) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Run one subcommand and return its exit code.
 
-    0: done; 2: the input is wrong, said in one line; 130: interrupted; 1 (a traceback): a bug. `ask` has 3: nothing
-    found.
+    0: done; 2: the input is wrong, said in one line; 130: interrupted; 1 (a traceback): a bug. `ask` also has 3:
+    nothing found.
     """
     arguments = sys.argv[1:] if argv is None else argv
     try:
@@ -162,11 +162,11 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return 130
-    except BrokenPipeError:  # `chipalign ask ... | head`: nobody reads on, which is no fault
+    except BrokenPipeError:  # `chipalign ask ... | head`: nobody reads on, which is not an error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141  # 128 + SIGPIPE, as shells report it
     except Exception as error:
-        # The packages' own errors carry one: their message is the whole story
+        # The packages' own errors carry one: their message says it all
         exit_code = getattr(error, "exit_code", None)
         if exit_code is None:
             raise

@@ -1,7 +1,7 @@
 """Settings as every package has them: a frozen dataclass, one line a field, read from a mapping of variables.
 
-It reads no environment by itself, opens no file and knows no package: the mapping is handed in, and so is what makes a
-package's own error of the values that are refused.
+It does not read the environment, opens no file and knows no package: the caller hands in the mapping, and the function
+that makes a package's own error of the refused values.
 
     @dataclass(frozen=True)
     class PageSettings:
@@ -24,7 +24,7 @@ from platformdirs import user_data_path
 T = TypeVar("T")
 N = TypeVar("N", int, float)
 Range = tuple[float, float]  # both ends are allowed
-Reader = Callable[[str, str], T]  # a variable and the text that it holds, to a value; raises Refused
+Reader = Callable[[str, str], T]  # a variable and its text to a value; raises Refused
 
 
 class Settings(Protocol):
@@ -37,7 +37,7 @@ S = TypeVar("S", bound=Settings)
 
 
 class Refused(ValueError):
-    """A text that a setting cannot be made of, with the sentence of most packages; others put its parts otherwise."""
+    """A text that a setting cannot use, as a sentence; packages may word its parts otherwise."""
 
     def __init__(
         self,
@@ -49,8 +49,9 @@ class Refused(ValueError):
         is_outside: bool = False,
         sentence: str = "",
     ) -> None:
-        """value: as it may be shown. kind: of what is allowed, such as "a whole number". is_outside: of that kind, but
-        not within the range. sentence: instead of the one made of all this.
+        """value: in a form that may be shown; kind: of the allowed values, such as "a whole number".
+
+        is_outside: of that kind, but not within the range. sentence: replaces the one made of all this.
         """
         self.variable, self.value, self.kind, self.within, self.is_outside = variable, value, kind, within, is_outside
         self.allowed = kind if within is None else f"{kind} from {within[0]} to {within[1]}"
@@ -67,10 +68,12 @@ def setting(
     read: Reader[Any] | None = None,
     secret: bool = False,
 ) -> Any:
-    """A dataclass field: its environment variable, its default (or the function that gives it), and its line of help.
+    """A dataclass field: its environment variable, its default (or the function that gives it), and its help.
 
-    Without `read` the default says how its text is read: a number `within` a range, one of the `choices`, or the text
-    as it stands. secret: it is not shown where settings are printed. Raises TypeError for a number without a range.
+    Without `read` the default decides how the text is read: a number `within` a range, one of the `choices`, or the
+    text as it is. secret: not shown where settings are printed.
+
+    Raises TypeError for a number without a range.
     """
     metadata: dict[str, Any] = {"env": env, "help": text, "read": read or _find_reader(env, default, within, choices)}
     if within is not None:
@@ -88,8 +91,7 @@ def from_env(
 ) -> S:
     """The settings that `variables` give; one that is missing, empty or blank leaves the default.
 
-    options: texts by field name that win over variables. refuse: makes the error to raise of all the values that cannot
-    be used.
+    options: texts by field name that win over variables. refuse: makes the error to raise from all the refused values.
     """
     values: dict[str, Any] = {}
     refused: list[Refused] = []
@@ -113,7 +115,10 @@ def to_env(settings: Settings) -> dict[str, str]:
 
 
 def default_home() -> Path:
-    """The folder of everything made at run time, unless CHIPALIGN_HOME names another: the platform's for user data."""
+    """The folder of everything made at run time, unless CHIPALIGN_HOME names another.
+
+    It is the platform's folder for user data.
+    """
     return user_data_path("chipalign")
 
 
@@ -128,27 +133,27 @@ def _find_reader(env: str, default: Any, within: Range | None, choices: Sequence
 
 
 def read_text(variable: str, text: str) -> str:
-    """The text as it stands."""
+    """The text as it is."""
     return text
 
 
 def read_path(variable: str, text: str) -> Path:
-    """A path, of which ~ is somebody's home folder."""
+    """A path; ~ in it is a home folder."""
     return Path(text).expanduser()
 
 
 def read_absolute_path(variable: str, text: str) -> Path:
-    """A path, from the folder of now if it is a relative one."""
+    """An absolute path; a relative one starts at the current folder."""
     return Path(text).expanduser().absolute()
 
 
 def numbers(kind: type[N], within: Range) -> Reader[N]:
-    """A reader of whole numbers or any numbers, both ends of the range among them."""
+    """A reader of whole numbers or any numbers; the range includes both ends."""
     name = "a whole number" if kind is int else "a number"
 
     def read(variable: str, text: str) -> N:
         try:
-            value = kind(text.encode("ascii"))  # other scripts' digits are no ValueError to Python
+            value = kind(text.encode("ascii"))  # Python would accept the digits of other scripts
         except ValueError:
             raise Refused(variable, text, name, within) from None
         if not within[0] <= value <= within[1]:  # also false for nan
@@ -170,7 +175,7 @@ def one_of(*words: str) -> Reader[str]:
 
 
 def matching(pattern: str, kind: str) -> Reader[str]:
-    """A reader of texts that a regular expression fits as a whole; `kind` says in words which these are."""
+    """A reader of texts that a regular expression matches as a whole; `kind` describes them."""
 
     def read(variable: str, text: str) -> str:
         if not re.fullmatch(pattern, text):
@@ -181,7 +186,10 @@ def matching(pattern: str, kind: str) -> Reader[str]:
 
 
 def addresses(example: str) -> Reader[str]:
-    """A reader of http addresses, without a trailing slash or `/v1`, which people copy from other OpenAI clients."""
+    """A reader of http addresses, which removes a trailing slash or `/v1`.
+
+    People copy these from other OpenAI clients.
+    """
 
     def read(variable: str, text: str) -> str:
         if not _is_address(text):
@@ -194,15 +202,15 @@ def addresses(example: str) -> Reader[str]:
 def _is_address(text: str) -> bool:
     try:
         parts = urlsplit(text)
-        is_port = parts.port is None or parts.port > 0  # .port raises ValueError for anything that is no port
+        is_port = parts.port is None or parts.port > 0  # .port raises ValueError for anything that is not a port
     except ValueError:
         return False
-    is_bare = not (parts.query or parts.fragment)  # paths are put behind it
+    is_bare = not (parts.query or parts.fragment)  # paths are appended to it
     return parts.scheme in ("http", "https") and bool(parts.hostname) and is_port and is_bare
 
 
 def redact(url: str) -> str:
-    """An address as it may be shown: without the user name and the password that may stand in it."""
+    """An address that may be shown: without a user name and password."""
     before, at, host = url.rpartition("@")
     scheme, slashes, _ = before.partition("//")
     return f"{scheme}{slashes}{host}" if at and slashes else host

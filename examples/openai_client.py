@@ -1,6 +1,6 @@
-"""Ask a running gateway through OpenAI's own package, as any tool does that speaks to OpenAI.
+"""Ask a running gateway through OpenAI's own package, like any OpenAI client.
 
-The answer is printed as it streams. Its last delta carries what is ours: the citations, in OpenAI's form, and the
+The answer is printed as it streams. Its last delta carries our fields: the citations, in OpenAI's form, and the
 verification, which lists the names in the answer that no passage has.
 
     python examples/openai_client.py "Which command fixes antenna violations?" http://127.0.0.1:8000
@@ -14,13 +14,13 @@ from openai import OpenAI
 
 
 def main(question: str, gateway_url: str = "http://127.0.0.1:8000") -> None:
-    """Print the answer, then the passages that it cites, then what of it stands nowhere."""
+    """Print the answer, then the passages that it cites, then the names that no passage has."""
     client = OpenAI(base_url=f"{gateway_url}/v1", api_key=os.environ.get("CHIPALIGN_API_KEY", "none"))
     stream = client.chat.completions.create(
         model=client.models.list().data[0].id,
         messages=[{"role": "user", "content": question}],
         stream=True,
-        extra_body={"retrieval": {"top_k": 4}},  # ours, and optional: how many passages to find
+        extra_body={"retrieval": {"top_k": 4}},  # our field, optional: how many passages to find
     )
 
     checked: dict[str, Any] = {}

@@ -1,5 +1,4 @@
-"""What this package's commands share: types of arguments, which argparse tells of in its own words where they are
-wrong.
+"""Types of arguments that this package's commands share; argparse words the refusals itself.
 
 The commands themselves are in `commands` and `training`.
 
@@ -24,7 +23,7 @@ def natural(text: str) -> int:
 
 
 def factor(text: str) -> float:
-    """A number above 0 that is not beyond a thousand. Raises ValueError for anything else."""
+    """A number above 0, at most a thousand. Raises ValueError for anything else."""
     if not 0 < (number := float(text)) <= 1000:
         raise ValueError(text)
     return number

@@ -18,15 +18,17 @@ SCREEN = 2_000  # characters of a message: a terminal of 24 lines and 80 columns
 
 
 def printable(text: str) -> str:
-    """The text with everything that steers a terminal, or is not seen, as its escape: control characters, line ends,
-    bidi overrides.
+    """The text with line ends, control characters and bidi overrides escaped.
+
+    Nothing in it steers a terminal, and nothing stays unseen.
     """
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
 def shorten(text: str, limit: int = SCREEN) -> str:
-    """The text, or its beginning and its end, which says what to do, with a mark between them; at most `limit`
-    characters.
+    """The text, cut in the middle to at most `limit` characters.
+
+    The end stays, because it says what to do; a mark stands for what is cut.
     """
     mark = " [...] "
     return text if len(text) <= limit else text[: limit * 3 // 4] + mark + text[len(text) - limit // 4 + len(mark) :]
@@ -39,7 +41,7 @@ def join(problems: Sequence[str]) -> str:
 
 
 def over_layers(texts: Sequence[str]) -> list[str]:
-    """Texts that differ in their layer's number alone as one, with * for the number and how many they are."""
+    """Texts that differ only in a layer's number, as one: * for the number, with their count."""
     groups: dict[str, list[str]] = {}
     for text in texts:
         groups.setdefault(re.sub(r"\.\d+(?=\.)", ".*", text), []).append(text)
@@ -47,7 +49,7 @@ def over_layers(texts: Sequence[str]) -> list[str]:
 
 
 class MergeError(Exception):
-    """The input or the place for the output is wrong; the message is for the person who typed the command."""
+    """The input or the place for the output is wrong; the message is for whoever typed the command."""
 
     exit_code = 2
 
@@ -68,7 +70,7 @@ class SettingsError(MergeError):
 
 
 class CheckpointNotFound(MergeError):
-    """A parent, an adapter, or one of their files is not there."""
+    """A parent, an adapter, or one of their files is missing."""
 
 
 class CheckpointCorrupt(MergeError):
@@ -117,7 +119,7 @@ class TensorsOpposite(MergeError):
 
 
 class TensorsDiffer(MergeError):
-    """A tensor that is not of floating point, and so cannot be interpolated, differs between the parents."""
+    """A tensor that cannot be interpolated, because it is not floating point, differs between the parents."""
 
 
 class TensorOverflow(MergeError):
@@ -125,7 +127,7 @@ class TensorOverflow(MergeError):
 
 
 class OutputRefused(MergeError):
-    """The output folder holds something that is not ours to replace, or cannot be written."""
+    """The output folder holds something that a merge must not replace, or cannot be written."""
 
 
 class OutputBusy(MergeError):
@@ -133,15 +135,15 @@ class OutputBusy(MergeError):
 
 
 class DeviceNotFound(MergeError):
-    """There is no such device, or torch is not installed or was built without it."""
+    """The device does not exist, or torch is missing or was built without it."""
 
 
 class BenchFailed(MergeError):
-    """A measured command failed, or made something else than it should."""
+    """A measured command failed, or its output is wrong."""
 
 
 class OutputFull(MergeError):
-    """There is not enough room for the output."""
+    """The disk lacks room for the output."""
 
 
 class TrainingDataUnusable(MergeError):

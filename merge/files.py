@@ -1,4 +1,4 @@
-"""Files of somebody's model, opened so that none is waited for, and names in them that can be shown.
+"""Opens files of somebody's model without blocking, and checks that the names in them can be shown.
 
 It knows no format and loads no library, so that a command that only opens something answers at once.
 
@@ -14,16 +14,15 @@ from pathlib import Path
 
 from merge.errors import CheckpointCorrupt, CheckpointNotFound
 
-NAME_LIMIT = 500  # characters of a tensor's name; the longest of adapters are near 150
+NAME_LIMIT = 500  # characters of a tensor's name; adapters' longest are near 150
 
 
 def open_plain(path: Path) -> int:
     """A file descriptor to read from.
 
-    Raises CheckpointNotFound, or CheckpointCorrupt for what is no plain file or cannot be read.
+    The folder may be somebody else's: a pipe would block, and a device has no end, so neither is read.
 
-    A pipe, which would be waited for, and a device, which has no end, are not read from: the folder may be somebody
-    else's.
+    Raises CheckpointNotFound, or CheckpointCorrupt for what is not a plain file or cannot be read.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -43,7 +42,7 @@ def open_stream(path: Path) -> FileIO:
 
 
 def check_name(name: str, path: Path) -> None:
-    """Raise CheckpointCorrupt for a tensor's name that cannot be shown, or is no name of a tensor by its length."""
+    """Raise CheckpointCorrupt for a tensor's name that cannot be shown or is too long."""
     if not name.isprintable():
         raise CheckpointCorrupt(f"{path} names a tensor {name[:NAME_LIMIT]!r}, which cannot be printed")
     if len(name) > NAME_LIMIT:

@@ -34,13 +34,13 @@ Lam = float | tuple[float, ...]
 BASE_METHODS = ("task_arithmetic", "ties", "dare", "della")  # these add differences from a base model
 METHODS = ("geodesic", "linear", "soup", *BASE_METHODS)
 DTYPES = ("bfloat16", "float16", "float32")
-# What decides where the parents differ. The first of each is the default.
+# What decides where the parents differ; the first of each is the default.
 DECISIONS: Mapping[str, tuple[str, ...]] = {
     "vocab": ("refuse", "chat", "chip", "union"),  # whose vocabulary, where token tables or rows differ
     "embeddings": ("refuse", "tied", "untied"),  # where one parent ties them and the other does not
-    "unmatched": ("refuse", "chat", "chip", "union"),  # whose tensors stay, where one parent only has them
+    "unmatched": ("refuse", "chat", "chip", "union"),  # whose tensors stay, where only one parent has them
     "config": ("refuse", "chat", "chip"),  # whose rope and other settings, where they differ and no shape does
-    # Whose names the output has, where tensors differ in a prefix such as model. alone
+    # Whose names the output has, where tensors differ only in a prefix such as model.
     "names": ("refuse", "chat", "chip"),
 }
 # Which method takes which parameter, and what it takes: (methods, smallest, largest).
@@ -51,7 +51,7 @@ PARAMETERS: Mapping[str, tuple[tuple[str, ...], float, float]] = {
     "elect": (("dare",), 0, 1),
     "seed": (("dare", "della"), 0, 2**32 - 1),
 }
-# TIES: "top-20%" of its paper; the others: halfway, as mergekit's examples have it
+# TIES: "top-20%" of its paper; the others: half, as in mergekit's examples
 DENSITIES = {"ties": 0.2, "dare": 0.5, "della": 0.5}
 TABLES = ("merge", "chip", "chat", "base", "parameters", "schedule")
 NEEDED_TABLES = ("merge", "chip", "chat")
@@ -77,13 +77,13 @@ class ParentRef:
 
 @dataclass(frozen=True)
 class Parameters:
-    """What a baseline can be told; what a method does not take is not looked at (PARAMETERS)."""
+    """Parameters of a baseline; those that the method does not take are ignored (PARAMETERS)."""
 
-    density: float | None = None  # share of a difference that is kept; None: the method's own, DENSITIES
+    density: float | None = None  # share of a difference that is kept; None: the method's default, DENSITIES
     epsilon: float = 0.1  # DELLA: the keep probabilities run from density - epsilon to density + epsilon
     scale: float = 1.0  # multiplies the sum of differences
     elect: bool = False  # DARE: elect signs as TIES does
-    seed: int = 0  # of what is dropped, together with the tensor's name
+    seed: int = 0  # with the tensor's name it decides what is dropped
 
     def find_density(self, method: str) -> float:
         """The density that a method works with."""
@@ -92,7 +92,7 @@ class Parameters:
 
 @dataclass(frozen=True)
 class Rule:
-    """One [[schedule]] entry: the lam of the tensors that lie in `layers` and whose name fits `tensors`."""
+    """One [[schedule]] entry: the lam of the tensors in `layers` whose name fits `tensors`."""
 
     lam: Lam
     layers: tuple[int, int] | None = None  # first and last, both included; None: any tensor, those outside layers too
@@ -122,8 +122,9 @@ class Recipe:
     base_model: ParentRef | None = None
 
     def values(self) -> dict[str, Any]:
-        """The values that, with the parents' contents, decide the output to the last byte; those left at their defaults
-        only where always told.
+        """The values that, with the parents' contents, decide every byte of the output.
+
+        Values left at their defaults are included only where the report always states them.
         """
         told: dict[str, Any] = {"method": self.method, "lam": _listed(self.lam), "dtype": self.dtype, "name": self.name}
         told |= {key: list(value) for key in ("include", "exclude") if (value := getattr(self, key))}
@@ -167,7 +168,7 @@ def load_recipe(path: Path) -> Recipe:
         raise RecipeError(str(path), ["no such recipe file"]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(str(path), [f"cannot be read as text: {error}"]) from None
-    # Besides TOML's own error: numbers of thousands of digits, lists in lists in lists
+    # Besides TOML's own error: numbers of thousands of digits, deeply nested lists
     except (ValueError, RecursionError) as error:
         raise RecipeError(str(path), [f"is no valid TOML: {error}"]) from None
     return parse_recipe(data, base=path.absolute().parent, source=str(path))
@@ -185,6 +186,7 @@ def parse_recipe(data: Mapping[str, Any], base: Path, source: str) -> Recipe:
             problems.append(f"[{table}] must be a table")
         elif table in NEEDED_TABLES:
             problems.append(f"table [{table}] is missing")
+
     merge, parameters, schedule = tables.get("merge", {}), tables.get("parameters", {}), data.get("schedule", [])
     problems += _merge_problems(merge)
     for table in ("chip", "chat", "base"):
@@ -192,18 +194,22 @@ def parse_recipe(data: Mapping[str, Any], base: Path, source: str) -> Recipe:
             problems += _parent_problems(table, tables[table])
     problems += _method_problems(merge.get("method", METHODS[0]), parameters, has_base="base" in data)
     problems += _schedule_problems(schedule)
+
     if problems:
         raise RecipeError(source, problems)
+
     refs = {
         table: ParentRef(tables[table]["model"], tables[table].get("adapter"))
         for table in ("chip", "chat", "base")
         if table in tables
     }
+
     values = {**merge, "lam": _parse_lam(merge.get("lam", DEFAULT_LAM))}
     values |= {key: tuple(merge[key]) for key in ("include", "exclude") if key in merge}
     rules = tuple(
         Rule(_parse_lam(r["lam"]), tuple(r["layers"]) if "layers" in r else None, r.get("tensors")) for r in schedule
     )
+
     return Recipe(
         chip=refs["chip"],
         chat=refs["chat"],
@@ -249,17 +255,20 @@ def _merge_problems(merge: Mapping[str, Any]) -> list[str]:
         value = merge.get(key, allowed[0])
         if value not in allowed:
             problems.append(f"merge.{key} is {value!r} (allowed: {', '.join(allowed)})")
+
     lam = merge.get("lam", DEFAULT_LAM)
     if not _is_lam(lam):
         problems.append(f"merge.lam is {lam!r} (allowed: {LAM_RULE})")
     elif merge.get("method") == "soup" and "lam" in merge:
         problems.append("merge.lam does not go with soup, which is 0.5 (allowed: no lam, or method linear)")
+
     name = merge.get("name", "chipalign-merge")
     if not isinstance(name, str) or not NAME.fullmatch(name):
         problems.append(
             f"merge.name is {name!r} (allowed: up to 96 letters, digits, dots, dashes and underscores, the first a "
             "letter or digit)"
         )
+
     for key in ("include", "exclude"):
         value = merge.get(key, [])
         if not isinstance(value, list) or not all(map(_is_text, value)):
@@ -288,6 +297,7 @@ def _method_problems(method: Any, parameters: Mapping[str, Any], *, has_base: bo
             f"method {method} needs the model that both parents were trained from, which the chat parent is not: "
             f'set [base] model = "org/name" (or a folder), or take a method without a base (geodesic, linear, soup)'
         )
+
     for key, (methods, smallest, largest) in PARAMETERS.items():
         value = parameters.get(key)
         if value is None:
@@ -298,6 +308,7 @@ def _method_problems(method: Any, parameters: Mapping[str, Any], *, has_base: bo
             problems += [] if isinstance(value, bool) else [f"parameters.elect is {value!r} (allowed: true, false)"]
         elif not _is_number(value, smallest, largest) or (key == "seed" and not isinstance(value, int)):
             problems.append(f"parameters.{key} is {value!r} (allowed: a number from {smallest:g} to {largest:g})")
+
     if method == "della" and not problems:
         told = Parameters(**parameters)
         density, epsilon = told.find_density(method), told.epsilon
@@ -308,6 +319,7 @@ def _method_problems(method: Any, parameters: Mapping[str, Any], *, has_base: bo
             )
     if method in ("ties", "dare") and parameters.get("density") == 0:
         problems.append("parameters.density is 0, which keeps nothing (allowed: above 0)")
+
     return problems
 
 
@@ -315,9 +327,11 @@ def _schedule_problems(schedule: Any) -> list[str]:
     if not isinstance(schedule, list) or not all(isinstance(rule, dict) for rule in schedule):
         return ["[[schedule]] must be a list of tables"]
     problems = []
+
     for number, rule in enumerate(schedule, start=1):
         where = f"schedule {number}"
         problems += _find_unknown(f"{where}: ", rule, SCHEDULE_KEYS)
+
         layers = rule.get("layers")
         if layers is not None and not (
             isinstance(layers, list)
@@ -330,6 +344,7 @@ def _schedule_problems(schedule: Any) -> list[str]:
             problems.append(
                 f'{where}: tensors is {rule["tensors"]!r} (allowed: one tensor name pattern, for example "*.mlp.*")'
             )
+
         if not rule.keys() & {"layers", "tensors"}:
             problems.append(
                 f"{where}: neither layers nor tensors is given (allowed: one of them or both; for all tensors use "
@@ -337,4 +352,5 @@ def _schedule_problems(schedule: Any) -> list[str]:
             )
         if not _is_lam(rule.get("lam")):
             problems.append(f"{where}: lam is {rule.get('lam')!r} (allowed: {LAM_RULE})")
+
     return problems

@@ -1,6 +1,6 @@
 """Where the merge keeps its files, read from the environment once. It reads nothing else and creates nothing.
 
-Each field carries its variable and its help as metadata; the table in docs/operate.md is made from them.
+Each field carries its variable and its help as metadata; they make the table in docs/operate.md.
 
     settings = MergeSettings.from_env()
 """

@@ -1,8 +1,7 @@
-"""The attack on our own parts: how often each kind is tried, and the account of what was tried and what failed.
+"""The attack on our own parts: how often each kind is tried, and the account of tries and failures.
 
-A test of an attack asks for the fixture `attack` and carries the mark of that name. `make test` tries each kind a few
-times, `make attack` at length; both end with a table. An attack reaches this machine alone, and every loop of it has an
-end.
+A test of an attack uses the fixture `attack` and has the mark of that name. `make test` tries each kind a few times,
+`make attack` at length; both end with a table. An attack reaches only this machine, and all its loops end.
 
     def test_no_answer_shows_a_picture(attack: Attack) -> None:
         texts = [some_answer(seed) for seed in range(attack.times(500, full=100_000))]
@@ -30,7 +29,7 @@ class Attack:
         return full if self.is_full else quick
 
     def report(self, what: str, tried: int, failures: Sequence[str]) -> None:
-        """Keep the account; fail the test where a try failed, or where nothing was tried."""
+        """Keep the account; fail the test if a try failed or nothing was tried."""
         self._record((what, tried, len(failures)))
         assert tried, f"{what}: nothing was tried"
         assert not failures, f"{what}: {len(failures)} of {tried} failed:\n" + "\n".join(failures[:SHOWN])

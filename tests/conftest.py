@@ -36,9 +36,9 @@ from tests.fake_engine import FakeEngine
 Gateway = Callable[..., AbstractContextManager[str]]  # what `gateway_at` gives
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a script
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # what tests start hears Ctrl-C there too
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # processes that tests start get Ctrl-C there too
 
-hypothesis.settings.register_profile("any machine", deadline=None)  # a busy machine is no fault
+hypothesis.settings.register_profile("any machine", deadline=None)  # a busy machine is not a failure
 hypothesis.settings.load_profile("any machine")
 
 SIX_DOCUMENTS = {  # title: text
@@ -70,8 +70,9 @@ SIX_DOCUMENTS = {  # title: text
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--screenshot FILE`: where the test of the page on the real engine puts its picture; `--attack full`: attacks at
-    length.
+    """Add options: `--screenshot FILE` for the picture of the page's test on the real engine, `--attack full`.
+
+    `--attack full` runs attacks at length.
     """
     parser.addoption("--screenshot", metavar="FILE", help="keep the picture of the page that test_stack.py takes")
     parser.addoption(
@@ -80,7 +81,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What was attacked and how often it failed, as a table; also from tests that ran in other processes."""
+    """A table of what was attacked and how often it failed; tests of other processes included."""
     reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
     accounts = [tuple(value) for report in reports for name, value in report.user_properties if name == "attack"]
     if accounts:
@@ -91,7 +92,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
-    """A second thread makes products of a test's size no faster, and on busy cores a hundred times slower."""
+    """Limit libraries to one thread: a second is no faster here, and on busy cores a hundred times slower."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -106,7 +107,7 @@ def attack(request: pytest.FixtureRequest, record_property: Callable[[str, objec
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_settings_of_this_machine() -> Iterator[None]:
-    """Tests see neither the settings nor the proxies of whoever runs them."""
+    """Hide the settings and the proxies of whoever runs the tests."""
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if name.startswith("CHIPALIGN_") or name.lower() in ("http_proxy", "https_proxy", "all_proxy"):
@@ -131,7 +132,7 @@ def small_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def small_retriever(small_index: Path) -> Retriever:
-    """The same, opened with the real embedder."""
+    """The small index, opened with the real embedder."""
     return Retriever.open(small_index, RagSettings(home=small_index.parent))
 
 
@@ -149,13 +150,13 @@ def small_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def counter(small_checkpoint: Path) -> TokenCounter:
-    """Counts words and signs."""
+    """A counter of words and signs."""
     return TokenCounter.load(small_checkpoint)
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium: Debian's, else Playwright's own; tests that need it are skipped, with the reason, where neither starts.
+    """Chromium: Debian's, else Playwright's own; where neither starts, tests are skipped with the reason.
 
     Of a module and not of the session: Playwright keeps an event loop running in the main thread, where asyncio.run of
     a later test file would fail. A start takes a second.
@@ -164,7 +165,7 @@ def browser() -> Iterator[Browser]:
         reasons = []
         for path in dict.fromkeys((shutil.which("chromium"), None)):  # None: Playwright's own
             try:
-                # Root, as in a container, has no sandbox
+                # As root, as in a container, Chromium has no sandbox
                 started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
             except Error as error:
                 reasons.append(f"{path or 'playwright'}: {error.message.strip().splitlines()[0]}")
@@ -187,7 +188,7 @@ def gateway_at(small_retriever: Retriever, counter: TokenCounter) -> Gateway:
     """A context manager that runs the gateway before an engine's URL, on a real socket, and gives the gateway's URL.
 
     It searches `store`, or what `newest` gives, or the six documents; `counted_by` counts its tokens; `changes` are
-    settings. The model words its answers unless they say otherwise.
+    settings. The model words the answers unless settings say otherwise.
     """
 
     @contextmanager
@@ -224,14 +225,14 @@ def shared_gateway(gateway_at: Gateway, shared_engine: FakeEngine) -> Iterator[s
 
 @pytest.fixture
 def engine(shared_engine: FakeEngine) -> FakeEngine:
-    """An engine as new."""
+    """The engine, reset."""
     shared_engine.reset()
     return shared_engine
 
 
 @pytest.fixture
 def gateway(shared_gateway: str, engine: FakeEngine) -> str:
-    """The gateway of all tests of a file before an engine as new."""
+    """The gateway that the tests of a file share, before a reset engine."""
     return shared_gateway
 
 
@@ -257,7 +258,7 @@ def wait_until_up(url: str, timeout_s: float = 20.0) -> None:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The home folder of commands that a test runs in this process: not there yet, and no mirror."""
+    """The home folder of commands that a test runs in this process: it does not exist yet; no mirror is set."""
     monkeypatch.setenv("CHIPALIGN_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("CHIPALIGN_MIRROR", raising=False)
     return tmp_path / "home"

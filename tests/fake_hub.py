@@ -1,8 +1,6 @@
 """A model hub on a real local socket: one repository at one commit, served as huggingface_hub asks for it.
 
-Tested in test_merge_models_parents.py.
-
-It holds what the test gives it, nothing else.
+It holds only what the test gives it, and is tested in test_merge_models_parents.py.
 
     with FakeHub(files={"config.json": b"{}"}) as hub: ...   # hub.url, hub.fetched
 """
@@ -20,7 +18,7 @@ COMMIT = "c0ffee" + "0" * 34
 
 
 class FakeHub:
-    """Knows the repository org/name with the revision v1, and says "no such repository" for all others."""
+    """Knows the repository org/name with the revision v1, and answers "no such repository" for all others."""
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
         self.files = files

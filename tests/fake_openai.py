@@ -1,7 +1,7 @@
-"""An OpenAI-compatible server on a real socket whose every answer a test decides, for what a healthy vLLM cannot be
-made to show on time.
+"""An OpenAI-compatible server on a real socket whose every answer a test decides.
 
-It computes nothing; it lists one model, remembers what was asked, and counts how much was asked at once.
+It shows what a healthy vLLM cannot show on demand. It computes nothing; it lists one model, remembers the requests, and
+counts how many came at once.
 
     with FakeOpenAI(lambda path, body: (200, {"choices": []})) as server:
         ...  # server.url, server.requests, server.most_at_once
@@ -17,12 +17,13 @@ from types import TracebackType
 from typing import Any
 
 MODEL = "demo"
-Answer = Callable[[str, dict[str, Any]], tuple[int, Any]]  # path, body: status, and JSON or the very bytes
+Answer = Callable[[str, dict[str, Any]], tuple[int, Any]]  # path, body: status, and JSON or the exact bytes
 
 
 class FakeOpenAI:
-    """Answers a POST with what `answer` says; `headers` go with every answer, `models` is the very `data` of
-    /v1/models.
+    """Answers a POST with what `answer` says.
+
+    `headers` go with every answer, `models` is the exact `data` of /v1/models.
     """
 
     def __init__(self, answer: Answer, *, headers: Mapping[str, str] | None = None, models: Any = None) -> None:
@@ -58,7 +59,7 @@ class _Handler(BaseHTTPRequestHandler):
     owner: FakeOpenAI
 
     def log_message(self, format: str, *args: object) -> None:
-        """Silence: the requests are in `FakeOpenAI.requests`."""
+        """Log nothing: the requests are in `FakeOpenAI.requests`."""
 
     def do_GET(self) -> None:
         self._send(200, {"object": "list", "data": self.owner.models})
@@ -100,8 +101,9 @@ def chat_answer(text: Any, finish_reason: str = "stop") -> dict[str, Any]:
 
 
 def likelihood_answer(body: Mapping[str, Any], logprob: Callable[[str, int], float]) -> dict[str, Any]:
-    """What vLLM gives for prompts with prompt_logprobs and return_token_ids; a token is a character. logprob: of a
-    prompt's character at a place.
+    """vLLM's answer to prompts with prompt_logprobs and return_token_ids; a token is a character.
+
+    logprob: gives that of a prompt's character at a place.
     """
     choices = []
     for index, prompt in enumerate(body["prompt"]):
@@ -115,4 +117,4 @@ def likelihood_answer(body: Mapping[str, Any], logprob: Callable[[str, int], flo
         choices.append(
             {"index": index, "text": "x", "prompt_token_ids": [ord(sign) for sign in prompt], "prompt_logprobs": told}
         )
-    return {"choices": choices[::-1]}  # the order is the index's, whatever the order in the list
+    return {"choices": choices[::-1]}  # `index` gives the order, not the list

@@ -1,9 +1,7 @@
 """Slack as far as our bot meets it: the Web API over HTTP and Socket Mode over a websocket, on real sockets.
 
-Its own tests: test_fake_slack.py.
-
-Nothing here is imported by the product. It keeps messages as Slack does, refuses what Slack refuses (tokens, limits of
-blocks), and can answer a method with 429 for a while.
+Its own tests are in test_fake_slack.py; the product imports nothing from here. It keeps messages as Slack does, refuses
+what Slack refuses (tokens, limits of blocks), and can answer a method with 429 for a while.
 
     with FakeSlack() as slack:
         bot = SlackBot(slack.settings(url=gateway.url), gateway)
@@ -53,7 +51,7 @@ class Call:
 
 @dataclass
 class Limit:
-    """So many calls of a method are answered with 429, "wait `retry_after_s`"."""
+    """How many calls of a method are answered with 429, "wait `retry_after_s`"."""
 
     calls: int
     retry_after_s: int
@@ -67,11 +65,11 @@ class _State:
     limits: dict[str, Limit] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)  # method: the error that it answers with
     unwanted: str = ""  # messages that hold this text are refused
-    broken: dict[str, int] = field(default_factory=dict)  # method: so many calls end in HTTP 500
+    broken: dict[str, int] = field(default_factory=dict)  # method: how many calls end in HTTP 500
 
 
 class FakeSlack:
-    """One workspace with a bot user, and people who say what a test has them say."""
+    """One workspace with a bot user, and people who say what a test makes them say."""
 
     def __init__(self) -> None:
         self.state = _State()
@@ -106,7 +104,7 @@ class FakeSlack:
         )
 
     def say(self, channel: str, text: str, thread_ts: str = "", **changes: Any) -> str:
-        """A person says something, and Slack tells the bot if it concerns it; the message's ts.
+        """Make a person say something; Slack informs the bot if it concerns it. Returns the message's ts.
 
         `changes` go into the message.
         """
@@ -128,7 +126,7 @@ class FakeSlack:
         return str(message["ts"])
 
     def send_event(self, event: dict[str, Any], event_id: str = "") -> str:
-        """Send an event to the bot, and wait until it is acknowledged; the event's id."""
+        """Send an event to the bot, and wait until it is acknowledged; returns the event's id."""
         event_id, envelope_id = event_id or f"Ev{uuid.uuid4().hex}", uuid.uuid4().hex
         payload = {"type": "event_callback", "event_id": event_id, "team_id": "T1", "api_app_id": "A1", "event": event}
         envelope = {
@@ -143,8 +141,9 @@ class FakeSlack:
         return event_id
 
     def disconnect(self, politely: bool) -> None:
-        """End the bot's connection: politely by telling it to make a new one, as Slack does every few hours, else by
-        closing it.
+        """End the bot's connection.
+
+        Politely: ask the bot to make a new one, as Slack does every few hours. Otherwise close it.
         """
         self.wait_until(lambda: bool(self.connections), "the bot to connect")
         if politely:
@@ -162,7 +161,7 @@ class FakeSlack:
             ]
 
     def wait_for_answer(self, channel: str, thread_ts: str, number: int = 1) -> list[Message]:
-        """The bot's messages in a thread, when the first `number` of them are written to their end."""
+        """The bot's messages in a thread, once the first `number` of them are complete."""
 
         def _is_there() -> bool:
             replies = self.replies(channel, thread_ts)
@@ -192,7 +191,7 @@ class FakeSlack:
         return f"{self._clock}.000100"
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         self._web.shutdown()
         self._web.server_close()
         self._socket.shutdown()
@@ -227,7 +226,7 @@ class _Handler(BaseHTTPRequestHandler):
     slack: FakeSlack
 
     def log_message(self, format: str, *args: object) -> None:
-        """Calls are looked at in `FakeSlack.calls`, not on stderr."""
+        """Log nothing: the calls are in `FakeSlack.calls`."""
 
     def do_POST(self) -> None:
         method = self.path.removeprefix("/api/")
@@ -235,6 +234,7 @@ class _Handler(BaseHTTPRequestHandler):
         arguments = self._arguments(raw)
         slack, headers = self.slack, dict[str, str]()
         answer: dict[str, Any] = {}
+
         with slack.lock:
             limit = slack.state.limits.get(method)
             if limit is not None and limit.calls > 0:
@@ -251,6 +251,7 @@ class _Handler(BaseHTTPRequestHandler):
                 status, answer = 200, self._answer(method, arguments)
             slack.state.calls.append(Call(method, arguments, time.monotonic(), status, answer.get("error", "")))
             slack.lock.notify_all()
+
         self._send(status, b"<html>Server Error</html>" if status == 500 else json.dumps(answer).encode(), headers)
 
     def _arguments(self, raw: bytes) -> dict[str, Any]:
@@ -334,11 +335,11 @@ def _blocks(arguments: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def fault_of(arguments: dict[str, Any]) -> str:
-    """What Slack refuses of a message's content, by its documented limits; "" where nothing."""
+    """What Slack refuses of a message's content, by its documented limits; "" for nothing."""
     blocks = _blocks(arguments)
     if len(arguments.get("text", "")) > 4000:  # chat.update's; chat.postMessage cuts only at 40,000
         return "msg_too_long"
-    # Slack tells no figure; where people tried, it refused from here on
+    # Slack documents no figure; people who tried were refused from here on
     if sum(len(text_of(block)) for block in blocks) > 11_000:
         return "msg_blocks_too_long"
     ids = [block.get("block_id") for block in blocks]
@@ -350,7 +351,7 @@ def fault_of(arguments: dict[str, Any]) -> str:
 
 
 def kind_of(block: dict[str, Any]) -> str:
-    """What our bot says that a block is: answer, note, problem or sources."""
+    """The kind of a block of our bot: answer, note, problem or sources."""
     return str(block["block_id"]).split("/")[0]
 
 

@@ -1,7 +1,9 @@
-"""Processes that tests start: each is gone when its block is left, however that happens.
+"""Processes that tests start: each has ended when its block is left, however that happens.
 
-with running(subprocess.Popen(["sleep", "60"])) as process:
-    process.send_signal(signal.SIGTERM)
+It ends no process that a test did not hand to it.
+
+    with running(subprocess.Popen(["sleep", "60"])) as process:
+        process.send_signal(signal.SIGTERM)
 """
 
 from __future__ import annotations
@@ -16,14 +18,14 @@ Start = Callable[[Sequence[str]], list[str]]  # a command as it is started: `lis
 
 @contextmanager
 def running(process: subprocess.Popen[AnyStr]) -> Iterator[subprocess.Popen[AnyStr]]:
-    """The process, which is killed at the end of the block where it has not ended by itself."""
+    """The process; it is killed at the end of the block if it still runs."""
     with process:
         try:
             yield process
         finally:
-            process.kill()  # does nothing to a process that was waited for
+            process.kill()  # does nothing to a process that has been waited for
 
 
 def in_the_background(command: Sequence[str]) -> list[str]:
-    """The command as a script starts it with `&`: the shell has it ignore SIGINT."""
+    """The command as a script starts it with `&`: the shell makes it ignore SIGINT."""
     return ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", *command]

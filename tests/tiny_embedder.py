@@ -1,8 +1,8 @@
 """An embedder that needs no model: a text's vector is the sum of its words' directions, which a hash draws.
 
-For tests of everything around it.
+It is for tests of everything around an embedder.
 
-TinyEmbedder().embed(["hold buffers"])  # shape (1, 32), length 1
+    TinyEmbedder().embed(["hold buffers"])  # shape (1, 32), length 1
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class TinyEmbedder:
         return len(text.split())
 
     def token_places(self, text: str) -> TokenPlaces:
-        """Where the words of the text stand, shape (words, 2)."""
+        """The places of the words in the text, shape (words, 2)."""
         return np.array([match.span() for match in re.finditer(r"\S+", text)], dtype=np.int64).reshape(-1, 2)
 
     def embed(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:

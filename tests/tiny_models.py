@@ -1,8 +1,6 @@
 """Two-layer Llamas and their parts, written as real safetensors folders in a moment.
 
-Nothing here is imported by the product.
-
-Their weights are random.
+Their weights are random. The product imports nothing from here.
 
     chip = write_llama(tmp_path / "chip", seed=1)
     write_adapter(tmp_path / "adapter", chip, seed=2)

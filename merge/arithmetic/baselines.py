@@ -42,11 +42,10 @@ from merge.recipe import Parameters
 
 Side = Literal["chip", "chat"]
 SIDES: tuple[Side, ...] = ("chip", "chat")
-# The differences W_side - B of one tensor, piece by piece and called anew for each pass: where each begins in the
-# tensor, and it in float32.
+# Gives the differences W_side - B of one tensor, called anew for each pass: (start in the tensor, piece in float32).
 Differences = Callable[[Side], Iterator[tuple[int, Array]]]
-ELECTING = ("ties", "della")  # and dare, where it is told to
-LOW_BITS = 16  # of a float32's 31 bits of magnitude; the upper 15 and these are counted in two passes
+ELECTING = ("ties", "della")  # and dare, where `elect` is set
+LOW_BITS = 16  # of a float32's 31 bits of magnitude; one pass counts the upper 15, another these
 
 
 @dataclass(frozen=True)
@@ -60,16 +59,16 @@ class Mix:
     elect: bool
     density: float
     epsilon: float
-    row: int  # elements that DELLA ranks among each other; pieces must start and end at multiples of it
+    row: int  # elements that DELLA ranks together; pieces start and end at multiples of it
     seed: int
-    # DELLA's for a vector, by side and start of a piece: it is one row in many pieces
+    # DELLA's for a vector, which is one row in many pieces: by side and start of a piece
     chances: Mapping[tuple[Side, int], Array] | None = None
-    chip_threshold: float = 0.0  # TIES keeps what is at least as large
+    chip_threshold: float = 0.0  # TIES keeps magnitudes of at least this
     chat_threshold: float = 0.0
 
 
 def find_line(sums: Sums, lam: float) -> Arc:
-    """The coefficients of linear and soup, with the same record of norms and angle as a geodesic has."""
+    """The coefficients of linear and soup, with the norms and angle that a geodesic records too."""
     chip_norm, chat_norm = math.sqrt(sums.chip), math.sqrt(sums.chat)
     theta = find_theta(sums) if chip_norm and chat_norm else None
     return Arc(lam, 1 - lam, chip_norm, chat_norm, theta, "linear")
@@ -78,9 +77,9 @@ def find_line(sums: Sums, lam: float) -> Arc:
 def prepare(
     method: str, lam: float, name: str, shape: tuple[int, ...], parameters: Parameters, differences: Differences
 ) -> Mix:
-    """What one tensor's pieces need.
+    """What the pieces of one tensor need.
 
-    TIES reads the differences twice for its exact thresholds, DELLA those of a vector once, to rank them.
+    TIES reads the differences twice for its exact thresholds; DELLA reads those of a vector once, to rank them.
 
     shape: of the tensor, or of the part of it that both parents have. DELLA's rows are its last dimension; a vector is
     one row.
@@ -105,9 +104,7 @@ def prepare(
 
 
 def rank_vector(side: Side, differences: Differences, mix: Mix) -> Iterator[tuple[int, Array]]:
-    """DELLA's probabilities for a vector, whose pieces are ranked all together: where each piece begins, and its part
-    of them.
-    """
+    """DELLA's probabilities for a vector, whose pieces are ranked together: (start, the piece's part of them)."""
     starts, pieces = zip(*differences(side), strict=True)
     chances = find_chances(np.concatenate(pieces).reshape(1, -1), mix.density, mix.epsilon).reshape(-1)
     ends = np.cumsum([piece.size for piece in pieces])
@@ -117,9 +114,8 @@ def rank_vector(side: Side, differences: Differences, mix: Mix) -> Iterator[tupl
 def find_threshold(side: Side, differences: Differences, kept: int) -> float:
     """The `kept`-th largest magnitude of a difference, exactly, in two passes and 0.8 MB whatever the tensor's size.
 
-    The bits of a non-negative float32, read as a whole number, are in the order of the numbers. So the first pass
-    counts their upper half, which names the bin that the answer is in, and the second counts the lower half within that
-    bin.
+    The bits of a non-negative float32, read as a whole number, are in the order of the numbers. The first pass counts
+    their upper half, which gives the bin of the answer; the second counts the lower half within that bin.
     """
     counts = np.zeros(1 << (31 - LOW_BITS), np.int64)
     for bits in _magnitude_bits(side, differences):
@@ -148,11 +144,11 @@ def _find_bin(counts: Array, kept: int) -> tuple[int, int]:
 def combine_base(
     chip: Array, chat: Array, base: Array, mix: Mix, start: int, dtype: DType, arithmetic: Arithmetic
 ) -> Array:
-    """Merge three flat pieces of equal size that begin at element `start` of the tensor, in float32, rounded once to
-    `dtype`. Of the arithmetic it takes widening and narrowing.
+    """Merge three flat pieces of equal size that begin at element `start`, in float32, rounded once to `dtype`.
 
-    Raises TensorNotFinite where the base model holds NaN or Inf; the parents are the caller's to check, whose sums show
-    it.
+    arithmetic: only widens and narrows. The caller checks the parents, whose sums show NaN and Inf.
+
+    Raises TensorNotFinite where the base model holds NaN or Inf.
     """
     origin = arithmetic.widen(base)
     if not np.isfinite(origin).all():
@@ -192,11 +188,10 @@ def sparsify(difference: Array, mix: Mix, side: Side, start: int) -> Array:
 
 
 def find_chances(rows: Array, density: float, epsilon: float) -> Array:
-    """DELLA's probability of being kept, per element: density - epsilon for the smallest magnitude of a row, density +
-    epsilon for its largest.
+    """DELLA's probability of being kept, per element, by the rank of its magnitude in the row.
 
-    rows: (number of rows, row length). Equal magnitudes rank in the order of their positions. A row of one element gets
-    `density`.
+    It is density - epsilon for the smallest, density + epsilon for the largest. rows: (number of rows, row length).
+    Equal magnitudes rank in the order of their positions. A row of one element gets `density`.
     """
     length = rows.shape[1]
     if length < 2:
@@ -207,11 +202,10 @@ def find_chances(rows: Array, density: float, epsilon: float) -> Array:
 
 
 def average_elected(d_chip: Array, d_chat: Array, weighted_sum: Array, lam: float) -> Array:
-    """TIES' disjoint merge: the average, with the weights lam and 1 - lam, of those differences that have the sign of
-    the weighted sum.
+    """TIES' disjoint merge: the average of the differences that have the sign of the weighted sum.
 
-    A weighted sum of zero elects plus, as mergekit has it: the positive one of two that cancel out. Zeros have no part
-    in the average.
+    The weights are lam and 1 - lam. A weighted sum of zero elects plus, as in mergekit: of two that cancel out, the
+    positive one. Zeros are left out of the average.
     """
     elected = np.where(weighted_sum >= 0, np.float32(1), np.float32(-1))
     total, weight = np.zeros_like(weighted_sum), np.zeros_like(weighted_sum)
@@ -224,11 +218,10 @@ def average_elected(d_chip: Array, d_chat: Array, weighted_sum: Array, lam: floa
 
 
 def draw_uniforms(mix: Mix, side: Side, start: int, count: int) -> Array:
-    """Numbers from 0 to 1 for the elements `start` to `start + count`:
+    """Numbers from 0 to 1 for the elements `start` to `start + count`.
 
-    Philox (Salmon et al. 2011) counts up from any position.
-
-    One step of the counter gives four numbers. numpy keeps the streams of its bit generators the same across versions.
+    Philox (Salmon et al. 2011) counts up from any position; one step of the counter gives four numbers. numpy keeps the
+    streams of its bit generators the same across versions.
     """
     key = int.from_bytes(hashlib.sha256(f"{mix.seed}/{side}/{mix.name}".encode()).digest()[:16], "little")
     first = start // 4

@@ -1,7 +1,6 @@
-"""Which arithmetic a run computes with, by the device that is asked for and what is installed: chosen once, then
-handed down.
+"""Chooses the arithmetic of a run, by the requested device and what is installed: once, then handed down.
 
-The libraries are imported here and no earlier, numba's in a third of a second.
+The libraries are imported here and no earlier; numba takes a third of a second.
 
     arithmetic = find_arithmetic("cpu")
 """
@@ -17,7 +16,7 @@ from merge.errors import DeviceNotFound
 
 
 def find_arithmetic(device: str) -> Arithmetic:
-    """Who computes: this machine's cores for "cpu", else torch on a device that it knows by this name.
+    """The arithmetic of a device: this machine's cores for "cpu", else torch on the device of this name.
 
     Raises DeviceNotFound.
     """
@@ -32,7 +31,7 @@ def find_arithmetic(device: str) -> Arithmetic:
 
 
 def _find_host() -> Arithmetic:
-    """Compiled loops where numba is installed, numpy where it is not."""
+    """Compiled loops where numba is installed, else numpy."""
     try:
         from merge.arithmetic.kernels import CompiledArithmetic
     except ImportError:
@@ -41,8 +40,9 @@ def _find_host() -> Arithmetic:
 
 
 def warm_up(arithmetic: Arithmetic) -> None:
-    """Load the compiled loops, or compile them, a third of a second of one core: a caller does it while it waits for
-    something else.
+    """Load the compiled loops, or compile them.
+
+    It takes a third of a second of one core: a caller does it while it waits for something else.
     """
     for dtype in (BFLOAT16, FLOAT32):
         piece = np.ones(1, dtype)

@@ -1,8 +1,7 @@
-"""The arithmetic of merge.arithmetic.geodesic on a GPU, for pieces that come from and go back to this machine's memory.
+"""The arithmetic of merge.arithmetic.geodesic on a GPU, for pieces from and to this machine's memory.
 
-It is the one file that computes with torch, and is imported only where a device other than "cpu" is asked for. Sums are
-added up in another order than on a CPU, so that the last of their fifteen digits may differ, and with it the last bit
-of a merged number.
+Only this file computes with torch, and it is imported only for a device other than "cpu". Sums are added in another
+order than on a CPU, so the last of their fifteen digits may differ, and with it the last bit of a merged number.
 
     arithmetic = TorchArithmetic("cuda", host=NumpyArithmetic())
     sums = arithmetic.measure(w_chip, w_chat)
@@ -22,14 +21,15 @@ class TorchArithmetic:
     """An Arithmetic on one device of torch's."""
 
     def __init__(self, device: str, host: Arithmetic) -> None:
-        """device: as torch names it: "cuda", "cuda:1"; "cpu:0" is torch's own CPU. host: who widens and narrows, which
-        is not worth the way to the device.
+        """device: as torch names it: "cuda", "cuda:1"; "cpu:0" is torch's own CPU.
+
+        host: widens and narrows, which is not worth the copy to the device.
 
         Raises DeviceNotFound.
         """
         try:
             torch.empty(1, device=device)
-        except (RuntimeError, AssertionError) as error:  # how builds of torch without CUDA say it
+        except (RuntimeError, AssertionError) as error:  # builds of torch without CUDA raise these
             raise DeviceNotFound(f"device {device!r} cannot be used: {str(error).splitlines()[0]}. Use cpu") from error
         self._device, self._host = device, host
 

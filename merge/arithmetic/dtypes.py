@@ -1,4 +1,4 @@
-"""The dtypes of checkpoints: what safetensors calls them, and numpy's type for each. Nothing else.
+"""The dtypes of checkpoints: their safetensors names, and numpy's type for each. Nothing else.
 
 numpy has no bfloat16 and no float8; ml_dtypes adds them as types of its own, with exact widening and rounding to
 nearest, ties to even.
@@ -38,5 +38,5 @@ DTYPES: Mapping[str, DType] = {
     "BOOL": np.dtype(np.bool_),
 }
 DTYPE_NAMES: Mapping[DType, str] = {dtype: name for name, dtype in DTYPES.items()}
-FLOATS = ("F32", "F16", "BF16")  # what is interpolated, and what float32 holds exactly; float64 and float8 are refused
+FLOATS = ("F32", "F16", "BF16")  # interpolated; float32 holds them exactly; float64 and float8 are refused
 WHOLE = ("I64", "I32", "I16", "I8", "U8", "BOOL")  # copied where both parents have the same

@@ -7,8 +7,8 @@ It reads and writes no files and knows no models. W_c is the chip model's tensor
 
 W is a W_c + b W_i with two numbers per tensor, so two passes are enough: `measure` for the sums that give a and b
 (`find_arc`), `combine` for the result. Both work on any piece of a tensor, so a caller streams pieces that stay in
-cache. What touches every number is an Arithmetic: numpy's (merge.arithmetic.plain), compiled loops
-(merge.arithmetic.kernels) or a GPU's (merge.arithmetic.cuda), one of which merge.arithmetic.choice finds.
+cache. An Arithmetic does what touches every number: numpy's (merge.arithmetic.plain), compiled loops
+(merge.arithmetic.kernels) or a GPU's (merge.arithmetic.cuda); merge.arithmetic.choice finds one.
 
     merged, arc = interpolate(w_chip, w_chat, lam=0.6, dtype=BFLOAT16, arithmetic=find_arithmetic("cpu"))
 """
@@ -31,15 +31,13 @@ Branch = Literal["geodesic", "equal", "zero", "opposite", "copied", "linear", "m
 # Elements per piece: both parents' and the result's bfloat16 pieces are 1.5 MB and fit a core's second-level cache;
 # smaller ones cost calls.
 CHUNK = 1 << 18
-# Directions closer than this to opposite, in radians, have no geodesic worth the name: which way round it runs is
-# rounding noise.
+# Directions closer than this to opposite, in radians, have no meaningful geodesic: rounding noise decides its way.
 OPPOSITE_TOLERANCE = 1e-4
-# Where one norm is this many times the other, D is that norm and little else, and the dot product is what still holds
-# the angle.
+# Where one norm is this many times the other, D is little but that norm: only the dot product still holds the angle.
 LOPSIDED = 16.0
 # Coefficients above this mean that large terms cancel: float32 would lose the digits that are left, float64 keeps them.
 CANCELLING = 4.0
-# What is not finite is looked for in the sums, and refused by name
+# NaN and Inf show in the sums, and are refused by name
 QUIET = np.errstate(over="ignore", invalid="ignore")
 
 
@@ -54,8 +52,9 @@ class Sums:
 
     @classmethod
     def total(cls, pieces: Iterable[Sums]) -> Sums:
-        """The sums of a whole tensor; fsum adds exactly and rounds once, so the order of the pieces does not show in
-        the result.
+        """The sums of a whole tensor.
+
+        fsum adds exactly and rounds once, so the order of the pieces does not show in the result.
         """
         parts = list(pieces)
         columns = zip(*((p.chip, p.chat, p.difference, p.product) for p in parts), strict=True)
@@ -76,7 +75,7 @@ class Arc:
 
     @property
     def is_cancelling(self) -> bool:
-        """Whether large terms cancel, so that float32 does not do."""
+        """Whether large terms cancel, so that float32 is not enough."""
         return max(abs(self.chip), abs(self.chat)) > CANCELLING
 
 
@@ -96,13 +95,13 @@ class TensorResult:
 
 
 class Arithmetic(Protocol):
-    """Who computes with flat pieces of tensors. Its methods may be called from several threads."""
+    """Computes with flat pieces of tensors. Its methods may be called from several threads."""
 
     def measure(self, chip: Array, chat: Array) -> Sums:
         """The sums of two pieces of equal size and any dtype.
 
-        In float64 every product of bf16, fp16 or fp32 numbers is exact, and the difference as well, so that D is right
-        for parents that differ in their last bits only. Whole numbers can be wider than float64: of them D counts those
+        In float64 every product of bf16, fp16 or fp32 numbers is exact, and so is the difference: D is right even for
+        parents that differ only in their last bits. Whole numbers can be wider than float64: for them D counts those
         that differ.
         """
         ...
@@ -112,20 +111,21 @@ class Arithmetic(Protocol):
         ...
 
     def combine(self, chip: Array, chat: Array, arc: Arc, dtype: DType) -> Array:
-        """chip * W_c + chat * W_i of two pieces of equal size, in float32 (in float64 first where terms cancel),
-        rounded to `dtype`.
+        """chip * W_c + chat * W_i of two pieces of equal size, in float32, rounded to `dtype`.
 
-        A coefficient of zero drops its parent instead of adding zeros, so that lam 0 and 1 keep even the sign of zero.
+        Where terms cancel, it is computed in float64 first. A coefficient of zero drops its parent instead of adding
+        zeros, so that lam 0 and 1 keep even the sign of zero.
         """
         ...
 
     def widen(self, piece: Array) -> Array:
-        """A piece of half precision in float32, which holds all of its numbers exactly; one in float32 as it is."""
+        """A piece of half precision in float32, which holds all its numbers exactly; float32 stays as it is."""
         ...
 
     def narrow(self, wide: Array, dtype: DType) -> Array:
-        """A piece rounded to `dtype`, to nearest, ties to even; beyond its largest number infinity, which the caller
-        looks for.
+        """A piece rounded to `dtype`, to nearest, ties to even.
+
+        Numbers beyond its largest become infinity, which the caller looks for.
         """
         ...
 
@@ -134,8 +134,8 @@ def find_theta(sums: Sums) -> float:
     """The angle in radians between two nonzero tensors, from the chord between their directions.
 
     c^2 = (D - (|W_c| - |W_i|)^2) / (|W_c| |W_i|) and theta = 2 atan2(c, sqrt(4 - c^2)): exact for tiny angles, where
-    the arccos of a dot product reads zero below a relative difference of 1e-3 in float32. Between lopsided norms c^2 =
-    2 - 2 u.v instead.
+    the arccos of a dot product reads zero below a relative difference of 1e-3 in float32. For lopsided norms, instead,
+    c^2 = 2 - 2 u.v.
     """
     chip_norm, chat_norm = math.sqrt(sums.chip), math.sqrt(sums.chat)
     if max(chip_norm, chat_norm) < LOPSIDED * min(chip_norm, chat_norm):
@@ -147,7 +147,7 @@ def find_theta(sums: Sums) -> float:
 
 
 def find_arc(sums: Sums, lam: float, name: str) -> Arc:
-    """The coefficients for one tensor. `name` is for the error.
+    """The coefficients for one tensor; `name` is for the error.
 
     Branches, each decided here and nowhere else:
       equal     W_c = W_i: that tensor, untouched.
@@ -200,7 +200,7 @@ def check_finite(sums: Sums, name: str, pieces: Iterable[tuple[str, int, Array]]
 
 
 def find_largest(dtype: DType) -> float:
-    """The largest finite number of a dtype of floating point."""
+    """The largest finite number of a floating-point dtype."""
     return float(ml_dtypes.finfo(dtype).max)  # type: ignore[no-untyped-call]
 
 
@@ -209,8 +209,9 @@ def interpolate(
 ) -> tuple[Array, Arc]:
     """Merge two tensors of equal shape held in memory: (merged tensor in `dtype`, its arc).
 
-    Raises TensorNotFinite and TensorsOpposite. The same steps, streamed from files, are
-    merge.merging.passes.merge_tensor.
+    merge.merging.passes.merge_tensor takes the same steps, streamed from files.
+
+    Raises TensorNotFinite and TensorsOpposite.
     """
     flat_chip, flat_chat = chip.reshape(-1), chat.reshape(-1)
     pieces = [slice(start, start + CHUNK) for start in range(0, flat_chip.size, CHUNK)]

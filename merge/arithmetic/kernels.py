@@ -1,13 +1,12 @@
-"""The arithmetic of merge.arithmetic.geodesic in loops that numba compiles: sums and combination of two pieces in one
-pass each.
+"""The arithmetic of merge.arithmetic.geodesic in loops that numba compiles: sums and combination, one pass each.
 
-It merges to the bits that numpy's (merge.arithmetic.plain) merges to, several times as fast, and leaves to it the
-dtypes that no loop is for. Machine code is kept by numba beside this file, or in the user's cache folder, so that only
-the first merge compiles: 0.6 s.
+It gives the same bits as numpy's (merge.arithmetic.plain), several times as fast, and leaves to numpy the dtypes
+without a loop. numba keeps machine code beside this file, or in the user's cache folder, so that only the first merge
+compiles: 0.6 s.
 
-The half precisions come as their bits, uint16, of which numba has no arithmetic. bfloat16 is the upper half of a
+Half precisions come as their bits, uint16, because numba has no arithmetic for them. bfloat16 is the upper half of a
 float32: widening is a shift, narrowing rounds to nearest, ties to even. float16 is widened and narrowed in a pass of
-its own, ten times as fast as numpy does.
+its own, ten times as fast as in numpy.
 
     sums = CompiledArithmetic().measure(w_chip, w_chat)
 """
@@ -30,19 +29,18 @@ HALF = 16  # bits of a bfloat16
 F16_SHIFT = 13
 F16_BIAS = (127 - 15) << 23
 F16_SMALLEST = 2.0**-14  # the smallest normal number; below it are multiples of 2^-24
-F16_BEYOND = 0x47800000  # 65536 as a float32: what is at least as large becomes infinity
+F16_BEYOND = 0x47800000  # 65536 as a float32: it and larger numbers become infinity
 F32_INFINITE = 0x7F800000
-# Order of additions is the compiler's, fixed when it compiles, so that sums use the core's whole vectors. Nothing else
-# is relaxed: in particular no product and sum become one fused step, so that the result is the same with and without
-# numba.
+# The compiler orders additions, fixed when it compiles, so that sums use the core's whole vectors. Nothing else is
+# relaxed: in particular no product and sum are fused, so that the result is the same with and without numba.
 REORDER = {"reassoc"}
 
 
 def _compile(function: Callable[..., Any], fastmath: set[str] | bool = False) -> Any:
-    """Compiled when first called, without the GIL; kept on disk unless no place for that can be written."""
+    """Compiled at the first call, without the GIL; kept on disk where a folder for that can be written."""
     try:
         return numba.njit(nogil=True, cache=True, fastmath=fastmath)(function)
-    except RuntimeError:  # "no locator available": neither this folder nor the user's cache can be written
+    except RuntimeError:  # "no locator available": neither this folder nor the user's cache is writable
         return numba.njit(nogil=True, fastmath=fastmath)(function)
 
 
@@ -50,7 +48,7 @@ def _widen(bits: Any) -> Any:  # numba infers: uint16 -> float32
     return np.uint32(np.uint32(bits) << np.uint32(HALF)).view(np.float32)
 
 
-def _narrow(value: Any) -> Any:  # float32 -> uint16; the caller has seen to it that no value is NaN
+def _narrow(value: Any) -> Any:  # float32 -> uint16; the caller ensures that no value is NaN
     bits = np.float32(value).view(np.uint32)
     odd = (bits >> np.uint32(HALF)) & np.uint32(1)
     return np.uint16((bits + np.uint32(0x7FFF) + odd) >> np.uint32(HALF))
@@ -61,7 +59,7 @@ def _widen_f16(bits: Any) -> Any:  # uint16 -> float32
     wide = np.uint32(size + np.uint32(F16_BIAS))
     if wide >= np.uint32(F16_BEYOND):  # infinity and NaN
         wide = np.uint32(wide | np.uint32(F32_INFINITE))
-    if size < np.uint32(1 << 23):  # below the smallest normal number, where no leading one is left out
+    if size < np.uint32(1 << 23):  # below the smallest normal number, without an implicit leading one
         wide = np.float32(np.uint32(wide + np.uint32(1 << 23)).view(np.float32) - np.float32(F16_SMALLEST)).view(
             np.uint32
         )

@@ -1,7 +1,7 @@
 """The arithmetic of merge.arithmetic.geodesic in numpy, for every dtype that checkpoints have and on every machine.
 
-The compiled loops (merge.arithmetic.kernels) do the same several times as fast, where numba is installed, and leave to
-it what is no float of 16 or 32 bits.
+Where numba is installed, the compiled loops (merge.arithmetic.kernels) do the same several times as fast, and leave to
+this file all but floats of 16 and 32 bits.
 
     sums = NumpyArithmetic().measure(w_chip, w_chat)
 """

@@ -1,9 +1,8 @@
-"""`chipalign merge bench`: our merge beside mergekit's slerp and beside plain copies of the same bytes, in turn and in
-one run.
+"""`chipalign merge bench`: our merge beside mergekit's slerp and plain copies of the same bytes, in one run.
 
-Everything is synthetic and lies in a temporary folder; mergekit comes from the package index into an environment of its
-own, once. Figures depend on the machine, so the document names it and gives ratios; no test asserts them. This process
-stays small and imports no numpy: what Linux calls a child's peak memory starts at that of the process which started it.
+They take turns. Everything is synthetic and lies in a temporary folder; mergekit is installed once from the package
+index, into an environment of its own. Figures depend on the machine, so the document names it and gives ratios; no test
+asserts them. This process stays small and imports no numpy: on Linux a child's peak memory starts at its parent's.
 
     document = run_bench(BenchOptions(Path("parents"), tools=Path("tools")), say=print)
 """
@@ -54,8 +53,7 @@ QUICK_SHAPE = {
 }
 NOISE = 1 << 24  # random numbers that weights are cut from, at random places
 LAM = 0.6
-# What runs before the first byte of a parent is read, and so the only start-up that may be left out of a comparison
-# with plain copies.
+# Runs before the first byte of a parent is read: the only start-up that a comparison with plain copies may leave out.
 START = "import chipalign, merge.commands.merge_commands, merge.models.parents"
 ESTIMATED = (8e9, 70e9, 405e9)  # parameters
 KILL_SHAPE = {
@@ -65,7 +63,7 @@ KILL_SHAPE = {
     "num_key_value_heads": 2,
     "vocab_size": 8192,
 }
-KILL_SHARD_BYTES = 8_000_000  # two or three shards, so that there are names to be given when a merge ends
+KILL_SHARD_BYTES = 8_000_000  # two or three shards, so that the end of a merge renames files
 
 
 @dataclass(frozen=True)
@@ -80,15 +78,16 @@ class BenchOptions:
 
     @property
     def shape(self) -> Mapping[str, int]:
-        """Of the models."""
+        """The shape of the models."""
         return QUICK_SHAPE if self.quick else SHAPE
 
 
 def run_bench(options: BenchOptions, say: Say) -> dict[str, Any]:
-    """Measure everything; one document. Raises BenchFailed where a command fails or output is not what it should be."""
+    """Measure everything; returns one document. Raises BenchFailed where a command fails or its output is wrong."""
     rounds, kills = (1, 20) if options.quick else (options.rounds, options.kills)
     mergekit = None if options.quick else find_mergekit(options.tools, say)
     sizes: dict[int, dict[str, Any]] = {}
+
     for layers in (LAYERS // 2, LAYERS, 2 * LAYERS):
         say(f"making a pair of {layers} layers")
         pair = options.folder / f"pair-{layers}"
@@ -102,10 +101,12 @@ def run_bench(options: BenchOptions, say: Say) -> dict[str, Any]:
             sizes[layers] = measure_ours(pair, rounds)
         sizes[layers] = {"layers": layers, "parameters": sizes[layers]["parameters"], **pick(sizes[layers])}
         shutil.rmtree(pair)
+
     say(f"killing a small merge {kills} times")
     small = options.folder / "small"
     _apart(make_pair, small, 20, KILL_SHAPE)
     killed = asdict(kill_repeatedly(small / "chip", small / "chat", small / "out", kills))
+
     twice, once = sizes[2 * LAYERS], sizes[LAYERS]
     return {
         **describe_machine(),
@@ -123,7 +124,7 @@ def run_bench(options: BenchOptions, say: Say) -> dict[str, Any]:
 
 
 def pick(run: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures of a run that are compared."""
+    """The compared figures of a run."""
     return {key: run[key] for key in ("s", "wall_s", "cpu_s", "peak_mb")}
 
 
@@ -150,8 +151,9 @@ def summarise_bench(document: Mapping[str, Any]) -> str:
 
 
 def estimate_all(sizes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Merges of ESTIMATED parameters on a larger machine, from the CPU time that a parameter takes between the smallest
-    and the largest size.
+    """Estimates for merges of ESTIMATED parameters on a larger machine.
+
+    They use the CPU time per parameter between the smallest and the largest size.
     """
     small, large = sizes[0], sizes[-1]
     cpu_ns = (large["cpu_s"] - small["cpu_s"]) / (large["parameters"] - small["parameters"]) * 1e9
@@ -162,12 +164,11 @@ def estimate_all(sizes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def estimate_merge(parameters: float, cpu_ns: float, *, cores: int = 48, storage_gb_s: float = 3.0) -> dict[str, Any]:
-    """What a merge of two bfloat16 parents would take, on paper: seconds of the cores and of the storage, which work at
-    the same time.
+    """What a merge of two bfloat16 parents would take, on paper: seconds of cores and storage, in parallel.
 
-    cpu_ns: CPU nanoseconds per parameter. Assumed are cores as fast as those measured with memory bandwidth in
+    cpu_ns: CPU nanoseconds per parameter. Assumed are cores as fast as the measured ones with memory bandwidth in
     proportion, and storage of one sequential rate for reading and writing together (3 GB/s: one NVMe drive). Both
-    parents are read three times, for hashes, sums and combination: `storage_s` is for memory that keeps them from the
+    parents are read three times, for hashes, sums and combination: `storage_s` is for memory that keeps them after the
     first time (4 + 2 bytes per parameter), `storage_uncached_s` for memory that keeps nothing (3 * 4 + 2).
     """
     found = {
@@ -180,7 +181,7 @@ def estimate_merge(parameters: float, cpu_ns: float, *, cores: int = 48, storage
 
 
 def describe_machine() -> dict[str, Any]:
-    """What the figures were taken on."""
+    """The machine that the figures were taken on."""
     return {
         "date": datetime.date.today().isoformat(),
         "cpu": platform.processor() or platform.machine(),
@@ -210,7 +211,7 @@ def compare(pair: Path, mergekit: Path | None, rounds: int, say: Say) -> dict[st
 
 
 def take_medians(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The median of each figure; of memory the largest."""
+    """The median of each figure; the largest for memory."""
     return {key: (max if key == "peak_mb" else statistics.median)(run[key] for run in runs) for key in runs[0]}
 
 
@@ -220,13 +221,13 @@ def measure_ours(pair: Path, rounds: int, threads: int | None = None) -> dict[st
 
 
 def merge_once(pair: Path, threads: int | None = None) -> dict[str, Any]:
-    """`chipalign merge` as a user starts it:
+    """Run `chipalign merge` as a user starts it, and measure it.
 
     `wall_s` is all of it, `s` is `wall_s` less `start_s`, and the ratio to the copy floor is of `s`.
 
-    `start_s` is the wall time of a python process that does what a merge does before it begins to hash its parents
-    (START) and ends there, measured just before. All that the merge imports and compiles beside the hashing, numba and
-    the loops among it, counts as merging.
+    `start_s` is the wall time, measured just before, of a python process that does what a merge does before it begins
+    to hash its parents (START) and ends there. All that the merge imports and compiles while it hashes, such as numba
+    and the loops, counts as merging.
     """
     out = pair / "out"
     arguments = [
@@ -241,6 +242,7 @@ def merge_once(pair: Path, threads: int | None = None) -> dict[str, Any]:
         "--force",
         "--json",
     ]
+
     command = [
         sys.executable,
         "-m",
@@ -249,6 +251,7 @@ def merge_once(pair: Path, threads: int | None = None) -> dict[str, Any]:
         *arguments,
         *([] if threads is None else ["--threads", str(threads)]),
     ]
+
     start, _ = run_measured([sys.executable, "-c", START])
     used, printed = run_measured(command)
     shutil.rmtree(out)
@@ -257,7 +260,7 @@ def merge_once(pair: Path, threads: int | None = None) -> dict[str, Any]:
 
 
 def run_mergekit(program: Path, pair: Path, flags: Sequence[str]) -> dict[str, Any]:
-    """mergekit's slerp of the same pair at the same place between the two."""
+    """Run mergekit's slerp of the same pair at the same place between the two."""
     recipe, out = pair / "slerp.yml", pair / "mergekit"
     models = "".join(f"  - model: {pair / side}\n" for side in ("chip", "chat"))
     recipe.write_text(
@@ -269,8 +272,9 @@ def run_mergekit(program: Path, pair: Path, flags: Sequence[str]) -> dict[str, A
 
 
 def run_measured(command: Sequence[str]) -> tuple[dict[str, Any], str]:
-    """(wall seconds, CPU seconds and peak memory with mapped pages, stdout) of a command, on disks with nothing left to
-    write.
+    """({wall seconds, CPU seconds, peak memory with mapped pages}, stdout) of a command.
+
+    The disks have nothing left to write when it starts.
     """
     os.sync()
     started = time.perf_counter()
@@ -290,7 +294,7 @@ def run_measured(command: Sequence[str]) -> tuple[dict[str, Any], str]:
 
 
 def time_copies(pair: Path) -> dict[str, Any]:
-    """The floor: both parents read, and as many bytes as the output has written, by plain reads and writes."""
+    """The floor: plain reads of both parents, and plain writes of as many bytes as the output has."""
     os.sync()
     buffer, started = memoryview(bytearray(COPY_BYTES)), time.perf_counter()
     for side in ("chip", "chat"):
@@ -306,8 +310,9 @@ def time_copies(pair: Path) -> dict[str, Any]:
 
 
 def find_mergekit(tools: Path, say: Say) -> Path | None:
-    """mergekit's program, installed into an environment of its own if need be; None, with a word about it, where that
-    fails.
+    """mergekit's program, installed into an environment of its own if need be.
+
+    None where that fails, which is reported.
     """
     program = tools / MERGEKIT.replace("==", "-") / "bin" / "mergekit-yaml"
     if program.exists():
@@ -325,7 +330,7 @@ def find_mergekit(tools: Path, say: Say) -> Path | None:
 
 
 def make_pair(folder: Path, layers: int, shape: Mapping[str, int], shards: int = 3) -> None:
-    """A Llama of random bfloat16 weights, `chat`, and one with noise of a tenth of their size added, `chip`."""
+    """Write `chat`, a Llama of random bfloat16 weights, and `chip`, the same with noise of a tenth of their size."""
     import numpy as np
 
     from merge.arithmetic.dtypes import BFLOAT16
@@ -387,30 +392,32 @@ def _apart(function: Callable[..., Any], *arguments: Any) -> Any:
 
 @dataclass(frozen=True)
 class Kills:
-    """What became of a merge that was killed again and again."""
+    """The result for a merge that was killed again and again."""
 
     killed: int
-    taken_up: int  # of those, runs that left something for the next one
-    # Runs that ended before they were killed, and the last, which was let alone; all with the expected bytes
+    taken_up: int  # killed runs that left something to resume
+    # Runs that ended before they were killed, and the undisturbed last one; all with the expected bytes
     finished: int
 
 
 def kill_repeatedly(chip: Path, chat: Path, out: Path, kills: int, seed: int = 0) -> Kills:
-    """Kill a merge at random moments, `kills` times, each run taking up what the one before left; then let it end.
+    """Kill a merge at random moments, `kills` times, each run resuming the one before; then let it end.
 
-    Raises BenchFailed if, at any moment, `out` is there and is not what an undisturbed run makes, or if the last run
-    leaves anything else.
+    Raises BenchFailed if `out` ever exists and is not what an undisturbed run makes, or if the last run leaves anything
+    else.
     """
     pause, partial = random.Random(seed), out.with_name(f".{out.name}.partial")
     whole_s = 0.0
-    for _ in range(2):  # the first also starts the server that all others are forked from, with everything imported
+    for _ in range(2):  # the first also starts the server, with all imports, that the others are forked from
         shutil.rmtree(out, ignore_errors=True)
         started = time.monotonic()
         _start_merge(chip, chat, out).join()
         whole_s = time.monotonic() - started
+
     expected = read_folder(out)
     shutil.rmtree(out)
     killed = taken_up = finished = 0
+
     while killed < kills:
         process = _start_merge(chip, chat, out)
         time.sleep(pause.uniform(0, whole_s))
@@ -422,6 +429,7 @@ def kill_repeatedly(chip: Path, chat: Path, out: Path, kills: int, seed: int = 0
             _compare(read_folder(out), expected, out)
             shutil.rmtree(out)
             finished += 1
+
     _start_merge(chip, chat, out).join()
     _compare(read_folder(out), expected, out)
     if partial.exists():
@@ -430,7 +438,7 @@ def kill_repeatedly(chip: Path, chat: Path, out: Path, kills: int, seed: int = 0
 
 
 def read_folder(folder: Path) -> dict[str, bytes]:
-    """All files of a folder by name; none if it is not there."""
+    """All files of a folder by name; empty if it is missing."""
     return {path.name: path.read_bytes() for path in folder.iterdir()} if folder.exists() else {}
 
 
@@ -442,7 +450,7 @@ def _compare(found: Mapping[str, bytes], expected: Mapping[str, bytes], out: Pat
 
 
 def _start_merge(chip: Path, chat: Path, out: Path) -> multiprocessing.process.BaseProcess:
-    """A merge in a process forked from one that has imported everything, so that it starts in a moment."""
+    """Start a merge in a process forked from one with all imports, so that it starts in a moment."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["merge.merging.merger", "merge.merging.card"])
     process = context.Process(target=_merge_quietly, args=(chip, chat, out))

@@ -1,4 +1,4 @@
-"""`chipalign merge`: the command line of this package. It parses, draws and prints; the work is merge.merging.merger's.
+"""`chipalign merge`: the command line of this package. It parses, draws and prints; merge.merging.merger merges.
 
     merge(["data/recipes/demo.toml", "--out", "merged"])  # the exit code
 
@@ -34,6 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
         ),
         epilog='REF: a folder, a .gguf file, a hub id "org/name" or "org/name@revision", or "package:NAME".',
     )
+
     _add_parents(parser)
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="the checkpoint folder to make; needed but for --dry-run"
@@ -45,6 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--plots", action="store_true", help="put pictures of angles, norms and differences beside the card"
     )
+
     _add_threads(parser)
     parser.add_argument("--device", default="cpu", help="cpu, or cuda where torch has it (default cpu)")
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
@@ -75,6 +77,7 @@ def build_verify_parser() -> argparse.ArgumentParser:
             "computed anew."
         ),
     )
+
     parser.add_argument("folder", type=Path, metavar="DIR", help="the checkpoint folder")
     amount = parser.add_mutually_exclusive_group()
     amount.add_argument(
@@ -82,6 +85,7 @@ def build_verify_parser() -> argparse.ArgumentParser:
     )
     amount.add_argument("--all", action="store_true", help="compute all tensors anew")
     amount.add_argument("--no-parents", action="store_true", help="compute none anew: the parents are not needed")
+
     for side, what in (("chip", "chip model"), ("instruct", "chat model"), ("base", "base model")):
         parser.add_argument(f"--{side}", metavar="REF", help=f"where the {what} is now, if not where the report says")
     parser.add_argument(
@@ -92,6 +96,7 @@ def build_verify_parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="where relative folders of the report start",
     )
+
     _add_threads(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
     return parser
@@ -148,7 +153,7 @@ def _add_threads(parser: argparse.ArgumentParser) -> None:
 def _count(text: str) -> int:
     count = int(text)
     if count < 1:
-        raise ValueError(text)  # argparse tells it in its own words
+        raise ValueError(text)  # argparse words it itself
     return count
 
 
@@ -197,16 +202,19 @@ def find_recipe(args: argparse.Namespace) -> Recipe:
         "--lam": args.lam,
     }
     given = [option for option, value in by_option.items() if value is not None]
+
     if args.recipe is not None:
         if given:
             raise RecipeError(
                 str(args.recipe), [f"{', '.join(given)} cannot go with a recipe file. Set it in the file"]
             )
         return load_recipe(args.recipe)
+
     if missing := [option for option in ("--chip", "--instruct") if by_option[option] is None]:
         raise RecipeError(
             "command line", [f"{', '.join(missing)} missing. Give a recipe file, or --chip REF --instruct REF"]
         )
+
     chip = {"model": args.chip} if args.chip_adapter is None else {"model": args.chip, "adapter": args.chip_adapter}
     table = {} if args.lam is None else {"lam": args.lam}
     return parse_recipe(
@@ -215,8 +223,9 @@ def find_recipe(args: argparse.Namespace) -> Recipe:
 
 
 def show_plan(recipe: Recipe, *, as_json: bool) -> int:
-    """Print what a merge would do: per kind of tensors count, lam, method, dtype and bytes, and the bytes to read and
-    write.
+    """Print what a merge would do.
+
+    Per kind of tensors: count, lam, method, dtype and bytes; then the bytes to read and write.
     """
     from rich.console import Console
 
@@ -232,8 +241,9 @@ def show_plan(recipe: Recipe, *, as_json: bool) -> int:
 
 
 def inspect(argv: list[str]) -> int:
-    """Run `chipalign merge inspect`: angles, norms and differences of two parents, in the terminal and, with --out, as
-    PNG.
+    """Run `chipalign merge inspect`: angles, norms and differences of two parents.
+
+    They are shown in the terminal and, with --out, as PNG.
     """
     args = build_inspect_parser().parse_args(argv)
     recipe = find_recipe(args)
@@ -264,8 +274,9 @@ def inspect(argv: list[str]) -> int:
 
 
 def verify(argv: list[str]) -> int:
-    """Run `chipalign merge verify`: 0 if the checkpoint is what its report claims, 2 if not; the first differences are
-    lines on stderr.
+    """Run `chipalign merge verify`: 0 if the checkpoint is what its report claims, 2 if not.
+
+    The first differences are lines on stderr.
     """
     from merge.merging.verify import SAMPLE, VerifyOptions, verify_checkpoint
 
@@ -354,16 +365,16 @@ def _say(text: str) -> None:
     sys.stderr.write(printable(text) + "\n")
 
 
-# What can stand in the place of a recipe: `chipalign merge NAME ...`. A recipe file of such a name is given as ./NAME.
+# Subcommands in the place of a recipe: `chipalign merge NAME ...`. A recipe file of such a name is given as ./NAME.
 SUBCOMMANDS = {"inspect": inspect, "verify": verify, "sweep": sweep, "bench": bench}
 
 
 def run_merge(
     recipe: Recipe, out: Path, settings: MergeSettings, *, plots: bool = False, **options: Any
 ) -> tuple[Outcome, float]:
-    """Merge with progress on stderr:
+    """Merge with progress on stderr: (outcome, seconds).
 
-    (outcome, seconds). The seconds leave out the start of python, and nothing else.
+    The seconds leave out only the start of python.
     """
     from functools import partial
 
@@ -394,7 +405,7 @@ def run_merge(
 
 
 def summarise(document: dict[str, Any]) -> str:
-    """The few lines that a person wants to see at the end."""
+    """The few lines to show at the end."""
     from merge.merging.report import describe_combined
 
     verb = "already merged" if document["reused"] else "merged"

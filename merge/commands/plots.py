@@ -1,9 +1,7 @@
 """Pictures of two parents: angle over depth, norms over depth, and where geodesic and linear merges differ.
 
-PNG files and terminal text.
-
-It draws what merge.commands.survey measured and computes nothing. matplotlib is used without its pyplot, which would
-keep global state.
+They are PNG files and terminal text. This file draws what merge.commands.survey measured and computes nothing. It uses
+matplotlib without pyplot, which would keep global state.
 
     draw_all(profiles, Path("pictures"), "demo: chip model against chat model")
 """
@@ -30,7 +28,7 @@ from merge.merging.plan import KINDS, Kind
 from merge.merging.report import read_report
 from merge.recipe import describe_lam
 
-# Okabe and Ito's palette, which people who confuse colours can tell apart, and a mark each for print.
+# Okabe and Ito's palette, which colour-blind people can distinguish, and a mark each for print.
 COLOURS: dict[Kind, str] = {
     "attention": "#0072B2",
     "MLP": "#D55E00",
@@ -49,7 +47,7 @@ Value = Callable[[Profile], float | None]
 
 
 def draw_all(profiles: Sequence[Profile], folder: Path, title: str) -> list[Path]:
-    """Write the three pictures into a folder, which is made if need be; their paths."""
+    """Write the three pictures into a folder, made if need be; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     figures = (draw_theta(profiles, title), draw_norms(profiles, title), draw_drift(profiles, title))
     paths = [folder / name for name in PICTURES]
@@ -59,8 +57,9 @@ def draw_all(profiles: Sequence[Profile], folder: Path, title: str) -> list[Path
 
 
 def draw_report(checkpoint_dir: Path) -> list[Path]:
-    """The three pictures of a finished merge, from its report, into its folder `pictures`; they are no part of what the
-    report vouches for.
+    """The three pictures of a finished merge, from its report, into its folder `pictures`.
+
+    The report does not cover them.
     """
     document = read_report(checkpoint_dir) or {"tensors": [], "recipe": {"name": checkpoint_dir.name, "lam": 0.0}}
     results = [TensorResult(**{**tensor, "shape": tuple(tensor["shape"])}) for tensor in document["tensors"]]
@@ -79,11 +78,12 @@ def draw_theta(profiles: Sequence[Profile], title: str) -> Figure:
 
 
 def draw_norms(profiles: Sequence[Profile], title: str) -> Figure:
-    """Both parents' norms per element, and by how much they differ below."""
+    """Both parents' norms per element; below, by how much they differ."""
     figure = Figure(figsize=(SIZE_INCHES[0], 6.5), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     figure.suptitle(_plain(title), fontsize=10, color="#444444")
     upper.set_title("Norms of both parents over depth", loc="left", fontweight="bold")
+
     for kind in _kinds(profiles):
         for style, value in (("-", _chip_size), ("--", _chat_size)):
             line = median_by_layer(profiles, kind, value)
@@ -100,14 +100,17 @@ def draw_norms(profiles: Sequence[Profile], title: str) -> Figure:
                 fillstyle="full" if style == "-" else "none",
                 markersize=6,
             )
+
     upper.set_yscale("log")
     upper.yaxis.set_major_formatter(FuncFormatter(_plain_number))
     upper.set_ylabel("root mean square of the elements")
+
     _scatter(lower, profiles, lambda p: None if p.norm_ratio is None else 100 * (p.norm_ratio - 1))
     lower.axhline(0.0, color="#999999", linewidth=0.8, zorder=0)
     lower.set_ylabel("chip norm above chat norm (%)")
     _finish(lower, profiles)
     _dress(upper)
+
     parents = [
         Line2D([], [], color="#333333", linestyle="-", label="chip"),
         Line2D([], [], color="#333333", linestyle="--", label="chat"),
@@ -132,7 +135,7 @@ def draw_drift(profiles: Sequence[Profile], title: str) -> Figure:
     legend, differing = axes.get_legend(), {p.kind for p in profiles if p.drift}
     for text in legend.get_texts() if legend else ():
         if text.get_text() in set(KINDS) - differing:
-            text.set_text(f"{text.get_text()}: no difference")  # zero has no place on a logarithmic axis
+            text.set_text(f"{text.get_text()}: no difference")  # a logarithmic axis has no zero
     return figure
 
 
@@ -145,7 +148,7 @@ def _start(title: str, headline: str) -> tuple[Figure, Axes]:
 
 
 def _plain(title: str) -> str:
-    """A title that matplotlib draws as it stands: between dollar signs it would read mathematics."""
+    """A title that matplotlib draws as it is; between dollar signs it would read mathematics."""
     return printable(title).replace("$", r"\$")
 
 
@@ -167,9 +170,7 @@ def _depth(profiles: Sequence[Profile]) -> int:
 
 
 def _place(profile: Profile, profiles: Sequence[Profile]) -> float:
-    """Where a tensor stands on the axis: its layer; the embedding before the first, the last norm and the head after
-    the last.
-    """
+    """A place on the axis: a layer; the embedding before the first, the last norm and head after the last."""
     if profile.layer is not None:
         return float(profile.layer)
     start, end = _ends(_depth(profiles))
@@ -177,8 +178,9 @@ def _place(profile: Profile, profiles: Sequence[Profile]) -> float:
 
 
 def _ends(depth: int) -> tuple[float, float]:
-    """Places of the embedding and of what follows the last layer: a little apart from the layers, whatever their
-    number.
+    """Places of the embedding and of what follows the last layer.
+
+    They are a little apart from the layers, for any number of layers.
     """
     gap = max(1.0, depth / 12)
     return -gap, depth - 1 + gap
@@ -232,7 +234,7 @@ def _finish(axes: Axes, profiles: Sequence[Profile], *more: Line2D) -> None:
 
 
 def _plain_number(value: float, _: int) -> str:
-    """1, 0.01, 0.00001: without an exponent, as people write per cent."""
+    """1, 0.01, 0.00001: without an exponent, as people write percent."""
     return f"{value:.9f}".rstrip("0").rstrip(".")
 
 
@@ -259,10 +261,11 @@ def draw_terminal(profiles: Sequence[Profile], title: str) -> RenderableType:
 
 
 def draw_plan(document: Mapping[str, Any]) -> RenderableType:
-    """What merge.commands.preview.describe_plan says, as a table with the totals below it."""
+    """merge.commands.preview.describe_plan's document as a table, with the totals below it."""
     table = Table(title=f"{document['name']}: what would be merged", title_justify="left")
     for column in ("kind", "method", "tensors", "parameters", "lam", "dtype", "MB"):
         table.add_column(column, justify="left" if column in ("kind", "method", "dtype") else "right")
+
     for row in document["plan"]:
         low, high = row["lam"]
         lam = f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
@@ -275,6 +278,7 @@ def draw_plan(document: Mapping[str, Any]) -> RenderableType:
             row["dtype"],
             f"{row['bytes'] / 1e6:,.1f}",
         )
+
     lines = [
         f"to read: {document['read_bytes'] / 1e6:,.1f} MB per pass; to write: {document['write_bytes'] / 1e6:,.1f} MB"
     ]
@@ -283,6 +287,7 @@ def draw_plan(document: Mapping[str, Any]) -> RenderableType:
         lines.append(
             "vocabulary: {} rows, {} merged, {} the chip parent's alone, {} the chat parent's alone".format(*told)
         )
+
     return Group(table, *map(Text, [*lines, "nothing was written"]))
 
 
@@ -295,7 +300,7 @@ def _spark_line(profiles: Sequence[Profile], kind: Kind) -> Text | None:
 
 
 def spark(values: Sequence[float]) -> str:
-    """Numbers as blocks from zero to the largest; more than SPARK_WIDTH of them are thinned out evenly."""
+    """Numbers as blocks from zero to the largest; more than SPARK_WIDTH are thinned out evenly."""
     step = max(len(values) / SPARK_WIDTH, 1.0)
     chosen = [values[int(index * step)] for index in range(min(len(values), SPARK_WIDTH))]
     top = max(values, default=0.0) or 1.0

@@ -1,11 +1,9 @@
 """A look at a pair before it is merged: the parents opened and compared, and the plan.
 
-It hashes nothing and writes no output.
+It writes no output, and hashes nothing: a look keeps nothing, so nobody waits for hashes.
 
     with open_pair(recipe, settings, say=lambda text: None, fetch=False, arithmetic=NumpyArithmetic()) as pair:
         document = describe_plan(recipe, make_plan(recipe, pair), pair)
-
-Whoever only looks need not wait for hashes: of a look nothing is kept.
 """
 
 from __future__ import annotations
@@ -29,8 +27,9 @@ from merge.settings import MergeSettings
 def open_pair(
     recipe: Recipe, settings: MergeSettings, say: Say, *, fetch: bool, arithmetic: Arithmetic
 ) -> Iterator[Pair]:
-    """The recipe's parents, found, opened and compared. fetch: whether to download and convert what is not here yet.
-    arithmetic: what adapters are folded in with, once their tensors are read.
+    """The recipe's parents, found, opened and compared.
+
+    fetch: whether to download and convert missing models. arithmetic: folds adapters in, once their tensors are read.
 
     Raises what finding, opening and comparing raise.
     """
@@ -42,11 +41,11 @@ def open_pair(
 
 
 def preview_merge(recipe: Recipe, settings: MergeSettings, say: Say) -> dict[str, Any]:
-    """What `merge --dry-run` tells. Headers, configs and tokenizers are read, nothing is written.
+    """What `merge --dry-run` reports. It reads headers, configs and tokenizers, and writes nothing.
 
     Raises all that a merge would raise before it reads its first tensor.
     """
-    with open_pair(recipe, settings, say, fetch=False, arithmetic=NumpyArithmetic()) as pair:  # which computes nothing
+    with open_pair(recipe, settings, say, fetch=False, arithmetic=NumpyArithmetic()) as pair:  # it computes nothing
         plans = make_plan(recipe, pair)
         prepare_companions(recipe, pair)
         return describe_plan(recipe, plans, pair)

@@ -3,7 +3,7 @@
     with make_watcher(sys.stderr) as watcher:
         merge_parents(recipe, out, settings, render_card, watcher=watcher)
 
-The bar is rich's, which is imported where there is a terminal to draw on.
+rich draws the bar, and is imported only for a terminal.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Drawing(Watcher):
     """A watcher with a beginning and an end."""
 
     def move(self, done_bytes: int, total_bytes: int) -> None:
-        """So much is done."""
+        """Show the progress."""
 
     def advance(self, result: TensorResult, done_bytes: int, total_bytes: int) -> None:
         """A tensor was written."""
@@ -60,7 +60,7 @@ class Bar(Drawing):
 
     def move(self, done_bytes: int, total_bytes: int) -> None:
         """Move the bar."""
-        self._progress.start()  # now, not before: other libraries draw bars of their own while a parent is converted
+        self._progress.start()  # not before: other libraries draw their own bars while a parent is converted
         self._progress.update(self._task, completed=done_bytes, total=total_bytes, visible=True)
 
     def __exit__(self, *exc_info: object) -> None:
@@ -68,7 +68,7 @@ class Bar(Drawing):
 
 
 class Lines(Drawing):
-    """A line per step, and one every few seconds on the way."""
+    """A line per step, and one every few seconds in between."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic, verb: str = "merging") -> None:
         self._verb = verb
@@ -89,5 +89,5 @@ class Lines(Drawing):
 
 
 def make_watcher(stream: TextIO, verb: str = "merging") -> Drawing:
-    """A bar where a person looks on, lines where a log is written. verb: what is being done."""
+    """A bar on a terminal, lines in a log. verb: what is being done."""
     return Bar(stream, verb) if stream.isatty() else Lines(stream, verb=verb)

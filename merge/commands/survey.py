@@ -1,7 +1,6 @@
-"""How two parents lie to each other, tensor by tensor: angle, norms, and how far a geodesic and a linear merge of them
-are apart.
+"""How two parents differ, tensor by tensor: angle, norms, and how far their geodesic and linear merges are apart.
 
-It measures and counts; it merges nothing and draws nothing (merge.commands.plots).
+It measures and counts; it merges nothing and draws nothing (merge.commands.plots does).
 
     profiles = survey_pair(make_plan(recipe, pair), pair, find_arithmetic("cpu"), threads=2)
 """
@@ -36,7 +35,7 @@ class Profile:
     numel: int
     chip_norm: float
     chat_norm: float
-    theta: float | None  # radians; None where one parent's is zero, or is not there
+    theta: float | None  # radians; None where one parent's is zero or missing
     lam: float
 
     @property
@@ -57,8 +56,9 @@ def survey_pair(
     threads: int,
     advance: Callable[[int, int], None] | None = None,
 ) -> tuple[Profile, ...]:
-    """Measure every tensor of floating point that both parents have, in one pass over both. advance: told bytes done
-    and in all.
+    """Measure every floating-point tensor that both parents have, in one pass over both.
+
+    advance: receives the bytes done and the bytes in all.
 
     Raises TensorNotFinite.
     """
@@ -83,7 +83,7 @@ def profile_sums(plan: TensorPlan, sums: Sums) -> Profile:
 
 
 def profile_results(results: Iterable[TensorResult]) -> tuple[Profile, ...]:
-    """The profiles of a merge that was made: the same numbers, from its report."""
+    """The profiles of a finished merge: the same numbers, from its report."""
     return tuple(
         Profile(
             r.name, find_kind(r.name), find_layer(r.name), math.prod(r.shape), r.chip_norm, r.chat_norm, r.theta, r.lam
@@ -94,12 +94,11 @@ def profile_results(results: Iterable[TensorResult]) -> tuple[Profile, ...]:
 
 
 def find_drift(chip_norm: float, chat_norm: float, theta: float, lam: float) -> float:
-    """|G - L| / |L| of the geodesic merge G and the linear merge L at the same lam, from norms and angle alone. 0 at
-    both ends.
+    """|G - L| / |L| of the geodesic merge G and the linear merge L at the same lam, from norms and angle alone.
 
-    For G - L = p W_c + q W_i the square of the norm is (p |W_c| + q |W_i|)^2 - p q |W_c| |W_i| chord^2 with chord = 2
-    sin(theta / 2): no difference of nearly equal squares, so that tiny angles keep their digits. Opposite tensors have
-    no geodesic: NaN.
+    It is 0 at both ends. For G - L = p W_c + q W_i the square of the norm is (p |W_c| + q |W_i|)^2 - p q |W_c| |W_i|
+    chord^2 with chord = 2 sin(theta / 2). That is no difference of nearly equal squares, so tiny angles keep their
+    digits. Opposite tensors have no geodesic: NaN.
     """
     if not chip_norm or not chat_norm or lam in (0.0, 1.0):
         return 0.0
@@ -121,7 +120,7 @@ def _norm(p: float, q: float, chip_norm: float, chat_norm: float, chord_squared:
 
 @dataclass(frozen=True)
 class KindSummary:
-    """The profiles of one kind of tensors in a few numbers. Angles in degrees."""
+    """The profiles of one kind of tensors in a few numbers. Angles are in degrees."""
 
     kind: Kind
     tensors: int
@@ -163,7 +162,7 @@ def _summarise(kind: Kind, group: list[Profile]) -> KindSummary:
 def median_by_layer(
     profiles: Iterable[Profile], kind: Kind, value: Callable[[Profile], float | None]
 ) -> list[tuple[int, float]]:
-    """(layer, median of a value over the layer's tensors of a kind), in order; layers without one are left out."""
+    """(layer, median of a value over the layer's tensors of a kind), in order; empty layers are left out."""
     by_layer: dict[int, list[float]] = {}
     for profile in profiles:
         number = value(profile)
@@ -175,7 +174,7 @@ def median_by_layer(
 def describe_survey(profiles: Sequence[Profile]) -> dict[str, Any]:
     """What `inspect --json` prints: the summaries, then every tensor.
 
-    Angles per tensor in radians, in degrees in the summaries.
+    Angles are in radians per tensor, in degrees in the summaries.
     """
     tensors = [
         {**asdict(p), "drift": p.drift if p.drift is not None and math.isfinite(p.drift) else None} for p in profiles

@@ -2,8 +2,7 @@
 
     text = render_card(report)
 
-What it says of a checkpoint is in merge_report.json too; the card is for people and for the front matter that model
-hubs read.
+All that it says is also in merge_report.json; the card is for people, and its front matter for model hubs.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from merge.models.vocabulary import RowMap
 from merge.recipe import DECISIONS, Recipe, describe_lam
 
 UNKNOWN_LICENCE = "not stated"
-# As hubs name licences; anything else would be YAML of somebody else's writing
+# As hubs name licences; anything else would put a stranger's text into the YAML
 LICENCE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,60}")
 METHODS = {
     "geodesic": (
@@ -42,8 +41,9 @@ COMPANIONS = {  # by the recipe's vocab
 
 
 def render_card(report: MergeReport, *, with_plots: bool = False) -> str:
-    """The card as Markdown with the front matter that model hubs read. with_plots: show the pictures that
-    merge.commands.plots puts beside it.
+    """The card as Markdown with the front matter that model hubs read.
+
+    with_plots: show the pictures that merge.commands.plots puts beside it.
     """
     recipe = report.recipe
     return f"""---
@@ -112,7 +112,7 @@ def _geodesic_scale(recipe: Recipe) -> str:
 
 
 def literal(text: str) -> str:
-    """A text that somebody else wrote, so that Markdown shows it as it stands and a table's cell holds it."""
+    """Somebody else's text, escaped so that Markdown and a table's cell show it as it is."""
     shown = printable(text).replace("|", "\\|")
     fence = "`" * (max(map(len, re.findall("`+", shown)), default=0) + 1)
     space = " " if shown.startswith("`") or shown.endswith("`") else ""
@@ -120,11 +120,12 @@ def literal(text: str) -> str:
 
 
 def _describe_choices(recipe: Recipe, rows: RowMap | None, code: tuple[str, ...]) -> str:
-    """What else the recipe decides, one line each, and whose the files beside the weights are."""
+    """The recipe's other decisions, one line each, and the origin of the files beside the weights."""
     lines = [
         f"- {key}: {value:g}" if isinstance(value, float) else f"- {key}: {value}"
         for key, value in recipe.describe_parameters().items()
     ]
+
     for number, rule in enumerate(recipe.schedule, start=1):
         where = [f"layers {rule.layers[0]} to {rule.layers[1]}"] if rule.layers else []
         where += [f"tensors {literal(rule.tensors)}"] if rule.tensors else []
@@ -133,6 +134,7 @@ def _describe_choices(recipe: Recipe, rows: RowMap | None, code: tuple[str, ...]
         lines.append(f"- merged: {', '.join(map(literal, recipe.include))}; all else is the chat parent's")
     if recipe.exclude:
         lines.append(f"- not merged, but the chat parent's: {', '.join(map(literal, recipe.exclude))}")
+
     lines += [
         f"- where the parents differ, {key}: {value}"
         for key in DECISIONS
@@ -144,9 +146,11 @@ def _describe_choices(recipe: Recipe, rows: RowMap | None, code: tuple[str, ...]
             f"- vocabulary: {told['rows']} rows, matched by token: {told['merged']} merged, {told['chip_only']} the "
             f"chip parent's alone, {told['chat_only']} the chat parent's alone"
         )
+
     files = COMPANIONS["refuse" if rows is None else recipe.vocab]
     if code:
         files += f" Python code of the parents' own, which {', '.join(code)} named (auto_map), was left out."
+
     return "\n".join([*lines, *([""] if lines else []), files])
 
 

@@ -1,13 +1,12 @@
 """The files that go with the weights: config, tokenizer, chat template, generation config.
 
-Prepared before any tensor is read.
+They are prepared before any tensor is read.
 
-They are the chat parent's, but for what the recipe gives to another: the chip parent's tokenizer under vocab = "chip",
-a tokenizer of both under "union", the chip parent's rope and settings under config = "chip". It reads no tensors and
-decides nothing by itself.
+They are the chat parent's, with these exceptions: the chip parent's tokenizer under vocab = "chip", a tokenizer of both
+under "union", the chip parent's rope and settings under config = "chip". This file reads no tensors and decides nothing
+by itself.
 
-Names of Python code that a parent brings (auto_map) are left out: whoever loads such a checkpoint is asked to run that
-code.
+Names of Python code that a parent brings (auto_map) are left out: loading such a checkpoint would ask to run that code.
 
     for name, raw in prepare_companions(recipe, pair).items():
         (folder / name).write_bytes(raw)
@@ -30,18 +29,18 @@ CONFIG = "config.json"
 GENERATION = "generation_config.json"
 TEMPLATES = ("chat_template.jinja", "chat_template.json")
 TOKENIZER_CONFIG = "tokenizer_config.json"
-# Other forms of the same table; with a union they would contradict it.
+# Other forms of the same table; a union would contradict them.
 TABLE_FORMS = ("tokenizer.model", "added_tokens.json", "vocab.json", "merges.txt")
 TOKENIZER_FILES = (TOKENIZER, TOKENIZER_CONFIG, "special_tokens_map.json", *TABLE_FORMS)
-CODE_FILES = (CONFIG, GENERATION, TOKENIZER_CONFIG)  # where libraries look for code of a model's own
-CODE_KEYS = ("auto_map", "custom_pipelines")  # what names it there
+CODE_FILES = (CONFIG, GENERATION, TOKENIZER_CONFIG)  # where libraries look for a model's own code
+CODE_KEYS = ("auto_map", "custom_pipelines")  # the keys that name it
 ROPE_KEYS = ("rope_parameters", "rope_scaling", "rope_theta")
 
 
 def prepare_companions(recipe: Recipe, pair: Pair) -> dict[str, bytes]:
-    """The content of every companion by file name, as far as the parents have them.
+    """The content of every companion that the parents have, by file name.
 
-    Raises CheckpointCorrupt where the tokenizer that comes out does not give each token its row.
+    Raises CheckpointCorrupt where the resulting tokenizer does not give each token its row.
     """
     vocab = "chat" if pair.rows is None else recipe.vocab
     chip, chat = pair.chip.folder, pair.chat.folder
@@ -69,7 +68,7 @@ def find_code(recipe: Recipe, pair: Pair) -> tuple[str, ...]:
 
 
 def is_built_in(config: Mapping[str, Any]) -> bool:
-    """Whether transformers itself has the architecture. It is imported here, which takes a second or two."""
+    """Whether transformers itself has the architecture. Importing it takes a second or two."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
     return config.get("model_type") in CONFIG_MAPPING_NAMES
@@ -83,8 +82,9 @@ def without_code(value: Any) -> Any:
 
 
 def make_config(recipe: Recipe, pair: Pair) -> dict[str, Any]:
-    """The chat parent's config with the output's dtype, rows and ties, and under config = "chip" the chip parent's rope
-    and settings.
+    """The chat parent's config with the output's dtype, rows and ties.
+
+    Under config = "chip" it has the chip parent's rope and settings.
     """
     config = dict(pair.chat.config)
     config.pop("_name_or_path", None)  # where the parent lay on its maker's disk
@@ -105,9 +105,9 @@ def make_config(recipe: Recipe, pair: Pair) -> dict[str, Any]:
 
 
 def _read_files(folder: Path, names: tuple[str, ...]) -> dict[str, bytes]:
-    """The bytes of those files that are there.
+    """The bytes of those files that exist.
 
-    Raises CheckpointCorrupt for one that is not what the end of its name says.
+    Raises CheckpointCorrupt for a file whose content does not match its suffix.
     """
     files = {}
     for path in (folder / name for name in names if (folder / name).is_file()):
@@ -130,9 +130,7 @@ def _move_ids(pair: Pair, files: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 def _move_token_ids(document: Mapping[str, Any], pair: Pair) -> dict[str, Any]:
-    """The chat parent's bos_token_id, eos_token_id and so on under the ids that their tokens have in the chip parent's
-    vocabulary.
-    """
+    """The chat parent's token ids (bos_token_id, eos_token_id, ...) as ids of the chip parent's vocabulary."""
     assert pair.chip_vocab is not None
     assert pair.chat_vocab is not None
     names = {number: token for token, number in pair.chat_vocab.tokens.items()}
@@ -147,7 +145,7 @@ def _move_token_ids(document: Mapping[str, Any], pair: Pair) -> dict[str, Any]:
 
 
 def _keep_template(raw: bytes, chat: Path) -> bytes:
-    """The chip parent's tokenizer config with the chat parent's template, where that stands in its tokenizer config."""
+    """The chip parent's tokenizer config with the chat parent's template, where that is in its tokenizer config."""
     config = json.loads(raw)
     config.pop("chat_template", None)
     theirs = read_json_object(chat / TOKENIZER_CONFIG) if (chat / TOKENIZER_CONFIG).is_file() else {}
@@ -157,8 +155,9 @@ def _keep_template(raw: bytes, chat: Path) -> bytes:
 
 
 def _join(pair: Pair) -> bytes:
-    """The tokenizer of both, read back by the library that will use it: every token must have the row that the weights
-    have for it.
+    """The tokenizer of both, read back by the library that will use it.
+
+    Every token must have the row that the weights have for it.
     """
     from tokenizers import Tokenizer
 
@@ -169,7 +168,7 @@ def _join(pair: Pair) -> bytes:
     text = json.dumps(join_tokenizers(chip, chat, tokens), indent=2, ensure_ascii=False) + "\n"
     try:
         table = Tokenizer.from_str(text).get_vocab(with_added_tokens=True)
-    except Exception as error:  # the library raises bare Exception for what it cannot read
+    except Exception as error:  # the library raises a bare Exception for what it cannot read
         raise CheckpointCorrupt(
             f'the tokenizer of both parents cannot be read: {error}. Use vocab = "chat" or "chip"'
         ) from error

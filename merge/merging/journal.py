@@ -1,10 +1,9 @@
-"""What a merge has finished so far, kept in the folder that it writes, so that a merge that was killed can be taken up
-again.
+"""What a merge has finished so far, kept in its output folder, so that a killed merge can resume.
 
-One line of JSON per finished tensor, the first line for what is being merged. A line is written after its tensor, in
-one call; what a dying process leaves half-written is no valid line and is dropped. It decides nothing about tensors:
-whether their bytes are really there is checked by their sha256 (merge.merging.merger), because a machine that lost its
-power may have kept the line and not the bytes.
+It has one line of JSON per finished tensor; the first line says what is being merged. A line is written after its
+tensor, in one call; a half-written line of a dying process is invalid and dropped. The journal decides nothing about
+tensors: merge.merging.merger checks their bytes by sha256, because a machine that lost power may have kept the line and
+not the bytes.
 
     with Journal.open(folder, key) as journal:
         journal.add(result)
@@ -28,7 +27,7 @@ FIELDS = {field.name for field in fields(TensorResult)}
 
 
 class Journal:
-    """Finished tensors of one merge; a context manager that closes the file and leaves it where it is."""
+    """Finished tensors of one merge; a context manager that closes the file and leaves it in place."""
 
     def __init__(self, path: Path, done: Mapping[str, TensorResult]) -> None:
         self.path = path
@@ -39,22 +38,22 @@ class Journal:
     def open(cls, folder: Path, key: str) -> Journal:
         """The journal of the merge that `key` stands for.
 
-        Without one of that very merge it is new and knows of nothing finished.
+        Without one of this very merge, it is new and empty.
         """
         path = folder / JOURNAL
         done = read_finished(path, key)
-        path.unlink(missing_ok=True)  # also where it is a link or a pipe: what is written is a file of ours
-        # A half-written line must not stand before the next
+        path.unlink(missing_ok=True)  # also a link or a pipe: we write a file of our own
+        # The next line must not continue a half-written one
         text = "".join(_to_line(asdict(result)) for result in done.values())
         path.write_text(_to_line({"key": key}) + text, encoding="utf-8")
         return cls(path, done)
 
     def add(self, result: TensorResult) -> None:
-        """A tensor's bytes are all written."""
+        """Record that all of a tensor's bytes are written."""
         os.write(self._fd, _to_line(asdict(result)).encode())
 
     def remove(self) -> None:
-        """The merge is whole: nothing is left to take up."""
+        """Remove the journal of a merge that is whole."""
         self.path.unlink()
 
     def __enter__(self) -> Journal:
@@ -70,7 +69,7 @@ def is_taken_up(folder: Path, key: str) -> bool:
 
 
 def read_finished(path: Path, key: str) -> dict[str, TensorResult]:
-    """The finished tensors by name; none if there is no such file or it is of another merge."""
+    """The finished tensors by name; empty if the file is missing or of another merge."""
     lines = read_lines(path)
     if lines[:1] != [{"key": key}]:
         return {}
@@ -83,7 +82,7 @@ def read_finished(path: Path, key: str) -> dict[str, TensorResult]:
 
 
 def parse_result(line: Mapping[str, Any]) -> TensorResult | None:
-    """A line as the result that it was written from; None if it is something else."""
+    """The result that a line was written from; None if it is something else."""
     numbers = [line.get(key) for key in ("chip_norm", "chat_norm", "merged_norm", "lam")]
     shape, theta = line.get("shape"), line.get("theta")
     are_numbers = all(type(number) is float for number in numbers) and (theta is None or type(theta) is float)
@@ -96,8 +95,9 @@ def parse_result(line: Mapping[str, Any]) -> TensorResult | None:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a journal, up to the first that is no object; none where there is no such file, or no plain
-    one.
+    """The whole lines of a journal, up to the first that is not an object.
+
+    Empty where the file is missing, or is not a plain file.
     """
     try:
         text = read_bytes(path).decode("utf-8", errors="replace")

@@ -1,7 +1,7 @@
 """The merge as a whole: the parents in, a checkpoint folder out (or several, for a sweep), streamed piece by piece.
 
-What happens to each tensor, as in ChipAlign (arXiv 2412.19819): every tensor of floating point is merged alike, each by
-itself, at the lam that the recipe gives it. That is
+As in ChipAlign (arXiv 2412.19819), every floating-point tensor is merged alike, each by itself, at the lam that the
+recipe gives it:
   matrices of attention and MLP               model.layers.*.self_attn.*_proj.weight, model.layers.*.mlp.*_proj.weight
   norm vectors and biases                     model.layers.*layernorm.weight, model.norm.weight, *.bias: as vectors,
                                               like any other
@@ -10,13 +10,14 @@ itself, at the lam that the recipe gives it. That is
   lm_head.weight, where untied                merged by itself
   scalars                                     tensors of one element: theta is 0, or pi for opposite signs, which is
                                               refused
-and one branch per tensor (merge.arithmetic.geodesic.find_arc) says which case it was. Tensors of whole numbers or truth
+
+A branch per tensor (merge.arithmetic.geodesic.find_arc) says which case it was. Tensors of whole numbers or truth
 values (buffers of some architectures) cannot be interpolated: they must be equal in both parents and are copied (branch
 "copied").
 
-A merge that is killed leaves a hidden folder with a journal beside `out`, and the next run of the same merge takes it
-up. This file does not decide whether two models fit (merge.merging.pairing), what is made of each tensor
-(merge.merging.plan), nor how (merge.merging.passes).
+A merge that is killed leaves a hidden folder with a journal beside `out`, and the next run of the same merge resumes
+from it. This file does not decide whether two models fit (merge.merging.pairing), what each tensor becomes
+(merge.merging.plan), or how (merge.merging.passes).
 
     outcome = merge_parents(recipe, Path("out"), settings, render_card)
 """
@@ -52,7 +53,7 @@ CARD = "README.md"
 
 
 class Watcher:
-    """Hears how a merge goes on; this one keeps silent. The command line's draws."""
+    """Hears how a merge goes on. This one draws nothing; the command line's does."""
 
     def say(self, text: str) -> None:
         """A step begins."""
@@ -63,7 +64,7 @@ class Watcher:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Where the checkpoint is and, unless it was there already, what happened."""
+    """Where the checkpoint is and, unless it existed already, what happened."""
 
     checkpoint_dir: Path
     reused: bool
@@ -88,8 +89,9 @@ class Output:
 def merge_parents(
     recipe: Recipe, out: Path, settings: MergeSettings, render_card: Callable[[MergeReport], str], **options: Any
 ) -> Outcome:
-    """Merge as the recipe says and put the checkpoint at `out`, whole or not at all: merge_sweep of one recipe, with
-    its options.
+    """Merge as the recipe says and put the checkpoint at `out`, whole or not at all.
+
+    This is merge_sweep of one recipe, with its options.
     """
     return merge_sweep([(recipe, out)], settings, render_card, **options)[0]
 
@@ -106,13 +108,14 @@ def merge_sweep(
     device: str = "cpu",
     resolver: Resolver | None = None,
 ) -> list[Outcome]:
-    """Merge recipes that differ in nothing but lam and name, each into its folder, reading the parents once for all.
+    """Merge recipes that differ only in lam and name, each into its folder, reading the parents once for all.
 
-    A folder that holds its very merge already is left as it is, unless `force`. render_card gives the text of
-    README.md. threads: the output is the same for any number; None: as many as there are cores. device: "cpu", or a
-    GPU's name in torch, whose sums may round differently in the last of fifteen digits. resolver: of the same recipe,
-    where it has begun to hash already. Raises the MergeErrors of all its parts; a failed merge leaves every folder as
-    it was.
+    A folder that holds this very merge already stays as it is, unless `force`. render_card gives the text of README.md.
+    threads: does not change the output; None: as many as there are cores. device: "cpu", or a GPU's name in torch,
+    whose sums may differ in the last of fifteen digits. resolver: of the same recipe, where it has begun to hash
+    already.
+
+    Raises the MergeErrors of all its parts; a failed merge leaves every folder as it was.
     """
     watcher, threads = watcher or Watcher(), threads or count_cores()
     with resolver or Resolver(jobs[0][0].base, settings, watcher.say, threads=threads) as resolver:
@@ -122,11 +125,13 @@ def merge_sweep(
         beside.submit(warm_up, arithmetic)
         beside.shutdown(wait=False)
         parents = Parents(*resolver.resolve_all(jobs[0][0].parents()))
+
     outcomes: dict[Path, Outcome] = {}
     for recipe, out in jobs:
         existing = check_output(out, parents)
         if existing and not force and is_same_merge(existing, recipe, parents, out):
             outcomes[out] = Outcome(out, True, None, existing["totals"])
+
     todo = [(recipe, out) for recipe, out in jobs if out not in outcomes]
     if todo:
         with ExitStack() as stack:
@@ -138,6 +143,7 @@ def merge_sweep(
             for output, tensors in zip(outputs, results, strict=True):
                 report = finish_output(output, parents, tensors, render_card)
                 outcomes[output.out] = Outcome(output.out, False, report, report.summary())
+
     return [outcomes[out] for _, out in jobs]
 
 
@@ -153,7 +159,10 @@ def describe_code(files: Sequence[str], config: Mapping[str, Any]) -> str:
 
 
 def check_output(out: Path, parents: Parents) -> dict[str, Any] | None:
-    """The report of a merged checkpoint at `out`, None if nothing is there. Raises OutputRefused for anything else."""
+    """The report of the merged checkpoint at `out`; None if nothing is there.
+
+    Raises OutputRefused for anything else.
+    """
     try:
         if not out.exists():
             return None
@@ -184,10 +193,10 @@ def open_parents(parents: Parents, recipe: Recipe, stack: ExitStack, arithmetic:
 def prepare_output(
     recipe: Recipe, out: Path, parents: Parents, pair: Pair, shard_bytes: int, stack: ExitStack
 ) -> Output:
-    """Plan, folder, files and journal of one checkpoint; `stack` closes them, and removes the folder if the merge
-    fails.
+    """The plan, folder, files and journal of one checkpoint; `stack` closes them.
 
-    What a killed run of the same merge left is taken up, anything else in the folder is removed.
+    If the merge fails, `stack` removes the folder. What a killed run of the same merge left is resumed; anything else
+    in the folder is removed.
     """
     plans, companions, code = make_plan(recipe, pair), prepare_companions(recipe, pair), find_code(recipe, pair)
     folder = stack.enter_context(staged_folder(out, keep_leftover=True))
@@ -219,17 +228,19 @@ def finish_output(
 def merge_tensors(
     pair: Pair, outputs: Sequence[Output], watcher: Watcher, threads: int, arithmetic: Arithmetic
 ) -> list[tuple[TensorResult, ...]]:
-    """Merge all planned tensors into the writers' files; per output its results in the order of the names.
+    """Merge all planned tensors into the writers' files; returns each output's results in the order of the names.
 
-    Threads take whole tensors, the largest first; a tensor's pieces and the order of its sums are the same for any
-    number of threads.
+    A thread takes a whole tensor, the largest first; the number of threads changes neither a tensor's pieces nor the
+    order of its sums.
     """
     total_bytes = sum(plan.n_bytes for output in outputs for plan in output.plans)
     watcher.say(f"merging {len(outputs[0].plans)} tensors, {total_bytes / 1e6:.0f} MB")
     if resumed := sum(len(output.journal.done) for output in outputs):
         watcher.say(f"taking up a merge that was interrupted: {resumed} tensors are there already")
+
     results: list[list[TensorResult]] = []
     done_bytes = 0
+
     with single_threaded_blas(), ThreadPoolExecutor(threads, thread_name_prefix="merge") as pool:
         by_size = sorted(
             range(len(outputs[0].plans)), key=lambda n: (-outputs[0].plans[n].n_bytes, outputs[0].plans[n].name)
@@ -242,12 +253,13 @@ def merge_tensors(
                 watcher.advance(results[-1][0], done_bytes, total_bytes)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)  # after an error or Ctrl-C, start nothing new
+
     results.sort(key=lambda of_tensor: of_tensor[0].name)
     return list(zip(*results, strict=True))
 
 
 def _merge_nth(n: int, pair: Pair, outputs: Sequence[Output], arithmetic: Arithmetic) -> list[TensorResult]:
-    """The n-th tensor in every output that does not hold it yet."""
+    """The n-th tensor in every output that lacks it."""
     name = outputs[0].plans[n].name
     results = {k: done for k, output in enumerate(outputs) if (done := _find_done(name, output)) is not None}
     todo = [k for k in range(len(outputs)) if k not in results]
@@ -262,7 +274,7 @@ def _merge_nth(n: int, pair: Pair, outputs: Sequence[Output], arithmetic: Arithm
 
 
 def _find_done(name: str, output: Output) -> TensorResult | None:
-    """What the journal says of a tensor, if the file still holds the bytes that it speaks of."""
+    """The journal's entry for a tensor, if the file still holds the bytes that it describes."""
     done = output.journal.done.get(name)
     return done if done is not None and output.writer.hash_tensor(name) == done.sha256 else None
 
@@ -278,8 +290,9 @@ def check_room(folder: Path, needed_bytes: int) -> None:
 
 
 def describe_files(output: Output) -> dict[str, OutputFile]:
-    """Size and sha256 of every file, under the name that it will have; of weights the header's, whose tensors have
-    their own.
+    """Size and sha256 of every file, under its final name.
+
+    A file of weights has the sha256 of its header; its tensors have their own.
     """
     files = {}
     for path in sorted([*(output.folder / name for name in output.companions), *output.folder.glob(f"*{PART}")]):

@@ -1,8 +1,8 @@
 """Whether two parents are one architecture, and what decides it where they differ, before any tensor is read.
 
-Configs, tokenizers and headers are compared and every mismatch is listed at once, each with the recipe setting that
-decides it. Nothing is truncated, padded or tied here: what a setting means for each tensor is merge.merging.plan's.
-Names that differ in a prefix alone are made the same where the recipe says so (merge.models.names).
+Configs, tokenizers and headers are compared; every mismatch is listed at once, each with the recipe setting that
+decides it. Nothing is truncated, padded or tied here: merge.merging.plan says what a setting means for each tensor.
+Names that differ only in a prefix are made the same where the recipe says so (merge.models.names).
 
 A merge in which the parents share less than SMALLEST_SHARE of the weights is refused, whatever the recipe says
 (find_share).
@@ -26,8 +26,8 @@ from merge.models.names import Renamed, describe_names, is_leftover, match_names
 from merge.models.vocabulary import TOKENIZER, RowMap, Vocabulary, match_rows, read_tokens
 from merge.recipe import BASE_METHODS, DECISIONS, Recipe
 
-# What must agree for the weights to mean the same in both models. max_position_embeddings is a limit, no meaning, and
-# may differ.
+# What must agree for the weights to mean the same in both models. max_position_embeddings is only a limit: it may
+# differ.
 STRUCTURE_KEYS = tuple(
     """
     model_type architectures hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads
@@ -50,38 +50,37 @@ DECIDED_KEYS = {
     "rope": "config",
     **dict.fromkeys(SETTING_KEYS, "config"),
 }
-ROPE_THETA = 10000.0  # what transformers takes where a config is silent
+ROPE_THETA = 10000.0  # the default of transformers
 HEAD = "lm_head.weight"
 EMBEDDINGS = re.compile(r"(.+\.)?(embed_tokens|wte|embed_in|word_embeddings)\.weight")
 # Tensors with a row per token.
 VOCABULARY_TENSORS = re.compile(r"(.+\.)?(embed_tokens|wte|embed_in|word_embeddings|lm_head|embed_out)\.(weight|bias)")
-# How tokens look that a template writes and nobody types: <|im_end|>, [INST]
+# Tokens that a template writes and nobody types: <|im_end|>, [INST]
 MARK = re.compile(r"<[^<>\s]+>|\[[A-Z_]+\]")
 EXAMPLES = 3  # tokens named in a mismatch
-# Below it, most of the output would be one parent's and the merge a copy with changes, which nobody asked for: names or
-# tokens do not fit.
+# Below it, most of the output would be a copy of one parent, because names or tokens do not fit.
 SMALLEST_SHARE = 0.5
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two parents that can be merged, and the rows of their vocabularies where these are not the same."""
+    """Two parents that can be merged, and the row map of their vocabularies where these differ."""
 
     chip: TensorSource
     chat: TensorSource
     base: TensorSource | None = None
-    rows: RowMap | None = None  # None: row n is the same token in all
+    rows: RowMap | None = None  # None: row n is the same token in all parents
     chip_vocab: Vocabulary | None = None  # None: no tokenizer
     chat_vocab: Vocabulary | None = None
 
     @property
     def lacks_head(self) -> bool:
-        """Whether one of them has lost its head: a tensor that the other parent has only, which `unmatched` decides."""
+        """Whether one of them has lost its head: a tensor of the other parent alone, which `unmatched` decides."""
         return has_lost_head(self.chip) or has_lost_head(self.chat)
 
     @property
     def ties_differ(self) -> bool:
-        """Whether one parent's head is its embedding and the other's is not: the case that `embeddings` decides."""
+        """Whether only one parent's head is its embedding: the case that `embeddings` decides."""
         if self.lacks_head:
             return False
         stored = (HEAD in self.chip.specs) != (HEAD in self.chat.specs)
@@ -95,11 +94,11 @@ class Pair:
 
 @dataclass(frozen=True)
 class Mismatch:
-    """One difference, and the recipe setting that would decide it; None: none can."""
+    """One difference, and the recipe setting that would decide it; None: no setting does."""
 
     text: str
     setting: str | None = None
-    allowed: tuple[str, ...] = ()  # those of its values that would; none: all but "refuse"
+    allowed: tuple[str, ...] = ()  # the values that decide it; empty: all but "refuse"
 
     def tell(self) -> str:
         """The sentence for the person who wrote the recipe."""
@@ -120,17 +119,17 @@ class Mismatch:
 def check_pair(
     chip: TensorSource, chat: TensorSource, recipe: Recipe | None = None, base: TensorSource | None = None
 ) -> Pair:
-    """The pair, or ParentsMismatch with every difference that the recipe leaves undecided.
+    """The pair of two parents that can be merged. Without a recipe, every difference is undecided.
 
-    Without a recipe it decides none.
+    A base model must match the chat parent; its vocabulary may have other rows, but must have those of both parents.
 
-    A base model must be as the chat parent is; rows of the vocabulary excepted, which it must have wherever both
-    parents have them.
+    Raises ParentsMismatch: with every difference that the recipe leaves undecided.
     """
     chip, chat, base, renamed = align_names(chip, chat, base, "refuse" if recipe is None else recipe.names)
     chip_vocab, chat_vocab, base_vocab = (
         None if source is None else find_vocabulary(source) for source in (chip, chat, base)
     )
+
     found = compare_configs(chip.config, chat.config, by_name=not renamed) + renamed
     found += compare_vocabularies(chip_vocab, chat_vocab)
     found += compare_specs(chip.specs, chat.specs, lacks_head=has_lost_head(chip) or has_lost_head(chat))
@@ -138,6 +137,7 @@ def check_pair(
         found = [mismatch for mismatch in found if mismatch.setting != "unmatched"] + [
             describe_strangers(chip.specs, chat.specs)
         ]
+
     open_ones = [mismatch.tell() for mismatch in found if mismatch.is_open(recipe)]
     rows = None
     open_ones += (without_rows := check_ids(chat_vocab))
@@ -163,8 +163,10 @@ def check_pair(
                     f"only {share:.0%} of the weights would be combined ({SMALLEST_SHARE:.0%} are needed). Give "
                     "parents of one vocabulary"
                 )
+
     if recipe is not None and recipe.method in BASE_METHODS:
         open_ones += check_base(base, chat, rows, base_vocab, chat_vocab)
+
     if open_ones:
         raise ParentsMismatch(open_ones)
     return Pair(chip, chat, base, rows, chip_vocab, chat_vocab)
@@ -173,7 +175,7 @@ def check_pair(
 def align_names(
     chip: TensorSource, chat: TensorSource, base: TensorSource | None, names: str
 ) -> tuple[TensorSource, TensorSource, TensorSource | None, list[Mismatch]]:
-    """The sources with the names of the one that `names` gives them to, and what had to be renamed for it.
+    """The sources with the tensor names of the parent that `names` gives, and what was renamed for it.
 
     "refuse" is for a comparison: it takes the chat parent's.
     """
@@ -198,12 +200,11 @@ def align_names(
 
 
 def find_share(chip: Mapping[str, TensorSpec], chat: Mapping[str, TensorSpec], rows: RowMap | None = None) -> float:
-    """Which part of the larger parent's weights the other parent has too, from 0 to 1: what can be combined.
+    """The part of the larger parent's weights that the other parent has too, from 0 to 1: what can be combined.
 
     Counted in elements of floating-point tensors of the same name, against all such elements of the parent that has
     more of them. rows: of tensors with a row per token, only the rows that both vocabularies have count. What the
-    recipe keeps out of the merge by patterns, or copies by lam = 0 or 1, counts as shared: that is its will, and no
-    accident.
+    recipe keeps out of the merge by patterns, or copies by lam = 0 or 1, counts as shared: that is on purpose.
     """
     shared = 0
     for name in chip.keys() & chat.keys():
@@ -216,7 +217,7 @@ def find_share(chip: Mapping[str, TensorSpec], chat: Mapping[str, TensorSpec], r
 
 
 def describe_strangers(chip: Mapping[str, TensorSpec], chat: Mapping[str, TensorSpec]) -> Mismatch:
-    """Parents whose names do not fit: no setting makes a merge of them."""
+    """A mismatch for parents whose names do not fit: no setting can merge them."""
     sides = [
         (side, by_number(ours.keys() - theirs.keys()))
         for side, ours, theirs in (("chip", chip, chat), ("chat", chat, chip))
@@ -230,7 +231,7 @@ def describe_strangers(chip: Mapping[str, TensorSpec], chat: Mapping[str, Tensor
 
 
 def find_vocabulary(source: TensorSource) -> Vocabulary | None:
-    """Tokens and embedding rows of a model folder; None where it has no tokenizer, or no embedding of a known name."""
+    """Tokens and embedding rows of a model folder; None without a tokenizer or an embedding of a known name."""
     tokens = read_tokens(source.folder)
     rows = [spec.shape[0] for name, spec in source.specs.items() if EMBEDDINGS.fullmatch(name) and spec.shape]
     return Vocabulary(rows[0], tokens) if tokens is not None and rows else None
@@ -239,11 +240,10 @@ def find_vocabulary(source: TensorSource) -> Vocabulary | None:
 def compare_configs(
     chip: Mapping[str, Any], chat: Mapping[str, Any], side: str = "chip", *, by_name: bool = True
 ) -> list[Mismatch]:
-    """Differences of two config.json; a key that one of them leaves out is no difference, tensor shapes speak for it.
-    side: what the first is.
+    """Differences of two config.json; tensor shapes decide for a key that one of them leaves out.
 
-    by_name: whether the tensors have the same names; where not, `architectures` names another class around the same
-    tensors.
+    side: what the first is. by_name: whether the tensors have the same names. Otherwise `architectures` names another
+    class around the same tensors.
     """
     found = []
     for key in (*STRUCTURE_KEYS, "vocab_size", "tie_word_embeddings", *SETTING_KEYS):
@@ -269,10 +269,9 @@ def _brief(value: object) -> str:
 
 
 def describe_rope(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The rotary embedding's settings, whether the config says rope_parameters (transformers 5) or rope_theta and
-    rope_scaling (before).
+    """The rotary embedding's settings, from rope_parameters (transformers 5) or rope_theta and rope_scaling (before).
 
-    Values of other types than these should have are compared as they are.
+    Values of unexpected types are compared as they are.
     """
     said = config.get("rope_parameters") or config.get("rope_scaling") or {}
     rope = dict(said) if isinstance(said, dict) else {"rope_parameters": said}
@@ -283,12 +282,13 @@ def describe_rope(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def compare_vocabularies(chip: Vocabulary | None, chat: Vocabulary | None, side: str = "chip") -> list[Mismatch]:
-    """Tokens that one parent has only, or that both have under other ids.
+    """Tokens that only one parent has, or that have other ids in the other.
 
-    Parents without tokenizer are compared by their rows alone.
+    Parents without a tokenizer are compared by their rows alone.
     """
     if chip is None or chat is None or chip.tokens == chat.tokens:
         return []
+
     found = []
     for text, tokens in (
         (f"only the {side} parent has", chip.tokens.keys() - chat.tokens.keys()),
@@ -307,22 +307,23 @@ def compare_vocabularies(chip: Vocabulary | None, chat: Vocabulary | None, side:
                     f"tokenizer: {text} {len(tokens)} token{'' if len(tokens) == 1 else 's'}: {names}{more}", "vocab"
                 )
             )
+
     return found
 
 
 def compare_specs(
     chip: Mapping[str, TensorSpec], chat: Mapping[str, TensorSpec], *, lacks_head: bool = False
 ) -> list[Mismatch]:
-    """Differences of names, shapes and kinds of dtype; two float dtypes are no difference, each is widened as it is
-    read.
+    """Differences of names, shapes and kinds of dtype; two float dtypes do not differ, each is widened as it is read.
 
-    lacks_head: whether the parent without a head lost it, and its embedding is not the head as well.
+    lacks_head: whether the parent without a head lost it; its embedding is then not the head as well.
     """
     found = []
     for side, ours, theirs in (("chip", chip, chat), ("chat", chat, chip)):
         for name in by_number(ours.keys() - theirs.keys()):
             setting = "embeddings" if name == HEAD and find_embedding(theirs) and not lacks_head else "unmatched"
             found.append(Mismatch(f"tensor {name} is in the {side} parent only", setting))
+
     for name in by_number(chip.keys() & chat.keys()):
         a, b = chip[name], chat[name]
         if a.shape != b.shape:
@@ -336,22 +337,25 @@ def compare_specs(
                     f"tensor {name}: chip has shape {list(a.shape)}, chat {list(b.shape)}", "vocab" if by_rows else None
                 )
             )
+
         both_float = a.dtype in FLOATS and b.dtype in FLOATS
         both_whole = a.dtype in WHOLE and a.dtype == b.dtype
         if not both_float and not both_whole:
             rule = f"merged: {', '.join(FLOATS)}; copied if the same: {', '.join(WHOLE)}"
             found.append(Mismatch(f"tensor {name}: chip is {a.dtype}, chat {b.dtype} ({rule})"))
+
     return found
 
 
 def find_embedding(names: Collection[str]) -> str | None:
-    """The name of the input embedding, which is the head as well where a model ties them."""
+    """The name of the input embedding, which is also the head where a model ties them."""
     return next((name for name in names if EMBEDDINGS.fullmatch(name)), None)
 
 
 def has_lost_head(source: TensorSource) -> bool:
-    """Whether the config says that the head is a tensor of its own, and there is none: saved from the inner model,
-    which has no head.
+    """Whether the config says that the head is a tensor of its own, and that tensor is missing.
+
+    That happens when a model is saved from its inner model, which has no head.
     """
     return (
         HEAD not in source.specs
@@ -361,7 +365,7 @@ def has_lost_head(source: TensorSource) -> bool:
 
 
 def check_ids(chat: Vocabulary | None) -> list[str]:
-    """The chat parent's tokenizer must not give an id without a row: the output would fail at the first such token."""
+    """Ids of the chat parent's tokenizer that have no row: the output would fail at the first such token."""
     if chat is None or chat.after_last <= chat.rows:
         return []
     without = {token: number for token, number in chat.tokens.items() if number >= chat.rows}
@@ -373,7 +377,10 @@ def check_ids(chat: Vocabulary | None) -> list[str]:
 
 
 def check_rows(sides: Mapping[str, tuple[TensorSource, Vocabulary]]) -> list[str]:
-    """Every tensor with a row per token must have as many as the embedding, or no row of it can be found by token."""
+    """Tensors with a row per token whose number of rows is not the embedding's.
+
+    No row of such a tensor can be found by token.
+    """
     return [
         f"tensor {name} of the {side} parent has {spec.shape[0]} rows, its embedding {vocabulary.rows}. Give a parent "
         "whose rows agree"
@@ -386,8 +393,9 @@ def check_rows(sides: Mapping[str, tuple[TensorSource, Vocabulary]]) -> list[str
 def check_takeover(
     vocab: str, chip: TensorSource, chat: TensorSource, chip_vocab: Vocabulary, chat_vocab: Vocabulary
 ) -> list[str]:
-    """What speaks against the recipe's vocab: tokens that chatting needs and the chip parent lacks, tokenizers that
-    cannot be joined.
+    """What speaks against the recipe's vocab.
+
+    The chip parent may lack tokens that chatting needs, or the tokenizers cannot be joined.
     """
     if vocab == "chip" and (lost := sorted(find_chat_tokens(chat, chat_vocab) - chip_vocab.tokens.keys())):
         names = ", ".join(map(repr, lost[:EXAMPLES])) + (", ..." if len(lost) > EXAMPLES else "")
@@ -408,7 +416,7 @@ def check_takeover(
 
 
 def find_chat_tokens(chat: TensorSource, vocabulary: Vocabulary) -> set[str]:
-    """The tokens that the chat template writes out, and those that config and generation config name by id."""
+    """The tokens that the chat template writes, and those that config and generation config name by id."""
     folder = chat.folder
     documents = [
         dict(chat.config),
@@ -435,7 +443,7 @@ def check_base(
     base_vocab: Vocabulary | None,
     chat_vocab: Vocabulary | None,
 ) -> list[str]:
-    """What keeps a base model from being one for these parents."""
+    """Reasons why a base model does not fit these parents."""
     if base is None:
         return ["the method needs a base model. Set [base] model"]
     found = [
@@ -443,14 +451,16 @@ def check_base(
         for found in compare_configs(base.config, chat.config, "base")
         if found.setting is None
     ]
+
     by_token = rows is not None and base_vocab is not None
-    # Its embedding stands for it
+    # Its embedding is its head
     tied = HEAD not in base.specs and find_embedding(base.specs) is not None and not has_lost_head(base)
     head = HEAD in chat.specs and tied
     found += [
         f"base model, tensor {name} is not there"
         for name in by_number(chat.specs.keys() - base.specs.keys() - ({HEAD} if head else set()))
     ]
+
     for name in by_number(chat.specs.keys() & base.specs.keys()):
         ours, theirs = base.specs[name], chat.specs[name]
         if ours.shape != theirs.shape and not (
@@ -459,6 +469,7 @@ def check_base(
             found.append(f"base model, tensor {name}: base has shape {list(ours.shape)}, chat {list(theirs.shape)}")
         if ours.dtype not in FLOATS + WHOLE:
             found.append(f"base model, tensor {name} is {ours.dtype} (known: {', '.join(FLOATS + WHOLE)})")
+
     if rows is None and base_vocab and chat_vocab:
         found += [f"base model, {found.text}" for found in compare_vocabularies(base_vocab, chat_vocab, "base")]
     if rows is not None and (
@@ -470,11 +481,12 @@ def check_base(
             f"base model: it has no rows for {lacking} of the tokens that both parents have. Give the model that both "
             "were trained from"
         )
+
     return found
 
 
 def by_number(names: Collection[str]) -> list[str]:
-    """Names in the order people expect: layers.2 before layers.10."""
+    """Names in the order that people expect: layers.2 before layers.10."""
     return sorted(
         names, key=lambda name: [(int(part) if part.isdigit() else -1, part) for part in re.split(r"(\d+)", name)]
     )

@@ -1,9 +1,8 @@
-"""One tensor from its parents' files into the output's: a pass for the sums, which give the coefficients, and a pass
-for the result.
+"""One tensor from its parents' files into the output's: a pass for the sums, a pass for the result.
 
-It carries out a merge.merging.plan.TensorPlan, for one output or for several that differ in lam only: then each piece
-is read once for all of them. It opens no files and knows nothing of threads; what a method computes is
-merge.arithmetic.geodesic's and merge.arithmetic.baselines'.
+The sums give the coefficients. This file carries out a merge.merging.plan.TensorPlan for one output, or for several
+that differ only in lam: then each piece is read once for all of them. It opens no files and knows nothing of threads;
+merge.arithmetic.geodesic and merge.arithmetic.baselines compute the methods.
 
     results = merge_tensor([(plan, writer)], pair, Parameters(), find_arithmetic("cpu"))
 """
@@ -43,7 +42,7 @@ Blend = Callable[[Segment, Pieces], Array]
 
 
 class PieceWriter(Protocol):
-    """What a merged tensor is written to, piece by piece and in order: a CheckpointWriter's files."""
+    """Where a merged tensor is written, piece by piece and in order: a CheckpointWriter's files."""
 
     def write(self, name: str, start: int, piece: Array) -> memoryview:
         """Take the flat piece that begins at element `start`. Returns its bytes."""
@@ -67,7 +66,7 @@ class Inputs:
     arithmetic: Arithmetic
 
     def read(self, piece: Segment, sides: Sequence[Side] = ("chip", "chat", "base")) -> Pieces:
-        """The piece of each parent that has it, until the next piece of that parent is read."""
+        """The piece of each parent that has it; valid until the next piece of that parent is read."""
         starts = {side: getattr(piece, side) for side in sides if side in self.readers}
         return {
             side: self.readers[side].read(at, at + piece.count, self.buffers[side])
@@ -77,15 +76,14 @@ class Inputs:
 
     @property
     def shared(self) -> tuple[Segment, ...]:
-        """The pieces that both parents have: what is merged as one tensor, with one angle."""
+        """The pieces that both parents have, merged as one tensor with one angle."""
         return tuple(piece for piece in self.pieces if piece.chip is not None and piece.chat is not None)
 
 
 def open_inputs(plan: TensorPlan, pair: Pair, arithmetic: Arithmetic) -> Inputs:
-    """The readers of one tensor, opened when its turn comes: an adapter's matrices are loaded then, and not all at the
-    start.
+    """The readers of one tensor, opened when its turn comes: only then are an adapter's matrices loaded.
 
-    arithmetic: who computes; of a method with a base it takes the sums, and widens and narrows for what numpy mixes.
+    arithmetic: computes. For a method with a base it takes the sums, and widens and narrows for what numpy mixes.
     """
     sources: tuple[tuple[Side, TensorSource | None, str | None], ...] = (
         ("chip", pair.chip, plan.chip),
@@ -93,7 +91,7 @@ def open_inputs(plan: TensorPlan, pair: Pair, arithmetic: Arithmetic) -> Inputs:
         ("base", pair.base, plan.base),
     )
     readers = {side: source.tensor(name) for side, source, name in sources if source is not None and name is not None}
-    # An adapter is cheapest to fold, and DELLA ranks, within whole rows
+    # Within whole rows an adapter is cheapest to fold, and DELLA ranks
     row = max(plan.shape[-1], 1) if len(plan.shape) > 1 else 1
     pieces = tuple(piece for segment in plan.segments() for piece in cut(segment, row))
     largest = max((piece.count for piece in pieces), default=0)
@@ -112,13 +110,14 @@ def cut(segment: Segment, row: int) -> Iterator[Segment]:
 def merge_tensor(
     outputs: Sequence[Output], pair: Pair, parameters: Parameters, arithmetic: Arithmetic
 ) -> list[TensorResult]:
-    """Merge one tensor into each output; their plans differ in lam only.
+    """Merge one tensor into each output; the plans differ only in lam.
 
     Raises TensorNotFinite, TensorsOpposite, TensorOverflow and TensorsDiffer.
     """
     inputs = open_inputs(outputs[0][0], pair, arithmetic)
     sums = measure_inputs(inputs)
     ways = [find_way(plan, inputs, sums, parameters) for plan, _ in outputs]
+
     squares: list[list[float]] = [[] for _ in outputs]
     digests = [hashlib.sha256() for _ in outputs]
     for piece in inputs.pieces:
@@ -127,6 +126,7 @@ def merge_tensor(
             merged = blend(piece, pieces)
             square_sums.append(check_merged(arithmetic.square(merged), merged, plan, piece, pieces))
             digest.update(writer.write(plan.name, piece.out, merged))
+
     return [
         TensorResult(
             plan.name,
@@ -144,7 +144,7 @@ def merge_tensor(
 
 
 def measure_inputs(inputs: Inputs) -> Sums:
-    """The sums over what both parents have; where only one has the tensor, as if the other's were zero."""
+    """The sums over what both parents have; if only one has the tensor, the other's counts as zero."""
     total = Sums.total(
         _measure_piece(inputs.read(piece, ("chip", "chat")), inputs.arithmetic)
         for piece in inputs.shared or inputs.pieces
@@ -162,7 +162,7 @@ def _measure_piece(pieces: Pieces, arithmetic: Arithmetic) -> Sums:
 
 
 def _find_suspects(inputs: Inputs) -> Iterator[tuple[str, int, Array]]:
-    """The parents' pieces again, with their positions, in the order that errors name them."""
+    """The parents' pieces again, with their positions, in the order in which errors name them."""
     for side in ("chip", "chat"):
         for piece in inputs.pieces:
             for values in inputs.read(piece, (side,)).values():
@@ -172,8 +172,8 @@ def _find_suspects(inputs: Inputs) -> Iterator[tuple[str, int, Array]]:
 def find_way(plan: TensorPlan, inputs: Inputs, sums: Sums, parameters: Parameters) -> tuple[Arc, Blend]:
     """What the plan's method does with the pieces, and the record of norms, angle and branch.
 
-    A stretch that one parent only has is that parent's. A base method without a base tensor is linear, what it would be
-    if all three terms of the base cancelled out.
+    A stretch of only one parent is copied from it. A base method without a base tensor is linear, as if the three terms
+    of the base cancelled out.
     """
     dtype, arithmetic = DTYPES[plan.dtype], inputs.arithmetic
     method = "linear" if plan.method in BASE_METHODS and plan.base is None else plan.method
@@ -187,7 +187,7 @@ def find_way(plan: TensorPlan, inputs: Inputs, sums: Sums, parameters: Parameter
             return arithmetic.combine(pieces["chip"], pieces["chat"], arc, dtype)
 
     def blend(piece: Segment, pieces: Pieces) -> Array:
-        """A merged piece; rows of one parent only are copied."""
+        """A merged piece; rows of only one parent are copied."""
         if piece.chip is None or piece.chat is None:
             only = pieces["chat" if piece.chip is None else "chip"]
             return only if only.dtype == dtype else arithmetic.narrow(arithmetic.widen(only), dtype)
@@ -215,7 +215,7 @@ def _find_base_way(
     arithmetic = inputs.arithmetic
 
     def differences(side: Literal["chip", "chat"]) -> Iterator[tuple[int, Array]]:
-        """A parent less the base model, piece by piece."""
+        """A parent minus the base model, piece by piece."""
         for piece in inputs.shared:
             pieces = inputs.read(piece, (side, "base"))
             yield piece.out, arithmetic.widen(pieces[side]) - arithmetic.widen(pieces["base"])
@@ -233,7 +233,9 @@ def _find_base_way(
 def check_merged(total: float, merged: Array, plan: TensorPlan, piece: Segment, pieces: Pieces) -> float:
     """`total`, the sum of squares of a merged piece, if it is finite.
 
-    Raises TensorOverflow, or TensorNotFinite where a parent's own row brought NaN or Inf along.
+    Raises:
+        TensorOverflow: the merged value is too large.
+        TensorNotFinite: a parent's own row holds NaN or Inf.
     """
     if math.isfinite(total):
         return total

@@ -8,12 +8,13 @@ How a merger carries out a TensorPlan, by its `method`:
   geodesic, linear, soup              two numbers per tensor: merge.arithmetic.geodesic.find_arc or
                                       merge.arithmetic.baselines.find_line, then combine
   task_arithmetic, ties, dare, della  merge.arithmetic.baselines.prepare, then combine_base on pieces of whole rows
-  copy                                taken over, in the output's dtype, from the chat parent (lam = 0) or the chip
-                                      parent (lam = 1)
+  copy                                copied, in the output's dtype, from the chat parent (lam = 0) or the chip parent
+                                      (lam = 1)
   identical                           whole numbers and truth values: equal in both parents (else TensorsDiffer), and
                                       copied
-`segments` says which flat elements of the parents each stretch of the output is made of; for most tensors that is one
-segment. What is shared is merged as one tensor, with one angle; what one parent only has is copied from it.
+
+`segments` says which flat elements of the parents each stretch of the output is made of; most tensors have one segment.
+What both parents have is merged as one tensor, with one angle; what only one parent has is copied from it.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ OUTPUT_DTYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
 LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks|block)\.(\d{1,5})\.")
 Kind = Literal["attention", "MLP", "embeddings", "norms", "other"]
 KINDS: tuple[Kind, ...] = ("attention", "MLP", "embeddings", "norms", "other")
-# A tensor is of the first kind of which its name holds a word.
+# A tensor is of the first kind that has a word of the tensor's name.
 KIND_WORDS: Mapping[Kind, tuple[str, ...]] = {
     "norms": ("norm", "ln_"),
     "embeddings": ("embed", "lm_head", "wte", "wpe"),
@@ -49,8 +50,9 @@ KIND_WORDS: Mapping[Kind, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Segment:
-    """`count` flat elements of the output from `out` on, and where they start in each parent; None: that parent lacks
-    them.
+    """`count` flat elements of the output from `out` on, and where they start in each parent.
+
+    None: that parent lacks them.
     """
 
     out: int
@@ -62,7 +64,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class TensorPlan:
-    """One tensor of the output. chip, chat and base are its names there; None: it is not there, or not needed."""
+    """One tensor of the output. chip, chat and base are its names there; None: missing, or not needed."""
 
     name: str
     shape: tuple[int, ...]
@@ -86,11 +88,11 @@ class TensorPlan:
 
     @property
     def spec(self) -> TensorSpec:
-        """As a writer lays it out: its path and offset are no meaning here."""
+        """As a writer lays it out; path and offset mean nothing here."""
         return TensorSpec(self.name, self.dtype, self.shape, Path(), 0)
 
     def segments(self) -> tuple[Segment, ...]:
-        """The stretches of the output, in order; they cover it without gap or overlap. An empty tensor has none."""
+        """The stretches of the output in order, without gap or overlap; an empty tensor has none."""
         if self.rows is None:
             here = [None if name is None else 0 for name in (self.chip, self.chat, self.base)]
             return (Segment(0, self.numel, *here),) if self.numel else ()
@@ -108,7 +110,7 @@ class TensorPlan:
 def make_plan(recipe: Recipe, pair: Pair) -> tuple[TensorPlan, ...]:
     """The plans of all output tensors, in the order of their names.
 
-    Raises RecipeError for patterns and layers that fit no tensor: they are typing mistakes more often than not.
+    Raises RecipeError for patterns and layers that fit no tensor: most often they are typing mistakes.
     """
     names = choose_names(recipe, pair)
     depth = count_layers(names)
@@ -118,7 +120,7 @@ def make_plan(recipe: Recipe, pair: Pair) -> tuple[TensorPlan, ...]:
 
 
 def choose_names(recipe: Recipe, pair: Pair) -> list[str]:
-    """The output's tensors: those of both parents, and of the others what `unmatched` and `embeddings` keep."""
+    """The output's tensors: those of both parents, and those that `unmatched` and `embeddings` keep."""
     chip, chat = pair.chip.specs, pair.chat.specs
     names = []
     for name in chip.keys() | chat.keys():
@@ -151,20 +153,20 @@ def _plan_tensor(recipe: Recipe, pair: Pair, name: str, depth: int) -> TensorPla
 
 
 def _find_source(name: str, source: TensorSource) -> str | None:
-    """The tensor of a parent that is meant by a name of the output: a tied parent's head is its embedding."""
+    """The parent's tensor behind a name of the output: a tied parent's head is its embedding."""
     if name in source.specs:
         return name
     return find_embedding(source.specs) if name == HEAD and not has_lost_head(source) else None
 
 
 def is_merged(recipe: Recipe, name: str) -> bool:
-    """Whether include and exclude let a tensor be merged; one that is not is the chat parent's."""
+    """Whether include and exclude let a tensor be merged; otherwise it is the chat parent's."""
     included = not recipe.include or any(fnmatchcase(name, pattern) for pattern in recipe.include)
     return included and not any(fnmatchcase(name, pattern) for pattern in recipe.exclude)
 
 
 def find_layer(name: str) -> int | None:
-    """The layer a tensor belongs to, counted from 0; None for embeddings, the last norm and the head."""
+    """The layer of a tensor, counted from 0; None for embeddings, the last norm and the head."""
     match = LAYER.search(name)
     return int(match[1]) if match else None
 
@@ -175,7 +177,7 @@ def count_layers(names: Iterable[str]) -> int:
 
 
 def find_kind(name: str) -> Kind:
-    """What a tensor is, for tables and pictures."""
+    """The kind of a tensor, for tables and pictures."""
     return next((kind for kind, words in KIND_WORDS.items() if any(word in name for word in words)), "other")
 
 
@@ -193,10 +195,9 @@ def find_lam(recipe: Recipe, name: str, depth: int) -> float:
 
 
 def interpolate_lam(lam: Lam, name: str, first: int, last: int) -> float:
-    """A gradient's value at a tensor's depth between two layers, piecewise linear, as mergekit's gradients are.
+    """A gradient's value at a tensor's depth between two layers, piecewise linear like mergekit's gradients.
 
-    The embedding stands before the first layer and takes the first value; last norm and head stand after the last and
-    take the last value.
+    The embedding takes the first value; the last norm and the head take the last.
     """
     if isinstance(lam, float):
         return lam
@@ -234,7 +235,7 @@ def _find_idle_patterns(recipe: Recipe, names: Iterable[str], depth: int) -> lis
 class Traffic:
     """Bytes that a merge moves."""
 
-    read: int  # one pass over what is needed of all parents
+    read: int  # one pass over the needed part of all parents
     write: int  # the output's weights
 
 

@@ -1,7 +1,7 @@
-"""merge_report.json: what a merged checkpoint was made from, how, and what came of each tensor.
+"""merge_report.json: what a merged checkpoint was made from, how, and the result for each tensor.
 
-The same merge writes the same bytes: no date, no duration, no path of the machine is in it. It is also how a finished
-output is recognised, by content and never by time.
+The same merge writes the same bytes: the report holds no date, duration or path of the machine. A finished output is
+recognised by it, by content and never by time.
 
     report = MergeReport(recipe, parents, tensors, files)
     (folder / REPORT).write_text(report.to_json())
@@ -29,7 +29,7 @@ from merge.models.vocabulary import RowMap
 from merge.recipe import BASE_METHODS, Recipe
 
 REPORT = "merge_report.json"
-FORMAT = 5  # raised when the same recipe and parents would give other bytes, so that older outputs are merged anew
+FORMAT = 5  # raised when the same recipe and parents give other bytes: older outputs are then merged anew
 KIND = "chipalign merge report"
 VERSIONS_OF = ("chipalign", "numpy", "ml_dtypes", "numba", "torch", "safetensors", "transformers")
 
@@ -38,8 +38,8 @@ VERSIONS_OF = ("chipalign", "numpy", "ml_dtypes", "numba", "torch", "safetensors
 class OutputFile:
     """One file of the merged checkpoint.
 
-    A file of weights has the sha256 of its header here, and of each tensor in `tensors`: together they cover every
-    byte, and unlike a sum over all of them they can be computed side by side and taken up where a merge was killed.
+    A file of weights has the sha256 of its header here, and of each tensor in `tensors`. Together they cover every
+    byte; unlike one sum over the file, they can be computed in parallel and resumed after a kill.
     """
 
     bytes: int
@@ -47,7 +47,7 @@ class OutputFile:
     header_sha256: str | None = None
 
     def values(self) -> dict[str, Any]:
-        """As in the report: the size and the one hash that it has."""
+        """As in the report: the size, and the one hash that it has."""
         return {key: value for key, value in asdict(self).items() if value is not None}
 
 
@@ -62,18 +62,18 @@ class ThetaSummary:
 
 @dataclass(frozen=True)
 class MergeReport:
-    """One finished merge. `tensors` are in the order of their names."""
+    """One finished merge; `tensors` are in the order of their names."""
 
     recipe: Recipe
     parents: Parents
     tensors: tuple[TensorResult, ...]
     files: Mapping[str, OutputFile]
     rows: RowMap | None = None  # where the parents' vocabularies are not the same
-    code: tuple[str, ...] = ()  # files whose originals name Python code of a parent's own, which is left out
+    code: tuple[str, ...] = ()  # files whose originals name a parent's own Python code, which is left out
 
     @property
     def theta(self) -> ThetaSummary | None:
-        """None if no tensor has an angle."""
+        """The summary of the angles; None if no tensor has one."""
         angled = [(math.degrees(t.theta), t.name) for t in self.tensors if t.theta is not None]
         if not angled:
             return None
@@ -82,11 +82,10 @@ class MergeReport:
 
     @property
     def combined(self) -> int:
-        """Elements of the output that are made of both parents' numbers; all others are one parent's, as the recipe
-        says.
+        """Elements of the output that are made of both parents' numbers.
 
-        One parent's are tensors that were copied, those at lam = 0 or 1 of the methods that go from one parent to the
-        other, and rows of tokens that only one vocabulary has.
+        The others are one parent's: tensors that were copied, those at lam = 0 or 1 of the methods that go from one
+        parent to the other, and rows of tokens that only one vocabulary has.
         """
         ends = () if self.recipe.method in BASE_METHODS else (0.0, 1.0)
         return sum(_count_shared(t, self.rows) for t in self.tensors if t.branch != "copied" and t.lam not in ends)
@@ -125,7 +124,7 @@ def _count_shared(tensor: TensorResult, rows: RowMap | None) -> int:
 
 
 def describe_combined(totals: Mapping[str, Any]) -> str:
-    """Which part of a merge is made of both parents, as a sentence; nothing where all of it is."""
+    """Which part of a merge is made of both parents, as a sentence; empty where all of it is."""
     combined, parameters = totals["combined"], totals["parameters"]
     if combined == parameters:
         return ""
@@ -138,7 +137,7 @@ def describe_combined(totals: Mapping[str, Any]) -> str:
 
 
 def describe_parents(parents: Parents) -> dict[str, dict[str, Any]]:
-    """As in the report, by side."""
+    """The parents as in the report, by side."""
     return {side: _describe(parent) for side, parent in parents.by_side().items()}
 
 
@@ -156,7 +155,7 @@ def _describe(parent: Parent) -> dict[str, Any]:
 
 
 def find_versions() -> dict[str, str]:
-    """The installed versions of what had a part in the merge."""
+    """The installed versions of the packages that a merge uses."""
     versions = {}
     for name in VERSIONS_OF:
         try:
@@ -167,7 +166,7 @@ def find_versions() -> dict[str, str]:
 
 
 def read_report(folder: Path) -> dict[str, Any] | None:
-    """The report of a merged checkpoint, or None if the folder holds no merged checkpoint of ours."""
+    """The report of a merged checkpoint; None if the folder holds no checkpoint of ours."""
     try:
         document = read_json_object(folder / REPORT)
     except MergeError:
@@ -188,8 +187,9 @@ def find_key(recipe: Recipe, parents: Parents, shard_bytes: int) -> str:
 
 
 def is_same_merge(document: Mapping[str, Any], recipe: Recipe, parents: Parents, folder: Path) -> bool:
-    """Whether `folder`, whose report is `document`, is what this merge would make: recipe, contents of the parents,
-    sizes of all files.
+    """Whether `folder`, whose report is `document`, is what this merge would make.
+
+    It compares the recipe, the contents of the parents and the sizes of all files.
     """
     if (
         document.get("format") != FORMAT
@@ -209,7 +209,7 @@ def is_same_merge(document: Mapping[str, Any], recipe: Recipe, parents: Parents,
 
 
 def _are_totals(totals: Any) -> bool:
-    """Whether these are totals that a report was written with: they are shown again where the merge already exists."""
+    """Whether these are the totals of a report, which are shown again where the merge already exists."""
     if not isinstance(totals, dict) or any(
         type(totals.get(key)) is not int for key in ("tensors", "parameters", "combined", "bytes")
     ):

@@ -1,6 +1,6 @@
 """Several checkpoints of one recipe, each with its own lam, from one pass over the parents.
 
-It names folders and parses ranges; the merging is merge.merging.merger's merge_sweep.
+It names folders and parses ranges; merge.merging.merger's merge_sweep merges.
 
     jobs = plan_sweep(recipe, parse_lams("0.0:1.0:0.1"), Path("sweep"))  # sweep/lam-0, sweep/lam-0.1, ... sweep/lam-1
 """
@@ -15,13 +15,15 @@ from pathlib import Path
 from merge.errors import RecipeError
 from merge.recipe import Recipe
 
-MOST = 101  # steps of 0.01; each is a whole checkpoint on disk
+MOST = 101  # values, at steps of 0.01; each is a whole checkpoint on disk
 
 
 def parse_lams(text: str) -> list[float]:
-    """The values of `FIRST:LAST:STEP`, both ends included, or of `A,B,C`. Raises RecipeError.
+    """The values of `FIRST:LAST:STEP`, both ends included, or of `A,B,C`.
 
     Counted in decimals, so that 0.0:1.0:0.1 holds 0.3 and not 0.30000000000000004.
+
+    Raises RecipeError.
     """
     advice = "Give FIRST:LAST:STEP, for example 0.0:1.0:0.1, or values with commas, all from 0 to 1"
     try:
@@ -41,15 +43,19 @@ def parse_lams(text: str) -> list[float]:
             values = [Decimal(part) for part in text.split(",")]
     except (InvalidOperation, ValueError):
         raise RecipeError("--lam", [f"{text!r} cannot be read. {advice}"]) from None
+
     if not all(value.is_finite() and 0 <= value <= 1 for value in values):
         raise RecipeError("--lam", [f"{text!r} leaves the range from 0, the chat model, to 1, the chip model"])
+
     return sorted({float(value) for value in values})
 
 
 def plan_sweep(recipe: Recipe, lams: Sequence[float], out: Path) -> list[tuple[Recipe, Path]]:
     """One recipe and folder per lam.
 
-    Rules of the recipe's schedule stay as they are. Raises RecipeError where lam decides nothing.
+    Rules of the recipe's schedule stay as they are.
+
+    Raises RecipeError where lam decides nothing.
     """
     if recipe.method == "soup":
         raise RecipeError("sweep", ["a soup is lam = 0.5 by definition. Use method linear"])

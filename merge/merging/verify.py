@@ -1,8 +1,7 @@
-"""Whether a merged checkpoint is what its merge_report.json claims: every byte against its sha256, and tensors computed
-anew.
+"""Whether a merged checkpoint is what its merge_report.json claims: every byte by its sha256, tensors computed anew.
 
-It changes nothing and writes nothing. The parents are looked for where the report says that they came from; what cannot
-be compared is told, never passed over.
+It changes nothing and writes nothing. It looks for the parents where the report says that they came from; what cannot
+be compared is reported, never passed over.
 
     verification = verify_checkpoint(Path("merged"), VerifyOptions(sample=8), settings, say=lambda text: None)
     assert not verification.problems
@@ -35,7 +34,7 @@ from merge.models.parents import Parents, Resolver, Say, count_cores
 from merge.recipe import Recipe, parse_recipe
 from merge.settings import MergeSettings
 
-SAMPLE = 8  # tensors that are computed anew unless all are
+SAMPLE = 8  # tensors that are computed anew by default
 HASHED_BYTES = 1 << 20  # read at a time
 
 
@@ -44,16 +43,16 @@ class VerifyOptions:
     """How much is computed anew, and where the parents are."""
 
     sample: int | None = SAMPLE  # None: all; 0: none, and then the parents are not needed
-    # By "chip", "chat", "base": where a parent is now, instead of the report's ref
+    # By "chip", "chat", "base": where a parent is now; replaces the report's ref
     refs: Mapping[str, str] = field(default_factory=dict)
     base: Path = Path()  # where relative references start
-    seed: int | None = None  # of the sample; None: another one each time
+    seed: int | None = None  # of the sample; None: a new sample each time
     threads: int | None = None
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What was compared, and every difference that was found."""
+    """What was compared, and every difference found."""
 
     files: int
     hashed: int  # tensors whose bytes were hashed
@@ -62,10 +61,9 @@ class Verification:
 
 
 def verify_checkpoint(folder: Path, options: VerifyOptions, settings: MergeSettings, say: Say) -> Verification:
-    """Compare a checkpoint with its report.
+    """Compare a checkpoint with its report; differences are the result, not errors.
 
-    Raises CheckpointNotFound where there is no report to compare with, or a parent is not where the report says;
-    differences are no errors, they are the result.
+    Raises CheckpointNotFound: there is no report to compare with, or a parent is not where the report says.
     """
     document = read_report(folder)
     if document is None:
@@ -76,6 +74,7 @@ def verify_checkpoint(folder: Path, options: VerifyOptions, settings: MergeSetti
         raise CheckpointCorrupt(
             f"{folder}: its report has format {document.get('format')!r}, this version reads {FORMAT}. Merge anew"
         )
+
     threads = options.threads or count_cores()
     try:
         claimed = {tensor["name"]: tensor for tensor in document["tensors"]}
@@ -88,12 +87,14 @@ def verify_checkpoint(folder: Path, options: VerifyOptions, settings: MergeSetti
             problems += found
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise CheckpointCorrupt(f"{folder}: its merge_report.json is not as it was written ({error!r})") from error
+
     return Verification(len(document["files"]), len(claimed), recomputed, tuple(problems))
 
 
 def compare_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """What is wrong with the files as such: missing, of another size, of another content; and weights that the report
-    does not know.
+    """Problems of the files: missing, of another size or content.
+
+    Weights that the report does not know are problems too.
     """
     problems = [
         f"{path.name} is not in the report" for path in sorted(folder.glob("*.safetensors")) if path.name not in files
@@ -114,14 +115,14 @@ def compare_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> list[
 
 
 def hash_header(path: Path) -> str:
-    """sha256 of a safetensors file's bytes before its first tensor. Reads no more than such a header can have."""
+    """sha256 of a safetensors file's bytes before its first tensor. It reads no more than a header's limit."""
     with path.open("rb") as file:
         length = file.read(8)
         return hashlib.sha256(length + file.read(min(int.from_bytes(length, "little"), HEADER_LIMIT_BYTES))).hexdigest()
 
 
 def compare_tensors(folder: Path, claimed: Mapping[str, Mapping[str, Any]], threads: int) -> list[str]:
-    """Every tensor's bytes against the sha256 that the report has for it, and tensors that only one of the two has."""
+    """Tensors whose bytes do not have the report's sha256, and tensors that only one of the two has."""
     try:
         specs = {
             name: spec for path in sorted(folder.glob("*.safetensors")) for name, spec in read_header(path).items()
@@ -148,7 +149,7 @@ def hash_tensor(tensor: StoredTensor) -> str:
 
 
 class Discard:
-    """A writer that writes nowhere: what was computed is wanted for its hash alone."""
+    """A writer that writes nowhere: only the hash of what was computed is needed."""
 
     def write(self, name: str, start: int, piece: Array) -> memoryview:
         """The bytes that would be written."""
@@ -163,14 +164,16 @@ def recompute(
     say: Say,
     threads: int,
 ) -> tuple[tuple[str, ...], list[str]]:
-    """(tensors computed anew, what differs). Raises what finding and opening the parents raises."""
+    """(tensors computed anew, their differences). Raises what finding and opening the parents raises."""
     recipe = rebuild_recipe(document, options)
     arithmetic = find_arithmetic("cpu")
     warm_up(arithmetic)
+
     with Resolver(recipe.base, settings, say, threads=threads) as resolver:
         parents = Parents(*resolver.resolve_all(recipe.parents()))
     if problems := compare_parents(document, parents):
         return (), problems
+
     with ExitStack() as stack:
         pair = open_parents(parents, recipe, stack, arithmetic)
         plans = {plan.name: plan for plan in make_plan(recipe, pair)}
@@ -178,6 +181,7 @@ def recompute(
             return (), [
                 f"the recipe gives other tensors than the report has: {join(sorted(plans.keys() ^ claimed.keys()))}"
             ]
+
         chosen = choose(sorted(plans), options)
         say(f"computing {len(chosen)} of {len(plans)} tensors anew")
         with single_threaded_blas(), ThreadPoolExecutor(threads, thread_name_prefix="verify") as pool:
@@ -185,11 +189,12 @@ def recompute(
                 lambda name: list(compare_anew(plans[name], pair, recipe, claimed[name], arithmetic)), chosen
             )
             problems = [problem for found in compared for problem in found]
+
     return tuple(chosen), problems + (describe_versions(document) if problems else [])
 
 
 def choose(names: Sequence[str], options: VerifyOptions) -> list[str]:
-    """The tensors that are computed anew, by name."""
+    """The names of the tensors that are computed anew."""
     if options.sample is None or options.sample >= len(names):
         return list(names)
     return sorted(
@@ -198,11 +203,11 @@ def choose(names: Sequence[str], options: VerifyOptions) -> list[str]:
 
 
 def rebuild_recipe(document: Mapping[str, Any], options: VerifyOptions) -> Recipe:
-    """The recipe that the report tells, with the parents where they are now. Raises RecipeError."""
+    """The recipe of the report, with the parents where they are now. Raises RecipeError."""
     values = dict(document["recipe"])
     tables: dict[str, Any] = {key: values.pop(key) for key in ("parameters", "schedule") if key in values}
     if values["method"] == "soup":
-        values.pop("lam")  # which a recipe does not say, because it is always 0.5
+        values.pop("lam")  # a recipe does not say it: it is always 0.5
     for side, parent in document["parents"].items():
         adapter = {} if "adapter" not in parent else {"adapter": parent["adapter"]["ref"]}
         tables[side] = {"model": options.refs.get(side, _pin(parent, options.base)), **adapter}
@@ -212,7 +217,7 @@ def rebuild_recipe(document: Mapping[str, Any], options: VerifyOptions) -> Recip
 
 
 def _pin(parent: Mapping[str, Any], base: Path) -> str:
-    """The ref of a parent, at the revision that was merged where it is a hub id without one."""
+    """The ref of a parent; a hub id without a revision gets the one that was merged."""
     ref, revision = str(parent["ref"]), parent["revision"]
     is_hub_id = revision is not None and ":" not in ref and not (base / ref).exists()
     return f"{ref.partition('@')[0]}@{revision}" if is_hub_id else ref
@@ -237,7 +242,7 @@ def compare_parents(document: Mapping[str, Any], parents: Parents) -> list[str]:
 def compare_anew(
     plan: TensorPlan, pair: Pair, recipe: Recipe, claim: Mapping[str, Any], arithmetic: Arithmetic
 ) -> Iterator[str]:
-    """What differs between a tensor computed now and what the report says of it."""
+    """Differences between a tensor computed now and its entry in the report."""
     try:
         [result] = merge_tensor([(plan, Discard())], pair, recipe.parameters, arithmetic)
     except MergeError as error:
@@ -256,7 +261,7 @@ def compare_anew(
 
 
 def describe_versions(document: Mapping[str, Any]) -> list[str]:
-    """Which packages are of another version than at the merge: what may explain differences in the last bit."""
+    """Packages whose version is not that of the merge: they may explain differences in the last bit."""
     then, now = document.get("versions", {}), find_versions()
     changed = [
         f"{name} {then.get(name)} then, {now.get(name)} now"

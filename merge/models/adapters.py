@@ -41,13 +41,13 @@ from merge.models.checkpoint import (
 from merge.models.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 
 TENSOR_NAME = re.compile(r"(?:base_model\.model\.)?(?P<module>.+)\.lora_(?P<side>[AB])(?:\.default)?\.weight")
-# For all keys of alpha_pattern and all modules; a thousand names against seven thousand modules take less
+# For all keys of alpha_pattern and all modules; a thousand keys against seven thousand modules take less
 MATCHING_S = 5.0
-# What makes matching take for ever, and much memory
+# Constructs that make matching endless, or take much memory
 REPEATS, REPEATED_GROUP = re.compile(r"[*+{]"), re.compile(r"\)[*+{]")
 REPEATS_LIMIT = 4  # of one key; names of modules need one or two
 PATTERN_LIMIT = 1_000  # characters of one key: names of modules have up to 100
-ALPHA_LIMIT = 1e9  # beyond it is no scale that anybody trained with
+ALPHA_LIMIT = 1e9  # nobody trains with a larger scale
 # Settings that change what the adapter adds, or add more than B A. Each must be absent, false, null or empty.
 REFUSED = tuple(
     """
@@ -90,7 +90,7 @@ class Adapter:
         return cls(folder, pairs, Checkpoint(folder, specs, config))
 
     def load(self, base_name: str, arithmetic: Arithmetic) -> tuple[Array, Array]:
-        """(A, B) of one base tensor in float32: a few rows, read when their tensor is merged."""
+        """(A, B) of one base tensor in float32: a few rows, read when the tensor is merged."""
         pair = self.pairs[base_name]
         a, b = (
             arithmetic.widen(self._weights.tensor(spec.name).read(0, spec.numel)).reshape(spec.shape)
@@ -106,7 +106,7 @@ class Adapter:
 
 
 def find_unsupported(config: Mapping[str, Any]) -> list[str]:
-    """What in an adapter_config.json cannot be folded as B A; empty if nothing."""
+    """What in an adapter_config.json cannot be folded as B A; empty if it all can."""
     problems = []
     if config.get("peft_type") != "LORA":
         problems.append(f"peft_type is {describe(config.get('peft_type'))} (supported: LORA)")
@@ -128,22 +128,20 @@ def find_unsupported(config: Mapping[str, Any]) -> list[str]:
 
 
 def _is_number(value: object) -> bool:
-    # The limit leaves out NaN and infinity, too.
+    # The limit excludes NaN and infinity, too.
     return type(value) in (int, float) and abs(value) <= ALPHA_LIMIT  # type: ignore[arg-type]
 
 
 class Alphas:
-    """The alpha of each module: alpha_pattern's first key that ends the module's name goes before lora_alpha, as in
-    peft.
+    """The alpha of each module: the first key of alpha_pattern that ends its name, else lora_alpha, as in peft.
 
-    The keys are regular expressions, and whoever wrote them may have meant harm: all their matching together has
-    MATCHING_S.
+    The keys are regular expressions, and may be hostile: all their matching together has MATCHING_S.
     """
 
     def __init__(self, config: Mapping[str, Any], adapter: str) -> None:
-        """config: the adapter's, of which find_unsupported found nothing wrong.
+        """config: the adapter's, in which find_unsupported found nothing.
 
-        Raises AdapterUnsupported for keys that are no expression.
+        Raises AdapterUnsupported for keys that are not regular expressions.
         """
         self._adapter = adapter
         self._alpha = float(config["lora_alpha"])
@@ -175,7 +173,7 @@ class Alphas:
                 and not REPEATED_GROUP.search(key)
                 and self._left_s()
             ):
-                re.compile(key)  # what regex knows beyond it, such as patterns that call themselves, peft does not
+                re.compile(key)  # peft lacks what regex adds, such as recursive patterns
                 return regex.compile(rf"(.*\.)?({key})$", cache_pattern=False)
         except (re.error, regex.error, OverflowError, RecursionError, TimeoutError):
             pass
@@ -187,7 +185,9 @@ class Alphas:
 def pair_tensors(specs: Mapping[str, TensorSpec], config: Mapping[str, Any], folder: Path) -> dict[str, LoraPair]:
     """A with B by base tensor name.
 
-    Raises AdapterUnsupported for other tensors, AdapterMismatch for pairs that do not multiply.
+    Raises:
+        AdapterUnsupported: a tensor is not a LoRA matrix.
+        AdapterMismatch: a pair cannot be multiplied.
     """
     sides: dict[str, dict[str, TensorSpec]] = {}
     strangers = []
@@ -197,10 +197,12 @@ def pair_tensors(specs: Mapping[str, TensorSpec], config: Mapping[str, Any], fol
             sides.setdefault(match["module"], {})[match["side"]] = spec
         else:
             strangers.append(f"tensor {name} ({spec.dtype}, shape {list(spec.shape)}) is no lora_A or lora_B matrix")
+
     if strangers:
         raise AdapterUnsupported(str(folder), strangers)
     if not sides:
         raise CheckpointCorrupt(f"{folder / ADAPTER_WEIGHTS} holds no tensors")
+
     alphas = Alphas(config, str(folder))
     pairs, problems = {}, []
     for module, pair in sides.items():
@@ -212,6 +214,7 @@ def pair_tensors(specs: Mapping[str, TensorSpec], config: Mapping[str, Any], fol
             pairs[f"{module}.weight"] = LoraPair(
                 pair["A"], pair["B"], find_scale(config, alphas.find(module), rank=pair["A"].shape[0])
             )
+
     if problems:
         raise AdapterMismatch(str(folder), problems)
     return pairs
@@ -224,7 +227,7 @@ def find_scale(config: Mapping[str, Any], alpha: float, rank: int) -> float:
 
 @dataclass(frozen=True)
 class FoldedTensor:
-    """W + scale B A, computed for the piece that is asked for."""
+    """W + scale B A, computed for the requested piece."""
 
     base: StoredTensor
     a: Array  # (r, in)
@@ -234,7 +237,7 @@ class FoldedTensor:
 
     @property
     def spec(self) -> TensorSpec:
-        """The base tensor's, but in float32, which is what `read` returns."""
+        """The base tensor's spec in float32, the dtype that `read` returns."""
         return replace(self.base.spec, dtype="F32")
 
     def read(self, start: int, stop: int, buffer: Array | None = None) -> Array:
@@ -250,19 +253,22 @@ class FoldedTensor:
 
 
 def single_threaded_blas() -> threadpool_limits:
-    """A context in which numpy multiplies matrices on the thread that asks: its own threads would contend with those
-    that take a tensor each, and their number could show in the last bit of a product.
+    """A context in which numpy multiplies matrices on the calling thread.
+
+    BLAS's own threads would contend with those that take a tensor each, and their number could show in the last bit of
+    a product.
     """
     return threadpool_limits(1, user_api="blas")
 
 
 class FoldedCheckpoint:
-    """A checkpoint with an adapter folded in: the same names and shapes, float32 where the adapter has something to
-    add.
+    """A checkpoint with an adapter folded in.
+
+    It has the same names and shapes; what the adapter changes is in float32.
     """
 
     def __init__(self, base: Checkpoint, adapter: Adapter, arithmetic: Arithmetic) -> None:
-        """Raises AdapterMismatch that lists every adapter tensor with no base tensor of its shape."""
+        """Raises AdapterMismatch: it lists every adapter tensor without a base tensor of its shape."""
         if problems := find_misfits(base, adapter):
             raise AdapterMismatch(str(adapter.folder), problems)
         self._base = base
@@ -285,7 +291,8 @@ class FoldedCheckpoint:
 
 def open_source(folder: Path, adapter: Path | None, stack: ExitStack, arithmetic: Arithmetic) -> TensorSource:
     """A model folder, with the adapter of another folder folded in if one is given; `stack` closes their files.
-    arithmetic: what an adapter is folded in with.
+
+    arithmetic: folds the adapter in.
 
     Raises what Checkpoint.open, Adapter.open and FoldedCheckpoint raise.
     """
@@ -296,7 +303,7 @@ def open_source(folder: Path, adapter: Path | None, stack: ExitStack, arithmetic
 
 
 def find_misfits(base: Checkpoint, adapter: Adapter) -> list[str]:
-    """Every adapter pair that has no base tensor, or one of another shape or kind."""
+    """Every adapter pair whose base tensor is missing, or has another shape or kind."""
     problems = []
     for name, pair in adapter.pairs.items():
         shape = (pair.b.shape[0], pair.a.shape[1])

@@ -1,6 +1,6 @@
 """Checkpoints as files: safetensors (one file, or shards with an index) read piece by piece and written in place.
 
-Every header is checked before it is believed, and no tensor is ever read whole, so memory does not follow the model's
+Every header is checked before it is trusted, and no tensor is read whole, so memory does not grow with the model's
 size. This file knows nothing of merging, and runs no code that a checkpoint brings: no pickle, no remote code.
 
     with Checkpoint.open(Path("chat")) as checkpoint:
@@ -29,16 +29,16 @@ from merge.models.layout import INDEX, PART, WEIGHTS
 
 # The format allows four times that; 90 000 tensors in one file take 12 MB, a dense model's shard 50 kB
 HEADER_LIMIT_BYTES = 25_000_000
-# Of tokenizers, indexes and reports; the largest tokenizers are near 35 MB, and parsed they take some GB at worst
+# Of tokenizers, indexes and reports; the largest tokenizers are near 35 MB and take some GB parsed, at worst
 JSON_LIMIT_BYTES = 64_000_000
-CONFIG_LIMIT_BYTES = 2_000_000  # of configs, of which the largest, with a list per layer, are near 100 kB
+CONFIG_LIMIT_BYTES = 2_000_000  # of configs; the largest, with a list per layer, are near 100 kB
 DEPTH_LIMIT = 50  # levels of JSON; tokenizers have eight
 SHAPE_LIMIT = 16  # dimensions; convolutions have five
 DESCRIBED = 200  # characters of a wrong value in a message
-SIZE_LIMIT = 2**63  # of a dimension or an offset, and so of numbers that cost nothing to multiply
+SIZE_LIMIT = 2**63  # of a dimension or an offset, so that numbers stay cheap to multiply
 HEADER_ALIGNMENT = 8  # bytes; the format pads headers with spaces so that tensors start aligned
 HASH_BYTES = 1 << 20  # read at a time
-SHARD_BYTES = 5_000_000_000  # transformers' customary largest shard
+SHARD_BYTES = 5_000_000_000  # transformers' customary limit of a shard
 PLAIN_NAME = re.compile(r"[^/\\\x00]+\.safetensors")
 
 
@@ -84,7 +84,7 @@ class TensorSource(Protocol):
 
     @property
     def folder(self) -> Path:
-        """Where its files lie, the tokenizer's too."""
+        """Where its files are, the tokenizer's too."""
         ...
 
     @property
@@ -157,7 +157,7 @@ class Checkpoint:
         return StoredTensor(spec, self._fds[spec.path])
 
     def close(self) -> None:
-        """Close the files; readers are of no use afterwards."""
+        """Close the files; readers are useless afterwards."""
         for fd in self._fds.values():
             os.close(fd)
         self._fds = {}
@@ -191,7 +191,7 @@ def read_json_object(path: Path, limit: int = JSON_LIMIT_BYTES) -> dict[str, Any
 
 
 def read_text(path: Path) -> str:
-    """The text of a file beside the weights. Raises CheckpointNotFound, and CheckpointCorrupt if it is no UTF-8."""
+    """The text of a file beside the weights. Raises CheckpointNotFound, or CheckpointCorrupt if it is not UTF-8."""
     try:
         return read_bytes(path).decode("utf-8")
     except UnicodeDecodeError as error:
@@ -199,7 +199,7 @@ def read_text(path: Path) -> str:
 
 
 def read_specs(folder: Path) -> dict[str, TensorSpec]:
-    """Every tensor of a model folder: model.safetensors, the shards of its index, or any *.safetensors it holds."""
+    """Every tensor of a model folder: model.safetensors, the shards of its index, or any *.safetensors."""
     if (folder / WEIGHTS).is_file():
         return read_header(folder / WEIGHTS)
     if (folder / INDEX).is_file():
@@ -246,10 +246,11 @@ def _list(names: list[str]) -> str:
 
 
 def read_header(path: Path) -> dict[str, TensorSpec]:
-    """The tensors of one safetensors file, checked: known dtypes, sizes that fit shapes, and bytes that tile the file
-    exactly.
+    """The tensors of one safetensors file, checked. Reads only the header.
 
-    Raises CheckpointNotFound or CheckpointCorrupt. Reads the header only.
+    Dtypes are known, sizes fit shapes, and the bytes of the tensors tile the file exactly.
+
+    Raises CheckpointNotFound or CheckpointCorrupt.
     """
     with open_stream(path) as file:
         file_bytes = os.fstat(file.fileno()).st_size
@@ -268,6 +269,7 @@ def read_header(path: Path) -> dict[str, TensorSpec]:
             raw = file.read(length)
         except OSError as error:
             raise CheckpointCorrupt(f"{path} cannot be read: {error.strerror}. Copy the file anew") from error
+
     header = parse_json_object(raw, path)
     header.pop("__metadata__", None)
     data_start = 8 + length
@@ -280,9 +282,11 @@ def _parse_entry(name: str, entry: Any, path: Path, data_start: int) -> TensorSp
     check_name(name, path)
     if not isinstance(entry, dict):
         raise CheckpointCorrupt(f"{path}: the header's entry for tensor {name} is no object")
+
     dtype: Any = entry.get("dtype")
     shape: Any = entry.get("shape")
     offsets: Any = entry.get("data_offsets")
+
     if not isinstance(dtype, str) or dtype not in DTYPES:
         raise CheckpointCorrupt(f"{path}: tensor {name} has dtype {describe(dtype)} (known: {', '.join(DTYPES)})")
     if not _is_sizes(shape):
@@ -291,6 +295,7 @@ def _parse_entry(name: str, entry: Any, path: Path, data_start: int) -> TensorSp
         raise CheckpointCorrupt(
             f"{path}: tensor {name} has data_offsets {describe(offsets)}, which are no two positions"
         )
+
     spec = TensorSpec(name, dtype, tuple(shape), path, data_start + offsets[0])
     if spec.n_bytes != offsets[1] - offsets[0]:
         given = offsets[1] - offsets[0]
@@ -309,12 +314,12 @@ def _is_sizes(value: Any) -> bool:
 
 
 def describe(value: object) -> str:
-    """A value that somebody else wrote, for a message."""
+    """Somebody else's value, for a message."""
     return shorten(repr(value), DESCRIBED)
 
 
 def _check_tiling(specs: Iterable[TensorSpec], path: Path, data_start: int, file_bytes: int) -> None:
-    """The format lets no byte be shared, skipped or left over."""
+    """The format allows no byte to be shared, skipped or left over."""
     end = data_start
     for spec in sorted(specs, key=lambda spec: (spec.offset, spec.n_bytes)):
         last = spec.offset + spec.n_bytes
@@ -334,7 +339,7 @@ def _check_tiling(specs: Iterable[TensorSpec], path: Path, data_start: int, file
 
 
 def parse_json_object(raw: bytes, path: Path) -> dict[str, Any]:
-    """A JSON object from the bytes of a file, whose path is named in errors.
+    """A JSON object from the bytes of a file; errors name its path.
 
     Raises CheckpointCorrupt for anything else, and for keys given twice.
     """
@@ -362,9 +367,7 @@ def parse_json_object(raw: bytes, path: Path) -> dict[str, Any]:
 
 
 def is_deep(value: Any) -> bool:
-    """Whether lists and objects lie in one another deeper than DEPTH_LIMIT: more than functions that call themselves
-    should be given.
-    """
+    """Whether lists and objects are nested deeper than DEPTH_LIMIT, too deep for recursive functions."""
     level = [value]
     for _ in range(DEPTH_LIMIT):
         inside = (node.values() if isinstance(node, dict) else node for node in level)
@@ -377,13 +380,13 @@ def is_deep(value: Any) -> bool:
 class CheckpointWriter:
     """Writes tensors in place, piece by piece and from any thread, into files laid out and sized beforehand.
 
-    All its files, the index too, bear names that end in PART until `finish`, so that a folder whose writer died holds
-    nothing that loads. Files that such a writer left, for the same tensors, are taken up with the bytes that are in
-    them. A context manager, which closes the files and finishes nothing.
+    Until `finish` all its files, the index too, have names that end in PART, so that a folder whose writer died holds
+    nothing that loads. Files that such a writer left for the same tensors are reused with their bytes. A context
+    manager, which closes the files and finishes nothing.
     """
 
     def __init__(self, folder: Path, tensors: Iterable[TensorSpec], shard_bytes: int = SHARD_BYTES) -> None:
-        """Lay out the shards: `tensors` give names, dtypes and shapes; their paths and offsets are not looked at."""
+        """Lay out the shards: `tensors` give names, dtypes and shapes; paths and offsets are ignored."""
         self._specs: dict[str, TensorSpec] = {}
         self._fds: dict[Path, int] = {}
         self.headers: dict[str, str] = {}  # sha256 of the bytes before the first tensor, by file name
@@ -410,25 +413,29 @@ class CheckpointWriter:
                 "data_offsets": [position, position + spec.n_bytes],
             }
             position += spec.n_bytes
+
         raw = json.dumps(header, separators=(",", ":")).encode()
         raw += b" " * (-len(raw) % HEADER_ALIGNMENT)
         data_start = 8 + len(raw)
+
         self._specs |= {
             spec.name: replace(spec, path=path, offset=data_start + header[spec.name]["data_offsets"][0])
             for spec in shard
         }
-        if path.exists():  # left by a writer that died while it was finishing
+
+        if path.exists():  # left by a writer that died in `finish`
             path.rename(_part(path))
         fd = os.open(_part(path), os.O_RDWR | os.O_CREAT, 0o644)
         self._fds[path] = fd
         os.ftruncate(fd, data_start + position)
-        os.posix_fallocate(fd, 0, data_start + position)  # a full disk is found out now, not after an hour
+        os.posix_fallocate(fd, 0, data_start + position)  # a full disk shows now, not after an hour
+
         head = len(raw).to_bytes(8, "little") + raw
         self.headers[path.name] = hashlib.sha256(head).hexdigest()
         _write_all(fd, memoryview(head), 0)
 
     def write(self, name: str, start: int, piece: Array) -> memoryview:
-        """Write a flat piece whose first element is element `start` of the tensor and which has its dtype.
+        """Write a flat piece of the tensor's dtype, whose first element is element `start` of the tensor.
 
         Returns the bytes written.
         """
@@ -466,13 +473,14 @@ class CheckpointWriter:
 
 
 def view_bytes(piece: Array) -> memoryview:
-    """The bytes of a flat piece, as they stand in a file; the same memory."""
+    """The bytes of a flat piece, as they are in a file; the same memory."""
     return piece.view(np.uint8).data
 
 
 def split_shards(tensors: Iterable[TensorSpec], shard_bytes: int) -> list[list[TensorSpec]]:
-    """Tensors by name, wider dtypes first so that all stay aligned, in as many shards as `shard_bytes` asks for; never
-    fewer than one.
+    """Tensors by name, in as many shards as `shard_bytes` asks for; never fewer than one.
+
+    Wider dtypes come first, so that all stay aligned.
     """
     shards: list[list[TensorSpec]] = [[]]
     filled = 0
@@ -486,7 +494,7 @@ def split_shards(tensors: Iterable[TensorSpec], shard_bytes: int) -> list[list[T
 
 
 def hash_span(fd: int, offset: int, n_bytes: int) -> str:
-    """sha256 of bytes of an open file; of fewer where the file ends before."""
+    """sha256 of a span of an open file; of fewer bytes where the file ends before."""
     digest = hashlib.sha256()
     buffer = memoryview(bytearray(min(n_bytes, HASH_BYTES)))
     end = offset + n_bytes

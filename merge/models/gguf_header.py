@@ -1,5 +1,4 @@
-"""The beginning of a GGUF file, checked before a library is let loose on it: every length in it is a claim of whoever
-wrote the file.
+"""The beginning of a GGUF file, checked before a library reads it: every length in it is only a claim.
 
 It reads no tensor and converts nothing. The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 
@@ -21,13 +20,13 @@ from merge.errors import CheckpointCorrupt
 from merge.files import check_name, open_stream
 
 MAGIC = b"GGUF"
-VERSIONS = (2, 3)  # 1 had other lengths, and no reader knows it today
+VERSIONS = (2, 3)  # 1 had other lengths, and no reader supports it today
 HEADER_LIMIT_BYTES = 64_000_000  # vocabularies of 256,000 tokens with merges and scores take 15 MB
 ENTRIES_LIMIT = 100_000  # of metadata, and of tensors: the largest models have 2,000
 ITEMS_LIMIT = 4_000_000  # of one array: merges are near 500,000
 DIMENSIONS_LIMIT = 4  # GGML_MAX_DIMS
 SIZE_LIMIT = 1 << 40  # elements of a tensor: two terabytes of bfloat16
-ALIGNMENT = 32  # bytes, where the metadata says nothing
+ALIGNMENT = 32  # bytes, the default of the format
 STRING, ARRAY = 8, 9
 # struct's letters by GGUF's number of a type: u8 i8 u16 i16 u32 i32 f32 bool u64 i64 f64
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
@@ -35,29 +34,31 @@ SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "
 
 @dataclass(frozen=True)
 class GgufHeader:
-    """What the file claims, and can claim by its size."""
+    """What the file claims, checked against its size."""
 
-    metadata: Mapping[str, Any]  # arrays stand as their lengths
+    metadata: Mapping[str, Any]  # an array is given as its length
     tensors: Mapping[str, tuple[int, ...]]  # shapes by name, the fastest dimension first
 
     @property
     def elements(self) -> int:
-        """Numbers in all tensors."""
+        """The number of elements in all tensors."""
         return sum(map(math.prod, self.tensors.values()))
 
 
 def read_gguf(path: Path) -> GgufHeader:
     """The header of a GGUF file.
 
-    Raises CheckpointNotFound, and CheckpointCorrupt where it claims what the file cannot hold.
+    Raises CheckpointNotFound, or CheckpointCorrupt where it claims what the file cannot hold.
     """
     with open_stream(path) as file:
         n_bytes = os.fstat(file.fileno()).st_size
         cursor = _Cursor(path, file.read(min(n_bytes, HEADER_LIMIT_BYTES)))
+
     if cursor.take(4) != MAGIC or cursor.number("I") not in VERSIONS:
         raise CheckpointCorrupt(
             f"{path} is no GGUF file of version {' or '.join(map(str, VERSIONS))}. Copy the file anew"
         )
+
     n_tensors, n_entries = cursor.count("Q", ENTRIES_LIMIT), cursor.count("Q", ENTRIES_LIMIT)
     metadata: dict[str, Any] = {}
     for _ in range(n_entries):
@@ -66,10 +67,12 @@ def read_gguf(path: Path) -> GgufHeader:
         if key in metadata:
             raise CheckpointCorrupt(f"{path}: the key {key} stands twice in its metadata")
         metadata[key] = cursor.value()
+
     places = [_read_tensor(cursor) for _ in range(n_tensors)]
     shapes = {name: shape for name, shape, _, _ in places}
     if len(shapes) != n_tensors:
         raise CheckpointCorrupt(f"{path}: a tensor's name stands twice in it. Copy the file anew")
+
     _check_places(places, metadata, cursor.at, n_bytes, path)
     header = GgufHeader(metadata, shapes)
     _check_layers(header, path)
@@ -95,7 +98,7 @@ def _check_places(
     n_bytes: int,
     path: Path,
 ) -> None:
-    """Every tensor lies in the file, and none in another."""
+    """Check that every tensor lies in the file, and that none overlaps another."""
     from gguf.constants import GGML_QUANT_SIZES
 
     alignment = metadata.get("general.alignment", ALIGNMENT)
@@ -125,7 +128,7 @@ def _check_places(
 
 
 def _check_layers(header: GgufHeader, path: Path) -> None:
-    """No model is built of more layers, or experts, than there are tensors for."""
+    """Check that there are tensors for all layers and experts, because a model is built of as many."""
     architecture = header.metadata.get("general.architecture")
     if not isinstance(architecture, str) or not architecture:
         raise CheckpointCorrupt(
@@ -144,7 +147,7 @@ def _check_layers(header: GgufHeader, path: Path) -> None:
 
 
 class _Cursor:
-    """A place in the header, which moves over what is read."""
+    """A place in the header, which moves past what is read."""
 
     def __init__(self, path: Path, raw: bytes) -> None:
         self.path = path
@@ -161,12 +164,12 @@ class _Cursor:
         return self._raw[self.at - n_bytes : self.at]
 
     def number(self, letter: str) -> int:
-        """The next number, of one of struct's letters for whole numbers."""
+        """The next whole number, by struct's letter."""
         (value,) = struct.unpack(f"<{letter}", self.take(struct.calcsize(f"<{letter}")))
         return int(value)
 
     def count(self, letter: str, limit: int) -> int:
-        """The next number, which says how many things follow."""
+        """The next number, which says how many items follow."""
         if (number := self.number(letter)) > limit:
             raise CheckpointCorrupt(
                 f"{self.path}: its header announces {number} things where {limit} are allowed. Copy the file anew"
@@ -181,7 +184,7 @@ class _Cursor:
             raise CheckpointCorrupt(f"{self.path}: a text in its header is no UTF-8. Copy the file anew") from None
 
     def value(self) -> Any:
-        """The next value of the metadata; of an array its length alone."""
+        """The next value of the metadata; only the length of an array."""
         kind = self.number("I")
         if kind == STRING:
             return self.string()
@@ -192,6 +195,7 @@ class _Cursor:
             raise CheckpointCorrupt(
                 f"{self.path}: its metadata has a value of the unknown type {kind}. Copy the file anew"
             )
+
         inner, length = self.number("I"), self.count("Q", ITEMS_LIMIT)
         if inner in SCALARS:
             self.take(length * struct.calcsize(f"<{SCALARS[inner]}"))
@@ -202,4 +206,5 @@ class _Cursor:
             raise CheckpointCorrupt(
                 f"{self.path}: its metadata has an array of the type {inner}, which no model has. Copy the file anew"
             )
+
         return length

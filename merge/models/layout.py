@@ -2,11 +2,11 @@
 
     weights = folder / WEIGHTS
 
-Nothing else, so that they can be known before any library is loaded.
+It holds nothing else, so that the names are known before any library is loaded.
 """
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-PART = ".part"  # the end of the name of a file that is not finished
+PART = ".part"  # suffix of an unfinished file
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"

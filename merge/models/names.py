@@ -1,8 +1,8 @@
 """Tensors of two parents that are the same under other names, such as layers.0.w and model.layers.0.w.
 
 Trainers and wrappers put words of their own around a model's names (WRAPPERS), and the inner model of a class with a
-head lacks one. Two names mean the same tensor where nothing but such words differs. It reads no tensor, and renames
-none that the recipe does not tell it to.
+head lacks one. Two names mean the same tensor where only such words differ. This file reads no tensor, and renames only
+what the recipe says.
 
     names = match_names(chip.specs, chat.specs)  # {"layers.0.w": "model.layers.0.w"}
     source = Renamed(chip, names)
@@ -26,11 +26,11 @@ LEFTOVERS = frozenset(
 )
 # transformers' own: classes with a head around the model, vision-language classes around the part that reads text.
 WRAPPERS = LEFTOVERS | {"model", "transformer", "language_model", "text_model"}
-EXAMPLES = 3  # kinds of differing names that are told
+EXAMPLES = 3  # kinds of differing names that a message shows
 
 
 def match_names(ours: Collection[str], theirs: Collection[str]) -> dict[str, str]:
-    """Their name by ours, for each tensor that differs in wrappers' words alone; a name that fits two is left out."""
+    """Their name by ours, for tensors that differ only in wrappers' words; ambiguous names are left out."""
     mine, other = (_by_bare(set(one) - set(two)) for one, two in ((ours, theirs), (theirs, ours)))
     return {mine[bare]: other[bare] for bare in sorted(mine.keys() & other.keys())}
 
@@ -52,10 +52,10 @@ def describe_names(names: Mapping[str, str], side: str, other: str) -> str:
 
 
 class Renamed:
-    """A source of which some tensors bear other names."""
+    """A source in which some tensors have other names."""
 
     def __init__(self, source: TensorSource, names: Mapping[str, str]) -> None:
-        """names: the new name by the old one; what it lacks keeps its name."""
+        """names: the new name by the old one; a tensor that it lacks keeps its name."""
         self._source = source
         self._old = {names.get(name, name): name for name in source.specs}
         self.specs: Mapping[str, TensorSpec] = {
@@ -64,7 +64,7 @@ class Renamed:
 
     @property
     def folder(self) -> Path:
-        """Where its files lie."""
+        """Where its files are."""
         return self._source.folder
 
     @property
@@ -78,14 +78,14 @@ class Renamed:
 
 
 def _by_bare(names: Collection[str]) -> dict[str, str]:
-    """Names by themselves without wrappers' words; those that are the same then are left out."""
+    """Names by their form without wrappers' words; names that then coincide are left out."""
     bare = {name: ".".join(part for part in name.split(".") if part not in WRAPPERS) for name in names}
     counts = Counter(bare.values())
     return {short: name for name, short in bare.items() if counts[short] == 1}
 
 
 def _tell_difference(ours: str, theirs: str) -> str:
-    """What one name has and the other has not: with `_orig_mod.`, without `model.`, or with `a.` for `b.`"""
+    """How two names differ: with `_orig_mod.`, without `model.`, or with `a.` for `b.`"""
     one, other = ours.split("."), theirs.split(".")
     end = _count_alike(one[::-1], other[::-1])
     one, other = one[: len(one) - end], other[: len(other) - end]

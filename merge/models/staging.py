@@ -1,7 +1,7 @@
 """A folder that appears whole or not at all: it is filled under a temporary name and renamed at the end.
 
-It knows nothing of what is in the folder. One process at a time can stage one folder; what a dead process left is
-removed, or handed to a caller who says that it can take it up.
+It knows nothing of the folder's content. One process at a time can stage one folder; what a dead process left is
+removed, or handed to a caller that can resume it.
 
     with staged_folder(Path("out")) as folder:
         (folder / "config.json").write_text("{}")
@@ -22,25 +22,27 @@ from merge.errors import OutputBusy, OutputFull, OutputRefused
 
 @contextmanager
 def staged_folder(target: Path, *, keep_leftover: bool = False) -> Iterator[Path]:
-    """Yield an empty sibling `.<name>.partial` of `target`; rename it to `target` if the block ends well, remove it
-    otherwise.
+    """Yield an empty sibling `.<name>.partial` of `target`; rename it at a good end, else remove it.
 
-    keep_leftover: do not empty what a process that was killed left there. The caller looks into it and keeps or empties
-    it. A folder that is at `target` is replaced at that moment; whether it may be is the caller's affair. The operating
-    system lets go of the lock when a process dies, however it dies, so a leftover is told from a folder in use without
-    guessing. A link to a folder stays, and the folder that it leads to is replaced. Raises OutputBusy, OutputFull, and
-    OutputRefused where the folder cannot be written.
+    keep_leftover: do not empty what a killed process left there; the caller looks into it and keeps or empties it. A
+    folder that is at `target` is replaced at that moment; the caller decides whether it may be. The operating system
+    releases the lock when a process dies, however it dies, so a leftover is never mistaken for a folder in use. A link
+    to a folder stays; the folder that it leads to is replaced.
+
+    Raises OutputBusy, OutputFull, and OutputRefused where the folder cannot be written.
     """
     if target.is_symlink() or target.name in ("", ".."):
         target = target.resolve()
     if not target.name:
         raise OutputRefused(f"{target} is no place for a folder of ours. Choose another place")
+
     staging = target.with_name(f".{target.name}.partial")
     retired = target.with_name(f".{target.name}.replaced")
     try:
         lock = _lock_folder(staging, target)
     except OSError as error:
         raise OutputRefused(f"{target} cannot be written: {error.strerror}. Choose another place") from error
+
     done = False
     try:
         if not keep_leftover:
@@ -67,7 +69,7 @@ def staged_folder(target: Path, *, keep_leftover: bool = False) -> Iterator[Path
 
 
 def _settle_retired(retired: Path, target: Path) -> None:
-    """Remove the folder that was replaced; bring it back if a process died just before its successor was in place."""
+    """Remove the replaced folder; bring it back if a process died before its successor was in place."""
     if retired.exists() and not target.exists():
         retired.rename(target)
     shutil.rmtree(retired, ignore_errors=True)

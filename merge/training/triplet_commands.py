@@ -1,8 +1,7 @@
-"""The command `chipalign adapt triplets`: documents, and questions with answers, in; a file of context-question-answer
-triplets out.
+"""The command `chipalign adapt triplets`: documents and questions in, a file of triplets out.
 
-It makes none itself (`triplets` does) and trains nothing. Heavy libraries are imported inside the functions, so that
-`--help` answers at once.
+It makes no triplet itself (`triplets` does) and trains nothing. Heavy libraries are imported inside the functions, so
+that `--help` answers at once.
 
     chipalign adapt triplets --docs handbook openroad --answers eda-corpus/ \\
         --exclude data/eval/mcq.jsonl --out triplets.jsonl
@@ -31,11 +30,11 @@ if TYPE_CHECKING:
     from rag.documents import Chunk, Document, Skipped
     from rag.training.triplet_templates import Draft
 
-PER_KIND = 2500  # a kind that has many more would drown the others
+PER_KIND = 2500  # a larger kind would drown the others
 # Of all: enough to learn the sentence; a model that reads it in every eighth example says it where an answer stands,
 # too
 UNANSWERABLE_SHARE = 0.04
-SAME_ANSWER = 6  # so often may an answer stand in the file: paraphrases of one question teach little more
+SAME_ANSWER = 6  # most times that one answer stands in the file: paraphrases of a question teach little more
 ASKED, QUOTED = "nearly asks a question that is measured with", "quotes an answer that is measured with"
 REPEATED = "asks or answers what others do"
 MORE_THAN_WANTED = "more than --per-kind"
@@ -72,6 +71,7 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
         metavar="SOURCE",
         help="what `index build` takes: folders, files, archives, corpora, `handbook`",
     )
+
     add("--out", type=Path, required=True, metavar="FILE", help="the file of triplets, one JSON object a line")
     add(
         "--answers",
@@ -114,6 +114,7 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder of the chat model, whose tokens limit a prompt (default: the embedder's tokens)",
     )
+
     add(
         "--index",
         type=Path,
@@ -130,7 +131,7 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
 
 
 def _make(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
-    """Write the file; returns what was made and what was dropped for which reason."""
+    """Write the file; returns what was made, and what was dropped for which reason."""
     from merge.training.triplets import QUESTION, TripletMaker
     from rag.answering.token_budget import find_counter
     from rag.training.examples import read_examples
@@ -172,7 +173,7 @@ def _make(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
 
 
 def _list_answers(paths: Sequence[Path]) -> list[tuple[Path, str]]:
-    """The files of questions with answers, each with the name by which triplets tell of it."""
+    """The files of questions with answers, each with the name by which triplets cite it."""
     files: list[tuple[Path, str]] = []
     for path in paths:
         if path.is_dir():
@@ -215,7 +216,7 @@ def _find_drafts(
 def _drop_measured(
     drafts: "list[tuple[str, Draft]]", measured: Any, dropped: "Tally[str]"
 ) -> "list[tuple[str, Draft]]":
-    """The drafts that neither ask nor answer what a model will be measured with."""
+    """The drafts whose questions and answers are not in the benchmarks."""
     from rag.training.exclusion import LongQuotes, NearQuestions
 
     asks_nearly, quotes = NearQuestions(measured.questions), LongQuotes(measured.answers)
@@ -233,11 +234,10 @@ def _drop_measured(
 def _choose(
     drafts: "list[tuple[str, Draft]]", per_kind: int, seed: int, dropped: "Tally[str]"
 ) -> "list[tuple[str, Draft]]":
-    """At most `per_kind` of each kind, and no answer more than `SAME_ANSWER` times; drawn with the square of the
-    answers' words as weights.
+    """At most `per_kind` of each kind, and no answer more than `SAME_ANSWER` times.
 
-    What says more teaches more, and a model answers as long as what it has read. The draw is Efraimidis & Spirakis's
-    ("Weighted random sampling with a reservoir", 2006).
+    The draw is weighted by the square of an answer's words: longer answers teach more, and a model answers at the
+    length that it has read. Efraimidis & Spirakis, "Weighted random sampling with a reservoir", 2006.
     """
     dice = random.Random(seed)
     drawn = sorted(drafts, key=lambda item: dice.random() ** (1 / len(item[1].answer.split()) ** 2), reverse=True)
@@ -265,9 +265,9 @@ def _build_all(
     dropped: "Tally[str]",
     progress: Show,
 ) -> "list[Triplet]":
-    """All triplets, mixed: the answerable ones, and as many that are not as make `UNANSWERABLE_SHARE` of all.
+    """All triplets, mixed; unanswerable ones make up `UNANSWERABLE_SHARE` of all.
 
-    Of these half are questions that nothing answers, as far as there are any, and the others have lost their passages.
+    Half of these are questions that nothing answers, as far as there are any; the others have lost their passages.
     """
     from merge.training.triplets import UNANSWERABLE
 

@@ -1,9 +1,8 @@
-"""Context-question-answer triplets to fine-tune a chat model on: the gateway's own prompts, with passages that do hold
-the answer, or do not.
+"""Context-question-answer triplets to fine-tune a chat model on, with the gateway's own prompts.
 
-Every prompt is built by `rag.answering.prompt.build_prompt`; the passages beside the golden one are what the search
-finds, so that a model learns to choose among them. Where a question has its golden passages taken away, and no other
-holds the answer, the answer says so. It reads and writes no file.
+Every prompt is built by `rag.answering.prompt.build_prompt`; beside the golden passage it holds passages that the
+search finds, so that a model learns to choose among them. Some questions lose their golden passages: if no other
+passage holds the answer, the answer says so. It reads and writes no file.
 
     maker = TripletMaker(retriever, counter, seed=0)
     triplet = maker.answerable("template", draft)  # or the reason why there is none
@@ -32,11 +31,10 @@ QUESTION, ANSWER, HANDBOOK, TASK, TEMPLATE, UNANSWERABLE = (
     "template",
     "unanswerable",
 )
-# Of an answer's terms, by the passages that it is to stand on. Pairs below it were read: they tell what the passages do
-# not.
+# Share of an answer's terms that its passages hold. Pairs below it were read: they state what the passages do not.
 LEAST_HELD = 0.7
-LEAST_TERMS = 3  # of an answer, to tell where it stands
-MOST_ANSWER_WORDS = 130  # of an answer written by people; a small model loses itself in longer ones
+LEAST_TERMS = 3  # of an answer, to find where it stands
+MOST_ANSWER_WORDS = 130  # of an answer written by people; a small model rambles after longer ones
 # A passage that holds so many of an answer's terms (and all its names) answers too: it is no distractor.
 ALSO_ANSWERS = 0.8
 # A passage with fewer than this share of the terms that the answer has and the question has not does not answer, if it
@@ -45,10 +43,10 @@ LACKS = 0.5
 # Least and most for the passages of a prompt, drawn for each: short prompts are cheap to train, and long ones occur
 BUDGET_TOKENS = (250, 1000)
 PASSAGES = (1, 2, 3, 4)
-PASSAGE_WEIGHTS = (15, 25, 30, 30)  # how often so many are tried for
-CANDIDATES = 16  # hits that are looked at for distractors
-GOLDEN_CANDIDATES = 8  # hits that are looked at for an answer's golden passage
-# Few and plain, so that a small model learns the sentence; each is taken as often as the others.
+PASSAGE_WEIGHTS = (15, 25, 30, 30)  # how often each number is tried
+CANDIDATES = 16  # hits searched for distractors
+GOLDEN_CANDIDATES = 8  # hits searched for an answer's golden passage
+# Few and plain, so that a small model learns the sentence; each is used equally often.
 REFUSALS = (
     "The context does not say this.",
     "The context does not hold the answer.",
@@ -70,7 +68,7 @@ TOO_LONG, NOT_HELD, SHORT, MARKED, ALSO_HELD, NOTHING_FOUND = (
 class Triplet:
     """A prompt and its answer.
 
-    `tokens` counts the user message; `golden` are the passages' numbers that hold the answer, () for none.
+    `tokens` counts the user message's tokens; `golden` holds the numbers of the passages with the answer, () for none.
     """
 
     kind: str
@@ -99,7 +97,7 @@ class Triplet:
 class TripletMaker:
     """Makes prompts around drafts.
 
-    What is drawn for one depends on the seed and its question alone, not on the others.
+    What it draws for a question depends only on the seed and that question.
     """
 
     def __init__(self, retriever: Retriever, counter: Counter, seed: int = 0) -> None:
@@ -108,10 +106,10 @@ class TripletMaker:
         self._seed = seed
 
     def find_golden(self, question: str, answer: str, origin: str) -> Draft | str:
-        """The draft of a pair that people wrote, with the passage, or the two of one document, that hold its answer;
-        else the reason to drop it.
+        """The draft of a pair that people wrote, with its golden passages; else the reason to drop it.
 
-        All names of commands and options, and `LEAST_HELD` of the content terms, must stand there.
+        The answer stands in one passage, or in two of one document: they hold all its names of commands and options,
+        and `LEAST_HELD` of its content terms.
         """
         if len(content_terms(answer)) < LEAST_TERMS or len(answer.split()) > MOST_ANSWER_WORDS:
             return SHORT
@@ -133,9 +131,7 @@ class TripletMaker:
         return NOT_HELD
 
     def answerable(self, kind: str, draft: Draft) -> Triplet | str:
-        """The triplet with the golden passages, whole, at random places among distractors; else the reason why there is
-        none.
-        """
+        """The triplet with whole golden passages at random places among distractors; else the reason for none."""
         if has_marker(draft.answer):
             return MARKED
         dice = random.Random(f"{self._seed}/{draft.question}")
@@ -157,8 +153,9 @@ class TripletMaker:
         return TOO_LONG
 
     def unanswerable(self, draft: Draft) -> Triplet | str:
-        """The triplet with what is found for the question when the golden documents are away; the reason why there is
-        none where that may answer.
+        """The triplet with what the search finds without the golden documents; else the reason for none.
+
+        There is none where a passage that is found may hold the answer.
         """
         dice = random.Random(f"{self._seed}/without/{draft.question}")
         away = {(chunk.collection, chunk.path) for chunk in draft.golden}
@@ -213,12 +210,12 @@ class TripletMaker:
 
 
 def names_in(text: str) -> frozenset[str]:
-    """The exact names of a text (commands, options, variables, message numbers), in lower case."""
+    """The exact names in a text (commands, options, variables, message numbers), in lower case."""
     return frozenset(token.lower() for token in find_tokens(text) if is_identifier(token))
 
 
 def held_share(answer: str, chunks: Iterable[Chunk]) -> float:
-    """The share of an answer's content terms that the chunks, with their headings, hold together."""
+    """The share of an answer's content terms that the chunks and their headings hold together."""
     terms = content_terms(answer)
     held = {term for chunk in chunks for term in tokenize(searchable_text(chunk))}
     return len(terms & held) / len(terms) if terms else 0.0
@@ -230,7 +227,7 @@ def _holds(answer: str, chunks: Sequence[Chunk]) -> bool:
 
 
 def _is_distractor(chunk: Chunk, draft: Draft) -> bool:
-    """Whether a found passage is none of the golden ones, does not repeat one, and does not answer besides."""
+    """Whether a found passage is not golden, repeats no golden one, and does not hold the answer."""
     if any(chunk.chunk_id == golden.chunk_id or chunk.text == golden.text for golden in draft.golden):
         return False
     names = names_in(draft.answer)
@@ -239,11 +236,11 @@ def _is_distractor(chunk: Chunk, draft: Draft) -> bool:
 
 
 def lacks(chunk: Chunk, draft: Draft) -> bool:
-    """Whether a passage does not answer.
+    """Whether a passage does not hold the answer.
 
-    Either it has not all names that the question has, and less than `LACKS` of what the answer adds to the question. Or
-    the question has no name, or asks for an option of one, and the passage has none of the names that the answer adds,
-    and less than half of that.
+    Either it lacks a name of the question and holds less than `LACKS` of what the answer adds to the question. Or the
+    question has no name, or asks for an option of one, and the passage holds none of the names that the answer adds and
+    less than half of `LACKS` of what it adds.
     """
     held = frozenset(tokenize(searchable_text(chunk)))
     added = content_terms(draft.answer) - content_terms(draft.question)
