@@ -1,8 +1,7 @@
-"""Arrays of an index as numpy's own files, mapped into memory: a file is opened only where it says exactly what is
-expected of it.
+"""Arrays of an index as numpy's own files, mapped into memory once their headers are checked.
 
-Its header is compared with the one that numpy writes, never evaluated, so that no file can ask for pickle or for memory
-that it has not.
+It compares a file's header with the one that numpy writes and never evaluates it, so that no file can ask for pickle or
+for memory that the machine lacks.
 
     offsets = map_array(folder / "chunk_offsets.npy", np.dtype(np.int64))
 """
@@ -20,7 +19,9 @@ _LONGEST_HEADER = 256  # bytes; numpy writes 128
 def map_array(path: Path, dtype: "np.dtype[Any]", width: int | None = None) -> NDArray[Any]:
     """The array of that type in the file, shape (n,) or with a width (n, width).
 
-    Raises ValueError, and OSError where there is no such file.
+    Raises:
+        ValueError: the file is not such an array.
+        OSError: there is no such file.
     """
     with path.open("rb") as handle:
         found = _header(dtype, width).match(handle.read(_LONGEST_HEADER))
@@ -30,7 +31,7 @@ def map_array(path: Path, dtype: "np.dtype[Any]", width: int | None = None) -> N
     size, expected = path.stat().st_size, found.end() + dtype.itemsize * shape[0] * (width or 1)
     if size != expected:
         raise ValueError(f"{path.name} has {size} bytes, its header speaks of {expected}")
-    if not shape[0]:  # nothing cannot be mapped
+    if not shape[0]:  # an empty file cannot be mapped
         return np.zeros(shape, dtype)
     return np.memmap(path, dtype, mode="r", offset=found.end(), shape=shape)
 

@@ -1,6 +1,6 @@
 """What the parsers make of a document: a title and a list of blocks, each with the headings above it.
 
-Values and the small text operations that the parsers share; it knows no markup language.
+It holds values and the small text operations that the parsers share; it knows no markup language.
 
     Block("code", "```tcl\nglobal_route\n```", ("Commands", "Global Route"))
 """
@@ -13,8 +13,8 @@ from itertools import zip_longest
 from typing import Literal
 
 BlockKind = Literal["prose", "list", "table", "code"]
-MAX_HEADING_CHARACTERS = 120  # longer "headings" are markup accidents; they would eat the chunk they stand over
-CUT = " …"  # behind a heading that is not whole
+MAX_HEADING_CHARACTERS = 120  # longer "headings" are markup accidents that would fill the chunk below them
+CUT = " …"  # follows a heading that was cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Block:
 class Parsed:
     """A document's title and its blocks in reading order; the title is not repeated in the heading paths.
 
-    `note` says what of the file was not read ("" for nothing): it is shown to whoever builds the index.
+    `note` says which part of the file was not read ("" for none); whoever builds the index sees it.
     """
 
     title: str
@@ -45,7 +45,7 @@ class Parsed:
 def write_parsed(parsed: Parsed) -> str:
     """As JSON Lines, the title first: `read_parsed` gives back an equal value.
 
-    So it passes between processes and lies in the cache; a document that keeps no text of its own is hashed by it.
+    Processes exchange it and the cache stores it; a document that keeps no text of its own is hashed by it.
     """
     rows: list[object] = [{"title": parsed.title, "note": parsed.note}]
     rows += [[block.kind, block.text, block.heading_path, block.page] for block in parsed.blocks]
@@ -60,7 +60,7 @@ def read_parsed(text: str) -> Parsed:
 
 
 def add_block(blocks: list[Block], block: Block) -> None:
-    """Append a block; a list that follows one under the same headings and on the same page goes on with it."""
+    """Append a block; a list that follows a list under the same headings on the same page extends it."""
     last = blocks[-1] if blocks else None
     if (
         last
@@ -73,7 +73,7 @@ def add_block(blocks: list[Block], block: Block) -> None:
 
 
 def cut_heading(heading: str) -> str:
-    """The heading, or as many of its words as it may have, with `CUT` behind them."""
+    """The heading, or as many of its words as fit, followed by `CUT`."""
     if len(heading) <= MAX_HEADING_CHARACTERS:
         return heading
     room = MAX_HEADING_CHARACTERS - len(CUT)
@@ -82,10 +82,10 @@ def cut_heading(heading: str) -> str:
 
 
 def name_definition(names: Sequence[str]) -> tuple[str, str]:
-    """The heading over what a document defines under these names, and all of them, one a line; "" where it has them.
+    """The heading for what a document defines under these names, and all the names, one a line; "" where it has them.
 
-    `lint_off [-rule <message>] ...` that is too long for a heading is called `lint_off` there. Of many names a heading
-    has the first ones.
+    In a heading, a `lint_off [-rule <message>] ...` that is too long is called `lint_off`. Of many names, a heading has
+    the first ones.
     """
     names = [" ".join(name.split()) for name in names if name.strip()]
     whole = ", ".join(names)
@@ -110,9 +110,9 @@ class HeadingStack:
         self._open: list[tuple[int, str]] = []
 
     def enter(self, level: int, heading: str) -> str:
-        """Open a heading; it closes all of its own and deeper levels.
+        """Open a heading; it closes all headings of its own level and deeper.
 
-        Gives the whole heading where it was cut, which whoever reads puts into the text below it; else "".
+        Returns the whole heading where it was cut, so that the caller can put it into the text below; else "".
         """
         whole = " ".join(heading.split())
         heading = cut_heading(whole)
@@ -133,7 +133,7 @@ class HeadingStack:
         return tuple(heading for _, heading in self._open)
 
     def as_blocks(self) -> tuple[Block, ...]:
-        """All headings read so far as one list: the text of a document that is nothing but headings; () without any."""
+        """All headings read so far as one list, the text of a document with nothing else; () where there are none."""
         return (Block("list", "\n".join(f"- {heading}" for heading in self._all), ()),) if self._all else ()
 
 
@@ -164,8 +164,9 @@ def squeeze_table(text: str) -> str:
 
 
 def pipe_table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of cells as a Markdown table, the first row as its header; short rows are filled, empty columns left out,
-    bars in cells escaped.
+    """Rows of cells as a Markdown table with the first row as its header.
+
+    Short rows are filled, empty columns left out, bars in cells escaped.
     """
     columns = [column for column in zip_longest(*rows, fillvalue="") if any(cell.strip() for cell in column)]
     cleaned = [[" ".join(cell.split()).replace("|", "\\|") for cell in row] for row in zip(*columns, strict=True)]

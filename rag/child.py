@@ -1,5 +1,4 @@
-"""Child processes that read what may be hostile, with limits of memory and time, and the messages that go to them and
-back.
+"""Child processes that read possibly hostile files under limits of memory and time, and the messages to and from them.
 
 A message is a line of JSON and the bytes that it announces. It does not know what is read: `sandbox` and
 `archive_members` do.
@@ -22,7 +21,7 @@ Child = subprocess.Popen[bytes]
 
 
 def start_child(module: str, memory_bytes: int, *arguments: str) -> Child:
-    """Run `python -m module MEMORY_BYTES ARGUMENTS`, which begins with `serve_parent`; what it prints goes nowhere."""
+    """Run `python -m module MEMORY_BYTES ARGUMENTS`, which begins with `serve_parent`; discard what it prints."""
     command = [sys.executable, "-m", module, str(memory_bytes), *arguments]
     root = Path(__file__).resolve().parent.parent
     pipe, null = subprocess.PIPE, subprocess.DEVNULL
@@ -30,14 +29,14 @@ def start_child(module: str, memory_bytes: int, *arguments: str) -> Child:
 
 
 def end_child(child: Child) -> int:
-    """End it, if it has not ended by itself, and return how: an exit code, or a signal below 0."""
+    """End the child unless it has ended, and return its exit code, or the signal that ended it as a negative number."""
     child.kill()
     child.communicate()
     return child.returncode
 
 
 def explain_end(code: int, timeout_s: float) -> str:
-    """Why a child ended in the middle of its work."""
+    """Why a child ended before its work was done."""
     if code == -signal.SIGALRM:
         return f"reading it takes longer than {timeout_s:g} s"
     if code < 0:
@@ -46,7 +45,10 @@ def explain_end(code: int, timeout_s: float) -> str:
 
 
 def write_message(stream: IO[bytes] | None, head: dict[str, Any], body: bytes = b"") -> None:
-    """Send one message. Raises BrokenPipeError where the other side has ended."""
+    """Send one message.
+
+    Raises BrokenPipeError: the other side has ended.
+    """
     assert stream is not None
     stream.write(json.dumps({**head, "bytes": len(body)}).encode() + b"\n" + body)
     stream.flush()
@@ -64,14 +66,14 @@ def read_message(stream: IO[bytes] | None) -> Message | None:
 
 
 def serve_parent(memory_bytes: int) -> tuple[IO[bytes], IO[bytes]]:
-    """In the child: set its limit of memory, and return where messages come from and where they go."""
+    """In the child: set its memory limit; return the stream that messages come from and the one that they go to."""
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints is no message
+    os.dup2(2, 1)  # what a library prints is not a message
     return sys.stdin.buffer, answers
 
 
 def set_timer(timeout_s: float) -> None:
-    """In the child: end it after so many seconds, in C code too, since nobody handles SIGALRM; 0 takes it back."""
+    """In the child: end it after so many seconds, in C code too, since nothing handles SIGALRM; 0 cancels the timer."""
     signal.setitimer(signal.ITIMER_REAL, timeout_s)

@@ -1,5 +1,4 @@
-"""What this package's commands share: types of arguments, how a file is named in a result, and JSON as they print and
-write it.
+"""What this package's commands share: argument types, the description of a file in a result, and JSON output.
 
 The commands themselves are in `commands`, and those of other packages where they belong.
 
@@ -21,7 +20,7 @@ MOST = 1000  # hits that a search may be asked for
 
 
 def whole_number(least: int, most: int) -> Callable[[str], int]:
-    """The type of an argument that is a whole number in this range; argparse tells in its own way where it is none."""
+    """The type of an argument that is a whole number in this range; argparse reports any other value in its own way."""
 
     def parse(text: str) -> int:
         """The number."""
@@ -41,7 +40,7 @@ def write_json(value: object) -> None:
 
 
 def write_result(result: dict[str, Any], draw: Callable[[dict[str, Any]], Iterable[str]], as_json: bool) -> None:
-    """What an evaluation found on stdout: as one JSON document, or drawn as lines."""
+    """Write the result of an evaluation to stdout: as one JSON document, or drawn as lines."""
     if as_json:
         write_json(result)
     else:
@@ -49,9 +48,9 @@ def write_result(result: dict[str, Any], draw: Callable[[dict[str, Any]], Iterab
 
 
 def write_jsonl(path: Path, rows: Iterable[object]) -> None:
-    """One JSON object a line, in a file that is there whole or, if this is interrupted, as it was before.
+    """One JSON object a line; an interruption leaves the file as it was before.
 
-    Raises OutputUnwritable.
+    Raises OutputUnwritable: the file cannot be written.
     """
     work = path.with_name(f"{path.name}.part")
     try:
@@ -65,6 +64,6 @@ def write_jsonl(path: Path, rows: Iterable[object]) -> None:
 
 
 def describe_file(path: Path) -> dict[str, Any]:
-    """A file by its path, size and hash, as results name what they were measured on."""
+    """A file's path, size and hash: how results name what they were measured on."""
     content = path.read_bytes()
     return {"path": str(path), "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}

@@ -1,7 +1,7 @@
-"""The nouns of retrieval: `Document`, `Chunk`, `Hit`, and what was skipped. Values only.
+"""The nouns of retrieval: `Document`, `Chunk`, `Hit`, and `Skipped`. Values only.
 
-It reads and writes nothing. Identity is content: a chunk's id is a hash of where it stands and what it says, so the
-same passage keeps its id over re-indexing and a changed one gets another.
+It reads and writes nothing. Identity is content: a chunk's id is a hash of its place and its text, so the same passage
+keeps its id when the index is built again, and a changed one gets another.
 
     chunk = make_chunk(document, heading_path=("Options",), text="...", position=3)
 """
@@ -12,19 +12,19 @@ from dataclasses import dataclass, field
 
 from rag.blocks import Block, Parsed, write_parsed
 
-# What a document is: `hash_document` takes these, in this order, and the indexes that are there know them by it.
+# A document's identity: `hash_document` takes these, in this order, and existing indexes know documents by that hash.
 _IDENTITY = ("collection", "path", "title", "text", "url", "licence", "version", "date")
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One file of a collection, parsed where it was read: its title and its blocks, and a `note` of what was not read.
+    """One file of a collection, parsed: its title, its blocks, and a `note` of what was not read.
 
     `path` is posix and relative to its collection; `licence` an SPDX expression or "not stated".
 
-    `own_text` is the file's own text with what it includes, of Markdown, reStructuredText and plain text; None of all
+    `own_text` is the file's own text with what it includes, for Markdown, reStructuredText and plain text; None for all
     other formats. `version` is that of the tool or project that it documents and `date` its last change (YYYY-MM-DD);
-    both are "" where not known. `rag.formats.parser.parse_document` makes one of a text that is at hand.
+    both are "" where not known. `rag.formats.parser.parse_document` makes a document of a text.
     """
 
     collection: str
@@ -40,12 +40,12 @@ class Document:
 
     @property
     def name(self) -> str:
-        """Collection and path: no two documents of an index have the same."""
+        """Collection and path, which are unique in an index."""
         return f"{self.collection}/{self.path}"
 
     @property
     def text(self) -> str:
-        """What it is recognised by: the file's own text, or else what was parsed of it (`rag.blocks.write_parsed`)."""
+        """What identifies its content: the file's own text, or else its parsed form (`rag.blocks.write_parsed`)."""
         if self.own_text is not None:
             return self.own_text
         return write_parsed(Parsed(self.title, self.blocks, self.note))
@@ -55,10 +55,8 @@ class Document:
 class Chunk:
     """A piece of a document that is embedded, found and cited as one.
 
-    `position` counts the chunks of its document from 0.
-
-    `page` is where it begins, counted from 1, and None in documents without pages; `version` and `date` are the
-    document's.
+    `position` counts the chunks of its document from 0. `page` is where it begins, counted from 1, and None in
+    documents without pages. `version` and `date` are the document's.
     """
 
     chunk_id: str
@@ -79,9 +77,9 @@ class Chunk:
 class Hit:
     """A found chunk.
 
-    `score` is that of all parts, at most 1; `dense_score` a cosine; `late_score` about the mean cosine of the
-    question's tokens with their nearest in the chunk, None where that was not computed; `bm25_score` None where no term
-    is in the chunk.
+    `score` combines all parts and is at most 1; `dense_score` is a cosine; `late_score` is about the mean cosine of the
+    question's tokens with their nearest in the chunk, None where it was not computed; `bm25_score` is None where the
+    chunk holds no term of the question.
     """
 
     chunk: Chunk
@@ -93,7 +91,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A file that was not indexed, or not all of it, and why."""
+    """A file that was not indexed, or only in part, and why."""
 
     path: str
     reason: str
@@ -105,7 +103,7 @@ def hash_text(*parts: str) -> str:
 
 
 def hash_document(document: Document) -> str:
-    """Hash of everything that a document is: when it is unchanged, so are its chunks."""
+    """Hash of a document's identity: when it is unchanged, so are its chunks."""
     values = {name: getattr(document, name) for name in _IDENTITY}
     return hashlib.sha256(json.dumps(values, ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -113,8 +111,9 @@ def hash_document(document: Document) -> str:
 def make_chunk(
     document: Document, heading_path: tuple[str, ...], text: str, position: int, page: int | None = None
 ) -> Chunk:
-    """The chunk of `document` at `position`, with its content-hash id (16 hex digits are 64 bits: no collision in
-    practice).
+    """The chunk of `document` at `position`, with its content-hash id.
+
+    The id is 16 hex digits, 64 bits: no collision in practice.
     """
     chunk_id = hash_text(document.collection, document.path, *heading_path, text)[:16]
     return Chunk(
@@ -134,15 +133,17 @@ def make_chunk(
 
 
 def describe_place(title: str, heading_path: tuple[str, ...]) -> str:
-    """`title > heading > heading`, without a heading that only repeats the title: how people and prompts see a
-    passage's place.
+    """`title > heading > heading`, without a heading that only repeats the title.
+
+    People and prompts see a passage's place in this form.
     """
     headings = heading_path[1:] if heading_path[:1] == (title,) else heading_path
     return " > ".join((title, *headings))
 
 
 def searchable_text(chunk: Chunk) -> str:
-    """What is embedded and BM25-indexed: the place, then the text; a row of an option table alone does not say whose
-    options.
+    """What is embedded and BM25-indexed: the place, then the text.
+
+    A row of an option table alone does not say whose options it lists.
     """
     return f"{describe_place(chunk.title, chunk.heading_path)}\n{chunk.text}"

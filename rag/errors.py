@@ -1,4 +1,4 @@
-"""Everything that can go wrong in `rag`, by name; each message says what, which value, and what to do next.
+"""All errors of `rag`, by name; each message says what went wrong, with which value, and what to do next.
 
 It does not print or exit: the command line prints `str(error)` in one line and exits with `exit_code`.
 
@@ -13,7 +13,7 @@ class RagError(Exception):
 
 
 class SettingsError(RagError):
-    """A setting has a value it cannot have; the message names variable, value and allowed range."""
+    """A setting has a value that is not allowed; the message names the variable, its value and the allowed range."""
 
 
 class CorpusUnknown(RagError):
@@ -29,28 +29,31 @@ class ChecksumMismatch(RagError):
 
 
 class ArchiveUnsafe(RagError):
-    """An archive holds absolute paths, `..`, or more than the size limits allow, or is no archive."""
+    """An archive holds absolute paths or `..`, exceeds the size limits, or is not an archive."""
 
 
 class SourceUnusable(RagError):
-    """A SOURCE of `index build` that is no folder, file, archive or fetched corpus, or holds nothing readable."""
+    """A SOURCE of `index build` is not a folder, file, archive or fetched corpus, or holds nothing readable."""
 
 
 class ParseFailed(RagError):
-    """A file is not what its name says, is encrypted or damaged, or takes too long; the message is the reason, the
-    reader goes on.
+    """A file is not what its name says, is encrypted or damaged, or takes too long to parse.
+
+    The message is the reason; the reader goes on.
     """
 
 
 class CuttingFailed(RagError):
-    """A document cannot be cut into chunks, or not in the time that is allowed; the message is the reason, the build
-    goes on.
+    """A document cannot be cut into chunks, or not in the allowed time.
+
+    The message is the reason; the build goes on.
     """
 
 
 class EmbedderUnavailable(RagError):
-    """The embedding model cannot be found or loaded, or its server does not answer or refuses; the message says where
-    it was looked for.
+    """The embedding model cannot be found or loaded, or its server does not answer or refuses.
+
+    The message says where it was looked for.
     """
 
 
@@ -67,8 +70,9 @@ class IndexCorrupt(RagError):
 
 
 class IndexUnusable(RagError):
-    """The index that a running program searched was replaced, and the new one cannot be searched, or not yet; the
-    message says why.
+    """The index that a running program searched was replaced, and the new one cannot be searched, or not yet.
+
+    The message says why.
     """
 
 
@@ -101,11 +105,11 @@ class EmptyQuery(RagError):
 
 
 class QuestionsUnusable(RagError):
-    """A file of evaluation questions cannot be read, or has lines that are no questions; the message lists them all."""
+    """A file of evaluation questions cannot be read, or has lines that are not questions; the message lists them."""
 
 
 class ChunksUnusable(RagError):
-    """A file of ready-made chunks cannot be read, or is not of the form that is expected; the message says where."""
+    """A file of ready-made chunks cannot be read, or does not have the expected form; the message says where."""
 
 
 class ReferenceUnknown(RagError):

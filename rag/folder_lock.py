@@ -1,6 +1,6 @@
-"""One process at a time, by a file that it holds locked; the system frees it when the process ends, however it ends.
+"""One process at a time, by a file that it holds locked; the system frees the lock whenever the process ends.
 
-It knows nothing of what is done meanwhile.
+It knows nothing of the work done under the lock.
 
     with hold_lock(Path("index/.lock"), lambda error: SourceUnusable("..."), IndexBusy("...")): ...
 """
@@ -13,9 +13,11 @@ from pathlib import Path
 
 @contextmanager
 def hold_lock(lock: Path, unwritable: Callable[[OSError], Exception], busy: Exception) -> Iterator[None]:
-    """Hold the file `lock`, made with its folder where it is not there.
+    """Hold the file `lock`, made with its folder where it is missing.
 
-    Raises what `unwritable` makes of the error where it cannot be written, and `busy` where another process holds it.
+    Raises:
+        unwritable(error): the file cannot be written.
+        busy: another process holds it.
     """
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
-"""The home folder: what is made at run time (documents that were read, indexes, models, logs) is for its owner alone.
+"""The home folder: files made at run time (parsed documents, indexes, models, logs) are for its owner alone.
 
-It reads nothing in there.
+It reads nothing in it.
 
     make_home(settings.home)
 """
@@ -13,10 +13,10 @@ OTHERS = 0o007  # what everybody on the machine may do
 
 
 def make_home(home: Path) -> None:
-    """Make the folder for its owner alone. One that holds nothing but ours, and that everybody can read, is closed too.
+    """Make the folder for its owner alone. A folder of our files alone that everybody can read is closed too.
 
-    Any other folder stays as it is: who names one of his own (`/srv`, with other things in it) or opens it to a group
-    decides himself. What cannot be made or changed is told by whoever writes into it.
+    Any other folder stays as it is: whoever names an existing one (`/srv`, with other things in it) or opens it to a
+    group decides that. Whoever writes into the folder reports what cannot be made or changed.
     """
     with suppress(OSError):
         home.mkdir(mode=0o700, parents=True, exist_ok=True)

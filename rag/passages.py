@@ -1,8 +1,7 @@
-"""The text of a passage, which is plain Markdown, taken apart into blocks: paragraphs, lists, tables, fences of code
-and headings, each with its exact place.
+"""The text of a passage, plain Markdown, cut into blocks, each with its exact place.
 
-It reads what the chunker wrote and no file, and knows nothing of what a block says. Its time grows with the text and no
-faster.
+Blocks are paragraphs, lists, tables, fences of code and headings. It reads what the chunker wrote and opens no file,
+and knows nothing of what a block says. Its time is linear in the text.
 
     [text[start:end] for start, end in cut_blocks(text)]
 """
@@ -54,7 +53,7 @@ def split_lines(text: str) -> Iterator[Span]:
 
 
 def closes_fence(line: str, fence: str) -> bool:
-    """Whether a line is the end of a fence: as long at least, of the same sign, and nothing else."""
+    """Whether a line ends a fence: at least as long, of the same sign, and nothing else."""
     bare = line.strip()
     return len(bare) >= len(fence) and not bare.strip(fence[0])
 
@@ -73,7 +72,7 @@ def _goes_on(line: str, first: str) -> bool:
 
 
 def table_header(block: str, at: int) -> Span | None:
-    """The first two lines of a Markdown table, or None where the second is no rule."""
+    """The first two lines of a Markdown table, or None where the second is not a rule."""
     lines = block.split("\n", 2)
     if len(lines) < 2 or not TABLE_RULE.fullmatch(lines[1]):
         return None

@@ -1,11 +1,10 @@
-"""Progress of long work on stderr: bars on a terminal, plain lines elsewhere. It measures nothing; whoever works calls
-what it is given.
+"""Progress of long work on stderr: bars on a terminal, plain lines elsewhere.
 
     with show_progress() as progress: build_index(documents, index_dir, settings, embedder, progress)
     with show_count("trained") as show: show(3, 277, "loss 1.2")
 
-`show_progress` is for the stages of one work, `show_count` for one count, whose last line stays to be read. The bars
-are rich's, which is imported where there is a terminal to draw on.
+It measures nothing; the worker calls the function that it is given. `show_progress` is for the stages of one work,
+`show_count` for one count, whose last line stays. rich draws the bars; it is imported only for a terminal.
 """
 
 import sys
@@ -23,7 +22,7 @@ LINE_EVERY_S = 5.0  # between plain lines of a count: often enough to see life, 
 
 
 class ShowCount(Protocol):
-    """Told how much is done, of how much, and what else there is to say."""
+    """Takes how much is done, of how much, and a note."""
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
         """Show it."""
@@ -64,7 +63,7 @@ def show_count(what: str) -> Iterator[ShowCount]:
 
 
 def _draw_bars(transient: bool) -> "AbstractContextManager[Progress]":
-    """Bars of one form; transient: they are wiped off when the work is done."""
+    """Bars of one form; transient ones disappear when the work is done."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -76,7 +75,7 @@ def _plain_stages() -> Show:
     shown: dict[str, int] = {}
 
     def show(stage: str, done: int, total: int) -> None:
-        """Write a line where the stage has come a step further."""
+        """Write a line where the stage has advanced by a step."""
         percent = 100 * done // total
         if done == total or percent >= shown.get(stage, 0) + _PLAIN_STEP:
             shown[stage] = percent
@@ -86,7 +85,7 @@ def _plain_stages() -> Show:
 
 
 def _plain_count(what: str, clock: Callable[[], float] = time.monotonic) -> ShowCount:
-    first: list[tuple[float, int]] = []  # when and at what count the work began
+    first: list[tuple[float, int]] = []  # when the work began, and at what count
     last = [float("-inf")]
 
     def show(done: int, total: int, note: str = "") -> None:

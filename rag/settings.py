@@ -1,7 +1,7 @@
 """The settings of retrieval, read once from the environment and handed down frozen.
 
-It reads no file and checks nothing outside the values themselves (whether a folder exists is for who opens it). Each
-field carries its variable, its help and its allowed range as metadata; the table in docs/operate.md is made from them.
+It reads no file and checks only the values themselves (whoever opens a folder finds out whether it exists). Each field
+carries its variable, its help and its allowed range as metadata; the table in docs/operate.md is made from them.
 
     settings = RagSettings.from_env({"CHIPALIGN_CHUNK_TOKENS": "180"})
 """
@@ -125,7 +125,7 @@ class RagSettings:
         "most that the files read of one archive may hold together, in MiB",
         within=(1, 65_536),
     )
-    # At 0.5 a refusal more in a hundred is wrong, and two more of a hundred are right
+    # At 0.5, one more refusal in a hundred is wrong, and two more in a hundred are right
     min_relevance: float = setting(
         "CHIPALIGN_MIN_RELEVANCE",
         0.45,
@@ -187,9 +187,9 @@ class RagSettings:
     def from_env(cls, env: Mapping[str, str] | None = None) -> "RagSettings":
         """Read every field from its variable; unset or empty means the default.
 
-        Without `env`: this process's environment.
+        Without `env`, it reads this process's environment.
 
-        Raises SettingsError that lists every bad value at once, with variable, value and allowed range.
+        Raises SettingsError: some values are bad; it lists them all, with variable, value and allowed range.
         """
         return from_env(cls, os.environ if env is None else env, _refuse)
 
@@ -199,7 +199,7 @@ def _refuse(refused: Sequence[Refused]) -> SettingsError:
 
 
 def _tell(refused: Refused) -> str:
-    """The sentence of a value that is no number, or none of those that are allowed."""
+    """The sentence for a value that is not a number, or not one of the allowed ones."""
     low, high = refused.within or (0, 0)
     if refused.is_outside:
         return f"{refused.variable}={refused.value} is outside the allowed range {low} to {high}"

@@ -1,5 +1,4 @@
-"""JSON from a file that somebody else may have written, as one of our dataclasses: every value is of the type that its
-field says, or an error.
+"""JSON from a file that somebody else may have written, as one of our dataclasses, with every value's type checked.
 
 It opens no file and knows no dataclass by name.
 
@@ -23,14 +22,17 @@ _LARGEST = 2**63  # numbers stay below it, as the arrays that they count do
 def parse_as(kind: type[T], text: str | bytes) -> T:
     """The JSON text as a `kind`: a dataclass, or a list, dict, str, int, float or bool of such.
 
-    Raises ValueError that says what is wrong.
+    Raises ValueError: the message says what is wrong.
     """
     converted: T = convert(kind, parse_json(text))
     return converted
 
 
 def parse_json(text: str | bytes) -> Any:
-    """The JSON text as it is. Raises ValueError, also for one that is nested too deeply."""
+    """The JSON text as it is.
+
+    Raises ValueError: it is not JSON, or is nested too deeply.
+    """
     try:
         return json.loads(text)
     except RecursionError:
@@ -40,7 +42,7 @@ def parse_json(text: str | bytes) -> Any:
 def convert(kind: Any, value: Any) -> Any:
     """The parsed value as a `kind`; a list becomes a tuple where that is the type.
 
-    Raises ValueError that says what is wrong.
+    Raises ValueError: the message says what is wrong.
     """
     if is_dataclass(kind):
         return _convert_fields(kind, value)
@@ -68,7 +70,7 @@ def _convert_fields(kind: Any, value: Any) -> Any:
     fields = {name: convert(hints[name], item) for name, item in value.items()}
     try:
         return kind(**fields)
-    except TypeError as error:  # one is missing
+    except TypeError as error:  # a field is missing
         raise ValueError(f"{error}") from error
 
 

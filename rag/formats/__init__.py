@@ -1,1 +1,1 @@
-"""Files of every kind to blocks: one file here for each format, none of which knows another; `parser` chooses."""
+"""Files of every kind to blocks: one file for each format, independent of the others; `parser` chooses."""

@@ -1,6 +1,6 @@
 """Comma- or tab-separated values to one table under its header row, which the chunker cuts between rows.
 
-The csv module reads them. Types are not guessed, and nothing is computed.
+The csv module reads them. It guesses no types and computes nothing.
 
     parse_csv("pin,layer\nA,M1\n").blocks[0].text.startswith("| pin | layer |")
 """
@@ -18,7 +18,9 @@ _SAMPLE_CHARACTERS = 16_384
 def parse_csv(text: str) -> Parsed:
     """One table.
 
-    The separator is the one that the first lines have most evenly. Raises ParseFailed for a damaged file.
+    The separator is the one that occurs most evenly in the first lines.
+
+    Raises ParseFailed: the file is damaged.
     """
     separator = _find_separator(text[:_SAMPLE_CHARACTERS])
     try:
@@ -41,7 +43,7 @@ def parse_csv(text: str) -> Parsed:
 
 
 def _find_separator(sample: str) -> str:
-    """The separator that occurs in most of the first lines; commas where none does."""
+    """The separator that occurs in most of the first lines; a comma where none does."""
     lines = [line for line in sample.splitlines()[:50] if line.strip()]
     counts = {mark: sum(1 for line in lines if mark in line) for mark in (",", "\t", ";", "|")}
     return max(counts, key=lambda mark: (counts[mark], sum(line.count(mark) for line in lines)))

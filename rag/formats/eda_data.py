@@ -1,8 +1,8 @@
 """LEF, Liberty, DEF and SPEF to what people ask of them: the header, and the list of layers, macros or cells.
 
-A line reader for those few statements, which passes over shapes, timing tables and nets. It checks nothing: that is the
-tools' work. A number of cells, macros or nets is stated only where the file is there to its end and could be followed
-to it.
+It reads those few statements line by line and skips shapes, timing tables and nets. It checks nothing: that is the
+tools' work. It states a number of cells, macros or nets only where the file is complete and could be followed to its
+end.
 
     parse_eda_data("VERSION 5.8 ;\nLAYER M1\n  TYPE ROUTING ;\nEND M1\n", "lef").blocks[0].text == "VERSION 5.8"
 """
@@ -22,8 +22,8 @@ _NAMES_PER_CELL = 40  # pins shown per macro or cell
 
 _LIBERTY_GROUP = re.compile(r'\s*([a-z_]+)\s*\(\s*"?([^")]*)"?\s*\)\s*\{')
 _LIBERTY_VALUE = re.compile(r'\s*([a-z_]+)\s*(?::\s*"?([^";]*)"?\s*;?|\(([^)]*)\)\s*;)')
-# What may hold any sign: strings and comments; `open` where one is never closed. In strings, signs of structure are
-# exchanged while it is read.
+# Strings and comments may hold any sign; `open` matches one that is never closed. While a string is read, its
+# structural signs are replaced.
 _LIBERTY_OPAQUE = re.compile(
     r'"(?:[^"\\]|\\(?:.|\Z))*(?:"|(?P<open>\Z))|/\*.*?(?:\*/|(?P<left>\Z))|//[^\n]*', re.DOTALL
 )
@@ -52,14 +52,14 @@ _CELL_VALUES = ("area", "cell_leakage_power", "cell_footprint")
 def parse_eda_data(text: str, kind: str, is_whole: bool = True) -> Parsed:
     """Title and blocks of a file of `kind` lef, liberty, def or spef; `is_whole` is false where its end is missing.
 
-    Raises ParseFailed for a file that has none of its statements.
+    Raises ParseFailed: the file has no statement of its kind.
     """
     parsed = {"lef": _parse_lef, "liberty": _parse_liberty, "def": _parse_def, "spef": _parse_spef}[kind](
         text, is_whole
     )
     if not parsed.blocks:
         raise ParseFailed(f"no {kind.upper() if kind != 'liberty' else 'Liberty'} file: it has none of its statements")
-    return replace(parsed, note="") if not is_whole else parsed  # the reader says what of it was read
+    return replace(parsed, note="") if not is_whole else parsed  # the reader says how much of it was read
 
 
 def _header(statements: list[str]) -> list[Block]:
@@ -96,13 +96,11 @@ def _statements(text: str) -> Iterator[list[str]]:
 
 
 def _take_out(opaque: re.Pattern[str], text: str) -> tuple[str, bool]:
-    """The text without comments and with its strings on one line each, free of signs of structure; and whether all of
-    them are closed.
-    """
+    """The text without comments, each string on one line and free of structural signs; and whether all are closed."""
     left_open = False
 
     def replace_one(found: re.Match[str]) -> str:
-        """A string with its signs exchanged, or a blank for a comment."""
+        """A string with its signs replaced, or a blank for a comment."""
         nonlocal left_open
         left_open |= any(place is not None for place in found.groups())
         return found[0].translate(_HIDDEN) if found[0][0] == '"' else " "
@@ -111,19 +109,20 @@ def _take_out(opaque: re.Pattern[str], text: str) -> tuple[str, bool]:
 
 
 def _show(blocks: list[Block]) -> tuple[Block, ...]:
-    """With the signs in strings as they were."""
+    """The blocks with the signs in strings restored."""
     return tuple(replace(block, text=block.text.translate(_SHOWN)) for block in blocks)
 
 
 def _parse_lef(text: str, is_whole: bool) -> Parsed:
     text, is_closed = _take_out(_LEF_OPAQUE, text)
-    is_followed = is_whole and is_closed  # until something stands where it is not looked for
+    is_followed = is_whole and is_closed  # until a keyword stands where none is expected
     header: list[str] = []
     layers: list[list[str]] = []
     sites: list[list[str]] = []
     macros: list[list[str]] = []
     pins: list[str] = []
     inside = ("", "")  # what is open: LAYER, VIA, SITE, MACRO and its name
+
     for words in _statements(text):
         keyword, rest = words[0].upper(), words[1:]
         name = rest[0] if rest else ""
@@ -151,6 +150,7 @@ def _parse_lef(text: str, is_whole: bool) -> Parsed:
         elif keyword != "END":
             is_followed &= not any(word.upper() in _LEF_SECTIONS for word in rest)
             header.append(" ".join(words))
+
     is_followed &= not inside[0]
     blocks = _header(header) if header and (layers or macros or re.search(r"^\s*VERSION\b", text, re.MULTILINE)) else []
     blocks += _tables("Layers", ("layer", "type", "direction", "pitch", "width"), layers, is_followed)
@@ -169,7 +169,7 @@ def _note_macro(keyword: str, rest: list[str], macro: list[str], pins: list[str]
 
 
 def _liberty_statements(text: str) -> Iterator[str]:
-    """Groups up to their `{`, values up to their `;` and closing braces, cut to a length.
+    """Groups up to their `{`, values up to their `;`, and closing braces, each cut to a maximum length.
 
     A brace may stand on a line of its own.
     """
@@ -179,17 +179,19 @@ def _liberty_statements(text: str) -> Iterator[str]:
 
 
 def _parse_liberty(text: str, is_whole: bool) -> Parsed:
-    """Groups are counted by their braces; a library's values are its header, a cell's name, area, leakage and pins a
-    row.
+    """Groups are followed by counting their braces.
+
+    A library's values become the header; a cell's name, area, leakage and pins become a row.
     """
     text, is_closed = _take_out(_LIBERTY_OPAQUE, text)
-    is_followed = is_whole and is_closed  # until a brace stands where it is not looked for
+    is_followed = is_whole and is_closed  # until a brace stands where none is expected
     libraries: list[str] = []
     header: list[str] = []
     cells: list[list[str]] = []
     pins: list[str] = []
     others: Counter[str] = Counter()
     depth = 0
+
     for line in _liberty_statements(text):
         group = _LIBERTY_GROUP.match(line)
         value = None if group else _LIBERTY_VALUE.match(line)
@@ -206,12 +208,14 @@ def _parse_liberty(text: str, is_whole: bool) -> Parsed:
             header.append(f"{value[1]}: {(value[2] or value[3] or '').strip()}")
         elif value and depth == 2 and value[1] in _CELL_VALUES and cells:
             cells[-1][_CELL_VALUES.index(value[1]) + 1] = (value[2] or "").strip()
+
         opened, closed = line.count("{"), line.count("}")
         is_followed &= closed <= depth and (not opened or depth > 1 or bool(group))
         depth = max(0, depth + opened - closed)
         if closed and depth == 1 and pins:
             cells[-1][4] = _names(pins)
             pins = []
+
     if not libraries:
         return Parsed("", ())
     is_followed &= depth == 0 and len(libraries) == 1
@@ -227,6 +231,7 @@ def _parse_def(text: str, is_whole: bool) -> Parsed:
     header: list[str] = []
     counts: list[list[str]] = []
     section = ""
+
     for words in _statements(text):
         keyword = words[0].upper()
         if section:
@@ -238,6 +243,7 @@ def _parse_def(text: str, is_whole: bool) -> Parsed:
             section = words[0]
         elif keyword not in ("END", "ROW", "TRACKS", "GCELLGRID"):
             header.append(" ".join(words))
+
     is_followed = is_whole and is_closed and not section
     is_def = any(line.startswith(("DESIGN ", "DIEAREA ", "UNITS DISTANCE ")) for line in header)
     design = next((line.split()[1] for line in header if line.startswith("DESIGN ")), "")
@@ -251,6 +257,7 @@ def _parse_spef(text: str, is_whole: bool) -> Parsed:
     nets = 0
     is_open = False  # a net that its `*END` has not closed
     is_followed = is_whole
+
     for line in text.splitlines():
         keyword = line.split(maxsplit=1)[0] if line.strip() else ""
         if keyword == "*D_NET":
@@ -261,6 +268,7 @@ def _parse_spef(text: str, is_whole: bool) -> Parsed:
             is_open = False
         elif re.fullmatch(r"\*[A-Z]+_?[A-Z_0-9]*", keyword) and not nets and keyword not in ("*NAME_MAP", "*PORTS"):
             header.append(line.strip().lstrip("*").replace('"', ""))
+
     is_spef = any(line.startswith(("SPEF ", "T_UNIT ")) for line in header)
     design = next((line.split(maxsplit=1)[1] for line in header if line.startswith("DESIGN ")), "")
     is_followed &= not is_open

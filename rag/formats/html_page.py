@@ -1,8 +1,7 @@
-"""HTML pages, also those of Sphinx, Doxygen and Confluence exports, to blocks with heading paths: the main content
-alone.
+"""The main content of an HTML page, also from Sphinx, Doxygen or a Confluence export, to blocks with heading paths.
 
-lxml parses (it mends what is broken). Navigation, sidebars, footers, "edit this page" and scripts are left out; nothing
-is fetched.
+lxml parses and mends broken markup. Navigation, sidebars, footers, "edit this page" and scripts are left out. It
+fetches nothing.
 
     parse_html(b"<title>Router</title><h1>Router</h1><p>It routes.</p>").blocks[0].text == "It routes."
 """
@@ -16,8 +15,7 @@ from rag.errors import ParseFailed
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
 
-# Where the generators of documentation put a page's own text, the surest first; without any of them the whole body is
-# read.
+# Where documentation generators put a page's own text, the surest first; without any of them the whole body is read.
 _MAIN = (
     "//main",
     "//*[@role='main']",
@@ -30,7 +28,7 @@ _DROPPED_TAGS = frozenset(
     "script style noscript template svg iframe object nav footer form button select textarea head title".split()
 )
 _DROPPED_ROLES = frozenset({"navigation", "banner", "contentinfo", "search", "complementary"})
-# Class and id names of what stands around the text: Sphinx and its themes, MkDocs, Docusaurus, Confluence, Doxygen.
+# Class and id names of what surrounds the text: Sphinx and its themes, MkDocs, Docusaurus, Confluence, Doxygen.
 _DROPPED_NAMES = frozenset(
     """
     sidebar sphinxsidebar related toctree-wrapper contents-local localtoc toc breadcrumb breadcrumbs wy-breadcrumbs
@@ -53,14 +51,14 @@ _BLOCK_TAGS = frozenset(
 )
 _CODE_TAGS = frozenset({"code", "tt", "kbd", "samp"})
 _LANGUAGE = re.compile(r"(?:highlight-|language-|lang-|brush:\s*)([\w+-]+)")
-# libxml2 itself stops at 256; a page that people read has 30 levels. What is deeper is read as plain text.
+# libxml2 itself stops at 256; a page for people has at most 30 levels. Deeper content is read as plain text.
 _MAX_DEPTH = 150
 
 
 def parse_html(content: bytes) -> Parsed:
     """The title (a first <h1>, else <title>) and the blocks of a page.
 
-    Raises ParseFailed where there is no HTML at all.
+    Raises ParseFailed: the content is not HTML.
     """
     import lxml.etree
     from lxml import html
@@ -88,7 +86,7 @@ def parse_html(content: bytes) -> Parsed:
 
 
 def _drop_surroundings(root: "HtmlElement") -> None:
-    """Take out what is around the page's text, keeping the text that follows each such element."""
+    """Take out what surrounds the page's text, but keep the text that follows each such element."""
     dropped = [
         element
         for element in root.iter()
@@ -119,7 +117,7 @@ class _PageReader:
         self._label = ""  # an admonition's name, waiting for its first paragraph
 
     def read(self, element: "HtmlElement", depth: int = 0) -> None:
-        """Read an element's children: runs of inline ones are paragraphs, the others are read by their kind."""
+        """Read an element's children: runs of inline ones become paragraphs, the others are read by their kind."""
         if depth > _MAX_DEPTH:
             self._add("prose", _squeeze(element.text_content()))
             return
@@ -140,6 +138,7 @@ class _PageReader:
     def _read_block(self, element: "HtmlElement", depth: int) -> None:
         tag = element.tag
         classes = element.get("class", "").lower()
+
         if tag in ("h1", "h2", "h3", "h4", "h5", "h6"):
             self._objects = ()
             is_first = self.headings.title is None
@@ -166,8 +165,9 @@ class _PageReader:
             self.read(element, depth)
 
     def _read_definitions(self, element: "HtmlElement", depth: int) -> None:
-        """A list of terms: each stands over its definition like a heading, so that an option is found with what it
-        does.
+        """A list of terms: each term stands over its definition like a heading.
+
+        So a search finds an option with its description.
         """
         outer, terms = self._objects, list[str]()
         for child in element.iter("dt", "dd"):
@@ -205,7 +205,7 @@ class _PageReader:
 
 
 def _holds_blocks(element: "HtmlElement") -> bool:
-    """Whether an element is a block or has one in it (a link around a heading, a span around a table)."""
+    """Whether an element is a block or contains one (a link around a heading, a span around a table)."""
     if not isinstance(element.tag, str):
         return False
     return element.tag in _BLOCK_TAGS or (
@@ -243,14 +243,14 @@ def _squeeze(text: str) -> str:
 
 
 def _is_layout(table: "HtmlElement") -> bool:
-    """A table that only places things: it holds a table, headings or code lines, or has one row and one cell."""
+    """Whether a table only places things: it holds a table, headings or code lines, or has one row and one cell."""
     if next(table.iterdescendants("table", "pre", "h1", "h2", "h3"), None) is not None:
         return True
     return len(list(table.iterdescendants("td", "th"))) < 2
 
 
 def _read_rows(table: "HtmlElement") -> list[list[str]]:
-    """The cells' text by rows; one that spans columns stands in the first, empty ones follow (at most 100)."""
+    """The cells' text by rows; a cell that spans columns fills the first, empty ones follow (at most 100)."""
     rows: list[list[str]] = []
     for row in table.iter("tr"):
         cells: list[str] = []
@@ -266,7 +266,7 @@ def _read_rows(table: "HtmlElement") -> list[list[str]]:
 
 
 def _list_depth(item: "HtmlElement", outermost: "HtmlElement") -> int:
-    """How many lists an item is in, up to `outermost`; 8 at most are shown."""
+    """How many lists an item is in, up to `outermost`; at most 8 are shown."""
     depth = 0
     for above in item.iterancestors("ul", "ol"):
         depth += 1
@@ -276,14 +276,16 @@ def _list_depth(item: "HtmlElement", outermost: "HtmlElement") -> int:
 
 
 def _list_lines(element: "HtmlElement") -> list[str]:
-    """A list's items as Markdown lines, inner lists indented. `element` has no code or table in it."""
+    """A list's items as Markdown lines, inner lists indented. `element` contains no code and no table."""
     lines: list[str] = []
     counts: dict[HtmlElement, int] = {}
+
     for item in element.iter("li"):
         parent = item.getparent()
         depth = _list_depth(item, element)
         counts[parent] = counts.get(parent, 0) + 1
         mark = f"{counts[parent]}." if parent is not None and parent.tag == "ol" else "-"
+
         own = [item.text or ""]
         for child in item:
             own.append(
@@ -294,6 +296,7 @@ def _list_lines(element: "HtmlElement") -> list[str]:
                 else inline_text(child)
             )
             own.append(child.tail or "")
+
         if text := _squeeze("".join(own)):
             lines.append(f"{'  ' * (depth - 1)}{mark} {text}")
     return lines

@@ -1,8 +1,7 @@
-"""reStructuredText's `include` and Sphinx's `literalinclude`: what they name inside the same source is put in their
-place.
+"""Replaces reStructuredText's `include` and Sphinx's `literalinclude` by the files of the same source that they name.
 
-It opens nothing itself: it asks a function that knows the source's files and no others, so that no directive leads out
-of it. What is not there stays a directive, which the parser passes over.
+It opens nothing itself: it asks a function that knows only the source's files, so that no directive leads out of it. A
+directive whose file is missing stays, and the parser skips it.
 
     expand_includes("index.rst", text, read={"intro.inc": "Hello."}.get)
 """
@@ -13,8 +12,8 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import PurePosixPath
 
-ReadText = Callable[[str], str | None]  # a posix path inside the source: its text, or None where there is none
-MAX_DEPTH = 8  # includes in includes; documentation has two or three
+ReadText = Callable[[str], str | None]  # a posix path inside the source to its text, or None where the file is missing
+MAX_DEPTH = 8  # of includes in includes; documentation has two or three
 MAX_CHARACTERS = 4 * 2**20  # of one document with all it includes; the longest manual's page has a tenth
 _DIRECTIVE = re.compile(r"^(?P<indent>[ \t]{0,80})\.\. (?P<name>include|literalinclude)::[ \t]+(?P<target>\S.*)$")
 _OPTION = re.compile(r"^[ \t]+:(?P<name>[\w-]+):[ \t]*(?P<value>.*)$")
@@ -32,7 +31,7 @@ _LANGUAGES = {
 
 
 def expand_includes(path: str, text: str, read: ReadText) -> str:
-    """The text with the files that it includes: as they are for `include`, as a `code-block` for `literalinclude`."""
+    """The text with the files that it includes: unchanged for `include`, as a `code-block` for `literalinclude`."""
     return _Expander(read).expand(path, text, (path,))
 
 
@@ -42,7 +41,7 @@ class _Expander:
         self._room = MAX_CHARACTERS
 
     def expand(self, path: str, text: str, above: tuple[str, ...]) -> str:
-        """`above` are the files that are being read, outermost first: none of them is included again."""
+        """Expand one file; `above` are the files being read, outermost first, none of which is included again."""
         lines = text.split("\n")
         expanded: list[str] = []
         position = 0
@@ -64,15 +63,17 @@ class _Expander:
     def _include(
         self, path: str, directive: re.Match[str], options: dict[str, str], above: tuple[str, ...]
     ) -> list[str] | None:
-        """The lines in the place of one directive; None where its file is missing, being read already, or too much."""
+        """The lines that replace one directive; None where its file is missing, being read already, or too large."""
         candidates = (
             (name, self._read(name)) for name in candidate_paths(path, directive["target"]) if name not in above
         )
         found, text = next(((name, text) for name, text in candidates if text is not None), ("", None))
         if text is None or len(above) > MAX_DEPTH or len(text) > self._room:
             return None
+
         self._room -= len(text)
         lines = select_lines(text.expandtabs(8).splitlines(), options)
+
         if (
             directive["name"] == "include"
             and PurePosixPath(found).suffix.lower() not in (".md", ".markdown")
@@ -86,14 +87,15 @@ class _Expander:
                 or _LANGUAGES.get(PurePosixPath(found).suffix.lower(), "")
             )
             body = [f".. code-block:: {language}".rstrip(), "", *(f"   {line}".rstrip() for line in lines)]
+
         return ["", *(f"{directive['indent']}{line}".rstrip() for line in body), ""]
 
 
 def candidate_paths(path: str, target: str) -> list[str]:
     """Where a target may lie in the source: beside the document, or, for `/x`, under the root of the documentation.
 
-    That root is not known: it is a folder above the document, the nearest first. Paths that lead out of the source are
-    none.
+    That root is not known: each folder above the document is a candidate, the nearest first. Paths that lead out of the
+    source are left out.
     """
     if not target.startswith("/"):
         joined = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
@@ -104,8 +106,9 @@ def candidate_paths(path: str, target: str) -> list[str]:
 
 
 def select_lines(lines: list[str], options: dict[str, str]) -> list[str]:
-    """The part of a file that the directive's options choose (Sphinx: lines, start-after, start-at, end-before, end-at,
-    dedent).
+    """The part of a file that the directive's options select.
+
+    Sphinx's options: lines, start-after, start-at, end-before, end-at, dedent.
     """
     if "lines" in options:
         lines = [lines[number - 1] for number in _line_numbers(options["lines"], len(lines))]
@@ -126,7 +129,7 @@ def select_lines(lines: list[str], options: dict[str, str]) -> list[str]:
 
 
 def _find(lines: list[str], words: str | None, start: int) -> int | None:
-    """The first line from `start` on that holds the words; `start` without words."""
+    """The first line from `start` on that contains the words; `start` where there are no words."""
     if not words:
         return start
     return next((number for number in range(start, len(lines)) if words in lines[number]), None)

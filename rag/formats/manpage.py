@@ -1,7 +1,7 @@
-"""Manual pages in troff's `man` and `mdoc` macros to blocks with heading paths, an option standing over what it does.
+"""Manual pages in troff's `man` and `mdoc` macros to blocks with heading paths, each option above its description.
 
-A reader of its own for the macros that manual pages use, with simple `tbl` tables; it runs no troff: requests that
-compute or define are passed over. A generated page that only loads another one (`.so`) holds no text.
+It has its own reader for the macros that manual pages use, with simple `tbl` tables. It runs no troff: it skips
+requests that compute or define. A generated page that only loads another one (`.so`) holds no text.
 
     parse_man(".TH LS 1\n.SH NAME\nls \\- list").title == "ls - list"
 """
@@ -112,7 +112,7 @@ _NAME_LINE = re.compile(r"^(\S.*?)\s+[-–—]+\s+(.*)$")
 def parse_man(text: str) -> Parsed:
     """Title (`name - what it is`, from the NAME section) and blocks.
 
-    Raises ParseFailed for a text that has no manual page's macros.
+    Raises ParseFailed: the text has no macros of a manual page.
     """
     if not re.search(r"^[.'][ \t]*(?:TH|Dd|SH|Sh)\b", text, re.MULTILINE):
         only = re.search(r"^\.so +(\S+)", text, re.MULTILINE)
@@ -144,7 +144,7 @@ def _print_escape(match: re.Match[str]) -> str:
 
 
 def split_arguments(text: str) -> list[str]:
-    """A macro's arguments: separated by blanks, in double quotes where they hold some."""
+    """A macro's arguments, separated by blanks; one that contains blanks is in double quotes."""
     parts = re.findall(r'"((?:[^"]|"")*)"?|((?:\\.|[^\s"])(?:\\.|[^\s])*)', text)
     return [quoted.replace('""', '"') if quoted or not plain else plain for quoted, plain in parts]
 
@@ -160,8 +160,8 @@ class _ManReader:
         self.blocks: list[Block] = []
         self._section = ""
         self._subsection = ""
-        self._tags: list[str] = []  # what the paragraph defines; it stands over it like a heading
-        self._untold = False  # whether no block stands under the tags yet
+        self._tags: list[str] = []  # what the paragraph defines; the tags stand over it like a heading
+        self._untold = False  # whether no block follows the tags yet
         self._words: list[str] = []
         self._code: list[str] | None = None  # the lines between .nf and .fi
         self._table: list[str] | None = None  # the lines between .TS and .TE
@@ -174,7 +174,7 @@ class _ManReader:
             if self._skip_until:
                 ends = (
                     line.startswith(".") and f".{line[1:].strip()}" == self._skip_until
-                )  # `.  .` too ends what `.  am` began
+                )  # `.  .` also ends what `.  am` began
                 self._skip_until = "" if ends else self._skip_until
             elif self._table is not None and not line.startswith(".TE"):
                 self._table.append(line)
@@ -191,6 +191,7 @@ class _ManReader:
             return
         arguments = [unescape(argument) for argument in split_arguments(re.sub(r'(?<!\\)\\".*', "", rest).strip())]
         joined = " ".join(arguments)
+
         if name in _FONTS:
             self._read_text(joined if len(name) == 1 or name in ("SM", "SB") else "".join(arguments))
         elif name in ("SH", "Sh", "SS", "Ss"):
@@ -198,7 +199,7 @@ class _ManReader:
         elif name in ("TP", "TQ"):
             self._flush()
             self._wants_tag = True
-            if name == "TP" and not self._untold:  # else both share the text to come
+            if name == "TP" and not self._untold:  # otherwise both share the text to come
                 self._tags.clear()
         elif name in ("IP", "It"):
             self._read_item(arguments[:1] if name == "IP" else arguments, is_mdoc=name == "It")
@@ -237,8 +238,9 @@ class _ManReader:
             self._subsection = heading
 
     def _read_item(self, arguments: list[str], is_mdoc: bool) -> None:
-        """`.IP tag`: a bullet makes a list item, any other tag stands over its paragraph; without one the paragraph
-        goes on.
+        """`.IP tag`: a bullet makes a list item, any other tag stands over its paragraph.
+
+        Without a tag the paragraph goes on.
         """
         self._flush()
         tag = (_print_mdoc("It", arguments) if is_mdoc else " ".join(arguments)).strip()
@@ -255,7 +257,7 @@ class _ManReader:
             self._untold = True
         elif self._code is not None:
             self._code.append(text.expandtabs(8).rstrip())
-        elif text.strip() == "•":  # how generators draw an item for terminals, before the macro for printers
+        elif text.strip() == "•":  # generators draw an item so for terminals, before the macro for printers
             self._flush()
             self._words = ["-"]
         elif text.strip():
@@ -326,8 +328,9 @@ def _print_mdoc(name: str, arguments: list[str]) -> str:
 
 
 def _table_rows(lines: list[str]) -> list[list[str]]:
-    """The rows of a `tbl` table: after the options (`;`) and the format (up to `.`), cells separated by tabs or by the
-    table's own mark.
+    """The rows of a `tbl` table, which follow its options (`;`) and its format (up to `.`).
+
+    Cells are separated by tabs or by the table's own mark.
     """
     text = "\n".join(lines)
     options = re.match(r"[^\n]*;[ \t]*\n", text)

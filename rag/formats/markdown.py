@@ -1,7 +1,7 @@
 """Markdown, with the MyST additions that documentation sites use, to blocks with heading paths.
 
-It renders nothing: blocks are slices of the source (by markdown-it's line maps) with link targets, HTML tags and MyST
-marks taken out, so that a passage reads as its author wrote it.
+It renders nothing: blocks are slices of the source (by markdown-it's line maps) without link targets, HTML tags and
+MyST marks, so that a passage reads as its author wrote it.
 
     parse_markdown("# Title\n\nText.").title == "Title"
 """
@@ -43,14 +43,14 @@ _MYST_TARGET = re.compile(r"^\([\w.-]+\)=\s*$", re.MULTILINE)
 
 
 def parse_markdown(text: str) -> Parsed:
-    """Title ("" where there is no heading) and blocks of a Markdown text. Never fails: odd markup stays as text."""
+    """Title ("" where there is no heading) and blocks of a Markdown text. Never fails: unknown markup stays as text."""
     headings = HeadingStack()
     blocks = _read_blocks(_prepare(text), headings)
     return Parsed(headings.title or "", tuple(block for block in blocks if block.text.strip()) or headings.as_blocks())
 
 
 def _prepare(text: str) -> str:
-    """Without front matter; `:::{note}` fences as plain lines, for CommonMark has only backtick and tilde fences."""
+    """The text without front matter, `:::{note}` fences as plain lines: CommonMark lacks them."""
     front = re.match(r"---\r?\n.*?\n---\s*?\n", text, re.DOTALL)
     lines = text[front.end() :].splitlines() if front else text.splitlines()
     prepared, in_fence = [], False
@@ -71,11 +71,13 @@ def _read_blocks(text: str, headings: HeadingStack) -> list[Block]:
     blocks: list[Block] = []
     tokens = (
         MarkdownIt("commonmark").enable("table").disable(["inline", "text_join"]).parse(text)
-    )  # blocks alone are asked for
+    )  # inline content is not needed
+
     for number, token in enumerate(tokens):
         if token.level or not token.map:
             continue
         source = "\n".join(lines[token.map[0] : token.map[1]])
+
         if token.type == "heading_open":
             whole = headings.enter(
                 int(token.tag[1]), clean_inline(tokens[number + 1].content).replace("`", "").replace("**", "")
@@ -95,14 +97,15 @@ def _read_blocks(text: str, headings: HeadingStack) -> list[Block]:
 
 
 def _join_rows(table: str) -> str:
-    """The table with each row in one line; where rows begin with a bar, a line without one is of the row above."""
+    """The table with each row on one line; where rows begin with a bar, a line without one continues the row above."""
     first, *lines = table.split("\n")
     return re.sub(r"\n[ \t]*(?=[^\s|])", " ", table) if lines and first.lstrip().startswith("|") else table
 
 
 def _read_fence(token: Token, headings: HeadingStack) -> list[Block]:
-    """A code fence, or a MyST directive written as one; an admonition's body is Markdown again, under the same
-    headings.
+    """A code fence, or a MyST directive written as one.
+
+    An admonition's body is Markdown again, under the same headings.
     """
     directive = re.match(r"\{([\w:.-]+)\}\s*(.*)", token.info.strip())
     body = token.content.splitlines()
@@ -136,7 +139,7 @@ def clean_inline(text: str) -> str:
 
 
 def _drop_comments(text: str) -> str:
-    """Text without `<!-- -->`; one that is never closed is text."""
+    """Text without `<!-- -->`; a comment that is never closed is text."""
     kept: list[str] = []
     position = 0
     while (start := text.find("<!--", position)) >= 0 and (end := text.find("-->", start + 4)) >= 0:

@@ -1,7 +1,7 @@
 """A file to a title and blocks, by the kind of file that its name says: the table of formats.
 
-It opens no files (`reader` does) and cuts nothing (`chunker` does). A new format is a function `parse_<format>(text or
-bytes) -> Parsed` in a file of its own and a row here.
+It opens no files (`reader` does) and cuts nothing (`chunker` does). A new format needs a function `parse_<format>(text
+or bytes) -> Parsed` in a file of its own and a row here.
 
     parse("src/grt/README.md", text).blocks[0].heading_path
 """
@@ -30,7 +30,7 @@ from rag.formats.verilog import parse_verilog
 from rag.formats.word import parse_docx
 
 MAX_TITLE_CHARACTERS = 300  # each chunk repeats it; a file's name has 255 at most
-MAX_HEADING_LEVELS = 16  # each chunk repeats them; documents have six, with options inside of commands some more
+MAX_HEADING_LEVELS = 16  # each chunk repeats them; documents have six, and some more with options inside commands
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,8 @@ class Format:
     """How one kind of file, which people call `name`, is read: by `parse_text` (its text) or by `parse_bytes`.
 
     `keeps_text`: the document keeps the file's own text beside its blocks.
-    `parse_head`: reads what there is of a file that is too large to be read whole; without it such a file is refused.
-    `keeps_name`: its title is its file's name.
+    `parse_head`: reads the beginning of a file that is too large to read whole; without it such a file is refused.
+    `keeps_name`: the title is the file's name.
     """
 
     name: str = ""
@@ -73,7 +73,7 @@ _TEXT = Format("text", parse_text, keeps_text=True, keeps_name=True)
 _HTML = Format("HTML", parse_bytes=parse_html)
 _CSV = Format("CSV", parse_csv, keeps_name=True)
 _MAN = Format("man page", parse_man)
-# Sections 1 to 9 and n, alone or with what Perl, OpenSSL, Tcl and others append to them.
+# Sections 1 to 9 and n, alone or with the suffixes that Perl, OpenSSL, Tcl and others append.
 _MAN_SUFFIXES = [
     f".{section}{extra}"
     for section, extra in product("123456789", ("", "p", "pm", "perl", "ssl", "tcl", "tk", "x", "posix"))
@@ -104,7 +104,7 @@ FORMATS: dict[str, Format] = {
 
 
 def format_of(path: str) -> Format | None:
-    """The format of a file by its name, `.gz` after it or not; None where it is not read."""
+    """The format of a file by its name, with or without `.gz`; None where such files are not read."""
     pure = PurePosixPath(path.lower().removesuffix(".gz"))
     return FORMATS.get(pure.suffix)
 
@@ -112,10 +112,9 @@ def format_of(path: str) -> Format | None:
 def read_file(
     path: str, content: bytes, is_whole: bool = True, included: ReadText = lambda _: None
 ) -> tuple[str | None, Parsed]:
-    """The file's own text where a `Document` keeps it, and what is parsed of it; `included` gives the texts that it
-    names.
+    """The file's own text where a `Document` keeps it, and the parsed file; `included` gives the texts that it names.
 
-    Raises ParseFailed with the reason, and whatever a parser does with a damaged file.
+    Raises ParseFailed: the message is the reason. A parser may raise other errors on a damaged file.
     """
     found = format_of(path) or _TEXT
     if found.parse_bytes is not None:
@@ -127,8 +126,9 @@ def read_file(
 
 
 def parse(path: str, text: str, is_whole: bool = True) -> Parsed:
-    """Title (the file's name where the text has none) and blocks of one file that is text; `is_whole` is false where
-    its end is missing.
+    """Title (the file's name where the text has none) and blocks of one text file.
+
+    `is_whole` is false where the file's end is missing.
     """
     found = format_of(path) or _TEXT
     parse_text = found.parse_text if is_whole or not found.parse_head else found.parse_head
@@ -147,7 +147,7 @@ def parse_document(
     version: str = "",
     date: str = "",
 ) -> Document:
-    """A text that is at hand as a `Document`, parsed as the file of that name would be."""
+    """A given text as a `Document`, parsed as the file of that name would be."""
     own_text = text if (format_of(path) or _TEXT).keeps_text else None
     parsed = parse(path, text)
     return Document(
@@ -156,9 +156,9 @@ def parse_document(
 
 
 def decode(content: bytes) -> str:
-    """The text of a file:
+    """The text of a file: UTF-8, with unix line ends.
 
-    UTF-8, with unix line ends. Raises ParseFailed for binary content, other encodings and empty files.
+    Raises ParseFailed: the content is binary, in another encoding, or empty.
     """
     if b"\0" in content:
         raise ParseFailed("binary, not text")
@@ -172,7 +172,7 @@ def decode(content: bytes) -> str:
 
 
 def _bound(path: str, parsed: Parsed, found: Format) -> Parsed:
-    """With a title, and with headings as many and as long as each chunk under them can carry."""
+    """The same with a title, and with no more and no longer headings than each chunk under them can carry."""
     title = parsed.title or (PurePosixPath(path).name if found.keeps_name else _title_from_path(path))
     blocks = tuple(block if _is_short(block.heading_path) else _shorten(block) for block in parsed.blocks)
     return Parsed(title[:MAX_TITLE_CHARACTERS], blocks, parsed.note)
@@ -192,7 +192,7 @@ def _shorten(block: Block) -> Block:
 
 
 def _title_from_path(path: str) -> str:
-    """`src/grt/README.md` is called `grt README`: the name alone would be that of every second file."""
+    """`src/grt/README.md` is called `grt README`: every second file would share the name alone."""
     pure = PurePosixPath(path)
     is_generic = pure.stem.lower() in ("readme", "index") and pure.parent.name
     return f"{pure.parent.name} {pure.stem}" if is_generic else pure.stem

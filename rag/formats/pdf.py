@@ -1,8 +1,7 @@
-"""PDF to blocks with heading paths and page numbers: text in the order of reading, tables, code, headings by the size
-of their letters.
+"""PDF to blocks with heading paths and page numbers: text in reading order, tables, code, headings by their font size.
 
 pdfplumber (on pdfminer.six) reads; `pdf_layout` orders. Lines that repeat at the top or bottom of pages are left out.
-Pictures and formulas are not read: a scanned file is refused, with the advice to run text recognition first.
+It reads no pictures or formulas: it refuses a scanned file, with the advice to run text recognition first.
 
     parse_pdf(Path("manual.pdf").read_bytes()).blocks[0].page == 1
 """
@@ -32,13 +31,13 @@ if TYPE_CHECKING:
     from pdfplumber.page import Page
 
 MAX_PAGES = 10_000
-MAX_RULES = 2000  # lines and boxes on a page; more is a drawing, in which looking for tables takes minutes
+MAX_RULES = 2000  # lines and boxes on a page; more is a drawing, in which the search for tables takes minutes
 MAX_CHARACTERS = 60_000  # on a page; the densest table of a data sheet has 15,000
-MARGIN = 0.1  # of the page's height at its top and bottom: where running heads stand
+MARGIN = 0.1  # of the page's height at its top and bottom: the place of running heads
 HEADING_RATIO = 1.08  # a heading is at least this much larger than the text
 _BULLET = re.compile(r"^(?:[•▪◦‣●○■□–]|[-*](?= ))\s*|^\(?(?:\d{1,2}|[a-z])[.)]\s+")
 _NUMBERED = re.compile(r"^(?:(?:Chapter|Section|Appendix)\s+)?(?:\d{1,3}|[A-Z])(?:\.\d{1,3})*\.?\s+\S")
-_UNKNOWN_GLYPH = re.compile(r"\(cid:\d+\)")  # what pdfminer writes for a sign that its font does not explain
+_UNKNOWN_GLYPH = re.compile(r"\(cid:\d+\)")  # pdfminer writes it for a glyph that its font does not explain
 _BULLET_GLYPH = "(cid:127)"  # the bullet of Windows' encoding, which pdfminer does not know
 _LEADER = re.compile(r"(?:\. ?){5,}")  # the dots of a table of contents
 _NUMBER = re.compile(r"\d+|\b[ivxl]+\b")
@@ -54,9 +53,9 @@ class _PageText:
 
 
 def parse_pdf(content: bytes) -> Parsed:
-    """Title, blocks with their pages, and in the note the pages that could not be read.
+    """Title, blocks with their pages, and a note of the pages that could not be read.
 
-    Raises ParseFailed with the reason.
+    Raises ParseFailed: the message is the reason.
     """
     pages, damaged, title = _read_pages(content)
     if not any(page.lines for page in pages):
@@ -77,7 +76,7 @@ def parse_pdf(content: bytes) -> Parsed:
 
 
 def _read_pages(content: bytes) -> tuple[list[_PageText], list[int], str]:
-    """The pages' lines, the numbers of the pages that cannot be read, and the title in the file's own data."""
+    """The pages' lines, the numbers of the pages that cannot be read, and the title in the file's metadata."""
     import pdfplumber
     from pdfminer.pdfdocument import PDFEncryptionError, PDFPasswordIncorrect
     from pdfplumber.utils.exceptions import PdfminerException
@@ -112,9 +111,9 @@ def _read_pages(content: bytes) -> tuple[list[_PageText], list[int], str]:
 
 
 def _read_lines(page: "Page") -> list[Line]:
-    """The lines and tables of a page in the order of reading.
+    """The lines and tables of a page in reading order.
 
-    Turned text (watermarks, axes) and what is outside the page is left out.
+    Turned text (watermarks, axes) and whatever lies outside the page are left out.
     """
     if len(page.chars) > MAX_CHARACTERS:
         raise ValueError("more characters than a page of text has")
@@ -130,13 +129,13 @@ def _read_lines(page: "Page") -> list[Line]:
 
 
 def _is_level(item: dict[str, Any]) -> bool:
-    """Whether an object on the page is no letter of turned text."""
+    """Whether an object on the page is not a letter of turned text."""
     matrix = item.get("matrix")
     return item["object_type"] != "char" or matrix is None or (matrix[0] > 0 and abs(matrix[1]) < 0.1 * matrix[0])
 
 
 def _ruled_tables(page: "Page") -> list[Line]:
-    """Tables drawn with lines: of two rows and columns at least, mostly filled."""
+    """Tables drawn with lines, of at least two rows and columns, mostly filled."""
     if not 3 <= len(page.rects) + len(page.lines) + len(page.curves) <= MAX_RULES:
         return []
     found = []
@@ -157,12 +156,14 @@ def _is_inside(word: dict[str, float], table: Line) -> bool:
 
 
 def _drop_running_lines(pages: list[_PageText]) -> list[_PageText]:
-    """Without tables of contents and without heads and feet: lines in the margins that have the page's number at an end
-    or that, numbers aside, stand on a third of the pages.
+    """The pages without tables of contents and without running heads and feet.
+
+    A running line stands in the margin and has the page's number at an end, or, numbers aside, stands on a third of the
+    pages.
     """
 
     def is_marginal(page: _PageText, line: Line) -> bool:
-        """Whether a line stands where heads and feet do."""
+        """Whether a line stands where heads and feet stand."""
         return not line.rows and (line.bottom < MARGIN * page.height or line.top > (1 - MARGIN) * page.height)
 
     margins = [(page.number, line.text) for page in pages for line in page.lines if is_marginal(page, line)]
@@ -187,8 +188,9 @@ def _drop_running_lines(pages: list[_PageText]) -> list[_PageText]:
 
 
 def _offsets(number: int, text: str) -> set[int]:
-    """How far the numbers at both ends of a line are from the page's: the same on all pages where they are the printed
-    page numbers.
+    """How far the numbers at both ends of a line are from the page's number.
+
+    Printed page numbers have the same offset on all pages.
     """
     return {int(first or last) - number for first, last in _EDGE_NUMBER.findall(text)}
 
@@ -205,9 +207,9 @@ def _text_lines(pages: list[_PageText]) -> Iterator[Line]:
 
 
 def _heading_sizes(pages: list[_PageText], body_size: float) -> dict[float, int]:
-    """Sizes of letters that are headings, with their level: the largest is 1.
+    """Font sizes of headings, with their level: the largest is 1.
 
-    A size that a tenth of the text has is none.
+    A size that a tenth of the text has is not a heading's.
     """
     letters: Counter[float] = Counter()
     for line in _text_lines(pages):
@@ -220,7 +222,7 @@ def _heading_sizes(pages: list[_PageText], body_size: float) -> dict[float, int]
 
 
 class _Assembler:
-    """Puts lines together to `blocks`: a paragraph ends at a gap, another kind of line, or where a list item begins."""
+    """Joins lines to `blocks`: a paragraph ends at a gap, at another kind of line, or where a list item begins."""
 
     def __init__(self, heading_sizes: dict[float, int], body_size: float) -> None:
         self.headings = HeadingStack()
@@ -228,7 +230,7 @@ class _Assembler:
         self._sizes = heading_sizes
         self._body = body_size
         self._page = 1
-        self._kind = ""  # of the lines that are being collected: prose, list, code, heading
+        self._kind = ""  # of the lines being collected: prose, list, code, heading
         self._lines: list[Line] = []
         self._start_page = 1
         self._last_page = 1
@@ -260,7 +262,7 @@ class _Assembler:
     def _level(self, line: Line) -> int:
         """The level of a heading, 0 for other text.
 
-        A bold numbered line as large as the text is one below those that are larger.
+        A bold numbered line as large as the text is one level below the larger headings.
         """
         if len(line.text) > MAX_HEADING_CHARACTERS or not re.search(r"[^\W\d]", line.text) or line.cells:
             return 0
@@ -298,7 +300,7 @@ class _Assembler:
         return same and gap < 0.75 * max(line.size, last.size) and abs(line.size - last.size) < 1.5
 
     def flush(self) -> None:
-        """End what is being collected."""
+        """End the block being collected."""
         lines, self._lines = self._lines, []
         if not lines:
             return
@@ -323,12 +325,12 @@ class _Assembler:
             add_block(self.blocks, Block(kind, text, self._path(), self._start_page))
 
     def _path(self) -> tuple[str, ...]:
-        """The headings, or the page where the file has none."""
+        """The headings, or the page where the file has no headings."""
         return self.headings.path if self._sizes else (f"Page {self._start_page}",)
 
 
 def join_lines(lines: list[Line]) -> str:
-    """Lines of a paragraph as one; a word that a hyphen divides at the end of a line is put together."""
+    """The lines of a paragraph as one; a word hyphenated at the end of a line is joined."""
     text = lines[0].text
     for line in lines[1:]:
         divided = re.search(r"[a-z]{2}[-\u00ad]$", text) and re.match(r"[a-z]{2}", line.text)
@@ -337,7 +339,7 @@ def join_lines(lines: list[Line]) -> str:
 
 
 def _indent(lines: list[Line]) -> list[str]:
-    """Lines of code with their indentation, in the width of their own letters."""
+    """Lines of code with their indentation, measured in the width of their own letters."""
     left = min(line.x0 for line in lines)
     width = max(min((line.x1 - line.x0) / max(len(line.text), 1) for line in lines), 1.0)
     return dedent_lines([" " * min(round((line.x0 - left) / width), 80) + line.text for line in lines])

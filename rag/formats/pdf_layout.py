@@ -1,7 +1,7 @@
-"""The geometry of a PDF page: words to lines, columns to an order of reading, ruled and aligned cells to tables.
+"""The geometry of a PDF page: words to lines, columns to reading order, ruled and aligned cells to tables.
 
-It knows nothing of headings or paragraphs (`pdf` does), and no file: it works on the words and tables that pdfplumber
-finds on a page. Lengths are in points, y grows downwards.
+It knows nothing of headings or paragraphs (`pdf` does) and opens no file: it works on the words and tables that
+pdfplumber finds on a page. Lengths are in points, y grows downwards.
 
     lines = order_lines(join_words(page.extract_words(extra_attrs=["size", "fontname"])))
 """
@@ -13,8 +13,8 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-# A blank in running text is a quarter of the size wide, in justified text rarely more than the size; beyond this, two
-# columns or two cells.
+# A blank in running text is a quarter of the font size wide, in justified text rarely more than the size; a wider gap
+# parts two columns or two cells.
 GAP_IN_SIZES = 1.6
 # Two columns of text fill their width; the cells of a table do not. Least filling and number of lines on each side of a
 # gutter.
@@ -27,7 +27,7 @@ _BOLD = re.compile(r"bold|black|heavy|cmbx|demi", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of text, or a table (`rows`) that stands at this place.
+    """A line of text, or a table (`rows`) at this place.
 
     `cells` are its parts where wide gaps divide it.
     """
@@ -45,7 +45,7 @@ class Line:
 
 
 def join_words(words: Sequence[dict[str, Any]]) -> list[Line]:
-    """Words of a page as lines from the top, each without a wide gap inside; typewriter text keeps its blanks."""
+    """The words of a page as lines from the top, each without a wide gap inside; typewriter text keeps its blanks."""
     rows: list[list[dict[str, Any]]] = []
     for word in sorted(words, key=lambda word: word["bottom"]):
         if rows and abs(rows[-1][0]["bottom"] - word["bottom"]) < max(rows[-1][0]["size"], word["size"], 1.0) * 0.4:
@@ -90,11 +90,10 @@ def _make_line(words: list[dict[str, Any]]) -> Line:
 
 
 def order_lines(lines: list[Line], splits: int = MAX_SPLITS) -> list[Line]:
-    """The lines in the order of reading: columns one after the other where a gutter divides full lines, else from the
-    top.
+    """The lines in reading order: column by column where a gutter divides full lines, else from the top.
 
-    What crosses the gutter (a title, a wide table) divides the page into bands, which are read one after the other. A
-    line that wide gaps divide into parts is put together again where they are no columns, with its parts as `cells`.
+    A line that crosses the gutter (a title, a wide table) divides the page into bands, read one after the other. Parts
+    of a line that wide gaps divide are joined again where they are not columns, with the parts as `cells`.
     """
     gutter = _find_gutter(lines) if splits else None
     if gutter is None:
@@ -113,8 +112,9 @@ def order_lines(lines: list[Line], splits: int = MAX_SPLITS) -> list[Line]:
 
 
 def _find_gutter(lines: list[Line]) -> float | None:
-    """The x of a vertical strip with full columns on both sides that at most a fifth of the lines cross; None without
-    one.
+    """The x of a vertical strip with full columns on both sides, or None.
+
+    At most a fifth of the lines cross it.
     """
     texts = [line for line in lines if not line.rows and len(line.text) > 1]
     if len(texts) < 2 * MIN_COLUMN_LINES:
@@ -133,8 +133,9 @@ def _find_gutter(lines: list[Line]) -> float | None:
 
 
 def _is_full(lines: list[Line], left: float, x: float, right: float) -> bool:
-    """Whether both sides of `x` hold lines enough, most of which fill their column: text does, the cells of a table do
-    not.
+    """Whether both sides of `x` hold enough lines, most of which fill their column.
+
+    Text fills its column; the cells of a table do not.
     """
     on_left = [line for line in lines if line.x1 <= x]
     on_right = [line for line in lines if line.x0 >= x]
@@ -149,7 +150,7 @@ def _is_full(lines: list[Line], left: float, x: float, right: float) -> bool:
 
 
 def _merge_rows(lines: list[Line]) -> list[Line]:
-    """Parts of one line put together from the left, with the parts as `cells`."""
+    """Parts of one line joined from the left, with the parts as `cells`."""
     rows: list[list[Line]] = []
     for line in sorted(lines, key=lambda line: (line.bottom, line.x0)):
         last = rows[-1][0] if rows else None
@@ -172,8 +173,9 @@ def _merge_rows(lines: list[Line]) -> list[Line]:
 
 
 def find_aligned_tables(lines: list[Line]) -> list[Line]:
-    """Runs of lines whose cells begin at the same places become tables; a line of one cell under another continues that
-    cell.
+    """Runs of lines whose cells begin at the same places become tables.
+
+    A line of one cell under another continues that cell.
     """
     found: list[Line] = []
     position = 0

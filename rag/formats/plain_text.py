@@ -1,7 +1,6 @@
-"""Plain text to blocks: numbered and underlined headings, lists, aligned lines that must keep their form, and pages at
-form feeds.
+"""Plain text to blocks: numbered and underlined headings, lists, aligned lines that keep their form, and pages.
 
-It guesses no other structure: a short line alone stays a paragraph.
+Form feeds part the pages. It guesses no other structure: a short line alone stays a paragraph.
 
     parse_text("1. Routing\n\nText.\n\n1.1 Global\n\nMore.\n").blocks[-1].heading_path == ("1. Routing", "1.1 Global")
 """
@@ -12,7 +11,7 @@ from rag.blocks import MAX_HEADING_CHARACTERS, Block, BlockKind, Parsed, dedent_
 
 _NUMBER = re.compile(r"(?P<number>(?:\d{1,3}|[A-Z])(?:\.\d{1,3})*)\.?[ \t]+(?P<words>\S.*)")
 _UNDERLINE = re.compile(r"([=\-~^*#])\1{2,}\s*")
-_LEVELS = "=#*-~^"  # of underlines, outermost first, in the order that most texts use them
+_LEVELS = "=#*-~^"  # of underlines, outermost first, in the order that most texts use
 _ITEM = re.compile(r"\s*(?:[-*+•]|\d{1,3}[.)])\s+\S")
 _COLUMNS = re.compile(r"\S {3,}\S.* {3,}\S|\S\t+\S|[|+]-{3,}|^\s*\|.*\|\s*$")
 
@@ -34,10 +33,11 @@ def parse_text(text: str) -> Parsed:
 
 
 def _enter_heading(lines: list[str], open_headings: list[tuple[int, str]], is_alone: bool) -> list[str]:
-    """Open the heading that a paragraph begins with or is; returns the lines after it."""
+    """Open the heading that a paragraph is or begins with; return the lines after it."""
     first = lines[0].strip()
     if not first or len(first) > MAX_HEADING_CHARACTERS:
         return lines
+
     if (
         len(lines) > 1
         and not _UNDERLINE.fullmatch(first)
@@ -58,6 +58,7 @@ def _enter_heading(lines: list[str], open_headings: list[tuple[int, str]], is_al
         if not numbered or not is_heading or not re.match(r"[A-Z`_]|\w+_\w", numbered["words"]):
             return lines
         level, rest = numbered["number"].count(".") + 1, []
+
     while open_headings and open_headings[-1][0] >= level:
         open_headings.pop()
     open_headings.append((level, first))

@@ -1,8 +1,8 @@
 """reStructuredText, with Sphinx's roles and directives, to blocks with heading paths.
 
-A tolerant reader of its own, not docutils: documentation for Sphinx is full of directives and roles that docutils does
-not know without the project's extensions, and a passage should read as its author wrote it, not as a rebuilt tree. It
-follows no includes: `includes` does that before.
+It is a tolerant reader of its own, not docutils: Sphinx documentation is full of directives and roles that docutils
+does not know without the project's extensions, and a passage should read as its author wrote it, not as a rebuilt tree.
+It follows no includes: `includes` does that before.
 
     parse_rst("Title\n=====\n\nText with :ref:`a link <target>`.").title == "Title"
 """
@@ -29,7 +29,7 @@ _ADMONITIONS = frozenset(
 # An object description is a heading of its own: its name stands over the text that explains it.
 _OBJECTS = frozenset("option describe object function method class attribute data envvar confval cmdoption".split())
 _TABLES = frozenset({"list-table", "csv-table"})
-# These draw, assemble or remark; what they say is elsewhere or not for the reader.
+# These draw, assemble or remark; their content is elsewhere or not for the reader.
 _SILENT = frozenset(
     """
     todo todolist toctree contents image raw include literalinclude bibliography index role default-role program
@@ -38,7 +38,7 @@ _SILENT = frozenset(
 )
 
 _MAX_SUBSTITUTED = 2**20  # characters; a manual has some thousand
-_MAX_DEPTH = 100  # of indentation; people stop at ten, and what is deeper is read as plain text
+_MAX_DEPTH = 100  # of indentation; people stop at ten, and deeper content is read as plain text
 _ADORNMENT = re.compile(r"^([!-/:-@\[-`{-~])\1{2,}$")
 _DIRECTIVE = re.compile(r"^\.\. (?:\|[^|]+\| ?)?([A-Za-z][\w:.+-]*?)::(?: +(.*)|)$")
 _SUBSTITUTION = re.compile(r"^\.\. \|(?P<name>[^|\s](?:[^|]{0,98}[^|\s])?)\| (?P<kind>replace|image)::(?P<text>.*)$")
@@ -55,7 +55,7 @@ _NAME_LINK = re.compile(r"`([^`]+)`__?(?!\w)|\b([A-Za-z][\w.-]{0,200})_(?=[\s.,;
 
 
 def parse_rst(text: str) -> Parsed:
-    """Title ("" where there is no heading) and blocks. Never fails: what is not understood stays as text."""
+    """Title ("" where there is no heading) and blocks. Never fails: unknown markup stays as text."""
     reader = _RstReader()
     reader.read(substitute(text.expandtabs(8).splitlines()))
     return Parsed(
@@ -75,7 +75,7 @@ def clean_inline(text: str) -> str:
 
 
 def substitute(lines: list[str]) -> list[str]:
-    """The lines with `|name|` as what it stands for; `.. |name| replace:: text` is left out, a picture is nothing.
+    """The lines with each `|name|` replaced by its text; `.. |name| replace:: text` and pictures are left out.
 
     A name stays as it is where all names together would make more than `_MAX_SUBSTITUTED` characters.
     """
@@ -96,7 +96,7 @@ def substitute(lines: list[str]) -> list[str]:
     room = _MAX_SUBSTITUTED
 
     def put(match: re.Match[str]) -> str:
-        """What a name stands for, until there is too much of it."""
+        """The text of a name, or the name itself once there is too much text."""
         nonlocal room
         text = stands_for.get(match["name"], match[0])
         room -= len(text)
@@ -116,9 +116,9 @@ class _RstReader:
         self.headings = HeadingStack()
         self.blocks: list[Block] = []
         self._styles: list[str] = []
-        self._objects: list[str] = []  # names of directives such as `.. option:: -a` that wait for the body they share
+        self._objects: list[str] = []  # directives such as `.. option:: -a` whose names wait for the body they share
         self._object_path: tuple[str, ...] = ()
-        self._depth = 0  # of bodies in bodies
+        self._depth = 0  # of bodies inside bodies
 
     def read(self, lines: list[str]) -> None:
         """Read a whole document or the body of a directive."""
@@ -136,7 +136,7 @@ class _RstReader:
         self._depth -= 1
 
     def _read_one(self, lines: list[str], position: int) -> int:
-        """Read what starts at `position`; returns the position after it."""
+        """Read what starts at `position`; return the position after it."""
         line = lines[position].rstrip()
         heading_end = self._read_heading(lines, position)
         if heading_end:
@@ -153,7 +153,7 @@ class _RstReader:
         return self._read_paragraph(lines, position)
 
     def _read_heading(self, lines: list[str], position: int) -> int:
-        """Position after a heading that starts here, or 0.
+        """The position after a heading that starts here, or 0.
 
         Levels are learnt from the order in which adornments appear.
         """
@@ -172,9 +172,11 @@ class _RstReader:
             style, title, size = window[1][0], window[0], 2
         else:
             return position + 1 if _ADORNMENT.match(window[0]) else 0  # a transition line
+
         self._flush_objects()
         if style not in self._styles:
             self._styles.append(style)
+
         self._add(
             "prose",
             self.headings.enter(self._styles.index(style) + 1, clean_inline(title).replace("`", "").strip(" -")),
@@ -182,7 +184,7 @@ class _RstReader:
         return position + size
 
     def _read_markup(self, lines: list[str], position: int) -> int:
-        """A directive, or a comment, target or footnote; all own the indented lines after them."""
+        """A directive, comment, target or footnote; each owns the indented lines after it."""
         directive = _DIRECTIVE.match(lines[position].rstrip())
         end = _indented_end(lines, position + 1)
         body = dedent_lines(lines[position + 1 : end])
@@ -200,12 +202,15 @@ class _RstReader:
             options[option["name"]] = option["value"]
             body = body[1:]
         body = dedent_lines(body)
+
         if name in _OBJECTS or name.split(":")[-1] in ("def", "defprop"):
             self._read_object(argument, body)
             return
+
         self._flush_objects()
         if name in _SILENT:
             return
+
         if name in _CODE:
             if body:
                 self._add_code(body, argument)
@@ -214,7 +219,7 @@ class _RstReader:
             rows = read_list_table(body) if name == "list-table" else list(csv.reader(body, skipinitialspace=True))
             header = next(csv.reader([options.get("header") or ""], skipinitialspace=True), [])
             if not header and options.get("header-rows", "0") == "0" and rows:
-                header = [""] * len(rows[0])  # else the first row would be read as what the columns are called
+                header = [""] * len(rows[0])  # otherwise the first row would be read as the names of the columns
             table = [header, *rows] if header else rows
             self._add("table", pipe_table([[clean_inline(cell) for cell in row] for row in table]))
         elif name in _ADMONITIONS:
@@ -242,7 +247,7 @@ class _RstReader:
         self._object_path = outer
 
     def _flush_objects(self) -> None:
-        """Names that never got a body are still worth finding."""
+        """Add names that never got a body: they are still worth finding."""
         if self._objects:
             names, self._objects = self._objects, []
             self._add("prose", "\n".join(f"`{name}`" for name in names))
@@ -260,7 +265,7 @@ class _RstReader:
         return end
 
     def _read_paragraph(self, lines: list[str], position: int) -> int:
-        """Lines up to a blank one; `::` at the end makes the indented lines after it code."""
+        """Lines up to a blank one; `::` at the end turns the indented lines after it into code."""
         end = position
         while end < len(lines) and lines[end].strip():
             end += 1
@@ -284,7 +289,7 @@ class _RstReader:
 
 
 def read_list_table(lines: list[str]) -> list[list[str]]:
-    """The rows of a `list-table`: `* - ` or `- - ` begins a row, `- ` below the inner sign its other cells."""
+    """The rows of a `list-table`: `* - ` or `- - ` begins a row, `- ` below the inner sign begins its other cells."""
     rows: list[list[str]] = []
     margin = 0  # of the signs that begin a cell
     for line in lines:

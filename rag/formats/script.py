@@ -1,8 +1,7 @@
-"""Scripts and other code read line by line to blocks: each procedure under its name with its leading comment, the rest
-in pieces.
+"""Scripts and other code, read line by line, to blocks: each procedure under its name with its leading comment.
 
-Tcl (also SDC, UPF, XDC), shell, Yosys scripts, VHDL. It runs nothing and knows no grammar beyond procedures, comments
-and braces.
+The rest becomes pieces. It reads Tcl (also SDC, UPF, XDC), shell, Yosys scripts and VHDL. It runs nothing and knows no
+grammar beyond procedures, comments and braces.
 
     parse_script("# Routes.\nproc route {} {\n  global_route\n}\n", "tcl").blocks[0].heading_path == ("proc route",)
 """
@@ -11,7 +10,8 @@ import re
 
 from rag.blocks import Block, Parsed, dedent_lines, fence_code
 
-# Pieces end at blank lines; about what a chunk of the default size holds, so that cuts fall between statements.
+# About as many lines as a chunk of the default size holds. Pieces end at blank lines, so that cuts fall between
+# statements.
 PIECE_LINES = 24
 _COMMENT = {"vhdl": "--", "verilog": "//", "systemverilog": "//"}
 _ARGUMENTS_ALONE = re.compile(r"\s*proc\s+\S+\s+(?:\{[^{}]*\}|\S+)\s*\\?")  # the body opens on the next line
@@ -22,7 +22,7 @@ _STARTS = {
 
 
 def parse_script(text: str, language: str) -> Parsed:
-    """Title "" and blocks in the order of the file: a comment is prose, what it stands over is code. Never fails."""
+    """Title "" and blocks in the order of the file: a comment is prose, the lines below it are code. Never fails."""
     lines = [line.rstrip() for line in text.expandtabs(4).splitlines()]
     starts = _STARTS.get(language)
     depths = _count_braces(lines)
@@ -30,6 +30,7 @@ def parse_script(text: str, language: str) -> Parsed:
     blocks: list[Block] = []
     loose: list[str] = []
     position = 0
+
     while position < len(lines):
         begun = starts.match(lines[position]) if starts else None
         end = _find_end(lines, position, depths, closings) if begun else 0
@@ -37,9 +38,11 @@ def parse_script(text: str, language: str) -> Parsed:
             loose.append(lines[position])
             position += 1
             continue
+
         comment = _take_comment(loose, language)
         blocks += code_pieces(loose, language)
         loose = []
+
         groups = begun.groupdict()
         blocks += _describe(
             f"{groups.get('kind') or 'function'} {groups.get('word') or groups['name']}",
@@ -47,13 +50,15 @@ def parse_script(text: str, language: str) -> Parsed:
             lines[position:end],
             language,
         )
+
         position = end
     return Parsed("", (*blocks, *code_pieces(loose, language)))
 
 
 def code_pieces(lines: list[str], language: str, heading_path: tuple[str, ...] = ()) -> list[Block]:
-    """Code lines as blocks of some `PIECE_LINES` lines that end at blank lines; a comment that opens a piece becomes
-    prose.
+    """Code lines as blocks of about `PIECE_LINES` lines that end at blank lines.
+
+    A comment that opens a piece becomes prose.
     """
     pieces: list[list[str]] = [[]]
     for line in lines:
@@ -110,7 +115,7 @@ def _describe(heading: str, comment: str, lines: list[str], language: str) -> li
 
 
 def _count_braces(lines: list[str]) -> list[int]:
-    """How deep in braces each line begins, and the last one ends.
+    """How deep in braces each line begins, and how deep the last one ends.
 
     Braces behind a backslash do not count; others in strings do, as Tcl itself counts them in a braced body.
     """
@@ -122,7 +127,7 @@ def _count_braces(lines: list[str]) -> list[int]:
 
 
 def _find_closings(depths: list[int]) -> list[int]:
-    """For each place in `depths` the next one that is not deeper, or 0."""
+    """For each place in `depths`, the next one that is not deeper, or 0."""
     closings = [0] * len(depths)
     waiting: list[int] = []
     for place, depth in enumerate(depths):
@@ -133,9 +138,7 @@ def _find_closings(depths: list[int]) -> list[int]:
 
 
 def _find_end(lines: list[str], start: int, depths: list[int], closings: list[int]) -> int:
-    """The position after a procedure that begins at `start`: where the braces of its body are closed; 0 where they
-    never are.
-    """
+    """The position after the procedure that begins at `start`, where the braces of its body are closed; 0 for never."""
     if depths[start + 1] > depths[start]:
         return closings[start]
     if "{" in lines[start] and not _ARGUMENTS_ALONE.fullmatch(lines[start]):

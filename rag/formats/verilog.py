@@ -1,8 +1,7 @@
-"""Verilog and SystemVerilog to blocks: each module, interface, program, package and class with its comment, its ports
-and its source.
+"""Verilog and SystemVerilog to blocks: each module, interface, program, package and class with its comment and source.
 
-pyslang parses, which goes on after errors; what it cannot read at all is read as plain code. Files named by `include
-are not opened.
+A definition with ports has a list of them. pyslang parses and goes on after errors; what it cannot read at all becomes
+plain code. It does not open files named by `include.
 
     parsed = parse_verilog("// Counts.\\nmodule count(input clk); endmodule\\n", "verilog")
     assert parsed.blocks[0].heading_path == ("module count",)
@@ -15,11 +14,11 @@ from typing import Any
 from rag.blocks import Block, Parsed, dedent_lines, fence_code
 from rag.formats.script import clean_comment, code_pieces, parse_script
 
-# The first is also that of interfaces, programs and packages
+# The first is also the syntax of interfaces, programs and packages.
 _DEFINITIONS = {"ModuleDeclarationSyntax", "ClassDeclarationSyntax"}
 _DIRECTION = re.compile(r"\b(?:input|output|inout|ref)\b")
 _COMMENTS = re.compile(r"/\*.*?(?:\*/|\Z)|//[^\n]*", re.DOTALL)
-MAX_PORTS = 500  # a pad ring has some hundred; more in one list says nothing to a reader
+MAX_PORTS = 500  # a pad ring has some hundred; a longer list says nothing to a reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ def parse_verilog(text: str, language: str) -> Parsed:
 
 
 def _skip_remark(source: bytes, position: int) -> int:
-    """The end of the line where nothing but a remark (`endmodule // name`) follows a definition on it."""
+    """The end of the line where only a remark (`endmodule // name`) follows a definition on it."""
     end = source.find(b"\n", position)
     rest = source[position : end if end >= 0 else len(source)]
     return position + len(rest) if rest.lstrip().startswith(b"//") else position
@@ -61,7 +60,7 @@ def _lines(source: bytes) -> list[str]:
 
 
 def _find_definitions(source: bytes) -> list[_Definition]:
-    """The definitions that stand in this file itself, in its order; those that a macro makes do not."""
+    """The definitions that stand in this file itself, in its order; those that a macro makes are left out."""
     from pyslang import SourceManager
     from pyslang.syntax import SyntaxTree
 

@@ -1,7 +1,7 @@
 """Word documents (.docx) to blocks with heading paths: headings, paragraphs, lists, tables, and code by its style.
 
-python-docx reads them. Comments, footnotes, text boxes, deleted text and pictures are left out; the old .doc format is
-not read.
+python-docx reads them. It leaves out comments, footnotes, text boxes, deleted text and pictures, and does not read the
+old .doc format.
 
     parse_docx(Path("spec.docx").read_bytes()).blocks[0].heading_path
 """
@@ -33,7 +33,10 @@ _WORD = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 
 
 def parse_docx(content: bytes) -> Parsed:
-    """Title (a Title or first heading, else the document's property) and blocks. Raises ParseFailed with the reason."""
+    """Title (a Title or first heading, else the document's property) and blocks.
+
+    Raises ParseFailed: the message is the reason.
+    """
     _check_zip(content)
     document = _open(content)
     reader = _WordReader()
@@ -97,9 +100,11 @@ class _WordReader:
             ]
             self._add_table([row for row in rows if any(cell.strip() for cell in row)])
             return
+
         text = _text_of(item._element)
         style = (item.style.name or "") if item.style is not None else ""
         heading = _HEADING.match(style)
+
         if heading or style.lower() in ("title", "titel"):
             self.flush()
             whole = self.headings.enter(int(heading[1]) if heading else 1, text)
@@ -116,7 +121,7 @@ class _WordReader:
             self.blocks.append(Block("prose", text.strip(), self.headings.path))
 
     def flush(self) -> None:
-        """End the list or code that is being collected."""
+        """End the list or code block being collected."""
         self._flush_list()
         self._flush_code()
 
@@ -142,8 +147,9 @@ class _WordReader:
 
 
 def _text_of(element: "BaseOxmlElement") -> str:
-    """The text of a paragraph or cell: also of links and of accepted insertions, not of deletions (another tag) and
-    text boxes.
+    """The text of a paragraph or cell, with links and accepted insertions.
+
+    Deletions (another tag) and text boxes are left out.
     """
     parts: list[str] = []
     for item in element.iter():
