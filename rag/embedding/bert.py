@@ -1,8 +1,7 @@
-"""A BERT's forward pass over texts end to end, without padding: in integers of 8 bits (rag.embedding.eight_bit) or in
-float32.
+"""A BERT's forward pass over texts end to end, without padding: in 8-bit integers or in float32.
 
-Attention, normalisation and activation are in float32 either way. In 8 bits a text's vectors are the same whatever the
-texts beside it; in float32 up to the order of sums.
+The products of integers are rag.embedding.eight_bit's. Attention, normalisation and activation are in float32 either
+way. In 8 bits a text's vectors do not depend on the other texts; in float32 they do only by the order of sums.
 
     bert = Bert(read_bert(folder, adapter), bits=8)
     vectors, tokens = bert([[101, 2907, 102], [101, 102]])
@@ -22,7 +21,7 @@ from torch.nn.functional import gelu, layer_norm, linear, normalize
 from rag.embedding.bert_files import BertFiles
 from rag.embedding.eight_bit import EightBitLinear, Room
 
-# Sums of exponentials that float32 holds with all its digits; beyond them softmax is shifted first, as it always is
+# Sums of exponentials that float32 holds with all its digits; beyond them softmax is shifted first, as is usual
 # elsewhere.
 SMALLEST_SUM, LARGEST_SUM = 1e-30, 1e30
 ACTIVATED_AT_ONCE = 512  # tokens whose widened states stay in a core's cache
@@ -44,22 +43,21 @@ class Bert:
     """Tokens to vectors. Safe to call from many threads."""
 
     def __init__(self, files: BertFiles, bits: int) -> None:
-        """bits: of the numbers that are multiplied, 8 or 32."""
+        """bits: those of the multiplied numbers, 8 or 32."""
         tensors = files.tensors
         self._words = tensors["embeddings.word_embeddings.weight"]
         kinds = tensors["embeddings.token_type_embeddings.weight"]
         self._places = tensors["embeddings.position_embeddings.weight"] + kinds[0]
-        self._kinds = kinds - kinds[0]  # added to a place's: of the first kind nothing
+        self._kinds = kinds - kinds[0]  # added to that of a place: nothing for the first kind
         self._norm = _Norm(files, "embeddings.LayerNorm")
         self._layers = [_Layer(files, f"encoder.layer.{number}.", bits) for number in range(files.layers)]
         self._widest = max(3 * self._words.shape[1], len(tensors["encoder.layer.0.intermediate.dense.bias"]))
         self._takes_first = files.takes_first
 
     def __call__(self, ids: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
-        """Of the tokens of some texts, marks among them: a vector of each text, shape (texts, hidden), and of its
-        tokens, shape (tokens, hidden).
+        """The vector of each text, shape (texts, hidden), and those of its tokens, shape (tokens, hidden).
 
-        Each has length 1.
+        Each has length 1. `ids` are the tokens of the texts, marks among them.
         """
         with torch.inference_mode():
             states = self.states(ids)
@@ -67,10 +65,10 @@ class Bert:
             return normalize(vectors, dim=1).numpy(), [normalize(part, dim=1).numpy() for part in states]
 
     def states(self, ids: Sequence[NDArray[np.int64]], kinds: Sequence[NDArray[np.int64]] = ()) -> list[Tensor]:
-        """Of some texts the states of their tokens after the last layer, shape (tokens, hidden) each.
+        """The states of each text's tokens after the last layer, shape (tokens, hidden) each.
 
-        kinds: of each token, 0 or 1, which of two texts that are read together it belongs to; by default all are of the
-        first.
+        kinds: for each token, 0 or 1, which of two texts that are read together it belongs to; by default all belong to
+        the first.
         """
         lengths = [len(own) for own in ids]
         starts = np.cumsum([0, *lengths]).tolist()
@@ -96,13 +94,14 @@ class _Norm:
 
 
 class _Layer:
-    """One layer of the encoder; texts stand one after the other in its states, and `starts` says where each begins, and
-    where the last ends.
+    """One layer of the encoder.
+
+    Texts stand one after the other in its states; `starts` says where each begins, and where the last ends.
     """
 
     def __init__(self, files: BertFiles, prefix: str, bits: int) -> None:
         def join(*names: str, factors: Sequence[float] = (1,)) -> EightBitLinear | FloatLinear:
-            """Linear layers that read the same input, as one; `factors` multiply what each gives."""
+            """Linear layers that read the same input, as one; `factors` multiply the output of each."""
             weight, bias = (
                 torch.cat(
                     [
@@ -115,7 +114,7 @@ class _Layer:
             return EightBitLinear(weight, bias) if bits == 8 else FloatLinear(weight, bias)
 
         self._heads = files.heads
-        # By which attention divides its scores
+        # Attention divides its scores by this
         root = (len(files.tensors[f"{prefix}attention.self.query.bias"]) / files.heads) ** 0.5
         self._queries_keys_values = join(
             *(f"attention.self.{name}" for name in ("query", "key", "value")), factors=(1 / root, 1, 1)
@@ -142,8 +141,7 @@ class _Layer:
 def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """Softmax of the products of queries and keys, times the values; shapes (heads, tokens, size).
 
-    Exponentials are not shifted by the largest score, which saves two passes, unless their sums say that they had to
-    be.
+    Exponentials are shifted by the largest score only where their sums require it, which saves two passes.
     """
     weights = torch.bmm(queries, keys.transpose(1, 2)).exp_()
     sums = weights.sum(dim=-1, keepdim=True)

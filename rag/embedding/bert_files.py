@@ -1,10 +1,9 @@
-"""The files of a BERT that embeds texts, read without the libraries that wrote them, whose import alone takes seconds.
+"""The files of a BERT that embeds texts, read without the libraries that wrote them, whose import takes seconds.
 
-It takes what it knows to the last key, a plain BERT that gives a text the mean of its tokens' states or the first of
-them, with or without a plain LoRA adapter, and says of anything else that it does not know it:
-rag.embedding.library_model reads that.
+It reads a plain BERT whose text vector is the mean of its tokens' states or the first of them, with or without a plain
+LoRA adapter, and checks every key. It returns None for anything else, which rag.embedding.library_model reads.
 
-    files = read_bert(folder, adapter)  # None: another architecture, or something about it is out of the ordinary
+    files = read_bert(folder, adapter)  # None: another architecture, or an unusual detail
 """
 
 import json
@@ -21,9 +20,9 @@ from rag.embedding.model_folder import ADAPTER_CONFIG
 from rag.errors import EmbedderUnavailable
 
 WEIGHTS, ADAPTER_WEIGHTS = "model.safetensors", "adapter_model.safetensors"
-ADAPTED = "base_model.model."  # what peft writes before the name of a layer
-# Keys of an adapter's configuration that do not change what it adds, beside those that are read. Any other that says
-# something is left to peft.
+ADAPTED = "base_model.model."  # peft's prefix for the name of a layer
+# Keys of an adapter's configuration that do not change what it adds, besides those that are read. Any other key with a
+# value leaves the adapter to peft.
 WITHOUT_EFFECT = frozenset(
     """
     auto_mapping base_model_name_or_path inference_mode layers_pattern layers_to_transform lora_dropout megatron_core
@@ -44,22 +43,25 @@ class BertFiles:
 
 
 def read_bert(folder: Path, adapter: Path | None) -> BertFiles | None:
-    """The BERT in a folder, the adapter added to its weights; None for what is not known here.
+    """The BERT in a folder, the adapter added to its weights; None for any other model.
 
-    Raises EmbedderUnavailable.
+    Raises EmbedderUnavailable: the files cannot be loaded.
     """
     try:
         config, pooling = _read_json(folder / "config.json"), _read_pooling(folder)
         if not _is_plain_bert(config) or pooling not in ("mean", "cls"):
             return None
+
         tensors = {name.removeprefix("bert."): tensor for name, tensor in load_file(folder / WEIGHTS).items()}
         layers = int(config["num_hidden_layers"])
         names = _name_tensors(layers)
         if not tensors.keys() >= set(names):
             return None
+
         tensors = {name: tensors[name].float() for name in names}
         if adapter and not _add_adapter(tensors, adapter):
             return None
+
         return BertFiles(
             tensors,
             layers,
@@ -85,8 +87,9 @@ def _is_plain_bert(config: dict[str, Any]) -> bool:
 
 
 def _read_pooling(folder: Path) -> str | None:
-    """How sentence-transformers makes a text's vector of its tokens' states; None where that is more than one way, or
-    files lie elsewhere.
+    """How sentence-transformers pools a text's token states into a vector.
+
+    None where it does so in more than one way, or where files lie elsewhere.
     """
     if not (folder / "modules.json").is_file() or not (folder / WEIGHTS).is_file():
         return None
@@ -119,8 +122,9 @@ def _name_tensors(layers: int) -> list[str]:
 
 
 def _add_adapter(tensors: dict[str, Tensor], adapter: Path) -> bool:
-    """Add to the weights what a LoRA adapter adds (Hu et al., arXiv 2106.09685); whether it is a plain one, else
-    nothing is added.
+    """Add a LoRA adapter to the weights (Hu et al., arXiv 2106.09685); return whether it is a plain one.
+
+    Any other adapter adds nothing.
     """
     config = _read_json(adapter / ADAPTER_CONFIG)
     rank, alpha = config.pop("r"), config.pop("lora_alpha")

@@ -1,13 +1,12 @@
-"""Products of integers of 8 bits, on processors that multiply them in hardware (AVX512-VNNI): several times as fast as
-of floats.
+"""Products of 8-bit integers where the processor multiplies them (AVX512-VNNI): several times as fast as of floats.
 
 Every column of a weight matrix and every token has a scale of its own: its largest number becomes 127 and the others
 are rounded (Dettmers et al., "LLM.int8()", NeurIPS 2022, sections 2 and 3: vector-wise quantisation). A product of
-integers is exact, so what comes of a token does not depend on the tokens beside it, and nothing has to be calibrated.
+integers is exact, so the result for a token does not depend on the other tokens, and nothing needs calibration.
 
     layer = EightBitLinear(weight, bias); layer(states, Room(tokens, widest))  # a layer of rag.embedding.bert
 
-The same products compare a question's tokens with the signs that are kept of a passage's (rag.index.late).
+The same products compare a question's tokens with the stored signs of a passage's (rag.index.late).
 """
 
 from collections.abc import Callable
@@ -22,15 +21,15 @@ from torch import Tensor
 from rag.embedding.processor import multiplies_eight_bits
 
 LARGEST = np.float32(127)
-# Added to a float32 of less than 2^22 it leaves no bits for a fraction: the sum's last bits are the number, rounded to
-# the nearest, ties to even.
+# Added to a float32 below 2^22 it leaves no bits for a fraction: the sum's last bits are the number rounded to the
+# nearest, ties to even.
 ROUNDING = np.float32(1.5 * 2**23)
 SIGNLESS = np.int32(0x7FFFFFFF)
 SMALLEST_SCALE = np.finfo(np.float32).tiny  # below it a scale has no inverse: such a row counts as zeros
 
 
 def _compile(function: Callable[..., None]) -> Callable[..., None]:
-    """Compiled when first called, without the GIL; kept on disk unless no place for that can be written."""
+    """Compiled at the first call, without the GIL; kept on disk unless no place for it can be written."""
     try:
         compiled: Callable[..., None] = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
     except RuntimeError:  # "no locator available": neither this folder nor the user's cache can be written
@@ -40,10 +39,11 @@ def _compile(function: Callable[..., None]) -> Callable[..., None]:
 
 @_compile
 def _quantise(values: Any, rounded: Any, scales: Any) -> None:
-    """Each row of `values`, float32, as whole numbers up to 127 in `rounded`, int8, times its entry of `scales`,
-    float32.
+    """Quantise each row of `values`, float32, to whole numbers up to 127 in `rounded`, int8.
+
+    Times its entry of `scales`, float32, a row of `rounded` is about the row of `values`.
     """
-    # Without their sign they compare as the numbers do, and compilers vectorise the largest of integers
+    # Without their sign, bits compare as the numbers do, and compilers vectorise the largest of integers
     bits = values.view(np.int32)
     for row in range(values.shape[0]):
         largest = np.int32(0)
@@ -57,7 +57,7 @@ def _quantise(values: Any, rounded: Any, scales: Any) -> None:
 
 @_compile
 def _restore(products: Any, scales: Any, column_scales: Any, bias: Any) -> None:
-    """Products of whole numbers, int32, become in their own place the float32 that they stand for."""
+    """Replace products of whole numbers, int32, in place by the float32 that they stand for."""
     for row in range(products.shape[0]):
         scale = scales[row]
         for column in range(products.shape[1]):
@@ -66,7 +66,7 @@ def _restore(products: Any, scales: Any, column_scales: Any, bias: Any) -> None:
 
 
 class Room:
-    """What all products of one pass are computed in, so that memory is asked for once."""
+    """The buffers of all products of one pass, allocated once."""
 
     def __init__(self, tokens: int, widest: int) -> None:
         self.rounded = torch.empty(tokens * widest, dtype=torch.int8)
@@ -86,7 +86,7 @@ class EightBitLinear:
         self._bias = bias.numpy()
 
     def __call__(self, states: Tensor, room: Room) -> Tensor:
-        """Of `states`, shape (tokens, input): shape (tokens, output), in `room` until its next use."""
+        """For `states`, shape (tokens, input): shape (tokens, output), in `room` until its next use."""
         rounded = room.rounded[: states.numel()].view(states.shape)
         products = room.products[: len(states) * len(self._bias)].view(len(states), len(self._bias))
         _quantise(states.numpy(), rounded.numpy(), room.scales)
@@ -96,11 +96,10 @@ class EightBitLinear:
 
 
 def multiply_bits(numbers: NDArray[np.float32], bits: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Products of rows of numbers, shape (rows, size), with rows of zeros and ones, shape (others, size): shape (rows,
-    others).
+    """Products of rows of numbers, shape (rows, size), with rows of bits, shape (others, size): shape (rows, others).
 
-    The numbers are rounded to 8 bits where the processor multiplies those: seven times as fast as to make floats of all
-    the bits.
+    The numbers are rounded to 8 bits where the processor multiplies those: seven times as fast as converting all bits
+    to floats.
     """
     if not multiplies_eight_bits():
         return numbers @ bits.astype(np.float32).T

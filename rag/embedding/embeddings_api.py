@@ -1,8 +1,7 @@
-"""A server of OpenAI's /v1/embeddings (a vLLM pooling server, or any other) as the embedder sees it: its models, and
-vectors for texts.
+"""A client of OpenAI's /v1/embeddings (a vLLM pooling server, or any other): a server's models, and vectors for texts.
 
-It tries again where a failure may pass, and cuts nothing but what the server says is too long. It knows no documents
-and no tokens of its own.
+It retries where a failure may pass, and cuts only texts that the server finds too long. It knows no documents and
+counts no tokens.
 
     api = EmbeddingsApi("http://127.0.0.1:8002", "bge-small", api_key="")
     window = api.find_window()
@@ -25,9 +24,9 @@ from rag.errors import EmbedderUnavailable
 from rag.printable import redact
 
 Vectors = NDArray[np.float32]
-CONNECT_TIMEOUT_S = 5.0  # a machine that is there accepts at once
+CONNECT_TIMEOUT_S = 5.0  # a reachable machine accepts at once
 ANSWER_TIMEOUT_S = 120.0  # a batch that waits behind many others on a busy server
-# Before each further try: half a minute in all, in which a server starts anew
+# Before each retry: half a minute in all, in which a server restarts
 PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 KEEP_ALIVE_S = 2.0  # servers close idle connections (uvicorn after 5 s), at times just as a request is on its way
 _PASSING = (429, 502, 503, 504)  # too many requests, and a server, or one behind it, that is starting or overloaded
@@ -44,7 +43,7 @@ class EmbeddingsApi:
     def __init__(self, url: str, model: str, api_key: str) -> None:
         self.base, login = split_login(f"{url.rstrip('/').removesuffix('/v1').rstrip('/')}/v1")
         self.model = model
-        self._encoding = "base64"  # a third of the bytes of written numbers
+        self._encoding = "base64"  # a third of the bytes of decimal numbers
         host = _check_address(url, self.base)
         if not (api_key.isascii() and api_key.isprintable()):
             raise EmbedderUnavailable(
@@ -61,12 +60,12 @@ class EmbeddingsApi:
         )
 
     def find_window(self) -> int | None:
-        """Tokens that a text may have, the model's own marks among them; None where the server does not tell.
+        """Tokens that a text may have, the model's own marks among them; None where the server does not say.
 
-        Raises EmbedderUnavailable: no server there, another key wanted, no such model (the message lists those that are
-        served).
+        Raises EmbedderUnavailable: no server answers, the key is wrong, or the model is not among those served (the
+        message lists them).
         """
-        # A server that does not even list its models is told at once
+        # A server that does not even list its models is reported without a retry
         response = self._request("GET", "models", None, pauses_s=())
         if response.status_code in (404, 405):  # it has no such list
             return None
@@ -87,10 +86,11 @@ class EmbeddingsApi:
         return window
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of length 1, shape (texts, dimension), in the order of `texts`; a text that the server finds too long
-        is cut.
+        """Vectors of length 1, shape (texts, dimension), in the order of `texts`.
 
-        Raises EmbedderUnavailable where the server refuses, does not answer, or answers with something else.
+        A text that the server finds too long is cut.
+
+        Raises EmbedderUnavailable: the server refuses, does not answer, or answers with something else.
         """
         texts = list(texts)
         for _ in range(_CUTS):
@@ -104,7 +104,7 @@ class EmbeddingsApi:
         return self._read_vectors(response, len(texts))
 
     def _post(self, texts: list[str]) -> httpx.Response:
-        """One request; in written numbers from the first time on that the server refuses base64."""
+        """One request; in decimal numbers once the server has refused base64."""
         body = {"model": self.model, "input": texts, "encoding_format": self._encoding}
         response = self._request("POST", "embeddings", body, PAUSES_S)
         if response.status_code in (400, 422) and self._encoding == "base64" and "encoding" in response.text:
@@ -115,7 +115,7 @@ class EmbeddingsApi:
     def _request(
         self, method: str, path: str, body: dict[str, Any] | None, pauses_s: Sequence[float]
     ) -> httpx.Response:
-        """The answer, tried again after each pause where the failure may pass."""
+        """The answer; a failure that may pass is retried after each pause."""
         problem = ""
         for pause_s in (*pauses_s, None):
             try:
@@ -154,14 +154,17 @@ class EmbeddingsApi:
             rows = [_decode(item["embedding"]) for item in items]
         except (ValueError, TypeError, KeyError, AttributeError, binascii.Error):
             raise self._other_format("vectors") from None
+
         lengths = {row.shape for row in rows}
         if sorted(places) != list(range(count)) or len(lengths) != 1 or rows[0].ndim != 1 or not rows[0].size:
             got = f"{len(rows)} vectors of the shapes {', '.join(map(str, sorted(lengths)))}"
             raise EmbedderUnavailable(
                 f"{self.base} answers {count} texts with {got}: it must give one vector a text, all of one length"
             )
+
         vectors = np.empty((count, rows[0].size), dtype=np.float32)
         vectors[places] = rows
+
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         if not (np.isfinite(norms).all() and norms.all()):
             raise EmbedderUnavailable(
@@ -185,7 +188,10 @@ def _decode(embedding: Any) -> Vectors:
 
 
 def _check_address(url: str, base: str) -> str:
-    """The host of the address. Raises EmbedderUnavailable where it has none."""
+    """The host of the address.
+
+    Raises EmbedderUnavailable: the address has no host.
+    """
     if not url:
         raise EmbedderUnavailable(
             "CHIPALIGN_EMBEDDER is served by CHIPALIGN_EMBEDDINGS_URL, which is not set: set it, as in "

@@ -1,8 +1,8 @@
-"""Whether two embedders give the same vectors, told by their fingerprints alone.
+"""Whether two embedders give the same vectors, judged by their fingerprints alone.
 
-A model in a folder is known by the hash of its files. One behind a server is known by what it says: the signs of the
-vector of one short text. Servers of one model differ in the last digits, with the processor, the number format and what
-else is in the batch, so a few signs may differ. It embeds nothing.
+A model in a folder is known by the hash of its files, one behind a server by the signs of its vector of one short text.
+Servers of one model differ in the last digits, with the processor, the number format and the rest of the batch, so a
+few signs may differ. It embeds nothing.
 
     fingerprint = describe_served("bge-small", "estimate", vector); alike(fingerprint, other)
 """
@@ -11,24 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIGNS = 256  # of the vector's first numbers; more say nothing more
-# Of MiniLM's 256 signs one or two differ in bfloat16 or float16 from those in float32 (three texts), 12 to 28 with our
-# adapter upon it, and between two models half of them.
+# Of MiniLM's 256 signs, one or two differ in bfloat16 or float16 from those in float32 (three texts), 12 to 28 with our
+# adapter, and half of them between two models.
 _TOLERATED = 1 / 32
 _KIND = "served"
 
 
 def describe_served(model: str, counter: str, vector: NDArray[np.float32]) -> str:
-    """The fingerprint of a served model by its vector of `PROBE`; `counter` names what counts its tokens, which decides
-    where texts are cut.
+    """The fingerprint of a served model by its vector of `PROBE`.
+
+    `counter` names what counts its tokens, which decides where texts are cut.
     """
     signs = np.packbits(vector[:SIGNS] >= 0).tobytes().hex()
     return " ".join((_KIND, str(len(vector)), counter, signs, model))
 
 
 def alike(one: str, other: str) -> bool:
-    """Whether vectors of the one may stand beside those of the other: equal, or served with the same name and nearly
-    the same signs.
-    """
+    """Whether vectors of both may stand in one index: equal, or served under one name with nearly the same signs."""
     if one == other:
         return True
     parts = [fingerprint.split(" ", 4) for fingerprint in (one, other)]

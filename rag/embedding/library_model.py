@@ -1,9 +1,9 @@
 """An embedding model of any architecture that sentence-transformers reads, with any adapter that peft reads.
 
+Importing the libraries takes seconds; for the models that it knows, rag.embedding.bert does without, and is faster.
+
     model = LibraryModel(folder, adapter, bits=32)
     vectors, tokens = model([[101, 2907, 102], [101, 102]])
-
-Importing the libraries takes seconds; rag.embedding.bert does without at the models that it knows, and is faster.
 """
 
 from collections.abc import Sequence
@@ -22,8 +22,11 @@ class LibraryModel:
     """Tokens to vectors. Safe to call from many threads."""
 
     def __init__(self, folder: Path, adapter: Path | None, bits: int) -> None:
-        """bits: of the numbers that are multiplied, 16 (bfloat16) or 32. Raises EmbedderUnavailable."""
-        # Ours tells how far the build is; a bar over loading weights only mixes in
+        """bits: those of the multiplied numbers, 16 (bfloat16) or 32.
+
+        Raises EmbedderUnavailable: the model cannot be loaded.
+        """
+        # Our own bar shows how far the build is; a bar for loading weights would only get in its way
         transformers_logging.disable_progress_bar()
         try:
             self._model = SentenceTransformer(str(folder), device="cpu", local_files_only=True, trust_remote_code=False)
@@ -40,8 +43,7 @@ class LibraryModel:
             self._model.to(torch.bfloat16)
 
     def __call__(self, ids: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
-        """Of the tokens of some texts: a vector of each text, shape (texts, dimension), and those of its tokens, shape
-        (tokens, dimension).
+        """The vector of each text, shape (texts, dimension), and those of its tokens, shape (tokens, dimension).
 
         Each has length 1.
         """

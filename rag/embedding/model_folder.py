@@ -28,7 +28,7 @@ MARKS = 2  # tokens that a model puts around each text
 def find_adapter(ref: str) -> Path | None:
     """The folder of the adapter that `ref` names; None where it names a model.
 
-    Raises EmbedderUnavailable for an `adapter:NAME` that is not there.
+    Raises EmbedderUnavailable: `ref` is an `adapter:NAME` that does not exist.
     """
     folder = ADAPTERS / ref.removeprefix(ADAPTER_PREFIX) if ref.startswith(ADAPTER_PREFIX) else Path(ref).expanduser()
     if (folder / ADAPTER_CONFIG).is_file():
@@ -43,9 +43,9 @@ def find_adapter(ref: str) -> Path | None:
 
 
 def find_base(ref: str) -> str:
-    """The reference to the model itself: where `ref` names an adapter, to the one that it is for.
+    """The reference to the model itself; where `ref` names an adapter, to that adapter's model.
 
-    Raises EmbedderUnavailable.
+    Raises EmbedderUnavailable: the adapter cannot be found or read.
     """
     if (adapter := find_adapter(ref)) is None:
         return ref
@@ -88,7 +88,7 @@ def _find_in_package(name: str) -> Path:
             f"the package {name!r} is not installed: `pip install {name}`, or name another embedder"
         ) from None
     for file in files:
-        if file.name == "modules.json":  # the file that makes a folder a sentence-transformers model
+        if file.name == "modules.json":  # this file makes a folder a sentence-transformers model
             return Path(str(file.locate())).parent.resolve()
     raise EmbedderUnavailable(
         f"the package {name!r} holds no sentence-transformers model (no modules.json): name another embedder"
@@ -104,15 +104,13 @@ def find_tokenizer_folder(ref: str) -> Path:
 
 
 def _find_on_hub(ref: str, wanted: list[str] | None = None) -> Path:
-    """A repository's files, without weights in formats that are not read; of the `wanted` names alone where they are
-    given.
-    """
+    """A repository's files, without weights in formats that are not read; with `wanted`, only files of these names."""
     from huggingface_hub import snapshot_download
 
     try:
         left_out = ["*.bin", "*.onnx", "*.h5", "*.msgpack", "*.ot", "openvino/*", "onnx/*"]
         return Path(snapshot_download(ref, allow_patterns=wanted, ignore_patterns=left_out))
-    # The hub's errors are of these kinds; so are httpx's connection errors there
+    # The hub's errors are of these kinds, and so are httpx's connection errors there
     except (OSError, ValueError) as error:
         raise EmbedderUnavailable(
             f"{ref!r} is no folder here and cannot be fetched from the hub ({error}): name a local folder"
@@ -141,8 +139,9 @@ def hash_model(folders: Sequence[Path]) -> str:
 
 
 def read_shape(folder: Path) -> tuple[int, int]:
-    """(dimension of the vectors, tokens a text may have without the model's marks: the least that one of its files
-    allows).
+    """(dimension of the vectors, tokens that a text may have).
+
+    The second is the least that one of the files allows, without the model's own marks.
     """
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -161,7 +160,10 @@ def read_shape(folder: Path) -> tuple[int, int]:
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer of a model's folder, which neither cuts nor pads. Raises EmbedderUnavailable."""
+    """The tokenizer of a model's folder, which neither cuts nor pads.
+
+    Raises EmbedderUnavailable: it cannot be read.
+    """
     from tokenizers import Tokenizer
 
     path = folder / "tokenizer.json"

@@ -1,4 +1,4 @@
-"""A question and a passage read together by a small transformer: how likely the passage answers, and each piece of it.
+"""A small transformer reads a question and a passage together: how likely the passage answers, and each piece of it.
 
 An embedder sees a passage without the question; a reader sees both at once (a cross-encoder: Nogueira & Cho, "Passage
 Re-ranking with BERT", arXiv 1901.04085), which takes far longer and is done for few passages. It chooses no passage and
@@ -31,12 +31,12 @@ MOST_QUESTION = 64  # tokens of a question
 MOST_PLACE = 48  # of a title with headings
 MOST_TOKENS = 400  # of all that is read together
 HEAD_PARTS = ("wide.weight", "wide.bias", "narrow.weight", "narrow.bias")
-UNREAD = -8.0  # of a piece that stands behind what is read
+UNREAD = -8.0  # of a piece behind the part that is read
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Two linear layers with a GELU between them, which make one number of a state."""
+    """Two linear layers with a GELU between them, which turn a state into one number."""
 
     widened: Vectors  # shape (hidden, input)
     widened_bias: Vectors
@@ -44,7 +44,7 @@ class Head:
     bias: float
 
     def __call__(self, states: Vectors) -> Vectors:
-        """Of states, shape (n, input): shape (n,)."""
+        """For states, shape (n, input): shape (n,)."""
         import torch
         from torch.nn.functional import gelu
 
@@ -55,7 +55,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One passage as it was read with a question. `passage`: the logarithm of the odds that it answers."""
+    """One passage, read with a question. `passage`: the logarithm of the odds that it answers."""
 
     passage: float
     head: Head
@@ -64,8 +64,9 @@ class Reading:
     starts: NDArray[np.int64]  # where each of them begins in the text
 
     def pieces(self, spans: Sequence[tuple[int, int]]) -> list[float]:
-        """For each piece of the text, by its first character and the one after its last, the logarithm of the odds that
-        it answers.
+        """The logarithm of the odds that each piece of the text answers.
+
+        A span is the piece's first character and the one after its last.
         """
         bounds = np.searchsorted(
             self.starts, np.array(spans, dtype=np.int64).reshape(-1, 2)
@@ -89,7 +90,7 @@ class Pairing:
         self._first, self._between = self._tokenizer.token_to_id("[CLS]"), self._tokenizer.token_to_id("[SEP]")
 
     def pair(self, question: str, chunk: Chunk) -> "Pair":
-        """Of what is too long the beginning is read; of a question its end as well."""
+        """The pair; where a text is too long, its beginning is read, and of a question its end as well."""
         asked, _ = self._ids(question)
         if len(asked) > MOST_QUESTION:
             asked = np.concatenate([asked[: MOST_QUESTION // 2], asked[-MOST_QUESTION // 2 :]])
@@ -113,8 +114,9 @@ class Pairing:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Tokens that are read together, and which of the two each is of, 0 or 1; the passage's text begins at `begins`,
-    its tokens at `starts` in it.
+    """Tokens that are read together, and which of the two texts each belongs to, 0 or 1.
+
+    The passage's text begins at the token `begins`; `starts` are the characters at which its tokens begin.
     """
 
     ids: NDArray[np.int64]
@@ -127,9 +129,7 @@ class PassageReader:
     """A reader in a folder, with the embedding model that it was made from. Safe to call from many threads."""
 
     def __init__(self, folder: Path, threads: int = 0, bits: int = 8) -> None:
-        """threads: that read at a time, 0 for as many as torch would take; bits: of the numbers that are multiplied, 8
-        or 32.
-        """
+        """threads: how many read at a time, 0 for torch's choice; bits: those of the multiplied numbers, 8 or 32."""
         self._folder = folder
         self._threads = threads
         self._bits = bits
@@ -138,9 +138,9 @@ class PassageReader:
 
     @classmethod
     def find(cls, ref: str, threads: int = 0, bits: int = 8) -> "PassageReader":
-        """The reader that `ref` names:
+        """The reader that `ref` names: `adapter:NAME` is one of those in data/adapters, any other `ref` is a folder.
 
-        `adapter:NAME` is one of those in data/adapters, all else a folder. Raises EmbedderUnavailable.
+        Raises EmbedderUnavailable: there is no such reader.
         """
         folder = (
             ADAPTERS / ref.removeprefix(ADAPTER_PREFIX) if ref.startswith(ADAPTER_PREFIX) else Path(ref).expanduser()
@@ -152,13 +152,16 @@ class PassageReader:
         return cls(folder, threads, bits)
 
     def load(self) -> None:
-        """Load the model now rather than at the first question. Raises EmbedderUnavailable."""
+        """Load the model now rather than at the first question.
+
+        Raises EmbedderUnavailable: it cannot be loaded.
+        """
         self._load()
 
     def read(self, question: str, chunks: Sequence[Chunk]) -> list[Reading]:
         """The question read with each chunk.
 
-        Of a question or chunk that is too long the beginning is read; of a question its end as well.
+        Where a question or chunk is too long, its beginning is read, and of a question its end as well.
         """
         if not chunks:
             return []
@@ -200,7 +203,7 @@ class _Loaded:
 
 
 def _flatten(loaded: _Loaded, pairs: Sequence[Pair], parts: Sequence[Sequence[int]]) -> list[Reading]:
-    """The readings of all parts, one after the other, each part in a worker of its own."""
+    """The readings of all parts, one after the other; each part has its own worker."""
     return [
         reading
         for part in loaded.workers.map(lambda rows: loaded.read([pairs[row] for row in rows]), parts)
@@ -218,7 +221,10 @@ def _read_base(folder: Path) -> str:
 
 
 def _load(folder: Path, bits: int, threads: int) -> _Loaded:
-    """The base's embeddings with the reader's own layers upon them. Raises EmbedderUnavailable."""
+    """The base's embeddings with the reader's own layers on top.
+
+    Raises EmbedderUnavailable: they cannot be loaded.
+    """
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file

@@ -1,6 +1,6 @@
-"""What this machine's processor multiplies by itself.
+"""What this machine's processor multiplies in hardware.
 
-It measures nothing: the processor says it.
+It measures nothing: it asks the processor.
 
     multiplies_eight_bits()  # where it does not, integers are slower than float32
 """
@@ -14,7 +14,9 @@ def multiplies_eight_bits() -> bool:
 
 
 def multiplies_bfloat16() -> bool:
-    """Whether it multiplies bfloat16 (AVX512_BF16, AMX): then a text takes half the time, and its vector has a cosine
-    of 0.9999 with that in float32 (measured over the handbook on an AMD EPYC).
+    """Whether it multiplies bfloat16 (AVX512_BF16, AMX).
+
+    Then a text takes half the time, and its vector has a cosine of 0.9999 with that in float32 (measured over the
+    handbook on an AMD EPYC).
     """
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

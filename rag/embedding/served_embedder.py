@@ -1,8 +1,7 @@
-"""Text to vectors by a model that a server runs: batches of similar length, several requests in flight, one dimension
-throughout.
+"""Text to vectors by a served model: batches of similar length, several requests in flight, one dimension throughout.
 
-A served model gives one vector a text and none for its tokens: passages are then not compared token by token. Which
-texts fit is counted with the model's own tokenizer where it is named, else estimated. It speaks no HTTP itself
+A served model gives one vector a text and none for its tokens, so passages are not compared token by token. The model's
+own tokenizer, where it is named, counts which texts fit; else they are estimated. It speaks no HTTP itself
 (`embeddings_api` does).
 
     api = EmbeddingsApi("http://127.0.0.1:8002", "bge-small", "")
@@ -34,10 +33,10 @@ from rag.embedding.fingerprint import describe_served
 from rag.embedding.model_folder import MARKS, SERVED_PREFIX, find_tokenizer_folder, load_tokenizer
 from rag.errors import EmbedderUnavailable
 
-USUAL_WINDOW = 512  # of BERT-like embedders, where the server tells none
+USUAL_WINDOW = 512  # of BERT-like embedders, where the server does not say
 _WORD = re.compile(r"[^\W_]+|[^\w\s]|_")
-# Four letters a piece make 1.26 times MiniLM's tokens of the handbook's paragraphs in the median, and fewer than there
-# are in one of twenty.
+# At four letters a piece, the estimate is 1.26 times MiniLM's tokens in the median of the handbook's paragraphs, and
+# too low in one of twenty.
 _LETTERS = 4
 
 
@@ -52,7 +51,7 @@ class TokenCounter:
     def find(cls, ref: str) -> "TokenCounter":
         """The tokenizer of package:NAME, of a folder or of a hub id; the estimate where `ref` is empty.
 
-        Raises EmbedderUnavailable.
+        Raises EmbedderUnavailable: there is no such tokenizer.
         """
         if not ref:
             return cls()
@@ -70,7 +69,7 @@ class TokenCounter:
         return text if len(ends) <= tokens else text[: ends[tokens - 1]]
 
     def _ends(self, text: str) -> list[int]:
-        """For each token where it ends in `text`; words of other scripts than the Latin one count letter by letter."""
+        """Where each token ends in `text`; words in scripts other than Latin count letter by letter."""
         if self._tokenizer:
             return [end for _, end in self._tokenizer.encode(text, add_special_tokens=False).offsets]
         ends: list[int] = []
@@ -83,7 +82,9 @@ class TokenCounter:
 class ServedEmbedder:
     """A model behind a server. Safe to call from many threads.
 
-    Making one asks the server for its models and for one vector, which tells the dimension. Raises EmbedderUnavailable.
+    Making one asks the server for its models and for one vector, which gives the dimension.
+
+    Raises EmbedderUnavailable: the server does not answer, or refuses.
     """
 
     def __init__(self, api: EmbeddingsApi, counter: TokenCounter, batch_size: int = 16, in_flight: int = 8) -> None:
@@ -106,12 +107,13 @@ class ServedEmbedder:
         return self._counter.count(text)
 
     def token_places(self, text: str) -> TokenPlaces:
-        """None: a server gives no vectors of tokens."""
+        """No places: a server gives no vectors of tokens."""
         return np.zeros((0, 2), dtype=np.int64)
 
     def embed(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
-        """Vectors of length 1, shape (texts, dimension), float32, in the order of `texts`; longer texts are cut at
-        `max_tokens`.
+        """Vectors of length 1, shape (texts, dimension), float32, in the order of `texts`.
+
+        Longer texts are cut at `max_tokens`.
         """
         return stack_vectors(self.embed_tokens(texts, progress), len(texts), self.dimension)
 
@@ -136,7 +138,7 @@ class ServedEmbedder:
             return
         pool = ThreadPoolExecutor(self._in_flight, thread_name_prefix="embeddings")
         try:
-            # Half of them wait, so that one slow request holds up none
+            # Half of them wait, so that one slow request does not delay the others
             yield from map_ahead(pool, self._embed_batch, batches, 2 * self._in_flight)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)

@@ -1,6 +1,6 @@
-"""What the clients of servers share: whether an address is this machine, the login in it, and what a refusal says.
+"""What the clients of servers share: whether an address is this machine, its login, and what a refusal says.
 
-It asks nobody.
+It sends no request.
 
     trust_env = not is_loopback("127.0.0.1")  # a company's proxy knows nothing of this machine
 """
@@ -25,10 +25,10 @@ def is_loopback(host: str) -> bool:
 
 
 def split_login(url: str) -> tuple[str, tuple[str, str] | None]:
-    """An address as it may be shown, and the user name and the password that stood in it."""
+    """An address that is safe to show, and the user name and the password that it contained."""
     try:
         address = httpx.URL(url)
-    except httpx.InvalidURL:  # refused by whoever asked, with the address as it may be shown
+    except httpx.InvalidURL:  # whoever uses the address refuses it, in the form that is safe to show
         return redact(url), None
     return redact(url), (address.username, address.password) if address.userinfo else None
 

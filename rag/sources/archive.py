@@ -1,10 +1,8 @@
-"""Read .zip archives and tar archives (.gz, .bz2, .xz) as (path, content) pairs, safely: nothing is ever written where
-the archive says.
+"""Reads .zip archives and tar archives (.gz, .bz2, .xz) as (path, content) pairs, and writes no file.
 
-A child process opens them (`archive_members`); here stand the limits, and what a name may be.
+A child process opens them (`archive_members`); this file holds the limits and the rules for names.
 
-It extracts no links, devices or empty folders, and does not decide which files are wanted beyond the `wanted`
-predicate.
+It extracts no links, devices or empty folders, and leaves it to the `wanted` predicate which files are wanted.
 
     for path, content in read_archive(Path("openroad.tar.gz"), wanted=lambda path: path.endswith(".md")): ...
 """
@@ -19,11 +17,10 @@ from rag.errors import ArchiveUnsafe
 from rag.printable import printable
 
 ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar", ".zip")
-# What a compressed tar holds of files that are not wanted must be unpacked to be passed over: so many times the allowed
-# total.
+# Unwanted files in a compressed tar must be unpacked to be skipped: so many times the allowed total.
 _PASSED_TOTALS = 16
-# The child has Python, the list of 200,000 files of a zip and the dictionary of the strongest xz, together some 300
-# MiB; and a file in four copies.
+# The child holds Python, the list of 200,000 files of a zip and the dictionary of the strongest xz, together some 300
+# MiB, and a file in four copies.
 _BASE_BYTES = 512 * 2**20
 _COPIES = 4
 _NAME_CHARACTERS = 4096  # of a path on Linux
@@ -41,7 +38,7 @@ class ArchiveLimits:
 
 
 def is_archive(path: Path) -> bool:
-    """Whether the name says that this is an archive that `read_archive` opens."""
+    """Whether the name is that of an archive that `read_archive` opens."""
     return path.name.lower().endswith(ARCHIVE_SUFFIXES)
 
 
@@ -56,7 +53,7 @@ def archive_stem(path: Path) -> str:
 def safe_path(name: str) -> str:
     """A member's name as a clean relative posix path ("" for the root).
 
-    Raises ArchiveUnsafe for absolute paths and `..`.
+    Raises ArchiveUnsafe: the name is absolute or contains `..`.
     """
     parts = PurePosixPath(name.replace("\\", "/")).parts
     if name.startswith(("/", "\\")) or ".." in parts or "\0" in name or (parts and parts[0].endswith(":")):
@@ -72,11 +69,12 @@ def read_archive(
     limits: ArchiveLimits = ArchiveLimits(),
     cut_large: bool = False,
 ) -> Iterator[tuple[str, bytes]]:
-    """Yield (path, content) of each wanted regular file, in the archive's order; links and devices are passed over.
+    """Yield (path, content) of each wanted regular file, in the archive's order; links and devices are skipped.
 
-    Of a file larger than allowed, one byte more than the limit is read with `cut_large`. Raises ArchiveUnsafe for it
-    otherwise, for a member outside the archive's own folder, for more than the other limits, and for a damaged or
-    encrypted archive.
+    With `cut_large`, a file larger than allowed is read up to one byte more than its limit.
+
+    Raises ArchiveUnsafe: a member is outside the archive's own folder, the archive exceeds a limit (without `cut_large`
+    also that of one file), or it is damaged or encrypted.
     """
     memory = _BASE_BYTES + _COPIES * limits.file_bytes
     arguments = (str(path.resolve()), str(_PASSED_TOTALS * limits.total_bytes), str(limits.timeout_s))
@@ -92,7 +90,10 @@ def read_archive(
 def _read_wanted(
     child: Child, path: Path, wanted: Callable[[str], bool], limits: ArchiveLimits, cut_large: bool
 ) -> Iterator[tuple[str, bytes]]:
-    """Answers the child's members one after the other. Raises BrokenPipeError where it ends before the archive does."""
+    """Answer the child's members one after the other.
+
+    Raises BrokenPipeError: the child ends before the archive does.
+    """
     total = number = named = 0
     while (head := _next_head(child, path)) is not None:
         name, size = head["name"], head["size"]
@@ -103,11 +104,13 @@ def _read_wanted(
         number += 1
         if number > limits.files:
             raise ArchiveUnsafe(f"{path} holds more than {limits.files} files: unpack it and index the folder you need")
+
         if not head["is_file"]:
             continue
         if not clean or not wanted(clean):
             write_message(child.stdin, {"at_most": 0})
             continue
+
         total += min(size, limits.file_bytes + 1) if cut_large else size
         if total > limits.total_bytes or (size > limits.file_bytes and not cut_large):
             sizes = f"file {size} bytes, so far {total} of {limits.total_bytes} bytes"
@@ -124,7 +127,12 @@ def _next_head(child: Child, path: Path) -> dict[str, Any] | None:
 
 
 def _next_message(child: Child, path: Path) -> Message:
-    """Raises ArchiveUnsafe with the child's reason, BrokenPipeError where it has ended without one."""
+    """The child's next message.
+
+    Raises:
+        ArchiveUnsafe: the child sent its reason.
+        BrokenPipeError: the child ended without a reason.
+    """
     message = read_message(child.stdout)
     if message is None:
         raise BrokenPipeError
@@ -134,9 +142,7 @@ def _next_message(child: Child, path: Path) -> Message:
 
 
 def strip_top_folder(files: dict[str, bytes]) -> dict[str, bytes]:
-    """Without the one folder that holds everything, as the public host's archives have it; unchanged where there is
-    none.
-    """
+    """The files without the one folder that holds them all, as in the public host's archives; else unchanged."""
     tops = {path.split("/", 1)[0] for path in files}
     if len(tops) != 1 or any("/" not in path for path in files):
         return files

@@ -1,8 +1,7 @@
-"""Lists the members of a .zip or tar archive, and reads those that the parent asks for: the child process behind
-`archive`.
+"""The child process behind `archive`: lists the members of a .zip or tar archive and reads those that the parent wants.
 
-Headers cost memory before anybody sees a file: a PAX record, a map of holes, a directory of millions of names, an xz
-dictionary. So all of it happens here, under a limit of memory and, for each member, of time. It decides nothing about
+Headers cost memory before any file is read: a PAX record, a map of holes, a directory of millions of names, an xz
+dictionary. So all of it happens here, under a memory limit and, for each member, a time limit. It decides nothing about
 names and writes no file.
 
     python -m rag.sources.archive_members MEMORY_BYTES PATH PASSED_BYTES TIMEOUT_S
@@ -21,7 +20,7 @@ from rag.child import read_message, serve_parent, set_timer, write_message
 from rag.errors import ArchiveUnsafe
 
 MAX_HEADER_BYTES = 2**20  # of one PAX record or long name; paths have 4096 bytes at most
-_Member = tuple[str, int, Callable[[int], bytes] | None]  # name, size in bytes, read at most so many bytes
+_Member = tuple[str, int, Callable[[int], bytes] | None]  # name, size in bytes, a reader of at most so many bytes
 _DAMAGE = (
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -38,9 +37,9 @@ _DAMAGE = (
 
 
 def members(path: Path, passed_bytes: int) -> Iterator[_Member]:
-    """Each member of an archive.
+    """Each member of an archive. Reading a member may raise its library's own errors.
 
-    Raises ArchiveUnsafe with the reason; reading a member may raise what its library does.
+    Raises ArchiveUnsafe: the message is the reason.
     """
     try:
         yield from _zip_members(path) if path.name.lower().endswith(".zip") else _tar_members(path, passed_bytes)
@@ -56,7 +55,7 @@ def members(path: Path, passed_bytes: int) -> Iterator[_Member]:
 def _tar_members(path: Path, passed_bytes: int) -> Iterator[_Member]:
     with tarfile.open(path, mode="r:*", tarinfo=_BoundedHeader) as tar:
         while (member := tar.next()) is not None:
-            tar.members.clear()  # type: ignore[attr-defined]  # tarfile keeps every header otherwise
+            tar.members.clear()  # type: ignore[attr-defined]  # otherwise tarfile keeps every header
             if tar.offset > passed_bytes:  # where the next member begins: going there would unpack everything before it
                 raise ArchiveUnsafe(
                     f"unpacks to more than {passed_bytes} bytes at {member.name[:200]!r}: unpack it and index the "
@@ -66,7 +65,7 @@ def _tar_members(path: Path, passed_bytes: int) -> Iterator[_Member]:
 
 
 class _BoundedHeader(tarfile.TarInfo):
-    """A header whose records are not read where they are larger than any header that describes a file."""
+    """A header that skips records larger than any header that describes a file."""
 
     def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
         records = (
@@ -108,7 +107,10 @@ def _read_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo, at_most: int) -> 
 
 
 def read_member(read: Callable[[int], bytes], at_most: int) -> bytes:
-    """So many bytes of a member. Raises ArchiveUnsafe with the reason."""
+    """So many bytes of a member.
+
+    Raises ArchiveUnsafe: the message is the reason.
+    """
     try:
         return read(at_most)
     except MemoryError as error:
@@ -119,8 +121,9 @@ def read_member(read: Callable[[int], bytes], at_most: int) -> bytes:
 
 
 def main(memory_bytes: int, path: Path, passed_bytes: int, timeout_s: float) -> None:
-    """The child: names a member, reads as much of it as the answer says, and so on; the last message is empty or a
-    reason.
+    """The child: names a member, reads as much of it as the answer says, and so on.
+
+    The last message is empty or a reason.
     """
     messages, answers = serve_parent(memory_bytes)
     set_timer(timeout_s)

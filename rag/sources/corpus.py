@@ -1,8 +1,7 @@
-"""Pinned documentation corpora: what data/sources.toml lists, fetched from a mirror folder or the public host, and
-checked.
+"""Pinned documentation corpora: those of data/sources.toml, fetched from a mirror or the public host, and checked.
 
 It does not parse documents. A corpus lies whole and verified in <home>/corpora/<name>/ or not at all: files go to a
-temporary folder first, which is renamed when the checksum over them is the pinned one.
+temporary folder first, which is renamed when their checksum is the pinned one.
 
     fetch_corpus(load_sources()["openroad"], home=settings.home, mirror=Path("mirror"))
 """
@@ -28,14 +27,14 @@ from rag.sources.archive import read_archive, strip_top_folder
 PUBLIC_HOST = "https://github.com"
 FETCHED_FILE = "fetched.json"
 MAX_DOWNLOAD_BYTES = 2 * 2**30
-_TIMEOUT = httpx.Timeout(60.0, connect=5.0)  # an air-gapped machine should learn quickly that the host is not there
+_TIMEOUT = httpx.Timeout(60.0, connect=5.0)  # an air-gapped machine should learn quickly that the host is unreachable
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """One pinned corpus.
 
-    `include` and `exclude` are glob patterns over paths in the repository; `checksum` see `tree_checksum`.
+    `include` and `exclude` are glob patterns over paths in the repository; for `checksum` see `tree_checksum`.
     """
 
     name: str
@@ -60,7 +59,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What fetched.json of a corpus records. `fetched_at` is an ISO date with time zone."""
+    """What a corpus's fetched.json records. `fetched_at` is an ISO date with time zone."""
 
     name: str
     repository: str
@@ -97,14 +96,17 @@ def load_sources(path: Path | None = None) -> dict[str, Source]:
 
 
 def find_source(name: str, sources: dict[str, Source]) -> Source:
-    """The source called `name`. Raises CorpusUnknown, which lists the names there are."""
+    """The source called `name`.
+
+    Raises CorpusUnknown: there is no such source; the message lists the known names.
+    """
     if name not in sources:
         raise CorpusUnknown(f"no corpus is called {name!r}; known are {', '.join(sources)}")
     return sources[name]
 
 
 def match_path(path: str, pattern: str) -> bool:
-    """Glob over whole path segments: `*` stays inside one, `**` stands for any number of them, also none."""
+    """Glob over whole path segments: `*` stays inside one, `**` stands for any number of them, including none."""
     return _match_parts(path.split("/"), pattern.split("/"))
 
 
@@ -133,7 +135,7 @@ def corpus_dir(home: Path, name: str) -> Path:
 
 
 def read_fetched(home: Path, name: str) -> Fetched | None:
-    """The record of a fetched corpus, or None where it has not been fetched (or its record is damaged: fetch again)."""
+    """The record of a fetched corpus, or None where it is not fetched (or its record is damaged: fetch again)."""
     try:
         return Fetched(**json.loads((corpus_dir(home, name) / FETCHED_FILE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -147,16 +149,21 @@ def fetch_corpus(
     host: str = PUBLIC_HOST,
     report: Callable[[str], None] = lambda _: None,
 ) -> Fetched:
-    """Bring one corpus into `home`: from `mirror`/<name>.tar.gz (or .zip) if it is there, else from the public host.
+    """Bring one corpus into `home`: from `mirror`/<name>.tar.gz (or .zip) if that exists, else from the public host.
 
-    A corpus that is already there in the pinned revision and checksum is left alone. Raises CorpusUnavailable,
-    ChecksumMismatch or ArchiveUnsafe; none of them leaves anything behind.
+    A corpus that is present in the pinned revision and checksum stays as it is. A failure leaves no files.
+
+    Raises:
+        CorpusUnavailable: neither source gave the archive, or its folder cannot be made.
+        ChecksumMismatch: the files are not the pinned ones.
+        ArchiveUnsafe: the archive is hostile or damaged.
     """
     make_home(home)
     present = read_fetched(home, source.name)
     if present and (present.revision, present.checksum) == (source.revision, source.checksum):
         report(f"{source.name}: already fetched ({present.files} files)")
         return present
+
     target = corpus_dir(home, source.name)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -164,6 +171,7 @@ def fetch_corpus(
         raise CorpusUnavailable(
             f"{target.parent} cannot be made ({error.strerror}): set CHIPALIGN_HOME to a folder you can write"
         ) from error
+
     with tempfile.TemporaryDirectory(prefix=f".{source.name}-", dir=target.parent) as work_name:
         work = Path(work_name)
         archive = _find_in_mirror(source.name, mirror)
@@ -172,6 +180,7 @@ def fetch_corpus(
         if archive is None:
             archive = work / f"{source.name}.tar.gz"
             _download(source.name, origin, archive)
+
         files = _select_files(source, archive)
         checksum = tree_checksum(files)
         if checksum != source.checksum:
@@ -179,6 +188,7 @@ def fetch_corpus(
                 f"{source.name}: the {len(files)} selected files of {origin} have the checksum {checksum}, "
                 f"pinned is {source.checksum}: the archive is not revision {source.revision}, get that one"
             )
+
         record = Fetched(
             source.name, source.repository, source.revision, source.licence, checksum, len(files), origin, _now()
         )
@@ -200,7 +210,7 @@ def _find_in_mirror(name: str, mirror: Path | None) -> Path | None:
 
 
 def _download(name: str, url: str, path: Path) -> None:
-    """Stream `url` to `path`; every failure of the network is a CorpusUnavailable that names the way around it."""
+    """Stream `url` to `path`; every network failure becomes a CorpusUnavailable that names the way around it."""
     advice = (
         f"on a machine without internet put {name}.tar.gz into a folder and give it with --mirror DIR or "
         "CHIPALIGN_MIRROR"
@@ -223,10 +233,10 @@ def _download(name: str, url: str, path: Path) -> None:
 
 
 def _select_files(source: Source, archive: Path) -> dict[str, bytes]:
-    """The corpus's files of an archive, with or without the one top folder that the public host adds."""
+    """The corpus's files in an archive, with or without the one top folder that the public host adds."""
 
     def wanted(path: str) -> bool:
-        """Whether the corpus has this path, be it with or without the top folder."""
+        """Whether the corpus has this path, with or without the top folder."""
         return source.selects(path) or source.selects(path.partition("/")[2])
 
     files = dict(read_archive(archive, wanted))
@@ -243,7 +253,7 @@ def _write_tree(root: Path, files: dict[str, bytes], record: Fetched) -> None:
 
 
 def _replace_folder(work: Path, target: Path) -> None:
-    """Put work/tree in the place of `target`; the old one goes aside first: a full folder cannot be renamed over."""
+    """Put work/tree in the place of `target`; the old folder moves aside first: a full one cannot be renamed over."""
     if target.exists():
         target.rename(work / "old")
     (work / "tree").rename(target)

@@ -1,5 +1,4 @@
-"""What was parsed of PDF, Word and HTML files before, by content: the second build of an index does not read a manual's
-thousand pages again.
+"""A cache, by content, of parsed PDF, Word and HTML files: a second build does not parse a manual's pages again.
 
 It holds nothing that cannot be made anew: a missing, damaged or unwritable entry only costs the time to parse. Entries
 that no build has used for `MAX_AGE_DAYS` are removed.
@@ -25,25 +24,25 @@ _LIBRARIES = ("lxml", "pdfplumber", "pdfminer.six", "python-docx")
 
 
 class ParsedCache:
-    """Entries in `folder`, one file each; without a folder nothing is kept."""
+    """Entries in `folder`, one file each; without a folder it keeps nothing."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
 
     def read(self, name: str, content: bytes) -> Parsed | None:
-        """What the file of this name and content was parsed to by this very program, or None."""
+        """The parsed file of this name and content, as this very program parsed it, or None."""
         if self._folder is None:
             return None
         path = self._folder / _key(name, content)
         try:
             parsed = read_parsed(path.read_text(encoding="utf-8"))
-            os.utime(path)  # in use: not too old
+            os.utime(path)  # in use: its age starts anew
         except (OSError, ValueError, TypeError, KeyError):
             return None
         return parsed
 
     def write(self, name: str, content: bytes, parsed: Parsed) -> None:
-        """Keep what a file was parsed to; whole or not at all."""
+        """Keep a parsed file, whole or not at all."""
         if self._folder is None:
             return
         path = self._folder / _key(name, content)
@@ -58,7 +57,7 @@ class ParsedCache:
             work.unlink()
 
     def remove_old(self) -> None:
-        """Remove what was not used for `MAX_AGE_DAYS`."""
+        """Remove entries that were not used for `MAX_AGE_DAYS`."""
         oldest = time.time() - MAX_AGE_DAYS * 86_400
         for path in list(self._folder.glob("*")) if self._folder is not None else []:
             with suppress(OSError):
@@ -72,9 +71,7 @@ def _key(name: str, content: bytes) -> str:
 
 @cache
 def _program() -> str:
-    """A hash of this package's code and of its libraries' versions: another parser may read the same file in another
-    way.
-    """
+    """A hash of this package's code and its libraries' versions: another parser may read the same file differently."""
     digest = hashlib.sha256(" ".join(f"{name}=={metadata.version(name)}" for name in _LIBRARIES).encode())
     for path in sorted(Path(__file__).resolve().parent.parent.rglob("*.py")):
         digest.update(path.read_bytes())

@@ -38,7 +38,7 @@ _LEADING_HEADING = re.compile(r"\s*#{1,6}[ \t]+(\S[^\n]*)(?:\n|\Z)")
 class WantedPassage:
     """A passage that a question asks for: any chunk of a document or, with a heading, of one of its sections.
 
-    A chunk belongs to a section where that is one of its headings, its title, or a heading line in its text.
+    A chunk belongs to a section that is one of its headings, its title, or a heading line in its text.
     """
 
     collection: str
@@ -62,9 +62,8 @@ class WantedPassage:
 class Question:
     """One question.
 
-    Each item of `wanted` is a passage that one would want, given as the references of which one suffices.
-
-    `answer` is the reference answer, "" where the file gives none.
+    Each item of `wanted` is a passage that the question asks for, given as references of which one suffices. `answer`
+    is the reference answer, "" where the file gives none.
     """
 
     question_id: str
@@ -81,9 +80,9 @@ def _plain(heading: str) -> str:
 
 
 def read_questions(path: Path) -> list[Question]:
-    """The questions of a JSONL file, in order; empty lines are passed over.
+    """The questions of a JSONL file, in order; empty lines are skipped.
 
-    Raises QuestionsUnusable, which lists every bad line.
+    Raises QuestionsUnusable: the file cannot be read or has bad lines; the message lists every one.
     """
     questions: list[Question] = []
     problems: list[str] = []
@@ -104,7 +103,10 @@ def read_questions(path: Path) -> list[Question]:
 
 
 def _parse_question(row: Any, number: int) -> Question:
-    """A row as a Question; ValueError says what is wrong, to be read behind "line 7"."""
+    """A row as a Question.
+
+    Raises ValueError: the row is bad; the message follows a "line 7".
+    """
     if not isinstance(row, dict):
         raise ValueError("is no JSON object")
     text = row.get("question")
@@ -125,8 +127,9 @@ def _parse_question(row: Any, number: int) -> Question:
 
 
 def _unescape(text: str) -> str:
-    """A text that was escaped twice, as ORD-QA's answers are, with its line breaks, tabs and quotes; it has no real
-    line break by that.
+    """A text that was escaped twice, as ORD-QA's answers are, with its line breaks, tabs and quotes restored.
+
+    Such a text has no real line break.
     """
     if "\n" in text.strip():
         return text
@@ -171,7 +174,7 @@ def _parse_list(item: Any) -> WantedPassage:
 def find_wanted(questions: Sequence[Question], chunks: Sequence[Chunk]) -> list[list[frozenset[str]]]:
     """For each question and each passage it wants, the ids of the chunks that are (part of) that passage.
 
-    Raises ReferenceUnknown, which lists every reference that no chunk is a part of.
+    Raises ReferenceUnknown: no chunk is part of some references; the message lists them all.
     """
     references = {reference for question in questions for group in question.wanted for reference in group}
     ids = {
@@ -194,18 +197,19 @@ def refer_to_chunk(chunk_id: str) -> WantedPassage:
 
 
 def read_chunks(path: Path) -> list[Document]:
-    """The chunks of a file of ORD-QA's form, a list of {"source", "knowledge":
+    """The chunks of a file of ORD-QA's form, a list of {"source", "knowledge": [{"id", "content"}]}.
 
-    [{"id", "content"}]}. Raises ChunksUnusable.
+    Each becomes a document in the collection READY_MADE, whose path is the chunk's id. Its title is its place: the
+    source's name, split into words, and the headings that the content opens with. The rest is the text, without a first
+    line that only repeats the id.
 
-    Each becomes a document of its own in the collection READY_MADE, whose path is the chunk's id. Its title is its
-    place: the source's name, its words apart, and the headings that the content opens with. The rest is the text; a
-    first line that only repeats the id is left out.
+    Raises ChunksUnusable: the file cannot be read, or does not have this form.
     """
     try:
         sources = json.loads(_read_text(path, ChunksUnusable))
     except json.JSONDecodeError as error:
         raise ChunksUnusable(f"{path} is no JSON ({error}): give a file of chunks in ORD-QA's form") from None
+
     try:
         documents = [
             _make_document(source["source"], item["id"], item["content"])
@@ -217,6 +221,7 @@ def read_chunks(path: Path) -> list[Document]:
         raise ChunksUnusable(
             f"{path} is not of the form {form} ({error!r}): give a file of chunks in ORD-QA's form"
         ) from None
+
     if len({document.path for document in documents}) < len(documents):
         raise ChunksUnusable(f"{path} gives one id to several chunks: give each its own")
     if not documents:

@@ -1,7 +1,7 @@
-"""Files to `Document`s: a folder, one file or an archive is read, and what cannot be read is named with its reason.
+"""Files to `Document`s: reads a folder, a file or an archive, and names what it cannot read, with the reason.
 
-Archives that lie in a folder are read too, one level deep; what reST includes is put in its place. Contents are parsed
-in the sandbox. It does not fetch corpora and does not cut documents. An unreadable file never stops the others.
+It also reads archives that lie in a folder, one level deep, and expands the includes of reST. The sandbox parses the
+contents. It does not fetch corpora and does not cut documents. An unreadable file never stops the others.
 
     skipped: list[Skipped] = []
     documents = list(read_source(Path("docs"), collection="docs", skipped=skipped))
@@ -29,11 +29,10 @@ from rag.sources.corpus import FETCHED_FILE, match_path
 from rag.sources.parsed_cache import ParsedCache
 from rag.sources.sandbox import Sandbox
 
-# Licence texts are kept beside the documents that they cover; they answer no engineering question and are not a failure
-# either.
+# Licence texts lie beside the documents that they cover; they answer no engineering question and are not a failure.
 _LEGAL_NAMES = ("LICENSE", "LICENCE", "COPYING", "NOTICE")
 NOT_STATED = "not stated"
-IGNORE_FILE = ".chipalignignore"  # in a folder: what of it is not read
+IGNORE_FILE = ".chipalignignore"  # in a folder: lists what is not read
 MAX_NAME_CHARACTERS = 1000  # each chunk carries its document's name; a path of a documentation tree has a hundred
 
 
@@ -58,18 +57,22 @@ def read_source(
     settings: RagSettings | None = None,
     sandbox: Sandbox | None = None,
 ) -> Iterator[Document]:
-    """Yield the documents of a folder (recursively), a file or an archive, ordered by path; append the others to
-    `skipped`.
+    """Yield the documents of a folder (recursively), a file or an archive, ordered by path.
 
-    There also stands what of a document was not read. Raises SourceUnusable where `path` is none of these or its name
-    is not UTF-8, ArchiveUnsafe where `path` is a hostile archive. The limits are those of `settings`; with them, what
-    takes long to parse is kept in their home. Without a `sandbox` it has one of its own.
+    `skipped` receives the other files, and what was not read of a document. The limits are those of `settings`; with
+    settings, files that are slow to parse are cached in their home. Without a `sandbox` it starts one of its own.
+
+    Raises:
+        SourceUnusable: `path` is not a folder, file or archive, or its name is not UTF-8.
+        ArchiveUnsafe: `path` is a hostile archive.
     """
     if not _is_utf8(collection):
         raise SourceUnusable(f"the name {encodable(collection)} is not UTF-8, so nothing in it can be cited: rename it")
+
     cache = ParsedCache(settings.home / "parsed" if settings else None)
     settings = settings or RagSettings()
     files = _list_files(path, settings)
+
     with ExitStack() as stack:
         reader = _Reader(files, settings, sandbox or stack.enter_context(open_sandbox(settings)), cache)
         for name in files:
@@ -85,6 +88,7 @@ def read_source(
                 except ParseFailed as error:
                     skipped.append(Skipped(f"{collection}/{name}", str(error)))
                     continue
+
                 if unread:
                     skipped.append(Skipped(f"{collection}/{name}", f"read in part: {unread}"))
                 yield Document(
@@ -97,6 +101,7 @@ def read_source(
                     blocks=parsed.blocks,
                     note=parsed.note,
                 )
+
     cache.remove_old()
 
 
@@ -117,7 +122,7 @@ class _Reader:
     def read(self, name: str) -> tuple[str | None, Parsed, str]:
         """One file's own text (see `Document.own_text`), its blocks, and what of it was not read.
 
-        Raises ParseFailed with the reason why it has no blocks.
+        Raises ParseFailed: it has no blocks; the message is the reason.
         """
         found = None if name.endswith("/") else format_of(name)
         if found is None and not name.endswith("/"):
@@ -129,7 +134,7 @@ class _Reader:
         return own_text, parsed, "; ".join(filter(None, (note, parsed.note)))
 
     def _parse(self, name: str, content: bytes, found: Format, is_whole: bool) -> tuple[str | None, Parsed]:
-        """In the sandbox, unless it is known from before; the other formats take less time to parse than to look up."""
+        """Parse in the sandbox or take the cached result; other formats parse faster than a look-up takes."""
         known = self._cache.read(name, content) if found.parse_bytes else None
         if known is not None:
             return None, known
@@ -141,12 +146,13 @@ class _Reader:
     def _load(self, name: str, found: Format) -> tuple[bytes, str]:
         """The content of one file, unpacked where it is a .gz, and a note where its end is missing.
 
-        Raises ParseFailed.
+        Raises ParseFailed: it cannot be read, is too large, or lacks its end.
         """
         file = self._files[name]
         limit = (
             self._settings.max_file_mb if found.parse_bytes or found.parse_head else self._settings.max_text_mb
         ) * 2**20
+
         size, is_damaged = None, False
         try:
             content = file.read(limit + 1)
@@ -158,6 +164,7 @@ class _Reader:
             raise ParseFailed(f"cannot be read ({error.strerror or error})") from error
         except ArchiveUnsafe as error:
             raise ParseFailed(str(error)) from error
+
         is_large = len(content) > limit or file.is_cut
         if not is_large and not is_damaged:
             return content, ""
@@ -165,11 +172,12 @@ class _Reader:
             raise ParseFailed(
                 f"larger than {limit} bytes" if is_large else f"its end is missing after {len(content)} bytes"
             )
+
         content = content[: content.rfind(b"\n", 0, limit) + 1]
         return content, f"the first {len(content)} bytes of {size or 'it'}"
 
     def _read_included(self, name: str) -> str | None:
-        """The text of another file of the same source, for a directive that names it; None where there is none."""
+        """The text of another file of the same source, for a directive that names it; None where it is missing."""
         if name not in self._files or not _is_utf8(name):
             return None
         try:
@@ -184,7 +192,7 @@ def encodable(name: str) -> str:
 
 
 def _is_utf8(name: str) -> bool:
-    """False for a name that the system gave with bytes that are not UTF-8: Python reads those as lone surrogates."""
+    """False for a name with bytes that are not UTF-8, which Python reads as lone surrogates."""
     return encodable(name) == name
 
 
@@ -195,7 +203,10 @@ def _refuse_name(name: str) -> str:
 
 
 def _unpack(content: bytes, at_most: int) -> tuple[bytes, bool]:
-    """The first bytes of a gzip file's content, and whether its end is missing before those. Raises ParseFailed."""
+    """The first bytes of a gzip file's content, and whether its end is missing before those.
+
+    Raises ParseFailed: the file cannot be unpacked.
+    """
     parts: list[bytes] = []
     room = at_most
     try:
@@ -211,10 +222,9 @@ def _unpack(content: bytes, at_most: int) -> tuple[bytes, bool]:
 
 
 def _list_files(path: Path, settings: RagSettings) -> Files:
-    """The read function of each file by its relative posix path; hidden ones, and links that lead out of the folder,
-    are left out.
+    """The files by their relative posix paths, without hidden ones and links that lead out of the folder.
 
-    A folder below `path` that cannot be read, or a hostile archive in it, comes as a name whose read function raises.
+    A folder below `path` that cannot be read, or a hostile archive in it, appears as a name whose read function raises.
     """
     if path.is_dir():
         return _list_folder(path, settings)
@@ -230,7 +240,7 @@ def _list_files(path: Path, settings: RagSettings) -> Files:
 
 
 def _list_archive(archive: Path, settings: RagSettings) -> Files:
-    """An archive's files that are nowhere hidden; those of a type that is not read are listed, and never unpacked."""
+    """An archive's files on paths without a hidden part; files of types that are not read are listed, not unpacked."""
     found: dict[str, bytes] = {}
 
     def wanted(name: str) -> bool:
@@ -253,7 +263,7 @@ def _list_archive(archive: Path, settings: RagSettings) -> Files:
 
 
 def _file_of(content: bytes, most: int) -> _File:
-    """A file of an archive, of which one byte more than `most` was read where it is larger."""
+    """A file of an archive; where it is larger than `most`, one byte more than that was read."""
     is_cut = len(content) > most
     return _File(partial(_cut, content[:most]), lambda: None if is_cut else len(content), is_cut)
 
@@ -287,9 +297,9 @@ def _list_folder(path: Path, settings: RagSettings) -> Files:
 
 
 def _read_ignored(folder: Path) -> list[str]:
-    """The globs of the folder's file of what is left out, one a line; a folder's name alone means all in it.
+    """The globs of the folder's ignore file, one a line; a folder's name alone means everything in it.
 
-    Raises SourceUnusable.
+    Raises SourceUnusable: the ignore file cannot be read.
     """
     file = folder / IGNORE_FILE
     try:
@@ -303,8 +313,9 @@ def _read_ignored(folder: Path) -> list[str]:
 
 
 def _list_entry(file: Path, name: str, settings: RagSettings) -> Files:
-    """One file of a folder, or the files of an archive that lies there, below its name; an archive that cannot be read
-    as one that fails.
+    """One file of a folder, or, below its name, the files of an archive that lies there.
+
+    An archive that cannot be read becomes a file that fails.
     """
     if not is_archive(file) or not file.is_file():
         return {name: _file_at(file)}
@@ -315,7 +326,7 @@ def _list_entry(file: Path, name: str, settings: RagSettings) -> Files:
 
 
 def _leads_out(file: Path, root: Path) -> bool:
-    """Whether a link leads out of the folder. One that leads in a circle does not: reading it says so."""
+    """Whether a link leads out of the folder. A circular link does not: reading it reports the circle."""
     try:
         return not file.resolve().is_relative_to(root)
     except (OSError, RuntimeError):  # until Python 3.13 a circle is a RuntimeError

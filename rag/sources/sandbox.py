@@ -1,9 +1,8 @@
-"""Reads files in a child process of its own, so that a hostile or damaged one can neither crash nor stop whoever reads
-the source.
+"""Parses files in a child process, so that a hostile or damaged file can neither crash nor stop the program.
 
-The child ends itself when a file takes longer than allowed, has a limit of memory, and is started again for the next
-file. It is told no path on disk: only a name and a content; for the text that a file includes it asks. It is no defence
-against code execution in a parser, which has this user's rights.
+The child has a memory limit, ends itself when a file takes longer than allowed, and starts again for the next file. It
+receives a name and a content and no path on disk; it asks the parent for the text that a file includes. It does not
+protect against code execution in a parser, which has this user's rights.
 
     with Sandbox(timeout_s=60, memory_bytes=2**31) as sandbox:
         own_text, parsed = sandbox.read("manual.pdf", content)
@@ -35,7 +34,7 @@ _ENCODING = ("utf-8", "surrogatepass")
 
 
 class Sandbox:
-    """Starts its child at the first file, and again after one that ended it. `timeout_s` is per file."""
+    """Starts its child at the first file, and again after a file that ended it. `timeout_s` is per file."""
 
     def __init__(self, timeout_s: float, memory_bytes: int) -> None:
         self._timeout_s = timeout_s
@@ -53,9 +52,9 @@ class Sandbox:
     def read(
         self, name: str, content: bytes, is_whole: bool = True, included: ReadText = lambda _: None
     ) -> tuple[str | None, Parsed]:
-        """`rag.formats.parser.read_file` over there.
+        """`rag.formats.parser.read_file` in the child.
 
-        Raises ParseFailed with the reason, also for a crash, too long or too much memory.
+        Raises ParseFailed: the message is the reason, also after a crash, too much time or too much memory.
         """
         if self._child is None:
             self._child = start_child("rag.sources.sandbox", self._memory_bytes)
@@ -82,7 +81,10 @@ class Sandbox:
 
 
 def _unpack(answer: Message) -> tuple[str | None, Parsed]:
-    """The file's own text, where it is kept, and its blocks. Raises ParseFailed where the child sent a reason."""
+    """The file's own text, where it is kept, and its blocks.
+
+    Raises ParseFailed: the child sent a reason.
+    """
     head, body = answer
     if head["failed"]:
         raise ParseFailed(body.decode(*_ENCODING))
@@ -93,7 +95,7 @@ def _unpack(answer: Message) -> tuple[str | None, Parsed]:
 def _answer(name: str, content: bytes, is_whole: bool, included: ReadText) -> tuple[bytes | None, bytes]:
     """The file's own text, where it is kept, and the blocks.
 
-    Raises ParseFailed: any error in a parser is about that one file.
+    Raises ParseFailed: any error in a parser counts against that one file.
     """
     try:
         text, parsed = read_file(name, content, is_whole, included)
@@ -112,14 +114,14 @@ def _answer(name: str, content: bytes, is_whole: bool, included: ReadText) -> tu
 
 
 def _ask(messages: IO[bytes], answers: IO[bytes], name: str) -> str | None:
-    """The text of another file of the source, which the parent reads; None where there is none."""
+    """The text of another file of the source, which the parent reads; None where it is missing."""
     write_message(answers, {"include": name})
     answer = read_message(messages)
     return answer[1].decode(*_ENCODING) if answer and answer[0]["found"] else None
 
 
 def main(memory_bytes: int) -> None:
-    """The child: answers files on standard input until it closes. What a library prints goes nowhere."""
+    """The child: answers files on standard input until it closes. What a library prints is discarded."""
     messages, answers = serve_parent(memory_bytes)
     while (message := read_message(messages)) is not None:
         head, content = message

@@ -1,7 +1,7 @@
 """The SOURCE arguments of `index build`: what each names, the collection and version it becomes, and its documents.
 
-A source is a folder, a file, an archive, a fetched corpus, or the handbook. `NAME=SOURCE` gives its collection a name,
-`NAME@VERSION=SOURCE` a name and a version; the collection is then called NAME@VERSION, so that versions of one tool lie
+A source is a folder, a file, an archive, a fetched corpus, or the handbook. `NAME=SOURCE` names its collection,
+`NAME@VERSION=SOURCE` also its version; the collection is then called NAME@VERSION, so that versions of one tool lie
 side by side. Formats are for `reader`.
 
     source = find_named_source("openroad@2.0=docs/", settings)
@@ -30,9 +30,9 @@ _REVISION_DIGITS = 12  # of a pinned revision as a version: what `corpus list` s
 
 @dataclass(frozen=True, slots=True)
 class NamedSource:
-    """A source that was found, and what its documents are told apart by.
+    """A source that was found, and what distinguishes its documents.
 
-    `is_pinned`: a corpus or the handbook, whose files' dates say nothing.
+    `is_pinned`: a corpus or the handbook, whose file dates mean nothing.
     """
 
     path: Path
@@ -46,9 +46,9 @@ class NamedSource:
 def find_named_source(argument: str, settings: RagSettings) -> NamedSource:
     """What a SOURCE argument means.
 
-    A path that exists is meant before a name, be it that of a corpus or the one before a `=`.
+    An existing path takes precedence over a name, whether that of a corpus or the one before a `=`.
 
-    Raises SourceUnusable.
+    Raises SourceUnusable: the argument names no source.
     """
     if not Path(argument).expanduser().exists() and (named := _NAMED.fullmatch(argument)):
         found = _find_source(named["source"], settings)
@@ -80,10 +80,9 @@ def _find_source(source: str, settings: RagSettings) -> NamedSource:
 def read_named_source(
     source: NamedSource, skipped: list[Skipped], settings: RagSettings, sandbox: Sandbox | None = None
 ) -> Iterator[Document]:
-    """The documents of a source with their version and the day of their last change; files that cannot be read go to
-    `skipped`.
+    """The documents of a source with their version and the day of their last change.
 
-    Raises what `read_source` raises.
+    `skipped` receives the files that cannot be read. It raises what `read_source` raises.
     """
     for document in read_source(
         source.path, source.collection, skipped, source.licence, source.url_of, settings, sandbox
@@ -94,9 +93,7 @@ def read_named_source(
 
 
 def _date_of(source: Path, document_path: str) -> str:
-    """The day (UTC) on which the file was last changed, of a document in an archive that of the archive; "" where it
-    has gone since.
-    """
+    """The day (UTC) of the file's last change; for a document in an archive, the archive's; "" where it is gone."""
     file = source / document_path if source.is_dir() else source
     try:
         return datetime.fromtimestamp(file.stat().st_mtime, UTC).date().isoformat()
