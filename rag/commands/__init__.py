@@ -1,1 +1,1 @@
-"""The commands about documents and what is trained on them: arguments in, text or one JSON document out."""
+"""The commands for documents and for what is trained on them: arguments in, text or one JSON document out."""

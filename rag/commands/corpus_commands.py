@@ -1,6 +1,6 @@
-"""The command `chipalign corpus`: pinned documentation is listed, fetched, and, like any other, written as plain text.
+"""The command `chipalign corpus`: lists and fetches pinned documentation, and writes any documents as plain text.
 
-It fetches and reads nothing by itself (`corpus` and `sources` do). Libraries are imported inside the functions, so that
+It fetches and reads nothing itself (`corpus` and `sources` do). Libraries are imported inside the functions, so that
 `--help` answers at once.
 
     chipalign corpus fetch openroad yosys --mirror DIR
@@ -25,13 +25,15 @@ if TYPE_CHECKING:
 
 
 def corpus(argv: list[str]) -> int:
-    """`chipalign corpus list | fetch NAME... [--mirror DIR] | text SOURCE... --out FILE [--json]`. Raises RagError for
-    wrong input.
+    """`chipalign corpus list | fetch NAME... [--mirror DIR] | text SOURCE... --out FILE [--json]`.
+
+    Raises RagError: the input is wrong.
     """
     parser = argparse.ArgumentParser(
         prog="chipalign corpus", description="The pinned documentation: list it, fetch some, write it as plain text."
     )
     actions = parser.add_subparsers(dest="action", required=True)
+
     listing = actions.add_parser("list", help="the pinned corpora, and which are fetched")
     fetching = actions.add_parser("fetch", help="fetch corpora from a mirror folder or the public host")
     fetching.add_argument("names", nargs="+", metavar="NAME", help="a name that `corpus list` shows, or `all`")
@@ -39,6 +41,7 @@ def corpus(argv: list[str]) -> int:
     fetching.add_argument(
         "--if-available", action="store_true", help="say what cannot be had, and end well all the same"
     )
+
     writing = actions.add_parser(
         "text", help="write documents as plain text, one JSON object a line, to train a model on"
     )
@@ -51,8 +54,10 @@ def corpus(argv: list[str]) -> int:
     writing.add_argument("--out", type=Path, required=True, metavar="FILE.jsonl", help="the file to write")
     for sub in (listing, fetching, writing):
         sub.add_argument("--json", action="store_true", help="one JSON document on stdout")
+
     args = parser.parse_args(argv)
     settings = RagSettings.from_env()
+
     if args.action == "list":
         _list_corpora(settings, args.json)
     elif args.action == "text":
@@ -93,7 +98,7 @@ def _list_corpora(settings: RagSettings, as_json: bool) -> None:
 def _fetch_corpora(
     names: list[str], mirror: Path | None, if_available: bool, settings: RagSettings, as_json: bool
 ) -> None:
-    """Fetch all at once, so that an unreachable host costs one time-out; one that fails does not stop the others."""
+    """Fetch all at once, so that an unreachable host costs one time-out; a failure does not stop the others."""
     from rag.sources.corpus import fetch_corpus, find_source, load_sources
 
     sources = load_sources()
@@ -126,11 +131,12 @@ def _write_texts(arguments: list[str], out: Path, settings: RagSettings, as_json
 
 
 def read_texts(arguments: list[str], settings: RagSettings) -> "tuple[list[dict[str, str]], list[Skipped]]":
-    """Each document of these sources as "text", its "source" and "licence", and what was not read, which is named on
-    stderr.
+    """Each document of these sources as "text", its "source" and "licence"; and what was not read.
 
-    A text is the title and the blocks with their headings: what passages are cut from, in one piece. Raises
-    SourceUnusable.
+    A text is the title and the blocks with their headings: what passages are cut from, in one piece. What was not read
+    is also named on stderr.
+
+    Raises SourceUnusable: a source cannot be read, or holds no document.
     """
     from rag.index.chunker import render
 
@@ -145,7 +151,7 @@ def read_texts(arguments: list[str], settings: RagSettings) -> "tuple[list[dict[
 
 
 def describe_texts(rows: list[dict[str, str]]) -> str:
-    """How many texts there are, how long and under which licences, for people."""
+    """For people: how many texts there are, how long and under which licences."""
     counts = _count_texts(rows)
     listed = ", ".join(f"{count} {licence}" for licence, count in counts["licences"].items())
     return printable(f"{counts['documents']} documents, {counts['characters']} characters ({listed})")

@@ -1,8 +1,7 @@
-"""Hits as a person reads them in a terminal: place, source, score parts, and the passage with the words of the question
-marked.
+"""Hits for people to read in a terminal: place, source, scores, and the passage with the words of the question marked.
 
 It searches nothing. Marks are bold on a terminal and absent elsewhere; characters that would steer the terminal are
-shown escaped.
+escaped.
 
     print_hits("hold buffers", hits, Console())
 """
@@ -25,7 +24,7 @@ _SCORE_NAMES = {"score": "score", "dense_score": "cosine", "bm25_score": "BM25",
 
 
 def print_hits(query: str, hits: Sequence[Hit], console: Console) -> None:
-    """Write each hit with its number, a blank line after it. Lines are not wrapped: they are read by programs too."""
+    """Write each numbered hit, followed by a blank line. Lines are not wrapped, since programs read them too."""
     terms = content_terms(query)
     for number, hit in enumerate(hits, start=1):
         chunk = hit.chunk
@@ -37,17 +36,17 @@ def print_hits(query: str, hits: Sequence[Hit], console: Console) -> None:
 
 
 def describe_source(chunk: Chunk) -> str:
-    """Where a chunk is from: `openroad/grt.pdf, page 3`."""
+    """The source of a chunk: `openroad/grt.pdf, page 3`."""
     return f"{chunk.collection}/{chunk.path}" + (f", page {chunk.page}" if chunk.page is not None else "")
 
 
 def describe_age(chunk: Chunk) -> str:
-    """How old a chunk's document is, as far as that is known: `, version 2.0, 2026-11-24`."""
+    """The version and date of a chunk's document, as far as known: `, version 2.0, 2026-11-24`."""
     return (f", version {chunk.version}" if chunk.version else "") + (f", {chunk.date}" if chunk.date else "")
 
 
 def describe_scores(hit: Hit) -> str:
-    """Every score of a hit that there is, in the order of its fields."""
+    """Every score that a hit has, in the order of its fields."""
     scores = {item.name: getattr(hit, item.name) for item in fields(hit) if item.name in _SCORE_NAMES}
     digits = {"score": 4, "bm25_score": 1}
     return ", ".join(
@@ -56,8 +55,9 @@ def describe_scores(hit: Hit) -> str:
 
 
 def mark(text: str, terms: frozenset[str]) -> Text:
-    """The text with each word in bold that has one of the terms, as `tokenize` makes them: any form of the word, whole
-    names and their parts.
+    """The text with each word in bold that has one of the terms.
+
+    Terms are as `tokenize` makes them: any form of the word, whole names and their parts.
     """
     marked = Text(text)
     for word in _WORD.finditer(text):

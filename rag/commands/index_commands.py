@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def index(argv: list[str]) -> int:
     """`chipalign index build | search | stats | remove | verify`, each with `--json`.
 
-    Raises RagError for wrong input.
+    Raises RagError: the input is wrong.
     """
     args = _parser().parse_args(argv)
     settings = RagSettings.from_env()
@@ -50,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="chipalign index", description="Build an index of documents, search it, look into it, take it apart."
     )
     actions = parser.add_subparsers(dest="action", required=True)
+
     building = actions.add_parser("build", help="make DIR the index of the sources; again brings it up to date")
     building.add_argument("--out", type=Path, required=True, metavar="DIR", dest="index", help="the index directory")
     building.add_argument(
@@ -64,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
             "names its collection"
         ),
     )
+
     searching = actions.add_parser("search", help="the passages that answer a question best")
     searching.add_argument("query", metavar="QUERY")
     searching.add_argument(
@@ -77,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         dest="collections",
         help="search only this collection, or all versions of this tool; may be given again",
     )
+
     counting = actions.add_parser("stats", help="documents, chunks, sizes, types, failures, age, chunk lengths")
     counting.add_argument("--plot", type=Path, metavar="FILE", help="write the chunk lengths as a picture (PNG)")
     removing = actions.add_parser("remove", help="take collections out of the index, texts and vectors included")
@@ -84,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
         "names", nargs="+", metavar="NAME", help="a collection's whole name, as `index stats` shows it"
     )
     verifying = actions.add_parser("verify", help="read every byte of the index and compare it with what was built")
+
     for sub in (searching, counting, removing, verifying):
         sub.add_argument(
             "--index",
@@ -126,7 +130,7 @@ def _build(out: Path, arguments: list[str], add: bool, settings: RagSettings, as
 
 
 def tell_skipped(skipped: "list[Skipped]") -> None:
-    """Name each file that was not read, or not all of it, with the reason."""
+    """Name each file that was not read, or only in part, with the reason."""
     for item in skipped:
         sys.stderr.write(f"skipped {printable(item.path)}: {printable(item.reason)}\n")
 
@@ -134,7 +138,7 @@ def tell_skipped(skipped: "list[Skipped]") -> None:
 def read_sources(arguments: list[str], settings: RagSettings, skipped: "list[Skipped]") -> "list[Document]":
     """The documents of all sources; every argument is looked up before the first file is read.
 
-    Raises SourceUnusable where there are none.
+    Raises SourceUnusable: a source cannot be read, or there are no documents.
     """
     from rag.sources.reader import open_sandbox
     from rag.sources.sources import find_named_source, read_named_source
@@ -154,7 +158,7 @@ def index_apart(
 ) -> "tuple[Retriever, Sequence[Chunk]]":
     """A retriever over an index of these documents alone, and all its chunks.
 
-    Its vectors are FAISS's whatever the settings say: the folder is often temporary.
+    Its vectors are FAISS's whatever the settings say, since the folder is often temporary.
     """
     from rag.embedding.embedder_choice import open_embedder
     from rag.index.building import build_index

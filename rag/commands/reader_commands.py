@@ -1,7 +1,7 @@
-"""The command `chipalign adapt reader`: documents, and questions with how the units begin that answer them, in; a
-reader of passages out.
+"""The command `chipalign adapt reader`: documents and questions in, a reader of passages out.
 
-It trains nothing itself. Heavy libraries are imported inside the functions, so that `--help` answers at once.
+Each question says how the units that answer it begin. It trains nothing itself. Heavy libraries are imported inside the
+functions, so that `--help` answers at once.
 
     chipalign adapt reader --docs manuals/ openroad --questions ours.jsonl --out adapters/our-reader
     CHIPALIGN_READER=adapters/our-reader chipalign up
@@ -32,14 +32,17 @@ if TYPE_CHECKING:
     from rag.training.examples import Example
     from rag.training.reader_training import Lesson, Report
 
-HELD_OUT = 20  # one question of so many is not trained on
+HELD_OUT = 20  # one question in so many is not trained on
 LEAST_LESSONS = 48
 CARD = "README.md"
 CURVE = "losses.png"
 
 
 def reader(argv: list[str]) -> int:
-    """`chipalign adapt reader --docs SOURCE... --questions FILE... --out DIR`. Raises RagError for wrong input."""
+    """`chipalign adapt reader --docs SOURCE... --questions FILE... --out DIR`.
+
+    Raises RagError: the input is wrong.
+    """
     args = _parse_arguments(argv)
     from rag.embedding.passage_reader import READER_CONFIG
 
@@ -61,6 +64,7 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
         prog="chipalign adapt reader",
         description="Train the reader that says which passage, and what of it, answers a question.",
     )
+
     add = parser.add_argument
     add(
         "--docs",
@@ -77,6 +81,7 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
         metavar="FILE",
         help="JSON lines as those of data/training/questions.jsonl",
     )
+
     add(
         "--out",
         type=Path,
@@ -92,6 +97,7 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
         metavar="Q.jsonl",
         help="questions to measure with: what nearly asks them is dropped",
     )
+
     add(
         "--epochs",
         type=whole_number(1, 100),
@@ -106,6 +112,7 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
         metavar="N",
         help="of all that is drawn (default: %(default)s)",
     )
+
     add("--json", action="store_true", help="one JSON document on stdout")
     return parser.parse_args(argv)
 
@@ -217,12 +224,12 @@ def _train(
 
 
 def _is_held_out(lesson: "Lesson") -> bool:
-    """Whether a question is one of those that are not trained on; decided by its words."""
+    """Whether a question, by its words, is one of those that are not trained on."""
     return int(hashlib.sha256(lesson.question.encode()).hexdigest(), 16) % HELD_OUT == 0
 
 
 def _describe(folder: Path, summary: dict[str, Any], report: "Report") -> None:
-    """Write the reader's card and, beside it, the curve of its losses."""
+    """Write the reader's card and, beside it, its loss curve."""
     from matplotlib.figure import Figure  # without pyplot, which keeps global state
 
     figure = Figure(figsize=(7, 4), layout="constrained")

@@ -1,7 +1,7 @@
-"""The command `chipalign reference`: what the indexed documents say of a command, option, variable or message; and a
-schema to lint scripts with.
+"""The command `chipalign reference`: what the indexed documents say of a name; and a schema to lint scripts with.
 
-It reads an index and embeds nothing. Libraries are imported inside the functions, so that `--help` answers at once.
+A name is that of a command, option, variable or message. It reads an index and embeds nothing. Libraries are imported
+inside the functions, so that `--help` answers at once.
 
     chipalign reference repair_timing
     chipalign reference --export tclint --collection openroad --out commands.json
@@ -28,7 +28,10 @@ _OWN = ("-h", "--help", "--index", "--collection", "--export", "--out", "--json"
 
 
 def reference(argv: list[str]) -> int:
-    """`chipalign reference NAME [--json]` or `--export tclint --out FILE`. Raises RagError for wrong input."""
+    """`chipalign reference NAME [--json]` or `--export tclint --out FILE`.
+
+    Raises RagError: the input is wrong.
+    """
     told = "What the documents say of a command, an option, a variable or a message."
     parser = argparse.ArgumentParser(prog="chipalign reference", description=told)
     parser.add_argument("name", nargs="?", metavar="NAME", help="as documents write it: repair_timing, -hold, GRT-0118")
@@ -64,9 +67,7 @@ def reference(argv: list[str]) -> int:
 
 
 def _put_option_last(argv: list[str]) -> list[str]:
-    """The arguments with an option that is asked about, `-hold`, where argparse does not take it for one of this
-    command's.
-    """
+    """The arguments, where one asks about an option such as `-hold`, with it behind `--`, out of argparse's sight."""
     asked = [argument for argument in argv if argument.startswith("-") and argument.partition("=")[0] not in _OWN]
     return (
         argv

@@ -1,5 +1,4 @@
-"""The command `chipalign adapt retriever`: documents in, an adapter of the embedder out, with its card and its loss
-curve.
+"""The command `chipalign adapt retriever`: documents in, an adapter of the embedder with its card and loss curve out.
 
 It trains nothing itself. Heavy libraries are imported inside the functions, so that `--help` answers at once.
 
@@ -30,14 +29,17 @@ if TYPE_CHECKING:
     from rag.training.contrastive import Report
     from rag.training.training_pairs import Pair
 
-HELD_OUT = 10  # one document of so many is not trained on
-LEAST_PAIRS = 48  # a step's; below it the wrong passages would always be the same few
+HELD_OUT = 10  # one document in so many is not trained on
+LEAST_PAIRS = 48  # those of one step; with fewer, the wrong passages would always be the same few
 CARD = "README.md"
 CURVE = "losses.png"
 
 
 def retriever(argv: list[str]) -> int:
-    """`chipalign adapt retriever --docs SOURCE... --out DIR`. Raises RagError for wrong input."""
+    """`chipalign adapt retriever --docs SOURCE... --out DIR`.
+
+    Raises RagError: the input is wrong.
+    """
     args = _parse_arguments(argv)
     settings = RagSettings.from_env()
     if args.out.exists() and not (args.out / "adapter_config.json").is_file():
@@ -60,6 +62,7 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
         prog="chipalign adapt retriever",
         description="Adapt the embedder to documents: an adapter of 3 MB, trained on pairs made from them.",
     )
+
     add = parser.add_argument
     add(
         "--docs",
@@ -75,6 +78,7 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
         metavar="DIR",
         help="the folder of the adapter; training that was stopped is taken up",
     )
+
     add(
         "--answers",
         nargs="+",
@@ -99,6 +103,7 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
         metavar="Q.jsonl",
         help="questions to measure with: pairs that nearly ask them are dropped",
     )
+
     add(
         "--steps",
         type=whole_number(1, 1_000_000),
@@ -113,6 +118,7 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
         metavar="N",
         help="of all that is drawn (default: %(default)s)",
     )
+
     add("--json", action="store_true", help="one JSON document on stdout")
     return parser.parse_args(argv)
 
@@ -135,7 +141,7 @@ def _adapt(args: argparse.Namespace, settings: RagSettings, command: str) -> dic
             f"the documents give {len(trained)} pairs to train with and {len(held_out)} to look at, and {LEAST_PAIRS} "
             "of each are needed: give more documents"
         )
-    # Seconds, which a wrong path does not have to wait for
+    # Takes seconds, which a wrong path need not wait for
     from rag.training.contrastive import Options, find_weights, train_adapter
 
     options = Options(steps=args.steps, seed=args.seed)
@@ -171,8 +177,9 @@ def _adapt(args: argparse.Namespace, settings: RagSettings, command: str) -> dic
 def _make_pairs(
     documents: "Sequence[Document]", args: argparse.Namespace, settings: RagSettings, embedder: Any
 ) -> "tuple[list[Chunk], list[Pair], int]":
-    """All chunks, the pairs made from them and from the answers, and how many were dropped because they are measured
-    with.
+    """All chunks, the pairs made from them and from the answers, and how many pairs were dropped.
+
+    Those that are used to measure are dropped.
     """
     from rag.index.chunker import chunk_document
     from rag.sources.questions import read_questions
@@ -203,13 +210,13 @@ def _make_pairs(
 
 
 def _is_held_out(pair: "Pair") -> bool:
-    """Whether a pair's document is one of those that are not trained on; decided by its name."""
+    """Whether a pair's document, by its name, is one of those that are not trained on."""
     name = f"{pair.chunk.collection}/{pair.chunk.path}"
     return int(hashlib.sha256(name.encode()).hexdigest(), 16) % HELD_OUT == 0
 
 
 def _describe(folder: Path, summary: dict[str, Any], report: "Report") -> None:
-    """Write the adapter's card and, beside it, the curve of its losses."""
+    """Write the adapter's card and, beside it, its loss curve."""
     from matplotlib.figure import Figure  # without pyplot, which keeps global state
 
     figure = Figure(figsize=(7, 4), layout="constrained")

@@ -1,5 +1,6 @@
-"""What may be said: the commands, options, variables and messages that the documents themselves describe, each with its
-place.
+"""The commands, options, variables and messages that the documents themselves describe, each with its place.
 
-reference = read_reference(chunks)
+It embeds and searches nothing.
+
+    reference = read_reference(chunks)
 """

@@ -1,6 +1,6 @@
-"""Cards as a person reads them in a terminal: what is said of a name, whose options it has, and where each stands.
+"""Cards for people to read in a terminal: what documents say of a name, whose options it has, and where each stands.
 
-It looks nothing up. Characters that would steer a terminal are shown escaped; lines are wrapped to the width.
+It looks nothing up. Characters that would steer a terminal are escaped; lines are wrapped to the width.
 
     for line in draw_card(card): print(line)
 """
@@ -25,7 +25,7 @@ def kind_of(card: Card) -> str:
 
 
 def card_object(card: Card) -> dict[str, Any]:
-    """A card as JSON has it: its kind, its fields, and of a command what its document contradicts itself in."""
+    """A card as JSON: its kind, its fields, and for a command the contradictions in its document."""
     fields = {"object": kind_of(card), "name": card.name, **asdict(card)}
     if isinstance(card, Command):
         fields["disagreements"] = [asdict(one) for one in card.disagreements]
@@ -33,7 +33,7 @@ def card_object(card: Card) -> dict[str, Any]:
 
 
 def draw_card(card: Card, asked: str = "") -> Iterator[str]:
-    """The card's lines; of a command that has the option that was `asked` for, those of the option alone."""
+    """The card's lines; for a command with the option `asked`, the lines of that option alone."""
     yield printable(f"{card.name}  ({kind_of(card)})")
     yield printable(f"    {card.collection}/{card.place.line} [{_write_span(card.place)}]")
     if isinstance(card, Command) and (options := [option for option in card.options if option.name == asked]):
@@ -67,8 +67,9 @@ def _draw_command(card: Command) -> Iterator[str]:
 
 
 def _draw_options(label: str, options: Iterable[Option], beside: Place) -> Iterator[str]:
-    """The options with what they take, what they do and their default; the place of those that are described elsewhere
-    than the command.
+    """The options with what they take, what they do and their default.
+
+    An option that is described elsewhere than the command also shows its place.
     """
     for number, option in enumerate(options):
         if number == 0:

@@ -1,9 +1,7 @@
 """The nouns of the reference: what the documents say of a command, a variable or a message, and where.
 
-Values, and the look-up among them.
-
-It reads no document (`extraction` does) and no file (`storage` does). Two documents that describe one name give a card
-each.
+It holds values and the look-up among them; it reads no document (`extraction` does) and no file (`storage` does). Two
+documents that describe one name give a card each.
 
     reference.lookup("repair_timing")[0].options[0].name  # "-setup"
 """
@@ -18,8 +16,8 @@ from functools import cached_property
 
 from rag.documents import describe_place
 
-NEAR_NAMES = 5  # that are offered for an unknown one
-LONGEST_NAME = 200  # of what is looked up; no name in a document is longer
+NEAR_NAMES = 5  # offered for an unknown one
+LONGEST_NAME = 200  # of a name to look up; no name in a document is longer
 _MARKS = re.compile(r"^[`\"'\[$({\s]+|[`\"'\])}:;,.?!\s]+$")
 _LEVEL = re.compile(r"^(?:INFO|NOTE|DEBUG|WARN(?:ING)?|ERROR|CRITICAL|FATAL)\s+(?=\S)")
 
@@ -28,7 +26,7 @@ _LEVEL = re.compile(r"^(?:INFO|NOTE|DEBUG|WARN(?:ING)?|ERROR|CRITICAL|FATAL)\s+(
 class Place:
     """Characters `start` to `end` of a passage's text.
 
-    What stands in the headings has the text below them for its place.
+    The place of what stands in a heading is the text below it.
     """
 
     chunk_id: str
@@ -48,7 +46,7 @@ class Place:
 class Option:
     """An option (`-hold`), or an argument without a dash (`net`); `argument` is what it takes, "" for a flag.
 
-    `place` is where it is described, else where the synopsis has it; `synopsis_place` is None where no synopsis has it.
+    `place` is its description, else its mention in the synopsis; `synopsis_place` is None where no synopsis has it.
     """
 
     name: str
@@ -72,12 +70,10 @@ class Disagreement:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command as one document describes it:
+    """A command as one document describes it: its synopsis, what it does, its options and its arguments.
 
-    `synopsis` in its own letters ("" for none), what it does, its options and its arguments.
-
-    `is_partial`: the document shows only a part, as release notes do, a heading of its options was cut off, or examples
-    of the collection use more than it says.
+    `synopsis` is as written, "" for none. `is_partial`: the document shows only a part, as release notes do, a heading
+    with options was cut off, or examples in the collection use more than it says.
     """
 
     name: str
@@ -91,8 +87,9 @@ class Command:
 
     @property
     def disagreements(self) -> tuple[Disagreement, ...]:
-        """The names that the synopsis has and the descriptions lack, or the other way round, where the document has
-        both.
+        """The names that the synopsis has and the descriptions lack, or the other way round.
+
+        It is empty where the document lacks either.
         """
         items = (*self.options, *self.arguments)
         described = next((item.place for item in items if item.is_described), None)
@@ -114,7 +111,7 @@ class Command:
 class Variable:
     """A variable of a flow or of the environment.
 
-    `stage` names the stages that read it, with commas; "" where that is not told.
+    `stage` names the stages that read it, separated by commas; "" where no document says.
     """
 
     name: str
@@ -127,7 +124,7 @@ class Variable:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message by its number (`GRT-0118`) or name (`WIDTHTRUNC`), with what it says or documents say of it."""
+    """A message by its number (`GRT-0118`) or name (`WIDTHTRUNC`), with its text or what documents say of it."""
 
     number: str
     text: str
@@ -136,7 +133,7 @@ class Message:
 
     @property
     def name(self) -> str:
-        """The number, by which it is looked up."""
+        """The number, under which it is looked up."""
         return self.number
 
 
@@ -157,7 +154,7 @@ class Reference:
 
     @cached_property
     def _by_name(self) -> dict[str, list[Card]]:
-        """Cards by name, those that tell most first."""
+        """Cards by name, those that say most first."""
         cards: dict[str, list[Card]] = {}
         for card in sorted(self._cards, key=_says):
             cards.setdefault(card.name, []).append(card)
@@ -165,7 +162,7 @@ class Reference:
 
     @cached_property
     def _by_letters(self) -> dict[str, list[Card]]:
-        """The same by the name in lower case, whatever its spelling."""
+        """The same by the name in lower case."""
         cards: dict[str, list[Card]] = {}
         for name, found in self._by_name.items():
             cards.setdefault(name.lower(), []).extend(found)
@@ -186,10 +183,10 @@ class Reference:
         return tuple(sorted({card.name for card in self._cards}))
 
     def lookup(self, name: str) -> list[Card]:
-        """The cards of a name, those that tell most first; of an option (`-hold`), the commands that have it; [] where
-        it is unknown.
+        """The cards of a name, those that say most first; for an option (`-hold`), the commands that have it.
 
-        Letters count as they are, unless nothing is spelled so. Marks around a name, `[ERROR GRT-0118]`, do not count.
+        The list is empty for an unknown name. Case counts unless no name is spelled so. Marks around a name,
+        `[ERROR GRT-0118]`, do not count.
         """
         if len(name) > LONGEST_NAME:
             return []
@@ -202,8 +199,9 @@ class Reference:
         return next(iter(self.lookup(name)), None)
 
     def options_of(self, command_name: str) -> frozenset[str]:
-        """The options that any document gives a command; empty where the command is unknown, or no document shows it
-        whole.
+        """The options that any document gives a command.
+
+        The set is empty where the command is unknown, or where no document shows it whole.
         """
         cards = [card for card in self._by_name.get(command_name, []) if isinstance(card, Command)]
         if all(card.is_partial for card in cards):
@@ -244,7 +242,7 @@ def _collection(card: Card) -> str:
 
 
 def _says(card: Card) -> int:
-    """What a card tells, as a key to sort by: descriptions of options first, then a synopsis."""
+    """How much a card says, as a sort key: descriptions of options first, then a synopsis."""
     if isinstance(card, Command):
         described = sum(1 for option in (*card.options, *card.arguments) if option.is_described)
         return -4 * described - len(card.options) - 2 * bool(card.synopsis) - bool(card.description)

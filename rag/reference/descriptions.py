@@ -1,6 +1,6 @@
 """What a card says in words: a paragraph or a cell as one short line, and the default that it names.
 
-It reads lines that are chosen already, and knows no command.
+It reads lines that the caller chose, and knows no command.
 
     shorten("Repairs hold\\n violations.")  # "Repairs hold violations."
 """
@@ -18,7 +18,7 @@ SENTENCE_END = re.compile(r"(?<!e\.g)(?<!i\.e)[.!](?=\s+[A-Z`\"(]|\s*\Z)")
 
 
 def shorten(text: str) -> str:
-    """The text in one line, of at most `LONGEST_DESCRIPTION` characters, cut behind a sentence where possible."""
+    """The text in one line of at most `LONGEST_DESCRIPTION` characters, cut after a sentence where possible."""
     line = clean(text[: 4 * LONGEST_DESCRIPTION])
     if len(line) <= LONGEST_DESCRIPTION:
         return line
@@ -27,7 +27,7 @@ def shorten(text: str) -> str:
 
 
 def find_default(told: str, column: str = "") -> str:
-    """The default with its unit, of its column or of what is told; "" where there is none."""
+    """The default with its unit, from its column or from the description; "" where there is none."""
     return " ".join(part.strip() for part in read_default(told, column) if part)[:100]
 
 
@@ -44,7 +44,7 @@ def read_first_paragraph(lines: Sequence[str]) -> str:
 
 
 def read_first_item(lines: Sequence[str]) -> str:
-    """What the first item inside of a list's item says; "" where it holds none."""
+    """What the first item inside a list's item says; "" where it holds none."""
     first = lines[0] if lines else ""
     item = ITEM.match(first)
     return shorten(first[item.end() - 1 :]) if item and item[1] else ""

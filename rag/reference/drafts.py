@@ -1,7 +1,6 @@
-"""A command while its document is read: what synopses, tables, lists and headings say of it comes bit by bit, in any
-order.
+"""A command while its document is read: synopses, tables, lists and headings add to it in any order.
 
-It reads no text; `extraction` does, and `findings` makes a card of it at the document's end.
+It reads no text; `extraction` does, and `findings` makes a card of the draft at the document's end.
 
     draft = CommandDraft("repair_timing", place); draft.add(option); draft.options["-hold"].description
 """
@@ -26,13 +25,13 @@ class CommandDraft:
     names: set[str] = field(default_factory=set)  # of the synopses' options and arguments, without dashes
     paths: set[tuple[str, ...]] = field(default_factory=set)  # the headings over its synopses
     has_strong: bool = False  # a synopsis that cannot be an example
-    is_cut: bool = False  # a heading with options of it was cut off
+    is_cut: bool = False  # one of its headings with options was cut off
     takes_any: bool = False  # a synopsis says only "[options]"
     options: dict[str, Option] = field(default_factory=dict)
     arguments: dict[str, Option] = field(default_factory=dict)
 
     def forget_examples(self) -> None:
-        """Drop what was read from lines that may be examples: the synopsis has come."""
+        """Drop what was read from lines that may be examples, once the synopsis has come."""
         self.synopses, self.names = [], set()
         for group in (self.options, self.arguments):
             for name, option in list(group.items()):
@@ -43,7 +42,7 @@ class CommandDraft:
                     group[name] = replace(option, argument="", is_required=False, synopsis_place=None)
 
     def add(self, option: Option) -> None:
-        """Put an option, or what more is known of one, to the others."""
+        """Add an option, or what more is known of it, to the others."""
         group = self.options if option.name.startswith(("-", "+")) else self.arguments
         known = group.get(option.name)
         if known is None:

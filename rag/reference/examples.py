@@ -1,7 +1,6 @@
-"""Calls of commands in a document's examples, held against what the documents say of the commands: who uses more than
-that tells a part only.
+"""Compares calls of commands in examples with what the documents say: a card that lacks what a call uses is partial.
 
-It judges no script: an example that does not fit shows that a description is not whole.
+It judges no script: an example that does not fit shows that a description is incomplete.
 
     [call] = list(read_calls(["report_paths -from $pin > out.rpt"])); is_covered(call, reference.lookup("report_paths"))
 """
@@ -19,14 +18,14 @@ from rag.reference.synopses import OPTION
 _NAME = re.compile(r"(?:[%>$]\s+)?(?P<name>[a-z][\w:]{1,60})(?=\s|$)")
 _WORD = re.compile(r"\{[^{}]*\}|\[[^\[\]]*\]|\"[^\"]*\"|[^\s\"]+|\"")
 _GOES_ON = re.compile(r"\.\.\.|\b(?:options|args|arguments)\]", re.IGNORECASE)  # a synopsis that takes any number
-_REST = re.compile(r"\s(?:>>?|;|\||#)")  # behind a command: where its output goes, another command, a remark
-_ANYWHERE = frozenset({"-h", "-help", "--help", "-version", "--version"})  # which every program has, told or not
+_REST = re.compile(r"\s(?:>>?|;|\||#)")  # after a command: where its output goes, another command, a remark
+_ANYWHERE = frozenset({"-h", "-help", "--help", "-version", "--version"})  # every program has these, documented or not
 LONGEST_LINE = 600
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A command's name, its options, and how many other words stand behind it."""
+    """A command's name, its options, and how many other words follow it."""
 
     name: str
     options: tuple[str, ...]
@@ -34,7 +33,7 @@ class Call:
 
 
 def read_calls(lines: Iterable[str]) -> Iterator[Call]:
-    """The calls in lines of a script; a line that ends with a backslash goes on with the next."""
+    """The calls in lines of a script; a line that ends with a backslash continues in the next."""
     before = ""
     for line in lines:
         whole = f"{before} {line.strip()}"
@@ -66,9 +65,7 @@ def is_covered(call: Call, cards: Sequence[Command]) -> bool:
 
 
 def _find_begun(name: str, known: Mapping[str, Option]) -> Option | None:
-    """The option that a name begins (`-max` of `-max_fanout`), or that has its value behind it without a blank (`-Isrc`
-    of `-I`).
-    """
+    """The option that a name begins (`-max` of `-max_fanout`), or that its value follows directly (`-Isrc` of `-I`)."""
     begun = (option for other, option in known.items() if other.startswith(name))
     glued = (option for other, option in known.items() if option.argument and name.startswith(other))
     return next(chain(begun, glued), None)

@@ -1,9 +1,8 @@
-"""The reference of an index, read from its passages: which commands, variables and messages the documents describe, and
-where.
+"""The reference of an index, read from its passages: which commands, variables and messages they describe, and where.
 
 Form alone decides: a synopsis, a table whose header names options, a heading that is an option, a usage text. A word of
-prose is never a command. What is found, and whose options a table has, `findings` keeps.
-Nothing is read twice, so the time grows with the text and no faster.
+prose is never a command. `findings` keeps what is found and decides whose options a table has. Nothing is read twice,
+so the time is linear in the text.
 
     reference = read_reference(chunks); reference.lookup("global_route")
 """
@@ -46,8 +45,8 @@ from rag.reference.usages import Usage, read_definition, read_items, read_usage
 
 PROSE = tuple(".md .markdown .mdown .rst .rest .html .htm .xhtml .txt .text .docx .pdf .n .man".split())
 _MAN_PAGE = re.compile(r"\.[1-9](?:p|pm|perl|ssl|tcl|tk|x|posix)?$")
-# Documents about a project's people, forms to copy, and copies that tests are made with: what they name is made up or
-# stale.
+# Documents about a project's people, forms to copy, and copies that tests are made with: the names in them are invented
+# or stale.
 _NOT_OF_TOOLS = re.compile(r"code_of_conduct|licen[sc]e|readmeformat|template|(?:^|/)tests?/", re.IGNORECASE)
 
 _LEAD = re.compile(
@@ -72,12 +71,12 @@ _SECTIONS = frozenset(
     WARNINGS ERROR ERRORS MESSAGES CAVEATS REPORTING REFERENCES CONFIGURATION SEE VERSION RETURN STATUS
     """.split()
 )
-# A sentence that begins with a command, and what it says of one that is there no more.
+# A sentence that begins with a command, and what it says of a command that no longer exists.
 _TOLD = re.compile(
     r"(?:\A|(?<=[.!?]\s))The `(?P<name>[a-z][a-z0-9]*(?:(?:_|::)[a-z0-9]+)*)` (?:command|pass) (?=[a-z])"
 )
 _GONE = re.compile(r"\b(?:removed|renamed|deprecated|no longer)\b")
-# What a document puts in quotes or backticks, or begins a line of code with: so it names programs.
+# What a document puts in quotes or backticks, or begins a line of code with: these name programs.
 _NAMED = re.compile(
     r"[\"`](?P<quoted>[a-z][\w.+-]{1,60})[\"`]|^(?:\$ |% )?(?P<begun>[a-z][\w.+-]{1,60}) ", re.MULTILINE
 )
@@ -85,27 +84,29 @@ _COMMAND_TOLD = re.compile(r"\b[Cc]ommand\b")
 _REMARK = re.compile(r"\s\([^()]*\)\s*$")  # `NAME (deprecated)`
 _BETWEEN_CALLS = re.compile(r",\s+(?=[a-z]\w{0,60}(?:\s+[\[(-]|$|,))")
 _SET = re.compile(r"set (?P<name>[a-z]\w*_\w+) (?P<values>\w+(?:\|\w+)+|<[^<>]+>)")  # `set timing_mode early|late`
-# A paragraph that tells something by itself: a whole sentence, or "To hide a widget:".
+# A paragraph that says something by itself: a whole sentence, or "To hide a widget:".
 _TELLS = re.compile(r"\A(?!Returns\b).*[.!)]\Z|\ATo .*:\Z", re.DOTALL)
-# Documents that show what is new of a command, and not the whole.
+# Documents that show only what is new in a command.
 _NOTES = re.compile(r"change_?log|release[-_ ]?notes|what.?s[-_ ]?new|\b(?:changes|news|history)\b", re.IGNORECASE)
 _WHOLE_NAME = re.compile(r"`([^`]+)`")
-MOST_CALLS = 20_000  # of a document
-MOST_EXAMPLES = 200  # of one command that are held against its cards
+MOST_CALLS = 20_000  # in a document
+MOST_EXAMPLES = 200  # of one command that are compared with its cards
 _NAME_AND_PURPOSE = re.compile(r"(?P<name>[a-z][\w:.-]*)\s*(?:\s-+\s|\n)\s*(?P<told>\S.*)", re.DOTALL)
 
 
 def read_reference(chunks: Iterable[Chunk]) -> Reference:
-    """The reference of passages that lie in the order of their documents.
+    """The reference of passages in the order of their documents.
 
-    It never fails: what is not understood is left out.
+    It never fails: what it does not understand is left out.
     """
     commands: list[Command] = []
     variables: list[Variable] = []
     messages: list[Message] = []
+
     for collection, of_collection in groupby(chunks, key=_collection):
         own: list[Command] = []
         calls: dict[str, set[Call]] = {}
+
         for path, of_document in groupby(of_collection, key=_path):
             passages = list(of_document)
             if is_read(path):
@@ -118,12 +119,13 @@ def read_reference(chunks: Iterable[Chunk]) -> Reference:
                     known = calls.setdefault(call.name, set())
                     if len(known) < MOST_EXAMPLES:
                         known.add(call)
+
         commands += _mark_partial(own, calls)
     return Reference(tuple(commands), tuple(variables), tuple(messages))
 
 
 def _mark_partial(commands: Sequence[Command], calls: Mapping[str, set[Call]]) -> Iterator[Command]:
-    """The commands of a collection, those marked whose examples use more than all documents together say of them."""
+    """The commands of a collection; those whose examples use more than all documents say are marked partial."""
     cards: dict[str, list[Command]] = {}
     for command in commands:
         cards.setdefault(command.name, []).append(command)
@@ -150,7 +152,7 @@ def _path(chunk: Chunk) -> str:
 
 
 def is_read(path: str) -> bool:
-    """Whether a document is prose about tools: not about a project's people, no form to copy, no test's."""
+    """Whether a document is prose about tools, not about a project's people, a form to copy, or a test's."""
     name = path.lower().removesuffix(".gz")
     return (name.endswith(PROSE) or _MAN_PAGE.search(name) is not None) and not _NOT_OF_TOOLS.search(path)
 
@@ -165,14 +167,15 @@ class _DocumentReader:
         self.found = Findings(collection, self._title, frozenset(name for names in named for name in names if name))
         self.calls: set[Call] = set()  # of any command, in code
         self._section = ""  # of a manual page in plain text
-        self._waiting: list[tuple[str, str]] = []  # options of a paragraph of their own
-        self._prose: SectionBlock | None = None  # the paragraph that stands last under the present headings
+        self._waiting: list[tuple[str, str]] = []  # options in a paragraph of their own
+        self._prose: SectionBlock | None = None  # the last paragraph under the present headings
         self._first_prose: SectionBlock | None = None
 
     def read(self) -> None:
         """Read all passages of the document."""
         before: SectionBlock | None = None
-        names: list[str] = []  # of a heading that is too long to stand over passages: its first block has them
+        names: list[str] = []  # those of a heading too long to stand over passages: its first block has them
+
         for block in read_blocks(self._passages):
             if not before or block.path != before.path:
                 if before and names:
@@ -188,7 +191,8 @@ class _DocumentReader:
                 self._read_heading(block, names)
                 names = []
             elif block.kind == "prose" and not self._first_prose and before.kind == "code":
-                self._read_heading(block)  # what it does stands below the code
+                self._read_heading(block)  # its description stands below the code
+
             if block.kind == "code":
                 self._read_code(block)
             elif block.kind == "table":
@@ -199,13 +203,14 @@ class _DocumentReader:
                 self._read_prose(block)
             self._read_messages(block)
             before = block
+
         if before and names:
             self._read_heading(before, names)
 
     # --- headings that are options, commands, variables or messages ---------------------------------------------
 
     def _read_heading(self, block: SectionBlock, names: Sequence[str] = ()) -> None:
-        """What the heading over this block, the first below it, names; or what stands there in its place (`names`)."""
+        """Read what the heading over this block, the first below it, names; or the `names` that replace the heading."""
         if not block.path:
             return
         heading, above = ", ".join(names) or block.path[-1], (self._title, *block.path[:-1])
@@ -224,8 +229,9 @@ class _DocumentReader:
             self._read_called_headings(names or _BETWEEN_CALLS.split(heading), told, block, is_cut)
 
     def _read_capitals(self, heading: str, above: Sequence[str], told: str, block: SectionBlock) -> None:
-        """`WIDTHTRUNC` below "Warnings", `VERILATOR_ROOT` below "Environment"; not the sections that every manual page
-        has.
+        """`WIDTHTRUNC` below "Warnings", `VERILATOR_ROOT` below "Environment".
+
+        The sections that every manual page has are no names.
         """
         over = next(
             (title for title in reversed(above) if _GROUPS.search(title) and not MAN_TITLE.fullmatch(title)), ""
@@ -238,7 +244,7 @@ class _DocumentReader:
             self.found.add_message(heading, told[:LONGEST_TEXT], block.place())
 
     def _read_called_headings(self, pieces: Sequence[str], told: str, block: SectionBlock, is_cut: bool) -> None:
-        """`lint_off [-rule <message>]`, several with commas: a command stands over what it does."""
+        """`lint_off [-rule <message>]`, or several with commas: a command that stands over its description."""
         for number, piece in enumerate(pieces, start=1):
             is_last = is_cut and number == len(pieces)
             synopsis = read_synopsis([piece], is_cut=is_last)
@@ -259,10 +265,12 @@ class _DocumentReader:
     def _read_code(self, block: SectionBlock) -> None:
         if is_example_language(block.language):
             return
+
         lines = [line.text for line in block.lines]
         synopses = read_synopses(lines)
         if not any(synopsis.is_strong for _, synopsis in synopses) and len(self.calls) < MOST_CALLS:
             self.calls.update(read_calls(lines))
+
         for first, synopsis in synopses:
             if f"`{synopsis.name}` variable" in self._near():
                 self.found.add_variable(synopsis.name, "", "", self._purpose(synopsis.name), block.place(first))
@@ -272,6 +280,7 @@ class _DocumentReader:
                 draft = self._add_synopsis(synopsis, text, block.place(first, last), block, first)
                 if len(synopses) == 1:
                     draft.description = draft.description or read_first_paragraph(lines[last + 1 :])
+
         self._read_usage(block, lines)
         for number, line in enumerate(lines):
             if found := _SET.fullmatch(line.strip()):
@@ -280,9 +289,7 @@ class _DocumentReader:
                     self.found.add_variable(found["name"], "", "", told, block.place(number, number))
 
     def _is_told(self, synopsis: Synopsis, block: SectionBlock) -> bool:
-        """Whether what is above a line that may be an example says that this is the command: its name in prose, or in a
-        heading's words.
-        """
+        """Whether the text above a line that may be an example names this command, in prose or in a heading."""
         name = synopsis.name
         near = self._near()
         if COMMAND.fullmatch(name) and re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", near):
@@ -305,7 +312,7 @@ class _DocumentReader:
     def _add_synopsis(
         self, synopsis: Synopsis, text: str, place: Place, block: SectionBlock, first: int | None
     ) -> CommandDraft:
-        """Put a synopsis to its command; `first` is the number of its line in the block, None where it is a heading."""
+        """Add a synopsis to its command; `first` is the number of its line in the block, None where it is a heading."""
         draft = self.found.draft(synopsis.name, place)
         if draft.has_strong and not synopsis.is_strong:
             return draft  # an example
@@ -315,9 +322,10 @@ class _DocumentReader:
         return draft
 
     def _purpose(self, name: str) -> str:
-        """What the paragraphs above a synopsis say: the first that has its name, else a whole sentence.
+        """What the paragraphs above a synopsis say: the first one that has its name, else a whole sentence.
 
-        That of the section's first paragraph, or of the last one where the section has shown another command before.
+        That sentence is the section's first paragraph, or the last one where the section has shown another command
+        before.
         """
         told = [piece.text.strip() for piece in (self._first_prose, self._prose) if piece]
         for text in told:
@@ -351,6 +359,7 @@ class _DocumentReader:
         is_synopsis = bool(_SYNOPSIS_HEADING.fullmatch(heading)) or lines[0].lower().lstrip().startswith("usage:")
         is_synopsis |= self._section == "synopsis"
         is_told = is_synopsis
+
         if is_synopsis or "[-" in lines[0] or "[-" in "".join(lines[1:2]):
             for first, synopsis in read_synopses([line.replace("`", "") for line in lines]):
                 if synopsis.is_strong and (is_synopsis or COMMAND.fullmatch(synopsis.name)):
@@ -359,10 +368,12 @@ class _DocumentReader:
                     self._add_synopsis(
                         synopsis, "\n".join(lines[first : last + 1]), block.place(first, last), block, first
                     )
+
         names = [name for line in lines for name in read_option_names(line.replace("`", ""))]
         if names and all(read_option_names(line.replace("`", "")) for line in lines):
             self._waiting = names  # a paragraph that says what they do comes next
             return
+
         if defined := read_definition(lines) or (
             [Usage(tuple(self._waiting), block.text, 0, len(lines) - 1)] if self._waiting else []
         ):
@@ -371,13 +382,15 @@ class _DocumentReader:
             self._read_usage(block, lines)
         self._read_told_commands(block)
         self._waiting = []
+
         if not is_told:
             self._prose = block
             self._first_prose = self._first_prose or block
 
     def _strip_section_name(self, block: SectionBlock) -> SectionBlock:
-        """The block without the name of a section in its first line, as manual pages in plain text have it: "SYNTAX",
-        "ARGUMENTS".
+        """The block without a section's name in its first line, as manual pages in plain text have it.
+
+        Such names are "SYNTAX" and "ARGUMENTS".
         """
         first = block.lines[0].text.strip()
         self._section = ""
@@ -390,7 +403,7 @@ class _DocumentReader:
         return rest
 
     def _read_told_commands(self, block: SectionBlock) -> None:
-        """Commands of which a sentence tells what they do: "The `opt_expr` pass ..."; not of those that are gone."""
+        """Commands that a sentence describes: "The `opt_expr` pass ..."; not those that no longer exist."""
         text = block.text
         for found in _TOLD.finditer(text):
             end = SENTENCE_END.search(text, found.end())
@@ -438,15 +451,18 @@ class _DocumentReader:
         if told_at < 1:
             return
         default_at = table.column(DEFAULTS)
+
         rows = [(row, read_cell_names(row.cells[0])) for row in table.rows]
         names = [name for _, found in rows for name, _ in found]
         explicit = table.owner
         if not explicit and before and before.kind == "prose" and before.path == block.path:
             lead = _LEAD.fullmatch(before.text.strip())
             explicit = lead[1] if lead else ""
+
         owner = (
             self.found.owner(block.path, names, block.place(), explicit, is_stated=bool(table.owner)) if names else None
         )
+
         for row, found in rows if owner else ():
             assert owner is not None
             default = row.cells[default_at] if default_at > 0 else ""
@@ -468,7 +484,7 @@ class _DocumentReader:
                     self.found.add_variable(bare, default, stage, told, place)
 
     def _read_commands(self, table: Table, block: SectionBlock) -> None:
-        """Commands that a table lists with what they do; what a cell has behind the name is not read."""
+        """Commands that a table lists with their descriptions; the rest of a cell after the name is not read."""
         told_at = table.column(DESCRIPTIONS)
         for row in table.rows if told_at > 0 else ():
             cell = row.cells[0]
@@ -482,8 +498,9 @@ class _DocumentReader:
     # --- messages -----------------------------------------------------------------------------------------------
 
     def _read_messages(self, block: SectionBlock) -> None:
-        """Lines that are messages of a tool, in code or prose; and paragraphs and items that begin with a number and
-        tell of it.
+        """Lines in code or prose that are messages of a tool.
+
+        Also paragraphs and items that begin with a number and explain it.
         """
         for number, line in enumerate(block.lines):
             if "-" in line.text and (found := read_message(line.text)):
@@ -500,7 +517,7 @@ class _DocumentReader:
 
 
 def _heading_options(heading: str, is_cut: bool) -> list[tuple[str, str]]:
-    """The options that a heading consists of; of one that was cut, all but the last."""
+    """The options that a heading consists of; for a heading that was cut, all but the last."""
     if heading[:1] not in "-+[`":
         return []
     whole = heading.rpartition(", ")[0] if is_cut else heading

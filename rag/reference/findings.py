@@ -1,7 +1,6 @@
-"""What the reading of one document has found so far: its commands, variables and messages, and whose options a table or
-a list has.
+"""What is found so far in one document: commands, variables and messages, and whose options a table or a list has.
 
-It reads no blocks; `extraction` does, and puts here what it reads.
+It reads no blocks; `extraction` does, and stores here what it reads.
 
     found = Findings("openroad", "Timing", named=frozenset()); found.draft("repair_timing", place).add(option)
     found.owner(("Commands", "Repair"), ["-hold"], place); list(found.commands(is_partial=False))
@@ -19,7 +18,7 @@ from rag.reference.drafts import CommandDraft
 from rag.reference.sections import SectionBlock
 from rag.reference.synopses import Synopsis
 
-MOST_CANDIDATES = 20  # commands of one section that its options may be of
+MOST_CANDIDATES = 20  # commands of one section that may own its options
 MOST_SYNOPSES = 20  # of a command
 MAN_TITLE = re.compile(r"(?P<name>[a-z][\w.+-]*)(?:\(\w{1,4}\))? (?:-{1,2}|\u2013|\u2014) (?P<told>\S.*)")
 _OPTIONS_HEADING = re.compile(
@@ -31,8 +30,9 @@ _CALLED_HEADING = re.compile(r"(?P<name>[a-z][a-z0-9]*_[a-z0-9_]+)")
 
 
 class Findings:
-    """What one document says of commands, variables and messages. `named`: what it puts in quotes or backticks, or
-    begins a line of code with.
+    """What one document says of commands, variables and messages.
+
+    `named`: what it puts in quotes or backticks, or begins a line of code with.
     """
 
     def __init__(self, collection: str, title: str, named: frozenset[str]) -> None:
@@ -47,7 +47,7 @@ class Findings:
         self._of_section: dict[tuple[str, ...], dict[str, CommandDraft]] = {}  # with synopses under a path, in order
 
     def draft(self, name: str, place: Place) -> CommandDraft:
-        """The command of this name, which stands at `place` where it is new."""
+        """The command of this name; a new one stands at `place`."""
         return self._commands.setdefault(name, CommandDraft(name, place))
 
     def of_section(self, path: tuple[str, ...]) -> Mapping[str, CommandDraft]:
@@ -57,7 +57,7 @@ class Findings:
     def add_synopsis(
         self, draft: CommandDraft, synopsis: Synopsis, text: str, place: Place, block: SectionBlock, first: int | None
     ) -> None:
-        """Put a synopsis to its command; `first` is the number of its line in the block, None where it is a heading."""
+        """Add a synopsis to its command; `first` is the number of its line in the block, None where it is a heading."""
         if synopsis.is_strong and not draft.has_strong:
             draft.forget_examples()
             draft.has_strong = True
@@ -75,37 +75,39 @@ class Findings:
         draft.takes_any |= not synopsis.names or "options]" in text.lower() or "option]" in text.lower()
 
     def add_variable(self, name: str, default: str, stage: str, told: str, place: Place) -> None:
-        """Note a variable; of one that is known the description, where it had none."""
+        """Note a variable; a known one without a description gets it."""
         variable = Variable(name, default, stage, told, self._collection, place)
         known = self.variables.setdefault(name, variable)
         if known is not variable and not known.description and told:
             self.variables[name] = replace(variable, stage=known.stage or stage)
 
     def add_stage(self, name: str, stage: str) -> None:
-        """Note that a variable, where it is known, is one of this stage."""
+        """Note that a variable, where it is known, belongs to this stage."""
         known = self.variables.get(name)
         if known and stage not in known.stage.split(", "):
             self.variables[name] = replace(known, stage=", ".join(filter(None, (known.stage, stage))))
 
     def add_message(self, number: str, text: str, place: Place) -> None:
-        """Note a message; of one that is known the text, where it had none."""
+        """Note a message; a known one without a text gets it."""
         known = self.messages.get(number)
         if known is None or not known.text:
             self.messages[number] = Message(number, text, self._collection, place)
 
     def commands(self, is_partial: bool) -> Iterator[Command]:
-        """The document's commands; `is_partial`: it is one that shows what is new of them."""
+        """The document's commands; `is_partial`: the document shows only what is new in them."""
         for draft in self._commands.values():
             title = MAN_TITLE.fullmatch(self._title)
             if title and title["name"] == draft.name:
                 draft.description = draft.description or title["told"]
             draft.description = self.purposes.get(draft.name, draft.description)
+
             synopsis = "\n".join(draft.synopses)
             options, arguments = list(draft.options.values()), list(draft.arguments.values())
-            if len(draft.synopses) > 1:  # what one way to call it needs, another may leave out
+            if len(draft.synopses) > 1:  # what one form of the call requires, another may leave out
                 options, arguments = (
                     [replace(one, is_required=False) for one in group] for group in (options, arguments)
                 )
+
             yield Command(
                 draft.name,
                 self._collection,
@@ -122,9 +124,9 @@ class Findings:
     ) -> CommandDraft | None:
         """The command whose options these are: of those above, the one whose synopsis has most of them.
 
-        `explicit` is the one that a line above names, which may be wrong, or which the table's own header states.
-        Without anything in common the options are those of a command that says nothing of its own, or of the only one
-        of the section.
+        `explicit` is the command that a line above names, which may be wrong, or that the table's own header states.
+        Without any common name, the options belong to a command that says nothing of its own, or to the only one of the
+        section.
         """
         if is_stated:
             return self.draft(explicit, place)
@@ -135,7 +137,7 @@ class Findings:
             and 2 * len(bare & self._last.names) > len(bare)
             and path[:-1] in {own[:-1] for own in self._last.paths}
         ):
-            candidates.append(self._last)  # of the section beside this one
+            candidates.append(self._last)  # of the neighbouring section
         if not candidates:
             return self._program(path, place)
 
@@ -150,8 +152,9 @@ class Findings:
         return next(iter(near.values())) if len(near) == 1 else None
 
     def _candidates(self, path: tuple[str, ...], explicit: str) -> list[CommandDraft]:
-        """The commands that stand above: named in a line, in a heading, or with a synopsis under the same headings; the
-        nearest first.
+        """The commands that stand above, the nearest first.
+
+        They are named in a line or in a heading, or have a synopsis under the same headings.
         """
         found: dict[str, CommandDraft] = {}
         for name in (explicit, *(heading.strip("`") for heading in reversed(path)), self._title):
@@ -163,8 +166,9 @@ class Findings:
         return list(found.values())
 
     def _program(self, path: tuple[str, ...], place: Place) -> CommandDraft | None:
-        """The program that the headings or the title name: "verilator Arguments", "ls - list directory contents"; None
-        where none does.
+        """The program that the headings or the title name, or None.
+
+        They name it so: "verilator Arguments", "ls - list directory contents".
         """
         for heading in (*reversed(path), self._title):
             found = (

@@ -1,9 +1,8 @@
-"""Messages of tools by their numbers:
+"""Messages of tools by their numbers.
 
-`[ERROR GRT-0118] text`, `Error: text (UID-101)`, `%Warning-WIDTHTRUNC: text` and others' forms.
-
-It reads one line. Numbers alone, without a level or a text beside them, are none: `SKY-130` and `ISO-26262` have that
-form too.
+It knows `[ERROR GRT-0118] text`, `Error: text (UID-101)`, `%Warning-WIDTHTRUNC: text` and other forms. It reads one
+line. A number alone, without a level or a text beside it, is not a message: `SKY-130` and `ISO-26262` have that form
+too.
 
     read_message("[ERROR GRT-0118] Routing congestion too high.")  # ("GRT-0118", "Routing congestion too high.")
 """
@@ -14,7 +13,7 @@ import re
 
 LONGEST_TEXT = 400
 LONGEST_LINE = 1000
-_SIGNS = re.compile(r"[\[(%]")  # one of which every form has
+_SIGNS = re.compile(r"[\[(%]")  # every form has one of them
 NUMBER = re.compile(r"[A-Z][A-Z0-9_]{1,15}-\d{1,6}")
 WORD = re.compile(r"[A-Z][A-Z0-9_]{2,39}")  # what Verilator calls its warnings
 _LEVEL = (
@@ -22,7 +21,7 @@ _LEVEL = (
 )
 _NUMBER = r"(?P<number>[A-Z][A-Z0-9_]{1,15}-\d{1,6})"
 _BEGUN = re.compile(rf"{_LEVEL}:\s+(?=\S)")
-_MARKS = "-*>` "  # of lists and quotations
+_MARKS = "-*>` "  # those of lists and quotations
 _FORMS = tuple(
     re.compile(form)
     for form in (

@@ -1,7 +1,6 @@
-"""The passages of one document in order, as blocks of lines under their headings; what the chunker cut apart is joined
-again.
+"""The passages of one document in order, as blocks of lines under their headings; what the chunker cut is joined again.
 
-A line knows its passage and where it stands in it, so that whatever is read from it has a place. It reads no meaning.
+A line knows its passage and its position in it, so that whatever is read from it has a place. It interprets nothing.
 
     [block.kind for block in read_blocks(chunks_of_one_document)]  # ["prose", "code", "table"]
 """
@@ -18,7 +17,7 @@ from rag.passages import FENCE, HEADING, ITEM, TABLE_RULE, cut_blocks, split_lin
 from rag.reference.cards import Place
 
 SectionKind = Literal["prose", "list", "table", "code"]
-MOST_LINES = 400  # of a block: what is longer is data
+MOST_LINES = 400  # of a block; a longer one is data
 _CELL_BORDER = re.compile(r"(?<!\\)\|")
 LONGEST_ROW = 4000  # characters of a table's row
 
@@ -27,7 +26,7 @@ LONGEST_ROW = 4000  # characters of a table's row
 class Line:
     """A line of a passage, from its character `start` to `end`.
 
-    A row that was cut has in its text what the next passages have of it.
+    The text of a row that was cut includes its rest from the next passage.
     """
 
     text: str
@@ -40,7 +39,7 @@ class Line:
 class SectionBlock:
     """Lines that stand together under `path`, the headings above them.
 
-    Of code, the lines between the fences, with its `language`.
+    For code, these are the lines between the fences, with the `language`.
     """
 
     kind: SectionKind
@@ -55,7 +54,7 @@ class SectionBlock:
         return "\n".join(line.text for line in self.lines)
 
     def place(self, first: int = 0, last: int | None = None) -> Place:
-        """Where the lines from `first` to `last` stand (all of them by default), as far as they are of one passage."""
+        """Where the lines from `first` to `last` stand (by default all), as far as they belong to one passage."""
         begun, ended = self.lines[first], self.lines[len(self.lines) - 1 if last is None else last]
         if ended.chunk is not begun.chunk:
             ended = [line for line in self.lines if line.chunk is begun.chunk][-1]
@@ -73,15 +72,17 @@ class SectionBlock:
 def read_blocks(chunks: Iterable[Chunk]) -> Iterator[SectionBlock]:
     """The blocks of a document's passages.
 
-    Code that goes on in the next passage, with an indented line, is one block; so is a table's row, and a table without
-    a header gets that of the one before.
+    Code that continues in the next passage with an indented line is one block; so is a table's row. A table without a
+    header gets that of the table before.
     """
     waiting: SectionBlock | None = None
     headed: SectionBlock | None = None  # the last table with a header
+
     for chunk in chunks:
         blocks = list(_blocks_of(chunk))
         if waiting:
             waiting, blocks = _take_rest(waiting, blocks)
+
         for block in blocks:
             if waiting and block.begins_chunk and _goes_on(waiting, block):
                 waiting = replace(waiting, lines=(*waiting.lines, *block.lines))
@@ -95,10 +96,12 @@ def read_blocks(chunks: Iterable[Chunk]) -> Iterator[SectionBlock]:
                     if block.kind == "prose" or len(block.lines) == 3:
                         continue
                     block = replace(block, lines=(*block.lines[:2], *block.lines[3:]))
+
             if has_header(block):
                 headed = block
             elif block.kind == "table" and headed and headed.path == block.path:
                 block = replace(block, lines=(*headed.lines[:2], *block.lines))
+
             if waiting:
                 yield waiting
             waiting = block
@@ -107,15 +110,16 @@ def read_blocks(chunks: Iterable[Chunk]) -> Iterator[SectionBlock]:
 
 
 def _goes_on(before: SectionBlock, block: SectionBlock) -> bool:
-    """Whether code is the rest of the code before it: under the same headings, it begins indented, and both together
-    are no data.
+    """Whether code is the rest of the code before it.
+
+    It begins indented, under the same headings, and both together are not data.
     """
     is_alike = before.kind == block.kind == "code" and (before.path, before.language) == (block.path, block.language)
     return is_alike and block.lines[0].text[:1].isspace() and len(before.lines) + len(block.lines) <= MOST_LINES
 
 
 def _take_rest(table: SectionBlock, blocks: list[SectionBlock]) -> tuple[SectionBlock, list[SectionBlock]]:
-    """A table with the rest of its last row, where the next passage begins with that, and what else the passage has."""
+    """A table with the rest of its last row, where the next passage begins with it, and the passage's other blocks."""
     at = next((number for number, block in enumerate(blocks[:3]) if block.kind != "prose"), 0)
     if not blocks or blocks[at].path != table.path or not _repeats_row(table, blocks[at]):
         return table, blocks
@@ -138,7 +142,7 @@ def _repeats_row(table: SectionBlock, block: SectionBlock) -> bool:
 
 
 def _join_cells(row: str, rest: str) -> str:
-    """A row with the cells of its rest put to its own; the first is that of both."""
+    """A row with the cells of its rest appended to its own; both have the same first cell."""
     pairs = zip(_CELL_BORDER.split(row), _CELL_BORDER.split(rest), strict=False)
     cells = [
         cell if number < 2 else f"{cell.rstrip()} {more.strip()}".rstrip() for number, (cell, more) in enumerate(pairs)
@@ -154,7 +158,7 @@ def _is_cut(table: SectionBlock, headed: SectionBlock | None) -> bool:
 
 
 def _count_bars(row: Line) -> int:
-    """How many bars part the cells of a row; those at both its ends may be missing."""
+    """How many bars part the cells of a row; those at both ends may be missing."""
     return row.text.strip().removeprefix("|").removesuffix("|").count("|")
 
 
@@ -170,14 +174,14 @@ def has_header(block: SectionBlock) -> bool:
 
 
 def _blocks_of(chunk: Chunk) -> Iterator[SectionBlock]:
-    """The blocks of one passage; its headings (`## `, one sign more a level) are put at the end of its path."""
+    """The blocks of one passage; its headings (`## `, one sign more a level) extend its path."""
     path, is_first = chunk.heading_path, True
     for start, end in cut_blocks(chunk.text):
         text = chunk.text[start:end]
         if heading := HEADING.fullmatch(text):
             level = (
                 len(text) - len(text.lstrip("#")) - 2
-            )  # two signs, and one for each heading above (`rag.index.chunker`)
+            )  # two signs, and one more for each heading above (`rag.index.chunker`)
             path = (*path[: max(level, 0)], heading[1])
             is_first = False
             continue

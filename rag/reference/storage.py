@@ -1,8 +1,8 @@
-"""The reference of an index as a file beside its passages: plain JSON, read when somebody asks for it first.
+"""The reference of an index as a file beside its passages: plain JSON, read at the first request.
 
-An index that was built before there was a reference has no such file, or one of another version: then it is read from
-the passages, once. Nothing in the file is believed: every value is of the type that its card says, or the index counts
-as damaged.
+An index from before the reference has no such file, or one of another version: then the reference is read from the
+passages, once. No value in the file is trusted: each must have the type that its card says, or the index counts as
+damaged.
 
     save_reference(reference, folder); StoredReference.load(folder, has_file=True, passages=chunks).get(["openroad"])
 """
@@ -25,7 +25,7 @@ from rag.reference.extraction import read_reference
 from rag.typed_json import convert, parse_json
 
 REFERENCE = "reference.json"
-VERSION = 2  # of what is extracted and how it is written: another one is read from the passages again
+VERSION = 2  # of the extraction and the file's form; a file of another version is not used
 PARTS_KEPT = 8  # choices of collections whose references are kept
 
 
@@ -40,13 +40,16 @@ class _File:
 
 
 def save_reference(reference: Reference, folder: Path) -> None:
-    """Write the file. Raises OSError."""
+    """Write the file.
+
+    Raises OSError: it cannot be written.
+    """
     content = _File(VERSION, reference.commands, reference.variables, reference.messages)
     (folder / REFERENCE).write_text(json.dumps(asdict(content), ensure_ascii=False), encoding="utf-8")
 
 
 class StoredReference:
-    """The reference of an open index, whether it has been read yet or not.
+    """The reference of an open index, read or not yet read.
 
     Safe to use from many threads; the file may be removed meanwhile.
     """
@@ -61,7 +64,12 @@ class StoredReference:
 
     @classmethod
     def load(cls, folder: Path, passages: Sequence[Chunk], *, has_file: bool) -> StoredReference:
-        """Map what `save_reference` wrote, if there is such a file. Raises IndexCorrupt, OSError."""
+        """Map what `save_reference` wrote, if there is such a file.
+
+        Raises:
+            IndexCorrupt: the file is damaged.
+            OSError: the file cannot be read.
+        """
         path = folder / REFERENCE
         try:
             return cls(np.memmap(path, dtype=np.uint8, mode="r") if has_file else None, passages, path)
@@ -69,7 +77,10 @@ class StoredReference:
             raise IndexCorrupt(f"{path} is no reference ({error}): build the index again") from error
 
     def get(self, collections: Iterable[str]) -> Reference:
-        """The reference of these collections. Raises IndexCorrupt where the file holds something else."""
+        """The reference of these collections.
+
+        Raises IndexCorrupt: the file holds something else.
+        """
         wanted = frozenset(collections)
         with self._lock:
             if self._whole is None:

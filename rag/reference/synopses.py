@@ -1,8 +1,7 @@
-"""How a command is called, read from the line that a manual shows for it: its name, its options with what they take,
-its arguments.
+"""How a command is called, read from its synopsis in a manual: its name, options with what they take, and arguments.
 
-A synopsis is told from an example by its form: placeholders and brackets, no numbers, no quoted values, no files, no
-substitutions, no prose. It reads one text and knows no document. Its time grows with the text and no faster.
+A synopsis differs from an example by its form: placeholders and brackets, no numbers, no quoted values, no files, no
+substitutions, no prose. It reads one text and knows no document. Its time is linear in the text.
 
     read_synopsis(["place_pin -pin_name name", "    [-layer layer]"]).options[1].argument  # "layer"
 """
@@ -14,14 +13,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-COMMAND = re.compile(r"[a-z][a-z0-9]*(?:(?:_|::)[a-z0-9]+)+")  # what only commands and other identifiers are called
+COMMAND = re.compile(r"[a-z][a-z0-9]*(?:(?:_|::)[a-z0-9]+)+")  # only commands and other identifiers have this form
 NAME = re.compile(r"-{0,2}[A-Za-z$\\][\w:$.\\-]*")
 OPTION = re.compile(r"-{1,2}[A-Za-z?][\w-]*\+?|\+[A-Za-z0-9][\w+-]*")
 MOST_LINES = 80  # of a synopsis
-MOST_CALLS = 8  # that are shown one below the other; more are a script
+MOST_CALLS = 8  # shown one below the other; more are a script
 LONGEST = 8000  # characters of it
 
-# What a command may be called: no word with a capital that a sentence could begin with.
+# What a command may be called: not a word with a capital that a sentence could begin with.
 _CALLED = re.compile(
     r"[a-z][A-Za-z0-9]*(?:(?:_|::|[.-])[A-Za-z0-9]+)*|[A-Z][A-Za-z0-9]*(?:(?:_|::)[A-Za-z0-9]+)+|[A-Z][A-Z0-9]{2,}"
 )
@@ -33,7 +32,7 @@ _TOKEN = re.compile(
 _WORD = re.compile(r"[A-Za-z_][\w:/#-]*(?:,|=\w+)?|\*")
 _PLAIN_WORD = re.compile(r"[a-z]\d|[a-z][A-Za-z_]*(?:_\d)?(?:[|:,][a-z_]+)*|<[^<>]*>|[A-Z][A-Z_]+|\{[\w ,]*\}")
 _OR = re.compile(r"[-(]*\s*or\s*[-):]*", re.IGNORECASE)  # between two ways to call a command
-_BEGINS = re.compile(r"[\[({|<a-z]|-{1,2}[A-Za-z]")  # what a synopsis goes on with in its next line
+_BEGINS = re.compile(r"[\[({|<a-z]|-{1,2}[A-Za-z]")  # what the next line of a synopsis begins with
 _GLUED = re.compile(r"=?[\w:.*]*")
 _ALTERNATIVES = re.compile(r"/(?=[-+])")
 _RETURNED = frozenset(
@@ -48,7 +47,7 @@ _REDIRECTIONS = (">", ">>")
 LONGEST_ARGUMENT, LONGEST_NAMES = 60, 300
 # Words that stand for options themselves.
 _ANY_OPTION = frozenset({"options", "option", "flags", "switches", "opts", "args", "arguments"})
-# What a line of prose has and no synopsis, and what begins a line of a language or a shell.
+# What only a line of prose has, and what begins a line of a language or a shell.
 _PROSE = frozenset(
     """
     the is are was of with this that these you your it its be should can must will which we has have see when then and
@@ -93,7 +92,7 @@ class Part:
 class Synopsis:
     """A command's name, its options and arguments in order, and how many lines the synopsis takes.
 
-    `is_strong`: it has brackets, placeholders or options on lines of their own, as only a synopsis has; any other may
+    `is_strong`: it has brackets, placeholders or options on lines of their own, as only a synopsis does; any other may
     be an example.
     """
 
@@ -121,8 +120,7 @@ def is_example_language(language: str) -> bool:
 
 
 def read_synopses(lines: Sequence[str]) -> list[tuple[int, Synopsis]]:
-    """The synopses that a block of code begins with, each with the number of its first line; [] where it is another
-    code.
+    """The synopses that a block of code begins with, each with the number of its first line; [] where it is other code.
 
     Several stand one below the other only where one has a synopsis's own signs, or where all are of one command.
     """
@@ -132,21 +130,24 @@ def read_synopses(lines: Sequence[str]) -> list[tuple[int, Synopsis]]:
         if found and (not lines[number].strip() or _is_or(lines[number])):
             number += 1
             continue
+
         synopsis = read_synopsis(lines[number : number + MOST_LINES])
         if synopsis is None:
             break
         found.append((number, synopsis))
         number += synopsis.lines
+
         if number < len(lines) and not lines[number].strip():
             number += 1
             goes_on = number < len(lines) and (lines[number].split(" ")[0] == synopsis.name or _is_or(lines[number]))
             if not goes_on:
-                break  # what follows a blank line is told of the command, unless it calls it again
+                break  # what follows a blank line describes the command, unless it calls it again
+
     is_all = number >= len(lines) or not lines[number - 1].strip()
     if len(found) > 1:
         strong = {synopsis.name for _, synopsis in found if synopsis.is_strong}
         is_script = len(found) > MOST_CALLS or not all(synopsis.options or synopsis.arguments for _, synopsis in found)
-        is_one = len({synopsis.name for _, synopsis in found}) == 1  # which may be examples, all of them
+        is_one = len({synopsis.name for _, synopsis in found}) == 1  # all of which may be examples
         is_shown = strong and all(synopsis.name in strong or COMMAND.fullmatch(synopsis.name) for _, synopsis in found)
         return found if is_all and (is_one or (is_shown and not is_script)) else []
     return found if is_all else []
@@ -160,9 +161,7 @@ def _is_or(line: str) -> bool:
 def read_synopsis(lines: Sequence[str], is_cut: bool = False) -> Synopsis | None:
     """The synopsis that the first line begins: up to a blank line, or one that is not indented deeper.
 
-    None for any other text.
-
-    Of one that is cut off in the middle, as long headings are, what comes before the cut is read.
+    Where it is cut off in the middle, as long headings are, the part before the cut is read. None for any other text.
     """
     first = lines[0]
     margin = len(first) - len(first.lstrip())
@@ -170,7 +169,7 @@ def read_synopsis(lines: Sequence[str], is_cut: bool = False) -> Synopsis | None
     while taken < len(lines) and lines[taken].strip() and _goes_on(lines[taken], margin):
         taken += 1
     body = [_strip_remark(line) for line in lines[:taken]]
-    goes_on = any(line.rstrip().endswith("\\") for line in lines[:taken])  # as only an example has to say
+    goes_on = any(line.rstrip().endswith("\\") for line in lines[:taken])  # only an example needs that
     if sum(map(len, body)) > LONGEST or taken >= MOST_LINES:
         return None
 
@@ -198,7 +197,7 @@ def _goes_on(line: str, margin: int) -> bool:
 
 
 def _may_be_called(tokens: Sequence[_Token]) -> bool:
-    """Whether the first word may be a command: `proc [options]` is one of a tool's, `proc name {}` is Tcl."""
+    """Whether the first word may be a command: `proc [options]` may be a tool's, `proc name {}` is Tcl's."""
     return tokens[0].text.lower() not in _NO_COMMANDS or [token.text.lower() for token in tokens[1:3]] == [
         "[",
         "options",
@@ -206,7 +205,7 @@ def _may_be_called(tokens: Sequence[_Token]) -> bool:
 
 
 def _strip_remark(line: str) -> str:
-    """The line without a comment, and without the sign that the next line goes on."""
+    """The line without a comment and without the sign that continues it in the next line."""
     bare = line.rstrip().removesuffix("\\").rstrip()
     return "" if bare.lstrip().startswith("#") else bare.split(" #")[0]
 
@@ -223,7 +222,7 @@ def _tokens(lines: Sequence[str]) -> Iterator[_Token]:
 def _read_parts(
     tokens: Sequence[_Token], body: Sequence[str], taken: int, is_usage: bool, is_cut: bool, goes_on: bool
 ) -> Synopsis | None:
-    """The synopsis whose first token is the name; None where something stands behind it that no synopsis has."""
+    """The synopsis whose first token is the name; None where a token that no synopsis has follows it."""
     name, rest = tokens[0].text, tokens[1:]
     reader = _Reader(rest, is_long=bool(COMMAND.fullmatch(name)))
     is_whole = reader.read()
@@ -248,9 +247,9 @@ def _read_parts(
 
 
 class _Reader:
-    """Walks the tokens behind a command's name.
+    """Walks the tokens that follow a command's name.
 
-    A name with an underscore may have more words behind it than one that a sentence could begin with.
+    A name with an underscore may have more words after it than a name that a sentence could begin with.
     """
 
     def __init__(self, tokens: Sequence[_Token], is_long: bool) -> None:
@@ -265,7 +264,7 @@ class _Reader:
         self._alternates = _has_alternatives(tokens)
 
     def read(self) -> bool:
-        """Read all tokens; False where one is none of a synopsis."""
+        """Read all tokens; False where one does not belong to a synopsis."""
         at = 0
         while at < len(self._tokens):
             text = self._tokens[at].text
@@ -281,7 +280,7 @@ class _Reader:
                 if at < 0:
                     return False
             elif text in _REDIRECTIONS:
-                at += 2  # with the file behind it
+                at += 2  # and the file after it
             elif text in ("|", "...", "-", ","):
                 self._words = 0
                 at += 1
@@ -292,19 +291,20 @@ class _Reader:
         return True
 
     def _is_group(self, at: int) -> bool:
-        """Whether what stands behind a round bracket is a choice of options, and no remark: "(deprecated)"."""
+        """Whether a round bracket holds a choice of options, not a remark such as "(deprecated)"."""
         text = self._tokens[at].text if at < len(self._tokens) else ""
         return OPTION.match(text) is not None or text.startswith(("<", "[", "{"))
 
     def _end_of_remark(self, at: int) -> int:
-        """The number of the token behind the round bracket that closes the one at `at`."""
+        """The number of the token after the round bracket that closes the one at `at`."""
         while at < len(self._tokens) and self._tokens[at].text != ")":
             at += 1
         return at + 1
 
     def _enter(self, bracket: str, at: int) -> bool:
-        """Open or close a bracket, behind which stands token `at`; False where it holds the call of another command,
-        `[get_ports clk]`.
+        """Open or close a bracket that token `at` follows.
+
+        False where it holds the call of another command, `[get_ports clk]`.
         """
         self._words = 0
         self._depth = max(self._depth + _SQUARE.get(bracket, 0), 0)
@@ -316,11 +316,10 @@ class _Reader:
         return not is_call
 
     def _read_option(self, at: int) -> int:
-        """Add the option at `at` with what it takes, and return the number of the next token; -1 where it is none of a
-        synopsis.
+        """Add the option at `at` with what it takes; return the next token's number, or -1 where it fits no synopsis.
 
-        Inside of square brackets it takes all up to their end; outside, one word, or what stands in braces, on the same
-        line.
+        Inside square brackets it takes everything up to their end; outside, one word, or what stands in braces, on the
+        same line.
         """
         token, taken, nested = self._tokens[at], list[_Token](), 0
         match = OPTION.match(token.text)
@@ -357,9 +356,9 @@ class _Reader:
         return is_more and self._tokens[at].spot.line == self._tokens[option].spot.line
 
     def _is_value(self, text: str, at: int) -> bool:
-        """Whether a token can be a placeholder of what an option takes; a number can where others may stand for it:
+        """Whether a token can be a placeholder of what an option takes.
 
-        `0|1`.
+        A number can where alternatives surround it: `0|1`.
         """
         if text in ("|", "...", "*", ",", "-"):
             return True
@@ -368,7 +367,7 @@ class _Reader:
         return _is_placeholder(text) or (text.isdecimal() and "|" in near)
 
     def _read_word(self, token: _Token, at: int) -> bool:
-        """An argument; False for a word of prose, a value, or too many in a row."""
+        """Read an argument; False for a word of prose, a value, or too many words in a row."""
         self.has_signs |= _is_angled(token.text)
         self._words += 1
         if not _is_placeholder(token.text) or self._words > self._most_words:
@@ -385,7 +384,7 @@ class _Reader:
 
 
 def _has_alternatives(tokens: Sequence[_Token]) -> bool:
-    """Whether one of several options has to be given: a bar between options outside of square brackets."""
+    """Whether one of several options is required: a bar between options outside square brackets."""
     depth = 0
     for token, after in pairwise(tokens):
         depth += _SQUARE.get(token.text, 0)
@@ -406,7 +405,7 @@ def _is_placeholder(text: str) -> bool:
 
 
 def _join(tokens: Sequence[_Token]) -> str:
-    """What an option takes, as it is written, with single blanks."""
+    """What an option takes, as written, with single blanks."""
     parts: list[str] = []
     for before, token in zip([None, *tokens], tokens, strict=False):
         is_close = before is not None and before.spot.line == token.spot.line and before.spot.end == token.spot.start
@@ -418,14 +417,16 @@ def _join(tokens: Sequence[_Token]) -> str:
 
 
 def read_option_names(text: str) -> list[tuple[str, str]]:
-    """The options of `-t N`, `--threads N` with what they take; [] where anything else than options stands there."""
+    """The options of `-t N`, `--threads N` with what they take; [] where the text holds anything else."""
     found: list[tuple[str, str]] = []
     bare = text.strip()
     if len(bare) > LONGEST_NAMES:
         return []
+
     for piece in _BETWEEN.split(bare):
         if piece.startswith("["):  # [-layers list]
             piece = piece[1:].removesuffix("]").strip()
+
         match = OPTION.match(piece)
         if not match:
             return []
@@ -439,13 +440,14 @@ def read_option_names(text: str) -> list[tuple[str, str]]:
         ):
             return []
         found.append((match[0], argument))
+
     if len(found) > 1 and found[-1][1]:  # `-t, --threads N`: both take it
         found = [(name, argument or found[-1][1]) for name, argument in found]
     return found
 
 
 def read_cell_names(cell: str) -> list[tuple[str, str]]:
-    """The options of a table's cell with what they take, or its arguments; [] where something else stands there."""
+    """The options in a table's cell with what they take, or its arguments; [] where it holds anything else."""
     bare = cell.replace("`", "")
     if options := read_option_names(bare):
         return options

@@ -1,5 +1,4 @@
-"""Tables of a manual: what stands in the first column (options, variables, commands), the rows, and which default a
-description tells.
+"""Tables of a manual: what the first column holds (options, variables, commands), the rows, and the stated defaults.
 
 It reads one table in Markdown, as all parsers write it, and knows no document.
 
@@ -36,7 +35,7 @@ _ROLES = {
     "construct": "construct",
     "statement": "statement",
 }
-# Headers that the cards are read from as well.
+# Further headers from which the cards are read.
 _MORE_ROLES = {
     "flags": "option",
     "switches": "option",
@@ -75,7 +74,7 @@ _UNIT = (
     r"(?:[munpf]?[msF]|microns?|ohms?|volts?|seconds?|minutes?|percent|degrees|pixels|sites?|tracks?|rows|"
     r"layers|iterations|DBU)\b)?"
 )
-# A value that goes on ("2 * pitch", "`30` times", "5, or the fanout", "`a` if set") is only a part of the default.
+# A value that continues ("2 * pitch", "`30` times", "5, or the fanout", "`a` if set") is only a part of the default.
 _DEFAULT = re.compile(
     rf"\bdefault(?:s to |(?: value)?(?: is |: ?| )){_VALUE}{_UNIT}"
     r"(?=[.,;)]+(?:\s|$)|\s*$| \()(?!,? \(?(?:or|unless|except|for|when|if|with|and in)\b)",
@@ -91,7 +90,7 @@ _CODE_OR_TAG = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """The cells of a row, cleaned, and which line of the table it is."""
+    """The cleaned cells of a row, and the number of its line in the table."""
 
     line: int
     cells: tuple[str, ...]
@@ -101,10 +100,8 @@ class TableRow:
 class Table:
     """A table with its header in lower case.
 
-    `role` says what the first column holds, None where the header does not tell.
-
-    `owner` is the command that the header names: "Option of `repair_timing`". Rows have as many cells as the header,
-    the first two say something.
+    `role` says what the first column holds, None where the header does not say. `owner` is the command that the header
+    names: "Option of `repair_timing`". Rows have as many cells as the header, and the first two say something.
     """
 
     header: tuple[str, ...]
@@ -118,9 +115,9 @@ class Table:
 
 
 def read_table(text: str, *, more_roles: bool = False) -> Table:
-    """A table in Markdown; without rows where it is no table of two columns.
+    """A table in Markdown; without rows where the text is not a table of at least two columns.
 
-    `more_roles` knows more headers by what they head.
+    `more_roles` accepts further headers of first columns.
     """
     lines = text.strip().split("\n")
     titles = split_row(lines[0])
@@ -151,8 +148,9 @@ def says_something(cell: str) -> bool:
 
 
 def clean(text: str) -> str:
-    """Running text of a cell or a paragraph: one line, single blanks and backticks, without emphasis, links' targets
-    and HTML.
+    """A cell or a paragraph as running text: one line, single blanks and backticks.
+
+    Emphasis, link targets and HTML are removed.
     """
     text = html.unescape(re.sub(r"<br\s*/?>", " ", text)).replace("\\|", "|").replace("\\_", "_").replace("**", "")
     text = re.sub(r"``([^`\n]+)``", r"`\1`", text)
@@ -161,8 +159,9 @@ def clean(text: str) -> str:
 
 
 def read_default(description: str, column: str = "") -> tuple[str, str]:
-    """The default with its unit, ("`20`", " microns"): of its column, else the one that the description tells; ("", "")
-    where it is not told.
+    """The default with its unit, ("`20`", " microns"): from its column, else from the description.
+
+    ("", "") where neither states it.
     """
     default, unit = column.strip("` "), ""
     if not default:

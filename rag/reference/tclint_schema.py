@@ -1,8 +1,7 @@
-"""The commands of a reference as a command schema for tclint, which lints Tcl scripts
-(https://pypi.org/project/tclint/, 0.9.0).
+"""The commands of a reference as a schema for tclint, a linter for Tcl (https://pypi.org/project/tclint/, 0.9.0).
 
-It writes no file. Where documents leave open how often something may stand, the schema allows it: it complains only of
-what no document has.
+It writes no file. Where documents leave open how often something may stand, the schema allows it: tclint complains only
+of what no document has.
 
     as_tclint(reference.commands)["commands"]["repair_timing"]["switches"]["-hold"]
 """
@@ -28,15 +27,15 @@ BUILTINS = frozenset(
     """.split()
 )
 _TCL_NAME = re.compile(r"[A-Za-z_]\w*(?:::\w+)*")
-_GOES_ON = re.compile(r"\.\.\.|\b(?:options|args)\b", re.IGNORECASE)  # what stands for more than is shown
+_GOES_ON = re.compile(r"\.\.\.|\b(?:options|args)\b", re.IGNORECASE)  # says that more may follow
 _ANY = {"type": "any"}
-_REDIRECTIONS = (">", ">>")  # which Tcl shells of timers take behind any report
+_REDIRECTIONS = (">", ">>")  # Tcl shells of timers accept them after any report
 
 
 def as_tclint(commands: Iterable[Command]) -> dict[str, Any]:
     """The schema.
 
-    A command that several documents describe takes what any of them says; one that none shows whole is left out.
+    A command that several documents describe takes what any of them says; one that no document shows whole is left out.
     """
     cards: dict[str, list[Command]] = {}
     for command in commands:
@@ -68,10 +67,10 @@ def _switch(found: Sequence[Option], is_everywhere: bool) -> dict[str, Any]:
 
 
 def _positionals(cards: Sequence[Command]) -> list[dict[str, Any]]:
-    """The arguments of the synopsis; any number where documents differ, where one goes on ("..."), or where an option
-    may take a value.
+    """The arguments of the synopsis.
 
-    An option that no synopsis has may take one.
+    Any number where documents differ, where one goes on ("..."), or where an option may take a value, as may an option
+    that no synopsis has.
     """
     shapes = {
         tuple((argument.name, argument.is_required) for argument in card.arguments if argument.synopsis_place)

@@ -1,7 +1,6 @@
-"""Options as usage texts, man pages and lists tell them: an option at a line's beginning, what it does beside it or
-indented below.
+"""Options in usage texts, man pages and lists: an option begins a line, its description stands beside or below it.
 
-It reads the lines of one block and knows no command; whose options they are is `extraction`'s to find out.
+It reads the lines of one block and knows no command; `extraction` finds out whose options they are.
 
     read_usage(["  -t, --top <module>", "        use this module as top"])[0].names
     # (("-t", "<module>"), ("--top", "<module>"))
@@ -60,7 +59,7 @@ def read_usage(lines: Sequence[str]) -> list[Usage]:
 
 
 def _split_option(line: str) -> tuple[list[tuple[str, str]], str]:
-    """The options that a line begins with, and what is said of them in the same line."""
+    """The options that a line begins with, and their description on the same line."""
     bare = line.strip().replace("`", "")
     if len(line) > LONGEST_LINE or not OPTION.match(bare):
         return [], ""
@@ -72,7 +71,7 @@ def _split_option(line: str) -> tuple[list[tuple[str, str]], str]:
 
 
 def _partition(bare: str) -> tuple[str, str, str]:
-    """The line before, in and behind the first gap of two blanks."""
+    """The line before, in and after the first gap of two blanks."""
     gap = _COLUMNS.search(bare)
     return (bare[: gap.start()], gap[0], bare[gap.end() :]) if gap else (bare, "", "")
 
@@ -104,9 +103,7 @@ def read_definition(lines: Sequence[str]) -> list[Usage]:
 
 
 def read_items(lines: Sequence[str]) -> list[Usage]:
-    """The options of a list whose items begin with them: "- `-hold`: repair hold"; the items without an option are
-    passed over.
-    """
+    """The options of a list whose items begin with them: "- `-hold`: repair hold"; other items are skipped."""
     starts = [number for number, line in enumerate(lines) if _ITEM.match(line)]
     found = []
     for first, after in pairwise([*starts, len(lines)]):
