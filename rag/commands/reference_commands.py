@@ -67,7 +67,7 @@ def reference(argv: list[str]) -> int:
 
 
 def _put_option_last(argv: list[str]) -> list[str]:
-    """The arguments, where one asks about an option such as `-hold`, with it behind `--`, out of argparse's sight."""
+    """The arguments, with an unknown option such as `-hold` moved behind `--`, so that argparse takes it for a NAME."""
     asked = [argument for argument in argv if argument.startswith("-") and argument.partition("=")[0] not in _OWN]
     return (
         argv

@@ -5,7 +5,7 @@ way. In 8 bits a text's vectors do not depend on the other texts; in float32 the
 
     bert = Bert(read_bert(folder, adapter), bits=8)
     vectors, tokens = bert([[101, 2907, 102], [101, 102]])
-    # of a pair of texts: which of the two a token is of
+    # for a pair of texts: which of the two each token belongs to
     [states] = bert.states([[101, 2907, 102, 3145, 102]], [[0, 0, 0, 1, 1]])
 """
 

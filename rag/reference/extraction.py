@@ -231,7 +231,7 @@ class _DocumentReader:
     def _read_capitals(self, heading: str, above: Sequence[str], told: str, block: SectionBlock) -> None:
         """`WIDTHTRUNC` below "Warnings", `VERILATOR_ROOT` below "Environment".
 
-        The sections that every manual page has are no names.
+        The names of sections that every manual page has do not count.
         """
         over = next(
             (title for title in reversed(above) if _GROUPS.search(title) and not MAN_TITLE.fullmatch(title)), ""

@@ -268,6 +268,7 @@ class _Reader:
         at = 0
         while at < len(self._tokens):
             text = self._tokens[at].text
+
             if text == "(" and not self._is_group(at + 1):
                 at = self._end_of_remark(at)
             elif text in _BRACKETS:
