@@ -1,6 +1,6 @@
-"""A block that is too long for a chunk, cut into parts: between table rows, lines of code, list items or sentences.
+"""Cuts a block that is too long for a chunk: between table rows, lines of code, list items or sentences.
 
-Each part of a table has its header, each part of code its fence. It knows no sections and counts tokens with the
+Each part of a table gets its header, each part of code its fence. It knows no sections and counts tokens with the
 function it is given.
 
     parts = split_block(block, budget=220, count=embedder.count_tokens, overlap=32)
@@ -21,19 +21,20 @@ Count = Callable[[str], int]
 Item = TypeVar("Item")
 AnyBlock = TypeVar("AnyBlock", bound=Block)
 # Word-piece tokenizers count a "word" of more than 100 characters (base64, a minified file) as one unknown token, and
-# blanks as none: so a token never stands for more than this many characters. English prose has 4 to 5, no chunk of the
-# pinned corpora has 8.
+# blanks as none. So we never let a token stand for more than this many characters. English prose has 4 to 5; no chunk
+# of the pinned corpora has 8.
 CHARACTERS_PER_TOKEN = 16
 _SENTENCE_END = re.compile(r"(?<=[.!?:;])\s+(?=[A-Z`\"'(\[*-])")
 _TABLE_BORDER = re.compile(r"[=+-]{3,}+[=+ -]*+")  # of reStructuredText, squeezed
-_HEADER_LINES = 6  # a table's header is looked for in so many of its first lines
+_HEADER_LINES = 6  # the first lines of a table that may be its header
 ITEM_START = re.compile(r"(?:[-*+]|#\.|\d+[.)])\s+")
 _CELL_BORDER = re.compile(r"(?<!\\)\|")
 
 
 def split_block(block: AnyBlock, budget: int, count: Count, overlap: int = 0) -> list[AnyBlock]:
-    """The block itself where it fits, else pieces of at most `budget` tokens: table rows, code lines, list items,
-    sentences.
+    """The block itself where it fits, else pieces of at most `budget` tokens.
+
+    Cuts lie between table rows, code lines, list items or sentences.
     """
     if count(block.text) <= budget:
         return [block]
@@ -53,8 +54,9 @@ def _join(groups: Sequence[Sequence[str]], joiner: str) -> list[str]:
 
 
 def _split_code(text: str, budget: int, count: Count) -> list[str]:
-    """Every piece gets the fence lines again, so that each is code by itself, unless they take more than a third of the
-    room.
+    """Every piece gets the fence lines again, so that each is code by itself.
+
+    They are left out where they take more than a third of the room.
     """
     opening, *body, closing = text.split("\n")
     room = budget - count(f"{opening}\n\n{closing}")
@@ -106,7 +108,7 @@ def _grid_rows(lines: Sequence[str]) -> list[str]:
 
 
 def _split_row(row: str, room: int, count: Count) -> list[str]:
-    """A row as several: the sentences of its longest cell shared out, its first cell in each, if that leaves room."""
+    """Split a row: each part gets the first cell, if there is room, and some sentences of the longest cell."""
     cells = _CELL_BORDER.split(row.strip().removeprefix("|").removesuffix("|"))
     longest = max(range(1, len(cells)), key=lambda number: len(cells[number]), default=0)
     first = ["" if number == longest else cell for number, cell in enumerate(cells)]
@@ -159,16 +161,17 @@ def _group(
     overlap: int = 0,
     choose: Callable[[Sequence[str]], int] | None = None,
 ) -> list[list[str]]:
-    """Units put together greedily to at most `budget` tokens each; a unit that is too large alone is cut finer.
+    """Group units greedily to at most `budget` tokens each; a unit that is too large alone is cut finer.
 
-    With `overlap`, a group begins with the last unit of the one before where that has at most so many tokens. `choose`
-    says, of the units of a full group and the next one, which of them (but the first) the next group begins with.
+    With `overlap`, a group begins with the last unit of the group before, if that has at most so many tokens. `choose`
+    gets the units of a full group and the next unit; it says which of them, the first excepted, begins the next group.
     """
     waiting = deque(units)
-    cut = 0  # how many of the first that wait are of a unit that was cut: they are not cut again
+    cut = 0  # how many of the first in `waiting` are parts of a cut unit: they are not cut again
     groups: list[list[str]] = []
     group: list[str] = []
     guess = 1
+
     while waiting:
         ahead = _look_ahead(waiting, budget)
         taken = longest_prefix(ahead, partial(_fits_after, group, joiner, budget, count), guess)
@@ -177,6 +180,7 @@ def _group(
             waiting.extendleft(reversed(parts))
             cut = len(parts)
             continue
+
         if taken == 0 and group and choose:
             kept = choose([*group, waiting[0]])
             cut += len(group) - kept if cut else 0
@@ -185,6 +189,7 @@ def _group(
             group = []
             guess = kept
             continue
+
         if taken == 0 and group:
             groups.append(group)
             last, part = group[-1], waiting[0]
@@ -194,6 +199,7 @@ def _group(
             group = [last] if repeat else []
             guess = len(groups[-1])
             continue
+
         taken = max(taken, 1)
         group = group + ahead[:taken]
         for _ in range(taken):
@@ -210,7 +216,7 @@ def _even_out(
     count: Count,
     choose: Callable[[Sequence[str]], int] | None = None,
 ) -> list[list[str]]:
-    """The groups, the last two of about one size where the last has less than half the budget.
+    """The groups; evens out the last two where the last has less than half the budget.
 
     So no hit holds one row alone. `choose`: as in `_group`.
     """
@@ -232,7 +238,7 @@ def _fits_after(group: Sequence[str], joiner: str, budget: int, count: Count, mo
 
 
 def _look_ahead(waiting: deque[str], budget: int) -> list[str]:
-    """The first of those that wait, one more than can fit into the budget by their characters."""
+    """The first of the waiting units, one more than the budget can hold by their characters."""
     room = (budget + 1) * CHARACTERS_PER_TOKEN
     ahead: list[str] = []
     for unit in islice(waiting, room):
@@ -244,8 +250,9 @@ def _look_ahead(waiting: deque[str], budget: int) -> list[str]:
 
 
 def longest_prefix(items: Sequence[Item], fits: Callable[[Sequence[Item]], bool], guess: int) -> int:
-    """How many of the first items fit together, where what does not fit does not fit with more either; looked for
-    around `guess`.
+    """How many of the first items fit together; looks around `guess` first.
+
+    Items that do not fit must not fit with more items either.
     """
     least, too_many = 0, len(items) + 1
     step, size = 1, min(max(guess, 1), len(items))

@@ -1,5 +1,4 @@
-"""BM25 for exact names: a tokenizer that keeps `set_wire_rc`, `-hold` and `clk[3]` whole, and precomputed postings on
-numpy.
+"""BM25 for exact names: keeps `set_wire_rc`, `-hold` and `clk[3]` whole, with precomputed postings on numpy.
 
 It does not know documents, only texts by row number; it has no query language.
 
@@ -23,8 +22,8 @@ from rag.errors import IndexCorrupt
 from rag.typed_json import parse_as
 
 # Robertson & Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009, section 3.5: reasonable values
-# are 1.2 < k1 < 2 and 0.5 < b < 0.8. k1: how soon a repeated term stops adding; b: how much long chunks are marked
-# down.
+# are 1.2 < k1 < 2 and 0.5 < b < 0.8. k1: how soon a repeated term stops adding; b: how strongly length lowers a chunk's
+# score.
 K1 = 1.2
 B = 0.75
 
@@ -35,8 +34,7 @@ STOP_WORDS = frozenset(
     """.split()
 )
 
-# Words of asking (as stems) that say nothing about the subject; coverage leaves them out, the ranking needs no such
-# list.
+# Stems of words that only ask. Coverage leaves them out; the ranking needs no such list.
 ASKING_WORDS = frozenset(
     {"abbrevi", "between", "defin", "definit", "describ", "differ", "explain", "mean", "short", "stand", "tell"}
 )
@@ -55,10 +53,10 @@ _PART = re.compile(r"[a-z\d]+")
 
 
 def is_identifier(token: str) -> bool:
-    """Whether a token is an exact name rather than a word: it has `_`, `$`, an index, or is an option or message
-    number.
+    """Whether a token is an exact name rather than a word.
 
-    At least four characters: `-v` means another thing in every tool.
+    It has `_`, `$` or an index, or is an option or message number, and at least four characters: `-v` means another
+    thing in every tool.
     """
     return len(token) >= 4 and not token.isalnum() and any(character.isalpha() for character in token)
 
@@ -69,9 +67,7 @@ def find_tokens(text: str) -> list[str]:
 
 
 def tokenize(text: str) -> list[str]:
-    """Terms to index: each name whole (lower case) and its parts besides; words as English stems (Snowball), without
-    stop words.
-    """
+    """Terms to index: each name whole (lower case) and its parts; words as English stems (Snowball), no stop words."""
     stemmer = Stemmer.Stemmer("english")  # made anew: an instance must not be shared between threads
     terms: list[str] = []
     for token in find_tokens(text):
@@ -91,9 +87,9 @@ def content_terms(query: str) -> frozenset[str]:
 
 
 def idf(documents: int, containing: int) -> float:
-    """ln(1 + (N - n + 0.5) / (n + 0.5)):
+    """ln(1 + (N - n + 0.5) / (n + 0.5)).
 
-    Robertson & Sparck Jones's weight, with the 1 that keeps it positive for common terms.
+    This is Robertson & Sparck Jones's weight, with the 1 that keeps it positive for common terms.
     """
     return math.log1p((documents - containing + 0.5) / (containing + 0.5))
 
@@ -105,10 +101,9 @@ def best_rows(scores: NDArray[np.float32], k: int) -> list[int]:
 
 
 class Bm25Index:
-    """Postings in CSR form: rows and weights of term t lie in `indptr[t]:indptr[t + 1]`; perhaps seen through a mask of
-    rows.
+    """Postings in CSR form: rows and weights of term t lie in `indptr[t]:indptr[t + 1]`.
 
-    Read-only once built; thread-safe.
+    A mask of rows may restrict it. Read-only once built; thread-safe.
     """
 
     def __init__(
@@ -133,11 +128,13 @@ class Bm25Index:
         bags = [Counter(tokenize(text)) for text in texts]
         lengths = np.array([bag.total() for bag in bags], dtype=np.float64)
         average = (float(lengths.mean()) if bags else 0.0) or 1.0  # texts without any term have no length to compare
+
         postings: dict[str, list[tuple[int, int]]] = {}
         for row, bag in enumerate(bags):
             for term, frequency in bag.items():
                 postings.setdefault(term, []).append((row, frequency))
         vocabulary = {term: number for number, term in enumerate(sorted(postings))}
+
         indptr, all_rows, all_weights = [0], [], []
         for term in vocabulary:
             pairs = np.array(postings[term])
@@ -146,6 +143,7 @@ class Bm25Index:
             all_weights.append(idf(len(bags), len(rows)) * frequencies * (K1 + 1) / (frequencies + norm))
             all_rows.append(rows)
             indptr.append(indptr[-1] + len(rows))
+
         joined_rows = np.concatenate(all_rows) if all_rows else np.zeros(0)
         joined_weights = np.concatenate(all_weights) if all_weights else np.zeros(0)
         return cls(
@@ -159,7 +157,7 @@ class Bm25Index:
     def within(self, mask: NDArray[np.bool_]) -> "Bm25Index":
         """The same index as if no term stood in a row outside the mask, shape (rows,).
 
-        Weights stay those of the whole, so that scores compare.
+        Weights stay those of the whole index, so that scores compare.
         """
         return Bm25Index(self._vocabulary, self._indptr, self._rows, self._weights, self.count, mask)
 
@@ -180,10 +178,9 @@ class Bm25Index:
         return rows, [float(scores[row]) for row in rows]
 
     def coverage(self, query: str) -> tuple[float, float]:
-        """Of the query's terms, weighted by idf, the share that the row with most of them holds, and the share that no
-        row holds.
+        """Two shares of the query's terms, weighted by idf: what the best row holds, and what no row holds.
 
-        Terms that no row holds weigh as the rarest known.
+        The best row is the one that holds most of them. Terms that no row holds weigh as much as the rarest known.
         """
         held = np.zeros(self.count, dtype=np.float64)
         total = unknown = 0.0
@@ -221,7 +218,9 @@ class Bm25Index:
     def load(cls, folder: Path, count: int) -> "Bm25Index":
         """Open what `save` wrote, arrays memory-mapped.
 
-        Raises IndexCorrupt, and OSError where a file cannot be opened.
+        Raises:
+            IndexCorrupt: the files are not those that `save` writes.
+            OSError: a file cannot be opened.
         """
         try:
             terms = parse_as(list[str], (folder / "vocabulary.json").read_bytes())

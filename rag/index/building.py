@@ -1,9 +1,8 @@
-"""An index directory is built, brought up to date and taken apart: chunks, dense vectors and BM25 postings under one
-manifest.
+"""Builds an index directory, brings it up to date and takes it apart.
 
-The manifest is written last, by rename: it is the commit point and names the generation of files, so a build that is
-killed leaves the old index whole and readers that have it open go on. Opening is for `opening`, searching for
-`retriever`.
+It holds chunks, dense vectors and BM25 postings under one manifest. The manifest is written last, by rename: it is the
+commit point and names the generation of files, so a build that is killed leaves the old index whole, and readers that
+have it open go on. `opening` opens it, `retriever` searches it.
 
     report = build_index(documents, Path("indexes/starter"), settings, embedder)
 """
@@ -52,10 +51,9 @@ Failures = Mapping[str, Sequence[Skipped]]  # files that could not be read, by c
 
 @dataclass(frozen=True, slots=True)
 class BuildReport:
-    """What a build did. `embedded` + `reused` = `chunks`, except where `up_to_date`: then nothing was done at all.
+    """What a build did. `embedded` + `reused` = `chunks`, except where `up_to_date`: then it did nothing at all.
 
-    `collections` maps each name to its number of documents; `unchanged` counts the documents whose chunks were taken
-    over as they were.
+    `collections` maps each name to its number of documents; `unchanged` counts the documents whose chunks were kept.
     """
 
     index_dir: str
@@ -96,16 +94,18 @@ def build_index(
     add: bool = False,
     skipped: list[Skipped] | None = None,
 ) -> BuildReport:
-    """Make `index_dir` the index of exactly these documents; with `add`, only their collections, and leave the others
-    as they are.
+    """Make `index_dir` the index of exactly these documents; with `add`, replace their collections alone.
 
-    Chunks of documents that have not changed and vectors of texts that the old index holds are taken over; nothing is
-    written where nothing changed. `skipped` is kept in the manifest; documents that cannot be cut are appended to it.
+    It takes over the chunks of unchanged documents and the vectors of texts that the old index holds; where nothing
+    changed it writes nothing. The manifest keeps `skipped`; documents that cannot be cut are appended to it.
 
-    Raises IndexBusy where another process builds into the folder, SourceUnusable without documents, with two of one
-    name, or for a folder that holds other things than an index, IndexUnwritable (the old index stays whole),
-    MilvusUnavailable, SettingsError; with `add` also IndexMismatch and IndexCorrupt, since the other collections could
-    not be kept.
+    Raises:
+        IndexBusy: another process builds into the folder.
+        SourceUnusable: there are no documents, two share a name, or the folder holds other things than an index.
+        IndexUnwritable: the files cannot be written; the old index stays whole.
+        MilvusUnavailable: the Milvus of the settings does not answer.
+        SettingsError: chunks of this size do not fit the embedder.
+        IndexMismatch, IndexCorrupt: with `add`, the other collections could not be kept.
     """
     started = time.monotonic()
     spec, store = spec_of(settings, embedder), choose_store(settings)
@@ -113,12 +113,14 @@ def build_index(
     store.check()
     skipped = [] if skipped is None else skipped
     collections = {document.collection for document in by_name.values()}
+
     with locked(index_dir, store):
         old = _open_for_adding(index_dir, spec, store) if add else _open_or_none(index_dir, store)
         kept = old.others(collections) if old and add else {}
         hashes = {name: record.hash for name, record in kept.items()} | {
             name: hash_document(document) for name, document in by_name.items()
         }
+
         content = None
         if not old or not old.is_of(spec, hashes, store.place):
             content = gather(by_name, kept, old, spec, settings, embedder, progress)
@@ -131,6 +133,7 @@ def build_index(
         else:
             assert old is not None
             manifest, content = _update_skipped(index_dir, old.index.manifest, failures), None
+
     embedded = content.embedded if content else 0
     return BuildReport(
         index_dir=str(index_dir),
@@ -148,11 +151,14 @@ def build_index(
 
 
 def remove_collections(names: Sequence[str], index_dir: Path, store: VectorStore = FILES) -> RemoveReport:
-    """Take collections out, with their texts, vectors and postings; with the last one the index itself is removed.
+    """Take collections out, with their texts, vectors and postings; with the last one remove the index itself.
 
     A reader that has the index open goes on with the old files until it closes them; vectors in Milvus are dropped at
-    once. Raises CollectionUnknown, IndexNotFound, IndexMismatch, IndexCorrupt, IndexBusy, MilvusUnavailable,
-    IndexUnwritable (also where the old files could not be removed: it names them).
+    once.
+
+    Raises:
+        CollectionUnknown, IndexNotFound, IndexMismatch, IndexCorrupt, IndexBusy, MilvusUnavailable
+        IndexUnwritable: files cannot be written, or the old files that it names cannot be removed.
     """
     read_manifest(index_dir)  # so that no lock is made in a folder without an index
     with locked(index_dir, store):
@@ -163,6 +169,7 @@ def remove_collections(names: Sequence[str], index_dir: Path, store: VectorStore
             raise CollectionUnknown(
                 f"the index in {index_dir} holds no collection {', '.join(unknown)}; it holds {known}"
             )
+
         content = keep(old.others(set(names)), old)
         if content.chunks:
             stays = store_at(old.index.dense.place, store)
@@ -171,10 +178,12 @@ def remove_collections(names: Sequence[str], index_dir: Path, store: VectorStore
             (index_dir / MANIFEST).unlink()
             flush(index_dir)
             left = {}
+
         if remains := clear_leftovers(index_dir, store):
             raise IndexUnwritable(
                 f"the old files in {', '.join(remains)}, or what they name in Milvus, cannot be removed: build again"
             )
+
     gone = {name: before.collections[name] for name in dict.fromkeys(names)}
     return RemoveReport(
         index_dir=str(index_dir),
@@ -202,9 +211,7 @@ def _index_by_name(documents: Iterable[Document]) -> dict[str, Document]:
 
 
 def _open_or_none(index_dir: Path, store: VectorStore) -> OldIndex | None:
-    """The old index, or None where there is none, or a damaged one or one of another version: then everything is built
-    anew.
-    """
+    """The old index; None where it is missing, damaged or of another version: then everything is built anew."""
     try:
         return OldIndex.of(open_index(index_dir, store=store), index_dir)
     except (IndexNotFound, IndexCorrupt, IndexMismatch):
@@ -214,7 +221,7 @@ def _open_or_none(index_dir: Path, store: VectorStore) -> OldIndex | None:
 def _open_for_adding(index_dir: Path, spec: IndexSpec, store: VectorStore) -> OldIndex | None:
     """The old index, or None where there is none.
 
-    Raises IndexCorrupt and IndexMismatch: its other collections could not be kept.
+    Raises IndexCorrupt, IndexMismatch: its other collections could not be kept.
     """
     try:
         return OldIndex.of(open_index(index_dir, spec, store), index_dir)
@@ -227,8 +234,10 @@ def _commit(
 ) -> Manifest:
     """Write a new generation, then the manifest that names it, then remove what no manifest names.
 
-    A generation that was in Milvus stays until the next build or removal: who has it open still searches there, where
-    files could be removed under a reader. Raises IndexUnwritable, MilvusUnavailable: nothing is changed.
+    A generation in Milvus stays until the next build or removal: a reader that has it open still searches there,
+    whereas files may be removed under a reader.
+
+    Raises IndexUnwritable, MilvusUnavailable: nothing is changed.
     """
     generation = index_dir / f"generation-{uuid.uuid4().hex[:12]}"
     try:
@@ -258,6 +267,7 @@ def _commit(
         raise IndexUnwritable(
             f"the index in {index_dir} cannot be written ({reason}; {kept}): make room, or name another folder"
         ) from error
+
     clear_leftovers(index_dir, store, keep=old.index.manifest.generation if old and old.index.dense.place else "")
     return manifest
 
@@ -265,8 +275,9 @@ def _commit(
 def _describe_collections(
     records: Sequence[DocumentRecord], old: OldIndex | None, failures: Failures
 ) -> dict[str, Collection]:
-    """Each collection's entry in the manifest; one that is as it was keeps its date, one that was not built anew its
-    skipped files.
+    """Each collection's entry in the manifest.
+
+    An unchanged collection keeps its date; one that was not built anew keeps its skipped files.
     """
     entries: dict[str, Collection] = {}
     old_records = {name: list(group) for name, group in groupby(old.records.values(), key=_collection)} if old else {}
@@ -289,9 +300,7 @@ def _describe_collections(
 
 
 def _update_skipped(index_dir: Path, manifest: Manifest, failures: Failures) -> Manifest:
-    """Write the manifest again where the files that could not be read are others than before, though the documents are
-    the same.
-    """
+    """Rewrite the manifest where the documents are the same but the unreadable files are not."""
     entries = {name: _with_failures(entry, failures.get(name), entry) for name, entry in manifest.collections.items()}
     if entries == manifest.collections:
         return manifest
@@ -306,7 +315,7 @@ def _update_skipped(index_dir: Path, manifest: Manifest, failures: Failures) -> 
 
 
 def _with_failures(entry: Collection, found: Sequence[Skipped] | None, before: Collection | None) -> Collection:
-    """The entry with the skipped files that were found, or where it was not read anew with those of before."""
+    """The entry with the skipped files that were found; with those of before where it was not read anew."""
     if found is None:
         return replace(entry, skipped_count=before.skipped_count, skipped=before.skipped) if before else entry
     return replace(

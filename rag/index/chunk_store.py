@@ -1,5 +1,4 @@
-"""The chunks of an index as one JSON line each in a memory-mapped file: a chunk is parsed when it is asked for, not
-when the index opens.
+"""The chunks of an index, one JSON line each in a memory-mapped file; each is parsed only when asked for.
 
 It does not search. Rows are numbered as in the dense and the BM25 index.
 
@@ -57,7 +56,12 @@ class ChunkStore(Sequence[Chunk]):
 
     @classmethod
     def load(cls, folder: Path) -> "ChunkStore":
-        """Map what `save_chunks` wrote. Raises IndexCorrupt, and OSError where a file cannot be opened."""
+        """Map what `save_chunks` wrote.
+
+        Raises:
+            IndexCorrupt: the files are not those that `save_chunks` writes.
+            OSError: a file cannot be opened.
+        """
         path = folder / CHUNKS
         try:
             text = np.memmap(path, dtype=np.uint8, mode="r")
@@ -78,7 +82,10 @@ class ChunkStore(Sequence[Chunk]):
     @overload
     def __getitem__(self, row: slice) -> list[Chunk]: ...
     def __getitem__(self, row: int | slice) -> Chunk | list[Chunk]:
-        """The chunk of a row, or those of several. Raises IndexCorrupt for a line that is no chunk."""
+        """The chunk of a row, or those of several.
+
+        Raises IndexCorrupt: a line is not a chunk.
+        """
         if isinstance(row, slice):
             return [self[one] for one in range(*row.indices(len(self)))]
         row = range(len(self))[row]  # raises IndexError, and counts negative rows from the end
@@ -102,9 +109,9 @@ class ChunkStore(Sequence[Chunk]):
         return [f"{number:016x}" for number in self._ids[start:stop].tolist()]
 
     def find(self, chunk_id: str) -> int | None:
-        """The row of the chunk with this id, or None. It compares all ids: 0.5 ms for a million."""
+        """The row of the chunk with this id, or None. Compares all ids: 0.5 ms for a million."""
         try:
             rows = np.flatnonzero(self._ids == np.uint64(int(chunk_id, 16)))
-        except (ValueError, OverflowError):  # no hexadecimal number, or one of more than 64 bits
+        except (ValueError, OverflowError):  # not a hexadecimal number, or one of more than 64 bits
             return None
         return int(rows[0]) if len(rows) and self[int(rows[0])].chunk_id == chunk_id else None

@@ -1,9 +1,9 @@
-"""Cut a parsed document into chunks along its structure, within a token limit.
+"""Cuts a parsed document into chunks along its structure, within a token limit.
 
-A section that fits stays whole, so that a command's synopsis, options and prose are found together; small neighbours
-are joined under their common heading; tables are cut between rows and code between lines only. What introduces a table,
-a list or code stays with it, and stands again over each part of a table or list that is too long. It counts tokens with
-the function it is given and knows no model. The time it takes grows with the text and no faster, whatever the text is.
+A section that fits stays whole, so that a command's synopsis, options and prose are found together. Small neighbours
+are joined under their common heading; tables are cut only between rows, code only between lines. What introduces a
+table, a list or code stays with it, and is repeated over each part of a table or list that is too long. It counts
+tokens with the function it is given and knows no model. Its time grows linearly with the text, whatever the text is.
 
     chunks = chunk_document(document, count_tokens=embedder.count_tokens, target_tokens=220, overlap_tokens=32)
 """
@@ -20,17 +20,17 @@ from rag.documents import Chunk, Document, describe_place, make_chunk
 from rag.errors import CuttingFailed
 from rag.index.block_splitting import CHARACTERS_PER_TOKEN, ITEM_START, Count, list_items, longest_prefix, split_block
 
-Calls = Mapping[str, frozenset[str]]  # commands with the options that they are given; a synopsis is one without any
+Calls = Mapping[str, frozenset[str]]  # commands with the options that they are given; a synopsis has exactly one
 
 COUNTS_KEPT = 1024  # a piece is counted again within the next few hundred counts, when it is joined with its neighbours
 
 _LAST_SENTENCE = re.compile(r"(?:.*[.!?]\s+)?(?=[A-Z`\"'(\[*])(?P<sentence>.+)", re.DOTALL)
-# A synopsis shows one command, whose name has an underscore or is followed by options, in one way or several; its other
-# lines are indented or in brackets. What a language or a shell begins with is none.
+# A synopsis shows one command, in one way or several. The command's name has an underscore, or options follow it; other
+# lines are indented or in brackets. Keywords of a language or a shell are not commands.
 _HEAD = re.compile(r"([A-Za-z][\w:.-]*)(?=\s|$)")
 _GOES_ON = " \t[](){}-"
 _OR = frozenset({"or", "Or", "OR"})
-# A call in a script, with the lines that it goes on in.
+# A call in a script, with its continuation lines.
 _CALL = re.compile(r"^(?P<name>[a-z][\w:]*_\w+)\b(?P<rest>(?:[^\n\\]|\\(?:\n|[^\n]))*+)", re.MULTILINE)
 _OPTION = re.compile(r"(?<![\w-])-[A-Za-z]\w*")
 MOST_CALLS = 100  # commands of a script; one with more is a program, which introduces no table
@@ -42,8 +42,9 @@ def chunk_document(
     """The chunks of one document in reading order; equal text under equal headings is kept once.
 
     A chunk's text and the place line above it (`describe_place`) have at most `target_tokens` together; where headings
-    alone take more than half of that, the text may still have half of it. Raises CuttingFailed where it takes longer
-    than allowed.
+    alone take more than half of that, the text may still have half of it.
+
+    Raises CuttingFailed: it takes longer than `timeout_s`.
     """
     count = _limit_count(count_tokens, target_tokens, timeout_s)
     chunker = _Chunker(document.title, count, target_tokens, overlap_tokens)
@@ -60,14 +61,18 @@ def count_bounded(count_tokens: Count, text: str) -> int:
 
 
 def _limit_count(count_tokens: Count, target_tokens: int, timeout_s: float) -> Count:
-    """`count_bounded` for a cut that ends: a text that is too long by its characters alone is not tokenized, and time
-    runs out.
+    """`count_bounded` for a cut that ends.
+
+    A text that is too long by its characters alone is not tokenized, and time runs out.
     """
     deadline = time.monotonic() + timeout_s
     remembered = lru_cache(COUNTS_KEPT)(partial(count_bounded, count_tokens))
 
     def count(text: str) -> int:
-        """The tokens, or some number above the target. Raises CuttingFailed after the deadline."""
+        """The tokens, or some number above the target.
+
+        Raises CuttingFailed: the deadline has passed.
+        """
         if time.monotonic() > deadline:
             raise CuttingFailed(f"cutting it takes longer than {timeout_s:g} s")
         least = len(text) // CHARACTERS_PER_TOKEN
@@ -78,8 +83,10 @@ def _limit_count(count_tokens: Count, target_tokens: int, timeout_s: float) -> C
 
 @dataclass(frozen=True, slots=True)
 class Part(Block):
-    """A block or a part of one. A piece that begins with it has `lead` above it, which introduces it, and the `command`
-    whose options it lists. `is_introduced`: the block directly above it does so.
+    """A block or a part of one.
+
+    A piece that begins with it gets `lead`, which introduces it, and the `command` whose options it lists.
+    `is_introduced`: the block directly above introduces it.
     """
 
     lead: str = ""
@@ -278,7 +285,7 @@ def read_calls(code: str) -> Calls:
 
 
 def find_owner(calls: Calls, table: str, is_near: bool = True) -> str:
-    """The command whose options a table lists: that of a synopsis, or that of a script with some of them; else "".
+    """The command whose options a table lists: a synopsis's, or a script's that uses some of them; else "".
 
     `is_near`: the code stands under the table's heading or the one above that; a script further up says nothing of it.
     """
@@ -292,9 +299,9 @@ def find_owner(calls: Calls, table: str, is_near: bool = True) -> str:
 
 
 def read_lead(before: Block, block: Block) -> str:
-    """What of the block above introduces a table, list or code: its last sentence, where that ends with a colon.
+    """What in the block above introduces a table, list or code: its last sentence, if that ends with a colon.
 
-    Or all of it where it is a caption: a short line ("Example"; over a table also a sentence). "" for all others.
+    A caption, a short line ("Example"; over a table also a sentence), is taken whole. "" for all others.
     """
     if block.kind == "prose" or before.kind not in ("prose", "list"):
         return ""

@@ -1,10 +1,8 @@
-"""The dense index:
+"""The dense index: FAISS inner products over normalised vectors, which are cosines, memory-mapped.
 
-FAISS inner products over normalised vectors, which are cosines, in FAISS's own file format, memory-mapped.
-
-Up to `FLAT_LIMIT` vectors every search compares all of them. Above, it scans codes of a quarter of a byte per number
-(product quantisation), and compares the vectors themselves only of the best of those: as many as it takes to find
-`TARGET_RECALL` of the exact answers, which is measured when the index is built. It does not embed text.
+Its files have FAISS's own format. Up to `FLAT_LIMIT` vectors every search compares all of them. Above, it scans codes
+of a quarter of a byte per number (product quantisation), and compares only the best of those by their vectors: as many
+as it takes to find `TARGET_RECALL` of the exact answers, measured when the index is built. It does not embed text.
 
     dense = DenseIndex.build(vectors); rows, scores = dense.search(query_vector, k=50)
 """
@@ -41,8 +39,8 @@ _TRAINING = 20_000  # vectors that the codes are learnt from; FAISS itself uses 
 _BLOCK = 32  # rows that a scan of the codes takes at a time: FAISS's default
 _SAMPLE = 256  # queries that recall is measured with
 _SUMMED = 3  # passages in the sum that makes such a query: it lies between passages, as questions do
-# A second thread makes things slower where another process keeps the cores busy, since the two wait for each other at
-# every step: a search over 50,000 vectors 24 ms instead of 2.3 ms, learning the codes 114 s instead of 1.0 s.
+# A second thread makes a search slower where another process keeps the cores busy, since the two wait for each other at
+# every step: 24 ms instead of 2.3 ms over 50,000 vectors; learning the codes takes 114 s instead of 1.0 s.
 _THREADS = 1
 
 
@@ -116,7 +114,9 @@ class DenseIndex:
 
         The codes, a sixteenth of it, are read into each process.
 
-        Raises IndexCorrupt where a file is none that `save` wrote, and OSError where there is none.
+        Raises:
+            IndexCorrupt: a file is not one that `save` wrote.
+            OSError: a file is missing or cannot be read.
         """
         _refuse_foreign_flat(path)
         flat = _read(path)
@@ -128,7 +128,7 @@ class DenseIndex:
     def save(self, path: Path) -> None:
         """Write FAISS's own format, codes to a file beside it.
 
-        Raises OSError: FAISS's own writer can lose the error of a full disk.
+        Raises OSError: a file cannot be written; FAISS's own writer can lose the error of a full disk.
         """
         for faiss_index, target in ((self._flat, path), (self._codes, codes_path(path))):
             if faiss_index is not None:
@@ -138,9 +138,7 @@ class DenseIndex:
     def within(self, mask: Mask, collections: Sequence[str] = ()) -> "DenseIndex":
         """The same index with only the rows that the mask, shape (rows,), allows; rows keep their numbers.
 
-        It compares each of them.
-
-        The collections' names are for Milvus.
+        It compares each of them. The collections' names are for Milvus.
         """
         return DenseIndex(self._flat, None, self.kind, mask)
 
@@ -184,7 +182,7 @@ class DenseIndex:
 
 @dataclass(frozen=True, slots=True)
 class FaissFiles:
-    """Keeps the vectors of each generation as FAISS files in its folder."""
+    """Keep the vectors of each generation as FAISS files in its folder."""
 
     @property
     def place(self) -> str:
@@ -208,7 +206,10 @@ class FaissFiles:
         return (folder / DENSE).exists()
 
     def open(self, folder: Path, kind: DenseKind) -> DenseIndex:
-        """Map the files. Raises IndexCorrupt, OSError."""
+        """Map the files.
+
+        Raises IndexCorrupt, OSError.
+        """
         return DenseIndex.load(folder / DENSE, kind)
 
     def drop(self, folder: Path) -> None:
@@ -220,8 +221,8 @@ def codes_path(path: Path) -> Path:
     return path.with_suffix(".codes.faiss")
 
 
-# FAISS believes its files, of any of its many kinds. So a file goes to it only if the header and the length are those
-# of what we write.
+# FAISS trusts its files, of any of its many kinds. So we hand it a file only if header and length are those that we
+# write.
 # Kind, dimension d, vectors n, two numbers that mean nothing, whether it is trained, metric
 _HEADER = struct.Struct("<4siqqqBi")
 _LENGTH = struct.Struct("<Q")  # of the numbers that follow
@@ -249,18 +250,18 @@ def _refuse_foreign_flat(path: Path) -> None:
 
 
 def _refuse_foreign_codes(vectors: Path, dimension: int, count: int) -> None:
-    """Raise IndexCorrupt where the file beside that of so many vectors is not that of the codes which `_learn_codes`
-    makes of them.
-    """
+    """Raise IndexCorrupt where the file beside the vectors does not hold their codes, as `_learn_codes` makes them."""
     path = codes_path(vectors)
     parts = _parts_of(dimension)
     centroids = 16 * dimension  # four bits a part
     rows, even_parts = -(-count // _BLOCK) * _BLOCK, parts + parts % 2
+
     expected = [
         (b"IPfs", dimension, count, faiss.METRIC_INNER_PRODUCT),
         (dimension, parts, 4, centroids),
         (0, _BLOCK, 0, rows, even_parts, rows * even_parts // 2),
     ]
+
     after = _HEADER.size + _QUANTIZER.size + 4 * centroids
     if path.stat().st_size == after + _SCAN.size + rows * even_parts // 2:
         with path.open("rb") as handle:
@@ -272,6 +273,7 @@ def _refuse_foreign_codes(vectors: Path, dimension: int, count: int) -> None:
             _SCAN.unpack_from(head, after),
         ] == expected:
             return
+
     raise IndexCorrupt(
         f"{path} is not a FAISS index that can be read, or does not hold the codes of {vectors.name}: build the index "
         "again"
@@ -282,8 +284,8 @@ def _read(path: Path) -> Any:
     try:
         return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
     except RuntimeError as error:
-        # Of a file that is gone, because a build has replaced its generation, this is the error: the caller then takes
-        # the new one
+        # A build has replaced the generation and its file is gone: stat raises the error on which the caller takes the
+        # new one
         path.stat()
         raise IndexCorrupt(
             f"{path} is not a FAISS index that can be read ({str(error).splitlines()[0]}): build the index again"
@@ -292,7 +294,7 @@ def _read(path: Path) -> Any:
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """So many threads for FAISS calls of the calling thread, then again as many as before."""
+    """Set the number of threads for FAISS calls of the calling thread, and restore it afterwards."""
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(count)
     try:
@@ -302,8 +304,9 @@ def _threads(count: int) -> Iterator[None]:
 
 
 def _learn_codes(vectors: Vectors) -> Any:
-    """Four bits for each two numbers of a vector, scanned with SIMD look-ups (Andre et al., "Cache locality is not
-    enough", 2015).
+    """Four bits for each two numbers of a vector, scanned with SIMD look-ups.
+
+    Andre et al., "Cache locality is not enough", 2015.
     """
     count, dimension = vectors.shape
     codes = _faiss.IndexPQFastScan(dimension, _parts_of(dimension), 4, faiss.METRIC_INNER_PRODUCT, _BLOCK)
@@ -343,8 +346,9 @@ def _choose_rescored(flat: "faiss.IndexFlat", codes: Any, vectors: Vectors) -> D
 
 
 def draw_questions(vectors: Vectors) -> Vectors:
-    """Vectors that lie as questions do, to measure recall with: sums of passages, of length 1, always the same ones for
-    the same passages.
+    """Vectors that lie as questions do, to measure recall with: sums of passages, of length 1.
+
+    The same passages always give the same ones.
     """
     random = np.random.default_rng(1)
     questions = np.sum([vectors[random.integers(0, len(vectors), _SAMPLE)] for _ in range(_SUMMED)], axis=0)

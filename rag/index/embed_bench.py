@@ -1,7 +1,7 @@
-"""How fast passages are embedded, beside sentence-transformers' own `encode` of the same texts with the same model:
-python -m rag.index.embed_bench.
+"""Measures how fast passages are embedded, beside sentence-transformers' own `encode` with the same model.
 
-Both run in turn in one process, so that their ratio means something on a machine that others share. Nothing is written.
+Both embed the same texts in turn in one process, so that their ratio means something on a shared machine. It writes
+nothing.
 
     python -m rag.index.embed_bench indexes/starter
 """
@@ -26,8 +26,9 @@ ROUNDS = 3
 
 
 def compare_embedding(index_dir: Path, settings: RagSettings) -> dict[str, float]:
-    """Passages per second of `encode` and of ours, tokens included, the best of some rounds in turn, their ratio, and
-    the bits that ours multiplies.
+    """Passages per second of `encode` and of ours, tokens included, their ratio, and the bits that ours multiplies.
+
+    Each is the best of some rounds in turn.
 
     Raises IndexNotFound, IndexCorrupt, IndexMismatch, EmbedderUnavailable.
     """

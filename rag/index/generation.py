@@ -1,8 +1,7 @@
-"""One generation of an index: the folder of files that a build writes once and never changes, and the index that they
-are when opened.
+"""One generation of an index: the folder of files that a build writes once, and the index they make when opened.
 
-It does not decide which generation is the current one (the manifest does) and cuts or embeds nothing. Opening maps
-files into memory and parses next to nothing, so ten processes share one copy.
+It does not decide which generation is current (the manifest does), and cuts and embeds nothing. Opening maps files into
+memory and parses next to nothing, so ten processes share one copy.
 
     kind = write_generation(folder, chunks, records, vectors, tokens, reference)
     index = open_generation(index_dir, manifest)
@@ -30,7 +29,7 @@ from rag.typed_json import parse_as
 
 DOCUMENTS = "documents.jsonl"
 GLOSSARY = "glossary.json"
-# How often BM25 counts a chunk's title and headings, which tell in few words what it is about: once with the text, and
+# How often BM25 counts a chunk's title and headings, which say in few words what it is about: once with the text, and
 # twice more.
 PLACE_COUNT = 3
 _FILES = frozenset({DOCUMENTS, GLOSSARY, *CHUNK_FILES, *BM25_FILES, *LATE_FILES})  # beside those of the vectors
@@ -42,8 +41,9 @@ _OUR_FILES = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class DocumentRecord:
-    """What an index keeps of a document besides its chunks; `chunks` is their number, `characters` the length of its
-    text.
+    """What an index keeps of a document besides its chunks.
+
+    `chunks` is their number, `characters` the length of the document's text.
     """
 
     collection: str
@@ -80,7 +80,10 @@ class Index:
 
     @property
     def reference(self) -> Reference:
-        """What the documents of its collections describe, read on first use. Raises IndexCorrupt."""
+        """What the documents of its collections describe, read on first use.
+
+        Raises IndexCorrupt.
+        """
         return self.stored_reference.get(self.collections)
 
     def select(self, wanted: Iterable[str]) -> "Index":
@@ -111,7 +114,9 @@ def write_generation(
 ) -> DenseKind:
     """Make `folder` and bring every file of the index in it to the disk, its vectors to `store`.
 
-    Returns the kind of the dense index. Raises OSError, MilvusUnavailable.
+    Returns the kind of the dense index.
+
+    Raises OSError, MilvusUnavailable.
     """
     folder.mkdir()
     save_chunks(chunks, folder)
@@ -135,7 +140,10 @@ def _fielded_text(chunk: Chunk) -> str:
 
 
 def read_documents(folder: Path) -> list[DocumentRecord]:
-    """The records of a generation's documents, in the order of their rows. Raises IndexCorrupt, OSError."""
+    """The records of a generation's documents, in the order of their rows.
+
+    Raises IndexCorrupt, OSError.
+    """
     try:
         with (folder / DOCUMENTS).open(encoding="utf-8") as handle:
             return [parse_as(DocumentRecord, line) for line in handle]
@@ -146,9 +154,12 @@ def read_documents(folder: Path) -> list[DocumentRecord]:
 
 
 def open_generation(index_dir: Path, manifest: Manifest, store: VectorStore = FILES) -> Index:
-    """Open the files that the manifest names, and the vectors in `store` or where they were written to.
+    """Open the files that the manifest names, and the vectors in `store` or where they were written.
 
-    Raises IndexCorrupt, MilvusUnavailable, and OSError where a file is not there or cannot be read.
+    Raises:
+        IndexCorrupt: a file is damaged, or does not fit the others.
+        MilvusUnavailable: the Milvus that holds the vectors does not answer.
+        OSError: a file is missing or cannot be read.
     """
     folder = index_dir / manifest.generation
     files = sorted(_FILES | vector_files(manifest.dense))
@@ -157,8 +168,10 @@ def open_generation(index_dir: Path, manifest: Manifest, store: VectorStore = FI
         raise IndexCorrupt(
             f"the manifest in {index_dir} does not name {missing or 'a folder of its own'}: build the index again"
         )
+
     for problem in check_files(index_dir, manifest):
         raise IndexCorrupt(f"{problem}: build the index again")
+
     chunks = ChunkStore.load(folder)
     dense = open_vectors(folder, manifest.dense, store)
     bm25 = Bm25Index.load(folder, len(chunks))
@@ -175,6 +188,7 @@ def open_generation(index_dir: Path, manifest: Manifest, store: VectorStore = FI
             f"the index in {index_dir} holds vectors of {dense.dimension} numbers, not of {manifest.spec.dimension}: "
             "build it again"
         )
+
     collections = {name: entry.documents for name, entry in manifest.collections.items()}
     reference = StoredReference.load(folder, chunks, has_file=f"{folder.name}/{REFERENCE}" in manifest.files)
     return Index(manifest, chunks, dense, bm25, late, _read_glossary_file(folder), collections, len(chunks), reference)
@@ -198,12 +212,10 @@ def _read_glossary_file(folder: Path) -> dict[str, str]:
 
 
 def remove_generation(folder: Path, store: VectorStore = FILES) -> bool:
-    """Remove a generation that a build made, by its name and only where it holds nothing but our files; anything else
-    is left alone.
+    """Remove a generation that a build made, by its name and only where it holds nothing but our files.
 
-    What it keeps elsewhere, in `store` or where it was written to, is dropped first.
-
-    False where such a folder could not be removed: it takes room and does no harm, and the next build tries again.
+    What it keeps elsewhere, in `store` or where it was written, is dropped first. False where such a folder could not
+    be removed: it takes room and does no harm, and the next build tries again.
     """
     if not GENERATION.fullmatch(folder.name) or folder.is_symlink() or not folder.is_dir():
         return True

@@ -1,7 +1,7 @@
-"""Abbreviations that the documents themselves explain: read from their glossary tables and their prose, and put into a
-question.
+"""Abbreviations that the documents themselves explain: reads them, and expands them in a question.
 
-It knows no index: `index` keeps the glossary of its chunks beside them, `retriever` expands questions with it.
+They come from glossary tables and from prose. It knows no index: `index` keeps the glossary of its chunks beside them,
+`retriever` expands questions with it.
 
     table = "| Abbreviation | Expansion |\\n|---|---|\\n| WNS | Worst negative slack |"
     glossary = read_glossary([table, "the total negative slack (TNS) is"])
@@ -22,8 +22,8 @@ _GLOSSARY_HEAD = re.compile(r"\|\s*abbreviations?\s*\|\s*expansions?\s*\|", re.I
 def read_glossary(texts: Iterable[str]) -> dict[str, str]:
     """Expansions by abbreviation in lower case.
 
-    They come from the Markdown tables whose first columns are headed Abbreviation and Expansion; and for what no table
-    has, from prose such as "worst negative slack (WNS)", where the expansion that is written most often counts. Of an
+    They come from Markdown tables whose first columns are headed Abbreviation and Expansion. An abbreviation in no
+    table is read from prose such as "worst negative slack (WNS)", where the most frequent expansion counts. Of an
     expansion with several meanings ("Minimum pulse width; also multi-project wafer") the first counts.
     """
     tables: dict[str, str] = {}
@@ -79,11 +79,10 @@ def _match_letters(abbreviation: str, words: str) -> str:
 
 
 def expand_abbreviations(query: str, glossary: Mapping[str, str]) -> str:
-    """`What is WNS?` as `What is WNS (Worst negative slack)?`: an embedding model knows words, not a field's
-    abbreviations.
+    """`What is WNS?` as `What is WNS (Worst negative slack)?`.
 
-    In any case of letters, but not where the abbreviation is one of the commonest words ("at" for arrival time) unless
-    in capitals.
+    An embedding model does not know a field's abbreviations. Case is ignored, except that one of the commonest words
+    ("at" for arrival time) must be in capitals.
     """
 
     def expand(match: re.Match[str]) -> str:

@@ -1,8 +1,7 @@
-"""How the dense index grows: recall against exact search, latency, memory and build time by number of vectors, on
-synthetic clustered vectors.
+"""Measures how the dense index grows: recall against exact search, latency, memory and build time.
 
-It measures the files as they are used: built, written, mapped into memory by a fresh process, and searched one question
-at a time. The last line on stdout is one JSON document.
+It varies the number of synthetic clustered vectors. It measures the files as they are used: built, written, mapped into
+memory by a fresh process, and searched one question at a time. The last line on stdout is one JSON document.
 
     python -m rag.index.growth_bench 10000 100000 --folder bench/
 """
@@ -29,9 +28,9 @@ QUERIES = 200
 TOP_K = 10
 PASSAGES_PER_DOCUMENT = 30
 TOOLS = 100
-# Lengths of the parts of a vector: what all texts have in common, what those of a tool, of a document, and its own.
-# Their squares add up to the mean cosines that the shipped embedder gives to two passages of the handbook and the five
-# pinned corpora: of different collections 0.20, of one collection 0.26, of one document 0.48.
+# Lengths of the parts of a vector: what all texts have in common, what a tool's texts share, what a document's share,
+# and its own. Their squares add up to the mean cosines that the shipped embedder gives to two passages of the handbook
+# and the five pinned corpora: of different collections 0.20, of one collection 0.26, of one document 0.48.
 _COMMON, _TOOL, _DOCUMENT, _OWN = 0.45, 0.24, 0.47, 0.72
 # The variances of the directions fall as exp(-j / 33), which is as uneven as those of these passages: they count as 66
 # equal dimensions.
@@ -41,16 +40,14 @@ _DECAY = 33.0
 def make_vectors(
     count: int, dimension: int = DIMENSION, queries: int = QUERIES, seed: int = 0
 ) -> tuple[Vectors, Vectors]:
-    """Vectors, shape (count, dimension), and queries that stand beside some of them, shape (queries, dimension); all of
-    length 1.
-    """
+    """Vectors, shape (count, dimension), and queries near some of them, shape (queries, dimension); all of length 1."""
     random = np.random.default_rng(seed)
     tools = _COMMON * _directions(random, 1, dimension) + _TOOL * _directions(random, TOOLS, dimension)
     documents = _DOCUMENT * _directions(random, max(count // PASSAGES_PER_DOCUMENT, 1), dimension)
     documents += tools[random.integers(0, TOOLS, len(documents))]
     of_document = random.integers(0, len(documents), count + queries)
     vectors = np.empty((count + queries, dimension), dtype=np.float32)
-    # A block at a time, since what is computed on the way takes as much memory again
+    # A block at a time, since the intermediate values take as much memory again
     for start in range(0, len(vectors), 100_000):
         part = vectors[start : start + 100_000]
         part[:] = documents[of_document[start : start + len(part)]] + _OWN * _directions(random, len(part), dimension)
@@ -67,11 +64,10 @@ def _directions(random: np.random.Generator, count: int, dimension: int) -> Vect
 
 
 def measure_growth(count: int, folder: Path) -> dict[str, Any]:
-    """Build, write and search an index of `count` vectors; times in seconds or milliseconds, memory in MB of 10^6
-    bytes.
-    """
+    """Build, write and search an index of `count` vectors; times in s or ms, memory in MB of 10^6 bytes."""
     vectors, queries = make_vectors(count)
     exact = faiss.knn(queries, vectors, TOP_K, metric=faiss.METRIC_INNER_PRODUCT)[1]
+
     started = time.perf_counter()
     dense = DenseIndex.build(vectors)
     build_s = time.perf_counter() - started
@@ -79,8 +75,10 @@ def measure_growth(count: int, folder: Path) -> dict[str, Any]:
     np.save(folder / "queries.npy", queries)
     (folder / "kind.json").write_text(json.dumps(asdict(dense.kind)), encoding="utf-8")
     del dense, vectors
+
     searched = _search_in_a_fresh_process(folder)
     found = np.array(searched.pop("rows"), dtype=np.int64)
+
     return {
         "vectors": count,
         "dimension": DIMENSION,
@@ -99,8 +97,9 @@ def _search_in_a_fresh_process(folder: Path) -> dict[str, Any]:
 
 
 def search_saved(folder: Path) -> dict[str, Any]:
-    """Open a written index, search each query by itself, then again through a mask of every tenth row; rows, latencies
-    and memory.
+    """Open a written index and search each query by itself; return rows, latencies and memory.
+
+    It searches once in all rows and once through a mask of every tenth row.
     """
     queries = np.load(folder / "queries.npy")
     before = memory_mb()
@@ -109,10 +108,12 @@ def search_saved(folder: Path) -> dict[str, Any]:
         folder / "dense.faiss", DenseKind(**json.loads((folder / "kind.json").read_text(encoding="utf-8")))
     )
     open_ms = 1000 * (time.perf_counter() - started)
+
     rows, latencies = _time_searches(dense, queries)
     after = memory_mb()
     tenth = dense.within(np.arange(dense.count) % 10 == 0)
     _, filtered = _time_searches(tenth, queries)
+
     return {
         "kind": dense.kind.kind,
         "rescored": dense.kind.rescored,
@@ -138,7 +139,7 @@ def _time_searches(dense: DenseIndex, queries: Vectors) -> tuple[list[list[int]]
 
 
 def memory_mb() -> dict[str, float]:
-    """This process's memory (Linux):
+    """This process's memory (Linux).
 
     `own` is written by it and counts for every process, `shared` is mapped from files and counts once.
     """
@@ -167,6 +168,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--folder", type=Path, help="where the files go while they are measured (default: a temporary folder)"
     )
     parser.add_argument("--search", type=Path, help=argparse.SUPPRESS)  # the part that runs in a fresh process
+
     args = parser.parse_args(argv)
     if args.search:
         document: dict[str, Any] = search_saved(args.search)

@@ -1,8 +1,7 @@
-"""What the next generation of an index holds: chunks and vectors that are taken over from the old one, and those that
-have to be made.
+"""The content of an index's next generation: chunks and vectors taken over from the old one, and new ones.
 
-It writes nothing. A document whose hash is unchanged keeps its chunks and vectors as they are; a text that the old
-index holds anywhere keeps its vectors; no text is embedded twice.
+It writes nothing. A document whose hash is unchanged keeps its chunks and vectors; a text that the old index holds
+anywhere keeps its vectors; no text is embedded twice.
 
     show = lambda *_: None
     content = gather(by_name, kept={}, old=None, spec=spec, settings=settings, embedder=embedder, progress=show)
@@ -33,9 +32,7 @@ from rag.settings import RagSettings
 
 @dataclass(slots=True)
 class Content:
-    """Chunks in the order of their rows, the documents that they are of, and their vectors, shape (chunks, dimension),
-    and tokens.
-    """
+    """Chunks in the order of their rows, with their documents, vectors, shape (chunks, dimension), and tokens."""
 
     records: list[DocumentRecord] = field(default_factory=list)
     chunks: list[Chunk] = field(default_factory=list)
@@ -60,7 +57,10 @@ class OldIndex:
 
     @classmethod
     def of(cls, index: Index, index_dir: Path) -> "OldIndex":
-        """The old index with what it keeps of its documents. Raises IndexCorrupt, OSError."""
+        """The old index with what it keeps of its documents.
+
+        Raises IndexCorrupt, OSError.
+        """
         records, rows, row = {}, {}, 0
         for record in read_documents(index_dir / index.manifest.generation):
             records[record.name] = record
@@ -81,8 +81,9 @@ class OldIndex:
         return {name: record for name, record in self.records.items() if record.collection not in collections}
 
     def is_of(self, spec: IndexSpec, hashes: Mapping[str, str], place: str) -> bool:
-        """Whether it is the index of exactly the documents with these hashes by name, built with this spec, with its
-        vectors at `place`.
+        """Whether it is the index of exactly the documents with these hashes by name.
+
+        It must be built with this spec, and have its vectors at `place`.
         """
         if self.index.dense.place != place:
             return False
@@ -128,12 +129,14 @@ def gather(
 ) -> Content:
     """The content of an index of the documents `by_name` and of those that are `kept` from the old one.
 
-    A document that cannot be cut, or not in the time that a file may take, is left out and named. Raises SourceUnusable
-    where no document holds text.
+    A document that cannot be cut, or not in the time that a file may take, is left out and named.
+
+    Raises SourceUnusable: no document holds text.
     """
     content = Content()
     taken_over: list[tuple[int, int]] = []  # (row here, row in the old index)
     cut_alike = old is not None and old.index.manifest.spec.cuts_as(spec)
+
     for done, key in enumerate(sorted([*map(_order, by_name.values()), *map(_order, kept.values())]), start=1):
         name = "/".join(key)
         record = kept[name] if name in kept else _describe(by_name[name])
@@ -153,11 +156,13 @@ def gather(
         content.records.append(replace(record, chunks=len(chunks)))
         content.chunks += chunks
         progress("chunk", done, len(by_name) + len(kept))
+
     if not content.chunks:
         reasons = "".join(f"; {item.path}: {item.reason}" for item in content.not_cut[:3])
         raise SourceUnusable(
             f"the {len(by_name) + len(kept)} documents hold no text to index: name other sources{reasons}"
         )
+
     started = time.monotonic()
     known = old if old and alike(old.index.manifest.spec.embedder_fingerprint, spec.embedder_fingerprint) else None
     _find_vectors(content, dict(taken_over), known, embedder, partial(progress, "embed"))
@@ -168,7 +173,7 @@ def gather(
 def refer(content: Content, old: OldIndex | None) -> Reference:
     """The reference of the content.
 
-    Of collections that are as they were the old index's cards are taken over, whatever else has changed.
+    It takes over the old index's cards of unchanged collections, whatever else has changed.
     """
     same = _same_collections(content, old) if old else set()
     if not old or not same:
@@ -194,7 +199,10 @@ def _same_collections(content: Content, old: OldIndex) -> set[str]:
 
 
 def _cut(document: Document, settings: RagSettings, embedder: TextEmbedder) -> list[Chunk]:
-    """The chunks of one document. Raises CuttingFailed, also for what nobody foresaw: it is about that one document."""
+    """The chunks of one document.
+
+    Raises CuttingFailed: also for an error that nobody foresaw, since it is about that one document.
+    """
     try:
         return chunk_document(
             document, embedder.count_tokens, settings.chunk_tokens, settings.overlap_tokens, settings.parse_timeout_s
@@ -208,7 +216,7 @@ def _cut(document: Document, settings: RagSettings, embedder: TextEmbedder) -> l
 
 
 def _order(document: Document | DocumentRecord) -> tuple[str, str]:
-    """Documents of one collection lie together, whatever signs its name has."""
+    """Keep the documents of one collection together, whatever signs its name has."""
     return document.collection, document.path
 
 
@@ -232,22 +240,26 @@ def _find_vectors(
     embedder: TextEmbedder,
     progress: Callable[[int, int], None],
 ) -> None:
-    """Give each chunk its vector and its tokens, and count what had to be computed; `taken_over` maps rows to those of
-    the old index.
+    """Give each chunk its vector and its tokens, and count what had to be computed.
+
+    `taken_over` maps rows to those of the old index.
     """
     content.vectors = np.zeros((len(content.chunks), embedder.dimension), dtype=np.float32)
     tokens: dict[int, PackedTokens] = {}
     old_rows: dict[int, int] = {}  # of each row whose vector the old index has
     rows_of_text: dict[str, list[int]] = {}
+
     for row, chunk in enumerate(content.chunks):
         if old and row in taken_over:
             old_rows[row] = taken_over[row]
         else:
             rows_of_text.setdefault(searchable_text(chunk), []).append(row)
+
     known = old.rows_by_text() if old and rows_of_text else {}
     new = [text for text in rows_of_text if hash_text(text) not in known]
     for text in rows_of_text.keys() - set(new):
         old_rows |= dict.fromkeys(rows_of_text[text], known[hash_text(text)])
+
     if old and old_rows:
         content.vectors[list(old_rows)] = old.index.dense.vectors(list(old_rows.values()))
         tokens |= {row: old.index.late.row(old_row) for row, old_row in old_rows.items()}
@@ -255,5 +267,6 @@ def _find_vectors(
         rows = rows_of_text[new[embedded.row]]
         content.vectors[rows] = embedded.vector
         tokens |= dict.fromkeys(rows, pack_tokens(embedded))
+
     content.tokens = [tokens[row] for row in range(len(content.chunks))]
     content.embedded = len(new)

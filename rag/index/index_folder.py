@@ -1,7 +1,6 @@
-"""The folder of an index as something that is written to: one writer at a time, nothing foreign touched, nothing
-half-written left.
+"""Writes the folder of an index: one writer at a time, nothing foreign touched, nothing half-written left.
 
-It does not know what is written. The manifest is put in place in one step, which is the moment a build counts.
+It does not know what is written. It puts the manifest in place in one step, which is the moment a build counts.
 
     with locked(index_dir): ...; write_manifest(index_dir, manifest); clear_leftovers(index_dir)
 """
@@ -21,8 +20,9 @@ LOCK = ".lock"
 
 @contextmanager
 def locked(index_dir: Path, store: VectorStore = FILES) -> Iterator[None]:
-    """Hold the folder's build lock, with what a killed build left behind removed; the system frees it when the process
-    ends, however it ends.
+    """Hold the folder's build lock, and remove what a killed build left behind.
+
+    The system frees the lock when the process ends, however it ends.
     """
     _refuse_foreign(index_dir)
     busy = IndexBusy(f"another process is building the index in {index_dir}: wait for it, or build into another folder")
@@ -36,8 +36,9 @@ def _unwritable(index_dir: Path, error: OSError) -> SourceUnusable:
 
 
 def _refuse_foreign(index_dir: Path) -> None:
-    """Raise SourceUnusable for a folder with other things in it: an index is only written into a new or empty folder,
-    or over an index.
+    """Raise SourceUnusable for a folder with other things in it.
+
+    An index is only written into a new or empty folder, or over an index.
     """
     try:
         names = {path.name for path in index_dir.iterdir()}
@@ -58,10 +59,10 @@ def _refuse_foreign(index_dir: Path) -> None:
 
 
 def clear_leftovers(index_dir: Path, store: VectorStore = FILES, keep: str = "") -> list[str]:
-    """Remove every generation but the current one and the one to `keep`, and a half-written manifest; returns the
-    folders that could not be removed.
+    """Remove every generation but the current one and the one to `keep`, and a half-written manifest.
 
-    Where the manifest cannot be read nothing is removed: nobody knows which generation it names.
+    Returns the folders that could not be removed. Where the manifest cannot be read it removes nothing: nobody knows
+    which generation it names.
     """
     try:
         current = read_manifest(index_dir).generation
@@ -78,7 +79,10 @@ def clear_leftovers(index_dir: Path, store: VectorStore = FILES, keep: str = "")
 
 
 def write_manifest(index_dir: Path, manifest: Manifest) -> None:
-    """Put the manifest in the place of the old one, in one step and on the disk. Raises OSError."""
+    """Replace the old manifest in one step, on the disk.
+
+    Raises OSError.
+    """
     work = index_dir / f"{MANIFEST}.new"
     work.write_text(manifest.as_json(), encoding="utf-8")
     flush(work)

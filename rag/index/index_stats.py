@@ -1,5 +1,4 @@
-"""What an index holds, counted: documents, chunks, sizes, types, failures and age, with the distribution of chunk
-lengths.
+"""Counts what an index holds: documents, chunks, sizes, types, failures, age and the distribution of chunk lengths.
 
 It changes nothing and judges nothing. Lengths are in characters, which need no tokenizer.
 
@@ -70,7 +69,10 @@ class IndexStats:
 
 
 def measure_index(index_dir: Path, now: datetime | None = None, store: VectorStore = FILES) -> IndexStats:
-    """Count what the index in `index_dir` holds. Raises what `open_index` raises."""
+    """Count what the index in `index_dir` holds.
+
+    Raises what `open_index` raises.
+    """
     index = open_index(index_dir, store=store)
     manifest = index.manifest
     records = read_documents(index_dir / manifest.generation)
@@ -84,8 +86,10 @@ def measure_index(index_dir: Path, now: datetime | None = None, store: VectorSto
             for name in manifest.collections
         }
     )
+
     lengths = np.array([len(chunk.text) for chunk in index.chunks])
     age = (now or datetime.now(UTC)) - datetime.fromisoformat(manifest.created)
+
     return IndexStats(
         index_dir=str(index_dir),
         created=manifest.created,
@@ -133,15 +137,15 @@ def _measure_collection(
 
 
 def type_of(path: str) -> str:
-    """The name of a document's format; for a path of none that is read its suffix."""
+    """The name of a document's format; for a path of none that is read, its suffix."""
     found = format_of(path)
     return found.name if found else PurePosixPath(path).suffix.lower() or "no suffix"
 
 
 def count_lengths(lengths: Sequence[int]) -> list[tuple[int, int, int]]:
-    """A histogram:
+    """A histogram of lengths as (from, below, number).
 
-    (from, below, number) for equal steps of a round length that cover all lengths in at most `_BINS` steps.
+    Its steps are equal and of a round length, and cover all lengths in at most `_BINS` steps.
     """
     step = next(
         step for power in range(1, 10) for base in (1, 2, 5) if max(lengths) < (step := base * 10**power) * _BINS
@@ -162,11 +166,13 @@ def describe_stats(stats: IndexStats) -> str:
         "",
         f"{'collection':<24} {'documents':>9} {'chunks':>7} {'size':>9}  {'updated':<10}  {'skipped':>7}  licence",
     ]
+
     for name, entry in stats.collections.items():
         size = describe_bytes(entry.text_bytes + entry.vector_bytes)
         licences = printable(", ".join(entry.licences))
         counts = f"{entry.documents:>9} {entry.chunks:>7} {size:>9}  {entry.updated[:10]:<10}  {entry.skipped_count:>7}"
         lines.append(f"{printable(name):<24} {counts}  {licences}")
+
     lines += ["", *_describe_failures(stats), f"chunk lengths in characters: {_listed(stats.chunk_lengths)}"]
     most = max(count for _, _, count in stats.histogram)
     lines += [
@@ -219,7 +225,10 @@ def describe_age(seconds: int) -> str:
 
 
 def draw_lengths(stats: IndexStats, path: Path) -> None:
-    """Write the histogram of chunk lengths as a PNG. Raises OutputUnwritable."""
+    """Write the histogram of chunk lengths as a PNG.
+
+    Raises OutputUnwritable.
+    """
     from matplotlib.figure import Figure  # without pyplot, which keeps global state
 
     figure = Figure(figsize=(9.0, 5.0), layout="constrained")

@@ -1,8 +1,8 @@
-"""Late interaction: for each token of the question the passage's token that is nearest to it, so that a passage is
-compared word by word and not by its one vector (Khattab & Zaharia, "ColBERT", SIGIR 2020).
+"""Late interaction: compares a passage with a question token by token, not by its one vector.
 
-Of a passage's token vectors only the signs are kept, a bit for each number: 48 bytes for a token of 384 dimensions, and
-on our questions they find as much as the numbers themselves. A question's tokens weigh as they are rare among the
+Each token of the question is compared with the passage's nearest token (Khattab & Zaharia, "ColBERT", SIGIR 2020). Of a
+passage's token vectors only the signs are kept, a bit for each number: 48 bytes for a token of 384 dimensions; on our
+questions they find as much as the numbers themselves. A question's tokens weigh more the rarer they are among the
 passages. It embeds nothing and chooses no candidates: it scores the rows that it is given.
 
     late = LateIndex.build([pack_tokens(embedded) for embedded in ...], dimension=384)
@@ -25,16 +25,17 @@ from rag.index.bm25 import idf
 
 Bits = NDArray[np.uint8]
 Ids = NDArray[np.uint32]
-# The cosine of a vector with its own signs, for numbers that are normally distributed: what a score is divided by to be
-# one of cosines.
+# The cosine of a vector with its own signs, for normally distributed numbers. A score is divided by it, to be one of
+# cosines.
 SIGN_COSINE = math.sqrt(2 / math.pi)
 LATE_FILES = ("late_bits.npy", "late_ids.npy", "late_starts.npy", "late_weights.npy")
 
 
 @dataclass(frozen=True, slots=True)
 class PackedTokens:
-    """The tokens of one passage: their ids, shape (tokens,), and the signs of their vectors, shape (tokens, dimension /
-    8).
+    """The tokens of one passage: their ids, shape (tokens,), and the signs of their vectors.
+
+    The signs have shape (tokens, dimension / 8).
     """
 
     ids: Ids
@@ -60,7 +61,7 @@ class LateIndex:
     def build(cls, passages: Sequence[PackedTokens], dimension: int) -> "LateIndex":
         """Index of the passages, in the order of their rows.
 
-        A token's weight is its idf; one that no passage has weighs as the rarest.
+        A token's weight is its idf; a token that no passage has weighs as much as the rarest.
         """
         starts = np.cumsum([0, *(len(passage.ids) for passage in passages)], dtype=np.int64)
         bits = np.concatenate(
@@ -70,7 +71,7 @@ class LateIndex:
         holding = np.bincount(
             np.concatenate([np.zeros(0, dtype=np.uint32), *(np.unique(passage.ids) for passage in passages)])
         )
-        # The first: of tokens beyond the others
+        # The first weight is that of tokens beyond the others
         weights = np.array([idf(len(passages), int(count)) for count in (0, *holding)], dtype=np.float32)
         return cls(bits, ids, starts, weights, dimension)
 
@@ -85,11 +86,11 @@ class LateIndex:
         return PackedTokens(np.array(self._ids[part]), np.array(self._bits[part]))
 
     def score(self, questions: Sequence[Embedded], rows: Sequence[int]) -> list[list[float]]:
-        """For each question, of each row the weighted mean, over the question's tokens, of the best product with a
-        token of the passage.
+        """Score each row for each question: the weighted mean of each token's best product with a passage token.
 
-        Products are with signs, scaled so that they are about cosines. A row without tokens, and a question without
-        any, scores 0. Passages are unpacked once for all questions, which takes longer than to compare them.
+        The mean is over the question's tokens. Products are with signs, scaled so that they are about cosines. A row
+        without tokens, and a question without any, scores 0. Passages are unpacked once for all questions, since
+        unpacking takes longer than comparing.
         """
         taken = np.array(rows, dtype=np.int64)
         starts = self._starts[taken]
@@ -101,7 +102,7 @@ class LateIndex:
             [np.zeros((0, self._dimension), dtype=np.float32), *(question.token_vectors for question in questions)]
         )
         if len(filled) and len(tokens):
-            # Which loads torch: a backend without vectors of tokens does without
+            # This loads torch: a backend without token vectors does without
             from rag.embedding.eight_bit import multiply_bits
 
             firsts = np.cumsum(sizes) - sizes  # where each row's tokens begin among those of all
@@ -122,8 +123,9 @@ class LateIndex:
         return weights
 
     def signs(self, row: int) -> Vectors:
-        """The vectors of one passage's tokens as far as they are kept, shape (tokens, dimension), each of about the
-        length of a cosine's.
+        """The vectors of one passage's tokens as far as they are kept, shape (tokens, dimension).
+
+        Each has about the length of a cosine's.
         """
         bits = np.unpackbits(self.row(row).bits, axis=1, count=self._dimension)
         return (2.0 * bits.astype(np.float32) - 1.0) / np.float32(SIGN_COSINE * math.sqrt(self._dimension))
@@ -138,7 +140,7 @@ class LateIndex:
     def load(cls, folder: Path, count: int, dimension: int) -> "LateIndex":
         """Open what `save` wrote, arrays memory-mapped.
 
-        Raises IndexCorrupt where they do not fit together or are not of `count` passages.
+        Raises IndexCorrupt: they do not fit together or are not of `count` passages.
         """
         try:
             bits = map_array(folder / LATE_FILES[0], np.dtype(np.uint8), -(-dimension // 8))

@@ -41,13 +41,14 @@ GENERATION = re.compile(r"generation-[0-9a-f]{12}")
 _FILE_NAME = re.compile(r"\w[\w.-]*")
 _PIECES, _PIECE_BYTES = 64, 64 * 2**10
 
-IN_MILVUS = ("milvus-flat", "milvus-hnsw")  # kinds of dense index whose vectors are no files
+IN_MILVUS = ("milvus-flat", "milvus-hnsw")  # kinds of dense index whose vectors are not files
 
 
 @dataclass(frozen=True, slots=True)
 class IndexSpec:
-    """What decides the content of an index besides the documents: two indexes with equal specs may stand in for each
-    other.
+    """What decides the content of an index besides the documents.
+
+    Two indexes with equal specs may stand in for each other.
     """
 
     format: int
@@ -60,8 +61,9 @@ class IndexSpec:
     tokenizer_version: int
 
     def differences(self, other: "IndexSpec") -> list[str]:
-        """Each difference that matters, with this spec's value and the other's; another name for the same embedder does
-        not.
+        """Each difference that matters, with this spec's value and the other's.
+
+        Another name for the same embedder does not matter.
         """
         differing = [item.name for item in fields(self) if getattr(self, item.name) != getattr(other, item.name)]
         if alike(self.embedder_fingerprint, other.embedder_fingerprint):
@@ -112,8 +114,9 @@ class Collection:
 
 @dataclass(frozen=True, slots=True)
 class FileRecord:
-    """A file of a generation: its size, SHA-256, and the SHA-256 of its pieces where it is too large to be hashed at
-    each opening.
+    """A file of a generation: its size, its SHA-256, and the SHA-256 of its pieces.
+
+    Pieces are kept of a file that is too large to be hashed at each opening.
     """
 
     bytes: int
@@ -143,7 +146,7 @@ class Manifest:
 def spec_of(settings: RagSettings, embedder: "TextEmbedder") -> IndexSpec:
     """The spec that an index built with these settings has.
 
-    Raises SettingsError where chunks would not fit the embedder.
+    Raises SettingsError: chunks would not fit the embedder.
     """
     if settings.chunk_tokens > embedder.max_tokens:
         raise SettingsError(
@@ -165,7 +168,10 @@ def spec_of(settings: RagSettings, embedder: "TextEmbedder") -> IndexSpec:
 def read_manifest(index_dir: Path) -> Manifest:
     """The manifest of the index in `index_dir`.
 
-    Raises IndexNotFound, IndexCorrupt, or IndexMismatch for an index in the format of another version of this program.
+    Raises:
+        IndexNotFound: there is no index.
+        IndexCorrupt: the manifest cannot be read, or is not one of this program.
+        IndexMismatch: the index has the format of another version of this program.
     """
     path = index_dir / MANIFEST
     try:
@@ -185,6 +191,7 @@ def read_manifest(index_dir: Path) -> Manifest:
         ) from error
     except ValueError as error:
         raise IndexCorrupt(f"{path} is no manifest ({error}): build the index again") from error
+
     if (
         not isinstance(data, dict)
         or not isinstance(data.get("spec"), dict)
@@ -195,12 +202,14 @@ def read_manifest(index_dir: Path) -> Manifest:
         raise IndexMismatch(
             f"the index in {index_dir} has format {found}, this program reads {FORMAT}: build it again from its sources"
         )
+
     try:
         manifest: Manifest = convert(Manifest, data)
         if datetime.fromisoformat(manifest.created).tzinfo is None:
             raise ValueError(f"its time {manifest.created} has no zone")
     except ValueError as error:
         raise IndexCorrupt(f"{path} is not a manifest of this program ({error}): build the index again") from error
+
     for name in (*manifest.files, f"{manifest.generation}/file"):
         folder, _, file = name.partition("/")
         if folder != manifest.generation or not GENERATION.fullmatch(folder) or not _FILE_NAME.fullmatch(file):
@@ -217,8 +226,11 @@ def record_file(path: Path) -> FileRecord:
 
 
 def check_files(index_dir: Path, manifest: Manifest, every_byte: bool = False) -> Iterator[str]:
-    """Yield what is wrong with each file that is not the one that was built: by its size and its hash, of a large file
-    by the hash of its pieces unless `every_byte`. Raises OSError for a file that is not there or cannot be read.
+    """Yield what is wrong with each file that differs from the one that was built.
+
+    It compares size and hash; of a large file the hash of its pieces, unless `every_byte`.
+
+    Raises OSError: a file is missing or cannot be read.
     """
     for name, record in manifest.files.items():
         path = index_dir / name
@@ -250,8 +262,9 @@ def _hash_pieces(path: Path) -> str:
 
 
 def flush(path: Path) -> None:
-    """Bring a file's content, or a folder's list of names, to the disk: a power cut must not leave a manifest over
-    empty files.
+    """Bring a file's content, or a folder's list of names, to the disk.
+
+    A power cut must not leave a manifest over empty files.
     """
     handle = os.open(path, os.O_RDONLY)
     try:

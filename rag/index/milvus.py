@@ -1,10 +1,9 @@
-"""The dense index in Milvus, for more vectors than one machine should hold: one Milvus collection for each generation
-of an index.
+"""The dense index in Milvus, for more vectors than one machine should hold.
 
-A row of the collection is a row of the index: its number, the collection of its document (which searches filter by) and
-its vector. Texts, postings and tokens stay in the index folder, which keeps no vector; there a small file names the
-collection, and is written before it. Up to FLAT_LIMIT vectors the search is exact, above it goes through a graph
-(HNSW), whose recall is measured at the build.
+Each generation of an index has one Milvus collection. A row of it is a row of the index: its number, its document's
+collection (by which searches filter) and its vector. Texts, postings and tokens stay in the index folder, which keeps
+no vector; a small file there names the collection, and is written before it. Up to FLAT_LIMIT vectors the search is
+exact; above, it goes through a graph (HNSW), whose recall is measured at the build.
 
     milvus = Milvus("http://milvus:19530"); kind = milvus.write(folder, vectors, collections)
     dense = milvus.open(folder, kind); rows, scores = dense.search(query_vector, k=50)
@@ -30,7 +29,7 @@ PLACE = "milvus.json"  # in a generation's folder
 _FLAT, _HNSW = IN_MILVUS
 CONNECT_TIMEOUT_S = 5.0
 SEARCH_TIMEOUT_S = 10.0
-BUILD_TIMEOUT_S = 600.0  # for one call: making the graph of a large collection is the longest
+BUILD_TIMEOUT_S = 600.0  # for one call: building the graph of a large collection takes longest
 _BATCH_BYTES = 4 * 2**20  # of vectors in one message; Milvus takes up to 64 MiB
 _GRAPH = {"M": 32, "efConstruction": 256}  # each vector's neighbours, and how many candidates they are chosen from
 _MIN_LIST = 128  # candidates that a search through the graph keeps, at least
@@ -40,8 +39,9 @@ _LONGEST_NAME = 65_535  # bytes of a collection's name: Milvus's own limit
 
 @dataclass(frozen=True, slots=True)
 class Milvus:
-    """A Milvus that keeps vectors, and how it is reached: by the URL of a server, or a file NAME.db for Milvus Lite,
-    which runs in this process and one at a time.
+    """A Milvus that keeps vectors, reached by a server's URL or by a file NAME.db for Milvus Lite.
+
+    Milvus Lite runs in this process, one at a time.
     """
 
     uri: str
@@ -49,15 +49,18 @@ class Milvus:
 
     @classmethod
     def at(cls, uri: str, token: str) -> "Milvus":
-        """The one that the settings name so; a file by its whole path."""
+        """The Milvus that the settings name; a file by its absolute path."""
         if "://" not in uri:
             return cls(str(Path(uri).expanduser().resolve()), token)
-        # The address is kept in the index and told in errors: its password goes into the token
+        # The index keeps the address and errors show it: its password goes into the token
         shown, login = split_login(uri)
         return cls(shown, token or (":".join(login) if login else ""))
 
     def connect(self) -> Any:
-        """A client. Raises MilvusUnavailable."""
+        """A client.
+
+        Raises MilvusUnavailable.
+        """
         for name in ("pymilvus", "milvus_lite"):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # they log what they raise, with a traceback
         try:
@@ -80,16 +83,16 @@ class Milvus:
         return self.uri
 
     def check(self) -> None:
-        """Raise MilvusUnavailable where it does not answer: that is told before hours of embedding."""
+        """Raise MilvusUnavailable where Milvus does not answer, before hours of embedding."""
         self.connect()
 
     def write(
         self, folder: Path, vectors: Vectors, collections: Sequence[str], flat_limit: int = FLAT_LIMIT
     ) -> DenseKind:
-        """Make the Milvus collection of the generation in `folder`, of vectors, shape (rows, dimension), each of length
-        1, and of each row's collection of documents.
+        """Make the Milvus collection of the generation in `folder`; vectors have shape (rows, dimension) and length 1.
 
-        The file that names it comes first, so that what a killed build leaves in Milvus is found, and dropped.
+        `collections` names each row's collection of documents. The file that names the Milvus collection comes first,
+        so that what a killed build leaves in Milvus is found and dropped.
 
         Raises OSError, MilvusUnavailable.
         """
@@ -118,16 +121,22 @@ class Milvus:
             return DenseKind(_FLAT) if len(vectors) <= flat_limit else _choose_list(client, name, vectors)
 
     def holds(self, folder: Path) -> bool:
-        """Whether it has the collection that the folder names. Raises IndexCorrupt, MilvusUnavailable, OSError."""
+        """Whether it has the collection that the folder names.
+
+        Raises IndexCorrupt, MilvusUnavailable, OSError.
+        """
         place = Place.read(folder / PLACE)
-        if "://" not in self.uri and not Path(self.uri).exists():  # to look into it would make it
+        if "://" not in self.uri and not Path(self.uri).exists():  # looking into it would create it
             return False
         client = self.connect()
         with _telling(self.uri):
             return bool(client.has_collection(place.collection, timeout=SEARCH_TIMEOUT_S))
 
     def open(self, folder: Path, kind: DenseKind) -> "MilvusIndex":
-        """Open the collection that the folder names. Raises IndexCorrupt, MilvusUnavailable, OSError."""
+        """Open the collection that the folder names.
+
+        Raises IndexCorrupt, MilvusUnavailable, OSError.
+        """
         name = Place.read(folder / PLACE).collection
         client = self.connect()
         with _telling(self.uri):
@@ -138,7 +147,10 @@ class Milvus:
         return MilvusIndex(client, Place(self.uri, name), kind, count, dimension)
 
     def drop(self, folder: Path) -> None:
-        """Drop the collection that the folder names, vectors included. Raises MilvusUnavailable, OSError."""
+        """Drop the collection that the folder names, vectors included.
+
+        Raises MilvusUnavailable, OSError.
+        """
         name = Place.read(folder / PLACE).collection
         client = self.connect()
         with _telling(self.uri):
@@ -154,19 +166,27 @@ class Place:
 
     @classmethod
     def read(cls, path: Path) -> "Place":
-        """Read what `write` wrote. Raises IndexCorrupt, and OSError where there is no such file."""
+        """Read what `write` wrote.
+
+        Raises:
+            IndexCorrupt: the file is not one that `write` wrote.
+            OSError: the file is missing.
+        """
         try:
             return parse_as(cls, path.read_bytes())
         except ValueError as error:
             raise IndexCorrupt(f"{path} does not say where the vectors are ({error}): build the index again") from error
 
     def write(self, path: Path) -> None:
-        """Write it. Raises OSError."""
+        """Write it.
+
+        Raises OSError.
+        """
         path.write_text(json.dumps(asdict(self)), encoding="utf-8")
 
 
 class MilvusIndex:
-    """The rows of one Milvus collection, perhaps of some collections of documents alone.
+    """The rows of one Milvus collection, perhaps restricted to some collections of documents.
 
     Searching may run in many threads at once.
     """
@@ -222,7 +242,7 @@ class MilvusIndex:
     def vectors(self, rows: Sequence[int]) -> Vectors:
         """The vectors of these rows, shape (rows, dimension), in their order.
 
-        Raises IndexCorrupt where one is not there.
+        Raises IndexCorrupt: a row is missing.
         """
         vectors: dict[int, Vectors] = {}
         wanted = list(dict.fromkeys(map(int, rows)))
@@ -257,7 +277,7 @@ def _create(client: Any, name: str, dimension: int, index_type: str) -> None:
     parameters.add_index(
         "vector", index_type=index_type, metric_type="IP", params=_GRAPH if index_type == "HNSW" else {}
     )
-    # Nothing changes once a generation is whole, so that searches need not wait for the newest state; counting does.
+    # A whole generation never changes, so searches need not wait for the newest state; counting does.
     client.create_collection(
         name, schema=schema, index_params=parameters, consistency_level="Bounded", timeout=BUILD_TIMEOUT_S
     )
@@ -286,7 +306,7 @@ def _search(client: Any, name: str, queries: Vectors, k: int, kind: DenseKind, c
 
 
 def _choose_list(client: Any, name: str, vectors: Vectors) -> DenseKind:
-    """How many candidates a search through the graph keeps: the least power of two that is enough on a sample."""
+    """How many candidates a search through the graph keeps: the least power of two that suffices on a sample."""
     questions = draw_questions(vectors)
     exact = np.argsort(-(questions @ vectors.T), axis=1, kind="stable")[:, :10]
     kept, recall = _MIN_LIST // 2, 0.0
@@ -303,7 +323,7 @@ def _rows_per_message(dimension: int) -> int:
 
 @contextmanager
 def _telling(uri: str) -> Iterator[None]:
-    """What Milvus refuses, or does not answer, as one sentence."""
+    """Raise what Milvus refuses, or does not answer, as one sentence."""
     import grpc
     from pymilvus.exceptions import ErrorCode, MilvusException
 

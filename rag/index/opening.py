@@ -1,4 +1,4 @@
-"""An index directory is opened, and checked byte by byte.
+"""Opens an index directory, and checks it byte by byte.
 
 It builds nothing, and imports neither what cuts documents nor what parses them. It does not search (`retriever` does).
 
@@ -12,15 +12,19 @@ from rag.index.generation import Index, open_generation
 from rag.index.manifest import IndexSpec, Manifest, check_files, read_manifest
 from rag.index.vector_store import FILES, VectorStore
 
-MAX_OPENINGS = 50  # of an index that is built again and again while it is opened, each time under our hands
+MAX_OPENINGS = 50  # of an index that is rebuilt again and again while we open it
 
 
 def open_index(index_dir: Path, spec: IndexSpec | None = None, store: VectorStore = FILES) -> Index:
     """Open the index in `index_dir`; with `spec`, only if it was built with that one.
 
-    Vectors that are no files of the index are looked for in `store` first, then where they were written to.
+    Vectors that are not files of the index are looked for in `store` first, then where they were written.
 
-    Raises IndexNotFound, IndexMismatch (every difference with both values), IndexCorrupt, MilvusUnavailable.
+    Raises:
+        IndexNotFound: there is no index.
+        IndexMismatch: it was built with another spec; names every difference with both values.
+        IndexCorrupt: it is damaged.
+        MilvusUnavailable: the Milvus that holds the vectors does not answer.
     """
     tried = ""
     for _ in range(MAX_OPENINGS):
@@ -30,6 +34,7 @@ def open_index(index_dir: Path, spec: IndexSpec | None = None, store: VectorStor
             raise IndexMismatch(
                 f"the index in {index_dir} was built with other settings ({listed}): build it again, or set them back"
             )
+
         if manifest.generation == tried:
             break
         try:
@@ -42,14 +47,16 @@ def open_index(index_dir: Path, spec: IndexSpec | None = None, store: VectorStor
                 f"the index in {index_dir} cannot be read ({error.strerror or error}): check the folder, or build it "
                 "again"
             ) from error
+
     raise IndexCorrupt(f"the index in {index_dir} lacks {missing.filename}: build it again")
 
 
 def verify_index(index_dir: Path, store: VectorStore = FILES) -> Manifest:
-    """Read every byte of the index's files and compare them with what was built, and count its vectors; returns
-    the manifest of a whole one.
+    """Compare every byte of the index's files with what was built, count its vectors, and return its manifest.
 
-    Raises IndexCorrupt that lists everything that is wrong, IndexNotFound, IndexMismatch.
+    Raises:
+        IndexCorrupt: lists everything that is wrong.
+        IndexNotFound, IndexMismatch
     """
     manifest = open_index(index_dir, store=store).manifest
     if problems := list(check_files(index_dir, manifest, every_byte=True)):

@@ -21,7 +21,7 @@ VERSION_MARK = "@"
 def select_collections(wanted: Iterable[str], known: Iterable[str]) -> list[str]:
     """The known collections that the wanted names mean.
 
-    Raises CollectionUnknown, which lists every unknown name and the known ones.
+    Raises CollectionUnknown: lists every unknown name and the known ones.
     """
     known = sorted(known)
     chosen: set[str] = set()
@@ -37,8 +37,9 @@ def select_collections(wanted: Iterable[str], known: Iterable[str]) -> list[str]
 
 
 def mask_of(rows: Mapping[str, tuple[int, int]], names: Iterable[str], count: int) -> Mask:
-    """True for the rows of the named collections, shape (count,); `rows` maps each to its first row and the one after
-    its last.
+    """True for the rows of the named collections, shape (count,).
+
+    `rows` maps each collection to its first row and the one after its last.
     """
     mask = np.zeros(count, dtype=np.bool_)
     for name in names:

@@ -1,7 +1,7 @@
-"""Where the vectors of an index lie: in FAISS files of its folder, or in a Milvus. Chosen once, from the settings.
+"""Chooses, once, where the vectors of an index lie: in FAISS files of its folder, or in Milvus.
 
-Whoever builds, opens or takes apart an index is handed the store and does not ask which one it is. An index stays where
-it was written to: its vectors are looked for in the store of the settings first, then where its folder says.
+Whoever builds, opens or takes apart an index gets the store and does not ask which one it is. An index stays where it
+was written: its vectors are looked for in the store of the settings first, then where its folder says.
 
     store = choose_store(settings); index = open_index(index_dir, spec_of(settings, embedder), store)
 """
@@ -34,13 +34,22 @@ class VectorStore(Protocol):
         """
 
     def holds(self, folder: Path) -> bool:
-        """Whether the vectors of the generation in `folder` are here. Raises MilvusUnavailable."""
+        """Whether the vectors of the generation in `folder` are here.
+
+        Raises MilvusUnavailable.
+        """
 
     def open(self, folder: Path, kind: DenseKind) -> DenseSearch:
-        """The vectors of the generation in `folder`, to search in. Raises IndexCorrupt, MilvusUnavailable, OSError."""
+        """The vectors of the generation in `folder`, to search in.
+
+        Raises IndexCorrupt, MilvusUnavailable, OSError.
+        """
 
     def drop(self, folder: Path) -> None:
-        """Remove what is kept of the generation outside of `folder`. Raises MilvusUnavailable."""
+        """Remove what is kept of the generation outside of `folder`.
+
+        Raises MilvusUnavailable.
+        """
 
 
 FILES: VectorStore = FaissFiles()
@@ -52,7 +61,7 @@ def choose_store(settings: RagSettings) -> VectorStore:
 
 
 def store_at(place: str, store: VectorStore) -> VectorStore:
-    """The store at an address: `store` where that is its own, else one that is asked without its key."""
+    """The store at an address: `store` if the address is its own, else one that is asked without its key."""
     if place == store.place:
         return store
     return Milvus(place) if place else FILES
@@ -66,9 +75,11 @@ def vector_files(kind: DenseKind) -> set[str]:
 
 
 def open_vectors(folder: Path, kind: DenseKind, store: VectorStore) -> DenseSearch:
-    """The vectors of the generation in `folder`: from `store`, or from where they were written to.
+    """The vectors of the generation in `folder`: from `store`, or from where they were written.
 
-    Raises IndexCorrupt where they are in neither, MilvusUnavailable, OSError.
+    Raises:
+        IndexCorrupt: they are in neither.
+        MilvusUnavailable, OSError
     """
     if kind.kind not in IN_MILVUS:
         return FILES.open(folder, kind)
@@ -83,7 +94,7 @@ def open_vectors(folder: Path, kind: DenseKind, store: VectorStore) -> DenseSear
 
 
 def drop_vectors(folder: Path, store: VectorStore) -> None:
-    """Remove what the generation in `folder` keeps outside of it, be it in `store` or where it was written to.
+    """Remove what the generation in `folder` keeps outside of it, in `store` or where it was written.
 
     Raises MilvusUnavailable, OSError.
     """
@@ -100,11 +111,12 @@ def drop_vectors(folder: Path, store: VectorStore) -> None:
 
 
 def find_holder(folder: Path, place: Place, store: VectorStore) -> VectorStore | None:
-    """Who holds the vectors of the generation in `folder`: the store of the settings, else the one at `place`.
+    """Find who holds the vectors of the generation in `folder`: the settings' store, else the one at `place`; or None.
 
-    The key of the settings goes to the address of the settings alone: who made the index may have named another one.
+    The key of the settings goes to the address of the settings alone: whoever made the index may have named another
+    one.
 
-    None where neither has them. Raises MilvusUnavailable where one does not answer and the other does not have them.
+    Raises MilvusUnavailable: one does not answer and the other does not have them.
     """
     failure: MilvusUnavailable | None = None
     for one in dict.fromkeys((store, store_at(place.uri, store))):
