@@ -182,12 +182,14 @@ def explain_status(url: str, status: int, body: object, headers: Mapping[str, st
     envelope: Mapping[str, Any] = body if isinstance(body, Mapping) else {}
     message = str(envelope.get("message") or f"HTTP {status}")
     code = envelope.get("code")
+
     if status == 503:
         return EngineStarting(message, headers.get("retry-after"))
     if status == 504:
         return EngineTimeout(message)
     if status == 502:
         return AnswerBroken(message)
+
     if code == "context_length_exceeded":
         return ContextExceeded(message)
     if status in (401, 403):
@@ -202,6 +204,7 @@ def explain_status(url: str, status: int, body: object, headers: Mapping[str, st
         return RequestRefused(
             f"What answers at {url} is not a ChipAlign gateway, or an older one.", "Correct CHIPALIGN_URL.", message
         )
+
     if status == 429:
         return RequestRefused("The gateway has too many questions at once.", "Try again in a moment.", message)
     if status >= 500:
@@ -222,6 +225,7 @@ def read_status(url: str, http_status: int, body: str) -> Status:
         return Status(
             "down", f"What answers at {url} is not a ChipAlign gateway (HTTP {http_status}). Correct CHIPALIGN_URL."
         )
+
     said = {part: answer[part] for part in ("model", "engine", "index") if isinstance(answer.get(part), str)}
     if http_status == 200 and state == "ready":
         return Status("ready", " · ".join(["Ready", *(said[part] for part in ("model", "index") if part in said)]))
@@ -233,5 +237,6 @@ def read_status(url: str, http_status: int, body: str) -> Status:
         return Status(
             "starting", f"Not ready yet: {said.get('engine', 'the model is being loaded')}. This line says when it is."
         )
+
     parts = "; ".join(f"{part}: {what}" for part, what in said.items())
     return Status("degraded", f"Not everything works, so answers may fail ({parts}).")

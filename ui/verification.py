@@ -92,6 +92,7 @@ def read_verification(found: Mapping[str, Any] | None) -> Verification | None:
     """The `verification` of a message or of a stream's last delta; what is missing in it was not checked."""
     if found is None:
         return None
+
     sentences = tuple(
         SentenceCheck(
             int(each["start"]),
@@ -103,6 +104,7 @@ def read_verification(found: Mapping[str, Any] | None) -> Verification | None:
         )
         for each in found.get("sentences") or ()
     )
+
     code = tuple(
         CodeCheck(
             int(each["start"]),

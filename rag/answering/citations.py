@@ -1,8 +1,7 @@
-"""Which passages an answer stands on, and where in it that is said: from the check of its sentences
-(rag.checking.support), from nothing else.
+"""Cites the passages that an answer stands on, and the places in it that say so.
 
-A marker that a model wrote, `[1]`, counts where the check credits its sentence to that passage. It does not judge
-whether the answer is right.
+Citations come from the check of its sentences alone (rag.checking.support). A marker that a model wrote, `[1]`, counts
+where the check credits its sentence to that passage. It does not judge whether the answer is right.
 
     cite("Use -guide_file [1].", [Sentence(0, 20, 0.9, passages=(1,))]) == [Citation(number=1, start=16, end=19)]
 """
@@ -31,15 +30,15 @@ class Citation:
 
 
 class Credited(Protocol):
-    """What is needed of a `rag.checking.support.Sentence`."""
+    """What citing needs of a `rag.checking.support.Sentence`."""
 
     @property
     def start(self) -> int:
-        """Where it begins in the answer."""
+        """Where the sentence begins in the answer."""
 
     @property
     def end(self) -> int:
-        """And where it ends."""
+        """Where it ends."""
 
     @property
     def passages(self) -> tuple[int, ...]:
@@ -47,8 +46,9 @@ class Credited(Protocol):
 
 
 def cite(answer: str, sentences: Sequence[Credited]) -> list[Citation]:
-    """A citation for each passage that supports a sentence, in the order of the answer: its marker in the sentence, or
-    else the sentence.
+    """A citation for each passage that supports a sentence, in the order of the answer.
+
+    It spans the passage's marker in the sentence, or else the whole sentence.
     """
     found: list[Citation] = []
     for sentence in sentences:
@@ -63,9 +63,9 @@ def cite(answer: str, sentences: Sequence[Credited]) -> list[Citation]:
 
 
 def cite_markers(answer: str, passages: int) -> list[Citation]:
-    """The markers that are in the text, outside of code, with a number of one of the passages:
+    """The markers in the text, outside of code, with a number of one of the passages: [1], [2][3], [1, 2].
 
-    [1], [2][3], [1, 2]; clk[3] is a bus bit.
+    clk[3] is not a marker but a bus bit.
     """
     found: list[Citation] = []
     code = [match.span() for match in _CODE.finditer(answer)]
@@ -78,7 +78,7 @@ def cite_markers(answer: str, passages: int) -> list[Citation]:
 
 
 def keep_markers(sentence: str, passages: Sequence[int]) -> str:
-    """A sentence with those markers alone whose passages support it."""
+    """A sentence with only those markers whose passages support it."""
     code = [match.span() for match in _CODE.finditer(sentence)]
 
     def keep(match: re.Match[str]) -> str:

@@ -1,10 +1,8 @@
-"""The quotes that answer a question: literal pieces of the found passages with their places.
+"""Selects the quotes that answer a question: literal pieces of the found passages with their places.
 
-It writes no answer and asks no model.
-
-Units of all hits are scored against the question (rag.answering.scoring) and taken, best first, until some 150 words
-are quoted. A sentence brings the code beside it, and code the words before it. Code and table rows stay whole; a text
-that several passages hold is quoted once.
+It writes no answer and asks no model. It scores units of all hits against the question (rag.answering.scoring) and
+takes them, best first, until some 150 words are quoted. A sentence brings the code beside it, and code the words before
+it. Code and table rows stay whole; a text that several passages hold is quoted once.
 
     hits = retriever.search(question, HITS_READ)
     quotes = select_quotes(question, hits, retriever)
@@ -25,13 +23,14 @@ from rag.passages import Span
 from rag.search.clauses import split_clauses
 from rag.search.retriever import Comparison
 
-# Of all quotes together, unless one block is longer; 30 fewer, and three of a hundred questions less are answered whole
+# Of all quotes together, unless one block is longer. With 30 fewer, three of a hundred questions less are answered
+# whole
 MOST_WORDS = 150
-OVERRUN = 1.15  # by which the last quote may pass that
+OVERRUN = 1.15  # factor by which the last quote may exceed that
 LONGEST_WORDS = 250  # of one unit: a longer block of code is a file, not a quote
 SHORT_BLOCK = 60  # words of code that comes along with the words beside it, and of a table or list that stays whole
-_STEP = re.compile(r"\s*(?:\d+|#)[.)]\s")  # of a numbered list: steps are quoted from the first to the last
-FAR_BEHIND = 4.0  # in the logarithm of odds, behind the best unit: what is so much less likely is not quoted
+_STEP = re.compile(r"\s*(?:\d+|#)[.)]\s")  # of a numbered list: its steps are quoted from the first to the last
+FAR_BEHIND = 4.0  # in log odds, behind the best unit: a unit so much less likely is not quoted
 
 
 class Comparer(Protocol):
@@ -74,14 +73,16 @@ class _Candidate:
 
     @property
     def key(self) -> str:
-        """What two units have in common that say the same, letter by letter but for blanks."""
+        """What two units that say the same have in common: their letters, without blanks."""
         return " ".join(self.text.split()).lower()
 
 
 def select_quotes(question: str, hits: Sequence[Hit], comparer: Comparer) -> list[Quote]:
-    """The quotes that answer the question and each of its clauses. Raises EmptyQuery.
+    """The quotes that answer the question and each of its clauses.
 
     The passage of the best quote comes first, and so on; within a passage they have the order of its text.
+
+    Raises EmptyQuery.
     """
     candidates = [one for number, hit in enumerate(hits, start=1) for one in _candidates(number, hit)]
     questions = [question, *split_clauses(question)]
@@ -97,7 +98,7 @@ def select_quotes(question: str, hits: Sequence[Hit], comparer: Comparer) -> lis
 
 
 def _candidates(number: int, hit: Hit) -> Iterator[_Candidate]:
-    """What of a hit can be quoted: not a file of code, and no lead-in without what it leads to."""
+    """What can be quoted of a hit: not a file of code, and no lead-in without what it introduces."""
     for unit in cut_units(hit.chunk.text):
         one = _Candidate(number, unit, hit.chunk.text[unit.start : unit.end])
         if one.words <= LONGEST_WORDS and not one.text.rstrip().endswith(":"):
@@ -122,8 +123,9 @@ def _rank(
 
 
 def _choose(candidates: Sequence[_Candidate], rankings: Sequence[list[tuple[float, int]]]) -> list[_Candidate]:
-    """The best unit of the whole question and of each clause, then the next best of the whole, each with what belongs
-    to it, as far as there is room; what is left of it is filled with what stands beside them.
+    """The best unit of the whole question and of each clause, then the next best of the whole, while there is room.
+
+    Each comes with what belongs to it; what stands beside them fills the room that is left.
     """
     whole, *clauses = rankings
     best = whole[0][0] if whole else 0.0
@@ -152,7 +154,7 @@ class _Selection:
         self._words = 0
 
     def take(self, row: int) -> bool:
-        """Take a unit; whether it is new and there was room."""
+        """Take a unit; returns whether it is new and there was room."""
         one = self._candidates[row]
         is_too_much = bool(self.rows) and self._words + one.words > MOST_WORDS * OVERRUN
         if one.key in self._keys or is_too_much or self._words >= MOST_WORDS:
@@ -164,8 +166,10 @@ class _Selection:
 
 
 def _companions(candidates: Sequence[_Candidate], row: int) -> Iterator[int]:
-    """What belongs to a unit: to code the last sentence above it; to words the short blocks of code right below and
-    above, and to a row or an item the rest of its table or list, where that is short.
+    """What belongs to a unit.
+
+    Code brings the last sentence above it; words bring the short blocks of code right below and above; a row or an item
+    brings the rest of its table or list, if that is short.
     """
     one = candidates[row]
     beside = [other for other, unit in enumerate(candidates) if _share_section(one, unit)]

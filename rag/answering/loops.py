@@ -1,8 +1,8 @@
-"""An answer that runs in circles: what repeats is held back while it is written, and cut where it does nothing else any
-more.
+"""Stops an answer that runs in circles: holds back what repeats, and cuts it where it does nothing else any more.
 
-Small models, at temperature 0 above all, write a sentence again and again. What documents repeat, rows of a table or
-lines of code, is no loop: these differ somewhere, or end. Memory is bounded and time grows with the text alone.
+Small models, above all at temperature 0, write a sentence again and again. Repetition in documents, such as rows of a
+table or lines of code, is not a loop: it differs somewhere, or ends. Memory is bounded and time grows with the text
+alone.
 
     guard = LoopGuard()
     shown = guard.feed("Use the core ring. ") + guard.feed("Use the core ring. " * 9) + guard.close()
@@ -16,9 +16,9 @@ import re
 import numpy as np
 
 FARTHEST = 300  # words between a word and its repetition
-LONGEST_WORD = 40  # characters: what has no blanks is cut at this length
-LONGEST_GAP = 200  # characters of white space before a word: so many, where more follows, are a word by themselves
-# How often a passage of so many words has to stand in a row, all copies counted.
+LONGEST_WORD = 40  # characters: a longer run without blanks is cut at this length
+LONGEST_GAP = 200  # characters of white space before a word: a longer gap is a word by itself
+# How often a passage must stand in a row, all copies counted; `LONG` is where a passage counts as long.
 LEAST_COPIES, LEAST_COPIES_OF_LONG = 4, 3
 LONG = 25  # words
 LEAST_WORDS = 24  # of all copies but the first: "very, very, very, very" is style
@@ -33,8 +33,8 @@ _LIST_NUMBER = re.compile(r"\(?\d{1,4}[.):]+")
 class LoopGuard:
     """Watches one answer. `looped` says that its tail was cut; whatever is fed then is dropped.
 
-    A word is held back as long as it, with those before it, stands like that among the last `FARTHEST` words, so that
-    no copy is shown and has to be taken back. The first word that is new sets free what was held.
+    It holds a word back as long as the word, with those before it, repeats a run among the last `FARTHEST` words, so
+    that no copy is shown and taken back. The first new word releases what was held.
     """
 
     def __init__(self) -> None:
@@ -65,8 +65,9 @@ class LoopGuard:
         return shown if self.looped else shown + self._show_open()
 
     def close(self, is_cut_off: bool = False) -> str:
-        """What is left to be shown once the answer has ended. is_cut_off: by its length, so that a loop may have come
-        to few copies.
+        """What is left to be shown once the answer has ended.
+
+        is_cut_off: the length limit cut the answer, so that a loop may have come to few copies.
         """
         if self.looped:
             return ""
@@ -81,7 +82,7 @@ class LoopGuard:
         return shown if self.looped else shown + "".join(self._held) + blanks
 
     def _add(self, piece: str) -> str:
-        """Take one word in; what it sets free."""
+        """Take one word in; returns what it releases."""
         word = piece.strip()
         if _FENCE.match(word):
             self._is_code = not self._is_code
@@ -102,7 +103,7 @@ class LoopGuard:
         return "".join(shown)
 
     def _show_open(self) -> str:
-        """What can be shown of the open word: all, unless it may become a copy or what stands before it is held."""
+        """What can be shown of the open word: all, unless it may become a copy or an earlier word is held."""
         word = self._open.strip()
         if self._held or (word and any(one.startswith(word) for one in self._recent)):
             return ""

@@ -1,9 +1,8 @@
-"""What looks like a name: a command, an option, a variable, a message number or a path.
+"""Finds what looks like a name: a command, an option, a variable, a message number or a path.
 
-One definition for the grammar and for the checks.
-
-It knows no tool and no document: `tapcell`, a command of one plain word, cannot be told from other words and is none
-here. What users name themselves (`$my_net`) looks like any other name. Every pattern takes linear time.
+Grammar and checks share this one definition. It knows no tool and no document: `tapcell`, a command of one plain word,
+looks like any other word and does not count as a name. What users name themselves (`$my_net`) looks like any other
+name. Every pattern takes linear time.
 
     unknown_names("Run `repair_antena -iterations 5`.", allowed_names(["repair_antennas -iterations N"]))
     # repair_antena
@@ -16,12 +15,12 @@ from typing import Literal
 
 NameKind = Literal["command", "option", "variable", "message", "path"]
 
-# Letters of Latin, Greek and Cyrillic script. Others end a word: in Korean and Chinese a particle follows a name
+# Letters of Latin, Greek and Cyrillic script. Other letters end a word: in Korean and Chinese a particle follows a name
 # without a blank.
 LETTERS = "A-Za-z\u00aa\u00b5\u00ba\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0370-\u03ff\u0400-\u052f"
 WORD = f"0-9_{LETTERS}"  # the inside of a class of characters
 JOINERS = "./~+-"  # what joins words into one run: paths, options, hyphenated words
-# A word behind a dot makes a file's name only if it is one of these; `pkt.data` and "e.g" are no paths.
+# A word behind a dot makes a file name only if it is one of these; `pkt.data` and "e.g" are not paths.
 FILE_SUFFIXES = tuple(
     """
     tcl mk sdc lib lef def gds odb spef sdf vcd saif v sv svh vh vlt json md rst rpt log ys il py sh cpp h txt csv
@@ -49,7 +48,9 @@ _ATOM = re.compile(
 _CAMEL = re.compile(
     r"[a-z]{2}[a-z0-9]*(?:[A-Z]+[0-9][a-z0-9]*)*[A-Z]+[a-z]"
 )  # setOptMode, not macOS, SystemVerilog or kHz
-LONGEST_PATH = 300  # characters of a path whose ends are names, too: their number times their length is what they take
+LONGEST_PATH = (
+    300  # characters of a path whose ends are names too: the time grows with the number of ends times their length
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +68,17 @@ def find_names(text: str) -> list[Name]:
 
     Names are words with `_` or an inner `$` (`set_wire_rc`, `PLACE_DENSITY`, `x_i`), words like `setOptMode`, options
     (`-hold`, `--lint-only`, `+verilator+seed+17`), message numbers (`GRT-0243`, and so `UTF-8`), file names, absolute
-    paths and addresses. None are hyphenated words, "and/or", "e.g.", "src/tap", `pkt.data`, numbers ("-5"), bullets
-    ("-Run it") and a dash behind a closing mark ("`-hold`-free").
+    paths and addresses. Not names are hyphenated words, "and/or", "e.g.", "src/tap", `pkt.data`, numbers ("-5"),
+    bullets ("-Run it") and a dash behind a closing mark ("`-hold`-free").
     """
     return list(_scan(text))
 
 
 def allowed_names(texts: Iterable[str]) -> frozenset[str]:
-    """Every name of the texts; of a path also its ends (`cts.tcl` of `scripts/cts.tcl`) and the names within it, unless
-    it is no path of a tree.
+    """Every name of the texts; of a path also its ends (`cts.tcl` of `scripts/cts.tcl`) and the names within it.
 
-    Words with dots (`design.evalTclString`) are no names, but a grammar has to know them: it cannot tell them from
-    names of files.
+    A path that is not one of a file tree has no ends. Words with dots (`design.evalTclString`) are not names, but a
+    grammar has to know them: it cannot tell them from file names.
     """
     allowed: set[str] = set()
     for text in texts:
@@ -95,7 +95,7 @@ def allowed_names(texts: Iterable[str]) -> frozenset[str]:
 def unknown_names(answer: str, allowed: frozenset[str]) -> list[Name]:
     """The names of an answer that are not allowed, in order. Case and dashes count.
 
-    What ends with `_` stands for many names (`report_*`) or is emphasised (`_so_`), and is no name of its own here.
+    A name that ends with `_` stands for many names (`report_*`) or is emphasised (`_so_`), and does not count here.
     """
     return [name for name in _scan(answer) if name.text not in allowed and name.text[-1] != "_"]
 

@@ -1,9 +1,9 @@
 """Found passages and a question to the two messages that a model gets, within a token budget. Pure text.
 
-It calls no model and knows no chat template. Where a template writes its turns as plain text ("### Instruction:") there
-is no control token to break, and a document's copy of it is held by its fence alone; data/eval/hostile holds documents
-that try to get out. The form stays near the one that the chip adapter was trained on, and short: a model of 135 million
-parameters loses the question behind long instructions.
+It calls no model and knows no chat template. A template that writes its turns as plain text ("### Instruction:") has no
+control token to break, and only the fence holds a document's copy of it; data/eval/hostile holds documents that try to
+get out. The form stays near the one that the chip adapter was trained on, and short: a model of 135 million parameters
+loses the question behind long instructions.
 
     prompt = build_prompt(question, hits, count_tokens=tokenizer_count, budget_tokens=1200)
 """
@@ -30,7 +30,7 @@ NOTHING_FOUND = (
     "Ask with the name of the command, option or message, or add documents that cover it."
 )
 
-DENIAL = "The indexed documents give "  # how the sentence begins that denies an option (rag.answering.unknown_options)
+DENIAL = "The indexed documents give "  # the beginning of a denial (rag.answering.unknown_options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +48,12 @@ def nothing_found(collections: Iterable[str]) -> str:
 
 
 def defuse(text: str, special_tokens: Sequence[str]) -> str:
-    """The text without any of the special tokens (`<|im_end|>`): a zero-width space after the first character of each
-    occurrence.
+    """The text without any of the special tokens (`<|im_end|>`): breaks each with a zero-width space.
 
-    A tokenizer reads such a string as the token itself wherever it stands, so that a document could end its turn and
-    speak as the system. The text looks the same afterwards. Overlapping occurrences are all broken. A token of one
-    character cannot be broken and becomes U+FFFD; tokens of white space only carry no role and stay.
+    The space stands after the first character of each occurrence. A tokenizer reads such a string as the token itself
+    wherever it stands, so that a document could end its turn and speak as the system. The text looks the same
+    afterwards. Overlapping occurrences are all broken. A token of one character cannot be broken and becomes U+FFFD;
+    tokens of white space only carry no role and stay.
     """
     single = {ord(token): "\ufffd" for token in special_tokens if len(token) == 1 and token.strip()}
     longer = sorted({re.escape(token) for token in special_tokens if len(token) > 1 and token.strip()})
@@ -70,15 +70,14 @@ def build_prompt(
     budget_tokens: int,
     special_tokens: Sequence[str] = (),
 ) -> Prompt:
-    """Messages with as many whole passages, best first, as `budget_tokens` tokens hold (passages with their fences and
-    headings).
+    """Messages with as many whole passages, best first, as `budget_tokens` tokens hold, fences and headings included.
 
-    A passage that does not fit ends the list, so that numbers follow the ranking; only the first may be cut, at a line
-    end (else a word's end) and with a mark. Without hits, or without room for a word of one, the user message is the
-    question alone.
+    A passage that does not fit ends the list, so that numbers follow the ranking. Only the first passage may be cut, at
+    a line end (else a word's end) and with a mark. Without hits, or without room for a word of one, the user message is
+    the question alone.
 
-    `special_tokens` are the served tokenizer's: no passage, title or heading, nor the question, holds one afterwards
-    (see `defuse`).
+    `special_tokens` are the served tokenizer's: no passage, title, heading or question holds one afterwards (see
+    `defuse`).
     """
     question = defuse(question.strip(), special_tokens)
     passages: list[str] = []
@@ -96,12 +95,11 @@ def build_prompt(
 
 
 def format_passage(number: int, hit: Hit, text: str) -> str:
-    """One numbered passage between fences of tildes: its place (title and headings) on one line, then the text as it
-    is.
+    """One numbered passage between fences of tildes: its place (title and headings) on one line, then the text.
 
-    All that comes from the document stands inside, also its title, which is often a file's name: what stands outside
-    speaks as we do. The fence is longer than any run of tildes inside, wherever in a line and however disguised (see
-    `_longest_run`), so no text can close it.
+    All that comes from the document stands inside, also its title, which is often a file's name: text outside the fence
+    has our own authority. The text is unchanged. The fence is longer than any run of tildes inside, wherever in a line
+    and however disguised (see `_longest_run`), so no text can close it.
     """
     place = " ".join(describe_place(hit.chunk.title, hit.chunk.heading_path).split())
     quoted = f"{place}\n{text}"
@@ -110,8 +108,7 @@ def format_passage(number: int, hit: Hit, text: str) -> str:
 
 
 def _longest_run(text: str) -> int:
-    """The most tildes in a row as a model may read them: look-alikes count, blanks and invisible signs between them do
-    not part them.
+    """The most tildes in a row as a model may read them: look-alikes count, blanks and invisible signs part none.
 
     Blank or invisible are Unicode's categories C (control, zero-width), M (combining marks) and Z (separators); only
     "\\n" parts two runs.
@@ -123,8 +120,9 @@ def _longest_run(text: str) -> int:
 def _cut_first(
     hit: Hit, count_tokens: Callable[[str], int], budget_tokens: int, special_tokens: Sequence[str]
 ) -> list[str]:
-    """The longest beginning of the passage, in whole lines, else in whole words, that fits with the mark; [] where not
-    even one word does.
+    """The longest beginning of the passage that fits with the mark, in whole lines, else in whole words.
+
+    [] where not even one word fits.
     """
     for piece in (r"[^\n]*\n", r"\S+\s*"):
         ends = [match.end() for match in re.finditer(piece, hit.chunk.text)]

@@ -1,7 +1,6 @@
-"""How likely a unit of a passage answers a question: what is seen of the two, and the odds of it. Pure mathematics.
+"""How likely a unit of a passage answers a question: traits of the two, and the odds from them. Pure mathematics.
 
-It searches nothing and chooses nothing. Its coefficients are fitted, and what they are worth is measured, by
-rag.training.scoring_fit.
+It searches nothing and chooses nothing. rag.training.scoring_fit fits its coefficients and measures their worth.
 
     traits = observe(idf_of_the_questions_terms, passage, units)
     odds = log_odds(traits[0])
@@ -23,7 +22,7 @@ from rag.index.bm25 import tokenize
 from rag.index.dense import Vectors
 from rag.search.retriever import Comparison
 
-FEW_WORDS = 5  # a unit of fewer ("See below.") says little, whatever it is near to
+FEW_WORDS = 5  # a unit with fewer ("See below.") says little, however near it is to the question
 
 
 class Traits(NamedTuple):
@@ -64,9 +63,9 @@ COEFFICIENTS = (-9.36, 8.41, 6.29, 0.92, 7.11, -4.68, -8.02, -1.12, 0.27, -0.59,
 
 
 def log_odds(traits: Sequence[float], coefficients: Sequence[float] = COEFFICIENTS) -> float:
-    """The logarithm of the odds of what has these traits: here, that the unit answers the question.
+    """The log odds of a unit with these traits: here, that it answers the question.
 
-    Coefficients of 1, then of each trait.
+    `coefficients`: of 1, then of each trait.
     """
     return sum(map(math.prod, zip(coefficients, (1.0, *traits), strict=True)))
 

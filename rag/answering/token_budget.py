@@ -1,7 +1,7 @@
-"""How many tokens a prompt's passages may take, and what counts them: one formula for the gateway, for evaluations and
-for training.
+"""How many tokens a prompt's passages may take, and what counts them.
 
-It counts with a tokenizer alone; the gateway's own counter knows the chat template besides (serve.answers.tokens).
+Gateway, evaluations and training share this formula. It counts with a tokenizer alone; the gateway's own counter also
+knows the chat template (serve.answers.tokens).
 
     counter = find_counter(folder, "chat model", settings)
     Budget(context_tokens=900, max_tokens=400, max_model_len=8192).room(counter.count(question))
@@ -25,8 +25,9 @@ def tokens_left(max_model_len: int, conversation_tokens: int, answer_tokens: int
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """Counts the tokens of a text; `special_tokens` are the control tokens that no passage may hold, `source` says
-    whose tokens they are.
+    """Counts the tokens of a text.
+
+    `special_tokens` are the control tokens that no passage may hold, `source` says whose tokens they are.
     """
 
     count: Callable[[str], int]
@@ -68,7 +69,7 @@ def load_counter(folder: Path) -> Counter | None:
 
 
 def find_counter(folder: Path | None, whose: str, settings: RagSettings) -> Counter:
-    """The tokenizer in a folder that was named, which must be there; the embedder's tokens where none was.
+    """The tokenizer in a given folder, where it must exist; without a folder, the embedder's tokens.
 
     `whose` says in the error what is meant.
 

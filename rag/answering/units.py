@@ -1,5 +1,4 @@
-"""A passage cut into units that a person would quote: a sentence, a list item, a table row, a definition, a whole block
-of code.
+"""Cuts a passage into units that a person would quote: a sentence, list item, table row, definition or code block.
 
 Each has its exact place in the passage, and what introduces it: a lead-in that ends with a colon, the header of its
 table, the heading above it. It reads the text of chunks, which is plain Markdown, and scores nothing.

@@ -1,9 +1,8 @@
-"""A question about an option that no document gives the command it names: said so, with the options that they do give
-it.
+"""Denies an option that no document gives to the command named in a question, and lists the options they do give.
 
-Passages about the command would be found, and a reader, or a model, would take one of them for the answer. It reads the
-index's reference (rag.reference) and asks no model. An option that stands in one passage with the command is not
-denied, whatever the reference holds.
+The search would find passages about the command, and a reader, or a model, would take one of them for the answer. It
+reads the index's reference (rag.reference) and asks no model. An option that stands in one passage with the command is
+not denied, whatever the reference holds.
 
     unknown = find_unknown_option("repair_timing -useful_skew: which unit?", retriever)
     answer = deny(unknown)   # answer.text: "The indexed documents give `repair_timing` no option `-useful_skew`. ..."
@@ -31,7 +30,7 @@ _COMMAND = re.compile(r"(?<![\w-])[A-Za-z]\w*(?:::\w+)*")
 
 
 class Describer(Protocol):
-    """What is needed of a `rag.search.retriever.Retriever`."""
+    """What the denial needs of a `rag.search.retriever.Retriever`."""
 
     @property
     def reference(self) -> Reference:
@@ -54,8 +53,9 @@ class UnknownOption:
 
 
 def find_unknown_option(question: str, index: Describer) -> UnknownOption | None:
-    """The first option of the question that none of the commands it names has; None where there is none, or it names no
-    known command.
+    """The first option of the question that none of its commands has.
+
+    None where there is none, or where the question names no known command.
     """
     names = dict.fromkeys(_COMMAND.findall(question))
     found = (name.text for name in find_names(question) if name.kind == "option" and name.text.startswith("-"))

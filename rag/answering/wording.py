@@ -1,8 +1,7 @@
 """Quotes to an answer that a person reads: the place of each passage, then its words.
 
-Nothing is said that no document holds.
-
-It chooses nothing and changes no quoted letter; only Markdown that shows where a quote begins and ends is added.
+It says nothing that no document holds, chooses nothing and changes no quoted letter; it only adds Markdown that shows
+where a quote begins and ends.
 
     answer = word_quotes(quotes, hits)   # answer.text is Markdown; answer.citations say which place names which passage
 """
@@ -62,9 +61,9 @@ def name_place(chunk: Chunk) -> str:
 
 
 def _literal(text: str) -> str:
-    """A name inside bold text: its own signs of Markdown shown as they are.
+    """A name inside bold text: its own Markdown signs shown as they are.
 
-    A `_` within a word is none, and stays to be copied.
+    A `_` within a word is not such a sign, and stays to be copied.
     """
     return _SIGNS.sub(r"\\\g<0>", text)
 
@@ -82,8 +81,8 @@ def _quote_passage(text: str, quotes: Sequence[Quote]) -> str:
         shown.update(context)
         shown.add((quote.start, quote.end))
 
-        # A table's rows follow its header, items and sentences of one block each other, without a blank line between
-        # them.
+        # A table's rows follow its header, and items and sentences of one block follow each other, without a blank
+        # line.
         joined = before is not None and not context and _stand_together(text, before, quote)
         for span in context:
             blocks.append(text[slice(*span)])
@@ -110,7 +109,7 @@ def _stand_together(text: str, before: Quote, quote: Quote) -> bool:
 def _mark(block: str) -> str:
     """A block so that it ends where its words end: code in its fence, all else as a quotation.
 
-    A carriage return, which would begin a line that no sign of ours stands before, is shown as a blank.
+    A carriage return is shown as a blank: it would begin a line without our sign.
     """
     block = block.replace("\r", " ")
     if fence := FENCE.match(block):

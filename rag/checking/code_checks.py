@@ -1,9 +1,8 @@
-"""Is the code in an answer code?
+"""Checks whether the code in an answer is code.
 
-Verilog and SystemVerilog are parsed, Tcl and SDC too, with the options that the documents know of each command.
-
-It runs nothing, and judges no shell, make or other language. A parser works in a process of its own (`code_worker`),
-which is started with the first block that needs it, and again when it has died over one.
+It parses Verilog and SystemVerilog, and Tcl and SDC with the options that the documents know of each command. It runs
+nothing, and judges no shell, make or other language. A parser works in a process of its own (`code_worker`), which
+starts with the first block that needs it, and again when it has died over one.
 
     verdict = CodeChecker().check("create_clock -period 5 [get_ports clk", "tcl")   # faulty, line 1
 """
@@ -35,12 +34,14 @@ LANGUAGES = {  # what a fence says, and what that is to us
     **dict.fromkeys(("tcl", "sdc", "xdc", "upf", "openroad", "opensta", "sta"), "tcl"),
     **dict.fromkeys(("yosys", "ys"), "yosys"),
 }
-# What stands for something else and is not code itself: an ellipsis, a placeholder, a synopsis with its options in
+# Text that stands for something else and is not code itself: an ellipsis, a placeholder, a synopsis with its options in
 # brackets or one a line.
 _ELLIPSIS = re.compile(r"\.\.\.|\u2026|<[\w -]+>")
 _SYNOPSIS = re.compile(r"\[\s*-[a-zA-Z]\w*|(?<!\\)\n[ \t]+-[a-zA-Z]|^(?:>|%|openroad>|yosys>)\s", re.MULTILINE)
 _UNKNOWN = re.compile(r"unrecognized argument for (\S+): ([^\s;]+)")
-LEAST_COMMANDS = 100  # that a reference of Yosys has: it knows some 300, and of fewer nobody can say what is none
+LEAST_COMMANDS = (
+    100  # that a whole reference of Yosys has: it knows some 300; fewer cannot show that a command is unknown
+)
 _YOSYS_BREAK = re.compile(r";|\n")
 
 
@@ -66,7 +67,7 @@ class CodeChecker:
     ) -> Verdict:
         """The verdict on some code in the language that its fence names.
 
-        An option that the reference lacks is no fault where one of the passages has it in one paragraph with its
+        An option that the reference lacks is not a fault where one of the passages has it in one paragraph with its
         command.
         """
         kind = LANGUAGES.get(language.lower(), "")
@@ -144,7 +145,7 @@ def read_block(block: str) -> tuple[str, str]:
 
 
 def _is_written(message: str, passages: Sequence[str]) -> bool:
-    """Whether a passage has the option that is said to be unknown in one paragraph with its command."""
+    """Whether a passage has the option that is called unknown in one paragraph with its command."""
     unknown = _UNKNOWN.match(message)
     if not unknown:
         return False
@@ -157,8 +158,9 @@ def _is_written(message: str, passages: Sequence[str]) -> bool:
 
 
 def check_yosys(code: str, language: str, reference: Reference | None) -> Verdict:
-    """Each command and each of its options against the reference of Yosys; where that is not a whole one nothing is
-    known.
+    """Each command and each of its options against the reference of Yosys.
+
+    Where the reference is incomplete, nothing is known.
     """
     known = _options_by_command(reference)
     if len(known) < LEAST_COMMANDS:

@@ -1,9 +1,8 @@
-"""Parses code of answers in a process of its own, with limits: a model writes what it likes, and a hostile block must
-cost a verdict at most.
+"""Parses code of answers in a process of its own, with limits on time and memory.
 
-It answers messages (`rag.child`) and runs no code; `code_checks` starts it. It ends when its input ends, when a block
-takes too long, and keeps within its memory. pyslang reads Verilog and SystemVerilog, tclint Tcl and SDC, each loaded
-with the first block of its kind.
+A model writes what it likes, and a hostile block must cost a verdict at most. It answers messages (`rag.child`) and
+runs no code; `code_checks` starts it. It ends when its input ends or when a block takes too long, and keeps within its
+memory. pyslang reads Verilog and SystemVerilog, tclint Tcl and SDC; each is loaded with the first block of its kind.
 
     python -m rag.checking.code_worker MEMORY_BYTES TIMEOUT_S
 """
@@ -27,10 +26,10 @@ Diagnostic = tuple[int, str]  # line, counted from 1, and what is wrong there
 
 
 def parse_verilog(code: str) -> list[Diagnostic]:
-    """The errors that pyslang finds in the code, or inside a module or a procedure where it has fewer there: answers
-    show pieces of files.
+    """The errors that pyslang finds in the code, or inside a module or a procedure if it finds fewer there.
 
-    Files that `include names are not opened. Where a macro of another file is used, nothing is known.
+    Answers show pieces of files. Files that `include names are not opened. Where a macro of another file is used,
+    nothing is known.
     """
     code = code.replace("`include", "//nclude")
     best: list[Diagnostic] | None = None
@@ -59,8 +58,9 @@ def _parse_source(code: str) -> list[Diagnostic] | None:
 
 
 def parse_tcl(code: str, commands: dict[str, Any]) -> list[Diagnostic]:
-    """The syntax error at which tclint stops, or what it has against arguments of Tcl's own commands and of the
-    `commands` given.
+    """The syntax error at which tclint stops, or its complaints about arguments of commands.
+
+    It knows Tcl's own commands and the `commands` given.
     """
     from tclint.commands.builtin import commands as own
     from tclint.parser import Parser, TclSyntaxError
@@ -74,9 +74,9 @@ def parse_tcl(code: str, commands: dict[str, Any]) -> list[Diagnostic]:
 
 
 def _is_sure(message: str, own: dict[str, Any]) -> bool:
-    """Whether a complaint holds: of Tcl's own commands any, of others an unknown option.
+    """Whether a complaint holds: any of Tcl's own commands; of other commands an unknown option.
 
-    How many arguments they take, documents leave open.
+    Documents leave open how many arguments commands take.
     """
     return message.startswith("unrecognized argument for ") or any(
         re.search(rf" for {re.escape(name)}\b", message) for name in own
@@ -104,7 +104,7 @@ def parse(request: dict[str, Any], commands: dict[str, Any]) -> dict[str, Any]:
 
 
 def main(memory_bytes: int, timeout_s: float) -> None:
-    """Parse what comes until nothing comes any more. A message with `commands` sets the schema of those that follow."""
+    """Parse messages until none come. A message with `commands` sets the schema of those that follow."""
     requests, answers = serve_parent(memory_bytes)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started this
     commands: dict[str, Any] = {}

@@ -1,7 +1,7 @@
-"""A model's prose, of which only what is supported is let through, part by part while it is written.
+"""Lets only the supported parts of a model's prose through, part by part while it is written.
 
-What leads to something (a heading, a line with a colon, the header of a table) comes with what it leads to, or not at
-all. It judges nothing itself, and knows no passages.
+What introduces something (a heading, a line with a colon, the header of a table) comes with what it introduces, or not
+at all. It judges nothing itself, and knows no passages.
 
     editor = Editor(judge)   # judge(part, text): a Sentence, or None where a part says nothing that needs support
     shown = editor.feed("## Fix\\n\\nUse it. Or n") + editor.feed("ot.") + editor.close()
@@ -18,14 +18,14 @@ from rag.checking.support import Sentence
 
 Judge = Callable[[Part, str], Sentence | None]
 
-# The probability from which on a sentence is shown. It is higher than that from which on one counts as supported: what
-# is left out stands in the quotes beneath, and what is shown is believed.
+# The probability from which on a sentence is shown. It is higher than the one from which on a sentence counts as
+# supported: what is left out stands in the quotes below, and readers believe what is shown.
 SHOWN = 0.85
 
 
 @dataclass(frozen=True, slots=True)
 class _Lead:
-    """What leads to the next part, with the white space before it."""
+    """What introduces the next part, with the white space before it."""
 
     text: str
     gap: str
@@ -61,7 +61,7 @@ class Editor:
         return "".join(shown)
 
     def arrive(self, text: str) -> bool:
-        """Take in a little text; whether a part has ended in it, for which the judge is asked in `show`."""
+        """Take in a little text; returns whether a part has ended in it, on which `show` asks the judge."""
         self._text += text
         self._ended += self._splitter.feed(text)
         return bool(self._ended)
@@ -72,7 +72,10 @@ class Editor:
         return self._take(ended)
 
     def close(self, is_cut_off: bool = False) -> str:
-        """The rest, once the answer has ended. is_cut_off: by its length, so that its last part is half of one."""
+        """The rest, once the answer has ended.
+
+        is_cut_off: the length limit cut the answer, so that its last part is incomplete.
+        """
         rest = self._splitter.close()
         if is_cut_off and rest:
             self.dropped += 1

@@ -1,8 +1,6 @@
-"""What of a text can be held against another letter by letter: names, words in code, numbers, units, negations.
+"""What of a text can be compared letter by letter: names, words in code, numbers, units, negations. Pure text.
 
-Pure text.
-
-It knows no tool. A number that is a part of a name, as in `sky130hd` or `5_route.odb`, is no number here.
+It knows no tool. A number within a name, as in `sky130hd` or `5_route.odb`, does not count as a number.
 
     find_facts("`-max_buffer_percent` is 20 % by default")
     # names {"-max_buffer_percent"}, numbers {"20"}, units {"percent"}
@@ -38,7 +36,7 @@ UNITS = {
     "ns": (("ns",), ("nanosecond", "nanoseconds")),
     "us": (("us", "µs", "μs"), ("microsecond", "microseconds")),
     "ms": (("ms",), ("millisecond", "milliseconds")),
-    "s": (("s", "sec"), ("seconds",)),  # "the second one" is no unit
+    "s": (("s", "sec"), ("seconds",)),  # "the second one" is not a unit
     "min": (("min",), ("minute", "minutes")),
     "h": (("h",), ("hour", "hours")),
     "fF": (("ff",), ("femtofarad", "femtofarads")),
@@ -89,21 +87,24 @@ class Facts:
 
 
 def find_facts(text: str) -> Facts:
-    """The facts of a sentence or a passage. The marker of a list item and markers of passages, `[1]`, are none."""
+    """The facts of a sentence or a passage. Markers of list items and of passages, `[1]`, do not count."""
     text = PASSAGE_MARKER.sub(" ", text)
     if marker := _LIST_MARKER.match(text):
         text = text[marker.end() :]
+
     names = find_names(text)
     rest = list(text)
     for name in names:
         rest[name.start : name.end] = " " * (name.end - name.start)
     plain = "".join(rest)
+
     words = [word.lower() for word in _WORD.findall(plain.replace("\u2019", "'"))]
     numbers = {number.replace(",", "") for number in _NUMBER.findall(plain)}
     numbers |= {NUMBER_WORDS[word] for word in words if word in NUMBER_WORDS}
     units = {_LONG[word] for word in words if word in _LONG}
     units |= {_SHORT[sign.lower()] for found in _UNIT.findall(plain) for sign in found if sign.lower() in _SHORT}
     literals = {word for code in _CODE.findall(plain) for word in _LITERAL.findall(code) if any(map(str.isalpha, word))}
+
     return Facts(
         frozenset(name.text for name in names if name.text[-1] != "_"),
         frozenset(literals),

@@ -1,8 +1,7 @@
-"""What a model wrote, cut while it is written into what can be checked: sentences, list items, table rows, headings,
-whole blocks of code.
+"""Cuts a model's text, while it is written, into parts that can be checked.
 
-Each has its exact place in the answer. However the text arrives, in one piece or letter by letter, the cuts are the
-same. It judges nothing.
+Parts are sentences, list items, table rows, headings and whole blocks of code. Each has its exact place in the answer.
+The cuts do not depend on how the text arrives, in one piece or letter by letter. It judges nothing.
 
     [part.kind for part in split_answer("Run it:\\n```tcl\\npdngen\\n```")]   # ["sentence", "code"]
 """
@@ -26,8 +25,8 @@ FENCE_SIGNS = 6
 
 # A stop, what closes behind it, markers of passages, and then white space before whatever can open the next sentence.
 _STOP = re.compile(r"[.!?][\"')\]`*]*(?: ?\[\d[\d,; ]{0,12}\])*(?=\s+(?:[A-Z\d`\"'(*_$<-]|\[(?!\d)))")
-# Up to the last character that cannot stand between a stop and the next sentence. Once one more has come, the stops
-# before it are decided.
+# Up to the last character that cannot stand between a stop and the next sentence. Once another character has come, the
+# stops before it are decided.
 _DECIDED = re.compile(r".*[^\"')\]`*\[\d,;\s](?=.)", re.DOTALL)
 _MARKER = re.compile(r"(?:[-*+]|\(?\w{1,3}[.)])\s+")  # of a list item
 _HEADING = re.compile(r"#{1,6}\s.*|(?:\*\*|__)[^*_\n]{1,120}(?:\*\*|__):?|(?:\*\*|__)[^*_\n]{1,120}:(?:\*\*|__)")
@@ -85,7 +84,7 @@ class Splitter:
             self._skip_blanks()
 
     def _skip_blanks(self) -> None:
-        """Let the open part begin with what is no white space. What stands inside a block of code stays as it is."""
+        """Let the open part begin with what is not white space. Text inside a block of code stays as it is."""
         blanks = len(self._text) - len(self._text.lstrip()) if not self._fence else 0
         if blanks:
             self._opens_line |= "\n" in self._text[:blanks]

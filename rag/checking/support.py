@@ -1,10 +1,8 @@
-"""Which passages support a sentence that a model wrote: by its exact names, its numbers with their units, its polarity
-and its meaning.
+"""Finds which passages support a sentence that a model wrote: by exact names, numbers with units, polarity and meaning.
 
-Names and numbers decide by themselves: a passage that lacks one of them supports nothing. What is left is a probability
-from what is seen of each clause beside each window of the passages; its coefficients are fitted, and what they are
-worth is measured, by rag.training.support_fit. It asks no model, and does not know what is true: only what the
-passages say.
+Names and numbers decide by themselves: a passage that lacks one of them supports nothing. The rest is a probability
+from the traits of each clause beside each window of the passages; rag.training.support_fit fits its coefficients and
+measures their worth. It asks no model, and does not know what is true: only what the passages say.
 
     sources = read_sources(hits, retriever)
     [checked] = check_sentences("Use `repair_antennas` for antenna violations.", sources, quotes, retriever)
@@ -34,15 +32,15 @@ from rag.index.dense import Vectors
 from rag.passages import Span
 
 SUPPORTED = 0.5  # the probability from which on a sentence counts as supported
-CLOSE_BEHIND = 0.4  # in the logarithm of odds, behind the best passage: what supports it nearly as well is named too
-LEAST_TERMS = 2  # of a sentence with fewer, as of "Yes." or "Here is how:", there is nothing to be checked
-SMALL_WORD = 0.2  # what a token of a word weighs that is in every sentence, beside 1
-WORST_SHARE = 0.3  # of a sentence's tokens, by weight, those that are worst supported
+CLOSE_BEHIND = 0.4  # in log odds, behind the best passage: a passage that supports it nearly as well is named too
+LEAST_TERMS = 2  # a sentence with fewer, such as "Yes." or "Here is how:", has nothing to check
+SMALL_WORD = 0.2  # the weight of a token of a word that is in every sentence, beside 1
+WORST_SHARE = 0.3  # the worst supported share of a sentence's tokens, by weight
 MOST_OF_BEST = (
     0.6  # of the terms that the best clause shares with the sentence, which another has that says a part of it
 )
 CLAUSE_TERMS = 3  # of a clause that is checked by itself
-LITERAL = 5.0  # the logarithm of odds of a clause that stands in a passage word by word
+LITERAL = 5.0  # the log odds of a clause that stands in a passage word by word
 
 # A match begins at the first of a row of blanks, never within it, so that a long row is read once.
 _CLAUSE_BREAK = re.compile(
@@ -73,8 +71,9 @@ class Evidence(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """`answer[start:end]`, the probability that the passages support it, and what does: passages by number, quotes by
-    index, evidence.
+    """`answer[start:end]`, the probability that the passages support it, and what does.
+
+    That is passages by number, quotes by index, and evidence.
     """
 
     start: int
@@ -146,15 +145,16 @@ def denies_context(sentence: str) -> bool:
 
 
 def says_nothing(text: str) -> bool:
-    """Whether there is nothing in a sentence to be checked: no name, no number, hardly a word that means something."""
+    """Whether a sentence has nothing to check: no name, no number, hardly a word with meaning."""
     return len(content_terms(PASSAGE_MARKER.sub(" ", text))) < LEAST_TERMS and not find_facts(text).anchors
 
 
 def check_sentences(
     answer: str, sources: Sequence[Source], quotes: Sequence[Quote], reader: TokenReader
 ) -> list[Sentence]:
-    """Each sentence, list item and table row of an answer that says something; headings, lead-ins that name nothing,
-    and code are left out.
+    """Each sentence, list item and table row of an answer that says something.
+
+    Headings, lead-ins that name nothing, and code are left out.
     """
     parts = [part for part in split_answer(answer) if is_claim(answer[part.start : part.end], part)]
     return [check_part(answer[part.start : part.end], part, sources, quotes, reader) for part in parts]
@@ -170,8 +170,9 @@ def is_claim(text: str, part: Part) -> bool:
 def check_part(
     text: str, part: Part, sources: Sequence[Source], quotes: Sequence[Quote], reader: TokenReader
 ) -> Sentence:
-    """One part of an answer, `text`, held against the passages: as a whole, or where it has several clauses each of
-    them, the weakest counts.
+    """One part of an answer, `text`, compared with the passages.
+
+    It is checked as a whole; of several clauses each is checked, and the weakest counts.
     """
     if denies_context(text):
         return Sentence(part.start, part.end, 0.0)
@@ -243,8 +244,9 @@ def read_claims(sentence: str, reader: TokenReader) -> list[Claim]:
 
 
 def split_claims(sentence: str) -> list[Span]:
-    """Where the clauses of a sentence stand; those that say little belong to the one before, and a first one to the
-    next.
+    """Where the clauses of a sentence stand.
+
+    A clause that says little belongs to the one before, a first one to the next.
     """
     cuts = [0, *(cut for found in _CLAUSE_BREAK.finditer(sentence) for cut in found.span()), len(sentence)]
     clauses: list[Span] = []
@@ -277,10 +279,7 @@ def _compare(claim: Claim, source: Source) -> Vectors:
 
 
 def _weigh_rivals(claim: Claim, sources: Sequence[Source], cosines: dict[int, Vectors]) -> tuple[float, float]:
-    """How near what the clause says is to pieces that hold its names, beside pieces that hold other names instead:
-
-    (rival, owned).
-    """
+    """How near a clause is to pieces that hold its names, and to pieces that hold other names: (rival, owned)."""
     names = claim.facts.names | claim.facts.literals
     total = float(claim.free.sum())
     if not names or not total:
@@ -339,9 +338,7 @@ def _observe(claim: Claim, window: Window, cosines: Vectors, rival: float, owned
 def _choose_pieces(
     wanted: frozenset[str], pieces: Sequence[Piece], shared: Sequence[int]
 ) -> tuple[list[int], frozenset[str]]:
-    """The fewest pieces that hold the names and numbers, as far as taking the fullest first finds them; and what none
-    holds.
-    """
+    """The fewest pieces that hold the names and numbers, taking the fullest first; and what no piece holds."""
     chosen: list[int] = []
     while wanted and pieces:
         best = max(range(len(pieces)), key=lambda row: (len(pieces[row].held(wanted)), shared[row]))

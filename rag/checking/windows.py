@@ -1,5 +1,4 @@
-"""Passages as evidence: windows in which a sentence may find its support, each with its clauses, their facts and their
-tokens. It judges nothing.
+"""Passages as evidence: windows in which a sentence may find support, with clauses, facts and tokens. Judges nothing.
 
 A window is a unit that a person would quote with what introduces it, two sentences that follow each other, or a short
 paragraph.
@@ -50,14 +49,15 @@ class TokenReader(Protocol):
         """A passage's tokens as the index keeps them."""
 
     def read_tokens(self, text: str) -> Tokens:
-        """A text's tokens. Raises `rag.errors.EmbedderUnavailable`."""
+        """A text's tokens.
+
+        Raises `rag.errors.EmbedderUnavailable`.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A clause: its terms, its words in small letters, its facts, its words as they may stand in code signs, and the
-    rows of its tokens.
-    """
+    """A clause: terms, words in lower case, facts, words as code may write them, and its tokens' rows."""
 
     terms: frozenset[str]
     words: frozenset[str]
@@ -131,8 +131,9 @@ def read_sources(hits: Sequence[Hit], reader: TokenReader) -> list[Source]:
 
 
 def plain_words(text: str) -> str:
-    """The words, names and numbers of a text in small letters with a blank on either side; code signs, emphasis and
-    stops are left out.
+    """The words, names and numbers of a text in lower case with a blank on either side.
+
+    Code signs, emphasis and stops are left out.
     """
     return f" {' '.join(_PLAIN.findall(text.lower()))} "
 

@@ -1,7 +1,7 @@
 """The clauses of a question that asks for several things. Rules on words; no model, no index.
 
-"Insert filler cells, then report the clock skew" is answered by two passages, and each says nothing of half of the
-question: they are found by the clause that they fit. A question of one clause has none.
+Two passages answer "Insert filler cells, then report the clock skew", and each says nothing of half of the question:
+the clause that they fit finds them. A question of one clause has none.
 
     split_clauses("Insert filler cells in every row, then report the skew of the clock")
     # ["Insert filler cells in every row", "report the skew of the clock"]
@@ -11,19 +11,18 @@ import re
 
 from rag.index.bm25 import content_terms
 
-LEAST_TERMS = 3  # of a clause: fewer, as in "setup and hold", are no question by themselves
+LEAST_TERMS = 3  # of a clause: fewer, as in "setup and hold", are not a question by themselves
 MOST_CLAUSES = 6  # each is searched for; a pasted log is not cut into a hundred
 _CONNECTIVE = r"(?:and|then|while|but|after|before|so that|such that)\s"
 _BREAK = re.compile(rf"(?:(?<=[.?!;:])\s+|,\s+|\s+(?={_CONNECTIVE}))(?:{_CONNECTIVE}\s*)*", re.IGNORECASE)
 
 
 def split_clauses(question: str) -> list[str]:
-    """The clauses, in their order, each with the words before it that are too few to be one; none where there are fewer
-    than two.
+    """The clauses in their order, each with the words before it that are too few for one; none if there are under two.
 
-    A clause ends with its sentence, at a comma or semicolon, or before a connective, and has at least three terms that
-    do not only ask (`content_terms`), or a sixth of what its parts have together, so that there are at most six and
-    text that repeats itself has none.
+    A clause ends with its sentence, at a comma or semicolon, or before a connective. It has at least three terms that
+    do not only ask (`content_terms`), or a sixth of the terms of all parts, so that there are at most six, and text
+    that repeats itself has none.
     """
     starts, ends = [0], []
     for found in _BREAK.finditer(question):

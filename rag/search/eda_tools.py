@@ -1,8 +1,7 @@
-"""The tools of chip design that a question names.
+"""Finds the tools of chip design that a question names.
 
-A question about one that no document is about is not answered from another tool's manual.
-
-It knows their names (data/eda_tools.txt, to which a company adds its own), and nothing of what they do.
+A question about a tool that no document covers is not answered from another tool's manual. It knows the names
+(data/eda_tools.txt, to which a company adds its own), and nothing of what the tools do.
 
     named_eda_tools("how do I set the halo in Innovus?")  # [("innovus", "innovus implementation")]
 """

@@ -16,11 +16,10 @@ Scores = NDArray[np.float64]
 
 
 def mix_scores(parts: Sequence[tuple[float, Sequence[float]]]) -> Scores:
-    """The weighted mean of several scores, shape (passages,); each part is a weight and a score of every passage, of
-    which 0 means nothing.
+    """The weighted mean of several scores, shape (passages,).
 
-    A part is divided by its largest score. One without a score above 0 says nothing and has no weight; so at most 1 is
-    the best there is.
+    Each part is a weight and a score of every passage, of which 0 means nothing. A part is divided by its largest
+    score. A part without a score above 0 says nothing and has no weight; so the best possible mean is 1.
     """
     count = len(parts[0][1]) if parts else 0
     total, weights = np.zeros(count), 0.0

@@ -15,7 +15,10 @@ from rag.search.retriever import Retriever
 
 
 class ChipRetriever(BaseRetriever):
-    """LangChain's view of a `Retriever`. Raises what `Retriever.search` raises."""
+    """LangChain's view of a `Retriever`.
+
+    Raises what `Retriever.search` raises.
+    """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
@@ -31,6 +34,7 @@ class ChipRetriever(BaseRetriever):
 def to_langchain(hit: Hit) -> LangchainDocument:
     """A hit as LangChain's document; `id` is the chunk's id."""
     chunk = hit.chunk
+
     return LangchainDocument(
         id=chunk.chunk_id,
         page_content=chunk.text,

@@ -1,12 +1,11 @@
-"""The newest index of a folder, for a program that runs for weeks: a build replaces the index, and the next question is
-searched in the new one.
+"""The newest index of a folder, for a program that runs for weeks.
 
-A thread looks at the manifest once a second and opens what is new; no question waits for that. A question keeps the
-index that it began with, whose files and memory are let go when the last such question has ended. It searches nothing
-itself and knows nothing of HTTP.
+A build replaces the index, and the next question is searched in the new one. A thread looks at the manifest once a
+second and opens what is new; no question waits for that. A question keeps the index that it began with, whose files and
+memory are released when the last such question has ended. It searches nothing itself and knows nothing of HTTP.
 
-What was removed must not be found any more. So where the new index cannot be opened the old one is given up all the
-same: `current` then says why, until what lies in the folder can be opened.
+Removed documents must not be found any more. So it gives the old index up even where the new one cannot be opened:
+`current` then says why, until the folder can be opened.
 
     index = LiveRetriever.open(Path("indexes/starter"), settings)
     with index.watched(): index.current().search("how do I repair antenna violations?")
@@ -29,7 +28,7 @@ from rag.search.retriever import Comparison, NoTokens, Retriever
 from rag.settings import RagSettings
 
 LOOK_EVERY_S = 1.0
-# A damaged index is read again to see whether it has been repaired: seldom, since a large one takes a second
+# A damaged index is read again to see whether it has been repaired; seldom, since a large one takes a second
 RETRY_EVERY_S = 5.0
 OPENING_S = 3.0  # how long the old index may be searched while the new one is opened, which takes under a second
 log = logging.getLogger("chipalign.index")
@@ -38,7 +37,7 @@ Sign = tuple[int, ...]  # what tells one manifest from another
 
 
 class NoIndex(NoTokens):
-    """What is searched where the index was removed: nothing. It stands in for a Retriever."""
+    """Stands in for a Retriever where the index was removed: finds nothing."""
 
     chunk_count = 0
 
@@ -61,7 +60,10 @@ class NoIndex(NoTokens):
         return False
 
     def within(self, collections: Iterable[str]) -> "NoIndex":
-        """Itself where no collection is named. Raises CollectionUnknown."""
+        """Itself where no collection is named.
+
+        Raises CollectionUnknown: a collection is named.
+        """
         select_collections(collections, ())
         return self
 
@@ -97,14 +99,17 @@ class LiveRetriever:
 
     @classmethod
     def open(cls, index_dir: Path, settings: RagSettings) -> "LiveRetriever":
-        """Open what the folder holds now. Raises what `Retriever.open` raises."""
+        """Open what the folder holds now.
+
+        Raises what `Retriever.open` raises.
+        """
         seen = _sign_of(index_dir)  # before it is opened: a build in between is then seen as one
         return cls(index_dir, settings, Retriever.open(index_dir, settings, reads=True), seen)
 
     def current(self) -> Retriever | NoIndex:
-        """The index to answer one question from; it stays as it is.
+        """The index to answer one question from; it stays as it is. Reads no file.
 
-        It reads no file. Raises IndexUnusable, with the reason.
+        Raises IndexUnusable: gives the reason.
         """
         served = self._served
         if served is None:
@@ -171,7 +176,10 @@ class LiveRetriever:
         self._give_up_at, self._seen = float("inf"), sign
 
     def _open(self) -> Retriever | NoIndex:
-        """What lies in the folder now; nothing where the folder is there and its manifest is not. Raises RagError."""
+        """What lies in the folder now; nothing where the folder is there and its manifest is not.
+
+        Raises RagError.
+        """
         try:
             return Retriever.open_with(self._embedder, self._index_dir, self._settings, self._reader)
         except IndexNotFound:
@@ -196,11 +204,10 @@ class LiveRetriever:
 
 
 def _sign_of(index_dir: Path) -> Sign:
-    """What tells the folder's manifest from the one before it; empty where there is none, the error's number where it
-    cannot be read.
+    """What distinguishes the folder's manifest from the one before it.
 
-    It follows the path anew. It opens the file, since a network file system tells the state of an open file as it is,
-    and that of a path as it was.
+    Empty where there is none, the error's number where it cannot be read. It follows the path anew, and opens the file,
+    since a network file system reports the current state of an open file, but a former state of a path.
     """
     try:
         handle = os.open(index_dir / MANIFEST, os.O_RDONLY | os.O_NONBLOCK)  # a pipe of that name must not hold us up

@@ -1,7 +1,7 @@
 """The measures of retrieval, and of decisions with their uncertainty. Pure mathematics: numbers in, numbers out.
 
-A question's result is a list of ranks: for each passage that one would want, the rank (from 1) at which it was found,
-or None. What a passage is and how it was searched is for others to know.
+A question's result is a list of ranks: for each wanted passage the rank (from 1) at which it was found, or None. It
+does not know what a passage is or how it was searched.
 
     recall_at([2, None, 7], k=5)  # one of three: 0.333
     estimate_share(3, 4)  # 0.75 with its 95 % interval
@@ -30,8 +30,9 @@ class Estimate:
 
 
 def find_ranks(ranking: Sequence[str], wanted: Sequence[Collection[str]]) -> list[int | None]:
-    """For each wanted passage the rank, from 1, of the first id in `ranking` that stands for it (several ids may), or
-    None.
+    """For each wanted passage the rank, from 1, of the first id in `ranking` that stands for it, or None.
+
+    Several ids may stand for one passage.
     """
     return [next((rank for rank, found in enumerate(ranking, start=1) if found in ids), None) for ids in wanted]
 
@@ -47,11 +48,11 @@ def reciprocal_rank(ranks: Ranks) -> float:
 
 
 def ndcg_at(ranks: Ranks, k: int) -> float:
-    """Normalised discounted cumulative gain of the first `k` hits; a hit counts 1 where it is a wanted passage not seen
-    before, else 0.
+    """Normalised discounted cumulative gain of the first `k` hits.
 
-    DCG = sum of 1 / log2(rank + 1); Järvelin & Kekäläinen, "Cumulated gain-based evaluation of IR techniques", TOIS
-    2002. The ideal list has all wanted passages in front. One hit that stands for two wanted passages counts once.
+    A hit counts 1 where it is a wanted passage not seen before, else 0. DCG = sum of 1 / log2(rank + 1); Järvelin &
+    Kekäläinen, "Cumulated gain-based evaluation of IR techniques", TOIS 2002. The ideal list has all wanted passages in
+    front. One hit that stands for two wanted passages counts once.
     """
     gained = sum(_discount(rank) for rank in {rank for rank in ranks if rank is not None and rank <= k})
     return gained / sum(_discount(rank) for rank in range(1, min(len(ranks), k) + 1))
@@ -68,10 +69,10 @@ def measure_question(ranks: Ranks, cutoffs: Sequence[int] = CUTOFFS) -> dict[str
 
 
 def estimate_share(successes: int, total: int) -> Estimate | None:
-    """A share with Wilson's 95 % score interval, which stays honest at 0 and 1 where a bootstrap has no width; None of
-    nothing.
+    """A share with Wilson's 95 % score interval; None of nothing.
 
-    Wilson, "Probable inference, the law of succession, and statistical inference", JASA 1927.
+    The interval stays honest at 0 and 1, where a bootstrap has no width. Wilson, "Probable inference, the law of
+    succession, and statistical inference", JASA 1927.
     """
     if total == 0:
         return None
@@ -84,12 +85,10 @@ def estimate_share(successes: int, total: int) -> Estimate | None:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """How often "not in these documents" was said, and was right.
+    """How often the search said "not in these documents", and was right.
 
-    `precision` is of what was said, `recall` of what should have been.
-
-    Both are None where no question is unanswerable: then there is nothing to be right about, and `said_wrongly` tells
-    all.
+    `precision` is of what it said, `recall` of what it should have said. Both are None where no question is
+    unanswerable: then nothing can be right, and `said_wrongly` says all.
     """
 
     said_rightly: int
@@ -101,7 +100,7 @@ class Decision:
 
 
 def judge_decision(answerable: Sequence[bool], answered: Sequence[bool]) -> Decision:
-    """Compare, per question, whether the documents answer it with whether the search held it for answerable."""
+    """Compare, per question, whether the documents answer it with whether the search judged it answerable."""
     pairs = list(zip(answerable, answered, strict=True))
     rightly, wrongly = pairs.count((False, False)), pairs.count((True, False))
     missed, answered_rightly = pairs.count((False, True)), pairs.count((True, True))
@@ -112,8 +111,9 @@ def judge_decision(answerable: Sequence[bool], answered: Sequence[bool]) -> Deci
 
 @dataclass(frozen=True, slots=True)
 class ReliabilityBin:
-    """Questions whose best passage scored between `low` and `high`: how many, what share the documents answer, what
-    share was held answerable.
+    """Questions whose best passage scored between `low` and `high`.
+
+    How many they are, the share that the documents answer, and the share that was judged answerable.
     """
 
     low: float

@@ -1,9 +1,8 @@
-"""What of a pasted log to search for: the person's own words, and the lines that say what went wrong.
+"""What to search for in a pasted log: the person's own words, and the lines that say what went wrong.
 
-Rules on lines; no model, no index.
-
-A log is no question: its times, paths, coordinates and lines of progress find other logs. What identifies the problem
-is the message, its number, and the command that was echoed before it. It cuts no text that is not a paste.
+Rules on lines; no model, no index. A log is not a question: its times, paths, coordinates and lines of progress find
+other logs. What identifies the problem is the message, its number, and the command that was echoed before it. It cuts
+no text that is not a paste.
 
     condense_paste(
         "why?\\n[INFO GRT-0103] Extra run.\\n[ERROR GRT-0118] Routing congestion too high.\\n"
@@ -34,7 +33,7 @@ _ECHO = re.compile(
     r"\s*(?:[%$>#]|\w+>)\s+\S|\s*(?:make|bazelisk|yosys|verilator|openroad|sta|klayout|iverilog)\b"
     r"|\s*[a-z]+(?:_[a-z0-9]+)+(?:\s|$)"
 )
-# What every failing run ends with says nothing of why.
+# The end of every failing run, which says nothing of the cause.
 _AFTERMATH = re.compile(
     r"\bexit(?:ing|ed)?\b|\bmake(?:\[\d+\])?:|\bTraceback\b|\bError: [\w.]+\.tcl, \d+", re.IGNORECASE
 )
@@ -53,8 +52,9 @@ _RULE = re.compile(r"[-=_*#.]{3,}|[|]")
 
 
 def condense_paste(turn: str) -> str:
-    """The turn as it is, or, where lines of it are a log, the person's own lines and the most telling ones of the log,
-    in their order.
+    """The turn as it is, or, where lines of it are a log, the lines that matter.
+
+    Those are the person's own lines and the most telling ones of the log, in their order.
     """
     read = turn if len(turn) <= MOST_READ else _both_ends(turn, MOST_READ // 2)
     lines = [line for line in read.splitlines() if line.strip()]

@@ -1,7 +1,7 @@
 """The retrieval query for the last turn of a conversation. Rules on words; no model, no index.
 
-A follow-up such as "and for hold?" names its subject only in the turns before it, so it is searched together with them;
-a question that stands by itself is searched as it is, since old turns would pull it back to the old subject.
+A follow-up such as "and for hold?" names its subject only in the turns before it, so it is searched together with them.
+A question that stands by itself is searched as it is, since old turns would pull it back to the old subject.
 
     retrieval_query(["How do I fix setup violations?", "and for hold?"])  # both, joined by a space
 """
@@ -11,10 +11,10 @@ from itertools import islice
 
 MAX_TURNS_JOINED = 4  # the last turn and at most three that it leans on: more would drown it
 MAX_WORDS_READ = 200  # whether a turn leans on earlier ones shows at its start; a pasted log must not cost time
-# Of a turn that is searched; an embedder reads the first thousand or two, and a pasted log is no question
+# Of a turn that is searched; an embedder reads the first thousand or two, and a pasted log is not a question
 MAX_TURN_CHARACTERS = 4000
 TURN_END_CHARACTERS = 1000  # of these at the end, where the question may stand behind what was pasted
-TURNS_SEARCHED = 50  # turns of a person; what stands further back nobody leans on
+TURNS_SEARCHED = 50  # turns of a person; no turn leans on one further back
 MAX_OWN_WORDS = 2  # a fragment ("hold too?", "In OpenROAD?") has at most so many words of its own
 
 _WORD = re.compile(r"[\w$][\w$'-]*")  # of any script
@@ -27,8 +27,8 @@ _SMALL_TALK = frozenset(
     everyone team welcome well done how are today i'm
     """.split()
 )
-# Among the words above, these make a turn small talk; the others only fill it ("is it", "how are" alone are no
-# greeting).
+# Of the words above, these make a turn small talk; the others only fill it ("is it", "how are" alone are not
+# greetings).
 _SMALL_TALK_CORE = frozenset(
     """
     hi hello hey hiya howdy morning afternoon evening thanks thank thx ty cheers ok okay k great nice cool perfect
@@ -48,8 +48,7 @@ _FUNCTION_WORDS = frozenset(
     exactly elaborate further
     """.split()
 )
-# Words that name a part of something that they do not name: "which command?", "the default?" lean on what was said
-# before.
+# Words that name a part of something unnamed: "which command?", "the default?" lean on earlier turns.
 _PART_WORDS = frozenset(
     """
     option options command commands default defaults value values syntax unit units argument arguments parameter
@@ -57,7 +56,7 @@ _PART_WORDS = frozenset(
     reason reasons cause causes alternative alternatives step steps purpose
     """.split()
 )
-# Words that ask for another form of the last answer. A turn of these (and function words) alone has nothing to search
+# Words that ask for another form of the last answer. A turn of only these (and function words) has nothing to search
 # for.
 _TASK_WORDS = frozenset(
     """
@@ -97,8 +96,7 @@ _EMPTY_IT = re.compile(
 )
 _POINTING = re.compile(r"\b(?:it|its|they|them|their|these|those|this|that)\b", re.IGNORECASE)
 _POINTING_END = re.compile(r"\b(?:there|too|as well|instead)\s*[?.!]*$", re.IGNORECASE)
-# "leave the register file out of it": a thing and what is done to it, away from something that only an earlier turn
-# names.
+# "leave the register file out of it": the object stands in the turn itself, away from what only an earlier turn names.
 _POINTING_AWAY = re.compile(r"\b(?:of|from|into|onto|about|without)\s+(?:it|them|those|these)\s*[?.!]*$", re.IGNORECASE)
 # "that" and "this" point back when they end the sentence or follow such a word; else "that" opens a clause ("options
 # that set ...").
@@ -111,9 +109,7 @@ _THAT_POINTS = re.compile(
 
 
 def has_content(text: str) -> bool:
-    """False for a turn that needs no retrieval: a greeting, thanks, agreement, or nothing but signs. "why?" has
-    content.
-    """
+    """False for a turn that needs no retrieval: a greeting, thanks, agreement, or only signs. "why?" has content."""
     words = [word.lower().strip("'-") for word in _WORD.findall(text)]
     if not any(character.isalnum() for character in text):
         return False
@@ -138,8 +134,9 @@ def strip_small_talk(turn: str) -> str:
 
 
 def asks_for_another_form(turn: str) -> bool:
-    """Whether a turn only asks to go on with, shorten, translate or explain the last answer: it has no words to search
-    for.
+    """Whether a turn only asks to go on with, shorten, translate or explain the last answer.
+
+    Such a turn has no words to search for.
     """
     words = [word.lower() for word in _WORD.findall(_beginning(strip_small_talk(turn)))]
     return any(word in _TASK_WORDS for word in words) and all(
@@ -224,10 +221,10 @@ def retrieval_query(user_turns: list[str]) -> str:
 
 
 def fallback_query(user_turns: list[str]) -> str:
-    """The query to try when `retrieval_query` finds nothing: the last turn behind the one before, with what that leans
-    on.
+    """The query to try when `retrieval_query` finds nothing: the last turn behind the one before.
 
-    "" where there is no turn before it, or where that is what has been searched already.
+    It includes what that one leans on. "" where there is no turn before it, or where that query has been searched
+    already.
     """
     before = [turn for turn in user_turns[:-1] if has_content(turn) and not asks_for_another_form(turn)]
     if not before or not has_content(user_turns[-1]):

@@ -1,7 +1,6 @@
-"""Whether an index answers a question: a probability, from what the search found and how much of the question the index
-knows. Pure mathematics.
+"""The probability that an index answers a question, from what the search found and how much the index knows of it.
 
-It searches nothing. Its coefficients are fitted, and what they are worth is measured, by rag.training.relevance_fit.
+Pure mathematics: it searches nothing. rag.training.relevance_fit fits its coefficients and measures their worth.
 
     evidence = Evidence(similarity=0.7, coverage=0.8, unknown=0.0, unknown_name=0.0, foreign_tool=0.0, terms=4)
     relevance(evidence, by_token=True) > 0.5

@@ -1,7 +1,7 @@
-"""Search an index: what vectors and BM25 find for a question and its clauses, scored also token by token; nothing where
-it does not answer.
+"""Searches an index by vectors and BM25, for a question and its clauses, and scores token by token.
 
-It builds nothing and writes no prompt. One retriever serves many threads.
+It finds nothing where the index does not answer the question. It builds nothing and writes no prompt. One retriever
+serves many threads.
 
     retriever = Retriever.open(Path("indexes/starter"), settings)
     for hit in retriever.search("how do I repair antenna violations?", top_k=5): ...
@@ -37,13 +37,13 @@ from rag.search.query import strip_small_talk
 from rag.search.relevance import FEW_PASSAGES, Evidence, relevance, weigh_unknown
 from rag.settings import RagSettings
 
-# A passage that holds a name of the query which stands in at most this share of the chunks stays among the hits,
-# however the sentence around it reads to the embedder.
+# A passage that holds a rare name of the query, one in at most this share of the chunks, stays among the hits, however
+# the embedder reads the sentence around it.
 RARE_SHARE = 0.01
 LEAST_CAPITALS = 5  # of a name in capitals alone (`WIDTHTRUNC`): shorter ones are abbreviations of the field
 RARE_FLOOR = 3  # in a tiny index a share of 1 % is less than one chunk
 
-# Names of the reader's own design, which no manual holds: a bit of a bus, of which the bus's name is left, and a path
+# Names of the reader's own design, which no manual holds: a bit of a bus, of which the bus's name is kept, and a path
 # of instances.
 _BUS_BIT = re.compile(r"(?<=\w)\[\d+(?::\d+)?\]")
 _INSTANCE_PATH = re.compile(r"(?<![\w./-])(?=[\w/]*[\d_])\w+(?:/\w+)+(?![\w./])")
@@ -55,8 +55,8 @@ _SIGNS = re.compile(r"[^\w\s!-~]+")
 # threads that wait for each other took 385 ms for it where one takes 20 ms (two cores, 2026-11-24).
 QUERY_THREADS = 1
 RECENT = 32  # questions and clauses whose vectors are kept, 10 to 400 kB each
-# Passages that are read with a question: what answers stands among the first three for nine of ten, and among these for
-# all but a few
+# Passages that are read with a question: the first three hold the answer to nine of ten questions, and these to all but
+# a few
 HITS_READ = 8
 
 
@@ -89,8 +89,9 @@ class _Scores(NamedTuple):
 
 
 class Tokens(NamedTuple):
-    """The tokens of a text: where they stand in it, shape (tokens, 2), and their vectors, shape (tokens, dimension);
-    none where there are none.
+    """The tokens of a text: their places in it, shape (tokens, 2), and their vectors, shape (tokens, dimension).
+
+    Both may be empty.
     """
 
     places: NDArray[np.int64]
@@ -101,7 +102,7 @@ NO_TOKENS = Tokens(np.zeros((0, 2), dtype=np.int64), np.zeros((0, 0), dtype=np.f
 
 
 class NoTokens:
-    """Reads none: stands in for a Retriever where there is no index, or where the server that embeds is not there."""
+    """Has no tokens: stands in for a Retriever without an index, or whose embedding server does not answer."""
 
     def tokens_of(self, chunk: Chunk) -> Tokens:
         """None are kept."""
@@ -114,8 +115,7 @@ class NoTokens:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A question beside one passage: what each token of the question weighs, and the tokens of the passage with their
-    places.
+    """A question beside one passage: the weight of each question token, and the passage's tokens with their places.
 
     `places` are characters of the passage's text; those of its title and headings are negative.
     """
@@ -146,6 +146,7 @@ class Retriever:
         """Open the index with the embedder of the settings; reads: also with the reader.
 
         A search that reads takes several times as long, and knows better whether the index answers at all.
+
         Raises IndexNotFound, IndexMismatch, IndexCorrupt, EmbedderUnavailable, MilvusUnavailable.
         """
         embedder = open_embedder(settings, QUERY_THREADS)
@@ -159,7 +160,10 @@ class Retriever:
     def open_with(
         cls, embedder: TextEmbedder, index_dir: Path, settings: RagSettings, reader: PassageReader | None = None
     ) -> "Retriever":
-        """Open the index with an embedder, and a reader, that are open already. Raises as `open`."""
+        """Open the index with an embedder, and a reader, that are open already.
+
+        Raises what `open` raises.
+        """
         return cls(
             open_index(index_dir, spec_of(settings, embedder), choose_store(settings)), embedder, settings, reader
         )
@@ -186,7 +190,10 @@ class Retriever:
 
     @property
     def reference(self) -> Reference:
-        """The commands, variables and messages that the documents describe, read on first use. Raises IndexCorrupt."""
+        """The commands, variables and messages that the documents describe, read on first use.
+
+        Raises IndexCorrupt.
+        """
         return self._index.reference
 
     def chunk(self, chunk_id: str) -> Chunk | None:
@@ -197,19 +204,20 @@ class Retriever:
     def within(self, collections: Iterable[str]) -> "Retriever":
         """A retriever over the named collections of the same open index.
 
-        Raises CollectionUnknown, which lists the known ones.
+        Raises CollectionUnknown: lists the known ones.
         """
         return Retriever(self._index.select(collections), self._embedder, self._settings, self._reader)
 
     def search(self, query: str, top_k: int = 5, collections: Sequence[str] = ()) -> list[Hit]:
-        """The at most `top_k` best hits, best first; none where the index, or what it holds of `collections`, has
-        nothing relevant.
+        """The at most `top_k` best hits, best first; none where the index, or its `collections`, has nothing relevant.
 
         Words of greeting and signs are left out, and the embedder reads an abbreviation of the indexed glossaries with
         its expansion. The question counts as answerable where its relevance (rag.search.relevance) reaches
-        `min_relevance`, or where it names what the reference describes, and nothing that is unknown. Then those hits
-        are dropped whose cosine is below `min_hit_score`, unless they hold a rare exact name of the question (an
-        option, a command, a message number). Raises EmptyQuery, CollectionUnknown.
+        `min_relevance`, or where it names what the reference describes, and nothing unknown. Then those hits are
+        dropped whose cosine is below `min_hit_score`, unless they hold a rare exact name of the question (an option, a
+        command, a message number).
+
+        Raises EmptyQuery, CollectionUnknown.
         """
         if collections:
             return self.within(collections).search(query, top_k)
@@ -226,14 +234,17 @@ class Retriever:
         return list(islice(hits, top_k))
 
     def rank(self, query: str) -> Iterator[Hit]:
-        """The whole ranking, best first, whether a passage answers the question or not:
+        """The whole ranking, best first, whether a passage answers the question or not: `search` without its rules.
 
-        `search` without its rules. Raises EmptyQuery.
+        Raises EmptyQuery.
         """
         return map(self._hit, self._rank(clean_query(query)))
 
     def compare(self, queries: Sequence[str], hits: Sequence[Hit]) -> list[list[Comparison]]:
-        """Each question beside each passage token by token: what `search` sums up of it. Raises EmptyQuery."""
+        """Each question beside each passage token by token: what `search` sums up of it.
+
+        Raises EmptyQuery.
+        """
         embedded = self._embed([clean_query(query) for query in queries])
         passages = [self.tokens_of(hit.chunk) for hit in hits]
         weights = [self._index.late.weights(one.token_ids) for one in embedded]
@@ -242,7 +253,10 @@ class Retriever:
         ]
 
     def read(self, query: str, hits: Sequence[Hit]) -> list[Reading]:
-        """The question read with each passage; none where there is no reader. Raises EmptyQuery."""
+        """The question read with each passage; none where there is no reader.
+
+        Raises EmptyQuery.
+        """
         return self._reader.read(clean_query(query), [hit.chunk for hit in hits]) if self._reader else []
 
     def holds_together(self, terms: Iterable[str]) -> bool:
@@ -273,8 +287,7 @@ class Retriever:
         return Tokens(places, signs) if len(places) == len(signs) else Tokens(places[:0], signs[:0])
 
     def evidence(self, query: str, *, by_token: bool, is_read: bool = False) -> Evidence:
-        """What speaks for and against an answer of the index to the question, by one kind of similarity; is_read: also
-        by reading.
+        """What speaks for and against an answer of the index, by one kind of similarity; is_read: also by reading.
 
         Raises EmptyQuery.
         """
@@ -282,7 +295,10 @@ class Retriever:
         return self._weigh(query, self._rank(query), by_token=by_token, is_read=is_read)
 
     def relevance(self, query: str) -> float:
-        """The probability that the index answers the question, by which `search` decides. Raises EmptyQuery."""
+        """The probability that the index answers the question, by which `search` decides.
+
+        Raises EmptyQuery.
+        """
         query = clean_query(query)
         return self._judge(query, self._rank(query))
 
@@ -294,9 +310,9 @@ class Retriever:
     def _rank(self, query: str) -> list[_Ranked]:
         """All passages that the dense vectors or BM25 find for the question or a clause of it, best first.
 
-        By their score for the whole question, averaged with that for the clause which they fit best: a passage that
-        answers one of two things that are asked says nothing of the other. The parts of the score are those for the
-        whole question.
+        They are ordered by their score for the whole question, averaged with that for their best clause: a passage that
+        answers one of two things asked says nothing of the other. The parts of the score are those for the whole
+        question.
         """
         share = self._settings.clause_share
         texts = [query, *(split_clauses(query) if share else [])]
@@ -319,7 +335,7 @@ class Retriever:
     def _embed(self, queries: Sequence[str]) -> list[Embedded]:
         """Questions, abbreviations with their expansions.
 
-        Who compares what a search has found asks the same again, so the last ones are kept.
+        Whoever compares what a search has found asks the same again, so the last ones are kept.
         """
         texts = [expand_abbreviations(query, self._glossary) for query in queries]
         known = {text: one for text in texts if (one := self._recent.get(text))}
@@ -357,7 +373,7 @@ class Retriever:
     def _judge(self, query: str, ranking: Sequence[_Ranked]) -> float:
         """The relevance of the index.
 
-        In few passages a token's idf does not tell a word of the field from any other: there the cosine decides.
+        In few passages a token's idf does not distinguish a word of the field from any other: there the cosine decides.
         """
         by_token = self._is_by_token and self.chunk_count >= FEW_PASSAGES
         evidence = self._weigh(query, ranking, by_token=by_token, is_read=self._reader is not None)
@@ -376,8 +392,9 @@ class Retriever:
         )
 
     def _describes(self, query: str) -> bool:
-        """Whether the question names, by an exact name or in capitals, what the reference describes, and nothing that
-        no document knows.
+        """Whether the question names something that the reference describes, and nothing that no document knows.
+
+        It names it by an exact name or in capitals.
         """
         query = _without_design(query)
         names = (
@@ -399,8 +416,9 @@ class Retriever:
         return bool(tools) and not any(map(self._is_documented, tools))
 
     def _is_documented(self, names: Names) -> bool:
-        """Whether documents are about the tool of these names: a title or heading has one, or more passages than a name
-        that is rare.
+        """Whether documents are about the tool of these names.
+
+        A title or heading has one, or more passages have one than may hold a rare name.
         """
         if names not in self._documented:
             terms = [[self._index.bm25.rows_with(term) for term in tokenize(name)] for name in names]
@@ -439,7 +457,7 @@ def _without_design(query: str) -> str:
 def clean_query(query: str) -> str:
     """The question without words of greeting at its start, emoji and other signs.
 
-    Raises EmptyQuery where nothing is left of it.
+    Raises EmptyQuery: nothing is left of it.
     """
     # A lone surrogate (half of an emoji in broken JSON) becomes "?"
     text = query.encode("utf-8", "replace").decode("utf-8")

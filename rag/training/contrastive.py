@@ -199,12 +199,15 @@ def train_adapter(
     if report is None:
         shutil.rmtree(state, ignore_errors=True)
         report = Report()
+
     trainer = Trainer(base, base_name, weights, options, state)
     if state.is_dir():
         trainer.restore(state)
+
     looked_at = [draw_batch(held_out, -1 - number, options.batch, options.seed) for number in range(HELD_OUT_BATCHES)]
     if not report.looks:
         report.looks.append((0, *trainer.look(looked_at)))
+
     for number in range(len(report.losses), options.steps):
         report.losses.append(trainer.step(draw_batch(pairs, number, options.batch, options.seed), number))
         show("train", number + 1, options.steps)
@@ -214,6 +217,7 @@ def train_adapter(
                 shutil.rmtree(best, ignore_errors=True)
                 trainer.save_adapter(best)
             trainer.save(state, {"key": key, **asdict(report)})
+
     weaken_adapter(best, STRENGTH)
     shutil.rmtree(out, ignore_errors=True)
     best.rename(out)

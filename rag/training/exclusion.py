@@ -80,6 +80,7 @@ def read_measured(paths: Sequence[Path]) -> Measured:
     questions: list[str] = []
     answers: list[str] = []
     problems: list[str] = []
+
     for path in paths:
         try:
             lines = path.read_text(encoding="utf-8-sig").split("\n")
@@ -100,6 +101,7 @@ def read_measured(paths: Sequence[Path]) -> Measured:
                 problems.append(
                     f'{path}, line {number} has no "question", or an "answer" that is none of its "choices"'
                 )
+
     if problems:
         more = f"; and {len(problems) - MAX_PROBLEMS} more" if len(problems) > MAX_PROBLEMS else ""
         raise QuestionsUnusable(f"{'; '.join(problems[:MAX_PROBLEMS])}{more}: give files with one JSON object per line")

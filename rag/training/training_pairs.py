@@ -104,6 +104,7 @@ def read_answers(path: Path) -> list[tuple[str, str]]:
                 read_answers(file) for file in sorted(path.rglob("*")) if file.suffix in (".csv", ".jsonl")
             )
         )
+
     try:
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix == ".csv":
@@ -121,6 +122,7 @@ def read_answers(path: Path) -> list[tuple[str, str]]:
         raise QuestionsUnusable(
             f"{path} holds no questions with answers ({error}): give a .csv of two columns, or a .jsonl"
         ) from None
+
     return [(question, answer) for question, answer in rows if question and answer]
 
 

@@ -107,6 +107,7 @@ def ask_synopsis(command: str, lines: list[str], purpose: str, dice: random.Rand
     sentence = (split_sentences(clean(purpose)) or [""])[0]
     predicate = as_predicate(sentence)
     call = "\n```tcl\n" + "\n".join(lines) + "\n```"
+
     if len(lines) <= SYNOPSIS_LINES:
         yield (
             dice.choice(
@@ -120,6 +121,7 @@ def ask_synopsis(command: str, lines: list[str], purpose: str, dice: random.Rand
             ),
             f"`{command}` is called like this:{call}",
         )
+
     options = list(
         dict.fromkeys(option for line in lines for option in re.findall(r"(?<![\w-])-[A-Za-z]\w*", line.split(" #")[0]))
     )
@@ -132,6 +134,7 @@ def ask_synopsis(command: str, lines: list[str], purpose: str, dice: random.Rand
             )
         )
         yield question, f"`{command}` takes the options {_join([f'`{option}`' for option in options])}."
+
     if predicate and _says_more(command, predicate):
         yield from ask_command("command", command, predicate, dice)
         if len(lines) <= SYNOPSIS_LINES and (task := task_of(command, predicate)):
@@ -262,6 +265,7 @@ def _ask_row(row: Row, dice: random.Random) -> Iterator[Pair]:
     predicate = as_predicate(told)
     if not told or (predicate and not _says_more(row.name, predicate)):
         return
+
     subject = dice.choice((f"`{row.name}`", f"The {row.role} `{row.name}`{row.whose}", f"The `{row.name}` {row.role}"))
     yield (
         dice.choice(
@@ -277,6 +281,7 @@ def _ask_row(row: Row, dice: random.Random) -> Iterator[Pair]:
         ),
         with_stop(f"{subject} {predicate}" if predicate else say_noun(row.name, told)),
     )
+
     if predicate:
         short = with_stop(f"{dice.choice((f'`{row.name}`', f'The {row.role} `{row.name}`'))} {predicate}")
         yield from ask_which(row.role, row.name, row.whose, predicate, short, dice)
@@ -335,6 +340,7 @@ def _ask_values(row: Row, dice: random.Random) -> Iterator[Pair]:
             ),
             f"The default of `{row.name}` is `{default}`{unit}.",
         )
+
     if allowed := _ALLOWED.search(row.description):
         question = dice.choice(
             (
@@ -365,6 +371,7 @@ def _ask_symptom(header: Sequence[str], cells: Sequence[str], dice: random.Rando
     symptom = lower_first(cells[0].rstrip("."))
     if len(symptom.split()) < 2 and "`" not in symptom:
         return
+
     for title, cell in zip(header[1:], cells[1:], strict=True):
         told = with_stop(lower_first(cell))
         if not says_something(cell):

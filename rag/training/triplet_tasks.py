@@ -91,6 +91,7 @@ def find_tasks(chunks: Sequence[Chunk], usages: Usages) -> Iterator[Task]:
         if block.kind == "code" and (lines := read_synopsis(block.text))
     ]
     ends = [*(number for number, _ in synopses[1:]), len(blocks)]
+
     for (number, lines), end in zip(synopses, ends, strict=False):
         chunk, before = blocks[number][0], blocks[number - 1][1] if number else None
         command = lines[0].split()[0]
@@ -99,6 +100,7 @@ def find_tasks(chunks: Sequence[Chunk], usages: Usages) -> Iterator[Task]:
             before.text if before and before.kind == "prose" else "",
             (*chunk.heading_path, *blocks[number][1].heading_path),
         )
+
         if task and len(lines) <= SYNOPSIS_LINES:
             tables = [(other, block) for other, block in blocks[number + 1 : end] if block.kind == "table"]
             rows = [
@@ -136,6 +138,7 @@ def ask_task(task: Task, dice: random.Random) -> Draft:
             f"In the context of {title}, how can one {task.task}?",
         )
     )
+
     lead = dice.choice(
         (
             f"To {task.task}, use the command `{task.command}`:",
@@ -143,6 +146,7 @@ def ask_task(task: Task, dice: random.Random) -> Draft:
             f"Use `{task.command}` to {task.task}. It is called like this:",
         )
     )
+
     told = dice.sample(task.options, min(dice.choice(TOLD_OPTIONS), len(task.options)))
     told.sort(key=task.options.index)
     return Draft(
@@ -162,6 +166,7 @@ def ask_options(task: Task, dice: random.Random) -> Iterator[Draft]:
         call = example_call(task.synopsis, [option.row.name for option, _ in chosen])
         if call is None:
             continue
+
         wishes = " and ".join(wish for _, wish in chosen)
         question = dice.choice(
             (
@@ -175,6 +180,7 @@ def ask_options(task: Task, dice: random.Random) -> Iterator[Draft]:
         lead = dice.choice(
             (f"Use `{task.command}` with {names}:", f"The command `{task.command}` does this with {names}:")
         )
+
         told = [option for option, _ in chosen]
         yield Draft(
             question, f"{lead}{_fence([call])}{_list(told)}", _distinct(task.chunk, *(option.chunk for option in told))
@@ -195,10 +201,12 @@ def ask_steps(task: Task, tasks: Sequence[Task], dice: random.Random) -> Draft |
         else dice.sample(others, min(count, len(others)))
     ):
         chosen.setdefault(other.command, other)
+
     steps = list(chosen.values())
     calls = [call for step in steps if (call := example_call(step.synopsis, []))]
     if len(calls) < max(2, len(steps)):
         return None
+
     wanted = f"{', '.join(step.task for step in steps[:-1])} and then {steps[-1].task}"
     question = dice.choice(
         (
@@ -209,6 +217,7 @@ def ask_steps(task: Task, tasks: Sequence[Task], dice: random.Random) -> Draft |
         )
     )
     told = "\n".join(f"{number}. To {step.task}, use `{step.command}`." for number, step in enumerate(steps, start=1))
+
     return Draft(
         question,
         f"Run these commands one after the other:{_fence(calls)}\n{told}",

@@ -153,6 +153,7 @@ def _pairs_of(chunk: Chunk, begins: bool, usages: Usages, dice: random.Random) -
     """All questions and answers that the chunk gives. `begins`: it is the first under its heading."""
     blocks = parse_markdown(chunk.text).blocks
     owner = next((heading for heading in reversed(chunk.heading_path) if COMMAND.fullmatch(heading)), None)
+
     for number, block in enumerate(blocks):
         before = blocks[number - 1] if number else None
         if block.kind == "prose" and (named := _OWNER.match(block.text.strip())):
@@ -183,6 +184,7 @@ def _ask_heading(heading: str, title: str, text: str, dice: random.Random) -> It
     """What stands first under a heading, asked for by the heading."""
     told = first_sentences(text, dice.choice(HEADING_WORDS))
     plain = heading.strip(" :`").replace("`", "")
+
     if (
         plain.lower() in _EMPTY_HEADINGS
         or told.rstrip(".").endswith(":")
@@ -194,6 +196,7 @@ def _ask_heading(heading: str, title: str, text: str, dice: random.Random) -> It
         return
     if re.match(r"To [^,]+\.$", told):
         return  # what should follow is a code fence
+
     if plain.endswith("?"):
         question = plain
     elif how := re.match(r"(?:how to|howto) (.+)", plain, re.IGNORECASE):
@@ -218,6 +221,7 @@ def _ask_sentence(sentence: str, dice: random.Random) -> Iterator[Pair]:
     """What one sentence of prose tells, if it stands for itself."""
     if not 5 <= len(sentence.split()) <= 45 or not sentence.endswith(".") or _ANAPHOR.match(sentence):
         return
+
     if message := _MESSAGE.search(sentence):
         yield (
             dice.choice(
@@ -267,6 +271,7 @@ def _ask_list(block: Block, chunk: Chunk, dice: random.Random) -> Iterator[Pair]
     for item in re.split(r"\n(?=(?:[-*+]|\d+\.)\s)", block.text.strip()):
         # Without the list inside it
         text = clean(re.split(r"\n\s+(?:[-*+]|\d+\.)\s", re.sub(r"^(?:[-*+]|\d+\.)\s+", "", item))[0])
+
         named = re.match(r"`(?P<name>[^`\s]+)`(?::| -| –) (?P<told>.+)$", text)
         if named and len(named["told"].split()) >= LEAST_WORDS and NAME.fullmatch(named["name"]):
             told = first_sentences(named["told"]) or with_stop(named["told"])
@@ -285,6 +290,7 @@ def _ask_list(block: Block, chunk: Chunk, dice: random.Random) -> Iterator[Pair]
         else:
             for sentence in split_sentences(text)[:1]:
                 yield from _ask_sentence(sentence, dice)
+
         if headings and headings[-1].lower() in _PITFALLS and len(text.split()) > LEAST_WORDS:
             title = lower_first(chunk.title)
             yield (

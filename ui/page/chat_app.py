@@ -141,16 +141,19 @@ def draw_page(gateway: Gateway) -> None:
     draw_status(gateway)
     # In st.bottom: where Streamlit puts it there by itself, it keeps the page to its end, away from an answer's top.
     typed = st.bottom.chat_input("Ask a chip-design question", key="question")
+
     remember(close_interrupted(conversation()))
     draw_choice()
     if typed is not None:
         ask_question(typed)
     if st.session_state.pop("empty_question", False):
         st.warning(str(EmptyQuestion()))
+
     turns = conversation()
     if not turns:
         draw_examples()
         return
+
     for index, turn in enumerate(turns[:-1]):
         draw_turn(turn, index)
     with st.container(key="last"):
@@ -330,12 +333,14 @@ def answer_last_turn(gateway: Gateway, turns: Conversation) -> None:
     messages = to_messages(turns)
     remember(with_last(turns, turn))
     st.session_state["was_found"] = False
+
     draw_question(turn)
     with st.chat_message("assistant", avatar=":material/memory:"), st.container(key="answering"):
         text, note = st.empty(), st.empty()
     with st.container(key="actions-answering", horizontal=True, horizontal_alignment="right"):
         # Any click ends this run, and the next one finds the turn interrupted.
         st.button("Stop", key="stop", icon=":material/stop:")
+
     started_s = next_drawing_s = time.monotonic()
     try:
         with closing(with_heartbeat(gateway.ask(messages, Wanted(turn.answer_by)), HEARTBEAT_S)) as events:

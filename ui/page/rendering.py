@@ -168,6 +168,7 @@ def _table(tokens: Iterator[Token], look: _Look) -> str:
 def _inline(children: Iterable[Token], look: _Look) -> Iterator[Piece]:
     """A paragraph's text, piece by piece."""
     tokens = iter(children)
+
     for token in tokens:
         match token.type:
             case "softbreak":

@@ -103,6 +103,7 @@ def _blocks(parent: SyntaxTreeNode, links: Mapping[int, str]) -> Iterator[_Piece
             case "table":
                 table = _table(node)
                 yield _code(table) if max(map(len, table.split("\n"))) <= WIDE else _Piece(_rows(node, links))
+
             case "bullet_list" | "ordered_list":
                 yield from _list(node, links, 0)
             case "blockquote":
@@ -131,6 +132,7 @@ def _list(node: SyntaxTreeNode, links: Mapping[int, str], depth: int) -> Iterato
     lines: list[str] = []
     start = int(node.attrs.get("start", 1)) if node.type == "ordered_list" else 0
     indent = "    " * depth
+
     for number, item in enumerate(node.children, start):
         marker = f"{number}. " if node.type == "ordered_list" else "• "
         for child in item.children:
@@ -152,6 +154,7 @@ def _list(node: SyntaxTreeNode, links: Mapping[int, str], depth: int) -> Iterato
                     yield piece
                 else:
                     lines.append(piece.text)
+
     if lines:
         yield _Piece("\n".join(lines))
 
@@ -172,6 +175,7 @@ def _inline_one(node: SyntaxTreeNode, links: Mapping[int, str], is_bold: bool) -
             return "\n"
         case "code_inline":  # mrkdwn has no way to show a backtick inside inline code
             return escape(node.content) if "`" in node.content else f"`{escape(node.content)}`"
+
         case "strong":
             inner = _one_line(_inline(node, links, is_bold=True))
             return inner if is_bold or not inner else f"*{inner}*"
@@ -180,6 +184,7 @@ def _inline_one(node: SyntaxTreeNode, links: Mapping[int, str], is_bold: bool) -
             return f"{mark}{inner}{mark}" if inner else ""
         case "mark":
             return f"{UNSUPPORTED_SIGN} {_inline(node, links, is_bold)}"
+
         case "link":
             return _link(str(node.attrs.get("href", "")), _plain(node), links)
         case "image":

@@ -46,6 +46,7 @@ def answer_messages(turn: Turn, question_ts: str, revision: int = 0) -> list[Con
     sections = [
         _section("answer", section) for section in to_sections(turn.answer, links, unsupported=turn.unsupported)
     ]
+
     below = [_section("problem", escape(turn.problem))] if turn.problem else []
     if turn.state in ("asked", "answering"):
         below.append(_context("note", [WRITING if sections else SEARCHING]))
@@ -57,6 +58,7 @@ def answer_messages(turn: Turn, question_ts: str, revision: int = 0) -> list[Con
         below.append(_context("sources", [_source_line(source) for source in shown_sources(turn)]))
     if not sections and not below:
         below.append(_context("note", [NO_ANSWER]))
+
     groups: list[list[Block]] = []
     for place, block in enumerate([*sections, *below]):
         block["block_id"] += f"/{question_ts}/{place}/{revision}"
@@ -64,6 +66,7 @@ def answer_messages(turn: Turn, question_ts: str, revision: int = 0) -> list[Con
             groups[-1].append(block)
         else:
             groups.append([block])
+
     return [{"text": _fallback(group), "blocks": group} for group in groups]
 
 

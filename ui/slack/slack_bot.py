@@ -125,6 +125,7 @@ class SlackBot:
         log.info("event %s in channel %s is being answered", question.event_id, question.channel)
         turn = begin(Turn(question.text))
         revision = 0
+
         try:
             conversation = add_question(self._turns_before(question), question.text)
             with closing(with_heartbeat(self._gateway.ask(to_messages(conversation)), BEAT_S)) as events:
@@ -155,6 +156,7 @@ class SlackBot:
         except Exception:  # the outermost place that still knows the question
             turn = fail(turn, FAILED.format(event=question.event_id))
             log.exception("event %s failed", question.event_id)
+
         self._show(question, placeholder_ts, turn, revision + 1)
 
     def _turns_before(self, question: Question) -> Conversation:

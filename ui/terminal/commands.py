@@ -47,6 +47,7 @@ def ask(argv: list[str]) -> int:
             "2 the input is wrong, or the gateway gave no whole answer"
         ),
     )
+
     option = parser.add_argument
     option("question", nargs="*", help="the question; quotes may be left out, and all of it where a log is piped in")
     option("--url", help="address of the gateway (default: CHIPALIGN_URL, or http://127.0.0.1:8000)")
@@ -61,11 +62,13 @@ def ask(argv: list[str]) -> int:
     option("--sources", action="store_true", help="print the passages too, what the answer quotes marked")
     option("--json", action="store_true", help="print one JSON document: answer, refused, sources, citations and more")
     args = parser.parse_args(argv)
+
     top_k = parse_top_k("--top-k", args.top_k) if args.top_k is not None else None
     settings = _settings(args.url)
     question = join_question(" ".join(args.question), read_pasted(sys.stdin))
     if not question:
         raise EmptyQuestion
+
     wanted = Wanted(args.answer, top_k, tuple(args.collection))
     turn, finished = _ask(Turn(question, answer_by=args.answer), settings, wanted, args.json)
     if args.json:
