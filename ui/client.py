@@ -1,7 +1,7 @@
-"""The gateway as seen from a person: ask a question, get events; and is it ready? Over the official `openai` package.
+"""The gateway as a person sees it: ask a question, get events; and is it ready? Over the official `openai` package.
 
-It keeps no conversation, draws nothing and never retries by itself: a failure is one of `ui.errors`, in a sentence a
-person understands.
+It keeps no conversation, draws nothing and never retries by itself: a failure is one of `ui.errors`, in a sentence that
+a person understands.
 
     gateway = Gateway(UiSettings.from_env())
     for event in gateway.ask([{"role": "user", "content": "What is hold slack?"}]): ...
@@ -32,7 +32,7 @@ from ui.errors import (
 from ui.events import AS_IT_IS, Event, Finished, Message, Wanted, read_stream_event
 from ui.settings import UiSettings
 
-# A machine that is there accepts at once; a wrong address should not cost the whole answer timeout
+# A running machine accepts at once; a wrong address should not cost the whole answer timeout
 CONNECT_TIMEOUT_S = 5.0
 STATUS_TIMEOUT_S = 2.0  # the page asks for the status while it draws
 
@@ -78,13 +78,16 @@ class Gateway:
         return read_status(self._url, response.status_code, response.text)
 
     def model(self) -> str:
-        """The id of the model that the gateway serves. Raises GatewayError."""
+        """The id of the model that the gateway serves.
+
+        Raises GatewayError.
+        """
         try:
             listed = self._openai.models.list()
             return listed.data[0].id
         except openai.APIError as error:
             raise self._explain(error) from error
-        # A 200 that is no list of models: some other program's page
+        # A 200 that is not a list of models: some other program's page
         except (AttributeError, IndexError, TypeError) as error:
             raise RequestRefused(
                 f"What answers at {self._url} is not a ChipAlign gateway.",
@@ -93,14 +96,14 @@ class Gateway:
             ) from error
 
     def ask(self, messages: Sequence[Message], wanted: Wanted = AS_IT_IS) -> Iterator[Event]:
-        """Stream the answer to the last of `messages` (OpenAI's role and content):
+        """Stream the answer to the last of `messages` (OpenAI's role and content).
 
-        SourcesFound, TextDelta..., Finished.
+        The events are SourcesFound, TextDelta..., Finished.
 
-        The answer's length is the gateway's to limit: it knows the model's window. A history that it counts as too long
-        is halved until it fits. Closing the iterator closes the connection, which tells the gateway to stop.
+        The gateway limits the answer's length: it knows the model's window. A history that it counts as too long is
+        halved until it fits. Closing the iterator closes the connection, which makes the gateway stop.
 
-        Raises GatewayError, before or amid the answer; what arrived until then is the caller's to keep.
+        Raises GatewayError: before or amid the answer; what arrived until then is the caller's to keep.
         """
         model, asked = self.model(), list(messages)
         while True:
@@ -139,9 +142,7 @@ class Gateway:
         self._openai.close()
 
     def _explain(self, error: openai.APIError, request_id: str = "") -> GatewayError:
-        """The error of ours that says what `error` means, with the request's id if the gateway gave one, now or when a
-        stream began.
-        """
+        """The error of ours for `error`, with the request's id if the gateway gave one, now or when a stream began."""
         if isinstance(error, openai.APIStatusError):
             return _named(
                 explain_status(self._url, error.status_code, error.body, error.response.headers), error.request_id or ""
@@ -217,7 +218,7 @@ def explain_status(url: str, status: int, body: object, headers: Mapping[str, st
 
 
 def read_status(url: str, http_status: int, body: str) -> Status:
-    """What the answer of `/ready` means; anything that is not the gateway's JSON comes from some other program."""
+    """What the answer of `/ready` means; anything but the gateway's JSON comes from some other program."""
     try:
         answer = json.loads(body)
         state = answer["status"]

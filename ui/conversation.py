@@ -55,8 +55,9 @@ class Turn:
 
     @property
     def is_worded_by_model(self) -> bool:
-        """Whether a model put the passages into its own words; where the gateway does not say it, an answer with quotes
-        is none.
+        """Whether a model put the passages into its own words.
+
+        Where the gateway does not say it, an answer with quotes counts as not worded by a model.
         """
         mode = self.verification.mode if self.verification else ""
         is_quoted = mode == "quote" or (mode != "model" and any(source.quoted for source in self.sources))
@@ -76,7 +77,10 @@ def describe_answer(turn: Turn, how: str = "marked") -> list[str]:
 
 
 def add_question(conversation: Conversation, question: str, answer_by: AnswerBy = "auto") -> Conversation:
-    """The conversation with a new question at its end. Raises EmptyQuestion for nothing but blanks."""
+    """The conversation with a new question at its end.
+
+    Raises EmptyQuestion: the question is empty or blank.
+    """
     if not question.strip():
         raise EmptyQuestion
     return (*conversation, Turn(question.strip(), answer_by=answer_by))
@@ -130,8 +134,9 @@ def retry(conversation: Conversation) -> Conversation:
 
 
 def trim(conversation: Conversation, max_chars: int = MAX_CHARS) -> Conversation:
-    """The newest turns that together hold at most `max_chars` characters of questions and answers; the last turn always
-    stays.
+    """The newest turns that together hold at most `max_chars` characters of questions and answers.
+
+    The last turn always stays.
     """
     kept: list[Turn] = []
     total = 0

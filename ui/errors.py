@@ -1,5 +1,4 @@
-"""What can go wrong between a person and the gateway, each said in a sentence that tells what happened and what to do
-next.
+"""What can go wrong between a person and the gateway: each error says what happened and what to do next.
 
 It maps nothing and catches nothing: `ui.client` decides which of these a failed request is.
 
@@ -65,7 +64,7 @@ class PortTaken(UiError):
 
 
 class GatewayError(UiError):
-    """Base of what can go wrong while a question is asked; the page shows it under the question, with a Retry button.
+    """Base of what can go wrong while a question is asked; the page shows it below the question, with a Retry button.
 
     `request_id` is the gateway's name for the request in its log, "" where it gave none.
     """

@@ -2,8 +2,8 @@
 
 It parses no Markdown: `ui.page.rendering` does. The page's dialect is Streamlit's: CommonMark and GFM, mathematics
 between dollars, directives such as `:red[...]`, pictures by name such as `:smile:`, and `->` drawn as an arrow. A
-backslash disarms most of these. Addresses, names of pictures and arrows are looked for when backslashes are gone
-already, but never in code: they are written as inline code.
+backslash disarms most of these. Addresses, names of pictures and arrows are detected after backslashes are removed, but
+never in code: they are written as inline code.
 
     st.markdown(literal("Set $::env(X), see http://h/x"))   # Set \\$\\:\\:env(X), see `http://h/x`
 """
@@ -85,11 +85,10 @@ def literal(text: str) -> str:
 
 
 def write(pieces: Iterable[Piece], in_table: bool = False) -> str:
-    """The pieces, one behind the other, as Markdown for inside a paragraph; `in_table`: for a cell, where no code may
-    hold a `|`.
+    """The pieces, one behind the other, as Markdown for inside a paragraph.
 
-    Neighbours of a kind are joined before they are written: two spans of code side by side would be read as one or
-    none, and an address may stand in two texts.
+    `in_table`: for a cell, where code must not hold a `|`. Neighbours of a kind are joined before they are written: two
+    spans of code side by side would be read as one or none, and an address may stand in two texts.
     """
     parts: list[str] = []
     for kind, run in groupby(_without_addresses(_markable(pieces, in_table)), type):
@@ -165,7 +164,7 @@ def inline_code(text: str) -> str:
 def fenced(text: str, language: str = "") -> str:
     """`text` as a block of code.
 
-    A language that is no plain word is left out, and so is mermaid, which Streamlit draws as a picture.
+    A language that is not a plain word is left out, and so is mermaid, which Streamlit draws as a picture.
     """
     fence = "`" * max(3, longest_run("`", text) + 1)
     shown = language if _LANGUAGE.fullmatch(language) and "mermaid" not in language.lower() else ""
@@ -188,9 +187,7 @@ def longest_run(character: str, text: str) -> int:
 
 
 def _without_addresses(pieces: Iterable[Piece]) -> Iterator[Piece]:
-    """The pieces that are not empty, neighbouring texts joined, and what would still be found in a text taken out of it
-    as code.
-    """
+    """The pieces that are not empty, neighbouring texts joined; what would still be detected in a text becomes code."""
     for kind, run in groupby(filter(_letters, pieces), type):
         if kind is Text:
             yield from filter(_letters, _split(plain("".join(map(_letters, run)))))

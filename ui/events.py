@@ -1,8 +1,7 @@
 """What arrives while a question is answered: passages, pieces of text, the end.
 
-Pure: dictionaries of the wire format in, frozen values out.
-
-It opens no connection (`ui.client` does) and draws nothing.
+Pure: dictionaries of the wire format in, frozen values out. It opens no connection (`ui.client` does) and draws
+nothing.
 
     for event in read_stream_event({"choices": [{"delta": {"content": "Use "}}]}): ...   # TextDelta("Use ")
 """
@@ -34,7 +33,7 @@ class Wanted:
     collections: tuple[str, ...] = ()
 
     def to_body(self) -> dict[str, Any]:
-        """The request's own field for it; none where all is left open, which every gateway understands."""
+        """The request's own field for it; empty where all is left open, which every gateway understands."""
         answer = None if self.answer_by == "auto" else self.answer_by
         given = {"answer": answer, "top_k": self.top_k, "collections": list(self.collections)}
         retrieval = {name: value for name, value in given.items() if value}
@@ -48,10 +47,9 @@ AS_IT_IS = Wanted()
 class Source:
     """One retrieved passage, with the number that the answer cites it by.
 
-    `quoted` are the places that the answer stands on.
-
-    `sent` is the text as the gateway sent it, in which it counts places; `text` is what of it can be shown.
-    `page` and `version` are "" where a document has none, or where the gateway does not name them.
+    `quoted` are the places that the answer stands on. `sent` is the text as the gateway sent it, in which it counts
+    places; `text` is what of it can be shown. `page` and `version` are "" where a document has none, or where the
+    gateway does not name them.
     """
 
     number: int
@@ -71,8 +69,9 @@ class Source:
 
     @property
     def below_title(self) -> tuple[str, ...]:
-        """The headings that the passage stands under, without the document's title, which many documents repeat as
-        their first.
+        """The headings that the passage stands under, without the document's title.
+
+        Many documents repeat their title as the first heading.
         """
         return self.heading_path[1:] if self.heading_path[:1] == (self.title,) else self.heading_path
 
@@ -95,7 +94,7 @@ class Source:
         return ", ".join([HEADING_SEPARATOR.join(part for part in (self.title, self.heading) if part), *page, *version])
 
     def with_quoted(self, spans: Iterable[Span]) -> Source:
-        """The passage with these places of `sent` quoted too; one that is out of range or holds nothing is left out."""
+        """The passage with these places of `sent` quoted too, without those that are out of range or empty."""
         moved = (move_span(self.sent, span) for span in spans)
         return replace(self, quoted=tuple(_join(self.text, [*self.quoted, *filter(None, moved)])))
 
@@ -156,7 +155,7 @@ Event = SourcesFound | TextDelta | Finished
 
 
 def read_stream_event(sent: Mapping[str, Any]) -> Iterator[Event]:
-    """The events that one of the stream, a `chat.completion.chunk`, carries (none for one of a role or of usage).
+    """The events of one chunk of the stream, a `chat.completion.chunk`; none for a chunk of a role or of usage.
 
     The wire format is OpenAI's plus a top-level `retrieval` object and `delta.annotations`; see docs/api.md.
     """

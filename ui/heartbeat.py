@@ -1,5 +1,4 @@
-"""A stream of events that also beats while nothing comes, so that a page can count the seconds and a Stop button can
-act.
+"""A stream of events that also beats while nothing comes, so that a page can count seconds and Stop can act.
 
 It knows nothing of the events, and does not hurry a source that is stuck: the source's own timeout ends it.
 

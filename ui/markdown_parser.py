@@ -1,8 +1,7 @@
 """Markdown as tokens, parsed as the page, Slack and the terminal need it, with spans of the text marked. Pure.
 
-It writes nothing: `ui.page.rendering`, `ui.slack.mrkdwn` and `ui.terminal.terminal` do. Raw HTML is text, and nothing
-is the definition of a link that stands elsewhere. Spans are places in the text that was given; what the text itself
-says cannot make a mark, or end one.
+It writes nothing: `ui.page.rendering`, `ui.slack.mrkdwn` and `ui.terminal.terminal` do. Raw HTML is text, and no text
+defines a link that stands elsewhere. Spans are places in the given text; the text itself cannot make or end a mark.
 
     tokens = parse("Run **`repair_antennas`** [1].", marks=[(0, 25)])
 """
@@ -163,8 +162,8 @@ def _without_nested_emphasis(tokens: Sequence[Token]) -> Iterator[Token]:
 
 
 def _make_parser() -> MarkdownIt:
-    # What is nested deeper than maxNesting is dropped by the parser: 60 levels are lists 30 deep, and far from Python's
-    # limit of recursion.
+    # The parser drops what is nested deeper than maxNesting: 60 levels are lists 30 deep, and far from Python's limit
+    # of recursion.
     parser = MarkdownIt("commonmark", {"html": False, "maxNesting": 60})
     parser.enable(["table", "strikethrough"]).disable("reference")
     parser.core.ruler.at("inline", _read_paragraphs)

@@ -1,7 +1,7 @@
 """Text of documents, models and servers without the characters that steer what shows it. Pure: strings in, strings out.
 
-It knows no markup: `ui.escaping` does. What is taken out moves a terminal's cursor or sets its title, turns the order
-of letters around so that code reads as something else than it is, or cannot be written as UTF-8 at all.
+It knows no markup: `ui.escaping` does. It removes what moves a terminal's cursor or sets its title, what reorders
+letters so that code reads as something else than it is, and what cannot be written as UTF-8 at all.
 
     print(plain("red \\x1b[31mtext"))   # red [31mtext
 """

@@ -26,16 +26,16 @@ read_address = addresses(example="http://127.0.0.1:8000")
 
 
 def read_folder_address(variable: str, text: str) -> str:
-    """An address that names of methods are put behind: it ends with a slash."""
+    """An address that method names are appended to: it ends with a slash."""
     return f"{read_address(variable, text)}/"
 
 
 def read_seconds(variable: str, text: str) -> float:
-    """A time that is waited for something: above 0, and not for ever."""
+    """A time to wait for something: above 0, and finite."""
     try:
         seconds = float(text)
     except ValueError:
-        seconds = 0.0  # no number at all: refused by the same sentence
+        seconds = 0.0  # not a number at all: refused by the same sentence
     if not (seconds > 0 and math.isfinite(seconds)):
         raise Refused(variable, text, "a number of seconds above 0")
     return seconds
@@ -103,7 +103,7 @@ class UiSettings:
 
         Without `env`: this process's environment.
 
-        Raises SettingsError that names the variable, its value and what is allowed.
+        Raises SettingsError: names the variable, its value and what is allowed.
         """
         return from_env(cls, os.environ if env is None else env, _refuse)
 
@@ -118,7 +118,7 @@ def _refuse(refused: Sequence[Refused]) -> SettingsError:
 
 
 def _read_option(read: Reader[T]) -> Reader[T]:
-    """The same for an option of a command, which errors name then: what is refused is this package's error."""
+    """The same for an option of a command: errors name the option, and are this package's."""
 
     def read_option(option: str, text: str) -> T:
         """Read the text that stands behind an option."""

@@ -1,7 +1,6 @@
-"""What the gateway found when it held an answer against its passages, and what a person reads of that.
+"""What the gateway found when it compared an answer with its passages, and what a person reads of that.
 
-It checks nothing itself, and is pure: dictionaries in, values out. Of what an older gateway does not say nothing is
-shown.
+It checks nothing itself, and is pure: dictionaries in, values out. What an older gateway does not report is not shown.
 
     found = read_verification({"sentences": [{"start": 0, "end": 12, "supported": False}]})
     found.unsupported, describe_checks(found)

@@ -48,9 +48,7 @@ _ATOM = re.compile(
 _CAMEL = re.compile(
     r"[a-z]{2}[a-z0-9]*(?:[A-Z]+[0-9][a-z0-9]*)*[A-Z]+[a-z]"
 )  # setOptMode, not macOS, SystemVerilog or kHz
-LONGEST_PATH = (
-    300  # characters of a path whose ends are names too: the time grows with the number of ends times their length
-)
+LONGEST_PATH = 300  # characters of a path whose ends are names too: its length times its ends is the time they take
 
 
 @dataclass(frozen=True, slots=True)

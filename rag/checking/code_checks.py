@@ -39,9 +39,7 @@ LANGUAGES = {  # what a fence says, and what that is to us
 _ELLIPSIS = re.compile(r"\.\.\.|\u2026|<[\w -]+>")
 _SYNOPSIS = re.compile(r"\[\s*-[a-zA-Z]\w*|(?<!\\)\n[ \t]+-[a-zA-Z]|^(?:>|%|openroad>|yosys>)\s", re.MULTILINE)
 _UNKNOWN = re.compile(r"unrecognized argument for (\S+): ([^\s;]+)")
-LEAST_COMMANDS = (
-    100  # that a whole reference of Yosys has: it knows some 300; fewer cannot show that a command is unknown
-)
+LEAST_COMMANDS = 100  # that a whole reference of Yosys has: it knows some 300; fewer do not show what is unknown
 _YOSYS_BREAK = re.compile(r";|\n")
 
 

@@ -110,7 +110,7 @@ class Editor:
 
         if (
             self._misled and part.kind == "sentence"
-        ):  # what a line with a colon led to was dropped, and this is no part of it
+        ):  # what a line with a colon introduced was dropped, and this is not a part of it
             self._leads = [lead for lead in self._leads if lead.is_heading]
         before = "".join(self._add(lead.text, lead.gap) for lead in self._leads)
         self._leads = []

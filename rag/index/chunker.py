@@ -20,7 +20,7 @@ from rag.documents import Chunk, Document, describe_place, make_chunk
 from rag.errors import CuttingFailed
 from rag.index.block_splitting import CHARACTERS_PER_TOKEN, ITEM_START, Count, list_items, longest_prefix, split_block
 
-Calls = Mapping[str, frozenset[str]]  # commands with the options that they are given; a synopsis has exactly one
+Calls = Mapping[str, frozenset[str]]  # commands with the options that they are given; a synopsis is one without options
 
 COUNTS_KEPT = 1024  # a piece is counted again within the next few hundred counts, when it is joined with its neighbours
 

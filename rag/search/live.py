@@ -33,7 +33,7 @@ RETRY_EVERY_S = 5.0
 OPENING_S = 3.0  # how long the old index may be searched while the new one is opened, which takes under a second
 log = logging.getLogger("chipalign.index")
 
-Sign = tuple[int, ...]  # what tells one manifest from another
+Sign = tuple[int, ...]  # what distinguishes one manifest from another
 
 
 class NoIndex(NoTokens):

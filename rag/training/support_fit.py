@@ -1,9 +1,8 @@
-"""Fits the coefficients of rag.checking.support to labelled sentences, and measures the check with them: python -m
-rag.training.support_fit.
+"""Fits the coefficients of rag.checking.support to labelled sentences, and measures the check with them.
 
-Sentences are those of data/training/support.jsonl: each line has passages, and sentences that they support and do not
-support. Each seventh of the lines is judged by coefficients that were fitted to the others, five times over; what is
-printed is put into support by hand.
+Each line of data/training/support.jsonl has passages, and sentences that they support and do not support. Each seventh
+of the lines is judged by coefficients fitted to the others, five times over. A person puts the printed coefficients
+into support.
 
     python -m rag.training.support_fit data/training/support.jsonl
 """
@@ -47,8 +46,9 @@ START = {
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """A sentence with the passages beside it: whether they support it, else in which way it is wrong; `group` is its
-    line.
+    """A sentence with the passages beside it: whether they support it, else in which way it is wrong.
+
+    `group` is its line.
     """
 
     group: int
@@ -85,8 +85,9 @@ def _place(hit: Hit) -> tuple[str, int]:
 
 
 def read_features(labelled: Sequence[Labelled], retriever: Retriever) -> list[list[Rows]]:
-    """For each sentence and each of its clauses the features of each window, a leading 1 first; a clause that nothing
-    holds has none.
+    """For each sentence and each of its clauses the features of each window, a leading 1 first.
+
+    A clause that nothing holds has none.
     """
     features: list[list[Rows]] = []
     for one in labelled:
@@ -108,8 +109,9 @@ def judge(clauses: Sequence[Rows], coefficients: Rows) -> tuple[float, Rows] | N
 
 
 def fit(features: Sequence[Sequence[Rows]], is_right: Rows) -> Rows:
-    """Coefficients of standardised features by logistic regression, windows and coefficients chosen in turns; shape
-    (features,).
+    """Coefficients of standardised features by logistic regression, shape (features,).
+
+    Windows and coefficients are chosen in turns.
     """
     start = {name: START.get(name, 0.0) for name in Traits._fields}
     coefficients = np.array([0.0, *start.values()])
@@ -181,9 +183,7 @@ def describe(probabilities: Rows, labelled: Sequence[Labelled], threshold: float
 
 
 def main(argv: Sequence[str]) -> None:
-    """One JSON document: coefficients with and without vectors of tokens, and what both are worth where they saw
-    nothing of the passages.
-    """
+    """One JSON document: coefficients with and without token vectors, and what both are worth on unseen passages."""
     with tempfile.TemporaryDirectory() as home:
         labelled, retriever = read_labelled(Path(argv[0]), Path(home), RagSettings(home=Path(home)))
         features, mean, spread = standardise(read_features(labelled, retriever))

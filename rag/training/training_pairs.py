@@ -29,10 +29,10 @@ HEADING, SENTENCE, ANSWER, QUESTION = "heading", "sentence", "answer", "question
 # How often each kind is drawn. Only questions, and answers of people, ask as people do; headings ask in the fewest
 # words.
 SHARES: Mapping[str, float] = {QUESTION: 0.5, ANSWER: 0.2, SENTENCE: 0.2, HEADING: 0.1}
-# How often the passage does not hold the sentence: else to find the same words again would be all that is learnt
+# How often the passage lacks the sentence: otherwise training would only learn to find the same words again
 HIDDEN_SENTENCE = 0.9
 HIDDEN_HEADING = 0.7  # and the heading
-LEAST_TERMS = 4  # of an answer, to tell where it stands
+LEAST_TERMS = 4  # of an answer, to find where it stands
 LEAST_HELD = 0.5  # of the answer's terms, by the passage that it is ascribed to
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n\n+")
 _MARKUP = ("|", "```", "#", "-", "*", "~", ":")  # how tables, code, lists and directives begin
@@ -40,8 +40,9 @@ _MARKUP = ("|", "```", "#", "-", "*", "~", ":")  # how tables, code, lists and d
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A question and the passage to find for it; `row` is the chunk's, so that two pairs of one passage are not taken
-    for each other's wrong one.
+    """A question and the passage to find for it.
+
+    `row` is the chunk's, so that no pair of the same passage counts as a wrong one.
     """
 
     question: str
@@ -79,8 +80,9 @@ def find_sentences(text: str) -> list[str]:
 
 
 def pairs_of_answers(answers: Iterable[tuple[str, str]], chunks: Sequence[Chunk]) -> list[Pair]:
-    """Questions with the chunk that BM25 finds best for question and answer, where it holds half of the answer's terms;
-    the others are left out.
+    """Questions with the chunk that BM25 finds best for question and answer.
+
+    Questions whose chunk holds less than half of the answer's terms are left out.
     """
     bm25 = Bm25Index.build(map(searchable_text, chunks))
     pairs = []
@@ -95,8 +97,11 @@ def pairs_of_answers(answers: Iterable[tuple[str, str]], chunks: Sequence[Chunk]
 
 
 def read_answers(path: Path) -> list[tuple[str, str]]:
-    """Questions and their answers: of a .jsonl file with "question" and "answer", a .csv file's first two columns after
-    its first line, or every .csv and .jsonl file in a folder. Raises QuestionsUnusable.
+    """Questions and their answers, of a file or of every .csv and .jsonl file in a folder.
+
+    A .jsonl file has "question" and "answer", a .csv file its first two columns after its first line.
+
+    Raises QuestionsUnusable.
     """
     if path.is_dir():
         return list(
@@ -127,27 +132,26 @@ def read_answers(path: Path) -> list[tuple[str, str]]:
 
 
 def drop_known(pairs: Sequence[Pair], asked: Iterable[str]) -> list[Pair]:
-    """The pairs whose question is not nearly one of `asked`, which something will be measured with: by the share of
-    terms that both have.
+    """The pairs whose question does not nearly ask one of `asked`, by the share of terms that both have.
+
+    Something will be measured with the questions `asked`.
     """
     asks_nearly = NearQuestions(asked)
     return [pair for pair in pairs if not asks_nearly(pair.question)]
 
 
 def pairs_of_questions(examples: Iterable[Example], chunks: Sequence[Chunk]) -> list[Pair]:
-    """Questions of which it is known how the units begin that answer them, each with every chunk that holds such a
-    unit.
-    """
+    """Questions with known beginnings of their answering units, each with every chunk that holds such a unit."""
     finder = AnswerFinder(chunks)
     return [Pair(example.question, chunks[row], row, QUESTION) for example in examples for row in finder.rows(example)]
 
 
 def draw_batch(pairs: Sequence[Pair], step: int, size: int, seed: int) -> list[Pair]:
-    """The pairs of one step, each of another passage: drawn by kind, every second one from the document of the one
-    before it, if there is one.
+    """The pairs of one step, each of another passage, drawn by kind.
 
-    Passages of one document are the wrong answers that are hardest to tell from the right one. A step's pairs depend on
-    its number and the seed alone, so that training which was interrupted goes on as it would have.
+    Every second one is from the document of the one before it, if there is one: passages of one document are the wrong
+    answers that are hardest to distinguish from the right one. A step's pairs depend on its number and the seed alone,
+    so that interrupted training goes on as it would have.
     """
     dice = random.Random(f"{seed}/{step}")
     by_kind = {kind: [pair for pair in pairs if pair.kind == kind] for kind in SHARES}

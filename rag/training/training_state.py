@@ -1,6 +1,6 @@
-"""How far a training is, kept beside what it makes: weights, the optimizer's moments and notes, whole or not at all.
+"""Keeps how far a training is, beside what it makes: weights, the optimizer's moments and notes, whole or not at all.
 
-It trains nothing; who trains writes its own weights.
+It trains nothing; whoever trains writes its own weights.
 
     with new_state(Path("ours.training"), optimizer, {"key": key, "losses": losses}) as folder:
         save_file(weights, folder / "reader.safetensors")
@@ -22,8 +22,9 @@ MOMENTS, NOTES = "optimizer.safetensors", "notes.json"
 
 @contextmanager
 def new_state(state: Path, optimizer: torch.optim.Optimizer, notes: dict[str, Any]) -> Iterator[Path]:
-    """A folder to write the weights into, which takes the place of `state` once that is done; moments and notes go with
-    them.
+    """A folder to write the weights into; it replaces `state` once they are written.
+
+    Moments and notes go with them.
     """
     new = state.with_name(state.name + ".new")
     shutil.rmtree(new, ignore_errors=True)
@@ -46,7 +47,7 @@ def restore_moments(state: Path, optimizer: torch.optim.Optimizer) -> None:
 
 
 def read_notes(state: Path, key: dict[str, Any]) -> dict[str, Any] | None:
-    """The notes of a training with this key; None where none is kept, or another's."""
+    """The notes of a training with this key; None where there are none, or only another training's."""
     try:
         notes: dict[str, Any] = json.loads((state / NOTES).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,5 +1,4 @@
-"""English for made questions and answers: a description as a predicate, sentences out of markup, a citation at an
-answer's end. Pure text.
+"""English for made questions and answers: descriptions as predicates, sentences out of markup, citations. Pure text.
 
 It knows no document and draws nothing.
 
@@ -11,8 +10,8 @@ from collections.abc import Sequence
 
 from rag.answering.citations import cite_markers
 
-# Verbs with which descriptions of options and commands begin. Only these are taken for verbs: "Target density" and
-# "Output file" begin with none.
+# Verbs with which descriptions of options and commands begin. Only these count as verbs: "Target density" and "Output
+# file" begin with none.
 _VERBS = frozenset(
     """
     add adjust allow analyze append apply apportion assign associate assume attach avoid balance bound break bring
@@ -29,7 +28,7 @@ _VERBS = frozenset(
     test toggle trace translate treat tune turn undo update upsize use validate verify warn widen write zoom
     """.split()
 )
-# What is a verb as well, and what makes the two a thing: "Scale factor", "Guide file name".
+# Words that are verbs too, and words that make the two a noun phrase: "Scale factor", "Guide file name".
 _ALSO_NOUNS = frozenset(
     """
     buffer cover cut group guide limit link list log mark match name place report route scale search start stop test
@@ -41,9 +40,9 @@ _SECOND_VERB = re.compile(r"^(and/or|and|or) ([A-Za-z]+)\b")
 _ABBREVIATED = re.compile(r"(?:\b(?:e\.g|i\.e|etc|vs|cf|Fig|approx|resp|Sec|No)\.[)\"]?|^\d+\.)$")
 _SENTENCE_END = re.compile(r"(?:(?<=[.!?])|(?<=[.!?][)\"]))\s+(?=[A-Z`\"(*$-])")
 _CODE_OR_BRACKETS = re.compile(r"(`[^`]*`)|\s*\((?:[^()]|\([^()]*\))*\)")
-# Proper names that no rule tells from the first word of a sentence.
+# Proper names that no rule distinguishes from the first word of a sentence.
 _NAMES = frozenset({"Boolean", "Elmore", "Liberty", "Python", "Steiner", "Tcl", "Verilog", "Yosys"})
-# What descriptions say before they say anything.
+# Labels at the start of descriptions.
 _LABEL = re.compile(r"^\s*(?:\(?(?:optional|required|experimental)\)?\s*[.:,;]?\s+)+", re.IGNORECASE)
 _SELF = re.compile(
     r"^(?:this|the)\s+(?:boolean\s+)?(?:command|flag|option|switch|argument|parameter|variable|attribute|pass|"
@@ -55,7 +54,7 @@ _USED_TO = re.compile(r"^(?:is\s+)?used\s+to\s+", re.IGNORECASE)
 
 
 def split_sentences(text: str) -> list[str]:
-    """Sentences of a cleaned text; "e.g." and "1." end none, nor does anything between backticks."""
+    """Sentences of a cleaned text; neither "e.g." nor "1." ends one, nor does anything between backticks."""
     sentences: list[str] = []
     for part in _SENTENCE_END.split(text):
         if sentences and (_ABBREVIATED.search(sentences[-1]) or sentences[-1].count("`") % 2):
@@ -105,7 +104,7 @@ _THIRD_PERSONS = {third_person(verb): verb for verb in _VERBS}
 
 
 def infinitive(word: str) -> str | None:
-    """The verb that a word is, in its base form: `set` of "Sets" and of "Set"; None where it is none that we know."""
+    """The base form of a known verb: `set` of "Sets" and of "Set"; None for any other word."""
     lower = word.lower().strip(",.;:")
     return lower if lower in _VERBS else _THIRD_PERSONS.get(lower)
 
@@ -116,8 +115,9 @@ def strip_labels(description: str) -> str:
 
 
 def as_predicate(description: str) -> str | None:
-    """`Set the output file.` or `This flag is used to set the output file.` as `sets the output file.`; None where no
-    verb that we know begins it.
+    """`Set the output file.` or `This flag is used to set the output file.` as `sets the output file.`.
+
+    None where it begins with no known verb.
     """
     text = _USED_TO.sub("", _SELF.sub("", strip_labels(description)))
     first, _, rest = text.partition(" ")
@@ -127,7 +127,7 @@ def as_predicate(description: str) -> str | None:
         return None
     if first.lower() in _ALSO_NOUNS and _COMPOUND.match(rest):
         return None
-    if second := _SECOND_VERB.match(rest):  # "Enable or disable the check"; "List or pattern of vias" is no verb either
+    if second := _SECOND_VERB.match(rest):  # "Enable or disable the check"; not "List or pattern of vias"
         other = infinitive(second[2])
         return f"{third_person(verb)} {second[1]} {third_person(other)}{rest[second.end() :]}" if other else None
     return f"{third_person(verb)} {rest}"
@@ -159,10 +159,10 @@ def lower_first(text: str) -> str:
 
 
 def cite_at_end(answer: str, numbers: Sequence[int]) -> str:
-    """The answer with `[1]` or `[1][2]` before the sign that ends it; where code follows, before the colon that leads
-    to the code.
+    """The answer with `[1]` or `[1][2]` before the sign that ends it.
 
-    Behind code that nothing leads to.
+    Where code follows, the citation stands before the colon that introduces the code; behind code that nothing
+    introduces.
     """
     marks = " " + "".join(f"[{number}]" for number in numbers)
     if answer.lstrip().startswith("```"):

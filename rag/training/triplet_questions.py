@@ -15,7 +15,7 @@ ORIGIN = "chipalign"
 
 
 def drafts_of_questions(examples: Iterable[Example], chunks: Sequence[Chunk]) -> list[Draft]:
-    """The drafts of those questions that have an answer, and of whose evidence every unit stands in a chunk."""
+    """The drafts of those questions that have an answer and whose every unit of evidence stands in a chunk."""
     finder = AnswerFinder(chunks)
     drafts = []
     for example in examples:

@@ -1,8 +1,7 @@
-"""Questions about tables and synopses: what an option does and which option does it, defaults, how a command is called,
-abbreviations, symptoms.
+"""Questions about tables and synopses: options, defaults, calls of commands, abbreviations, symptoms.
 
-It gets blocks of a passage and gives questions with answers in the passage's words; which passages, and what becomes of
-them, is not known here.
+It gets blocks of a passage and gives questions with answers in the passage's words. It does not know which passages
+they are, nor what becomes of the questions.
 
     list(ask_table(block, "repair_timing", usages, random.Random(0)))
     # [("What does the `-hold` option of `repair_timing` do?", "`-hold` repairs hold violations."), ...]
@@ -54,7 +53,7 @@ _ASKABLE = frozenset(
     }
 )
 _ALLOWED = re.compile(r"\b[Aa]llowed values are ((?:[a-z]+ ){0,4}`[^`]+`(?:(?:,| and| or|, and|, or) `[^`]+`)*)")
-# Descriptions that name no thing that an option could be said to give.
+# Descriptions that do not name a thing which an option could give.
 _NO_NOUN = re.compile(
     r"(?:if|when|whether|only|use|floats?|strings?|integers?|boolean|flag|do|in|as|same|see|used|for|to|by|with|"
     r"passed|either|one|refer|please|this)\b",
@@ -79,8 +78,9 @@ class Row:
 
 
 def read_usages(code: Iterable[str]) -> dict[str, frozenset[str]]:
-    """How commands are called in fences of code: each command's options and other words, also over indented lines that
-    go on with it.
+    """How commands are called in fences of code: each command's options and other words.
+
+    Indented lines that continue a call count too.
     """
     usages: dict[str, frozenset[str]] = {}
     for fence in code:
@@ -187,7 +187,7 @@ def ask_which(noun: str, name: str, whose: str, predicate: str, answer: str, dic
 
 
 def task_of(name: str, predicate: str) -> str | None:
-    """What one wants to do who needs it; None where that is too little, too much, or the name itself."""
+    """What someone wants to do who needs it; None where that is too little, too much, or the name itself."""
     task = as_question_part(as_task(predicate) or "")
     return task if 3 <= len(task.split()) <= 22 and _says_more(name, task) else None
 
@@ -207,8 +207,9 @@ def _join(items: list[str]) -> str:
 
 
 def ask_table(block: Block, owner: str | None, usages: Usages, dice: random.Random) -> Iterator[Pair]:
-    """Questions about every row; `owner` is the command whose options they may be, which the document must call with
-    them.
+    """Questions about every row of a table.
+
+    `owner` is the command whose options they may be; the document must call it with them.
     """
     table = read_table(block.text)
     for row in table.rows:
@@ -247,10 +248,7 @@ def _rows_of(table: Table, owner: str | None, usages: Usages) -> list[Row]:
 
 
 def _read_name(cell: str) -> str:
-    """The one name of a cell:
-
-    `-spacing` of "`[-spacing]`" and of "-spacing value"; "" where there are several, or none.
-    """
+    """The one name of a cell: `-spacing` of "`[-spacing]`" and of "-spacing value"; "" for several, or none."""
     if "|" in cell:
         return ""
     text = cell.replace("`", "").strip("[] ")
@@ -320,7 +318,7 @@ def _ask_together(rows: list[Row], dice: random.Random) -> Iterator[Pair]:
 
 
 def say_noun(name: str, told: str) -> str:
-    """A description that begins with no verb, said of the name."""
+    """A description that does not begin with a verb, said of the name."""
     return (
         f"`{name}` is {lower_first(told)}" if re.match(r"(?:the|an?)\b", told, re.IGNORECASE) else f"`{name}`: {told}"
     )

@@ -1,8 +1,7 @@
-"""Questions about tasks, answered as one answers a colleague: with the command, how it is called, and what its options
-do; also several in a row.
+"""Questions about tasks, answered as to a colleague: with the command, how it is called, and what its options do.
 
-A task is what a manual says its command does, where a synopsis stands below. It gets chunks and gives drafts; prompts
-are built by `triplets`.
+It also asks for several tasks in a row. A task is what a manual says its command does, where a synopsis stands below.
+It gets chunks and gives drafts; `triplets` builds prompts.
 
     drafts = drafts_of_tasks(chunks, seed=0)
     drafts[0].question  # "I want to insert buffers on long wires. How should I do that?"
@@ -50,8 +49,9 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Something to be done, `insert buffers on long wires`, and the command that does it, with its synopsis and the
-    options that are described.
+    """Something to be done, `insert buffers on long wires`, and the command that does it.
+
+    It has the command's synopsis and the options that are described.
     """
 
     task: str
@@ -62,8 +62,9 @@ class Task:
 
 
 def drafts_of_tasks(chunks: Sequence[Chunk], seed: int = 0) -> list[Draft]:
-    """Drafts of each task: how it is done, with one of its options, and before another task of its project; drawn by
-    the seed and the tasks alone.
+    """Drafts of each task: how to do it, with one of its options, and before another task of its project.
+
+    Only the seed and the tasks decide the draws.
     """
     usages = usages_of_documents(chunks)
     documents: dict[tuple[str, str], list[Chunk]] = {}
@@ -81,8 +82,10 @@ def drafts_of_tasks(chunks: Sequence[Chunk], seed: int = 0) -> list[Draft]:
 
 
 def find_tasks(chunks: Sequence[Chunk], usages: Usages) -> Iterator[Task]:
-    """The tasks of a document's chunks: a paragraph that says what a command does, its synopsis below, and tables of
-    options up to the next one.
+    """The tasks of a document's chunks.
+
+    A task is a paragraph that says what a command does, its synopsis below, and tables of options up to the next
+    synopsis.
     """
     blocks = [(chunk, block) for chunk in chunks for block in parse_markdown(chunk.text).blocks]
     synopses = [
@@ -226,8 +229,9 @@ def ask_steps(task: Task, tasks: Sequence[Task], dice: random.Random) -> Draft |
 
 
 def example_call(synopsis: Sequence[str], names: Sequence[str]) -> str | None:
-    """The shortest call of a synopsis that has these options, with the synopsis's placeholders as values; None where it
-    has not all of them.
+    """The shortest call of a synopsis that has these options, with the synopsis's placeholders as values.
+
+    None where it lacks one of them.
     """
     text = " ".join(line.split(" #")[0].strip() for line in synopsis)
     optional = {

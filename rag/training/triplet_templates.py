@@ -1,8 +1,7 @@
-"""Questions that a passage answers, with the answer in the passage's own words: made from headings, sentences, lists,
-tables and synopses.
+"""Questions that a passage answers, with answers in its own words: from headings, sentences, lists, tables, synopses.
 
 It searches nothing and builds no prompt (`triplets` does). It asks what people ask of a manual: what something is or
-does, how to do something, what happens if something is so, and what `triplet_tables` asks.
+does, how to do something, what happens under a condition, and what `triplet_tables` asks.
 
     drafts = drafts_of_chunks(chunks, seed=0)
     drafts[0].question, drafts[0].answer
@@ -40,16 +39,16 @@ from rag.training.triplet_tables import (
     say_noun,
 )
 
-PROSE = (".md", ".rst", ".html", ".htm", ".txt", ".docx", ".pdf", ".1", ".n", ".man")  # of source code nothing is asked
+PROSE = (".md", ".rst", ".html", ".htm", ".txt", ".docx", ".pdf", ".1", ".n", ".man")  # source code is asked nothing
 # Documents about a project's people, and forms to copy: nobody asks a chip designers' assistant about them.
 _NOT_ASKED = re.compile(
     r"code_of_conduct|contributing|gettinginvolved|changelog|licen[sc]e|readmeformat", re.IGNORECASE
 )
 MOST_PER_CHUNK = 8  # so that a long table does not outweigh whole articles
 MOST_WORDS = 130  # of an answer
-HEADING_WORDS = (45, 90, 120)  # of what is told under a heading, drawn: short answers, and some that tell more
+HEADING_WORDS = (45, 90, 120)  # of the answer to a heading, drawn: short answers, and some longer ones
 
-_OWNER = re.compile(r"^For `([^`]+)`:$")  # how the chunker tells whose options a table has
+_OWNER = re.compile(r"^For `([^`]+)`:$")  # how the chunker says whose options a table has
 _NOUNS = "command|pass|option|flag|cell|variable|attribute|parameter|module|switch|script|argument|function|target"
 _SUBJECT = re.compile(
     # Not what leads up to another subject.
@@ -77,8 +76,7 @@ _EMPTY_HEADINGS = frozenset(
     """.split()
 ) | {"see also", "useful developer commands", "example scripts", "regression tests"}
 _PITFALLS = ("pitfalls", "common mistakes", "common pitfalls")
-# What reads badly where the rest of the document is missing: links, references to what is elsewhere, markup that was
-# not understood.
+# Text that reads badly without the rest of the document: links, references elsewhere, markup that was not understood.
 _RUBBISH = re.compile(
     r"https?://|\b(?:found|available|see|click|shown|listed|described) (?:here|above)\b|\bhere\.?$|\bas "
     r"follows\b|\bfollowing\b|\bbelow\b"
@@ -102,8 +100,9 @@ class Draft:
 
 
 def drafts_of_chunks(chunks: Sequence[Chunk], seed: int = 0) -> list[Draft]:
-    """At most `MOST_PER_CHUNK` drafts of each chunk of prose, in the chunks' order, no question twice; drawn by the
-    seed and the chunk alone.
+    """At most `MOST_PER_CHUNK` drafts of each chunk of prose, in the chunks' order, no question twice.
+
+    Only the seed and the chunk decide the draws.
     """
     usages = usages_of_documents(chunks)
     drafts: dict[str, Draft] = {}
@@ -123,7 +122,7 @@ def drafts_of_chunks(chunks: Sequence[Chunk], seed: int = 0) -> list[Draft]:
 
 
 def is_asked(path: str) -> bool:
-    """Whether a document is one of which an engineer asks something: prose, and not about a project's people."""
+    """Whether an engineer asks something of a document: prose, and not about a project's people."""
     return path.lower().endswith(PROSE) and not _NOT_ASKED.search(path)
 
 
@@ -138,7 +137,7 @@ def usages_of_documents(chunks: Sequence[Chunk]) -> dict[tuple[str, str], Usages
 
 
 def reads_well(question: str, answer: str, most_words: int = MOST_WORDS) -> bool:
-    """Whether both read as people write, and the answer has not more words than that."""
+    """Whether both read as people write, and the answer has at most that many words."""
     words = len(answer.split())
     return (
         LEAST_WORDS < words <= most_words
@@ -218,7 +217,7 @@ def _ask_heading(heading: str, title: str, text: str, dice: random.Random) -> It
 
 
 def _ask_sentence(sentence: str, dice: random.Random) -> Iterator[Pair]:
-    """What one sentence of prose tells, if it stands for itself."""
+    """Asks for what one sentence of prose says, if it stands for itself."""
     if not 5 <= len(sentence.split()) <= 45 or not sentence.endswith(".") or _ANAPHOR.match(sentence):
         return
 

@@ -108,7 +108,7 @@ ICON = (  # a chip, as the browser tab's picture
 
 
 def main() -> None:
-    """Draw the page once, as Streamlit does after each click; what is not foreseen ends as a sentence, and in a log."""
+    """Draw the page once, as Streamlit does after each click; an unforeseen error ends as a sentence, and in a log."""
     st.set_page_config(
         page_title="ChipAlign", page_icon=ICON, layout="centered", menu_items={"About": f"**ChipAlign**. {TAGLINE}"}
     )
@@ -135,7 +135,7 @@ def open_store() -> ConversationStore:
 
 
 def draw_page(gateway: Gateway) -> None:
-    """Title, status, conversation, the answer that is due, and the place to type."""
+    """Draw title, status, conversation, the answer that is due, and the place to type."""
     st.title("ChipAlign", anchor=False)
     st.caption(TAGLINE)
     draw_status(gateway)
@@ -163,7 +163,7 @@ def draw_page(gateway: Gateway) -> None:
         draw_turn(turns[-1], len(turns) - 1)
         draw_actions(turns)
         if st.session_state["was_found"]:
-            st.container(key="found").html("<i></i>")  # nothing to be seen: STYLE looks for it
+            st.container(key="found").html("<i></i>")  # nothing to see: STYLE looks for it
 
 
 def conversation() -> Conversation:
@@ -247,7 +247,7 @@ def draw_turn(turn: Turn, index: int) -> None:
 
 
 def draw_answer(turn: Turn) -> None:
-    """The answer with what the passages do not support marked, and in small print what is to be known of it."""
+    """The answer, unsupported parts marked, and in small print what a reader should know of it."""
     if turn.answer:
         st.markdown(answer_markdown(turn.answer, turn.sources, turn.unsupported))
     if notes := notes_on(turn):
@@ -257,7 +257,7 @@ def draw_answer(turn: Turn) -> None:
 
 
 def notes_on(turn: Turn) -> list[str]:
-    """What is to be known of an answer, a line each: its checks, who worded it, how it ended, what was searched."""
+    """What a reader should know of an answer, a line each: checks, who worded it, how it ended, what was searched."""
     notes = describe_answer(turn)
     if turn.state == "stopped":
         notes.append("Stopped before its end.")
@@ -310,7 +310,7 @@ def draw_passage(source: Source, key: str) -> None:
 
 
 def draw_actions(turns: Conversation) -> None:
-    """What can be done when no answer is under way."""
+    """What a reader can do when no answer is under way."""
     with st.container(key="actions", horizontal=True, horizontal_alignment="right"):
         if turns[-1].state in ("failed", "stopped"):
             st.button(
@@ -361,7 +361,7 @@ def answer_last_turn(gateway: Gateway, turns: Conversation) -> None:
 
 
 def waiting_note(turn: Turn, waited_s: float) -> str:
-    """What is being waited for, while no text has come yet."""
+    """What the reader waits for, while no text has come yet."""
     found = len(turn.sources)
     if found:
         doing = "Found 1 passage, reading it" if found == 1 else f"Found {found} passages, reading them"

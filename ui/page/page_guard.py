@@ -32,8 +32,9 @@ _HEADERS = {
 
 
 class PageGuard:
-    """Let through what is asked for by a name of the page's and comes from the page itself; put the headers on all
-    answers.
+    """Let through requests that name the page as their host and come from the page itself.
+
+    Put the headers on all answers.
     """
 
     def __init__(self, app: ASGIApp, settings: UiSettings) -> None:
@@ -56,7 +57,7 @@ class PageGuard:
             await send(message)
 
         if not is_own_host(host, self._settings):
-            host = ""  # it shall not stand in a header of ours
+            host = ""  # it must not stand in a header of ours
             refusal = (
                 "The page is not served under this name. Its own names are localhost, its address, and that of "
                 "CHIPALIGN_PAGE_URL."
@@ -72,10 +73,9 @@ class PageGuard:
 
 
 def is_own_host(host: str, settings: UiSettings) -> bool:
-    """Whether a Host header names this page: this machine's own loopback, the address listened on, or the public
-    address.
+    """Whether a Host header names this page: its loopback, the address listened on, or the public address.
 
-    Where the page listens on all addresses of the machine, each address will do, and the machine's name: another site
+    Where the page listens on all addresses of the machine, each address counts, and the machine's name: another site
     cannot be reached under these.
     """
     found = _HOST.fullmatch(host)

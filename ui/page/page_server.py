@@ -36,12 +36,12 @@ def streamlit_config(settings: UiSettings) -> dict[str, object]:
         "server.port": settings.page_port,
         "server.headless": True,  # opens no browser, asks for no e-mail address
         "server.fileWatcherType": "none",  # an installed page does not change under its readers
-        # The name in the address that is printed. Left open, Streamlit asks a server on the internet for this machine's
+        # The name in the printed address. Without it, Streamlit asks a server on the internet for this machine's
         # address.
         "browser.serverAddress": public.hostname or ("localhost" if settings.listens_everywhere else settings.host),
         "browser.gatherUsageStats": False,
         "client.toolbarMode": "viewer",  # keeps the choice of light or dark, drops the developer's menu
-        "client.showErrorDetails": "none",  # tracebacks belong into the log
+        "client.showErrorDetails": "none",  # tracebacks belong in the log
         "theme.light.primaryColor": "#0f766e",
         "theme.dark.primaryColor": "#2dd4bf",
     }

@@ -1,9 +1,9 @@
 """An answer or a passage as Markdown for the page that shows no picture and leads nowhere but to its sources. Pure.
 
-The text is parsed, and what was found is written again in a form that every dialect reads alike: code in fences, every
-other letter that could mean something behind a backslash (`ui.escaping`). So lists, tables, headings and emphasis stay;
-a picture becomes its description, a link its text with the address beside it, raw HTML and mathematics the letters that
-they are, and "[2]" a link to its passage. Spans of it are marked by a coloured background, in the page's own dialect.
+It parses the text and writes it again in a form that every dialect reads alike: code in fences, and a backslash before
+every other letter that could mean something (`ui.escaping`). So lists, tables, headings and emphasis stay; a picture
+becomes its description, a link its text with the address beside it, raw HTML and mathematics their own letters, and
+"[2]" a link to its passage. A coloured background marks spans of it, in the page's own dialect.
 
     st.markdown(answer_markdown("Set `$::env(X)`, see [1].", sources))
     for block in passage_blocks("Use `pdngen`.\\n", quoted=[(0, 13)]): st.markdown(block.markdown)
@@ -27,11 +27,11 @@ _CITATION = re.compile(r"\[(\d{1,3})\]")
 _LARGEST_NUMBER = 999_999_999  # of an item in a list; CommonMark reads more digits as text
 _RULE = "___"  # no list begins with this character, so that it stays a rule inside an item too
 _COLUMN_RULES = {"": "---", "text-align:left": ":--", "text-align:center": ":-:", "text-align:right": "--:"}
-# What may stand below a paragraph of a list's item without a blank line: of lists those that begin with a full item,
-# and with 1.
+# What may stand below a paragraph of a list item without a blank line: only lists that begin with a full item, and with
+# 1.
 _JOINS_A_PARAGRAPH = re.compile(r"```|[-+*] \S|1[.)] \S")
 
-_PASSAGE_HEADINGS = 5  # the largest heading in a passage: it is no heading of the page
+_PASSAGE_HEADINGS = 5  # the largest heading in a passage: it is not a heading of the page
 
 Links = dict[int, str]
 
@@ -49,7 +49,7 @@ class _Look:
     largest_heading: int = 1
 
 
-_NO_LINKS = _Look({}, frozenset(), "red")  # what is linked already holds no mark
+_NO_LINKS = _Look({}, frozenset(), "red")  # linked text holds no mark
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,9 @@ class Block:
 
 
 def answer_markdown(text: str, sources: Iterable[Source] = (), unsupported: Sequence[Span] = ()) -> str:
-    """An answer, also one that is still coming, as Markdown: code letter by letter, citations linked, nothing else
-    live.
+    """An answer, also an incomplete one, as Markdown: code letter by letter, citations linked, nothing else live.
 
-    What `unsupported` spans of it is marked in red.
+    The spans `unsupported` are marked in red.
     """
     linked = [source for source in sources if source.link]
     links = {source.number: source.quote_link for source in linked}
@@ -191,8 +190,9 @@ def _inline(children: Iterable[Token], look: _Look) -> Iterator[Piece]:
 
 
 def _marked(tokens: Iterator[Token], look: _Look) -> Iterator[list[Piece]]:
-    """What stands in a mark, up to and with the token that closes it: a text, or all of what is bold or linked, at a
-    time.
+    """The text in a mark, up to and with the token that closes it.
+
+    It comes as a text, or as all of what is bold or linked, at a time.
     """
     for token in takewhile(lambda token: token.type != "mark_close", tokens):
         yield list(_inline(with_rest(token, tokens), look))

@@ -1,7 +1,7 @@
 """Conversations kept for a reload of the page, in the memory of its process, each under an id that nobody can guess.
 
-Nothing is written to disk: a restart forgets all, "New conversation" forgets one, and what is old or too much is
-forgotten by itself.
+It writes nothing to disk: a restart forgets all, "New conversation" forgets one, and it drops by itself what is old or
+too much.
 
     store = ConversationStore(); conversation_id = store.keep("", turns); store.find(conversation_id)
 """
@@ -50,10 +50,10 @@ class ConversationStore:
         self._lock = threading.Lock()
 
     def keep(self, conversation_id: str, turns: Conversation) -> str:
-        """Keep `turns` and return the id to find them by: the given one if it is known here, else a new one, never one
-        chosen elsewhere.
+        """Keep `turns` and return the id to find them by: the given one if it is known here, else a new one.
 
-        Where that is too much in all, those that were not changed for longest are forgotten; this one stays.
+        It never takes an id chosen elsewhere. Where the total is too large, it forgets the conversations unchanged for
+        longest; this one stays.
         """
         kept = _Kept(turns, sum(count_chars(turn) for turn in turns), self._clock())
         with self._lock:
@@ -67,7 +67,7 @@ class ConversationStore:
         return conversation_id
 
     def find(self, conversation_id: str) -> Conversation | None:
-        """The conversation of this id; None where there is none, or no more."""
+        """The conversation of this id; None where it is unknown or forgotten."""
         with self._lock:
             self._forget_old()
             kept = self._kept.get(conversation_id)
@@ -84,7 +84,7 @@ class ConversationStore:
             self._drop(next(iter(self._kept)))
 
     def _drop(self, conversation_id: str) -> bool:
-        """Take one out; whether it was there."""
+        """Take one out; returns whether it was there."""
         dropped = self._kept.pop(conversation_id, None)
         self._chars -= dropped.chars if dropped else 0
         return dropped is not None

@@ -1,10 +1,8 @@
 """Markdown to Slack's mrkdwn, cut into pieces that a Slack block can hold, and back to plain text.
 
-Pure: strings in, strings out.
-
-It sends nothing. Text of a model or a document can mention nobody and link nowhere: `&`, `<` and `>` are escaped
-everywhere, and a link is made only to an http(s) address that the caller names. Whoever shows the text must set
-`verbatim`, so that Slack itself links nothing.
+Pure: strings in, strings out. It sends nothing. Text of a model or a document can mention nobody and link nowhere: `&`,
+`<` and `>` are escaped everywhere, and a link leads only to an http(s) address that the caller names. Whoever shows the
+text must set `verbatim`, so that Slack itself links nothing.
 
     sections = to_sections("Run **`repair_antennas`** [1].", {1: "https://docs/grt.html"})
 """
@@ -21,7 +19,7 @@ from ui.markdown_parser import parse
 from ui.plain_text import Span, plain
 
 UNSUPPORTED_SIGN = "⚠"  # mrkdwn has no colours
-WIDE = 90  # columns of a table from which on a row is a line of a list: Slack breaks wider ones at the window's edge
+WIDE = 90  # columns; a row of a wider table becomes a line of a list, since Slack breaks it at the window's edge
 SECTION_CHARS = 3000  # Slack's limit for the text of a section block
 LINK_CHARS = 2500  # a longer link becomes text: a link cannot be cut, and has to fit into a section
 FENCE_CHARS = len("```\n\n```")
@@ -56,11 +54,10 @@ def link(url: str, label: str) -> str:
 def to_sections(
     markdown: str, links: Mapping[int, str] | None = None, limit: int = SECTION_CHARS, unsupported: Sequence[Span] = ()
 ) -> list[str]:
-    """`markdown` as pieces of mrkdwn of at most `limit` characters; a code block that is cut is closed and opened
-    again.
+    """`markdown` as pieces of mrkdwn of at most `limit` characters; a cut code block is closed and opened again.
 
     `links` are the addresses of the passages by their number: `[2]` becomes a link to the second, and so does a link of
-    the text to one of these addresses. Every other link is shown as text. Before an `unsupported` span stands a sign.
+    the text to one of these addresses. Every other link is shown as text. A sign stands before an `unsupported` span.
     """
     known = links or {}
     sections: list[str] = []
@@ -77,8 +74,9 @@ def to_sections(
 
 
 def from_mrkdwn(text: str, bot_user_id: str = "") -> str:
-    """The plain text of what Slack gives: links as their label, channels by name, mentions of the bot and of people
-    left out.
+    """The plain text of what Slack gives: links as their label, channels by name.
+
+    Mentions of the bot and of people are left out.
     """
 
     def _shown(match: re.Match[str]) -> str:
@@ -126,8 +124,9 @@ def _code(content: str) -> _Piece:
 
 
 def _list(node: SyntaxTreeNode, links: Mapping[int, str], depth: int) -> Iterator[_Piece]:
-    """A list as lines with bullets or numbers; code and tables inside it stand alone, since a code block cannot be
-    indented in mrkdwn.
+    """A list as lines with bullets or numbers.
+
+    Code and tables inside it stand alone, since mrkdwn cannot indent a code block.
     """
     lines: list[str] = []
     start = int(node.attrs.get("start", 1)) if node.type == "ordered_list" else 0
@@ -258,8 +257,9 @@ def _cut(piece: _Piece, limit: int) -> Iterator[str]:
 
 
 def _cut_place(text: str, room: int) -> int:
-    """Where to end the first part of `text`: behind its last line break or, where that is far ahead of `room`, its last
-    space.
+    """Where to end the first part of `text`: behind its last line break, or its last space.
+
+    The space counts where the line break is far ahead of `room`.
     """
     line = space = end = 0
     for atom in _ATOM.finditer(text):

@@ -1,9 +1,8 @@
 """What an answer looks like in Slack, and a thread read back as a conversation.
 
-Pure: turns and messages in, messages and turns out.
-
-It sends nothing. Each block carries in its id what it is and which question it belongs to, so that a thread read later
-tells answers from notes, and whose answer each is, also where two questions crossed.
+Pure: turns and messages in, messages and turns out. It sends nothing. The id of each block says what it is and which
+question it belongs to, so that a thread read later distinguishes answers from notes, and whose answer each is, even
+where two questions crossed.
 
     first, *more = answer_messages(turn, question_ts="1700000000.1", revision=3)
 """
@@ -23,8 +22,8 @@ SEARCHING = "Searching the documents..."
 WRITING = "Writing..."
 CUT_OFF = "The answer was cut off at its longest length. Ask for the rest."
 NO_ANSWER = "(no answer)"
-# A message may hold 40,000 characters, its blocks together much less: Slack tells no figure, and refused from 11,000 to
-# 13,000 on where people tried (https://github.com/slackapi/bolt-js/issues/2867).
+# A message may hold 40,000 characters, its blocks together much less: Slack gives no figure, and refused messages from
+# 11,000 to 13,000 on (https://github.com/slackapi/bolt-js/issues/2867).
 MESSAGE_CHARS = 9000
 MAX_SOURCES = 10  # elements that a context block may have
 TITLE_CHARS = 150

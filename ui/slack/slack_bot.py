@@ -1,8 +1,7 @@
-"""The Slack bot: it hears questions over Socket Mode, asks the gateway, and writes the answers into their threads as
-they come.
+"""The Slack bot: hears questions over Socket Mode, asks the gateway, and writes answers into threads as they come.
 
-No prompt, retrieval or database is in it, and it keeps nothing: what was said before is read from the thread. It needs
-no public address.
+It holds no prompt, retrieval or database, and keeps nothing: it reads from the thread what was said before. It needs no
+public address.
 
     bot = SlackBot(settings, Gateway(settings))
     bot.start()
@@ -34,8 +33,8 @@ from ui.slack.slack_queue import Lines
 
 log = logging.getLogger("chipalign.slack")
 
-BEAT_S = 0.3  # how soon text that came in a burst is shown, and a stop noticed
-PING_S = 5  # how often a connection that is lost is noticed and made again
+BEAT_S = 0.3  # how soon a burst of text is shown, and a stop noticed
+PING_S = 5  # how often a lost connection is noticed and made again
 CALL_TIMEOUT_S = 30  # of one call to Slack
 LISTENERS = 8  # threads that post placeholders, which takes one call to Slack each
 NOT_HERE = "This bot does not answer in this channel. Write to it directly, or ask your CAD team to add the channel."
@@ -46,7 +45,10 @@ FAILED = (
 
 
 class SlackBot:
-    """One workspace's bot. Raises SlackRefused or SlackUnreachable where Slack does not know its bot token."""
+    """One workspace's bot.
+
+    Raises SlackRefused, SlackUnreachable: Slack does not know its bot token, or does not answer.
+    """
 
     def __init__(self, settings: UiSettings, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -84,8 +86,9 @@ class SlackBot:
             raise SlackUnreachable(str(error)) from error
 
     def close(self) -> None:
-        """Hear no more, tell those who wait for an answer that there will be none, and close the connection; it takes
-        some seconds.
+        """Hear no more, say to those who wait that there will be no answer, and close the connection.
+
+        It takes some seconds.
         """
         self._stopping.set()
         self._delivery.close()
@@ -119,8 +122,9 @@ class SlackBot:
             self._answer(question, posted.result())
 
     def _answer(self, question: Question, placeholder_ts: str) -> None:
-        """Fetch the answer, showing it as it grows in place of the placeholder; a failure is a sentence in the same
-        place.
+        """Fetch the answer, showing it as it grows in place of the placeholder.
+
+        A failure is a sentence in the same place.
         """
         log.info("event %s in channel %s is being answered", question.event_id, question.channel)
         turn = begin(Turn(question.text))
@@ -160,7 +164,10 @@ class SlackBot:
         self._show(question, placeholder_ts, turn, revision + 1)
 
     def _turns_before(self, question: Question) -> Conversation:
-        """What was asked and answered in the question's thread before it. Raises SlackRefused, SlackUnreachable."""
+        """What was asked and answered in the question's thread before it.
+
+        Raises SlackRefused, SlackUnreachable.
+        """
         if self._stopping.is_set():
             raise QuestionInterrupted
         if not question.is_follow_up:
@@ -169,9 +176,9 @@ class SlackBot:
         return read_thread(messages, self._bot_user_id, question.ts, question.is_direct)
 
     def _show(self, question: Question, placeholder_ts: str, turn: Turn, revision: int) -> None:
-        """The whole answer: in place of the placeholder, and below it what one message cannot hold.
+        """Show the whole answer: in place of the placeholder, and below it what one message cannot hold.
 
-        What Slack refuses is told instead.
+        What Slack refuses is reported instead.
         """
         first, *more = answer_messages(turn, question.ts, revision)
         try:
@@ -194,6 +201,6 @@ def _bot_user_id(client: WebClient) -> str:
 
 
 def _sentence(error: UiError) -> str:
-    """What a person is told, with the id under which the gateway's log has the rest."""
+    """What the person reads, with the id under which the gateway's log has the rest."""
     request_id = error.request_id if isinstance(error, GatewayError) else ""
     return f"{error} (request {request_id})" if request_id else str(error)

@@ -25,7 +25,7 @@ log = logging.getLogger("chipalign.slack")
 
 # chat.update is in Slack's tier 3: 50 calls a minute and workspace, all answers that are being written together
 PREVIEW_EVERY_S = 1.2
-ATTEMPTS = 10  # with the pauses between them a minute and a half of trouble; waiting for a Retry-After counts as one
+ATTEMPTS = 10  # with the pauses between them a minute and a half; waiting for a Retry-After counts as one
 LONGEST_PAUSE_S = 16  # between two attempts where Slack names no time
 PAGE_MESSAGES = 200  # per call of conversations.replies
 PAGES = 5  # threads beyond 1000 messages are read up to there
@@ -45,12 +45,15 @@ class Delivery:
         self._next_preview = 0.0
 
     def close(self) -> None:
-        """From now on nobody waits for a Slack that is away; a pause that Slack itself asks for is still kept."""
+        """Stop waiting for a Slack that does not answer; a pause that Slack itself asks for is still kept."""
         self._closing.set()
 
     def post(self, channel: str, thread_ts: str, content: Content) -> str:
-        """Post a message into a thread; its `ts`. Raises SlackRefused, SlackUnreachable."""
-        # Nothing of a text may become a link, a preview or a mention by itself.
+        """Post a message into a thread; returns its `ts`.
+
+        Raises SlackRefused, SlackUnreachable.
+        """
+        # No text may become a link, a preview or a mention by itself.
         answer = self._until_delivered(
             lambda: self._client.chat_postMessage(
                 channel=channel,
@@ -65,11 +68,17 @@ class Delivery:
         return str(answer["ts"])
 
     def update(self, channel: str, ts: str, content: Content) -> None:
-        """Replace a message, waiting as long as Slack asks for. Raises SlackRefused, SlackUnreachable."""
+        """Replace a message, waiting as long as Slack asks for.
+
+        Raises SlackRefused, SlackUnreachable.
+        """
         self._until_delivered(lambda: self._update(channel, ts, content))
 
     def tell_alone(self, channel: str, user: str, thread_ts: str | None, text: str) -> None:
-        """Show `text` in a channel to one person only. Raises SlackRefused, SlackUnreachable."""
+        """Show `text` in a channel to one person only.
+
+        Raises SlackRefused, SlackUnreachable.
+        """
         self._until_delivered(
             lambda: self._client.chat_postEphemeral(channel=channel, user=user, thread_ts=thread_ts, text=text)
         )
@@ -84,7 +93,7 @@ class Delivery:
             return True
 
     def preview(self, channel: str, ts: str, content: Content) -> bool:
-        """Replace a message by one that a later update will replace again; whether it arrived.
+        """Replace a message by one that a later update will replace again; returns whether it arrived.
 
         It is not tried twice.
         """
@@ -100,7 +109,10 @@ class Delivery:
         return True
 
     def thread(self, channel: str, thread_ts: str) -> list[dict[str, Any]]:
-        """The messages of a thread, oldest first. Raises SlackRefused, SlackUnreachable."""
+        """The messages of a thread, oldest first.
+
+        Raises SlackRefused, SlackUnreachable.
+        """
         messages: list[dict[str, Any]] = []
         cursor = ""
         for _ in range(PAGES):
@@ -142,7 +154,7 @@ class Delivery:
         raise AssertionError("the last attempt returns or raises")
 
     def _hold(self, error: SlackApiError) -> bool:
-        """Whether `error` is a 429; if so, nothing is sent for as long as it asks."""
+        """Whether `error` is a 429; if so, send nothing for as long as it asks."""
         if status_of(error) != 429:
             return False
         pause_s = float(error.response.headers.get("Retry-After") or 1)
@@ -158,8 +170,9 @@ class Delivery:
 
 
 def status_of(error: SlackApiError) -> int:
-    """The HTTP status of a refusal; slack_sdk hands over a plain dictionary where the answer was no JSON (a proxy's
-    page).
+    """The HTTP status of a refusal.
+
+    slack_sdk hands over a plain dictionary where the answer was not JSON (a proxy's page).
     """
     response = error.response
     return int(response.get("status", 0) if isinstance(response, dict) else response.status_code)

@@ -1,6 +1,6 @@
-"""Which of Slack's events are questions, and which of them were there before.
+"""Decides which of Slack's events are questions, and which of them came before.
 
-It sends nothing and knows no connection; what a question says is read from the event alone.
+It sends nothing and knows no connection; it reads a question from the event alone.
 
     question = read_question(body, bot_user_id="U0BOT")   # None for everything that is not to be answered
 """
@@ -15,9 +15,9 @@ from typing import Any
 
 from ui.slack.mrkdwn import from_mrkdwn
 
-REMEMBER_S = 600.0  # Slack sends an event that was not acknowledged again at once, after a minute, and after five
-# A message with a file, and a reply that is also shown in the channel, are messages; every other subtype (edits, joins,
-# bots) is not.
+REMEMBER_S = 600.0  # Slack repeats an event that was not acknowledged at once, after a minute, and after five
+# A message with a file, and a reply that is also shown in the channel, are messages; other subtypes (edits, joins,
+# bots) are not.
 ANSWERED_SUBTYPES = (None, "file_share", "thread_broadcast")
 
 
@@ -25,7 +25,7 @@ ANSWERED_SUBTYPES = (None, "file_share", "thread_broadcast")
 class Question:
     """A message that is to be answered, in the thread `thread_ts` of `channel`.
 
-    Slack tells messages by their time, `ts`.
+    Slack identifies messages by their time, `ts`.
     """
 
     event_id: str
@@ -38,15 +38,15 @@ class Question:
 
     @property
     def is_follow_up(self) -> bool:
-        """Whether it stands in a thread that was there before."""
+        """Whether it stands in a thread that existed before it."""
         return self.thread_ts != self.ts
 
 
 def read_question(body: Mapping[str, Any], bot_user_id: str) -> Question | None:
     """The question that an event of Slack's Events API asks of the bot, or None.
 
-    Answered are mentions of the bot in channels, and messages in direct conversations with it. Nobody answers bots,
-    this one among them, edited messages, joins and whatever else is no message of a person.
+    The bot answers mentions in channels, and messages in direct conversations. It does not answer bots, itself
+    included, edited messages, joins, or whatever else is not a person's message.
     """
     event: Mapping[str, Any] = body.get("event") or {}
     is_direct = event.get("type") == "message" and event.get("channel_type") == "im"

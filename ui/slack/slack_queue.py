@@ -1,5 +1,4 @@
-"""Jobs in lines: those of one line run one after the other, those of different lines at the same time, at most so many
-at once.
+"""Jobs in lines: those of one line run one after the other, those of different lines at the same time, up to a limit.
 
 It knows nothing of Slack or of what the jobs do.
 
@@ -24,11 +23,14 @@ class Lines:
 
     def __init__(self, at_once: int) -> None:
         self._workers = ThreadPoolExecutor(at_once, thread_name_prefix="line")
-        self._lines: dict[Hashable, deque[Job]] = {}  # a line is here as long as it has a job that is not over
+        self._lines: dict[Hashable, deque[Job]] = {}  # a line is here as long as it has an unfinished job
         self._lock = threading.Lock()
 
     def put(self, line: Hashable, job: Job) -> None:
-        """Run `job` when those that were put into its line before are over. Raises RuntimeError after `close`."""
+        """Run `job` when the jobs put into its line before are over.
+
+        Raises RuntimeError: the lines are closed.
+        """
         with self._lock:
             if line in self._lines:
                 self._lines[line].append(job)
@@ -37,7 +39,7 @@ class Lines:
             self._lines[line] = deque([job])
 
     def close(self) -> None:
-        """Take no more jobs, and wait until all that were put are over."""
+        """Take no more jobs, and wait until all are over."""
         self._workers.shutdown()
 
     def _run(self, line: Hashable) -> None:

@@ -1,9 +1,7 @@
-"""The commands of this package:
+"""The commands of this package: `ask` (a question in the terminal), `page` (the chat page), `slack` (the Slack bot).
 
-`chipalign ask` (a question in the terminal), `page` (the chat page) and `slack` (the Slack bot).
-
-They parse arguments and write; asking is `ui.client`'s, drawing `ui.page.chat_app`'s, answering in Slack
-`ui.slack.slack_bot`'s. Each returns the exit code or raises UiError.
+They parse arguments and write; `ui.client` asks, `ui.page.chat_app` draws, `ui.slack.slack_bot` answers in Slack. Each
+returns the exit code or raises UiError.
 
     ask(["What is hold slack?", "--json"])
 """
@@ -33,8 +31,9 @@ NOTHING_HELD = 3  # exit code: the documents hold nothing about the question
 
 
 def ask(argv: list[str]) -> int:
-    """`chipalign ask "QUESTION"`: the answer as it comes, then the passages it stands on; with --json one document at
-    the end.
+    """`chipalign ask "QUESTION"`: the answer as it comes, then the passages it stands on.
+
+    With --json, one document at the end.
     """
     parser = argparse.ArgumentParser(
         prog="chipalign ask",
@@ -79,7 +78,7 @@ def ask(argv: list[str]) -> int:
 
 
 def _become_server(settings: UiSettings) -> NoReturn:
-    """Replace this process, rather than wrap one:
+    """Replace this process rather than wrap one.
 
     Ctrl-C and `kill` reach the page's server itself, and nothing is left behind.
     """
@@ -99,8 +98,9 @@ def page(argv: list[str]) -> int:
 
 
 def slack(argv: list[str]) -> int:
-    """`chipalign slack`: answer in Slack until Ctrl-C or SIGTERM; the log goes to stderr and holds no word of what is
-    asked.
+    """`chipalign slack`: answer in Slack until Ctrl-C or SIGTERM.
+
+    The log goes to stderr and holds no word of what is asked.
     """
     parser = argparse.ArgumentParser(
         prog="chipalign slack", description="Run the Slack bot, over Socket Mode: it needs no public address."
@@ -113,7 +113,7 @@ def slack(argv: list[str]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     for noisy in ("httpx", "httpx2", "slack_bolt", "slack_sdk"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    from ui.client import Gateway  # seconds of imports that `--help` does without
+    from ui.client import Gateway  # imports that take seconds, which `--help` does without
     from ui.slack.slack_bot import SlackBot
 
     stop = threading.Event()
@@ -128,7 +128,7 @@ def slack(argv: list[str]) -> int:
 
 
 def check_slack_tokens(settings: UiSettings) -> None:
-    """Raise SlackTokensWrong that tells of each token that is missing or of another kind; no token is shown."""
+    """Raise SlackTokensWrong for each token that is missing or of another kind; shows no token."""
     problems = []
     for variable, token, prefix, kind in (
         ("CHIPALIGN_SLACK_BOT_TOKEN", settings.slack_bot_token, "xoxb-", 'the bot token, from "OAuth & Permissions"'),
@@ -159,7 +159,7 @@ def _settings(url: str | None, port: str | None = None) -> UiSettings:
 
 
 def _check_port(host: str, port: int) -> None:
-    """Raise PortTaken where nobody could listen; Streamlit itself would only say so in its log."""
+    """Raise PortTaken where the port cannot be listened on; Streamlit itself would only say so in its log."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -172,8 +172,11 @@ def _check_port(host: str, port: int) -> None:
 
 
 def _ask(turn: Turn, settings: UiSettings, wanted: Wanted, is_silent: bool) -> tuple[Turn, Finished]:
-    """Ask, and show the answer unless `is_silent`. Raises UiError; the text that came before it stays shown."""
-    from ui.client import Gateway  # half a second of imports that `--help` does without
+    """Ask, and show the answer unless `is_silent`.
+
+    Raises UiError: the text that came before it stays shown.
+    """
+    from ui.client import Gateway  # imports that take half a second, which `--help` does without
     from ui.terminal.terminal import Drawing, Lines, Silence, make_console
 
     turn, finished, console = begin(turn), Finished("", (), ""), make_console()

@@ -43,6 +43,6 @@ def join_question(question: str, pasted: str) -> str:
 
 
 def _tell_if_waiting(stream: TextIO) -> None:
-    """Say on a terminal that standard input is read, where nothing comes: it may be held open by mistake."""
+    """Say on a terminal that standard input is read and nothing comes: it may be held open by mistake."""
     if sys.stderr.isatty() and not select.select([stream], [], [], NOTICE_AFTER_S)[0]:
         sys.stderr.write("Reading standard input to its end; Ctrl-D ends it.\n")

@@ -43,7 +43,7 @@ Kind = Literal["quoted", "unsupported"]
 
 
 def make_console() -> Console:
-    """Standard output as rich writes to it; whether it is a terminal, and takes colours, rich finds out."""
+    """Standard output as rich writes to it; rich detects whether it is a terminal, and takes colours."""
     return Console(theme=THEME, highlight=False)
 
 
@@ -124,7 +124,7 @@ def print_sources(turn: Turn, console: Console) -> None:
     for source in turn.sources:
         console.print(Text(f"\n{_name(source, turn)}", style="bold"))
         where = "".join(f"     {line}\n" for line in _whereabouts(source))
-        console.print(Text(where, style="dim"), soft_wrap=True, end="")  # a link that is broken cannot be followed
+        console.print(Text(where, style="dim"), soft_wrap=True, end="")  # a broken link cannot be followed
         console.print(Padding(_Drawn(source.text, source.quoted, "quoted"), (1, 0, 0, MARGIN)))
 
 
