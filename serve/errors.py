@@ -1,7 +1,6 @@
 """What can go wrong in the gateway and in running it, each as a class that says what happened.
 
-`RequestError` and its subclasses become OpenAI's error envelope; the others stop a command with one line and exit code
-2.
+`RequestError` and its subclasses become OpenAI's error envelope; the others stop a command with one line and exit 2.
 
     raise EngineUnavailable("the model engine at http://127.0.0.1:8001 does not answer")
 """
@@ -27,7 +26,7 @@ class PortTaken(ServeError):
 
 
 class AlreadyRunning(ServeError):
-    """A second `chipalign up` on the same home folder."""
+    """A second `chipalign up` runs on the same home folder."""
 
 
 class StepFailed(ServeError):
@@ -39,15 +38,15 @@ class NotReadyInTime(ServeError):
 
 
 class CheckpointNotFound(ServeError):
-    """There is no tokenizer that can be used where the served checkpoint should be."""
+    """The folder of the served checkpoint holds no usable tokenizer."""
 
 
 class WeightsBroken(ServeError):
-    """Weight files of the served checkpoint are missing, cut off or no safetensors."""
+    """Weight files of the served checkpoint are missing, cut off or not safetensors."""
 
 
 class ExperimentUnusable(ServeError):
-    """What an experiment is to be made from cannot be used, or does not fit the folder that holds another one."""
+    """An experiment's input cannot be used, or does not fit the folder, which holds another experiment."""
 
 
 class ExperimentIncomplete(ServeError):
@@ -95,27 +94,27 @@ class CollectionNotFound(RequestError):
 
 
 class InvalidApiKey(RequestError):
-    """No key, or a wrong one, where one is asked for."""
+    """The key is missing or wrong where one is required."""
 
     status = 401
     code = "invalid_api_key"
 
 
 class PathNotFound(RequestError):
-    """No such path in this API."""
+    """This API has no such path."""
 
     status = 404
     code = "not_found"
 
 
 class ModelNotFound(PathNotFound):
-    """No such model."""
+    """The engine serves no such model."""
 
     code = "model_not_found"
 
 
 class NameNotFound(PathNotFound):
-    """A name that no indexed document describes; the message offers near ones."""
+    """No indexed document describes the name; the message offers near ones."""
 
     code = "name_not_found"
 
@@ -170,7 +169,7 @@ class OriginNotAllowed(RequestError):
 
 
 class TooManyInFlight(RequestError):
-    """As many answers are in flight as may be."""
+    """The limit of answers in flight is reached."""
 
     status = 429
     type = "requests"  # OpenAI's type where requests are counted, not tokens
@@ -179,7 +178,7 @@ class TooManyInFlight(RequestError):
 
 
 class TooManyConnections(RequestError):
-    """As many connections are open as may be."""
+    """The limit of open connections is reached."""
 
     status = 503
     type = "server_error"
@@ -188,7 +187,7 @@ class TooManyConnections(RequestError):
 
 
 class GatewayStopping(RequestError):
-    """The gateway is stopped before the answer was over."""
+    """The gateway stops before the answer is complete."""
 
     status = 503
     type = "server_error"
@@ -197,7 +196,7 @@ class GatewayStopping(RequestError):
 
 
 class EngineUnavailable(RequestError):
-    """The engine cannot be reached: it starts, it is down, or the message says what else."""
+    """The engine cannot be reached: it is starting or down, or the message gives another reason."""
 
     status = 503
     type = "server_error"
@@ -206,7 +205,7 @@ class EngineUnavailable(RequestError):
 
 
 class EngineOverloaded(EngineUnavailable):
-    """The engine, or this process, takes no more connections now."""
+    """The engine, or this process, accepts no more connections now."""
 
     code = "engine_overloaded"
 
@@ -228,7 +227,7 @@ class UpstreamTimeout(RequestError):
 
 
 class UpstreamBroken(RequestError):
-    """The engine broke off, or answered with something that is not its protocol."""
+    """The engine broke off, or its answer does not follow the protocol."""
 
     status = 502
     type = "server_error"
@@ -250,14 +249,14 @@ TOOL_PARSER_ADVICE = (
     ' CHIPALIGN_ENGINE_ARGS="--enable-auto-tool-choice --tool-call-parser NAME" before `chipalign up`, or give these'
     " options to a vLLM of your own; NAME is vLLM's name of the parser for this model, such as hermes."
 )
-LONGEST_REFUSAL = 2000  # characters of an engine's own words that are passed on
+LONGEST_REFUSAL = 2000  # characters of an engine's own words that we pass on
 
 
 class UpstreamRefused(RequestError):
-    """The engine refused the request; its own words and status are passed on in OpenAI's form.
+    """The engine refused the request; we pass on its words and status in OpenAI's form.
 
-    `error` is what it said, of whatever type. Its own failure (500) is a 502 of the gateway's. One refusal is said in
-    our words, because vLLM's name only half of what has to be done: that of tools without a tool parser.
+    `error` is what it said, of whatever type. Its own failure (500) becomes the gateway's 502. One refusal gets our
+    words, that of tools without a tool parser, because vLLM's names only half of what has to be done.
     """
 
     def __init__(self, status: int, error: Any) -> None:

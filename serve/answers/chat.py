@@ -1,7 +1,6 @@
-"""From a chat request to what answers it: quotes, a refusal, or the prompt that the engine gets; citations in OpenAI's
-form.
+"""Turns a chat request into quotes, a refusal or the engine's prompt, and citations into OpenAI's form.
 
-Retrieval and token counting are handed in; nothing here speaks HTTP.
+The caller hands in retrieval and token counting; nothing here speaks HTTP.
 
     grounded = ground(request, retriever, counter, settings, max_model_len=8192)
 """
@@ -30,9 +29,9 @@ from serve.errors import CollectionNotFound, ContextLengthExceeded, RetrievalUna
 from serve.protocol import ChatRequest, Message, message_text, with_text
 from serve.settings import ServeSettings
 
-# Who words an answer; auto: the model as far as the passages support it, with quotes beneath
+# Who words an answer; auto: the model as far as the passages support it, with the quotes below
 Mode = Literal["quote", "model", "auto"]
-THOUGHTS_END = "</think>"  # where the engine does not part thoughts from the answer by itself
+THOUGHTS_END = "</think>"  # where the engine does not separate thoughts from the answer
 
 
 class Searcher(Comparer, Describer, Protocol):
@@ -40,13 +39,13 @@ class Searcher(Comparer, Describer, Protocol):
 
     @property
     def collections(self) -> Iterable[str]:
-        """Names of what is searched."""
+        """Names of the collections that are searched."""
 
     def within(self, collections: Iterable[str]) -> Searcher:
         """The same over the named collections alone. Raises `rag.errors.CollectionUnknown`."""
 
     def search(self, query: str, top_k: int = 5) -> list[Hit]:
-        """The best hits, best first; none where nothing is relevant."""
+        """The best hits, best first; none if nothing is relevant."""
 
 
 class Counter(Protocol):
@@ -62,19 +61,19 @@ class Counter(Protocol):
     def count_messages(
         self, messages: Sequence[Message], tools: Sequence[Any] | None = None, at_most: int | None = None
     ) -> int:
-        """Tokens of a conversation. Raises `serve.errors.TooManyTokens` where they are far more than `at_most`."""
+        """Tokens of a conversation. Raises `serve.errors.TooManyTokens` if they are far more than `at_most`."""
 
 
 @dataclass(frozen=True)
 class Grounded:
-    """A request with its passages:
+    """A request with its passages.
 
     `body` goes to the engine; `answer` is set when the gateway answers by itself instead.
 
-    `guidance` are the fields that go to the engine beside the body, as far as it takes them.
+    `guidance` holds the fields that go to the engine with the body, as far as it accepts them.
 
-    `query` found the passages (None: nothing was searched); `fallback` tells whether it is the second one that was
-    tried. `quotes` have their places in the passages, and `quoted` is an answer that is made of them alone.
+    `query` found the passages (None: nothing was searched); `fallback` says whether it is the second query tried.
+    `quotes` have their places in the passages, and `quoted` is an answer made of them alone.
     """
 
     body: dict[str, Any]
@@ -97,7 +96,7 @@ class Grounded:
 def choose_mode(request: ChatRequest, settings: ServeSettings) -> Mode:
     """Who words the answer to a request.
 
-    What only a model can do (call tools, write JSON) is left to the model, and shaped text as it is.
+    The model keeps what only a model can do: call tools, write JSON. It words shaped text too.
     """
     wanted = request.options.answer
     mode = settings.answer if wanted in (None, "auto") else wanted
@@ -114,16 +113,16 @@ def choose_mode(request: ChatRequest, settings: ServeSettings) -> Mode:
 def ground(
     request: ChatRequest, retriever: Searcher, counter: Counter, settings: ServeSettings, max_model_len: int
 ) -> Grounded:
-    """Find the passages for the last question of a conversation and put them into its prompt, within the token budget.
+    """Find the passages for a conversation's last question and put them into its prompt, within the token budget.
 
-    A conversation that ends with something other than a user's message (a tool's result), a greeting, and a request
-    with retrieval turned off go to the engine as they are. When nothing relevant is found the gateway says so itself,
-    because a model would invent, and so where it asks for an option that no document gives the command; a request that
-    carries tools goes on to the model, which may find the answer with them.
+    A conversation that does not end with a user's message (but with a tool's result), a greeting, and a request with
+    retrieval turned off go to the engine as they are. When nothing relevant is found the gateway says so itself, because
+    a model would invent; so it does when the question names an option that no document gives the command. A
+    request with tools still goes to the model, which may find the answer with them.
 
     Raises:
         ContextLengthExceeded: the conversation leaves no room for passages and an answer.
-        CollectionNotFound: the request names a collection that is not there.
+        CollectionNotFound: the request names a collection that does not exist.
         RetrievalUnavailable: a server that the search needs does not answer, or the index is damaged.
     """
     retriever = _select(retriever, request.options.collections)
@@ -131,6 +130,7 @@ def ground(
         conversation_tokens = counter.count_messages(request.messages, request.tools, at_most=max_model_len)
     except TooManyTokens as error:
         raise _too_long(f"at least {error.at_least}", max_model_len, "an answer") from None
+
     plain = Grounded(_with_defaults(request, settings), None, (), conversation_tokens)
     room = _room(plain.prompt_tokens, request, settings, max_model_len)
     last = request.messages[-1]
@@ -138,6 +138,7 @@ def ground(
     searched = [shorten_turn(condense_paste(turn)) for turn in turns[-TURNS_SEARCHED:]]
     if not request.options.enabled or last["role"] != "user" or not has_content(searched[-1]):
         return _guided(_capped(plain, request, max_model_len), request, retriever, settings)
+
     top_k, mode = request.options.top_k or settings.top_k, choose_mode(request, settings)
     quoting = mode != "model"
     try:
@@ -148,6 +149,7 @@ def ground(
         quotes = select_quotes(query, hits, retriever) if quoting and hits else []
     except (EmbedderUnavailable, MilvusUnavailable, IndexCorrupt) as error:
         raise RetrievalUnavailable(f"{error}") from error
+
     if not hits:
         return replace(
             plain, query=query, answer=None if request.tools else nothing_found(retriever.collections), mode=mode
@@ -158,10 +160,12 @@ def ground(
         numbers = list(leading)[: max(top_k, len({quote.number for quote in quotes}))]
         quoted = _quote(replace(plain, query=query, fallback=fallback, mode=mode), quotes, hits, numbers)
         return replace(quoted, answer=quoted.quoted.text)
+
     asked = replace(plain, query=query, fallback=fallback)
     grounded = _with_prompt(asked, request, hits[:top_k], counter, min(settings.context_tokens, room))
     if not grounded.hits:
         raise _too_long(plain.prompt_tokens, max_model_len, "passages and an answer")
+
     if quotes:
         read = range(1, len(grounded.hits) + 1)  # the prompt's passages keep their numbers
         grounded = _quote(
@@ -173,9 +177,7 @@ def ground(
 def _with_prompt(
     grounded: Grounded, request: ChatRequest, hits: Sequence[Hit], counter: Counter, budget_tokens: int
 ) -> Grounded:
-    """The request with as many passages before its question as the budget holds; no turn before it speaks as the
-    system.
-    """
+    """Put as many passages before the question as the budget holds; defuse control tokens in earlier turns."""
     *earlier, last = request.messages
     prompt = build_prompt(message_text(last), hits, counter.count_text, budget_tokens, counter.special_tokens)
     plain = [
@@ -188,7 +190,7 @@ def _with_prompt(
 
 
 def _guided(grounded: Grounded, request: ChatRequest, retriever: Searcher, settings: ServeSettings) -> Grounded:
-    """With what holds the answer to the names that the model is given to read. Raises RetrievalUnavailable."""
+    """Add the fields that restrict the answer to names that the model reads. Raises RetrievalUnavailable."""
     try:
         guidance = guide(request, grounded.body, lambda name: retriever.reference.options_of(name), settings)
     except IndexCorrupt as error:
@@ -197,7 +199,7 @@ def _guided(grounded: Grounded, request: ChatRequest, retriever: Searcher, setti
 
 
 def _quote(grounded: Grounded, quotes: Sequence[Quote], hits: Sequence[Hit], numbers: Sequence[int]) -> Grounded:
-    """The quotes as an answer, with the passages of these numbers, quoted ones among them, numbered anew."""
+    """The quotes as an answer; the passages with these numbers, which include all quoted ones, are renumbered."""
     shown = tuple(hits[number - 1] for number in numbers)
     renumbered = tuple(replace(quote, number=numbers.index(quote.number) + 1) for quote in quotes)
     return replace(grounded, hits=shown, quotes=renumbered, quoted=word_quotes(renumbered, shown))
@@ -206,10 +208,9 @@ def _quote(grounded: Grounded, quotes: Sequence[Quote], hits: Sequence[Hit], num
 def find_passages(user_turns: list[str], retriever: Searcher, top_k: int) -> tuple[str, list[Hit], bool]:
     """The passages for the last turn, the query that found them, and whether that was the fallback.
 
-    Where the turn's own query finds nothing, one more search is made, with the turn before it ("What does the margin
-    do?" after a question about hold). That always comes near the old subject, so its passages count only if one of them
-    holds a word of the last turn: a recipe for soup is no follow-up. Where neither finds anything, the query is the
-    turn's own.
+    If the turn's own query finds nothing, a second search adds the turn before it ("What does the margin do?" after a
+    question about hold). That always comes near the old subject, so its passages count only if one of them holds a word
+    of the last turn: a recipe for soup is not a follow-up. If neither finds anything, the query is the turn's own.
     """
     query = retrieval_query(user_turns)
     if hits := retriever.search(query, top_k):
@@ -241,7 +242,7 @@ def _with_defaults(request: ChatRequest, settings: ServeSettings) -> dict[str, A
 
 
 def _room(conversation_tokens: int, request: ChatRequest, settings: ServeSettings, max_model_len: int) -> int:
-    """Tokens left for passages once the conversation, the instructions and the answer have theirs."""
+    """Tokens left for passages after the conversation, the instructions and the answer."""
     if conversation_tokens >= max_model_len:
         raise _too_long(conversation_tokens, max_model_len, "an answer")
     if request.answer_tokens and conversation_tokens + request.answer_tokens > max_model_len:
@@ -266,9 +267,7 @@ def _too_long(
 
 
 def _capped(grounded: Grounded, request: ChatRequest, max_model_len: int) -> Grounded:
-    """Our default answer length, cut to what the window still holds; a length that the request asks for is never
-    changed.
-    """
+    """Cut our default answer length to what the window still holds; never change a length that the request sets."""
     if request.answer_tokens is not None:
         return grounded
     longest = min(grounded.body["max_tokens"], max_model_len - grounded.prompt_tokens)
@@ -276,18 +275,17 @@ def _capped(grounded: Grounded, request: ChatRequest, max_model_len: int) -> Gro
 
 
 def _merge_system(system: str, messages: Sequence[Message]) -> list[Message]:
-    """Our instructions first, the client's own system message (a persona, a format) behind them in the same message."""
+    """Our instructions first, then the client's own system message (a persona, a format), in one message."""
     if messages[0]["role"] in ("system", "developer"):
         return [with_text(messages[0], f"{system}\n\n{message_text(messages[0])}"), *messages[1:]]
     return [{"role": "system", "content": system}, *messages]
 
 
 def retrieval_object(grounded: Grounded, enabled: bool, passage_url: Callable[[Hit], str]) -> dict[str, Any]:
-    """The `retrieval` field of an answer: the query, whether it is the fallback, whether the documents hold nothing
-    about it, and the passages.
+    """The `retrieval` field of an answer: query, fallback, refusal, passages and quotes.
 
-    These are numbered as the prompt numbers them. `page` is a PDF's; `version` is the document's own, or what follows
-    the collection's `@`. Either is None where there is none.
+    Passages have the numbers that the prompt gives them. `page` is a PDF's; `version` is the document's own, or what
+    follows the collection's `@`. Either is None if unknown.
     """
     hits = [
         {
@@ -306,10 +304,12 @@ def retrieval_object(grounded: Grounded, enabled: bool, passage_url: Callable[[H
         }
         for number, hit in enumerate(grounded.hits, start=1)
     ]
+
     quotes = [
         {"number": quote.number, "text": quote.text, "start": quote.start, "end": quote.end, "kind": quote.kind}
         for quote in grounded.quotes
     ]
+
     asked = {"enabled": enabled, "query": grounded.query, "fallback": grounded.fallback, "refused": grounded.refused}
     return {**asked, "hits": hits, "quotes": quotes}
 
@@ -334,7 +334,7 @@ def as_annotations(
 
 
 def thoughts_end(answer: str) -> int:
-    """Where the answer proper begins: behind the last `</think>`, and at the end where the thoughts were cut off."""
+    """Where the answer proper begins: after the last `</think>`, or at the end if the thoughts were cut off."""
     end = answer.rfind(THOUGHTS_END)
     if end >= 0:
         return end + len(THOUGHTS_END)

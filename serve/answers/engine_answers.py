@@ -1,9 +1,7 @@
 """What an engine may answer: its models, a whole answer, an event of a stream.
 
-Whatever has another shape is refused here, and nowhere else.
-
-Fields that we do not know pass through, and what rough but honest engines leave out or set to null is filled in. No
-HTTP.
+This module alone refuses answers of any other shape. Unknown fields pass through; it fills in what rough but honest
+engines omit or set to null. No HTTP.
 
     event = read_stream_event('{"choices": [{"delta": {"content": "Run"}}]}')
 """
@@ -27,7 +25,7 @@ Count = Annotated[int, Field(ge=0, le=10**12)] | None
 
 
 class _Shape(BaseModel):
-    """A part of an answer: what we read or clients build on, each of the right type or missing or null."""
+    """A part of an answer: each field that we read or clients build on has the right type, is missing, or is null."""
 
     model_config = ConfigDict(extra="allow", strict=True)
 
@@ -47,7 +45,7 @@ class Models(_Shape):
 
 
 class Usage(_Shape):
-    """The account of tokens."""
+    """The token counts."""
 
     prompt_tokens: Count = None
     completion_tokens: Count = None
@@ -55,7 +53,7 @@ class Usage(_Shape):
 
 
 class Said(_Shape):
-    """What a model says: the message of a whole answer, and the delta of an event."""
+    """A model's words: the message of a whole answer, or the delta of an event."""
 
     role: Text = None
     content: Text = None
@@ -67,7 +65,7 @@ class Said(_Shape):
 
 
 class Choice(_Shape):
-    """What whole answers and events say of a choice."""
+    """What whole answers and events have in a choice."""
 
     index: Annotated[int, Field(ge=0, lt=MOST_CHOICES)] | None = None
     finish_reason: Text = None
@@ -87,7 +85,7 @@ class EventChoice(Choice):
 
 
 class Frame(_Shape):
-    """What stands around the choices."""
+    """What surrounds the choices."""
 
     id: Text = None
     object: Text = None
@@ -109,7 +107,7 @@ class StreamEvent(Frame):
 
 
 def read_models(text: str) -> list[dict[str, Any]]:
-    """The models of /v1/models, each with its `id`; of two with one id the first. Raises UpstreamBroken."""
+    """The models of /v1/models, each with its `id`; the first of two with one id. Raises UpstreamBroken."""
     models: dict[str, dict[str, Any]] = {}
     for model in _read(text, Models, "list of models")["data"]:
         models.setdefault(model["id"], model)
@@ -117,7 +115,7 @@ def read_models(text: str) -> list[dict[str, Any]]:
 
 
 def read_answer(text: str) -> dict[str, Any]:
-    """A whole answer; every choice has its index. Raises UpstreamBroken, and UpstreamRefused where it is an error."""
+    """A whole answer; every choice has its index. Raises UpstreamBroken, or UpstreamRefused if it is an error."""
     answer = _read(text, Whole, "answer")
     for place, choice in enumerate(answer["choices"]):
         choice["index"] = place if choice.get("index") is None else choice["index"]
@@ -127,7 +125,7 @@ def read_answer(text: str) -> dict[str, Any]:
 def read_stream_event(text: str) -> dict[str, Any]:
     """An event of a stream; it has a list of choices, each with its index and delta.
 
-    Raises UpstreamBroken, and UpstreamRefused where it is an error.
+    Raises UpstreamBroken, or UpstreamRefused if it is an error.
     """
     event = _read(text, StreamEvent, "stream")
     event["choices"] = event.get("choices") or []
@@ -138,9 +136,7 @@ def read_stream_event(text: str) -> dict[str, Any]:
 
 
 def read_refusal(text: str) -> Any:
-    """The error in the body of a refusal, in OpenAI's envelope or vLLM's older form without one; None where there is
-    none to be read.
-    """
+    """The error in a refusal's body, in OpenAI's envelope or vLLM's older form without one; None if unreadable."""
     try:
         data = read_json(text, MOST_VALUES, surrogates="replace")
     except ValueError:
@@ -156,10 +152,12 @@ def _read(text: str, shape: type[_Shape], what: str) -> dict[str, Any]:
         raise UpstreamBroken(
             f"The model engine's {what} is not JSON ({str(error)[:80]}): is it a vLLM server?"
         ) from None
+
     if not isinstance(data, dict):
         raise UpstreamBroken(f"The model engine's {what} is {shorten(data)}, not a JSON object: is it a vLLM server?")
     if data.get("error"):
         raise UpstreamRefused(_status(data["error"], data), data["error"])
+
     try:
         shape.model_validate(data)
     except ValidationError as error:
@@ -173,6 +171,6 @@ def _read(text: str, shape: type[_Shape], what: str) -> dict[str, Any]:
 
 
 def _status(error: Any, data: dict[str, Any]) -> int:
-    """The HTTP status of an error that came with status 200: its own code where that says whose fault it is; or 502."""
+    """The status of an error that came with status 200: its own code if that says whose fault it is, else 502."""
     code = error.get("code") if isinstance(error, dict) else data.get("code")
     return code if isinstance(code, int) and 400 <= code < 500 else 502

@@ -1,8 +1,8 @@
-"""What an engine is told beside the prompt, so that it can neither invent a name nor run in circles, and what it can do
-with that.
+"""Guides an engine beside the prompt, so that it neither invents names nor repeats itself in circles.
 
-Names come from a grammar (`rag.answering.grammar`), loops are ended by vLLM's own watch for repetitions. No engine's
-refusal of either costs an answer: the request goes once more without. It checks no answer.
+A grammar (`rag.answering.grammar`) restricts names; vLLM's own detection of repetitions ends loops. An engine that
+refuses either costs no answer: the request goes again without it. This module finds out what an engine can do; it
+checks no answer.
 
     guidance = guide(request, body, reference.options_of, settings)
     answer = await GuidedEngine(upstream, settings).complete(body, guidance)
@@ -28,13 +28,13 @@ from serve.settings import ServeSettings
 Ability = Literal["unknown", "obeyed", "ignored", "refused"]
 
 GRAMMAR, REPETITION = "structured_outputs", "repetition_detection"  # vLLM's fields of a request
-# A passage of 12 to 100 tokens four times in a row. Less would end rules of dashes and rows of zeros, which documents
-# have too.
+# A passage of 12 to 100 tokens four times in a row. A lower limit would also end rules of dashes and rows of zeros,
+# which documents have too.
 REPEATED = {"max_pattern_size": 100, "min_pattern_size": 12, "min_count": 4}
 OWN_RULES = ("response_format", GRAMMAR, "grammar", "guided_grammar", "guided_json", "guided_regex", "guided_choice")
-LOOKED_AT_S = 600.0  # so long is what an engine could do believed; another one may have taken its place
+LOOKED_AT_S = 600.0  # how long a finding about an engine holds; another engine may have taken its place
 
-# A grammar in which an engine says one word twenty times, and a watch that ends it after three or a few more.
+# A grammar that makes an engine say one word twenty times, and a detector that ends it after about three.
 PROBE = {
     "messages": [{"role": "user", "content": "Say no."}],
     "max_tokens": 80,
@@ -51,11 +51,10 @@ def guide(
     options_of: Callable[[str], frozenset[str]],
     settings: ServeSettings,
 ) -> dict[str, Any]:
-    """The fields of the engine's request that hold an answer to the names of `body`'s messages, and end it when it
-    repeats itself.
+    """The request fields that restrict an answer to the names in `body`'s messages and end it when it loops.
 
-    Empty where the request has rules of its own (a response format, a grammar, tools), and without a grammar where
-    retrieval is turned off, unless the request asks for it, or where there are more names than a grammar holds.
+    Empty if the request has rules of its own (a response format, a grammar, tools). Without a grammar if retrieval is
+    off, unless the request asks for one, or if there are more names than a grammar holds.
     """
     extra = request.model_extra or {}
     if request.tools or any(extra.get(rule) not in (None, {"type": "text"}) for rule in OWN_RULES):
@@ -77,9 +76,9 @@ def guide(
 
 
 class GuidedEngine:
-    """An engine that is sent guidance as far as it takes it.
+    """An engine that gets guidance as far as it accepts it.
 
-    What it can do is found out once, and again after `LOOKED_AT_S`.
+    It finds out what the engine can do once, and again after `LOOKED_AT_S`.
     """
 
     def __init__(self, upstream: Upstream, settings: ServeSettings) -> None:
@@ -91,7 +90,7 @@ class GuidedEngine:
 
     @property
     def abilities(self) -> dict[str, str]:
-        """What the engine does with each kind of guidance, as far as it is known; "off" where a setting forbids it."""
+        """What the engine does with each kind of guidance, as far as known; "off" if a setting forbids it."""
         names = {GRAMMAR: "grammar", REPETITION: "repetition_detection"}
         return {name: self._abilities[field] if self._is_on[field] else "off" for field, name in names.items()}
 
@@ -131,15 +130,13 @@ class GuidedEngine:
                     yield _with_known_reasons(event)
 
     async def aclose(self) -> None:
-        """Ask the engine nothing more."""
+        """Stop probing the engine."""
         if self._look:
             self._look.cancel()
             await asyncio.gather(self._look, return_exceptions=True)
 
     def _sent(self, body: Mapping[str, Any], guidance: Mapping[str, Any]) -> dict[str, Any]:
-        """The guidance that the engine is not known to refuse or to ignore; what it can do is looked at meanwhile,
-        where that is due.
-        """
+        """The guidance that the engine is not known to refuse or ignore; starts a due probe of its abilities."""
         now = time.monotonic()
         is_due = self._looked_at is None or now - self._looked_at > LOOKED_AT_S
         if guidance and is_due and (self._look is None or self._look.done()):
@@ -148,7 +145,7 @@ class GuidedEngine:
         return {field: value for field, value in guidance.items() if self._abilities[field] in ("unknown", "obeyed")}
 
     def _note_refusal(self, refusal: UpstreamRefused) -> None:
-        """An answer came only without guidance: what the engine can do is looked at anew with the next request."""
+        """Record that an answer came only without guidance: the next request probes the engine again."""
         log.warning("the engine refused guidance, the answer came without: %s", printable(str(refusal))[:300])
         self._looked_at = None
 
@@ -171,7 +168,7 @@ class GuidedEngine:
             log.info("what the engine can do: %s", describe(self.abilities))
 
     async def _try(self, probe: Mapping[str, Any]) -> dict[str, Ability]:
-        """What the engine does with the fields of a probe. Raises RequestError where it cannot be asked."""
+        """What the engine does with the fields of a probe. Raises RequestError if it cannot be asked."""
         fields = [field for field in (GRAMMAR, REPETITION) if field in probe]
         try:
             answer = await self._upstream.complete(dict(probe))
@@ -185,7 +182,7 @@ class GuidedEngine:
         ended = choice.get("finish_reason") == "repetition"
         found: dict[str, Ability] = {
             GRAMMAR: "obeyed" if is_guided else "ignored",
-            # Without the grammar nothing repeats itself: that it was not refused is all that can be seen.
+            # Without the grammar nothing repeats itself: we see only that the engine did not refuse the field.
             REPETITION: "obeyed" if ended else "ignored" if is_guided else "unknown",
         }
         return {field: found[field] for field in fields}
@@ -197,9 +194,9 @@ def describe(abilities: Mapping[str, str]) -> str:
 
 
 def _with_known_reasons(answer: dict[str, Any]) -> dict[str, Any]:
-    """The answer with "stop" where the engine stopped a repetition:
+    """The answer with "stop" if the engine stopped a repetition.
 
-    OpenAI's clients know no other word. vLLM's `stop_reason` says it still.
+    OpenAI's clients know no other word; vLLM's `stop_reason` still names the repetition.
     """
     for choice in answer["choices"]:
         if choice.get("finish_reason") == "repetition":

@@ -1,7 +1,6 @@
-"""A model's words on their way to the client: what runs in circles is cut, and in auto only what the passages support
-goes through.
+"""Edits a model's words on their way to the client: cuts loops and, in auto, passes only what passages support.
 
-Below a model's words in auto stand the quotes, also where the engine died before it had ended. It asks no engine.
+In auto the quotes follow the model's words, even if the engine died before it ended. It asks no engine.
 
     async for event in edit_stream(events, lambda: AutoDraft(examiner, passage_url), run, model="chipalign-demo"): ...
 """
@@ -23,38 +22,38 @@ from serve.errors import EngineUnavailable, RequestError, UpstreamBroken, Upstre
 from serve.protocol import stream_head
 
 THOUGHTS = "<think>"
-AT_ONCE = 2000  # characters that are looked at for loops in some milliseconds
-CUT_OFF = "length"  # OpenAI's reason of an answer that came to its longest
+AT_ONCE = 2000  # a loop check of these takes some milliseconds
+CUT_OFF = "length"  # OpenAI's reason for an answer that reached its maximum length
 PassageUrl = Callable[[Hit], str]
-Ending = tuple[str, dict[str, Any]]  # the last of the text, and what stands in the last delta, or in the message
+Ending = tuple[str, dict[str, Any]]  # the rest of the text, and the fields of the last delta or of the message
 Run = Callable[[Callable[[], Any]], Awaitable[Any]]  # does some work in a thread
 
 
 class Draft(Protocol):
-    """One answer of a model, while it is written."""
+    """One answer of a model while the model writes it."""
 
     @property
     def looped(self) -> bool:
-        """Whether it ran in circles, and was cut."""
+        """Whether it ran in circles and was cut."""
 
     def feed(self, text: str) -> str:
-        """What of the answer can be shown, now that more has arrived, be it much or little."""
+        """What can be shown of the answer now that more has arrived, however much."""
 
     def arrive(self, text: str) -> bool:
-        """Take in a little more; whether it takes long to say what can be shown."""
+        """Take in a little more; returns whether finding out what can be shown takes long."""
 
     def show(self) -> str:
-        """What can be shown of what arrived."""
+        """What can be shown of the text that has arrived."""
 
     def end(self, reason: str, stopped: bool = False) -> Ending:
         """The rest, once nothing more arrives. stopped: because the engine died."""
 
     def survives(self, error: RequestError) -> bool:
-        """Whether there is an answer in spite of what the engine did."""
+        """Whether there is an answer despite the engine's error."""
 
 
 class ModelDraft:
-    """The model's words as they are, but for loops; where `is_shaped`, loops stay too."""
+    """The model's words, with loops cut unless `is_shaped`."""
 
     def __init__(self, examiner: Examiner, passage_url: PassageUrl, is_shaped: bool) -> None:
         self._examiner = examiner
@@ -65,27 +64,27 @@ class ModelDraft:
 
     @property
     def looped(self) -> bool:
-        """Whether it ran in circles, and was cut."""
+        """Whether it ran in circles and was cut."""
         return self._guard is not None and self._guard.looped
 
     def feed(self, text: str) -> str:
-        """The text, less what may be a copy of what was before."""
+        """The text, without what may be a copy of earlier text."""
         self.arrive(text)
         return self.show()
 
     def arrive(self, text: str) -> bool:
-        """A word or two are looked at in no time."""
+        """Take in a word or two; checking these takes no time."""
         self._arrived += self._guard.feed(text) if self._guard else text
         return False
 
     def show(self) -> str:
-        """What arrived, less what may be a copy."""
+        """What arrived, without what may be a copy."""
         shown, self._arrived = self._arrived, ""
         self._shown.append(shown)
         return shown
 
     def end(self, reason: str, stopped: bool = False) -> Ending:
-        """What was held back, with what was checked."""
+        """The held-back text, with the results of the checks."""
         rest = self._guard.close(reason == CUT_OFF) if self._guard else ""
         answer = "".join([*self._shown, rest])
         verification, citations = self._examiner.verify(answer, "model", self.looped)
@@ -93,14 +92,14 @@ class ModelDraft:
         return rest, {"annotations": annotations, "verification": verification}
 
     def survives(self, error: RequestError) -> bool:
-        """Half a sentence of a model's is no answer."""
+        """Never: half a sentence of a model is not an answer."""
         return False
 
 
 class AutoDraft:
-    """The model's sentences as far as they are supported, and the quotes beneath.
+    """The model's supported sentences, with the quotes below.
 
-    What it thinks aloud first is left out.
+    It drops thoughts that come first.
     """
 
     def __init__(self, examiner: Examiner, passage_url: PassageUrl) -> None:
@@ -108,30 +107,30 @@ class AutoDraft:
         self._passage_url = passage_url
         self._guard = LoopGuard()
         self._editor = Editor(examiner.judge)
-        self._opening: str | None = ""  # of an answer, while it may be a thought; None once it is none
+        self._opening: str | None = ""  # of an answer, while it may be a thought; None once it is not
         self._shown: list[str] = []
 
     @property
     def looped(self) -> bool:
-        """Whether it ran in circles, and was cut."""
+        """Whether it ran in circles and was cut."""
         return self._guard.looped
 
     def feed(self, text: str) -> str:
-        """What has ended, as far as it is supported."""
+        """The completed sentences that are supported."""
         return self._show(self._guard.feed(self._without_thoughts(text)))
 
     def arrive(self, text: str) -> bool:
-        """Whether a sentence has ended, which has to be checked."""
+        """Take in a little more; returns whether a sentence has ended, which needs a check."""
         return self._editor.arrive(self._guard.feed(self._without_thoughts(text)))
 
     def show(self) -> str:
-        """What has ended, as far as it is supported."""
+        """The completed sentences that are supported."""
         shown = self._editor.show()
         self._shown.append(shown)
         return shown
 
     def end(self, reason: str, stopped: bool = False) -> Ending:
-        """What was held back, and the quotes; with what was checked."""
+        """The held-back text and the quotes, with the results of the checks."""
         is_cut_off = stopped or reason == CUT_OFF
         rest = self._show(self._guard.feed(self._unless_thought()) + self._guard.close(is_cut_off))
         closing = self._editor.close(is_cut_off)
@@ -152,7 +151,7 @@ class AutoDraft:
         return f"{rest}{closing}{before}{quoted.text}", {"annotations": annotations, "verification": verification}
 
     def survives(self, error: RequestError) -> bool:
-        """The quotes are an answer, unless the engine refused what the client asked for."""
+        """True, since the quotes are an answer, unless the engine refused what the client asked for."""
         if isinstance(error, UpstreamRefused):
             return error.status >= 500
         return isinstance(error, EngineUnavailable | UpstreamTimeout | UpstreamBroken)
@@ -163,7 +162,7 @@ class AutoDraft:
         return shown
 
     def _without_thoughts(self, text: str) -> str:
-        """The text behind the thoughts with which an answer begins."""
+        """The text after the thoughts that begin an answer."""
         if self._opening is None:
             return text
         self._opening += text
@@ -173,7 +172,7 @@ class AutoDraft:
             if end:
                 self._opening = None
                 return rest
-            self._opening = THOUGHTS + start[len(THOUGHTS) :][1 - len(THOUGHTS_END) :]  # what may be half of the end
+            self._opening = THOUGHTS + start[len(THOUGHTS) :][1 - len(THOUGHTS_END) :]  # may hold half of the end mark
             return ""
         if THOUGHTS.startswith(start):
             return ""
@@ -181,7 +180,7 @@ class AutoDraft:
         return opening
 
     def _unless_thought(self) -> str:
-        """What was taken for the beginning of thoughts, and was none."""
+        """Text that looked like the beginning of thoughts but was not."""
         opening, self._opening = self._opening, None
         return "" if opening is None or opening.lstrip().startswith(THOUGHTS) else opening
 
@@ -210,12 +209,13 @@ async def edit_stream(
 ) -> AsyncGenerator[dict[str, Any], None]:
     """The events of a stream, edited.
 
-    One that runs in circles ends there, unless the client waits for the account of tokens behind it.
+    A stream whose answers all loop ends there, unless the client waits for the token counts at its end.
 
     Raises what the events raise, unless the draft survives it.
     """
     drafts: dict[int, Draft] = {}
     ended: set[int] = set()
+
     head = stream_head(model)
     try:
         async for event in events:
@@ -232,6 +232,7 @@ async def edit_stream(
                 yield {**event, "choices": choices}
             if not wants_usage and drafts and all(draft.looped for draft in drafts.values()):
                 return
+
     except RequestError as error:
         draft = drafts.get(0) or new_draft()
         if 0 in ended or not draft.survives(error):
@@ -242,7 +243,7 @@ async def edit_stream(
 
 
 async def _feed(draft: Draft, text: str, run: Run) -> str:
-    """What can be shown now. A thread costs more than to look at a word, and less than to check a sentence."""
+    """What can be shown now. A thread costs more than looking at a word, and less than checking a sentence."""
     if len(text) > AT_ONCE or draft.looped:
         shown: str = await run(partial(draft.feed, text))
     else:
@@ -251,7 +252,7 @@ async def _feed(draft: Draft, text: str, run: Run) -> str:
 
 
 async def _edit_choice(choice: dict[str, Any], draft: Draft, run: Run, ended: set[int]) -> bool:
-    """Edit one choice of an event in its place; whether there is something in it to be sent."""
+    """Edit one choice of an event in place; returns whether it holds anything to send."""
     delta = choice["delta"]
     text = delta.get("content")
     if text:
@@ -269,7 +270,5 @@ async def _edit_choice(choice: dict[str, Any], draft: Draft, run: Run, ended: se
 
 
 def _was_repeating(choice: dict[str, Any]) -> bool:
-    """Whether the engine ended the answer because it repeated itself: what is held back then is a copy, whole or cut
-    off.
-    """
+    """Whether the engine ended the answer for repetition: held-back text is then a copy, whole or cut off."""
     return "repetition" in str(choice.get("stop_reason"))

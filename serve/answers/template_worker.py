@@ -1,9 +1,8 @@
-"""Renders chat templates in a process of its own, with limits: a template comes with a checkpoint, and a hostile one
-must cost a request at most.
+"""Renders chat templates in a process with limits: a hostile checkpoint's template costs one request at most.
 
-It answers messages (`rag.child`) and knows no tokenizer; `templates` starts it. It ends when its input ends, when it
-has computed too long, and keeps within its memory. The environment is the one in which transformers renders chat
-templates. Only the standard library and jinja2 are loaded, so that it starts in a tenth of a second.
+It answers messages (`rag.child`) and knows no tokenizer; `templates` starts it. It ends when its input ends or when it
+has computed too long, and it keeps within its memory. Its jinja2 environment is the one that transformers uses for chat
+templates. It loads only the standard library and jinja2, so that it starts in a tenth of a second.
 
     python -m serve.answers.template_worker MEMORY_BYTES TIMEOUT_S
 """
@@ -26,12 +25,12 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from rag.child import read_message, serve_parent, set_timer, write_message
 
 TIMEOUT_S = 10  # for one conversation; an honest template takes milliseconds
-MEMORY_BYTES = 2**30  # of addresses; a conversation of 8 MiB in an honest template takes a tenth of that
+MEMORY_BYTES = 2**30  # of address space; an honest template needs a tenth of that for a conversation of 8 MiB
 MOST_CHARACTERS = 32 * 2**20  # of a rendered conversation; the largest request has 8 MiB
 
 
 class Generation(jinja2.ext.Extension):
-    """The tags `{% generation %}`, which mark what a model is trained on; here they mean nothing."""
+    """The tags `{% generation %}`, which mark the text that a model is trained on; here they mean nothing."""
 
     tags = {"generation"}  # noqa: RUF012
 
@@ -43,7 +42,7 @@ class Generation(jinja2.ext.Extension):
 
 @lru_cache(maxsize=8)
 def compile_template(template: str) -> jinja2.Template:
-    """A chat template, in the environment that transformers gives it."""
+    """A chat template, compiled in the environment that transformers gives it."""
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols]
     )
@@ -61,12 +60,12 @@ def to_json(
 
 
 def refuse(message: str) -> None:
-    """What a template calls where a conversation is not to its liking."""
+    """The function that a template calls to refuse a conversation."""
     raise jinja2.TemplateError(message)
 
 
 def render(template: str, variables: dict[str, Any]) -> dict[str, str]:
-    """`text`, or `refused` with the template's reason, or `failed` where it takes more than it may."""
+    """`text`, or `refused` with the template's reason, or `failed` if it exceeds its limits."""
     pieces, size = [], 0
     try:
         for piece in compile_template(template).generate(**variables):
@@ -82,7 +81,7 @@ def render(template: str, variables: dict[str, Any]) -> dict[str, str]:
 
 
 def main(memory_bytes: int, timeout_s: float) -> None:
-    """Render what comes until nothing comes any more."""
+    """Render conversations until the input ends."""
     requests, answers = serve_parent(memory_bytes)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started this
     while (message := read_message(requests)) is not None:

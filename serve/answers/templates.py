@@ -1,5 +1,4 @@
-"""Chat templates, rendered by a process with limits (`template_worker`), which is started when it is needed and again
-when it has died.
+"""Renders chat templates in a process with limits (`template_worker`), started when needed and again when it died.
 
 It counts no tokens.
 
@@ -18,11 +17,11 @@ from serve.answers.template_worker import MEMORY_BYTES, TIMEOUT_S
 
 
 class TemplateRefused(Exception):
-    """The template refuses the conversation, or fails on it; the message is its reason."""
+    """The template refuses the conversation or fails on it; the message is its reason."""
 
 
 class TemplateTooCostly(TemplateRefused):
-    """Rendering takes more time, memory or text than a conversation may."""
+    """Rendering exceeds the time, memory or text that a conversation may take."""
 
 
 class TemplateRenderer:
@@ -35,8 +34,7 @@ class TemplateRenderer:
     def render(self, template: str, variables: dict[str, Any]) -> str:
         """The text that the template makes of the variables, which are JSON.
 
-        Raises:
-            TemplateRefused, TemplateTooCostly
+        Raises TemplateRefused or TemplateTooCostly.
         """
         request = json.dumps({"template": template, "variables": variables}, ensure_ascii=False, default=str).encode()
         with self._lock:
@@ -51,7 +49,7 @@ class TemplateRenderer:
         return said["text"]
 
     def _exchange(self, request: bytes) -> bytes | None:
-        """What the worker answers; None where it died over it, and then the next request starts another."""
+        """The worker's answer; None if it died, and then the next request starts another."""
         worker = self._worker or self._start()
         try:
             write_message(worker.stdin, {}, request)
@@ -65,7 +63,7 @@ class TemplateRenderer:
         return answer[1]
 
     def _start(self) -> Child:
-        """A worker; it ends with this object, and at the latest with this process, whose end of the pipe it reads."""
+        """A worker; it ends with this object, or at the latest with this process, whose end of the pipe it reads."""
         self._worker = start_child("serve.answers.template_worker", MEMORY_BYTES, str(TIMEOUT_S))
         weakref.finalize(self, end_child, self._worker)
         return self._worker

@@ -1,8 +1,7 @@
 """Counting tokens with the served model's own tokenizer and chat template, so that a budget is exact.
 
-It loads no weights. What cannot fit is recognised piece by piece, before the whole is tokenized: a token takes a
-hundred times its bytes. The template is rendered elsewhere (`templates`). transformers is imported when a tokenizer is
-loaded.
+It loads no weights. It recognises what cannot fit piece by piece, before it tokenizes the whole: a token takes a
+hundred times its bytes. `templates` renders the template. Loading a tokenizer imports transformers.
 
     counter = TokenCounter.load(settings.checkpoint_dir); counter.count_messages(messages, at_most=8192)
 """
@@ -17,9 +16,9 @@ from serve.answers.templates import TemplateRefused, TemplateRenderer, TemplateT
 from serve.errors import CheckpointNotFound, RequestError, TooManyTokens
 from serve.protocol import Message, message_text
 
-PIECE = 2**16  # characters that are tokenized at once while it is open whether a text fits
-# Cutting a text changes how the words around the cut are tokenized, by a few tokens a cut with any tokenizer seen. What
-# is refused without an exact count is over the limit by far more.
+PIECE = 2**16  # tokenized at once while it is unknown whether a text fits
+# Cutting a text changes how the words around the cut are tokenized, by a few tokens a cut with any tokenizer seen. A
+# text refused without an exact count is over the limit by far more.
 CUT_TOKENS = 64
 MARGIN = 9 / 8
 SAMPLE = (
@@ -42,11 +41,9 @@ class TokenCounter:
 
     @classmethod
     def load(cls, checkpoint_dir: Path) -> TokenCounter:
-        """Open the tokenizer of a checkpoint directory. Code that comes with it is never run.
+        """Open the tokenizer of a checkpoint directory. Never runs the code that comes with it.
 
-        Raises:
-            CheckpointNotFound: the folder is missing, or holds no tokenizer, or none with a chat template, or one that
-                cannot be used.
+        Raises CheckpointNotFound: the folder is missing, or holds no tokenizer with a usable chat template.
         """
         check_tokenizer(checkpoint_dir)
         from transformers import AutoTokenizer
@@ -71,10 +68,9 @@ class TokenCounter:
         return counter
 
     def check_template(self, checkpoint_dir: Path) -> None:
-        """Render two small conversations. What the template refuses is its matter; what it costs is ours.
+        """Render two small conversations, to learn what the template costs; which ones it refuses is its own matter.
 
-        Raises:
-            CheckpointNotFound: the template takes more than a conversation may.
+        Raises CheckpointNotFound: the template takes more than a conversation may.
         """
         for messages in (SAMPLE[:1], SAMPLE):
             try:
@@ -88,8 +84,9 @@ class TokenCounter:
 
     @property
     def special_tokens(self) -> tuple[str, ...]:
-        """The strings that the tokenizer reads as control tokens (`<|im_end|>`): no document may hold one when it
-        reaches the model.
+        """The strings that the tokenizer reads as control tokens (`<|im_end|>`).
+
+        A document may hold none when it reaches the model.
         """
         return tuple(sorted({*self._tokenizer.all_special_tokens, *self._tokenizer.get_added_vocab()}))
 
@@ -102,12 +99,11 @@ class TokenCounter:
     def count_messages(
         self, messages: Sequence[Message], tools: Sequence[Any] | None = None, at_most: int | None = None
     ) -> int:
-        """Tokens of a conversation as the engine sees it: the chat template applied, tools and the answer's opening
-        included.
+        """Tokens of a conversation as the engine sees it: with chat template, tools and the answer's opening.
 
         Raises:
             RequestError: the model's chat template refuses the conversation (two turns of one role in a row, say).
-            TooManyTokens: it has more than `at_most`, by so much that it was not counted to its end.
+            TooManyTokens: it has so many more than `at_most` that the count stopped before its end.
         """
         if any(not isinstance(tool, dict) for tool in tools or ()):
             raise RequestError(
@@ -129,9 +125,7 @@ class TokenCounter:
         return self._renderer.render(template, {**self._tokenizer.special_tokens_map, **variables})
 
     def _refuse_longer(self, text: str, at_most: int) -> None:
-        """Raise TooManyTokens as soon as the pieces read so far have far too many tokens; a text of one piece is left
-        to the exact count.
-        """
+        """Raise TooManyTokens once the pieces read have far too many; a text of one piece is counted exactly later."""
         count = 0
         for number, start in enumerate(range(0, len(text), PIECE) if len(text) > PIECE else (), start=1):
             count += self.count_text(text[start : start + PIECE])
@@ -140,7 +134,7 @@ class TokenCounter:
 
 
 def check_tokenizer(checkpoint_dir: Path) -> None:
-    """Raise CheckpointNotFound where the served model's folder holds no tokenizer."""
+    """Raise CheckpointNotFound if the served model's folder holds no tokenizer."""
     if not (checkpoint_dir / "tokenizer_config.json").exists():
         raise CheckpointNotFound(
             f"no tokenizer in the checkpoint directory {checkpoint_dir}: merge a model into it with `chipalign merge "

@@ -1,8 +1,8 @@
 """The engine (vLLM, or vllm-router before several) as the gateway sees it: an HTTP server that speaks OpenAI's API.
 
-It changes nothing in what the engine says; it turns every way in which the engine can fail into an error with a name.
-It believes nothing: an answer has a size, a time and a shape (`engine_answers`), redirects are not followed, cookies
-not kept, compressed answers not unpacked.
+It changes nothing in the engine's answers; it turns every failure of the engine into a named error. It trusts
+nothing: it limits an answer's size and time and checks its shape (`engine_answers`), follows no redirects, keeps no
+cookies and unpacks no compressed answers.
 
     async with Upstream(settings) as engine: answer = await engine.complete(body)
 """
@@ -36,7 +36,7 @@ from serve.strict_json import write_json
 
 CHAT_PATH = "/v1/chat/completions"
 HEALTH_TIMEOUT_S = 2.0
-# Of an answer, whole or streamed; with the likeliest tokens of 128 choices it has some 50 MiB
+# Of an answer, whole or streamed; with the likeliest tokens of 128 choices it has about 50 MiB
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 TOO_SLOW = (
     "The model engine did not answer in time: it is overloaded or stuck. Try again, ask for a shorter answer, or raise "
@@ -60,8 +60,8 @@ class Upstream:
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # an engine has no sessions with a gateway
             # The deadlines below are shorter
             timeout=httpx.Timeout(settings.answer_timeout_s, connect=settings.connect_timeout_s),
-            # The engine queues by itself. vLLM closes a connection that was idle for 5 s, and a request that is then on
-            # its way is lost.
+            # The engine queues by itself. vLLM closes a connection that is idle for 5 s; a request sent at that moment
+            # is lost.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=2.0),
             transport=transport,
             trust_env=not is_loopback(address.host),  # a company's proxy knows nothing of this machine
@@ -74,10 +74,9 @@ class Upstream:
         await self._client.aclose()
 
     async def models(self) -> list[dict[str, Any]]:
-        """The engine's models, with `id` and, where it tells, `max_model_len` in tokens.
+        """The engine's models, with `id` and, if the engine says it, `max_model_len` in tokens.
 
-        Raises:
-            EngineUnavailable, UpstreamTimeout, UpstreamBroken, UpstreamRefused
+        Raises EngineUnavailable, UpstreamTimeout, UpstreamBroken or UpstreamRefused.
         """
         with self._named_errors():
             async with asyncio.timeout(self._settings.read_timeout_s), self._answer("GET", "/v1/models") as pieces:
@@ -94,8 +93,7 @@ class Upstream:
     async def complete(self, body: dict[str, Any]) -> dict[str, Any]:
         """A whole answer.
 
-        Raises:
-            EngineUnavailable, UpstreamTimeout, UpstreamBroken, UpstreamRefused
+        Raises EngineUnavailable, UpstreamTimeout, UpstreamBroken or UpstreamRefused.
         """
         with self._named_errors():
             async with (
@@ -109,11 +107,10 @@ class Upstream:
 
         Leaving the iterator early closes the connection, and the engine stops computing.
 
-        Each event has its time, which comments ("still here") do not prolong, and the whole stream too.
+        Each event has a time limit, which comments ("still here") do not extend; the whole stream has one too.
 
-        Raises:
-            EngineUnavailable, UpstreamTimeout, UpstreamRefused, UpstreamBroken (also when the stream ends without
-                [DONE])
+        Raises EngineUnavailable, UpstreamTimeout, UpstreamRefused, or UpstreamBroken (also for a stream
+        without [DONE]).
         """
         now = asyncio.get_running_loop().time
         end = now() + self._settings.stream_timeout_s
@@ -138,7 +135,7 @@ class Upstream:
     async def _answer(
         self, method: str, path: str, content: bytes | None = None
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The body of a 200 in pieces, up to a size; anything else as an error."""
+        """The body of a 200 in pieces, up to a size; any other status becomes an error."""
         headers = {"Content-Type": "application/json"} if content is not None else {}
         async with self._client.stream(method, path, content=content, headers=headers) as response:
             encoding = response.headers.get("content-encoding", "identity").strip().lower()
@@ -154,7 +151,7 @@ class Upstream:
                 raise await self._refusal(response.status_code, pieces)
 
     async def _refusal(self, status: int, pieces: AsyncIterator[bytes]) -> RequestError:
-        """What a status other than 200 means."""
+        """The error that a status other than 200 means."""
         if status in (401, 403):
             return UpstreamBroken(
                 f"The model engine at {self.url} refuses the gateway's key: CHIPALIGN_ENGINE_KEY must be the one that "
@@ -167,7 +164,7 @@ class Upstream:
 
     @contextmanager
     def _named_errors(self) -> Iterator[None]:
-        """Give httpx's errors our names and a sentence."""
+        """Turn httpx's errors into ours, each with a sentence."""
         try:
             yield
         except httpx.ConnectTimeout:
@@ -186,7 +183,7 @@ class Upstream:
             raise UpstreamBroken(f"The connection to the model engine broke ({reason}): ask again.") from None
 
     def _unreachable(self, error: httpx.ConnectError) -> EngineUnavailable:
-        """Why there was no connection, as far as the system told."""
+        """The reason why there is no connection, as far as the system gives one."""
         number = _errno(error)
         if number in (errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL):
             return EngineOverloaded(
@@ -202,7 +199,7 @@ class Upstream:
 
 
 def _request(body: dict[str, Any]) -> bytes:
-    """The body as the engine gets it. Raises RequestError where it cannot be sent (NaN, nested too deeply)."""
+    """The body as the engine gets it. Raises RequestError if it cannot be sent (NaN, nested too deeply)."""
     try:
         return write_json(body)
     except (ValueError, RecursionError) as error:
@@ -220,14 +217,12 @@ async def _bounded(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 async def _text(pieces: AsyncIterator[bytes]) -> str:
-    """All pieces as text; bytes that are no UTF-8 become U+FFFD."""
+    """All pieces as text; bytes that are not UTF-8 become U+FFFD."""
     return bytearray().join([piece async for piece in pieces]).decode(errors="replace")
 
 
 def _errno(error: BaseException | None) -> int | None:
-    """The system's number of the failure behind an error, or of the first of several attempts (a name may have two
-    addresses).
-    """
+    """The system's error number behind an error, or behind the first of several attempts (one per address)."""
     while error is not None:
         if isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]

@@ -1,7 +1,6 @@
-"""An answer held against the passages that were found: the `verification` of a message, and its citations.
+"""Checks an answer against the passages found: the `verification` of a message, and its citations.
 
-It words no answer and drops no sentence. All of it takes time (some ten milliseconds a sentence), so it is called in
-threads.
+It words no answer and drops no sentence. Each sentence takes some ten milliseconds, so callers run it in threads.
 
     examiner = Examiner(grounded, passages, code_checker, texts)
     verification, citations = examiner.verify("Use `repair_antennas`.", mode="model")
@@ -27,12 +26,12 @@ from rag.reference.cards import Reference
 from rag.search.retriever import NoTokens
 from serve.answers.chat import Grounded, thoughts_end
 
-MOST_CHARACTERS = 200_000  # of an answer that are looked at
+MOST_CHARACTERS = 200_000  # of an answer that are checked
 MOST_SENTENCES = 200  # of an answer that are checked: an answer of 400 tokens has some twenty
 
 
 class Store(TokenReader, Protocol):
-    """What is needed of a `rag.search.retriever.Retriever`."""
+    """What this module needs of a `rag.search.retriever.Retriever`."""
 
     @property
     def reference(self) -> Reference:
@@ -41,14 +40,14 @@ class Store(TokenReader, Protocol):
 
 @dataclass(frozen=True)
 class Examiner:
-    """What one answer is held against. `texts` are the messages of the conversation, whose names an answer may say."""
+    """What one answer is checked against. `texts` are the conversation's messages, whose names an answer may say."""
 
     grounded: Grounded
     store: Store
     checker: CodeChecker
     texts: tuple[str, ...]
 
-    judged: Counter[str] = field(default_factory=Counter)  # how many parts were held against the passages
+    judged: Counter[str] = field(default_factory=Counter)  # how many parts were checked against the passages
 
     @cached_property
     def sources(self) -> list[Source]:
@@ -57,12 +56,12 @@ class Examiner:
 
     @cached_property
     def sources_of_words(self) -> list[Source]:
-        """The same without tokens, for when the embedding server is not there: words, names and numbers decide."""
+        """The same without tokens, for when the embedding server is missing: words, names and numbers decide."""
         return read_sources(self.grounded.hits, NoTokens())
 
     @cached_property
     def reference(self) -> Reference | None:
-        """What the documents describe, where the index tells."""
+        """What the documents describe, if the index has a reference."""
         try:
             return self.store.reference
         except IndexCorrupt:
@@ -76,15 +75,13 @@ class Examiner:
 
     @cached_property
     def allowed(self) -> frozenset[str]:
-        """The names that may be said: those of the passages and of the conversation."""
+        """The names that an answer may say: those of the passages and of the conversation."""
         return allowed_names([*self.passages, *self.texts])
 
     def judge(self, part: Part, text: str) -> Sentence | None:
-        """One part of an answer; None where it says nothing that needs support.
+        """One part of an answer; None if it says nothing that needs support.
 
-        Code is supported where its names are known and it has no fault.
-
-        Nothing supports what comes after `MOST_SENTENCES`.
+        Code is supported if its names are known and it has no fault. Nothing after `MOST_SENTENCES` is supported.
         """
         if part.kind == "code":
             language, code = read_block(text)
@@ -104,13 +101,13 @@ class Examiner:
             return check_part(text, part, self.sources_of_words, self.grounded.quotes, NoTokens())
 
     def unknown_names(self, text: str) -> list[str]:
-        """The names of a text that stand neither in the passages nor in the conversation, each once."""
+        """The names in a text that are in neither the passages nor the conversation, each once."""
         return list(dict.fromkeys(name.text for name in unknown_names(text, self.allowed)))
 
     def verify(self, answer: str, mode: str, looped: bool = False) -> tuple[dict[str, Any], list[Citation]]:
         """A model's whole answer.
 
-        Where nothing was searched there is nothing to hold it against, but its code is parsed.
+        If nothing was searched, there is nothing to check the words against; code is still parsed.
         """
         begin = thoughts_end(answer)
         said = answer[begin : begin + MOST_CHARACTERS]
@@ -125,8 +122,9 @@ class Examiner:
     def verify_quotes(
         self, answer: str, mode: str, citations: Sequence[Citation], kept: Sequence[Sentence] = (), **more: Any
     ) -> dict[str, Any]:
-        """An answer in the documents' own words, perhaps behind sentences that were checked one by one: each quote is
-        its own support.
+        """An answer in the documents' own words, perhaps after sentences checked one by one.
+
+        Each quote is its own support.
         """
         quoted = [
             Sentence(one.start, one.end, 1.0, (one.number,), *self._quotes_of(one.number))
@@ -147,6 +145,7 @@ class Examiner:
         answer = answer[:MOST_CHARACTERS]
         blocks = [part for part in split_answer(answer) if part.kind == "code"]
         code = check_blocks(answer, blocks, self.checker, self.reference, self.passages) if blocks else []
+
         return {
             "mode": mode,
             "sentences": [
