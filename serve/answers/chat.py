@@ -116,7 +116,7 @@ def ground(
     """Find the passages for a conversation's last question and put them into its prompt, within the token budget.
 
     A conversation that does not end with a user's message (but with a tool's result), a greeting, and a request with
-    retrieval turned off go to the engine as they are. When nothing relevant is found the gateway says so itself, because
+    retrieval turned off go to the engine as they are. When nothing is relevant the gateway says so itself, because
     a model would invent; so it does when the question names an option that no document gives the command. A
     request with tools still goes to the model, which may find the answer with them.
 

@@ -1,1 +1,1 @@
-"""Every `chipalign eval`: what is asked of whom, what the answers are worth, and with what certainty."""
+"""Every `chipalign eval`: which model gets which questions, what the answers are worth, and how certain that is."""

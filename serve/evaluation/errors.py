@@ -1,5 +1,4 @@
-"""What can go wrong in an evaluation, each as a class that says what happened; the command ends with one line and exit
-code 2.
+"""What can go wrong in an evaluation, each as a class that says what happened; the command exits 2 with one line.
 
 Questions that cannot be used are `rag.errors.QuestionsUnusable`, since documents and training have questions too.
 
@@ -18,23 +17,19 @@ class EndpointRefused(ServeError):
 
 
 class ContextExceeded(EndpointRefused):
-    """What was asked does not fit into the model's window."""
+    """The request does not fit into the model's window."""
 
 
 class ModelUnknown(ServeError):
-    """The server serves no model of that name, or several and none was named."""
+    """The server serves no model of that name, or serves several and none was named."""
 
 
 class AnswersUnusable(ServeError):
-    """A file of answers is of another evaluation, of other settings or questions, damaged or in use, or cannot be read
-    or written.
-    """
+    """A file of answers does not match (evaluation, settings, questions), is damaged or in use, or cannot be used."""
 
 
 class ResultUnusable(ServeError):
-    """A former result to compare with cannot be read, or shares no question with this one, or a result cannot be
-    written.
-    """
+    """A former result cannot be read or shares no question with this one, or a result cannot be written."""
 
 
 class LibraryMissing(ServeError):

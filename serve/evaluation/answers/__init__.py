@@ -1,1 +1,1 @@
-"""`chipalign eval answers`: what a running gateway answers, and which way of answering suits a model."""
+"""`chipalign eval answers`: what a running gateway answers, and which answer mode suits a model."""

@@ -1,8 +1,6 @@
 """The command `chipalign eval answers`: questions and a running gateway in, a table or one JSON document out.
 
-It scores nothing itself.
-
-The gateway is asked as users ask it, with its retrieval on. Heavy libraries are imported inside the functions, so that
+It scores nothing itself. It asks the gateway as users do, with retrieval on. Functions import heavy libraries, so that
 `--help` answers at once.
 
     chipalign eval answers --questions data/eval/answers.jsonl --url http://127.0.0.1:8000 --json > today.json
@@ -61,6 +59,7 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
             "names in its answers."
         ),
     )
+
     add = parser.add_argument
     add(
         "--questions",
@@ -77,6 +76,7 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
         default=OPEN,
         help="which questions; the closed ones are for the end of a piece of work (default: open)",
     )
+
     add("--every", type=positive, default=1, metavar="N", help="only every Nth question of them (default: %(default)s)")
     add("--answer", metavar="MODE", help="how the gateway answers: its `retrieval.answer` (default: the gateway's own)")
     add(
@@ -86,12 +86,14 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
         metavar="N",
         help="requests in flight (default: %(default)s; 1 to measure latency)",
     )
+
     add(
         "--compare",
         type=Path,
         metavar="OTHER.json",
         help="what --json wrote before: show the differences, question by question paired",
     )
+
     add("--json", action="store_true", help="one JSON document on stdout, with every question's answer and verdicts")
     add(
         "--calibrate",
@@ -105,6 +107,7 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
         metavar="DIR",
         help="with --calibrate: the checkpoint that is served, beside which the result is kept",
     )
+
     args = parser.parse_args(argv)
     if args.calibrate and not (args.index and args.checkpoint):
         parser.error(
@@ -155,7 +158,7 @@ def _measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
 
 
 def _read_other(path: Path) -> Sequence[Mapping[str, Any]]:
-    """The rows of a former result. Raises ResultUnusable where it is of another evaluation, or of other measures."""
+    """The rows of a former result. Raises ResultUnusable if it is of another evaluation or of other measures."""
     from serve.evaluation.answers.answer_scores import MEASURES
     from serve.evaluation.retrieval.retrieval_commands import read_result
 
@@ -175,7 +178,7 @@ def _read_other(path: Path) -> Sequence[Mapping[str, Any]]:
 
 
 def _find_gateway(args: argparse.Namespace, settings: RagSettings) -> "Server":
-    """The gateway at the URL. Raises EndpointUnreachable, and EndpointRefused where that is another server."""
+    """The gateway at the URL. Raises EndpointUnreachable, or EndpointRefused if another server answers."""
     from serve.evaluation.asking.client import find_server
 
     server = find_server(args.url, args.model, settings.api_key)
@@ -187,7 +190,7 @@ def _find_gateway(args: argparse.Namespace, settings: RagSettings) -> "Server":
 
 
 def _calibrate(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
-    """Ask the same questions for quotes and for the model's words, and keep which gives more.
+    """Ask the same questions for quotes and for the model's words, and record which gives more.
 
     Raises RagError or ServeError.
     """
@@ -241,7 +244,7 @@ def _ask(
     replies: dict[int, Reply] = {}
 
     def keep(number: int, reply: "Reply") -> None:
-        """Keep an answer and show how far it is."""
+        """Keep an answer and show the progress."""
         replies[number] = reply
         progress("ask", len(replies), len(questions))
 
@@ -251,7 +254,7 @@ def _ask(
 
 
 def _judge(question: "AnswerQuestion", reply: "Reply") -> dict[str, Any]:
-    """An answer with its verdicts and the places of the passages it could stand on."""
+    """An answer with its verdicts and the places of the passages that could support it."""
     from serve.evaluation.answers.answer_scores import measure
 
     hits = (reply.retrieval or {}).get("hits") or []
@@ -270,7 +273,7 @@ def _judge(question: "AnswerQuestion", reply: "Reply") -> dict[str, Any]:
 
 
 def _name(hit: Mapping[str, Any]) -> str:
-    """A passage's place in the words of an answer in quotes: collection, title, headings."""
+    """A passage's place as quotes name it: collection, title, headings."""
     return " ".join([hit.get("collection", ""), hit["title"], *hit["heading_path"]])
 
 
@@ -300,6 +303,7 @@ def _draw(result: dict[str, Any]) -> list[str]:
         ),
         *_draw_groups(result["measures"], signed=False),
     ]
+
     if "differences" in result:
         differences = result["differences"]
         lines += [

@@ -1,9 +1,8 @@
-"""The file of questions that `chipalign eval answers` asks: each with the facts a right answer holds and the claims a
-wrong one makes.
+"""The questions of `chipalign eval answers`: each has the facts of a right answer and the claims of a wrong one.
 
-JSON lines, one question each; it asks nothing and scores nothing. A fact is a list of regular expressions of which one
-must be found; case does not matter, and a dot does not match a line's end. `messages` are the turns before a follow-up,
-`sources` where a document says it.
+JSON lines, one question each; this module asks nothing and scores nothing. A fact is a list of regular expressions, one
+of which must match; case does not matter, and a dot does not match a line's end. `messages` are the turns before a
+follow-up, `sources` the documents that hold the answer.
 
     {"id": "handbook-01", "question": "...", "kind": "look-up", "split": "open", "answerable": true,
      "facts": [["\\\\b10\\\\b operations"]], "forbidden": ["\\\\b14 operations"],
@@ -31,9 +30,9 @@ Message = dict[str, str]
 
 @dataclass(frozen=True, slots=True)
 class AnswerQuestion:
-    """One question. Each of `facts` holds alternatives, of which one must be found; an unanswerable question has none.
+    """One question. Each of `facts` holds alternatives, one of which must match; an unanswerable question has none.
 
-    `documents` are the collection and path of each document that says it, as far as the file names them.
+    `documents` are the collection and path of each document that holds the answer, as far as the file names them.
     """
 
     id: str
@@ -48,17 +47,17 @@ class AnswerQuestion:
 
     @property
     def messages(self) -> list[Message]:
-        """The conversation that is sent: the earlier turns, then the question."""
+        """The messages to send: the earlier turns, then the question."""
         return [*self.earlier, {"role": "user", "content": self.text}]
 
     @property
     def asked(self) -> str:
-        """All that was said before the answer."""
+        """Everything said before the answer."""
         return "\n".join(message["content"] for message in self.messages)
 
 
 def read_answer_questions(path: Path) -> list[AnswerQuestion]:
-    """The questions of a file, in order; empty lines are passed over.
+    """The questions of a file, in order; it skips empty lines.
 
     Raises QuestionsUnusable, which lists every bad line.
     """
@@ -67,6 +66,7 @@ def read_answer_questions(path: Path) -> list[AnswerQuestion]:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise QuestionsUnusable(f"{path} cannot be read ({reason}): name a file of questions with facts") from None
+
     questions: list[AnswerQuestion] = []
     problems: list[str] = []
     for number, line in enumerate(lines, start=1):
@@ -79,6 +79,7 @@ def read_answer_questions(path: Path) -> list[AnswerQuestion]:
         except ValueError as error:
             problems.append(f"line {number} {error}")
     problems += [f"the id {name!r} is given twice" for name in _repeated(question.id for question in questions)]
+
     if problems:
         raise QuestionsUnusable(f"{path}: {'; '.join(problems)}: mend or remove these lines")
     if not questions:
@@ -87,7 +88,7 @@ def read_answer_questions(path: Path) -> list[AnswerQuestion]:
 
 
 def select_questions(questions: Iterable[AnswerQuestion], split: str, every: int = 1) -> list[AnswerQuestion]:
-    """Those of a split (`ALL`: both), of them every so-manyth. Raises QuestionsUnusable where none is left."""
+    """Every `every`-th question of a split (`ALL`: both). Raises QuestionsUnusable if none is left."""
     chosen = [question for question in questions if split in (ALL, question.split)][::every]
     if not chosen:
         raise QuestionsUnusable(f"there is no question of the split {split!r}: choose another with --split")
@@ -99,7 +100,7 @@ def _repeated(names: Iterable[str]) -> list[str]:
 
 
 def _parse(row: Any) -> AnswerQuestion:
-    """A row as a question; ValueError says what is wrong, to be read behind "line 7"."""
+    """A row as a question. Raises ValueError: the row is wrong; the message completes "line 7 ..."."""
     if not isinstance(row, dict):
         raise ValueError("is no JSON object")
     for name in ("id", "question", "kind"):
@@ -107,6 +108,7 @@ def _parse(row: Any) -> AnswerQuestion:
             raise ValueError(f'has no "{name}"')
     if row.get("split", OPEN) not in SPLITS:
         raise ValueError(f'has the split {row["split"]!r}: it is "open" or "closed"')
+
     facts = tuple(_compile(alternatives, "facts") for alternatives in _list(row, "facts"))
     answerable = row.get("answerable", bool(facts))
     if answerable != bool(facts):
@@ -114,6 +116,7 @@ def _parse(row: Any) -> AnswerQuestion:
     forbidden = _compile(_list(row, "forbidden"), "forbidden")
     earlier = tuple(_parse_message(message) for message in _list(row, "messages"))
     documents = frozenset(_documents(row.get("sources")))
+
     return AnswerQuestion(
         row["id"],
         row["question"],
@@ -128,7 +131,7 @@ def _parse(row: Any) -> AnswerQuestion:
 
 
 def _documents(sources: Any) -> Iterator[tuple[str, str]]:
-    """Collection and path of those sources that name both; a file of questions may say its sources otherwise."""
+    """Collection and path of the sources that name both; other sources are skipped."""
     for source in sources if isinstance(sources, list) else ():
         match source:
             case {"collection": str(collection), "path": str(path)}:

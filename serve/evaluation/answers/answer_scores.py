@@ -1,7 +1,7 @@
-"""What one answer of the gateway is worth: key facts, wrong claims, refusals, loops, and names that come from nowhere.
+"""Scores one answer of the gateway: key facts, wrong claims, refusals, loops, and names without a source.
 
-Pure: texts in, values out. It asks nothing. A pattern finds a fact in whatever words it stands; what is not true and in
-no pattern goes unseen.
+Pure: texts in, values out. It asks nothing. A pattern finds a fact in any wording; an untruth that no pattern covers
+goes unseen.
 
     passages = ["repair_antennas inserts diodes"]
     scored = measure(question, answer="Run `repair_antennas`.", passages=passages, finish_reason="stop")
@@ -23,7 +23,7 @@ RIGHTLY_REFUSED, WRONGLY_REFUSED = "rightly_refused", "wrongly_refused"
 LOOPS, UNKNOWN_NAMES = "loops", "unknown_names"
 MEASURES = (COMPLETE, FACTS, FORBIDDEN, RIGHTLY_REFUSED, WRONGLY_REFUSED, LOOPS, UNKNOWN_NAMES)
 
-LOOP_WORDS = 6  # shorter sequences ("the default value is 0") come back in good answers too
+LOOP_WORDS = 6  # shorter sequences ("the default value is 0") recur in good answers too
 LOOP_TIMES = 3  # twice may be emphasis
 
 _OUR_REFUSAL = NOTHING_FOUND.partition("{")[0].rstrip(" (")
@@ -37,8 +37,8 @@ _MODELS_REFUSAL = re.compile(
 )
 _FIRST_SENTENCE = re.compile(r".*?(?:[.!?](?=\s|\Z)|\n\n|\Z)", re.DOTALL)
 
-# A file with its folders, an absolute path, a file alone. Time grows with the text and no faster: folders are looked
-# for only where a run of their signs begins, and a file alone only where a run of the signs of names does.
+# A file with its folders, an absolute path, a file alone. Time is linear in the text: the search for folders starts
+# only where a run of their characters begins, and that for a file alone only where a run of name characters does.
 _FILE = rf"[\w+-][\w.+-]*\.(?:{'|'.join(FILE_SUFFIXES)})\b"
 _PATH = re.compile(
     rf"((?<![\w.~+/-])(?:[\w.~+-]*+/)*{_FILE}"
@@ -51,8 +51,8 @@ _PATH = re.compile(
 def is_refusal(answer: str) -> bool:
     """Whether an answer says that the documents do not hold it.
 
-    In the gateway's words, which may be of an option that no document has, or in a model's as its first sentence. A
-    later sentence of that kind is a remark about a part of the question.
+    It may use the gateway's words, also those about an option that no document has, or a model's as its first sentence.
+    A later sentence of that kind is a remark about a part of the question.
     """
     text = answer.strip()
     first = _FIRST_SENTENCE.match(text)
@@ -60,23 +60,22 @@ def is_refusal(answer: str) -> bool:
 
 
 def missing_facts(question: AnswerQuestion, answer: str) -> list[tuple[Pattern, ...]]:
-    """The key facts of which no alternative stands in the answer."""
+    """The key facts of which the answer holds no alternative."""
     return [
         alternatives for alternatives in question.facts if not any(pattern.search(answer) for pattern in alternatives)
     ]
 
 
 def forbidden_claims(question: AnswerQuestion, answer: str) -> list[str]:
-    """The words of the answer that make a claim which is known to be wrong."""
+    """The words of the answer that make a claim known to be wrong."""
     return [match.group() for pattern in question.forbidden if (match := pattern.search(answer))]
 
 
 def has_loop(answer: str, passages: Iterable[str], finish_reason: str | None) -> bool:
-    """Whether the answer goes round in circles: it says the same six words three times, or it was cut while repeating
-    itself.
+    """Whether the answer goes round in circles: the same six words three times, or a cut in the middle of a repetition.
 
-    A sequence that the passages themselves have as often is the documents': rows of tables say "the allowed values are
-    integers" again and again. An engine that watches for loops ends one with the reason "repetition".
+    A sequence that the passages repeat as often is the documents': rows of tables say "the allowed values are integers"
+    again and again. An engine that detects repetitions ends a loop with the reason "repetition".
     """
     if finish_reason == "repetition":
         return True
@@ -100,16 +99,15 @@ def _words(text: str) -> list[str]:
 
 
 def find_paths(text: str) -> list[str]:
-    """The file names and paths of a text, in its order."""
+    """The file names and paths of a text, in order."""
     return [match[1] or match[2] for match in _PATH.finditer(text)]
 
 
 def unknown_names(answer: str, known: Sequence[str], is_cut: bool = False) -> list[str]:
-    """The names of an answer (commands, options, variables, message numbers, file names, paths) that stand in none of
-    the `known` texts.
+    """The names of an answer that none of the `known` texts holds, in lower case and sorted.
 
-    Known is what the model was given: the passages with their places, the question, the turns before it. In lower case,
-    sorted.
+    Names are commands, options, variables, message numbers, file names and paths. Known is what the model got: the
+    passages with their places, the question, the turns before it.
     """
     answer = drop_last_word(answer) if is_cut else answer
     source = "\n".join(known).lower()
@@ -121,18 +119,18 @@ def unknown_names(answer: str, known: Sequence[str], is_cut: bool = False) -> li
 def measure(
     question: AnswerQuestion, answer: str, passages: Sequence[str], finish_reason: str | None
 ) -> dict[str, Any]:
-    """All verdicts on one answer, as plain values for JSON; `passages` are the texts, with their places, that it could
-    stand on.
+    """All verdicts on one answer, as plain values for JSON; `passages` are the texts and places that could support it.
 
-    complete: 1 where every key fact is found, else 0. facts: the share of them. forbidden: 1 where a claim is known to
-    be wrong. rightly_refused, wrongly_refused: 1 for a refusal of a question that the documents do not answer, or do.
-    loops, unknown_names: 1 where there is one. A measure that does not apply to the question is None.
+    complete: 1 if every key fact is found, else 0. facts: the share found. forbidden: 1 for a claim known to be wrong.
+    rightly_refused, wrongly_refused: 1 for a refusal of a question that the documents do not answer, or do answer.
+    loops, unknown_names: 1 if there is one. A measure that does not apply to the question is None.
     """
     missing = missing_facts(question, answer)
     forbidden = forbidden_claims(question, answer)
     names = unknown_names(answer, [*passages, question.asked], finish_reason == "length")
     refused = is_refusal(answer)
     answerable = question.answerable
+
     measures: Mapping[str, float | None] = {
         COMPLETE: float(not missing) if answerable else None,
         FACTS: 1 - len(missing) / len(question.facts) if answerable else None,
@@ -142,6 +140,7 @@ def measure(
         LOOPS: float(has_loop(answer, passages, finish_reason)),
         UNKNOWN_NAMES: float(bool(names)),
     }
+
     return {
         "refused": refused,
         "missing_facts": [[pattern.pattern for pattern in alternatives] for alternatives in missing],

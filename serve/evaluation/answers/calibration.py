@@ -1,9 +1,8 @@
-"""Who answers better here, the model's prose or the documents' quotes: the questions that decide it, and the result
-that lies beside a checkpoint.
+"""Measures whether the model's prose or the documents' quotes answer better here, and keeps the result.
 
-It asks nothing. The questions are ours where their documents are in the index, else made of the index itself. The
-result is a small file that somebody else may have written: read with its shape and sizes checked, and believed for the
-checkpoint alone that it was measured on.
+It asks nothing. The questions are ours if the index holds their documents, else made from the index itself. The result
+is a small file beside a checkpoint. Somebody else may have written it, so its reader checks shape and sizes, and it
+counts only for the checkpoint that it was measured on.
 
     questions, source = choose_questions(index.chunks, Path("data/eval/answers.jsonl"))
     calibration = Calibration.of(rows_of_quotes, rows_of_model, source, checkpoint="9f...", index="41...", versions={})
@@ -28,15 +27,15 @@ from serve.evaluation.answers.answer_scores import FACTS, FORBIDDEN, LOOPS, UNKN
 
 FILE = "answer_calibration.json"
 MOST_BYTES = 65_536  # of such a file; ours has some 700
-MOST_QUESTIONS = 40  # which a demo model on two cores answers in a minute
-LEAST_OF_OURS = 20  # below which questions are made of the index instead
-MOST_FACTS = 3  # names that a made question's answer has to hold
-SAMPLES, SAMPLE_BYTES = 16, 4096  # read of each weight file, from its beginning to its end
+MOST_QUESTIONS = 40  # a demo model on two cores answers these in a minute
+LEAST_OF_OURS = 20  # with fewer, questions are made from the index instead
+MOST_FACTS = 3  # names that the answer to a made question must hold
+SAMPLES, SAMPLE_BYTES = 16, 4096  # read from each weight file, evenly from beginning to end
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """The mean share of facts that either gives, 0 for an answer with a wrong claim, a loop or a name from nowhere."""
+    """The mean share of facts of both ways; an answer with a wrong claim, a loop or an unknown name counts 0."""
 
     quote: float
     model: float
@@ -64,7 +63,7 @@ class Calibration:
 
     @property
     def mode(self) -> str:
-        """`auto`, the model's words above the quotes, where it is no worse than its evidence; else `quote`."""
+        """`auto`, the model's words above the quotes, if it is no worse than its evidence; else `quote`."""
         return "auto" if self.model >= self.quote else "quote"
 
     @property
@@ -83,7 +82,7 @@ class Calibration:
 
 
 def read_calibration(folder: Path) -> Calibration | None:
-    """The calibration beside a checkpoint; None where there is none, or the file is none of ours."""
+    """The calibration beside a checkpoint; None if the file is missing or not ours."""
     try:
         with (folder / FILE).open("rb") as file:
             text = file.read(MOST_BYTES + 1)
@@ -104,15 +103,15 @@ def _mean(rows: Sequence[Mapping[str, Any]]) -> float:
 
 
 def score(measures: Mapping[str, float | None]) -> float:
-    """What one answer is worth, 0 to 1."""
+    """The worth of one answer, 0 to 1."""
     is_bad = any(measures[name] for name in (FORBIDDEN, LOOPS, UNKNOWN_NAMES))
     return 0.0 if is_bad else float(measures[FACTS] or 0.0)
 
 
 def choose_questions(chunks: Sequence[Chunk], ours: Path, seed: int = 0) -> tuple[list[AnswerQuestion], str]:
-    """At most `MOST_QUESTIONS` answerable questions that the index can answer, and where they are from.
+    """At most `MOST_QUESTIONS` answerable questions that the index can answer, and their source.
 
-    Raises QuestionsUnusable where `ours` is no file of questions.
+    Raises QuestionsUnusable: `ours` is not a file of questions.
     """
     known = {(chunk.collection, chunk.path) for chunk in chunks}
     open_ones = select_questions(read_answer_questions(ours), OPEN)
@@ -123,7 +122,7 @@ def choose_questions(chunks: Sequence[Chunk], ours: Path, seed: int = 0) -> tupl
 
 
 def make_questions(chunks: Sequence[Chunk], seed: int = 0) -> list[AnswerQuestion]:
-    """Questions about the passages whose answers name what the question does not: these names are the facts."""
+    """Questions about passages whose answers name something that the question does not: these names are the facts."""
     from rag.training.triplet_templates import drafts_of_chunks
 
     made = []
@@ -137,7 +136,7 @@ def make_questions(chunks: Sequence[Chunk], seed: int = 0) -> list[AnswerQuestio
 
 
 def _spread(questions: Sequence[AnswerQuestion]) -> list[AnswerQuestion]:
-    """As many as are asked, from the whole length of the list."""
+    """At most `MOST_QUESTIONS`, spread over the whole list."""
     step = max(1, -(-len(questions) // MOST_QUESTIONS))
     return list(questions[::step])
 
@@ -145,10 +144,10 @@ def _spread(questions: Sequence[AnswerQuestion]) -> list[AnswerQuestion]:
 def identify_checkpoint(folder: Path) -> str:
     """A hash of a checkpoint's weight files: their names and sizes, and pieces of each.
 
-    Where there are none, of its tokenizer's files.
+    Without weight files it is a hash of the tokenizer's files. Two merges at other settings have files of the same
+    names and sizes; the pieces distinguish them.
 
-    Two merges at other settings have files of the same names and sizes; a few pieces of each tell them apart. Raises
-    OSError.
+    Raises OSError: a file cannot be read.
     """
     files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.json"))
     digest = hashlib.sha256()

@@ -1,6 +1,7 @@
-"""How much of an index its reference holds, and facts of it, drawn by chance, to be read against their passages.
+"""Counts how much of an index its reference covers, and draws facts of it at random for a person to check.
 
-It judges nothing: a person reads the sample. Of the names it says which prose calls a command and no card has.
+It judges nothing: a person reads the sample against the passages. It lists names that prose calls commands and that
+have no card.
 
     python -m serve.evaluation.answers.reference_check my-index/ --sample 60 --seed 1
 """
@@ -22,14 +23,14 @@ from rag.printable import printable
 from rag.reference.cards import Place, Reference
 from rag.reference.extraction import is_read
 
-# "The `repair_design` command", "use the command `pdngen`": how prose names a command, whatever stands around it.
+# "The `repair_design` command", "use the command `pdngen`": how prose names a command, whatever surrounds it.
 _CALLED = re.compile(
     r"`([a-z][a-z0-9]*(?:(?:_|::)[a-z0-9]+)+)` commands?\b|\bcommand `([a-z][a-z0-9]*(?:(?:_|::)[a-z0-9]+)+)`"
 )
 
 
 def count_cards(reference: Reference) -> dict[str, Counter[str]]:
-    """Commands, options, described ones, arguments, variables, messages and disagreements of each collection."""
+    """Commands, options, described options, arguments, variables, messages and disagreements per collection."""
     counts: dict[str, Counter[str]] = {}
     for command in reference.commands:
         counted = counts.setdefault(command.collection, Counter())
@@ -57,7 +58,7 @@ def called_commands(chunks: Iterable[Chunk]) -> dict[str, set[str]]:
 
 
 def facts_of(reference: Reference) -> Iterator[tuple[str, Place]]:
-    """Everything that the reference states, a line each, with its place."""
+    """Everything that the reference states, one line each, with its place."""
     for command in reference.commands:
         yield f"command {command.name}: {command.description} | {command.synopsis}", command.place
         for option in (*command.options, *command.arguments):

@@ -1,1 +1,1 @@
-"""What evaluations share: a served model as they see it, the file of answers, intervals."""
+"""What evaluations share: the client of a served model, the file of answers, intervals."""

@@ -1,7 +1,6 @@
-"""The file in which an evaluation keeps its answers while they come, and from which a run that was cut off goes on.
+"""The file in which an evaluation keeps its answers as they come, and from which an interrupted run resumes.
 
-JSON lines: the first tells the evaluation and its settings, each other one is one answer. It knows nothing of what is
-asked.
+JSON lines: the first holds the evaluation and its settings, each other line one answer. It does not know the questions.
 
     with AnswersFile.open(path, {"evaluation": "mcq", "model": "demo"}, key="id") as answers:
         answers.keep({"id": 7, "text": "..."})
@@ -20,15 +19,15 @@ from typing import Any, BinaryIO
 from serve.evaluation.errors import AnswersUnusable
 
 Row = dict[str, Any]
-Check = Callable[[Row], object]  # raises KeyError, TypeError or ValueError where a row is no answer
+Check = Callable[[Row], object]  # raises KeyError, TypeError or ValueError if a row is not an answer
 SHOWN = 200  # characters of a setting in a message
 
 
 class AnswersFile:
-    """Answers by key, in memory and, where a path is given, on disk.
+    """Answers by key, in memory and, if a path is given, on disk.
 
-    A line is written at once and whole, and is on the disk when `keep` returns; what a kill left of a last line is
-    dropped.
+    `keep` writes a line whole and at once, and the line is on the disk when it returns; `open` drops a last line that a
+    kill cut off.
     """
 
     def __init__(self, path: Path | None, file: BinaryIO | None, key: str, rows: dict[Any, Row]) -> None:
@@ -41,11 +40,11 @@ class AnswersFile:
     def open(
         cls, path: Path | None, settings: Row, key: str, check: Check = lambda row: None, kind: str = ""
     ) -> AnswersFile:
-        """The file with the answers that it holds, made if it is not there; without a path it is in memory alone.
+        """The file with the answers that it holds, made if it does not exist; without a path it is in memory alone.
 
-        key: the field that tells answers apart; check: what else makes a row an answer. kind: the name of the format
-        whose first line is `{"file": kind, "settings": settings}`; without one it is the settings themselves, which
-        then name the `evaluation`.
+        key: the field that identifies an answer; check: what else makes a row an answer. kind: the name of the format
+        whose first line is `{"file": kind, "settings": settings}`; without it the first line is the settings
+        themselves, which then name the `evaluation`.
 
         Raises AnswersUnusable: the file is of other settings (names each with both values), of another program,
         damaged, in use by another run, or cannot be written.
@@ -68,7 +67,7 @@ class AnswersFile:
         return cls(path, file, key, rows)
 
     def keep(self, row: Row) -> None:
-        """Add an answer; the last one of a key counts. Raises AnswersUnusable where the disk is full."""
+        """Add an answer; the last one of a key counts. Raises AnswersUnusable if it cannot be written."""
         if self.path and self._file:
             _write(self.path, self._file, row)
         self.rows[row[self._key]] = row
@@ -84,10 +83,9 @@ class AnswersFile:
 
 
 def read_answers(path: Path, key: str, check: Check = lambda row: None, kind: str = "") -> tuple[Row, list[Row]]:
-    """The settings and the answers of a file that another run wrote, a cut last line left out; arguments as of
-    `AnswersFile.open`.
+    """The settings and answers of a file that another run wrote, without a cut last line; arguments as in `open`.
 
-    Raises AnswersUnusable.
+    Raises AnswersUnusable: the file cannot be read, or is damaged or of another kind.
     """
     first, *lines = _read_lines(path) or [b""]
     settings = _read_settings(first, kind)
@@ -123,7 +121,7 @@ def _lock(path: Path, file: BinaryIO) -> None:
 
 
 def _resume(path: Path, file: BinaryIO, settings: Row, key: str, check: Check, kind: str) -> dict[Any, Row]:
-    """The answers that the file holds, cut behind its last whole line; an empty file gets its first line."""
+    """The answers that the file holds; cuts it after its last whole line, and gives an empty file its first line."""
     first = {"file": kind, "settings": settings} if kind else settings
     file.seek(0)
     content = file.read()
@@ -134,6 +132,7 @@ def _resume(path: Path, file: BinaryIO, settings: Row, key: str, check: Check, k
         file.truncate(0)
         _write(path, file, first)
         return {}
+
     held = _read_settings(lines[0], kind)
     if held is None:
         raise _foreign(path)
@@ -141,18 +140,19 @@ def _resume(path: Path, file: BinaryIO, settings: Row, key: str, check: Check, k
         raise AnswersUnusable(
             f"{path} holds answers of other settings ({changes}): name another file with --answers, or remove it"
         )
+
     rows = _parse(path, lines[1:], key, check)
     file.truncate(content.rfind(b"\n") + 1)
     return rows
 
 
 def _split(content: bytes) -> list[bytes]:
-    """The whole lines; what is behind the last line end is dropped."""
+    """The whole lines; it drops what follows the last line end."""
     return content.split(b"\n")[:-1]
 
 
 def _read_settings(first: bytes, kind: str) -> Row | None:
-    """The settings that a file's first line tells; None where it is not of this kind."""
+    """The settings in a file's first line; None if the file is not of this kind."""
     try:
         row = json.loads(first)
         settings = row["settings"] if kind else row
@@ -167,13 +167,13 @@ def _foreign(path: Path) -> AnswersUnusable:
 
 
 def _describe_changes(held: Row, now: Row) -> str:
-    """What two settings differ in, for a sentence; "" where they are the same."""
+    """The differences between two settings, for a sentence; "" if they are the same."""
     names = [name for name in {**held, **now} if held.get(name) != now.get(name)]
     return ", ".join(f"{name} was {held.get(name)!r:.{SHOWN}} and is {now.get(name)!r:.{SHOWN}}" for name in names)
 
 
 def _parse(path: Path, lines: list[bytes], key: str, check: Check) -> dict[Any, Row]:
-    """Rows by key; of several answers to one question the last counts. lines: those behind the first."""
+    """Rows by key; of several answers to one question the last counts. lines: those after the first."""
     rows: dict[Any, Row] = {}
     for number, line in enumerate(lines, start=2):
         try:

@@ -1,7 +1,7 @@
-"""A server of models that speaks OpenAI's API (vLLM, our gateway, a hosted one) as evaluations see it: which model it
-serves, and many requests in flight, each sent again while what fails may pass.
+"""A client of a model server (vLLM, our gateway, a hosted one): finds its model and sends many requests with retries.
 
-It knows no evaluation, writes no prompt and keeps nothing; `answers` keeps what comes back.
+The server speaks OpenAI's API. The client knows no evaluation, writes no prompt and keeps nothing; `answers` keeps what
+comes back.
 
     async with Endpoint("http://127.0.0.1:8001") as endpoint: model = await endpoint.find_model(None)
 
@@ -28,9 +28,9 @@ from serve.evaluation.errors import ContextExceeded, EndpointRefused, EndpointUn
 CHAT_PATH = "/v1/chat/completions"
 GATEWAY = "chipalign"  # what our gateway says in `owned_by` of its models
 KEY_VARIABLE = "CHIPALIGN_API_KEY"  # holds the key where a command has no option for it
-CONNECT_TIMEOUT_S = 10.0  # a machine that is there accepts at once
+CONNECT_TIMEOUT_S = 10.0  # a reachable machine accepts at once
 ANSWER_TIMEOUT_S = 1800.0  # a whole answer, not streamed: 1,280 tokens on a CPU that many requests share take minutes
-# Too many requests; a server, or the one behind it, that is starting or overloaded: the same request may be sent again
+# Too many requests, or a server (or the one behind it) that is starting or overloaded: worth sending again
 BUSY = (429, 502, 503, 504)
 # Of a request while the server is busy, with pauses of 0.5 s, doubled up to LONGEST_PAUSE_S: a minute in all
 TRIES = 8
@@ -48,8 +48,10 @@ Message = dict[str, str]  # "role" and "content"
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A served model. root: the weights behind the name, where the server tells; max_model_len: its window in tokens;
-    is_gateway: our gateway serves it.
+    """A served model.
+
+    root: the weights behind the name, if the server says so; max_model_len: its window in tokens; is_gateway: our
+    gateway serves it.
     """
 
     model_id: str
@@ -58,7 +60,7 @@ class Model:
     is_gateway: bool = False
 
     def describe(self) -> dict[str, Any]:
-        """What files of answers and results say of it."""
+        """The fields that files of answers and results keep of it."""
         return {"model_id": self.model_id, "root": self.root, "max_model_len": self.max_model_len}
 
 
@@ -66,8 +68,8 @@ class Model:
 class Reply:
     """The answer to a chat.
 
-    Tokens are the server's own count, None where it gives none; `latency_ms` runs from the request to the whole answer.
-    `retrieval` is what our gateway says of its search (query, hits); None where another server answers.
+    Token counts are the server's own, None if it gives none; `latency_ms` runs from the request to the whole answer.
+    `retrieval` is our gateway's report on its search (query, hits); None from another server.
     """
 
     text: str
@@ -79,13 +81,13 @@ class Reply:
 
 
 class Endpoint:
-    """One server at one address. url: with or without `/v1`, also with a login, which is never shown; api_key: sent as
-    a bearer token unless empty.
+    """One server at one address.
 
-    option: the command's option that gave the URL, as errors name it; those of the model and the key are called like
-    it. key_variable: the variable that gave the key, where no option did.
+    url: with or without `/v1`, also with a login, which is never shown; api_key: sent as a bearer token unless empty.
+    option: the command's option that gave the URL, as errors name it; those of the model and the key have the same
+    prefix. key_variable: the variable that gave the key, if no option did.
 
-    Raises EndpointUnreachable for what is no URL, and EndpointRefused for a key that cannot be sent.
+    Raises EndpointUnreachable for an invalid URL, and EndpointRefused for a key that cannot be sent.
     """
 
     def __init__(self, url: str, api_key: str = "", option: str = "--url", key_variable: str = "") -> None:
@@ -95,6 +97,7 @@ class Endpoint:
         self._key_advice = (
             f"set {key_variable}" if key_variable else f"name the variable that holds it with {key_option}"
         )
+
         try:
             address = httpx.URL(url)
         except httpx.InvalidURL:
@@ -108,8 +111,9 @@ class Endpoint:
                 f"{key_variable or f'the variable of {key_option}'} holds letters that HTTP headers cannot carry: use "
                 "ASCII letters, digits and signs"
             )
-        # `ask_all` bounds what is in flight. No connection is used twice: a server closes idle ones, at times just as a
-        # request is on its way.
+
+        # `ask_all` limits the requests in flight. No connection is used twice: a server closes idle ones, at times just
+        # as a request is sent.
         self._client = httpx.AsyncClient(
             base_url=self.url,
             auth=None if api_key else login,
@@ -126,11 +130,11 @@ class Endpoint:
         await self._client.aclose()
 
     async def find_model(self, model_id: str | None, *, only: bool = False) -> Model:
-        """The model of that name, or without a name the first that the server lists; only: without a name there must be
-        no second one.
+        """The model of that name, or without a name the first that the server lists; only: then there must be just one.
 
-        A server that is not there to list its models is given up at once. Raises EndpointUnreachable, EndpointRefused,
-        and ModelUnknown, which lists the names that there are.
+        It does not retry a server that does not answer.
+
+        Raises EndpointUnreachable, EndpointRefused, or ModelUnknown, which lists the names that exist.
         """
         listed = (await self._request("GET", "/v1/models", None)).get("data")
         rows = (
@@ -151,7 +155,7 @@ class Endpoint:
         return _read_model(found)
 
     async def chat(self, body: dict[str, Any]) -> Reply:
-        """The answer to one chat, not streamed. Raises what `post` raises, also where the answer is none to a chat."""
+        """The answer to one chat, not streamed. Raises what `post` raises, also if the answer is not a chat's."""
         started = time.perf_counter()
         answer = await self.post(CHAT_PATH, body)
         latency_ms = 1000 * (time.perf_counter() - started)
@@ -163,13 +167,15 @@ class Endpoint:
     async def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """The answer to one request.
 
-        A busy server is asked again after a pause, the one that it names or a growing one; and so is one to which the
-        connection breaks. Raises EndpointUnreachable, ContextExceeded, EndpointRefused.
+        It asks a busy server again after the pause that the server names, or a growing one; so too if the connection
+        breaks.
+
+        Raises EndpointUnreachable, ContextExceeded or EndpointRefused.
         """
         return await self._request("POST", path, body)
 
     def refuse_format(self, what: str) -> EndpointRefused:
-        """The error that an answer in another format than OpenAI's means; what: what is wrong with it."""
+        """The error for an answer that is not in OpenAI's format; what: what is wrong with it."""
         return EndpointRefused(
             f"{self.url} does not answer in OpenAI's format, {what}: give the URL of a server of models with "
             f"{self.option}"
@@ -218,13 +224,15 @@ class Endpoint:
         return data
 
     def _sibling(self, name: str) -> str:
-        """The option that is called like that of the URL: --judge-model beside --judge-url."""
+        """The option with the URL option's prefix: --judge-model beside --judge-url."""
         return self.option.removesuffix("url") + name
 
 
 def explain_refusal(url: str, status: int, data: object, key_advice: str = "") -> EndpointRefused:
-    """The error that an HTTP answer of `status` means; data: its JSON, OpenAI's envelope or vLLM's older one, or
-    anything, or its text; key_advice: what to do about a key that is refused.
+    """The error that an HTTP answer of `status` means.
+
+    data: its JSON (OpenAI's envelope, vLLM's older one, or anything) or its text; key_advice: what to do about a
+    refused key.
     """
     envelope = data.get("error", data) if isinstance(data, dict) else None
     words = envelope.get("message") if isinstance(envelope, dict) else data if isinstance(data, str) else None
@@ -242,8 +250,9 @@ def explain_refusal(url: str, status: int, data: object, key_advice: str = "") -
 
 
 def choose_pause(attempt: int, retry_after: str | None) -> float:
-    """Seconds to wait after try `attempt` (from 1): what the server asks for in seconds, else 0.5, 1, 2 and so on;
-    never over LONGEST_PAUSE_S.
+    """Seconds to wait after try `attempt` (from 1), never over LONGEST_PAUSE_S.
+
+    It is the time that the server asks for, else 0.5, 1, 2 and so on.
     """
     if retry_after is not None and retry_after.strip().isdecimal():
         return min(float(retry_after), LONGEST_PAUSE_S)
@@ -256,15 +265,14 @@ async def ask_all(
     keep: Callable[[Item, Answer, float], None],
     concurrency: int,
 ) -> None:
-    """Ask for every item with at most `concurrency` questions in flight; `keep(item, answer, milliseconds)` as each one
-    is answered.
+    """Ask for every item, at most `concurrency` at once; call `keep(item, answer, milliseconds)` for each answer.
 
-    The first error ends everything that is in flight and is raised as it is; what was kept stays kept.
+    The first error ends all requests in flight and is raised as it is; what was kept stays kept.
     """
     waiting = iter(items)
 
     async def work() -> None:
-        """One of the questions in flight: the next item, until there is none."""
+        """One of the concurrent workers: takes the next item until none is left."""
         for item in waiting:
             started = time.monotonic()
             answer = await ask(item)
@@ -280,7 +288,7 @@ async def ask_all(
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server and its model, as `ask_chats` asks it. address: the URL as it was given."""
+    """A server and its model, as `ask_chats` asks it. address: the URL as given."""
 
     address: str = field(repr=False)  # it may hold a password
     model: Model
@@ -288,14 +296,14 @@ class Server:
 
     @property
     def url(self) -> str:
-        """The address as it may be shown, without /v1."""
+        """The address without its password and /v1."""
         return redact(_cut_path(self.address))
 
 
 def find_server(url: str, model_id: str | None, api_key: str) -> Server:
     """The server at `url` (with or without /v1) and its model: the named one, or the only one there.
 
-    Raises EndpointUnreachable, EndpointRefused and ModelUnknown (no such model, or several and none named: the message
+    Raises EndpointUnreachable, EndpointRefused, or ModelUnknown (no such model, or several and none named: the message
     lists them).
     """
 
@@ -315,19 +323,21 @@ def ask_chats(
     keep: Callable[[int, Reply], None],
     retrieval: Mapping[str, Any] | None = NO_RETRIEVAL,
 ) -> None:
-    """Ask everything at temperature 0, `concurrency` requests in flight; `keep` gets each number with its reply as soon
-    as that is there.
+    """Ask everything at temperature 0, `concurrency` requests in flight; `keep` gets each number with its reply at
+    once.
 
-    `max_tokens` None leaves the length of an answer to the server. `retrieval` is our gateway's own field, None leaves
-    it out; another server, which may refuse it, never gets it. Raises the first failure (EndpointUnreachable,
-    EndpointRefused) after the other requests were given up; what was kept stays kept.
+    `max_tokens` None leaves the length of an answer to the server. `retrieval` is our gateway's own field; None omits
+    it, and another server, which may refuse it, never gets it.
+
+    Raises the first failure (EndpointUnreachable, EndpointRefused) and gives up the other requests; what was kept stays
+    kept.
     """
     length = {} if max_tokens is None else {"max_tokens": max_tokens}
     ours = {"retrieval": dict(retrieval)} if server.model.is_gateway and retrieval is not None else {}
     options = {"model": server.model.model_id, "temperature": 0, **length, **ours}
 
     async def run() -> None:
-        """Ask by one client."""
+        """Ask with one client."""
         async with Endpoint(server.address, server.api_key, key_variable=KEY_VARIABLE) as endpoint:
             await ask_all(
                 list(asked),
@@ -355,17 +365,17 @@ def _read_model(row: Mapping[str, Any]) -> Model:
 
 
 def _read_reply(answer: Mapping[str, Any], latency_ms: float) -> Reply:
-    """A chat completion. Raises TypeError, KeyError, IndexError or AttributeError where it is none."""
+    """A chat completion. Raises TypeError, KeyError, IndexError or AttributeError if it is not one."""
     choice, usage = answer["choices"][0], answer.get("usage") or {}
     text = choice["message"].get("content") or ""  # null where a model ended at once, or only thought
     if not isinstance(text, str):
         raise TypeError("content")
-    text = text.encode("utf-8", "replace").decode("utf-8")  # half of an emoji, where the answer was cut
+    text = text.encode("utf-8", "replace").decode("utf-8")  # half an emoji, if the answer was cut
     tokens = usage.get("prompt_tokens"), usage.get("completion_tokens")
     return Reply(text, choice.get("finish_reason"), *tokens, latency_ms, answer.get("retrieval"))
 
 
 def _join(names: Sequence[str]) -> str:
-    """Names for a message: the first ones, and how many more there are."""
+    """Names for a message: the first ones, and the number of the others."""
     more = len(names) - MODELS_SHOWN
     return ", ".join(names[:MODELS_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -1,7 +1,6 @@
-"""Collects the answers of an evaluation: what the answers file holds is taken from it, the rest is asked for, many at
-once, and kept.
+"""Collects an evaluation's answers: takes those in the answers file, asks for the rest concurrently, and keeps them.
 
-It knows neither the questions nor what is a good answer; `ifeval` and `mcq` do.
+It knows neither the questions nor which answers are good; `ifeval` and `mcq` do.
 
     collected = collect(job, {prompt.key: prompt for prompt in prompts}, ask, settings.home)
 """
@@ -31,8 +30,9 @@ Key = int | str
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is asked of whom. parameters: all else that an answer depends on, such as its longest length; fields: what
-    each answer has.
+    """The questions' recipient and settings.
+
+    parameters: all else that an answer depends on, such as its maximum length; fields: the fields of each answer.
     """
 
     evaluation: str
@@ -48,8 +48,9 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """All answers by key, in the order of the questions. resumed: how many of them the file held already; seconds: what
-    the others took.
+    """All answers by key, in the order of the questions.
+
+    resumed: how many of them the file held already; seconds: the time for the others.
     """
 
     rows: dict[Key, Row]
@@ -65,8 +66,10 @@ def collect(
 ) -> Collected:
     """Every item's answer. ask: gives an answer's fields, to which the key and the milliseconds are added.
 
-    Without a file the job's answers lie in HOME/evaluations, under a name made of the settings, so that the same
-    command finds them again. Raises what Endpoint and AnswersFile raise; what was answered until then is in the file.
+    Without a file the answers go to HOME/evaluations, under a name made from the settings, so that the same command
+    finds them again.
+
+    Raises what Endpoint and AnswersFile raise; the answers so far are in the file.
     """
     return asyncio.run(_collect(job, items, ask, home))
 
@@ -89,7 +92,7 @@ async def _collect(
             with show_count("answered") as show:
 
                 def keep(key: Key, row: Row, ms: float) -> None:
-                    """Keep an answer and show how many there are."""
+                    """Keep an answer and show the progress."""
                     rows[key] = {"key": key, **row, "ms": round(ms, 1)}
                     answers.keep(rows[key])
                     show(len(rows), len(items))
@@ -102,7 +105,7 @@ async def _collect(
 async def _ask_missing(
     missing: list[Key], ask: Callable[[Key], Awaitable[Row]], keep: Callable[[Key, Row, float], None], concurrency: int
 ) -> None:
-    """Ask for what is missing; a refusal says which question it came with."""
+    """Ask for the missing answers; a refusal names its question."""
 
     async def ask_named(key: Key) -> Row:
         """One question's answer."""
@@ -115,7 +118,7 @@ async def _ask_missing(
 
 
 def describe_job(job: Job, model: Model) -> Row:
-    """What an answers file is made for. The URL is not part of it: the same model may be served elsewhere tomorrow."""
+    """The settings of an answers file. The URL is not part of them: the model may be served elsewhere tomorrow."""
     content = job.questions.read_bytes()
     return {
         "evaluation": job.evaluation,
@@ -126,7 +129,7 @@ def describe_job(job: Job, model: Model) -> Row:
 
 
 def name_answers(settings: Row) -> str:
-    """A file name for answers of these settings: readable, and another one for other settings."""
+    """A file name for answers of these settings: readable, and different for other settings."""
     model = re.sub(r"[^A-Za-z0-9._-]+", "-", settings["model"]["model_id"]).strip("-.") or "model"
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     return f"{settings['evaluation']}-{model[:60]}-{digest[:12]}.jsonl"

@@ -1,7 +1,7 @@
 """Means with their 95 % intervals. Pure mathematics: numbers in, numbers out.
 
-What the numbers measure is for others to know. Rows are what is drawn: questions, prompts, conversations. The interval
-of a share is `rag.search.metrics.estimate_share`.
+It does not know what the numbers measure. Rows are the sampling units: questions, prompts, conversations. For the
+interval of a share see `rag.search.metrics.estimate_share`.
 
     estimate_means(values)  # shape (rows, columns): one Estimate per column; of two systems give the differences
     estimate_ratios(followed, asked)  # both of shape (prompts, columns): sum(followed) / sum(asked) per column
@@ -25,22 +25,19 @@ _SLAB = 1000  # resamples drawn at once: 8 MB for a thousand rows
 
 
 def estimate_means(values: Values, resamples: int = RESAMPLES, seed: int = SEED) -> list[Estimate]:
-    """The mean of each column with its 95 % percentile bootstrap interval over the rows; `values` has shape (rows,
-    columns).
-    """
+    """The mean of each column of `values`, shape (rows, columns), with its 95 % percentile bootstrap interval."""
     return estimate_ratios(values, np.ones((len(values), 1)), resamples, seed)
 
 
 def estimate_ratios(sums: Values, counts: Values, resamples: int = RESAMPLES, seed: int = SEED) -> list[Estimate]:
-    """Per column sum(sums) / sum(counts) with its percentile bootstrap interval over the rows; both of shape (rows,
-    columns).
+    """Per column sum(sums) / sum(counts) with its percentile bootstrap interval; both of shape (rows, columns).
 
     Rows are drawn whole, with all that belongs to them: several instructions of one prompt stand or fall together, and
-    to draw them one by one would make the interval too narrow. Efron & Tibshirani, "An Introduction to the Bootstrap",
+    drawing them one by one would make the interval too narrow. Efron & Tibshirani, "An Introduction to the Bootstrap",
     1993, ch. 8 and 13. All columns, and all calls with as many rows, see the same draws, so that they compare (a paired
-    bootstrap). Where all rows agree the interval has no width, which overstates what a few can tell.
+    bootstrap). If all rows agree the interval has no width, which overstates what a few rows can show.
 
-    Raises ValueError where there is no row, or a row of a count of zero.
+    Raises ValueError: there is no row, or a row has a count of zero.
     """
     if len(sums) == 0 or np.any(counts <= 0):
         raise ValueError("there must be an item, and each must count")
@@ -51,10 +48,9 @@ def estimate_ratios(sums: Values, counts: Values, resamples: int = RESAMPLES, se
 
 
 def estimate_ratio(sums: Values, counts: Values) -> Estimate:
-    """sum(sums) / sum(counts) by the draws of `estimate_ratios`; both of shape (rows,), and a count may be zero or
-    below.
+    """sum(sums) / sum(counts) by the draws of `estimate_ratios`; both of shape (rows,), and a count may be <= 0.
 
-    Draws without any count say nothing and are left out. For tables of hundreds of intervals: draws are kept.
+    Draws without any count say nothing and are left out. For tables of hundreds of intervals: it keeps the draws.
     """
     times = _draw_all(len(sums))
     drawn = times @ counts
@@ -63,7 +59,7 @@ def estimate_ratio(sums: Values, counts: Values) -> Estimate:
 
 
 def _draw(rows: int, resamples: int, seed: int) -> Iterator[Counts]:
-    """How often each row is drawn in each resample, some resamples at a time, each of shape (resamples, rows)."""
+    """How often each row is drawn in each resample; yields slabs of shape (resamples, rows)."""
     rng = np.random.default_rng(seed)
     for start in range(0, resamples, _SLAB):
         # As many draws as there are rows, with replacement, are one multinomial draw

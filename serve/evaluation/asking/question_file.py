@@ -1,6 +1,6 @@
-"""Reads files of questions: one JSON object a line, each line checked, all that is wrong told at once.
+"""Reads files of questions: one JSON object a line; checks each line and reports all errors at once.
 
-What a question must hold is for the evaluations to say.
+The evaluations say what a question must hold.
 
     prompts = read_lines(path, parse_prompt, key=lambda prompt: prompt.key)
 """
@@ -21,16 +21,16 @@ _SHOWN = 5  # problems that an error lists; the others are counted
 def read_lines(
     path: Path, parse: Callable[[dict[str, Any]], Item], key: Callable[[Item], int | str]
 ) -> dict[int | str, Item]:
-    """The items of a file by key, in its order; empty lines count as none. parse: raises ValueError with what is wrong
-    with an object.
+    """The items of a file by key, in order; empty lines are skipped. parse: raises ValueError if an object is wrong.
 
-    Raises QuestionsUnusable with every bad line, an unreadable file, or one without a question.
+    Raises QuestionsUnusable: lines are bad (names each), or the file is unreadable or holds no question.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise QuestionsUnusable(f"{path}: it cannot be read ({reason})") from None
+
     items: dict[int | str, Item] = {}
     problems = []
     for number, line in enumerate(lines, start=1):
@@ -43,6 +43,7 @@ def read_lines(
             items[key(item)] = item
         except ValueError as error:
             problems.append(f"line {number}: {error}")
+
     if not problems and not items:
         problems.append("it holds no question")
     if problems:
@@ -51,7 +52,7 @@ def read_lines(
 
 
 def list_problems(problems: Sequence[str], unit: str = "") -> str:
-    """The first problems, and how many more there are, of a unit such as " lines"."""
+    """The first problems, and the number of the others with its unit, such as " lines"."""
     more = len(problems) - _SHOWN
     return "; ".join([*problems[:_SHOWN], *([f"and {more} more{unit}"] if more > 0 else [])])
 
@@ -70,7 +71,7 @@ def _parse_object(line: str) -> dict[str, Any]:
 
 
 def field_of(row: dict[str, Any], name: str, *kinds: type) -> Any:
-    """A field of an object, of one of the kinds. Raises ValueError where it is missing or of another kind."""
+    """A field of an object, of one of the kinds. Raises ValueError if it is missing or of another kind."""
     value = row.get(name)
     if not isinstance(value, kinds) or isinstance(value, bool):
         names = " or ".join(
