@@ -22,7 +22,7 @@ class SettingsError(ServeError):
 
 
 class PortTaken(ServeError):
-    """Another process listens where one of ours should."""
+    """Another process listens on a port of ours."""
 
 
 class AlreadyRunning(ServeError):

@@ -33,4 +33,4 @@ class ResultUnusable(ServeError):
 
 
 class LibraryMissing(ServeError):
-    """A library that only an evaluation needs is not installed, or its data cannot be put where it looks."""
+    """A library that only an evaluation needs is not installed, or its data cannot be provided."""

@@ -323,8 +323,7 @@ def ask_chats(
     keep: Callable[[int, Reply], None],
     retrieval: Mapping[str, Any] | None = NO_RETRIEVAL,
 ) -> None:
-    """Ask everything at temperature 0, `concurrency` requests in flight; `keep` gets each number with its reply at
-    once.
+    """Ask everything at temperature 0, `concurrency` requests in flight; `keep` gets each number with its reply.
 
     `max_tokens` None leaves the length of an answer to the server. `retrieval` is our gateway's own field; None omits
     it, and another server, which may refuse it, never gets it.

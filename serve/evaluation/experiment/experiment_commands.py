@@ -1,8 +1,7 @@
-"""The commands `chipalign eval table` and `chipalign eval sweep`: parents and questions in, a folder with figures,
-tables and a picture out.
+"""The commands `chipalign eval table` and `chipalign eval sweep`: parents and questions in, figures and tables out.
 
-They parse and hand on: what is compared is in `experiment`, what is asked in `experiment_inputs`, the work in
-`experiment_run`.
+They write a folder with a JSON document, Markdown tables and a picture. They parse and hand on: `plan` says what is
+compared, `inputs` what is asked, and `run` does the work.
 
     chipalign eval table --chip models/chip --instruct models/chat --out first --ifeval dev.jsonl
     chipalign eval sweep data/recipes/demo.toml --out curve --lams 0,0.2,0.4,0.6,0.8,1 --limit 50
@@ -47,17 +46,17 @@ DEFAULT_LAM = 0.6  # `chipalign merge`'s own
 LAMS = "0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1"
 QUICK_METHODS = "chat,chip,linear,geodesic"
 QA_TOKENS, IFEVAL_TOKENS = 400, 1280  # the evaluations' own limits: the gateway's, and lm-eval's
-CONCURRENCY = 32  # at which vLLM on two cores writes 100 tokens/s of a 135 M model, of which one request alone gets 28
+CONCURRENCY = 32  # at which vLLM on two cores writes 100 tokens/s of a 135 M model; one request alone gets 28
 
 
 @dataclass(frozen=True)
 class Amount:
-    """How much is asked: questions per evaluation (None: all), and the longest answers in tokens."""
+    """How much to ask: questions per evaluation (None: all), and the maximum length of answers in tokens."""
 
     limits: dict[str, int | None]
     qa_tokens: int = QA_TOKENS
     ifeval_tokens: int = IFEVAL_TOKENS
-    golden_tokens: int | None = None  # of golden passages; None: what the window holds
+    golden_tokens: int | None = None  # for golden passages; None: what the window holds
 
 
 # Four rows within a quarter of an hour on two cores, with 330 tokens/s read and 60 written by a few requests at once.
@@ -69,7 +68,7 @@ QUICK = Amount({"qa": 6, "ifeval": 10, "mcq": 30}, qa_tokens=128, ifeval_tokens=
 def table(argv: list[str]) -> int:
     """`chipalign eval table`: parents and merges by every method.
 
-    Raises ServeError for wrong input and where cells could not be measured.
+    Raises ServeError for wrong input, and if cells could not be measured.
     """
     parser = _build_parser(
         "table",
@@ -92,7 +91,7 @@ def table(argv: list[str]) -> int:
 
 
 def sweep(argv: list[str]) -> int:
-    """`chipalign eval sweep`: geodesic and linear along lam. Raises what `table` raises."""
+    """`chipalign eval sweep`: geodesic and linear merges along lam. Raises what `table` raises."""
     parser = _build_parser(
         "sweep", "Measure geodesic and linear merges along lam, from the chat model to the chip model."
     )
@@ -118,12 +117,14 @@ def _build_parser(name: str, description: str) -> argparse.ArgumentParser:
         metavar="RECIPE.toml",
         help="the parents, and what decides where they differ; its method and lam do not count",
     )
+
     add("--chip", metavar="REF", help="the chip-domain model")
     add("--chip-adapter", metavar="REF", help="a LoRA adapter to fold into it")
     add("--instruct", metavar="REF", help="the chat model")
     add(
         "--out", type=Path, required=True, metavar="DIR", help="the experiment's folder; the same command goes on in it"
     )
+
     add(
         "--qa-questions",
         type=Path,
@@ -135,6 +136,7 @@ def _build_parser(name: str, description: str) -> argparse.ArgumentParser:
         "--qa-corpus", type=Path, metavar="CHUNKS.json", help="the documents as ready-made chunks in ORD-QA's form"
     )
     documents.add_argument("--index", type=Path, metavar="DIR", help="the documents as an index directory")
+
     add("--ifeval", type=Path, metavar="P.jsonl", help="prompts in IFEval's format")
     add(
         "--mcq",
@@ -143,6 +145,7 @@ def _build_parser(name: str, description: str) -> argparse.ArgumentParser:
         metavar="Q.jsonl",
         help="multiple-choice questions (default: data/eval/mcq.jsonl)",
     )
+
     add(
         "--cells",
         metavar="A,B",
@@ -160,6 +163,7 @@ def _build_parser(name: str, description: str) -> argparse.ArgumentParser:
     add(
         "--keep-models", action="store_true", help="keep each merged model; else it is removed when its row is finished"
     )
+
     add(
         "--engine-url",
         type=_url,
@@ -188,7 +192,7 @@ def _url(text: str) -> str:
 
 
 def _has_base(recipe: Path | None) -> bool:
-    """Whether a recipe names the parents' common origin."""
+    """Whether a recipe names the base model of both parents."""
     return recipe is not None and "base" in find_parents(recipe, {}, Path.cwd())[0]
 
 
@@ -239,10 +243,9 @@ async def _run(plan: Plan, folder: Path, options: RunOptions, settings: ServeSet
 
 
 def plan_cells(args: argparse.Namespace, amount: Amount) -> tuple[tuple[Cell, ...], dict[str, bytes], tuple[str, ...]]:
-    """The evaluations that there are files for, the questions of each as a file's content, and a sentence for each that
-    is left out.
+    """The evaluations that have files, the questions of each as a file's content, and a sentence for each one left out.
 
-    Raises ExperimentUnusable where a file cannot be used, questions have no documents, or nothing is left to measure.
+    Raises ExperimentUnusable: a file cannot be used, questions have no documents, or nothing is left to measure.
     """
     wanted = CELLS if args.cells is None else tuple(name.strip() for name in args.cells.split(","))
     if unknown := [name for name in wanted if name not in CELLS]:
@@ -292,7 +295,7 @@ def plan_cells(args: argparse.Namespace, amount: Amount) -> tuple[tuple[Cell, ..
 
 
 def _find_documents(args: argparse.Namespace) -> dict[str, str]:
-    """What is searched: kind, path and hash, as a cell has them; nothing where none are given."""
+    """The documents to search: kind, path and hash, as a cell has them; empty if none are given."""
     given = args.qa_corpus or args.index
     if given is None:
         if args.qa_questions:
@@ -312,7 +315,7 @@ def _find_documents(args: argparse.Namespace) -> dict[str, str]:
 
 
 def _find_qa_questions(args: argparse.Namespace) -> tuple[Path, list[str]]:
-    """The questions about the documents: the user's or, for an index, ours on the collections that it has."""
+    """The questions about the documents: the user's or, for an index, ours about the collections that it has."""
     if args.qa_questions:
         return args.qa_questions, read_lines(args.qa_questions)
     if args.qa_corpus:
@@ -330,7 +333,7 @@ def _find_qa_questions(args: argparse.Namespace) -> tuple[Path, list[str]]:
 
 
 def write_reports(plan: Plan, folder: Path, failures: Failures, command: str) -> dict[str, Any]:
-    """Write NAME.json, NAME.md and NAME.png of what is measured so far; NAME is the experiment's.
+    """Write NAME.json, NAME.md and NAME.png of the cells measured so far; NAME is the experiment's.
 
     Returns the document.
     """
@@ -348,7 +351,7 @@ def write_reports(plan: Plan, folder: Path, failures: Failures, command: str) ->
 
 
 def _print(report: dict[str, Any], folder: Path, experiment: str, *, as_json: bool) -> None:
-    """The report on stdout. Raises ExperimentIncomplete where cells failed, after all else is printed."""
+    """Print the report to stdout. Raises ExperimentIncomplete, after everything is printed, if cells failed."""
     sys.stdout.write(
         json.dumps(report, ensure_ascii=False) + "\n"
         if as_json

@@ -1,7 +1,7 @@
-"""What an experiment is made from, read and checked before anything runs: parents, questions, documents.
+"""Reads and checks an experiment's inputs before anything runs: parents, questions, documents.
 
-Every row is asked the same questions, which are copied into the experiment's folder: a sample of the file where there
-is a limit, drawn with a fixed seed. It asks nobody and starts nothing.
+Every row gets the same questions, which are copied into the experiment's folder: with a limit, a sample of the file,
+drawn with a fixed seed. It asks nobody and starts nothing.
 
     models = {"chip": {"model": "models/chip"}, "chat": {"model": "models/chat"}}
     parents, decisions = find_parents(None, models, Path.cwd())
@@ -25,17 +25,19 @@ Tables = dict[str, dict[str, str]]
 SIDES = ("chip", "chat", "base")
 PACKAGE = "package:"
 OF_A_ROW = ("method", "lam", "name")  # keys of a recipe's [merge] that each row sets itself
-# What a model folder is known by
+# The files that identify a model folder
 CONTENT = ("*.safetensors", "*.gguf", "adapter_config.json", "config.json", "tokenizer.json")
-SEED = 0  # of every sample
+SEED = 0  # for every sample
 
 
 def find_parents(
     recipe: Path | None, given: Mapping[str, Mapping[str, str]], here: Path
 ) -> tuple[Tables, dict[str, Any]]:
-    """The parents, with folders as absolute paths and with what their content is known by, and the recipe's decisions.
+    """The parents, with absolute paths and their fingerprints, and the recipe's decisions.
 
-    given: what the options say, by side; a side of a recipe cannot be given twice. Raises ExperimentUnusable.
+    given: the options' values, by side; a side of a recipe cannot be given twice.
+
+    Raises ExperimentUnusable: a parent is missing, given twice or cannot be used.
     """
     tables: Mapping[str, Any] = {} if recipe is None else _read_recipe(recipe)
     told = {side: parent for side, parent in given.items() if parent}
@@ -87,14 +89,12 @@ def _find_parent(parent: Mapping[str, str], here: Path) -> dict[str, str]:
 
 
 def fingerprint(ref: str) -> str:
-    """What the content behind a reference is known by: the hash of its files, a package's version, or the hub id
-    itself.
-    """
+    """What identifies the content behind a reference: a hash of its files, a package's version, or the hub id."""
     if ref.startswith(PACKAGE):
         try:
             return f"version {metadata.version(ref.removeprefix(PACKAGE))}"
         except (metadata.PackageNotFoundError, ValueError):
-            return ref  # the merge says how to get it
+            return ref  # the merge reports how to get it
     path = Path(ref)
     files = [path] if path.is_file() else sorted({file for pattern in CONTENT for file in path.glob(pattern)})
     if not files:
@@ -107,10 +107,11 @@ def fingerprint(ref: str) -> str:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a JSONL file that hold an object to ask; questions that no document answers have no answer to
-    measure by and are left out.
+    """The lines of a JSONL file that hold an object to ask.
 
-    Raises ExperimentUnusable: no such file, a line that is no JSON object, or nothing to ask.
+    It omits questions that no document answers: they have no answer to measure by.
+
+    Raises ExperimentUnusable: the file is missing, a line is not a JSON object, or nothing is left to ask.
     """
     try:
         lines = [line for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
@@ -133,7 +134,7 @@ def _parse(path: Path, number: int, line: str) -> Mapping[str, Any]:
 
 
 def sample(lines: Sequence[str], limit: int | None) -> list[str]:
-    """At most `limit` of the lines in their order: a sample, since a file's first lines may be of one kind.
+    """At most `limit` of the lines, in order: a sample, since a file's first lines may be of one kind.
 
     A larger one holds the smaller ones.
     """
@@ -148,10 +149,10 @@ def join_lines(lines: Iterable[str]) -> bytes:
 
 
 def questions_from_choices(lines: Sequence[str], has: Callable[[str], bool]) -> list[str]:
-    """Multiple-choice questions with a source as questions about documents: the right choice is the reference answer,
-    the source the passage.
+    """Multiple-choice questions with a source, as questions about documents.
 
-    has: whether there are documents of a collection; questions on others are left out.
+    The right choice becomes the reference answer, the source the passage. has: whether documents of a collection exist;
+    questions about others are left out.
     """
     questions = []
     for row in map(json.loads, lines):

@@ -1,9 +1,7 @@
-"""What a comparison of models consists of: rows are models, cells are evaluations.
+"""The plan of a comparison of models: rows are models, cells are evaluations.
 
-A pure description: it reads no file and starts nothing.
-
-A parent is a row too: the geodesic merge at lam = 0 is the chat model and the one at lam = 1 the chip model, to the
-last bit.
+A pure description: it reads no file and starts nothing. A parent is a row too: the geodesic merge at lam = 0 is the
+chat model and the one at lam = 1 the chip model, to the last bit.
 
     plan = Plan("table", parents, {}, table_rows(["chat", "chip", "linear", "geodesic"], 0.6), cells, left_out=())
     write_recipe(plan, plan.rows[2])  # the TOML that `chipalign merge` makes the row's model from
@@ -23,12 +21,12 @@ CHAT, CHIP = "chat", "chip"  # the rows that are the parents
 PARENTS = {CHAT: 0.0, CHIP: 1.0}  # the lam that gives each
 GEODESIC, LINEAR, SOUP = "geodesic", "linear", "soup"
 BASE_METHODS = ("task_arithmetic", "ties", "dare", "della")  # these need the model that both parents were trained from
-# The rows of a table, DARE only where it is asked for
+# The rows of a table; DARE only on request
 METHODS = (CHAT, CHIP, LINEAR, SOUP, "task_arithmetic", "ties", "della", GEODESIC)
 KNOWN_METHODS = (*METHODS, "dare")
 CURVES = (GEODESIC, LINEAR)  # what a sweep can draw along lam
 SOUP_LAM = 0.5  # by its definition
-# In a plan for people: where files lie decides no figure, their hashes do
+# In a plan for people: the hashes of files matter to the figures, their places do not
 TOLD_ONLY = ("questions", "documents", "asked", "left_out")
 
 
@@ -45,10 +43,10 @@ class Row:
 class Cell:
     """An evaluation of each row.
 
-    `evaluation` is the name behind `chipalign eval`, `options` is what the command is told besides files and URL.
+    `evaluation` is the name behind `chipalign eval`, `options` are the command's options besides files and URL.
 
-    `questions` is the file that the questions were taken from, `asked` how many are asked; the hash is of those alone.
-    `searched` is "corpus" or "index" where the evaluation searches documents, else "".
+    `questions` is the file that the questions come from, `asked` their number; the hash is of those alone. `searched`
+    is "corpus" or "index" if the evaluation searches documents, else "".
     """
 
     name: str
@@ -64,10 +62,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Plan:
-    """An experiment. parents: "chip", "chat" and perhaps "base", each with model, adapter and what its content is known
-    by.
+    """An experiment.
 
-    decisions: the keys of a recipe's [merge] that hold for every row; left_out: what is not measured, a sentence each.
+    parents: "chip", "chat" and perhaps "base", each with model, adapter and fingerprint; decisions: the keys of a
+    recipe's [merge] that hold for every row; left_out: what is not measured, a sentence each.
     """
 
     experiment: str
@@ -88,7 +86,7 @@ class Plan:
 
 
 def table_rows(methods: Sequence[str], lam: float) -> tuple[Row, ...]:
-    """One row per method, all at the same lam but for the parents and the soup."""
+    """One row per method, all at the same lam except the parents and the soup."""
     return tuple(
         _parent(name) if name in PARENTS else Row(name, name, SOUP_LAM if name == SOUP else lam)
         for name in dict.fromkeys(methods)
@@ -96,7 +94,7 @@ def table_rows(methods: Sequence[str], lam: float) -> tuple[Row, ...]:
 
 
 def sweep_rows(lams: Sequence[float], methods: Sequence[str] = CURVES) -> tuple[Row, ...]:
-    """The parents, which are the ends of every curve, and for each lam between them a row of each method."""
+    """The parents, which are the ends of every curve, and a row of each method for each lam between them."""
     inner = [lam for lam in sorted(set(lams)) if 0 < lam < 1]
     return (
         _parent(CHAT),
@@ -110,10 +108,9 @@ def _parent(name: str) -> Row:
 
 
 def parse_methods(text: str | None, has_base: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The rows of a table, and what is left out of it and why. Without `text`: all of METHODS that can be made.
+    """The rows of a table, and what is left out and why. Without `text`: all of METHODS that can be made.
 
-    Raises ExperimentUnusable for a method that there is not, and for one that was asked for and needs a base model that
-    was not given.
+    Raises ExperimentUnusable: a method is unknown, or was named and needs a base model that is missing.
     """
     names = METHODS if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
     if unknown := [name for name in names if name not in KNOWN_METHODS]:
@@ -154,7 +151,7 @@ def write_recipe(plan: Plan, row: Row) -> str:
         for side, parent in plan.parents.items()
         if side != "base" or row.method in BASE_METHODS
     }
-    # A JSON text, number or list of texts is TOML's too.
+    # A JSON string, number or list of strings is valid TOML too.
     lines = [
         [f"[{name}]", *(f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in table.items())]
         for name, table in tables.items()
@@ -163,7 +160,7 @@ def write_recipe(plan: Plan, row: Row) -> str:
 
 
 def cell_arguments(cell: Cell, row: Row, folder: Path, url: str, concurrency: int) -> list[str]:
-    """What `chipalign` is called with to measure a row; `folder` is the experiment's."""
+    """The arguments of `chipalign` that measure a row; `folder` is the experiment's."""
     arguments = [
         "eval",
         cell.evaluation,
@@ -177,7 +174,7 @@ def cell_arguments(cell: Cell, row: Row, folder: Path, url: str, concurrency: in
 
 
 def question_file(folder: Path, cell: Cell) -> Path:
-    """The questions that every row is asked; the cells of one evaluation share them."""
+    """The questions for every row; the cells of one evaluation share them."""
     return folder / "questions" / f"{cell.evaluation}.jsonl"
 
 
@@ -187,18 +184,19 @@ def answers_file(folder: Path, row: Row, cell: Cell) -> Path:
 
 
 def result_file(folder: Path, row: Row, cell: Cell) -> Path:
-    """A finished cell: there if, and only if, it need not be measured again."""
+    """The file of a finished cell: it exists if, and only if, the cell need not be measured again."""
     return folder / "results" / row.name / f"{cell.name}.json"
 
 
 def model_file(folder: Path, row: Row) -> Path:
-    """What is known of a row's model: its merge, and how long merge and engine took to be ready."""
+    """The facts about a row's model: its merge, and how long merge and engine took to be ready."""
     return folder / "results" / row.name / "model.json"
 
 
 def find_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs between two plans (`Plan.describe`), each as "rows.soup.lam was 0.5 and is not there"; nothing where
-    both measure the same.
+    """The differences between two plans (`Plan.describe`), such as "rows.soup.lam was 0.5 and is not there".
+
+    Empty if both measure the same.
     """
     old, new = dict(_flatten(before)), dict(_flatten(now))
     return [

@@ -1,7 +1,7 @@
 """Pictures of an experiment, PNG: a table's rows as points with intervals, a sweep's measures along lam.
 
-It draws what `experiment_report` put together and computes nothing. matplotlib is used without its pyplot, which would
-keep global state.
+It draws what `report` put together and computes nothing. It uses matplotlib without pyplot, which would keep global
+state.
 
     draw_report(report, Path("experiment/table.png"))
 """
@@ -24,43 +24,48 @@ COLUMNS = 3  # panels side by side
 PANEL_INCHES = (4.2, 3.0)
 ROW_INCHES = 0.28  # more height for each row of a table
 DPI = 130
-# Okabe and Ito's palette, which people who confuse colours can tell apart, and a mark each for print.
+# Okabe and Ito's palette, which colour-blind people can distinguish, and a marker each for print.
 STYLES = {GEODESIC: ("#0072B2", "o", "-"), LINEAR: ("#D55E00", "s", "--")}
 PARENT_COLOUR, MERGE_COLOUR = "#555555", "#0072B2"
 Point = tuple[float, Mapping[str, float]]  # lam, estimate
 
 
 def draw_report(report: Mapping[str, Any], path: Path) -> None:
-    """Write the picture of a table or a sweep; measures of which there is no figure yet have no panel, and without any
-    there is no picture.
+    """Write the picture of a table or a sweep.
+
+    A measure without figures has no panel; without any panel there is no picture.
     """
     panels = [
         (cell, measure, title) for cell, measure, title in shown_columns(report) if _estimates(report, cell, measure)
     ]
     if not panels:
         return
+
     is_sweep = report["plan"]["experiment"] == "sweep"
     across = min(COLUMNS, len(panels))
     down = math.ceil(len(panels) / across)
     height = PANEL_INCHES[1] if is_sweep else 1.0 + ROW_INCHES * len(report["rows"])
+
     figure = Figure(figsize=(PANEL_INCHES[0] * across, height * down + 0.4), layout="constrained")
     figure.suptitle(
         f"{describe_pair(report)}, {report['date']}, {report['commit']}: means, 95 % intervals",
         fontsize=9,
         color="#444444",
     )
+
     places: Sequence[Axes] = figure.subplots(down, across, squeeze=False).ravel().tolist()
     for axes, (cell, measure, title) in zip(places, panels, strict=False):
         axes.set_title(title, loc="left", fontsize=10, fontweight="bold")
         axes.grid(color="#DDDDDD", linewidth=0.6)
         (_draw_curves if is_sweep else _draw_rows)(axes, report, _estimates(report, cell, measure))
+
     for axes in places[len(panels) :]:
         axes.set_axis_off()
     figure.savefig(path, dpi=DPI, metadata={"Software": None})
 
 
 def _estimates(report: Mapping[str, Any], cell: str, measure: str) -> dict[str, Mapping[str, float]]:
-    """The figures over all questions by row, of the rows that have one."""
+    """The figures over all questions by row, for the rows that have one."""
     cells = {row: cells[cell] for row, cells in report["rows"].items()}
     return {
         row: found["measures"][measure][ALL]
@@ -90,6 +95,7 @@ def _draw_curves(axes: Axes, report: Mapping[str, Any], estimates: Mapping[str, 
     for method, (colour, mark, line) in STYLES.items():
         if measured and method not in measured:
             continue
+
         points = _curve(rows, method, estimates)
         lams = [lam for lam, _ in points]
         axes.plot(
@@ -110,6 +116,7 @@ def _draw_curves(axes: Axes, report: Mapping[str, Any], estimates: Mapping[str, 
             alpha=0.13,
             linewidth=0,
         )
+
     axes.set_xlabel(f"lam (0: {CHAT} model, 1: {CHIP} model)", fontsize=8)
     axes.tick_params(labelsize=8)
     axes.legend(fontsize=8, frameon=False)
@@ -118,7 +125,7 @@ def _draw_curves(axes: Axes, report: Mapping[str, Any], estimates: Mapping[str, 
 def _curve(
     rows: Mapping[str, Mapping[str, Any]], method: str, estimates: Mapping[str, Mapping[str, float]]
 ) -> list[Point]:
-    """The points of one method by lam, the parents among them."""
+    """The points of one method by lam, with the parents."""
     found = [
         (row["lam"], estimates[name])
         for name, row in rows.items()

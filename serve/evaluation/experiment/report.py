@@ -1,8 +1,6 @@
 """The report of an experiment: one document of all figures from the result files, and the same as Markdown.
 
-It measures and draws nothing.
-
-A report can be made at any time; what is not measured yet, or could not be, is told.
+It measures and draws nothing. A report can be made at any time; it says what is not measured yet or could not be.
 
     report = build_report(plan, folder, failures, made_by={"command": "chipalign eval table ...", **machine()})
     (folder / "table.md").write_text(render_markdown(report))
@@ -40,13 +38,13 @@ from serve.evaluation.experiment.scores import (
 )
 
 WAY_BACK = ("prompt_strict", "instruction_strict")
-# What the tables show of each evaluation; the JSON document has every measure.
+# The measures that the tables show of each evaluation; the JSON document has every measure.
 SHOWN: Mapping[str, Mapping[str, str]] = {
     "qa": {"rouge_l": "ROUGE-L", "right_command": "right command", "unknown_command": "unknown command"},
     "ifeval": {"prompt_strict": "IFEval, prompts", "instruction_strict": "IFEval, instructions"},
     "mcq": {"acc": "multiple choice"},
 }
-BY_KIND = {"qa": "rouge_l", "mcq": "acc"}  # the measure that is shown for each kind of question
+BY_KIND = {"qa": "rouge_l", "mcq": "acc"}  # the measure shown for each kind of question
 Scores = dict[tuple[str, str], dict[str, Values]]  # (row, cell): values of each measure
 
 
@@ -58,8 +56,9 @@ def title_of(cell: Cell | Mapping[str, Any], measure: str) -> str:
 
 
 def build_report(plan: Plan, folder: Path, failures: Failures, made_by: Mapping[str, Any]) -> dict[str, Any]:
-    """Every figure of the experiment so far, as plain values for JSON. made_by: command and machine, as they stand in
-    the report.
+    """Every figure of the experiment so far, as plain values for JSON.
+
+    made_by: command and machine, as the report shows them.
     """
     scores = {
         (row.name, cell.name): read_values(cell.evaluation, read_json(result_file(folder, row, cell)))
@@ -94,9 +93,7 @@ def _describe_cell(row: Row, cell: Cell, scores: Scores, failures: Failures) -> 
 
 
 def find_pairs(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
-    """Which rows are compared: each merge with both parents, the parents with each other, and geodesic with linear at
-    the same lam.
-    """
+    """The rows to compare: each merge with both parents, the parents, and geodesic with linear at the same lam."""
     parents = {row.name: row for row in rows if row.name in PARENTS}
     pairs = [(parents[CHIP], parents[CHAT])] if len(parents) == len(PARENTS) else []
     merges = [row for row in rows if row.name not in PARENTS]
@@ -148,7 +145,7 @@ def _compare_answers(plan: Plan, folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def _find_theta(plan: Plan, folder: Path) -> dict[str, float] | None:
-    """The angle between both parents per tensor in degrees, which every merge of them tells: median and largest."""
+    """The angle between the parents per tensor in degrees, which every merge of them reports: median and largest."""
     for row in plan.rows:
         if row.name not in PARENTS and model_file(folder, row).is_file():
             theta: dict[str, float] | None = read_json(model_file(folder, row))["merge"].get("theta_degrees")
@@ -157,7 +154,7 @@ def _find_theta(plan: Plan, folder: Path) -> dict[str, float] | None:
 
 
 def render_markdown(report: Mapping[str, Any]) -> str:
-    """The report for people, as Markdown tables. A star marks a difference whose interval leaves out zero."""
+    """The report for people, as Markdown tables. A star marks a difference whose interval excludes zero."""
     sections = [
         _render_head(report),
         _render_scores(report),
@@ -215,7 +212,7 @@ def _render_scores(report: Mapping[str, Any]) -> str:
 
 
 def _cell(cell: Mapping[str, Any], measure: str, group: str) -> str:
-    """A figure with its interval; what is not measured is told in its place, what applies to no question is a dash."""
+    """A figure with its interval; "-" if it applies to no question, its state if it is not measured."""
     if cell["state"] != "done":
         return str(cell["state"])
     estimates = cell["measures"].get(measure, {})
@@ -227,7 +224,7 @@ def _interval(estimate: Mapping[str, float], sign: str = "") -> str:
 
 
 def _render_kinds(report: Mapping[str, Any]) -> str:
-    """Per evaluation with kinds of questions one table."""
+    """One table per evaluation with kinds of questions."""
     tables = []
     for name, cell in report["plan"]["cells"].items():
         measure = BY_KIND.get(cell["evaluation"])

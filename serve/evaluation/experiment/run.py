@@ -1,9 +1,8 @@
-"""Runs an experiment: for each row makes the model, starts an engine on it, runs the evaluations and stops the engine;
-one engine at a time.
+"""Runs an experiment: for each row it makes the model, starts an engine, runs the evaluations and stops the engine.
 
-The work is done by the user's own commands (`chipalign merge`, `chipalign eval`), run as processes that end when this
-one does, even by kill -9. A finished cell is a file and is never run again; a cell that was cut off goes on from its
-answers. It measures and reports nothing itself.
+One engine runs at a time. The user's own commands (`chipalign merge`, `chipalign eval`) do the work, as processes that
+end when this one does, even by kill -9. A finished cell is a file and never runs again; an interrupted cell resumes
+from its answers. This module measures and reports nothing itself.
 
     failures = await run_experiment(plan, Path("experiment"), options, settings, say, after_row=write_reports)
 """
@@ -42,15 +41,17 @@ from serve.running.supervisor import Supervisor, find_cause
 from serve.running.up import engine_part
 from serve.settings import ServeSettings
 
-ALIVE_TIMEOUT_S = 10.0  # an engine that computes answers its health at once
+ALIVE_TIMEOUT_S = 10.0  # an engine that is computing answers its health check at once
 Say = Callable[[str], None]
 Failures = dict[tuple[str, str], str]  # (row, cell): why
 
 
 @dataclasses.dataclass(frozen=True)
 class RunOptions:
-    """concurrency: questions in flight; engine_url: where all rows are served already, under their names, so that
-    nothing is merged or started.
+    """How to run.
+
+    concurrency: questions in flight; engine_url: a server that has every row under its name, so that nothing is merged
+    or started.
     """
 
     concurrency: int
@@ -62,12 +63,12 @@ class RunOptions:
 def hold_folder(folder: Path) -> Iterator[None]:
     """Make the experiment's folder and hold it for one run at a time.
 
-    Raises AlreadyRunning, and ExperimentUnusable where it cannot be written.
+    Raises AlreadyRunning, and ExperimentUnusable if it cannot be written.
     """
     taken = AlreadyRunning(f"another run works in {folder}: wait for it, or name another folder with --out")
 
     def unwritable(error: OSError) -> ExperimentUnusable:
-        """What a folder that cannot be written means."""
+        """The error for a folder that cannot be written."""
         return ExperimentUnusable(f"{folder} cannot be written ({error.strerror}): name another folder with --out")
 
     with hold_lock(folder / "lock", unwritable, taken):
@@ -75,9 +76,11 @@ def hold_folder(folder: Path) -> Iterator[None]:
 
 
 def keep_plan(plan: Plan, folder: Path, questions: Mapping[str, bytes]) -> None:
-    """Write the plan and its questions, or find them as they are. questions: the file's content by evaluation.
+    """Write the plan and its questions, or check that the folder holds the same.
 
-    Raises ExperimentUnusable where the folder holds another experiment, naming every difference, or something else.
+    questions: the content of the question file by evaluation.
+
+    Raises ExperimentUnusable: the folder holds another experiment (names every difference) or something else.
     """
     path, now = folder / "plan.json", plan.describe()
     if path.exists():
@@ -104,9 +107,9 @@ async def run_experiment(
     say: Say,
     after_row: Callable[[Failures], None],
 ) -> Failures:
-    """Measure every cell that is not finished; what could not be measured, with the reason.
+    """Measure every cell that is not finished; returns the cells that could not be measured, with the reason.
 
-    `after_row` is told the failures so far.
+    It calls `after_row` with the failures so far.
     """
     failures: Failures = {}
     for number, row in enumerate(plan.rows, start=1):
@@ -128,11 +131,12 @@ async def run_experiment(
 async def run_row(
     row: Row, missing: Sequence[Cell], plan: Plan, folder: Path, options: RunOptions, settings: ServeSettings, say: Say
 ) -> Failures:
-    """Measure a row's cells; a model that cannot be made or served fails them all."""
+    """Measure a row's cells; if the model cannot be made or served, all fail."""
     env = settings.child_env()
     try:
         if options.engine_url:
             return await _run_cells(row, missing, folder, options.engine_url, options.concurrency, env, say)
+
         started = time.monotonic()
         merged = await _make_model(row, plan, folder, env)
         port = find_free_port()
@@ -141,6 +145,7 @@ async def run_row(
         )
         unlocked = {**env, "CHIPALIGN_ENGINE_KEY": ""}  # the evaluations ask this engine of ours without a key
         part = dataclasses.replace(engine_part(served, unlocked), log_path=folder / "logs" / f"{row.name}-engine.log")
+
         async with Supervisor(lambda state: None, settings.start_timeout_s) as supervisor:
             supervisor.start(part)
             await supervisor.wait_ready()
@@ -156,7 +161,7 @@ async def run_row(
 
 
 async def _make_model(row: Row, plan: Plan, folder: Path, env: Mapping[str, str]) -> dict[str, Any]:
-    """Merge a row's model from a recipe written beside it; a merge that is there is found by content."""
+    """Merge a row's model from a recipe written beside it; the command finds an existing merge by content."""
     recipe = folder / "models" / f"{row.name}.toml"
     write_whole(recipe, write_recipe(plan, row).encode("utf-8"))
     return await step(
@@ -174,7 +179,7 @@ async def _run_cells(
     say: Say,
     engine_log: Path | None = None,
 ) -> Failures:
-    """Measure cell by cell; after a failure the next one is tried only if the engine still answers."""
+    """Measure cell by cell; after a failure it tries the next one only if the engine still answers."""
     failures: Failures = {}
     result_file(folder, row, cells[0]).parent.mkdir(parents=True, exist_ok=True)
     for number, cell in enumerate(cells):
@@ -196,7 +201,7 @@ async def _run_cells(
 
 
 async def is_alive(url: str) -> bool:
-    """Whether a server still answers there."""
+    """Whether the server at the URL still answers."""
     try:
         async with httpx.AsyncClient(timeout=ALIVE_TIMEOUT_S, trust_env=False) as client:
             return (await client.get(f"{url}/v1/models")).status_code == 200
@@ -205,7 +210,7 @@ async def is_alive(url: str) -> bool:
 
 
 def describe_left(plan: Plan, folder: Path) -> str:
-    """How long what is left will take, by what each kind of cell took so far; nothing before a row is finished."""
+    """How long the remaining cells will take, by the time of each kind so far; empty before a row is finished."""
     walls: dict[str, list[float]] = {}
     left: dict[str, int] = {}
     for row in plan.rows:
@@ -233,9 +238,9 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there with all its content or not at all.
+    """Write a file so that it exists with all its content or not at all.
 
-    Raises ExperimentUnusable where it cannot be written.
+    Raises ExperimentUnusable: it cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

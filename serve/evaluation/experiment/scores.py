@@ -1,8 +1,7 @@
-"""From the documents of evaluations to figures: values per question, their means, and differences between two models,
-with 95 % intervals.
+"""Turns documents of evaluations into values per question, means, and differences between models with 95 % intervals.
 
-Differences are paired: a question counts where both models answered it, and both see the same draws. It reads no plan
-and draws nothing.
+Differences are paired: a question counts if both models answered it, and both see the same draws. It reads no plan and
+draws nothing.
 
     values = read_values("ifeval", document)["prompt_strict"]
     estimate_difference(values, read_values("ifeval", other)["prompt_strict"])
@@ -29,9 +28,9 @@ ALL = "overall"
 
 @dataclass(frozen=True)
 class Value:
-    """What one question adds to a measure:
+    """What one question adds to a measure.
 
-    `total` of `count` things (one answer, or the instructions of one prompt), in its kind's group.
+    `total` over `count` things (one answer, or the instructions of one prompt), in its kind's group.
     """
 
     total: float
@@ -43,8 +42,9 @@ Values = dict[str, Value]  # by what identifies the question
 
 
 def read_values(evaluation: str, document: Mapping[str, Any]) -> dict[str, Values]:
-    """Per measure the value of each question that it applies to, from what `chipalign eval qa`, `ifeval` or `mcq`
-    printed with --json.
+    """Per measure the value of each question that it applies to.
+
+    document: the JSON output of `chipalign eval qa`, `ifeval` or `mcq`.
     """
     return READERS[evaluation](document)
 
@@ -84,7 +84,7 @@ READERS: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Values]]] = {
 
 
 def estimate_groups(values: Values) -> dict[str, Estimate]:
-    """The mean over all questions and, where there are several kinds, of each."""
+    """The mean over all questions and, if there are several kinds, of each."""
     groups = sorted({value.group for value in values.values()})
     estimates = {ALL: estimate(values)}
     if len(groups) > 1:
@@ -95,13 +95,13 @@ def estimate_groups(values: Values) -> dict[str, Estimate]:
 
 
 def estimate(values: Values) -> Estimate:
-    """The mean, for instructions over all instructions, with its interval over the questions."""
+    """The mean (for instructions, over all instructions) with its interval over the questions."""
     rows = list(values.values())
     return _describe(np.array([row.total for row in rows]), np.array([row.count for row in rows]))
 
 
 def estimate_difference(values: Values, others: Values) -> Estimate | None:
-    """These minus the others, question by question; None where they have no question in common."""
+    """These minus the others, question by question; None if they have no question in common."""
     shared = [key for key in values if key in others]
     if not shared:
         return None
@@ -112,11 +112,11 @@ def estimate_difference(values: Values, others: Values) -> Estimate | None:
 
 
 def estimate_way_back(merged: Values, chip: Values, chat: Values) -> Estimate | None:
-    """How much of what the chip model lost against the chat model the merge has:
+    """How much of the chip model's loss against the chat model the merge recovers.
 
-    (merged - chip) / (chat - chip), 1 being all of it.
+    (merged - chip) / (chat - chip); 1 is all of it.
 
-    None unless the chat model is clearly better, its paired interval being above zero: else there is no way to go back.
+    None unless the chat model is clearly better, that is, its paired interval is above zero: else nothing was lost.
     """
     lost = estimate_difference(chat, chip)
     if lost is None or lost["low"] <= 0:
@@ -133,9 +133,9 @@ def _describe(totals: Numbers, counts: Numbers) -> Estimate:
 
 
 def read_answers(evaluation: str, path: Path) -> dict[str, str]:
-    """What the model answered, by question: the text, or of a multiple choice the number of the likeliest one.
+    """The model's answers, by question: the text, or for multiple choice the number of the likeliest choice.
 
-    Nothing where there is no file.
+    Empty if there is no file.
     """
     if not path.is_file():
         return {}
@@ -156,6 +156,6 @@ ANSWERS: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
 
 
 def count_differing(answers: Mapping[str, str], others: Mapping[str, str]) -> dict[str, int]:
-    """How many answers to the same questions are not the same."""
+    """How many answers to the same questions differ."""
     shared = answers.keys() & others.keys()
     return {"questions": len(shared), "differ": sum(answers[key] != others[key] for key in shared)}

@@ -1,5 +1,4 @@
-"""One chat completion of a served model, as the evaluations ask for it: at temperature 0, not streamed, with its text
-and why it ended.
+"""One chat completion of a served model for evaluations: temperature 0, not streamed, with its text and finish reason.
 
 It knows no evaluation and keeps nothing.
 
@@ -17,7 +16,7 @@ from serve.evaluation.errors import EndpointRefused
 
 
 async def ask_chat(endpoint: Endpoint, model: Model, messages: Sequence[Message], max_tokens: int) -> Row:
-    """The model's answer at temperature 0: text, why it ended, and its length in tokens.
+    """The model's answer at temperature 0: text, finish reason, and its length in tokens.
 
     Raises what Endpoint.post raises.
     """
@@ -27,9 +26,9 @@ async def ask_chat(endpoint: Endpoint, model: Model, messages: Sequence[Message]
 async def complete(
     endpoint: Endpoint, model: Model, messages: Sequence[Message], options: Mapping[str, Any] | None = None
 ) -> Row:
-    """What `ask_chat` gives, asked with other options.
+    """What `ask_chat` gives, with other options.
 
-    Raises what Endpoint.post raises, and EndpointRefused where the answer comes from our gateway.
+    Raises what Endpoint.post raises, and EndpointRefused if the answer comes from our gateway.
     """
     reply = await endpoint.chat({"model": model.model_id, "messages": list(messages), **(options or {})})
     if reply.retrieval is not None:

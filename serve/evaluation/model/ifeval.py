@@ -1,6 +1,6 @@
 """IFEval (Zhou et al., arXiv 2311.07911): prompts whose instructions a program can check, asked of a chat model.
 
-How a server is asked in bulk is `collect`'s, the checks are lm-eval's.
+`collect` asks a server in bulk; the checks are lm-eval's.
 
     prompts = read_prompts(Path("dev.jsonl")); summarize(prompts, {1000: "the answer", ...}, load_checker())
 """
@@ -51,8 +51,7 @@ def _parse_prompt(row: dict[str, Any]) -> Prompt:
 
 
 def try_checks(prompts: Mapping[int | str, Prompt], check: Check, source: str) -> None:
-    """Run every check once on a made-up answer, so that a prompt that cannot be checked is found before hours of
-    asking.
+    """Run every check once on a made-up answer, to find prompts that cannot be checked before hours of asking.
 
     Raises QuestionsUnusable with the keys.
     """
@@ -62,7 +61,7 @@ def try_checks(prompts: Mapping[int | str, Prompt], check: Check, source: str) -
             check(asdict(prompt), ["A made-up answer."])
         except KeyError as error:
             problems.append(f"prompt {prompt.key}: there is no check for {error}")
-        # The checks are another project's and raise anything for values that they do not expect
+        # The checks are another project's and raise anything for unexpected values
         except Exception as error:
             reason = f"{type(error).__name__}: {printable(str(error))}"
             problems.append(f"prompt {prompt.key}: its checks refuse their values ({reason})")
@@ -71,7 +70,7 @@ def try_checks(prompts: Mapping[int | str, Prompt], check: Check, source: str) -
 
 
 async def ask_prompt(endpoint: Endpoint, model: Model, prompt: Prompt, max_tokens: int) -> Row:
-    """The model's answer at temperature 0: text, why it ended, and its length in tokens.
+    """The model's answer at temperature 0: text, finish reason, and its length in tokens.
 
     Raises what Endpoint.post raises.
     """
@@ -79,8 +78,7 @@ async def ask_prompt(endpoint: Endpoint, model: Model, prompt: Prompt, max_token
 
 
 def summarize(prompts: Mapping[int | str, Prompt], responses: Mapping[int | str, str], check: Check) -> dict[str, Any]:
-    """The four accuracies with their intervals, the share of followed instructions per kind, and every prompt's
-    results.
+    """The four accuracies with intervals, the share of followed instructions per kind, and every prompt's results.
 
     A prompt counts as followed if all its instructions are. Loose: as strict, but an answer's first and last line and
     its asterisks may be left out.
@@ -105,7 +103,7 @@ def summarize(prompts: Mapping[int | str, Prompt], responses: Mapping[int | str,
 def _count_kinds(
     prompts: Mapping[int | str, Prompt], results: Mapping[int | str, dict[str, Any]]
 ) -> dict[str, dict[str, int]]:
-    """Per kind of instruction, its name before the colon: how many there are, and how many were followed."""
+    """Per kind of instruction (its name before the colon): how many there are, and how many were followed."""
     kinds: dict[str, dict[str, int]] = {}
     for key, prompt in prompts.items():
         for name, strict, loose in zip(

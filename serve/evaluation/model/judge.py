@@ -1,11 +1,11 @@
 """A model as judge of answers, by a rubric of five steps from 0 to 100, behind any OpenAI-compatible URL.
 
-The ChipAlign paper (arXiv 2412.19819) scores its production questions so, with GPT as judge; the wording is ours. The
-judge gets what is judged as data between marks that carry a hash of that data, which no answer can hold, and control
-tokens in it are broken. A score is what the judge wrote and one of the five steps, or there is none: no score is
-rounded, guessed or made up.
+The ChipAlign paper (arXiv 2412.19819) scores its production questions in this way, with GPT as judge; the wording is
+ours. The judge gets its material as data between marks that carry a hash of that data, which no answer can hold, and
+control tokens in it are broken. A score is what the judge wrote and one of the five steps, or there is none: this
+module rounds, guesses and invents no score.
 
-    # {"score": 75, "reason": "..."}; None where the judge could not be read
+    # {"score": 75, "reason": "..."}; None if the judge's reply could not be read
     verdict = await ask_judge(endpoint, model, case)
 """
 
@@ -25,12 +25,12 @@ from serve.evaluation.model.chat import ask_chat, complete
 
 STEPS = (0, 25, 50, 75, 100)
 MAX_TOKENS = 1024  # a verdict has fifty; the rest is for judges that think aloud first
-REASON_CHARACTERS = 500  # kept of a reason, or of words that hold no verdict
+REASON_CHARACTERS = 500  # kept of a reason, or of words without a verdict
 ZERO_WIDTH_SPACE = "\u200b"
 # Inside <|im_end|>, </s>, <start_of_turn>, [/INST]
 CONTROL_TOKENS = re.compile(r"(?<=<)(?=[|/\uff5cA-Za-z])|(?<=\[)(?=/?[A-Z_]{2,}\])")
-# A score in JSON that is broken elsewhere, by a quote in the reason or an early end. The list of scores of an echoed
-# rubric is none.
+# A score in JSON that is broken elsewhere, by a quote in the reason or an early end. The list of scores in an echoed
+# rubric is not one.
 STATED_SCORE = re.compile(r"""["']score["']\s*:\s*["']?(\d+)["']?\s*(?:,\s*["']reason|\})""")
 RUBRIC = """You grade answers of an assistant for chip designers. An engineer pasted a context and asked a question; \
 you get the context, the
@@ -66,7 +66,7 @@ REMINDER = 'Reply with the JSON object alone, like {"score": N, "reason": "..."}
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """An answer to judge, and what it is judged by. history: the turns before, as question and answer."""
+    """An answer to judge, with the material to judge it by. history: the turns before, as question and answer."""
 
     context: str
     history: tuple[tuple[str, str], ...]
@@ -76,8 +76,7 @@ class Case:
 
 
 async def ask_judge(endpoint: Endpoint, model: Model, case: Case) -> Row:
-    """The judge's score and reason, asked for once more where they cannot be read; then the score is None and the
-    reason what the judge wrote.
+    """The judge's score and reason; asked for once more if unreadable, then None and the judge's words.
 
     Raises what Endpoint.post raises.
     """
@@ -95,7 +94,7 @@ async def ask_judge(endpoint: Endpoint, model: Model, case: Case) -> Row:
 async def _complete(endpoint: Endpoint, model: Model, messages: list[Message]) -> str:
     """The judge's words at temperature 0.
 
-    Some hosted models take neither a temperature nor `max_tokens`: they are asked without.
+    Some hosted models accept neither a temperature nor `max_tokens`: they are asked without.
     """
     try:
         row = await ask_chat(endpoint, model, messages, MAX_TOKENS)
@@ -121,8 +120,9 @@ def build_messages(case: Case) -> list[Message]:
 
 
 def break_tokens(text: str) -> str:
-    """The text with a zero-width space in what may be a control token of the judge, whose tokenizer is not known: it
-    looks the same.
+    """The text with a zero-width space in each possible control token of the judge, whose tokenizer is unknown.
+
+    It looks the same.
     """
     return CONTROL_TOKENS.sub(ZERO_WIDTH_SPACE, text)
 
@@ -130,7 +130,7 @@ def break_tokens(text: str) -> str:
 def parse_verdict(text: str) -> Row | None:
     """Score and reason of the judge's reply, which may have words, thoughts and code fences around its JSON.
 
-    None where it states no score of the five steps, or several that differ.
+    None if it states no score of the five steps, or several that differ.
     """
     text = text.rsplit("</think>", 1)[-1]
     verdicts = list(_find_verdicts(text)) or [
@@ -145,8 +145,8 @@ def parse_verdict(text: str) -> Row | None:
 
 
 def _find_verdicts(text: str) -> Iterator[dict[str, Any]]:
-    """JSON objects in a text that have a score, the outer one where they are nested."""
-    decoder = json.JSONDecoder(strict=False)  # a line break inside a reason is no reason to refuse it
+    """The JSON objects in a text that have a score; the outer one if they are nested."""
+    decoder = json.JSONDecoder(strict=False)  # a line break inside a reason does not make it invalid
     place = text.find("{")
     while place >= 0:
         end = place + 1
@@ -161,6 +161,6 @@ def _find_verdicts(text: str) -> Iterator[dict[str, Any]]:
 
 
 def _read_score(value: object) -> int | None:
-    """A score as a number or as text; None where it is none of the steps."""
+    """A score as a number or as text; None if it is not one of the steps."""
     text = "" if isinstance(value, bool) else str(value).strip().removesuffix("/100").removesuffix(".0")
     return int(text) if text in map(str, STEPS) else None

@@ -1,8 +1,7 @@
-"""Judges the answers that an evaluation has collected, many at once, and keeps each judgement in the file of the
-answers.
+"""Judges an evaluation's collected answers concurrently, and keeps each judgement in the file of the answers.
 
-A judgement belongs to its answer's row, under the judge's name, so that several judges can grade the same answers. What
-is judged is `judge`'s.
+A judgement belongs to its answer's row, under the judge's name, so that several judges can grade the same answers.
+`judge` defines a single judgement.
 
     judge = find_judge(JudgeJob("http://gpu:8000", None, "", 16))
     judged = judge_all(judge, collected, {"grid-01": [case, case]})
@@ -32,7 +31,7 @@ OPTION = "--judge-url"
 
 @dataclass(frozen=True, slots=True)
 class JudgeJob:
-    """Who judges. model_id: None means the first that the server lists."""
+    """The judge's server and settings. model_id: None means the first that the server lists."""
 
     url: str
     model_id: str | None
@@ -42,8 +41,9 @@ class JudgeJob:
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """A judge that answers at its URL. name: the model and a hash of its weights' folder and of the rubric: another one
-    judges anew.
+    """A judge that answers at its URL.
+
+    name: the model with a hash of its weights' folder and of the rubric; a judge of another name judges anew.
     """
 
     job: JudgeJob
@@ -52,11 +52,11 @@ class Judge:
 
 
 def find_judge(job: JudgeJob) -> Judge:
-    """The judge, looked for before anything is asked of the judged.
+    """Find the judge, before the judged model is asked anything.
 
-    A server that lists no models is taken at the word of `model_id`.
+    If the server lists no models, `model_id` is taken as given.
 
-    Raises EndpointUnreachable, EndpointRefused and ModelUnknown.
+    Raises EndpointUnreachable, EndpointRefused or ModelUnknown.
     """
     model = asyncio.run(_find_model(job))
     identity = json.dumps([model.model_id, model.root, RUBRIC])
@@ -78,10 +78,10 @@ def judge_all(
 ) -> dict[Key, list[Row]]:
     """Each item's verdicts, one per case.
 
-    What the file holds of this judge is taken from it, but for what could not be judged: that is asked anew.
+    Verdicts of this judge in the file count, except failed ones: those are asked anew. fields: as in the collection of
+    the answers.
 
-    fields: as the answers were collected with. Raises what Endpoint and AnswersFile raise; what was judged until then
-    is in the file.
+    Raises what Endpoint and AnswersFile raise; the verdicts so far are in the file.
     """
     with AnswersFile.open(collected.answers, collected.settings, key="key", check=itemgetter(*fields, "ms")) as answers:
         return asyncio.run(_judge_all(judge, answers, cases))
@@ -102,7 +102,7 @@ async def _judge_all(judge: Judge, answers: AnswersFile, cases: Mapping[Key, Seq
             done = [there]
 
             async def ask(unit: tuple[Key, int]) -> Row:
-                """One verdict; a refusal says what it came with."""
+                """One verdict; a refusal names its question."""
                 key, turn = unit
                 try:
                     return await ask_judge(endpoint, judge.model, cases[key][turn])
@@ -110,7 +110,7 @@ async def _judge_all(judge: Judge, answers: AnswersFile, cases: Mapping[Key, Seq
                     raise type(error)(f"the judge, question {key}, turn {turn + 1}: {error}") from None
 
             def keep(unit: tuple[Key, int], verdict: Row, ms: float) -> None:
-                """Keep a verdict with its answer, and show how many there are."""
+                """Keep a verdict with its answer, and show the progress."""
                 key, turn = unit
                 answers.keep(add_judgement(answers.rows[key], judge.name, turn, verdict))
                 done[0] += 1
@@ -124,13 +124,13 @@ async def _judge_all(judge: Judge, answers: AnswersFile, cases: Mapping[Key, Seq
 
 
 def add_judgement(row: Row, name: str, turn: int, verdict: Row) -> Row:
-    """A row of answers with one more verdict; the row itself is not changed."""
+    """A copy of the row of answers with one more verdict."""
     judgements = row.get("judgements", {})
     return {**row, "judgements": {**judgements, name: {**judgements.get(name, {}), str(turn + 1): verdict}}}
 
 
 def read_judgement(row: Row, name: str, turn: int) -> Row:
-    """The verdict of a judge on a turn's answer, turns counted from 0; one without a score where there is none."""
+    """A judge's verdict on a turn's answer, turns counted from 0; without a score if there is none."""
     found: Any = row
     for step in ("judgements", name, str(turn + 1)):
         found = found.get(step) if isinstance(found, dict) else None

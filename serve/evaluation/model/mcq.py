@@ -1,8 +1,7 @@
 """Multiple choice by likelihood: the choice that the model finds most likely after the question is its answer.
 
 The rules are those of lm-eval, EleutherAI's evaluation harness, for ARC: the prompt "Question: ...\\nAnswer:" without
-examples and without a chat template, and after it a space and the choice's text. How a server is asked in bulk is
-`collect`'s.
+examples or chat template, and after it a space and the choice's text. `collect` asks a server in bulk.
 
     questions = read_questions(Path("mcq.jsonl")); summarize(questions, {"cts-1": [-4.2, -3.9, -7.0, -5.5], ...})
 """
@@ -59,11 +58,12 @@ def _parse_question(row: dict[str, Any]) -> Question:
 
 
 async def ask_question(endpoint: Endpoint, model: Model, question: Question) -> Row:
-    """The log-likelihood of each choice, and its length in tokens. Raises what Endpoint.post raises.
+    """The log-likelihood of each choice, and its length in tokens.
 
-    vLLM tells the logarithm of each token's probability in a prompt (its option prompt_logprobs), so one request with
-    the context alone and the context with each choice holds all. A choice's tokens are those that the whole has beyond
-    the context's, as in lm-eval.
+    vLLM gives the log-probability of each prompt token (its option prompt_logprobs), so one request with the context
+    alone and the context with each choice is enough. A choice's tokens are those beyond the context's, as in lm-eval.
+
+    Raises what Endpoint.post raises.
     """
     context = f"Question: {question.question}\nAnswer:"
     texts = [context, *(f"{context} {choice}" for choice in question.choices)]
@@ -75,6 +75,7 @@ async def ask_question(endpoint: Endpoint, model: Model, question: Question) -> 
         "prompt_logprobs": 0,
         "return_token_ids": True,
     }
+
     reply = await endpoint.post(COMPLETIONS_PATH, body)
     try:
         alone, *wholes = sorted(reply["choices"], key=lambda choice: int(choice["index"]))
@@ -87,15 +88,18 @@ async def ask_question(endpoint: Endpoint, model: Model, question: Question) -> 
         raise EndpointRefused(
             f"what answers at {endpoint.url} {reason}: give the URL of a vLLM server, not of a gateway"
         ) from None
+
     return {"loglikelihoods": sums, "tokens": [len(whole["prompt_token_ids"]) - start for whole in wholes]}
 
 
 def add_logprobs(token_ids: Sequence[int], logprobs: Sequence[Mapping[str, Any] | None], start: int) -> float:
-    """The log-likelihood of the tokens from `start` on. logprobs: per token of the prompt what vLLM tells of it, None
-    for the first.
+    """The log-likelihood of the tokens from `start` on.
 
-    Raises ValueError where there is no token from `start` on, KeyError where the prompt's own token is not among those
-    told.
+    logprobs: vLLM's entry for each prompt token, None for the first.
+
+    Raises:
+        ValueError: there is no token from `start` on.
+        KeyError: the prompt's own token is not among those listed.
     """
     pairs = list(zip(token_ids, logprobs, strict=True))[start:]
     if not pairs:
@@ -104,8 +108,9 @@ def add_logprobs(token_ids: Sequence[int], logprobs: Sequence[Mapping[str, Any] 
 
 
 def choose(loglikelihoods: Sequence[float], choices: Sequence[str], *, normalised: bool) -> int:
-    """The index of the likeliest choice; the first of equals. normalised: per character of the choice, as in lm-eval's
-    acc_norm.
+    """The index of the likeliest choice; the first of equals.
+
+    normalised: per character of the choice, as in lm-eval's acc_norm.
     """
     scores = [
         value / len(choice) if normalised else value for value, choice in zip(loglikelihoods, choices, strict=True)
@@ -116,9 +121,7 @@ def choose(loglikelihoods: Sequence[float], choices: Sequence[str], *, normalise
 def summarize(
     questions: Mapping[int | str, Question], loglikelihoods: Mapping[int | str, Sequence[float]]
 ) -> dict[str, Any]:
-    """acc and acc_norm with their intervals, of all questions and per domain, what guessing would reach, and every
-    question's results.
-    """
+    """acc and acc_norm with intervals, overall and per domain, the guessing rate, and every question's results."""
     values: list[dict[str, Any]] = []
     for key, question in questions.items():
         picked = {

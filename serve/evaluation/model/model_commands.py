@@ -1,6 +1,6 @@
 """The commands `chipalign eval ifeval` and `chipalign eval mcq`: files and a URL in, a table or one JSON document out.
 
-They measure nothing themselves. Libraries are imported when an evaluation starts, so that `--help` answers at once.
+They measure nothing themselves. They import libraries when an evaluation starts, so that `--help` answers at once.
 
     chipalign eval ifeval --prompts dev.jsonl --url http://127.0.0.1:8001 --json > today.json
     chipalign eval mcq --questions data/eval/mcq.jsonl --url http://127.0.0.1:8001
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 NUMBER = whole_number(1, 1_000_000)
-CONCURRENCY = 16  # in flight: enough to fill a batch of vLLM on a CPU; a GPU takes hundreds
+CONCURRENCY = 16  # in flight: enough to fill a batch of vLLM on a CPU; a GPU handles hundreds
 
 
 def ifeval(argv: list[str]) -> int:
@@ -122,14 +122,13 @@ def _parse_mcq(argv: list[str]) -> argparse.Namespace:
 
 
 def add_server(parser: argparse.ArgumentParser) -> None:
-    """The options that all these evaluations have: which server and model, how much at once, where answers are kept,
-    and the form of the output.
-    """
+    """The options that all these evaluations share: server, model, concurrency, answers file, output format."""
     parser.add_argument("--url", required=True, help="a vLLM server; the gateway would add passages to the prompts")
     parser.add_argument("--model", metavar="ID", help="the model's name there (default: the first that it lists)")
     parser.add_argument(
         "--api-key-env", metavar="NAME", help="the environment variable that holds the server's API key"
     )
+
     parser.add_argument(
         "--limit", type=NUMBER, metavar="N", help="only the first N of the file; more can be asked later"
     )
@@ -140,6 +139,7 @@ def add_server(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"requests in flight (default {CONCURRENCY})",
     )
+
     parser.add_argument(
         "--answers",
         type=Path,
@@ -159,9 +159,9 @@ def take_first(items: Mapping[int | str, Item], limit: int | None) -> dict[int |
 def make_job(
     evaluation: str, questions: Path, args: argparse.Namespace, parameters: dict[str, Any], fields: tuple[str, ...]
 ) -> Job:
-    """What the arguments ask for. parameters, fields: as `Job` has them.
+    """The job that the arguments describe. parameters, fields: as in `Job`.
 
-    Raises SettingsError where the key's variable is not set.
+    Raises SettingsError: the key's variable is not set.
     """
     from serve.evaluation.asking.collect import Job
 
@@ -179,9 +179,9 @@ def make_job(
 
 
 def describe(job: Job, collected: Collected, libraries: tuple[str, ...]) -> dict[str, Any]:
-    """What stands in the document before the figures.
+    """The fields of the document that precede the figures.
 
-    Latencies are of all answers, those of former runs too, under the load of this evaluation.
+    Latencies are of all answers, also those of former runs, under the load of this evaluation.
     """
     import numpy as np
 
@@ -205,7 +205,7 @@ def describe(job: Job, collected: Collected, libraries: tuple[str, ...]) -> dict
 
 
 def write_document(document: dict[str, Any], draw: Any, *, as_json: bool) -> None:
-    """Write a result to stdout: as JSON, or as a table whose lines below the head `draw` gives."""
+    """Write a result to stdout: as JSON, or as a table; `draw` gives its lines below the head."""
     text = (
         json.dumps(document, ensure_ascii=False, indent=2)
         if as_json

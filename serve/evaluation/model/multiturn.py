@@ -1,8 +1,7 @@
-"""Conversations of two turns about something that an engineer pasted, as a chip team has them in production; the second
-leans on the first.
+"""Two-turn conversations about something that an engineer pasted; the second turn builds on the first.
 
-Each turn has a reference answer, and rules that a program checks. How a server is asked in bulk is `collect`'s; a
-judge's scores come from `judging`.
+Each turn has a reference answer, and rules that a program checks. `collect` asks a server in bulk; `judging` gives a
+judge's scores.
 
     conversations = read_conversations(Path("multiturn.jsonl"))
     summarize(mark(conversations, rows, {}))
@@ -33,7 +32,7 @@ Value = dict[str, Any]  # one conversation's results: key, domain, and per turn 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What the user says, a right answer, and what can be checked in any answer."""
+    """The user's words, a right answer, and the rules for any answer."""
 
     user: str
     reference: str
@@ -42,7 +41,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """What was pasted, and two turns about it."""
+    """The pasted text, and two turns about it."""
 
     key: int | str
     domain: str
@@ -89,7 +88,7 @@ def _parse_turn(turn: Any) -> Turn:
 def build_messages(conversation: Conversation, answers: Sequence[str]) -> list[Message]:
     """The messages up to the turn after the answers: the context in the first, fenced as the gateway fences a passage.
 
-    The gateway's rules about citing are left out, since one pasted text needs no numbers in an answer.
+    It omits the gateway's rules about citing, since an answer about one pasted text needs no numbers.
     """
     fence = "~" * max(3, 1 + max((len(run) for run in re.findall("~+", conversation.context)), default=0))
     context = f"Context:\n[1]\n{fence}\n{TITLE}\n{conversation.context}\n{fence}\n\n"
@@ -102,7 +101,7 @@ def build_messages(conversation: Conversation, answers: Sequence[str]) -> list[M
 
 
 async def ask_conversation(endpoint: Endpoint, model: Model, conversation: Conversation, max_tokens: int) -> Row:
-    """The model's answers, turn after turn, each asked with those before it in the conversation.
+    """The model's answers, turn after turn, each asked with the earlier ones in the conversation.
 
     Raises what Endpoint.post raises.
     """
@@ -114,7 +113,7 @@ async def ask_conversation(endpoint: Endpoint, model: Model, conversation: Conve
 
 
 def make_cases(conversation: Conversation, answers: Sequence[str]) -> list[Case]:
-    """What a judge gets to see of each turn."""
+    """What a judge sees of each turn."""
     pairs = tuple(zip((turn.user for turn in conversation.turns), answers, strict=True))
     return [
         Case(conversation.context, pairs[:n], turn.user, turn.reference, answers[n])
@@ -125,8 +124,9 @@ def make_cases(conversation: Conversation, answers: Sequence[str]) -> list[Case]
 def mark(
     conversations: Mapping[Key, Conversation], rows: Mapping[Key, Row], verdicts: Mapping[Key, Sequence[Row]]
 ) -> list[Value]:
-    """Every conversation's results: per turn whether each rule is met, and the judge's score or None. verdicts: empty
-    without a judge.
+    """Every conversation's results: per turn whether each rule is met, and the judge's score or None.
+
+    verdicts: empty without a judge.
     """
     values = []
     for key, conversation in conversations.items():
@@ -140,9 +140,9 @@ def mark(
 
 
 def summarize(values: Sequence[Value]) -> dict[str, Any]:
-    """Of all conversations and per domain, for each turn and for both:
+    """Results for each turn and for both, over all conversations and per domain.
 
-    `rules_met`, the share of rules met, `all_rules_met`, the share of answers that meet all of theirs, and `score`, the
+    `rules_met` is the share of rules met, `all_rules_met` the share of answers that meet all of theirs, and `score` the
     judge's mean, each with its interval over conversations. Without a scored answer there is no `score`.
     """
     return _by_domain([{**value, "turns": [_points(turn) for turn in value["turns"]]} for value in values])
@@ -151,8 +151,9 @@ def summarize(values: Sequence[Value]) -> dict[str, Any]:
 def compare(values: Sequence[Value], others: Any) -> dict[str, Any]:
     """Differences, these results minus the others, with paired bootstrap intervals, in the form of `summarize`.
 
-    Only conversations that both have count, and of scores only those of answers that both judged. Raises
-    ResultUnusable where there are none, or the others are no results to the same rules.
+    Only conversations that both have count, and only scores of answers that both judged.
+
+    Raises ResultUnusable: there are none, or the others are not results for the same rules.
     """
     try:
         before = {other["key"]: other["turns"] for other in others}

@@ -1,6 +1,6 @@
 """The command `chipalign eval multiturn`: a file of conversations and a URL in, a table or one JSON document out.
 
-It measures nothing itself. Libraries are imported when the evaluation starts, so that `--help` answers at once.
+It measures nothing itself. It imports libraries when the evaluation starts, so that `--help` answers at once.
 
     chipalign eval multiturn --conversations data/eval/multiturn.jsonl --url http://127.0.0.1:8001 \\
         --judge-url http://gpu:8000 --json > today.json
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from serve.evaluation.model.judging import Judge
 
 FIELDS = ("answers",)
-MAX_TOKENS = 512  # the longest reference has a hundred words; a longer answer than this is none that an engineer reads
+MAX_TOKENS = 512  # the longest reference has a hundred words; engineers do not read longer answers than this
 
 
 def multiturn(argv: list[str]) -> int:
@@ -96,6 +96,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
             " from 0 to 100."
         ),
     )
+
     parser.add_argument(
         "--conversations",
         type=Path,
@@ -104,9 +105,11 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         help="conversations with references and rules, one a line",
     )
     add_server(parser)
+
     parser.add_argument(
         "--max-tokens", type=NUMBER, default=MAX_TOKENS, metavar="N", help=f"longest answer (default {MAX_TOKENS})"
     )
+
     parser.add_argument(
         "--judge-url",
         metavar="URL",
@@ -116,12 +119,14 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--judge-api-key-env", metavar="NAME", help="the environment variable that holds the judge's API key"
     )
+
     parser.add_argument(
         "--compare",
         type=Path,
         metavar="OTHER.json",
         help="what --json wrote before: show the differences, paired by conversation",
     )
+
     args = parser.parse_args(argv)
     if not args.judge_url and (args.judge_model or args.judge_api_key_env):
         parser.error("--judge-model and --judge-api-key-env need --judge-url")
@@ -138,7 +143,7 @@ def _find_judge(args: argparse.Namespace) -> Judge | None:
 
 
 def _read_result(path: Path) -> dict[str, Any]:
-    """A former result. Raises ResultUnusable where the file is none of this evaluation."""
+    """A former result. Raises ResultUnusable if the file is not a result of this evaluation."""
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
         if result["evaluation"] == "multiturn" and isinstance(result["values"], list) and result["asked"]["sha256"]:
@@ -153,9 +158,9 @@ def _read_result(path: Path) -> dict[str, Any]:
 
 
 def _check_comparable(path: Path, other: Mapping[str, Any], conversations: Path, judge: Judge | None) -> None:
-    """Before anything is asked.
+    """Compare the settings of two results before anything is asked.
 
-    Raises ResultUnusable where the two results would differ in more than their answers.
+    Raises ResultUnusable: the two results would differ in more than their answers.
     """
     import hashlib
 

@@ -1,10 +1,8 @@
 """Rules that a program can check in an answer: words that must or must not be there, a length, a form.
 
-Pure text; no model judges here.
-
-It knows no conversation. A value is found on word borders whatever its case, emphasis and code marks are looked
-through, and a blank in it stands for any blanks, a hyphen or nothing ("flip flop" is in "flip-flop"). The types are the
-keys of TYPES.
+Pure text; no model judges here. It knows no conversation. A value matches on word borders in any case; matching ignores
+emphasis and code marks, and a blank in the value matches any blanks, a hyphen or nothing ("flip flop" is in
+"flip-flop"). The types are the keys of TYPES.
 
     rule = parse_rule({"type": "contains_any", "values": ["4 cycles", "four cycles"]})
     rule.is_met("It takes **four** cycles.")  # True
@@ -24,7 +22,7 @@ FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^\n]*\n(.*?)^[ \t]*\1
 LIST_ITEM = re.compile(r"^[ \t]*(?:[-*+\u2022]|\d{1,2}[.)])[ \t]+\S", re.MULTILINE)
 LIST_MARK = re.compile(r"^[ \t]*(?:[-*+\u2022]|\d{1,2}[.)]|#+)[ \t]+", re.MULTILINE)
 SENTENCE_END = re.compile(r"[.!?]+[\"')\]]*(?=\s|$)")
-# Their full stop ends no sentence
+# Abbreviations, whose full stop ends no sentence
 ABBREVIATIONS = re.compile(r"\b(e\.g|i\.e|etc|vs|approx|cf|no|fig)\.(?=\s+[a-z0-9(])", re.IGNORECASE)
 DASHES = str.maketrans(
     {"\u2010": "-", "\u2011": "-", "\u2012": "-", "\u2013": "-", "\u2212": "-", "\u00a0": " ", "\u202f": " "}
@@ -42,13 +40,13 @@ class Rule:
     def is_met(self, text: str) -> bool:
         """Whether an answer follows the rule.
 
-        An empty answer follows none: nothing was said, and nothing kept short.
+        An empty answer follows none: it says nothing, so it keeps nothing short.
         """
         return bool(text.strip()) and TYPES[self.type][1](self, text)
 
 
 def parse_rule(row: Any) -> Rule:
-    """A rule as it stands in a file. Raises ValueError with what is wrong."""
+    """A rule as written in a file. Raises ValueError with the reason if it is wrong."""
     if not isinstance(row, dict):
         raise ValueError("a rule is no object")
     name = row.get("type")
@@ -86,8 +84,9 @@ def _read_values(row: dict[str, Any], field: str) -> tuple[str | int, ...]:
 
 
 def contains(text: str, value: str, *, case_sensitive: bool = False) -> bool:
-    """Whether a value stands in a text on word borders; a number is not found inside another one ("4" is neither in
-    "0.4" nor in "4,096").
+    """Whether a value stands in a text on word borders.
+
+    A number does not match inside another one ("4" is neither in "0.4" nor in "4,096").
     """
     parts = [re.escape(part) for part in plain(value).split()]
     pattern = r"(?<![A-Za-z0-9_])(?<!\d[.,])" + r"[\s-]*".join(parts) + r"(?![A-Za-z0-9_])(?![.,]\d)"
@@ -100,7 +99,7 @@ def plain(text: str) -> str:
 
 
 def count_sentences(text: str) -> int:
-    """Sentences outside blocks of code. A paragraph or list item without a full stop at its end is one too."""
+    """The number of sentences outside code blocks. A paragraph or list item without a full stop is one too."""
     prose = LIST_MARK.sub("", ABBREVIATIONS.sub(r"\1", FENCE.sub("\n\n", text)))
     count = 0
     for line in re.split(r"\n\s*\n|\n(?=[A-Z`])", prose):
@@ -110,7 +109,7 @@ def count_sentences(text: str) -> int:
 
 
 def count_lines(text: str) -> int:
-    """Lines that hold something, the fences of code blocks not counted."""
+    """The number of lines that hold something, without the fences of code blocks."""
     return sum(bool(line.strip()) and not re.match(r"[ \t]*(?:`{3,}|~{3,})", line) for line in text.splitlines())
 
 
@@ -135,7 +134,7 @@ TYPES: dict[str, tuple[str, Check]] = {  # by name: the field that holds what th
     "max_words": ("value", _is_at_most(lambda text: len(text.split()))),
     "max_sentences": ("value", _is_at_most(count_sentences)),
     "max_lines": ("value", _is_at_most(count_lines)),
-    "list_of": ("value", lambda rule, text: len(LIST_ITEM.findall(text)) == rule.values[0]),  # exactly so many items
-    "code_block": ("language", _has_code),  # of any language where none is named
+    "list_of": ("value", lambda rule, text: len(LIST_ITEM.findall(text)) == rule.values[0]),  # exactly this many items
+    "code_block": ("language", _has_code),  # of any language if none is named
     "regex": ("pattern", lambda rule, text: re.search(str(rule.values[0]), text) is not None),
 }
