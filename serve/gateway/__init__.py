@@ -1,1 +1,1 @@
-"""The gateway's door: routes, who may come in, how many at once, and what is counted."""
+"""The gateway's HTTP side: routes, admission, limits, and metrics."""

@@ -1,6 +1,6 @@
-"""How many chat answers are in flight, how many may be, and their end when the gateway is stopped.
+"""Counts and limits the chat answers in flight, and ends them when the gateway stops.
 
-It knows nothing of HTTP and queues nobody: the engine has a queue of its own.
+It knows nothing of HTTP and has no queue: the engine has its own.
 
     with admission.admit(): answer = await admission.unless_stopped(ask_the_engine())
 """
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Admission:
-    """The places of the answers in flight; `limit` 0 means as many as come."""
+    """The places of the answers in flight; `limit` 0 means no limit."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -31,8 +31,7 @@ class Admission:
     def admit(self) -> Iterator[None]:
         """A place for one answer, as long as the block lasts.
 
-        Raises:
-            TooManyInFlight: every place is taken.
+        Raises TooManyInFlight: every place is taken.
         """
         if self.limit and self.in_flight >= self.limit:
             full = f"{self.in_flight} in flight, the most that CHIPALIGN_ANSWERS_IN_FLIGHT allows"
@@ -46,8 +45,7 @@ class Admission:
     async def unless_stopped(self, work: Awaitable[T]) -> T:
         """Await the work, but give it up at `stop`.
 
-        Raises:
-            GatewayStopping: the gateway ends before the work does.
+        Raises GatewayStopping: the gateway stops before the work is done.
         """
         limit = asyncio.timeout(0 if self._is_stopped else None)
         self._waits.add(limit)
@@ -62,7 +60,7 @@ class Admission:
             self._waits.discard(limit)
 
     def stop(self) -> int:
-        """End what is awaited now and all that will be; how many answers that ends."""
+        """End the current awaits and all later ones; returns how many current ones that ends."""
         self._is_stopped = True
         for limit in self._waits:
             limit.reschedule(0)

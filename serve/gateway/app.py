@@ -1,6 +1,6 @@
 """The gateway as an ASGI application: routes, request ids, error envelopes, the engine's client for as long as it runs.
 
-Nothing is read from the environment or built at import; everything is handed in.
+It reads no environment and builds nothing at import; the caller hands in everything.
 
     app = create_app(settings, live_retriever.current, counter)
 """
@@ -30,15 +30,15 @@ from serve.gateway import reference_routes, routes
 from serve.settings import ServeSettings
 
 log = logging.getLogger("chipalign.gateway")
-# What a client may call its request; it goes into headers and logs
+# The form of a client's request id, which goes into headers and logs
 REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
 SHOWN = 200  # characters of a path in a log line and in an error
-# Balancers probe it by whatever address they know; it says that the process lives, and nothing else
+# Load balancers probe it under any address that they know; it says only that the process lives
 FOR_ANYBODY = "/health"
-WARNED = (403, 421)  # refusals that a setting would lift: whoever runs the gateway sees which
+WARNED = (403, 421)  # refusals that a setting would lift: the log shows the operator which
 SECURE = {"x-content-type-options": "nosniff"}  # on every answer
-POLLED = ("/health", "/ready", "/metrics")  # asked every few seconds by pages and monitors: no line each in the log
+POLLED = ("/health", "/ready", "/metrics")  # asked every few seconds by pages and monitors: no log line each
 ROUTES = {
     "/v1/chat/completions": ("POST", routes.chat_completions),
     "/v1/models": ("GET", routes.models),
@@ -61,10 +61,8 @@ def create_app(
 ) -> Starlette:
     """The gateway.
 
-    Each request searches what `newest` gives when it begins, and is answered as `choose_answer` says then, else as the
-    settings do.
-
-    `transport` replaces the network to the engine in tests.
+    Each request searches the index that `newest` gives when it begins, and `choose_answer` then says how to answer it,
+    else the settings do. `transport` replaces the network to the engine in tests.
     """
 
     @asynccontextmanager
@@ -99,6 +97,7 @@ def observed(path: str, endpoint: routes.Endpoint) -> Callable[[Request], Awaita
         given = request.headers.get("x-request-id", "")
         request.state.request_id = request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         started = time.perf_counter()
+
         try:
             check_head(request, path)
             response = await endpoint(request)
@@ -107,13 +106,15 @@ def observed(path: str, endpoint: routes.Endpoint) -> Callable[[Request], Awaita
                 log.warning("request %s: %s", request_id, printable(str(error)))
             response = error_response(error)
         except ClientDisconnect:
-            response = Response(status_code=499)  # nginx's number for a client that went away; nobody reads it
+            response = Response(status_code=499)  # nginx's number for a client that hung up; nobody reads it
         except Exception:
             log.exception("request %s failed", request_id)
             response = error_response(routes.internal_error(request_id))
+
         response.headers["x-request-id"] = request_id
         response.headers.update(SECURE)
         request.app.state.gateway.metrics.requests.labels(path, str(response.status_code)).inc()
+
         level = logging.DEBUG if path in POLLED else logging.INFO
         elapsed_s = time.perf_counter() - started
         log.log(
@@ -131,10 +132,9 @@ def observed(path: str, endpoint: routes.Endpoint) -> Callable[[Request], Awaita
 
 
 def check_head(request: Request, path: str) -> None:
-    """Refuse headers that are too many or ambiguous, a Host that is not ours, and pages that may not ask.
+    """Refuse excessive or ambiguous headers, a Host that is not ours, and pages that may not ask.
 
-    Raises:
-        HeadersTooLarge, MisdirectedRequest, OriginNotAllowed, RequestError
+    Raises HeadersTooLarge, MisdirectedRequest, OriginNotAllowed or RequestError.
     """
     gateway = routes.gateway_of(request)
     headers, settings = request.headers, gateway.settings
@@ -147,7 +147,7 @@ def check_head(request: Request, path: str) -> None:
         raise HeadersTooLarge(
             f"The request's headers are larger than {settings.max_header_kb} KiB (CHIPALIGN_MAX_HEADER_KB)."
         )
-    # A proxy before us may have believed the other one
+    # A proxy in front of us may have believed the other one
     if "transfer-encoding" in headers and "content-length" in headers:
         raise RequestError("The request has both Content-Length and Transfer-Encoding: send one of them.")
     if path != FOR_ANYBODY:
@@ -156,7 +156,7 @@ def check_head(request: Request, path: str) -> None:
 
 
 async def refuse_unknown(request: Request) -> Response:
-    """A path or a method that this API lacks."""
+    """Refuse a path or a method that this API lacks."""
     asked, given = request.scope["path"], request.method[:20]
     for path, (method, _) in ROUTES.items():
         if compile_path(path)[0].match(asked):

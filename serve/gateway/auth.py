@@ -13,10 +13,9 @@ from serve.errors import InvalidApiKey
 
 
 def check_api_key(header: str | None, api_key: str) -> None:
-    """Let the request pass when no key is configured or when it carries the right one; compared in constant time.
+    """Let the request pass if no key is configured or it carries the right one; compares in constant time.
 
-    Raises:
-        InvalidApiKey: no key or a wrong one.
+    Raises InvalidApiKey: the key is missing or wrong.
     """
     if not api_key:
         return

@@ -1,6 +1,6 @@
-"""The server under the gateway: uvicorn with limits on what one client, or many, can hold, and an end that is bounded.
+"""The server under the gateway: uvicorn with limits on what clients can hold, and with a bounded shutdown.
 
-`h11` reads HTTP here, in every installation: it is strict and comes with uvicorn. It answers no question; `app` does.
+`h11` reads HTTP here, in every installation: it is strict and comes with uvicorn. `app` answers the requests.
 
     make_server(create_app(settings, newest, counter), settings).run()
 """
@@ -32,12 +32,12 @@ from serve.settings import ServeSettings
 
 log = logging.getLogger("chipalign.connections")
 quiet = logging.getLogger("chipalign.connections.uvicorn")
-quiet.setLevel(logging.ERROR)  # uvicorn warns of every bad request: `Watch` counts them instead
+quiet.setLevel(logging.ERROR)  # uvicorn warns of every bad request; `Watch` counts them instead
 
-OPEN_FILES = 65_536  # as many as this process asks for: two for each of 32,000 connections
+OPEN_FILES = 65_536  # this process asks for as many: two for each of 32,000 connections
 OTHER_FILES = 256  # of an index, a log, libraries
-SPARE_CONNECTIONS = 64  # beyond the limit, to say so, and for /health
-SEND_BUFFER_BYTES = 256 * 1024  # in the kernel, a connection; what a client leaves unread beyond it, we see
+SPARE_CONNECTIONS = 64  # beyond the limit, to refuse in words, and for /health
+SEND_BUFFER_BYTES = 256 * 1024  # in the kernel, per connection; we see what a client leaves unread beyond it
 TICKS_PER_LOOK = 5  # uvicorn's ticks are 0.1 s
 LAST_WORDS_S = 2  # after the drain: time for the error events of streams
 
@@ -45,7 +45,7 @@ HEADERS_LATE, NOT_READ, REFUSED, NOT_HTTP = "headers late", "not read", "refused
 
 
 class Watch:
-    """What all connections share: the limits, and how many of them each limit ended since the last line in the log."""
+    """State that all connections share: the limits, and how many connections each ended since the last log line."""
 
     def __init__(self, settings: ServeSettings, limit: int) -> None:
         self.settings = settings
@@ -59,7 +59,7 @@ class Watch:
         }
 
     def report(self, metrics: Metrics) -> None:
-        """One line for each limit that acted, however often it did."""
+        """Log one line for each limit that acted, however often it did."""
         for why, count in self.ended.items():
             metrics.cut_off.labels(why).inc(count)
             log.warning("connections %s: %d", self._said[why], count)
@@ -67,7 +67,7 @@ class Watch:
 
 
 class Connection(H11Protocol):
-    """One connection; it knows since when its client owes it something."""
+    """One connection; it records since when its client owes it something."""
 
     def __init__(self, *, watch: Watch, **of_uvicorn: Any) -> None:
         super().__init__(**of_uvicorn)
@@ -78,7 +78,7 @@ class Connection(H11Protocol):
         self._unsent_since = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Note when it began; beyond the limit it is refused in words, and far beyond it without."""
+        """Note the start; refuse a connection beyond the limit in words, and one far beyond it without."""
         super().connection_made(transport)
         self._owed_since = self._unsent_since = time.monotonic()
         if len(self.connections) > self._watch.limit:
@@ -88,9 +88,9 @@ class Connection(H11Protocol):
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Read on; what follows a request before it is answered is dropped, and the connection ends with that answer.
+        """Read on; drop what follows a request before its answer, and end the connection with that answer.
 
-        No client of ours sends requests ahead, and while they wait nobody would see that the client has left.
+        Our clients do not pipeline requests, and while such requests wait nobody would see that the client has left.
         """
         if self._is_answering() and self.conn.their_state in (h11.DONE, h11.MUST_CLOSE):
             self.cycle.keep_alive = False
@@ -105,29 +105,29 @@ class Connection(H11Protocol):
             self.flow.resume_reading()
 
     def on_response_complete(self) -> None:
-        """An answer is out: what is left of an unread body is owed from now on."""
+        """An answer is out: from now on the client owes the rest of an unread body."""
         super().on_response_complete()
         unread = not self._is_answering() and self.conn.their_state is h11.SEND_BODY
         self._owed_since = time.monotonic() if unread else None
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is not HTTP in OpenAI's envelope; where an answer is under way, only end the connection."""
+        """Refuse what is not HTTP in OpenAI's envelope; if an answer is under way, only end the connection."""
         self._watch.ended[NOT_HTTP] += 1
         if self._is_answering():
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            caught = sys.exception()  # uvicorn calls this where it has caught h11's
+            caught = sys.exception()  # uvicorn calls this while it handles h11's exception
             too_large = getattr(caught, "error_status_hint", None) == HeadersTooLarge.status
             said = f"{msg.rstrip('.')}: {caught}."
             self._write(_too_large(self._watch.settings) if too_large else RequestError(said))
         self.transport.close()
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Some clients offer HTTP/2 with every request (Java's); HTTP/1.1 is what they get, and no line in the log."""
+        """Ignore offers of HTTP/2, which some clients (Java's) send with every request: they get HTTP/1.1, unlogged."""
 
     def look(self, now: float) -> None:
-        """End the connection where its client owes something for too long, or reads nothing of what it is sent."""
+        """End the connection if its client owes something for too long, or does not read what it is sent."""
         settings = self._watch.settings
         unsent = self.transport.get_write_buffer_size()
         if unsent == 0 or unsent < self._unsent:
@@ -146,7 +146,7 @@ class Connection(H11Protocol):
         return cycle is not None and not cycle.response_complete
 
     def _write(self, error: RequestError) -> None:
-        """An answer that no application gave."""
+        """Write an answer that does not come from the application."""
         body = json.dumps(error.envelope()).encode()
         headers = {
             "content-type": "application/json",
@@ -162,7 +162,7 @@ class Connection(H11Protocol):
             self.transport.write(self.conn.send(event) or b"")
 
     async def _answer_crowded(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Say that the gateway is full, unless it is asked whether it lives, or is full no more."""
+        """Say that the gateway is full, unless the request asks for its health or it is full no more."""
         if scope["path"] == FOR_ANYBODY or len(self.connections) <= self._watch.limit:
             await self.config.loaded_app(scope, receive, send)
             return
@@ -173,7 +173,7 @@ class Connection(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which looks at its connections twice a second and says what it waits for when it stops."""
+    """uvicorn's server; it checks its connections twice a second and logs what it waits for when it stops."""
 
     def __init__(self, config: uvicorn.Config, app: Starlette, watch: Watch) -> None:
         super().__init__(config)
@@ -199,14 +199,14 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Let the answers in flight end by themselves for a while, then end them with an error that says so."""
+        """Let the answers in flight end by themselves for a while, then end them with an error."""
         drain_s, admission = self._watch.settings.drain_timeout_s, self._app.state.gateway.admission
         if admission.in_flight:
             said = "stopping: answers in flight: %d; they have %g s (CHIPALIGN_DRAIN_TIMEOUT_S)"
             log.info(said, admission.in_flight, drain_s)
 
         def end_the_rest() -> None:
-            """The time is over."""
+            """End the remaining answers: the time is over."""
             if ended := admission.stop():
                 log.warning("answers ended with an error, not over after %g s: %d", drain_s, ended)
 
@@ -228,7 +228,7 @@ def make_server(app: Starlette, settings: ServeSettings) -> Server:
         ws="none",
         log_config=None,
         access_log=False,
-        proxy_headers=False,  # nothing here believes what a client says of itself
+        proxy_headers=False,  # we trust nothing that a client says of itself
         server_header=False,
         h11_max_incomplete_event_size=settings.max_header_kb * 1024,
         timeout_keep_alive=cast(int, settings.idle_timeout_s),
@@ -238,7 +238,7 @@ def make_server(app: Starlette, settings: ServeSettings) -> Server:
 
 
 def connections_that_fit(wanted: int) -> int:
-    """As many connections as wanted, or as this process has files for: each needs one, and one to the engine."""
+    """The wanted connections, or as many as this process has files for: each needs one, and one to the engine."""
     open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     fitting = wanted if open_files == resource.RLIM_INFINITY else min(wanted, max((open_files - OTHER_FILES) // 2, 1))
     if fitting < wanted:
@@ -252,7 +252,7 @@ def connections_that_fit(wanted: int) -> int:
 
 
 def raise_open_files() -> None:
-    """Let this process open as many files as the system lets it, up to what it can use."""
+    """Raise this process's limit of open files as far as the system allows and it can use."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:

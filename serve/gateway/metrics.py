@@ -1,4 +1,4 @@
-"""What the gateway counts, in Prometheus' form; a registry of its own, so that two apps in one process stay apart.
+"""The gateway's counters in Prometheus' form, in a registry of their own, so that two apps in one process stay apart.
 
 It measures nothing itself; the routes do.
 
@@ -26,12 +26,14 @@ class Metrics:
         self.retrieval_s = Histogram(
             "chipalign_retrieval_seconds", "Time to find the passages.", buckets=SECONDS, registry=self.registry
         )
+
         self.ttft_s = Histogram(
             "chipalign_ttft_seconds",
             "Time from the request to the first token.",
             buckets=SECONDS,
             registry=self.registry,
         )
+
         self.searches = Counter(
             "chipalign_searches",
             "Questions searched, by the query that found passages.",
@@ -41,6 +43,7 @@ class Metrics:
         self.nothing_found = Counter(
             "chipalign_nothing_found", "Questions for which no passage was relevant.", registry=self.registry
         )
+
         self.connections = Gauge("chipalign_connections", "Open connections to the gateway.", registry=self.registry)
         self.cut_off = Counter(
             "chipalign_connections_cut_off",

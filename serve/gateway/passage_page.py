@@ -1,8 +1,7 @@
-"""One passage as a page of its own, where the links of citations lead when a document has no public page.
+"""One passage as a page: the target of citation links if a document has no public page.
 
-It holds text alone: no script, no picture, no link of the document's. The headers make a browser hold the page to that.
-An address that names places of the text, `?quote=0-120&quote=300-341#quote`, shows these marked and begins at the
-first.
+It holds text alone: no script, no picture and no link of the document's, and its headers make a browser enforce that.
+An address may name places in the text, `?quote=0-120&quote=300-341#quote`: the page marks them and opens at the first.
 
     HTMLResponse(render(chunk, read_quotes(["0-120"])), headers=PAGE_HEADERS)
 """
@@ -32,7 +31,7 @@ PAGE_HEADERS = {
     "content-security-policy": f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; {_ONLY}",
     "x-frame-options": "DENY",  # for browsers older than frame-ancestors
     "referrer-policy": "no-referrer",  # the address of a passage stays here
-    "cache-control": "private, no-store",  # a document of the company's is kept in no cache
+    "cache-control": "private, no-store",  # no cache keeps a document of the company's
 }
 MOST_QUOTES = 50
 _QUOTE = re.compile(r"(\d{1,9})-(\d{1,9})", re.ASCII)
@@ -45,13 +44,13 @@ PAGE = """<!doctype html>
 
 
 def read_quotes(values: Iterable[str]) -> list[Span]:
-    """The places that an address names, the first fifty of them; what is no place is left out."""
+    """The places that an address names, at most fifty; invalid ones are skipped."""
     found = [_QUOTE.fullmatch(value) for value in values]
     return [(int(one[1]), int(one[2])) for one in found if one][:MOST_QUOTES]
 
 
 def render(chunk: Chunk, quoted: Sequence[Span] = ()) -> str:
-    """The page of a passage, `quoted` places of its text marked; one that is out of range or holds nothing is not."""
+    """The page of a passage with the `quoted` places of its text marked; skips places out of range or empty."""
     fields = {
         "title": chunk.title,
         "place": " › ".join(chunk.heading_path),
@@ -63,7 +62,7 @@ def render(chunk: Chunk, quoted: Sequence[Span] = ()) -> str:
 
 
 def _mark(text: str, quoted: Sequence[Span]) -> Iterator[str]:
-    """The text as HTML; places that overlap are marked as one, and the first has the name at the address's end."""
+    """The text as HTML; overlapping places are marked as one, and the first has the address's fragment as its id."""
     position = 0
     for start, end in sorted(span for span in quoted if 0 <= span[0] < span[1] <= len(text)):
         if end <= position:
@@ -76,11 +75,11 @@ def _mark(text: str, quoted: Sequence[Span]) -> Iterator[str]:
 
 
 def public_url(url: str | None) -> str | None:
-    """A document's address where a link may lead there: http or https with a host, nothing that a browser runs."""
+    """A document's address if it is safe to link: http or https with a host, nothing that a browser runs."""
     if not url or not url.isprintable() or " " in url:
         return None
     try:
         parts = urlsplit(url)
-    except ValueError:  # an IPv6 address that is none
+    except ValueError:  # a malformed IPv6 address
         return None
     return url if parts.scheme in ("http", "https") and parts.hostname else None

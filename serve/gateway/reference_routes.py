@@ -1,7 +1,6 @@
-"""GET /v1/reference: what the indexed documents say of a command, an option, a variable or a message, and the list of
-such names.
+"""GET /v1/reference: what the indexed documents say of a command, option, variable or message, and the names' list.
 
-It searches nothing and asks no engine. A name that is unknown gets 404 with near ones, in OpenAI's envelope.
+It searches nothing and asks no engine. An unknown name gets 404 with near ones, in OpenAI's envelope.
 
     Route("/v1/reference/{name}", reference_card, methods=["GET"])
 """
@@ -22,13 +21,14 @@ from serve.gateway.auth import check_api_key
 from serve.gateway.passage_page import public_url
 from serve.gateway.routes import Gateway, PassageStore, gateway_of
 
-MOST_NAMES = 1000  # that one answer lists
+MOST_NAMES = 1000  # in one answer
 SHOWN = 100  # characters of a name in a refusal
 
 
 async def reference_card(request: Request) -> Response:
-    """GET /v1/reference/{name}: the cards of a name, those that tell most first; `?collection=NAME` narrows them, and
-    may be given again.
+    """GET /v1/reference/{name}: the cards of a name, the fullest first.
+
+    `?collection=NAME` narrows them, and may be given several times.
     """
     gateway = gateway_of(request)
     check_api_key(request.headers.get("authorization"), gateway.settings.api_key)
@@ -43,7 +43,7 @@ async def reference_card(request: Request) -> Response:
 
 
 async def reference_names(request: Request) -> Response:
-    """GET /v1/reference: the names that are described (`?prefix=rep`: that begin so); at most `MOST_NAMES`, sorted."""
+    """GET /v1/reference: the described names (with `?prefix=rep` those that begin so); at most `MOST_NAMES`, sorted."""
     gateway = gateway_of(request)
     check_api_key(request.headers.get("authorization"), gateway.settings.api_key)
     prefix = request.query_params.get("prefix", "")[:LONGEST_NAME]
@@ -63,7 +63,7 @@ def _find_cards(gateway: Gateway, passages: PassageStore, name: str, collections
 
 
 def _with_url(gateway: Gateway, passages: PassageStore, card: Card) -> dict[str, Any]:
-    """A card and where a person can read its passage."""
+    """A card and the address of its passage."""
     chunk = passages.chunk(card.place.chunk_id)
     url = public_url(chunk.url) if chunk else None
     return {**card_object(card), "url": url or f"{gateway.settings.gateway_base_url}/sources/{card.place.chunk_id}"}

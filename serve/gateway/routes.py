@@ -60,10 +60,10 @@ MAX_BODY_BYTES = 8 * 1024 * 1024  # a context window of a million tokens is abou
 # All that HTML forms cannot send
 JSON_TYPE = re.compile(r"application/(?:json|[\w.+-]+\+json)\s*(?:;.*)?", re.IGNORECASE | re.ASCII)
 MAX_BODIES_BYTES = 256 * 1024 * 1024  # of all requests together, while they arrive
-# Of a request from which on it waits for the one place of long texts; a window of 8,000 tokens is some 30 KB
+# A request larger than this waits for the one place of long texts; a window of 8,000 tokens is about 30 KB
 LONG_BODY_BYTES = 128 * 1024
 UNKNOWN_WINDOW = 1_000_000  # tokens
-QUOTED_WINDOW = 131_072  # tokens of a conversation that is answered with quotes: no engine is asked what it can hold
+QUOTED_WINDOW = 131_072  # tokens of a conversation answered with quotes, where no engine is asked for its window
 LISTED = 20  # models that a refusal names
 STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}  # proxies must not hold events back
 log = logging.getLogger("chipalign.gateway")
@@ -86,14 +86,14 @@ Newest = Callable[[], PassageStore]  # the index as it is now, and stays for who
 
 @dataclass
 class Gateway:
-    """What all requests share; it is made in `app.create_app` and handed to the routes as `app.state.gateway`."""
+    """The state that all requests share: `create_app` hands it to the routes as `app.state.gateway`."""
 
     settings: ServeSettings
     newest: Newest
     counter: Counter
     upstream: Upstream
     metrics: Metrics = field(default_factory=Metrics)
-    # Who words answers now: a measurement may come while the gateway runs
+    # Who words answers now: a calibration may finish while the gateway runs
     choose_answer: Callable[[], str] | None = None
     engine: GuidedEngine = field(init=False)
     admission: Admission = field(init=False)
@@ -109,7 +109,7 @@ class Gateway:
         self.visitors = Visitors.of(self.settings)
 
     def follow_choice(self) -> None:
-        """Take over who words answers now."""
+        """Update the choice of who words answers."""
         if self.choose_answer and (mode := self.choose_answer()) != self.settings.answer:
             log.info("answers are worded by: %s", mode)
             self.settings = replace(self.settings, answer=mode)
@@ -117,10 +117,9 @@ class Gateway:
     async def max_model_len(self, model_id: str) -> int:
         """A model's context window in tokens, asked for once.
 
-        Where an engine does not tell it (no vLLM), its own refusal has to do.
+        If an engine does not say it (one that is not vLLM), its own refusal has to do.
 
-        Raises:
-            ModelNotFound: the engine serves no such model.
+        Raises ModelNotFound: the engine serves no such model.
         """
         if model_id not in self._windows:
             self._windows = {
@@ -131,10 +130,9 @@ class Gateway:
         return self._windows[model_id]
 
     def passages(self) -> PassageStore:
-        """The index that one request is answered from: taken once, so that no answer mixes two builds.
+        """The index that answers one request: taken once, so that no answer mixes two builds.
 
-        Raises:
-            RetrievalUnavailable: the index was replaced by one that cannot be searched.
+        Raises RetrievalUnavailable: the index was replaced by one that cannot be searched.
         """
         try:
             return self.newest()
@@ -142,12 +140,12 @@ class Gateway:
             raise RetrievalUnavailable(f"{error}") from error
 
     def passage_url(self, hit: Hit) -> str:
-        """Where a person can read the passage: the document's public page, else our own page of the passage."""
+        """The address of the passage for a person: the document's public page, else our own page of the passage."""
         return public_url(hit.chunk.url) or f"{self.settings.gateway_base_url}/sources/{hit.chunk.chunk_id}"
 
 
 def gateway_of(request: Request) -> Gateway:
-    """The gateway that this request came to."""
+    """The gateway that received the request."""
     gateway: Gateway = request.app.state.gateway
     return gateway
 
@@ -168,12 +166,13 @@ async def chat_completions(request: Request) -> Response:
 async def _answer(
     request: Request, chat: ChatRequest, is_long: bool, held: contextlib.AsyncExitStack, started: float
 ) -> Response:
-    """The answer to a chat request that was let in; a stream takes over what is held."""
+    """The answer to an admitted chat request; a stream takes over what is held."""
     gateway = gateway_of(request)
     gateway.follow_choice()
     chat.model = chat.model or gateway.settings.model_id
     settings, max_model_len = await _window(gateway, chat)
     passages = gateway.passages()
+
     work = partial(ground, chat, passages, gateway.counter, settings, max_model_len)
     with gateway.metrics.retrieval_s.time():
         grounded = await unless_client_leaves(request, gateway.slots.run(work, is_long))
@@ -183,6 +182,7 @@ async def _answer(
         ).inc()
     if grounded.refused:
         gateway.metrics.nothing_found.inc()
+
     retrieval = retrieval_object(grounded, chat.options.enabled, gateway.passage_url)
     examiner = Examiner(grounded, passages, gateway.code_checker, tuple(map(message_text, chat.messages)))
     if not chat.stream:
@@ -190,11 +190,13 @@ async def _answer(
             request, gateway.admission.unless_stopped(_whole_answer(gateway, chat, examiner))
         )
         return JSONResponse({**answer, "retrieval": retrieval})
+
     events = await held.enter_async_context(contextlib.aclosing(_answer_events(gateway, chat, examiner)))
     begun = gateway.admission.unless_stopped(anext(events, None))
     first = await unless_client_leaves(request, begun)  # an engine that refuses does so with its own HTTP status
     if first is None:
         raise UpstreamBroken("The model engine ended the stream before the answer began: ask again.")
+
     gateway.metrics.ttft_s.observe(time.perf_counter() - started)
     kept = held.pop_all()
     return EventStream(
@@ -203,9 +205,9 @@ async def _answer(
 
 
 async def _window(gateway: Gateway, chat: ChatRequest) -> tuple[ServeSettings, int]:
-    """The settings under which a request is answered, and its context window.
+    """The settings for a request's answer, and its context window.
 
-    In auto, where the engine is not there, it is answered with quotes.
+    In auto, if the engine does not answer, quotes do.
     """
     settings = gateway.settings
     mode, is_ours = choose_mode(chat, settings), chat.model == settings.model_id
@@ -220,7 +222,7 @@ async def _window(gateway: Gateway, chat: ChatRequest) -> tuple[ServeSettings, i
 
 
 class EventStream(StreamingResponse):
-    """A stream that gives back what it holds however it ends, also before its first event."""
+    """A stream that releases what it holds however it ends, also before its first event."""
 
     def __init__(self, events: AsyncIterator[bytes], held: contextlib.AsyncExitStack) -> None:
         super().__init__(events, media_type="text/event-stream", headers=STREAM_HEADERS)
@@ -232,7 +234,7 @@ class EventStream(StreamingResponse):
 
 
 async def _whole_answer(gateway: Gateway, chat: ChatRequest, examiner: Examiner) -> dict[str, Any]:
-    """The answer of the engine, edited and checked, or the gateway's own."""
+    """The engine's answer, edited and checked, or the gateway's own."""
     grounded = examiner.grounded
     if grounded.answer is not None:
         checked = await gateway.slots.run(partial(_check_own, gateway, examiner), False)
@@ -250,12 +252,12 @@ async def _whole_answer(gateway: Gateway, chat: ChatRequest, examiner: Examiner)
 
 
 def _own_answer(gateway: Gateway, grounded: Grounded, answer: str) -> tuple[str, int, int]:
-    """The gateway's own words or quotes, with the tokens of prompt and answer."""
+    """The gateway's own words or quotes, with the token counts of prompt and answer."""
     return answer, grounded.prompt_tokens, gateway.counter.count_text(answer)
 
 
 def _check_own(gateway: Gateway, examiner: Examiner) -> dict[str, Any]:
-    """What stands beside the gateway's own words or quotes."""
+    """The checks that accompany the gateway's own words or quotes."""
     grounded = examiner.grounded
     citations = grounded.quoted.citations
     return {
@@ -265,7 +267,7 @@ def _check_own(gateway: Gateway, examiner: Examiner) -> dict[str, Any]:
 
 
 def _new_draft(gateway: Gateway, chat: ChatRequest, examiner: Examiner) -> Draft:
-    """What becomes of one answer of the engine's."""
+    """The draft that edits one answer of the engine."""
     if examiner.grounded.mode == "auto":
         return AutoDraft(examiner, gateway.passage_url)
     return ModelDraft(examiner, gateway.passage_url, chat.shapes_its_answer)
@@ -276,7 +278,7 @@ async def _answer_events(
 ) -> AsyncGenerator[dict[str, Any], None]:
     """The same as the events of a stream.
 
-    What is checked of quotes, which are there at once, is checked behind them.
+    Quotes are there at once, so their checks follow them.
     """
     grounded = examiner.grounded
     if grounded.answer is not None:
@@ -302,7 +304,7 @@ async def _events(
     request_id: str,
     held: contextlib.AsyncExitStack,
 ) -> AsyncIterator[bytes]:
-    """The stream on the wire. After the first byte an error can only be said inside it, and then no [DONE] follows."""
+    """The stream on the wire. After the first byte an error can only go inside it, and then no [DONE] follows."""
     started = time.perf_counter()
     try:
         async with held:  # a client that hangs up ends the engine's work too
@@ -337,6 +339,7 @@ async def models(request: Request) -> Response:
         }
         for model in await served_models(gateway)
     ]
+
     wanted = request.path_params.get("model_id")
     if wanted is None:
         return JSONResponse({"object": "list", "data": known})
@@ -347,7 +350,7 @@ async def models(request: Request) -> Response:
 
 
 async def served_models(gateway: Gateway) -> list[dict[str, Any]]:
-    """The engine's models; while it is not there and the documents answer by themselves, the one of the settings."""
+    """The engine's models; if it does not answer and the documents do by themselves, the settings' model."""
     try:
         return await gateway.upstream.models()
     except EngineUnavailable:
@@ -369,26 +372,26 @@ async def health(_: Request) -> Response:
 
 
 async def ready(request: Request) -> Response:
-    """GET /ready: the engine answers too, and the index can be searched; 503 while one of both is not so."""
+    """GET /ready: the engine answers too, and the index can be searched; 503 if either is not so."""
     gateway = gateway_of(request)
     is_ready = await gateway.upstream.is_ready()
     try:
         index, is_searched = index_line(gateway.passages()), True
     except RetrievalUnavailable as error:
-        log.warning("not ready: %s", error)  # who asks here may be anybody, and the reason may name a server
+        log.warning("not ready: %s", error)  # anybody may ask here, and the reason may name a server
         index, is_searched = "cannot be searched now; the gateway's log says why", False
     body = {
         "status": "starting" if not is_ready else "ready" if is_searched else "degraded",
         "engine": "ready" if is_ready else "the model engine does not answer: it is starting or down",
         "index": index,
         "model": gateway.settings.model_id,
-        "answers": gateway.settings.answer,  # quotes are answered while the engine still starts
+        "answers": gateway.settings.answer,  # quotes answer while the engine still starts
     }
     return JSONResponse(body, 200 if is_ready and is_searched else 503)
 
 
 def index_line(passages: PassageStore) -> str:
-    """What is searched, in one line."""
+    """The searched collections, in one line."""
     collections = ", ".join(passages.collections)
     return (
         f"{passages.chunk_count} passages from {collections}"
@@ -403,11 +406,10 @@ async def metrics(request: Request) -> Response:
 
 
 async def passage_page(request: Request) -> Response:
-    """GET /sources/{chunk_id}: one passage as a page, where the links of citations lead when a document has no public
-    page.
+    """GET /sources/{chunk_id}: one passage as a page, for citations of documents without a public page.
 
-    It asks for no API key, as a browser that follows a link sends none: the id is a hash of the passage's content and
-    place, so only who was shown the passage can name it.
+    It asks for no API key, since a browser that follows a link sends none: the id is a hash of the passage's content
+    and place, so only someone who was shown the passage can name it.
     """
     try:
         chunk = gateway_of(request).passages().chunk(request.path_params["chunk_id"])
@@ -423,14 +425,14 @@ async def passage_page(request: Request) -> Response:
 async def read_body(request: Request) -> bytes:
     """The JSON body of a request, up to a limit.
 
-    JSON has to be declared: a browser asks before it sends that for a page of another origin, and sends a form without
-    asking.
+    Clients must declare JSON: a browser asks before it sends that for a page of another origin, but sends a form
+    without asking.
 
     Raises:
-        BodyNotJson: another type is declared, or none.
-        BodyTooLarge: more bytes than the limit.
-        TooManyInFlight: more bytes of all requests together than their limit.
-        BodyTooSlow: not whole in time, so that a slow sender holds no connection for ever.
+        BodyNotJson: the request declares another type, or none.
+        BodyTooLarge: the body exceeds the limit.
+        TooManyInFlight: the bodies of all requests together exceed their limit.
+        BodyTooSlow: the body is not whole in time, so that a slow sender holds no connection for ever.
     """
     declared = request.headers.get("content-type", "")
     if not JSON_TYPE.fullmatch(declared.strip()):
@@ -439,6 +441,7 @@ async def read_body(request: Request) -> bytes:
             f"The body must be declared as JSON, and Content-Type says {found}: send the header "
             "'Content-Type: application/json' (curl: -H 'Content-Type: application/json')."
         )
+
     gateway, body = gateway_of(request), bytearray()
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
@@ -455,6 +458,7 @@ async def read_body(request: Request) -> bytes:
                         f"The request body is larger than {MAX_BODY_BYTES // 1024 // 1024} MiB: shorten the "
                         "conversation."
                     )
+
     except TimeoutError:
         raise BodyTooSlow(f"The request body did not arrive within {BODY_TIMEOUT_S:.0f} s.") from None
     finally:
@@ -463,9 +467,7 @@ async def read_body(request: Request) -> bytes:
 
 
 async def unless_client_leaves(request: Request, work: Awaitable[T]) -> T:
-    """Await the work, but cancel it when the client hangs up, so that the engine stops computing an answer that nobody
-    reads.
-    """
+    """Await the work, but cancel it when the client hangs up, so that the engine stops computing."""
 
     async def left() -> None:
         """Return once the client has hung up."""
@@ -485,7 +487,7 @@ async def unless_client_leaves(request: Request, work: Awaitable[T]) -> T:
 
 
 def internal_error(request_id: str) -> InternalError:
-    """What a client is told of a bug of ours."""
+    """The client's answer for a bug of ours."""
     return InternalError(f"The gateway failed on this request; its log tells why under request id {request_id}.")
 
 

@@ -1,7 +1,6 @@
-"""Who may count tokens and search now: as many questions as there are cores, and beside them one long text at a time.
+"""Limits who may count tokens and search: one question per core, and beside them one long text at a time.
 
-So a question waits for no long text, and the texts of clients that left cost nothing. What the work is it does not
-know.
+So no question waits for a long text, and the texts of clients that left cost nothing. It does not know the work.
 
     grounded = await slots.run(partial(ground, request, ...), is_long=False)
 """
@@ -19,7 +18,7 @@ T = TypeVar("T")
 
 
 class Slots:
-    """The places; `cores`: how many questions are worked on at a time."""
+    """The places; `cores`: how many questions run at a time."""
 
     def __init__(self, cores: int | None = None) -> None:
         self._questions = asyncio.Semaphore(cores or os.cpu_count() or 1)
@@ -28,7 +27,7 @@ class Slots:
     async def run(self, work: Callable[[], T], is_long: bool) -> T:
         """Do the work in a thread as soon as there is a place.
 
-        Cancelled while it waits it is never done; a place is free once the thread is.
+        Work that is cancelled while it waits never starts; a place becomes free when its thread ends.
         """
         async with self._long_texts if is_long else self._questions:
             thread = asyncio.ensure_future(run_in_threadpool(work))

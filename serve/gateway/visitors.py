@@ -1,8 +1,8 @@
-"""Under which names the gateway may be asked, and which pages may ask it from a browser.
+"""Decides under which names the gateway may be asked, and which pages may ask it from a browser.
 
-A page of anybody's can make an engineer's browser send requests to an address inside the company, and can let its
-own name lead there (DNS rebinding). Such a request has the page's name in Host or Origin. Clients that are not
-browsers send no Origin. It checks no API key.
+Anybody's page can make an engineer's browser send requests to an address inside the company, and can make its own
+name lead there (DNS rebinding). Such a request has the page's name in Host or Origin. Clients other than browsers send
+no Origin. It checks no API key.
 
     Visitors.of(settings).check(["127.0.0.1:8000"], [], "127.0.0.1")
 """
@@ -34,13 +34,13 @@ class Visitors:
 
     names: frozenset[str]
     origins: frozenset[str]
-    own_addresses: bool  # it listens beyond loopback: the address that a connection came to is a name too
+    own_addresses: bool  # it listens beyond loopback: the connection's local address is a name too
     any_name: bool
-    home: str  # where it should be asked, for messages
+    home: str  # the address to ask it under, for messages
 
     @classmethod
     def of(cls, settings: ServeSettings) -> Visitors:
-        """What the settings allow; where the gateway listens beyond loopback, the names of this machine too."""
+        """The names and origins that the settings allow; with this machine's names if it listens beyond loopback."""
         listed = [name.strip().lower() for name in settings.allowed_hosts.split(",") if name.strip()]
         listens_beyond = not is_loopback(settings.host)
         names = {_bare(name) for name in [*listed, settings.host]} | (machine_names() if listens_beyond else set())
@@ -53,9 +53,9 @@ class Visitors:
         return cls(frozenset(names - {""}), frozenset(origins), listens_beyond, any_name, home)
 
     def check(self, hosts: list[str], origins: list[str], came_to: str | None) -> None:
-        """Let a request pass that has one Host, of ours, and no Origin of others.
+        """Let a request pass that has one Host, of ours, and no foreign Origin.
 
-        `came_to` is the address on this machine that the connection came to.
+        `came_to` is the local address of the connection.
 
         Raises:
             RequestError: no Host, several, or one that is not a name with a port.
@@ -86,7 +86,7 @@ class Visitors:
         return self.own_addresses and address is not None and came_to is not None and address == _address(came_to)
 
     def _is_own_page(self, origin: str, host: re.Match[str], came_to: str | None) -> bool:
-        """Whether a page is ours: allowed by its whole origin, or under a name of ours and the port asked."""
+        """Whether a page is ours: its whole origin is allowed, or it has a name of ours and the port asked."""
         if origin.lower() in self.origins:
             return True
         page = _ORIGIN.fullmatch(origin)
@@ -97,14 +97,14 @@ class Visitors:
 
 
 def machine_names() -> set[str]:
-    """What people in the same network call this machine, from its own files: no name server is asked."""
+    """The names of this machine in its network, from its own files: no name server is asked."""
     name = socket.gethostname().lower()
     short = name.partition(".")[0]
     return {name, short, f"{short}.local", *(f"{short}.{domain}" for domain in search_domains())}
 
 
 def search_domains(resolver: Path = Path("/etc/resolv.conf")) -> Iterable[str]:
-    """The domains that this network's short names are completed with."""
+    """The domains that complete this network's short names."""
     try:
         text = resolver.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -113,12 +113,12 @@ def search_domains(resolver: Path = Path("/etc/resolv.conf")) -> Iterable[str]:
 
 
 def _bare(host: str) -> str:
-    """A name as it is compared: small letters, no brackets, no dot at its end."""
+    """A name in the form for comparison: lower case, no brackets, no dot at its end."""
     return host.strip("[]").lower().removesuffix(".")
 
 
 def _address(host: str) -> Address | None:
-    """The IP address that is meant; an IPv4 address inside IPv6 is that IPv4 address."""
+    """The IP address of a host; an IPv4 address inside IPv6 becomes that IPv4 address."""
     try:
         address = ipaddress.ip_address(_bare(host))
     except ValueError:

@@ -1,4 +1,4 @@
-"""An answer of `chipalign eval qa` with all that is known of it, and the file that keeps such answers.
+"""An answer of `chipalign eval qa` with its context, and the file that keeps such answers.
 
 It asks and measures nothing.
 
@@ -14,17 +14,16 @@ from typing import Any
 from serve.evaluation.asking.answers import AnswersFile, Row, read_answers
 
 KIND = "qa answers"
-QUOTED = "quote"  # why an answer of the documents' own words ends
+QUOTED = "quote"  # the finish reason of an answer in the documents' own words
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The answer to question `number` of its file (from 1), with what the model read.
 
-    `prompt_hash` is of the very messages that were sent, `passages` are the places of the passages in them, and
-    `left_out` counts those that did not fit, or not whole. `by_model` is False where no model was asked: the documents
-    answer in quotes (`finish_reason` is then `QUOTED`), or the search found nothing, and the answer is the gateway's
-    sentence.
+    `prompt_hash` is the hash of the messages sent, `passages` are the places of the passages in them, and `left_out`
+    counts those that did not fit whole. `by_model` is False if no model was asked: the documents answer in quotes
+    (`finish_reason` is then `QUOTED`), or the search found nothing, and the answer is the gateway's sentence.
     """
 
     number: int
@@ -44,12 +43,12 @@ class Answer:
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "Answer":
-        """From a row of the file. Raises KeyError or TypeError where it is none."""
+        """From a row of the file. Raises KeyError or TypeError if the row is not an answer."""
         return cls(**{**row, "passages": tuple(row["passages"])})
 
 
 def open_answers(path: Path | None, settings: Row) -> AnswersFile:
-    """The file of answers; without a path they are kept in memory alone. Raises AnswersUnusable."""
+    """The file of answers; without a path they stay in memory. Raises AnswersUnusable."""
     return AnswersFile.open(path, settings, "number", Answer.of, KIND)
 
 

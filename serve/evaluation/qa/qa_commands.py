@@ -1,8 +1,6 @@
 """The command `chipalign eval qa`: files and a model server in, a table or one JSON document out.
 
-It measures nothing itself.
-
-Heavy libraries are imported inside the functions, so that `--help` answers at once.
+It measures nothing itself. Functions import heavy libraries, so that `--help` answers at once.
 
     chipalign eval qa --corpus openroad_documentation.json --questions dev.jsonl --context golden \\
         --url http://127.0.0.1:8001 --answers merged.jsonl
@@ -49,10 +47,9 @@ _COLUMN = 20  # "0.725 [0.601, 0.838]"
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """What the questions are about: its chunks and the names of its collections, and for each question the hits of its
-    context.
+    """The searched chunks, the names of their collections, and the hits in each question's context.
 
-    `retriever` searched it, and compares a question with its hits; None where nothing was searched or compared.
+    `retriever` searched the chunks and compares a question with its hits; None if nothing was searched or compared.
     """
 
     chunks: "Sequence[Chunk]"
@@ -62,8 +59,9 @@ class Searched:
 
 
 def qa(argv: list[str]) -> int:
-    """`chipalign eval qa --questions Q.jsonl --context golden|retrieved --url URL ... [--json]`. Raises RagError or
-    ServeError for wrong input.
+    """`chipalign eval qa --questions Q.jsonl --context golden|retrieved --url URL ... [--json]`.
+
+    Raises RagError or ServeError for wrong input.
     """
     args = _parse_arguments(argv)
     result = _measure(args, RagSettings.from_env())
@@ -125,6 +123,7 @@ def _add_answering(parser: argparse.ArgumentParser) -> None:
             "who answers: the model at --url, or the documents in quotes, which needs no server (default: %(default)s)"
         ),
     )
+
     add("--model", metavar="ID", help="name of the model there (default: the only one)")
     add("--top-k", type=positive, default=5, metavar="K", help="passages that the search finds (default: %(default)s)")
     add(
@@ -134,12 +133,14 @@ def _add_answering(parser: argparse.ArgumentParser) -> None:
         help=f"most tokens of passages (default: {CONTEXT_TOKENS} retrieved; golden: what the window holds)",
     )
     add("--max-tokens", type=TOKENS, default=MAX_TOKENS, metavar="N", help="longest answer (default: %(default)s)")
+
     add(
         "--tokenizer",
         type=Path,
         metavar="DIR",
         help="checkpoint whose tokenizer counts (default: the one the server names, else the embedder's)",
     )
+
     add("--limit", type=positive, metavar="N", help="only the first N questions")
     add(
         "--grammar",
@@ -157,6 +158,7 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="requests in flight (default: %(default)s)",
     )
+
     add(
         "--answers",
         type=Path,
@@ -179,7 +181,7 @@ def _measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
     from serve.evaluation.qa.qa_prompts import build_prompts
     from serve.evaluation.qa.qa_summary import compare, count, describe_load, score, summarize
 
-    AnswerMeasures(frozenset())  # a missing library is told before anything is searched or asked
+    AnswerMeasures(frozenset())  # reports a missing library before anything is searched or asked
     questions, unanswerable = _read_questions(args.questions, args.limit)
     others = read_others(args.compare) if args.compare else []
     server = (
@@ -230,7 +232,7 @@ def _measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
 
 
 def _pair_others(others: "Sequence[Answer]", answers: "Sequence[Answer]") -> "list[Answer]":
-    """The other run's answers to the same questions, with the references of this run's."""
+    """The other run's answers to the same questions, with this run's references."""
     same = {(answer.id, answer.question): answer.reference for answer in answers}
     return [
         replace(other, reference=same[other.id, other.question])
@@ -240,9 +242,9 @@ def _pair_others(others: "Sequence[Answer]", answers: "Sequence[Answer]") -> "li
 
 
 def _read_questions(path: Path, limit: int | None) -> "tuple[list[Question], int]":
-    """The first `limit` questions that documents answer, and how many others the file has.
+    """The first `limit` questions that documents answer, and the number of the file's other questions.
 
-    Raises QuestionsUnusable where an answer is missing.
+    Raises QuestionsUnusable: an answer is missing.
     """
     from rag.sources.questions import read_questions
 
@@ -260,9 +262,7 @@ def _read_questions(path: Path, limit: int | None) -> "tuple[list[Question], int
 
 
 def _find_counter(folder: Path | None, server: "Server", settings: RagSettings) -> "Counter":
-    """Whose tokens the budget counts: those of the named checkpoint, of the one that the server names, else the
-    embedder's.
-    """
+    """The counter for the token budget: the named checkpoint's, else the server's, else the embedder's."""
     from rag.answering.token_budget import find_counter, load_counter
 
     if not folder and server.model.root and (counter := load_counter(Path(server.model.root))):
@@ -271,7 +271,7 @@ def _find_counter(folder: Path | None, server: "Server", settings: RagSettings) 
 
 
 def _describe_asking(args: argparse.Namespace, server: "Server", counter: "Counter") -> dict[str, Any]:
-    """Everything that decides the answers; answers of other settings are not mixed with these."""
+    """All settings that decide the answers; answers of other settings are not mixed with these."""
     for path in (args.questions, args.corpus or args.index / MANIFEST):
         if not path.is_file():
             raise SourceUnusable(f"{path} is no file: name one that is there")
@@ -293,7 +293,7 @@ def _describe_asking(args: argparse.Namespace, server: "Server", counter: "Count
 
 
 def _top_k(args: argparse.Namespace) -> int:
-    """Passages that the search finds; a choice of quotes reads as many as the gateway's."""
+    """The number of passages to find; a choice of quotes reads as many as the gateway does."""
     from rag.search.retriever import HITS_READ
 
     given: int = args.top_k
@@ -301,7 +301,7 @@ def _top_k(args: argparse.Namespace) -> int:
 
 
 def _with_grammar(args: argparse.Namespace) -> dict[str, bool]:
-    """Nothing where no grammar is asked for: answers files and gateways of before know no such key."""
+    """The grammar's key; empty without a grammar, since older answers files and gateways do not know the key."""
     return {"grammar": True} if args.grammar else {}
 
 
@@ -345,7 +345,7 @@ def _find_hits(
 
 
 def _quote(questions: "list[Question]", searched: Searched, file: "AnswersFile", progress: "Show") -> int:
-    """Get every answer that the file does not hold from the documents; returns how many it held."""
+    """Get each answer that the file lacks from the documents; returns how many it held."""
     from serve.evaluation.qa.qa_quotes import quote_answers
 
     held = sum(number in file.rows for number in range(1, len(questions) + 1))
@@ -364,9 +364,9 @@ def _ask(
     file: "AnswersFile",
     progress: "Show",
 ) -> int:
-    """Get every answer that the file does not hold; returns how many it held.
+    """Ask for each answer that the file lacks; returns how many it held.
 
-    Raises AnswersUnusable where those answer other prompts.
+    Raises AnswersUnusable: the held answers are to other prompts.
     """
     from rag.answering.prompt import nothing_found
     from serve.evaluation.asking.client import NO_RETRIEVAL, ask_chats
@@ -388,7 +388,7 @@ def _ask(
             file.keep(asdict(_make_answer(prompt, nothing_found(collections))))
 
     def keep(number: int, reply: "Reply") -> None:
-        """Keep an answer and show how far it is."""
+        """Keep an answer and show the progress."""
         file.keep(asdict(_make_answer(by_number[number], reply.text, reply)))
         progress("ask", sum(number in file.rows for number in by_number), len(prompts))
 
@@ -398,7 +398,7 @@ def _ask(
 
 
 def _make_answer(prompt: "QaPrompt", text: str, reply: "Reply | None" = None) -> "Answer":
-    """An answer with all that is known of it; without a reply it is the gateway's own sentence."""
+    """An answer with its context; without a reply it is the gateway's own sentence."""
     from rag.documents import describe_place
     from serve.evaluation.qa.qa_answer import Answer
 
@@ -443,11 +443,13 @@ def _draw(result: dict[str, Any]) -> list[str]:
         ),
         f"tokens    {tokens['prompt']} read, {tokens['completion']} written; counted by {settings['tokens_of']}",
     ]
+
     if latency:
         lines.append(
             f"latency   p50 {latency['p50'] / 1000:.1f} s, p95 {latency['p95'] / 1000:.1f} s, up to "
             f"{settings['concurrency']} requests in flight"
         )
+
     lines += ["", *draw_measures(result["measures"], signed=False)]
     unknown = result["reference_answers"]["unknown_command"]["mean"]
     lines += ["", f"unknown_command of the reference answers themselves: {unknown:.3f}"]
@@ -458,13 +460,15 @@ def _draw(result: dict[str, Any]) -> list[str]:
 
 
 def draw_measures(measures: dict[str, Any], signed: bool) -> list[str]:
-    """One line per measure, one column per kind of question; each value with its 95 % interval, "-" where it applies to
-    no question.
+    """One line per measure, one column per kind of question; each value with its 95 % interval.
+
+    "-" marks a measure that applies to no question.
     """
     form = "+.3f" if signed else ".3f"
     titles = [f"{kind} ({group['questions']})" for kind, group in measures.items()]
     widths = [max(_COLUMN + 3 * signed, len(title)) for title in titles]  # three signs more
     names = [name for name in next(iter(measures.values())) if name != "questions"]
+
     rows = [("", titles)]
     for name in names:
         cells = [group[name] for group in measures.values()]
@@ -477,6 +481,7 @@ def draw_measures(measures: dict[str, Any], signed: bool) -> list[str]:
                 ],
             )
         )
+
     return [
         f"{name:<15}  {'  '.join(f'{cell:<{width}}' for cell, width in zip(cells, widths, strict=True))}".rstrip()
         for name, cells in rows

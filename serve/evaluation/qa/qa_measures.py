@@ -1,4 +1,4 @@
-"""The measures of an answer beside its reference answer: ROUGE-L, and which exact names it uses.
+"""Measures an answer against its reference answer: ROUGE-L, and which exact names it uses.
 
 Pure: texts in, numbers out. It asks no model and reads no file.
 
@@ -22,11 +22,11 @@ ROUGE_L, RIGHT_COMMAND, COMMAND_RECALL, UNKNOWN_COMMAND = (
 )
 MEASURES = (ROUGE_L, RIGHT_COMMAND, COMMAND_RECALL, UNKNOWN_COMMAND)
 
-_INDEX = re.compile(r"\[\d+(?::\d+)?\]$")  # of a bus bit, or a citation that follows a name without a space
+_INDEX = re.compile(r"\[\d+(?::\d+)?\]$")  # of a bus bit, or a citation right after a name
 _BULLET = re.compile(r"^[ \t]*-(?=[A-Z])", re.MULTILINE)  # "-Run the flow": a list, not an option
-# src/tap/test, gcd_nangate45.tcl, design.getReplace
+# Paths and file names: src/tap/test, gcd_nangate45.tcl, design.getReplace
 _PATH = re.compile(r"[\w.$~{}-]*/[\w./${}~-]*|\b[\w-]+(?:\.[A-Za-z]\w*)+")
-# -net {net_1 net_2}: of an option
+# An option's value: -net {net_1 net_2}
 _VALUE = re.compile(r"""(?<![\w-])(--?[A-Za-z][\w-]*)[ \t=]+(?:\{[^}\n]*\}|"[^"\n]*"|[^\s`"{\[\]|-][^\s`\]|]*)""")
 _VARIABLE = re.compile(r"\$\{?\w+\}?")
 _TCL_SET = re.compile(r"^[ \t]*set[ \t]+(\w+)", re.MULTILINE)
@@ -35,11 +35,11 @@ _TCL_SET = re.compile(r"^[ \t]*set[ \t]+(\w+)", re.MULTILINE)
 def find_names(text: str) -> frozenset[str]:
     """The exact names that a text uses: commands, options, variables and message numbers, in lower case.
 
-    A name is what `rag.index.bm25.is_identifier` holds for one: a word with `_` (`set_wire_rc`, `PLACE_DENSITY`), an
-    option (`-hold`), a message number (`GRT-0243`), of at least four characters. Left out is what users name
-    themselves: paths and file names, `$variables`, what a line of Tcl sets (`set my_margin 0.1`), the value behind an
-    option (`-net my_net`), and what stands for many names (`report_*`). Commands of one plain word (`tapcell`) cannot
-    be told from other words and are not counted.
+    A name is what `rag.index.bm25.is_identifier` accepts: a word with `_` (`set_wire_rc`, `PLACE_DENSITY`), an option
+    (`-hold`), a message number (`GRT-0243`), of at least four characters. It omits what users name themselves: paths
+    and file names, `$variables`, what a line of Tcl sets (`set my_margin 0.1`), an option's value (`-net my_net`); and
+    patterns that stand for many names (`report_*`). Commands of one plain word (`tapcell`) look like other words and
+    are not counted.
     """
     text = text.replace("\\_", "_")  # Markdown's escape
     own = {name.lower() for name in _TCL_SET.findall(text)}
@@ -49,13 +49,14 @@ def find_names(text: str) -> frozenset[str]:
 
 
 def find_commands(text: str) -> frozenset[str]:
-    """The names of a text without options: an option (`-verbose`) belongs to many commands, so it says little."""
+    """The names in a text except options: an option (`-verbose`) belongs to many commands, so it says little."""
     return frozenset(name for name in find_names(text) if not name.startswith("-"))
 
 
 def corpus_names(texts: Iterable[str]) -> frozenset[str]:
-    """Every name that stands anywhere in the texts, also in paths and as variables: what is in none of them exists in
-    no document.
+    """Every name that stands anywhere in the texts, also in paths and as variables.
+
+    A name outside this set exists in no document.
     """
     return frozenset().union(*(_identifiers(text.replace("\\_", "_")) for text in texts))
 
@@ -76,19 +77,19 @@ class AnswerMeasures:
         self._scorer = _load_scorer()
 
     def measure(self, question: str, reference: str, answer: str, is_cut: bool = False) -> dict[str, float | None]:
-        """All measures of one answer, by name; None where a measure does not apply to the question.
+        """All measures of one answer, by name; None if a measure does not apply to the question.
 
-        Of an answer that `is_cut` (the model had to stop) the last word may be half a name: it counts in ROUGE-L alone.
+        In an answer that `is_cut` (the model had to stop) the last word may be half a name: it counts in ROUGE-L alone.
 
         rouge_l: F1 of the longest common subsequence of words (Lin, "ROUGE: A Package for Automatic Evaluation of
             Summaries", 2004), by rouge-score with its own tokenizer and without stemming, its default: "routes" and
             "routing" are two things in this field.
-        right_command: 1 where the answer has at least one of the right commands, else 0. The right commands are those
+        right_command: 1 if the answer has at least one of the right commands, else 0. The right commands are those
             (`find_commands`) of the reference answer that stand in a document and not in the question, which would give
-            them away; None where there is none.
+            them away; None if there are none.
         command_recall: the share of the right commands that the answer has.
-        unknown_command: 1 where the answer has a command, option or other name (`find_names`) that stands in no
-            document and not in the question.
+        unknown_command: 1 if the answer has a command, option or other name (`find_names`) that stands in no document
+            and not in the question.
         """
         asked = find_names(question)
         right = (find_commands(reference) & self._known) - asked
@@ -105,14 +106,12 @@ class AnswerMeasures:
         return float(self._scorer.score(reference, answer)["rougeL"].fmeasure)
 
     def unknown_names(self, question: str, answer: str, is_cut: bool = False) -> frozenset[str]:
-        """The names of an answer that stand in no document, nor in the question; without the last word of one that
-        `is_cut`.
-        """
+        """The names in an answer that neither a document nor the question holds; skips the last word if `is_cut`."""
         return find_names(drop_last_word(answer) if is_cut else answer) - self._known - find_names(question)
 
 
 def drop_last_word(text: str) -> str:
-    """The text without its last word, which in an answer that was cut may be half a name."""
+    """The text without its last word, which may be half a name in an answer that was cut."""
     return re.sub(r"\S+\Z", "", text)
 
 

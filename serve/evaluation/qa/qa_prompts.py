@@ -1,7 +1,6 @@
-"""Questions to the very prompts that the gateway sends: the passages, golden or retrieved, and the messages around
-them.
+"""Turns questions into the same prompts that the gateway sends: passages, golden or retrieved, and the messages.
 
-It asks no model. Golden passages are those that a question refers to; retrieved ones are what the search finds.
+It asks no model. Golden passages are those that a question refers to; the search finds the retrieved ones.
 
     hits = golden_hits(questions, chunks)  # or retrieved_hits(questions, retriever, top_k=5, progress)
     budget = Budget(context_tokens=900, max_tokens=400, max_model_len=8192)
@@ -23,9 +22,9 @@ from rag.sources.questions import Question, find_wanted
 
 @dataclass(frozen=True, slots=True)
 class QaPrompt:
-    """The messages for a question, and the hits in them; `left_out` counts those that did not fit, or not whole.
+    """The messages for a question, and the hits in them; `left_out` counts those that did not fit whole.
 
-    `messages` is None where nothing was found: the gateway then answers by itself.
+    `messages` is None if nothing was found: the gateway then answers by itself.
     """
 
     number: int
@@ -55,9 +54,7 @@ def golden_hits(questions: Sequence[Question], chunks: Sequence[Chunk]) -> list[
 def retrieved_hits(
     questions: Sequence[Question], retriever: Retriever, top_k: int, progress: Show = lambda *_: None
 ) -> list[list[Hit]]:
-    """For each question what the gateway would find for it as the first of a conversation; [] where nothing is
-    relevant.
-    """
+    """For each question the gateway's hits for it as a conversation's first turn; [] if nothing is relevant."""
     hits = []
     for number, question in enumerate(questions, start=1):
         hits.append(retriever.search(retrieval_query([question.text]), top_k))
@@ -70,7 +67,7 @@ def build_prompts(
 ) -> list[QaPrompt]:
     """A prompt for each question, numbered from 1.
 
-    Raises QuestionsUnusable, which lists the questions that leave no room for a passage.
+    Raises QuestionsUnusable: lists the questions that leave no room for a passage.
     """
     prompts, too_long = [], []
     for number, (question, found) in enumerate(zip(questions, hits, strict=True), start=1):

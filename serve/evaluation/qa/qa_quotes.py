@@ -1,7 +1,6 @@
-"""What the documents themselves answer to the questions of `eval qa`: quotes chosen and worded as the gateway does,
-with no model.
+"""Answers the questions of `eval qa` with quotes from the documents, as the gateway does and without a model.
 
-It finds no passages (qa_prompts does) and measures nothing.
+It finds no passages (`qa_prompts` does) and measures nothing.
 
     answers = quote_answers(questions, hits, retriever, index.collections)
 """
@@ -28,7 +27,7 @@ def quote_answers(
     collections: Sequence[str],
     progress: Show = lambda *_: None,
 ) -> list[Answer]:
-    """An answer in quotes for each question, numbered from 1; where nothing was found the gateway's own sentence."""
+    """An answer in quotes for each question, numbered from 1; the gateway's own sentence if nothing was found."""
     answers: list[Answer] = []
     for number, (question, found) in enumerate(zip(questions, hits, strict=True), start=1):
         begun = time.perf_counter()

@@ -1,5 +1,4 @@
-"""Answers to figures: measures per kind of question and overall with bootstrap intervals, and paired differences
-between two runs.
+"""Turns answers into figures: measures per kind and overall with bootstrap intervals, and paired differences.
 
 It asks nothing and prints nothing.
 
@@ -23,11 +22,11 @@ Measured = Mapping[str, float | None]
 
 
 class Timed(Protocol):
-    """What an account of the load needs of an answer."""
+    """The fields of an answer that a summary of the load needs."""
 
     @property
     def latency_ms(self) -> float | None:
-        """Of the whole answer; None where no model was asked."""
+        """For the whole answer; None if no model was asked."""
 
     @property
     def prompt_tokens(self) -> int | None:
@@ -39,7 +38,7 @@ class Timed(Protocol):
 
 
 def score(answers: Sequence[Answer], measures: AnswerMeasures) -> list[dict[str, Any]]:
-    """Each answer with its measures and the names in it that no document knows, as plain values for JSON."""
+    """Each answer with its measures and the names in it that no document holds, as plain values for JSON."""
     rows = []
     for answer in answers:
         is_cut = answer.finish_reason == "length"
@@ -56,16 +55,16 @@ def score(answers: Sequence[Answer], measures: AnswerMeasures) -> list[dict[str,
 
 
 def summarize(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Means and 95 % bootstrap intervals of all measures, overall and (where there are several) for each kind of
-    question.
-    """
+    """Means and 95 % bootstrap intervals of all measures, overall and, if there are several kinds, for each kind."""
     return _estimate_by_kind([(row["kind"], row["measures"]) for row in rows])
 
 
 def compare(rows: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Differences, these answers minus the others, question by question, with paired bootstrap intervals.
 
-    Only questions that both have count. Raises AnswersUnusable where there is none.
+    Only questions that both have count.
+
+    Raises AnswersUnusable: they have no question in common.
     """
     before = {_key(row): row["measures"] for row in others}
     pairs = [(row["kind"], _subtract(row["measures"], before[_key(row)])) for row in rows if _key(row) in before]
@@ -77,7 +76,7 @@ def compare(rows: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any
 
 
 def count(answers: Sequence[Answer]) -> dict[str, int]:
-    """What became of the questions.
+    """The questions by outcome.
 
     `passages_left_out` and `cut_at_max_tokens` count questions whose context or answer is not whole.
     """
@@ -93,8 +92,9 @@ def count(answers: Sequence[Answer]) -> dict[str, int]:
 
 
 def describe_load(answers: Sequence[Timed]) -> dict[str, Any]:
-    """Latencies (of whole answers, with all requests in flight; None where no model was asked) and the server's count
-    of tokens.
+    """Latencies and the server's token counts.
+
+    Latencies are of whole answers with all requests in flight; None if no model was asked.
     """
     latencies = [answer.latency_ms for answer in answers if answer.latency_ms is not None]
     quantiles = {f"p{percent}": float(np.percentile(latencies, percent)) for percent in (50, 95)} if latencies else None
@@ -112,7 +112,7 @@ def _key(row: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _subtract(measured: Measured, other: Measured) -> dict[str, float | None]:
-    """Measure by measure; None where either does not apply."""
+    """Measure by measure; None if either does not apply."""
     differences: dict[str, float | None] = {}
     for name, value in measured.items():
         before = other[name]
@@ -129,7 +129,7 @@ def _estimate_by_kind(measured: Sequence[tuple[str, Measured]]) -> dict[str, Any
 
 
 def _estimate(group: Sequence[Measured]) -> dict[str, dict[str, float] | None]:
-    """Each measure over the questions that it applies to, with their number; None where there is none."""
+    """Each measure over the questions that it applies to, with their number; None if there are none."""
     estimates: dict[str, dict[str, float] | None] = {}
     for name in group[0]:
         column = [value for row in group if (value := row[name]) is not None]

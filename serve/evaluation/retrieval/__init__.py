@@ -1,1 +1,1 @@
-"""`chipalign eval retrieval`: what the search finds."""
+"""`chipalign eval retrieval`: measures what the search finds."""

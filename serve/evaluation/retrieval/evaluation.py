@@ -1,7 +1,7 @@
-"""Measure retrieval: questions are searched in an index, and what comes back is compared with what one would want.
+"""Measures retrieval: searches an index for questions and compares the hits with the wanted passages.
 
-The ranking is measured for every question; the decision not to answer is measured by itself.
-It neither reads questions nor prints.
+It measures the ranking for every question, and the decision not to answer separately. It neither reads questions nor
+prints.
 
     embedder = Embedder.find(settings.embedder)
     index = index_ready_made(read_chunks(path), settings, embedder)
@@ -44,10 +44,10 @@ OVERALL = "overall"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the search gave for one question.
+    """The search's result for one question.
 
-    `ranks` are those of the wanted passages; `relevance` is the probability that it answers, and `answered` whether
-    that is enough.
+    `ranks` are those of the wanted passages; `relevance` is the probability that the index answers it, and `answered`
+    whether that is enough.
     """
 
     question: Question
@@ -61,11 +61,10 @@ class Outcome:
 def index_ready_made(
     documents: Iterable[Document], settings: RagSettings, embedder: TextEmbedder, progress: Show = lambda *_: None
 ) -> Index:
-    """An index of ready-made chunks, each a document that is cut as every document is.
+    """An index of ready-made chunks, each a document that is cut like every document.
 
-    Its files are gone already: they are read while it is open.
-
-    It lies in FAISS files whatever the settings say: a collection in Milvus would outlive it.
+    Its files are already deleted; an open index still reads them. It uses FAISS files whatever the settings say, since
+    a collection in Milvus would outlive it.
     """
     settings = replace(settings, milvus_uri="")
     with TemporaryDirectory(prefix="chipalign-eval-") as folder:
@@ -74,9 +73,7 @@ def index_ready_made(
 
 
 def skip_repeated(hits: Iterable[Hit]) -> Iterator[Hit]:
-    """The hits, but of the pieces that a ready-made chunk was cut into only the best: what is wanted is the chunk,
-    which counts once.
-    """
+    """The hits, with only the best piece of each ready-made chunk: the chunk is wanted, and it counts once."""
     seen: set[str] = set()
     for hit in hits:
         if hit.chunk.collection != READY_MADE or hit.chunk.path not in seen:
@@ -92,10 +89,11 @@ def ask_all(
     depth: int,
     progress: Show = lambda *_: None,
 ) -> list[Outcome]:
-    """Search every question for its `depth` best hits, one after the other, and whether the index answers it besides.
+    """Search every question for its `depth` best hits, one after the other, and note whether the index answers it.
 
-    The first question is searched once before, so that no latency holds the loading of a model. Raises
-    ReferenceUnknown.
+    The first question is searched once before, so that no latency includes the loading of a model.
+
+    Raises ReferenceUnknown: a question refers to a passage that is missing.
     """
     wanted = find_wanted(questions, index.chunks)
     retriever = Retriever(index, embedder, settings)
@@ -115,8 +113,9 @@ def ask_all(
 
 
 def summarize(outcomes: Sequence[Outcome], cutoffs: Sequence[int] = CUTOFFS) -> dict[str, Any]:
-    """Everything measured, as plain values for JSON: measures per kind and overall, latencies, the decision, and each
-    question's values.
+    """All results as plain values for JSON.
+
+    They are the measures per kind and overall, latencies, the decision, and each question's values.
     """
     rows = [_describe_outcome(outcome, cutoffs) for outcome in outcomes]
     milliseconds = [outcome.search_ms for outcome in outcomes]
@@ -145,9 +144,7 @@ def _describe_outcome(outcome: Outcome, cutoffs: Sequence[int]) -> dict[str, Any
 
 
 def _estimate_by_kind(rows: Sequence[dict[str, Any]], measures: Sequence[dict[str, float]]) -> dict[str, Any]:
-    """Estimates of all measures, overall and (where there are several) for each kind; rows without measures are left
-    out.
-    """
+    """Estimates of all measures, overall and, if there are several kinds, for each; skips rows without measures."""
     having = [(row["kind"], values) for row, values in zip(rows, measures, strict=True) if values]
     groups = {OVERALL: [values for _, values in having]}
     kinds = sorted({kind for kind, _ in having})
@@ -163,7 +160,7 @@ def _estimate(group: Sequence[dict[str, float]]) -> dict[str, dict[str, float]]:
 
 
 def _describe_decision(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """The decision "not in these documents", and a table of how far the relevance tells what can be answered."""
+    """The decision "not in these documents", and a table of how well the relevance predicts what can be answered."""
     answerable = [outcome.question.answerable for outcome in outcomes]
     answered = [outcome.answered for outcome in outcomes]
     bins = tabulate_reliability([outcome.relevance for outcome in outcomes], answerable, answered)
@@ -171,11 +168,11 @@ def _describe_decision(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 
 
 def compare(result: dict[str, Any], other: Any) -> dict[str, Any]:
-    """Differences (this result minus the other) of the measures both have, over the questions both have, with paired
-    intervals.
+    """Paired differences with intervals, this result minus the other, in the measures and questions that both have.
 
-    `other` is a former result as JSON gives it. Raises ResultUnusable where it is none, or has no question in common
-    with this one.
+    `other` is a former result as read from JSON.
+
+    Raises ResultUnusable: it is not a result, or has no question in common with this one.
     """
     try:
         others = _key_questions(other["questions"])
@@ -198,7 +195,7 @@ def compare(result: dict[str, Any], other: Any) -> dict[str, Any]:
 
 
 def _key_questions(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, int], Any]:
-    """Rows by their question and, where one is asked several times, its turn."""
+    """Rows by their question and, if one is asked several times, its turn."""
     turns: Counter[str] = Counter()
     keyed: dict[tuple[str, int], Any] = {}
     for row in rows:

@@ -1,6 +1,6 @@
 """The command `chipalign eval retrieval`: files in, a table or one JSON document out. It measures nothing itself.
 
-Heavy libraries are imported inside the functions, so that `--help` answers at once.
+Functions import heavy libraries, so that `--help` answers at once.
 
     chipalign eval retrieval --corpus openroad_documentation.json --questions dev.jsonl --json > today.json
     chipalign eval retrieval --index indexes/starter --questions data/eval/starter.jsonl --compare before.json
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from serve.evaluation.retrieval.evaluation import Outcome
 
 _LIBRARIES = ("faiss-cpu", "numpy", "PyStemmer", "sentence-transformers", "tokenizers", "torch", "transformers")
-# Settings that are this machine's, or secret: those that do not show themselves.
+# Settings of this machine, or secret: those that do not show themselves.
 _UNTOLD = {"home", "mirror", *(item.name for item in fields(RagSettings) if not item.repr)}
 _COLUMN = 20  # "0.725 [0.601, 0.838]"
 
@@ -54,6 +54,7 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
         prog="chipalign eval retrieval",
         description="Measure the search: recall, MRR, nDCG, latency, and the decision not to answer.",
     )
+
     searched = parser.add_mutually_exclusive_group(required=True)
     searched.add_argument(
         "--corpus",
@@ -62,6 +63,7 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
         help="ready-made chunks in ORD-QA's form; each counts once, at its best piece",
     )
     searched.add_argument("--index", type=Path, metavar="DIR", help="an index directory")
+
     parser.add_argument(
         "--questions",
         type=Path,
@@ -69,6 +71,7 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
         metavar="Q.jsonl",
         help="questions with the passages that answer them, one a line",
     )
+
     parser.add_argument(
         "--top-k",
         type=positive,
@@ -80,6 +83,7 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--answers", type=Path, metavar="FILE", help="write each question's hits there, one JSON line a question"
     )
+
     parser.add_argument(
         "--compare",
         type=Path,
@@ -134,9 +138,9 @@ def _measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
 def open_searched(
     corpus: Path | None, index_dir: Path, questions: "list[Question]", settings: RagSettings, progress: "Show"
 ) -> "tuple[Index, TextEmbedder]":
-    """What is searched, a file of ready-made chunks or else an index, and the embedder.
+    """The chunks to search, from a file of ready-made chunks or else an index, and the embedder.
 
-    Questions that do not fit the ready-made chunks are refused before these are embedded: raises ReferenceUnknown.
+    Raises ReferenceUnknown: questions do not fit the ready-made chunks; found before these are embedded.
     """
     from rag.documents import make_chunk
     from rag.embedding.embedder_choice import open_embedder
@@ -157,7 +161,7 @@ def open_searched(
 
 
 def read_result(path: Path, command: str) -> Any:
-    """What `command` wrote with --json before. Raises ResultUnusable."""
+    """The earlier --json output of `command`. Raises ResultUnusable."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -169,7 +173,7 @@ def read_result(path: Path, command: str) -> Any:
 
 
 def _write_answers(path: Path, outcomes: "list[Outcome]") -> None:
-    """Each question's hits, best first, as JSON lines. Raises ResultUnusable where the file cannot be written."""
+    """Each question's hits, best first, as JSON lines. Raises ResultUnusable if the file cannot be written."""
     lines = []
     for outcome in outcomes:
         hits = [
@@ -185,6 +189,7 @@ def _write_answers(path: Path, outcomes: "list[Outcome]") -> None:
             }
             for hit in outcome.hits
         ]
+
         row = {
             "id": outcome.question.question_id,
             "question": outcome.question.text,
@@ -193,6 +198,7 @@ def _write_answers(path: Path, outcomes: "list[Outcome]") -> None:
             "hits": hits,
         }
         lines.append(json.dumps(row, ensure_ascii=False) + "\n")
+
     try:
         path.write_text("".join(lines), encoding="utf-8")
     except OSError as error:
