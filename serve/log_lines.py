@@ -1,6 +1,6 @@
-"""Log lines that what is logged can neither break in two nor use to steer a terminal.
+"""Log lines whose content can neither break them in two nor steer a terminal.
 
-It chooses no level and no destination.
+It sets no level and no destination.
 
     handler.setFormatter(LineFormatter("%(levelname)s %(message)s"))
 """
@@ -13,7 +13,7 @@ from rag.printable import printable
 
 
 class LineFormatter(logging.Formatter):
-    """One line a record, and tracebacks under it, whatever the message holds."""
+    """One line per record, with tracebacks below it, whatever the message holds."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (the name is logging's)
         """The message on one line."""

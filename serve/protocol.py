@@ -1,5 +1,4 @@
-"""OpenAI's chat completion format, as far as the gateway has to understand it; every other field passes through
-untouched.
+"""OpenAI's chat completion format, as far as the gateway must understand it; other fields pass through untouched.
 
 It does no I/O. The engine checks the fields that only it uses.
 
@@ -20,7 +19,7 @@ from serve.strict_json import read_json
 
 MOST_VALUES = 200_000  # in a request; ten thousand messages with their parts, and the schemas of a thousand tools
 MOST_MESSAGES = 10_000
-# Fields of OpenAI's and vLLM's requests with which the text of an answer is another program's business.
+# Fields of OpenAI's and vLLM's requests that hand the text of an answer to another program.
 SHAPING = (
     "logprobs",
     "top_logprobs",
@@ -44,12 +43,12 @@ class RetrievalOptions(BaseModel):
     enabled: bool = True
     top_k: int | None = Field(default=None, ge=1, le=50)
     collections: list[str] = Field(default=[], max_length=100, fail_fast=True)  # search only these; empty: all
-    answer: Literal["auto", "quote", "model"] | None = None  # who words the answer; empty: the gateway's setting
-    grammar: bool | None = None  # names are only copied; empty: where retrieval is on
+    answer: Literal["auto", "quote", "model"] | None = None  # who words the answer; None: the gateway's setting
+    grammar: bool | None = None  # names are only copied; None: if retrieval is on
 
 
 class ChatRequest(BaseModel):
-    """A chat completion request: what the gateway reads; `model_extra` holds the rest."""
+    """A chat completion request: the fields that the gateway reads; `model_extra` holds the rest."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -63,19 +62,20 @@ class ChatRequest(BaseModel):
 
     @property
     def options(self) -> RetrievalOptions:
-        """What the request says of retrieval, or our defaults."""
+        """The request's retrieval options, or our defaults."""
         return self.retrieval or RetrievalOptions()
 
     @property
     def wants_json(self) -> bool:
-        """Whether the answer must be JSON, which a sentence of ours would not be."""
+        """Whether the answer must be JSON, which a sentence of ours is not."""
         wanted = (self.model_extra or {}).get("response_format")
         return isinstance(wanted, dict) and wanted.get("type") in ("json_object", "json_schema")
 
     @property
     def shapes_its_answer(self) -> bool:
-        """Whether the request says what the answer's text must be like, or builds on its very tokens: such text is
-        checked and never changed.
+        """Whether the request sets the form of the answer's text or builds on its exact tokens.
+
+        We check such text and never change it.
         """
         extra = self.model_extra or {}
         form = extra.get("response_format")
@@ -84,7 +84,7 @@ class ChatRequest(BaseModel):
 
     @property
     def answer_tokens(self) -> int | None:
-        """The longest answer that the request asks for, under either of OpenAI's names."""
+        """The maximum length of the answer in the request, under either of OpenAI's names."""
         return self.max_completion_tokens or self.max_tokens
 
     @property
@@ -95,27 +95,29 @@ class ChatRequest(BaseModel):
 
     @property
     def include_usage(self) -> bool:
-        """Whether a stream ends with an account of tokens."""
+        """Whether a stream ends with token counts."""
         options = (self.model_extra or {}).get("stream_options")
         return isinstance(options, dict) and bool(options.get("include_usage"))
 
     def upstream_body(self) -> dict[str, Any]:
-        """The request as the engine gets it: what was sent, less our own field."""
+        """The request for the engine: the client's, without our own field."""
         return self.model_dump(exclude_unset=True, exclude={"retrieval"})
 
 
 def parse_chat_request(body: bytes) -> ChatRequest:
     """Read a request body.
 
-    Raises:
-        RequestError: the body is no JSON object, or a field is wrong: names the field, its value and what is expected.
+    Raises RequestError: the body is not a JSON object, or a field is wrong; names the field, its value and what we
+    expect.
     """
     try:
         data = read_json(body.decode("utf-8-sig"), MOST_VALUES)
     except ValueError as error:
         raise RequestError(f"The request body is not JSON that can be read: {error}.") from None
+
     if not isinstance(data, dict):
         raise RequestError(f"The request body must be a JSON object, not {type(data).__name__}.")
+
     try:
         request = ChatRequest.model_validate(data)
     except ValidationError as error:
@@ -127,6 +129,7 @@ def parse_chat_request(body: bytes) -> ChatRequest:
             else f"is {shorten(first['input'])}: {first['msg'][:1].lower()}{first['msg'][1:]}"
         )
         raise RequestError(f"'{param}' {problem}.", param) from None
+
     for number, message in enumerate(request.messages):
         check_message(message, f"messages.{number}")
     return request
@@ -135,8 +138,7 @@ def parse_chat_request(body: bytes) -> ChatRequest:
 def check_message(message: Message, param: str) -> None:
     """Refuse a message that retrieval could not read.
 
-    Raises:
-        RequestError: no role, or content that is neither text nor a list of parts.
+    Raises RequestError: it has no role, or content that is neither text nor a list of parts.
     """
     role = message.get("role")
     if not isinstance(role, str) or not role:
@@ -156,7 +158,7 @@ def check_message(message: Message, param: str) -> None:
 
 
 def shorten(value: Any) -> str:
-    """A value as it stands in an error message, never longer than a line."""
+    """A value for an error message, never longer than a line."""
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
 
@@ -170,7 +172,7 @@ def message_text(message: Message) -> str:
 
 
 def with_text(message: Message, text: str) -> Message:
-    """The message with its text replaced; parts that are no text (images) stay."""
+    """The message with its text replaced; parts that are not text (images) stay."""
     content = message.get("content")
     if not isinstance(content, list):
         return {**message, "content": text}
@@ -190,9 +192,9 @@ def completion(
     completion_tokens: int,
     checked: Mapping[str, Any] = NOTHING_CHECKED,
 ) -> dict[str, Any]:
-    """A whole answer that the gateway gives by itself, in OpenAI's form; a refusal where JSON was asked for.
+    """A whole answer that the gateway gives by itself, in OpenAI's form; a refusal if the client asked for JSON.
 
-    `checked` stands in the message.
+    `checked` goes into the message.
     """
     said = {"content": None, "refusal": text} if request.wants_json else {"content": text, "refusal": None}
     message = {"role": "assistant", **said, **checked}
@@ -214,7 +216,7 @@ def stream_events(
     completion_tokens: int,
     checked: Mapping[str, Any] = NOTHING_CHECKED,
 ) -> list[dict[str, Any]]:
-    """The same answer as the events of a stream; what was checked stands in the last delta of each choice."""
+    """The same answer as the events of a stream; the last delta of each choice carries the checks."""
     head = stream_head(request.model or "")
     field = "refusal" if request.wants_json else "content"
     end = dict(checked)
@@ -234,7 +236,7 @@ def stream_events(
 
 
 def usage(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
-    """OpenAI's account of tokens."""
+    """OpenAI's token counts."""
     return {
         "prompt_tokens": prompt_tokens,
         "completion_tokens": completion_tokens,
@@ -243,7 +245,7 @@ def usage(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
 
 
 def stream_head(model: str) -> dict[str, Any]:
-    """What stands around the choices of each event of a stream."""
+    """The fields around the choices of each event of a stream."""
     return _head("chat.completion.chunk", model)
 
 

@@ -29,7 +29,7 @@ ON_OFF = ("on", "off")
 
 
 def read_key(variable: str, text: str) -> str:
-    """A key that a header of HTTP can carry."""
+    """A key that an HTTP header can carry."""
     if not (text.isascii() and text.isprintable()):
         sentence = f"{variable} holds letters that HTTP headers cannot carry: use ASCII letters, digits and signs"
         raise Refused(variable, "", "", sentence=sentence)
@@ -38,7 +38,7 @@ def read_key(variable: str, text: str) -> str:
 
 @dataclass(frozen=True)
 class ServeSettings:
-    """Everything the gateway and the supervisor can be told. Times are in seconds, sizes in tokens."""
+    """All settings of the gateway and the supervisor. Times are in seconds, sizes in tokens."""
 
     home: Path = setting(
         "CHIPALIGN_HOME",
@@ -161,9 +161,9 @@ class ServeSettings:
     mirror: str = setting(
         "CHIPALIGN_MIRROR", "", "folder with archives of the pinned documentation, for machines without internet"
     )
-    # Who may ask, and how much of the gateway one client can hold. 100 headers are what Apache reads, 32 KiB what nginx
-    # does. 1,024 answers are four times vLLM's usual batch; its port holds 2,048 connections that wait to be accepted,
-    # and more would be refused there.
+    # Who may ask, and how much of the gateway one client can hold. 100 headers are Apache's limit, 32 KiB nginx's.
+    # 1,024 answers are four times vLLM's usual batch; its port holds 2,048 connections that wait to be accepted, and
+    # would refuse more.
     allowed_hosts: str = setting(
         "CHIPALIGN_ALLOWED_HOSTS",
         "",
@@ -209,12 +209,11 @@ class ServeSettings:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None, options: Mapping[str, str] | None = None) -> ServeSettings:
-        """Read every variable that is set and not empty; `options`, by field name, win over them.
+        """Read every variable that is set and not empty; `options`, by field name, override them.
 
-        Without `env`: this process's environment.
+        Without `env` it reads this process's environment.
 
-        Raises:
-            SettingsError: listing every value that cannot be used.
+        Raises SettingsError: lists every value that cannot be used.
         """
         return from_env(cls, os.environ if env is None else env, _refuse, options)
 
@@ -228,47 +227,46 @@ class ServeSettings:
 
     @property
     def checkpoint_dir(self) -> Path:
-        """Where the served model lies on disk."""
+        """The folder of the served model on disk."""
         return Path(self.checkpoint).expanduser() if self.checkpoint else self.home / "models" / self.model_id
 
     @property
     def index_dir(self) -> Path:
-        """Where the searched index lies on disk."""
+        """The folder of the searched index on disk."""
         return Path(self.index).expanduser() if self.index else self.home / "indexes" / "starter"
 
     @property
     def engine_base_url(self) -> str:
-        """Where the engine answers."""
+        """The engine's address."""
         return self.engine_url or f"http://127.0.0.1:{self.engine_port}"
 
     @property
     def engine_address(self) -> str:
-        """Where the engine answers, as it may be shown."""
+        """The engine's address in a form without secrets."""
         return redact(self.engine_base_url)
 
     @property
     def gateway_base_url(self) -> str:
-        """Where people reach the gateway."""
+        """The gateway's address for people."""
         return self.public_url or self.local_url(self.gateway_port)
 
     @property
     def page_url(self) -> str:
-        """Where people reach the chat page."""
+        """The chat page's address for people."""
         return self.local_url(self.page_port)
 
     def local_url(self, port: int) -> str:
-        """How this machine reaches what listens on `host`: 0.0.0.0 and :: mean every interface, so this machine too."""
+        """The address under which this machine reaches a server on `host`: 0.0.0.0 and :: mean every interface."""
         host = "127.0.0.1" if self.host in ("0.0.0.0", "::", "") else self.host
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def read_api_key(variable: str | None, env: Mapping[str, str] | None = None, option: str = "--api-key-env") -> str:
-    """The key that a variable holds, chosen by `option`: a key on a command line could be read by others.
+    """The key in a variable named by `option`: others could read a key on a command line.
 
-    Without a variable: no key.
+    Without a variable there is no key.
 
-    Raises:
-        SettingsError: the variable is not set.
+    Raises SettingsError: the variable is not set.
     """
     if variable is None:
         return ""

@@ -1,6 +1,6 @@
 """Server-sent events, the wire form of a stream (WHATWG HTML, section 9.2), as far as OpenAI's API uses them.
 
-It knows nothing of HTTP or of what the events mean.
+It knows nothing of HTTP or of the events' meaning.
 
     async for data in read_events(response.aiter_bytes()): ...
 """
@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 DONE = "[DONE]"  # OpenAI's last event
-# Of a line and of an event, which has millions with the log-probabilities of a whole prompt
+# For a line and for an event, which has millions with the log-probabilities of a whole prompt
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 
 
@@ -27,7 +27,7 @@ async def read_lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[str]:
 
     Raises EventTooLarge.
     """
-    rest, searched = bytearray(), 0  # no byte is looked at twice, however small the pieces are
+    rest, searched = bytearray(), 0  # each byte is searched once, however small the pieces are
     async for piece in pieces:
         rest += piece
         start = 0
@@ -43,11 +43,11 @@ async def read_lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[str]:
 
 
 async def read_events(pieces: AsyncIterator[bytes]) -> AsyncIterator[str]:
-    """Yield the data of each event; several data lines of one event are joined by newlines, comments and other fields
-    are passed over.
+    """Yield the data of each event, several data lines joined by newlines; skips comments and other fields.
 
-    An event that the end of the stream cuts off (no blank line behind it) is dropped, as the specification says. Raises
-    EventTooLarge.
+    An event that the end of the stream cuts off (no blank line after it) is dropped, as the specification says.
+
+    Raises EventTooLarge.
     """
     data: list[str] = []
     size = 0

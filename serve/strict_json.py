@@ -1,7 +1,6 @@
-"""JSON from somebody we do not trust, a client or an engine: read in bounded time and memory, and only what can be
-written again.
+"""Reads JSON from an untrusted client or engine in bounded time and memory, and only what can be written again.
 
-It knows nothing of what the JSON means.
+It knows nothing of the JSON's meaning.
 
     read_json('{"messages": []}', most_values=200_000)
 """
@@ -15,7 +14,7 @@ from itertools import islice
 from typing import Any, Literal
 
 MAX_DEPTH = 64  # levels of arrays and objects; OpenAI's own bodies have about ten, a tool's schema a dozen more
-_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)  # possessive, and also without its end: the time is linear
+_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)  # possessive, and also without its end: linear time
 _BRACKET = re.compile(r"[\[\]{}]")
 
 
@@ -24,8 +23,8 @@ def read_json(text: str, most_values: int, surrogates: Literal["strict", "replac
 
     `surrogates`: whether half a surrogate pair (an emoji cut in two) is refused or becomes a question mark.
 
-    Raises ValueError, in words that complete a sentence about the text: no JSON (RFC 8259, so neither NaN nor
-    Infinity), a number that no float holds, more values than `most_values`, deeper than MAX_DEPTH.
+    Raises ValueError, whose message completes a sentence about the text: it is not JSON (RFC 8259, so neither NaN nor
+    Infinity), or holds a number beyond a float, more values than `most_values`, or levels deeper than MAX_DEPTH.
     """
     _check_size(text, most_values)
     value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
@@ -35,14 +34,12 @@ def read_json(text: str, most_values: int, surrogates: Literal["strict", "replac
 
 
 def write_json(value: Any) -> bytes:
-    """The value as compact UTF-8. Raises ValueError where it is no JSON."""
+    """The value as compact UTF-8. Raises ValueError if it is not JSON."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
 def _check_size(text: str, most_values: int) -> None:
-    """Count and measure the arrays and objects before any of them is made: a value costs up to a hundred times its
-    bytes.
-    """
+    """Count and measure the arrays and objects before making any: a value costs up to a hundred times its bytes."""
     if text.count(",") + text.count("[") + text.count("{") <= MAX_DEPTH:
         return
     bare = _STRING.sub("", text)
@@ -56,12 +53,12 @@ def _check_size(text: str, most_values: int) -> None:
 
 
 def _refuse_constant(name: str) -> None:
-    """NaN and Infinity are no JSON (RFC 8259), though Python reads them."""
+    """Refuse NaN and Infinity, which are not JSON (RFC 8259) though Python reads them."""
     raise ValueError(f"{name} is no JSON value")
 
 
 def _finite(text: str) -> float:
-    """A number with a fraction or an exponent; 1e999 would be infinite."""
+    """A number with a fraction or an exponent; refuses 1e999, which would be infinite."""
     value = float(text)
     if not math.isfinite(value):
         raise ValueError(f"{text[:20]} is no number that can be written again")

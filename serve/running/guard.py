@@ -1,8 +1,8 @@
-"""Runs one command and ends it, with all its children, when whoever started this goes away, even by kill -9.
+"""Runs one command and ends it, with all its children, when its starter dies, even by kill -9.
 
-The starter holds the other end of our standard input: when it dies the system closes that pipe, which no signal
-handler, import or start-up phase of the command can miss. The guard leads a process group; the command's children
-belong to it. Standard library only.
+The starter holds the other end of our standard input: when it dies the system closes that pipe, and no signal handler,
+import or start-up phase of the command can miss that. The guard leads a process group that includes the command's
+children. Standard library only.
 
     python -m serve.running.guard chipalign serve     # standard input: a pipe that the starter keeps open
 """
@@ -20,7 +20,7 @@ GRACE_S = 15.0  # vLLM takes up to ten seconds to end its workers
 
 
 def end_group_when_starter_dies() -> None:
-    """Wait for the end of standard input, then ask the group to end, and kill what does not, this process included."""
+    """Wait for the end of standard input, then ask the group to end, and kill what remains, this process included."""
     while os.read(0, 4096):
         pass
     os.killpg(0, signal.SIGTERM)
@@ -29,10 +29,10 @@ def end_group_when_starter_dies() -> None:
 
 
 def main(command: list[str]) -> int:
-    """Run the command; its exit status, or its end by a signal, becomes ours."""
+    """Run the command; its exit status or its fatal signal becomes ours."""
     if os.getpgrp() != os.getpid():
-        os.setsid()  # lead a group of our own: the starter's must not be signalled
-    # Meant for the command, which gets them too; handlers, since SIG_IGN would be inherited
+        os.setsid()  # lead a group of our own: signals must not reach the starter's
+    # Meant for the command, which gets them too; handlers, since children would inherit SIG_IGN
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     try:
@@ -51,4 +51,4 @@ def main(command: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    os._exit(main(sys.argv[1:]))  # without waiting for the thread, which reads for ever
+    os._exit(main(sys.argv[1:]))  # does not wait for the thread, which reads for ever

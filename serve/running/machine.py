@@ -1,4 +1,4 @@
-"""What figures were taken on: date, commit, processor, versions. Every report of a measurement carries it.
+"""The origin of figures: date, commit, processor, versions. Every report of a measurement carries it.
 
 It measures nothing.
 
@@ -19,7 +19,7 @@ from serve.running.engine import cpu_field, engine_kind
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were taken on."""
+    """The machine and software that produced the figures."""
     engine = engine_kind()
     return {
         "date": datetime.date.today().isoformat(),
@@ -33,12 +33,12 @@ def machine() -> dict[str, Any]:
 
 
 def cpu_name() -> str:
-    """The processor's name as Linux tells it."""
+    """The processor's name as Linux reports it."""
     return cpu_field("model name") or platform.machine()
 
 
 def commit() -> str:
-    """The short hash of the checkout that runs, or nothing outside of one."""
+    """The short hash of the running checkout, or an empty string outside of one."""
     root = Path(__file__).resolve().parent
     done = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=root, capture_output=True, text=True, check=False

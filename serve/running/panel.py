@@ -1,7 +1,7 @@
 """What `chipalign up` shows: one panel with the addresses, the model, the index and the state of every part.
 
-It draws and decides nothing. On a terminal the panel is redrawn in place; elsewhere it is printed once and changes are
-lines.
+It only draws. On a terminal it redraws the panel in place; elsewhere it prints the panel once, and then each change as
+a line.
 
     with Display(Console(), facts) as display: display.show(states)
 """
@@ -21,7 +21,7 @@ from serve.running.supervisor import State
 
 
 def render(facts: Sequence[tuple[str, str]], states: Sequence[State]) -> Panel:
-    """The panel: the facts, a row a part, and how to stop."""
+    """The panel: the facts, one row per part, and how to stop."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -54,7 +54,7 @@ class Display:
             self._live.stop()
 
     def show(self, states: Sequence[State]) -> None:
-        """Draw the panel as things stand."""
+        """Draw the panel with the current states."""
         panel = render(self._facts, states)
         if self._live:
             self._live.update(panel, refresh=True)
@@ -62,7 +62,7 @@ class Display:
             self._console.print(panel)
 
     def report(self, changed: State, states: Sequence[State]) -> None:
-        """Tell of a change: in the panel on a terminal, as one line elsewhere."""
+        """Show a change: in the panel on a terminal, as one line elsewhere."""
         if self._live:
             self.show(states)
         else:

@@ -1,6 +1,6 @@
 """Runs one of the user's own commands as a process, with --json, and returns its document.
 
-Such a process ends when this one does, even by kill -9, and is interrupted where its caller is cancelled. It knows no
+The process ends when this one does, even by kill -9, and is interrupted if its caller is cancelled. It knows no
 command.
 
     summary = await step(["merge", "recipe.toml", "--out", "merged/"], env)
@@ -25,13 +25,12 @@ CHIPALIGN = (sys.executable, "-m", "chipalign")
 async def step(
     arguments: Sequence[str], env: Mapping[str, str], log_path: Path | None = None, is_shown: bool = True
 ) -> dict[str, Any]:
-    """Run one of our commands with --json; its progress goes to our stderr, and to a log where one is named; its
-    document is returned.
+    """Run one of our commands with --json and return its document.
 
-    One that runs beside others is not shown: its progress goes to the log alone.
+    Its progress goes to our stderr, and to a log if one is named. A command that runs beside others is not shown: its
+    progress goes to the log alone.
 
-    Raises:
-        StepFailed: it ended with an error, told on stderr, and with a log in the message too.
+    Raises StepFailed: it ended with an error; stderr says which, and with a log the message does too.
     """
     command = [*GUARD, *CHIPALIGN, *arguments, "--json"]
     pipe = asyncio.subprocess.PIPE
@@ -39,6 +38,7 @@ async def step(
         *command, env=dict(env), stdin=pipe, stdout=pipe, stderr=pipe if log_path else None, start_new_session=True
     )
     assert process.stdout is not None  # it is a pipe
+
     try:
         output, _ = await asyncio.gather(process.stdout.read(), _tee(process.stderr, log_path, is_shown))
         await process.wait()
@@ -46,17 +46,19 @@ async def step(
         if process.returncode is None:
             signal_group(process.pid, signal.SIGINT)  # our commands clean up after themselves
             await process.wait()
+
     if process.returncode != 0:
         if log_path is None:
             raise StepFailed(f"`chipalign {' '.join(arguments[:2])}` failed, for the reason above")
         cause = find_cause(log_path).removeprefix(f"chipalign {arguments[0]}: ")
         raise StepFailed(f"{cause} (log: {log_path})")
+
     document: dict[str, Any] = json.loads(output)
     return document
 
 
 async def _tee(stream: asyncio.StreamReader | None, log_path: Path | None, is_shown: bool) -> None:
-    """Copy a stream to a new log as it comes, and to our stderr where it is shown."""
+    """Copy a stream to a new log as it comes, and to our stderr if it is shown."""
     if stream is None or log_path is None:
         return
     with open_log(log_path, "wb") as log:

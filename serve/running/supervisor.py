@@ -1,8 +1,6 @@
-"""Keeps a few processes running: starts them, waits until each is ready, restarts what dies with growing pauses, stops
-them all.
+"""Keeps a few processes running: starts them, waits until ready, restarts them with growing pauses, stops them all.
 
-It knows nothing of what the processes are. Every process leads a process group of its own, so that stopping it stops
-its children.
+It does not know what the processes do. Each leads its own process group, so that stopping it stops its children.
 
     async with Supervisor(on_change, start_timeout_s=900) as supervisor:
         supervisor.start(part)
@@ -37,9 +35,7 @@ GUARD = (sys.executable, "-m", "serve.running.guard")
 
 @dataclass(frozen=True)
 class Part:
-    """A process to run: its command and environment, where its output goes, and the URL that answers 200 once it is
-    ready.
-    """
+    """A process to run: its command, environment and log, and the URL that answers 200 once it is ready."""
 
     name: str
     command: Sequence[str]
@@ -50,7 +46,7 @@ class Part:
 
 @dataclass
 class State:
-    """What is known of a running part. `text` is one of starting, ready, or a sentence on its restart."""
+    """The state of a running part. `text` is starting, ready, or a sentence about its restart."""
 
     part: Part
     text: str = "starting"
@@ -60,7 +56,7 @@ class State:
 
 
 class Supervisor:
-    """Runs parts until it is left; `on_change` is called with a state whenever its text changes."""
+    """Runs parts until its context ends; calls `on_change` with a state whenever its text changes."""
 
     def __init__(
         self, on_change: Callable[[State], None], start_timeout_s: float, stop_timeout_s: float = STOP_S
@@ -78,7 +74,7 @@ class Supervisor:
         await self.stop()
 
     def start(self, part: Part) -> State:
-        """Start a part and keep it running from now on. The log of an earlier run is kept once, as `.1`."""
+        """Start a part and keep it running from now on. One log of an earlier run is kept, as `.1`."""
         if part.log_path.exists():
             part.log_path.replace(part.log_path.with_name(part.log_path.name + ".1"))
         state = State(part)
@@ -90,7 +86,7 @@ class Supervisor:
         """Return once every part is ready.
 
         Raises:
-            NotReadyInTime: a part is not ready in time, or ended before; with the cause that its log names.
+            NotReadyInTime: a part is not ready in time, or ended before; gives the cause from its log.
             ServeError: a part cannot be started at all.
         """
         deadline = asyncio.get_running_loop().time() + self._start_timeout_s
@@ -117,7 +113,7 @@ class Supervisor:
         await asyncio.gather(*self._tasks)
 
     async def stop(self) -> None:
-        """Stop all parts at once, children included; what ignores the request is killed."""
+        """Stop all parts at once, children included; kills what ignores the request."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -134,6 +130,7 @@ class Supervisor:
             finally:
                 poll.cancel()
             await end_process(state, self._stop_timeout_s)  # children that outlived it
+
             if asyncio.get_running_loop().time() - started > STEADY_S:
                 pause_s = FIRST_PAUSE_S
             state.restarts += 1
@@ -141,6 +138,7 @@ class Supervisor:
                 state,
                 f"ended with status {status}; restart {state.restarts} in {pause_s:.0f} s (log: {state.part.log_path})",
             )
+
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             self._say(state, f"starting again (restart {state.restarts})")
@@ -167,10 +165,9 @@ def open_log(path: Path, mode: Literal["ab", "wb"]) -> IO[bytes]:
 
 
 async def spawn(part: Part) -> asyncio.subprocess.Process:
-    """Start a part under its guard, the leader of a process group, its output appended to its log.
+    """Start a part under its guard, the leader of a process group, and append its output to its log.
 
-    Raises:
-        ServeError: the program cannot be started.
+    Raises ServeError: the program cannot be started.
     """
     with open_log(part.log_path, "ab") as log_file:
         try:
@@ -178,7 +175,7 @@ async def spawn(part: Part) -> asyncio.subprocess.Process:
                 *GUARD,
                 *part.command,
                 env=dict(part.env),
-                stdin=asyncio.subprocess.PIPE,  # its end tells the guard that we are gone
+                stdin=asyncio.subprocess.PIPE,  # its end shows the guard that we are gone
                 stdout=log_file,
                 stderr=asyncio.subprocess.STDOUT,
                 start_new_session=True,
@@ -188,7 +185,7 @@ async def spawn(part: Part) -> asyncio.subprocess.Process:
 
 
 def descendants(state: State) -> list[psutil.Process]:
-    """The children of a part's process, theirs included."""
+    """All descendants of a part's process."""
     if state.process is None:
         return []
     with contextlib.suppress(psutil.NoSuchProcess):
@@ -197,7 +194,7 @@ def descendants(state: State) -> list[psutil.Process]:
 
 
 async def end_process(state: State, timeout_s: float) -> None:
-    """Ask a part's process group to end, wait, kill what is left of the group and of the children seen."""
+    """Ask a part's process group to end, wait, then kill what is left of it and of the children seen."""
     if state.process is None:
         return
     children = [*state.children, *descendants(state)]
@@ -214,14 +211,15 @@ async def end_process(state: State, timeout_s: float) -> None:
 
 
 def signal_group(pid: int, number: signal.Signals) -> None:
-    """Signal a process group, if it still exists."""
+    """Signal a process group if it still exists."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)
 
 
 def find_cause(log_path: Path) -> str:
-    """The line of a log that tells why a process ended: our own commands' last word, else the first exception, else the
-    last line.
+    """The line of a log that gives the cause of an end.
+
+    It is the last word of our own commands, else the first exception, else the last line.
     """
     lines = (
         [line.strip() for line in log_path.read_text(errors="replace").splitlines() if line.strip()]

@@ -1,7 +1,7 @@
-"""`chipalign up`: merge, fetch and index what is not there yet, then run engine, gateway and page until it is stopped.
+"""`chipalign up`: merges, fetches and indexes what is missing, then runs engine, gateway and page until stopped.
 
 The preparations are the user's own commands (`chipalign merge`, `corpus fetch`, `index build`), run as processes: each
-reuses by content what it finds, gives its memory back when it ends, and can be repeated by hand.
+reuses existing results by content, frees its memory when it ends, and can be repeated by hand.
 
     asyncio.run(run_up(settings, recipe, data_dir, console))
 """
@@ -34,7 +34,7 @@ from serve.running.supervisor import Part, State, Supervisor
 from serve.running.weights import check_weights, choose_answer
 from serve.settings import ServeSettings
 
-CALIBRATING = 4  # questions at a time, so that people's questions are answered meanwhile
+CALIBRATING = 4  # questions at a time, so that people's questions still get answers
 ANSWERS = {  # who words them, for the panel
     "quote": "the documents' own words; CHIPALIGN_ANSWER=model lets the model word them",
     "model": "the model's words, from the passages that are found",
@@ -43,10 +43,9 @@ ANSWERS = {  # who words them, for the panel
 
 
 async def run_up(settings: ServeSettings, recipe: Path, data_dir: Path, console: Console) -> None:
-    """Prepare and run everything; returns only by cancellation, and then nothing that was started is left.
+    """Prepare and run everything; returns only by cancellation, and then everything that it started has ended.
 
-    Raises:
-        ServeError: something is missing or taken, or a step or part failed, each with what to do.
+    Raises ServeError: something is missing or taken, or a step or part failed; the message says what to do.
     """
     started = time.monotonic()
     env = settings.child_env()
@@ -54,7 +53,7 @@ async def run_up(settings: ServeSettings, recipe: Path, data_dir: Path, console:
     display: Display | None = None
 
     def on_change(state: State) -> None:
-        """Tell of a change in the panel, or as a line before there is one."""
+        """Show a change in the panel, or as a line before there is one."""
         if display is not None:
             display.report(state, states)
         else:
@@ -65,7 +64,7 @@ async def run_up(settings: ServeSettings, recipe: Path, data_dir: Path, console:
         check_ports(settings)
         check_sources(settings)
         model = await prepare_model(settings, recipe, env, console)
-        check_ports(settings)  # a merge takes minutes: who came meanwhile would be taken for our engine
+        check_ports(settings)  # a merge takes minutes: a process that took a port meanwhile would pass for our engine
         async with Supervisor(on_change, settings.start_timeout_s) as supervisor:
             states = supervisor.states
             if not settings.engine_url:
@@ -87,7 +86,7 @@ async def run_up(settings: ServeSettings, recipe: Path, data_dir: Path, console:
 
 
 def say(console: Console, text: str) -> None:
-    """One progress line, whatever names of others stand in it."""
+    """Print one progress line, whatever foreign names it holds."""
     console.print(printable(text), highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
@@ -104,7 +103,7 @@ def only_one(home: Path) -> Iterator[None]:
     )
 
     def unwritable(error: OSError) -> ServeError:
-        """What a home folder that cannot be written means."""
+        """The error for a home folder that cannot be written."""
         return ServeError(f"the home folder {home} cannot be written ({error.strerror}): set CHIPALIGN_HOME to another")
 
     make_home(home)
@@ -113,10 +112,9 @@ def only_one(home: Path) -> Iterator[None]:
 
 
 def check_ports(settings: ServeSettings) -> None:
-    """Find out before any work whether the ports can be had.
+    """Check before any work that the ports are free.
 
-    Raises:
-        PortTaken: naming every port that is taken and the option that changes it.
+    Raises PortTaken: names every taken port and the option that changes it.
     """
     wanted = [("gateway", settings.host, settings.gateway_port), ("page", settings.host, settings.page_port)]
     if not settings.engine_url:
@@ -135,10 +133,9 @@ def check_ports(settings: ServeSettings) -> None:
 
 
 def is_free(host: str, port: int) -> bool:
-    """Whether one can listen there now.
+    """Whether we can listen there now.
 
-    Raises:
-        ServeError: nobody can listen there at all: no address of this machine, or not allowed.
+    Raises ServeError: nobody can listen there: it is not an address of this machine, or listening is not allowed.
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -156,11 +153,11 @@ def is_free(host: str, port: int) -> bool:
 
 
 def check_sources(settings: ServeSettings) -> None:
-    """Find out before any work whether what is to be searched can be found.
+    """Check before any work that the collections to search can be found.
 
     Raises:
-        ServeError: the user's own index is not there.
-        CorpusUnknown: a corpus of a name that is not pinned.
+        ServeError: the user's own index is missing.
+        CorpusUnknown: no pinned corpus has the name.
     """
     if settings.index:
         if not (settings.index_dir / MANIFEST).exists():
@@ -178,12 +175,12 @@ def corpus_names(corpora: str) -> list[str]:
 
 
 async def prepare_model(settings: ServeSettings, recipe: Path, env: Mapping[str, str], console: Console) -> str:
-    """Merge the recipe's parents, unless the engine or the checkpoint is the user's own. Returns a line for the panel.
+    """Merge the recipe's parents, unless the engine or the checkpoint is the user's own; returns a line for the panel.
 
-    Raises:
-        ServeError: no engine is installed, or the user's own checkpoint is not there or not whole. The gateway counts
-            tokens with the model's tokenizer, so an engine elsewhere needs a checkpoint directory here too (its weights
-            are not looked at).
+    Raises ServeError: no engine is installed, or the user's own checkpoint is missing or incomplete.
+
+    The gateway counts tokens with the model's tokenizer, so an engine elsewhere needs a checkpoint directory here too
+    (its weights are not checked).
     """
     if not (settings.engine_url or engine_kind()):
         raise ServeError(
@@ -200,7 +197,7 @@ async def prepare_model(settings: ServeSettings, recipe: Path, env: Mapping[str,
         )
     say(console, f"model: merging {recipe.name} into {settings.checkpoint_dir}")
     summary = await step(["merge", str(recipe), "--out", str(settings.checkpoint_dir)], env)
-    # A merge of an earlier day is known by its files' sizes, not by what is in them
+    # A merge of an earlier day is recognised by its files' sizes, not by their contents
     check_weights(settings.checkpoint_dir)
     return model_line(settings.model_id, summary)
 
@@ -212,7 +209,7 @@ def model_line(model_id: str, summary: Mapping[str, Any]) -> str:
 
 
 async def prepare_index(settings: ServeSettings, data_dir: Path, env: Mapping[str, str], console: Console) -> str:
-    """Fetch the pinned documentation that can be had and index it with the handbook. Returns a line for the panel."""
+    """Fetch the available pinned documentation and index it with the handbook; returns a line for the panel."""
     if settings.index:
         return f"{settings.index_dir}"
     fetched = await fetch_corpora(settings.corpora, env)
@@ -223,7 +220,7 @@ async def prepare_index(settings: ServeSettings, data_dir: Path, env: Mapping[st
 
 
 async def fetch_corpora(corpora: str, env: Mapping[str, str]) -> dict[str, Any]:
-    """Fetch what the setting names; a corpus that cannot be had now is reported and is no error."""
+    """Fetch the corpora in the setting; reports one that is not available now, without an error."""
     if corpora == "none":
         return {"fetched": [], "failed": []}
     return await step(["corpus", "fetch", *corpus_names(corpora), "--if-available"], env)
@@ -236,8 +233,9 @@ def index_line(summary: Mapping[str, Any], missing: Sequence[str]) -> str:
 
 
 async def calibrate(settings: ServeSettings, env: Mapping[str, str], console: Console) -> None:
-    """Measure beside everything else whether quotes or the model answer better, once for a checkpoint and an index; a
-    failure is only told.
+    """Measure in the background whether quotes or the model answer better, once per checkpoint and index.
+
+    A failure is only reported.
     """
     if settings.answer != "auto" or settings.calibrate != "on":
         return
@@ -273,7 +271,7 @@ def engine_part(settings: ServeSettings, env: Mapping[str, str]) -> Part:
 
 
 def gateway_part(settings: ServeSettings, env: Mapping[str, str]) -> Part:
-    """The gateway process; it is ready when it answers, whatever the engine does."""
+    """The gateway process; it is ready when it answers, whatever the engine's state."""
     return Part(
         "gateway",
         [*CHIPALIGN, "serve"],

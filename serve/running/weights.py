@@ -1,10 +1,8 @@
-"""Are the weights of a checkpoint directory whole?
+"""Checks that the weights of a checkpoint directory are complete.
 
-Their headers are read, their numbers are not: a moment, whatever the model's size.
-
-An engine finds a copy that broke off only after it has loaded for minutes, and says so in a traceback. Here it is one
-sentence, before. Index and headers are somebody else's: no length or name in them is believed, and no pipe is waited
-for.
+It reads their headers and not their numbers, which takes a moment at any model size. An engine finds a truncated copy
+only after minutes of loading, and reports it in a traceback; here it is one sentence, earlier. Index and headers come
+from somebody else: it trusts no length or name in them, and waits for no pipe.
 
     check_weights(settings.checkpoint_dir)
 """
@@ -26,22 +24,21 @@ from serve.evaluation.answers.calibration import identify_checkpoint, read_calib
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 LENGTH_BYTES = 8  # a safetensors file opens with the length of its header, little-endian
-# The format allows four times that, which parsed takes gigabytes; 90,000 tensors in one file take 12 MB
+# The format allows four times that, which takes gigabytes to parse; 90,000 tensors in one file take 12 MB
 MAX_HEADER_BYTES = 25_000_000
 MAX_OFFSET = 2**63  # bytes
 MAX_INDEX_BYTES = 64_000_000  # 90,000 tensors take 10 MB
-SHOWN = 10  # files with problems that are named before the rest is counted
-MAX_NAME = 255  # characters; file systems have no longer ones
-QUOTED = 100  # characters of a name that is no file's
+SHOWN = 10  # files with problems in a message; the others are counted
+MAX_NAME = 255  # characters; no file system has longer names
+QUOTED = 100  # characters of a name that is not a file's
 SMALL_BYTES = 14_000_000_000  # 7 billion weights of 16 bits: smaller models are weaker than the passages that they read
 ADVICE = "copy the model anew or merge it anew with --force, or set CHIPALIGN_CHECKPOINT (--checkpoint) to a whole one"
 
 
 def check_weights(checkpoint_dir: Path) -> None:
-    """Find every weight file that is missing, cut off or no safetensors.
+    """Find every weight file that is missing, cut off or not safetensors.
 
-    Raises:
-        WeightsBroken: naming each such file with what is wrong with it.
+    Raises WeightsBroken: names each such file with its fault.
     """
     problems = list(weight_problems(checkpoint_dir))
     if problems:
@@ -52,32 +49,34 @@ def check_weights(checkpoint_dir: Path) -> None:
 
 
 def choose_answer(answer: str, checkpoint_dir: Path) -> str:
-    """How a gateway answers: for `auto` as was measured on this checkpoint, else with quotes where its weights lie here
-    and are small.
+    """The answer mode of a gateway.
+
+    For `auto` it is the one measured on this checkpoint, else quotes if its weights lie here and are small.
     """
     return AnswerChoice(answer, checkpoint_dir).mode()
 
 
 class AnswerChoice:
-    """How a gateway answers (`serve.evaluation.answers.calibration`), looked up anew when a calibration comes to lie
-    beside the checkpoint.
+    """The answer mode of a gateway, updated when a calibration appears beside the checkpoint.
+
+    See `serve.evaluation.answers.calibration`.
     """
 
     def __init__(self, answer: str, checkpoint_dir: Path) -> None:
         self._answer = answer
         self._folder = checkpoint_dir
-        self._seen: tuple[int, int] | None = None  # of the file: when it was written, its length
+        self._seen: tuple[int, int] | None = None  # the file's modification time and length
         self._found: tuple[str, str] | None = None
 
     def mode(self) -> str:
-        """`quote`, `model`, or `auto`: the quotes, and what a model says rightly above them.
+        """`quote`, `model`, or `auto`: the quotes, with the model's supported words above them.
 
         It costs a look at one file's date.
         """
         return self.explain()[0]
 
     def explain(self) -> tuple[str, str]:
-        """The mode, and why it is that."""
+        """The mode and the reason for it."""
         seen = self._look()
         if self._found is None or seen != self._seen:
             self._seen, self._found = seen, self._choose()
@@ -111,7 +110,7 @@ class AnswerChoice:
 
 
 def weight_problems(checkpoint_dir: Path) -> Iterator[str]:
-    """What is wrong with the weights, a phrase for each file; none where they are whole."""
+    """The faults of the weights, a phrase for each file; empty if they are complete."""
     try:
         names = shard_names(checkpoint_dir)
     except (OSError, ValueError, RecursionError) as error:
@@ -133,8 +132,7 @@ def weight_problems(checkpoint_dir: Path) -> Iterator[str]:
 def shard_names(checkpoint_dir: Path) -> list[str]:
     """The files that hold the weights: those of the index, or the single file.
 
-    Raises:
-        OSError, ValueError, RecursionError: the index is not one.
+    Raises OSError, ValueError or RecursionError: the index cannot be read.
     """
     if not (checkpoint_dir / INDEX).exists():
         return [SINGLE]
@@ -152,12 +150,11 @@ def shard_names(checkpoint_dir: Path) -> list[str]:
 
 
 def expected_bytes(path: Path) -> int:
-    """How long a safetensors file has to be by its own header: the length, the header, and the tensors up to the last
-    one's end.
+    """The length of a safetensors file by its own header: length field, header, and tensors to the last one's end.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: its beginning is no safetensors header.
+        ValueError: it does not begin with a safetensors header.
     """
     with open_plain(path) as file:
         header_bytes = int.from_bytes(file.read(LENGTH_BYTES), "little")
@@ -175,11 +172,11 @@ def expected_bytes(path: Path) -> int:
 
 
 def open_plain(path: Path) -> BinaryIO:
-    """A file to read from.
+    """Open a file to read.
 
     Raises:
         OSError: it cannot be opened.
-        ValueError: it is a pipe, which would be waited for, or another thing without an end.
+        ValueError: it is a pipe, which would block, or another thing without an end.
     """
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if stat.S_ISREG(os.fstat(fd).st_mode):
@@ -192,13 +189,13 @@ def open_plain(path: Path) -> BinaryIO:
 
 
 def _reason(error: Exception) -> str:
-    """What an error says, without what steers a terminal."""
+    """An error's message, without characters that steer a terminal."""
     text = str(error) or type(error).__name__
     return "".join(sign if sign.isprintable() else " " for sign in text)
 
 
 def _end(entry: dict[str, Any]) -> int:
-    """Where a tensor ends, in bytes behind the header."""
+    """Where a tensor ends, in bytes after the header."""
     start, end = entry["data_offsets"]
     if not (type(start) is int and type(end) is int and 0 <= start <= end < MAX_OFFSET):
         raise ValueError
