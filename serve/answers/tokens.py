@@ -1,4 +1,4 @@
-"""Counting tokens with the served model's own tokenizer and chat template, so that a budget is exact.
+"""Counts tokens with the served model's own tokenizer and chat template, so that a budget is exact.
 
 It loads no weights. It recognises what cannot fit piece by piece, before it tokenizes the whole: a token takes a
 hundred times its bytes. `templates` renders the template. Loading a tokenizer imports transformers.

@@ -63,7 +63,7 @@ def serve(argv: list[str]) -> int:
     if not is_free(settings.host, settings.gateway_port):
         raise PortTaken(f"port {settings.gateway_port} (gateway) is taken: choose another with --gateway-port")
     signal.signal(signal.SIGINT, signal.default_int_handler)  # scripts start background jobs with SIGINT ignored
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # no end: once there is an index it means to look for a newer one
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # with an index it means: look for a newer one
     handler = logging.StreamHandler()
     handler.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])

@@ -1,4 +1,4 @@
-"""Measures whether the model's prose or the documents' quotes answer better here, and keeps the result.
+"""Decides whether the model's prose or the documents' quotes answer better here, and keeps the result.
 
 It asks nothing. The questions are ours if the index holds their documents, else made from the index itself. The result
 is a small file beside a checkpoint. Somebody else may have written it, so its reader checks shape and sizes, and it

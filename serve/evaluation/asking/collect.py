@@ -30,7 +30,7 @@ Key = int | str
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """The questions' recipient and settings.
+    """The server to ask, the questions and their settings.
 
     parameters: all else that an answer depends on, such as its maximum length; fields: the fields of each answer.
     """

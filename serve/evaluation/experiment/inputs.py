@@ -37,7 +37,7 @@ def find_parents(
 
     given: the options' values, by side; a side of a recipe cannot be given twice.
 
-    Raises ExperimentUnusable: a parent is missing, given twice or cannot be used.
+    Raises ExperimentUnusable: the recipe cannot be used, or a parent is missing or given twice.
     """
     tables: Mapping[str, Any] = {} if recipe is None else _read_recipe(recipe)
     told = {side: parent for side, parent in given.items() if parent}

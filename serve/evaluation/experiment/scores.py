@@ -116,7 +116,7 @@ def estimate_way_back(merged: Values, chip: Values, chat: Values) -> Estimate | 
 
     (merged - chip) / (chat - chip); 1 is all of it.
 
-    None unless the chat model is clearly better, that is, its paired interval is above zero: else nothing was lost.
+    None unless the chat model is clearly better (its paired interval is above zero): else there is no loss to recover.
     """
     lost = estimate_difference(chat, chip)
     if lost is None or lost["low"] <= 0:

@@ -220,6 +220,7 @@ def _draw(result: dict[str, Any]) -> list[str]:
             f"{latency['searches']} searches"
         ),
     ]
+
     lines += ["", *_draw_measures(result["measures"], signed=False)]
     if "differences" in result:
         lines += [
