@@ -182,7 +182,7 @@ class DenseIndex:
 
 @dataclass(frozen=True, slots=True)
 class FaissFiles:
-    """Keep the vectors of each generation as FAISS files in its folder."""
+    """Keeps the vectors of each generation as FAISS files in its folder."""
 
     @property
     def place(self) -> str:

@@ -23,7 +23,7 @@ from rag.training.reader_training import Candidate, Lesson
 
 
 class LessonMaker:
-    """Make lessons of the documents of one index."""
+    """Makes lessons of the documents of one index."""
 
     def __init__(self, retriever: Retriever, chunks: Sequence[Chunk], pairing: Pairing) -> None:
         self._retriever = retriever

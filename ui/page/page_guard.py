@@ -32,9 +32,9 @@ _HEADERS = {
 
 
 class PageGuard:
-    """Let through requests that name the page as their host and come from the page itself.
+    """Lets through requests that name the page as their host and come from the page itself.
 
-    Put the headers on all answers.
+    It puts the headers on all answers.
     """
 
     def __init__(self, app: ASGIApp, settings: UiSettings) -> None:
