@@ -47,7 +47,7 @@ async def read_events(pieces: AsyncIterator[bytes]) -> AsyncIterator[str]:
 
     An event that the end of the stream cuts off (no blank line after it) is dropped, as the specification says.
 
-    Raises EventTooLarge.
+    Raises EventTooLarge: a line or an event does not end.
     """
     data: list[str] = []
     size = 0

@@ -22,7 +22,7 @@ from serve.errors import EngineUnavailable, RequestError, UpstreamBroken, Upstre
 from serve.protocol import stream_head
 
 THOUGHTS = "<think>"
-AT_ONCE = 2000  # a loop check of these takes some milliseconds
+AT_ONCE = 2000  # characters; a loop check of these takes some milliseconds
 CUT_OFF = "length"  # OpenAI's reason for an answer that reached its maximum length
 PassageUrl = Callable[[Hit], str]
 Ending = tuple[str, dict[str, Any]]  # the rest of the text, and the fields of the last delta or of the message

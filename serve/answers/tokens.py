@@ -16,7 +16,7 @@ from serve.answers.templates import TemplateRefused, TemplateRenderer, TemplateT
 from serve.errors import CheckpointNotFound, RequestError, TooManyTokens
 from serve.protocol import Message, message_text
 
-PIECE = 2**16  # tokenized at once while it is unknown whether a text fits
+PIECE = 2**16  # characters, tokenized at once while it is unknown whether a text fits
 # Cutting a text changes how the words around the cut are tokenized, by a few tokens a cut with any tokenizer seen. A
 # text refused without an exact count is over the limit by far more.
 CUT_TOKENS = 64

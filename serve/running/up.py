@@ -177,10 +177,10 @@ def corpus_names(corpora: str) -> list[str]:
 async def prepare_model(settings: ServeSettings, recipe: Path, env: Mapping[str, str], console: Console) -> str:
     """Merge the recipe's parents, unless the engine or the checkpoint is the user's own; returns a line for the panel.
 
-    Raises ServeError: no engine is installed, or the user's own checkpoint is missing or incomplete.
-
     The gateway counts tokens with the model's tokenizer, so an engine elsewhere needs a checkpoint directory here too
     (its weights are not checked).
+
+    Raises ServeError: no engine is installed, or the user's own checkpoint is missing or incomplete.
     """
     if not (settings.engine_url or engine_kind()):
         raise ServeError(

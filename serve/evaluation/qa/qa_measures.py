@@ -69,7 +69,7 @@ def _identifiers(text: str) -> frozenset[str]:
 class AnswerMeasures:
     """Measures answers against the names that the documents know.
 
-    Raises LibraryMissing where rouge-score is not installed.
+    Raises LibraryMissing: rouge-score is not installed.
     """
 
     def __init__(self, known: frozenset[str]) -> None:
