@@ -34,6 +34,41 @@ def whole_number(least: int, most: int) -> Callable[[str], int]:
 positive = whole_number(1, MOST)
 
 
+def add_docs(parser: argparse.ArgumentParser) -> None:
+    """`--docs`: the documents that a training is about."""
+    parser.add_argument(
+        "--docs",
+        nargs="+",
+        required=True,
+        metavar="SOURCE",
+        help="what `index build` takes: folders, files, archives, corpora, `handbook`",
+    )
+
+
+def add_questions(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
+    """`--questions`: files of questions with what answers them."""
+    parser.add_argument(
+        "--questions",
+        nargs="+",
+        type=Path,
+        required=required,
+        default=[],
+        metavar="FILE",
+        help="JSON lines as those of data/training/questions.jsonl",
+    )
+
+
+def add_seed(parser: argparse.ArgumentParser) -> None:
+    """`--seed`: what is drawn by chance depends on it."""
+    parser.add_argument(
+        "--seed",
+        type=whole_number(0, 1_000_000),
+        default=0,
+        metavar="N",
+        help="of all that is drawn (default: %(default)s)",
+    )
+
+
 def write_json(value: object) -> None:
     """One JSON document on stdout."""
     sys.stdout.write(printable_json(json.dumps(value, ensure_ascii=False, indent=2)) + "\n")

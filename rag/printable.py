@@ -28,13 +28,6 @@ def printable_json(text: str) -> str:
     )
 
 
-def redact(url: str) -> str:
-    """An address that is safe to show: without a user name and password."""
-    before, at, host = url.rpartition("@")
-    scheme, slashes, _ = before.partition("//")
-    return f"{scheme}{slashes}{host}" if at and slashes else host
-
-
 def _steers(character: str) -> bool:
     return unicodedata.category(character) in _KINDS and character not in _JOINERS
 

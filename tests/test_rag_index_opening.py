@@ -21,7 +21,10 @@ index = open_index(Path(sys.argv[1]))
 index.bm25.scores("routes"), list(index.chunks), index.reference, verify_index(Path(sys.argv[1]))
 print("\\n".join(sorted(sys.modules)))
 """
-BUILDERS = ("rag.formats", "rag.sources", "rag.index.chunker", "rag.index.building", "rag.index.index_content")
+BUILDERS = (
+    *("rag.formats", "rag.sources", "rag.index.chunker", "rag.index.building", "rag.index.index_content"),
+    "rag.reference.extraction",
+)
 PARSERS = ("pdfplumber", "lxml", "docx", "markdown_it", "pyslang")
 
 

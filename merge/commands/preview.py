@@ -15,9 +15,9 @@ from typing import Any
 from merge.arithmetic.geodesic import Arithmetic
 from merge.arithmetic.plain import NumpyArithmetic
 from merge.merging.companions import prepare_companions
-from merge.merging.pairing import Pair, check_pair
+from merge.merging.merger import open_folders
+from merge.merging.pairing import Pair
 from merge.merging.plan import TensorPlan, count_traffic, make_plan, summarise_plan
-from merge.models.adapters import open_source
 from merge.models.parents import Resolver, Say
 from merge.recipe import Recipe
 from merge.settings import MergeSettings
@@ -36,8 +36,7 @@ def open_pair(
     with Resolver(recipe.base, settings, say, fetch=fetch) as resolver:
         folders = [resolver.look(ref, side) for ref, side in recipe.parents()]
     with ExitStack() as stack:
-        chip, chat, *base = (open_source(folder, adapter, stack, arithmetic) for folder, adapter in folders)
-        yield check_pair(chip, chat, recipe, base[0] if base else None)
+        yield open_folders(folders, recipe, stack, arithmetic)
 
 
 def preview_merge(recipe: Recipe, settings: MergeSettings, say: Say) -> dict[str, Any]:

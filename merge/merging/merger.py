@@ -25,7 +25,7 @@ from it. This file does not decide whether two models fit (merge.merging.pairing
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -183,10 +183,18 @@ def check_output(out: Path, parents: Parents) -> dict[str, Any] | None:
 
 def open_parents(parents: Parents, recipe: Recipe, stack: ExitStack, arithmetic: Arithmetic) -> Pair:
     """The parents opened, until `stack` closes them, and compared. Raises what opening and check_pair raise."""
-    chip, chat, *base = (
-        open_source(parent.folder, None if parent.adapter is None else parent.adapter.folder, stack, arithmetic)
+    folders = (
+        (parent.folder, None if parent.adapter is None else parent.adapter.folder)
         for parent in parents.by_side().values()
     )
+    return open_folders(folders, recipe, stack, arithmetic)
+
+
+def open_folders(
+    folders: Iterable[tuple[Path, Path | None]], recipe: Recipe, stack: ExitStack, arithmetic: Arithmetic
+) -> Pair:
+    """The same from folders of models, each perhaps with an adapter's: chip, chat and, if the recipe has one, base."""
+    chip, chat, *base = (open_source(folder, adapter, stack, arithmetic) for folder, adapter in folders)
     return check_pair(chip, chat, recipe, base[0] if base else None)
 
 

@@ -12,7 +12,6 @@ nothing.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from merge.errors import TrainingDataUnusable
+from rag.training.held_out import is_drawn
 
 HELD_OUT = 10  # one document of this many is held out of training
 # batches' worth of sequences that are sorted by length among themselves: little padding, and yet another order each
@@ -186,7 +186,7 @@ def is_held_out(document: str) -> bool:
 
     Its name decides, so that texts and triplets of one document agree.
     """
-    return int(hashlib.sha256(document.encode()).hexdigest(), 16) % HELD_OUT == 0
+    return is_drawn(document, HELD_OUT)
 
 
 def part(sources: Iterable[Source]) -> tuple[list[Source], list[Source]]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from rag.command_line import whole_number, write_json, write_jsonl
+from rag.command_line import add_docs, add_questions, add_seed, whole_number, write_json, write_jsonl
 from rag.commands.index_commands import index_apart, read_sources, tell_skipped
 from rag.errors import SourceUnusable
 from rag.progress import Show, show_progress
@@ -64,13 +64,7 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
 
 def _add_inputs(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add(
-        "--docs",
-        nargs="+",
-        required=True,
-        metavar="SOURCE",
-        help="what `index build` takes: folders, files, archives, corpora, `handbook`",
-    )
+    add_docs(parser)
 
     add("--out", type=Path, required=True, metavar="FILE", help="the file of triplets, one JSON object a line")
     add(
@@ -81,14 +75,7 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="questions with answers: .csv, .jsonl, or folders of them",
     )
-    add(
-        "--questions",
-        nargs="+",
-        type=Path,
-        default=[],
-        metavar="FILE",
-        help="JSON lines as those of data/training/questions.jsonl",
-    )
+    add_questions(parser)
     add(
         "--exclude",
         nargs="+",
@@ -121,13 +108,7 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="keep the index of the documents there, for a later run (default: it is not kept)",
     )
-    add(
-        "--seed",
-        type=whole_number(0, 1_000_000),
-        default=0,
-        metavar="N",
-        help="of all that is drawn (default: %(default)s)",
-    )
+    add_seed(parser)
 
 
 def _make(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:

@@ -8,7 +8,6 @@ functions, so that `--help` answers at once.
 """
 
 import argparse
-import hashlib
 import json
 import shlex
 import shutil
@@ -20,11 +19,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from rag.command_line import whole_number, write_json
+from rag.command_line import add_docs, add_questions, add_seed, whole_number, write_json
 from rag.commands.index_commands import index_apart, read_sources, tell_skipped
 from rag.errors import EmbedderUnavailable, OutputUnwritable, SourceUnusable
 from rag.progress import show_progress
 from rag.settings import RagSettings
+from rag.training.held_out import is_drawn
 
 if TYPE_CHECKING:
     from rag.documents import Document, Skipped
@@ -66,21 +66,8 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
     )
 
     add = parser.add_argument
-    add(
-        "--docs",
-        nargs="+",
-        required=True,
-        metavar="SOURCE",
-        help="what `index build` takes: folders, files, archives, corpora, `handbook`",
-    )
-    add(
-        "--questions",
-        nargs="+",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help="JSON lines as those of data/training/questions.jsonl",
-    )
+    add_docs(parser)
+    add_questions(parser, required=True)
 
     add(
         "--out",
@@ -105,13 +92,7 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
         metavar="N",
         help="how often the questions are read (default: %(default)s)",
     )
-    add(
-        "--seed",
-        type=whole_number(0, 1_000_000),
-        default=0,
-        metavar="N",
-        help="of all that is drawn (default: %(default)s)",
-    )
+    add_seed(parser)
 
     add("--json", action="store_true", help="one JSON document on stdout")
     return parser.parse_args(argv)
@@ -225,7 +206,7 @@ def _train(
 
 def _is_held_out(lesson: "Lesson") -> bool:
     """Whether a question, by its words, is one of those that are not trained on."""
-    return int(hashlib.sha256(lesson.question.encode()).hexdigest(), 16) % HELD_OUT == 0
+    return is_drawn(lesson.question, HELD_OUT)
 
 
 def _describe(folder: Path, summary: dict[str, Any], report: "Report") -> None:

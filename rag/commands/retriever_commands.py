@@ -7,7 +7,6 @@ It trains nothing itself. Heavy libraries are imported inside the functions, so 
 """
 
 import argparse
-import hashlib
 import shlex
 import sys
 import time
@@ -18,11 +17,12 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rag.command_line import whole_number, write_json
+from rag.command_line import add_docs, add_questions, add_seed, whole_number, write_json
 from rag.commands.index_commands import read_sources, tell_skipped
 from rag.errors import OutputUnwritable, SourceUnusable
 from rag.progress import show_progress
 from rag.settings import RagSettings
+from rag.training.held_out import is_drawn
 
 if TYPE_CHECKING:
     from rag.documents import Chunk, Document, Skipped
@@ -64,13 +64,7 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
     )
 
     add = parser.add_argument
-    add(
-        "--docs",
-        nargs="+",
-        required=True,
-        metavar="SOURCE",
-        help="what `index build` takes: folders, files, archives, corpora, `handbook`",
-    )
+    add_docs(parser)
     add(
         "--out",
         type=Path,
@@ -87,14 +81,7 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
         metavar="PATH",
         help="questions with answers that the documents hold: .csv, .jsonl, or folders",
     )
-    add(
-        "--questions",
-        nargs="+",
-        type=Path,
-        default=[],
-        metavar="FILE",
-        help="JSON lines as those of data/training/questions.jsonl",
-    )
+    add_questions(parser)
     add(
         "--exclude",
         nargs="+",
@@ -111,13 +98,7 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
         metavar="N",
         help="steps of 48 pairs (default: %(default)s)",
     )
-    add(
-        "--seed",
-        type=whole_number(0, 1_000_000),
-        default=0,
-        metavar="N",
-        help="of all that is drawn (default: %(default)s)",
-    )
+    add_seed(parser)
 
     add("--json", action="store_true", help="one JSON document on stdout")
     return parser.parse_args(argv)
@@ -211,8 +192,7 @@ def _make_pairs(
 
 def _is_held_out(pair: "Pair") -> bool:
     """Whether a pair's document, by its name, is one of those that are not trained on."""
-    name = f"{pair.chunk.collection}/{pair.chunk.path}"
-    return int(hashlib.sha256(name.encode()).hexdigest(), 16) % HELD_OUT == 0
+    return is_drawn(f"{pair.chunk.collection}/{pair.chunk.path}", HELD_OUT)
 
 
 def _describe(folder: Path, summary: dict[str, Any], report: "Report") -> None:

@@ -19,9 +19,9 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
+from chipalign_settings import redact
 from rag.embedding.servers import is_loopback, quote_refusal, split_login
 from rag.errors import EmbedderUnavailable
-from rag.printable import redact
 
 Vectors = NDArray[np.float32]
 CONNECT_TIMEOUT_S = 5.0  # a reachable machine accepts at once

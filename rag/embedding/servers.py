@@ -9,7 +9,7 @@ import ipaddress
 
 import httpx
 
-from rag.printable import redact
+from chipalign_settings import redact
 
 QUOTED = 300  # characters of a refusal that are quoted
 

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from rag.documents import Chunk
 from rag.errors import IndexCorrupt
 from rag.reference.cards import Command, Message, Reference, Variable
-from rag.reference.extraction import read_reference
 from rag.typed_json import convert, parse_json
 
 REFERENCE = "reference.json"
@@ -92,13 +91,22 @@ class StoredReference:
             return self._parts[wanted]
 
     def _read(self) -> Reference:
-        if self._content is None:
+        content = self._parse()
+        if content is None:
+            from rag.reference.extraction import read_reference  # an index of today needs it only when it is built
+
             return read_reference(self._passages)
+        return Reference(content.commands, content.variables, content.messages)
+
+    def _parse(self) -> _File | None:
+        """What the file holds; None if there is no file, or one of another version.
+
+        Raises IndexCorrupt: it holds something else.
+        """
+        if self._content is None:
+            return None
         try:
             data = parse_json(self._content.tobytes())
-            if isinstance(data, dict) and data.get("version") != VERSION:
-                return read_reference(self._passages)
-            content: _File = convert(_File, data)
+            return None if isinstance(data, dict) and data.get("version") != VERSION else convert(_File, data)
         except ValueError as error:
             raise IndexCorrupt(f"{self._path} is no reference ({error}): build the index again") from error
-        return Reference(content.commands, content.variables, content.messages)

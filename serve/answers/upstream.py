@@ -18,8 +18,8 @@ from typing import Any
 
 import httpx
 
+from chipalign_settings import redact
 from rag.embedding.servers import is_loopback
-from rag.printable import redact
 from serve.answers.engine_answers import read_answer, read_models, read_refusal, read_stream_event
 from serve.errors import (
     EngineOverloaded,

@@ -20,8 +20,8 @@ from typing import Any, TypeVar
 
 import httpx
 
+from chipalign_settings import redact
 from rag.embedding.servers import QUOTED, is_loopback, split_login
-from rag.printable import redact
 from serve.errors import LONGEST_REFUSAL
 from serve.evaluation.errors import ContextExceeded, EndpointRefused, EndpointUnreachable, ModelUnknown
 

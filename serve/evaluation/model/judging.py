@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
-from rag.printable import redact
+from chipalign_settings import redact
 from rag.progress import show_count
 from serve.evaluation.asking.answers import AnswersFile, Row
 from serve.evaluation.asking.client import Endpoint, Model, ask_all

@@ -19,8 +19,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from chipalign_settings import redact
 from rag.command_line import whole_number
-from rag.printable import redact
 from serve.settings import ServeSettings, read_api_key
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from serve.evaluation.asking.intervals import Values, estimate_means
 from serve.evaluation.errors import AnswersUnusable
 from serve.evaluation.qa.qa_answer import QUOTED, Answer
 from serve.evaluation.qa.qa_measures import AnswerMeasures
-from serve.evaluation.retrieval.evaluation import OVERALL
+from serve.evaluation.retrieval.evaluation import group_by_kind
 
 Measured = Mapping[str, float | None]
 
@@ -121,10 +121,7 @@ def _subtract(measured: Measured, other: Measured) -> dict[str, float | None]:
 
 
 def _estimate_by_kind(measured: Sequence[tuple[str, Measured]]) -> dict[str, Any]:
-    groups = {OVERALL: [values for _, values in measured]}
-    kinds = sorted({kind for kind, _ in measured})
-    if len(kinds) > 1:
-        groups |= {kind: [values for other, values in measured if other == kind] for kind in kinds}
+    groups = group_by_kind(measured)
     return {name: {"questions": len(group), **_estimate(group)} for name, group in groups.items()}
 
 

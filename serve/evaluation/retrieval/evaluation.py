@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -38,6 +38,8 @@ from rag.settings import RagSettings
 from rag.sources.questions import READY_MADE, Question, find_wanted
 from serve.evaluation.asking.intervals import Values, estimate_means
 from serve.evaluation.errors import ResultUnusable
+
+T = TypeVar("T")
 
 OVERALL = "overall"
 
@@ -146,11 +148,17 @@ def _describe_outcome(outcome: Outcome, cutoffs: Sequence[int]) -> dict[str, Any
 def _estimate_by_kind(rows: Sequence[dict[str, Any]], measures: Sequence[dict[str, float]]) -> dict[str, Any]:
     """Estimates of all measures, overall and, if there are several kinds, for each; skips rows without measures."""
     having = [(row["kind"], values) for row, values in zip(rows, measures, strict=True) if values]
-    groups = {OVERALL: [values for _, values in having]}
-    kinds = sorted({kind for kind, _ in having})
-    if len(kinds) > 1:
-        groups |= {kind: [values for other, values in having if other == kind] for kind in kinds}
+    groups = group_by_kind(having)
     return {name: {"questions": len(group), **_estimate(group)} for name, group in groups.items() if group}
+
+
+def group_by_kind(measured: Sequence[tuple[str, T]]) -> dict[str, list[T]]:
+    """Measures, each with the kind of its question: all of them and, if there are several kinds, those of each."""
+    kinds = sorted({kind for kind, _ in measured})
+    groups = {OVERALL: [values for _, values in measured]}
+    if len(kinds) > 1:
+        groups |= {kind: [values for other, values in measured if other == kind] for kind in kinds}
+    return groups
 
 
 def _estimate(group: Sequence[dict[str, float]]) -> dict[str, dict[str, float]]:
