@@ -9,12 +9,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import hypothesis
+import openai
 import pytest
 import torch
 from playwright.sync_api import Browser, Error, sync_playwright
@@ -34,6 +35,7 @@ from tests.attack import Attack, table
 from tests.fake_engine import FakeEngine
 
 Gateway = Callable[..., AbstractContextManager[str]]  # what `gateway_at` gives
+OpenAIAt = Callable[..., Any]  # what `openai_at` gives; its types are too narrow for what we pass and read
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a script
     signal.signal(signal.SIGINT, signal.default_int_handler)  # processes that tests start get Ctrl-C there too
@@ -262,3 +264,16 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CHIPALIGN_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("CHIPALIGN_MIRROR", raising=False)
     return tmp_path / "home"
+
+
+@pytest.fixture
+def openai_at() -> Iterator[OpenAIAt]:
+    """OpenAI's own client, made for a gateway's URL; each is closed with the test."""
+    with ExitStack() as stack:
+
+        def connect(url: str, api_key: str = "none", timeout: float = 20) -> Any:
+            """A client that asks once."""
+            client = openai.OpenAI(base_url=f"{url}/v1", api_key=api_key, max_retries=0, timeout=timeout)
+            return stack.enter_context(client)
+
+        yield connect

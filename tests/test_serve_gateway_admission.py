@@ -10,7 +10,7 @@ import pytest
 
 from serve.errors import GatewayStopping, TooManyInFlight
 from serve.gateway.admission import Admission
-from tests.conftest import Gateway
+from tests.conftest import Gateway, OpenAIAt
 from tests.fake_engine import EngineScript, FakeEngine
 
 CHAT = {"messages": [{"role": "user", "content": "hello"}]}
@@ -58,7 +58,7 @@ def test_a_timeout_of_the_work_itself_stays_one() -> None:
 
 
 def test_who_asks_beyond_the_limit_gets_openais_429_and_health_is_answered(
-    gateway_at: Gateway, engine: FakeEngine
+    gateway_at: Gateway, engine: FakeEngine, openai_at: OpenAIAt
 ) -> None:
     engine.script = EngineScript(hold_after=1)
     with gateway_at(engine.url, answers_in_flight=1) as url:
@@ -71,7 +71,7 @@ def test_who_asks_beyond_the_limit_gets_openais_429_and_health_is_answered(
             error = refused.json()["error"]
             assert (error["type"], error["code"]) == ("requests", "rate_limit_exceeded")
             assert "1 in flight" in error["message"]
-            client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+            client = openai_at(url)
             with pytest.raises(openai.RateLimitError):
                 client.chat.completions.create(model="chipalign-demo", messages=[{"role": "user", "content": "hello"}])
             assert httpx.get(f"{url}/health").status_code == 200

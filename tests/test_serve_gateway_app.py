@@ -12,17 +12,13 @@ import httpx
 import openai
 import pytest
 
-from tests.conftest import Gateway
+from tests.conftest import Gateway, OpenAIAt
 from tests.fake_engine import ENGINE_MODEL, EngineScript, FakeEngine
 
 JSON = {"content-type": "application/json"}
 ANTENNA = {"messages": [{"role": "user", "content": "Which command fixes antenna violations?"}]}
 NOTHING = {"messages": [{"role": "user", "content": "What is the best recipe for tomato soup?"}]}
 FOLLOW_UP = "Who adds the cells?"  # finds nothing by itself, and does not lean on the turn before by its words
-
-
-def client(url: str, api_key: str = "none") -> Any:  # its types are too narrow for what we pass and read beyond OpenAI
-    return openai.OpenAI(base_url=f"{url}/v1", api_key=api_key, max_retries=0, timeout=20)
 
 
 def post(url: str, body: Any, **more: Any) -> httpx.Response:
@@ -44,8 +40,8 @@ def assert_envelope(response: httpx.Response, status: int, code: str | None) -> 
     return str(error["message"])
 
 
-def test_openais_client_gets_a_whole_answer_with_citations_and_passages(gateway: str) -> None:
-    answer = client(gateway).chat.completions.create(model="chipalign-demo", messages=ANTENNA["messages"])
+def test_openais_client_gets_a_whole_answer_with_citations_and_passages(gateway: str, openai_at: OpenAIAt) -> None:
+    answer = openai_at(gateway).chat.completions.create(model="chipalign-demo", messages=ANTENNA["messages"])
     message = answer.choices[0].message
     assert message.content == "Run `repair_antennas` [1]."
     assert message.annotations is not None
@@ -57,8 +53,8 @@ def test_openais_client_gets_a_whole_answer_with_citations_and_passages(gateway:
     assert "repair_antennas" in httpx.get(where.url).text
 
 
-def test_openais_client_gets_a_stream_with_passages_first_and_citations_last(gateway: str) -> None:
-    stream = client(gateway).chat.completions.create(
+def test_openais_client_gets_a_stream_with_passages_first_and_citations_last(gateway: str, openai_at: OpenAIAt) -> None:
+    stream = openai_at(gateway).chat.completions.create(
         model="chipalign-demo",
         messages=ANTENNA["messages"],
         stream=True,
@@ -156,11 +152,11 @@ def test_an_empty_question_gets_the_envelope(gateway: str) -> None:
     assert "empty: ask a question" in message
 
 
-def test_a_question_longer_than_the_window_gets_openais_code(gateway: str) -> None:
+def test_a_question_longer_than_the_window_gets_openais_code(gateway: str, openai_at: OpenAIAt) -> None:
     body = {"messages": [{"role": "user", "content": "clock " * 5000}]}
     assert "4096" in assert_envelope(post(gateway, body), 400, "context_length_exceeded")
     with pytest.raises(openai.BadRequestError) as caught:
-        client(gateway).chat.completions.create(model=ENGINE_MODEL, messages=body["messages"], stream=True)
+        openai_at(gateway).chat.completions.create(model=ENGINE_MODEL, messages=body["messages"], stream=True)
     assert caught.value.code == "context_length_exceeded"
 
 
@@ -203,12 +199,12 @@ def test_what_the_engine_refuses_keeps_its_status_and_words(gateway: str, engine
     ],
 )
 def test_tools_without_a_tool_parser_are_refused_with_the_setting_that_gives_one(
-    gateway: str, engine: FakeEngine, said: str
+    gateway: str, engine: FakeEngine, said: str, openai_at: OpenAIAt
 ) -> None:
     engine.script = EngineScript(refusal=(400, said))
     tools = [{"type": "function", "function": {"name": "run_sta", "parameters": {"type": "object", "properties": {}}}}]
     with pytest.raises(openai.BadRequestError) as caught:
-        client(gateway).chat.completions.create(model=ENGINE_MODEL, messages=ANTENNA["messages"], tools=tools)
+        openai_at(gateway).chat.completions.create(model=ENGINE_MODEL, messages=ANTENNA["messages"], tools=tools)
     assert 'CHIPALIGN_ENGINE_ARGS="--enable-auto-tool-choice --tool-call-parser NAME"' in caught.value.message
     assert engine.bodies[-1]["tools"] == tools
 
@@ -236,7 +232,7 @@ def test_another_program_at_the_engines_port_is_recognised(gateway: str, engine:
 
 @pytest.mark.parametrize("script", [EngineScript(cut_after=2), EngineScript(error_after=2)])
 def test_a_stream_that_breaks_ends_with_an_error_event_and_no_done(
-    gateway: str, engine: FakeEngine, script: EngineScript
+    gateway: str, engine: FakeEngine, script: EngineScript, openai_at: OpenAIAt
 ) -> None:
     engine.script = script
     data = events(gateway, ANTENNA)
@@ -245,7 +241,7 @@ def test_a_stream_that_breaks_ends_with_an_error_event_and_no_done(
     assert error["type"] == "server_error"
     assert "[DONE]" not in data
     with pytest.raises(openai.APIError):
-        list(client(gateway).chat.completions.create(model=ENGINE_MODEL, messages=ANTENNA["messages"], stream=True))
+        list(openai_at(gateway).chat.completions.create(model=ENGINE_MODEL, messages=ANTENNA["messages"], stream=True))
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -265,19 +261,19 @@ def test_a_client_that_hangs_up_stops_the_engine(gateway: str, engine: FakeEngin
     assert engine.hung_up.wait(10)
 
 
-def test_the_api_key_is_asked_for_on_v1_alone(gateway_at: Gateway, engine: FakeEngine) -> None:
+def test_the_api_key_is_asked_for_on_v1_alone(gateway_at: Gateway, engine: FakeEngine, openai_at: OpenAIAt) -> None:
     with gateway_at(engine.url, api_key="s3cret") as url:
         assert_envelope(post(url, ANTENNA), 401, "invalid_api_key")
         assert_envelope(httpx.get(f"{url}/v1/models"), 401, "invalid_api_key")
-        assert client(url, "s3cret").models.list().data[0].id == "chipalign-demo"
+        assert openai_at(url, "s3cret").models.list().data[0].id == "chipalign-demo"
         assert httpx.get(f"{url}/health").status_code == 200
         with pytest.raises(openai.AuthenticationError):
-            client(url, "guess").chat.completions.create(model=ENGINE_MODEL, messages=ANTENNA["messages"])
+            openai_at(url, "guess").chat.completions.create(model=ENGINE_MODEL, messages=ANTENNA["messages"])
 
 
-def test_models_are_listed_and_found_by_name(gateway: str) -> None:
-    assert [model.id for model in client(gateway).models.list().data] == ["chipalign-demo"]
-    assert client(gateway).models.retrieve("chipalign-demo").owned_by == "chipalign"
+def test_models_are_listed_and_found_by_name(gateway: str, openai_at: OpenAIAt) -> None:
+    assert [model.id for model in openai_at(gateway).models.list().data] == ["chipalign-demo"]
+    assert openai_at(gateway).models.retrieve("chipalign-demo").owned_by == "chipalign"
     assert "/models/x" not in httpx.get(f"{gateway}/v1/models").text  # the engine's path on disk stays inside
 
 

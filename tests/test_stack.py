@@ -29,7 +29,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from rag.answering.names import unknown_names
-from tests.conftest import free_port
+from tests.conftest import OpenAIAt, free_port
 
 pytestmark = pytest.mark.stack
 MODEL = "chipalign-demo"
@@ -71,9 +71,6 @@ class Up:
             assert self.process.poll() is None, f"`up` ended with {self.process.returncode}:\n{self.text()}"
             assert time.monotonic() < deadline, f"no {words!r} within {timeout_s:.0f} s in:\n{self.text()}"
             time.sleep(0.1)
-
-    def client(self) -> Any:  # its types are too narrow for what we pass and read beyond OpenAI
-        return openai.OpenAI(base_url=f"{self.gateway_url}/v1", api_key="none", max_retries=0, timeout=120)
 
     def processes(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
@@ -147,8 +144,8 @@ def test_up_ends_at_a_panel_with_the_addresses_the_model_and_the_index(up: Up) -
     assert (up.home / "models" / MODEL / "merge_report.json").exists()
 
 
-def test_the_python_client_gets_a_whole_answer_with_citations(up: Up) -> None:
-    answer = up.client().chat.completions.create(
+def test_the_python_client_gets_a_whole_answer_with_citations(up: Up, openai_at: OpenAIAt) -> None:
+    answer = openai_at(up.gateway_url, timeout=120).chat.completions.create(
         model=MODEL, messages=[{"role": "user", "content": QUESTION}], max_tokens=60
     )
     message = answer.choices[0].message
@@ -176,8 +173,8 @@ def test_the_documents_answer_in_their_own_words_where_that_is_asked_for(up: Up)
     assert first["choices"][0]["message"]["content"] == second["choices"][0]["message"]["content"]
 
 
-def test_the_python_client_gets_a_streamed_answer_with_citations(up: Up) -> None:
-    stream = up.client().chat.completions.create(
+def test_the_python_client_gets_a_streamed_answer_with_citations(up: Up, openai_at: OpenAIAt) -> None:
+    stream = openai_at(up.gateway_url, timeout=120).chat.completions.create(
         model=MODEL, messages=[{"role": "user", "content": QUESTION}], max_tokens=60, stream=True
     )
     chunks: list[Any] = list(stream)
@@ -210,9 +207,9 @@ def test_the_node_client_gets_both_kinds_of_answer_with_citations(up: Up, tmp_pa
     assert seen["refusal"] == {"name": "BadRequestError", "status": 400, "param": "messages"}
 
 
-def test_fields_that_only_vllm_knows_reach_it(up: Up) -> None:
+def test_fields_that_only_vllm_knows_reach_it(up: Up, openai_at: OpenAIAt) -> None:
     schema = {"type": "object", "properties": {"cell": {"type": "string", "maxLength": 12}}, "required": ["cell"]}
-    answer = up.client().chat.completions.create(
+    answer = openai_at(up.gateway_url, timeout=120).chat.completions.create(
         model=MODEL,
         messages=[{"role": "user", "content": "Name a standard cell."}],
         max_tokens=60,
@@ -262,9 +259,11 @@ def test_a_question_about_something_else_is_not_answered_by_invention(up: Up) ->
     assert answer["retrieval"]["hits"] == []
 
 
-def test_a_question_longer_than_the_context_window_is_refused(up: Up) -> None:
+def test_a_question_longer_than_the_context_window_is_refused(up: Up, openai_at: OpenAIAt) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
-        up.client().chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "clock " * 9000}])
+        openai_at(up.gateway_url, timeout=120).chat.completions.create(
+            model=MODEL, messages=[{"role": "user", "content": "clock " * 9000}]
+        )
     assert caught.value.code == "context_length_exceeded"
 
 
@@ -371,7 +370,7 @@ def test_a_second_up_on_the_same_home_says_so(up: Up) -> None:
     assert done.stderr.startswith("chipalign up: another `chipalign up` runs on")
 
 
-def test_an_engine_that_is_killed_mid_answer_breaks_off_clearly_and_comes_back(up: Up) -> None:
+def test_an_engine_that_is_killed_mid_answer_breaks_off_clearly_and_comes_back(up: Up, openai_at: OpenAIAt) -> None:
     body = {
         "model": MODEL,
         "messages": [{"role": "user", "content": QUESTION}],
@@ -392,7 +391,9 @@ def test_an_engine_that_is_killed_mid_answer_breaks_off_clearly_and_comes_back(u
     assert error["code"] in ("upstream_error", "engine_unavailable")
     assert "[DONE]" not in events
     with pytest.raises(openai.APIStatusError) as caught:
-        up.client().chat.completions.create(model=MODEL, messages=[{"role": "user", "content": QUESTION}])
+        openai_at(up.gateway_url, timeout=120).chat.completions.create(
+            model=MODEL, messages=[{"role": "user", "content": QUESTION}]
+        )
     assert caught.value.status_code == 503
     up.wait_for("engine: ended with status -9; restart 1 in 1 s", 30)
     deadline = time.monotonic() + 300
