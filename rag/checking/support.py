@@ -50,10 +50,10 @@ _CLAUSE_BREAK = re.compile(
 _CODE = re.compile(r"`[^`\n]+`")
 _SUBJECT = r"(?:context|passages?|documents?|documentation|text|excerpts?|sources?|materials?|information|quotes?)"
 _DENIAL = re.compile(
-    rf"\b{_SUBJECT}\b[^.]{{0,60}}\b(?:do(?:es)?(?: not|n[o']t)|fails? "
-    r"to|lacks?|(?:has|have|provides?|contains?|gives?|holds?) no)\b"
-    rf"|\bnot (?:explicitly |directly |specifically "
-    rf")?(?:mentioned|stated|specified|provided|described|covered|given|found|available|said|discussed|"
+    rf"\b{_SUBJECT}\b[^.]{{0,60}}\b(?:do(?:es)?(?: not|n[o']t)|fails? to|lacks?|"
+    r"(?:has|have|provides?|contains?|gives?|holds?) no)\b"
+    r"|\bnot (?:explicitly |directly |specifically )?"
+    r"(?:mentioned|stated|specified|provided|described|covered|given|found|available|said|discussed|"
     rf"contained|included|documented)\b[^.]{{0,60}}\b(?:in|by)\b[^.]{{0,40}}\b{_SUBJECT}\b"
     rf"|\bno (?:mention|information|details?)\b[^.]{{0,80}}\b{_SUBJECT}\b"
     r"|\bI (?:do not|don't|cannot|can't|could not|couldn't) (?:know|find|answer|see)\b",

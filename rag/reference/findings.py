@@ -22,8 +22,8 @@ MOST_CANDIDATES = 20  # commands of one section that may own its options
 MOST_SYNOPSES = 20  # of a command
 MAN_TITLE = re.compile(r"(?P<name>[a-z][\w.+-]*)(?:\(\w{1,4}\))? (?:-{1,2}|\u2013|\u2014) (?P<told>\S.*)")
 _OPTIONS_HEADING = re.compile(
-    r"[`\"]?(?P<name>[a-z][\w.+-]*)[`\"]? (?:command[- ]line "
-    r")?(?:arguments|options|switches|flags|usage|synopsis|command)",
+    r"[`\"]?(?P<name>[a-z][\w.+-]*)[`\"]? "
+    r"(?:command[- ]line )?(?:arguments|options|switches|flags|usage|synopsis|command)",
     re.IGNORECASE,
 )
 _CALLED_HEADING = re.compile(r"(?P<name>[a-z][a-z0-9]*_[a-z0-9_]+)")
