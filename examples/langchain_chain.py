@@ -5,6 +5,8 @@ It needs no gateway and no model. `chipalign index build --out my-index/ manuals
     python examples/langchain_chain.py my-index/ "How are antenna violations fixed?"
 """
 
+from __future__ import annotations
+
 import sys
 from pathlib import Path
 

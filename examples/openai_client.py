@@ -6,6 +6,8 @@ verification, which lists the names in the answer that no passage has.
     python examples/openai_client.py "Which command fixes antenna violations?" http://127.0.0.1:8000
 """
 
+from __future__ import annotations
+
 import os
 import sys
 from typing import Any

@@ -32,7 +32,7 @@ def open_plain(path: Path) -> int:
         raise CheckpointCorrupt(f"{path} cannot be read: {error.strerror}. Copy the file anew") from error
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
-        raise CheckpointCorrupt(f"{path} is no plain file. Copy the file anew")
+        raise CheckpointCorrupt(f"{path} is not a plain file. Copy the file anew")
     return fd
 
 

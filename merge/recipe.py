@@ -170,7 +170,7 @@ def load_recipe(path: Path) -> Recipe:
         raise RecipeError(str(path), [f"cannot be read as text: {error}"]) from None
     # Besides TOML's own error: numbers of thousands of digits, deeply nested lists
     except (ValueError, RecursionError) as error:
-        raise RecipeError(str(path), [f"is no valid TOML: {error}"]) from None
+        raise RecipeError(str(path), [f"is not valid TOML: {error}"]) from None
     return parse_recipe(data, base=path.absolute().parent, source=str(path))
 
 

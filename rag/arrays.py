@@ -6,6 +6,8 @@ for memory that the machine lacks.
     offsets = map_array(folder / "chunk_offsets.npy", np.dtype(np.int64))
 """
 
+from __future__ import annotations
+
 import re
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 _LONGEST_HEADER = 256  # bytes; numpy writes 128
 
 
-def map_array(path: Path, dtype: "np.dtype[Any]", width: int | None = None) -> NDArray[Any]:
+def map_array(path: Path, dtype: np.dtype[Any], width: int | None = None) -> NDArray[Any]:
     """The array of that type in the file, shape (n,) or with a width (n, width).
 
     Raises:
@@ -36,7 +38,7 @@ def map_array(path: Path, dtype: "np.dtype[Any]", width: int | None = None) -> N
     return np.memmap(path, dtype, mode="r", offset=found.end(), shape=shape)
 
 
-def _header(dtype: "np.dtype[Any]", width: int | None) -> "re.Pattern[bytes]":
+def _header(dtype: np.dtype[Any], width: int | None) -> re.Pattern[bytes]:
     """The header of version 1.0 of numpy's format, with the number of rows open."""
     second = "" if width is None else f" {width}"
     text = re.escape(f"{{'descr': '{dtype.str}', 'fortran_order': False, 'shape': (ROWS,{second}), }}").replace(

@@ -5,6 +5,8 @@ It holds values and the small text operations that the parsers share; it knows n
     Block("code", "```tcl\nglobal_route\n```", ("Commands", "Global Route"))
 """
 
+from __future__ import annotations
+
 import json
 import re
 from collections.abc import Sequence

@@ -7,6 +7,8 @@ A message is a line of JSON and the bytes that it announces. It does not know wh
     write_message(child.stdin, {"name": "a.md"}, content); head, body = read_message(child.stdout)
 """
 
+from __future__ import annotations
+
 import json
 import os
 import resource

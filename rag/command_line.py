@@ -5,6 +5,8 @@ The commands themselves are in `commands`, and those of other packages where the
     parser.add_argument("--top-k", type=positive, default=5)
 """
 
+from __future__ import annotations
+
 import argparse
 import hashlib
 import json

@@ -6,6 +6,8 @@ keeps its id when the index is built again, and a changed one gets another.
     chunk = make_chunk(document, heading_path=("Options",), text="...", position=3)
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 from dataclasses import dataclass, field

@@ -5,6 +5,8 @@ It does not print or exit: the command line prints `str(error)` in one line and 
     raise IndexNotFound(f"no index in {index_dir}: build one with `chipalign index build --out {index_dir} SOURCE...`")
 """
 
+from __future__ import annotations
+
 
 class RagError(Exception):
     """Base of all errors of this package; the user's input is wrong, so the command line exits with 2."""

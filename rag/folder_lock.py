@@ -5,6 +5,8 @@ It knows nothing of the work done under the lock.
     with hold_lock(Path("index/.lock"), lambda error: SourceUnusable("..."), IndexBusy("...")): ...
 """
 
+from __future__ import annotations
+
 import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -5,6 +5,8 @@ It reads nothing in it.
     make_home(settings.home)
 """
 
+from __future__ import annotations
+
 from contextlib import suppress
 from pathlib import Path
 

@@ -5,6 +5,8 @@ It is for what people read. A name that identifies a file (an index, `--json`) s
     printable("a\\nb\\x1b[2J.md") == "a\\\\nb\\\\x1b[2J.md"
 """
 
+from __future__ import annotations
+
 import json
 import re
 import unicodedata

@@ -7,6 +7,8 @@ It measures nothing; the worker calls the function that it is given. `show_progr
 `show_count` for one count, whose last line stays. rich draws the bars; it is imported only for a terminal.
 """
 
+from __future__ import annotations
+
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -62,7 +64,7 @@ def show_count(what: str) -> Iterator[ShowCount]:
         yield show
 
 
-def _draw_bars(transient: bool) -> "AbstractContextManager[Progress]":
+def _draw_bars(transient: bool) -> AbstractContextManager[Progress]:
     """Bars of one form; transient ones disappear when the work is done."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

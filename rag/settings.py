@@ -6,6 +6,8 @@ carries its variable, its help and its allowed range as metadata; the table in d
     settings = RagSettings.from_env({"CHIPALIGN_CHUNK_TOKENS": "180"})
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -184,7 +186,7 @@ class RagSettings:
     )
 
     @classmethod
-    def from_env(cls, env: Mapping[str, str] | None = None) -> "RagSettings":
+    def from_env(cls, env: Mapping[str, str] | None = None) -> RagSettings:
         """Read every field from its variable; unset or empty means the default.
 
         Without `env`, it reads this process's environment.

@@ -5,6 +5,8 @@ It opens no file and knows no dataclass by name.
     record = parse_as(DocumentRecord, '{"collection": "notes", "path": "a.md", ...}')
 """
 
+from __future__ import annotations
+
 import json
 import math
 import re

@@ -54,12 +54,12 @@ def _check_size(text: str, most_values: int) -> None:
 
 def _refuse_constant(name: str) -> None:
     """Refuse NaN and Infinity, which are not JSON (RFC 8259) though Python reads them."""
-    raise ValueError(f"{name} is no JSON value")
+    raise ValueError(f"{name} is not a JSON value")
 
 
 def _finite(text: str) -> float:
     """A number with a fraction or an exponent; refuses 1e999, which would be infinite."""
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(f"{text[:20]} is no number that can be written again")
+        raise ValueError(f"{text[:20]} is not a number that can be written again")
     return value

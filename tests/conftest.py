@@ -1,4 +1,8 @@
-"""Fixtures that several test files share: a small real index, a small real tokenizer, the gateway on a real socket."""
+"""Fixtures that several test files share: a small real index, a small real tokenizer, the gateway on a real socket.
+
+Heavy libraries and the packages under test are imported by the fixtures that need them, so that a single test starts
+within seconds.
+"""
 
 from __future__ import annotations
 
@@ -11,28 +15,20 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import hypothesis
-import openai
 import pytest
-import torch
-from playwright.sync_api import Browser, Error, sync_playwright
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
 
-from rag.embedding.embedder import Embedder
-from rag.formats.parser import parse_document
-from rag.index.building import build_index
-from rag.search.retriever import Retriever
-from rag.settings import RagSettings
-from serve.answers.tokens import TokenCounter
-from serve.gateway.app import create_app
-from serve.gateway.connections import make_server
-from serve.settings import ServeSettings
 from tests.attack import Attack, table
-from tests.fake_engine import FakeEngine
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+    from rag.search.retriever import Retriever
+    from serve.answers.tokens import TokenCounter
+    from tests.fake_engine import FakeEngine
 
 Gateway = Callable[..., AbstractContextManager[str]]  # what `gateway_at` gives
 OpenAIAt = Callable[..., Any]  # what `openai_at` gives; its types are too narrow for what we pass and read
@@ -94,7 +90,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
-    """Limit libraries to one thread: a second is no faster here, and on busy cores a hundred times slower."""
+    """Limit libraries to one thread: a second is not faster here, and on busy cores a hundred times slower."""
+    import torch
+
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -120,6 +118,11 @@ def _no_settings_of_this_machine() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def small_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a real index over six documents."""
+    from rag.embedding.embedder import Embedder
+    from rag.formats.parser import parse_document
+    from rag.index.building import build_index
+    from rag.settings import RagSettings
+
     folder = tmp_path_factory.mktemp("six")
     settings = RagSettings(home=folder)
     documents = [
@@ -135,12 +138,18 @@ def small_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def small_retriever(small_index: Path) -> Retriever:
     """The small index, opened with the real embedder."""
+    from rag.search.retriever import Retriever
+    from rag.settings import RagSettings
+
     return Retriever.open(small_index, RagSettings(home=small_index.parent))
 
 
 @pytest.fixture(scope="session")
 def small_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a tokenizer whose tokens are words and signs, and a chat template; no weights."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
     folder = tmp_path_factory.mktemp("checkpoint")
     tokenizer = Tokenizer(models.WordLevel({"<unk>": 0}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -153,6 +162,8 @@ def small_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def counter(small_checkpoint: Path) -> TokenCounter:
     """A counter of words and signs."""
+    from serve.answers.tokens import TokenCounter
+
     return TokenCounter.load(small_checkpoint)
 
 
@@ -163,6 +174,8 @@ def browser() -> Iterator[Browser]:
     Of a module and not of the session: Playwright keeps an event loop running in the main thread, where asyncio.run of
     a later test file would fail. A start takes a second.
     """
+    from playwright.sync_api import Error, sync_playwright
+
     with sync_playwright() as playwright:
         reasons = []
         for path in dict.fromkeys((shutil.which("chromium"), None)):  # None: Playwright's own
@@ -192,6 +205,9 @@ def gateway_at(small_retriever: Retriever, counter: TokenCounter) -> Gateway:
     It searches `store`, or what `newest` gives, or the six documents; `counted_by` counts its tokens; `changes` are
     settings. The model words the answers unless settings say otherwise.
     """
+    from serve.gateway.app import create_app
+    from serve.gateway.connections import make_server
+    from serve.settings import ServeSettings
 
     @contextmanager
     def run(
@@ -215,6 +231,8 @@ def gateway_at(small_retriever: Retriever, counter: TokenCounter) -> Gateway:
 
 @pytest.fixture(scope="module")
 def shared_engine() -> Iterator[FakeEngine]:
+    from tests.fake_engine import FakeEngine
+
     with FakeEngine() as fake:
         yield fake
 
@@ -269,6 +287,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def openai_at() -> Iterator[OpenAIAt]:
     """OpenAI's own client, made for a gateway's URL; each is closed with the test."""
+    import openai
+
     with ExitStack() as stack:
 
         def connect(url: str, api_key: str = "none", timeout: float = 20) -> Any:

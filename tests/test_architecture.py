@@ -1,5 +1,7 @@
 """The walls of the house: which rooms there are, who may import whom, where the environment is read."""
 
+from __future__ import annotations
+
 import ast
 from collections.abc import Iterator
 from functools import cache

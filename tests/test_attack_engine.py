@@ -43,7 +43,7 @@ MODELS = {
     "object": "list",
     "data": [{"id": "chipalign-demo", "object": "model", "created": 1, "owned_by": "vllm", "max_model_len": 4096}],
 }
-WRONG = (  # JSON texts, some of which are no JSON
+WRONG = (  # JSON texts, some of which are not JSON
     *(
         "null",
         "7",

@@ -185,7 +185,7 @@ def _live(tokens: list[Token]) -> Iterator[str]:
 
 
 def unescaped(markdown: str) -> list[str]:
-    """Dollars and directives that Streamlit would still read in what is no code."""
+    """Dollars and directives that Streamlit would still read in what is not code."""
     tokens = [child for token in READERS[0].parse(markdown) if token.type == "inline" for child in token.children or ()]
     code = sum(token.content.count("$") for token in tokens if token.type == "code_inline")
     blocks = sum(

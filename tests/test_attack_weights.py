@@ -80,7 +80,7 @@ def outcome(attempt: Try) -> tuple[str | None, str]:
     except Exception as error:  # what must not come up, whatever it is
         return f"{type(error).__name__}: {error}", ""
     if not sentence.isprintable() or len(sentence) > SCREEN:
-        return f"a message that is no line: {sentence!r}", sentence
+        return f"a message that is not a line: {sentence!r}", sentence
     took = time.monotonic() - started
     return (f"{took:.0f} s: {sentence}" if took > SECONDS else None), sentence
 

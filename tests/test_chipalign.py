@@ -1,5 +1,7 @@
 """The command's table: every command in it exists, help is quick to import, errors are one line."""
 
+from __future__ import annotations
+
 import subprocess
 import sys
 from importlib import import_module
@@ -9,7 +11,7 @@ import pytest
 import chipalign
 
 
-def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "chipalign", *arguments], capture_output=True, text=True, check=False)
 
 

@@ -1,5 +1,7 @@
 """What CONTRIBUTING.md says is true: the rooms and their walls, the files, the targets of make."""
 
+from __future__ import annotations
+
 import re
 from pathlib import Path
 

@@ -4,6 +4,8 @@ The handbook is always read. The pinned corpora are not in the repository: their
 CHIPALIGN_MIRROR names a folder with their archives, and only the form of the references elsewhere.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import re

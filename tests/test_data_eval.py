@@ -5,6 +5,8 @@ References into the handbook are followed through the real parser. The pinned co
 references into them only the form is checked: a path that the corpus selects and a heading as the parser gives it.
 """
 
+from __future__ import annotations
+
 import json
 import re
 from functools import cache

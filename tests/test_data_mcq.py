@@ -5,6 +5,8 @@ The words that prove an answer are looked up in the handbook. The pinned corpora
 evidence from them only the form is checked: a corpus with a permissive licence, and a path that it selects.
 """
 
+from __future__ import annotations
+
 import json
 import re
 from collections import Counter
@@ -28,7 +30,7 @@ DOMAINS = ("scripts", "bugs", "circuits", "flow")
 PERMISSIVE = ("BSD-3-Clause", "ISC")  # text from which a shipped adapter may be trained
 GUESSED = 0.35  # most that a guess by the form of the choices may reach; chance is 0.25
 SAME_QUESTION = 0.8  # Jaccard similarity of words above which two questions count as one
-COPIED_WORDS = 7  # a run of so many words that stands in the source as well is no wording of ours
+COPIED_WORDS = 7  # a run of so many words that stands in the source as well is not a wording of ours
 
 Pick = Callable[[dict[str, Any]], list[int]]  # the choices among which a baseline guesses evenly
 

@@ -2,6 +2,8 @@
 tools names its source.
 """
 
+from __future__ import annotations
+
 import json
 import re
 from collections import Counter

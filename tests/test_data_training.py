@@ -2,6 +2,8 @@
 measured with.
 """
 
+from __future__ import annotations
+
 import json
 from collections import Counter
 from pathlib import Path

@@ -1,5 +1,7 @@
 """What the pages say is true: commands and their options, settings, rooms, links; and the handbook's form."""
 
+from __future__ import annotations
+
 import ast
 import contextlib
 import dataclasses

@@ -1,5 +1,7 @@
 """The fake engine keeps its script, and what it says has the form in which vLLM says it."""
 
+from __future__ import annotations
+
 import json
 from typing import Any
 

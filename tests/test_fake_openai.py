@@ -1,5 +1,7 @@
 """The fake server of the evaluations: it answers as told, remembers, and has vLLM's form of likelihoods."""
 
+from __future__ import annotations
+
 import httpx
 
 from tests.fake_openai import MODEL, FakeOpenAI, chat_answer, likelihood_answer

@@ -1,5 +1,7 @@
 """merge.command_line: what the types of arguments take and refuse."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import pytest

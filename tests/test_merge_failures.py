@@ -231,7 +231,7 @@ def change_header(raw: bytes, dice: random.Random) -> bytes:
 
 
 def change_value(raw: bytes, dice: random.Random) -> bytes:
-    """A JSON file with a value somewhere in it replaced, renamed or taken away; bytes of one that is no JSON are
+    """A JSON file with a value somewhere in it replaced, renamed or taken away; bytes of one that is not JSON are
     flipped.
     """
     try:

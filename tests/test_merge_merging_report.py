@@ -70,7 +70,7 @@ def test_summary_counts_tensors_parameters_bytes_and_branches() -> None:
 
 def test_json_holds_no_place_and_is_valid_for_strict_readers() -> None:
     text = make_report(1.0, None).to_json()
-    document = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    document = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     assert document["parents"]["chip"]["adapter"]["blake3"] == "cc"
     assert document["parents"]["chat"]["revision"] == "v1"
     assert document["tensors"][1]["theta"] is None

@@ -117,7 +117,7 @@ def test_each_dtype_is_read(tmp_path: Path, dtype: torch.dtype) -> None:
             ),
             "'t' stands twice",
         ),
-        ({"t": 3}, "is no object"),
+        ({"t": 3}, "is not an object"),
         ({"t": {**ENTRY, "dtype": "F33"}}, "dtype 'F33'"),
         ({"t": {**ENTRY, "dtype": None}}, "dtype None"),
         ({"t": {**ENTRY, "shape": [-2]}}, "no list of sizes"),

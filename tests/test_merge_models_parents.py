@@ -54,7 +54,7 @@ def test_every_file_of_a_parent_has_its_own_hash(tmp_path: Path) -> None:
 
 def test_identity_is_content_and_neither_place_nor_time(tmp_path: Path) -> None:
     one, same, other = (write_llama(tmp_path / name, seed=seed) for name, seed in (("a", 1), ("b", 1), ("c", 2)))
-    (same / "README.md").write_text("a card is no part of the model")
+    (same / "README.md").write_text("a card is not a part of the model")
     digests = [resolve(str(folder), tmp_path).blake3 for folder in (one, same, other)]
     assert digests[0] == digests[1] != digests[2]
 
@@ -118,7 +118,7 @@ def test_a_folder_without_a_model_or_with_two_is_named(tmp_path: Path) -> None:
 
 def test_a_gguf_that_is_none_is_named_and_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "m.gguf").write_bytes(b"no such format" * 10)
-    with pytest.raises(CheckpointCorrupt, match=r"m\.gguf is no GGUF file of version 2 or 3"):
+    with pytest.raises(CheckpointCorrupt, match=r"m\.gguf is not a GGUF file of version 2 or 3"):
         resolve("m.gguf", tmp_path / "home", base=tmp_path)
     assert list((tmp_path / "home" / "models").iterdir()) == []
 

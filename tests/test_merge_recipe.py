@@ -105,7 +105,7 @@ def test_a_missing_file_a_broken_file_and_a_binary_file_are_one_clear_error_each
     with pytest.raises(RecipeError, match="no such recipe file"):
         load_recipe(tmp_path / "none.toml")
     (tmp_path / "broken.toml").write_text("[merge\nlam = ")
-    with pytest.raises(RecipeError, match="is no valid TOML"):
+    with pytest.raises(RecipeError, match="is not valid TOML"):
         load_recipe(tmp_path / "broken.toml")
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(RecipeError, match="cannot be read as text"):

@@ -149,4 +149,4 @@ def test_what_is_wrong_is_said_in_one_sentence(folder: Path, arguments: list[str
 def test_documents_that_cannot_be_read_end_it(folder: Path) -> None:
     done = run(folder, "--base", "base", "--documents", "nowhere", "--out", "ours")
     assert done.returncode == 2
-    assert "'nowhere' is no folder, file or archive here" in done.stderr
+    assert "'nowhere' is not a folder, file or archive here" in done.stderr

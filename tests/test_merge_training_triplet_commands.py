@@ -1,5 +1,7 @@
 """`chipalign adapt triplets`: from documents to a file, in one process of its own and in this one."""
 
+from __future__ import annotations
+
 import json
 import os
 import subprocess

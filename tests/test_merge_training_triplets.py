@@ -3,6 +3,8 @@
 On a real index of six documents.
 """
 
+from __future__ import annotations
+
 import random
 
 import pytest

@@ -1,5 +1,7 @@
 """The grammar of allowed names, held against xgrammar's own matcher, the one that vLLM asks."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 
 import pytest

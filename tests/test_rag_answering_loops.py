@@ -1,5 +1,7 @@
 """rag.answering.loops: what runs in circles is cut before a copy is shown; what documents repeat is not."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import pytest

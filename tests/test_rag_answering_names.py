@@ -1,5 +1,7 @@
 """What looks like a name, decided case by case."""
 
+from __future__ import annotations
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

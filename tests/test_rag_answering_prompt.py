@@ -1,5 +1,7 @@
 """rag.answering.prompt: the budget holds, numbers follow the ranking, no passage can leave its fence."""
 
+from __future__ import annotations
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

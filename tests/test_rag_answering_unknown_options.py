@@ -1,5 +1,7 @@
 """rag.answering.unknown_options: an option that no document gives a command is denied, and nothing else is."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import pytest

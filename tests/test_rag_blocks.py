@@ -1,5 +1,7 @@
 """rag.blocks: the heading stack and the text operations that both parsers share."""
 
+from __future__ import annotations
+
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -1,5 +1,7 @@
 """rag.checking.facts: names, words in code, numbers and units, as they are held against each other."""
 
+from __future__ import annotations
+
 import pytest
 
 from rag.checking.facts import find_facts, words_of

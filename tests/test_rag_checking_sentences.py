@@ -1,5 +1,7 @@
 """rag.checking.sentences: parts with exact places, the same however the answer arrives, with little held back."""
 
+from __future__ import annotations
+
 from functools import partial
 
 import pytest

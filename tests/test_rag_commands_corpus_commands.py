@@ -1,5 +1,7 @@
 """rag.commands.corpus_commands: `chipalign corpus` as a user calls it, in a home folder of its own."""
 
+from __future__ import annotations
+
 import json
 import subprocess
 import sys

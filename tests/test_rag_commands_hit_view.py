@@ -1,5 +1,7 @@
 """rag.commands.hit_view: hits on a terminal and in a pipe."""
 
+from __future__ import annotations
+
 import io
 
 from rich.console import Console

@@ -1,5 +1,7 @@
 """rag.commands.index_commands: `chipalign index` as a user calls it, in a home folder of its own."""
 
+from __future__ import annotations
+
 import json
 import os
 import pty
@@ -72,7 +74,7 @@ def test_an_archive_and_one_file_are_sources(notes: Path, tmp_path: Path, capsys
 def test_the_handbook_is_a_source_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert index(["build", "--out", str(tmp_path / "index"), "handbok"]) == 2
     assert (
-        "'handbok' is no folder, file or archive here, and no corpus; corpora are handbook, openroad"
+        "'handbok' is not a folder, file or archive here, and no corpus; corpora are handbook, openroad"
         in capsys.readouterr().err
     )
 

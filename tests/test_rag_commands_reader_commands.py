@@ -1,5 +1,7 @@
 """`chipalign adapt reader`: from documents and questions to a reader; and what is refused before any work."""
 
+from __future__ import annotations
+
 import json
 import os
 import subprocess

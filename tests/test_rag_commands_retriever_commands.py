@@ -1,5 +1,7 @@
 """`chipalign adapt retriever`: one real step on the handbook, and what is refused before any work."""
 
+from __future__ import annotations
+
 import json
 import os
 import subprocess
@@ -97,7 +99,7 @@ def test_adapters_of_this_project_are_found_by_name() -> None:
 
 def test_a_folder_that_is_no_adapter_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
-    with pytest.raises(OutputUnwritable, match="mine is there and is no adapter"):
+    with pytest.raises(OutputUnwritable, match="mine is there and is not an adapter"):
         retriever(["--docs", "data/handbook", "--out", str(tmp_path / "mine")])
 
 

@@ -1,5 +1,7 @@
 """rag.documents: identity is content."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 
 from hypothesis import given

@@ -1,5 +1,7 @@
 """rag.embedding.bert: the forward pass beside that of the libraries, in float32 and in 8 bits."""
 
+from __future__ import annotations
+
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

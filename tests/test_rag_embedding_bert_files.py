@@ -1,5 +1,7 @@
 """rag.embedding.bert_files: what is read is what the libraries read, and what is not known is left to them."""
 
+from __future__ import annotations
+
 import json
 import shutil
 from collections.abc import Callable

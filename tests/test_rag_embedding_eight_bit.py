@@ -1,5 +1,7 @@
 """rag.embedding.eight_bit: integers of 8 bits beside the same products in float32."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 import torch

@@ -1,5 +1,7 @@
 """rag.embedding.embedder: the real model of the installed package, and how a model is found."""
 
+from __future__ import annotations
+
 import shutil
 from importlib import metadata
 from pathlib import Path

@@ -1,5 +1,7 @@
 """rag.embedding.fingerprint: the same model behind two servers is the same, another one is not."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray

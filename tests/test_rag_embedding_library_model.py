@@ -1,5 +1,7 @@
 """rag.embedding.library_model: models that only the libraries know."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import numpy as np

@@ -1,5 +1,7 @@
 """rag.embedding.servers: this machine by its addresses, and refusals in one line."""
 
+from __future__ import annotations
+
 import httpx
 import pytest
 

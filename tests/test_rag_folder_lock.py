@@ -1,5 +1,7 @@
 """rag.folder_lock: held by one, told to the others, and free again however its holder ended."""
 
+from __future__ import annotations
+
 import subprocess
 import sys
 from pathlib import Path

@@ -1,5 +1,7 @@
 """rag.formats.eda_data: headers and lists of LEF, Liberty, DEF and SPEF; other files of the same suffixes are named."""
 
+from __future__ import annotations
+
 import re
 from contextlib import suppress
 

@@ -2,6 +2,8 @@
 ones.
 """
 
+from __future__ import annotations
+
 from contextlib import suppress
 
 import pytest

@@ -1,5 +1,7 @@
 """rag.formats.includes: what reST names is put in its place, from the source's own files and no others."""
 
+from __future__ import annotations
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st

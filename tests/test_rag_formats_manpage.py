@@ -1,5 +1,7 @@
 """rag.formats.manpage: manual pages in man and mdoc macros, and texts that are none."""
 
+from __future__ import annotations
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -1,5 +1,7 @@
 """rag.formats.markdown, rag.formats.rst and rag.formats.parser: documents to blocks with heading paths."""
 
+from __future__ import annotations
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -1,5 +1,7 @@
 """rag.formats.pdf and rag.formats.pdf_layout: text, tables, headings and pages of PDF files that reportlab writes."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from io import BytesIO
 

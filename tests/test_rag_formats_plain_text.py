@@ -1,5 +1,7 @@
 """rag.formats.plain_text and rag.formats.csv_table: headings, pages, aligned lines of text; tables of values."""
 
+from __future__ import annotations
+
 from contextlib import suppress
 
 import pytest

@@ -1,5 +1,7 @@
 """rag.formats.script and rag.formats.python_code: procedures with their comments, the rest in pieces, nothing lost."""
 
+from __future__ import annotations
+
 import re
 
 import pytest

@@ -1,5 +1,7 @@
 """rag.formats.verilog: modules with comments and ports, files with errors, and files that try to read others."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import pytest

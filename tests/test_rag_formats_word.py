@@ -1,5 +1,7 @@
 """rag.formats.word: real .docx files that python-docx writes, and hostile ones."""
 
+from __future__ import annotations
+
 import zipfile
 from contextlib import suppress
 from io import BytesIO

@@ -1,5 +1,7 @@
 """The home folder is for its owner alone, and a folder of somebody else's things stays as it is."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import pytest

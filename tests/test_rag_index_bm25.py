@@ -1,5 +1,7 @@
 """rag.index.bm25: the tokenizer keeps names whole; scores are the formula's, calculated here another way."""
 
+from __future__ import annotations
+
 import math
 import threading
 from collections import Counter

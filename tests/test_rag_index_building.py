@@ -1,5 +1,7 @@
 """rag.index.building: building, building again, and what happens to damaged, foreign, locked and killed indexes."""
 
+from __future__ import annotations
+
 import fcntl
 import hashlib
 import json

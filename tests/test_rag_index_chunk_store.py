@@ -1,5 +1,7 @@
 """rag.index.chunk_store: chunks come back as they were, one by one, from files that may be gone by then."""
 
+from __future__ import annotations
+
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -73,7 +75,7 @@ def test_a_line_that_is_no_chunk_is_told_when_it_is_read(folder: Path, line: byt
     (folder / CHUNKS).write_bytes(b"".join(lines))
     store = ChunkStore.load(folder)
     assert store[1].text == TEXTS[1]
-    with pytest.raises(IndexCorrupt, match=r"line 3 of .*chunks\.jsonl is no chunk .*build the index again"):
+    with pytest.raises(IndexCorrupt, match=r"line 3 of .*chunks\.jsonl is not a chunk .*build the index again"):
         store[2]
 
 

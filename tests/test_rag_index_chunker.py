@@ -1,5 +1,7 @@
 """rag.index.chunker: structure decides the cuts, the limit holds, nothing is lost."""
 
+from __future__ import annotations
+
 import re
 from dataclasses import replace
 from itertools import pairwise

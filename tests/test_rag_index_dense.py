@@ -1,5 +1,7 @@
 """rag.index.dense: real FAISS against a plain matrix product, exact and by codes, whole and through a mask."""
 
+from __future__ import annotations
+
 import os
 import resource
 import subprocess

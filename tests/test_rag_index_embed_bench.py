@@ -3,6 +3,8 @@
 How fast they are is nobody's promise here.
 """
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import pytest

@@ -1,5 +1,7 @@
 """rag.index.generation: the files of an index, written, opened, and removed by name."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +41,7 @@ def test_documents_come_back_in_order(folder: Path) -> None:
     assert read_documents(folder) == RECORDS
     assert RECORDS[0].name == "notes/a.md"
     (folder / "documents.jsonl").write_text('{"collection": "x"}\n')
-    with pytest.raises(IndexCorrupt, match="a line that is no document"):
+    with pytest.raises(IndexCorrupt, match="a line that is not a document"):
         read_documents(folder)
 
 

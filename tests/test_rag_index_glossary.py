@@ -3,6 +3,8 @@
 `test_rag_search_retriever` has the expansion in a search.
 """
 
+from __future__ import annotations
+
 import pytest
 
 from rag.index.glossary import expand_abbreviations, find_definitions, read_glossary

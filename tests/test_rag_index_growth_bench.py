@@ -1,5 +1,7 @@
 """rag.index.growth_bench: the vectors have the statistics that they claim, and a small run measures what it says."""
 
+from __future__ import annotations
+
 import json
 import mmap
 import subprocess

@@ -1,5 +1,7 @@
 """rag.index.index_content: what is taken over from the old index, and what is cut and embedded anew."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path

@@ -1,5 +1,7 @@
 """rag.index.index_folder: one writer at a time; a build that is killed at any moment leaves a whole index behind."""
 
+from __future__ import annotations
+
 import random
 import subprocess
 import sys

@@ -1,5 +1,7 @@
 """rag.index.index_stats: counts against what was indexed, and the forms in which they are shown."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path

@@ -1,5 +1,7 @@
 """rag.index.late: passages scored token by token, against products of signs that are counted one by one."""
 
+from __future__ import annotations
+
 import math
 from pathlib import Path
 

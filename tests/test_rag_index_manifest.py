@@ -1,5 +1,7 @@
 """rag.index.manifest: what it says comes back, and which damage to the files is seen when."""
 
+from __future__ import annotations
+
 import json
 from dataclasses import replace
 from pathlib import Path

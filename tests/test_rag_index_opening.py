@@ -1,5 +1,7 @@
 """rag.index.opening: opening an index loads nothing that builds one."""
 
+from __future__ import annotations
+
 import subprocess
 import sys
 from pathlib import Path

@@ -1,5 +1,7 @@
 """rag.index.selection: names to collections, collections to rows, and BM25 as if nothing else were indexed."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 from hypothesis import given

@@ -1,5 +1,7 @@
 """rag.index.vector_store: the store is chosen by the settings, and an index is found where it was written to."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import numpy as np

@@ -1,5 +1,7 @@
 """rag.printable: nothing of others' text steers a terminal or breaks a line, in any command's output."""
 
+from __future__ import annotations
+
 import json
 import unicodedata
 from pathlib import Path

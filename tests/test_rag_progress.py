@@ -2,6 +2,8 @@
 stages are seen in test_rag_commands_corpus_commands.py, where a build draws them.
 """
 
+from __future__ import annotations
+
 import os
 import pty
 import subprocess

@@ -1,4 +1,4 @@
-"""rag.reference: cards of small documents in the forms of manuals, each with its place; and what is no command."""
+"""rag.reference: cards of small documents in the forms of manuals, each with its place; and what is not a command."""
 
 from __future__ import annotations
 

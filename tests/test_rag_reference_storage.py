@@ -151,7 +151,7 @@ def test_a_reference_of_another_version_is_read_from_the_passages(tmp_path: Path
 def test_a_file_that_is_no_reference_is_damage_and_never_believed(tmp_path: Path, content: str) -> None:
     build(tmp_path, manual("route_all", "-layer"))
     put(tmp_path, content)
-    with pytest.raises(IndexCorrupt, match="is no reference"):
+    with pytest.raises(IndexCorrupt, match="is not a reference"):
         _ = open_index(tmp_path).reference
 
 

@@ -1,5 +1,7 @@
 """rag.search.clauses: what is cut, and what is left whole. `test_rag_search_retriever` has the clauses in a search."""
 
+from __future__ import annotations
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

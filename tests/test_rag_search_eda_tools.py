@@ -1,5 +1,7 @@
 """rag.search.eda_tools: the tools that a question names, and what follows where no document is about them."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import pytest

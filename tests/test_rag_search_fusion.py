@@ -1,5 +1,7 @@
 """rag.search.fusion: the weighted mean of scores relative to their best, by hand and by its properties."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 from hypothesis import given

@@ -191,7 +191,7 @@ def test_a_new_index_that_is_damaged_ends_the_old_one_until_it_is_repaired(
 def test_a_manifest_that_cannot_be_read_ends_the_old_index(live: LiveRetriever, folder: Path) -> None:
     (folder / MANIFEST).write_text("{half")
     live.look()
-    with pytest.raises(IndexUnusable, match="is no manifest"):
+    with pytest.raises(IndexUnusable, match="is not a manifest"):
         live.current()
 
 

@@ -1,5 +1,7 @@
 """rag.search.metrics against values worked out by hand, scikit-learn's measures and scipy's intervals."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
 from collections.abc import Sequence

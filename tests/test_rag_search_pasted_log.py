@@ -1,5 +1,7 @@
 """rag.search.pasted_log: of a pasted log what identifies the problem is searched for, and a question stays as it is."""
 
+from __future__ import annotations
+
 from functools import partial
 
 import pytest

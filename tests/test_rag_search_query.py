@@ -1,5 +1,7 @@
 """rag.search.query: which turns lean on earlier ones, and which need no retrieval at all."""
 
+from __future__ import annotations
+
 from functools import partial
 
 import pytest

@@ -2,6 +2,8 @@
 are found again.
 """
 
+from __future__ import annotations
+
 import math
 
 import numpy as np

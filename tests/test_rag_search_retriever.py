@@ -1,5 +1,7 @@
 """rag.search.retriever and rag.search.langchain_retriever over six real documents."""
 
+from __future__ import annotations
+
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace

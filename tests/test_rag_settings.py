@@ -1,5 +1,7 @@
 """rag.settings: defaults, parsing, ranges, and that every field documents itself."""
 
+from __future__ import annotations
+
 from dataclasses import fields
 from pathlib import Path
 

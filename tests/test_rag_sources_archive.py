@@ -1,5 +1,7 @@
 """rag.sources.archive: what is read from archives, and what is refused."""
 
+from __future__ import annotations
+
 import gzip
 import io
 import resource
@@ -73,7 +75,7 @@ def test_more_than_the_size_limit_is_refused(tmp_path: Path) -> None:
 
 
 def test_no_archive_and_a_cut_archive_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "text.tar.gz").write_bytes(b"this is no archive")
+    (tmp_path / "text.tar.gz").write_bytes(b"this is not an archive")
     (tmp_path / "text.zip").write_bytes(b"nor is this")
     whole = write_tar(tmp_path / "whole.tar.gz", {"a.md": bytes(range(256)) * 400}).read_bytes()
     (tmp_path / "cut.tar.gz").write_bytes(whole[: len(whole) // 2])

@@ -1,5 +1,7 @@
 """rag.sources.corpus: pins, patterns, checksums, mirror and host; the host is a real HTTP server on this machine."""
 
+from __future__ import annotations
+
 import hashlib
 import io
 import re
@@ -58,7 +60,7 @@ def write_archive(path: Path, files: dict[str, bytes], top: str = "") -> Path:
 
 class QuietHandler(SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
-        """Requests are no news."""
+        """Requests are not news."""
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """rag.sources.parsed_cache: a file is parsed once per content, and a broken cache only costs time."""
 
+from __future__ import annotations
+
 import os
 import time
 from pathlib import Path

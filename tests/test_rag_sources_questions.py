@@ -1,5 +1,7 @@
 """rag.sources.questions: the three forms of questions, ready-made chunks, and all that is wrong with either at once."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
 from typing import Any
@@ -80,7 +82,7 @@ def test_every_bad_line_is_listed_with_what_is_wrong(tmp_path: Path) -> None:
         read_questions(path)
     message = str(caught.value)
     assert [f"line {number} " in message for number in range(1, 13)] == [False, *[True] * 10, False]
-    assert "line 2 is no JSON (" in message
+    assert "line 2 is not JSON (" in message
     assert 'line 4 has no "question" with words in it' in message
     assert "line 5 is answerable, but names no passage" in message
     assert "\n" not in message
@@ -176,7 +178,7 @@ def test_a_reference_to_a_ready_made_chunk_is_shown_by_its_id() -> None:
 @pytest.mark.parametrize(
     ("content", "what"),
     [
-        ("{", "is no JSON"),
+        ("{", "is not JSON"),
         ("[]", "holds no chunk"),
         ('{"source": "a"}', "is not of the form"),
         ('[{"source": "a", "knowledge": [{"id": "a_0"}]}]', r"is not of the form .*KeyError\('content'\)"),

@@ -1,5 +1,7 @@
 """rag.sources.reader: files to documents; the unreadable ones are named and skipped."""
 
+from __future__ import annotations
+
 import errno
 import gzip
 import io

@@ -2,6 +2,8 @@
 starts again.
 """
 
+from __future__ import annotations
+
 import os
 import signal
 import subprocess

@@ -1,5 +1,7 @@
 """rag.sources.sources: what a SOURCE argument names, and the version and date that its documents get."""
 
+from __future__ import annotations
+
 import os
 import shutil
 from pathlib import Path
@@ -88,6 +90,6 @@ def test_a_corpus_that_is_not_fetched_is_told(settings: RagSettings) -> None:
 def test_what_is_nothing_is_told(argument: str, settings: RagSettings) -> None:
     with pytest.raises(
         SourceUnusable,
-        match=r"nowhere' is no folder, file or archive here, and no corpus; corpora are handbook, openroad",
+        match=r"nowhere' is not a folder, file or archive here, and no corpus; corpora are handbook, openroad",
     ):
         find_named_source(argument, settings)

@@ -1,5 +1,7 @@
 """data/eval/starter.jsonl: the questions that the relevance threshold was chosen with are well-formed and enough."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
 

@@ -2,6 +2,8 @@
 on.
 """
 
+from __future__ import annotations
+
 import json
 import math
 from dataclasses import replace

@@ -1,5 +1,7 @@
 """rag.training.exclusion: what nearly asks, or quotes, what a model is measured with."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
 

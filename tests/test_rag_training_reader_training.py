@@ -2,6 +2,8 @@
 is read later.
 """
 
+from __future__ import annotations
+
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,5 +1,7 @@
 """rag.training.training_pairs: what is asked for a passage, and which pairs make a step."""
 
+from __future__ import annotations
+
 import json
 import random
 from collections import Counter

@@ -1,5 +1,7 @@
 """rag.training.triplet_phrases: English for made questions and answers."""
 
+from __future__ import annotations
+
 import re
 
 import pytest

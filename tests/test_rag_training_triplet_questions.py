@@ -1,5 +1,7 @@
 """rag.training.triplet_questions: which of our own questions become drafts, and with which chunks."""
 
+from __future__ import annotations
+
 from rag.documents import Chunk, Document, make_chunk
 from rag.training.examples import Example
 from rag.training.triplet_questions import ORIGIN, drafts_of_questions

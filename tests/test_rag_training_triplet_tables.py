@@ -2,6 +2,8 @@
 the name, and which default is one.
 """
 
+from __future__ import annotations
+
 import random
 import re
 

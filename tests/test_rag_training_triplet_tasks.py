@@ -2,6 +2,8 @@
 manual's own words about its options.
 """
 
+from __future__ import annotations
+
 import random
 import re
 

@@ -2,6 +2,8 @@
 answers it.
 """
 
+from __future__ import annotations
+
 import random
 
 import pytest

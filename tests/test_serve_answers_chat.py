@@ -1,5 +1,7 @@
 """From a request to the engine's prompt and from its answer to citations, over a real index and a real tokenizer."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path

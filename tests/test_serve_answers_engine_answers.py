@@ -1,5 +1,7 @@
 """The shape of what engines answer: rough ones are understood, wrong ones refused with the place and the value."""
 
+from __future__ import annotations
+
 import json
 from typing import Any
 

@@ -1,5 +1,7 @@
 """The engine's client by itself: each way in which an engine fails has its own error; leaving a stream closes it."""
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Iterator
 from typing import Any

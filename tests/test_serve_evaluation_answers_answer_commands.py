@@ -3,6 +3,8 @@
 `chipalign eval answers` as a user calls it, before the real gateway on real sockets.
 """
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
 from typing import Any
@@ -161,7 +163,7 @@ def test_a_server_that_is_no_gateway_is_refused(
     questions: Path, engine: FakeEngine, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert evaluate("--questions", questions, "--url", engine.url) == 2
-    assert "is no ChipAlign gateway" in capsys.readouterr().err
+    assert "is not a ChipAlign gateway" in capsys.readouterr().err
     assert engine.bodies == []
 
 

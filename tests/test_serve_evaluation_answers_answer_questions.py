@@ -1,5 +1,7 @@
 """serve.evaluation.answers.answer_questions: files of questions with facts, read and refused."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
 from typing import Any
@@ -62,14 +64,14 @@ def test_every_bad_line_is_told(tmp_path: Path) -> None:
     with pytest.raises(QuestionsUnusable) as caught:
         read_answer_questions(path)
     message = str(caught.value)
-    assert "line 1 is no JSON object; " in message
+    assert "line 1 is not a JSON object; " in message
     assert 'line 2 has no "id"; ' in message
     assert "line 3 has the split 'dev'" in message
     assert "line 4 is answerable, but has no facts; line 5 is not answerable, but has facts; " in message
-    assert 'line 6 has "facts" whose items are no lists of patterns; ' in message
+    assert 'line 6 has "facts" whose items are not lists of patterns; ' in message
     assert 'line 7 has "facts" with a pattern that is none' in message
-    assert 'line 8 has "forbidden" that is no list; line 9 has "messages"' in message
-    assert "line 12 is no JSON" in message
+    assert 'line 8 has "forbidden" that is not a list; line 9 has "messages"' in message
+    assert "line 12 is not JSON" in message
     assert message.endswith("the id 'a-1' is given twice: mend or remove these lines")
 
 

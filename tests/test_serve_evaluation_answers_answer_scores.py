@@ -2,6 +2,8 @@
 or full of invented names.
 """
 
+from __future__ import annotations
+
 import re
 
 import pytest

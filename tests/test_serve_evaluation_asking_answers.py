@@ -1,5 +1,7 @@
 """serve.evaluation.asking.answers on real files: what is kept is found again, a file of something else is refused."""
 
+from __future__ import annotations
+
 import json
 from operator import itemgetter
 from pathlib import Path
@@ -102,7 +104,7 @@ def test_answers_of_other_settings_are_refused_and_left_alone(
 def test_a_file_of_something_else_is_refused_and_left_alone(tmp_path: Path, content: bytes, kind: str) -> None:
     path = tmp_path / "note.txt"
     path.write_bytes(content)
-    told = r"note\.txt is no file of answers .*: name another file with --answers"
+    told = r"note\.txt is not a file of answers .*: name another file with --answers"
     with pytest.raises(AnswersUnusable, match=told):
         AnswersFile.open(path, SETTINGS, key="id", kind=kind)
     with pytest.raises(AnswersUnusable, match=told):
@@ -147,16 +149,16 @@ def test_a_damaged_line_is_told_by_its_number(tmp_path: Path, line: str) -> None
     path = tmp_path / "a.jsonl"
     fill(path, 1)
     path.write_text(path.read_text() + line + "\n")
-    with pytest.raises(AnswersUnusable, match="line 3, is no answer"):
+    with pytest.raises(AnswersUnusable, match="line 3, is not an answer"):
         open_file(path)
-    with pytest.raises(AnswersUnusable, match="line 3, is no answer"):
+    with pytest.raises(AnswersUnusable, match="line 3, is not an answer"):
         read_answers(path, key="id")
 
 
 def test_a_line_that_the_evaluation_takes_for_no_answer_is_told_by_its_number(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     fill(path, 1, 2)
-    with pytest.raises(AnswersUnusable, match="line 2, is no answer"):
+    with pytest.raises(AnswersUnusable, match="line 2, is not an answer"):
         AnswersFile.open(path, SETTINGS, key="id", check=itemgetter("text", "ms"))
 
 

@@ -2,6 +2,8 @@
 brings back, and each failure's sentence.
 """
 
+from __future__ import annotations
+
 import asyncio
 import socket
 import threading

@@ -2,6 +2,8 @@
 model's answers are another file's.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import re
@@ -121,5 +123,5 @@ def test_an_answer_without_its_fields_is_told_by_its_line(questions: Path, tmp_p
         collect(job(questions, server.url, answers=tmp_path / "a.jsonl"), ITEMS, ask, tmp_path)
         lines = (tmp_path / "a.jsonl").read_text().splitlines(keepends=True)
         (tmp_path / "a.jsonl").write_text("".join([*lines[:2], '{"key": 9, "ms": 1}\n', *lines[2:]]))
-        with pytest.raises(AnswersUnusable, match=r"a\.jsonl, line 3, is no answer"):
+        with pytest.raises(AnswersUnusable, match=r"a\.jsonl, line 3, is not an answer"):
             collect(job(questions, server.url, answers=tmp_path / "a.jsonl"), ITEMS, ask, tmp_path)

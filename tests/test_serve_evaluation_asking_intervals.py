@@ -1,5 +1,7 @@
 """serve.evaluation.asking.intervals against scipy's bootstrap, and what an interval must be."""
 
+from __future__ import annotations
+
 import itertools
 
 import numpy as np

@@ -1,5 +1,7 @@
 """serve.evaluation.asking.question_file: every bad line of a file is told, by its number and with what is wrong."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any
 

@@ -311,7 +311,7 @@ def test_an_engine_that_does_not_start_is_told_and_its_model_is_kept(
     [
         (("--qa-corpus", "corpus.json"), "give questions about them with --qa-questions"),
         (("--qa-questions", "q.jsonl"), "give these with --qa-corpus or --index"),
-        (("--index", "."), "manifest.json is no file"),
+        (("--index", "."), "manifest.json is not a file"),
         (("--ifeval", "none.jsonl"), "none.jsonl cannot be read"),
         (("--methods", "chat,ties"), "ties need"),
         (("--methods", "slerp"), "slerp: the rows are"),

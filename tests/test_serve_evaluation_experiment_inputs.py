@@ -80,7 +80,7 @@ def test_other_weights_in_the_same_folder_are_another_content(recipe: Path) -> N
         ("[chip]\nmodel = 'c'\n[[schedule]]\nlam = 1\n", {}, r"\[schedule\], which would decide"),
         ("[chip]\nmodel = 'c'\n[parameters]\nscale = 2\n", {}, r"\[parameters\], which would decide"),
         ("chip = 'c'\n", {}, r"\[chip\] must be tables"),
-        ("[chip]\nmodel = 3\n", {}, r"\[chip\] hold something that is no text"),
+        ("[chip]\nmodel = 3\n", {}, r"\[chip\] hold something that is not text"),
         ("chip =\n", {}, "cannot be read as a recipe"),
     ],
 )
@@ -109,7 +109,8 @@ def test_questions_without_an_answer_are_not_asked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("[1]\n", "line 1, is no JSON object"), ("{}\n{\n", "line 2"), ("\n", "holds nothing to ask")]
+    ("text", "message"),
+    [("[1]\n", "line 1, is not a JSON object"), ("{}\n{\n", "line 2"), ("\n", "holds nothing to ask")],
 )
 def test_files_that_are_no_questions_are_refused(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "q.jsonl"

@@ -60,7 +60,7 @@ def test_a_plan_is_kept_with_its_questions_and_found_again(tmp_path: Path) -> No
 @pytest.mark.parametrize("text", ["{", "[]", '"x"'])
 def test_a_folder_of_something_else_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "plan.json").write_text(text)
-    with pytest.raises(ExperimentUnusable, match="is no plan of an experiment"):
+    with pytest.raises(ExperimentUnusable, match="is not a plan of an experiment"):
         keep_plan(make_plan(), tmp_path, QUESTIONS)
 
 

@@ -1,5 +1,7 @@
 """serve.evaluation.model.chat: what is sent is what was given, and only a chat completion from an engine is taken."""
 
+from __future__ import annotations
+
 import asyncio
 from typing import Any
 

@@ -1,5 +1,7 @@
 """serve.evaluation.model.ifeval: prompts are checked before they are asked; the four accuracies are counted by hand."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 from pathlib import Path

@@ -2,6 +2,8 @@
 instead of a download.
 """
 
+from __future__ import annotations
+
 import subprocess
 import sys
 from pathlib import Path
@@ -88,7 +90,7 @@ def test_the_sentence_model_is_written_as_nltk_reads_it(tmp_path: Path, monkeypa
     assert len(read.ortho_context) == 20366  # as NLTK's punkt_tab has it
 
 
-def run(code: str, tmp: Path) -> "subprocess.CompletedProcess[str]":
+def run(code: str, tmp: Path) -> subprocess.CompletedProcess[str]:
     """Run code in a process of its own, where nothing of the checks is loaded yet and NLTK has no data. tmp: its folder
     of temporary files.
     """

@@ -1,5 +1,7 @@
 """serve.evaluation.model.judge: a verdict is what the judge wrote or none; no answer gets out of its marks."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 import re

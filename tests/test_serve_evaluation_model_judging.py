@@ -2,6 +2,8 @@
 be judged is asked anew.
 """
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
 from typing import Any
@@ -123,7 +125,7 @@ def test_a_server_that_lists_no_models_is_taken_at_its_word() -> None:
 def test_no_judge_is_told_with_its_own_option() -> None:
     with pytest.raises(EndpointUnreachable, match=r"correct --judge-url$"):
         find_judge(job(f"http://127.0.0.1:{free_port()}"))
-    with pytest.raises(EndpointUnreachable, match=r"^--judge-url judge is no HTTP address"):
+    with pytest.raises(EndpointUnreachable, match=r"^--judge-url judge is not an HTTP address"):
         find_judge(job("judge"))
     with FakeOpenAI(grade) as server, pytest.raises(ModelUnknown, match="its models are demo"):
         find_judge(job(server.url, "gpt-x"))

@@ -2,6 +2,8 @@
 lm-eval's rules, counted by hand.
 """
 
+from __future__ import annotations
+
 import asyncio
 import json
 from pathlib import Path

@@ -2,6 +2,8 @@
 -9 leaves behind.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import subprocess

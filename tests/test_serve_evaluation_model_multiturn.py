@@ -2,6 +2,8 @@
 the figures are those counted by hand.
 """
 
+from __future__ import annotations
+
 import asyncio
 import json
 from pathlib import Path
@@ -82,13 +84,13 @@ def test_conversations_are_read_with_their_rules(conversations: dict[int | str, 
         ({"domain": 3}, '"domain" is not text'),
         ({"context": []}, '"context" is not text'),
         ({"turns": [TURN]}, '"turns" holds 1, not 2'),
-        ({"turns": [TURN, "x"]}, "turn 2: it is no object"),
+        ({"turns": [TURN, "x"]}, "turn 2: it is not an object"),
         ({"turns": [TURN, SECOND | {"user": 1}]}, 'turn 2: "user" is not text'),
         ({"turns": [TURN | {"rules": []}, SECOND]}, 'turn 1: "rules" is empty'),
         ({"turns": [TURN | {"rules": [{"type": "short"}]}, SECOND]}, "turn 1: there is no rule 'short'"),
         (
             {"turns": [TURN | {"rules": [{"type": "regex", "pattern": "("}]}, SECOND]},
-            'turn 1: rule regex: "pattern" is no regular expression',
+            'turn 1: rule regex: "pattern" is not a regular expression',
         ),
     ],
 )

@@ -2,6 +2,8 @@
 behind.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import subprocess
@@ -223,11 +225,11 @@ def test_wrong_input_is_one_line_and_exit_2_before_anything_is_asked(
         (["--conversations", str(bad), "--url", model.url], f'{bad}: line 1: "turns" holds 0, not 2'),
         (["--conversations", str(tmp_path / "none"), "--url", model.url], "cannot be read"),
         ([*good, "--judge-url", f"http://127.0.0.1:{free_port()}"], "start one, or correct --judge-url"),
-        ([*good, "--judge-url", "judge"], "--judge-url judge is no HTTP address"),
+        ([*good, "--judge-url", "judge"], "--judge-url judge is not an HTTP address"),
         ([*good, "--judge-url", model.url, "--judge-model", "x"], "serves no model 'x'"),
         ([*good, "--compare", str(tmp_path / "none.json")], "none.json cannot be read"),
-        ([*good, "--compare", str(tmp_path / "note.json")], "note.json is no result of this evaluation"),
-        ([*good, "--compare", str(tmp_path / "mcq.json")], "mcq.json is no result of this evaluation"),
+        ([*good, "--compare", str(tmp_path / "note.json")], "note.json is not a result of this evaluation"),
+        ([*good, "--compare", str(tmp_path / "mcq.json")], "mcq.json is not a result of this evaluation"),
         ([*good, "--compare", str(tmp_path / "other.json")], "other.json is a result of other conversations"),
         ([*good, "--answers", str(tmp_path / "note.json")], "name another file with --answers"),
     ):

@@ -2,6 +2,8 @@
 none.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import pytest
@@ -79,7 +81,7 @@ def test_every_type_has_a_case() -> None:
 @pytest.mark.parametrize(
     ("row", "told"),
     [
-        ("contains_any", "a rule is no object"),
+        ("contains_any", "a rule is not an object"),
         ({}, "there is no rule None"),
         ({"type": "contains"}, "there is no rule 'contains': the rules are contains_any, contains_all, absent, "),
         ({"type": ["regex"]}, "there is no rule"),
@@ -95,7 +97,7 @@ def test_every_type_has_a_case() -> None:
         ({"type": "max_words", "value": 0}, 'rule max_words: "value" is 0, not a number from 1'),
         ({"type": "max_words", "value": True}, 'rule max_words: "value" is not a whole number'),
         ({"type": "max_words", "value": 9, "case_sensitive": True}, "rule max_words: it has no 'case_sensitive'"),
-        ({"type": "regex", "pattern": "("}, 'rule regex: "pattern" is no regular expression'),
+        ({"type": "regex", "pattern": "("}, 'rule regex: "pattern" is not a regular expression'),
         ({"type": "regex"}, 'rule regex: "pattern" is missing'),
         ({"type": "code_block", "language": 3}, 'rule code_block: "language" is not text'),
     ],

@@ -1,5 +1,7 @@
 """serve.evaluation.qa.qa_answer: real files of answers, cut off, of before, and of something else."""
 
+from __future__ import annotations
+
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -74,7 +76,7 @@ def test_an_answer_of_before_lacks_only_what_has_a_default(path: Path) -> None:
 def test_a_row_of_another_form_is_no_answer(path: Path, change: dict[str, object]) -> None:
     row = asdict(an_answer(4)) | change
     path.write_text(path.read_text() + json.dumps(row) + "\n")
-    with pytest.raises(AnswersUnusable, match="line 5, is no answer"):
+    with pytest.raises(AnswersUnusable, match="line 5, is not an answer"):
         open_answers(path, SETTINGS)
-    with pytest.raises(AnswersUnusable, match="line 5, is no answer"):
+    with pytest.raises(AnswersUnusable, match="line 5, is not an answer"):
         read_others(path)

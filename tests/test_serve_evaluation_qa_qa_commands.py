@@ -3,6 +3,8 @@
 `chipalign eval qa` as a user calls it, on little files of ORD-QA's form, before engines on real sockets.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import subprocess
@@ -366,16 +368,16 @@ def test_wrong_input_is_one_sentence_and_exit_2(
     cases: dict[str, dict[str, Any]] = {
         "none.jsonl cannot be read": {"--questions": tmp_path / "none.jsonl"},
         'the questions 1, 2 have no "answer"': {"--questions": without},
-        'line 1 has an "answer" that is no text': {"--questions": odd},
+        'line 1 has an "answer" that is not text': {"--questions": odd},
         "holds no question that documents answer": {"--questions": write_lines(tmp_path / "off.jsonl", QUESTIONS[3:])},
         "not there: x_1": {"--questions": unknown},
-        "none.json is no file": {"--corpus": tmp_path / "none.json"},
+        "none.json is not a file": {"--corpus": tmp_path / "none.json"},
         "no server answers at": {"--url": f"http://127.0.0.1:{free_port()}"},
-        "--url localhost is no HTTP address": {"--url": "localhost"},
+        "--url localhost is not an HTTP address": {"--url": "localhost"},
         "no model 'gpt'": {"--model": "gpt"},
         "holds no tokenizer.json": {"--tokenizer": tmp_path},
         "other.jsonl cannot be read": {"--compare": tmp_path / "other.jsonl"},
-        "corpus.json is no file of answers": {"--compare": corpus},
+        "corpus.json is not a file of answers": {"--compare": corpus},
         "cannot be written": {"--answers": questions / "a.jsonl"},
         "no passage fits beside the questions 1, 2, 3": {"--max-tokens": 3900},
     }

@@ -2,6 +2,8 @@
 names told by hand.
 """
 
+from __future__ import annotations
+
 import re
 
 import pytest

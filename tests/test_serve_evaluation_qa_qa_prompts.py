@@ -1,5 +1,7 @@
 """serve.evaluation.qa.qa_prompts beside the gateway itself: the same question must give the same messages."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import pytest

@@ -1,5 +1,7 @@
 """serve.evaluation.qa.qa_summary on constructed answers whose means and differences are known."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 from scipy import stats

@@ -1,5 +1,7 @@
 """serve.evaluation.retrieval.evaluation with the real embedder over small real chunks; the sums are checked by hand."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any
 

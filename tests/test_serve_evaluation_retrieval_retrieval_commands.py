@@ -3,6 +3,8 @@
 `chipalign eval retrieval` as a user calls it, on little files of ORD-QA's form and on a real index.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 from pathlib import Path
@@ -202,12 +204,12 @@ def test_wrong_input_is_one_sentence_and_exit_2(
     cases = {
         "none.jsonl cannot be read": ("--corpus", corpus, "--questions", tmp_path / "none.jsonl"),
         "none.json cannot be read": ("--corpus", tmp_path / "none.json", "--questions", questions),
-        "line 2 is no JSON": ("--corpus", corpus, "--questions", broken),
+        "line 2 is not JSON": ("--corpus", corpus, "--questions", broken),
         "not there: x_1, x_2": ("--corpus", corpus, "--questions", unknown),
         "holds no question": ("--corpus", corpus, "--questions", tmp_path / "empty.jsonl"),
         "no index in": ("--index", tmp_path / "nowhere", "--questions", questions),
         "old.json cannot be read": ("--corpus", corpus, "--questions", questions, "--compare", tmp_path / "old.json"),
-        "questions.jsonl is no JSON": ("--corpus", corpus, "--questions", questions, "--compare", questions),
+        "questions.jsonl is not JSON": ("--corpus", corpus, "--questions", questions, "--compare", questions),
         "the result to compare with is not": (
             "--corpus",
             corpus,

@@ -2,6 +2,8 @@
 every mishap.
 """
 
+from __future__ import annotations
+
 import json
 import socket
 import threading

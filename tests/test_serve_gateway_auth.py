@@ -1,5 +1,7 @@
 """The API key: asked for only when one is configured, and then exactly that one passes."""
 
+from __future__ import annotations
+
 import pytest
 
 from serve.errors import InvalidApiKey

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from serve.gateway import routes
+from serve.gateway import bodies
 from serve.gateway.connections import OTHER_FILES, connections_that_fit, make_server
 from serve.settings import ServeSettings
 from tests.conftest import Gateway
@@ -243,7 +243,7 @@ def test_the_server_listens_where_the_settings_say_and_names_no_software() -> No
 def test_many_large_bodies_at_once_are_refused_before_they_fill_the_memory(
     gateway_at: Gateway, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(routes, "MAX_BODIES_BYTES", 300_000)
+    monkeypatch.setattr(bodies, "MAX_BODIES_BYTES", 300_000)
     head = (
         "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: "
         "900000\r\n\r\n"

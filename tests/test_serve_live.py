@@ -168,7 +168,7 @@ def test_an_index_that_cannot_be_searched_is_503_with_the_reason_until_it_can(
         wait_for(lambda: client.get("/ready").json()["status"] == "degraded")
         answer = ask(client)
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "retrieval_unavailable")
-        assert "manifest.json is no manifest" in answer.json()["error"]["message"]
+        assert "manifest.json is not a manifest" in answer.json()["error"]["message"]
         assert client.get("/ready").status_code == client.get(f"/sources/{chunk_id}").status_code == 503
         (folder / MANIFEST).write_bytes(whole)
         wait_for(lambda: ask(client).status_code == 200)
@@ -185,4 +185,4 @@ def test_an_index_that_is_damaged_while_it_is_open_is_503_with_the_reason(
             handle.write(b"?" * path.stat().st_size)
         for answer in (ask(client), client.get(f"/sources/{chunk_id}")):
             assert (answer.status_code, answer.json()["error"]["code"]) == (503, "retrieval_unavailable")
-            assert "is no chunk" in answer.json()["error"]["message"]
+            assert "is not a chunk" in answer.json()["error"]["message"]

@@ -1,5 +1,7 @@
 """What is logged breaks no line and steers no terminal."""
 
+from __future__ import annotations
+
 import io
 import logging
 

@@ -1,5 +1,7 @@
 """Reading OpenAI's chat request: what passes through, what is refused and with which words."""
 
+from __future__ import annotations
+
 import contextlib
 import json
 from typing import Any
@@ -38,7 +40,7 @@ def test_both_names_of_the_answer_length_are_understood() -> None:
     [
         (b"{not json", None, "not JSON"),
         (b"\xff\xfe", None, "not JSON"),
-        (b'{"messages": [], "temperature": NaN}', None, "NaN is no JSON value"),
+        (b'{"messages": [], "temperature": NaN}', None, "NaN is not a JSON value"),
         (b'{"messages": [{"role": "user", "content": "\\ud800"}]}', None, "not JSON"),
         (b'{"a": ' + b"[" * 200_000, None, "nested too deeply"),
         (b"[1, 2]", None, "must be a JSON object, not list"),

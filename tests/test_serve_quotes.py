@@ -23,7 +23,7 @@ from serve.answers.tokens import TokenCounter
 from serve.answers.upstream import Upstream
 from serve.errors import SettingsError
 from serve.evaluation.answers.calibration import Calibration, identify_checkpoint
-from serve.gateway.routes import Gateway
+from serve.gateway.gateway import Gateway
 from serve.running.weights import SMALL_BYTES, AnswerChoice, choose_answer
 from serve.settings import ServeSettings
 from tests.conftest import Gateway as RunGateway

@@ -102,7 +102,7 @@ def test_the_key_is_asked_for_and_damage_is_503(gateway_at: Gateway, store: Retr
 
         @property
         def reference(self) -> Reference:
-            raise IndexCorrupt("reference.json is no reference: build the index again")
+            raise IndexCorrupt("reference.json is not a reference: build the index again")
 
     with gateway_at(f"http://127.0.0.1:{free_port()}", store, api_key="secret") as address:
         assert httpx.get(f"{address}/v1/reference/route_clocks").status_code == 401

@@ -1,5 +1,7 @@
 """What the bench computes from its measurements; the measuring itself is `make bench`."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 from pathlib import Path

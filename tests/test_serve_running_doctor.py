@@ -1,5 +1,7 @@
 """`chipalign doctor` names what is missing and how to get it, and its exit code says whether `up` would run."""
 
+from __future__ import annotations
+
 import json
 import os
 import subprocess

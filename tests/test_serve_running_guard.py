@@ -2,6 +2,8 @@
 a word of its own.
 """
 
+from __future__ import annotations
+
 import os
 import signal
 import subprocess
@@ -21,7 +23,7 @@ except KeyboardInterrupt:
 """
 
 
-def guard(*command: str) -> "subprocess.Popen[str]":
+def guard(*command: str) -> subprocess.Popen[str]:
     pipe = subprocess.PIPE
     arguments = [sys.executable, "-m", "serve.running.guard", *command]
     return subprocess.Popen(arguments, stdin=pipe, stdout=pipe, stderr=pipe, text=True, start_new_session=True)

@@ -1,5 +1,7 @@
 """Reports name what their figures were taken on."""
 
+from __future__ import annotations
+
 import datetime
 
 from serve.running.machine import cpu_name, machine

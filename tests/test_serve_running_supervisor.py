@@ -2,6 +2,8 @@
 itself.
 """
 
+from __future__ import annotations
+
 import asyncio
 import os
 import signal

@@ -1,5 +1,7 @@
 """What `chipalign up` decides before and around its processes: ports, the lock, failed steps, the panel."""
 
+from __future__ import annotations
+
 import asyncio
 import io
 import os

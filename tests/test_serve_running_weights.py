@@ -1,5 +1,7 @@
 """A checkpoint whose weights are not whole is refused in one sentence, before an engine is started on it."""
 
+from __future__ import annotations
+
 import asyncio
 import io
 import json
@@ -85,18 +87,18 @@ def test_a_byte_too_few_or_too_many_is_told_with_both_lengths(tmp_path: Path, ch
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "it is no safetensors file"),
+        (b"", "it is not a safetensors file"),
         (b"\x10\x00\x00", "it ends inside its header"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:77\n", "it is no safetensors file"),
-        (header(b"{}", MAX_HEADER_BYTES + 1), "it is no safetensors file"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:77\n", "it is not a safetensors file"),
+        (header(b"{}", MAX_HEADER_BYTES + 1), "it is not a safetensors file"),
         (header(b'{"a":', 400), "it ends inside its header"),
-        (header(b'{"a": 1}'), "its header is no safetensors header"),
-        (header(b"[1, 2]"), "its header is no safetensors header"),
-        (header(b"\xff\xfe"), "its header is no safetensors header"),
-        (header(b"[" * 100_000), "its header is no safetensors header"),
-        (header(b'{"a": {"dtype": "F32", "shape": [1]}}'), "its header is no safetensors header"),
-        (header(b'{"a": {"data_offsets": [4, 0]}}'), "its header is no safetensors header"),
-        (header(b'{"a": {"data_offsets": [0, true]}}'), "its header is no safetensors header"),
+        (header(b'{"a": 1}'), "its header is not a safetensors header"),
+        (header(b"[1, 2]"), "its header is not a safetensors header"),
+        (header(b"\xff\xfe"), "its header is not a safetensors header"),
+        (header(b"[" * 100_000), "its header is not a safetensors header"),
+        (header(b'{"a": {"dtype": "F32", "shape": [1]}}'), "its header is not a safetensors header"),
+        (header(b'{"a": {"data_offsets": [4, 0]}}'), "its header is not a safetensors header"),
+        (header(b'{"a": {"data_offsets": [0, true]}}'), "its header is not a safetensors header"),
     ],
 )
 def test_what_is_no_safetensors_file_is_told_as_such(tmp_path: Path, content: bytes, words: str) -> None:
@@ -110,10 +112,10 @@ def test_what_is_no_safetensors_file_is_told_as_such(tmp_path: Path, content: by
         ("{oops", "Expecting property name"),
         ("[]", "it has no weight_map"),
         ('{"weight_map": {}}', "it has no weight_map"),
-        ('{"weight_map": {"a": 7}}', "names 7, which is no file of this folder"),
+        ('{"weight_map": {"a": 7}}', "names 7, which is not a file of this folder"),
         (
             '{"weight_map": {"a": "../elsewhere.safetensors"}}',
-            "names '../elsewhere.safetensors', which is no file of this folder",
+            "names '../elsewhere.safetensors', which is not a file of this folder",
         ),
     ],
 )

@@ -1,5 +1,7 @@
 """Settings come from a mapping, and a value that cannot be used is named with what is allowed."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import pytest

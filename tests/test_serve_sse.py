@@ -1,5 +1,7 @@
 """Server-sent events: what is written is read back, however the network cuts it."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 from collections.abc import AsyncIterator

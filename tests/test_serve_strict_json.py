@@ -1,5 +1,7 @@
 """JSON of strangers: read as the standard has it, in bounded time and memory, and only what can be written again."""
 
+from __future__ import annotations
+
 import json
 
 import pytest

@@ -1,5 +1,7 @@
 """The embedder of tests: deterministic, of length 1, near for common words."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 

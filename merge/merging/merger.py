@@ -175,8 +175,8 @@ def check_output(out: Path, parents: Parents) -> dict[str, Any] | None:
     existing = read_report(out) if out.is_dir() else None
     if existing is None:
         raise OutputRefused(
-            f"{out} exists and is no merged checkpoint of ours, so it is not replaced. Choose another place, or remove "
-            "it yourself"
+            f"{out} exists and is not a merged checkpoint of ours, so it is not replaced. Choose another place, or "
+            "remove it yourself"
         )
     return existing
 

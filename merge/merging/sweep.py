@@ -37,7 +37,7 @@ def parse_lams(text: str) -> list[float]:
                 and first <= last
                 and (last - first) / step < MOST
             ):
-                raise RecipeError("--lam", [f"{text!r} is no range of at most {MOST} values. {advice}"])
+                raise RecipeError("--lam", [f"{text!r} is not a range of at most {MOST} values. {advice}"])
             values = [first + step * n for n in range(int((last - first) / step) + 1)]
         else:
             values = [Decimal(part) for part in text.split(",")]

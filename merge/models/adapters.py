@@ -117,10 +117,10 @@ def find_unsupported(config: Mapping[str, Any]) -> list[str]:
     problems += [f"{key} is {describe(config[key])}" for key in REFUSED if config.get(key)]
     patterns = config.get("alpha_pattern") or {}
     if not isinstance(patterns, dict):
-        return [*problems, f"alpha_pattern is {describe(patterns)}, which is no table"]
+        return [*problems, f"alpha_pattern is {describe(patterns)}, which is not a table"]
     alphas = {"lora_alpha": config.get("lora_alpha"), **patterns}
     problems += [
-        f"{key} has alpha {describe(value)}, which is no number"
+        f"{key} has alpha {describe(value)}, which is not a number"
         for key, value in alphas.items()
         if not _is_number(value)
     ]
@@ -178,7 +178,7 @@ class Alphas:
         except (re.error, regex.error, OverflowError, RecursionError, TimeoutError):
             pass
         raise AdapterUnsupported(
-            self._adapter, [f"alpha_pattern {describe(key)} is no regular expression that is sure to end soon"]
+            self._adapter, [f"alpha_pattern {describe(key)} is not a regular expression that is sure to end soon"]
         )
 
 
@@ -196,7 +196,7 @@ def pair_tensors(specs: Mapping[str, TensorSpec], config: Mapping[str, Any], fol
         if match and len(spec.shape) == 2 and spec.dtype in FLOATS:
             sides.setdefault(match["module"], {})[match["side"]] = spec
         else:
-            strangers.append(f"tensor {name} ({spec.dtype}, shape {list(spec.shape)}) is no lora_A or lora_B matrix")
+            strangers.append(f"tensor {name} ({spec.dtype}, shape {list(spec.shape)}) is not a lora_A or lora_B matrix")
 
     if strangers:
         raise AdapterUnsupported(str(folder), strangers)

@@ -195,7 +195,7 @@ def read_text(path: Path) -> str:
     try:
         return read_bytes(path).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise CheckpointCorrupt(f"{path} is no UTF-8 text: byte {error.start}. Copy the file anew") from None
+        raise CheckpointCorrupt(f"{path} is not UTF-8 text: byte {error.start}. Copy the file anew") from None
 
 
 def read_specs(folder: Path) -> dict[str, TensorSpec]:
@@ -227,7 +227,7 @@ def _read_sharded(index: Path) -> dict[str, TensorSpec]:
         check_name(name, index)
         if not isinstance(shard, str) or not PLAIN_NAME.fullmatch(shard):
             raise CheckpointCorrupt(
-                f"{index}: tensor {name} is said to be in {shard!r}, which is no plain name of a safetensors file"
+                f"{index}: tensor {name} is said to be in {shard!r}, which is not a plain name of a safetensors file"
             )
     shards = sorted(set(weight_map.values()))
     if missing := [shard for shard in shards if not (index.parent / shard).is_file()]:
@@ -281,7 +281,7 @@ def read_header(path: Path) -> dict[str, TensorSpec]:
 def _parse_entry(name: str, entry: Any, path: Path, data_start: int) -> TensorSpec:
     check_name(name, path)
     if not isinstance(entry, dict):
-        raise CheckpointCorrupt(f"{path}: the header's entry for tensor {name} is no object")
+        raise CheckpointCorrupt(f"{path}: the header's entry for tensor {name} is not an object")
 
     dtype: Any = entry.get("dtype")
     shape: Any = entry.get("shape")
@@ -290,10 +290,10 @@ def _parse_entry(name: str, entry: Any, path: Path, data_start: int) -> TensorSp
     if not isinstance(dtype, str) or dtype not in DTYPES:
         raise CheckpointCorrupt(f"{path}: tensor {name} has dtype {describe(dtype)} (known: {', '.join(DTYPES)})")
     if not _is_sizes(shape):
-        raise CheckpointCorrupt(f"{path}: tensor {name} has shape {describe(shape)}, which is no list of sizes")
+        raise CheckpointCorrupt(f"{path}: tensor {name} has shape {describe(shape)}, which is not a list of sizes")
     if not _is_sizes(offsets) or len(offsets) != 2:
         raise CheckpointCorrupt(
-            f"{path}: tensor {name} has data_offsets {describe(offsets)}, which are no two positions"
+            f"{path}: tensor {name} has data_offsets {describe(offsets)}, which are not two positions"
         )
 
     spec = TensorSpec(name, dtype, tuple(shape), path, data_start + offsets[0])

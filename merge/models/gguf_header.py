@@ -56,7 +56,7 @@ def read_gguf(path: Path) -> GgufHeader:
 
     if cursor.take(4) != MAGIC or cursor.number("I") not in VERSIONS:
         raise CheckpointCorrupt(
-            f"{path} is no GGUF file of version {' or '.join(map(str, VERSIONS))}. Copy the file anew"
+            f"{path} is not a GGUF file of version {' or '.join(map(str, VERSIONS))}. Copy the file anew"
         )
 
     n_tensors, n_entries = cursor.count("Q", ENTRIES_LIMIT), cursor.count("Q", ENTRIES_LIMIT)
@@ -104,7 +104,7 @@ def _check_places(
     alignment = metadata.get("general.alignment", ALIGNMENT)
     if type(alignment) is not int or not 0 < alignment <= 1 << 20 or alignment & (alignment - 1):
         raise CheckpointCorrupt(
-            f"{path}: general.alignment is {alignment!r}, which is no power of two. Copy the file anew"
+            f"{path}: general.alignment is {alignment!r}, which is not a power of two. Copy the file anew"
         )
     end = start = -(-header_bytes // alignment) * alignment
     sizes = {int(kind): size for kind, size in GGML_QUANT_SIZES.items()}
@@ -132,7 +132,7 @@ def _check_layers(header: GgufHeader, path: Path) -> None:
     architecture = header.metadata.get("general.architecture")
     if not isinstance(architecture, str) or not architecture:
         raise CheckpointCorrupt(
-            f"{path}: general.architecture is {architecture!r}, which is no name. Copy the file anew"
+            f"{path}: general.architecture is {architecture!r}, which is not a name. Copy the file anew"
         )
     limits = {
         "block_count": len(header.tensors),
@@ -181,7 +181,7 @@ class _Cursor:
         try:
             return self.take(self.number("Q")).decode("utf-8")
         except UnicodeDecodeError:
-            raise CheckpointCorrupt(f"{self.path}: a text in its header is no UTF-8. Copy the file anew") from None
+            raise CheckpointCorrupt(f"{self.path}: a text in its header is not UTF-8. Copy the file anew") from None
 
     def value(self) -> Any:
         """The next value of the metadata; only the length of an array."""

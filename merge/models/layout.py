@@ -5,6 +5,8 @@
 It holds nothing else, so that the names are known before any library is loaded.
 """
 
+from __future__ import annotations
+
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 PART = ".part"  # suffix of an unfinished file

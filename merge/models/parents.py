@@ -200,7 +200,7 @@ class Resolver:
             )
         if not self._fetch:
             raise CheckpointNotFound(
-                f"{what}: {ref} is no folder here, and a dry run downloads nothing. Give the folder that holds it"
+                f"{what}: {ref} is not a folder here, and a dry run downloads nothing. Give the folder that holds it"
             )
         self._say(f"{what}: downloading {ref}")
         folder = download(match["repo"], match["revision"], self._settings)
@@ -355,7 +355,7 @@ def download(repo: str, revision: str | None, settings: MergeSettings) -> Path:
         ) from error
     except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
         raise HubUnavailable(
-            f"{repo} is no folder here, and {hub} knows no such repository or does not show it to you. {instead}"
+            f"{repo} is not a folder here, and {hub} knows no such repository or does not show it to you. {instead}"
         ) from error
     except (
         errors.LocalEntryNotFoundError,
@@ -365,7 +365,7 @@ def download(repo: str, revision: str | None, settings: MergeSettings) -> Path:
         OSError,
     ) as error:
         raise HubUnavailable(
-            f"{repo} is no folder here, and {hub} cannot be reached to download it. Check the network. {instead}"
+            f"{repo} is not a folder here, and {hub} cannot be reached to download it. Check the network. {instead}"
         ) from error
     return Path(folder)
 

@@ -34,7 +34,7 @@ def staged_folder(target: Path, *, keep_leftover: bool = False) -> Iterator[Path
     if target.is_symlink() or target.name in ("", ".."):
         target = target.resolve()
     if not target.name:
-        raise OutputRefused(f"{target} is no place for a folder of ours. Choose another place")
+        raise OutputRefused(f"{target} is not a place for a folder of ours. Choose another place")
 
     staging = target.with_name(f".{target.name}.partial")
     retired = target.with_name(f".{target.name}.replaced")

@@ -90,7 +90,7 @@ def parse_tokens(document: Mapping[str, Any], path: Path) -> dict[str, int]:
         raise CheckpointCorrupt(f"{path}: its vocabulary cannot be read ({error!r}). Copy the file anew") from None
     if not all(isinstance(token, str) and type(number) is int and number >= 0 for token, number in tokens.items()):
         raise CheckpointCorrupt(
-            f"{path}: its vocabulary is no table of tokens with whole numbers from 0 on. Copy the file anew"
+            f"{path}: its vocabulary is not a table of tokens with whole numbers from 0 on. Copy the file anew"
         )
     return tokens
 

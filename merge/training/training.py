@@ -361,7 +361,7 @@ def _take_up(state: Path, key: dict[str, Any]) -> Report:
         notes = json.loads((state / NOTES).read_text(encoding="utf-8"))
         other = notes.pop("key")
     except (OSError, ValueError, KeyError) as error:
-        raise OutputRefused(f"{state} is no training that can be taken up ({error!r}): remove it") from None
+        raise OutputRefused(f"{state} is not a training that can be taken up ({error!r}): remove it") from None
 
     if other != key:
         differing = ", ".join(

@@ -7,6 +7,8 @@ that `--help` answers at once.
         --exclude data/eval/mcq.jsonl --out triplets.jsonl
 """
 
+from __future__ import annotations
+
 import argparse
 import random
 import sys
@@ -166,13 +168,13 @@ def _list_answers(paths: Sequence[Path]) -> list[tuple[Path, str]]:
 
 
 def _find_drafts(
-    chunks: "Sequence[Chunk]",
+    chunks: Sequence[Chunk],
     answers: Sequence[tuple[str, str, str]],
-    maker: "TripletMaker",
+    maker: TripletMaker,
     seed: int,
-    dropped: "Tally[str]",
+    dropped: Tally[str],
     progress: Show,
-) -> "list[tuple[str, Draft]]":
+) -> list[tuple[str, Draft]]:
     """Every question that can be asked, with its kind."""
     from merge.training.triplets import ANSWER, TASK, TEMPLATE
     from merge.training.triplets import HANDBOOK as OF_HANDBOOK
@@ -194,9 +196,7 @@ def _find_drafts(
     return drafts
 
 
-def _drop_measured(
-    drafts: "list[tuple[str, Draft]]", measured: Any, dropped: "Tally[str]"
-) -> "list[tuple[str, Draft]]":
+def _drop_measured(drafts: list[tuple[str, Draft]], measured: Any, dropped: Tally[str]) -> list[tuple[str, Draft]]:
     """The drafts whose questions and answers are not in the benchmarks."""
     from rag.training.exclusion import LongQuotes, NearQuestions
 
@@ -212,9 +212,7 @@ def _drop_measured(
     return kept
 
 
-def _choose(
-    drafts: "list[tuple[str, Draft]]", per_kind: int, seed: int, dropped: "Tally[str]"
-) -> "list[tuple[str, Draft]]":
+def _choose(drafts: list[tuple[str, Draft]], per_kind: int, seed: int, dropped: Tally[str]) -> list[tuple[str, Draft]]:
     """At most `per_kind` of each kind, and no answer more than `SAME_ANSWER` times.
 
     The draw is weighted by the square of an answer's words: longer answers teach more, and a model answers at the
@@ -239,13 +237,13 @@ def _choose(
 
 
 def _build_all(
-    chosen: "list[tuple[str, Draft]]",
+    chosen: list[tuple[str, Draft]],
     refused: Sequence[str],
-    maker: "TripletMaker",
+    maker: TripletMaker,
     seed: int,
-    dropped: "Tally[str]",
+    dropped: Tally[str],
     progress: Show,
-) -> "list[Triplet]":
+) -> list[Triplet]:
     """All triplets, mixed; unanswerable ones make up `UNANSWERABLE_SHARE` of all.
 
     Half of these are questions that nothing answers, as far as there are any; the others have lost their passages.
@@ -255,7 +253,7 @@ def _build_all(
     made: list[Triplet] = []
     without: list[Triplet] = []
 
-    def keep(kind: str, found: "Triplet | str", into: "list[Triplet]") -> None:
+    def keep(kind: str, found: Triplet | str, into: list[Triplet]) -> None:
         """Take the triplet, or count why there is none."""
         if isinstance(found, str):
             dropped[f"{kind}: {found}"] += 1
@@ -280,11 +278,11 @@ def _build_all(
 
 def _summarize(
     out: Path,
-    made: "Sequence[Triplet]",
-    dropped: "Tally[str]",
-    documents: "Sequence[Document]",
-    counter: "Counter",
-    skipped: "Sequence[Skipped]",
+    made: Sequence[Triplet],
+    dropped: Tally[str],
+    documents: Sequence[Document],
+    counter: Counter,
+    skipped: Sequence[Skipped],
 ) -> dict[str, Any]:
     return {
         "triplets": str(out),

@@ -8,6 +8,8 @@ passage holds the answer, the answer says so. It reads and writes no file.
     triplet = maker.answerable("template", draft)  # or the reason why there is none
 """
 
+from __future__ import annotations
+
 import random
 import re
 from collections.abc import Iterable, Sequence
@@ -35,7 +37,7 @@ QUESTION, ANSWER, HANDBOOK, TASK, TEMPLATE, UNANSWERABLE = (
 LEAST_HELD = 0.7
 LEAST_TERMS = 3  # of an answer, to find where it stands
 MOST_ANSWER_WORDS = 130  # of an answer written by people; a small model rambles after longer ones
-# A passage that holds so many of an answer's terms (and all its names) answers too: it is no distractor.
+# A passage that holds so many of an answer's terms (and all its names) answers too: it is not a distractor.
 ALSO_ANSWERS = 0.8
 # A passage with fewer than this share of the terms that the answer has and the question has not does not answer, if it
 # lacks a name besides.

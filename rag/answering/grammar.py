@@ -10,6 +10,8 @@ another and returns, so an engine decides almost every token when it compiles th
 lookahead `NEVER` says so.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable, Mapping
 

@@ -8,6 +8,8 @@ name. Every pattern takes linear time.
     # repair_antena
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

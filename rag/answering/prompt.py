@@ -8,6 +8,8 @@ loses the question behind long instructions.
     prompt = build_prompt(question, hits, count_tokens=tokenizer_count, budget_tokens=1200)
 """
 
+from __future__ import annotations
+
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence

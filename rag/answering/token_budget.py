@@ -7,6 +7,8 @@ knows the chat template (serve.answers.tokens).
     Budget(context_tokens=900, max_tokens=400, max_model_len=8192).room(counter.count(question))
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path

@@ -5,6 +5,8 @@ A table and nothing else: no grammar, no stems.
     OPPOSITE["before"]  # {"after"}
 """
 
+from __future__ import annotations
+
 _PAIRS = (
     "before after",
     "first last",

@@ -6,6 +6,8 @@ It fetches and reads nothing itself (`corpus` and `sources` do). Libraries are i
     chipalign corpus fetch openroad yosys --mirror DIR
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
 from collections import Counter
@@ -130,7 +132,7 @@ def _write_texts(arguments: list[str], out: Path, settings: RagSettings, as_json
         sys.stdout.write(f"{printable(str(out))}: {describe_texts(rows)}\n")
 
 
-def read_texts(arguments: list[str], settings: RagSettings) -> "tuple[list[dict[str, str]], list[Skipped]]":
+def read_texts(arguments: list[str], settings: RagSettings) -> tuple[list[dict[str, str]], list[Skipped]]:
     """Each document of these sources as "text", its "source" and "licence"; and what was not read.
 
     A text is the title and the blocks with their headings: what passages are cut from, in one piece. What was not read

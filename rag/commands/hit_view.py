@@ -6,6 +6,8 @@ escaped.
     print_hits("hold buffers", hits, Console())
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Sequence
 from dataclasses import fields

@@ -5,6 +5,8 @@ It holds no retrieval of its own. Heavy libraries are imported inside the functi
     chipalign index build --out DIR docs/ openroad@2.0=manuals/
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
 from collections import Counter
@@ -129,13 +131,13 @@ def _build(out: Path, arguments: list[str], add: bool, settings: RagSettings, as
         sys.stdout.write(f"skipped {len(skipped)} files: {listed}\n")
 
 
-def tell_skipped(skipped: "list[Skipped]") -> None:
+def tell_skipped(skipped: list[Skipped]) -> None:
     """Name each file that was not read, or only in part, with the reason."""
     for item in skipped:
         sys.stderr.write(f"skipped {printable(item.path)}: {printable(item.reason)}\n")
 
 
-def read_sources(arguments: list[str], settings: RagSettings, skipped: "list[Skipped]") -> "list[Document]":
+def read_sources(arguments: list[str], settings: RagSettings, skipped: list[Skipped]) -> list[Document]:
     """The documents of all sources; every argument is looked up before the first file is read.
 
     Raises SourceUnusable: a source cannot be read, or there are no documents.
@@ -154,8 +156,8 @@ def read_sources(arguments: list[str], settings: RagSettings, skipped: "list[Ski
 
 
 def index_apart(
-    documents: "Sequence[Document]", folder: Path, settings: RagSettings, progress: "Show"
-) -> "tuple[Retriever, Sequence[Chunk]]":
+    documents: Sequence[Document], folder: Path, settings: RagSettings, progress: Show
+) -> tuple[Retriever, Sequence[Chunk]]:
     """A retriever over an index of these documents alone, and all its chunks.
 
     Its vectors are FAISS's whatever the settings say, since the folder is often temporary.
@@ -192,7 +194,7 @@ def _search(
         sys.stdout.write(printable(nothing_found(retriever.collections)) + "\n")
 
 
-def _hit_as_dict(hit: "Hit") -> dict[str, Any]:
+def _hit_as_dict(hit: Hit) -> dict[str, Any]:
     """The scores, then the chunk's own fields, on one level."""
     fields = asdict(hit)
     chunk = fields.pop("chunk")

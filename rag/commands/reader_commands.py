@@ -7,6 +7,8 @@ functions, so that `--help` answers at once.
     CHIPALIGN_READER=adapters/our-reader chipalign up
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import shlex
@@ -145,12 +147,12 @@ def _adapt(args: argparse.Namespace, settings: RagSettings, command: str) -> dic
 
 
 def _make_lessons(
-    documents: "Sequence[Document]",
-    examples: "Sequence[Example]",
+    documents: Sequence[Document],
+    examples: Sequence[Example],
     base_folder: Path,
     settings: RagSettings,
-    progress: "Show",
-) -> "list[Lesson]":
+    progress: Show,
+) -> list[Lesson]:
     """The questions with the passages of an index that is built for them alone."""
     from rag.embedding.passage_reader import Pairing
     from rag.training.lessons import LessonMaker
@@ -169,10 +171,10 @@ def _make_lessons(
 def _train(
     args: argparse.Namespace,
     settings: RagSettings,
-    lessons: "Sequence[Lesson]",
-    held_out: "Sequence[Lesson]",
-    progress: "Show",
-) -> "Report":
+    lessons: Sequence[Lesson],
+    held_out: Sequence[Lesson],
+    progress: Show,
+) -> Report:
     """Train, and write the reader whole or not at all."""
     from safetensors.torch import save_file
 
@@ -204,12 +206,12 @@ def _train(
     return report
 
 
-def _is_held_out(lesson: "Lesson") -> bool:
+def _is_held_out(lesson: Lesson) -> bool:
     """Whether a question, by its words, is one of those that are not trained on."""
     return is_drawn(lesson.question, HELD_OUT)
 
 
-def _describe(folder: Path, summary: dict[str, Any], report: "Report") -> None:
+def _describe(folder: Path, summary: dict[str, Any], report: Report) -> None:
     """Write the reader's card and, beside it, its loss curve."""
     from matplotlib.figure import Figure  # without pyplot, which keeps global state
 

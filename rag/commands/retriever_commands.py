@@ -6,6 +6,8 @@ It trains nothing itself. Heavy libraries are imported inside the functions, so 
     CHIPALIGN_EMBEDDER=adapters/ours chipalign index build --out my-index/ manuals/
 """
 
+from __future__ import annotations
+
 import argparse
 import shlex
 import sys
@@ -43,7 +45,7 @@ def retriever(argv: list[str]) -> int:
     args = _parse_arguments(argv)
     settings = RagSettings.from_env()
     if args.out.exists() and not (args.out / "adapter_config.json").is_file():
-        raise OutputUnwritable(f"{args.out} is there and is no adapter, so it is not replaced: name another folder")
+        raise OutputUnwritable(f"{args.out} is there and is not an adapter, so it is not replaced: name another folder")
     summary = _adapt(args, settings, shlex.join(["chipalign", "adapt", "retriever", *argv]))
     if args.json:
         write_json(summary)
@@ -156,8 +158,8 @@ def _adapt(args: argparse.Namespace, settings: RagSettings, command: str) -> dic
 
 
 def _make_pairs(
-    documents: "Sequence[Document]", args: argparse.Namespace, settings: RagSettings, embedder: Any
-) -> "tuple[list[Chunk], list[Pair], int]":
+    documents: Sequence[Document], args: argparse.Namespace, settings: RagSettings, embedder: Any
+) -> tuple[list[Chunk], list[Pair], int]:
     """All chunks, the pairs made from them and from the answers, and how many pairs were dropped.
 
     Those that are used to measure are dropped.
@@ -190,12 +192,12 @@ def _make_pairs(
     return chunks, kept, len(pairs) - len(kept)
 
 
-def _is_held_out(pair: "Pair") -> bool:
+def _is_held_out(pair: Pair) -> bool:
     """Whether a pair's document, by its name, is one of those that are not trained on."""
     return is_drawn(f"{pair.chunk.collection}/{pair.chunk.path}", HELD_OUT)
 
 
-def _describe(folder: Path, summary: dict[str, Any], report: "Report") -> None:
+def _describe(folder: Path, summary: dict[str, Any], report: Report) -> None:
     """Write the adapter's card and, beside it, its loss curve."""
     from matplotlib.figure import Figure  # without pyplot, which keeps global state
 

@@ -9,6 +9,8 @@ way. In 8 bits a text's vectors do not depend on the other texts; in float32 the
     [states] = bert.states([[101, 2907, 102, 3145, 102]], [[0, 0, 0, 1, 1]])
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from itertools import pairwise
 

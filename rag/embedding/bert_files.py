@@ -6,6 +6,8 @@ LoRA adapter, and checks every key. It returns None for anything else, which rag
     files = read_bert(folder, adapter)  # None: another architecture, or an unusual detail
 """
 
+from __future__ import annotations
+
 import json
 from dataclasses import dataclass
 from pathlib import Path

@@ -9,6 +9,8 @@ integers is exact, so the result for a token does not depend on the other tokens
 The same products compare a question's tokens with the stored signs of a passage's (rag.index.late).
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 

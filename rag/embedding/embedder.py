@@ -9,6 +9,8 @@ hardware: a BERT in rag.embedding.bert, any other in rag.embedding.library_model
     vectors = embedder.embed(["What is an antenna diode?"])  # shape (1, 384), each of length 1
 """
 
+from __future__ import annotations
+
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -162,7 +164,7 @@ class Embedder:
         self.is_word = _find_words(self._tokenizer)  # by token id: whether it has a vector of its own in a search
 
     @classmethod
-    def find(cls, ref: str, batch_size: int = 16, threads: int = 0, bits: int = 8) -> "Embedder":
+    def find(cls, ref: str, batch_size: int = 16, threads: int = 0, bits: int = 8) -> Embedder:
         """The model that `ref` names: package:NAME (files of an installed distribution), a local folder, or a hub id.
 
         The folder may hold an adapter (`chipalign adapt retriever`), whose config names its model; `adapter:NAME` is

@@ -5,6 +5,8 @@ It embeds nothing. Building and searching both get theirs here.
     embedder, reader = open_embedder(settings, threads=1), open_reader(settings)
 """
 
+from __future__ import annotations
+
 from rag.embedding.embedder import Embedder
 from rag.embedding.embeddings_api import EmbeddingsApi
 from rag.embedding.model_folder import SERVED_PREFIX

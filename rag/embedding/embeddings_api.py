@@ -8,6 +8,8 @@ counts no tokens.
     vectors = api.embed(["What is an antenna diode?"])  # shape (1, dimension), each of length 1
 """
 
+from __future__ import annotations
+
 import base64
 import binascii
 import re
@@ -203,7 +205,7 @@ def _check_address(url: str, base: str) -> str:
         address = httpx.URL("")
     if address.scheme not in ("http", "https") or not address.host:
         raise EmbedderUnavailable(
-            f"CHIPALIGN_EMBEDDINGS_URL={redact(url)!r} is no address of a server: give one like "
+            f"CHIPALIGN_EMBEDDINGS_URL={redact(url)!r} is not an address of a server: give one like "
             "http://127.0.0.1:8002/v1"
         )
     return address.host

@@ -7,6 +7,8 @@ few signs may differ. It embeds nothing.
     fingerprint = describe_served("bge-small", "estimate", vector); alike(fingerprint, other)
 """
 
+from __future__ import annotations
+
 import numpy as np
 from numpy.typing import NDArray
 

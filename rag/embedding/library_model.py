@@ -6,6 +6,8 @@ Importing the libraries takes seconds; for the models that it knows, rag.embeddi
     vectors, tokens = model([[101, 2907, 102], [101, 102]])
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
 

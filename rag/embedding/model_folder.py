@@ -6,6 +6,8 @@ It loads no weights.
     dimension, max_tokens = read_shape(folder)
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 from collections.abc import Sequence
@@ -113,7 +115,7 @@ def _find_on_hub(ref: str, wanted: list[str] | None = None) -> Path:
     # The hub's errors are of these kinds, and so are httpx's connection errors there
     except (OSError, ValueError) as error:
         raise EmbedderUnavailable(
-            f"{ref!r} is no folder here and cannot be fetched from the hub ({error}): name a local folder"
+            f"{ref!r} is not a folder here and cannot be fetched from the hub ({error}): name a local folder"
         ) from error
 
 

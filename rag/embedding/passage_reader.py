@@ -10,6 +10,8 @@ cuts none.
     reading.passage, reading.pieces([(0, 40), (41, 90)])
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -89,7 +91,7 @@ class Pairing:
         self._tokenizer = load_tokenizer(base_folder)
         self._first, self._between = self._tokenizer.token_to_id("[CLS]"), self._tokenizer.token_to_id("[SEP]")
 
-    def pair(self, question: str, chunk: Chunk) -> "Pair":
+    def pair(self, question: str, chunk: Chunk) -> Pair:
         """The pair; where a text is too long, its beginning is read, and of a question its end as well."""
         asked, _ = self._ids(question)
         if len(asked) > MOST_QUESTION:
@@ -137,7 +139,7 @@ class PassageReader:
         self._loaded: _Loaded | None = None
 
     @classmethod
-    def find(cls, ref: str, threads: int = 0, bits: int = 8) -> "PassageReader":
+    def find(cls, ref: str, threads: int = 0, bits: int = 8) -> PassageReader:
         """The reader that `ref` names: `adapter:NAME` is one of those in data/adapters, any other `ref` is a folder.
 
         Raises EmbedderUnavailable: there is no such reader.
@@ -172,7 +174,7 @@ class PassageReader:
         readings = dict(zip((row for part in parts for row in part), _flatten(loaded, pairs, parts), strict=True))
         return [readings[row] for row in range(len(chunks))]
 
-    def _load(self) -> "_Loaded":
+    def _load(self) -> _Loaded:
         with self._loading:
             if self._loaded is None:
                 self._loaded = _load(self._folder, self._bits, self._threads)
@@ -237,7 +239,8 @@ def _load(folder: Path, bits: int, threads: int) -> _Loaded:
     base = read_bert(base_folder, None)
     if base is None:
         raise EmbedderUnavailable(
-            f"the model in {base_folder} is no plain BERT, which the reader in {folder} was made from: install another"
+            f"the model in {base_folder} is not a plain BERT, which the reader in {folder} was made from: install "
+            "another"
         )
     try:
         own = {name: tensor.float() for name, tensor in load_file(folder / READER_WEIGHTS).items()}

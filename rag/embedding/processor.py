@@ -5,6 +5,8 @@ It measures nothing: it asks the processor.
     multiplies_eight_bits()  # where it does not, integers are slower than float32
 """
 
+from __future__ import annotations
+
 import torch
 
 

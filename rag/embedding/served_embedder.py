@@ -9,6 +9,8 @@ own tokenizer, where it is named, counts which texts fit; else they are estimate
     vectors = embedder.embed(["What is an antenna diode?"])
 """
 
+from __future__ import annotations
+
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
@@ -48,7 +50,7 @@ class TokenCounter:
         self.fingerprint = fingerprint
 
     @classmethod
-    def find(cls, ref: str) -> "TokenCounter":
+    def find(cls, ref: str) -> TokenCounter:
         """The tokenizer of package:NAME, of a folder or of a hub id; the estimate where `ref` is empty.
 
         Raises EmbedderUnavailable: there is no such tokenizer.

@@ -5,6 +5,8 @@ It sends no request.
     trust_env = not is_loopback("127.0.0.1")  # a company's proxy knows nothing of this machine
 """
 
+from __future__ import annotations
+
 import ipaddress
 
 import httpx

@@ -5,6 +5,8 @@ The csv module reads them. It guesses no types and computes nothing.
     parse_csv("pin,layer\nA,M1\n").blocks[0].text.startswith("| pin | layer |")
 """
 
+from __future__ import annotations
+
 import csv
 from io import StringIO
 

@@ -7,6 +7,8 @@ end.
     parse_eda_data("VERSION 5.8 ;\nLAYER M1\n  TYPE ROUTING ;\nEND M1\n", "lef").blocks[0].text == "VERSION 5.8"
 """
 
+from __future__ import annotations
+
 import re
 from collections import Counter
 from collections.abc import Iterator

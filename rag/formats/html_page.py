@@ -6,6 +6,8 @@ fetches nothing.
     parse_html(b"<title>Router</title><h1>Router</h1><p>It routes.</p>").blocks[0].text == "It routes."
 """
 
+from __future__ import annotations
+
 import re
 from typing import TYPE_CHECKING
 
@@ -85,7 +87,7 @@ def parse_html(content: bytes) -> Parsed:
     return Parsed(title, blocks or reader.headings.as_blocks())
 
 
-def _drop_surroundings(root: "HtmlElement") -> None:
+def _drop_surroundings(root: HtmlElement) -> None:
     """Take out what surrounds the page's text, but keep the text that follows each such element."""
     dropped = [
         element
@@ -97,7 +99,7 @@ def _drop_surroundings(root: "HtmlElement") -> None:
             element.drop_tree()
 
 
-def _is_surrounding(element: "HtmlElement") -> bool:
+def _is_surrounding(element: HtmlElement) -> bool:
     if element.tag in _DROPPED_TAGS or element.get("role") in _DROPPED_ROLES or element.get("hidden") is not None:
         return True
     names = f"{element.get('class', '')} {element.get('id', '')}".lower().split()
@@ -116,7 +118,7 @@ class _PageReader:
         self._objects: tuple[str, ...] = ()  # the terms whose definitions are being read
         self._label = ""  # an admonition's name, waiting for its first paragraph
 
-    def read(self, element: "HtmlElement", depth: int = 0) -> None:
+    def read(self, element: HtmlElement, depth: int = 0) -> None:
         """Read an element's children: runs of inline ones become paragraphs, the others are read by their kind."""
         if depth > _MAX_DEPTH:
             self._add("prose", _squeeze(element.text_content()))
@@ -135,7 +137,7 @@ class _PageReader:
         self._add("prose", _squeeze("".join(inline)))
         inline.clear()
 
-    def _read_block(self, element: "HtmlElement", depth: int) -> None:
+    def _read_block(self, element: HtmlElement, depth: int) -> None:
         tag = element.tag
         classes = element.get("class", "").lower()
 
@@ -164,7 +166,7 @@ class _PageReader:
         else:
             self.read(element, depth)
 
-    def _read_definitions(self, element: "HtmlElement", depth: int) -> None:
+    def _read_definitions(self, element: HtmlElement, depth: int) -> None:
         """A list of terms: each term stands over its definition like a heading.
 
         So a search finds an option with its description.
@@ -192,7 +194,7 @@ class _PageReader:
             text, self._label = self._label + text, ""
         self.blocks.append(Block(kind, text, self.headings.path + self._objects))
 
-    def _add_code(self, element: "HtmlElement") -> None:
+    def _add_code(self, element: HtmlElement) -> None:
         names = " ".join(
             f"{item.get('class', '')} {item.get('data-syntaxhighlighter-params', '')}"
             for item in (element, *element.iterchildren("code"), *list(element.iterancestors())[:2])
@@ -204,7 +206,7 @@ class _PageReader:
             self._add("code", fence_code([line.rstrip() for line in lines], name))
 
 
-def _holds_blocks(element: "HtmlElement") -> bool:
+def _holds_blocks(element: HtmlElement) -> bool:
     """Whether an element is a block or contains one (a link around a heading, a span around a table)."""
     if not isinstance(element.tag, str):
         return False
@@ -213,7 +215,7 @@ def _holds_blocks(element: "HtmlElement") -> bool:
     )
 
 
-def inline_text(element: "HtmlElement") -> str:
+def inline_text(element: HtmlElement) -> str:
     """An element's text: code in backticks, pictures as their description, line breaks as blanks."""
     parts: list[str] = []
     code_depth = 0
@@ -232,7 +234,7 @@ def inline_text(element: "HtmlElement") -> str:
     return "".join(parts).replace("``", "")
 
 
-def _events(element: "HtmlElement") -> "list[tuple[str, HtmlElement]]":
+def _events(element: HtmlElement) -> list[tuple[str, HtmlElement]]:
     from lxml import etree
 
     return list(etree.iterwalk(element, events=("start", "end")))
@@ -242,14 +244,14 @@ def _squeeze(text: str) -> str:
     return " ".join(text.split())
 
 
-def _is_layout(table: "HtmlElement") -> bool:
+def _is_layout(table: HtmlElement) -> bool:
     """Whether a table only places things: it holds a table, headings or code lines, or has one row and one cell."""
     if next(table.iterdescendants("table", "pre", "h1", "h2", "h3"), None) is not None:
         return True
     return len(list(table.iterdescendants("td", "th"))) < 2
 
 
-def _read_rows(table: "HtmlElement") -> list[list[str]]:
+def _read_rows(table: HtmlElement) -> list[list[str]]:
     """The cells' text by rows; a cell that spans columns fills the first, empty ones follow (at most 100)."""
     rows: list[list[str]] = []
     for row in table.iter("tr"):
@@ -265,7 +267,7 @@ def _read_rows(table: "HtmlElement") -> list[list[str]]:
     return rows
 
 
-def _list_depth(item: "HtmlElement", outermost: "HtmlElement") -> int:
+def _list_depth(item: HtmlElement, outermost: HtmlElement) -> int:
     """How many lists an item is in, up to `outermost`; at most 8 are shown."""
     depth = 0
     for above in item.iterancestors("ul", "ol"):
@@ -275,7 +277,7 @@ def _list_depth(item: "HtmlElement", outermost: "HtmlElement") -> int:
     return depth
 
 
-def _list_lines(element: "HtmlElement") -> list[str]:
+def _list_lines(element: HtmlElement) -> list[str]:
     """A list's items as Markdown lines, inner lists indented. `element` contains no code and no table."""
     lines: list[str] = []
     counts: dict[HtmlElement, int] = {}

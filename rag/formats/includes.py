@@ -6,6 +6,8 @@ directive whose file is missing stays, and the parser skips it.
     expand_includes("index.rst", text, read={"intro.inc": "Hello."}.get)
 """
 
+from __future__ import annotations
+
 import posixpath
 import re
 from collections.abc import Callable

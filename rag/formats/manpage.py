@@ -6,6 +6,8 @@ requests that compute or define. A generated page that only loads another one (`
     parse_man(".TH LS 1\n.SH NAME\nls \\- list").title == "ls - list"
 """
 
+from __future__ import annotations
+
 import re
 
 from rag.blocks import (

@@ -6,6 +6,8 @@ MyST marks, so that a passage reads as its author wrote it.
     parse_markdown("# Title\n\nText.").title == "Title"
 """
 
+from __future__ import annotations
+
 import html
 import re
 

@@ -6,6 +6,8 @@ or bytes) -> Parsed` in a file of its own and a row here.
     parse("src/grt/README.md", text).blocks[0].heading_path
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial

@@ -6,6 +6,8 @@ It reads no pictures or formulas: it refuses a scanned file, with the advice to 
     parse_pdf(Path("manual.pdf").read_bytes()).blocks[0].page == 1
 """
 
+from __future__ import annotations
+
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -110,7 +112,7 @@ def _read_pages(content: bytes) -> tuple[list[_PageText], list[int], str]:
     return pages, damaged, "" if _USELESS_TITLE.match(text) else text[:MAX_HEADING_CHARACTERS]
 
 
-def _read_lines(page: "Page") -> list[Line]:
+def _read_lines(page: Page) -> list[Line]:
     """The lines and tables of a page in reading order.
 
     Turned text (watermarks, axes) and whatever lies outside the page are left out.
@@ -134,7 +136,7 @@ def _is_level(item: dict[str, Any]) -> bool:
     return item["object_type"] != "char" or matrix is None or (matrix[0] > 0 and abs(matrix[1]) < 0.1 * matrix[0])
 
 
-def _ruled_tables(page: "Page") -> list[Line]:
+def _ruled_tables(page: Page) -> list[Line]:
     """Tables drawn with lines, of at least two rows and columns, mostly filled."""
     if not 3 <= len(page.rects) + len(page.lines) + len(page.curves) <= MAX_RULES:
         return []

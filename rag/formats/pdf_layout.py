@@ -6,6 +6,8 @@ pdfplumber finds on a page. Lengths are in points, y grows downwards.
     lines = order_lines(join_words(page.extract_words(extra_attrs=["size", "fontname"])))
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

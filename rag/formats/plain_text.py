@@ -5,6 +5,8 @@ Form feeds part the pages. It guesses no other structure: a short line alone sta
     parse_text("1. Routing\n\nText.\n\n1.1 Global\n\nMore.\n").blocks[-1].heading_path == ("1. Routing", "1.1 Global")
 """
 
+from __future__ import annotations
+
 import re
 
 from rag.blocks import MAX_HEADING_CHARACTERS, Block, BlockKind, Parsed, dedent_lines, fence_code

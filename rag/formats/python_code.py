@@ -5,6 +5,8 @@ The ast module reads them; a file with syntax errors is read as plain code. Noth
     parse_python('def route():\n    "Routes."\n').blocks[0].text == "Routes."
 """
 
+from __future__ import annotations
+
 import ast
 import inspect
 

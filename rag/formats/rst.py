@@ -7,6 +7,8 @@ It follows no includes: `includes` does that before.
     parse_rst("Title\n=====\n\nText with :ref:`a link <target>`.").title == "Title"
 """
 
+from __future__ import annotations
+
 import csv
 import re
 

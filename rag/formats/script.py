@@ -6,6 +6,8 @@ grammar beyond procedures, comments and braces.
     parse_script("# Routes.\nproc route {} {\n  global_route\n}\n", "tcl").blocks[0].heading_path == ("proc route",)
 """
 
+from __future__ import annotations
+
 import re
 
 from rag.blocks import Block, Parsed, dedent_lines, fence_code

@@ -7,6 +7,8 @@ plain code. It does not open files named by `include.
     assert parsed.blocks[0].heading_path == ("module count",)
 """
 
+from __future__ import annotations
+
 import re
 from dataclasses import dataclass
 from typing import Any

@@ -6,6 +6,8 @@ old .doc format.
     parse_docx(Path("spec.docx").read_bytes()).blocks[0].heading_path
 """
 
+from __future__ import annotations
+
 import re
 import zipfile
 import zlib
@@ -59,7 +61,7 @@ def _check_zip(content: bytes) -> None:
         raise ParseFailed(f"unpacked it has more than {MAX_UNPACKED_BYTES} bytes or {MAX_PARTS} parts")
 
 
-def _open(content: bytes) -> "WordDocument":
+def _open(content: bytes) -> WordDocument:
     import docx
     from docx.opc.exceptions import OpcError
     from lxml import etree
@@ -90,7 +92,7 @@ class _WordReader:
         self._items: list[str] = []
         self._code: list[str] = []
 
-    def read(self, item: "Paragraph | Table") -> None:
+    def read(self, item: Paragraph | Table) -> None:
         """Read one paragraph or table."""
         if hasattr(item, "rows"):
             self.flush()
@@ -146,7 +148,7 @@ class _WordReader:
             self.blocks.append(Block("table", pipe_table(rows), self.headings.path))
 
 
-def _text_of(element: "BaseOxmlElement") -> str:
+def _text_of(element: BaseOxmlElement) -> str:
     """The text of a paragraph or cell, with links and accepted insertions.
 
     Deletions (another tag) and text boxes are left out.
@@ -165,18 +167,18 @@ def _text_of(element: "BaseOxmlElement") -> str:
     return "".join(parts).strip("\n")
 
 
-def _is_typed(paragraph: "Paragraph") -> bool:
+def _is_typed(paragraph: Paragraph) -> bool:
     """Whether all of a paragraph's runs have a typewriter font."""
     runs = [run for run in paragraph.runs if run.text.strip()]
     return bool(runs) and all(_CODE_FONT.search(run.font.name or "") for run in runs)
 
 
-def _is_item(paragraph: "Paragraph", style: str) -> bool:
+def _is_item(paragraph: Paragraph, style: str) -> bool:
     properties = paragraph._p.pPr
     return style.lower().startswith("list") or (properties is not None and properties.numPr is not None)
 
 
-def _level(paragraph: "Paragraph", style: str) -> int:
+def _level(paragraph: Paragraph, style: str) -> int:
     """How deep a list item stands, from 0: by its numbering, else by the digit of a style such as `List Bullet 2`."""
     properties = paragraph._p.pPr
     numbering = properties.numPr if properties is not None else None

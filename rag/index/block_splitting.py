@@ -6,6 +6,8 @@ function it is given.
     parts = split_block(block, budget=220, count=embedder.count_tokens, overlap=32)
 """
 
+from __future__ import annotations
+
 import math
 import re
 from collections import deque

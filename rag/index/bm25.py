@@ -6,6 +6,8 @@ It does not know documents, only texts by row number; it has no query language.
     rows, scores = bm25.search("set_wire_rc", k=10)
 """
 
+from __future__ import annotations
+
 import json
 import math
 import re
@@ -123,7 +125,7 @@ class Bm25Index:
         self._mask = mask
 
     @classmethod
-    def build(cls, texts: Iterable[str]) -> "Bm25Index":
+    def build(cls, texts: Iterable[str]) -> Bm25Index:
         """Index the texts; a posting's weight is its whole BM25 contribution, so that a query only adds slices."""
         bags = [Counter(tokenize(text)) for text in texts]
         lengths = np.array([bag.total() for bag in bags], dtype=np.float64)
@@ -154,7 +156,7 @@ class Bm25Index:
             len(bags),
         )
 
-    def within(self, mask: NDArray[np.bool_]) -> "Bm25Index":
+    def within(self, mask: NDArray[np.bool_]) -> Bm25Index:
         """The same index as if no term stood in a row outside the mask, shape (rows,).
 
         Weights stay those of the whole index, so that scores compare.
@@ -215,7 +217,7 @@ class Bm25Index:
         np.save(folder / "bm25_weights.npy", self._weights, allow_pickle=False)
 
     @classmethod
-    def load(cls, folder: Path, count: int) -> "Bm25Index":
+    def load(cls, folder: Path, count: int) -> Bm25Index:
         """Open what `save` wrote, arrays memory-mapped.
 
         Raises:

@@ -7,6 +7,8 @@ have it open go on. `opening` opens it, `retriever` searches it.
     report = build_index(documents, Path("indexes/starter"), settings, embedder)
 """
 
+from __future__ import annotations
+
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence

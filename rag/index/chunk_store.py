@@ -5,6 +5,8 @@ It does not search. Rows are numbered as in the dense and the BM25 index.
     store = ChunkStore.load(folder); store[3].text; store.find(chunk_id)
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
@@ -47,7 +49,7 @@ class ChunkStore(Sequence[Chunk]):
     """
 
     def __init__(
-        self, text: "NDArray[np.uint8]", offsets: "NDArray[np.int64]", ids: "NDArray[np.uint64]", path: Path
+        self, text: NDArray[np.uint8], offsets: NDArray[np.int64], ids: NDArray[np.uint64], path: Path
     ) -> None:
         self._text = text
         self._offsets = offsets
@@ -55,7 +57,7 @@ class ChunkStore(Sequence[Chunk]):
         self._path = path
 
     @classmethod
-    def load(cls, folder: Path) -> "ChunkStore":
+    def load(cls, folder: Path) -> ChunkStore:
         """Map what `save_chunks` wrote.
 
         Raises:
@@ -94,7 +96,7 @@ class ChunkStore(Sequence[Chunk]):
             return parse_as(Chunk, line)
         except ValueError as error:
             raise IndexCorrupt(
-                f"line {row + 1} of {self._path} is no chunk ({error}): build the index again"
+                f"line {row + 1} of {self._path} is not a chunk ({error}): build the index again"
             ) from error
 
     def __iter__(self) -> Iterator[Chunk]:

@@ -8,6 +8,8 @@ tokens with the function it is given and knows no model. Its time grows linearly
     chunks = chunk_document(document, count_tokens=embedder.count_tokens, target_tokens=220, overlap_tokens=32)
 """
 
+from __future__ import annotations
+
 import math
 import re
 import time
@@ -111,7 +113,7 @@ class _Section:
 
     heading_path: tuple[str, ...]
     blocks: list[Part] = field(default_factory=list)
-    children: list["_Section"] = field(default_factory=list)
+    children: list[_Section] = field(default_factory=list)
 
     def all_blocks(self) -> Iterator[Part]:
         """The blocks of this section and of the sections in it, in the order of the text."""

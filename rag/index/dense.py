@@ -7,6 +7,8 @@ as it takes to find `TARGET_RECALL` of the exact answers, measured when the inde
     dense = DenseIndex.build(vectors); rows, scores = dense.search(query_vector, k=50)
 """
 
+from __future__ import annotations
+
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -63,7 +65,7 @@ class DenseSearch(Protocol):
     def dimension(self) -> int:
         """Length of each vector."""
 
-    def within(self, mask: Mask, collections: Sequence[str]) -> "DenseSearch":
+    def within(self, mask: Mask, collections: Sequence[str]) -> DenseSearch:
         """The same with only the rows that the mask, shape (rows,), allows: those of the named collections."""
 
     def search(self, query: Vectors, k: int) -> tuple[list[int], list[float]]:
@@ -83,7 +85,7 @@ class DenseIndex:
     """
 
     def __init__(
-        self, flat: "faiss.IndexFlat", codes: Any = None, kind: DenseKind | None = None, mask: Mask | None = None
+        self, flat: faiss.IndexFlat, codes: Any = None, kind: DenseKind | None = None, mask: Mask | None = None
     ) -> None:
         self._flat = flat
         self._codes = codes
@@ -97,7 +99,7 @@ class DenseIndex:
         )
 
     @classmethod
-    def build(cls, vectors: Vectors, flat_limit: int = FLAT_LIMIT) -> "DenseIndex":
+    def build(cls, vectors: Vectors, flat_limit: int = FLAT_LIMIT) -> DenseIndex:
         """Index of `vectors`, shape (chunks, dimension), each of length 1; its kind follows from their number."""
         vectors = np.ascontiguousarray(vectors, dtype=np.float32)
         flat = faiss.IndexFlatIP(vectors.shape[1])
@@ -109,7 +111,7 @@ class DenseIndex:
         return cls(flat, codes, _choose_rescored(flat, codes, vectors))
 
     @classmethod
-    def load(cls, path: Path, kind: DenseKind | None = None) -> "DenseIndex":
+    def load(cls, path: Path, kind: DenseKind | None = None) -> DenseIndex:
         """Map FAISS's file into memory; processes that map the same file share it.
 
         The codes, a sixteenth of it, are read into each process.
@@ -135,7 +137,7 @@ class DenseIndex:
                 with target.open("wb") as handle:
                     faiss.write_index(faiss_index, _faiss.PyCallbackIOWriter(handle.write))
 
-    def within(self, mask: Mask, collections: Sequence[str] = ()) -> "DenseIndex":
+    def within(self, mask: Mask, collections: Sequence[str] = ()) -> DenseIndex:
         """The same index with only the rows that the mask, shape (rows,), allows; rows keep their numbers.
 
         It compares each of them. The collections' names are for Milvus.
@@ -332,7 +334,7 @@ def _search_codes(
     return rows[best], scores[best]
 
 
-def _choose_rescored(flat: "faiss.IndexFlat", codes: Any, vectors: Vectors) -> DenseKind:
+def _choose_rescored(flat: faiss.IndexFlat, codes: Any, vectors: Vectors) -> DenseKind:
     """How many vectors a search compares after the codes: the least power of two that is enough on a sample."""
     queries = draw_questions(vectors)
     exact = flat.search(queries, 10)[1]

@@ -6,6 +6,8 @@ nothing.
     python -m rag.index.embed_bench indexes/starter
 """
 
+from __future__ import annotations
+
 import json
 import sys
 import time

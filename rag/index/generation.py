@@ -7,6 +7,8 @@ memory and parses next to nothing, so ten processes share one copy.
     index = open_generation(index_dir, manifest)
 """
 
+from __future__ import annotations
+
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -86,7 +88,7 @@ class Index:
         """
         return self.stored_reference.get(self.collections)
 
-    def select(self, wanted: Iterable[str]) -> "Index":
+    def select(self, wanted: Iterable[str]) -> Index:
         """The same index as if it held the named collections alone; rows keep their numbers.
 
         Raises CollectionUnknown.
@@ -149,7 +151,7 @@ def read_documents(folder: Path) -> list[DocumentRecord]:
             return [parse_as(DocumentRecord, line) for line in handle]
     except ValueError as error:
         raise IndexCorrupt(
-            f"{folder / DOCUMENTS} holds a line that is no document ({error}): build the index again"
+            f"{folder / DOCUMENTS} holds a line that is not a document ({error}): build the index again"
         ) from error
 
 
@@ -208,7 +210,7 @@ def _read_glossary_file(folder: Path) -> dict[str, str]:
     try:
         return parse_as(dict[str, str], (folder / GLOSSARY).read_bytes())
     except ValueError as error:
-        raise IndexCorrupt(f"{folder / GLOSSARY} is no glossary ({error}): build the index again") from error
+        raise IndexCorrupt(f"{folder / GLOSSARY} is not a glossary ({error}): build the index again") from error
 
 
 def remove_generation(folder: Path, store: VectorStore = FILES) -> bool:

@@ -8,6 +8,8 @@ They come from glossary tables and from prose. It knows no index: `index` keeps 
     expand_abbreviations("What is WNS?", glossary)  # "What is WNS (Worst negative slack)?"
 """
 
+from __future__ import annotations
+
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping

@@ -6,6 +6,8 @@ memory by a fresh process, and searched one question at a time. The last line on
     python -m rag.index.growth_bench 10000 100000 --folder bench/
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import subprocess

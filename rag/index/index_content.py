@@ -7,6 +7,8 @@ anywhere keeps its vectors; no text is embedded twice.
     content = gather(by_name, kept={}, old=None, spec=spec, settings=settings, embedder=embedder, progress=show)
 """
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -56,7 +58,7 @@ class OldIndex:
     rows: dict[str, tuple[int, int]]
 
     @classmethod
-    def of(cls, index: Index, index_dir: Path) -> "OldIndex":
+    def of(cls, index: Index, index_dir: Path) -> OldIndex:
         """The old index with what it keeps of its documents.
 
         Raises IndexCorrupt, OSError.

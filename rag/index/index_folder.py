@@ -5,6 +5,8 @@ It does not know what is written. It puts the manifest in place in one step, whi
     with locked(index_dir): ...; write_manifest(index_dir, manifest); clear_leftovers(index_dir)
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path

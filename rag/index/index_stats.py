@@ -7,6 +7,8 @@ It changes nothing and judges nothing. Lengths are in characters, which need no 
     draw_lengths(stats, Path("lengths.png"))
 """
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -9,6 +9,8 @@ passages. It embeds nothing and chooses no candidates: it scores the rows that i
     [scores] = late.score([question], rows)  # about the mean cosine of the question's tokens with their nearest ones
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,7 +60,7 @@ class LateIndex:
         self._dimension = dimension
 
     @classmethod
-    def build(cls, passages: Sequence[PackedTokens], dimension: int) -> "LateIndex":
+    def build(cls, passages: Sequence[PackedTokens], dimension: int) -> LateIndex:
         """Index of the passages, in the order of their rows.
 
         A token's weight is its idf; a token that no passage has weighs as much as the rarest.
@@ -137,7 +139,7 @@ class LateIndex:
             np.save(folder / name, array, allow_pickle=False)
 
     @classmethod
-    def load(cls, folder: Path, count: int, dimension: int) -> "LateIndex":
+    def load(cls, folder: Path, count: int, dimension: int) -> LateIndex:
         """Open what `save` wrote, arrays memory-mapped.
 
         Raises IndexCorrupt: they do not fit together or are not of `count` passages.

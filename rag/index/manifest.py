@@ -8,6 +8,8 @@ the index directory is refused.
     manifest = read_manifest(Path("indexes/starter")); manifest.collections["openroad"].chunks
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os
@@ -60,7 +62,7 @@ class IndexSpec:
     chunker_version: int
     tokenizer_version: int
 
-    def differences(self, other: "IndexSpec") -> list[str]:
+    def differences(self, other: IndexSpec) -> list[str]:
         """Each difference that matters, with this spec's value and the other's.
 
         Another name for the same embedder does not matter.
@@ -70,7 +72,7 @@ class IndexSpec:
             differing = [name for name in differing if name not in ("embedder", "embedder_fingerprint")]
         return [f"{name}: {getattr(self, name)!r} in the index, {getattr(other, name)!r} now" for name in differing]
 
-    def cuts_as(self, other: "IndexSpec") -> bool:
+    def cuts_as(self, other: IndexSpec) -> bool:
         """Whether a document becomes the same chunks under both: the embedder's tokenizer counts for that too."""
         names = ("format", "chunk_tokens", "overlap_tokens", "chunker_version")
         same = all(getattr(self, name) == getattr(other, name) for name in names)
@@ -143,7 +145,7 @@ class Manifest:
         return json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"
 
 
-def spec_of(settings: RagSettings, embedder: "TextEmbedder") -> IndexSpec:
+def spec_of(settings: RagSettings, embedder: TextEmbedder) -> IndexSpec:
     """The spec that an index built with these settings has.
 
     Raises SettingsError: chunks would not fit the embedder.
@@ -177,7 +179,7 @@ def read_manifest(index_dir: Path) -> Manifest:
     try:
         if path.exists() and (not path.is_file() or path.stat().st_size > MAX_MANIFEST_BYTES):
             raise IndexCorrupt(
-                f"{path} cannot be read (it is no file, or one of over {MAX_MANIFEST_BYTES} bytes): build the index "
+                f"{path} cannot be read (it is not a file, or one of over {MAX_MANIFEST_BYTES} bytes): build the index "
                 "again"
             )
         data = parse_json(path.read_bytes())
@@ -190,7 +192,7 @@ def read_manifest(index_dir: Path) -> Manifest:
             f"{path} cannot be read ({error.strerror or error}): check the folder, or build the index again"
         ) from error
     except ValueError as error:
-        raise IndexCorrupt(f"{path} is no manifest ({error}): build the index again") from error
+        raise IndexCorrupt(f"{path} is not a manifest ({error}): build the index again") from error
 
     if (
         not isinstance(data, dict)

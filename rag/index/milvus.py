@@ -9,6 +9,8 @@ exact; above, it goes through a graph (HNSW), whose recall is measured at the bu
     dense = milvus.open(folder, kind); rows, scores = dense.search(query_vector, k=50)
 """
 
+from __future__ import annotations
+
 import json
 import logging
 from collections.abc import Iterator, Sequence
@@ -48,7 +50,7 @@ class Milvus:
     token: str = field(default="", repr=False)
 
     @classmethod
-    def at(cls, uri: str, token: str) -> "Milvus":
+    def at(cls, uri: str, token: str) -> Milvus:
         """The Milvus that the settings name; a file by its absolute path."""
         if "://" not in uri:
             return cls(str(Path(uri).expanduser().resolve()), token)
@@ -71,8 +73,8 @@ class Milvus:
             ) from None
         if "://" not in self.uri and not self.uri.endswith(".db"):
             raise MilvusUnavailable(
-                f"CHIPALIGN_MILVUS_URI={self.uri!r} is no URL and no NAME.db: give one like http://127.0.0.1:19530, or "
-                "a file"
+                f"CHIPALIGN_MILVUS_URI={self.uri!r} is neither a URL nor a NAME.db: give one like "
+                "http://127.0.0.1:19530, or a file"
             )
         with _telling(self.uri):
             return MilvusClient(uri=self.uri, token=self.token, timeout=CONNECT_TIMEOUT_S)
@@ -132,7 +134,7 @@ class Milvus:
         with _telling(self.uri):
             return bool(client.has_collection(place.collection, timeout=SEARCH_TIMEOUT_S))
 
-    def open(self, folder: Path, kind: DenseKind) -> "MilvusIndex":
+    def open(self, folder: Path, kind: DenseKind) -> MilvusIndex:
         """Open the collection that the folder names.
 
         Raises IndexCorrupt, MilvusUnavailable, OSError.
@@ -165,7 +167,7 @@ class Place:
     collection: str
 
     @classmethod
-    def read(cls, path: Path) -> "Place":
+    def read(cls, path: Path) -> Place:
         """Read what `write` wrote.
 
         Raises:
@@ -215,7 +217,7 @@ class MilvusIndex:
         """The address of the Milvus."""
         return self._place.uri
 
-    def within(self, mask: Mask, collections: Sequence[str]) -> "MilvusIndex":
+    def within(self, mask: Mask, collections: Sequence[str]) -> MilvusIndex:
         """The same index with only the rows of these collections of documents; rows keep their numbers.
 
         The mask is for FAISS.

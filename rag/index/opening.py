@@ -5,6 +5,8 @@ It builds nothing, and imports neither what cuts documents nor what parses them.
     index = open_index(Path("indexes/starter"), spec_of(settings, embedder))
 """
 
+from __future__ import annotations
+
 from pathlib import Path
 
 from rag.errors import IndexCorrupt, IndexMismatch

@@ -8,6 +8,8 @@ It reads no files. A name without a version means all versions: `openroad` selec
     names = select_collections(["openroad"], index.collections); mask = mask_of(names, first_rows, count)
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping
 
 import numpy as np

@@ -6,6 +6,8 @@ was written: its vectors are looked for in the store of the settings first, then
     store = choose_store(settings); index = open_index(index_dir, spec_of(settings, embedder), store)
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol

@@ -73,7 +73,7 @@ class StoredReference:
         try:
             return cls(np.memmap(path, dtype=np.uint8, mode="r") if has_file else None, passages, path)
         except ValueError as error:  # it is empty
-            raise IndexCorrupt(f"{path} is no reference ({error}): build the index again") from error
+            raise IndexCorrupt(f"{path} is not a reference ({error}): build the index again") from error
 
     def get(self, collections: Iterable[str]) -> Reference:
         """The reference of these collections.
@@ -109,4 +109,4 @@ class StoredReference:
             data = parse_json(self._content.tobytes())
             return None if isinstance(data, dict) and data.get("version") != VERSION else convert(_File, data)
         except ValueError as error:
-            raise IndexCorrupt(f"{self._path} is no reference ({error}): build the index again") from error
+            raise IndexCorrupt(f"{self._path} is not a reference ({error}): build the index again") from error

@@ -7,6 +7,8 @@ the clause that they fit finds them. A question of one clause has none.
     # ["Insert filler cells in every row", "report the skew of the clock"]
 """
 
+from __future__ import annotations
+
 import re
 
 from rag.index.bm25 import content_terms

@@ -6,6 +6,8 @@ A question about a tool that no document covers is not answered from another too
     named_eda_tools("how do I set the halo in Innovus?")  # [("innovus", "innovus implementation")]
 """
 
+from __future__ import annotations
+
 import re
 from functools import lru_cache
 

@@ -7,6 +7,8 @@ retrieval", TOIS 2023).
     mix_scores([(0.2, cosines), (1.0, late), (0.5, bm25)])
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import numpy as np

@@ -5,6 +5,8 @@ It adds nothing to the search; a LangChain document's `page_content` is the chun
     ChipRetriever(retriever=Retriever.open(index_dir, settings), top_k=5).invoke("what is a tie cell?")
 """
 
+from __future__ import annotations
+
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document as LangchainDocument
 from langchain_core.retrievers import BaseRetriever

@@ -11,6 +11,8 @@ Removed documents must not be found any more. So it gives the old index up even 
     with index.watched(): index.current().search("how do I repair antenna violations?")
 """
 
+from __future__ import annotations
+
 import logging
 import os
 import threading
@@ -59,7 +61,7 @@ class NoIndex(NoTokens):
         """There is no passage."""
         return False
 
-    def within(self, collections: Iterable[str]) -> "NoIndex":
+    def within(self, collections: Iterable[str]) -> NoIndex:
         """Itself where no collection is named.
 
         Raises CollectionUnknown: a collection is named.
@@ -98,7 +100,7 @@ class LiveRetriever:
         self._wake = threading.Event()
 
     @classmethod
-    def open(cls, index_dir: Path, settings: RagSettings) -> "LiveRetriever":
+    def open(cls, index_dir: Path, settings: RagSettings) -> LiveRetriever:
         """Open what the folder holds now.
 
         Raises what `Retriever.open` raises.

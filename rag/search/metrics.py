@@ -7,6 +7,8 @@ does not know what a passage is or how it was searched.
     estimate_share(3, 4)  # 0.75 with its 95 % interval
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass

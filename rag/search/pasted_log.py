@@ -11,6 +11,8 @@ no text that is not a paste.
     # "why? [ERROR GRT-0118] Routing congestion too high."
 """
 
+from __future__ import annotations
+
 import re
 
 MOST_READ = 20_000  # characters of a turn, half of them at its end, where a run says why it stopped

@@ -6,6 +6,8 @@ A question that stands by itself is searched as it is, since old turns would pul
     retrieval_query(["How do I fix setup violations?", "and for hold?"])  # both, joined by a space
 """
 
+from __future__ import annotations
+
 import re
 from itertools import islice
 

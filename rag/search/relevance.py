@@ -6,6 +6,8 @@ Pure mathematics: it searches nothing. rag.training.relevance_fit fits its coeff
     relevance(evidence, by_token=True) > 0.5
 """
 
+from __future__ import annotations
+
 import math
 from dataclasses import astuple, dataclass
 

@@ -7,6 +7,8 @@ serves many threads.
     for hit in retriever.search("how do I repair antenna violations?", top_k=5): ...
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -142,7 +144,7 @@ class Retriever:
         self._recent: dict[str, Embedded] = {}  # replaced as a whole, never changed: many threads read it
 
     @classmethod
-    def open(cls, index_dir: Path, settings: RagSettings, *, reads: bool = False) -> "Retriever":
+    def open(cls, index_dir: Path, settings: RagSettings, *, reads: bool = False) -> Retriever:
         """Open the index with the embedder of the settings; reads: also with the reader.
 
         A search that reads takes several times as long, and knows better whether the index answers at all.
@@ -159,7 +161,7 @@ class Retriever:
     @classmethod
     def open_with(
         cls, embedder: TextEmbedder, index_dir: Path, settings: RagSettings, reader: PassageReader | None = None
-    ) -> "Retriever":
+    ) -> Retriever:
         """Open the index with an embedder, and a reader, that are open already.
 
         Raises what `open` raises.
@@ -201,7 +203,7 @@ class Retriever:
         row = self._index.chunks.find(chunk_id)
         return None if row is None else self._index.chunks[row]
 
-    def within(self, collections: Iterable[str]) -> "Retriever":
+    def within(self, collections: Iterable[str]) -> Retriever:
         """A retriever over the named collections of the same open index.
 
         Raises CollectionUnknown: lists the known ones.

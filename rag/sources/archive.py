@@ -7,6 +7,8 @@ It extracts no links, devices or empty folders, and leaves it to the `wanted` pr
     for path, content in read_archive(Path("openroad.tar.gz"), wanted=lambda path: path.endswith(".md")): ...
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath

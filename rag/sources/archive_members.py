@@ -7,6 +7,8 @@ names and writes no file.
     python -m rag.sources.archive_members MEMORY_BYTES PATH PASSED_BYTES TIMEOUT_S
 """
 
+from __future__ import annotations
+
 import lzma
 import sys
 import tarfile

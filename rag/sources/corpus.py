@@ -6,6 +6,8 @@ temporary folder first, which is renamed when their checksum is the pinned one.
     fetch_corpus(load_sources()["openroad"], home=settings.home, mirror=Path("mirror"))
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import shutil

@@ -7,6 +7,8 @@ that no build has used for `MAX_AGE_DAYS` are removed.
     parsed = cache.read("manual.pdf", content)
 """
 
+from __future__ import annotations
+
 import hashlib
 import os
 import time

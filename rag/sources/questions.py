@@ -15,6 +15,8 @@ Questions are JSON lines, one question each, in one of three forms; a chunk file
     wanted = find_wanted(questions, index.chunks)
 """
 
+from __future__ import annotations
+
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -92,7 +94,7 @@ def read_questions(path: Path) -> list[Question]:
         try:
             questions.append(_parse_question(json.loads(line), number))
         except json.JSONDecodeError as error:
-            problems.append(f"line {number} is no JSON ({error.msg})")
+            problems.append(f"line {number} is not JSON ({error.msg})")
         except ValueError as error:
             problems.append(f"line {number} {error}")
     if problems:
@@ -108,7 +110,7 @@ def _parse_question(row: Any, number: int) -> Question:
     Raises ValueError: the row is bad; the message follows a "line 7".
     """
     if not isinstance(row, dict):
-        raise ValueError("is no JSON object")
+        raise ValueError("is not a JSON object")
     text = row.get("question")
     if not isinstance(text, str) or not any(character.isalnum() for character in text):
         raise ValueError('has no "question" with words in it')
@@ -122,7 +124,7 @@ def _parse_question(row: Any, number: int) -> Question:
     wanted = (references,) if references and row.get("any_of") else tuple((reference,) for reference in references)
     answer = row.get("answer", "")
     if not isinstance(answer, str):
-        raise ValueError('has an "answer" that is no text')
+        raise ValueError('has an "answer" that is not text')
     return Question(str(row.get("id", number)), text.strip(), kind, bool(answerable), wanted, _unescape(answer).strip())
 
 
@@ -140,14 +142,14 @@ def _parse_references(row: dict[str, Any]) -> Iterable[WantedPassage]:
     for form, parse in (("reference", _parse_id), ("references", _parse_place), ("expected", _parse_list)):
         if form in row:
             if not isinstance(row[form], list):
-                raise ValueError(f'has "{form}" that is no list')
+                raise ValueError(f'has "{form}" that is not a list')
             return [parse(item) for item in row[form]]
     return []
 
 
 def _parse_id(item: Any) -> WantedPassage:
     if not isinstance(item, str) or not item:
-        raise ValueError(f'has {item!r} in "reference", which is no id of a chunk')
+        raise ValueError(f'has {item!r} in "reference", which is not an id of a chunk')
     return refer_to_chunk(item)
 
 
@@ -157,7 +159,9 @@ def _parse_place(item: Any) -> WantedPassage:
     is_place = isinstance(item, dict) and item.keys() <= {*names, "begins"}
     values = [item.get(name) or "" for name in names] if is_place else []
     if not values or not all(isinstance(value, str) for value in values) or not all(values[:2]):
-        raise ValueError(f'has {item!r} in "references", which is no object of collection, path and perhaps heading')
+        raise ValueError(
+            f'has {item!r} in "references", which is not an object of collection, path and perhaps heading'
+        )
     return WantedPassage(*values)
 
 
@@ -167,7 +171,7 @@ def _parse_list(item: Any) -> WantedPassage:
         or len(item) not in (2, 3)
         or not all(isinstance(value, str) and value for value in item)
     ):
-        raise ValueError(f'has {item!r} in "expected", which is no list of collection, path and perhaps heading')
+        raise ValueError(f'has {item!r} in "expected", which is not a list of collection, path and perhaps heading')
     return WantedPassage(*item)
 
 
@@ -208,7 +212,7 @@ def read_chunks(path: Path) -> list[Document]:
     try:
         sources = json.loads(_read_text(path, ChunksUnusable))
     except json.JSONDecodeError as error:
-        raise ChunksUnusable(f"{path} is no JSON ({error}): give a file of chunks in ORD-QA's form") from None
+        raise ChunksUnusable(f"{path} is not JSON ({error}): give a file of chunks in ORD-QA's form") from None
 
     try:
         documents = [

@@ -7,6 +7,8 @@ contents. It does not fetch corpora and does not cut documents. An unreadable fi
     documents = list(read_source(Path("docs"), collection="docs", skipped=skipped))
 """
 
+from __future__ import annotations
+
 import errno
 import gzip
 import os

@@ -8,6 +8,8 @@ protect against code execution in a parser, which has this user's rights.
         own_text, parsed = sandbox.read("manual.pdf", content)
 """
 
+from __future__ import annotations
+
 import sys
 from functools import partial
 from types import TracebackType
@@ -41,7 +43,7 @@ class Sandbox:
         self._memory_bytes = memory_bytes
         self._child: Child | None = None
 
-    def __enter__(self) -> "Sandbox":
+    def __enter__(self) -> Sandbox:
         return self
 
     def __exit__(

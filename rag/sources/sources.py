@@ -8,6 +8,8 @@ side by side. Formats are for `reader`.
     documents = list(read_named_source(source, skipped, settings))
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -74,7 +76,7 @@ def _find_source(source: str, settings: RagSettings) -> NamedSource:
             folder, source, pinned.revision[:_REVISION_DIGITS], pinned.licence, pinned.url, is_pinned=True
         )
     known = ", ".join((HANDBOOK, *sources))
-    raise SourceUnusable(f"{source!r} is no folder, file or archive here, and no corpus; corpora are {known}")
+    raise SourceUnusable(f"{source!r} is not a folder, file or archive here, and no corpus; corpora are {known}")
 
 
 def read_named_source(

@@ -8,6 +8,8 @@ Interrupted training goes on where it stopped.
     report = train_adapter(base, name, pairs, held_out, weights, options, Path("adapter"), show)
 """
 
+from __future__ import annotations
+
 import json
 import random
 import shutil

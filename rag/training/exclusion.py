@@ -7,6 +7,8 @@ It reads any benchmark's lines that have a "question", and drops nothing itself.
     asks_nearly("Which command repairs antennas?"), quotes("It is repaired by `repair_antennas`, which ...")
 """
 
+from __future__ import annotations
+
 import json
 import re
 from collections import Counter

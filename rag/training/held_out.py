@@ -5,6 +5,8 @@ It needs no library, so that merge can use it where rag's are not installed.
     trained = [document for document in documents if not is_drawn(document.name, one_in=10)]
 """
 
+from __future__ import annotations
+
 import hashlib
 
 

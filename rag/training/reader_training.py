@@ -8,6 +8,8 @@ of `GRAIN`. It makes no questions and searches none.
     tensors, report = train_reader(bert, lessons, held_out, Options(epochs=3), Path("state"), show)
 """
 
+from __future__ import annotations
+
 import random
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field

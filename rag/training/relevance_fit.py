@@ -6,6 +6,8 @@ those of unseen questions. The printed coefficients are fitted to all; a person 
     python -m rag.training.relevance_fit indexes/eval data/eval/handbook.jsonl data/eval/unanswerable.jsonl
 """
 
+from __future__ import annotations
+
 import json
 import math
 import sys

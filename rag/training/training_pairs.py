@@ -8,6 +8,8 @@ question goes with the passage that holds the words of its answer. It trains not
     batch = draw_batch(pairs, step=0, size=48, seed=0)
 """
 
+from __future__ import annotations
+
 import csv
 import json
 import random

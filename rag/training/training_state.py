@@ -6,6 +6,8 @@ It trains nothing; whoever trains writes its own weights.
         save_file(weights, folder / "reader.safetensors")
 """
 
+from __future__ import annotations
+
 import json
 import shutil
 from collections.abc import Iterator

@@ -5,6 +5,8 @@ It knows no document and draws nothing.
     as_predicate("Set the output file (e.g., `a.guide`).")  # "sets the output file (e.g., `a.guide`)."
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Sequence
 

@@ -5,6 +5,8 @@ It builds no prompt.
     drafts = drafts_of_questions(read_examples(Path("data/training/questions.jsonl")), chunks)
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 
 from rag.documents import Chunk

@@ -7,6 +7,8 @@ they are, nor what becomes of the questions.
     # [("What does the `-hold` option of `repair_timing` do?", "`-hold` repairs hold violations."), ...]
 """
 
+from __future__ import annotations
+
 import random
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -7,6 +7,8 @@ It gets chunks and gives drafts; `triplets` builds prompts.
     drafts[0].question  # "I want to insert buffers on long wires. How should I do that?"
 """
 
+from __future__ import annotations
+
 import random
 import re
 from collections.abc import Iterable, Iterator, Sequence

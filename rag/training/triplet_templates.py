@@ -8,6 +8,8 @@ does, how to do something, what happens under a condition, and what `triplet_tab
     # "What happens if the bound is not met?", "If the bound is not met, the run stops."
 """
 
+from __future__ import annotations
+
 import random
 import re
 from collections.abc import Iterator, Sequence

@@ -107,7 +107,7 @@ class TokenCounter:
         """
         if any(not isinstance(tool, dict) for tool in tools or ()):
             raise RequestError(
-                "This model's chat template refuses the conversation: a tool is no JSON object.", "tools"
+                "This model's chat template refuses the conversation: a tool is not a JSON object.", "tools"
             )
         try:
             rendered = self._render(messages, tools)

@@ -5,6 +5,8 @@ Questions that cannot be used are `rag.errors.QuestionsUnusable`, since document
     raise ModelUnknown("http://127.0.0.1:8001 serves no model 'x': its models are demo; name one of them with --model")
 """
 
+from __future__ import annotations
+
 from serve.errors import ServeError
 
 

@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import httpx
 from starlette.applications import Starlette
@@ -26,7 +27,13 @@ from rag.printable import printable
 from serve.answers.chat import Counter
 from serve.answers.upstream import Upstream
 from serve.errors import HeadersTooLarge, MethodNotAllowed, PathNotFound, RequestError
-from serve.gateway import reference_routes, routes
+from serve.gateway.auth import check_api_key
+from serve.gateway.chat_routes import chat_completions
+from serve.gateway.gateway import Gateway, Newest, gateway_of, internal_error
+from serve.gateway.model_routes import models
+from serve.gateway.reference_routes import reference_card, reference_names
+from serve.gateway.source_routes import passage_page
+from serve.gateway.status_routes import health, metrics, ready
 from serve.settings import ServeSettings
 
 log = logging.getLogger("chipalign.gateway")
@@ -39,22 +46,34 @@ FOR_ANYBODY = "/health"
 WARNED = (403, 421)  # refusals that a setting would lift: the log shows the operator which
 SECURE = {"x-content-type-options": "nosniff"}  # on every answer
 POLLED = ("/health", "/ready", "/metrics")  # asked every few seconds by pages and monitors: no log line each
-ROUTES = {
-    "/v1/chat/completions": ("POST", routes.chat_completions),
-    "/v1/models": ("GET", routes.models),
-    "/v1/models/{model_id:path}": ("GET", routes.models),
-    "/v1/reference": ("GET", reference_routes.reference_names),
-    "/v1/reference/{name:path}": ("GET", reference_routes.reference_card),
-    "/sources/{chunk_id}": ("GET", routes.passage_page),
-    "/health": ("GET", routes.health),
-    "/ready": ("GET", routes.ready),
-    "/metrics": ("GET", routes.metrics),
-}
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """What answers a method of a path. All but those for monitors and links ask for the API key, if there is one."""
+
+    path: str
+    method: str
+    answer: Callable[[Request], Awaitable[Response]]
+    needs_key: bool = True
+
+
+ENDPOINTS = (
+    Endpoint("/v1/chat/completions", "POST", chat_completions),
+    Endpoint("/v1/models", "GET", models),
+    Endpoint("/v1/models/{model_id:path}", "GET", models),
+    Endpoint("/v1/reference", "GET", reference_names),
+    Endpoint("/v1/reference/{name:path}", "GET", reference_card),
+    Endpoint("/sources/{chunk_id}", "GET", passage_page, needs_key=False),
+    Endpoint("/health", "GET", health, needs_key=False),
+    Endpoint("/ready", "GET", ready, needs_key=False),
+    Endpoint("/metrics", "GET", metrics, needs_key=False),
+)
 
 
 def create_app(
     settings: ServeSettings,
-    newest: routes.Newest,
+    newest: Newest,
     counter: Counter,
     transport: httpx.AsyncBaseTransport | None = None,
     choose_answer: Callable[[], str] | None = None,
@@ -69,19 +88,19 @@ def create_app(
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         """The client to the engine lives as long as the application."""
         async with Upstream(settings, transport) as upstream:
-            gateway = routes.Gateway(settings, newest, counter, upstream, choose_answer=choose_answer)
+            gateway = Gateway(settings, newest, counter, upstream, choose_answer=choose_answer)
             app.state.gateway = gateway
             async with contextlib.aclosing(gateway.engine):
                 yield
 
-    answer_unknown = observed("unknown", refuse_unknown)
+    answer_unknown = observed(Endpoint("unknown", "", refuse_unknown, needs_key=False))
 
     async def unknown(request: Request, _: Exception) -> Response:
         """Starlette's 404 and 405, in our envelope and counted."""
         return await answer_unknown(request)
 
     app = Starlette(
-        routes=[Route(path, observed(path, endpoint), methods=[method]) for path, (method, endpoint) in ROUTES.items()],
+        routes=[Route(each.path, observed(each), methods=[each.method]) for each in ENDPOINTS],
         exception_handlers={HTTPException: unknown},
         lifespan=lifespan,
     )
@@ -89,8 +108,9 @@ def create_app(
     return app
 
 
-def observed(path: str, endpoint: routes.Endpoint) -> Callable[[Request], Awaitable[Response]]:
-    """The outermost layer around an endpoint: request id, error envelope, count and log."""
+def observed(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
+    """The outermost layer around an endpoint: request id, limits of the head, key, error envelope, count and log."""
+    path = endpoint.path
 
     async def handle(request: Request) -> Response:
         """Answer, whatever happens."""
@@ -100,7 +120,9 @@ def observed(path: str, endpoint: routes.Endpoint) -> Callable[[Request], Awaita
 
         try:
             check_head(request, path)
-            response = await endpoint(request)
+            if endpoint.needs_key:
+                check_api_key(request.headers.get("authorization"), request.app.state.gateway.settings.api_key)
+            response = await endpoint.answer(request)
         except RequestError as error:
             if error.status >= 500 or error.status in WARNED:
                 log.warning("request %s: %s", request_id, printable(str(error)))
@@ -109,7 +131,7 @@ def observed(path: str, endpoint: routes.Endpoint) -> Callable[[Request], Awaita
             response = Response(status_code=499)  # nginx's number for a client that hung up; nobody reads it
         except Exception:
             log.exception("request %s failed", request_id)
-            response = error_response(routes.internal_error(request_id))
+            response = error_response(internal_error(request_id))
 
         response.headers["x-request-id"] = request_id
         response.headers.update(SECURE)
@@ -136,7 +158,7 @@ def check_head(request: Request, path: str) -> None:
 
     Raises HeadersTooLarge, MisdirectedRequest, OriginNotAllowed or RequestError.
     """
-    gateway = routes.gateway_of(request)
+    gateway = gateway_of(request)
     headers, settings = request.headers, gateway.settings
     if len(headers.raw) > settings.max_headers:
         raise HeadersTooLarge(
@@ -158,10 +180,10 @@ def check_head(request: Request, path: str) -> None:
 async def refuse_unknown(request: Request) -> Response:
     """Refuse a path or a method that this API lacks."""
     asked, given = request.scope["path"], request.method[:20]
-    for path, (method, _) in ROUTES.items():
-        if compile_path(path)[0].match(asked):
-            raise MethodNotAllowed(f"{asked[:SHOWN]} answers {method}, not {given}.")
-    raise PathNotFound(f"There is no {given} {asked[:SHOWN]} here; the paths are {', '.join(ROUTES)}.")
+    if methods := [each.method for each in ENDPOINTS if compile_path(each.path)[0].match(asked)]:
+        raise MethodNotAllowed(f"{asked[:SHOWN]} answers {' and '.join(methods)}, not {given}.")
+    paths = dict.fromkeys(each.path for each in ENDPOINTS)
+    raise PathNotFound(f"There is no {given} {asked[:SHOWN]} here; the paths are {', '.join(paths)}.")
 
 
 def error_response(error: RequestError) -> JSONResponse:

@@ -145,7 +145,7 @@ def shard_names(checkpoint_dir: Path) -> list[str]:
         raise ValueError("it has no weight_map")
     for name in weight_map.values():
         if not isinstance(name, str) or Path(name).name != name or not name.isprintable() or len(name) > MAX_NAME:
-            raise ValueError(f"its weight_map names {repr(name)[:QUOTED]}, which is no file of this folder")
+            raise ValueError(f"its weight_map names {repr(name)[:QUOTED]}, which is not a file of this folder")
     return sorted(set(weight_map.values()))
 
 
@@ -159,7 +159,7 @@ def expected_bytes(path: Path) -> int:
     with open_plain(path) as file:
         header_bytes = int.from_bytes(file.read(LENGTH_BYTES), "little")
         if not 2 <= header_bytes <= MAX_HEADER_BYTES:  # 2: an empty JSON object
-            raise ValueError("it is no safetensors file")
+            raise ValueError("it is not a safetensors file")
         if header_bytes > os.fstat(file.fileno()).st_size - LENGTH_BYTES:
             raise ValueError("it ends inside its header")
         text = file.read(header_bytes)
@@ -167,7 +167,7 @@ def expected_bytes(path: Path) -> int:
         header = json.loads(text)
         ends = [_end(entry) for name, entry in header.items() if name != "__metadata__"]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        raise ValueError("its header is no safetensors header") from None
+        raise ValueError("its header is not a safetensors header") from None
     return LENGTH_BYTES + header_bytes + max(ends, default=0)
 
 
@@ -185,7 +185,7 @@ def open_plain(path: Path) -> BinaryIO:
     os.close(fd)
     if is_folder:
         raise IsADirectoryError("Is a directory")
-    raise ValueError("it is no plain file")
+    raise ValueError("it is not a plain file")
 
 
 def _reason(error: Exception) -> str:

@@ -9,6 +9,8 @@ It scores nothing itself. It asks the gateway as users do, with retrieval on. Fu
     chipalign eval answers --calibrate --url http://127.0.0.1:8000 --index my-index/ --checkpoint merged/
 """
 
+from __future__ import annotations
+
 import argparse
 import os
 import platform
@@ -177,14 +179,14 @@ def _read_other(path: Path) -> Sequence[Mapping[str, Any]]:
     return rows
 
 
-def _find_gateway(args: argparse.Namespace, settings: RagSettings) -> "Server":
+def _find_gateway(args: argparse.Namespace, settings: RagSettings) -> Server:
     """The gateway at the URL. Raises EndpointUnreachable, or EndpointRefused if another server answers."""
     from serve.evaluation.asking.client import find_server
 
     server = find_server(args.url, args.model, settings.api_key)
     if not server.model.is_gateway:
         raise EndpointRefused(
-            f"{server.url} is no ChipAlign gateway: only that searches and answers; name its URL with --url"
+            f"{server.url} is not a ChipAlign gateway: only that searches and answers; name its URL with --url"
         )
     return server
 
@@ -237,13 +239,13 @@ def _draw_calibration(result: dict[str, Any]) -> list[str]:
 
 
 def _ask(
-    questions: "Sequence[AnswerQuestion]", server: "Server", answer: str | None, concurrency: int, progress: "Show"
-) -> "list[Reply]":
+    questions: Sequence[AnswerQuestion], server: Server, answer: str | None, concurrency: int, progress: Show
+) -> list[Reply]:
     from serve.evaluation.asking.client import ask_chats
 
     replies: dict[int, Reply] = {}
 
-    def keep(number: int, reply: "Reply") -> None:
+    def keep(number: int, reply: Reply) -> None:
         """Keep an answer and show the progress."""
         replies[number] = reply
         progress("ask", len(replies), len(questions))
@@ -253,7 +255,7 @@ def _ask(
     return [replies[number] for number in sorted(replies)]
 
 
-def _judge(question: "AnswerQuestion", reply: "Reply") -> dict[str, Any]:
+def _judge(question: AnswerQuestion, reply: Reply) -> dict[str, Any]:
     """An answer with its verdicts and the places of the passages that could support it."""
     from serve.evaluation.answers.answer_scores import measure
 

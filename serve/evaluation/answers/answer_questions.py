@@ -11,6 +11,8 @@ follow-up, `sources` the documents that hold the answer.
     questions = read_answer_questions(Path("data/eval/answers.jsonl"))
 """
 
+from __future__ import annotations
+
 import json
 import re
 from collections import Counter
@@ -75,7 +77,7 @@ def read_answer_questions(path: Path) -> list[AnswerQuestion]:
         try:
             questions.append(_parse(json.loads(line)))
         except json.JSONDecodeError as error:
-            problems.append(f"line {number} is no JSON ({error.msg})")
+            problems.append(f"line {number} is not JSON ({error.msg})")
         except ValueError as error:
             problems.append(f"line {number} {error}")
     problems += [f"the id {name!r} is given twice" for name in _repeated(question.id for question in questions)]
@@ -102,7 +104,7 @@ def _repeated(names: Iterable[str]) -> list[str]:
 def _parse(row: Any) -> AnswerQuestion:
     """A row as a question. Raises ValueError: the row is wrong; the message completes "line 7 ..."."""
     if not isinstance(row, dict):
-        raise ValueError("is no JSON object")
+        raise ValueError("is not a JSON object")
     for name in ("id", "question", "kind"):
         if not isinstance(row.get(name), str) or not row[name].strip():
             raise ValueError(f'has no "{name}"')
@@ -141,13 +143,13 @@ def _documents(sources: Any) -> Iterator[tuple[str, str]]:
 def _list(row: dict[str, Any], name: str) -> list[Any]:
     value = row.get(name, [])
     if not isinstance(value, list):
-        raise ValueError(f'has "{name}" that is no list')
+        raise ValueError(f'has "{name}" that is not a list')
     return value
 
 
 def _compile(patterns: Any, name: str) -> tuple[Pattern, ...]:
     if not isinstance(patterns, list) or (name == "facts" and not patterns):
-        raise ValueError('has "facts" whose items are no lists of patterns')
+        raise ValueError('has "facts" whose items are not lists of patterns')
     try:
         return tuple(re.compile(pattern, re.IGNORECASE) for pattern in patterns)
     except (re.error, TypeError) as error:
@@ -160,5 +162,5 @@ def _parse_message(message: Any) -> Message:
         or message.get("role") not in ("user", "assistant")
         or not isinstance(message.get("content"), str)
     ):
-        raise ValueError('has "messages" that are no turns of "user" and "assistant" with "content"')
+        raise ValueError('has "messages" that are not turns of "user" and "assistant" with "content"')
     return {"role": message["role"], "content": message["content"]}

@@ -8,6 +8,8 @@ goes unseen.
     scored["measures"]["complete"]
 """
 
+from __future__ import annotations
+
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

@@ -8,6 +8,8 @@ counts only for the checkpoint that it was measured on.
     calibration = Calibration.of(rows_of_quotes, rows_of_model, source, checkpoint="9f...", index="41...", versions={})
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os
@@ -55,7 +57,7 @@ class Calibration:
         checkpoint: str,
         index: str,
         versions: dict[str, str],
-    ) -> "Calibration":
+    ) -> Calibration:
         """From the verdicts (`serve.evaluation.answers.answer_scores.measure`) on both answers to each question."""
         created = datetime.now(UTC).isoformat(timespec="seconds")
         means = (_mean(quote_rows), _mean(model_rows))

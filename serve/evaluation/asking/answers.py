@@ -163,7 +163,7 @@ def _read_settings(first: bytes, kind: str) -> Row | None:
 
 
 def _foreign(path: Path) -> AnswersUnusable:
-    return AnswersUnusable(f"{path} is no file of answers of this evaluation: name another file with --answers")
+    return AnswersUnusable(f"{path} is not a file of answers of this evaluation: name another file with --answers")
 
 
 def _describe_changes(held: Row, now: Row) -> str:
@@ -181,7 +181,7 @@ def _parse(path: Path, lines: list[bytes], key: str, check: Check) -> dict[Any, 
             check(row)
             rows[row[key]] = row
         except (ValueError, KeyError, TypeError):
-            raise AnswersUnusable(f"{path}, line {number}, is no answer: remove the line or the file") from None
+            raise AnswersUnusable(f"{path}, line {number}, is not an answer: remove the line or the file") from None
     return rows
 
 

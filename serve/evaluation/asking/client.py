@@ -102,10 +102,12 @@ class Endpoint:
             address = httpx.URL(url)
         except httpx.InvalidURL:
             raise EndpointUnreachable(
-                f"{option} {redact(url)} is no URL: give one like http://127.0.0.1:8001"
+                f"{option} {redact(url)} is not a URL: give one like http://127.0.0.1:8001"
             ) from None
         if address.scheme not in ("http", "https") or not address.host:
-            raise EndpointUnreachable(f"{option} {redact(url)} is no HTTP address: give one like http://127.0.0.1:8001")
+            raise EndpointUnreachable(
+                f"{option} {redact(url)} is not an HTTP address: give one like http://127.0.0.1:8001"
+            )
         if not api_key.isascii():
             raise EndpointRefused(
                 f"{key_variable or f'the variable of {key_option}'} holds letters that HTTP headers cannot carry: use "
@@ -220,7 +222,7 @@ class Endpoint:
             words = response.text[:QUOTED] if data is None else data
             raise explain_refusal(self.url, response.status_code, words, self._key_advice)
         if not isinstance(data, dict):
-            raise self.refuse_format("its answer is no JSON object")
+            raise self.refuse_format("its answer is not a JSON object")
         return data
 
     def _sibling(self, name: str) -> str:

@@ -7,6 +7,8 @@ interval of a share see `rag.search.metrics.estimate_share`.
     estimate_ratios(followed, asked)  # both of shape (prompts, columns): sum(followed) / sum(asked) per column
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from functools import lru_cache
 

@@ -179,7 +179,7 @@ def _lam(text: str) -> float:
         (lam,) = parse_lams(text)
     except (ExperimentUnusable, ValueError):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no number from 0, the chat model, to 1, the chip model"
+            f"{text!r} is not a number from 0, the chat model, to 1, the chip model"
         ) from None
     return lam
 
@@ -305,7 +305,7 @@ def _find_documents(args: argparse.Namespace) -> dict[str, str]:
         return {}
     path = args.qa_corpus or args.index / MANIFEST
     if not path.is_file():
-        raise ExperimentUnusable(f"{path} is no file: name documents that are there")
+        raise ExperimentUnusable(f"{path} is not a file: name documents that are there")
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     return {
         "searched": "corpus" if args.qa_corpus else "index",

@@ -75,7 +75,7 @@ def _read_recipe(path: Path) -> Mapping[str, Any]:
         raise ExperimentUnusable(f"{path}: [{'] and ['.join(broken)}] must be tables, as in data/recipes/demo.toml")
     if unread := [side for side in SIDES if not all(isinstance(ref, str) for ref in tables.get(side, {}).values())]:
         raise ExperimentUnusable(
-            f"{path}: [{'] and ['.join(unread)}] hold something that is no text: give model and adapter as texts"
+            f"{path}: [{'] and ['.join(unread)}] hold something that is not text: give model and adapter as texts"
         )
     return tables
 
@@ -129,7 +129,7 @@ def _parse(path: Path, number: int, line: str) -> Mapping[str, Any]:
     except ValueError:
         row = None
     if not isinstance(row, dict):
-        raise ExperimentUnusable(f"{path}, line {number}, is no JSON object: mend or remove it")
+        raise ExperimentUnusable(f"{path}, line {number}, is not a JSON object: mend or remove it")
     return row
 
 

@@ -88,7 +88,7 @@ def keep_plan(plan: Plan, folder: Path, questions: Mapping[str, bytes]) -> None:
             before = json.loads(path.read_text(encoding="utf-8"))
             changes = find_changes(before, now)
         except (ValueError, AttributeError):
-            raise ExperimentUnusable(f"{path} is no plan of an experiment: name another folder with --out") from None
+            raise ExperimentUnusable(f"{path} is not a plan of an experiment: name another folder with --out") from None
         if changes:
             raise ExperimentUnusable(
                 f"{folder} holds another experiment ({'; '.join(changes)}): name another folder with --out, or "

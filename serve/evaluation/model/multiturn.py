@@ -74,7 +74,7 @@ def _parse_conversation(row: dict[str, Any]) -> Conversation:
 
 def _parse_turn(turn: Any) -> Turn:
     if not isinstance(turn, dict):
-        raise ValueError("it is no object")
+        raise ValueError("it is not an object")
     rules = field_of(turn, "rules", list)
     if not rules:
         raise ValueError('"rules" is empty')

@@ -154,7 +154,7 @@ def _read_result(path: Path) -> dict[str, Any]:
         ) from None
     except (ValueError, KeyError, TypeError):
         pass
-    raise ResultUnusable(f"{path} is no result of this evaluation: name what `eval multiturn --json` wrote")
+    raise ResultUnusable(f"{path} is not a result of this evaluation: name what `eval multiturn --json` wrote")
 
 
 def _check_comparable(path: Path, other: Mapping[str, Any], conversations: Path, judge: Judge | None) -> None:

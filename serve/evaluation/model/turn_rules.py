@@ -48,7 +48,7 @@ class Rule:
 def parse_rule(row: Any) -> Rule:
     """A rule as written in a file. Raises ValueError with the reason if it is wrong."""
     if not isinstance(row, dict):
-        raise ValueError("a rule is no object")
+        raise ValueError("a rule is not an object")
     name = row.get("type")
     if not isinstance(name, str) or name not in TYPES:
         raise ValueError(f"there is no rule {name!r}: the rules are {', '.join(TYPES)}")
@@ -79,7 +79,7 @@ def _read_values(row: dict[str, Any], field: str) -> tuple[str | int, ...]:
         try:
             return (re.compile(field_of(row, field, str)).pattern,)
         except re.error as error:
-            raise ValueError(f'"pattern" is no regular expression ({error})') from None
+            raise ValueError(f'"pattern" is not a regular expression ({error})') from None
     return (field_of(row, field, str).lower(),) if field in row else ()
 
 

@@ -6,6 +6,8 @@ It asks and measures nothing.
     Answer.of(file.rows[1])
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +44,7 @@ class Answer:
     latency_ms: float | None = None
 
     @classmethod
-    def of(cls, row: Mapping[str, Any]) -> "Answer":
+    def of(cls, row: Mapping[str, Any]) -> Answer:
         """From a row of the file. Raises KeyError or TypeError if the row is not an answer."""
         return cls(**{**row, "passages": tuple(row["passages"])})
 

@@ -9,6 +9,8 @@ It measures nothing itself. Functions import heavy libraries, so that `--help` a
     chipalign eval qa --index my-index/ --questions q.jsonl --context retrieved --answer quote
 """
 
+from __future__ import annotations
+
 import argparse
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -52,10 +54,10 @@ class Searched:
     `retriever` searched the chunks and compares a question with its hits; None if nothing was searched or compared.
     """
 
-    chunks: "Sequence[Chunk]"
-    collections: "Sequence[str]"
-    hits: "list[list[Hit]]"
-    retriever: "Retriever | None" = None
+    chunks: Sequence[Chunk]
+    collections: Sequence[str]
+    hits: list[list[Hit]]
+    retriever: Retriever | None = None
 
 
 def qa(argv: list[str]) -> int:
@@ -191,7 +193,7 @@ def _measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
     )
     if args.grammar and not server.model.is_gateway:
         raise EndpointRefused(
-            f"{server.url} is no ChipAlign gateway, which writes the grammar: name its URL with --url, or leave out "
+            f"{server.url} is not a ChipAlign gateway, which writes the grammar: name its URL with --url, or leave out "
             "--grammar"
         )
     counter = _find_counter(args.tokenizer, server, settings)
@@ -231,7 +233,7 @@ def _measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
     return result
 
 
-def _pair_others(others: "Sequence[Answer]", answers: "Sequence[Answer]") -> "list[Answer]":
+def _pair_others(others: Sequence[Answer], answers: Sequence[Answer]) -> list[Answer]:
     """The other run's answers to the same questions, with this run's references."""
     same = {(answer.id, answer.question): answer.reference for answer in answers}
     return [
@@ -241,7 +243,7 @@ def _pair_others(others: "Sequence[Answer]", answers: "Sequence[Answer]") -> "li
     ]
 
 
-def _read_questions(path: Path, limit: int | None) -> "tuple[list[Question], int]":
+def _read_questions(path: Path, limit: int | None) -> tuple[list[Question], int]:
     """The first `limit` questions that documents answer, and the number of the file's other questions.
 
     Raises QuestionsUnusable: an answer is missing.
@@ -261,7 +263,7 @@ def _read_questions(path: Path, limit: int | None) -> "tuple[list[Question], int
     return answerable[:limit], len(questions) - len(answerable)
 
 
-def _find_counter(folder: Path | None, server: "Server", settings: RagSettings) -> "Counter":
+def _find_counter(folder: Path | None, server: Server, settings: RagSettings) -> Counter:
     """The counter for the token budget: the named checkpoint's, else the server's, else the embedder's."""
     from rag.answering.token_budget import find_counter, load_counter
 
@@ -270,11 +272,11 @@ def _find_counter(folder: Path | None, server: "Server", settings: RagSettings) 
     return find_counter(folder, "served model", settings)
 
 
-def _describe_asking(args: argparse.Namespace, server: "Server", counter: "Counter") -> dict[str, Any]:
+def _describe_asking(args: argparse.Namespace, server: Server, counter: Counter) -> dict[str, Any]:
     """All settings that decide the answers; answers of other settings are not mixed with these."""
     for path in (args.questions, args.corpus or args.index / MANIFEST):
         if not path.is_file():
-            raise SourceUnusable(f"{path} is no file: name one that is there")
+            raise SourceUnusable(f"{path} is not a file: name one that is there")
     return {
         "model": server.model.model_id,
         "root": server.model.root,
@@ -310,15 +312,13 @@ def _context_tokens(args: argparse.Namespace) -> int | None:
     return given or (CONTEXT_TOKENS if args.context == RETRIEVED else None)
 
 
-def _budget(args: argparse.Namespace, server: "Server") -> Any:
+def _budget(args: argparse.Namespace, server: Server) -> Any:
     from rag.answering.token_budget import Budget
 
     return Budget(_context_tokens(args), args.max_tokens, server.model.max_model_len)
 
 
-def _find_hits(
-    args: argparse.Namespace, questions: "list[Question]", settings: RagSettings, progress: "Show"
-) -> Searched:
+def _find_hits(args: argparse.Namespace, questions: list[Question], settings: RagSettings, progress: Show) -> Searched:
     from rag.documents import make_chunk
     from rag.index.opening import open_index
     from rag.index.vector_store import choose_store
@@ -344,7 +344,7 @@ def _find_hits(
     return Searched(index.chunks, list(index.collections), golden_hits(questions, index.chunks))
 
 
-def _quote(questions: "list[Question]", searched: Searched, file: "AnswersFile", progress: "Show") -> int:
+def _quote(questions: list[Question], searched: Searched, file: AnswersFile, progress: Show) -> int:
     """Get each answer that the file lacks from the documents; returns how many it held."""
     from serve.evaluation.qa.qa_quotes import quote_answers
 
@@ -357,12 +357,12 @@ def _quote(questions: "list[Question]", searched: Searched, file: "AnswersFile",
 
 
 def _ask(
-    prompts: "list[QaPrompt]",
-    collections: "Sequence[str]",
-    server: "Server",
+    prompts: list[QaPrompt],
+    collections: Sequence[str],
+    server: Server,
     args: argparse.Namespace,
-    file: "AnswersFile",
-    progress: "Show",
+    file: AnswersFile,
+    progress: Show,
 ) -> int:
     """Ask for each answer that the file lacks; returns how many it held.
 
@@ -387,7 +387,7 @@ def _ask(
         if prompt.messages is None:
             file.keep(asdict(_make_answer(prompt, nothing_found(collections))))
 
-    def keep(number: int, reply: "Reply") -> None:
+    def keep(number: int, reply: Reply) -> None:
         """Keep an answer and show the progress."""
         file.keep(asdict(_make_answer(by_number[number], reply.text, reply)))
         progress("ask", sum(number in file.rows for number in by_number), len(prompts))
@@ -397,7 +397,7 @@ def _ask(
     return len(held)
 
 
-def _make_answer(prompt: "QaPrompt", text: str, reply: "Reply | None" = None) -> "Answer":
+def _make_answer(prompt: QaPrompt, text: str, reply: Reply | None = None) -> Answer:
     """An answer with its context; without a reply it is the gateway's own sentence."""
     from rag.documents import describe_place
     from serve.evaluation.qa.qa_answer import Answer

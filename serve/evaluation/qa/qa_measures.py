@@ -7,6 +7,8 @@ Pure: texts in, numbers out. It asks no model and reads no file.
     measures.measure(question=question, reference=reference, answer="Run repair_antennas [1].")
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable
 from typing import Any

@@ -7,6 +7,8 @@ It asks no model. Golden passages are those that a question refers to; the searc
     prompts = build_prompts(questions, hits, load_counter(folder), budget)
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -6,6 +6,8 @@ It asks nothing and prints nothing.
     summarize(rows)["overall"]["rouge_l"]  # {"questions": 40, "mean": ..., "low": ..., "high": ...}
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol

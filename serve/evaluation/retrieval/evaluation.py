@@ -9,6 +9,8 @@ prints.
     summarize(outcomes)["measures"]["overall"]["recall@5"]  # {"mean": ..., "low": ..., "high": ...}
 """
 
+from __future__ import annotations
+
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence

@@ -6,6 +6,8 @@ Functions import heavy libraries, so that `--help` answers at once.
     chipalign eval retrieval --index indexes/starter --questions data/eval/starter.jsonl --compare before.json
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import os
@@ -136,8 +138,8 @@ def _measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
 
 
 def open_searched(
-    corpus: Path | None, index_dir: Path, questions: "list[Question]", settings: RagSettings, progress: "Show"
-) -> "tuple[Index, TextEmbedder]":
+    corpus: Path | None, index_dir: Path, questions: list[Question], settings: RagSettings, progress: Show
+) -> tuple[Index, TextEmbedder]:
     """The chunks to search, from a file of ready-made chunks or else an index, and the embedder.
 
     Raises ReferenceUnknown: questions do not fit the ready-made chunks; found before these are embedded.
@@ -169,10 +171,10 @@ def read_result(path: Path, command: str) -> Any:
             f"{path} cannot be read ({error.strerror or error}): name what `{command} --json` wrote"
         ) from None
     except ValueError as error:
-        raise ResultUnusable(f"{path} is no JSON ({error}): name what `{command} --json` wrote") from None
+        raise ResultUnusable(f"{path} is not JSON ({error}): name what `{command} --json` wrote") from None
 
 
-def _write_answers(path: Path, outcomes: "list[Outcome]") -> None:
+def _write_answers(path: Path, outcomes: list[Outcome]) -> None:
     """Each question's hits, best first, as JSON lines. Raises ResultUnusable if the file cannot be written."""
     lines = []
     for outcome in outcomes:

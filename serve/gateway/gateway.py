@@ -1,0 +1,127 @@
+"""The state that all requests of a gateway share, and what the routes need of an index.
+
+It speaks no HTTP; `create_app` makes one, and `gateway_of` finds it.
+
+    gateway = gateway_of(request)
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Protocol
+
+from starlette.requests import Request
+
+from rag.checking.code_checks import CodeChecker
+from rag.documents import Hit
+from rag.errors import IndexUnusable
+from serve.answers.chat import Counter, Searcher
+from serve.answers.guidance import GuidedEngine
+from serve.answers.upstream import Upstream
+from serve.answers.verification import Store
+from serve.errors import InternalError, ModelNotFound, RetrievalUnavailable
+from serve.gateway.admission import Admission
+from serve.gateway.metrics import Metrics
+from serve.gateway.passage_page import public_url
+from serve.gateway.slots import Slots
+from serve.gateway.visitors import Visitors
+from serve.settings import ServeSettings
+
+UNKNOWN_WINDOW = 1_000_000  # tokens
+LISTED = 20  # models that a refusal names
+log = logging.getLogger("chipalign.gateway")
+
+
+class PassageStore(Searcher, Store, Protocol):
+    """What the routes need of a `rag.search.retriever.Retriever`."""
+
+    @property
+    def chunk_count(self) -> int:
+        """Passages in the index."""
+
+    def within(self, collections: Iterable[str]) -> PassageStore:
+        """The same over the named collections alone. Raises `rag.errors.CollectionUnknown`."""
+
+
+Newest = Callable[[], PassageStore]  # the index as it is now, and stays for who has it; raises rag.errors.IndexUnusable
+
+
+@dataclass
+class Gateway:
+    """The state that all requests share: `create_app` hands it to the routes as `app.state.gateway`."""
+
+    settings: ServeSettings
+    newest: Newest
+    counter: Counter
+    upstream: Upstream
+    metrics: Metrics = field(default_factory=Metrics)
+    # Who words answers now: a calibration may finish while the gateway runs
+    choose_answer: Callable[[], str] | None = None
+    engine: GuidedEngine = field(init=False)
+    admission: Admission = field(init=False)
+    visitors: Visitors = field(init=False)
+    body_bytes: int = 0  # of the bodies that are arriving now
+    slots: Slots = field(default_factory=Slots)
+    code_checker: CodeChecker = field(default_factory=CodeChecker)
+    _windows: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.engine = GuidedEngine(self.upstream, self.settings)
+        self.admission = Admission(self.settings.answers_in_flight)
+        self.visitors = Visitors.of(self.settings)
+
+    def follow_choice(self) -> None:
+        """Update the choice of who words answers."""
+        if self.choose_answer and (mode := self.choose_answer()) != self.settings.answer:
+            log.info("answers are worded by: %s", mode)
+            self.settings = replace(self.settings, answer=mode)
+
+    async def max_model_len(self, model_id: str) -> int:
+        """A model's context window in tokens, asked for once.
+
+        If an engine does not say it (one that is not vLLM), its own refusal has to do.
+
+        Raises ModelNotFound: the engine serves no such model.
+        """
+        if model_id not in self._windows:
+            self._windows = {
+                model["id"]: model.get("max_model_len") or UNKNOWN_WINDOW for model in await self.upstream.models()
+            }
+        if model_id not in self._windows:
+            raise no_such_model(model_id, self._windows)
+        return self._windows[model_id]
+
+    def passages(self) -> PassageStore:
+        """The index that answers one request: taken once, so that no answer mixes two builds.
+
+        Raises RetrievalUnavailable: the index was replaced by one that cannot be searched.
+        """
+        try:
+            return self.newest()
+        except IndexUnusable as error:
+            raise RetrievalUnavailable(f"{error}") from error
+
+    def passage_url(self, hit: Hit) -> str:
+        """The address of the passage for a person: the document's public page, else our own page of the passage."""
+        return public_url(hit.chunk.url) or f"{self.settings.gateway_base_url}/sources/{hit.chunk.chunk_id}"
+
+
+def gateway_of(request: Request) -> Gateway:
+    """The gateway that received the request."""
+    gateway: Gateway = request.app.state.gateway
+    return gateway
+
+
+def no_such_model(model_id: str, known: Iterable[str]) -> ModelNotFound:
+    """The refusal of a model that the engine does not serve."""
+    return ModelNotFound(
+        f"The model '{model_id}' does not exist; this gateway serves {', '.join(islice(known, LISTED))}.", "model"
+    )
+
+
+def internal_error(request_id: str) -> InternalError:
+    """The client's answer for a bug of ours."""
+    return InternalError(f"The gateway failed on this request; its log tells why under request id {request_id}.")
