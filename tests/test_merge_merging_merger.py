@@ -269,7 +269,7 @@ def test_a_folder_that_is_not_ours_is_never_replaced(
     out = tmp_path / "out"
     out.mkdir()
     (out / content).write_text('{"kind": "something else"}')
-    with pytest.raises(OutputRefused, match="no merged checkpoint of ours"):
+    with pytest.raises(OutputRefused, match="not a merged checkpoint of ours"):
         run(make_recipe(*parents), out, force=force)
     assert (out / content).read_text() == '{"kind": "something else"}'
 
@@ -278,7 +278,7 @@ def test_a_file_and_a_parent_are_refused_as_output_and_an_empty_folder_is_not(
     tmp_path: Path, parents: tuple[Path, Path]
 ) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(OutputRefused, match="no merged checkpoint of ours"):
+    with pytest.raises(OutputRefused, match="not a merged checkpoint of ours"):
         run(make_recipe(*parents), tmp_path / "file")
     with pytest.raises(OutputRefused, match="is one of the parents"):
         run(make_recipe(*parents), parents[0])

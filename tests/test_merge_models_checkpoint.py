@@ -106,10 +106,10 @@ def test_each_dtype_is_read(tmp_path: Path, dtype: torch.dtype) -> None:
 @pytest.mark.parametrize(
     ("header", "complaint"),
     [
-        (b"{ not json", "no valid JSON"),
-        (b"\xff\xfe", "no valid JSON"),
+        (b"{ not json", "not valid JSON"),
+        (b"\xff\xfe", "not valid JSON"),
         (b"[1]", "JSON, but no object"),
-        (b'{"a":' * 100_000, "no valid JSON"),
+        (b'{"a":' * 100_000, "not valid JSON"),
         (
             (
                 b'{"t": {"dtype":"F32","shape":[1],"data_offsets":[0,4]}, "t":'
@@ -120,11 +120,11 @@ def test_each_dtype_is_read(tmp_path: Path, dtype: torch.dtype) -> None:
         ({"t": 3}, "is not an object"),
         ({"t": {**ENTRY, "dtype": "F33"}}, "dtype 'F33'"),
         ({"t": {**ENTRY, "dtype": None}}, "dtype None"),
-        ({"t": {**ENTRY, "shape": [-2]}}, "no list of sizes"),
-        ({"t": {**ENTRY, "shape": [True, 2]}}, "no list of sizes"),
-        ({"t": {**ENTRY, "shape": "2"}}, "no list of sizes"),
-        ({"t": {**ENTRY, "data_offsets": [0]}}, "no two positions"),
-        ({"t": {**ENTRY, "data_offsets": [0, 8.0]}}, "no two positions"),
+        ({"t": {**ENTRY, "shape": [-2]}}, "not a list of sizes"),
+        ({"t": {**ENTRY, "shape": [True, 2]}}, "not a list of sizes"),
+        ({"t": {**ENTRY, "shape": "2"}}, "not a list of sizes"),
+        ({"t": {**ENTRY, "data_offsets": [0]}}, "not two positions"),
+        ({"t": {**ENTRY, "data_offsets": [0, 8.0]}}, "not two positions"),
         ({"t": {**ENTRY, "shape": [3]}}, "needs 12 bytes, its offsets give 8"),
         ({"t": {**ENTRY, "shape": [2**62, 2**62]}}, "its offsets give 8"),
         ({"t": {**ENTRY, "data_offsets": [8, 16]}}, "ends at byte"),
@@ -188,7 +188,7 @@ def test_missing_parts_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("shard", ["../evil.safetensors", "/etc/passwd", "a/b.safetensors", "..", 3, "weights.bin"])
 def test_an_index_that_points_elsewhere_is_refused(tmp_path: Path, shard: Any) -> None:
     (tmp_path / INDEX).write_text(json.dumps({"weight_map": {"t": shard}}))
-    with pytest.raises(CheckpointCorrupt, match="no plain name of a safetensors file"):
+    with pytest.raises(CheckpointCorrupt, match="not a plain name of a safetensors file"):
         read_specs(tmp_path)
 
 

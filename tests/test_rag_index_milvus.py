@@ -350,7 +350,7 @@ def test_a_file_that_names_no_collection_is_told(tmp_path: Path, text: str) -> N
 
 
 def test_an_address_that_is_none_is_told(tmp_path: Path) -> None:
-    with pytest.raises(MilvusUnavailable, match=r"is not a URL and no NAME\.db"):
+    with pytest.raises(MilvusUnavailable, match=r"is neither a URL nor a NAME\.db"):
         Milvus(str(tmp_path / "vectors")).connect()
     with pytest.raises(MilvusUnavailable, match=r"does not answer or refuses"):
         Milvus(str(tmp_path / "nowhere" / "vectors.db")).connect()

@@ -120,7 +120,7 @@ def test_a_file_of_one_kind_names_it_before_its_settings_and_is_none_of_another(
     assert json.loads(path.read_text().splitlines()[0]) == {"file": KIND, "settings": SETTINGS}
     with pytest.raises(AnswersUnusable, match=r"max_tokens was 5 and is 9"):
         AnswersFile.open(path, SETTINGS | {"max_tokens": 9}, key="id", kind=KIND)
-    with pytest.raises(AnswersUnusable, match="no file of answers"):
+    with pytest.raises(AnswersUnusable, match="not a file of answers"):
         open_file(path)
 
 

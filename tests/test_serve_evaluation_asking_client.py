@@ -273,7 +273,7 @@ def test_what_is_no_address_is_refused(url: str) -> None:
 def test_an_answer_that_is_no_json_object_is_refused(content: bytes) -> None:
     with (
         FakeOpenAI(lambda path, body: (200, content)) as server,
-        pytest.raises(EndpointRefused, match="no JSON object"),
+        pytest.raises(EndpointRefused, match="not a JSON object"),
     ):
         post(server.url)
 

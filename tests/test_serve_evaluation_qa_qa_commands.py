@@ -432,7 +432,7 @@ def test_a_gateway_is_asked_for_a_grammar_and_another_server_has_none(
     assert json.loads(capsys.readouterr().out)["settings"]["grammar"] is True
     assert all("root ::=" in body["structured_outputs"]["grammar"] for body in engine.bodies)
     assert evaluate(*arguments, "--url", engine.url) == 2
-    assert "no ChipAlign gateway" in capsys.readouterr().err
+    assert "not a ChipAlign gateway" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("context", ["golden", "retrieved"])
