@@ -355,7 +355,7 @@ def parse_json_object(raw: bytes, path: Path) -> dict[str, Any]:
         value = json.loads(raw.decode("utf-8"), object_pairs_hook=_refuse_twice)
     except (ValueError, RecursionError) as error:
         raise CheckpointCorrupt(
-            f"{path}: no valid JSON ({shorten(str(error), DESCRIBED)}). Copy the file anew"
+            f"{path}: not valid JSON ({shorten(str(error), DESCRIBED)}). Copy the file anew"
         ) from None
     if not isinstance(value, dict):
         raise CheckpointCorrupt(f"{path}: JSON, but no object")
