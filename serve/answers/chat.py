@@ -282,29 +282,8 @@ def _merge_system(system: str, messages: Sequence[Message]) -> list[Message]:
 
 
 def retrieval_object(grounded: Grounded, enabled: bool, passage_url: Callable[[Hit], str]) -> dict[str, Any]:
-    """The `retrieval` field of an answer: query, fallback, refusal, passages and quotes.
-
-    Passages have the numbers that the prompt gives them. `page` is a PDF's; `version` is the document's own, or what
-    follows the collection's `@`. Either is None if unknown.
-    """
-    hits = [
-        {
-            "number": number,
-            **{
-                name: getattr(hit.chunk, name)
-                for name in ("chunk_id", "collection", "path", "title", "text", "licence", "page")
-            },
-            "version": hit.chunk.version or hit.chunk.collection.partition(VERSION_MARK)[2] or None,
-            "heading_path": list(hit.chunk.heading_path),
-            "url": passage_url(hit),
-            "score": hit.score,
-            "dense_score": hit.dense_score,
-            "bm25_score": hit.bm25_score,
-            "late_score": hit.late_score,
-        }
-        for number, hit in enumerate(grounded.hits, start=1)
-    ]
-
+    """The `retrieval` field of an answer: query, fallback, refusal, quotes, and passages as the prompt numbers them."""
+    hits = [hit_object(number, hit, passage_url) for number, hit in enumerate(grounded.hits, start=1)]
     quotes = [
         {"number": quote.number, "text": quote.text, "start": quote.start, "end": quote.end, "kind": quote.kind}
         for quote in grounded.quotes
@@ -312,6 +291,26 @@ def retrieval_object(grounded: Grounded, enabled: bool, passage_url: Callable[[H
 
     asked = {"enabled": enabled, "query": grounded.query, "fallback": grounded.fallback, "refused": grounded.refused}
     return {**asked, "hits": hits, "quotes": quotes}
+
+
+def hit_object(number: int, hit: Hit, passage_url: Callable[[Hit], str]) -> dict[str, Any]:
+    """A numbered passage with its place, address and scores.
+
+    `page` is a PDF's; `version` is the document's own, or what follows the collection's `@`. Either is None if unknown.
+    """
+    chunk = hit.chunk
+    fields = ("chunk_id", "collection", "path", "title", "text", "licence", "page")
+    return {
+        "number": number,
+        **{name: getattr(chunk, name) for name in fields},
+        "version": chunk.version or chunk.collection.partition(VERSION_MARK)[2] or None,
+        "heading_path": list(chunk.heading_path),
+        "url": passage_url(hit),
+        "score": hit.score,
+        "dense_score": hit.dense_score,
+        "bm25_score": hit.bm25_score,
+        "late_score": hit.late_score,
+    }
 
 
 def as_annotations(

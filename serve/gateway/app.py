@@ -32,6 +32,7 @@ from serve.gateway.chat_routes import chat_completions
 from serve.gateway.gateway import Gateway, Newest, gateway_of, internal_error
 from serve.gateway.model_routes import models
 from serve.gateway.reference_routes import reference_card, reference_names
+from serve.gateway.search_routes import search
 from serve.gateway.source_routes import passage_page
 from serve.gateway.status_routes import health, metrics, ready
 from serve.settings import ServeSettings
@@ -62,6 +63,7 @@ ENDPOINTS = (
     Endpoint("/v1/chat/completions", "POST", chat_completions),
     Endpoint("/v1/models", "GET", models),
     Endpoint("/v1/models/{model_id:path}", "GET", models),
+    Endpoint("/v1/search", "GET", search),
     Endpoint("/v1/reference", "GET", reference_names),
     Endpoint("/v1/reference/{name:path}", "GET", reference_card),
     Endpoint("/sources/{chunk_id}", "GET", passage_page, needs_key=False),

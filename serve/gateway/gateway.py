@@ -8,7 +8,7 @@ It speaks no HTTP; `create_app` makes one, and `gateway_of` finds it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Protocol
@@ -17,12 +17,12 @@ from starlette.requests import Request
 
 from rag.checking.code_checks import CodeChecker
 from rag.documents import Hit
-from rag.errors import IndexUnusable
+from rag.errors import CollectionUnknown, IndexUnusable
 from serve.answers.chat import Counter, Searcher
 from serve.answers.guidance import GuidedEngine
 from serve.answers.upstream import Upstream
 from serve.answers.verification import Store
-from serve.errors import InternalError, ModelNotFound, RetrievalUnavailable
+from serve.errors import CollectionNotFound, InternalError, ModelNotFound, RequestError, RetrievalUnavailable
 from serve.gateway.admission import Admission
 from serve.gateway.metrics import Metrics
 from serve.gateway.passage_page import public_url
@@ -32,6 +32,7 @@ from serve.settings import ServeSettings
 
 UNKNOWN_WINDOW = 1_000_000  # tokens
 LISTED = 20  # models that a refusal names
+MOST_COLLECTIONS = 100  # that a request names
 log = logging.getLogger("chipalign.gateway")
 
 
@@ -113,6 +114,19 @@ def gateway_of(request: Request) -> Gateway:
     """The gateway that received the request."""
     gateway: Gateway = request.app.state.gateway
     return gateway
+
+
+def narrow(passages: PassageStore, collections: Sequence[str]) -> PassageStore:
+    """The passages of the collections that an address names, or all if it names none.
+
+    Raises RequestError: it names too many; CollectionNotFound: the index lacks one.
+    """
+    if len(collections) > MOST_COLLECTIONS:
+        raise RequestError(f"A request names at most {MOST_COLLECTIONS} collections.", "collection")
+    try:
+        return passages.within(collections) if collections else passages
+    except CollectionUnknown as error:
+        raise CollectionNotFound(f"{error}.", "collection") from None
 
 
 def no_such_model(model_id: str, known: Iterable[str]) -> ModelNotFound:

@@ -13,11 +13,11 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from rag.errors import CollectionUnknown, IndexCorrupt
+from rag.errors import IndexCorrupt
 from rag.reference.card_view import card_object
 from rag.reference.cards import LONGEST_NAME, Card, Reference
-from serve.errors import CollectionNotFound, NameNotFound, RequestError, RetrievalUnavailable
-from serve.gateway.gateway import Gateway, PassageStore, gateway_of
+from serve.errors import NameNotFound, RetrievalUnavailable
+from serve.gateway.gateway import Gateway, PassageStore, gateway_of, narrow
 from serve.gateway.passage_page import public_url
 
 MOST_NAMES = 1000  # in one answer
@@ -72,11 +72,8 @@ def _list_names(passages: PassageStore, prefix: str, collections: list[str]) -> 
 
 
 def _reference_of(passages: PassageStore, collections: list[str]) -> Reference:
-    if len(collections) > 100:
-        raise RequestError("A request names at most 100 collections.", "collection")
+    narrowed = narrow(passages, collections)
     try:
-        return (passages.within(collections) if collections else passages).reference
-    except CollectionUnknown as error:
-        raise CollectionNotFound(f"{error}.", "collection") from None
+        return narrowed.reference
     except IndexCorrupt as error:
         raise RetrievalUnavailable(f"{error}") from error
