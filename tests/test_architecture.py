@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 ROOMS = {
     "rag": "formats sources embedding reference index search answering checking training commands",
     "merge": "arithmetic models merging training commands",
-    "serve": "answers gateway evaluation.asking evaluation.retrieval evaluation.qa evaluation.answers running "
+    "serve": "answers limits gateway evaluation.asking evaluation.retrieval evaluation.qa evaluation.answers running "
     "evaluation.model evaluation.experiment",
     "ui": "page slack terminal",
 }

@@ -1,1 +1,1 @@
-"""The gateway's HTTP side: routes, admission, limits, and metrics."""
+"""The gateway's HTTP side: routes, bodies, connections, and metrics."""

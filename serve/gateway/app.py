@@ -27,7 +27,6 @@ from rag.printable import printable
 from serve.answers.chat import Counter
 from serve.answers.upstream import Upstream
 from serve.errors import HeadersTooLarge, MethodNotAllowed, PathNotFound, RequestError
-from serve.gateway.auth import check_api_key
 from serve.gateway.chat_routes import chat_completions
 from serve.gateway.gateway import Gateway, Newest, gateway_of, internal_error
 from serve.gateway.model_routes import models
@@ -35,6 +34,7 @@ from serve.gateway.reference_routes import reference_card, reference_names
 from serve.gateway.search_routes import search
 from serve.gateway.source_routes import passage_page
 from serve.gateway.status_routes import health, metrics, ready
+from serve.limits.auth import check_api_key
 from serve.settings import ServeSettings
 
 log = logging.getLogger("chipalign.gateway")

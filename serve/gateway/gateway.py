@@ -23,11 +23,11 @@ from serve.answers.guidance import GuidedEngine
 from serve.answers.upstream import Upstream
 from serve.answers.verification import Store
 from serve.errors import CollectionNotFound, InternalError, ModelNotFound, RequestError, RetrievalUnavailable
-from serve.gateway.admission import Admission
 from serve.gateway.metrics import Metrics
 from serve.gateway.passage_page import public_url
-from serve.gateway.slots import Slots
-from serve.gateway.visitors import Visitors
+from serve.limits.admission import Admission
+from serve.limits.slots import Slots
+from serve.limits.visitors import Visitors
 from serve.settings import ServeSettings
 
 UNKNOWN_WINDOW = 1_000_000  # tokens

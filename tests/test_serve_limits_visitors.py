@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from serve.errors import MisdirectedRequest, OriginNotAllowed, RequestError
-from serve.gateway.visitors import Visitors, machine_names, search_domains
+from serve.limits.visitors import Visitors, machine_names, search_domains
 from serve.settings import ServeSettings
 from tests.conftest import Gateway
 from tests.fake_engine import FakeEngine

@@ -9,7 +9,7 @@ import openai
 import pytest
 
 from serve.errors import GatewayStopping, TooManyInFlight
-from serve.gateway.admission import Admission
+from serve.limits.admission import Admission
 from tests.conftest import Gateway, OpenAIAt
 from tests.fake_engine import EngineScript, FakeEngine
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from serve.errors import InvalidApiKey
-from serve.gateway.auth import check_api_key
+from serve.limits.auth import check_api_key
 
 
 @pytest.mark.parametrize("header", [None, "", "Bearer anything", "Basic x"])
