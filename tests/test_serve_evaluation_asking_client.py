@@ -439,5 +439,5 @@ def test_what_is_no_model_server_is_named(engine: FakeEngine) -> None:
     with pytest.raises(EndpointUnreachable, match="no server answers at"):
         find_server(f"http://127.0.0.1:{free_port()}", None, "")
     for url in ("127.0.0.1:8001", "http://", "http://[::", "ftp://host"):
-        with pytest.raises(EndpointUnreachable, match=r"is no (URL|HTTP address): give one like"):
+        with pytest.raises(EndpointUnreachable, match=r"is not an? (URL|HTTP address): give one like"):
             find_server(url, None, "")
