@@ -1,0 +1,246 @@
+"""The core of every API that answers: it grounds a chat request, answers in chat's form, and writes in the API's.
+
+It reads no body and knows no API's form; a `WireForm` does. Who calls it holds a place among the answers in flight.
+
+    asked = await ask(gateway, chat, is_long=False)
+    return await send(request, asked, form, held, started)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Protocol
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from rag.printable import printable
+from serve.answers.chat import Grounded, as_annotations, choose_mode, ground, retrieval_object
+from serve.answers.prose import AutoDraft, Draft, ModelDraft, edit_stream, edit_whole
+from serve.answers.verification import Examiner
+from serve.errors import EngineUnavailable, RequestError, UpstreamBroken, UpstreamTimeout
+from serve.gateway.bodies import unless_client_leaves
+from serve.gateway.gateway import Gateway, gateway_of, internal_error
+from serve.protocol import ChatRequest, completion, message_text, stream_events
+from serve.settings import ServeSettings
+
+QUOTED_WINDOW = 131_072  # tokens of a conversation answered with quotes, where no engine is asked for its window
+STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}  # proxies must not hold events back
+log = logging.getLogger("chipalign.gateway")
+
+
+class WireForm(Protocol):
+    """How an API writes one answer, which comes whole or as events, both in chat's form."""
+
+    async def whole(self, answer: dict[str, Any]) -> dict[str, Any]:
+        """The body of a whole answer."""
+
+    async def feed(self, event: dict[str, Any]) -> list[bytes]:
+        """What an event of a stream becomes on the wire. The first event carries `retrieval`."""
+
+    async def end(self) -> list[bytes]:
+        """What ends a stream."""
+
+    async def fail(self, error: RequestError) -> list[bytes]:
+        """What ends a stream that breaks off."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A grounded request, which waits for its answer. `retrieval` is the field of that name, beside the answer."""
+
+    gateway: Gateway
+    chat: ChatRequest
+    examiner: Examiner
+    retrieval: dict[str, Any]
+
+    @property
+    def grounded(self) -> Grounded:
+        """The request with its passages."""
+        return self.examiner.grounded
+
+
+async def ask(gateway: Gateway, chat: ChatRequest, is_long: bool) -> Asked:
+    """Find the passages for a request.
+
+    Raises RequestError: what `ground` and the engine's list of models raise.
+    """
+    gateway.follow_choice()
+    chat.model = chat.model or gateway.settings.model_id
+    settings, max_model_len = await _window(gateway, chat)
+    passages = gateway.passages()
+
+    work = partial(ground, chat, passages, gateway.counter, settings, max_model_len)
+    with gateway.metrics.retrieval_s.time():
+        grounded = await gateway.slots.run(work, is_long)
+    if grounded.query is not None:
+        gateway.metrics.searches.labels(
+            "none" if not grounded.hits else "fallback" if grounded.fallback else "question"
+        ).inc()
+    if grounded.refused:
+        gateway.metrics.nothing_found.inc()
+
+    retrieval = retrieval_object(grounded, chat.options.enabled, gateway.passage_url)
+    examiner = Examiner(grounded, passages, gateway.code_checker, tuple(map(message_text, chat.messages)))
+    return Asked(gateway, chat, examiner, retrieval)
+
+
+async def send(
+    request: Request, asked: Asked, form: WireForm, held: contextlib.AsyncExitStack, started: float
+) -> Response:
+    """The answer in an API's form; a stream takes over what is held. `started`: when the request came, in seconds.
+
+    Raises RequestError: an engine that refuses at once does so with its own HTTP status.
+    """
+    gateway = asked.gateway
+    if not asked.chat.stream:
+        work = gateway.admission.unless_stopped(whole_answer(asked))
+        return JSONResponse(await form.whole(await unless_client_leaves(request, work)))
+
+    events = await held.enter_async_context(contextlib.aclosing(answer_events(asked)))
+    first = await unless_client_leaves(request, gateway.admission.unless_stopped(anext(events, None)))
+    if first is None:
+        raise UpstreamBroken("The model engine ended the stream before the answer began: ask again.")
+
+    gateway.metrics.ttft_s.observe(time.perf_counter() - started)
+    kept = held.pop_all()
+    return EventStream(_on_the_wire(request, first, events, form, kept), kept)
+
+
+class EventStream(StreamingResponse):
+    """A stream that releases what it holds however it ends, also before its first event."""
+
+    def __init__(self, events: AsyncIterator[bytes], held: contextlib.AsyncExitStack) -> None:
+        super().__init__(events, media_type="text/event-stream", headers=STREAM_HEADERS)
+        self._held = held
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._held:
+            await super().__call__(scope, receive, send)
+
+
+async def _window(gateway: Gateway, chat: ChatRequest) -> tuple[ServeSettings, int]:
+    """The settings for a request's answer, and its context window.
+
+    In auto, if the engine does not answer, quotes do.
+    """
+    settings = gateway.settings
+    mode, is_ours = choose_mode(chat, settings), chat.model == settings.model_id
+    if mode == "quote" and is_ours:
+        return settings, QUOTED_WINDOW
+    try:
+        return settings, await gateway.max_model_len(chat.model or settings.model_id)
+    except (EngineUnavailable, UpstreamTimeout, UpstreamBroken):
+        if mode != "auto" or not is_ours:
+            raise
+        return replace(settings, answer="quote"), QUOTED_WINDOW
+
+
+async def whole_answer(asked: Asked) -> dict[str, Any]:
+    """The engine's answer, edited and checked, or the gateway's own; with `retrieval`."""
+    return {**await _whole_answer(asked), "retrieval": asked.retrieval}
+
+
+async def _whole_answer(asked: Asked) -> dict[str, Any]:
+    gateway, chat, grounded = asked.gateway, asked.chat, asked.grounded
+    if grounded.answer is not None:
+        checked = await gateway.slots.run(partial(_check_own, asked), False)
+        return completion(chat, *_own_answer(asked, grounded.answer), checked)
+    new_draft = partial(_new_draft, asked)
+    try:
+        with gateway.metrics.in_flight.track_inprogress():
+            answer = await gateway.engine.complete(grounded.body, grounded.guidance)
+    except RequestError as error:
+        if not new_draft().survives(error):
+            raise
+        text, checked = await gateway.slots.run(partial(new_draft().end, "stop", stopped=True), False)
+        return completion(chat, *_own_answer(asked, text), checked)
+    return await gateway.slots.run(partial(edit_whole, answer, new_draft), False)
+
+
+def _own_answer(asked: Asked, answer: str) -> tuple[str, int, int]:
+    """The gateway's own words or quotes, with the token counts of prompt and answer."""
+    return answer, asked.grounded.prompt_tokens, asked.gateway.counter.count_text(answer)
+
+
+def _check_own(asked: Asked) -> dict[str, Any]:
+    """The checks that accompany the gateway's own words or quotes."""
+    grounded = asked.grounded
+    citations = grounded.quoted.citations
+    return {
+        "annotations": as_annotations(citations, grounded.hits, asked.gateway.passage_url),
+        "verification": asked.examiner.verify_quotes(grounded.answer or "", grounded.mode, citations),
+    }
+
+
+def _new_draft(asked: Asked) -> Draft:
+    """The draft that edits one answer of the engine."""
+    if asked.grounded.mode == "auto":
+        return AutoDraft(asked.examiner, asked.gateway.passage_url)
+    return ModelDraft(asked.examiner, asked.gateway.passage_url, asked.chat.shapes_its_answer)
+
+
+async def answer_events(asked: Asked) -> AsyncGenerator[dict[str, Any], None]:
+    """The same as the events of a stream, of which the first carries `retrieval`."""
+    beside: dict[str, Any] = {"retrieval": asked.retrieval}
+    async with contextlib.aclosing(_answer_events(asked)) as events:
+        async for event in events:
+            yield {**event, **beside}
+            beside = {}
+
+
+async def _answer_events(asked: Asked) -> AsyncGenerator[dict[str, Any], None]:
+    """The events without `retrieval`. Quotes are there at once, so their checks follow them."""
+    gateway, chat, grounded = asked.gateway, asked.chat, asked.grounded
+    if grounded.answer is not None:
+        checked: dict[str, Any] | None = None
+        for event in stream_events(chat, *_own_answer(asked, grounded.answer), {}):
+            for choice in event["choices"]:
+                if choice["finish_reason"]:
+                    checked = checked or await gateway.slots.run(partial(_check_own, asked), False)
+                    choice["delta"].update(checked)
+            yield event
+        return
+    new_draft, run = partial(_new_draft, asked), partial(gateway.slots.run, is_long=False)
+    with gateway.metrics.in_flight.track_inprogress():
+        async with contextlib.aclosing(gateway.engine.stream(grounded.body, grounded.guidance)) as events:
+            async for event in edit_stream(events, new_draft, run, chat.model or "", chat.include_usage):
+                yield event
+
+
+async def _on_the_wire(
+    request: Request,
+    first: dict[str, Any],
+    rest: AsyncGenerator[dict[str, Any], None],
+    form: WireForm,
+    held: contextlib.AsyncExitStack,
+) -> AsyncIterator[bytes]:
+    """The stream on the wire. After the first byte an error can only go inside it."""
+    gateway, request_id, started = gateway_of(request), request.state.request_id, time.perf_counter()
+    try:
+        async with held:  # a client that hangs up ends the engine's work too
+            event: dict[str, Any] | None = first
+            while event is not None:
+                for piece in await form.feed(event):
+                    yield piece
+                event = await gateway.admission.unless_stopped(anext(rest, None))
+            for piece in await form.end():
+                yield piece
+    except RequestError as error:
+        gateway.metrics.broken_streams.inc()
+        log.warning("request %s broke off: %s", request_id, printable(str(error)))
+        for piece in await form.fail(error):
+            yield piece
+    except Exception:
+        gateway.metrics.broken_streams.inc()
+        log.exception("request %s failed mid-stream", request_id)
+        for piece in await form.fail(internal_error(request_id)):
+            yield piece
+    finally:
+        log.info("stream of request %s over after %.3f s", request_id, time.perf_counter() - started)
