@@ -12,12 +12,11 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from serve.errors import RequestError
-from serve.strict_json import read_json
+from serve.request_body import check_shape, read_object, shorten
 
-MOST_VALUES = 200_000  # in a request; ten thousand messages with their parts, and the schemas of a thousand tools
 MOST_MESSAGES = 10_000
 # Fields of OpenAI's and vLLM's requests that hand the text of an answer to another program.
 SHAPING = (
@@ -110,26 +109,7 @@ def parse_chat_request(body: bytes) -> ChatRequest:
     Raises RequestError: the body is not a JSON object, or a field is wrong; names the field, its value and what we
     expect.
     """
-    try:
-        data = read_json(body.decode("utf-8-sig"), MOST_VALUES)
-    except ValueError as error:
-        raise RequestError(f"The request body is not JSON that can be read: {error}.") from None
-
-    if not isinstance(data, dict):
-        raise RequestError(f"The request body must be a JSON object, not {type(data).__name__}.")
-
-    try:
-        request = ChatRequest.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        param = ".".join(map(str, first["loc"]))
-        problem = (
-            "is missing"
-            if first["type"] == "missing"
-            else f"is {shorten(first['input'])}: {first['msg'][:1].lower()}{first['msg'][1:]}"
-        )
-        raise RequestError(f"'{param}' {problem}.", param) from None
-
+    request = check_shape(ChatRequest, read_object(body))
     for number, message in enumerate(request.messages):
         check_message(message, f"messages.{number}")
     return request
@@ -155,12 +135,6 @@ def check_message(message: Message, param: str) -> None:
         )
     if role == "user" and not message_text(message).strip() and not (parts and content):
         raise RequestError(f"'{param}.content' is empty: ask a question.", f"{param}.content")
-
-
-def shorten(value: Any) -> str:
-    """A value for an error message, never longer than a line."""
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def message_text(message: Message) -> str:

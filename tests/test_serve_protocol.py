@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve.errors import RequestError, UpstreamRefused
-from serve.protocol import completion, message_text, parse_chat_request, shorten, stream_events, with_text
+from serve.protocol import completion, message_text, parse_chat_request, stream_events, with_text
+from serve.request_body import shorten
 
 QUESTION = {"role": "user", "content": "What is hold slack?"}
 

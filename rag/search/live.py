@@ -42,6 +42,7 @@ class NoIndex(NoTokens):
     """Stands in for a Retriever where the index was removed: finds nothing."""
 
     chunk_count = 0
+    embedder = None
 
     @property
     def collections(self) -> dict[str, int]:

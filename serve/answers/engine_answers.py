@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from serve.errors import UpstreamBroken, UpstreamRefused
-from serve.protocol import shorten
+from serve.request_body import shorten
 from serve.strict_json import read_json
 
 MOST_VALUES = 2_000_000  # in an answer; 128 choices of 400 tokens with the 20 likeliest of each hold a million

@@ -29,7 +29,7 @@ from serve.errors import (
     UpstreamRefused,
     UpstreamTimeout,
 )
-from serve.protocol import shorten
+from serve.request_body import shorten
 from serve.settings import ServeSettings
 from serve.sse import DONE, EventTooLarge, read_events
 from serve.strict_json import write_json

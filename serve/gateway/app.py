@@ -28,6 +28,7 @@ from serve.answers.chat import Counter
 from serve.answers.upstream import Upstream
 from serve.errors import HeadersTooLarge, MethodNotAllowed, PathNotFound, RequestError
 from serve.gateway.chat_routes import chat_completions
+from serve.gateway.embeddings_routes import embeddings
 from serve.gateway.gateway import Gateway, Newest, gateway_of, internal_error
 from serve.gateway.model_routes import models
 from serve.gateway.reference_routes import reference_card, reference_names
@@ -61,6 +62,7 @@ class Endpoint:
 
 ENDPOINTS = (
     Endpoint("/v1/chat/completions", "POST", chat_completions),
+    Endpoint("/v1/embeddings", "POST", embeddings),
     Endpoint("/v1/models", "GET", models),
     Endpoint("/v1/models/{model_id:path}", "GET", models),
     Endpoint("/v1/search", "GET", search),

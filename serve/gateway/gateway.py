@@ -17,6 +17,7 @@ from starlette.requests import Request
 
 from rag.checking.code_checks import CodeChecker
 from rag.documents import Hit
+from rag.embedding.embedder import TextEmbedder
 from rag.errors import CollectionUnknown, IndexUnusable
 from serve.answers.chat import Counter, Searcher
 from serve.answers.guidance import GuidedEngine
@@ -42,6 +43,10 @@ class PassageStore(Searcher, Store, Protocol):
     @property
     def chunk_count(self) -> int:
         """Passages in the index."""
+
+    @property
+    def embedder(self) -> TextEmbedder | None:
+        """What embeds the questions; None where the index was removed."""
 
     def within(self, collections: Iterable[str]) -> PassageStore:
         """The same over the named collections alone. Raises `rag.errors.CollectionUnknown`."""

@@ -20,7 +20,7 @@ from serve.answers.passage_search import MOST_HITS, search_passages
 from serve.errors import RequestError
 from serve.gateway.bodies import unless_client_leaves
 from serve.gateway.gateway import Gateway, gateway_of, narrow
-from serve.protocol import shorten
+from serve.request_body import shorten
 
 _NUMBER = re.compile(r"[0-9]{1,3}", re.ASCII)
 
