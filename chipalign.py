@@ -41,7 +41,7 @@ COMMANDS: Table = {
     "doctor": (
         "serve.running.commands",
         "doctor",
-        "tell what is installed, what would run, what is missing and how to get it",
+        "report what is installed, what would run, what is missing and how to get it",
     ),
 }
 # The first argument of `chipalign eval`; each belongs to the package that knows what it measures
@@ -119,7 +119,7 @@ def usage(prog: str, table: Table) -> str:
     return (
         f"usage: {prog} COMMAND ...\n\ncommands:\n"
         + "\n".join(lines)
-        + f"\n\n`{prog} COMMAND --help` tells a command's options.\n"
+        + f"\n\n`{prog} COMMAND --help` shows a command's options.\n"
     )
 
 

@@ -246,7 +246,7 @@ def main(argv: list[str] | None = None) -> int:
     started = time.monotonic()
 
     try:
-        if sys.version_info < (3, 11):  # noqa: UP036 - this file is what an older Python is told by
+        if sys.version_info < (3, 11):  # noqa: UP036 - an older Python reads this message
             raise InstallFailed(
                 f"Python 3.11 or newer is needed, this is {platform.python_version()}: run make with PYTHON=python3.11."
             )

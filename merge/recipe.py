@@ -70,7 +70,7 @@ class ParentRef:
     model: str
     adapter: str | None = None
 
-    def tell(self) -> str:
+    def describe(self) -> str:
         """Both in short, for titles."""
         return self.model if self.adapter is None else f"{self.model} + {self.adapter.rstrip('/').rpartition('/')[2]}"
 
@@ -126,17 +126,22 @@ class Recipe:
 
         Values left at their defaults are included only where the report always states them.
         """
-        told: dict[str, Any] = {"method": self.method, "lam": _listed(self.lam), "dtype": self.dtype, "name": self.name}
-        told |= {key: list(value) for key in ("include", "exclude") if (value := getattr(self, key))}
-        told |= {key: value for key in DECISIONS if (value := getattr(self, key)) != "refuse"}
+        values: dict[str, Any] = {
+            "method": self.method,
+            "lam": _listed(self.lam),
+            "dtype": self.dtype,
+            "name": self.name,
+        }
+        values |= {key: list(value) for key in ("include", "exclude") if (value := getattr(self, key))}
+        values |= {key: value for key in DECISIONS if (value := getattr(self, key)) != "refuse"}
         if parameters := self.describe_parameters():
-            told["parameters"] = parameters
+            values["parameters"] = parameters
         if self.schedule:
-            told["schedule"] = [
+            values["schedule"] = [
                 {key: _listed(value) for key, value in asdict(rule).items() if value is not None}
                 for rule in self.schedule
             ]
-        return told
+        return values
 
     def parents(self) -> list[tuple[ParentRef, str]]:
         """The parents that the method needs, each with its side: "chip", "chat", and "base" where there is one."""
@@ -310,8 +315,8 @@ def _method_problems(method: Any, parameters: Mapping[str, Any], *, has_base: bo
             problems.append(f"parameters.{key} is {value!r} (allowed: a number from {smallest:g} to {largest:g})")
 
     if method == "della" and not problems:
-        told = Parameters(**parameters)
-        density, epsilon = told.find_density(method), told.epsilon
+        given = Parameters(**parameters)
+        density, epsilon = given.find_density(method), given.epsilon
         if not epsilon < density <= 1 - epsilon:
             problems.append(
                 f"parameters.density {density:g} -+ epsilon {epsilon:g} leaves the range of probabilities (allowed: a "

@@ -99,7 +99,7 @@ class NameUnknown(RagError):
 
 
 class OutputUnwritable(RagError):
-    """A file that a command was told to write cannot be written."""
+    """A file that a command should write cannot be written."""
 
 
 class EmptyQuery(RagError):

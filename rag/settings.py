@@ -197,10 +197,10 @@ class RagSettings:
 
 
 def _refuse(refused: Sequence[Refused]) -> SettingsError:
-    return SettingsError("; ".join(map(_tell, refused)))
+    return SettingsError("; ".join(map(_describe_refused, refused)))
 
 
-def _tell(refused: Refused) -> str:
+def _describe_refused(refused: Refused) -> str:
     """The sentence for a value that is not a number, or not one of the allowed ones."""
     low, high = refused.within or (0, 0)
     if refused.is_outside:

@@ -107,7 +107,7 @@ def likelihood_answer(body: Mapping[str, Any], logprob: Callable[[str, int], flo
     """
     choices = []
     for index, prompt in enumerate(body["prompt"]):
-        told = [
+        logprobs = [
             None,
             *(
                 {str(ord(sign)): {"logprob": logprob(prompt, place), "rank": 1}}
@@ -115,6 +115,11 @@ def likelihood_answer(body: Mapping[str, Any], logprob: Callable[[str, int], flo
             ),
         ]
         choices.append(
-            {"index": index, "text": "x", "prompt_token_ids": [ord(sign) for sign in prompt], "prompt_logprobs": told}
+            {
+                "index": index,
+                "text": "x",
+                "prompt_token_ids": [ord(sign) for sign in prompt],
+                "prompt_logprobs": logprobs,
+            }
         )
     return {"choices": choices[::-1]}  # `index` gives the order, not the list

@@ -277,7 +277,7 @@ def test_a_drip_does_not_outlast_the_deadlines(
     )
 
 
-def test_no_failure_of_the_engine_tells_its_password_or_its_key(
+def test_no_failure_of_the_engine_reveals_its_password_or_its_key(
     gateway_at: Gateway, engine: FakeEngine, attack: Attack, caplog: pytest.LogCaptureFixture
 ) -> None:
     password, key = SECRETS
@@ -293,7 +293,7 @@ def test_no_failure_of_the_engine_tells_its_password_or_its_key(
         *(EngineScript(raw=pieces) for pieces in wire_nonsense("http://127.0.0.1:9").values()),
     ]
     host = engine.url.removeprefix("http://")
-    told: list[str] = []
+    said: list[str] = []
     caplog.set_level(logging.DEBUG)
     for address in (
         f"http://someone:{password}@{host}",
@@ -309,13 +309,13 @@ def test_no_failure_of_the_engine_tells_its_password_or_its_key(
                         ask(url, True),
                         *(CLIENT.get(f"{url}{path}") for path in ("/ready", "/v1/models", "/metrics", "/nothing")),
                     ]
-                    told += [f"{answer.headers} {answer.text}" for answer in answers]
-    told += [
+                    said += [f"{answer.headers} {answer.text}" for answer in answers]
+    said += [
         f"{record.getMessage()} {record.exc_info}"
         for record in caplog.records
         if not record.name.startswith(("hpack", "asyncio"))
     ]
-    leaks = [f"{secret}: {text[:300]}" for text in told for secret in SECRETS if secret in text]
-    attack.report("secrets in bodies, headers and logs", len(told), leaks)
+    leaks = [f"{secret}: {text[:300]}" for text in said for secret in SECRETS if secret in text]
+    attack.report("secrets in bodies, headers and logs", len(said), leaks)
     assert f"Bearer {key}" in engine.keys  # it was sent
     assert any(sent and sent.startswith("Basic ") for sent in engine.keys)

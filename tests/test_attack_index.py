@@ -237,7 +237,7 @@ def test_whatever_stands_in_an_index_it_is_an_answer_or_one_sentence(attack: Att
 
 @pytest.mark.parametrize("kind", ["link", "link outside", "pipe", "folder"])
 @pytest.mark.parametrize("name", ["chunks.jsonl", "vocabulary.json", "dense.faiss", MANIFEST])
-def test_what_is_no_file_of_the_index_is_never_read(indexes: list[Path], name: str, kind: str) -> None:
+def test_what_is_not_a_file_of_the_index_is_never_read(indexes: list[Path], name: str, kind: str) -> None:
     [path] = indexes[0].rglob(name)
     whole = path.read_bytes()
     aside = path.with_name("aside")

@@ -20,7 +20,7 @@ from tests.attack import Attack
 from tests.conftest import Gateway
 from tests.fake_engine import EngineScript, FakeEngine
 
-PATIENCE_S = 20.0  # tells an answer from a hang, also on a busy machine
+PATIENCE_S = 20.0  # distinguishes an answer from a hang, also on a busy machine
 MODELS = b"GET /v1/models HTTP/1.1\r\n%s\r\n"
 LEFT_OPEN = 100  # connections with unfinished requests, before they are looked at and closed
 pytestmark = pytest.mark.attack

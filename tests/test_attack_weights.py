@@ -314,7 +314,9 @@ def test_an_index_that_leads_elsewhere_is_one_sentence_before_merging_and_servin
 @pytest.mark.parametrize(
     "content", [b"[" * 1_000_000, b'{"weight_map":' * 100_000, b"\x00" * 1000, b"{}", b'{"weight_map": {"a": NaN}}']
 )
-def test_an_index_that_is_no_index_is_one_sentence(tmp_path: Path, parents: tuple[Path, Path], content: bytes) -> None:
+def test_an_index_that_is_not_an_index_is_one_sentence(
+    tmp_path: Path, parents: tuple[Path, Path], content: bytes
+) -> None:
     (parents[0] / WEIGHTS).unlink()
     (parents[0] / INDEX).write_bytes(content)
     refusal(lambda: look(make_recipe(*parents), tmp_path / "home"))
@@ -374,7 +376,7 @@ def test_a_header_that_lies_is_one_sentence(tmp_path: Path, parents: tuple[Path,
     assert all(problem.isprintable() and len(problem) < 500 for problem in weight_problems(parents[0]))
 
 
-def test_a_layer_of_a_thousand_digits_is_no_layer(tmp_path: Path, parents: tuple[Path, Path]) -> None:
+def test_a_layer_of_a_thousand_digits_is_not_a_layer(tmp_path: Path, parents: tuple[Path, Path]) -> None:
     for folder in parents:
         tensors = {**read_tensors(folder), "model.layers." + "9" * 400 + ".w": torch.ones(4)}
         gone = {"format": "pt"}
@@ -574,7 +576,7 @@ def test_a_staging_folder_that_is_a_link_is_not_written_through(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("place", ["/", "x" * 300, "file/inside"])
-def test_an_output_that_is_no_place_for_a_folder_is_one_sentence(
+def test_an_output_that_is_not_a_place_for_a_folder_is_one_sentence(
     tmp_path: Path, parents: tuple[Path, Path], place: str
 ) -> None:
     (tmp_path / "file").write_text("kept")

@@ -73,7 +73,7 @@ def test_options_win_over_variables_and_empty_ones_do_not() -> None:
     assert from_env(Lamp, variables, refuse, {"watts": "9", "shade": ""}) == Lamp(watts=9, shade="paper")
 
 
-def test_all_that_is_refused_is_told_at_once_in_the_order_of_the_fields() -> None:
+def test_all_that_is_refused_is_reported_at_once_in_the_order_of_the_fields() -> None:
     with pytest.raises(LookupError) as caught:
         lamp(shade="glass", watts="61", warmth="warm")
     assert [str(error) for error in caught.value.args] == [
@@ -83,7 +83,7 @@ def test_all_that_is_refused_is_told_at_once_in_the_order_of_the_fields() -> Non
     ]
 
 
-def test_a_number_of_another_kind_is_told_from_one_outside_the_range() -> None:
+def test_a_number_of_another_kind_is_distinguished_from_one_outside_the_range() -> None:
     refused = [("many", False), ("1.5", False), ("\u0663", False), ("0", True), ("61", True)]
     for text, is_outside in refused:
         with pytest.raises(Refused) as caught:
@@ -108,7 +108,7 @@ def test_an_address_loses_what_other_clients_put_behind_it(text: str) -> None:
     "text",
     ["g:8000", "ftp://g", "http://", "http://g:port", "http://g:0", "http://[::1", "http://g/?a=b", "http://g/#f"],
 )
-def test_what_is_no_address_is_refused_with_an_example(text: str) -> None:
+def test_what_is_not_an_address_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(Refused, match="give an address such as http://x"):
         addresses("http://x")("URL", text)
 

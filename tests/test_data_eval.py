@@ -190,5 +190,5 @@ def test_a_reworded_copy_counts_as_the_same_question() -> None:
         ("GRT-0243 in run.tcl", ["GRT-0243", "run.tcl"]),
     ],
 )
-def test_names_are_told_from_words(question: str, tokens: list[str]) -> None:
+def test_names_are_distinguished_from_words(question: str, tokens: list[str]) -> None:
     assert name_tokens(question) == tokens

@@ -166,7 +166,7 @@ def test_right_answers_are_spread_over_the_positions(domain: str) -> None:
 @pytest.mark.parametrize(
     "pick", [by_length(max), by_length(min), by_shared_words], ids=["longest", "shortest", "shared words"]
 )
-def test_the_form_of_the_choices_does_not_give_the_answer_away(domain: str, pick: Pick) -> None:
+def test_the_form_of_the_choices_does_not_reveal_the_answer(domain: str, pick: Pick) -> None:
     assert accuracy(ROWS, pick) < GUESSED
     assert accuracy(of_domain(domain), pick) < GUESSED
 

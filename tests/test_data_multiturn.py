@@ -105,8 +105,8 @@ def test_a_number_that_the_user_gives_is_that_of_the_rule() -> None:
     for conversation in CONVERSATIONS:
         for turn in conversation.turns:
             for rule in turn.rules:
-                if rule.type == "max_words" and (told := re.search(r"(\d+) words", turn.user)):
-                    assert rule.values == (int(told[1]),), conversation.key
+                if rule.type == "max_words" and (stated := re.search(r"(\d+) words", turn.user)):
+                    assert rule.values == (int(stated[1]),), conversation.key
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["id"])

@@ -75,7 +75,7 @@ def test_no_question_nearly_asks_one_that_is_measured_with(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_what_begins_an_answer_is_no_sentence_of_a_document(name: str) -> None:
+def test_what_begins_an_answer_is_not_a_sentence_of_a_document(name: str) -> None:
     assert max(len(begin.split()) for row in ROWS[name] for begin in begins(row)) <= 8
 
 

@@ -29,7 +29,7 @@ HANDBOOK = sorted((ROOT / "data" / "handbook").glob("*.md"))
 SETTINGS = (ServeSettings, RagSettings, MergeSettings, UiSettings)
 PACKAGES = ("merge", "rag", "serve", "ui")
 GUIDES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]  # what they say holds for this version
-MEASUREMENTS = sorted((ROOT / "docs" / "measurements").glob("*.md"))  # these tell of older versions too
+MEASUREMENTS = sorted((ROOT / "docs" / "measurements").glob("*.md"))  # these describe older versions too
 PAGES = [*GUIDES, *MEASUREMENTS, *(ROOT.glob("[A-QS-Z]*.md"))]
 COMMAND = re.compile(r"(?:^|[\s|;&])(?:\.venv/bin/)?chipalign(?=\s|$)")
 SHORTEST_PHRASE = 10  # characters of an error that are known again
@@ -207,7 +207,7 @@ def test_the_make_targets_on_a_page_exist(path: Path) -> None:
 
 def test_the_map_in_the_readme_names_every_room_and_no_other() -> None:
     lines = split_code(README.split("\n## The rooms\n")[1].split("\n## ")[0])[1]
-    told: dict[str, set[str]] = {}
+    named_there: dict[str, set[str]] = {}
     package = ""
     for line in lines:
         name, *rest = line.split()
@@ -216,7 +216,7 @@ def test_the_map_in_the_readme_names_every_room_and_no_other() -> None:
         elif name in ("data/", "examples/", "tests/"):
             package = ""
         elif package:
-            told[f"{package}{name}"] = {word for word in rest if word.endswith("/")}
+            named_there[f"{package}{name}"] = {word for word in rest if word.endswith("/")}
     found: dict[str, set[str]] = {}
     for path in sorted(path.parent for name in PACKAGES for path in (ROOT / name).rglob("__init__.py")):
         package, *rooms = path.relative_to(ROOT).parts
@@ -224,7 +224,7 @@ def test_the_map_in_the_readme_names_every_room_and_no_other() -> None:
             found[f"{package}/{rooms[0]}/"] = set()
         elif rooms:
             found[f"{package}/{rooms[0]}/"].add(f"{rooms[1]}/")
-    assert told == found
+    assert named_there == found
 
 
 @pytest.mark.parametrize("path", PAGES, ids=named)

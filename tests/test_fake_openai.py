@@ -1,4 +1,4 @@
-"""The fake server of the evaluations: it answers as told, remembers, and has vLLM's form of likelihoods."""
+"""The fake server of the evaluations: it answers as asked to, remembers, and has vLLM's form of likelihoods."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import httpx
 from tests.fake_openai import MODEL, FakeOpenAI, chat_answer, likelihood_answer
 
 
-def test_it_answers_as_told_and_remembers_what_was_asked() -> None:
+def test_it_answers_as_asked_to_and_remembers_what_was_asked() -> None:
     with FakeOpenAI(lambda path, body: (418, {"path": path, "body": body}), headers={"Retry-After": "3"}) as server:
         answer = httpx.post(f"{server.url}/v1/x", json={"a": 1}, headers={"Authorization": "Bearer k"})
     assert (answer.status_code, answer.json(), answer.headers["retry-after"]) == (

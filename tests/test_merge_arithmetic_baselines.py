@@ -58,7 +58,7 @@ def make_triple(shape: tuple[int, ...] = SHAPE, dtype: DType = FLOAT32) -> tuple
 
 
 def mix_tensors(
-    method: str, chip: Array, chat: Array, base: Array, piece_rows: int = 5, lam: float = LAM, **told: Any
+    method: str, chip: Array, chat: Array, base: Array, piece_rows: int = 5, lam: float = LAM, **values: Any
 ) -> Array:
     """The method in pieces of a few rows, as a merger carries it out; a vector in pieces of `piece_rows` elements."""
     sides = {"chip": chip, "chat": chat}
@@ -69,7 +69,7 @@ def mix_tensors(
         whole = (sides[side].astype(FLOAT32) - base.astype(FLOAT32)).reshape(-1)
         yield from ((start, whole[start : start + step]) for start in starts)
 
-    mix = prepare(method, lam, "t", chip.shape, Parameters(**told), differences)
+    mix = prepare(method, lam, "t", chip.shape, Parameters(**values), differences)
     c, i, b = (array.reshape(-1) for array in (chip, chat, base))
     pieces = [
         combine_base(c[at : at + step], i[at : at + step], b[at : at + step], mix, at, FLOAT32, ARITHMETIC)
@@ -96,7 +96,7 @@ def by_hand(
     scale: float,
     elect: bool,
 ) -> Array:
-    """The methods element by element, as their papers tell them."""
+    """The methods element by element, as their papers state them."""
     kept = {}
     for side, parent in (("chip", chip), ("chat", chat)):
         d = parent - base
@@ -143,16 +143,16 @@ CASES: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("method", "told"), CASES)
-def test_each_method_agrees_with_its_paper_done_by_hand(method: str, told: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("method", "values"), CASES)
+def test_each_method_agrees_with_its_paper_done_by_hand(method: str, values: dict[str, Any]) -> None:
     triple = make_triple()
-    parameters = Parameters(**told)
+    parameters = Parameters(**values)
     density, elect = parameters.find_density(method), parameters.elect or method in ("ties", "della")
     chip, chat, base = (array.astype(FLOAT64) for array in triple)
     # differences in float32, as the product takes them, so that no rank and no coin falls otherwise
     chip, chat = (base + (parent - triple[2]).astype(FLOAT64) for parent in triple[:2])
     expected = by_hand(method, chip, chat, base, LAM, density, parameters.epsilon, parameters.scale, elect)
-    np.testing.assert_allclose(mix_tensors(method, *triple, **told), expected, rtol=2e-6, atol=2e-6)
+    np.testing.assert_allclose(mix_tensors(method, *triple, **values), expected, rtol=2e-6, atol=2e-6)
 
 
 GOLDEN_CASES: list[tuple[str, str, dict[str, Any]]] = [
@@ -164,12 +164,12 @@ GOLDEN_CASES: list[tuple[str, str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("theirs", "method", "told"), GOLDEN_CASES)
+@pytest.mark.parametrize(("theirs", "method", "values"), GOLDEN_CASES)
 @pytest.mark.parametrize("name", NAMES)
-def test_methods_with_a_base_agree_with_mergekit(theirs: str, method: str, told: dict[str, Any], name: str) -> None:
+def test_methods_with_a_base_agree_with_mergekit(theirs: str, method: str, values: dict[str, Any], name: str) -> None:
     chip, chat, base = (GOLDEN[f"{side}/{name}"] for side in ("chip", "chat", "base"))
     np.testing.assert_allclose(
-        mix_tensors(method, chip, chat, base, **told), GOLDEN[f"{theirs}/{name}"], rtol=1e-6, atol=1e-6
+        mix_tensors(method, chip, chat, base, **values), GOLDEN[f"{theirs}/{name}"], rtol=1e-6, atol=1e-6
     )
 
 

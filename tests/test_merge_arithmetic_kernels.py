@@ -142,7 +142,7 @@ def test_pieces_that_are_not_contiguous_are_read_right() -> None:
     )
 
 
-def test_whole_numbers_that_float64_cannot_tell_apart_are_not_the_same() -> None:
+def test_whole_numbers_that_float64_cannot_distinguish_are_not_the_same() -> None:
     chip = np.array([2**53, 5], np.int64)
     assert measure(chip, chip + np.array([1, 0])).difference == 1.0
     assert measure(chip, chip.copy()).difference == 0.0
@@ -150,12 +150,12 @@ def test_whole_numbers_that_float64_cannot_tell_apart_are_not_the_same() -> None
 
 
 @pytest.mark.parametrize(
-    ("dtype", "told"), [(torch.bfloat16, "bfloat16"), (torch.float16, "float16"), (torch.float32, "bfloat16")]
+    ("dtype", "name"), [(torch.bfloat16, "bfloat16"), (torch.float16, "float16"), (torch.float32, "bfloat16")]
 )
-def test_a_machine_without_numba_merges_to_the_same_bits(tmp_path: Path, dtype: torch.dtype, told: str) -> None:
+def test_a_machine_without_numba_merges_to_the_same_bits(tmp_path: Path, dtype: torch.dtype, name: str) -> None:
     chip, chat = (write_llama(tmp_path / name, seed, dtype=dtype) for name, seed in (("chip", 1), ("chat", 2)))
     merge_parents(
-        make_recipe(chip, chat, dtype=told),
+        make_recipe(chip, chat, dtype=name),
         tmp_path / "with",
         MergeSettings(tmp_path / "home"),
         render_card=lambda report: "",
@@ -166,7 +166,7 @@ def test_a_machine_without_numba_merges_to_the_same_bits(tmp_path: Path, dtype: 
         "sys.path.insert(0, '.'); sys.exit(merge(sys.argv[1:]))"
     )
     recipe = tmp_path / "r.toml"
-    recipe.write_text(f'[merge]\ndtype = "{told}"\n[chip]\nmodel = "chip"\n[chat]\nmodel = "chat"\n')
+    recipe.write_text(f'[merge]\ndtype = "{name}"\n[chip]\nmodel = "chip"\n[chat]\nmodel = "chat"\n')
     done = subprocess.run(
         [sys.executable, "-c", code, str(recipe), "--out", str(tmp_path / "without")],
         cwd=ROOT,

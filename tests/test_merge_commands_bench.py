@@ -67,7 +67,7 @@ def test_medians_are_of_each_figure_and_memory_is_the_most() -> None:
     assert take_medians(runs) == {"s": 2.0, "peak_mb": 7}
 
 
-def test_a_command_that_fails_is_told_by_name() -> None:
+def test_a_command_that_fails_is_reported_by_name() -> None:
     with pytest.raises(BenchFailed, match=r"-c raise SystemExit\(3\)` ended with 3"):
         run_measured([sys.executable, "-c", "raise SystemExit(3)"])
 

@@ -75,7 +75,7 @@ def test_json_is_one_document_on_stdout_and_progress_is_on_stderr(
     assert "merging 20 tensors" in printed.err
 
 
-def test_summary_tells_tensors_angles_seconds_and_place(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_summary_states_tensors_angles_seconds_and_place(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = recipe.parent / "out"
     merge([str(recipe), "--out", str(out)])
     first = capsys.readouterr().out

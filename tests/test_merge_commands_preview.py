@@ -70,7 +70,7 @@ def test_a_dry_run_shows_the_plan_and_the_bytes_and_touches_nothing(
     assert snapshot(recipe.parent) == before
 
 
-def test_a_dry_run_tells_how_the_vocabulary_is_made(recipe: Path) -> None:
+def test_a_dry_run_shows_how_the_vocabulary_is_made(recipe: Path) -> None:
     write_tokenizer(recipe.parent / "chip", ("<s>", "</s>", "<unk>", "net"))
     document = preview_merge(
         make_recipe(recipe.parent / "chip", recipe.parent / "chat", vocab="union"), MergeSettings(recipe.parent), print
@@ -158,9 +158,9 @@ def test_every_method_merges_folders_into_one_that_reports_it(recipe: Path, meth
 def test_threads_do_not_decide_what_is_dropped(recipe: Path, method: str) -> None:
     folder = recipe.parent
     base = ParentRef(str(write_llama(folder / "base", seed=3)))
-    told = make_recipe(folder / "chip", folder / "chat", method=method, base_model=base)
+    made = make_recipe(folder / "chip", folder / "chat", method=method, base_model=base)
     for threads in (1, 2):
-        merge_parents(told, folder / f"out{threads}", MergeSettings(folder / "home"), render_card, threads=threads)
+        merge_parents(made, folder / f"out{threads}", MergeSettings(folder / "home"), render_card, threads=threads)
     one, two = (read_tensors(folder / f"out{threads}") for threads in (1, 2))
     assert all(torch.equal(one[name], two[name]) for name in one)
 
@@ -176,7 +176,7 @@ def test_excluded_tensors_and_those_of_one_parent_are_copied_to_the_last_bit(rec
             assert torch.equal(tensor, chat[name]) is ("mlp" in name)
 
 
-def test_the_card_tells_schedule_parameters_and_decisions(recipe: Path) -> None:
+def test_the_card_states_schedule_parameters_and_decisions(recipe: Path) -> None:
     from merge.recipe import Parameters, Rule
 
     folder = recipe.parent

@@ -38,10 +38,12 @@ def demo(home: Path) -> Outcome:
 def test_angles_are_those_of_the_adapters_card(demo: Outcome) -> None:
     theta = demo.totals["theta_degrees"]
     card = " ".join((ROOT / "data/adapters/smollm2-135m-eda/README.md").read_text(encoding="utf-8").split())
-    told = re.search(r"angle between both parents, per tensor: ([\d.]+) degrees in the median, ([\d.]+) at most", card)
-    assert told is not None
-    assert theta["median"] == pytest.approx(float(told[1]), abs=0.006)
-    assert theta["max"] == pytest.approx(float(told[2]), abs=0.006)
+    stated = re.search(
+        r"angle between both parents, per tensor: ([\d.]+) degrees in the median, ([\d.]+) at most", card
+    )
+    assert stated is not None
+    assert theta["median"] == pytest.approx(float(stated[1]), abs=0.006)
+    assert theta["max"] == pytest.approx(float(stated[2]), abs=0.006)
     # Norms and embeddings, which the adapter leaves alone, and the rest
     assert demo.totals["branches"] == {"equal": 62, "geodesic": 210}
 

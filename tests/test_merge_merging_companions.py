@@ -104,7 +104,7 @@ def test_a_chip_vocabulary_without_what_chatting_needs_is_refused(parents: tuple
         open_pair(chip, chat, vocab="chip")
 
 
-def test_the_config_is_the_chat_parents_but_for_what_the_recipe_gives_away(tmp_path: Path) -> None:
+def test_the_config_is_the_chat_parents_but_for_what_the_recipe_decides(tmp_path: Path) -> None:
     chip = write_llama(
         tmp_path / "chip",
         seed=1,

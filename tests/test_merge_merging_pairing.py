@@ -77,7 +77,7 @@ def test_a_quantised_parent_is_refused() -> None:
     assert "the chip parent is quantised (gptq)" in found.text
 
 
-def test_a_longer_window_is_no_mismatch() -> None:
+def test_a_longer_window_is_not_a_mismatch() -> None:
     assert compare_configs({"max_position_embeddings": 2048}, {"max_position_embeddings": 8192}) == []
 
 
@@ -116,12 +116,12 @@ def test_each_mismatch_names_the_setting_that_decides_it(tmp_path: Path) -> None
     ):
         (mismatch,) = (text for text in found if part in text)
         assert f"decide it with {setting}" in mismatch
-    told = {"vocab": "union", "embeddings": "untied", "config": "chat", "unmatched": "chat"}
-    pair = decided(chip, chat, **told)
+    decisions = {"vocab": "union", "embeddings": "untied", "config": "chat", "unmatched": "chat"}
+    pair = decided(chip, chat, **decisions)
     assert pair.rows is not None
-    for left_out in told:
+    for left_out in decisions:
         with pytest.raises(ParentsMismatch):
-            decided(chip, chat, **{key: value for key, value in told.items() if key != left_out})
+            decided(chip, chat, **{key: value for key, value in decisions.items() if key != left_out})
 
 
 def test_no_setting_decides_another_structure(tmp_path: Path) -> None:

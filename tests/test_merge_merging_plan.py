@@ -166,8 +166,8 @@ def test_a_setting_for_a_difference_that_is_not_there_changes_nothing(tmp_path: 
     chip, chat = (
         write_llama(tmp_path / name, seed=n, tie_word_embeddings=False) for n, name in enumerate(("chip", "chat"))
     )
-    told = {"embeddings": "tied", "vocab": "union", "unmatched": "chip", "config": "chip"}
-    assert plans_of(chip, chat, **told) == plans_of(chip, chat)
+    decisions = {"embeddings": "tied", "vocab": "union", "unmatched": "chip", "config": "chip"}
+    assert plans_of(chip, chat, **decisions) == plans_of(chip, chat)
 
 
 def test_segments_follow_the_rows(tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ def test_kind_and_layer_are_read_off_the_name(name: str, kind: str, layer: int |
     assert (find_kind(name), find_layer(name)) == (kind, layer)
 
 
-def test_a_base_that_does_not_fit_is_told_with_the_rest(parents: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_base_that_does_not_fit_is_reported_with_the_rest(parents: tuple[Path, Path], tmp_path: Path) -> None:
     base = write_llama(tmp_path / "base", seed=3, num_hidden_layers=1, intermediate_size=64)
     write_tokenizer(base, ("<s>", "</s>", "<unk>"))
     with pytest.raises(ParentsMismatch) as caught:

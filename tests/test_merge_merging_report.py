@@ -1,4 +1,4 @@
-"""The report's totals, and how a finished output is told from another."""
+"""The report's totals, and how a finished output is distinguished from another."""
 
 from __future__ import annotations
 

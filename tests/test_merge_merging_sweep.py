@@ -50,7 +50,7 @@ NO_RANGES = [
 
 
 @pytest.mark.parametrize("text", NO_RANGES)
-def test_what_is_no_range_is_refused(text: str) -> None:
+def test_what_is_not_a_range_is_refused(text: str) -> None:
     with pytest.raises(RecipeError, match="--lam"):
         parse_lams(text)
 

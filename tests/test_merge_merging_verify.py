@@ -1,4 +1,4 @@
-"""A checkpoint that was tampered with, or that never was what it claims, is told from one that is."""
+"""A checkpoint that was tampered with, or that never was what it claims, is distinguished from one that is."""
 
 from __future__ import annotations
 

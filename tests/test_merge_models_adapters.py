@@ -157,7 +157,7 @@ def test_an_adapter_for_other_sizes_is_refused(tmp_path: Path) -> None:
     assert len(caught.value.problems) == 2
 
 
-def test_tensors_that_are_no_lora_are_refused(tmp_path: Path) -> None:
+def test_tensors_that_are_not_lora_are_refused(tmp_path: Path) -> None:
     adapter = write_adapter(tmp_path / "adapter", write_llama(tmp_path / "base", seed=1), seed=2)
     rewrite_adapter(adapter, **{"base_model.model.model.embed_tokens.lora_embedding_A": torch.zeros(4, 64)})
     with pytest.raises(AdapterUnsupported, match="lora_embedding_A"):

@@ -108,7 +108,7 @@ def test_each_dtype_is_read(tmp_path: Path, dtype: torch.dtype) -> None:
     [
         (b"{ not json", "not valid JSON"),
         (b"\xff\xfe", "not valid JSON"),
-        (b"[1]", "JSON, but no object"),
+        (b"[1]", "JSON, but not an object"),
         (b'{"a":' * 100_000, "not valid JSON"),
         (
             (

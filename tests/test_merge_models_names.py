@@ -1,4 +1,4 @@
-"""Parents whose tensors are the same under other names are told in a sentence, merged where the recipe says so, and
+"""Parents whose tensors are the same under other names are reported in a sentence, merged where the recipe says so, and
 never half-merged.
 """
 
@@ -67,7 +67,7 @@ def refusal(recipe: Recipe, out: Path) -> str:
         (lambda name: name.replace(".mlp.", "._orig_mod.mlp."), "with `_orig_mod.`", '"chat"'),
     ],
 )
-def test_a_prefix_is_told_in_one_sentence_with_what_accepts_it(
+def test_a_prefix_is_reported_in_one_sentence_with_what_accepts_it(
     tmp_path: Path, parents: tuple[Path, Path], new: Rename, words: str, allowed: str | None
 ) -> None:
     expected = run(make_recipe(*parents), tmp_path / "plain")
@@ -155,7 +155,7 @@ def test_a_verified_report_whose_parents_no_longer_fit_is_not_approved(
     assert problems
 
 
-def test_vocabularies_that_share_no_token_are_no_merge(tmp_path: Path) -> None:
+def test_vocabularies_that_share_no_token_are_not_merged(tmp_path: Path) -> None:
     shape: dict[str, Any] = {"vocab_size": 512, "num_hidden_layers": 1}
     chip, chat = (write_llama(tmp_path / name, seed, **shape) for name, seed in (("chip", 1), ("chat", 2)))
     for folder, words in ((chip, "c"), (chat, "i")):

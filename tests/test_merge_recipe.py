@@ -167,7 +167,7 @@ def test_every_key_is_read() -> None:
     assert recipe.base_model == ParentRef("org/base@v1")
 
 
-def test_values_tell_all_that_decides_the_output_and_no_default() -> None:
+def test_values_hold_all_that_decides_the_output_and_no_default() -> None:
     assert parse_recipe(tomllib.loads(FULL), base=Path("base"), source="r.toml").values() == {
         "method": "ties",
         "lam": [0.2, 0.8],
@@ -198,7 +198,9 @@ def test_values_tell_all_that_decides_the_output_and_no_default() -> None:
         ("linear", {}),
     ],
 )
-def test_each_method_tells_the_parameters_it_takes_with_their_defaults(method: str, parameters: dict[str, Any]) -> None:
+def test_each_method_describes_the_parameters_it_takes_with_their_defaults(
+    method: str, parameters: dict[str, Any]
+) -> None:
     assert parse(merge={"method": method}, base={"model": "c"}).describe_parameters() == parameters
 
 
@@ -260,7 +262,7 @@ def test_a_method_with_a_base_says_what_to_set(method: str) -> None:
         ({"base": 3}, "[base] must be a table"),
     ],
 )
-def test_each_wrong_value_is_told_with_what_is_allowed(changes: dict[str, Any], complaint: str) -> None:
+def test_each_wrong_value_is_reported_with_what_is_allowed(changes: dict[str, Any], complaint: str) -> None:
     problems = problems_of(**changes)
     assert any(complaint in problem for problem in problems), problems
 
@@ -270,6 +272,6 @@ def test_every_recipe_that_we_ship_is_read(path: Path) -> None:
     assert load_recipe(path).name.startswith("chipalign-")
 
 
-def test_a_lam_is_told_in_words() -> None:
+def test_a_lam_is_described_in_words() -> None:
     assert describe_lam(0.6) == "0.6"
     assert describe_lam((0.2, 0.8, 0.6)) == describe_lam([0.2, 0.8, 0.6]) == "0.2 to 0.8 to 0.6 over depth"

@@ -95,7 +95,7 @@ def test_packing_keeps_every_token_in_order_and_closes_each_text(tokenizer: Any)
     joined = [token for example in examples for token in example.ids]
     assert tokenizer.convert_ids_to_tokens(joined) == ["fix", "hold", "slack", "with", "repair_timing", "</s>"] * 5
     assert [len(example.ids) for example in examples] == [8, 8, 8, 6]
-    # The first token has nothing to be told from
+    # The first token has nothing to be predicted from
     assert all(example.learnt == len(example.ids) - 1 for example in examples)
 
 
@@ -140,7 +140,7 @@ def test_batches_hold_little_padding_and_epochs_differ() -> None:
     assert any(later < earlier for earlier, later in pairwise(longest))  # lengths do not simply rise over the epoch
 
 
-def test_files_are_read_with_what_is_told_of_them(tmp_path: Path) -> None:
+def test_files_are_read_with_what_is_noted_of_them(tmp_path: Path) -> None:
     texts = write_lines(
         tmp_path / "texts.jsonl",
         {"text": "fix hold", "source": "docs/a.md", "licence": "ISC"},
@@ -171,7 +171,7 @@ def test_files_are_read_with_what_is_told_of_them(tmp_path: Path) -> None:
         7,
     ],
 )
-def test_a_line_that_is_no_triplet_is_named(tmp_path: Path, row: object) -> None:
+def test_a_line_that_is_not_a_triplet_is_named(tmp_path: Path, row: object) -> None:
     good = {"messages": [*MESSAGES], "answer": "slack", "source": {"document": "a"}}
     path = write_lines(tmp_path / "triplets.jsonl", good, row)
     with pytest.raises(TrainingDataUnusable, match=r"triplets\.jsonl:2 \("):

@@ -131,7 +131,7 @@ def test_control_tokens_of_the_model_are_broken(small_retriever: Retriever, word
     assert "<end>" not in triplet.user
 
 
-def test_a_passage_that_answers_too_is_no_distractor(small_retriever: Retriever, words: Counter) -> None:
+def test_a_passage_that_answers_too_is_not_a_distractor(small_retriever: Retriever, words: Counter) -> None:
     copy = make_chunk(
         Document("other", "copy.md", "Copy", "", None, "ISC"), (), f"Copied. {SIX_DOCUMENTS['Antenna repair']}", 0
     )

@@ -35,7 +35,7 @@ def test_markers_are_read(answer: str, found: list[tuple[int, str]]) -> None:
 
 
 @pytest.mark.parametrize("marker", ["[0]", "[4]", "[01000]", "[1-2]", "[a]", "[]", "[1,]", "(1)", "[1.0]"])
-def test_what_is_no_number_of_a_passage_is_no_marker(marker: str) -> None:
+def test_what_is_not_a_number_of_a_passage_is_not_a_marker(marker: str) -> None:
     assert markers(f"See {marker}") == []
 
 

@@ -101,7 +101,7 @@ def test_the_same_text_of_two_documents_is_quoted_once() -> None:
     assert quoted("Which option repairs hold violations?", text, text.replace(" repairs", "  repairs")) == [text]
 
 
-def test_a_lead_in_is_no_quote_without_what_it_leads_to() -> None:
+def test_a_lead_in_is_not_a_quote_without_what_it_leads_to() -> None:
     found = quoted("How do I repair timing?", "To repair timing, run this:\n\n```tcl\nrepair_timing\n```")
     assert found == ["```tcl\nrepair_timing\n```"]
 
@@ -112,11 +112,11 @@ def test_passages_without_text_give_no_quotes() -> None:
 
 
 def test_a_sentence_brings_the_short_code_beside_it_and_code_the_sentence_above() -> None:
-    told = "This command puts a handful of gates down as one cluster."
+    sentence = "This command puts a handful of gates down as one cluster."
     synopsis = "```tcl\nplacement_cluster\n    insts\n```"
     far = "Something else is said here about other things entirely."
-    assert quoted("put gates down as one cluster", f"{told}\n\n{synopsis}\n\n{far}")[:2] == [told, synopsis]
-    assert quoted("placement_cluster insts", f"Do so.\n\n{told}\n\n{synopsis}")[-2:] == [told, synopsis]
+    assert quoted("put gates down as one cluster", f"{sentence}\n\n{synopsis}\n\n{far}")[:2] == [sentence, synopsis]
+    assert quoted("placement_cluster insts", f"Do so.\n\n{sentence}\n\n{synopsis}")[-2:] == [sentence, synopsis]
 
 
 def test_a_short_table_is_quoted_whole_and_a_long_one_by_its_rows() -> None:

@@ -53,7 +53,7 @@ def test_what_is_a_name(text: str, names: dict[str, str]) -> None:
         "",
     ],
 )
-def test_what_is_no_name(text: str) -> None:
+def test_what_is_not_a_name(text: str) -> None:
     assert not unknown_names(text, frozenset())
 
 

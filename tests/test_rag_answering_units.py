@@ -73,7 +73,7 @@ def test_items_keep_what_stands_below_them() -> None:
     assert introduced(text, cut_units(text)[1]) == ["Do this:"]
 
 
-def test_a_heading_is_no_unit_but_introduces_what_follows() -> None:
+def test_a_heading_is_not_a_unit_but_introduces_what_follows() -> None:
     text = "Before.\n\n## --trace-fst\n\nWrites FST."
     before, after = cut_units(text)
     assert introduced(text, before) == []
@@ -110,7 +110,7 @@ FRAGMENTS = [
 
 
 @given(st.lists(st.sampled_from(FRAGMENTS), max_size=14).map("\n".join))
-def test_units_stand_in_order_and_hold_every_word_that_is_no_heading(text: str) -> None:
+def test_units_stand_in_order_and_hold_every_word_that_is_not_a_heading(text: str) -> None:
     units = cut_units(text)
     assert all(unit.start < unit.end for unit in units)
     assert all(one.end <= other.start for one, other in pairwise(units))

@@ -71,7 +71,7 @@ def test_an_option_that_no_document_gives_the_command_is_found(
     [
         "route_nets -layers M2",
         "report_nets, or route_nets -verbose?",
-        "route_nets -quick, what replaces it?",  # no option of the synopsis, but told beside the command
+        "route_nets -quick, what replaces it?",  # no option of the synopsis, but named beside the command
         "place_nets -timing_driven",
         "what is -timing_driven?",
         "route_nets",
@@ -79,7 +79,7 @@ def test_an_option_that_no_document_gives_the_command_is_found(
         "",
     ],
 )
-def test_what_is_known_or_told_or_of_no_known_command_is_not_denied(index: Retriever, question: str) -> None:
+def test_what_is_known_or_named_or_of_no_known_command_is_not_denied(index: Retriever, question: str) -> None:
     assert find_unknown_option(question, index) is None
 
 
@@ -96,8 +96,8 @@ def test_the_denial_names_the_options_there_are_and_their_place(index: Retriever
     assert "router" in answer.text
     assert [(one.number, one.start, one.end) for one in answer.citations] == [(1, 0, len(answer.text))]
     assert is_refusal(answer.text)
-    told = " ".join(hit.chunk.text for hit in unknown.hits)
-    assert all(option.name in told for option in unknown.command.options)
+    text = " ".join(hit.chunk.text for hit in unknown.hits)
+    assert all(option.name in text for option in unknown.command.options)
 
 
 def test_of_a_command_with_many_options_the_first_are_named(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_a_table_with_borders_keeps_its_columns() -> None:
     assert word_quotes(quotes_of(text, 0), [hit(text)]).text.endswith(f"```\n{text}\n```")
 
 
-def test_a_heading_inside_a_passage_is_no_heading_of_the_answer() -> None:
+def test_a_heading_inside_a_passage_is_not_a_heading_of_the_answer() -> None:
     text = "## --trace-fst *fast*\n\nWrites FST."
     assert word_quotes(quotes_of(text, 0), [hit(text)]).text.endswith("> **--trace-fst \\*fast\\***\n\n> Writes FST.")
 

@@ -64,7 +64,7 @@ def test_a_fault_has_its_line(checker: CodeChecker) -> None:
     assert line == 2
 
 
-def test_an_option_that_a_passage_has_beside_its_command_is_no_fault(checker: CodeChecker) -> None:
+def test_an_option_that_a_passage_has_beside_its_command_is_not_a_fault(checker: CodeChecker) -> None:
     passages = ["Newer: `repair_timing -setup_only` does one half.\n\nOther commands take `-elsewhere`."]
     assert checker.check("repair_timing -setup_only", "tcl", REFERENCE, passages).ruling == "ok"
     assert checker.check("repair_timing -elsewhere", "tcl", REFERENCE, passages).ruling == "faulty"

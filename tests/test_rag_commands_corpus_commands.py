@@ -29,7 +29,7 @@ def test_corpus_list_shows_every_pin(capsys: pytest.CaptureFixture[str]) -> None
     assert {row["state"] for row in json.loads(capsys.readouterr().out)["corpora"]} == {"not fetched"}
 
 
-def test_fetching_an_unknown_corpus_or_from_an_empty_mirror_is_told(
+def test_fetching_an_unknown_corpus_or_from_an_empty_mirror_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert corpus(["fetch", "vivado"]) == 2

@@ -104,7 +104,7 @@ def test_nothing_readable_is_an_error_with_reasons(tmp_path: Path, capsys: pytes
     assert not (tmp_path / "index").exists()
 
 
-def test_a_bad_setting_is_told_before_any_work(
+def test_a_bad_setting_is_reported_before_any_work(
     notes: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("CHIPALIGN_CHUNK_TOKENS", "many")
@@ -205,7 +205,7 @@ def test_stats_show_what_is_there_and_what_was_not_read(
     assert "cannot be written" in capsys.readouterr().err
 
 
-def test_verify_tells_a_whole_index_from_a_damaged_one(
+def test_verify_distinguishes_a_whole_index_from_a_damaged_one(
     notes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = str(tmp_path / "index")

@@ -77,7 +77,7 @@ def trained(folder: Path) -> dict[str, Any]:
     return summary
 
 
-def test_the_summary_tells_what_was_learnt(folder: Path, trained: dict[str, Any]) -> None:
+def test_the_summary_reports_what_was_learnt(folder: Path, trained: dict[str, Any]) -> None:
     assert (trained["reader"], trained["base"], trained["questions"]) == (str(folder / "ours"), BASE, COUNT)
     assert trained["dropped"] >= 1
     assert trained["lessons"] + trained["held_out"] == COUNT - trained["dropped"]

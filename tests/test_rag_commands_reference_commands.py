@@ -80,12 +80,13 @@ def test_cards_as_json_say_what_each_is(manuals: Path, capsys: pytest.CaptureFix
         [card] = json.loads(capsys.readouterr().out)["cards"]
         assert card["name"] == "route_clocks"
     assert [one["name"] for one in card["disagreements"]] == ["-mode", "-report", "-modes"]
+    assert all(one["told"] == one["statement"] for one in card["disagreements"])
 
 
 def test_an_unknown_name_is_one_sentence_with_near_names(manuals: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert reference("route_clock", "--index", str(manuals)) == 2
-    told = capsys.readouterr().err
-    assert told == "chipalign reference: the documents describe no 'route_clock'; near to it are route_clocks\n"
+    problem = capsys.readouterr().err
+    assert problem == "chipalign reference: the documents describe no 'route_clock'; near to it are route_clocks\n"
     assert reference("zzz\x1b[2J", "--index", str(manuals)) == 2
     assert "\x1b" not in capsys.readouterr().err
 

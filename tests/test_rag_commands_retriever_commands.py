@@ -54,7 +54,7 @@ def adapted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, A
     return folder / "ours", json.loads(done.stdout)
 
 
-def test_the_summary_tells_what_was_trained_on_and_what_came_of_it(adapted: tuple[Path, dict[str, Any]]) -> None:
+def test_the_summary_reports_what_was_trained_on_and_what_came_of_it(adapted: tuple[Path, dict[str, Any]]) -> None:
     folder, summary = adapted
     assert (summary["adapter"], summary["base"], summary["steps"], summary["best_step"]) == (str(folder), BASE, 1, 1)
     assert summary["licences"] == ["Apache-2.0"]
@@ -97,13 +97,13 @@ def test_adapters_of_this_project_are_found_by_name() -> None:
         find_adapter("adapter:lost")
 
 
-def test_a_folder_that_is_no_adapter_is_not_replaced(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_an_adapter_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     with pytest.raises(OutputUnwritable, match="mine is there and is not an adapter"):
         retriever(["--docs", "data/handbook", "--out", str(tmp_path / "mine")])
 
 
-def test_documents_that_give_too_few_pairs_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_documents_that_give_too_few_pairs_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "a.md").write_text("# Hold\n\nHold buffers are placed close to the endpoint of the path.\n")

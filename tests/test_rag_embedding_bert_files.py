@@ -152,7 +152,7 @@ def test_a_plain_adapter_that_peft_has_just_written_is_read(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "config.json", "modules.json"])
-def test_a_file_that_is_cut_off_is_told(folder: Path, file: str) -> None:
+def test_a_file_that_is_cut_off_is_reported(folder: Path, file: str) -> None:
     content = (folder / file).read_bytes()
     (folder / file).write_bytes(content[: len(content) // 2])
     with pytest.raises(EmbedderUnavailable, match=r"cannot be loaded .*: is the folder complete"):

@@ -99,24 +99,24 @@ def test_a_folder_is_the_same_model_as_the_package(embedder: Embedder, tmp_path:
     assert Embedder.find(str(folder)).fingerprint != embedder.fingerprint
 
 
-def test_a_package_that_is_not_installed_is_told() -> None:
+def test_a_package_that_is_not_installed_is_reported() -> None:
     with pytest.raises(EmbedderUnavailable, match="'no-such-model' is not installed: `pip install no-such-model`"):
         find_model_folder("package:no-such-model")
 
 
-def test_a_package_without_a_model_is_told() -> None:
+def test_a_package_without_a_model_is_reported() -> None:
     assert metadata.version("numpy")
     with pytest.raises(EmbedderUnavailable, match="holds no sentence-transformers model"):
         find_model_folder("package:numpy")
 
 
-def test_a_folder_without_a_model_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_a_model_is_reported(tmp_path: Path) -> None:
     with pytest.raises(EmbedderUnavailable, match=r"holds no config\.json"):
         find_model_folder(str(tmp_path))
 
 
 @pytest.mark.parametrize("gone", ["tokenizer.json", "model.safetensors"])
-def test_an_incomplete_folder_is_told(tmp_path: Path, gone: str) -> None:
+def test_an_incomplete_folder_is_reported(tmp_path: Path, gone: str) -> None:
     folder = tmp_path / "model"
     shutil.copytree(find_model_folder(REF), folder)
     (folder / gone).unlink()

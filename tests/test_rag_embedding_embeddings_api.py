@@ -80,12 +80,12 @@ def test_a_server_that_refuses_base64_is_asked_for_numbers_from_then_on(server: 
     assert [body["encoding_format"] for _, body in server.requests] == ["base64", "float", "float"]
 
 
-def test_the_window_is_the_servers_where_it_tells_one(server: FakeOpenAI) -> None:
+def test_the_window_is_the_servers_where_it_states_one(server: FakeOpenAI) -> None:
     assert EmbeddingsApi(server.url, "tiny", "").find_window() == 64
     assert EmbeddingsApi(server.url, "other", "").find_window() is None
 
 
-def test_an_unknown_model_is_told_with_those_that_are_served(server: FakeOpenAI) -> None:
+def test_an_unknown_model_is_refused_with_those_that_are_served(server: FakeOpenAI) -> None:
     with pytest.raises(
         EmbedderUnavailable, match=r"serves no model 'bert', but other, tiny: set CHIPALIGN_EMBEDDER to openai:MODEL"
     ):
@@ -106,13 +106,13 @@ def test_a_failure_that_may_pass_is_tried_again(server: FakeOpenAI, status: int)
     assert len(server.requests) == 3
 
 
-def test_tries_have_a_limit_and_the_last_failure_is_told(server: FakeOpenAI) -> None:
+def test_tries_have_a_limit_and_the_last_failure_is_reported(server: FakeOpenAI) -> None:
     server.answer = lambda *_: (503, {"error": {"message": "the engine is asleep"}})
     assert "does not answer (status 503: the engine is asleep): is the server up" in refusal(server)
     assert len(server.requests) == 4
 
 
-def test_a_server_that_is_not_there_is_told_in_one_sentence() -> None:
+def test_a_server_that_is_not_there_is_reported_in_one_sentence() -> None:
     api = EmbeddingsApi(f"http://127.0.0.1:{free_port()}", "tiny", "")
     with pytest.raises(
         EmbedderUnavailable,
@@ -137,7 +137,7 @@ def test_a_refusal_is_quoted_with_what_to_do(server: FakeOpenAI, status: int, wo
     assert len(server.requests) == 1
 
 
-def test_a_key_is_sent_and_one_that_cannot_be_is_told(server: FakeOpenAI) -> None:
+def test_a_key_is_sent_and_one_that_cannot_be_is_reported(server: FakeOpenAI) -> None:
     EmbeddingsApi(server.url, "tiny", "s3cret").embed(["text"])
     EmbeddingsApi(server.url, "tiny", "").embed(["text"])
     assert server.keys == ["Bearer s3cret", None]
@@ -159,12 +159,12 @@ def test_a_key_is_sent_and_one_that_cannot_be_is_told(server: FakeOpenAI) -> Non
         ({"data": [{"index": 0, "embedding": [float("nan"), 1.0]}]}, "vectors with no direction"),
     ],
 )
-def test_an_answer_of_another_form_is_told(server: FakeOpenAI, answer: Any, words: str) -> None:
+def test_an_answer_of_another_form_is_reported(server: FakeOpenAI, answer: Any, words: str) -> None:
     server.answer = lambda *_: (200, answer)
     assert words in refusal(server)
 
 
-def test_vectors_of_several_lengths_are_told(server: FakeOpenAI) -> None:
+def test_vectors_of_several_lengths_are_reported(server: FakeOpenAI) -> None:
     data = [{"index": 0, "embedding": [1.0]}, {"index": 1, "embedding": [1.0, 2.0]}]
     server.answer = lambda *_: (200, {"data": data})
     with pytest.raises(
@@ -191,19 +191,19 @@ def test_what_the_server_finds_too_long_is_cut_until_it_fits(server: FakeOpenAI)
     assert 750 < len(server.requests[-1][1]["input"][1]) <= 1000
 
 
-def test_a_server_that_finds_everything_too_long_is_told(server: FakeOpenAI) -> None:
+def test_a_server_that_finds_everything_too_long_is_reported(server: FakeOpenAI) -> None:
     server.answer = lambda *_: (400, {"error": {"message": "too long"}})
     assert "refuses to embed with 'tiny' (status 400: too long)" in refusal(server)
 
 
 @pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://host", "http://", "http://[::1"])
-def test_an_address_that_is_none_is_told_before_anything_is_asked(url: str) -> None:
+def test_a_wrong_address_is_refused_before_anything_is_asked(url: str) -> None:
     with pytest.raises(EmbedderUnavailable, match="CHIPALIGN_EMBEDDINGS_URL"):
         EmbeddingsApi(url, "tiny", "")
 
 
 @pytest.mark.parametrize("models", ["no list", [{"name": "x"}], [{"id": "tiny", "max_model_len": "much"}]])
-def test_a_list_of_models_of_another_form_is_told(models: Any) -> None:
+def test_a_list_of_models_of_another_form_is_reported(models: Any) -> None:
     with (
         FakeOpenAI(lambda *_: (200, {}), models=models) as server,
         pytest.raises(EmbedderUnavailable, match="a list of models in OpenAI's format"),

@@ -126,7 +126,7 @@ def test_several_requests_are_in_flight_and_never_more_than_allowed() -> None:
     assert calls == [(done, 50) for done in range(5, 51, 5)]
 
 
-def test_a_failure_amid_many_batches_is_told_once_and_stops_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_amid_many_batches_is_reported_once_and_stops_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embeddings_api, "PAUSES_S", ())
     embedder = TinyEmbedder()
 
@@ -145,7 +145,7 @@ def test_a_failure_amid_many_batches_is_told_once_and_stops_the_rest(monkeypatch
         assert len(server.requests) < 50
 
 
-def test_a_server_that_changes_its_model_is_told() -> None:
+def test_a_server_that_changes_its_model_is_reported() -> None:
     with FakeOpenAI(embeddings_of(TinyEmbedder()), models=[{"id": "tiny"}]) as server:
         served = tiny(server)
         server.answer = lambda _, body: (200, embeddings_answer(np.ones((len(body["input"]), 7), dtype=np.float32)))

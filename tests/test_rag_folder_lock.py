@@ -1,4 +1,4 @@
-"""rag.folder_lock: held by one, told to the others, and free again however its holder ended."""
+"""rag.folder_lock: held by one, refused to the others, and free again however its holder ended."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def unwritable(error: OSError) -> SourceUnusable:
     return SourceUnusable(f"not to be written: {error.strerror}")
 
 
-def test_a_second_process_is_told_and_a_killed_one_lets_go(tmp_path: Path) -> None:
+def test_a_second_process_is_refused_and_a_killed_one_lets_go(tmp_path: Path) -> None:
     lock = tmp_path / "new" / "lock"
     command = [sys.executable, "-c", HOLD, str(lock)]
     with running(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)) as holder:
@@ -46,7 +46,7 @@ def test_it_is_free_after_an_error_inside(tmp_path: Path) -> None:
         pass
 
 
-def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with (
         pytest.raises(SourceUnusable, match="not to be written: File exists"),

@@ -116,6 +116,6 @@ def test_no_text_breaks_the_expansion(text: str, other: str) -> None:
     expand_includes("a.rst", text, lambda _: other)
 
 
-def test_lines_that_are_named_again_and_again_are_no_more_than_the_file_has() -> None:
+def test_lines_that_are_named_again_and_again_are_not_more_than_the_file_has() -> None:
     lines = [str(number) for number in range(1000)]
     assert select_lines(lines, {"lines": "1-," * 100_000}) == lines

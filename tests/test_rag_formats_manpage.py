@@ -168,7 +168,7 @@ def test_arguments_are_split_at_blanks_outside_quotes() -> None:
     assert split_arguments('a "b c" d\\ e "" "say ""x"""') == ["a", "b c", "d\\ e", "", 'say "x"']
 
 
-def test_what_is_no_manual_page_is_named() -> None:
+def test_what_is_not_a_manual_page_is_named() -> None:
     with pytest.raises(ParseFailed, match="none of the macros"):
         parse_man("just a log, rotated once\n")
     with pytest.raises(ParseFailed, match=r"it only points to the manual page man1/route\.1"):

@@ -386,7 +386,7 @@ def test_the_text_of_a_document_gives_its_blocks_again() -> None:
         (b"\xef\xbb\xbf", "empty"),
     ],
 )
-def test_content_that_is_no_text_is_named(content: bytes, reason: str) -> None:
+def test_content_that_is_not_text_is_named(content: bytes, reason: str) -> None:
     with pytest.raises(ParseFailed, match=reason):
         decode(content)
 

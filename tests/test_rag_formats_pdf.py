@@ -258,7 +258,7 @@ def test_typewriter_text_keeps_its_blanks() -> None:
     assert (line.text, line.is_mono) == ("-a    all", True)
 
 
-def test_short_cells_are_no_columns() -> None:
+def test_short_cells_are_not_columns() -> None:
     cells = [Line("x" * 4, x, x + 20, 20.0 * row, 20.0 * row + 10, 10.0) for row in range(20) for x in (50.0, 400.0)]
     assert [line.text for line in order_lines(cells)] == ["xxxx  xxxx"] * 20
     assert len(find_aligned_tables(order_lines(cells))[0].rows) == 20

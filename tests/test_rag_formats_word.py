@@ -119,7 +119,7 @@ def test_a_box_of_one_cell_is_a_paragraph_and_merged_cells_keep_their_place() ->
         (save(specification())[:5000], "not a zip archive"),
     ],
 )
-def test_what_is_no_word_document_is_named(content: bytes, reason: str) -> None:
+def test_what_is_not_a_word_document_is_named(content: bytes, reason: str) -> None:
     with pytest.raises(ParseFailed, match=reason):
         parse_docx(content)
 

@@ -39,7 +39,7 @@ def test_an_old_home_is_closed_and_a_folder_of_other_things_is_not(
     assert mode(home) == after
 
 
-def test_a_home_that_cannot_be_made_is_told_by_who_writes_there(tmp_path: Path) -> None:
+def test_a_home_that_cannot_be_made_is_reported_by_who_writes_there(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     make_home(tmp_path / "file")
     assert (tmp_path / "file").read_text() == "x"

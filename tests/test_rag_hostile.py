@@ -287,7 +287,7 @@ def test_without_the_special_tokens_being_broken_documents_would_take_turns(stor
     assert len(taken) >= 7
 
 
-def test_an_answer_holds_numbers_that_are_no_passages(grounded: dict[str, Grounded]) -> None:
+def test_an_answer_holds_numbers_that_are_not_passages(grounded: dict[str, Grounded]) -> None:
     numbers = {int(number) for row in ROWS for part in row["injected"] for number in re.findall(r"\[(\d+)\]", part)}
     most = max(len(found.hits) for found in grounded.values())
     assert max(numbers) > most  # so the check of citations meets some

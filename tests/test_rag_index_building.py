@@ -196,7 +196,7 @@ def test_a_mismatch_lists_every_difference_with_both_values(tmp_path: Path, embe
     assert "chunk_tokens: 220 in the index, 100 now" in message
 
 
-def test_the_same_model_under_another_name_is_no_mismatch(tmp_path: Path, embedder: CountingEmbedder) -> None:
+def test_the_same_model_under_another_name_is_not_a_mismatch(tmp_path: Path, embedder: CountingEmbedder) -> None:
     build(tmp_path, embedder)
     assert open_index(tmp_path, replace(spec_of(SETTINGS, embedder), embedder="a/folder")).chunks
 
@@ -208,7 +208,7 @@ def test_chunks_that_the_embedder_would_cut_are_refused(embedder: CountingEmbedd
 
 @pytest.mark.parametrize("name", ["chunks.jsonl", "dense.faiss", "bm25_rows.npy"])
 @pytest.mark.parametrize("damage", ["cut", "gone", "other"])
-def test_damage_is_told_and_building_again_repairs_it(
+def test_damage_is_reported_and_building_again_repairs_it(
     tmp_path: Path, embedder: CountingEmbedder, name: str, damage: str
 ) -> None:
     build(tmp_path, embedder)
@@ -225,7 +225,7 @@ def test_damage_is_told_and_building_again_repairs_it(
 
 
 @pytest.mark.parametrize("text", ["{half", "[]", '{"spec": {}}'])
-def test_a_damaged_manifest_is_told(tmp_path: Path, text: str) -> None:
+def test_a_damaged_manifest_is_reported(tmp_path: Path, text: str) -> None:
     (tmp_path / MANIFEST).write_text(text)
     with pytest.raises(IndexCorrupt):
         open_index(tmp_path)
@@ -267,7 +267,9 @@ def test_a_second_build_at_once_is_refused(tmp_path: Path, embedder: CountingEmb
     assert build(tmp_path, embedder).up_to_date
 
 
-def test_nothing_to_index_and_two_documents_of_one_name_are_told(tmp_path: Path, embedder: CountingEmbedder) -> None:
+def test_nothing_to_index_and_two_documents_of_one_name_are_reported(
+    tmp_path: Path, embedder: CountingEmbedder
+) -> None:
     with pytest.raises(SourceUnusable, match="no document that can be read"):
         build(tmp_path, embedder, [])
     with pytest.raises(SourceUnusable, match=r"two sources both hold a document notes/0\.md"):
@@ -391,7 +393,7 @@ def test_a_changed_byte_is_found_in_every_file(tmp_path: Path, embedder: Countin
     assert open_index(tmp_path).chunks
 
 
-def test_an_index_that_cannot_be_read_is_told(tmp_path: Path, embedder: CountingEmbedder) -> None:
+def test_an_index_that_cannot_be_read_is_reported(tmp_path: Path, embedder: CountingEmbedder) -> None:
     build(tmp_path, embedder)
     path = next(tmp_path.rglob("chunks.jsonl"))
     path.unlink()

@@ -69,7 +69,7 @@ def test_an_open_store_reads_on_when_its_files_are_removed(folder: Path) -> None
 
 
 @pytest.mark.parametrize("line", [b"{half", b"[]", b'{"chunk_id": "1"}'])
-def test_a_line_that_is_no_chunk_is_told_when_it_is_read(folder: Path, line: bytes) -> None:
+def test_a_line_that_is_not_a_chunk_is_reported_when_it_is_read(folder: Path, line: bytes) -> None:
     lines = (folder / CHUNKS).read_bytes().splitlines(keepends=True)
     lines[2] = line.ljust(len(lines[2]) - 1) + b"\n"
     (folder / CHUNKS).write_bytes(b"".join(lines))

@@ -213,7 +213,7 @@ def test_recall_is_the_mean_share_of_exact_answers() -> None:
     assert recall_of(np.array([[4, 3, 2, 1], [5, 9, 10, -1]]), exact) == pytest.approx(0.625)
 
 
-def test_a_file_that_is_gone_is_told_from_a_damaged_one(tmp_path: Path) -> None:
+def test_a_file_that_is_gone_is_distinguished_from_a_damaged_one(tmp_path: Path) -> None:
     """A build that ends while a reader opens removes the old files: the reader must know that it has to look again."""
     with pytest.raises(FileNotFoundError):
         DenseIndex.load(tmp_path / "dense.faiss")

@@ -44,7 +44,7 @@ def test_the_command_gives_one_json_document(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_memory_is_told_apart_by_who_wrote_it() -> None:
+def test_memory_is_counted_by_who_wrote_it() -> None:
     before = memory_mb()["own"]
     # New pages; an array may get ones that were freed
     with mmap.mmap(-1, 32_000_000, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as block:

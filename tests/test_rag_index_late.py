@@ -53,7 +53,7 @@ def test_a_score_is_the_weighted_mean_of_the_best_products_with_signs(index: Lat
     assert found[0] == max(found)
 
 
-def test_signs_tell_about_the_cosine() -> None:
+def test_signs_estimate_the_cosine() -> None:
     vectors: Vectors = np.random.default_rng(0).normal(size=(50, 384)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     passage = Embedded(0, vectors[0], np.arange(50), vectors)

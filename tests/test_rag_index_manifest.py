@@ -57,7 +57,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("field", ["generation", "collections", "files", "dense", "chunks"])
-def test_a_manifest_without_a_part_is_told(tmp_path: Path, field: str) -> None:
+def test_a_manifest_without_a_part_is_reported(tmp_path: Path, field: str) -> None:
     data = json.loads(manifest_of(tmp_path, {"a": b"one"}).as_json())
     del data[field]
     (tmp_path / MANIFEST).write_text(json.dumps(data))
@@ -66,7 +66,7 @@ def test_a_manifest_without_a_part_is_told(tmp_path: Path, field: str) -> None:
 
 
 @pytest.mark.parametrize("value", [7, "text", [1], {"a": 1}, {"a": {"bytes": 1}}])
-def test_a_manifest_with_a_part_of_another_form_is_told(tmp_path: Path, value: object) -> None:
+def test_a_manifest_with_a_part_of_another_form_is_reported(tmp_path: Path, value: object) -> None:
     data = json.loads(manifest_of(tmp_path, {"a": b"one"}).as_json())
     (tmp_path / MANIFEST).write_text(json.dumps({**data, "files": value}))
     with pytest.raises(IndexCorrupt, match="not a manifest of this program"):
@@ -95,7 +95,7 @@ def test_every_byte_of_a_small_file_counts(tmp_path: Path) -> None:
         assert [problem.split(" (")[1] for problem in check_files(tmp_path, manifest)] == ["its SHA-256 is another)"]
 
 
-def test_all_files_that_differ_are_told(tmp_path: Path) -> None:
+def test_all_files_that_differ_are_reported(tmp_path: Path) -> None:
     manifest = manifest_of(tmp_path, {"a": b"one", "b": b"two", "c": b"three"})
     (tmp_path / GENERATION / "a").write_bytes(b"onE")
     (tmp_path / GENERATION / "c").write_bytes(b"thre")

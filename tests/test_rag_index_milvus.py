@@ -165,7 +165,7 @@ def test_an_index_in_milvus_finds_what_one_in_files_finds(tmp_path: Path, settin
     assert not (tmp_path / "milvus" / read_manifest(tmp_path / "milvus").generation / "dense.faiss").exists()
 
 
-def test_a_build_in_milvus_is_told_by_its_manifest_and_its_stats(tmp_path: Path, settings: RagSettings) -> None:
+def test_a_build_in_milvus_is_shown_by_its_manifest_and_its_stats(tmp_path: Path, settings: RagSettings) -> None:
     folder = tmp_path / "index"
     assert build_index(DOCUMENTS, folder, settings, TinyEmbedder()).dense == "milvus-flat"
     assert collections_in(settings) == {named(folder)} == {read_manifest(folder).generation.replace("-", "_")}
@@ -292,8 +292,8 @@ def test_two_indexes_in_one_milvus_leave_each_other_alone(tmp_path: Path, settin
     assert open_index(tmp_path / "two", store=milvus_of(settings)).dense.count == 6
 
 
-def test_a_server_that_is_not_there_is_told_before_anything_is_embedded(tmp_path: Path) -> None:
-    folder, embedder, away = (
+def test_a_server_that_is_not_there_is_reported_before_anything_is_embedded(tmp_path: Path) -> None:
+    folder, embedder, down = (
         tmp_path / "index",
         TinyEmbedder(),
         replace(TINY, milvus_uri=f"http://127.0.0.1:{free_port()}"),
@@ -302,7 +302,7 @@ def test_a_server_that_is_not_there_is_told_before_anything_is_embedded(tmp_path
         MilvusUnavailable,
         match=r"Milvus at http://[\d.:]+ does not answer or refuses .*: is it up, and is CHIPALIGN_MILVUS_URI",
     ):
-        build_index(DOCUMENTS, folder, away, embedder)
+        build_index(DOCUMENTS, folder, down, embedder)
     assert embedder.texts == []
     assert not folder.exists()
 
@@ -322,7 +322,9 @@ def test_an_index_whose_server_is_away_is_not_taken_for_a_broken_one(tmp_path: P
     assert not (tmp_path / "nowhere.db").exists()
 
 
-def test_a_collection_that_is_gone_is_told_and_building_again_repairs_it(tmp_path: Path, settings: RagSettings) -> None:
+def test_a_collection_that_is_gone_is_reported_and_building_again_repairs_it(
+    tmp_path: Path, settings: RagSettings
+) -> None:
     folder = tmp_path / "index"
     build_index(DOCUMENTS, folder, settings, TinyEmbedder())
     milvus_of(settings).connect().drop_collection(named(folder))
@@ -334,7 +336,7 @@ def test_a_collection_that_is_gone_is_told_and_building_again_repairs_it(tmp_pat
     assert open_index(folder).dense.count == 6
 
 
-def test_rows_that_are_gone_are_told(tmp_path: Path, settings: RagSettings) -> None:
+def test_rows_that_are_gone_are_reported(tmp_path: Path, settings: RagSettings) -> None:
     folder = tmp_path / "index"
     build_index(DOCUMENTS, folder, settings, TinyEmbedder())
     milvus_of(settings).connect().delete(named(folder), ids=[2])
@@ -343,13 +345,13 @@ def test_rows_that_are_gone_are_told(tmp_path: Path, settings: RagSettings) -> N
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"uri": "x"}', '{"uri": "x", "collection": "y", "more": 1}'])
-def test_a_file_that_names_no_collection_is_told(tmp_path: Path, text: str) -> None:
+def test_a_file_that_names_no_collection_is_reported(tmp_path: Path, text: str) -> None:
     (tmp_path / PLACE).write_text(text)
     with pytest.raises(IndexCorrupt, match="does not say where the vectors are"):
         Place.read(tmp_path / PLACE)
 
 
-def test_an_address_that_is_none_is_told(tmp_path: Path) -> None:
+def test_a_wrong_address_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MilvusUnavailable, match=r"is neither a URL nor a NAME\.db"):
         Milvus(str(tmp_path / "vectors")).connect()
     with pytest.raises(MilvusUnavailable, match=r"does not answer or refuses"):

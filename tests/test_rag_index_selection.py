@@ -20,7 +20,7 @@ def test_a_name_means_its_collection_and_every_version_of_it() -> None:
     assert select_collections(["openroad@2.0", "handbook", "handbook"], KNOWN) == ["handbook", "openroad@2.0"]
 
 
-def test_all_unknown_names_are_told_with_the_known_ones() -> None:
+def test_all_unknown_names_are_reported_with_the_known_ones() -> None:
     with pytest.raises(
         CollectionUnknown, match=r"no collection 'vivado', 'openroad@9'; it holds handbook, openroad, openroad-flow, "
     ):

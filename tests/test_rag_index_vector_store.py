@@ -14,7 +14,7 @@ from rag.index.vector_store import FILES, choose_store, drop_vectors, open_vecto
 from rag.settings import RagSettings
 
 VECTORS = np.eye(3, dtype=np.float32)
-AWAY = Milvus("http://127.0.0.1:1", "root:s3cret")  # nothing listens there
+DOWN = Milvus("http://127.0.0.1:1", "root:s3cret")  # nothing listens there
 
 
 def test_the_settings_choose_the_store() -> None:
@@ -26,17 +26,17 @@ def test_the_settings_choose_the_store() -> None:
 
 
 def test_the_key_stays_with_its_own_address() -> None:
-    assert store_at(AWAY.place, AWAY) is AWAY
-    assert store_at("http://other:19530", AWAY) == Milvus("http://other:19530")
-    assert store_at("", AWAY) == FILES
+    assert store_at(DOWN.place, DOWN) is DOWN
+    assert store_at("http://other:19530", DOWN) == Milvus("http://other:19530")
+    assert store_at("", DOWN) == FILES
 
 
 def test_vectors_in_files_are_opened_whatever_the_settings_name(tmp_path: Path) -> None:
     kind = FILES.write(tmp_path, VECTORS, ["notes"] * 3)
     assert {path.name for path in tmp_path.iterdir()} == vector_files(kind)
-    dense = open_vectors(tmp_path, kind, AWAY)
+    dense = open_vectors(tmp_path, kind, DOWN)
     assert (dense.place, dense.count, dense.dimension) == ("", 3, 3)
-    drop_vectors(tmp_path, AWAY)  # asks nobody
+    drop_vectors(tmp_path, DOWN)  # asks nobody
     assert FILES.holds(tmp_path)
 
 

@@ -102,8 +102,8 @@ def test_where_synopsis_and_table_disagree_both_are_shown_with_their_places() ->
     chunks = chunks_of(ROUTER)
     found = {one.name: one for one in command(read_reference(chunks), "route_clocks").disagreements}
     assert set(found) == {"-mode", "-report", "-modes"}
-    assert "the synopsis lacks it" in found["-modes"].told
-    assert "nothing describes it" in found["-mode"].told
+    assert "the synopsis lacks it" in found["-modes"].statement
+    assert "nothing describes it" in found["-mode"].statement
     assert said(found["-modes"].places[0], chunks) == "| `-modes` | Speed of the search. |"
     assert said(found["-mode"].places[0], chunks) == "-mode fast|slow"
 
@@ -212,7 +212,7 @@ options:
 def test_a_usage_text_gives_a_command_with_its_options(path: str) -> None:
     text = USAGE if path.endswith("txt") else f"# Flow\n\n```\n{USAGE}```\n"
     card = command(read(text, path), "runflow")
-    assert {name: (argument, told) for name, (argument, _, told) in options_of(card).items()} == {
+    assert {name: (argument, is_described) for name, (argument, _, is_described) in options_of(card).items()} == {
         "-h": ("", True),
         "--help": ("", True),
         "--jobs": ("N", True),
@@ -257,7 +257,7 @@ def test_items_that_are_synopses_are_commands() -> None:
     )
 
 
-def test_below_a_heading_what_comes_after_code_tells_of_it() -> None:
+def test_below_a_heading_what_comes_after_code_describes_it() -> None:
     reference = read("# Warnings\n\n## MINDLY\n\n```sv\n#(3:5:8) clk = 1;\n```\n\nDelays are ignored.\n")
     assert [(card.number, card.text) for card in reference.messages] == [("MINDLY", "Delays are ignored.")]
 
@@ -306,7 +306,7 @@ def test_variables_have_default_and_stages() -> None:
     ]
 
 
-def test_a_sentence_that_begins_with_a_command_tells_of_it_unless_it_is_gone() -> None:
+def test_a_sentence_that_begins_with_a_command_describes_it_unless_it_is_gone() -> None:
     text = (
         "# Passes\n\nFirst of all (e.g. at the start) it runs. The `opt_expr` pass folds constants (e.g. `1 + 1`). More"
         " of it.\n\nThe `old_pass` command was removed.\n\nUse the `named_here` command to see more.\n"
@@ -334,7 +334,7 @@ RELEASES = "# Release notes\n\nThe `read_wave` command has a new option.\n\n```t
 def test_release_notes_show_a_part_of_a_command() -> None:
     reference = read(RELEASES, "doc/ChangeLog.md")
     assert command(reference, "read_wave").is_partial
-    assert reference.options_of("read_wave") == frozenset()  # nobody is told that -gzip is wrong
+    assert reference.options_of("read_wave") == frozenset()  # nobody reads that -gzip is wrong
     assert not command(read(RELEASES.replace("Release notes", "Waves"), "doc/waves.md"), "read_wave").is_partial
 
 
@@ -416,7 +416,7 @@ def test_what_an_option_takes_is_kept_when_the_synopsis_comes_later() -> None:
     }
 
 
-def test_what_is_no_name_of_a_command_or_message_in_a_manual_page() -> None:
+def test_what_is_not_a_name_of_a_command_or_message_in_a_manual_page() -> None:
     page = (
         ".TH DIGEST 1\n.SH NAME\ndigest \\- compute message digests\n.SH DESCRIPTION\nIt prints.\n.SH "
         "AUTHOR\nSomebody.\n.SH KEYS\n.TP\ni<space>\nshow more\n.TP\nexpr1 < expr2\nless\n.TP\naccess.get(spec, "
@@ -523,7 +523,7 @@ def test_messages_are_found_by_their_number(line: str, number: str, text: str) -
         "# Try\n\n```tcl\ntry {\n    new_command -option value\n}\n```\n",
     ],
 )
-def test_prose_scripts_and_data_are_no_commands_and_no_messages(text: str) -> None:
+def test_prose_scripts_and_data_are_neither_commands_nor_messages(text: str) -> None:
     assert read(text) == Reference()
 
 

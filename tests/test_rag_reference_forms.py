@@ -191,7 +191,7 @@ def test_only_what_is_outside_of_brackets_and_without_alternative_is_required() 
         "",
     ],
 )
-def test_an_example_is_no_synopsis(text: str) -> None:
+def test_an_example_is_not_a_synopsis(text: str) -> None:
     assert read_synopses(text.split("\n")) == []
 
 
@@ -235,7 +235,7 @@ def test_odd_tables_have_no_rows() -> None:
     assert ragged.rows[0].line == 5
 
 
-def test_a_default_is_told_whole_or_not_at_all() -> None:
+def test_a_default_is_given_whole_or_not_at_all() -> None:
     assert read_default("Margin. The default value is `4`.") == ("4", "")
     assert read_default("Length, default is 20 microns.") == ("20", " microns")
     assert read_default("Default is 2 * pitch.") == ("", "")
@@ -266,7 +266,7 @@ def test_an_option_line_ends_where_the_next_one_begins() -> None:
         "x" * 5000,
     ],
 )
-def test_other_lines_are_no_messages(line: str) -> None:
+def test_other_lines_are_not_messages(line: str) -> None:
     assert read_message(line) is None
 
 

@@ -94,8 +94,8 @@ def test_a_sync_takes_over_the_cards_of_collections_that_are_as_they_were(tmp_pa
         manual("place_all", "-seed", "placer"),
         manual("check_all", "-deep", "checks"),
     )
-    told = {card.name: card.options[0].description for card in second.reference.commands}
-    assert told == {"check_all": "Taken over.", "place_all": "Taken over.", "route_all": "Sets it."}
+    descriptions = {card.name: card.options[0].description for card in second.reference.commands}
+    assert descriptions == {"check_all": "Taken over.", "place_all": "Taken over.", "route_all": "Sets it."}
     assert [card.collection for card in second.reference.commands] == ["checks", "placer", "router"]
     assert [card.name for card in second.reference.commands] == names
 
@@ -148,7 +148,7 @@ def test_a_reference_of_another_version_is_read_from_the_passages(tmp_path: Path
         json.dumps({"version": VERSION, "commands": [], "variables": [], "messages": [{"number": 3, "text": ""}]}),
     ],
 )
-def test_a_file_that_is_no_reference_is_damage_and_never_believed(tmp_path: Path, content: str) -> None:
+def test_a_file_that_is_not_a_reference_is_damage_and_never_believed(tmp_path: Path, content: str) -> None:
     build(tmp_path, manual("route_all", "-layer"))
     put(tmp_path, content)
     with pytest.raises(IndexCorrupt, match="is not a reference"):

@@ -137,7 +137,7 @@ def test_a_folder_that_is_exchanged_is_never_taken_for_an_empty_one(live: LiveRe
     assert collections(live) == ["power"]
 
 
-def test_a_folder_that_is_gone_is_told_and_found_again(live: LiveRetriever, folder: Path) -> None:
+def test_a_folder_that_is_gone_is_reported_and_found_again(live: LiveRetriever, folder: Path) -> None:
     folder.rename(folder.with_name("moved"))
     live.look()
     live.look()
@@ -182,7 +182,7 @@ def test_a_new_index_that_is_damaged_ends_the_old_one_until_it_is_repaired(
         match=r"is gone, and what is there now cannot be searched: .*chunks\.jsonl is not the file that was built",
     ):
         live.current()
-    assert len(caplog.records) == 1, "it is told once"
+    assert len(caplog.records) == 1, "it is reported once"
     chunks.write_bytes(good)
     live.look()
     assert collections(live) == ["power"]
@@ -252,7 +252,7 @@ def test_a_bug_in_opening_ends_the_old_index_too(
     assert collections(live) == ["power"]
 
 
-def test_the_thread_looks_by_itself_and_at_once_when_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_thread_looks_by_itself_and_at_once_when_asked_to(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     live = watch(folder)
     monkeypatch.setattr(rag.search.live, "LOOK_EVERY_S", 60.0)
     with live.watched():

@@ -35,7 +35,7 @@ make[1]: *** [Makefile:720: do-5_1_grt] Error 1"""
         ("make[2]: *** [Makefile:9: all] Error 2\nmake: leaving", "make[2]: [Makefile: all] Error"),
     ],
 )
-def test_the_persons_words_and_the_most_telling_lines_are_left(turn: str, condensed: str) -> None:
+def test_the_persons_words_and_the_most_informative_lines_are_left(turn: str, condensed: str) -> None:
     assert condense_paste(turn) == condensed
 
 
@@ -67,7 +67,7 @@ def test_a_question_in_words_and_a_single_line_stay_as_they_are(turn: str) -> No
         ("", False),
     ],
 )
-def test_a_persons_line_is_told_from_a_logs(line: str, is_own: bool) -> None:
+def test_a_persons_line_is_distinguished_from_a_logs(line: str, is_own: bool) -> None:
     assert is_own_words(line) == is_own
 
 

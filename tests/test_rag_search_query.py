@@ -112,7 +112,7 @@ def test_small_talk_at_the_start_is_left_out(turn: str, rest: str) -> None:
     assert strip_small_talk(turn) == rest
 
 
-def test_small_talk_before_a_follow_up_is_no_part_of_the_query() -> None:
+def test_small_talk_before_a_follow_up_is_not_part_of_the_query() -> None:
     assert retrieval_query([SETUP, "thanks! and hold?"]) == f"{SETUP} and hold?"
 
 

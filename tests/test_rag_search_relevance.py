@@ -72,7 +72,7 @@ def test_at_the_best_coefficients_the_mean_probability_is_the_share_of_answers()
     assert predict(features, fit(features, answerable)).mean() == pytest.approx(answerable.mean(), abs=1e-3)
 
 
-def test_questions_that_can_be_told_apart_leave_coefficients_finite() -> None:
+def test_questions_that_can_be_separated_leave_coefficients_finite() -> None:
     features = np.array([[1.0, value] for value in (-2.0, -1.0, 1.0, 2.0)])
     coefficients = fit(features, np.array([0.0, 0.0, 1.0, 1.0]))
     assert np.all(np.isfinite(coefficients))

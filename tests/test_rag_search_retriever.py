@@ -179,7 +179,7 @@ def test_half_characters_and_signs_do_not_disturb_a_question(retriever: Retrieve
 
 
 @given(st.text())
-def test_a_cleaned_question_has_words_or_is_told(query: str) -> None:
+def test_a_cleaned_question_has_words_or_is_refused(query: str) -> None:
     try:
         cleaned = clean_query(query)
     except EmptyQuery:
@@ -196,7 +196,7 @@ def test_distant_passages_are_dropped_from_the_hits(index_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("query", ["", "  ", "?!", "\n", "\ud83d", "\U0001f600"])
-def test_an_empty_question_is_told(retriever: Retriever, query: str) -> None:
+def test_an_empty_question_is_refused(retriever: Retriever, query: str) -> None:
     with pytest.raises(EmptyQuery):
         retriever.search(query)
 
@@ -219,7 +219,7 @@ def test_many_threads_get_the_answers_of_one(retriever: Retriever) -> None:
         assert [[hit.chunk.chunk_id for hit in hits] for hits in pool.map(retriever.search, queries)] == expected
 
 
-def test_opening_with_other_settings_or_nothing_is_told(index_dir: Path, tmp_path: Path) -> None:
+def test_opening_with_other_settings_or_nothing_is_refused(index_dir: Path, tmp_path: Path) -> None:
     with pytest.raises(IndexMismatch, match="chunk_tokens: 220 in the index, 100 now"):
         Retriever.open(index_dir, replace(SETTINGS, chunk_tokens=100))
     with pytest.raises(IndexNotFound):

@@ -87,7 +87,7 @@ def test_the_pinned_corpora_are_complete() -> None:
         assert source.licence
 
 
-def test_an_unknown_corpus_is_told_with_the_known_ones() -> None:
+def test_an_unknown_corpus_is_reported_with_the_known_ones() -> None:
     with pytest.raises(CorpusUnknown, match="'vivado'; known are openroad, orfs"):
         find_source("vivado", load_sources())
 
@@ -179,12 +179,12 @@ def test_an_unreachable_host_says_how_to_use_a_mirror(tmp_path: Path) -> None:
         fetch_corpus(SOURCE, tmp_path / "home", host="http://127.0.0.1:9")
 
 
-def test_a_missing_revision_is_told_with_the_hosts_answer(tmp_path: Path, host: tuple[str, Path]) -> None:
+def test_a_missing_revision_is_reported_with_the_hosts_answer(tmp_path: Path, host: tuple[str, Path]) -> None:
     with pytest.raises(CorpusUnavailable, match="answers 404"):
         fetch_corpus(SOURCE, tmp_path / "home", host=host[0])
 
 
-def test_a_mirror_that_is_no_folder_is_told(tmp_path: Path) -> None:
+def test_a_mirror_that_is_not_a_folder_is_reported(tmp_path: Path) -> None:
     with pytest.raises(CorpusUnavailable, match="is not a folder"):
         fetch_corpus(SOURCE, tmp_path / "home", mirror=tmp_path / "nowhere")
 
@@ -220,7 +220,7 @@ def test_a_pattern_matches_what_the_regular_expression_of_it_matches(segments: l
 
 
 @given(st.dictionaries(st.text(alphabet="ab/", min_size=1, max_size=4), st.binary(max_size=6), max_size=4), st.data())
-def test_the_checksum_tells_any_two_trees_apart_and_knows_no_order(
+def test_the_checksum_distinguishes_any_two_trees_and_knows_no_order(
     files: dict[str, bytes], data: st.DataObject
 ) -> None:
     shuffled = dict(data.draw(st.permutations(list(files.items()))))

@@ -188,7 +188,7 @@ def test_one_file_and_an_archive_are_sources_too(tmp_path: Path) -> None:
     assert [item.path for item in skipped] == ["docs/b.bin"]
 
 
-def test_a_source_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_source_that_is_not_there_is_reported(tmp_path: Path) -> None:
     with pytest.raises(SourceUnusable, match="is not there"):
         list(read_source(tmp_path / "nothing", "x", []))
 

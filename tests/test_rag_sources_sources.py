@@ -76,7 +76,7 @@ def test_the_handbook_has_no_dates_of_files_and_can_be_renamed(settings: RagSett
     assert find_named_source(f"ours@1={HANDBOOK}", settings).collection == "ours@1"
 
 
-def test_a_corpus_that_is_not_fetched_is_told(settings: RagSettings) -> None:
+def test_a_corpus_that_is_not_fetched_is_reported(settings: RagSettings) -> None:
     for argument in ("yosys", "mine=yosys", "mine@1=yosys"):
         with pytest.raises(
             SourceUnusable, match="the corpus 'yosys' has not been fetched: `chipalign corpus fetch yosys`"
@@ -87,7 +87,7 @@ def test_a_corpus_that_is_not_fetched_is_told(settings: RagSettings) -> None:
 @pytest.mark.parametrize(
     "argument", ["nowhere", "name=nowhere", "@2=nowhere", "name@=nowhere", "=nowhere", "a/b=nowhere"]
 )
-def test_what_is_nothing_is_told(argument: str, settings: RagSettings) -> None:
+def test_an_argument_that_names_nothing_is_reported(argument: str, settings: RagSettings) -> None:
     with pytest.raises(
         SourceUnusable,
         match=r"nowhere' is not a folder, file or archive here, and no corpus; corpora are handbook, openroad",

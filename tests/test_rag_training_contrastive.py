@@ -87,7 +87,7 @@ def test_the_loss_is_that_of_two_softmaxes_over_the_batch() -> None:
     assert float(first) == 1.0
 
 
-def test_training_tells_passages_apart_and_leaves_an_adapter(tmp_path: Path) -> None:
+def test_training_separates_passages_and_leaves_an_adapter(tmp_path: Path) -> None:
     steps: list[tuple[str, int, int]] = []
     report = train(tmp_path / "out", show=lambda *step: steps.append(step))
     assert (len(report.losses), [step for step, _, _ in report.looks]) == (40, [0, 25, 40])

@@ -95,7 +95,7 @@ def test_an_error_lists_some_lines_and_counts_the_others(tmp_path: Path) -> None
     "line",
     ["{", "[1]", '{"text": "no question"}', '{"question": 3}', '{"question": "x", "choices": ["a"], "answer": 4}'],
 )
-def test_a_line_that_is_no_question_is_named(tmp_path: Path, line: str) -> None:
+def test_a_line_that_is_not_a_question_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "q.jsonl"
     path.write_text(f'{{"question": "Good?"}}\n{line}\n', encoding="utf-8")
     with pytest.raises(QuestionsUnusable, match=r"q\.jsonl, line 2 has no"):

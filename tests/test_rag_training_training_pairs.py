@@ -42,7 +42,7 @@ def a_chunk(path: str, position: int, text: str = TEXT, headings: tuple[str, ...
 
 def chunks_of(documents: int, each: int) -> list[Chunk]:
     texts = (
-        (name, number, f"Passage {number} of document {name} tells about cells. {TEXT}")
+        (name, number, f"Passage {number} of document {name} is about cells. {TEXT}")
         for name in range(documents)
         for number in range(each)
     )
@@ -85,7 +85,7 @@ def test_a_question_goes_with_the_passage_that_holds_its_answer() -> None:
     answers = [
         ("How do I get rid of antenna violations?", "The command repair_antennas inserts diodes after global routing."),
         ("How do I bake a cake?", "Flour, sugar, butter and eggs are mixed and baked."),
-        ("Which command?", "repair_antennas"),  # too few terms to tell
+        ("Which command?", "repair_antennas"),  # too few terms to decide
     ]
     [pair] = pairs_of_answers(answers, chunks)
     assert (pair.question, pair.row, pair.kind) == (answers[0][0], 1, ANSWER)

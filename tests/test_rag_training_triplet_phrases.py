@@ -170,7 +170,7 @@ def test_two_verbs_that_begin_a_description_are_bent_alike(description: str, pre
         "Limit of the length.",
     ],
 )
-def test_a_thing_whose_name_begins_like_a_verb_is_no_predicate(description: str) -> None:
+def test_a_thing_whose_name_begins_like_a_verb_is_not_a_predicate(description: str) -> None:
     assert as_predicate(description) is None
     assert as_task(description) is None
 
@@ -232,10 +232,10 @@ def test_sentences_are_all_of_a_text_and_none_ends_in_code(text: str) -> None:
 
 @given(st.lists(PARTS, min_size=1, max_size=8).map(" ".join), st.integers(1, 12))
 def test_what_is_taken_first_begins_the_text(text: str, most_words: int) -> None:
-    told = first_sentences(text, most_words)
-    assert text.startswith(told.removesuffix("."))
-    assert told.endswith((".", "!", "?"))
-    assert len(told.split()) <= max(most_words, len(split_sentences(text)[0].split()))
+    kept = first_sentences(text, most_words)
+    assert text.startswith(kept.removesuffix("."))
+    assert kept.endswith((".", "!", "?"))
+    assert len(kept.split()) <= max(most_words, len(split_sentences(text)[0].split()))
 
 
 def test_code_that_ends_an_answer_gets_no_stop() -> None:

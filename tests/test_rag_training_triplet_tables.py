@@ -89,7 +89,7 @@ def test_an_option_is_read_however_its_cell_is_marked_up(cell: str) -> None:
         "-a,-b",
     ],
 )
-def test_a_cell_with_several_switches_is_not_told_of_the_first_alone(cell: str) -> None:
+def test_a_cell_with_several_switches_is_not_said_of_the_first_alone(cell: str) -> None:
     assert ask_option("Set one of the two modes of routing.", cell) == []
 
 
@@ -137,7 +137,7 @@ def test_what_has_no_dash_in_a_table_of_switches_is_an_argument() -> None:
     assert not any(" option " in question for question in questions)
 
 
-def test_an_option_of_another_command_is_never_told_of_this_one() -> None:
+def test_an_option_of_another_command_is_never_said_of_this_one() -> None:
     text = option_table("| `-a` | Set the mode of clock nets. |")
     assert ask(text, "place_all") == []
     assert ask(text, None) == []
@@ -177,7 +177,7 @@ def test_a_thing_is_asked_for_as_one() -> None:
     assert say_noun("-x", "Nets in order") == "`-x`: Nets in order"
 
 
-def test_a_label_before_a_description_is_not_told() -> None:
+def test_a_label_before_a_description_is_left_out() -> None:
     assert "`-mode` skips nets of the clock." in {
         answer for _, answer in ask_option("Optional. Skip nets of the clock.")
     }
@@ -190,7 +190,7 @@ def test_a_label_before_a_description_is_not_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "default"),
+    ("description", "default"),
     [
         ("The default value is `None`.", "`None`"),
         ("Default: None", "`None`"),
@@ -207,12 +207,12 @@ def test_a_label_before_a_description_is_not_told() -> None:
         ("The default value is `-1`, which means that all are taken.", "`-1`"),
     ],
 )
-def test_a_default_is_read_from_a_description(told: str, default: str) -> None:
-    assert defaults_of(f"Set the width of all wires. {told}") == {f"The default of `-mode` is {default}."}
+def test_a_default_is_read_from_a_description(description: str, default: str) -> None:
+    assert defaults_of(f"Set the width of all wires. {description}") == {f"The default of `-mode` is {default}."}
 
 
 @pytest.mark.parametrize(
-    ("told", "default"),
+    ("description", "default"),
     [
         ("(default 10 um)", "`10` um"),
         ("The default value is `2.0` microns.", "`2.0` microns"),
@@ -222,12 +222,12 @@ def test_a_default_is_read_from_a_description(told: str, default: str) -> None:
         ("The default is 0.05 pF, as measured.", "`0.05` pF"),
     ],
 )
-def test_a_default_keeps_its_unit(told: str, default: str) -> None:
-    assert defaults_of(f"Set the width of all wires. {told}") == {f"The default of `-mode` is {default}."}
+def test_a_default_keeps_its_unit(description: str, default: str) -> None:
+    assert defaults_of(f"Set the width of all wires. {description}") == {f"The default of `-mode` is {default}."}
 
 
 @pytest.mark.parametrize(
-    "told",
+    "description",
     [
         "The default value is 6 times the minimum width.",
         "Default value is 2 * endcap_width or what a cell takes.",
@@ -245,26 +245,26 @@ def test_a_default_keeps_its_unit(told: str, default: str) -> None:
         "Defaults to a value that keeps the delay low.",
     ],
 )
-def test_a_default_with_a_condition_or_a_formula_is_not_told_as_a_value(told: str) -> None:
-    assert defaults_of(f"Set the width of all wires. {told}") == set()
+def test_a_default_with_a_condition_or_a_formula_is_not_given_as_a_value(description: str) -> None:
+    assert defaults_of(f"Set the width of all wires. {description}") == set()
 
 
 @pytest.mark.parametrize(
     "cell", ["", "-", "--", "—", "`-`", "N/A", "n/a", "Required", "no default", "what the other five tables say"]
 )
-def test_a_column_that_has_no_default_tells_none(cell: str) -> None:
+def test_a_column_that_has_no_default_gives_none(cell: str) -> None:
     assert default_in_column(cell) == set()
 
 
 @pytest.mark.parametrize("cell", ["40", "`40`", "0.5 um", "None", "5 1", "-1", "nangate45", r"a\|b", "~/.cache"])
-def test_a_default_in_a_column_is_told_whole(cell: str) -> None:
+def test_a_default_in_a_column_is_given_whole(cell: str) -> None:
     whole = cell.replace("`", "").replace("\\", "")
     assert default_in_column(cell) == {f"The default of `CORE_UTILIZATION` is `{whole}`."}
     assert default_in_column(cell, "Default value") == default_in_column(cell)
 
 
 @pytest.mark.parametrize(
-    ("told", "values"),
+    ("description", "values"),
     [
         ("The allowed values are `0`, `1` or `2`.", "`0`, `1` or `2`"),
         ("The allowed values are `pin`, and `net`.", "`pin`, and `net`"),
@@ -275,8 +275,8 @@ def test_a_default_in_a_column_is_told_whole(cell: str) -> None:
         ),
     ],
 )
-def test_allowed_values_are_told_as_they_stand(told: str, values: str) -> None:
-    pairs = ask_option(f"Set how wires are drawn. {told}")
+def test_allowed_values_are_given_as_they_stand(description: str, values: str) -> None:
+    pairs = ask_option(f"Set how wires are drawn. {description}")
     assert (
         "What are the allowed values of `-mode` of `route_all`?",
         f"The allowed values of `-mode` are {values}.",
@@ -285,11 +285,13 @@ def test_allowed_values_are_told_as_they_stand(told: str, values: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "told",
+    "description",
     ["The allowed values are booleans.", "Allowed values are integers above zero.", "No values are allowed but `a`."],
 )
-def test_allowed_values_in_words_alone_are_not_asked_for(told: str) -> None:
-    assert not any(answer.startswith("The allowed") for _, answer in ask_option(f"Set how wires are drawn. {told}"))
+def test_allowed_values_in_words_alone_are_not_asked_for(description: str) -> None:
+    assert not any(
+        answer.startswith("The allowed") for _, answer in ask_option(f"Set how wires are drawn. {description}")
+    )
 
 
 # --- abbreviations, symptoms, other cells ---------------------------------------------------------------------------
@@ -361,11 +363,11 @@ def synopsis_answers(text: str) -> set[str]:
         ("```tcl\ncut_rows\n    [-halo file-name]\n    [-width y] # like -wide\n```", "`-halo` and `-width`"),
     ],
 )
-def test_the_options_of_a_synopsis_are_told_whole(code: str, options: str) -> None:
+def test_the_options_of_a_synopsis_are_given_whole(code: str, options: str) -> None:
     assert f"`cut_rows` takes the options {options}." in synopsis_answers(code)
 
 
-def test_a_list_of_many_options_is_not_told_and_a_long_synopsis_not_repeated() -> None:
+def test_a_list_of_many_options_is_left_out_and_a_long_synopsis_not_repeated() -> None:
     many = "\n".join(f"    [-option_{letter} x]" for letter in "abcdefghi")
     assert not any("takes the options" in answer for answer in synopsis_answers(f"```tcl\ncut_rows\n{many}\n```"))
     long = "\n".join(f"    [-option_a{number} x]" for number in range(17))
@@ -375,11 +377,11 @@ def test_a_list_of_many_options_is_not_told_and_a_long_synopsis_not_repeated() -
 @pytest.mark.parametrize(
     "code", ["```tcl\ncut_rows -a 1 \\\n    -b 2\n```", "```tcl\nRun it\n    [-a]\n```", "```\n# cut_rows [-a]\n```"]
 )
-def test_a_call_over_continued_lines_or_words_is_no_synopsis(code: str) -> None:
+def test_a_call_over_continued_lines_or_words_is_not_a_synopsis(code: str) -> None:
     assert read_synopsis(code) is None
 
 
-def test_comments_and_blank_lines_are_no_part_of_a_synopsis() -> None:
+def test_comments_and_blank_lines_are_not_part_of_a_synopsis() -> None:
     assert read_synopsis("```tcl\n# first\ncut_rows\n\n    [-a x]  \n```") == ["cut_rows", "    [-a x]"]
 
 
@@ -424,13 +426,13 @@ def test_any_table_is_read_and_every_answer_says_something(rows: list[list[str]]
 
 
 @given(st.permutations(["-a", "-b", "-layers", "-halo_width"]), st.integers(0, 50))
-def test_what_is_told_of_a_row_stands_in_that_row(names: list[str], seed: int) -> None:
-    told = {
+def test_what_is_said_of_a_row_stands_in_that_row(names: list[str], seed: int) -> None:
+    descriptions = {
         name: f"Set the {word} part of clock nets."
         for name, word in zip(names, ("first", "second", "third", "fourth"), strict=True)
     }
-    text = option_table(*(f"| `{name}` | {description} |" for name, description in told.items()))
+    text = option_table(*(f"| `{name}` | {text} |" for name, text in descriptions.items()))
     for _, answer in ask_table(Block("table", text, ()), "route_all", USAGES, random.Random(seed)):
         for line in answer.split("\n"):
             [name] = re.findall(r"`(-\w+)`", line)
-            assert told[name].removeprefix("Set") in line.replace("sets", "", 1) or told[name] in line
+            assert descriptions[name].removeprefix("Set") in line.replace("sets", "", 1) or descriptions[name] in line

@@ -96,7 +96,7 @@ def test_options_of_the_next_chunk_belong_to_the_command_that_is_called_with_the
     assert place.options == ()
 
 
-def test_a_heading_that_begins_with_no_verb_and_says_nothing_is_no_task() -> None:
+def test_a_heading_that_begins_with_no_verb_and_says_nothing_is_not_a_task() -> None:
     assert tasks_of([chunk("Nothing.\n\n```tcl\nroute_all\n    [-steps count]\n```\n", 0, "Overview")]) == []
     assert tasks_of([chunk("Nothing.\n\n```tcl\nroute_all\n    [-steps count]\n```\n", 0, "Route")]) == []
 
@@ -125,13 +125,13 @@ def test_a_question_for_an_option_is_answered_by_a_call_that_has_it() -> None:
     for draft in drafts:
         call = re.search(r"```tcl\n(.*?)\n```", draft.answer, re.DOTALL)
         assert call is not None
-        told = re.findall(r"^- `(-\w+)`", draft.answer, re.MULTILINE)
-        assert sorted(re.findall(r"-\w+", call[1])) == sorted(told)
+        explained = re.findall(r"^- `(-\w+)`", draft.answer, re.MULTILINE)
+        assert sorted(re.findall(r"-\w+", call[1])) == sorted(explained)
     assert any("set the file that the guides are written to" in draft.question for draft in drafts)
     assert any("specify the number of steps" in draft.question for draft in drafts)
 
 
-def test_steps_are_told_in_the_order_of_the_question_and_called_in_it() -> None:
+def test_steps_are_listed_in_the_order_of_the_question_and_called_in_it() -> None:
     tasks = tasks_of(manual())
     for seed in range(40):
         draft = ask_steps(tasks[0], tasks, random.Random(seed))

@@ -106,7 +106,7 @@ def test_usages_go_over_indented_lines_and_know_scripts_of_several_commands() ->
         "```tcl\nroute_all\n```",
     ],
 )
-def test_a_script_is_no_synopsis(code: str) -> None:
+def test_a_script_is_not_a_synopsis(code: str) -> None:
     assert read_synopsis(code) is None
 
 
@@ -283,7 +283,7 @@ def test_a_name_in_what_leads_up_to_a_sentence_is_not_its_subject(start: str) ->
     assert asked("Words.\n\nThe `set_density` command sets how many cells share a row.", seeds=20) != {}
 
 
-def test_a_list_inside_an_item_is_no_part_of_its_answer() -> None:
+def test_a_list_inside_an_item_is_not_part_of_its_answer() -> None:
     found = asked(
         "- `-mode`: selects how nets are routed.\n  - `fast`: in one step.\n  - `slow`: in ten steps.\n- `-halo`: adds "
         "room beside macros.",
@@ -294,7 +294,7 @@ def test_a_list_inside_an_item_is_no_part_of_its_answer() -> None:
     assert not any("fast" in answer or "slow" in answer for answer in found)
 
 
-def test_an_item_of_several_names_is_not_told_of_the_first() -> None:
+def test_an_item_of_several_names_is_not_said_of_the_first() -> None:
     assert asked("- `-a`, `-b`: select how nets are routed.\n- `two words`: selects how nets are routed.") == {}
 
 

@@ -75,7 +75,7 @@ def test_what_does_not_fit_is_an_error(kind: object, value: object) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 100_000, b"\xff", "9" * 5000])
-def test_what_is_no_json_is_an_error(text: str | bytes) -> None:
+def test_what_is_not_json_is_an_error(text: str | bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  each has its own words
         parse_as(Part, text)
 

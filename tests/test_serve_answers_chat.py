@@ -258,7 +258,7 @@ def test_a_request_can_name_the_collections_to_search(ask: Ask) -> None:
     )
 
 
-def test_a_served_embedder_that_is_away_is_told_with_503(
+def test_a_served_embedder_that_is_down_is_reported_with_503(
     tmp_path: Path, counter: TokenCounter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embeddings_api, "PAUSES_S", ())

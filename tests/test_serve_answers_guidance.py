@@ -1,4 +1,4 @@
-"""What the engine is told beside the prompt: names that it may write, and that it shall not run in circles."""
+"""What the engine is given beside the prompt: names that it may write, and that it shall not run in circles."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_command_in_a_korean_question_may_be_said() -> None:
     assert '"repair_antennas"' in guided(text="repair_antennas를 어떻게 쓰나요?")[GRAMMAR]["grammar"]
 
 
-def test_what_the_engine_can_do_is_found_out_once_and_told(engine: FakeEngine, fresh_gateway: str) -> None:
+def test_what_the_engine_can_do_is_found_out_once_and_reported(engine: FakeEngine, fresh_gateway: str) -> None:
     assert abilities(fresh_gateway) == {"grammar": "unknown", "repetition_detection": "unknown"}
     ask(fresh_gateway)
     wait_for(lambda: abilities(fresh_gateway) == {"grammar": "obeyed", "repetition_detection": "obeyed"})
@@ -104,7 +104,7 @@ def test_what_the_engine_can_do_is_found_out_once_and_told(engine: FakeEngine, f
 
 @pytest.mark.parametrize("is_stream", [False, True])
 @pytest.mark.parametrize(
-    ("refused", "told"),
+    ("refused", "expected"),
     [
         ((GRAMMAR,), {"grammar": "refused", "repetition_detection": "unknown"}),
         ((REPETITION,), {"grammar": "obeyed", "repetition_detection": "refused"}),
@@ -112,7 +112,7 @@ def test_what_the_engine_can_do_is_found_out_once_and_told(engine: FakeEngine, f
     ],
 )
 def test_a_refusal_of_guidance_costs_no_answer(
-    engine: FakeEngine, fresh_gateway: str, refused: tuple[str, ...], told: dict[str, str], is_stream: bool
+    engine: FakeEngine, fresh_gateway: str, refused: tuple[str, ...], expected: dict[str, str], is_stream: bool
 ) -> None:
     engine.script = replace(engine.script, refuses=refused)
     answer = ask(fresh_gateway, stream=is_stream)
@@ -120,7 +120,7 @@ def test_a_refusal_of_guidance_costs_no_answer(
     assert "repair_antennas" in answer.text
     assert "error" not in answer.text
     ask(fresh_gateway)
-    wait_for(lambda: abilities(fresh_gateway) == told)
+    wait_for(lambda: abilities(fresh_gateway) == expected)
     engine.bodies.clear()
     ask(fresh_gateway)
     (sent,) = engine.bodies

@@ -103,7 +103,7 @@ def test_when_nothing_is_supported_the_quotes_stand_alone(auto: str, engine: Fak
     assert message["verification"]["dropped"] == 2
 
 
-def test_thoughts_are_no_part_of_an_answer_in_auto(auto: str, engine: FakeEngine) -> None:
+def test_thoughts_are_not_part_of_an_answer_in_auto(auto: str, engine: FakeEngine) -> None:
     engine.script = EngineScript(answer=("<th", f"ink>{RIGHT} So it is", ".</thi", "nk>", f"\n{RIGHT}"))
     message = post(auto).json()["choices"][0]["message"]
     assert message["content"] == f"{RIGHT}\n\n{QUOTES_LEAD}\n\n{quotes_of(auto)}"

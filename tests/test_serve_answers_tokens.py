@@ -80,7 +80,7 @@ def test_a_conversation_that_the_template_refuses_is_the_clients_fault_and_says_
     assert (caught.value.status, caught.value.param) == (400, "messages")
 
 
-def test_tools_that_are_no_tools_are_the_clients_fault_too(small_checkpoint: Path, tmp_path: Path) -> None:
+def test_tools_that_are_not_tools_are_the_clients_fault_too(small_checkpoint: Path, tmp_path: Path) -> None:
     counter = with_template(small_checkpoint, tmp_path / "odd", WITH_TOOLS)
     with pytest.raises(RequestError, match="chat template refuses"):
         counter.count_messages([QUESTION], [7])
@@ -118,13 +118,13 @@ def test_code_that_comes_with_a_checkpoint_is_never_run_nor_asked_about(
         f"open({str(tmp_path / 'was-run')!r}, 'w')\nclass OddTokenizer: pass\nclass OddConfig: pass\n"
     )
     monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("somebody was asked"))
-    told = "cannot be read"
+    problem = "cannot be read"
     try:
         TokenCounter.load(folder)
     except CheckpointNotFound as error:
-        told = str(error)
-    assert "cannot be read" in told
-    assert "\n" not in told
+        problem = str(error)
+    assert "cannot be read" in problem
+    assert "\n" not in problem
     assert not (tmp_path / "was-run").exists()
 
 

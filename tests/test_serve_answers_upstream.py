@@ -92,7 +92,7 @@ def test_a_stream_that_fails_says_how(
         stream(engine.url)
 
 
-def test_a_refusal_keeps_its_status_and_another_program_is_told_apart(engine: FakeEngine) -> None:
+def test_a_refusal_keeps_its_status_and_another_program_is_recognised(engine: FakeEngine) -> None:
     engine.script = EngineScript(refusal=(422, "n is too large"))
     with pytest.raises(UpstreamRefused, match="n is too large") as caught:
         complete(engine.url)
@@ -102,7 +102,7 @@ def test_a_refusal_keeps_its_status_and_another_program_is_told_apart(engine: Fa
         complete(engine.url)
 
 
-def test_what_is_no_json_never_leaves_the_gateway(engine: FakeEngine) -> None:
+def test_what_is_not_json_never_leaves_the_gateway(engine: FakeEngine) -> None:
     with pytest.raises(RequestError, match="cannot be sent on as JSON") as caught:
         complete(engine.url, {**BODY, "temperature": float("nan")})
     assert caught.value.status == 400

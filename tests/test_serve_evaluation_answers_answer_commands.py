@@ -159,7 +159,7 @@ def test_another_result_is_compared_question_by_question(
     assert any(line.startswith("forbidden        -0.333 [-1.000, +0.000]") for line in lines[start:])
 
 
-def test_a_server_that_is_no_gateway_is_refused(
+def test_a_server_that_is_not_a_gateway_is_refused(
     questions: Path, engine: FakeEngine, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert evaluate("--questions", questions, "--url", engine.url) == 2
@@ -181,7 +181,7 @@ def test_a_file_to_compare_with_must_be_a_result_of_this_evaluation(
     assert engine.bodies == []
 
 
-def test_a_missing_file_and_a_server_that_is_down_are_told_in_one_line(
+def test_a_missing_file_and_a_server_that_is_down_are_reported_in_one_line(
     questions: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert evaluate("--questions", questions.with_name("none.jsonl"), "--url", "http://127.0.0.1:9") == 2

@@ -45,7 +45,7 @@ def test_a_question_has_its_conversation_facts_and_claims(tmp_path: Path) -> Non
     assert (last.answerable, last.facts, last.forbidden, last.split) == (False, (), (), "closed")
 
 
-def test_every_bad_line_is_told(tmp_path: Path) -> None:
+def test_every_bad_line_is_reported(tmp_path: Path) -> None:
     rows = [
         [],
         {**ROW, "id": ""},

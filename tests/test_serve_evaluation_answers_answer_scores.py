@@ -110,7 +110,7 @@ def test_a_model_refuses_in_its_first_sentence_or_not(answer: str, refused: bool
         ("short", [], "length", False),
     ],
 )
-def test_loops_are_told_from_tables_that_repeat_themselves(
+def test_loops_are_distinguished_from_tables_that_repeat_themselves(
     answer: str, passages: list[str], finish_reason: str, loops: bool
 ) -> None:
     assert has_loop(answer, passages, finish_reason) is loops

@@ -35,7 +35,7 @@ def verdicts(facts: float, bad: str = "") -> dict[str, Any]:
     return {"measures": {FACTS: facts, FORBIDDEN: None, LOOPS: 0.0, UNKNOWN_NAMES: 0.0, **({bad: 1.0} if bad else {})}}
 
 
-def test_a_model_that_is_no_worse_than_its_evidence_is_heard() -> None:
+def test_a_model_that_is_not_worse_than_its_evidence_is_heard() -> None:
     even = [verdicts(1.0), verdicts(0.5)]
     made = Calibration.of(even, even, "ours", "c", "i", {})
     assert (made.quote, made.model, made.mode) == (0.75, 0.75, "auto")

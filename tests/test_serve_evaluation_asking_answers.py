@@ -65,7 +65,7 @@ def test_a_file_cut_at_any_byte_loses_one_answer_at_most(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "problem"),
     [
         ({"max_tokens": 9}, "of other settings (max_tokens was 5 and is 9): name another file with --answers"),
         (
@@ -76,14 +76,14 @@ def test_a_file_cut_at_any_byte_loses_one_answer_at_most(tmp_path: Path) -> None
     ],
 )
 def test_answers_of_other_settings_are_refused_and_left_alone(
-    tmp_path: Path, change: dict[str, Any], told: str
+    tmp_path: Path, change: dict[str, Any], problem: str
 ) -> None:
     path = tmp_path / "a.jsonl"
     fill(path, 1)
     before = path.read_bytes()
     with pytest.raises(AnswersUnusable) as caught:
         open_file(path, SETTINGS | change)
-    assert told in str(caught.value)
+    assert problem in str(caught.value)
     assert path.read_bytes() == before
 
 
@@ -104,10 +104,10 @@ def test_answers_of_other_settings_are_refused_and_left_alone(
 def test_a_file_of_something_else_is_refused_and_left_alone(tmp_path: Path, content: bytes, kind: str) -> None:
     path = tmp_path / "note.txt"
     path.write_bytes(content)
-    told = r"note\.txt is not a file of answers .*: name another file with --answers"
-    with pytest.raises(AnswersUnusable, match=told):
+    problem = r"note\.txt is not a file of answers .*: name another file with --answers"
+    with pytest.raises(AnswersUnusable, match=problem):
         AnswersFile.open(path, SETTINGS, key="id", kind=kind)
-    with pytest.raises(AnswersUnusable, match=told):
+    with pytest.raises(AnswersUnusable, match=problem):
         read_answers(path, key="id", kind=kind)
     assert path.read_bytes() == content
 
@@ -145,7 +145,7 @@ def test_another_run_reads_settings_and_whole_answers_of_which_the_last_count(tm
 
 
 @pytest.mark.parametrize("line", ["no json", "[]", "3", '{"text": "x"}', '{"id": [1]}'])
-def test_a_damaged_line_is_told_by_its_number(tmp_path: Path, line: str) -> None:
+def test_a_damaged_line_is_reported_by_its_number(tmp_path: Path, line: str) -> None:
     path = tmp_path / "a.jsonl"
     fill(path, 1)
     path.write_text(path.read_text() + line + "\n")
@@ -155,7 +155,7 @@ def test_a_damaged_line_is_told_by_its_number(tmp_path: Path, line: str) -> None
         read_answers(path, key="id")
 
 
-def test_a_line_that_the_evaluation_takes_for_no_answer_is_told_by_its_number(tmp_path: Path) -> None:
+def test_a_line_that_the_evaluation_takes_for_no_answer_is_reported_by_its_number(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     fill(path, 1, 2)
     with pytest.raises(AnswersUnusable, match="line 2, is not an answer"):
@@ -169,7 +169,7 @@ def test_a_file_in_use_is_refused(tmp_path: Path) -> None:
     open_file(path).__exit__(None, None, None)
 
 
-def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for path in (tmp_path, tmp_path / "file" / "a.jsonl"):
         with pytest.raises(AnswersUnusable, match="cannot be written"):

@@ -222,7 +222,7 @@ def test_pauses_are_the_servers_or_grow_and_have_a_bound() -> None:
         {"error": {"message": "too long", "code": "context_length_exceeded"}},
     ],
 )
-def test_a_prompt_that_does_not_fit_is_told_as_such(data: Any) -> None:
+def test_a_prompt_that_does_not_fit_is_reported_as_such(data: Any) -> None:
     assert isinstance(explain_refusal("http://x", 400, data), ContextExceeded)
 
 
@@ -257,20 +257,20 @@ def test_a_key_that_no_header_can_carry_is_refused() -> None:
         find_server("http://x", None, "schlüssel")
 
 
-def test_no_server_is_told_with_its_address() -> None:
+def test_a_missing_server_is_reported_with_its_address() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(EndpointUnreachable, match=f"no server answers at {url}: start one, or correct --url"):
         find(url)
 
 
 @pytest.mark.parametrize("url", ["", "127.0.0.1:8001", "ftp://host", "http://", "http://[::1", "http://host:port"])
-def test_what_is_no_address_is_refused(url: str) -> None:
+def test_what_is_not_an_address_is_refused(url: str) -> None:
     with pytest.raises(EndpointUnreachable, match="give one like"):
         Endpoint(url)
 
 
 @pytest.mark.parametrize("content", [b"<html>", b"[1]", b"", b'"x"'])
-def test_an_answer_that_is_no_json_object_is_refused(content: bytes) -> None:
+def test_an_answer_that_is_not_a_json_object_is_refused(content: bytes) -> None:
     with (
         FakeOpenAI(lambda path, body: (200, content)) as server,
         pytest.raises(EndpointRefused, match="not a JSON object"),
@@ -365,7 +365,7 @@ def test_every_question_gets_its_reply_at_temperature_0_and_nothing_else_is_sent
     ]
 
 
-def test_the_gateway_is_told_to_leave_its_retrieval_out(gateway: str, engine: FakeEngine) -> None:
+def test_the_gateway_is_asked_to_leave_its_retrieval_out(gateway: str, engine: FakeEngine) -> None:
     server = find_server(gateway, None, "")
     assert server.model.is_gateway
     question = [{"role": "user", "content": "Which command repairs antenna violations?"}]
@@ -429,7 +429,7 @@ def test_a_server_of_several_models_wants_a_name_and_lists_them(engine: FakeEngi
     assert find_server(engine.url, "chip", "").model.max_model_len is None
 
 
-def test_what_is_no_model_server_is_named(engine: FakeEngine) -> None:
+def test_what_is_not_a_model_server_is_named(engine: FakeEngine) -> None:
     engine.script = EngineScript(garbage=True)
     with pytest.raises(EndpointRefused, match="does not answer in OpenAI's format"):
         find_server(engine.url, None, "")

@@ -118,7 +118,7 @@ def test_the_settings_are_the_questions_the_model_and_the_parameters(questions: 
     assert name_answers({**settings, "model": {"model_id": "../.."}}).startswith("ifeval-model-")
 
 
-def test_an_answer_without_its_fields_is_told_by_its_line(questions: Path, tmp_path: Path) -> None:
+def test_an_answer_without_its_fields_is_reported_by_its_line(questions: Path, tmp_path: Path) -> None:
     with FakeOpenAI(shout) as server:
         collect(job(questions, server.url, answers=tmp_path / "a.jsonl"), ITEMS, ask, tmp_path)
         lines = (tmp_path / "a.jsonl").read_text().splitlines(keepends=True)

@@ -1,4 +1,4 @@
-"""serve.evaluation.asking.question_file: every bad line of a file is told, by its number and with what is wrong."""
+"""serve.evaluation.asking.question_file: every bad line of a file is reported, by its number and with what is wrong."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ def test_items_come_by_key_in_the_order_of_the_file(tmp_path: Path) -> None:
     assert read(tmp_path / "q.jsonl", content) == {2: (2, "b\u2028"), "one": ("one", "ä\u2028")}
 
 
-def test_every_bad_line_is_told(tmp_path: Path) -> None:
+def test_every_bad_line_is_reported(tmp_path: Path) -> None:
     lines = ['{"id": 1, "text": "a"}', "{", "[1]", '{"id": 1, "text": "b"}', '{"id": true, "text": "c"}', '{"id": 3}']
     with pytest.raises(QuestionsUnusable) as caught:
         read(tmp_path / "q.jsonl", "\n".join(lines))
     first, *others = str(caught.value).split("; ")
     assert others == [
-        "line 3: no JSON object",
+        "line 3: not a JSON object",
         "line 4: the key 1 stands in an earlier line too",
         'line 5: "id" is not a whole number or text',
         'line 6: "text" is missing',
     ]
-    assert first.startswith(f"{tmp_path / 'q.jsonl'}: line 2: no JSON (")
+    assert first.startswith(f"{tmp_path / 'q.jsonl'}: line 2: not JSON (")
     assert "\n" not in str(caught.value)
 
 

@@ -45,7 +45,7 @@ def files(tmp_path: Path) -> Path:
 
 
 def respond(path: str, body: dict[str, Any]) -> tuple[int, Any]:
-    """Each model follows as many prompts as OBEYS says, prefers b, and tells documents' readers to repair antennas."""
+    """Each model follows as many prompts as OBEYS says, prefers b, and has documents' readers repair antennas."""
     if path.endswith("/completions") and "prompt" in body:
         return 200, likelihood_answer(body, lambda prompt, place: -0.5 if prompt[place] == "b" else -2.0)
     asked = body["messages"][-1]["content"]
@@ -254,7 +254,7 @@ def test_another_plan_in_the_same_folder_is_refused_with_what_differs(
     assert (files / "out" / "plan.json").read_bytes() == before
 
 
-def test_a_cell_that_fails_is_told_and_tried_again_and_the_others_go_on(
+def test_a_cell_that_fails_is_reported_and_tried_again_and_the_others_go_on(
     files: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refuse_ifeval(path: str, body: dict[str, Any]) -> tuple[int, Any]:
@@ -279,7 +279,7 @@ def test_a_server_that_is_gone_fails_the_whole_row(files: Path, capsys: pytest.C
     assert f"chat mcq: the engine ended: nothing answers at {url}" in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_an_engine_that_does_not_start_is_told_and_its_model_is_kept(
+def test_an_engine_that_does_not_start_is_reported_and_its_model_is_kept(
     files: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CHIPALIGN_ENGINE_ARGS", "--no-such-option")
@@ -337,7 +337,7 @@ def test_what_cannot_be_compared_is_refused_in_one_line(
 
 
 @pytest.mark.parametrize("more", [("--lam", "2"), ("--limit", "0"), ("--engine-url", "here"), ("--lam", "0,1")])
-def test_options_that_are_none_are_told_by_the_parser(files: Path, more: tuple[str, str]) -> None:
+def test_unknown_options_are_refused_by_the_parser(files: Path, more: tuple[str, str]) -> None:
     with pytest.raises(SystemExit) as ended:
         chipalign.main(arguments(files, "http://127.0.0.1:9", *more))
     assert ended.value.code == 2

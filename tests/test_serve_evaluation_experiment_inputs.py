@@ -112,7 +112,7 @@ def test_questions_without_an_answer_are_not_asked(tmp_path: Path) -> None:
     ("text", "message"),
     [("[1]\n", "line 1, is not a JSON object"), ("{}\n{\n", "line 2"), ("\n", "holds nothing to ask")],
 )
-def test_files_that_are_no_questions_are_refused(tmp_path: Path, text: str, message: str) -> None:
+def test_files_that_are_not_questions_are_refused(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "q.jsonl"
     path.write_text(text)
     with pytest.raises(ExperimentUnusable, match=message):

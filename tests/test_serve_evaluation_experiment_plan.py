@@ -96,10 +96,12 @@ def test_any_name_of_a_folder_survives_in_a_recipe(name: str) -> None:
     assert tomllib.loads(write_recipe(plan, plan.rows[0]))["chip"]["model"] == name
 
 
-def test_without_a_list_what_needs_a_base_is_left_out_and_told() -> None:
-    methods, told = parse_methods(None, has_base=False)
+def test_without_a_list_what_needs_a_base_is_left_out_and_reported() -> None:
+    methods, left_out = parse_methods(None, has_base=False)
     assert methods == ("chat", "chip", "linear", "soup", "geodesic")
-    assert told == ("task_arithmetic, ties, della: they need --base, the model that both parents were trained from",)
+    assert left_out == (
+        "task_arithmetic, ties, della: they need --base, the model that both parents were trained from",
+    )
     assert parse_methods(None, has_base=True) == (experiment.METHODS, ())
 
 

@@ -124,7 +124,7 @@ def test_differences_are_of_each_merge_with_the_parents_and_geodesic_with_linear
     assert (found["mean"], found["low"], found["high"]) == pytest.approx((0.1, 0.1, 0.1))  # every question by as much
 
 
-def test_the_way_back_is_told_for_the_merges_alone(report: dict[str, Any]) -> None:
+def test_the_way_back_is_reported_for_the_merges_alone(report: dict[str, Any]) -> None:
     assert {item["row"] for item in report["way_back"]} == {"linear", "geodesic"}
     assert find(report["way_back"], row="linear", measure="prompt_strict")["mean"] == pytest.approx(1 / 3)
     assert find(report["way_back"], row="geodesic", measure="instruction_strict")["mean"] == pytest.approx(3 / 6)
@@ -157,7 +157,7 @@ def test_the_markdown_has_each_figure_with_its_interval(report: dict[str, Any]) 
     assert "`chipalign eval table --out x`; date 2026-11-24, commit abc, cpu x, cores 2" in lines
 
 
-def test_what_is_failed_or_open_is_told_and_does_not_stop_the_report(tmp_path: Path) -> None:
+def test_what_is_failed_or_open_is_reported_and_does_not_stop_the_report(tmp_path: Path) -> None:
     plan = make_plan("chat", "geodesic")
     write_results(tmp_path, plan)
     result_file(tmp_path, plan.rows[1], QA).unlink()
@@ -177,11 +177,11 @@ def test_before_anything_is_measured_there_is_a_report(tmp_path: Path) -> None:
     assert "| chat | 0 | open |" in render_markdown(report)
 
 
-def test_without_a_clear_loss_the_way_back_is_not_told(tmp_path: Path) -> None:
+def test_without_a_clear_loss_the_way_back_is_not_reported(tmp_path: Path) -> None:
     plan = make_plan("chat", "chip", "geodesic", cells=(IFEVAL,))
     for row in plan.rows:
         write_whole(result_file(tmp_path, row, IFEVAL), json.dumps(ifeval_document("geodesic")).encode())
-    assert "IFEval back: not told" in render_markdown(build_report(plan, tmp_path, {}, MADE_BY))
+    assert "IFEval back: not reported" in render_markdown(build_report(plan, tmp_path, {}, MADE_BY))
 
 
 def test_only_merges_at_the_same_lam_are_twins() -> None:

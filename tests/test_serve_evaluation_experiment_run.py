@@ -41,7 +41,7 @@ def test_a_folder_serves_one_run_at_a_time(tmp_path: Path) -> None:
         pass
 
 
-def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(ExperimentUnusable, match="cannot be written"), hold_folder(tmp_path / "file"):
         pass
@@ -96,7 +96,7 @@ def test_the_port_is_free() -> None:
     assert is_free("127.0.0.1", find_free_port())
 
 
-def test_the_time_left_is_told_once_every_kind_of_cell_was_measured(tmp_path: Path) -> None:
+def test_the_time_left_is_shown_once_every_kind_of_cell_was_measured(tmp_path: Path) -> None:
     plan = make_plan()
     first, second = plan.rows[:2]
     finish(tmp_path, first, 0, 60.0)

@@ -46,7 +46,7 @@ def test_prompts_are_read_in_ifevals_own_format(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "problem"),
     [
         ({"key": None}, '"key" is not a whole number or text'),
         ({"prompt": 3}, '"prompt" is not text'),
@@ -56,11 +56,11 @@ def test_prompts_are_read_in_ifevals_own_format(tmp_path: Path) -> None:
         ({"kwargs": ["x"]}, '"kwargs" does not hold an object for each of the 1 instructions'),
     ],
 )
-def test_a_bad_line_is_told(tmp_path: Path, change: dict[str, Any], told: str) -> None:
+def test_a_bad_line_is_reported(tmp_path: Path, change: dict[str, Any], problem: str) -> None:
     path = write(tmp_path / "p.jsonl", TWO, NO_COMMA | change)
     with pytest.raises(QuestionsUnusable) as caught:
         read_prompts(path)
-    assert str(caught.value) == f"{path}: line 2: {told}"
+    assert str(caught.value) == f"{path}: line 2: {problem}"
 
 
 def test_prompts_that_cannot_be_checked_are_found_before_they_are_asked(check: Check) -> None:

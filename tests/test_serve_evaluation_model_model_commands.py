@@ -152,8 +152,8 @@ def test_wrong_input_is_one_line_and_exit_2(
     unknown = write(tmp_path / "unknown.jsonl", [PROMPTS[0] | {"instruction_id_list": ["punctuation:no_dots"]}])
     (tmp_path / "note.txt").write_text("a note\n")
     with FakeOpenAI(prefer_b) as server:
-        for arguments, told in (
-            (["ifeval", "--prompts", str(bad), "--url", server.url], f"{bad}: line 2: no JSON"),
+        for arguments, problem in (
+            (["ifeval", "--prompts", str(bad), "--url", server.url], f"{bad}: line 2: not JSON"),
             (["mcq", "--questions", str(prompts), "--url", server.url], f'{prompts}: line 1: "choices" is missing'),
             (
                 ["ifeval", "--prompts", str(unknown), "--url", server.url],
@@ -175,11 +175,13 @@ def test_wrong_input_is_one_line_and_exit_2(
         ):
             line = refuse(capsys, *arguments)
             assert line.startswith("chipalign eval: ")
-            assert told in line
+            assert problem in line
         assert server.requests == []
 
 
-def test_a_window_that_is_too_small_is_told_with_the_prompt(prompts: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_window_that_is_too_small_is_reported_with_the_prompt(
+    prompts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     message = "max_tokens=1280 cannot be greater than max_model_len=512. Please request fewer output tokens."
     with FakeOpenAI(lambda path, body: (400, {"error": {"message": message, "code": 400}})) as server:
         line = refuse(capsys, "ifeval", "--prompts", str(prompts), "--url", server.url, "--concurrency", "1")

@@ -78,7 +78,7 @@ def test_conversations_are_read_with_their_rules(conversations: dict[int | str, 
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "problem"),
     [
         ({"id": None}, '"id" is not a whole number or text'),
         ({"domain": 3}, '"domain" is not text'),
@@ -94,11 +94,11 @@ def test_conversations_are_read_with_their_rules(conversations: dict[int | str, 
         ),
     ],
 )
-def test_a_bad_line_is_told(tmp_path: Path, change: dict[str, Any], told: str) -> None:
+def test_a_bad_line_is_reported(tmp_path: Path, change: dict[str, Any], problem: str) -> None:
     path = write(tmp_path / "c.jsonl", ROW | {"id": "other"}, ROW | change)
     with pytest.raises(QuestionsUnusable) as caught:
         read_conversations(path)
-    assert str(caught.value).startswith(f"{path}: line 2: {told}")
+    assert str(caught.value).startswith(f"{path}: line 2: {problem}")
 
 
 @pytest.mark.parametrize("context", ["Depth: 64.", "a\n~~~\nb", "~~~~~~ x ~~~~"])
@@ -218,7 +218,7 @@ def test_only_conversations_of_both_are_compared(conversations: dict[int | str, 
         [{"key": "a-1", "turns": [{"rules": [True, True], "score": "good"}, {"rules": [True], "score": None}]}],
     ],
 )
-def test_what_is_no_result_is_refused(conversations: dict[int | str, Any], others: Any) -> None:
+def test_what_is_not_a_result_is_refused(conversations: dict[int | str, Any], others: Any) -> None:
     values = mark(conversations, rows_of(("64", "b"), ("x", "x"), ("x", "x")), {"a-1": [{"score": 25}, {"score": 25}]})
     with pytest.raises(ResultUnusable, match="not one that `eval multiturn --json` wrote"):
         compare(values, others)

@@ -221,7 +221,7 @@ def test_wrong_input_is_one_line_and_exit_2_before_anything_is_asked(
     (tmp_path / "mcq.json").write_text('{"evaluation": "mcq"}')
     (tmp_path / "other.json").write_text('{"evaluation": "multiturn", "values": [], "asked": {"sha256": "0"}}')
     good = ["--conversations", str(conversations), "--url", model.url]
-    for arguments, told in (
+    for arguments, problem in (
         (["--conversations", str(bad), "--url", model.url], f'{bad}: line 1: "turns" holds 0, not 2'),
         (["--conversations", str(tmp_path / "none"), "--url", model.url], "cannot be read"),
         ([*good, "--judge-url", f"http://127.0.0.1:{free_port()}"], "start one, or correct --judge-url"),
@@ -235,7 +235,7 @@ def test_wrong_input_is_one_line_and_exit_2_before_anything_is_asked(
     ):
         line = refuse(capsys, *arguments)
         assert line.startswith("chipalign eval: ")
-        assert told in line
+        assert problem in line
     assert model.requests == []
 
 

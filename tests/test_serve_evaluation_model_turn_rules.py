@@ -79,7 +79,7 @@ def test_every_type_has_a_case() -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "told"),
+    ("row", "problem"),
     [
         ("contains_any", "a rule is not an object"),
         ({}, "there is no rule None"),
@@ -102,10 +102,10 @@ def test_every_type_has_a_case() -> None:
         ({"type": "code_block", "language": 3}, 'rule code_block: "language" is not text'),
     ],
 )
-def test_a_rule_that_is_none_is_told(row: Any, told: str) -> None:
+def test_a_wrong_rule_is_reported(row: Any, problem: str) -> None:
     with pytest.raises(ValueError, match="rule") as caught:
         parse_rule(row)
-    assert str(caught.value).startswith(told)
+    assert str(caught.value).startswith(problem)
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_an_answer_of_before_lacks_only_what_has_a_default(path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [{"passages": 5}, {"passages": None}, {"colour": "red"}])
-def test_a_row_of_another_form_is_no_answer(path: Path, change: dict[str, object]) -> None:
+def test_a_row_of_another_form_is_not_an_answer(path: Path, change: dict[str, object]) -> None:
     row = asdict(an_answer(4)) | change
     path.write_text(path.read_text() + json.dumps(row) + "\n")
     with pytest.raises(AnswersUnusable, match="line 5, is not an answer"):

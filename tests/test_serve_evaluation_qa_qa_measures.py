@@ -1,5 +1,5 @@
 """serve.evaluation.qa.qa_measures beside an independent ROUGE-L (the longest common subsequence, computed here), and
-names told by hand.
+names found by hand.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def test_names_are_commands_options_and_message_numbers_but_not_what_users_name(
     assert find_names(text) == names
 
 
-def test_commands_are_the_names_that_are_no_options() -> None:
+def test_commands_are_the_names_that_are_not_options() -> None:
     assert find_commands("`check_antennas -report_file x` warns with GRT-0243") == {"check_antennas", "grt-0243"}
 
 
@@ -125,7 +125,7 @@ def test_a_name_of_no_document_is_unknown(measures: AnswerMeasures, answer: str)
     assert measures.unknown_names(f"Is this right: {answer}", answer) == frozenset()  # the user's own
 
 
-def test_half_a_name_at_the_end_of_an_answer_that_was_cut_is_no_name(measures: AnswerMeasures) -> None:
+def test_half_a_name_at_the_end_of_an_answer_that_was_cut_is_not_a_name(measures: AnswerMeasures) -> None:
     reference, answer = "Use check_antennas.", "Use check_antennas and repair_ant"
     assert measures.measure("How?", reference, answer)["unknown_command"] == 1.0
     assert measures.measure("How?", reference, answer, is_cut=True)["unknown_command"] == 0.0

@@ -144,7 +144,7 @@ def test_a_wrong_path_or_method_gets_the_envelope(gateway: str, method: str, pat
     assert message.endswith(".")
 
 
-def test_a_body_that_is_no_json_gets_the_envelope(gateway: str) -> None:
+def test_a_body_that_is_not_json_gets_the_envelope(gateway: str) -> None:
     response = httpx.post(f"{gateway}/v1/chat/completions", content=b"{oops", headers=JSON)
     assert "not JSON" in assert_envelope(response, 400, None)
 
@@ -285,7 +285,7 @@ def test_a_model_that_is_not_served_is_refused_before_anything_is_done(gateway: 
     assert engine.bodies == []
 
 
-def test_ready_tells_what_is_served(gateway: str) -> None:
+def test_ready_reports_what_is_served(gateway: str) -> None:
     ready = httpx.get(f"{gateway}/ready").json()
     said = {"status": "ready", "engine": "ready", "index": "6 passages from notes"}
     assert ready == {**said, "model": "chipalign-demo", "answers": "model"}

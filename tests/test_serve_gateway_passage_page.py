@@ -127,7 +127,7 @@ def test_marks_change_no_letter_of_a_passage(text: str, quoted: list[tuple[int, 
 
 
 @pytest.mark.parametrize("value", ["", "a-b", "1", "-1-2", "1-2-3", "1-٢", "<script>", "9" * 10 + "-1", "1 - 2"])
-def test_what_is_no_place_in_an_address_is_left_out(value: str) -> None:
+def test_what_is_not_a_place_in_an_address_is_left_out(value: str) -> None:
     assert read_quotes([value, "1-2"]) == [(1, 2)]
 
 

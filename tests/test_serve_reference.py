@@ -113,5 +113,5 @@ def test_the_key_is_asked_for_and_damage_is_503(gateway_at: Gateway, store: Retr
         assert (answer.status_code, answer.json()["error"]["type"]) == (503, "server_error")
 
 
-def test_a_folder_is_no_name(url: str, tmp_path: Path) -> None:
+def test_a_folder_is_not_a_name(url: str, tmp_path: Path) -> None:
     assert httpx.get(f"{url}/v1/reference/..%2f..%2f{tmp_path.name}").status_code == 404

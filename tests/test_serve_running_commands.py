@@ -70,7 +70,7 @@ def test_every_option_is_the_name_of_a_setting_and_its_help_names_the_variable(
         assert f"(CHIPALIGN_{name.upper()})" in text
 
 
-def test_wrong_options_are_told_together_by_the_names_of_their_variables() -> None:
+def test_wrong_options_are_reported_together_by_the_names_of_their_variables() -> None:
     with pytest.raises(SettingsError) as caught:
         with_options(ArgumentParser(), ["--page-port", "99999", "--gateway-port", "x"], UP_OPTIONS)
     assert "CHIPALIGN_PAGE_PORT is '99999'" in str(caught.value)
@@ -99,7 +99,7 @@ def test_serve_says_what_is_missing_in_the_order_in_which_it_is_needed(
         serve(["--gateway-port", port, "--checkpoint", str(small_checkpoint), "--index", str(tmp_path / "no-index")])
 
 
-def test_a_tokenizer_that_cannot_be_read_or_has_no_chat_template_is_told(
+def test_a_tokenizer_that_cannot_be_read_or_has_no_chat_template_is_reported(
     small_checkpoint: Path, tmp_path: Path
 ) -> None:
     port = str(free_port())
@@ -149,7 +149,7 @@ def test_doctor_ends_with_2_where_up_would_not_run_and_names_the_way_out(
     assert json.loads(capsys.readouterr().out)["would_run"] is False
 
 
-def test_a_home_that_is_a_folder_under_a_file_is_told_by_doctor(tmp_path: Path) -> None:
+def test_a_home_that_is_a_folder_under_a_file_is_reported_by_doctor(tmp_path: Path) -> None:
     from serve.running.doctor import examine
 
     (tmp_path / "file").write_text("")
@@ -255,7 +255,7 @@ def test_up_runs_gateway_and_page_for_an_engine_elsewhere_and_restarts_what_dies
     assert "s3cret" not in (tmp_path / "home" / "logs" / "gateway.log").read_text()
 
 
-def test_serve_to_a_network_without_a_key_warns_and_ends_cleanly_when_it_is_told_to(
+def test_serve_to_a_network_without_a_key_warns_and_ends_cleanly_when_asked_to(
     small_checkpoint: Path, small_index: Path
 ) -> None:
     port = free_port()
@@ -287,7 +287,7 @@ def test_serve_to_a_network_without_a_key_warns_and_ends_cleanly_when_it_is_told
 
 
 @pytest.mark.parametrize(("stop", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
-def test_serve_in_the_background_of_a_script_ends_when_it_is_told_to(
+def test_serve_in_the_background_of_a_script_ends_when_it_is_asked_to(
     small_checkpoint: Path, small_index: Path, stop: signal.Signals, exit_code: int
 ) -> None:
     command = [sys.executable, "-m", "chipalign", "serve", "--gateway-port", str(free_port())]

@@ -74,7 +74,7 @@ def test_the_users_own_options_are_read_as_in_a_shell_and_come_last_to_win() -> 
     assert command[-4:] == ["--tool-call-parser", "hermes", "--chat-template", "my file.jinja"]
 
 
-def test_a_quote_that_is_never_closed_is_told_with_the_variable() -> None:
+def test_a_quote_that_is_never_closed_is_reported_with_the_variable() -> None:
     with pytest.raises(
         SettingsError, match=r"CHIPALIGN_ENGINE_ARGS is .*: write options as in a shell \(No closing quotation\)"
     ):

@@ -133,7 +133,7 @@ def test_no_name_of_a_collection_or_a_model_steers_the_terminal(tmp_path: Path) 
     assert not {"\x07", "\u202e"} & set(stream.getvalue())
 
 
-def test_the_panel_tells_where_everything_is_and_how_to_stop(tmp_path: Path) -> None:
+def test_the_panel_shows_where_everything_is_and_how_to_stop(tmp_path: Path) -> None:
     console, stream = shown()
     settings = ServeSettings(home=tmp_path, api_key="s3cret")
     states = [State(part("engine"), "ready"), State(part("page"), "ended with status 1; restart 1 in 1 s")]
@@ -210,7 +210,7 @@ def test_who_answers_better_is_measured_once_for_a_checkpoint_and_an_index(
         assert stream.getvalue() == before
 
 
-def test_a_measurement_that_fails_is_told_and_stops_nothing(tmp_path: Path) -> None:
+def test_a_measurement_that_fails_is_reported_and_stops_nothing(tmp_path: Path) -> None:
     console, stream = shown(300)
     settings = ServeSettings(home=tmp_path, checkpoint=str(tmp_path), index=str(tmp_path))
     asyncio.run(calibrate(settings, {}, console))

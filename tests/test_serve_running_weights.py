@@ -77,11 +77,11 @@ def test_with_an_index_a_stray_single_file_does_not_stand_in_for_the_shards(tmp_
 
 
 @pytest.mark.parametrize("change", [-1, 1])
-def test_a_byte_too_few_or_too_many_is_told_with_both_lengths(tmp_path: Path, change: int) -> None:
+def test_a_byte_too_few_or_too_many_is_reported_with_both_lengths(tmp_path: Path, change: int) -> None:
     whole = save(TENSORS)
     (tmp_path / SINGLE).write_bytes(whole[:change] if change < 0 else whole + b"x")
     (problem,) = weight_problems(tmp_path)
-    assert problem == f"model.safetensors has {len(whole) + change} bytes where its header tells of {len(whole)}"
+    assert problem == f"model.safetensors has {len(whole) + change} bytes where its header declares {len(whole)}"
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_a_byte_too_few_or_too_many_is_told_with_both_lengths(tmp_path: Path, ch
         (header(b'{"a": {"data_offsets": [0, true]}}'), "its header is not a safetensors header"),
     ],
 )
-def test_what_is_no_safetensors_file_is_told_as_such(tmp_path: Path, content: bytes, words: str) -> None:
+def test_what_is_not_a_safetensors_file_is_reported_as_such(tmp_path: Path, content: bytes, words: str) -> None:
     (tmp_path / SINGLE).write_bytes(content)
     assert list(weight_problems(tmp_path)) == [f"model.safetensors cannot be read ({words})"]
 
@@ -126,7 +126,7 @@ def test_an_index_that_cannot_be_used_is_the_problem_itself(tmp_path: Path, text
     assert words in problem
 
 
-def test_a_folder_in_the_place_of_the_file_is_told(tmp_path: Path) -> None:
+def test_a_folder_in_the_place_of_the_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / SINGLE).mkdir()
     assert "Is a directory" in next(weight_problems(tmp_path))
 
@@ -204,5 +204,5 @@ def test_doctor_says_that_up_merges_a_broken_demo_model_anew(small_checkpoint: P
     checkpoint(small_checkpoint, tmp_path / "models" / "chipalign-demo", -3)
     (finding,) = [finding for finding in examine(ServeSettings(home=tmp_path)) if finding.what == "model"]
     assert not finding.ok
-    assert not finding.needed  # it is no obstacle
+    assert not finding.needed  # it is not an obstacle
     assert finding.advice.endswith("`chipalign up` merges it anew")

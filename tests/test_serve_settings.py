@@ -50,7 +50,7 @@ def test_a_wrong_value_is_named_with_what_is_allowed(variable: str, value: str, 
     assert allowed in str(caught.value)
 
 
-def test_every_wrong_value_is_told_at_once_and_options_win_over_variables() -> None:
+def test_every_wrong_value_is_reported_at_once_and_options_win_over_variables() -> None:
     with pytest.raises(SettingsError, match=r"CHIPALIGN_TOP_K.*; CHIPALIGN_TEMPERATURE"):
         ServeSettings.from_env({"CHIPALIGN_TOP_K": "x", "CHIPALIGN_TEMPERATURE": "y"})
     assert ServeSettings.from_env({"CHIPALIGN_PAGE_PORT": "1"}, {"page_port": "2"}).page_port == 2

@@ -26,7 +26,7 @@ def test_what_is_json_is_read_as_it_is(value: object, ascii_only: bool) -> None:
     "text",
     ["NaN", "[Infinity]", '{"a": -Infinity}', "1e999", "[-1e999]", "9" * 5000, "", "{", "[1,]", "'a'", '"\\ud800"'],
 )
-def test_what_is_no_json_or_cannot_be_written_again_is_refused(text: str) -> None:
+def test_what_is_not_json_or_cannot_be_written_again_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         read_json(text, most_values=10)
 

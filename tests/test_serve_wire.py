@@ -318,7 +318,9 @@ def test_a_request_id_that_could_harm_logs_or_headers_is_replaced(gateway: str, 
 
 
 @pytest.mark.parametrize("models", [[], [{}], ["name"], [{"id": None}], "none", {"id": "x"}])
-def test_an_engine_that_lists_no_model_is_told_as_such(gateway_at: Gateway, engine: FakeEngine, models: Any) -> None:
+def test_an_engine_that_lists_no_model_is_reported_as_such(
+    gateway_at: Gateway, engine: FakeEngine, models: Any
+) -> None:
     engine.script = EngineScript(models=models)
     with gateway_at(engine.url) as url:
         for response in (post(url, ANTENNA), httpx.get(f"{url}/v1/models")):
@@ -366,7 +368,7 @@ def test_a_bug_of_ours_is_a_sentence_to_the_client_and_a_traceback_in_the_log(
         response = post(url, {**ANTENNA, "stream": streamed}, headers={"x-request-id": "ticket-7"})
         assert response.status_code == 500
         error = response.json()["error"]
-        assert error["message"] == "The gateway failed on this request; its log tells why under request id ticket-7."
+        assert error["message"] == "The gateway failed on this request; its log says why under request id ticket-7."
         assert (error["type"], error["code"]) == ("server_error", "internal_error")
         assert "request ticket-7 failed" in caplog.text
         assert "RuntimeError: secret details" in caplog.text

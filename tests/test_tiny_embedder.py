@@ -9,7 +9,7 @@ from rag.embedding.embedder import TextEmbedder
 from tests.tiny_embedder import DIMENSION, TinyEmbedder
 
 
-def test_it_is_an_embedder_whose_vectors_tell_texts_apart() -> None:
+def test_it_is_an_embedder_whose_vectors_distinguish_texts() -> None:
     embedder: TextEmbedder = TinyEmbedder()
     near, same, far = embedder.embed(["hold buffers", "buffers hold", "antenna diodes"])
     assert near.shape == (DIMENSION,)

@@ -1,4 +1,4 @@
-"""The client against a gateway on a real socket: what arrives, when it arrives, and how every failure is told."""
+"""The client against a gateway on a real socket: what arrives, when it arrives, and how every failure is reported."""
 
 from __future__ import annotations
 
@@ -247,7 +247,7 @@ def test_proxy_variable_does_not_swallow_requests_to_this_machine(monkeypatch: p
         assert gateway.model() == MODEL_ID
 
 
-def test_collection_that_is_not_there_is_told_by_the_gateway() -> None:
+def test_collection_that_is_not_there_is_reported_by_the_gateway() -> None:
     error = explain_status(
         "http://g", 400, {"code": "collection_not_found", "message": "There is no collection x; there are a, b."}, {}
     )
@@ -258,7 +258,7 @@ def test_collection_that_is_not_there_is_told_by_the_gateway() -> None:
     )
 
 
-def test_status_tells_ready_starting_degraded_and_down() -> None:
+def test_status_distinguishes_ready_starting_degraded_and_down() -> None:
     with FakeGateway() as fake, client_of(fake) as gateway:
         assert gateway.status().state == "ready"
         assert gateway.status().sentence == f"Ready · {MODEL_ID} · 1234 passages from handbook"
@@ -278,7 +278,7 @@ def test_status_tells_ready_starting_degraded_and_down() -> None:
 
 
 @pytest.mark.parametrize("body", ["", "[]", "3", '{"detail": "Not Found"}', "<html>"])
-def test_status_of_something_that_is_no_gateway_is_down(body: str) -> None:
+def test_status_of_something_that_is_not_a_gateway_is_down(body: str) -> None:
     assert read_status("http://g", 200, body).state == "down"
 
 

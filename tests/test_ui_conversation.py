@@ -65,7 +65,7 @@ def test_what_supports_an_answer_is_marked_once_it_has_ended() -> None:
     assert turn.is_worded_by_model
 
 
-def test_retrieval_that_finds_nothing_is_told_from_none_at_all() -> None:
+def test_retrieval_that_finds_nothing_is_distinguished_from_none_at_all() -> None:
     assert Turn("q").query is None
     assert take_event(Turn("hello"), SourcesFound((), "")).query == ""
     assert take_event(Turn("q"), SourcesFound((), "q")).query == "q"
@@ -124,7 +124,7 @@ def test_messages_hold_the_history_and_end_with_the_question() -> None:
     ]
 
 
-def test_turn_without_answer_is_no_history() -> None:
+def test_turn_without_answer_is_not_history() -> None:
     assert to_messages((fail(Turn("lost"), "p"), Turn("q"))) == [{"role": "user", "content": "q"}]
 
 

@@ -74,7 +74,7 @@ def test_what_is_found_behind_backslashes_stands_in_code(address: str) -> None:
     assert write(["**", Text(address[:2]), Text(address[2:]), "**"]) == f"**`{address}`**"
 
 
-def test_marks_around_an_address_are_no_part_of_it() -> None:
+def test_marks_around_an_address_are_not_part_of_it() -> None:
     assert literal('("http://h/x").') == '\\("`http://h/x`").'
 
 

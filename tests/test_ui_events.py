@@ -8,14 +8,14 @@ from tests.fake_gateway import HITS, quote
 from ui.events import Citation, Finished, SourcesFound, TextDelta, read_source, read_stream_event
 
 
-def test_role_chunk_without_text_is_no_event() -> None:
+def test_role_chunk_without_text_is_not_an_event() -> None:
     assert (
         list(read_stream_event({"choices": [{"delta": {"role": "assistant", "content": ""}, "finish_reason": None}]}))
         == []
     )
 
 
-def test_usage_chunk_without_choices_is_no_event() -> None:
+def test_usage_chunk_without_choices_is_not_an_event() -> None:
     assert list(read_stream_event({"choices": [], "usage": {"total_tokens": 9}})) == []
 
 

@@ -42,7 +42,7 @@ def test_answer_of_the_real_gateway_has_sources_text_and_an_end(gateway: Gateway
     assert set(last.cited) <= {source.number for source in first.sources}
 
 
-def test_greeting_and_a_question_without_passages_are_told_apart(gateway: Gateway) -> None:
+def test_greeting_and_a_question_without_passages_are_distinguished(gateway: Gateway) -> None:
     assert next(gateway.ask([{"role": "user", "content": "hello"}])) == SourcesFound((), "")
     first, *_, last = gateway.ask([{"role": "user", "content": "zxqv wombat pancake recipe"}])
     assert first == SourcesFound((), "zxqv wombat pancake recipe", is_refused=True)

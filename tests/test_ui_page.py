@@ -172,7 +172,7 @@ def test_a_reader_scrolls_as_they_like_while_an_answer_grows(tab: Page, gateway:
     expect(tab.get_by_text("the first question")).to_be_in_viewport()
 
 
-def test_gateway_down_is_told_and_retry_works_once_it_is_up(tab: Page, gateway: FakeGateway) -> None:
+def test_gateway_down_is_reported_and_retry_works_once_it_is_up(tab: Page, gateway: FakeGateway) -> None:
     type_question(tab, "the first question")
     expect(tab.locator(".st-key-answer-0")).to_contain_text("after global routing")
     gateway.stop()
@@ -350,7 +350,7 @@ def open_websocket(page_url: str, host: str, origin: str | None) -> ClientConnec
     )
 
 
-def test_page_keeps_to_its_own_server_and_tells_nobody_its_address(page_url: str) -> None:
+def test_page_keeps_to_its_own_server_and_gives_nobody_its_address(page_url: str) -> None:
     for path in ("/", "/_stcore/health", "/nothing/here"):
         headers = httpx.get(page_url + path).headers
         assert headers["referrer-policy"] == "no-referrer"
@@ -368,7 +368,7 @@ def test_page_keeps_to_its_own_server_and_tells_nobody_its_address(page_url: str
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_page_process_ends_when_it_is_told_to_also_in_the_background(
+def test_page_process_ends_when_it_is_asked_to_also_in_the_background(
     gateway: FakeGateway, stop: signal.Signals
 ) -> None:
     port = free_port()

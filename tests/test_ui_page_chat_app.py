@@ -257,7 +257,7 @@ def test_empty_question_is_answered_by_a_sentence(gateway: FakeGateway) -> None:
     assert not app.run().warning
 
 
-def test_gateway_down_is_told_and_retry_asks_again(gateway: FakeGateway) -> None:
+def test_gateway_down_is_reported_and_retry_asks_again(gateway: FakeGateway) -> None:
     app = type_question(open_page(), "first")
     gateway.stop()
     app = type_question(app, "second")
@@ -286,7 +286,7 @@ def test_answer_that_breaks_off_keeps_its_text_and_its_sources(gateway: FakeGate
         (Refusal(400, "context_length_exceeded", "9000 tokens"), "longer than the model can read"),
     ],
 )
-def test_refusal_is_told_in_a_sentence(gateway: FakeGateway, refusal: Refusal, sentence: str) -> None:
+def test_refusal_is_reported_in_a_sentence(gateway: FakeGateway, refusal: Refusal, sentence: str) -> None:
     gateway.script = Script(refusal=refusal)
     assert sentence in type_question(open_page(), "q").error[0].value
 
@@ -306,7 +306,7 @@ def test_nothing_found_is_said(gateway: FakeGateway) -> None:
     assert not app.expander
 
 
-def test_greeting_is_not_told_that_no_passage_matches(gateway: FakeGateway) -> None:
+def test_greeting_does_not_say_that_no_passage_matches(gateway: FakeGateway) -> None:
     gateway.script = Script(deltas=("Hello.",), hits=(), cited=(), query="")
     assert "No passage" not in texts(type_question(open_page(), "hello"))
 
@@ -322,12 +322,12 @@ def test_answer_cut_at_its_limit_is_said(gateway: FakeGateway) -> None:
     assert "CHIPALIGN\\_MAX\\_TOKENS" in texts(type_question(open_page(), "q"))
 
 
-def test_engine_that_is_starting_is_told_in_the_status_line(gateway: FakeGateway) -> None:
+def test_engine_that_is_starting_is_shown_in_the_status_line(gateway: FakeGateway) -> None:
     gateway.script = Script(ready=(503, {"status": "starting", "engine": "starting", "index": "ready"}))
     assert ":orange[●] Not ready yet: starting" in texts(open_page())
 
 
-def test_wrong_setting_is_told_instead_of_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_setting_is_shown_instead_of_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHIPALIGN_URL", "nowhere")
     app = open_page()
     assert app.error[0].value.startswith("CHIPALIGN\\_URL is 'nowhere'")

@@ -129,7 +129,7 @@ def test_citation_of_a_quote_leads_to_the_quote_on_the_gateways_page() -> None:
     assert answer_markdown(f"[here]({HITS[1]['url']})", [source]) == f"[here]({HITS[1]['url']})"
 
 
-def test_citation_behind_an_exclamation_mark_is_no_picture() -> None:
+def test_citation_behind_an_exclamation_mark_is_not_a_picture() -> None:
     assert as_html("Done![2]") == '<p>Done!<a href="http://127.0.0.1:8000/sources/c0ffee02">[2]</a></p>\n'
 
 

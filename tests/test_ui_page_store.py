@@ -1,4 +1,4 @@
-"""Conversations kept for a reload: found by who has the id, forgotten when told, when old or when too many."""
+"""Conversations kept for a reload: found by who has the id, forgotten on request, when old or when too many."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def test_what_was_checked_stands_between_the_answer_and_its_sources() -> None:
     ]
 
 
-def test_sign_of_ours_is_no_part_of_what_was_said() -> None:
+def test_sign_of_ours_is_not_part_of_what_was_said() -> None:
     found = read_verification(judged("Run it. Always.", "Always."))
     turn = replace(ANSWERED, answer="Run it. Always.", verification=found)
     (read,) = read_thread([asked("how?", "100.1"), *posted(turn, "100.1", "101.1")], BOT, "110.1", is_direct=True)
@@ -251,7 +251,7 @@ def test_answers_that_crossed_find_their_questions() -> None:
     ]
 
 
-def test_placeholders_problems_other_bots_and_later_questions_are_no_turns() -> None:
+def test_placeholders_problems_other_bots_and_later_questions_are_not_turns() -> None:
     thread = [
         asked("failed?", "100.1"),
         *posted(Turn("failed?", "failed", "", problem="No."), "100.1", "101.1"),

@@ -264,7 +264,7 @@ def test_failure_of_the_gateway_is_one_sentence_in_the_thread(world: World, scri
     assert texts_of([message], "sources") == []
 
 
-def test_gateway_that_is_away_is_told_and_the_next_question_answered(world: World) -> None:
+def test_gateway_that_is_down_is_reported_and_the_next_question_answered(world: World) -> None:
     world.gateway.stop()
     assert "cannot be reached" in texts_of(world.answer(world.ask("How?")), "problem")[0]
     world.gateway.reset()
@@ -279,12 +279,12 @@ def test_answer_that_breaks_off_keeps_what_had_come(world: World) -> None:
     assert "req-9" in texts_of(messages, "problem")[0]
 
 
-def test_mention_without_a_question_is_told_what_to_do(world: World) -> None:
+def test_mention_without_a_question_gets_advice(world: World) -> None:
     assert texts_of(world.answer(world.ask("")), "problem") == ["The question is empty: type what you want to know."]
     assert world.gateway.requests == []
 
 
-def test_thread_that_cannot_be_read_is_told_and_not_guessed(world: World) -> None:
+def test_thread_that_cannot_be_read_is_reported_and_not_guessed(world: World) -> None:
     asked = world.ask("How?")
     world.answer(asked)
     world.slack.state.errors["conversations.replies"] = "missing_scope"
@@ -309,7 +309,7 @@ def test_bug_is_a_sentence_in_the_thread_and_a_traceback_in_the_log(
     assert "ValueError" in caplog.text
 
 
-def test_answer_that_slack_refuses_is_told_in_its_place(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_answer_that_slack_refuses_is_reported_in_its_place(world: World, caplog: pytest.LogCaptureFixture) -> None:
     world.slack.state.unwanted = "repair_antennas"
     (message,) = world.answer(world.ask("How?"))
     assert texts_of([message], "problem")[0].startswith("Slack refused: invalid_blocks.")
@@ -392,7 +392,7 @@ def test_bot_answers_in_its_channels_and_directly_and_says_so_elsewhere() -> Non
         assert len(gateway.requests) == 2
 
 
-def test_the_setting_limits_questions_at_once_and_a_stop_tells_all_who_wait() -> None:
+def test_the_setting_limits_questions_at_once_and_a_stop_informs_all_who_wait() -> None:
     with FakeSlack() as slack, FakeGateway(Script(hold_after=1)) as gateway:
         with bot_between(slack, gateway, slack_questions=1):
             asked = [slack.say("C1", f"<@{BOT}> {number}?") for number in range(3)]
@@ -400,8 +400,8 @@ def test_the_setting_limits_questions_at_once_and_a_stop_tells_all_who_wait() ->
             slack.wait_until(lambda: bool(slack.calls("chat.update")), "the beginning of an answer")
             assert len(gateway.requests) == 1
         problems = [texts_of(slack.replies("C1", ts), "problem") for ts in asked]
-        assert [len(told) for told in problems] == [1, 1, 1]
-        assert all("The bot was stopped" in told[0] for told in problems)
+        assert [len(texts) for texts in problems] == [1, 1, 1]
+        assert all("The bot was stopped" in texts[0] for texts in problems)
         assert len(gateway.requests) == 1
 
 
@@ -413,7 +413,7 @@ def test_the_setting_limits_questions_at_once_and_a_stop_tells_all_who_wait() ->
         ({"slack_app_token": "xoxb-1-right"}, "not_allowed_token_type"),
     ],
 )
-def test_token_that_slack_does_not_know_is_told_at_the_start(tokens: dict[str, str], error: str) -> None:
+def test_token_that_slack_does_not_know_is_reported_at_the_start(tokens: dict[str, str], error: str) -> None:
     with (
         FakeSlack() as slack,
         FakeGateway() as gateway,

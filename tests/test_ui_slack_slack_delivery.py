@@ -119,7 +119,7 @@ def test_refusal_is_one_sentence_with_advice_and_is_not_tried_again(slack: FakeS
 
 
 @pytest.mark.parametrize(("token", "error"), [("xoxb-wrong", "invalid_auth"), (APP_TOKEN, "not_allowed_token_type")])
-def test_wrong_token_is_told(slack: FakeSlack, token: str, error: str) -> None:
+def test_wrong_token_is_reported(slack: FakeSlack, token: str, error: str) -> None:
     with pytest.raises(SlackRefused, match=error):
         delivery_to(slack, token).post("C1", "1.1", CONTENT)
 
@@ -141,12 +141,12 @@ def test_endless_thread_is_read_up_to_a_limit(slack: FakeSlack) -> None:
     assert len(delivery_to(slack).thread("C1", first)) == PAGE_MESSAGES * PAGES
 
 
-def test_slack_that_stays_away_or_broken_is_told(slack: FakeSlack) -> None:
-    away = Delivery(
+def test_slack_that_stays_down_or_broken_is_reported(slack: FakeSlack) -> None:
+    down = Delivery(
         WebClient(BOT_TOKEN, base_url=f"http://127.0.0.1:{free_port()}/api/", retry_handlers=[], timeout=5), attempts=2
     )
     with pytest.raises(SlackUnreachable, match="HTTPS_PROXY"):
-        away.post("C1", "1.1", CONTENT)
+        down.post("C1", "1.1", CONTENT)
     slack.state.broken["chat.postMessage"] = 9
     with pytest.raises(SlackRefused, match="HTTP 500"):
         Delivery(WebClient(BOT_TOKEN, base_url=slack.url, retry_handlers=[]), attempts=2).post("C1", "1.1", CONTENT)

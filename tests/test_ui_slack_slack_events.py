@@ -59,7 +59,7 @@ def test_message_in_a_thread_is_a_follow_up_in_it() -> None:
         {"edited": {"user": "U1", "ts": "101.1"}},
     ],
 )
-def test_bots_edits_and_joins_are_no_questions(event: dict[str, Any], changes: dict[str, Any]) -> None:
+def test_bots_edits_and_joins_are_not_questions(event: dict[str, Any], changes: dict[str, Any]) -> None:
     assert read({**event, **changes}) is None
 
 
@@ -73,7 +73,7 @@ def test_message_that_does_not_mention_the_bot_is_none_of_its_business(channel_t
     assert read({**DIRECT, "channel_type": channel_type}) is None
 
 
-def test_other_events_are_no_questions() -> None:
+def test_other_events_are_not_questions() -> None:
     assert read({"type": "reaction_added", "user": "U1"}) is None
     assert read_question({}, BOT) is None
 

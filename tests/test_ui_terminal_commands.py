@@ -331,14 +331,14 @@ def test_page_is_served_where_the_settings_say_and_calls_nobody() -> None:
     ],
 )
 def test_nobody_is_asked_for_the_address_of_this_machine(settings: UiSettings, named: str) -> None:
-    """Where its address is not told, Streamlit asks a server on the internet for it, at start and for each foreign
+    """Where its address is not given, Streamlit asks a server on the internet for it, at start and for each foreign
     Origin.
     """
     assert streamlit_config(settings)["browser.serverAddress"] == named
 
 
 @pytest.mark.parametrize(
-    ("bot_token", "app_token", "told", "not_told"),
+    ("bot_token", "app_token", "said", "not_said"),
     [
         ("", "", ["BOT_TOKEN is missing", "APP_TOKEN is missing"], []),
         (APP_TOKEN, BOT_TOKEN, ["BOT_TOKEN begins with something else", "APP_TOKEN begins with something else"], []),
@@ -346,13 +346,13 @@ def test_nobody_is_asked_for_the_address_of_this_machine(settings: UiSettings, n
         ("xoxp-a-user", APP_TOKEN, ["BOT_TOKEN begins with something else"], ["APP_TOKEN"]),
     ],
 )
-def test_missing_and_swapped_tokens_are_told_in_one_line(
+def test_missing_and_swapped_tokens_are_reported_in_one_line(
     capsys: Captured,
     monkeypatch: pytest.MonkeyPatch,
     bot_token: str,
     app_token: str,
-    told: list[str],
-    not_told: list[str],
+    said: list[str],
+    not_said: list[str],
 ) -> None:
     monkeypatch.setenv("CHIPALIGN_SLACK_BOT_TOKEN", bot_token)
     monkeypatch.setenv("CHIPALIGN_SLACK_APP_TOKEN", app_token)
@@ -361,8 +361,8 @@ def test_missing_and_swapped_tokens_are_told_in_one_line(
     assert err.startswith("chipalign slack: CHIPALIGN_SLACK_")
     assert err.count("\n") == 1
     assert "https://api.slack.com/apps" in err
-    assert all(words in err for words in told)
-    assert not any(words in err for words in [*not_told, *filter(None, (bot_token, app_token))])
+    assert all(words in err for words in said)
+    assert not any(words in err for words in [*not_said, *filter(None, (bot_token, app_token))])
 
 
 def slack_process(

@@ -43,7 +43,7 @@ def test_endless_text_is_read_no_further_than_the_limit() -> None:
         read_pasted(endless)
 
 
-def test_closed_input_and_a_terminal_are_no_text() -> None:
+def test_closed_input_and_a_terminal_are_not_text() -> None:
     assert read_pasted(None) == ""
     ours, theirs = os.openpty()
     with os.fdopen(theirs) as terminal:

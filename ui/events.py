@@ -89,8 +89,8 @@ class Source:
     def place(self) -> str:
         """Where it stands, in one line: title, headings, page, and the version where the collection's name has none."""
         page = [f"page {self.page}"] if self.page else []
-        is_told = not self.version or self.collection.endswith(f"@{self.version}")
-        version = [] if is_told else [f"version {_REST_OF_COMMIT.sub('', self.version)}"]
+        is_named = not self.version or self.collection.endswith(f"@{self.version}")
+        version = [] if is_named else [f"version {_REST_OF_COMMIT.sub('', self.version)}"]
         return ", ".join([HEADING_SEPARATOR.join(part for part in (self.title, self.heading) if part), *page, *version])
 
     def with_quoted(self, spans: Iterable[Span]) -> Source:

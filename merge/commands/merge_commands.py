@@ -264,7 +264,9 @@ def inspect(argv: list[str]) -> int:
     ):
         watcher.say("measuring both parents")
         profiles = survey_pair(make_plan(recipe, pair), pair, arithmetic, count_cores(), watcher.move)
-    title = f"{recipe.name}: {recipe.chip.tell()} against {recipe.chat.tell()}, lam = {describe_lam(recipe.lam)}"
+    title = (
+        f"{recipe.name}: {recipe.chip.describe()} against {recipe.chat.describe()}, lam = {describe_lam(recipe.lam)}"
+    )
     pictures = [] if args.out is None else [str(path) for path in draw_all(profiles, args.out, title)]
     if args.json:
         sys.stdout.write(json.dumps({**recipe.values(), "pictures": pictures, **describe_survey(profiles)}) + "\n")
@@ -411,9 +413,9 @@ def summarise(document: dict[str, Any]) -> str:
     verb = "already merged" if document["reused"] else "merged"
     theta = document["theta_degrees"]
     angles = f", theta {theta['median']:.2f} degrees in the median, {theta['max']:.2f} at most" if theta else ""
-    told = describe_combined(document)
+    combined = describe_combined(document)
     return (
         f"{verb}: {document['name']}, lam = {describe_lam(document['lam'])}, {document['dtype']}\n{document['tensors']}"
         f" tensors, {document['parameters'] / 1e6:.1f} M parameters{angles}, {document['seconds']:.1f} "
-        f"s\n{told + chr(10) if told else ''}{document['checkpoint_dir']}\n"
+        f"s\n{combined + chr(10) if combined else ''}{document['checkpoint_dir']}\n"
     )

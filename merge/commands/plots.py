@@ -283,9 +283,9 @@ def draw_plan(document: Mapping[str, Any]) -> RenderableType:
         f"to read: {document['read_bytes'] / 1e6:,.1f} MB per pass; to write: {document['write_bytes'] / 1e6:,.1f} MB"
     ]
     if rows := document["vocabulary"]:
-        told = (rows["rows"], rows["merged"], rows["chip_only"], rows["chat_only"])
+        counts = (rows["rows"], rows["merged"], rows["chip_only"], rows["chat_only"])
         lines.append(
-            "vocabulary: {} rows, {} merged, {} the chip parent's alone, {} the chat parent's alone".format(*told)
+            "vocabulary: {} rows, {} merged, {} the chip parent's alone, {} the chat parent's alone".format(*counts)
         )
 
     return Group(table, *map(Text, [*lines, "nothing was written"]))

@@ -97,7 +97,7 @@ def find_drift(chip_norm: float, chat_norm: float, theta: float, lam: float) -> 
     """|G - L| / |L| of the geodesic merge G and the linear merge L at the same lam, from norms and angle alone.
 
     It is 0 at both ends. For G - L = p W_c + q W_i the square of the norm is (p |W_c| + q |W_i|)^2 - p q |W_c| |W_i|
-    chord^2 with chord = 2 sin(theta / 2). That is no difference of nearly equal squares, so tiny angles keep their
+    chord^2 with chord = 2 sin(theta / 2). That is not a difference of nearly equal squares, so tiny angles keep their
     digits. Opposite tensors have no geodesic: NaN.
     """
     if not chip_norm or not chat_norm or lam in (0.0, 1.0):

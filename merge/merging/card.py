@@ -141,10 +141,10 @@ def _describe_choices(recipe: Recipe, rows: RowMap | None, code: tuple[str, ...]
         if (value := getattr(recipe, key)) != "refuse"
     ]
     if rows is not None:
-        told = rows.count()
+        counts = rows.count()
         lines.append(
-            f"- vocabulary: {told['rows']} rows, matched by token: {told['merged']} merged, {told['chip_only']} the "
-            f"chip parent's alone, {told['chat_only']} the chat parent's alone"
+            f"- vocabulary: {counts['rows']} rows, matched by token: {counts['merged']} merged, {counts['chip_only']} "
+            f"the chip parent's alone, {counts['chat_only']} the chat parent's alone"
         )
 
     files = COMPANIONS["refuse" if rows is None else recipe.vocab]
@@ -189,6 +189,6 @@ def _describe_totals(report: MergeReport) -> str:
             f" The angle between the parents is {theta.median:.2f} degrees in the median, at most {theta.max:.2f} "
             f"({literal(theta.max_tensor)})."
         )
-    if told := describe_combined(totals):
-        text += f" {told}"
+    if combined := describe_combined(totals):
+        text += f" {combined}"
     return text

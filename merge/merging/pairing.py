@@ -100,7 +100,7 @@ class Mismatch:
     setting: str | None = None
     allowed: tuple[str, ...] = ()  # the values that decide it; empty: all but "refuse"
 
-    def tell(self) -> str:
+    def describe(self) -> str:
         """The sentence for the person who wrote the recipe."""
         if self.setting is None:
             return self.text
@@ -138,7 +138,7 @@ def check_pair(
             describe_strangers(chip.specs, chat.specs)
         ]
 
-    open_ones = [mismatch.tell() for mismatch in found if mismatch.is_open(recipe)]
+    open_ones = [mismatch.describe() for mismatch in found if mismatch.is_open(recipe)]
     rows = None
     open_ones += (without_rows := check_ids(chat_vocab))
     if (

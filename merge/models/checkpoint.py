@@ -358,7 +358,7 @@ def parse_json_object(raw: bytes, path: Path) -> dict[str, Any]:
             f"{path}: not valid JSON ({shorten(str(error), DESCRIBED)}). Copy the file anew"
         ) from None
     if not isinstance(value, dict):
-        raise CheckpointCorrupt(f"{path}: JSON, but no object")
+        raise CheckpointCorrupt(f"{path}: JSON, but not an object")
     if is_deep(value):
         raise CheckpointCorrupt(
             f"{path}: JSON that is nested deeper than {DEPTH_LIMIT} levels, which no file of a model is"

@@ -42,7 +42,7 @@ def is_leftover(names: Collection[str]) -> bool:
 
 def describe_names(names: Mapping[str, str], side: str, other: str) -> str:
     """What `match_names` found, as a sentence: the chip parent's 23 tensors are the chat parent's without `model.`"""
-    kinds = Counter(_tell_difference(ours, theirs) for ours, theirs in names.items()).most_common()
+    kinds = Counter(_describe_difference(ours, theirs) for ours, theirs in names.items()).most_common()
     parts = [
         f"{count} tensor{' is' if count == 1 else 's are'} the {other} parent's {words}"
         for words, count in kinds[:EXAMPLES]
@@ -84,7 +84,7 @@ def _by_bare(names: Collection[str]) -> dict[str, str]:
     return {short: name for name, short in bare.items() if counts[short] == 1}
 
 
-def _tell_difference(ours: str, theirs: str) -> str:
+def _describe_difference(ours: str, theirs: str) -> str:
     """How two names differ: with `_orig_mod.`, without `model.`, or with `a.` for `b.`"""
     one, other = ours.split("."), theirs.split(".")
     end = _count_alike(one[::-1], other[::-1])

@@ -409,8 +409,8 @@ def _convert(gguf: Path, folder: Path) -> None:
             "dtype": torch.bfloat16,
             "output_loading_info": True,
         }
-        model, told = AutoModelForCausalLM.from_pretrained(**source, config=config, **options)
-        if lacking := sorted(told["missing_keys"]):
+        model, loading = AutoModelForCausalLM.from_pretrained(**source, config=config, **options)
+        if lacking := sorted(loading["missing_keys"]):
             raise ValueError(f"it lacks {len(lacking)} of the model's tensors, {lacking[0]} for example")
         tokenizer = AutoTokenizer.from_pretrained(**source)
         model.save_pretrained(folder)

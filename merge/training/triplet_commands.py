@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from rag.command_line import add_docs, add_questions, add_seed, whole_number, write_json, write_jsonl
-from rag.commands.index_commands import index_apart, read_sources, tell_skipped
+from rag.commands.index_commands import index_apart, read_sources, report_skipped
 from rag.errors import SourceUnusable
 from rag.progress import Show, show_progress
 from rag.settings import RagSettings
@@ -134,7 +134,7 @@ def _make(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
     ]
     skipped: list[Skipped] = []
     documents = read_sources(args.docs, settings, skipped)
-    tell_skipped(skipped)
+    report_skipped(skipped)
     counter = find_counter(args.tokenizer, "chat model", settings)
     dropped: Tally[str] = Tally()
     with TemporaryDirectory() as folder, show_progress() as progress:

@@ -160,8 +160,8 @@ class TripletMaker:
         There is none where a passage that is found may hold the answer.
         """
         dice = random.Random(f"{self._seed}/without/{draft.question}")
-        away = {(chunk.collection, chunk.path) for chunk in draft.golden}
-        found = [hit for hit in self._found(draft.question) if (hit.chunk.collection, hit.chunk.path) not in away]
+        excluded = {(chunk.collection, chunk.path) for chunk in draft.golden}
+        found = [hit for hit in self._found(draft.question) if (hit.chunk.collection, hit.chunk.path) not in excluded]
         hits = found[: dice.choices(PASSAGES, PASSAGE_WEIGHTS)[0]]
         if not hits:
             return NOTHING_FOUND

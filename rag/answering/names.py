@@ -78,7 +78,7 @@ def allowed_names(texts: Iterable[str]) -> frozenset[str]:
     """Every name of the texts; of a path also its ends (`cts.tcl` of `scripts/cts.tcl`) and the names within it.
 
     A path that is not one of a file tree has no ends. Words with dots (`design.evalTclString`) are not names, but a
-    grammar has to know them: it cannot tell them from file names.
+    grammar has to know them: it cannot distinguish them from file names.
     """
     allowed: set[str] = set()
     for text in texts:

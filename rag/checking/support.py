@@ -111,12 +111,12 @@ class Traits(NamedTuple):
     near: the weighted mean, over the clause's tokens, of the cosine with the nearest token of the window or of what
     introduces it. worst: the same over the `WORST_SHARE` of the tokens that are farthest. local: as `near`, with those
     pieces of the window alone that hold the clause's names and numbers, or else most of its terms. terms: the share of
-    the clause's terms that the window or what introduces it holds; own: that those pieces hold. away: the share of its
-    names and numbers that are in the passage, but not in the window. apart: how many pieces more than one it takes to
-    find these, as the logarithm of 1 + n. opposite: how many words have their opposite alone in those pieces. denial: 1
-    where the clause denies and the piece that is nearest to it does not, or the other way; negated: 1 where the clause
-    denies. rival: by how much what the clause says is nearer to what the passages say of other names than of its own;
-    owned: the other way.
+    the clause's terms that the window or what introduces it holds; own: that those pieces hold. outside: the share of
+    its names and numbers that are in the passage, but not in the window. apart: how many pieces more than one it takes
+    to find these, as the logarithm of 1 + n. opposite: how many words have their opposite alone in those pieces.
+    denial: 1 where the clause denies and the piece that is nearest to it does not, or the other way; negated: 1 where
+    the clause denies. rival: by how much what the clause says is nearer to what the passages say of other names than of
+    its own; owned: the other way.
     """
 
     near: float
@@ -124,7 +124,7 @@ class Traits(NamedTuple):
     local: float
     terms: float
     own: float
-    away: float
+    outside: float
     apart: float
     opposite: float
     denial: float
@@ -325,7 +325,7 @@ def _observe(claim: Claim, window: Window, cosines: Vectors, rival: float, owned
         local=float(claim.weights @ local) / total,
         terms=len(claim.terms & held) / (len(claim.terms) or 1),
         own=len(claim.terms & own) / (len(claim.terms) or 1),
-        away=len(missing) / (len(anchors) or 1),
+        outside=len(missing) / (len(anchors) or 1),
         apart=math.log1p(apart),
         opposite=float(_count_opposites(claim.words, words)),
         denial=float(claim.facts.negations % 2 != denies),

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rag.command_line import write_json, write_jsonl
-from rag.commands.index_commands import read_sources, tell_skipped
+from rag.commands.index_commands import read_sources, report_skipped
 from rag.errors import CorpusUnavailable, RagError, SourceUnusable
 from rag.printable import printable
 from rag.settings import RagSettings
@@ -144,7 +144,7 @@ def read_texts(arguments: list[str], settings: RagSettings) -> tuple[list[dict[s
 
     skipped: list[Skipped] = []
     documents = read_sources(arguments, settings, skipped)
-    tell_skipped(skipped)
+    report_skipped(skipped)
     rows = []
     for document in documents:
         text = f"# {document.title}\n\n{render(document.blocks, ())}\n"

@@ -112,7 +112,7 @@ def _build(out: Path, arguments: list[str], add: bool, settings: RagSettings, as
     embedder = open_embedder(settings, settings.embed_threads)
     with show_progress() as progress:
         report = build_index(documents, out, settings, embedder, progress, add=add, skipped=skipped)
-    tell_skipped(skipped)
+    report_skipped(skipped)
     if as_json:
         rate = round(report.chunks_per_s, 1)
         write_json({**asdict(report), "chunks_per_s": rate, "skipped": [asdict(item) for item in skipped]})
@@ -131,7 +131,7 @@ def _build(out: Path, arguments: list[str], add: bool, settings: RagSettings, as
         sys.stdout.write(f"skipped {len(skipped)} files: {listed}\n")
 
 
-def tell_skipped(skipped: list[Skipped]) -> None:
+def report_skipped(skipped: list[Skipped]) -> None:
     """Name each file that was not read, or only in part, with the reason."""
     for item in skipped:
         sys.stderr.write(f"skipped {printable(item.path)}: {printable(item.reason)}\n")

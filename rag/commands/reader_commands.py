@@ -22,7 +22,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from rag.command_line import add_docs, add_questions, add_seed, whole_number, write_json
-from rag.commands.index_commands import index_apart, read_sources, tell_skipped
+from rag.commands.index_commands import index_apart, read_sources, report_skipped
 from rag.errors import EmbedderUnavailable, OutputUnwritable, SourceUnusable
 from rag.progress import show_progress
 from rag.settings import RagSettings
@@ -108,7 +108,7 @@ def _adapt(args: argparse.Namespace, settings: RagSettings, command: str) -> dic
     base_folder = find_model_folder(base)
     skipped: list[Skipped] = []
     documents = read_sources(args.docs, settings, skipped)
-    tell_skipped(skipped)
+    report_skipped(skipped)
 
     from rag.training.examples import read_examples
 

@@ -32,8 +32,8 @@ def reference(argv: list[str]) -> int:
 
     Raises RagError: the input is wrong.
     """
-    told = "What the documents say of a command, an option, a variable or a message."
-    parser = argparse.ArgumentParser(prog="chipalign reference", description=told)
+    description = "What the documents say of a command, an option, a variable or a message."
+    parser = argparse.ArgumentParser(prog="chipalign reference", description=description)
     parser.add_argument("name", nargs="?", metavar="NAME", help="as documents write it: repair_timing, -hold, GRT-0118")
     parser.add_argument(
         "--index", type=Path, metavar="DIR", help="the index directory (default: indexes/starter in the home folder)"

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rag.command_line import add_docs, add_questions, add_seed, whole_number, write_json
-from rag.commands.index_commands import read_sources, tell_skipped
+from rag.commands.index_commands import read_sources, report_skipped
 from rag.errors import OutputUnwritable, SourceUnusable
 from rag.progress import show_progress
 from rag.settings import RagSettings
@@ -113,7 +113,7 @@ def _adapt(args: argparse.Namespace, settings: RagSettings, command: str) -> dic
 
     skipped: list[Skipped] = []
     documents = read_sources(args.docs, settings, skipped)
-    tell_skipped(skipped)
+    report_skipped(skipped)
     base_name = find_base(settings.embedder)  # an adapter is never put upon another
     base, embedder = find_model_folder(base_name), Embedder.find(base_name)
     chunks, pairs, dropped = _make_pairs(documents, args, settings, embedder)

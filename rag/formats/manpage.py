@@ -163,7 +163,7 @@ class _ManReader:
         self._section = ""
         self._subsection = ""
         self._tags: list[str] = []  # what the paragraph defines; the tags stand over it like a heading
-        self._untold = False  # whether no block follows the tags yet
+        self._awaits_block = False  # whether no block follows the tags yet
         self._words: list[str] = []
         self._code: list[str] | None = None  # the lines between .nf and .fi
         self._table: list[str] | None = None  # the lines between .TS and .TE
@@ -201,7 +201,7 @@ class _ManReader:
         elif name in ("TP", "TQ"):
             self._flush()
             self._wants_tag = True
-            if name == "TP" and not self._untold:  # otherwise both share the text to come
+            if name == "TP" and not self._awaits_block:  # otherwise both share the text to come
                 self._tags.clear()
         elif name in ("IP", "It"):
             self._read_item(arguments[:1] if name == "IP" else arguments, is_mdoc=name == "It")
@@ -249,14 +249,14 @@ class _ManReader:
         if tag in ("•", "*", "o", "-", "+", "·", "—"):
             self._words = ["-"]
         elif tag:
-            self._tags = [*(self._tags if self._untold else ()), tag]
-            self._untold = True
+            self._tags = [*(self._tags if self._awaits_block else ()), tag]
+            self._awaits_block = True
 
     def _read_text(self, text: str) -> None:
         if self._wants_tag:
             self._wants_tag = False
             self._tags.append(text.strip())
-            self._untold = True
+            self._awaits_block = True
         elif self._code is not None:
             self._code.append(text.expandtabs(8).rstrip())
         elif text.strip() == "•":  # generators draw an item so for terminals, before the macro for printers
@@ -297,16 +297,16 @@ class _ManReader:
     def _drop_tags(self) -> None:
         """Go on below what was defined. Names that never got a text are still worth finding."""
         names, self._tags = self._tags, []
-        if self._untold and any(names):
+        if self._awaits_block and any(names):
             self._add("prose", "\n".join(f"`{name}`" for name in names if name))
-        self._untold = False
+        self._awaits_block = False
 
     def _add(self, kind: BlockKind, text: str) -> None:
         tag, whole = name_definition(self._tags)
         path = tuple(filter(None, (self._section, self._subsection, tag)))
-        if whole and self._untold:
+        if whole and self._awaits_block:
             self.blocks.append(Block("prose", whole, path))
-        self._untold = False
+        self._awaits_block = False
         add_block(self.blocks, Block(kind, text, path))
 
 

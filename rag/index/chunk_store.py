@@ -70,8 +70,8 @@ class ChunkStore(Sequence[Chunk]):
             offsets = map_array(folder / OFFSETS, np.dtype(np.int64))
             ids = map_array(folder / IDS, np.dtype(np.uint64))
         except ValueError as error:
-            told = f"the files of the chunks in {folder} cannot be read ({error}), or do not fit together"
-            raise IndexCorrupt(f"{told}: build the index again") from error
+            problem = f"the files of the chunks in {folder} cannot be read ({error}), or do not fit together"
+            raise IndexCorrupt(f"{problem}: build the index again") from error
         if not (len(offsets) == len(ids) + 1 and is_rising(offsets, len(text))):
             raise IndexCorrupt(f"the files of the chunks in {folder} do not fit together: build the index again")
         return cls(text, offsets, ids, path)

@@ -76,7 +76,7 @@ class Milvus:
                 f"CHIPALIGN_MILVUS_URI={self.uri!r} is neither a URL nor a NAME.db: give one like "
                 "http://127.0.0.1:19530, or a file"
             )
-        with _telling(self.uri):
+        with _reporting(self.uri):
             return MilvusClient(uri=self.uri, token=self.token, timeout=CONNECT_TIMEOUT_S)
 
     @property
@@ -105,7 +105,7 @@ class Milvus:
 
         client = self.connect()
         step = _rows_per_message(vectors.shape[1])
-        with _telling(self.uri):
+        with _reporting(self.uri):
             _create(client, name, vectors.shape[1], "FLAT" if len(vectors) <= flat_limit else "HNSW")
             for start in range(0, len(vectors), step):
                 rows = range(start, min(start + step, len(vectors)))
@@ -131,7 +131,7 @@ class Milvus:
         if "://" not in self.uri and not Path(self.uri).exists():  # looking into it would create it
             return False
         client = self.connect()
-        with _telling(self.uri):
+        with _reporting(self.uri):
             return bool(client.has_collection(place.collection, timeout=SEARCH_TIMEOUT_S))
 
     def open(self, folder: Path, kind: DenseKind) -> MilvusIndex:
@@ -141,7 +141,7 @@ class Milvus:
         """
         name = Place.read(folder / PLACE).collection
         client = self.connect()
-        with _telling(self.uri):
+        with _reporting(self.uri):
             client.load_collection(name, timeout=BUILD_TIMEOUT_S)
             count = _count_rows(client, name)
             fields = client.describe_collection(name, timeout=SEARCH_TIMEOUT_S)["fields"]
@@ -155,7 +155,7 @@ class Milvus:
         """
         name = Place.read(folder / PLACE).collection
         client = self.connect()
-        with _telling(self.uri):
+        with _reporting(self.uri):
             client.drop_collection(name, timeout=BUILD_TIMEOUT_S)
 
 
@@ -231,7 +231,7 @@ class MilvusIndex:
         """
         if self._collections is not None and not self._collections:
             return [], []
-        with _telling(self.place):
+        with _reporting(self.place):
             [hits] = _search(
                 self._client, self._place.collection, query[np.newaxis], min(k, self.count), self.kind, self._filter
             )
@@ -249,7 +249,7 @@ class MilvusIndex:
         vectors: dict[int, Vectors] = {}
         wanted = list(dict.fromkeys(map(int, rows)))
         step = _rows_per_message(self.dimension)
-        with _telling(self.place):
+        with _reporting(self.place):
             for start in range(0, len(wanted), step):
                 ids = wanted[start : start + step]
                 for found in self._client.get(
@@ -324,7 +324,7 @@ def _rows_per_message(dimension: int) -> int:
 
 
 @contextmanager
-def _telling(uri: str) -> Iterator[None]:
+def _reporting(uri: str) -> Iterator[None]:
     """Raise what Milvus refuses, or does not answer, as one sentence."""
     import grpc
     from pymilvus.exceptions import ErrorCode, MilvusException

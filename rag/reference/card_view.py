@@ -28,7 +28,8 @@ def card_object(card: Card) -> dict[str, Any]:
     """A card as JSON: its kind, its fields, and for a command the contradictions in its document."""
     fields = {"object": kind_of(card), "name": card.name, **asdict(card)}
     if isinstance(card, Command):
-        fields["disagreements"] = [asdict(one) for one in card.disagreements]
+        # `told` is the statement under the key that it had first: clients may read it
+        fields["disagreements"] = [{**asdict(one), "told": one.statement} for one in card.disagreements]
     return fields
 
 
@@ -63,7 +64,7 @@ def _draw_command(card: Command) -> Iterator[str]:
         yield "    The document disagrees with itself:"
         for one in card.disagreements:
             first, second = (_write_span(place) for place in one.places)
-            yield from _wrap(f"{one.name} {one.told} [{first} and {second}]", "      ", "        ")
+            yield from _wrap(f"{one.name} {one.statement} [{first} and {second}]", "      ", "        ")
 
 
 def _draw_options(label: str, options: Iterable[Option], beside: Place) -> Iterator[str]:
@@ -76,12 +77,12 @@ def _draw_options(label: str, options: Iterable[Option], beside: Place) -> Itera
             yield ""
             yield f"    {label}:"
         signs = " ".join(filter(None, (option.name, option.argument)))
-        told = option.description or ("required" if option.is_required else "")
-        if option.default and option.default not in told:
-            told = f"{told} (default {option.default})".strip()
+        text = option.description or ("required" if option.is_required else "")
+        if option.default and option.default not in text:
+            text = f"{text} (default {option.default})".strip()
         if (option.place.path, option.place.heading_path) != (beside.path, beside.heading_path):
-            told = f"{told} [{_write_span(option.place)}]".strip()
-        yield from _wrap(f"{signs}  {told}".rstrip(), "      ", "          ")
+            text = f"{text} [{_write_span(option.place)}]".strip()
+        yield from _wrap(f"{signs}  {text}".rstrip(), "      ", "          ")
 
 
 def _write_span(place: Place) -> str:

@@ -61,10 +61,10 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """A name that one part of a document has and another lacks: `told` says which, `places` are those of both."""
+    """A name that one part of a document has and another lacks: `statement` says which, `places` are those of both."""
 
     name: str
-    told: str
+    statement: str
     places: tuple[Place, Place]
 
 
@@ -102,8 +102,8 @@ class Command:
             if item.synopsis_place is None:
                 found.append(Disagreement(item.name, "is described, and the synopsis lacks it", (item.place, shown)))
             elif not item.is_described:
-                told = "stands in the synopsis, and nothing describes it"
-                found.append(Disagreement(item.name, told, (item.synopsis_place, described)))
+                statement = "stands in the synopsis, and nothing describes it"
+                found.append(Disagreement(item.name, statement, (item.synopsis_place, described)))
         return tuple(found)
 
 

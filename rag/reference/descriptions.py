@@ -26,9 +26,9 @@ def shorten(text: str) -> str:
     return line[: ends[-1]] if ends else f"{line[: LONGEST_DESCRIPTION - 1].rstrip()}…"
 
 
-def find_default(told: str, column: str = "") -> str:
+def find_default(description: str, column: str = "") -> str:
     """The default with its unit, from its column or from the description; "" where there is none."""
-    return " ".join(part.strip() for part in read_default(told, column) if part)[:100]
+    return " ".join(part.strip() for part in read_default(description, column) if part)[:100]
 
 
 def read_first_paragraph(lines: Sequence[str]) -> str:

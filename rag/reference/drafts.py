@@ -50,9 +50,9 @@ class CommandDraft:
                 group[option.name] = option
             return
         is_fuller = option.is_described and len(option.description) > len(known.description)
-        told = option if is_fuller or (option.is_described and not known.is_described) else known
+        best = option if is_fuller or (option.is_described and not known.is_described) else known
         group[option.name] = replace(
-            told,
+            best,
             argument=known.argument or option.argument,
             default=known.default or option.default,
             is_required=known.is_required or option.is_required,

@@ -72,7 +72,7 @@ _SECTIONS = frozenset(
     """.split()
 )
 # A sentence that begins with a command, and what it says of a command that no longer exists.
-_TOLD = re.compile(
+_COMMAND_SENTENCE = re.compile(
     r"(?:\A|(?<=[.!?]\s))The `(?P<name>[a-z][a-z0-9]*(?:(?:_|::)[a-z0-9]+)*)` (?:command|pass) (?=[a-z])"
 )
 _GONE = re.compile(r"\b(?:removed|renamed|deprecated|no longer)\b")
@@ -80,18 +80,18 @@ _GONE = re.compile(r"\b(?:removed|renamed|deprecated|no longer)\b")
 _NAMED = re.compile(
     r"[\"`](?P<quoted>[a-z][\w.+-]{1,60})[\"`]|^(?:\$ |% )?(?P<begun>[a-z][\w.+-]{1,60}) ", re.MULTILINE
 )
-_COMMAND_TOLD = re.compile(r"\b[Cc]ommand\b")
+_COMMAND_WORD = re.compile(r"\b[Cc]ommand\b")
 _REMARK = re.compile(r"\s\([^()]*\)\s*$")  # `NAME (deprecated)`
 _BETWEEN_CALLS = re.compile(r",\s+(?=[a-z]\w{0,60}(?:\s+[\[(-]|$|,))")
 _SET = re.compile(r"set (?P<name>[a-z]\w*_\w+) (?P<values>\w+(?:\|\w+)+|<[^<>]+>)")  # `set timing_mode early|late`
 # A paragraph that says something by itself: a whole sentence, or "To hide a widget:".
-_TELLS = re.compile(r"\A(?!Returns\b).*[.!)]\Z|\ATo .*:\Z", re.DOTALL)
+_STATEMENT = re.compile(r"\A(?!Returns\b).*[.!)]\Z|\ATo .*:\Z", re.DOTALL)
 # Documents that show only what is new in a command.
 _NOTES = re.compile(r"change_?log|release[-_ ]?notes|what.?s[-_ ]?new|\b(?:changes|news|history)\b", re.IGNORECASE)
 _WHOLE_NAME = re.compile(r"`([^`]+)`")
 MOST_CALLS = 20_000  # in a document
 MOST_EXAMPLES = 200  # of one command that are compared with its cards
-_NAME_AND_PURPOSE = re.compile(r"(?P<name>[a-z][\w:.-]*)\s*(?:\s-+\s|\n)\s*(?P<told>\S.*)", re.DOTALL)
+_NAME_AND_PURPOSE = re.compile(r"(?P<name>[a-z][\w:.-]*)\s*(?:\s-+\s|\n)\s*(?P<purpose>\S.*)", re.DOTALL)
 
 
 def read_reference(chunks: Iterable[Chunk]) -> Reference:
@@ -216,19 +216,21 @@ class _DocumentReader:
         heading, above = ", ".join(names) or block.path[-1], (self._title, *block.path[:-1])
         is_cut = heading.endswith(CUT)
         heading = heading.removesuffix(CUT)
-        told = "" if block.kind == "code" or _whole_names(block) else shorten(block.text)
+        description = "" if block.kind == "code" or _whole_names(block) else shorten(block.text)
         if options := [option for name in names or [heading] for option in _heading_options(name, is_cut)]:
             owner = self.found.owner(block.path[:-1], [name for name, _ in options], block.place())
             for name, argument in options if owner else ():
                 assert owner is not None
                 owner.is_cut |= is_cut
-                owner.add(Option(name, argument, find_default(told), told, block.place(), is_described=True))
+                owner.add(
+                    Option(name, argument, find_default(description), description, block.place(), is_described=True)
+                )
         elif capitals := _CAPITALS.fullmatch(heading):
-            self._read_capitals(capitals["name"], above, told, block)
+            self._read_capitals(capitals["name"], above, description, block)
         else:
-            self._read_called_headings(names or _BETWEEN_CALLS.split(heading), told, block, is_cut)
+            self._read_called_headings(names or _BETWEEN_CALLS.split(heading), description, block, is_cut)
 
-    def _read_capitals(self, heading: str, above: Sequence[str], told: str, block: SectionBlock) -> None:
+    def _read_capitals(self, heading: str, above: Sequence[str], description: str, block: SectionBlock) -> None:
         """`WIDTHTRUNC` below "Warnings", `VERILATOR_ROOT` below "Environment".
 
         The names of sections that every manual page has do not count.
@@ -239,11 +241,11 @@ class _DocumentReader:
         if heading in _SECTIONS or not over:
             return
         if _VARIABLES_HEADING.search(over):
-            self.found.add_variable(heading, read_default(told)[0], "", told, block.place())
+            self.found.add_variable(heading, read_default(description)[0], "", description, block.place())
         elif WORD.fullmatch(heading):
-            self.found.add_message(heading, told[:LONGEST_TEXT], block.place())
+            self.found.add_message(heading, description[:LONGEST_TEXT], block.place())
 
-    def _read_called_headings(self, pieces: Sequence[str], told: str, block: SectionBlock, is_cut: bool) -> None:
+    def _read_called_headings(self, pieces: Sequence[str], description: str, block: SectionBlock, is_cut: bool) -> None:
         """`lint_off [-rule <message>]`, or several with commas: a command that stands over its description."""
         for number, piece in enumerate(pieces, start=1):
             is_last = is_cut and number == len(pieces)
@@ -258,7 +260,7 @@ class _DocumentReader:
                 text = f"{piece[: max(ends)]} ..." if is_last else piece
                 draft = self._add_synopsis(synopsis, text, block.place(), block, None)
                 draft.is_cut |= is_last
-                draft.description = draft.description or told
+                draft.description = draft.description or description
 
     # --- code ---------------------------------------------------------------------------------------------------
 
@@ -274,7 +276,7 @@ class _DocumentReader:
         for first, synopsis in synopses:
             if f"`{synopsis.name}` variable" in self._near():
                 self.found.add_variable(synopsis.name, "", "", self._purpose(synopsis.name), block.place(first))
-            elif synopsis.is_strong or self._is_told(synopsis, block):
+            elif synopsis.is_strong or self._is_announced(synopsis, block):
                 last = first + synopsis.lines - 1
                 text = "\n".join(line.rstrip() for line in lines[first : last + 1])
                 draft = self._add_synopsis(synopsis, text, block.place(first, last), block, first)
@@ -284,11 +286,11 @@ class _DocumentReader:
         self._read_usage(block, lines)
         for number, line in enumerate(lines):
             if found := _SET.fullmatch(line.strip()):
-                told = self._purpose(found["name"])
-                if "variable" in told:
-                    self.found.add_variable(found["name"], "", "", told, block.place(number, number))
+                purpose = self._purpose(found["name"])
+                if "variable" in purpose:
+                    self.found.add_variable(found["name"], "", "", purpose, block.place(number, number))
 
-    def _is_told(self, synopsis: Synopsis, block: SectionBlock) -> bool:
+    def _is_announced(self, synopsis: Synopsis, block: SectionBlock) -> bool:
         """Whether the text above a line that may be an example names this command, in prose or in a heading."""
         name = synopsis.name
         near = self._near()
@@ -298,7 +300,7 @@ class _DocumentReader:
         words = re.sub(r"[^a-z0-9]+", "_", heading.lower().replace("'", "")).strip("_")
         if COMMAND.fullmatch(name) is None:
             return (words == name or f"`{name}`" in near) and not synopsis.options and not synopsis.arguments
-        if not synopsis.options and not synopsis.arguments and _COMMAND_TOLD.search(near):
+        if not synopsis.options and not synopsis.arguments and _COMMAND_WORD.search(near):
             return True
         is_alone = not synopsis.arguments or block.language == "tcl"
         return words in (name, name.replace("::", "_")) or (
@@ -327,15 +329,15 @@ class _DocumentReader:
         That sentence is the section's first paragraph, or the last one where the section has shown another command
         before.
         """
-        told = [piece.text.strip() for piece in (self._first_prose, self._prose) if piece]
-        for text in told:
+        paragraphs = [piece.text.strip() for piece in (self._first_prose, self._prose) if piece]
+        for text in paragraphs:
             if re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text):
                 return shorten(text)
         path = self._first_prose.path if self._first_prose else ()
         section = self.found.of_section(path)
         if len(section) > (name in section):
-            told.reverse()
-        return next((shorten(text).rstrip(":") for text in told if _TELLS.search(text)), "")
+            paragraphs.reverse()
+        return next((shorten(text).rstrip(":") for text in paragraphs if _STATEMENT.search(text)), "")
 
     def _read_usage(self, block: SectionBlock, lines: Sequence[str]) -> None:
         if usages := read_usage(lines):
@@ -345,10 +347,10 @@ class _DocumentReader:
         names = [name for usage in usages for name, _ in usage.names]
         if owner := self.found.owner(block.path, names, block.place()):
             for usage in usages:
-                told = shorten(usage.description)
+                description = shorten(usage.description)
                 for name, argument in usage.names:
                     place = block.place(usage.first, usage.last)
-                    owner.add(Option(name, argument, find_default(told), told, place, is_described=True))
+                    owner.add(Option(name, argument, find_default(description), description, place, is_described=True))
 
     # --- prose and lists ----------------------------------------------------------------------------------------
 
@@ -358,12 +360,12 @@ class _DocumentReader:
         heading = block.path[-1] if block.path else ""
         is_synopsis = bool(_SYNOPSIS_HEADING.fullmatch(heading)) or lines[0].lower().lstrip().startswith("usage:")
         is_synopsis |= self._section == "synopsis"
-        is_told = is_synopsis
+        is_synopsis_read = is_synopsis
 
         if is_synopsis or "[-" in lines[0] or "[-" in "".join(lines[1:2]):
             for first, synopsis in read_synopses([line.replace("`", "") for line in lines]):
                 if synopsis.is_strong and (is_synopsis or COMMAND.fullmatch(synopsis.name)):
-                    is_told = True
+                    is_synopsis_read = True
                     last = first + synopsis.lines - 1
                     self._add_synopsis(
                         synopsis, "\n".join(lines[first : last + 1]), block.place(first, last), block, first
@@ -380,10 +382,10 @@ class _DocumentReader:
             self._add_usages(defined, block)
         elif any(line.lstrip(" `")[:1] in ("-", "+") for line in lines):
             self._read_usage(block, lines)
-        self._read_told_commands(block)
+        self._read_command_sentences(block)
         self._waiting = []
 
-        if not is_told:
+        if not is_synopsis_read:
             self._prose = block
             self._first_prose = self._first_prose or block
 
@@ -399,13 +401,13 @@ class _DocumentReader:
         self._section = "synopsis" if _SYNOPSIS_HEADING.fullmatch(first) else first.lower()
         rest = replace(block, lines=block.lines[1:])
         if self._section == "name" and (found := _NAME_AND_PURPOSE.fullmatch(rest.text.strip())):
-            self.found.purposes[found["name"]] = shorten(found["told"])
+            self.found.purposes[found["name"]] = shorten(found["purpose"])
         return rest
 
-    def _read_told_commands(self, block: SectionBlock) -> None:
+    def _read_command_sentences(self, block: SectionBlock) -> None:
         """Commands that a sentence describes: "The `opt_expr` pass ..."; not those that no longer exist."""
         text = block.text
-        for found in _TOLD.finditer(text):
+        for found in _COMMAND_SENTENCE.finditer(text):
             end = SENTENCE_END.search(text, found.end())
             stop = end.end() if end else len(text)
             sentence = text[found.start() : stop]
@@ -447,8 +449,8 @@ class _DocumentReader:
             self._read_numbers(table, block)
 
     def _read_options(self, table: Table, block: SectionBlock, before: SectionBlock | None) -> None:
-        told_at = table.column(DESCRIPTIONS)
-        if told_at < 1:
+        description_at = table.column(DESCRIPTIONS)
+        if description_at < 1:
             return
         default_at = table.column(DEFAULTS)
 
@@ -466,34 +468,38 @@ class _DocumentReader:
         for row, found in rows if owner else ():
             assert owner is not None
             default = row.cells[default_at] if default_at > 0 else ""
-            told, place = row.cells[told_at][:LONGEST_DESCRIPTION], block.place(row.line, row.line)
+            description, place = row.cells[description_at][:LONGEST_DESCRIPTION], block.place(row.line, row.line)
             for name, argument in found:
                 if name.startswith(("-", "+")) or "`" in row.cells[0] or name in owner.names:
-                    owner.add(Option(name, argument, find_default(told, default), told, place, is_described=True))
+                    owner.add(
+                        Option(
+                            name, argument, find_default(description, default), description, place, is_described=True
+                        )
+                    )
 
     def _read_variables(self, table: Table, block: SectionBlock) -> None:
-        told_at, default_at, stage_at = table.column(DESCRIPTIONS), table.column(DEFAULTS), table.column(STAGES)
+        description_at, default_at, stage_at = table.column(DESCRIPTIONS), table.column(DEFAULTS), table.column(STAGES)
         for row in table.rows:
-            told = row.cells[told_at][:LONGEST_DESCRIPTION] if told_at > 0 else ""
-            default = read_default(told, row.cells[default_at] if default_at > 0 else "")[0]
+            description = row.cells[description_at][:LONGEST_DESCRIPTION] if description_at > 0 else ""
+            default = read_default(description, row.cells[default_at] if default_at > 0 else "")[0]
             stage = row.cells[stage_at].replace("`", "")[:100] if stage_at > 0 else ""
             for name in row.cells[0].replace("`", "").split(","):
                 bare = _REMARK.sub("", name).strip("$ ")
                 if _VARIABLE.fullmatch(bare) and ("_" in bare or bare.isupper()) and len(bare) > 1:
                     place = block.place(row.line, row.line)
-                    self.found.add_variable(bare, default, stage, told, place)
+                    self.found.add_variable(bare, default, stage, description, place)
 
     def _read_commands(self, table: Table, block: SectionBlock) -> None:
         """Commands that a table lists with their descriptions; the rest of a cell after the name is not read."""
-        told_at = table.column(DESCRIPTIONS)
-        for row in table.rows if told_at > 0 else ():
+        description_at = table.column(DESCRIPTIONS)
+        for row in table.rows if description_at > 0 else ():
             cell = row.cells[0]
             name = cell.strip("`")
             is_code = cell.count("`") == 2 and cell == f"`{name}`"
             if COMMAND.fullmatch(name) or (is_code and re.fullmatch(r"[a-z][a-z0-9_]*", name)):
                 place = block.place(row.line, row.line)
                 draft = self.found.draft(name, place)
-                draft.description = draft.description or row.cells[told_at][:LONGEST_DESCRIPTION]
+                draft.description = draft.description or row.cells[description_at][:LONGEST_DESCRIPTION]
 
     # --- messages -----------------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from rag.reference.synopses import Synopsis
 
 MOST_CANDIDATES = 20  # commands of one section that may own its options
 MOST_SYNOPSES = 20  # of a command
-MAN_TITLE = re.compile(r"(?P<name>[a-z][\w.+-]*)(?:\(\w{1,4}\))? (?:-{1,2}|\u2013|\u2014) (?P<told>\S.*)")
+MAN_TITLE = re.compile(r"(?P<name>[a-z][\w.+-]*)(?:\(\w{1,4}\))? (?:-{1,2}|\u2013|\u2014) (?P<purpose>\S.*)")
 _OPTIONS_HEADING = re.compile(
     r"[`\"]?(?P<name>[a-z][\w.+-]*)[`\"]? "
     r"(?:command[- ]line )?(?:arguments|options|switches|flags|usage|synopsis|command)",
@@ -74,11 +74,11 @@ class Findings:
         self._last = draft
         draft.takes_any |= not synopsis.names or "options]" in text.lower() or "option]" in text.lower()
 
-    def add_variable(self, name: str, default: str, stage: str, told: str, place: Place) -> None:
+    def add_variable(self, name: str, default: str, stage: str, description: str, place: Place) -> None:
         """Note a variable; a known one without a description gets it."""
-        variable = Variable(name, default, stage, told, self._collection, place)
+        variable = Variable(name, default, stage, description, self._collection, place)
         known = self.variables.setdefault(name, variable)
-        if known is not variable and not known.description and told:
+        if known is not variable and not known.description and description:
             self.variables[name] = replace(variable, stage=known.stage or stage)
 
     def add_stage(self, name: str, stage: str) -> None:
@@ -98,7 +98,7 @@ class Findings:
         for draft in self._commands.values():
             title = MAN_TITLE.fullmatch(self._title)
             if title and title["name"] == draft.name:
-                draft.description = draft.description or title["told"]
+                draft.description = draft.description or title["purpose"]
             draft.description = self.purposes.get(draft.name, draft.description)
 
             synopsis = "\n".join(draft.synopses)

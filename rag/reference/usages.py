@@ -18,10 +18,16 @@ from rag.reference.synopses import OPTION, read_option_names
 _COLUMNS = re.compile(r" {2,}|\t+")  # between an option and what it does
 _ITEM = re.compile(r"\s*(?:[-*+•]|\d{1,3}[.)])\s+(?=\S)")
 # `-hold`: what it does;  **-hold** - what it does;  `-hold` what it does
-_TOLD = re.compile(r"\**`+(?P<code>[^`]{1,120})`+\**(?:\s*[:\u2013\u2014]\s*|\s+-+\s+|\s+)(?P<told>\S.*)", re.DOTALL)
-_BARE_TOLD = re.compile(r"\**(?P<code>[-+]\S{1,60})\**(?:\s*:\s+|\s+[-\u2013\u2014]+\s+)(?P<told>\S.*)", re.DOTALL)
+_DESCRIBED = re.compile(
+    r"\**`+(?P<code>[^`]{1,120})`+\**(?:\s*[:\u2013\u2014]\s*|\s+-+\s+|\s+)(?P<description>\S.*)", re.DOTALL
+)
+_BARE_DESCRIBED = re.compile(
+    r"\**(?P<code>[-+]\S{1,60})\**(?:\s*:\s+|\s+[-\u2013\u2014]+\s+)(?P<description>\S.*)", re.DOTALL
+)
 # The same at the beginning of a paragraph, where a sentence may begin with an option too.
-_DEFINED = re.compile(r"\**`+(?P<code>[-+][^`]{1,120})`+\**(?:\s*:\s+|\s+[-\u2013\u2014]+\s+)(?P<told>\S.*)", re.DOTALL)
+_DEFINED = re.compile(
+    r"\**`+(?P<code>[-+][^`]{1,120})`+\**(?:\s*:\s+|\s+[-\u2013\u2014]+\s+)(?P<description>\S.*)", re.DOTALL
+)
 LONGEST_LINE = 400
 
 
@@ -41,7 +47,7 @@ def read_usage(lines: Sequence[str]) -> list[Usage]:
     waiting: list[tuple[str, str]] = []
     begun, number = 0, 0
     while number < len(lines):
-        names, told = _split_option(lines[number])
+        names, first_words = _split_option(lines[number])
         if not names:
             waiting, number = [], number + 1
             continue
@@ -49,7 +55,7 @@ def read_usage(lines: Sequence[str]) -> list[Usage]:
         begun = number if not waiting else begun
         end = _end_of(lines, number)
         body = [line.strip() for line in lines[number + 1 : end]]
-        description = " ".join(filter(None, [told, *body]))
+        description = " ".join(filter(None, [first_words, *body]))
         waiting += names
         if description:
             found.append(Usage(tuple(waiting), description, begun, max(end - 1, number)))
@@ -63,11 +69,11 @@ def _split_option(line: str) -> tuple[list[tuple[str, str]], str]:
     bare = line.strip().replace("`", "")
     if len(line) > LONGEST_LINE or not OPTION.match(bare):
         return [], ""
-    spec, _, told = _partition(bare)
+    spec, _, description = _partition(bare)
     names = read_option_names(spec)
-    if not names and told:
+    if not names and description:
         return [], ""
-    return names, told
+    return names, description
 
 
 def _partition(bare: str) -> tuple[str, str, str]:
@@ -97,9 +103,9 @@ def _indent(line: str) -> int:
 def read_definition(lines: Sequence[str]) -> list[Usage]:
     """The options that a paragraph begins with, where it says what they do: "`-hold`: repair hold"."""
     text = " ".join(line.strip() for line in lines)
-    told = _DEFINED.fullmatch(text) if len(text) <= 4 * LONGEST_LINE else None
-    names = read_option_names(told["code"]) if told else []
-    return [Usage(tuple(names), told["told"], 0, len(lines) - 1)] if told and names else []
+    found = _DEFINED.fullmatch(text) if len(text) <= 4 * LONGEST_LINE else None
+    names = read_option_names(found["code"]) if found else []
+    return [Usage(tuple(names), found["description"], 0, len(lines) - 1)] if found and names else []
 
 
 def read_items(lines: Sequence[str]) -> list[Usage]:
@@ -110,8 +116,10 @@ def read_items(lines: Sequence[str]) -> list[Usage]:
         head, *more = lines[first:after]
         item = _ITEM.match(head)
         text = " ".join([head[item.end() :] if item else head, *(line.strip() for line in more)]).strip()
-        told = _TOLD.fullmatch(text) or _BARE_TOLD.fullmatch(text) if len(text) <= 4 * LONGEST_LINE else None
-        names = read_option_names(told["code"]) if told else []
-        if told and names:
-            found.append(Usage(tuple(names), told["told"], first, after - 1))
+        described = (
+            _DESCRIBED.fullmatch(text) or _BARE_DESCRIBED.fullmatch(text) if len(text) <= 4 * LONGEST_LINE else None
+        )
+        names = read_option_names(described["code"]) if described else []
+        if described and names:
+            found.append(Usage(tuple(names), described["description"], first, after - 1))
     return found

@@ -129,7 +129,7 @@ class LiveRetriever:
         stop = threading.Event()
 
         def watch() -> None:
-            """Look until told to stop; nothing that goes wrong ends the watching."""
+            """Look until `stop` is set; nothing that goes wrong ends the watching."""
             while not stop.is_set():
                 try:
                     self.look()

@@ -16,7 +16,9 @@ from __future__ import annotations
 import re
 
 MOST_READ = 20_000  # characters of a turn, half of them at its end, where a run says why it stopped
-TELLING_LINES = 2  # of a log: more bring other messages' words, and no more of the right passages among the first eight
+INFORMATIVE_LINES = (
+    2  # of a log: more bring other messages' words, and no more of the right passages among the first eight
+)
 _WORDS_OF_A_LINE = 60  # of a line that is searched for: what stands further on is a dump
 _OWN_SHARE = 0.6  # of the words of a line that a person wrote, at least so many are plain words
 _OWN_WORDS = 2  # a line of fewer is a person's only where it asks
@@ -56,7 +58,7 @@ _RULE = re.compile(r"[-=_*#.]{3,}|[|]")
 def condense_paste(turn: str) -> str:
     """The turn as it is, or, where lines of it are a log, the lines that matter.
 
-    Those are the person's own lines and the most telling ones of the log, in their order.
+    Those are the person's own lines and the most informative ones of the log, in their order.
     """
     read = turn if len(turn) <= MOST_READ else _both_ends(turn, MOST_READ // 2)
     lines = [line for line in read.splitlines() if line.strip()]
@@ -64,12 +66,12 @@ def condense_paste(turn: str) -> str:
     if len(lines) < 2 or not weights:
         return turn
 
-    best, *others = sorted(weights, key=lambda number: (-weights[number], number))[:TELLING_LINES]
-    telling = {best, *(number for number in others if weights[number] > 0)}
+    best, *others = sorted(weights, key=lambda number: (-weights[number], number))[:INFORMATIVE_LINES]
+    informative = {best, *(number for number in others if weights[number] > 0)}
     parts = [
-        _strip(line) if number in telling else line.strip()
+        _strip(line) if number in informative else line.strip()
         for number, line in enumerate(lines)
-        if number in telling or number not in weights
+        if number in informative or number not in weights
     ]
     condensed = " ".join(dict.fromkeys(part for part in parts if part))
     return condensed if any(character.isalnum() for character in condensed) else turn

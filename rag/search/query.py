@@ -98,8 +98,10 @@ _EMPTY_IT = re.compile(
 )
 _POINTING = re.compile(r"\b(?:it|its|they|them|their|these|those|this|that)\b", re.IGNORECASE)
 _POINTING_END = re.compile(r"\b(?:there|too|as well|instead)\s*[?.!]*$", re.IGNORECASE)
-# "leave the register file out of it": the object stands in the turn itself, away from what only an earlier turn names.
-_POINTING_AWAY = re.compile(r"\b(?:of|from|into|onto|about|without)\s+(?:it|them|those|these)\s*[?.!]*$", re.IGNORECASE)
+# "leave the register file out of it": the object stands in the turn itself, not in what only an earlier turn names.
+_POINTING_ELSEWHERE = re.compile(
+    r"\b(?:of|from|into|onto|about|without)\s+(?:it|them|those|these)\s*[?.!]*$", re.IGNORECASE
+)
 # "that" and "this" point back when they end the sentence or follow such a word; else "that" opens a clause ("options
 # that set ...").
 _THAT_POINTS = re.compile(
@@ -167,7 +169,7 @@ def leans_on_earlier(turn: str) -> bool:
         return True
     if len(own) <= MAX_OWN_WORDS + 1 and (_LEANING_START.match(turn) or _POINTING_END.search(turn)):
         return True
-    if len(own) <= MAX_OWN_WORDS + 2 and _POINTING_AWAY.search(turn):
+    if len(own) <= MAX_OWN_WORDS + 2 and _POINTING_ELSEWHERE.search(turn):
         return True
     is_name = any("_" in match.group() for match in own)
     if len(own) <= MAX_OWN_WORDS and not is_name and not _QUESTION_FORM.match(turn):

@@ -190,7 +190,7 @@ def train_adapter(
     out: Path,
     show: Show,
 ) -> Report:
-    """Train an adapter into the folder `out`: that of the step at which the held-out pairs were told apart best.
+    """Train an adapter into the folder `out`: that of the step at which the held-out pairs were distinguished best.
 
     Interrupted training of the same pairs and options is taken up; what is left of any other beside `out` is removed.
     """

@@ -39,7 +39,7 @@ START = {
     "near": 1.0,
     "local": 0.6,
     "own": 0.5,
-    "away": -0.6,
+    "outside": -0.6,
     "opposite": -0.5,
 }  # coefficients by which windows are chosen first
 

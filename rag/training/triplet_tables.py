@@ -169,7 +169,7 @@ def ask_command(noun: str, name: str, predicate: str, dice: random.Random) -> It
 
 
 def ask_which(noun: str, name: str, whose: str, predicate: str, answer: str, dice: random.Random) -> Iterator[Pair]:
-    """From what it does to its name; not where the question would give the name away."""
+    """From what it does to its name; not where the question would contain the name."""
     task = task_of(name, predicate)
     if not task or name.strip("-").lower() in as_question_part(predicate).lower():
         return
@@ -194,10 +194,10 @@ def task_of(name: str, predicate: str) -> str | None:
     return task if 3 <= len(task.split()) <= 22 and _says_more(name, task) else None
 
 
-def _says_more(name: str, told: str) -> bool:
+def _says_more(name: str, description: str) -> bool:
     """Whether a description is not the name in other letters: `set_level_shifter` "sets level shifter"."""
     parts = set(re.findall(r"[a-z]+", name.lower()))
-    words = {word.rstrip("s") for word in re.findall(r"[a-z]{3,}", told.lower())} - {"the", "for", "and", "from"}
+    words = {word.rstrip("s") for word in re.findall(r"[a-z]{3,}", description.lower())} - {"the", "for", "and", "from"}
     return len(words - {part.rstrip("s") for part in parts}) >= 2
 
 
@@ -222,8 +222,8 @@ def ask_table(block: Block, owner: str | None, usages: Usages, dice: random.Rand
         elif not table.role or table.header[1] not in DESCRIPTIONS:
             yield from _ask_cell(table.header, row.cells, dice)
     rows = _rows_of(table, owner, usages)
-    for told in rows:
-        yield from _ask_row(told, dice)
+    for described in rows:
+        yield from _ask_row(described, dice)
     yield from _ask_together(rows, dice)
 
 
@@ -261,9 +261,9 @@ def _read_name(cell: str) -> str:
 
 def _ask_row(row: Row, dice: random.Random) -> Iterator[Pair]:
     """What an option, a variable, a command is for; which one it is; its default and its values."""
-    told = first_sentences(row.description)
-    predicate = as_predicate(told)
-    if not told or (predicate and not _says_more(row.name, predicate)):
+    sentences = first_sentences(row.description)
+    predicate = as_predicate(sentences)
+    if not sentences or (predicate and not _says_more(row.name, predicate)):
         return
 
     subject = dice.choice((f"`{row.name}`", f"The {row.role} `{row.name}`{row.whose}", f"The `{row.name}` {row.role}"))
@@ -279,25 +279,29 @@ def _ask_row(row: Row, dice: random.Random) -> Iterator[Pair]:
                 f"What is the {row.role} {row.name}{row.whose} used for?",
             )
         ),
-        with_stop(f"{subject} {predicate}" if predicate else say_noun(row.name, told)),
+        with_stop(f"{subject} {predicate}" if predicate else say_noun(row.name, sentences)),
     )
 
     if predicate:
         short = with_stop(f"{dice.choice((f'`{row.name}`', f'The {row.role} `{row.name}`'))} {predicate}")
         yield from ask_which(row.role, row.name, row.whose, predicate, short, dice)
     else:
-        yield from _ask_which_noun(row, told, dice)
+        yield from _ask_which_noun(row, sentences, dice)
     yield from _ask_values(row, dice)
 
 
-def _ask_which_noun(row: Row, told: str, dice: random.Random) -> Iterator[Pair]:
+def _ask_which_noun(row: Row, description: str, dice: random.Random) -> Iterator[Pair]:
     """Which one it is, where the description names a thing: "Which option gives the file name?"."""
-    noun = re.sub(r"^(?:the|an?) ", "", lower_first(as_question_part(told)))
-    if 3 <= len(noun.split()) <= 18 and not _NO_NOUN.match(told) and row.name.strip("-").lower() not in told.lower():
+    noun = re.sub(r"^(?:the|an?) ", "", lower_first(as_question_part(description)))
+    if (
+        3 <= len(noun.split()) <= 18
+        and not _NO_NOUN.match(description)
+        and row.name.strip("-").lower() not in description.lower()
+    ):
         question = dice.choice(
             (f"Which {row.role}{row.whose} gives the {noun}?", f"Which {row.role}{row.whose} is for the {noun}?")
         )
-        yield question, f"`{row.name}`{row.whose}: {with_stop(lower_first(told))}"
+        yield question, f"`{row.name}`{row.whose}: {with_stop(lower_first(description))}"
 
 
 def _ask_together(rows: list[Row], dice: random.Random) -> Iterator[Pair]:
@@ -319,10 +323,12 @@ def _ask_together(rows: list[Row], dice: random.Random) -> Iterator[Pair]:
     )
 
 
-def say_noun(name: str, told: str) -> str:
+def say_noun(name: str, description: str) -> str:
     """A description that does not begin with a verb, said of the name."""
     return (
-        f"`{name}` is {lower_first(told)}" if re.match(r"(?:the|an?)\b", told, re.IGNORECASE) else f"`{name}`: {told}"
+        f"`{name}` is {lower_first(description)}"
+        if re.match(r"(?:the|an?)\b", description, re.IGNORECASE)
+        else f"`{name}`: {description}"
     )
 
 
@@ -373,7 +379,7 @@ def _ask_symptom(header: Sequence[str], cells: Sequence[str], dice: random.Rando
         return
 
     for title, cell in zip(header[1:], cells[1:], strict=True):
-        told = with_stop(lower_first(cell))
+        sentence = with_stop(lower_first(cell))
         if not says_something(cell):
             continue
         if title in CAUSES:
@@ -384,7 +390,7 @@ def _ask_symptom(header: Sequence[str], cells: Sequence[str], dice: random.Rando
                     f"What can be the cause of {symptom}?",
                 )
             )
-            yield question, f"A likely cause of {symptom}: {told}"
+            yield question, f"A likely cause of {symptom}: {sentence}"
         elif title in _CURES:
             question = dice.choice(
                 (
@@ -393,7 +399,7 @@ def _ask_symptom(header: Sequence[str], cells: Sequence[str], dice: random.Rando
                     f"I see this: {symptom}. What should I do?",
                 )
             )
-            yield question, f"What helps against {symptom}: {told}"
+            yield question, f"What helps against {symptom}: {sentence}"
 
 
 def _ask_cell(header: Sequence[str], cells: Sequence[str], dice: random.Random) -> Iterator[Pair]:

@@ -31,7 +31,7 @@ from rag.training.triplet_tables import SYNOPSIS_LINES, Row, Usages, read_rows, 
 from rag.training.triplet_templates import Draft, is_asked, reads_well, usages_of_documents
 
 VARIANTS = 3  # of what is asked of each task: other words, other options, other tasks after it
-TOLD_OPTIONS = (0, 2, 3, 4)  # options that an answer explains, drawn: short answers occur, long ones are the rule
+EXPLAINED_OPTIONS = (0, 2, 3, 4)  # options that an answer explains, drawn: short answers occur, long ones are the rule
 OPTION_WORDS = 22  # of what is said of one of them
 MOST_WORDS = 150  # of an answer
 CALL_WIDTH = 80  # of a line of Tcl; a longer call goes on in the next
@@ -152,12 +152,12 @@ def ask_task(task: Task, dice: random.Random) -> Draft:
         )
     )
 
-    told = dice.sample(task.options, min(dice.choice(TOLD_OPTIONS), len(task.options)))
-    told.sort(key=task.options.index)
+    explained = dice.sample(task.options, min(dice.choice(EXPLAINED_OPTIONS), len(task.options)))
+    explained.sort(key=task.options.index)
     return Draft(
         question,
-        f"{lead}{_fence(task.synopsis)}{_list(told)}",
-        _distinct(task.chunk, *(option.chunk for option in told)),
+        f"{lead}{_fence(task.synopsis)}{_list(explained)}",
+        _distinct(task.chunk, *(option.chunk for option in explained)),
     )
 
 
@@ -186,9 +186,11 @@ def ask_options(task: Task, dice: random.Random) -> Iterator[Draft]:
             (f"Use `{task.command}` with {names}:", f"The command `{task.command}` does this with {names}:")
         )
 
-        told = [option for option, _ in chosen]
+        explained = [option for option, _ in chosen]
         yield Draft(
-            question, f"{lead}{_fence([call])}{_list(told)}", _distinct(task.chunk, *(option.chunk for option in told))
+            question,
+            f"{lead}{_fence([call])}{_list(explained)}",
+            _distinct(task.chunk, *(option.chunk for option in explained)),
         )
 
 
@@ -221,11 +223,11 @@ def ask_steps(task: Task, tasks: Sequence[Task], dice: random.Random) -> Draft |
             f"Suppose I have to {wanted}. How can I do this?",
         )
     )
-    told = "\n".join(f"{number}. To {step.task}, use `{step.command}`." for number, step in enumerate(steps, start=1))
+    listed = "\n".join(f"{number}. To {step.task}, use `{step.command}`." for number, step in enumerate(steps, start=1))
 
     return Draft(
         question,
-        f"Run these commands one after the other:{_fence(calls)}\n{told}",
+        f"Run these commands one after the other:{_fence(calls)}\n{listed}",
         _distinct(*(step.chunk for step in steps)),
     )
 
@@ -256,10 +258,10 @@ def example_call(synopsis: Sequence[str], names: Sequence[str]) -> str | None:
 
 def _wish(row: Row) -> str | None:
     """What one wants who sets the option: `reduce the area`, or `specify the number of layers`."""
-    told = as_question_part(row.description)
-    if wish := as_task(told):
+    description = as_question_part(row.description)
+    if wish := as_task(description):
         return wish if len(wish.split()) <= 18 and row.name.strip("-").lower() not in wish.lower() else None
-    noun = lower_first(told)
+    noun = lower_first(description)
     return f"specify {noun}" if re.match(r"(?:the|an?) ", noun) and len(noun.split()) <= 12 else None
 
 
@@ -275,11 +277,11 @@ def _list(options: Sequence[Option]) -> str:
     """What each option does, a line each, behind a line break."""
     lines = []
     for row in (option.row for option in options):
-        told = first_sentences(row.description, OPTION_WORDS)
-        predicate = as_predicate(told)
+        sentences = first_sentences(row.description, OPTION_WORDS)
+        predicate = as_predicate(sentences)
         lines.append(
             f"\n- `{row.name}` {with_stop(predicate)}"
             if predicate
-            else f"\n- `{row.name}`: {with_stop(lower_first(told))}"
+            else f"\n- `{row.name}`: {with_stop(lower_first(sentences))}"
         )
     return "".join(lines)

@@ -183,19 +183,19 @@ def _pairs_of(chunk: Chunk, begins: bool, usages: Usages, dice: random.Random) -
 
 def _ask_heading(heading: str, title: str, text: str, dice: random.Random) -> Iterator[Pair]:
     """What stands first under a heading, asked for by the heading."""
-    told = first_sentences(text, dice.choice(HEADING_WORDS))
+    answer = first_sentences(text, dice.choice(HEADING_WORDS))
     plain = heading.strip(" :`").replace("`", "")
 
     if (
         plain.lower() in _EMPTY_HEADINGS
-        or told.rstrip(".").endswith(":")
-        or _ANAPHOR.match(told)
-        or len(told.split()) < 6
+        or answer.rstrip(".").endswith(":")
+        or _ANAPHOR.match(answer)
+        or len(answer.split()) < 6
         or plain == title
         or "#" in plain
     ):
         return
-    if re.match(r"To [^,]+\.$", told):
+    if re.match(r"To [^,]+\.$", answer):
         return  # what should follow is a code fence
 
     if plain.endswith("?"):
@@ -215,7 +215,7 @@ def _ask_heading(heading: str, title: str, text: str, dice: random.Random) -> It
                 f"Tell me about {topic} in the context of {lower_first(title)}.",
             )
         )
-    yield question, told
+    yield question, answer
 
 
 def _ask_sentence(sentence: str, dice: random.Random) -> Iterator[Pair]:
@@ -273,11 +273,11 @@ def _ask_list(block: Block, chunk: Chunk, dice: random.Random) -> Iterator[Pair]
         # Without the list inside it
         text = clean(re.split(r"\n\s+(?:[-*+]|\d+\.)\s", re.sub(r"^(?:[-*+]|\d+\.)\s+", "", item))[0])
 
-        named = re.match(r"`(?P<name>[^`\s]+)`(?::| -| –) (?P<told>.+)$", text)
-        if named and len(named["told"].split()) >= LEAST_WORDS and NAME.fullmatch(named["name"]):
-            told = first_sentences(named["told"]) or with_stop(named["told"])
-            predicate = as_predicate(told)
-            answer = f"`{named['name']}` {predicate}" if predicate else say_noun(named["name"], told)
+        named = re.match(r"`(?P<name>[^`\s]+)`(?::| -| –) (?P<description>.+)$", text)
+        if named and len(named["description"].split()) >= LEAST_WORDS and NAME.fullmatch(named["name"]):
+            sentences = first_sentences(named["description"]) or with_stop(named["description"])
+            predicate = as_predicate(sentences)
+            answer = f"`{named['name']}` {predicate}" if predicate else say_noun(named["name"], sentences)
             yield (
                 dice.choice(
                     (

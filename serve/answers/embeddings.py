@@ -134,7 +134,7 @@ def embed_piece(request: EmbeddingsRequest, numbers: Sequence[int], embedder: Te
 
 
 def _short(vector: np.ndarray[Any, Any]) -> list[float]:
-    """The numbers with the nine digits that tell one float32 from the next."""
+    """The numbers with the nine digits that distinguish one float32 from the next."""
     return [float(f"{number:.9g}") for number in vector.tolist()]
 
 

@@ -143,4 +143,4 @@ def no_such_model(model_id: str, known: Iterable[str]) -> ModelNotFound:
 
 def internal_error(request_id: str) -> InternalError:
     """The client's answer for a bug of ours."""
-    return InternalError(f"The gateway failed on this request; its log tells why under request id {request_id}.")
+    return InternalError(f"The gateway failed on this request; its log says why under request id {request_id}.")

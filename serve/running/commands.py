@@ -136,7 +136,7 @@ async def until_signal(work: Coroutine[Any, Any, None]) -> bool:
 def doctor(argv: list[str]) -> int:
     """`chipalign doctor`: 0 if `up` would run, 2 if something that it needs is missing."""
     parser = argparse.ArgumentParser(
-        prog="chipalign doctor", description="Tell what is there, what would run, and how to get what is missing."
+        prog="chipalign doctor", description="Report what is there, what would run, and how to get what is missing."
     )
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
     settings, options = with_options(parser, argv, ())

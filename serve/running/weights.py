@@ -126,7 +126,7 @@ def weight_problems(checkpoint_dir: Path) -> Iterator[str]:
             yield f"{name} cannot be read ({_reason(error)})"
         else:
             if actual != expected:
-                yield f"{name} has {actual} bytes where its header tells of {expected}"
+                yield f"{name} has {actual} bytes where its header declares {expected}"
 
 
 def shard_names(checkpoint_dir: Path) -> list[str]:

@@ -23,7 +23,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 LAM = 0.6
 KEPT = ("model.layers.0.self_attn.q_proj.weight", "model.layers.0.mlp.down_proj.weight", "model.norm.weight")
-TERNARY: dict[str, dict[str, Any]] = {  # name: what mergekit is told, with the weights lam and 1 - lam
+TERNARY: dict[str, dict[str, Any]] = {  # name: what mergekit is given, with the weights lam and 1 - lam
     "task_arithmetic": {"merge_method": "task_arithmetic", "lambda": 1.5},
     "ties": {"merge_method": "ties", "density": 0.3, "lambda": 1.5},
     "dare_linear": {"merge_method": "dare_linear", "density": 1.0},
@@ -69,12 +69,12 @@ def write_config(method: str, chip: Path, chat: Path, base: Path) -> dict[str, A
             "parameters": {"t": LAM},
             "dtype": "float32",
         }
-    told = dict(TERNARY[method])
+    given = dict(TERNARY[method])
     for model in models:
-        model["parameters"] |= {"density": told["density"]} if "density" in told else {}
-    shared = {key: told[key] for key in ("lambda", "normalize") if key in told}
+        model["parameters"] |= {"density": given["density"]} if "density" in given else {}
+    shared = {key: given[key] for key in ("lambda", "normalize") if key in given}
     return {
-        "merge_method": told["merge_method"],
+        "merge_method": given["merge_method"],
         "base_model": str(base),
         "models": models,
         "parameters": shared,

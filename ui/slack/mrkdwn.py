@@ -237,8 +237,8 @@ def _rows(node: SyntaxTreeNode, links: Mapping[int, str]) -> str:
         cells = [_inline(cell, links) for cell in others]
         named = [f"{name}: {cell}" for name, cell in zip(names[2:], cells[1:], strict=True) if cell]
         title = _one_line(_inline(first, links, is_bold=True))
-        told = "; ".join([*cells[:1], *named])
-        lines.append(f"• *{title}*: {told}" if title else f"• {told}")
+        text = "; ".join([*cells[:1], *named])
+        lines.append(f"• *{title}*: {text}" if title else f"• {text}")
     return "\n".join(lines) or " | ".join(names)
 
 

@@ -105,7 +105,7 @@ class SlackBot:
         try:
             if self._channels and not question.is_direct and question.channel not in self._channels:
                 thread_ts = question.thread_ts if question.is_follow_up else None
-                self._delivery.tell_alone(question.channel, question.user, thread_ts, NOT_HERE)
+                self._delivery.post_ephemeral(question.channel, question.user, thread_ts, NOT_HERE)
                 return
             # Before the placeholder is posted: a thread's questions are answered in the order in which they came
             self._lines.put((question.channel, question.thread_ts), partial(self._answer_in_turn, question, posted))

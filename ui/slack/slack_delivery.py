@@ -74,7 +74,7 @@ class Delivery:
         """
         self._until_delivered(lambda: self._update(channel, ts, content))
 
-    def tell_alone(self, channel: str, user: str, thread_ts: str | None, text: str) -> None:
+    def post_ephemeral(self, channel: str, user: str, thread_ts: str | None, text: str) -> None:
         """Show `text` in a channel to one person only.
 
         Raises SlackRefused, SlackUnreachable.

@@ -28,7 +28,7 @@ def read_pasted(stream: TextIO | None) -> str:
     if stream is None or stream.isatty():
         return ""
     try:
-        _tell_if_waiting(stream)
+        _hint_if_waiting(stream)
         read = stream.buffer.read(MAX_BYTES + 1)
     except OSError as error:
         raise PastedUnreadable(error.strerror or str(error)) from error
@@ -42,7 +42,7 @@ def join_question(question: str, pasted: str) -> str:
     return "\n\n".join(part for part in (question.strip(), pasted) if part.strip())
 
 
-def _tell_if_waiting(stream: TextIO) -> None:
+def _hint_if_waiting(stream: TextIO) -> None:
     """Say on a terminal that standard input is read and nothing comes: it may be held open by mistake."""
     if sys.stderr.isatty() and not select.select([stream], [], [], NOTICE_AFTER_S)[0]:
         sys.stderr.write("Reading standard input to its end; Ctrl-D ends it.\n")

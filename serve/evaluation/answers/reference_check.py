@@ -62,11 +62,11 @@ def facts_of(reference: Reference) -> Iterator[tuple[str, Place]]:
     for command in reference.commands:
         yield f"command {command.name}: {command.description} | {command.synopsis}", command.place
         for option in (*command.options, *command.arguments):
-            told = (
+            statement = (
                 f"takes {option.argument!r}, default {option.default!r}, required {option.is_required}: "
                 f"{option.description}"
             )
-            yield f"{command.name} {option.name} {told}", option.place
+            yield f"{command.name} {option.name} {statement}", option.place
     for variable in reference.variables:
         yield (
             (
@@ -111,11 +111,11 @@ def report(index: Index, sample: int, seed: int) -> Iterator[str]:
         )
 
     facts = sorted(facts_of(reference), key=lambda fact: (fact[1].path, fact[1].start, fact[0]))
-    for number, (told, place) in enumerate(random.Random(seed).sample(facts, min(sample, len(facts))), start=1):
+    for number, (statement, place) in enumerate(random.Random(seed).sample(facts, min(sample, len(facts))), start=1):
         row = index.chunks.find(place.chunk_id)
         text = index.chunks[row].text[place.start : place.end] if row is not None else "(the passage is missing)"
         yield f"[{number}] {place.line}"
-        yield f"    says   {' '.join(told.split())}"
+        yield f"    says   {' '.join(statement.split())}"
         yield f"    stands {' '.join(text.split())}"
 
 

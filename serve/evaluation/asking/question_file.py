@@ -64,9 +64,9 @@ def _parse_object(line: str) -> dict[str, Any]:
     except UnicodeEncodeError:
         raise ValueError("half a character (a lone surrogate), which cannot be sent") from None
     except ValueError as error:
-        raise ValueError(f"no JSON ({error})") from None
+        raise ValueError(f"not JSON ({error})") from None
     if not isinstance(value, dict):
-        raise ValueError("no JSON object")
+        raise ValueError("not a JSON object")
     return value
 
 

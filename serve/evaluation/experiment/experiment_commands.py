@@ -206,8 +206,8 @@ def _measure(
         "chat": {"model": args.instruct},
         "base": {"model": args.base},
     }
-    told = {side: {key: ref for key, ref in parent.items() if ref is not None} for side, parent in given.items()}
-    parents, decisions = find_parents(args.recipe, told, Path.cwd())
+    refs = {side: {key: ref for key, ref in parent.items() if ref is not None} for side, parent in given.items()}
+    parents, decisions = find_parents(args.recipe, refs, Path.cwd())
     amount = QUICK if args.quick else Amount({})
     if args.limit:
         amount = Amount(

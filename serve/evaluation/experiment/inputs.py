@@ -40,13 +40,13 @@ def find_parents(
     Raises ExperimentUnusable: the recipe cannot be used, or a parent is missing or given twice.
     """
     tables: Mapping[str, Any] = {} if recipe is None else _read_recipe(recipe)
-    told = {side: parent for side, parent in given.items() if parent}
-    if twice := [side for side in told if side in tables]:
+    named = {side: parent for side, parent in given.items() if parent}
+    if twice := [side for side in named if side in tables]:
         raise ExperimentUnusable(
             f"{recipe} names the {', '.join(twice)} model already: give a recipe or options, not both"
         )
     places = {side: (tables[side], recipe.absolute().parent) for side in SIDES if recipe is not None and side in tables}
-    places |= {side: (parent, here) for side, parent in told.items()}
+    places |= {side: (parent, here) for side, parent in named.items()}
     missing = [
         option
         for side, option in (("chip", "--chip"), ("chat", "--instruct"))

@@ -27,7 +27,7 @@ KNOWN_METHODS = (*METHODS, "dare")
 CURVES = (GEODESIC, LINEAR)  # what a sweep can draw along lam
 SOUP_LAM = 0.5  # by its definition
 # In a plan for people: the hashes of files matter to the figures, their places do not
-TOLD_ONLY = ("questions", "documents", "asked", "left_out")
+REPORTED_ONLY = ("questions", "documents", "asked", "left_out")
 
 
 @dataclass(frozen=True)
@@ -122,10 +122,10 @@ def parse_methods(text: str | None, has_base: bool) -> tuple[tuple[str, ...], tu
         raise ExperimentUnusable(
             f"{', '.join(baseless)} need the model that both parents were trained from: give it with --base"
         )
-    told = (
+    left_out = (
         (f"{', '.join(baseless)}: they need --base, the model that both parents were trained from",) if baseless else ()
     )
-    return tuple(name for name in names if name not in baseless), told
+    return tuple(name for name in names if name not in baseless), left_out
 
 
 def parse_lams(text: str) -> list[float]:
@@ -200,19 +200,19 @@ def find_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
     """
     old, new = dict(_flatten(before)), dict(_flatten(now))
     return [
-        f"{name} {_tell(old, name, 'was')} and {_tell(new, name, 'is')}"
+        f"{name} {_describe_value(old, name, 'was')} and {_describe_value(new, name, 'is')}"
         for name in {**old, **new}
         if old.get(name) != new.get(name)
     ]
 
 
-def _tell(values: Mapping[str, Any], name: str, verb: str) -> str:
+def _describe_value(values: Mapping[str, Any], name: str, verb: str) -> str:
     return f"{verb} {values[name]!r}" if name in values else f"{verb} not there"
 
 
 def _flatten(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, item in value.items():
-        if key in TOLD_ONLY:
+        if key in REPORTED_ONLY:
             continue
         if isinstance(item, Mapping):
             yield from _flatten(item, f"{prefix}{key}.")

@@ -179,18 +179,18 @@ def _render_head(report: Mapping[str, Any]) -> str:
     )
     lines.append(f"{asked}. Means with 95 % bootstrap intervals over the questions.{angles}")
     lines += [] if report["finished"] else ["", "Not finished: the same command goes on."]
-    told = ", ".join(
+    made_by = ", ".join(
         f"{name} {report[name]}" for name in ("date", "commit", "cpu", "cores", "engine") if report.get(name)
     )
-    return "\n".join([*lines, "", f"`{report['command']}`; {told}"])
+    return "\n".join([*lines, "", f"`{report['command']}`; {made_by}"])
 
 
 def describe_pair(report: Mapping[str, Any]) -> str:
     """Both parents in short."""
-    return f"{_tell_parent(report['plan'], CHIP)} into {_tell_parent(report['plan'], CHAT)}"
+    return f"{_describe_parent(report['plan'], CHIP)} into {_describe_parent(report['plan'], CHAT)}"
 
 
-def _tell_parent(plan: Mapping[str, Any], side: str) -> str:
+def _describe_parent(plan: Mapping[str, Any], side: str) -> str:
     parent = plan["parents"][side]
     return " + ".join(parent[key].rstrip("/").rpartition("/")[2] for key in ("model", "adapter") if key in parent)
 
@@ -271,7 +271,7 @@ def _render_way_back(report: Mapping[str, Any]) -> str:
     if not any(done[CHAT][name]["state"] == done[CHIP][name]["state"] == "done" for name in measured):
         return ""
     if not report["way_back"]:
-        return "IFEval back: not told, since the chat model is not clearly better than the chip model."
+        return "IFEval back: not reported, since the chat model is not clearly better than the chip model."
     rows = [
         [item["row"], title_of(cells[item["cell"]], item["measure"]), _interval(item)] for item in report["way_back"]
     ]

@@ -104,7 +104,7 @@ def add_logprobs(token_ids: Sequence[int], logprobs: Sequence[Mapping[str, Any] 
     pairs = list(zip(token_ids, logprobs, strict=True))[start:]
     if not pairs:
         raise ValueError("no token is left")
-    return sum(float((told or {})[str(token_id)]["logprob"]) for token_id, told in pairs)
+    return sum(float((entry or {})[str(token_id)]["logprob"]) for token_id, entry in pairs)
 
 
 def choose(loglikelihoods: Sequence[float], choices: Sequence[str], *, normalised: bool) -> int:

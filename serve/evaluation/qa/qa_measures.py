@@ -87,8 +87,8 @@ class AnswerMeasures:
             Summaries", 2004), by rouge-score with its own tokenizer and without stemming, its default: "routes" and
             "routing" are two things in this field.
         right_command: 1 if the answer has at least one of the right commands, else 0. The right commands are those
-            (`find_commands`) of the reference answer that stand in a document and not in the question, which would give
-            them away; None if there are none.
+            (`find_commands`) of the reference answer that stand in a document and not in the question, which would
+            reveal them; None if there are none.
         command_recall: the share of the right commands that the answer has.
         unknown_command: 1 if the answer has a command, option or other name (`find_names`) that stands in no document
             and not in the question.

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _LIBRARIES = ("faiss-cpu", "numpy", "PyStemmer", "sentence-transformers", "tokenizers", "torch", "transformers")
 # Settings of this machine, or secret: those that do not show themselves.
-_UNTOLD = {"home", "mirror", *(item.name for item in fields(RagSettings) if not item.repr)}
+_UNREPORTED = {"home", "mirror", *(item.name for item in fields(RagSettings) if not item.repr)}
 _COLUMN = 20  # "0.725 [0.601, 0.838]"
 
 
@@ -126,7 +126,7 @@ def _measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
             "questions": len(questions),
             "answerable": sum(question.answerable for question in questions),
         },
-        "settings": {name: value for name, value in asdict(settings).items() if name not in _UNTOLD},
+        "settings": {name: value for name, value in asdict(settings).items() if name not in _UNREPORTED},
         "spec": asdict(spec_of(settings, embedder)),
         "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in _LIBRARIES}},
         "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()},
