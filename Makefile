@@ -38,7 +38,7 @@ RUN := --extra merge --extra eval --extra rag --extra serve --extra ui --extra s
 lock:  ## write the lock files anew from pyproject.toml and constraints.txt; tests say what then disagrees
 	printf 'torch\ntriton\n' | $(COMPILE) $(RUN) --extra engine-cpu --group alone-engine-cpu --group torch-cpu --excludes /dev/stdin -o lock-cpu.txt
 	$(COMPILE) $(RUN) --extra engine-gpu -o lock-gpu.txt
-	printf 'torch\ntriton\n' | $(COMPILE) --extra milvus --extra dev --excludes /dev/stdin -o lock-tests.txt
+	printf 'torch\ntriton\n' | $(COMPILE) --extra milvus --extra postgres --extra dev --excludes /dev/stdin -o lock-tests.txt
 
 clean:  ## remove the environment and caches; what was made at run time lives in CHIPALIGN_HOME and stays
 	rm -rf .venv *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

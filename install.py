@@ -33,6 +33,8 @@ TORCH_CPU_LOCK = "lock-torch-cpu.txt"
 ENGINE_LOCKS = {"engine-cpu": "lock-cpu.txt", "engine-gpu": "lock-gpu.txt"}
 TESTS_LOCK = "lock-tests.txt"  # and what `make test` needs
 BUILDER = "setuptools"  # builds ChipAlign itself and the few locked packages that have no wheel
+APT_UPDATE = ["apt-get", "update", "-qq"]
+APT_INSTALL = ["apt-get", "install", "-y", "-qq", "--no-install-recommends"]
 MACHINES = ("x86_64", "aarch64")  # what the lock files are made for, see pyproject.toml, tool.uv
 
 
@@ -220,27 +222,48 @@ def install_chromium() -> None:
     if shutil.which("chromium"):
         return
     ways = [[[str(PYTHON), "-m", "playwright", "install", "chromium"]]]
-    if shutil.which("apt-get") and os.geteuid() == 0:
-        ways.insert(
-            0,
-            [["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"]],
-        )
+    if may_install_packages():
+        ways.insert(0, [APT_UPDATE, [*APT_INSTALL, "chromium"]])
+    if not try_ways(ways, "a browser for the tests of the page"):
+        say("no browser: the tests of the page will be skipped")
+
+
+def install_postgres() -> None:
+    """Get Debian's PostgreSQL for the store's tests; a failure only skips tests.
+
+    Tests start a server of their own, so the package makes and starts none.
+    """
+    if shutil.which("initdb") or list(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
+        return
+    without_server = ["pg_conftool", "/etc/postgresql-common/createcluster.conf", "set", "create_main_cluster", "off"]
+    way = [APT_UPDATE, [*APT_INSTALL, "postgresql-common"], without_server, [*APT_INSTALL, "postgresql"]]
+    if not (may_install_packages() and try_ways([way], "PostgreSQL for the tests of the store")):
+        say("no PostgreSQL: the tests of the store on it will be skipped (Debian: apt-get install postgresql)")
+
+
+def may_install_packages() -> bool:
+    """Whether Debian's packages can be installed here, by this user."""
+    return bool(shutil.which("apt-get")) and os.geteuid() == 0
+
+
+def try_ways(ways: list[list[list[str]]], what: str) -> bool:
+    """Run the commands of the first way of which all succeed; whether there is one."""
     for commands in ways:
         try:
-            say(f"getting a browser for the tests of the page: {' '.join(commands[-1])}")
+            say(f"getting {what}: {' '.join(commands[-1])}")
             for command in commands:
                 run(command, " ".join(command), "")
-            return
+            return True
         except InstallFailed as error:
             say(str(error))
-    say("no browser: the tests of the page will be skipped")
+    return False
 
 
 def main(argv: list[str] | None = None) -> int:
     """Install what is missing; returns 0 when all is in place, 2 with one clear message when a step failed."""
     parser = argparse.ArgumentParser(description="Create .venv and install the pinned packages.")
     parser.add_argument("--tests", action="store_true", help="install what the tests need too")
-    parser.add_argument("--no-browser", action="store_true", help="without the browser that the tests of the page need")
+    parser.add_argument("--no-browser", action="store_true", help="without the browser and the PostgreSQL of tests")
     options = parser.parse_args(argv)
     tests: bool = options.tests
     started = time.monotonic()
@@ -271,6 +294,7 @@ def main(argv: list[str] | None = None) -> int:
 
         if tests and not options.no_browser:
             install_chromium()
+            install_postgres()
     except (InstallFailed, FileRefused) as error:
         sys.stderr.write(f"[install] {error}\n")
         return 2

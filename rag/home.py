@@ -10,7 +10,9 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-OURS = frozenset({"corpora", "indexes", "logs", "models", "parsed", "up.lock"})  # all that lies in a home folder
+OURS = frozenset(  # all that lies in a home folder
+    {"corpora", "files", "indexes", "logs", "models", "parsed", "store.db", "store.db-shm", "store.db-wal", "up.lock"}
+)
 OTHERS = 0o007  # what everybody on the machine may do
 
 

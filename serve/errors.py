@@ -218,6 +218,29 @@ class RetrievalUnavailable(RequestError):
     code = "retrieval_unavailable"
 
 
+class StoreUnavailable(RequestError):
+    """The gateway's store (files, vector stores, responses, feedback) cannot be opened, read or written."""
+
+    status = 503
+    type = "server_error"
+    code = "store_unavailable"
+
+
+class StoreBusy(StoreUnavailable):
+    """Others write into the store for longer than a request waits."""
+
+    code = "store_busy"
+    retry_after_s = 5
+
+
+class StoreFull(RequestError):
+    """There is no room left for what the request would keep."""
+
+    status = 507
+    type = "server_error"
+    code = "store_full"
+
+
 class UpstreamTimeout(RequestError):
     """The engine took longer than the configured time."""
 

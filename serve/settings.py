@@ -36,6 +36,13 @@ def read_key(variable: str, text: str) -> str:
     return text
 
 
+def read_postgres(variable: str, text: str) -> str:
+    """The URL of a PostgreSQL, as libpq reads it; a refusal does not show it, since it may hold a password."""
+    if not text.startswith(("postgresql://", "postgres://")):
+        raise Refused(variable, redact(text), "a URL such as postgresql://USER:PASSWORD@HOST/NAME")
+    return text
+
+
 @dataclass(frozen=True)
 class ServeSettings:
     """All settings of the gateway and the supervisor. Times are in seconds, sizes in tokens."""
@@ -131,6 +138,20 @@ class ServeSettings:
         0,
         "context window of the engine, in tokens; 0: the model's own",
         within=(0, 10_000_000),
+    )
+    store_url: str = setting(
+        "CHIPALIGN_STORE_URL",
+        "",
+        "PostgreSQL for files, vector stores, responses and feedback, where several gateways share them, such as "
+        "postgresql://USER:PASSWORD@HOST/NAME; empty: the file HOME/store.db",
+        read=read_postgres,
+        secret=True,
+    )
+    keep_days: int = setting(
+        "CHIPALIGN_KEEP_DAYS",
+        30,
+        "days after which stored responses, and what was kept of questions, are deleted; 0: never",
+        within=(0, 36_500),
     )
     connect_timeout_s: float = setting(
         "CHIPALIGN_CONNECT_TIMEOUT_S", 5.0, "longest wait for a connection to the engine", within=(0.1, 600.0)

@@ -12,6 +12,7 @@ import signal
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
     from rag.search.retriever import Retriever
     from serve.answers.tokens import TokenCounter
+    from serve.settings import ServeSettings
+    from serve.store.database import Database
     from tests.fake_engine import FakeEngine
 
 Gateway = Callable[..., AbstractContextManager[str]]  # what `gateway_at` gives
@@ -70,9 +73,12 @@ SIX_DOCUMENTS = {  # title: text
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add options: `--screenshot FILE` for the picture of the page's test on the real engine, `--attack full`.
 
-    `--attack full` runs attacks at length.
+    `--attack full` runs attacks at length, and `--need-postgres` lets no test of PostgreSQL be skipped.
     """
     parser.addoption("--screenshot", metavar="FILE", help="keep the picture of the page that test_stack.py takes")
+    parser.addoption(
+        "--need-postgres", action="store_true", help="fail where no PostgreSQL can be started, rather than skip"
+    )
     parser.addoption(
         "--attack", choices=("quick", "full"), default="quick", help="how often the tests marked `attack` try"
     )
@@ -189,6 +195,44 @@ def browser() -> Iterator[Browser]:
             started.close()
             return
         pytest.skip("no Chromium can be started: " + "; ".join(reasons))
+
+
+@pytest.fixture(scope="session")
+def postgres_server(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a PostgreSQL; where none can be started, tests are skipped with the reason."""
+    from tests.postgres import NoPostgres, running_postgres
+
+    with ExitStack() as stack:
+        try:
+            url = stack.enter_context(running_postgres())
+        except (NoPostgres, ImportError) as error:
+            reason = f"no PostgreSQL can be started: {error}"
+            if request.config.getoption("--need-postgres"):
+                pytest.fail(reason)
+            pytest.skip(reason)
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store_settings(request: pytest.FixtureRequest, tmp_path: Path) -> ServeSettings:
+    """Settings with a new store: SQLite's, then PostgreSQL's."""
+    from serve.settings import ServeSettings
+    from tests.postgres import with_schema
+
+    if request.param == "sqlite":
+        return ServeSettings(home=tmp_path / "home")
+    url = with_schema(request.getfixturevalue("postgres_server"), f"test_{uuid.uuid4().hex}")
+    return ServeSettings(home=tmp_path / "home", store_url=url)
+
+
+@pytest.fixture
+def database(store_settings: ServeSettings) -> Iterator[Database]:
+    """A new store, on both databases."""
+    from serve.store.database import open_database
+
+    opened = open_database(store_settings)
+    yield opened
+    opened.close()
 
 
 def free_port() -> int:

@@ -117,7 +117,7 @@ def test_locks_hold_the_versions_of_the_constraints_and_no_others() -> None:
     [
         (CPU_LOCKS[:-1], (*RUN_EXTRAS, "engine-cpu", "alone", "alone-engine-cpu", "torch-cpu")),
         ([install.ENGINE_LOCKS["engine-gpu"]], (*RUN_EXTRAS, "engine-gpu", "alone")),
-        (CPU_LOCKS, ("milvus", "dev")),
+        (CPU_LOCKS, ("milvus", "postgres", "dev")),
     ],
     ids=["cpu", "gpu", "tests"],
 )
@@ -130,13 +130,14 @@ def test_what_pyproject_asks_for_is_locked(locks: list[str], names: tuple[str, .
 
 
 def test_every_extra_and_group_is_locked_somewhere() -> None:
-    known = {*RUN_EXTRAS, "engine-cpu", "engine-gpu", "milvus", "dev", "alone", "alone-engine-cpu", "torch-cpu"}
+    others = ("engine-cpu", "engine-gpu", "milvus", "postgres", "dev", "alone", "alone-engine-cpu", "torch-cpu")
+    known = {*RUN_EXTRAS, *others}
     assert {*PROJECT["project"]["optional-dependencies"], *PROJECT["dependency-groups"]} == known
 
 
 @pytest.mark.parametrize(
     ("locks", "names"),
-    [(CPU_LOCKS[:-1], (*RUN_EXTRAS, "engine-cpu", "torch-cpu")), (CPU_LOCKS, ("milvus", "dev"))],
+    [(CPU_LOCKS[:-1], (*RUN_EXTRAS, "engine-cpu", "torch-cpu")), (CPU_LOCKS, ("milvus", "postgres", "dev"))],
     ids=["run", "tests"],
 )
 def test_what_locked_packages_declare_is_locked_too(locks: tuple[str, ...], names: tuple[str, ...]) -> None:
@@ -256,3 +257,12 @@ def test_the_node_client_is_pinned_with_hashes() -> None:
     assert all(
         package["integrity"].startswith("sha512-") and "resolved" not in package for package in packages.values()
     )
+
+
+def test_a_system_package_comes_by_the_first_way_that_works(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    assert install.try_ways([[["true"], ["false"]], [["touch", str(made)]]], "a package")
+    assert made.exists()
+    assert not install.try_ways([[["false"], ["rm", str(made)]]], "a package")
+    assert made.exists()
+    assert "getting a package: touch" in capsys.readouterr().out

@@ -1,0 +1,93 @@
+"""serve.store.responses, feedback, retention: what is kept, for how long, and what is not."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from serve.store.database import Database, now_us
+from serve.store.feedback import Feedback, Rating
+from serve.store.responses import Responses, StoredResponse
+from serve.store.retention import DAY_US, delete_old
+
+
+def stored(number: int, previous: int | None = None, age_days: int = 0) -> StoredResponse:
+    return StoredResponse(
+        f"resp_{number}",
+        None if previous is None else f"resp_{previous}",
+        [{"role": "user", "content": f"Frage {number}: \u0000 \U0001f600"}],
+        {"id": f"resp_{number}", "output": [1.5, None, True]},
+        now_us() - age_days * DAY_US,
+    )
+
+
+def test_a_response_comes_back_as_it_was(database: Database) -> None:
+    responses = Responses(database)
+    responses.add(stored(1))
+    found = responses.find("resp_1")
+    assert found
+    assert (found.input, found.response) == (stored(1).input, stored(1).response)
+    assert responses.find("resp_2") is None
+
+
+def test_a_response_of_the_same_id_takes_the_place_of_the_earlier_one(database: Database) -> None:
+    responses = Responses(database)
+    responses.add(stored(1))
+    responses.add(stored(1, previous=7))
+    found = responses.find("resp_1")
+    assert found
+    assert found.previous_id == "resp_7"
+
+
+def test_a_conversation_is_the_chain_of_its_responses(database: Database) -> None:
+    responses = Responses(database)
+    for number in range(5):
+        responses.add(stored(number, number - 1 if number else None))
+    assert [turn.response_id for turn in responses.chain("resp_3", 100)] == ["resp_0", "resp_1", "resp_2", "resp_3"]
+    assert [turn.response_id for turn in responses.chain("resp_3", 2)] == ["resp_2", "resp_3"]
+    assert responses.chain("resp_9", 100) == []
+    assert responses.delete("resp_1")
+    assert not responses.delete("resp_1")
+    assert [turn.response_id for turn in responses.chain("resp_3", 100)] == ["resp_2", "resp_3"]
+
+
+def test_a_chain_that_bites_its_own_tail_ends(database: Database) -> None:
+    responses = Responses(database)
+    responses.add(stored(1, previous=2))
+    responses.add(stored(2, previous=1))
+    assert len(responses.chain("resp_1", 10)) == 10
+
+
+def test_a_count_keeps_no_word(database: Database) -> None:
+    feedback = Feedback(database)
+    for rating in ("up", "up", "down"):
+        feedback.count(rating)
+    assert feedback.counts() == {datetime.now(UTC).date().isoformat(): {"down": 1, "up": 2}}
+    assert feedback.ratings() == []
+
+
+def test_the_last_word_about_an_answer_counts_as_its_rating(database: Database) -> None:
+    feedback = Feedback(database)
+    feedback.add(Rating("chatcmpl-1", "up"))
+    feedback.add(Rating("chatcmpl-2", "down", "wrong option", "Use `-hold`.", "How?", "Use `-setup`."))
+    feedback.add(Rating("chatcmpl-1", "down"))
+    assert [(each.answer_id, each.rating) for each in feedback.ratings()] == [
+        ("chatcmpl-2", "down"),
+        ("chatcmpl-1", "down"),
+    ]
+    [first, _] = feedback.ratings()
+    assert (first.reason, first.correction, first.question) == ("wrong option", "Use `-hold`.", "How?")
+    [counts] = feedback.counts().values()
+    assert counts == {"up": 1, "down": 2}
+
+
+def test_what_is_old_is_deleted_and_counts_stay(database: Database) -> None:
+    responses, feedback = Responses(database), Feedback(database)
+    responses.add(stored(1, age_days=31))
+    responses.add(stored(2, age_days=29))
+    feedback.add(Rating("chatcmpl-1", "up", created_us=now_us() - 31 * DAY_US))
+    assert delete_old(database, 0) == (0, 0)
+    assert delete_old(database, 30) == (1, 1)
+    assert responses.find("resp_1") is None
+    assert responses.find("resp_2")
+    assert feedback.ratings() == []
+    assert list(feedback.counts().values()) == [{"up": 1}]
