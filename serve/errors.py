@@ -93,6 +93,16 @@ class CollectionNotFound(RequestError):
     code = "collection_not_found"
 
 
+class NothingFound(RequestError):
+    """The documents hold nothing about a question whose answer must be JSON, which the sentence that says so is not.
+
+    OpenAI's clients show a 422 and do not ask again.
+    """
+
+    status = 422
+    code = "nothing_found"
+
+
 class InvalidApiKey(RequestError):
     """The key is missing or wrong where one is required."""
 
@@ -108,7 +118,7 @@ class PathNotFound(RequestError):
 
 
 class ModelNotFound(PathNotFound):
-    """The engine serves no such model."""
+    """The engine serves no such model, or the index holds no collection of the one that the model's name gives."""
 
     code = "model_not_found"
 

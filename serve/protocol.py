@@ -156,6 +156,12 @@ def with_text(message: Message, text: str) -> Message:
     }
 
 
+def holds_more_than_text(message: Message) -> bool:
+    """Whether a message has images or other parts that a search cannot read."""
+    content = message.get("content")
+    return isinstance(content, list) and any(part.get("type") != "text" for part in content)
+
+
 NOTHING_CHECKED: Mapping[str, Any] = {"annotations": []}
 
 
@@ -166,12 +172,8 @@ def completion(
     completion_tokens: int,
     checked: Mapping[str, Any] = NOTHING_CHECKED,
 ) -> dict[str, Any]:
-    """A whole answer that the gateway gives by itself, in OpenAI's form; a refusal if the client asked for JSON.
-
-    `checked` goes into the message.
-    """
-    said = {"content": None, "refusal": text} if request.wants_json else {"content": text, "refusal": None}
-    message = {"role": "assistant", **said, **checked}
+    """A whole answer that the gateway gives by itself, in OpenAI's form; `checked` goes into the message."""
+    message = {"role": "assistant", "content": text, "refusal": None, **checked}
     choices = [
         {"index": index, "message": dict(message), "logprobs": None, "finish_reason": "stop"}
         for index in range(request.n or 1)
@@ -192,11 +194,10 @@ def stream_events(
 ) -> list[dict[str, Any]]:
     """The same answer as the events of a stream; the last delta of each choice carries the checks."""
     head = stream_head(request.model or "")
-    field = "refusal" if request.wants_json else "content"
     end = dict(checked)
     deltas: Sequence[tuple[dict[str, Any], str | None]] = (
         ({"role": "assistant", "content": ""}, None),
-        ({field: text}, None),
+        ({"content": text}, None),
         (end, "stop"),
     )
     events = [

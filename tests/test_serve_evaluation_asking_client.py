@@ -84,6 +84,14 @@ def test_the_first_model_is_found_or_the_one_that_is_named() -> None:
             find(server.url, "c")
 
 
+def test_the_gateways_other_names_of_its_model_leave_it_the_only_one() -> None:
+    ours = {"owned_by": "chipalign"}
+    models = [{"id": "chip", **ours}, *({"id": f"chip{end}", "parent": "chip", **ours} for end in ("-plain", "@sta"))]
+    with FakeOpenAI(lambda path, body: (200, {}), models=models) as server:
+        assert find_server(server.url, None, "").model.model_id == "chip"
+        assert find_server(server.url, "chip@sta", "").model.model_id == "chip@sta"
+
+
 def test_a_long_list_of_models_is_cut() -> None:
     models = [{"id": f"m{number}"} for number in range(100)]
     with (

@@ -274,7 +274,7 @@ def test_the_api_key_is_asked_for_on_v1_alone(gateway_at: Gateway, engine: FakeE
 
 
 def test_models_are_listed_and_found_by_name(gateway: str, openai_at: OpenAIAt) -> None:
-    assert [model.id for model in openai_at(gateway).models.list().data] == ["chipalign-demo"]
+    assert openai_at(gateway).models.list().data[0].id == "chipalign-demo"
     assert openai_at(gateway).models.retrieve("chipalign-demo").owned_by == "chipalign"
     assert "/models/x" not in httpx.get(f"{gateway}/v1/models").text  # the engine's path on disk stays inside
 

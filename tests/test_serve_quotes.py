@@ -67,11 +67,14 @@ def test_an_option_that_no_document_gives_the_command_is_denied_in_every_mode(
     )
     manual = Retriever.open_with(TinyEmbedder(), tmp_path, settings)
     with gateway_at(engine.url, store=manual, answer=answer_by) as url:
-        answer = ask(url, "route_nets -timing_driven: which weight?").json()
+        question = "route_nets -timing_driven: which weight?"
+        answer = ask(url, question).json()
+        as_json = ask(url, question, response_format={"type": "json_object"})
     message, retrieval = answer["choices"][0]["message"], answer["retrieval"]
     assert message["content"].startswith("The indexed documents give `route_nets` no option `-timing_driven`.")
     assert (retrieval["refused"], len(retrieval["hits"]), retrieval["quotes"]) == (True, 1, [])
     assert message["annotations"][0]["url_citation"]["title"] == "Router"
+    assert (as_json.status_code, as_json.json()["error"]["message"]) == (422, message["content"])
     assert engine.bodies == []
 
 
@@ -136,7 +139,8 @@ def test_what_only_a_model_can_do_is_not_quoted(quoting: str, fields: dict[str, 
 
 
 def test_clients_find_the_model_while_the_engine_is_not_there(quoting: str) -> None:
-    assert [model["id"] for model in httpx.get(f"{quoting}/v1/models").json()["data"]] == ["chipalign-demo"]
+    names = [model["id"] for model in httpx.get(f"{quoting}/v1/models").json()["data"]]
+    assert names == ["chipalign-demo", "chipalign-demo-plain", "chipalign-demo@notes"]
 
 
 def test_a_greeting_goes_to_the_model(gateway_at: RunGateway, shared_engine: FakeEngine) -> None:

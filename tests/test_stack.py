@@ -203,7 +203,7 @@ def test_the_node_client_gets_both_kinds_of_answer_with_citations(up: Up, tmp_pa
     assert seen["cited"] == seen["annotations"]
     assert seen["annotations"][0]["type"] == "url_citation"
     assert seen["passages"] >= 1
-    assert seen["models"] == [MODEL]
+    assert seen["models"][:2] == [MODEL, f"{MODEL}-plain"]
     assert seen["refusal"] == {"name": "BadRequestError", "status": 400, "param": "messages"}
 
 

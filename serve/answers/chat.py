@@ -26,7 +26,7 @@ from rag.search.query import TURNS_SEARCHED, fallback_query, has_content, own_wo
 from rag.search.retriever import HITS_READ
 from serve.answers.guidance import guide
 from serve.errors import CollectionNotFound, ContextLengthExceeded, RetrievalUnavailable, TooManyTokens
-from serve.protocol import ChatRequest, Message, message_text, with_text
+from serve.protocol import ChatRequest, Message, holds_more_than_text, message_text, with_text
 from serve.settings import ServeSettings
 
 # Who words an answer; auto: the model as far as the passages support it, with the quotes below
@@ -96,7 +96,7 @@ class Grounded:
 def choose_mode(request: ChatRequest, settings: ServeSettings) -> Mode:
     """Who words the answer to a request.
 
-    The model keeps what only a model can do: call tools, write JSON. It words shaped text too.
+    The model keeps what only a model can do: call tools, write JSON, look at images. It words shaped text too.
     """
     wanted = request.options.answer
     mode = settings.answer if wanted in (None, "auto") else wanted
@@ -104,6 +104,7 @@ def choose_mode(request: ChatRequest, settings: ServeSettings) -> Mode:
         not request.options.enabled
         or request.tools
         or request.wants_json
+        or holds_more_than_text(request.messages[-1])
         or (mode == "auto" and request.shapes_its_answer)
     ):
         return "model"
@@ -118,7 +119,7 @@ def ground(
     A conversation that does not end with a user's message (but with a tool's result), a greeting, and a request with
     retrieval turned off go to the engine as they are. When nothing is relevant the gateway says so itself, because
     a model would invent; so it does when the question names an option that no document gives the command. A
-    request with tools still goes to the model, which may find the answer with them.
+    request with tools or an image still goes to the model, which may find the answer with them.
 
     Raises:
         ContextLengthExceeded: the conversation leaves no room for passages and an answer.
@@ -151,9 +152,8 @@ def ground(
         raise RetrievalUnavailable(f"{error}") from error
 
     if not hits:
-        return replace(
-            plain, query=query, answer=None if request.tools else nothing_found(retriever.collections), mode=mode
-        )
+        may_know = request.tools or holds_more_than_text(last)
+        return replace(plain, query=query, answer=None if may_know else nothing_found(retriever.collections), mode=mode)
     if quotes and mode == "quote":
         # The answer's first passage is number 1
         leading = dict.fromkeys([*(quote.number for quote in quotes), *range(1, len(hits) + 1)])

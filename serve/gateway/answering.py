@@ -22,9 +22,10 @@ from starlette.types import Receive, Scope, Send
 
 from rag.printable import printable
 from serve.answers.chat import Grounded, as_annotations, choose_mode, ground, retrieval_object
+from serve.answers.model_names import choose_retrieval
 from serve.answers.prose import AutoDraft, Draft, ModelDraft, edit_stream, edit_whole
 from serve.answers.verification import Examiner
-from serve.errors import EngineUnavailable, RequestError, UpstreamBroken, UpstreamTimeout
+from serve.errors import EngineUnavailable, NothingFound, RequestError, UpstreamBroken, UpstreamTimeout
 from serve.gateway.bodies import unless_client_leaves
 from serve.gateway.gateway import Gateway, gateway_of, internal_error
 from serve.protocol import ChatRequest, completion, message_text, stream_events
@@ -53,10 +54,15 @@ class WireForm(Protocol):
 
 @dataclass(frozen=True)
 class Asked:
-    """A grounded request, which waits for its answer. `retrieval` is the field of that name, beside the answer."""
+    """A grounded request, which waits for its answer.
+
+    `model` is the model's name as asked, for the answer; `chat.model` is the engine's. `retrieval` is the field of that
+    name, beside the answer.
+    """
 
     gateway: Gateway
     chat: ChatRequest
+    model: str
     examiner: Examiner
     retrieval: dict[str, Any]
 
@@ -66,15 +72,17 @@ class Asked:
         return self.examiner.grounded
 
 
-async def ask(gateway: Gateway, chat: ChatRequest, is_long: bool) -> Asked:
-    """Find the passages for a request.
+async def ask(gateway: Gateway, chat: ChatRequest, is_long: bool, retrieval_header: str | None = None) -> Asked:
+    """Find the passages for a request, as far as it wants some; the header is that of `RETRIEVAL_HEADER`.
 
-    Raises RequestError: what `ground` and the engine's list of models raise.
+    Raises RequestError: what `ground`, `find_model` and the engine's list of models raise; NothingFound: the answer has
+    to be JSON, and the documents hold nothing about the question.
     """
     gateway.follow_choice()
-    chat.model = chat.model or gateway.settings.model_id
+    passages, model = gateway.passages(), chat.model or gateway.settings.model_id
+    named = await gateway.find_model(model, passages)
+    chat.model, chat.retrieval = named.model_id, choose_retrieval(chat, named, retrieval_header)
     settings, max_model_len = await _window(gateway, chat)
-    passages = gateway.passages()
 
     work = partial(ground, chat, passages, gateway.counter, settings, max_model_len)
     with gateway.metrics.retrieval_s.time():
@@ -85,10 +93,12 @@ async def ask(gateway: Gateway, chat: ChatRequest, is_long: bool) -> Asked:
         ).inc()
     if grounded.refused:
         gateway.metrics.nothing_found.inc()
+        if chat.wants_json:
+            raise NothingFound(grounded.answer or "")
 
     retrieval = retrieval_object(grounded, chat.options.enabled, gateway.passage_url)
     examiner = Examiner(grounded, passages, gateway.code_checker, tuple(map(message_text, chat.messages)))
-    return Asked(gateway, chat, examiner, retrieval)
+    return Asked(gateway, chat, model, examiner, retrieval)
 
 
 async def send(
@@ -144,7 +154,7 @@ async def _window(gateway: Gateway, chat: ChatRequest) -> tuple[ServeSettings, i
 
 async def whole_answer(asked: Asked) -> dict[str, Any]:
     """The engine's answer, edited and checked, or the gateway's own; with `retrieval`."""
-    return {**await _whole_answer(asked), "retrieval": asked.retrieval}
+    return {**await _whole_answer(asked), "model": asked.model, "retrieval": asked.retrieval}
 
 
 async def _whole_answer(asked: Asked) -> dict[str, Any]:
@@ -191,7 +201,7 @@ async def answer_events(asked: Asked) -> AsyncGenerator[dict[str, Any], None]:
     beside: dict[str, Any] = {"retrieval": asked.retrieval}
     async with contextlib.aclosing(_answer_events(asked)) as events:
         async for event in events:
-            yield {**event, **beside}
+            yield {**event, "model": asked.model, **beside}
             beside = {}
 
 

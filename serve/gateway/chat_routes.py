@@ -14,6 +14,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from serve.answers.model_names import RETRIEVAL_HEADER
 from serve.errors import RequestError
 from serve.gateway.answering import ask, send
 from serve.gateway.bodies import LONG_BODY_BYTES, read_body, unless_client_leaves
@@ -31,7 +32,8 @@ async def chat_completions(request: Request) -> Response:
     # A place among the answers in flight, later the connection to the engine
     async with contextlib.AsyncExitStack() as held:
         held.enter_context(gateway.admission.admit())
-        asked = await unless_client_leaves(request, ask(gateway, chat, is_long))
+        work = ask(gateway, chat, is_long, request.headers.get(RETRIEVAL_HEADER))
+        asked = await unless_client_leaves(request, work)
         return await send(request, asked, ChatForm(), held, started)
 
 

@@ -21,6 +21,7 @@ from rag.embedding.embedder import TextEmbedder
 from rag.errors import CollectionUnknown, IndexUnusable
 from serve.answers.chat import Counter, Searcher
 from serve.answers.guidance import GuidedEngine
+from serve.answers.model_names import NamedModel, offered_names, read_name, write_name
 from serve.answers.upstream import Upstream
 from serve.answers.verification import Store
 from serve.errors import CollectionNotFound, InternalError, ModelNotFound, RequestError, RetrievalUnavailable
@@ -93,12 +94,37 @@ class Gateway:
         Raises ModelNotFound: the engine serves no such model.
         """
         if model_id not in self._windows:
-            self._windows = {
-                model["id"]: model.get("max_model_len") or UNKNOWN_WINDOW for model in await self.upstream.models()
-            }
+            await self._ask_for_models()
         if model_id not in self._windows:
             raise no_such_model(model_id, self._windows)
         return self._windows[model_id]
+
+    async def find_model(self, asked: str, passages: PassageStore) -> NamedModel:
+        """What a model's name in a request means; names of the settings' own model need no engine.
+
+        Raises ModelNotFound: the engine has no such model, or the index no such collection; or what `Upstream.models`
+        raises.
+        """
+        named = read_name(asked, [self.settings.model_id, *self._windows])
+        if named is None:
+            await self._ask_for_models()
+            named = read_name(asked, self._windows)
+        if named is None:
+            raise no_such_model(asked, self._windows)
+
+        if named.collection is not None:
+            try:
+                passages.within([named.collection])
+            except CollectionUnknown:
+                names = map(write_name, offered_names(named.model_id, passages.collections))
+                raise no_such_model(asked, names) from None
+        return named
+
+    async def _ask_for_models(self) -> None:
+        """Note the engine's models and their windows. Raises what `Upstream.models` raises."""
+        self._windows = {
+            model["id"]: model.get("max_model_len") or UNKNOWN_WINDOW for model in await self.upstream.models()
+        }
 
     def passages(self) -> PassageStore:
         """The index that answers one request: taken once, so that no answer mixes two builds.
@@ -135,7 +161,7 @@ def narrow(passages: PassageStore, collections: Sequence[str]) -> PassageStore:
 
 
 def no_such_model(model_id: str, known: Iterable[str]) -> ModelNotFound:
-    """The refusal of a model that the engine does not serve."""
+    """The refusal of a model's name that this gateway does not serve."""
     return ModelNotFound(
         f"The model '{model_id}' does not exist; this gateway serves {', '.join(islice(known, LISTED))}.", "model"
     )

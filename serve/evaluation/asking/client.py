@@ -147,9 +147,11 @@ class Endpoint:
         if not rows:
             raise self.refuse_format("it lists no model")
         names, option = _join([row["id"] for row in rows]), self._sibling("model")
-        if model_id is None and only and len(rows) > 1:
+        # The gateway's other names of a model only choose what is searched
+        models = [row for row in rows if not (row.get("owned_by") == GATEWAY and row.get("parent"))] or rows
+        if model_id is None and only and len(models) > 1:
             raise ModelUnknown(f"{self.url} serves {names}: name one with {option}")
-        found = rows[0] if model_id is None else next((row for row in rows if row["id"] == model_id), None)
+        found = models[0] if model_id is None else next((row for row in rows if row["id"] == model_id), None)
         if found is None:
             raise ModelUnknown(
                 f"{self.url} serves no model {model_id!r}: its models are {names}; name one of them with {option}"
