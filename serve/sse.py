@@ -62,7 +62,8 @@ async def read_events(pieces: AsyncIterator[bytes]) -> AsyncIterator[str]:
             data, size = [], 0
 
 
-def write_event(data: dict[str, Any] | str) -> bytes:
-    """One event on the wire; JSON has no raw newline, so one data line holds it."""
+def write_event(data: dict[str, Any] | str, name: str = "") -> bytes:
+    """One event on the wire, with its name if it has one; JSON has no raw newline, so one data line holds it."""
     text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    return f"data: {text}\n\n".encode()
+    head = f"event: {name}\n" if name else ""
+    return f"{head}data: {text}\n\n".encode()

@@ -17,8 +17,9 @@ from types import TracebackType
 from typing import Any
 
 from serve.answers.guidance import GRAMMAR, PROBE, REPETITION
+from tests.fake_engine_apis import APIS, CHAT, ENGINE_MODEL, WireApi, event
 
-ENGINE_MODEL = "chipalign-demo"
+__all__ = ["ENGINE_MODEL", "EngineScript", "FakeEngine"]
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,8 @@ class _EngineHandler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         script = self.owner.script
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        is_probe = body["messages"] == PROBE["messages"]
+        api = APIS.get(self.path, CHAT)
+        is_probe = body.get("messages") == PROBE["messages"]
         (self.owner.probes if is_probe else self.owner.bodies).append(body)
         self.owner.keys.append(self.headers["Authorization"])
 
@@ -132,61 +134,51 @@ class _EngineHandler(BaseHTTPRequestHandler):
         elif script.garbage:
             self._send(200, b"<html>hello</html>", "text/html")
         elif refused := [field for field in script.refuses if field in body]:
-            self._send_json(
-                400, {"error": {"message": f"no {refused[0]}", "type": "BadRequestError", "param": None, "code": 400}}
-            )
+            self._send_json(400, api.refusal(400, f"no {refused[0]}"))
         elif is_probe:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # a stopping gateway does not wait
                 self._send_json(200, _probed(script, body))
         elif script.refusal:
             status, message = script.refusal
-            self._send_json(
-                status, {"error": {"message": message, "type": "BadRequestError", "param": None, "code": status}}
-            )
+            self._send_json(status, api.refusal(status, message))
         elif body.get("stream"):
             try:
-                self._stream(script, body)
+                self._stream(script, body, api)
             except (BrokenPipeError, ConnectionResetError):
                 self.owner.hung_up.set()
         elif script.hold_after is not None:
             self._wait_for_client_or_release()
-            self._send_json(200, _whole("late"))
+            self._send_json(200, api.whole("late"))
         else:
-            self._send_json(200, script.whole or _whole("".join(script.answer)))
+            self._send_json(200, script.whole or api.whole("".join(script.answer)))
 
-    def _stream(self, script: EngineScript, body: Mapping[str, Any]) -> None:
+    def _stream(self, script: EngineScript, body: Mapping[str, Any], api: WireApi) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.end_headers()
 
         if script.chunks is not None:
             for chunk in script.chunks:
-                self._event(chunk)
+                self._write(event(chunk))
             self._write(b"data: [DONE]\n\n")
             return
 
-        self._event(_chunk({"role": "assistant", "content": ""}))
+        for opening in api.opening():
+            self._write(opening)
         for sent, delta in enumerate([*script.answer, None]):
             if sent == script.hold_after:
                 while not self.owner.wait(0.05):
                     self._write(b": still here\n\n")  # a comment; writing fails once the client has gone
             if sent == script.error_after:
-                self._event(
-                    {"error": {"message": "the worker died", "type": "InternalServerError", "param": None, "code": 500}}
-                )
+                self._write(api.error())
                 return
             if sent == script.cut_after:
                 return
             if delta is not None:
-                self._event(_chunk({"content": delta}))
+                self._write(api.piece(delta))
 
-        self._event(_chunk({}, "stop"))
-        options = body.get("stream_options")
-        if isinstance(options, dict) and options.get("include_usage"):
-            self._event(
-                {**_chunk({}), "choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}}
-            )
-        self._write(b"data: [DONE]\n\n")
+        for closing in api.closing(body):
+            self._write(closing)
 
     def _wait_for_client_or_release(self) -> None:
         self.connection.settimeout(0.05)
@@ -205,9 +197,6 @@ class _EngineHandler(BaseHTTPRequestHandler):
                 self._write(piece)
         except (BrokenPipeError, ConnectionResetError):
             self.owner.hung_up.set()
-
-    def _event(self, data: Mapping[str, Any]) -> None:
-        self._write(b"data: " + json.dumps(data).encode() + b"\n\n")
 
     def _write(self, data: bytes) -> None:
         self.wfile.write(data)
@@ -228,34 +217,5 @@ def _probed(script: EngineScript, body: Mapping[str, Any]) -> dict[str, Any]:
     """The answer of a vLLM that knows the fields of the probe, except those it ignores."""
     known = [field for field in (GRAMMAR, REPETITION) if field in body and field not in script.ignores]
     if GRAMMAR not in known:
-        return _whole("No.")
-    return _whole("yes yes yes", "repetition") if REPETITION in known else _whole("yes " * 20, "length")
-
-
-def _whole(text: str, finish_reason: str = "stop") -> dict[str, Any]:
-    choice = {
-        "index": 0,
-        "message": {"role": "assistant", "content": text},
-        "logprobs": None,
-        "finish_reason": finish_reason,
-    }
-    usage = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
-    return {
-        "id": "chatcmpl-1",
-        "object": "chat.completion",
-        "created": 1,
-        "model": ENGINE_MODEL,
-        "choices": [choice],
-        "usage": usage,
-    }
-
-
-def _chunk(delta: Mapping[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
-    choice = {"index": 0, "delta": dict(delta), "logprobs": None, "finish_reason": finish_reason}
-    return {
-        "id": "chatcmpl-1",
-        "object": "chat.completion.chunk",
-        "created": 1,
-        "model": ENGINE_MODEL,
-        "choices": [choice],
-    }
+        return CHAT.whole("No.")
+    return CHAT.whole("yes yes yes", "repetition") if REPETITION in known else CHAT.whole("yes " * 20, "length")

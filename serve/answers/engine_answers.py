@@ -19,6 +19,7 @@ from serve.strict_json import read_json
 MOST_VALUES = 2_000_000  # in an answer; 128 choices of 400 tokens with the 20 likeliest of each hold a million
 MOST_MODELS = 1000
 MOST_CHOICES = 128  # OpenAI's own limit of `n`
+MOST_TEXTS = 16_384  # of /v1/completions: so many for each of 128 prompts
 
 Text = str | None
 Count = Annotated[int, Field(ge=0, le=10**12)] | None
@@ -106,6 +107,45 @@ class StreamEvent(Frame):
     choices: list[EventChoice] | None = Field(default=None, max_length=MOST_CHOICES, fail_fast=True)
 
 
+class CompletionChoice(Choice):
+    """One text of possibly several, whole or a piece of it, as /v1/completions gives them."""
+
+    index: Annotated[int, Field(ge=0, lt=MOST_TEXTS)] | None = None
+    text: Text = None
+
+
+class Completion(Frame):
+    """A whole answer of /v1/completions."""
+
+    choices: list[CompletionChoice] = Field(min_length=1, max_length=MOST_TEXTS, fail_fast=True)
+
+
+class CompletionEvent(Frame):
+    """One event of its stream."""
+
+    choices: list[CompletionChoice] | None = Field(default=None, max_length=MOST_TEXTS, fail_fast=True)
+
+
+class MessageAnswer(_Shape):
+    """A whole answer of Anthropic's /v1/messages."""
+
+    content: list[dict[str, Any]] = Field(fail_fast=True)
+    role: Text = None
+    usage: dict[str, Any] | None = None
+
+
+class MessageEvent(_Shape):
+    """One event of its stream."""
+
+    type: str = Field(min_length=1, max_length=100, pattern=r"^\w+$")
+
+
+class TokenCount(_Shape):
+    """What a message's prompt takes, in tokens."""
+
+    input_tokens: int = Field(ge=0)
+
+
 def read_models(text: str) -> list[dict[str, Any]]:
     """The models of /v1/models, each with its `id`; the first of two with one id. Raises UpstreamBroken."""
     models: dict[str, dict[str, Any]] = {}
@@ -133,6 +173,33 @@ def read_stream_event(text: str) -> dict[str, Any]:
         choice["index"] = choice.get("index") or 0
         choice["delta"] = choice.get("delta") or {}
     return event
+
+
+def read_completion(text: str) -> dict[str, Any]:
+    """A whole answer of /v1/completions. Raises UpstreamBroken, or UpstreamRefused if it is an error."""
+    return _read(text, Completion, "answer")
+
+
+def read_completion_event(text: str) -> dict[str, Any]:
+    """An event of its stream, with a list of choices. Raises UpstreamBroken, or UpstreamRefused if it is an error."""
+    event = _read(text, CompletionEvent, "stream")
+    event["choices"] = event.get("choices") or []
+    return event
+
+
+def read_message(text: str) -> dict[str, Any]:
+    """A whole answer of /v1/messages. Raises UpstreamBroken, or UpstreamRefused if it is an error."""
+    return _read(text, MessageAnswer, "answer")
+
+
+def read_message_event(text: str) -> dict[str, Any]:
+    """An event of its stream, with its type. Raises UpstreamBroken, or UpstreamRefused if it is an error."""
+    return _read(text, MessageEvent, "stream")
+
+
+def read_token_count(text: str) -> dict[str, Any]:
+    """The count of a message's tokens. Raises UpstreamBroken, or UpstreamRefused if it is an error."""
+    return _read(text, TokenCount, "answer")
 
 
 def read_refusal(text: str) -> Any:

@@ -20,7 +20,8 @@ import httpx
 
 from chipalign_settings import redact
 from rag.embedding.servers import is_loopback
-from serve.answers.engine_answers import read_answer, read_models, read_refusal, read_stream_event
+from serve.answers.engine_answers import read_models, read_refusal
+from serve.answers.engine_apis import CHAT, EngineApi
 from serve.errors import (
     EngineOverloaded,
     EngineUnavailable,
@@ -34,7 +35,6 @@ from serve.settings import ServeSettings
 from serve.sse import DONE, EventTooLarge, read_events
 from serve.strict_json import write_json
 
-CHAT_PATH = "/v1/chat/completions"
 HEALTH_TIMEOUT_S = 2.0
 # Of an answer, whole or streamed; with the likeliest tokens of 128 choices it has about 50 MiB
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
@@ -90,19 +90,19 @@ class Upstream:
         except (httpx.HTTPError, TimeoutError):
             return False
 
-    async def complete(self, body: dict[str, Any]) -> dict[str, Any]:
-        """A whole answer.
+    async def complete(self, body: dict[str, Any], api: EngineApi = CHAT) -> dict[str, Any]:
+        """A whole answer of one of the engine's APIs.
 
         Raises EngineUnavailable, UpstreamTimeout, UpstreamBroken or UpstreamRefused.
         """
         with self._named_errors():
             async with (
                 asyncio.timeout(self._settings.answer_timeout_s),
-                self._answer("POST", CHAT_PATH, _request(body)) as pieces,
+                self._answer("POST", api.path, _request(body)) as pieces,
             ):
-                return read_answer(await _text(pieces))
+                return api.read_answer(await _text(pieces))
 
-    async def stream(self, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
+    async def stream(self, body: dict[str, Any], api: EngineApi = CHAT) -> AsyncGenerator[dict[str, Any], None]:
         """The events of an answer as they come.
 
         Leaving the iterator early closes the connection, and the engine stops computing.
@@ -110,11 +110,11 @@ class Upstream:
         Each event has a time limit, which comments ("still here") do not extend; the whole stream has one too.
 
         Raises EngineUnavailable, UpstreamTimeout, UpstreamRefused, or UpstreamBroken (also for a stream
-        without [DONE]).
+        without its end).
         """
         now = asyncio.get_running_loop().time
         end = now() + self._settings.stream_timeout_s
-        answer = self._answer("POST", CHAT_PATH, _request(body))
+        answer = self._answer("POST", api.path, _request(body))
         with self._named_errors():
             async with asyncio.timeout(self._settings.read_timeout_s):
                 pieces = await answer.__aenter__()
@@ -122,12 +122,15 @@ class Upstream:
                 events = read_events(pieces)
                 while True:
                     async with asyncio.timeout_at(min(end, now() + self._settings.read_timeout_s)):
-                        event = await anext(events, None)
-                    if event == DONE:
+                        data = await anext(events, None)
+                    if data == DONE:
                         return
-                    if event is None:
+                    if data is None:
                         raise UpstreamBroken("The model engine closed the stream before the answer ended: ask again.")
-                    yield read_stream_event(event)
+                    event = api.read_event(data)
+                    yield event
+                    if api.is_last(event):
+                        return
             finally:
                 await answer.__aexit__(None, None, None)
 

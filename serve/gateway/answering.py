@@ -37,7 +37,7 @@ log = logging.getLogger("chipalign.gateway")
 
 
 class WireForm(Protocol):
-    """How an API writes one answer, which comes whole or as events, both in chat's form."""
+    """How an API writes one answer, which comes whole or as events, both in chat's form or in the engine's own."""
 
     async def whole(self, answer: dict[str, Any]) -> dict[str, Any]:
         """The body of a whole answer."""
@@ -106,14 +106,29 @@ async def send(
 ) -> Response:
     """The answer in an API's form; a stream takes over what is held. `started`: when the request came, in seconds.
 
-    Raises RequestError: an engine that refuses at once does so with its own HTTP status.
+    Raises RequestError.
     """
     gateway = asked.gateway
     if not asked.chat.stream:
         work = gateway.admission.unless_stopped(whole_answer(asked))
         return JSONResponse(await form.whole(await unless_client_leaves(request, work)))
 
-    events = await held.enter_async_context(contextlib.aclosing(answer_events(asked)))
+    return await send_events(request, answer_events(asked), form, held, started)
+
+
+async def send_events(
+    request: Request,
+    answer: AsyncGenerator[dict[str, Any], None],
+    form: WireForm,
+    held: contextlib.AsyncExitStack,
+    started: float,
+) -> Response:
+    """A stream of an answer's events in an API's form, which takes over what is held.
+
+    Raises RequestError: an engine that refuses at once does so with its own HTTP status.
+    """
+    gateway = gateway_of(request)
+    events = await held.enter_async_context(contextlib.aclosing(answer))
     first = await unless_client_leaves(request, gateway.admission.unless_stopped(anext(events, None)))
     if first is None:
         raise UpstreamBroken("The model engine ended the stream before the answer began: ask again.")

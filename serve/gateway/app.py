@@ -15,6 +15,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 from starlette.applications import Starlette
@@ -29,6 +30,7 @@ from serve.answers.upstream import Upstream
 from serve.errors import HeadersTooLarge, MethodNotAllowed, PathNotFound, RequestError
 from serve.gateway.chat_routes import chat_completions
 from serve.gateway.embeddings_routes import embeddings
+from serve.gateway.engine_routes import anthropic_error, completions, count_tokens, messages
 from serve.gateway.gateway import Gateway, Newest, gateway_of, internal_error
 from serve.gateway.model_routes import models
 from serve.gateway.reference_routes import reference_card, reference_names
@@ -52,16 +54,23 @@ POLLED = ("/health", "/ready", "/metrics")  # asked every few seconds by pages a
 
 @dataclass(frozen=True)
 class Endpoint:
-    """What answers a method of a path. All but those for monitors and links ask for the API key, if there is one."""
+    """What answers a method of a path. All but those for monitors and links ask for the API key, if there is one.
+
+    `write_error` puts an error into the form of the path's API.
+    """
 
     path: str
     method: str
     answer: Callable[[Request], Awaitable[Response]]
     needs_key: bool = True
+    write_error: Callable[[RequestError], dict[str, Any]] = RequestError.envelope
 
 
 ENDPOINTS = (
     Endpoint("/v1/chat/completions", "POST", chat_completions),
+    Endpoint("/v1/completions", "POST", completions),
+    Endpoint("/v1/messages", "POST", messages, write_error=anthropic_error),
+    Endpoint("/v1/messages/count_tokens", "POST", count_tokens, write_error=anthropic_error),
     Endpoint("/v1/embeddings", "POST", embeddings),
     Endpoint("/v1/models", "GET", models),
     Endpoint("/v1/models/{model_id:path}", "GET", models),
@@ -130,12 +139,12 @@ def observed(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
         except RequestError as error:
             if error.status >= 500 or error.status in WARNED:
                 log.warning("request %s: %s", request_id, printable(str(error)))
-            response = error_response(error)
+            response = error_response(error, endpoint.write_error)
         except ClientDisconnect:
             response = Response(status_code=499)  # nginx's number for a client that hung up; nobody reads it
         except Exception:
             log.exception("request %s failed", request_id)
-            response = error_response(internal_error(request_id))
+            response = error_response(internal_error(request_id), endpoint.write_error)
 
         response.headers["x-request-id"] = request_id
         response.headers.update(SECURE)
@@ -190,7 +199,9 @@ async def refuse_unknown(request: Request) -> Response:
     raise PathNotFound(f"There is no {given} {asked[:SHOWN]} here; the paths are {', '.join(paths)}.")
 
 
-def error_response(error: RequestError) -> JSONResponse:
-    """An error in OpenAI's envelope."""
+def error_response(
+    error: RequestError, write: Callable[[RequestError], dict[str, Any]] = RequestError.envelope
+) -> JSONResponse:
+    """An error, in OpenAI's envelope or in another API's form."""
     headers = SECURE if error.retry_after_s is None else {**SECURE, "retry-after": str(error.retry_after_s)}
-    return JSONResponse(error.envelope(), error.status, headers)
+    return JSONResponse(write(error), error.status, headers)
