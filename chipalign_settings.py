@@ -73,7 +73,7 @@ def setting(
     Without `read` the default decides how the text is read: a number `within` a range, one of the `choices`, or the
     text as it is. secret: not shown where settings are printed.
 
-    Raises TypeError for a number without a range.
+    Raises TypeError: a number has no range.
     """
     metadata: dict[str, Any] = {"env": env, "help": text, "read": read or _find_reader(env, default, within, choices)}
     if within is not None:

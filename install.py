@@ -68,7 +68,7 @@ def execute(command: list[str]) -> tuple[int, str]:
 
 
 def run(command: list[str], what: str, advice: str) -> None:
-    """Run a command quietly. Raises InstallFailed with the end of its output when it fails."""
+    """Run a command quietly. Raises InstallFailed: it fails; the message is the end of its output."""
     code, output = execute(command)
     if code != 0:
         raise InstallFailed(failure(what, output, advice))
@@ -151,7 +151,7 @@ def fingerprint(engine: str, tests: bool) -> str:
 
 
 def locked_entry(lock: str, name: str) -> str:
-    """The lines of a lock file's text that pin one package. Raises InstallFailed when it has none."""
+    """The lines of a lock file's text that pin one package. Raises InstallFailed: it has none."""
     entry = re.search(rf"^{re.escape(name)}==(?:.*\\\n)*.*\n", lock, re.MULTILINE)
     if entry is None:
         raise InstallFailed(

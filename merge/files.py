@@ -22,7 +22,9 @@ def open_plain(path: Path) -> int:
 
     The folder may be somebody else's: a pipe would block, and a device has no end, so neither is read.
 
-    Raises CheckpointNotFound, or CheckpointCorrupt for what is not a plain file or cannot be read.
+    Raises:
+        CheckpointNotFound
+        CheckpointCorrupt: it is not a plain file, or cannot be read.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -37,7 +37,7 @@ class MergeSettings:
     def from_env(cls, env: Mapping[str, str] | None = None) -> MergeSettings:
         """Settings from variables; unset or empty means the default. Without `env`: this process's environment.
 
-        Raises SettingsError for a home that is a file.
+        Raises SettingsError: the home is a file.
         """
         settings = from_env(cls, os.environ if env is None else env, _refuse)
         if settings.home.exists() and not settings.home.is_dir():

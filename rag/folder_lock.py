@@ -17,9 +17,8 @@ from pathlib import Path
 def hold_lock(lock: Path, unwritable: Callable[[OSError], Exception], busy: Exception) -> Iterator[None]:
     """Hold the file `lock`, made with its folder where it is missing.
 
-    Raises:
-        unwritable(error): the file cannot be written.
-        busy: another process holds it.
+    Raises what the caller raises: `unwritable(error)` where the file cannot be written, `busy` where another process
+    holds it.
     """
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ Shape = TypeVar("Shape", bound=BaseModel)
 
 
 def read_object(body: bytes) -> dict[str, Any]:
-    """The JSON object that a body holds. Raises RequestError."""
+    """The JSON object that a body holds. Raises RequestError: it holds something else."""
     try:
         data = read_json(body.decode("utf-8-sig"), MOST_VALUES)
     except ValueError as error:

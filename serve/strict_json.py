@@ -23,8 +23,8 @@ def read_json(text: str, most_values: int, surrogates: Literal["strict", "replac
 
     `surrogates`: whether half a surrogate pair (an emoji cut in two) is refused or becomes a question mark.
 
-    Raises ValueError, whose message completes a sentence about the text: it is not JSON (RFC 8259, so neither NaN nor
-    Infinity), or holds a number beyond a float, more values than `most_values`, or levels deeper than MAX_DEPTH.
+    Raises ValueError: it is not JSON (RFC 8259, so neither NaN nor Infinity), or holds a number beyond a float, more
+    values than `most_values`, or levels deeper than MAX_DEPTH. The message completes a sentence about the text.
     """
     _check_size(text, most_values)
     value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
@@ -34,7 +34,7 @@ def read_json(text: str, most_values: int, surrogates: Literal["strict", "replac
 
 
 def write_json(value: Any) -> bytes:
-    """The value as compact UTF-8. Raises ValueError if it is not JSON."""
+    """The value as compact UTF-8. Raises ValueError: it is not JSON."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 

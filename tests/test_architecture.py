@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import builtins
+import re
 from collections.abc import Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -25,6 +27,11 @@ MAY_IMPORT = {"serve": {"rag"}, "merge.training": {"rag"}}
 MOST_FILES = 20  # in a room
 SOURCES = [path for package in ROOMS for path in sorted((ROOT / package).rglob("*.py"))]
 GROUND = ROOT / "chipalign_settings.py"  # of all packages, so that it may import none of them
+PROGRAMS = (*SOURCES, GROUND, ROOT / "chipalign.py", ROOT / "install.py")
+# What stands behind "Raises", which ends a docstring: `X, Y: why.`, `what f raises.`, or a line each in a block.
+_NAMES = r"[A-Z]\w+(?:, [A-Z]\w+)*"
+_RAISES_LINE = re.compile(rf" (?:(?:{_NAMES})|what .+ raises?)(?:: (?:(?!\n\n).)+)?\.", re.DOTALL)
+_RAISES_BLOCK = re.compile(rf":\n(?:    {_NAMES}(?:: .+(?:\n        .+)*\.)?(?:\n|$))+")
 
 
 def module_of(path: Path) -> str:
@@ -63,6 +70,15 @@ def may_import(module: str, other: str) -> bool:
     here, there = room_of(module), room_of(other)
     order = ["", *ROOMS[package].split()]
     return order.index(there) <= order.index(here)
+
+
+def docstrings_of(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    """The classes and functions of a file that have a docstring, with it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and (
+            text := ast.get_docstring(node)
+        ):
+            yield node.name, text
 
 
 def test_every_folder_is_a_room_and_none_is_too_full() -> None:
@@ -115,3 +131,19 @@ def test_the_environment_is_read_in_settings_alone() -> None:
         names = {node.attr for node in tree if isinstance(node, ast.Attribute)}
         names |= {name.removeprefix("os.") for name in imported(path)}  # from os import environ
         assert path.stem == "settings" or not names & {"environ", "getenv"}, f"{path} reads the environment"
+
+
+def test_docstrings_say_in_one_form_which_errors_are_raised_and_these_exist() -> None:
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in PROGRAMS}
+    classes = {node.name for tree in trees.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    wrong = []
+    for path, tree in trees.items():
+        for name, docstring in docstrings_of(tree):
+            _, raises, how = docstring.partition("Raises")
+            lines = how.split(":")[:1] if how.startswith(" ") else re.findall(rf"^    ({_NAMES})", how, re.MULTILINE)
+            named = {error for line in lines for error in re.findall(r"(?<!`)\b[A-Z]\w+", line)}
+            if raises and not (_RAISES_LINE.fullmatch(how) or _RAISES_BLOCK.fullmatch(how)):
+                wrong.append(f"{path.relative_to(ROOT)}, {name}: {raises}{how}")
+            elif unknown := named - classes - {*dir(builtins)}:
+                wrong.append(f"{path.relative_to(ROOT)}, {name}: {', '.join(unknown)}")
+    assert not wrong

@@ -148,7 +148,7 @@ def combine_base(
 
     arithmetic: only widens and narrows. The caller checks the parents, whose sums show NaN and Inf.
 
-    Raises TensorNotFinite where the base model holds NaN or Inf.
+    Raises TensorNotFinite: the base model holds NaN or Inf.
     """
     origin = arithmetic.widen(base)
     if not np.isfinite(origin).all():

@@ -211,7 +211,7 @@ def interpolate(
 
     merge.merging.passes.merge_tensor takes the same steps, streamed from files.
 
-    Raises TensorNotFinite and TensorsOpposite.
+    Raises TensorNotFinite, TensorsOpposite.
     """
     flat_chip, flat_chat = chip.reshape(-1), chat.reshape(-1)
     pieces = [slice(start, start + CHUNK) for start in range(0, flat_chip.size, CHUNK)]

@@ -83,7 +83,7 @@ class BenchOptions:
 
 
 def run_bench(options: BenchOptions, say: Say) -> dict[str, Any]:
-    """Measure everything; returns one document. Raises BenchFailed where a command fails or its output is wrong."""
+    """Measure everything; returns one document. Raises BenchFailed: a command fails or its output is wrong."""
     rounds, kills = (1, 20) if options.quick else (options.rounds, options.kills)
     mergekit = None if options.quick else find_mergekit(options.tools, say)
     sizes: dict[int, dict[str, Any]] = {}
@@ -403,8 +403,8 @@ class Kills:
 def kill_repeatedly(chip: Path, chat: Path, out: Path, kills: int, seed: int = 0) -> Kills:
     """Kill a merge at random moments, `kills` times, each run resuming the one before; then let it end.
 
-    Raises BenchFailed if `out` ever exists and is not what an undisturbed run makes, or if the last run leaves anything
-    else.
+    Raises BenchFailed: `out` exists at some time and is not what an undisturbed run makes, or the last run leaves
+    anything else.
     """
     pause, partial = random.Random(seed), out.with_name(f".{out.name}.partial")
     whole_s = 0.0

@@ -174,7 +174,7 @@ def _add_parents(parser: argparse.ArgumentParser) -> None:
 def merge(argv: list[str]) -> int:
     """Run `chipalign merge` and return 0.
 
-    Raises MergeError for wrong input, which the `chipalign` command turns into one line and exit 2.
+    Raises MergeError: the input is wrong; the `chipalign` command turns it into one line and exit 2.
     """
     if argv and argv[0] in SUBCOMMANDS:
         return SUBCOMMANDS[argv[0]](argv[1:])
@@ -194,7 +194,10 @@ def merge(argv: list[str]) -> int:
 
 
 def find_recipe(args: argparse.Namespace) -> Recipe:
-    """The recipe from the file, or from --chip, --instruct and --lam. Raises RecipeError, also for both or neither."""
+    """The recipe from the file, or from --chip, --instruct and --lam.
+
+    Raises RecipeError: it is wrong, or both or neither are given.
+    """
     by_option = {
         "--chip": args.chip,
         "--instruct": args.instruct,

@@ -42,7 +42,7 @@ def open_pair(
 def preview_merge(recipe: Recipe, settings: MergeSettings, say: Say) -> dict[str, Any]:
     """What `merge --dry-run` reports. It reads headers, configs and tokenizers, and writes nothing.
 
-    Raises all that a merge would raise before it reads its first tensor.
+    Raises what a merge raises: all that comes before its first tensor is read.
     """
     with open_pair(recipe, settings, say, fetch=False, arithmetic=NumpyArithmetic()) as pair:  # it computes nothing
         plans = make_plan(recipe, pair)

@@ -40,7 +40,7 @@ ROPE_KEYS = ("rope_parameters", "rope_scaling", "rope_theta")
 def prepare_companions(recipe: Recipe, pair: Pair) -> dict[str, bytes]:
     """The content of every companion that the parents have, by file name.
 
-    Raises CheckpointCorrupt where the resulting tokenizer does not give each token its row.
+    Raises CheckpointCorrupt: the resulting tokenizer does not give each token its row.
     """
     vocab = "chat" if pair.rows is None else recipe.vocab
     chip, chat = pair.chip.folder, pair.chat.folder
@@ -107,7 +107,7 @@ def make_config(recipe: Recipe, pair: Pair) -> dict[str, Any]:
 def _read_files(folder: Path, names: tuple[str, ...]) -> dict[str, bytes]:
     """The bytes of those files that exist.
 
-    Raises CheckpointCorrupt for a file whose content does not match its suffix.
+    Raises CheckpointCorrupt: a file's content does not match its suffix.
     """
     files = {}
     for path in (folder / name for name in names if (folder / name).is_file()):

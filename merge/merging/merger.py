@@ -115,7 +115,7 @@ def merge_sweep(
     whose sums may differ in the last of fifteen digits. resolver: of the same recipe, where it has begun to hash
     already.
 
-    Raises the MergeErrors of all its parts; a failed merge leaves every folder as it was.
+    Raises what its parts raise: a failed merge leaves every folder as it was.
     """
     watcher, threads = watcher or Watcher(), threads or count_cores()
     with resolver or Resolver(jobs[0][0].base, settings, watcher.say, threads=threads) as resolver:
@@ -161,7 +161,7 @@ def describe_code(files: Sequence[str], config: Mapping[str, Any]) -> str:
 def check_output(out: Path, parents: Parents) -> dict[str, Any] | None:
     """The report of the merged checkpoint at `out`; None if nothing is there.
 
-    Raises OutputRefused for anything else.
+    Raises OutputRefused: something else is there.
     """
     try:
         if not out.exists():

@@ -112,7 +112,7 @@ def merge_tensor(
 ) -> list[TensorResult]:
     """Merge one tensor into each output; the plans differ only in lam.
 
-    Raises TensorNotFinite, TensorsOpposite, TensorOverflow and TensorsDiffer.
+    Raises TensorNotFinite, TensorsOpposite, TensorOverflow, TensorsDiffer.
     """
     inputs = open_inputs(outputs[0][0], pair, arithmetic)
     sums = measure_inputs(inputs)

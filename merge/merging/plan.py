@@ -110,7 +110,7 @@ class TensorPlan:
 def make_plan(recipe: Recipe, pair: Pair) -> tuple[TensorPlan, ...]:
     """The plans of all output tensors, in the order of their names.
 
-    Raises RecipeError for patterns and layers that fit no tensor: most often they are typing mistakes.
+    Raises RecipeError: a pattern or a layer fits no tensor; most often it is a typing mistake.
     """
     names = choose_names(recipe, pair)
     depth = count_layers(names)

@@ -23,7 +23,7 @@ def parse_lams(text: str) -> list[float]:
 
     Counted in decimals, so that 0.0:1.0:0.1 holds 0.3 and not 0.30000000000000004.
 
-    Raises RecipeError.
+    Raises RecipeError: the text is neither, or holds a value outside 0 to 1.
     """
     advice = "Give FIRST:LAST:STEP, for example 0.0:1.0:0.1, or values with commas, all from 0 to 1"
     try:
@@ -55,7 +55,7 @@ def plan_sweep(recipe: Recipe, lams: Sequence[float], out: Path) -> list[tuple[R
 
     Rules of the recipe's schedule stay as they are.
 
-    Raises RecipeError where lam decides nothing.
+    Raises RecipeError: lam decides nothing.
     """
     if recipe.method == "soup":
         raise RecipeError("sweep", ["a soup is lam = 0.5 by definition. Use method linear"])

@@ -203,7 +203,7 @@ def choose(names: Sequence[str], options: VerifyOptions) -> list[str]:
 
 
 def rebuild_recipe(document: Mapping[str, Any], options: VerifyOptions) -> Recipe:
-    """The recipe of the report, with the parents where they are now. Raises RecipeError."""
+    """The recipe of the report, with the parents where they are now. Raises RecipeError: it is wrong."""
     values = dict(document["recipe"])
     tables: dict[str, Any] = {key: values.pop(key) for key in ("parameters", "schedule") if key in values}
     if values["method"] == "soup":

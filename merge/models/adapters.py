@@ -80,7 +80,9 @@ class Adapter:
     def open(cls, folder: Path) -> Adapter:
         """Read config and header.
 
-        Raises CheckpointNotFound, CheckpointCorrupt, AdapterUnsupported, or AdapterMismatch for halves of pairs.
+        Raises:
+            CheckpointNotFound, CheckpointCorrupt, AdapterUnsupported
+            AdapterMismatch: half of a pair is missing.
         """
         config = read_json_object(folder / ADAPTER_CONFIG, CONFIG_LIMIT_BYTES)
         if problems := find_unsupported(config):
@@ -141,7 +143,7 @@ class Alphas:
     def __init__(self, config: Mapping[str, Any], adapter: str) -> None:
         """config: the adapter's, in which find_unsupported found nothing.
 
-        Raises AdapterUnsupported for keys that are not regular expressions.
+        Raises AdapterUnsupported: a key is not a regular expression.
         """
         self._adapter = adapter
         self._alpha = float(config["lora_alpha"])
@@ -151,7 +153,7 @@ class Alphas:
         ]
 
     def find(self, module: str) -> float:
-        """The alpha of one module. Raises AdapterUnsupported where the time is up."""
+        """The alpha of one module. Raises AdapterUnsupported: the time is up."""
         try:
             matching = (alpha for pattern, alpha in self._patterns if pattern.match(module, timeout=self._left_s()))
             return next(matching, self._alpha)
@@ -294,7 +296,7 @@ def open_source(folder: Path, adapter: Path | None, stack: ExitStack, arithmetic
 
     arithmetic: folds the adapter in.
 
-    Raises what Checkpoint.open, Adapter.open and FoldedCheckpoint raise.
+    Raises what `Checkpoint.open`, `Adapter.open` and `FoldedCheckpoint` raise.
     """
     checkpoint = stack.enter_context(Checkpoint.open(folder))
     if adapter is None:

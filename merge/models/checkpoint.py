@@ -112,7 +112,7 @@ class StoredTensor:
     def read(self, start: int, stop: int, buffer: Array | None = None) -> Array:
         """The flat elements from start to stop in their stored dtype.
 
-        Raises CheckpointCorrupt if the file ends early or cannot be read.
+        Raises CheckpointCorrupt: the file ends early or cannot be read.
         """
         dtype = DTYPES[self.spec.dtype]
         piece = np.empty(stop - start, dtype) if buffer is None else buffer[: stop - start]
@@ -146,7 +146,9 @@ class Checkpoint:
     def open(cls, folder: Path) -> Checkpoint:
         """Check config.json and all headers, then open the files.
 
-        Raises CheckpointNotFound for missing files and CheckpointCorrupt for files that contradict themselves.
+        Raises:
+            CheckpointNotFound: a file is missing.
+            CheckpointCorrupt: files contradict themselves.
         """
         config = read_json_object(folder / "config.json", CONFIG_LIMIT_BYTES)
         return cls(folder, read_specs(folder), config)
@@ -170,7 +172,7 @@ class Checkpoint:
 
 
 def read_bytes(path: Path, limit: int = JSON_LIMIT_BYTES) -> bytes:
-    """A whole file of at most `limit` bytes. Raises CheckpointNotFound and CheckpointCorrupt."""
+    """A whole file of at most `limit` bytes. Raises CheckpointNotFound, CheckpointCorrupt."""
     try:
         with open_stream(path) as file:
             if (n_bytes := os.fstat(file.fileno()).st_size) > limit:
@@ -185,13 +187,20 @@ def read_bytes(path: Path, limit: int = JSON_LIMIT_BYTES) -> bytes:
 def read_json_object(path: Path, limit: int = JSON_LIMIT_BYTES) -> dict[str, Any]:
     """A JSON object from a file of at most `limit` bytes.
 
-    Raises CheckpointNotFound, or CheckpointCorrupt if it is something else.
+    Raises:
+        CheckpointNotFound
+        CheckpointCorrupt: it is something else.
     """
     return parse_json_object(read_bytes(path, limit), path)
 
 
 def read_text(path: Path) -> str:
-    """The text of a file beside the weights. Raises CheckpointNotFound, or CheckpointCorrupt if it is not UTF-8."""
+    """The text of a file beside the weights.
+
+    Raises:
+        CheckpointNotFound
+        CheckpointCorrupt: it is not UTF-8.
+    """
     try:
         return read_bytes(path).decode("utf-8")
     except UnicodeDecodeError as error:
@@ -250,7 +259,7 @@ def read_header(path: Path) -> dict[str, TensorSpec]:
 
     Dtypes are known, sizes fit shapes, and the bytes of the tensors tile the file exactly.
 
-    Raises CheckpointNotFound or CheckpointCorrupt.
+    Raises CheckpointNotFound, CheckpointCorrupt.
     """
     with open_stream(path) as file:
         file_bytes = os.fstat(file.fileno()).st_size
@@ -341,7 +350,7 @@ def _check_tiling(specs: Iterable[TensorSpec], path: Path, data_start: int, file
 def parse_json_object(raw: bytes, path: Path) -> dict[str, Any]:
     """A JSON object from the bytes of a file; errors name its path.
 
-    Raises CheckpointCorrupt for anything else, and for keys given twice.
+    Raises CheckpointCorrupt: it is something else, or a key is given twice.
     """
 
     def _refuse_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -505,7 +514,7 @@ def hash_span(fd: int, offset: int, n_bytes: int) -> str:
 
 
 def hash_whole(path: Path) -> str:
-    """sha256 of a small file, as sha256sum prints it. Raises CheckpointNotFound and CheckpointCorrupt."""
+    """sha256 of a small file, as sha256sum prints it. Raises CheckpointNotFound, CheckpointCorrupt."""
     with open_stream(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -48,7 +48,9 @@ class GgufHeader:
 def read_gguf(path: Path) -> GgufHeader:
     """The header of a GGUF file.
 
-    Raises CheckpointNotFound, or CheckpointCorrupt where it claims what the file cannot hold.
+    Raises:
+        CheckpointNotFound
+        CheckpointCorrupt: it claims what the file cannot hold.
     """
     with open_stream(path) as file:
         n_bytes = os.fstat(file.fileno()).st_size
@@ -155,7 +157,7 @@ class _Cursor:
         self._raw = raw
 
     def take(self, n_bytes: int) -> bytes:
-        """The next bytes. Raises CheckpointCorrupt where there are fewer."""
+        """The next bytes. Raises CheckpointCorrupt: there are fewer."""
         if n_bytes > len(self._raw) - self.at:
             raise CheckpointCorrupt(
                 f"{self.path} ends inside its header, or its header is longer than any model's. Copy the file anew"

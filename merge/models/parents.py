@@ -111,7 +111,7 @@ class Resolver:
 
         `side` ("chip", "chat") names it in errors.
 
-        Raises CheckpointNotFound, HubUnavailable, and what staging a folder raises.
+        Raises CheckpointNotFound, HubUnavailable, OutputBusy, OutputFull, OutputRefused.
         """
         return self.resolve_all([(ref, side)])[0]
 
@@ -237,7 +237,7 @@ class Resolver:
     def dequantise(self, gguf: Path) -> Path:
         """The GGUF model as bf16 safetensors with tokenizer, in home/models/<name>-<content hash>; made once.
 
-        Raises CheckpointNotFound where transformers cannot convert the file's architecture.
+        Raises CheckpointNotFound: transformers cannot convert the file's architecture.
         """
         slug = re.sub(r"[^a-z0-9.]+", "-", gguf.stem.lower()).strip("-.")
         target = self._settings.models / f"{slug}-{self._hash(gguf)[:HASH_CHARACTERS]}"
@@ -284,7 +284,7 @@ def _is_model_file(name: str) -> bool:
 def hash_file(path: Path, is_cancelled: Callable[[], bool] = lambda: False) -> str:
     """BLAKE3 of a file, as b3sum prints it; meaningless if it was cancelled.
 
-    Raises CheckpointNotFound and CheckpointCorrupt.
+    Raises CheckpointNotFound, CheckpointCorrupt.
     """
     digest, buffer = blake3(), memoryview(bytearray(HASHED_BYTES))
     try:

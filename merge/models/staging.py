@@ -29,7 +29,9 @@ def staged_folder(target: Path, *, keep_leftover: bool = False) -> Iterator[Path
     releases the lock when a process dies, however it dies, so a leftover is never mistaken for a folder in use. A link
     to a folder stays; the folder that it leads to is replaced.
 
-    Raises OutputBusy, OutputFull, and OutputRefused where the folder cannot be written.
+    Raises:
+        OutputBusy, OutputFull
+        OutputRefused: the folder cannot be written.
     """
     if target.is_symlink() or target.name in ("", ".."):
         target = target.resolve()

@@ -156,7 +156,7 @@ def join_tokenizers(chip: Mapping[str, Any], chat: Mapping[str, Any], tokens: Ma
     read. The chip parent's words bring the merge rules that form them, after all the chat parent's rules: text without
     the new words is cut as before.
 
-    Raises ValueError for kinds of tokenizers that give ids by position (Unigram).
+    Raises ValueError: the tokenizer is of a kind that gives ids by position (Unigram).
     """
     joined: dict[str, Any] = json.loads(json.dumps(chat))
     if not isinstance(joined["model"]["vocab"], dict):

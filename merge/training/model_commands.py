@@ -36,7 +36,7 @@ CURVE = "losses.png"
 def model(argv: list[str]) -> int:
     """`chipalign adapt model [--triplets FILE...] [--texts FILE...] [--documents SOURCE...] --out DIR`.
 
-    Raises MergeError or RagError for wrong input.
+    Raises MergeError, RagError: the input is wrong.
     """
     args = _parse_arguments(argv)
     _check_output(args.out)
@@ -165,7 +165,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
 
 
 def _check_output(out: Path) -> None:
-    """Raises OutputRefused if the output would replace anything but an adapter or checkpoint of ours."""
+    """Raises OutputRefused: the output would replace something that is not an adapter or checkpoint of ours."""
     if out.exists() and not any((out / name).is_file() for name in ("adapter_config.json", "config.json")):
         raise OutputRefused(
             f"{out} is there and is neither adapter nor checkpoint, so it is not replaced. Name another folder"
@@ -231,7 +231,7 @@ def _options(args: argparse.Namespace) -> Options:
 
 
 def _read_documents(sources: list[str]) -> list[Text]:
-    """The documents as `chipalign corpus text` writes them. Raises RagError."""
+    """The documents as `chipalign corpus text` writes them. Raises RagError: a source cannot be read."""
     from merge.training.training_data import Text
     from rag.commands.corpus_commands import describe_texts
     from rag.commands.corpus_commands import read_texts as read_documents
@@ -261,7 +261,7 @@ def _make_phases(
 ) -> tuple[list[Phase], int]:
     """The phases, texts before triplets, and the number of triplets that were too long.
 
-    Raises TrainingDataUnusable.
+    Raises TrainingDataUnusable: the template does not put an answer behind its prompt.
     """
     from merge.training.training import Phase
     from merge.training.training_data import encode_triplets, pack_texts, part

@@ -258,7 +258,7 @@ def train(
     The best look has the lowest loss on the last phase's held-out examples. `finish` may add files before the folder
     gets its name. Interrupted training of the same examples and options resumes.
 
-    Raises OutputRefused where the state beside `out` belongs to another training.
+    Raises OutputRefused: the state beside `out` belongs to another training.
     """
     state, best = out.with_name(out.name + STATE), out.with_name(out.name + BEST)
     plans = [phase.plan(options) for phase in phases]
@@ -349,7 +349,7 @@ def _beside(state: Path) -> Path:
 def _take_up(state: Path, key: dict[str, Any]) -> Report:
     """The progress of a training of the same examples and options.
 
-    Raises OutputRefused where the folder belongs to another training.
+    Raises OutputRefused: the folder belongs to another training.
     """
     # A run was killed between removing the old and renaming the new
     if not state.is_dir() and (_beside(state) / NOTES).is_file():

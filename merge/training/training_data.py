@@ -62,7 +62,7 @@ class Example:
 
 
 def read_texts(paths: Iterable[Path]) -> list[Text]:
-    """The texts of these files. Raises TrainingDataUnusable, which names the lines."""
+    """The texts of these files. Raises TrainingDataUnusable: lines, which it names, are wrong."""
     return [
         Text(str(row["text"]), str(row["source"]), str(row.get("licence") or "unknown"))
         for row in _read(paths, _check_text)
@@ -70,7 +70,7 @@ def read_texts(paths: Iterable[Path]) -> list[Text]:
 
 
 def read_triplets(paths: Iterable[Path]) -> list[Triplet]:
-    """The triplets of these files. Raises TrainingDataUnusable, which names the lines."""
+    """The triplets of these files. Raises TrainingDataUnusable: lines, which it names, are wrong."""
     return [
         Triplet(
             tuple({"role": message["role"], "content": message["content"]} for message in row["messages"]),
@@ -133,7 +133,7 @@ def encode_triplets(triplets: Iterable[Triplet], tokenizer: Any, max_length: int
     tokenizer: transformers' own, with a chat template. Nothing is cut: an answer without its passage would teach the
     model to invent.
 
-    Raises TrainingDataUnusable where the template does not put an answer behind its prompt.
+    Raises TrainingDataUnusable: the template does not put an answer behind its prompt.
     """
     examples, too_long = [], 0
     for triplet in triplets:

@@ -43,7 +43,7 @@ MORE_THAN_WANTED = "more than --per-kind"
 
 
 def triplets(argv: list[str]) -> int:
-    """`chipalign adapt triplets --docs SOURCE... --out FILE`. Raises RagError for wrong input."""
+    """`chipalign adapt triplets --docs SOURCE... --out FILE`. Raises RagError: the input is wrong."""
     args = _parse_arguments(argv)
     summary = _make(args, RagSettings.from_env())
     if args.json:

@@ -75,7 +75,9 @@ def find_counter(folder: Path | None, whose: str, settings: RagSettings) -> Coun
 
     `whose` says in the error what is meant.
 
-    Raises SourceUnusable, EmbedderUnavailable.
+    Raises:
+        SourceUnusable: the folder holds no tokenizer.
+        EmbedderUnavailable: the embedder cannot be opened.
     """
     if folder is None:
         embedder = open_embedder(settings)

@@ -51,7 +51,7 @@ class TokenReader(Protocol):
     def read_tokens(self, text: str) -> Tokens:
         """A text's tokens.
 
-        Raises `rag.errors.EmbedderUnavailable`.
+        Raises EmbedderUnavailable.
         """
 
 

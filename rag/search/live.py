@@ -181,7 +181,7 @@ class LiveRetriever:
     def _open(self) -> Retriever | NoIndex:
         """What lies in the folder now; nothing where the folder is there and its manifest is not.
 
-        Raises RagError.
+        Raises RagError: it cannot be opened.
         """
         try:
             return Retriever.open_with(self._embedder, self._index_dir, self._settings, self._reader)
@@ -195,7 +195,7 @@ class LiveRetriever:
     def _open_with_new_embedder(self) -> Retriever:
         """Open the embedder again too: perhaps it was trained again under its old name, and the index built with it.
 
-        Raises RagError.
+        Raises RagError: it cannot be opened.
         """
         try:
             retriever = Retriever.open(self._index_dir, self._settings, reads=True)

@@ -53,7 +53,7 @@ def read_examples(path: Path) -> list[Example]:
 
     A line has what proves the answer, or places of it.
 
-    Raises QuestionsUnusable.
+    Raises QuestionsUnusable: the file cannot be read, or lines of it are wrong.
     """
     try:
         return list(_read_table(path) if path.suffix == ".csv" else _read_lines(path))

@@ -103,7 +103,7 @@ def read_answers(path: Path) -> list[tuple[str, str]]:
 
     A .jsonl file has "question" and "answer", a .csv file its first two columns after its first line.
 
-    Raises QuestionsUnusable.
+    Raises QuestionsUnusable: a file cannot be read, or a line of it is wrong.
     """
     if path.is_dir():
         return list(

@@ -42,7 +42,7 @@ class Searcher(Comparer, Describer, Protocol):
         """Names of the collections that are searched."""
 
     def within(self, collections: Iterable[str]) -> Searcher:
-        """The same over the named collections alone. Raises `rag.errors.CollectionUnknown`."""
+        """The same over the named collections alone. Raises CollectionUnknown."""
 
     def search(self, query: str, top_k: int = 5) -> list[Hit]:
         """The best hits, best first; none if nothing is relevant."""
@@ -61,7 +61,7 @@ class Counter(Protocol):
     def count_messages(
         self, messages: Sequence[Message], tools: Sequence[Any] | None = None, at_most: int | None = None
     ) -> int:
-        """Tokens of a conversation. Raises `serve.errors.TooManyTokens` if they are far more than `at_most`."""
+        """Tokens of a conversation. Raises TooManyTokens: they are far more than `at_most`."""
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ def parse_embeddings_request(body: bytes, embedder: TextEmbedder, model_id: str)
 
 
 def _read_texts(given: Any) -> Sequence[str]:
-    """The texts of `input`, a string or a list of strings. Raises RequestError."""
+    """The texts of `input`, a string or a list of strings. Raises RequestError: it is neither."""
     texts = given if isinstance(given, list) else [given]
     if texts and all(isinstance(each, int | list) and not isinstance(each, bool) for each in texts):
         raise RequestError(TOKEN_IDS, "input")

@@ -155,7 +155,12 @@ def read_models(text: str) -> list[dict[str, Any]]:
 
 
 def read_answer(text: str) -> dict[str, Any]:
-    """A whole answer; every choice has its index. Raises UpstreamBroken, or UpstreamRefused if it is an error."""
+    """A whole answer; every choice has its index.
+
+    Raises:
+        UpstreamBroken
+        UpstreamRefused: it is an error.
+    """
     answer = _read(text, Whole, "answer")
     for place, choice in enumerate(answer["choices"]):
         choice["index"] = place if choice.get("index") is None else choice["index"]
@@ -165,7 +170,9 @@ def read_answer(text: str) -> dict[str, Any]:
 def read_stream_event(text: str) -> dict[str, Any]:
     """An event of a stream; it has a list of choices, each with its index and delta.
 
-    Raises UpstreamBroken, or UpstreamRefused if it is an error.
+    Raises:
+        UpstreamBroken
+        UpstreamRefused: it is an error.
     """
     event = _read(text, StreamEvent, "stream")
     event["choices"] = event.get("choices") or []
@@ -176,29 +183,54 @@ def read_stream_event(text: str) -> dict[str, Any]:
 
 
 def read_completion(text: str) -> dict[str, Any]:
-    """A whole answer of /v1/completions. Raises UpstreamBroken, or UpstreamRefused if it is an error."""
+    """A whole answer of /v1/completions.
+
+    Raises:
+        UpstreamBroken
+        UpstreamRefused: it is an error.
+    """
     return _read(text, Completion, "answer")
 
 
 def read_completion_event(text: str) -> dict[str, Any]:
-    """An event of its stream, with a list of choices. Raises UpstreamBroken, or UpstreamRefused if it is an error."""
+    """An event of its stream, with a list of choices.
+
+    Raises:
+        UpstreamBroken
+        UpstreamRefused: it is an error.
+    """
     event = _read(text, CompletionEvent, "stream")
     event["choices"] = event.get("choices") or []
     return event
 
 
 def read_message(text: str) -> dict[str, Any]:
-    """A whole answer of /v1/messages. Raises UpstreamBroken, or UpstreamRefused if it is an error."""
+    """A whole answer of /v1/messages.
+
+    Raises:
+        UpstreamBroken
+        UpstreamRefused: it is an error.
+    """
     return _read(text, MessageAnswer, "answer")
 
 
 def read_message_event(text: str) -> dict[str, Any]:
-    """An event of its stream, with its type. Raises UpstreamBroken, or UpstreamRefused if it is an error."""
+    """An event of its stream, with its type.
+
+    Raises:
+        UpstreamBroken
+        UpstreamRefused: it is an error.
+    """
     return _read(text, MessageEvent, "stream")
 
 
 def read_token_count(text: str) -> dict[str, Any]:
-    """The count of a message's tokens. Raises UpstreamBroken, or UpstreamRefused if it is an error."""
+    """The count of a message's tokens.
+
+    Raises:
+        UpstreamBroken
+        UpstreamRefused: it is an error.
+    """
     return _read(text, TokenCount, "answer")
 
 

@@ -168,7 +168,7 @@ class GuidedEngine:
             log.info("what the engine can do: %s", describe(self.abilities))
 
     async def _try(self, probe: Mapping[str, Any]) -> dict[str, Ability]:
-        """What the engine does with the fields of a probe. Raises RequestError if it cannot be asked."""
+        """What the engine does with the fields of a probe. Raises RequestError: it cannot be asked."""
         fields = [field for field in (GRAMMAR, REPETITION) if field in probe]
         try:
             answer = await self._upstream.complete(dict(probe))

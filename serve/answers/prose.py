@@ -211,7 +211,7 @@ async def edit_stream(
 
     A stream whose answers all loop ends there, unless the client waits for the token counts at its end.
 
-    Raises what the events raise, unless the draft survives it.
+    Raises what the events raise: unless the draft survives it.
     """
     drafts: dict[int, Draft] = {}
     ended: set[int] = set()

@@ -34,7 +34,7 @@ class TemplateRenderer:
     def render(self, template: str, variables: dict[str, Any]) -> str:
         """The text that the template makes of the variables, which are JSON.
 
-        Raises TemplateRefused or TemplateTooCostly.
+        Raises TemplateRefused, TemplateTooCostly.
         """
         request = json.dumps({"template": template, "variables": variables}, ensure_ascii=False, default=str).encode()
         with self._lock:

@@ -76,7 +76,7 @@ class Upstream:
     async def models(self) -> list[dict[str, Any]]:
         """The engine's models, with `id` and, if the engine says it, `max_model_len` in tokens.
 
-        Raises EngineUnavailable, UpstreamTimeout, UpstreamBroken or UpstreamRefused.
+        Raises EngineUnavailable, UpstreamTimeout, UpstreamBroken, UpstreamRefused.
         """
         with self._named_errors():
             async with asyncio.timeout(self._settings.read_timeout_s), self._answer("GET", "/v1/models") as pieces:
@@ -93,7 +93,7 @@ class Upstream:
     async def complete(self, body: dict[str, Any], api: EngineApi = CHAT) -> dict[str, Any]:
         """A whole answer of one of the engine's APIs.
 
-        Raises EngineUnavailable, UpstreamTimeout, UpstreamBroken or UpstreamRefused.
+        Raises EngineUnavailable, UpstreamTimeout, UpstreamBroken, UpstreamRefused.
         """
         with self._named_errors():
             async with (
@@ -109,8 +109,9 @@ class Upstream:
 
         Each event has a time limit, which comments ("still here") do not extend; the whole stream has one too.
 
-        Raises EngineUnavailable, UpstreamTimeout, UpstreamRefused, or UpstreamBroken (also for a stream
-        without its end).
+        Raises:
+            EngineUnavailable, UpstreamTimeout, UpstreamRefused
+            UpstreamBroken: also a stream without its end.
         """
         now = asyncio.get_running_loop().time
         end = now() + self._settings.stream_timeout_s
@@ -202,7 +203,7 @@ class Upstream:
 
 
 def _request(body: dict[str, Any]) -> bytes:
-    """The body as the engine gets it. Raises RequestError if it cannot be sent (NaN, nested too deeply)."""
+    """The body as the engine gets it. Raises RequestError: it cannot be sent (NaN, nested too deeply)."""
     try:
         return write_json(body)
     except (ValueError, RecursionError) as error:

@@ -169,7 +169,7 @@ def observed(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
 def check_head(request: Request, path: str) -> None:
     """Refuse excessive or ambiguous headers, a Host that is not ours, and pages that may not ask.
 
-    Raises HeadersTooLarge, MisdirectedRequest, OriginNotAllowed or RequestError.
+    Raises HeadersTooLarge, MisdirectedRequest, OriginNotAllowed, RequestError.
     """
     gateway = gateway_of(request)
     headers, settings = request.headers, gateway.settings

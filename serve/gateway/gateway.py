@@ -50,7 +50,7 @@ class PassageStore(Searcher, Store, Protocol):
         """What embeds the questions; None where the index was removed."""
 
     def within(self, collections: Iterable[str]) -> PassageStore:
-        """The same over the named collections alone. Raises `rag.errors.CollectionUnknown`."""
+        """The same over the named collections alone. Raises CollectionUnknown."""
 
 
 Newest = Callable[[], PassageStore]  # the index as it is now, and stays for who has it; raises rag.errors.IndexUnusable

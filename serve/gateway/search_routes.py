@@ -52,7 +52,7 @@ async def find(gateway: Gateway, query: str, top_k: int, collections: Sequence[s
 
 
 def _read_top_k(text: str | None, default: int) -> int:
-    """The number of hits that the address asks for. Raises RequestError."""
+    """The number of hits that the address asks for. Raises RequestError: it is not a number in range."""
     if text is None:
         return default
     if not _NUMBER.fullmatch(text) or not 1 <= int(text) <= MOST_HITS:

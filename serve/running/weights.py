@@ -132,7 +132,7 @@ def weight_problems(checkpoint_dir: Path) -> Iterator[str]:
 def shard_names(checkpoint_dir: Path) -> list[str]:
     """The files that hold the weights: those of the index, or the single file.
 
-    Raises OSError, ValueError or RecursionError: the index cannot be read.
+    Raises OSError, ValueError, RecursionError: the index cannot be read.
     """
     if not (checkpoint_dir / INDEX).exists():
         return [SINGLE]

@@ -42,7 +42,7 @@ _COLUMNS = 4  # kinds side by side: a table of seven would be two hundred charac
 def answers(argv: list[str]) -> int:
     """`chipalign eval answers --questions Q.jsonl --url URL ... [--json]`.
 
-    Raises RagError or ServeError for wrong input.
+    Raises RagError, ServeError: the input is wrong.
     """
     args = _parse_arguments(argv)
     settings = RagSettings.from_env()
@@ -160,7 +160,7 @@ def _measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
 
 
 def _read_other(path: Path) -> Sequence[Mapping[str, Any]]:
-    """The rows of a former result. Raises ResultUnusable if it is of another evaluation or of other measures."""
+    """The rows of a former result. Raises ResultUnusable: it is of another evaluation or of other measures."""
     from serve.evaluation.answers.answer_scores import MEASURES
     from serve.evaluation.retrieval.retrieval_commands import read_result
 
@@ -180,7 +180,12 @@ def _read_other(path: Path) -> Sequence[Mapping[str, Any]]:
 
 
 def _find_gateway(args: argparse.Namespace, settings: RagSettings) -> Server:
-    """The gateway at the URL. Raises EndpointUnreachable, or EndpointRefused if another server answers."""
+    """The gateway at the URL.
+
+    Raises:
+        EndpointUnreachable
+        EndpointRefused: another server answers.
+    """
     from serve.evaluation.asking.client import find_server
 
     server = find_server(args.url, args.model, settings.api_key)
@@ -194,7 +199,7 @@ def _find_gateway(args: argparse.Namespace, settings: RagSettings) -> Server:
 def _calibrate(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
     """Ask the same questions for quotes and for the model's words, and record which gives more.
 
-    Raises RagError or ServeError.
+    Raises RagError, ServeError: the index or the server cannot be used.
     """
     from importlib import metadata
 

@@ -61,7 +61,7 @@ class AnswerQuestion:
 def read_answer_questions(path: Path) -> list[AnswerQuestion]:
     """The questions of a file, in order; it skips empty lines.
 
-    Raises QuestionsUnusable, which lists every bad line.
+    Raises QuestionsUnusable: it lists every bad line.
     """
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
@@ -90,7 +90,7 @@ def read_answer_questions(path: Path) -> list[AnswerQuestion]:
 
 
 def select_questions(questions: Iterable[AnswerQuestion], split: str, every: int = 1) -> list[AnswerQuestion]:
-    """Every `every`-th question of a split (`ALL`: both). Raises QuestionsUnusable if none is left."""
+    """Every `every`-th question of a split (`ALL`: both). Raises QuestionsUnusable: none is left."""
     chosen = [question for question in questions if split in (ALL, question.split)][::every]
     if not chosen:
         raise QuestionsUnusable(f"there is no question of the split {split!r}: choose another with --split")

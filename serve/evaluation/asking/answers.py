@@ -67,7 +67,7 @@ class AnswersFile:
         return cls(path, file, key, rows)
 
     def keep(self, row: Row) -> None:
-        """Add an answer; the last one of a key counts. Raises AnswersUnusable if it cannot be written."""
+        """Add an answer; the last one of a key counts. Raises AnswersUnusable: it cannot be written."""
         if self.path and self._file:
             _write(self.path, self._file, row)
         self.rows[row[self._key]] = row
@@ -95,7 +95,7 @@ def read_answers(path: Path, key: str, check: Check = lambda row: None, kind: st
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The answers of a file of any kind, as they were kept. Raises AnswersUnusable."""
+    """The answers of a file of any kind, as they were kept. Raises AnswersUnusable: it cannot be read."""
     return [json.loads(line) for line in _read_lines(path)[1:]]
 
 

@@ -87,7 +87,9 @@ class Endpoint:
     option: the command's option that gave the URL, as errors name it; those of the model and the key have the same
     prefix. key_variable: the variable that gave the key, if no option did.
 
-    Raises EndpointUnreachable for an invalid URL, and EndpointRefused for a key that cannot be sent.
+    Raises:
+        EndpointUnreachable: the URL is invalid.
+        EndpointRefused: the key cannot be sent.
     """
 
     def __init__(self, url: str, api_key: str = "", option: str = "--url", key_variable: str = "") -> None:
@@ -136,7 +138,9 @@ class Endpoint:
 
         It does not retry a server that does not answer.
 
-        Raises EndpointUnreachable, EndpointRefused, or ModelUnknown, which lists the names that exist.
+        Raises:
+            EndpointUnreachable, EndpointRefused
+            ModelUnknown: it lists the names that exist.
         """
         listed = (await self._request("GET", "/v1/models", None)).get("data")
         rows = (
@@ -159,7 +163,7 @@ class Endpoint:
         return _read_model(found)
 
     async def chat(self, body: dict[str, Any]) -> Reply:
-        """The answer to one chat, not streamed. Raises what `post` raises, also if the answer is not a chat's."""
+        """The answer to one chat, not streamed. Raises what `post` raises: also where the answer is not a chat's."""
         started = time.perf_counter()
         answer = await self.post(CHAT_PATH, body)
         latency_ms = 1000 * (time.perf_counter() - started)
@@ -174,7 +178,7 @@ class Endpoint:
         It asks a busy server again after the pause that the server names, or a growing one; so too if the connection
         breaks.
 
-        Raises EndpointUnreachable, ContextExceeded or EndpointRefused.
+        Raises EndpointUnreachable, ContextExceeded, EndpointRefused.
         """
         return await self._request("POST", path, body)
 
@@ -307,8 +311,9 @@ class Server:
 def find_server(url: str, model_id: str | None, api_key: str) -> Server:
     """The server at `url` (with or without /v1) and its model: the named one, or the only one there.
 
-    Raises EndpointUnreachable, EndpointRefused, or ModelUnknown (no such model, or several and none named: the message
-    lists them).
+    Raises:
+        EndpointUnreachable, EndpointRefused
+        ModelUnknown: there is no such model, or there are several and none is named; the message lists them.
     """
 
     async def find() -> Model:
@@ -332,8 +337,7 @@ def ask_chats(
     `max_tokens` None leaves the length of an answer to the server. `retrieval` is our gateway's own field; None omits
     it, and another server, which may refuse it, never gets it.
 
-    Raises the first failure (EndpointUnreachable, EndpointRefused) and gives up the other requests; what was kept stays
-    kept.
+    Raises EndpointUnreachable, EndpointRefused: the first failure ends the other requests; what was kept stays kept.
     """
     length = {} if max_tokens is None else {"max_tokens": max_tokens}
     ours = {"retrieval": dict(retrieval)} if server.model.is_gateway and retrieval is not None else {}
@@ -368,7 +372,7 @@ def _read_model(row: Mapping[str, Any]) -> Model:
 
 
 def _read_reply(answer: Mapping[str, Any], latency_ms: float) -> Reply:
-    """A chat completion. Raises TypeError, KeyError, IndexError or AttributeError if it is not one."""
+    """A chat completion. Raises TypeError, KeyError, IndexError, AttributeError: it is not one."""
     choice, usage = answer["choices"][0], answer.get("usage") or {}
     text = choice["message"].get("content") or ""  # null where a model ended at once, or only thought
     if not isinstance(text, str):

@@ -69,7 +69,7 @@ def collect(
     Without a file the answers go to HOME/evaluations, under a name made from the settings, so that the same command
     finds them again.
 
-    Raises what Endpoint and AnswersFile raise; the answers so far are in the file.
+    Raises what `Endpoint` and `AnswersFile` raise: the answers so far are in the file.
     """
     return asyncio.run(_collect(job, items, ask, home))
 

@@ -71,7 +71,7 @@ def _parse_object(line: str) -> dict[str, Any]:
 
 
 def field_of(row: dict[str, Any], name: str, *kinds: type) -> Any:
-    """A field of an object, of one of the kinds. Raises ValueError if it is missing or of another kind."""
+    """A field of an object, of one of the kinds. Raises ValueError: it is missing or of another kind."""
     value = row.get(name)
     if not isinstance(value, kinds) or isinstance(value, bool):
         names = " or ".join(

@@ -68,7 +68,7 @@ QUICK = Amount({"qa": 6, "ifeval": 10, "mcq": 30}, qa_tokens=128, ifeval_tokens=
 def table(argv: list[str]) -> int:
     """`chipalign eval table`: parents and merges by every method.
 
-    Raises ServeError for wrong input, and if cells could not be measured.
+    Raises ServeError: the input is wrong, or cells could not be measured.
     """
     parser = _build_parser(
         "table",
@@ -351,7 +351,7 @@ def write_reports(plan: Plan, folder: Path, failures: Failures, command: str) ->
 
 
 def _print(report: dict[str, Any], folder: Path, experiment: str, *, as_json: bool) -> None:
-    """Print the report to stdout. Raises ExperimentIncomplete, after everything is printed, if cells failed."""
+    """Print the report to stdout. Raises ExperimentIncomplete: cells failed; everything is printed before."""
     sys.stdout.write(
         json.dumps(report, ensure_ascii=False) + "\n"
         if as_json

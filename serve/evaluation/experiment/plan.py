@@ -129,7 +129,7 @@ def parse_methods(text: str | None, has_base: bool) -> tuple[tuple[str, ...], tu
 
 
 def parse_lams(text: str) -> list[float]:
-    """The numbers of `0,0.1,1`. Raises ExperimentUnusable for anything but numbers from 0 to 1."""
+    """The numbers of `0,0.1,1`. Raises ExperimentUnusable: one is not a number from 0 to 1."""
     try:
         lams = [float(part) for part in text.split(",")]
     except ValueError:

@@ -63,7 +63,9 @@ class RunOptions:
 def hold_folder(folder: Path) -> Iterator[None]:
     """Make the experiment's folder and hold it for one run at a time.
 
-    Raises AlreadyRunning, and ExperimentUnusable if it cannot be written.
+    Raises:
+        AlreadyRunning
+        ExperimentUnusable: it cannot be written.
     """
     taken = AlreadyRunning(f"another run works in {folder}: wait for it, or name another folder with --out")
 

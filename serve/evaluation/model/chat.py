@@ -18,7 +18,7 @@ from serve.evaluation.errors import EndpointRefused
 async def ask_chat(endpoint: Endpoint, model: Model, messages: Sequence[Message], max_tokens: int) -> Row:
     """The model's answer at temperature 0: text, finish reason, and its length in tokens.
 
-    Raises what Endpoint.post raises.
+    Raises what `Endpoint.post` raises.
     """
     return await complete(endpoint, model, messages, {"temperature": 0, "max_tokens": max_tokens})
 
@@ -28,7 +28,7 @@ async def complete(
 ) -> Row:
     """What `ask_chat` gives, with other options.
 
-    Raises what Endpoint.post raises, and EndpointRefused if the answer comes from our gateway.
+    Raises what `Endpoint.post` raises: EndpointRefused also where the answer comes from our gateway.
     """
     reply = await endpoint.chat({"model": model.model_id, "messages": list(messages), **(options or {})})
     if reply.retrieval is not None:

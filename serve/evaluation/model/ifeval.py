@@ -36,7 +36,7 @@ class Prompt:
 
 
 def read_prompts(path: Path) -> dict[int | str, Prompt]:
-    """The prompts of a file in IFEval's own format, by key. Raises QuestionsUnusable with every bad line."""
+    """The prompts of a file in IFEval's own format, by key. Raises QuestionsUnusable: it lists every bad line."""
     return read_lines(path, _parse_prompt, key=lambda prompt: prompt.key)
 
 
@@ -53,7 +53,7 @@ def _parse_prompt(row: dict[str, Any]) -> Prompt:
 def try_checks(prompts: Mapping[int | str, Prompt], check: Check, source: str) -> None:
     """Run every check once on a made-up answer, to find prompts that cannot be checked before hours of asking.
 
-    Raises QuestionsUnusable with the keys.
+    Raises QuestionsUnusable: it names the keys.
     """
     problems = []
     for prompt in prompts.values():
@@ -72,7 +72,7 @@ def try_checks(prompts: Mapping[int | str, Prompt], check: Check, source: str) -
 async def ask_prompt(endpoint: Endpoint, model: Model, prompt: Prompt, max_tokens: int) -> Row:
     """The model's answer at temperature 0: text, finish reason, and its length in tokens.
 
-    Raises what Endpoint.post raises.
+    Raises what `Endpoint.post` raises.
     """
     return await ask_chat(endpoint, model, [{"role": "user", "content": prompt.prompt}], max_tokens)
 

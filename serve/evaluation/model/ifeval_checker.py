@@ -40,7 +40,7 @@ LANGDETECT_SEED = 0
 def load_checker() -> Check:
     """lm-eval's `process_results` of the task ifeval.
 
-    Raises LibraryMissing with the packages that are not installed.
+    Raises LibraryMissing: it names the packages that are not installed.
     """
     if missing := [package for module, package in NEEDED.items() if importlib.util.find_spec(module) is None]:
         raise LibraryMissing(

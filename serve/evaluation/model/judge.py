@@ -78,7 +78,7 @@ class Case:
 async def ask_judge(endpoint: Endpoint, model: Model, case: Case) -> Row:
     """The judge's score and reason; asked for once more if unreadable, then None and the judge's words.
 
-    Raises what Endpoint.post raises.
+    Raises what `Endpoint.post` raises.
     """
     messages = build_messages(case)
     text = ""

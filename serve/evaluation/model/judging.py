@@ -56,7 +56,7 @@ def find_judge(job: JudgeJob) -> Judge:
 
     If the server lists no models, `model_id` is taken as given.
 
-    Raises EndpointUnreachable, EndpointRefused or ModelUnknown.
+    Raises EndpointUnreachable, EndpointRefused, ModelUnknown.
     """
     model = asyncio.run(_find_model(job))
     identity = json.dumps([model.model_id, model.root, RUBRIC])
@@ -81,7 +81,7 @@ def judge_all(
     Verdicts of this judge in the file count, except failed ones: those are asked anew. fields: as in the collection of
     the answers.
 
-    Raises what Endpoint and AnswersFile raise; the verdicts so far are in the file.
+    Raises what `Endpoint` and `AnswersFile` raise: the verdicts so far are in the file.
     """
     with AnswersFile.open(collected.answers, collected.settings, key="key", check=itemgetter(*fields, "ms")) as answers:
         return asyncio.run(_judge_all(judge, answers, cases))

@@ -33,7 +33,7 @@ class Question:
 
 
 def read_questions(path: Path) -> dict[int | str, Question]:
-    """The questions of a file, by id. Raises QuestionsUnusable with every bad line."""
+    """The questions of a file, by id. Raises QuestionsUnusable: it lists every bad line."""
     return read_lines(path, _parse_question, key=lambda question: question.key)
 
 
@@ -63,7 +63,7 @@ async def ask_question(endpoint: Endpoint, model: Model, question: Question) -> 
     vLLM gives the log-probability of each prompt token (its option prompt_logprobs), so one request with the context
     alone and the context with each choice is enough. A choice's tokens are those beyond the context's, as in lm-eval.
 
-    Raises what Endpoint.post raises.
+    Raises what `Endpoint.post` raises.
     """
     context = f"Question: {question.question}\nAnswer:"
     texts = [context, *(f"{context} {choice}" for choice in question.choices)]

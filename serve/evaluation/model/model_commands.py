@@ -32,7 +32,7 @@ CONCURRENCY = 16  # in flight: enough to fill a batch of vLLM on a CPU; a GPU ha
 
 
 def ifeval(argv: list[str]) -> int:
-    """`chipalign eval ifeval --prompts P.jsonl --url URL [--json]`. Raises ServeError for wrong input."""
+    """`chipalign eval ifeval --prompts P.jsonl --url URL [--json]`. Raises ServeError: the input is wrong."""
     args = _parse_ifeval(argv)
     settings = ServeSettings.from_env()
     from serve.evaluation.asking.collect import collect
@@ -70,7 +70,7 @@ def ifeval(argv: list[str]) -> int:
 
 
 def mcq(argv: list[str]) -> int:
-    """`chipalign eval mcq --questions Q.jsonl --url URL [--json]`. Raises ServeError for wrong input."""
+    """`chipalign eval mcq --questions Q.jsonl --url URL [--json]`. Raises ServeError: the input is wrong."""
     args = _parse_mcq(argv)
     settings = ServeSettings.from_env()
     from serve.evaluation.asking.collect import collect

@@ -50,7 +50,7 @@ class Conversation:
 
 
 def read_conversations(path: Path) -> dict[Key, Conversation]:
-    """The conversations of a file, by id. Raises QuestionsUnusable with every bad line."""
+    """The conversations of a file, by id. Raises QuestionsUnusable: it lists every bad line."""
     return read_lines(path, _parse_conversation, key=lambda conversation: conversation.key)
 
 
@@ -103,7 +103,7 @@ def build_messages(conversation: Conversation, answers: Sequence[str]) -> list[M
 async def ask_conversation(endpoint: Endpoint, model: Model, conversation: Conversation, max_tokens: int) -> Row:
     """The model's answers, turn after turn, each asked with the earlier ones in the conversation.
 
-    Raises what Endpoint.post raises.
+    Raises what `Endpoint.post` raises.
     """
     answers: list[Row] = []
     for _ in conversation.turns:

@@ -36,7 +36,7 @@ MAX_TOKENS = 512  # the longest reference has a hundred words; engineers do not 
 def multiturn(argv: list[str]) -> int:
     """`chipalign eval multiturn --conversations C.jsonl --url URL [--judge-url URL] [--json]`.
 
-    Raises ServeError for wrong input.
+    Raises ServeError: the input is wrong.
     """
     args = _parse(argv)
     settings = ServeSettings.from_env()
@@ -143,7 +143,7 @@ def _find_judge(args: argparse.Namespace) -> Judge | None:
 
 
 def _read_result(path: Path) -> dict[str, Any]:
-    """A former result. Raises ResultUnusable if the file is not a result of this evaluation."""
+    """A former result. Raises ResultUnusable: the file is not a result of this evaluation."""
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
         if result["evaluation"] == "multiturn" and isinstance(result["values"], list) and result["asked"]["sha256"]:

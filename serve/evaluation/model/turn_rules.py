@@ -46,7 +46,7 @@ class Rule:
 
 
 def parse_rule(row: Any) -> Rule:
-    """A rule as written in a file. Raises ValueError with the reason if it is wrong."""
+    """A rule as written in a file. Raises ValueError: it is wrong; the message is the reason."""
     if not isinstance(row, dict):
         raise ValueError("a rule is not an object")
     name = row.get("type")

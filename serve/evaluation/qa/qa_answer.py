@@ -45,15 +45,15 @@ class Answer:
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Answer:
-        """From a row of the file. Raises KeyError or TypeError if the row is not an answer."""
+        """From a row of the file. Raises KeyError, TypeError: the row is not an answer."""
         return cls(**{**row, "passages": tuple(row["passages"])})
 
 
 def open_answers(path: Path | None, settings: Row) -> AnswersFile:
-    """The file of answers; without a path they stay in memory. Raises AnswersUnusable."""
+    """The file of answers; without a path they stay in memory. Raises AnswersUnusable: it is of another run."""
     return AnswersFile.open(path, settings, "number", Answer.of, KIND)
 
 
 def read_others(path: Path) -> list[Answer]:
-    """The answers of another run, to compare with. Raises AnswersUnusable."""
+    """The answers of another run, to compare with. Raises AnswersUnusable: they are not answers of this evaluation."""
     return [Answer.of(row) for row in read_answers(path, "number", Answer.of, KIND)[1]]

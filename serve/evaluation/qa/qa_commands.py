@@ -63,7 +63,7 @@ class Searched:
 def qa(argv: list[str]) -> int:
     """`chipalign eval qa --questions Q.jsonl --context golden|retrieved --url URL ... [--json]`.
 
-    Raises RagError or ServeError for wrong input.
+    Raises RagError, ServeError: the input is wrong.
     """
     args = _parse_arguments(argv)
     result = _measure(args, RagSettings.from_env())

@@ -42,7 +42,7 @@ _COLUMN = 20  # "0.725 [0.601, 0.838]"
 def retrieval(argv: list[str]) -> int:
     """`chipalign eval retrieval (--corpus CHUNKS.json | --index DIR) --questions Q.jsonl [--json]`.
 
-    Raises RagError or ServeError for wrong input.
+    Raises RagError, ServeError: the input is wrong.
     """
     args = _parse_arguments(argv)
     settings = RagSettings.from_env()
@@ -163,7 +163,7 @@ def open_searched(
 
 
 def read_result(path: Path, command: str) -> Any:
-    """The earlier --json output of `command`. Raises ResultUnusable."""
+    """The earlier --json output of `command`. Raises ResultUnusable: the file is not one."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -175,7 +175,7 @@ def read_result(path: Path, command: str) -> Any:
 
 
 def _write_answers(path: Path, outcomes: list[Outcome]) -> None:
-    """Each question's hits, best first, as JSON lines. Raises ResultUnusable if the file cannot be written."""
+    """Each question's hits, best first, as JSON lines. Raises ResultUnusable: the file cannot be written."""
     lines = []
     for outcome in outcomes:
         hits = [
