@@ -103,6 +103,18 @@ class NothingFound(RequestError):
     code = "nothing_found"
 
 
+class PreviousResponseNotFound(RequestError):
+    """The request continues a response that is not in the store."""
+
+    code = "previous_response_not_found"
+
+
+class ItemNotFound(RequestError):
+    """The request refers to an item that no stored response has."""
+
+    code = "item_not_found"
+
+
 class InvalidApiKey(RequestError):
     """The key is missing or wrong where one is required."""
 
@@ -121,6 +133,12 @@ class ModelNotFound(PathNotFound):
     """The engine serves no such model, or the index holds no collection of the one that the model's name gives."""
 
     code = "model_not_found"
+
+
+class ResponseNotFound(PathNotFound):
+    """No stored response has this id."""
+
+    code = "response_not_found"
 
 
 class NameNotFound(PathNotFound):

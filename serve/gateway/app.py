@@ -34,6 +34,7 @@ from serve.gateway.engine_routes import anthropic_error, completions, count_toke
 from serve.gateway.gateway import Gateway, Newest, gateway_of, internal_error
 from serve.gateway.model_routes import models
 from serve.gateway.reference_routes import reference_card, reference_names
+from serve.gateway.responses_routes import create_response, delete_response, get_response, input_items
 from serve.gateway.search_routes import search
 from serve.gateway.source_routes import passage_page
 from serve.gateway.status_routes import health, metrics, ready
@@ -71,6 +72,10 @@ ENDPOINTS = (
     Endpoint("/v1/completions", "POST", completions),
     Endpoint("/v1/messages", "POST", messages, write_error=anthropic_error),
     Endpoint("/v1/messages/count_tokens", "POST", count_tokens, write_error=anthropic_error),
+    Endpoint("/v1/responses", "POST", create_response),
+    Endpoint("/v1/responses/{response_id}", "GET", get_response),
+    Endpoint("/v1/responses/{response_id}", "DELETE", delete_response),
+    Endpoint("/v1/responses/{response_id}/input_items", "GET", input_items),
     Endpoint("/v1/embeddings", "POST", embeddings),
     Endpoint("/v1/models", "GET", models),
     Endpoint("/v1/models/{model_id:path}", "GET", models),

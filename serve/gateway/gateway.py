@@ -30,7 +30,9 @@ from serve.gateway.passage_page import public_url
 from serve.limits.admission import Admission
 from serve.limits.slots import Slots
 from serve.limits.visitors import Visitors
+from serve.responses.memory_store import MemoryResponses
 from serve.settings import ServeSettings
+from serve.store.responses import ResponseStore
 
 UNKNOWN_WINDOW = 1_000_000  # tokens
 LISTED = 20  # models that a refusal names
@@ -73,6 +75,7 @@ class Gateway:
     body_bytes: int = 0  # of the bodies that are arriving now
     slots: Slots = field(default_factory=Slots)
     code_checker: CodeChecker = field(default_factory=CodeChecker)
+    responses: ResponseStore = field(default_factory=MemoryResponses)
     _windows: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -1,0 +1,1 @@
+"""OpenAI's Responses API as a translation of chat: requests in, response objects and events out; and their store."""
