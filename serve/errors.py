@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -56,7 +56,8 @@ class ExperimentIncomplete(ServeError):
 class RequestError(Exception):
     """A request that is answered with OpenAI's error envelope.
 
-    `status` is the HTTP status, `type` and `code` are OpenAI's words, `param` is the request field at fault.
+    `status` is the HTTP status, `type` and `code` are OpenAI's words, `param` is the request field at fault. `headers`
+    go with the answer.
     """
 
     status = 400
@@ -64,9 +65,15 @@ class RequestError(Exception):
     code: str | None = None
     retry_after_s: int | None = None  # when asking again makes sense; becomes the header of that name
 
-    def __init__(self, message: str, param: str | None = None) -> None:
+    def __init__(self, message: str, param: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
         self.param = param
+        self.code = code or self.code
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of the answer that belong to this error."""
+        return {} if self.retry_after_s is None else {"retry-after": str(self.retry_after_s)}
 
     def envelope(self) -> dict[str, Any]:
         """The body of the answer, as OpenAI writes it."""
@@ -121,6 +128,11 @@ class InvalidApiKey(RequestError):
     status = 401
     code = "invalid_api_key"
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """How to send a key (RFC 9110, section 11.6.1)."""
+        return {"www-authenticate": 'Bearer realm="chipalign"'}
+
 
 class PathNotFound(RequestError):
     """This API has no such path."""
@@ -148,10 +160,19 @@ class NameNotFound(PathNotFound):
 
 
 class MethodNotAllowed(RequestError):
-    """The path exists, the method does not."""
+    """The path exists, the method does not; `allowed` are those that do."""
 
     status = 405
     code = "method_not_allowed"
+
+    def __init__(self, message: str, allowed: Sequence[str]) -> None:
+        super().__init__(message)
+        self.allowed = allowed
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The allowed methods (RFC 9110, section 15.5.6)."""
+        return {"allow": ", ".join(self.allowed)}
 
 
 class BodyTooLarge(RequestError):

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from serve.errors import RequestError
+from serve.openai_fields import ROLES, check_fields
 from serve.request_body import check_shape, read_object, shorten
 
 MOST_MESSAGES = 10_000
@@ -37,7 +38,7 @@ Message = dict[str, Any]  # role, content and whatever else OpenAI or vLLM know
 class RetrievalOptions(BaseModel):
     """Our one addition to OpenAI's request."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     enabled: bool = True
     top_k: int | None = Field(default=None, ge=1, le=50)
@@ -49,7 +50,7 @@ class RetrievalOptions(BaseModel):
 class ChatRequest(BaseModel):
     """A chat completion request: the fields that the gateway reads; `model_extra` holds the rest."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", strict=True)
 
     messages: list[Message] = Field(min_length=1, max_length=MOST_MESSAGES, fail_fast=True)
     model: str | None = Field(default=None, max_length=1000)
@@ -109,9 +110,11 @@ def parse_chat_request(body: bytes) -> ChatRequest:
     Raises RequestError: the body is not a JSON object, or a field is wrong; names the field, its value and what we
     expect.
     """
-    request = check_shape(ChatRequest, read_object(body))
+    data = read_object(body)
+    request = check_shape(ChatRequest, data)
     for number, message in enumerate(request.messages):
-        check_message(message, f"messages.{number}")
+        check_message(message, f"messages[{number}]")
+    check_fields(data)
     return request
 
 
@@ -121,17 +124,23 @@ def check_message(message: Message, param: str) -> None:
     Raises RequestError: it has no role, or content that is neither text nor a list of parts.
     """
     role = message.get("role")
-    if not isinstance(role, str) or not role:
-        raise RequestError(
-            f"'{param}.role' is {shorten(role)}: give 'system', 'user', 'assistant' or 'tool'.", f"{param}.role"
-        )
+    if role not in ROLES:
+        code = "invalid_value" if "role" in message else "missing_required_parameter"
+        raise RequestError(f"'{param}.role' is {shorten(role)}: give one of {', '.join(ROLES)}.", f"{param}.role", code)
     content = message.get("content")
     parts = isinstance(content, list) and all(
         isinstance(part, dict) and isinstance(part.get("text", ""), str) for part in content
     )
     if not (content is None or isinstance(content, str) or parts):
         raise RequestError(
-            f"'{param}.content' is {shorten(content)}: give a string or a list of parts.", f"{param}.content"
+            f"'{param}.content' is {shorten(content)}: give a string or a list of parts.",
+            f"{param}.content",
+            "invalid_type",
+        )
+    calls = message.get("tool_calls")
+    if not (calls is None or (isinstance(calls, list) and all(isinstance(call, dict) for call in calls))):
+        raise RequestError(
+            f"'{param}.tool_calls' is {shorten(calls)}: give a list of objects.", f"{param}.tool_calls", "invalid_type"
         )
     if role == "user" and not message_text(message).strip() and not (parts and content):
         raise RequestError(f"'{param}.content' is empty: ask a question.", f"{param}.content")

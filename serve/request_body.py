@@ -7,15 +7,25 @@ It reads no HTTP and knows no API.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from serve.errors import RequestError
 from serve.strict_json import read_json
 
 MOST_VALUES = 200_000  # in a request; ten thousand messages with their parts, and the schemas of a thousand tools
+CODES = {  # pydantic's names for what is wrong, and OpenAI's
+    "missing": "missing_required_parameter",
+    "extra_forbidden": "unknown_parameter",
+    "too_short": "empty_array",
+    "too_long": "array_above_max_length",
+    "string_too_long": "string_above_max_length",
+    "literal_error": "invalid_value",
+}
+BOUNDS = {"greater_than_equal": "below_min_value", "less_than_equal": "above_max_value"}
 Shape = TypeVar("Shape", bound=BaseModel)
 
 
@@ -35,14 +45,37 @@ def check_shape(shape: type[Shape], data: Mapping[str, Any]) -> Shape:
     try:
         return shape.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        param = ".".join(map(str, first["loc"]))
-        problem = (
-            "is missing"
-            if first["type"] == "missing"
-            else f"is {shorten(first['input'])}: {first['msg'][:1].lower()}{first['msg'][1:]}"
-        )
-        raise RequestError(f"'{param}' {problem}.", param) from None
+        raise _refusal(error) from None
+
+
+def _refusal(error: ValidationError) -> RequestError:
+    """The first fault, in OpenAI's terms: the field, its value, what to give, and a code."""
+    fault = error.errors(include_url=False)[0]
+    param, said = param_of(fault["loc"]), fault["msg"]
+    if fault["type"] in ("model_type", "dict_type"):
+        said = "give an object"
+    problem = (
+        "is missing" if fault["type"] == "missing" else f"is {shorten(fault['input'])}: {said[:1].lower()}{said[1:]}"
+    )
+    return RequestError(f"'{param}' {problem}.", param, _code(fault))
+
+
+def param_of(place: Iterable[int | str]) -> str:
+    """A field's place as OpenAI writes it: messages[0].role."""
+    path = ""
+    for step in place:
+        path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else step
+    return path
+
+
+def _code(fault: ErrorDetails) -> str:
+    """OpenAI's name for what is wrong."""
+    kind = fault["type"]
+    if kind in BOUNDS:
+        return f"{'integer' if isinstance(fault['input'], int) else 'decimal'}_{BOUNDS[kind]}"
+    if kind in CODES:
+        return CODES[kind]
+    return "invalid_type" if kind.endswith(("_type", "_parsing", "_from_float")) else kind
 
 
 def shorten(value: Any) -> str:

@@ -8,6 +8,7 @@ It opens no file and no connection.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from serve.errors import SettingsError
 
 parse_url = addresses(example="http://127.0.0.1:8001")
 ON_OFF = ("on", "off")
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\\@\s,*]+")  # of a page; an application's is app://name
 
 
 def read_key(variable: str, text: str) -> str:
@@ -41,6 +43,14 @@ def read_postgres(variable: str, text: str) -> str:
     if not text.startswith(("postgresql://", "postgres://")):
         raise Refused(variable, redact(text), "a URL such as postgresql://USER:PASSWORD@HOST/NAME")
     return text
+
+
+def read_origins(variable: str, text: str) -> str:
+    """Origins with commas, in the form in which browsers send them; `*` would let anybody's page read answers."""
+    origins = [origin.strip().rstrip("/").lower() for origin in text.split(",") if origin.strip()]
+    if not all(ORIGIN.fullmatch(origin) for origin in origins):
+        raise Refused(variable, text, "origins with commas, such as https://chat.example.com,http://127.0.0.1:3000")
+    return ",".join(origins)
 
 
 @dataclass(frozen=True)
@@ -189,6 +199,13 @@ class ServeSettings:
         "CHIPALIGN_ALLOWED_HOSTS",
         "",
         "more names, with commas, under which people reach the gateway: a proxy's, a container's; *: any",
+    )
+    allowed_origins: str = setting(
+        "CHIPALIGN_ALLOWED_ORIGINS",
+        "",
+        "origins, with commas, whose pages may ask the gateway from a browser, such as https://chat.example.com; "
+        "empty: only its own",
+        read=read_origins,
     )
     answers_in_flight: int = setting(
         "CHIPALIGN_ANSWERS_IN_FLIGHT",

@@ -51,6 +51,7 @@ class FakeEngine:
         self.bodies: list[dict[str, Any]] = []
         self.probes: list[dict[str, Any]] = []  # the gateway's own questions about what this engine can do
         self.keys: list[str | None] = []  # the Authorization of each request
+        self.request_ids: list[str | None] = []  # the X-Request-Id of each chat request
         self.hung_up = threading.Event()  # set when the client closed its connection during an answer
         self._released = threading.Event()
         engine = self
@@ -75,6 +76,7 @@ class FakeEngine:
         self.bodies.clear()
         self.probes.clear()
         self.keys.clear()
+        self.request_ids.clear()
         self.script = EngineScript()
 
     def wait(self, timeout_s: float) -> bool:
@@ -127,6 +129,8 @@ class _EngineHandler(BaseHTTPRequestHandler):
         api = APIS.get(self.path, CHAT)
         is_probe = body.get("messages") == PROBE["messages"]
         (self.owner.probes if is_probe else self.owner.bodies).append(body)
+        if not is_probe:
+            self.owner.request_ids.append(self.headers["X-Request-Id"])
         self.owner.keys.append(self.headers["Authorization"])
 
         if script.raw is not None:

@@ -305,6 +305,44 @@ def test_metrics_count_requests_and_broken_streams(fresh_gateway: str, engine: F
     assert "chipalign_requests_in_flight 0.0" in text
 
 
+def test_a_missing_key_and_a_wrong_method_say_in_headers_what_would_be_right(
+    gateway_at: Gateway, engine: FakeEngine
+) -> None:
+    with gateway_at(engine.url, api_key="s3cret") as url:
+        refused = httpx.get(f"{url}/v1/models")
+        assert (refused.status_code, refused.headers["www-authenticate"]) == (401, 'Bearer realm="chipalign"')
+        for name in ("x-api-key", "api-key"):
+            assert httpx.get(f"{url}/v1/models", headers={name: "s3cret"}).status_code == 200
+            assert httpx.get(f"{url}/v1/models", headers={name: "guess"}).status_code == 401
+        assert httpx.post(f"{url}/v1/models/x").headers["allow"] == "GET, HEAD"
+
+
+def test_the_engine_gets_the_id_of_the_request_and_its_probe_has_none(gateway: str, engine: FakeEngine) -> None:
+    assert post(gateway, ANTENNA, headers={"x-request-id": "build-78"}).headers["x-request-id"] == "build-78"
+    events(gateway, ANTENNA)
+    assert engine.request_ids[0] == "build-78"
+    assert len(set(engine.request_ids)) == 2
+
+
+@pytest.mark.parametrize("how", ["refused", "down", "later"])
+def test_an_engine_that_restarted_with_another_window_is_noticed(
+    gateway_at: Gateway, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    long = {"messages": [{"role": "user", "content": "hello " * 600}], "retrieval": {"enabled": False}}
+    with gateway_at(engine.url) as url:
+        assert post(url, long).status_code == 200
+        engine.script = EngineScript(max_model_len=512)
+        if how == "later":
+            monkeypatch.setattr("serve.gateway.gateway.WINDOW_HOLDS_S", 0.0)
+        else:
+            refusal = (400, "This model's maximum context length is 512 tokens.") if how == "refused" else (503, "no")
+            engine.script = EngineScript(max_model_len=512, refusal=refusal)
+            assert post(url, long).status_code == refusal[0]
+        asked = len(engine.bodies)
+        assert "512 tokens; the conversation takes" in assert_envelope(post(url, long), 400, "context_length_exceeded")
+        assert len(engine.bodies) == asked
+
+
 def test_a_request_keeps_its_id_when_that_is_harmless(gateway: str) -> None:
     assert httpx.get(f"{gateway}/health", headers={"x-request-id": "build-77"}).headers["x-request-id"] == "build-77"
     assert httpx.get(f"{gateway}/health", headers={"x-request-id": "a b;c"}).headers["x-request-id"] != "a b;c"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from typing import Any
 
 import pytest
@@ -48,11 +49,11 @@ def test_both_names_of_the_answer_length_are_understood() -> None:
         (b"{}", "messages", "'messages' is missing"),
         (b'{"messages": []}', "messages", "'messages' is []"),
         (b'{"messages": "hi"}', "messages", "'messages' is 'hi'"),
-        (b'{"messages": [{"content": "hi"}]}', "messages.0.role", "'messages.0.role' is None"),
-        (b'{"messages": [{"role": "user", "content": 7}]}', "messages.0.content", "is 7"),
-        (b'{"messages": [{"role": "user", "content": "  "}]}', "messages.0.content", "is empty: ask a question"),
-        (b'{"messages": [{"role": "user"}]}', "messages.0.content", "is empty"),
-        (b'{"messages": [{"role": "user", "content": []}]}', "messages.0.content", "is empty"),
+        (b'{"messages": [{"content": "hi"}]}', "messages[0].role", "'messages[0].role' is None"),
+        (b'{"messages": [{"role": "user", "content": 7}]}', "messages[0].content", "is 7"),
+        (b'{"messages": [{"role": "user", "content": "  "}]}', "messages[0].content", "is empty: ask a question"),
+        (b'{"messages": [{"role": "user"}]}', "messages[0].content", "is empty"),
+        (b'{"messages": [{"role": "user", "content": []}]}', "messages[0].content", "is empty"),
         (
             b'{"messages": [{"role": "user", "content": "q"}], "retrieval": {"enabel": true}}',
             "retrieval.enabel",
@@ -70,6 +71,7 @@ def test_both_names_of_the_answer_length_are_understood() -> None:
         ),
         (b'{"messages": [{"role": "user", "content": "q"}], "max_tokens": -1}', "max_tokens", "'max_tokens' is -1"),
         (b'{"messages": [{"role": "user", "content": "q"}], "stream": "perhaps"}', "stream", "'stream' is 'perhaps'"),
+        (b'{"messages": [{"role": "assistant", "tool_calls": 7}]}', "messages[0].tool_calls", "give a list of objects"),
     ],
 )
 def test_a_wrong_body_is_refused_with_the_field_and_its_value(body: bytes, param: str | None, words: str) -> None:
@@ -174,18 +176,91 @@ def test_the_newer_name_of_the_answer_length_wins(fields: dict[str, Any], tokens
     assert {name: request.upstream_body()[name] for name in fields} == fields  # the engine gets what was sent
 
 
+TOOL = {"type": "function", "function": {"name": "run_sta", "parameters": {"type": "object", "properties": {}}}}
+NAMED = {"type": "function", "function": {"name": "run_lvs"}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "code"),
+    [  # the codes of OpenAI's own API
+        ({"messages": [{"role": "wizard", "content": "hello"}]}, "messages[0].role", "invalid_value"),
+        ({"messages": [QUESTION, {"content": "hello"}]}, "messages[1].role", "missing_required_parameter"),
+        ({"messages": [{"role": "user", "content": 7}]}, "messages[0].content", "invalid_type"),
+        ({"messages": ["hello"]}, "messages[0]", "invalid_type"),
+        ({"messages": []}, "messages", "empty_array"),
+        ({"messages": None}, "messages", "invalid_type"),
+        ({"model": 7}, "model", "invalid_type"),
+        ({"model": "m" * 1001}, "model", "string_above_max_length"),
+        *[({"stream": value}, "stream", "invalid_type") for value in ("yes", "true", 1, 0, "")],
+        *[({"max_tokens": value}, "max_tokens", "invalid_type") for value in ("3", 3.5, True)],
+        ({"max_tokens": 0}, "max_tokens", "integer_below_min_value"),
+        ({"max_completion_tokens": -1}, "max_completion_tokens", "integer_below_min_value"),
+        ({"n": 0}, "n", "integer_below_min_value"),
+        ({"n": 129}, "n", "integer_above_max_value"),
+        ({"temperature": "hot"}, "temperature", "invalid_type"),
+        ({"temperature": 2.5}, "temperature", "decimal_above_max_value"),
+        ({"temperature": True}, "temperature", "invalid_type"),
+        ({"top_p": -0.1}, "top_p", "decimal_below_min_value"),
+        ({"presence_penalty": 3.5}, "presence_penalty", "decimal_above_max_value"),
+        ({"stop": ["a", "b", "c", "d", "e"]}, "stop", "array_above_max_length"),
+        ({"stop": 7}, "stop", "invalid_type"),
+        ({"stop": ["a", 7]}, "stop", "invalid_type"),
+        ({"logprobs": 5}, "logprobs", "invalid_type"),
+        ({"top_logprobs": 21}, "top_logprobs", "integer_above_max_value"),
+        ({"seed": "x"}, "seed", "invalid_type"),
+        ({"user": 7}, "user", "invalid_type"),
+        ({"response_format": "json"}, "response_format", "invalid_type"),
+        ({"response_format": {}}, "response_format.type", "missing_required_parameter"),
+        ({"stream_options": []}, "stream_options", "invalid_type"),
+        ({"stream_options": {"include_usage": "yes"}}, "stream_options.include_usage", "invalid_type"),
+        ({"tools": []}, "tools", "empty_array"),
+        ({"tools": "run_sta"}, "tools", "invalid_type"),
+        ({"tools": [{"type": "function"}]}, "tools[0].function", "missing_required_parameter"),
+        (
+            {"tools": [TOOL, {"type": "function", "function": {}}]},
+            "tools[1].function.name",
+            "missing_required_parameter",
+        ),
+        ({"tools": [TOOL], "tool_choice": "sometimes"}, "tool_choice", "invalid_value"),
+        ({"tools": [TOOL], "tool_choice": 7}, "tool_choice", "invalid_type"),
+        ({"tools": [TOOL], "tool_choice": NAMED}, "tool_choice", None),
+        ({"tool_choice": "auto"}, "tool_choice", None),
+        ({"tool_choice": "required"}, "tool_choice", None),
+        ({"tool_choice": {"type": "function", "function": {"name": "run_sta"}}}, "tool_choice", None),
+        ({"retrieval": {"enabled": "no"}}, "retrieval.enabled", "invalid_type"),
+        ({"retrieval": {"answer": "poem"}}, "retrieval.answer", "invalid_value"),
+        ({"retrieval": {"enabel": True}}, "retrieval.enabel", "unknown_parameter"),
+    ],
+)
+def test_a_wrong_field_is_refused_with_the_param_and_the_code_of_openai(
+    fields: dict[str, Any], param: str, code: str | None
+) -> None:
+    with pytest.raises(RequestError) as caught:
+        parse(**fields)
+    error = caught.value.envelope()["error"]
+    assert (error["param"], error["code"], caught.value.status) == (param, code, 400)
+    assert re.fullmatch(rf"'{re.escape(param)}' [^\n]*\.", str(caught.value))
+    assert "Typed" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "fields",
     [
-        {"tools": []},
-        {"tools": None},
-        {"tools": "run_sta"},
-        {"stream_options": None},
-        {"stream_options": []},
-        {"response_format": "json"},
+        {"stop": "x", "temperature": 1, "top_p": 0.5, "logprobs": True, "top_logprobs": 0, "seed": -1, "user": "u"},
+        dict.fromkeys(("stream", "max_tokens", "n", "temperature", "stop", "tools", "tool_choice", "stream_options")),
+        {"tools": [TOOL], "tool_choice": "required", "parallel_tool_calls": False},
+        {"tools": [TOOL], "tool_choice": TOOL},
+        {"tool_choice": "none"},
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}},
+        {"top_k": 7, "min_p": 0.1, "guided_json": {}, "chat_template_kwargs": {"enable_thinking": False}},
+        {"logit_bias": {"50256": -100}, "stream_options": {"include_usage": True, "include_obfuscation": False}},
+        {
+            "messages": [
+                {"role": "developer", "content": "Be brief."},
+                {"role": "function", "name": "f", "content": "1"},
+            ]
+        },
     ],
 )
-def test_fields_of_another_form_are_the_engines_to_judge(fields: dict[str, Any]) -> None:
-    request = parse_chat_request(json.dumps({"messages": [{"role": "user", "content": "q"}], **fields}).encode())
-    assert (request.tools, request.include_usage, request.wants_json) == (None, False, False)
-    assert request.upstream_body().items() >= fields.items()
+def test_what_openai_and_vllm_accept_reaches_the_engine_as_it_was_sent(fields: dict[str, Any]) -> None:
+    assert parse(**fields).upstream_body() == {"messages": [QUESTION], **fields}

@@ -109,29 +109,37 @@ def test_a_model_name_with_slashes_is_one_name(gateway_at: Gateway, engine: Fake
         )
 
 
-def test_what_only_the_engine_knows_comes_through_unchanged(gateway: str, engine: FakeEngine) -> None:
+def test_what_the_engine_says_of_the_text_comes_through_and_its_internals_do_not(
+    gateway: str, engine: FakeEngine
+) -> None:
     message = {"role": "assistant", "content": "x", "reasoning_content": "because", "tool_calls": []}
     choice = {
         "index": 0,
         "message": message,
         "finish_reason": "stop",
         "stop_reason": 2,
-        "token_ids": [1, 2],
         "logprobs": {"content": []},
     }
     engine.script = EngineScript(
         whole={
             "id": "1",
             "object": "chat.completion",
-            "choices": [choice],
+            "choices": [{**choice, "token_ids": [1, 2], "routed_experts": "AAAA"}],
             "prompt_logprobs": None,
+            "kv_transfer_params": {"remote_host": "10.0.0.7"},
             "service_tier": "x",
         }
     )
     answer = post(gateway, GREETING).json()
     assert answer["choices"][0]["message"].pop("verification")["mode"] == "model"
     annotated = {**choice, "message": {**message, "annotations": []}}
-    expected = {**(engine.script.whole or {}), "choices": [annotated], "model": ENGINE_MODEL}
+    expected = {
+        "id": "1",
+        "object": "chat.completion",
+        "choices": [annotated],
+        "model": ENGINE_MODEL,
+        "service_tier": "x",
+    }
     assert {name: value for name, value in answer.items() if name != "retrieval"} == expected
 
 
@@ -271,6 +279,7 @@ def test_a_client_that_leaves_amid_its_body_is_noted_and_harms_nobody(fresh_gate
 def test_other_methods_are_refused_with_the_one_that_is_right(gateway: str, method: str) -> None:
     response = httpx.request(method, f"{gateway}/v1/chat/completions")
     assert response.status_code == 405
+    assert response.headers["allow"] == "POST"
     if method != "HEAD":
         assert response.json()["error"]["message"] == f"/v1/chat/completions answers POST, not {method}."
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from serve.answers.engine_words import plain_refusal
 from serve.errors import UpstreamBroken, UpstreamRefused
 from serve.request_body import shorten
 from serve.strict_json import read_json
@@ -240,7 +241,7 @@ def read_refusal(text: str) -> Any:
         data = read_json(text, MOST_VALUES, surrogates="replace")
     except ValueError:
         return None
-    return data.get("error", data) if isinstance(data, dict) else None
+    return plain_refusal(data.get("error", data)) if isinstance(data, dict) else None
 
 
 def _read(text: str, shape: type[_Shape], what: str) -> dict[str, Any]:
@@ -255,7 +256,7 @@ def _read(text: str, shape: type[_Shape], what: str) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise UpstreamBroken(f"The model engine's {what} is {shorten(data)}, not a JSON object: is it a vLLM server?")
     if data.get("error"):
-        raise UpstreamRefused(_status(data["error"], data), data["error"])
+        raise UpstreamRefused(_status(data["error"], data), plain_refusal(data["error"]))
 
     try:
         shape.model_validate(data)

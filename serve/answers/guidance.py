@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -141,7 +142,8 @@ class GuidedEngine:
         is_due = self._looked_at is None or now - self._looked_at > LOOKED_AT_S
         if guidance and is_due and (self._look is None or self._look.done()):
             self._looked_at = now
-            self._look = asyncio.create_task(self._look_at(body.get("model")))
+            look = self._look_at(body.get("model"))
+            self._look = asyncio.create_task(look, context=contextvars.Context())  # the probe is no part of a request
         return {field: value for field, value in guidance.items() if self._abilities[field] in ("unknown", "obeyed")}
 
     def _note_refusal(self, refusal: UpstreamRefused) -> None:

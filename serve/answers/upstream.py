@@ -1,8 +1,8 @@
 """The engine (vLLM, or vllm-router before several) as the gateway sees it: an HTTP server that speaks OpenAI's API.
 
-It changes nothing in the engine's answers; it turns every failure of the engine into a named error. It trusts
-nothing: it limits an answer's size and time and checks its shape (`engine_answers`), follows no redirects, keeps no
-cookies and unpacks no compressed answers.
+It drops the engine's internals from answers (`engine_words`) and changes nothing else; it turns every failure of the
+engine into a named error. It trusts nothing: it limits an answer's size and time and checks its shape
+(`engine_answers`), follows no redirects, keeps no cookies and unpacks no compressed answers.
 
     async with Upstream(settings) as engine: answer = await engine.complete(body)
 """
@@ -22,6 +22,7 @@ from chipalign_settings import redact
 from rag.embedding.servers import is_loopback
 from serve.answers.engine_answers import read_models, read_refusal
 from serve.answers.engine_apis import CHAT, EngineApi
+from serve.answers.engine_words import without_internals
 from serve.errors import (
     EngineOverloaded,
     EngineUnavailable,
@@ -31,6 +32,7 @@ from serve.errors import (
     UpstreamTimeout,
 )
 from serve.request_body import shorten
+from serve.request_ids import HEADER, current_request_id
 from serve.settings import ServeSettings
 from serve.sse import DONE, EventTooLarge, read_events
 from serve.strict_json import write_json
@@ -100,7 +102,7 @@ class Upstream:
                 asyncio.timeout(self._settings.answer_timeout_s),
                 self._answer("POST", api.path, _request(body)) as pieces,
             ):
-                return api.read_answer(await _text(pieces))
+                return without_internals(api.read_answer(await _text(pieces)), asked=body)
 
     async def stream(self, body: dict[str, Any], api: EngineApi = CHAT) -> AsyncGenerator[dict[str, Any], None]:
         """The events of an answer as they come.
@@ -128,7 +130,7 @@ class Upstream:
                         return
                     if data is None:
                         raise UpstreamBroken("The model engine closed the stream before the answer ended: ask again.")
-                    event = api.read_event(data)
+                    event = without_internals(api.read_event(data), asked=body)
                     yield event
                     if api.is_last(event):
                         return
@@ -141,6 +143,8 @@ class Upstream:
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """The body of a 200 in pieces, up to a size; any other status becomes an error."""
         headers = {"Content-Type": "application/json"} if content is not None else {}
+        if request_id := current_request_id():
+            headers[HEADER] = request_id  # the engine's log has the same id
         async with self._client.stream(method, path, content=content, headers=headers) as response:
             encoding = response.headers.get("content-encoding", "identity").strip().lower()
             if encoding not in ("", "identity"):

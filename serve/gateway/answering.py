@@ -258,6 +258,7 @@ async def _on_the_wire(
             for piece in await form.end():
                 yield piece
     except RequestError as error:
+        gateway.note_failure(error)
         gateway.metrics.broken_streams.inc()
         log.warning("request %s broke off: %s", request_id, printable(str(error)))
         for piece in await form.fail(error):

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 import time
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -39,11 +37,10 @@ from serve.gateway.search_routes import search
 from serve.gateway.source_routes import passage_page
 from serve.gateway.status_routes import health, metrics, ready
 from serve.limits.auth import check_api_key
+from serve.request_ids import HEADER, begin_request
 from serve.settings import ServeSettings
 
 log = logging.getLogger("chipalign.gateway")
-# The form of a client's request id, which goes into headers and logs
-REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
 SHOWN = 200  # characters of a path in a log line and in an error
 # Load balancers probe it under any address that they know; it says only that the process lives
@@ -132,16 +129,16 @@ def observed(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
 
     async def handle(request: Request) -> Response:
         """Answer, whatever happens."""
-        given = request.headers.get("x-request-id", "")
-        request.state.request_id = request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-        started = time.perf_counter()
+        gateway, started = gateway_of(request), time.perf_counter()
+        request.state.request_id = request_id = begin_request(request.headers.get(HEADER, ""))
 
         try:
             check_head(request, path)
             if endpoint.needs_key:
-                check_api_key(request.headers.get("authorization"), request.app.state.gateway.settings.api_key)
+                check_api_key(request.headers, gateway.settings.api_key)
             response = await endpoint.answer(request)
         except RequestError as error:
+            gateway.note_failure(error)
             if error.status >= 500 or error.status in WARNED:
                 log.warning("request %s: %s", request_id, printable(str(error)))
             response = error_response(error, endpoint.write_error)
@@ -151,9 +148,10 @@ def observed(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
             log.exception("request %s failed", request_id)
             response = error_response(internal_error(request_id), endpoint.write_error)
 
-        response.headers["x-request-id"] = request_id
+        response.headers[HEADER] = request_id
         response.headers.update(SECURE)
-        request.app.state.gateway.metrics.requests.labels(path, str(response.status_code)).inc()
+        response.headers.update(gateway.cross_origin.headers(request.headers, request.scope["path"]))
+        gateway.metrics.requests.labels(path, str(response.status_code)).inc()
 
         level = logging.DEBUG if path in POLLED else logging.INFO
         elapsed_s = time.perf_counter() - started
@@ -196,10 +194,14 @@ def check_head(request: Request, path: str) -> None:
 
 
 async def refuse_unknown(request: Request) -> Response:
-    """Refuse a path or a method that this API lacks."""
+    """Refuse a path or a method that this API lacks; answer a browser that asks on behalf of an allowed page."""
     asked, given = request.scope["path"], request.method[:20]
     if methods := [each.method for each in ENDPOINTS if compile_path(each.path)[0].match(asked)]:
-        raise MethodNotAllowed(f"{asked[:SHOWN]} answers {' and '.join(methods)}, not {given}.")
+        cross_origin = gateway_of(request).cross_origin
+        if given == "OPTIONS" and cross_origin.is_preflight(request.headers, asked):
+            return Response(status_code=204, headers=cross_origin.preflight(request.headers, methods))
+        allowed = [*methods, *(["HEAD"] if "GET" in methods else [])]
+        raise MethodNotAllowed(f"{asked[:SHOWN]} answers {' and '.join(methods)}, not {given}.", allowed)
     paths = dict.fromkeys(each.path for each in ENDPOINTS)
     raise PathNotFound(f"There is no {given} {asked[:SHOWN]} here; the paths are {', '.join(paths)}.")
 
@@ -208,5 +210,4 @@ def error_response(
     error: RequestError, write: Callable[[RequestError], dict[str, Any]] = RequestError.envelope
 ) -> JSONResponse:
     """An error, in OpenAI's envelope or in another API's form."""
-    headers = SECURE if error.retry_after_s is None else {**SECURE, "retry-after": str(error.retry_after_s)}
-    return JSONResponse(write(error), error.status, headers)
+    return JSONResponse(write(error), error.status, {**SECURE, **error.headers})

@@ -8,6 +8,7 @@ It speaks no HTTP; `create_app` makes one, and `gateway_of` finds it.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -24,10 +25,18 @@ from serve.answers.guidance import GuidedEngine
 from serve.answers.model_names import NamedModel, offered_names, read_name, write_name
 from serve.answers.upstream import Upstream
 from serve.answers.verification import Store
-from serve.errors import CollectionNotFound, InternalError, ModelNotFound, RequestError, RetrievalUnavailable
+from serve.errors import (
+    CollectionNotFound,
+    ContextLengthExceeded,
+    InternalError,
+    ModelNotFound,
+    RequestError,
+    RetrievalUnavailable,
+)
 from serve.gateway.metrics import Metrics
 from serve.gateway.passage_page import public_url
 from serve.limits.admission import Admission
+from serve.limits.cross_origin import CrossOrigin
 from serve.limits.slots import Slots
 from serve.limits.visitors import Visitors
 from serve.responses.memory_store import MemoryResponses
@@ -35,6 +44,7 @@ from serve.settings import ServeSettings
 from serve.store.responses import ResponseStore
 
 UNKNOWN_WINDOW = 1_000_000  # tokens
+WINDOW_HOLDS_S = 30.0  # another engine, or the same with other options, may have taken its place since
 LISTED = 20  # models that a refusal names
 MOST_COLLECTIONS = 100  # that a request names
 log = logging.getLogger("chipalign.gateway")
@@ -72,16 +82,19 @@ class Gateway:
     engine: GuidedEngine = field(init=False)
     admission: Admission = field(init=False)
     visitors: Visitors = field(init=False)
+    cross_origin: CrossOrigin = field(init=False)
     body_bytes: int = 0  # of the bodies that are arriving now
     slots: Slots = field(default_factory=Slots)
     code_checker: CodeChecker = field(default_factory=CodeChecker)
     responses: ResponseStore = field(default_factory=MemoryResponses)
     _windows: dict[str, int] = field(default_factory=dict)
+    _windows_read_at: float = 0.0
 
     def __post_init__(self) -> None:
         self.engine = GuidedEngine(self.upstream, self.settings)
         self.admission = Admission(self.settings.answers_in_flight)
         self.visitors = Visitors.of(self.settings)
+        self.cross_origin = CrossOrigin.of(self.settings)
 
     def follow_choice(self) -> None:
         """Update the choice of who words answers."""
@@ -90,13 +103,14 @@ class Gateway:
             self.settings = replace(self.settings, answer=mode)
 
     async def max_model_len(self, model_id: str) -> int:
-        """A model's context window in tokens, asked for once.
+        """A model's context window in tokens, asked for now and then.
 
         If an engine does not say it (one that is not vLLM), its own refusal has to do.
 
         Raises ModelNotFound: the engine serves no such model.
         """
-        if model_id not in self._windows:
+        is_old = time.monotonic() - self._windows_read_at > WINDOW_HOLDS_S
+        if model_id not in self._windows or is_old:
             await self._ask_for_models()
         if model_id not in self._windows:
             raise no_such_model(model_id, self._windows)
@@ -125,9 +139,15 @@ class Gateway:
 
     async def _ask_for_models(self) -> None:
         """Note the engine's models and their windows. Raises what `Upstream.models` raises."""
+        self._windows_read_at = time.monotonic()  # whoever comes meanwhile takes the windows as they were
         self._windows = {
             model["id"]: model.get("max_model_len") or UNKNOWN_WINDOW for model in await self.upstream.models()
         }
+
+    def note_failure(self, error: RequestError) -> None:
+        """Ask for context windows again after an error that another engine, or a restarted one, may explain."""
+        if error.status >= 502 or error.code == ContextLengthExceeded.code:
+            self._windows = {}
 
     def passages(self) -> PassageStore:
         """The index that answers one request: taken once, so that no answer mixes two builds.

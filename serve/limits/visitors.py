@@ -44,7 +44,7 @@ class Visitors:
         listed = [name.strip().lower() for name in settings.allowed_hosts.split(",") if name.strip()]
         listens_beyond = not is_loopback(settings.host)
         names = {_bare(name) for name in [*listed, settings.host]} | (machine_names() if listens_beyond else set())
-        origins = set()
+        origins = set(filter(None, settings.allowed_origins.split(",")))
         if settings.public_url:
             public = urlsplit(settings.public_url)
             names.add(_bare(public.hostname or ""))
@@ -74,7 +74,8 @@ class Visitors:
             if not self._is_own_page(origin, match, came_to):
                 raise OriginNotAllowed(
                     f"A page of {origin[:SHOWN]!r} may not ask this gateway from a browser: only pages under its own "
-                    "address, or under CHIPALIGN_PUBLIC_URL, may. Let that page's server ask instead."
+                    "address, or under CHIPALIGN_PUBLIC_URL, may. Let that page's server ask instead, or add the "
+                    "origin to CHIPALIGN_ALLOWED_ORIGINS and start the gateway again."
                 )
 
     def is_own(self, host: str, came_to: str | None) -> bool:
