@@ -51,6 +51,11 @@ EVALUATIONS: Table = {
         "retrieval",
         "recall, MRR and nDCG of the search, and how well it knows what it cannot answer",
     ),
+    "leftout": (
+        "serve.evaluation.retrieval.leftout_commands",
+        "leftout",
+        "the same on document sets that nothing was trained on or chosen with: fetched, indexed and asked",
+    ),
     "qa": (
         "serve.evaluation.qa.qa_commands",
         "qa",

@@ -17,7 +17,7 @@ from rag.training.exclusion import NearQuestions
 ROOT = Path(__file__).parent.parent
 FILES = ("evidence", "questions")
 KINDS = {"look-up", "how-to", "log", "concept", "two-part", "unanswerable"}
-MEASURED = sorted((ROOT / "data/eval").glob("*.jsonl"))
+MEASURED = [*sorted((ROOT / "data/eval").glob("*.jsonl")), ROOT / "data/eval/leftout/questions.jsonl"]
 
 
 def read(name: str) -> list[dict[str, Any]]:

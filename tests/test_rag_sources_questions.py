@@ -52,6 +52,39 @@ def test_questions_of_our_form_name_documents_and_headings(tmp_path: Path) -> No
     assert (none.wanted, none.answerable, none.kind) == ((), False, "unanswerable")
 
 
+def test_answers_make_every_reference_of_a_question_strict(tmp_path: Path) -> None:
+    row: dict[str, Any] = {
+        "question": "How?",
+        "references": [{"collection": "notes", "path": "a.md"}, {"collection": "notes", "path": "b.md"}],
+        "any_of": True,
+        "answers": ["the `-hold` option's buffers", "delay cells"],
+    }
+    (question,) = read_questions(write_rows(tmp_path / "q.jsonl", row))
+    assert {reference.answers for (group,) in [question.wanted] for reference in group} == {tuple(row["answers"])}
+    chunks = [
+        a_chunk("1", text="It repairs hold."),
+        a_chunk("2", text="**The -hold\n option’s** Buffers are small."),
+        a_chunk("3", "b.md", headings=("Delay cells",), text="See below."),
+        a_chunk("4", "c.md", text="delay cells"),
+    ]
+    assert find_wanted([question], chunks) == [[frozenset({"2", "3"})]]
+
+
+def test_an_answer_that_is_cut_in_two_is_wanted_and_not_found(tmp_path: Path) -> None:
+    row = {"question": "How?", "expected": [["notes", "a.md"]], "answers": ["delay cells"]}
+    questions = read_questions(write_rows(tmp_path / "q.jsonl", row))
+    assert find_wanted(questions, [a_chunk("1", text="delay"), a_chunk("2", text="cells")]) == [[frozenset()]]
+    with pytest.raises(ReferenceUnknown, match=r"notes/a\.md"):
+        find_wanted(questions, [a_chunk("1", "b.md", text="delay cells")])
+
+
+@pytest.mark.parametrize("answers", ["words", [""], [3], ["**"]])
+def test_answers_that_are_not_texts_are_refused(tmp_path: Path, answers: Any) -> None:
+    row = {"question": "How?", "expected": [["notes", "a.md"]], "answers": answers}
+    with pytest.raises(QuestionsUnusable, match='line 1 has "answers" that is not a list of texts'):
+        read_questions(write_rows(tmp_path / "q.jsonl", row))
+
+
 def test_the_shipped_questions_can_be_read() -> None:
     questions = read_questions(ROOT / "data" / "eval" / "starter.jsonl")
     assert {question.kind for question in questions} == {"answerable", "unanswerable"}

@@ -14,7 +14,7 @@ from rag.formats.parser import parse_document
 from rag.index.generation import Index
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings
-from rag.sources.questions import READY_MADE, Question, refer_to_chunk
+from rag.sources.questions import READY_MADE, Question, WantedPassage, refer_to_chunk
 from serve.evaluation.errors import ResultUnusable
 from serve.evaluation.retrieval.evaluation import Outcome, ask_all, compare, index_ready_made, skip_repeated, summarize
 
@@ -164,6 +164,55 @@ def test_without_an_answerable_question_there_is_no_ranking_to_measure() -> None
     assert result["decision"]["recall"]["mean"] == 1.0
 
 
+def test_measures_are_also_means_of_each_collection() -> None:
+    def ask_in(collection: str) -> Question:
+        return Question("q", "q", "name", True, ((WantedPassage(collection, "a.md"),),))
+
+    outcomes = [
+        an_outcome(ask_in("magic"), (1,)),
+        an_outcome(ask_in("magic"), (None,)),
+        an_outcome(ask_in("gtkwave"), (2,)),
+        an_outcome(ask("nothing answers this"), ()),
+    ]
+    collections = summarize(outcomes)["collections"]
+    assert {name: group["questions"] for name, group in collections.items()} == {"gtkwave": 1, "magic": 2}
+    assert collections["magic"]["recall@1"]["mean"] == 0.5
+    assert collections["gtkwave"]["recall@5"]["mean"] == 1.0
+
+
+def test_what_is_refused_is_counted_by_kind_of_question() -> None:
+    outcomes = [
+        an_outcome(ask("one", "a", kind="name"), (1,)),
+        an_outcome(ask("two", "a", kind="name"), (1,), answered=False),
+        an_outcome(ask("three", kind="near"), (), answered=False),
+        an_outcome(ask("four", kind="far"), ()),
+    ]
+    decision = summarize(outcomes)["decision"]
+    assert decision["wrongly_refused"]["mean"] == 0.5
+    assert {kind: row["refused"]["mean"] for kind, row in decision["kinds"].items()} == {
+        "far": 0.0,
+        "name": 0.5,
+        "near": 1.0,
+    }
+    nothing = summarize(outcomes[3:])["decision"]
+    assert nothing["wrongly_refused"] is None
+
+
+def test_the_difference_in_what_is_refused_is_paired_too() -> None:
+    before, after = (
+        summarize(
+            [
+                an_outcome(ask("one", "a"), (1,), answered=answered),
+                an_outcome(ask("two", kind="far"), (), answered=not answered),
+            ]
+        )
+        for answered in (True, False)
+    )
+    refused = compare(after, before)["refused"]
+    assert refused["overall"]["refused"]["mean"] == 0.0
+    assert (refused["name"]["refused"]["mean"], refused["far"]["refused"]["mean"]) == (1.0, -1.0)
+
+
 def result_of(*ranks: int | None, names: str = "abcdefgh") -> dict[str, Any]:
     return summarize([an_outcome(ask(name, "a"), (rank,)) for name, rank in zip(names, ranks, strict=False)])
 
@@ -171,7 +220,7 @@ def result_of(*ranks: int | None, names: str = "abcdefgh") -> dict[str, Any]:
 def test_the_difference_pairs_questions_by_their_text() -> None:
     # B: found at 2 against not at all; a: lost; c: better
     before, after = result_of(1, None, 8), result_of(1, 2, None, names="cba")
-    difference = compare(after, before)["overall"]
+    difference = compare(after, before)["measures"]["overall"]
     assert difference["questions"] == 3
     assert difference["recall@5"]["mean"] == pytest.approx((1 + 1 - 1) / 3)
     assert difference["MRR"]["mean"] == pytest.approx((1 - 1 / 8 + 1 / 2 - 1) / 3)
@@ -182,14 +231,14 @@ def test_a_result_differs_from_itself_by_nothing() -> None:
     result = result_of(1, 3, None)
     assert all(
         value == {"mean": 0.0, "low": 0.0, "high": 0.0}
-        for name, value in compare(result, result)["overall"].items()
+        for name, value in compare(result, result)["measures"]["overall"].items()
         if name != "questions"
     )
 
 
 def test_a_question_asked_twice_is_paired_turn_by_turn() -> None:
     before, after = result_of(1, None, names="aa"), result_of(None, 1, names="aa")
-    difference = compare(after, before)["overall"]
+    difference = compare(after, before)["measures"]["overall"]
     assert (difference["questions"], difference["recall@1"]["mean"]) == (2, 0.0)
     assert difference["recall@1"]["high"] == 1.0
 

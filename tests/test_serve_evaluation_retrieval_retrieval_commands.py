@@ -131,7 +131,7 @@ def test_the_table_shows_each_measure_with_its_interval(
     (mrr,) = [line for line in lines if line.startswith("MRR")]
     assert mrr.split(maxsplit=1)[1].startswith("1.000 [1.000, 1.000]")
     assert '"not in these documents" was said of 1 questions, wrongly of 0, and missed 0 times' in lines
-    assert any(line.startswith("precision   1.000 [0.") for line in lines)
+    assert any(line.startswith("precision        1.000 [0.") for line in lines)
     assert any(line.startswith("search    p50 ") for line in lines)
 
 

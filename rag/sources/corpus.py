@@ -13,11 +13,12 @@ import json
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -194,8 +195,8 @@ def fetch_corpus(
         record = Fetched(
             source.name, source.repository, source.revision, source.licence, checksum, len(files), origin, _now()
         )
-        _write_tree(work / "tree", files, record)
-        _replace_folder(work, target)
+        write_tree(work / "tree", files, asdict(record))
+        replace_folder(work, target)
     report(f"{source.name}: {len(files)} files, checksum as pinned")
     return record
 
@@ -246,15 +247,16 @@ def _select_files(source: Source, archive: Path) -> dict[str, bytes]:
     return as_they_are or {path: content for path, content in strip_top_folder(files).items() if source.selects(path)}
 
 
-def _write_tree(root: Path, files: dict[str, bytes], record: Fetched) -> None:
+def write_tree(root: Path, files: Mapping[str, bytes], record: Mapping[str, Any]) -> None:
+    """Write files below `root`, and what is known of them into its FETCHED_FILE."""
     for path, content in files.items():
         target = root / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
-    (root / FETCHED_FILE).write_text(json.dumps(asdict(record), indent=2) + "\n", encoding="utf-8")
+    (root / FETCHED_FILE).write_text(json.dumps(dict(record), indent=2) + "\n", encoding="utf-8")
 
 
-def _replace_folder(work: Path, target: Path) -> None:
+def replace_folder(work: Path, target: Path) -> None:
     """Put work/tree in the place of `target`; the old folder moves aside first: a full one cannot be renamed over."""
     if target.exists():
         target.rename(work / "old")

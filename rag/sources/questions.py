@@ -10,6 +10,9 @@ Questions are JSON lines, one question each, in one of three forms; a chunk file
     documents:
     {"question": "...", "answerable": true, "expected": [["handbook", "hold-fixing.md"]]}
 
+`"answers": ["words", ...]` beside any of them makes it strict: of the passages only those count that hold one of these
+texts, whatever its case, blanks, emphasis and kind of quotation marks.
+
     documents = read_chunks(Path("openroad_documentation.json"))  # one for each chunk
     questions = read_questions(Path("dev.jsonl"))
     wanted = find_wanted(questions, index.chunks)
@@ -20,7 +23,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,7 @@ READY_MADE = "ready-made"  # the collection of chunks that were not cut by us
 _SUFFIX = ".md"  # ready-made chunks are Markdown
 ANSWERABLE, UNANSWERABLE = "answerable", "unanswerable"  # kinds of questions whose row names none
 _HEADING_LINE = re.compile(r"^[ \t]*#{1,6}[ \t]+(.+?)[ \t]*#*$", re.MULTILINE)
+_PLAIN_QUOTES = str.maketrans("‘’“”", "''\"\"")
 _LEADING_HEADING = re.compile(r"\s*#{1,6}[ \t]+(\S[^\n]*)(?:\n|\Z)")
 
 
@@ -40,19 +44,27 @@ _LEADING_HEADING = re.compile(r"\s*#{1,6}[ \t]+(\S[^\n]*)(?:\n|\Z)")
 class WantedPassage:
     """A passage that a question asks for: any chunk of a document or, with a heading, of one of its sections.
 
-    A chunk belongs to a section that is one of its headings, its title, or a heading line in its text.
+    A chunk belongs to a section that is one of its headings, its title, or a heading line in its text. Where there are
+    `answers`, it must hold one of them.
     """
 
     collection: str
     path: str
     heading: str = ""
+    answers: tuple[str, ...] = ()
 
-    def matches(self, chunk: Chunk) -> bool:
-        """Whether the chunk is (a part of) this passage."""
+    def surrounds(self, chunk: Chunk) -> bool:
+        """Whether the chunk is a part of the document or section, whatever it answers."""
         if (chunk.collection, chunk.path) != (self.collection, self.path):
             return False
         headings = (chunk.title, *chunk.heading_path, *_HEADING_LINE.findall(chunk.text))
         return not self.heading or _plain(self.heading) in {_plain(heading) for heading in headings}
+
+    def matches(self, chunk: Chunk) -> bool:
+        """Whether the chunk is (a part of) this passage, and answers."""
+        return self.surrounds(chunk) and (
+            not self.answers or holds_answer("\n".join((*chunk.heading_path, chunk.text)), self.answers)
+        )
 
     def __str__(self) -> str:
         if self.collection == READY_MADE:
@@ -76,9 +88,15 @@ class Question:
     answer: str = ""
 
 
-def _plain(heading: str) -> str:
-    """A heading without its marks of emphasis and code, in lower case, with single blanks."""
-    return " ".join(re.sub(r"[`*]", "", heading).split()).casefold()
+def _plain(text: str) -> str:
+    """A text without marks of emphasis and code, in lower case, with single blanks and plain quotation marks."""
+    return " ".join(re.sub(r"[`*]", "", text.translate(_PLAIN_QUOTES)).split()).casefold()
+
+
+def holds_answer(text: str, answers: Iterable[str]) -> bool:
+    """Whether a text holds one of the answers."""
+    plain = _plain(text)
+    return any(_plain(answer) in plain for answer in answers)
 
 
 def read_questions(path: Path) -> list[Question]:
@@ -114,7 +132,12 @@ def _parse_question(row: Any, number: int) -> Question:
     text = row.get("question")
     if not isinstance(text, str) or not any(character.isalnum() for character in text):
         raise ValueError('has no "question" with words in it')
-    references = tuple(dict.fromkeys(_parse_references(row)))
+    answers = row.get("answers", [])
+    if not isinstance(answers, list) or not all(isinstance(words, str) and _plain(words) for words in answers):
+        raise ValueError('has "answers" that is not a list of texts')
+    references = tuple(
+        dict.fromkeys(replace(reference, answers=tuple(answers)) for reference in _parse_references(row))
+    )
     answerable = row.get("answerable", bool(references))
     if answerable and not references:
         raise ValueError('is answerable, but names no passage ("reference", "references" or "expected")')
@@ -157,12 +180,13 @@ def _parse_place(item: Any) -> WantedPassage:
     names = ("collection", "path", "heading")
     # How the words begin that answer: rag.training.scoring_fit reads it
     is_place = isinstance(item, dict) and item.keys() <= {*names, "begins"}
-    values = [item.get(name) or "" for name in names] if is_place else []
+    values: list[Any] = [item.get(name) or "" for name in names] if is_place else []
     if not values or not all(isinstance(value, str) for value in values) or not all(values[:2]):
         raise ValueError(
             f'has {item!r} in "references", which is not an object of collection, path and perhaps heading'
         )
-    return WantedPassage(*values)
+    collection, path, heading = values
+    return WantedPassage(collection, path, heading)
 
 
 def _parse_list(item: Any) -> WantedPassage:
@@ -178,16 +202,23 @@ def _parse_list(item: Any) -> WantedPassage:
 def find_wanted(questions: Sequence[Question], chunks: Sequence[Chunk]) -> list[list[frozenset[str]]]:
     """For each question and each passage it wants, the ids of the chunks that are (part of) that passage.
 
+    There are none where every chunk of the place lacks the answer: it is cut in two, and cannot be found.
+
     Raises ReferenceUnknown: no chunk is part of some references; the message lists them all.
     """
     references = {reference for question in questions for group in question.wanted for reference in group}
     ids = {
         reference: frozenset(chunk.chunk_id for chunk in chunks if reference.matches(chunk)) for reference in references
     }
-    if unknown := sorted(str(reference) for reference, found in ids.items() if not found):
+    unknown = {
+        str(reference)
+        for reference, found in ids.items()
+        if not found and not any(reference.surrounds(chunk) for chunk in chunks)
+    }
+    if unknown:
         raise ReferenceUnknown(
-            f"the questions refer to passages that are not there: {', '.join(unknown)}: mend the questions, or name "
-            "another corpus"
+            f"the questions refer to passages that are not there: {', '.join(sorted(unknown))}: mend the questions, or "
+            "name another corpus"
         )
     return [
         [frozenset().union(*(ids[reference] for reference in group)) for group in question.wanted]

@@ -30,6 +30,7 @@ from rag.index.opening import open_index
 from rag.progress import Show
 from rag.search.metrics import (
     CUTOFFS,
+    estimate_share,
     find_ranks,
     judge_decision,
     measure_question,
@@ -119,13 +120,14 @@ def ask_all(
 def summarize(outcomes: Sequence[Outcome], cutoffs: Sequence[int] = CUTOFFS) -> dict[str, Any]:
     """All results as plain values for JSON.
 
-    They are the measures per kind and overall, latencies, the decision, and each question's values.
+    They are the measures per kind, per collection and overall, latencies, the decision, and each question's values.
     """
     rows = [_describe_outcome(outcome, cutoffs) for outcome in outcomes]
     milliseconds = [outcome.search_ms for outcome in outcomes]
     latency = {f"p{percent}": float(np.percentile(milliseconds, percent)) for percent in (50, 95, 99)}
     return {
         "measures": _estimate_by_kind(rows, [row["measures"] for row in rows]),
+        "collections": _estimate_by_collection(outcomes, rows),
         "search_ms": {"searches": len(outcomes), **latency},
         "decision": _describe_decision(outcomes),
         "questions": rows,
@@ -154,6 +156,15 @@ def _estimate_by_kind(rows: Sequence[dict[str, Any]], measures: Sequence[dict[st
     return {name: {"questions": len(group), **_estimate(group)} for name, group in groups.items() if group}
 
 
+def _estimate_by_collection(outcomes: Sequence[Outcome], rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Estimates of all measures for each collection, over the questions whose first wanted passage is of it."""
+    groups: dict[str, list[dict[str, float]]] = {}
+    for outcome, row in zip(outcomes, rows, strict=True):
+        if row["measures"]:
+            groups.setdefault(outcome.question.wanted[0][0].collection, []).append(row["measures"])
+    return {name: {"questions": len(group), **_estimate(group)} for name, group in sorted(groups.items())}
+
+
 def group_by_kind(measured: Sequence[tuple[str, T]]) -> dict[str, list[T]]:
     """Measures, each with the kind of its question: all of them and, if there are several kinds, those of each."""
     kinds = sorted({kind for kind, _ in measured})
@@ -170,29 +181,53 @@ def _estimate(group: Sequence[dict[str, float]]) -> dict[str, dict[str, float]]:
 
 
 def _describe_decision(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """The decision "not in these documents", and a table of how well the relevance predicts what can be answered."""
+    """The decision "not in these documents", and a table of how well the relevance predicts what can be answered.
+
+    `wrongly_refused` is the share of the answerable questions of which it was said; `kinds` has that of each kind,
+    answerable or not.
+    """
     answerable = [outcome.question.answerable for outcome in outcomes]
     answered = [outcome.answered for outcome in outcomes]
+    decision = judge_decision(answerable, answered)
     bins = tabulate_reliability([outcome.relevance for outcome in outcomes], answerable, answered)
-    return {**asdict(judge_decision(answerable, answered)), "reliability": [asdict(item) for item in bins]}
+    kinds = group_by_kind([(outcome.question.kind, outcome.answered) for outcome in outcomes])
+    return {
+        **asdict(decision),
+        "wrongly_refused": _describe_share(decision.said_wrongly, decision.said_wrongly + decision.answered_rightly),
+        "kinds": {
+            kind: {"questions": len(group), "refused": _describe_share(group.count(False), len(group))}
+            for kind, group in kinds.items()
+            if kind != OVERALL
+        },
+        "reliability": [asdict(item) for item in bins],
+    }
+
+
+def _describe_share(successes: int, total: int) -> dict[str, float] | None:
+    share = estimate_share(successes, total)
+    return asdict(share) if share else None
 
 
 def compare(result: dict[str, Any], other: Any) -> dict[str, Any]:
     """Paired differences with intervals, this result minus the other, in the measures and questions that both have.
 
-    `other` is a former result as read from JSON.
+    `measures` are those of the ranking, `refused` the share of all questions of which it is said that nothing answers
+    them. `other` is a former result as read from JSON.
 
     Raises ResultUnusable: it is not a result, or has no question in common with this one.
     """
     try:
         others = _key_questions(other["questions"])
-        rows = [
-            (row, others[key]["measures"]) for key, row in _key_questions(result["questions"]).items() if key in others
-        ]
+        pairs = [(row, others[key]) for key, row in _key_questions(result["questions"]).items() if key in others]
         differences = [
-            {name: value - before[name] for name, value in row["measures"].items() if name in before}
-            for row, before in rows
+            {
+                name: value - before["measures"][name]
+                for name, value in row["measures"].items()
+                if name in before["measures"]
+            }
+            for row, before in pairs
         ]
+        refused = [{"refused": float(before["answered"] - row["answered"])} for row, before in pairs]
     except (TypeError, KeyError, AttributeError) as error:
         raise ResultUnusable(
             f"the result to compare with is not one that `eval retrieval --json` wrote ({error!r}): name another file"
@@ -201,7 +236,8 @@ def compare(result: dict[str, Any], other: Any) -> dict[str, Any]:
         raise ResultUnusable(
             "the result to compare with has no question in common with these: name a result over the same questions"
         )
-    return _estimate_by_kind([row for row, _ in rows], differences)
+    rows = [row for row, _ in pairs]
+    return {"measures": _estimate_by_kind(rows, differences), "refused": _estimate_by_kind(rows, refused)}
 
 
 def _key_questions(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, int], Any]:

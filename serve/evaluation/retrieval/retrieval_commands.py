@@ -46,8 +46,7 @@ def retrieval(argv: list[str]) -> int:
     """
     args = _parse_arguments(argv)
     settings = RagSettings.from_env()
-    result = _measure(args, settings)
-    write_result(result, _draw, args.json)
+    write_result(measure(args, settings), draw, args.json)
     return 0
 
 
@@ -66,12 +65,20 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
     )
     searched.add_argument("--index", type=Path, metavar="DIR", help="an index directory")
 
+    add_measuring(parser)
+    return parser.parse_args(argv)
+
+
+def add_measuring(parser: argparse.ArgumentParser, questions: Path | None = None) -> None:
+    """The arguments that say what is asked and shown. Without `questions`, a file of them must be named."""
     parser.add_argument(
         "--questions",
         type=Path,
-        required=True,
+        required=questions is None,
+        default=questions,
         metavar="Q.jsonl",
-        help="questions with the passages that answer them, one a line",
+        help="questions with the passages that answer them, one a line"
+        + (" (default: those of this checkout)" if questions else ""),
     )
 
     parser.add_argument(
@@ -93,14 +100,14 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
         help="what --json wrote before: show the differences, question by question paired",
     )
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout, with every question's values")
-    return parser.parse_args(argv)
 
 
 def _join(numbers: Iterable[int]) -> str:
     return " ".join(map(str, numbers))
 
 
-def _measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
+def measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
+    """The result of searching `args.corpus`, or else `args.index`; the other arguments are those of `add_measuring`."""
     from rag.index.manifest import spec_of
     from rag.sources.questions import read_questions
     from serve.evaluation.retrieval.evaluation import ask_all, compare, summarize
@@ -133,7 +140,7 @@ def _measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
         **summarize(outcomes, cutoffs),
     }
     if other is not None:
-        result["differences"] = {"from": describe_file(args.compare), "measures": compare(result, other)}
+        result["differences"] = {"from": describe_file(args.compare), **compare(result, other)}
     return result
 
 
@@ -207,7 +214,7 @@ def _write_answers(path: Path, outcomes: list[Outcome]) -> None:
         raise ResultUnusable(f"{path} cannot be written ({error.strerror or error}): name another file") from None
 
 
-def _draw(result: dict[str, Any]) -> list[str]:
+def draw(result: dict[str, Any]) -> list[str]:
     """The result as lines for people."""
     searched, asked, spec, latency = (result[part] for part in ("searched", "asked", "spec", "search_ms"))
     files = [f"{part['path']}, {part['bytes']} bytes, sha256 {part['sha256'][:16]}" for part in (searched, asked)]
@@ -229,7 +236,10 @@ def _draw(result: dict[str, Any]) -> list[str]:
             "",
             f"difference from {result['differences']['from']['path']}, paired",
             *_draw_measures(result["differences"]["measures"], signed=True),
+            *_draw_measures(result["differences"]["refused"], signed=True),
         ]
+    if len(result["collections"]) > 1:
+        lines += ["", *_draw_collections(result["collections"])]
     return [*lines, "", *_draw_decision(result["decision"])]
 
 
@@ -251,20 +261,33 @@ def _draw_measures(measures: dict[str, Any], signed: bool) -> list[str]:
     return [line.rstrip() for line in lines]
 
 
+def _draw_collections(collections: dict[str, Any]) -> list[str]:
+    """One line per collection with the questions that it answers, one column per measure; means alone."""
+    names = [name for name in next(iter(collections.values())) if name != "questions"]
+    lines = [f"{'':<20}  questions  " + "  ".join(f"{name:>9}" for name in names)]
+    for collection, group in collections.items():
+        cells = "  ".join(f"{group[name]['mean']:>9.3f}" for name in names)
+        lines.append(f"{collection:<20}  {group['questions']:>9}  {cells}")
+    return lines
+
+
 def _draw_decision(decision: dict[str, Any]) -> list[str]:
     said, missed = decision["said_rightly"] + decision["said_wrongly"], decision["missed"]
     lines = [
         f'"not in these documents" was said of {said} questions, wrongly of {decision["said_wrongly"]}, and missed'
         f" {missed} times"
     ]
-    for name in ("precision", "recall"):
-        share = decision[name]
-        lines.append(
-            f"{name:<10}  "
-            + (f"{share['mean']:.3f} [{share['low']:.3f}, {share['high']:.3f}]" if share else "none to judge by")
-        )
+    for name in ("precision", "recall", "wrongly_refused"):
+        lines.append(f"{name.replace('_', ' '):<15}  {_draw_share(decision[name])}")
+    lines += ["", f"{'said of':<15}  questions  share"]
+    for kind, row in decision["kinds"].items():
+        lines.append(f"{kind:<15}  {row['questions']:>9}  {_draw_share(row['refused'])}")
     lines += ["", f"{'relevance  ':<15}  questions  answerable  answered"]
     for row in decision["reliability"]:
         span = f"{row['low']:.3f} to {row['high']:.3f}"
         lines.append(f"{span:<15}  {row['questions']:>9}  {row['answerable']:>10.2f}  {row['answered']:>8.2f}")
     return lines
+
+
+def _draw_share(share: dict[str, float] | None) -> str:
+    return f"{share['mean']:.3f} [{share['low']:.3f}, {share['high']:.3f}]" if share else "none to judge by"
