@@ -36,7 +36,9 @@ LEFTOUT = DATA / "eval" / "leftout"
 def leftout(argv: list[str]) -> int:
     """`chipalign eval leftout --out DIR [--mirror DIR] [--fetch-only] [--compare OTHER.json] [--json]`.
 
-    Raises RagError or ServeError for wrong input, and where a package cannot be had.
+    Raises:
+        RagError: a package cannot be had, or the input is wrong.
+        ServeError: the result to compare with cannot be used.
     """
     args = _parse_arguments(argv)
     settings = replace(RagSettings.from_env(), milvus_uri="")
