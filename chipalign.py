@@ -23,6 +23,7 @@ COMMANDS: Table = {
     "page": ("ui.terminal.commands", "page", "run the Streamlit chat page"),
     "slack": ("ui.terminal.commands", "slack", "run the Slack bot"),
     "serve": ("serve.running.commands", "serve", "run the OpenAI-compatible gateway"),
+    "mcp": ("serve.running.mcp_commands", "mcp", "give an editor or an agent the documentation as tools (MCP, stdio)"),
     "merge": ("merge.commands.merge_commands", "merge", "merge a chip model and a chat model into one checkpoint"),
     "corpus": ("rag.commands.corpus_commands", "corpus", "list or fetch the pinned documentation"),
     "index": ("rag.commands.index_commands", "index", "build, search, look into or take apart an index of documents"),

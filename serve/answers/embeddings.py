@@ -22,6 +22,7 @@ from pydantic import BaseModel
 from rag.embedding.embedder import TextEmbedder, batch_by_length
 from rag.embedding.model_folder import ADAPTER_PREFIX, PACKAGE_PREFIX, SERVED_PREFIX
 from rag.errors import EmbedderUnavailable
+from serve.answers.model_names import read_name
 from serve.errors import ModelNotFound, RequestError, RetrievalUnavailable
 from serve.request_body import check_shape, read_object, shorten
 
@@ -75,13 +76,13 @@ def public_name(embedder: TextEmbedder) -> str:
 
 
 def parse_embeddings_request(body: bytes, embedder: TextEmbedder, model_id: str) -> EmbeddingsRequest:
-    """Read a request; a model may be called by the embedder's name, or by the gateway's own, which is one for all.
+    """Read a request; a model may be called by the embedder's name, or by any of the gateway's own model.
 
     Raises RequestError: a field is wrong; ModelNotFound: another embedding model is asked for.
     """
     asked = check_shape(_Asked, read_object(body))
     name = public_name(embedder)
-    if asked.model not in (None, name, embedder.name, model_id):
+    if asked.model not in (None, name, embedder.name) and read_name(asked.model, [model_id]) is None:
         raise ModelNotFound(
             f"The model {shorten(asked.model)} does not exist; this gateway embeds with {name}.", "model"
         )

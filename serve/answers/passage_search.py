@@ -2,24 +2,27 @@
 
 It searches as a chat's first question is searched, words no answer, and speaks no HTTP.
 
-    found = search_passages("which command repairs antennas?", retriever, top_k=3)
-    [hit_object(number, hit, passage_url) for number, hit in enumerate(found.hits, start=1)]
+    found = search_passages("which command repairs antennas?", retriever, top_k=3, collections=["handbook"])
+    found_object(found, passage_url)
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rag.answering.prompt import nothing_found
 from rag.answering.unknown_options import deny, find_unknown_option
 from rag.documents import Hit
-from rag.errors import EmbedderUnavailable, IndexCorrupt, MilvusUnavailable
+from rag.errors import CollectionUnknown, EmbedderUnavailable, IndexCorrupt, MilvusUnavailable
 from rag.search.pasted_log import condense_paste
 from rag.search.query import has_content, shorten_turn
-from serve.answers.chat import Searcher, find_passages
-from serve.errors import RequestError, RetrievalUnavailable
+from serve.answers.chat import Searcher, find_passages, hit_object
+from serve.errors import CollectionNotFound, RequestError, RetrievalUnavailable
 
 MOST_HITS = 50  # as `retrieval.top_k` of a chat
+MOST_COLLECTIONS = 100  # that a request names
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +37,31 @@ class Found:
     refusal: str | None = None
 
 
-def search_passages(query: str, retriever: Searcher, top_k: int) -> Found:
-    """The at most `top_k` best passages for a query.
+def narrow(passages: Searcher, collections: Sequence[str]) -> Searcher:
+    """The passages of the collections that a request names, or all if it names none.
+
+    Raises RequestError: it names too many; CollectionNotFound: the index lacks one.
+    """
+    if len(collections) > MOST_COLLECTIONS:
+        raise RequestError(f"A request names at most {MOST_COLLECTIONS} collections.", "collection")
+    try:
+        return passages.within(collections) if collections else passages
+    except CollectionUnknown as error:
+        raise CollectionNotFound(f"{error}.", "collection") from None
+
+
+def search_passages(query: str, retriever: Searcher, top_k: int, collections: Sequence[str] = ()) -> Found:
+    """The at most `top_k` best passages for a query, of the named collections or of all.
 
     Raises:
-        RequestError: the query has no words to search for.
+        RequestError: the query has no words to search for, or too many collections are named.
+        CollectionNotFound: the index lacks one.
         RetrievalUnavailable: a server that the search needs does not answer, or the index is damaged.
     """
     searched = shorten_turn(condense_paste(query))
     if not has_content(searched):
         raise RequestError("The query has no words to search for: ask with the name of a command or a subject.", "q")
+    retriever = narrow(retriever, collections)
     try:
         if unknown := find_unknown_option(searched, retriever):
             return Found(searched, unknown.hits[:top_k], deny(unknown).text)
@@ -51,3 +69,10 @@ def search_passages(query: str, retriever: Searcher, top_k: int) -> Found:
     except (EmbedderUnavailable, MilvusUnavailable, IndexCorrupt) as error:
         raise RetrievalUnavailable(f"{error}") from error
     return Found(asked, tuple(hits), None if hits else nothing_found(retriever.collections))
+
+
+def found_object(found: Found, passage_url: Callable[[Hit], str]) -> dict[str, Any]:
+    """What was found as JSON: the hits numbered as they stand."""
+    hits = [hit_object(number, hit, passage_url) for number, hit in enumerate(found.hits, start=1)]
+    refused = found.refusal is not None
+    return {"object": "list", "query": found.query, "refused": refused, "refusal": found.refusal, "hits": hits}

@@ -30,6 +30,7 @@ from serve.gateway.chat_routes import chat_completions
 from serve.gateway.embeddings_routes import embeddings
 from serve.gateway.engine_routes import anthropic_error, completions, count_tokens, messages
 from serve.gateway.gateway import Gateway, Newest, gateway_of, internal_error
+from serve.gateway.mcp_routes import mcp, serve_mcp
 from serve.gateway.model_routes import models
 from serve.gateway.reference_routes import reference_card, reference_names
 from serve.gateway.responses_routes import create_response, delete_response, get_response, input_items
@@ -79,6 +80,7 @@ ENDPOINTS = (
     Endpoint("/v1/search", "GET", search),
     Endpoint("/v1/reference", "GET", reference_names),
     Endpoint("/v1/reference/{name:path}", "GET", reference_card),
+    Endpoint("/mcp", "POST", mcp),
     Endpoint("/sources/{chunk_id}", "GET", passage_page, needs_key=False),
     Endpoint("/health", "GET", health, needs_key=False),
     Endpoint("/ready", "GET", ready, needs_key=False),
@@ -105,7 +107,7 @@ def create_app(
         async with Upstream(settings, transport) as upstream:
             gateway = Gateway(settings, newest, counter, upstream, choose_answer=choose_answer)
             app.state.gateway = gateway
-            async with contextlib.aclosing(gateway.engine):
+            async with contextlib.aclosing(gateway.engine), serve_mcp(gateway) as app.state.mcp:
                 yield
 
     answer_unknown = observed(Endpoint("unknown", "", refuse_unknown, needs_key=False))

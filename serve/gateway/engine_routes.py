@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from rag.search.live import NoIndex
 from serve.answers.engine_apis import COMPLETIONS, MESSAGES, TOKEN_COUNT, EngineApi
 from serve.errors import RequestError
 from serve.gateway.answering import WireForm, send_events
@@ -63,14 +64,18 @@ async def count_tokens(request: Request) -> Response:
 
 
 async def _pass_on(request: Request, api: EngineApi, form: WireForm | None) -> Response:
-    """What the engine answers; as a stream if the request asks for it and there is a form of one."""
+    """What the engine answers; as a stream if the request asks for it and there is a form of one.
+
+    Of a model's names those with a collection are unknown here: nothing is searched.
+    """
     gateway, started = gateway_of(request), time.perf_counter()
     body = read_object(await read_body(request))
     passed = check_shape(_Passed, body)
-    body["model"] = passed.model or gateway.settings.model_id
+    model = passed.model or gateway.settings.model_id
     async with contextlib.AsyncExitStack() as held:
         held.enter_context(gateway.admission.admit())
-        await unless_client_leaves(request, gateway.max_model_len(body["model"]))
+        named = await unless_client_leaves(request, gateway.find_model(model, NoIndex()))
+        body["model"] = named.model_id
         if passed.stream and form:
             return await send_events(request, _events(gateway, body, api), form, held, started)
         return JSONResponse(await unless_client_leaves(request, _whole(gateway, body, api)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Protocol
@@ -26,7 +26,6 @@ from serve.answers.model_names import NamedModel, offered_names, read_name, writ
 from serve.answers.upstream import Upstream
 from serve.answers.verification import Store
 from serve.errors import (
-    CollectionNotFound,
     ContextLengthExceeded,
     InternalError,
     ModelNotFound,
@@ -46,7 +45,6 @@ from serve.store.responses import ResponseStore
 UNKNOWN_WINDOW = 1_000_000  # tokens
 WINDOW_HOLDS_S = 30.0  # another engine, or the same with other options, may have taken its place since
 LISTED = 20  # models that a refusal names
-MOST_COLLECTIONS = 100  # that a request names
 log = logging.getLogger("chipalign.gateway")
 
 
@@ -168,19 +166,6 @@ def gateway_of(request: Request) -> Gateway:
     """The gateway that received the request."""
     gateway: Gateway = request.app.state.gateway
     return gateway
-
-
-def narrow(passages: PassageStore, collections: Sequence[str]) -> PassageStore:
-    """The passages of the collections that an address names, or all if it names none.
-
-    Raises RequestError: it names too many; CollectionNotFound: the index lacks one.
-    """
-    if len(collections) > MOST_COLLECTIONS:
-        raise RequestError(f"A request names at most {MOST_COLLECTIONS} collections.", "collection")
-    try:
-        return passages.within(collections) if collections else passages
-    except CollectionUnknown as error:
-        raise CollectionNotFound(f"{error}.", "collection") from None
 
 
 def no_such_model(model_id: str, known: Iterable[str]) -> ModelNotFound:

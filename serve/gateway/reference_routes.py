@@ -13,15 +13,12 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from rag.errors import IndexCorrupt
-from rag.reference.card_view import card_object
-from rag.reference.cards import LONGEST_NAME, Card, Reference
-from serve.errors import NameNotFound, RetrievalUnavailable
-from serve.gateway.gateway import Gateway, PassageStore, gateway_of, narrow
-from serve.gateway.passage_page import public_url
+from rag.reference.cards import LONGEST_NAME
+from serve.answers.chat import Searcher
+from serve.answers.reference_cards import find_cards, read_reference
+from serve.gateway.gateway import gateway_of
 
 MOST_NAMES = 1000  # in one answer
-SHOWN = 100  # characters of a name in a refusal
 
 
 async def reference_card(request: Request) -> Response:
@@ -29,14 +26,9 @@ async def reference_card(request: Request) -> Response:
 
     `?collection=NAME` narrows them, and may be given several times.
     """
-    gateway = gateway_of(request)
-    work = partial(
-        _find_cards,
-        gateway,
-        gateway.passages(),
-        request.path_params["name"],
-        request.query_params.getlist("collection"),
-    )
+    gateway, name = gateway_of(request), request.path_params["name"]
+    collections = request.query_params.getlist("collection")
+    work = partial(find_cards, gateway.passages(), name, gateway.passage_url, collections)
     return JSONResponse(await gateway.slots.run(work, False))
 
 
@@ -48,32 +40,6 @@ async def reference_names(request: Request) -> Response:
     return JSONResponse(await gateway.slots.run(work, False))
 
 
-def _find_cards(gateway: Gateway, passages: PassageStore, name: str, collections: list[str]) -> dict[str, Any]:
-    """The body of the answer. Raises NameNotFound, CollectionNotFound, RetrievalUnavailable."""
-    found = _reference_of(passages, collections)
-    cards = found.lookup(name)
-    if not cards:
-        near = found.near(name)
-        offered = f"; near to it are {', '.join(near)}" if near else ""
-        raise NameNotFound(f"The documents describe no '{name[:SHOWN]}'{offered}.", "name")
-    return {"object": "list", "name": name, "data": [_with_url(gateway, passages, card) for card in cards]}
-
-
-def _with_url(gateway: Gateway, passages: PassageStore, card: Card) -> dict[str, Any]:
-    """A card and the address of its passage."""
-    chunk = passages.chunk(card.place.chunk_id)
-    url = public_url(chunk.url) if chunk else None
-    return {**card_object(card), "url": url or f"{gateway.settings.gateway_base_url}/sources/{card.place.chunk_id}"}
-
-
-def _list_names(passages: PassageStore, prefix: str, collections: list[str]) -> dict[str, Any]:
-    names = _reference_of(passages, collections).list_names(prefix, MOST_NAMES + 1)
+def _list_names(passages: Searcher, prefix: str, collections: list[str]) -> dict[str, Any]:
+    names = read_reference(passages, collections).list_names(prefix, MOST_NAMES + 1)
     return {"object": "list", "data": names[:MOST_NAMES], "has_more": len(names) > MOST_NAMES}
-
-
-def _reference_of(passages: PassageStore, collections: list[str]) -> Reference:
-    narrowed = narrow(passages, collections)
-    try:
-        return narrowed.reference
-    except IndexCorrupt as error:
-        raise RetrievalUnavailable(f"{error}") from error

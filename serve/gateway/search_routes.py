@@ -15,11 +15,10 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from serve.answers.chat import hit_object
-from serve.answers.passage_search import MOST_HITS, search_passages
+from serve.answers.passage_search import MOST_HITS, found_object, search_passages
 from serve.errors import RequestError
 from serve.gateway.bodies import unless_client_leaves
-from serve.gateway.gateway import Gateway, gateway_of, narrow
+from serve.gateway.gateway import Gateway, gateway_of
 from serve.request_body import shorten
 
 _NUMBER = re.compile(r"[0-9]{1,3}", re.ASCII)
@@ -41,14 +40,11 @@ async def search(request: Request) -> Response:
 
 async def find(gateway: Gateway, query: str, top_k: int, collections: Sequence[str]) -> dict[str, Any]:
     """The answer to a search. Raises RequestError, CollectionNotFound, RetrievalUnavailable."""
-    passages = narrow(gateway.passages(), collections)
+    work = partial(search_passages, query, gateway.passages(), top_k, collections)
     with gateway.metrics.retrieval_s.time():
-        found = await gateway.slots.run(partial(search_passages, query, passages, top_k), False)
+        found = await gateway.slots.run(work, False)
     gateway.metrics.searches.labels("question" if found.hits else "none").inc()
-
-    hits = [hit_object(number, hit, gateway.passage_url) for number, hit in enumerate(found.hits, start=1)]
-    refused = found.refusal is not None
-    return {"object": "list", "query": found.query, "refused": refused, "refusal": found.refusal, "hits": hits}
+    return found_object(found, gateway.passage_url)
 
 
 def _read_top_k(text: str | None, default: int) -> int:

@@ -67,7 +67,8 @@ def serve(argv: list[str]) -> int:
     handler = logging.StreamHandler()
     handler.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for library in ("httpx", "mcp"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     if settings.host not in LOOPBACK and not settings.api_key:
         logging.getLogger("chipalign.gateway").warning(
             "listening on %s without an API key: set CHIPALIGN_API_KEY", settings.host
