@@ -196,17 +196,9 @@ def test_up_runs_gateway_and_page_for_an_engine_elsewhere_and_restarts_what_dies
 ) -> None:
     gateway_port, page_port = free_port(), free_port()
     with FakeEngine() as engine:
-        command = [
-            sys.executable,
-            "-m",
-            "chipalign",
-            "up",
-            "--engine-url",
-            engine.url,
-            "--gateway-port",
-            str(gateway_port),
-        ]
-        command += ["--page-port", str(page_port), "--checkpoint", str(small_checkpoint), "--index", str(small_index)]
+        command = [sys.executable, "-m", "chipalign", "up", "--engine-url", engine.url]
+        command += ["--gateway-port", str(gateway_port), "--page-port", str(page_port)]
+        command += ["--checkpoint", str(small_checkpoint), "--index", str(small_index)]
         running = Running(
             in_the_background(command), {**os.environ, "CHIPALIGN_API_KEY": "s3cret", "CHIPALIGN_CALIBRATE": "off"}
         )

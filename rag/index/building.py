@@ -136,20 +136,7 @@ def build_index(
             assert old is not None
             manifest, content = _update_skipped(index_dir, old.index.manifest, failures), None
 
-    embedded = content.embedded if content else 0
-    return BuildReport(
-        index_dir=str(index_dir),
-        documents=manifest.documents,
-        chunks=manifest.chunks,
-        embedded=embedded,
-        reused=manifest.chunks - embedded if content else 0,
-        up_to_date=content is None,
-        seconds=time.monotonic() - started,
-        embed_seconds=content.embed_seconds if content else 0.0,
-        collections={name: entry.documents for name, entry in manifest.collections.items()},
-        unchanged=content.unchanged if content else manifest.documents,
-        dense=manifest.dense.kind,
-    )
+    return _report(index_dir, manifest, content, time.monotonic() - started)
 
 
 def remove_collections(names: Sequence[str], index_dir: Path, store: VectorStore = FILES) -> RemoveReport:
@@ -192,6 +179,24 @@ def remove_collections(names: Sequence[str], index_dir: Path, store: VectorStore
         removed={name: entry.documents for name, entry in gone.items()},
         chunks_removed=sum(entry.chunks for entry in gone.values()),
         collections={name: entry.documents for name, entry in left.items()},
+    )
+
+
+def _report(index_dir: Path, manifest: Manifest, content: Content | None, seconds: float) -> BuildReport:
+    """What a build did; without `content` the index was up to date."""
+    embedded = content.embedded if content else 0
+    return BuildReport(
+        index_dir=str(index_dir),
+        documents=manifest.documents,
+        chunks=manifest.chunks,
+        embedded=embedded,
+        reused=manifest.chunks - embedded if content else 0,
+        up_to_date=content is None,
+        seconds=seconds,
+        embed_seconds=content.embed_seconds if content else 0.0,
+        collections={name: entry.documents for name, entry in manifest.collections.items()},
+        unchanged=content.unchanged if content else manifest.documents,
+        dense=manifest.dense.kind,
     )
 
 

@@ -127,12 +127,7 @@ def ground(
         RetrievalUnavailable: a server that the search needs does not answer, or the index is damaged.
     """
     retriever = _select(retriever, request.options.collections)
-    try:
-        conversation_tokens = counter.count_messages(request.messages, request.tools, at_most=max_model_len)
-    except TooManyTokens as error:
-        raise _too_long(f"at least {error.at_least}", max_model_len, "an answer") from None
-
-    plain = Grounded(_with_defaults(request, settings), None, (), conversation_tokens)
+    plain = Grounded(_with_defaults(request, settings), None, (), _count(request, counter, max_model_len))
     room = _room(plain.prompt_tokens, request, settings, max_model_len)
     last = request.messages[-1]
     turns = [message_text(message) for message in request.messages if message["role"] == "user"]
@@ -172,6 +167,14 @@ def ground(
             replace(grounded, mode=mode), quotes, hits, sorted({*read, *(quote.number for quote in quotes)})
         )
     return _guided(_capped(grounded, request, max_model_len), request, retriever, settings)
+
+
+def _count(request: ChatRequest, counter: Counter, max_model_len: int) -> int:
+    """The tokens of a conversation. Raises ContextLengthExceeded: they are far more than the model's."""
+    try:
+        return counter.count_messages(request.messages, request.tools, at_most=max_model_len)
+    except TooManyTokens as error:
+        raise _too_long(f"at least {error.at_least}", max_model_len, "an answer") from None
 
 
 def _with_prompt(

@@ -54,6 +54,16 @@ def answers(argv: list[str]) -> int:
 
 
 def _parse_arguments(argv: list[str]) -> argparse.Namespace:
+    parser = _build_parser()
+    args = parser.parse_args(argv)
+    if args.calibrate and not (args.index and args.checkpoint):
+        parser.error(
+            "--calibrate needs --index and --checkpoint: the index that is searched, and the checkpoint that is served"
+        )
+    return args
+
+
+def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="chipalign eval answers",
         description=(
@@ -97,6 +107,12 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
     )
 
     add("--json", action="store_true", help="one JSON document on stdout, with every question's answer and verdicts")
+    _add_calibration(parser)
+    return parser
+
+
+def _add_calibration(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add(
         "--calibrate",
         action="store_true",
@@ -109,13 +125,6 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
         metavar="DIR",
         help="with --calibrate: the checkpoint that is served, beside which the result is kept",
     )
-
-    args = parser.parse_args(argv)
-    if args.calibrate and not (args.index and args.checkpoint):
-        parser.error(
-            "--calibrate needs --index and --checkpoint: the index that is searched, and the checkpoint that is served"
-        )
-    return args
 
 
 def _measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:

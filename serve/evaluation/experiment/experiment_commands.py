@@ -109,6 +109,17 @@ def sweep(argv: list[str]) -> int:
 
 def _build_parser(name: str, description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"chipalign eval {name}", description=description)
+    _add_parents(parser)
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="the experiment's folder; the same command goes on in it"
+    )
+    _add_questions(parser)
+    _add_run(parser)
+    parser.add_argument("--json", action="store_true", help="the report as one JSON document on stdout")
+    return parser
+
+
+def _add_parents(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "recipe",
@@ -121,10 +132,10 @@ def _build_parser(name: str, description: str) -> argparse.ArgumentParser:
     add("--chip", metavar="REF", help="the chip-domain model")
     add("--chip-adapter", metavar="REF", help="a LoRA adapter to fold into it")
     add("--instruct", metavar="REF", help="the chat model")
-    add(
-        "--out", type=Path, required=True, metavar="DIR", help="the experiment's folder; the same command goes on in it"
-    )
 
+
+def _add_questions(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add(
         "--qa-questions",
         type=Path,
@@ -146,6 +157,10 @@ def _build_parser(name: str, description: str) -> argparse.ArgumentParser:
         help="multiple-choice questions (default: data/eval/mcq.jsonl)",
     )
 
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    """What of it is measured, how, and where the models are served."""
+    add = parser.add_argument
     add(
         "--cells",
         metavar="A,B",
@@ -170,8 +185,6 @@ def _build_parser(name: str, description: str) -> argparse.ArgumentParser:
         metavar="URL",
         help="a server that has every row under its name: nothing is merged or started",
     )
-    add("--json", action="store_true", help="the report as one JSON document on stdout")
-    return parser
 
 
 def _lam(text: str) -> float:
