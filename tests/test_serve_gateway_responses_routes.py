@@ -379,6 +379,14 @@ def test_a_stream_that_breaks_off_fails_and_keeps_what_was_said(gateway: str, en
     assert httpx.get(f"{gateway}/v1/responses/{response['id']}").status_code == 404
 
 
+def test_a_client_that_leaves_stops_the_engine(gateway: str, engine: FakeEngine) -> None:
+    engine.script = EngineScript(hold_after=1)
+    body = {"input": GREETING, "stream": True}
+    with httpx.stream("POST", f"{gateway}/v1/responses", json=body, timeout=20) as answered:
+        assert next(answered.iter_lines()) == "event: response.created"
+    assert engine.hung_up.wait(10)
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"input": NaN}', b"\xff"])
 def test_a_body_that_is_no_object_is_refused(gateway: str, body: bytes) -> None:
     answered = httpx.post(f"{gateway}/v1/responses", content=body, headers={"content-type": "application/json"})

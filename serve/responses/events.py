@@ -11,6 +11,7 @@ answer ends, because citations and checks come last; thoughts close before the w
 from __future__ import annotations
 
 import copy
+import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -162,7 +163,8 @@ class Translator:
     def _read(self, choice: Mapping[str, Any]) -> list[Event]:
         """What a piece of the answer becomes."""
         delta = choice["delta"]
-        logprobs = [*map(_logprob, (choice.get("logprobs") or {}).get("content") or ())]
+        tokens = (choice.get("logprobs") or {}).get("content") or ()
+        logprobs = [_logprob(token) for token in tokens if isinstance(token, Mapping)]
         events: list[Event] = []
         if thought := delta.get("reasoning_content") or delta.get("reasoning"):
             events += self._write("reasoning", thought, [])
@@ -204,7 +206,8 @@ class Translator:
     def _call(self, call: Mapping[str, Any], position: int) -> list[Event]:
         """The events of a piece of a function's call. A call whose name never comes is dropped."""
         function = call.get("function") or {}
-        index = call.get("index", position)
+        given = call.get("index")
+        index = given if isinstance(given, int) else position
         item = self._calls.get(index)
         events: list[Event] = []
         if item is None:
@@ -216,6 +219,7 @@ class Translator:
             item, events = self._open("fc", {**fields, **({"namespace": namespace} if namespace else {})})
             self._calls[index] = item
         if arguments := function.get("arguments"):
+            arguments = arguments if isinstance(arguments, str) else json.dumps(arguments)
             item.said.append(arguments)
             events.append(self._event("response.function_call_arguments.delta", **item.place, delta=arguments))
         return events
