@@ -11,7 +11,7 @@ import openai
 import pytest
 from pydantic import BaseModel
 
-from serve.gateway.responses_routes import LEFT_OUT
+from serve.gateway.responses_routes import TOOLS_HEADER
 from tests.conftest import Gateway, OpenAIAt
 from tests.fake_engine import ENGINE_MODEL, EngineScript, FakeEngine
 from tests.responses_api import FUNCTION, QUESTION, ask, kinds, post, refusal, said, stream
@@ -232,7 +232,7 @@ def test_a_function_of_a_namespace_comes_back_with_its_namespace(gateway: str, e
 
 def test_a_built_in_tool_that_is_not_here_is_left_out_of_a_kit(gateway: str, engine: FakeEngine) -> None:
     answered = post(gateway, {"input": GREETING, "tools": [FUNCTION, {"type": "web_search"}, {"type": "x\ny"}]})
-    assert answered.headers[LEFT_OUT] == "web_search, x?y"
+    assert answered.headers[TOOLS_HEADER] == "left out: web_search, x?y"
     assert [tool["type"] for tool in answered.json()["tools"]] == ["function"]
     assert len(engine.bodies[0]["tools"]) == 1
     error = refusal(gateway, {"input": GREETING, "tools": [{"type": "web_search"}]})

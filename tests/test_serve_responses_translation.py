@@ -244,6 +244,7 @@ def test_a_wrong_field_is_refused_by_name(fields: dict[str, Any], param: str) ->
         ("messages[3].content", "input"),
         ("max_tokens", "max_output_tokens"),
         ("retrieval.collections", "tools[0].vector_store_ids"),
+        ("tools[1].function.name", "tools[1].name"),
         ("model", "model"),
         (None, None),
     ],

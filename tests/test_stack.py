@@ -203,6 +203,9 @@ def test_the_node_client_gets_both_kinds_of_answer_with_citations(up: Up, tmp_pa
     assert seen["cited"] == seen["annotations"]
     assert seen["annotations"][0]["type"] == "url_citation"
     assert seen["passages"] >= 1
+    assert seen["response"]["text"] == "".join(seen["response"]["deltas"]) == seen["text"]
+    cited = [each["url_citation"]["url"] for each in seen["cited"]]
+    assert [each["url"] for each in seen["response"]["cited"]] == cited
     assert seen["models"][:2] == [MODEL, f"{MODEL}-plain"]
     assert seen["refusal"] == {"name": "BadRequestError", "status": 400, "param": "messages"}
 

@@ -33,8 +33,9 @@ from serve.responses.translation import Translated, to_chat, without_oldest_turn
 from serve.sse import DONE, write_event
 from serve.store.responses import StoredResponse
 
-LEFT_OUT = "x-chipalign-tools-left-out"  # built-in tools that the gateway lacks
+TOOLS_HEADER = "x-chipalign-tools"  # says which built-in tools were left out
 _NOT_IN_HEADERS = re.compile(r"[^\w.:-]", re.ASCII)
+MOST_NAMED = 20
 LISTED, MOST_LISTED = 20, 100  # input items on a page, as OpenAI has it
 
 
@@ -59,8 +60,9 @@ async def create_response(request: Request) -> Response:
         except RequestError as error:
             error.param = translated.place(error.param)
             raise
-    if translated.kit.missing:
-        response.headers[LEFT_OUT] = ", ".join(_NOT_IN_HEADERS.sub("?", each) for each in translated.kit.missing[:20])
+    if missing := translated.kit.missing:
+        names = ", ".join(_NOT_IN_HEADERS.sub("?", each) for each in missing[:MOST_NAMED])
+        response.headers[TOOLS_HEADER] = f"left out: {names}"
     return response
 
 

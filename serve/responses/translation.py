@@ -44,7 +44,7 @@ class Translated:
         if param == "retrieval.collections" and self.kit.search:
             return f"{self.kit.search.place}.vector_store_ids"
         head = param.replace("[", ".").partition(".")[0]
-        return PLACES.get(head, param)
+        return PLACES.get(head, param.replace("].function", "]"))
 
 
 def to_chat(wanted: ResponsesRequest, earlier: Sequence[Item], items: Sequence[Item]) -> Translated:
