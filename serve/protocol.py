@@ -180,17 +180,18 @@ def completion(
     prompt_tokens: int,
     completion_tokens: int,
     checked: Mapping[str, Any] = NOTHING_CHECKED,
+    finish_reason: str = "stop",
 ) -> dict[str, Any]:
     """A whole answer that the gateway gives by itself, in OpenAI's form; `checked` goes into the message."""
     message = {"role": "assistant", "content": text, "refusal": None, **checked}
     choices = [
-        {"index": index, "message": dict(message), "logprobs": None, "finish_reason": "stop"}
+        {"index": index, "message": dict(message), "logprobs": None, "finish_reason": finish_reason}
         for index in range(request.n or 1)
     ]
     return {
         **_head("chat.completion", request.model or ""),
         "choices": choices,
-        "usage": usage(prompt_tokens, completion_tokens),
+        "usage": usage(prompt_tokens, completion_tokens * len(choices)),
     }
 
 
@@ -200,6 +201,7 @@ def stream_events(
     prompt_tokens: int,
     completion_tokens: int,
     checked: Mapping[str, Any] = NOTHING_CHECKED,
+    finish_reason: str = "stop",
 ) -> list[dict[str, Any]]:
     """The same answer as the events of a stream; the last delta of each choice carries the checks."""
     head = stream_head(request.model or "")
@@ -207,7 +209,7 @@ def stream_events(
     deltas: Sequence[tuple[dict[str, Any], str | None]] = (
         ({"role": "assistant", "content": ""}, None),
         ({"content": text}, None),
-        (end, "stop"),
+        (end, finish_reason),
     )
     events = [
         {**head, "choices": [{"index": index, "delta": dict(delta), "logprobs": None, "finish_reason": reason}]}
@@ -215,7 +217,7 @@ def stream_events(
         for delta, reason in deltas
     ]
     if request.include_usage:
-        events.append({**head, "choices": [], "usage": usage(prompt_tokens, completion_tokens)})
+        events.append({**head, "choices": [], "usage": usage(prompt_tokens, completion_tokens * (request.n or 1))})
     return events
 
 

@@ -35,6 +35,7 @@ class EngineScript:
     garbage: bool = False  # answers with HTML, as another program would
     healthy: bool = True
     chunks: tuple[Mapping[str, Any], ...] | None = None  # the exact chunks of every stream, before [DONE]
+    wire: tuple[bytes, ...] | None = None  # the exact bytes of every stream, piece by piece
     whole: Mapping[str, Any] | None = None  # the exact body of every whole answer
     models: Any = None  # the exact `data` of /v1/models
     refuses: tuple[str, ...] = ()  # request fields that are answered with 400
@@ -161,6 +162,10 @@ class _EngineHandler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/event-stream")
         self.end_headers()
 
+        if script.wire is not None:
+            for piece in script.wire:
+                self._write(piece)
+            return
         if script.chunks is not None:
             for chunk in script.chunks:
                 self._write(event(chunk))

@@ -219,6 +219,20 @@ def test_an_answer_length_that_the_window_cannot_hold_is_refused(ask: Ask) -> No
         ask(ANTENNA, max_tokens=5000)
 
 
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+def test_a_long_answer_leaves_room_for_fewer_passages_and_at_last_for_one(
+    ask: Ask, counter: TokenCounter, name: str
+) -> None:
+    found, wanted = [], {"top_k": 6, "answer": "model"}
+    for longest in (3000, 3700, 3790, 3860, 4000, 4080):
+        grounded = ask("Which commands fix antenna and hold violations?", retrieval=wanted, **{name: longest})
+        found.append(len(grounded.hits))
+        assert grounded.body[name] == min(longest, 4096 - grounded.prompt_tokens)
+        assert grounded.prompt_tokens == counter.count_messages(grounded.body["messages"])
+    assert found == sorted(found, reverse=True)
+    assert found[0] > found[-1] == 1
+
+
 def test_a_conversation_that_leaves_no_room_for_passages_is_refused(ask: Ask) -> None:
     with pytest.raises(ContextLengthExceeded, match="passages and an answer"):
         ask(ANTENNA + " clock" * 300, max_model_len=512)

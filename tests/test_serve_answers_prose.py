@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from rag.answering.wording import QUOTES_LEAD, STOPPED
+from serve.answers.tokens import TokenCounter
 from tests.conftest import Gateway, free_port
 from tests.fake_engine import EngineScript, FakeEngine
 
@@ -230,3 +231,31 @@ def test_a_refusal_of_the_gateway_has_nothing_to_be_supported(auto: str) -> None
     answer = post(auto, "Which bus goes to the football stadium in Madrid?").json()
     assert answer["retrieval"]["refused"]
     assert answer["choices"][0]["message"]["verification"]["sentences"] == []
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("engine_is", ["up", "down"])
+def test_in_auto_the_longest_answer_holds_for_prose_and_quotes_together(
+    auto: str, engine: FakeEngine, counter: TokenCounter, stream: bool, engine_is: str
+) -> None:
+    engine.script = EngineScript(answer=(f"{RIGHT} ", DENIAL), refusal=(503, "no") if engine_is == "down" else None)
+    whole = post(auto).json()["choices"][0]["message"]["content"]
+    for longest in (5, 30, 1000):
+        answer = post(auto, max_tokens=longest, stream=stream)
+        if stream:
+            data = [json.loads(part[6:]) for part in answer.text.split("\n\n") if part.startswith("data: {")]
+            choices = [choice for chunk in data for choice in chunk["choices"]]
+            text = "".join(choice["delta"].get("content") or "" for choice in choices)
+            reason, notes = choices[-1]["finish_reason"], choices[-1]["delta"]["annotations"]
+        else:
+            choice = answer.json()["choices"][0]
+            text, reason, notes = (
+                choice["message"]["content"],
+                choice["finish_reason"],
+                choice["message"]["annotations"],
+            )
+        assert whole.startswith(text)
+        assert reason == ("stop" if text == whole else "length")
+        assert all(0 <= note["url_citation"]["start_index"] < len(text) for note in notes)
+        # The fake engine itself knows no limit
+        assert counter.count_text(text) <= longest or text == f"{RIGHT} ".rstrip()

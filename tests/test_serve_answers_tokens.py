@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from serve.answers.tokens import TokenCounter, check_tokenizer
-from serve.errors import CheckpointNotFound, RequestError
+from serve.errors import CheckpointNotFound, RequestError, TooManyTokens
 
 QUESTION: dict[str, Any] = {"role": "user", "content": "Which command fixes antenna violations ?"}
 STRICT = (
@@ -35,6 +35,47 @@ def with_template(checkpoint: Path, folder: Path, template: str) -> TokenCounter
     tokenizer.chat_template = template
     tokenizer.save_pretrained(folder)
     return TokenCounter.load(folder)
+
+
+@pytest.mark.parametrize("text", ["x " * 3_500_000, "x" * 7_000_000, "-" * 7_000_000, "\u4fdd" * 2_300_000])
+def test_what_no_tokens_could_hold_is_refused_before_it_is_tokenized(tmp_path: Path, text: str) -> None:
+    counter = TokenCounter(byte_tokenizer())
+    counter._renderer = None  # type: ignore[assignment]  # nothing is rendered
+    with pytest.raises(TooManyTokens) as caught:
+        counter.count_messages([{"role": "user", "content": text}], at_most=8192)
+    assert 8192 < caught.value.at_least <= len(text)
+
+
+def byte_tokenizer() -> Any:
+    """A tokenizer of bytes, in which one token holds seven letters."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    signs = {sign: number for number, sign in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    tokenizer = Tokenizer(models.BPE(vocab={**signs, "antenna": len(signs)}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+    fast.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}"
+    return fast
+
+
+def test_the_arguments_of_a_tool_call_are_an_object_to_the_template(small_checkpoint: Path, tmp_path: Path) -> None:
+    template = (
+        "{% for m in messages %}{{ m.content }} {% for c in m.tool_calls or [] %}{% for name, value in "
+        "c.function.arguments.items() %}{{ name }} {{ value }} {% endfor %}{% endfor %}{% endfor %}"
+    )
+    counter = with_template(small_checkpoint, tmp_path / "calls", template)
+
+    def count(arguments: Any) -> int:
+        call = {"id": "1", "type": "function", "function": {"name": "run", "arguments": arguments}}
+        return counter.count_messages([QUESTION, {"role": "assistant", "content": None, "tool_calls": [call]}])
+
+    bare = count("{}")
+    assert count("") == bare
+    assert count('{"clock": "core", "period": 2}') == bare + len(["clock", "core", "period", "2"])
+    assert count({"clock": "core"}) == bare + 2
+    with pytest.raises(RequestError, match="chat template refuses"):
+        count("not json")
 
 
 def test_a_text_counts_without_the_marks_of_a_conversation(counter: TokenCounter) -> None:

@@ -33,6 +33,7 @@ from tests.test_rag_answering_unknown_options import MANUAL
 from tests.tiny_embedder import TinyEmbedder
 
 ANTENNA = "Which command fixes antenna violations?"
+NOTHING = "What is the best recipe for tomato soup?"
 
 
 @pytest.fixture(scope="module")
@@ -207,3 +208,53 @@ def test_a_running_gateway_answers_as_is_chosen_now(small_retriever: Retriever, 
     modes[0] = "quote"
     gateway.follow_choice()
     assert gateway.settings.answer == "quote"
+
+
+@pytest.mark.parametrize("question", [ANTENNA, NOTHING, "Is there an option -fast of repair_timing?"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_longest_answer_and_the_number_of_answers_hold_without_an_engine(
+    quoting: str, question: str, stream: bool
+) -> None:
+    whole = ask(quoting, question).json()
+    fields = {"max_completion_tokens": 7, "n": 2, "stream": stream, "stream_options": {"include_usage": True}}
+    answer = ask(quoting, question, **(fields if stream else {**fields, "stream_options": None}))
+    texts, reasons, notes, usage = read_choices(answer, stream)
+    assert texts[0] == texts[1]
+    assert whole["choices"][0]["message"]["content"].startswith(texts[0])
+    assert reasons == ["length", "length"]
+    assert usage["completion_tokens"] == 14
+    assert all(note["url_citation"]["end_index"] <= len(texts[0]) for note in notes)
+
+
+def read_choices(answer: httpx.Response, stream: bool) -> tuple[list[str], list[str], list[dict[str, Any]], Any]:
+    """Texts and reasons of two choices, the annotations of the last, and the token counts."""
+    if not stream:
+        body = answer.json()
+        messages = [choice["message"] for choice in body["choices"]]
+        reasons = [choice["finish_reason"] for choice in body["choices"]]
+        return [message["content"] for message in messages], reasons, messages[-1]["annotations"], body["usage"]
+    *data, done = (part.removeprefix("data: ") for part in answer.text.split("\n\n") if part)
+    assert done == "[DONE]"
+    chunks = [json.loads(each) for each in data]
+    choices = [choice for chunk in chunks for choice in chunk["choices"]]
+    texts = ["".join(each["delta"].get("content") or "" for each in choices if each["index"] == n) for n in (0, 1)]
+    reasons = [each["finish_reason"] for each in choices if each["finish_reason"]]
+    return texts, reasons, choices[-1]["delta"]["annotations"], chunks[-1]["usage"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "end", "reason"),
+    [
+        ({"stop": "documents"}, "documents", "stop"),
+        ({"stop": ["never said", "so I", "documents"]}, "documents", "stop"),
+        ({"stop": ["I found"]}, "I found", "stop"),
+        ({"stop": ["never said", ""]}, None, "stop"),
+        ({"stop": "documents", "max_tokens": 2}, "nothing", "length"),
+        ({"max_tokens": 1000}, None, "stop"),
+    ],
+)
+def test_a_refusal_stops_where_the_request_says(quoting: str, fields: Any, end: str | None, reason: str) -> None:
+    said = ask(quoting, NOTHING).json()["choices"][0]["message"]["content"]
+    choice = ask(quoting, NOTHING, **fields).json()["choices"][0]
+    assert choice["message"]["content"] == (said if end is None else said[: said.index(end)])
+    assert choice["finish_reason"] == reason

@@ -31,6 +31,7 @@ from serve.settings import ServeSettings
 
 # Who words an answer; auto: the model as far as the passages support it, with the quotes below
 Mode = Literal["quote", "model", "auto"]
+LENGTHS = ("max_tokens", "max_completion_tokens")  # OpenAI's names of the longest answer
 THOUGHTS_END = "</think>"  # where the engine does not separate thoughts from the answer
 
 
@@ -85,6 +86,7 @@ class Grounded:
     quotes: tuple[Quote, ...] = ()
     quoted: QuotedAnswer = QuotedAnswer("", ())
     mode: Mode = "model"
+    finish_reason: str = "stop"  # why the gateway's own answer ends
     guidance: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -133,7 +135,7 @@ def ground(
     turns = [message_text(message) for message in request.messages if message["role"] == "user"]
     searched = [shorten_turn(condense_paste(turn)) for turn in turns[-TURNS_SEARCHED:]]
     if not request.options.enabled or last["role"] != "user" or not has_content(searched[-1]):
-        return _guided(_capped(plain, request, max_model_len), request, retriever, settings)
+        return _guided(_capped(plain, max_model_len), request, retriever, settings)
 
     top_k, mode = request.options.top_k or settings.top_k, choose_mode(request, settings)
     quoting = mode != "model"
@@ -158,6 +160,9 @@ def ground(
 
     asked = replace(plain, query=query, fallback=fallback)
     grounded = _with_prompt(asked, request, hits[:top_k], counter, min(settings.context_tokens, room))
+    if not grounded.hits:  # the longest answer that is asked for yields to one passage
+        room = tokens_left(max_model_len, plain.prompt_tokens, max_model_len // 4)
+        grounded = _with_prompt(asked, request, hits[:1], counter, min(settings.context_tokens, room))
     if not grounded.hits:
         raise _too_long(plain.prompt_tokens, max_model_len, "passages and an answer")
 
@@ -166,7 +171,7 @@ def ground(
         grounded = _quote(
             replace(grounded, mode=mode), quotes, hits, sorted({*read, *(quote.number for quote in quotes)})
         )
-    return _guided(_capped(grounded, request, max_model_len), request, retriever, settings)
+    return _guided(_capped(grounded, max_model_len), request, retriever, settings)
 
 
 def _count(request: ChatRequest, counter: Counter, max_model_len: int) -> int:
@@ -269,12 +274,11 @@ def _too_long(
     )
 
 
-def _capped(grounded: Grounded, request: ChatRequest, max_model_len: int) -> Grounded:
-    """Cut our default answer length to what the window still holds; never change a length that the request sets."""
-    if request.answer_tokens is not None:
-        return grounded
-    longest = min(grounded.body["max_tokens"], max_model_len - grounded.prompt_tokens)
-    return replace(grounded, body={**grounded.body, "max_tokens": max(longest, 1)})
+def _capped(grounded: Grounded, max_model_len: int) -> Grounded:
+    """Cut the longest answer to what the window still holds: a model that is asked for more refuses."""
+    left = max(max_model_len - grounded.prompt_tokens, 1)
+    lengths = {name: min(grounded.body[name], left) for name in LENGTHS if grounded.body.get(name) is not None}
+    return replace(grounded, body={**grounded.body, **lengths})
 
 
 def _merge_system(system: str, messages: Sequence[Message]) -> list[Message]:

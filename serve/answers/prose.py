@@ -13,9 +13,10 @@ from typing import Any, Protocol
 
 from rag.answering.citations import Citation, cite
 from rag.answering.loops import LoopGuard
-from rag.answering.wording import QUOTES_LEAD, STOPPED
+from rag.answering.wording import QUOTES_LEAD, STOPPED, QuotedAnswer
 from rag.checking.editing import Editor
 from rag.documents import Hit
+from serve.answers.answer_limits import CUT_OFF, AnswerLimits
 from serve.answers.chat import THOUGHTS_END, as_annotations
 from serve.answers.verification import Examiner
 from serve.errors import EngineUnavailable, RequestError, UpstreamBroken, UpstreamRefused, UpstreamTimeout
@@ -23,7 +24,6 @@ from serve.protocol import stream_head
 
 THOUGHTS = "<think>"
 AT_ONCE = 2000  # characters; a loop check of these takes some milliseconds
-CUT_OFF = "length"  # OpenAI's reason for an answer that reached its maximum length
 PassageUrl = Callable[[Hit], str]
 Ending = tuple[str, dict[str, Any]]  # the rest of the text, and the fields of the last delta or of the message
 Run = Callable[[Callable[[], Any]], Awaitable[Any]]  # does some work in a thread
@@ -35,6 +35,10 @@ class Draft(Protocol):
     @property
     def looped(self) -> bool:
         """Whether it ran in circles and was cut."""
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether what we added below was cut at the request's longest answer."""
 
     def feed(self, text: str) -> str:
         """What can be shown of the answer now that more has arrived, however much."""
@@ -54,6 +58,8 @@ class Draft(Protocol):
 
 class ModelDraft:
     """The model's words, with loops cut unless `is_shaped`."""
+
+    cut_off = False
 
     def __init__(self, examiner: Examiner, passage_url: PassageUrl, is_shaped: bool) -> None:
         self._examiner = examiner
@@ -97,14 +103,16 @@ class ModelDraft:
 
 
 class AutoDraft:
-    """The model's supported sentences, with the quotes below.
+    """The model's supported sentences, with the quotes below, as far as `limits` allow.
 
     It drops thoughts that come first.
     """
 
-    def __init__(self, examiner: Examiner, passage_url: PassageUrl) -> None:
+    def __init__(self, examiner: Examiner, passage_url: PassageUrl, limits: AnswerLimits | None = None) -> None:
         self._examiner = examiner
         self._passage_url = passage_url
+        self._limits = limits
+        self.cut_off = False
         self._guard = LoopGuard()
         self._editor = Editor(examiner.judge)
         self._opening: str | None = ""  # of an answer, while it may be a thought; None once it is not
@@ -136,9 +144,8 @@ class AutoDraft:
         closing = self._editor.close(is_cut_off)
         prose = "".join([*self._shown, closing])
 
-        quoted = self._examiner.grounded.quoted
         lead = "\n\n".join([*([STOPPED] if stopped else []), QUOTES_LEAD])
-        before = f"\n\n{lead}\n\n" if prose else ""
+        quoted, before = self._quotes(prose, f"\n\n{lead}\n\n" if prose else "")
         moved = len(prose) + len(before)
         citations = [Citation(one.number, one.start + moved, one.end + moved) for one in quoted.citations]
         answer = f"{prose}{before}{quoted.text}"
@@ -155,6 +162,15 @@ class AutoDraft:
         if isinstance(error, UpstreamRefused):
             return error.status >= 500
         return isinstance(error, EngineUnavailable | UpstreamTimeout | UpstreamBroken)
+
+    def _quotes(self, prose: str, before: str) -> tuple[QuotedAnswer, str]:
+        """The quotes and what leads to them, as far as the request leaves room below the prose; notes a cut."""
+        quoted = self._examiner.grounded.quoted
+        if self._limits is None:
+            return quoted, before
+        cut, reason = self._limits.cut(quoted, prose + before)
+        self.cut_off = reason == CUT_OFF
+        return cut, before if cut.text else ""
 
     def _show(self, text: str) -> str:
         shown = self._editor.feed(text)
@@ -195,8 +211,7 @@ def edit_whole(answer: dict[str, Any], new_draft: Callable[[], Draft]) -> dict[s
         message.update(checked)
         if text or rest:
             message["content"] = shown + rest
-        if draft.looped:
-            choice["finish_reason"] = "stop"
+        choice["finish_reason"] = CUT_OFF if draft.cut_off else "stop" if draft.looped else choice.get("finish_reason")
     return answer
 
 
@@ -223,10 +238,8 @@ async def edit_stream(
             choices = []
             for choice in event["choices"]:
                 draft = drafts.get(choice["index"]) or drafts.setdefault(choice["index"], new_draft())
-                if choice["index"] not in ended:
-                    if await _edit_choice(choice, draft, run, ended):
-                        choices.append(choice)
-                elif not draft.looped:
+                # Some engines end a choice twice: what follows its end is no part of the answer
+                if choice["index"] not in ended and await _edit_choice(choice, draft, run, ended):
                     choices.append(choice)
             if choices or not event["choices"]:
                 yield {**event, "choices": choices}
@@ -238,7 +251,8 @@ async def edit_stream(
         if 0 in ended or not draft.survives(error):
             raise
         rest, checked = await run(partial(draft.end, "stop", stopped=True))
-        for delta, reason in (({"role": "assistant", "content": rest}, None), (checked, "stop")):
+        end = CUT_OFF if draft.cut_off else "stop"
+        for delta, reason in (({"role": "assistant", "content": rest}, None), (checked, end)):
             yield {**head, "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}]}
 
 
@@ -263,7 +277,7 @@ async def _edit_choice(choice: dict[str, Any], draft: Draft, run: Run, ended: se
         if rest:
             delta["content"] = (delta.get("content") or "") + rest
         delta.update(checked)
-        choice["finish_reason"] = reason
+        choice["finish_reason"] = CUT_OFF if draft.cut_off else reason
         ended.add(choice["index"])
     says_more = any(value for name, value in delta.items() if name != "content")
     return bool(reason or delta.get("content") or not text or says_more)

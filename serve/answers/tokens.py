@@ -15,12 +15,15 @@ from typing import Any
 from serve.answers.templates import TemplateRefused, TemplateRenderer, TemplateTooCostly
 from serve.errors import CheckpointNotFound, RequestError, TooManyTokens
 from serve.protocol import Message, message_text
+from serve.strict_json import read_json
 
 PIECE = 2**16  # characters, tokenized at once while it is unknown whether a text fits
 # Cutting a text changes how the words around the cut are tokenized, by a few tokens a cut with any tokenizer seen. A
 # text refused without an exact count is over the limit by far more.
 CUT_TOKENS = 64
 MARGIN = 9 / 8
+SHRINKS = 3  # at most so many characters become one when a tokenizer normalises a text (Hangul's letters a syllable)
+MOST_ARGUMENTS = 100_000  # values in the arguments of a tool call
 SAMPLE = (
     {"role": "user", "content": "Which command repairs antenna violations?"},
     {"role": "assistant", "content": "repair_antennas."},
@@ -38,6 +41,7 @@ class TokenCounter:
             self._backend.no_truncation()
             self._backend.no_padding()
         self._renderer = TemplateRenderer()
+        self._longest = longest_token(tokenizer)
 
     @classmethod
     def load(cls, checkpoint_dir: Path) -> TokenCounter:
@@ -109,6 +113,8 @@ class TokenCounter:
             raise RequestError(
                 "This model's chat template refuses the conversation: a tool is not a JSON object.", "tools"
             )
+        if at_most is not None:
+            self._refuse_by_size(messages, at_most)
         try:
             rendered = self._render(messages, tools)
         except TemplateRefused as error:
@@ -119,10 +125,18 @@ class TokenCounter:
 
     def _render(self, messages: Sequence[Message], tools: Sequence[Any] | None) -> str:
         """The conversation as the engine sees it."""
-        plain = [{**message, "content": message_text(message)} for message in messages]
+        plain = [{**_with_arguments(message), "content": message_text(message)} for message in messages]
         variables = {"messages": plain, "tools": tools or None, "documents": None, "add_generation_prompt": True}
         template = self._tokenizer.get_chat_template(None, tools or None)
         return self._renderer.render(template, {**self._tokenizer.special_tokens_map, **variables})
+
+    def _refuse_by_size(self, messages: Sequence[Message], at_most: int) -> None:
+        """Raise TooManyTokens, before any work, for texts that not even the longest tokens could hold."""
+        if self._longest is None:
+            return
+        characters = sum(len(message_text(message)) for message in messages)
+        if (surely := characters // (self._longest * SHRINKS)) > at_most:
+            raise TooManyTokens(surely)
 
     def _refuse_longer(self, text: str, at_most: int) -> None:
         """Raise TooManyTokens once the pieces read have far too many; a text of one piece is counted exactly later."""
@@ -131,6 +145,36 @@ class TokenCounter:
             count += self.count_text(text[start : start + PIECE])
             if (surely := int((count - number * CUT_TOKENS) / MARGIN)) > at_most:
                 raise TooManyTokens(surely)
+
+
+def longest_token(tokenizer: Any) -> int | None:
+    """Characters of the longest token; None where the tokenizer reads words of any length as one unknown token."""
+    from tokenizers.models import BPE
+
+    model = getattr(getattr(tokenizer, "backend_tokenizer", None), "model", None)
+    if not isinstance(model, BPE) or (model.unk_token is not None and not model.byte_fallback):
+        return None
+    return max(map(len, tokenizer.get_vocab()))
+
+
+def _with_arguments(message: Message) -> Message:
+    """The message with the arguments of its tool calls as objects, as vLLM gives them to templates."""
+    calls = message.get("tool_calls")
+    if not calls:
+        return message
+    return {**message, "tool_calls": [_read_arguments(call) for call in calls]}
+
+
+def _read_arguments(call: dict[str, Any]) -> dict[str, Any]:
+    """A tool call whose arguments are read from their JSON; what is not JSON stays a text."""
+    function = call.get("function")
+    arguments = function.get("arguments") if isinstance(function, dict) else None
+    if not isinstance(function, dict) or not isinstance(arguments, str):
+        return call
+    try:
+        return {**call, "function": {**function, "arguments": read_json(arguments or "{}", MOST_ARGUMENTS)}}
+    except ValueError:
+        return call
 
 
 def check_tokenizer(checkpoint_dir: Path) -> None:

@@ -143,7 +143,8 @@ class Examiner:
         self, answer: str, mode: str, sentences: Sequence[Sentence], unknown: list[str], **more: Any
     ) -> dict[str, Any]:
         answer = answer[:MOST_CHARACTERS]
-        blocks = [part for part in split_answer(answer) if part.kind == "code"]
+        begin = thoughts_end(answer)
+        blocks = [part for part in split_answer(answer) if part.kind == "code" and part.start >= begin]
         code = check_blocks(answer, blocks, self.checker, self.reference, self.passages) if blocks else []
 
         return {

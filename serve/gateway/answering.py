@@ -21,6 +21,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from rag.printable import printable
+from serve.answers.answer_limits import AnswerLimits
 from serve.answers.chat import Grounded, as_annotations, choose_mode, ground, retrieval_object
 from serve.answers.model_names import choose_retrieval
 from serve.answers.prose import AutoDraft, Draft, ModelDraft, edit_stream, edit_whole
@@ -84,7 +85,12 @@ async def ask(gateway: Gateway, chat: ChatRequest, is_long: bool, retrieval_head
     chat.model, chat.retrieval = named.model_id, choose_retrieval(chat, named, retrieval_header)
     settings, max_model_len = await _window(gateway, chat)
 
-    work = partial(ground, chat, passages, gateway.counter, settings, max_model_len)
+    limits = AnswerLimits.of(chat, gateway.counter)
+
+    def work() -> Grounded:
+        """The passages, or the gateway's own answer within the request's limits."""
+        return limits.hold(ground(chat, passages, gateway.counter, settings, max_model_len))
+
     with gateway.metrics.retrieval_s.time():
         grounded = await gateway.slots.run(work, is_long)
     if grounded.query is not None:
@@ -176,16 +182,17 @@ async def _whole_answer(asked: Asked) -> dict[str, Any]:
     gateway, chat, grounded = asked.gateway, asked.chat, asked.grounded
     if grounded.answer is not None:
         checked = await gateway.slots.run(partial(_check_own, asked), False)
-        return completion(chat, *_own_answer(asked, grounded.answer), checked)
+        return completion(chat, *_own_answer(asked, grounded.answer), checked, grounded.finish_reason)
     new_draft = partial(_new_draft, asked)
     try:
         with gateway.metrics.in_flight.track_inprogress():
             answer = await gateway.engine.complete(grounded.body, grounded.guidance)
     except RequestError as error:
-        if not new_draft().survives(error):
+        draft = new_draft()
+        if not draft.survives(error):
             raise
-        text, checked = await gateway.slots.run(partial(new_draft().end, "stop", stopped=True), False)
-        return completion(chat, *_own_answer(asked, text), checked)
+        text, checked = await gateway.slots.run(partial(draft.end, "stop", stopped=True), False)
+        return completion(chat, *_own_answer(asked, text), checked, "length" if draft.cut_off else "stop")
     return await gateway.slots.run(partial(edit_whole, answer, new_draft), False)
 
 
@@ -207,7 +214,8 @@ def _check_own(asked: Asked) -> dict[str, Any]:
 def _new_draft(asked: Asked) -> Draft:
     """The draft that edits one answer of the engine."""
     if asked.grounded.mode == "auto":
-        return AutoDraft(asked.examiner, asked.gateway.passage_url)
+        limits = AnswerLimits.of(asked.chat, asked.gateway.counter)
+        return AutoDraft(asked.examiner, asked.gateway.passage_url, limits)
     return ModelDraft(asked.examiner, asked.gateway.passage_url, asked.chat.shapes_its_answer)
 
 
@@ -225,7 +233,7 @@ async def _answer_events(asked: Asked) -> AsyncGenerator[dict[str, Any], None]:
     gateway, chat, grounded = asked.gateway, asked.chat, asked.grounded
     if grounded.answer is not None:
         checked: dict[str, Any] | None = None
-        for event in stream_events(chat, *_own_answer(asked, grounded.answer), {}):
+        for event in stream_events(chat, *_own_answer(asked, grounded.answer), {}, grounded.finish_reason):
             for choice in event["choices"]:
                 if choice["finish_reason"]:
                     checked = checked or await gateway.slots.run(partial(_check_own, asked), False)
