@@ -116,6 +116,28 @@ SEEDS: list[dict[str, Any]] = [
         "response_format": {"type": "json_object"},
     },
 ]
+RESPONSES: list[dict[str, Any]] = [
+    {"input": "hello", "instructions": "x", "metadata": {"a": "b"}, "max_output_tokens": 9, "truncation": "auto"},
+    {"input": [{"role": "user", "content": [{"type": "input_text", "text": "hello"}]}], "stream": True, "store": False},
+    {
+        "input": [
+            {"type": "message", "role": "user", "content": "x"},
+            {"type": "reasoning", "id": "rs_1", "summary": []},
+            {"type": "function_call", "call_id": "1", "name": "run_sta", "arguments": "{}"},
+            {"type": "function_call_output", "call_id": "1", "output": [{"type": "input_text", "text": "y"}]},
+        ],
+        "tools": [{"type": "function", "name": "run_sta", "parameters": {"type": "object"}}, {"type": "web_search"}],
+        "tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "run_sta"}]},
+    },
+    {
+        "input": "Which command fixes antenna violations?",
+        "tools": [{"type": "file_search", "vector_store_ids": ["notes"], "max_num_results": 2, "filters": None}],
+        "text": {"format": {"type": "json_schema", "name": "x", "schema": {"type": "object"}}},
+        "include": ["file_search_call.results"],
+        "reasoning": {"effort": "low"},
+        "previous_response_id": None,
+    },
+]
 VALUES: list[Any] = [
     *(
         None,
@@ -229,6 +251,9 @@ CHUNKS = [
 ]
 
 
+NAMES = ["", "messages", "model", "max_tokens", "top_p", "\n", "retrieval", "input", "type", "previous_response_id"]
+
+
 def mutate(value: Any, rng: random.Random) -> Any:
     """The same value with one place in it changed, left out or doubled."""
     if isinstance(value, dict) and value and rng.random() < 0.85:
@@ -237,10 +262,7 @@ def mutate(value: Any, rng: random.Random) -> Any:
         if change < 0.1:
             return {name: each for name, each in value.items() if name != key}
         if change < 0.2:
-            return {
-                **value,
-                rng.choice(["", "messages", "model", "max_tokens", "top_p", "\n", "retrieval"]): rng.choice(VALUES),
-            }
+            return {**value, rng.choice(NAMES): rng.choice(VALUES)}
         return {**value, key: mutate(value[key], rng)}
     if isinstance(value, list) and value and rng.random() < 0.85:
         place = rng.randrange(len(value))
@@ -263,26 +285,28 @@ def mutate_bytes(data: bytes, rng: random.Random) -> bytes:
     return bytes(changed)
 
 
-def chat_bytes(body: bytes) -> bytes:
+def post_bytes(body: bytes, path: str = "/v1/chat/completions") -> bytes:
     return (
-        b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-        + f"Content-Length: {len(body)}\r\n\r\n".encode()
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n".encode()
         + body
     )
 
 
-def mutated_body(rng: random.Random) -> bytes:
-    """A body of JSON that is wrong somewhere, or bytes that once were JSON.
+def mutated_post(rng: random.Random) -> bytes:
+    """A request whose body of JSON is wrong somewhere, or is bytes that once were JSON.
 
     One in ten may be searched; the others need no passage.
     """
-    seed = rng.choice(SEEDS)
+    is_chat = rng.random() < 0.6
+    seed = rng.choice(SEEDS if is_chat else RESPONSES)
     if rng.random() < 0.9:
         seed = {**seed, "retrieval": {"enabled": False}}
     for _ in range(rng.randint(1, 3)):
         seed = mutate(seed, rng)
     body = json.dumps(seed, ensure_ascii=rng.random() < 0.5).encode("utf-8", "surrogatepass")
-    return mutate_bytes(body, rng) if rng.random() < 0.35 else body
+    body = mutate_bytes(body, rng) if rng.random() < 0.35 else body
+    return post_bytes(body, "/v1/chat/completions" if is_chat else "/v1/responses")
 
 
 def mutated_head(rng: random.Random) -> bytes:
@@ -308,16 +332,16 @@ def test_no_mutated_request_gets_a_5xx_a_traceback_or_a_hang(
     left_open: list[tuple[bytes, socket.socket]] = []
     for _ in range(tries):
         if rng.random() < 0.75:
-            body = mutated_body(rng)
+            posted = mutated_post(rng)
             try:
-                status = wire.ask(chat_bytes(body))
+                status = wire.ask(posted)
             except (TimeoutError, EOFError) as error:
                 status = 599
                 wire.close()
-                failures.append(f"{type(error).__name__}: {body[:300]!r}")
+                failures.append(f"{type(error).__name__}: {posted[:400]!r}")
             answered += status < 500
             if status in range(500, 599):
-                failures.append(f"{status}: {body[:300]!r}")
+                failures.append(f"{status}: {posted[:400]!r}")
         else:
             request = mutated_head(rng)
             connection = wire.open()
@@ -581,8 +605,8 @@ def test_clients_that_never_read_free_the_engine_and_keep_nobody_waiting(
     with gateway_at(engine.url, write_timeout_s=0.5, answers_in_flight=count) as url, ExitStack() as stack:
         wire = wire_to(url)
         for _ in range(count):
-            stack.enter_context(wire.open()).sendall(chat_bytes(body))
+            stack.enter_context(wire.open()).sendall(post_bytes(body))
         wait_until(lambda: f'limit="not read"}} {float(count)}' in httpx.get(f"{url}/metrics", timeout=PATIENCE_S).text)
         engine.script = EngineScript()
-        statuses = [wire.ask(chat_bytes(json.dumps(SEEDS[0]).encode())) for _ in range(count)]
+        statuses = [wire.ask(post_bytes(json.dumps(SEEDS[0]).encode())) for _ in range(count)]
     attack.report("clients that never read", count, [f"{status} after them" for status in statuses if status != 200])

@@ -22,7 +22,7 @@ from serve.errors import ContextLengthExceeded, RequestError, ResponseNotFound
 from serve.gateway.answering import Asked, ask, send
 from serve.gateway.bodies import LONG_BODY_BYTES, read_body, unless_client_leaves
 from serve.gateway.gateway import Gateway, gateway_of
-from serve.protocol import ChatRequest, usage
+from serve.protocol import ChatRequest, message_text, usage
 from serve.request_body import shorten
 from serve.responses.conversation import gather, is_stored
 from serve.responses.events import Translator, as_event
@@ -52,6 +52,7 @@ async def create_response(request: Request) -> Response:
         if is_stored(previous_id, items):
             earlier, items = await run_in_threadpool(gather, gateway.responses, previous_id, items)
         translated = to_chat(wanted, earlier, items)
+        is_long = is_long or sum(len(message_text(each)) for each in translated.chat.messages) > LONG_BODY_BYTES
         try:
             header = request.headers.get(RETRIEVAL_HEADER)
             work = _ask(gateway, translated.chat, is_long, header, wanted.truncation == "auto")
