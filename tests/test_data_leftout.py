@@ -21,6 +21,9 @@ FOLDER = ROOT / "data/eval/leftout"
 ROWS: list[dict[str, Any]] = [
     json.loads(line) for line in (FOLDER / "questions.jsonl").read_text(encoding="utf-8").splitlines()
 ]
+OBLIQUE: list[dict[str, Any]] = [
+    json.loads(line) for line in (FOLDER / "oblique.jsonl").read_text(encoding="utf-8").splitlines()
+]
 PACKAGES = load_packages(FOLDER / "sets.toml")
 ANSWERABLE = [row for row in ROWS if row["answerable"]]
 UNANSWERABLE = [row for row in ROWS if not row["answerable"]]
@@ -57,6 +60,16 @@ def test_what_nothing_answers_is_far_near_or_an_absent_aspect_of_a_known_name() 
             assert any(word in row["question"] for word in row["name"].split())
 
 
+def test_an_oblique_question_asks_for_what_one_by_meaning_asks_for() -> None:
+    assert len(read_questions(FOLDER / "oblique.jsonl")) == len(OBLIQUE)
+    by_meaning = {row["id"]: row for row in ANSWERABLE if row["kind"] == "meaning"}
+    assert len(OBLIQUE) == len(by_meaning)
+    for row in OBLIQUE:
+        same = by_meaning[row["id"].removeprefix("oblique-")]
+        assert (row["references"], row["answers"]) == (same["references"], same["answers"])
+        assert row["question"] != same["question"]
+
+
 def test_there_are_enough_of_each_kind_and_set() -> None:
     kinds = Counter(row["kind"] for row in ANSWERABLE)
     assert min(kinds.values()) >= 80
@@ -78,9 +91,10 @@ def test_no_question_nearly_asks_another_one_that_is_measured_with() -> None:
         for line in path.read_text(encoding="utf-8").splitlines()
     ]
     asks_nearly = NearQuestions(question for question in others if question)
-    assert [row["question"] for row in ROWS if row["kind"] != "far" and asks_nearly(row["question"])] == []
+    assert [row["question"] for row in [*ROWS, *OBLIQUE] if row["kind"] != "far" and asks_nearly(row["question"])] == []
 
 
 def test_a_question_by_meaning_names_no_option_or_variable() -> None:
     name = re.compile(r"(?<!\w)--?[a-z]{2,}|\w_\w|\w::\w|\$\w")
-    assert [row["question"] for row in ANSWERABLE if row["kind"] == "meaning" and name.search(row["question"])] == []
+    asked = [row["question"] for row in [*ANSWERABLE, *OBLIQUE] if row["kind"] != "name"]
+    assert [question for question in asked if name.search(question)] == []

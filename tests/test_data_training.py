@@ -17,7 +17,7 @@ from rag.training.exclusion import NearQuestions
 ROOT = Path(__file__).parent.parent
 FILES = ("evidence", "questions")
 KINDS = {"look-up", "how-to", "log", "concept", "two-part", "unanswerable"}
-MEASURED = [*sorted((ROOT / "data/eval").glob("*.jsonl")), ROOT / "data/eval/leftout/questions.jsonl"]
+MEASURED = sorted(path for folder in ("", "leftout") for path in (ROOT / "data/eval" / folder).glob("*.jsonl"))
 
 
 def read(name: str) -> list[dict[str, Any]]:
