@@ -27,6 +27,7 @@ from serve.answers.chat import Counter
 from serve.answers.upstream import Upstream
 from serve.errors import HeadersTooLarge, MethodNotAllowed, PathNotFound, RequestError
 from serve.gateway.chat_routes import chat_completions
+from serve.gateway.document_routes import docs, openapi_json
 from serve.gateway.embeddings_routes import embeddings
 from serve.gateway.engine_routes import anthropic_error, completions, count_tokens, messages
 from serve.gateway.gateway import Gateway, Newest, gateway_of, internal_error
@@ -85,6 +86,8 @@ ENDPOINTS = (
     Endpoint("/health", "GET", health, needs_key=False),
     Endpoint("/ready", "GET", ready, needs_key=False),
     Endpoint("/metrics", "GET", metrics, needs_key=False),
+    Endpoint("/openapi.json", "GET", openapi_json, needs_key=False),
+    Endpoint("/docs", "GET", docs, needs_key=False),
 )
 
 

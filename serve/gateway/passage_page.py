@@ -26,13 +26,6 @@ STYLE = (
     "mark{background:light-dark(#fef08a,#713f12);color:inherit}"
 )
 _ONLY = "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"  # what default-src does not cover
-_STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-PAGE_HEADERS = {
-    "content-security-policy": f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; {_ONLY}",
-    "x-frame-options": "DENY",  # for browsers older than frame-ancestors
-    "referrer-policy": "no-referrer",  # the address of a passage stays here
-    "cache-control": "private, no-store",  # no cache keeps a document of the company's
-}
 MOST_QUOTES = 50
 _QUOTE = re.compile(r"(\d{1,9})-(\d{1,9})", re.ASCII)
 Span = tuple[int, int]  # the first character, and the one after the last
@@ -41,6 +34,20 @@ PAGE = """<!doctype html>
 <style>{style}</style></head>
 <body><h1>{title}</h1><p>{place}</p><pre>{text}</pre><small>{source} · {licence}</small></body></html>
 """
+
+
+def page_headers(style: str) -> dict[str, str]:
+    """What makes a browser show a page's text in this style and nothing else."""
+    style_hash = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return {
+        "content-security-policy": f"default-src 'none'; style-src 'sha256-{style_hash}'; {_ONLY}",
+        "x-frame-options": "DENY",  # for browsers older than frame-ancestors
+        "referrer-policy": "no-referrer",  # the address of a passage stays here
+        "cache-control": "private, no-store",  # no cache keeps a document of the company's
+    }
+
+
+PAGE_HEADERS = page_headers(STYLE)
 
 
 def read_quotes(values: Iterable[str]) -> list[Span]:
