@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: up test lint bench attack lock clean
+.PHONY: up test lint bench attack fuzz lock clean
 
 up:  ## prepare everything, then run engine, gateway and page until Ctrl-C; ARGS="--help" lists the options
 	@$(PYTHON) install.py && exec $(BIN)/chipalign up $(ARGS)
@@ -24,6 +24,10 @@ lint:  ## ruff and mypy alone; .pre-commit-config.yaml runs it before each commi
 attack:  ## try to break every part at length, on this machine alone; ends with a table of what was tried and what failed
 	@$(PYTHON) install.py --tests
 	timeout --signal=INT 3600 $(BIN)/pytest -n 2 --dist loadfile -m attack --attack full $(ARGS)
+
+fuzz:  ## send ten thousand requests drawn from the API's own description; none may hang, or end in an error of ours
+	@$(PYTHON) install.py --tests
+	timeout --signal=INT 3600 $(BIN)/pytest -n 0 --attack full tests/test_attack_description.py $(ARGS)
 
 bench:  ## measure; the last line of stdout is one JSON document
 	@$(PYTHON) install.py && exec $(BIN)/chipalign bench $(ARGS)

@@ -140,7 +140,8 @@ def test_the_panel_shows_where_everything_is_and_how_to_stop(tmp_path: Path) -> 
     console.print(render(facts(settings, "demo model", "412 passages"), states))
     text = stream.getvalue()
     api = "http://127.0.0.1:8000/v1 (asks for the API key)"
-    for expected in ("http://127.0.0.1:8501", api, "demo model", "412 passages", "restart 1 in 1 s", "Ctrl-C"):
+    others = ("http://127.0.0.1:8000/mcp (asks for the API key)", "http://127.0.0.1:8000/docs and /openapi.json")
+    for expected in ("http://127.0.0.1:8501", api, *others, "demo model", "412 passages", "restart 1 in 1 s", "Ctrl-C"):
         assert expected in text
     assert "s3cret" not in text
 

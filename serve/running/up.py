@@ -294,6 +294,8 @@ def facts(settings: ServeSettings, model: str, index: str) -> list[tuple[str, st
     lines = [
         ("chat page", settings.page_url),
         ("OpenAI API", f"{settings.gateway_base_url}/v1{key}"),
+        ("described", f"{settings.gateway_base_url}/docs and /openapi.json"),
+        ("MCP", f"{settings.gateway_base_url}/mcp{key}"),
         ("model", model),
         ("answers", ANSWERS[choose_answer(settings.answer, settings.checkpoint_dir)]),
         ("index", index),
