@@ -20,6 +20,8 @@ import pytest
 import chipalign
 from merge.settings import MergeSettings
 from rag.settings import RagSettings
+from serve.gateway.app import ENDPOINTS
+from serve.openapi.operations import OPERATIONS
 from serve.settings import ServeSettings
 from ui.settings import UiSettings
 
@@ -34,6 +36,7 @@ PAGES = [*GUIDES, *MEASUREMENTS, *(ROOT.glob("[A-QS-Z]*.md"))]
 COMMAND = re.compile(r"(?:^|[\s|;&])(?:\.venv/bin/)?chipalign(?=\s|$)")
 SHORTEST_PHRASE = 10  # characters of an error that are known again
 LONGEST_LINE = 120  # of prose; tables and code are as long as they must be
+ADDRESS = "http://127.0.0.1:8000"  # of the gateway, in the guides
 
 
 def named(path: Path) -> str:
@@ -140,6 +143,9 @@ def commands_in(path: Path) -> Iterator[list[str]]:
             yield [handed[1], *words_of(handed[2].strip('"'))]
 
 
+CURL_LINES = [line for line in split_code(read(ROOT / "docs/api.md"))[1] if line.startswith("curl ")]
+
+
 def settings_rows() -> dict[str, str]:
     """Every variable with its row of the table; where packages share a variable the first one's words stand."""
     rows: dict[str, str] = {}
@@ -153,6 +159,17 @@ def settings_rows() -> dict[str, str]:
             )
             rows.setdefault(name, f"| `{name}` | {default} | {item.metadata['help']} |")
     return rows
+
+
+def operation_of(line: str) -> tuple[str, str]:
+    """The method and the path of a curl line, as the API's description has them."""
+    words = shlex.split(line)
+    method = words[words.index("-X") + 1] if "-X" in words else "POST" if "-d" in words else "GET"
+    (address,) = [word for word in words if word.startswith(ADDRESS)]
+    path = address.removeprefix(ADDRESS).partition("?")[0]
+    patterns = {key: re.sub(r"{\w+}", "[^/]+", key[1]) for key in OPERATIONS if key[0] == method}
+    found = [key for key, pattern in patterns.items() if re.fullmatch(pattern, path)]
+    return min(found, key=lambda key: key[1].count("{"))
 
 
 def test_the_readme_can_be_read_in_one_sitting() -> None:
@@ -257,6 +274,15 @@ def test_the_errors_in_the_guide_are_those_of_the_code() -> None:
             if len(text) >= SHORTEST_PHRASE:
                 left = left.replace(text, "")
         assert len(left) <= 0.5 * whole, f"{message!r}: the code does not say {left!r}"
+
+
+def test_every_route_is_described_and_no_other() -> None:
+    routes = {(each.method, re.sub(r":\w+}", "}", each.path)): each.needs_key for each in ENDPOINTS}
+    assert {key: each.needs_key for key, each in OPERATIONS.items()} == routes
+
+
+def test_every_path_has_a_curl_line_in_the_guide() -> None:
+    assert {operation_of(line) for line in CURL_LINES} == set(OPERATIONS)
 
 
 def test_every_dependency_is_pinned() -> None:

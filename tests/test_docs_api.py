@@ -1,4 +1,4 @@
-"""docs/api.md has a curl line for every path, and each of them works as it stands there."""
+"""Each curl line of docs/api.md works as it stands there; that every path has one is held by test_docs."""
 
 from __future__ import annotations
 
@@ -16,14 +16,11 @@ from rag.formats.parser import parse_document
 from rag.index.building import build_index
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings
-from serve.openapi.operations import OPERATIONS
 from tests.conftest import SIX_DOCUMENTS, Gateway
 from tests.fake_engine import FakeEngine
-from tests.test_docs import ROOT, read, split_code
+from tests.test_docs import ADDRESS, CURL_LINES, operation_of
 from tests.tiny_embedder import TinyEmbedder
 
-ADDRESS = "http://127.0.0.1:8000"
-LINES = [line for line in split_code(read(ROOT / "docs/api.md"))[1] if line.startswith("curl ")]
 MANUAL = "# Repair\n\n## Repair Timing\n\nIt repairs.\n\n```tcl\nrepair_timing\n    [-setup]\n    [-hold]\n```\n"
 # Ids in the guide, which each run replaces by real ones
 RESPONSE, PASSAGE = re.compile(r"\bresp_\w+"), re.compile(r"\b[0-9a-f]{16}\b")
@@ -55,22 +52,7 @@ def ids(url: str, store: Retriever) -> dict[re.Pattern[str], str]:
     return {RESPONSE: asked.json()["id"], PASSAGE: store.search("antenna violations repair_antennas")[0].chunk.chunk_id}
 
 
-def operation_of(line: str) -> tuple[str, str]:
-    """The method and the path of a line, as the description has them."""
-    words = shlex.split(line)
-    method = words[words.index("-X") + 1] if "-X" in words else "POST" if "-d" in words else "GET"
-    (address,) = [word for word in words if word.startswith(ADDRESS)]
-    path = address.removeprefix(ADDRESS).partition("?")[0]
-    patterns = {key: re.sub(r"{\w+}", "[^/]+", key[1]) for key in OPERATIONS if key[0] == method}
-    found = [key for key, pattern in patterns.items() if re.fullmatch(pattern, path)]
-    return min(found, key=lambda key: key[1].count("{"))
-
-
-def test_every_path_has_a_curl_line() -> None:
-    assert {operation_of(line) for line in LINES} == set(OPERATIONS)
-
-
-@pytest.mark.parametrize("line", LINES, ids=lambda line: "-".join(operation_of(line)))
+@pytest.mark.parametrize("line", CURL_LINES, ids=lambda line: "-".join(operation_of(line)))
 def test_a_curl_line_works(url: str, ids: dict[re.Pattern[str], str], line: str, tmp_path: Path) -> None:
     if not shutil.which("curl"):
         pytest.skip("curl is not installed")
