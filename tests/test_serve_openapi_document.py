@@ -1,4 +1,4 @@
-"""The description of the API names only schemas that it has, and its fields are the code's; its page shows all of it."""
+"""The description of the API names only schemas that it has, with the code's own fields; its page shows all of it."""
 
 from __future__ import annotations
 
