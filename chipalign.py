@@ -32,6 +32,11 @@ COMMANDS: Table = {
         "reference",
         "what the documents say of a command, option, variable or message; export for tclint",
     ),
+    "lexicon": (
+        "rag.commands.lexicon_commands",
+        "lexicon",
+        "what engineers say and what manuals say: look it up, propose more from your documents",
+    ),
     "adapt": ("chipalign", "adapt", "adapt a model to your documents: `chipalign adapt` lists which"),
     "eval": (
         "chipalign",

@@ -106,6 +106,10 @@ class EmptyQuery(RagError):
     """A search for nothing: the query has no letter or digit."""
 
 
+class LexiconUnusable(RagError):
+    """A file of the lexicon cannot be read, or has lines that are not groups; the message names file and lines."""
+
+
 class QuestionsUnusable(RagError):
     """A file of evaluation questions cannot be read, or has lines that are not questions; the message lists them."""
 

@@ -157,6 +157,26 @@ class RagSettings:
         "of a passage's score, the share of the clause that it fits best, in a question of several; 0 leaves it out",
         within=(0.0, 1.0),
     )
+    lexicon: str = setting(
+        "CHIPALIGN_LEXICON",
+        "",
+        "CSV files of your own groups of words beside data/lexicon.csv, with `:` between them; empty: none",
+    )
+    lexicon_weight: float = setting(
+        "CHIPALIGN_LEXICON_WEIGHT",
+        0.0,
+        "what a manual's words for those of a question may add to BM25, relative to its best; 0 leaves them out",
+        within=(0.0, 1.0),
+    )
+    lexicon_share: float = setting(
+        "CHIPALIGN_LEXICON_SHARE",
+        0.0,
+        (
+            "of what a passage is more like the question in a manual's words, the share that it gains; 0 leaves that "
+            "wording out"
+        ),
+        within=(0.0, 1.0),
+    )
     candidates: int = setting(
         "CHIPALIGN_CANDIDATES", 50, "how many passages each of dense and BM25 hands on to be scored", within=(1, 1000)
     )

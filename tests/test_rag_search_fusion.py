@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.search.fusion import mix_scores
+from rag.search.fusion import mix_scores, raise_scores
 
 # Numbers below the least normal one have fewer digits than the comparisons ask for.
 SCORES = st.lists(st.floats(0, 1e6, allow_subnormal=False), min_size=5, max_size=5)
@@ -59,3 +59,8 @@ def test_the_unit_of_a_score_does_not_matter(scores: list[float], weight: float,
 def test_a_passage_that_is_better_in_every_part_is_better(first: list[float], second: list[float]) -> None:
     mixed = mix_scores([(1.0, [*first, max(first) + 1]), (1.0, [*second, max(second) + 1])])
     assert mixed[5] == max(mixed)
+
+
+def test_a_score_is_raised_by_a_share_and_never_lowered() -> None:
+    assert raise_scores([0.2, 0.6], [[0.6, 0.2]], 0.5) == pytest.approx([0.4, 0.6])
+    assert raise_scores([0.2, 0.6], [], 0.5) == [0.2, 0.6]

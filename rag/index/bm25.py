@@ -12,7 +12,8 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -167,10 +168,8 @@ class Bm25Index:
         """BM25 score of every row, shape (rows,). A term that the query repeats counts once: queries are short."""
         scores = np.zeros(self.count, dtype=np.float32)
         for term in set(tokenize(query)):
-            number = self._vocabulary.get(term)
-            if number is not None:
-                part = slice(self._indptr[number], self._indptr[number + 1])
-                scores[self._rows[part]] += self._weights[part]
+            part = self._postings(term)
+            scores[self._rows[part]] += self._weights[part]
         return scores if self._mask is None else np.where(self._mask, scores, np.float32(0))
 
     def search(self, query: str, k: int) -> tuple[list[int], list[float]]:
@@ -178,6 +177,20 @@ class Bm25Index:
         scores = self.scores(query)
         rows = best_rows(scores, k)
         return rows, [float(scores[row]) for row in rows]
+
+    def phrase_scores(self, terms: Sequence[str], known: Collection[str]) -> NDArray[np.float32]:
+        """What a phrase of these terms adds to each row that holds them all, shape (rows,).
+
+        It is the weight of those of its terms that are not `known` from elsewhere.
+        """
+        scores = np.zeros(self.count, dtype=np.float32)
+        held = self.rows_with_all(terms)
+        for term in frozenset(terms).difference(known) if len(held) else ():
+            part = self._postings(term)
+            scores[self._rows[part]] += self._weights[part]
+        added = np.zeros_like(scores)
+        added[held] = scores[held]
+        return added
 
     def coverage(self, query: str) -> tuple[float, float]:
         """Two shares of the query's terms, weighted by idf: what the best row holds, and what no row holds.
@@ -198,14 +211,23 @@ class Bm25Index:
         """Rows that hold this exact term (a name as `tokenize` gives it)."""
         return frozenset(int(row) for row in self._rows_of(term))
 
+    def rows_with_all(self, terms: Iterable[str]) -> NDArray[np.int32]:
+        """Rows that hold every one of these terms, rising; none for no terms."""
+        rows = sorted((self._rows_of(term) for term in frozenset(terms)), key=len)
+        return reduce(np.intersect1d, rows) if rows else self._rows[:0]
+
     def idf(self, term: str) -> float:
         """What a term weighs in any question: much where few rows hold it."""
         return idf(self.count, len(self._rows_of(term)))
 
     def _rows_of(self, term: str) -> NDArray[np.int32]:
-        number = self._vocabulary.get(term)
-        rows = self._rows[:0] if number is None else self._rows[self._indptr[number] : self._indptr[number + 1]]
+        rows = self._rows[self._postings(term)]
         return rows if self._mask is None else rows[self._mask[rows]]
+
+    def _postings(self, term: str) -> slice:
+        """Where a term's rows and weights lie; empty for an unknown one."""
+        number = self._vocabulary.get(term)
+        return slice(0) if number is None else slice(int(self._indptr[number]), int(self._indptr[number + 1]))
 
     def save(self, folder: Path) -> None:
         """Write vocabulary.json and three .npy arrays into `folder`."""

@@ -31,21 +31,22 @@ def read_glossary(texts: Iterable[str]) -> dict[str, str]:
     tables: dict[str, str] = {}
     prose: dict[str, Counter[str]] = {}
     for text in texts:
-        for abbreviation, expansion in _read_tables(text):
-            tables.setdefault(abbreviation.lower(), expansion)
+        for abbreviation, expansion in find_table_rows(text):
+            if abbreviation.isalnum():
+                tables.setdefault(abbreviation.lower(), expansion)
         for abbreviation, expansion in find_definitions(text):
             prose.setdefault(abbreviation.lower(), Counter())[expansion] += 1
     return {abbreviation: counted.most_common(1)[0][0] for abbreviation, counted in prose.items()} | tables
 
 
-def _read_tables(text: str) -> Iterator[tuple[str, str]]:
+def find_table_rows(text: str, head: re.Pattern[str] = _GLOSSARY_HEAD) -> Iterator[tuple[str, str]]:
+    """The first two cells of each row of the Markdown tables that `head` matches; of the second its first meaning."""
     inside = False
     for line in text.splitlines():
         cells = [cell.strip().strip("`*") for cell in line.strip().strip("|").split("|")]
-        inside = (
-            line.lstrip().startswith("|") and len(cells) > 1 and (inside or bool(_GLOSSARY_HEAD.match(line.lstrip())))
-        )
-        if inside and cells[0].isalnum() and not _GLOSSARY_HEAD.match(line.lstrip()):
+        is_head = bool(head.match(line.lstrip()))
+        inside = line.lstrip().startswith("|") and len(cells) > 1 and (inside or is_head)
+        if inside and not is_head:
             yield cells[0], cells[1].split(";")[0].strip()
 
 

@@ -31,3 +31,14 @@ def mix_scores(parts: Sequence[tuple[float, Sequence[float]]]) -> Scores:
             total += weight * np.asarray(scores, dtype=np.float64) / largest
             weights += weight
     return total / weights if weights else total
+
+
+def raise_scores(own: Sequence[float], others: Sequence[Sequence[float]], share: float) -> list[float]:
+    """Scores of the same passages, each raised by a share of what the best other score is above it.
+
+    No score is lowered: another wording of a question finds more, and speaks against nothing.
+    """
+    scores = np.asarray(own, dtype=np.float64)
+    for other in others:
+        scores = np.maximum(scores, scores + share * (np.asarray(other, dtype=np.float64) - scores))
+    return [float(score) for score in scores]

@@ -34,9 +34,10 @@ from rag.index.vector_store import choose_store
 from rag.reference.cards import Reference
 from rag.search.clauses import split_clauses
 from rag.search.eda_tools import Names, named_eda_tools
-from rag.search.fusion import mix_scores
+from rag.search.fusion import mix_scores, raise_scores
 from rag.search.query import strip_small_talk
 from rag.search.relevance import FEW_PASSAGES, Evidence, relevance, weigh_unknown
+from rag.search.widening import Widening
 from rag.settings import RagSettings
 
 # A passage that holds a rare name of the query, one in at most this share of the chunks, stays among the hits, however
@@ -73,11 +74,14 @@ class _Ranked(NamedTuple):
 
 
 class _Asked(NamedTuple):
-    """A question, or a clause of it, and what was found for it: cosines by row, BM25 scores of all rows."""
+    """A question, or a clause of it, as typed and perhaps in a manual's words, and what was found for it.
 
-    question: Embedded
+    Cosines by row for each wording, BM25 scores of all rows.
+    """
+
+    wordings: list[Embedded]
     rows: list[int]
-    cosines: dict[int, float]
+    cosines: list[dict[int, float]]
     bm25: NDArray[np.float32]
 
 
@@ -140,6 +144,7 @@ class Retriever:
         self._settings = settings
         self._reader = reader
         self._glossary = index.glossary
+        self._widening = Widening.of(settings, index.bm25)
         self._documented: dict[Names, bool] = {}  # whether a document is about a tool
         self._recent: dict[str, Embedded] = {}  # replaced as a whole, never changed: many threads read it
 
@@ -149,7 +154,7 @@ class Retriever:
 
         A search that reads takes several times as long, and knows better whether the index answers at all.
 
-        Raises IndexNotFound, IndexMismatch, IndexCorrupt, EmbedderUnavailable, MilvusUnavailable.
+        Raises IndexNotFound, IndexMismatch, IndexCorrupt, EmbedderUnavailable, MilvusUnavailable, LexiconUnusable.
         """
         embedder = open_embedder(settings, QUERY_THREADS)
         retriever = cls.open_with(embedder, index_dir, settings, open_reader(settings) if reads else None)
@@ -318,14 +323,15 @@ class Retriever:
         """
         share = self._settings.clause_share
         texts = [query, *(split_clauses(query) if share else [])]
-        asked = [self._find(text, one) for text, one in zip(texts, self._embed(texts), strict=True)]
+        worded = [self._widening.wordings(text) for text in texts]
+        embedded = iter(self._embed(list(chain.from_iterable(worded))))
+        asked = [self._find(text, list(islice(embedded, len(own)))) for text, own in zip(texts, worded, strict=True)]
         rows = list(dict.fromkeys(chain.from_iterable(part.rows for part in asked)))
-        late = (
-            self._index.late.score([part.question for part in asked], rows)
-            if self._is_by_token
-            else [[0.0] * len(rows)] * len(asked)
+        questions = [wording for part in asked for wording in part.wordings]
+        late = iter(
+            self._index.late.score(questions, rows) if self._is_by_token else [[0.0] * len(rows)] * len(questions)
         )
-        whole, *clauses = (self._score(part, rows, by_token) for part, by_token in zip(asked, late, strict=True))
+        whole, *clauses = (self._score(part, rows, list(islice(late, len(part.wordings)))) for part in asked)
         scores = whole.mixed
         if clauses:
             scores = (1 - share) * scores + share * np.max([clause.mixed for clause in clauses], axis=0)
@@ -346,21 +352,19 @@ class Retriever:
         self._recent = dict(islice({**known, **self._recent}.items(), RECENT))
         return [known[text] for text in texts]
 
-    def _find(self, text: str, question: Embedded) -> _Asked:
+    def _find(self, text: str, wordings: list[Embedded]) -> _Asked:
         """The candidates for a question or a clause."""
-        cosines = dict(zip(*self._index.dense.search(question.vector, self._settings.candidates), strict=True))
-        bm25 = self._index.bm25.scores(text)
-        return _Asked(
-            question, list(dict.fromkeys([*cosines, *best_rows(bm25, self._settings.candidates)])), cosines, bm25
-        )
+        count = self._settings.candidates
+        cosines = [dict(zip(*self._index.dense.search(one.vector, count), strict=True)) for one in wordings]
+        bm25 = self._widening.scores(text)
+        rows = list(dict.fromkeys([*chain.from_iterable(cosines), *best_rows(bm25, count)]))
+        return _Asked(wordings, rows, cosines, bm25)
 
-    def _score(self, asked: _Asked, rows: Sequence[int], late: list[float]) -> _Scores:
-        """The scores of passages for a question or a clause, beside those by token."""
-        others = [row for row in rows if row not in asked.cosines]
-        cosines = asked.cosines | dict(
-            zip(others, self._index.dense.scores(asked.question.vector, others), strict=True)
-        )
-        dense = [cosines[row] for row in rows]
+    def _score(self, asked: _Asked, rows: Sequence[int], lates: list[list[float]]) -> _Scores:
+        """The scores of passages for a question or a clause; `lates` are those by token for each wording."""
+        share = self._widening.share
+        cosines = [self._cosines(*one, rows) for one in zip(asked.wordings, asked.cosines, strict=True)]
+        dense, late = (raise_scores(one[0], one[1:], share) for one in (cosines, lates))
         bm25 = [float(asked.bm25[row]) for row in rows]
         if not np.isfinite([dense, bm25, late]).all():
             raise IndexCorrupt(
@@ -368,6 +372,12 @@ class Retriever:
             )
         weights = (self._settings.dense_weight, self._settings.late_weight, self._settings.bm25_weight)
         return _Scores(mix_scores(list(zip(weights, (dense, late, bm25), strict=True))), dense, bm25, late)
+
+    def _cosines(self, wording: Embedded, known: dict[int, float], rows: Sequence[int]) -> list[float]:
+        """The cosine of each row, of which some are known."""
+        others = [row for row in rows if row not in known]
+        cosines = known | dict(zip(others, self._index.dense.scores(wording.vector, others), strict=True))
+        return [cosines[row] for row in rows]
 
     def _hit(self, ranked: _Ranked) -> Hit:
         return Hit(self._index.chunks[ranked.row], ranked.score, ranked.dense, ranked.bm25 or None, ranked.late or None)
