@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.rows import for_each
+
 ROOT = Path(__file__).parent.parent
 # The rooms of each package. A room imports the files of its package that stand in no room, and rooms named before it;
 # files in no room import no room. Inside a room the only rule is: no circle.
@@ -90,7 +92,7 @@ def test_every_folder_is_a_room_and_none_is_too_full() -> None:
         assert len(list(folder.glob("*.py"))) <= MOST_FILES + 1, folder  # and __init__.py
 
 
-@pytest.mark.parametrize("package", ROOMS)
+@for_each("package", ROOMS)
 def test_a_room_imports_only_the_rooms_before_it(package: str) -> None:
     ours = tuple(f"{name}." for name in ROOMS)
     for path in (path for path in SOURCES if path.is_relative_to(ROOT / package)):

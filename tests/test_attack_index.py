@@ -30,6 +30,7 @@ from rag.index.opening import open_index, verify_index
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings
 from tests.attack import Attack
+from tests.rows import for_each
 from tests.tiny_embedder import TinyEmbedder
 
 TINY = RagSettings(home=Path("unused"), min_relevance=0.0, min_hit_score=-1.0)
@@ -235,8 +236,8 @@ def test_whatever_stands_in_an_index_it_is_an_answer_or_one_sentence(attack: Att
     attack.report("changed files of an index", tries, failures)
 
 
-@pytest.mark.parametrize("kind", ["link", "link outside", "pipe", "folder"])
-@pytest.mark.parametrize("name", ["chunks.jsonl", "vocabulary.json", "dense.faiss", MANIFEST])
+@for_each("kind", ["link", "link outside", "pipe", "folder"])
+@for_each("name", ["chunks.jsonl", "vocabulary.json", "dense.faiss", MANIFEST])
 def test_what_is_not_a_file_of_the_index_is_never_read(indexes: list[Path], name: str, kind: str) -> None:
     [path] = indexes[0].rglob(name)
     whole = path.read_bytes()

@@ -28,6 +28,7 @@ from serve.protocol import parse_chat_request
 from tests.attack import Attack
 from tests.conftest import Gateway
 from tests.fake_engine import FakeEngine
+from tests.rows import for_each
 
 pytestmark = pytest.mark.attack
 
@@ -188,7 +189,7 @@ def test_no_text_that_fits_is_refused_and_none_that_does_not_is_counted_whole(
     attack.report("long texts beside their exact count", tries, failures)
 
 
-@pytest.mark.parametrize("name", TEXTS)
+@for_each("name", TEXTS)
 def test_a_long_question_is_searched_by_its_beginning_and_its_end(name: str, attack: Attack) -> None:
     text = f"Why does it fail? {TEXTS[name] * (MIB // len(TEXTS[name]))} And how is it fixed?"
     searched = shorten_turn(text)
@@ -230,7 +231,7 @@ def json_bombs() -> Iterator[tuple[str, bytes]]:
     )
 
 
-@pytest.mark.parametrize(("name", "body"), list(json_bombs()), ids=[name for name, _ in json_bombs()])
+@for_each(("name", "body"), list(json_bombs()))
 def test_json_that_is_deep_or_wide_is_refused_in_bounded_time_and_memory(
     name: str, body: bytes, attack: Attack
 ) -> None:

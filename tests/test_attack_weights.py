@@ -38,6 +38,7 @@ from merge.settings import MergeSettings
 from serve.running.weights import weight_problems
 from tests.attack import Attack
 from tests.conftest import free_port
+from tests.rows import for_each
 from tests.test_merge_failures import MUTATORS, change_value, cut_off, flip_bytes
 from tests.tiny_models import make_recipe, read_tensors, rewrite_config, write_adapter, write_llama
 
@@ -433,7 +434,7 @@ def test_configs_of_any_content_are_one_sentence_or_looked_through(
         path.write_bytes(before)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text",
     [
         "a = " + "[" * 5_000,
@@ -443,7 +444,6 @@ def test_configs_of_any_content_are_one_sentence_or_looked_through(
         "\x00",
         "[chip]\nmodel = 'x'\nmodel = 'y'",
     ],
-    ids=lambda text: text[:12],
 )
 def test_a_recipe_of_any_content_is_one_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / "r.toml").write_text(text)

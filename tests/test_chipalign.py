@@ -6,9 +6,8 @@ import subprocess
 import sys
 from importlib import import_module
 
-import pytest
-
 import chipalign
+from tests.rows import for_each
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -23,7 +22,7 @@ def test_help_lists_every_command_and_each_one_exists() -> None:
         assert callable(getattr(import_module(module), function))
 
 
-@pytest.mark.parametrize("name", [*chipalign.COMMANDS, *(f"eval {name}" for name in chipalign.EVALUATIONS)])
+@for_each("name", [*chipalign.COMMANDS, *(f"eval {name}" for name in chipalign.EVALUATIONS)])
 def test_the_help_of_a_command_imports_no_heavy_library(name: str) -> None:
     code = (
         f"import sys, chipalign\ntry: assert chipalign.main([*{name!r}.split(), '--help']) == 0\nexcept SystemExit as "

@@ -26,6 +26,7 @@ from chipalign_settings import (
     setting,
     to_env,
 )
+from tests.rows import for_each
 
 ROOT = Path(__file__).parents[1]
 
@@ -99,12 +100,12 @@ def test_a_number_without_a_range_is_a_mistake_of_who_writes_it() -> None:
         setting("LAMP_WATTS", 40, "power")
 
 
-@pytest.mark.parametrize("text", ["http://g:8000", "http://g:8000/", "http://g:8000/v1", "http://g:8000/v1/"])
+@for_each("text", ["http://g:8000", "http://g:8000/", "http://g:8000/v1", "http://g:8000/v1/"])
 def test_an_address_loses_what_other_clients_put_behind_it(text: str) -> None:
     assert addresses("http://x")("URL", text) == "http://g:8000"
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text",
     ["g:8000", "ftp://g", "http://", "http://g:port", "http://g:0", "http://[::1", "http://g/?a=b", "http://g/#f"],
 )

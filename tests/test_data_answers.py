@@ -22,6 +22,7 @@ from rag.formats.parser import format_of, parse
 from rag.sources.corpus import corpus_dir, fetch_corpus, load_sources
 from serve.evaluation.answers.answer_questions import AnswerQuestion, read_answer_questions
 from serve.evaluation.answers.answer_scores import is_refusal, measure
+from tests.rows import for_each
 
 ROOT = Path(__file__).parent.parent
 FILE = ROOT / "data" / "eval" / "answers.jsonl"
@@ -145,7 +146,7 @@ def test_the_corpora_say_what_the_sources_quote(tmp_path: Path) -> None:
     assert [problem for source, path in places if (problem := problem_of(source, path))] == []
 
 
-@pytest.mark.parametrize("row", ANSWERABLE, ids=lambda row: row["id"])
+@for_each("row", ANSWERABLE)
 def test_the_evidence_as_an_answer_gets_full_marks(row: dict[str, Any]) -> None:
     verdict = measure(QUESTIONS[row["id"]], evidence(row), [evidence(row)], "stop")
     assert (verdict["missing_facts"], verdict["forbidden_claims"], verdict["refused"], verdict["unknown_names"]) == (
@@ -178,7 +179,7 @@ def test_no_handbook_article_that_answers_a_question_makes_a_forbidden_claim() -
             )
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("asked", "claim"),
     [
         ("yosys clock gate inference", "Run clockgate -liberty cells.lib -min_instances 4."),

@@ -14,11 +14,10 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from rag.blocks import MAX_HEADING_CHARACTERS, Parsed
 from rag.formats.parser import format_of, parse
 from rag.sources.corpus import load_sources
+from tests.rows import for_each
 
 ROOT = Path(__file__).parent.parent
 EVAL = ROOT / "data" / "eval"
@@ -72,7 +71,7 @@ def overlap(left: frozenset[str], right: frozenset[str]) -> float:
     return len(left & right) / len(left | right)
 
 
-@pytest.mark.parametrize("collection", COLLECTIONS)
+@for_each("collection", COLLECTIONS)
 def test_answerable_rows_have_exactly_the_keys_in_order(collection: str) -> None:
     for row in ROWS[collection]:
         assert list(row) in (
@@ -113,13 +112,13 @@ def test_there_are_enough_questions_of_every_collection() -> None:
     assert len(UNANSWERABLE) >= 70
 
 
-@pytest.mark.parametrize("collection", COLLECTIONS)
+@for_each("collection", COLLECTIONS)
 def test_half_of_the_questions_name_something_and_half_do_not(collection: str) -> None:
     named = sum(row["kind"] == "name" for row in ROWS[collection])
     assert 0.45 <= named / len(ROWS[collection]) <= 0.55
 
 
-@pytest.mark.parametrize("collection", COLLECTIONS)
+@for_each("collection", COLLECTIONS)
 def test_questions_are_spread_over_the_documents(collection: str) -> None:
     sections = [json.dumps(row["references"][0]) for row in ROWS[collection]]
     assert len(set(sections)) >= 0.6 * len(sections)
@@ -181,7 +180,7 @@ def test_a_reworded_copy_counts_as_the_same_question() -> None:
     assert other < SAME_QUESTION <= copy
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("question", "tokens"),
     [
         ("is report_checks -fields new?", ["report_checks", "-fields"]),

@@ -21,6 +21,7 @@ import pytest
 from rag.blocks import MAX_HEADING_CHARACTERS, Parsed
 from rag.formats.parser import parse
 from rag.sources.corpus import load_sources
+from tests.rows import for_each
 
 ROOT = Path(__file__).parent.parent
 ROWS: list[dict[str, Any]] = [
@@ -154,7 +155,7 @@ def test_choices_of_a_question_end_alike() -> None:
         assert {choice.endswith(".") for choice in row["choices"]} == {False}, row["question"]
 
 
-@pytest.mark.parametrize("domain", DOMAINS)
+@for_each("domain", DOMAINS)
 def test_right_answers_are_spread_over_the_positions(domain: str) -> None:
     for rows in (ROWS, of_domain(domain)):
         shares = [sum(row["answer"] == position for row in rows) / len(rows) for position in range(4)]
@@ -162,10 +163,8 @@ def test_right_answers_are_spread_over_the_positions(domain: str) -> None:
         assert max(shares) <= 0.28
 
 
-@pytest.mark.parametrize("domain", DOMAINS)
-@pytest.mark.parametrize(
-    "pick", [by_length(max), by_length(min), by_shared_words], ids=["longest", "shortest", "shared words"]
-)
+@for_each("domain", DOMAINS)
+@for_each("pick", [by_length(max), by_length(min), by_shared_words])
 def test_the_form_of_the_choices_does_not_reveal_the_answer(domain: str, pick: Pick) -> None:
     assert accuracy(ROWS, pick) < GUESSED
     assert accuracy(of_domain(domain), pick) < GUESSED

@@ -9,9 +9,8 @@ import re
 from collections import Counter
 from pathlib import Path
 
-import pytest
-
 from serve.evaluation.model.multiturn import Conversation, read_conversations
+from tests.rows import for_each
 
 ROOT = Path(__file__).parent.parent
 PATH = ROOT / "data/eval/multiturn.jsonl"
@@ -109,14 +108,14 @@ def test_a_number_that_the_user_gives_is_that_of_the_rule() -> None:
                     assert rule.values == (int(stated[1]),), conversation.key
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["id"])
+@for_each("row", ROWS)
 def test_the_source_is_the_context_or_an_article_of_the_handbook(row: dict[str, str]) -> None:
     assert row["source"] == "context" or (
         row["source"].startswith("handbook/") and (ROOT / "data" / row["source"]).is_file()
     )
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["id"])
+@for_each("row", ROWS)
 def test_names_of_tools_in_a_reference_stand_in_its_source_or_its_context(row: dict[str, object]) -> None:
     """Options, variables of ORFS and commands with an underscore: none is made up."""
     known = str(row["context"]) + (

@@ -15,14 +15,13 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-import pytest
-
 import chipalign
 from merge.settings import MergeSettings
 from rag.settings import RagSettings
 from serve.gateway.app import ENDPOINTS
 from serve.openapi.operations import OPERATIONS
 from serve.settings import ServeSettings
+from tests.rows import for_each
 from ui.settings import UiSettings
 
 ROOT = Path(__file__).parent.parent
@@ -180,7 +179,7 @@ def test_the_readme_leads_to_every_guide() -> None:
     assert {named(path) for path in GUIDES[1:]} <= {target.partition("#")[0] for target in links(README)}
 
 
-@pytest.mark.parametrize("path", [*GUIDES, *MEASUREMENTS], ids=named)
+@for_each("path", [*GUIDES, *MEASUREMENTS])
 def test_lines_of_prose_end_at_120(path: Path) -> None:
     prose = [line for line in split_code(read(path))[0] if not line.startswith(("|", "!["))]
     assert [line for line in prose if len(line) > LONGEST_LINE] == []
@@ -199,7 +198,7 @@ def test_every_command_is_in_the_guides() -> None:
     assert used >= {(name, each) for name, table in tables.items() for each in table}
 
 
-@pytest.mark.parametrize("path", GUIDES, ids=named)
+@for_each("path", GUIDES)
 def test_a_command_in_a_guide_exists_and_has_these_options(path: Path) -> None:
     for words in commands_in(path):
         command = find_command(words)
@@ -208,13 +207,13 @@ def test_a_command_in_a_guide_exists_and_has_these_options(path: Path) -> None:
         assert given <= options_of(command), f"chipalign {' '.join(words)}"
 
 
-@pytest.mark.parametrize("path", GUIDES, ids=named)
+@for_each("path", GUIDES)
 def test_a_module_that_a_guide_runs_exists(path: Path) -> None:
     for name in re.findall(r"python3? -m ([\w.]+)", read(path)):
         assert importlib.util.find_spec(name), name
 
 
-@pytest.mark.parametrize("path", PAGES, ids=named)
+@for_each("path", PAGES)
 def test_the_make_targets_on_a_page_exist(path: Path) -> None:
     targets = set(re.findall(r"^([a-z]+):", read(ROOT / "Makefile"), re.MULTILINE))
     prose, code = split_code(read(path))
@@ -244,12 +243,12 @@ def test_the_map_in_the_readme_names_every_room_and_no_other() -> None:
     assert named_there == found
 
 
-@pytest.mark.parametrize("path", PAGES, ids=named)
+@for_each("path", PAGES)
 def test_no_place_was_left_to_be_filled(path: Path) -> None:
     assert not re.search(r"@[A-Z]+@|TODO|TBD", read(path))
 
 
-@pytest.mark.parametrize("path", PAGES, ids=named)
+@for_each("path", PAGES)
 def test_every_link_leads_to_a_file_and_to_a_heading_in_it(path: Path) -> None:
     for target in links(read(path)):
         name, _, anchor = target.partition("#")
@@ -302,7 +301,7 @@ def test_the_handbook_has_at_least_forty_articles() -> None:
     assert len(HANDBOOK) >= 40
 
 
-@pytest.mark.parametrize("path", HANDBOOK, ids=lambda path: path.stem)
+@for_each("path", HANDBOOK)
 def test_an_article_has_its_form_and_its_links_lead_somewhere(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert re.match(r"# \S", text)

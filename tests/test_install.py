@@ -20,6 +20,7 @@ from packaging.utils import canonicalize_name
 
 import install
 from tests.attack import Attack
+from tests.rows import for_each
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -100,7 +101,7 @@ def pip(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
 
 
-@pytest.mark.parametrize("name", LOCKS)
+@for_each("name", LOCKS)
 def test_a_lock_holds_pins_with_hashes_and_nothing_else(name: str) -> None:
     text = re.sub(r"^#.*\n", "", read(name), flags=re.MULTILINE)
     assert ENTRY.sub("", text) == ""
@@ -112,14 +113,13 @@ def test_locks_hold_the_versions_of_the_constraints_and_no_others() -> None:
     assert constraints() == pins(*LOCKS)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("locks", "names"),
     [
         (CPU_LOCKS[:-1], (*RUN_EXTRAS, "engine-cpu", "alone", "alone-engine-cpu", "torch-cpu")),
         ([install.ENGINE_LOCKS["engine-gpu"]], (*RUN_EXTRAS, "engine-gpu", "alone")),
         (CPU_LOCKS, ("milvus", "postgres", "dev")),
     ],
-    ids=["cpu", "gpu", "tests"],
 )
 def test_what_pyproject_asks_for_is_locked(locks: list[str], names: tuple[str, ...]) -> None:
     locked = pins(*locks)

@@ -33,6 +33,7 @@ from merge.arithmetic.dtypes import FLOAT32, FLOAT64, Array, DType
 from merge.arithmetic.geodesic import find_arc
 from merge.errors import TensorNotFinite
 from merge.recipe import BASE_METHODS, Parameters
+from tests.rows import for_each
 from tests.tiny_models import to_array
 
 ARITHMETIC = find_arithmetic("cpu")
@@ -143,7 +144,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("method", "values"), CASES)
+@for_each(("method", "values"), CASES)
 def test_each_method_agrees_with_its_paper_done_by_hand(method: str, values: dict[str, Any]) -> None:
     triple = make_triple()
     parameters = Parameters(**values)
@@ -164,8 +165,8 @@ GOLDEN_CASES: list[tuple[str, str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("theirs", "method", "values"), GOLDEN_CASES)
-@pytest.mark.parametrize("name", NAMES)
+@for_each(("theirs", "method", "values"), GOLDEN_CASES)
+@for_each("name", NAMES)
 def test_methods_with_a_base_agree_with_mergekit(theirs: str, method: str, values: dict[str, Any], name: str) -> None:
     chip, chat, base = (GOLDEN[f"{side}/{name}"] for side in ("chip", "chat", "base"))
     np.testing.assert_allclose(
@@ -173,7 +174,7 @@ def test_methods_with_a_base_agree_with_mergekit(theirs: str, method: str, value
     )
 
 
-@pytest.mark.parametrize("name", NAMES)
+@for_each("name", NAMES)
 def test_linear_agrees_with_mergekit(name: str) -> None:
     chip, chat = GOLDEN[f"chip/{name}"], GOLDEN[f"chat/{name}"]
     merged = combine(
@@ -182,7 +183,7 @@ def test_linear_agrees_with_mergekit(name: str) -> None:
     np.testing.assert_allclose(merged, GOLDEN[f"linear/{name}"].reshape(-1), rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@for_each("name", NAMES)
 def test_mergekits_slerp_is_the_geodesic_without_its_norms(name: str) -> None:
     chip, chat = GOLDEN[f"chip/{name}"].reshape(-1), GOLDEN[f"chat/{name}"].reshape(-1)
     arc = find_arc(measure(chip, chat), LAM, name)
@@ -211,14 +212,14 @@ def test_task_arithmetic_at_scale_one_is_linear() -> None:
     )
 
 
-@pytest.mark.parametrize("method", BASE_METHODS)
-@pytest.mark.parametrize("piece_rows", [1, 2, 36, 100])
+@for_each("method", BASE_METHODS)
+@for_each("piece_rows", [1, 2, 36, 100])
 def test_pieces_of_any_size_give_the_same_bits(method: str, piece_rows: int) -> None:
     triple = make_triple()
     assert np.array_equal(mix_tensors(method, *triple, piece_rows=piece_rows), mix_tensors(method, *triple))
 
 
-@pytest.mark.parametrize("method", BASE_METHODS)
+@for_each("method", BASE_METHODS)
 def test_parents_that_are_their_base_stay_as_they_are(method: str) -> None:
     _, _, base = make_triple()
     assert np.array_equal(mix_tensors(method, base, base, base), base)
@@ -298,7 +299,7 @@ def test_a_base_that_is_not_finite_is_refused_by_name_and_position() -> None:
         mix_tensors("task_arithmetic", chip, chat, base)
 
 
-@pytest.mark.parametrize("method", BASE_METHODS)
+@for_each("method", BASE_METHODS)
 def test_empty_tensors_have_nothing_to_prepare(method: str) -> None:
     for shape in ((0, 4), (0,)):
         mix = prepare(method, LAM, "t", shape, Parameters(), lambda side: iter(()))

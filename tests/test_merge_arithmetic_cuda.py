@@ -20,6 +20,7 @@ from merge.errors import TensorNotFinite
 from merge.merging.merger import merge_parents
 from merge.recipe import ParentRef
 from merge.settings import MergeSettings
+from tests.rows import for_each
 from tests.test_merge_arithmetic_kernels import draw
 from tests.tiny_models import make_recipe, read_tensors, rewrite_tensors, write_llama
 
@@ -53,9 +54,9 @@ ARCS = [
 ]
 
 
-@pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("arc", ARCS)
-@pytest.mark.parametrize("dtype", DTYPES)
+@for_each("device", DEVICES)
+@for_each("arc", ARCS)
+@for_each("dtype", DTYPES)
 def test_merged_pieces_are_the_same_within_rounding(device: str, arc: Arc, dtype: DType) -> None:
     for chip_dtype in DTYPES:
         chip, chat = draw(1, 3000, chip_dtype), draw(2, 3000, FLOAT32)

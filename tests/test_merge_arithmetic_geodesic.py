@@ -17,6 +17,7 @@ from merge.arithmetic.choice import find_arithmetic
 from merge.arithmetic.dtypes import BFLOAT16, FLOAT16, FLOAT32, Array, DType
 from merge.arithmetic.geodesic import CHUNK, OPPOSITE_TOLERANCE, Sums, find_arc, find_theta
 from merge.errors import TensorNotFinite, TensorsOpposite
+from tests.rows import for_each
 
 ARITHMETIC = find_arithmetic("cpu")
 measure, interpolate = ARITHMETIC.measure, partial(geodesic.interpolate, arithmetic=ARITHMETIC)
@@ -63,8 +64,8 @@ def relative_error(result: Array, expected: list[Any]) -> float:
         return float(error / mpmath.sqrt(mpmath.fsum(y * y for y in expected)))
 
 
-@pytest.mark.parametrize("relative", RELATIVE_DIFFERENCES)
-@pytest.mark.parametrize("lam", [0.1, 0.6, 0.95])
+@for_each("relative", RELATIVE_DIFFERENCES)
+@for_each("lam", [0.1, 0.6, 0.95])
 def test_result_agrees_with_fifty_digits(relative: float, lam: float) -> None:
     chip, chat = pair(seed=1, relative=relative)
     merged, arc = interpolate(chip, chat, lam, FLOAT32)
@@ -73,7 +74,7 @@ def test_result_agrees_with_fifty_digits(relative: float, lam: float) -> None:
     assert arc.theta == pytest.approx(float(theta), rel=1e-6)
 
 
-@pytest.mark.parametrize("relative", RELATIVE_DIFFERENCES)
+@for_each("relative", RELATIVE_DIFFERENCES)
 def test_theta_of_tiny_differences_is_not_lost(relative: float) -> None:
     chip, chat = pair(seed=2, relative=relative, numel=1000)
     _, theta = golden(chip, chat, 0.5)
@@ -91,7 +92,7 @@ def test_narrow_dtypes_agree_with_fifty_digits_to_their_rounding(dtype: DType, e
     assert relative_error(interpolate(chip, chat, 0.6, dtype)[0], expected) < eps / 2
 
 
-@pytest.mark.parametrize("angle_from_opposite", [2e-4, 1e-3, 0.1])
+@for_each("angle_from_opposite", [2e-4, 1e-3, 0.1])
 def test_nearly_opposite_directions_keep_their_digits(angle_from_opposite: float) -> None:
     chat = np.array([1.0, 0.0, 0.0], FLOAT32)
     chip = np.array([-math.cos(angle_from_opposite), math.sin(angle_from_opposite), 0.0], FLOAT32)
@@ -99,7 +100,7 @@ def test_nearly_opposite_directions_keep_their_digits(angle_from_opposite: float
     assert relative_error(interpolate(chip, chat, 0.6, FLOAT32)[0], expected) < 1e-6
 
 
-@pytest.mark.parametrize("scale", [1e-12, 1e-4, 1e4, 1e12])
+@for_each("scale", [1e-12, 1e-4, 1e4, 1e12])
 def test_lopsided_norms_keep_their_angle(scale: float) -> None:
     chip, chat = pair(seed=4, relative=1.0)
     chip = chip * scale
@@ -211,7 +212,7 @@ def test_shape_is_kept() -> None:
     assert interpolate(chip.reshape(3, 4, 5), chat.reshape(3, 4, 5), 0.6, BFLOAT16)[0].shape == (3, 4, 5)
 
 
-@pytest.mark.parametrize("lam", [0.0, 0.6, 1.0])
+@for_each("lam", [0.0, 0.6, 1.0])
 def test_equal_tensors_are_returned_untouched(lam: float) -> None:
     chip, _ = pair(seed=7, relative=0.1)
     merged, arc = interpolate(chip, chip.copy(), lam, FLOAT32)
@@ -220,14 +221,14 @@ def test_equal_tensors_are_returned_untouched(lam: float) -> None:
     assert np.array_equal(merged, chip)
 
 
-@pytest.mark.parametrize(("lam", "expected"), [(0.0, [3.0, 4.0]), (0.6, [0.0, 0.0]), (1.0, [0.0, 0.0])])
+@for_each(("lam", "expected"), [(0.0, [3.0, 4.0]), (0.6, [0.0, 0.0]), (1.0, [0.0, 0.0])])
 def test_zero_chip_gives_zero_except_at_lam_zero(lam: float, expected: list[float]) -> None:
     merged, arc = interpolate(np.zeros(2, FLOAT32), np.array([3.0, 4.0], FLOAT32), lam, FLOAT32)
     assert (arc.branch, arc.theta, arc.chip_norm, arc.chat_norm) == ("zero", None, 0.0, 5.0)
     assert merged.tolist() == expected
 
 
-@pytest.mark.parametrize(("lam", "expected"), [(0.0, [0.0, 0.0]), (0.6, [0.0, 0.0]), (1.0, [3.0, 4.0])])
+@for_each(("lam", "expected"), [(0.0, [0.0, 0.0]), (0.6, [0.0, 0.0]), (1.0, [3.0, 4.0])])
 def test_zero_chat_gives_zero_except_at_lam_one(lam: float, expected: list[float]) -> None:
     merged, arc = interpolate(np.array([3.0, 4.0], FLOAT32), np.zeros(2, FLOAT32), lam, FLOAT32)
     assert arc.branch == "zero"
@@ -262,7 +263,7 @@ def test_opposite_tensors_return_a_parent_at_lam_zero_and_one() -> None:
         assert np.array_equal(merged, parent)
 
 
-@pytest.mark.parametrize("factor", [0.5, 2.0, 1024.0])
+@for_each("factor", [0.5, 2.0, 1024.0])
 def test_parallel_tensors_take_the_geometric_mean(factor: float) -> None:
     chip, _ = pair(seed=9, relative=0.1)
     merged, arc = interpolate(chip, factor * chip, 0.5, FLOAT32)
@@ -285,8 +286,8 @@ def test_empty_tensors_are_equal() -> None:
     assert arc.branch == "equal"
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("parent", ["chip", "chat"])
+@for_each("value", [math.nan, math.inf, -math.inf])
+@for_each("parent", ["chip", "chat"])
 def test_not_finite_tensors_are_refused_with_name_and_position(value: float, parent: str) -> None:
     chip, chat = pair(seed=10, relative=0.1, numel=CHUNK + 100)
     (chip if parent == "chip" else chat)[CHUNK + 7] = value

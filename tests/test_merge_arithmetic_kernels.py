@@ -21,6 +21,7 @@ from merge.arithmetic.geodesic import Arc, interpolate
 from merge.arithmetic.plain import NumpyArithmetic
 from merge.merging.merger import merge_parents
 from merge.settings import MergeSettings
+from tests.rows import for_each
 from tests.tiny_models import make_recipe, read_tensors, to_array, to_tensor, write_llama
 
 pytest.importorskip("numba")
@@ -126,8 +127,8 @@ def test_a_sum_is_not_fused_with_a_product() -> None:
     assert merged.item() == 0.0
 
 
-@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
-@pytest.mark.parametrize("dtype", [*DTYPES, FLOAT64])
+@for_each("value", [math.inf, -math.inf, math.nan])
+@for_each("dtype", [*DTYPES, FLOAT64])
 def test_what_is_not_finite_shows_in_the_sums(value: float, dtype: DType) -> None:
     piece = np.ones(1000, dtype)
     piece[777] = value

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from merge.command_line import factor, natural, positive
+from tests.rows import for_each
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("kind", "text", "value"),
     [
         (positive, "1", 1),
@@ -25,7 +26,7 @@ def test_what_is_in_range_is_taken(kind: Callable[[str], float], text: str, valu
     assert kind(text) == value
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("kind", "text"),
     [
         *((positive, text) for text in ("0", "-1", "1.5", "", "ten")),

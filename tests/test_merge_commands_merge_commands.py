@@ -21,6 +21,7 @@ from merge.commands.progress import LINE_EVERY_S, Bar, Lines, make_watcher
 from merge.errors import MergeError, RecipeError
 from merge.merging.report import read_report
 from tests.processes import running
+from tests.rows import for_each
 from tests.tiny_models import write_adapter, write_llama
 
 ROOT = Path(__file__).parents[1]
@@ -108,7 +109,7 @@ def test_parents_can_be_given_as_options(recipe: Path, capsys: pytest.CaptureFix
     assert report["parents"]["chip"]["adapter"]["ref"] == str(folder / "adapter")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("arguments", "complaint"),
     [
         ([], "--chip, --instruct missing"),

@@ -11,6 +11,7 @@ import torch
 from merge.errors import ParentsMismatch
 from merge.merging.pairing import Pair, by_number, check_pair, compare_configs, describe_rope
 from merge.models.checkpoint import Checkpoint
+from tests.rows import for_each
 from tests.tiny_models import WORDS, make_recipe, rewrite_tensors, write_llama, write_tokenizer
 
 
@@ -56,7 +57,7 @@ def test_the_error_is_one_line_that_counts(tmp_path: Path) -> None:
     assert "\n" not in str(error)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("old", "new"),
     [
         ({"rope_theta": 1e5}, {"rope_parameters": {"rope_theta": 100000, "rope_type": "default"}}),

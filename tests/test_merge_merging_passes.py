@@ -22,6 +22,7 @@ from merge.merging.passes import cut, merge_tensor, open_inputs
 from merge.merging.plan import Segment, TensorPlan, make_plan
 from merge.models.checkpoint import Checkpoint, view_bytes
 from merge.recipe import Parameters, Recipe
+from tests.rows import for_each
 from tests.tiny_models import WORDS, make_recipe, read_arrays, rewrite_tensors, write_llama, write_tokenizer
 
 ARITHMETIC = find_arithmetic("cpu")
@@ -147,7 +148,7 @@ def test_pieces_of_one_parent_share_one_buffer(tmp_path: Path) -> None:
     assert np.array_equal(second["chip"], expected[CHUNK : 2 * CHUNK])
 
 
-@pytest.mark.parametrize("row", [1, 7, 1000, CHUNK + 3])
+@for_each("row", [1, 7, 1000, CHUNK + 3])
 def test_a_segment_is_cut_at_whole_rows_without_gap_or_overlap(row: int) -> None:
     segment = Segment(row * 2, row * (CHUNK // row + 5), 3 * row, None, 0)
     pieces = list(cut(segment, row))

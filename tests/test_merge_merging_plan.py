@@ -23,6 +23,7 @@ from merge.merging.plan import (
 )
 from merge.models.checkpoint import Checkpoint
 from merge.recipe import ParentRef, Recipe, Rule
+from tests.rows import for_each
 from tests.tiny_models import make_recipe, read_tensors, rewrite_tensors, write_llama, write_tokenizer
 
 PLAIN = Recipe(ParentRef("chip"), ParentRef("chat"), base=Path())
@@ -63,7 +64,7 @@ def test_without_a_schedule_every_tensor_is_merged_alike(parents: tuple[Path, Pa
     assert all(plan.chip == plan.chat == name and plan.base is None for name, plan in plans.items())
 
 
-@pytest.mark.parametrize(("layer", "lam"), [(0, 0.2), (2, 0.4), (4, 0.6), (6, 0.3), (8, 0.0)])
+@for_each(("layer", "lam"), [(0, 0.2), (2, 0.4), (4, 0.6), (6, 0.3), (8, 0.0)])
 def test_a_gradient_runs_over_the_layers_piece_by_piece(layer: int, lam: float) -> None:
     assert interpolate_lam((0.2, 0.6, 0.0), up(layer), 0, 8) == pytest.approx(lam)
 
@@ -219,7 +220,7 @@ def test_the_summary_has_a_row_per_kind_and_method(parents: tuple[Path, Path]) -
     assert sum(row["bytes"] for row in rows) == sum(tensor.nbytes for tensor in read_tensors(parents[0]).values())
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("name", "kind", "layer"),
     [
         ("model.layers.12.self_attn.q_proj.weight", "attention", 12),

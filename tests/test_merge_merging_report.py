@@ -13,6 +13,7 @@ from merge.arithmetic.geodesic import TensorResult
 from merge.merging.report import REPORT, MergeReport, OutputFile, find_versions, is_same_merge, read_report
 from merge.models.parents import Parent, Parents
 from merge.recipe import ParentRef, Recipe
+from tests.rows import for_each
 
 RECIPE = Recipe(ParentRef("chip"), ParentRef("chat"), base=Path())
 ADAPTER = Parent("adapter", Path("a"), "cc", {"adapter_model.safetensors": "c1"})
@@ -102,7 +103,7 @@ def test_other_values_contents_or_sizes_are_another_merge(tmp_path: Path) -> Non
     assert not is_same_merge(document, RECIPE, PARENTS, tmp_path)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"kind": "another"}'])
+@for_each("text", ["", "{", "[]", "{}", '{"kind": "another"}'])
 def test_a_folder_without_our_report_is_not_ours(tmp_path: Path, text: str) -> None:
     assert read_report(tmp_path) is None
     (tmp_path / REPORT).write_text(text)

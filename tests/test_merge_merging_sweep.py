@@ -14,10 +14,11 @@ from merge.merging.card import render_card
 from merge.merging.merger import merge_parents, merge_sweep
 from merge.merging.sweep import parse_lams, plan_sweep
 from merge.settings import MergeSettings
+from tests.rows import for_each
 from tests.tiny_models import make_recipe, read_tensors, rewrite_tensors, write_llama
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "lams"),
     [
         ("0.0:1.0:0.1", [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]),
@@ -49,7 +50,7 @@ NO_RANGES = [
 ]
 
 
-@pytest.mark.parametrize("text", NO_RANGES)
+@for_each("text", NO_RANGES)
 def test_what_is_not_a_range_is_refused(text: str) -> None:
     with pytest.raises(RecipeError, match="--lam"):
         parse_lams(text)

@@ -20,6 +20,7 @@ from merge.models import adapters
 from merge.models.adapters import Adapter, Alphas, FoldedCheckpoint, find_scale, find_unsupported
 from merge.models.checkpoint import Checkpoint
 from merge.models.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from tests.rows import for_each
 from tests.tiny_models import to_tensor, write_adapter, write_llama
 
 ARITHMETIC = find_arithmetic("cpu")
@@ -99,7 +100,7 @@ def test_pieces_at_any_boundary_give_the_same_numbers(tmp_path: Path) -> None:
             np.testing.assert_allclose(reader.read(start, stop), whole[start:stop], rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "changes",
     [
         {"peft_type": "IA3"},

@@ -21,6 +21,7 @@ from merge.arithmetic.dtypes import DTYPES
 from merge.errors import CheckpointCorrupt, CheckpointNotFound
 from merge.models.checkpoint import Checkpoint, CheckpointWriter, TensorSpec, read_header, read_specs, split_shards
 from merge.models.layout import INDEX, PART, WEIGHTS
+from tests.rows import for_each
 from tests.tiny_models import read_arrays, to_array, write_llama
 
 ENTRY: dict[str, Any] = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
@@ -75,7 +76,7 @@ def test_sharded_folder_is_read_through_its_index(tmp_path: Path) -> None:
         assert np.array_equal(one.tensor("model.norm.weight").read(0, 32), many.tensor("model.norm.weight").read(0, 32))
 
 
-@pytest.mark.parametrize(
+@for_each(
     "dtype",
     [
         torch.float64,
@@ -103,7 +104,7 @@ def test_each_dtype_is_read(tmp_path: Path, dtype: torch.dtype) -> None:
     checkpoint.close()
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("header", "complaint"),
     [
         (b"{ not json", "not valid JSON"),
@@ -185,7 +186,7 @@ def test_missing_parts_are_named(tmp_path: Path) -> None:
         Checkpoint.open(folder)
 
 
-@pytest.mark.parametrize("shard", ["../evil.safetensors", "/etc/passwd", "a/b.safetensors", "..", 3, "weights.bin"])
+@for_each("shard", ["../evil.safetensors", "/etc/passwd", "a/b.safetensors", "..", 3, "weights.bin"])
 def test_an_index_that_points_elsewhere_is_refused(tmp_path: Path, shard: Any) -> None:
     (tmp_path / INDEX).write_text(json.dumps({"weight_map": {"t": shard}}))
     with pytest.raises(CheckpointCorrupt, match="not a plain name of a safetensors file"):

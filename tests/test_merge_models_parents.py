@@ -15,6 +15,7 @@ from merge.models.parents import Parent, Resolver, hash_content, hash_file, read
 from merge.recipe import ParentRef
 from merge.settings import MergeSettings
 from tests.fake_hub import COMMIT, FakeHub
+from tests.rows import for_each
 from tests.tiny_models import write_adapter, write_llama
 
 
@@ -77,7 +78,7 @@ def test_an_adapter_has_a_hash_of_its_own(tmp_path: Path) -> None:
     assert parent.blake3 == resolve("base", tmp_path, base=tmp_path).blake3
 
 
-@pytest.mark.parametrize("ref", ["./nowhere", "../nowhere", "nowhere", "/no/such/place", "a/b/c", "~/no/such/model"])
+@for_each("ref", ["./nowhere", "../nowhere", "nowhere", "/no/such/place", "a/b/c", "~/no/such/model"])
 def test_a_folder_that_is_not_there_is_named_with_what_would_do(tmp_path: Path, ref: str) -> None:
     with pytest.raises(CheckpointNotFound, match=r"chip parent: no such folder: .*Give an existing folder, a hub id"):
         resolve(ref, tmp_path, base=tmp_path)
@@ -158,7 +159,7 @@ def test_no_network_is_one_clear_sentence(tmp_path: Path) -> None:
             resolve("org/name", tmp_path, endpoint=f"http://127.0.0.1:{taken.getsockname()[1]}")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("card", "licence"),
     [
         ("---\nlicense: apache-2.0\ntags: [x]\n---\n", "apache-2.0"),

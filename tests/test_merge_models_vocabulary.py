@@ -23,6 +23,7 @@ from merge.models.vocabulary import (
     read_tokens,
     union_tokens,
 )
+from tests.rows import for_each
 from tests.tiny_models import WORDS, write_tokenizer
 
 CHIP = Vocabulary(6, {"a": 0, "b": 1, "net": 2, "via": 3})  # two rows of padding
@@ -114,7 +115,7 @@ def test_tables_of_each_form_are_read() -> None:
         assert parse_tokens({"model": {"vocab": vocab}, "added_tokens": added}, Path("t")) == {"a": 0, "b": 1, "<x>": 2}
 
 
-@pytest.mark.parametrize(
+@for_each(
     "document",
     [{}, {"model": {}}, {"model": {"vocab": 3}}, {"model": {"vocab": {"a": "x"}}}, {"model": {"vocab": {"a": -1}}}],
 )

@@ -20,6 +20,7 @@ from merge.recipe import (
     load_recipe,
     parse_recipe,
 )
+from tests.rows import for_each
 
 DEMO = Path(__file__).parents[1] / "data/recipes/demo.toml"
 GOOD: dict[str, Any] = {"merge": {"lam": 0.3}, "chip": {"model": "a"}, "chat": {"model": "b"}}
@@ -48,21 +49,21 @@ def test_defaults_are_the_papers_lam_and_bfloat16() -> None:
     assert (recipe.lam, recipe.method, recipe.dtype) == (0.6, "geodesic", "bfloat16")
 
 
-@pytest.mark.parametrize("lam", [0, 1, 0.0, 1.0])
+@for_each("lam", [0, 1, 0.0, 1.0])
 def test_both_ends_of_lam_are_allowed(lam: float) -> None:
     recipe = parse(merge={"lam": lam})
     assert recipe.lam == float(lam)
     assert isinstance(recipe.lam, float)
 
 
-@pytest.mark.parametrize("lam", [-0.1, 1.1, float("nan"), float("inf"), True, "0.6", [0.6]])
+@for_each("lam", [-0.1, 1.1, float("nan"), float("inf"), True, "0.6", [0.6]])
 def test_lam_outside_zero_to_one_is_refused(lam: Any) -> None:
     (problem,) = problems_of(merge={"lam": lam})
     assert repr(lam) in problem
     assert "from 0, the chat model, to 1, the chip model" in problem
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@for_each("dtype", DTYPES)
 def test_each_output_dtype_is_allowed(dtype: str) -> None:
     assert parse(merge={"dtype": dtype}).dtype == dtype
 
@@ -89,14 +90,14 @@ def test_all_problems_are_listed_at_once() -> None:
     assert len(problems) == 10
 
 
-@pytest.mark.parametrize("table", ["merge", "chip", "chat"])
+@for_each("table", ["merge", "chip", "chat"])
 def test_missing_tables_are_named(table: str) -> None:
     data = {key: value for key, value in GOOD.items() if key != table}
     with pytest.raises(RecipeError, match=rf"r\.toml: table \[{table}\] is missing"):
         parse_recipe(data, base=Path(), source="r.toml")
 
 
-@pytest.mark.parametrize("model", ["", "  ", 3, None])
+@for_each("model", ["", "  ", 3, None])
 def test_a_model_must_be_a_text(model: Any) -> None:
     assert "chip.model" in problems_of(chip={"model": model})[0]
 
@@ -188,7 +189,7 @@ def test_values_hold_all_that_decides_the_output_and_no_default() -> None:
     assert parse(merge={"lam": 0.5}).values().keys() == {"method", "lam", "dtype", "name"}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("method", "parameters"),
     [
         ("task_arithmetic", {"scale": 1.0}),
@@ -204,7 +205,7 @@ def test_each_method_describes_the_parameters_it_takes_with_their_defaults(
     assert parse(merge={"method": method}, base={"model": "c"}).describe_parameters() == parameters
 
 
-@pytest.mark.parametrize("method", BASE_METHODS)
+@for_each("method", BASE_METHODS)
 def test_a_method_with_a_base_says_what_to_set(method: str) -> None:
     (problem,) = problems_of(merge={"method": method})
     assert (
@@ -214,7 +215,7 @@ def test_a_method_with_a_base_says_what_to_set(method: str) -> None:
     assert "(geodesic, linear, soup)" in problem
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("changes", "complaint"),
     [
         (

@@ -25,6 +25,7 @@ from merge.training.training_data import (
     read_texts,
     read_triplets,
 )
+from tests.rows import for_each
 from tests.tiny_models import write_tokenizer
 
 MESSAGES = ({"role": "user", "content": "fix hold"},)
@@ -159,7 +160,7 @@ def test_files_are_read_with_what_is_noted_of_them(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "row",
     [
         {"answer": "slack", "source": {"document": "a"}},

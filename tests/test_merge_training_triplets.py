@@ -31,6 +31,7 @@ from rag.search.retriever import Retriever
 from rag.training.triplet_templates import Draft
 from serve.answers.tokens import TokenCounter
 from tests.conftest import SIX_DOCUMENTS
+from tests.rows import for_each
 
 QUESTION = "Which command repairs antenna violations?"
 ANSWER = "`repair_antennas` inserts diode cells near the gates of the nets."
@@ -159,7 +160,7 @@ def test_an_answer_of_people_is_kept_with_the_passage_that_holds_it(maker: Tripl
     assert triplet.as_row()["source"]["answers"] == "pairs.csv"  # type: ignore[index]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("answer", "reason"),
     [
         ("The antenna rules limit the ratio of metal area to gate area at each step of manufacturing.", NOT_HELD),

@@ -4,19 +4,19 @@ lie in the answer.
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rag.answering.citations import Citation, cite, cite_markers, keep_markers
 from rag.checking.support import Sentence
+from tests.rows import for_each
 
 
 def markers(answer: str) -> list[tuple[int, str]]:
     return [(citation.number, answer[citation.start : citation.end]) for citation in cite_markers(answer, 3)]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("answer", "found"),
     [
         ("Use diodes [1].", [(1, "[1]")]),
@@ -34,7 +34,7 @@ def test_markers_are_read(answer: str, found: list[tuple[int, str]]) -> None:
     assert markers(answer) == found
 
 
-@pytest.mark.parametrize("marker", ["[0]", "[4]", "[01000]", "[1-2]", "[a]", "[]", "[1,]", "(1)", "[1.0]"])
+@for_each("marker", ["[0]", "[4]", "[01000]", "[1-2]", "[a]", "[]", "[1,]", "(1)", "[1.0]"])
 def test_what_is_not_a_number_of_a_passage_is_not_a_marker(marker: str) -> None:
     assert markers(f"See {marker}") == []
 
@@ -54,7 +54,7 @@ def test_a_sentence_on_two_passages_cites_both() -> None:
     assert cite("Both [2].", [Sentence(0, 9, 0.9, (1, 2))]) == [Citation(1, 0, 9), Citation(2, 5, 8)]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("sentence", "kept"),
     [
         ("Use diodes [1].", "Use diodes [1]."),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rag.answering.grammar import MOST_NAMES, build_grammar
 from rag.answering.names import allowed_names, unknown_names
 from serve.evaluation.answers.answer_scores import unknown_names as counted_names
+from tests.rows import for_each
 
 EVIDENCE = (
     "`repair_timing -hold -setup -slack_margin 0.2`, repair_antennas -iterations N, [GRT-0243], flow/scripts/cts.tcl, "
@@ -44,7 +45,7 @@ def accepts() -> Accepts:
     return matcher(allowed_names([EVIDENCE]))
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text",
     [
         "",
@@ -65,7 +66,7 @@ def test_prose_code_and_allowed_names_are_accepted(accepts: Accepts, text: str) 
     assert accepts(text)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text",
     [
         *FOREIGN,

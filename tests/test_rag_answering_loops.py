@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rag.answering.loops import FARTHEST, LEAST_WORDS_WITHOUT_LETTERS, LONGEST_GAP, LONGEST_WORD, LoopGuard, cut_loop
+from tests.rows import for_each
 
 ROOT = Path(__file__).parent.parent
 PERIODS = [
@@ -27,8 +27,8 @@ PERIODS = [
 ]
 
 
-@pytest.mark.parametrize("period", PERIODS)
-@pytest.mark.parametrize("before", ["", "Hold is fixed by repair_timing.\n\n", "```tcl\nset x 1\n```\n"])
+@for_each("period", PERIODS)
+@for_each("before", ["", "Hold is fixed by repair_timing.\n\n", "```tcl\nset x 1\n```\n"])
 def test_a_loop_is_cut_behind_its_first_copy(before: str, period: str) -> None:
     shown, looped = cut_loop(before + period * 3000)
     assert looped
@@ -65,7 +65,7 @@ LEGITIMATE = [
 ]
 
 
-@pytest.mark.parametrize("text", LEGITIMATE)
+@for_each("text", LEGITIMATE)
 def test_what_repeats_on_purpose_stays(text: str) -> None:
     assert cut_loop(text) == (text, False)
 
@@ -125,7 +125,7 @@ def test_the_memory_of_a_guard_is_bounded() -> None:
     assert not guard._held
 
 
-@pytest.mark.parametrize("before", ["", "Run it. ", "Run it. Run it. "])
+@for_each("before", ["", "Run it. ", "Run it. Run it. "])
 def test_of_blanks_that_arrive_one_by_one_only_the_last_are_kept(before: str) -> None:
     guard = LoopGuard()
     shown = guard.feed(before)

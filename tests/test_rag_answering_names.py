@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rag.answering.names import allowed_names, find_names, unknown_names
 from serve.evaluation.answers.answer_scores import unknown_names as counted_names
+from tests.rows import for_each
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "names"),
     [
         ("Run `repair_antennas -iterations 5`[1].", {"repair_antennas": "command", "-iterations": "option"}),
@@ -42,7 +42,7 @@ def test_what_is_a_name(text: str, names: dict[str, str]) -> None:
     assert {name.text: name.kind for name in find_names(text)} == names
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text",
     [
         "e.g. and/or i.e. input/output, src/tap/test, pkt.data, v1.2",
@@ -86,7 +86,7 @@ def test_what_the_evaluation_counts_as_a_name_from_nowhere_is_a_name_here(answer
         assert unknown_names(answer, allowed_names([evidence]))
 
 
-@pytest.mark.parametrize("piece", ["a", "-", "/a", "A", "aA", ".v", "a.", "+a", "A-", "h://", "-A", "\\_", "a_", "$a"])
+@for_each("piece", ["a", "-", "/a", "A", "aA", ".v", "a.", "+a", "A-", "h://", "-A", "\\_", "a_", "$a"])
 def test_a_text_of_one_piece_over_and_over_is_read_to_its_end(piece: str) -> None:
     for name in find_names(piece * 200_000):
         assert name.end <= 200_000 * len(piece)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from rag.answering.prompt import CUT_MARK, RULES, SYSTEM, Prompt, build_prompt, defuse, format_passage, nothing_found
 from rag.documents import Chunk, Hit
+from tests.rows import for_each
 
 
 def hit(text: str, title: str = "Manual", heading_path: tuple[str, ...] = ("Commands", "Route")) -> Hit:
@@ -90,7 +91,7 @@ DISGUISED = [
 ]
 
 
-@pytest.mark.parametrize("run", DISGUISED)
+@for_each("run", DISGUISED)
 def test_a_run_in_disguise_counts_as_one(run: str) -> None:
     assert format_passage(1, hit(run), run) == f"[1]\n~~~~~\nManual > Commands > Route\n{run}\n~~~~~"
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rag.answering.units import Unit, cut_units
+from tests.rows import for_each
 
 OPTIONS = """For `repair_timing`:
 
@@ -34,7 +34,7 @@ def test_a_paragraph_is_cut_into_its_sentences() -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text",
     ["Use a buffer, e.g. BUF_X1 of the library.", "See Fig. 3 and sec. 2 for it.", "Set it to 0.5 or config.mk."],
 )

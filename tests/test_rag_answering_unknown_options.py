@@ -12,6 +12,7 @@ from rag.index.building import build_index
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings
 from serve.evaluation.answers.answer_scores import is_refusal
+from tests.rows import for_each
 from tests.tiny_embedder import TinyEmbedder
 
 MANUAL = """# Router
@@ -66,7 +67,7 @@ def test_an_option_that_no_document_gives_the_command_is_found(
     assert command in unknown.hits[0].chunk.text
 
 
-@pytest.mark.parametrize(
+@for_each(
     "question",
     [
         "route_nets -layers M2",

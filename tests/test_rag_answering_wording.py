@@ -13,6 +13,7 @@ from rag.answering.units import cut_units
 from rag.answering.wording import QUOTES_LEAD, STOPPED, name_place, word_quotes
 from rag.documents import Chunk, Hit
 from tests.attack import Attack
+from tests.rows import for_each
 
 OPTIONS = """For `repair_timing`:
 
@@ -138,9 +139,7 @@ FORGED = [
 
 
 @pytest.mark.attack
-@pytest.mark.parametrize(
-    "text", [*FORGED, *(path.read_text(errors="replace") for path in sorted(HOSTILE.glob("*.md")))]
-)
+@for_each("text", [*FORGED, *(path.read_text(errors="replace") for path in sorted(HOSTILE.glob("*.md")))])
 def test_no_document_speaks_outside_of_its_quotation(attack: Attack, text: str) -> None:
     rows = range(len(cut_units(text)))
     hits = [hit(text, "First"), hit("The end.", "Second")]

@@ -9,6 +9,7 @@ import pytest
 from rag.checking.code_checks import LEAST_COMMANDS, LONGEST, MOST_BLOCKS, CodeChecker, check_blocks, check_yosys
 from rag.checking.sentences import split_answer
 from rag.reference.cards import Command, Option, Place, Reference
+from tests.rows import for_each
 
 ROOT = Path(__file__).parent.parent
 PLACE = Place("id", "a.md", "A", (), 0, 1)
@@ -29,7 +30,7 @@ def checker() -> CodeChecker:
     return CodeChecker()
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("language", "code", "ruling"),
     [
         ("tcl", "repair_timing -hold -hold_margin 0.05", "ok"),
@@ -80,8 +81,8 @@ def test_yosys_scripts_are_held_against_a_whole_reference_of_yosys() -> None:
     )
 
 
-@pytest.mark.parametrize("language", ["tcl", "verilog"])
-@pytest.mark.parametrize(
+@for_each("language", ["tcl", "verilog"])
+@for_each(
     "code",
     [
         "{" * 40_000,

@@ -4,13 +4,13 @@ shown.
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rag.checking.editing import Editor
 from rag.checking.sentences import Part
 from rag.checking.support import Sentence, is_claim
+from tests.rows import for_each
 
 
 def judge(part: Part, text: str) -> Sentence | None:
@@ -29,7 +29,7 @@ def edit(answer: str, is_cut_off: bool = False) -> tuple[str, Editor]:
     return editor.feed(answer) + editor.close(is_cut_off), editor
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("answer", "shown"),
     [
         ("Use the core ring. This is wrong advice.", "Use the core ring."),

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
 from rag.checking.facts import find_facts, words_of
+from tests.rows import for_each
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "names", "numbers", "units"),
     [
         ("`-max_buffer_percent` is 20 % by default.", {"-max_buffer_percent"}, {"20"}, {"percent"}),
@@ -31,7 +30,7 @@ def test_words_in_code_signs_are_facts_and_stand_in_a_passage_as_they_are() -> N
     assert "LOW" not in passage
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "count"), [("It does not.", 1), ("It can\u2019t, and never did.", 2), ("It does.", 0), ("unless none", 2)]
 )
 def test_denials_are_counted(text: str, count: int) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rag.checking.sentences import LONGEST, LONGEST_CODE, Part, Splitter, split_answer
 from tests.counting import count_calls
+from tests.rows import for_each
 
 PIECES = [
     "Run `pdngen`.",
@@ -56,7 +56,7 @@ def said(answer: str) -> list[tuple[str, str]]:
     return [(part.kind, answer[part.start : part.end]) for part in split_answer(answer)]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("answer", "parts"),
     [
         ("Use it. Then stop.", [("sentence", "Use it."), ("sentence", "Then stop.")]),
@@ -123,13 +123,13 @@ def cut_by_letters(answer: str) -> None:
         splitter.feed(letter)
 
 
-@pytest.mark.parametrize("letters", [". A", "a.a.", "![", "e.g. B ", "**A. B"])
+@for_each("letters", [". A", "a.a.", "![", "e.g. B ", "**A. B"])
 def test_the_work_of_an_open_line_grows_with_its_letters_alone(letters: str) -> None:
     few, many = (count_calls(partial(cut_by_letters, letters * (size // len(letters)))) for size in (300, 3000))
     assert many < 11 * few
 
 
-@pytest.mark.parametrize("letters", [". A", "a.a.", "![", "e.g. B ", "a. [1](b) "])
+@for_each("letters", [". A", "a.a.", "![", "e.g. B ", "a. [1](b) "])
 def test_of_an_open_line_only_its_last_letters_are_searched_again(letters: str) -> None:
     splitter = Splitter()
     for letter in letters * 200:
@@ -137,7 +137,7 @@ def test_of_an_open_line_only_its_last_letters_are_searched_again(letters: str) 
         assert len(splitter._text) - splitter._looked <= 8
 
 
-@pytest.mark.parametrize(
+@for_each(
     "answer", ["**Note. Use it**\n", "**Note. Use it:**\nThen.", "__A. Be__: \nC", "**No. Yes** it. Is", "`" * 9000]
 )
 def test_an_answer_letter_by_letter_is_cut_as_the_whole_one(answer: str) -> None:

@@ -27,6 +27,7 @@ from rag.checking.windows import Source, read_sources
 from rag.search.retriever import NO_TOKENS, NoTokens, Retriever
 from rag.settings import RagSettings
 from rag.training.support_fit import Labelled, read_labelled
+from tests.rows import for_each
 
 ROOT = Path(__file__).parent.parent
 # Lower bounds of what docs/measurements/checks.md reports, of coefficients that have seen the sentences.
@@ -129,7 +130,7 @@ def test_a_sentence_names_its_passages_and_the_quotes_in_them(six: Six) -> None:
     assert (second.passages, second.quotes, second.evidence) == ((), (), ())
 
 
-@pytest.mark.parametrize(
+@for_each(
     "sentence",
     [
         "The context does not say which command to use.",
@@ -146,14 +147,14 @@ def test_what_says_that_the_passages_are_silent_is_supported_by_none(six: Six, s
     assert not found.supported
 
 
-@pytest.mark.parametrize(
+@for_each(
     "sentence", ["The tool does not read the file.", "Documents are read once.", "It is not found in the database."]
 )
 def test_an_ordinary_denial_is_not_taken_for_that(sentence: str) -> None:
     assert not denies_context(sentence)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "is_one"),
     [
         ("Here is how:", False),

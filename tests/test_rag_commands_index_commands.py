@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import chipalign
+from tests.rows import for_each
 
 NOTES = {
     "antenna.md": "# Antenna\n\n`repair_antennas` inserts diodes at the gates of violating nets.\n",
@@ -112,7 +113,7 @@ def test_a_bad_setting_is_reported_before_any_work(
     assert "CHIPALIGN_CHUNK_TOKENS='many'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("value", ["0", "-1", "many", "1001"])
+@for_each("value", ["0", "-1", "many", "1001"])
 def test_top_k_has_a_range(value: str) -> None:
     with pytest.raises(SystemExit) as caught:
         index(["search", "hold", "--top-k", value])

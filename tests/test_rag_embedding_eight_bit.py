@@ -8,6 +8,7 @@ import torch
 
 from rag.embedding.eight_bit import EightBitLinear, Room, _quantise, multiply_bits
 from rag.embedding.processor import multiplies_eight_bits
+from tests.rows import for_each
 
 needs_eight_bits = pytest.mark.skipif(not multiplies_eight_bits(), reason="this processor has no AVX512-VNNI")
 
@@ -31,7 +32,7 @@ def test_rows_are_rounded_with_a_scale_each() -> None:
     assert scales == pytest.approx(np.abs(values).max(axis=1) / 127, rel=1e-5)
 
 
-@pytest.mark.parametrize(("rows", "others", "size"), [(1, 1, 8), (3, 50, 32), (17, 301, 384)])
+@for_each(("rows", "others", "size"), [(1, 1, 8), (3, 50, 32), (17, 301, 384)])
 def test_products_with_bits_are_nearly_those_of_floats(rows: int, others: int, size: int) -> None:
     dice = np.random.default_rng(size)
     numbers = dice.normal(size=(rows, size)).astype(np.float32)

@@ -17,6 +17,7 @@ from rag.errors import EmbedderUnavailable
 from tests.conftest import free_port
 from tests.fake_embeddings import embeddings_answer, embeddings_of
 from tests.fake_openai import Answer, FakeOpenAI
+from tests.rows import for_each
 from tests.tiny_embedder import DIMENSION, TinyEmbedder
 
 TEXTS = ["hold buffers", "antenna diodes", "clock tree"]
@@ -196,13 +197,13 @@ def test_a_server_that_finds_everything_too_long_is_reported(server: FakeOpenAI)
     assert "refuses to embed with 'tiny' (status 400: too long)" in refusal(server)
 
 
-@pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://host", "http://", "http://[::1"])
+@for_each("url", ["", "localhost:8000", "ftp://host", "http://", "http://[::1"])
 def test_a_wrong_address_is_refused_before_anything_is_asked(url: str) -> None:
     with pytest.raises(EmbedderUnavailable, match="CHIPALIGN_EMBEDDINGS_URL"):
         EmbeddingsApi(url, "tiny", "")
 
 
-@pytest.mark.parametrize("models", ["no list", [{"name": "x"}], [{"id": "tiny", "max_model_len": "much"}]])
+@for_each("models", ["no list", [{"name": "x"}], [{"id": "tiny", "max_model_len": "much"}]])
 def test_a_list_of_models_of_another_form_is_reported(models: Any) -> None:
     with (
         FakeOpenAI(lambda *_: (200, {}), models=models) as server,

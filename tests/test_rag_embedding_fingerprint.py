@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from rag.embedding.embedder import PROBE, Embedder
 from rag.embedding.fingerprint import alike, describe_served
+from tests.rows import for_each
 
 
 def unit(seed: int, size: int = 384) -> NDArray[np.float32]:
@@ -23,7 +24,7 @@ def test_noise_of_number_formats_makes_no_other_model() -> None:
     assert alike(describe_served("m", "estimate", vector), describe_served("m", "estimate", noisy))
 
 
-@pytest.mark.parametrize("size", [8, 32, 384, 4096])
+@for_each("size", [8, 32, 384, 4096])
 def test_another_model_under_the_same_name_is_another(size: int) -> None:
     assert not alike(describe_served("m", "estimate", unit(0, size)), describe_served("m", "estimate", unit(1, size)))
 

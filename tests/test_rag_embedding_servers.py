@@ -11,9 +11,10 @@ from rag.errors import RagError
 from rag.index.milvus import Milvus
 from rag.index.vector_store import choose_store
 from rag.settings import RagSettings
+from tests.rows import for_each
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("host", "is_this"),
     [
         ("127.0.0.1", True),
@@ -34,7 +35,7 @@ def test_only_this_machine_is_loopback(host: str, is_this: bool) -> None:
     assert is_loopback(host) is is_this
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("response", "said"),
     [
         (httpx.Response(400, json={"error": {"message": "too\n  long"}}), "too long"),
@@ -48,7 +49,7 @@ def test_a_refusal_is_one_line(response: httpx.Response, said: str) -> None:
     assert quote_refusal(response) == said
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("url", "shown", "login"),
     [
         ("http://someone:hunter2@gpu:8002/v1", "http://gpu:8002/v1", ("someone", "hunter2")),

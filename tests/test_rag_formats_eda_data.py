@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from rag.errors import ParseFailed
 from rag.formats.eda_data import MAX_ROWS, parse_eda_data
+from tests.rows import for_each
 
 LEF = """# comment
 VERSION 5.8 ;
@@ -154,7 +155,7 @@ def test_spef_gives_its_header_and_the_number_of_nets() -> None:
     ]
 
 
-@pytest.mark.parametrize(("kind", "name"), [("lef", "LEF"), ("liberty", "Liberty"), ("def", "DEF"), ("spef", "SPEF")])
+@for_each(("kind", "name"), [("lef", "LEF"), ("liberty", "Liberty"), ("def", "DEF"), ("spef", "SPEF")])
 def test_another_file_of_that_suffix_is_named(kind: str, name: str) -> None:
     with pytest.raises(ParseFailed, match=f"no {name} file: it has none of its statements"):
         parse_eda_data("EXPORTS\n  main\n  other = name\n", kind)
@@ -188,7 +189,7 @@ NOT_FOLLOWED = {
 }
 
 
-@pytest.mark.parametrize("case", NOT_FOLLOWED)
+@for_each("case", NOT_FOLLOWED)
 def test_no_number_is_stated_of_what_cannot_be_followed_to_its_end(case: str) -> None:
     kind, text = NOT_FOLLOWED[case]
     parsed = parse_eda_data(text, kind)
@@ -198,7 +199,7 @@ def test_no_number_is_stated_of_what_cannot_be_followed_to_its_end(case: str) ->
     assert "| nets | 2 |" not in texts(text, kind)[-1]
 
 
-@pytest.mark.parametrize(("kind", "text"), [("liberty", LIBERTY), ("lef", LEF), ("def", DEF), ("spef", SPEF)])
+@for_each(("kind", "text"), [("liberty", LIBERTY), ("lef", LEF), ("def", DEF), ("spef", SPEF)])
 def test_no_number_is_stated_of_a_file_whose_end_is_missing(kind: str, text: str) -> None:
     parsed = parse_eda_data(text, kind, is_whole=False)
     assert "how many there are is not known" in " ".join(block.text for block in parsed.blocks)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from rag.blocks import Parsed
 from rag.errors import ParseFailed
 from rag.formats.html_page import parse_html
+from tests.rows import for_each
 
 SPHINX = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"/><title>\
 proc - translate processes &#8212; Yosys 0.40 documentation</title>
@@ -143,7 +144,7 @@ def test_links_pictures_and_breaks_become_words() -> None:
     assert [block.text for block in parse_html(page).blocks] == ["See the guide and the die plot."]
 
 
-@pytest.mark.parametrize("tag", ["div", "span", "ul><li", "table><tr><td", "dl><dd", "b", "blockquote"])
+@for_each("tag", ["div", "span", "ul><li", "table><tr><td", "dl><dd", "b", "blockquote"])
 def test_deeply_nested_markup_is_read_without_a_crash(tag: str) -> None:
     parsed = parse_html(f"<p>before</p>{f'<{tag}>' * 5000}deep".encode())
     assert parsed.blocks[0].text == "before"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag.formats.includes import MAX_CHARACTERS, MAX_DEPTH, candidate_paths, expand_includes, select_lines
 from rag.formats.rst import parse_rst
+from tests.rows import for_each
 
 CODE = ["line one", "# begin", "line two", "  line three", "# end", "line four"]
 
@@ -45,7 +45,7 @@ def test_an_indented_directive_keeps_its_indentation() -> None:
     assert "   .. code-block:: verilog\n\n      module a;" in expanded(text, {"docs/a.v": "module a;\nendmodule\n"})
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("options", "lines"),
     [
         ({}, CODE),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from rag.blocks import Block
 from rag.errors import ParseFailed
 from rag.formats.manpage import parse_man, split_arguments, unescape
+from tests.rows import for_each
 
 PAGE = r"""'\" t
 .\" A comment.
@@ -148,7 +149,7 @@ def test_a_page_that_asciidoctor_or_docbook_generated() -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("source", "text"),
     [
         (r"a\fBb\fP\f(CWc\f[R]d", "abcd"),

@@ -11,6 +11,7 @@ from rag.errors import ParseFailed
 from rag.formats.markdown import parse_markdown
 from rag.formats.parser import FORMATS, decode, format_of, parse, parse_document, read_file
 from rag.formats.rst import parse_rst
+from tests.rows import for_each
 
 MARKDOWN = """---
 layout: page
@@ -195,7 +196,7 @@ def test_plain_paragraphs_are_the_same_in_every_markup(paragraphs: list[str]) ->
         assert [block.text for block in parse(name, "\n\n".join(paragraphs)).blocks] == paragraphs
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("path", "title"),
     [
         ("src/grt/README.md", "grt README"),
@@ -222,7 +223,7 @@ def test_table_padding_is_squeezed_but_single_spaces_stay() -> None:
     assert squeeze_table("| a    | b c |\n|------|:-------:|") == "| a | b c |\n|---|:---:|"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("source", "text"),
     [
         ("see [a (b)](x(y).md) and [c\nd](e.md#f)", "see a (b) and c\nd"),
@@ -306,7 +307,7 @@ def test_rst_definition_and_literal_after_a_bare_colon_pair() -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("source", "text"),
     [
         (":cmd:ref:`synth_ice40` runs", "`synth_ice40` runs"),
@@ -343,7 +344,7 @@ def test_a_table_that_names_no_header_has_an_empty_one() -> None:
     assert parse_rst(text).blocks[0].text == "\n".join(rows)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("path", "known"),
     [
         ("a/Manual.PDF", True),
@@ -377,7 +378,7 @@ def test_the_text_of_a_document_gives_its_blocks_again() -> None:
         assert (document.own_text is None) == (document.text != text)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("content", "reason"),
     [
         (b"a\0b", "binary, not text"),
@@ -395,7 +396,7 @@ def test_line_ends_become_unix_ones() -> None:
     assert decode(b"\xef\xbb\xbfa\r\nb\rc\n") == "a\nb\nc\n"
 
 
-@pytest.mark.parametrize("unit", ["![", "<a ", "<!--", "![a](", ":a", "a.", "`", "[a](", "a_", ".. include:: a  "])
+@for_each("unit", ["![", "<a ", "<!--", "![a](", ":a", "a.", "`", "[a](", "a_", ".. include:: a  "])
 def test_many_openings_that_nothing_closes_are_read_in_linear_time(unit: str) -> None:
     for name in ("x.md", "x.rst", "x.txt"):
         assert parse(name, f"Text.\n\n{unit * (400_000 // len(unit))}").blocks[0].text.startswith("Text.")
@@ -405,7 +406,7 @@ LONG = [f"lint_off [-rule <message>] [-file <file_{number}>] [-contents <wildcar
 TERMS = "".join(f"<dt>{name.replace('<', '&lt;')}</dt>" for name in LONG)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("path", "text"),
     [
         ("a.rst", "Control\n=======\n\n" + "".join(f".. option:: {name}\n\n" for name in LONG) + "   Off.\n\n   On.\n"),
@@ -420,7 +421,7 @@ def test_a_definition_too_long_for_a_heading_stands_whole_below_it(path: str, te
     assert [block.text for block in blocks] == ["\n".join(f"`{name}`" for name in LONG), "Off.", "On."]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("path", "form"),
     [
         ("a.md", "# T\n\n## {}\n\nText.\n"),

@@ -14,6 +14,7 @@ from rag.formats.csv_table import MAX_COLUMNS, parse_csv
 from rag.formats.parser import parse_document
 from rag.formats.plain_text import parse_text
 from rag.index.chunker import chunk_document
+from tests.rows import for_each
 
 TEXT = """Overview of the flow.
 
@@ -93,7 +94,7 @@ def test_values_become_a_table_under_its_header() -> None:
     ]
 
 
-@pytest.mark.parametrize("separator", ["\t", ";", "|", ","])
+@for_each("separator", ["\t", ";", "|", ","])
 def test_the_separator_is_found(separator: str) -> None:
     (block,) = parse_csv(f"net{separator}cap\nclk{separator}0.5\n").blocks
     assert block.text == "| net | cap |\n| --- | --- |\n| clk | 0.5 |"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag.blocks import Block
 from rag.formats.python_code import parse_python
 from rag.formats.script import PIECE_LINES, clean_comment, code_pieces, parse_script
+from tests.rows import for_each
 
 TCL = """#!/usr/bin/env tclsh
 # Flow of one block.
@@ -135,7 +135,7 @@ def test_long_code_is_cut_at_blank_lines_into_pieces() -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("lines", "mark", "text"),
     [
         (["#!/bin/sh", "#########", "# Title", "#", "# Text", "#---"], "#", "Title\n\nText"),
@@ -177,7 +177,7 @@ def test_python_functions_and_classes_with_their_docstrings() -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text",
     [
         "def broken(:\n    pass\n",

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from rag.blocks import Block
 from rag.errors import ParseFailed
 from rag.formats.word import parse_docx
+from tests.rows import for_each
 
 DOCUMENT = "word/document.xml"
 
@@ -111,7 +112,7 @@ def test_a_box_of_one_cell_is_a_paragraph_and_merged_cells_keep_their_place() ->
     assert blocks[1].text == "| Corner | Voltage |  |\n| --- | --- | --- |\n| ss | 125C | 0.72 |"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("content", "reason"),
     [
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600, "encrypted, or an old .doc"),

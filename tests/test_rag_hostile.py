@@ -36,6 +36,7 @@ from serve.answers.tokens import TokenCounter
 from serve.answers.verification import Examiner
 from serve.protocol import parse_chat_request
 from serve.settings import ServeSettings
+from tests.rows import for_each
 
 EVAL = Path(__file__).parent.parent / "data" / "eval"
 ROWS: list[dict[str, Any]] = [
@@ -43,7 +44,7 @@ ROWS: list[dict[str, Any]] = [
 ]
 # What a document attacks: the model's obedience, the template, the fence, the label
 FAMILIES = {"text": 30, "control": 12, "fence": 12, "place": 8}
-each_document = pytest.mark.parametrize("row", ROWS, ids=[row["kind"] for row in ROWS])
+each_document = for_each("row", ROWS)
 
 # Control tokens of the chat templates in use: ChatML, Llama 3, Llama 2 and Mistral, Gemma, Phi, Qwen, Harmony,
 # DeepSeek.
@@ -246,7 +247,7 @@ def hits_of(store: Retriever, row: dict[str, Any]) -> list[Hit]:
     return store.search(row["question"], ServeSettings().top_k)
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if row["family"] == "fence"], ids=lambda row: row["kind"])
+@for_each("row", [row for row in ROWS if row["family"] == "fence"])
 def test_each_fence_breaker_breaks_out_of_a_fixed_fence(store: Retriever, row: dict[str, Any]) -> None:
     hits = hits_of(store, row)
     places = [describe_place(hit.chunk.title, hit.chunk.heading_path) for hit in hits]
@@ -257,7 +258,7 @@ def test_each_fence_breaker_breaks_out_of_a_fixed_fence(store: Retriever, row: d
     assert "text outside" in find_faults(render(naive, row["question"]), hits, row)
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if row["family"] == "place"], ids=lambda row: row["kind"])
+@for_each("row", [row for row in ROWS if row["family"] == "place"])
 def test_each_hostile_title_speaks_outside_where_titles_are_labels(store: Retriever, row: dict[str, Any]) -> None:
     hits = hits_of(store, row)
     naive = []

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from rag.errors import IndexCorrupt
 from rag.index.bm25 import K1, B, Bm25Index, find_tokens, idf, is_identifier, tokenize
+from tests.rows import for_each
 
 TEXTS = [
     "global_route writes guides with -guide_file",
@@ -25,7 +26,7 @@ TEXTS = [
 ]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "terms"),
     [
         ("set_wire_rc", ["set_wire_rc", "set", "wire", "rc"]),
@@ -69,9 +70,7 @@ def direct_bm25(query: str, row: int, texts: list[str]) -> float:
     return score
 
 
-@pytest.mark.parametrize(
-    "query", ["hold", "set_wire_rc wire", "guide routing", "the clk[3] wire resistance", "unknown"]
-)
+@for_each("query", ["hold", "set_wire_rc wire", "guide routing", "the clk[3] wire resistance", "unknown"])
 def test_scores_are_the_formulas(query: str) -> None:
     scores = Bm25Index.build(TEXTS).scores(query)
     assert scores == pytest.approx([direct_bm25(query, row, TEXTS) for row in range(len(TEXTS))], rel=1e-5)

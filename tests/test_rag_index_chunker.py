@@ -24,6 +24,7 @@ from rag.index.chunker import (
     read_calls,
     render,
 )
+from tests.rows import for_each
 
 COMMAND = """# Router
 
@@ -274,7 +275,7 @@ def test_prose_and_other_commands_sections_are_not_marked() -> None:
     assert not any("For `" in chunk.text for chunk in chunks_of(text, 60) if chunk.heading_path[:1] == ("Other",))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("code", "command"),
     [
         ("```tcl\nglobal_route\n    [-guide_file file]\n```", "global_route"),
@@ -388,7 +389,7 @@ def test_a_synopsis_names_no_table_below_another_example() -> None:
     assert introduce([synopsis, inner])[1].command == "route_all"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("above", "kind", "lead"),
     [
         (("prose", "It has a graph. Its nodes are:"), "list", "Its nodes are:"),

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from rag.errors import IndexCorrupt
 from rag.index.dense import MIN_RESCORED, TARGET_RECALL, DenseIndex, Vectors, codes_path, recall_of
 from rag.index.manifest import DenseKind
+from tests.rows import for_each
 
 ROOT = Path(__file__).parent.parent
 
@@ -180,8 +181,8 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
         DenseIndex.load(tmp_path / "text")
 
 
-@pytest.mark.parametrize("limit", [10, 1000])
-@pytest.mark.parametrize("kept", [0.1, 0.9, 0.99])
+@for_each("limit", [10, 1000])
+@for_each("kept", [0.1, 0.9, 0.99])
 def test_a_cut_file_is_refused(tmp_path: Path, limit: int, kept: float) -> None:
     path = tmp_path / "dense.faiss"
     built = DenseIndex.build(unit_vectors(200), flat_limit=limit)

@@ -5,9 +5,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from rag.index.glossary import expand_abbreviations, find_definitions, read_glossary
+from tests.rows import for_each
 
 TABLE = (
     "| Abbreviation | Expansion | Note |\n|---|---|---|\n| WNS | Worst negative slack | worst |\n| `AT` | Arrival time;"
@@ -27,7 +26,7 @@ def test_the_first_meaning_of_the_first_text_counts() -> None:
     assert read_glossary(["no table", ""]) == {}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("query", "expanded"),
     [
         ("What is WNS?", "What is WNS (Worst negative slack)?"),
@@ -41,7 +40,7 @@ def test_abbreviations_are_expanded_and_common_words_and_names_are_not(query: st
     assert expand_abbreviations(query, read_glossary([TABLE])) == expanded
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "found"),
     [
         ("the worst negative slack (WNS) of", [("WNS", "worst negative slack")]),

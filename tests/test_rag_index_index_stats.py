@@ -27,6 +27,7 @@ from rag.index.index_stats import (
 )
 from rag.index.manifest import DenseKind
 from rag.settings import RagSettings
+from tests.rows import for_each
 from tests.tiny_embedder import DIMENSION, TinyEmbedder
 
 
@@ -98,7 +99,7 @@ def test_the_histogram_counts_every_length_in_few_equal_steps(lengths: list[int]
         assert count == sum(low <= length < high for length in lengths)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("path", "kind"),
     [
         ("a/B.MD", "Markdown"),

@@ -22,6 +22,7 @@ from rag.index.manifest import (
     read_manifest,
     record_file,
 )
+from tests.rows import for_each
 
 SPEC = IndexSpec(FORMAT, "tiny", "f1", 32, 220, 32, 1, 1)
 GENERATION = "generation-0123456789ab"
@@ -56,7 +57,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert manifest.collections["notes"].rows == (0, 5)
 
 
-@pytest.mark.parametrize("field", ["generation", "collections", "files", "dense", "chunks"])
+@for_each("field", ["generation", "collections", "files", "dense", "chunks"])
 def test_a_manifest_without_a_part_is_reported(tmp_path: Path, field: str) -> None:
     data = json.loads(manifest_of(tmp_path, {"a": b"one"}).as_json())
     del data[field]
@@ -65,7 +66,7 @@ def test_a_manifest_without_a_part_is_reported(tmp_path: Path, field: str) -> No
         read_manifest(tmp_path)
 
 
-@pytest.mark.parametrize("value", [7, "text", [1], {"a": 1}, {"a": {"bytes": 1}}])
+@for_each("value", [7, "text", [1], {"a": 1}, {"a": {"bytes": 1}}])
 def test_a_manifest_with_a_part_of_another_form_is_reported(tmp_path: Path, value: object) -> None:
     data = json.loads(manifest_of(tmp_path, {"a": b"one"}).as_json())
     (tmp_path / MANIFEST).write_text(json.dumps({**data, "files": value}))

@@ -35,6 +35,7 @@ from rag.index.vector_store import FILES, choose_store, find_holder, open_vector
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings
 from tests.conftest import SIX_DOCUMENTS, free_port
+from tests.rows import for_each
 from tests.tiny_embedder import TinyEmbedder
 
 pytest.importorskip("pymilvus", reason="the extra milvus is not installed")
@@ -103,7 +104,7 @@ def test_rows_and_scores_are_those_of_faiss(filled: tuple[MilvusIndex, Vectors, 
     assert len(dense.search(vectors[0], 1000)[0]) == 300
 
 
-@pytest.mark.parametrize("chosen", [["b"], ['quo"te'], ["ä@2.0", "b"], []])
+@for_each("chosen", [["b"], ['quo"te'], ["ä@2.0", "b"], []])
 def test_a_filter_finds_what_a_mask_finds(filled: tuple[MilvusIndex, Vectors, list[str]], chosen: list[str]) -> None:
     dense, vectors, names = filled
     mask = np.array([name in chosen for name in names])

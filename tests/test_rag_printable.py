@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import chipalign
 from rag.printable import printable, printable_json
+from tests.rows import for_each
 
 HOSTILE = [
     "a\nb",
@@ -33,7 +34,7 @@ def steers(text: str) -> bool:
     return any(unicodedata.category(sign) in KINDS and sign not in "\n\u200c\u200d" for sign in text)
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@for_each("name", HOSTILE)
 def test_what_would_steer_a_terminal_is_shown_escaped(name: str) -> None:
     shown = printable(name)
     assert not steers(shown)

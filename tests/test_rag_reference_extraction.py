@@ -9,6 +9,7 @@ from rag.formats.parser import parse, parse_document
 from rag.index.chunker import chunk_document
 from rag.reference.cards import Command, Message, Option, Place, Reference, Variable
 from rag.reference.extraction import is_read, read_reference
+from tests.rows import for_each
 
 ROUTER = """# Router
 
@@ -78,7 +79,7 @@ def options_of(card: Command) -> dict[str, tuple[str, str, bool]]:
     return {option.name: (option.argument, option.default, option.is_described) for option in card.options}
 
 
-@pytest.mark.parametrize("tokens", [400, 40, 25])
+@for_each("tokens", [400, 40, 25])
 def test_a_synopsis_and_its_table_are_one_card_however_they_were_cut(tokens: int) -> None:
     chunks = chunks_of(ROUTER, tokens=tokens)
     card = command(read_reference(chunks), "route_clocks")
@@ -338,7 +339,7 @@ def test_release_notes_show_a_part_of_a_command() -> None:
     assert not command(read(RELEASES.replace("Release notes", "Waves"), "doc/waves.md"), "read_wave").is_partial
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("call", "is_partial"),
     [
         ("run_all -fast $net", False),
@@ -459,7 +460,7 @@ def test_a_heading_that_was_cut_gives_what_comes_before_the_cut() -> None:
     assert [option.name for option in card.options][:4] == ["-rule", "-file", "-lines", "-contents"]
 
 
-@pytest.mark.parametrize("tokens", [30, 45, 60])
+@for_each("tokens", [30, 45, 60])
 def test_a_row_that_was_cut_into_several_passages_is_one(tokens: int) -> None:
     long = " ".join(f"word{number}" for number in range(60))
     text = (
@@ -482,7 +483,7 @@ def test_options_of_the_section_beside_the_synopsis_are_its_own() -> None:
     assert all(option.is_described for option in command(read(text, tokens=30), "swap_all").options)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("line", "number", "text"),
     [
         ("- **ERROR: (IMPSP-9022): Command failed.", "IMPSP-9022", "Command failed."),
@@ -504,7 +505,7 @@ def test_messages_are_found_by_their_number(line: str, number: str, text: str) -
     assert reference.find(f"[ERROR {number}]") == reference.find(number)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text",
     [
         "# Prose\n\nUse global_route [see below] to route the design.\n",
@@ -527,9 +528,7 @@ def test_prose_scripts_and_data_are_neither_commands_nor_messages(text: str) -> 
     assert read(text) == Reference()
 
 
-@pytest.mark.parametrize(
-    "path", ["src/ReadmeFormat.md", "docs/test/router.md", "CODE_OF_CONDUCT.md", "router.tcl", "LICENSE.md"]
-)
+@for_each("path", ["src/ReadmeFormat.md", "docs/test/router.md", "CODE_OF_CONDUCT.md", "router.tcl", "LICENSE.md"])
 def test_forms_to_copy_tests_and_code_are_not_read(path: str) -> None:
     assert not is_read(path)
     assert is_read("docs/router.md")

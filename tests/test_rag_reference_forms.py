@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from rag.reference.synopses import read_option_names, read_synopses, read_synops
 from rag.reference.tables import read_default, read_table
 from rag.reference.usages import read_items, read_usage
 from tests.counting import count_calls
+from tests.rows import for_each
 
 SIGNS = st.sampled_from(
     [
@@ -77,7 +77,7 @@ def test_whatever_stands_in_a_passage_the_places_are_in_it(pieces: list[str], he
         assert 0 <= place.start <= place.end <= len(text)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "piece",
     [
         "[",
@@ -108,7 +108,7 @@ def test_the_time_grows_with_the_text_and_no_faster(piece: str) -> None:
     assert calls_of([text(600)]) < 3 * calls_of([text(300)]) + 500
 
 
-@pytest.mark.parametrize(
+@for_each(
     "passage",
     [
         (
@@ -133,7 +133,7 @@ def calls_of(texts: list[str]) -> int:
     return count_calls(lambda: read_reference(chunks), events=("call", "return", "c_call", "c_return", "c_exception"))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "options", "arguments"),
     [
         (
@@ -175,7 +175,7 @@ def test_only_what_is_outside_of_brackets_and_without_alternative_is_required() 
     assert [part.is_required for part in (*synopsis.options, *synopsis.arguments)] == [True, False, True]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text",
     [
         'place_all -origin "200 200"',
@@ -195,7 +195,7 @@ def test_an_example_is_not_a_synopsis(text: str) -> None:
     assert read_synopses(text.split("\n")) == []
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("cell", "names"),
     [
         ("-t N or --threads N", [("-t", "N"), ("--threads", "N")]),
@@ -254,7 +254,7 @@ def test_an_option_line_ends_where_the_next_one_begins() -> None:
     assert read_items(["- `-a`: does a", "- prose", "  `-b`: none"]) == read_items(["- `-a`: does a"])
 
 
-@pytest.mark.parametrize(
+@for_each(
     "line",
     [
         "ERROR: it broke",

@@ -22,6 +22,7 @@ from rag.reference.storage import REFERENCE, VERSION
 from rag.search.live import NoIndex
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings
+from tests.rows import for_each
 from tests.tiny_embedder import TinyEmbedder
 
 SETTINGS = RagSettings(home=Path("unused"))
@@ -139,7 +140,7 @@ def test_a_reference_of_another_version_is_read_from_the_passages(tmp_path: Path
     assert open_index(tmp_path).reference.options_of("route_all") == {"-layer"}
 
 
-@pytest.mark.parametrize(
+@for_each(
     "content",
     [
         *("", "{", "[]", "null", "[" * 100_000),

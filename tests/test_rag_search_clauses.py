@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rag.index.bm25 import content_terms
 from rag.search.clauses import LEAST_TERMS, MOST_CLAUSES, split_clauses
+from tests.rows import for_each
 
 WORDS = tuple("route place clock tree power grid the a how , . ; and then while 0.5 -hold".split())
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("question", "clauses"),
     [
         (
@@ -37,7 +37,7 @@ def test_a_question_of_several_things_is_cut_between_them(question: str, clauses
     assert split_clauses(question) == clauses
 
 
-@pytest.mark.parametrize(
+@for_each(
     "question",
     [
         "",

@@ -11,12 +11,13 @@ from rag.index.building import build_index
 from rag.search.eda_tools import NAMES_FILE, named_eda_tools
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings
+from tests.rows import for_each
 from tests.tiny_embedder import TinyEmbedder
 
 SETTINGS = RagSettings(home=Path("unused"))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "first_names"),
     [
         ("how do I set the halo in Innovus?", ["innovus"]),
@@ -45,7 +46,7 @@ def retriever(tmp_path_factory: pytest.TempPathFactory) -> Retriever:
     return Retriever.open_with(TinyEmbedder(), folder, SETTINGS)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("question", "is_foreign"),
     [
         ("halo of a macro in innovus", True),

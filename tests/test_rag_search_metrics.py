@@ -22,6 +22,7 @@ from rag.search.metrics import (
     reciprocal_rank,
     tabulate_reliability,
 )
+from tests.rows import for_each
 
 DEPTH = 20
 RANKS = st.lists(st.integers(1, DEPTH), min_size=1, max_size=8, unique=True)
@@ -38,7 +39,7 @@ def test_ranks_are_those_of_the_first_hit_that_stands_for_a_passage() -> None:
     assert find_ranks([], [{"a"}]) == [None]
 
 
-@pytest.mark.parametrize(("k", "recall"), [(1, 0.0), (2, 1 / 3), (6, 1 / 3), (7, 2 / 3), (20, 2 / 3)])
+@for_each(("k", "recall"), [(1, 0.0), (2, 1 / 3), (6, 1 / 3), (7, 2 / 3), (20, 2 / 3)])
 def test_recall_is_the_share_of_wanted_passages_that_were_found(k: int, recall: float) -> None:
     assert recall_at([2, None, 7], k) == pytest.approx(recall)
 
@@ -97,7 +98,7 @@ def test_the_measures_have_the_names_of_the_field() -> None:
     ]
 
 
-@pytest.mark.parametrize(("successes", "total"), [(0, 4), (3, 4), (4, 4), (57, 60), (1, 1)])
+@for_each(("successes", "total"), [(0, 4), (3, 4), (4, 4), (57, 60), (1, 1)])
 def test_the_interval_of_a_share_is_wilsons(successes: int, total: int) -> None:
     theirs = binomtest(successes, total).proportion_ci(method="wilson")
     mine = estimate_share(successes, total)

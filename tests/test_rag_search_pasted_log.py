@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rag.search.pasted_log import MOST_READ, condense_paste, is_own_words
 from tests.counting import count_calls
+from tests.rows import for_each
 
 CONGESTION = """want to see where. how?
 
@@ -20,7 +20,7 @@ Error: global_route.tcl, 21 GRT-0118
 make[1]: *** [Makefile:720: do-5_1_grt] Error 1"""
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("turn", "condensed"),
     [
         (CONGESTION, "want to see where. how? [ERROR GRT-0118] Routing congestion too high."),
@@ -39,7 +39,7 @@ def test_the_persons_words_and_the_most_informative_lines_are_left(turn: str, co
     assert condense_paste(turn) == condensed
 
 
-@pytest.mark.parametrize(
+@for_each(
     "turn",
     [
         "How do I repair antenna violations?",
@@ -52,7 +52,7 @@ def test_a_question_in_words_and_a_single_line_stay_as_they_are(turn: str) -> No
     assert condense_paste(turn) == turn
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("line", "is_own"),
     [
         ("what does this warning mean", True),

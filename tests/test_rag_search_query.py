@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,11 +17,12 @@ from rag.search.query import (
     strip_small_talk,
 )
 from tests.counting import count_calls
+from tests.rows import for_each
 
 SETUP = "How do I fix setup violations after clock tree synthesis?"
 
 
-@pytest.mark.parametrize(
+@for_each(
     "turn",
     [
         "and for hold?",
@@ -54,7 +54,7 @@ def test_a_follow_up_is_joined_with_what_it_leans_on(turn: str) -> None:
     assert retrieval_query([SETUP, turn]) == f"{SETUP} {turn}"
 
 
-@pytest.mark.parametrize(
+@for_each(
     "turn",
     [
         "What does the -hold option of repair_timing do?",
@@ -74,7 +74,7 @@ def test_a_question_that_stands_by_itself_is_left_alone(turn: str) -> None:
     assert retrieval_query([SETUP, turn]) == turn
 
 
-@pytest.mark.parametrize(
+@for_each(
     "turn",
     [
         "continue",
@@ -94,7 +94,7 @@ def test_a_turn_that_asks_for_another_form_is_searched_as_the_turn_before(turn: 
     assert fallback_query([SETUP, turn]) == ""
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("turn", "rest"),
     [
         ("hi how do i fix hold", "how do i fix hold"),
@@ -121,7 +121,7 @@ def test_the_fallback_is_the_last_turn_behind_the_one_before() -> None:
     assert fallback_query([SETUP, "and for hold?", "What is WNS?"]) == f"{SETUP} and for hold? What is WNS?"
 
 
-@pytest.mark.parametrize("turns", [[], ["What is WNS?"], ["hi", "What is WNS?"], [SETUP, "hold?"], [SETUP, "thanks"]])
+@for_each("turns", [[], ["What is WNS?"], ["hi", "What is WNS?"], [SETUP, "hold?"], [SETUP, "thanks"]])
 def test_there_is_no_fallback_where_nothing_new_would_be_searched(turns: list[str]) -> None:
     assert fallback_query(turns) == ""
 
@@ -132,7 +132,7 @@ def test_the_own_words_of_a_turn_name_its_subject() -> None:
     assert own_words("clock " * 500) == ["clock"] * 200
 
 
-@pytest.mark.parametrize("words", ["that x ", "that cell ", "it this ", "is it possible that x "])
+@for_each("words", ["that x ", "that cell ", "it this ", "is it possible that x "])
 def test_a_long_turn_takes_no_more_work_than_its_first_words(words: str) -> None:
     few, many = (count_calls(partial(leans_on_earlier, words * times)) for times in (200, 3500))
     assert few == many
@@ -180,12 +180,12 @@ QUESTIONS = [
 ]
 
 
-@pytest.mark.parametrize("turn", SMALL_TALK)
+@for_each("turn", SMALL_TALK)
 def test_small_talk_has_no_content(turn: str) -> None:
     assert not has_content(turn)
 
 
-@pytest.mark.parametrize("turn", QUESTIONS)
+@for_each("turn", QUESTIONS)
 def test_a_question_has_content(turn: str) -> None:
     assert has_content(turn)
 

@@ -24,6 +24,7 @@ from rag.search.langchain_retriever import ChipRetriever
 from rag.search.relevance import weigh_unknown
 from rag.search.retriever import Retriever, clean_query
 from rag.settings import RagSettings
+from tests.rows import for_each
 from tests.tiny_embedder import TinyEmbedder
 
 SETTINGS = RagSettings(home=Path("unused"))
@@ -71,7 +72,7 @@ def retriever(index_dir: Path) -> Retriever:
     return Retriever.open(index_dir, SETTINGS)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("query", "title"),
     [
         ("How do I get rid of antenna violations?", "Antenna repair"),
@@ -195,7 +196,7 @@ def test_distant_passages_are_dropped_from_the_hits(index_dir: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("query", ["", "  ", "?!", "\n", "\ud83d", "\U0001f600"])
+@for_each("query", ["", "  ", "?!", "\n", "\ud83d", "\U0001f600"])
 def test_an_empty_question_is_refused(retriever: Retriever, query: str) -> None:
     with pytest.raises(EmptyQuery):
         retriever.search(query)
@@ -240,7 +241,7 @@ def test_langchain_gets_nothing_where_nothing_is_relevant(retriever: Retriever) 
     assert ChipRetriever(retriever=retriever).invoke("What is the capital of Peru?") == []
 
 
-@pytest.mark.parametrize(
+@for_each(
     "query",
     ["How do I fix antenna violations?", "delay buffers for hold", "straps of the power grid", "scan flip-flops"],
 )

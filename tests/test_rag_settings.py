@@ -9,6 +9,7 @@ import pytest
 
 from rag.errors import RagError, SettingsError
 from rag.settings import RagSettings
+from tests.rows import for_each
 
 
 def test_empty_environment_gives_the_defaults() -> None:
@@ -71,7 +72,7 @@ def test_every_default_lies_in_its_own_range() -> None:
             assert low <= getattr(RagSettings(), item.name) <= high
 
 
-@pytest.mark.parametrize("value", ["1e3", "12.5", "0x20", "२२०x", "-5"])
+@for_each("value", ["1e3", "12.5", "0x20", "२२०x", "-5"])
 def test_a_whole_number_is_a_whole_number(value: str) -> None:
     with pytest.raises(SettingsError, match="CHIPALIGN_EMBED_BATCH"):
         RagSettings.from_env({"CHIPALIGN_EMBED_BATCH": value})

@@ -28,6 +28,7 @@ from rag.sources.corpus import (
     read_fetched,
     tree_checksum,
 )
+from tests.rows import for_each
 
 FILES = {
     "README.md": b"# Tool\n\nIt routes.\n",
@@ -92,7 +93,7 @@ def test_an_unknown_corpus_is_reported_with_the_known_ones() -> None:
         find_source("vivado", load_sources())
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("path", "pattern", "matches"),
     [
         ("docs/a.md", "docs/**/*.md", True),

@@ -11,6 +11,7 @@ import pytest
 from rag.documents import Chunk
 from rag.errors import ChunksUnusable, QuestionsUnusable, ReferenceUnknown
 from rag.sources.questions import READY_MADE, WantedPassage, find_wanted, read_chunks, read_questions, refer_to_chunk
+from tests.rows import for_each
 
 ROOT = Path(__file__).parent.parent
 
@@ -132,7 +133,7 @@ def test_a_missing_an_empty_and_a_binary_file_are_each_named(tmp_path: Path) -> 
         read_questions(tmp_path / "binary.jsonl")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("chunk", "is_part"),
     [
         (a_chunk("1", headings=("Commands", "The `-hold` option")), True),
@@ -208,7 +209,7 @@ def test_a_reference_to_a_ready_made_chunk_is_shown_by_its_id() -> None:
     assert str(WantedPassage("notes", "a.md", "Two")) == "notes/a.md # Two"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("content", "what"),
     [
         ("{", "is not JSON"),

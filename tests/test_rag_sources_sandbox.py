@@ -22,6 +22,7 @@ from rag.blocks import Block, Parsed
 from rag.errors import ParseFailed
 from rag.formats.parser import FORMATS, parse
 from rag.sources.sandbox import Sandbox
+from tests.rows import for_each
 
 ROOT = Path(__file__).parent.parent
 MEMORY = 2 * 2**30
@@ -176,7 +177,7 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@for_each("name", HOSTILE)
 def test_hostile_files_are_read_or_named_and_never_end_the_reader(sandbox: Sandbox, name: str) -> None:
     assert "takes longer" not in read_or_refuse(sandbox, name, HOSTILE[name])
 

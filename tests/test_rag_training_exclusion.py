@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rag.errors import QuestionsUnusable
 from rag.index.bm25 import tokenize
 from rag.training.exclusion import NEAR_DUPLICATE, QUOTE_WORDS, LongQuotes, NearQuestions, read_measured
+from tests.rows import for_each
 
 WORDS = ("antenna", "hold", "setup", "diode", "buffer", "clock", "the", "of")
 
@@ -91,7 +92,7 @@ def test_an_error_lists_some_lines_and_counts_the_others(tmp_path: Path) -> None
         read_measured([path])
 
 
-@pytest.mark.parametrize(
+@for_each(
     "line",
     ["{", "[1]", '{"text": "no question"}', '{"question": 3}', '{"question": "x", "choices": ["a"], "answer": 4}'],
 )

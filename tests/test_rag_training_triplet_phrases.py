@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +24,7 @@ from rag.training.triplet_phrases import (
     third_person,
     with_stop,
 )
+from tests.rows import for_each
 
 HITS = [
     Hit(make_chunk(Document("d", f"{n}.md", "T", "", None, "ISC"), (), f"text {n}", n), 1.0, 1.0, None)
@@ -32,7 +32,7 @@ HITS = [
 ]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("description", "predicate"),
     [
         ("Set the output file (e.g., `a.guide`).", "sets the output file (e.g., `a.guide`)."),
@@ -104,7 +104,7 @@ def test_what_is_asked_for_has_no_brackets_and_no_end() -> None:
     assert strip_labels("Optional. The file") == "The file"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "lowered"),
     [
         ("The die area", "the die area"),
@@ -139,7 +139,7 @@ def test_an_interval_reads_as_a_citation_outside_of_code_alone() -> None:
     assert not has_marker("clk[3] and [0, MAX]")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("description", "predicate", "task"),
     [
         (
@@ -157,7 +157,7 @@ def test_two_verbs_that_begin_a_description_are_bent_alike(description: str, pre
     assert as_task(description) == task
 
 
-@pytest.mark.parametrize(
+@for_each(
     "description",
     [
         "Scale factor for resistance.",
@@ -175,7 +175,7 @@ def test_a_thing_whose_name_begins_like_a_verb_is_not_a_predicate(description: s
     assert as_task(description) is None
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("description", "predicate"),
     [
         ("Set file names.", "sets file names."),
@@ -187,7 +187,7 @@ def test_a_verb_before_a_noun_stays_one_where_it_is_nothing_else(description: st
     assert as_predicate(description) == predicate
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "cleaned"),
     [
         ("Set the <file> of pins.", "Set the <file> of pins."),
@@ -202,7 +202,7 @@ def test_only_tags_of_html_outside_of_code_are_taken_out(text: str, cleaned: str
     assert clean(text) == cleaned
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "sentences"),
     [
         ("It stops (see the log.) Then it goes on.", ["It stops (see the log.)", "Then it goes on."]),
@@ -265,7 +265,7 @@ def test_brackets_in_code_are_part_of_what_is_asked_for() -> None:
     assert as_question_part("Sets `f(x)` (see `g`). Then more.") == "Sets `f(x)`"
 
 
-@pytest.mark.parametrize("name", ["Yosys", "Verilog", "Tcl", "Liberty", "Steiner"])
+@for_each("name", ["Yosys", "Verilog", "Tcl", "Liberty", "Steiner"])
 def test_proper_names_keep_their_capital_at_the_start(name: str) -> None:
     assert lower_first(f"{name} trees are kept") == f"{name} trees are kept"
     assert lower_first(f"{name}, trees and more") == f"{name}, trees and more"

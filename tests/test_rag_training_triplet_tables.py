@@ -7,13 +7,13 @@ from __future__ import annotations
 import random
 import re
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag.blocks import Block, pipe_table
 from rag.formats.parser import parse
 from rag.training.triplet_tables import Pair, ask_synopsis, ask_table, ask_which, read_synopsis, read_usages, say_noun
+from tests.rows import for_each
 
 USAGES = {"route_all": frozenset({"-a", "-b", "-layers", "-halo_width", "-mode", "seed", "net"})}
 SEEDS = 60  # enough for each phrase of a question to be drawn
@@ -54,7 +54,7 @@ def default_in_column(cell: str, title: str = "Default") -> set[str]:
 # --- which rows and which names -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@for_each(
     "cell",
     [
         "`-layers`",
@@ -74,7 +74,7 @@ def test_an_option_is_read_however_its_cell_is_marked_up(cell: str) -> None:
     assert "Which option of `route_all` sets the metals that clock nets are routed on?" in questions
 
 
-@pytest.mark.parametrize(
+@for_each(
     "cell",
     [
         "`-a`, `-b`",
@@ -93,7 +93,7 @@ def test_a_cell_with_several_switches_is_not_said_of_the_first_alone(cell: str) 
     assert ask_option("Set one of the two modes of routing.", cell) == []
 
 
-@pytest.mark.parametrize("cell", ["", "`-a`", "Set it", "two words", "—"])
+@for_each("cell", ["", "`-a`", "Set it", "two words", "—"])
 def test_a_row_whose_description_says_nothing_is_left_out(cell: str) -> None:
     assert ask_option(cell, "`-a`") == []
 
@@ -118,7 +118,7 @@ def test_a_table_without_a_header_loses_its_first_row_and_invents_no_role() -> N
     assert ask("| | |\n| --- | --- |\n| `-a` | Set the mode of clock nets. |") == []
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text",
     ["", "| Option | Description |\n| --- | --- |", "| Option |\n| --- |\n| `-a` |", "=== ===\nOption Text\n=== ==="],
 )
@@ -150,7 +150,7 @@ def test_a_variable_needs_no_command() -> None:
     assert not any("route_all" in question + answer for question, answer in pairs)
 
 
-@pytest.mark.parametrize("header", ["| Colour | Description |", "| Option | Number |", "| Description | Option |"])
+@for_each("header", ["| Colour | Description |", "| Option | Number |", "| Description | Option |"])
 def test_columns_that_are_not_known_make_no_options(header: str) -> None:
     assert ask(option_table("| `-a` | Set the mode of clock nets. |", header=header)) == []
 
@@ -161,7 +161,7 @@ def test_a_name_that_the_description_repeats_is_not_asked_for() -> None:
     assert not any(question.startswith(("Which", "How", "What option")) for question in questions)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "description",
     ["If set, all nets count.", "Float in microns, above zero.", "Same as the layers.", "See the manual of it."],
 )
@@ -189,7 +189,7 @@ def test_a_label_before_a_description_is_left_out() -> None:
 # --- defaults and allowed values ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("description", "default"),
     [
         ("The default value is `None`.", "`None`"),
@@ -211,7 +211,7 @@ def test_a_default_is_read_from_a_description(description: str, default: str) ->
     assert defaults_of(f"Set the width of all wires. {description}") == {f"The default of `-mode` is {default}."}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("description", "default"),
     [
         ("(default 10 um)", "`10` um"),
@@ -226,7 +226,7 @@ def test_a_default_keeps_its_unit(description: str, default: str) -> None:
     assert defaults_of(f"Set the width of all wires. {description}") == {f"The default of `-mode` is {default}."}
 
 
-@pytest.mark.parametrize(
+@for_each(
     "description",
     [
         "The default value is 6 times the minimum width.",
@@ -249,21 +249,19 @@ def test_a_default_with_a_condition_or_a_formula_is_not_given_as_a_value(descrip
     assert defaults_of(f"Set the width of all wires. {description}") == set()
 
 
-@pytest.mark.parametrize(
-    "cell", ["", "-", "--", "—", "`-`", "N/A", "n/a", "Required", "no default", "what the other five tables say"]
-)
+@for_each("cell", ["", "-", "--", "—", "`-`", "N/A", "n/a", "Required", "no default", "what the other five tables say"])
 def test_a_column_that_has_no_default_gives_none(cell: str) -> None:
     assert default_in_column(cell) == set()
 
 
-@pytest.mark.parametrize("cell", ["40", "`40`", "0.5 um", "None", "5 1", "-1", "nangate45", r"a\|b", "~/.cache"])
+@for_each("cell", ["40", "`40`", "0.5 um", "None", "5 1", "-1", "nangate45", r"a\|b", "~/.cache"])
 def test_a_default_in_a_column_is_given_whole(cell: str) -> None:
     whole = cell.replace("`", "").replace("\\", "")
     assert default_in_column(cell) == {f"The default of `CORE_UTILIZATION` is `{whole}`."}
     assert default_in_column(cell, "Default value") == default_in_column(cell)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("description", "values"),
     [
         ("The allowed values are `0`, `1` or `2`.", "`0`, `1` or `2`"),
@@ -284,7 +282,7 @@ def test_allowed_values_are_given_as_they_stand(description: str, values: str) -
     assert ("Which values does `-mode` of `route_all` accept?", f"The allowed values of `-mode` are {values}.") in pairs
 
 
-@pytest.mark.parametrize(
+@for_each(
     "description",
     ["The allowed values are booleans.", "Allowed values are integers above zero.", "No values are allowed but `a`."],
 )
@@ -297,7 +295,7 @@ def test_allowed_values_in_words_alone_are_not_asked_for(description: str) -> No
 # --- abbreviations, symptoms, other cells ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("header", "row"),
     [
         ("| Abbreviation | Expansion | Meaning |", "| WNS | Worst negative slack | |"),
@@ -350,7 +348,7 @@ def synopsis_answers(text: str) -> set[str]:
     }
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("code", "options"),
     [
         ("```tcl\ncut_rows [-halo x] [-width y]\n```", "`-halo` and `-width`"),
@@ -374,7 +372,7 @@ def test_a_list_of_many_options_is_left_out_and_a_long_synopsis_not_repeated() -
     assert synopsis_answers(f"```tcl\ncut_rows\n{long}\n```") == set()
 
 
-@pytest.mark.parametrize(
+@for_each(
     "code", ["```tcl\ncut_rows -a 1 \\\n    -b 2\n```", "```tcl\nRun it\n    [-a]\n```", "```\n# cut_rows [-a]\n```"]
 )
 def test_a_call_over_continued_lines_or_words_is_not_a_synopsis(code: str) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import random
 import re
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +22,7 @@ from rag.training.triplet_tasks import (
     find_tasks,
 )
 from rag.training.triplet_templates import Draft, usages_of_documents
+from tests.rows import for_each
 
 ROUTE = """The `route_all` command connects the pins of all nets.
 
@@ -154,7 +154,7 @@ def test_a_task_alone_in_its_project_has_no_steps() -> None:
     assert ask_steps(task, [task, *alone], random.Random(0)) is None
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("synopsis", "names", "call"),
     [
         (("cmd",), [], "cmd"),

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import random
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +18,7 @@ from rag.index.chunker import chunk_document
 from rag.training.triplet_phrases import has_marker
 from rag.training.triplet_tables import ask_table, read_synopsis, read_usages
 from rag.training.triplet_templates import MOST_PER_CHUNK, MOST_WORDS, Draft, drafts_of_chunks
+from tests.rows import for_each
 
 SYNOPSIS = "```tcl\nroute_all\n    [-guide_file file]\n    [-steps count]\n    [-verbose]\n```"
 OPTIONS = """| Switch Name | Description |
@@ -96,7 +96,7 @@ def test_usages_go_over_indented_lines_and_know_scripts_of_several_commands() ->
     assert usages["second"] == {"second", "-c"}
 
 
-@pytest.mark.parametrize(
+@for_each(
     "code",
     [
         "```tcl\nroute_all\nplace_all\n```",
@@ -168,7 +168,7 @@ def test_options_are_explained_together_in_a_list() -> None:
     assert any("- `-opta`: Sets the value number a of all.\n- `-optb`:" in answer for answer in lists)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("sentence", "question"),
     [
         ("The `opt_dff` pass merges enables into flip-flops.", "What does the `opt_dff` pass do?"),
@@ -188,7 +188,7 @@ def test_a_sentence_that_stands_for_itself_answers(sentence: str, question: str)
     assert question in asked(f"Words.\n\n{sentence}", seeds=30)[sentence]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "sentence",
     [
         "This makes `route_all` sets nets of all kinds.",
@@ -247,7 +247,7 @@ def test_drafts_depend_on_the_seed_and_the_chunk_alone() -> None:
     assert drafts_of_chunks([one, other], 3) == drafts_of_chunks([one, other], 3)
 
 
-@pytest.mark.parametrize("path", ["docs/CODE_OF_CONDUCT.md", "LICENSE.md", "contrib/Contributing.md"])
+@for_each("path", ["docs/CODE_OF_CONDUCT.md", "LICENSE.md", "contrib/Contributing.md"])
 def test_nothing_is_asked_about_a_projects_people(path: str) -> None:
     assert drafts_of_chunks([chunk_of("The `opt_dff` pass merges enables into flip-flops.", path)]) == []
 
@@ -259,7 +259,7 @@ def test_nothing_is_asked_of_source_code() -> None:
 # --- what a sentence, a list, a section must not give ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("sentence", "question"),
     [
         (
@@ -277,7 +277,7 @@ def test_a_question_is_never_cut_in_code_or_brackets(sentence: str, question: st
     assert all(asked_for.count("`") % 2 == 0 for asked_for in found[sentence])
 
 
-@pytest.mark.parametrize("start", ["When", "If", "Unless", "Before", "Without", "In", "Not"])
+@for_each("start", ["When", "If", "Unless", "Before", "Without", "In", "Not"])
 def test_a_name_in_what_leads_up_to_a_sentence_is_not_its_subject(start: str) -> None:
     assert asked(f"Words.\n\n{start} `set_density` sets rows apart the flow goes on alone.", seeds=20) == {}
     assert asked("Words.\n\nThe `set_density` command sets how many cells share a row.", seeds=20) != {}
@@ -494,7 +494,7 @@ def chunks_of(path: str, text: str, collection: str = "docs") -> list[Chunk]:
     )
 
 
-@pytest.mark.parametrize(("path", "text"), GOLDEN, ids=[path for path, _ in GOLDEN])
+@for_each(("path", "text"), GOLDEN)
 def test_a_document_gives_the_drafts_that_were_written_by_hand(path: str, text: str) -> None:
     found: dict[str, set[str]] = {}
     for seed in range(300):

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 import pytest
 
 from rag.typed_json import convert, parse_as
+from tests.rows import for_each
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ def test_a_whole_number_is_a_number_with_a_fraction_too() -> None:
     assert (weight, type(weight)) == (2.0, float)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("kind", "value"),
     [
         (int, True),
@@ -74,7 +75,7 @@ def test_what_does_not_fit_is_an_error(kind: object, value: object) -> None:
         convert(kind, value)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, b"\xff", "9" * 5000])
+@for_each("text", ["", "{", "[" * 100_000, b"\xff", "9" * 5000])
 def test_what_is_not_json_is_an_error(text: str | bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  each has its own words
         parse_as(Part, text)

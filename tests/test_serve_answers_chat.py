@@ -23,6 +23,7 @@ from serve.protocol import parse_chat_request
 from serve.settings import ServeSettings
 from tests.fake_embeddings import embeddings_of
 from tests.fake_openai import FakeOpenAI
+from tests.rows import for_each
 from tests.tiny_embedder import TinyEmbedder
 
 ANTENNA = "Which command fixes antenna violations?"
@@ -128,7 +129,7 @@ def test_the_old_subject_does_not_answer_for_a_new_one(ask: Ask, small_retriever
     assert grounded.answer is not None
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("turns", "searches"),
     [
         ([ANTENNA], 1),  # found

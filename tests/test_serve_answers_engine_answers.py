@@ -9,9 +9,10 @@ import pytest
 
 from serve.answers.engine_answers import read_answer, read_models, read_stream_event
 from serve.errors import UpstreamBroken, UpstreamRefused
+from tests.rows import for_each
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("sent", "choices"),
     [
         ({"choices": None, "usage": None}, []),
@@ -34,7 +35,7 @@ def test_what_a_rough_engine_leaves_out_is_filled_in_and_the_rest_stays(
     }
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "words"),
     [
         ('{"choices": 7}', "'choices' is 7"),
@@ -62,7 +63,7 @@ def test_a_whole_answer_needs_a_message_and_its_choices_are_numbered() -> None:
             read_answer(text)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "status"),
     [
         ('{"error": "worker died", "code": 500}', 502),

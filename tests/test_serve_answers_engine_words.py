@@ -15,6 +15,7 @@ from openai.types.chat.chat_completion_chunk import Choice as ChunkChoice
 from openai.types.chat.chat_completion_chunk import ChoiceDelta
 
 from serve.answers.engine_words import INTERNAL, openai_param, plain_refusal, without_internals
+from tests.rows import for_each
 
 OF_THE_TEXT = {"reasoning", "stop_reason"}  # vLLM's own, about what the model wrote
 # vLLM 0.32.0's message for {"stop": 7}
@@ -69,7 +70,7 @@ def test_every_field_of_the_installed_engine_is_openais_or_of_the_text_or_intern
     assert found <= of_openai | OF_THE_TEXT | set(INTERNAL)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("place", "param"),
     [
         ("body.stop", "stop"),
@@ -82,7 +83,7 @@ def test_a_place_in_the_engines_words_is_one_in_openais(place: str, param: str) 
     assert openai_param(place) == param
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("message", "said", "param"),
     [
         (TWO_FAULTS, "'stop' is '7': input should be a valid string.", "stop"),
@@ -105,7 +106,7 @@ def test_how_the_engine_validates_becomes_one_sentence(message: str, said: str, 
     assert (refusal["message"], refusal["param"]) == (said, param)
 
 
-@pytest.mark.parametrize("error", ["worker died", ["x"], None, 7, {}, {"message": 7, "param": 7}])
+@for_each("error", ["worker died", ["x"], None, 7, {}, {"message": 7, "param": 7}])
 def test_an_error_of_any_other_form_stays_readable(error: Any) -> None:
     plain = plain_refusal(error)
     assert plain == (error if not isinstance(error, dict) else {**error, "param": None})

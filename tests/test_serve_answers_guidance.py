@@ -17,6 +17,7 @@ from serve.settings import ServeSettings
 from serve.strict_json import write_json
 from tests.conftest import Gateway
 from tests.fake_engine import EngineScript, FakeEngine
+from tests.rows import for_each
 
 QUESTION = "Which command repairs antenna violations?"
 CHAT = "/v1/chat/completions"
@@ -60,7 +61,7 @@ def test_the_engine_is_sent_a_grammar_of_the_names_in_passages_and_question(
     assert engine.bodies[0][REPETITION] == REPEATED
 
 
-@pytest.mark.parametrize(
+@for_each(
     "own",
     [
         {"response_format": {"type": "json_object"}},

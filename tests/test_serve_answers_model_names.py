@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from serve.answers.model_names import NamedModel, choose_retrieval, offered_names, read_name, write_name
 from serve.errors import RequestError
 from serve.protocol import ChatRequest, parse_chat_request
+from tests.rows import for_each
 
 NAME = NamedModel("chip")
 PLAIN = NamedModel("chip", is_plain=True)
@@ -23,7 +24,7 @@ def request(**retrieval: Any) -> ChatRequest:
     return parse_chat_request(json.dumps({**body, **({"retrieval": retrieval} if retrieval else {})}).encode())
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("asked", "meant"),
     [
         ("chip", NAME),
@@ -59,7 +60,7 @@ def test_versions_are_offered_each_and_as_a_whole() -> None:
     assert names == ["chip", "chip-plain", "chip@openroad", "chip@openroad@2.0", "chip@openroad@3.0", "chip@sta"]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("field", "header", "named", "enabled"),
     [
         (None, None, NAME, True),
@@ -84,7 +85,7 @@ def test_collections_of_the_request_count_before_that_of_the_name() -> None:
     assert choose_retrieval(request(top_k=2), NARROW, None).top_k == 2
 
 
-@pytest.mark.parametrize("header", ["", "yes", "on, off"])
+@for_each("header", ["", "yes", "on, off"])
 def test_a_header_of_another_word_is_refused(header: str) -> None:
     with pytest.raises(RequestError, match=r"x-chipalign-retrieval is '.*': give 'on' or 'off'"):
         choose_retrieval(request(), NAME, header)

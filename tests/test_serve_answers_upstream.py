@@ -12,6 +12,7 @@ from serve.answers.upstream import Upstream
 from serve.errors import EngineUnavailable, RequestError, UpstreamBroken, UpstreamRefused, UpstreamTimeout
 from serve.settings import ServeSettings
 from tests.fake_engine import EngineScript, FakeEngine
+from tests.rows import for_each
 
 BODY = {"model": "chipalign-demo", "messages": [{"role": "user", "content": "q"}]}
 
@@ -123,7 +124,7 @@ def test_models_and_readiness_come_from_the_engine(engine: FakeEngine) -> None:
     assert asyncio.run(run("http://127.0.0.1:9")) == (False, [])
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("url", "here"),
     [
         ("http://127.0.0.1:8001", True),

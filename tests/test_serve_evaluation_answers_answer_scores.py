@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from rag.answering.names import FILE_SUFFIXES
 from rag.answering.prompt import nothing_found
 from serve.evaluation.answers.answer_questions import AnswerQuestion
 from serve.evaluation.answers.answer_scores import find_paths, has_loop, is_refusal, measure, unknown_names
+from tests.rows import for_each
 
 PASSAGE = (
     "Repair Antennas\nsrc/grt/README.md > Global Routing\nrepair_antennas [-iterations n] inserts diodes; see "
@@ -81,7 +81,7 @@ def test_a_refusal_is_right_or_wrong_by_the_question() -> None:
     assert measure(UNANSWERABLE, "Use ecoRoute.", [], "stop")["measures"]["rightly_refused"] == 0.0
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("answer", "refused"),
     [
         ("The context does not mention Innovus.", True),
@@ -97,7 +97,7 @@ def test_a_model_refuses_in_its_first_sentence_or_not(answer: str, refused: bool
     assert is_refusal(answer) is refused
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("answer", "passages", "finish_reason", "loops"),
     [
         ("the tool runs the tool again " * 3, [], "stop", True),
@@ -116,7 +116,7 @@ def test_loops_are_distinguished_from_tables_that_repeat_themselves(
     assert has_loop(answer, passages, finish_reason) is loops
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("answer", "names"),
     [
         ("Run `repair_antennas -iterations 5`[1] in flow/scripts/global_route.tcl, GRT-0012.", []),
@@ -170,8 +170,8 @@ def test_paths_are_found_as_a_plain_reading_finds_them(text: str) -> None:
     assert find_paths(text) == find_paths_slowly(text)
 
 
-@pytest.mark.parametrize("end", ["", "!", ".v"])
-@pytest.mark.parametrize("piece", ENDLESS)
+@for_each("end", ["", "!", ".v"])
+@for_each("piece", ENDLESS)
 def test_a_text_without_end_has_the_paths_of_a_short_one(piece: str, end: str) -> None:
     short, count = find_paths_slowly(piece * 8 + end), LENGTH // len(piece)
     expected = [path.replace(piece * 6, piece * (count - 2)) for path in short]

@@ -23,6 +23,7 @@ from serve.evaluation.answers.calibration import (
 )
 from tests.conftest import Gateway
 from tests.fake_engine import FakeEngine
+from tests.rows import for_each
 
 OURS = Path(__file__).parent.parent / "data" / "eval" / "answers.jsonl"
 ONE = Calibration(
@@ -42,7 +43,7 @@ def test_a_model_that_is_not_worse_than_its_evidence_is_heard() -> None:
     assert Calibration.of(even, [verdicts(1.0), verdicts(0.4)], "ours", "c", "i", {}).mode == "quote"
 
 
-@pytest.mark.parametrize("bad", [FORBIDDEN, LOOPS, UNKNOWN_NAMES])
+@for_each("bad", [FORBIDDEN, LOOPS, UNKNOWN_NAMES])
 def test_an_answer_with_a_wrong_claim_a_loop_or_an_invented_name_is_worth_nothing(bad: str) -> None:
     assert Calibration.of([verdicts(1.0)], [verdicts(1.0, bad)], "ours", "c", "i", {}).model == 0
 
@@ -54,7 +55,7 @@ def test_what_is_kept_is_read_again_and_nothing_else_lies_there(tmp_path: Path) 
     assert [path.name for path in tmp_path.iterdir()] == [FILE]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "content",
     [
         "",

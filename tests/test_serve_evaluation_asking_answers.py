@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from serve.evaluation.asking.answers import AnswersFile, read_answers, read_rows
 from serve.evaluation.errors import AnswersUnusable
+from tests.rows import for_each
 
 KIND = "answers of a test"
 SETTINGS = {"evaluation": "mcq", "model": {"model_id": "demo", "root": None}, "max_tokens": 5}
@@ -87,8 +88,8 @@ def test_answers_of_other_settings_are_refused_and_left_alone(
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("kind", ["", KIND])
-@pytest.mark.parametrize(
+@for_each("kind", ["", KIND])
+@for_each(
     "content",
     [
         b"a note",
@@ -144,7 +145,7 @@ def test_another_run_reads_settings_and_whole_answers_of_which_the_last_count(tm
         read_answers(tmp_path / "none.jsonl", key="id")
 
 
-@pytest.mark.parametrize("line", ["no json", "[]", "3", '{"text": "x"}', '{"id": [1]}'])
+@for_each("line", ["no json", "[]", "3", '{"text": "x"}', '{"id": [1]}'])
 def test_a_damaged_line_is_reported_by_its_number(tmp_path: Path, line: str) -> None:
     path = tmp_path / "a.jsonl"
     fill(path, 1)

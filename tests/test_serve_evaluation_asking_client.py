@@ -32,6 +32,7 @@ from serve.evaluation.errors import ContextExceeded, EndpointRefused, EndpointUn
 from tests.conftest import free_port
 from tests.fake_engine import ENGINE_MODEL, EngineScript, FakeEngine
 from tests.fake_openai import FakeOpenAI, chat_answer
+from tests.rows import for_each
 
 
 def post(url: str, key: str = "") -> dict[str, Any]:
@@ -60,7 +61,7 @@ def collect(server: Server, questions: dict[int, list[dict[str, str]]], concurre
     return replies
 
 
-@pytest.mark.parametrize("tail", ["", "/", "/v1", "/v1/"])
+@for_each("tail", ["", "/", "/v1", "/v1/"])
 def test_the_url_may_end_in_v1_or_not(tail: str) -> None:
     with FakeOpenAI(lambda path, body: (200, {"path": path})) as server:
         assert post(server.url + tail) == {"path": "/v1/x"}
@@ -101,7 +102,7 @@ def test_a_long_list_of_models_is_cut() -> None:
         find(server.url, "gpt")
 
 
-@pytest.mark.parametrize("models", [[], "text", [{"name": "x"}]])
+@for_each("models", [[], "text", [{"name": "x"}]])
 def test_a_server_without_models_is_none_of_ours(models: Any) -> None:
     with (
         FakeOpenAI(lambda path, body: (200, {}), models=models) as server,
@@ -110,7 +111,7 @@ def test_a_server_without_models_is_none_of_ours(models: Any) -> None:
         find(server.url)
 
 
-@pytest.mark.parametrize("status", [429, 502, 503, 504])
+@for_each("status", [429, 502, 503, 504])
 def test_a_busy_server_is_asked_again(status: int) -> None:
     with FakeOpenAI(
         lambda path, body: (200, {"ok": 1}) if len(server.requests) == 3 else (status, {}), headers={"Retry-After": "0"}
@@ -209,7 +210,7 @@ def test_pauses_are_the_servers_or_grow_and_have_a_bound() -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "data",
     [
         {
@@ -234,7 +235,7 @@ def test_a_prompt_that_does_not_fit_is_reported_as_such(data: Any) -> None:
     assert isinstance(explain_refusal("http://x", 400, data), ContextExceeded)
 
 
-@pytest.mark.parametrize("data", [None, [], {}, {"error": None}, {"error": "text"}, {"detail": "x"}])
+@for_each("data", [None, [], {}, {"error": None}, {"error": "text"}, {"detail": "x"}])
 def test_a_refusal_of_any_form_is_a_sentence(data: Any) -> None:
     error = explain_refusal("http://x", 400, data)
     assert type(error) is EndpointRefused
@@ -271,13 +272,13 @@ def test_a_missing_server_is_reported_with_its_address() -> None:
         find(url)
 
 
-@pytest.mark.parametrize("url", ["", "127.0.0.1:8001", "ftp://host", "http://", "http://[::1", "http://host:port"])
+@for_each("url", ["", "127.0.0.1:8001", "ftp://host", "http://", "http://[::1", "http://host:port"])
 def test_what_is_not_an_address_is_refused(url: str) -> None:
     with pytest.raises(EndpointUnreachable, match="give one like"):
         Endpoint(url)
 
 
-@pytest.mark.parametrize("content", [b"<html>", b"[1]", b"", b'"x"'])
+@for_each("content", [b"<html>", b"[1]", b"", b'"x"'])
 def test_an_answer_that_is_not_a_json_object_is_refused(content: bytes) -> None:
     with (
         FakeOpenAI(lambda path, body: (200, content)) as server,
@@ -334,9 +335,7 @@ def test_nothing_to_ask_is_nothing_asked() -> None:
     asyncio.run(ask_all([], ask, lambda n, reply, ms: None, concurrency=3))
 
 
-@pytest.mark.parametrize(
-    "url", ["http://someone:hunter2@127.0.0.1:9/v1", "ftp://someone:hunter2@gpu", "http://someone:hunter2/@gpu"]
-)
+@for_each("url", ["http://someone:hunter2@127.0.0.1:9/v1", "ftp://someone:hunter2@gpu", "http://someone:hunter2/@gpu"])
 def test_the_password_in_an_address_is_shown_by_no_error(url: str) -> None:
     async def ask() -> None:
         async with Endpoint(url) as endpoint:

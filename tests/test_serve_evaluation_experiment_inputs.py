@@ -21,6 +21,7 @@ from serve.evaluation.experiment.inputs import (
     read_lines,
     sample,
 )
+from tests.rows import for_each
 
 ROOT = Path(__file__).parent.parent
 
@@ -72,7 +73,7 @@ def test_other_weights_in_the_same_folder_are_another_content(recipe: Path) -> N
     assert fingerprint(str(folder)) != before
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "given_too", "message"),
     [
         ("[merge]\n[chip]\nmodel = 'c'\n", {}, "--instruct missing"),

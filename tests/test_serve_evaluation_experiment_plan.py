@@ -28,6 +28,7 @@ from serve.evaluation.experiment.plan import (
     table_rows,
     write_recipe,
 )
+from tests.rows import for_each
 
 CELLS = (
     Cell("qa_golden", "qa", "/q.jsonl", 4, "aa", ("--context", "golden"), "corpus", "/chunks.json", "bb"),
@@ -81,7 +82,7 @@ def test_the_methods_are_those_of_merge() -> None:
     assert experiment.BASE_METHODS == BASE_METHODS
 
 
-@pytest.mark.parametrize("row", [*make_plan().rows, Row("geodesic-0.1", "geodesic", 0.1)], ids=lambda row: row.name)
+@for_each("row", [*make_plan().rows, Row("geodesic-0.1", "geodesic", 0.1)])
 def test_every_recipe_is_one_that_merge_takes(row: Row, tmp_path: Path) -> None:
     recipe = parse_recipe(tomllib.loads(write_recipe(make_plan(), row)), tmp_path, "test")
     assert (recipe.method, recipe.lam if row.method != "soup" else 0.5, recipe.name) == (row.method, row.lam, row.name)
@@ -105,7 +106,7 @@ def test_without_a_list_what_needs_a_base_is_left_out_and_reported() -> None:
     assert parse_methods(None, has_base=True) == (experiment.METHODS, ())
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "has_base", "message"),
     [
         ("chat,slerp", True, "slerp: the rows are chat"),
@@ -118,7 +119,7 @@ def test_rows_that_cannot_be_are_refused(text: str, has_base: bool, message: str
         parse_methods(text, has_base)
 
 
-@pytest.mark.parametrize("text", ["", "a", "0,1.1", "nan", "0;1", "-0.1", "0,,1"])
+@for_each("text", ["", "a", "0,1.1", "nan", "0;1", "-0.1", "0,,1"])
 def test_lams_that_are_none_are_refused(text: str) -> None:
     with pytest.raises(ExperimentUnusable, match="--lams"):
         parse_lams(text)

@@ -11,6 +11,7 @@ from serve.evaluation.asking.client import Endpoint, Model
 from serve.evaluation.errors import EndpointRefused
 from serve.evaluation.model.chat import ask_chat
 from tests.fake_openai import FakeOpenAI, chat_answer
+from tests.rows import for_each
 
 MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What is hold slack?"}]
 
@@ -37,7 +38,7 @@ def test_no_text_is_an_empty_answer_and_missing_usage_no_error() -> None:
         assert ask(server.url) == {"response": "", "finish_reason": None, "tokens": None}
 
 
-@pytest.mark.parametrize("reply", [{}, {"choices": []}, {"choices": [{"message": {"content": 3}}]}, {"choices": ["x"]}])
+@for_each("reply", [{}, {"choices": []}, {"choices": [{"message": {"content": 3}}]}, {"choices": ["x"]}])
 def test_another_form_is_refused(reply: dict[str, Any]) -> None:
     with (
         FakeOpenAI(lambda path, body: (200, reply)) as server,

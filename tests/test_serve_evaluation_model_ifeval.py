@@ -15,6 +15,7 @@ from serve.evaluation.errors import EndpointRefused
 from serve.evaluation.model.ifeval import Prompt, ask_prompt, read_prompts, summarize, try_checks
 from serve.evaluation.model.ifeval_checker import Check, load_checker
 from tests.fake_openai import FakeOpenAI, chat_answer
+from tests.rows import for_each
 
 NO_COMMA: dict[str, Any] = {
     "key": 1,
@@ -45,7 +46,7 @@ def test_prompts_are_read_in_ifevals_own_format(tmp_path: Path) -> None:
     assert prompts == {1: Prompt(**NO_COMMA), "b": Prompt(**TWO)}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("change", "problem"),
     [
         ({"key": None}, '"key" is not a whole number or text'),
@@ -131,7 +132,7 @@ def test_the_gateway_is_refused_since_it_adds_passages() -> None:
         ask(server.url)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "answer",
     [
         {},

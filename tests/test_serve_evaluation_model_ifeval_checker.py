@@ -14,13 +14,14 @@ from nltk.tokenize.punkt import load_punkt_params
 from punkt.data import english
 
 from serve.evaluation.model.ifeval_checker import PUNKT, load_checker, write_punkt
+from tests.rows import for_each
 
 
 def doc(instruction: str, **values: object) -> dict[str, object]:
     return {"key": 1, "prompt": "Write.", "instruction_id_list": [instruction], "kwargs": [values]}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("instruction", "values", "answer", "follows"),
     [
         # Punkt knows that "Mr." and "Inc." end no sentence, which counting dots does not.

@@ -24,6 +24,7 @@ from serve.evaluation.model.judge import (
     parse_verdict,
 )
 from tests.fake_openai import FakeOpenAI, chat_answer
+from tests.rows import for_each
 
 CASE = Case("Depth 64.", (("How deep?", "64 words."),), "And wide?", "32 bits.", "It is 32 bits wide.")
 HOSTILE = [
@@ -44,7 +45,7 @@ def judge(url: str, case: Case = CASE) -> dict[str, Any]:
     return asyncio.run(run())
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "score", "reason"),
     [
         ('{"score": 75, "reason": "a detail is missing"}', 75, "a detail is missing"),
@@ -68,7 +69,7 @@ def test_a_verdict_is_read_whatever_stands_around_it(text: str, score: int, reas
     assert reason is None or verdict["reason"] == reason
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text",
     [
         "",
@@ -121,7 +122,7 @@ def test_the_judge_gets_the_rubric_and_the_case_as_data() -> None:
     assert "64 words." in user
 
 
-@pytest.mark.parametrize("answer", HOSTILE)
+@for_each("answer", HOSTILE)
 def test_a_hostile_answer_stays_between_its_marks(answer: str) -> None:
     messages = build_messages(Case("c", (), "q", "r", answer))
     mark = re.search(r"number ([0-9a-f]{16}) is data", messages[0]["content"])
@@ -180,7 +181,7 @@ def test_a_hosted_model_that_takes_no_such_parameter_is_asked_without(word: str)
         assert len(server.requests) == 2
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("status", "message", "error", "problem"),
     [
         (400, "maximum context length is 10 tokens, max_tokens is 1024", ContextExceeded, "window is too small"),

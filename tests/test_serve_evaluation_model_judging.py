@@ -17,6 +17,7 @@ from serve.evaluation.model.judge import Case
 from serve.evaluation.model.judging import JudgeJob, add_judgement, find_judge, judge_all, read_judgement
 from tests.conftest import free_port
 from tests.fake_openai import FakeOpenAI, chat_answer
+from tests.rows import for_each
 
 FIELDS = ("answers",)
 
@@ -139,6 +140,6 @@ def test_a_row_is_not_changed_by_a_judgement_more() -> None:
     assert read_judgement(more, "other", 0)["score"] is None
 
 
-@pytest.mark.parametrize("damaged", [3, {"j": 3}, {"j": {"1": 3}}, {"j": {"1": {}}}, []])
+@for_each("damaged", [3, {"j": 3}, {"j": {"1": 3}}, {"j": {"1": {}}}, []])
 def test_a_damaged_judgement_counts_as_none(damaged: Any) -> None:
     assert read_judgement({"key": 1, "judgements": damaged}, "j", 0)["score"] is None

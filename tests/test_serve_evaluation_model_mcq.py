@@ -19,6 +19,7 @@ from serve.evaluation.asking.client import Endpoint, Model
 from serve.evaluation.errors import EndpointRefused
 from serve.evaluation.model.mcq import Question, add_logprobs, ask_question, choose, read_questions, summarize
 from tests.fake_openai import FakeOpenAI, likelihood_answer
+from tests.rows import for_each
 
 ROW = {
     "id": "q1",
@@ -41,7 +42,7 @@ def test_questions_are_read(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("change", "problem"),
     [
         ({"id": 1.5}, '"id" is not a whole number or text'),
@@ -91,7 +92,7 @@ def test_a_choices_likelihood_is_that_of_its_own_tokens_after_the_question() -> 
     assert (body["prompt_logprobs"], body["return_token_ids"], body["temperature"]) == (0, True, 0)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "change",
     [
         lambda answer: {},

@@ -28,6 +28,7 @@ from serve.evaluation.model.multiturn import (
     summarize,
 )
 from tests.fake_openai import FakeOpenAI, chat_answer
+from tests.rows import for_each
 
 TURN: dict[str, Any] = {
     "user": "How deep?",
@@ -77,7 +78,7 @@ def test_conversations_are_read_with_their_rules(conversations: dict[int | str, 
     assert [rule.type for rule in first.turns[0].rules] == ["contains_any", "max_words"]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("change", "problem"),
     [
         ({"id": None}, '"id" is not a whole number or text'),

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve.evaluation.model.turn_rules import TYPES, contains, count_lines, count_sentences, parse_rule
+from tests.rows import for_each
 
 CODE = "```tcl\nset a 1\n```"
 CASES: list[tuple[dict[str, Any], list[str], list[str]]] = [  # a rule, answers that meet it, answers that do not
@@ -63,9 +64,7 @@ CASES: list[tuple[dict[str, Any], list[str], list[str]]] = [  # a rule, answers 
 ]
 
 
-@pytest.mark.parametrize(
-    ("row", "met", "missed"), CASES, ids=lambda value: value.get("type") if isinstance(value, dict) else None
-)
+@for_each(("row", "met", "missed"), CASES)
 def test_a_rule_is_met_by_these_answers_and_not_by_those(
     row: dict[str, Any], met: list[str], missed: list[str]
 ) -> None:
@@ -78,7 +77,7 @@ def test_every_type_has_a_case() -> None:
     assert {row["type"] for row, _, _ in CASES} == set(TYPES)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("row", "problem"),
     [
         ("contains_any", "a rule is not an object"),
@@ -108,7 +107,7 @@ def test_a_wrong_rule_is_reported(row: Any, problem: str) -> None:
     assert str(caught.value).startswith(problem)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "value", "expected"),
     [
         ("the depth is 64.", "64", True),

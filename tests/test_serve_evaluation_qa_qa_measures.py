@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve.evaluation.qa.qa_measures import MEASURES, AnswerMeasures, corpus_names, find_commands, find_names
+from tests.rows import for_each
 
 DOCUMENTS = [
     "# Antennas\n`repair_antennas` takes `[-iterations n]` and prints GRT\\_skew or GRT-0243.",
@@ -36,7 +37,7 @@ def lcs_f1(reference: str, answer: str) -> float:
     return 2 * common / (len(left) + len(right)) if common else 0.0
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("reference", "answer", "expected"),
     [
         ("the cat sat on the mat", "the cat on a mat", 8 / 11),  # the cat on mat: 4 of 6 and of 5 words
@@ -59,7 +60,7 @@ def test_rouge_l_agrees_with_its_definition(reference: str, answer: str) -> None
     assert AnswerMeasures(frozenset()).rouge_l(reference, answer) == pytest.approx(lcs_f1(reference, answer))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "names"),
     [
         ("Run `set_wire_rc -layer M3` first.", {"set_wire_rc", "-layer"}),
@@ -116,7 +117,7 @@ def test_a_question_whose_reference_has_no_command_has_no_right_command(measures
     assert (measured["right_command"], measured["command_recall"]) == (None, None)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "answer", ["Use `fix_antennas`.", "Use `repair_antennas -magic`.", "Set PLACE_MAGIC.", "It warns with GRT-9999."]
 )
 def test_a_name_of_no_document_is_unknown(measures: AnswerMeasures, answer: str) -> None:

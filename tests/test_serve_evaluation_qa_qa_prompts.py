@@ -16,6 +16,7 @@ from serve.answers.tokens import TokenCounter
 from serve.evaluation.qa.qa_prompts import QaPrompt, build_prompts, golden_hits, retrieved_hits
 from serve.protocol import ChatRequest
 from serve.settings import ServeSettings
+from tests.rows import for_each
 
 WORDS = Counter(lambda text: len(text.split()), (), "words")
 CHUNKS = [
@@ -38,7 +39,7 @@ def only(prompts: list[QaPrompt]) -> QaPrompt:
     return prompt
 
 
-@pytest.mark.parametrize(
+@for_each(
     "question",
     [
         "How are antenna violations fixed?",
@@ -46,7 +47,7 @@ def only(prompts: list[QaPrompt]) -> QaPrompt:
         "What does <|im_end|> do in repair_antennas?",
     ],
 )
-@pytest.mark.parametrize("context_tokens", [64, 900])
+@for_each("context_tokens", [64, 900])
 def test_retrieved_prompts_are_the_gateways_own(
     small_retriever: Retriever, counter: TokenCounter, small_checkpoint: Path, question: str, context_tokens: int
 ) -> None:
@@ -131,7 +132,7 @@ def hits_of(*lengths: int) -> list[Hit]:
     ]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("context_tokens", "read", "left_out"),
     # Fences, number and title add four words to each passage
     [(None, 3, 0), (1000, 3, 0), (40, 2, 1), (20, 1, 2), (12, 1, 3)],

@@ -17,6 +17,7 @@ from rag.settings import RagSettings
 from rag.sources.questions import READY_MADE, Question, WantedPassage, refer_to_chunk
 from serve.evaluation.errors import ResultUnusable
 from serve.evaluation.retrieval.evaluation import Outcome, ask_all, compare, index_ready_made, skip_repeated, summarize
+from tests.rows import for_each
 
 SETTINGS = RagSettings(home=Path("unused"))
 TEXTS = {
@@ -243,7 +244,7 @@ def test_a_question_asked_twice_is_paired_turn_by_turn() -> None:
     assert difference["recall@1"]["high"] == 1.0
 
 
-@pytest.mark.parametrize("other", [{}, [], None, {"questions": 3}, {"questions": [{"question": "a"}]}])
+@for_each("other", [{}, [], None, {"questions": 3}, {"questions": [{"question": "a"}]}])
 def test_a_foreign_document_to_compare_with_is_refused(other: Any) -> None:
     with pytest.raises(ResultUnusable, match="not one that `eval retrieval --json` wrote"):
         compare(result_of(1, 2), other)

@@ -19,6 +19,7 @@ from rag.search.live import NoIndex
 from rag.search.retriever import Retriever
 from serve.answers.embeddings import LONGEST_TOKEN, MOST_CHARACTERS, MOST_TEXTS, PIECE, public_name
 from tests.conftest import Gateway, OpenAIAt, free_port
+from tests.rows import for_each
 from tests.tiny_embedder import TinyEmbedder
 
 TEXTS = ["Hold violations are repaired with delay buffers.", "clock skew", "What is an antenna diode?"]
@@ -99,7 +100,7 @@ def test_token_ids_are_refused_with_the_way_out(url: str, given: Any) -> None:
     assert "check_embedding_ctx_length=False" in response.json()["error"]["message"]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("body", "param", "said"),
     [
         ({}, "input", "is missing"),

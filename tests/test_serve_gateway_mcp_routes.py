@@ -21,6 +21,7 @@ from serve.mcp.tools import TOOLS
 from tests.conftest import Gateway, free_port
 from tests.fake_engine import EngineScript, FakeEngine
 from tests.mcp_calls import call, data, said, sentence, with_client
+from tests.rows import for_each
 from tests.test_rag_reference_extraction import ROUTER
 from tests.tiny_embedder import TinyEmbedder
 
@@ -128,7 +129,7 @@ def test_reference_gives_the_cards_of_a_name(router: str) -> None:
     assert unknown == "The documents describe no 'route_clock'; near to it are route_clocks."
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("language", "code", "verdict", "line"),
     [
         ("verilog", "module m(input a); endmodule", "ok", None),

@@ -20,6 +20,7 @@ from rag.search.retriever import Retriever
 from serve.gateway.passage_page import public_url, read_quotes, render
 from tests.conftest import Gateway
 from tests.fake_engine import EngineScript, FakeEngine
+from tests.rows import for_each
 
 SCAN = {"messages": [{"role": "user", "content": "How are scan chains inserted?"}]}
 CHUNK = Chunk("c0ffee", "notes", "a.md", "T", (), "", None, "Apache-2.0", 0)
@@ -52,7 +53,7 @@ def test_an_address_of_the_web_may_be_a_citations(url: str) -> None:
     assert public_url(url) == url
 
 
-@pytest.mark.parametrize(
+@for_each(
     "url",
     [
         None,
@@ -126,7 +127,7 @@ def test_marks_change_no_letter_of_a_passage(text: str, quoted: list[tuple[int, 
     assert shown.count('id="quote"') == min(shown.count("<mark"), 1)
 
 
-@pytest.mark.parametrize("value", ["", "a-b", "1", "-1-2", "1-2-3", "1-٢", "<script>", "9" * 10 + "-1", "1 - 2"])
+@for_each("value", ["", "a-b", "1", "-1-2", "1-2-3", "1-٢", "<script>", "9" * 10 + "-1", "1 - 2"])
 def test_what_is_not_a_place_in_an_address_is_left_out(value: str) -> None:
     assert read_quotes([value, "1-2"]) == [(1, 2)]
 

@@ -12,6 +12,7 @@ from rag.errors import EmbedderUnavailable
 from rag.search.retriever import Retriever
 from tests.conftest import Gateway, free_port
 from tests.fake_engine import FakeEngine
+from tests.rows import for_each
 
 QUESTION = "Which command fixes antenna violations?"
 
@@ -52,7 +53,7 @@ def test_a_query_that_no_document_answers_is_refused_in_words(url: str) -> None:
     assert "I found nothing about this in the indexed documents (notes)" in found["refusal"]
 
 
-@pytest.mark.parametrize("query", ["", " ", "???", "\N{CAT FACE}", "hello"])
+@for_each("query", ["", " ", "???", "\N{CAT FACE}", "hello"])
 def test_a_query_without_words_to_search_for_is_refused(url: str, query: str) -> None:
     response = ask(url, q=query)
     assert (response.status_code, response.json()["error"]["param"]) == (400, "q")
@@ -68,7 +69,7 @@ def test_a_missing_query_is_refused_with_an_example(url: str) -> None:
     }
 
 
-@pytest.mark.parametrize("top_k", ["0", "51", "-1", "1e1", "three", "", "\u0663", "9" * 5000])
+@for_each("top_k", ["0", "51", "-1", "1e1", "three", "", "\u0663", "9" * 5000])
 def test_a_number_of_hits_out_of_range_is_refused(url: str, top_k: str) -> None:
     response = ask(url, q=QUESTION, top_k=top_k)
     assert (response.status_code, response.json()["error"]["param"]) == (400, "top_k")

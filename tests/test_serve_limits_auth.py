@@ -6,18 +6,19 @@ import pytest
 
 from serve.errors import InvalidApiKey
 from serve.limits.auth import check_api_key
+from tests.rows import for_each
 
 
 def bearer(header: str | None) -> dict[str, str]:
     return {} if header is None else {"authorization": header}
 
 
-@pytest.mark.parametrize("header", [None, "", "Bearer anything", "Basic x"])
+@for_each("header", [None, "", "Bearer anything", "Basic x"])
 def test_without_a_configured_key_every_request_passes(header: str | None) -> None:
     check_api_key(bearer(header), "")
 
 
-@pytest.mark.parametrize("header", ["Bearer s3cret", "bearer s3cret", "Bearer s3cret "])
+@for_each("header", ["Bearer s3cret", "bearer s3cret", "Bearer s3cret "])
 def test_the_right_key_passes(header: str) -> None:
     check_api_key(bearer(header), "s3cret")
 
@@ -31,7 +32,7 @@ def test_the_key_passes_in_the_headers_of_azure_and_anthropic(name: str) -> None
             check_api_key({name: wrong}, "s3cret")
 
 
-@pytest.mark.parametrize(
+@for_each(
     "header",
     [None, "", "s3cret", "Basic s3cret", "Bearer", "Bearer ", "Bearer s3cre", "Bearer S3cret", "Bearer schlüssel"],
 )

@@ -13,6 +13,7 @@ from serve.errors import SettingsError
 from serve.settings import ServeSettings
 from tests.conftest import Gateway
 from tests.fake_engine import EngineScript, FakeEngine
+from tests.rows import for_each
 
 PAGE = "http://tools.example:8080"
 CHAT = "/v1/chat/completions"
@@ -76,9 +77,7 @@ def test_an_allowed_page_may_read_answers_streams_and_errors(
         assert "x-request-id" in answer.headers["access-control-expose-headers"]
 
 
-@pytest.mark.parametrize(
-    "origin", ["https://tools.example:8080", "http://tools.example", f"{PAGE}.evil.example", "null", "*"]
-)
+@for_each("origin", ["https://tools.example:8080", "http://tools.example", f"{PAGE}.evil.example", "null", "*"])
 def test_a_page_of_nearly_the_same_origin_may_not(open_gateway: str, origin: str) -> None:
     answer = httpx.options(open_gateway + CHAT, headers={**ASKS, "origin": origin})
     assert answer.status_code == 403
@@ -112,9 +111,7 @@ def test_origins_are_read_in_the_form_that_browsers_send(text: str, origins: str
     assert ServeSettings.from_env({"CHIPALIGN_ALLOWED_ORIGINS": text}).allowed_origins == origins
 
 
-@pytest.mark.parametrize(
-    "text", ["*", "https://*", "chat.example.com", "https://a.example/chat", "null", "https://u@a"]
-)
+@for_each("text", ["*", "https://*", "chat.example.com", "https://a.example/chat", "null", "https://u@a"])
 def test_what_is_not_an_origin_is_refused_at_the_start(text: str) -> None:
     with pytest.raises(SettingsError, match=r"CHIPALIGN_ALLOWED_ORIGINS is .*: give origins with commas"):
         ServeSettings.from_env({"CHIPALIGN_ALLOWED_ORIGINS": text})

@@ -12,6 +12,7 @@ from serve.limits.visitors import Visitors, machine_names, search_domains
 from serve.settings import ServeSettings
 from tests.conftest import Gateway
 from tests.fake_engine import FakeEngine
+from tests.rows import for_each
 
 LOCAL = Visitors.of(ServeSettings())
 OPEN = Visitors.of(
@@ -21,7 +22,7 @@ CHAT = {"messages": [{"role": "user", "content": "Which command fixes antenna vi
 CAME_TO = "192.168.7.5"
 
 
-@pytest.mark.parametrize(
+@for_each(
     "host",
     [
         "127.0.0.1:8000",
@@ -40,7 +41,7 @@ def test_loopback_names_are_always_the_gateways(host: str) -> None:
     OPEN.check([host], [], CAME_TO)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "host",
     [
         "192.168.7.5:8000",
@@ -78,7 +79,7 @@ def test_a_foreign_name_is_refused_with_the_setting_that_allows_it() -> None:
     assert caught.value.status == 421
 
 
-@pytest.mark.parametrize(
+@for_each(
     "hosts",
     [[], ["localhost", "evil.example"], ["localhost@evil.example"], ["localhost evil"], ["localhost/"], ["[::1"], [""]],
 )
@@ -95,9 +96,7 @@ def test_a_star_allows_every_name_and_still_no_page_of_another() -> None:
         anybody.check(["chat.company.example"], ["http://evil.example"], "127.0.0.1")
 
 
-@pytest.mark.parametrize(
-    "origin", ["http://127.0.0.1:8000", "http://localhost:8000", "https://LOCALHOST:8000", "http://[::1]:8000"]
-)
+@for_each("origin", ["http://127.0.0.1:8000", "http://localhost:8000", "https://LOCALHOST:8000", "http://[::1]:8000"])
 def test_pages_of_the_gateway_itself_may_ask(origin: str) -> None:
     LOCAL.check(["127.0.0.1:8000"], [origin], "127.0.0.1")
 
@@ -108,7 +107,7 @@ def test_pages_under_the_public_url_may_ask_whatever_a_proxy_makes_of_host() -> 
         OPEN.check(["127.0.0.1:8000"], ["https://chat.example"], "127.0.0.1")
 
 
-@pytest.mark.parametrize(
+@for_each(
     "origin",
     [
         "null",

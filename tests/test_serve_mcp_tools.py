@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-
 from rag.checking import code_checks
 from serve.mcp.tools import LANGUAGES, LONGEST_CODE, TOOLS
+from tests.rows import for_each
 
 
-@pytest.mark.parametrize("name", TOOLS)
+@for_each("name", TOOLS)
 def test_a_tool_has_schemas_and_words_for_every_argument(name: str) -> None:
     tool = TOOLS[name]
     for schema in (tool.input_schema, tool.output_schema):

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from serve.errors import RequestError, UpstreamRefused
 from serve.protocol import completion, message_text, parse_chat_request, stream_events, with_text
 from serve.request_body import shorten
+from tests.rows import for_each
 
 QUESTION = {"role": "user", "content": "What is hold slack?"}
 
@@ -37,7 +38,7 @@ def test_both_names_of_the_answer_length_are_understood() -> None:
     assert parse().answer_tokens is None
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("body", "param", "words"),
     [
         (b"{not json", None, "not JSON"),
@@ -160,7 +161,7 @@ def test_a_value_in_a_message_is_never_longer_than_a_line(value: Any) -> None:
     assert text == repr(value) or text.endswith("...")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("fields", "tokens"),
     [
         ({}, None),
@@ -180,7 +181,7 @@ TOOL = {"type": "function", "function": {"name": "run_sta", "parameters": {"type
 NAMED = {"type": "function", "function": {"name": "run_lvs"}}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("fields", "param", "code"),
     [  # the codes of OpenAI's own API
         ({"messages": [{"role": "wizard", "content": "hello"}]}, "messages[0].role", "invalid_value"),
@@ -243,7 +244,7 @@ def test_a_wrong_field_is_refused_with_the_param_and_the_code_of_openai(
     assert "Typed" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "fields",
     [
         {"stop": "x", "temperature": 1, "top_p": 0.5, "logprobs": True, "top_logprobs": 0, "seed": -1, "user": "u"},

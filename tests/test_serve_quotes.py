@@ -29,6 +29,7 @@ from serve.settings import ServeSettings
 from tests.conftest import Gateway as RunGateway
 from tests.conftest import free_port
 from tests.fake_engine import FakeEngine
+from tests.rows import for_each
 from tests.test_rag_answering_unknown_options import MANUAL
 from tests.tiny_embedder import TinyEmbedder
 
@@ -123,7 +124,7 @@ def test_what_no_document_holds_is_refused_as_ever(quoting: str) -> None:
     assert answer["retrieval"]["quotes"] == []
 
 
-@pytest.mark.parametrize(
+@for_each(
     "fields",
     [
         {"retrieval": {"answer": "model"}},
@@ -132,7 +133,6 @@ def test_what_no_document_holds_is_refused_as_ever(quoting: str) -> None:
         {"response_format": {"type": "json_object"}},
         {"model": "another-model"},
     ],
-    ids=["asked for the model", "without retrieval", "tools", "json", "another model"],
 )
 def test_what_only_a_model_can_do_is_not_quoted(quoting: str, fields: dict[str, Any]) -> None:
     answer = ask(quoting, **fields)

@@ -8,6 +8,7 @@ import pytest
 
 from serve.errors import RequestError
 from serve.responses.file_search import FileSearch, read_file_search
+from tests.rows import for_each
 
 
 def read(**fields: Any) -> FileSearch:
@@ -26,7 +27,7 @@ def test_ranking_that_the_search_does_anyway_is_accepted() -> None:
     assert read(ranking_options={"ranker": "default-2024-11-15", "score_threshold": 0.0}).collections
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("filters", "collections"),
     [
         (None, ("openroad", "yosys")),
@@ -48,7 +49,7 @@ def test_a_version_that_a_vector_store_names_already_is_kept() -> None:
     assert read(vector_store_ids=["a@1", "a@2"], filters=compare("version", "2")).collections == ("a@2",)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("fields", "param"),
     [
         ({"vector_store_ids": []}, "vector_store_ids"),

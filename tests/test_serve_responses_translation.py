@@ -12,6 +12,7 @@ from serve.errors import RequestError
 from serve.responses.items import kept
 from serve.responses.request import MOVED, REFUSED, as_items, read_request
 from serve.responses.translation import Translated, to_chat, without_oldest_turns
+from tests.rows import for_each
 
 FUNCTION: dict[str, Any] = {"type": "function", "name": "run_sta", "parameters": {"type": "object"}}
 SEARCH: dict[str, Any] = {"type": "file_search", "vector_store_ids": ["openroad"]}
@@ -91,7 +92,7 @@ def test_a_refusal_of_an_earlier_turn_is_what_was_said() -> None:
     assert messages(user("hello"), refused, user("why?"))[1] == {"role": "assistant", "content": "No."}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("items", "param"),
     [
         ([user(5)], "input[0].content"),
@@ -192,14 +193,14 @@ def test_a_stream_is_asked_to_count_its_tokens() -> None:
     assert body(stream=True) == {"stream": True, "stream_options": {"include_usage": True}}
 
 
-@pytest.mark.parametrize(("name", "place"), MOVED.items())
+@for_each(("name", "place"), MOVED.items())
 def test_a_field_of_chat_is_refused_with_its_place_here(name: str, place: str) -> None:
     with pytest.raises(RequestError, match=re.escape(place)) as refused:
         translate(**{name: 1})
     assert refused.value.param == name
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@for_each("name", REFUSED)
 def test_what_this_gateway_does_not_do_is_refused_by_name(name: str) -> None:
     with pytest.raises(RequestError, match=f"^'{name}' is ") as refused:
         translate(**{name: True})
@@ -207,7 +208,7 @@ def test_what_this_gateway_does_not_do_is_refused_by_name(name: str) -> None:
     assert translate(**{name: None}).chat.upstream_body() == {"messages": [user("hello")]}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("fields", "param"),
     [
         ({"temperature": "hot"}, "temperature"),
@@ -237,7 +238,7 @@ def test_a_wrong_field_is_refused_by_name(fields: dict[str, Any], param: str) ->
     assert refused.value.param == param
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("param", "place"),
     [
         ("messages", "input"),
@@ -256,7 +257,7 @@ def test_an_error_of_chat_names_the_field_of_responses(param: str | None, place:
 # Tools
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("choice", "chosen"),
     [
         (None, "auto"),
@@ -298,7 +299,7 @@ def test_without_a_search_the_request_leaves_open_what_is_searched() -> None:
     assert not translate(tools=[FUNCTION]).chat.options.model_fields_set
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("fields", "param"),
     [
         ({"tools": [{}]}, "tools[0].type"),

@@ -28,6 +28,7 @@ from serve.settings import ServeSettings
 from tests.conftest import free_port
 from tests.fake_engine import FakeEngine
 from tests.processes import in_the_background
+from tests.rows import for_each
 
 ROOT = Path(__file__).parent.parent
 PATIENCE_S = 120.0
@@ -130,7 +131,7 @@ def test_a_corpus_that_is_not_pinned_is_refused_before_any_work() -> None:
     assert corpus_names(" openroad ,, yosys,") == ["openroad", "yosys"]
 
 
-@pytest.mark.parametrize("questions", ["1", "0", "-3"])
+@for_each("questions", ["1", "0", "-3"])
 def test_bench_wants_two_questions_at_least(questions: str) -> None:
     with pytest.raises(ServeError, match=f"--questions is {questions}: give 2 or more"):
         bench(["--questions", questions])

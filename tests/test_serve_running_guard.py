@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 
-import pytest
+from tests.rows import for_each
 
 COMMAND = """
 import sys, time
@@ -40,7 +40,7 @@ def test_ctrl_c_lets_the_command_clean_up_and_the_guard_waits_for_it_in_silence(
         assert process.stderr.read() == ""
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@for_each("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_a_command_that_a_signal_ended_ends_the_guard_by_the_same_signal(number: signal.Signals) -> None:
     with guard("sh", "-c", f"kill -{int(number)} $$") as process:
         assert process.wait(20) == -number

@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-import pytest
 from rich.console import Console
 
 from serve.running.panel import Display, render
 from serve.running.supervisor import Part, State, find_cause
+from tests.rows import for_each
 
 
 def state(name: str, text: str = "ready") -> State:
@@ -31,7 +31,7 @@ def test_on_a_terminal_a_change_redraws_the_panel_and_prints_no_line() -> None:
     assert "\x1b[" in shown  # moved back over the old panel
 
 
-@pytest.mark.parametrize("value", ["[bold]x[/bold]", "[/no such tag]", ":smile:", "/home/a[1]/models"])
+@for_each("value", ["[bold]x[/bold]", "[/no such tag]", ":smile:", "/home/a[1]/models"])
 def test_square_brackets_in_names_are_shown_as_they_are(value: str) -> None:
     stream = io.StringIO()
     console = Console(file=stream, width=100)
@@ -50,7 +50,7 @@ def test_a_value_longer_than_the_terminal_is_folded_and_nothing_of_it_is_lost() 
     )
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("log", "cause"),
     [
         ("", "it wrote nothing"),

@@ -23,6 +23,7 @@ from serve.running.doctor import examine, would_run
 from serve.running.up import prepare_model
 from serve.running.weights import INDEX, MAX_HEADER_BYTES, SINGLE, check_weights, expected_bytes, weight_problems
 from serve.settings import ServeSettings
+from tests.rows import for_each
 
 TENSORS = {"a": np.arange(12, dtype=np.float32).reshape(3, 4), "b": np.ones(5, dtype=np.float16)}
 
@@ -84,7 +85,7 @@ def test_a_byte_too_few_or_too_many_is_reported_with_both_lengths(tmp_path: Path
     assert problem == f"model.safetensors has {len(whole) + change} bytes where its header declares {len(whole)}"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("content", "words"),
     [
         (b"", "it is not a safetensors file"),
@@ -106,7 +107,7 @@ def test_what_is_not_a_safetensors_file_is_reported_as_such(tmp_path: Path, cont
     assert list(weight_problems(tmp_path)) == [f"model.safetensors cannot be read ({words})"]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "words"),
     [
         ("{oops", "Expecting property name"),

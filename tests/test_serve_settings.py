@@ -8,6 +8,7 @@ import pytest
 
 from serve.errors import SettingsError
 from serve.settings import ServeSettings, read_api_key
+from tests.rows import for_each
 
 
 def test_an_empty_environment_gives_the_defaults() -> None:
@@ -33,7 +34,7 @@ def test_an_empty_variable_counts_as_not_set() -> None:
     assert ServeSettings.from_env({"CHIPALIGN_TOP_K": ""}).top_k == 3
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("variable", "value", "allowed"),
     [
         ("CHIPALIGN_GATEWAY_PORT", "80800", "a whole number from 1 to 65535"),
@@ -72,7 +73,7 @@ def test_addresses_for_people_are_ones_that_can_be_opened() -> None:
     assert ServeSettings.from_env({"CHIPALIGN_ENGINE_URL": "http://gpu:9000/v1/"}).engine_base_url == "http://gpu:9000"
 
 
-@pytest.mark.parametrize("value", ["localhost:9000", "gpu", "ftp://gpu", "http://", "http://gpu:port"])
+@for_each("value", ["localhost:9000", "gpu", "ftp://gpu", "http://", "http://gpu:port"])
 def test_an_address_that_is_none_is_refused(value: str) -> None:
     with pytest.raises(SettingsError, match=r"CHIPALIGN_ENGINE_URL is .*: give an address such as"):
         ServeSettings.from_env({"CHIPALIGN_ENGINE_URL": value})

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve.strict_json import MAX_DEPTH, read_json, write_json
+from tests.rows import for_each
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -22,7 +23,7 @@ def test_what_is_json_is_read_as_it_is(value: object, ascii_only: bool) -> None:
     assert read_json(write_json(value).decode(), most_values=10_000) == value
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text",
     ["NaN", "[Infinity]", '{"a": -Infinity}', "1e999", "[-1e999]", "9" * 5000, "", "{", "[1,]", "'a'", '"\\ud800"'],
 )
@@ -48,7 +49,7 @@ def test_depth_and_number_of_values_are_counted_outside_of_strings_alone() -> No
         read_json("[" + "0," * 100 + "0]", most_values=99)
 
 
-@pytest.mark.parametrize("piece", ['\\"', "\\", '"', '","', "[", "{},[[],", "9", "\\ud800"])
+@for_each("piece", ['\\"', "\\", '"', '","', "[", "{},[[],", "9", "\\ud800"])
 def test_a_text_of_eight_mebibytes_costs_time_in_proportion(piece: str) -> None:
     text = "[" + "0," * MAX_DEPTH + '"' + piece * (2**23 // len(piece))
     with pytest.raises(ValueError, match=r"."):

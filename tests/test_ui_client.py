@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 import pytest
 
 from tests.fake_gateway import MODEL_ID, FakeGateway, Refusal, Script
+from tests.rows import for_each
 from ui.client import Gateway, Status, explain_status, read_status, shorten
 from ui.errors import (
     AnswerBroken,
@@ -61,7 +62,7 @@ def test_answer_is_sources_then_deltas_then_the_end() -> None:
     assert (last.finish_reason, last.cited, last.model) == ("stop", (1,), MODEL_ID)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("script", "request_id"),
     [
         (Script(refusal=Refusal(503, "engine_unavailable", "starting", {"X-Request-Id": "req-1"})), "req-1"),
@@ -81,7 +82,7 @@ def test_request_names_the_served_model_and_leaves_the_length_to_the_gateway() -
         assert fake.requests == [{"model": MODEL_ID, "messages": QUESTION, "stream": True}]
 
 
-@pytest.mark.parametrize(("turns_before", "turns_kept"), [(0, 0), (1, 0), (2, 1), (3, 1), (8, 4)])
+@for_each(("turns_before", "turns_kept"), [(0, 0), (1, 0), (2, 1), (3, 1), (8, 4)])
 def test_shortened_history_is_its_newer_half_and_keeps_the_question(turns_before: int, turns_kept: int) -> None:
     messages = [
         {"role": role, "content": f"{number}"} for number in range(turns_before) for role in ("user", "assistant")
@@ -191,7 +192,7 @@ def test_answer_with_an_unreadable_hit_is_a_broken_answer() -> None:
     assert "KeyError" in str(error)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("status", "code", "kind", "advice"),
     [
         (503, "engine_unavailable", EngineStarting, "Try again in 7 s"),
@@ -277,7 +278,7 @@ def test_status_distinguishes_ready_starting_degraded_and_down() -> None:
         assert fake.url in gateway.status().sentence
 
 
-@pytest.mark.parametrize("body", ["", "[]", "3", '{"detail": "Not Found"}', "<html>"])
+@for_each("body", ["", "[]", "3", '{"detail": "Not Found"}', "<html>"])
 def test_status_of_something_that_is_not_a_gateway_is_down(body: str) -> None:
     assert read_status("http://g", 200, body).state == "down"
 

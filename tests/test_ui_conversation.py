@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fake_gateway import HITS, quote, supported
+from tests.rows import for_each
 from ui.conversation import (
     Turn,
     add_question,
@@ -37,7 +38,7 @@ def test_question_is_added_without_its_blanks() -> None:
     assert add_question((ANSWERED,), "  And setup?\n") == (ANSWERED, Turn("And setup?"))
 
 
-@pytest.mark.parametrize("nothing", ["", "   ", "\n\t"])
+@for_each("nothing", ["", "   ", "\n\t"])
 def test_empty_question_is_refused(nothing: str) -> None:
     with pytest.raises(EmptyQuestion, match="empty"):
         add_question((), nothing)
@@ -94,7 +95,7 @@ def test_retry_asks_as_the_first_time() -> None:
     assert retry((fail(Turn("q", answer_by="quote"), "p"),)) == (Turn("q", answer_by="quote"),)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("mode", "is_quoted", "worded"),
     [
         ("quote", False, False),

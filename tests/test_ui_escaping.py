@@ -5,11 +5,11 @@ from __future__ import annotations
 import html
 import re
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from tests.rows import for_each
 from ui.escaping import Code, Text, fenced, inline_code, link, literal, write
 
 
@@ -19,7 +19,7 @@ def shown(markdown: str) -> str:
     return html.unescape(re.sub(r"<[^>]+>", "", rendered)).strip()
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text",
     [
         "set_input_delay *all_inputs*",
@@ -54,7 +54,7 @@ def test_literal_keeps_line_breaks_and_indentation() -> None:
     assert literal("if {\n\tx\n    y") == "if {  \n\u00a0\u00a0\u00a0\u00a0x  \n\u00a0\u00a0\u00a0\u00a0y"
 
 
-@pytest.mark.parametrize(
+@for_each(
     "address",
     [
         "http://h.example/x",
@@ -98,7 +98,7 @@ def test_inline_code_shows_its_letters(code: str) -> None:
     assert [(child.type, child.content) for child in paragraph.children or ()] == [("text", "x"), ("code_inline", code)]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("language", "kept"),
     [("tcl", "tcl"), ("c++", "c++"), ("mermaid", ""), ("MERMAID-v2", ""), ("a`b", ""), ("<x>", ""), ("x" * 40, "")],
 )
@@ -112,7 +112,7 @@ def test_fence_holds_any_text(text: str) -> None:
     assert (token.type, token.content) == ("fence", f"{text.removesuffix(chr(10))}\n")
 
 
-@pytest.mark.parametrize(
+@for_each(
     "url", ["http://h/a) <b> \\", "http://h/x> ![y](z)", "http://h/`|$a$*[b]", 'http://h/" "t', "http://h/?a=1&amp;b=2"]
 )
 def test_address_cannot_break_out_of_its_link(url: str) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from markdown_it.token import Token
 
 from tests.attack import Attack
+from tests.rows import for_each
 from tests.test_attack_page import random_answer
 from ui.markdown_parser import MARKED, parse
 from ui.plain_text import Span, move_span, plain
@@ -42,7 +43,7 @@ def without_marks(tokens: list[Token]) -> list[Any]:
     return said
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "span", "shown"),
     [
         ("Run it. Then check.", (0, 7), "«Run it.» Then check."),
@@ -64,7 +65,7 @@ def test_a_mark_stands_where_its_span_is(text: str, span: Span, shown: str) -> N
     assert marked(text, span) == shown
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "breaks"),
     [
         ("openroad [-help]\n       cmd_file", ["hardbreak"]),
@@ -83,12 +84,12 @@ def test_spans_side_by_side_and_over_each_other_are_marked_once() -> None:
     assert marked("one two three", (0, 5), (2, 9)) == "«one two t»hree"
 
 
-@pytest.mark.parametrize("span", [(-1, 3), (0, 0), (3, 2), (0, 99), (99, 100), (3, 4)])
+@for_each("span", [(-1, 3), (0, 0), (3, 2), (0, 99), (99, 100), (3, 4)])
 def test_a_span_out_of_range_or_of_blanks_marks_nothing(span: Span) -> None:
     assert marked("one two", span) == "one two"
 
 
-@pytest.mark.parametrize(("span", "is_marked"), [((0, 5), False), ((4, 9), True), ((9, 12), True), ((14, 18), False)])
+@for_each(("span", "is_marked"), [((0, 5), False), ((4, 9), True), ((9, 12), True), ((14, 18), False)])
 def test_code_that_a_span_reaches_into_says_so(span: Span, is_marked: bool) -> None:
     (fence,) = [token for token in parse("Say:\n```\nx\n```\nEnd.", [span]) if token.type == "fence"]
     assert fence.meta[MARKED] is is_marked

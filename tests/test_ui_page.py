@@ -22,6 +22,7 @@ from websockets.typing import Origin
 from tests.conftest import free_port
 from tests.fake_gateway import HITS, FakeGateway, Script, judged, quote
 from tests.processes import Start, in_the_background, running
+from tests.rows import for_each
 
 ROOT = Path(__file__).parent.parent
 PATIENCE_MS = 15_000  # two busy cores draw slowly
@@ -320,7 +321,7 @@ OWN = "127.0.0.1:8501"
 FOREIGN = [("rebind.evil.example:8501", None), (OWN, "http://evil.example"), (OWN, "http://localhost:1"), (OWN, "null")]
 
 
-@pytest.mark.parametrize(("host", "origin"), FOREIGN)
+@for_each(("host", "origin"), FOREIGN)
 def test_other_names_and_sites_get_neither_the_page_nor_its_websocket(
     page_url: str, host: str, origin: str | None
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.fake_gateway import HITS, NOTHING_FOUND, FakeGateway, Refusal, Script, judged, quote, supported
+from tests.rows import for_each
 from ui.conversation import DEMO_WORD, Turn, begin
 from ui.escaping import literal
 from ui.events import read_source
@@ -236,7 +237,7 @@ def test_failed_question_can_be_retried_after_a_reload(gateway: FakeGateway) -> 
     assert "after global routing" in texts(app)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("question", "long"),
     [
         ("How do I repair antennas?", False),

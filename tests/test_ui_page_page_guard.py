@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import socket
 
-import pytest
-
+from tests.rows import for_each
 from ui.page.page_guard import content_policy, is_own_host, is_own_origin
 from ui.settings import UiSettings
 
@@ -16,7 +15,7 @@ PUBLIC = UiSettings(page_url="https://Chip.example:8443/ask")
 NAMED = UiSettings(host="eda-7.local")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("host", "settings"),
     [
         ("localhost:8501", LOCAL),
@@ -38,7 +37,7 @@ def test_own_names_are_known(host: str, settings: UiSettings) -> None:
     assert is_own_host(host, settings)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("host", "settings"),
     [
         ("rebind.evil.example:8501", LOCAL),
@@ -62,7 +61,7 @@ def test_foreign_names_are_refused(host: str, settings: UiSettings) -> None:
     assert not is_own_host(host, settings)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("origin", "host", "settings"),
     [
         ("http://localhost:8501", "localhost:8501", LOCAL),
@@ -74,7 +73,7 @@ def test_the_page_itself_may_ask(origin: str, host: str, settings: UiSettings) -
     assert is_own_origin(origin, host, settings)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("origin", "host", "settings"),
     [
         ("http://evil.example", "localhost:8501", LOCAL),

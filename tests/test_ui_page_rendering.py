@@ -7,12 +7,12 @@ from __future__ import annotations
 import html
 import re
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from tests.fake_gateway import HITS, quote
+from tests.rows import for_each
 from ui.events import read_source
 from ui.page.rendering import answer_markdown, passage_blocks
 
@@ -30,7 +30,7 @@ def shown(text: str) -> str:
     return html.unescape(re.sub(r"<[^>]+>", "", as_html(text))).strip()
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text",
     [
         "Set $a and $b, or $::env(X).",
@@ -48,7 +48,7 @@ def test_text_of_an_answer_reaches_the_reader_letter_by_letter(text: str) -> Non
     assert shown(text) == html.unescape(text)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("code", "content"),
     [
         ("`$::env(X)`", "$::env(X)"),
@@ -71,7 +71,7 @@ def test_code_is_shown_as_it_was_written(code: str, content: str) -> None:
     assert [token.content for token in found] == [content]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text",
     [
         "- a\n- b\n  - c\n  - d\n- e",
@@ -155,7 +155,7 @@ def test_drawing_orders_and_controls_of_terminals_do_not_reach_the_page() -> Non
     assert shown("a \u202eb\u202c \x1b[31mc &#x202e;d") == "a b [31mc d"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "span", "written"),
     [
         ("Run it. Then check.", (0, 7), ":red-background[Run it.] Then check."),
@@ -209,7 +209,7 @@ def test_code_of_an_answer_reaches_the_reader_letter_by_letter(code: str) -> Non
     assert [token.content for token in tokens if token.type == "fence"] == [f"{body}\n"]
 
 
-@pytest.mark.parametrize("count", range(1, 48))
+@for_each("count", range(1, 48))
 def test_an_answer_that_is_still_coming_is_never_drawn_with_a_picture_or_a_formula(count: int) -> None:
     answer = "Use `a $b` and ![x](http://127.0.0.1/x.png) $c$"
     drawn = answer_markdown(answer[:count])

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fake_gateway import HITS
+from tests.rows import for_each
 from ui.conversation import Conversation, Turn, add_question
 from ui.events import read_source
 from ui.page.store import ConversationStore, count_chars
@@ -55,7 +55,7 @@ def test_a_conversation_goes_on_under_its_id() -> None:
     assert store.find(conversation_id) == longer
 
 
-@pytest.mark.parametrize("chosen", ["", "guess", "conversation", "x" * 43])
+@for_each("chosen", ["", "guess", "conversation", "x" * 43])
 def test_an_id_that_someone_chose_is_never_used(chosen: str) -> None:
     store = ConversationStore()
     assert store.keep(chosen, ONE) != chosen

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.rows import for_each
 from ui.errors import SettingsError
 from ui.settings import UiSettings
 
@@ -49,7 +50,7 @@ def test_empty_and_blank_values_leave_the_default() -> None:
     assert UiSettings.from_env({"CHIPALIGN_PAGE_PORT": "", "CHIPALIGN_URL": "  "}) == UiSettings()
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("variable", "value"),
     [
         ("CHIPALIGN_URL", "gateway.local:8000"),
@@ -82,7 +83,7 @@ def test_bad_value_is_refused_by_the_name_of_its_variable(variable: str, value: 
     assert caught.value.exit_code == 2
 
 
-@pytest.mark.parametrize("given", ["http://g:8000/", "http://g:8000/v1", "http://g:8000/v1/"])
+@for_each("given", ["http://g:8000/", "http://g:8000/v1", "http://g:8000/v1/"])
 def test_address_copied_from_another_client_is_understood(given: str) -> None:
     assert UiSettings.from_env({"CHIPALIGN_URL": given}).url == "http://g:8000"
 
@@ -91,7 +92,7 @@ def test_address_below_a_path_is_kept() -> None:
     assert UiSettings.from_env({"CHIPALIGN_URL": "https://tools.local/chip/"}).url == "https://tools.local/chip"
 
 
-@pytest.mark.parametrize("name", ["api_key", "slack_bot_token", "slack_app_token"])
+@for_each("name", ["api_key", "slack_bot_token", "slack_app_token"])
 def test_key_or_token_is_not_shown_when_settings_are_printed(name: str) -> None:
     changes: dict[str, Any] = {name: "secret"}
     assert "secret" not in repr(replace(UiSettings(), **changes))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.rows import for_each
 from ui.slack.mrkdwn import LINK_CHARS, SECTION_CHARS, UNSUPPORTED_SIGN, escape, from_mrkdwn, link, to_sections
 
 DOCS = "https://docs.local/grt.html#repair"
@@ -76,7 +76,7 @@ def mrkdwn(markdown: str) -> str:
     return section
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("markdown", "expected"),
     [
         ("**bold** and __bold__", "*bold* and *bold*"),
@@ -140,7 +140,7 @@ def test_sentence_without_support_has_a_sign_before_it() -> None:
     assert section == f"Run it. {UNSUPPORTED_SIGN} *It* fixes `all`. Then\nstop."
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("markdown", "expected"),
     [
         ("see [1].", f"see <{DOCS}|[1]>."),
@@ -160,7 +160,7 @@ def test_only_citations_are_links(markdown: str, expected: str) -> None:
     assert mrkdwn(markdown) == expected
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text",
     [
         "<!channel>",
@@ -246,7 +246,7 @@ def test_blank_text_has_no_section() -> None:
     assert to_sections("") == to_sections(" \n\n") == to_sections("# ") == []
 
 
-@pytest.mark.parametrize("url", ["javascript:alert(1)", "", "ftp://h", "//h", "https://h/" + "x" * LINK_CHARS])
+@for_each("url", ["javascript:alert(1)", "", "ftp://h", "//h", "https://h/" + "x" * LINK_CHARS])
 def test_link_to_anything_else_is_its_label(url: str) -> None:
     assert link(url, "a <b>") == "a &lt;b&gt;"
 
@@ -255,7 +255,7 @@ def test_link_cannot_be_ended_by_its_address_or_label() -> None:
     assert link("https://h/>\n<!channel>|", "x\n>|y") == "<https://h/%3E%0A%3C!channel%3E%7C|x &gt;|y>"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("text", "plain"),
     [
         ("<@U0BOT> what is slack?", "what is slack?"),

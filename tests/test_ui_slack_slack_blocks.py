@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fake_gateway import HITS, NOTHING_FOUND, judged, quote, supported
 from tests.fake_slack import BOT, BOT_ID, PERSON, fault_of, kind_of, text_of, texts_of
+from tests.rows import for_each
 from ui.conversation import DEMO_WORD, Turn, take_event
 from ui.events import Finished, read_source
 from ui.slack.mrkdwn import UNSUPPORTED_SIGN
@@ -168,7 +168,7 @@ def test_ten_sources_with_endless_addresses_and_titles_still_fit() -> None:
         assert texts_of(messages, "sources")[0].startswith("[1] &amp;")
 
 
-@pytest.mark.parametrize(
+@for_each(
     "answer", ["word " * 10_000, "```\n" + "puts $x\n" * 6_000 + "```", "\n\n".join(["line <&>"] * 4_000), "x" * 60_000]
 )
 def test_long_answer_is_several_messages_that_slack_takes(answer: str) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from tests.fake_gateway import HITS, NOTHING_FOUND, FakeGateway, Refusal, Script
 from tests.fake_slack import BOT, FakeSlack, Limit, Message, texts_of
+from tests.rows import for_each
 from ui.client import Gateway
 from ui.errors import SlackRefused
 from ui.slack.slack_blocks import CUT_OFF, SEARCHING, WRITING
@@ -405,7 +406,7 @@ def test_the_setting_limits_questions_at_once_and_a_stop_informs_all_who_wait() 
         assert len(gateway.requests) == 1
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("tokens", "error"),
     [
         ({"slack_bot_token": "xoxb-wrong"}, "invalid_auth"),

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.rows import for_each
 from ui.slack.slack_events import Question, RecentEvents, read_question
 
 BOT = "U0BOT"
@@ -45,8 +46,8 @@ def test_message_in_a_thread_is_a_follow_up_in_it() -> None:
     assert not first.is_follow_up
 
 
-@pytest.mark.parametrize("event", [MENTION, DIRECT])
-@pytest.mark.parametrize(
+@for_each("event", [MENTION, DIRECT])
+@for_each(
     "changes",
     [
         {"bot_id": "B9"},
@@ -68,7 +69,7 @@ def test_message_with_a_file_or_shown_in_the_channel_too_is_a_question(subtype: 
     assert read({**DIRECT, "subtype": subtype}) is not None
 
 
-@pytest.mark.parametrize("channel_type", ["channel", "group", "mpim", None])
+@for_each("channel_type", ["channel", "group", "mpim", None])
 def test_message_that_does_not_mention_the_bot_is_none_of_its_business(channel_type: str | None) -> None:
     assert read({**DIRECT, "channel_type": channel_type}) is None
 

@@ -19,6 +19,7 @@ import chipalign
 from tests.fake_gateway import HITS, MODEL_ID, NOTHING_FOUND, FakeGateway, Refusal, Script, judged, quote, supported
 from tests.fake_slack import APP_TOKEN, BOT, BOT_TOKEN, FakeSlack, texts_of
 from tests.processes import Start, in_the_background, running
+from tests.rows import for_each
 from ui.conversation import DEMO_WORD
 from ui.page.page_server import streamlit_config
 from ui.settings import UiSettings
@@ -322,7 +323,7 @@ def test_page_is_served_where_the_settings_say_and_calls_nobody() -> None:
     assert expected.items() <= config.items()
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("settings", "named"),
     [
         (UiSettings(), "127.0.0.1"),

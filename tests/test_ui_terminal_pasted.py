@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.rows import for_each
 from ui.errors import PastedTooLong, PastedUnreadable
 from ui.terminal.pasted import MAX_BYTES, join_question, read_pasted
 
@@ -16,7 +17,7 @@ def piped(text: bytes) -> io.TextIOWrapper:
     return io.TextIOWrapper(io.BytesIO(text))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("sent", "read"),
     [
         (b"", ""),
@@ -59,7 +60,7 @@ def test_input_that_cannot_be_read_is_said(tmp_path: Path) -> None:
         read_pasted(unreadable)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("question", "pasted", "joined"),
     [
         ("why?", "", "why?"),

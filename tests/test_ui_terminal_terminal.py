@@ -6,12 +6,12 @@ import io
 import re
 from dataclasses import replace
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
 from tests.fake_gateway import HITS, judged, quote
+from tests.rows import for_each
 from ui.conversation import Turn
 from ui.events import Source, read_source
 from ui.terminal.terminal import (
@@ -71,7 +71,7 @@ def test_quotes_are_marked_in_their_passages() -> None:
     assert "*[1] Global Routing > Commands > Repair Antennas" in STYLES.sub("", text)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "hostile",
     ["\x1b[31mred", "[bold red]x[/]", "[link=http://e]x[/link]", "\x1b]8;;http://e\x07x", ":smile:", "\x9b31m"],
 )

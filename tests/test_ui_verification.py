@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
+from tests.rows import for_each
 from ui.verification import describe_checks, read_verification
 
 UNSUPPORTED = {"start": 0, "end": 1, "supported": False}
@@ -34,7 +33,7 @@ def test_places_of_unsupported_sentences_are_kept() -> None:
     assert (found.mode, found.unsupported) == ("model", ((6, 9),))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("found", "line"),
     [
         ({"looped": True}, "The model began to repeat itself: its answer was cut there."),
