@@ -86,6 +86,12 @@ class ContextLengthExceeded(RequestError):
     code = "context_length_exceeded"
 
 
+class ToolsUnsupported(RequestError):
+    """A tool must be called, and the engine cannot call any."""
+
+    code = "tools_unsupported"
+
+
 class TooManyTokens(Exception):
     """A conversation has more tokens than its limit, at least `at_least`; it was not counted further."""
 
@@ -317,9 +323,9 @@ class InternalError(RequestError):
 # How vLLM ends its refusals of tool_choice "auto", "required" and a named tool
 NO_TOOL_PARSER = "--tool-call-parser to be set"
 TOOL_PARSER_ADVICE = (
-    "The engine runs without a tool parser, so it cannot call tools: set"
-    ' CHIPALIGN_ENGINE_ARGS="--enable-auto-tool-choice --tool-call-parser NAME" before `chipalign up`, or give these'
-    " options to a vLLM of your own; NAME is vLLM's name of the parser for this model, such as hermes."
+    "The engine runs without a tool parser, so it cannot call tools: set CHIPALIGN_TOOL_PARSER=NAME before "
+    "`chipalign up`, or give `--enable-auto-tool-choice --tool-call-parser NAME` to a vLLM of your own; NAME is vLLM's "
+    "name of the parser for this model, such as hermes."
 )
 LONGEST_REFUSAL = 2000  # characters of an engine's own words that we pass on
 

@@ -32,6 +32,7 @@ SHAPING = (
     "guided_choice",
     "guided_grammar",
 )
+TOOL_FIELDS = ("tools", "tool_choice", "parallel_tool_calls")
 Message = dict[str, Any]  # role, content and whatever else OpenAI or vLLM know
 
 
@@ -80,7 +81,7 @@ class ChatRequest(BaseModel):
         extra = self.model_extra or {}
         form = extra.get("response_format")
         is_formed = isinstance(form, dict) and form.get("type", "text") != "text"
-        return bool(self.tools or is_formed or (self.n or 1) > 1 or any(extra.get(name) for name in SHAPING))
+        return bool(is_formed or (self.n or 1) > 1 or any(extra.get(name) for name in SHAPING))
 
     @property
     def answer_tokens(self) -> int | None:
@@ -92,6 +93,30 @@ class ChatRequest(BaseModel):
         """The tools that the model may call."""
         tools = (self.model_extra or {}).get("tools")
         return tools if isinstance(tools, list) and tools else None
+
+    @property
+    def tool_names(self) -> list[str]:
+        """The names of the tools."""
+        functions = [tool.get("function") for tool in self.tools or () if isinstance(tool, dict)]
+        return [str(each["name"]) for each in functions if isinstance(each, dict) and each.get("name")]
+
+    @property
+    def may_call(self) -> bool:
+        """Whether the answer may be a call of a tool."""
+        return bool(self.tools) and (self.model_extra or {}).get("tool_choice") != "none"
+
+    @property
+    def must_call(self) -> bool:
+        """Whether the answer must be a call: of any tool, or of the one that is named."""
+        choice = (self.model_extra or {}).get("tool_choice")
+        return self.may_call and (choice == "required" or isinstance(choice, dict))
+
+    def without_tools(self) -> ChatRequest:
+        """The request as a client without tools would send it."""
+        bare = self.model_copy()
+        kept = {name: value for name, value in (self.model_extra or {}).items() if name not in TOOL_FIELDS}
+        object.__setattr__(bare, "__pydantic_extra__", kept)
+        return bare
 
     @property
     def include_usage(self) -> bool:

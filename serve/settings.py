@@ -18,6 +18,7 @@ from chipalign_settings import (
     addresses,
     default_home,
     from_env,
+    matching,
     read_absolute_path,
     redact,
     setting,
@@ -84,6 +85,13 @@ class ServeSettings:
         secret=True,
     )
     engine_args: str = setting("CHIPALIGN_ENGINE_ARGS", "", "more options for the vLLM process that `up` starts")
+    tool_parser: str = setting(
+        "CHIPALIGN_TOOL_PARSER",
+        "auto",
+        "vLLM's parser of tool calls for the engine that `up` starts: its name, auto (chosen by the model's chat "
+        "template), or off",
+        read=matching(r"[\w-]+", "auto, off or a name of vLLM's such as hermes"),
+    )
     public_url: str = setting(
         "CHIPALIGN_PUBLIC_URL",
         "",

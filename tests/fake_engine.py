@@ -17,9 +17,11 @@ from types import TracebackType
 from typing import Any
 
 from serve.answers.guidance import GRAMMAR, PROBE, REPETITION
+from serve.answers.tool_probe import PROBE as TOOL_PROBE
 from tests.fake_engine_apis import APIS, CHAT, ENGINE_MODEL, WireApi, event
 
 __all__ = ["ENGINE_MODEL", "EngineScript", "FakeEngine"]
+NO_PARSER = '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'  # vLLM's words
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class EngineScript:
     wire: tuple[bytes, ...] | None = None  # the exact bytes of every stream, piece by piece
     whole: Mapping[str, Any] | None = None  # the exact body of every whole answer
     models: Any = None  # the exact `data` of /v1/models
+    tool_parser: bool = True  # without one, vLLM refuses requests with tools
     refuses: tuple[str, ...] = ()  # request fields that are answered with 400
     ignores: tuple[str, ...] = ()  # fields without effect, as a probe finds
     # The exact bytes that answer any request, piece by piece; then the connection closes
@@ -128,7 +131,7 @@ class _EngineHandler(BaseHTTPRequestHandler):
         script = self.owner.script
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         api = APIS.get(self.path, CHAT)
-        is_probe = body.get("messages") == PROBE["messages"]
+        is_probe = body.get("messages") in (PROBE["messages"], TOOL_PROBE["messages"])
         (self.owner.probes if is_probe else self.owner.bodies).append(body)
         if not is_probe:
             self.owner.request_ids.append(self.headers["X-Request-Id"])
@@ -138,6 +141,10 @@ class _EngineHandler(BaseHTTPRequestHandler):
             self._send_raw(script.raw)
         elif script.garbage:
             self._send(200, b"<html>hello</html>", "text/html")
+        elif body.get("tools") and not script.tool_parser:
+            self._send_json(
+                400, {"error": {"message": NO_PARSER, "type": "BadRequestError", "param": None, "code": 400}}
+            )
         elif refused := [field for field in script.refuses if field in body]:
             self._send_json(400, api.refusal(400, f"no {refused[0]}"))
         elif is_probe:

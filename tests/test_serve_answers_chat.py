@@ -188,11 +188,12 @@ def test_with_tools_a_question_that_nothing_answers_goes_to_the_model(ask: Ask) 
     )
 
 
-def test_the_result_of_a_tool_goes_to_the_model_as_it_is(ask: Ask) -> None:
+def test_the_result_of_a_tool_stays_behind_the_passages_of_the_users_turn(ask: Ask) -> None:
     result = {"role": "tool", "tool_call_id": "1", "content": "wns -0.3"}
     grounded = ask(ANTENNA, {"role": "assistant", "content": None, "tool_calls": []}, result)
     assert grounded.body["messages"][-1] == result
-    assert grounded.query is None
+    assert (grounded.query, grounded.mode, grounded.answer) == (ANTENNA, "model", None)
+    assert "diode" in grounded.body["messages"][1]["content"]
 
 
 def test_defaults_fill_what_the_request_leaves_open_and_nothing_else(ask: Ask) -> None:

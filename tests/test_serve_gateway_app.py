@@ -207,7 +207,7 @@ def test_tools_without_a_tool_parser_are_refused_with_the_setting_that_gives_one
     tools = [{"type": "function", "function": {"name": "run_sta", "parameters": {"type": "object", "properties": {}}}}]
     with pytest.raises(openai.BadRequestError) as caught:
         openai_at(gateway).chat.completions.create(model=ENGINE_MODEL, messages=ANTENNA["messages"], tools=tools)
-    assert 'CHIPALIGN_ENGINE_ARGS="--enable-auto-tool-choice --tool-call-parser NAME"' in caught.value.message
+    assert "CHIPALIGN_TOOL_PARSER=NAME" in caught.value.message
     assert engine.bodies[-1]["tools"] == tools
 
 

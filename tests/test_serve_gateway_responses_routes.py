@@ -11,7 +11,7 @@ import openai
 import pytest
 from pydantic import BaseModel
 
-from serve.gateway.responses_routes import TOOLS_HEADER
+from serve.answers.tool_turns import HEADER as TOOLS_HEADER
 from tests.conftest import Gateway, OpenAIAt
 from tests.fake_engine import ENGINE_MODEL, EngineScript, FakeEngine
 from tests.responses_api import FUNCTION, QUESTION, ask, kinds, post, refusal, said, stream

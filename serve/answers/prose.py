@@ -40,6 +40,8 @@ class Draft(Protocol):
     def cut_off(self) -> bool:
         """Whether what we added below was cut at the request's longest answer."""
 
+    calls: bool  # whether the answer calls a tool; who edits it says so
+
     def feed(self, text: str) -> str:
         """What can be shown of the answer now that more has arrived, however much."""
 
@@ -60,6 +62,7 @@ class ModelDraft:
     """The model's words, with loops cut unless `is_shaped`."""
 
     cut_off = False
+    calls = False
 
     def __init__(self, examiner: Examiner, passage_url: PassageUrl, is_shaped: bool) -> None:
         self._examiner = examiner
@@ -105,8 +108,10 @@ class ModelDraft:
 class AutoDraft:
     """The model's supported sentences, with the quotes below, as far as `limits` allow.
 
-    It drops thoughts that come first.
+    It drops thoughts that come first. No quotes follow a call of a tool, after which the model goes on.
     """
+
+    calls = False
 
     def __init__(self, examiner: Examiner, passage_url: PassageUrl, limits: AnswerLimits | None = None) -> None:
         self._examiner = examiner
@@ -159,13 +164,13 @@ class AutoDraft:
 
     def survives(self, error: RequestError) -> bool:
         """True, since the quotes are an answer, unless the engine refused what the client asked for."""
-        if isinstance(error, UpstreamRefused):
-            return error.status >= 500
-        return isinstance(error, EngineUnavailable | UpstreamTimeout | UpstreamBroken)
+        return is_of_the_engine(error)
 
     def _quotes(self, prose: str, before: str) -> tuple[QuotedAnswer, str]:
         """The quotes and what leads to them, as far as the request leaves room below the prose; notes a cut."""
         quoted = self._examiner.grounded.quoted
+        if self.calls:
+            return QuotedAnswer("", ()), ""
         if self._limits is None:
             return quoted, before
         cut, reason = self._limits.cut(quoted, prose + before)
@@ -201,11 +206,59 @@ class AutoDraft:
         return "" if opening is None or opening.lstrip().startswith(THOUGHTS) else opening
 
 
+class CallDraft:
+    """A call of a tool with the words beside it, or a sentence of ours: no document answers, and the model may not."""
+
+    looped = False
+    cut_off = False
+    calls = False
+
+    def __init__(self, examiner: Examiner, instead: str, limits: AnswerLimits) -> None:
+        self._examiner = examiner
+        self._instead = instead
+        self._limits = limits
+        self._said: list[str] = []
+
+    def feed(self, text: str) -> str:
+        """Nothing yet."""
+        self.arrive(text)
+        return ""
+
+    def arrive(self, text: str) -> bool:
+        """Take in what may stand beside a call."""
+        self._said.append(text)
+        return False
+
+    def show(self) -> str:
+        """Nothing yet."""
+        return ""
+
+    def end(self, reason: str, stopped: bool = False) -> Ending:
+        """The model's words beside its call, else our sentence."""
+        said = "".join(self._said)
+        if not self.calls:
+            cut, why = self._limits.cut(QuotedAnswer(self._instead, ()))
+            said, self.cut_off = cut.text, why == CUT_OFF
+        return said, {"annotations": [], "verification": self._examiner.verify_quotes(said, "model", [])}
+
+    def survives(self, error: RequestError) -> bool:
+        """True, since our sentence needs no engine, unless the engine refused what the client asked for."""
+        return is_of_the_engine(error)
+
+
+def is_of_the_engine(error: RequestError) -> bool:
+    """Whether the engine failed, and did not refuse what the client asked for."""
+    if isinstance(error, UpstreamRefused):
+        return error.status >= 500
+    return isinstance(error, EngineUnavailable | UpstreamTimeout | UpstreamBroken)
+
+
 def edit_whole(answer: dict[str, Any], new_draft: Callable[[], Draft]) -> dict[str, Any]:
     """A whole answer of the engine with each choice edited."""
     for choice in answer["choices"]:
         message, draft = choice["message"], new_draft()
         text, reason = message.get("content"), choice.get("finish_reason") or "stop"
+        draft.calls = _calls(message)
         shown = draft.feed(text or "")
         rest, checked = draft.end(CUT_OFF if _was_repeating(choice) else reason)
         message.update(checked)
@@ -269,6 +322,7 @@ async def _edit_choice(choice: dict[str, Any], draft: Draft, run: Run, ended: se
     """Edit one choice of an event in place; returns whether it holds anything to send."""
     delta = choice["delta"]
     text = delta.get("content")
+    draft.calls = draft.calls or _calls(delta)
     if text:
         delta["content"] = await _feed(draft, text, run)
     reason = "stop" if draft.looped else choice.get("finish_reason")
@@ -281,6 +335,11 @@ async def _edit_choice(choice: dict[str, Any], draft: Draft, run: Run, ended: se
         ended.add(choice["index"])
     says_more = any(value for name, value in delta.items() if name != "content")
     return bool(reason or delta.get("content") or not text or says_more)
+
+
+def _calls(said: dict[str, Any]) -> bool:
+    """Whether a message or a delta calls a tool."""
+    return bool(said.get("tool_calls") or said.get("function_call"))
 
 
 def _was_repeating(choice: dict[str, Any]) -> bool:

@@ -22,13 +22,23 @@ from starlette.types import Receive, Scope, Send
 
 from rag.printable import printable
 from serve.answers.answer_limits import AnswerLimits
-from serve.answers.chat import Grounded, as_annotations, choose_mode, ground, retrieval_object
+from serve.answers.chat import Counter, Grounded, as_annotations, choose_mode, ground, retrieval_object
 from serve.answers.model_names import choose_retrieval
-from serve.answers.prose import AutoDraft, Draft, ModelDraft, edit_stream, edit_whole
+from serve.answers.prose import AutoDraft, CallDraft, Draft, ModelDraft, edit_stream, edit_whole
+from serve.answers.tool_turns import HEADER as TOOLS_HEADER
 from serve.answers.verification import Examiner
-from serve.errors import EngineUnavailable, NothingFound, RequestError, UpstreamBroken, UpstreamTimeout
+from serve.errors import (
+    TOOL_PARSER_ADVICE,
+    ContextLengthExceeded,
+    EngineUnavailable,
+    NothingFound,
+    RequestError,
+    ToolsUnsupported,
+    UpstreamBroken,
+    UpstreamTimeout,
+)
 from serve.gateway.bodies import unless_client_leaves
-from serve.gateway.gateway import Gateway, gateway_of, internal_error
+from serve.gateway.gateway import Gateway, PassageStore, gateway_of, internal_error
 from serve.protocol import ChatRequest, completion, message_text, stream_events
 from serve.settings import ServeSettings
 
@@ -67,6 +77,13 @@ class Asked:
     examiner: Examiner
     retrieval: dict[str, Any]
 
+    tools_dropped: bool = False  # the answer is one without the tools that the request offers
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the answer's headers say of it."""
+        return {TOOLS_HEADER: "dropped"} if self.tools_dropped else {}
+
     @property
     def grounded(self) -> Grounded:
         """The request with its passages."""
@@ -83,16 +100,13 @@ async def ask(gateway: Gateway, chat: ChatRequest, is_long: bool, retrieval_head
     passages, model = gateway.passages(), chat.model or gateway.settings.model_id
     named = await gateway.find_model(model, passages)
     chat.model, chat.retrieval = named.model_id, choose_retrieval(chat, named, retrieval_header)
+    offered = bool(chat.tools)
+    chat = await _with_possible_tools(gateway, chat)
     settings, max_model_len = await _window(gateway, chat)
 
-    limits = AnswerLimits.of(chat, gateway.counter)
-
-    def work() -> Grounded:
-        """The passages, or the gateway's own answer within the request's limits."""
-        return limits.hold(ground(chat, passages, gateway.counter, settings, max_model_len))
-
+    work = partial(_ground, chat, passages, gateway.counter, settings, max_model_len)
     with gateway.metrics.retrieval_s.time():
-        grounded = await gateway.slots.run(work, is_long)
+        chat, grounded = await gateway.slots.run(work, is_long)
     if grounded.query is not None:
         gateway.metrics.searches.labels(
             "none" if not grounded.hits else "fallback" if grounded.fallback else "question"
@@ -104,7 +118,33 @@ async def ask(gateway: Gateway, chat: ChatRequest, is_long: bool, retrieval_head
 
     retrieval = retrieval_object(grounded, chat.options.enabled, gateway.passage_url)
     examiner = Examiner(grounded, passages, gateway.code_checker, tuple(map(message_text, chat.messages)))
-    return Asked(gateway, chat, model, examiner, retrieval)
+    return Asked(gateway, chat, model, examiner, retrieval, tools_dropped=offered and not chat.tools)
+
+
+async def _with_possible_tools(gateway: Gateway, chat: ChatRequest) -> ChatRequest:
+    """The request, without its tools if the engine cannot call any. Raises ToolsUnsupported: one must be called."""
+    if not chat.may_call or await gateway.tool_probe.calls_tools(chat.model or gateway.settings.model_id):
+        return chat
+    if chat.must_call:
+        raise ToolsUnsupported(TOOL_PARSER_ADVICE, "tool_choice")
+    return chat.without_tools()
+
+
+def _ground(
+    chat: ChatRequest, passages: PassageStore, counter: Counter, settings: ServeSettings, max_model_len: int
+) -> tuple[ChatRequest, Grounded]:
+    """The passages, or the gateway's own answer within the request's limits; and the request that this answers.
+
+    Tools that may be left alone are left out where they leave no room in the window. Raises what `ground` raises.
+    """
+    limits = AnswerLimits.of(chat, counter)
+    try:
+        return chat, limits.hold(ground(chat, passages, counter, settings, max_model_len))
+    except ContextLengthExceeded:
+        if not chat.tools or chat.must_call:
+            raise
+    bare = chat.without_tools()
+    return bare, limits.hold(ground(bare, passages, counter, settings, max_model_len))
 
 
 async def send(
@@ -117,9 +157,12 @@ async def send(
     gateway = asked.gateway
     if not asked.chat.stream:
         work = gateway.admission.unless_stopped(whole_answer(asked))
-        return JSONResponse(await form.whole(await unless_client_leaves(request, work)))
+        body = await form.whole(await unless_client_leaves(request, work))
+        return JSONResponse(body, headers=asked.headers)
 
-    return await send_events(request, answer_events(asked), form, held, started)
+    response = await send_events(request, answer_events(asked), form, held, started)
+    response.headers.update(asked.headers)
+    return response
 
 
 async def send_events(
@@ -163,12 +206,12 @@ async def _window(gateway: Gateway, chat: ChatRequest) -> tuple[ServeSettings, i
     """
     settings = gateway.settings
     mode, is_ours = choose_mode(chat, settings), chat.model == settings.model_id
-    if mode == "quote" and is_ours:
+    if mode == "quote" and is_ours and not chat.may_call:  # with tools the engine may be asked all the same
         return settings, QUOTED_WINDOW
     try:
         return settings, await gateway.max_model_len(chat.model or settings.model_id)
     except (EngineUnavailable, UpstreamTimeout, UpstreamBroken):
-        if mode != "auto" or not is_ours:
+        if mode == "model" or not is_ours:
             raise
         return replace(settings, answer="quote"), QUOTED_WINDOW
 
@@ -213,10 +256,13 @@ def _check_own(asked: Asked) -> dict[str, Any]:
 
 def _new_draft(asked: Asked) -> Draft:
     """The draft that edits one answer of the engine."""
+    limits = AnswerLimits.of(asked.chat, asked.gateway.counter)
+    if asked.grounded.unless_called is not None:
+        return CallDraft(asked.examiner, asked.grounded.unless_called, limits)
     if asked.grounded.mode == "auto":
-        limits = AnswerLimits.of(asked.chat, asked.gateway.counter)
         return AutoDraft(asked.examiner, asked.gateway.passage_url, limits)
-    return ModelDraft(asked.examiner, asked.gateway.passage_url, asked.chat.shapes_its_answer)
+    is_shaped = asked.chat.shapes_its_answer or bool(asked.chat.tools)
+    return ModelDraft(asked.examiner, asked.gateway.passage_url, is_shaped)
 
 
 async def answer_events(asked: Asked) -> AsyncGenerator[dict[str, Any], None]:

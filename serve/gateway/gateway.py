@@ -23,6 +23,7 @@ from rag.errors import CollectionUnknown, IndexUnusable
 from serve.answers.chat import Counter, Searcher
 from serve.answers.guidance import GuidedEngine
 from serve.answers.model_names import NamedModel, offered_names, read_name, write_name
+from serve.answers.tool_probe import ToolProbe
 from serve.answers.upstream import Upstream
 from serve.answers.verification import Store
 from serve.errors import (
@@ -78,6 +79,7 @@ class Gateway:
     # Who words answers now: a calibration may finish while the gateway runs
     choose_answer: Callable[[], str] | None = None
     engine: GuidedEngine = field(init=False)
+    tool_probe: ToolProbe = field(init=False)
     admission: Admission = field(init=False)
     visitors: Visitors = field(init=False)
     cross_origin: CrossOrigin = field(init=False)
@@ -90,6 +92,7 @@ class Gateway:
 
     def __post_init__(self) -> None:
         self.engine = GuidedEngine(self.upstream, self.settings)
+        self.tool_probe = ToolProbe(self.upstream)
         self.admission = Admission(self.settings.answers_in_flight)
         self.visitors = Visitors.of(self.settings)
         self.cross_origin = CrossOrigin.of(self.settings)

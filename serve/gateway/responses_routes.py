@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from serve.answers.model_names import RETRIEVAL_HEADER
+from serve.answers.tool_turns import HEADER as TOOLS_HEADER
 from serve.errors import ContextLengthExceeded, RequestError, ResponseNotFound
 from serve.gateway.answering import Asked, ask, send
 from serve.gateway.bodies import LONG_BODY_BYTES, read_body, unless_client_leaves
@@ -33,7 +34,6 @@ from serve.responses.translation import Translated, to_chat, without_oldest_turn
 from serve.sse import DONE, write_event
 from serve.store.responses import StoredResponse
 
-TOOLS_HEADER = "x-chipalign-tools"  # says which built-in tools were left out
 _NOT_IN_HEADERS = re.compile(r"[^\w.:-]", re.ASCII)
 MOST_NAMED = 20
 LISTED, MOST_LISTED = 20, 100  # input items on a page, as OpenAI has it

