@@ -7,13 +7,15 @@ The protocol is `serve.mcp`'s; here stands what the tools do in a gateway.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from serve.errors import RequestError
 from serve.gateway.answering import ask, whole_answer
@@ -35,16 +37,59 @@ async def mcp(request: Request) -> Response:
 
 
 @asynccontextmanager
-async def serve_mcp(gateway: Gateway) -> AsyncIterator[Any]:
-    """The service that answers /mcp, as long as the gateway runs."""
+async def serve_mcp(gateway: Gateway) -> AsyncIterator[McpService]:
+    """What answers /mcp, as long as the gateway runs."""
+    service = McpService(gateway)
+    try:
+        yield service
+    finally:
+        await service.stop()
+
+
+class McpService:
+    """Answers messages from the first one on: the SDK, which takes a second to load, is loaded for it."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._running: asyncio.Task[None] | None = None
+        self._service: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._stopped = asyncio.Event()
+
+    async def answer(self, scope: Scope, body: bytes) -> Response:
+        """The answer to one message."""
+        self._running = self._running or asyncio.create_task(self._run())
+        response: Response = await (await asyncio.shield(self._service)).answer(scope, body)
+        return response
+
+    async def stop(self) -> None:
+        """End what was begun."""
+        self._stopped.set()
+        self._service.cancel()
+        if self._running:
+            await asyncio.gather(self._running, return_exceptions=True)
+
+    async def _run(self) -> None:
+        """Serve until the gateway stops: in a task of its own, as the SDK's needs."""
+        try:
+            serve_http, server = await asyncio.to_thread(_load, self._gateway)
+            async with serve_http(server) as service:
+                self._service.set_result(service)
+                await self._stopped.wait()
+        except Exception as error:
+            if self._service.done():
+                raise
+            self._service.set_exception(error)
+
+
+def _load(gateway: Gateway) -> tuple[Callable[[Any], AbstractAsyncContextManager[Any]], Any]:
+    """What serves over HTTP, and the server of a gateway's tools."""
     from serve.mcp.http_service import serve_http
     from serve.mcp.server import Handler, answer_calls, make_server
 
     tools = GatewayTools(gateway)
     in_threads = {name: partial(tools.in_thread, tool) for name, tool in INDEX_TOOLS.items()}
     handlers: dict[str, Handler] = {**in_threads, "search": tools.search, "ask": tools.ask}
-    async with serve_http(make_server(answer_calls(handlers))) as service:
-        yield service
+    return serve_http, make_server(answer_calls(handlers))
 
 
 class GatewayTools:
