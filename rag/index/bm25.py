@@ -13,7 +13,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 
 import numpy as np
@@ -214,7 +214,7 @@ class Bm25Index:
     def rows_with_all(self, terms: Iterable[str]) -> NDArray[np.int32]:
         """Rows that hold every one of these terms, rising; none for no terms."""
         rows = sorted((self._rows_of(term) for term in frozenset(terms)), key=len)
-        return reduce(np.intersect1d, rows) if rows else self._rows[:0]
+        return reduce(partial(np.intersect1d, assume_unique=True), rows) if rows else self._rows[:0]
 
     def idf(self, term: str) -> float:
         """What a term weighs in any question: much where few rows hold it."""
