@@ -7,6 +7,7 @@ within seconds.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -15,6 +16,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +84,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--attack", choices=("quick", "full"), default="quick", help="how often the tests marked `attack` try"
     )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With `-k`, leave files unread that hold none of its words: to import them all takes half a minute.
+
+    A word that no file holds may be one of a parameter that is made when it is read: then all are read.
+    """
+    holding = files_holding(config.getoption("keyword"))
+    return True if holding and collection_path.suffix == ".py" and collection_path not in holding else None
+
+
+@cache
+def files_holding(expression: str) -> frozenset[Path]:
+    """The test files that hold an expression's words in name or text, all or any of them; none for one with `not`."""
+    words = set(re.findall(r"\w+", expression.lower()))
+    if not words or "not" in words:
+        return frozenset()
+    enough = any if "or" in words else all
+    files = Path(__file__).parent.glob("test_*.py")
+    texts = {path: f"{path}\n{path.read_text(encoding='utf-8')}".lower() for path in files}
+    return frozenset(path for path, text in texts.items() if enough(word in text for word in words - {"and", "or"}))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
