@@ -32,6 +32,10 @@ def test_the_file_is_sorted_and_in_plain_ascii() -> None:
     )
 
 
+def test_every_group_has_words_of_engineers_and_of_manuals() -> None:
+    assert [group.manual for group in GROUPS if not group.said or not group.manual] == []
+
+
 def test_no_phrase_stands_twice_in_a_field() -> None:
     counted = Counter((field, phrase_key(phrase)) for field, phrase in PHRASES)
     assert [one for one, times in counted.items() if times > 1] == []
