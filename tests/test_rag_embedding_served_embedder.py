@@ -101,7 +101,7 @@ def test_an_index_opens_with_another_server_of_its_model_but_not_another_model(
         assert Retriever.open(tmp_path, settings_of(other)).chunk_count == 6
         assert build_index(DOCUMENTS, tmp_path, settings_of(other), open_embedder(settings_of(other))).up_to_date
     with (
-        FakeOpenAI(embeddings_of(Embedder.find("adapter:minilm-l6-eda")), models=MINILM) as other,
+        FakeOpenAI(embeddings_of(Embedder.find("adapter:minilm-l6-technical")), models=MINILM) as other,
         pytest.raises(IndexMismatch, match="embedder_fingerprint"),
     ):
         Retriever.open(tmp_path, settings_of(other))

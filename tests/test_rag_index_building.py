@@ -123,7 +123,7 @@ def test_a_built_index_opens_with_row_for_row_agreement(tmp_path: Path, embedder
 def test_the_manifest_says_what_the_index_is(tmp_path: Path, embedder: CountingEmbedder) -> None:
     build(tmp_path, embedder)
     manifest = read_manifest(tmp_path)
-    assert manifest.spec.embedder == "adapter:minilm-l6-eda"
+    assert manifest.spec.embedder == "adapter:minilm-l6-technical"
     assert (manifest.spec.dimension, manifest.spec.chunk_tokens, manifest.chunks, manifest.documents) == (
         384,
         220,
@@ -192,7 +192,7 @@ def test_a_mismatch_lists_every_difference_with_both_values(tmp_path: Path, embe
     with pytest.raises(IndexMismatch) as caught:
         open_index(tmp_path, other)
     message = str(caught.value)
-    assert "embedder: 'adapter:minilm-l6-eda' in the index, 'other-model' now" in message
+    assert "embedder: 'adapter:minilm-l6-technical' in the index, 'other-model' now" in message
     assert "chunk_tokens: 220 in the index, 100 now" in message
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import statistics
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -97,7 +99,7 @@ def test_hits_carry_their_scores(retriever: Retriever) -> None:
     assert best.bm25_score > 0
     assert best.late_score is not None
     assert 0 < best.late_score < 1.2
-    assert best.score == pytest.approx(1)  # the best of every part
+    assert best.score > 1  # standard deviations above the mean of all
 
 
 @pytest.mark.parametrize("query", ["What is the capital of Peru?", "best pizza in town", "who won the world cup?"])
@@ -273,10 +275,15 @@ def test_ranking_is_the_fusion_of_two_independent_calculations(retriever: Retrie
     for hit in hits:
         title = hit.chunk.title
         assert hit.dense_score == pytest.approx(cosines[title], abs=1e-4)
-        parts = [(0.2, cosines), (1.0, by_token), (0.5, bm25)]
-        assert hit.score == pytest.approx(
-            sum(weight * part[title] / max(part.values()) for weight, part in parts) / 1.7, abs=1e-4
-        )
+        parts = [(0.2, cosines), (1.0, by_token), (0.25, bm25)]
+        expected = sum(weight * standardize(part[title], part.values()) for weight, part in parts) / 1.45
+        assert hit.score == pytest.approx(expected, abs=1e-3)
+
+
+def standardize(value: float, values: Iterable[float]) -> float:
+    """A value in standard deviations above the mean of all."""
+    everything = list(values)
+    return (value - statistics.fmean(everything)) / statistics.pstdev(everything)
 
 
 COMPOUND = "Repair the antenna violations of my nets, then stitch scan flip-flops into chains"
@@ -326,7 +333,7 @@ def test_only_the_named_collections_are_searched(tools: Retriever) -> None:
     hits = tools.search(query, collections=["router@2.0"])
     assert [(hit.chunk.collection, hit.chunk.version) for hit in hits] == [("router@2.0", "2.0")]
     assert {hit.chunk.collection for hit in tools.search(query, collections=["router"])} == {"router@1.0", "router@2.0"}
-    assert tools.search(query, 1, ["router"])[0].score > 0
+    assert (tools.search(query, 1, ["router"])[0].late_score or 0) > 0
 
 
 def test_what_only_another_collection_answers_is_not_answered(tools: Retriever) -> None:

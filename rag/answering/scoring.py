@@ -59,7 +59,7 @@ class Passage:
 
 
 # Logistic regression; coefficients of 1, then of the fields of Traits.
-COEFFICIENTS = (-9.36, 8.41, 6.29, 0.92, 7.11, -4.68, -8.02, -1.12, 0.27, -0.59, 0.35, 0.39, 0.84)
+COEFFICIENTS = (-3.69, 9.47, 4.95, 1.17, 0.36, -2.35, -9.31, -1.50, 0.17, -0.94, 0.21, 0.39, 0.77)
 
 
 def log_odds(traits: Sequence[float], coefficients: Sequence[float] = COEFFICIENTS) -> float:

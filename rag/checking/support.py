@@ -135,7 +135,7 @@ class Traits(NamedTuple):
 
 # Logistic regression; coefficients of 1, then of the fields of Traits. BY_WORDS is for indexes that keep no vectors of
 # tokens.
-COEFFICIENTS = (-3.639, 5.099, -0.937, -0.126, -1.096, 2.963, -2.308, -1.011, -4.46, -0.819, 0.285, -7.558, 0.459)
+COEFFICIENTS = (-4.213, 5.247, -0.608, 1.102, -1.654, 2.735, -2.028, -1.222, -4.68, -0.737, 0.282, -5.729, 0.593)
 BY_WORDS = (-2.195, 0.0, 0.0, 0.0, -1.3, 4.856, -2.076, -1.015, -5.453, -0.725, 0.494, 0.0, 0.0)
 
 

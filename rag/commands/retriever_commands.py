@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from rag.training.training_pairs import Pair
 
 HELD_OUT = 10  # one document in so many is not trained on
-LEAST_PAIRS = 48  # those of one step; with fewer, the wrong passages would always be the same few
+LEAST_PAIRS = 26  # those of one step; with fewer, the wrong passages would always be the same few
 CARD = "README.md"
 CURVE = "losses.png"
 
@@ -62,7 +62,7 @@ def retriever(argv: list[str]) -> int:
 def _parse_arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="chipalign adapt retriever",
-        description="Adapt the embedder to documents: an adapter of 3 MB, trained on pairs made from them.",
+        description="Adapt the embedder to documents: an adapter of 5 MB, trained on pairs made from them.",
     )
 
     add = parser.add_argument
@@ -98,7 +98,7 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
         type=whole_number(1, 1_000_000),
         default=400,
         metavar="N",
-        help="steps of 48 pairs (default: %(default)s)",
+        help="steps of 26 pairs (default: %(default)s)",
     )
     add_seed(parser)
 
@@ -125,13 +125,15 @@ def _adapt(args: argparse.Namespace, settings: RagSettings, command: str) -> dic
             "of each are needed: give more documents"
         )
     # Takes seconds, which a wrong path need not wait for
-    from rag.training.contrastive import Options, find_weights, train_adapter
+    from rag.training.contrastive import Lessons, Options, find_weights, train_adapter
+    from rag.training.training_pairs import find_near_misses
 
     options = Options(steps=args.steps, seed=args.seed)
+    lessons = Lessons(trained, find_near_misses(trained, chunks))
     weights = find_weights(base, [searchable_text(chunk) for chunk in chunks], embedder.is_word)
     started = time.monotonic()
     with show_progress() as progress:
-        report = train_adapter(base, base_name, trained, held_out, weights, options, args.out, progress)
+        report = train_adapter(base, base_name, lessons, held_out, weights, options, args.out, progress)
     best_step, loss, share = report.best
     summary = {
         "adapter": str(args.out),

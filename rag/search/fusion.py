@@ -1,10 +1,11 @@
 """Several scores of the same passages as one. Pure mathematics.
 
-Each score is taken relative to its best passage, so that a cosine and a BM25 score compare, then averaged with weights:
-a convex combination, which loses less than ranks do (Bruch, Gai, Ingber, "An analysis of fusion functions for hybrid
-retrieval", TOIS 2023).
+Each score becomes a standard score: how many standard deviations a passage lies above the mean of all. So a cosine and
+a BM25 score compare, and a score counts by how clearly it tells passages apart, not by its largest value. They are
+averaged with weights: a convex combination, which loses less than ranks do (Bruch, Gai, Ingber, "An analysis of fusion
+functions for hybrid retrieval", TOIS 2023, who compare normalisations too).
 
-    mix_scores([(0.2, cosines), (1.0, late), (0.5, bm25)])
+    mix_scores([(0.2, cosines), (1.0, late), (0.25, bm25)])
 """
 
 from __future__ import annotations
@@ -15,20 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 Scores = NDArray[np.float64]
+FLAT = 1e-9  # a spread, relative to the largest score, that is rounding alone
 
 
 def mix_scores(parts: Sequence[tuple[float, Sequence[float]]]) -> Scores:
-    """The weighted mean of several scores, shape (passages,).
+    """The weighted mean of several scores in standard deviations, shape (passages,); 0 is an average passage.
 
-    Each part is a weight and a score of every passage, of which 0 means nothing. A part is divided by its largest
-    score. A part without a score above 0 says nothing and has no weight; so the best possible mean is 1.
+    Each part is a weight and a score of every passage. A part whose scores are all equal says nothing and has no
+    weight.
     """
     count = len(parts[0][1]) if parts else 0
     total, weights = np.zeros(count), 0.0
     for weight, scores in parts:
-        largest = max(scores, default=0.0)
-        if largest > 0:
-            total += weight * np.asarray(scores, dtype=np.float64) / largest
+        values = np.asarray(scores, dtype=np.float64)
+        if count and (spread := float(values.std())) > FLAT * float(np.abs(values).max()):
+            total += weight * (values - values.mean()) / spread
             weights += weight
     return total / weights if weights else total
 

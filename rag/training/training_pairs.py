@@ -5,7 +5,8 @@ task; Lee, Chang, Toutanova, "Latent retrieval for weakly supervised open domain
 question goes with the passage that holds the words of its answer. It trains nothing.
 
     pairs = [*pairs_of_documents(chunks), *pairs_of_answers(read_answers(path), chunks)]
-    batch = draw_batch(pairs, step=0, size=48, seed=0)
+    near = find_near_misses(pairs, chunks)
+    batch = draw_batch(pairs, step=0, size=32, seed=0)
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import csv
 import json
 import random
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -23,14 +24,14 @@ import numpy as np
 
 from rag.documents import Chunk, describe_place, searchable_text
 from rag.errors import QuestionsUnusable
-from rag.index.bm25 import Bm25Index, content_terms, tokenize
+from rag.index.bm25 import Bm25Index, best_rows, content_terms, tokenize
 from rag.training.examples import AnswerFinder, Example
 from rag.training.exclusion import NearQuestions
 
-HEADING, SENTENCE, ANSWER, QUESTION = "heading", "sentence", "answer", "question"
-# How often each kind is drawn. Only questions, and answers of people, ask as people do; headings ask in the fewest
-# words.
-SHARES: Mapping[str, float] = {QUESTION: 0.5, ANSWER: 0.2, SENTENCE: 0.2, HEADING: 0.1}
+HEADING, SENTENCE, ANSWER, QUESTION, NEAR_MISS = "heading", "sentence", "answer", "question", "near miss"
+ASKED = (QUESTION, ANSWER)  # as people ask; headings and sentences are made of the documents
+ASKED_SHARE = 0.7  # of a batch, where both kinds are there
+NEAR_MISSES = 6  # for each question that people ask
 # How often the passage lacks the sentence: otherwise training would only learn to find the same words again
 HIDDEN_SENTENCE = 0.9
 HIDDEN_HEADING = 0.7  # and the heading
@@ -148,29 +149,58 @@ def pairs_of_questions(examples: Iterable[Example], chunks: Sequence[Chunk]) -> 
     return [Pair(example.question, chunks[row], row, QUESTION) for example in examples for row in finder.rows(example)]
 
 
-def draw_batch(pairs: Sequence[Pair], step: int, size: int, seed: int) -> list[Pair]:
-    """The pairs of one step, each of another passage, drawn by kind.
+def find_near_misses(pairs: Sequence[Pair], chunks: Sequence[Chunk]) -> dict[str, list[Pair]]:
+    """For each question that people ask, the passages that BM25 finds best among those that do not answer it.
 
-    Every second one is from the document of the one before it, if there is one: passages of one document are the wrong
-    answers that are hardest to distinguish from the right one. A step's pairs depend on its number and the seed alone,
-    so that interrupted training goes on as it would have.
+    They share its words and are wrong: what a search confuses, and what a batch drawn at random seldom holds (Karpukhin
+    et al., "Dense passage retrieval for open-domain question answering", EMNLP 2020).
+    """
+    bm25 = Bm25Index.build(map(searchable_text, chunks))
+    right = answering_rows(pairs)
+    near: dict[str, list[Pair]] = {}
+    for question in dict.fromkeys(pair.question for pair in pairs if pair.kind in ASKED):
+        best = best_rows(bm25.scores(question), NEAR_MISSES + len(right[question]))
+        wrong = [row for row in best if row not in right[question]][:NEAR_MISSES]
+        near[question] = [Pair(question, chunks[row], row, NEAR_MISS) for row in wrong]
+    return near
+
+
+def answering_rows(pairs: Iterable[Pair]) -> dict[str, set[int]]:
+    """The rows of the passages that answer each question."""
+    rows: dict[str, set[int]] = {}
+    for pair in pairs:
+        rows.setdefault(pair.question, set()).add(pair.row)
+    return rows
+
+
+def draw_batch(pairs: Sequence[Pair], step: int, size: int, seed: int) -> list[Pair]:
+    """The pairs of one step, each of another passage: `ASKED_SHARE` as people ask, the rest made of documents.
+
+    Every second made pair is from the document of the one before it, if it has another: passages of one document are
+    the wrong answers that are hardest to distinguish from the right one. A step's pairs depend on its number and the
+    seed alone, so that interrupted training goes on as it would have.
     """
     dice = random.Random(f"{seed}/{step}")
-    by_kind = {kind: [pair for pair in pairs if pair.kind == kind] for kind in SHARES}
-    kinds = [kind for kind in SHARES if by_kind[kind]]
+    asked = [pair for pair in pairs if pair.kind in ASKED]
+    made = [pair for pair in pairs if pair.kind not in ASKED]
     by_document: dict[tuple[str, str], list[Pair]] = {}
-    for pair in pairs:
+    for pair in made:
         by_document.setdefault((pair.chunk.collection, pair.chunk.path), []).append(pair)
+
     batch: dict[int, Pair] = {}
-    last: Pair | None = None
     size = min(size, len({pair.row for pair in pairs}))
+    if asked:
+        wanted = min(round(ASKED_SHARE * size) if made else size, len({pair.row for pair in asked}))
+        while len(batch) < wanted:
+            pair = dice.choice(asked)
+            batch.setdefault(pair.row, pair)
+
+    last: Pair | None = None
+    rest = made if len({pair.row for pair in made}.union(batch)) >= size else list(pairs)
     while len(batch) < size:
-        beside = [] if last is None or len(batch) % 2 == 0 else by_document[last.chunk.collection, last.chunk.path]
+        place = (last.chunk.collection, last.chunk.path) if last and len(batch) % 2 else ("", "")
+        beside = by_document.get(place, [])
         near = [pair for pair in beside if pair.row not in batch]
-        last = (
-            dice.choice(near)
-            if near
-            else dice.choice(by_kind[dice.choices(kinds, [SHARES[kind] for kind in kinds])[0]])
-        )
+        last = dice.choice(near or rest)
         batch.setdefault(last.row, last)
     return list(batch.values())
