@@ -72,6 +72,11 @@ EVALUATIONS: Table = {
         "answers",
         "a running gateway's answers: key facts, wrong claims, refusals, loops, names from nowhere",
     ),
+    "prompts": (
+        "serve.evaluation.prompts.prompt_commands",
+        "prompts",
+        "how often the gateway knows a question for the documents from a task on the prompt's own text",
+    ),
     "ifeval": (
         "serve.evaluation.model.model_commands",
         "ifeval",

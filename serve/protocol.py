@@ -47,6 +47,11 @@ class RetrievalOptions(BaseModel):
     answer: Literal["auto", "quote", "model"] | None = None  # who words the answer; None: the gateway's setting
     grammar: bool | None = None  # names are only copied; None: if retrieval is on
 
+    @property
+    def is_forced(self) -> bool:
+        """Whether the request wants a search whatever it asks: it says so, and does not leave it to us."""
+        return self.enabled and "enabled" in self.model_fields_set
+
 
 class ChatRequest(BaseModel):
     """A chat completion request: the fields that the gateway reads; `model_extra` holds the rest."""

@@ -20,8 +20,8 @@ ROOT = Path(__file__).parent.parent
 ROOMS = {
     "rag": "formats sources embedding reference index search answering checking training commands",
     "merge": "arithmetic models merging training commands",
-    "serve": "store answers limits responses mcp openapi gateway evaluation.asking evaluation.retrieval evaluation.qa "
-    "evaluation.answers running evaluation.model evaluation.experiment",
+    "serve": "store intent answers limits responses mcp openapi gateway evaluation.asking evaluation.prompts "
+    "evaluation.retrieval evaluation.qa evaluation.answers running evaluation.model evaluation.experiment",
     "ui": "page slack terminal",
 }
 # Which other packages a room, or all of a package, may import.

@@ -100,6 +100,7 @@ def test_retrieval_can_be_turned_off(gateway: str, engine: FakeEngine) -> None:
     assert answer["retrieval"] == {
         "enabled": False,
         "query": None,
+        "not_searched": "off",
         "fallback": False,
         "refused": False,
         "hits": [],

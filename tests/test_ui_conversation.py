@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from tests.fake_gateway import HITS, quote, supported
 from tests.rows import for_each
 from ui.conversation import (
+    OWN_TEXT_WORD,
     Turn,
     add_question,
     begin,
     close_interrupted,
+    describe_answer,
     fail,
     retry,
     take_event,
@@ -70,6 +72,12 @@ def test_retrieval_that_finds_nothing_is_distinguished_from_none_at_all() -> Non
     assert Turn("q").query is None
     assert take_event(Turn("hello"), SourcesFound((), "")).query == ""
     assert take_event(Turn("q"), SourcesFound((), "q")).query == "q"
+
+
+def test_an_answer_that_is_not_from_the_documents_says_so() -> None:
+    answered = take_event(Turn("Translate: a"), SourcesFound((), "", is_own_text=True))
+    assert describe_answer(answered) == [OWN_TEXT_WORD]
+    assert describe_answer(take_event(Turn("hello"), SourcesFound((), ""))) == []
 
 
 def test_failed_turn_keeps_the_text_that_came() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.fake_gateway import HITS, quote
@@ -69,6 +71,13 @@ def test_refusal_is_what_the_gateway_says_and_nothing_else() -> None:
         assert list(read_stream_event({"retrieval": {"query": "q", "hits": [], "refused": said}})) == [
             SourcesFound((), "q", is_refused)
         ]
+
+
+def test_a_task_on_own_text_is_told_from_a_greeting() -> None:
+    reasons = {"task": True, "own_context": True, "no_question": False, "off": False, None: False}
+    for reason, is_own_text in reasons.items():
+        sent: dict[str, Any] = {"retrieval": {"query": None, "hits": [], "not_searched": reason}}
+        assert list(read_stream_event(sent)) == [SourcesFound((), "", is_own_text=is_own_text)]
 
 
 def test_retrieval_without_hits_is_said_too() -> None:

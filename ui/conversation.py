@@ -28,6 +28,10 @@ DEMO_WORD = (
     "trust the quotes, not its words."
 )
 
+OWN_TEXT_WORD = (
+    "Not from the documents: taken for a task on your own text, so nothing was searched. Ask in other words to search."
+)
+
 State = Literal["asked", "answering", "answered", "stopped", "failed"]
 
 
@@ -45,6 +49,7 @@ class Turn:
     problem: str = ""
     answer_by: AnswerBy = "auto"  # what the reader chose when asking
     is_refused: bool = False  # the gateway says that the documents hold nothing about this
+    is_own_text: bool = False  # the gateway took the question for a task on text that it brings along
     model: str = ""
     verification: Verification | None = None
 
@@ -68,12 +73,13 @@ Conversation = tuple[Turn, ...]
 
 
 def describe_answer(turn: Turn, how: str = "marked") -> list[str]:
-    """What a reader should know of an answer, a line each: what was checked, and that the demo model worded it.
+    """What a reader should know of an answer, a line each: what was checked, where it is from, if the demo worded it.
 
     `how` says where a reader finds the sentences that are not supported.
     """
     is_of_demo = turn.is_worded_by_model and turn.model == DEMO_MODEL
-    return [*describe_checks(turn.verification, how), *([DEMO_WORD] if is_of_demo else [])]
+    words = [OWN_TEXT_WORD] * turn.is_own_text + [DEMO_WORD] * is_of_demo
+    return [*describe_checks(turn.verification, how), *words]
 
 
 def add_question(conversation: Conversation, question: str, answer_by: AnswerBy = "auto") -> Conversation:
@@ -94,8 +100,9 @@ def begin(turn: Turn) -> Turn:
 def take_event(turn: Turn, event: Event) -> Turn:
     """The turn after one more event of its answer."""
     match event:
-        case SourcesFound(sources, query, is_refused):
-            return replace(turn, state="answering", sources=sources, query=query, is_refused=is_refused)
+        case SourcesFound():
+            found = replace(turn, state="answering", sources=event.sources, query=event.query)
+            return replace(found, is_refused=event.is_refused, is_own_text=event.is_own_text)
         case TextDelta(text):
             return replace(turn, state="answering", answer=turn.answer + text)
         case Finished():

@@ -19,6 +19,7 @@ from ui.verification import Verification, read_verification
 
 _REST_OF_COMMIT = re.compile(r"(?<=\b[0-9a-f]{9})[0-9a-f]{31}\b")  # git's own names for commits are as short
 HEADING_SEPARATOR = " › "
+OWN_TEXT = ("task", "own_context")  # why the gateway searched nothing, if the turn brings its own text
 
 Message = dict[str, str]  # OpenAI's: "role" and "content"
 AnswerBy = Literal["auto", "quote", "model"]  # who words an answer: the gateway's choice, the documents, the model
@@ -110,12 +111,14 @@ class Source:
 class SourcesFound:
     """Retrieval is done.
 
-    No sources means that nothing relevant was found, or, where `query` is empty, that a greeting needed no search.
+    No sources means that nothing relevant was found, or, where `query` is empty, that nothing was searched: for a
+    greeting, or for a task on text of one's own.
     """
 
     sources: tuple[Source, ...]
     query: str
     is_refused: bool = False  # the gateway answers that the documents hold nothing about this
+    is_own_text: bool = False  # nothing was searched: the turn was taken for a task on text that it brings along
 
 
 @dataclass(frozen=True)
@@ -177,7 +180,8 @@ def read_retrieval(retrieval: Mapping[str, Any]) -> SourcesFound:
     hits, quotes = retrieval.get("hits") or (), retrieval.get("quotes") or ()
     quotes_of = {hit["number"]: [each for each in quotes if each["number"] == hit["number"]] for hit in hits}
     sources = tuple(read_source(hit, quotes_of[hit["number"]]) for hit in hits)
-    return SourcesFound(sources, retrieval.get("query") or "", bool(retrieval.get("refused")))
+    is_own_text = retrieval.get("not_searched") in OWN_TEXT
+    return SourcesFound(sources, retrieval.get("query") or "", bool(retrieval.get("refused")), is_own_text)
 
 
 def read_source(hit: Mapping[str, Any], quotes: Iterable[Mapping[str, Any]] = ()) -> Source:

@@ -21,18 +21,22 @@ from rag.documents import Hit
 from rag.errors import CollectionUnknown, EmbedderUnavailable, IndexCorrupt, MilvusUnavailable
 from rag.index.bm25 import tokenize
 from rag.index.selection import VERSION_MARK
+from rag.search.asked import asks_for_machine_form, find_asked
 from rag.search.pasted_log import condense_paste
 from rag.search.query import TURNS_SEARCHED, fallback_query, has_content, own_words, retrieval_query, shorten_turn
 from rag.search.retriever import HITS_READ
 from serve.answers.guidance import guide
 from serve.answers.tool_turns import TOOL_RULE, answers_tools, asked_turn, model_leads
 from serve.errors import CollectionNotFound, ContextLengthExceeded, RetrievalUnavailable, TooManyTokens
+from serve.intent.decision import WhyNot, why_not_asked
 from serve.protocol import ChatRequest, Message, holds_more_than_text, message_text, with_text
 from serve.settings import ServeSettings
 
 # Who words an answer; auto: the model as far as the passages support it, with the quotes below
 Mode = Literal["quote", "model", "auto"]
 LENGTHS = ("max_tokens", "max_completion_tokens")  # OpenAI's names of the longest answer
+# Why nothing was searched: retrieval is off; no user's turn, or a greeting; or by what is asked
+NotSearched = Literal["off", "no_question"] | WhyNot
 THOUGHTS_END = "</think>"  # where the engine does not separate thoughts from the answer
 
 
@@ -76,7 +80,9 @@ class Grounded:
 
     `guidance` holds the fields that go to the engine with the body, as far as it accepts them.
 
-    `query` found the passages (None: nothing was searched); `fallback` says whether it is the second query tried.
+    `query` found the passages (None: nothing was searched, and `not_searched` says why); `fallback` says whether it is
+    the second query tried.
+
     `quotes` have their places in the passages, and `quoted` is an answer made of them alone.
     """
 
@@ -92,6 +98,7 @@ class Grounded:
     finish_reason: str = "stop"  # why the gateway's own answer ends
     unless_called: str | None = None
     guidance: dict[str, Any] = field(default_factory=dict)
+    not_searched: NotSearched | None = None
 
     @property
     def refused(self) -> bool:
@@ -102,20 +109,29 @@ class Grounded:
 def choose_mode(request: ChatRequest, settings: ServeSettings) -> Mode:
     """Who words the answer to a request.
 
-    The model keeps what only a model can do: write JSON, look at images, say what its tools returned. It words shaped
-    text too.
+    The model keeps what only a model can do: tasks, JSON, images, to say what its tools returned. It words shaped text
+    too.
     """
     wanted = request.options.answer
     mode = settings.answer if wanted in (None, "auto") else wanted
+    last = request.messages[-1]
     if (
-        not request.options.enabled
+        why_not_searched(request)
         or model_leads(request)
         or request.wants_json
-        or holds_more_than_text(request.messages[-1])
+        or holds_more_than_text(last)
+        or asks_for_machine_form(message_text(last))
         or (mode == "auto" and request.shapes_its_answer)
     ):
         return "model"
     return "quote" if mode == "quote" else "auto" if mode == "auto" else "model"
+
+
+def why_not_searched(request: ChatRequest) -> NotSearched | None:
+    """Why nothing is to be searched for a request, by what it says of that or by what it asks; None: it may be."""
+    if not request.options.enabled:
+        return "off"
+    return None if request.options.is_forced else why_not_asked(request.messages)
 
 
 def ground(
@@ -123,11 +139,11 @@ def ground(
 ) -> Grounded:
     """Find the passages for a conversation's last question and put them into its prompt, within the token budget.
 
-    A conversation that ends with the beginning of an answer, a greeting, and a request with retrieval turned off go to
-    the engine as they are; one that ends with a tool's result is searched by the user's turn before it. When nothing is
-    relevant the gateway says so itself, because a model would invent; so it does when the question names an option that
-    no document gives the command. A request with tools or an image still goes to the model, which may find the answer
-    with them.
+    A conversation that ends with the beginning of an answer, a greeting, a task on text of the caller's own and a
+    request with retrieval turned off go to the engine as they are; one that ends with a tool's result is searched by
+    the user's turn before it. When nothing is relevant the gateway says so itself, because a model would invent; so it
+    does when the question names an option that no document gives the command. A request with tools or an image still
+    goes to the model, which may find the answer with them.
 
     Raises:
         ContextLengthExceeded: the conversation leaves no room for passages and an answer.
@@ -139,8 +155,12 @@ def ground(
     room = _room(plain.prompt_tokens, request, settings, max_model_len)
     place = asked_turn(request.messages)
     turns = [message_text(message) for message in request.messages if message["role"] == "user"]
-    searched = [shorten_turn(condense_paste(turn)) for turn in turns[-TURNS_SEARCHED:]]
-    if not request.options.enabled or place is None or not has_content(searched[-1]):
+    searched = [shorten_turn(condense_paste(find_asked(turn))) for turn in turns[-TURNS_SEARCHED:]]
+    not_searched = why_not_searched(request)
+    if not_searched is None and (place is None or not has_content(searched[-1])):
+        not_searched = "no_question"
+    if not_searched or place is None:
+        plain = replace(plain, not_searched=not_searched)
         return _guided(_capped(plain, max_model_len), request, retriever, settings)
 
     top_k, mode = request.options.top_k or settings.top_k, choose_mode(request, settings)
@@ -213,7 +233,13 @@ def _with_prompt(
 def _guided(grounded: Grounded, request: ChatRequest, retriever: Searcher, settings: ServeSettings) -> Grounded:
     """Add the fields that restrict the answer to names that the model reads. Raises RetrievalUnavailable."""
     try:
-        guidance = guide(request, grounded.body, lambda name: retriever.reference.options_of(name), settings)
+        guidance = guide(
+            request,
+            grounded.body,
+            lambda name: retriever.reference.options_of(name),
+            settings,
+            is_of_documents=grounded.not_searched in (None, "no_question"),
+        )
     except IndexCorrupt as error:
         raise RetrievalUnavailable(f"{error}") from error
     return replace(grounded, guidance=guidance)
@@ -302,15 +328,22 @@ def _merge_system(system: str, messages: Sequence[Message]) -> list[Message]:
 
 
 def retrieval_object(grounded: Grounded, enabled: bool, passage_url: Callable[[Hit], str]) -> dict[str, Any]:
-    """The `retrieval` field of an answer: query, fallback, refusal, quotes, and passages as the prompt numbers them."""
+    """The `retrieval` field of an answer: query or why there is none, quotes, passages as the prompt numbers them."""
     hits = [hit_object(number, hit, passage_url) for number, hit in enumerate(grounded.hits, start=1)]
     quotes = [
         {"number": quote.number, "text": quote.text, "start": quote.start, "end": quote.end, "kind": quote.kind}
         for quote in grounded.quotes
     ]
 
-    asked = {"enabled": enabled, "query": grounded.query, "fallback": grounded.fallback, "refused": grounded.refused}
-    return {**asked, "hits": hits, "quotes": quotes}
+    return {
+        "enabled": enabled,
+        "query": grounded.query,
+        "not_searched": grounded.not_searched,
+        "fallback": grounded.fallback,
+        "refused": grounded.refused,
+        "hits": hits,
+        "quotes": quotes,
+    }
 
 
 def hit_object(number: int, hit: Hit, passage_url: Callable[[Hit], str]) -> dict[str, Any]:

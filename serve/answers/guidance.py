@@ -51,11 +51,13 @@ def guide(
     body: Mapping[str, Any],
     options_of: Callable[[str], frozenset[str]],
     settings: ServeSettings,
+    is_of_documents: bool = True,
 ) -> dict[str, Any]:
     """The request fields that restrict an answer to the names in `body`'s messages and end it when it loops.
 
-    Empty if the request has rules of its own (a response format, a grammar, tools). Without a grammar if retrieval is
-    off, unless the request asks for one, or if there are more names than a grammar holds.
+    Empty if the request has rules of its own (a response format, a grammar, tools). Without a grammar if the answer is
+    not to be one of the documents (retrieval is off, or the request is a task on the caller's own text), unless the
+    request asks for one; or if there are more names than a grammar holds.
     """
     extra = request.model_extra or {}
     if request.tools or any(extra.get(rule) not in (None, {"type": "text"}) for rule in OWN_RULES):
@@ -64,7 +66,9 @@ def guide(
     guidance: dict[str, Any] = {}
     if settings.repetition_detection == "on" and REPETITION not in extra:
         guidance[REPETITION] = REPEATED
-    wanted = request.options.enabled if request.options.grammar is None else request.options.grammar
+    wanted = request.options.grammar
+    if wanted is None:
+        wanted = is_of_documents and request.options.enabled
     if wanted and settings.grammar == "on":
         allowed = allowed_names(message_text(message) for message in body["messages"])
         try:

@@ -84,6 +84,7 @@ RETRIEVAL: dict[str, Schema] = {
         whole_record(
             enabled=flag(),
             query=nullable(text("What found the passages; null where nothing was searched.")),
+            not_searched=nullable(word("off", "no_question", "task", "own_context", description="Why nothing was.")),
             fallback=flag("It found nothing by itself, and was searched with the turns before it."),
             refused=flag("The documents hold nothing about it, or deny an option."),
             hits=items(ref("Hit")),

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from serve.answers.model_names import RETRIEVAL_HEADER
 from serve.openapi.shapes import Schema, text, whole, word
 
 JSON, EVENTS = "application/json", "text/event-stream"
@@ -50,6 +51,9 @@ class Operation:
 
 
 COLLECTION = Parameter("collection", text("Only this collection; may be given several times."), is_repeated=True)
+RETRIEVAL = Parameter(
+    RETRIEVAL_HEADER, word("on", "off", description="Whether to search, whatever is asked."), "header"
+)
 RESPONSE_ID = Parameter("response_id", text("As the response has it."), "path", True)
 QUESTION = [{"role": "user", "content": "Which command repairs antenna violations?"}]
 
@@ -59,6 +63,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         "Answer a conversation from the documents",
         "ChatCompletion",
         "OpenAI's chat completions; `retrieval`, `annotations` and `verification` stand beside the answer.",
+        parameters=(RETRIEVAL,),
         body="ChatRequest",
         example={"messages": QUESTION},
         streams=True,
@@ -68,6 +73,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         "Answer from the documents, with tools and a memory",
         "Response",
         "OpenAI's Responses API.",
+        parameters=(RETRIEVAL,),
         body="ResponsesRequest",
         example={"input": "Which command repairs antenna violations?"},
         streams=True,

@@ -46,7 +46,7 @@ SCHEMAS: dict[str, Schema] = {
         "What is searched, and who words the answer.",
         closed(
             record(
-                enabled=flag("False: the model alone answers, nothing is searched."),
+                enabled=flag("False: nothing is searched; true: whatever is asked is; left out: questions are."),
                 top_k=nullable(whole("Passages for the model.", least=1, most=50)),
                 collections=items(text(), "Only these; NAME means all versions, NAME@VERSION one.", maxItems=100),
                 answer=nullable(word("auto", "quote", "model", description="Who words it.")),

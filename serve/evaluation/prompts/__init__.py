@@ -1,0 +1,1 @@
+"""`chipalign eval prompts`: which prompts are questions for the documents."""
