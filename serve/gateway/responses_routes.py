@@ -63,7 +63,8 @@ async def create_response(request: Request) -> Response:
             raise
     if missing := translated.kit.missing:
         names = ", ".join(_NOT_IN_HEADERS.sub("?", each) for each in missing[:MOST_NAMED])
-        response.headers[TOOLS_HEADER] = f"left out: {names}"
+        said = response.headers.get(TOOLS_HEADER)
+        response.headers[TOOLS_HEADER] = f"{said}; left out: {names}" if said else f"left out: {names}"
     return response
 
 
