@@ -43,6 +43,11 @@ COMMANDS: Table = {
         "evaluate",
         "measure how good retrieval, answers and models are: `chipalign eval` lists the evaluations",
     ),
+    "store": (
+        "serve.running.store_commands",
+        "store",
+        "what a gateway has stored: how much, the feedback that it kept, and forgetting what is old",
+    ),
     "bench": ("serve.running.commands", "bench", "measure merge, index, retrieval and time to first token"),
     "doctor": (
         "serve.running.commands",

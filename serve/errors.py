@@ -181,6 +181,32 @@ class MethodNotAllowed(RequestError):
         return {"allow": ", ".join(self.allowed)}
 
 
+class VectorStoreNotFound(PathNotFound):
+    """No vector store has the id."""
+
+    code = "vector_store_not_found"
+
+
+class FileNotKept(PathNotFound):
+    """No uploaded file, no file of the vector store, or no batch has the id."""
+
+    code = "file_not_found"
+
+
+class CollectionReadOnly(RequestError):
+    """The vector store is a collection that the operator builds; it is not changed over HTTP."""
+
+    status = 403
+    code = "collection_read_only"
+
+
+class UploadsOff(RequestError):
+    """The operator allows no uploads."""
+
+    status = 403
+    code = "uploads_off"
+
+
 class BodyTooLarge(RequestError):
     """The request body is larger than the gateway reads."""
 

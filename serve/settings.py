@@ -171,6 +171,23 @@ class ServeSettings:
         "days after which stored responses, and what was kept of questions, are deleted; 0: never",
         within=(0, 36_500),
     )
+    uploads: str = setting(
+        "CHIPALIGN_UPLOADS",
+        "on",
+        "on: clients upload files and make vector stores of them; off: they only read and search",
+        choices=ON_OFF,
+    )
+    # OpenAI's limit
+    upload_mb: int = setting("CHIPALIGN_UPLOAD_MB", 512, "largest file that is uploaded, in MiB", within=(1, 65_536))
+    uploads_gb: int = setting(
+        "CHIPALIGN_UPLOADS_GB", 50, "most that all uploaded files may hold together, in GiB", within=(1, 1_000_000)
+    )
+    feedback: str = setting(
+        "CHIPALIGN_FEEDBACK",
+        "counts",
+        "what is kept of feedback: counts alone, or words too: question, answer, reason and correction",
+        choices=("counts", "words"),
+    )
     connect_timeout_s: float = setting(
         "CHIPALIGN_CONNECT_TIMEOUT_S", 5.0, "longest wait for a connection to the engine", within=(0.1, 600.0)
     )

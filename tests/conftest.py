@@ -266,11 +266,12 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def gateway_at(small_retriever: Retriever, counter: TokenCounter) -> Gateway:
+def gateway_at(small_retriever: Retriever, counter: TokenCounter, tmp_path_factory: pytest.TempPathFactory) -> Gateway:
     """A context manager that runs the gateway before an engine's URL, on a real socket, and gives the gateway's URL.
 
     It searches `store`, or what `newest` gives, or the six documents; `counted_by` counts its tokens; `changes` are
-    settings. The model words the answers unless settings say otherwise.
+    settings. The model words the answers unless settings say otherwise. With `reopen`, which has `newest` give what was
+    built, clients upload files, which `build` builds.
     """
     from serve.gateway.app import create_app
     from serve.gateway.connections import make_server
@@ -278,11 +279,19 @@ def gateway_at(small_retriever: Retriever, counter: TokenCounter) -> Gateway:
 
     @contextmanager
     def run(
-        engine_url: str, store: Any = None, newest: Any = None, counted_by: Any = None, **changes: Any
+        engine_url: str,
+        store: Any = None,
+        newest: Any = None,
+        counted_by: Any = None,
+        reopen: Any = None,
+        build: Any = None,
+        **changes: Any,
     ) -> Iterator[str]:
         port = free_port()
-        settings = ServeSettings(gateway_port=port, engine_url=engine_url, **{"answer": "model", **changes})
-        app = create_app(settings, newest or (lambda: store or small_retriever), counted_by or counter)
+        given = {"answer": "model", "home": tmp_path_factory.mktemp("gateway") / "home", **changes}
+        settings = ServeSettings(gateway_port=port, engine_url=engine_url, **given)
+        newest = newest or (lambda: store or small_retriever)
+        app = create_app(settings, newest, counted_by or counter, reopen=reopen, build=build)
         server = make_server(app, settings)
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 ROOMS = {
     "rag": "formats sources embedding reference index search answering checking training commands",
     "merge": "arithmetic models merging training commands",
-    "serve": "store intent answers limits responses mcp openapi gateway evaluation.asking evaluation.prompts "
+    "serve": "store uploads intent answers limits responses mcp openapi gateway evaluation.asking evaluation.prompts "
     "evaluation.retrieval evaluation.qa evaluation.answers running evaluation.model evaluation.experiment",
     "ui": "page slack terminal",
 }

@@ -163,7 +163,7 @@ def settings_rows() -> dict[str, str]:
 def operation_of(line: str) -> tuple[str, str]:
     """The method and the path of a curl line, as the API's description has them."""
     words = shlex.split(line)
-    method = words[words.index("-X") + 1] if "-X" in words else "POST" if "-d" in words else "GET"
+    method = words[words.index("-X") + 1] if "-X" in words else "POST" if {"-d", "-F"} & {*words} else "GET"
     (address,) = [word for word in words if word.startswith(ADDRESS)]
     path = address.removeprefix(ADDRESS).partition("?")[0]
     patterns = {key: re.sub(r"{\w+}", "[^/]+", key[1]) for key in OPERATIONS if key[0] == method}

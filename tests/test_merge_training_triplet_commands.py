@@ -18,6 +18,10 @@ from rag.answering.citations import cite_markers
 from rag.answering.prompt import RULES, SYSTEM
 from rag.errors import OutputUnwritable, QuestionsUnusable, SourceUnusable
 from rag.training.triplet_templates import Draft
+from serve.running.store_commands import store
+from serve.settings import ServeSettings
+from serve.store.database import open_database
+from serve.store.feedback import Feedback, Rating
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = {
@@ -236,9 +240,28 @@ def test_an_answer_is_taken_so_often_at_most(folder: Path, tmp_path: Path, home:
     assert sum(row["kind"] == "answer" for row in rows) == SAME_ANSWER
 
 
+def test_reviewed_answers_become_triplets_and_others_do_not(folder: Path, tmp_path: Path, home: Path) -> None:
+    database = open_database(ServeSettings(home=home))
+    feedback = Feedback(database)
+    feedback.add(Rating("chatcmpl-1", "down", "wrong", PAIRS[0][1], PAIRS[0][0], "Use -effort [1]."))
+    feedback.add(Rating("chatcmpl-2", "up", question=PAIRS[2][0], answer=f"{PAIRS[2][1]} [2]"))
+    feedback.add(Rating("chatcmpl-3", "down", question="Which option sets the effort?", answer=PAIRS[0][1]))
+    feedback.add(Rating("chatcmpl-4", "up"))
+    database.close()
+    assert store(["feedback", "--out", str(tmp_path / "feedback.jsonl")]) == 0
+    out = tmp_path / "t.jsonl"
+    triplets(["--docs", str(folder / "docs"), "--out", str(out), "--feedback", str(tmp_path / "feedback.jsonl")])
+    rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    reviewed = {row["question"]: row for row in rows if row["kind"] == "answer"}
+    assert reviewed.keys() == {PAIRS[0][0], PAIRS[2][0]}
+    assert {row["source"]["answers"] for row in reviewed.values()} == {"feedback.jsonl"}
+    assert "-guide_file" in reviewed[PAIRS[0][0]]["answer"]
+
+
 @pytest.mark.parametrize(
     ("more", "error", "message"),
     [
+        (["--feedback", "lost.jsonl"], QuestionsUnusable, r"lost\.jsonl holds no feedback"),
         (["--exclude", "lost.jsonl"], QuestionsUnusable, r"lost\.jsonl cannot be read"),
         (["--answers", "lost.csv"], QuestionsUnusable, r"lost\.csv holds no questions with answers"),
         (["--tokenizer", "lost"], SourceUnusable, r"lost holds no tokenizer\.json"),

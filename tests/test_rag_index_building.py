@@ -32,7 +32,8 @@ from rag.errors import (
     SourceUnusable,
 )
 from rag.formats.parser import parse_document
-from rag.index.building import BuildReport, build_index, remove_collections
+from rag.index.building import BuildReport, build_index, change_documents, remove_collections, remove_documents
+from rag.index.document_list import DocumentRecord, read_documents
 from rag.index.manifest import MANIFEST, read_manifest, spec_of
 from rag.index.opening import open_index, verify_index
 from rag.settings import RagSettings
@@ -602,3 +603,80 @@ def test_an_index_of_another_format_is_a_mismatch_and_is_built_anew(tmp_path: Pa
         open_index(tmp_path)
     assert build_index(TOOLS, tmp_path, TINY, TinyEmbedder()).embedded == 4
     assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 1
+
+
+UPLOADED = "vs_0123456789abcdef01234567"
+
+
+def uploaded(name: str, text: str, collection: str = UPLOADED) -> Document:
+    return parse_document(collection, f"file-{name}/{name}.md", name, f"# {name}\n\n{text}\n", None, "not stated")
+
+
+def change(index_dir: Path, *documents: Document, gone: str = "") -> list[Skipped]:
+    def is_gone(record: DocumentRecord) -> bool:
+        return record.collection == UPLOADED and record.path.partition("/")[0] == f"file-{gone}"
+
+    return change_documents(documents, is_gone, index_dir, SETTINGS, TinyEmbedder())
+
+
+def names_in(index_dir: Path) -> list[str]:
+    folder = index_dir / read_manifest(index_dir).generation
+    return [record.name for record in read_documents(folder)]
+
+
+def bytes_in(index_dir: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted(index_dir.rglob("*")) if path.is_file())
+
+
+def test_documents_come_and_go_and_no_other_is_embedded_again(tmp_path: Path) -> None:
+    index_dir, embedder = tmp_path / "index", TinyEmbedder()
+    build_index(DOCUMENTS, index_dir, SETTINGS, embedder)
+    embedder.texts.clear()
+    change_documents(
+        [uploaded("a", "Apples."), uploaded("b", "Pears.")], lambda _: False, index_dir, SETTINGS, embedder
+    )
+    assert len(embedder.texts) == 2
+    change(index_dir, uploaded("c", "Plums."), uploaded("b", "Quinces."), gone="a")
+    assert names_in(index_dir) == [
+        *(f"notes/{number}.md" for number in range(6)),
+        *(f"{UPLOADED}/file-{name}/{name}.md" for name in "bc"),
+    ]
+    assert b"Quinces" in bytes_in(index_dir)
+    assert not {b"Apples", b"Pears"} & set(re.findall(rb"Apples|Pears", bytes_in(index_dir)))
+    verify_index(index_dir)
+
+
+def test_removed_documents_leave_no_byte(tmp_path: Path) -> None:
+    index_dir = tmp_path / "index"
+    change(index_dir, uploaded("a", "Apples."), uploaded("b", "Pears."))
+    assert remove_documents(lambda record: record.path.startswith("file-a/"), index_dir) == {UPLOADED: 1}
+    assert b"Apples" not in bytes_in(index_dir)
+    before = read_manifest(index_dir)
+    assert remove_documents(lambda _: False, index_dir) == {UPLOADED: 1}
+    assert read_manifest(index_dir) == before
+    assert remove_documents(lambda _: True, index_dir) == {}
+    assert b"Pears" not in bytes_in(index_dir)
+    with pytest.raises(IndexNotFound):
+        remove_documents(lambda _: True, index_dir)
+
+
+def test_a_build_from_sources_keeps_what_was_uploaded(tmp_path: Path) -> None:
+    index_dir = tmp_path / "index"
+    build_index(DOCUMENTS, index_dir, SETTINGS, TinyEmbedder())
+    change(index_dir, uploaded("a", "Apples."))
+    report = build_index(DOCUMENTS[:2], index_dir, SETTINGS, TinyEmbedder())
+    assert report.collections == {"notes": 2, UPLOADED: 1}
+    assert build_index(DOCUMENTS[:2], index_dir, SETTINGS, TinyEmbedder()).up_to_date
+    other = replace(SETTINGS, chunk_tokens=60)
+    assert build_index(DOCUMENTS[:2], index_dir, other, TinyEmbedder()).collections == {"notes": 2}
+
+
+def test_documents_that_cannot_join_an_index_leave_it_as_it_is(tmp_path: Path) -> None:
+    index_dir = tmp_path / "index"
+    build_index(DOCUMENTS, index_dir, SETTINGS, TinyEmbedder())
+    before = bytes_in(index_dir)
+    with pytest.raises(IndexMismatch):
+        change_documents([uploaded("a", "A.")], lambda _: False, index_dir, SETTINGS, TinyEmbedder("another"))
+    with pytest.raises(SourceUnusable):
+        change(index_dir)
+    assert bytes_in(index_dir) == before

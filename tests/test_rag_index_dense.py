@@ -15,7 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag.errors import IndexCorrupt
-from rag.index.dense import MIN_RESCORED, TARGET_RECALL, DenseIndex, Vectors, codes_path, recall_of
+from rag.index.dense import (
+    MIN_RESCORED,
+    TARGET_RECALL,
+    DenseIndex,
+    Vectors,
+    codes_path,
+    draw_questions,
+    recall_of,
+)
 from rag.index.manifest import DenseKind
 from tests.rows import for_each
 
@@ -98,6 +106,17 @@ def test_a_selection_beside_codes_is_searched_exactly(coded: DenseIndex, step: i
     exact = np.argsort(-products, axis=1)[:, :k]
     selected = coded.within(mask)
     assert recall_of(np.array([selected.search(query, k)[0] for query in queries]), exact) == 1
+
+
+def test_a_selection_of_nearly_all_rows_is_searched_by_the_codes(coded: DenseIndex) -> None:
+    vectors, mask = unit_vectors(4000), np.arange(4000) % 10 != 0
+    queries = draw_questions(vectors)
+    exact = np.argsort(-np.where(mask, queries @ vectors.T, -2), axis=1)[:, :10]
+    selected = coded.within(mask)
+    found = [selected.search(query, 10) for query in queries]
+    assert all(mask[row] for rows, _ in found for row in rows)
+    assert {len(rows) for rows, _ in found} == {10}
+    assert recall_of(np.array([rows for rows, _ in found]), exact) >= 0.98
 
 
 def test_nothing_is_found_in_an_empty_selection(coded: DenseIndex) -> None:

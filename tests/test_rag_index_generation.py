@@ -10,7 +10,8 @@ import pytest
 from rag.documents import Document, make_chunk
 from rag.errors import IndexCorrupt
 from rag.index.chunk_store import CHUNK_FILES
-from rag.index.generation import _OUR_FILES, DocumentRecord, read_documents, remove_generation, write_generation
+from rag.index.document_list import DocumentRecord, read_documents
+from rag.index.generation import _OUR_FILES, remove_generation, write_generation
 from rag.index.late import LATE_FILES, PackedTokens
 from rag.reference.cards import Reference
 

@@ -274,3 +274,28 @@ def wait_until(live: LiveRetriever, expected: list[str]) -> None:
             return
         deadline.wait(0.02)
     raise AssertionError(f"after {PATIENCE_S} s it is still {collections(live)}")
+
+
+UPLOADED = "vs_0123456789abcdef01234567"
+
+
+def test_what_clients_uploaded_is_searched_where_it_is_named_alone(live: LiveRetriever, folder: Path) -> None:
+    build(folder, "router", "timer", UPLOADED)
+    live.look()
+    assert collections(live) == ["router", "timer"]
+    assert live.current().chunk_count == 2
+    assert {hit.chunk.collection for hit in live.current().search(f"It says {UPLOADED}")} == {"router", "timer"}
+    [hit] = live.current().within([UPLOADED]).search(f"It says {UPLOADED}")
+    assert live.current().chunk(hit.chunk.chunk_id) == hit.chunk
+    assert list(live.current().within([UPLOADED, "timer"]).collections) == ["timer", UPLOADED]
+    with pytest.raises(CollectionUnknown) as caught:
+        live.current().within(["route", UPLOADED.replace("0", "1")])
+    assert "holds router, timer" in str(caught.value)
+
+
+def test_an_index_of_uploads_alone_shares_nothing(live: LiveRetriever, folder: Path) -> None:
+    remove_collections(["router", "timer"], folder)
+    build(folder, UPLOADED)
+    live.look()
+    assert (collections(live), live.current().chunk_count) == ([], 0)
+    assert live.current().search("It says router") == []

@@ -31,6 +31,7 @@ from rag.training.training_pairs import (
     pairs_of_documents,
     pairs_of_questions,
     read_answers,
+    read_feedback,
 )
 
 TEXT = (
@@ -179,3 +180,31 @@ def test_a_question_goes_with_every_chunk_that_holds_what_answers_it() -> None:
     assert [(pair.question, pair.row, pair.kind) for pair in pairs] == [
         (asked.question, row, QUESTION) for row in (1, 2)
     ]
+
+
+def test_of_feedback_corrections_and_answers_that_were_right_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "feedback.jsonl"
+    rows = [
+        {"answer_id": "a", "rating": "down", "question": "Q1", "answer": "wrong", "correction": "Right."},
+        {
+            "answer_id": "b",
+            "rating": "up",
+            "question": "Q2",
+            "answer": "Right [1], in `a[2]` too [2, 3].",
+            "said": "now",
+        },
+        {"answer_id": "c", "rating": "up", "question": "Q3", "answer": "meant", "correction": "Better [4]."},
+        {"answer_id": "d", "rating": "down", "question": "Q4", "answer": "wrong"},
+        {"answer_id": "e", "rating": "up", "answer": "to what?"},
+        {"answer_id": "f", "rating": "up", "question": None, "answer": None, "correction": None, "reason": None},
+    ]
+    path.write_text("\n".join(map(json.dumps, rows)) + "\n\n", encoding="utf-8")
+    assert read_feedback(path) == [("Q1", "Right."), ("Q2", "Right, in `a[2]` too."), ("Q3", "Better.")]
+
+
+@pytest.mark.parametrize("line", ["{", "[]", '{"rating": "up"}', '{"answer_id": 1, "rating": "up"}', "\ud800"])
+def test_what_is_no_feedback_is_refused(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "feedback.jsonl"
+    path.write_text(line, encoding="utf-8", errors="surrogatepass")
+    with pytest.raises(QuestionsUnusable, match=r"feedback\.jsonl holds no feedback.*chipalign store feedback"):
+        read_feedback(path)

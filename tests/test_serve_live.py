@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import pytest
@@ -92,14 +93,14 @@ def wait_for(happened: Callable[[], bool]) -> float:
 class Load:
     """Clients that ask all the time; `failures` says what an answer must not be."""
 
-    def __init__(self, client: httpx.Client) -> None:
+    def __init__(self, client: httpx.Client, clients: int = CLIENTS) -> None:
         self._url = str(client.base_url)
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._ask) for _ in range(CLIENTS)]
+        self._threads = [threading.Thread(target=self._ask) for _ in range(clients)]
         self.failures: list[str] = []
         self.asked = 0
 
-    def __enter__(self) -> Load:
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self
@@ -186,3 +187,48 @@ def test_an_index_that_is_damaged_while_it_is_open_is_503_with_the_reason(
         for answer in (ask(client), client.get(f"/sources/{chunk_id}")):
             assert (answer.status_code, answer.json()["error"]["code"]) == (503, "retrieval_unavailable")
             assert "is not a chunk" in answer.json()["error"]["message"]
+
+
+STREAMING = 8
+SWAPS = 20
+
+
+class Streams(Load):
+    """Clients that stream; an answer may not be older than what was acknowledged before it was asked for."""
+
+    acknowledged = 0
+
+    def _ask(self) -> None:
+        question = {
+            "messages": [{"role": "user", "content": "Which tool repairs antennas?"}],
+            "retrieval": {"top_k": 10},
+            "stream": True,
+        }
+        with httpx.Client(base_url=self._url, trust_env=False, timeout=60) as client:
+            while not self._stop.is_set():
+                least = self.acknowledged
+                answer = client.post("/v1/chat/completions", json=question)
+                self.asked += 1
+                events = [line.removeprefix("data: ") for line in answer.text.splitlines() if line]
+                if answer.status_code != 200 or events[-1] != "[DONE]":
+                    self.failures.append(answer.text)
+                    continue
+                titles = {hit["title"] for hit in json.loads(events[0])["retrieval"]["hits"]}
+                [edition] = titles if len(titles) == 1 else ["edition -1"]
+                if int(edition.split()[1]) < least:
+                    self.failures.append(f"{sorted(titles)} after edition {least} was acknowledged")
+
+
+def test_no_stream_fails_or_is_stale_while_the_index_is_swapped_twenty_times(
+    gateway_at: Gateway, engine: FakeEngine, folder: Path
+) -> None:
+    live = LiveRetriever(folder, TINY, Retriever.open_with(TinyEmbedder(), folder, TINY))
+    corpora = ("router", "timer", "placer", "handbook", "checker")
+    with live.watched(), gateway_at(engine.url, newest=live.current) as url:
+        with httpx.Client(base_url=url, trust_env=False) as client, Streams(client, STREAMING) as streams:
+            for edition in range(1, SWAPS + 1):
+                build(folder, edition, *corpora)
+                live.look()  # what a signal has the gateway do, and what it does before it says that a file is built
+                streams.acknowledged = edition
+        assert streams.failures == []
+        assert streams.asked >= STREAMING

@@ -150,9 +150,8 @@ def test_a_url_that_nobody_answers_is_one_clear_error_without_its_password(tmp_p
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize("store_settings", ["postgres"], indirect=True)
 def test_a_server_that_was_started_again_is_asked_again(postgres_server: str, store_settings: ServeSettings) -> None:
-    if not store_settings.store_url:
-        pytest.skip("SQLite is not a server")
     import psycopg
 
     database = open_database(store_settings)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import pytest
+
+from serve.store import retention
 from serve.store.database import Database, now_us
 from serve.store.feedback import Feedback, Rating
 from serve.store.responses import Responses, StoredResponse
@@ -48,6 +51,16 @@ def test_a_conversation_is_the_chain_of_its_responses(database: Database) -> Non
     assert responses.delete("resp_1")
     assert not responses.delete("resp_1")
     assert [turn.response_id for turn in responses.chain("resp_3", 100)] == ["resp_2", "resp_3"]
+
+
+def test_the_oldest_responses_make_room(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "MOST_RESPONSES", 3)
+    responses = Responses(database)
+    assert delete_old(database, 0) == (0, 0)
+    for number in range(5):
+        responses.add(stored(number, age_days=5 - number))
+    assert delete_old(database, 0) == (2, 0)
+    assert [number for number in range(5) if responses.find(f"resp_{number}")] == [2, 3, 4]
 
 
 def test_a_chain_that_bites_its_own_tail_ends(database: Database) -> None:

@@ -77,6 +77,14 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="questions with answers: .csv, .jsonl, or folders of them",
     )
+    add(
+        "--feedback",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="what `chipalign store feedback` wrote: corrections, and answers that were rated up",
+    )
     add_questions(parser)
     add(
         "--exclude",
@@ -119,7 +127,7 @@ def _make(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
     from rag.answering.token_budget import find_counter
     from rag.training.examples import read_examples
     from rag.training.exclusion import NearQuestions, read_measured
-    from rag.training.training_pairs import read_answers
+    from rag.training.training_pairs import read_answers, read_feedback
     from rag.training.triplet_questions import drafts_of_questions
 
     measured = read_measured(args.exclude)
@@ -132,6 +140,7 @@ def _make(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
         for path, origin in _list_answers(args.answers)
         for question, answer in read_answers(path)
     ]
+    answers += [(question, answer, path.name) for path in args.feedback for question, answer in read_feedback(path)]
     skipped: list[Skipped] = []
     documents = read_sources(args.docs, settings, skipped)
     report_skipped(skipped)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -29,7 +29,8 @@ from rag.errors import (
     MilvusUnavailable,
     SourceUnusable,
 )
-from rag.index.generation import DocumentRecord, remove_generation, write_generation
+from rag.index.document_list import DocumentRecord
+from rag.index.generation import remove_generation, write_generation
 from rag.index.index_content import Content, OldIndex, gather, keep, refer
 from rag.index.index_folder import clear_leftovers, locked, write_manifest
 from rag.index.manifest import (
@@ -44,6 +45,7 @@ from rag.index.manifest import (
     spec_of,
 )
 from rag.index.opening import open_index
+from rag.index.selection import is_uploaded
 from rag.index.vector_store import FILES, VectorStore, choose_store, store_at
 from rag.progress import Show
 from rag.settings import RagSettings
@@ -101,6 +103,9 @@ def build_index(
     It takes over the chunks of unchanged documents and the vectors of texts that the old index holds; where nothing
     changed it writes nothing. The manifest keeps `skipped`; documents that cannot be cut are appended to it.
 
+    What a gateway's clients uploaded stays, unless the settings are others than the old index's: then the gateway
+    builds it again.
+
     Raises:
         IndexBusy: another process builds into the folder.
         SourceUnusable: there are no documents, two share a name, or the folder holds other things than an index.
@@ -118,7 +123,7 @@ def build_index(
 
     with locked(index_dir, store):
         old = _open_for_adding(index_dir, spec, store) if add else _open_or_none(index_dir, store)
-        kept = old.others(collections) if old and add else {}
+        kept = _kept_beside(old, collections, spec, add)
         hashes = {name: record.hash for name, record in kept.items()} | {
             name: hash_document(document) for name, document in by_name.items()
         }
@@ -159,19 +164,7 @@ def remove_collections(names: Sequence[str], index_dir: Path, store: VectorStore
                 f"the index in {index_dir} holds no collection {', '.join(unknown)}; it holds {known}"
             )
 
-        content = keep(old.others(set(names)), old)
-        if content.chunks:
-            stays = store_at(old.index.dense.place, store)
-            left = _commit(index_dir, before.spec, content, old, {}, stays).collections
-        else:
-            (index_dir / MANIFEST).unlink()
-            flush(index_dir)
-            left = {}
-
-        if remains := clear_leftovers(index_dir, store):
-            raise IndexUnwritable(
-                f"the old files in {', '.join(remains)}, or what they name in Milvus, cannot be removed: build again"
-            )
+        left = _keep_alone(old.others(set(names)), old, index_dir, store)
 
     gone = {name: before.collections[name] for name in dict.fromkeys(names)}
     return RemoveReport(
@@ -198,6 +191,90 @@ def _report(index_dir: Path, manifest: Manifest, content: Content | None, second
         unchanged=content.unchanged if content else manifest.documents,
         dense=manifest.dense.kind,
     )
+
+
+def change_documents(
+    documents: Iterable[Document],
+    is_gone: Callable[[DocumentRecord], bool],
+    index_dir: Path,
+    settings: RagSettings,
+    embedder: TextEmbedder,
+    progress: Show = lambda *_: None,
+) -> list[Skipped]:
+    """Put documents into the index, take others out, and leave the rest as it is, without reading it again.
+
+    A document takes the place of one of its name. Returns the documents that cannot be cut.
+
+    Raises:
+        IndexBusy, IndexUnwritable, MilvusUnavailable, SettingsError
+        SourceUnusable: there are no documents, or no text in the whole index.
+        IndexMismatch, IndexCorrupt: the rest could not be kept.
+    """
+    spec, store = spec_of(settings, embedder), choose_store(settings)
+    by_name = _index_by_name(documents)
+    store.check()
+    with locked(index_dir, store):
+        old = _open_for_adding(index_dir, spec, store)
+        records = old.records if old else {}
+        kept = {name: record for name, record in records.items() if name not in by_name and not is_gone(record)}
+        content = gather(by_name, kept, old, spec, settings, embedder, progress)
+        _commit(index_dir, spec, content, old, {}, store)
+    return content.not_cut
+
+
+def remove_documents(
+    is_gone: Callable[[DocumentRecord], bool], index_dir: Path, store: VectorStore = FILES
+) -> dict[str, int]:
+    """Take documents out, with their texts, vectors and postings; with the last one remove the index itself.
+
+    Returns the number of documents by collection that are left; writes nothing where none is gone.
+
+    Raises IndexNotFound, IndexMismatch, IndexCorrupt, IndexBusy, IndexUnwritable, MilvusUnavailable.
+    """
+    read_manifest(index_dir)  # so that no lock is made in a folder without an index
+    with locked(index_dir, store):
+        old = OldIndex.of(open_index(index_dir, store=store), index_dir)
+        kept = {name: record for name, record in old.records.items() if not is_gone(record)}
+        if len(kept) == len(old.records):
+            left: Mapping[str, Collection] = old.index.manifest.collections
+        else:
+            left = _keep_alone(kept, old, index_dir, store)
+    return {name: entry.documents for name, entry in left.items()}
+
+
+def _keep_alone(
+    kept: Mapping[str, DocumentRecord], old: OldIndex, index_dir: Path, store: VectorStore
+) -> dict[str, Collection]:
+    """Make the index one of these documents alone, and leave no file of the old one; returns its collections.
+
+    Raises IndexUnwritable, MilvusUnavailable.
+    """
+    content = keep(kept, old)
+    if content.chunks:
+        stays = store_at(old.index.dense.place, store)
+        left = _commit(index_dir, old.index.manifest.spec, content, old, {}, stays).collections
+    else:
+        (index_dir / MANIFEST).unlink()
+        flush(index_dir)
+        left = {}
+
+    if remains := clear_leftovers(index_dir, store):
+        raise IndexUnwritable(
+            f"the old files in {', '.join(remains)}, or what they name in Milvus, cannot be removed: build again"
+        )
+    return left
+
+
+def _kept_beside(old: OldIndex | None, built: set[str], spec: IndexSpec, add: bool) -> dict[str, DocumentRecord]:
+    """The documents that stay beside those of the collections that are built."""
+    if old is None:
+        return {}
+    others = old.others(built)
+    if add:
+        return others
+    # A chunk of other settings cannot lie beside the new ones, and the uploaded text is not at hand here
+    is_alike = not old.index.manifest.spec.differences(spec)
+    return {name: record for name, record in others.items() if is_alike and is_uploaded(record.collection)}
 
 
 def _index_by_name(documents: Iterable[Document]) -> dict[str, Document]:

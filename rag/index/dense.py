@@ -37,6 +37,8 @@ MIN_RESCORED = 256
 RESCORED_PER_HIT = (
     20  # at least: 50 hits from 1,024 of 100,000 vectors (rag.index.growth_bench's) have a recall of 0.98
 )
+# A mask that allows this share of the rows is applied to what the codes find
+NEARLY_ALL = 0.75
 _TRAINING = 20_000  # vectors that the codes are learnt from; FAISS itself uses no more than 4096
 _BLOCK = 32  # rows that a scan of the codes takes at a time: FAISS's default
 _SAMPLE = 256  # queries that recall is measured with
@@ -93,6 +95,7 @@ class DenseIndex:
         self._vectors: Vectors = _faiss.rev_swig_ptr(
             _faiss.downcast_index(flat).get_xb(), flat.ntotal * flat.d
         ).reshape(flat.ntotal, flat.d)
+        self._mask = mask
         self._bits = None if mask is None else np.packbits(mask, bitorder="little")  # FAISS only points to them
         self._selector = (
             None if self._bits is None else faiss.IDSelectorBitmap(len(self._bits), faiss.swig_ptr(self._bits))
@@ -140,9 +143,11 @@ class DenseIndex:
     def within(self, mask: Mask, collections: Sequence[str] = ()) -> DenseIndex:
         """The same index with only the rows that the mask, shape (rows,), allows; rows keep their numbers.
 
-        It compares each of them. The collections' names are for Milvus.
+        It compares each of them, but keeps to the codes where nearly all rows are allowed. The collections' names are
+        for Milvus.
         """
-        return DenseIndex(self._flat, None, self.kind, mask)
+        codes = self._codes if mask.mean() >= NEARLY_ALL else None
+        return DenseIndex(self._flat, codes, self.kind, mask)
 
     @property
     def place(self) -> str:
@@ -166,7 +171,7 @@ class DenseIndex:
         """
         with _threads(_THREADS):
             if self._codes is not None:
-                rows, scores = _search_codes(self._codes, self._vectors, query, k, self.kind.rescored)
+                rows, scores = _search_codes(self._codes, self._vectors, query, k, self.kind.rescored, self._mask)
             else:
                 parameters = _faiss.SearchParameters(sel=self._selector) if self._selector else None
                 (scores,), (rows,) = self._flat.search(query.reshape(1, -1), min(k, self.count), params=parameters)
@@ -324,11 +329,15 @@ def _parts_of(dimension: int) -> int:
 
 
 def _search_codes(
-    codes: Any, vectors: Vectors, query: Vectors, k: int, rescored: int
+    codes: Any, vectors: Vectors, query: Vectors, k: int, rescored: int, mask: Mask | None = None
 ) -> tuple[NDArray[np.int64], Vectors]:
-    """The `k` best rows and their exact scores among those that the codes rank first."""
-    candidates = codes.search(query.reshape(1, -1), min(max(rescored, RESCORED_PER_HIT * k), len(vectors)))[1][0]
+    """The `k` best rows that the mask allows, and their exact scores, among those that the codes rank first."""
+    wanted = max(rescored, RESCORED_PER_HIT * k)
+    if mask is not None:
+        wanted = int(wanted / NEARLY_ALL)  # as many then remain
+    candidates = codes.search(query.reshape(1, -1), min(wanted, len(vectors)))[1][0]
     rows = np.sort(candidates[(candidates >= 0) & (candidates < len(vectors))])
+    rows = rows if mask is None else rows[mask[rows]]
     scores = vectors[rows] @ query
     best = np.argsort(-scores, kind="stable")[:k]
     return rows[best], scores[best]

@@ -11,25 +11,27 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from rag.documents import Chunk, describe_place, searchable_text
 from rag.errors import IndexCorrupt, MilvusUnavailable
 from rag.index.bm25 import BM25_FILES, Bm25Index
 from rag.index.chunk_store import CHUNK_FILES, ChunkStore, save_chunks
-from rag.index.dense import DenseSearch, Vectors
+from rag.index.dense import DenseSearch, Mask, Vectors
+from rag.index.document_list import DOCUMENTS, DocumentRecord, StoredDocuments, save_documents
 from rag.index.glossary import read_glossary
 from rag.index.late import LATE_FILES, LateIndex, PackedTokens
 from rag.index.manifest import GENERATION, DenseKind, Manifest, check_files, flush
-from rag.index.selection import mask_of, select_collections
+from rag.index.selection import is_uploaded, mask_of, select_collections
 from rag.index.vector_store import FILES, VectorStore, drop_vectors, open_vectors, vector_files
 from rag.reference.cards import Reference
 from rag.reference.storage import REFERENCE, StoredReference, save_reference
 from rag.typed_json import parse_as
 
-DOCUMENTS = "documents.jsonl"
 GLOSSARY = "glossary.json"
 # How often BM25 counts a chunk's title and headings, which say in few words what it is about: once with the text, and
 # twice more.
@@ -39,28 +41,6 @@ _OUR_FILES = re.compile(
     r"(?:chunks|documents)\.jsonl|chunk_\w+\.npy|dense(?:\.codes)?\.faiss|milvus\.json|"
     r"(?:vocabulary|glossary|reference)\.json|bm25\w*\.(?:npy|json)|late_\w+\.npy"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class DocumentRecord:
-    """What an index keeps of a document besides its chunks.
-
-    `chunks` is their number, `characters` the length of the document's text.
-    """
-
-    collection: str
-    path: str
-    hash: str
-    chunks: int
-    characters: int
-    licence: str
-    version: str
-    date: str
-
-    @property
-    def name(self) -> str:
-        """Collection and path, as `Document.name`."""
-        return f"{self.collection}/{self.path}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +59,7 @@ class Index:
     collections: dict[str, int]  # documents per collection that a search may find
     chunk_count: int
     stored_reference: StoredReference
+    stored_documents: StoredDocuments
 
     @property
     def reference(self) -> Reference:
@@ -88,19 +69,51 @@ class Index:
         """
         return self.stored_reference.get(self.collections)
 
+    def shared(self) -> Index:
+        """The same index without what clients uploaded, which is found only where it is named."""
+        names = [name for name in self.collections if not is_uploaded(name)]
+        return self if len(names) == len(self.collections) else self._narrowed(names)
+
     def select(self, wanted: Iterable[str]) -> Index:
         """The same index as if it held the named collections alone; rows keep their numbers.
 
         Raises CollectionUnknown.
         """
-        names = select_collections(wanted, self.collections)
+        wanted = list(wanted)
+        uploaded = {name for name in wanted if is_uploaded(name)} & self.manifest.collections.keys()
+        return self._narrowed(select_collections(wanted, {*self.collections, *uploaded}))
+
+    def documents(self) -> Iterator[tuple[DocumentRecord, range]]:
+        """The documents of its collections, each with its rows. Raises IndexCorrupt."""
+        row = 0
+        for record in self.stored_documents.get():
+            rows = range(row, row + record.chunks)
+            row = rows.stop
+            if record.collection in self.collections:
+                yield record, rows
+
+    def only(self, is_wanted: Callable[[DocumentRecord], bool]) -> Index:
+        """The same index as if it held these documents of its collections alone; rows keep their numbers.
+
+        Vectors in Milvus are still searched by collection. Raises IndexCorrupt.
+        """
+        mask = np.zeros(len(self.chunks), dtype=np.bool_)
+        for record, rows in self.documents():
+            if is_wanted(record):
+                mask[rows.start : rows.stop] = True
+        return self._masked(mask, self.collections)
+
+    def _narrowed(self, names: Sequence[str]) -> Index:
         rows = {name: entry.rows for name, entry in self.manifest.collections.items()}
-        mask = mask_of(rows, names, len(self.chunks))
+        collections = {name: self.manifest.collections[name].documents for name in names}
+        return self._masked(mask_of(rows, names, len(self.chunks)), collections)
+
+    def _masked(self, mask: Mask, collections: dict[str, int]) -> Index:
         return replace(
             self,
-            dense=self.dense.within(mask, names),
+            dense=self.dense.within(mask, list(collections)),
             bm25=self.bm25.within(mask),
-            collections={name: self.collections[name] for name in names},
+            collections=collections,
             chunk_count=int(mask.sum()),
         )
 
@@ -122,12 +135,11 @@ def write_generation(
     """
     folder.mkdir()
     save_chunks(chunks, folder)
-    with (folder / DOCUMENTS).open("w", encoding="utf-8") as handle:
-        handle.writelines(json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in records)
+    save_documents(records, folder)
     kind = store.write(folder, vectors, [chunk.collection for chunk in chunks])
     Bm25Index.build(map(_fielded_text, chunks)).save(folder)
     LateIndex.build(tokens, vectors.shape[1]).save(folder)
-    glossary = read_glossary(chunk.text for chunk in chunks)
+    glossary = read_glossary(chunk.text for chunk in chunks if not is_uploaded(chunk.collection))
     (folder / GLOSSARY).write_text(json.dumps(glossary, ensure_ascii=False), encoding="utf-8")
     save_reference(reference, folder)
     for path in (*folder.iterdir(), folder):
@@ -139,20 +151,6 @@ def _fielded_text(chunk: Chunk) -> str:
     """What BM25 reads of a chunk: its text, and its place as often as that counts."""
     place = describe_place(chunk.title, chunk.heading_path)
     return "\n".join([searchable_text(chunk), *[place] * (PLACE_COUNT - 1)])
-
-
-def read_documents(folder: Path) -> list[DocumentRecord]:
-    """The records of a generation's documents, in the order of their rows.
-
-    Raises IndexCorrupt, OSError.
-    """
-    try:
-        with (folder / DOCUMENTS).open(encoding="utf-8") as handle:
-            return [parse_as(DocumentRecord, line) for line in handle]
-    except ValueError as error:
-        raise IndexCorrupt(
-            f"{folder / DOCUMENTS} holds a line that is not a document ({error}): build the index again"
-        ) from error
 
 
 def open_generation(index_dir: Path, manifest: Manifest, store: VectorStore = FILES) -> Index:
@@ -193,7 +191,8 @@ def open_generation(index_dir: Path, manifest: Manifest, store: VectorStore = FI
 
     collections = {name: entry.documents for name, entry in manifest.collections.items()}
     reference = StoredReference.load(folder, chunks, has_file=f"{folder.name}/{REFERENCE}" in manifest.files)
-    return Index(manifest, chunks, dense, bm25, late, _read_glossary_file(folder), collections, len(chunks), reference)
+    glossary, documents = _read_glossary_file(folder), StoredDocuments.load(folder)
+    return Index(manifest, chunks, dense, bm25, late, glossary, collections, len(chunks), reference, documents)
 
 
 def _count_rows(manifest: Manifest) -> int:

@@ -23,7 +23,8 @@ from rag.embedding.fingerprint import alike
 from rag.errors import CuttingFailed, IndexCorrupt, RagError, SourceUnusable
 from rag.index.chunker import chunk_document
 from rag.index.dense import Vectors
-from rag.index.generation import DocumentRecord, Index, read_documents
+from rag.index.document_list import DocumentRecord, read_documents
+from rag.index.generation import Index
 from rag.index.late import PackedTokens, pack_tokens
 from rag.index.manifest import IndexSpec
 from rag.progress import Show

@@ -19,7 +19,7 @@ import numpy as np
 
 from rag.errors import OutputUnwritable
 from rag.formats.parser import format_of
-from rag.index.generation import read_documents
+from rag.index.document_list import read_documents
 from rag.index.manifest import IN_MILVUS, Collection, DenseKind
 from rag.index.opening import open_index
 from rag.index.vector_store import FILES, VectorStore

@@ -10,6 +10,7 @@ It reads no files. A name without a version means all versions: `openroad` selec
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -18,6 +19,13 @@ from rag.errors import CollectionUnknown
 from rag.index.dense import Mask
 
 VERSION_MARK = "@"
+# The name of a collection that a gateway's clients uploaded: it is searched where it is named, and not otherwise
+UPLOADED = re.compile(r"vs_[0-9a-f]{24}")
+
+
+def is_uploaded(collection: str) -> bool:
+    """Whether a gateway's clients uploaded the collection, so that no build from sources makes or removes it."""
+    return bool(UPLOADED.fullmatch(collection))
 
 
 def select_collections(wanted: Iterable[str], known: Iterable[str]) -> list[str]:

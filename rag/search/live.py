@@ -23,6 +23,7 @@ from time import monotonic
 
 from rag.documents import Chunk, Hit
 from rag.errors import IndexMismatch, IndexNotFound, IndexUnusable, RagError
+from rag.index.generation import Index
 from rag.index.manifest import MANIFEST
 from rag.index.selection import select_collections
 from rag.reference.cards import Reference
@@ -42,6 +43,7 @@ class NoIndex(NoTokens):
     """Stands in for a Retriever where the index was removed: finds nothing."""
 
     chunk_count = 0
+    index = None
     embedder = None
 
     @property
@@ -73,6 +75,14 @@ class NoIndex(NoTokens):
     def search(self, query: str, top_k: int = 5) -> list[Hit]:
         """Nothing is found."""
         return []
+
+    def over(self, index: Index) -> NoIndex:
+        """Itself: there is no part of it."""
+        return self
+
+    def rank(self, query: str) -> Iterator[Hit]:
+        """Nothing is found."""
+        return iter(())
 
     def compare(self, queries: Sequence[str], hits: Sequence[Hit]) -> list[list[Comparison]]:
         """Nothing is compared: there are no hits."""

@@ -169,11 +169,17 @@ class Retriever:
     ) -> Retriever:
         """Open the index with an embedder, and a reader, that are open already.
 
+        What clients uploaded is searched only `within` its collection.
+
         Raises what `open` raises.
         """
-        return cls(
-            open_index(index_dir, spec_of(settings, embedder), choose_store(settings)), embedder, settings, reader
-        )
+        index = open_index(index_dir, spec_of(settings, embedder), choose_store(settings)).shared()
+        return cls(index, embedder, settings, reader)
+
+    @property
+    def index(self) -> Index:
+        """The open index, or the part of it, that is searched."""
+        return self._index
 
     @property
     def embedder(self) -> TextEmbedder:
@@ -213,7 +219,11 @@ class Retriever:
 
         Raises CollectionUnknown: lists the known ones.
         """
-        return Retriever(self._index.select(collections), self._embedder, self._settings, self._reader)
+        return self.over(self._index.select(collections))
+
+    def over(self, index: Index) -> Retriever:
+        """A retriever over a part of the same open index."""
+        return Retriever(index, self._embedder, self._settings, self._reader)
 
     def search(self, query: str, top_k: int = 5, collections: Sequence[str] = ()) -> list[Hit]:
         """The at most `top_k` best hits, best first; none where the index, or its `collections`, has nothing relevant.

@@ -58,11 +58,14 @@ def read_source(
     url_of: Callable[[str], str | None] = lambda _: None,
     settings: RagSettings | None = None,
     sandbox: Sandbox | None = None,
+    *,
+    caches: bool = True,
 ) -> Iterator[Document]:
     """Yield the documents of a folder (recursively), a file or an archive, ordered by path.
 
     `skipped` receives the other files, and what was not read of a document. The limits are those of `settings`; with
-    settings, files that are slow to parse are cached in their home. Without a `sandbox` it starts one of its own.
+    settings, files that are slow to parse are cached in their home, unless `caches` is false. Without a `sandbox` it
+    starts one of its own.
 
     Raises:
         SourceUnusable: `path` is not a folder, file or archive, or its name is not UTF-8.
@@ -71,7 +74,7 @@ def read_source(
     if not _is_utf8(collection):
         raise SourceUnusable(f"the name {encodable(collection)} is not UTF-8, so nothing in it can be cited: rename it")
 
-    cache = ParsedCache(settings.home / "parsed" if settings else None)
+    cache = ParsedCache(settings.home / "parsed" if settings and caches else None)
     settings = settings or RagSettings()
     files = _list_files(path, settings)
 

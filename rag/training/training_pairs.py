@@ -22,11 +22,13 @@ from pathlib import Path
 
 import numpy as np
 
+from rag.answering.citations import keep_markers
 from rag.documents import Chunk, describe_place, searchable_text
 from rag.errors import QuestionsUnusable
 from rag.index.bm25 import Bm25Index, best_rows, content_terms, tokenize
 from rag.training.examples import AnswerFinder, Example
 from rag.training.exclusion import NearQuestions
+from rag.typed_json import parse_as
 
 HEADING, SENTENCE, ANSWER, QUESTION, NEAR_MISS = "heading", "sentence", "answer", "question", "near miss"
 ASKED = (QUESTION, ANSWER)  # as people ask; headings and sentences are made of the documents
@@ -61,6 +63,19 @@ class Pair:
         if self.kind == HEADING and dice.random() < HIDDEN_HEADING:
             place = self.chunk.title
         return f"{place}\n{text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """A line of kept feedback: an answer, how it was rated, and what it should have been."""
+
+    answer_id: str
+    rating: str
+    question: str | None = None
+    answer: str | None = None
+    correction: str | None = None
+    reason: str | None = None
+    said: str = ""  # when
 
 
 def pairs_of_documents(chunks: Sequence[Chunk], seed: int = 0) -> list[Pair]:
@@ -132,6 +147,25 @@ def read_answers(path: Path) -> list[tuple[str, str]]:
         ) from None
 
     return [(question, answer) for question, answer in rows if question and answer]
+
+
+def read_feedback(path: Path) -> list[tuple[str, str]]:
+    """Questions and the answers that people found right, of a file that `chipalign store feedback` wrote.
+
+    That is a correction, or an answer that was rated up, without its citations. Feedback without a question, and an
+    answer rated down that nobody corrected, teach nothing.
+
+    Raises QuestionsUnusable: the file cannot be read, or a line of it is not feedback.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        rows = [parse_as(Reviewed, line) for line in lines if line.strip()]
+    except (OSError, ValueError) as error:
+        raise QuestionsUnusable(
+            f"{path} holds no feedback ({error}): give a file that `chipalign store feedback --out FILE` wrote"
+        ) from None
+    pairs = [(row.question, row.correction or (row.answer if row.rating == "up" else None)) for row in rows]
+    return [(question, keep_markers(answer, ())) for question, answer in pairs if question and answer]
 
 
 def drop_known(pairs: Sequence[Pair], asked: Iterable[str]) -> list[Pair]:

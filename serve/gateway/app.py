@@ -30,6 +30,7 @@ from serve.gateway.chat_routes import chat_completions
 from serve.gateway.document_routes import docs, openapi_json
 from serve.gateway.embeddings_routes import embeddings
 from serve.gateway.engine_routes import anthropic_error, completions, count_tokens, messages
+from serve.gateway.feedback_routes import give_feedback
 from serve.gateway.gateway import Gateway, Newest, gateway_of, internal_error
 from serve.gateway.mcp_routes import mcp, serve_mcp
 from serve.gateway.model_routes import models
@@ -38,9 +39,34 @@ from serve.gateway.responses_routes import create_response, delete_response, get
 from serve.gateway.search_routes import search
 from serve.gateway.source_routes import passage_page
 from serve.gateway.status_routes import health, metrics, ready
+from serve.gateway.upload_routes import (
+    attach_file,
+    cancel_batch,
+    create_batch,
+    create_store,
+    delete_file,
+    delete_store,
+    detach_file,
+    list_attached,
+    list_batch,
+    list_files,
+    list_stores,
+    read_file,
+    search_store,
+    show_attached,
+    show_batch,
+    show_file,
+    show_store,
+    show_text,
+    update_attached,
+    update_store,
+    upload_file,
+)
 from serve.limits.auth import check_api_key
 from serve.request_ids import HEADER, begin_request
 from serve.settings import ServeSettings
+from serve.uploads.jobs import Build
+from serve.uploads.shelf import open_shelf
 
 log = logging.getLogger("chipalign.gateway")
 
@@ -66,6 +92,7 @@ class Endpoint:
     write_error: Callable[[RequestError], dict[str, Any]] = RequestError.envelope
 
 
+STORE = "/v1/vector_stores/{store_id}"
 ENDPOINTS = (
     Endpoint("/v1/chat/completions", "POST", chat_completions),
     Endpoint("/v1/completions", "POST", completions),
@@ -79,6 +106,28 @@ ENDPOINTS = (
     Endpoint("/v1/models", "GET", models),
     Endpoint("/v1/models/{model_id:path}", "GET", models),
     Endpoint("/v1/search", "GET", search),
+    Endpoint("/v1/files", "POST", upload_file),
+    Endpoint("/v1/files", "GET", list_files),
+    Endpoint("/v1/files/{file_id}", "GET", show_file),
+    Endpoint("/v1/files/{file_id}", "DELETE", delete_file),
+    Endpoint("/v1/files/{file_id}/content", "GET", read_file),
+    Endpoint("/v1/vector_stores", "GET", list_stores),
+    Endpoint("/v1/vector_stores", "POST", create_store),
+    Endpoint(STORE, "GET", show_store),
+    Endpoint(STORE, "POST", update_store),
+    Endpoint(STORE, "DELETE", delete_store),
+    Endpoint(f"{STORE}/search", "POST", search_store),
+    Endpoint(f"{STORE}/files", "GET", list_attached),
+    Endpoint(f"{STORE}/files", "POST", attach_file),
+    Endpoint(f"{STORE}/files/{{file_id}}", "GET", show_attached),
+    Endpoint(f"{STORE}/files/{{file_id}}", "POST", update_attached),
+    Endpoint(f"{STORE}/files/{{file_id}}", "DELETE", detach_file),
+    Endpoint(f"{STORE}/files/{{file_id}}/content", "GET", show_text),
+    Endpoint(f"{STORE}/file_batches", "POST", create_batch),
+    Endpoint(f"{STORE}/file_batches/{{batch_id}}", "GET", show_batch),
+    Endpoint(f"{STORE}/file_batches/{{batch_id}}/files", "GET", list_batch),
+    Endpoint(f"{STORE}/file_batches/{{batch_id}}/cancel", "POST", cancel_batch),
+    Endpoint("/v1/feedback", "POST", give_feedback),
     Endpoint("/v1/reference", "GET", reference_names),
     Endpoint("/v1/reference/{name:path}", "GET", reference_card),
     Endpoint("/mcp", "POST", mcp),
@@ -97,11 +146,14 @@ def create_app(
     counter: Counter,
     transport: httpx.AsyncBaseTransport | None = None,
     choose_answer: Callable[[], str] | None = None,
+    reopen: Callable[[], None] | None = None,
+    build: Build | None = None,
 ) -> Starlette:
     """The gateway.
 
     Each request searches the index that `newest` gives when it begins, and `choose_answer` then says how to answer it,
-    else the settings do. `transport` replaces the network to the engine in tests.
+    else the settings do. `reopen` has `newest` give what was built just now; without it clients upload nothing.
+    `transport` replaces the network to the engine in tests, and `build` the processes that build.
     """
 
     @asynccontextmanager
@@ -110,8 +162,13 @@ def create_app(
         async with Upstream(settings, transport) as upstream:
             gateway = Gateway(settings, newest, counter, upstream, choose_answer=choose_answer)
             app.state.gateway = gateway
-            async with contextlib.aclosing(gateway.engine), serve_mcp(gateway) as app.state.mcp:
+            async with (
+                contextlib.aclosing(gateway.engine),
+                open_shelf(settings, gateway.database, newest, reopen, build) as gateway.shelf,
+                serve_mcp(gateway) as app.state.mcp,
+            ):
                 yield
+            gateway.database.close()
 
     answer_unknown = observed(Endpoint("unknown", "", refuse_unknown, needs_key=False))
 

@@ -15,11 +15,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serve.answers.model_names import RETRIEVAL_HEADER
+from serve.answers.recent import LONGEST
 from serve.errors import RequestError
-from serve.gateway.answering import ask, send
+from serve.gateway.answering import Asked, ask, send
 from serve.gateway.bodies import LONG_BODY_BYTES, read_body, unless_client_leaves
 from serve.gateway.gateway import gateway_of
-from serve.protocol import parse_chat_request
+from serve.protocol import message_text, parse_chat_request
 from serve.sse import DONE, write_event
 
 
@@ -34,7 +35,8 @@ async def chat_completions(request: Request) -> Response:
         held.enter_context(gateway.admission.admit())
         work = ask(gateway, chat, is_long, request.headers.get(RETRIEVAL_HEADER))
         asked = await unless_client_leaves(request, work)
-        return await send(request, asked, ChatForm(), held, started)
+        form = RememberedForm(asked) if gateway.settings.feedback == "words" else ChatForm()
+        return await send(request, asked, form, held, started)
 
 
 class ChatForm:
@@ -55,3 +57,39 @@ class ChatForm:
     async def fail(self, error: RequestError) -> list[bytes]:
         """The error's envelope."""
         return [write_event(error.envelope())]
+
+
+class RememberedForm(ChatForm):
+    """The same, and question and answer are remembered for a while, for feedback."""
+
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
+        self._answer_id, self._text = "", ""
+
+    async def whole(self, answer: dict[str, Any]) -> dict[str, Any]:
+        """The answer."""
+        self._read(answer, "message")
+        self._remember()
+        return answer
+
+    async def feed(self, event: dict[str, Any]) -> list[bytes]:
+        """The event."""
+        self._read(event, "delta")
+        return await super().feed(event)
+
+    async def end(self) -> list[bytes]:
+        """OpenAI's mark of a whole stream."""
+        self._remember()
+        return await super().end()
+
+    def _read(self, event: dict[str, Any], field: str) -> None:
+        """Take the id, and the text of the first choice."""
+        self._answer_id = str(event.get("id", ""))
+        for choice in event.get("choices") or ():
+            if choice.get("index") == 0 and isinstance(said := choice[field].get("content"), str):
+                self._text = (self._text + said)[:LONGEST]
+
+    def _remember(self) -> None:
+        asked = [message for message in self._asked.chat.messages if message["role"] == "user"]
+        question = message_text(asked[-1]) if asked else ""
+        self._asked.gateway.recent.note(self._answer_id, question, self._text)

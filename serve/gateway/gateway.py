@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Protocol
@@ -20,9 +20,11 @@ from rag.checking.code_checks import CodeChecker
 from rag.documents import Hit
 from rag.embedding.embedder import TextEmbedder
 from rag.errors import CollectionUnknown, IndexUnusable
+from rag.index.generation import Index
 from serve.answers.chat import Counter, Searcher
 from serve.answers.guidance import GuidedEngine
 from serve.answers.model_names import NamedModel, offered_names, read_name, write_name
+from serve.answers.recent import RecentAnswers
 from serve.answers.tool_probe import ToolProbe
 from serve.answers.upstream import Upstream
 from serve.answers.verification import Store
@@ -39,9 +41,10 @@ from serve.limits.admission import Admission
 from serve.limits.cross_origin import CrossOrigin
 from serve.limits.slots import Slots
 from serve.limits.visitors import Visitors
-from serve.responses.memory_store import MemoryResponses
 from serve.settings import ServeSettings
-from serve.store.responses import ResponseStore
+from serve.store.database import Database, open_database
+from serve.store.responses import Responses, ResponseStore
+from serve.uploads.shelf import Shelf
 
 UNKNOWN_WINDOW = 1_000_000  # tokens
 WINDOW_HOLDS_S = 30.0  # another engine, or the same with other options, may have taken its place since
@@ -63,6 +66,16 @@ class PassageStore(Searcher, Store, Protocol):
     def within(self, collections: Iterable[str]) -> PassageStore:
         """The same over the named collections alone. Raises CollectionUnknown."""
 
+    @property
+    def index(self) -> Index | None:
+        """The open index; None where it was removed."""
+
+    def over(self, index: Index) -> PassageStore:
+        """The same over a part of the index."""
+
+    def rank(self, query: str) -> Iterator[Hit]:
+        """All passages, best first."""
+
 
 Newest = Callable[[], PassageStore]  # the index as it is now, and stays for who has it; raises rag.errors.IndexUnusable
 
@@ -78,6 +91,7 @@ class Gateway:
     metrics: Metrics = field(default_factory=Metrics)
     # Who words answers now: a calibration may finish while the gateway runs
     choose_answer: Callable[[], str] | None = None
+    shelf: Shelf = field(init=False)  # `create_app` sets it
     engine: GuidedEngine = field(init=False)
     tool_probe: ToolProbe = field(init=False)
     admission: Admission = field(init=False)
@@ -86,7 +100,9 @@ class Gateway:
     body_bytes: int = 0  # of the bodies that are arriving now
     slots: Slots = field(default_factory=Slots)
     code_checker: CodeChecker = field(default_factory=CodeChecker)
-    responses: ResponseStore = field(default_factory=MemoryResponses)
+    database: Database = field(init=False)
+    responses: ResponseStore = field(init=False)
+    recent: RecentAnswers = field(default_factory=RecentAnswers)  # of chats, where the words of feedback are kept
     _windows: dict[str, int] = field(default_factory=dict)
     _windows_read_at: float = 0.0
 
@@ -96,6 +112,8 @@ class Gateway:
         self.admission = Admission(self.settings.answers_in_flight)
         self.visitors = Visitors.of(self.settings)
         self.cross_origin = CrossOrigin.of(self.settings)
+        self.database = open_database(self.settings)
+        self.responses = Responses(self.database)
 
     def follow_choice(self) -> None:
         """Update the choice of who words answers."""

@@ -44,6 +44,9 @@ class Metrics:
             "chipalign_nothing_found", "Questions for which no passage was relevant.", registry=self.registry
         )
 
+        self.feedback = Counter(
+            "chipalign_feedback", "What people said of answers.", ["rating"], registry=self.registry
+        )
         self.connections = Gauge("chipalign_connections", "Open connections to the gateway.", registry=self.registry)
         self.cut_off = Counter(
             "chipalign_connections_cut_off",

@@ -192,6 +192,102 @@ ANSWERS: dict[str, Schema] = {
     "Models": whole_record(object=word("list"), data=items(ref("Model"))),
 }
 
+COUNTS = whole_record(
+    in_progress=whole(least=0),
+    completed=whole(least=0),
+    failed=whole(least=0),
+    cancelled=whole(least=0),
+    total=whole(least=0),
+)
+
+
+def _listed(name: str) -> Schema:
+    """A page of objects."""
+    ends = {"first_id": nullable(text()), "last_id": nullable(text())}
+    return whole_record(object=word("list"), data=items(ref(name)), **ends, has_more=flag())
+
+
+UPLOADS: dict[str, Schema] = {
+    "Feedback": whole_record(
+        id=text(),
+        object=word("feedback"),
+        created_at=whole(),
+        answer_id=text(),
+        rating=word("up", "down"),
+        kept=word("counts", "words"),
+        question_known=flag("The question is kept with it."),
+    ),
+    "File": record(
+        *("id", "object", "bytes", "created_at", "filename", "purpose", "status"),
+        id=text(),
+        object=word("file"),
+        bytes=whole(least=0),
+        created_at=whole(),
+        filename=text(),
+        purpose=text(),
+        status=word("processed"),
+        expires_at=nullable(whole()),
+    ),
+    "Files": _listed("File"),
+    "Deleted": whole_record(id=text(), object=text(), deleted=flag()),
+    "VectorStore": whole_record(
+        id=text(),
+        object=word("vector_store"),
+        created_at=whole(),
+        name=text(),
+        usage_bytes=whole(least=0),
+        file_counts=COUNTS,
+        status=word("in_progress", "completed"),
+        expires_after=nullable(anything()),
+        expires_at=nullable(whole()),
+        last_active_at=nullable(whole()),
+        metadata=anything(),
+    ),
+    "VectorStores": _listed("VectorStore"),
+    "VectorStoreFile": whole_record(
+        id=text(),
+        object=word("vector_store.file"),
+        created_at=whole(),
+        vector_store_id=text(),
+        status=word("in_progress", "completed", "failed", "cancelled"),
+        last_error=nullable(whole_record(code=text(), message=text("Why it cannot be searched."))),
+        usage_bytes=whole(least=0),
+        attributes=anything(),
+        chunking_strategy=anything(),
+    ),
+    "VectorStoreFiles": _listed("VectorStoreFile"),
+    "VectorStoreBatch": whole_record(
+        id=text(),
+        object=word("vector_store.files_batch"),
+        created_at=whole(),
+        vector_store_id=text(),
+        status=word("in_progress", "completed", "failed", "cancelled"),
+        file_counts=COUNTS,
+    ),
+    "VectorStoreHits": whole_record(
+        object=word("vector_store.search_results.page"),
+        search_query=items(text()),
+        data=items(
+            whole_record(
+                file_id=text(),
+                filename=text(),
+                score=number(least=0, most=1),
+                attributes=anything(),
+                content=items(whole_record(type=word("text"), text=text())),
+            ),
+            "Passages, best first.",
+        ),
+        has_more=flag(),
+        next_page=nullable(text()),
+    ),
+    "VectorStoreText": whole_record(
+        object=text(),
+        data=items(whole_record(type=word("text"), text=text())),
+        has_more=flag(),
+        next_page=nullable(text()),
+    ),
+}
+
 STATE: dict[str, Schema] = {
     "Health": whole_record(status=word("ok")),
     "Ready": whole_record(
@@ -200,4 +296,4 @@ STATE: dict[str, Schema] = {
     "McpAnswer": record("jsonrpc", jsonrpc=word("2.0")),
 }
 
-SCHEMAS = {**ERRORS, **RETRIEVAL, **ANSWERS, **STATE}
+SCHEMAS = {**ERRORS, **RETRIEVAL, **ANSWERS, **UPLOADS, **STATE}

@@ -59,8 +59,8 @@ def _describe(method: str, path: str, operation: Operation, has_key: bool) -> di
     if operation.parameters:
         described["parameters"] = [_parameter(each) for each in operation.parameters]
     if operation.body:
-        content = {"schema": ref(operation.body), "example": operation.example}
-        described["requestBody"] = {"required": True, "content": {JSON: content}}
+        content = {"schema": ref(operation.body)} | ({"example": operation.example} if operation.example else {})
+        described["requestBody"] = {"required": True, "content": {operation.takes: content}}
     return described
 
 

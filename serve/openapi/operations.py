@@ -14,7 +14,7 @@ from typing import Any
 from serve.answers.model_names import RETRIEVAL_HEADER
 from serve.openapi.shapes import Schema, text, whole, word
 
-JSON, EVENTS = "application/json", "text/event-stream"
+JSON, EVENTS, FORM = "application/json", "text/event-stream", "multipart/form-data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,8 @@ class Parameter:
 class Operation:
     """One method of one path.
 
-    `body` and `answer` name schemas; `example` is a body that works. `streams`: events where the body asks for them.
-    `other` are further statuses with their schemas, None for an empty body.
+    `body` and `answer` name schemas, `takes` is the body's type; `example` is a body that works. `streams`: events
+    where the body asks for them. `other` are further statuses with their schemas, None for an empty body.
     """
 
     group: str
@@ -42,6 +42,7 @@ class Operation:
     description: str = ""
     parameters: tuple[Parameter, ...] = ()
     body: str = ""
+    takes: str = JSON
     example: Any = None
     streams: bool = False
     content: str = JSON
@@ -56,6 +57,20 @@ RETRIEVAL = Parameter(
 )
 RESPONSE_ID = Parameter("response_id", text("As the response has it."), "path", True)
 QUESTION = [{"role": "user", "content": "Which command repairs antenna violations?"}]
+
+STORE = "/v1/vector_stores/{store_id}"
+FILE_ID = Parameter("file_id", text(), "path", True)
+STORE_ID = Parameter("store_id", text("Its id; of a collection that the operator built, its name."), "path", True)
+BATCH_ID = Parameter("batch_id", text(), "path", True)
+AFTER = Parameter("after", text("The id of an object: what comes after it."))
+ORDER = Parameter("order", word("asc", "desc", description="By the time at which they were made."))
+PAGE = (
+    Parameter("limit", whole(least=1, most=100)),
+    ORDER,
+    AFTER,
+    Parameter("before", text("The id of an object: what comes before it.")),
+)
+STATUS = Parameter("filter", word("in_progress", "completed", "failed", "cancelled"))
 
 OPERATIONS: dict[tuple[str, str], Operation] = {
     ("POST", "/v1/chat/completions"): Operation(
@@ -155,6 +170,129 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         "OpenAI's embeddings, by the embedder of the index.",
         body="EmbeddingsRequest",
         example={"input": ["clock skew", "hold slack"]},
+    ),
+    ("POST", "/v1/feedback"): Operation(
+        "Answers",
+        "Say whether an answer helped",
+        "Feedback",
+        "What is kept of it is the operator's setting: counts alone, or words too.",
+        body="FeedbackRequest",
+        example={"answer_id": "chatcmpl-1", "rating": "down", "reason": "the option is of another command"},
+    ),
+    ("POST", "/v1/files"): Operation(
+        "Uploads",
+        "Upload a file",
+        "File",
+        "OpenAI's files. Attach it to a vector store to search it.",
+        body="FileUpload",
+        takes=FORM,
+    ),
+    ("GET", "/v1/files"): Operation(
+        "Uploads",
+        "List the uploaded files",
+        "Files",
+        parameters=(Parameter("limit", whole(least=1, most=10_000)), ORDER, AFTER, Parameter("purpose", text())),
+    ),
+    ("GET", "/v1/files/{file_id}"): Operation("Uploads", "Get a file", "File", parameters=(FILE_ID,)),
+    ("GET", "/v1/files/{file_id}/content"): Operation(
+        "Uploads", "Read a file", content="application/octet-stream", parameters=(FILE_ID,)
+    ),
+    ("DELETE", "/v1/files/{file_id}"): Operation(
+        "Uploads",
+        "Delete a file",
+        "Deleted",
+        "Answered when its text is in no vector store any more.",
+        parameters=(FILE_ID,),
+    ),
+    ("POST", "/v1/vector_stores"): Operation(
+        "Uploads",
+        "Make a vector store",
+        "VectorStore",
+        "It is a collection: a request that names it searches it, and no other.",
+        body="CreateVectorStore",
+        example={"name": "PLL notes"},
+    ),
+    ("GET", "/v1/vector_stores"): Operation(
+        "Uploads",
+        "List the vector stores",
+        "VectorStores",
+        "The collections that the operator built are among them; they cannot be changed here.",
+        parameters=PAGE,
+    ),
+    ("GET", STORE): Operation("Uploads", "Get a vector store", "VectorStore", parameters=(STORE_ID,)),
+    ("POST", STORE): Operation(
+        "Uploads",
+        "Change a vector store",
+        "VectorStore",
+        parameters=(STORE_ID,),
+        body="UpdateVectorStore",
+        example={"name": "PLL"},
+    ),
+    ("DELETE", STORE): Operation(
+        "Uploads",
+        "Delete a vector store",
+        "Deleted",
+        "Answered when its text is gone from the index; its files stay.",
+        parameters=(STORE_ID,),
+    ),
+    ("POST", f"{STORE}/search"): Operation(
+        "Uploads",
+        "Search a vector store",
+        "VectorStoreHits",
+        "The best passages, whether they answer the query or not.",
+        parameters=(STORE_ID,),
+        body="VectorStoreSearch",
+        example={"query": "How much jitter has the PLL?"},
+    ),
+    ("POST", f"{STORE}/files"): Operation(
+        "Uploads",
+        "Put a file into a vector store",
+        "VectorStoreFile",
+        "It is built in the background: `status` says when it can be searched, or why it cannot be.",
+        parameters=(STORE_ID,),
+        body="AttachFile",
+        example={"file_id": "file-1"},
+    ),
+    ("GET", f"{STORE}/files"): Operation(
+        "Uploads", "List the files of a vector store", "VectorStoreFiles", parameters=(STORE_ID, *PAGE, STATUS)
+    ),
+    ("GET", f"{STORE}/files/{{file_id}}"): Operation(
+        "Uploads", "Get a file of a vector store", "VectorStoreFile", parameters=(STORE_ID, FILE_ID)
+    ),
+    ("POST", f"{STORE}/files/{{file_id}}"): Operation(
+        "Uploads",
+        "Change the attributes of a file",
+        "VectorStoreFile",
+        parameters=(STORE_ID, FILE_ID),
+        body="UpdateStoreFile",
+        example={"attributes": {"team": "analog"}},
+    ),
+    ("DELETE", f"{STORE}/files/{{file_id}}"): Operation(
+        "Uploads",
+        "Take a file out of a vector store",
+        "Deleted",
+        "Answered when its text is gone from the index; the file stays.",
+        parameters=(STORE_ID, FILE_ID),
+    ),
+    ("GET", f"{STORE}/files/{{file_id}}/content"): Operation(
+        "Uploads", "Read the passages of a file", "VectorStoreText", parameters=(STORE_ID, FILE_ID)
+    ),
+    ("POST", f"{STORE}/file_batches"): Operation(
+        "Uploads",
+        "Put several files into a vector store",
+        "VectorStoreBatch",
+        parameters=(STORE_ID,),
+        body="CreateBatch",
+        example={"file_ids": ["file-1"]},
+    ),
+    ("GET", f"{STORE}/file_batches/{{batch_id}}"): Operation(
+        "Uploads", "Get a batch", "VectorStoreBatch", parameters=(STORE_ID, BATCH_ID)
+    ),
+    ("GET", f"{STORE}/file_batches/{{batch_id}}/files"): Operation(
+        "Uploads", "List the files of a batch", "VectorStoreFiles", parameters=(STORE_ID, BATCH_ID, *PAGE, STATUS)
+    ),
+    ("POST", f"{STORE}/file_batches/{{batch_id}}/cancel"): Operation(
+        "Uploads", "Build no more files of a batch", "VectorStoreBatch", parameters=(STORE_ID, BATCH_ID)
     ),
     ("POST", "/mcp"): Operation(
         "Documents",

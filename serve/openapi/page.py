@@ -66,13 +66,14 @@ def _operation(document: dict[str, Any], path: str, method: str, operation: dict
         yield from (_field(document, each["name"], each["schema"], each["required"]) for each in parameters)
         yield "</dl>"
     if body := operation.get("requestBody"):
-        content = body["content"]["application/json"]
-        yield "<h3>Body</h3>"
+        [(kind, content)] = body["content"].items()
+        yield f"<h3>Body</h3><p>{html.escape(kind)}</p>"
         yield from _fields(document, content["schema"])
-        sent = json.dumps(content["example"], ensure_ascii=False)
-        url = f"{document['servers'][0]['url']}{path}"
-        command = f"curl {url} -H 'Content-Type: application/json' \\\n  -d '{sent}'"
-        yield f"<pre>{html.escape(command)}</pre>"
+        if "example" in content:
+            sent = json.dumps(content["example"], ensure_ascii=False)
+            url = f"{document['servers'][0]['url']}{path}"
+            command = f"curl {url} -H 'Content-Type: {kind}' \\\n  -d '{sent}'"
+            yield f"<pre>{html.escape(command)}</pre>"
     answer = operation["responses"]["200"]["content"]
     yield f"<h3>Answer</h3><p>{html.escape(', '.join(answer))}</p>"
     yield from _fields(document, next(iter(answer.values()))["schema"])

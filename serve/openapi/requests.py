@@ -149,6 +149,73 @@ SCHEMAS: dict[str, Schema] = {
         dimensions=nullable(whole("The embedder's own, or nothing.")),
         user=text(),
     ),
+    "FeedbackRequest": record(
+        *("answer_id", "rating"),
+        answer_id=text("The id of the answer.", pattern=r"^[a-zA-Z0-9_.:\-]{1,128}$"),
+        rating=word("up", "down"),
+        reason=nullable(text(maxLength=2_000)),
+        correction=nullable(text("What the answer should have been.", maxLength=20_000)),
+        question=nullable(text("Where another gateway may have answered.", maxLength=20_000)),
+        answer=nullable(text("The same.", maxLength=50_000)),
+    ),
+    "FileUpload": {
+        **record(
+            *("file", "purpose"),
+            file=text("With its name, whose ending says what it is.", format="binary"),
+            purpose=word("assistants", "batch", "fine-tune", "vision", "user_data", "evals"),
+        ),
+        "additionalProperties": text(maxLength=10_000),
+        "maxProperties": 10,
+    },
+    "Metadata": {**anything("Up to 16 pairs."), "additionalProperties": text(maxLength=512), "maxProperties": 16},
+    "Attributes": {
+        **anything("Up to 16 pairs, which a search may filter by."),
+        "additionalProperties": either(text(maxLength=512), number(), flag()),
+        "maxProperties": 16,
+    },
+    "CreateVectorStore": record(
+        name=nullable(text(maxLength=256)),
+        description=nullable(text("Not used.")),
+        metadata=nullable(ref("Metadata")),
+        file_ids=items(text(), "Files to put into it.", maxItems=2000),
+        expires_after=nullable(ref("ExpiresAfter")),
+        chunking_strategy=nullable(ref("Chunking")),
+    ),
+    "UpdateVectorStore": record(
+        name=nullable(text(maxLength=256)),
+        metadata=nullable(ref("Metadata")),
+        expires_after=nullable(ref("ExpiresAfter")),
+    ),
+    "ExpiresAfter": about(
+        "It is deleted so many days after its last use.",
+        record(*("anchor", "days"), anchor=word("last_active_at"), days=whole(least=1, most=365)),
+    ),
+    "Chunking": about(
+        "Is not used: documents are cut along their structure.", record("type", type=word("auto", "static"))
+    ),
+    "AttachFile": record(
+        "file_id",
+        file_id=text(minLength=1, maxLength=100),
+        attributes=nullable(ref("Attributes")),
+        chunking_strategy=nullable(ref("Chunking")),
+    ),
+    "UpdateStoreFile": record("attributes", attributes=nullable(ref("Attributes"))),
+    "CreateBatch": record(
+        file_ids=items(text(minLength=1, maxLength=100), "These files, with the same attributes.", maxItems=2000),
+        files=items(ref("AttachFile"), "Or these, each with its own.", maxItems=2000),
+        attributes=nullable(ref("Attributes")),
+        chunking_strategy=nullable(ref("Chunking")),
+    ),
+    "VectorStoreSearch": record(
+        "query",
+        query=either(text(maxLength=100_000), items(text(), minItems=1, maxItems=20)),
+        filters=nullable(anything("Comparisons of attributes, joined by and and or.")),
+        max_num_results=whole("10 unless it is given.", least=1, most=50),
+        ranking_options=nullable(
+            record(ranker=nullable(text()), score_threshold=number("The least score.", least=0, most=1))
+        ),
+        rewrite_query=nullable(flag("Is not used: the query is searched as it is.")),
+    ),
     "McpMessage": about(
         "A message of the Model Context Protocol; a request has an id.",
         record(

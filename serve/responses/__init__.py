@@ -1,1 +1,1 @@
-"""OpenAI's Responses API as a translation of chat: requests in, response objects and events out; and their store."""
+"""OpenAI's Responses API as a translation of chat: requests in, response objects and events out."""

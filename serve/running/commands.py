@@ -77,7 +77,7 @@ def serve(argv: list[str]) -> int:
     retriever = LiveRetriever.open(settings.index_dir, RagSettings.from_env())
     choice = AnswerChoice(settings.answer, settings.checkpoint_dir)
     settings = dataclasses.replace(settings, answer=choice.mode())
-    app = create_app(settings, retriever.current, counter, choose_answer=choice.mode)
+    app = create_app(settings, retriever.current, counter, choose_answer=choice.mode, reopen=retriever.look)
     signal.signal(signal.SIGHUP, lambda *_: retriever.look_soon())
     raise_open_files()
     with retriever.watched():

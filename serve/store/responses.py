@@ -65,8 +65,8 @@ class Responses:
         values = (
             stored.response_id,
             stored.previous_id,
-            json.dumps(list(stored.input), ensure_ascii=False),
-            json.dumps(stored.response, ensure_ascii=False),
+            json.dumps(list(stored.input)),  # ASCII: a database cannot hold half an emoji, nor a NUL
+            json.dumps(stored.response),
             stored.created_us,
         )
         with self._database.transaction() as change:
@@ -97,6 +97,12 @@ class Responses:
 def delete_old_responses(change: Transaction, before_us: int) -> int:
     """Delete what was stored before a time; returns how many."""
     return change.run("DELETE FROM responses WHERE created_us < ?", (before_us,))
+
+
+def keep_newest_responses(change: Transaction, most: int) -> int:
+    """Delete all but so many; returns how many."""
+    oldest_kept = "SELECT created_us FROM responses ORDER BY created_us DESC LIMIT 1 OFFSET ?"
+    return change.run(f"DELETE FROM responses WHERE created_us < ({oldest_kept})", (most - 1,))
 
 
 def _find(read: Transaction, response_id: str) -> StoredResponse | None:

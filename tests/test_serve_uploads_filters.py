@@ -1,0 +1,145 @@
+"""serve.uploads.filters, pages and requests: values in, values out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serve.errors import RequestError
+from serve.request_body import check_shape
+from serve.uploads.filters import is_wanted
+from serve.uploads.pages import Page, paginate, read_page
+from serve.uploads.requests import MOST_PARTS, CreateBatch, CreateStore, Search
+
+OF_FILE = {"tool": "router", "year": 2025, "draft": True, "share": 0.5}
+
+
+def wanted(kind: str, key: str, value: Any) -> dict[str, Any]:
+    return {"type": kind, "key": key, "value": value}
+
+
+def passes(filters: Any) -> bool:
+    found = check_shape(Search, {"query": "x", "filters": filters}).filters
+    assert found is not None
+    return is_wanted(found, OF_FILE)
+
+
+@pytest.mark.parametrize(
+    ("filters", "is_so"),
+    [
+        (wanted("eq", "tool", "router"), True),
+        (wanted("eq", "tool", "Router"), False),
+        (wanted("ne", "tool", "timer"), True),
+        (wanted("eq", "year", 2025.0), True),
+        (wanted("eq", "draft", True), True),
+        (wanted("eq", "draft", 1), False),
+        (wanted("eq", "year", "2025"), False),
+        (wanted("gt", "year", 2024), True),
+        (wanted("gt", "year", 2025), False),
+        (wanted("gte", "year", 2025), True),
+        (wanted("lt", "share", 1), True),
+        (wanted("lte", "tool", "s"), True),
+        (wanted("gt", "tool", 5), False),
+        (wanted("in", "tool", ["timer", "router"]), True),
+        (wanted("nin", "tool", ["timer", "router"]), False),
+        (wanted("nin", "tool", []), True),
+        (wanted("eq", "nothing", "x"), False),
+        (wanted("ne", "nothing", "x"), True),
+        (wanted("lt", "nothing", 5), False),
+        ({"type": "and", "filters": [wanted("eq", "tool", "router"), wanted("gt", "year", 2030)]}, False),
+        ({"type": "or", "filters": [wanted("eq", "tool", "router"), wanted("gt", "year", 2030)]}, True),
+        ({"type": "and", "filters": []}, True),
+        ({"type": "or", "filters": []}, False),
+    ],
+)
+def test_a_filter_passes_the_files_that_it_says(filters: Any, is_so: bool) -> None:
+    assert passes(filters) is is_so
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {"type": "like", "key": "a", "value": "b"},
+        {"type": "eq", "key": "a"},
+        {"type": "eq", "key": 5, "value": "b"},
+        {"type": "eq", "key": "a", "value": None},
+        {"type": "eq", "key": "a", "value": {"b": 1}},
+        {"type": "and", "filters": "all"},
+        {"type": "and", "filters": [{"type": "and", "filters": [wanted("eq", "a", "b")] * 60}] * 2},
+        "tool = router",
+    ],
+)
+def test_a_filter_that_is_none_is_refused(filters: Any) -> None:
+    with pytest.raises(RequestError) as caught:
+        check_shape(Search, {"query": "x", "filters": filters})
+    assert (caught.value.param or "").startswith("filters")
+
+
+def test_a_filter_of_as_many_parts_as_may_be_is_read() -> None:
+    most = {"type": "or", "filters": [wanted("eq", "tool", "router")] * (MOST_PARTS - 1)}
+    assert passes(most)
+
+
+@pytest.mark.parametrize(
+    ("shape", "data"),
+    [
+        (CreateStore, {"metadata": {str(number): "x" for number in range(17)}}),
+        (CreateStore, {"metadata": {"k" * 65: "x"}}),
+        (CreateStore, {"metadata": {"a": 1}}),
+        (CreateStore, {"chunking_strategy": {"type": "semantic"}}),
+        (CreateBatch, {"files": [{"file_id": "file-1", "attributes": {"a": None}}]}),
+        (CreateBatch, {"file_ids": ["file-1"] * 2001}),
+        (Search, {"query": []}),
+        (Search, {"query": "x", "ranking_options": {"score_threshold": 2}}),
+    ],
+)
+def test_what_is_larger_or_other_than_openai_takes_is_refused(shape: Any, data: Any) -> None:
+    with pytest.raises(RequestError):
+        check_shape(shape, data)
+
+
+def test_the_longest_of_everything_is_taken() -> None:
+    pairs = {f"{number:064d}": "x" * 512 for number in range(16)}
+    assert check_shape(CreateStore, {"metadata": pairs}).metadata == pairs
+
+
+IDS = [f"id{number}" for number in range(10)]
+OBJECTS = [{"id": each} for each in IDS]
+
+
+@given(st.integers(1, 12), st.sampled_from(["asc", "desc"]))
+def test_pages_one_after_the_other_are_the_whole_list(limit: int, order: str) -> None:
+    shown: list[str] = []
+    after, has_more = None, True
+    while has_more:
+        page = paginate(OBJECTS, Page(limit, order, after))
+        shown += [each["id"] for each in page["data"]]
+        after, has_more = page["last_id"], page["has_more"]
+        assert (page["first_id"], len(page["data"]) <= limit) == (page["data"][0]["id"], True)
+    assert shown == (IDS if order == "asc" else IDS[::-1])
+
+
+@given(st.integers(1, 12), st.sampled_from(["asc", "desc"]))
+def test_pages_backwards_are_the_whole_list_too(limit: int, order: str) -> None:
+    ordered = IDS if order == "asc" else IDS[::-1]
+    shown = [ordered[-1]]
+    has_more = True
+    while has_more:
+        page = paginate(OBJECTS, Page(limit, order, before=shown[0]))
+        shown[:0] = [each["id"] for each in page["data"]]
+        has_more = page["has_more"]
+    assert shown == ordered
+
+
+def test_a_page_between_two_ids_and_of_nothing_is_read() -> None:
+    page = paginate(OBJECTS, Page(20, "asc", after="id2", before="id5"))
+    assert [each["id"] for each in page["data"]] == ["id3", "id4"]
+    assert paginate([], Page()) == {"object": "list", "data": [], "first_id": None, "last_id": None, "has_more": False}
+    assert paginate(OBJECTS, Page(20, "asc", after="id7", before="id2"))["data"] == []
+    assert read_page({"limit": "5", "order": "asc", "after": "id1"}) == Page(5, "asc", "id1")
+    for query in ({"limit": "x"}, {"limit": "101"}, {"limit": "-1"}, {"order": "new"}):
+        with pytest.raises(RequestError):
+            read_page(query)
