@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,7 +30,9 @@ PAGE = """<!doctype html>
 <style>{style}</style></head>
 <body><h1>{title} <small>{version}</small></h1><p>{about}</p>
 <p><a href="openapi.json">openapi.json</a> (OpenAPI {openapi}) at <code>{url}</code></p>
-{operations}</body></html>
+{operations}
+<h2>Schemas</h2>
+{schemas}</body></html>
 """
 
 
@@ -44,7 +47,8 @@ def render(document: dict[str, Any]) -> str:
         "url": document["servers"][0]["url"],
     }
     escaped = {name: html.escape(value) for name, value in fields.items()}
-    return PAGE.format(style=STYLE, operations="\n".join(_groups(document)), **escaped)
+    operations, schemas = "\n".join(_groups(document)), "\n".join(_schemas(document))
+    return PAGE.format(style=STYLE, operations=operations, schemas=schemas, **escaped)
 
 
 def _groups(document: dict[str, Any]) -> Iterator[str]:
@@ -56,11 +60,18 @@ def _groups(document: dict[str, Any]) -> Iterator[str]:
                     yield "".join(_operation(document, path, method.upper(), operation))
 
 
+def _schemas(document: dict[str, Any]) -> Iterator[str]:
+    """Each named schema, to which the fields of others lead."""
+    for name, schema in document["components"]["schemas"].items():
+        head = f"<summary><code>{name}</code> {_prose(schema.get('description', ''))}</summary>"
+        yield f'<details id="{name}">{head}{"".join(_fields(document, schema))}</details>'
+
+
 def _operation(document: dict[str, Any], path: str, method: str, operation: dict[str, Any]) -> Iterator[str]:
     """One method of a path: what it takes, an example and what it gives."""
-    said = f"<b>{method}</b> <code>{html.escape(path)}</code> {html.escape(operation['summary'])}"
+    said = f"<b>{method}</b> <code>{html.escape(path)}</code> {_prose(operation['summary'])}"
     yield f'<details id="{operation["operationId"]}"><summary>{said}</summary>'
-    yield f"<p>{html.escape(operation.get('description', ''))}</p>"
+    yield f"<p>{_prose(operation.get('description', ''))}</p>"
     if parameters := operation.get("parameters"):
         yield "<h3>Parameters</h3><dl>"
         yield from (_field(document, each["name"], each["schema"], each["required"]) for each in parameters)
@@ -91,23 +102,31 @@ def _fields(document: dict[str, Any], schema: dict[str, Any]) -> Iterator[str]:
 
 
 def _field(document: dict[str, Any], name: str, schema: dict[str, Any], is_required: bool) -> str:
-    kind = html.escape(_kind(document, schema))
-    needed = " required" if is_required else ""
-    about = html.escape(_resolve(document, schema).get("description", ""))
-    return f"<dt>{html.escape(name)} <small>{kind}{needed}</small></dt><dd>{about}</dd>"
+    needed = ", required" if is_required else ""
+    about = _prose(_resolve(document, schema).get("description", ""))
+    return f"<dt>{html.escape(name)} <small>{_kind(schema)}{needed}</small></dt><dd>{about}</dd>"
 
 
-def _kind(document: dict[str, Any], schema: dict[str, Any]) -> str:
-    """What a value is, in a few words."""
+def _kind(schema: dict[str, Any]) -> str:
+    """What a value is, in a few words; a named schema is a link to it."""
     if "$ref" in schema:
-        return str(schema["$ref"]).rpartition("/")[2]
+        name = str(schema["$ref"]).rpartition("/")[2]
+        return f'<a href="#{name}">{name}</a>'
     if "enum" in schema:
-        return " or ".join(map(json.dumps, schema["enum"]))
+        return html.escape(" or ".join(map(json.dumps, schema["enum"])))
     if "anyOf" in schema:
-        return " or ".join(dict.fromkeys(_kind(document, each) for each in schema["anyOf"]))
+        return " or ".join(dict.fromkeys(map(_kind, schema["anyOf"])))
     kinds = schema.get("type", "any value")
-    said = " or ".join(kinds) if isinstance(kinds, list) else str(kinds)
-    return f"{said} of {_kind(document, schema['items'])}" if "items" in schema else said
+    kinds = [kinds] if isinstance(kinds, str) else kinds
+    of = f" of {_kind(schema['items'])}" if "items" in schema else ""
+    return " or ".join(
+        f"{kind}{of if kind == 'array' else ''}" for kind in ([kinds] if isinstance(kinds, str) else kinds)
+    )
+
+
+def _prose(text: str) -> str:
+    """Words with `names` as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
 
 
 def _resolve(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:

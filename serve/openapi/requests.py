@@ -25,7 +25,7 @@ from serve.openapi.shapes import (
 )
 
 MODEL = nullable(
-    text("Empty: the gateway's own. NAME-plain searches nothing, NAME@COLLECTION one collection.", maxLength=1000)
+    text("Left out: the gateway's own. NAME-plain searches nothing, NAME@COLLECTION one collection.", maxLength=1000)
 )
 STREAM = nullable(flag("Answer as server-sent events."))
 SAMPLING: dict[str, Schema] = {
