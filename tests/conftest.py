@@ -77,6 +77,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
     `--attack full` runs attacks at length, and `--need-postgres` lets no test of PostgreSQL be skipped.
     """
+    parser.addoption("--clients", metavar="DIR", help="run real clients, installed into this folder (test_clients.py)")
     parser.addoption("--screenshot", metavar="FILE", help="keep the picture of the page that test_stack.py takes")
     parser.addoption(
         "--need-postgres", action="store_true", help="fail where no PostgreSQL can be started, rather than skip"
@@ -108,8 +109,12 @@ def files_holding(expression: str) -> frozenset[Path]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """A table of what was attacked and how often it failed; tests of other processes included."""
+    """A table of what was attacked and how often it failed, and one of clients; other processes included."""
     reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
+    if clients := [value for report in reports for name, value in report.user_properties if name == "client"]:
+        terminalreporter.section("clients")
+        for row in (["client", "version", "chat", "stream", "responses", "tool", "answer", "citations"], *clients):
+            terminalreporter.write_line(f"| {' | '.join(row)} |")
     accounts = [tuple(value) for report in reports for name, value in report.user_properties if name == "attack"]
     if accounts:
         terminalreporter.section("attack")

@@ -11,7 +11,7 @@ import contextlib
 import json
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
@@ -40,6 +40,7 @@ class EngineScript:
     wire: tuple[bytes, ...] | None = None  # the exact bytes of every stream, piece by piece
     whole: Mapping[str, Any] | None = None  # the exact body of every whole answer
     models: Any = None  # the exact `data` of /v1/models
+    calls: bool = False  # a request with tools that a user's turn ends is answered with a call of the first
     tool_parser: bool = True  # without one, vLLM refuses requests with tools
     refuses: tuple[str, ...] = ()  # request fields that are answered with 400
     ignores: tuple[str, ...] = ()  # fields without effect, as a probe finds
@@ -136,6 +137,8 @@ class _EngineHandler(BaseHTTPRequestHandler):
         if not is_probe:
             self.owner.request_ids.append(self.headers["X-Request-Id"])
         self.owner.keys.append(self.headers["Authorization"])
+        if script.calls and body.get("tools") and body["messages"][-1]["role"] == "user":
+            script = _calling(script, body["tools"][0]["function"]["name"])
 
         if script.raw is not None:
             self._send_raw(script.raw)
@@ -227,6 +230,19 @@ class _EngineHandler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+
+def _calling(script: EngineScript, name: str) -> EngineScript:
+    """The script with a call of a tool as its answer."""
+    call = {"id": "call_1", "type": "function", "function": {"name": name, "arguments": "{}"}}
+    whole = CHAT.whole("")
+    whole["choices"][0].update(finish_reason="tool_calls")
+    whole["choices"][0]["message"].update(content=None, tool_calls=[call])
+    deltas: tuple[dict[str, Any], ...] = (
+        {"role": "assistant", "content": None},
+        {"tool_calls": [{"index": 0, **call}]},
+    )
+    return replace(script, whole=whole, chunks=(*map(CHAT.chunk, deltas), CHAT.chunk({}, "tool_calls")))
 
 
 def _probed(script: EngineScript, body: Mapping[str, Any]) -> dict[str, Any]:
