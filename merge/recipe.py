@@ -172,7 +172,8 @@ def load_recipe(path: Path) -> Recipe:
     except FileNotFoundError:
         raise RecipeError(str(path), ["no such recipe file"]) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(str(path), [f"cannot be read as text: {error}"]) from None
+        reason = getattr(error, "strerror", None) or error
+        raise RecipeError(str(path), [f"cannot be read as text: {reason}"]) from None
     # Besides TOML's own error: numbers of thousands of digits, deeply nested lists
     except (ValueError, RecursionError) as error:
         raise RecipeError(str(path), [f"is not valid TOML: {error}"]) from None

@@ -13,10 +13,10 @@ import json
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from rag.errors import OutputUnwritable
-from rag.printable import printable_json
+from rag.errors import OutputUnwritable, RagError
+from rag.printable import printable, printable_json
 
 MOST = 1000  # hits that a search may be asked for
 
@@ -34,6 +34,16 @@ def whole_number(least: int, most: int) -> Callable[[str], int]:
 
 
 positive = whole_number(1, MOST)
+
+
+def run_module(main: Callable[[list[str]], int]) -> NoReturn:
+    """Run a module that `python -m` starts and end with its exit code; an error of ours is one line and exit 2."""
+    try:
+        code = main(sys.argv[1:])
+    except RagError as error:
+        sys.stderr.write(f"{Path(sys.argv[0]).stem}: {printable(str(error))}\n")
+        code = error.exit_code
+    sys.exit(code)
 
 
 def add_docs(parser: argparse.ArgumentParser) -> None:

@@ -14,6 +14,11 @@ class RagError(Exception):
     exit_code = 2
 
 
+def reason_of(error: Exception) -> str:
+    """Why a file cannot be read or written, in the system's words: "No such file or directory"."""
+    return getattr(error, "strerror", None) or str(error)
+
+
 class SettingsError(RagError):
     """A setting has a value that is not allowed; the message names the variable, its value and the allowed range."""
 

@@ -76,6 +76,7 @@ def test_cards_as_json_say_what_each_is(manuals: Path, capsys: pytest.CaptureFix
     for asked in (
         ["-halo_width", "--index", str(manuals), "--json"],
         ["--index", str(manuals), "--json", "--", "-halo_width"],
+        ["--", "-halo_width", "--index", str(manuals), "--json"],
     ):
         assert reference(*asked) == 0
         [card] = json.loads(capsys.readouterr().out)["cards"]

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from merge.errors import TrainingDataUnusable
+from rag.errors import reason_of
 from rag.training.held_out import is_drawn
 
 HELD_OUT = 10  # one document of this many is held out of training
@@ -92,7 +93,9 @@ def _read(paths: Iterable[Path], check: Any) -> Iterator[Any]:
             # splitlines would also cut at U+2028, which JSON leaves as it is
             lines = path.read_text(encoding="utf-8").split("\n")
         except (OSError, ValueError) as error:
-            raise TrainingDataUnusable(f"{path} cannot be read ({error}): give a file of JSON lines") from None
+            raise TrainingDataUnusable(
+                f"{path} cannot be read ({reason_of(error)}): give a file of JSON lines"
+            ) from None
         for number, line in enumerate(lines, start=1):
             if line.strip():
                 try:

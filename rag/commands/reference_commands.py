@@ -67,13 +67,17 @@ def reference(argv: list[str]) -> int:
 
 
 def _put_option_last(argv: list[str]) -> list[str]:
-    """The arguments, with an unknown option such as `-hold` moved behind `--`, so that argparse takes it for a NAME."""
+    """The arguments, with a NAME that is an option, such as `-hold`, moved behind `--`: argparse takes it for a name.
+
+    It is what follows a `--` that stands there already, or else the one option that is not this command's.
+    """
+    if "--" in argv:
+        at = argv.index("--")
+        return [*argv[:at], *argv[at + 2 :], *argv[at : at + 2]]
     asked = [argument for argument in argv if argument.startswith("-") and argument.partition("=")[0] not in _OWN]
-    return (
-        argv
-        if len(asked) != 1 or "--" in argv
-        else [*(argument for argument in argv if argument not in asked), "--", *asked]
-    )
+    if len(asked) != 1:
+        return argv
+    return [*(argument for argument in argv if argument not in asked), "--", *asked]
 
 
 def _open(index_dir: Path, collections: list[str], settings: RagSettings) -> Reference:

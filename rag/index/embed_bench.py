@@ -8,6 +8,7 @@ nothing.
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import time
@@ -17,6 +18,7 @@ from typing import Any
 
 from sentence_transformers import SentenceTransformer
 
+from rag.command_line import run_module
 from rag.documents import searchable_text
 from rag.embedding.embedder import Embedder
 from rag.embedding.model_folder import find_base, find_model_folder
@@ -52,6 +54,17 @@ def compare_embedding(index_dir: Path, settings: RagSettings) -> dict[str, float
     return {**found, "ratio": round(rates["ours"] / rates["encode"], 2), "bits": embedder.bits}
 
 
+def main(argv: list[str]) -> int:
+    """One JSON document."""
+    parser = argparse.ArgumentParser(
+        prog="python -m rag.index.embed_bench", description="How fast passages are embedded, beside the library's way."
+    )
+    parser.add_argument("index", type=Path, metavar="DIR", help="the index directory")
+    rates = compare_embedding(parser.parse_args(argv).index, RagSettings.from_env())
+    sys.stdout.write(json.dumps(rates) + "\n")
+    return 0
+
+
 def _time(embed: Callable[[Sequence[str]], Any], texts: Sequence[str]) -> float:
     started = time.perf_counter()
     embed(texts)
@@ -59,4 +72,4 @@ def _time(embed: Callable[[Sequence[str]], Any], texts: Sequence[str]) -> float:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(compare_embedding(Path(sys.argv[1]), RagSettings.from_env())) + "\n")
+    run_module(main)

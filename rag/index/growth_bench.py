@@ -22,6 +22,7 @@ from typing import Any
 import faiss
 import numpy as np
 
+from rag.command_line import run_module
 from rag.index.dense import DenseIndex, Vectors, recall_of
 from rag.index.manifest import DenseKind
 
@@ -197,4 +198,4 @@ def _measure_apart(size: int, folder: Path | None) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_module(main)

@@ -23,7 +23,7 @@ from pathlib import Path, PurePosixPath
 
 from rag.blocks import Parsed
 from rag.documents import Document, Skipped
-from rag.errors import ArchiveUnsafe, ParseFailed, SourceUnusable
+from rag.errors import ArchiveUnsafe, ParseFailed, SourceUnusable, reason_of
 from rag.formats.parser import Format, decode, format_of
 from rag.settings import RagSettings
 from rag.sources.archive import ArchiveLimits, is_archive, read_archive, strip_top_folder
@@ -311,7 +311,7 @@ def _read_ignored(folder: Path) -> list[str]:
         lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
     except (OSError, UnicodeError) as error:
         raise SourceUnusable(
-            f"{file} cannot be read ({error}): write one glob a line in it, as UTF-8 text, or remove it"
+            f"{file} cannot be read ({reason_of(error)}): write one glob a line in it, as UTF-8 text, or remove it"
         ) from error
     patterns = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     return [one for pattern in patterns for one in (pattern.rstrip("/"), f"{pattern.rstrip('/')}/**")]

@@ -17,7 +17,7 @@ from typing import Any
 
 from rag.answering.units import Unit, cut_units
 from rag.documents import Chunk
-from rag.errors import QuestionsUnusable
+from rag.errors import QuestionsUnusable, reason_of
 from rag.index.bm25 import tokenize
 from rag.search.pasted_log import condense_paste
 
@@ -57,7 +57,9 @@ def read_examples(path: Path) -> list[Example]:
     """
     try:
         return list(_read_table(path) if path.suffix == ".csv" else _read_lines(path))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
+    except OSError as error:
+        raise QuestionsUnusable(f"{path} cannot be read ({reason_of(error)}): name a file that is there") from None
+    except (ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
         raise QuestionsUnusable(
             f"{path} holds no questions with what answers them ({error!r}): give JSON lines as those of "
             "data/training/questions.jsonl"

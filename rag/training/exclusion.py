@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rag.errors import QuestionsUnusable
+from rag.errors import QuestionsUnusable, reason_of
 from rag.index.bm25 import tokenize
 
 NEAR_DUPLICATE = 0.6  # of two questions' terms that both have (Jaccard's index)
@@ -78,7 +78,7 @@ def read_measured(paths: Sequence[Path]) -> Measured:
     """The questions and answers of JSONL files.
 
     A line has a "question", and an "answer", which may be a number among its "choices"; or the "turns" of a
-    conversation, each with "user" and "reference".
+    conversation, each with "user" and "reference"; or "messages", of which the last one asks.
 
     Raises QuestionsUnusable: lists the lines that have neither.
     """
@@ -90,16 +90,14 @@ def read_measured(paths: Sequence[Path]) -> Measured:
         try:
             lines = path.read_text(encoding="utf-8-sig").split("\n")
         except (OSError, UnicodeError) as error:
-            problems.append(f"{path} cannot be read ({error})")
+            problems.append(f"{path} cannot be read ({reason_of(error)})")
             continue
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             try:
                 row = json.loads(line)
-                for question, answer in (
-                    _find_turns(row) if "turns" in row else [(_text(row["question"]), _find_answer(row))]
-                ):
+                for question, answer in _find_asked(row):
                     questions.append(question)
                     answers.append(answer)
             except (ValueError, KeyError, TypeError, IndexError):
@@ -113,8 +111,13 @@ def read_measured(paths: Sequence[Path]) -> Measured:
     return Measured(tuple(questions), tuple(answer for answer in answers if answer))
 
 
-def _find_turns(row: dict[str, Any]) -> list[tuple[str, str]]:
-    return [(_text(turn["user"]), _text(turn["reference"])) for turn in row["turns"]]
+def _find_asked(row: dict[str, Any]) -> list[tuple[str, str]]:
+    """The questions of a line, each with its answer, "" where none is given."""
+    if "turns" in row:
+        return [(_text(turn["user"]), _text(turn["reference"])) for turn in row["turns"]]
+    if "messages" in row and "question" not in row:
+        return [(_text(row["messages"][-1]["content"]), "")]
+    return [(_text(row["question"]), _find_answer(row))]
 
 
 def _find_answer(row: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ those of unseen questions. The printed coefficients are fitted to all; a person 
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import sys
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.command_line import run_module
 from rag.search.metrics import judge_decision
 from rag.search.relevance import Evidence
 from rag.search.retriever import Retriever
@@ -84,11 +86,21 @@ def describe(evidence: Sequence[Evidence], answerable: Sequence[bool], threshold
     }
 
 
-def main(argv: Sequence[str]) -> None:
+def main(argv: list[str]) -> int:
     """One JSON document: for each kind of similarity the coefficients and what they are worth."""
+    parser = argparse.ArgumentParser(
+        prog="python -m rag.training.relevance_fit",
+        description="Fit when the documents answer a question, and measure it on questions that were left out.",
+    )
+    parser.add_argument("index", type=Path, metavar="DIR", help="the index directory")
+    parser.add_argument(
+        "questions", type=Path, nargs="+", metavar="Q.jsonl", help="questions, some of which the index does not answer"
+    )
+    args = parser.parse_args(argv)
+
     settings = RagSettings.from_env()
-    retriever = Retriever.open(Path(argv[0]), settings, reads=True)
-    questions = [question for path in argv[1:] for question in read_questions(Path(path))]
+    questions = [question for path in args.questions for question in read_questions(path)]
+    retriever = Retriever.open(args.index, settings, reads=True)
     answerable = [question.answerable for question in questions]
     document = {
         f"{'read_' if is_read else ''}by_{'token' if by_token else 'cosine'}": describe(
@@ -99,7 +111,8 @@ def main(argv: Sequence[str]) -> None:
         for is_read, by_token in product((False, True) if retriever.reader else (False,), (True, False))
     }
     sys.stdout.write(json.dumps({"questions": len(questions), "answerable": sum(answerable), **document}) + "\n")
+    return 0
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run_module(main)

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from rag.answering.evidence import MOST_WORDS
 from rag.answering.scoring import Passage, Traits, observe
 from rag.answering.units import cut_units
+from rag.command_line import run_module
 from rag.errors import EmptyQuery
 from rag.index.bm25 import content_terms
 from rag.search.retriever import HITS_READ, Retriever
@@ -115,7 +116,7 @@ def cross_validate(judged: Sequence[Judged], is_read: bool, seed: int = 0) -> di
     return {"found": found / len(judged), "whole": whole / len(judged)}
 
 
-def main(argv: Sequence[str]) -> int:
+def main(argv: list[str]) -> int:
     """Print the coefficients, and what was found with those that had not seen the question, as JSON."""
     parser = argparse.ArgumentParser(prog="python -m rag.training.scoring_fit", description="Fit the score of quotes.")
     parser.add_argument("index", type=Path, help="an index of the handbook and the pinned corpora")
@@ -154,4 +155,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    run_module(main)

@@ -9,6 +9,7 @@ into support.
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import sys
@@ -23,8 +24,10 @@ from numpy.typing import NDArray
 
 from rag.checking.support import SUPPORTED, Traits, denies_context, observe, read_claims
 from rag.checking.windows import Source, read_sources
+from rag.command_line import run_module
 from rag.documents import Hit
 from rag.embedding.embedder import Embedder
+from rag.errors import QuestionsUnusable, reason_of
 from rag.formats.parser import parse_document
 from rag.index.building import build_index
 from rag.search.retriever import Retriever
@@ -59,8 +62,16 @@ class Labelled:
 
 
 def read_labelled(path: Path, home: Path, settings: RagSettings) -> tuple[list[Labelled], Retriever]:
-    """The sentences of a file, over an index of their passages that is built in `home`."""
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    """The sentences of a file, over an index of their passages that is built in `home`.
+
+    Raises QuestionsUnusable: the file cannot be read.
+    """
+    try:
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError) as error:
+        raise QuestionsUnusable(
+            f"{path} cannot be read ({reason_of(error)}): name a file of labelled sentences"
+        ) from None
     documents = []
     for group, line in enumerate(lines):
         for number, passage in enumerate(line["passages"]):
@@ -182,10 +193,18 @@ def describe(probabilities: Rows, labelled: Sequence[Labelled], threshold: float
     return report
 
 
-def main(argv: Sequence[str]) -> None:
+def main(argv: list[str]) -> int:
     """One JSON document: coefficients with and without token vectors, and what both are worth on unseen passages."""
+    parser = argparse.ArgumentParser(
+        prog="python -m rag.training.support_fit", description="Fit and measure the check of a model's sentences."
+    )
+    parser.add_argument(
+        "labelled", type=Path, metavar="FILE", help="JSON lines as those of data/training/support.jsonl"
+    )
+    args = parser.parse_args(argv)
+
     with tempfile.TemporaryDirectory() as home:
-        labelled, retriever = read_labelled(Path(argv[0]), Path(home), RagSettings(home=Path(home)))
+        labelled, retriever = read_labelled(args.labelled, Path(home), RagSettings(home=Path(home)))
         features, mean, spread = standardise(read_features(labelled, retriever))
     is_right = np.array([float(one.is_right) for one in labelled])
     document: dict[str, Any] = {"sentences": len(labelled), "right": int(is_right.sum())}
@@ -201,6 +220,7 @@ def main(argv: Sequence[str]) -> None:
         ]
         document[f"{name} right by kind"] = _by_kind(probabilities, labelled)
     sys.stdout.write(json.dumps(document, indent=1) + "\n")
+    return 0
 
 
 def _by_kind(probabilities: Rows, labelled: Sequence[Labelled]) -> dict[str, str]:
@@ -214,4 +234,4 @@ def _by_kind(probabilities: Rows, labelled: Sequence[Labelled]) -> dict[str, str
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run_module(main)

@@ -24,7 +24,7 @@ import numpy as np
 
 from rag.answering.citations import keep_markers
 from rag.documents import Chunk, describe_place, searchable_text
-from rag.errors import QuestionsUnusable
+from rag.errors import QuestionsUnusable, reason_of
 from rag.index.bm25 import Bm25Index, best_rows, content_terms, tokenize
 from rag.training.examples import AnswerFinder, Example
 from rag.training.exclusion import NearQuestions
@@ -141,7 +141,9 @@ def read_answers(path: Path) -> list[tuple[str, str]]:
                 (str(row["question"]), str(row["answer"]))
                 for row in map(json.loads, filter(str.strip, text.splitlines()))
             ]
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+    except OSError as error:
+        raise QuestionsUnusable(f"{path} cannot be read ({reason_of(error)}): name a file that is there") from None
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise QuestionsUnusable(
             f"{path} holds no questions with answers ({error}): give a .csv of two columns, or a .jsonl"
         ) from None

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rag.errors import QuestionsUnusable
+from rag.errors import QuestionsUnusable, reason_of
 
 OPEN, CLOSED, ALL = "open", "closed", "all"
 SPLITS = (OPEN, CLOSED)  # the closed part is for the end of a piece of work: nobody tunes on it
@@ -66,8 +66,9 @@ def read_answer_questions(path: Path) -> list[AnswerQuestion]:
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise QuestionsUnusable(f"{path} cannot be read ({reason}): name a file of questions with facts") from None
+        raise QuestionsUnusable(
+            f"{path} cannot be read ({reason_of(error)}): name a file of questions with facts"
+        ) from None
 
     questions: list[AnswerQuestion] = []
     problems: list[str] = []

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from rag.command_line import run_module
 from rag.documents import Chunk
 from rag.index.generation import Index
 from rag.index.opening import open_index
@@ -120,4 +121,4 @@ def report(index: Index, sample: int, seed: int) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_module(main)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rag.errors import QuestionsUnusable
+from rag.errors import QuestionsUnusable, reason_of
 
 Item = TypeVar("Item")
 _SHOWN = 5  # problems that an error lists; the others are counted
@@ -28,8 +28,7 @@ def read_lines(
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise QuestionsUnusable(f"{path}: it cannot be read ({reason})") from None
+        raise QuestionsUnusable(f"{path}: it cannot be read ({reason_of(error)})") from None
 
     items: dict[int | str, Item] = {}
     problems = []

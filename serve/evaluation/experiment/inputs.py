@@ -19,6 +19,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from rag.errors import reason_of
 from serve.errors import ExperimentUnusable
 
 Tables = dict[str, dict[str, str]]
@@ -65,7 +66,7 @@ def _read_recipe(path: Path) -> Mapping[str, Any]:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ExperimentUnusable(
-            f"{path} cannot be read as a recipe ({error}): name a TOML file such as data/recipes/demo.toml"
+            f"{path} cannot be read as a recipe ({reason_of(error)}): name a TOML file such as data/recipes/demo.toml"
         ) from None
     if decided := [name for name in ("schedule", "parameters") if name in tables]:
         raise ExperimentUnusable(
@@ -116,7 +117,9 @@ def read_lines(path: Path) -> list[str]:
     try:
         lines = [line for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
-        raise ExperimentUnusable(f"{path} cannot be read ({error}): name a file with one JSON object a line") from None
+        raise ExperimentUnusable(
+            f"{path} cannot be read ({reason_of(error)}): name a file with one JSON object a line"
+        ) from None
     asked = [line for number, line in enumerate(lines, start=1) if _parse(path, number, line).get("answerable", True)]
     if not asked:
         raise ExperimentUnusable(f"{path} holds nothing to ask: name a file with one JSON object a line")
