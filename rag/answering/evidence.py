@@ -30,7 +30,7 @@ OVERRUN = 1.15  # factor by which the last quote may exceed that
 LONGEST_WORDS = 250  # of one unit: a longer block of code is a file, not a quote
 SHORT_BLOCK = 60  # words of code that comes along with the words beside it, and of a table or list that stays whole
 _STEP = re.compile(r"\s*(?:\d+|#)[.)]\s")  # of a numbered list: its steps are quoted from the first to the last
-FAR_BEHIND = 4.0  # in log odds, behind the best unit: a unit so much less likely is not quoted
+FAR_BEHIND = 3.5  # in log odds, behind the best unit: a unit so much less likely is not quoted
 
 
 class Comparer(Protocol):
