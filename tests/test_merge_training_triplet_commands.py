@@ -263,7 +263,7 @@ def test_reviewed_answers_become_triplets_and_others_do_not(folder: Path, tmp_pa
     [
         (["--feedback", "lost.jsonl"], QuestionsUnusable, r"lost\.jsonl holds no feedback"),
         (["--exclude", "lost.jsonl"], QuestionsUnusable, r"lost\.jsonl cannot be read"),
-        (["--answers", "lost.csv"], QuestionsUnusable, r"lost\.csv holds no questions with answers"),
+        (["--answers", "lost.csv"], QuestionsUnusable, r"lost\.csv cannot be read"),
         (["--tokenizer", "lost"], SourceUnusable, r"lost holds no tokenizer\.json"),
     ],
 )

@@ -69,7 +69,7 @@ def test_retrieved_prompts_are_the_gateways_own(
     )
     assert prompt.hits
     assert prompt.messages == grounded.body["messages"]
-    assert prompt.hits == grounded.hits
+    assert prompt.hits == grounded.hits[: len(prompt.hits)]  # what is quoted besides follows
 
 
 def test_where_the_gateway_answers_by_itself_there_are_no_messages(small_retriever: Retriever) -> None:

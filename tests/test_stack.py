@@ -210,30 +210,6 @@ def test_the_node_client_gets_both_kinds_of_answer_with_citations(up: Up, tmp_pa
     assert seen["refusal"] == {"name": "BadRequestError", "status": 400, "param": "messages"}
 
 
-def test_the_engine_calls_a_tool_that_it_must_and_an_offered_one_costs_no_passages(up: Up, openai_at: OpenAIAt) -> None:
-    client = openai_at(up.gateway_url, timeout=120)
-    tool = {"type": "function", "function": {"name": "get_time", "parameters": {"type": "object", "properties": {}}}}
-    asked = {"model": MODEL, "messages": [{"role": "user", "content": QUESTION}], "tools": [tool], "temperature": 0}
-    offered = client.chat.completions.create(**asked, max_tokens=40)
-    assert offered.model_extra["retrieval"]["hits"]
-    called = client.chat.completions.create(**asked, max_tokens=200, tool_choice="required")
-    assert called.choices[0].message.tool_calls[0].function.name == "get_time"
-    log = (up.home / "logs" / "engine.log").read_text()
-    assert "'tool_call_parser': 'hermes'" in log
-
-
-def test_the_first_log_probabilities_wait_for_no_compiler(up: Up, openai_at: OpenAIAt) -> None:
-    client = openai_at(up.gateway_url, timeout=120)
-    asked = {"model": MODEL, "messages": [{"role": "user", "content": "hello"}], "max_tokens": 2}
-    times_s = []
-    for wanted in ({}, {"logprobs": True, "top_logprobs": 2}):
-        started = time.monotonic()
-        answer = client.chat.completions.create(**asked, **wanted)
-        times_s.append(time.monotonic() - started)
-    assert len(answer.choices[0].logprobs.content[0].top_logprobs) == 2
-    assert times_s[1] < times_s[0] + 10
-
-
 def test_fields_that_only_vllm_knows_reach_it(up: Up, openai_at: OpenAIAt) -> None:
     schema = {"type": "object", "properties": {"cell": {"type": "string", "maxLength": 12}}, "required": ["cell"]}
     answer = openai_at(up.gateway_url, timeout=120).chat.completions.create(
