@@ -10,10 +10,13 @@ import math
 from pathlib import Path
 
 import pytest
+from matplotlib.lines import Line2D
 from rich.console import Console
 
+from merge.commands.heatmap import draw_heatmap, gather_cells
 from merge.commands.plots import (
     BLOCKS,
+    MARKS,
     PICTURES,
     draw_all,
     draw_drift,
@@ -24,6 +27,7 @@ from merge.commands.plots import (
     spark,
 )
 from merge.commands.survey import Profile
+from merge.merging.plan import KINDS
 
 PROFILES = [
     Profile("model.embed_tokens.weight", "embeddings", None, 64, 8.0, 7.0, 0.3, 0.6),
@@ -48,9 +52,9 @@ def printed_wide(what: object) -> str:
     return stream.getvalue()
 
 
-def test_three_png_files_are_written_and_the_same_each_time(tmp_path: Path) -> None:
+def test_png_files_are_written_light_and_dark_and_the_same_each_time(tmp_path: Path) -> None:
     paths = draw_all(PROFILES, tmp_path / "deep" / "pictures", "title")
-    assert [path.name for path in paths] == list(PICTURES)
+    assert [path.name for path in paths] == [*PICTURES, *(name.replace(".png", "-dark.png") for name in PICTURES)]
     for path, again in zip(paths, draw_all(PROFILES, tmp_path / "again", "title"), strict=True):
         assert path.read_bytes().startswith(b"\x89PNG")
         assert path.read_bytes() == again.read_bytes()
@@ -85,10 +89,13 @@ def test_kinds_that_do_not_differ_say_so() -> None:
 
 
 def test_embedding_and_head_stand_apart_from_the_layers() -> None:
-    (axes,) = draw_theta(PROFILES, "").axes
+    head = Profile("lm_head.weight", "embeddings", None, 64, 8.0, 7.0, 0.3, 0.6)
+    (axes,) = draw_theta([*PROFILES, head], "").axes
     labels = [label.get_text() for label in axes.get_xticklabels()]
-    assert (labels[0], labels[-1]) == ("embed", "head")
+    assert (labels[0], *labels[-2:]) == ("embed", "norm", "head")
     assert axes.get_xticks()[0] < 0 <= axes.get_xticks()[1]
+    (axes,) = draw_theta(PROFILES, "").axes  # tied: there is no head
+    assert [label.get_text() for label in axes.get_xticklabels()][-2:] == ["5", "norm"]
 
 
 @pytest.mark.parametrize(
@@ -98,10 +105,11 @@ def test_embedding_and_head_stand_apart_from_the_layers() -> None:
         [Profile("score.weight", "other", None, 4, 0.0, 1.0, None, 0.6)],
         [Profile("model.layers.0.mlp.up_proj.weight", "MLP", 0, 4, 1.0, 1.0, 0.0, 0.6)],
         [Profile("model.layers.0.mlp.up_proj.weight", "MLP", 0, 4, 1.0, 1.0, math.pi, 0.6)],
+        [Profile("model.none", "other", None, 0, 0.0, 0.0, None, 0.6)],
     ],
 )
 def test_pairs_without_anything_to_see_are_drawn_too(profiles: list[Profile], tmp_path: Path) -> None:
-    assert len(draw_all(profiles, tmp_path, "")) == 3
+    assert len(draw_all(profiles, tmp_path, "")) == 2 * len(PICTURES)
     printed(draw_terminal(profiles, ""))
 
 
@@ -144,3 +152,39 @@ def test_the_plan_is_a_table_with_its_totals() -> None:
         "13 rows, 8 merged, 2 the chip parent's alone, 3 the chat",
     ):
         assert part in text
+
+
+def test_every_kind_has_a_mark_that_is_seen() -> None:
+    kinds = [Profile(f"x.layers.{n}.y", kind, n, 9, 1.0, 1.0, 0.1, 0.6) for n, kind in enumerate(KINDS)]
+    (axes,) = draw_theta(kinds, "").axes
+    marks = [line for line in axes.lines if line.get_marker() not in ("None", None, "")]
+    assert {line.get_marker() for line in marks} == set(MARKS.values())
+    assert all(line.get_marker() in Line2D.filled_markers for line in marks)
+
+
+def test_the_heat_map_has_a_cell_for_each_layer_and_projection() -> None:
+    tower = [Profile(f"vision.layers.{n}.attn.qkv.weight", "attention", n, 9, 1.0, 1.0, 0.1, 0.6) for n in range(3)]
+    experts = [
+        Profile(f"model.layers.0.mlp.experts.{n}.up_proj.weight", "MLP", 0, 9, 1.0, 1.0, math.radians(n), 0.6)
+        for n in range(1, 4)
+    ]
+    stacks, outside = gather_cells([*PROFILES, *tower, *experts])
+    assert {stack: set(rows) for stack, rows in stacks.items()} == {
+        "model.layers": {"self_attn.q_proj", "mlp.up_proj", "mlp.experts.*.up_proj"},
+        "vision.layers": {"attn.qkv"},
+    }
+    assert stacks["model.layers"]["mlp.experts.*.up_proj"][0] == pytest.approx([1, 2, 3])
+    assert set(outside) == {"model.embed_tokens", "model.norm"}
+    figure = draw_heatmap([*PROFILES, *tower, *experts], "the title")
+    assert [axes.get_title(loc="left") for axes in figure.axes[:3]] == [
+        "model.layers",
+        "vision.layers",
+        "outside the layers",
+    ]
+    assert [label.get_text() for label in figure.axes[1].get_yticklabels()] == ["attn.qkv"]
+    assert figure.axes[0].get_xlabel() == "layer"
+    assert figure.axes[-1].get_ylabel() == "angle between the parents, theta (degrees)"
+    cells = figure.axes[0].images[0].get_array()
+    assert cells is not None
+    assert cells.shape == (3, 6)
+    assert float(cells[2, 0]) == pytest.approx(2.0)

@@ -1,4 +1,4 @@
-"""Pictures of two parents: angle over depth, norms over depth, and where geodesic and linear merges differ.
+"""Pictures of two parents: angle over depth and by projection, norms, and where geodesic and linear merges differ.
 
 They are PNG files and terminal text. This file draws what merge.commands.survey measured and computes nothing. It uses
 matplotlib without pyplot, which would keep global state.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,42 +23,42 @@ from rich.table import Table
 from rich.text import Text
 
 from merge.arithmetic.geodesic import TensorResult
+from merge.commands.heatmap import draw_heatmap
+from merge.commands.style import faint, ink, plain, save_themes
 from merge.commands.survey import BFLOAT16_ROUNDING, Profile, median_by_layer, profile_results, summarise_kinds
 from merge.errors import printable
 from merge.merging.plan import KINDS, Kind
 from merge.merging.report import read_report
 from merge.recipe import describe_lam
 
-# Okabe and Ito's palette, which colour-blind people can distinguish, and a mark each for print.
+# After Okabe and Ito, for colour-blind people, on white and on black; and a mark each for print.
 COLOURS: dict[Kind, str] = {
-    "attention": "#0072B2",
+    "attention": "#2A8CCB",
     "MLP": "#D55E00",
     "embeddings": "#009E73",
     "norms": "#CC79A7",
-    "other": "#555555",
+    "other": "#888888",
 }
-MARKS: dict[Kind, str] = {"attention": "o", "MLP": "s", "embeddings": "D", "norms": "^", "other": "x"}
-PICTURES = ("theta_over_depth.png", "norms_over_depth.png", "geodesic_against_linear.png")
+# Filled ones alone: a mark is drawn without an edge
+MARKS: dict[Kind, str] = {"attention": "o", "MLP": "s", "embeddings": "D", "norms": "^", "other": "P"}
+PICTURES = ("theta_over_depth.png", "norms_over_depth.png", "geodesic_against_linear.png", "theta_by_projection.png")
 FOLDER = "pictures"  # within a merged checkpoint
 SIZE_INCHES = (9.0, 5.0)
-DPI = 130
 BLOCKS = "▁▂▃▄▅▆▇█"
 SPARK_WIDTH = 40
 Value = Callable[[Profile], float | None]
 
 
 def draw_all(profiles: Sequence[Profile], folder: Path, title: str) -> list[Path]:
-    """Write the three pictures into a folder, made if need be; returns their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    figures = (draw_theta(profiles, title), draw_norms(profiles, title), draw_drift(profiles, title))
-    paths = [folder / name for name in PICTURES]
-    for figure, path in zip(figures, paths, strict=True):
-        figure.savefig(path, dpi=DPI, metadata={"Software": None})
-    return paths
+    """Write the pictures, light and dark, into a folder, made if need be; returns their paths."""
+    draws = (draw_theta, draw_norms, draw_drift, draw_heatmap)
+    return save_themes(
+        {name: partial(draw, profiles, title) for name, draw in zip(PICTURES, draws, strict=True)}, folder
+    )
 
 
 def draw_report(checkpoint_dir: Path) -> list[Path]:
-    """The three pictures of a finished merge, from its report, into its folder `pictures`.
+    """The pictures of a finished merge, from its report, into its folder `pictures`.
 
     The report does not cover them.
     """
@@ -81,7 +82,7 @@ def draw_norms(profiles: Sequence[Profile], title: str) -> Figure:
     """Both parents' norms per element; below, by how much they differ."""
     figure = Figure(figsize=(SIZE_INCHES[0], 6.5), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-    figure.suptitle(_plain(title), fontsize=10, color="#444444")
+    figure.suptitle(plain(title), fontsize=11)
     upper.set_title("Norms of both parents over depth", loc="left", fontweight="bold")
 
     for kind in _kinds(profiles):
@@ -106,14 +107,14 @@ def draw_norms(profiles: Sequence[Profile], title: str) -> Figure:
     upper.set_ylabel("root mean square of the elements")
 
     _scatter(lower, profiles, lambda p: None if p.norm_ratio is None else 100 * (p.norm_ratio - 1))
-    lower.axhline(0.0, color="#999999", linewidth=0.8, zorder=0)
+    lower.axhline(0.0, color=faint(), linewidth=1.2, zorder=0)
     lower.set_ylabel("chip norm above chat norm (%)")
     _finish(lower, profiles)
     _dress(upper)
 
     parents = [
-        Line2D([], [], color="#333333", linestyle="-", label="chip"),
-        Line2D([], [], color="#333333", linestyle="--", label="chat"),
+        Line2D([], [], color=ink(), linestyle="-", label="chip"),
+        Line2D([], [], color=ink(), linestyle="--", label="chat"),
     ]
     upper.legend(handles=[*_handles(profiles), *parents], loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False)
     lower.get_legend().remove()
@@ -127,9 +128,9 @@ def draw_drift(profiles: Sequence[Profile], title: str) -> Figure:
     axes.set_ylabel("|geodesic - linear| / |linear| (%)")
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(FuncFormatter(_plain_number))
-    axes.axhline(100 * BFLOAT16_ROUNDING, color="#333333", linewidth=1.0, linestyle=":")
+    axes.axhline(100 * BFLOAT16_ROUNDING, color=ink(), linewidth=1.0, linestyle=":")
     rounding = Line2D(
-        [], [], color="#333333", linewidth=1.0, linestyle=":", label="rounding of bfloat16:\nbelow it both are alike"
+        [], [], color=ink(), linewidth=1.0, linestyle=":", label="rounding of bfloat16:\nbelow it both are alike"
     )
     _finish(axes, profiles, rounding)
     legend, differing = axes.get_legend(), {p.kind for p in profiles if p.drift}
@@ -141,23 +142,18 @@ def draw_drift(profiles: Sequence[Profile], title: str) -> Figure:
 
 def _start(title: str, headline: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=SIZE_INCHES, layout="constrained")
-    figure.suptitle(_plain(title), fontsize=10, color="#444444")
+    figure.suptitle(plain(title), fontsize=11)
     axes = figure.subplots()
     axes.set_title(headline, loc="left", fontweight="bold")
     return figure, axes
 
 
-def _plain(title: str) -> str:
-    """A title that matplotlib draws as it is; between dollar signs it would read mathematics."""
-    return printable(title).replace("$", r"\$")
-
-
 def _chip_size(profile: Profile) -> float | None:
-    return profile.chip_norm / math.sqrt(profile.numel) or None
+    return profile.chip_norm / math.sqrt(profile.numel or 1) or None
 
 
 def _chat_size(profile: Profile) -> float | None:
-    return profile.chat_norm / math.sqrt(profile.numel) or None
+    return profile.chat_norm / math.sqrt(profile.numel or 1) or None
 
 
 def _kinds(profiles: Sequence[Profile]) -> list[Kind]:
@@ -170,20 +166,22 @@ def _depth(profiles: Sequence[Profile]) -> int:
 
 
 def _place(profile: Profile, profiles: Sequence[Profile]) -> float:
-    """A place on the axis: a layer; the embedding before the first, the last norm and head after the last."""
+    """A place on the axis: a layer; the embedding before the first; the last norm, then the head, after the last."""
     if profile.layer is not None:
         return float(profile.layer)
-    start, end = _ends(_depth(profiles))
-    return start if profile.kind == "embeddings" and "head" not in profile.name else end
+    start, norm, head = _ends(_depth(profiles))
+    if profile.kind == "embeddings":
+        return head if "head" in profile.name else start
+    return norm if profile.kind == "norms" else head
 
 
-def _ends(depth: int) -> tuple[float, float]:
-    """Places of the embedding and of what follows the last layer.
+def _ends(depth: int) -> tuple[float, float, float]:
+    """Places of the embedding, the last norm, and the head.
 
     They are a little apart from the layers, for any number of layers.
     """
     gap = max(1.0, depth / 12)
-    return -gap, depth - 1 + gap
+    return -gap, depth - 1 + gap, depth - 1 + 2.2 * gap
 
 
 def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
@@ -198,7 +196,7 @@ def _scatter(axes: Axes, profiles: Sequence[Profile], value: Value) -> None:
             for p in profiles
             if p.kind == kind and (number := value(p)) is not None and math.isfinite(number)
         ]
-        for inside, size, alpha in ((True, 4, 0.45), (False, 7, 0.9)):
+        for inside, size, alpha in ((True, 4, 0.6), (False, 7, 0.9)):
             points = [(_place(p, profiles), number) for p, number in known if (p.layer is not None) == inside]
             axes.plot(
                 *_columns(points), MARKS[kind], color=COLOURS[kind], markersize=size, alpha=alpha, markeredgewidth=0
@@ -216,18 +214,21 @@ def _handles(profiles: Sequence[Profile]) -> list[Line2D]:
 
 
 def _dress(axes: Axes) -> None:
-    axes.grid(axis="y", color="#dddddd", linewidth=0.6)
+    axes.grid(axis="y", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def _finish(axes: Axes, profiles: Sequence[Profile], *more: Line2D) -> None:
     depth = _depth(profiles)
-    start, end = _ends(depth)
+    start, norm, head = _ends(depth)
     layers = [
         tick for tick in MaxNLocator(integer=True, nbins=10).tick_values(0, max(depth - 1, 1)) if 0 <= tick <= depth - 1
     ]
-    axes.set_xticks([start, *layers, end], ["embed", *(f"{tick:g}" for tick in layers), "head"])
-    axes.set_xlim(start - 0.4 * -start, end + 0.4 * -start)
+    places = {_place(profile, profiles) for profile in profiles}
+    names = {start: "embed", **{tick: f"{tick:g}" for tick in layers}}
+    names |= {place: name for place, name in ((norm, "norm"), (head, "head")) if place in places}
+    axes.set_xticks(list(names), list(names.values()))
+    axes.set_xlim(start - 0.4 * -start, head + 0.4 * -start)
     axes.set_xlabel("layer (mark: one tensor; line: median of the layer)")
     _dress(axes)
     axes.legend(handles=[*_handles(profiles), *more], loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False)
