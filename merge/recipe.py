@@ -9,9 +9,11 @@
                    first
     [parameters]   density = 0.2, epsilon = 0.1, scale = 1.0, elect = true, seed = 0: of the method, see PARAMETERS
     [[schedule]]   layers = [0, 7], tensors = "*.mlp.*", lam = 0.4: the first that fits a tensor decides its lam
-    [chip]         model = REF, adapter = REF (optional)
-    [chat]         model = REF, adapter = REF (optional)
-    [base]         model = REF: what both parents were trained from, for the methods that need it
+    [[slice]]      layers = [0, 15], parent = "chip": the output's layers in order, see Slice
+    [chip]         model = REF, adapter = REF, weight = 0.5, density = 0.3 (all but model optional)
+    [chat]         the same
+    [[more]]       the same: a further parent, with the chat parent's vocabulary
+    [base]         model = REF: what the parents were trained from, for the methods that need it
 
 A REF is a folder (relative to the recipe file), a hub id "org/name" or "org/name@revision", or "package:NAME"
 (merge.models.parents).
@@ -32,7 +34,10 @@ from merge.errors import RecipeError
 Lam = float | tuple[float, ...]
 
 BASE_METHODS = ("task_arithmetic", "ties", "dare", "della")  # these add differences from a base model
-METHODS = ("geodesic", "linear", "soup", *BASE_METHODS)
+METHODS = ("geodesic", "linear", "soup", "slerp", *BASE_METHODS)
+# chip + chat - base: a base trained on chip text gets the instruction residual of its chat model (arXiv 2410.10739)
+RESIDUAL = "residual"
+MORE_SIDES = ("third", "fourth", "fifth", "sixth", "seventh", "eighth")  # what the [[more]] parents are called
 DTYPES = ("bfloat16", "float16", "float32")
 # What decides where the parents differ; the first of each is the default.
 DECISIONS: Mapping[str, tuple[str, ...]] = {
@@ -53,22 +58,30 @@ PARAMETERS: Mapping[str, tuple[tuple[str, ...], float, float]] = {
 }
 # TIES: "top-20%" of its paper; the others: half, as in mergekit's examples
 DENSITIES = {"ties": 0.2, "dare": 0.5, "della": 0.5}
-TABLES = ("merge", "chip", "chat", "base", "parameters", "schedule")
+TABLES = ("merge", "chip", "chat", "more", "base", "parameters", "schedule", "slice")
 NEEDED_TABLES = ("merge", "chip", "chat")
+PAIR: tuple[str, ...] = ("chip", "chat")
 MERGE_KEYS = ("method", "lam", "dtype", "name", "include", "exclude", *DECISIONS)
 SCHEDULE_KEYS = ("layers", "tensors", "lam")
-PARENT_KEYS = ("model", "adapter")
+SLICE_KEYS = ("layers", "parent")
+SLICE_PARENTS = ("both", "chip", "chat")
+PARENT_KEYS = ("model", "adapter", "weight", "density")
+BASE_KEYS = PARENT_KEYS[:2]
+MOST_WEIGHT = 10.0
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 DEFAULT_LAM = 0.6  # the best of the paper's sweep, its figure 7
+LAYERS_RULE = "[first, last], counted from 0, both included"
 LAM_RULE = "a number from 0, the chat model, to 1, the chip model, or a list of two or more of them over depth"
 
 
 @dataclass(frozen=True)
 class ParentRef:
-    """Where one parent comes from: its model, and the LoRA adapter to fold into it."""
+    """Where one parent comes from: its model, and the LoRA adapter to fold into it; and how much of it is taken."""
 
     model: str
     adapter: str | None = None
+    weight: Lam | None = None  # in the place of lam; None: 1, where another parent has one or there are more than two
+    density: Lam | None = None  # None: that of [parameters]
 
     def describe(self) -> str:
         """Both in short, for titles."""
@@ -100,6 +113,17 @@ class Rule:
 
 
 @dataclass(frozen=True)
+class Slice:
+    """Layers of the output: the parents' from first to last, both included, merged or copied from one parent.
+
+    The slices in order are all layers that the output has; a layer may be in several.
+    """
+
+    layers: tuple[int, int]
+    parent: str = "both"
+
+
+@dataclass(frozen=True)
 class Recipe:
     """One merge. `base` is the folder that relative references start from, `base_model` the parents' common origin."""
 
@@ -120,6 +144,30 @@ class Recipe:
     parameters: Parameters = Parameters()
     schedule: tuple[Rule, ...] = ()
     base_model: ParentRef | None = None
+    more: tuple[ParentRef, ...] = ()
+    slices: tuple[Slice, ...] = ()
+
+    @property
+    def givers(self) -> dict[str, ParentRef]:
+        """The parents that are merged, by side: chip, chat, third, ..."""
+        return {"chip": self.chip, "chat": self.chat, **dict(zip(MORE_SIDES, self.more, strict=False))}
+
+    @property
+    def is_weighted(self) -> bool:
+        """Whether weights stand in the place of lam."""
+        return bool(self.more) or any(ref.weight is not None for ref in self.givers.values())
+
+    @property
+    def weights(self) -> dict[str, Lam]:
+        """The weight of each parent, by side; empty where lam decides."""
+        if not self.is_weighted:
+            return {}
+        return {side: 1.0 if ref.weight is None else ref.weight for side, ref in self.givers.items()}
+
+    @property
+    def uses_base(self) -> bool:
+        """Whether differences from a base model are merged, rather than tensors."""
+        return self.method in BASE_METHODS or (self.method == "slerp" and self.base_model is not None)
 
     def values(self) -> dict[str, Any]:
         """The values that, with the parents' contents, decide every byte of the output.
@@ -141,12 +189,19 @@ class Recipe:
                 {key: _listed(value) for key, value in asdict(rule).items() if value is not None}
                 for rule in self.schedule
             ]
+        if self.slices:
+            values["slice"] = [{"layers": list(each.layers), "parent": each.parent} for each in self.slices]
+        if self.is_weighted and self.method != "soup":
+            values["weights"] = {side: _listed(weight) for side, weight in self.weights.items()}
+        if densities := {key: _listed(ref.density) for key, ref in self.givers.items() if ref.density is not None}:
+            values["densities"] = densities
         return values
 
     def parents(self) -> list[tuple[ParentRef, str]]:
-        """The parents that the method needs, each with its side: "chip", "chat", and "base" where there is one."""
-        base = [] if self.base_model is None or self.method not in BASE_METHODS else [(self.base_model, "base")]
-        return [(self.chip, "chip"), (self.chat, "chat"), *base]
+        """The parents that the method needs, each with its side: chip, chat, base where there is one, third, ..."""
+        base = [] if self.base_model is None or not self.uses_base else [(self.base_model, "base")]
+        (chip, chat, *more) = [(ref, side) for side, ref in self.givers.items()]
+        return [chip, chat, *base, *more]
 
     def describe_parameters(self) -> dict[str, Any]:
         """The parameters that the method takes, as it takes them."""
@@ -194,21 +249,31 @@ def parse_recipe(data: Mapping[str, Any], base: Path, source: str) -> Recipe:
             problems.append(f"table [{table}] is missing")
 
     merge, parameters, schedule = tables.get("merge", {}), tables.get("parameters", {}), data.get("schedule", [])
+    if merge.get("method") == RESIDUAL:
+        merge, tables = _spell_out_residual(merge, tables)
+    method, more, slices = merge.get("method", METHODS[0]), data.get("more", []), data.get("slice", [])
     problems += _merge_problems(merge)
-    for table in ("chip", "chat", "base"):
-        if table in tables:
-            problems += _parent_problems(table, tables[table])
-    problems += _method_problems(merge.get("method", METHODS[0]), parameters, has_base="base" in data)
-    problems += _schedule_problems(schedule)
+    problems += _more_problems(more, method)
+    givers: dict[str, Mapping[str, Any]] = {table: tables[table] for table in PAIR if table in tables}
+    givers |= {f"more {n}": given for n, given in enumerate(more, start=1) if isinstance(given, dict)}
+    for table, given in givers.items():
+        problems += _parent_problems(table, given) + _share_problems(table, given, method)
+    if "base" in tables:
+        problems += _parent_problems("base", tables["base"], BASE_KEYS)
+    if "lam" in merge and (more or any("weight" in given for given in givers.values())):
+        problems.append(
+            "merge.lam does not go with weights or [[more]] parents (allowed: weight at every parent, or lam)"
+        )
+    problems += _method_problems(method, parameters, has_base="base" in data)
+    if not problems:
+        for table, given in givers.items():
+            problems += _density_problems(table, method, given.get("density", []), parameters)
+    problems += _schedule_problems(schedule) + _slice_problems(slices)
 
     if problems:
         raise RecipeError(source, problems)
 
-    refs = {
-        table: ParentRef(tables[table]["model"], tables[table].get("adapter"))
-        for table in ("chip", "chat", "base")
-        if table in tables
-    }
+    refs = {table: _parse_parent(tables[table]) for table in ("chip", "chat", "base") if table in tables}
 
     values = {**merge, "lam": _parse_lam(merge.get("lam", DEFAULT_LAM))}
     values |= {key: tuple(merge[key]) for key in ("include", "exclude") if key in merge}
@@ -223,8 +288,23 @@ def parse_recipe(data: Mapping[str, Any], base: Path, source: str) -> Recipe:
         base_model=refs.get("base"),
         parameters=Parameters(**parameters),
         schedule=rules,
+        more=tuple(map(_parse_parent, more)),
+        slices=tuple(Slice(tuple(each["layers"]), each.get("parent", "both")) for each in slices),
         **values,
     )
+
+
+def _spell_out_residual(
+    merge: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]
+) -> tuple[Mapping[str, Any], dict[str, Mapping[str, Any]]]:
+    """The tables of method = "residual" as task arithmetic with weights of 1: chip + chat - base."""
+    whole = {side: {"weight": 1.0, **tables[side]} for side in ("chip", "chat") if side in tables}
+    return {**merge, "method": "task_arithmetic"}, {**tables, **whole}
+
+
+def _parse_parent(given: Mapping[str, Any]) -> ParentRef:
+    shares = {key: _parse_lam(given[key]) for key in ("weight", "density") if key in given}
+    return ParentRef(given["model"], given.get("adapter"), **shares)
 
 
 def _parse_lam(value: Any) -> Lam:
@@ -235,12 +315,17 @@ def _is_number(value: Any, smallest: float, largest: float) -> bool:
     return not isinstance(value, bool) and isinstance(value, int | float) and smallest <= value <= largest
 
 
-def _is_lam(value: Any) -> bool:
+def _is_lam(value: Any, smallest: float = 0, largest: float = 1) -> bool:
     return (
-        (len(value) > 1 and all(_is_number(v, 0, 1) for v in value))
+        (len(value) > 1 and all(_is_number(v, smallest, largest) for v in value))
         if isinstance(value, list)
-        else _is_number(value, 0, 1)
+        else _is_number(value, smallest, largest)
     )
+
+
+def _is_layers(value: Any) -> bool:
+    is_pair = isinstance(value, list) and len(value) == 2 and all(type(number) is int for number in value)
+    return is_pair and 0 <= value[0] <= value[1]
 
 
 def _is_text(value: Any) -> bool:
@@ -257,7 +342,7 @@ def _find_unknown(table: str, given: Mapping[str, Any], allowed: tuple[str, ...]
 
 def _merge_problems(merge: Mapping[str, Any]) -> list[str]:
     problems = _find_unknown("merge.", merge, MERGE_KEYS)
-    for key, allowed in (("method", METHODS), ("dtype", DTYPES), *DECISIONS.items()):
+    for key, allowed in (("method", (*METHODS, RESIDUAL)), ("dtype", DTYPES), *DECISIONS.items()):
         value = merge.get(key, allowed[0])
         if value not in allowed:
             problems.append(f"merge.{key} is {value!r} (allowed: {', '.join(allowed)})")
@@ -284,15 +369,61 @@ def _merge_problems(merge: Mapping[str, Any]) -> list[str]:
     return problems
 
 
-def _parent_problems(table: str, parent: Mapping[str, Any]) -> list[str]:
-    problems = _find_unknown(f"{table}.", parent, PARENT_KEYS)
+def _parent_problems(table: str, parent: Mapping[str, Any], keys: tuple[str, ...] = PARENT_KEYS) -> list[str]:
+    problems = _find_unknown(f"{table}.", parent, keys)
     if "model" not in parent:
         problems.append(
             f'{table}.model is missing (allowed: a folder, "org/name", "org/name@revision" or "package:NAME")'
         )
-    for key in PARENT_KEYS:
+    for key in BASE_KEYS:
         if key in parent and not _is_text(parent[key]):
             problems.append(f"{table}.{key} is {parent[key]!r} (allowed: a text that is not empty)")
+    return problems
+
+
+def _share_problems(table: str, parent: Mapping[str, Any], method: Any) -> list[str]:
+    """What is wrong with a parent's weight and density. Only where nothing is averaged may a weight be negative."""
+    problems = []
+    smallest = -MOST_WEIGHT if method == "task_arithmetic" else 0.0
+    if "weight" in parent and method == "soup":
+        problems.append(f"{table}.weight does not go with soup, where all weigh the same (allowed: method linear)")
+    elif "weight" in parent and not _is_lam(parent["weight"], smallest, MOST_WEIGHT):
+        problems.append(
+            f"{table}.weight is {parent['weight']!r} (allowed: a number from {smallest:g} to {MOST_WEIGHT:g}, or a "
+            "list of them over depth)"
+        )
+    methods, lowest, highest = PARAMETERS["density"]
+    if "density" in parent and method not in methods:
+        problems.append(f"{table}.density goes with {', '.join(methods)}, not with {method}")
+    elif "density" in parent and not _is_lam(parent["density"], lowest, highest):
+        problems.append(
+            f"{table}.density is {parent['density']!r} (allowed: a number from {lowest:g} to {highest:g}, or a list of "
+            "them over depth)"
+        )
+    return problems
+
+
+def _more_problems(more: Any, method: Any) -> list[str]:
+    if not isinstance(more, list) or not all(isinstance(given, dict) for given in more):
+        return ["[[more]] must be a list of tables"]
+    if len(more) > len(MORE_SIDES):
+        return [f"[[more]] has {len(more)} parents (allowed: at most {len(MORE_SIDES)})"]
+    if more and method == "slerp":
+        return ["method slerp takes two parents (allowed: geodesic, which takes more)"]
+    return []
+
+
+def _slice_problems(slices: Any) -> list[str]:
+    if not isinstance(slices, list) or not all(isinstance(each, dict) for each in slices):
+        return ["[[slice]] must be a list of tables"]
+    problems = []
+    for number, each in enumerate(slices, start=1):
+        where = f"slice {number}"
+        problems += _find_unknown(f"{where}: ", each, SLICE_KEYS)
+        if not _is_layers(each.get("layers")):
+            problems.append(f"{where}: layers is {each.get('layers')!r} (allowed: {LAYERS_RULE})")
+        if each.get("parent", "both") not in SLICE_PARENTS:
+            problems.append(f"{where}: parent is {each['parent']!r} (allowed: {', '.join(SLICE_PARENTS)})")
     return problems
 
 
@@ -315,18 +446,23 @@ def _method_problems(method: Any, parameters: Mapping[str, Any], *, has_base: bo
         elif not _is_number(value, smallest, largest) or (key == "seed" and not isinstance(value, int)):
             problems.append(f"parameters.{key} is {value!r} (allowed: a number from {smallest:g} to {largest:g})")
 
-    if method == "della" and not problems:
-        given = Parameters(**parameters)
-        density, epsilon = given.find_density(method), given.epsilon
-        if not epsilon < density <= 1 - epsilon:
-            problems.append(
-                f"parameters.density {density:g} -+ epsilon {epsilon:g} leaves the range of probabilities (allowed: a "
-                "smaller epsilon)"
-            )
-    if method in ("ties", "dare") and parameters.get("density") == 0:
-        problems.append("parameters.density is 0, which keeps nothing (allowed: above 0)")
+    return problems or _density_problems(
+        "parameters", method, Parameters(**parameters).find_density(method), parameters
+    )
 
-    return problems
+
+def _density_problems(table: str, method: Any, density: Any, parameters: Mapping[str, Any]) -> list[str]:
+    """What speaks against densities that are numbers in their range."""
+    epsilon = parameters.get("epsilon", Parameters.epsilon)
+    for value in density if isinstance(density, list) else [density]:
+        if method == "della" and not epsilon < value <= 1 - epsilon:
+            return [
+                f"{table}.density {value:g} -+ epsilon {epsilon:g} leaves the range of probabilities (allowed: a "
+                "smaller epsilon)"
+            ]
+        if method in ("ties", "dare") and value == 0:
+            return [f"{table}.density is 0, which keeps nothing (allowed: above 0)"]
+    return []
 
 
 def _schedule_problems(schedule: Any) -> list[str]:
@@ -339,13 +475,8 @@ def _schedule_problems(schedule: Any) -> list[str]:
         problems += _find_unknown(f"{where}: ", rule, SCHEDULE_KEYS)
 
         layers = rule.get("layers")
-        if layers is not None and not (
-            isinstance(layers, list)
-            and len(layers) == 2
-            and all(type(n) is int for n in layers)
-            and 0 <= layers[0] <= layers[1]
-        ):
-            problems.append(f"{where}: layers is {layers!r} (allowed: [first, last], counted from 0, both included)")
+        if layers is not None and not _is_layers(layers):
+            problems.append(f"{where}: layers is {layers!r} (allowed: {LAYERS_RULE})")
         if "tensors" in rule and not _is_text(rule["tensors"]):
             problems.append(
                 f'{where}: tensors is {rule["tensors"]!r} (allowed: one tensor name pattern, for example "*.mlp.*")'

@@ -25,6 +25,7 @@ from merge.arithmetic.baselines import (
     draw_uniforms,
     find_chances,
     find_line,
+    find_slerp,
     find_threshold,
     prepare,
 )
@@ -45,6 +46,7 @@ GOLDEN = {
 NAMES = sorted({key.partition("/")[2] for key in GOLDEN})
 SHAPE = (37, 24)
 LAM = 0.6
+SHARES = {"chip": LAM, "chat": 1 - LAM}
 
 
 def make_triple(shape: tuple[int, ...] = SHAPE, dtype: DType = FLOAT32) -> tuple[Array, Array, Array]:
@@ -70,10 +72,10 @@ def mix_tensors(
         whole = (sides[side].astype(FLOAT32) - base.astype(FLOAT32)).reshape(-1)
         yield from ((start, whole[start : start + step]) for start in starts)
 
-    mix = prepare(method, lam, "t", chip.shape, Parameters(**values), differences)
-    c, i, b = (array.reshape(-1) for array in (chip, chat, base))
+    mix = prepare(method, {"chip": lam, "chat": 1 - lam}, {}, "t", chip.shape, Parameters(**values), differences)
+    flat = {side: array.reshape(-1) for side, array in (*sides.items(), ("base", base))}
     pieces = [
-        combine_base(c[at : at + step], i[at : at + step], b[at : at + step], mix, at, FLOAT32, ARITHMETIC)
+        combine_base({side: array[at : at + step] for side, array in flat.items()}, mix, at, FLOAT32, ARITHMETIC)
         for at in starts
     ]
     return np.concatenate(pieces).reshape(chip.shape)
@@ -186,10 +188,9 @@ def test_linear_agrees_with_mergekit(name: str) -> None:
 @for_each("name", NAMES)
 def test_mergekits_slerp_is_the_geodesic_without_its_norms(name: str) -> None:
     chip, chat = GOLDEN[f"chip/{name}"].reshape(-1), GOLDEN[f"chat/{name}"].reshape(-1)
-    arc = find_arc(measure(chip, chat), LAM, name)
-    ratio = arc.chat_norm / arc.chip_norm
-    slerp = arc.chip / ratio ** (1 - LAM) * chip + arc.chat / ratio**-LAM * chat
+    slerp = combine(chip, chat, find_slerp(measure(chip, chat), LAM, name), FLOAT32)
     np.testing.assert_allclose(slerp, GOLDEN[f"slerp/{name}"].reshape(-1), rtol=1e-5, atol=1e-6)
+    arc = find_arc(measure(chip, chat), LAM, name)
     merged = combine(chip, chat, arc, FLOAT32)
     assert np.linalg.norm(merged.astype(FLOAT64)) == pytest.approx(
         arc.chip_norm**LAM * arc.chat_norm ** (1 - LAM), rel=1e-5
@@ -242,13 +243,13 @@ def test_the_seed_the_name_and_the_side_decide_what_is_dropped() -> None:
     one, same, other = (mix_tensors("dare", *triple, seed=seed) for seed in (0, 0, 1))
     assert np.array_equal(one, same)
     assert not np.array_equal(one, other)
-    mix = prepare("dare", LAM, "t", SHAPE, Parameters(), lambda side: iter(()))
+    mix = prepare("dare", SHARES, {}, "t", SHAPE, Parameters(), lambda side: iter(()))
     assert not np.array_equal(draw_uniforms(mix, "chip", 0, 9), draw_uniforms(mix, "chat", 0, 9))
 
 
 @given(start=st.integers(0, 500), count=st.integers(1, 70))
 def test_random_numbers_are_the_same_from_any_position(start: int, count: int) -> None:
-    mix = prepare("dare", LAM, "t", SHAPE, Parameters(seed=3), lambda side: iter(()))
+    mix = prepare("dare", SHARES, {}, "t", SHAPE, Parameters(seed=3), lambda side: iter(()))
     whole = draw_uniforms(mix, "chip", 0, 600)
     assert np.array_equal(draw_uniforms(mix, "chip", start, count), whole[start : start + count])
     assert 0 <= float(whole.min()) < 0.02 < 0.98 < float(whole.max()) < 1
@@ -289,7 +290,7 @@ def test_a_vector_is_one_row_to_della() -> None:
     as_a_row = mix_tensors("della", chip[None], chat[None], base[None])
     for count in (1, 4, 36, 100):
         assert np.array_equal(mix_tensors("della", chip, chat, base, piece_rows=count), as_a_row.reshape(-1))
-    assert prepare("della", LAM, "t", (3, 4, 5), Parameters(), lambda side: iter(())).row == 5
+    assert prepare("della", SHARES, {}, "t", (3, 4, 5), Parameters(), lambda side: iter(())).row == 5
 
 
 def test_a_base_that_is_not_finite_is_refused_by_name_and_position() -> None:
@@ -302,8 +303,8 @@ def test_a_base_that_is_not_finite_is_refused_by_name_and_position() -> None:
 @for_each("method", BASE_METHODS)
 def test_empty_tensors_have_nothing_to_prepare(method: str) -> None:
     for shape in ((0, 4), (0,)):
-        mix = prepare(method, LAM, "t", shape, Parameters(), lambda side: iter(()))
-        assert (mix.chip_threshold, mix.chances) == (0.0, None)
+        mix = prepare(method, SHARES, {}, "t", shape, Parameters(), lambda side: iter(()))
+        assert (mix.thresholds, mix.chances) == ({}, None)
 
 
 @given(

@@ -27,6 +27,7 @@ from tests.tiny_models import WORDS, make_recipe, read_arrays, rewrite_tensors, 
 
 ARITHMETIC = find_arithmetic("cpu")
 BIAS = "lm_head.bias"
+SHARES = {"chip": 0.6, "chat": 0.4}
 CHIP_WORDS = ("net", *WORDS[:4], "via", *WORDS[4:])  # so that the shared rows lie in several stretches
 
 
@@ -107,22 +108,23 @@ def mix_by_hand(method: str, chip: Array, chat: Array, base: Array, out: Array) 
     if method in ("task_arithmetic", "ties"):  # nothing is drawn: where the elements stand does not matter
         mix = prepare(
             method,
-            0.6,
+            SHARES,
+            {},
             BIAS,
             chip.shape,
             parameters,
             lambda side: iter([(0, (chip if side == "chip" else chat) - base)]),
         )
-        return combine_base(chip, chat, base, mix, 0, FLOAT32, ARITHMETIC)
+        return combine_base({"chip": chip, "chat": chat, "base": base}, mix, 0, FLOAT32, ARITHMETIC)
     density = parameters.find_density(method)
     kept = {}
     for side, parent in (("chip", chip), ("chat", chat)):
         d = parent - base
-        mix = prepare("dare", 0.6, BIAS, (70,), parameters, lambda side: iter(()))
+        mix = prepare("dare", SHARES, {}, BIAS, (70,), parameters, lambda side: iter(()))
         chances = (
             find_chances(d[None], density, parameters.epsilon)[0] if method == "della" else np.full(d.size, density)
         )
-        kept[side] = np.where(draw_uniforms(mix, side, 0, 70)[out] < chances, d / chances, 0.0)  # type: ignore[arg-type]
+        kept[side] = np.where(draw_uniforms(mix, side, 0, 70)[out] < chances, d / chances, 0.0)
     total = 0.6 * kept["chip"] + 0.4 * kept["chat"]
     if method == "dare":
         return np.asarray(base + total)

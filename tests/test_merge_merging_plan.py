@@ -13,6 +13,7 @@ from merge.errors import ParentsMismatch, RecipeError
 from merge.merging.pairing import Pair, check_pair
 from merge.merging.plan import (
     TensorPlan,
+    count_layers,
     count_traffic,
     find_kind,
     find_lam,
@@ -28,6 +29,7 @@ from tests.tiny_models import make_recipe, read_tensors, rewrite_tensors, write_
 
 PLAIN = Recipe(ParentRef("chip"), ParentRef("chat"), base=Path())
 EMBEDDING, NORM, HEAD = "model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"
+STACK = "model.layers."
 
 
 def up(layer: int) -> str:
@@ -94,16 +96,25 @@ def test_the_first_rule_that_fits_decides() -> None:
             Rule(0.9, tensors="*norm*"),
         ),
     )
-    assert find_lam(recipe, up(1), 8) == 0.1
+    assert find_lam(recipe, up(1), {STACK: 8}) == 0.1
     # Over the rule's own layers
-    assert find_lam(recipe, "model.layers.1.self_attn.q_proj.weight", 8) == pytest.approx(0.3)
-    assert find_lam(recipe, "model.layers.2.input_layernorm.weight", 8) == 0.4
-    assert find_lam(recipe, NORM, 8) == 0.9
-    assert find_lam(recipe, up(7), 8) == find_lam(recipe, EMBEDDING, 8) == 0.6
+    assert find_lam(recipe, "model.layers.1.self_attn.q_proj.weight", {STACK: 8}) == pytest.approx(0.3)
+    assert find_lam(recipe, "model.layers.2.input_layernorm.weight", {STACK: 8}) == 0.4
+    assert find_lam(recipe, NORM, {STACK: 8}) == 0.9
+    assert find_lam(recipe, up(7), {STACK: 8}) == find_lam(recipe, EMBEDDING, {STACK: 8}) == 0.6
+
+
+def test_each_stack_of_layers_has_its_own_depth() -> None:
+    vision, text = ("visual.blocks.{}.attn.qkv.weight", "model.layers.{}.mlp.up_proj.weight")
+    names = [*(vision.format(n) for n in range(4)), *(text.format(n) for n in range(2)), NORM]
+    depths = count_layers(names)
+    assert depths == {"visual.blocks.": 4, STACK: 2}
+    recipe = recipe_with(lam=(0.0, 0.9))
+    assert [find_lam(recipe, name, depths) for name in names] == pytest.approx([0, 0.3, 0.6, 0.9, 0, 0.9, 0.9])
 
 
 def test_a_soup_is_half_of_each_whatever_the_schedule() -> None:
-    assert find_lam(recipe_with(method="soup", schedule=(Rule(0.1, tensors="*"),)), up(0), 2) == 0.5
+    assert find_lam(recipe_with(method="soup", schedule=(Rule(0.1, tensors="*"),)), up(0), {STACK: 2}) == 0.5
 
 
 def test_what_is_not_included_or_is_excluded_stays_the_chat_parents(parents: tuple[Path, Path]) -> None:
@@ -228,6 +239,9 @@ def test_the_summary_has_a_row_per_kind_and_method(parents: tuple[Path, Path]) -
         ("model.layers.3.block_sparse_moe.experts.1.w1.weight", "MLP", 3),
         ("transformer.h.7.ln_1.weight", "norms", 7),
         ("gpt_neox.layers.0.attention.dense.bias", "attention", 0),
+        ("encoder.layer.4.output.dense.weight", "other", 4),
+        ("encoder.block.2.layer.1.DenseReluDense.wi.weight", "other", 2),
+        ("shared.weight", "embeddings", None),
         (EMBEDDING, "embeddings", None),
         (HEAD, "embeddings", None),
         ("score.weight", "other", None),

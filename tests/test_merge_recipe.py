@@ -70,7 +70,7 @@ def test_each_output_dtype_is_allowed(dtype: str) -> None:
 
 def test_all_problems_are_listed_at_once() -> None:
     problems = problems_of(
-        merge={"lam": 2, "dtype": "int8", "method": "slerp", "lamda": 1, "name": "../x"},
+        merge={"lam": 2, "dtype": "int8", "method": "spherical", "lamda": 1, "name": "../x"},
         chip={"adapter": 3, "revision": "x"},
         chat=7,
         extra={},
@@ -80,7 +80,7 @@ def test_all_problems_are_listed_at_once() -> None:
         "'extra'",
         "[chat] must be a table",
         "merge.lamda",
-        "'slerp' (allowed: geodesic, ",
+        "'spherical' (allowed: geodesic, ",
         "bfloat16, float16, float32",
         "merge.lam is 2",
     ):

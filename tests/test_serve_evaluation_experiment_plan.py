@@ -109,7 +109,7 @@ def test_without_a_list_what_needs_a_base_is_left_out_and_reported() -> None:
 @for_each(
     ("text", "has_base", "message"),
     [
-        ("chat,slerp", True, "slerp: the rows are chat"),
+        ("chat,spherical", True, "spherical: the rows are chat"),
         ("ties,chat", False, "ties need .* --base"),
         (" , ", True, "names no row"),
     ],

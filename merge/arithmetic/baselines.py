@@ -4,6 +4,8 @@ Pure mathematics: it reads no files and knows no models.
 
     linear           W = lam W_c + (1 - lam) W_i
     soup             the same at lam = 0.5: a uniform model soup (arXiv 2203.05482)
+    slerp            W = sin(lam theta) / sin(theta) W_c + sin((1 - lam) theta) / sin(theta) W_i: along the arc as the
+                     geodesic, but the norms are not restored; with a base the same of d_c and d_i, added to B
     task_arithmetic  W = B + scale (lam d_c + (1 - lam) d_i),  d_c = W_c - B,  d_i = W_i - B  (arXiv 2212.04089)
     ties             trim, elect, merge (arXiv 2306.01708): of each d its `density` of largest magnitude is kept, each
                      element elects the sign of lam d_c + (1 - lam) d_i, and those d that have it are averaged with the
@@ -14,36 +16,37 @@ Pure mathematics: it reads no files and knows no models.
                      probabilities from density - epsilon to density + epsilon by rank, and divided by its own
                      (arXiv 2406.11617)
 
-B is the model that both parents were trained from. At scale = 1 task arithmetic is linear: the base cancels out; scale
+lam and 1 - lam are the shares of two parents; with weights these stand in their place, for any number of parents.
+
+B is the model that the parents were trained from. At scale = 1 task arithmetic is linear: the base cancels out; scale
 = 2 at lam = 0.5 is the plain sum of both differences. mergekit calls lam and 1 - lam `weight`, scale `lambda`, and
 rescales DARE and DELLA to the l1 norm of d instead of by the probability, which is the papers'.
 
 What is dropped depends on seed, parent, tensor name and the element's position alone: not on threads, pieces or order.
 
     differences = lambda side: iter([(0, delta[side])])
-    mix = prepare("ties", lam=0.6, name="t", shape=(4, 8), parameters=Parameters(), differences=differences)
-    merged = combine_base(chip, chat, base, mix, 0, BFLOAT16, find_arithmetic("cpu"))
+    shares = {"chip": 0.6, "chat": 0.4}
+    mix = prepare("ties", shares, {}, name="t", shape=(4, 8), parameters=Parameters(), differences=differences)
+    merged = combine_base({"chip": c, "chat": i, "base": b}, mix, 0, BFLOAT16, find_arithmetic("cpu"))
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from merge.arithmetic.dtypes import FLOAT32, FLOAT64, Array, DType
-from merge.arithmetic.geodesic import QUIET, Arc, Arithmetic, Sums, find_theta
-from merge.errors import TensorNotFinite
+from merge.arithmetic.geodesic import OPPOSITE_TOLERANCE, QUIET, Arc, Arithmetic, Sums, find_share, find_theta
+from merge.errors import TensorNotFinite, TensorsOpposite
 from merge.recipe import Parameters
 
-Side = Literal["chip", "chat"]
-SIDES: tuple[Side, ...] = ("chip", "chat")
 # Gives the differences W_side - B of one tensor, called anew for each pass: (start in the tensor, piece in float32).
-Differences = Callable[[Side], Iterator[tuple[int, Array]]]
+# Sides are "chip", "chat", and of further parents "third" and so on.
+Differences = Callable[[str], Iterator[tuple[int, Array]]]
 ELECTING = ("ties", "della")  # and dare, where `elect` is set
 LOW_BITS = 16  # of a float32's 31 bits of magnitude; one pass counts the upper 15, another these
 
@@ -54,17 +57,16 @@ class Mix:
 
     method: str
     name: str
-    lam: float
+    shares: Mapping[str, float]  # by side, the first being added first
     scale: float
     elect: bool
-    density: float
+    densities: Mapping[str, float]  # by side
     epsilon: float
     row: int  # elements that DELLA ranks together; pieces start and end at multiples of it
     seed: int
     # DELLA's for a vector, which is one row in many pieces: by side and start of a piece
-    chances: Mapping[tuple[Side, int], Array] | None = None
-    chip_threshold: float = 0.0  # TIES keeps magnitudes of at least this
-    chat_threshold: float = 0.0
+    chances: Mapping[tuple[str, int], Array] | None = None
+    thresholds: Mapping[str, float] = field(default_factory=dict)  # by side: TIES keeps magnitudes of at least this
 
 
 def find_line(sums: Sums, lam: float) -> Arc:
@@ -74,44 +76,71 @@ def find_line(sums: Sums, lam: float) -> Arc:
     return Arc(lam, 1 - lam, chip_norm, chat_norm, theta, "linear")
 
 
+def find_slerp(sums: Sums, lam: float, name: str) -> Arc:
+    """The coefficients of slerp: the arc's shares of the tensors as they are, so that norms bend with directions.
+
+    Where a tensor is zero or both are equal there is no arc, and the shares are those of the linear mean.
+
+    Raises TensorsOpposite: no unique arc joins the directions.
+    """
+    line = find_line(sums, lam)
+    if line.theta is None or sums.difference == 0.0:
+        return line
+    if math.pi - line.theta < OPPOSITE_TOLERANCE and lam not in (0.0, 1.0):
+        raise TensorsOpposite(
+            f"tensor {name}: the directions are opposite, so no unique arc joins them. Use method linear, or check "
+            "that both parents come from one base model"
+        )
+    return replace(line, chip=find_share(lam, line.theta), chat=find_share(1 - lam, line.theta), branch="slerp")
+
+
 def prepare(
-    method: str, lam: float, name: str, shape: tuple[int, ...], parameters: Parameters, differences: Differences
+    method: str,
+    shares: Mapping[str, float],
+    densities: Mapping[str, float],
+    name: str,
+    shape: tuple[int, ...],
+    parameters: Parameters,
+    differences: Differences,
 ) -> Mix:
     """What the pieces of one tensor need.
 
     TIES reads the differences twice for its exact thresholds; DELLA reads those of a vector once, to rank them.
 
+    shares: of each side, in the order in which they are added up. densities: of those sides that have their own.
+
     shape: of the tensor, or of the part of it that both parents have. DELLA's rows are its last dimension; a vector is
     one row.
     """
     numel = math.prod(shape)
-    density = parameters.find_density(method)
+    density = {side: densities.get(side, parameters.find_density(method)) for side in shares}
     elect = method in ELECTING or (method == "dare" and parameters.elect)
     row = max(shape[-1], 1) if len(shape) > 1 else 1
-    mix = Mix(method, name, lam, parameters.scale, elect, density, parameters.epsilon, row, parameters.seed)
+    mix = Mix(method, name, shares, parameters.scale, elect, density, parameters.epsilon, row, parameters.seed)
     if method == "ties" and numel:
-        kept = max(1, int(density * numel))
-        chip, chat = (find_threshold(side, differences, kept) for side in SIDES)
-        return replace(mix, chip_threshold=chip, chat_threshold=chat)
+        return replace(
+            mix,
+            thresholds={side: find_threshold(side, differences, max(1, int(density[side] * numel))) for side in shares},
+        )
     if method == "della" and numel and len(shape) < 2:
         return replace(
             mix,
             chances={
-                (side, start): chances for side in SIDES for start, chances in rank_vector(side, differences, mix)
+                (side, start): chances for side in shares for start, chances in rank_vector(side, differences, mix)
             },
         )
     return mix
 
 
-def rank_vector(side: Side, differences: Differences, mix: Mix) -> Iterator[tuple[int, Array]]:
+def rank_vector(side: str, differences: Differences, mix: Mix) -> Iterator[tuple[int, Array]]:
     """DELLA's probabilities for a vector, whose pieces are ranked together: (start, the piece's part of them)."""
     starts, pieces = zip(*differences(side), strict=True)
-    chances = find_chances(np.concatenate(pieces).reshape(1, -1), mix.density, mix.epsilon).reshape(-1)
+    chances = find_chances(np.concatenate(pieces).reshape(1, -1), mix.densities[side], mix.epsilon).reshape(-1)
     ends = np.cumsum([piece.size for piece in pieces])
     return zip(starts, np.split(chances, ends[:-1]), strict=True)
 
 
-def find_threshold(side: Side, differences: Differences, kept: int) -> float:
+def find_threshold(side: str, differences: Differences, kept: int) -> float:
     """The `kept`-th largest magnitude of a difference, exactly, in two passes and 0.8 MB whatever the tensor's size.
 
     The bits of a non-negative float32, read as a whole number, are in the order of the numbers. The first pass counts
@@ -128,7 +157,7 @@ def find_threshold(side: Side, differences: Differences, kept: int) -> float:
     return float(np.array(high << LOW_BITS | low, np.uint32).view(np.float32))
 
 
-def _magnitude_bits(side: Side, differences: Differences) -> Iterator[Array]:
+def _magnitude_bits(side: str, differences: Differences) -> Iterator[Array]:
     for _, piece in differences(side):
         yield np.abs(piece).view(np.int32)
 
@@ -141,28 +170,38 @@ def _find_bin(counts: Array, kept: int) -> tuple[int, int]:
 
 
 @QUIET
-def combine_base(
-    chip: Array, chat: Array, base: Array, mix: Mix, start: int, dtype: DType, arithmetic: Arithmetic
-) -> Array:
-    """Merge three flat pieces of equal size that begin at element `start`, in float32, rounded once to `dtype`.
+def combine_base(pieces: Mapping[str, Array], mix: Mix, start: int, dtype: DType, arithmetic: Arithmetic) -> Array:
+    """Merge flat pieces of equal size that begin at element `start`, in float32, rounded once to `dtype`.
+
+    pieces: of the base under "base", and of each side of the mix.
 
     arithmetic: only widens and narrows. The caller checks the parents, whose sums show NaN and Inf.
 
     Raises TensorNotFinite: the base model holds NaN or Inf.
     """
+    origin = widen_base(pieces["base"], mix.name, start, arithmetic)
+    differences = {side: sparsify(arithmetic.widen(pieces[side]) - origin, mix, side, start) for side in mix.shares}
+    (first, share), *others = mix.shares.items()
+    mixed = differences[first] * np.float32(share)
+    for side, share in others:
+        mixed = add_scaled(mixed, differences[side], share)
+    if mix.elect:
+        mixed = average_elected([(differences[side], share) for side, share in mix.shares.items()], mixed)
+    return arithmetic.narrow(mixed * np.float32(mix.scale) + origin, dtype)
+
+
+def widen_base(base: Array, name: str, start: int, arithmetic: Arithmetic) -> Array:
+    """A piece of the base model in float32.
+
+    Raises TensorNotFinite: it holds NaN or Inf.
+    """
     origin = arithmetic.widen(base)
     if not np.isfinite(origin).all():
         at = int(np.argmin(np.isfinite(origin)))
         raise TensorNotFinite(
-            f"base model: tensor {mix.name} holds {origin[at]} at flat position {start + at}. Repair or replace that "
-            "model"
+            f"base model: tensor {name} holds {origin[at]} at flat position {start + at}. Repair or replace that model"
         )
-    d_chip = sparsify(arithmetic.widen(chip) - origin, mix, "chip", start)
-    d_chat = sparsify(arithmetic.widen(chat) - origin, mix, "chat", start)
-    mixed = add_scaled(d_chip * np.float32(mix.lam), d_chat, 1 - mix.lam)
-    if mix.elect:
-        mixed = average_elected(d_chip, d_chat, mixed, mix.lam)
-    return arithmetic.narrow(mixed * np.float32(mix.scale) + origin, dtype)
+    return origin
 
 
 def add_scaled(total: Array, difference: Array, factor: float) -> Array:
@@ -170,18 +209,18 @@ def add_scaled(total: Array, difference: Array, factor: float) -> Array:
     return (total + difference.astype(FLOAT64) * float(np.float32(factor))).astype(FLOAT32)
 
 
-def sparsify(difference: Array, mix: Mix, side: Side, start: int) -> Array:
+def sparsify(difference: Array, mix: Mix, side: str, start: int) -> Array:
     """What the method keeps of a difference; zero elsewhere."""
     zero = np.float32(0)
     if mix.method == "ties":
-        threshold = np.float32(mix.chip_threshold if side == "chip" else mix.chat_threshold)
-        return np.where(np.abs(difference) >= threshold, difference, zero)
-    if mix.method == "dare" and mix.density < 1:
-        keep = draw_uniforms(mix, side, start, difference.size) < mix.density
-        return np.where(keep, difference / np.float32(mix.density), zero)
-    if mix.method == "della" and mix.density < 1:
+        return np.where(np.abs(difference) >= np.float32(mix.thresholds[side]), difference, zero)
+    density = mix.densities[side]
+    if mix.method == "dare" and density < 1:
+        keep = draw_uniforms(mix, side, start, difference.size) < density
+        return np.where(keep, difference / np.float32(density), zero)
+    if mix.method == "della" and density < 1:
         rows = difference.reshape(-1, mix.row)
-        chances = mix.chances[side, start] if mix.chances else find_chances(rows, mix.density, mix.epsilon).reshape(-1)
+        chances = mix.chances[side, start] if mix.chances else find_chances(rows, density, mix.epsilon).reshape(-1)
         keep = draw_uniforms(mix, side, start, difference.size) < chances
         return np.where(keep, difference / chances, zero)
     return difference
@@ -201,15 +240,15 @@ def find_chances(rows: Array, density: float, epsilon: float) -> Array:
     return chances
 
 
-def average_elected(d_chip: Array, d_chat: Array, weighted_sum: Array, lam: float) -> Array:
+def average_elected(differences: Sequence[tuple[Array, float]], weighted_sum: Array) -> Array:
     """TIES' disjoint merge: the average of the differences that have the sign of the weighted sum.
 
-    The weights are lam and 1 - lam. A weighted sum of zero elects plus, as in mergekit: of two that cancel out, the
+    differences: each with its weight. A weighted sum of zero elects plus, as in mergekit: of two that cancel out, the
     positive one. Zeros are left out of the average.
     """
     elected = np.where(weighted_sum >= 0, np.float32(1), np.float32(-1))
     total, weight = np.zeros_like(weighted_sum), np.zeros_like(weighted_sum)
-    for difference, share in ((d_chip, lam), (d_chat, 1 - lam)):
+    for difference, share in differences:
         agrees = np.sign(difference) == elected
         total = add_scaled(total, np.where(agrees, difference, np.float32(0)), share)
         weight += agrees * np.float32(share)
@@ -217,7 +256,7 @@ def average_elected(d_chip: Array, d_chat: Array, weighted_sum: Array, lam: floa
     return average
 
 
-def draw_uniforms(mix: Mix, side: Side, start: int, count: int) -> Array:
+def draw_uniforms(mix: Mix, side: str, start: int, count: int) -> Array:
     """Numbers from 0 to 1 for the elements `start` to `start + count`.
 
     Philox (Salmon et al. 2011) counts up from any position; one step of the counter gives four numbers. numpy keeps the

@@ -26,7 +26,7 @@ import numpy as np
 from merge.arithmetic.dtypes import Array, DType
 from merge.errors import TensorNotFinite, TensorsOpposite
 
-Branch = Literal["geodesic", "equal", "zero", "opposite", "copied", "linear", "mixed"]
+Branch = Literal["geodesic", "equal", "zero", "opposite", "copied", "linear", "slerp", "mixed"]
 
 # Elements per piece: both parents' and the result's bfloat16 pieces are 1.5 MB and fit a core's second-level cache;
 # smaller ones cost calls.
@@ -174,12 +174,12 @@ def find_arc(sums: Sums, lam: float, name: str) -> Arc:
             )
         return Arc(lam, 1 - lam, chip_norm, chat_norm, theta, "opposite")
     ratio = chat_norm / chip_norm  # |W_c|^lam |W_i|^(1 - lam) / |W_c| = ratio^(1 - lam), and ratio^-lam for the other
-    chip = ratio ** (1 - lam) * _share(lam, theta)
-    chat = ratio**-lam * _share(1 - lam, theta)
+    chip = ratio ** (1 - lam) * find_share(lam, theta)
+    chat = ratio**-lam * find_share(1 - lam, theta)
     return Arc(chip, chat, chip_norm, chat_norm, theta, "geodesic")
 
 
-def _share(t: float, theta: float) -> float:
+def find_share(t: float, theta: float) -> float:
     """sin(t theta) / sin(theta), and its limit t at theta = 0."""
     return t if theta == 0.0 else math.sin(t * theta) / math.sin(theta)
 

@@ -34,7 +34,7 @@ def open_pair(
     Raises what finding, opening and comparing raise.
     """
     with Resolver(recipe.base, settings, say, fetch=fetch) as resolver:
-        folders = [resolver.look(ref, side) for ref, side in recipe.parents()]
+        folders = {side: resolver.look(ref, side) for ref, side in recipe.parents()}
     with ExitStack() as stack:
         yield open_folders(folders, recipe, stack, arithmetic)
 

@@ -23,6 +23,7 @@ METHODS = {
         "by geodesic interpolation of the weights (ChipAlign, [arXiv 2412.19819](https://arxiv.org/abs/2412.19819))"
     ),
     "linear": "by linear interpolation of the weights",
+    "slerp": "by spherical interpolation of the weights, norms included",
     "soup": "as a uniform model soup ([arXiv 2203.05482](https://arxiv.org/abs/2203.05482))",
     "task_arithmetic": (
         "by task arithmetic on a common base model ([arXiv 2212.04089](https://arxiv.org/abs/2212.04089))"
@@ -56,8 +57,7 @@ tags: [merge, chipalign, eda]
 
 A merge of a chip-domain model and a chat model of the same architecture, made without training: \
 {METHODS[recipe.method]}.
-Each tensor was merged by itself at lam = {describe_lam(recipe.lam)} \
-(0 is the chat model, 1 the chip model){_geodesic_scale(recipe)}.
+Each tensor was merged by itself {_describe_shares(recipe)}{_geodesic_scale(recipe)}.
 
 ## Parents
 
@@ -69,7 +69,7 @@ Each tensor was merged by itself at lam = {describe_lam(recipe.lam)} \
 
 | method | lam | dtype |
 |---|---|---|
-| {recipe.method} | {describe_lam(recipe.lam)} | {recipe.dtype} |
+| {recipe.method} | {"by weights" if recipe.is_weighted else describe_lam(recipe.lam)} | {recipe.dtype} |
 
 {_describe_choices(recipe, report.rows, report.code)}
 Made with {", ".join(f"{k} {v}" for k, v in find_versions().items())}.
@@ -107,8 +107,14 @@ def _front_matter_licence(report: MergeReport) -> str:
     return f"license: {names[0]}\n" if len(names) == 1 else f"license: other\nlicense_name: {'-and-'.join(names)}\n"
 
 
+def _describe_shares(recipe: Recipe) -> str:
+    if not recipe.is_weighted:
+        return f"at lam = {describe_lam(recipe.lam)} (0 is the chat model, 1 the chip model)"
+    return "with the weights " + ", ".join(f"{describe_lam(w)} ({side})" for side, w in recipe.weights.items())
+
+
 def _geodesic_scale(recipe: Recipe) -> str:
-    return " and given the weighted geometric mean of both norms" if recipe.method == "geodesic" else ""
+    return " and given the weighted geometric mean of the norms" if recipe.method == "geodesic" else ""
 
 
 def literal(text: str) -> str:
@@ -126,6 +132,15 @@ def _describe_choices(recipe: Recipe, rows: RowMap | None, code: tuple[str, ...]
         for key, value in recipe.describe_parameters().items()
     ]
 
+    lines += [
+        f"- density of the {side} parent: {describe_lam(ref.density)}"
+        for side, ref in recipe.givers.items()
+        if ref.density is not None
+    ]
+    lines += [
+        f"- layers: {each.layers[0]} to {each.layers[1]} of {'both parents' if each.parent == 'both' else each.parent}"
+        for each in recipe.slices
+    ]
     for number, rule in enumerate(recipe.schedule, start=1):
         where = [f"layers {rule.layers[0]} to {rule.layers[1]}"] if rule.layers else []
         where += [f"tensors {literal(rule.tensors)}"] if rule.tensors else []
@@ -157,6 +172,7 @@ def _describe_choices(recipe: Recipe, rows: RowMap | None, code: tuple[str, ...]
 def _pictures(with_plots: bool) -> str:
     names = {
         "theta_over_depth": "Angle between the parents over depth",
+        "theta_by_projection": "Angle between the parents by layer and projection",
         "norms_over_depth": "Norms of both parents over depth",
         "geodesic_against_linear": "How far a geodesic and a linear merge differ",
     }

@@ -34,6 +34,7 @@ TABLE_FORMS = ("tokenizer.model", "added_tokens.json", "vocab.json", "merges.txt
 TOKENIZER_FILES = (TOKENIZER, TOKENIZER_CONFIG, "special_tokens_map.json", *TABLE_FORMS)
 CODE_FILES = (CONFIG, GENERATION, TOKENIZER_CONFIG)  # where libraries look for a model's own code
 CODE_KEYS = ("auto_map", "custom_pipelines")  # the keys that name it
+DEPTH_KEYS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 ROPE_KEYS = ("rope_parameters", "rope_scaling", "rope_theta")
 
 
@@ -101,7 +102,27 @@ def make_config(recipe: Recipe, pair: Pair) -> dict[str, Any]:
     if recipe.embeddings != "refuse" and pair.ties_differ:
         config["tie_word_embeddings"] = recipe.embeddings == "tied"
     plain: dict[str, Any] = without_code(config)
-    return plain | {"dtype": recipe.dtype}
+    return cut_config(recipe, plain) | {"dtype": recipe.dtype}
+
+
+def cut_config(recipe: Recipe, config: dict[str, Any]) -> dict[str, Any]:
+    """The config with the number of layers that the recipe's slices give, and its lists of a value per layer cut alike.
+
+    Such a list may stand at any depth (layer_types, for example).
+    """
+    if not recipe.slices:
+        return config
+    depth = next((config[key] for key in DEPTH_KEYS if type(config.get(key)) is int), 0)
+    layers = [layer for each in recipe.slices for layer in range(each.layers[0], each.layers[1] + 1)]
+
+    def cut(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: len(layers) if key in DEPTH_KEYS else cut(inner) for key, inner in value.items()}
+        is_per_layer = isinstance(value, list) and len(value) == depth > max(layers)
+        return [value[layer] for layer in layers] if is_per_layer else value
+
+    whole: dict[str, Any] = cut(config)
+    return whole
 
 
 def _read_files(folder: Path, names: tuple[str, ...]) -> dict[str, bytes]:

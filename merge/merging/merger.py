@@ -25,7 +25,7 @@ from it. This file does not decide whether two models fit (merge.merging.pairing
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -36,6 +36,7 @@ from merge.arithmetic.choice import find_arithmetic, warm_up
 from merge.arithmetic.geodesic import Arithmetic, TensorResult
 from merge.errors import OutputFull, OutputRefused
 from merge.merging.companions import find_code, is_built_in, prepare_companions
+from merge.merging.further import join_parents
 from merge.merging.journal import Journal, is_taken_up
 from merge.merging.pairing import Pair, check_pair
 from merge.merging.passes import merge_tensor
@@ -124,7 +125,7 @@ def merge_sweep(
         beside = ThreadPoolExecutor(1, thread_name_prefix="warm-up")
         beside.submit(warm_up, arithmetic)
         beside.shutdown(wait=False)
-        parents = Parents(*resolver.resolve_all(jobs[0][0].parents()))
+        parents = resolver.resolve_sides(jobs[0][0].parents())
 
     outcomes: dict[Path, Outcome] = {}
     for recipe, out in jobs:
@@ -183,19 +184,20 @@ def check_output(out: Path, parents: Parents) -> dict[str, Any] | None:
 
 def open_parents(parents: Parents, recipe: Recipe, stack: ExitStack, arithmetic: Arithmetic) -> Pair:
     """The parents opened, until `stack` closes them, and compared. Raises what opening and check_pair raise."""
-    folders = (
-        (parent.folder, None if parent.adapter is None else parent.adapter.folder)
-        for parent in parents.by_side().values()
-    )
+    folders = {
+        side: (parent.folder, None if parent.adapter is None else parent.adapter.folder)
+        for side, parent in parents.by_side().items()
+    }
     return open_folders(folders, recipe, stack, arithmetic)
 
 
 def open_folders(
-    folders: Iterable[tuple[Path, Path | None]], recipe: Recipe, stack: ExitStack, arithmetic: Arithmetic
+    folders: Mapping[str, tuple[Path, Path | None]], recipe: Recipe, stack: ExitStack, arithmetic: Arithmetic
 ) -> Pair:
-    """The same from folders of models, each perhaps with an adapter's: chip, chat and, if the recipe has one, base."""
-    chip, chat, *base = (open_source(folder, adapter, stack, arithmetic) for folder, adapter in folders)
-    return check_pair(chip, chat, recipe, base[0] if base else None)
+    """The same from folders of models, each perhaps with an adapter's, by side."""
+    sources = {side: open_source(folder, adapter, stack, arithmetic) for side, (folder, adapter) in folders.items()}
+    chip, chat, base = sources.pop("chip"), sources.pop("chat"), sources.pop("base", None)
+    return join_parents(check_pair(chip, chat, recipe, base), sources)
 
 
 def prepare_output(

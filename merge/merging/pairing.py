@@ -16,7 +16,7 @@ import json
 import math
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from merge.arithmetic.dtypes import FLOATS, WHOLE
@@ -24,7 +24,7 @@ from merge.errors import ParentsMismatch, shorten
 from merge.models.checkpoint import DESCRIBED, TensorSource, TensorSpec, read_json_object, read_text
 from merge.models.names import Renamed, describe_names, is_leftover, match_names
 from merge.models.vocabulary import TOKENIZER, RowMap, Vocabulary, match_rows, read_tokens
-from merge.recipe import BASE_METHODS, DECISIONS, Recipe
+from merge.recipe import DECISIONS, Recipe
 
 # What must agree for the weights to mean the same in both models. max_position_embeddings is only a limit: it may
 # differ.
@@ -72,6 +72,7 @@ class Pair:
     rows: RowMap | None = None  # None: row n is the same token in all parents
     chip_vocab: Vocabulary | None = None  # None: no tokenizer
     chat_vocab: Vocabulary | None = None
+    more: Mapping[str, TensorSource] = field(default_factory=dict)  # further parents, by side
 
     @property
     def lacks_head(self) -> bool:
@@ -164,7 +165,7 @@ def check_pair(
                     "parents of one vocabulary"
                 )
 
-    if recipe is not None and recipe.method in BASE_METHODS:
+    if recipe is not None and recipe.uses_base:
         open_ones += check_base(base, chat, rows, base_vocab, chat_vocab)
 
     if open_ones:

@@ -13,16 +13,17 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 
-from merge.arithmetic.baselines import combine_base, find_line, prepare
-from merge.arithmetic.dtypes import DTYPES, Array, DType
+from merge.arithmetic.baselines import combine_base, find_line, find_slerp, prepare, widen_base
+from merge.arithmetic.dtypes import DTYPES, FLOAT32, Array, DType
 from merge.arithmetic.geodesic import (
     CHUNK,
     Arc,
     Arithmetic,
+    Branch,
     Sums,
     TensorResult,
     check_finite,
@@ -30,13 +31,14 @@ from merge.arithmetic.geodesic import (
     find_largest,
     find_theta,
 )
+from merge.arithmetic.mean import combine_all, find_cosines, find_mean
 from merge.errors import TensorNotFinite, TensorOverflow, TensorsDiffer
 from merge.merging.pairing import Pair
 from merge.merging.plan import Segment, TensorPlan
 from merge.models.checkpoint import TensorReader, TensorSource
 from merge.recipe import BASE_METHODS, Parameters
 
-Side = Literal["chip", "chat", "base"]
+Side = str  # "chip", "chat", "base", and of further parents "third" and so on
 Pieces = Mapping[Side, Array]  # the elements of one stretch of the output, of those parents that have them
 Blend = Callable[[Segment, Pieces], Array]
 
@@ -65,9 +67,9 @@ class Inputs:
     pieces: tuple[Segment, ...]
     arithmetic: Arithmetic
 
-    def read(self, piece: Segment, sides: Sequence[Side] = ("chip", "chat", "base")) -> Pieces:
-        """The piece of each parent that has it; valid until the next piece of that parent is read."""
-        starts = {side: getattr(piece, side) for side in sides if side in self.readers}
+    def read(self, piece: Segment, sides: Sequence[Side] | None = None) -> Pieces:
+        """The piece of each parent, or of some, that has it; valid until the next piece of that parent is read."""
+        starts = {side: find_start(piece, side) for side in sides or self.readers if side in self.readers}
         return {
             side: self.readers[side].read(at, at + piece.count, self.buffers[side])
             for side, at in starts.items()
@@ -80,16 +82,23 @@ class Inputs:
         return tuple(piece for piece in self.pieces if piece.chip is not None and piece.chat is not None)
 
 
+def find_start(piece: Segment, side: Side) -> int | None:
+    """Where a piece starts in a parent. Further parents have the output's own rows."""
+    start: int | None = getattr(piece, side, piece.out)
+    return start
+
+
 def open_inputs(plan: TensorPlan, pair: Pair, arithmetic: Arithmetic) -> Inputs:
     """The readers of one tensor, opened when its turn comes: only then are an adapter's matrices loaded.
 
     arithmetic: computes. For a method with a base it takes the sums, and widens and narrows for what numpy mixes.
     """
-    sources: tuple[tuple[Side, TensorSource | None, str | None], ...] = (
+    sources: list[tuple[Side, TensorSource | None, str | None]] = [
         ("chip", pair.chip, plan.chip),
         ("chat", pair.chat, plan.chat),
         ("base", pair.base, plan.base),
-    )
+        *((side, pair.more[side], name) for side, name in plan.more.items()),
+    ]
     readers = {side: source.tensor(name) for side, source, name in sources if source is not None and name is not None}
     # Within whole rows an adapter is cheapest to fold, and DELLA ranks
     row = max(plan.shape[-1], 1) if len(plan.shape) > 1 else 1
@@ -150,6 +159,9 @@ def measure_inputs(inputs: Inputs) -> Sums:
         for piece in inputs.shared or inputs.pieces
     )
     check_finite(total, inputs.name, _find_suspects(inputs))
+    for side in inputs.readers.keys() - {"chip", "chat", "base"}:
+        own = math.fsum(inputs.arithmetic.square(inputs.read(piece, (side,))[side]) for piece in inputs.pieces)
+        check_finite(Sums(own, own, own, own), inputs.name, _find_suspects(inputs))
     return total
 
 
@@ -163,10 +175,10 @@ def _measure_piece(pieces: Pieces, arithmetic: Arithmetic) -> Sums:
 
 def _find_suspects(inputs: Inputs) -> Iterator[tuple[str, int, Array]]:
     """The parents' pieces again, with their positions, in the order in which errors name them."""
-    for side in ("chip", "chat"):
-        for piece in inputs.pieces:
+    for side in inputs.readers:
+        for piece in inputs.pieces if side != "base" else ():
             for values in inputs.read(piece, (side,)).values():
-                yield side, getattr(piece, side), values
+                yield side, find_start(piece, side) or 0, values
 
 
 def find_way(plan: TensorPlan, inputs: Inputs, sums: Sums, parameters: Parameters) -> tuple[Arc, Blend]:
@@ -179,6 +191,10 @@ def find_way(plan: TensorPlan, inputs: Inputs, sums: Sums, parameters: Parameter
     method = "linear" if plan.method in BASE_METHODS and plan.base is None else plan.method
     if method in BASE_METHODS:
         arc, mix_pieces = _find_base_way(plan, inputs, sums, parameters, dtype)
+    elif method == "slerp" and plan.base is not None:
+        arc, mix_pieces = _find_slerp_way(plan, inputs, sums, dtype)
+    elif plan.more:
+        arc, mix_pieces = _find_mean_way(method, plan, inputs, sums, dtype)
     else:
         arc = _find_arc(method, plan, sums)
 
@@ -199,6 +215,8 @@ def find_way(plan: TensorPlan, inputs: Inputs, sums: Sums, parameters: Parameter
 def _find_arc(method: str, plan: TensorPlan, sums: Sums) -> Arc:
     if method == "geodesic":
         return find_arc(sums, plan.lam, plan.name)
+    if method == "slerp":
+        return find_slerp(sums, plan.lam, plan.name)
     if method in ("linear", "soup"):
         return find_line(sums, plan.lam)
     if method == "identical" and sums.difference != 0.0:
@@ -212,22 +230,68 @@ def _find_arc(method: str, plan: TensorPlan, sums: Sums) -> Arc:
 def _find_base_way(
     plan: TensorPlan, inputs: Inputs, sums: Sums, parameters: Parameters, dtype: DType
 ) -> tuple[Arc, Blend]:
-    arithmetic = inputs.arithmetic
-
-    def differences(side: Literal["chip", "chat"]) -> Iterator[tuple[int, Array]]:
-        """A parent minus the base model, piece by piece."""
-        for piece in inputs.shared:
-            pieces = inputs.read(piece, (side, "base"))
-            yield piece.out, arithmetic.widen(pieces[side]) - arithmetic.widen(pieces["base"])
-
     shape = plan.shape if plan.rows is None else (plan.rows.shared, *plan.shape[1:])
-    mix = prepare(plan.method, plan.lam, plan.name, shape, parameters, differences)
+    shares = plan.shares or {"chip": plan.lam, "chat": 1 - plan.lam}
+    mix = prepare(plan.method, shares, plan.densities, plan.name, shape, parameters, _subtract_base(inputs))
 
     def blend(piece: Segment, pieces: Pieces) -> Array:
         """A merged piece by a method that needs the base model."""
-        return combine_base(pieces["chip"], pieces["chat"], pieces["base"], mix, piece.out, dtype, arithmetic)
+        return combine_base(pieces, mix, piece.out, dtype, inputs.arithmetic)
 
     return replace(find_line(sums, plan.lam), branch="mixed"), blend
+
+
+def _subtract_base(inputs: Inputs) -> Callable[[Side], Iterator[tuple[int, Array]]]:
+    widen = inputs.arithmetic.widen
+
+    def differences(side: Side) -> Iterator[tuple[int, Array]]:
+        """A parent minus the base model, piece by piece."""
+        for piece in inputs.shared:
+            pieces = inputs.read(piece, (side, "base"))
+            yield piece.out, widen(pieces[side]) - widen(pieces["base"])
+
+    return differences
+
+
+def _find_slerp_way(plan: TensorPlan, inputs: Inputs, sums: Sums, dtype: DType) -> tuple[Arc, Blend]:
+    """Slerp of the differences from the base model."""
+    differences, arithmetic = _subtract_base(inputs), inputs.arithmetic
+    pieces_of = zip(differences("chip"), differences("chat"), strict=True)
+    arc = find_slerp(
+        Sums.total(arithmetic.measure(chip, chat) for (_, chip), (_, chat) in pieces_of), plan.lam, plan.name
+    )
+
+    def blend(piece: Segment, pieces: Pieces) -> Array:
+        """A piece of the base with both parents' differences from it."""
+        origin = widen_base(pieces["base"], plan.name, piece.out, arithmetic)
+        chip, chat = (arithmetic.widen(pieces[side]) - origin for side in ("chip", "chat"))
+        return arithmetic.narrow(origin + arithmetic.combine(chip, chat, arc, FLOAT32), dtype)
+
+    return replace(find_line(sums, plan.lam), branch="slerp"), blend
+
+
+def _find_mean_way(method: str, plan: TensorPlan, inputs: Inputs, sums: Sums, dtype: DType) -> tuple[Arc, Blend]:
+    """More than two parents: the mean on the sphere, or the linear one."""
+    sides = ("chip", "chat", *plan.more)
+    weights = [plan.shares.get(side, 1.0) for side in sides]
+
+    def measure_pair(i: int, j: int) -> Sums:
+        """The sums over two of the parents."""
+        both = sides[i], sides[j]
+        pairs = (inputs.read(piece, both) for piece in inputs.pieces)
+        return Sums.total(inputs.arithmetic.measure(*(pieces[side] for side in both)) for pieces in pairs)
+
+    branch: Branch = "linear"
+    coefficients = tuple(weight / math.fsum(weights) for weight in weights)
+    if method == "geodesic":
+        mean = find_mean(*find_cosines(len(sides), measure_pair), weights, plan.name)
+        coefficients, branch = mean.coefficients, mean.branch
+
+    def blend(piece: Segment, pieces: Pieces) -> Array:
+        """The mean of all parents' pieces."""
+        return combine_all([pieces[side] for side in sides], coefficients, dtype, inputs.arithmetic)
+
+    return replace(find_line(sums, plan.lam), branch=branch), blend
 
 
 def check_merged(total: float, merged: Array, plan: TensorPlan, piece: Segment, pieces: Pieces) -> float:
@@ -240,7 +304,7 @@ def check_merged(total: float, merged: Array, plan: TensorPlan, piece: Segment, 
     if math.isfinite(total):
         return total
     for side, values in pieces.items():
-        check_finite(Sums(total, total, total, total), plan.name, [(side, getattr(piece, side), values)])
+        check_finite(Sums(total, total, total, total), plan.name, [(side, find_start(piece, side) or 0, values)])
     if np.isnan(merged).any():
         raise TensorNotFinite(
             f"tensor {plan.name}: the merge itself gave NaN. Please report this with both parents' names"

@@ -5,8 +5,9 @@ No tensor is read here.
     plans = make_plan(recipe, check_pair(chip, chat, recipe, base))
 
 How a merger carries out a TensorPlan, by its `method`:
-  geodesic, linear, soup              two numbers per tensor: merge.arithmetic.geodesic.find_arc or
-                                      merge.arithmetic.baselines.find_line, then combine
+  geodesic, linear, soup, slerp       two numbers per tensor: merge.arithmetic.geodesic.find_arc,
+                                      merge.arithmetic.baselines.find_line or find_slerp, then combine; for more than
+                                      two parents a number for each: merge.arithmetic.mean.find_mean, then combine_all
   task_arithmetic, ties, dare, della  merge.arithmetic.baselines.prepare, then combine_base on pieces of whole rows
   copy                                copied, in the output's dtype, from the chat parent (lam = 0) or the chip parent
                                       (lam = 1)
@@ -22,8 +23,8 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
@@ -36,13 +37,13 @@ from merge.models.vocabulary import RowMap
 from merge.recipe import BASE_METHODS, Lam, Recipe
 
 OUTPUT_DTYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
-LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks|block)\.(\d{1,5})\.")
+LAYER = re.compile(r"(?P<stack>(?:.*?\.)?(?:layers|layer|h|blocks|block)\.)(?P<number>\d{1,5})(?=\.)")
 Kind = Literal["attention", "MLP", "embeddings", "norms", "other"]
 KINDS: tuple[Kind, ...] = ("attention", "MLP", "embeddings", "norms", "other")
 # A tensor is of the first kind that has a word of the tensor's name.
 KIND_WORDS: Mapping[Kind, tuple[str, ...]] = {
     "norms": ("norm", "ln_"),
-    "embeddings": ("embed", "lm_head", "wte", "wpe"),
+    "embeddings": ("embed", "lm_head", "wte", "wpe", "shared.weight"),
     "attention": ("attn", "attention"),
     "MLP": ("mlp", "expert", "feed_forward", "moe"),
 }
@@ -75,6 +76,9 @@ class TensorPlan:
     chip: str | None = None
     chat: str | None = None
     base: str | None = None
+    more: Mapping[str, str] = field(default_factory=dict)  # names in further parents, by side
+    shares: Mapping[str, float] = field(default_factory=dict)  # weights by side, where they stand in the place of lam
+    densities: Mapping[str, float] = field(default_factory=dict)  # of the sides that have their own
 
     @property
     def numel(self) -> int:
@@ -113,10 +117,33 @@ def make_plan(recipe: Recipe, pair: Pair) -> tuple[TensorPlan, ...]:
     Raises RecipeError: a pattern or a layer fits no tensor; most often it is a typing mistake.
     """
     names = choose_names(recipe, pair)
-    depth = count_layers(names)
-    if problems := _find_idle_patterns(recipe, names, depth):
+    depths = count_layers(names)
+    if problems := _find_idle_patterns(recipe, names, depths) + _find_bad_slices(recipe, depths):
         raise RecipeError("recipe", problems)
-    return tuple(_plan_tensor(recipe, pair, name, depth) for name in by_number(names))
+    plans = {name: _plan_tensor(recipe, pair, name, depths) for name in names}
+    if recipe.slices:
+        plans = {plan.name: plan for plan in cut_layers(recipe, plans.values())}
+    return tuple(plans[name] for name in by_number(plans))
+
+
+def cut_layers(recipe: Recipe, plans: Iterable[TensorPlan]) -> Iterator[TensorPlan]:
+    """The plans of the layers that the recipe's slices name, numbered anew in their order; others stay as they are.
+
+    A layer keeps the lam that it has in the parents, and may be in several slices.
+    """
+    layers = [(layer, each.parent) for each in recipe.slices for layer in range(each.layers[0], each.layers[1] + 1)]
+    for plan in plans:
+        match = LAYER.match(plan.name)
+        if match is None:
+            yield plan
+            continue
+        for number, (layer, parent) in enumerate(layers):
+            if layer == int(match["number"]):
+                name = f"{match['stack']}{number}{plan.name[match.end() :]}"
+                moved = replace(plan, name=name)
+                if parent != "both" and plan.dtype in FLOATS:
+                    moved = replace(moved, lam=float(parent == "chip"), method="copy", base=None, more={}, shares={})
+                yield moved
 
 
 def choose_names(recipe: Recipe, pair: Pair) -> list[str]:
@@ -135,21 +162,37 @@ def choose_names(recipe: Recipe, pair: Pair) -> list[str]:
     return names
 
 
-def _plan_tensor(recipe: Recipe, pair: Pair, name: str, depth: int) -> TensorPlan:
+def _plan_tensor(recipe: Recipe, pair: Pair, name: str, depths: Mapping[str, int]) -> TensorPlan:
     chip, chat = (_find_source(name, source) for source in (pair.chip, pair.chat))
     spec = pair.chat.specs[chat] if chat is not None else pair.chip.specs[str(chip)]
     rows = pair.rows if VOCABULARY_TENSORS.fullmatch(name) else None
     shape = (rows.rows, *spec.shape[1:]) if rows else spec.shape
     dtype = OUTPUT_DTYPES[recipe.dtype] if spec.dtype in FLOATS else spec.dtype
-    base = _find_source(name, pair.base) if pair.base is not None and recipe.method in BASE_METHODS else None
-    lam, method = find_lam(recipe, name, depth), recipe.method
+    base = _find_source(name, pair.base) if pair.base is not None and recipe.uses_base else None
+    lam, method = find_lam(recipe, name, depths), recipe.method
     if chip is None or chat is None:
         lam, method = float(chat is None), "copy"
     elif spec.dtype not in FLOATS:
         lam, method = 0.0, "identical"
     elif not is_merged(recipe, name):
         lam, method = 0.0, "copy"
-    return TensorPlan(name, shape, lam, method, rows, dtype, chip, chat, base if method in BASE_METHODS else None)
+    if method in ("copy", "identical"):
+        return TensorPlan(name, shape, lam, method, rows, dtype, chip, chat)
+    own = {side: ref.density for side, ref in recipe.givers.items() if ref.density is not None}
+    return TensorPlan(
+        name,
+        shape,
+        lam,
+        method,
+        rows,
+        dtype,
+        chip,
+        chat,
+        base,
+        dict.fromkeys(pair.more, name),
+        find_weights(recipe, name, depths),
+        {side: interpolate_lam(density, name, 0, find_depth(name, depths) - 1) for side, density in own.items()},
+    )
 
 
 def _find_source(name: str, source: TensorSource) -> str | None:
@@ -167,13 +210,25 @@ def is_merged(recipe: Recipe, name: str) -> bool:
 
 def find_layer(name: str) -> int | None:
     """The layer of a tensor, counted from 0; None for embeddings, the last norm and the head."""
-    match = LAYER.search(name)
-    return int(match[1]) if match else None
+    match = LAYER.match(name)
+    return int(match["number"]) if match else None
 
 
-def count_layers(names: Iterable[str]) -> int:
-    """Number of layers of a model with these tensors."""
-    return max((layer + 1 for name in names if (layer := find_layer(name)) is not None), default=0)
+def count_layers(names: Iterable[str]) -> dict[str, int]:
+    """The number of layers of each stack of a model with these tensors, by the beginning of their names.
+
+    Most models have one; those that see, and those of encoder and decoder, have two.
+    """
+    depths: dict[str, int] = {}
+    for match in filter(None, map(LAYER.match, names)):
+        depths[match["stack"]] = max(depths.get(match["stack"], 0), int(match["number"]) + 1)
+    return depths
+
+
+def find_depth(name: str, depths: Mapping[str, int]) -> int:
+    """The number of layers of the stack that a tensor is in; of the deepest, for those outside."""
+    match = LAYER.match(name)
+    return depths[match["stack"]] if match else max(depths.values(), default=0)
 
 
 def find_kind(name: str) -> Kind:
@@ -181,17 +236,34 @@ def find_kind(name: str) -> Kind:
     return next((kind for kind, words in KIND_WORDS.items() if any(word in name for word in words)), "other")
 
 
-def find_lam(recipe: Recipe, name: str, depth: int) -> float:
-    """The lam of one tensor: the first [[schedule]] rule that fits it, else the recipe's; soup is 0.5 by definition."""
+def find_lam(recipe: Recipe, name: str, depths: Mapping[str, int]) -> float:
+    """The lam of one tensor: the first [[schedule]] rule that fits it, else the recipe's; soup is 0.5 by definition.
+
+    Where weights stand in its place, it is the chip parent's part of their sum.
+    """
     if recipe.method == "soup":
         return 0.5
-    layer = find_layer(name)
+    if weights := find_weights(recipe, name, depths):
+        return weights["chip"] / total if (total := math.fsum(weights.values())) else 0.0
+    layer, depth = find_layer(name), find_depth(name, depths)
     for rule in recipe.schedule:
         in_layers = rule.layers is None or (layer is not None and rule.layers[0] <= layer <= rule.layers[1])
         if in_layers and (rule.tensors is None or fnmatchcase(name, rule.tensors)):
             first, last = rule.layers or (0, depth - 1)
             return interpolate_lam(rule.lam, name, first, min(last, depth - 1))
     return interpolate_lam(recipe.lam, name, 0, depth - 1)
+
+
+def find_weights(recipe: Recipe, name: str, depths: Mapping[str, int]) -> dict[str, float]:
+    """The weights of the parents of one tensor, by side; empty where lam decides.
+
+    Raises RecipeError: all are zero, so that nothing could be averaged.
+    """
+    last = find_depth(name, depths) - 1
+    weights = {side: interpolate_lam(weight, name, 0, last) for side, weight in recipe.weights.items()}
+    if weights and recipe.method not in BASE_METHODS and not any(weights.values()):
+        raise RecipeError("recipe", [f"the weights of tensor {name} are all 0 (allowed: one of them above 0)"])
+    return weights
 
 
 def interpolate_lam(lam: Lam, name: str, first: int, last: int) -> float:
@@ -209,7 +281,18 @@ def interpolate_lam(lam: Lam, name: str, first: int, last: int) -> float:
     return lam[left] + (lam[left + 1] - lam[left]) * (position - left)
 
 
-def _find_idle_patterns(recipe: Recipe, names: Iterable[str], depth: int) -> list[str]:
+def _find_bad_slices(recipe: Recipe, depths: Mapping[str, int]) -> list[str]:
+    if recipe.slices and len(depths) != 1:
+        return [f"[[slice]] needs a model with one stack of layers, and this one has {len(depths)}"]
+    return [
+        f"slice {number}: layers {list(each.layers)} reach beyond the parents' last layer, {depth - 1}"
+        for depth in depths.values()
+        for number, each in enumerate(recipe.slices, start=1)
+        if each.layers[1] >= depth
+    ]
+
+
+def _find_idle_patterns(recipe: Recipe, names: Iterable[str], depths: Mapping[str, int]) -> list[str]:
     names = list(names)
     patterns = [("include", pattern) for pattern in recipe.include] + [
         ("exclude", pattern) for pattern in recipe.exclude
@@ -223,6 +306,7 @@ def _find_idle_patterns(recipe: Recipe, names: Iterable[str], depth: int) -> lis
         for where, pattern in patterns
         if not any(fnmatchcase(name, pattern) for name in names)
     ]
+    depth = max(depths.values(), default=0)
     for number, rule in enumerate(recipe.schedule, start=1):
         if rule.layers and rule.layers[1] >= depth:
             problems.append(
@@ -255,6 +339,7 @@ def count_traffic(plans: Iterable[TensorPlan], pair: Pair) -> Traffic:
             if source is not None and name is not None:
                 elements = sum(segment.count for segment in plan.segments() if getattr(segment, side) is not None)
                 read += elements * DTYPES[source.specs[name].dtype].itemsize
+        read += sum(pair.more[side].specs[name].n_bytes for side, name in plan.more.items())
     return Traffic(read, write)
 
 

@@ -26,7 +26,7 @@ from merge.merging.pairing import VOCABULARY_TENSORS
 from merge.models.checkpoint import read_json_object
 from merge.models.parents import Parent, Parents
 from merge.models.vocabulary import RowMap
-from merge.recipe import BASE_METHODS, Recipe
+from merge.recipe import Recipe
 
 REPORT = "merge_report.json"
 FORMAT = 5  # raised when the same recipe and parents give other bytes: older outputs are then merged anew
@@ -87,7 +87,7 @@ class MergeReport:
         The others are one parent's: tensors that were copied, those at lam = 0 or 1 of the methods that go from one
         parent to the other, and rows of tokens that only one vocabulary has.
         """
-        ends = () if self.recipe.method in BASE_METHODS else (0.0, 1.0)
+        ends = () if self.recipe.uses_base or self.recipe.more else (0.0, 1.0)
         return sum(_count_shared(t, self.rows) for t in self.tensors if t.branch != "copied" and t.lam not in ends)
 
     def summary(self) -> dict[str, Any]:
@@ -200,7 +200,7 @@ def is_same_merge(document: Mapping[str, Any], recipe: Recipe, parents: Parents,
     theirs, ours = document.get("parents"), describe_parents(parents)
     if not isinstance(theirs, dict) or not isinstance(document.get("files"), dict):
         return False
-    if any(_content(theirs.get(side)) != _content(ours.get(side)) for side in ("chip", "chat", "base")):
+    if any(_content(theirs.get(side)) != _content(ours.get(side)) for side in theirs.keys() | ours.keys()):
         return False
     files: Mapping[str, Any] = document["files"]
     return bool(files) and all(

@@ -59,4 +59,6 @@ def plan_sweep(recipe: Recipe, lams: Sequence[float], out: Path) -> list[tuple[R
     """
     if recipe.method == "soup":
         raise RecipeError("sweep", ["a soup is lam = 0.5 by definition. Use method linear"])
+    if recipe.is_weighted:
+        raise RecipeError("sweep", ["the recipe has weights, which stand in the place of lam. Leave them out"])
     return [(replace(recipe, lam=lam, name=f"{recipe.name[:80]}-lam-{lam:g}"), out / f"lam-{lam:g}") for lam in lams]

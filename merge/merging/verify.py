@@ -31,7 +31,7 @@ from merge.merging.report import FORMAT, describe_parents, find_versions, read_r
 from merge.models.adapters import single_threaded_blas
 from merge.models.checkpoint import HEADER_LIMIT_BYTES, Checkpoint, StoredTensor, hash_whole, read_header, view_bytes
 from merge.models.parents import Parents, Resolver, Say, count_cores
-from merge.recipe import Recipe, parse_recipe
+from merge.recipe import MORE_SIDES, Recipe, parse_recipe
 from merge.settings import MergeSettings
 
 SAMPLE = 8  # tensors that are computed anew by default
@@ -170,7 +170,7 @@ def recompute(
     warm_up(arithmetic)
 
     with Resolver(recipe.base, settings, say, threads=threads) as resolver:
-        parents = Parents(*resolver.resolve_all(recipe.parents()))
+        parents = resolver.resolve_sides(recipe.parents())
     if problems := compare_parents(document, parents):
         return (), problems
 
@@ -205,12 +205,20 @@ def choose(names: Sequence[str], options: VerifyOptions) -> list[str]:
 def rebuild_recipe(document: Mapping[str, Any], options: VerifyOptions) -> Recipe:
     """The recipe of the report, with the parents where they are now. Raises RecipeError: it is wrong."""
     values = dict(document["recipe"])
-    tables: dict[str, Any] = {key: values.pop(key) for key in ("parameters", "schedule") if key in values}
-    if values["method"] == "soup":
-        values.pop("lam")  # a recipe does not say it: it is always 0.5
+    tables: dict[str, Any] = {key: values.pop(key) for key in ("parameters", "schedule", "slice") if key in values}
+    shares = {
+        key: values.pop(name) for key, name in (("weight", "weights"), ("density", "densities")) if name in values
+    }
+    if values["method"] == "soup" or "weight" in shares:
+        values.pop("lam")  # a recipe does not say it: a soup's is always 0.5
     for side, parent in document["parents"].items():
-        adapter = {} if "adapter" not in parent else {"adapter": parent["adapter"]["ref"]}
-        tables[side] = {"model": options.refs.get(side, _pin(parent, options.base)), **adapter}
+        given = {key: by_side[side] for key, by_side in shares.items() if side in by_side}
+        given |= {} if "adapter" not in parent else {"adapter": parent["adapter"]["ref"]}
+        given["model"] = options.refs.get(side, _pin(parent, options.base))
+        if side in MORE_SIDES:
+            tables.setdefault("more", []).append(given)
+        else:
+            tables[side] = given
     return parse_recipe(
         {"merge": values, **tables}, base=options.base.absolute(), source="the recipe in merge_report.json"
     )

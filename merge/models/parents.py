@@ -70,10 +70,19 @@ class Parents:
     chip: Parent
     chat: Parent
     base: Parent | None = None  # what both were trained from, for the methods that need it
+    more: Mapping[str, Parent] = field(default_factory=dict)  # further ones, by side
+
+    @classmethod
+    def gather(cls, found: Mapping[str, Parent]) -> Parents:
+        """The parents of a merge from all that it has, by side."""
+        named = ("chip", "chat", "base")
+        more = {side: parent for side, parent in found.items() if side not in named}
+        return cls(found["chip"], found["chat"], found.get("base"), more)
 
     def by_side(self) -> dict[str, Parent]:
-        """The parents that exist, under "chip", "chat" and "base"."""
-        return {"chip": self.chip, "chat": self.chat} | ({} if self.base is None else {"base": self.base})
+        """The parents that exist, under "chip", "chat", "base", "third", ..."""
+        base = {} if self.base is None else {"base": self.base}
+        return {"chip": self.chip, "chat": self.chat, **base, **self.more}
 
 
 class Resolver:
@@ -132,6 +141,10 @@ class Resolver:
             self._start_hashing(
                 [self._find(ref, side) for ref, side in refs if _is_checkpoint(self._find_path(ref.model, side))]
             )
+
+    def resolve_sides(self, refs: Sequence[tuple[ParentRef, str]]) -> Parents:
+        """The parents of a recipe, `Recipe.parents()`."""
+        return Parents.gather(dict(zip((side for _, side in refs), self.resolve_all(refs), strict=True)))
 
     def _start_hashing(self, found: Sequence[_Found]) -> None:
         paths = {

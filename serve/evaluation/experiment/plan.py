@@ -21,9 +21,9 @@ CHAT, CHIP = "chat", "chip"  # the rows that are the parents
 PARENTS = {CHAT: 0.0, CHIP: 1.0}  # the lam that gives each
 GEODESIC, LINEAR, SOUP = "geodesic", "linear", "soup"
 BASE_METHODS = ("task_arithmetic", "ties", "dare", "della")  # these need the model that both parents were trained from
-# The rows of a table; DARE only on request
+# The rows of a table; slerp and DARE only on request
 METHODS = (CHAT, CHIP, LINEAR, SOUP, "task_arithmetic", "ties", "della", GEODESIC)
-KNOWN_METHODS = (*METHODS, "dare")
+KNOWN_METHODS = (*METHODS, "slerp", "dare")
 CURVES = (GEODESIC, LINEAR)  # what a sweep can draw along lam
 SOUP_LAM = 0.5  # by its definition
 # In a plan for people: the hashes of files matter to the figures, their places do not
