@@ -152,3 +152,11 @@ class TrainingDataUnusable(MergeError):
 
 class TrainerMissing(MergeError):
     """A library that training needs is not installed."""
+
+
+class QuestionsUnusable(MergeError):
+    """Questions that no lam can be chosen by."""
+
+
+class SearchImpossible(MergeError):
+    """The merge cannot be scored in this process."""

@@ -109,6 +109,20 @@ def test_parents_can_be_given_as_options(recipe: Path, capsys: pytest.CaptureFix
     assert report["parents"]["chip"]["adapter"]["ref"] == str(folder / "adapter")
 
 
+def test_options_decide_what_a_recipe_decides() -> None:
+    arguments = ["--chip", "a", "--instruct", "b", "--chat-adapter", "c", "--method", "slerp", "--vocab", "union"]
+    recipe = find_recipe(build_parser().parse_args([*arguments, "--config", "chip"]))
+    assert (recipe.chat.adapter, recipe.chip.adapter) == ("c", None)
+    assert (recipe.method, recipe.vocab, recipe.config, recipe.lam) == ("slerp", "union", "chip", 0.6)
+
+
+def test_the_help_is_one_screen_and_names_the_subcommands() -> None:
+    lines = build_parser().format_help().splitlines()
+    assert len(lines) <= 30
+    assert max(map(len, lines)) <= 120
+    assert "inspect | verify | sweep | search | convert | bench" in " ".join(lines)
+
+
 @for_each(
     ("arguments", "complaint"),
     [

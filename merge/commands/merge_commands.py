@@ -17,22 +17,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from merge.errors import SHOWN, MergeError, RecipeError, printable
-from merge.recipe import DEFAULT_LAM, Recipe, describe_lam, load_recipe, parse_recipe
+from merge.recipe import BASE_METHODS, DECISIONS, DEFAULT_LAM, METHODS, Recipe, describe_lam, load_recipe, parse_recipe
 from merge.settings import MergeSettings
 
 if TYPE_CHECKING:
     from merge.merging.merger import Outcome
+
+BASELESS = tuple(method for method in METHODS if method not in BASE_METHODS)  # those that two parents suffice for
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The options of `chipalign merge`."""
     parser = argparse.ArgumentParser(
         prog="chipalign merge",
-        description=(
-            "Merge a chip-domain model and a chat model of one architecture into one checkpoint (ChipAlign, arXiv "
-            "2412.19819)."
-        ),
-        epilog='REF: a folder, a .gguf file, a hub id "org/name" or "org/name@revision", or "package:NAME".',
+        usage="chipalign merge RECIPE.toml --out DIR [options], or --chip REF --instruct REF in the recipe's place",
+        description="Merge a chip model and a chat model of one architecture into one checkpoint (arXiv 2412.19819).",
+        epilog=f'REF: a folder, a .gguf file, a hub id "org/name" or "org/name@revision", or "package:NAME". '
+        f"Further: chipalign merge {' | '.join(SUBCOMMANDS)}, each with its own --help.",
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=22, width=118),
     )
 
     _add_parents(parser)
@@ -168,7 +170,15 @@ def _add_parents(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--chip", metavar="REF", help="the chip-domain model")
     parser.add_argument("--instruct", metavar="REF", help="the chat model")
     parser.add_argument("--chip-adapter", metavar="REF", help="a LoRA adapter to fold into the chip model")
+    parser.add_argument("--chat-adapter", metavar="REF", help="a LoRA adapter to fold into the chat model")
     parser.add_argument("--lam", type=float, help=f"0 is the chat model, 1 the chip model (default {DEFAULT_LAM})")
+    methods = f"{', '.join(BASELESS)} (default {BASELESS[0]}); others need a recipe's [base]"
+    parser.add_argument("--method", choices=BASELESS, metavar="NAME", help=methods)
+    for key, what in (("vocab", "whose tokens, where they differ"), ("config", "whose settings, where they differ")):
+        choices = DECISIONS[key]
+        parser.add_argument(
+            f"--{key}", choices=choices, metavar="SIDE", help=f"{what}: {', '.join(choices)} (default {choices[0]})"
+        )
 
 
 def merge(argv: list[str]) -> int:
@@ -194,7 +204,7 @@ def merge(argv: list[str]) -> int:
 
 
 def find_recipe(args: argparse.Namespace) -> Recipe:
-    """The recipe from the file, or from --chip, --instruct and --lam.
+    """The recipe from the file, or from --chip, --instruct and the options beside them.
 
     Raises RecipeError: it is wrong, or both or neither are given.
     """
@@ -202,7 +212,11 @@ def find_recipe(args: argparse.Namespace) -> Recipe:
         "--chip": args.chip,
         "--instruct": args.instruct,
         "--chip-adapter": args.chip_adapter,
+        "--chat-adapter": args.chat_adapter,
         "--lam": args.lam,
+        "--method": args.method,
+        "--vocab": args.vocab,
+        "--config": args.config,
     }
     given = [option for option, value in by_option.items() if value is not None]
 
@@ -218,11 +232,13 @@ def find_recipe(args: argparse.Namespace) -> Recipe:
             "command line", [f"{', '.join(missing)} missing. Give a recipe file, or --chip REF --instruct REF"]
         )
 
-    chip = {"model": args.chip} if args.chip_adapter is None else {"model": args.chip, "adapter": args.chip_adapter}
-    table = {} if args.lam is None else {"lam": args.lam}
-    return parse_recipe(
-        {"merge": table, "chip": chip, "chat": {"model": args.instruct}}, base=Path.cwd(), source="command line"
-    )
+    tables = {
+        "merge": {"lam": args.lam, "method": args.method, "vocab": args.vocab, "config": args.config},
+        "chip": {"model": args.chip, "adapter": args.chip_adapter},
+        "chat": {"model": args.instruct, "adapter": args.chat_adapter},
+    }
+    given_tables = {name: {key: v for key, v in table.items() if v is not None} for name, table in tables.items()}
+    return parse_recipe(given_tables, base=Path.cwd(), source="command line")
 
 
 def show_plan(recipe: Recipe, *, as_json: bool) -> int:
@@ -370,8 +386,29 @@ def _say(text: str) -> None:
     sys.stderr.write(printable(text) + "\n")
 
 
+def convert(argv: list[str]) -> int:
+    """Run `chipalign merge convert`: a configuration of mergekit's as a recipe."""
+    from merge.commands.convert_commands import convert as run
+
+    return run(argv)
+
+
+def search(argv: list[str]) -> int:
+    """Run `chipalign merge search`: the lam that suits two goals best."""
+    from merge.commands.search_commands import search as run
+
+    return run(argv)
+
+
 # Subcommands in the place of a recipe: `chipalign merge NAME ...`. A recipe file of such a name is given as ./NAME.
-SUBCOMMANDS = {"inspect": inspect, "verify": verify, "sweep": sweep, "bench": bench}
+SUBCOMMANDS = {
+    "inspect": inspect,
+    "verify": verify,
+    "sweep": sweep,
+    "search": search,
+    "convert": convert,
+    "bench": bench,
+}
 
 
 def run_merge(
