@@ -18,12 +18,15 @@ from serve.evaluation.answers.calibration import (
     Calibration,
     choose_questions,
     identify_checkpoint,
+    identify_index,
     make_questions,
     read_calibration,
 )
+from serve.uploads.jobs import Addition, Job
 from tests.conftest import Gateway
 from tests.fake_engine import FakeEngine
 from tests.rows import for_each
+from tests.uploading import build_sources, builds_here
 
 OURS = Path(__file__).parent.parent / "data" / "eval" / "answers.jsonl"
 ONE = Calibration(
@@ -101,6 +104,18 @@ def test_a_checkpoint_is_known_by_pieces_of_its_weights(tmp_path: Path) -> None:
     assert identify_checkpoint(tmp_path) == before
     (tmp_path / "model.safetensors").write_bytes(bytes(99_000) + b"\x01" * 1000)
     assert identify_checkpoint(tmp_path) != before
+
+
+def test_an_index_is_known_by_the_operators_documents_and_not_by_uploads(tmp_path: Path) -> None:
+    index_dir, upload = tmp_path / "index", tmp_path / "pll.md"
+    build_sources(index_dir, "router", "timer")
+    before = identify_index(index_dir)
+    upload.write_text("# PLL\n\nIt has 3 ps of jitter.\n")
+    job = Job(str(index_dir), (Addition(f"vs_{'0' * 24}", "file-1", str(upload)),))
+    assert builds_here(tmp_path)(job).built
+    assert identify_index(index_dir) == before
+    build_sources(index_dir, "router", "timer", edition=2)
+    assert identify_index(index_dir) != before
 
 
 def test_an_index_without_our_documents_is_asked_about_itself(small_index: Path) -> None:

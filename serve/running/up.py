@@ -19,6 +19,7 @@ from typing import Any
 
 from rich.console import Console
 
+from rag.errors import RagError
 from rag.folder_lock import hold_lock
 from rag.home import make_home
 from rag.index.manifest import MANIFEST
@@ -252,7 +253,7 @@ async def calibrate(settings: ServeSettings, env: Mapping[str, str], console: Co
         url = settings.local_url(settings.gateway_port)
         command = ["eval", "answers", "--calibrate", "--url", url, *folders, "--concurrency", str(CALIBRATING)]
         result = await step(command, env, settings.home / "logs" / "calibration.log", is_shown=False)
-    except (ServeError, OSError) as error:
+    except (ServeError, RagError, OSError) as error:
         say(console, f"answers: not measured ({error}); chosen by the model's size")
     else:
         say(console, f"answers: {result['line']}")

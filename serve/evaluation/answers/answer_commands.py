@@ -213,12 +213,14 @@ def _calibrate(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any
     from importlib import metadata
 
     from rag.index.opening import open_index
+    from rag.index.selection import is_uploaded
     from rag.index.vector_store import choose_store
     from serve.evaluation.answers.calibration import Calibration, choose_questions, identify_checkpoint, identify_index
 
     server = _find_gateway(args, settings)
     index = open_index(args.index, store=choose_store(settings))
-    questions, source = choose_questions(index.chunks, args.questions)
+    shared = [chunk for chunk in index.chunks if not is_uploaded(chunk.collection)]
+    questions, source = choose_questions(shared, args.questions)
     if not questions:
         raise QuestionsUnusable(
             f"nothing can be asked about {args.index}: its documents answer none of {args.questions} and name nothing"

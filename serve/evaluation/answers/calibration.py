@@ -22,7 +22,9 @@ from typing import Any
 
 from rag.answering.names import find_names
 from rag.documents import Chunk
-from rag.index.manifest import MANIFEST
+from rag.index.document_list import read_documents
+from rag.index.manifest import read_manifest
+from rag.index.selection import is_uploaded
 from rag.typed_json import parse_as
 from serve.evaluation.answers.answer_questions import OPEN, AnswerQuestion, read_answer_questions, select_questions
 from serve.evaluation.answers.answer_scores import FACTS, FORBIDDEN, LOOPS, UNKNOWN_NAMES
@@ -166,5 +168,13 @@ def identify_checkpoint(folder: Path) -> str:
 
 
 def identify_index(folder: Path) -> str:
-    """A hash of an index's manifest. Raises OSError."""
-    return hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
+    """A hash of what an index is made with, and of the documents that its operator built; uploads do not count.
+
+    Raises IndexNotFound, IndexCorrupt, IndexMismatch, OSError.
+    """
+    manifest = read_manifest(folder)
+    digest = hashlib.sha256(json.dumps(asdict(manifest.spec), sort_keys=True).encode())
+    records = read_documents(folder / manifest.generation)
+    for line in sorted(f"{each.name} {each.hash}\n" for each in records if not is_uploaded(each.collection)):
+        digest.update(line.encode())
+    return digest.hexdigest()
