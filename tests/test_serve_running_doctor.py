@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from serve.running.doctor import Finding, examine, report_text, would_run
 from serve.settings import ServeSettings
 
@@ -26,6 +28,18 @@ def test_a_checkpoint_or_an_engine_of_the_users_own_is_judged_as_such(tmp_path: 
     assert findings["engine"].detail == "your own at http://gpu:8000"
     assert "CHIPALIGN_CHECKPOINT" in findings["model"].advice
     assert not would_run(list(findings.values()))
+
+
+def test_a_store_that_does_not_answer_is_missing_and_its_password_is_not_shown(tmp_path: Path) -> None:
+    pytest.importorskip("psycopg")
+    for url in ("postgresql://user:hunter2@127.0.0.1:1/none", "postgresql://user:hunter2@127.0.0.1/a?nonsense=1"):
+        findings = examine(ServeSettings(home=tmp_path, store_url=url))
+        [store] = [finding for finding in findings if finding.what == "store"]
+        assert (store.ok, store.needed) == (False, True)
+        assert "CHIPALIGN_STORE_URL" in store.advice
+        assert "hunter2" not in report_text(findings)
+    [file] = [finding for finding in examine(ServeSettings(home=tmp_path)) if finding.what == "store"]
+    assert (file.ok, file.detail) == (True, str(tmp_path / "store.db"))
 
 
 def test_what_is_needed_and_missing_is_marked_and_advised() -> None:

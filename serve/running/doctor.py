@@ -25,6 +25,8 @@ from serve.running.engine import engine_kind
 from serve.running.up import is_free
 from serve.running.weights import ADVICE, AnswerChoice, weight_problems
 from serve.settings import ServeSettings
+from serve.store.postgres import PostgresEngine
+from serve.store.sqlite import FILE
 
 PACKAGES = {  # what each part cannot run without
     "merge": ("torch", "safetensors", "transformers"),
@@ -50,7 +52,8 @@ class Finding:
 
 def examine(settings: ServeSettings) -> list[Finding]:
     """Look at everything that `up`, the page and the tests need."""
-    return [*_software(), _engine(settings), _guidance(settings), *_machine(settings), *_made(settings), *_for_tests()]
+    alone = _engine(settings), _guidance(settings), _store(settings)
+    return [*_software(), *alone, *_machine(settings), *_made(settings), *_for_tests()]
 
 
 def _software() -> Iterator[Finding]:
@@ -80,6 +83,15 @@ def _guidance(settings: ServeSettings) -> Finding:
     except (httpx.HTTPError, ValueError, LookupError, TypeError):
         advice = "ask again while `chipalign up` runs, after a first answer of the model"
         return Finding("guidance", False, "no gateway here that has asked its engine", advice, needed=False)
+
+
+def _store(settings: ServeSettings) -> Finding:
+    """Whether a PostgreSQL answers where the settings name one; a file is made with the home."""
+    if not settings.store_url:
+        return Finding("store", True, str(settings.home / FILE), needed=False)
+    if problem := PostgresEngine(settings.store_url).find_problem():
+        return Finding("store", False, problem, "correct CHIPALIGN_STORE_URL, or leave it empty for a file")
+    return Finding("store", True, "the PostgreSQL of CHIPALIGN_STORE_URL answers")
 
 
 def _machine(settings: ServeSettings) -> Iterator[Finding]:

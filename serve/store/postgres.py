@@ -82,7 +82,10 @@ class PostgresEngine:
         self._url = url
 
     def connect(self) -> PostgresConnection:
-        """A new connection. Raises StoreUnavailable: psycopg is not installed; psycopg.Error."""
+        """A new connection.
+
+        Raises StoreUnavailable: psycopg is not installed, or the URL cannot be read; psycopg.Error.
+        """
         try:
             import psycopg
         except ImportError:
@@ -90,16 +93,29 @@ class PostgresEngine:
                 "The gateway's store is a PostgreSQL (CHIPALIGN_STORE_URL), and psycopg is not installed: "
                 "pip install 'psycopg[binary]'."
             ) from None
-        connection = psycopg.connect(
-            self._url,
-            autocommit=True,  # transactions are begun by name
-            connect_timeout=CONNECT_S,
-            application_name="chipalign",
-            prepare_threshold=None,  # a pooler between us and the server gives each transaction another connection
-        )
+        try:
+            connection = psycopg.connect(
+                self._url,
+                autocommit=True,  # transactions are begun by name
+                connect_timeout=CONNECT_S,
+                application_name="chipalign",
+                prepare_threshold=None,  # a pooler between us and the server gives each transaction another connection
+            )
+        except psycopg.ProgrammingError:  # its words may hold the password
+            raise _unavailable("has a URL that cannot be read", "correct CHIPALIGN_STORE_URL") from None
         for limit in LIMITS:
             connection.execute(limit)
         return PostgresConnection(connection)
+
+    def find_problem(self) -> str:
+        """Why it cannot be used; empty where it answers. Nothing is changed."""
+        try:
+            self.connect().close()
+        except Exception as error:
+            if explained := self.explain(error) or (error if isinstance(error, StoreUnavailable) else None):
+                return str(explained)
+            raise
+        return ""
 
     def explain(self, error: Exception) -> Exception | None:
         """What is wrong with the server, for whoever asked; neither its address nor its words, which may hold a key."""
