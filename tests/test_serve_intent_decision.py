@@ -11,6 +11,7 @@ import pytest
 
 from serve.evaluation.prompts.prompts import read_prompts, summarize
 from serve.intent.decision import why_not_asked
+from tests.rows import for_each
 
 ROOT = Path(__file__).parent.parent
 HISTORY = "<chat_history>\nUSER: How is hold fixed?\nASSISTANT: With repair_timing [1].\n</chat_history>"
@@ -27,6 +28,29 @@ def decide(*turns: str, system: str = "") -> str | None:
 
 
 # Tasks
+
+
+ONLY_COMMANDS = "Give only zsh commands for macOS, without a word of description. If details are missing, guess."
+
+
+@for_each(
+    ("system", "user", "why"),
+    [
+        (f"You are Command Maker\n{ONLY_COMMANDS}", "Request: find all files above 1 GB", "task"),
+        ("", f"{ONLY_COMMANDS}\n\nRequest: which process listens on port 8080", "task"),
+        ("You are a Shell Command Generator.", "count the lines of all logs", "task"),
+        ("", "You convert plain words into Linux commands.\nRequest: unpack a.tar.zst", "task"),
+        ("Provide only code, nothing beside it.", "fibonacci in rust", "task"),
+        (ONLY_COMMANDS, "Request: run a yosys script on top.v", None),
+        (ONLY_COMMANDS, "Request: report the slack with report_checks", None),
+        ("You help with Linux and the shell. Answer in about 100 words.", "What is clock skew?", None),
+        ("", "Which shell commands of OpenROAD read a LEF?", None),
+    ],
+)
+def test_what_a_terminal_assistant_asks_is_a_task_unless_it_names_a_tool(
+    system: str, user: str, why: str | None
+) -> None:
+    assert decide(user, system=system) == why
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,8 @@ def why_not_asked(messages: Sequence[Message]) -> WhyNot | None:
     1. marks of an editor that asks for code (SEARCH/REPLACE blocks, a hole to fill): a task;
     2. the caller's own context, in the turn or the system message (documents, sources, search results): own context;
     3. a system message that orders a task on whatever the user sends (a translator, a writer of titles);
-    4. a turn that holds a conversation (a title, tags, queries are made of it), or that ends at a label to fill in;
+    4. a turn that holds a conversation (a title, tags, queries are made of it), that a role makes a command of, or that
+       ends at a label to fill in;
     5. an order in the first or last sentences, with a text to carry it out on.
     """
     system = "\n".join(message_text(each) for each in messages if each["role"] in ("system", "developer"))
@@ -52,11 +53,19 @@ def why_not_asked(messages: Sequence[Message]) -> WhyNot | None:
         return "own_context"
     if _orders_tasks(system) or _holds_conversation(last):
         return "task"
-    if words.SLOT.search(last) or words.CJK_TEMPLATE.search(last):
+    if _asks_in_a_terminal(system, last) or words.SLOT.search(last) or words.CJK_TEMPLATE.search(last):
         return "task"
     layout = read_layout(unwrap(last))
     clauses = (clause for instruction in layout.instructions for clause in _CLAUSE.split(instruction))
     return "task" if any(_is_task(clause, layout) for clause in clauses) else None
+
+
+def _asks_in_a_terminal(system: str, last: str) -> bool:
+    """Whether a role makes a command or code of what is asked, and that is about no tool of the documents."""
+    if not (words.TERMINAL_ROLE.search(system) or words.TERMINAL_ROLE.search(last)):
+        return False
+    request = words.REQUEST.split(last)[-1]
+    return not (_EDA_NAME.search(request) or named_eda_tools(request))
 
 
 def _both_ends(text: str) -> str:

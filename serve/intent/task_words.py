@@ -206,6 +206,15 @@ SLOT = re.compile(
     r"[\s\"`]*$",
     re.IGNORECASE,
 )
+# Roles of assistants in a terminal, which make a command or code of whatever is asked
+_SHELL = r"(?:bash|zsh|fish|powershell|cmd(?:\.exe)?|shell|terminal|command[- ]line|unix|linux)"
+TERMINAL_ROLE = _pattern(
+    rf"\bonly\b[^.\n]{{0,30}}\b{_SHELL}\b[^.\n]{{0,20}}\bcommands?\b",
+    rf"\b{_SHELL} commands? (?:generator|descriptor|writer|translator)\b",
+    rf"\b(?:translates?|converts?|turns?)\b[^.\n]{{0,60}}\b(?:in)?to\b[^.\n]{{0,20}}\b{_SHELL} (?:command|one-?liner)",
+    rf"\bdescription of the given {_SHELL} command\b|\bprovide only code\b",
+)
+REQUEST = re.compile(r"^\s*Request:\s*", re.MULTILINE)
 # Marks of editors that ask for code, wherever they stand
 EDITOR_MARK = re.compile(
     r"SEARCH/REPLACE|<\|?fim_(?:prefix|suffix|middle|begin|hole)\|?>|<\|(?:cursor|fim_pad|code_suffix)\|>|<(?:SUF|MID)>"
