@@ -13,6 +13,7 @@ import pytest
 from rag.search.retriever import Retriever
 from serve.errors import StepFailed
 from serve.running.bench import first_token_ms, free_ports, measure, quantiles, read_questions, time_answers
+from serve.running.load_bench import LOAD_OPTIONS, time_load
 from serve.running.up import is_free
 from serve.settings import ServeSettings
 from tests.conftest import Gateway
@@ -75,6 +76,28 @@ def test_quotes_and_auto_are_measured_beside_a_search(
     ratio = measured["quotes"]["p50_ms"] / measured["search"]["p50_ms"]
     assert measured["quotes_to_search_p50"] == pytest.approx(ratio, abs=0.01)
     assert len(engine.bodies) == 3  # auto alone asks the engine: once to warm up, and once for each question
+
+
+def test_under_load_the_gateway_is_measured_beside_its_engine(
+    gateway_at: Gateway, engine: FakeEngine, small_retriever: Retriever
+) -> None:
+    messages = [{"role": "user", "content": ANTENNA}]
+    with gateway_at(engine.url) as url:
+        port = int(url.rpartition(":")[2])
+        settings = ServeSettings(gateway_port=port, engine_url=engine.url)
+
+        async def measure_load() -> dict[str, Any]:
+            body = {"messages": messages, **LOAD_OPTIONS}
+            async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
+                return await time_load(client, settings, [(body, body)] * 6, in_flight=3)
+
+        measured = asyncio.run(measure_load())
+    assert [measured[way]["asked"] for way in ("gateway", "engine")] == [12, 12]
+    assert measured["retrieval_ms_mean"] > 0
+    firsts = [measured[way]["first_ms_mean"] for way in ("gateway", "engine")]
+    beyond = firsts[0] - firsts[1] - measured["retrieval_ms_mean"]
+    assert measured["first_token_beyond_retrieval_ms"] == pytest.approx(beyond, abs=0.2)
+    assert len(engine.bodies) == 28  # two of each to warm up
 
 
 def test_a_gateway_that_does_not_answer_in_auto_is_not_measured(

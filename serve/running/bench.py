@@ -1,10 +1,10 @@
 """`chipalign bench`: times merges, indexing, searches, the first token and whole answers.
 
 It merges the demo pair, and a synthetic pair beside plain copies; indexes the handbook; times searches; times the first
-token through the gateway and directly at the engine, asked in turn in one run; and times answers in quotes and in auto
-beside plain searches. In full it also compares the demo pair with its merges (`chipalign eval table --quick`).
-Everything lies in a temporary home; it touches nothing of the user's. Figures depend on the machine, so the document
-names it. No test asserts them.
+token through the gateway and directly at the engine, asked in turn in one run; measures both under load; and times
+answers in quotes and in auto beside plain searches. In full it also compares the demo pair with its merges (`chipalign
+eval table --quick`). Everything lies in a temporary home; it touches nothing of the user's. Figures depend on the
+machine, so the document names it. No test asserts them.
 
     asyncio.run(run_bench(settings, data_dir, questions=20, full=False, console=console))
 """
@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from serve.answers.chat import ground
 from serve.answers.tokens import TokenCounter
 from serve.errors import StepFailed
 from serve.protocol import parse_chat_request
+from serve.running.load_bench import IN_FLIGHT, LOAD_OPTIONS, Pair, time_load
 from serve.running.machine import machine
 from serve.running.step import CHIPALIGN
 from serve.running.supervisor import Supervisor
@@ -44,6 +46,7 @@ from serve.sse import DONE, read_events
 
 SEARCH_ROUNDS = 3  # passes over the whole question set
 ANSWER_TOKENS = 16  # only the first token is timed
+LOADED_QUESTIONS = 64  # asked of both under load, twice
 QUOTED_QUESTIONS = 60  # answered in quotes
 AUTO_QUESTIONS = 5  # answered in auto too, where a sentence is shown once it is complete and checked
 AUTO_TOKENS = 64  # about three sentences
@@ -82,6 +85,11 @@ async def run_bench(settings: ServeSettings, data_dir: Path, questions: int, ful
             say(console, f"starting engine and gateway, then asking {questions} questions of each in turn")
             ready_s = await start_both(settings, supervisor)
             ttft = {"ready_s": ready_s, **await time_first_tokens(client, settings, retriever, found[:questions])}
+            say(
+                console,
+                f"asking {LOADED_QUESTIONS} questions with {IN_FLIGHT} in flight, of gateway and engine in turn",
+            )
+            load = await time_load(client, settings, await pair_up(client, settings, retriever, found))
             quoted = found[:QUOTED_QUESTIONS]
             say(console, f"asking {len(quoted)} questions in quotes and {AUTO_QUESTIONS} in auto, each beside a search")
             answers = await time_answers(client, settings, retriever, quoted)
@@ -95,6 +103,7 @@ async def run_bench(settings: ServeSettings, data_dir: Path, questions: int, ful
         "embedding": embedding,
         "search": search,
         "ttft": ttft,
+        "load": load,
         "answers": answers,
         "table": table,
     }
@@ -230,6 +239,20 @@ async def time_first_tokens(
         ),
         "ratio_p50": round(through["p50_ms"] / at_engine["p50_ms"], 3),
     }
+
+
+async def pair_up(
+    client: httpx.AsyncClient, settings: ServeSettings, retriever: Retriever, questions: Sequence[str]
+) -> list[Pair]:
+    """Requests to the gateway, each with the same to the engine: one passage, and no grammar that only one way has."""
+    counter, window = TokenCounter.load(settings.checkpoint_dir), await context_window(client, settings)
+    pairs: list[Pair] = []
+    for question in islice(cycle(questions), LOADED_QUESTIONS):
+        body = request_body(settings, question, "model", **LOAD_OPTIONS)
+        body["retrieval"] |= {"top_k": 1, "grammar": False}
+        grounded = ground(parse_chat_request(json.dumps(body).encode()), retriever, counter, settings, window)
+        pairs.append((body, grounded.body))
+    return pairs
 
 
 async def time_answers(
