@@ -125,6 +125,7 @@ class Script:
     error_after: int | None = None  # this many deltas come, then an error event
     cut_after: int | None = None  # this many deltas come, then the connection closes
     refusal: Refusal | None = None  # every question is refused
+    rating_refusal: Refusal | None = None  # every rating is refused
     max_messages: int | None = None  # longer conversations are refused as beyond the context window
     ready: tuple[int, dict[str, str]] = (
         200,
@@ -145,6 +146,7 @@ class FakeGateway:
     def __init__(self, script: Script | None = None) -> None:
         self.script = script or Script()
         self.requests: list[dict[str, Any]] = []
+        self.ratings: list[dict[str, Any]] = []  # the bodies that came to /v1/feedback
         self.hung_up = threading.Event()  # set when a client closed its connection during an answer
         self._released = threading.Event()
         self._server: ThreadingHTTPServer | None = None
@@ -185,6 +187,7 @@ class FakeGateway:
         self._released = threading.Event()
         self.hung_up.clear()
         self.requests.clear()
+        self.ratings.clear()
         self.script = script or Script()
         if self._server is None:
             self.start()
@@ -235,6 +238,9 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if not self._key_is_right():
             return
+        if self.path == "/v1/feedback":
+            self._take_rating(body)
+            return
         self.owner.requests.append(body)
         time.sleep(script.first_delay_s)
         if script.max_messages is not None and len(body["messages"]) > script.max_messages:
@@ -247,6 +253,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._stream(script)
         except (BrokenPipeError, ConnectionResetError):
             self.owner.hung_up.set()
+
+    def _take_rating(self, body: dict[str, Any]) -> None:
+        if refusal := self.owner.script.rating_refusal:
+            self._refuse(refusal)
+            return
+        self.owner.ratings.append(body)
+        self._send_json(200, {"object": "feedback", "answer_id": body["answer_id"], "rating": body["rating"]})
 
     def _stream(self, script: Script) -> None:
         self.send_response(200)

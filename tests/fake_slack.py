@@ -127,18 +127,39 @@ class FakeSlack:
 
     def send_event(self, event: dict[str, Any], event_id: str = "") -> str:
         """Send an event to the bot, and wait until it is acknowledged; returns the event's id."""
-        event_id, envelope_id = event_id or f"Ev{uuid.uuid4().hex}", uuid.uuid4().hex
+        event_id = event_id or f"Ev{uuid.uuid4().hex}"
         payload = {"type": "event_callback", "event_id": event_id, "team_id": "T1", "api_app_id": "A1", "event": event}
-        envelope = {
-            "type": "events_api",
-            "envelope_id": envelope_id,
-            "accepts_response_payload": False,
-            "payload": payload,
-        }
+        self._send_envelope("events_api", payload)
+        return event_id
+
+    def _send_envelope(self, kind: str, payload: dict[str, Any]) -> None:
+        envelope_id = uuid.uuid4().hex
+        envelope = {"type": kind, "envelope_id": envelope_id, "accepts_response_payload": False, "payload": payload}
         self.wait_until(lambda: bool(self.connections), "the bot to connect")
         self.connections[-1].send(json.dumps(envelope))
         self.wait_until(lambda: envelope_id in self.state.acknowledged, "the acknowledgement")
-        return event_id
+
+    def press(self, message: Message, action_id: str) -> None:
+        """Make a person press a button of a message, and wait until the bot has acknowledged it."""
+        [button] = [
+            element
+            for block in message["blocks"]
+            if block["type"] == "actions"
+            for element in block["elements"]
+            if element["action_id"] == action_id
+        ]
+        place = {"type": "message", "message_ts": message["ts"], "channel_id": message["channel"]}
+        payload = {
+            "type": "block_actions",
+            "user": {"id": PERSON},
+            "team": {"id": "T1"},
+            "api_app_id": "A1",
+            "container": place,
+            "channel": {"id": message["channel"]},
+            "message": message,
+            "actions": [{"type": "button", "action_id": action_id, "value": button["value"], "block_id": "rating"}],
+        }
+        self._send_envelope("interactive", payload)
 
     def disconnect(self, politely: bool) -> None:
         """End the bot's connection.
@@ -346,7 +367,7 @@ def fault_of(arguments: dict[str, Any]) -> str:
     too_many = (
         len(blocks) > 50 or len(set(ids)) < len(ids) or any(len(block.get("elements", ())) > 10 for block in blocks)
     )
-    texts = [one["text"] for block in blocks for one in ([block["text"]] if "text" in block else block["elements"])]
+    texts = [text for block in blocks for text in _texts(block)]
     return "invalid_blocks" if too_many or not all(0 < len(text) <= 3000 for text in texts) else ""
 
 
@@ -357,9 +378,13 @@ def kind_of(block: dict[str, Any]) -> str:
 
 def text_of(block: dict[str, Any]) -> str:
     """All text of a block."""
-    return (
-        str(block["text"]["text"]) if "text" in block else "\n".join(element["text"] for element in block["elements"])
-    )
+    return "\n".join(_texts(block))
+
+
+def _texts(block: dict[str, Any]) -> list[str]:
+    """The texts of a block; a button's stands one level deeper."""
+    found = [each["text"] for each in ([block] if "text" in block else block["elements"])]
+    return [each["text"] if isinstance(each, dict) else each for each in found]
 
 
 def texts_of(messages: list[Message], kind: str) -> list[str]:

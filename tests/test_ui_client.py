@@ -76,6 +76,15 @@ def test_failure_carries_the_id_that_the_gateway_gave_the_request(script: Script
     assert failure_of(script)[1].request_id == request_id
 
 
+def test_a_rating_goes_with_its_words_as_far_as_the_gateway_takes_them() -> None:
+    with FakeGateway(Script(key="s")) as fake, client_of(fake, api_key="s") as gateway:
+        gateway.rate("chatcmpl-1", "down", reason="x" * 3000, question="q", answer="")
+        [rating] = fake.ratings
+        assert rating == {"answer_id": "chatcmpl-1", "rating": "down", "reason": "x" * 2000, "question": "q"}
+    with FakeGateway(Script(key="s")) as fake, client_of(fake) as gateway, pytest.raises(RequestRefused):
+        gateway.rate("chatcmpl-1", "up")
+
+
 def test_request_names_the_served_model_and_leaves_the_length_to_the_gateway() -> None:
     with FakeGateway() as fake, client_of(fake) as gateway:
         list(gateway.ask(QUESTION))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -31,6 +32,11 @@ def open_page() -> AppTest:
 
 def type_question(app: AppTest, question: str) -> AppTest:
     return app.chat_input[0].set_value(question).run()
+
+
+def press_thumb(app: AppTest, thumb: int) -> AppTest:
+    thumbs: Any = app.get("feedback")[0]
+    return cast(AppTest, thumbs.set_value(thumb).run())
 
 
 def texts(app: AppTest) -> str:
@@ -137,6 +143,24 @@ def test_choice_of_who_words_the_answer_is_sent_and_survives_a_reload(gateway: F
         {"answer": "quote"},
     ]
     assert open_page().radio(key="answer_by").value == "auto"
+
+
+def test_thumbs_rate_an_answer_once_and_a_reload_remembers_them(gateway: FakeGateway) -> None:
+    app = type_question(open_page(), "How do I repair antennas?")
+    app = press_thumb(app, 0)
+    answer = "Run `repair_antennas` after global routing [1]."
+    said = {"answer_id": "chatcmpl-1", "question": "How do I repair antennas?", "answer": answer}
+    assert gateway.ratings == [{**said, "rating": "down"}]
+    assert "Noted, thank you." in texts(app)
+    app.text_input[0].set_value("another command").run()
+    assert gateway.ratings[1:] == [{**said, "rating": "down", "reason": "another command"}]
+    again = AppTest.from_file(str(APP), default_timeout=20)
+    again.query_params["conversation"] = app.query_params["conversation"]
+    assert "Noted, thank you." in texts(again.run())
+    assert len(gateway.ratings) == 2
+    gateway.script = Script(rating_refusal=Refusal(503, "store_unavailable", "The store does not answer."))
+    refused = press_thumb(again, 1)
+    assert "Not noted: " in texts(refused)
 
 
 def test_only_web_addresses_become_links(gateway: FakeGateway) -> None:

@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 
 from tests.fake_gateway import HITS, NOTHING_FOUND, FakeGateway, Refusal, Script
-from tests.fake_slack import BOT, FakeSlack, Limit, Message, texts_of
+from tests.fake_slack import BOT, PERSON, FakeSlack, Limit, Message, texts_of
 from tests.rows import for_each
 from ui.client import Gateway
 from ui.errors import SlackRefused
 from ui.slack.slack_blocks import CUT_OFF, SEARCHING, WRITING
-from ui.slack.slack_bot import NOT_HERE, SlackBot
+from ui.slack.slack_bot import NOT_HERE, NOTED, SlackBot
 from ui.slack.slack_delivery import PREVIEW_EVERY_S
 
 ANSWER = "Run `repair_antennas` after global routing [1]."
@@ -87,6 +87,20 @@ def test_mention_is_answered_in_its_thread_with_sources(world: World) -> None:
     assert texts_of([message], "answer") == [SHOWN]
     assert texts_of([message], "sources")[0].count("\n") == len(HITS) - 1
     assert world.asked_of_gateway() == [["How do I repair antennas?"]]
+
+
+def test_a_thumb_below_an_answer_reaches_the_gateway_and_is_acknowledged_to_one_person(world: World) -> None:
+    asked = world.ask("How do I repair antennas?")
+    (message,) = world.answer(asked)
+    world.slack.press(message, "rate-down")
+    world.slack.wait_until(lambda: bool(world.slack.calls("chat.postEphemeral")), "a word to who rated")
+    assert world.gateway.ratings == [{"answer_id": "chatcmpl-1", "rating": "down"}]
+    [call] = world.slack.calls("chat.postEphemeral")
+    assert (call.arguments["text"], call.arguments["user"], call.arguments["thread_ts"]) == (NOTED, PERSON, asked)
+    world.gateway.script = Script(rating_refusal=Refusal(503, "store_unavailable", "The store does not answer."))
+    world.slack.press(message, "rate-up")
+    world.slack.wait_until(lambda: len(world.slack.calls("chat.postEphemeral")) == 2, "the reason")
+    assert NOTED not in world.slack.calls("chat.postEphemeral")[1].arguments["text"]
 
 
 def test_placeholder_is_there_before_the_answer_begins(world: World) -> None:

@@ -29,11 +29,12 @@ from ui.errors import (
     GatewayTimeout,
     RequestRefused,
 )
-from ui.events import AS_IT_IS, Event, Finished, Message, Wanted, read_stream_event
+from ui.events import AS_IT_IS, Event, Finished, Message, Rating, Wanted, read_stream_event
 from ui.settings import UiSettings
 
 # A running machine accepts at once; a wrong address should not cost the whole answer timeout
 CONNECT_TIMEOUT_S = 5.0
+LONGEST_WORDS = {"reason": 2_000, "question": 20_000, "answer": 50_000}  # that the gateway takes, in characters
 STATUS_TIMEOUT_S = 2.0  # the page asks for the status while it draws
 
 
@@ -135,6 +136,19 @@ class Gateway:
             raise _named(broken, request_id) from error
         if not finished:
             raise _named(AnswerBroken("the connection was closed in the middle of the answer."), request_id)
+
+    def rate(self, answer_id: str, rating: Rating, **words: str) -> None:
+        """Say whether an answer helped; `words` are `reason`, `question` and `answer`, as far as they are known.
+
+        The gateway decides what it keeps of them.
+
+        Raises GatewayError.
+        """
+        given = {name: text[: LONGEST_WORDS[name]] for name, text in words.items() if text}
+        try:
+            self._openai.post("/feedback", cast_to=object, body={"answer_id": answer_id, "rating": rating, **given})
+        except openai.APIError as error:
+            raise self._explain(error) from error
 
     def close(self) -> None:
         """Close every connection."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ui.errors import EmptyQuestion
-from ui.events import AnswerBy, Event, Finished, Message, Source, SourcesFound, TextDelta
+from ui.events import AnswerBy, Event, Finished, Message, Rating, Source, SourcesFound, TextDelta
 from ui.plain_text import Span
 from ui.verification import Verification, describe_checks
 
@@ -52,6 +52,8 @@ class Turn:
     is_own_text: bool = False  # the gateway took the question for a task on text that it brings along
     model: str = ""
     verification: Verification | None = None
+    answer_id: str = ""  # the gateway's, by which the answer is rated
+    rating: Rating | None = None
 
     @property
     def unsupported(self) -> tuple[Span, ...]:
@@ -108,7 +110,8 @@ def take_event(turn: Turn, event: Event) -> Turn:
         case Finished():
             ended = replace(turn, state="answered", cited=event.cited, finish_reason=event.finish_reason)
             sources = mark_evidence(turn.sources, event.verification)
-            return replace(ended, sources=sources, model=event.model, verification=event.verification)
+            checked = replace(ended, sources=sources, verification=event.verification)
+            return replace(checked, model=event.model, answer_id=event.answer_id)
 
 
 def mark_evidence(sources: Iterable[Source], found: Verification | None) -> tuple[Source, ...]:
@@ -119,6 +122,11 @@ def mark_evidence(sources: Iterable[Source], found: Verification | None) -> tupl
 def fail(turn: Turn, problem: str) -> Turn:
     """The turn ended badly; the text that had arrived stays."""
     return replace(turn, state="failed", problem=problem)
+
+
+def rate(conversation: Conversation, index: int, rating: Rating) -> Conversation:
+    """The conversation with a rating of one of its answers."""
+    return (*conversation[:index], replace(conversation[index], rating=rating), *conversation[index + 1 :])
 
 
 def with_last(conversation: Conversation, turn: Turn) -> Conversation:

@@ -21,6 +21,7 @@ _REST_OF_COMMIT = re.compile(r"(?<=\b[0-9a-f]{9})[0-9a-f]{31}\b")  # git's own n
 HEADING_SEPARATOR = " › "
 OWN_TEXT = ("task", "own_context")  # why the gateway searched nothing, if the turn brings its own text
 
+Rating = Literal["up", "down"]  # of an answer, by who read it
 Message = dict[str, str]  # OpenAI's: "role" and "content"
 AnswerBy = Literal["auto", "quote", "model"]  # who words an answer: the gateway's choice, the documents, the model
 
@@ -147,6 +148,7 @@ class Finished:
     citations: tuple[Citation, ...]
     model: str
     verification: Verification | None = None
+    answer_id: str = ""  # by which the answer can be rated
 
     @property
     def cited(self) -> tuple[int, ...]:
@@ -172,7 +174,8 @@ def read_stream_event(sent: Mapping[str, Any]) -> Iterator[Event]:
         if choice.get("finish_reason"):
             citations = tuple(read_citation(annotation) for annotation in delta.get("annotations") or ())
             verification = read_verification(delta.get("verification"))
-            yield Finished(choice["finish_reason"], citations, sent.get("model") or "", verification)
+            named = {"model": sent.get("model") or "", "answer_id": sent.get("id") or ""}
+            yield Finished(choice["finish_reason"], citations, verification=verification, **named)
 
 
 def read_retrieval(retrieval: Mapping[str, Any]) -> SourcesFound:
@@ -190,14 +193,16 @@ def read_source(hit: Mapping[str, Any], quotes: Iterable[Mapping[str, Any]] = ()
     Documents are not trusted: what steers a terminal or reorders letters is taken out here, for every interface.
     """
     text = hit.get("text") or ""
+    path, file = hit.get("path") or "", hit.get("filename") or ""
+    is_uploaded = bool(file) and file != path  # then people know the file's name, and neither ids
     source = Source(
         number=int(hit["number"]),
-        title=one_line(hit.get("title") or hit.get("path") or "Untitled"),
+        title=one_line(hit.get("title") or file or path or "Untitled"),
         heading_path=tuple(map(one_line, hit.get("heading_path") or ())),
         text=plain(text),
         url=one_line(hit.get("url") or ""),
-        collection=one_line(hit.get("collection") or ""),
-        path=one_line(hit.get("path") or ""),
+        collection="" if is_uploaded else one_line(hit.get("collection") or ""),
+        path=one_line(file or path),
         licence=one_line(hit.get("licence") or ""),
         score=float(hit.get("score") or 0.0),
         chunk_id=one_line(hit.get("chunk_id") or ""),

@@ -15,7 +15,7 @@ from typing import Literal
 
 import streamlit as st
 
-from ui.client import Gateway
+from ui.client import LONGEST_WORDS, Gateway
 from ui.conversation import (
     Conversation,
     Turn,
@@ -24,6 +24,7 @@ from ui.conversation import (
     close_interrupted,
     describe_answer,
     fail,
+    rate,
     retry,
     take_event,
     to_messages,
@@ -31,7 +32,7 @@ from ui.conversation import (
 )
 from ui.errors import EmptyQuestion, GatewayError, SettingsError
 from ui.escaping import link, literal
-from ui.events import HEADING_SEPARATOR, AnswerBy, Source, Wanted
+from ui.events import HEADING_SEPARATOR, AnswerBy, Rating, Source, Wanted
 from ui.heartbeat import with_heartbeat
 from ui.page.rendering import answer_markdown, passage_blocks
 from ui.page.store import ConversationStore
@@ -53,6 +54,7 @@ ANSWER_BY: dict[AnswerBy, tuple[str, str]] = {  # what can be chosen: its name, 
     "quote": ("Quotes", "The documents' own words, each with its place."),
     "model": ("The model's words", "Worded by the model from the passages; what they do not support is marked."),
 }
+THUMBS: tuple[Rating, Rating] = ("down", "up")  # as st.feedback counts them
 MARKS = {"ready": ":green[●]", "starting": ":orange[●]", "degraded": ":orange[●]", "down": ":red[●]"}
 STATUS_EVERY_S = 5.0
 HEARTBEAT_S = 0.2  # how fast Stop acts while nothing comes
@@ -155,12 +157,12 @@ def draw_page(gateway: Gateway) -> None:
         return
 
     for index, turn in enumerate(turns[:-1]):
-        draw_turn(turn, index)
+        draw_turn(gateway, turn, index)
     with st.container(key="last"):
         if turns[-1].state == "asked":
             answer_last_turn(gateway, turns)
             st.rerun()  # one way to draw a finished turn: the one below
-        draw_turn(turns[-1], len(turns) - 1)
+        draw_turn(gateway, turns[-1], len(turns) - 1)
         draw_actions(turns)
         if st.session_state["was_found"]:
             st.container(key="found").html("<i></i>")  # nothing to see: STYLE looks for it
@@ -236,14 +238,49 @@ def draw_examples() -> None:
             st.button(example, key=f"example-{index}", on_click=ask_question, args=(example,), width="stretch")
 
 
-def draw_turn(turn: Turn, index: int) -> None:
-    """A question, its answer as far as it came, and its passages."""
+def draw_turn(gateway: Gateway, turn: Turn, index: int) -> None:
+    """A question, its answer as far as it came, its passages, and the thumbs to rate it by."""
     draw_question(turn)
     with st.chat_message("assistant", avatar=":material/memory:"), st.container(key=f"answer-{index}"):
         draw_answer(turn)
         if turn.sources:
             with st.container(key=f"passages-{index}", gap="xsmall"):
                 draw_sources(turn, index)
+        if turn.state == "answered" and turn.answer_id:
+            draw_rating(gateway, turn, index)
+
+
+def draw_rating(gateway: Gateway, turn: Turn, index: int) -> None:
+    """Thumbs; below a thumb that points down, room to say why."""
+    thumbs, reason = (f"{what}-{index}-{turn.answer_id}" for what in ("thumbs", "reason"))
+    default = None if turn.rating is None else THUMBS.index(turn.rating)
+    st.feedback("thumbs", key=thumbs, default=default, on_change=give_rating, args=(gateway, index, thumbs, reason))
+    if turn.rating == "down":
+        st.text_input(
+            "What is wrong with it?",
+            key=reason,
+            max_chars=LONGEST_WORDS["reason"],
+            on_change=give_rating,
+            args=(gateway, index, thumbs, reason),
+        )
+    if problem := st.session_state.pop("rating_problem", {}).get(turn.answer_id):
+        st.caption(literal(problem))
+    elif turn.rating:
+        st.caption("Noted, thank you.")
+
+
+def give_rating(gateway: Gateway, index: int, thumbs: str, reason: str) -> None:
+    """Send what a reader said of an answer to the gateway, and remember it; a thumb that is taken back stays given."""
+    turns, chosen = conversation(), st.session_state[thumbs]
+    if chosen is None or index >= len(turns):
+        return
+    turn, rating = turns[index], THUMBS[chosen]
+    why = st.session_state.get(reason, "") if rating == "down" else ""
+    try:
+        gateway.rate(turn.answer_id, rating, reason=why, question=turn.question, answer=turn.answer)
+        remember(rate(turns, index, rating))
+    except GatewayError as error:
+        st.session_state["rating_problem"] = {turn.answer_id: f"Not noted: {error}"}
 
 
 def draw_answer(turn: Turn) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ui.conversation import Conversation, Turn, describe_answer
-from ui.events import Source
+from ui.events import Rating, Source
 from ui.slack.mrkdwn import UNSUPPORTED_SIGN, escape, from_mrkdwn, link, to_sections
 from ui.slack.slack_events import is_of_a_person
 
@@ -30,6 +30,9 @@ TITLE_CHARS = 150
 NOTE_CHARS = 300
 SOURCE_CHARS = 500  # a link that makes a source longer is left out
 MAX_TURNS = 10  # turns of a thread that go with a question; ui.conversation limits their characters
+
+RATE = "rate-"  # how the actions of the thumbs begin
+THUMBS = (("up", ":+1:", "This answer helped"), ("down", ":-1:", "This answer did not help"))
 
 Block = dict[str, Any]
 Content = dict[str, Any]  # "text" and "blocks" of a message
@@ -55,6 +58,8 @@ def answer_messages(turn: Turn, question_ts: str, revision: int = 0) -> list[Con
         below.append(_context("note", [escape(note[:NOTE_CHARS]) for note in notes[:MAX_SOURCES]]))
     if turn.sources and turn.state != "answering" and sections:
         below.append(_context("sources", [_source_line(source) for source in shown_sources(turn)]))
+    if turn.state == "answered" and turn.answer_id and sections:
+        below.append(_thumbs(turn.answer_id))
     if not sections and not below:
         below.append(_context("note", [NO_ANSWER]))
 
@@ -124,6 +129,26 @@ def _context(kind: str, texts: list[str]) -> Block:
     return {"type": "context", "block_id": kind, "elements": [_text(text) for text in texts]}
 
 
+def _thumbs(answer_id: str) -> Block:
+    """Buttons to rate an answer by, which carry its id."""
+    buttons = [
+        {
+            "type": "button",
+            "action_id": f"{RATE}{rating}",
+            "value": answer_id,
+            "text": {"type": "plain_text", "text": sign, "emoji": True},
+            "accessibility_label": meaning,
+        }
+        for rating, sign, meaning in THUMBS
+    ]
+    return {"type": "actions", "block_id": "rating", "elements": buttons}
+
+
+def read_rating(action: Mapping[str, Any]) -> tuple[str, Rating]:
+    """The answer's id, and the thumb of the button that somebody pressed."""
+    return str(action["value"]), "up" if action["action_id"] == f"{RATE}up" else "down"
+
+
 def _text(text: str) -> Block:
     # Verbatim: Slack makes no links or mentions of what looks like one
     return {"type": "mrkdwn", "text": text, "verbatim": True}
@@ -137,7 +162,9 @@ def _source_line(source: Source) -> str:
 
 
 def _chars(block: Block) -> int:
-    """How much text a block holds."""
+    """How much text a block holds, that of buttons aside."""
+    if block["type"] == "actions":
+        return 0
     return sum(len(text["text"]) for text in ([block["text"]] if "text" in block else block["elements"]))
 
 

@@ -10,7 +10,9 @@ public address.
 from __future__ import annotations
 
 import logging
+import re
 import threading
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import closing, suppress
 from functools import partial
@@ -26,7 +28,7 @@ from ui.conversation import Conversation, Turn, add_question, begin, fail, take_
 from ui.errors import EmptyQuestion, GatewayError, QuestionInterrupted, SlackRefused, SlackUnreachable, UiError
 from ui.heartbeat import with_heartbeat
 from ui.settings import UiSettings
-from ui.slack.slack_blocks import answer_messages, read_thread
+from ui.slack.slack_blocks import RATE, answer_messages, read_rating, read_thread
 from ui.slack.slack_delivery import Delivery, reason_of
 from ui.slack.slack_events import Question, RecentEvents, read_question
 from ui.slack.slack_queue import Lines
@@ -38,6 +40,7 @@ PING_S = 5  # how often a lost connection is noticed and made again
 CALL_TIMEOUT_S = 30  # of one call to Slack
 LISTENERS = 8  # threads that post placeholders, which takes one call to Slack each
 NOT_HERE = "This bot does not answer in this channel. Write to it directly, or ask your CAD team to add the channel."
+NOTED = "Noted, thank you."
 FAILED = (
     "Something went wrong in the bot itself. Show this line to your CAD team: the bot's log has more about event "
     "{event}."
@@ -66,6 +69,7 @@ class SlackBot:
         app = App(client=self._client, listener_executor=self._listeners)
         app.event("app_mention")(self._hear)
         app.event("message")(self._hear)
+        app.action(re.compile(f"{RATE}(?:up|down)"))(self._rate)
         self._socket = SocketModeHandler(app, settings.slack_app_token, ping_interval=PING_S)
 
     @property
@@ -115,6 +119,23 @@ class SlackBot:
             log.error("event %s in channel %s cannot be answered: %s", question.event_id, question.channel, error)
         finally:
             posted.cancel()  # does nothing where it was posted
+
+    def _rate(self, ack: Callable[[], object], body: dict[str, Any]) -> None:
+        """Pass a pressed thumb on to the gateway, and say to who pressed it, and nobody else, that it was noted."""
+        ack()
+        answer_id, rating = read_rating(body["actions"][0])
+        try:
+            self._gateway.rate(answer_id, rating)
+            said = NOTED
+        except GatewayError as error:
+            said = _sentence(error)
+            log.warning("a rating of %s cannot be kept: %s", answer_id, said)
+        message, place = body.get("message") or {}, body["container"]
+        thread_ts = message.get("thread_ts") or place.get("thread_ts")
+        try:
+            self._delivery.post_ephemeral(place["channel_id"], body["user"]["id"], thread_ts, said)
+        except UiError as error:
+            log.error("who rated %s cannot be answered: %s", answer_id, error)
 
     def _answer_in_turn(self, question: Question, posted: Future[str]) -> None:
         """Answer in place of the placeholder; not at all where there is none."""
