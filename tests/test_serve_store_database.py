@@ -21,11 +21,11 @@ from serve.store import sqlite as sqlite_store
 from serve.store.database import Database, new_id, now_us, open_database
 from serve.store.migrations import MIGRATIONS
 from serve.store.sqlite import FILE
+from tests.attack import Attack
 from tests.processes import running
 
 ROOT = Path(__file__).parent.parent
 INSERT = "INSERT INTO responses (id, created_us, input, response) VALUES (?, ?, ?, ?)"
-KILLS = {"sqlite": 50, "postgres": 15}
 # Writes rows until it is killed, and prints each id once its transaction has ended
 WRITER = """
 import sys
@@ -120,12 +120,13 @@ def test_a_store_of_a_newer_version_is_left_alone(database: Database, store_sett
         names(open_database(store_settings))
 
 
+@pytest.mark.attack
 def test_what_was_acknowledged_survives_kills_at_any_moment(
-    store_settings: ServeSettings, database: Database, request: pytest.FixtureRequest
+    store_settings: ServeSettings, database: Database, attack: Attack
 ) -> None:
-    dice, acknowledged = random.Random(18), []
-    kind = "postgres" if store_settings.store_url else "sqlite"
-    for round_number in range(KILLS[kind]):
+    dice, acknowledged = random.Random(18), list[str]()
+    kills = attack.times(4, full=50)
+    for round_number in range(kills):
         command = [sys.executable, "-c", WRITER, f"r{round_number}"]
         paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
         env = {**store_settings.child_env(), "PYTHONPATH": paths}
@@ -135,9 +136,9 @@ def test_what_was_acknowledged_survives_kills_at_any_moment(
             time.sleep(dice.random() * 0.15)
             writer.kill()
             acknowledged += [line.strip() for line in [first, *writer.stdout.readlines()] if line.endswith("\n")]
-    assert len(acknowledged) > KILLS[kind]
+    assert len(acknowledged) > kills
     kept = set(names(database))
-    assert [name for name in acknowledged if name not in kept] == []
+    attack.report("kills of who writes to the store", kills, [name for name in acknowledged if name not in kept])
     with database.transaction(writes=False) as read:
         assert not read.rows("SELECT id FROM responses WHERE LENGTH(input) < 3000")
 

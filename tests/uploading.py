@@ -9,13 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rag.formats.parser import parse_document
 from rag.index.building import build_index
 from rag.search.live import LiveRetriever
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings
+from serve.answers.chat import Counter
+from serve.gateway.app import create_app
+from serve.gateway.connections import make_server
+from serve.settings import ServeSettings
 from serve.uploads.build_worker import do_job
 from serve.uploads.jobs import Build, Job, Outcome
 from tests.conftest import Gateway
@@ -52,16 +56,33 @@ def builds_here(home: Path) -> Build:
     return build
 
 
-@contextmanager
-def uploading_gateway(
-    gateway_at: Gateway, engine_url: str, home: Path, build: Build | None = None, **changes: Any
-) -> Iterator[str]:
-    """The URL of a gateway over the index in `home`/index, which has the collections `router` and `timer`."""
+def open_live(home: Path) -> LiveRetriever:
+    """The index of a home, which is built if there is none."""
     index_dir = home / "index"
     if not index_dir.exists():
         build_sources(index_dir, "router", "timer")
     live = LiveRetriever(index_dir, TINY, Retriever.open_with(TinyEmbedder(), index_dir, TINY))
     live.look()
+    return live
+
+
+def serve_uploads(home: Path, port: int) -> None:
+    """Serve a home's uploads in this process until it is killed; there is no engine, and no question is answered."""
+    live = open_live(home)
+    settings = ServeSettings(
+        home=home, index=str(home / "index"), gateway_port=port, engine_url="http://127.0.0.1:1", answer="model"
+    )
+    with live.watched():
+        app = create_app(settings, live.current, cast(Counter, None), reopen=live.look, build=builds_here(home))
+        make_server(app, settings).run()
+
+
+@contextmanager
+def uploading_gateway(
+    gateway_at: Gateway, engine_url: str, home: Path, build: Build | None = None, **changes: Any
+) -> Iterator[str]:
+    """The URL of a gateway over the index in `home`/index, which has the collections `router` and `timer`."""
+    index_dir, live = home / "index", open_live(home)
     with (
         live.watched(),
         gateway_at(
