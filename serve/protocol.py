@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from serve.errors import RequestError
+from serve.filters import WantedFilter
 from serve.openai_fields import ROLES, check_fields
 from serve.request_body import check_shape, read_object, shorten
 
@@ -44,6 +45,7 @@ class RetrievalOptions(BaseModel):
     enabled: bool = True
     top_k: int | None = Field(default=None, ge=1, le=50)
     collections: list[str] = Field(default=[], max_length=100, fail_fast=True)  # search only these; empty: all
+    filters: WantedFilter = None  # search only documents with such attributes
     answer: Literal["auto", "quote", "model"] | None = None  # who words the answer; None: the gateway's setting
     grammar: bool | None = None  # names are only copied; None: if retrieval is on
 

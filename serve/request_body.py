@@ -8,9 +8,9 @@ It reads no HTTP and knows no API.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, StrictStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from serve.errors import RequestError
@@ -27,6 +27,16 @@ CODES = {  # pydantic's names for what is wrong, and OpenAI's
 }
 BOUNDS = {"greater_than_equal": "below_min_value", "less_than_equal": "above_max_value"}
 Shape = TypeVar("Shape", bound=BaseModel)
+
+
+def _storable(text: str) -> str:
+    """Refuse the character that PostgreSQL cannot hold."""
+    if "\x00" in text:
+        raise ValueError("it holds a character that is not text")
+    return text
+
+
+Words = Annotated[StrictStr, AfterValidator(_storable)]  # a text of a request that is kept
 
 
 def read_object(body: bytes) -> dict[str, Any]:

@@ -324,6 +324,17 @@ def shared_gateway(gateway_at: Gateway, shared_engine: FakeEngine) -> Iterator[s
         yield url
 
 
+@pytest.fixture(scope="module")
+def uploading(
+    gateway_at: Gateway, shared_engine: FakeEngine, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """A gateway whose clients upload."""
+    from tests.uploading import uploading_gateway
+
+    with uploading_gateway(gateway_at, shared_engine.url, tmp_path_factory.mktemp("uploads")) as url:
+        yield url
+
+
 @pytest.fixture
 def engine(shared_engine: FakeEngine) -> FakeEngine:
     """The engine, reset."""

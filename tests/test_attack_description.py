@@ -6,7 +6,6 @@ and never an error that is ours.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import hypothesis
@@ -25,23 +24,11 @@ from schemathesis.specs.openapi.checks import (
 
 from serve.openapi.operations import OPERATIONS
 from tests.attack import Attack
-from tests.conftest import Gateway
-from tests.fake_engine import FakeEngine
-from tests.uploading import uploading_gateway
 
 PATIENCE_S = 30.0  # distinguishes an answer from a hang, also on a busy machine
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 QUICK, FULL = 5, 10_000 // len(OPERATIONS) + 1  # requests of each operation
 pytestmark = pytest.mark.attack
-
-
-@pytest.fixture(scope="module")
-def uploading(
-    gateway_at: Gateway, shared_engine: FakeEngine, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    """A gateway whose clients upload, so that what is drawn can be kept."""
-    with uploading_gateway(gateway_at, shared_engine.url, tmp_path_factory.mktemp("uploads")) as url:
-        yield url
 
 
 @pytest.mark.parametrize("key", OPERATIONS, ids=" ".join)

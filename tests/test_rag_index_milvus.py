@@ -25,6 +25,7 @@ from rag.documents import Document
 from rag.embedding.embedder import Embedder
 from rag.errors import CollectionUnknown, IndexCorrupt, MilvusUnavailable
 from rag.formats.parser import parse_document
+from rag.index import milvus as milvus_module
 from rag.index.building import build_index, remove_collections
 from rag.index.dense import TARGET_RECALL, DenseIndex, Vectors
 from rag.index.index_stats import describe_stats, measure_index
@@ -113,6 +114,18 @@ def test_a_filter_finds_what_a_mask_finds(filled: tuple[MilvusIndex, Vectors, li
             dense.within(mask, chosen).search(query, 150)[0]
             == DenseIndex.build(vectors).within(mask).search(query, 150)[0]
         )
+
+
+@for_each("most_named", [1000, 10])
+def test_a_part_of_a_collection_finds_its_own_rows_alone(
+    filled: tuple[MilvusIndex, Vectors, list[str]], monkeypatch: pytest.MonkeyPatch, most_named: int
+) -> None:
+    monkeypatch.setattr(milvus_module, "_MOST_NAMED", most_named)
+    dense, vectors, names = filled
+    mask = np.array([name == "b" and row % 2 == 0 for row, name in enumerate(names)])
+    for query in unit_vectors(5, seed=10):
+        expected = DenseIndex.build(vectors).within(mask).search(query, 300)[0]
+        assert dense.within(mask, ["b"]).search(query, 300)[0] == expected
 
 
 def test_vectors_come_back_to_the_bit_in_the_order_that_is_asked_for(

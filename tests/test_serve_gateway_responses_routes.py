@@ -251,7 +251,9 @@ def test_a_file_search_is_an_item_and_cites_files(gateway: str, engine: FakeEngi
         assert (call["type"], call["queries"], call["results"]) == ("file_search_call", [QUESTION], None)
         assert len(response["retrieval"]["hits"]) <= 2
         citation = message["content"][0]["annotations"][0]
-        assert (citation["type"], citation["file_id"]) == ("file_citation", "notes/antenna-repair.md")
+        listed = httpx.get(f"{gateway}/v1/vector_stores/notes/files?limit=100").json()["data"]
+        paths = {each["id"]: each["attributes"]["path"] for each in listed}
+        assert (citation["type"], paths[citation["file_id"]]) == ("file_citation", "antenna-repair.md")
         assert said(response)[: citation["index"]].endswith("[1]")
     steps = [event["type"] for event in events if "file_search_call" in event["type"]]
     assert [step.rpartition(".")[2] for step in steps] == ["in_progress", "searching", "completed"]
@@ -263,8 +265,8 @@ def test_the_passages_found_are_results_where_they_are_asked_for(gateway: str) -
     response = ask(gateway, body)
     results, hits = response["output"][0]["results"], response["retrieval"]["hits"]
     assert [each["text"] for each in results] == [hit["text"] for hit in hits]
-    assert results[0]["attributes"]["collection"] == "notes"
-    assert all(0 <= each["score"] <= 1 for each in results)
+    assert results[0]["attributes"]["path"] == results[0]["filename"] == "antenna-repair.md"
+    assert [each["score"] for each in results] == [max(hit["dense_score"], 0.0) for hit in hits]
 
 
 @pytest.mark.parametrize("more", [{"input": GREETING}, {"input": QUESTION, "tool_choice": "none"}])

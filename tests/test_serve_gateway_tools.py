@@ -118,16 +118,19 @@ def test_a_turn_that_ends_with_a_tools_result_keeps_the_passages_of_the_users_qu
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_what_no_document_answers_may_call_a_tool_but_not_be_invented(
+def test_what_no_document_answers_is_the_models_where_it_has_tools_and_nobody_refuses(
     by_mode: tuple[str, str], engine: FakeEngine, stream: bool
 ) -> None:
     engine.script = EngineScript(answer=("Boil ", "tomatoes."))
-    invented, reason, _ = read(post(by_mode[1], SOUP, stream=stream))
-    refused, _, _ = read(post(by_mode[1], SOUP, tools=None, stream=stream))
-    assert (invented["content"], reason) == (refused["content"], "stop")
+    said, reason, retrieval = read(post(by_mode[1], SOUP, stream=stream))
+    assert (said["content"], reason) == ("Boil tomatoes.", "stop")
+    assert (retrieval["query"], retrieval["hits"], retrieval["refused"]) == (SOUP["content"], [], False)
+    refused, _, retrieval = read(post(by_mode[1], SOUP, tools=None, stream=stream))
+    assert ("I found nothing" in refused["content"], retrieval["refused"]) == (True, True)
     engine.script = calling("I look it up.")
-    message, reason, _ = read(post(by_mode[1], SOUP, stream=stream))
+    message, reason, retrieval = read(post(by_mode[1], SOUP, stream=stream))
     assert (message["content"], reason, len(message["tool_calls"])) == ("I look it up.", "tool_calls", 1)
+    assert not retrieval["refused"]
     engine.script = EngineScript(answer=("Boil them.",))
     told, _, _ = read(post(by_mode[1], SOUP, CALLED, RESULT, stream=stream))
     assert told["content"] == "Boil them."

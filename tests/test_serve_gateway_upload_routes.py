@@ -65,29 +65,108 @@ def test_what_is_uploaded_is_searched_in_its_store_and_cited(client: Any) -> Non
     [hit] = [strict(VectorStoreSearchResponse, each) for each in found]
     assert (hit.file_id, hit.filename, hit.content[0].type) == (attached.id, "jitter.md", "text")
     assert "3 ps" in hit.content[0].text
-    assert 0 <= hit.score <= 1
+    assert 0.1 < hit.score < 1  # of the only passage, which no other can be compared with
+    [other] = client.vector_stores.search(store.id, query="bicycle racing")
+    assert 0 <= other.score < hit.score
     [text] = client.vector_stores.files.content(attached.id, vector_store_id=store.id)
     assert "3 ps of jitter" in text.text
     store = client.vector_stores.retrieve(store.id)
     assert (store.file_counts.completed, store.usage_bytes > 0) == (1, True)
 
 
-def test_a_chat_finds_an_upload_where_it_names_the_store_alone(client: Any) -> None:
+def chat(client: Any, question: str, **retrieval: Any) -> Any:
+    return client.chat.completions.create(
+        model="chipalign-demo",
+        messages=[{"role": "user", "content": question}],
+        extra_body={"retrieval": {"top_k": 20, **retrieval}},
+    )
+
+
+def test_a_chat_finds_an_upload_where_it_names_the_store_alone(client: Any, url: str) -> None:
     store = client.vector_stores.create(name="private")
     client.vector_stores.files.upload_and_poll(
         vector_store_id=store.id, file=markdown("secret", "The tape-out moved to May."), poll_interval_ms=100
     )
 
     def hits(**retrieval: Any) -> set[str]:
-        answer = client.chat.completions.create(
-            model="chipalign-demo",
-            messages=[{"role": "user", "content": "When is the tape-out?"}],
-            extra_body={"retrieval": {"top_k": 20, **retrieval}},
-        )
-        return {hit["collection"] for hit in answer.retrieval["hits"]}
+        return {hit["collection"] for hit in chat(client, "When is the tape-out?", **retrieval).retrieval["hits"]}
 
     assert hits() == {"router", "timer"}
     assert hits(collections=[store.id]) == {store.id}
+    assert hits(collections=[store.id, "timer"]) == {store.id, "timer"}
+    answer = chat(client, "When is the tape-out?", collections=[store.id], answer="quote")
+    [hit] = answer.retrieval["hits"]
+    assert answer.choices[0].message.content.startswith("**secret.md \u203a ")
+    assert "vs_" not in answer.choices[0].message.content
+    page = httpx.get(f"{url}/sources/{hit['chunk_id']}", trust_env=False).text
+    assert "secret.md" in page
+    assert "vs_" not in page
+    found = client.vector_stores.files.list(store.id).data
+    assert (hit["file_id"], hit["filename"]) == (found[0].id, "secret.md")
+
+
+def test_a_store_with_nothing_in_it_is_an_empty_search_and_an_unknown_one_is_not(client: Any, url: str) -> None:
+    store = client.vector_stores.create(name="Later")
+    assert client.vector_stores.search(store.id, query="router").data == []
+    answer = chat(client, "When is the tape-out?", collections=[store.id])
+    assert (answer.retrieval["hits"], answer.retrieval["refused"]) == ([], True)
+    assert "(Later)" in answer.choices[0].message.content
+    tool = {"type": "file_search", "vector_store_ids": [store.id]}
+    response = client.responses.create(model="chipalign-demo", input="When is the tape-out?", tools=[tool])
+    assert [item.type for item in response.output] == ["file_search_call", "message"]
+    assert response.output[0].queries == ["When is the tape-out?"]
+    named = client.chat.completions.create(
+        model=f"chipalign-demo@{store.id}", messages=[{"role": "user", "content": "When is the tape-out?"}]
+    )
+    assert named.retrieval["hits"] == []
+    found = httpx.get(f"{url}/v1/search", params={"q": "tape-out", "collection": store.id}, trust_env=False).json()
+    assert (found["hits"], found["refused"]) == ([], True)
+    names = httpx.get(f"{url}/v1/reference", params={"collection": store.id}, trust_env=False).json()
+    assert names["data"] == []
+    unknown = f"vs_{'0' * 24}"
+    with pytest.raises(openai.BadRequestError, match=f"No vector store has the id '{unknown}'") as caught:
+        chat(client, "When is the tape-out?", collections=[unknown])
+    assert (caught.value.code, caught.value.param) == ("collection_not_found", "retrieval.collections")
+    tools = [{**tool, "vector_store_ids": [unknown]}]
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.responses.create(model="chipalign-demo", input="When is the tape-out?", tools=tools)
+    assert caught.value.param == "tools[0].vector_store_ids"
+
+
+def test_a_file_search_cites_the_listed_ids_and_filters_by_attributes(client: Any) -> None:
+    store = client.vector_stores.create()
+    ids = {}
+    for year in (2024, 2025):
+        name = f"plan{year}"
+        file = client.files.create(file=markdown(name, f"The tape-out of {year} is in May."), purpose="assistants")
+        ids[year] = file.id
+        client.vector_stores.files.create_and_poll(
+            file.id, vector_store_id=store.id, attributes={"year": year}, poll_interval_ms=100
+        )
+
+    def respond(filters: Any) -> Any:
+        tool = {"type": "file_search", "vector_store_ids": [store.id, "timer"], "filters": filters}
+        return client.responses.create(
+            model="chipalign-demo",
+            input="When is the tape-out?",
+            tools=[tool],
+            include=["file_search_call.results"],
+            extra_body={"retrieval": {"answer": "quote"}},
+        )
+
+    response = respond({"type": "gt", "key": "year", "value": 2024})
+    [result] = response.output[0].results
+    assert (result.file_id, result.filename, result.attributes) == (ids[2025], "plan2025.md", {"year": 2025})
+    assert 0 < result.score < 1
+    [cited] = response.output[1].content[0].annotations
+    assert (cited.type, cited.file_id, cited.filename) == ("file_citation", ids[2025], "plan2025.md")
+    operators = respond({"type": "eq", "key": "version", "value": "2.0"})
+    assert [each.filename for each in operators.output[0].results] == ["guide.md"]
+    of_timer = {listed.id for listed in client.vector_stores.files.list("timer")}
+    assert {each.file_id for each in operators.output[0].results} == of_timer
+    assert respond({"type": "eq", "key": "year", "value": 1999}).output[0].results == []
+    everywhere = chat(client, "Which edition?", filters={"type": "eq", "key": "collection", "value": "router"})
+    assert {hit["collection"] for hit in everywhere.retrieval["hits"]} == {"router"}
 
 
 def test_files_are_listed_shown_read_and_deleted(client: Any, home: Path) -> None:
@@ -180,7 +259,6 @@ def test_attributes_filter_a_search_and_can_be_changed(client: Any) -> None:
     assert names(new) == ["timer.md"]
     hits = client.vector_stores.search(store.id, query="flow", max_num_results=2).data
     assert len(hits) == 2
-    assert hits[0].score >= hits[1].score
     least = (hits[0].score + hits[1].score) / 2
     kept = client.vector_stores.search(store.id, query="flow", ranking_options={"score_threshold": least}).data
     assert all(hit.score >= least for hit in kept)

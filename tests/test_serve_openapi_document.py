@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -23,7 +22,6 @@ from serve.responses.request import ResponsesRequest
 from serve.uploads.requests import AttachFile, CreateBatch, CreateStore, Search, UpdateFile, UpdateStore
 from tests.conftest import Gateway
 from tests.fake_engine import FakeEngine
-from tests.uploading import uploading_gateway
 
 DOCUMENT = describe_api("http://127.0.0.1:8000", has_key=True)
 
@@ -75,15 +73,6 @@ def test_the_gateway_gives_it_without_a_key_under_its_own_address(gateway_at: Ga
         given = httpx.get(f"{url}/openapi.json").json()
     assert given == describe_api("https://docs.example/chip", has_key=True)
     assert given["openapi"] == "3.1.0"
-
-
-@pytest.fixture(scope="module")
-def uploading(
-    gateway_at: Gateway, shared_engine: FakeEngine, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    """A gateway whose clients upload."""
-    with uploading_gateway(gateway_at, shared_engine.url, tmp_path_factory.mktemp("uploads")) as url:
-        yield url
 
 
 # Those of paths with an id stand in the guide, where a test runs them with real ids

@@ -1,4 +1,4 @@
-"""serve.responses.file_search: what the tool asks for, its filters, and what is refused."""
+"""serve.responses.file_search: what the tool asks for, and what is refused."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from serve.errors import RequestError
+from serve.filters import is_wanted
+from serve.protocol import RetrievalOptions
 from serve.responses.file_search import FileSearch, read_file_search
 from tests.rows import for_each
 
@@ -27,26 +29,13 @@ def test_ranking_that_the_search_does_anyway_is_accepted() -> None:
     assert read(ranking_options={"ranker": "default-2024-11-15", "score_threshold": 0.0}).collections
 
 
-@for_each(
-    ("filters", "collections"),
-    [
-        (None, ("openroad", "yosys")),
-        (compare("collection", "yosys"), ("yosys",)),
-        (compare("collection", ["yosys", "other"], "in"), ("yosys",)),
-        (compare("version", "2.0"), ("openroad@2.0", "yosys@2.0")),
-        ({"type": "and", "filters": [compare("collection", "yosys"), compare("version", "0.9")]}, ("yosys@0.9",)),
-        (
-            {"type": "or", "filters": [compare("version", "1"), compare("version", "2")]},
-            ("openroad@1", "openroad@2", "yosys@1", "yosys@2"),
-        ),
-    ],
-)
-def test_filters_choose_collections_and_versions(filters: Any, collections: tuple[str, ...]) -> None:
-    assert read(filters=filters).collections == collections
-
-
-def test_a_version_that_a_vector_store_names_already_is_kept() -> None:
-    assert read(vector_store_ids=["a@1", "a@2"], filters=compare("version", "2")).collections == ("a@2",)
+def test_filters_by_any_attribute_go_to_the_search() -> None:
+    both = {"type": "and", "filters": [compare("team", "analog"), compare("year", 2020, "gte")]}
+    options = read(filters=both).options(RetrievalOptions(top_k=3))
+    assert (options.collections, options.top_k) == (["openroad", "yosys"], 3)
+    assert options.filters is not None
+    assert is_wanted(options.filters, {"team": "analog", "year": 2021})
+    assert not is_wanted(options.filters, {"team": "analog", "year": 2019})
 
 
 @for_each(
@@ -64,15 +53,9 @@ def test_a_version_that_a_vector_store_names_already_is_kept() -> None:
         ({"ranking_options": {"score_threshold": 0.5}}, "ranking_options.score_threshold"),
         ({"ranking_options": {"hybrid_search": {}}}, "ranking_options.hybrid_search"),
         ({"filters": "x"}, "filters"),
-        ({"filters": {}}, "filters"),
-        ({"filters": compare("author", "x")}, "filters"),
-        ({"filters": compare("version", "1", "gt")}, "filters"),
-        ({"filters": compare("version", 1)}, "filters.value"),
-        ({"filters": compare("version", "1", "in")}, "filters.value"),
-        ({"filters": compare("collection", "other")}, "filters"),
-        ({"filters": {"type": "and", "filters": []}}, "filters.filters"),
-        ({"filters": {"type": "and", "filters": [compare("x", "y")]}}, "filters.filters[0]"),
-        ({"filters": {"type": "or", "filters": [compare("version", "1"), compare("collection", "yosys")]}}, "filters"),
+        ({"filters": {}}, "filters.type"),
+        ({"filters": compare("version", "1", "like")}, "filters.type"),
+        ({"filters": {"type": "or", "filters": [compare("x", {})]}}, "filters.filters[0].value"),
     ],
 )
 def test_a_search_that_cannot_be_done_is_refused_where_it_stands(fields: dict[str, Any], param: str) -> None:

@@ -17,6 +17,7 @@ from rag.answering.citations import Citation
 from rag.answering.evidence import Quote
 from rag.blocks import fence_code
 from rag.documents import Chunk, Hit, describe_place
+from rag.index.selection import name_source
 from rag.passages import BORDER, FENCE, HEADING, closes_fence
 
 PARTS = " › "  # between the parts of a place
@@ -55,9 +56,10 @@ def word_quotes(quotes: Sequence[Quote], hits: Sequence[Hit]) -> QuotedAnswer:
 
 
 def name_place(chunk: Chunk) -> str:
-    """Where a passage stands, on one line: collection and version, title, headings."""
+    """Where a passage stands, on one line: collection and version, or an uploaded file's name; title, headings."""
     place = describe_place(chunk.title, chunk.heading_path).replace(" > ", PARTS)
-    return _literal(f"{chunk.collection}{PARTS}{' '.join(place.split())}")
+    parts = name_source(chunk.collection, chunk.path), place
+    return _literal(" ".join(PARTS.join(parts).split()))
 
 
 def _literal(text: str) -> str:

@@ -95,7 +95,7 @@ class Index:
     def only(self, is_wanted: Callable[[DocumentRecord], bool]) -> Index:
         """The same index as if it held these documents of its collections alone; rows keep their numbers.
 
-        Vectors in Milvus are still searched by collection. Raises IndexCorrupt.
+        Raises IndexCorrupt.
         """
         mask = np.zeros(len(self.chunks), dtype=np.bool_)
         for record, rows in self.documents():

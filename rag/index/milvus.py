@@ -32,6 +32,7 @@ _FLAT, _HNSW = IN_MILVUS
 CONNECT_TIMEOUT_S = 5.0
 SEARCH_TIMEOUT_S = 10.0
 BUILD_TIMEOUT_S = 600.0  # for one call: building the graph of a large collection takes longest
+_MOST_NAMED = 1000  # rows that a search is restricted to by number
 _BATCH_BYTES = 4 * 2**20  # of vectors in one message; Milvus takes up to 64 MiB
 _GRAPH = {"M": 32, "efConstruction": 256}  # each vector's neighbours, and how many candidates they are chosen from
 _MIN_LIST = 128  # candidates that a search through the graph keeps, at least
@@ -201,16 +202,19 @@ class MilvusIndex:
         count: int,
         dimension: int,
         collections: Sequence[str] | None = None,
+        mask: Mask | None = None,
     ) -> None:
         self._client = client
         self._place = place
         self.kind = kind
         self.count = count
         self.dimension = dimension
-        self._filter = (
-            "" if collections is None else f"collection in {json.dumps(list(collections), ensure_ascii=False)}"
-        )
-        self._collections = collections
+        self._mask = mask
+        self._filter = ""
+        if mask is not None and int(mask.sum()) <= _MOST_NAMED:
+            self._filter = f"row in {np.flatnonzero(mask).tolist()}"
+        elif collections is not None:
+            self._filter = f"collection in {json.dumps(list(collections), ensure_ascii=False)}"
 
     @property
     def place(self) -> str:
@@ -218,24 +222,26 @@ class MilvusIndex:
         return self._place.uri
 
     def within(self, mask: Mask, collections: Sequence[str]) -> MilvusIndex:
-        """The same index with only the rows of these collections of documents; rows keep their numbers.
+        """The same index with only the rows that the mask, shape (rows,), allows; rows keep their numbers.
 
-        The mask is for FAISS.
+        Milvus is asked for few rows by number, and for many by their collections: then of the nearest `k` rows those
+        are left out that the mask does not allow.
         """
-        return MilvusIndex(self._client, self._place, self.kind, self.count, self.dimension, collections)
+        return MilvusIndex(self._client, self._place, self.kind, self.count, self.dimension, collections, mask)
 
     def search(self, query: Vectors, k: int) -> tuple[list[int], list[float]]:
         """The `k` nearest rows, best first, and their cosines; `query` has shape (dimension,).
 
         Fewer where there are fewer.
         """
-        if self._collections is not None and not self._collections:
+        if self._mask is not None and not self._mask.any():
             return [], []
         with _reporting(self.place):
             [hits] = _search(
                 self._client, self._place.collection, query[np.newaxis], min(k, self.count), self.kind, self._filter
             )
-        return [hit["row"] for hit in hits], [float(hit["distance"]) for hit in hits]
+        allowed = [hit for hit in hits if self._mask is None or self._mask[hit["row"]]]
+        return [hit["row"] for hit in allowed], [float(hit["distance"]) for hit in allowed]
 
     def scores(self, query: Vectors, rows: Sequence[int]) -> list[float]:
         """Cosines of `query` with rows that another ranking found."""

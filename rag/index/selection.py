@@ -28,6 +28,17 @@ def is_uploaded(collection: str) -> bool:
     return bool(UPLOADED.fullmatch(collection))
 
 
+def name_source(collection: str, path: str) -> str:
+    """What people know a document's source by: its collection, or the name of the file that a client uploaded."""
+    return path.partition("/")[2] if is_uploaded(collection) else collection
+
+
+def name_file(collection: str, path: str) -> str:
+    """A document's place for people: its collection and path, or the name of the file that a client uploaded."""
+    name = name_source(collection, path)
+    return name if is_uploaded(collection) else f"{name}/{path}"
+
+
 def select_collections(wanted: Iterable[str], known: Iterable[str]) -> list[str]:
     """The known collections that the wanted names mean.
 

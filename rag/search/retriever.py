@@ -240,6 +240,8 @@ class Retriever:
             return self.within(collections).search(query, top_k)
         query = clean_query(query)
         ranking = self._rank(query)
+        if not ranking:
+            return []
         if self._judge(query, ranking) < self._settings.min_relevance and not self._describes(query):
             return []
         named = self._rows_with_rare_names(query)
@@ -331,6 +333,8 @@ class Retriever:
         answers one of two things asked says nothing of the other. The parts of the score are those for the whole
         question.
         """
+        if not self.chunk_count:
+            return []
         share = self._settings.clause_share
         texts = [query, *(split_clauses(query) if share else [])]
         worded = [self._widening.wordings(text) for text in texts]

@@ -7,7 +7,7 @@ The caller hands in retrieval and token counting; nothing here speaks HTTP.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
@@ -17,8 +17,8 @@ from rag.answering.prompt import build_prompt, defuse, nothing_found
 from rag.answering.token_budget import tokens_left
 from rag.answering.unknown_options import Describer, deny, find_unknown_option
 from rag.answering.wording import QuotedAnswer, word_quotes
-from rag.documents import Hit
-from rag.errors import CollectionUnknown, EmbedderUnavailable, IndexCorrupt, MilvusUnavailable
+from rag.documents import Chunk, Hit
+from rag.errors import EmbedderUnavailable, IndexCorrupt, MilvusUnavailable
 from rag.index.bm25 import tokenize
 from rag.index.selection import VERSION_MARK
 from rag.search.asked import asks_for_machine_form, find_asked
@@ -27,16 +27,19 @@ from rag.search.query import TURNS_SEARCHED, fallback_query, has_content, own_wo
 from rag.search.retriever import HITS_READ
 from serve.answers.guidance import guide
 from serve.answers.tool_turns import TOOL_RULE, answers_tools, asked_turn, model_leads
-from serve.errors import CollectionNotFound, ContextLengthExceeded, RetrievalUnavailable, TooManyTokens
+from serve.errors import ContextLengthExceeded, RetrievalUnavailable, TooManyTokens
 from serve.intent.decision import WhyNot, why_not_asked
 from serve.protocol import ChatRequest, Message, holds_more_than_text, message_text, with_text
 from serve.settings import ServeSettings
+from serve.uploads.built import attributes_of
+from serve.uploads.objects import file_id_of, file_name_of
 
 # Who words an answer; auto: the model as far as the passages support it, with the quotes below
 Mode = Literal["quote", "model", "auto"]
 LENGTHS = ("max_tokens", "max_completion_tokens")  # OpenAI's names of the longest answer
 # Why nothing was searched: retrieval is off; no user's turn, or a greeting; or by what is asked
 NotSearched = Literal["off", "no_question"] | WhyNot
+AttributesOf = Callable[[Chunk], Mapping[str, Any] | None]  # of the document that a passage is of
 THOUGHTS_END = "</think>"  # where the engine does not separate thoughts from the answer
 
 
@@ -76,8 +79,6 @@ class Grounded:
 
     `body` goes to the engine; `answer` is set when the gateway answers by itself instead.
 
-    `unless_called` replaces the model's words if it calls none of its tools: no document answers the question.
-
     `guidance` holds the fields that go to the engine with the body, as far as it accepts them.
 
     `query` found the passages (None: nothing was searched, and `not_searched` says why); `fallback` says whether it is
@@ -96,7 +97,6 @@ class Grounded:
     quoted: QuotedAnswer = QuotedAnswer("", ())
     mode: Mode = "model"
     finish_reason: str = "stop"  # why the gateway's own answer ends
-    unless_called: str | None = None
     guidance: dict[str, Any] = field(default_factory=dict)
     not_searched: NotSearched | None = None
 
@@ -135,7 +135,12 @@ def why_not_searched(request: ChatRequest) -> NotSearched | None:
 
 
 def ground(
-    request: ChatRequest, retriever: Searcher, counter: Counter, settings: ServeSettings, max_model_len: int
+    request: ChatRequest,
+    retriever: Searcher,
+    counter: Counter,
+    settings: ServeSettings,
+    max_model_len: int,
+    names: Sequence[str] = (),
 ) -> Grounded:
     """Find the passages for a conversation's last question and put them into its prompt, within the token budget.
 
@@ -145,63 +150,67 @@ def ground(
     does when the question names an option that no document gives the command. A request with tools or an image still
     goes to the model, which may find the answer with them.
 
+    `retriever` searches what the request names alone; `names` is what people call that (none: as the index does).
+
     Raises:
         ContextLengthExceeded: the conversation leaves no room for passages and an answer.
-        CollectionNotFound: the request names a collection that does not exist.
         RetrievalUnavailable: a server that the search needs does not answer, or the index is damaged.
     """
-    retriever = _select(retriever, request.options.collections)
     plain = Grounded(_with_defaults(request, settings), None, (), _count(request, counter, max_model_len))
     room = _room(plain.prompt_tokens, request, settings, max_model_len)
-    place = asked_turn(request.messages)
-    turns = [message_text(message) for message in request.messages if message["role"] == "user"]
-    searched = [shorten_turn(condense_paste(find_asked(turn))) for turn in turns[-TURNS_SEARCHED:]]
-    not_searched = why_not_searched(request)
-    if not_searched is None and (place is None or not has_content(searched[-1])):
-        not_searched = "no_question"
-    if not_searched or place is None:
+    turns, not_searched = _searched_turns(request)
+    if not_searched:
         plain = replace(plain, not_searched=not_searched)
         return _guided(_capped(plain, max_model_len), request, retriever, settings)
 
     top_k, mode = request.options.top_k or settings.top_k, choose_mode(request, settings)
-    quoting = mode != "model"
     try:
-        if not model_leads(request) and (unknown := find_unknown_option(searched[-1], retriever)):
+        if not model_leads(request) and (unknown := find_unknown_option(turns[-1], retriever)):
             denial = deny(unknown)
-            return replace(plain, query=searched[-1], hits=unknown.hits, answer=denial.text, quoted=denial, mode=mode)
-        query, hits, fallback = find_passages(searched, retriever, max(top_k, HITS_READ) if quoting else top_k)
-        quotes = select_quotes(query, hits, retriever) if quoting and hits else []
+            return replace(plain, query=turns[-1], hits=unknown.hits, answer=denial.text, quoted=denial, mode=mode)
+        query, hits, fallback = find_passages(turns, retriever, top_k if mode == "model" else max(top_k, HITS_READ))
+        quotes = [] if mode == "model" or not hits else select_quotes(query, hits, retriever)
     except (EmbedderUnavailable, MilvusUnavailable, IndexCorrupt) as error:
         raise RetrievalUnavailable(f"{error}") from error
 
-    if not hits:
-        none = replace(plain, query=query, mode="model")
-        is_json = request.may_call and request.wants_json  # a call or JSON: our sentence is neither
-        if model_leads(request) or is_json or holds_more_than_text(request.messages[place]):
-            return none
-        said = nothing_found(retriever.collections)
-        return replace(none, unless_called=said) if request.may_call else replace(none, answer=said, mode=mode)
-    if quotes and mode == "quote":
-        # The answer's first passage is number 1
-        leading = dict.fromkeys([*(quote.number for quote in quotes), *range(1, len(hits) + 1)])
-        numbers = list(leading)[: max(top_k, len({quote.number for quote in quotes}))]
-        quoted = _quote(replace(plain, query=query, fallback=fallback, mode=mode), quotes, hits, numbers)
-        return replace(quoted, answer=quoted.quoted.text)
-
     asked = replace(plain, query=query, fallback=fallback)
-    grounded = _with_prompt(asked, request, hits[:top_k], counter, min(settings.context_tokens, room))
+    if not hits:
+        if request.may_call or model_leads(request) or holds_more_than_text(request.messages[-1]):
+            return _capped(asked, max_model_len)
+        return replace(asked, answer=nothing_found(names or retriever.collections), mode=mode)
+    if quotes and mode == "quote":
+        return _answer_in_quotes(asked, quotes, hits, top_k)
+
+    at_least = tokens_left(max_model_len, plain.prompt_tokens, max_model_len // 4)
+    budgets = [min(settings.context_tokens, left) for left in (room, at_least)]
+    grounded = _with_prompt(asked, request, hits[:top_k], counter, budgets[0])
     if not grounded.hits:  # the longest answer that is asked for yields to one passage
-        room = tokens_left(max_model_len, plain.prompt_tokens, max_model_len // 4)
-        grounded = _with_prompt(asked, request, hits[:1], counter, min(settings.context_tokens, room))
+        grounded = _with_prompt(asked, request, hits[:1], counter, budgets[1])
     if not grounded.hits:
         raise _too_long(plain.prompt_tokens, max_model_len, "passages and an answer")
-
     if quotes:
         read = range(1, len(grounded.hits) + 1)  # the prompt's passages keep their numbers
-        grounded = _quote(
-            replace(grounded, mode=mode), quotes, hits, sorted({*read, *(quote.number for quote in quotes)})
-        )
+        numbers = sorted({*read, *(quote.number for quote in quotes)})
+        grounded = _quote(replace(grounded, mode=mode), quotes, hits, numbers)
     return _guided(_capped(grounded, max_model_len), request, retriever, settings)
+
+
+def _searched_turns(request: ChatRequest) -> tuple[list[str], NotSearched | None]:
+    """The user's last turns as they are searched, or why nothing is."""
+    asked = [message_text(message) for message in request.messages if message["role"] == "user"]
+    turns = [shorten_turn(condense_paste(find_asked(turn))) for turn in asked[-TURNS_SEARCHED:]]
+    not_searched = why_not_searched(request)
+    if not_searched is None and (asked_turn(request.messages) is None or not has_content(turns[-1])):
+        not_searched = "no_question"
+    return turns, not_searched
+
+
+def _answer_in_quotes(asked: Grounded, quotes: Sequence[Quote], hits: Sequence[Hit], top_k: int) -> Grounded:
+    """The quotes as the whole answer, whose first passage is number 1."""
+    leading = dict.fromkeys([*(quote.number for quote in quotes), *range(1, len(hits) + 1)])
+    numbers = list(leading)[: max(top_k, len({quote.number for quote in quotes}))]
+    quoted = _quote(replace(asked, mode="quote"), quotes, hits, numbers)
+    return replace(quoted, answer=quoted.quoted.text)
 
 
 def _count(request: ChatRequest, counter: Counter, max_model_len: int) -> int:
@@ -270,14 +279,6 @@ def find_passages(user_turns: list[str], retriever: Searcher, top_k: int) -> tup
     return query, [], False
 
 
-def _select(retriever: Searcher, collections: Sequence[str]) -> Searcher:
-    """The retriever over the collections that a request names, or over all if it names none."""
-    try:
-        return retriever.within(collections) if collections else retriever
-    except CollectionUnknown as error:
-        raise CollectionNotFound(f"{error}.", "retrieval.collections") from None
-
-
 def _with_defaults(request: ChatRequest, settings: ServeSettings) -> dict[str, Any]:
     """The engine's body, with our defaults for what the request leaves open."""
     body = request.upstream_body()
@@ -327,9 +328,11 @@ def _merge_system(system: str, messages: Sequence[Message]) -> list[Message]:
     return [{"role": "system", "content": system}, *messages]
 
 
-def retrieval_object(grounded: Grounded, enabled: bool, passage_url: Callable[[Hit], str]) -> dict[str, Any]:
+def retrieval_object(
+    grounded: Grounded, enabled: bool, passage_url: Callable[[Hit], str], describe: AttributesOf = attributes_of
+) -> dict[str, Any]:
     """The `retrieval` field of an answer: query or why there is none, quotes, passages as the prompt numbers them."""
-    hits = [hit_object(number, hit, passage_url) for number, hit in enumerate(grounded.hits, start=1)]
+    hits = [hit_object(number, hit, passage_url, describe) for number, hit in enumerate(grounded.hits, start=1)]
     quotes = [
         {"number": quote.number, "text": quote.text, "start": quote.start, "end": quote.end, "kind": quote.kind}
         for quote in grounded.quotes
@@ -346,8 +349,10 @@ def retrieval_object(grounded: Grounded, enabled: bool, passage_url: Callable[[H
     }
 
 
-def hit_object(number: int, hit: Hit, passage_url: Callable[[Hit], str]) -> dict[str, Any]:
-    """A numbered passage with its place, address and scores.
+def hit_object(
+    number: int, hit: Hit, passage_url: Callable[[Hit], str], describe: AttributesOf = attributes_of
+) -> dict[str, Any]:
+    """A numbered passage with its place, address and scores, and its file as vector stores have it.
 
     `page` is a PDF's; `version` is the document's own, or what follows the collection's `@`. Either is None if unknown.
     """
@@ -356,6 +361,9 @@ def hit_object(number: int, hit: Hit, passage_url: Callable[[Hit], str]) -> dict
     return {
         "number": number,
         **{name: getattr(chunk, name) for name in fields},
+        "file_id": file_id_of(chunk.collection, chunk.path),
+        "filename": file_name_of(chunk.collection, chunk.path),
+        "attributes": dict(describe(chunk) or {}),
         "version": chunk.version or chunk.collection.partition(VERSION_MARK)[2] or None,
         "heading_path": list(chunk.heading_path),
         "url": passage_url(hit),

@@ -2,7 +2,7 @@
 
 It searches as a chat's first question is searched, words no answer, and speaks no HTTP.
 
-    found = search_passages("which command repairs antennas?", retriever, top_k=3, collections=["handbook"])
+    found = search_passages("which command repairs antennas?", narrow(retriever, ["handbook"]), top_k=3)
     found_object(found, passage_url)
 """
 
@@ -18,8 +18,9 @@ from rag.documents import Hit
 from rag.errors import CollectionUnknown, EmbedderUnavailable, IndexCorrupt, MilvusUnavailable
 from rag.search.pasted_log import condense_paste
 from rag.search.query import has_content, shorten_turn
-from serve.answers.chat import Searcher, find_passages, hit_object
+from serve.answers.chat import AttributesOf, Searcher, find_passages, hit_object
 from serve.errors import CollectionNotFound, RequestError, RetrievalUnavailable
+from serve.uploads.built import attributes_of
 
 MOST_HITS = 50  # as `retrieval.top_k` of a chat
 MOST_COLLECTIONS = 100  # that a request names
@@ -42,37 +43,42 @@ def narrow(passages: Searcher, collections: Sequence[str]) -> Searcher:
 
     Raises RequestError: it names too many; CollectionNotFound: the index lacks one.
     """
-    if len(collections) > MOST_COLLECTIONS:
-        raise RequestError(f"A request names at most {MOST_COLLECTIONS} collections.", "collection")
+    check_number(collections)
     try:
         return passages.within(collections) if collections else passages
     except CollectionUnknown as error:
         raise CollectionNotFound(f"{error}.", "collection") from None
 
 
-def search_passages(query: str, retriever: Searcher, top_k: int, collections: Sequence[str] = ()) -> Found:
-    """The at most `top_k` best passages for a query, of the named collections or of all.
+def check_number(collections: Sequence[str]) -> None:
+    """Raises RequestError: a request names too many collections."""
+    if len(collections) > MOST_COLLECTIONS:
+        raise RequestError(f"A request names at most {MOST_COLLECTIONS} collections.", "collection")
+
+
+def search_passages(query: str, retriever: Searcher, top_k: int, names: Sequence[str] = ()) -> Found:
+    """The at most `top_k` best passages for a query; `names` is what people call what is searched.
 
     Raises:
-        RequestError: the query has no words to search for, or too many collections are named.
-        CollectionNotFound: the index lacks one.
+        RequestError: the query has no words to search for.
         RetrievalUnavailable: a server that the search needs does not answer, or the index is damaged.
     """
     searched = shorten_turn(condense_paste(query))
     if not has_content(searched):
         raise RequestError("The query has no words to search for: ask with the name of a command or a subject.", "q")
-    retriever = narrow(retriever, collections)
     try:
         if unknown := find_unknown_option(searched, retriever):
             return Found(searched, unknown.hits[:top_k], deny(unknown).text)
         asked, hits, _ = find_passages([searched], retriever, top_k)
     except (EmbedderUnavailable, MilvusUnavailable, IndexCorrupt) as error:
         raise RetrievalUnavailable(f"{error}") from error
-    return Found(asked, tuple(hits), None if hits else nothing_found(retriever.collections))
+    return Found(asked, tuple(hits), None if hits else nothing_found(names or retriever.collections))
 
 
-def found_object(found: Found, passage_url: Callable[[Hit], str]) -> dict[str, Any]:
+def found_object(
+    found: Found, passage_url: Callable[[Hit], str], describe: AttributesOf = attributes_of
+) -> dict[str, Any]:
     """What was found as JSON: the hits numbered as they stand."""
-    hits = [hit_object(number, hit, passage_url) for number, hit in enumerate(found.hits, start=1)]
+    hits = [hit_object(number, hit, passage_url, describe) for number, hit in enumerate(found.hits, start=1)]
     refused = found.refusal is not None
     return {"object": "list", "query": found.query, "refused": refused, "refusal": found.refusal, "hits": hits}

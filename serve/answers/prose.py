@@ -206,46 +206,6 @@ class AutoDraft:
         return "" if opening is None or opening.lstrip().startswith(THOUGHTS) else opening
 
 
-class CallDraft:
-    """A call of a tool with the words beside it, or a sentence of ours: no document answers, and the model may not."""
-
-    looped = False
-    cut_off = False
-    calls = False
-
-    def __init__(self, examiner: Examiner, instead: str, limits: AnswerLimits) -> None:
-        self._examiner = examiner
-        self._instead = instead
-        self._limits = limits
-        self._said: list[str] = []
-
-    def feed(self, text: str) -> str:
-        """Nothing yet."""
-        self.arrive(text)
-        return ""
-
-    def arrive(self, text: str) -> bool:
-        """Take in what may stand beside a call."""
-        self._said.append(text)
-        return False
-
-    def show(self) -> str:
-        """Nothing yet."""
-        return ""
-
-    def end(self, reason: str, stopped: bool = False) -> Ending:
-        """The model's words beside its call, else our sentence."""
-        said = "".join(self._said)
-        if not self.calls:
-            cut, why = self._limits.cut(QuotedAnswer(self._instead, ()))
-            said, self.cut_off = cut.text, why == CUT_OFF
-        return said, {"annotations": [], "verification": self._examiner.verify_quotes(said, "model", [])}
-
-    def survives(self, error: RequestError) -> bool:
-        """True, since our sentence needs no engine, unless the engine refused what the client asked for."""
-        return is_of_the_engine(error)
-
-
 def is_of_the_engine(error: RequestError) -> bool:
     """Whether the engine failed, and did not refuse what the client asked for."""
     if isinstance(error, UpstreamRefused):

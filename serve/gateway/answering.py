@@ -22,9 +22,9 @@ from starlette.types import Receive, Scope, Send
 
 from rag.printable import printable
 from serve.answers.answer_limits import AnswerLimits
-from serve.answers.chat import Counter, Grounded, as_annotations, choose_mode, ground, retrieval_object
+from serve.answers.chat import AttributesOf, Grounded, as_annotations, choose_mode, ground, retrieval_object
 from serve.answers.model_names import choose_retrieval
-from serve.answers.prose import AutoDraft, CallDraft, Draft, ModelDraft, edit_stream, edit_whole
+from serve.answers.prose import AutoDraft, Draft, ModelDraft, edit_stream, edit_whole
 from serve.answers.tool_turns import HEADER as TOOLS_HEADER
 from serve.answers.verification import Examiner
 from serve.errors import (
@@ -104,9 +104,9 @@ async def ask(gateway: Gateway, chat: ChatRequest, is_long: bool, retrieval_head
     chat = await _with_possible_tools(gateway, chat)
     settings, max_model_len = await _window(gateway, chat)
 
-    work = partial(_ground, chat, passages, gateway.counter, settings, max_model_len)
+    work = partial(_ground, gateway, chat, passages, settings, max_model_len)
     with gateway.metrics.retrieval_s.time():
-        chat, grounded = await gateway.slots.run(work, is_long)
+        chat, grounded, describe = await gateway.slots.run(work, is_long)
     if grounded.query is not None:
         gateway.metrics.searches.labels(
             "none" if not grounded.hits else "fallback" if grounded.fallback else "question"
@@ -116,7 +116,7 @@ async def ask(gateway: Gateway, chat: ChatRequest, is_long: bool, retrieval_head
         if chat.wants_json:
             raise NothingFound(grounded.answer or "")
 
-    retrieval = retrieval_object(grounded, chat.options.enabled, gateway.passage_url)
+    retrieval = retrieval_object(grounded, chat.options.enabled, gateway.passage_url, describe)
     examiner = Examiner(grounded, passages, gateway.code_checker, tuple(map(message_text, chat.messages)))
     return Asked(gateway, chat, model, examiner, retrieval, tools_dropped=offered and not chat.tools)
 
@@ -131,20 +131,25 @@ async def _with_possible_tools(gateway: Gateway, chat: ChatRequest) -> ChatReque
 
 
 def _ground(
-    chat: ChatRequest, passages: PassageStore, counter: Counter, settings: ServeSettings, max_model_len: int
-) -> tuple[ChatRequest, Grounded]:
-    """The passages, or the gateway's own answer within the request's limits; and the request that this answers.
+    gateway: Gateway, chat: ChatRequest, passages: PassageStore, settings: ServeSettings, max_model_len: int
+) -> tuple[ChatRequest, Grounded, AttributesOf]:
+    """The passages, or the gateway's own answer within the request's limits; the request that this answers.
 
-    Tools that may be left alone are left out where they leave no room in the window. Raises what `ground` raises.
+    Tools that may be left alone are left out where they leave no room in the window.
+
+    Raises what `ground` and `Gateway.narrow` raise.
     """
-    limits = AnswerLimits.of(chat, counter)
+    part = gateway.narrow(passages, chat.options.collections, chat.options.filters)
+    work = partial(ground, retriever=part.passages, counter=gateway.counter, names=part.names)
+    limits = AnswerLimits.of(chat, gateway.counter)
     try:
-        return chat, limits.hold(ground(chat, passages, counter, settings, max_model_len))
+        grounded = work(chat, settings=settings, max_model_len=max_model_len)
     except ContextLengthExceeded:
         if not chat.tools or chat.must_call:
             raise
-    bare = chat.without_tools()
-    return bare, limits.hold(ground(bare, passages, counter, settings, max_model_len))
+        chat = chat.without_tools()
+        grounded = work(chat, settings=settings, max_model_len=max_model_len)
+    return chat, limits.hold(grounded), part.attached.of
 
 
 async def send(
@@ -256,10 +261,8 @@ def _check_own(asked: Asked) -> dict[str, Any]:
 
 def _new_draft(asked: Asked) -> Draft:
     """The draft that edits one answer of the engine."""
-    limits = AnswerLimits.of(asked.chat, asked.gateway.counter)
-    if asked.grounded.unless_called is not None:
-        return CallDraft(asked.examiner, asked.grounded.unless_called, limits)
     if asked.grounded.mode == "auto":
+        limits = AnswerLimits.of(asked.chat, asked.gateway.counter)
         return AutoDraft(asked.examiner, asked.gateway.passage_url, limits)
     is_shaped = asked.chat.shapes_its_answer or bool(asked.chat.tools)
     return ModelDraft(asked.examiner, asked.gateway.passage_url, is_shaped)

@@ -12,8 +12,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
+from serve.answers.passage_page import page_headers
 from serve.gateway.gateway import gateway_of
-from serve.gateway.passage_page import page_headers
 from serve.openapi.document import describe_api
 from serve.openapi.page import STYLE, render
 

@@ -8,29 +8,19 @@ What is kept of it is the operator's setting: by default counts alone. It trains
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, StrictStr
+from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from serve.gateway.bodies import read_body
 from serve.gateway.gateway import Gateway, gateway_of
-from serve.request_body import check_shape, read_object
+from serve.request_body import Words, check_shape, read_object
 from serve.store.feedback import Feedback, Rating
 
 SECOND_US = 1_000_000
-
-
-def _storable(text: str) -> str:
-    """Refuse what PostgreSQL cannot hold."""
-    if "\x00" in text:
-        raise ValueError("it holds a character that is not text")
-    return text
-
-
-Words = Annotated[StrictStr, AfterValidator(_storable)]
 
 
 class FeedbackRequest(BaseModel):

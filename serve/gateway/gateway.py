@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Protocol
+from typing import Protocol, Self
 
 from starlette.requests import Request
 
 from rag.checking.code_checks import CodeChecker
 from rag.documents import Hit
 from rag.embedding.embedder import TextEmbedder
-from rag.errors import CollectionUnknown, IndexUnusable
+from rag.errors import CollectionUnknown, IndexCorrupt, IndexUnusable
 from rag.index.generation import Index
+from rag.index.selection import is_uploaded
 from serve.answers.chat import Counter, Searcher
 from serve.answers.guidance import GuidedEngine
 from serve.answers.model_names import NamedModel, offered_names, read_name, write_name
+from serve.answers.passage_page import public_url
 from serve.answers.recent import RecentAnswers
 from serve.answers.tool_probe import ToolProbe
 from serve.answers.upstream import Upstream
@@ -35,8 +37,8 @@ from serve.errors import (
     RequestError,
     RetrievalUnavailable,
 )
+from serve.filters import Filter
 from serve.gateway.metrics import Metrics
-from serve.gateway.passage_page import public_url
 from serve.limits.admission import Admission
 from serve.limits.cross_origin import CrossOrigin
 from serve.limits.slots import Slots
@@ -44,6 +46,7 @@ from serve.limits.visitors import Visitors
 from serve.settings import ServeSettings
 from serve.store.database import Database, open_database
 from serve.store.responses import Responses, ResponseStore
+from serve.uploads.narrowing import Part, narrow
 from serve.uploads.shelf import Shelf
 
 UNKNOWN_WINDOW = 1_000_000  # tokens
@@ -70,7 +73,7 @@ class PassageStore(Searcher, Store, Protocol):
     def index(self) -> Index | None:
         """The open index; None where it was removed."""
 
-    def over(self, index: Index) -> PassageStore:
+    def over(self, index: Index) -> Self:
         """The same over a part of the index."""
 
     def rank(self, query: str) -> Iterator[Hit]:
@@ -148,13 +151,29 @@ class Gateway:
         if named is None:
             raise no_such_model(asked, self._windows)
 
-        if named.collection is not None:
+        if named.collection is not None and not is_uploaded(named.collection):
             try:
                 passages.within([named.collection])
             except CollectionUnknown:
                 names = map(write_name, offered_names(named.model_id, passages.collections))
                 raise no_such_model(asked, names) from None
         return named
+
+    def narrow(
+        self,
+        passages: PassageStore,
+        collections: Sequence[str],
+        wanted: Filter | None = None,
+        param: str = "retrieval.collections",
+    ) -> Part[PassageStore]:
+        """The collections and vector stores that a request names in `param`, or all collections. It may wait for disks.
+
+        Raises CollectionNotFound, RetrievalUnavailable, StoreUnavailable.
+        """
+        try:
+            return narrow(self.shelf.library, passages, collections, wanted, param)
+        except IndexCorrupt as error:
+            raise RetrievalUnavailable(f"{error}") from error
 
     async def _ask_for_models(self) -> None:
         """Note the engine's models and their windows. Raises what `Upstream.models` raises."""

@@ -14,9 +14,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from rag.reference.cards import LONGEST_NAME
-from serve.answers.chat import Searcher
+from serve.answers.passage_search import check_number
 from serve.answers.reference_cards import find_cards, read_reference
-from serve.gateway.gateway import gateway_of
+from serve.gateway.gateway import Gateway, PassageStore, gateway_of
 
 MOST_NAMES = 1000  # in one answer
 
@@ -27,8 +27,7 @@ async def reference_card(request: Request) -> Response:
     `?collection=NAME` narrows them, and may be given several times.
     """
     gateway, name = gateway_of(request), request.path_params["name"]
-    collections = request.query_params.getlist("collection")
-    work = partial(find_cards, gateway.passages(), name, gateway.passage_url, collections)
+    work = partial(_find_cards, gateway, gateway.passages(), name, request.query_params.getlist("collection"))
     return JSONResponse(await gateway.slots.run(work, False))
 
 
@@ -36,10 +35,17 @@ async def reference_names(request: Request) -> Response:
     """GET /v1/reference: the described names (with `?prefix=rep` those that begin so); at most `MOST_NAMES`, sorted."""
     gateway = gateway_of(request)
     prefix = request.query_params.get("prefix", "")[:LONGEST_NAME]
-    work = partial(_list_names, gateway.passages(), prefix, request.query_params.getlist("collection"))
+    work = partial(_list_names, gateway, gateway.passages(), prefix, request.query_params.getlist("collection"))
     return JSONResponse(await gateway.slots.run(work, False))
 
 
-def _list_names(passages: Searcher, prefix: str, collections: list[str]) -> dict[str, Any]:
-    names = read_reference(passages, collections).list_names(prefix, MOST_NAMES + 1)
+def _find_cards(gateway: Gateway, passages: PassageStore, name: str, collections: list[str]) -> dict[str, Any]:
+    check_number(collections)
+    return find_cards(gateway.narrow(passages, collections, param="collection").passages, name, gateway.passage_url)
+
+
+def _list_names(gateway: Gateway, passages: PassageStore, prefix: str, collections: list[str]) -> dict[str, Any]:
+    check_number(collections)
+    reference = read_reference(gateway.narrow(passages, collections, param="collection").passages)
+    names = reference.list_names(prefix, MOST_NAMES + 1)
     return {"object": "list", "data": names[:MOST_NAMES], "has_more": len(names) > MOST_NAMES}

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from serve.answers.passage_search import MOST_HITS, found_object, search_passages
+from serve.answers.chat import AttributesOf
+from serve.answers.passage_search import MOST_HITS, Found, check_number, found_object, search_passages
 from serve.errors import RequestError
 from serve.gateway.bodies import unless_client_leaves
 from serve.gateway.gateway import Gateway, gateway_of
@@ -40,11 +40,18 @@ async def search(request: Request) -> Response:
 
 async def find(gateway: Gateway, query: str, top_k: int, collections: Sequence[str]) -> dict[str, Any]:
     """The answer to a search. Raises RequestError, CollectionNotFound, RetrievalUnavailable."""
-    work = partial(search_passages, query, gateway.passages(), top_k, collections)
+    passages = gateway.passages()
+
+    def search_named() -> tuple[Found, AttributesOf]:
+        """What is found in the collections and vector stores that are named."""
+        part = gateway.narrow(passages, collections, param="collection")
+        return search_passages(query, part.passages, top_k, part.names), part.attached.of
+
+    check_number(collections)
     with gateway.metrics.retrieval_s.time():
-        found = await gateway.slots.run(work, False)
+        found, describe = await gateway.slots.run(search_named, False)
     gateway.metrics.searches.labels("question" if found.hits else "none").inc()
-    return found_object(found, gateway.passage_url)
+    return found_object(found, gateway.passage_url, describe)
 
 
 def _read_top_k(text: str | None, default: int) -> int:

@@ -11,9 +11,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from rag.errors import IndexCorrupt
+from serve.answers.passage_page import PAGE_HEADERS, read_quotes, render
 from serve.errors import PathNotFound, RetrievalUnavailable
 from serve.gateway.gateway import gateway_of
-from serve.gateway.passage_page import PAGE_HEADERS, read_quotes, render
 
 
 async def passage_page(request: Request) -> Response:

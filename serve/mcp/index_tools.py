@@ -15,7 +15,7 @@ from rag.checking.code_checks import CodeChecker
 from rag.documents import Hit
 from rag.errors import IndexCorrupt
 from serve.answers.chat import Searcher
-from serve.answers.passage_search import found_object, search_passages
+from serve.answers.passage_search import found_object, narrow, search_passages
 from serve.answers.reference_cards import find_cards, read_reference
 from serve.errors import PathNotFound, RetrievalUnavailable
 from serve.mcp.results import Result, describe_cards, describe_passage, describe_search, describe_verdict
@@ -32,7 +32,7 @@ class IndexTools:
 
     def search(self, given: SearchArguments) -> Result:
         """The passages for a query."""
-        found = search_passages(given.query, self.passages, given.top_k, given.collections)
+        found = search_passages(given.query, narrow(self.passages, given.collections), given.top_k)
         return describe_search(found_object(found, self.passage_url))
 
     def fetch(self, given: FetchArguments) -> Result:

@@ -49,6 +49,7 @@ SCHEMAS: dict[str, Schema] = {
                 enabled=flag("False: nothing is searched; true: whatever is asked is; left out: questions are."),
                 top_k=nullable(whole("Passages for the model.", least=1, most=50)),
                 collections=items(text(), "Only these; NAME means all versions, NAME@VERSION one.", maxItems=100),
+                filters=nullable(anything("Comparisons of attributes, joined by and and or.")),
                 answer=nullable(word("auto", "quote", "model", description="Who words it.")),
                 grammar=nullable(flag("False: no grammar of names.")),
             )

@@ -73,8 +73,8 @@ def _in_thread(index: LiveRetriever, checker: Any, tool: Callable[..., Result]) 
     """A tool over the index as it is when it is called."""
     from rag.documents import Hit
     from rag.errors import IndexUnusable
+    from serve.answers.passage_page import public_url
     from serve.errors import RetrievalUnavailable
-    from serve.gateway.passage_page import public_url
     from serve.mcp.index_tools import IndexTools
 
     def passage_url(hit: Hit) -> str:

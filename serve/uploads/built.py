@@ -9,16 +9,39 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from rag.documents import Chunk
-from rag.index.document_list import DocumentRecord
 from rag.index.generation import Index
 from rag.index.manifest import Collection
-from rag.index.selection import is_uploaded
+from rag.index.selection import VERSION_MARK, is_uploaded
 from serve.store.vector_stores import Attachment, Counts, VectorStore
 from serve.uploads.objects import SECOND_US, file_id_of, vector_store_object
 from serve.uploads.requests import LONGEST_VALUE
+
+
+class Described(Protocol):
+    """A document of an index, or a passage of it."""
+
+    @property
+    def collection(self) -> str:
+        """The collection that it is in."""
+
+    @property
+    def path(self) -> str:
+        """Its path within the collection."""
+
+    @property
+    def version(self) -> str:
+        """What it documents, if that is known."""
+
+    @property
+    def date(self) -> str:
+        """Its last change, if that is known."""
+
+    @property
+    def licence(self) -> str:
+        """Its licence."""
 
 
 def built_stores(index: Index | None) -> dict[str, dict[str, Any]]:
@@ -52,9 +75,10 @@ def texts_of(index: Index, collection: str, file_id: str) -> Iterator[Chunk]:
             yield from index.chunks[rows.start : rows.stop]
 
 
-def attributes_of(record: DocumentRecord) -> Mapping[str, Any]:
+def attributes_of(document: Described) -> Mapping[str, Any]:
     """What a search of the operator's documents may be filtered by."""
-    known = {"path": record.path, "version": record.version, "date": record.date, "licence": record.licence}
+    version = document.version or document.collection.partition(VERSION_MARK)[2]
+    known = {"path": document.path, "version": version, "date": document.date, "licence": document.licence}
     return {name: value[:LONGEST_VALUE] for name, value in known.items() if value}
 
 

@@ -7,9 +7,9 @@ Each operation is one call that may wait for the disk, so a thread does it. It s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 from rag.documents import Hit
 from rag.errors import IndexUnusable
@@ -33,7 +33,11 @@ class Searchable(Protocol):
     def index(self) -> Index | None:
         """The open index; None where there is none."""
 
-    def over(self, index: Index) -> Searchable:
+    @property
+    def collections(self) -> Iterable[str]:
+        """Names of the collections that are searched."""
+
+    def over(self, index: Index) -> Self:
         """The same over a part of the index."""
 
     def rank(self, query: str) -> Iterator[Hit]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rag.documents import hash_text
-from rag.index.selection import is_uploaded
+from rag.index.selection import is_uploaded, name_source
 from serve.store.files import StoredFile
 from serve.store.vector_stores import STATUSES, Attachment, Batch, Counts, VectorStore
 
@@ -104,7 +104,12 @@ def file_id_of(collection: str, path: str) -> str:
 
 def file_name_of(collection: str, path: str) -> str:
     """The file's name, with the folders that lie within its collection, or within an uploaded archive."""
-    return path.partition("/")[2] if is_uploaded(collection) else path
+    return name_source(collection, path) if is_uploaded(collection) else path
+
+
+def score_of(cosine: float) -> float:
+    """A passage's score for clients, from 0 to 1: its cosine with the query, which compares between stores."""
+    return min(max(cosine, 0.0), 1.0)
 
 
 def text_page(texts: list[str]) -> dict[str, Any]:

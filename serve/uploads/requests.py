@@ -9,33 +9,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, StrictBool, StrictFloat, StrictInt, StrictStr
+from pydantic import BaseModel, Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
-from serve.uploads.filters import Filter, count_parts
+from serve.filters import WantedFilter
+from serve.request_body import Words
 
 MOST_FILES = 2000  # of one batch, as OpenAI's
 MOST_PAIRS, LONGEST_KEY, LONGEST_VALUE = 16, 64, 512  # of metadata and of attributes, as OpenAI's
 MOST_HITS = 50
-MOST_PARTS = 100  # of a filter: each is held against every file
-
-
-def _printable(text: str) -> str:
-    """Refuse control characters, which PostgreSQL and terminals cannot hold."""
-    if "\x00" in text:
-        raise ValueError("it holds a character that is not text")
-    return text
-
-
-def _bounded(wanted: Filter | None) -> Filter | None:
-    """Refuse a filter of too many parts."""
-    if wanted is not None and count_parts(wanted) > MOST_PARTS:
-        raise ValueError(f"it has more than {MOST_PARTS} parts")
-    return wanted
 
 
 Key = Annotated[str, Field(max_length=LONGEST_KEY)]
 Text = Annotated[StrictStr, Field(max_length=LONGEST_VALUE)]
-Name = Annotated[str, Field(max_length=256), AfterValidator(_printable)]
+Name = Annotated[Words, Field(max_length=256)]
 Metadata = Annotated[dict[Key, Text], Field(max_length=MOST_PAIRS)]
 Attributes = Annotated[dict[Key, Text | StrictBool | StrictInt | StrictFloat], Field(max_length=MOST_PAIRS)]
 FileId = Annotated[str, Field(min_length=1, max_length=100)]
@@ -108,7 +94,7 @@ class Search(BaseModel):
     """POST /v1/vector_stores/{id}/search; the query is searched as it is, whether it may be rewritten or not."""
 
     query: Annotated[str, Field(max_length=100_000)] | Annotated[list[str], Field(min_length=1, max_length=20)]
-    filters: Annotated[Filter | None, AfterValidator(_bounded)] = None
+    filters: WantedFilter = None
     max_num_results: int = Field(default=10, ge=1, le=MOST_HITS)
     ranking_options: RankingOptions | None = None
     rewrite_query: bool | None = None

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser
 
 from rag.documents import Chunk, Hit
 from rag.search.retriever import Retriever
-from serve.gateway.passage_page import public_url, read_quotes, render
+from serve.answers.passage_page import public_url, read_quotes, render
 from tests.conftest import Gateway
 from tests.fake_engine import EngineScript, FakeEngine
 from tests.rows import for_each

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import urlsplit
 
 from rag.documents import Chunk
+from rag.index.selection import name_file
 
 STYLE = (
     ":root{color-scheme:light dark}\n"
@@ -61,7 +62,7 @@ def render(chunk: Chunk, quoted: Sequence[Span] = ()) -> str:
     fields = {
         "title": chunk.title,
         "place": " › ".join(chunk.heading_path),
-        "source": f"{chunk.collection}/{chunk.path}",
+        "source": name_file(chunk.collection, chunk.path),
         "licence": chunk.licence,
     }
     text = "".join(_mark(chunk.text, quoted))
