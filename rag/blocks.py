@@ -36,12 +36,14 @@ class Block:
 class Parsed:
     """A document's title and its blocks in reading order; the title is not repeated in the heading paths.
 
-    `note` says which part of the file was not read ("" for none); whoever builds the index sees it.
+    `note` says which part of the file was not read ("" for none), and `encoding` in which it was recognised to be
+    written ("" for UTF-8, and where the file says it itself); whoever builds the index sees both.
     """
 
     title: str
     blocks: tuple[Block, ...]
     note: str = ""
+    encoding: str = ""
 
 
 def write_parsed(parsed: Parsed) -> str:
@@ -49,7 +51,8 @@ def write_parsed(parsed: Parsed) -> str:
 
     Processes exchange it and the cache stores it; a document that keeps no text of its own is hashed by it.
     """
-    rows: list[object] = [{"title": parsed.title, "note": parsed.note}]
+    head = {"title": parsed.title, "note": parsed.note}
+    rows: list[object] = [head | ({"encoding": parsed.encoding} if parsed.encoding else {})]
     rows += [[block.kind, block.text, block.heading_path, block.page] for block in parsed.blocks]
     return "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
 
@@ -58,7 +61,7 @@ def read_parsed(text: str) -> Parsed:
     """What `write_parsed` wrote."""
     head, *rows = [json.loads(line) for line in text.split("\n")]
     blocks = tuple(Block(kind, content, tuple(heading_path), page) for kind, content, heading_path, page in rows)
-    return Parsed(head["title"], blocks, head["note"])
+    return Parsed(head["title"], blocks, head["note"], head.get("encoding", ""))
 
 
 def add_block(blocks: list[Block], block: Block) -> None:

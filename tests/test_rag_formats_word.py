@@ -115,7 +115,7 @@ def test_a_box_of_one_cell_is_a_paragraph_and_merged_cells_keep_their_place() ->
 @for_each(
     ("content", "reason"),
     [
-        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600, "encrypted, or an old .doc"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600, "encrypted, or of the old format: save it as .docx"),
         (b"this is text", "not a zip archive"),
         (save(specification())[:5000], "not a zip archive"),
     ],

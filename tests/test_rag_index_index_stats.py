@@ -105,7 +105,7 @@ def test_the_histogram_counts_every_length_in_few_equal_steps(lengths: list[int]
         ("a/B.MD", "Markdown"),
         ("x.sv", "SystemVerilog"),
         ("yosys.1", "man page"),
-        ("Makefile", "no suffix"),
+        ("core", "no suffix"),
         ("a.xyz", ".xyz"),
     ],
 )

@@ -47,16 +47,17 @@ def test_a_folder_gives_its_documents_and_names_the_rest(tmp_path: Path) -> None
     )
     assert [(document.path, document.title) for document in documents] == [
         ("b.md", "Title B"),
+        ("latin.md", "Größe"),
         ("sub/a.rst", "Title A"),
     ]
     assert documents[0].text == "# Title B\n\nText.\n"
-    assert (documents[1].url, documents[1].licence, documents[1].collection) == (
+    assert (documents[2].url, documents[2].licence, documents[2].collection) == (
         "https://x.org/sub/a.rst",
         "ISC",
         "docs",
     )
     assert {(item.path, item.reason) for item in skipped} == {
-        ("docs/latin.md", "not UTF-8 (byte 4)"),
+        ("docs/latin.md", "read as windows-1252"),
         ("docs/binary.txt", "binary, not text"),
         ("docs/empty.md", "empty"),
         ("docs/picture.png", "not a type of document that is read (.png)"),

@@ -8,11 +8,14 @@ fetches nothing.
 
 from __future__ import annotations
 
+import codecs
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rag.blocks import Block, BlockKind, HeadingStack, Parsed, fence_code, name_definition, pipe_table
 from rag.errors import ParseFailed
+from rag.formats.encodings import read_text
 
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
@@ -45,6 +48,18 @@ _EDIT_LINK = re.compile(
     r"\W*(?:edit|improve|view|show|suggest edits?)\b.{0,20}\b(?:page|source|on (?:github|gitlab|bitbucket))\W*",
     re.IGNORECASE,
 )
+_MAX_SIGNPOST = 200  # characters
+_CHANGED = re.compile(
+    r"(?=.*\d)(?:(?:page |document )?last (?:updated|modified|changed|revised|edited)\b.{0,60}"
+    r"|(?:updated|modified|revised|generated)(?: on|:)\s.{0,40}\b(?:19|20)\d\d\b.{0,20})",
+    re.IGNORECASE,
+)
+_TRAIL = re.compile(r"\s*(?:[»›>|/·]|::)\s*")
+_WAY = re.compile(
+    r"\W*(?:(?:return|back|go)(?: to)?(?: the)? .{1,40}|previous|prev|next|up|top|home|index|contents|"
+    r"table of contents|main(?: page)?)\W*",
+    re.IGNORECASE,
+)
 _BLOCK_TAGS = frozenset(
     """
     address article blockquote body center dd details div dl dt fieldset figcaption figure h1 h2 h3 h4 h5 h6 header hr
@@ -53,6 +68,7 @@ _BLOCK_TAGS = frozenset(
 )
 _CODE_TAGS = frozenset({"code", "tt", "kbd", "samp"})
 _LANGUAGE = re.compile(r"(?:highlight-|language-|lang-|brush:\s*)([\w+-]+)")
+_DECLARED = re.compile(rb"charset\s*=|<\?xml[^>]*encoding", re.IGNORECASE)
 # libxml2 itself stops at 256; a page for people has at most 30 levels. Deeper content is read as plain text.
 _MAX_DEPTH = 150
 
@@ -65,11 +81,7 @@ def parse_html(content: bytes) -> Parsed:
     import lxml.etree
     from lxml import html
 
-    try:
-        content.decode("utf-8")
-        encoding = "utf-8"
-    except UnicodeDecodeError:
-        encoding = None  # what the page declares, else latin-1
+    content, encoding, guessed = _find_encoding(content)
     try:
         root = html.document_fromstring(
             content, parser=html.HTMLParser(encoding=encoding, remove_comments=True, remove_pis=True)
@@ -79,12 +91,44 @@ def parse_html(content: bytes) -> Parsed:
             f"no HTML that can be read ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
         ) from error
     page_title = " ".join((root.findtext(".//title") or "").split())
+    return replace(read_tree(root, page_title), encoding=guessed)
+
+
+def read_tree(root: HtmlElement, page_title: str) -> Parsed:
+    """The title and the blocks of a page that was parsed to a tree; `page_title` is what its head calls it."""
     _drop_surroundings(root)
+    _drop_signposts(root)
+    for term in root.xpath("//dt//dt"):  # of old pages, in which no term is closed
+        outer = term.xpath("ancestor::dt[last()]")[0]
+        outer.addnext(term)
     reader = _PageReader()
     reader.read(next((found for path in _MAIN for found in root.xpath(path)[:1] if found.text_content().strip()), root))
     blocks = tuple(block for block in reader.blocks if block.text.strip())
-    title = reader.main_heading or page_title or reader.headings.title or ""
+    first = reader.headings.title or ""
+    title = reader.main_heading or (first if reader.has_logo else "") or page_title or first
     return Parsed(title, blocks or reader.headings.as_blocks())
+
+
+def _find_encoding(content: bytes) -> tuple[bytes, str | None, str]:
+    """The page's bytes, their encoding, and the one that was guessed.
+
+    None for what the page itself declares; without such a declaration it is guessed.
+
+    Raises ParseFailed: it is binary or empty.
+    """
+    has_mark = content.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    if not has_mark and _DECLARED.search(content[:4096]) and not _is_utf8(content):
+        return content, None, ""
+    decoded = read_text(content)
+    return decoded.text.encode("utf-8"), "utf-8", decoded.encoding
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _drop_surroundings(root: HtmlElement) -> None:
@@ -108,12 +152,61 @@ def _is_surrounding(element: HtmlElement) -> bool:
     return element.tag == "a" and len(element) < 4 and bool(_EDIT_LINK.fullmatch(element.text_content().strip()[:80]))
 
 
+def _drop_signposts(root: HtmlElement) -> None:
+    """Take out what only leads through a site: trails of links, lists of a page's own parts, when it was changed."""
+    seen_heading = False
+    for element in list(root.iter("h1", "h2", "h3", "p", "div", "center", "address", "ul", "ol")):
+        if element.tag in ("h1", "h2", "h3"):
+            seen_heading |= bool(element.text_content().strip())
+        elif element.tag in ("ul", "ol"):
+            if _is_contents(element):
+                element.drop_tree()
+        elif not _holds_parts(element) and _is_signpost(element, seen_heading) and element.getparent() is not None:
+            element.drop_tree()
+
+
+def _holds_parts(element: HtmlElement) -> bool:
+    return next(element.iterdescendants(*_BLOCK_TAGS), None) is not None
+
+
+def _is_contents(element: HtmlElement) -> bool:
+    """Whether a list holds nothing but links to parts of its own page."""
+    items = list(element.iter("li"))
+    links = list(element.iter("a"))
+    return (
+        len(items) >= 3
+        and len(links) >= len(items)
+        and all(link.get("href", "").startswith("#") for link in links)
+        and "".join(element.text_content().split()) == "".join("".join(map(_text_content, links)).split())
+    )
+
+
+def _text_content(element: HtmlElement) -> str:
+    return str(element.text_content())
+
+
+def _is_signpost(element: HtmlElement, seen_heading: bool) -> bool:
+    """Whether a paragraph is a trail ("Main » Manual » Rules"), a way back, or a date of change."""
+    text = _squeeze(element.text_content())
+    if not text or len(text) > _MAX_SIGNPOST:
+        return False
+    if _CHANGED.fullmatch(text):
+        return True
+
+    links = [_squeeze(link.text_content()) for link in element.iter("a")]
+    crumbs = [crumb.strip() for crumb in _TRAIL.split(text)]
+    if len(crumbs) > 1 and links == [crumb for crumb in crumbs if crumb in links] and len(links) >= len(crumbs) - 1:
+        return not seen_heading or all(_WAY.fullmatch(link) for link in links)
+    return bool(links) and "".join(links) == text and all(_WAY.fullmatch(link) for link in links)
+
+
 class _PageReader:
     """Walks a tree and collects `blocks`. One instance per page."""
 
     def __init__(self) -> None:
         self.headings = HeadingStack()
         self.main_heading = ""  # the first heading, where it is an <h1>
+        self.has_logo = False  # an <h1> is a picture alone, which says nothing of this page
         self.blocks: list[Block] = []
         self._objects: tuple[str, ...] = ()  # the terms whose definitions are being read
         self._label = ""  # an admonition's name, waiting for its first paragraph
@@ -141,7 +234,9 @@ class _PageReader:
         tag = element.tag
         classes = element.get("class", "").lower()
 
-        if tag in ("h1", "h2", "h3", "h4", "h5", "h6"):
+        if tag == "h1" and not element.text_content().strip() and next(element.iter("img"), None) is not None:
+            self.has_logo = True
+        elif tag in ("h1", "h2", "h3", "h4", "h5", "h6"):
             self._objects = ()
             is_first = self.headings.title is None
             whole = self.headings.enter(

@@ -1,4 +1,4 @@
-"""Replaces reStructuredText's `include` and Sphinx's `literalinclude` by the files of the same source that they name.
+"""Replaces reStructuredText's `include`, Sphinx's `literalinclude` and the file of a `csv-table` by what they name.
 
 It opens nothing itself: it asks a function that knows only the source's files, so that no directive leads out of it. A
 directive whose file is missing stays, and the parser skips it.
@@ -14,10 +14,15 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import PurePosixPath
 
+from rag.formats.rst_tables import TAB
+
 ReadText = Callable[[str], str | None]  # a posix path inside the source to its text, or None where the file is missing
 MAX_DEPTH = 8  # of includes in includes; documentation has two or three
 MAX_CHARACTERS = 4 * 2**20  # of one document with all it includes; the longest manual's page has a tenth
-_DIRECTIVE = re.compile(r"^(?P<indent>[ \t]{0,80})\.\. (?P<name>include|literalinclude)::[ \t]+(?P<target>\S.*)$")
+_DIRECTIVE = re.compile(
+    r"^(?P<indent>[ \t]{0,80})\.\. (?:(?P<name>include|literalinclude)::[ \t]+(?P<target>\S.*)"
+    r"|(?P<table>csv-table)::(?:[ \t]+\S.*)?)$"
+)
 _OPTION = re.compile(r"^[ \t]+:(?P<name>[\w-]+):[ \t]*(?P<value>.*)$")
 _LANGUAGES = {
     ".v": "verilog",
@@ -58,22 +63,21 @@ class _Expander:
             while position < len(lines) and (option := _OPTION.match(lines[position].rstrip())):
                 options[option["name"]] = option["value"]
                 position += 1
+            head = lines[start - 1 : position]
+            if directive["table"]:
+                expanded += [*head, *self._include_rows(path, directive, options, above)]
+                continue
             included = self._include(path, directive, options, above)
-            expanded += lines[start - 1 : position] if included is None else included
+            expanded += head if included is None else included
         return "\n".join(expanded)
 
     def _include(
         self, path: str, directive: re.Match[str], options: dict[str, str], above: tuple[str, ...]
     ) -> list[str] | None:
         """The lines that replace one directive; None where its file is missing, being read already, or too large."""
-        candidates = (
-            (name, self._read(name)) for name in candidate_paths(path, directive["target"]) if name not in above
-        )
-        found, text = next(((name, text) for name, text in candidates if text is not None), ("", None))
-        if text is None or len(above) > MAX_DEPTH or len(text) > self._room:
+        found, text = self._find(path, directive["target"], above)
+        if text is None:
             return None
-
-        self._room -= len(text)
         lines = select_lines(text.expandtabs(8).splitlines(), options)
 
         if (
@@ -91,6 +95,25 @@ class _Expander:
             body = [f".. code-block:: {language}".rstrip(), "", *(f"   {line}".rstrip() for line in lines)]
 
         return ["", *(f"{directive['indent']}{line}".rstrip() for line in body), ""]
+
+    def _include_rows(
+        self, path: str, directive: re.Match[str], options: dict[str, str], above: tuple[str, ...]
+    ) -> list[str]:
+        """The rows of a table's file as its body; none where the table has no file, or the file is missing."""
+        _, text = self._find(path, options["file"], above) if options.get("file") else ("", None)
+        if text is None:
+            return []
+        lines = text.replace("\t", TAB).splitlines()  # tabs are blanks in reStructuredText
+        return ["", *(f"{directive['indent']}   {line}".rstrip() for line in lines), ""]
+
+    def _find(self, path: str, target: str, above: tuple[str, ...]) -> tuple[str, str | None]:
+        """The path and the text of the file that a directive names; None where it is missing or may not be read."""
+        candidates = ((name, self._read(name)) for name in candidate_paths(path, target) if name not in above)
+        found, text = next(((name, text) for name, text in candidates if text is not None), ("", None))
+        if text is None or len(above) > MAX_DEPTH or len(text) > self._room:
+            return "", None
+        self._room -= len(text)
+        return found, text
 
 
 def candidate_paths(path: str, target: str) -> list[str]:

@@ -10,11 +10,24 @@ from __future__ import annotations
 
 import html
 import re
+from dataclasses import replace
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from rag.blocks import Block, BlockKind, HeadingStack, Parsed, dedent_lines, fence_code, squeeze_table
+from rag.blocks import (
+    Block,
+    BlockKind,
+    HeadingStack,
+    Parsed,
+    dedent_lines,
+    fence_code,
+    name_definition,
+    pipe_table,
+    squeeze_table,
+)
+from rag.formats.rst import OBJECTS, parse_rst
+from rag.formats.rst_tables import read_csv_table, read_list_table
 
 _KINDS: dict[str, BlockKind] = {
     "paragraph_open": "prose",
@@ -40,6 +53,8 @@ _TAG_NAMES = (
     r"table|tbody|td|th|thead|tr|ul"
 )
 _TAG = re.compile(rf"</?(?:{_TAG_NAMES})(?:\s[^<>]*)?/?>", re.IGNORECASE)
+# `{term}`its words <ECO>`` is its words; without a target a role's mark alone is taken out.
+_MYST_TARGET_ROLE = re.compile(r"\{[a-z:_-]+\}`([^`<>]*[^`<>\s])\s*<[^`<>]*>`")
 _MYST_ROLE = re.compile(r"\{[a-z:_-]+\}(?=`)")
 _MYST_TARGET = re.compile(r"^\([\w.-]+\)=\s*$", re.MULTILINE)
 
@@ -117,15 +132,65 @@ def _read_fence(token: Token, headings: HeadingStack) -> list[Block]:
     name = directive[1].lower()
     if name in _SILENT_DIRECTIVES:
         return []
-    while body and re.match(r":[\w-]+:|\s*$", body[0]):  # the directive's own options
+    options: dict[str, str] = {}
+    while body and (option := re.match(r":(?P<name>[\w-]+):\s*(?P<value>.*)|\s*$", body[0])):
+        options[option["name"] or ""] = option["value"] or ""
         body = body[1:]
     if name in _CODE_DIRECTIVES:
         return [Block("code", fence_code(body, directive[2]), headings.path)] if body else []
-    inner = _read_blocks("\n".join(dedent_lines(body)), headings)
+    body = dedent_lines(body)
+    if name in ("list-table", "csv-table"):
+        return _read_table(body, directive[2], options, headings)
+    if name == "glossary":
+        return _read_glossary(body, headings)
+    if name == "eval-rst":
+        return [_put_under(block, headings.path) for block in parse_rst("\n".join(body)).blocks]
+    if directive[2] and (":" in name or name in OBJECTS):
+        heading, whole = name_definition([clean_inline(directive[2]).replace("`", "")])
+        return _define(heading, whole, body, headings)
+
+    inner = _read_blocks("\n".join(body), headings)
     label = _label(name, directive[2])
     if inner and inner[0].kind == "prose":
         return [Block("prose", f"{label} {inner[0].text}", inner[0].heading_path), *inner[1:]]
     return [Block("prose", label, headings.path), *inner] if inner or directive[2] else []
+
+
+def _read_table(body: list[str], caption: str, options: dict[str, str], headings: HeadingStack) -> list[Block]:
+    """A table directive: its caption and its rows; the rows' text where they are no such table."""
+    rows = read_list_table(body) if options.get("header") is None and body[:1] and body[0][:1] in "*-" else []
+    rows = rows or read_csv_table(body, options)
+    if rows and not options.get("header") and options.get("header-rows", "0") == "0":
+        rows = [[""] * len(rows[0]), *rows]
+    table = pipe_table([[clean_inline(cell) for cell in row] for row in rows]) if rows else "\n".join(body)
+    return [Block("prose", clean_inline(caption), headings.path), Block("table", table, headings.path)]
+
+
+def _read_glossary(body: list[str], headings: HeadingStack) -> list[Block]:
+    """Terms over their definitions, which are indented or begin with a colon; each term is a heading."""
+    blocks: list[Block] = []
+    terms: list[str] = []
+    definition: list[str] = []
+    for line in [*body, ""]:
+        if line[:1] in ("", " ", ":"):
+            definition.append(f" {line[1:]}" if line[:1] == ":" else line)
+            continue
+        if any(part.strip() for part in definition):
+            blocks += _define(*name_definition(terms), definition, headings)
+            terms, definition = [], []
+        terms.append(clean_inline(line).replace("`", ""))
+    return [*blocks, *_define(*name_definition(terms), definition, headings)] if terms else blocks
+
+
+def _define(heading: str, whole: str, body: list[str], headings: HeadingStack) -> list[Block]:
+    """What a directive defines: its body under a heading of its own."""
+    inner = _read_blocks("\n".join(dedent_lines(body)), HeadingStack())
+    first = [Block("prose", whole, ())] if whole else [] if inner else [Block("prose", f"`{heading}`", ())]
+    return [_put_under(block, (*headings.path, heading)) for block in [*first, *inner]]
+
+
+def _put_under(block: Block, path: tuple[str, ...]) -> Block:
+    return replace(block, heading_path=(*path, *block.heading_path))
 
 
 def _label(directive: str, title: str) -> str:
@@ -136,7 +201,7 @@ def clean_inline(text: str) -> str:
     """Text with links and images as their words, without HTML tags and comments, MyST roles and targets."""
     text = _drop_comments(text)
     text = _LINK.sub(r"\1", _IMAGE.sub(r"\1", text))
-    text = _MYST_TARGET.sub("", _MYST_ROLE.sub("", text))
+    text = _MYST_TARGET.sub("", _MYST_ROLE.sub("", _MYST_TARGET_ROLE.sub(r"\1", text)))
     return html.unescape(_TAG.sub("", text))
 
 

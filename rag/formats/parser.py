@@ -15,14 +15,19 @@ from itertools import product
 from pathlib import PurePosixPath
 
 from rag.blocks import MAX_HEADING_CHARACTERS, Block, Parsed
+from rag.design.eda_data import parse_eda_data
+from rag.design.latex import parse_latex
+from rag.design.reports import parse_report
+from rag.design.settings_files import parse_json, parse_settings
 from rag.documents import Document
-from rag.errors import ParseFailed
 from rag.formats.csv_table import parse_csv
-from rag.formats.eda_data import parse_eda_data
+from rag.formats.encodings import read_text
+from rag.formats.excel import parse_excel
 from rag.formats.html_page import parse_html
 from rag.formats.includes import ReadText, expand_includes
 from rag.formats.manpage import parse_man
 from rag.formats.markdown import parse_markdown
+from rag.formats.notebook import parse_notebook
 from rag.formats.pdf import parse_pdf
 from rag.formats.plain_text import parse_text
 from rag.formats.python_code import parse_python
@@ -30,6 +35,7 @@ from rag.formats.rst import parse_rst
 from rag.formats.script import parse_script
 from rag.formats.verilog import parse_verilog
 from rag.formats.word import parse_docx
+from rag.formats.xml_page import parse_xml
 
 MAX_TITLE_CHARACTERS = 300  # each chunk repeats it; a file's name has 255 at most
 MAX_HEADING_LEVELS = 16  # each chunk repeats them; documents have six, and some more with options inside commands
@@ -69,33 +75,58 @@ def _call_data(kind: str, is_whole: bool, text: str) -> Parsed:
     return parse_eda_data(text, kind, is_whole)
 
 
+def _settings(name: str, language: str) -> Format:
+    return Format(name, partial(_call_settings, language), keeps_name=True)
+
+
+def _call_settings(language: str, text: str) -> Parsed:
+    return parse_settings(text, language)
+
+
 _MARKDOWN = Format("Markdown", parse_markdown, keeps_text=True)
 _RST = Format("reStructuredText", parse_rst, keeps_text=True)
 _TEXT = Format("text", parse_text, keeps_text=True, keeps_name=True)
 _HTML = Format("HTML", parse_bytes=parse_html)
 _CSV = Format("CSV", parse_csv, keeps_name=True)
 _MAN = Format("man page", parse_man)
+_MAKE = _settings("makefile", "make")
 # Sections 1 to 9 and n, alone or with the suffixes that Perl, OpenSSL, Tcl and others append.
 _MAN_SUFFIXES = [
     f".{section}{extra}"
     for section, extra in product("123456789", ("", "p", "pm", "perl", "ssl", "tcl", "tk", "x", "posix"))
 ]
 
+# Files without a suffix that people know by their names.
+NAMES: dict[str, Format] = {
+    **dict.fromkeys(("makefile", "gnumakefile"), _MAKE),
+    **dict.fromkeys(("readme", "changes", "changelog", "news", "install", "todo", "faq"), _TEXT),
+}
+_KEPT_AS_TEXT = (".txt", ".in")  # behind a format's own suffix: `index.rst.txt` beside a page, `guide.md.in`
+
 FORMATS: dict[str, Format] = {
-    **dict.fromkeys((".md", ".markdown", ".mdown"), _MARKDOWN),
+    **dict.fromkeys((".md", ".markdown", ".mdown", ".mkd", ".mdx", ".qmd"), _MARKDOWN),
     **dict.fromkeys((".rst", ".rest"), _RST),
     **dict.fromkeys((".txt", ".text"), _TEXT),
     **dict.fromkeys((".html", ".htm", ".xhtml"), _HTML),
     ".pdf": Format("PDF", parse_bytes=parse_pdf),
-    ".docx": Format("DOCX", parse_bytes=parse_docx),
+    **dict.fromkeys((".xml", ".dita", ".dbk"), Format("XML", parse_bytes=parse_xml)),
+    **dict.fromkeys((".docx", ".docm", ".dotx", ".dotm"), Format("DOCX", parse_bytes=parse_docx)),
+    **dict.fromkeys((".xlsx", ".xlsm"), Format("Excel", parse_bytes=parse_excel, keeps_name=True)),
+    **dict.fromkeys((".tex", ".ltx"), Format("LaTeX", parse_latex)),
+    ".ipynb": Format("notebook", parse_notebook),
+    **dict.fromkeys((".log", ".rpt", ".report"), Format("report", parse_report, keeps_name=True)),
+    **dict.fromkeys((".yaml", ".yml"), _settings("YAML", "yaml")),
+    **dict.fromkeys((".toml", ".ini", ".cfg"), _settings("TOML", "toml")),
+    **dict.fromkeys((".mk", ".mak"), _MAKE),
+    ".json": Format("JSON", parse_json, keeps_name=True),
     **dict.fromkeys((*_MAN_SUFFIXES, ".n", ".man"), _MAN),
     **dict.fromkeys((".tcl", ".sdc", ".upf", ".xdc"), _code("Tcl", parse_script)),
     **dict.fromkeys((".sh", ".bash", ".csh"), _code("shell", parse_script)),
     ".ys": _code("Yosys", parse_script),
     ".vhd": _code("VHDL", parse_script),
     ".vhdl": _code("VHDL", parse_script),
-    **dict.fromkeys((".v", ".vh"), _code("Verilog", parse_verilog)),
-    **dict.fromkeys((".sv", ".svh"), _code("SystemVerilog", parse_verilog)),
+    **dict.fromkeys((".v", ".vh", ".vp"), _code("Verilog", parse_verilog)),
+    **dict.fromkeys((".sv", ".svh", ".svp"), _code("SystemVerilog", parse_verilog)),
     ".py": Format("Python", parse_python, keeps_name=True),
     **dict.fromkeys((".lef", ".tlef"), _data("LEF")),
     ".lib": _data("Liberty"),
@@ -108,7 +139,13 @@ FORMATS: dict[str, Format] = {
 def format_of(path: str) -> Format | None:
     """The format of a file by its name, with or without `.gz`; None where such files are not read."""
     pure = PurePosixPath(path.lower().removesuffix(".gz"))
-    return FORMATS.get(pure.suffix)
+    inner = FORMATS.get(PurePosixPath(pure.stem).suffix) if pure.suffix in _KEPT_AS_TEXT else None
+    return (inner if inner and inner.keeps_text else None) or FORMATS.get(pure.suffix) or NAMES.get(pure.name)
+
+
+def may_include(path: str) -> bool:
+    """Whether a file of this name may include other files of its source."""
+    return format_of(path) is _RST
 
 
 def read_file(
@@ -121,10 +158,11 @@ def read_file(
     found = format_of(path) or _TEXT
     if found.parse_bytes is not None:
         return None, _bound(path, found.parse_bytes(content), found)
-    text = decode(content)
-    if found is _RST:
-        text = expand_includes(path, text, included)
-    return text if found.keeps_text else None, parse(path, text, is_whole)
+    decoded = read_text(content)
+    text = expand_includes(path, decoded.text, included) if found is _RST else decoded.text
+    parsed = parse(path, text, is_whole)
+    note = "; ".join(filter(None, (decoded.note, parsed.note)))
+    return text if found.keeps_text else None, replace(parsed, note=note, encoding=decoded.encoding)
 
 
 def parse(path: str, text: str, is_whole: bool = True) -> Parsed:
@@ -157,27 +195,11 @@ def parse_document(
     )
 
 
-def decode(content: bytes) -> str:
-    """The text of a file: UTF-8, with unix line ends.
-
-    Raises ParseFailed: the content is binary, in another encoding, or empty.
-    """
-    if b"\0" in content:
-        raise ParseFailed("binary, not text")
-    try:
-        text = content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
-    except UnicodeDecodeError as error:
-        raise ParseFailed(f"not UTF-8 (byte {error.start})") from error
-    if not text.strip():
-        raise ParseFailed("empty")
-    return text
-
-
 def _bound(path: str, parsed: Parsed, found: Format) -> Parsed:
     """The same with a title, and with no more and no longer headings than each chunk under them can carry."""
     title = parsed.title or (PurePosixPath(path).name if found.keeps_name else _title_from_path(path))
     blocks = tuple(block if _is_short(block.heading_path) else _shorten(block) for block in parsed.blocks)
-    return Parsed(title[:MAX_TITLE_CHARACTERS], blocks, parsed.note)
+    return replace(parsed, title=title[:MAX_TITLE_CHARACTERS], blocks=blocks)
 
 
 def _is_short(heading_path: tuple[str, ...]) -> bool:

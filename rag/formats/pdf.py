@@ -1,7 +1,8 @@
 """PDF to blocks with heading paths and page numbers: text in reading order, tables, code, headings by their font size.
 
 pdfplumber (on pdfminer.six) reads; `pdf_layout` orders. Lines that repeat at the top or bottom of pages are left out.
-It reads no pictures or formulas: it refuses a scanned file, with the advice to run text recognition first.
+It reads no pictures or formulas: it names the pages that are pictures, and refuses a file of nothing else, with the
+advice to run text recognition first.
 
     parse_pdf(Path("manual.pdf").read_bytes()).blocks[0].page == 1
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -43,15 +44,31 @@ _UNKNOWN_GLYPH = re.compile(r"\(cid:\d+\)")  # pdfminer writes it for a glyph th
 _BULLET_GLYPH = "(cid:127)"  # the bullet of Windows' encoding, which pdfminer does not know
 _LEADER = re.compile(r"(?:\. ?){5,}")  # the dots of a table of contents
 _NUMBER = re.compile(r"\d+|\b[ivxl]+\b")
+_LONGEST_WORD = 60
+_WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 _EDGE_NUMBER = re.compile(r"^(\d{1,5})\b|\b(\d{1,5})$")
 _USELESS_TITLE = re.compile(r"^(?:untitled|microsoft word - .*|.*\.(?:docx?|indd|tex|dvi|fm|pdf)|\W*)$", re.IGNORECASE)
 
 
+_CONTENTS = re.compile(r"(?:table of )?contents|inhalt(?:sverzeichnis)?|table des matières|目次|目录", re.IGNORECASE)
+# A measure in large letters ("10 mm²") is no heading.
+_MEASURE = re.compile(
+    r"[<>≤≥~±]?\s*\d[\d.,]*\s*(?:[×x]\s*\d[\d.,]*\s*)?"
+    r"(?:[munpfkMGT]?(?:m|A|V|W|Hz|s|F|Ω|ohms?|B|b|bits?|bytes?|J|H)[²³]?|[muµn]m[²³]?|µ[mAVWsF]|dB[mc]?|°C|K|%|ppm|sq)"
+)
+LEAST_PICTURE = 0.3  # of a page's area; a smaller picture stands beside text
+MANY_CURVES = 200  # on a page: letters drawn as curves, or a drawing
+LEAST_LETTERS = 60  # on a page with a large picture, of which less text is only its caption or its head
+
+
 @dataclass(frozen=True, slots=True)
 class _PageText:
+    """A page's lines; `pictured`: the share of its area that its pictures cover."""
+
     number: int
     height: float
     lines: list[Line]
+    pictured: float = 0.0
 
 
 def parse_pdf(content: bytes) -> Parsed:
@@ -67,14 +84,45 @@ def parse_pdf(content: bytes) -> Parsed:
             f"scanned or drawn: its {len(pages)} pages hold no text; run text recognition (OCR) on it first"
         )
     pages = _drop_running_lines(pages)
+    pictures = [page.number for page in pages if _is_picture(page)]
+    if len(pictures) == len(pages):
+        raise ParseFailed(
+            f"scanned or drawn: its {len(pages)} pages are pictures; run text recognition (OCR) on it first"
+        )
     body_size = _body_size(pages)
-    assembler = _Assembler(_heading_sizes(pages, body_size), body_size)
+    assembler = _Assembler(_heading_sizes(pages, body_size), body_size, _vocabulary(pages))
     for page in pages:
         assembler.read(page)
     assembler.flush()
     found = assembler.headings.title or ""
-    note = f"pages {', '.join(map(str, damaged[:20]))} cannot be read" if damaged else ""
-    return Parsed(found if found or not title else title, tuple(assembler.blocks), note)
+    notes = [f"{_name_pages(damaged)} cannot be read"] if damaged else []
+    notes += [f"of {_name_pages(pictures)} the pictures are not read: run text recognition (OCR)"] if pictures else []
+    return Parsed(found if found or not title else title, tuple(assembler.blocks), "; ".join(notes))
+
+
+def _is_picture(page: _PageText) -> bool:
+    """Whether a page is a picture with at most a caption, or a head that all pages have."""
+    letters = sum(len(line.text) + sum(map(len, (cell for row in line.rows for cell in row))) for line in page.lines)
+    return page.pictured >= LEAST_PICTURE and letters < LEAST_LETTERS
+
+
+def _name_pages(numbers: list[int]) -> str:
+    """Page numbers as ranges: "pages 1, 4-32"; of many ranges the first."""
+    ranges: list[list[int]] = []
+    for number in numbers:
+        if ranges and number == ranges[-1][1] + 1:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    shown = [str(first) if first == last else f"{first}-{last}" for first, last in ranges[:20]]
+    more = f" and more, {len(numbers)} in all" if len(ranges) > 20 else ""
+    return f"page{'s' if len(numbers) > 1 else ''} {', '.join(shown)}{more}"
+
+
+def _vocabulary(pages: list[_PageText]) -> frozenset[str]:
+    """All words of the document in lower case, also those with hyphens inside."""
+    texts = (line.text for page in pages for line in page.lines)
+    return frozenset(word.lower() for text in texts for word in _WORD.findall(text))
 
 
 def _read_pages(content: bytes) -> tuple[list[_PageText], list[int], str]:
@@ -100,7 +148,7 @@ def _read_pages(content: bytes) -> tuple[list[_PageText], list[int], str]:
     with pdf:
         for number, page in enumerate(pdf.pages, start=1):
             try:
-                pages.append(_PageText(number, float(page.height), _read_lines(page)))
+                pages.append(_PageText(number, float(page.height), _read_lines(page), _pictured(page)))
             except MemoryError:
                 raise
             except Exception:  # pdfminer fails in many ways on a damaged page; the others are worth reading
@@ -130,6 +178,21 @@ def _read_lines(page: Page) -> list[Line]:
     return find_aligned_tables(order_lines([*join_words(outside), *tables]))
 
 
+def _pictured(page: Page) -> float:
+    """The share of a page that its pictures cover, at most 1; pictures over each other count twice.
+
+    Letters drawn as curves are a picture of the whole page.
+    """
+    if len(page.curves) >= MANY_CURVES:
+        return 1.0
+    area = sum(
+        max(min(image["x1"], page.width) - max(image["x0"], 0), 0)
+        * max(min(image["bottom"], page.height) - max(image["top"], 0), 0)
+        for image in page.images
+    )
+    return min(float(area / (page.width * page.height)), 1.0) if page.width and page.height else 0.0
+
+
 def _is_level(item: dict[str, Any]) -> bool:
     """Whether an object on the page is not a letter of turned text."""
     matrix = item.get("matrix")
@@ -142,7 +205,7 @@ def _ruled_tables(page: Page) -> list[Line]:
         return []
     found = []
     for table in page.find_tables():
-        rows = [tuple(" ".join((cell or "").split()) for cell in row) for row in table.extract(x_tolerance_ratio=0.15)]
+        rows = [tuple(_join_cell(cell or "") for cell in row) for row in table.extract(x_tolerance_ratio=0.15)]
         rows = [row for row in rows if any(row)]
         cells = [cell for row in rows for cell in row]
         if len(rows) < 2 or len(rows[0]) < 2 or 3 * sum(1 for cell in cells if cell) < len(cells):
@@ -150,6 +213,11 @@ def _ruled_tables(page: Page) -> list[Line]:
         x0, top, x1, bottom = table.bbox
         found.append(Line("", x0, x1, top, bottom, size=10.0, rows=tuple(rows)))
     return found
+
+
+def _join_cell(text: str) -> str:
+    """A cell's lines as one; a word hyphenated at the end of a line is joined."""
+    return " ".join(re.sub(r"(?<=[a-z]{2})[-\u2010\u00ad]\n(?=[a-z]{2})", "", text).split())
 
 
 def _is_inside(word: dict[str, float], table: Line) -> bool:
@@ -186,7 +254,7 @@ def _drop_running_lines(pages: list[_PageText]) -> list[_PageText]:
         )
         return not repeated and printed.isdisjoint(_offsets(page.number, line.text))
 
-    return [_PageText(page.number, page.height, [line for line in page.lines if keep(page, line)]) for page in pages]
+    return [replace(page, lines=[line for line in page.lines if keep(page, line)]) for page in pages]
 
 
 def _offsets(number: int, text: str) -> set[int]:
@@ -226,8 +294,9 @@ def _heading_sizes(pages: list[_PageText], body_size: float) -> dict[float, int]
 class _Assembler:
     """Joins lines to `blocks`: a paragraph ends at a gap, at another kind of line, or where a list item begins."""
 
-    def __init__(self, heading_sizes: dict[float, int], body_size: float) -> None:
+    def __init__(self, heading_sizes: dict[float, int], body_size: float, words: frozenset[str] = frozenset()) -> None:
         self.headings = HeadingStack()
+        self._words = words
         self.blocks: list[Block] = []
         self._sizes = heading_sizes
         self._body = body_size
@@ -268,6 +337,8 @@ class _Assembler:
         """
         if len(line.text) > MAX_HEADING_CHARACTERS or not re.search(r"[^\W\d]", line.text) or line.cells:
             return 0
+        if _MEASURE.fullmatch(line.text.strip()):
+            return 0
         if line.size in self._sizes:
             return self._sizes[line.size]
         if (
@@ -307,20 +378,22 @@ class _Assembler:
         if not lines:
             return
         if self._kind == "heading":
-            self.headings.enter(max(self._level(lines[0]), 1), " ".join(line.text for line in lines))
+            heading = " ".join(line.text for line in lines)
+            # What a table of contents is called closes the section before it, and stands over nothing.
+            self.headings.enter(max(self._level(lines[0]), 1), "" if _CONTENTS.fullmatch(heading) else heading)
         elif self._kind == "code":
             self._add("code", fence_code(_indent(lines)))
         elif self._kind == "list":
             self._add(
                 "list",
                 (
-                    "- " + _BULLET.sub("", join_lines(lines))
+                    "- " + _BULLET.sub("", join_lines(lines, self._words))
                     if not re.match(r"\(?\w", lines[0].text)
-                    else join_lines(lines)
+                    else join_lines(lines, self._words)
                 ),
             )
         else:
-            self._add("prose", join_lines(lines))
+            self._add("prose", join_lines(lines, self._words))
 
     def _add(self, kind: BlockKind, text: str) -> None:
         if text.strip():
@@ -331,12 +404,21 @@ class _Assembler:
         return self.headings.path if self._sizes else (f"Page {self._start_page}",)
 
 
-def join_lines(lines: list[Line]) -> str:
-    """The lines of a paragraph as one; a word hyphenated at the end of a line is joined."""
+def join_lines(lines: list[Line], words: frozenset[str] = frozenset()) -> str:
+    """The lines of a paragraph as one; a word hyphenated at the end of a line is joined.
+
+    The hyphen stays where the document writes the word with it elsewhere ("low-power"), and never without it.
+    """
     text = lines[0].text
     for line in lines[1:]:
-        divided = re.search(r"[a-z]{2}[-\u00ad]$", text) and re.match(r"[a-z]{2}", line.text)
-        text = f"{text[:-1]}{line.text}" if divided else f"{text} {line.text}"
+        left = re.search(r"([^\W\d_]*[a-zà-ÿ]{2})[-\u2010\u00ad]$", text[-_LONGEST_WORD:])
+        right = re.match(r"[a-zà-ÿ]{2,}", line.text)
+        if not left or not right:
+            text = f"{text} {line.text}"
+            continue
+        whole, parted = (f"{left[1]}{mark}{right[0]}".lower() for mark in ("", "-"))
+        keeps_hyphen = parted in words and whole not in words and not text.endswith("\u00ad")
+        text = f"{text[:-1]}{'-' if keeps_hyphen else ''}{line.text}"
     return text.replace("\u00ad", "")
 
 

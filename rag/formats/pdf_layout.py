@@ -24,6 +24,7 @@ MIN_FILLING = 0.6
 MIN_COLUMN_LINES = 6
 MAX_SPLITS = 6  # of a page into columns and bands; a newspaper needs fewer
 _MONO = re.compile(r"courier|mono|consol|cmtt|typewriter|menlo|fixed|letter ?gothic", re.IGNORECASE)
+_SECTION_NUMBER = re.compile(r"(?:\d{1,3}|[A-Z])(?:\.\d{1,3})*\.?")
 _BOLD = re.compile(r"bold|black|heavy|cmbx|demi", re.IGNORECASE)
 
 
@@ -179,6 +180,7 @@ def find_aligned_tables(lines: list[Line]) -> list[Line]:
 
     A line of one cell under another continues that cell.
     """
+    lines = [_join_number(line) for line in lines]
     found: list[Line] = []
     position = 0
     while position < len(lines):
@@ -193,6 +195,13 @@ def find_aligned_tables(lines: list[Line]) -> list[Line]:
             found.append(lines[position])
             position += 1
     return found
+
+
+def _join_number(line: Line) -> Line:
+    """A bold heading whose number stands apart ("1.6.   Housekeeping") is one line, and no row of a table."""
+    if len(line.cells) != 2 or not line.is_bold or not _SECTION_NUMBER.fullmatch(line.cells[0][1]):
+        return line
+    return replace(line, text=" ".join(text for _, text in line.cells), cells=())
 
 
 def _fits_table(first: Line, line: Line) -> bool:

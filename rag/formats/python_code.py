@@ -1,6 +1,7 @@
 """Python files to blocks: each function and class under its name, its docstring as prose, its source as code.
 
-The ast module reads them; a file with syntax errors is read as plain code. Nothing is imported or run.
+Variables with a docstring below them, and variables and options that a call declares, have headings of their own. The
+ast module reads them; a file with syntax errors is read as plain code. Nothing is imported or run.
 
     parse_python('def route():\n    "Routes."\n').blocks[0].text == "Routes."
 """
@@ -9,8 +10,11 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 
 from rag.blocks import Block, Parsed, fence_code
+from rag.design.variables import Declaration, find_declarations
+from rag.formats.rst import clean_roles
 from rag.formats.script import code_pieces, parse_script
 
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -23,7 +27,7 @@ def parse_python(text: str) -> Parsed:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return parse_script(text, "python")
     lines = text.splitlines()
-    docstring = ast.get_docstring(module)
+    docstring = _read_docstring(module)
     blocks = [Block("prose", docstring, ())] if docstring else []
     return Parsed(
         "", (*blocks, *_read_body(module, lines, 0 if not docstring else _end(module.body[0]), len(lines), ()))
@@ -35,18 +39,66 @@ def _read_body(
 ) -> list[Block]:
     """The definitions between lines `start` and `end` (0-based, end excluded) and, in pieces, the code between them."""
     blocks: list[Block] = []
-    for node in owner.body:
-        if not isinstance(node, _Definition) or _start(node) < start:  # two statements on one line
+    for node, after in zip(owner.body, [*owner.body[1:], None], strict=True):
+        if _start_of(node) < start:  # two statements on one line
             continue
-        blocks += code_pieces(lines[start : _start(node)], "python", path)
-        blocks += _read_definition(node, lines, path)
-        start = _end(node)
+        name = _assigned_name(node)
+        if isinstance(node, _Definition):
+            found = _read_definition(node, lines, path)
+        elif name and (words := _string_of(after)):  # a variable with a docstring of its own below it
+            found = [Block("prose", words, (*path, name)), *_code(lines[_start_of(node) : _end(node)], (*path, name))]
+        elif declarations := find_declarations(node):
+            blocks += code_pieces(lines[start : _start_of(node)], "python", path)
+            blocks += _read_declarations(declarations, lines, _start_of(node), _end(node), path)
+            start = _end(node)
+            continue
+        else:
+            continue
+        blocks += code_pieces(lines[start : _start_of(node)], "python", path)
+        blocks += found
+        start = _end(node if isinstance(node, _Definition) or after is None else after)
     return blocks + code_pieces(lines[start:end], "python", path)
+
+
+def _read_declarations(
+    declarations: list[Declaration], lines: list[str], start: int, end: int, path: tuple[str, ...]
+) -> list[Block]:
+    """A statement that declares variables: an entry and the source of each, and the code between them."""
+    blocks: list[Block] = []
+    for declared in declarations:
+        own = (*path, declared.name)
+        blocks += _code_between(lines[start : declared.start], path)
+        blocks += [Block("prose", declared.text, own), *_code(lines[declared.start : declared.end], own)]
+        start = declared.end
+    return blocks + _code_between(lines[start:end], path)
+
+
+def _code_between(lines: list[str], path: tuple[str, ...]) -> list[Block]:
+    """Code between declarations; brackets and commas alone say nothing."""
+    return code_pieces(lines, "python", path) if re.search(r"\w", "\n".join(lines)) else []
+
+
+def _assigned_name(node: ast.stmt) -> str:
+    """The one name that a statement gives a value or a type; "" for all others."""
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    return targets[0].id if len(targets) == 1 and isinstance(targets[0], ast.Name) else ""
+
+
+def _string_of(node: ast.stmt | None) -> str:
+    """The text of a statement that is a string alone, as a docstring; "" for all others."""
+    if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Constant):
+        return ""
+    return clean_roles(inspect.cleandoc(node.value.value)) if isinstance(node.value.value, str) else ""
+
+
+def _read_docstring(node: ast.Module | _Definition) -> str:
+    """The docstring without the marks of reStructuredText's roles; "" where there is none."""
+    return clean_roles(ast.get_docstring(node) or "")
 
 
 def _read_definition(node: _Definition, lines: list[str], path: tuple[str, ...]) -> list[Block]:
     path = (*path, f"{'class' if isinstance(node, ast.ClassDef) else 'def'} {node.name}")
-    docstring = ast.get_docstring(node)
+    docstring = _read_docstring(node)
     prose = [Block("prose", docstring, path)] if docstring else []
     body_start = _end(node.body[0]) if docstring else _start_of(node.body[0])
     head = lines[_start(node) : _start_of(node.body[0])]

@@ -9,7 +9,6 @@ It follows no includes: `includes` does that before.
 
 from __future__ import annotations
 
-import csv
 import re
 
 from rag.blocks import (
@@ -23,13 +22,16 @@ from rag.blocks import (
     pipe_table,
     squeeze_table,
 )
+from rag.formats.rst_tables import read_csv_table, read_list_table, read_simple_table
 
 _CODE = frozenset({"code", "code-block", "sourcecode", "parsed-literal", "productionlist", "prompt", "math"})
 _ADMONITIONS = frozenset(
     {"note", "warning", "tip", "seealso", "important", "caution", "attention", "danger", "hint", "admonition"}
 )
 # An object description is a heading of its own: its name stands over the text that explains it.
-_OBJECTS = frozenset("option describe object function method class attribute data envvar confval cmdoption".split())
+OBJECTS = frozenset("option describe object function method class attribute data envvar confval cmdoption".split())
+# Directives of a domain (`py:function`, `make:var`) describe objects too, but for those that only set a place.
+_PLACES = frozenset("module currentmodule namespace namespace-push namespace-pop usage".split())
 _TABLES = frozenset({"list-table", "csv-table"})
 # These draw, assemble or remark; their content is elsewhere or not for the reader.
 _SILENT = frozenset(
@@ -68,12 +70,15 @@ def parse_rst(text: str) -> Parsed:
 
 def clean_inline(text: str) -> str:
     """Text with roles, links and literals as their words: names and code in single backticks, references bare."""
-    text = _PLAIN_ROLE.sub(lambda match: _role_text(match[1]), text)
-    text = _ROLE.sub(lambda match: f"`{_role_text(match[1])}`", text)
-    text = _PHRASE_LINK.sub(r"\1", text)
-    text = text.replace("``", "`")
+    text = _PHRASE_LINK.sub(r"\1", clean_roles(text)).replace("``", "`")
     text = _NAME_LINK.sub(lambda match: match[1] or match[2], text)
     return re.sub(r"\\([^\w\s])", r"\1", text)
+
+
+def clean_roles(text: str) -> str:
+    """Text with roles as their words, which docstrings have too: names and code in backticks, references bare."""
+    text = _PLAIN_ROLE.sub(lambda match: _role_text(match[1]), text)
+    return _ROLE.sub(lambda match: f"`{_role_text(match[1])}`", text)
 
 
 def substitute(lines: list[str]) -> list[str]:
@@ -108,7 +113,10 @@ def substitute(lines: list[str]) -> list[str]:
 
 
 def _role_text(content: str) -> str:
-    return re.sub(r"\\([^\w\s])", r"\1", _TARGET.sub("", content).lstrip("~!"))
+    """What a role shows: its words without the target; of `~a.b.Name` the last name alone."""
+    words = _TARGET.sub("", content)
+    shown = words.rpartition(".")[2] if words.startswith("~") else words
+    return re.sub(r"\\([^\w\s])", r"\1", shown.lstrip("~!"))
 
 
 class _RstReader:
@@ -191,7 +199,17 @@ class _RstReader:
         end = _indented_end(lines, position + 1)
         body = dedent_lines(lines[position + 1 : end])
         if directive:
-            self._read_directive(directive[1].lower(), (directive[2] or "").strip(), body)
+            name, argument = directive[1].lower(), (directive[2] or "").strip()
+            while (
+                argument
+                and name in ("option", "cmdoption")
+                and body[:1]
+                and body[0].strip() == lines[position + 1].strip()
+            ):
+                if not body[0].lstrip().startswith(("-", "+")):
+                    break
+                argument, position, body = f"{argument}, {body[0].strip()}", position + 1, dedent_lines(body[1:])
+            self._read_directive(name, argument, body)
         else:
             note = re.match(r"^\.\. \[([^\]]+)\] (.*)", lines[position])
             if note:
@@ -205,8 +223,11 @@ class _RstReader:
             body = body[1:]
         body = dedent_lines(body)
 
-        if name in _OBJECTS or name.split(":")[-1] in ("def", "defprop"):
+        if name in OBJECTS or (":" in name and argument and name.split(":")[-1] not in _PLACES):
             self._read_object(argument, body)
+            return
+        if name == "glossary":
+            self._read_glossary(body)
             return
 
         self._flush_objects()
@@ -218,12 +239,12 @@ class _RstReader:
                 self._add_code(body, argument)
         elif name in _TABLES:
             self._add("prose", clean_inline(argument))
-            rows = read_list_table(body) if name == "list-table" else list(csv.reader(body, skipinitialspace=True))
-            header = next(csv.reader([options.get("header") or ""], skipinitialspace=True), [])
-            if not header and options.get("header-rows", "0") == "0" and rows:
-                header = [""] * len(rows[0])  # otherwise the first row would be read as the names of the columns
-            table = [header, *rows] if header else rows
-            self._add("table", pipe_table([[clean_inline(cell) for cell in row] for row in table]))
+            rows = read_list_table(body) if name == "list-table" else read_csv_table(body, options)
+            if not options.get("header") and options.get("header-rows", "0") == "0" and rows:
+                rows = [[""] * len(rows[0]), *rows]  # otherwise the first row would be read as the columns' names
+            self._add_table(rows)
+            if body and not rows:
+                self._add("prose", clean_inline("\n".join(body)))
         elif name in _ADMONITIONS:
             label = "See also:" if name == "seealso" else f"{name.capitalize()}:"
             if body and re.match(r"\w|`", body[0]) and not argument:
@@ -248,6 +269,18 @@ class _RstReader:
         self.read(body)
         self._object_path = outer
 
+    def _read_glossary(self, body: list[str]) -> None:
+        """Terms over their definitions; each term, or several in a row, is a heading."""
+        self._flush_objects()
+        position = 0
+        while position < len(body):
+            end = _indented_end(body, position + 1)
+            if body[position].strip():
+                term = body[position].split(" : ")[0]  # behind the colon stands how it is sorted
+                self._read_object(term, dedent_lines(body[position + 1 : end]))
+            position = end
+        self._flush_objects()
+
     def _flush_objects(self) -> None:
         """Add names that never got a body: they are still worth finding."""
         if self._objects:
@@ -263,7 +296,11 @@ class _RstReader:
             if blank and (not simple or _SIMPLE_BORDER.match(lines[end - 1].rstrip())) and end > position + 1:
                 break
             end += 1
-        self._add("table", squeeze_table(clean_inline("\n".join(lines[position:end]))))
+        rows = read_simple_table(lines[position:end]) if simple else []
+        if rows:
+            self._add_table(rows)
+        else:
+            self._add("table", squeeze_table(clean_inline("\n".join(lines[position:end]))))
         return end
 
     def _read_paragraph(self, lines: list[str], position: int) -> int:
@@ -286,24 +323,12 @@ class _RstReader:
     def _add(self, kind: BlockKind, text: str) -> None:
         self.blocks.append(Block(kind, text.strip("\n"), self.headings.path + self._object_path))
 
+    def _add_table(self, rows: list[list[str]]) -> None:
+        if rows:
+            self._add("table", pipe_table([[clean_inline(cell) for cell in row] for row in rows]))
+
     def _add_code(self, lines: list[str], language: str) -> None:
         self.blocks.append(Block("code", fence_code(lines, language), self.headings.path + self._object_path))
-
-
-def read_list_table(lines: list[str]) -> list[list[str]]:
-    """The rows of a `list-table`: `* - ` or `- - ` begins a row, `- ` below the inner sign begins its other cells."""
-    rows: list[list[str]] = []
-    margin = 0  # of the signs that begin a cell
-    for line in lines:
-        begun = re.match(r"(?P<outer>[*-]\s+)(?P<cell>[*-](?:\s+(?P<first>.*)|$))|\s+[*-](?:\s+(?P<other>.*)|$)", line)
-        if begun and begun["cell"]:
-            margin = begun.start("cell")
-            rows.append([begun["first"] or ""])
-        elif begun and rows and len(line) - len(line.lstrip()) == margin:
-            rows[-1].append(begun["other"] or "")
-        elif rows and line.strip():
-            rows[-1][-1] = f"{rows[-1][-1]} {line.strip()}".strip()
-    return rows
 
 
 def _indented_end(lines: list[str], position: int) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 
 from rag.blocks import Block, Parsed, dedent_lines, fence_code
+from rag.design.protected import hide_encrypted
 
 # About as many lines as a chunk of the default size holds. Pieces end at blank lines, so that cuts fall between
 # statements.
@@ -25,6 +26,7 @@ _STARTS = {
 
 def parse_script(text: str, language: str) -> Parsed:
     """Title "" and blocks in the order of the file: a comment is prose, the lines below it are code. Never fails."""
+    text = hide_encrypted(text, "-- ", "") if language == "vhdl" else text
     lines = [line.rstrip() for line in text.expandtabs(4).splitlines()]
     starts = _STARTS.get(language)
     depths = _count_braces(lines)

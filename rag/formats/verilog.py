@@ -1,7 +1,7 @@
 """Verilog and SystemVerilog to blocks: each module, interface, program, package and class with its comment and source.
 
 A definition with ports has a list of them. pyslang parses and goes on after errors; what it cannot read at all becomes
-plain code. It does not open files named by `include.
+plain code, and encrypted parts become a remark. It does not open files named by `include.
 
     parsed = parse_verilog("// Counts.\\nmodule count(input clk); endmodule\\n", "verilog")
     assert parsed.blocks[0].heading_path == ("module count",)
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rag.blocks import Block, Parsed, dedent_lines, fence_code
+from rag.design.protected import hide_encrypted
 from rag.formats.script import clean_comment, code_pieces, parse_script
 
 # The first is also the syntax of interfaces, programs and packages.
@@ -36,6 +37,7 @@ class _Definition:
 
 def parse_verilog(text: str, language: str) -> Parsed:
     """Title "" and blocks in the order of the file. Never fails: without a single definition it is plain code."""
+    text = hide_encrypted(text)
     source = text.expandtabs(4).encode("utf-8", "replace")
     definitions = _find_definitions(source)
     if not definitions:

@@ -1,7 +1,7 @@
-"""Word documents (.docx) to blocks with heading paths: headings, paragraphs, lists, tables, and code by its style.
+"""Word documents (.docx, .docm) to blocks with heading paths: headings, paragraphs, lists, tables, code by its style.
 
-python-docx reads them. It leaves out comments, footnotes, text boxes, deleted text and pictures, and does not read the
-old .doc format.
+python-docx reads them; macros are not run. It leaves out comments, footnotes, text boxes, deleted text and pictures,
+and does not read the old .doc format.
 
     parse_docx(Path("spec.docx").read_bytes()).blocks[0].heading_path
 """
@@ -27,7 +27,14 @@ if TYPE_CHECKING:
 # bomb.
 MAX_UNPACKED_BYTES = 256 * 2**20
 MAX_PARTS = 10_000
-_OLD_WORD = b"\xd0\xcf\x11\xe0"  # a compound file: .doc, or a .docx behind a password
+_OLD_OFFICE = b"\xd0\xcf\x11\xe0"  # a compound file: .doc or .xls, or a newer one behind a password
+_TYPES = "[Content_Types].xml"
+_MAIN_TYPE = re.compile(
+    rb"application/vnd\.(?:ms-word\.(?:document|template)\.macroEnabled\.main"
+    rb"|openxmlformats-officedocument\.wordprocessingml\.template\.main)\+xml",
+    re.IGNORECASE,
+)
+_PLAIN_TYPE = b"application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"
 _HEADING = re.compile(r"(?:heading|überschrift|titre) ?([1-9])", re.IGNORECASE)
 _CODE_STYLE = re.compile(r"code|source|preformatted|listing|macro|verbatim|terminal|console", re.IGNORECASE)
 _CODE_FONT = re.compile(r"courier|consolas|mono|menlo", re.IGNORECASE)
@@ -39,7 +46,7 @@ def parse_docx(content: bytes) -> Parsed:
 
     Raises ParseFailed: the message is the reason.
     """
-    _check_zip(content)
+    check_zip(content, "Word document", ".docx")
     document = _open(content)
     reader = _WordReader()
     for item in document.iter_inner_content():
@@ -49,16 +56,34 @@ def parse_docx(content: bytes) -> Parsed:
     return Parsed(reader.headings.title or (document.core_properties.title or "").strip(), blocks)
 
 
-def _check_zip(content: bytes) -> None:
-    if content.startswith(_OLD_WORD):
-        raise ParseFailed("encrypted, or an old .doc: save it as .docx without a password")
+def check_zip(content: bytes, name: str, suffix: str) -> None:
+    """Look at an office document's table of parts before it is unpacked.
+
+    Raises ParseFailed: it is encrypted, damaged, or a bomb.
+    """
+    if content.startswith(_OLD_OFFICE):
+        raise ParseFailed(f"encrypted, or of the old format: save it as {suffix} without a password")
     try:
         with zipfile.ZipFile(BytesIO(content)) as archive:
             parts = archive.infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as error:
-        raise ParseFailed(f"no Word document: it is not a zip archive ({error})") from error
+        raise ParseFailed(f"no {name}: it is not a zip archive ({error})") from error
     if len(parts) > MAX_PARTS or sum(part.file_size for part in parts) > MAX_UNPACKED_BYTES:
         raise ParseFailed(f"unpacked it has more than {MAX_UNPACKED_BYTES} bytes or {MAX_PARTS} parts")
+
+
+def _without_macros(content: bytes) -> bytes:
+    """A document that may hold macros, or a template, called a plain document: python-docx opens no other."""
+    with zipfile.ZipFile(BytesIO(content)) as archive:
+        types = archive.read(_TYPES) if _TYPES in archive.namelist() else b""
+        plain = _MAIN_TYPE.sub(_PLAIN_TYPE, types)
+        if plain == types:
+            return content
+        copy = BytesIO()
+        with zipfile.ZipFile(copy, "w") as written:
+            for part in archive.infolist():
+                written.writestr(part, plain if part.filename == _TYPES else archive.read(part))
+    return copy.getvalue()
 
 
 def _open(content: bytes) -> WordDocument:
@@ -67,12 +92,13 @@ def _open(content: bytes) -> WordDocument:
     from lxml import etree
 
     try:
-        return docx.Document(BytesIO(content))
+        return docx.Document(BytesIO(_without_macros(content)))
     except (
         OpcError,
         etree.LxmlError,
         zipfile.BadZipFile,
         zlib.error,
+        NotImplementedError,
         KeyError,
         ValueError,
         AttributeError,

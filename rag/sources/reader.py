@@ -24,7 +24,8 @@ from pathlib import Path, PurePosixPath
 from rag.blocks import Parsed
 from rag.documents import Document, Skipped
 from rag.errors import ArchiveUnsafe, ParseFailed, SourceUnusable, reason_of
-from rag.formats.parser import Format, decode, format_of
+from rag.formats.encodings import read_text
+from rag.formats.parser import Format, format_of
 from rag.settings import RagSettings
 from rag.sources.archive import ArchiveLimits, is_archive, read_archive, strip_top_folder
 from rag.sources.corpus import FETCHED_FILE, match_path
@@ -96,6 +97,8 @@ def read_source(
 
                 if unread:
                     skipped.append(Skipped(f"{collection}/{name}", f"read in part: {unread}"))
+                if parsed.encoding:
+                    skipped.append(Skipped(f"{collection}/{name}", f"read as {parsed.encoding}"))
                 yield Document(
                     collection,
                     name,
@@ -186,7 +189,7 @@ class _Reader:
         if name not in self._files or not _is_utf8(name):
             return None
         try:
-            return decode(self._load(name, Format())[0])
+            return read_text(self._load(name, Format())[0]).text
         except ParseFailed:
             return None
 

@@ -10,11 +10,11 @@ end.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
 from rag.blocks import Block, Parsed, pipe_table
+from rag.design.liberty import read_liberty
 from rag.errors import ParseFailed
 
 MAX_ROWS = 5000  # a standard-cell library has some hundred to two thousand cells
@@ -22,13 +22,6 @@ MAX_HEADER_LINES = 200
 MAX_STATEMENT_CHARACTERS = 300
 _NAMES_PER_CELL = 40  # pins shown per macro or cell
 
-_LIBERTY_GROUP = re.compile(r'\s*([a-z_]+)\s*\(\s*"?([^")]*)"?\s*\)\s*\{')
-_LIBERTY_VALUE = re.compile(r'\s*([a-z_]+)\s*(?::\s*"?([^";]*)"?\s*;?|\(([^)]*)\)\s*;)')
-# Strings and comments may hold any sign; `open` matches one that is never closed. While a string is read, its
-# structural signs are replaced.
-_LIBERTY_OPAQUE = re.compile(
-    r'"(?:[^"\\]|\\(?:.|\Z))*(?:"|(?P<open>\Z))|/\*.*?(?:\*/|(?P<left>\Z))|//[^\n]*', re.DOTALL
-)
 _LEF_OPAQUE = re.compile(r'"[^"]*(?:"|(?P<open>\Z))|#[^\n]*')
 _HIDDEN = str.maketrans("{}; \t\n", "\ue000\ue001\ue002\ue003\ue003\ue003")
 _SHOWN = str.maketrans("\ue000\ue001\ue002\ue003", "{}; ")
@@ -48,7 +41,6 @@ _LEF_SECTIONS = (
     "BEGINEXT",
 )
 _NOT_FOLLOWED = "its structure could not be followed to its end, so nothing is counted"
-_CELL_VALUES = ("area", "cell_leakage_power", "cell_footprint")
 
 
 def parse_eda_data(text: str, kind: str, is_whole: bool = True) -> Parsed:
@@ -90,11 +82,11 @@ def _names(names: list[str]) -> str:
 
 
 def _statements(text: str) -> Iterator[list[str]]:
-    """The words of each line, without the closing `;`."""
+    """The words of each statement: a line, or what its `;` part."""
     for line in text.splitlines():
-        words = line[:MAX_STATEMENT_CHARACTERS].replace(";", " ").split()
-        if words:
-            yield words
+        for statement in line.split(";"):
+            if words := statement[:MAX_STATEMENT_CHARACTERS].split():
+                yield words
 
 
 def _take_out(opaque: re.Pattern[str], text: str) -> tuple[str, bool]:
@@ -170,61 +162,19 @@ def _note_macro(keyword: str, rest: list[str], macro: list[str], pins: list[str]
         pins.append(rest[0])
 
 
-def _liberty_statements(text: str) -> Iterator[str]:
-    """Groups up to their `{`, values up to their `;`, and closing braces, each cut to a maximum length.
-
-    A brace may stand on a line of its own.
-    """
-    for line in re.sub(r"\)\s*\{", ") {", text.replace("\\\n", " ")).split("\n"):
-        for part in re.findall(r"[^{};]*[{};]|[^{};]+", line):
-            yield part if len(part) <= MAX_STATEMENT_CHARACTERS else part[:MAX_STATEMENT_CHARACTERS] + part[-1]
-
-
 def _parse_liberty(text: str, is_whole: bool) -> Parsed:
-    """Groups are followed by counting their braces.
-
-    A library's values become the header; a cell's name, area, leakage and pins become a row.
-    """
-    text, is_closed = _take_out(_LIBERTY_OPAQUE, text)
-    is_followed = is_whole and is_closed  # until a brace stands where none is expected
-    libraries: list[str] = []
-    header: list[str] = []
-    cells: list[list[str]] = []
-    pins: list[str] = []
-    others: Counter[str] = Counter()
-    depth = 0
-
-    for line in _liberty_statements(text):
-        group = _LIBERTY_GROUP.match(line)
-        value = None if group else _LIBERTY_VALUE.match(line)
-        if group and depth == 0 and group[1] == "library":
-            libraries.append(group[2].strip())
-        elif group and depth == 1 and group[1] == "cell":
-            pins = []
-            cells.append([group[2].strip(), "", "", "", ""])
-        elif group and depth == 1:
-            others[group[1]] += 1
-        elif group and depth == 2 and group[1] in ("pin", "bus", "bundle") and cells:
-            pins.append(group[2].strip())
-        elif value and depth == 1:
-            header.append(f"{value[1]}: {(value[2] or value[3] or '').strip()}")
-        elif value and depth == 2 and value[1] in _CELL_VALUES and cells:
-            cells[-1][_CELL_VALUES.index(value[1]) + 1] = (value[2] or "").strip()
-
-        opened, closed = line.count("{"), line.count("}")
-        is_followed &= closed <= depth and (not opened or depth > 1 or bool(group))
-        depth = max(0, depth + opened - closed)
-        if closed and depth == 1 and pins:
-            cells[-1][4] = _names(pins)
-            pins = []
-
-    if not libraries:
+    """The library's values become the header; a cell's name, area, leakage and pins become a row."""
+    found = read_liberty(text)
+    if not found.names:
         return Parsed("", ())
-    is_followed &= depth == 0 and len(libraries) == 1
-    header += [f"{count} groups {name}" if is_followed else f"groups {name}" for name, count in sorted(others.items())]
-    blocks = [Block("prose", f"Liberty library {libraries[-1]}.", ()), *_header(header)]
-    blocks += _tables("Cells", ("cell", "area", "leakage", "footprint", "pins"), cells, is_followed)
-    return Parsed(libraries[-1].translate(_SHOWN), _show(blocks), "" if is_followed else _NOT_FOLLOWED)
+
+    is_followed = is_whole and found.is_followed
+    groups = [
+        f"{count} groups {name}" if is_followed else f"groups {name}" for name, count in sorted(found.groups.items())
+    ]
+    blocks = [Block("prose", f"Liberty library {found.names[-1]}.", ()), *_header([*found.header, *groups])]
+    blocks += _tables("Cells", ("cell", "area", "leakage", "footprint", "pins"), found.cells, is_followed)
+    return Parsed(found.names[-1], tuple(blocks), "" if is_followed else _NOT_FOLLOWED)
 
 
 def _parse_def(text: str, is_whole: bool) -> Parsed:
@@ -262,7 +212,7 @@ def _parse_spef(text: str, is_whole: bool) -> Parsed:
 
     for line in text.splitlines():
         keyword = line.split(maxsplit=1)[0] if line.strip() else ""
-        if keyword == "*D_NET":
+        if keyword in ("*D_NET", "*R_NET"):
             is_followed &= not is_open
             is_open = True
             nets += 1

@@ -1,4 +1,4 @@
-"""rag.formats.eda_data: headers and lists of LEF, Liberty, DEF and SPEF; other files of the same suffixes are named."""
+"""rag.design.eda_data: headers and lists of LEF, Liberty, DEF and SPEF; other files of the same suffixes are named."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rag.design.eda_data import MAX_ROWS, parse_eda_data
 from rag.errors import ParseFailed
-from rag.formats.eda_data import MAX_ROWS, parse_eda_data
 from tests.rows import for_each
 
 LEF = """# comment

@@ -1,0 +1,1 @@
+"""What a design team writes beside manuals: libraries, reports, settings, variables declared in source code."""

@@ -1,0 +1,178 @@
+"""LaTeX to blocks: sections, paragraphs, lists, tables and verbatim text; commands become their words.
+
+It expands no macros and reads no \\input. Mathematics stays as it is written.
+
+    parse_latex("\\section{Rules} A \\texttt{width} rule.").blocks[0].text == "A `width` rule."
+"""
+
+from __future__ import annotations
+
+import re
+
+from rag.blocks import Block, BlockKind, HeadingStack, Parsed, add_block, dedent_lines, fence_code, pipe_table
+
+_LEVELS = {"part": 1, "chapter": 2, "section": 3, "subsection": 4, "subsubsection": 5, "paragraph": 6}
+_VERBATIM = ("verbatim", "Verbatim", "lstlisting", "minted", "alltt", "verbatimtab")
+_MATH = ("equation", "align", "gather", "multline", "eqnarray", "displaymath", "math")
+_TABLES = ("tabular", "tabularx", "longtable", "tabulary", "array")
+_SILENT = ("tikzpicture", "picture", "thebibliography", "filecontents")
+_LONGEST_ARGUMENT = 2000  # characters in braces; more is a brace that is never closed
+_MAX_PASSES = 30  # of commands inside commands; people stop at five
+
+_COMMENT = re.compile(r"(\\verb\*?([^\w\s*{]).{0,500}?\2|(?<!\\)(?:\\\\){0,9}(?=%))(?:%.*)?")
+_NAMES = "|".join((*_VERBATIM, *_MATH, *_TABLES, *_SILENT))
+_BEGIN = re.compile(
+    rf"\\begin\{{(?P<name>{_NAMES})\*?\}}"
+    r"|\\(?P<section>part|chapter|section|subsection|subsubsection|paragraph)\*?(?:\[[^\]\n]*\])?\s*(?=\{)"
+    r"|\\(?P<caption>caption\*?|title)(?:\[[^\]\n]*\])?\s*(?=\{)"
+    r"|\\(?P<item>item)\b\s*(?:\[(?P<term>[^\]\n]*)\])?"
+    r"|\\(?P<edge>begin|end)\{\w+\*?\}(?:\[[^\]\n]*\])?"
+    r"|(?P<gap>\n[ \t]*\n\s*)"
+)
+_VERBATIM_BEGIN = re.compile(rf"\\begin\{{({'|'.join(_VERBATIM)})")
+_VERB = re.compile(r"\\(?:verb|lstinline)\*?([^\w\s*{])(.{0,500}?)\1")
+_CODE = re.compile(r"\\(?:texttt|code|lstinline|path|file|cmd|command|option|ttt?)\s*\{([^{}]*)\}")
+_LINK = re.compile(r"\\href\s*\{[^{}]*\}\s*\{([^{}]*)\}")
+_DROPPED = re.compile(
+    r"\\(?:label|ref|pageref|cite|index|vspace|hspace|includegraphics|input|include|bibliography\w*|usepackage|"
+    r"documentclass|pagestyle|thispagestyle|setlength|newcommand|def|hline|cline|toprule|midrule|bottomrule|cmidrule|"
+    r"noindent|centering|small|footnotesize|tableofcontents|maketitle|newpage|clearpage)\*?(?![A-Za-z])"
+    r"(?:\[[^\]]*\]|\([^)]*\))*(?:\{[^{}]*\})?"
+)
+_SPANS = re.compile(r"\\multi(?:column|row)\s*\{[^{}]*\}\s*\{[^{}]*\}\s*\{([^{}]*)\}")
+_ARGUMENT = re.compile(r"\\[A-Za-z]+\*?(?:\[[^\]]*\])?\{([^{}]*)\}")
+_COMMAND = re.compile(r"\\[A-Za-z]+\*?[ \t]*")
+_WORDS = {
+    r"\\textbackslash\b\s*": "\ue000", r"\\textasciitilde\b\s*": "\ue001", r"\\(?:ldots|dots)\b\s*": "...",
+    r"\\(?:mu|textmu|micro)\b\s*": "µ", r"\\(?:textdegree|degree)\b\s*": "°", r"\\times\b": "×",
+    r"\\[\\]\s*(?:\[[^\]]*\])?": "\n", r"(?<!\\)~": " ", r"``|''": '"', r"\\[,;:! ]": " ", r"\\-": "",
+}  # fmt: skip
+_ESCAPED = re.compile(r"\\([%&#$_{}])")
+# Signs of verbatim text, which the cleaning of commands leaves alone
+_VERBATIM_SIGNS = {ord("\\"): "\ue000", **{ord(sign): chr(0xE010 + at) for at, sign in enumerate("%&#$_{}")}}
+_SHOWN = str.maketrans("\ue000\ue001", "\\~")
+
+
+def parse_latex(text: str) -> Parsed:
+    """Title ("" without one) and blocks. Never fails: what is not understood stays as words."""
+    body = re.search(r"\\begin\{document\}(.*?)(?:\\end\{document\}|\Z)", text, re.DOTALL)
+    head = text[: body.start()] if body else ""
+    reader = _LatexReader()
+    if title := re.search(r"\\title\s*(?=\{)", head):
+        reader.headings.enter(1, clean(_braced(head, title.end())[0]))
+    reader.read(_drop_comments(body[1] if body else text))
+    blocks = tuple(reader.blocks) or reader.headings.as_blocks()
+    return Parsed(reader.headings.title or "", blocks)
+
+
+def clean(text: str) -> str:
+    """Running text without commands: code in backticks, words of emphasis and links alone."""
+    text = _VERB.sub(lambda found: f"`{found[2]}`".translate(_VERBATIM_SIGNS), text)
+    for pattern, word in _WORDS.items():
+        text = re.sub(pattern, word.replace("\\", r"\\"), text)
+    text = _ESCAPED.sub(lambda found: chr(0xE010 + "%&#$_{}".index(found[1])), text)
+    for _ in range(_MAX_PASSES):
+        before = text
+        text = _SPANS.sub(r"\1", _LINK.sub(r"\1", _CODE.sub(r"`\1`", _DROPPED.sub("", text))))
+        text = _ARGUMENT.sub(r"\1", text)
+        if text == before:
+            break
+    text = re.sub(r"[{}]", "", _COMMAND.sub("", text)).translate(_SHOWN)
+    return re.sub(r"[\ue010-\ue016]", lambda found: "%&#$_{}"[ord(found[0]) - 0xE010], text)
+
+
+def _drop_comments(text: str) -> str:
+    """The text without comments; in verbatim text a percent sign is one."""
+    kept: list[str] = []
+    inside = ""  # the name of the verbatim environment that is open
+    for line in text.split("\n"):
+        kept.append(line if inside else _COMMENT.sub(r"\1", line))
+        if inside:
+            inside = "" if f"\\end{{{inside}" in line else inside
+        elif begun := _VERBATIM_BEGIN.search(kept[-1]):
+            inside = "" if f"\\end{{{begun[1]}" in line else begun[1]
+    return "\n".join(kept)
+
+
+def _braced(text: str, start: int) -> tuple[str, int]:
+    """What stands between the brace at `start` and the one that closes it, and the place after that."""
+    depth = 0
+    for found in re.compile(r"\\.|[{}]", re.DOTALL).finditer(text, start):
+        depth += {"{": 1, "}": -1}.get(found[0], 0)
+        if depth == 0 and found[0] == "}":
+            return text[start + 1 : found.start()], found.end()
+        if found.start() - start > _LONGEST_ARGUMENT:
+            break
+    end = text.find("\n", start)
+    return text[start + 1 : end if end >= 0 else len(text)], end if end >= 0 else len(text)
+
+
+class _LatexReader:
+    """Reads text into `blocks`; paragraphs end at blank lines and at what begins an environment."""
+
+    def __init__(self) -> None:
+        self.headings = HeadingStack()
+        self.blocks: list[Block] = []
+        self._items: list[str] = []  # of the list that is being read
+
+    def read(self, text: str) -> None:
+        """Read a document's body."""
+        position = 0
+        while found := _BEGIN.search(text, position):
+            self._add_text(text[position : found.start()])
+            position = found.end()
+            if not found["item"] and not found["gap"]:
+                self._flush_list()
+            if name := found["name"]:
+                end = text.find(f"\\end{{{name}", position)
+                stop = end if end >= 0 else len(text)
+                self._read_environment(name, text[position:stop])
+                position = text.find("}", stop) + 1 or len(text)
+            elif found["section"] or found["caption"]:
+                words, position = _braced(text, position)
+                if found["section"] or found["caption"] == "title":
+                    level = _LEVELS.get(found["section"] or "", 1)
+                    self._add("prose", self.headings.enter(level, clean(words).replace("`", "")))
+                else:
+                    self._add("prose", clean(words))
+            elif found["item"]:
+                self._items.append(f"\n- {clean(found['term'])}:" if found["term"] else "\n-")
+        self._add_text(text[position:])
+        self._flush_list()
+
+    def _add_text(self, text: str) -> None:
+        words = "\n".join(" ".join(line.split()) for line in clean(text).split("\n") if line.strip())
+        if self._items and words:
+            self._items.append(f" {' '.join(words.split())}")
+        else:
+            self._add("prose", words)
+
+    def _flush_list(self) -> None:
+        """End the list being read, if there is one."""
+        items, self._items = "".join(self._items), []
+        self._add("list", "\n".join(line for line in items.splitlines() if line.strip(" -")))
+
+    def _read_environment(self, name: str, body: str) -> None:
+        if name in _VERBATIM:
+            language = re.match(r"(?:\[[^\]\n]*\])?(?:\{(\w+)\})?[^\S\n]*\n?", body)
+            lines = dedent_lines((body[language.end() :] if language else body).splitlines())
+            self._add("code", fence_code(lines, (language[1] or "") if language else "") if any(lines) else "")
+        elif name in _TABLES:
+            self._add("table", pipe_table(_read_rows(body)))
+        elif name in _MATH:
+            self._add("code", fence_code(dedent_lines(body.splitlines()), "latex") if body.strip() else "")
+
+    def _add(self, kind: BlockKind, text: str) -> None:
+        if text.strip():
+            add_block(self.blocks, Block(kind, text if kind == "list" else text.strip(), self.headings.path))
+
+
+def _read_rows(body: str) -> list[list[str]]:
+    """The cells of a tabular by rows; its column specification and its rules are left out."""
+    specification = re.match(r"\s*(?:\[[^\]]*\])?\s*", body)
+    start = specification.end() if specification else 0
+    while body[start : start + 1] == "{":
+        start = _braced(body, start)[1]
+    rows = re.split(r"(?<!\\)\\\\(?:\[[^\]]*\])?", body[start:])
+    cells = [[" ".join(clean(cell).split()) for cell in re.split(r"(?<!\\)&", row)] for row in rows]
+    return [row for row in cells if any(row)]

@@ -1,0 +1,101 @@
+"""rag.formats.encodings: texts in the encodings of old editors and spreadsheets, and what is no text."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rag.errors import ParseFailed
+from rag.formats.encodings import read_text
+from rag.formats.html_page import parse_html
+from rag.formats.parser import read_file
+from tests.rows import for_each
+
+GERMAN = "# Breite der Leiterbahn für Größe 3: 0,14 µm bis 125 °C ±5 %\nset x 1\n"
+CHINESE = "时钟树综合的目标偏差建议为 0.05。\n使用命令 route_nets -effort high 完成布线。\n"
+JAPANESE = "# 配線\n\n最小幅は 0.14 um です。カタカナも読みます。\n"
+KANJI = "設計規則 電源配線 最小幅 検証\n"
+KOREAN = "배선의 최소 폭은 0.14 um 입니다. 설계 규칙을 확인하십시오.\n"
+TAIWAN = "佈局階段的目標密度建議為零點六五。請使用設計規則檢查。\n"
+RUSSIAN = "Минимальная ширина проводника равна 0,14 мкм. Проверьте правила проектирования перед отправкой.\n"
+BUS = "The bus is 3 µs late.\n"
+
+
+@for_each(
+    ("text", "codec", "name"),
+    [
+        (GERMAN, "cp1252", "windows-1252"),
+        (BUS, "cp1252", "windows-1252"),
+        ("Pin;Größe\nVDD;1,6 µm\n", "cp1252", "windows-1252"),
+        ("“Quoted” — and – dashed… it’s 5 µm wide.\n", "cp1252", "windows-1252"),
+        (CHINESE, "gbk", "GBK"),
+        (JAPANESE, "shift_jis", "Shift-JIS"),
+        (KANJI, "shift_jis", "Shift-JIS"),
+        (JAPANESE, "euc_jp", "EUC-JP"),
+        (KOREAN, "euc_kr", "EUC-KR"),
+        (TAIWAN, "big5", "Big5"),
+        (RUSSIAN, "cp1251", "windows-1251"),
+        (RUSSIAN, "koi8_r", "KOI8-R"),
+        (GERMAN, "utf-16", "UTF-16"),
+        (CHINESE, "utf-16", "UTF-16"),
+        (GERMAN, "utf-16-le", "UTF-16 without a byte order mark"),
+        (GERMAN, "utf-16-be", "UTF-16 without a byte order mark"),
+        (CHINESE, "utf-16-le", "UTF-16 without a byte order mark"),
+        (GERMAN, "utf-8", ""),
+        (GERMAN, "utf-8-sig", ""),
+    ],
+)
+def test_a_text_is_read_in_the_encoding_that_it_was_written_in(text: str, codec: str, name: str) -> None:
+    decoded = read_text(text.replace("\n", "\r\n").encode(codec))
+    assert (decoded.text, decoded.encoding, decoded.note) == (text, name, "")
+
+
+@for_each(("codec", "lost"), [("utf-8", 1), ("gbk", 1), ("utf-16", 1)])
+def test_a_last_character_that_is_cut_costs_only_itself(codec: str, lost: int) -> None:
+    text = CHINESE.strip()
+    decoded = read_text(text.encode(codec)[:-lost])
+    assert (decoded.text, decoded.note) == (text[:-1], "its last character is cut")
+
+
+def test_lines_of_another_encoding_in_utf8_keep_their_signs() -> None:
+    content = f"# Größe und Höhe für alle µ\n{'ä' * 9}\n".encode() + "pasted: 5 µm\n".encode("cp1252")
+    decoded = read_text(content)
+    assert decoded.text.endswith("pasted: 5 µm\n")
+    assert decoded.encoding == "windows-1252 in 1 lines"
+
+
+@for_each(
+    "content", [b"a\0b", bytes(range(1, 256)) * 9, b"\x7fELF\x01\x02" + b"\0" * 90, b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"]
+)
+def test_what_is_no_text_is_called_binary(content: bytes) -> None:
+    with pytest.raises(ParseFailed, match="binary, not text"):
+        read_text(content)
+
+
+@for_each("content", [b"", b" \n", b"\xef\xbb\xbf", b"\xff\xfe"])
+def test_a_file_without_a_word_is_called_empty(content: bytes) -> None:
+    with pytest.raises(ParseFailed, match="empty"):
+        read_text(content)
+
+
+def test_the_encoding_goes_with_what_was_read() -> None:
+    assert read_file("a.tcl", GERMAN.encode("cp1252"))[1].encoding == "windows-1252"
+    table = read_file("a.csv", "Pin\tGröße\r\nVDD\t1,6 µm\r\n".encode("utf-16"))[1]
+    assert table.blocks[0].text == "| Pin | Größe |\n| --- | --- |\n| VDD | 1,6 µm |"
+
+
+def test_a_page_says_its_encoding_itself_or_it_is_guessed() -> None:
+    declared = '<meta charset="iso-8859-1"><p>5 µm</p>'.encode("latin-1")
+    assert [(parse_html(page).blocks[0].text, parse_html(page).encoding) for page in (declared, declared[27:])] == [
+        ("5 µm", ""),
+        ("5 µm", "windows-1252"),
+    ]
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_break_it(content: bytes) -> None:
+    with suppress(ParseFailed):
+        assert read_text(content).text.strip()
