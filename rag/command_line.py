@@ -81,6 +81,11 @@ def add_seed(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def report_line(line: str) -> None:
+    """One line on stderr, safe for a terminal."""
+    sys.stderr.write(printable(line) + "\n")
+
+
 def write_json(value: object) -> None:
     """One JSON document on stdout."""
     sys.stdout.write(printable_json(json.dumps(value, ensure_ascii=False, indent=2)) + "\n")

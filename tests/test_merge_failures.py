@@ -12,8 +12,7 @@ import random
 import resource
 import shutil
 import struct
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -113,18 +112,6 @@ def test_a_file_that_may_not_grow_is_one_clear_error(tmp_path: Path, recipe: Rec
     assert sentence.startswith(f"no room left for {tmp_path / 'out'}. Free some space")
     assert read_folder(tmp_path / "out") == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["chat", "chip", "out"]
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 1 MB, where we may mount one."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    if not shutil.which("mount") or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("this user may not mount a small file system")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
 
 
 @pytest.mark.parametrize("kept_bytes", [0, 400_000])

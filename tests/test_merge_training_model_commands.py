@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from merge.training.training_data import is_held_out
+from rag.command_line import write_jsonl
 from tests.tiny_models import write_llama
 
 MESSAGES = [{"role": "user", "content": "fix hold"}]
@@ -46,7 +47,7 @@ def rows(count: int = 40) -> list[dict[str, Any]]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     write_llama(tmp_path / "base", seed=1)
-    (tmp_path / "triplets.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows()), encoding="utf-8")
+    write_jsonl(tmp_path / "triplets.jsonl", rows())
     return tmp_path
 
 

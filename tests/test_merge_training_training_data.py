@@ -25,6 +25,7 @@ from merge.training.training_data import (
     read_texts,
     read_triplets,
 )
+from rag.command_line import write_jsonl
 from tests.rows import for_each
 from tests.tiny_models import write_tokenizer
 
@@ -43,7 +44,7 @@ def triplet(answer: str = "with repair_timing", document: str = "a") -> Triplet:
 
 
 def write_lines(path: Path, *rows: object) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_jsonl(path, rows)
     return path
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from merge.training.triplet_commands import triplets
+from rag.command_line import write_jsonl
 from rag.commands.reader_commands import LEAST_LESSONS, reader
 from rag.documents import Document, make_chunk
 from rag.embedding.passage_reader import READER_CONFIG, READER_WEIGHTS, PassageReader
@@ -50,7 +51,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "asked.jsonl").write_text(
         json.dumps({"question": rows[1]["question"], "answerable": False, "references": []}) + "\n"
     )
-    (folder / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_jsonl(folder / "questions.jsonl", rows)
     return folder
 
 

@@ -39,10 +39,45 @@ TEXTS = [
         ("[-guide_file out_file]", ["-guide_file", "guid", "file", "out_file", "out", "file"]),
         ("clock-tree", ["clock", "tree"]),
         ("x-ray a-hold", ["x", "ray", "hold"]),
+        ("ord::get_db refg::", ["ord::get_db", "get_db", "ord", "get", "db", "refg::", "refg"]),
+        ("rule poly.3a, m1.2", ["rule", "poly.3a", "poli", "3a", "m1.2", "m1", "2"]),
+        ("10ps = 10 ps; 1.8V", ["10", "ps", "10", "ps", "1.8", "1", "8", "v"]),
+        ("130nm 5 µm 5um", ["130", "nm", "5", "um", "5", "um"]),
+        ("2.5D 3V3 0x1F sky130", ["2", "5d", "3v3", "0x1f", "sky130"]),
+        ("Größe naïve", ["größe", "naïv"]),
     ],
 )
 def test_names_are_kept_whole_beside_their_parts(text: str, terms: list[str]) -> None:
     assert tokenize(text) == terms
+
+
+@for_each(
+    ("glued", "spaced"),
+    [
+        ("report_checks命令怎么用", "report_checks 命令怎么用"),
+        ("默认的-density是多少", "默认的 -density 是多少"),
+        ("detailed_routeのDRC報告", "detailed_route の DRC 報告"),
+        ("-hold옵션", "-hold 옵션"),
+        ("用GRT-0243来查ord::get_db吧", "用 GRT-0243 来查 ord::get_db 吧"),
+    ],
+)
+def test_a_name_beside_chinese_japanese_or_korean_is_a_name(glued: str, spaced: str) -> None:
+    assert tokenize(glued) == tokenize(spaced)
+    names = [token for token in find_tokens(glued) if is_identifier(token)]
+    assert names == [token for token in spaced.split() if is_identifier(token)]
+
+
+def test_of_chinese_two_neighbouring_signs_are_a_term() -> None:
+    assert tokenize("时钟树综合, 的") == ["时钟", "钟树", "树综", "综合", "的"]
+
+
+def test_words_in_a_script_that_no_text_has_say_nothing() -> None:
+    english, mixed = Bm25Index.build(["report_checks shows paths"]), Bm25Index.build(["report_checks 命令", "时钟树"])
+    assert english.coverage("report_checks命令怎么用") == (1.0, 0.0)
+    assert english.coverage("食堂今天有什么菜") == (0.0, 1.0)
+    held, unknown = mixed.coverage("report_checks命令怎么用")
+    assert 0 < held < 1
+    assert 0 < unknown < 1
 
 
 def test_identifiers_are_exact_names_and_not_words() -> None:

@@ -19,20 +19,15 @@ from rag.index.dense import (
     MIN_RESCORED,
     TARGET_RECALL,
     DenseIndex,
-    Vectors,
     codes_path,
     draw_questions,
     recall_of,
 )
 from rag.index.manifest import DenseKind
 from tests.rows import for_each
+from tests.unit_vectors import unit_vectors
 
 ROOT = Path(__file__).parent.parent
-
-
-def unit_vectors(count: int, dimension: int = 16, seed: int = 7) -> Vectors:
-    vectors = np.random.default_rng(seed).normal(size=(count, dimension)).astype(np.float32)
-    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
 
 
 @pytest.fixture(scope="module")

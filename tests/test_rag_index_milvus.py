@@ -38,6 +38,7 @@ from rag.settings import RagSettings
 from tests.conftest import SIX_DOCUMENTS, free_port
 from tests.rows import for_each
 from tests.tiny_embedder import TinyEmbedder
+from tests.unit_vectors import unit_vectors
 
 pytest.importorskip("pymilvus", reason="the extra milvus is not installed")
 TINY = RagSettings(home=Path("unused"), embedder="tiny", chunk_tokens=200)
@@ -76,11 +77,6 @@ def collections_in(settings: RagSettings) -> set[str]:
 def named(folder: Path) -> str:
     """The Milvus collection that the manifest's generation names."""
     return Place.read(folder / read_manifest(folder).generation / PLACE).collection
-
-
-def unit_vectors(count: int, dimension: int = 16, seed: int = 7) -> Vectors:
-    vectors = np.random.default_rng(seed).normal(size=(count, dimension)).astype(np.float32)
-    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -259,6 +255,7 @@ KILLED_BUILD = """
     from rag.index.building import build_index
     from tests.test_rag_index_milvus import DOCUMENTS, TINY
     from tests.tiny_embedder import TinyEmbedder
+from tests.unit_vectors import unit_vectors
 
     class Client(MilvusClient):
         def flush(self, *arguments, **options):  # the collection is there and full, the manifest not written

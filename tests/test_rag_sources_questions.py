@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from rag.command_line import write_jsonl
 from rag.documents import Chunk
 from rag.errors import ChunksUnusable, QuestionsUnusable, ReferenceUnknown
 from rag.sources.questions import READY_MADE, WantedPassage, find_wanted, read_chunks, read_questions, refer_to_chunk
@@ -17,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def write_rows(path: Path, *rows: Any) -> Path:
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    write_jsonl(path, rows)
     return path
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import chipalign
+from rag.command_line import write_jsonl
 from tests.conftest import free_port
 from tests.fake_engine import ENGINE_MODEL, EngineScript, FakeEngine
 from tests.fake_openai import FakeOpenAI, chat_answer
@@ -63,7 +64,7 @@ pytestmark = pytest.mark.usefixtures("home")
 @pytest.fixture
 def questions(tmp_path: Path) -> Path:
     path = tmp_path / "questions.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in QUESTIONS))
+    write_jsonl(path, QUESTIONS)
     return path
 
 

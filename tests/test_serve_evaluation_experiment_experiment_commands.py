@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 import chipalign
+from rag.command_line import write_jsonl
 from tests.fake_openai import FakeOpenAI, chat_answer, likelihood_answer
 from tests.processes import running
 from tests.test_serve_evaluation_qa_qa_commands import CORPUS, QUESTIONS
@@ -40,7 +41,7 @@ OBEYS = {"chat": 6, "chip": 0, "linear": 3, "geodesic": 4}  # how many of the pr
 def files(tmp_path: Path) -> Path:
     """A folder with small files of questions and documents."""
     for name, rows in (("p", PROMPTS), ("m", CHOICES), ("q", QUESTIONS)):
-        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        write_jsonl(tmp_path / f"{name}.jsonl", rows)
     (tmp_path / "corpus.json").write_text(json.dumps(CORPUS))
     return tmp_path
 

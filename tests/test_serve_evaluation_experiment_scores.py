@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rag.command_line import write_jsonl
 from serve.evaluation.experiment.scores import (
     Value,
     Values,
@@ -118,9 +118,7 @@ def test_answers_are_read_from_what_the_evaluations_keep(tmp_path: Path) -> None
     }
     for evaluation, answers in rows.items():
         lines = [{"file": "settings"}, *answers]
-        (tmp_path / evaluation).write_text(
-            "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8"
-        )
+        write_jsonl(tmp_path / evaluation, lines)
     read = {evaluation: read_answers(evaluation, tmp_path / evaluation) for evaluation in rows}
     assert read == {"qa": {"1": "Run\u2028it.", "2": "No."}, "ifeval": {"7": "Yes."}, "mcq": {"m1": "1", "m2": "0"}}
     assert read_answers("qa", tmp_path / "none") == {}

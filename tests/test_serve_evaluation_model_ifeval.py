@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rag.command_line import write_jsonl
 from rag.errors import QuestionsUnusable
 from serve.evaluation.asking.client import Endpoint, Model
 from serve.evaluation.errors import EndpointRefused
@@ -37,7 +37,7 @@ def check() -> Check:
 
 
 def write(path: Path, *rows: dict[str, Any]) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_jsonl(path, rows)
     return path
 
 

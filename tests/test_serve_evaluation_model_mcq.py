@@ -5,7 +5,6 @@ lm-eval's rules, counted by hand.
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rag.command_line import write_jsonl
 from rag.errors import QuestionsUnusable
 from serve.evaluation.asking.client import Endpoint, Model
 from serve.evaluation.errors import EndpointRefused
@@ -32,7 +32,7 @@ ROW = {
 
 
 def write(path: Path, *rows: dict[str, Any]) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_jsonl(path, rows)
     return path
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import chipalign
+from rag.command_line import write_jsonl
 from tests.conftest import free_port
 from tests.fake_openai import FakeOpenAI, chat_answer, likelihood_answer
 from tests.processes import running
@@ -49,7 +50,7 @@ def questions(tmp_path: Path) -> Path:
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_jsonl(path, rows)
     return path
 
 

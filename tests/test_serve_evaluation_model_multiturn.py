@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from rag.answering.prompt import SYSTEM, build_prompt
+from rag.command_line import write_jsonl
 from rag.documents import Document, Hit, make_chunk
 from rag.errors import QuestionsUnusable
 from serve.evaluation.asking.client import Endpoint, Model
@@ -50,7 +51,7 @@ ROW: dict[str, Any] = {
 
 
 def write(path: Path, *rows: dict[str, Any]) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_jsonl(path, rows)
     return path
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rag.command_line import write_jsonl
 from rag.errors import QuestionsUnusable
 from serve.evaluation.prompts.prompts import LabelledPrompt, read_prompts, summarize
 from serve.protocol import Message
@@ -25,7 +25,7 @@ ROW: dict[str, Any] = {
 
 
 def write(path: Path, *rows: object) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_jsonl(path, rows)
     return path
 
 

@@ -17,6 +17,7 @@ import pytest
 
 import chipalign
 from rag.answering.prompt import RULES, SYSTEM
+from rag.command_line import write_jsonl
 from tests.conftest import free_port
 from tests.fake_engine import ENGINE_MODEL, EngineScript, FakeEngine
 from tests.processes import running
@@ -89,7 +90,7 @@ def questions(tmp_path: Path) -> Path:
 
 
 def write_lines(path: Path, rows: list[dict[str, Any]]) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_jsonl(path, rows)
     return path
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import chipalign
+from rag.command_line import write_jsonl
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -44,7 +45,7 @@ QUESTIONS = [
 
 
 def write_lines(path: Path, rows: list[dict[str, Any]]) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_jsonl(path, rows)
     return path
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import chipalign
+from rag.command_line import write_jsonl
 from rag.embedding.embedder import Embedder
 from rag.formats.parser import parse_document
 from rag.index.building import build_index
@@ -77,7 +78,7 @@ def questions(tmp_path: Path) -> Path:
 
 
 def write_lines(path: Path, rows: list[dict[str, Any]]) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_jsonl(path, rows)
     return path
 
 

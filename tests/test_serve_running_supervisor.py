@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ import pytest
 
 from serve.errors import NotReadyInTime, ServeError
 from serve.running.supervisor import Part, State, Supervisor
+from tests.conftest import free_port
 from tests.processes import running
 
 SERVER = """
@@ -27,12 +27,6 @@ pathlib.Path(sys.argv[2]).write_text(str(child.pid))
 print("listening", flush=True)
 http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), http.server.SimpleHTTPRequestHandler).serve_forever()
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def server_part(folder: Path) -> Part:

@@ -59,6 +59,13 @@ def test_a_place_counts_in_the_text_as_it_was_sent() -> None:
     assert [source.text[slice(*span)] for span in source.quoted] == ["One.", "Three."]
 
 
+def test_a_place_names_some_of_the_places_with_the_same_text() -> None:
+    others = [{"collection": f"router@2.{number}", "path": "a.md"} for number in range(4)]
+    hit = {**HITS[0], "collection": "h", "copies": [{"collection": "h", "path": "b.md"}, *others]}
+    assert read_source(hit).place.endswith(", the same in b.md, router@2.0, router@2.1 and 2 more")
+    assert "the same" not in read_source({**hit, "copies": []}).place
+
+
 def test_version_in_a_collections_name_is_said_once_and_public_addresses_stay() -> None:
     source = read_source({**HITS[0], "version": "2.1", "collection": "router@2.1"}, [quote(HITS[0], "diode cells")])
     assert source.place == "Global Routing › Commands › Repair Antennas"

@@ -9,7 +9,7 @@ nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from urllib.parse import urlencode
@@ -19,6 +19,7 @@ from ui.verification import Verification, read_verification
 
 _REST_OF_COMMIT = re.compile(r"(?<=\b[0-9a-f]{9})[0-9a-f]{31}\b")  # git's own names for commits are as short
 HEADING_SEPARATOR = " › "
+MOST_NAMED = 3  # of the places where the same text stands
 OWN_TEXT = ("task", "own_context")  # why the gateway searched nothing, if the turn brings its own text
 
 Rating = Literal["up", "down"]  # of an answer, by who read it
@@ -51,7 +52,7 @@ class Source:
 
     `quoted` are the places that the answer stands on. `sent` is the text as the gateway sent it, in which it counts
     places; `text` is what of it can be shown. `page` and `version` are "" where a document has none, or where the
-    gateway does not name them.
+    gateway does not name them. `copies` are the collections and files where the same text stands.
     """
 
     number: int
@@ -66,6 +67,7 @@ class Source:
     chunk_id: str = ""
     page: str = ""
     version: str = ""
+    copies: tuple[str, ...] = ()
     quoted: tuple[Span, ...] = ()
     sent: str = field(default="", repr=False)
 
@@ -89,11 +91,16 @@ class Source:
 
     @property
     def place(self) -> str:
-        """Where it stands, in one line: title, headings, page, and the version where the collection's name has none."""
+        """Where it stands, in one line: title, headings, page, version and copies.
+
+        The version is left out where the collection's name has it.
+        """
         page = [f"page {self.page}"] if self.page else []
         is_named = not self.version or self.collection.endswith(f"@{self.version}")
         version = [] if is_named else [f"version {_REST_OF_COMMIT.sub('', self.version)}"]
-        return ", ".join([HEADING_SEPARATOR.join(part for part in (self.title, self.heading) if part), *page, *version])
+        copies = [f"the same in {_name_some(self.copies)}"] if self.copies else []
+        place = HEADING_SEPARATOR.join(part for part in (self.title, self.heading) if part)
+        return ", ".join([place, *page, *version, *copies])
 
     def with_quoted(self, spans: Iterable[Span]) -> Source:
         """The passage with these places of `sent` quoted too, without those that are out of range or empty."""
@@ -208,9 +215,24 @@ def read_source(hit: Mapping[str, Any], quotes: Iterable[Mapping[str, Any]] = ()
         chunk_id=one_line(hit.get("chunk_id") or ""),
         page=one_line(str(hit.get("page") or "")),
         version=one_line(hit.get("version") or ""),
+        copies=_read_copies(hit),
         sent=text,
     )
     return source.with_quoted((int(quote["start"]), int(quote["end"])) for quote in quotes)
+
+
+def _read_copies(hit: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of a hit's copies: the file in the hit's own collection, or else another collection."""
+    own = hit.get("collection")
+    copies = hit.get("copies") or ()
+    named = (one["path"] if one["collection"] == own else one["collection"] for one in copies)
+    return tuple(dict.fromkeys(map(one_line, named)))
+
+
+def _name_some(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _join(text: str, spans: Iterable[Span]) -> list[Span]:

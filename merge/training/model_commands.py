@@ -23,6 +23,7 @@ from merge.command_line import factor, natural, positive
 from merge.errors import OutputRefused, TrainerMissing, TrainingDataUnusable
 from merge.settings import MergeSettings
 from rag.progress import show_count
+from rag.training.loss_curve import draw_loss_curve
 
 if TYPE_CHECKING:
     from merge.training.training import Options, Phase, Report
@@ -287,20 +288,15 @@ def _make_phases(
 
 def _describe(folder: Path, name: str, summary: dict[str, Any], report: Report, options: Options) -> None:
     """Write the card and the loss curve beside it; `name` is what the folder will be called."""
-    from matplotlib.figure import Figure  # pyplot keeps global state
-
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.add_subplot()
-    axes.plot(range(1, len(report.losses) + 1), report.losses, color="0.75", label="each step")
-    axes.plot([step for step, _ in report.looks], [loss for _, loss in report.looks], "o-", label="held-out examples")
-    axes.axvline(summary["best_step"], linestyle=":", color="0.4")
-    axes.set(
-        xlabel="step",
+    draw_loss_curve(
+        folder / CURVE,
+        report.losses,
+        report.looks,
+        held_out="held-out examples",
         ylabel="loss per learnt token",
         title=f"{name}: the weights are those of step {summary['best_step']}",
+        best_step=summary["best_step"],
     )
-    axes.legend()
-    figure.savefig(folder / CURVE, dpi=120)
     (folder / CARD).write_text(_render_card(name, summary, options), encoding="utf-8")
 
 

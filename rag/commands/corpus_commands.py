@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rag.command_line import write_json, write_jsonl
+from rag.command_line import report_line, write_json, write_jsonl
 from rag.commands.index_commands import read_sources, report_skipped
 from rag.errors import CorpusUnavailable, RagError, SourceUnusable
 from rag.printable import printable
@@ -109,7 +109,7 @@ def _fetch_corpora(
         raise SourceUnusable(f"the mirror {mirror} is not a folder: name the folder that holds NAME.tar.gz")
     fetched, failed = [], []
     with ThreadPoolExecutor(max_workers=len(chosen)) as pool:
-        running = [pool.submit(fetch_corpus, source, settings.home, mirror, report=_report_line) for source in chosen]
+        running = [pool.submit(fetch_corpus, source, settings.home, mirror, report=report_line) for source in chosen]
         for source, future in zip(chosen, running, strict=True):
             try:
                 fetched.append(future.result())
@@ -120,7 +120,7 @@ def _fetch_corpora(
     if failed and not if_available:
         raise CorpusUnavailable("; ".join(failure["error"] for failure in failed))
     for failure in failed:
-        _report_line(failure["error"])
+        report_line(failure["error"])
 
 
 def _write_texts(arguments: list[str], out: Path, settings: RagSettings, as_json: bool) -> None:
@@ -162,7 +162,3 @@ def describe_texts(rows: list[dict[str, str]]) -> str:
 def _count_texts(rows: list[dict[str, str]]) -> dict[str, Any]:
     licences = dict(Counter(row["licence"] for row in rows).most_common())
     return {"documents": len(rows), "characters": sum(len(row["text"]) for row in rows), "licences": licences}
-
-
-def _report_line(line: str) -> None:
-    sys.stderr.write(printable(line) + "\n")

@@ -18,6 +18,7 @@ from rich.text import Text
 from rag.documents import Chunk, Hit, describe_place
 from rag.index.bm25 import content_terms, tokenize
 from rag.printable import printable
+from rag.search.copies import describe_copies
 
 MARK = "bold"
 TAB = "\t"  # code has it, and it steers nothing
@@ -31,7 +32,8 @@ def print_hits(query: str, hits: Sequence[Hit], console: Console) -> None:
     for number, hit in enumerate(hits, start=1):
         chunk = hit.chunk
         place = printable(describe_place(chunk.title, chunk.heading_path))
-        source = printable(f"{describe_source(chunk)} ({describe_scores(hit)}){describe_age(chunk)}")
+        copies = f", {described}" if (described := describe_copies(hit)) else ""
+        source = printable(f"{describe_source(chunk)} ({describe_scores(hit)}){describe_age(chunk)}{copies}")
         body = "\n".join(f"    {printable(line, keep=TAB)}" for line in chunk.text.split("\n"))
         text = Text.assemble(f"[{number}] {place}\n    {source}\n", mark(body, terms), "\n")
         console.print(text, soft_wrap=True, highlight=False)

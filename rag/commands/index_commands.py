@@ -15,7 +15,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rag.command_line import positive, write_json
+from rag.command_line import positive, report_line, write_json
 from rag.errors import SourceUnusable
 from rag.printable import printable
 from rag.settings import RagSettings
@@ -134,7 +134,7 @@ def _build(out: Path, arguments: list[str], add: bool, settings: RagSettings, as
 def report_skipped(skipped: list[Skipped]) -> None:
     """Name each file that was not read, or only in part, with the reason."""
     for item in skipped:
-        sys.stderr.write(f"skipped {printable(item.path)}: {printable(item.reason)}\n")
+        report_line(f"skipped {item.path}: {item.reason}")
 
 
 def read_sources(arguments: list[str], settings: RagSettings, skipped: list[Skipped]) -> list[Document]:

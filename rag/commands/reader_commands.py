@@ -27,6 +27,7 @@ from rag.errors import EmbedderUnavailable, OutputUnwritable, SourceUnusable
 from rag.progress import show_progress
 from rag.settings import RagSettings
 from rag.training.held_out import is_drawn
+from rag.training.loss_curve import draw_loss_curve
 
 if TYPE_CHECKING:
     from rag.documents import Document, Skipped
@@ -213,20 +214,14 @@ def _is_held_out(lesson: Lesson) -> bool:
 
 def _describe(folder: Path, summary: dict[str, Any], report: Report) -> None:
     """Write the reader's card and, beside it, its loss curve."""
-    from matplotlib.figure import Figure  # without pyplot, which keeps global state
-
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.add_subplot()
-    axes.plot(
-        range(1, len(report.losses) + 1),
+    draw_loss_curve(
+        folder / CURVE,
         [units + passages for units, passages in report.losses],
-        color="0.75",
-        label="each step",
+        report.looks,
+        held_out="held-out questions",
+        ylabel="loss, of units and of passages",
+        title=folder.name,
     )
-    axes.plot([step for step, _ in report.looks], [loss for _, loss in report.looks], "o-", label="held-out questions")
-    axes.set(xlabel="step", ylabel="loss, of units and of passages", title=folder.name)
-    axes.legend()
-    figure.savefig(folder / CURVE, dpi=120)
     (folder / CARD).write_text(_render_card(folder.name, summary), encoding="utf-8")
 
 

@@ -25,6 +25,7 @@ from rag.errors import OutputUnwritable, SourceUnusable
 from rag.progress import show_progress
 from rag.settings import RagSettings
 from rag.training.held_out import is_drawn
+from rag.training.loss_curve import draw_loss_curve
 
 if TYPE_CHECKING:
     from rag.documents import Chunk, Document, Skipped
@@ -201,22 +202,15 @@ def _is_held_out(pair: Pair) -> bool:
 
 def _describe(folder: Path, summary: dict[str, Any], report: Report) -> None:
     """Write the adapter's card and, beside it, its loss curve."""
-    from matplotlib.figure import Figure  # without pyplot, which keeps global state
-
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.add_subplot()
-    axes.plot(range(1, len(report.losses) + 1), report.losses, color="0.75", label="each step")
-    axes.plot(
-        [step for step, _, _ in report.looks], [loss for _, loss, _ in report.looks], "o-", label="held-out pairs"
-    )
-    axes.axvline(summary["best_step"], linestyle=":", color="0.4")
-    axes.set(
-        xlabel="step",
+    draw_loss_curve(
+        folder / CURVE,
+        report.losses,
+        [(step, loss) for step, _, loss in report.looks],
+        held_out="held-out pairs",
         ylabel="loss, dense and token by token",
         title=f"{folder.name}: the adapter is that of step {summary['best_step']}",
+        best_step=summary["best_step"],
     )
-    axes.legend()
-    figure.savefig(folder / CURVE, dpi=120)
     (folder / CARD).write_text(_render_card(folder.name, summary), encoding="utf-8")
 
 

@@ -45,23 +45,37 @@ ASKING_WORDS = frozenset(
 # What `save` writes
 BM25_FILES = frozenset({"vocabulary.json", "bm25_indptr.npy", "bm25_rows.npy", "bm25_weights.npy"})
 
+# Chinese, Japanese and Korean, which put no blank between a word and a name beside it: `report_checks命令`
+_CJK = "\u2e80-\u2fdf\u3005-\u3007\u3040-\u30ff\u3105-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3\uf900-\ufaff"
+_CJK += "\U00020000-\U0003134f"
+_LETTER = rf"[^\W{_CJK}]"  # of all other scripts, or a digit, or `_`
+_UNITS = "[fpnumk]?(?:s|V|A|F|W|H|Hz|Ohm)|[MGT]Hz|[nuµμm]?m|mils?|[kKMG]i?B|dB|C"
+
 _TOKEN = re.compile(
-    r"""(?<![\w-])--?[A-Za-z][\w-]*      # an option: -hold, --lint-only
-      | [A-Z]{2,}-\d+                    # a message number: GRT-0243
-      | \$?[A-Za-z_\d][\w$]*(?:\[\d+(?::\d+)?\])?   # a word, a command, a $cell, a bus bit clk[3]
+    rf"""(?<!{_LETTER})(?<!-)--?[A-Za-z](?:{_LETTER}|-)*   # an option: -hold, --lint-only
+      | [A-Z]{{2,}}-\d+                       # a message number: GRT-0243
+      | \d+(?:\.\d+)*(?=(?:{_UNITS})(?!{_LETTER}))  # a number with its unit, which is the next token: 1.8 V, 10ps
+      | [A-Za-z\d_]+(?:\.\d+)+[a-z]?(?!{_LETTER})  # a rule of a design rule manual, a version: m1.2, poly.3a, 2.0
+      | \$?[A-Za-z_]{_LETTER}*(?:::(?:[A-Za-z_]{_LETTER}*)?)+   # a name with its namespace: ord::get_db
+      | \$?{_LETTER}(?:{_LETTER}|\$)*(?:\[\d+(?::\d+)?\])?    # a word, a command, a $cell, a bus bit clk[3]
+      | [{_CJK}]+
     """,
     re.VERBOSE,
 )
-_PART = re.compile(r"[a-z\d]+")
+_PART = re.compile(rf"[^\W_{_CJK}]+")
+_IS_CJK = re.compile(f"[{_CJK}]")
+_VERSION = re.compile(r"[vV]?\d[\d.]*[a-z]?")
+_MICRO = str.maketrans("µμ", "uu")  # two signs for one unit, and what people type
 
 
 def is_identifier(token: str) -> bool:
     """Whether a token is an exact name rather than a word.
 
-    It has `_`, `$` or an index, or is an option or message number, and at least four characters: `-v` means another
-    thing in every tool.
+    It has `_`, `$`, `::`, a rule's number or an index, or is an option or message number, and at least four characters:
+    `-v` means another thing in every tool. A version is not one: `v5.020`.
     """
-    return len(token) >= 4 and not token.isalnum() and any(character.isalpha() for character in token)
+    is_name = not token.isalnum() and any(character.isalpha() for character in token)
+    return len(token) >= 4 and is_name and not _VERSION.fullmatch(token)
 
 
 def find_tokens(text: str) -> list[str]:
@@ -70,16 +84,23 @@ def find_tokens(text: str) -> list[str]:
 
 
 def tokenize(text: str) -> list[str]:
-    """Terms to index: each name whole (lower case) and its parts; words as English stems (Snowball), no stop words."""
+    """Terms to index: each name whole (lower case) and its parts; words as English stems (Snowball), no stop words.
+
+    A name in a namespace also stands alone. Of Chinese, Japanese and Korean each two neighbouring signs are a term.
+    """
     stemmer = Stemmer.Stemmer("english")  # made anew: an instance must not be shared between threads
     terms: list[str] = []
     for token in find_tokens(text):
-        lower = token.lower()
-        if lower.isalnum():
+        lower = token.lower().translate(_MICRO)
+        if _IS_CJK.match(lower):
+            terms.extend(lower[start : start + 2] for start in range(max(1, len(lower) - 1)))
+        elif lower.isalnum():
             if lower not in STOP_WORDS:
                 terms.append(stemmer.stemWord(lower))
         else:
             terms.append(lower)
+            if "::" in lower:
+                terms.extend(name for name in lower.split("::") if "_" in name)
             terms.extend(stemmer.stemWords(_PART.findall(lower)))
     return terms
 
@@ -199,13 +220,21 @@ class Bm25Index:
         """
         held = np.zeros(self.count, dtype=np.float64)
         total = unknown = 0.0
-        for term in content_terms(query):
+        for term in self.known_script(content_terms(query)):
             rows = self._rows_of(term)
             weight = idf(self.count, max(len(rows), 1))
             total += weight
             unknown += 0.0 if len(rows) else weight
             held[rows] += weight
         return (float(held.max()) / total, unknown / total) if total and self.count else (0.0, 1.0)
+
+    def known_script(self, terms: Iterable[str]) -> frozenset[str]:
+        """The terms without Chinese, Japanese and Korean ones where no row has any.
+
+        A question in another language than the documents says nothing of what they lack.
+        """
+        last = next(reversed(self._vocabulary), "")  # it is sorted, and these scripts come behind all others
+        return frozenset(terms) if _IS_CJK.match(last) else frozenset(term for term in terms if not _IS_CJK.match(term))
 
     def rows_with(self, term: str) -> frozenset[int]:
         """Rows that hold this exact term (a name as `tokenize` gives it)."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 FORMAT = 4  # of the manifest and the files it names
 CHUNKER_VERSION = 4  # of rag.index.chunker: other chunks mean another index
-TOKENIZER_VERSION = 1  # of rag.index.bm25: another tokenizer cannot search its postings
+TOKENIZER_VERSION = 2  # of rag.index.bm25: another tokenizer cannot search its postings
 MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 64 * 2**20  # it is read whole; skipped files, its longest part, take some 100 KB for a collection
 MAX_SKIPPED = 1000  # skipped files that a collection lists by name; the others are only counted

@@ -33,6 +33,7 @@ from rag.index.opening import open_index
 from rag.index.vector_store import choose_store
 from rag.reference.cards import Reference
 from rag.search.clauses import split_clauses
+from rag.search.copies import fold_copies
 from rag.search.eda_tools import Names, named_eda_tools
 from rag.search.fusion import mix_scores, raise_scores
 from rag.search.query import strip_small_talk
@@ -228,6 +229,7 @@ class Retriever:
     def search(self, query: str, top_k: int = 5, collections: Sequence[str] = ()) -> list[Hit]:
         """The at most `top_k` best hits, best first; none where the index, or its `collections`, has nothing relevant.
 
+        Passages with the same text are one hit (rag.search.copies).
         Words of greeting and signs are left out, and the embedder reads an abbreviation of the indexed glossaries with
         its expansion. The question counts as answerable where its relevance (rag.search.relevance) reaches
         `min_relevance`, or where it names what the reference describes, and nothing unknown. Then those hits are
@@ -250,7 +252,7 @@ class Retriever:
             for ranked in ranking
             if ranked.dense >= self._settings.min_hit_score or ranked.row in named
         )
-        return list(islice(hits, top_k))
+        return fold_copies(hits, top_k)
 
     def rank(self, query: str) -> Iterator[Hit]:
         """The whole ranking, best first, whether a passage answers the question or not: `search` without its rules.
@@ -413,9 +415,8 @@ class Retriever:
         share = weigh_unknown(self.chunk_count)
         unknown_name, foreign_tool = share * self._has_unknown_name(query), float(self._has_foreign_tool(query))
         reading = max((reading.passage for reading in readings), default=None)
-        return Evidence(
-            similarity, coverage, share * unknown, unknown_name, foreign_tool, len(content_terms(query)), reading
-        )
+        terms = len(self._index.bm25.known_script(content_terms(query)))
+        return Evidence(similarity, coverage, share * unknown, unknown_name, foreign_tool, terms, reading)
 
     def _describes(self, query: str) -> bool:
         """Whether the question names something that the reference describes, and nothing that no document knows.

@@ -13,7 +13,7 @@ import json
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -51,9 +51,7 @@ class Source:
 
     def selects(self, path: str) -> bool:
         """Whether a path of the repository belongs to this corpus."""
-        return any(match_path(path, pattern) for pattern in self.include) and not any(
-            match_path(path, pattern) for pattern in self.exclude
-        )
+        return match_any(path, self.include) and not match_any(path, self.exclude)
 
     def url(self, path: str) -> str:
         """The public address of one file at the pinned revision."""
@@ -106,6 +104,11 @@ def find_source(name: str, sources: dict[str, Source]) -> Source:
     if name not in sources:
         raise CorpusUnknown(f"no corpus is called {name!r}; known are {', '.join(sources)}")
     return sources[name]
+
+
+def match_any(path: str, patterns: Iterable[str]) -> bool:
+    """Whether one of these patterns is that of a path; for a pattern see `match_path`."""
+    return any(match_path(path, pattern) for pattern in patterns)
 
 
 def match_path(path: str, pattern: str) -> bool:

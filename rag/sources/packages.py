@@ -24,7 +24,7 @@ from typing import Any
 
 from rag.errors import ChecksumMismatch, CorpusUnavailable
 from rag.sources.archive import read_archive
-from rag.sources.corpus import FETCHED_FILE, match_path, replace_folder, write_tree
+from rag.sources.corpus import FETCHED_FILE, match_any, replace_folder, write_tree
 
 DEBIAN, PYPI = "debian", "pypi"
 DEBIAN_ROOT = "usr/share/"  # where Debian's packages have their documents; paths are those below it
@@ -51,9 +51,7 @@ class Package:
 
     def selects(self, path: str) -> bool:
         """Whether a path is that of a wanted document."""
-        return any(match_path(path, pattern) for pattern in self.include) and not any(
-            match_path(path, pattern) for pattern in self.exclude
-        )
+        return match_any(path, self.include) and not match_any(path, self.exclude)
 
 
 def load_packages(path: Path) -> dict[str, Package]:

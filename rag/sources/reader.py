@@ -28,7 +28,7 @@ from rag.formats.encodings import read_text
 from rag.formats.parser import Format, format_of
 from rag.settings import RagSettings
 from rag.sources.archive import ArchiveLimits, is_archive, read_archive, strip_top_folder
-from rag.sources.corpus import FETCHED_FILE, match_path
+from rag.sources.corpus import FETCHED_FILE, match_any
 from rag.sources.parsed_cache import ParsedCache
 from rag.sources.sandbox import Sandbox
 
@@ -301,7 +301,7 @@ def _list_folder(path: Path, settings: RagSettings) -> Files:
             ) from error
         found[f"{Path(error.filename).relative_to(path).as_posix()}/"] = _File(partial(_fail, error))
     ignored = _read_ignored(path)
-    return {name: file for name, file in found.items() if not any(match_path(name, pattern) for pattern in ignored)}
+    return {name: file for name, file in found.items() if not match_any(name, ignored)}
 
 
 def _read_ignored(folder: Path) -> list[str]:

@@ -20,8 +20,8 @@ from rag.answering.wording import QuotedAnswer, word_quotes
 from rag.documents import Chunk, Hit
 from rag.errors import EmbedderUnavailable, IndexCorrupt, MilvusUnavailable
 from rag.index.bm25 import tokenize
-from rag.index.selection import VERSION_MARK
 from rag.search.asked import asks_for_machine_form, find_asked
+from rag.search.copies import version_of
 from rag.search.pasted_log import condense_paste
 from rag.search.query import TURNS_SEARCHED, fallback_query, has_content, own_words, retrieval_query, shorten_turn
 from rag.search.retriever import HITS_READ
@@ -355,6 +355,7 @@ def hit_object(
     """A numbered passage with its place, address and scores, and its file as vector stores have it.
 
     `page` is a PDF's; `version` is the document's own, or what follows the collection's `@`. Either is None if unknown.
+    `copies` are collections and paths where the same text stands.
     """
     chunk = hit.chunk
     fields = ("chunk_id", "collection", "path", "title", "text", "licence", "page")
@@ -364,13 +365,14 @@ def hit_object(
         "file_id": file_id_of(chunk.collection, chunk.path),
         "filename": file_name_of(chunk.collection, chunk.path),
         "attributes": dict(describe(chunk) or {}),
-        "version": chunk.version or chunk.collection.partition(VERSION_MARK)[2] or None,
+        "version": version_of(chunk) or None,
         "heading_path": list(chunk.heading_path),
         "url": passage_url(hit),
         "score": hit.score,
         "dense_score": hit.dense_score,
         "bm25_score": hit.bm25_score,
         "late_score": hit.late_score,
+        "copies": [{"collection": copy.collection, "path": copy.path} for copy in hit.copies],
     }
 
 

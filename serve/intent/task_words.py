@@ -47,7 +47,8 @@ _TEXT = (
 )
 OWN_TEXT = _pattern(
     rf"\b(?:this|these|my|our|your|each|every|given|following|selected)\s+(?:[\w'-]+\s+){{0,3}}?{_any(_TEXT)}\b",
-    rf"\b(?:the|an?)\s+(?:[\w'-]+\s+){{0,2}}?{_any(_PROSE)}\b|\b{_any(_TEXT)}\s+(?:\w+\s+){{0,2}}(?:below|above|provided)\b",
+    rf"\b(?:the|an?)\s+(?:[\w'-]+\s+){{0,2}}?{_any(_PROSE)}\b"
+    rf"|\b{_any(_TEXT)}\s+(?:\w+\s+){{0,2}}(?:below|above|provided)\b",
     r"\bthe user(?:'s)? (?:query|question|input|message|prompt)\b",
 )
 THIS_TEXT = _pattern(
@@ -95,12 +96,14 @@ OF_PROSE = _pattern(
 OF_WORK = _pattern(rf"\b(?:this|these|my|our|following)\s+(?:\w+\s+)?{_any(_WORK)}\b")
 # A question about prose that asks what it says, or whether that holds, is one for the documents
 OF_CONTENT = _pattern(
-    r"\b(?:right|true|correct|wrong|means?|agrees?|accurate|outdated|still|says?|about|refers?|appl(?:y|ies)|possible)\b"
+    r"\b(?:right|true|correct|wrong|means?|agrees?|accurate|outdated|still|says?|about"
+    r"|refers?|appl(?:y|ies)|possible)\b"
 )
 # What is no text but a part of a chip
 OF_CHIP = _pattern(
-    r"\b(?:parasitics?|rcx?|spef|netlists?|def|lef|gds|oasis|layouts?|liberty|librar(?:y|ies)|sdc|clocks?|designs?|cells?"
-    r"|paths?|nets?|pins?|timing|slack|wires?|vias?|macros?|modules?|ports?|corners?|violations?|blif|verilog|vhdl|rtl"
+    r"\b(?:parasitics?|rcx?|spef|netlists?|def|lef|gds|oasis|layouts?|liberty|librar(?:y|ies)|sdc|clocks?|designs?"
+    r"|cells?|paths?|nets?|pins?|timing|slack|wires?|vias?|macros?|modules?|ports?|corners?|violations?"
+    r"|blif|verilog|vhdl|rtl"
     r"|die|core|floorplan|density|buffers?|fillers?|hold|setup|skew)\b"
 )
 
@@ -265,9 +268,10 @@ _DOES = (
 )
 TASK_ROLE = _pattern(
     r"\b(?:you(?:'re| are)|act as|as)\s+(?:now\s+)?(?:(?:an?|the|my)\s+)?(?:[\w-]+\s+){0,6}?(?:translator"
-    r"|translation\s+(?:engine|assistant|expert|machine|model|system)|summari[sz]er|(?:title|headline|tag|thread|query|queries|keyword"
-    r"|message)\s+(?:generator|writer|creator)|classifier|extractor|extraction\s+(?:algorithm|engine|system|expert|tool)"
-    r"|proof-?reader|editor|(?:spell|grammar)[ -]?checker|router|routing agent|judge|grader|evaluator|tagger"
+    r"|translation\s+(?:engine|assistant|expert|machine|model|system)|summari[sz]er"
+    r"|(?:title|headline|tag|thread|query|queries|keyword|message)\s+(?:generator|writer|creator)|classifier|extractor"
+    r"|extraction\s+(?:algorithm|engine|system|expert|tool)|proof-?reader|editor"
+    r"|(?:spell|grammar)[ -]?checker|router|routing agent|judge|grader|evaluator|tagger"
     r"|labell?er|hole filler|auto-?complet\w+(?:\s+system)?|moderator|(?:sentiment|text) analy[sz]er|rephraser"
     r"|paraphraser)(?=\s*(?:[.,;:!\n]|$|\b(?:who|that|for|of|and)\b))",
     rf"\byou(?:'re| are)\b[^.\n]{{0,80}}\b(?:that|who|which)\s+(?:\w+ly\s+)?{_DOES}\b",
@@ -298,10 +302,11 @@ INPUT = _pattern(
     r"|facts|takeaways|tags?|information|logs?)\b"
 )
 USERS_TEXT = _pattern(
-    r"\b(?:(?:the|a|an|each|every|any)\s+)?users?(?:'s?)?\s+(?:\w+\s+)?(?:text|input|message|prompt|query|sentence|words"
-    r"|question|request|code)s?\b|\bwhat (?:i|the user|users) (?:types?|writes?|sends?|says?)\b",
-    r"\b(?:the|an?|each|every|any|all)\s+(?:[\w-]+\s+){0,2}?(?:texts?|inputs?|messages?|sentences?|paragraphs?|e-?mails?"
-    r"|mails?|articles?|reviews?|notes|transcripts?|conversations?|tickets?|prompts?|diff|description|cells?)\b",
+    r"\b(?:(?:the|a|an|each|every|any)\s+)?users?(?:'s?)?\s+(?:\w+\s+)?(?:text|input|message|prompt|query|sentence"
+    r"|words|question|request|code)s?\b|\bwhat (?:i|the user|users) (?:types?|writes?|sends?|says?)\b",
+    r"\b(?:the|an?|each|every|any|all)\s+(?:[\w-]+\s+){0,2}?(?:texts?|inputs?|messages?|sentences?|paragraphs?"
+    r"|e-?mails?|mails?|articles?|reviews?|notes|transcripts?|conversations?|tickets?"
+    r"|prompts?|diff|description|cells?)\b",
 )
 ON_DEMAND = _pattern(
     r"\b(?:when|if|where|only if|whenever)\b.{0,30}\b(?:asks?|asked|requests?|requested|needed|helpful|useful)\b"

@@ -74,6 +74,7 @@ def answer_calls(handlers: Mapping[str, Handler]) -> Call:
     """What answers calls of these tools: it checks their arguments first."""
 
     async def call(name: str, arguments: Mapping[str, Any]) -> CallToolResult:
+        """The result of a tool, or an error that the model reads."""
         if name not in handlers:
             return failed(f"There is no tool {name[:100]!r}; the tools are {', '.join(handlers)}.")
         try:

@@ -11,16 +11,14 @@ fetches and builds only what is missing, so that two configurations compare in t
 from __future__ import annotations
 
 import argparse
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rag.command_line import write_json, write_result
+from rag.command_line import report_line, write_json, write_result
 from rag.data_folder import DATA
 from rag.errors import QuestionsUnusable
-from rag.printable import printable
 from rag.settings import RagSettings
 from serve.evaluation.retrieval.retrieval_commands import add_measuring, draw, measure
 
@@ -79,7 +77,7 @@ def _fetch(sets: Path, out: Path, mirror: Path | None) -> dict[str, int]:
 
     def fetch(package: Package) -> int:
         """Fetch one set."""
-        return fetch_package(package, out / "documents" / package.name, out / "packages", mirror, _report_line)
+        return fetch_package(package, out / "documents" / package.name, out / "packages", mirror, report_line)
 
     packages = load_packages(sets)
     with ThreadPoolExecutor(max_workers=2) as pool:
@@ -128,7 +126,3 @@ def check_answers(path: Path, documents: Sequence[Document]) -> None:
     ]
     if wrong:
         raise QuestionsUnusable(f"{path}: the answers do not stand in the documents: {', '.join(wrong)}: mend them")
-
-
-def _report_line(line: str) -> None:
-    sys.stderr.write(printable(line) + "\n")
