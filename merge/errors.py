@@ -14,6 +14,8 @@ import re
 from collections.abc import Sequence
 
 SHOWN = 20  # problems of one kind that a message lists before it counts the rest
+ALIKE = 3  # lines of one kind that are shown by themselves
+MISMATCHES_SHOWN = 10  # kinds of differences between parents; each is a line or two
 SCREEN = 2_000  # characters of a message: a terminal of 24 lines and 80 columns holds 1,920
 
 
@@ -34,18 +36,32 @@ def shorten(text: str, limit: int = SCREEN) -> str:
     return text if len(text) <= limit else text[: limit * 3 // 4] + mark + text[len(text) - limit // 4 + len(mark) :]
 
 
-def join(problems: Sequence[str]) -> str:
+def join(problems: Sequence[str], shown: int = SHOWN) -> str:
     """The first problems, and how many more there are."""
-    more = len(problems) - SHOWN
-    return "; ".join([*problems[:SHOWN], *([f"and {more} more"] if more > 0 else [])])
+    more = len(problems) - shown
+    return "; ".join([*problems[:shown], *([f"and {more} more"] if more > 0 else [])])
 
 
 def over_layers(texts: Sequence[str]) -> list[str]:
-    """Texts that differ only in a layer's number, as one: * for the number, with their count."""
+    """Texts that differ only in a layer's or an expert's number, as one: * for the number, with their count.
+
+    Of those that then differ only in a tensor's name, the first stands for all where there are more than three.
+    """
     groups: dict[str, list[str]] = {}
     for text in texts:
         groups.setdefault(re.sub(r"\.\d+(?=\.)", ".*", text), []).append(text)
-    return [f"{common} ({len(alike)} times)" if len(alike) > 1 else alike[0] for common, alike in groups.items()]
+    lines = [f"{common} ({len(alike)} times)" if len(alike) > 1 else alike[0] for common, alike in groups.items()]
+
+    kinds: dict[str, list[str]] = {}
+    for line in lines:
+        kinds.setdefault(re.sub(r"\btensor \S+|\(\d+ times\)", "", line).strip(), []).append(line)
+    few = {kind: alike if len(alike) <= ALIKE else [_sum_up(alike)] for kind, alike in kinds.items()}
+    return [line for alike in few.values() for line in alike]
+
+
+def _sum_up(alike: Sequence[str]) -> str:
+    names = [found[1] for line in alike[1:] if (found := re.search(r"\btensor (\S+)", line))]
+    return f"{alike[0]}, and the same of {len(alike) - 1} more names: {', '.join(names[:ALIKE])}, ..."
 
 
 class MergeError(Exception):
@@ -107,7 +123,9 @@ class ParentsMismatch(MergeError):
     def __init__(self, mismatches: Sequence[str]) -> None:
         self.mismatches = tuple(mismatches)
         count = f"{len(self.mismatches)} mismatch" + ("" if len(self.mismatches) == 1 else "es")
-        super().__init__(f"the parents cannot be merged, {count}: " + join(over_layers(self.mismatches)))
+        super().__init__(
+            f"the parents cannot be merged, {count}: " + join(over_layers(self.mismatches), MISMATCHES_SHOWN)
+        )
 
 
 class TensorNotFinite(MergeError):
@@ -128,6 +146,10 @@ class TensorOverflow(MergeError):
 
 class OutputRefused(MergeError):
     """The output folder holds something that a merge must not replace, or cannot be written."""
+
+
+class OutputUnloadable(MergeError):
+    """The files that go with the merge's weights do not load, though the chat parent's do."""
 
 
 class OutputBusy(MergeError):

@@ -2,13 +2,15 @@
 
     recipe = load_recipe(Path("data/recipes/demo.toml"))
 
-    [merge]        method = "geodesic", lam = 0.6, dtype = "bfloat16", name = "chipalign-demo"
+    [merge]        method = "geodesic", lam = 0.6, dtype = "auto", name = "chipalign-demo"
                    (lam may be a list: values over depth)
                    include = ["model.layers.*"], exclude = ["*norm*"]: what is not merged is the chat parent's
                    vocab, embeddings, unmatched, config, names: what decides where the parents differ; each "refuse" at
                    first
+                   code = true: copy the chat parent's Python code, too
     [parameters]   density = 0.2, epsilon = 0.1, scale = 1.0, elect = true, seed = 0: of the method, see PARAMETERS
     [[schedule]]   layers = [0, 7], tensors = "*.mlp.*", lam = 0.4: the first that fits a tensor decides its lam
+    [dtypes]       "*.gate.weight" = "float32": of tensors whose name fits, whatever dtype says
     [[slice]]      layers = [0, 15], parent = "chip": the output's layers in order, see Slice
     [chip]         model = REF, adapter = REF, weight = 0.5, density = 0.3 (all but model optional)
     [chat]         the same
@@ -28,6 +30,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from merge.checks import find_unknown, guess, is_number, is_text
 from merge.errors import RecipeError
 
 # One value, or values over depth, interpolated linearly from the first layer to the last
@@ -38,7 +41,8 @@ METHODS = ("geodesic", "linear", "soup", "slerp", *BASE_METHODS)
 # chip + chat - base: a base trained on chip text gets the instruction residual of its chat model (arXiv 2410.10739)
 RESIDUAL = "residual"
 MORE_SIDES = ("third", "fourth", "fifth", "sixth", "seventh", "eighth")  # what the [[more]] parents are called
-DTYPES = ("bfloat16", "float16", "float32")
+# Of the output; "auto": the wider of what most of each parent is stored in
+DTYPES = ("auto", "bfloat16", "float16", "float32")
 # What decides where the parents differ; the first of each is the default.
 DECISIONS: Mapping[str, tuple[str, ...]] = {
     "vocab": ("refuse", "chat", "chip", "union"),  # whose vocabulary, where token tables or rows differ
@@ -58,10 +62,10 @@ PARAMETERS: Mapping[str, tuple[tuple[str, ...], float, float]] = {
 }
 # TIES: "top-20%" of its paper; the others: half, as in mergekit's examples
 DENSITIES = {"ties": 0.2, "dare": 0.5, "della": 0.5}
-TABLES = ("merge", "chip", "chat", "more", "base", "parameters", "schedule", "slice")
+TABLES = ("merge", "chip", "chat", "more", "base", "parameters", "schedule", "slice", "dtypes")
 NEEDED_TABLES = ("merge", "chip", "chat")
 PAIR: tuple[str, ...] = ("chip", "chat")
-MERGE_KEYS = ("method", "lam", "dtype", "name", "include", "exclude", *DECISIONS)
+MERGE_KEYS = ("method", "lam", "dtype", "name", "include", "exclude", "code", *DECISIONS)
 SCHEDULE_KEYS = ("layers", "tensors", "lam")
 SLICE_KEYS = ("layers", "parent")
 SLICE_PARENTS = ("both", "chip", "chat")
@@ -132,7 +136,7 @@ class Recipe:
     base: Path
     lam: Lam = DEFAULT_LAM
     method: str = "geodesic"
-    dtype: str = "bfloat16"
+    dtype: str = "auto"
     name: str = "chipalign-merge"
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -141,6 +145,8 @@ class Recipe:
     unmatched: str = "refuse"
     config: str = "refuse"
     names: str = "refuse"
+    code: bool = False  # whether the chat parent's Python code is copied; else it is left out
+    dtypes: tuple[tuple[str, str], ...] = ()  # (pattern of names, dtype); the first that fits decides
     parameters: Parameters = Parameters()
     schedule: tuple[Rule, ...] = ()
     base_model: ParentRef | None = None
@@ -182,6 +188,10 @@ class Recipe:
         }
         values |= {key: list(value) for key in ("include", "exclude") if (value := getattr(self, key))}
         values |= {key: value for key in DECISIONS if (value := getattr(self, key)) != "refuse"}
+        if self.code:
+            values["code"] = True
+        if self.dtypes:
+            values["dtypes"] = dict(self.dtypes)
         if parameters := self.describe_parameters():
             values["parameters"] = parameters
         if self.schedule:
@@ -237,9 +247,9 @@ def load_recipe(path: Path) -> Recipe:
 
 def parse_recipe(data: Mapping[str, Any], base: Path, source: str) -> Recipe:
     """A recipe from parsed TOML; `source` names it in the RecipeError, which lists all problems."""
-    problems = _find_unknown("", data, TABLES)
+    problems = find_unknown("", data, TABLES)
     tables: dict[str, Mapping[str, Any]] = {}
-    for table in ("merge", "chip", "chat", "base", "parameters"):
+    for table in ("merge", "chip", "chat", "base", "parameters", "dtypes"):
         value = data.get(table)
         if isinstance(value, dict):
             tables[table] = value
@@ -269,6 +279,7 @@ def parse_recipe(data: Mapping[str, Any], base: Path, source: str) -> Recipe:
         for table, given in givers.items():
             problems += _density_problems(table, method, given.get("density", []), parameters)
     problems += _schedule_problems(schedule) + _slice_problems(slices)
+    problems += _dtype_problems(tables.get("dtypes", {}))
 
     if problems:
         raise RecipeError(source, problems)
@@ -290,6 +301,7 @@ def parse_recipe(data: Mapping[str, Any], base: Path, source: str) -> Recipe:
         schedule=rules,
         more=tuple(map(_parse_parent, more)),
         slices=tuple(Slice(tuple(each["layers"]), each.get("parent", "both")) for each in slices),
+        dtypes=tuple(tables.get("dtypes", {}).items()),
         **values,
     )
 
@@ -311,15 +323,11 @@ def _parse_lam(value: Any) -> Lam:
     return tuple(float(number) for number in value) if isinstance(value, list) else float(value)
 
 
-def _is_number(value: Any, smallest: float, largest: float) -> bool:
-    return not isinstance(value, bool) and isinstance(value, int | float) and smallest <= value <= largest
-
-
 def _is_lam(value: Any, smallest: float = 0, largest: float = 1) -> bool:
     return (
-        (len(value) > 1 and all(_is_number(v, smallest, largest) for v in value))
+        (len(value) > 1 and all(is_number(v, smallest, largest) for v in value))
         if isinstance(value, list)
-        else _is_number(value, smallest, largest)
+        else is_number(value, smallest, largest)
     )
 
 
@@ -328,30 +336,21 @@ def _is_layers(value: Any) -> bool:
     return is_pair and 0 <= value[0] <= value[1]
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip())
-
-
-def _find_unknown(table: str, given: Mapping[str, Any], allowed: tuple[str, ...]) -> list[str]:
-    return [
-        f"unknown key {table + key if table else repr(key)} (allowed: {', '.join(allowed)})"
-        for key in given
-        if key not in allowed
-    ]
-
-
 def _merge_problems(merge: Mapping[str, Any]) -> list[str]:
-    problems = _find_unknown("merge.", merge, MERGE_KEYS)
+    problems = find_unknown("merge.", merge, MERGE_KEYS)
     for key, allowed in (("method", (*METHODS, RESIDUAL)), ("dtype", DTYPES), *DECISIONS.items()):
         value = merge.get(key, allowed[0])
         if value not in allowed:
-            problems.append(f"merge.{key} is {value!r} (allowed: {', '.join(allowed)})")
+            problems.append(f"merge.{key} is {value!r} (allowed: {', '.join(allowed)}){guess(value, allowed)}")
 
     lam = merge.get("lam", DEFAULT_LAM)
     if not _is_lam(lam):
         problems.append(f"merge.lam is {lam!r} (allowed: {LAM_RULE})")
     elif merge.get("method") == "soup" and "lam" in merge:
         problems.append("merge.lam does not go with soup, which is 0.5 (allowed: no lam, or method linear)")
+
+    if not isinstance(merge.get("code", False), bool):
+        problems.append(f"merge.code is {merge['code']!r} (allowed: true, false)")
 
     name = merge.get("name", "chipalign-merge")
     if not isinstance(name, str) or not NAME.fullmatch(name):
@@ -362,7 +361,7 @@ def _merge_problems(merge: Mapping[str, Any]) -> list[str]:
 
     for key in ("include", "exclude"):
         value = merge.get(key, [])
-        if not isinstance(value, list) or not all(map(_is_text, value)):
+        if not isinstance(value, list) or not all(map(is_text, value)):
             problems.append(
                 f'merge.{key} is {value!r} (allowed: a list of tensor name patterns, for example ["*.mlp.*"])'
             )
@@ -370,13 +369,13 @@ def _merge_problems(merge: Mapping[str, Any]) -> list[str]:
 
 
 def _parent_problems(table: str, parent: Mapping[str, Any], keys: tuple[str, ...] = PARENT_KEYS) -> list[str]:
-    problems = _find_unknown(f"{table}.", parent, keys)
+    problems = find_unknown(f"{table}.", parent, keys)
     if "model" not in parent:
         problems.append(
             f'{table}.model is missing (allowed: a folder, "org/name", "org/name@revision" or "package:NAME")'
         )
     for key in BASE_KEYS:
-        if key in parent and not _is_text(parent[key]):
+        if key in parent and not is_text(parent[key]):
             problems.append(f"{table}.{key} is {parent[key]!r} (allowed: a text that is not empty)")
     return problems
 
@@ -419,7 +418,7 @@ def _slice_problems(slices: Any) -> list[str]:
     problems = []
     for number, each in enumerate(slices, start=1):
         where = f"slice {number}"
-        problems += _find_unknown(f"{where}: ", each, SLICE_KEYS)
+        problems += find_unknown(f"{where}: ", each, SLICE_KEYS)
         if not _is_layers(each.get("layers")):
             problems.append(f"{where}: layers is {each.get('layers')!r} (allowed: {LAYERS_RULE})")
         if each.get("parent", "both") not in SLICE_PARENTS:
@@ -428,7 +427,7 @@ def _slice_problems(slices: Any) -> list[str]:
 
 
 def _method_problems(method: Any, parameters: Mapping[str, Any], *, has_base: bool) -> list[str]:
-    problems = _find_unknown("parameters.", parameters, tuple(PARAMETERS))
+    problems = find_unknown("parameters.", parameters, tuple(PARAMETERS))
     if method in BASE_METHODS and not has_base:
         problems.append(
             f"method {method} needs the model that both parents were trained from, which the chat parent is not: "
@@ -443,7 +442,7 @@ def _method_problems(method: Any, parameters: Mapping[str, Any], *, has_base: bo
             problems.append(f"parameters.{key} goes with {', '.join(methods)}, not with {method}")
         elif key == "elect":
             problems += [] if isinstance(value, bool) else [f"parameters.elect is {value!r} (allowed: true, false)"]
-        elif not _is_number(value, smallest, largest) or (key == "seed" and not isinstance(value, int)):
+        elif not is_number(value, smallest, largest) or (key == "seed" and not isinstance(value, int)):
             problems.append(f"parameters.{key} is {value!r} (allowed: a number from {smallest:g} to {largest:g})")
 
     return problems or _density_problems(
@@ -465,6 +464,14 @@ def _density_problems(table: str, method: Any, density: Any, parameters: Mapping
     return []
 
 
+def _dtype_problems(dtypes: Mapping[str, Any]) -> list[str]:
+    return [
+        f"dtypes: {pattern!r} is {value!r} (allowed: {', '.join(DTYPES[1:])}){guess(value, DTYPES[1:])}"
+        for pattern, value in dtypes.items()
+        if value not in DTYPES[1:]
+    ]
+
+
 def _schedule_problems(schedule: Any) -> list[str]:
     if not isinstance(schedule, list) or not all(isinstance(rule, dict) for rule in schedule):
         return ["[[schedule]] must be a list of tables"]
@@ -472,12 +479,12 @@ def _schedule_problems(schedule: Any) -> list[str]:
 
     for number, rule in enumerate(schedule, start=1):
         where = f"schedule {number}"
-        problems += _find_unknown(f"{where}: ", rule, SCHEDULE_KEYS)
+        problems += find_unknown(f"{where}: ", rule, SCHEDULE_KEYS)
 
         layers = rule.get("layers")
         if layers is not None and not _is_layers(layers):
             problems.append(f"{where}: layers is {layers!r} (allowed: {LAYERS_RULE})")
-        if "tensors" in rule and not _is_text(rule["tensors"]):
+        if "tensors" in rule and not is_text(rule["tensors"]):
             problems.append(
                 f'{where}: tensors is {rule["tensors"]!r} (allowed: one tensor name pattern, for example "*.mlp.*")'
             )

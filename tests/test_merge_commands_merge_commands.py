@@ -80,7 +80,7 @@ def test_summary_states_tensors_angles_seconds_and_place(recipe: Path, capsys: p
     out = recipe.parent / "out"
     merge([str(recipe), "--out", str(out)])
     first = capsys.readouterr().out
-    assert first.startswith("merged: tiny, lam = 0.6, bfloat16\n20 tensors, ")
+    assert first.startswith("merged: tiny, lam = 0.6, float32\n20 tensors, ")
     assert "degrees in the median" in first
     assert first.endswith(f" s\n{out}\n")
     merge([str(recipe), "--out", str(out)])

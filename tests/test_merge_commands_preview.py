@@ -55,7 +55,7 @@ def test_a_dry_run_shows_the_plan_and_the_bytes_and_touches_nothing(
         True,
         20,
         2 * size,
-        size // 2,
+        size,  # as the parents: float32
     )
     assert [(row["kind"], row["method"]) for row in document["plan"]] == [
         ("attention", "geodesic"),

@@ -15,6 +15,7 @@ from merge.merging.card import render_card
 from merge.merging.companions import make_config, prepare_companions
 from merge.merging.merger import merge_parents
 from merge.merging.pairing import Pair, check_pair
+from merge.merging.verify import VerifyOptions, verify_checkpoint
 from merge.models.adapters import open_source
 from merge.models.checkpoint import Checkpoint
 from merge.settings import MergeSettings
@@ -70,8 +71,9 @@ def test_transformers_loads_each_vocabulary_and_every_token_has_its_row(
 def test_a_union_leaves_out_other_forms_of_the_table(tmp_path: Path, parents: tuple[Path, Path]) -> None:
     (parents[1] / "vocab.json").write_text("{}")
     pair = open_pair(*parents, vocab="union")
-    assert "vocab.json" not in prepare_companions(make_recipe(*parents, vocab="union"), pair)
-    assert "vocab.json" in prepare_companions(make_recipe(*parents, vocab="chat"), open_pair(*parents, vocab="chat"))
+    assert "vocab.json" not in prepare_companions(make_recipe(*parents, vocab="union"), pair).files
+    taken = prepare_companions(make_recipe(*parents, vocab="chat"), open_pair(*parents, vocab="chat"))
+    assert "vocab.json" in taken.files
 
 
 def test_the_chip_vocabulary_moves_the_chat_parents_ids_and_keeps_its_template(parents: tuple[Path, Path]) -> None:
@@ -82,7 +84,7 @@ def test_the_chip_vocabulary_moves_the_chat_parents_ids_and_keeps_its_template(p
     )
     (chat / "chat_template.jinja").write_text("the chat parent's")
     recipe = make_recipe(chip, chat, vocab="chip")
-    files = prepare_companions(recipe, open_pair(chip, chat, vocab="chip"))
+    files = prepare_companions(recipe, open_pair(chip, chat, vocab="chip")).files
     assert json.loads(files["generation_config.json"]) == {
         "bos_token_id": 2,
         "eos_token_id": [1, 0],
@@ -151,3 +153,54 @@ def test_a_parents_folder_is_found_through_its_adapter_too(tmp_path: Path) -> No
             open_source(base, write_adapter(tmp_path / "adapter", base, seed=2), stack, NumpyArithmetic()).folder
             == base
         )
+
+
+def test_all_files_of_the_chat_parent_that_are_no_weights_come_along(tmp_path: Path) -> None:
+    chip, chat = (write_llama(tmp_path / name, seed) for name, seed in (("chip", 1), ("chat", 2)))
+    (chat / "additional_chat_templates").mkdir()
+    wanted = ("image_processor.json", "tool.model", "LICENSE", "additional_chat_templates/tools.jinja")
+    left = ("modeling_own.py", "state.pkl", "runs/")
+    (chat / "runs").mkdir()
+    for name in (*wanted, *left[:2], "trainer_state.json", "pytorch_model.bin", "card.png", ".gitattributes"):
+        (chat / name).write_text('{"auto_map": {"A": "b.A"}, "size": 4}' if name.endswith(".json") else "x")
+    found = prepare_companions(make_recipe(chip, chat), open_pair(chip, chat))
+    assert {*wanted} | {"config.json", "generation_config.json", "tokenizer.json"} <= found.files.keys()
+    assert not found.files.keys() & {*left, "trainer_state.json", "pytorch_model.bin", "card.png", ".gitattributes"}
+    assert (found.left, found.code) == (left, ("image_processor.json",))
+    assert json.loads(found.files["image_processor.json"]) == {"size": 4}
+    merge(chip, chat, tmp_path / "out")
+    assert all((tmp_path / "out" / name).read_bytes() == found.files[name] for name in wanted)
+    assert (
+        verify_checkpoint(
+            tmp_path / "out", VerifyOptions(sample=0), MergeSettings(tmp_path / "home"), lambda text: None
+        ).problems
+        == ()
+    )
+
+
+def test_code_is_copied_only_where_the_recipe_says_so(tmp_path: Path) -> None:
+    chip, chat = (write_llama(tmp_path / name, seed) for name, seed in (("chip", 1), ("chat", 2)))
+    (chat / "modeling_own.py").write_text("1")
+    rewrite_config(chat, auto_map={"AutoModel": "modeling_own.Model"})
+    found = prepare_companions(make_recipe(chip, chat, code=True), open_pair(chip, chat))
+    assert found.files["modeling_own.py"] == b"1"
+    assert json.loads(found.files["config.json"])["auto_map"] == {"AutoModel": "modeling_own.Model"}
+    assert (found.left, found.code) == ((), ())
+
+
+def test_a_vocabulary_that_grows_is_written_where_the_config_has_it(tmp_path: Path) -> None:
+    chip, chat = (
+        write_llama(tmp_path / name, seed, vocab_size=n) for name, seed, n in (("chip", 1, 70), ("chat", 2, 64))
+    )
+    write_tokenizer(chip, [*WORDS, *(f"c{n}" for n in range(58))])
+    nested = {"text_config": {"vocab_size": 64, "dtype": "bfloat16"}, "audio_config": {"vocab_size": 9}}
+    for inner, outer in ((nested, None), ({**nested, "vocab_size": 64}, 69), ({"vocab_size": 64}, 69)):
+        for folder in (chip, chat):
+            config = json.loads((folder / "config.json").read_text())
+            config = {k: v for k, v in config.items() if k not in ("vocab_size", "text_config", "audio_config")} | inner
+            (folder / "config.json").write_text(json.dumps(config))
+        config = make_config(make_recipe(chip, chat, vocab="union"), open_pair(chip, chat, vocab="union"))
+        assert config.get("vocab_size") == outer
+        if "text_config" in inner:
+            assert config["text_config"] == {"vocab_size": 69, "dtype": "float32"}
+            assert config["audio_config"] == {"vocab_size": 9}

@@ -259,9 +259,51 @@ def test_a_base_that_does_not_fit_is_reported_with_the_rest(parents: tuple[Path,
     text = str(caught.value)
     for part in (
         "base model, config num_hidden_layers: base 1, chat 2",
-        f"base model, tensor {up(1)} is not there",
+        "base model, tensor model.layers.1.input_layernorm.weight is not there, and the same of 8 more names",
         f"base model, tensor {up(0)}: base has shape [64, 32], chat [48, 32]",
         "base model, tokenizer: only the chat parent has 8 tokens: 'fix', 'hold', 'slack', ...",
     ):
         assert part in text
     assert re.search(r"base model.*\n", text) is None
+
+
+@pytest.mark.parametrize(
+    ("chip", "chat", "dtype", "output"),
+    [
+        (torch.bfloat16, torch.bfloat16, "auto", "BF16"),
+        (torch.float32, torch.bfloat16, "auto", "F32"),
+        (torch.float16, torch.float16, "auto", "F16"),
+        (torch.float16, torch.bfloat16, "auto", "BF16"),
+        (torch.float64, torch.bfloat16, "auto", "F32"),
+        (torch.float32, torch.float32, "bfloat16", "BF16"),
+    ],
+)
+def test_the_output_is_as_wide_as_the_wider_parent_unless_the_recipe_says(
+    tmp_path: Path, chip: torch.dtype, chat: torch.dtype, dtype: str, output: str
+) -> None:
+    folders = [
+        write_llama(tmp_path / side, seed, dtype=kind, num_hidden_layers=1)
+        for side, seed, kind in (("chip", 1, chip), ("chat", 2, chat))
+    ]
+    assert {plan.dtype for plan in plans_of(folders[0], folders[1], dtype=dtype).values()} == {output}
+
+
+def test_what_both_keep_in_float32_within_half_precision_stays_so(tmp_path: Path) -> None:
+    shape: dict[str, Any] = {"dtype": torch.bfloat16, "num_hidden_layers": 1}
+    chip, chat = (write_llama(tmp_path / side, seed, **shape) for side, seed in (("chip", 1), ("chat", 2)))
+    wide = torch.linspace(10.12, 10.13, 32)
+    for folder in (chip, chat):
+        rewrite_tensors(folder, {"model.norm.weight": wide})
+    rewrite_tensors(chat, {up(0): read_tensors(chat)[up(0)].float()})
+    for dtype, rest in (("auto", "BF16"), ("float16", "F16")):
+        plans = plans_of(chip, chat, dtype=dtype)
+        assert (plans[NORM].dtype, plans[up(0)].dtype, plans[EMBEDDING].dtype) == ("F32", rest, rest)
+    plans = plans_of(chip, chat, dtypes=(("*embed*", "float32"), ("*norm*", "bfloat16")), dtype="bfloat16")
+    assert (plans[NORM].dtype, plans[up(0)].dtype, plans[EMBEDDING].dtype) == ("BF16", "BF16", "F32")
+
+
+def test_patterns_that_leave_nothing_to_merge_are_refused(parents: tuple[Path, Path]) -> None:
+    cases: list[dict[str, Any]] = [{"exclude": ("*",)}, {"include": (NORM,), "exclude": ("*norm*",)}]
+    for patterns in cases:
+        with pytest.raises(RecipeError, match="leave no tensor to merge: the output would be a copy"):
+            plans_of(*parents, **patterns)

@@ -44,9 +44,9 @@ def test_demo_recipe_is_read_whole() -> None:
     assert (recipe.base / str(recipe.chip.adapter) / "adapter_config.json").is_file()
 
 
-def test_defaults_are_the_papers_lam_and_bfloat16() -> None:
+def test_defaults_are_the_papers_lam_and_the_parents_dtype() -> None:
     recipe = parse(merge={})
-    assert (recipe.lam, recipe.method, recipe.dtype) == (0.6, "geodesic", "bfloat16")
+    assert (recipe.lam, recipe.method, recipe.dtype) == (0.6, "geodesic", "auto")
 
 
 @for_each("lam", [0, 1, 0.0, 1.0])
@@ -130,6 +130,27 @@ def test_relative_references_start_at_the_recipe_file(tmp_path: Path) -> None:
     )
 
 
+@for_each(
+    ("changes", "meant"),
+    [
+        ({"merge": {"method": "lerp"}}, "linear"),
+        ({"merge": {"method": "dare_ties"}}, "dare with [parameters] elect = true"),
+        ({"merge": {"method": "tiess"}}, "ties"),
+        ({"merge": {"dtype": "bf16"}}, "bfloat16"),
+        ({"merge": {"t": 0.5}}, "lam"),
+        ({"merge": {"exlude": ["*"]}}, "exclude"),
+        ({"base_model": {"model": "x"}}, "base"),
+        ({"dtypes": {"*": "fp32"}}, "float32"),
+    ],
+)
+def test_what_was_probably_meant_is_said(changes: dict[str, Any], meant: str) -> None:
+    assert problems_of(**changes)[0].endswith(f". Did you mean {meant}?")
+
+
+def test_nothing_is_guessed_of_a_word_like_no_other() -> None:
+    assert "Did you mean" not in problems_of(merge={"method": "xyzzy"})[0]
+
+
 FULL = """
 [merge]
 method = "ties"
@@ -140,6 +161,9 @@ vocab = "union"
 embeddings = "untied"
 unmatched = "chat"
 config = "chip"
+code = true
+[dtypes]
+"*.gate.weight" = "float32"
 [parameters]
 density = 0.3
 scale = 1.5
@@ -172,7 +196,9 @@ def test_values_hold_all_that_decides_the_output_and_no_default() -> None:
     assert parse_recipe(tomllib.loads(FULL), base=Path("base"), source="r.toml").values() == {
         "method": "ties",
         "lam": [0.2, 0.8],
-        "dtype": "bfloat16",
+        "dtype": "auto",
+        "code": True,
+        "dtypes": {"*.gate.weight": "float32"},
         "name": "chipalign-merge",
         "include": ["model.layers.*"],
         "exclude": ["*norm*"],

@@ -30,6 +30,7 @@ DTYPES: Mapping[str, DType] = {
     "BF16": BFLOAT16,
     "F8_E4M3": np.dtype(ml_dtypes.float8_e4m3fn),
     "F8_E5M2": np.dtype(ml_dtypes.float8_e5m2),
+    "F8_E8M0": np.dtype(ml_dtypes.float8_e8m0fnu),
     "I64": np.dtype(np.int64),
     "I32": np.dtype(np.int32),
     "I16": np.dtype(np.int16),
@@ -38,5 +39,6 @@ DTYPES: Mapping[str, DType] = {
     "BOOL": np.dtype(np.bool_),
 }
 DTYPE_NAMES: Mapping[DType, str] = {dtype: name for name, dtype in DTYPES.items()}
-FLOATS = ("F32", "F16", "BF16")  # interpolated; float32 holds them exactly; float64 and float8 are refused
+# Interpolated: float32 holds the first three exactly, float64 is rounded to it. float8 needs its scales
+FLOATS = ("F32", "F16", "BF16", "F64")
 WHOLE = ("I64", "I32", "I16", "I8", "U8", "BOOL")  # copied where both parents have the same

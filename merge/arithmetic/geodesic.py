@@ -169,8 +169,9 @@ def find_arc(sums: Sums, lam: float, name: str) -> Arc:
         if not endpoint:
             raise TensorsOpposite(
                 f"tensor {name}: the parents point in opposite directions (theta = {math.degrees(theta):.4f} degrees), "
-                "so no unique geodesic joins them. Use lam = 0 or 1, or check that both parents come from one base "
-                "model"
+                "so no unique geodesic joins them. Take one parent's, with exclude = "
+                f'["{name}"] or a [[schedule]] rule with tensors = "{name}" and lam = 0 or 1; or check that both '
+                "parents come from one base model"
             )
         return Arc(lam, 1 - lam, chip_norm, chat_norm, theta, "opposite")
     ratio = chat_norm / chip_norm  # |W_c|^lam |W_i|^(1 - lam) / |W_c| = ratio^(1 - lam), and ratio^-lam for the other

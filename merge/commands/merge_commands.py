@@ -171,6 +171,7 @@ def _add_parents(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--instruct", metavar="REF", help="the chat model")
     parser.add_argument("--chip-adapter", metavar="REF", help="a LoRA adapter to fold into the chip model")
     parser.add_argument("--chat-adapter", metavar="REF", help="a LoRA adapter to fold into the chat model")
+    parser.add_argument("--dtype", help="auto (as the parents, the default), bfloat16, float16 or float32")
     parser.add_argument("--lam", type=float, help=f"0 is the chat model, 1 the chip model (default {DEFAULT_LAM})")
     methods = f"{', '.join(BASELESS)} (default {BASELESS[0]}); others need a recipe's [base]"
     parser.add_argument("--method", choices=BASELESS, metavar="NAME", help=methods)
@@ -217,6 +218,7 @@ def find_recipe(args: argparse.Namespace) -> Recipe:
         "--method": args.method,
         "--vocab": args.vocab,
         "--config": args.config,
+        "--dtype": args.dtype,
     }
     given = [option for option, value in by_option.items() if value is not None]
 
@@ -233,7 +235,13 @@ def find_recipe(args: argparse.Namespace) -> Recipe:
         )
 
     tables = {
-        "merge": {"lam": args.lam, "method": args.method, "vocab": args.vocab, "config": args.config},
+        "merge": {
+            "lam": args.lam,
+            "method": args.method,
+            "vocab": args.vocab,
+            "config": args.config,
+            "dtype": args.dtype,
+        },
         "chip": {"model": args.chip, "adapter": args.chip_adapter},
         "chat": {"model": args.instruct, "adapter": args.chat_adapter},
     }
@@ -272,8 +280,9 @@ def inspect(argv: list[str]) -> int:
     from merge.commands.plots import draw_all, draw_terminal
     from merge.commands.preview import open_pair
     from merge.commands.progress import make_watcher
-    from merge.commands.survey import describe_survey, survey_pair
-    from merge.merging.plan import make_plan
+    from merge.commands.survey import describe_survey, find_rounding, survey_pair
+    from merge.merging.doubts import doubt_angles, doubt_recipe, doubt_rounding
+    from merge.merging.plan import FLOAT_NAMES, find_dtypes, make_plan
     from merge.models.parents import count_cores
 
     arithmetic = find_arithmetic("cpu")
@@ -283,6 +292,13 @@ def inspect(argv: list[str]) -> int:
     ):
         watcher.say("measuring both parents")
         profiles = survey_pair(make_plan(recipe, pair), pair, arithmetic, count_cores(), watcher.move)
+        doubts = [
+            *doubt_recipe(recipe, pair),
+            *doubt_angles((profile.numel, profile.theta) for profile in profiles),
+            *doubt_rounding(find_rounding(profiles), FLOAT_NAMES[find_dtypes(recipe, pair).output]),
+        ]
+    for doubt in doubts:
+        _say(f"warning: {doubt}")
     title = (
         f"{recipe.name}: {recipe.chip.describe()} against {recipe.chat.describe()}, lam = {describe_lam(recipe.lam)}"
     )
@@ -348,6 +364,7 @@ def sweep(argv: list[str]) -> int:
             watcher=watcher,
             threads=args.threads,
             device=args.device,
+            try_loading=True,
         )
     seconds = round(time.monotonic() - started, 3)
     rows = [
@@ -437,6 +454,7 @@ def run_merge(
                 partial(render_card, with_plots=plots),
                 watcher=watcher,
                 resolver=resolver,
+                try_loading=True,
                 **options,
             )
             if plots:
@@ -448,14 +466,15 @@ def run_merge(
 
 def summarise(document: dict[str, Any]) -> str:
     """The few lines to show at the end."""
-    from merge.merging.report import describe_combined
+    from merge.merging.report import describe_combined, describe_dtypes
 
     verb = "already merged" if document["reused"] else "merged"
     theta = document["theta_degrees"]
     angles = f", theta {theta['median']:.2f} degrees in the median, {theta['max']:.2f} at most" if theta else ""
     combined = describe_combined(document)
     return (
-        f"{verb}: {document['name']}, lam = {describe_lam(document['lam'])}, {document['dtype']}\n{document['tensors']}"
+        f"{verb}: {document['name']}, lam = {describe_lam(document['lam'])}, {describe_dtypes(document)}\n"
+        f"{document['tensors']}"
         f" tensors, {document['parameters'] / 1e6:.1f} M parameters{angles}, {document['seconds']:.1f} "
         f"s\n{combined + chr(10) if combined else ''}{document['checkpoint_dir']}\n"
     )

@@ -25,7 +25,14 @@ from rich.text import Text
 from merge.arithmetic.geodesic import TensorResult
 from merge.commands.heatmap import draw_heatmap
 from merge.commands.style import faint, ink, plain, save_themes
-from merge.commands.survey import BFLOAT16_ROUNDING, Profile, median_by_layer, profile_results, summarise_kinds
+from merge.commands.survey import (
+    BFLOAT16_ROUNDING,
+    Profile,
+    find_rounding,
+    median_by_layer,
+    profile_results,
+    summarise_kinds,
+)
 from merge.errors import printable
 from merge.merging.plan import KINDS, Kind
 from merge.merging.report import read_report
@@ -255,8 +262,11 @@ def draw_terminal(profiles: Sequence[Profile], title: str) -> RenderableType:
             _percent(kind.drift_max),
         )
     lines = [_spark_line(profiles, kind) for kind in _kinds(profiles)]
+    rounding = find_rounding(profiles)
     legend = Text(
-        "norm ratio: |chip| / |chat|; drift: |geodesic - linear| / |linear|\ntheta over depth, first to last layer:"
+        "norm ratio: |chip| / |chat|; drift: |geodesic - linear| / |linear|\n"
+        + (f"rounding loses {_percent(rounding)} of what the merge changes\n" if rounding is not None else "")
+        + "theta over depth, first to last layer:"
     )
     return Group(table, legend, *(line for line in lines if line is not None))
 

@@ -34,7 +34,8 @@ def open_pair(
     Raises what finding, opening and comparing raise.
     """
     with Resolver(recipe.base, settings, say, fetch=fetch) as resolver:
-        folders = {side: resolver.look(ref, side) for ref, side in recipe.parents()}
+        asked = recipe.parents()
+        folders = dict(zip((side for _, side in asked), resolver.look_all(asked), strict=True))
     with ExitStack() as stack:
         yield open_folders(folders, recipe, stack, arithmetic)
 

@@ -10,17 +10,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
 
-from merge.arithmetic.dtypes import FLOATS
+from merge.arithmetic.dtypes import DTYPES, FLOAT32, FLOATS
 from merge.arithmetic.geodesic import Arithmetic, Sums, TensorResult, find_arc, find_theta
+from merge.errors import TensorsOpposite
 from merge.merging.pairing import Pair
-from merge.merging.passes import measure_inputs, open_inputs
+from merge.merging.passes import Inputs, find_way, measure_inputs, open_inputs
 from merge.merging.plan import KINDS, Kind, TensorPlan, find_kind, find_layer
 from merge.models.adapters import single_threaded_blas
+from merge.recipe import Parameters
 
+SIMPLE = ("geodesic", "linear", "soup")  # methods of two coefficients for each tensor
 # Largest relative error of rounding to bfloat16's 8 bits; its mean over a tensor is about a third
 BFLOAT16_ROUNDING = 2.0**-9
 
@@ -37,6 +40,14 @@ class Profile:
     chat_norm: float
     theta: float | None  # radians; None where one parent's is zero or missing
     lam: float
+    # Squared norms, from one piece of the tensor: what rounding takes, and what the merge changes of the chat parent
+    lost: float = field(default=0.0, compare=False)
+    changed: float = field(default=0.0, compare=False)
+
+    @property
+    def rounding(self) -> float | None:
+        """The share of what the merge changes that rounding to the output's dtype loses; None: nothing changes."""
+        return math.sqrt(self.lost / self.changed) if self.changed else None
 
     @property
     def drift(self) -> float | None:
@@ -65,21 +76,57 @@ def survey_pair(
     shared = [plan for plan in plans if plan.chip is not None and plan.chat is not None and plan.dtype in FLOATS]
     profiles, done, total = [], 0, sum(plan.n_bytes for plan in shared)
     with single_threaded_blas(), ThreadPoolExecutor(threads, thread_name_prefix="survey") as pool:
-        for plan, sums in zip(
-            shared, pool.map(lambda plan: measure_inputs(open_inputs(plan, pair, arithmetic)), shared), strict=True
+        for plan, (sums, rounding) in zip(
+            shared, pool.map(lambda plan: _survey_tensor(plan, pair, arithmetic), shared), strict=True
         ):
-            profiles.append(profile_sums(plan, sums))
+            profiles.append(profile_sums(plan, sums, rounding))
             done += plan.n_bytes
             if advance is not None:
                 advance(done, total)
     return tuple(profiles)
 
 
-def profile_sums(plan: TensorPlan, sums: Sums) -> Profile:
+def _survey_tensor(plan: TensorPlan, pair: Pair, arithmetic: Arithmetic) -> tuple[Sums, tuple[float, float]]:
+    inputs = open_inputs(plan, pair, arithmetic)
+    sums = measure_inputs(inputs)
+    return sums, measure_rounding(plan, inputs, sums)
+
+
+def measure_rounding(plan: TensorPlan, inputs: Inputs, sums: Sums) -> tuple[float, float]:
+    """(what rounding loses, what the merge changes), squared norms of a tensor, from its first piece.
+
+    Zero for methods with a base, and where no geodesic exists.
+    """
+    if plan.method not in SIMPLE or not inputs.shared:
+        return 0.0, 0.0
+    piece = inputs.shared[0]
+    pieces = inputs.read(piece, ("chip", "chat"))
+    try:
+        arc, _ = find_way(plan, inputs, sums, Parameters())
+    except TensorsOpposite:
+        return 0.0, 0.0
+    wide, narrow = (
+        inputs.arithmetic.combine(pieces["chip"], pieces["chat"], arc, dtype) for dtype in (FLOAT32, DTYPES[plan.dtype])
+    )
+    lost = inputs.arithmetic.square(wide - inputs.arithmetic.widen(narrow))
+    changed = inputs.arithmetic.square(wide - inputs.arithmetic.widen(pieces["chat"]))
+    scale = plan.numel / piece.count
+    return lost * scale, changed * scale
+
+
+def find_rounding(profiles: Iterable[Profile]) -> float | None:
+    """The share of all that the merge changes that rounding loses; None: nothing changes."""
+    profiles = list(profiles)
+    changed = math.fsum(profile.changed for profile in profiles)
+    return math.sqrt(math.fsum(profile.lost for profile in profiles) / changed) if changed else None
+
+
+def profile_sums(plan: TensorPlan, sums: Sums, rounding: tuple[float, float] = (0.0, 0.0)) -> Profile:
     """The profile of one tensor from its sums."""
     chip, chat = math.sqrt(sums.chip), math.sqrt(sums.chat)
     theta = find_theta(sums) if chip and chat else None
-    return Profile(plan.name, find_kind(plan.name), find_layer(plan.name), plan.numel, chip, chat, theta, plan.lam)
+    kind, layer = find_kind(plan.name), find_layer(plan.name)
+    return Profile(plan.name, kind, layer, plan.numel, chip, chat, theta, plan.lam, *rounding)
 
 
 def profile_results(results: Iterable[TensorResult]) -> tuple[Profile, ...]:
@@ -179,4 +226,8 @@ def describe_survey(profiles: Sequence[Profile]) -> dict[str, Any]:
     tensors = [
         {**asdict(p), "drift": p.drift if p.drift is not None and math.isfinite(p.drift) else None} for p in profiles
     ]
-    return {"kinds": [asdict(summary) for summary in summarise_kinds(profiles)], "tensors": tensors}
+    return {
+        "rounding": find_rounding(profiles),
+        "kinds": [asdict(summary) for summary in summarise_kinds(profiles)],
+        "tensors": tensors,
+    }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from merge.errors import printable
-from merge.merging.report import MergeReport, describe_combined, find_versions
+from merge.merging.report import MergeReport, describe_combined, describe_dtypes, find_versions
 from merge.models.parents import Parent, Parents
 from merge.models.vocabulary import RowMap
 from merge.recipe import DECISIONS, Recipe, describe_lam
@@ -32,7 +32,7 @@ METHODS = {
     "dare": "by DARE on a common base model ([arXiv 2311.03099](https://arxiv.org/abs/2311.03099))",
     "della": "by DELLA on a common base model ([arXiv 2406.11617](https://arxiv.org/abs/2406.11617))",
 }
-_CHAT = "chat template and generation config are the chat parent's."
+_CHAT = "chat template, processors and generation config are the chat parent's."
 COMPANIONS = {  # by the recipe's vocab
     "refuse": f"Config, tokenizer, {_CHAT}",
     "chat": f"Config, tokenizer, {_CHAT}",
@@ -69,7 +69,8 @@ Each tensor was merged by itself {_describe_shares(recipe)}{_geodesic_scale(reci
 
 | method | lam | dtype |
 |---|---|---|
-| {recipe.method} | {"by weights" if recipe.is_weighted else describe_lam(recipe.lam)} | {recipe.dtype} |
+| {recipe.method} | {"by weights" if recipe.is_weighted else describe_lam(recipe.lam)} | \
+{describe_dtypes(report.summary())} |
 
 {_describe_choices(recipe, report.rows, report.code)}
 Made with {", ".join(f"{k} {v}" for k, v in find_versions().items())}.

@@ -1,53 +1,66 @@
-"""The files that go with the weights: config, tokenizer, chat template, generation config.
+"""The files that go with the weights: config, tokenizer, chat template, processors, generation config.
 
 They are prepared before any tensor is read.
 
-They are the chat parent's, with these exceptions: the chip parent's tokenizer under vocab = "chip", a tokenizer of both
-under "union", the chip parent's rope and settings under config = "chip". This file reads no tensors and decides nothing
-by itself.
+They are the chat parent's, all of them (merge.models.beside), with these exceptions: the chip parent's tokenizer under
+vocab = "chip", a tokenizer of both under "union", the chip parent's rope and settings under config = "chip". This file
+reads no tensors and decides nothing by itself.
 
-Names of Python code that a parent brings (auto_map) are left out: loading such a checkpoint would ask to run that code.
+Python code that a parent brings, and names of it (auto_map), are left out unless the recipe has code = true: loading
+such a checkpoint would ask to run that code.
 
-    for name, raw in prepare_companions(recipe, pair).items():
+    for name, raw in prepare_companions(recipe, pair).files.items():
         (folder / name).write_bytes(raw)
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from merge.errors import CheckpointCorrupt
-from merge.merging.pairing import SETTING_KEYS, Pair
+from merge.merging.pairing import Pair
+from merge.merging.plan import FLOAT_NAMES, find_dtypes
+from merge.models.beside import find_companions, find_left, is_tokenizer_file
 from merge.models.checkpoint import parse_json_object, read_bytes, read_json_object, read_text
-from merge.models.vocabulary import TOKENIZER, join_tokenizers, parse_tokens, union_tokens
+from merge.models.config import TEXT, VOCAB_SIZE, names_token, take_settings
+from merge.models.vocabulary import TOKENIZER, RowMap, Vocabulary, join_tokenizers, parse_tokens, union_tokens
 from merge.recipe import Recipe
 
 CONFIG = "config.json"
 GENERATION = "generation_config.json"
-TEMPLATES = ("chat_template.jinja", "chat_template.json")
 TOKENIZER_CONFIG = "tokenizer_config.json"
-# Other forms of the same table; a union would contradict them.
-TABLE_FORMS = ("tokenizer.model", "added_tokens.json", "vocab.json", "merges.txt")
-TOKENIZER_FILES = (TOKENIZER, TOKENIZER_CONFIG, "special_tokens_map.json", *TABLE_FORMS)
-CODE_FILES = (CONFIG, GENERATION, TOKENIZER_CONFIG)  # where libraries look for a model's own code
-CODE_KEYS = ("auto_map", "custom_pipelines")  # the keys that name it
+# Forms of the tokenizer's table that a union has; others would contradict it
+UNION_FILES = (TOKENIZER, TOKENIZER_CONFIG, "special_tokens_map.json")
+PARSED = (GENERATION, TOKENIZER_CONFIG, "special_tokens_map.json", "chat_template.json")  # refused if they are damaged
+CODE_KEYS = ("auto_map", "custom_pipelines")  # the keys that name a model's own code
 DEPTH_KEYS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
-ROPE_KEYS = ("rope_parameters", "rope_scaling", "rope_theta")
 
 
-def prepare_companions(recipe: Recipe, pair: Pair) -> dict[str, bytes]:
-    """The content of every companion that the parents have, by file name.
+@dataclass(frozen=True)
+class Companions:
+    """The content of every companion by file name, and what was left out of the parents' files."""
 
-    Raises CheckpointCorrupt: the resulting tokenizer does not give each token its row.
+    files: Mapping[str, bytes]
+    code: tuple[str, ...] = ()  # companions whose originals name code of their own, which they no longer do
+    left: tuple[str, ...] = ()  # files and folders of the chat parent that are not copied, and that a loader may miss
+
+
+def prepare_companions(recipe: Recipe, pair: Pair) -> Companions:
+    """All that goes with the weights.
+
+    Raises CheckpointCorrupt: a file's content does not match its suffix, or the resulting tokenizer does not give each
+    token its row.
     """
     vocab = "chat" if pair.rows is None else recipe.vocab
     chip, chat = pair.chip.folder, pair.chat.folder
-    files = _read_files(chat, (GENERATION, *TEMPLATES)) | _read_files(
-        chip if vocab == "chip" else chat, TOKENIZER_FILES
-    )
+    owner = chip if vocab == "chip" else chat
+    names = find_companions(chat, code=recipe.code)
+    files = _read_files(chat, (name for name in names if not is_tokenizer_file(name) and name != CONFIG))
+    files |= _read_files(owner, filter(is_tokenizer_file, find_companions(owner)))
     config = make_config(recipe, pair)
     if vocab == "chip":
         files |= _move_ids(pair, files)
@@ -55,17 +68,16 @@ def prepare_companions(recipe: Recipe, pair: Pair) -> dict[str, bytes]:
         if TOKENIZER_CONFIG in files:
             files[TOKENIZER_CONFIG] = _keep_template(files[TOKENIZER_CONFIG], chat)
     if vocab == "union":
-        files = {name: raw for name, raw in files.items() if name not in TABLE_FORMS}
+        files = {name: raw for name, raw in files.items() if not is_tokenizer_file(name) or name in UNION_FILES}
         files[TOKENIZER] = _join(pair)
-    return files | {CONFIG: _dump(config)}
-
-
-def find_code(recipe: Recipe, pair: Pair) -> tuple[str, ...]:
-    """The companions whose originals name code of their own, which is left out."""
-    tokenizer = pair.chip.folder if pair.rows is not None and recipe.vocab == "chip" else pair.chat.folder
-    paths = [pair.chat.folder / CONFIG, pair.chat.folder / GENERATION, tokenizer / TOKENIZER_CONFIG]
-    documents = {path.name: read_json_object(path) for path in paths if path.is_file()}
-    return tuple(name for name, document in documents.items() if without_code(document) != document)
+    files[CONFIG] = _dump(config)
+    if recipe.code:
+        return Companions(files, left=tuple(name for name in find_left(chat) if not name.endswith(".py")))
+    plain = {name: _drop_code(name, raw) for name, raw in files.items()}
+    code = [name for name, raw in plain.items() if raw is not files[name]]
+    if without_code(pair.chat.config) != pair.chat.config:
+        code.append(CONFIG)
+    return Companions(plain, tuple(sorted(code)), tuple(find_left(chat)))
 
 
 def is_built_in(config: Mapping[str, Any]) -> bool:
@@ -82,27 +94,38 @@ def without_code(value: Any) -> Any:
     return [without_code(inner) for inner in value] if isinstance(value, list) else value
 
 
+def _drop_code(name: str, raw: bytes) -> bytes:
+    """A file without the keys that name code; the same object where it has none."""
+    if not name.endswith(".json") or name == TOKENIZER or not any(f'"{key}"'.encode() in raw for key in CODE_KEYS):
+        return raw
+    document = parse_json_object(raw, Path(name))
+    plain = without_code(document)
+    return raw if plain == document else _dump(plain)
+
+
 def make_config(recipe: Recipe, pair: Pair) -> dict[str, Any]:
     """The chat parent's config with the output's dtype, rows and ties.
 
-    Under config = "chip" it has the chip parent's rope and settings.
+    Under config = "chip" it has the chip parent's rope and settings. What stands in it twice, as for the text model of
+    one that sees, is changed in both places.
     """
     config = dict(pair.chat.config)
-    config.pop("_name_or_path", None)  # where the parent lay on its maker's disk
-    config.pop("torch_dtype", None)  # the name of `dtype` before transformers 4.56
-    if recipe.config == "chip":
-        for key in (*ROPE_KEYS, *SETTING_KEYS):
-            config.pop(key, None)
-            if key in pair.chip.config:
-                config[key] = pair.chip.config[key]
+    if recipe.config == "chip" and isinstance(inner := config.get(TEXT), dict) and TEXT not in pair.chip.config:
+        config[TEXT] = take_settings(pair.chip.config, inner)
+    elif recipe.config == "chip":
+        config = take_settings(pair.chip.config, config)
     if recipe.names == "chip" and "architectures" in pair.chip.config:
         config["architectures"] = pair.chip.config["architectures"]  # the class that has these names
-    if pair.rows is not None:
-        config["vocab_size"] = pair.rows.rows
     if recipe.embeddings != "refuse" and pair.ties_differ:
+        config = _set_where(config, "tie_word_embeddings", lambda _: recipe.embeddings == "tied")
         config["tie_word_embeddings"] = recipe.embeddings == "tied"
-    plain: dict[str, Any] = without_code(config)
-    return cut_config(recipe, plain) | {"dtype": recipe.dtype}
+    if pair.rows is not None and pair.chat_vocab is not None:
+        config = _set_rows(config, pair.rows, pair.chat_vocab)
+    dtype = FLOAT_NAMES[find_dtypes(recipe, pair).output]
+    config = _set_where(_set_where(config, "dtype", lambda _: dtype), "torch_dtype", lambda _: None)
+    config = _set_where(config, "_name_or_path", lambda _: None)  # where the parent lay on its maker's disk
+    plain: dict[str, Any] = config if recipe.code else without_code(config)
+    return cut_config(recipe, plain) | {"dtype": dtype}
 
 
 def cut_config(recipe: Recipe, config: dict[str, Any]) -> dict[str, Any]:
@@ -125,20 +148,39 @@ def cut_config(recipe: Recipe, config: dict[str, Any]) -> dict[str, Any]:
     return whole
 
 
-def _read_files(folder: Path, names: tuple[str, ...]) -> dict[str, bytes]:
-    """The bytes of those files that exist.
+def _set_where(config: Mapping[str, Any], key: str, change: Callable[[Any], Any]) -> dict[str, Any]:
+    """A config in which a key, wherever it stands, has the changed value; None removes it."""
+    changed: dict[str, Any] = {}
+    for name, value in config.items():
+        new = change(value) if name == key else _set_where(value, key, change) if isinstance(value, dict) else value
+        if name != key or new is not None:
+            changed[name] = new
+    return changed
 
-    Raises CheckpointCorrupt: a file's content does not match its suffix.
+
+def _set_rows(config: Mapping[str, Any], rows: RowMap, vocabulary: Vocabulary) -> dict[str, Any]:
+    """A config with the number of the output's rows where it had the chat parent's; parts with other tables keep
+    theirs.
+    """
+    inner = config.get(TEXT)
+    theirs = [vocabulary.rows, config.get(VOCAB_SIZE), inner.get(VOCAB_SIZE) if isinstance(inner, dict) else None]
+    changed = _set_where(config, VOCAB_SIZE, lambda size: rows.rows if size in theirs else size)
+    has_it = VOCAB_SIZE in config or (isinstance(inner, dict) and VOCAB_SIZE in inner)
+    return changed if has_it else changed | {VOCAB_SIZE: rows.rows}
+
+
+def _read_files(folder: Path, names: Iterable[str]) -> dict[str, bytes]:
+    """The bytes of files by their names in the folder.
+
+    Raises CheckpointCorrupt: the content of one that libraries read first does not match its suffix.
     """
     files = {}
-    for path in (folder / name for name in names if (folder / name).is_file()):
-        files[path.name] = raw = read_bytes(path)
-        if path.suffix == ".json":
-            document = parse_json_object(raw, path)
-            if path.name in CODE_FILES and (plain := without_code(document)) != document:
-                files[path.name] = _dump(plain)
-        elif path.suffix == ".jinja":
-            read_text(path)
+    for name in names:
+        files[name] = raw = read_bytes(folder / name)
+        if name in PARSED:
+            parse_json_object(raw, folder / name)
+        elif name.endswith(".jinja"):
+            read_text(folder / name)
     return files
 
 
@@ -157,12 +199,16 @@ def _move_token_ids(document: Mapping[str, Any], pair: Pair) -> dict[str, Any]:
     names = {number: token for token, number in pair.chat_vocab.tokens.items()}
     ids = pair.chip_vocab.tokens
 
-    def _move(value: Any) -> Any:
+    def _move(key: str, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {inner: _move(inner, item) for inner, item in value.items()}
+        if not names_token(key):
+            return value
         if isinstance(value, list):
-            return [_move(item) for item in value]
+            return [_move(key, item) for item in value]
         return ids[names[value]] if type(value) is int and names.get(value) in ids else value
 
-    return {key: _move(value) if key.endswith("_token_id") else value for key, value in document.items()}
+    return {key: _move(key, value) for key, value in document.items()}
 
 
 def _keep_template(raw: bytes, chat: Path) -> bytes:

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from merge.errors import ParentsMismatch
-from merge.merging.pairing import Pair, compare_configs, compare_specs, compare_vocabularies, find_vocabulary
+from merge.merging.configs import compare_configs, find_quantised
+from merge.merging.pairing import Pair, compare_specs
+from merge.merging.vocabularies import compare_cutting, compare_vocabularies, find_vocabulary
 from merge.models.checkpoint import TensorSource
 
 
@@ -28,6 +30,7 @@ def find_misfits(side: str, source: TensorSource, pair: Pair) -> list[str]:
         return [f"the {side} parent cannot join: chip and chat have other tokens or tensors. Give parents of the same"]
     found = compare_configs(source.config, pair.chat.config, side)
     found += compare_vocabularies(find_vocabulary(source), find_vocabulary(pair.chat), side)
+    found += compare_cutting(source.folder, pair.chat.folder) + find_quantised(source, side)
     texts = [mismatch.text for mismatch in found]
     texts += [mismatch.text.replace(" chip ", f" {side} ") for mismatch in compare_specs(source.specs, pair.chat.specs)]
     return [f"the {side} parent, {text}" for text in texts]

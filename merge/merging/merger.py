@@ -8,8 +8,8 @@ recipe gives it:
   embeddings                                  model.embed_tokens.weight: one tensor, one angle, not one per token
   tied embeddings                             stored once, as model.embed_tokens.weight, and so merged once
   lm_head.weight, where untied                merged by itself
-  scalars                                     tensors of one element: theta is 0, or pi for opposite signs, which is
-                                              refused
+  scalars                                     tensors of one element: theta is 0; of opposite signs they are merged
+                                              linearly, which is a branch of its own
 
 A branch per tensor (merge.arithmetic.geodesic.find_arc) says which case it was. Tensors of whole numbers or truth
 values (buffers of some architectures) cannot be interpolated: they must be equal in both parents and are copied (branch
@@ -24,7 +24,9 @@ from it. This file does not decide whether two models fit (merge.merging.pairing
 
 from __future__ import annotations
 
+import math
 import shutil
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
@@ -34,13 +36,15 @@ from typing import Any
 
 from merge.arithmetic.choice import find_arithmetic, warm_up
 from merge.arithmetic.geodesic import Arithmetic, TensorResult
-from merge.errors import OutputFull, OutputRefused
-from merge.merging.companions import find_code, is_built_in, prepare_companions
+from merge.errors import OutputFull, OutputRefused, join
+from merge.merging.companions import Companions, is_built_in, prepare_companions
+from merge.merging.doubts import doubt_angles, doubt_parents, doubt_recipe
 from merge.merging.further import join_parents
 from merge.merging.journal import Journal, is_taken_up
+from merge.merging.loading import LoadingCheck
 from merge.merging.pairing import Pair, check_pair
 from merge.merging.passes import merge_tensor
-from merge.merging.plan import TensorPlan, make_plan
+from merge.merging.plan import FLOAT_NAMES, TensorPlan, make_plan
 from merge.merging.report import REPORT, MergeReport, OutputFile, find_key, is_same_merge, read_report
 from merge.models.adapters import open_source, single_threaded_blas
 from merge.models.checkpoint import SHARD_BYTES, CheckpointWriter, hash_whole
@@ -81,10 +85,20 @@ class Output:
     out: Path  # where it will be
     folder: Path  # where it is being made
     plans: tuple[TensorPlan, ...]
-    companions: dict[str, bytes]
-    code: tuple[str, ...]  # companions whose originals name code of their own
+    companions: Companions
     writer: CheckpointWriter
     journal: Journal
+
+    @property
+    def dtypes(self) -> dict[str, int]:
+        """How many floating-point tensors have each dtype, that of most elements first."""
+        elements: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
+        for plan in self.plans:
+            if plan.dtype in FLOAT_NAMES:
+                elements[FLOAT_NAMES[plan.dtype]] += plan.numel
+                counts[FLOAT_NAMES[plan.dtype]] += 1
+        return {name: counts[name] for name, _ in elements.most_common()}
 
 
 def merge_parents(
@@ -108,13 +122,15 @@ def merge_sweep(
     threads: int | None = None,
     device: str = "cpu",
     resolver: Resolver | None = None,
+    try_loading: bool = False,
 ) -> list[Outcome]:
     """Merge recipes that differ only in lam and name, each into its folder, reading the parents once for all.
 
     A folder that holds this very merge already stays as it is, unless `force`. render_card gives the text of README.md.
     threads: does not change the output; None: as many as there are cores. device: "cpu", or a GPU's name in torch,
     whose sums may differ in the last of fifteen digits. resolver: of the same recipe, where it has begun to hash
-    already.
+    already. try_loading: whether transformers must load config, tokenizer and processor of the output; it tries while
+    tensors are merged.
 
     Raises what its parts raise: a failed merge leaves every folder as it was.
     """
@@ -138,9 +154,16 @@ def merge_sweep(
         with ExitStack() as stack:
             pair = open_parents(parents, todo[0][0], stack, arithmetic)
             outputs = [prepare_output(recipe, out, parents, pair, shard_bytes, stack) for recipe, out in todo]
-            if outputs[0].code:
-                watcher.say(describe_code(outputs[0].code, pair.chat.config))
+            check = stack.enter_context(LoadingCheck(outputs[0].folder, pair.chat.folder)) if try_loading else None
+            for sentence in [
+                *describe_left(outputs[0].companions, pair.chat.config),
+                *(f"warning: {doubt}" for doubt in (*doubt_recipe(todo[0][0], pair), *doubt_parents(parents))),
+            ]:
+                watcher.say(sentence)
             results = merge_tensors(pair, outputs, watcher, threads, arithmetic)
+            angles = [(math.prod(result.shape), result.theta) for result in results[0]]
+            for sentence in [*doubt_angles(angles), *(check.wait() if check is not None else [])]:
+                watcher.say(f"warning: {sentence}")
             for output, tensors in zip(outputs, results, strict=True):
                 report = finish_output(output, parents, tensors, render_card)
                 outcomes[output.out] = Outcome(output.out, False, report, report.summary())
@@ -148,15 +171,23 @@ def merge_sweep(
     return [outcomes[out] for _, out in jobs]
 
 
-def describe_code(files: Sequence[str], config: Mapping[str, Any]) -> str:
-    """What became of a parent's own code, and whether the merge loads without it."""
-    left_out = f"{', '.join(files)} of the parents name Python code of their own (auto_map), which is not copied"
-    if is_built_in(config):
-        return f"{left_out}; transformers has the architecture itself"
-    return (
-        f"{left_out}; transformers has no architecture {config.get('model_type')!r} itself: only an engine that knows "
-        "it loads the merge"
-    )
+def describe_left(companions: Companions, config: Mapping[str, Any]) -> list[str]:
+    """What of the parents' files is not in the output, and whether the merge loads without their own code."""
+    said = []
+    if companions.left:
+        said.append(
+            f"not copied from the chat parent: {join(companions.left)} (code = true in the recipe copies Python files)"
+        )
+    if companions.code:
+        names = f"{', '.join(companions.code)} of the parents name Python code of their own (auto_map)"
+        loads = (
+            "transformers has the architecture itself"
+            if is_built_in(config)
+            else f"transformers has no architecture {config.get('model_type')!r} itself: only an engine that knows it "
+            "loads the merge"
+        )
+        said.append(f"{names}, which is not copied; {loads}")
+    return said
 
 
 def check_output(out: Path, parents: Parents) -> dict[str, Any] | None:
@@ -208,7 +239,7 @@ def prepare_output(
     If the merge fails, `stack` removes the folder. What a killed run of the same merge left is resumed; anything else
     in the folder is removed.
     """
-    plans, companions, code = make_plan(recipe, pair), prepare_companions(recipe, pair), find_code(recipe, pair)
+    plans, companions = make_plan(recipe, pair), prepare_companions(recipe, pair)
     folder = stack.enter_context(staged_folder(out, keep_leftover=True))
     key = find_key(recipe, parents, shard_bytes)
     if not is_taken_up(folder, key):
@@ -216,18 +247,21 @@ def prepare_output(
         check_room(folder, sum(plan.n_bytes for plan in plans))
     journal = stack.enter_context(Journal.open(folder, key))
     writer = stack.enter_context(CheckpointWriter(folder, [plan.spec for plan in plans], shard_bytes))
-    return Output(recipe, out, folder, plans, companions, code, writer, journal)
+    for name, raw in companions.files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(raw)
+    return Output(recipe, out, folder, plans, companions, writer, journal)
 
 
 def finish_output(
     output: Output, parents: Parents, tensors: tuple[TensorResult, ...], render_card: Callable[[MergeReport], str]
 ) -> MergeReport:
-    """Write all that goes with the weights, then give the weights their names."""
-    for name, raw in output.companions.items():
-        (output.folder / name).write_bytes(raw)
+    """Write card and report, then give the weights their names."""
     files = describe_files(output)
     rows = next((plan.rows for plan in output.plans if plan.rows is not None), None)
-    report = MergeReport(output.recipe, parents, tensors, files, rows, output.code)
+    report = MergeReport(
+        output.recipe, parents, tensors, files, rows, output.companions.code, output.companions.left, output.dtypes
+    )
     (output.folder / CARD).write_text(render_card(report), encoding="utf-8")
     (output.folder / REPORT).write_text(report.to_json(), encoding="utf-8")
     output.writer.finish()  # late: until its weights have their names, no part of the folder loads
@@ -305,8 +339,10 @@ def describe_files(output: Output) -> dict[str, OutputFile]:
     A file of weights has the sha256 of its header; its tensors have their own.
     """
     files = {}
-    for path in sorted([*(output.folder / name for name in output.companions), *output.folder.glob(f"*{PART}")]):
-        name, n_bytes = path.name.removesuffix(PART), path.stat().st_size
+    weights = [path.name for path in output.folder.glob(f"*{PART}")]
+    for name in sorted([*output.companions.files, *weights]):
+        path = output.folder / name
+        name, n_bytes = name.removesuffix(PART), path.stat().st_size
         header = output.writer.headers.get(name)
         files[name] = OutputFile(n_bytes, header_sha256=header) if header else OutputFile(n_bytes, hash_whole(path))
     return files

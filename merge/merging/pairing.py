@@ -12,52 +12,32 @@ A merge in which the parents share less than SMALLEST_SHARE of the weights is re
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from merge.arithmetic.dtypes import FLOATS, WHOLE
-from merge.errors import ParentsMismatch, shorten
-from merge.models.checkpoint import DESCRIBED, TensorSource, TensorSpec, read_json_object, read_text
+from merge.errors import ParentsMismatch
+from merge.merging.configs import compare_configs, find_quantised
+from merge.merging.mismatch import Mismatch
+from merge.merging.vocabularies import (
+    VOCABULARY_TENSORS,
+    check_ids,
+    check_rows,
+    check_takeover,
+    compare_cutting,
+    compare_vocabularies,
+    describe_lack,
+    find_embedding,
+    find_vocabulary,
+)
+from merge.models.checkpoint import TensorSource, TensorSpec
 from merge.models.names import Renamed, describe_names, is_leftover, match_names
-from merge.models.vocabulary import TOKENIZER, RowMap, Vocabulary, match_rows, read_tokens
-from merge.recipe import DECISIONS, Recipe
+from merge.models.vocabulary import RowMap, Vocabulary, match_rows
+from merge.recipe import Recipe
 
-# What must agree for the weights to mean the same in both models. max_position_embeddings is only a limit: it may
-# differ.
-STRUCTURE_KEYS = tuple(
-    """
-    model_type architectures hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads
-    head_dim num_local_experts num_experts num_experts_per_tok
-    """.split()
-)
-# What may differ if the recipe says whose setting the output takes.
-SETTING_KEYS = (
-    "hidden_act",
-    "attention_bias",
-    "mlp_bias",
-    "sliding_window",
-    "rms_norm_eps",
-    "partial_rotary_factor",
-    "logits_soft_cap",
-)
-DECIDED_KEYS = {
-    "vocab_size": "vocab",
-    "tie_word_embeddings": "embeddings",
-    "rope": "config",
-    **dict.fromkeys(SETTING_KEYS, "config"),
-}
-ROPE_THETA = 10000.0  # the default of transformers
 HEAD = "lm_head.weight"
-EMBEDDINGS = re.compile(r"(.+\.)?(embed_tokens|wte|embed_in|word_embeddings)\.weight")
-# Tensors with a row per token.
-VOCABULARY_TENSORS = re.compile(r"(.+\.)?(embed_tokens|wte|embed_in|word_embeddings|lm_head|embed_out)\.(weight|bias)")
-# Tokens that a template writes and nobody types: <|im_end|>, [INST]
-MARK = re.compile(r"<[^<>\s]+>|\[[A-Z_]+\]")
-EXAMPLES = 3  # tokens named in a mismatch
 # Below it, most of the output would be a copy of one parent, because names or tokens do not fit.
 SMALLEST_SHARE = 0.5
 
@@ -93,30 +73,6 @@ class Pair:
         return stored or len(said) == 2
 
 
-@dataclass(frozen=True)
-class Mismatch:
-    """One difference, and the recipe setting that would decide it; None: no setting does."""
-
-    text: str
-    setting: str | None = None
-    allowed: tuple[str, ...] = ()  # the values that decide it; empty: all but "refuse"
-
-    def describe(self) -> str:
-        """The sentence for the person who wrote the recipe."""
-        if self.setting is None:
-            return self.text
-        allowed = " | ".join(f'"{value}"' for value in self.allowed or DECISIONS[self.setting][1:])
-        return f"{self.text} (decide it with {self.setting} = {allowed})"
-
-    def is_open(self, recipe: Recipe | None) -> bool:
-        """Whether the recipe leaves it undecided."""
-        return (
-            self.setting is None
-            or recipe is None
-            or getattr(recipe, self.setting) not in (self.allowed or DECISIONS[self.setting][1:])
-        )
-
-
 def check_pair(
     chip: TensorSource, chat: TensorSource, recipe: Recipe | None = None, base: TensorSource | None = None
 ) -> Pair:
@@ -132,12 +88,15 @@ def check_pair(
     )
 
     found = compare_configs(chip.config, chat.config, by_name=not renamed) + renamed
-    found += compare_vocabularies(chip_vocab, chat_vocab)
-    found += compare_specs(chip.specs, chat.specs, lacks_head=has_lost_head(chip) or has_lost_head(chat))
-    if find_share(chip.specs, chat.specs) < SMALLEST_SHARE:
-        found = [mismatch for mismatch in found if mismatch.setting != "unmatched"] + [
-            describe_strangers(chip.specs, chat.specs)
-        ]
+    found += compare_vocabularies(chip_vocab, chat_vocab) + compare_cutting(chip.folder, chat.folder)
+    if quantised := find_quantised(chip, "chip") + find_quantised(chat, "chat"):
+        found += quantised  # its tensors are not the weights: nothing is said of them
+    else:
+        found += compare_specs(chip.specs, chat.specs, lacks_head=has_lost_head(chip) or has_lost_head(chat))
+        if find_share(chip.specs, chat.specs) < SMALLEST_SHARE:
+            found = [mismatch for mismatch in found if mismatch.setting != "unmatched"] + [
+                describe_strangers(chip.specs, chat.specs)
+            ]
 
     open_ones = [mismatch.describe() for mismatch in found if mismatch.is_open(recipe)]
     rows = None
@@ -149,11 +108,7 @@ def check_pair(
         and any(mismatch.setting == "vocab" for mismatch in found)
     ):
         if chip_vocab is None or chat_vocab is None:
-            side = "chip" if chip_vocab is None else "chat"
-            open_ones.append(
-                f"the {side} parent has no {TOKENIZER}, so its rows cannot be matched by token. Write it with "
-                "transformers"
-            )
+            open_ones.append(describe_lack(chip, "chip") if chip_vocab is None else describe_lack(chat, "chat"))
         else:
             rows = match_rows(recipe.vocab, chip_vocab, chat_vocab, base_vocab)
             open_ones += check_rows({"chip": (chip, chip_vocab), "chat": (chat, chat_vocab)})
@@ -231,87 +186,6 @@ def describe_strangers(chip: Mapping[str, TensorSpec], chat: Mapping[str, Tensor
     )
 
 
-def find_vocabulary(source: TensorSource) -> Vocabulary | None:
-    """Tokens and embedding rows of a model folder; None without a tokenizer or an embedding of a known name."""
-    tokens = read_tokens(source.folder)
-    rows = [spec.shape[0] for name, spec in source.specs.items() if EMBEDDINGS.fullmatch(name) and spec.shape]
-    return Vocabulary(rows[0], tokens) if tokens is not None and rows else None
-
-
-def compare_configs(
-    chip: Mapping[str, Any], chat: Mapping[str, Any], side: str = "chip", *, by_name: bool = True
-) -> list[Mismatch]:
-    """Differences of two config.json; tensor shapes decide for a key that one of them leaves out.
-
-    side: what the first is. by_name: whether the tensors have the same names. Otherwise `architectures` names another
-    class around the same tensors.
-    """
-    found = []
-    for key in (*STRUCTURE_KEYS, "vocab_size", "tie_word_embeddings", *SETTING_KEYS):
-        if key in chip and key in chat and chip[key] != chat[key]:
-            setting = "names" if key == "architectures" and not by_name else DECIDED_KEYS.get(key)
-            found.append(Mismatch(f"config {key}: {side} {_brief(chip[key])}, chat {_brief(chat[key])}", setting))
-    if (ours := describe_rope(chip)) != (theirs := describe_rope(chat)):
-        found.append(Mismatch(f"config rope: {side} {_brief(ours)}, chat {_brief(theirs)}", DECIDED_KEYS["rope"]))
-    for whose, config in ((side, chip), ("chat", chat)):
-        if method := config.get("quantization_config"):
-            name = _brief(method.get("quant_method", "unknown") if isinstance(method, dict) else method)
-            found.append(
-                Mismatch(
-                    f"config quantization_config: the {whose} parent is quantised ({name}), give its unquantised "
-                    "weights"
-                )
-            )
-    return found
-
-
-def _brief(value: object) -> str:
-    return shorten(str(value), DESCRIBED)
-
-
-def describe_rope(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The rotary embedding's settings, from rope_parameters (transformers 5) or rope_theta and rope_scaling (before).
-
-    Values of unexpected types are compared as they are.
-    """
-    said = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    rope = dict(said) if isinstance(said, dict) else {"rope_parameters": said}
-    theta = rope.get("rope_theta") or config.get("rope_theta") or ROPE_THETA
-    rope["rope_theta"] = float(theta) if isinstance(theta, int | float) else theta
-    rope["rope_type"] = rope.pop("type", None) or rope.get("rope_type") or "default"
-    return dict(sorted(rope.items()))
-
-
-def compare_vocabularies(chip: Vocabulary | None, chat: Vocabulary | None, side: str = "chip") -> list[Mismatch]:
-    """Tokens that only one parent has, or that have other ids in the other.
-
-    Parents without a tokenizer are compared by their rows alone.
-    """
-    if chip is None or chat is None or chip.tokens == chat.tokens:
-        return []
-
-    found = []
-    for text, tokens in (
-        (f"only the {side} parent has", chip.tokens.keys() - chat.tokens.keys()),
-        ("only the chat parent has", chat.tokens.keys() - chip.tokens.keys()),
-        (
-            "the parents give other ids to",
-            {token for token in chip.tokens.keys() & chat.tokens.keys() if chip.tokens[token] != chat.tokens[token]},
-        ),
-    ):
-        if tokens:
-            ids = {**chat.tokens, **chip.tokens}
-            names = ", ".join(repr(token) for token in sorted(tokens, key=lambda token: (ids[token], token))[:EXAMPLES])
-            more = ", ..." if len(tokens) > EXAMPLES else ""
-            found.append(
-                Mismatch(
-                    f"tokenizer: {text} {len(tokens)} token{'' if len(tokens) == 1 else 's'}: {names}{more}", "vocab"
-                )
-            )
-
-    return found
-
-
 def compare_specs(
     chip: Mapping[str, TensorSpec], chat: Mapping[str, TensorSpec], *, lacks_head: bool = False
 ) -> list[Mismatch]:
@@ -348,11 +222,6 @@ def compare_specs(
     return found
 
 
-def find_embedding(names: Collection[str]) -> str | None:
-    """The name of the input embedding, which is also the head where a model ties them."""
-    return next((name for name in names if EMBEDDINGS.fullmatch(name)), None)
-
-
 def has_lost_head(source: TensorSource) -> bool:
     """Whether the config says that the head is a tensor of its own, and that tensor is missing.
 
@@ -363,78 +232,6 @@ def has_lost_head(source: TensorSource) -> bool:
         and source.config.get("tie_word_embeddings") is False
         and find_embedding(source.specs) is not None
     )
-
-
-def check_ids(chat: Vocabulary | None) -> list[str]:
-    """Ids of the chat parent's tokenizer that have no row: the output would fail at the first such token."""
-    if chat is None or chat.after_last <= chat.rows:
-        return []
-    without = {token: number for token, number in chat.tokens.items() if number >= chat.rows}
-    first = min(without, key=lambda token: without[token])
-    return [
-        f"tokenizer: {len(without)} of the chat parent's tokens have no row in its embedding of {chat.rows}, the first "
-        f"is {first!r} with id {without[first]}. Give the tokenizer that belongs to the weights"
-    ]
-
-
-def check_rows(sides: Mapping[str, tuple[TensorSource, Vocabulary]]) -> list[str]:
-    """Tensors with a row per token whose number of rows is not the embedding's.
-
-    No row of such a tensor can be found by token.
-    """
-    return [
-        f"tensor {name} of the {side} parent has {spec.shape[0]} rows, its embedding {vocabulary.rows}. Give a parent "
-        "whose rows agree"
-        for side, (source, vocabulary) in sides.items()
-        for name, spec in source.specs.items()
-        if VOCABULARY_TENSORS.fullmatch(name) and spec.shape[0] != vocabulary.rows
-    ]
-
-
-def check_takeover(
-    vocab: str, chip: TensorSource, chat: TensorSource, chip_vocab: Vocabulary, chat_vocab: Vocabulary
-) -> list[str]:
-    """What speaks against the recipe's vocab.
-
-    The chip parent may lack tokens that chatting needs, or the tokenizers cannot be joined.
-    """
-    if vocab == "chip" and (lost := sorted(find_chat_tokens(chat, chat_vocab) - chip_vocab.tokens.keys())):
-        names = ", ".join(map(repr, lost[:EXAMPLES])) + (", ..." if len(lost) > EXAMPLES else "")
-        return [
-            f'vocab = "chip" drops {len(lost)} tokens that the chat parent\'s template or settings need: {names}. Use'
-            ' vocab = "union"'
-        ]
-    if vocab == "union":
-        for side, source in (("chip", chip), ("chat", chat)):
-            if not (source.folder / TOKENIZER).is_file() or not isinstance(
-                read_json_object(source.folder / TOKENIZER)["model"]["vocab"], dict
-            ):
-                return [
-                    f'vocab = "union" needs a {TOKENIZER} with ids of its own, and the {side} parent has none. Use'
-                    ' vocab = "chat" or "chip"'
-                ]
-    return []
-
-
-def find_chat_tokens(chat: TensorSource, vocabulary: Vocabulary) -> set[str]:
-    """The tokens that the chat template writes, and those that config and generation config name by id."""
-    folder = chat.folder
-    documents = [
-        dict(chat.config),
-        *(read_json_object(path) for path in (folder / "generation_config.json",) if path.is_file()),
-    ]
-    numbers: set[int] = set()
-    for document in documents:
-        for key, value in document.items():
-            if key.endswith("_token_id"):
-                numbers |= {number for number in (value if isinstance(value, list) else [value]) if type(number) is int}
-    needed = {token for token, number in vocabulary.tokens.items() if number in numbers}
-    template = read_text(folder / "chat_template.jinja") if (folder / "chat_template.jinja").is_file() else ""
-    if not template and (folder / "tokenizer_config.json").is_file():
-        template = json.dumps(
-            read_json_object(folder / "tokenizer_config.json").get("chat_template") or "", ensure_ascii=False
-        )
-    return needed | {token for token in vocabulary.tokens if MARK.fullmatch(token) and token in template}
 
 
 def check_base(
@@ -449,7 +246,7 @@ def check_base(
         return ["the method needs a base model. Set [base] model"]
     found = [
         f"base model, {found.text}"
-        for found in compare_configs(base.config, chat.config, "base")
+        for found in compare_configs(base.config, chat.config, "base") + find_quantised(base, "base")
         if found.setting is None
     ]
 

@@ -214,7 +214,9 @@ def find_way(plan: TensorPlan, inputs: Inputs, sums: Sums, parameters: Parameter
 
 def _find_arc(method: str, plan: TensorPlan, sums: Sums) -> Arc:
     if method == "geodesic":
-        return find_arc(sums, plan.lam, plan.name)
+        # One number of either sign has no direction to turn: on a line the way from one to the other is straight
+        is_flipped = plan.numel == 1 and sums.product < 0
+        return find_line(sums, plan.lam) if is_flipped else find_arc(sums, plan.lam, plan.name)
     if method == "slerp":
         return find_slerp(sums, plan.lam, plan.name)
     if method in ("linear", "soup"):

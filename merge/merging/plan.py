@@ -31,12 +31,15 @@ from typing import Any, Literal
 
 from merge.arithmetic.dtypes import DTYPES, FLOATS
 from merge.errors import RecipeError
-from merge.merging.pairing import HEAD, VOCABULARY_TENSORS, Pair, by_number, find_embedding, has_lost_head
+from merge.merging.pairing import HEAD, Pair, by_number, has_lost_head
+from merge.merging.vocabularies import VOCABULARY_TENSORS, find_embedding
 from merge.models.checkpoint import TensorSource, TensorSpec
 from merge.models.vocabulary import RowMap
 from merge.recipe import BASE_METHODS, Lam, Recipe
 
 OUTPUT_DTYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
+FLOAT_NAMES = {short: name for name, short in OUTPUT_DTYPES.items()}
+HALF = ("BF16", "F16")
 LAYER = re.compile(r"(?P<stack>(?:.*?\.)?(?:layers|layer|h|blocks|block)\.)(?P<number>\d{1,5})(?=\.)")
 Kind = Literal["attention", "MLP", "embeddings", "norms", "other"]
 KINDS: tuple[Kind, ...] = ("attention", "MLP", "embeddings", "norms", "other")
@@ -120,7 +123,17 @@ def make_plan(recipe: Recipe, pair: Pair) -> tuple[TensorPlan, ...]:
     depths = count_layers(names)
     if problems := _find_idle_patterns(recipe, names, depths) + _find_bad_slices(recipe, depths):
         raise RecipeError("recipe", problems)
-    plans = {name: _plan_tensor(recipe, pair, name, depths) for name in names}
+    dtypes = find_dtypes(recipe, pair)
+    plans = {name: _plan_tensor(recipe, pair, name, depths, dtypes) for name in names}
+    is_merged = any(plan.method not in ("copy", "identical") for plan in plans.values())
+    if (recipe.include or recipe.exclude) and not is_merged:
+        raise RecipeError(
+            "recipe",
+            [
+                "include and exclude leave no tensor to merge: the output would be a copy. Use lam = 0 to copy the "
+                "chat parent"
+            ],
+        )
     if recipe.slices:
         plans = {plan.name: plan for plan in cut_layers(recipe, plans.values())}
     return tuple(plans[name] for name in by_number(plans))
@@ -146,6 +159,45 @@ def cut_layers(recipe: Recipe, plans: Iterable[TensorPlan]) -> Iterator[TensorPl
                 yield moved
 
 
+@dataclass(frozen=True)
+class Dtypes:
+    """The dtypes of floating-point tensors, by safetensors' names: of the output, and what most of each parent is."""
+
+    output: str
+    chip: str
+    chat: str
+
+
+def find_dtypes(recipe: Recipe, pair: Pair) -> Dtypes:
+    """What most of each parent is stored in, and with the recipe's dtype "auto" the wider of both.
+
+    bfloat16 and float16 are equally wide: of these it is the chat parent's.
+    """
+    chip, chat = find_main_dtype(pair.chip), find_main_dtype(pair.chat)
+    widest = "F32" if "F32" in (chip, chat, *map(find_main_dtype, pair.more.values())) else chat
+    return Dtypes(OUTPUT_DTYPES.get(recipe.dtype, widest), chip, chat)
+
+
+def find_main_dtype(source: TensorSource) -> str:
+    """What most of a model's floating-point elements are stored in; float64 counts as float32."""
+    counts: Counter[str] = Counter()
+    for spec in source.specs.values():
+        if spec.dtype in FLOATS:
+            counts["F32" if spec.own_dtype == "F64" else spec.own_dtype] += spec.numel
+    return max(counts, key=lambda dtype: (counts[dtype], dtype)) if counts else "BF16"
+
+
+def choose_dtype(recipe: Recipe, name: str, specs: Iterable[TensorSpec], dtypes: Dtypes) -> str:
+    """The dtype of one floating-point tensor of the output; specs: as the parents that it is made of have it.
+
+    What stands in float32 within a model of half precision is meant to (routers' biases, decay rates), and stays so.
+    """
+    if (chosen := next((dtype for pattern, dtype in recipe.dtypes if fnmatchcase(name, pattern)), None)) is not None:
+        return OUTPUT_DTYPES[chosen]
+    is_meant = {dtypes.chip, dtypes.chat} & set(HALF) and all(spec.own_dtype in ("F32", "F64") for spec in specs)
+    return "F32" if is_meant else dtypes.output
+
+
 def choose_names(recipe: Recipe, pair: Pair) -> list[str]:
     """The output's tensors: those of both parents, and those that `unmatched` and `embeddings` keep."""
     chip, chat = pair.chip.specs, pair.chat.specs
@@ -162,12 +214,13 @@ def choose_names(recipe: Recipe, pair: Pair) -> list[str]:
     return names
 
 
-def _plan_tensor(recipe: Recipe, pair: Pair, name: str, depths: Mapping[str, int]) -> TensorPlan:
+def _plan_tensor(recipe: Recipe, pair: Pair, name: str, depths: Mapping[str, int], dtypes: Dtypes) -> TensorPlan:
     chip, chat = (_find_source(name, source) for source in (pair.chip, pair.chat))
     spec = pair.chat.specs[chat] if chat is not None else pair.chip.specs[str(chip)]
     rows = pair.rows if VOCABULARY_TENSORS.fullmatch(name) else None
     shape = (rows.rows, *spec.shape[1:]) if rows else spec.shape
-    dtype = OUTPUT_DTYPES[recipe.dtype] if spec.dtype in FLOATS else spec.dtype
+    specs = [source.specs[own] for source, own in ((pair.chip, chip), (pair.chat, chat)) if own is not None]
+    dtype = choose_dtype(recipe, name, specs, dtypes) if spec.dtype in FLOATS else spec.dtype
     base = _find_source(name, pair.base) if pair.base is not None and recipe.uses_base else None
     lam, method = find_lam(recipe, name, depths), recipe.method
     if chip is None or chat is None:

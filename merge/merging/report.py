@@ -14,7 +14,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
@@ -22,14 +22,14 @@ from typing import Any
 
 from merge.arithmetic.geodesic import TensorResult
 from merge.errors import MergeError
-from merge.merging.pairing import VOCABULARY_TENSORS
+from merge.merging.vocabularies import VOCABULARY_TENSORS
 from merge.models.checkpoint import read_json_object
 from merge.models.parents import Parent, Parents
 from merge.models.vocabulary import RowMap
 from merge.recipe import Recipe
 
 REPORT = "merge_report.json"
-FORMAT = 5  # raised when the same recipe and parents give other bytes: older outputs are then merged anew
+FORMAT = 6  # raised when the same recipe and parents give other bytes: older outputs are then merged anew
 KIND = "chipalign merge report"
 VERSIONS_OF = ("chipalign", "numpy", "ml_dtypes", "numba", "torch", "safetensors", "transformers")
 
@@ -70,6 +70,8 @@ class MergeReport:
     files: Mapping[str, OutputFile]
     rows: RowMap | None = None  # where the parents' vocabularies are not the same
     code: tuple[str, ...] = ()  # files whose originals name a parent's own Python code, which is left out
+    left: tuple[str, ...] = ()  # files of the chat parent that are not in the output
+    dtypes: Mapping[str, int] = field(default_factory=dict)  # tensors by dtype, that of most elements first
 
     @property
     def theta(self) -> ThetaSummary | None:
@@ -96,6 +98,8 @@ class MergeReport:
             "tensors": len(self.tensors),
             "parameters": sum(math.prod(t.shape) for t in self.tensors),
             "combined": self.combined,
+            "dtype": next(iter(self.dtypes), self.recipe.dtype),
+            "dtypes": dict(self.dtypes),
             "bytes": sum(file.bytes for file in self.files.values()),
             "branches": dict(sorted(Counter(t.branch for t in self.tensors).items())),
             "theta_degrees": asdict(self.theta) if self.theta else None,
@@ -111,6 +115,7 @@ class MergeReport:
             "parents": describe_parents(self.parents),
             "vocabulary": self.rows.count() if self.rows else None,
             "code_left_out": list(self.code),
+            "files_left_out": list(self.left),
             "totals": self.summary(),
             "files": {name: file.values() for name, file in sorted(self.files.items())},
             "tensors": [asdict(tensor) for tensor in self.tensors],
@@ -134,6 +139,12 @@ def describe_combined(totals: Mapping[str, Any]) -> str:
         if combined
         else f"{share}: each is one parent's, as the recipe says."
     )
+
+
+def describe_dtypes(totals: Mapping[str, Any]) -> str:
+    """The dtype of a merge, and of what tensors it has beside it."""
+    others = [f"{count} in {name}" for name, count in list(totals["dtypes"].items())[1:]]
+    return f"{totals['dtype']} ({', '.join(others)})" if others else str(totals["dtype"])
 
 
 def describe_parents(parents: Parents) -> dict[str, dict[str, Any]]:
@@ -213,6 +224,8 @@ def _are_totals(totals: Any) -> bool:
     if not isinstance(totals, dict) or any(
         type(totals.get(key)) is not int for key in ("tensors", "parameters", "combined", "bytes")
     ):
+        return False
+    if not isinstance(totals.get("dtype"), str) or not isinstance(totals.get("dtypes"), dict):
         return False
     theta = totals.get("theta_degrees", 0)
     return theta is None or (

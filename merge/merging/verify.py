@@ -101,7 +101,7 @@ def compare_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> list[
     ]
     for name, claim in files.items():
         path = folder / name
-        if Path(name).name != name:
+        if Path(name).is_absolute() or ".." in Path(name).parts:
             problems.append(f"the report names a file {name!r} outside the folder")
         elif not path.is_file():
             problems.append(f"{name} is missing")
@@ -205,7 +205,9 @@ def choose(names: Sequence[str], options: VerifyOptions) -> list[str]:
 def rebuild_recipe(document: Mapping[str, Any], options: VerifyOptions) -> Recipe:
     """The recipe of the report, with the parents where they are now. Raises RecipeError: it is wrong."""
     values = dict(document["recipe"])
-    tables: dict[str, Any] = {key: values.pop(key) for key in ("parameters", "schedule", "slice") if key in values}
+    tables: dict[str, Any] = {
+        key: values.pop(key) for key in ("parameters", "schedule", "slice", "dtypes") if key in values
+    }
     shares = {
         key: values.pop(name) for key, name in (("weight", "weights"), ("density", "densities")) if name in values
     }

@@ -30,7 +30,6 @@ from merge.errors import AdapterMismatch, AdapterUnsupported, CheckpointCorrupt
 from merge.models.checkpoint import (
     CONFIG_LIMIT_BYTES,
     Checkpoint,
-    StoredTensor,
     TensorReader,
     TensorSource,
     TensorSpec,
@@ -38,6 +37,7 @@ from merge.models.checkpoint import (
     read_header,
     read_json_object,
 )
+from merge.models.float8 import Float8Source, holds_float8
 from merge.models.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 
 TENSOR_NAME = re.compile(r"(?:base_model\.model\.)?(?P<module>.+)\.lora_(?P<side>[AB])(?:\.default)?\.weight")
@@ -231,7 +231,7 @@ def find_scale(config: Mapping[str, Any], alpha: float, rank: int) -> float:
 class FoldedTensor:
     """W + scale B A, computed for the requested piece."""
 
-    base: StoredTensor
+    base: TensorReader
     a: Array  # (r, in)
     b: Array  # (out, r)
     scale: float
@@ -240,7 +240,7 @@ class FoldedTensor:
     @property
     def spec(self) -> TensorSpec:
         """The base tensor's spec in float32, the dtype that `read` returns."""
-        return replace(self.base.spec, dtype="F32")
+        return widen_spec(self.base.spec)
 
     def read(self, start: int, stop: int, buffer: Array | None = None) -> Array:
         """The flat elements from start to stop, in float32. Cheapest where both are at row boundaries."""
@@ -252,6 +252,11 @@ class FoldedTensor:
             delta * np.float32(self.scale),
             out=None if buffer is None else buffer[: stop - start],
         )
+
+
+def widen_spec(spec: TensorSpec) -> TensorSpec:
+    """The spec of a tensor that is computed in float32 as it is read."""
+    return replace(spec, dtype="F32", natural=spec.own_dtype)
 
 
 def single_threaded_blas() -> threadpool_limits:
@@ -269,7 +274,7 @@ class FoldedCheckpoint:
     It has the same names and shapes; what the adapter changes is in float32.
     """
 
-    def __init__(self, base: Checkpoint, adapter: Adapter, arithmetic: Arithmetic) -> None:
+    def __init__(self, base: TensorSource, adapter: Adapter, arithmetic: Arithmetic) -> None:
         """Raises AdapterMismatch: it lists every adapter tensor without a base tensor of its shape."""
         if problems := find_misfits(base, adapter):
             raise AdapterMismatch(str(adapter.folder), problems)
@@ -278,9 +283,7 @@ class FoldedCheckpoint:
         self._arithmetic = arithmetic
         self.folder = base.folder
         self.config = base.config
-        self.specs = {
-            name: replace(spec, dtype="F32") if name in adapter.pairs else spec for name, spec in base.specs.items()
-        }
+        self.specs = {name: widen_spec(spec) if name in adapter.pairs else spec for name, spec in base.specs.items()}
 
     def tensor(self, name: str) -> TensorReader:
         """The reader of one tensor."""
@@ -298,13 +301,15 @@ def open_source(folder: Path, adapter: Path | None, stack: ExitStack, arithmetic
 
     Raises what `Checkpoint.open`, `Adapter.open` and `FoldedCheckpoint` raise.
     """
-    checkpoint = stack.enter_context(Checkpoint.open(folder))
+    source: TensorSource = stack.enter_context(Checkpoint.open(folder))
+    if holds_float8(source):
+        source = Float8Source(source)
     if adapter is None:
-        return checkpoint
-    return FoldedCheckpoint(checkpoint, stack.enter_context(Adapter.open(adapter)), arithmetic)
+        return source
+    return FoldedCheckpoint(source, stack.enter_context(Adapter.open(adapter)), arithmetic)
 
 
-def find_misfits(base: Checkpoint, adapter: Adapter) -> list[str]:
+def find_misfits(base: TensorSource, adapter: Adapter) -> list[str]:
     """Every adapter pair whose base tensor is missing, or has another shape or kind."""
     problems = []
     for name, pair in adapter.pairs.items():

@@ -51,6 +51,12 @@ class TensorSpec:
     shape: tuple[int, ...]
     path: Path
     offset: int  # of its first byte in the file
+    natural: str | None = None  # the dtype to write it in, where it is read in a wider one
+
+    @property
+    def own_dtype(self) -> str:
+        """The dtype that holds it as its model means it."""
+        return self.natural or self.dtype
 
     @property
     def numel(self) -> int:

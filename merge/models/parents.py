@@ -21,13 +21,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
-from typing import Any
 
 from blake3 import blake3
 
-from merge.errors import CheckpointCorrupt, CheckpointNotFound, HubUnavailable, MergeError, shorten
+from merge.errors import CheckpointCorrupt, CheckpointNotFound, HubUnavailable, MergeError
 from merge.files import open_stream
-from merge.models.gguf_header import read_gguf
+from merge.models.beside import HUB_PATTERNS, find_model_files
+from merge.models.gguf_model import convert_gguf
 from merge.models.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS, INDEX
 from merge.models.staging import staged_folder
 from merge.recipe import ParentRef
@@ -37,11 +37,8 @@ Say = Callable[[str], None]
 
 PACKAGE = "package:"
 HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@(?P<revision>[\w./-]+))?")
-# A model's files, here and on the hub: weights, configs, tokenizers. Formats that can carry code are not among them.
-MODEL_FILES = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model", "*.txt")
 # Read at a time: 1 ms of work; smaller pieces would need the interpreter lock more often than imports release it.
 HASHED_BYTES = 1 << 22
-REASON = 300  # characters of a library's reason in a message
 CARD_BYTES = 1 << 16  # of a parent's card: the licence is at its beginning
 HASH_CHARACTERS = 16  # of BLAKE3, in folder names: 64 bits, enough to separate the models of one home
 
@@ -125,8 +122,11 @@ class Resolver:
         return self.resolve_all([(ref, side)])[0]
 
     def resolve_all(self, refs: Sequence[tuple[ParentRef, str]]) -> list[Parent]:
-        """Several parents, as `resolve` finds each; their files are hashed in parallel, the largest first."""
-        found = [self._find(ref, side) for ref, side in refs]
+        """Several parents, as `resolve` finds each; their files are hashed in parallel, the largest first.
+
+        Those that must be downloaded or converted come last, after all mistakes that can be seen at once.
+        """
+        found = self._find_all(refs)
         for entry in found:
             self._say(f"hashing {entry.ref}")
         self._start_hashing(found)
@@ -161,13 +161,34 @@ class Resolver:
     def _hash(self, path: Path) -> str:
         return self._hash_later(path).result()
 
-    def look(self, ref: ParentRef, side: str) -> tuple[Path, Path | None]:
-        """The folders of model and adapter, without the hashes that `resolve` takes.
+    def look_all(self, refs: Sequence[tuple[ParentRef, str]]) -> list[tuple[Path, Path | None]]:
+        """The folders of models and adapters, without the hashes that `resolve_all` takes.
 
         For a look at a pair, from which nothing is kept.
         """
-        found = self._find(ref, side)
-        return found.folder, found.adapter.folder if found.adapter else None
+        return [(found.folder, found.adapter.folder if found.adapter else None) for found in self._find_all(refs)]
+
+    def _find_all(self, refs: Sequence[tuple[ParentRef, str]]) -> list[_Found]:
+        found: dict[int, _Found] = {}
+        for n in sorted(range(len(refs)), key=lambda n: (self._is_elsewhere(*refs[n]), n)):
+            found[n] = self._find(*refs[n])
+        return [found[n] for n in range(len(refs))]
+
+    def _is_elsewhere(self, ref: ParentRef, side: str) -> bool:
+        """Whether a parent or its adapter must be downloaded or converted; False for a name that leads nowhere."""
+        for name in (ref.model, ref.adapter):
+            if name is None:
+                continue
+            try:
+                path = self._find_path(name, f"{side} parent")
+                is_here = path.exists()
+            except OSError:  # finding it reports that
+                return False
+            if name.startswith(PACKAGE) or (not is_here and HUB_ID.fullmatch(name)):
+                return True
+            if name == ref.model and is_here and not _is_checkpoint(path):
+                return True
+        return False
 
     def _find(self, ref: ParentRef, side: str) -> _Found:
         try:
@@ -184,15 +205,7 @@ class Resolver:
         if ref.adapter is not None:
             there = self._locate(ref.adapter, f"{side} adapter")
             adapter = _Found(ref.adapter, there, there.path, [ADAPTER_CONFIG, ADAPTER_WEIGHTS])
-        names = sorted(
-            {
-                path.name
-                for pattern in MODEL_FILES
-                for path in folder.glob(pattern)
-                if path.is_file() and _is_model_file(path.name)
-            }
-        )
-        return _Found(ref.model, place, folder, names, adapter)
+        return _Found(ref.model, place, folder, find_model_files(folder), adapter)
 
     def _identify(self, found: _Found) -> Parent:
         files = {name: self._hash(found.folder / name) for name in found.names}
@@ -248,21 +261,23 @@ class Resolver:
         return self.dequantise(path)
 
     def dequantise(self, gguf: Path) -> Path:
-        """The GGUF model as bf16 safetensors with tokenizer, in home/models/<name>-<content hash>; made once.
+        """The GGUF model as float32 safetensors with tokenizer, made once in home/models.
+
+        The folder is called <name>-<content hash>-float32. What the file holds is not rounded: the merge is, once.
 
         Raises CheckpointNotFound: transformers cannot convert the file's architecture.
         """
         slug = re.sub(r"[^a-z0-9.]+", "-", gguf.stem.lower()).strip("-.")
-        target = self._settings.models / f"{slug}-{self._hash(gguf)[:HASH_CHARACTERS]}"
+        target = self._settings.models / f"{slug}-{self._hash(gguf)[:HASH_CHARACTERS]}-float32"
         if not (target / "config.json").is_file():
             if not self._fetch:
                 raise CheckpointNotFound(
                     f"{gguf.name} is not converted yet, and a dry run converts nothing. Run `chipalign merge inspect` "
                     "first"
                 )
-            self._say(f"de-quantising {gguf.name} to bfloat16, once; this takes half a minute for a small model")
+            self._say(f"de-quantising {gguf.name} to float32, once; this takes half a minute for a small model")
             with staged_folder(target) as folder:
-                _convert(gguf, folder)
+                convert_gguf(gguf, folder)
         return target
 
 
@@ -288,10 +303,6 @@ def _size(path: Path) -> int:
 
 def _is_checkpoint(path: Path) -> bool:
     return (path / INDEX).exists() or any(not file.name.startswith("adapter_") for file in path.glob("*.safetensors"))
-
-
-def _is_model_file(name: str) -> bool:
-    return not name.startswith("adapter_") and name != "merge_report.json"
 
 
 def hash_file(path: Path, is_cancelled: Callable[[], bool] = lambda: False) -> str:
@@ -355,7 +366,7 @@ def download(repo: str, revision: str | None, settings: MergeSettings) -> Path:
             repo,
             revision=revision,
             cache_dir=settings.models / "hub",
-            allow_patterns=[*MODEL_FILES, "README.md"],
+            allow_patterns=[*HUB_PATTERNS, "README.md"],
             endpoint=settings.hub_endpoint,
         )
     except errors.GatedRepoError as error:
@@ -387,54 +398,6 @@ def without_login(url: str) -> str:
     """A URL without the user and password that it may contain."""
     scheme, mark, rest = url.rpartition("://")
     return scheme + mark + rest.rpartition("@")[2]
-
-
-def _convert(gguf: Path, folder: Path) -> None:
-    """Write the model of a GGUF file as safetensors with its tokenizer.
-
-    Raises:
-        CheckpointCorrupt: the file contradicts itself.
-        CheckpointNotFound: transformers does not make a whole model of it.
-    """
-    header = read_gguf(gguf)
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GgufConfig
-
-    source: dict[str, Any] = {
-        "pretrained_model_name_or_path": str(gguf.parent),
-        "gguf_file": gguf.name,
-        "trust_remote_code": False,
-    }
-    try:
-        config = AutoConfig.from_pretrained(**source)
-        # A model without memory for its weights: random numbers cannot stand in for what the file lacks
-        with torch.device("meta"):
-            wanted = sum(
-                weight.numel()
-                for weight in AutoModelForCausalLM.from_config(config, trust_remote_code=False).parameters()
-            )
-        if wanted > header.elements:
-            raise ValueError(
-                f"its metadata describes a model of {wanted} parameters, its tensors hold {header.elements}"
-            )
-        options = {
-            "quantization_config": GgufConfig(dequantize=True),
-            "dtype": torch.bfloat16,
-            "output_loading_info": True,
-        }
-        model, loading = AutoModelForCausalLM.from_pretrained(**source, config=config, **options)
-        if lacking := sorted(loading["missing_keys"]):
-            raise ValueError(f"it lacks {len(lacking)} of the model's tensors, {lacking[0]} for example")
-        tokenizer = AutoTokenizer.from_pretrained(**source)
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-    except OSError:
-        raise  # of the disk: the staged folder reports it
-    except Exception as error:  # the libraries raise all kinds on unexpected content
-        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
-        raise CheckpointNotFound(
-            f"{gguf} cannot be converted: {shorten(reason, REASON)}. Give the model as safetensors"
-        ) from error
 
 
 def read_licence(folder: Path) -> str | None:

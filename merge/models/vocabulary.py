@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from merge.errors import CheckpointCorrupt
-from merge.models.checkpoint import read_json_object
+from merge.models.checkpoint import read_json_object, read_text
 
 TOKENIZER = "tokenizer.json"
+# The table where that is missing: ids by token, or a token a line in the order of the ids; and rules that cut words
+TABLE, LINES, ADDED, MERGES = "vocab.json", "vocab.txt", "added_tokens.json", "merges.txt"
 
 
 @dataclass(frozen=True)
@@ -72,12 +74,21 @@ class RowMap:
 
 
 def read_tokens(folder: Path) -> dict[str, int] | None:
-    """Ids by token string of the tokenizer.json in a folder; None if it is missing. Raises CheckpointCorrupt."""
-    return (
-        parse_tokens(read_json_object(folder / TOKENIZER), folder / TOKENIZER)
-        if (folder / TOKENIZER).is_file()
-        else None
-    )
+    """Ids by token string of a folder's tokenizer.json, else of its vocab.json or vocab.txt with what was added.
+
+    None if all are missing. Raises CheckpointCorrupt.
+    """
+    if (folder / TOKENIZER).is_file():
+        return parse_tokens(read_json_object(folder / TOKENIZER), folder / TOKENIZER)
+    tokens: dict[str, Any] = {}
+    if (folder / TABLE).is_file():
+        tokens = read_json_object(folder / TABLE)
+    elif (folder / LINES).is_file():
+        tokens = {line: number for number, line in enumerate(read_text(folder / LINES).splitlines())}
+    if (folder / ADDED).is_file():
+        tokens |= read_json_object(folder / ADDED)
+    are_ids = all(type(number) is int and number >= 0 for number in tokens.values())
+    return tokens if tokens and are_ids else None  # a table of another kind, such as one for each language
 
 
 def parse_tokens(document: Mapping[str, Any], path: Path) -> dict[str, int]:
@@ -93,6 +104,14 @@ def parse_tokens(document: Mapping[str, Any], path: Path) -> dict[str, int]:
             f"{path}: its vocabulary is not a table of tokens with whole numbers from 0 on. Copy the file anew"
         )
     return tokens
+
+
+def read_merges(document: Mapping[str, Any], path: Path) -> list[list[str]]:
+    """The merge rules of a tokenizer.json, each as two strings; empty where it has none. Raises CheckpointCorrupt."""
+    try:
+        return [split_merge(rule) for rule in document["model"].get("merges") or []]
+    except (TypeError, AttributeError) as error:
+        raise CheckpointCorrupt(f"{path}: its merge rules cannot be read ({error!r}). Copy the file anew") from None
 
 
 def union_tokens(chip: Vocabulary, chat: Vocabulary) -> dict[str, int]:
@@ -177,13 +196,15 @@ def join_tokenizers(chip: Mapping[str, Any], chat: Mapping[str, Any], tokens: Ma
     if merges := chip["model"].get("merges"):
         ours = joined["model"].setdefault("merges", [])
         new = [
-            pair for pair in map(_pair, merges) if "".join(pair) not in old and {*pair, "".join(pair)} <= tokens.keys()
+            pair
+            for pair in map(split_merge, merges)
+            if "".join(pair) not in old and {*pair, "".join(pair)} <= tokens.keys()
         ]
-        joined["model"]["merges"] = [*map(_pair, ours), *new]
+        joined["model"]["merges"] = [*map(split_merge, ours), *new]
 
     return joined
 
 
-def _pair(merge: Any) -> list[str]:
+def split_merge(merge: Any) -> list[str]:
     """A merge rule as two strings, whether the file has it as "a b" or as ["a", "b"]."""
     return merge.split(" ", 1) if isinstance(merge, str) else list(merge)

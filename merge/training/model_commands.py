@@ -254,7 +254,7 @@ def _find_base(ref: str, settings: MergeSettings) -> Path:
         sys.stderr.write(f"{text}\n")
 
     with Resolver(Path(), settings, say) as resolver:
-        return resolver.look(ParentRef(ref), "base")[0]
+        return resolver.look_all([(ParentRef(ref), "base")])[0][0]
 
 
 def _make_phases(

@@ -124,7 +124,8 @@ class Scorer:
 def _make_model(recipe: Recipe, pair: Pair) -> tuple[Any, Any]:
     """The model and the tokenizer that the merge's own files describe."""
     with tempfile.TemporaryDirectory() as folder:
-        for name, raw in prepare_companions(recipe, pair).items():
+        for name, raw in prepare_companions(recipe, pair).files.items():
+            (Path(folder) / name).parent.mkdir(exist_ok=True)
             (Path(folder) / name).write_bytes(raw)
         try:
             config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
