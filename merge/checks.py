@@ -1,6 +1,8 @@
-"""Checks of single values of a recipe, and what may have been meant by a word that it does not know. Pure.
+"""Checks of single values of a recipe, and what may have been meant by a word that it does not know.
 
-guess("bf16", ("bfloat16", "float16"))  # ". Did you mean bfloat16?"
+Pure: merge.recipe says which values are allowed.
+
+    guess("bf16", ("bfloat16", "float16"))  # ". Did you mean bfloat16?"
 """
 
 from __future__ import annotations

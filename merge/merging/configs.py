@@ -1,6 +1,8 @@
-"""Two config.json as mismatches: what differs, and which setting of the recipe decides it. Quantised parents, too.
+"""Two config.json as mismatches: what differs, and which setting of the recipe decides it.
 
-found = compare_configs(chip.config, chat.config) + find_quantised(chip, "chip")
+Quantised parents are found here, too: by their config, a file beside it, or their tensors.
+
+    found = compare_configs(chip.config, chat.config) + find_quantised(chip, "chip")
 """
 
 from __future__ import annotations

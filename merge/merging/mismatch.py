@@ -1,6 +1,8 @@
-"""One difference of two parents, with the recipe setting that decides it. It compares nothing.
+"""One difference of two parents, with the recipe setting that decides it.
 
-Mismatch("config rope: ...", "config").describe()
+It compares nothing.
+
+    Mismatch("config rope: ...", "config").describe()
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""A GGUF file as a model folder: de-quantised by transformers' own reader to float32, with the file's own tokenizer.
+"""A GGUF file as a model folder: de-quantised to float32, with the file's own tokenizer.
 
-convert_gguf(Path("model.gguf"), Path("folder"))
+transformers' own reader does it; what its classes add to a tokenizer is taken out again.
+
+    convert_gguf(Path("model.gguf"), Path("folder"))
 """
 
 from __future__ import annotations
