@@ -450,6 +450,23 @@ def test_a_table_that_fits_alone_is_not_cut_for_its_lead_in() -> None:
     assert [chunk.text.count("mode_") for chunk in chunks] == [0, 6]
 
 
+def test_a_table_whose_header_fills_a_chunk_is_cut_between_columns() -> None:
+    names = [f"Column number {number}" for number in range(30)]
+    rows = [[f"dev{number}", *(f"{number}.{column}" for column in range(1, 30))] for number in range(9)]
+    lines = [names, ["---"] * 30, *rows]
+    text = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    parts = [part.text.split("\n") for part in split_block(Block("table", text, ()), 150, count_words)]
+    shown = set()
+    for header, _, *body in parts:
+        assert count_words("\n".join((header, *body))) <= 150
+        columns = [cell.strip() for cell in header.strip("|").split("|")]
+        assert columns[0] == names[0]
+        for row in body:
+            cells = [cell.strip() for cell in row.strip("|").split("|")]
+            shown |= {(cells[0], column, cell) for column, cell in zip(columns[1:], cells[1:], strict=True)}
+    assert shown == {(row[0], name, cell) for row in rows for name, cell in zip(names[1:], row[1:], strict=True)}
+
+
 def test_a_long_lead_in_is_not_repeated() -> None:
     rows = "\n".join(f"| `mode_{number}` | what it does |" for number in range(20))
     lead = "these words " * 10 + "are:"

@@ -24,6 +24,8 @@ _DIRECTIVE = re.compile(
     r"|(?P<table>csv-table)::(?:[ \t]+\S.*)?)$"
 )
 _OPTION = re.compile(r"^[ \t]+:(?P<name>[\w-]+):[ \t]*(?P<value>.*)$")
+_PARTS = frozenset({"lines", "start-line", "end-line", "start-after", "start-at", "end-before", "end-at"})
+_MARKDOWN = (".md", ".markdown")
 _LANGUAGES = {
     ".v": "verilog",
     ".sv": "systemverilog",
@@ -40,6 +42,25 @@ _LANGUAGES = {
 def expand_includes(path: str, text: str, read: ReadText) -> str:
     """The text with the files that it includes: unchanged for `include`, as a `code-block` for `literalinclude`."""
     return _Expander(read).expand(path, text, (path,))
+
+
+def find_whole_includes(text: str) -> list[str]:
+    """The targets of `include` directives and tables that show a whole file; code and Markdown are not such text."""
+    found: list[str] = []
+    lines = text.split("\n")
+    for number, line in enumerate(lines):
+        position = number
+        if not (directive := _DIRECTIVE.match(line.rstrip())) or directive["name"] == "literalinclude":
+            continue
+        options: dict[str, str] = {}
+        position += 1
+        while position < len(lines) and (option := _OPTION.match(lines[position].rstrip())):
+            options[option["name"]] = option["value"]
+            position += 1
+        target = directive["target"] or options.get("file", "")
+        if target and not _PARTS & options.keys() and PurePosixPath(target).suffix.lower() not in _MARKDOWN:
+            found.append(target)
+    return found
 
 
 class _Expander:
@@ -82,7 +103,7 @@ class _Expander:
 
         if (
             directive["name"] == "include"
-            and PurePosixPath(found).suffix.lower() not in (".md", ".markdown")
+            and PurePosixPath(found).suffix.lower() not in _MARKDOWN
             and "literal" not in options
         ):
             body = self.expand(found, "\n".join(lines), (*above, found)).split("\n")

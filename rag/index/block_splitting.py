@@ -83,10 +83,15 @@ def outermost_line(lines: Sequence[str]) -> int:
 
 
 def _split_table(text: str, budget: int, count: Count) -> list[str]:
-    """Every piece gets the header again, unless it takes over half of the room; parts of a row get its first cell."""
+    """Every piece gets the header again, and parts of a row its first cell.
+
+    A table whose header takes over half of the room is cut between columns first; of two columns it loses its header.
+    """
     lines = text.split("\n")
     header = _table_header(lines)
     if header and count("\n".join(header)) > budget // 2:
+        if parts := _split_columns(lines, budget, count):
+            return [piece for part in parts for piece in _split_table(part, budget, count)]
         header = []
     room = budget - count("\n".join(header)) if header else budget
     rows = _grid_rows(lines[len(header) :]) if lines[0].startswith("+") else lines[len(header) :]
@@ -97,6 +102,26 @@ def _split_table(text: str, budget: int, count: Count) -> list[str]:
     ]
     groups = _even_out(_group(rows, "\n", room, count), "\n", room, count)
     return ["\n".join([*header, part]) for part in _join(groups, "\n")]
+
+
+def _split_columns(lines: Sequence[str], budget: int, count: Count) -> list[str]:
+    """A wide Markdown table as several, each with its first column; [] for one of two columns, and for other tables."""
+    if not lines[0].startswith("|"):
+        return []
+    rows = [_CELL_BORDER.split(line.strip().removeprefix("|").removesuffix("|")) for line in lines]
+    width = len(rows[0])
+    if width <= 2:
+        return []
+    groups: list[list[int]] = [[]]
+    for column in range(1, width):
+        longer = [0, *groups[-1], column]
+        if groups[-1] and count(_write_row([rows[0][number] for number in longer])) > budget // 4:
+            groups.append([])
+        groups[-1].append(column)
+    if len(groups) == 1:
+        return []
+    filled = [[*row, *[" "] * (width - len(row))] for row in rows]
+    return ["\n".join(_write_row([row[number] for number in (0, *group)]) for row in filled) for group in groups]
 
 
 def _grid_rows(lines: Sequence[str]) -> list[str]:

@@ -27,6 +27,7 @@ from rag.errors import ArchiveUnsafe, ParseFailed, SourceUnusable, reason_of
 from rag.formats.encodings import read_text
 from rag.formats.parser import Format, format_of
 from rag.settings import RagSettings
+from rag.sources.account import describe_unread, find_held, join_types
 from rag.sources.archive import ArchiveLimits, is_archive, read_archive, strip_top_folder
 from rag.sources.corpus import FETCHED_FILE, match_any
 from rag.sources.parsed_cache import ParsedCache
@@ -81,6 +82,7 @@ def read_source(
 
     with ExitStack() as stack:
         reader = _Reader(files, settings, sandbox or stack.enter_context(open_sandbox(settings)), cache)
+        held = find_held(files, reader.read_text)
         for name in files:
             if not _is_utf8(name):
                 skipped.append(Skipped(f"{collection}/{encodable(name)}", "its name is not UTF-8"))
@@ -88,6 +90,8 @@ def read_source(
                 skipped.append(
                     Skipped(f"{collection}/{name[:MAX_NAME_CHARACTERS]}...", f"its name has {len(name)} characters")
                 )
+            elif holder := held.get(name):
+                skipped.append(Skipped(f"{collection}/{name}", f"stands whole in {holder}, which includes it"))
             elif PurePosixPath(name).name != FETCHED_FILE and not name.upper().startswith(_LEGAL_NAMES):
                 try:
                     own_text, parsed, unread = reader.read(name)
@@ -110,6 +114,7 @@ def read_source(
                     note=parsed.note,
                 )
 
+    skipped[:] = join_types(skipped, collection)
     cache.remove_old()
 
 
@@ -146,7 +151,7 @@ class _Reader:
         known = self._cache.read(name, content) if found.parse_bytes else None
         if known is not None:
             return None, known
-        own_text, parsed = self._sandbox.read(name, content, is_whole, self._read_included)
+        own_text, parsed = self._sandbox.read(name, content, is_whole, self.read_text)
         if found.parse_bytes:
             self._cache.write(name, content, parsed)
         return own_text, parsed
@@ -184,7 +189,7 @@ class _Reader:
         content = content[: content.rfind(b"\n", 0, limit) + 1]
         return content, f"the first {len(content)} bytes of {size or 'it'}"
 
-    def _read_included(self, name: str) -> str | None:
+    def read_text(self, name: str) -> str | None:
         """The text of another file of the same source, for a directive that names it; None where it is missing."""
         if name not in self._files or not _is_utf8(name):
             return None
@@ -207,7 +212,7 @@ def _is_utf8(name: str) -> bool:
 def _refuse_name(name: str) -> str:
     if is_archive(Path(name)):
         return "an archive inside an archive: unpack it"
-    return f"not a type of document that is read ({PurePosixPath(name).suffix.lower() or 'no suffix'})"
+    return describe_unread(name)
 
 
 def _unpack(content: bytes, at_most: int) -> tuple[bytes, bool]:
