@@ -123,9 +123,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.write_line(line)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
-    """Limit libraries to one thread: a second is not faster here, and on busy cores a hundred times slower."""
+    """Limit libraries to one thread: a second is not faster here, and on busy cores a hundred times slower.
+
+    Of a module, so that it is there before what a module trains once.
+    """
     import torch
 
     before = torch.get_num_threads()

@@ -5,9 +5,7 @@ wrong.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +13,15 @@ import pytest
 
 from merge.training.training_data import is_held_out
 from rag.command_line import write_jsonl
+from tests.commands import run_command
 from tests.tiny_models import write_llama
 
 MESSAGES = [{"role": "user", "content": "fix hold"}]
-TEACH = "import sys, torch; torch.set_num_threads(1); from chipalign import main; sys.exit(main(sys.argv[1:]))"
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", TEACH, "adapt", "model", *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "CHIPALIGN_HOME": str(folder / "home"), "PYTHONPATH": str(Path(__file__).parent.parent)},
-    )
+    return run_command("adapt", "model", *arguments, folder=folder, CHIPALIGN_HOME=str(folder / "home"))
 
 
 def rows(count: int = 40) -> list[dict[str, Any]]:

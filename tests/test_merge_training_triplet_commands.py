@@ -22,6 +22,7 @@ from serve.running.store_commands import store
 from serve.settings import ServeSettings
 from serve.store.database import open_database
 from serve.store.feedback import Feedback, Rating
+from tests.commands import run_command
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = {
@@ -104,21 +105,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def command(folder: Path, out: str, *more: str) -> list[str]:
+    return ["adapt", "triplets", "--docs", str(folder / "docs"), "--out", str(folder / out), "--json", *more]
+
+
 def run(folder: Path, out: str, *more: str) -> dict[str, Any]:
-    command = [
-        sys.executable,
-        "-m",
-        "chipalign",
-        "adapt",
-        "triplets",
-        "--docs",
-        str(folder / "docs"),
-        "--out",
-        str(folder / out),
-        "--json",
-    ]
-    env = {**os.environ, "CHIPALIGN_HOME": str(folder / "home")}
-    done = subprocess.run([*command, *more], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    done = run_command(*command(folder, out, *more), CHIPALIGN_HOME=str(folder / "home"))
+    assert done.returncode == 0, done.stderr
     assert "build prompts: " in done.stderr
     summary: dict[str, Any] = json.loads(done.stdout)
     return summary
@@ -198,8 +191,10 @@ def test_what_is_measured_with_is_not_trained_on(written: tuple[list[dict[str, A
 def test_the_same_command_writes_the_same_file_and_another_seed_another(
     folder: Path, written: tuple[list[dict[str, Any]], dict[str, Any]]
 ) -> None:
-    # Its index is made anew
-    run(folder, "again.jsonl", "--answers", str(folder / "qa"), "--exclude", str(folder / "asked.jsonl"))
+    # Its index is made anew, in a process of its own, where sets have another order
+    again = command(folder, "again.jsonl", "--answers", str(folder / "qa"), "--exclude", str(folder / "asked.jsonl"))
+    env = {**os.environ, "CHIPALIGN_HOME": str(folder / "home")}
+    subprocess.run([sys.executable, "-m", "chipalign", *again], cwd=ROOT, env=env, capture_output=True, check=True)
     assert (folder / "again.jsonl").read_bytes() == (folder / "t.jsonl").read_bytes()
     run(folder, "other.jsonl", "--answers", str(folder / "qa"), "--seed", "1", "--index", str(folder / "index"))
     assert (folder / "other.jsonl").read_bytes() != (folder / "t.jsonl").read_bytes()

