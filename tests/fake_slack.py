@@ -34,6 +34,8 @@ BOT = "U0BOT"
 BOT_ID = "B0BOT"
 PERSON = "U1ANN"
 PATIENCE_S = 20.0
+PING_EVERY_S = 0.2  # slack_sdk leaves a connection once something comes, or after three seconds
+LOOK_EVERY_S = 0.05  # what is so elsewhere, as in a log, notifies nobody here
 
 Message = dict[str, Any]
 
@@ -54,7 +56,7 @@ class Limit:
     """How many calls of a method are answered with 429, "wait `retry_after_s`"."""
 
     calls: int
-    retry_after_s: int
+    retry_after_s: float
 
 
 @dataclass
@@ -76,7 +78,7 @@ class FakeSlack:
         self.lock = threading.Condition()
         self.connections: list[ServerConnection] = []
         self._clock = 1_700_000_000
-        self._socket: Server = serve(self._hold_connection, "127.0.0.1", 0)
+        self._socket: Server = serve(self._hold_connection, "127.0.0.1", 0, ping_interval=PING_EVERY_S)
         owner = self
 
         class Handler(_Handler):
@@ -197,9 +199,12 @@ class FakeSlack:
 
     def wait_until(self, is_so: Callable[[], bool], what: str) -> None:
         """Wait until something is so. Raises TimeoutError that says what was waited for."""
+        deadline = time.monotonic() + PATIENCE_S
         with self.lock:
-            if not self.lock.wait_for(is_so, PATIENCE_S):
-                raise TimeoutError(f"waited for {what}")
+            while not is_so():
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"waited for {what}")
+                self.lock.wait(LOOK_EVERY_S)
 
     def calls(self, method: str) -> list[Call]:
         """The calls of one method so far."""

@@ -156,7 +156,7 @@ def test_a_sender_that_falls_silent_is_given_up(url: str, home: Path, monkeypatc
 
     def slow() -> Iterator[bytes]:
         yield (PURPOSE + FILE).encode()
-        hold.wait(3)
+        hold.wait(1)
         yield b"--x--\r\n"
 
     before = kept(home)

@@ -64,7 +64,7 @@ def bot_between(slack: FakeSlack, gateway: FakeGateway, **changes: Any) -> Itera
 
 @pytest.fixture(scope="module")
 def shared_world() -> Iterator[World]:
-    """Leaving a websocket takes three seconds: one bot serves all tests that need no settings of their own."""
+    """One bot serves all tests that need no settings of their own."""
     with FakeSlack() as slack, FakeGateway() as gateway, bot_between(slack, gateway):
         yield World(slack, gateway)
 
@@ -113,11 +113,11 @@ def test_placeholder_is_there_before_the_answer_begins(world: World) -> None:
 
 
 def test_answer_grows_at_most_once_in_its_time_and_ends_whole(world: World) -> None:
-    world.gateway.reset(Script(deltas=tuple(f"word{number} " for number in range(40)), delta_delay_s=0.1))
+    world.gateway.reset(Script(deltas=tuple(f"word{number} " for number in range(20)), delta_delay_s=0.1))
     started = time.monotonic()
     shown = texts_of(world.answer(world.ask("How?")), "answer")[0]
     elapsed_s = time.monotonic() - started
-    assert shown.split() == [f"word{number}" for number in range(40)]
+    assert shown.split() == [f"word{number}" for number in range(20)]
     *previews, last = world.slack.calls("chat.update")
     assert previews
     assert WRITING in str(previews[-1].arguments["blocks"])
@@ -136,11 +136,12 @@ def test_text_of_a_burst_is_shown_while_nothing_more_comes(world: World) -> None
 
 
 def test_last_update_arrives_after_slack_asked_for_a_pause(world: World) -> None:
-    world.slack.state.limits["chat.update"] = Limit(calls=3, retry_after_s=1)
+    pause_s = 0.3  # Slack asks for whole seconds
+    world.slack.state.limits["chat.update"] = Limit(calls=3, retry_after_s=pause_s)
     assert texts_of(world.answer(world.ask("How?")), "answer") == [SHOWN]
     calls = world.slack.calls("chat.update")
     assert [call.status for call in calls] == [429, 429, 429, 200]
-    assert all(later.at - earlier.at >= 1 for earlier, later in itertools.pairwise(calls))
+    assert all(later.at - earlier.at >= pause_s for earlier, later in itertools.pairwise(calls))
 
 
 def test_follow_up_goes_with_the_turns_before_it(world: World) -> None:

@@ -13,11 +13,13 @@ from tests.conftest import free_port
 from tests.fake_slack import APP_TOKEN, BOT_TOKEN, FakeSlack, Limit
 from ui.conversation import Turn
 from ui.errors import SlackRefused, SlackUnreachable
+from ui.slack import slack_delivery
 from ui.slack.slack_blocks import answer_messages
-from ui.slack.slack_delivery import PAGE_MESSAGES, PAGES, PREVIEW_EVERY_S, Delivery
+from ui.slack.slack_delivery import PAGE_MESSAGES, PAGES, Delivery
 
 CONTENT = answer_messages(Turn("How?"), "1.1")[0]
 ANSWER = answer_messages(Turn("How?", "answered", "Run."), "1.1")[0]
+PAUSE_S = 0.3  # in place of the seconds that Slack asks for, and that lie between two attempts or previews
 
 
 @pytest.fixture
@@ -51,36 +53,37 @@ def test_no_text_is_made_a_link_a_mention_or_a_preview_by_slack(slack: FakeSlack
 @pytest.mark.parametrize("method", ["chat.postMessage", "chat.update"])
 def test_refusal_for_too_many_calls_is_waited_out(slack: FakeSlack, method: str) -> None:
     delivery = delivery_to(slack)
-    slack.state.limits[method] = Limit(calls=2, retry_after_s=1)
+    slack.state.limits[method] = Limit(calls=2, retry_after_s=PAUSE_S)
     ts = delivery.post("C1", "1.1", CONTENT)
     delivery.update("C1", ts, ANSWER)
     calls = slack.calls(method)
     assert [call.status for call in calls] == [429, 429, 200]
-    assert all(later.at - earlier.at >= 1 for earlier, later in pairwise(calls))
+    assert all(later.at - earlier.at >= PAUSE_S for earlier, later in pairwise(calls))
     assert slack.replies("C1", "1.1")[0]["text"] == "Run."
 
 
 def test_pause_that_slack_asks_for_holds_everything_else_too(slack: FakeSlack) -> None:
     delivery = delivery_to(slack)
     ts = delivery.post("C1", "1.1", CONTENT)
-    slack.state.limits["chat.update"] = Limit(calls=1, retry_after_s=1)
+    slack.state.limits["chat.update"] = Limit(calls=1, retry_after_s=PAUSE_S)
     assert delivery.preview("C1", ts, ANSWER) is False
     assert delivery.may_preview() is False
     delivery.post("C2", "2.2", CONTENT)
     (refused,), (_, second) = slack.calls("chat.update"), slack.calls("chat.postMessage")
-    assert second.at - refused.at >= 1
+    assert second.at - refused.at >= PAUSE_S
 
 
-def test_preview_may_be_sent_once_in_its_time(slack: FakeSlack) -> None:
+def test_preview_may_be_sent_once_in_its_time(slack: FakeSlack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slack_delivery, "PREVIEW_EVERY_S", PAUSE_S)
     delivery = delivery_to(slack)
     started = time.monotonic()
     sent = 0
-    while time.monotonic() - started < 2 * PREVIEW_EVERY_S:
+    while time.monotonic() - started < 2 * PAUSE_S:
         sent += delivery.may_preview()
         time.sleep(0.01)
     elapsed_s = time.monotonic() - started
     assert sent >= 1
-    assert (sent - 1) * PREVIEW_EVERY_S <= elapsed_s
+    assert (sent - 1) * PAUSE_S <= elapsed_s
 
 
 def test_preview_that_fails_is_not_tried_again_and_raises_nothing(slack: FakeSlack) -> None:
@@ -94,10 +97,13 @@ def test_preview_that_fails_is_not_tried_again_and_raises_nothing(slack: FakeSla
     assert delivery.preview("C1", ts, ANSWER) is False
 
 
-def test_fault_of_slack_is_tried_again(slack: FakeSlack) -> None:
+def test_fault_of_slack_is_tried_again(slack: FakeSlack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slack_delivery, "LONGEST_PAUSE_S", PAUSE_S)
     slack.state.broken["chat.postMessage"] = 2
     delivery_to(slack).post("C1", "1.1", CONTENT)
-    assert [call.status for call in slack.calls("chat.postMessage")] == [500, 500, 200]
+    calls = slack.calls("chat.postMessage")
+    assert [call.status for call in calls] == [500, 500, 200]
+    assert all(later.at - earlier.at >= PAUSE_S for earlier, later in pairwise(calls))
 
 
 @pytest.mark.parametrize(
@@ -141,7 +147,8 @@ def test_endless_thread_is_read_up_to_a_limit(slack: FakeSlack) -> None:
     assert len(delivery_to(slack).thread("C1", first)) == PAGE_MESSAGES * PAGES
 
 
-def test_slack_that_stays_down_or_broken_is_reported(slack: FakeSlack) -> None:
+def test_slack_that_stays_down_or_broken_is_reported(slack: FakeSlack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slack_delivery, "LONGEST_PAUSE_S", PAUSE_S)
     down = Delivery(
         WebClient(BOT_TOKEN, base_url=f"http://127.0.0.1:{free_port()}/api/", retry_handlers=[], timeout=5), attempts=2
     )
@@ -158,6 +165,6 @@ def test_closed_delivery_waits_for_a_pause_but_not_for_slack_that_does_not_answe
     slack.state.broken["chat.postMessage"] = 1
     with pytest.raises(SlackRefused, match="HTTP 500"):
         delivery.post("C1", "1.1", CONTENT)
-    slack.state.limits["chat.postMessage"] = Limit(calls=1, retry_after_s=1)
+    slack.state.limits["chat.postMessage"] = Limit(calls=1, retry_after_s=PAUSE_S)
     delivery.post("C1", "1.1", CONTENT)
     assert [call.status for call in slack.calls("chat.postMessage")] == [500, 429, 200]
