@@ -184,6 +184,14 @@ def test_what_a_recipe_cannot_say_is_listed(text: str, problem: str) -> None:
         convert(text)
 
 
+def test_what_differs_is_noted() -> None:
+    notes = convert_config(yaml.safe_load(CONVERTED[7][0]), None, lambda ref: ref).notes
+    assert "the last norm and the head take the last value of a list over depth; mergekit takes the first" in notes
+    assert any(note.startswith("the chat parent, which gives config, tokenizer and template, is a;") for note in notes)
+    even = convert_config(yaml.safe_load(CONVERTED[0][0]), None, lambda ref: ref).notes
+    assert [note.partition(";")[0] for note in even] == ["angles are exact here"]
+
+
 def test_all_problems_are_listed_at_once() -> None:
     text = f"merge_method: slerp\n{PAIR}parameters: {{t: 1, gamma: 1}}\ndtype: int8\nchat_template: x"
     with pytest.raises(RecipeError) as caught:

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from merge.errors import QuestionsUnusable
-from merge.tuning.questions import Question, parse_question, read_questions, split_questions
+from merge.tuning.questions import GOALS, Question, parse_question, read_questions, split_questions
 from tests.rows import for_each
 
+ROOT = Path(__file__).parent.parent
 USER = [{"role": "user", "content": "say it"}]
 
 
@@ -84,3 +85,15 @@ def test_each_goal_is_halved_by_its_ids_and_the_seed_alone() -> None:
     assert split_questions(questions, seed=2) != (chosen_by, held_out)
     with pytest.raises(QuestionsUnusable, match="the goal chat has 9 questions, and at least 10"):
         split_questions(questions[:-1], seed=1)
+
+
+def test_the_questions_that_ship_are_whole_and_none_is_measured_with() -> None:
+    questions = read_questions([ROOT / "data/training/lam.jsonl"])
+    assert [sum(question.goal == goal for question in questions) for goal in GOALS] == [120, 80]
+    asked = {
+        message["content"] for question in questions for message in question.prompt if not isinstance(message, str)
+    }
+    rows = (ROOT / "data/training/questions.jsonl").read_text(encoding="utf-8").splitlines()
+    chip = {json.loads(row)["question"] for row in rows} & asked
+    assert len(chip) == 120  # they are questions of our own that training holds out, and so stand clear of the measured
+    assert all(len(question.answers) > 1 for question in questions if question.goal == "chat")

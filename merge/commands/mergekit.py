@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ CHAT_NAME = re.compile(r"chat|instruct|(^|[-_/])it($|[-_/])", re.IGNORECASE)
 TOP_KEYS = (
     "merge_method base_model models slices parameters dtype out_dtype tokenizer_source tokenizer chat_template".split()
 )
+OVER_DEPTH = ("lam", "weight", "density")  # what may be a list
 IGNORED = ("int8_mask", "max_iter", "tol")  # how mergekit computes, not what
 METHOD_NOTES = {
     "slerp": "angles are exact here; mergekit takes the linear mean where the cosine is above 0.9995 (1.8 degrees). "
@@ -115,10 +116,19 @@ def convert_config(config: Any, chat: str | None, move: Callable[[str], str], so
         raise RecipeError(source, [f"cannot be said in a recipe: {problem}" for problem in found.problems])
 
     found.notes += [METHOD_NOTES[method]] if method in METHOD_NOTES else []
+    if any(isinstance(table.get(key), list) for table in _all_tables(tables) for key in OVER_DEPTH):
+        found.notes.append(
+            "the last norm and the head take the last value of a list over depth; mergekit takes the first"
+        )
     parse_recipe(tables, base=Path(), source=source)  # what is out of range says so
-    for given in (tables["chip"], tables["chat"], tables.get("base", {}), *tables.get("more", [])):
+    for given in _all_tables(tables):
         given |= {key: move(given[key]) for key in ("model", "adapter") if key in given}
     return Converted(write_toml(tables, found.notes), tuple(found.notes))
+
+
+def _all_tables(tables: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for value in tables.values():
+        yield from value if isinstance(value, list) else [value]
 
 
 def _write_tables(
