@@ -109,6 +109,15 @@ def test_parents_can_be_given_as_options(recipe: Path, capsys: pytest.CaptureFix
     assert report["parents"]["chip"]["adapter"]["ref"] == str(folder / "adapter")
 
 
+def test_weights_are_cut_into_files_of_a_size(recipe: Path) -> None:
+    out = recipe.parent / "out"
+    assert merge([str(recipe), "--out", str(out), "--shard-gb", "0.00001"]) == 0
+    shards = sorted(out.glob("model-*.safetensors"))
+    assert len(shards) > 1
+    assert (out / "model.safetensors.index.json").is_file()
+    AutoModelForCausalLM.from_pretrained(out)
+
+
 def test_options_decide_what_a_recipe_decides() -> None:
     arguments = ["--chip", "a", "--instruct", "b", "--chat-adapter", "c", "--method", "slerp", "--vocab", "union"]
     recipe = find_recipe(build_parser().parse_args([*arguments, "--config", "chip"]))

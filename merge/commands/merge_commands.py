@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from merge.command_line import factor
 from merge.errors import SHOWN, MergeError, RecipeError, printable
 from merge.recipe import BASE_METHODS, DECISIONS, DEFAULT_LAM, METHODS, Recipe, describe_lam, load_recipe, parse_recipe
 from merge.settings import MergeSettings
@@ -48,6 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--plots", action="store_true", help="put pictures of angles, norms and differences beside the card"
     )
+    parser.add_argument("--shard-gb", type=factor, default=5.0, metavar="N", help="largest file of weights (default 5)")
 
     _add_threads(parser)
     parser.add_argument("--device", default="cpu", help="cpu, or cuda where torch has it (default cpu)")
@@ -197,6 +199,7 @@ def merge(argv: list[str]) -> int:
     if args.dry_run:
         return show_plan(recipe, as_json=args.json)
     options = {"force": args.force, "plots": args.plots, "threads": args.threads, "device": args.device}
+    options["shard_bytes"] = round(args.shard_gb * 1e9)
     outcome, seconds = run_merge(recipe, args.out, MergeSettings.from_env(), **options)
     place = {"checkpoint_dir": str(outcome.checkpoint_dir), "reused": outcome.reused}
     document = {**place, **recipe.values(), **outcome.totals, "seconds": round(seconds, 3)}

@@ -15,7 +15,7 @@ from merge.models.beside import find_companions, is_tokenizer_file
 from merge.models.checkpoint import read_json_object
 from merge.models.layout import ADAPTER_CONFIG
 from merge.models.parents import Parent, Parents
-from merge.recipe import BASE_METHODS, Recipe
+from merge.recipe import Recipe
 
 # Of models with a common ancestor it is a few degrees; random directions in as many dimensions are at right angles
 UNRELATED_DEGREES = 45.0
@@ -26,7 +26,7 @@ ROUNDING_SHARE = 0.1  # of what a merge changes, lost again in the output's dtyp
 def doubt_recipe(recipe: Recipe, pair: Pair) -> list[str]:
     """What is odd about a recipe and the files of its parents."""
     found = []
-    if recipe.base_model is not None and recipe.method not in BASE_METHODS:
+    if recipe.base_model is not None and not recipe.uses_base:
         found.append(f"[base] is given, and method {recipe.method} does not use it")
     if not any(map(is_tokenizer_file, find_companions(pair.chat.folder))):
         found.append("the chat parent has no tokenizer, and so has the output none")
