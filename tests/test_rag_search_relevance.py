@@ -5,6 +5,7 @@ are found again.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,41 +14,44 @@ from hypothesis import strategies as st
 
 from rag.search.relevance import BY_COSINE, BY_TOKEN, Evidence, relevance, weigh_unknown
 from rag.training.relevance_fit import cross_validate, describe, fit, predict
+from tests.rows import for_each
 
 SHARES = st.floats(0, 1)
-EVIDENCE = st.builds(Evidence, SHARES, SHARES, SHARES, SHARES, SHARES, st.integers(0, 40))
+EVIDENCE = st.builds(Evidence, SHARES, SHARES, SHARES, st.integers(0, 40), SHARES, SHARES, SHARES, SHARES, SHARES)
+# Each field, and whether more of it speaks for an answer
+SIGNS = [
+    ("similarity", True),
+    ("coverage", True),
+    ("terms", True),
+    ("beside_name", True),
+    ("unknown", False),
+    ("unknown_name", False),
+    ("foreign_tool", False),
+    ("named", False),
+    ("spread", False),
+    ("unmet", False),
+]
 
 
 @pytest.mark.parametrize(("by_token", "coefficients"), [(True, BY_TOKEN), (False, BY_COSINE)])
 def test_relevance_is_the_logistic_function_of_the_weighted_evidence(
     by_token: bool, coefficients: tuple[float, ...]
 ) -> None:
-    evidence = Evidence(0.6, 0.7, 0.1, 1.0, 1.0, 4)
-    one, similarity, coverage, unknown, name, tool, terms = coefficients
-    logit = one + 0.6 * similarity + 0.7 * coverage + 0.1 * unknown + name + tool + math.log(5) * terms
+    evidence = Evidence(0.6, 0.7, 0.1, 4, 1.0, 1.0, 1.0, 0.2, 0.05, 0.3)
+    values = (1, 0.6, 0.7, 0.1, math.log(5), 1, 1, 1, 0.2, 0.05, 0.3)
+    logit = sum(value * coefficient for value, coefficient in zip(values, coefficients, strict=True))
     assert relevance(evidence, by_token=by_token) == pytest.approx(1 / (1 + math.exp(-logit)))
 
 
-@given(EVIDENCE, st.booleans(), st.floats(0.01, 0.5))
-def test_similarity_and_coverage_speak_for_an_answer_and_unknown_words_do_not(
-    evidence: Evidence, by_token: bool, more: float
+@for_each(("name", "is_for"), SIGNS)
+@given(evidence=EVIDENCE, by_token=st.booleans(), more=st.floats(0.01, 0.5))
+def test_what_speaks_for_an_answer_and_what_against(
+    evidence: Evidence, by_token: bool, more: float, name: str, is_for: bool
 ) -> None:
-    def judge(
-        similarity: float = 0, coverage: float = 0, unknown: float = 0, name: float = 0, tool: float = 0
-    ) -> float:
-        changed = Evidence(
-            evidence.similarity + similarity,
-            evidence.coverage + coverage,
-            evidence.unknown + unknown,
-            evidence.unknown_name + name,
-            evidence.foreign_tool + tool,
-            evidence.terms,
-        )
-        return relevance(changed, by_token=by_token)
-
-    assert 0 <= judge(unknown=more) <= judge() <= judge(similarity=more) <= 1
-    assert judge(name=more) <= judge() <= judge(coverage=more)
-    assert judge(tool=more) <= judge()
+    before = relevance(evidence, by_token=by_token)
+    step = 1 if name == "terms" else more
+    after = relevance(replace(evidence, **{name: getattr(evidence, name) + step}), by_token=by_token)
+    assert before <= after <= 1 if is_for else 0 <= after <= before
 
 
 def test_what_few_passages_lack_says_little() -> None:
@@ -92,7 +96,7 @@ def test_a_question_is_judged_by_coefficients_that_did_not_see_it() -> None:
 
 
 def test_the_description_has_coefficients_and_what_they_are_worth() -> None:
-    evidence = [Evidence(similarity / 40, 0.5, 0.1, 0.0, 0.0, 3) for similarity in range(40)]
+    evidence = [Evidence(similarity / 40, 0.5, 0.1, 3) for similarity in range(40)]
     described = describe(evidence, [each.similarity > 0.5 for each in evidence], 0.5)
     assert len(described["coefficients"]) == len(BY_TOKEN)
     assert described["coefficients"][1] > 0

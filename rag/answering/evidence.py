@@ -30,6 +30,7 @@ OVERRUN = 1.15  # factor by which the last quote may exceed that
 LONGEST_WORDS = 250  # of one unit: a longer block of code is a file, not a quote
 SHORT_BLOCK = 60  # words of code that comes along with the words beside it, and of a table or list that stays whole
 _STEP = re.compile(r"\s*(?:\d+|#)[.)]\s")  # of a numbered list: its steps are quoted from the first to the last
+_DIAGRAM = re.compile(r"\s*(?:`{3,}|~{3,})\s*(?:mermaid|dot|graphviz|plantuml|wavedrom)\b")  # code of a picture
 FAR_BEHIND = 3.5  # in log odds, behind the best unit: a unit so much less likely is not quoted
 
 
@@ -98,10 +99,10 @@ def select_quotes(question: str, hits: Sequence[Hit], comparer: Comparer) -> lis
 
 
 def _candidates(number: int, hit: Hit) -> Iterator[_Candidate]:
-    """What can be quoted of a hit: not a file of code, and no lead-in without what it introduces."""
+    """What can be quoted of a hit: not a file of code or of a picture, and no lead-in without what it introduces."""
     for unit in cut_units(hit.chunk.text):
         one = _Candidate(number, unit, hit.chunk.text[unit.start : unit.end])
-        if one.words <= LONGEST_WORDS and not one.text.rstrip().endswith(":"):
+        if one.words <= LONGEST_WORDS and not one.text.rstrip().endswith(":") and not _DIAGRAM.match(one.text):
             yield one
 
 

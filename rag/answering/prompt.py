@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from rag.documents import Hit, describe_place
+from rag.search.missing import Missing
 
 SYSTEM = "You are a chip-design assistant. Answer the question using only the context."
 RULES = (
@@ -28,9 +29,11 @@ ZERO_WIDTH_SPACE = "\u200b"
 TILDES = "~\u02dc\u02f7\u2053\u223c\u223d\u223f\u301c\u3030\uff5e\U000e007e"
 CUT_MARK = "[... the passage goes on]"
 NOTHING_FOUND = (
-    "I found nothing about this in the indexed documents ({collections}), so I do not answer from memory. "
+    "I found nothing about this in the indexed documents ({collections}), so I do not answer from memory. {missing}"
     "Ask with the name of the command, option or message, or add documents that cover it."
 )
+MISSING = "`{name}` stands in {place}, but no passage that names it speaks of {words}. "
+MOST_WORDS_NAMED = 6  # of those that are missing
 
 DENIAL = "The indexed documents give "  # the beginning of a denial (rag.answering.unknown_options)
 
@@ -44,9 +47,15 @@ class Prompt:
     hits: tuple[Hit, ...]
 
 
-def nothing_found(collections: Iterable[str]) -> str:
-    """The answer when the search returned no hit; it names what was searched."""
-    return NOTHING_FOUND.format(collections=", ".join(sorted(collections)) or "none")
+def nothing_found(collections: Iterable[str], missing: Missing | None = None) -> str:
+    """The answer when the search returned no hit; it names what was searched and, where known, what is missing."""
+    described = ""
+    if missing:
+        chunk = missing.chunk
+        place = f"{chunk.collection}/{chunk.path} ({describe_place(chunk.title, chunk.heading_path)})"
+        words = ", ".join(missing.words[:MOST_WORDS_NAMED])
+        described = MISSING.format(name=missing.name, place=" ".join(place.split()), words=words)
+    return NOTHING_FOUND.format(collections=", ".join(sorted(collections)) or "none", missing=described)
 
 
 def defuse(text: str, special_tokens: Sequence[str]) -> str:

@@ -27,7 +27,7 @@ from rag.checking.facts import PASSAGE_MARKER, Facts, find_facts
 from rag.checking.opposites import OPPOSITE
 from rag.checking.sentences import Part, split_answer
 from rag.checking.windows import Piece, Source, TokenReader, Window, words_in
-from rag.index.bm25 import STOP_WORDS, content_terms
+from rag.index.bm25 import STOP_WORDS, content_terms, is_cjk
 from rag.index.dense import Vectors
 from rag.passages import Span
 
@@ -139,6 +139,11 @@ COEFFICIENTS = (-4.213, 5.247, -0.608, 1.102, -1.654, 2.735, -2.028, -1.222, -4.
 BY_WORDS = (-2.195, 0.0, 0.0, 0.0, -1.3, 4.856, -2.076, -1.015, -5.453, -0.725, 0.494, 0.0, 0.0)
 
 
+def _terms(text: str) -> frozenset[str]:
+    """The terms of a text that say something; none of Chinese, Japanese and Korean, which English documents lack."""
+    return frozenset(term for term in content_terms(text) if not is_cjk(term))
+
+
 def denies_context(sentence: str) -> bool:
     """Whether a sentence says that the passages do not say something, which no passage can support."""
     return bool(_DENIAL.search(sentence))
@@ -146,7 +151,7 @@ def denies_context(sentence: str) -> bool:
 
 def says_nothing(text: str) -> bool:
     """Whether a sentence has nothing to check: no name, no number, hardly a word with meaning."""
-    return len(content_terms(PASSAGE_MARKER.sub(" ", text))) < LEAST_TERMS and not find_facts(text).anchors
+    return len(_terms(PASSAGE_MARKER.sub(" ", text))) < LEAST_TERMS and not find_facts(text).anchors
 
 
 def check_sentences(
@@ -233,7 +238,7 @@ def read_claims(sentence: str, reader: TokenReader) -> list[Claim]:
             Claim(
                 text,
                 find_facts(text),
-                content_terms(text),
+                _terms(text),
                 words_in(text),
                 weights[rows],
                 free[rows],
@@ -251,8 +256,8 @@ def split_claims(sentence: str) -> list[Span]:
     cuts = [0, *(cut for found in _CLAUSE_BREAK.finditer(sentence) for cut in found.span()), len(sentence)]
     clauses: list[Span] = []
     for start, end in zip(cuts[::2], cuts[1::2], strict=True):
-        is_short = len(content_terms(sentence[start:end])) < CLAUSE_TERMS
-        if clauses and (is_short or len(content_terms(sentence[slice(*clauses[-1])])) < CLAUSE_TERMS):
+        is_short = len(_terms(sentence[start:end])) < CLAUSE_TERMS
+        if clauses and (is_short or len(_terms(sentence[slice(*clauses[-1])])) < CLAUSE_TERMS):
             clauses[-1] = (clauses[-1][0], end)
         else:
             clauses.append((start, end))

@@ -191,7 +191,7 @@ def _search(
     elif hits:
         print_hits(query, hits, Console(file=sys.stdout))
     else:
-        sys.stdout.write(printable(nothing_found(retriever.collections)) + "\n")
+        sys.stdout.write(printable(nothing_found(retriever.collections, retriever.missing(query))) + "\n")
 
 
 def _hit_as_dict(hit: Hit) -> dict[str, Any]:

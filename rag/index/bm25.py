@@ -33,7 +33,7 @@ B = 0.75
 STOP_WORDS = frozenset(
     """
     a an and are as at be by can do does for from how i in is it its me my of on or should so that the their there
-    these this to use used using was we what when where which who why will with you your
+    these this to u use used using was we what when where which who why will with you your
     """.split()
 )
 
@@ -92,7 +92,7 @@ def tokenize(text: str) -> list[str]:
     terms: list[str] = []
     for token in find_tokens(text):
         lower = token.lower().translate(_MICRO)
-        if _IS_CJK.match(lower):
+        if is_cjk(lower):
             terms.extend(lower[start : start + 2] for start in range(max(1, len(lower) - 1)))
         elif lower.isalnum():
             if lower not in STOP_WORDS:
@@ -103,6 +103,11 @@ def tokenize(text: str) -> list[str]:
                 terms.extend(name for name in lower.split("::") if "_" in name)
             terms.extend(stemmer.stemWords(_PART.findall(lower)))
     return terms
+
+
+def is_cjk(term: str) -> bool:
+    """Whether a term is of Chinese, Japanese or Korean signs."""
+    return bool(_IS_CJK.match(term))
 
 
 def content_terms(query: str) -> frozenset[str]:
@@ -228,13 +233,27 @@ class Bm25Index:
             held[rows] += weight
         return (float(held.max()) / total, unknown / total) if total and self.count else (0.0, 1.0)
 
+    def coverage_beside(self, names: Sequence[str], query: str) -> float:
+        """Of the rows with the rarest of these names, the share of the query's other terms that the best one holds.
+
+        Terms are weighted by idf; 1 where the query has no others.
+        """
+        rows = min((self._rows_of(name) for name in names), key=len)
+        held = np.zeros(self.count, dtype=np.float64)
+        total = 0.0
+        for term in self.known_script(content_terms(query)).difference(*map(tokenize, names)):
+            weight = idf(self.count, max(len(self._rows_of(term)), 1))
+            total += weight
+            held[self._rows_of(term)] += weight
+        return float(held[rows].max(initial=0.0)) / total if total else 1.0
+
     def known_script(self, terms: Iterable[str]) -> frozenset[str]:
         """The terms without Chinese, Japanese and Korean ones where no row has any.
 
         A question in another language than the documents says nothing of what they lack.
         """
         last = next(reversed(self._vocabulary), "")  # it is sorted, and these scripts come behind all others
-        return frozenset(terms) if _IS_CJK.match(last) else frozenset(term for term in terms if not _IS_CJK.match(term))
+        return frozenset(terms) if is_cjk(last) else frozenset(term for term in terms if not is_cjk(term))
 
     def rows_with(self, term: str) -> frozenset[int]:
         """Rows that hold this exact term (a name as `tokenize` gives it)."""

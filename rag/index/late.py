@@ -88,21 +88,32 @@ class LateIndex:
         return PackedTokens(np.array(self._ids[part]), np.array(self._bits[part]))
 
     def score(self, questions: Sequence[Embedded], rows: Sequence[int]) -> list[list[float]]:
-        """Score each row for each question: the weighted mean of each token's best product with a passage token.
+        """Score each row for each question: the weighted mean of each token's nearest cosine.
 
-        The mean is over the question's tokens. Products are with signs, scaled so that they are about cosines. A row
-        without tokens, and a question without any, scores 0. Passages are unpacked once for all questions, since
-        unpacking takes longer than comparing.
+        The mean is over the question's tokens. A row without tokens, and a question without any, scores 0.
+        """
+        scores = []
+        for question, nearest in zip(questions, self.nearest(questions, rows), strict=True):
+            weights = self.weights(question.token_ids)
+            total = weights.sum()
+            scores.append([float(score) for score in weights @ nearest / total] if total else [0.0] * len(rows))
+        return scores
+
+    def nearest(self, questions: Sequence[Embedded], rows: Sequence[int]) -> list[Vectors]:
+        """For each question, about the cosine of each of its tokens with the nearest of each row, shape (tokens, rows).
+
+        Products are with signs, scaled so that they are about cosines; they are 0 for a row without tokens. Passages
+        are unpacked once for all questions, since unpacking takes longer than comparing.
         """
         taken = np.array(rows, dtype=np.int64)
         starts = self._starts[taken]
         sizes = self._starts[taken + 1] - starts
         filled = np.flatnonzero(sizes)
         starts, sizes = starts[filled], sizes[filled]
-        scores = np.zeros((len(questions), len(rows)), dtype=np.float32)
         tokens = np.concatenate(
             [np.zeros((0, self._dimension), dtype=np.float32), *(question.token_vectors for question in questions)]
         )
+        nearest = np.zeros((len(tokens), len(rows)), dtype=np.float32)
         if len(filled) and len(tokens):
             # This loads torch: a backend without token vectors does without
             from rag.embedding.eight_bit import multiply_bits
@@ -112,12 +123,9 @@ class LateIndex:
             signs = np.unpackbits(packed, axis=1, count=self._dimension)
             products = 2 * multiply_bits(tokens, signs) - tokens.sum(axis=1, keepdims=True)  # with 1 and -1 for 1 and 0
             best = np.maximum.reduceat(products, firsts, axis=1)  # shape (all questions' tokens, rows)
-            ends = np.cumsum([len(question.token_ids) for question in questions])
-            for own_scores, question, own_best in zip(scores, questions, np.split(best, ends[:-1]), strict=True):
-                weights = self.weights(question.token_ids)
-                if weights.sum():
-                    own_scores[filled] = weights @ own_best / weights.sum() / (SIGN_COSINE * math.sqrt(self._dimension))
-        return [[float(score) for score in own_scores] for own_scores in scores]
+            nearest[:, filled] = best / (SIGN_COSINE * math.sqrt(self._dimension))
+        ends = np.cumsum([len(question.token_ids) for question in questions])
+        return np.split(nearest, ends[:-1]) if questions else []
 
     def weights(self, token_ids: NDArray[np.int64]) -> Vectors:
         """What each token of a question weighs, shape (tokens,): its idf among the passages."""

@@ -27,6 +27,7 @@ from rag.index.generation import Index
 from rag.index.manifest import MANIFEST
 from rag.index.selection import select_collections
 from rag.reference.cards import Reference
+from rag.search.missing import Missing
 from rag.search.retriever import Comparison, NoTokens, Retriever
 from rag.settings import RagSettings
 
@@ -75,6 +76,10 @@ class NoIndex(NoTokens):
     def search(self, query: str, top_k: int = 5) -> list[Hit]:
         """Nothing is found."""
         return []
+
+    def missing(self, query: str) -> Missing | None:
+        """Nothing is known of any name."""
+        return None
 
     def over(self, index: Index) -> NoIndex:
         """Itself: there is no part of it."""

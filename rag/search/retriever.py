@@ -36,6 +36,7 @@ from rag.search.clauses import split_clauses
 from rag.search.copies import fold_copies
 from rag.search.eda_tools import Names, named_eda_tools
 from rag.search.fusion import mix_scores, raise_scores
+from rag.search.missing import Missing, find_missing
 from rag.search.query import strip_small_talk
 from rag.search.relevance import FEW_PASSAGES, Evidence, relevance, weigh_unknown
 from rag.search.widening import Widening
@@ -62,6 +63,7 @@ RECENT = 32  # questions and clauses whose vectors are kept, 10 to 400 kB each
 # Passages that are read with a question: the first three hold the answer to nine of ten questions, and these to all but
 # a few
 HITS_READ = 8
+FAR_TOKEN = 0.5  # a token of the question whose nearest is below this cosine means something else
 
 
 class _Ranked(NamedTuple):
@@ -286,8 +288,8 @@ class Retriever:
         return bool(rows) and bool(rows[0].intersection(*rows[1:]))
 
     def idf(self, terms: Iterable[str]) -> dict[str, float]:
-        """What each term of BM25's weighs: much where few passages hold it."""
-        return {term: self._index.bm25.idf(term) for term in terms}
+        """What each term of BM25's weighs: much where few passages hold it; none in a script that no passage has."""
+        return {term: self._index.bm25.idf(term) for term in self._index.bm25.known_script(terms)}
 
     def read_tokens(self, text: str) -> Tokens:
         """The tokens of any text, as the embedder reads it; none where it gives no vectors of tokens."""
@@ -314,6 +316,10 @@ class Retriever:
         """
         query = clean_query(query)
         return self._weigh(query, self._rank(query), by_token=by_token, is_read=is_read)
+
+    def missing(self, query: str) -> Missing | None:
+        """A known name of the question with the words that no passage beside it has; None where there is no such."""
+        return find_missing(_without_design(query), self._index.bm25, self._index.chunks)
 
     def relevance(self, query: str) -> float:
         """The probability that the index answers the question, by which `search` decides.
@@ -410,13 +416,35 @@ class Retriever:
     def _weigh(self, query: str, ranking: Sequence[_Ranked], *, by_token: bool, is_read: bool) -> Evidence:
         readings = self.read(query, list(map(self._hit, ranking[:HITS_READ]))) if is_read else []
         similarity = max((ranked.late if by_token else ranked.dense for ranked in ranking), default=0.0)
-        query = _without_design(query)
+        asked, query = query, _without_design(query)
         coverage, unknown = self._index.bm25.coverage(query)
         share = weigh_unknown(self.chunk_count)
-        unknown_name, foreign_tool = share * self._has_unknown_name(query), float(self._has_foreign_tool(query))
-        reading = max((reading.passage for reading in readings), default=None)
-        terms = len(self._index.bm25.known_script(content_terms(query)))
-        return Evidence(similarity, coverage, share * unknown, unknown_name, foreign_tool, terms, reading)
+        names = self._known_names(query)
+        spread, unmet = self._weigh_tokens(asked, ranking[:HITS_READ], similarity) if by_token else (0.0, 0.0)
+        return Evidence(
+            similarity=similarity,
+            coverage=coverage,
+            unknown=share * unknown,
+            terms=len(self._index.bm25.known_script(content_terms(query))),
+            unknown_name=share * self._has_unknown_name(query),
+            foreign_tool=float(self._has_foreign_tool(query)),
+            named=share * bool(names),
+            beside_name=share * self._index.bm25.coverage_beside(names, query) if names else 0.0,
+            spread=spread,
+            unmet=unmet,
+            reading=max((reading.passage for reading in readings), default=None),
+        )
+
+    def _weigh_tokens(self, query: str, ranking: Sequence[_Ranked], similarity: float) -> tuple[float, float]:
+        """How much more similar these passages together are than `similarity`, and what none of them is near."""
+        [question] = self._embed([query])
+        [nearest] = self._index.late.nearest([question], [ranked.row for ranked in ranking])
+        weights = self._index.late.weights(question.token_ids)
+        total = weights.sum()
+        if not total or not ranking:
+            return 0.0, 1.0
+        best = nearest.max(axis=1)
+        return float(weights @ best / total) - similarity, float(weights[best < FAR_TOKEN].sum() / total)
 
     def _describes(self, query: str) -> bool:
         """Whether the question names something that the reference describes, and nothing that no document knows.
@@ -434,8 +462,11 @@ class Retriever:
 
     def _has_unknown_name(self, query: str) -> bool:
         """Whether an exact name of the question stands in no passage."""
-        names = (token.lower() for token in find_tokens(query) if is_identifier(token))
-        return any(not self._index.bm25.rows_with(name) for name in names)
+        return any(not self._index.bm25.rows_with(name) for name in _names(query))
+
+    def _known_names(self, query: str) -> list[str]:
+        """The exact names of the question that stand in a passage."""
+        return [name for name in _names(query) if self._index.bm25.rows_with(name)]
 
     def _has_foreign_tool(self, query: str) -> bool:
         """Whether the question names tools of chip design, and none that a document is about."""
@@ -474,6 +505,11 @@ class Retriever:
                 holding = self._index.bm25.rows_with(token.lower())
                 rows |= holding if len(holding) <= self._rare else frozenset()
         return rows
+
+
+def _names(query: str) -> list[str]:
+    """The exact names of a question, as BM25 knows them."""
+    return [token.lower() for token in find_tokens(query) if is_identifier(token)]
 
 
 def _without_design(query: str) -> str:

@@ -4,6 +4,7 @@ Each fifth of the questions is judged by coefficients fitted to the others, so t
 those of unseen questions. The printed coefficients are fitted to all; a person puts them into rag.search.relevance.
 
     python -m rag.training.relevance_fit indexes/eval data/eval/handbook.jsonl data/eval/unanswerable.jsonl
+    ... --also leftout/indexes/9ecd9e2ba488 data/eval/leftout/questions.jsonl
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from rag.search.metrics import judge_decision
 from rag.search.relevance import Evidence
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings
-from rag.sources.questions import read_questions
+from rag.sources.questions import Question, read_questions
 
 Rows = NDArray[np.float64]
 FOLDS = 5
@@ -86,6 +87,10 @@ def describe(evidence: Sequence[Evidence], answerable: Sequence[bool], threshold
     }
 
 
+def _read(paths: Sequence[Path]) -> list[Question]:
+    return [question for path in paths for question in read_questions(path)]
+
+
 def main(argv: list[str]) -> int:
     """One JSON document: for each kind of similarity the coefficients and what they are worth."""
     parser = argparse.ArgumentParser(
@@ -96,21 +101,35 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "questions", type=Path, nargs="+", metavar="Q.jsonl", help="questions, some of which the index does not answer"
     )
+    parser.add_argument(
+        "--also",
+        type=Path,
+        nargs="+",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="another index directory, and questions about it",
+    )
     args = parser.parse_args(argv)
 
     settings = RagSettings.from_env()
-    questions = [question for path in args.questions for question in read_questions(path)]
-    retriever = Retriever.open(args.index, settings, reads=True)
-    answerable = [question.answerable for question in questions]
+    sets = [(args.index, args.questions), *((index, questions) for index, *questions in args.also)]
+    opened = [(Retriever.open(index, settings, reads=True), _read(questions)) for index, questions in sets]
+    answerable = [question.answerable for _, questions in opened for question in questions]
+    has_reader = opened[0][0].reader is not None
     document = {
         f"{'read_' if is_read else ''}by_{'token' if by_token else 'cosine'}": describe(
-            [retriever.evidence(question.text, by_token=by_token, is_read=is_read) for question in questions],
+            [
+                retriever.evidence(question.text, by_token=by_token, is_read=is_read)
+                for retriever, questions in opened
+                for question in questions
+            ],
             answerable,
             settings.min_relevance,
         )
-        for is_read, by_token in product((False, True) if retriever.reader else (False,), (True, False))
+        for is_read, by_token in product((False, True) if has_reader else (False,), (True, False))
     }
-    sys.stdout.write(json.dumps({"questions": len(questions), "answerable": sum(answerable), **document}) + "\n")
+    sys.stdout.write(json.dumps({"questions": len(answerable), "answerable": sum(answerable), **document}) + "\n")
     return 0
 
 

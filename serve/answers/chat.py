@@ -22,6 +22,7 @@ from rag.errors import EmbedderUnavailable, IndexCorrupt, MilvusUnavailable
 from rag.index.bm25 import tokenize
 from rag.search.asked import asks_for_machine_form, find_asked
 from rag.search.copies import version_of
+from rag.search.missing import Missing
 from rag.search.pasted_log import condense_paste
 from rag.search.query import TURNS_SEARCHED, fallback_query, has_content, own_words, retrieval_query, shorten_turn
 from rag.search.retriever import HITS_READ
@@ -55,6 +56,9 @@ class Searcher(Comparer, Describer, Protocol):
 
     def search(self, query: str, top_k: int = 5) -> list[Hit]:
         """The best hits, best first; none if nothing is relevant."""
+
+    def missing(self, query: str) -> Missing | None:
+        """A known name of the question with words that no passage beside it has."""
 
 
 class Counter(Protocol):
@@ -170,6 +174,7 @@ def ground(
             return replace(plain, query=turns[-1], hits=unknown.hits, answer=denial.text, quoted=denial, mode=mode)
         query, hits, fallback = find_passages(turns, retriever, top_k if mode == "model" else max(top_k, HITS_READ))
         quotes = [] if mode == "model" or not hits else select_quotes(query, hits, retriever)
+        missing = None if hits else retriever.missing(query)
     except (EmbedderUnavailable, MilvusUnavailable, IndexCorrupt) as error:
         raise RetrievalUnavailable(f"{error}") from error
 
@@ -177,7 +182,7 @@ def ground(
     if not hits:
         if request.may_call or model_leads(request) or holds_more_than_text(request.messages[-1]):
             return _capped(asked, max_model_len)
-        return replace(asked, answer=nothing_found(names or retriever.collections), mode=mode)
+        return replace(asked, answer=nothing_found(names or retriever.collections, missing), mode=mode)
     if quotes and mode == "quote":
         return _answer_in_quotes(asked, quotes, hits, top_k)
 

@@ -70,9 +70,10 @@ def search_passages(query: str, retriever: Searcher, top_k: int, names: Sequence
         if unknown := find_unknown_option(searched, retriever):
             return Found(searched, unknown.hits[:top_k], deny(unknown).text)
         asked, hits, _ = find_passages([searched], retriever, top_k)
+        missing = None if hits else retriever.missing(asked)
     except (EmbedderUnavailable, MilvusUnavailable, IndexCorrupt) as error:
         raise RetrievalUnavailable(f"{error}") from error
-    return Found(asked, tuple(hits), None if hits else nothing_found(names or retriever.collections))
+    return Found(asked, tuple(hits), None if hits else nothing_found(names or retriever.collections, missing))
 
 
 def found_object(

@@ -31,6 +31,7 @@ _PATH = re.compile(r"[\w.$~{}-]*/[\w./${}~-]*|\b[\w-]+(?:\.[A-Za-z]\w*)+")
 # An option's value: -net {net_1 net_2}
 _VALUE = re.compile(r"""(?<![\w-])(--?[A-Za-z][\w-]*)[ \t=]+(?:\{[^}\n]*\}|"[^"\n]*"|[^\s`"{\[\]|-][^\s`\]|]*)""")
 _VARIABLE = re.compile(r"\$\{?\w+\}?")
+_JOINED = re.compile(r"::|\.")  # of a namespace, and of a rule or a version: not a name of its own here
 _TCL_SET = re.compile(r"^[ \t]*set[ \t]+(\w+)", re.MULTILINE)
 
 
@@ -65,7 +66,8 @@ def corpus_names(texts: Iterable[str]) -> frozenset[str]:
 
 def _identifiers(text: str) -> frozenset[str]:
     plain = (_INDEX.sub("", token).lstrip("$").lower() for token in find_tokens(text))
-    return frozenset(name for name in plain if is_identifier(name))
+    parts = (part for token in plain for part in _JOINED.split(token))
+    return frozenset(name for name in parts if is_identifier(name))
 
 
 class AnswerMeasures:

@@ -1,0 +1,49 @@
+"""What of a question no passage has: an exact name that is known, and the words beside it that are not.
+
+"What is the jitter of icepll" finds pages on `icepll`, none of which speaks of jitter. It searches nothing else.
+
+    find_missing("jitter of icepll -o", bm25, chunks)  # Missing("icepll", its best chunk, ("jitter",))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rag.documents import Chunk
+from rag.index.bm25 import ASKING_WORDS, Bm25Index, find_tokens, is_identifier, tokenize
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A name as the question writes it, the passage with most of what is asked beside it, and words of no such one."""
+
+    name: str
+    chunk: Chunk
+    words: tuple[str, ...]
+
+
+def find_missing(query: str, bm25: Bm25Index, chunks: Sequence[Chunk]) -> Missing | None:
+    """The question's rarest known name with the words that no passage beside it has; None without a name or such words.
+
+    `chunks` has the rows of `bm25`.
+    """
+    tokens = find_tokens(query)
+    holding = {token: rows for token in tokens if is_identifier(token) and (rows := bm25.rows_with(token.lower()))}
+    if not holding:
+        return None
+    name = min(holding, key=lambda token: len(holding[token]))
+
+    counts = dict.fromkeys(sorted(holding[name]), 0)  # row: words of the question that it has
+    missing = []
+    for token in dict.fromkeys(tokens):
+        terms = set(tokenize(token)) - ASKING_WORDS
+        if not terms or is_identifier(token):
+            continue
+        beside = frozenset().union(*map(bm25.rows_with, terms)).intersection(counts)
+        for row in beside:
+            counts[row] += 1
+        if not beside:
+            missing.append(token)
+    best = max(counts, key=counts.__getitem__)
+    return Missing(name, chunks[best], tuple(missing)) if missing else None

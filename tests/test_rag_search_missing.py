@@ -1,0 +1,59 @@
+"""rag.search.missing: what a refusal says of a name that is known and of words that no passage beside it has."""
+
+from __future__ import annotations
+
+from rag.answering.prompt import nothing_found
+from rag.documents import Chunk, make_chunk
+from rag.formats.parser import parse_document
+from rag.index.bm25 import Bm25Index
+from rag.search.missing import Missing, find_missing
+from tests.rows import for_each
+
+TEXTS = {
+    "Clocks": "`pll_calc` computes the dividers of a PLL for a frequency.",
+    "Options": "`pll_calc` `-out_file` writes the settings to a file.",
+    "Noise": "Jitter is the deviation of an edge from where it should be.",
+}
+CHUNKS = [
+    make_chunk(parse_document("tools", f"{title.lower()}.md", title, text, None, "ISC"), (), text, 0)
+    for title, text in TEXTS.items()
+]
+BM25 = Bm25Index.build(f"{chunk.title}\n{chunk.text}" for chunk in CHUNKS)
+
+
+def missing(query: str) -> Missing | None:
+    return find_missing(query, BM25, CHUNKS)
+
+
+@for_each(
+    ("query", "name", "words", "title"),
+    [
+        ("What is the jitter of pll_calc in ps?", "pll_calc", ("jitter", "ps"), "Clocks"),
+        ("pll_calc with a password for the settings", "pll_calc", ("password",), "Options"),
+        ("may -out_file encrypt what pll_calc writes", "-out_file", ("may", "encrypt"), "Options"),
+    ],
+)
+def test_the_words_are_those_of_no_passage_with_the_name(
+    query: str, name: str, words: tuple[str, ...], title: str
+) -> None:
+    found = missing(query)
+    assert found is not None
+    assert (found.name, found.words, found.chunk.title) == (name, words, title)
+
+
+@for_each("query", ["jitter of a PLL", "which dividers does pll_calc compute", "pll_calc", "other_tool jitter", ""])
+def test_without_a_known_name_or_such_a_word_nothing_is_missing(query: str) -> None:
+    assert missing(query) is None
+
+
+def test_a_refusal_says_where_the_name_stands_and_what_is_missing() -> None:
+    refusal = nothing_found(["tools"], missing("jitter of pll_calc"))
+    assert (
+        "`pll_calc` stands in tools/clocks.md (Clocks), but no passage that names it speaks of jitter. Ask" in refusal
+    )
+    many = Missing("pll_calc", chunk_named("A\n B"), tuple("abcdefgh"))
+    assert "tools/a.md (A B), but no passage that names it speaks of a, b, c, d, e, f. " in nothing_found([], many)
+
+
+def chunk_named(title: str) -> Chunk:
+    return make_chunk(parse_document("tools", "a.md", title, "x", None, "ISC"), (), "x", 0)
