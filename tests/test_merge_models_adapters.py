@@ -12,7 +12,7 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, GptOssConfig, GptOssForCausalLM
 
 from merge.arithmetic.choice import find_arithmetic
 from merge.errors import AdapterMismatch, AdapterUnsupported, CheckpointCorrupt, CheckpointNotFound
@@ -21,7 +21,7 @@ from merge.models.adapters import Adapter, Alphas, FoldedCheckpoint, find_scale,
 from merge.models.checkpoint import Checkpoint
 from merge.models.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from tests.rows import for_each
-from tests.tiny_models import to_tensor, write_adapter, write_llama
+from tests.tiny_models import read_tensors, rewrite_tensors, to_tensor, write_adapter, write_llama
 
 ARITHMETIC = find_arithmetic("cpu")
 UP = "model.layers.0.mlp.down_proj"
@@ -68,14 +68,71 @@ def rewrite_adapter_config(folder: Path, **changes: Any) -> None:
         {"rank": 3, "rank_pattern": {"v_proj": 7}},
         {"alpha_pattern": {"layers.1.self_attn.q_proj": 11, "down_proj": 2}},
         {"init_lora_weights": "gaussian"},
+        {"use_dora": True},
+        {"use_dora": True, "use_rslora": True, "modules_to_save": ["lm_head"]},
+        {"modules_to_save": ["embed_tokens", "lm_head", "input_layernorm"]},
+        {"bias": "all"},
+        {"bias": "lora_only", "lora_bias": True, "target_modules": ["q_proj", "v_proj"]},
+        {"target_modules": ["embed_tokens", "lm_head", "o_proj"]},
+        {"target_modules": "all-linear", "trainable_token_indices": [5, 2, 7]},
+        {"trainable_token_indices": {"embed_tokens": [1]}, "use_rslora": True},
     ],
 )
+@pytest.mark.filterwarnings("ignore")
 def test_folding_agrees_with_peft(tmp_path: Path, changes: dict[str, Any]) -> None:
-    base = write_llama(tmp_path / "base", seed=1)
+    base = write_llama(tmp_path / "base", seed=1, tie_word_embeddings=False, attention_bias=True, num_hidden_layers=1)
     adapter = write_adapter(tmp_path / "adapter", base, seed=2, **changes)
+    expected, before = fold_with_peft(base, adapter), read_tensors(base)
+    folded = fold_all(base, adapter)
+    assert any(not torch.equal(folded[name], before[name]) for name in folded)
+    for name, tensor in folded.items():
+        torch.testing.assert_close(tensor, expected[name], rtol=2e-6, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_layers_that_store_their_transpose_are_folded_as_peft_does(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    base = tmp_path / "base"
+    GPT2LMHeadModel(GPT2Config(n_embd=16, n_layer=1, n_head=2, vocab_size=32, n_positions=16)).save_pretrained(base)
+    adapter = write_adapter(
+        tmp_path / "adapter", base, seed=2, target_modules=["c_attn", "c_proj", "wte"], fan_in_fan_out=True
+    )
     expected = fold_with_peft(base, adapter)
     for name, tensor in fold_all(base, adapter).items():
-        torch.testing.assert_close(tensor, expected[name], rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(tensor, expected[name], rtol=2e-6, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("rslora", [False, True])
+def test_stacks_of_experts_are_folded_as_peft_does(tmp_path: Path, rslora: bool) -> None:
+    torch.manual_seed(0)
+    base = tmp_path / "base"
+    shape: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "vocab_size": 32}
+    config = GptOssConfig(**shape, num_attention_heads=2, num_key_value_heads=1, head_dim=8, num_local_experts=3)
+    GptOssForCausalLM(config).save_pretrained(base)
+    targets = ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]
+    adapter = write_adapter(
+        tmp_path / "adapter", base, seed=2, target_modules=["q_proj"], target_parameters=targets, use_rslora=rslora
+    )
+    expected, before = fold_with_peft(base, adapter), read_tensors(base)
+    folded = fold_all(base, adapter)
+    changed = {name for name in folded if not torch.equal(folded[name], before[name])}
+    assert changed == {f"model.layers.0.{name}" for name in (*targets, "self_attn.q_proj.weight")}
+    for name, tensor in folded.items():
+        torch.testing.assert_close(tensor, expected[name], rtol=2e-6, atol=1e-6)
+
+
+def test_an_adapter_under_other_prefixes_finds_its_tensors(tmp_path: Path) -> None:
+    base = write_llama(tmp_path / "base", seed=1, num_hidden_layers=1)
+    adapter = write_adapter(tmp_path / "adapter", base, seed=2)
+    expected = fold_all(base, adapter)
+    rewrite_tensors(
+        base,
+        dict.fromkeys(expected)
+        | {n.replace("model.", "model.language_model.", 1): t for n, t in read_tensors(base).items()},
+    )
+    for name, tensor in fold_all(base, adapter).items():
+        assert torch.equal(tensor, expected[name.replace("language_model.", "")])
 
 
 def test_the_sum_is_not_rounded_to_the_bases_dtype(tmp_path: Path) -> None:
@@ -104,13 +161,10 @@ def test_pieces_at_any_boundary_give_the_same_numbers(tmp_path: Path) -> None:
     "changes",
     [
         {"peft_type": "IA3"},
-        {"bias": "all"},
-        {"use_dora": True},
-        {"modules_to_save": ["lm_head"]},
-        {"fan_in_fan_out": True},
-        {"lora_bias": True},
+        {"bias": "some"},
         {"layer_replication": [[0, 1]]},
-        {"trainable_token_indices": [3]},
+        {"use_qalora": True},
+        {"alora_invocation_tokens": [3]},
         {"init_lora_weights": "pissa"},
         {"init_lora_weights": "olora"},
         {"lora_alpha": None},
@@ -126,7 +180,7 @@ def test_what_cannot_be_folded_exactly_is_refused_by_name(tmp_path: Path, change
 
 def test_all_unsupported_settings_are_listed_at_once() -> None:
     problems = find_unsupported(
-        {"peft_type": "LORA", "lora_alpha": 8, "use_dora": True, "bias": "all", "fan_in_fan_out": True}
+        {"peft_type": "LORA", "lora_alpha": 8, "use_qalora": True, "bias": "some", "arrow_config": {"x": 1}}
     )
     assert len(problems) == 3
 
@@ -160,9 +214,21 @@ def test_an_adapter_for_other_sizes_is_refused(tmp_path: Path) -> None:
 
 def test_tensors_that_are_not_lora_are_refused(tmp_path: Path) -> None:
     adapter = write_adapter(tmp_path / "adapter", write_llama(tmp_path / "base", seed=1), seed=2)
-    rewrite_adapter(adapter, **{"base_model.model.model.embed_tokens.lora_embedding_A": torch.zeros(4, 64)})
-    with pytest.raises(AdapterUnsupported, match="lora_embedding_A"):
+    rewrite_adapter(adapter, **{"base_model.model.model.embed_tokens.lora_E": torch.zeros(4, 64)})
+    with pytest.raises(AdapterUnsupported, match="lora_E"):
         Adapter.open(adapter)
+
+
+def test_what_is_trained_whole_must_have_the_models_shape(tmp_path: Path) -> None:
+    base = write_llama(tmp_path / "base", seed=1, num_hidden_layers=1)
+    adapter = write_adapter(tmp_path / "adapter", base, seed=2)
+    rewrite_adapter(adapter, **{"base_model.model.model.embed_tokens.weight": torch.zeros(70, 32)})
+    with (
+        Checkpoint.open(base) as checkpoint,
+        Adapter.open(adapter) as opened,
+        pytest.raises(AdapterMismatch, match=r"embed_tokens\.weight is F32 of shape \[64, 32\].*\[70, 32\]"),
+    ):
+        FoldedCheckpoint(checkpoint, opened, ARITHMETIC)
 
 
 def test_half_a_pair_and_ranks_that_differ_are_refused(tmp_path: Path) -> None:

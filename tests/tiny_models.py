@@ -78,6 +78,8 @@ def write_adapter(folder: Path, base: Path, seed: int, *, rank: int = 4, alpha: 
         for name, parameter in model.named_parameters():
             if "lora_" in name:
                 parameter.copy_(0.05 * torch.randn_like(parameter))
+            elif parameter.requires_grad:  # modules, tokens and biases that are trained whole
+                parameter.add_(0.05 * torch.randn_like(parameter))
     model.save_pretrained(folder)
     return folder
 

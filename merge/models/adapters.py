@@ -1,8 +1,9 @@
 """LoRA adapters (peft's format) folded into a checkpoint's tensors as they are read: W + scale B A, in float32.
 
-No intermediate checkpoint is written, and the sum is not rounded to the checkpoint's dtype. What cannot be folded
-exactly is refused. LoRA: arXiv 2106.09685, scale = alpha / r; rank-stabilised LoRA: arXiv 2312.03732, scale = alpha /
-sqrt(r).
+No intermediate checkpoint is written, and the sum is not rounded to the checkpoint's dtype. LoRA: arXiv 2106.09685,
+scale = alpha / r; rank-stabilised LoRA: arXiv 2312.03732, scale = alpha / sqrt(r). With it go DoRA, embeddings, layers
+that store their transpose, biases, modules and tokens that were trained whole, and stacks of experts
+(merge.models.folding). What cannot be folded exactly is refused.
 
     with Checkpoint.open(Path("base")) as base, Adapter.open(Path("adapter")) as adapter:
         folded = FoldedCheckpoint(base, adapter, find_arithmetic("cpu"))
@@ -20,7 +21,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import regex
 from threadpoolctl import threadpool_limits
 
@@ -38,9 +38,29 @@ from merge.models.checkpoint import (
     read_json_object,
 )
 from merge.models.float8 import Float8Source, holds_float8
+from merge.models.folding import (
+    AddedBias,
+    Edit,
+    FoldedTensor,
+    Layout,
+    LowRank,
+    Replaced,
+    Tokens,
+    find_layout,
+    widen_spec,
+)
 from merge.models.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from merge.models.names import match_names
 
-TENSOR_NAME = re.compile(r"(?:base_model\.model\.)?(?P<module>.+)\.lora_(?P<side>[AB])(?:\.default)?\.weight")
+# Parts of an adapter's tensor names: after the module's name, what the tensor is
+PREFIX = "base_model.model."
+PART_NAME = re.compile(
+    r"(?P<module>.+?)\.(?:lora_(?P<side>[AB])(?:\.default)?\.weight|lora_embedding_(?P<embedding>[AB])(?:\.default)?"
+    r"|(?P<magnitude>lora_magnitude_vector)(?:\.default)?(?:\.weight)?|(?P<bias>lora_B)(?:\.default)?\.bias"
+    r"|(?:token_adapter\.)?(?P<tokens>trainable_tokens_delta)(?:\.default)?)"
+)
+WHOLE_NAME = re.compile(r".+\.(?:weight|bias)")
+WRAPPED = re.compile(r"\.(?:modules_to_save(?:\.default)?|original_module|base_layer)(?=\.|$)")
 # For all keys of alpha_pattern and all modules; a thousand keys against seven thousand modules take less
 MATCHING_S = 5.0
 # Constructs that make matching endless, or take much memory
@@ -51,29 +71,44 @@ ALPHA_LIMIT = 1e9  # nobody trains with a larger scale
 # Settings that change what the adapter adds, or add more than B A. Each must be absent, false, null or empty.
 REFUSED = tuple(
     """
-    use_dora modules_to_save fan_in_fan_out lora_bias use_qalora use_bdlora layer_replication target_parameters
-    trainable_token_indices alora_invocation_tokens kasa_config velora_config monteclora_config arrow_config
+    use_qalora use_bdlora layer_replication alora_invocation_tokens kasa_config velora_config monteclora_config
+    arrow_config
     """.split()
 )
+BIASES = ("none", "all", "lora_only")
 # Ways to start training that leave the base weights as they were; the others (pissa, olora, loftq, ...) shift them.
 PLAIN_STARTS = (True, False, None, "gaussian", "eva", "orthogonal", "mini_vera")
 
 
 @dataclass(frozen=True)
 class LoraPair:
-    """A and B of one module, still on disk, and the scale of their product."""
+    """A and B of one module, still on disk, the scale of their product, and what else belongs to it."""
 
     a: TensorSpec  # shape (r, in)
     b: TensorSpec  # shape (out, r)
     scale: float
+    magnitude: TensorSpec | None = None  # DoRA's
+    is_embedding: bool = False
+
+
+@dataclass(frozen=True)
+class Parts:
+    """All that an adapter holds, by the name of the base tensor that it changes."""
+
+    pairs: Mapping[str, LoraPair]
+    whole: Mapping[str, TensorSpec]  # instead of the model's
+    biases: Mapping[str, tuple[TensorSpec, float]]  # added with their scale
+    tokens: Mapping[str, TensorSpec]  # rows of single tokens
 
 
 class Adapter:
     """A LoRA adapter folder opened for reading; a context manager."""
 
-    def __init__(self, folder: Path, pairs: Mapping[str, LoraPair], weights: Checkpoint) -> None:
+    def __init__(self, folder: Path, parts: Parts, weights: Checkpoint) -> None:
         self.folder = folder
-        self.pairs = pairs  # by the name of the base tensor
+        self.parts = parts
+        self.pairs = parts.pairs
+        self.config = weights.config
         self._weights = weights
 
     @classmethod
@@ -88,17 +123,12 @@ class Adapter:
         if problems := find_unsupported(config):
             raise AdapterUnsupported(str(folder), problems)
         specs = read_header(folder / ADAPTER_WEIGHTS)
-        pairs = pair_tensors(specs, config, folder)
-        return cls(folder, pairs, Checkpoint(folder, specs, config))
+        parts = sort_tensors(specs, config, folder)
+        return cls(folder, parts, Checkpoint(folder, specs, config))
 
-    def load(self, base_name: str, arithmetic: Arithmetic) -> tuple[Array, Array]:
-        """(A, B) of one base tensor in float32: a few rows, read when the tensor is merged."""
-        pair = self.pairs[base_name]
-        a, b = (
-            arithmetic.widen(self._weights.tensor(spec.name).read(0, spec.numel)).reshape(spec.shape)
-            for spec in (pair.a, pair.b)
-        )
-        return a, b
+    def load(self, spec: TensorSpec, arithmetic: Arithmetic) -> Array:
+        """One of its tensors in float32, read when the tensor that it changes is merged."""
+        return arithmetic.widen(self._weights.tensor(spec.name).read(0, spec.numel)).reshape(spec.shape)
 
     def __enter__(self) -> Adapter:
         return self
@@ -112,8 +142,8 @@ def find_unsupported(config: Mapping[str, Any]) -> list[str]:
     problems = []
     if config.get("peft_type") != "LORA":
         problems.append(f"peft_type is {describe(config.get('peft_type'))} (supported: LORA)")
-    if config.get("bias", "none") != "none":
-        problems.append(f"bias is {describe(config['bias'])} (supported: none)")
+    if config.get("bias", "none") not in BIASES:
+        problems.append(f"bias is {describe(config['bias'])} (supported: {', '.join(BIASES)})")
     if config.get("init_lora_weights", True) not in PLAIN_STARTS:
         problems.append(f"init_lora_weights is {describe(config['init_lora_weights'])}, which shifts the base weights")
     problems += [f"{key} is {describe(config[key])}" for key in REFUSED if config.get(key)]
@@ -184,79 +214,76 @@ class Alphas:
         )
 
 
-def pair_tensors(specs: Mapping[str, TensorSpec], config: Mapping[str, Any], folder: Path) -> dict[str, LoraPair]:
-    """A with B by base tensor name.
+def sort_tensors(specs: Mapping[str, TensorSpec], config: Mapping[str, Any], folder: Path) -> Parts:
+    """What each of an adapter's tensors is for.
 
     Raises:
-        AdapterUnsupported: a tensor is not a LoRA matrix.
+        AdapterUnsupported: a tensor is nothing that can be folded.
         AdapterMismatch: a pair cannot be multiplied.
     """
-    sides: dict[str, dict[str, TensorSpec]] = {}
+    if not specs:
+        raise CheckpointCorrupt(f"{folder / ADAPTER_WEIGHTS} holds no tensors")
+    modules: dict[str, dict[str, TensorSpec]] = {}
+    whole: dict[str, TensorSpec] = {}
     strangers = []
     for name, spec in specs.items():
-        match = TENSOR_NAME.fullmatch(name)
-        if match and len(spec.shape) == 2 and spec.dtype in FLOATS:
-            sides.setdefault(match["module"], {})[match["side"]] = spec
+        short = name.removeprefix(PREFIX)
+        match = PART_NAME.fullmatch(short)
+        if match and spec.dtype in FLOATS and _has_its_dimensions(match, spec):
+            kind, value = next((kind, value) for kind, value in match.groupdict().items() if kind != "module" and value)
+            modules.setdefault(match["module"], {})[value if kind == "side" else f"{kind} {value}"] = spec
+        elif not match and WHOLE_NAME.fullmatch(short) and spec.dtype in FLOATS and "lora_" not in short:
+            whole[WRAPPED.sub("", short)] = spec
         else:
             strangers.append(f"tensor {name} ({spec.dtype}, shape {list(spec.shape)}) is not a lora_A or lora_B matrix")
-
     if strangers:
         raise AdapterUnsupported(str(folder), strangers)
-    if not sides:
-        raise CheckpointCorrupt(f"{folder / ADAPTER_WEIGHTS} holds no tensors")
+    return _pair(modules, whole, config, folder)
 
+
+def _has_its_dimensions(match: re.Match[str], spec: TensorSpec) -> bool:
+    return len(spec.shape) in ((1, 2) if match["magnitude"] or match["bias"] else (2,))
+
+
+def _pair(
+    modules: Mapping[str, Mapping[str, TensorSpec]],
+    whole: Mapping[str, TensorSpec],
+    config: Mapping[str, Any],
+    folder: Path,
+) -> Parts:
     alphas = Alphas(config, str(folder))
-    pairs, problems = {}, []
-    for module, pair in sides.items():
-        if len(pair) != 2:
-            problems.append(f"{module} has lora_{min(pair)} but not its counterpart")
-        elif pair["A"].shape[0] != pair["B"].shape[1]:
-            problems.append(f"{module}: lora_A has rank {pair['A'].shape[0]}, lora_B {pair['B'].shape[1]}")
+    parts = Parts({}, dict(whole), {}, {})
+    pairs: dict[str, LoraPair] = {}
+    biases: dict[str, tuple[TensorSpec, float]] = {}
+    tokens: dict[str, TensorSpec] = {}
+    problems = []
+    for module, found in modules.items():
+        if (rows := found.get("tokens trainable_tokens_delta")) is not None:
+            tokens[f"{WRAPPED.sub('', module)}.weight"] = rows
+        is_embedding = any(key.startswith("embedding ") for key in found)
+        sides = {side: spec for side in "AB" if (spec := found.get(f"embedding {side}" if is_embedding else side))}
+        if not sides and rows is not None:
+            continue
+        if len(sides) != 2:
+            problems.append(f"{module} has {' and '.join(f'lora_{side}' for side in sides)} but not its counterpart")
+        elif sides["A"].shape[0] != sides["B"].shape[1]:
+            problems.append(f"{module}: lora_A has rank {sides['A'].shape[0]}, lora_B {sides['B'].shape[1]}")
         else:
-            pairs[f"{module}.weight"] = LoraPair(
-                pair["A"], pair["B"], find_scale(config, alphas.find(module), rank=pair["A"].shape[0])
-            )
-
+            scale = find_scale(config, alphas.find(module), rank=sides["A"].shape[0])
+            magnitude = found.get("magnitude lora_magnitude_vector")
+            pairs[f"{module}.weight"] = LoraPair(sides["A"], sides["B"], scale, magnitude, is_embedding)
+            if (bias := found.get("bias lora_B")) is not None:
+                biases[f"{module}.bias"] = (bias, scale)
+            if config.get("use_dora") and magnitude is None:
+                problems.append(f"{module} has no lora_magnitude_vector, which use_dora needs")
     if problems:
         raise AdapterMismatch(str(folder), problems)
-    return pairs
+    return replace(parts, pairs=pairs, biases=biases, tokens=tokens)
 
 
 def find_scale(config: Mapping[str, Any], alpha: float, rank: int) -> float:
     """alpha / r, or alpha / sqrt(r) if use_rslora."""
     return alpha / (math.sqrt(rank) if config.get("use_rslora") else max(rank, 1))
-
-
-@dataclass(frozen=True)
-class FoldedTensor:
-    """W + scale B A, computed for the requested piece."""
-
-    base: TensorReader
-    a: Array  # (r, in)
-    b: Array  # (out, r)
-    scale: float
-    arithmetic: Arithmetic
-
-    @property
-    def spec(self) -> TensorSpec:
-        """The base tensor's spec in float32, the dtype that `read` returns."""
-        return widen_spec(self.base.spec)
-
-    def read(self, start: int, stop: int, buffer: Array | None = None) -> Array:
-        """The flat elements from start to stop, in float32. Cheapest where both are at row boundaries."""
-        columns = self.base.spec.shape[1]
-        first, last = start // columns, -(-stop // columns)  # the rows that the piece touches
-        delta = (self.b[first:last] @ self.a).reshape(-1)[start - first * columns : stop - first * columns]
-        return np.add(
-            self.arithmetic.widen(self.base.read(start, stop)),
-            delta * np.float32(self.scale),
-            out=None if buffer is None else buffer[: stop - start],
-        )
-
-
-def widen_spec(spec: TensorSpec) -> TensorSpec:
-    """The spec of a tensor that is computed in float32 as it is read."""
-    return replace(spec, dtype="F32", natural=spec.own_dtype)
 
 
 def single_threaded_blas() -> threadpool_limits:
@@ -276,22 +303,136 @@ class FoldedCheckpoint:
 
     def __init__(self, base: TensorSource, adapter: Adapter, arithmetic: Arithmetic) -> None:
         """Raises AdapterMismatch: it lists every adapter tensor without a base tensor of its shape."""
-        if problems := find_misfits(base, adapter):
-            raise AdapterMismatch(str(adapter.folder), problems)
         self._base = base
         self._adapter = adapter
         self._arithmetic = arithmetic
+        self._changes = find_changes(base, adapter)
         self.folder = base.folder
         self.config = base.config
-        self.specs = {name: widen_spec(spec) if name in adapter.pairs else spec for name, spec in base.specs.items()}
+        self.specs = {name: widen_spec(spec) if name in self._changes else spec for name, spec in base.specs.items()}
 
     def tensor(self, name: str) -> TensorReader:
         """The reader of one tensor."""
         stored = self._base.tensor(name)
-        if name not in self._adapter.pairs:
+        if name not in self._changes:
             return stored
-        a, b = self._adapter.load(name, self._arithmetic)
-        return FoldedTensor(stored, a, b, self._adapter.pairs[name].scale, self._arithmetic)
+        edits = [self._load(change, stored.spec.shape) for change in self._changes[name]]
+        return FoldedTensor(stored, edits, self._arithmetic)
+
+    def _load(self, change: Change, shape: tuple[int, ...]) -> Edit:
+        """A change with its numbers: a few rows, read when the tensor is merged."""
+        columns = shape[-1] if shape else 1
+        if change.pair is not None and change.layout is not None:
+            a, b = (self._adapter.load(spec, self._arithmetic) for spec in (change.pair.a, change.pair.b))
+            magnitude = change.pair.magnitude
+            size = None if magnitude is None else self._adapter.load(magnitude, self._arithmetic).reshape(-1)
+            experts, rows = (shape[0], shape[1]) if len(shape) == 3 else (1, 0)
+            return LowRank(a, b, change.scale, change.layout, size, experts, rows)
+        assert change.spec is not None
+        loaded = self._adapter.load(change.spec, self._arithmetic).reshape(-1, columns)
+        if change.tokens:
+            return Tokens(dict(zip(change.tokens, loaded, strict=True)))
+        return Replaced(loaded) if change.scale == 0.0 else AddedBias(loaded, change.scale)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One edit of one base tensor, before its numbers are read."""
+
+    scale: float = 0.0
+    pair: LoraPair | None = None
+    layout: Layout | None = None
+    spec: TensorSpec | None = None  # of what is there instead, or is added
+    tokens: tuple[int, ...] = ()
+
+
+def find_changes(base: TensorSource, adapter: Adapter) -> dict[str, list[Change]]:
+    """What an adapter changes of each tensor of its model, in the order in which it is applied.
+
+    Names that differ only in wrappers' words mean the same tensor (merge.models.names).
+
+    Raises AdapterMismatch: with every part whose tensor is missing, or has another shape or kind.
+    """
+    parts, config = adapter.parts, adapter.config
+    wanted = [*parts.whole, *parts.tokens, *parts.biases, *(name for name in parts.pairs if "base_layer" not in name)]
+    same = match_names([name for name in wanted if name not in base.specs], base.specs)
+    changes: dict[str, list[Change]] = {}
+    problems: list[str] = []
+
+    def find(name: str, part: TensorSpec) -> TensorSpec | None:
+        """The base tensor of a name."""
+        spec = base.specs.get(same.get(name, name))
+        if spec is None:
+            problems.append(f"the model has no tensor {name}, to which {part.name} would belong")
+        return spec
+
+    def add(spec: TensorSpec, shape: tuple[int, ...], change: Change | None) -> None:
+        """A change, if it fits."""
+        if change is None or spec.dtype not in FLOATS:
+            problems.append(
+                f"{spec.name} is {spec.dtype} of shape {list(spec.shape)}, the adapter's product is a float of shape "
+                f"{list(shape)}"
+            )
+        else:
+            changes.setdefault(spec.name, []).append(change)
+
+    for name, part in parts.whole.items():
+        if spec := find(name, part):
+            add(spec, part.shape, Change(spec=part) if part.shape == spec.shape else None)
+    for name, part in parts.tokens.items():
+        if spec := find(name, part):
+            tokens = find_token_rows(config, name.removesuffix(".weight"))
+            fits = len(tokens) == part.shape[0] and part.shape[1:] == spec.shape[1:]
+            fits = fits and all(0 <= row < spec.shape[0] for row in tokens)
+            add(spec, part.shape, Change(spec=part, tokens=tokens) if fits else None)
+    for name, (part, scale) in parts.biases.items():
+        if spec := find(name, part):
+            add(spec, part.shape, Change(scale, spec=part) if part.numel == spec.numel else None)
+    for name, pair in parts.pairs.items():
+        names = find_targets(name, config, base.specs)
+        name = next((one for one in names if _find_layout(base.specs[one], pair, config) and one not in changes), name)
+        if spec := find(name, pair.a):
+            layout = _find_layout(spec, pair, config)
+            shape = (pair.b.shape[0], pair.a.shape[1])
+            experts = spec.shape[0] if len(spec.shape) == 3 else 1  # their ranks stand in A together
+            scale = pair.scale * (math.sqrt(experts) if config.get("use_rslora") else experts)
+            if layout not in ("plain", None) and pair.magnitude is not None:
+                problems.append(f"{pair.a.name}: DoRA of {spec.name}, which is stored as (in, out), cannot be folded")
+            else:
+                add(spec, shape, Change(scale, pair, layout) if layout else None)
+    if problems:
+        raise AdapterMismatch(str(adapter.folder), problems)
+    return changes
+
+
+def find_targets(name: str, config: Mapping[str, Any], specs: Mapping[str, TensorSpec]) -> list[str]:
+    """The parameters that a pair may belong to where the adapter targets parameters by name; else none.
+
+    A module with several such parameters has a wrapper around a wrapper: which pair is whose, their shapes say.
+    """
+    targets = config.get("target_parameters")
+    if not isinstance(targets, list) or name in specs:
+        return []
+    module = WRAPPED.sub("", name.removesuffix(".weight"))
+    ends = [target.rpartition(".") for target in targets if isinstance(target, str)]
+    return [
+        f"{module}.{end}"
+        for parent, _, end in ends
+        if f"{module}.{end}" in specs and (not parent or f".{module}".endswith(f".{parent}"))
+    ]
+
+
+def _find_layout(spec: TensorSpec, pair: LoraPair, config: Mapping[str, Any]) -> Layout | None:
+    prefer = pair.is_embedding or bool(config.get("fan_in_fan_out"))
+    return find_layout(spec.shape, pair.a, pair.b, prefer_transposed=prefer)
+
+
+def find_token_rows(config: Mapping[str, Any], module: str) -> tuple[int, ...]:
+    """The rows of tokens that were trained by themselves, in the order in which the adapter has them."""
+    said = config.get("trainable_token_indices")
+    if isinstance(said, dict):
+        said = next((rows for key, rows in said.items() if f".{module}".endswith(f".{key}")), [])
+    return tuple(said) if isinstance(said, list) and all(type(row) is int for row in said) else ()
 
 
 def open_source(folder: Path, adapter: Path | None, stack: ExitStack, arithmetic: Arithmetic) -> TensorSource:
@@ -307,19 +448,3 @@ def open_source(folder: Path, adapter: Path | None, stack: ExitStack, arithmetic
     if adapter is None:
         return source
     return FoldedCheckpoint(source, stack.enter_context(Adapter.open(adapter)), arithmetic)
-
-
-def find_misfits(base: TensorSource, adapter: Adapter) -> list[str]:
-    """Every adapter pair whose base tensor is missing, or has another shape or kind."""
-    problems = []
-    for name, pair in adapter.pairs.items():
-        shape = (pair.b.shape[0], pair.a.shape[1])
-        spec = base.specs.get(name)
-        if spec is None:
-            problems.append(f"the model has no tensor {name}, to which {pair.a.name} would belong")
-        elif spec.shape != shape or spec.dtype not in FLOATS:
-            problems.append(
-                f"{name} is {spec.dtype} of shape {list(spec.shape)}, the adapter's product is a float of shape "
-                f"{list(shape)}"
-            )
-    return problems
