@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from merge.errors import OutputUnloadable
 from merge.merging.card import render_card
-from merge.merging.loading import LoadingCheck, compare_loading, try_loading
+from merge.merging.loading import ROOT, LoadingCheck, compare_loading, make_command, try_loading
 from merge.merging.merger import merge_parents
 from merge.settings import MergeSettings
 from tests.rows import for_each
 from tests.tiny_models import make_recipe, rewrite_config, write_llama
 
-ROOT = Path(__file__).parents[1]
 DAMAGE = [
     ("config.json", '{"model_type": "llama", "num_attention_heads": "many"}', "config"),
     ("tokenizer.json", '{"model": {"type": "WordLevel", "vocab": {"a": "b"}}}', "tokenizer"),
@@ -55,11 +53,13 @@ def test_what_only_the_merge_fails_to_load_is_named(
     assert compare_loading(out, copy(out, tmp_path / "as-bad")) == {}
 
 
-def test_a_process_of_its_own_finds_the_same_without_torch(chat: Path, tmp_path: Path) -> None:
+def test_a_process_of_its_own_finds_the_same_from_any_folder(
+    chat: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = copy(chat, tmp_path / "out")
     (out / "tokenizer.json").write_text(DAMAGE[1][1])
-    command = [sys.executable, "-m", "merge.merging.loading", str(out), str(chat)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    monkeypatch.chdir(tmp_path)
+    done = subprocess.run(make_command(Path("out"), chat), cwd=ROOT, capture_output=True, check=True)
     assert json.loads(done.stdout).keys() == {"tokenizer"}
 
 

@@ -25,6 +25,7 @@ from merge.models.beside import is_tokenizer_file
 PROCESSORS = ("processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json")
 REASON = 200  # characters of a library's reason
 WAIT_S = 300
+ROOT = Path(__file__).parents[2]
 LOWER = 5  # the process's niceness: the merge goes first
 
 
@@ -37,11 +38,11 @@ class LoadingCheck:
         self._process: subprocess.Popen[bytes] | None = None
         if sys.modules.get("transformers") is None:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "merge.merging.loading", folder, chat],
+                make_command(folder, chat),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                cwd=Path(__file__).parents[2],
+                cwd=ROOT,
             )
 
     def wait(self) -> list[str]:
@@ -75,6 +76,11 @@ class LoadingCheck:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+
+def make_command(folder: Path, chat: Path) -> list[str]:
+    """What a process of its own is started with, in ROOT."""
+    return [sys.executable, "-m", "merge.merging.loading", str(folder.absolute()), str(chat.absolute())]
 
 
 def compare_loading(folder: Path, chat: Path) -> dict[str, str]:
