@@ -6,6 +6,7 @@ pytest tests/test_clients.py --clients /tmp/clients    # `make test-clients`; in
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -74,7 +75,53 @@ def url(gateway_at: Gateway) -> Iterator[str]:
         yield address
 
 
-def install(client: Client, folder: Path) -> None:
+@dataclass(frozen=True)
+class Agent:
+    """A coding agent of a terminal: its packages, itself first, and how it is asked once at a gateway.
+
+    `command` writes the agent's settings into a folder and returns the command line.
+    """
+
+    packages: tuple[str, ...]
+    is_node: bool
+    command: Callable[[Path, str], list[str]]
+
+    @property
+    def version(self) -> str:
+        return self.packages[0].rpartition("@" if self.is_node else "==")[2]
+
+
+def ask_codex(folder: Path, url: str) -> list[str]:
+    provider = f'{{name="chipalign", base_url="{url}/v1", wire_api="responses", env_key="OPENAI_API_KEY"}}'
+    settings = [f"model_providers.chipalign={provider}", 'model_provider="chipalign"', 'model="chipalign-demo"']
+    options = [part for each in settings for part in ("-c", each)]
+    return [str(folder / "node_modules/.bin/codex"), "exec", "--skip-git-repo-check", *options, QUESTION]
+
+
+def ask_opencode(folder: Path, url: str) -> list[str]:
+    models = {"chipalign-demo": {"name": "ChipAlign", "limit": {"context": 8192, "output": 512}}}
+    provider = {"npm": "@ai-sdk/openai-compatible", "options": {"baseURL": f"{url}/v1", "apiKey": "none"}}
+    settings = {"provider": {"chipalign": {**provider, "models": models}}, "autoupdate": False, "share": "disabled"}
+    (folder / "opencode.json").write_text(json.dumps(settings))
+    (folder / "models.json").write_text("{}")  # the list of all models of the world, which it fetches otherwise
+    return [str(folder / "node_modules/.bin/opencode"), "run", "--model", "chipalign/chipalign-demo", QUESTION]
+
+
+def ask_aider(folder: Path, url: str) -> list[str]:
+    address = ["--openai-api-base", f"{url}/v1", "--openai-api-key", "none", "--model", "openai/chipalign-demo"]
+    quiet = ["--no-git", "--no-check-update", "--no-show-release-notes", "--analytics-disable", "--yes-always"]
+    plain = ["--no-pretty", "--no-show-model-warnings", "--no-detect-urls", "--chat-mode", "ask"]
+    return [str(folder / "bin/aider"), *address, *quiet, *plain, "--message", QUESTION]
+
+
+AGENTS = {
+    "codex": Agent(("@openai/codex@0.169.0",), True, ask_codex),
+    "opencode": Agent(("opencode-ai@1.18.33",), True, ask_opencode),
+    "aider": Agent(("aider-chat==0.86.2",), False, ask_aider),
+}
+
+
+def install(client: Client | Agent, folder: Path) -> None:
     """Install a client's packages into a folder, unless they are there."""
     done = folder / "installed.txt"
     if done.is_file() and done.read_text() == "\n".join(client.packages):
@@ -114,3 +161,21 @@ def test_a_client_chats_streams_calls_a_tool_and_cites_with_a_base_url_and_a_key
     assert seen["response"] in (ANSWER, None)
     assert seen["tool"] == "get_time"
     assert seen["citations"] == (["Antenna repair"] if client.cites else None)
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_an_agent_of_a_terminal_shows_the_answer_with_a_base_url_and_a_key_alone(
+    folder: Path, gateway_at: Gateway, name: str, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    agent = AGENTS[name]
+    install(agent, folder / name)
+    env = {**os.environ, "HOME": str(tmp_path), "PWD": str(folder / name), "OPENAI_API_KEY": "none", "NO_COLOR": "1"}
+    env |= {"OPENCODE_MODELS_PATH": str(folder / name / "models.json"), "OPENCODE_DISABLE_MODELS_FETCH": "true"}
+    with FakeEngine(EngineScript(answer=(ANSWER,), max_model_len=65_536)) as engine, gateway_at(engine.url, answer="model") as url:
+        command = agent.command(folder / name, url)
+        done = subprocess.run(
+            command, cwd=folder / name, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300
+        )
+        assert "repair_antennas" in done.stdout, done.stderr[-3000:]
+        assert any(body.get("tools") for body in engine.bodies) == agent.is_node  # aider edits by text alone
+    record_property("client", [name, agent.version, "True", "True"])

@@ -223,6 +223,29 @@ def test_fields_that_only_vllm_knows_reach_it(up: Up, openai_at: OpenAIAt) -> No
     assert answer.choices[0].model_extra["token_ids"]
 
 
+def test_a_tool_that_must_be_called_is_called_whole_and_streamed(up: Up, openai_at: OpenAIAt) -> None:
+    parameters = {"type": "object", "properties": {"corner": {"enum": ["slow", "fast"]}}, "required": ["corner"]}
+    tool: Any = {"type": "function", "function": {"name": "report_slack", "parameters": parameters}}
+    messages = [{"role": "user", "content": QUESTION}]
+    asked: dict[str, Any] = {"model": MODEL, "messages": messages, "tools": [tool], "max_tokens": 60}
+    completions = openai_at(up.gateway_url, timeout=120).chat.completions
+    for choice in ("required", {"type": "function", "function": {"name": "report_slack"}}):
+        message = completions.create(**asked, tool_choice=choice).choices[0].message
+        [call] = message.tool_calls
+        deltas: list[Any] = [
+            each
+            for chunk in completions.create(**asked, tool_choice=choice, stream=True)
+            for each in (chunk.choices[0].delta.tool_calls or () if chunk.choices else ())
+        ]
+        streamed = "".join(each.function.arguments or "" for each in deltas)
+        assert [call.function.name, *(each.function.name for each in deltas if each.function.name)] == [
+            "report_slack",
+            "report_slack",
+        ]
+        assert json.loads(call.function.arguments) == json.loads(streamed)
+        assert json.loads(streamed)["corner"] in ("slow", "fast")
+
+
 def test_the_engine_can_say_no_name_that_it_was_not_given(up: Up) -> None:
     body = {
         "model": MODEL,

@@ -13,7 +13,7 @@ from typing import Any
 
 from serve.openapi import answers, requests
 from serve.openapi.operations import EVENTS, JSON, OPERATIONS, Operation, Parameter
-from serve.openapi.shapes import ref
+from serve.openapi.shapes import about, record, ref, text
 
 ABOUT = (
     "An assistant for chip designers: OpenAI's API over your own documents. What it says stands in them, and it shows "
@@ -71,7 +71,8 @@ def _responses(operation: Operation) -> dict[str, Any]:
     )
     content: dict[str, Any] = {operation.content: {"schema": schema}}
     if operation.streams:
-        content[EVENTS] = {"schema": {"type": "string", "description": "Events, where the request has `stream`."}}
+        event = record("data", event=text(), data=text("JSON, or what ends the stream."))
+        content[EVENTS] = {"schema": about("An event of a stream, where the request has `stream`.", event)}
 
     named = [ref(name) for name in dict.fromkeys(["Error", operation.error])]
     error = {JSON: {"schema": {"anyOf": named} if len(named) > 1 else named[0]}}
