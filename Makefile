@@ -29,9 +29,9 @@ fuzz:  ## send ten thousand requests drawn from the API's own description; none 
 	@$(PYTHON) install.py --tests
 	timeout --signal=INT 3600 $(BIN)/pytest -n 0 --attack full tests/test_attack_description.py $(ARGS)
 
-test-clients:  ## real clients (OpenAI's, LangChain, LlamaIndex, LiteLLM, Pydantic AI, AI SDK) before the gateway; ARGS="-k litellm" runs one
-	@$(PYTHON) install.py --tests --no-browser
-	$(BIN)/pytest -n 0 tests/test_clients.py --clients .clients $(ARGS)
+test-clients:  ## real clients (OpenAI's, LangChain, LiteLLM, AI SDK, Codex, opencode, aider, Open WebUI ...) before the gateway; ARGS="-k litellm" runs one
+	@$(PYTHON) install.py --tests
+	$(BIN)/pytest -n 0 tests/test_clients.py tests/test_open_webui.py --clients .clients $(ARGS)
 
 bench:  ## measure; the last line of stdout is one JSON document
 	@$(PYTHON) install.py && exec $(BIN)/chipalign bench $(ARGS)

@@ -171,7 +171,10 @@ def test_an_agent_of_a_terminal_shows_the_answer_with_a_base_url_and_a_key_alone
     install(agent, folder / name)
     env = {**os.environ, "HOME": str(tmp_path), "PWD": str(folder / name), "OPENAI_API_KEY": "none", "NO_COLOR": "1"}
     env |= {"OPENCODE_MODELS_PATH": str(folder / name / "models.json"), "OPENCODE_DISABLE_MODELS_FETCH": "true"}
-    with FakeEngine(EngineScript(answer=(ANSWER,), max_model_len=65_536)) as engine, gateway_at(engine.url, answer="model") as url:
+    with (
+        FakeEngine(EngineScript(answer=(ANSWER,), max_model_len=65_536)) as engine,
+        gateway_at(engine.url, answer="model") as url,
+    ):
         command = agent.command(folder / name, url)
         done = subprocess.run(
             command, cwd=folder / name, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300

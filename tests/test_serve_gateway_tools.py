@@ -87,7 +87,13 @@ def test_a_wanted_tool_is_called_whatever_the_documents_say(
     assert [call["function"]["name"] for call in message["tool_calls"]] == ["get_time"]
     assert (message["content"] or None, reason) == (None, "tool_calls")
     assert retrieval["hits"]
-    assert engine.bodies[-1]["tools"] == [TOOL]
+    strict = {"type": "function", "function": {**TOOL["function"], "strict": True}}  # else any JSON may be arguments
+    assert engine.bodies[-1]["tools"] == [strict if fields else TOOL]
+    post(by_mode[1], SOUP, stream=stream, **fields)
+    assert engine.bodies[-1]["tools"] == [strict if fields else TOOL]
+    own = {**TOOL, "function": {**TOOL["function"], "strict": False}}
+    post(by_mode[1], ANTENNA, stream=stream, tools=[own], tool_choice="required")
+    assert engine.bodies[-1]["tools"] == [own]
 
 
 @pytest.mark.parametrize("stream", [False, True])

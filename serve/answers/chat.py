@@ -180,7 +180,9 @@ def ground(
 
     asked = replace(plain, query=query, fallback=fallback)
     if not hits:
-        if request.may_call or model_leads(request) or holds_more_than_text(request.messages[-1]):
+        if request.may_call:
+            return _guided(_capped(asked, max_model_len), request, retriever, settings)
+        if model_leads(request) or holds_more_than_text(request.messages[-1]):
             return _capped(asked, max_model_len)
         return replace(asked, answer=nothing_found(names or retriever.collections, missing), mode=mode)
     if quotes and mode == "quote":

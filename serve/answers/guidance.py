@@ -1,8 +1,8 @@
 """Guides an engine beside the prompt, so that it neither invents names nor repeats itself in circles.
 
-A grammar (`rag.answering.grammar`) restricts names; vLLM's own detection of repetitions ends loops. An engine that
-refuses either costs no answer: the request goes again without it. This module finds out what an engine can do; it
-checks no answer.
+A grammar (`rag.answering.grammar`) restricts names; vLLM's own detection of repetitions ends loops; the schemas of
+tools bind their arguments. An engine that refuses one of them costs no answer: the request goes again without it. This
+module finds out what an engine can do; it checks no answer.
 
     guidance = guide(request, body, reference.options_of, settings)
     answer = await GuidedEngine(upstream, settings).complete(body, guidance)
@@ -29,6 +29,7 @@ from serve.settings import ServeSettings
 Ability = Literal["unknown", "obeyed", "ignored", "refused"]
 
 GRAMMAR, REPETITION = "structured_outputs", "repetition_detection"  # vLLM's fields of a request
+TOOLS = "tools"
 # A passage of 12 to 100 tokens four times in a row. A lower limit would also end rules of dashes and rows of zeros,
 # which documents have too.
 REPEATED = {"max_pattern_size": 100, "min_pattern_size": 12, "min_count": 4}
@@ -55,11 +56,14 @@ def guide(
 ) -> dict[str, Any]:
     """The request fields that restrict an answer to the names in `body`'s messages and end it when it loops.
 
-    Empty if the request has rules of its own (a response format, a grammar, tools). Without a grammar if the answer is
-    not to be one of the documents (retrieval is off, or the request is a task on the caller's own text), unless the
-    request asks for one; or if there are more names than a grammar holds.
+    Where a tool must be called, the tools with their schemas made binding: vLLM else lets a model give anything as
+    arguments. Empty if the request has rules of its own (a response format, a grammar, tools). Without a grammar if the
+    answer is not to be one of the documents (retrieval is off, or the request is a task on the caller's own text),
+    unless the request asks for one; or if there are more names than a grammar holds.
     """
     extra = request.model_extra or {}
+    if request.must_call:
+        return {TOOLS: [_strict(tool) for tool in request.tools or ()]}
     if request.tools or any(extra.get(rule) not in (None, {"type": "text"}) for rule in OWN_RULES):
         return {}
 
@@ -78,6 +82,12 @@ def guide(
         else:
             guidance[GRAMMAR] = {"grammar": grammar}
     return guidance
+
+
+def _strict(tool: Any) -> Any:
+    """A tool whose schema binds its arguments, unless the client has said whether it does."""
+    function = tool.get("function") if isinstance(tool, dict) else None
+    return {**tool, "function": {"strict": True, **function}} if isinstance(function, dict) else tool
 
 
 class GuidedEngine:
@@ -148,7 +158,8 @@ class GuidedEngine:
             self._looked_at = now
             look = self._look_at(body.get("model"))
             self._look = asyncio.create_task(look, context=contextvars.Context())  # the probe is no part of a request
-        return {field: value for field, value in guidance.items() if self._abilities[field] in ("unknown", "obeyed")}
+        useful = ("unknown", "obeyed")
+        return {field: value for field, value in guidance.items() if self._abilities.get(field, "unknown") in useful}
 
     def _note_refusal(self, refusal: UpstreamRefused) -> None:
         """Record that an answer came only without guidance: the next request probes the engine again."""
