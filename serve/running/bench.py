@@ -46,6 +46,7 @@ from serve.sse import DONE, read_events
 
 SEARCH_ROUNDS = 3  # passes over the whole question set
 ANSWER_TOKENS = 16  # only the first token is timed
+READ_TIMEOUT_S = 900.0  # a slow machine is measured, and not refused
 LOADED_QUESTIONS = 64  # asked of both under load, twice
 QUOTED_QUESTIONS = 60  # answered in quotes
 AUTO_QUESTIONS = 5  # answered in auto too, where a sentence is shown once it is complete and checked
@@ -127,6 +128,7 @@ def bench_settings(settings: ServeSettings, home: Path) -> ServeSettings:
         index="",
         engine_args="--no-enable-prefix-caching",  # computes every prompt, whoever asks first
         answer="model",
+        read_timeout_s=READ_TIMEOUT_S,
     )
 
 
