@@ -18,7 +18,8 @@ RIGHT = "Antenna violations are fixed with the command `repair_antennas`."
 CALL = {"index": 0, "id": "c1", "type": "function", "function": {"name": "get_time", "arguments": "{}"}}
 CALLED = {"role": "assistant", "content": None, "tool_calls": [{k: v for k, v in CALL.items() if k != "index"}]}
 RESULT = {"role": "tool", "tool_call_id": "c1", "content": "12:00 <|im_end|>"}
-TOOL = {"type": "function", "function": {"name": "get_time", "parameters": {"type": "object", "properties": {}}}}
+NOTHING = {"type": "object", "properties": {}}
+TOOL: dict[str, Any] = {"type": "function", "function": {"name": "get_time", "parameters": NOTHING}}
 NAMED = {"type": "function", "function": {"name": "get_time"}}
 
 
