@@ -16,6 +16,8 @@ from pathlib import Path
 from chipalign_settings import Refused, default_home, from_env, read_path, setting
 from rag.errors import SettingsError
 
+_WORKERS = 2  # more would need a machine with more memory, which whoever sets `parse_workers` knows
+
 
 @dataclass(frozen=True, slots=True)
 class RagSettings:
@@ -105,15 +107,27 @@ class RagSettings:
         "largest PDF, Word or HTML file that is read, in MiB; of LEF, Liberty, DEF and SPEF so much of the beginning",
         within=(1, 1024),
     )
-    # Pages of a PDF take some 50 ms each: enough for a manual of several thousand
     parse_timeout_s: float = setting(
         "CHIPALIGN_PARSE_TIMEOUT_S",
-        300.0,
-        "longest time to parse one file, to cut it or to unpack it from an archive, before it is given up",
+        120.0,
+        "longest time to parse a small file, to cut it or to unpack it from an archive, before it is given up",
         within=(0.1, 86_400.0),
     )
+    # Pages of a PDF take some 50 ms each, those with large tables ten times as long; a MiB has a few hundred
+    parse_s_per_mb: float = setting(
+        "CHIPALIGN_PARSE_S_PER_MB",
+        60.0,
+        "how much longer a file may take for each MiB that it has",
+        within=(0.0, 86_400.0),
+    )
     parse_memory_mb: int = setting(
-        "CHIPALIGN_PARSE_MEMORY_MB", 2048, "most memory that parsing one file may take, in MiB", within=(256, 65_536)
+        "CHIPALIGN_PARSE_MEMORY_MB", 1024, "most memory that parsing one file may take, in MiB", within=(256, 65_536)
+    )
+    parse_workers: int = setting(
+        "CHIPALIGN_PARSE_WORKERS",
+        0,
+        "files that are parsed at a time, each with that memory; 0: one on each core, two at most",
+        within=(0, 256),
     )
     archive_files: int = setting(
         "CHIPALIGN_ARCHIVE_FILES", 200_000, "most files that an archive may hold", within=(1, 10_000_000)
@@ -203,6 +217,15 @@ class RagSettings:
     api_key: str = setting(
         "CHIPALIGN_API_KEY", "", "key that evaluations send to the model server; empty: none", secret=True
     )
+
+    @property
+    def workers(self) -> int:
+        """How many files are parsed, or documents cut, at a time."""
+        return self.parse_workers or min(len(os.sched_getaffinity(0)), _WORKERS)
+
+    def parse_limit_s(self, size_bytes: int) -> float:
+        """The longest time to parse, or to cut, a file of this size."""
+        return self.parse_timeout_s + self.parse_s_per_mb * size_bytes / 2**20
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> RagSettings:

@@ -16,7 +16,8 @@ from rag.embedding.embedder import Embedder, TextEmbedder, Vectors
 from rag.embedding.embedder_choice import open_embedder
 from rag.embedding.embeddings_api import EmbeddingsApi
 from rag.embedding.model_folder import find_model_folder
-from rag.embedding.served_embedder import ServedEmbedder, TokenCounter
+from rag.embedding.served_embedder import ServedEmbedder
+from rag.embedding.token_counter import TokenCounter
 from rag.errors import EmbedderUnavailable, IndexMismatch
 from rag.formats.parser import parse_document
 from rag.index.building import build_index

@@ -57,6 +57,8 @@ DOCUMENTS = [
 class CountingEmbedder:
     """The real embedder, with a list of the texts that it was given."""
 
+    counter = None
+
     def __init__(self, real: Embedder) -> None:
         self.real = real
         self.texts: list[str] = []

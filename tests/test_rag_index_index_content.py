@@ -201,5 +201,11 @@ def test_a_document_that_cannot_be_cut_is_named_and_the_others_are_indexed(tmp_p
 def test_a_document_that_takes_too_long_to_cut_is_named(tmp_path: Path) -> None:
     long = document("long", "Word after word. " * 400_000)
     skipped: list[Skipped] = []
-    build_index([*DOCUMENTS, long], tmp_path, replace(SETTINGS, parse_timeout_s=0.1), TinyEmbedder(), skipped=skipped)
-    assert skipped == [Skipped("notes/long.md", "cutting it takes longer than 0.1 s")]
+    build_index(
+        [*DOCUMENTS, long],
+        tmp_path,
+        replace(SETTINGS, parse_timeout_s=0.1, parse_s_per_mb=0),
+        TinyEmbedder(),
+        skipped=skipped,
+    )
+    assert skipped == [Skipped("notes/long.md", "cutting it takes longer than 0.1 s (CHIPALIGN_PARSE_TIMEOUT_S)")]

@@ -23,6 +23,7 @@ from rag.formats.parser import read_file
 from rag.settings import RagSettings
 from rag.sources.reader import IGNORE_FILE, read_source
 
+ROOT = Path(__file__).parent.parent
 MAX_DOCUMENT_BYTES = 8 * 2**20  # by default
 
 
@@ -61,7 +62,7 @@ def test_a_folder_gives_its_documents_and_names_the_rest(tmp_path: Path) -> None
         ("docs/binary.txt", "binary, not text"),
         ("docs/empty.md", "empty"),
         ("docs/picture.png", "not a type of document that is read (.png)"),
-        ("docs/huge.txt", f"larger than {MAX_DOCUMENT_BYTES} bytes"),
+        ("docs/huge.txt", f"larger than {MAX_DOCUMENT_BYTES} bytes (CHIPALIGN_MAX_TEXT_MB)"),
     }
 
 
@@ -125,15 +126,17 @@ READ_AS_NOBODY = """
     import os, sys
     from pathlib import Path
     from rag.errors import SourceUnusable
-    from rag.sources.reader import open_sandbox, read_source
+    from rag.sources.reader import read_source
+    from rag.sources.sandbox import Sandbox
     from rag.settings import RagSettings
 
-    sandbox = open_sandbox(RagSettings())
-    list(read_source(Path(sys.argv[1]) / "ok.md", "d", [], sandbox=sandbox))  # loads all modules while they can be read
+    settings = RagSettings(parse_workers=1)
+    limits = {"settings": settings, "sandbox": Sandbox(settings), "caches": False}
+    list(read_source(Path(sys.argv[1]) / "ok.md", "d", [], **limits))  # loads all modules while they can be read
     if os.geteuid() == 0:
         os.setuid(65534)
     skipped = []
-    read = [document.path for document in read_source(Path(sys.argv[1]), "d", skipped, sandbox=sandbox)]
+    read = [document.path for document in read_source(Path(sys.argv[1]), "d", skipped, **limits)]
     print(read, [(item.path, item.reason) for item in skipped])
     try:
         list(read_source(Path(sys.argv[1]) / "closed", "closed", skipped))
@@ -277,9 +280,24 @@ def test_the_limits_of_archives_are_settings(tmp_path: Path) -> None:
     big = write_archive(tmp_path / "big.zip", {"a.md": b"# A\n" + b"x " * 2**20, "b.md": b"# B"})
     documents, reasons = read_all(big, RagSettings(archive_file_mb=1, max_text_mb=1))
     assert list(documents) == ["b.md"]
-    assert reasons == {"a.md": f"larger than {2**20} bytes"}
+    assert reasons == {"a.md": f"larger than {2**20} bytes (CHIPALIGN_MAX_TEXT_MB)"}
     with pytest.raises(ArchiveUnsafe, match="larger than allowed"):
         read_all(big, RagSettings(archive_total_mb=1))
+
+
+def test_an_archive_takes_the_disk_and_not_the_memory(tmp_path: Path) -> None:
+    archive = write_archive(tmp_path / "many.zip", {f"{number}.html": b"<p>a" * 2**20 for number in range(16)})
+    script = (
+        "import resource, sys; from pathlib import Path; from rag.settings import RagSettings; "
+        "from rag.sources.reader import _list_files; from rag.sources.spool import Spool; "
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; spool = Spool(); "
+        "files = _list_files(Path(sys.argv[1]), RagSettings(), spool); "
+        "assert len(files) == 16 and files['3.html'].read(9) == b'<p>a<p>a<'; "
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before); spool.__exit__(None, None, None)"
+    )
+    command = [sys.executable, "-c", textwrap.dedent(script), str(archive)]
+    grown = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert int(grown.stdout) < 40 * 1024  # KiB; the files have 64 MiB together
 
 
 def test_a_large_library_is_read_in_part_and_that_is_said(tmp_path: Path) -> None:
@@ -292,7 +310,9 @@ def test_a_large_library_is_read_in_part_and_that_is_said(tmp_path: Path) -> Non
     assert list(documents) == ["big.lib", "packed.lib.gz", "packed.zip/big.lib"]
     read = content.rfind(b"\n", 0, 2**20) + 1
     sizes = {"big.lib": len(content), "packed.lib.gz": "it", "packed.zip/big.lib": len(content)}
-    assert reasons == {name: f"read in part: the first {read} bytes of {size}" for name, size in sizes.items()}
+    assert reasons == {
+        name: f"read in part: the first {read} bytes of {size} (CHIPALIGN_MAX_FILE_MB)" for name, size in sizes.items()
+    }
     assert len({document.text for document in documents.values()}) == 1
     assert "Some of the cells; how many there are is not known" in documents["big.lib"].text
     assert not re.search(r"\d+ cells", documents["big.lib"].text)
@@ -305,7 +325,7 @@ def test_gzip_files_are_unpacked_up_to_the_limit(tmp_path: Path) -> None:
     (tmp_path / "no.txt.gz").write_bytes(b"no gzip")
     documents, reasons = read_all(tmp_path)
     assert [document.title for document in documents.values()] == ["ls - list"]
-    assert reasons["bomb.txt.gz"] == f"larger than {MAX_DOCUMENT_BYTES} bytes"
+    assert reasons["bomb.txt.gz"] == f"larger than {MAX_DOCUMENT_BYTES} bytes (CHIPALIGN_MAX_TEXT_MB)"
     assert "no gzip file that can be unpacked" in reasons["no.txt.gz"]
 
 

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -19,13 +21,14 @@ from hypothesis import strategies as st
 from reportlab.pdfgen.canvas import Canvas
 
 from rag.blocks import Block, Parsed
+from rag.child import Child
 from rag.errors import ParseFailed
 from rag.formats.parser import FORMATS, parse
+from rag.settings import RagSettings
 from rag.sources.sandbox import Sandbox
 from tests.rows import for_each
 
 ROOT = Path(__file__).parent.parent
-MEMORY = 2 * 2**30
 # Each line doubles the text that the last one expands to.
 EXPONENTIAL = (
     "`define A0 x\n"
@@ -34,10 +37,20 @@ EXPONENTIAL = (
 )
 
 
+def limited(timeout_s: float = 30, memory_mb: int = 2048) -> RagSettings:
+    return RagSettings(parse_timeout_s=timeout_s, parse_s_per_mb=0, parse_memory_mb=memory_mb)
+
+
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(timeout_s=30, memory_bytes=MEMORY) as opened:
+    with Sandbox(limited()) as opened:
         yield opened
+
+
+def child_of(sandbox: Sandbox) -> Child:
+    """The one child that waits."""
+    (child,) = sandbox._pool._idle
+    return child
 
 
 def pdf(text: str) -> bytes:
@@ -64,24 +77,25 @@ def test_a_reason_comes_back_as_it_was_given(sandbox: Sandbox) -> None:
 
 
 def test_a_file_that_takes_too_long_is_given_up_and_the_next_one_is_read() -> None:
-    with Sandbox(timeout_s=1, memory_bytes=8 * 2**30) as opened:
-        with pytest.raises(ParseFailed, match=r"takes longer than 1 s|more memory|crashed"):
+    with Sandbox(limited(1, 8192)) as opened:
+        with pytest.raises(
+            ParseFailed, match=r"takes longer than 1 s \(CHIPALIGN_PARSE_TIMEOUT_S\)|_PARSE_MEMORY_MB|crashed"
+        ):
             opened.read("bomb.v", EXPONENTIAL.encode())
         assert opened.read("a.v", b"module a; endmodule")[1].blocks[0].heading_path == ("module a",)
 
 
 def test_a_file_that_takes_too_much_memory_is_given_up_and_the_next_one_is_read() -> None:
-    with Sandbox(timeout_s=60, memory_bytes=400 * 2**20) as opened:
-        with pytest.raises(ParseFailed, match=r"more memory|crashed|exit code"):
+    with Sandbox(limited(60, 400)) as opened:
+        with pytest.raises(ParseFailed, match=r"more memory than allowed \(CHIPALIGN_PARSE_MEMORY_MB\)|crashed"):
             opened.read("wide.csv", b"a," * 100 + b"\n" + b'"' + b"x" * (300 * 2**20))
         assert opened.read("a.csv", b"a,b\n1,2\n")[1].blocks[0].kind == "table"
 
 
 def test_a_child_that_is_killed_is_named_and_started_again() -> None:
-    with Sandbox(timeout_s=30, memory_bytes=MEMORY) as opened:
+    with Sandbox(limited()) as opened:
         opened.read("a.csv", b"a,b\n")
-        child = opened._child
-        assert child is not None
+        child = child_of(opened)
         os.kill(child.pid, signal.SIGKILL)
         child.wait()
         with pytest.raises(ParseFailed, match=r"its parser crashed \(SIGKILL\)"):
@@ -90,19 +104,48 @@ def test_a_child_that_is_killed_is_named_and_started_again() -> None:
 
 
 def test_the_child_ends_when_the_sandbox_is_closed_or_its_owner_dies() -> None:
-    with Sandbox(timeout_s=30, memory_bytes=MEMORY) as opened:
+    with Sandbox(limited()) as opened:
         opened.read("a.csv", b"a,b\n")
-        child = opened._child
-        assert child is not None
+        child = child_of(opened)
     assert child.poll() is not None
-    script = "import os; from rag.sources.sandbox import Sandbox; s = Sandbox(30, 2**31); s.read('a.csv', b'a,b'); "
-    script += "print(s._child.pid, flush=True); os.kill(os.getpid(), 9)"
+    script = "import os; from rag.settings import RagSettings; from rag.sources.sandbox import Sandbox; "
+    script += "s = Sandbox(RagSettings()); s.read('a.csv', b'a,b'); "
+    script += "print(s._pool._idle[0].pid, flush=True); os.kill(os.getpid(), 9)"
     owner = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     pid = int(owner.stdout)
     deadline = time.monotonic() + 20
     while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2]:
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_a_large_file_may_take_longer_than_a_small_one() -> None:
+    settings = RagSettings(parse_timeout_s=10, parse_s_per_mb=30)
+    assert settings.parse_limit_s(0) == 10
+    assert settings.parse_limit_s(8 * 2**20) == 250
+
+
+def test_files_are_read_at_a_time_and_one_that_ends_its_child_costs_no_other() -> None:
+    with Sandbox(limited(1)) as opened, ThreadPoolExecutor(3) as threads:
+        files = {f"{number}.v": b"module a; endmodule" for number in range(6)} | {"bomb.v": EXPONENTIAL.encode()}
+        reasons = dict(zip(files, threads.map(partial(read_or_refuse, opened), files, files.values()), strict=True))
+        assert len(opened._pool._idle) <= 3
+    assert [name for name, reason in reasons.items() if reason] == ["bomb.v"]
+
+
+def test_closing_a_sandbox_ends_what_it_is_reading() -> None:
+    opened = Sandbox(limited())
+    with ThreadPoolExecutor(1) as threads:
+        reading = threads.submit(read_or_refuse, opened, "bomb.v", EXPONENTIAL.encode())
+        while not opened._pool._busy:
+            time.sleep(0.01)
+        opened.close()
+        assert "SIGKILL" in reading.result(timeout=20)
+
+
+def test_halves_of_surrogate_pairs_leave_the_sandbox_as_signs_that_can_be_stored(sandbox: Sandbox) -> None:
+    _, parsed = sandbox.read("a.html", b"<p>Half a pair &#xD800; of signs.</p>")
+    "".join(block.text for block in parsed.blocks).encode()
 
 
 def read_or_refuse(sandbox: Sandbox, name: str, content: bytes) -> str:

@@ -11,7 +11,8 @@ import pytest
 from rag.documents import Skipped
 from rag.errors import SourceUnusable
 from rag.settings import RagSettings
-from rag.sources.sources import HANDBOOK, NamedSource, find_named_source, read_named_source
+from rag.sources.named import NamedSource
+from rag.sources.sources import HANDBOOK, find_named_source, read_named_source
 
 DAY = 1_700_000_000  # 2023-11-14
 

@@ -25,6 +25,7 @@ class TinyEmbedder:
     name = "tiny"
     dimension = DIMENSION
     max_tokens = 512
+    counter = None  # no other process counts words
 
     def __init__(self, fingerprint: str = "tiny-1") -> None:
         self.fingerprint = fingerprint

@@ -11,17 +11,17 @@ hardware: a BERT in rag.embedding.bert, any other in rag.embedding.library_model
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.ahead import map_ahead
 from rag.embedding.model_folder import (
     MARKS,
     find_adapter,
@@ -31,13 +31,12 @@ from rag.embedding.model_folder import (
     load_tokenizer,
     read_shape,
 )
+from rag.embedding.token_counter import TokenCounter
 
 Vectors = NDArray[np.float32]
 TokenIds = NDArray[np.int64]
 TokenPlaces = NDArray[np.int64]  # shape (tokens, 2)
 Progress = Callable[[int, int], None]
-Given = TypeVar("Given")
-Found = TypeVar("Found")
 PROBE = "The hold violation on the scan path was fixed with delay buffers."
 # The least cosine of the probe's vectors with 8 bits and without; below it the model stays as it is. MiniLM has 0.998
 EIGHT_BIT_COSINE = 0.99
@@ -73,19 +72,6 @@ def batch_by_length(lengths: Sequence[int], size: int) -> list[list[int]]:
     return [order[start : start + size] for start in range(0, len(order), size)]
 
 
-def map_ahead(
-    workers: ThreadPoolExecutor, function: Callable[[Given], Found], items: Iterable[Given], ahead: int
-) -> Iterator[Found]:
-    """The results of `function` for each item, in order; at most `ahead` of them are in progress or waiting."""
-    under_way: deque[Future[Found]] = deque()
-    for item in items:
-        under_way.append(workers.submit(function, item))
-        if len(under_way) == ahead:
-            yield under_way.popleft().result()
-    while under_way:
-        yield under_way.popleft().result()
-
-
 class TextEmbedder(Protocol):
     """What an embedding backend offers; safe to call from many threads."""
 
@@ -104,6 +90,10 @@ class TextEmbedder(Protocol):
     @property
     def max_tokens(self) -> int:
         """The most tokens of one text, without the model's own marks."""
+
+    @property
+    def counter(self) -> TokenCounter | None:
+        """What counts the tokens, for another process to do so too; None where only the embedder itself can."""
 
     def count_tokens(self, text: str) -> int:
         """Tokens of `text` without the model's own marks."""
@@ -161,6 +151,7 @@ class Embedder:
         self.fingerprint = hash_model([folder, *([adapter] if adapter else [])])
         self.dimension, self.max_tokens = read_shape(folder)
         self._tokenizer = load_tokenizer(folder)
+        self.counter = TokenCounter(self._tokenizer, folder=folder)
         self.is_word = _find_words(self._tokenizer)  # by token id: whether it has a vector of its own in a search
 
     @classmethod
@@ -188,7 +179,7 @@ class Embedder:
 
     def count_tokens(self, text: str) -> int:
         """Tokens of `text` without the model's own marks."""
-        return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        return self.counter.count(text)
 
     def token_places(self, text: str) -> TokenPlaces:
         """Where the tokens of `text` with a letter or a digit stand, shape (tokens, 2).

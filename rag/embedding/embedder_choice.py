@@ -11,7 +11,8 @@ from rag.embedding.embedder import Embedder
 from rag.embedding.embeddings_api import EmbeddingsApi
 from rag.embedding.model_folder import SERVED_PREFIX
 from rag.embedding.passage_reader import PassageReader
-from rag.embedding.served_embedder import ServedEmbedder, TokenCounter
+from rag.embedding.served_embedder import ServedEmbedder
+from rag.embedding.token_counter import TokenCounter
 from rag.settings import RagSettings
 
 NO_READER = "none"

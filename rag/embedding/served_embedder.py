@@ -11,74 +11,20 @@ own tokenizer, where it is named, counts which texts fit; else they are estimate
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from rag.embedding.embedder import (
-    PROBE,
-    Embedded,
-    Progress,
-    TokenPlaces,
-    Vectors,
-    batch_by_length,
-    map_ahead,
-    stack_vectors,
-)
+from rag.ahead import map_ahead
+from rag.embedding.embedder import PROBE, Embedded, Progress, TokenPlaces, Vectors, batch_by_length, stack_vectors
 from rag.embedding.embeddings_api import EmbeddingsApi
 from rag.embedding.fingerprint import describe_served
-from rag.embedding.model_folder import MARKS, SERVED_PREFIX, find_tokenizer_folder, load_tokenizer
+from rag.embedding.model_folder import MARKS, SERVED_PREFIX
+from rag.embedding.token_counter import TokenCounter
 from rag.errors import EmbedderUnavailable
 
 USUAL_WINDOW = 512  # of BERT-like embedders, where the server does not say
-_WORD = re.compile(r"[^\W_]+|[^\w\s]|_")
-# At four letters a piece, the estimate is 1.26 times MiniLM's tokens in the median of the handbook's paragraphs, and
-# too low in one of twenty.
-_LETTERS = 4
-
-
-class TokenCounter:
-    """Counts a text's tokens and cuts it after so many: with a tokenizer, or by an estimate."""
-
-    def __init__(self, tokenizer: Any = None, fingerprint: str = "estimate") -> None:
-        self._tokenizer = tokenizer
-        self.fingerprint = fingerprint
-
-    @classmethod
-    def find(cls, ref: str) -> TokenCounter:
-        """The tokenizer of package:NAME, of a folder or of a hub id; the estimate where `ref` is empty.
-
-        Raises EmbedderUnavailable: there is no such tokenizer.
-        """
-        if not ref:
-            return cls()
-        folder: Path = find_tokenizer_folder(ref)
-        tokenizer = load_tokenizer(folder)
-        return cls(tokenizer, hashlib.sha256((folder / "tokenizer.json").read_bytes()).hexdigest()[:8])
-
-    def count(self, text: str) -> int:
-        """Tokens of `text` without the model's own marks."""
-        return len(self._ends(text))
-
-    def cut(self, text: str, tokens: int) -> str:
-        """The text up to the end of so many tokens."""
-        ends = self._ends(text)
-        return text if len(ends) <= tokens else text[: ends[tokens - 1]]
-
-    def _ends(self, text: str) -> list[int]:
-        """Where each token ends in `text`; words in scripts other than Latin count letter by letter."""
-        if self._tokenizer:
-            return [end for _, end in self._tokenizer.encode(text, add_special_tokens=False).offsets]
-        ends: list[int] = []
-        for match in _WORD.finditer(text):
-            step = _LETTERS if match.group().isascii() else 1
-            ends += [*range(match.start() + step, match.end(), step), match.end()]
-        return ends
 
 
 class ServedEmbedder:
@@ -97,7 +43,7 @@ class ServedEmbedder:
         self.max_tokens = (window or USUAL_WINDOW) - MARKS
         self.fingerprint = describe_served(api.model, counter.fingerprint, probe)
         self._api = api
-        self._counter = counter
+        self.counter = counter
         self._batch_size = batch_size
         self._in_flight = in_flight
 
@@ -106,7 +52,7 @@ class ServedEmbedder:
 
     def count_tokens(self, text: str) -> int:
         """Tokens of `text` without the model's own marks, an estimate where no tokenizer is named."""
-        return self._counter.count(text)
+        return self.counter.count(text)
 
     def token_places(self, text: str) -> TokenPlaces:
         """No places: a server gives no vectors of tokens."""
@@ -146,7 +92,7 @@ class ServedEmbedder:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _embed_batch(self, texts: list[str]) -> Vectors:
-        vectors = self._api.embed([self._counter.cut(text, self.max_tokens) for text in texts])
+        vectors = self._api.embed([self.counter.cut(text, self.max_tokens) for text in texts])
         if vectors.shape[1] != self.dimension:
             raise EmbedderUnavailable(
                 f"{self._api.base} gives vectors of {vectors.shape[1]} numbers where it gave {self.dimension} before: "

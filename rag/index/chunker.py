@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 
@@ -38,6 +38,15 @@ _OPTION = re.compile(r"(?<![\w-])-[A-Za-z]\w*")
 MOST_CALLS = 100  # commands of a script; one with more is a program, which introduces no table
 
 
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of a document before it is a chunk of an index."""
+
+    heading_path: tuple[str, ...]
+    text: str
+    page: int | None = None
+
+
 def chunk_document(
     document: Document, count_tokens: Count, target_tokens: int, overlap_tokens: int = 0, timeout_s: float = math.inf
 ) -> list[Chunk]:
@@ -48,13 +57,35 @@ def chunk_document(
 
     Raises CuttingFailed: it takes longer than `timeout_s`.
     """
-    count = _limit_count(count_tokens, target_tokens, timeout_s)
-    chunker = _Chunker(document.title, count, target_tokens, overlap_tokens)
+    return make_chunks(
+        document, cut_passages(document.title, document.blocks, count_tokens, target_tokens, overlap_tokens, timeout_s)
+    )
+
+
+def make_chunks(document: Document, passages: Iterable[Passage]) -> list[Chunk]:
+    """The chunks of a document that is cut into these passages."""
     chunks: dict[str, Chunk] = {}
-    for piece in chunker.cut(document.blocks):
-        chunk = make_chunk(document, piece.heading_path, piece.text, len(chunks), piece.blocks[0].page)
+    for passage in passages:
+        chunk = make_chunk(document, passage.heading_path, passage.text, len(chunks), passage.page)
         chunks.setdefault(chunk.chunk_id, chunk)
     return list(chunks.values())
+
+
+def cut_passages(
+    title: str,
+    blocks: Sequence[Block],
+    count_tokens: Count,
+    target_tokens: int,
+    overlap_tokens: int = 0,
+    timeout_s: float = math.inf,
+) -> Iterator[Passage]:
+    """The passages of a document of this title, as `chunk_document` describes them.
+
+    Raises CuttingFailed: it takes longer than `timeout_s`.
+    """
+    count = _limit_count(count_tokens, target_tokens, timeout_s)
+    for piece in _Chunker(title, count, target_tokens, overlap_tokens).cut(blocks):
+        yield Passage(piece.heading_path, piece.text, piece.blocks[0].page)
 
 
 def count_bounded(count_tokens: Count, text: str) -> int:
@@ -76,7 +107,7 @@ def _limit_count(count_tokens: Count, target_tokens: int, timeout_s: float) -> C
         Raises CuttingFailed: the deadline has passed.
         """
         if time.monotonic() > deadline:
-            raise CuttingFailed(f"cutting it takes longer than {timeout_s:g} s")
+            raise CuttingFailed(f"cutting it takes longer than {timeout_s:g} s (CHIPALIGN_PARSE_TIMEOUT_S)")
         least = len(text) // CHARACTERS_PER_TOKEN
         return least if least > target_tokens else remembered(text)
 
@@ -171,11 +202,19 @@ class _Chunker:
         pieces: list[_Piece] = []
         start, taken = 0, 1
         while start < len(parts):
-            taken = max(1, longest_prefix(parts[start:], self._fits, taken))
+            taken = max(1, longest_prefix(self._look_ahead(parts, start), self._fits, taken))
             stop = self._step_back(parts, start, start + taken)
             pieces.append(self._piece(tuple(parts[start:stop])))
             start = stop
         return pieces
+
+    def _look_ahead(self, parts: Sequence[Part], start: int) -> Sequence[Part]:
+        """The parts from `start` on, one more than the target can hold by their characters."""
+        room, stop = self._target * CHARACTERS_PER_TOKEN, start
+        while stop < len(parts) and room >= 0:
+            room -= len(parts[stop].text) + 2  # and a blank line
+            stop += 1
+        return parts[start:stop]
 
     def _split(self, block: Part) -> list[Part]:
         """The block where it fits with what stands above it, or a table, list or code that fits alone; else its parts.

@@ -29,13 +29,13 @@ Mask = NDArray[np.bool_]
 
 DENSE = "dense.faiss"  # in a generation's folder
 
-# One thread compares 50,000 vectors of 384 dimensions in 2.3 ms (rag.index.growth_bench); up to here exactness costs
-# nothing that shows in an answer.
+# One thread compares 50,000 vectors of 384 dimensions in 2.3 ms (rag.measuring.growth_bench); up to here exactness
+# costs nothing that shows in an answer.
 FLAT_LIMIT = 50_000
 TARGET_RECALL = 0.995  # of the ten best, on a sample of sums of three passages; 0.98 is promised
 MIN_RESCORED = 256
 RESCORED_PER_HIT = (
-    20  # at least: 50 hits from 1,024 of 100,000 vectors (rag.index.growth_bench's) have a recall of 0.98
+    20  # at least: 50 hits from 1,024 of 100,000 vectors (rag.measuring.growth_bench's) have a recall of 0.98
 )
 # A mask that allows this share of the rows is applied to what the codes find
 NEARLY_ALL = 0.75

@@ -20,8 +20,8 @@ import numpy as np
 from rag.documents import Chunk, Document, Skipped, hash_document, hash_text, searchable_text
 from rag.embedding.embedder import TextEmbedder
 from rag.embedding.fingerprint import alike
-from rag.errors import CuttingFailed, IndexCorrupt, RagError, SourceUnusable
-from rag.index.chunker import chunk_document
+from rag.errors import CuttingFailed, IndexCorrupt, SourceUnusable
+from rag.index.cutting import Cutter
 from rag.index.dense import Vectors
 from rag.index.document_list import DocumentRecord, read_documents
 from rag.index.generation import Index
@@ -138,33 +138,29 @@ def gather(
     """
     content = Content()
     taken_over: list[tuple[int, int]] = []  # (row here, row in the old index)
-    cut_alike = old is not None and old.index.manifest.spec.cuts_as(spec)
+    records = sorted([*kept.values(), *map(_describe, by_name.values())], key=_order)
+    same = _unchanged(records, kept, old, spec)
 
-    for done, key in enumerate(sorted([*map(_order, by_name.values()), *map(_order, kept.values())]), start=1):
-        name = "/".join(key)
-        record = kept[name] if name in kept else _describe(by_name[name])
-        if old and (name in kept or (cut_alike and name in old.records and old.records[name].hash == record.hash)):
-            start, stop = old.rows[name]
-            taken_over += zip(
-                range(len(content.chunks), len(content.chunks) + stop - start), range(start, stop), strict=True
-            )
-            chunks = old.index.chunks[start:stop]
-            content.unchanged += 1
-        else:
-            try:
-                chunks = _cut(by_name[name], settings, embedder)
-            except CuttingFailed as error:
-                content.not_cut.append(Skipped(name, str(error)))
+    with Cutter(embedder, settings) as cutter:
+        cut = iter(cutter.cut_all(by_name[record.name] for record in records if record.name not in same))
+        for done, record in enumerate(records, start=1):
+            if old and record.name in same:
+                start, stop = old.rows[record.name]
+                taken_over += enumerate(range(start, stop), start=len(content.chunks))
+                chunks = old.index.chunks[start:stop]
+                content.unchanged += 1
+            elif isinstance(found := next(cut), CuttingFailed):
+                content.not_cut.append(Skipped(record.name, str(found)))
                 continue
-        content.records.append(replace(record, chunks=len(chunks)))
-        content.chunks += chunks
-        progress("chunk", done, len(by_name) + len(kept))
+            else:
+                chunks = found
+            content.records.append(replace(record, chunks=len(chunks)))
+            content.chunks += chunks
+            progress("chunk", done, len(records))
 
     if not content.chunks:
         reasons = "".join(f"; {item.path}: {item.reason}" for item in content.not_cut[:3])
-        raise SourceUnusable(
-            f"the {len(by_name) + len(kept)} documents hold no text to index: name other sources{reasons}"
-        )
+        raise SourceUnusable(f"the {len(records)} documents hold no text to index: name other sources{reasons}")
 
     started = time.monotonic()
     known = old if old and alike(old.index.manifest.spec.embedder_fingerprint, spec.embedder_fingerprint) else None
@@ -201,21 +197,15 @@ def _same_collections(content: Content, old: OldIndex) -> set[str]:
     return same
 
 
-def _cut(document: Document, settings: RagSettings, embedder: TextEmbedder) -> list[Chunk]:
-    """The chunks of one document.
-
-    Raises CuttingFailed: also for an error that nobody foresaw, since it is about that one document.
-    """
-    try:
-        return chunk_document(
-            document, embedder.count_tokens, settings.chunk_tokens, settings.overlap_tokens, settings.parse_timeout_s
-        )
-    except RagError:
-        raise
-    except Exception as error:
-        raise CuttingFailed(
-            f"it cannot be cut ({type(error).__name__}: {' '.join(str(error).split())[:120]})"
-        ) from error
+def _unchanged(
+    records: Iterable[DocumentRecord], kept: Mapping[str, DocumentRecord], old: OldIndex | None, spec: IndexSpec
+) -> set[str]:
+    """The names of the documents whose chunks the old index has."""
+    if old is None:
+        return set()
+    cut_alike = old.index.manifest.spec.cuts_as(spec)
+    known = {name: record.hash for name, record in old.records.items()} if cut_alike else {}
+    return {record.name for record in records if record.name in kept or known.get(record.name) == record.hash}
 
 
 def _order(document: Document | DocumentRecord) -> tuple[str, str]:

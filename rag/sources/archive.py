@@ -12,12 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 from rag.child import Child, Message, end_child, explain_end, read_message, start_child, write_message
 from rag.errors import ArchiveUnsafe
 from rag.printable import printable
 
+Item = TypeVar("Item")
 ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar", ".zip")
 # Unwanted files in a compressed tar must be unpacked to be skipped: so many times the allowed total.
 _PASSED_TOTALS = 16
@@ -105,7 +106,10 @@ def _read_wanted(
         clean = safe_path(name)
         number += 1
         if number > limits.files:
-            raise ArchiveUnsafe(f"{path} holds more than {limits.files} files: unpack it and index the folder you need")
+            raise ArchiveUnsafe(
+                f"{path} holds more than {limits.files} files (CHIPALIGN_ARCHIVE_FILES): unpack it and index the "
+                "folder you need"
+            )
 
         if not head["is_file"]:
             continue
@@ -116,7 +120,8 @@ def _read_wanted(
         total += min(size, limits.file_bytes + 1) if cut_large else size
         if total > limits.total_bytes or (size > limits.file_bytes and not cut_large):
             sizes = f"file {size} bytes, so far {total} of {limits.total_bytes} bytes"
-            raise ArchiveUnsafe(f"{path} is larger than allowed at {printable(clean)} ({sizes})")
+            variables = "CHIPALIGN_ARCHIVE_TOTAL_MB, CHIPALIGN_ARCHIVE_FILE_MB"
+            raise ArchiveUnsafe(f"{path} is larger than allowed at {printable(clean)} ({sizes}; {variables})")
         write_message(child.stdin, {"at_most": limits.file_bytes + 1})
         _, content = _next_message(child, path)
         yield clean, content
@@ -143,7 +148,7 @@ def _next_message(child: Child, path: Path) -> Message:
     return message
 
 
-def strip_top_folder(files: dict[str, bytes]) -> dict[str, bytes]:
+def strip_top_folder(files: dict[str, Item]) -> dict[str, Item]:
     """The files without the one folder that holds them all, as in the public host's archives; else unchanged."""
     tops = {path.split("/", 1)[0] for path in files}
     if len(tops) != 1 or any("/" not in path for path in files):

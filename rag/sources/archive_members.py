@@ -60,8 +60,8 @@ def _tar_members(path: Path, passed_bytes: int) -> Iterator[_Member]:
             tar.members.clear()  # type: ignore[attr-defined]  # otherwise tarfile keeps every header
             if tar.offset > passed_bytes:  # where the next member begins: going there would unpack everything before it
                 raise ArchiveUnsafe(
-                    f"unpacks to more than {passed_bytes} bytes at {member.name[:200]!r}: unpack it and index the "
-                    "folder you need"
+                    f"unpacks to more than {passed_bytes} bytes at {member.name[:200]!r} (CHIPALIGN_ARCHIVE_TOTAL_MB):"
+                    " unpack it and index the folder you need"
                 )
             yield member.name, member.size, partial(_read_tar, tar, member) if member.isreg() else None
 

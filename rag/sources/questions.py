@@ -30,7 +30,7 @@ from typing import Any
 from rag.documents import Chunk, Document, describe_place
 from rag.errors import ChunksUnusable, QuestionsUnusable, RagError, ReferenceUnknown
 from rag.formats.parser import parse_document
-from rag.sources.reader import NOT_STATED
+from rag.sources.named import NOT_STATED
 
 READY_MADE = "ready-made"  # the collection of chunks that were not cut by us
 _SUFFIX = ".md"  # ready-made chunks are Markdown

@@ -14,13 +14,14 @@ import gzip
 import os
 import stat
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 
+from rag.ahead import map_in_threads
 from rag.blocks import Parsed
 from rag.documents import Document, Skipped
 from rag.errors import ArchiveUnsafe, ParseFailed, SourceUnusable, reason_of
@@ -30,12 +31,13 @@ from rag.settings import RagSettings
 from rag.sources.account import describe_unread, find_held, join_types
 from rag.sources.archive import ArchiveLimits, is_archive, read_archive, strip_top_folder
 from rag.sources.corpus import FETCHED_FILE, match_any
+from rag.sources.named import NOT_STATED
 from rag.sources.parsed_cache import ParsedCache
 from rag.sources.sandbox import Sandbox
+from rag.sources.spool import Spool
 
 # Licence texts lie beside the documents that they cover; they answer no engineering question and are not a failure.
 _LEGAL_NAMES = ("LICENSE", "LICENCE", "COPYING", "NOTICE")
-NOT_STATED = "not stated"
 IGNORE_FILE = ".chipalignignore"  # in a folder: lists what is not read
 MAX_NAME_CHARACTERS = 1000  # each chunk carries its document's name; a path of a documentation tree has a hundred
 
@@ -62,8 +64,9 @@ def read_source(
     sandbox: Sandbox | None = None,
     *,
     caches: bool = True,
+    wanted: Callable[[str], bool] = lambda _: True,
 ) -> Iterator[Document]:
-    """Yield the documents of a folder (recursively), a file or an archive, ordered by path.
+    """Yield the documents of a folder (recursively), a file or an archive, ordered by path: those that are `wanted`.
 
     `skipped` receives the other files, and what was not read of a document. The limits are those of `settings`; with
     settings, files that are slow to parse are cached in their home, unless `caches` is false. Without a `sandbox` it
@@ -78,53 +81,50 @@ def read_source(
 
     cache = ParsedCache(settings.home / "parsed" if settings and caches else None)
     settings = settings or RagSettings()
-    files = _list_files(path, settings)
 
     with ExitStack() as stack:
-        reader = _Reader(files, settings, sandbox or stack.enter_context(open_sandbox(settings)), cache)
+        files = _list_files(path, settings, stack.enter_context(Spool()))
+        reader = _Reader(files, settings, sandbox or stack.enter_context(Sandbox(settings)), cache)
         held = find_held(files, reader.read_text)
-        for name in files:
-            if not _is_utf8(name):
-                skipped.append(Skipped(f"{collection}/{encodable(name)}", "its name is not UTF-8"))
-            elif len(name) > MAX_NAME_CHARACTERS:
-                skipped.append(
-                    Skipped(f"{collection}/{name[:MAX_NAME_CHARACTERS]}...", f"its name has {len(name)} characters")
-                )
-            elif holder := held.get(name):
-                skipped.append(Skipped(f"{collection}/{name}", f"stands whole in {holder}, which includes it"))
-            elif PurePosixPath(name).name != FETCHED_FILE and not name.upper().startswith(_LEGAL_NAMES):
-                try:
-                    own_text, parsed, unread = reader.read(name)
-                except ParseFailed as error:
-                    skipped.append(Skipped(f"{collection}/{name}", str(error)))
-                    continue
+        names = [name for name in files if wanted(name) and not _is_passed_over(name)]
+        results = stack.enter_context(closing(map_in_threads(partial(reader.try_read, held), names, settings.workers)))
+        for name, found in zip(names, results, strict=True):
+            if isinstance(found, ParseFailed):
+                skipped.append(Skipped(f"{collection}/{_short(name)}", str(found)))
+                continue
 
-                if unread:
-                    skipped.append(Skipped(f"{collection}/{name}", f"read in part: {unread}"))
-                if parsed.encoding:
-                    skipped.append(Skipped(f"{collection}/{name}", f"read as {parsed.encoding}"))
-                yield Document(
-                    collection,
-                    name,
-                    parsed.title,
-                    own_text,
-                    url_of(name),
-                    licence,
-                    blocks=parsed.blocks,
-                    note=parsed.note,
-                )
+            own_text, parsed, unread = found
+            if unread:
+                skipped.append(Skipped(f"{collection}/{name}", f"read in part: {unread}"))
+            if parsed.encoding:
+                skipped.append(Skipped(f"{collection}/{name}", f"read as {parsed.encoding}"))
+            yield Document(
+                collection,
+                name,
+                parsed.title,
+                own_text,
+                url_of(name),
+                licence,
+                blocks=parsed.blocks,
+                note=parsed.note,
+            )
 
     skipped[:] = join_types(skipped, collection)
     cache.remove_old()
 
 
-def open_sandbox(settings: RagSettings) -> Sandbox:
-    """A sandbox with the limits of the settings."""
-    return Sandbox(settings.parse_timeout_s, settings.parse_memory_mb * 2**20)
+def _is_passed_over(name: str) -> bool:
+    """Whether a file is no document and no failure: our own record, or a licence."""
+    return PurePosixPath(name).name == FETCHED_FILE or name.upper().startswith(_LEGAL_NAMES)
+
+
+def _short(name: str) -> str:
+    """A name as it can be written and read."""
+    return encodable(name) if len(name) <= MAX_NAME_CHARACTERS else f"{encodable(name[:MAX_NAME_CHARACTERS])}..."
 
 
 class _Reader:
-    """Reads single files of a source."""
+    """Reads single files of a source. Safe to call from many threads."""
 
     def __init__(self, files: Files, settings: RagSettings, sandbox: Sandbox, cache: ParsedCache) -> None:
         self._files = files
@@ -132,11 +132,24 @@ class _Reader:
         self._sandbox = sandbox
         self._cache = cache
 
+    def try_read(self, held: Mapping[str, str], name: str) -> tuple[str | None, Parsed, str] | ParseFailed:
+        """What `read` gives, or why it gives nothing, as for a file that is `held` by another."""
+        if holder := held.get(name):
+            return ParseFailed(f"stands whole in {holder}, which includes it")
+        try:
+            return self.read(name)
+        except ParseFailed as error:
+            return error
+
     def read(self, name: str) -> tuple[str | None, Parsed, str]:
         """One file's own text (see `Document.own_text`), its blocks, and what of it was not read.
 
         Raises ParseFailed: it has no blocks; the message is the reason.
         """
+        if not _is_utf8(name):
+            raise ParseFailed("its name is not UTF-8")
+        if len(name) > MAX_NAME_CHARACTERS:
+            raise ParseFailed(f"its name has {len(name)} characters")
         found = None if name.endswith("/") else format_of(name)
         if found is None and not name.endswith("/"):
             raise ParseFailed(_refuse_name(name))
@@ -162,9 +175,9 @@ class _Reader:
         Raises ParseFailed: it cannot be read, is too large, or lacks its end.
         """
         file = self._files[name]
-        limit = (
-            self._settings.max_file_mb if found.parse_bytes or found.parse_head else self._settings.max_text_mb
-        ) * 2**20
+        is_text = not (found.parse_bytes or found.parse_head)
+        limit = (self._settings.max_text_mb if is_text else self._settings.max_file_mb) * 2**20
+        variable = "CHIPALIGN_MAX_TEXT_MB" if is_text else "CHIPALIGN_MAX_FILE_MB"
 
         size, is_damaged = None, False
         try:
@@ -183,11 +196,14 @@ class _Reader:
             return content, ""
         if not found.parse_head:
             raise ParseFailed(
-                f"larger than {limit} bytes" if is_large else f"its end is missing after {len(content)} bytes"
+                f"larger than {limit} bytes ({variable})"
+                if is_large
+                else f"its end is missing after {len(content)} bytes"
             )
 
         content = content[: content.rfind(b"\n", 0, limit) + 1]
-        return content, f"the first {len(content)} bytes of {size or 'it'}"
+        because = f" ({variable})" if is_large else ""
+        return content, f"the first {len(content)} bytes of {size or 'it'}{because}"
 
     def read_text(self, name: str) -> str | None:
         """The text of another file of the same source, for a directive that names it; None where it is missing."""
@@ -234,15 +250,15 @@ def _unpack(content: bytes, at_most: int) -> tuple[bytes, bool]:
     return b"".join(parts), False
 
 
-def _list_files(path: Path, settings: RagSettings) -> Files:
+def _list_files(path: Path, settings: RagSettings, spool: Spool) -> Files:
     """The files by their relative posix paths, without hidden ones and links that lead out of the folder.
 
     A folder below `path` that cannot be read, or a hostile archive in it, appears as a name whose read function raises.
     """
     if path.is_dir():
-        return _list_folder(path, settings)
+        return _list_folder(path, settings, spool)
     if path.is_file() and is_archive(path):
-        return _list_archive(path, settings)
+        return _list_archive(path, settings, spool)
     if path.is_file():
         return {path.name: _file_at(path)}
     if path.exists():
@@ -252,16 +268,19 @@ def _list_files(path: Path, settings: RagSettings) -> Files:
     raise SourceUnusable(f"{path} is not there: name a folder, a file, an archive (.tar.gz, .zip) or a fetched corpus")
 
 
-def _list_archive(archive: Path, settings: RagSettings) -> Files:
-    """An archive's files on paths without a hidden part; files of types that are not read are listed, not unpacked."""
-    found: dict[str, bytes] = {}
+def _list_archive(archive: Path, settings: RagSettings, spool: Spool) -> Files:
+    """An archive's files on paths without a hidden part; files of types that are not read are listed, not unpacked.
+
+    They are unpacked onto the disk, so that an archive takes the memory of one of its files.
+    """
+    found: dict[str, _File] = {}
 
     def wanted(name: str) -> bool:
         """Whether to unpack a member; the names of the others are noted."""
         if any(part.startswith(".") for part in PurePosixPath(name).parts):
             return False
         if format_of(name) is None:
-            found[name] = b""
+            found[name] = _File(_empty)
         return format_of(name) is not None
 
     limits = ArchiveLimits(
@@ -270,26 +289,33 @@ def _list_archive(archive: Path, settings: RagSettings) -> Files:
         settings.archive_total_mb * 2**20,
         settings.parse_timeout_s,
     )
-    found |= dict(read_archive(archive, wanted, limits, cut_large=True))
+    for name, content in read_archive(archive, wanted, limits, cut_large=True):
+        try:
+            found[name] = _file_of(content, limits.file_bytes, spool)
+        except OSError as error:
+            raise ArchiveUnsafe(
+                f"{archive} cannot be unpacked ({error.strerror or error}): make room for temporary files, or name "
+                "another folder for them in TMPDIR"
+            ) from error
     files = strip_top_folder(found)
-    return {name: _file_of(files[name], limits.file_bytes) for name in sorted(files)}
+    return {name: files[name] for name in sorted(files)}
 
 
-def _file_of(content: bytes, most: int) -> _File:
+def _file_of(content: bytes, most: int, spool: Spool) -> _File:
     """A file of an archive; where it is larger than `most`, one byte more than that was read."""
-    is_cut = len(content) > most
-    return _File(partial(_cut, content[:most]), lambda: None if is_cut else len(content), is_cut)
+    is_cut, size = len(content) > most, min(len(content), most)
+    return _File(partial(spool.read, spool.write(content[:most]), size), lambda: None if is_cut else size, is_cut)
+
+
+def _empty(_: int) -> bytes:
+    return b""
 
 
 def _file_at(path: Path) -> _File:
     return _File(partial(_read_limited, path), lambda: path.stat().st_size)
 
 
-def _cut(content: bytes, at_most: int) -> bytes:
-    return content[:at_most]
-
-
-def _list_folder(path: Path, settings: RagSettings) -> Files:
+def _list_folder(path: Path, settings: RagSettings, spool: Spool) -> Files:
     root = path.resolve()
     refused: list[OSError] = []
     found: Files = {}
@@ -298,7 +324,7 @@ def _list_folder(path: Path, settings: RagSettings) -> Files:
         for name in sorted(files):
             file = Path(folder) / name
             if not name.startswith(".") and not _leads_out(file, root):
-                found |= _list_entry(file, file.relative_to(path).as_posix(), settings)
+                found |= _list_entry(file, file.relative_to(path).as_posix(), settings, spool)
     for error in refused:
         if Path(error.filename) == path:
             raise SourceUnusable(
@@ -325,7 +351,7 @@ def _read_ignored(folder: Path) -> list[str]:
     return [one for pattern in patterns for one in (pattern.rstrip("/"), f"{pattern.rstrip('/')}/**")]
 
 
-def _list_entry(file: Path, name: str, settings: RagSettings) -> Files:
+def _list_entry(file: Path, name: str, settings: RagSettings, spool: Spool) -> Files:
     """One file of a folder, or, below its name, the files of an archive that lies there.
 
     An archive that cannot be read becomes a file that fails.
@@ -333,7 +359,7 @@ def _list_entry(file: Path, name: str, settings: RagSettings) -> Files:
     if not is_archive(file) or not file.is_file():
         return {name: _file_at(file)}
     try:
-        return {f"{name}/{inner}": found for inner, found in _list_archive(file, settings).items()}
+        return {f"{name}/{inner}": found for inner, found in _list_archive(file, settings, spool).items()}
     except ArchiveUnsafe as error:
         return {f"{name}/": _File(partial(_fail, error))}
 

@@ -1,8 +1,8 @@
 """The SOURCE arguments of `index build`: what each names, the collection and version it becomes, and its documents.
 
-A source is a folder, a file, an archive, a fetched corpus, or the handbook. `NAME=SOURCE` names its collection,
-`NAME@VERSION=SOURCE` also its version; the collection is then called NAME@VERSION, so that versions of one tool lie
-side by side. Formats are for `reader`.
+A source is a folder (also a git checkout), a file, an archive, a fetched corpus, or the handbook. `NAME=SOURCE` names
+its collection, `NAME@VERSION=SOURCE` also its version; the collection is then called NAME@VERSION, so that versions of
+one tool lie side by side. Formats are for `reader`.
 
     source = find_named_source("openroad@2.0=docs/", settings)
     documents = list(read_named_source(source, skipped, settings))
@@ -11,8 +11,8 @@ side by side. Formats are for `reader`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,29 +20,15 @@ from rag.documents import Document, Skipped
 from rag.errors import SourceUnusable
 from rag.settings import RagSettings
 from rag.sources.archive import archive_stem
+from rag.sources.checkout import VERSION_DIGITS, read_revision
 from rag.sources.corpus import corpus_dir, load_sources, read_fetched, sources_path
-from rag.sources.reader import NOT_STATED, read_source
+from rag.sources.named import NamedSource
+from rag.sources.reader import read_source
 from rag.sources.sandbox import Sandbox
 
 HANDBOOK = "handbook"
 HANDBOOK_LICENCE = "Apache-2.0"
 _NAMED = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*)(?:@(?P<version>[\w.+-]+))?=(?P<source>.+)", re.DOTALL)
-_REVISION_DIGITS = 12  # of a pinned revision as a version: what `corpus list` shows
-
-
-@dataclass(frozen=True, slots=True)
-class NamedSource:
-    """A source that was found, and what distinguishes its documents.
-
-    `is_pinned`: a corpus or the handbook, whose file dates mean nothing.
-    """
-
-    path: Path
-    collection: str
-    version: str
-    licence: str = NOT_STATED
-    url_of: Callable[[str], str | None] = lambda _: None
-    is_pinned: bool = False
 
 
 def find_named_source(argument: str, settings: RagSettings) -> NamedSource:
@@ -66,15 +52,17 @@ def _find_source(source: str, settings: RagSettings) -> NamedSource:
     if path.resolve() == handbook or (source == HANDBOOK and not path.exists()):
         return NamedSource(handbook, HANDBOOK, "", HANDBOOK_LICENCE, is_pinned=True)
     if path.exists():
-        return NamedSource(path, path.resolve().name if path.is_dir() else archive_stem(path), "")
+        checkout = read_revision(path)
+        name = path.resolve().name if path.is_dir() else archive_stem(path)
+        if not checkout.revision:
+            return NamedSource(path, name, "")
+        return NamedSource(path, name, checkout.version, url_of=checkout.url_of)
     if source in sources:
         pinned = sources[source]
         if read_fetched(settings.home, source) is None:
             raise SourceUnusable(f"the corpus {source!r} has not been fetched: `chipalign corpus fetch {source}`")
         folder = corpus_dir(settings.home, source)
-        return NamedSource(
-            folder, source, pinned.revision[:_REVISION_DIGITS], pinned.licence, pinned.url, is_pinned=True
-        )
+        return NamedSource(folder, source, pinned.revision[:VERSION_DIGITS], pinned.licence, pinned.url, is_pinned=True)
     known = ", ".join((HANDBOOK, *sources))
     raise SourceUnusable(f"{source!r} is not a folder, file or archive here, and no corpus; corpora are {known}")
 

@@ -1,10 +1,10 @@
 """`chipalign bench`: times merges, indexing, searches, the first token and whole answers.
 
-It merges the demo pair, and a synthetic pair beside plain copies; indexes the handbook; times searches; times the first
-token through the gateway and directly at the engine, asked in turn in one run; measures both under load; and times
-answers in quotes and in auto beside plain searches. In full it also compares the demo pair with its merges (`chipalign
-eval table --quick`). Everything lies in a temporary home; it touches nothing of the user's. Figures depend on the
-machine, so the document names it. No test asserts them.
+It merges the demo pair, and a synthetic pair beside plain copies; indexes the handbook; reads documents of each format
+at three sizes; times searches; times the first token through the gateway and directly at the engine, asked in turn in
+one run; measures both under load; and times answers in quotes and in auto beside plain searches. In full it also
+compares the demo pair with its merges (`chipalign eval table --quick`). Everything lies in a temporary home; it touches
+nothing of the user's. Figures depend on the machine, so the document names it. No test asserts them.
 
     asyncio.run(run_bench(settings, data_dir, questions=20, full=False, console=console))
 """
@@ -29,7 +29,9 @@ from typing import Any
 import httpx
 from rich.console import Console
 
-from rag.index.embed_bench import compare_embedding
+from rag.embedding.embedder_choice import open_embedder
+from rag.measuring.embed_bench import compare_embedding
+from rag.measuring.reading_bench import measure_reading
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings
 from serve.answers.chat import ground
@@ -74,6 +76,8 @@ async def run_bench(settings: ServeSettings, data_dir: Path, questions: int, ful
         index = measure(["index", "build", "--out", str(settings.index_dir), str(data_dir / "handbook")], env)
         asked = read_questions(data_dir / "eval" / "starter.jsonl")
         retriever = Retriever.open(settings.index_dir, RagSettings.from_env(env))
+        say(console, "reading and cutting documents of 1, 2 and 4 MB of each format")
+        reading = measure_reading(open_embedder(RagSettings.from_env(env)), RagSettings.from_env(env))
         say(console, "embedding passages, beside sentence-transformers' own encode")
         embedding = compare_embedding(settings.index_dir, RagSettings.from_env(env))
 
@@ -101,6 +105,7 @@ async def run_bench(settings: ServeSettings, data_dir: Path, questions: int, ful
         "merge_first": merge[0],
         "merge_bench": merge_bench,
         "index": index,
+        "reading": reading,
         "embedding": embedding,
         "search": search,
         "ttft": ttft,

@@ -23,7 +23,7 @@ from rag.index.building import change_documents, remove_documents
 from rag.index.document_list import DocumentRecord
 from rag.index.vector_store import choose_store
 from rag.settings import RagSettings
-from rag.sources.reader import open_sandbox, read_source
+from rag.sources.reader import read_source
 from rag.sources.sandbox import Sandbox
 from serve.store.build_queue import Built
 from serve.uploads.jobs import Addition, Job, Outcome, read_job
@@ -61,7 +61,7 @@ def _add(job: Job, settings: RagSettings, embedder: TextEmbedder) -> tuple[Built
     """Put files into the index, each in place of what it held of it; returns what came of each. Raises RagError."""
     documents: dict[tuple[str, str], list[Document]] = {}
     results: dict[tuple[str, str], Built] = {}
-    with open_sandbox(settings) as sandbox:
+    with Sandbox(settings) as sandbox:
         for addition in job.additions:
             key = addition.store_id, addition.file_id
             documents[key], reason = read_file(addition, settings, sandbox)

@@ -1,4 +1,4 @@
-"""rag.index.embed_bench: two ways over the passages of a real index, and their ratio.
+"""rag.measuring.embed_bench: two ways over the passages of a real index, and their ratio.
 
 How fast they are is nobody's promise here.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rag.errors import IndexNotFound
-from rag.index.embed_bench import compare_embedding
+from rag.measuring.embed_bench import compare_embedding
 from rag.settings import RagSettings
 
 

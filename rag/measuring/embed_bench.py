@@ -3,7 +3,7 @@
 Both embed the same texts in turn in one process, so that their ratio means something on a shared machine. It writes
 nothing.
 
-    python -m rag.index.embed_bench indexes/starter
+    python -m rag.measuring.embed_bench indexes/starter
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ def compare_embedding(index_dir: Path, settings: RagSettings) -> dict[str, float
 def main(argv: list[str]) -> int:
     """One JSON document."""
     parser = argparse.ArgumentParser(
-        prog="python -m rag.index.embed_bench", description="How fast passages are embedded, beside the library's way."
+        prog="python -m rag.measuring.embed_bench",
+        description="How fast passages are embedded, beside the library's way.",
     )
     parser.add_argument("index", type=Path, metavar="DIR", help="the index directory")
     rates = compare_embedding(parser.parse_args(argv).index, RagSettings.from_env())

@@ -1,4 +1,4 @@
-"""rag.index.growth_bench: the vectors have the statistics that they claim, and a small run measures what it says."""
+"""rag.measuring.growth_bench: the vectors have the statistics that they claim; a small run measures what it says."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rag.index.growth_bench import make_vectors, measure_growth, memory_mb
+from rag.measuring.growth_bench import make_vectors, measure_growth, memory_mb
 
 ROOT = Path(__file__).parent.parent
 
@@ -37,7 +37,7 @@ def test_a_small_run_measures_an_exact_index(tmp_path: Path) -> None:
 
 
 def test_the_command_gives_one_json_document(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "rag.index.growth_bench", "100", "200", "--folder", str(tmp_path)]
+    command = [sys.executable, "-m", "rag.measuring.growth_bench", "100", "200", "--folder", str(tmp_path)]
     lines = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     assert [size["vectors"] for size in json.loads(lines[-1])["sizes"]] == [100, 200]
     assert len(lines) == 1

@@ -3,7 +3,7 @@
 It varies the number of synthetic clustered vectors. It measures the files as they are used: built, written, mapped into
 memory by a fresh process, and searched one question at a time. The last line on stdout is one JSON document.
 
-    python -m rag.index.growth_bench 10000 100000 --folder bench/
+    python -m rag.measuring.growth_bench 10000 100000 --folder bench/
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def measure_growth(count: int, folder: Path) -> dict[str, Any]:
 
 
 def _search_in_a_fresh_process(folder: Path) -> dict[str, Any]:
-    command = [sys.executable, "-m", "rag.index.growth_bench", "--search", str(folder)]
+    command = [sys.executable, "-m", "rag.measuring.growth_bench", "--search", str(folder)]
     document: dict[str, Any] = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
     return document
 
@@ -161,7 +161,7 @@ def peak_mb() -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure each size in a process of its own, so that one's peak memory is not the next one's."""
     parser = argparse.ArgumentParser(
-        prog="python -m rag.index.growth_bench",
+        prog="python -m rag.measuring.growth_bench",
         description="Recall, latency, memory and build time by number of vectors.",
     )
     parser.add_argument(
@@ -189,7 +189,7 @@ def _measure_apart(size: int, folder: Path | None) -> dict[str, Any]:
     command = [
         sys.executable,
         "-m",
-        "rag.index.growth_bench",
+        "rag.measuring.growth_bench",
         str(size),
         *(["--folder", str(folder)] if folder else []),
     ]
